@@ -1,0 +1,93 @@
+//! A circuit per endpoint: after a 429 or a row of failures nobody asks for a while.
+
+use parking_lot::Mutex;
+
+use super::error::{ApiError, ErrorKind};
+
+/// Failed calls in a row before the circuit opens.
+const FAILURES: u32 = 5;
+const SHORTEST_MS: i64 = 1000;
+const LONGEST_MS: i64 = 30_000;
+/// However long a `Retry-After` says.
+const LONGEST_RETRY_AFTER_MS: i64 = 60_000;
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    open_until_ms: i64,
+}
+
+/// Times are milliseconds of the monotonic clock.
+#[derive(Default)]
+pub struct Breaker(Mutex<State>);
+
+impl Breaker {
+    /// How long the circuit stays open, if it is.
+    pub fn open_for_ms(&self, now_ms: i64) -> Option<u64> {
+        u64::try_from(self.0.lock().open_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
+    }
+
+    /// Takes note of how a call ended.
+    pub fn record<T>(&self, outcome: &Result<T, ApiError>, now_ms: i64) {
+        let mut state = self.0.lock();
+        let Err(error) = outcome else { return *state = State::default() };
+        let open_ms = match error.kind {
+            ErrorKind::RateLimited => {
+                let asked = error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok());
+                asked.unwrap_or(SHORTEST_MS).clamp(SHORTEST_MS, LONGEST_RETRY_AFTER_MS)
+            }
+            ErrorKind::Server | ErrorKind::Network | ErrorKind::Timeout | ErrorKind::BadResponse => {
+                state.failures += 1;
+                match state.failures.checked_sub(FAILURES) {
+                    Some(more) => (SHORTEST_MS << more.min(5)).min(LONGEST_MS),
+                    None => return,
+                }
+            }
+            // The endpoint is well; it is the question that was wrong.
+            _ => return state.failures = 0,
+        };
+        state.open_until_ms = now_ms.saturating_add(open_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(kind: ErrorKind, retry_after_ms: Option<u64>) -> Result<(), ApiError> {
+        Err(ApiError { retry_after_ms, ..ApiError::new(kind) })
+    }
+
+    #[test]
+    fn five_failures_open_it_and_a_success_closes_it() {
+        let breaker = Breaker::default();
+        (0..4).for_each(|_| breaker.record(&failed(ErrorKind::Server, None), 0));
+        assert_eq!(breaker.open_for_ms(0), None);
+        breaker.record(&failed(ErrorKind::Timeout, None), 0);
+        assert_eq!(breaker.open_for_ms(0), Some(1000));
+        assert_eq!(breaker.open_for_ms(1000), None);
+        (0..50).for_each(|_| breaker.record(&failed(ErrorKind::Network, None), 1000));
+        assert_eq!(breaker.open_for_ms(1000), Some(30_000));
+        breaker.record(&Ok(()), 1000);
+        assert_eq!(breaker.open_for_ms(1000), None);
+    }
+
+    #[test]
+    fn a_rate_limit_opens_it_at_once_and_not_for_ever() {
+        for (asked, open) in [(Some(2000), 2000), (None, 1000), (Some(0), 1000), (Some(u64::MAX), 1000), (Some(1 << 40), 60_000)] {
+            let breaker = Breaker::default();
+            breaker.record(&failed(ErrorKind::RateLimited, asked), 0);
+            assert_eq!(breaker.open_for_ms(0), Some(open), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn refused_questions_do_not_count() {
+        let breaker = Breaker::default();
+        for _ in 0..10 {
+            breaker.record(&failed(ErrorKind::NotFound, None), 0);
+            breaker.record(&failed(ErrorKind::Unauthorized, None), 0);
+        }
+        assert_eq!(breaker.open_for_ms(0), None);
+    }
+}

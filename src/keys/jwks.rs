@@ -1,0 +1,186 @@
+//! A JWK set (RFC 7517 §5): which of its keys can verify, by key id.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{self, MapAccess};
+
+use super::Keys;
+use crate::jwt::json::{Json, Member, Members, Nested, object};
+use crate::jwt::{KeyError, VerifyingKey};
+
+/// The most keys that are read from one set.
+pub const MOST_KEYS: usize = 1024;
+
+/// The usable keys of a set. One key id may stand for several keys: all of them are tried.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet(HashMap<String, Keys>);
+
+#[derive(Default)]
+struct Jwk {
+    kty: Member<String>,
+    kid: Member<String>,
+    usage: Member<String>,
+    alg: Member<String>,
+    key_ops: Member<Vec<String>>,
+    n: Member<String>,
+    e: Member<String>,
+    is_private: bool,
+}
+
+impl<'de> Members<'de> for Jwk {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        let mut value = || map.next_value::<Json<'de>>();
+        match name {
+            "kty" => self.kty = value()?.text(),
+            "kid" => self.kid = value()?.text(),
+            "use" => self.usage = value()?.text(),
+            "alg" => self.alg = value()?.text(),
+            "key_ops" => self.key_ops = value()?.texts(),
+            "n" => self.n = value()?.text(),
+            "e" => self.e = value()?.text(),
+            "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
+                value()?;
+                self.is_private = true;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Jwk {
+    /// The key, if it is an RSA public key for RS256 signatures (RFC 7517 §4, RFC 7518 §6.3).
+    fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
+        let absent_or = |member: &Member<String>, right: &str| match member {
+            Member::Absent => true,
+            _ => member.as_deref() == Some(right),
+        };
+        let may_verify = match &self.key_ops {
+            Member::Absent => true,
+            ops => ops.get().is_some_and(|ops| ops.iter().any(|op| op == "verify")),
+        };
+        let right = self.kty.as_deref() == Some("RSA")
+            && !self.is_private
+            && absent_or(&self.usage, "sig")
+            && absent_or(&self.alg, "RS256")
+            && may_verify;
+        let number = |member: &Member<String>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
+        let (Some(n), Some(e), true) = (number(&self.n), number(&self.e), right) else { return Err(KeyError::NotRsa) };
+        VerifyingKey::from_components(&n, &e)
+    }
+}
+
+#[derive(Default)]
+struct Set(Option<Vec<Nested<Jwk>>>);
+
+impl<'de> Members<'de> for Set {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        if name == "keys" {
+            let keys: Vec<Nested<Jwk>> = map.next_value()?;
+            if keys.len() > MOST_KEYS {
+                return Err(de::Error::custom("too many keys"));
+            }
+            self.0 = Some(keys);
+        }
+        Ok(name == "keys")
+    }
+}
+
+impl KeySet {
+    /// Reads a set. Keys of no use here are passed over; a set without a single one of use is refused.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        let Set(keys) = object(json)?;
+        let mut found: HashMap<String, Vec<VerifyingKey>> = HashMap::new();
+        for jwk in keys?.iter().filter_map(|key| key.0.get()) {
+            if let (Some(kid), Ok(key)) = (jwk.kid.get(), jwk.verifying_key()) {
+                found.entry(kid.clone()).or_default().push(key);
+            }
+        }
+        let set: HashMap<String, Keys> = found.into_iter().map(|(kid, keys)| (kid, keys.into())).collect();
+        (!set.is_empty()).then_some(KeySet(set))
+    }
+
+    /// The keys under a key id.
+    pub fn get(&self, kid: &str) -> Option<&Keys> {
+        self.0.get(kid)
+    }
+
+    /// Every key.
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.0.values().flat_map(|keys| keys.iter())
+    }
+}
+
+/// Reads a single JWK, whose key id does not matter.
+pub fn parse_jwk(json: &[u8]) -> Option<Result<VerifyingKey, KeyError>> {
+    let jwk: Jwk = object(json)?;
+    matches!(jwk.kty, Member::Is(_)).then(|| jwk.verifying_key())
+}
+
+/// Whether a text is a JWK with private members.
+pub fn is_private_jwk(json: &[u8]) -> bool {
+    object::<Jwk>(json).is_some_and(|jwk| jwk.is_private)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The example key of RFC 7517 A.1.
+    const N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+
+    fn usable(members: &str) -> bool {
+        let json = format!(r#"{{"keys":[{{"kid":"a",{members}}}]}}"#);
+        KeySet::parse(json.as_bytes()).is_some()
+    }
+
+    fn rsa(extra: &str) -> String {
+        format!(r#""kty":"RSA","n":"{N}","e":"AQAB"{extra}"#)
+    }
+
+    #[test]
+    fn only_public_rsa_keys_for_signatures_are_taken() {
+        for good in ["", r#","alg":"RS256","use":"sig""#, r#","key_ops":["verify"],"x5c":["x"]"#] {
+            assert!(usable(&rsa(good)), "{good}");
+        }
+        for bad in [
+            r#","alg":"RS512""#,
+            r#","alg":null"#,
+            r#","use":"enc""#,
+            r#","key_ops":["sign"]"#,
+            r#","key_ops":5"#,
+            r#","d":"AQ""#,
+            r#","kty":"RSA""#,
+        ] {
+            assert!(!usable(&rsa(bad)), "{bad}");
+        }
+        for bad in [r#""kty":"EC","x":"AA","y":"AA""#, r#""kty":"oct","k":"AAAA""#, r#""kty":"RSA","e":"AQAB""#] {
+            assert!(!usable(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a6_weak_keys_are_refused() {
+        let with = |n: &str, e: &str| usable(&format!(r#""kty":"RSA","n":"{n}","e":"{e}""#));
+        assert!(with(N, "Aw"));
+        for e in ["AQ", "Ag", "", "AA", "AAEAAQ", "AQAAAAAAAAE", "?"] {
+            assert!(!with(N, e), "{e}");
+        }
+        for n in [&N[..170], "", "AA", "*", &format!("AA{N}")] {
+            assert!(!with(n, "AQAB"), "{n}");
+        }
+    }
+
+    #[test]
+    fn sets_that_are_none_are_refused() {
+        for odd in ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#] {
+            assert!(KeySet::parse(odd.as_bytes()).is_none(), "{odd}");
+        }
+        let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MOST_KEYS), rsa(""));
+        assert!(KeySet::parse(many.as_bytes()).is_none());
+        let beside = format!(r#"{{"new":1,"keys":["x",null,{{"kid":"a",{}}},{{"kid":"a",{}}}]}}"#, rsa(""), rsa(""));
+        assert_eq!(KeySet::parse(beside.as_bytes()).unwrap().get("a").unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,70 @@
+//! A key as people configure it: PEM in whatever shape environment variables leave it, bare base64, JWK or JWK set.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::jwks::{self, KeySet};
+use crate::jwt::{KeyError, VerifyingKey};
+
+/// Why a text holds no key, in words for the person who configured it.
+pub type TextError = &'static str;
+
+const PRIVATE: TextError =
+    "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
+const NOT_RSA: TextError = "this is not an RSA public key; Clerk signs with RS256";
+const WEAK: TextError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
+const GARBAGE: TextError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
+
+/// Every key in the text; at least one, all of them good.
+pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, TextError> {
+    let text = text.trim().trim_matches(['"', '\'']).trim();
+    if text.starts_with('{') {
+        return parse_json(text.as_bytes());
+    }
+    // `.env` files and container runtimes hand over the two characters `\n` for a newline.
+    let text = text.replace("\\r", "").replace("\\n", "\n");
+    if text.contains("PRIVATE KEY-----") {
+        return Err(PRIVATE);
+    }
+    if !text.contains("-----BEGIN") {
+        return Ok(vec![decode(&text)?]);
+    }
+    let mut keys = Vec::new();
+    for block in text.split("-----BEGIN ").skip(1) {
+        let (label, rest) = block.split_once("-----").ok_or(GARBAGE)?;
+        let (body, _) = rest.split_once("-----END ").ok_or(GARBAGE)?;
+        match label {
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => keys.push(decode(body)?),
+            "CERTIFICATE" => return Err("this is a certificate; give its public key (openssl x509 -pubkey -noout)"),
+            _ => return Err(GARBAGE),
+        }
+    }
+    Ok(keys)
+}
+
+fn decode(base64: &str) -> Result<VerifyingKey, TextError> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let compact: String = base64.split_whitespace().collect();
+    let der = GeneralPurpose::new(&STANDARD, config).decode(compact).map_err(|_| GARBAGE)?;
+    VerifyingKey::from_der(&der).map_err(|error| match error {
+        KeyError::Weak => WEAK,
+        KeyError::NotRsa if aws_lc_rs::rsa::KeyPair::from_der(&der).is_ok() => PRIVATE,
+        KeyError::NotRsa if aws_lc_rs::rsa::KeyPair::from_pkcs8(&der).is_ok() => PRIVATE,
+        KeyError::NotRsa => NOT_RSA,
+    })
+}
+
+fn parse_json(json: &[u8]) -> Result<Vec<VerifyingKey>, TextError> {
+    if jwks::is_private_jwk(json) {
+        return Err(PRIVATE);
+    }
+    match jwks::parse_jwk(json) {
+        Some(Ok(key)) => return Ok(vec![key]),
+        Some(Err(KeyError::Weak)) => return Err(WEAK),
+        Some(Err(KeyError::NotRsa)) => return Err(NOT_RSA),
+        None => {}
+    }
+    let set = KeySet::parse(json).ok_or("this JWK set holds no RSA public key for RS256")?;
+    Ok(set.iter().cloned().collect())
+}

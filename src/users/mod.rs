@@ -1,0 +1,238 @@
+//! The host's own user table: what a row is, what is asked of it, and the rules that keep it in step with Clerk.
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod sync;
+mod username;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+pub use sync::{Note, Reply, Step, Sync};
+
+use crate::reason::Reason;
+
+/// A row of the host's table, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The host's own key, as text.
+    pub key: String,
+    /// The Clerk user that the row belongs to.
+    pub clerk_id: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The unique name.
+    pub username: Option<String>,
+    /// The first name.
+    pub first_name: Option<String>,
+    /// The last name.
+    pub last_name: Option<String>,
+    /// The picture's address.
+    pub image_url: Option<String>,
+    /// When the user was last seen, in milliseconds since 1970.
+    pub last_active_at_ms: Option<i64>,
+    /// Whether the host lets the user in.
+    pub is_active: bool,
+    /// Whether it was a ban at Clerk, not the host, that took `is_active` away.
+    pub banned_by_clerk: bool,
+}
+
+/// What is to be written. `None` leaves a column as it is, `Some(None)` makes it empty (NULL).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The Clerk user that the row belongs to from now on.
+    pub clerk_id: Option<String>,
+    /// The e-mail address.
+    pub email: Option<Option<String>>,
+    /// The unique name.
+    pub username: Option<String>,
+    /// The first name; never NULL.
+    pub first_name: Option<String>,
+    /// The last name; never NULL.
+    pub last_name: Option<String>,
+    /// The picture's address.
+    pub image_url: Option<Option<String>>,
+    /// When the user was last seen, in milliseconds since 1970.
+    pub last_active_at_ms: Option<Option<i64>>,
+    /// Whether the user may come in.
+    pub is_active: Option<bool>,
+    /// Whether it was Clerk that took `is_active` away.
+    pub banned_by_clerk: Option<bool>,
+}
+
+impl Fields {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == Fields::default()
+    }
+
+    /// The row as it is after the writing.
+    pub(crate) fn apply(&self, row: &mut Row) {
+        fn set<T: Clone>(slot: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *slot = value.clone();
+            }
+        }
+        let some = |text: &Option<String>| text.clone().map(Some);
+        set(&mut row.clerk_id, &some(&self.clerk_id));
+        set(&mut row.email, &self.email);
+        set(&mut row.username, &some(&self.username));
+        set(&mut row.first_name, &some(&self.first_name));
+        set(&mut row.last_name, &some(&self.last_name));
+        set(&mut row.image_url, &self.image_url);
+        set(&mut row.last_active_at_ms, &self.last_active_at_ms);
+        set(&mut row.is_active, &self.is_active);
+        set(&mut row.banned_by_clerk, &self.banned_by_clerk);
+    }
+}
+
+/// Which columns the host's table has, and how much fits in them. Lengths count characters; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each flag is the column's name
+pub struct Schema {
+    pub clerk_id: bool,
+    pub email: bool,
+    pub username: bool,
+    pub first_name: bool,
+    pub last_name: bool,
+    pub image_url: bool,
+    pub last_active_at: bool,
+    pub is_active: bool,
+    pub banned_by_clerk: bool,
+    pub longest_username: u32,
+    pub longest_email: u32,
+    pub longest_name: u32,
+    pub longest_image_url: u32,
+}
+
+impl Default for Schema {
+    /// All columns, without limits.
+    fn default() -> Self {
+        Schema {
+            clerk_id: true,
+            email: true,
+            username: true,
+            first_name: true,
+            last_name: true,
+            image_url: true,
+            last_active_at: true,
+            is_active: true,
+            banned_by_clerk: true,
+            longest_username: 0,
+            longest_email: 0,
+            longest_name: 0,
+            longest_image_url: 0,
+        }
+    }
+}
+
+/// Why the store did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A unique column already holds such a value: somebody was faster, or the value belongs to another row.
+    Conflict,
+    /// Anything else. Passed through to the host untouched, never cached.
+    Failed {
+        /// The host's own number.
+        code: i32,
+        /// The host's own words; they reach the host's error, never a client or an event.
+        message: String,
+    },
+}
+
+impl StoreError {
+    /// A failure in the host's words.
+    pub fn failed(code: i32, message: impl Into<String>) -> Self {
+        StoreError::Failed { code, message: message.into() }
+    }
+}
+
+/// The host's user table. Called on the caller's thread, several at once, with no lock of this library held.
+///
+/// Two requests of one new user may ask for the same row at the same time: unique columns and
+/// [`StoreError::Conflict`] sort them out.
+pub trait UserStore: Send + std::marker::Sync {
+    /// Which columns there are.
+    fn schema(&self) -> Schema {
+        Schema::default()
+    }
+    /// Called before the writes of one synchronization.
+    fn begin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Called when they all went well.
+    fn commit(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Called when one of them did not.
+    fn rollback(&self) {}
+    /// The row with this key.
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError>;
+    /// The row of this Clerk user; ids are compared exactly.
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError>;
+    /// All rows with this address, compared without case; two are enough.
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError>;
+    /// Whether a row other than `except_key` has this name, compared without case.
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError>;
+    /// Makes a row and says its key.
+    fn create(&self, fields: &Fields) -> Result<String, StoreError>;
+    /// Changes a row; a row that is gone is a failure.
+    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError>;
+}
+
+/// Puts one question of the rules to a store.
+pub(crate) fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+    Ok(match step {
+        Step::FindByKey { key } => Reply::Rows(store.find_by_key(key)?.into_iter().collect()),
+        Step::FindByClerkId { clerk_id } => Reply::Rows(store.find_by_clerk_id(clerk_id)?.into_iter().collect()),
+        Step::FindByEmail { email } => Reply::Rows(store.find_by_email(email)?),
+        Step::UsernameTaken { username, except_key } => {
+            Reply::Taken(store.username_taken(username, except_key.as_deref())?)
+        }
+        Step::Create { fields } => conflict_or(store.create(fields).map(Reply::Created))?,
+        Step::Update { key, fields } => conflict_or(store.update(key, fields).map(|()| Reply::Updated))?,
+    })
+}
+
+fn conflict_or(outcome: Result<Reply, StoreError>) -> Result<Reply, StoreError> {
+    match outcome {
+        Err(StoreError::Conflict) => Ok(Reply::Conflict),
+        other => other,
+    }
+}
+
+/// Runs one synchronization against a store, its writing between `begin` and `commit`.
+pub(crate) fn synchronize(sync: &mut Sync, first: Step, store: &dyn UserStore) -> Result<Row, Failure> {
+    let mut step = first;
+    loop {
+        let writes = matches!(step, Step::Create { .. } | Step::Update { .. });
+        if writes {
+            store.begin()?;
+        }
+        let reply = ask(store, &step);
+        if writes {
+            match &reply {
+                Ok(Reply::Created(_) | Reply::Updated) => store.commit()?,
+                _ => store.rollback(),
+            }
+        }
+        match sync.reply(reply?).map_err(Failure::Refused)? {
+            Ok(next) => step = next,
+            Err(row) => return Ok(row),
+        }
+    }
+}
+
+/// Why there is no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The rules say no.
+    Refused(Reason),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Store(error)
+    }
+}

@@ -1,0 +1,365 @@
+//! A ready-made user table in SQLite, written on the same seam that hosts use.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
+
+use super::{Fields, Row, Schema, StoreError, UserStore};
+use crate::config::ConfigError;
+
+/// How long to wait for another process that is writing.
+const BUSY: Duration = Duration::from_secs(2);
+const MOST_IDLE: usize = 8;
+
+/// Each step takes the schema from the version before it to its own; released steps never change.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE clerk_user (
+        id              INTEGER PRIMARY KEY AUTOINCREMENT,
+        clerk_user_id   TEXT UNIQUE,
+        email           TEXT COLLATE NOCASE,
+        username        TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        first_name      TEXT NOT NULL DEFAULT '',
+        last_name       TEXT NOT NULL DEFAULT '',
+        image_url       TEXT,
+        last_active_at  TEXT,
+        is_active       INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+        banned_by_clerk INTEGER NOT NULL DEFAULT 0 CHECK (banned_by_clerk IN (0, 1)),
+        created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+        updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    );
+    CREATE INDEX clerk_user_email ON clerk_user (email);
+"];
+
+const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
+    CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk";
+
+/// The table `clerk_user` in a file of its own or in one of the host's.
+pub struct SqliteStore {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    in_transaction: Mutex<HashMap<ThreadId, Connection>>,
+    pid: AtomicU32,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file (mode 0600) and brings its schema up to date. A symbolic link is refused.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let store = SqliteStore {
+            path: path.as_ref().to_owned(),
+            idle: Mutex::default(),
+            in_transaction: Mutex::default(),
+            pid: AtomicU32::new(std::process::id()),
+        };
+        let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot open the user table: {e}"));
+        restrict(&store.path)?;
+        let mut connection = store.connect().map_err(error)?;
+        migrate(&mut connection)?;
+        store.idle.lock().push(connection);
+        Ok(store)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        // The file's own schema must not be able to run anything.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        Ok(connection)
+    }
+
+    fn check_out(&self) -> rusqlite::Result<Connection> {
+        let mut idle = self.idle.lock();
+        if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
+            // SQLite forbids connections to cross a fork, closing them there included.
+            idle.drain(..).for_each(std::mem::forget);
+        }
+        let known = idle.pop();
+        drop(idle);
+        known.map_or_else(|| self.connect(), Ok)
+    }
+
+    fn check_in(&self, connection: Connection) {
+        let mut idle = self.idle.lock();
+        if idle.len() < MOST_IDLE {
+            idle.push(connection);
+        }
+    }
+
+    /// Runs with this thread's transaction, or with any connection.
+    fn with<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let me = std::thread::current().id();
+        let begun = self.in_transaction.lock().remove(&me);
+        let is_begun = begun.is_some();
+        let connection = begun.map_or_else(|| self.check_out(), Ok)?;
+        let outcome = run(&connection);
+        if is_begun {
+            self.in_transaction.lock().insert(me, connection);
+        } else {
+            self.check_in(connection);
+        }
+        Ok(outcome?)
+    }
+
+    fn end(&self, statement: &str) -> Result<(), StoreError> {
+        let begun = self.in_transaction.lock().remove(&std::thread::current().id());
+        if let Some(connection) = begun {
+            // A connection that cannot end its transaction is closed, which ends it.
+            connection.execute_batch(statement)?;
+            self.check_in(connection);
+        }
+        Ok(())
+    }
+
+    fn rows(&self, condition: &str, value: &str) -> Result<Vec<Row>, StoreError> {
+        self.with(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM clerk_user WHERE {condition} LIMIT 2");
+            connection.prepare_cached(&sql)?.query_map([value], read)?.collect()
+        })
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error() {
+            Some(e) if e.code == ErrorCode::ConstraintViolation && e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
+                StoreError::Conflict
+            }
+            Some(e) => StoreError::failed(e.extended_code, error.to_string()),
+            None => StoreError::failed(-1, error.to_string()),
+        }
+    }
+}
+
+/// The file holds personal data: nobody but its owner reads it.
+fn restrict(path: &Path) -> Result<(), ConfigError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_file() => Ok(()),
+        Ok(_) => Err(ConfigError::new("sqlite", "the path is not a plain file")),
+        Err(_) => std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map(drop)
+            .map_err(|e| ConfigError::new("sqlite", format!("cannot make the file: {e}"))),
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), ConfigError> {
+    let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot bring the user table up to date: {e}"));
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error)?;
+    transaction
+        .execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)")
+        .map_err(error)?;
+    let version: Option<i64> =
+        transaction.query_row("SELECT max(version) FROM clerk_schema", [], |row| row.get(0)).map_err(error)?;
+    let version = version.and_then(|v| usize::try_from(v).ok()).unwrap_or(0);
+    if version > MIGRATIONS.len() {
+        return Err(ConfigError::new(
+            "sqlite",
+            format!("the user table has schema version {version}; this library knows {}", MIGRATIONS.len()),
+        ));
+    }
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        transaction.execute_batch(sql).map_err(error)?;
+        transaction.execute("INSERT INTO clerk_schema (version) VALUES (?1)", [step as i64 + 1]).map_err(error)?;
+    }
+    transaction.commit().map_err(error)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        key: row.get::<_, i64>(0)?.to_string(),
+        clerk_id: row.get(1)?,
+        email: row.get(2)?,
+        username: row.get(3)?,
+        first_name: row.get(4)?,
+        last_name: row.get(5)?,
+        image_url: row.get(6)?,
+        last_active_at_ms: row.get(7)?,
+        is_active: row.get(8)?,
+        banned_by_clerk: row.get(9)?,
+    })
+}
+
+/// Column names and values of what is to be written.
+fn assignments(fields: &Fields) -> Vec<(&'static str, rusqlite::types::Value)> {
+    use rusqlite::types::Value;
+    let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
+    let mut list = Vec::new();
+    let mut put = |name, value: Option<Value>| list.extend(value.map(|value| (name, value)));
+    put("clerk_user_id", fields.clerk_id.clone().map(Value::Text));
+    put("email", fields.email.as_ref().map(text));
+    put("username", fields.username.clone().map(Value::Text));
+    put("first_name", fields.first_name.clone().map(Value::Text));
+    put("last_name", fields.last_name.clone().map(Value::Text));
+    put("image_url", fields.image_url.as_ref().map(text));
+    put("last_active_at", fields.last_active_at_ms.map(|ms| ms.map_or(Value::Null, Value::Integer)));
+    put("is_active", fields.is_active.map(|yes| Value::Integer(yes.into())));
+    put("banned_by_clerk", fields.banned_by_clerk.map(|yes| Value::Integer(yes.into())));
+    list
+}
+
+fn placeholder(name: &str) -> &'static str {
+    if name == "last_active_at" { "strftime('%Y-%m-%dT%H:%M:%fZ', ? / 1000.0, 'unixepoch')" } else { "?" }
+}
+
+impl UserStore for SqliteStore {
+    fn schema(&self) -> Schema {
+        Schema {
+            longest_username: 150,
+            longest_email: 320,
+            longest_name: 255,
+            longest_image_url: 2048,
+            ..Schema::default()
+        }
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        let connection = self.check_out()?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.in_transaction.lock().insert(std::thread::current().id(), connection);
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        self.end("COMMIT")
+    }
+
+    fn rollback(&self) {
+        // A failure closes the connection, and that rolls back as well.
+        let _ = self.end("ROLLBACK");
+    }
+
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows("id = CAST(?1 AS INTEGER)", key)?.pop())
+    }
+
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows("clerk_user_id = ?1", clerk_id)?.pop())
+    }
+
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
+        self.rows("email = ?1", email)
+    }
+
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM clerk_user WHERE username = ?1 AND (?2 IS NULL OR id <> CAST(?2 AS INTEGER))";
+        let found = self.with(|c| c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional())?;
+        Ok(found.is_some())
+    }
+
+    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+        let (names, values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
+        let marks: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
+        let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), marks.join(", "));
+        self.with(|connection| {
+            connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+            Ok(connection.last_insert_rowid().to_string())
+        })
+    }
+
+    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+        let (names, mut values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
+        let sets: Vec<String> = names.iter().map(|name| format!("{name} = {}", placeholder(name))).collect();
+        let sql = format!(
+            "UPDATE clerk_user SET {}, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = CAST(? AS INTEGER)",
+            sets.join(", ")
+        );
+        values.push(rusqlite::types::Value::Text(key.into()));
+        match self.with(|connection| connection.prepare_cached(&sql)?.execute(params_from_iter(values)))? {
+            1 => Ok(()),
+            _ => Err(StoreError::failed(-1, "the row is gone")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("clerk-auth-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    fn ada() -> Fields {
+        Fields {
+            clerk_id: Some("user_ada".into()),
+            email: Some(Some("Ada@example.com".into())),
+            username: Some("ada".into()),
+            first_name: Some("Ada".into()),
+            last_active_at_ms: Some(Some(1_700_690_400_123)),
+            is_active: Some(true),
+            ..Fields::default()
+        }
+    }
+
+    #[test]
+    fn rows_are_made_found_and_changed() {
+        let folder = folder("rows");
+        let store = SqliteStore::open(folder.join("users.db")).unwrap();
+        let key = store.create(&ada()).unwrap();
+        let row = store.find_by_key(&key).unwrap().unwrap();
+        assert_eq!(store.find_by_clerk_id("user_ada").unwrap(), Some(row.clone()));
+        assert_eq!(store.find_by_clerk_id("USER_ADA").unwrap(), None);
+        assert_eq!(store.find_by_email("ADA@example.com").unwrap(), std::slice::from_ref(&row));
+        assert_eq!((row.last_active_at_ms, row.is_active), (Some(1_700_690_400_123), true));
+        assert!(store.username_taken("ADA", None).unwrap() && !store.username_taken("ada", Some(&key)).unwrap());
+        store.update(&key, &Fields { email: Some(None), is_active: Some(false), ..Fields::default() }).unwrap();
+        let changed = store.find_by_key(&key).unwrap().unwrap();
+        assert_eq!((changed.email, changed.is_active, changed.username), (None, false, row.username));
+        assert!(store.update("99", &ada()).is_err());
+        assert_eq!(store.create(&ada()), Err(StoreError::Conflict));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_rolled_back_was_never_there() {
+        let folder = folder("rollback");
+        let store = SqliteStore::open(folder.join("users.db")).unwrap();
+        store.begin().unwrap();
+        let key = store.create(&ada()).unwrap();
+        assert!(store.find_by_key(&key).unwrap().is_some());
+        store.rollback();
+        assert_eq!(store.find_by_key(&key).unwrap(), None);
+        store.begin().unwrap();
+        let key = store.create(&ada()).unwrap();
+        store.commit().unwrap();
+        assert!(store.find_by_key(&key).unwrap().is_some());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn r3_the_file_is_private_and_no_link_and_of_a_known_version() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder("file");
+        let path = folder.join("users.db");
+        drop(SqliteStore::open(&path).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(SqliteStore::open(&path).unwrap());
+        std::os::unix::fs::symlink(&path, folder.join("link.db")).unwrap();
+        assert!(SqliteStore::open(folder.join("link.db")).is_err());
+        assert!(SqliteStore::open(folder.join("no/such.db")).is_err());
+        Connection::open(&path).unwrap().execute("INSERT INTO clerk_schema VALUES (99)", []).unwrap();
+        assert!(SqliteStore::open(&path).err().unwrap().message.contains("version 99"));
+        std::fs::write(folder.join("junk.db"), [7; 8192]).unwrap();
+        assert!(SqliteStore::open(folder.join("junk.db")).is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,524 @@
+//! The rules that keep a row in step with its Clerk user: a state machine that asks questions and does no I/O.
+//!
+//! Found by Clerk id; else by an address that Clerk has verified, if the row is nobody's yet; else made. A sync may
+//! deactivate a row, but re-activates none that Clerk did not deactivate.
+
+use std::sync::Arc;
+
+use super::username::Candidates;
+use super::{Fields, Row, Schema};
+use crate::api::ClerkUser;
+use crate::config::LinkByEmail;
+use crate::reason::Reason;
+
+/// A question to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the same words as in `UserStore`
+pub enum Step {
+    FindByKey { key: String },
+    FindByClerkId { clerk_id: String },
+    FindByEmail { email: String },
+    UsernameTaken { username: String, except_key: Option<String> },
+    Create { fields: Fields },
+    Update { key: String, fields: Fields },
+}
+
+/// The store's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To the look-ups.
+    Rows(Vec<Row>),
+    /// To `UsernameTaken`.
+    Taken(bool),
+    /// To `Create`: the new row's key.
+    Created(String),
+    /// To `Update`.
+    Updated,
+    /// To `Create` and `Update`: a unique column is in the way.
+    Conflict,
+}
+
+/// What happened on the way, for the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A row was made.
+    Created,
+    /// A row was changed.
+    Updated,
+    /// A row that was nobody's now belongs to the Clerk user.
+    Linked,
+    /// A row with the user's address belongs to another Clerk user, or several rows have it.
+    LinkConflict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    ByClerkId,
+    ByEmail,
+    Naming,
+    Writing,
+    Finished,
+}
+
+/// One synchronization.
+#[derive(Debug)]
+pub struct Sync {
+    user: Arc<ClerkUser>,
+    schema: Schema,
+    link: LinkByEmail,
+    state: State,
+    row: Option<Row>,
+    linking: bool,
+    withhold_email: bool,
+    withhold_username: bool,
+    conflicts: u32,
+    names: Candidates,
+    username: Option<String>,
+    wanted: Fields,
+    /// What happened, in order.
+    pub notes: Vec<Note>,
+}
+
+impl Sync {
+    /// Begins, with the first question.
+    pub fn start(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail) -> (Self, Step) {
+        let names = Candidates::of(&user, schema.longest_username);
+        let mut sync = Sync {
+            user,
+            schema,
+            link,
+            state: State::Finished,
+            row: None,
+            linking: false,
+            withhold_email: false,
+            withhold_username: false,
+            conflicts: 0,
+            names,
+            username: None,
+            wanted: Fields::default(),
+            notes: Vec::new(),
+        };
+        let step = if schema.clerk_id { sync.by_clerk_id() } else { sync.by_email() };
+        // Without a row there is always something to write.
+        let step = step.unwrap_or_else(|| Step::Create { fields: sync.wanted() });
+        (sync, step)
+    }
+
+    /// Takes an answer. `Ok(Ok(step))`: the next question; `Ok(Err(row))`: done, this is the row.
+    pub fn reply(&mut self, reply: Reply) -> Result<Result<Step, Row>, Reason> {
+        let step = match (self.state, reply) {
+            (State::ByClerkId, Reply::Rows(rows)) => self.found_by_clerk_id(rows)?,
+            (State::ByEmail, Reply::Rows(rows)) => self.found_by_email(rows),
+            (State::Naming, Reply::Taken(taken)) => self.named(taken),
+            (State::Writing, Reply::Created(key)) => self.created(key)?,
+            (State::Writing, Reply::Updated) => self.updated(),
+            (State::Writing, Reply::Conflict) => self.conflict()?,
+            // An answer to a question that was not asked.
+            _ => return Err(Reason::StoreError),
+        };
+        match (step, &self.row) {
+            (Some(step), _) => Ok(Ok(step)),
+            (None, Some(row)) => Ok(Err(row.clone())),
+            (None, None) => Err(Reason::StoreError),
+        }
+    }
+
+    fn by_clerk_id(&mut self) -> Option<Step> {
+        self.state = State::ByClerkId;
+        Some(Step::FindByClerkId { clerk_id: self.user.id.clone() })
+    }
+
+    fn by_email(&mut self) -> Option<Step> {
+        match &self.user.email {
+            Some(email) if self.schema.email && self.fits(&email.address, self.schema.longest_email) => {
+                self.state = State::ByEmail;
+                Some(Step::FindByEmail { email: email.address.clone() })
+            }
+            _ => self.name(),
+        }
+    }
+
+    fn found_by_clerk_id(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+        match <[Row; 1]>::try_from(rows) {
+            Ok([row]) if row.clerk_id.as_deref() == Some(&self.user.id) => {
+                self.row = Some(row);
+                Ok(self.name())
+            }
+            // A store that answers with somebody else's row, or with two.
+            Ok(_) => Err(Reason::LinkConflict),
+            Err(rows) if rows.is_empty() && self.conflicts > 0 => Ok(self.name()),
+            Err(rows) if rows.is_empty() => Ok(self.by_email()),
+            Err(_) => Err(Reason::LinkConflict),
+        }
+    }
+
+    fn found_by_email(&mut self, rows: Vec<Row>) -> Option<Step> {
+        let Some(email) = self.user.email.clone() else { return self.name() };
+        let same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(&email.address));
+        let mut rows: Vec<Row> = rows.into_iter().filter(same).collect();
+        let provable = email.verified && self.user.email_is_primary && email.address.matches('@').count() == 1;
+        let nobodys = rows.len() == 1 && rows[0].clerk_id.is_none();
+        if nobodys && provable && self.link == LinkByEmail::Verified {
+            self.row = rows.pop();
+            self.linking = self.schema.clerk_id;
+        } else if !rows.is_empty() {
+            self.notes.push(Note::LinkConflict);
+            // Nobody has seen that this address is theirs: it must not stand beside its owner's.
+            self.withhold_email = !email.verified;
+        }
+        self.name()
+    }
+
+    /// Settles the unique name, then writes.
+    fn name(&mut self) -> Option<Step> {
+        if !self.schema.username || self.withhold_username {
+            return self.write();
+        }
+        let candidate = self.names.current();
+        if self.row.as_ref().and_then(|row| row.username.as_deref()) == Some(&candidate) {
+            return self.write();
+        }
+        self.state = State::Naming;
+        let except_key = self.row.as_ref().map(|row| row.key.clone());
+        Some(Step::UsernameTaken { username: candidate, except_key })
+    }
+
+    fn named(&mut self, taken: bool) -> Option<Step> {
+        if !taken {
+            self.username = Some(self.names.current());
+            return self.write();
+        }
+        let own = self.row.as_ref().and_then(|row| row.username.as_deref());
+        if own.is_some_and(|own| self.names.has_number(own)) || !self.names.next() {
+            return self.write();
+        }
+        self.name()
+    }
+
+    fn write(&mut self) -> Option<Step> {
+        self.wanted = self.wanted();
+        self.state = State::Writing;
+        match &self.row {
+            None => Some(Step::Create { fields: self.wanted.clone() }),
+            Some(_) if self.wanted.is_empty() => {
+                self.state = State::Finished;
+                None
+            }
+            Some(row) => Some(Step::Update { key: row.key.clone(), fields: self.wanted.clone() }),
+        }
+    }
+
+    fn created(&mut self, key: String) -> Result<Option<Step>, Reason> {
+        if key.is_empty() {
+            return Err(Reason::StoreError);
+        }
+        let mut row = Row { key, is_active: true, ..Row::default() };
+        self.wanted.apply(&mut row);
+        self.row = Some(row);
+        self.notes.push(Note::Created);
+        self.state = State::Finished;
+        Ok(None)
+    }
+
+    fn updated(&mut self) -> Option<Step> {
+        if let Some(row) = &mut self.row {
+            self.wanted.apply(row);
+        }
+        self.notes.push(if self.linking { Note::Linked } else { Note::Updated });
+        self.state = State::Finished;
+        None
+    }
+
+    /// Somebody was faster, and the row is there now; or a value belongs to another row, and it is done without.
+    fn conflict(&mut self) -> Result<Option<Step>, Reason> {
+        self.conflicts += 1;
+        self.names = Candidates::of(&self.user, self.schema.longest_username);
+        self.username = None;
+        match self.conflicts {
+            1 if self.schema.clerk_id => {
+                self.row = None;
+                self.linking = false;
+                return Ok(self.by_clerk_id());
+            }
+            1 | 2 => self.withhold_email = true,
+            // A new row cannot do without its name.
+            3 if self.row.is_some() => self.withhold_username = true,
+            _ => return Err(Reason::LinkConflict),
+        }
+        self.notes.push(Note::LinkConflict);
+        Ok(self.name())
+    }
+
+    fn fits(&self, text: &str, longest: u32) -> bool {
+        longest == 0 || text.chars().count() <= longest as usize
+    }
+
+    /// What differs between the row and what it should be.
+    fn wanted(&self) -> Fields {
+        let (user, schema) = (&*self.user, &self.schema);
+        let blank = Row::default();
+        let is_new = self.row.is_none();
+        let row = self.row.as_ref().unwrap_or(&blank);
+        let cut = |text: &Option<String>| -> String {
+            let longest = if schema.longest_name == 0 { usize::MAX } else { schema.longest_name as usize };
+            text.as_deref().unwrap_or_default().chars().take(longest).collect()
+        };
+        let name = |has: bool, wanted: String, own: &Option<String>| {
+            (has && (is_new || own.as_deref() != Some(&wanted))).then_some(wanted)
+        };
+        // Half an address leads nowhere: what does not fit is left out.
+        let whole = |has: bool, wanted: Option<&str>, longest: u32, own: &Option<String>| {
+            let wanted = wanted.filter(|text| self.fits(text, longest));
+            (has && (is_new || own.as_deref().filter(|t| !t.is_empty()) != wanted)).then(|| wanted.map(str::to_owned))
+        };
+        let address = user.email.as_ref().map(|email| email.address.as_str());
+        let email = match self.withhold_email {
+            true if is_new && schema.email => Some(None),
+            true => None,
+            false => whole(schema.email, address, schema.longest_email, &row.email),
+        };
+        let kept_out = user.is_kept_out();
+        let (is_active, banned_by_clerk) = if is_new {
+            (Some(!kept_out), Some(kept_out))
+        } else if kept_out && row.is_active {
+            (Some(false), Some(true))
+        } else if !kept_out && !row.is_active && row.banned_by_clerk && schema.banned_by_clerk {
+            (Some(true), Some(false))
+        } else {
+            (None, None)
+        };
+        let last_active = user.last_active_at_ms;
+        Fields {
+            clerk_id: (schema.clerk_id && row.clerk_id.as_deref() != Some(&user.id)).then(|| user.id.clone()),
+            email,
+            username: self.username.clone().filter(|_| schema.username && !self.withhold_username),
+            first_name: name(schema.first_name, cut(&user.first_name), &row.first_name),
+            last_name: name(schema.last_name, cut(&user.last_name), &row.last_name),
+            image_url: whole(schema.image_url, user.image_url.as_deref(), schema.longest_image_url, &row.image_url),
+            last_active_at_ms: (schema.last_active_at && (is_new || row.last_active_at_ms != last_active))
+                .then_some(last_active),
+            is_active: is_active.filter(|_| schema.is_active),
+            banned_by_clerk: banned_by_clerk.filter(|_| schema.banned_by_clerk),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::EmailAddress;
+
+    fn ada() -> ClerkUser {
+        ClerkUser {
+            id: "user_ada".into(),
+            username: Some("ada".into()),
+            first_name: Some("Ada".into()),
+            email: Some(EmailAddress { address: "ada@example.com".into(), verified: true }),
+            email_is_primary: true,
+            ..ClerkUser::default()
+        }
+    }
+
+    fn row(key: &str, clerk_id: Option<&str>, email: &str, username: &str) -> Row {
+        Row {
+            key: key.into(),
+            clerk_id: clerk_id.map(Into::into),
+            email: Some(email.into()),
+            username: Some(username.into()),
+            first_name: Some("Ada".into()),
+            last_name: Some(String::new()),
+            is_active: true,
+            ..Row::default()
+        }
+    }
+
+    /// A table in memory with unique names and ids, driven by the rules.
+    fn run(user: ClerkUser, rows: &mut Vec<Row>) -> (Result<Row, Reason>, Vec<Note>) {
+        let (mut sync, mut step) = Sync::start(Arc::new(user), Schema::default(), LinkByEmail::Verified);
+        for _ in 0..400 {
+            let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
+            let reply = match &step {
+                Step::FindByKey { key } => Reply::Rows(rows.iter().filter(|r| r.key == *key).cloned().collect()),
+                Step::FindByClerkId { clerk_id } => {
+                    Reply::Rows(rows.iter().filter(|r| r.clerk_id.as_ref() == Some(clerk_id)).cloned().collect())
+                }
+                Step::FindByEmail { email } => {
+                    Reply::Rows(rows.iter().filter(|r| same(&r.email, email)).cloned().collect())
+                }
+                Step::UsernameTaken { username, except_key } => Reply::Taken(
+                    rows.iter().any(|r| same(&r.username, username) && Some(&r.key) != except_key.as_ref()),
+                ),
+                Step::Create { fields } => {
+                    let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
+                    fields.apply(&mut row);
+                    let clash = |r: &Row| r.clerk_id == row.clerk_id || same(&r.username, row.username.as_ref().unwrap());
+                    if rows.iter().any(clash) {
+                        Reply::Conflict
+                    } else {
+                        rows.push(row.clone());
+                        Reply::Created(row.key)
+                    }
+                }
+                Step::Update { key, fields } => {
+                    fields.apply(rows.iter_mut().find(|r| r.key == *key).unwrap());
+                    Reply::Updated
+                }
+            };
+            match sync.reply(reply) {
+                Ok(Ok(next)) => step = next,
+                Ok(Err(row)) => return (Ok(row), sync.notes),
+                Err(reason) => return (Err(reason), sync.notes),
+            }
+        }
+        panic!("the rules do not come to an end");
+    }
+
+    #[test]
+    fn a_new_user_gets_a_row_and_the_second_time_nothing_is_written() {
+        let mut rows = Vec::new();
+        let (made, notes) = run(ada(), &mut rows);
+        assert_eq!((made.unwrap(), notes), (rows[0].clone(), vec![Note::Created]));
+        let (again, notes) = run(ada(), &mut rows);
+        assert_eq!((again.unwrap(), notes), (rows[0].clone(), vec![]));
+    }
+
+    #[test]
+    fn u4_rows_are_linked_by_a_verified_address_only_and_only_if_they_are_nobodys() {
+        let linked = |user: ClerkUser, row: Row| {
+            let mut rows = vec![row.clone()];
+            let (made, _) = run(user, &mut rows);
+            let first_unchanged = rows[0] == row;
+            (made.unwrap().key == "1", first_unchanged)
+        };
+        let nobodys = row("1", None, "ADA@example.com", "ada");
+        assert_eq!(linked(ada(), nobodys.clone()), (true, false));
+        let mut unverified = ada();
+        unverified.email.as_mut().unwrap().verified = false;
+        assert_eq!(linked(unverified, nobodys.clone()), (false, true));
+        let not_primary = ClerkUser { email_is_primary: false, ..ada() };
+        assert_eq!(linked(not_primary, nobodys.clone()), (false, true));
+        assert_eq!(linked(ada(), row("1", Some("user_bob"), "ada@example.com", "bob")), (false, true));
+        let mut two_ats = ada();
+        two_ats.email.as_mut().unwrap().address = "a@b@example.com".into();
+        assert_eq!(linked(two_ats, row("1", None, "a@b@example.com", "bob")), (false, true));
+    }
+
+    #[test]
+    fn u4_an_unverified_address_does_not_stand_beside_its_owners() {
+        let mut rows = vec![row("1", None, "ada@example.com", "boss")];
+        let mut user = ada();
+        user.email.as_mut().unwrap().verified = false;
+        let (made, notes) = run(user, &mut rows);
+        assert_eq!((made.unwrap().email, notes), (None, vec![Note::LinkConflict, Note::Created]));
+    }
+
+    #[test]
+    fn two_rows_with_the_address_link_neither() {
+        let mut rows = vec![row("1", None, "ada@example.com", "a"), row("2", None, "Ada@example.com", "b")];
+        let (made, notes) = run(ada(), &mut rows);
+        assert_eq!((made.unwrap().key.as_str(), notes), ("3", vec![Note::LinkConflict, Note::Created]));
+    }
+
+    #[test]
+    fn names_are_numbered_and_kept() {
+        let mut rows = vec![row("1", Some("user_x"), "x@example.com", "ADA"), row("2", Some("user_y"), "y@example.com", "ada-3")];
+        assert_eq!(run(ada(), &mut rows).0.unwrap().username.as_deref(), Some("ada-2"));
+        rows.remove(1);
+        rows[1].username = Some("ada-7".into());
+        let before = rows.clone();
+        assert_eq!(run(ada(), &mut rows).0.unwrap().username.as_deref(), Some("ada-7"));
+        assert_eq!(rows, before);
+    }
+
+    #[test]
+    fn a_sync_never_lets_in_whom_the_host_keeps_out() {
+        let banned = ClerkUser { banned: true, ..ada() };
+        let mut rows = Vec::new();
+        run(ada(), &mut rows).0.unwrap();
+        assert!(!run(banned.clone(), &mut rows).0.unwrap().is_active);
+        assert!(rows[0].banned_by_clerk);
+        assert!(run(ada(), &mut rows).0.unwrap().is_active);
+        assert!(!rows[0].banned_by_clerk);
+        rows[0].is_active = false;
+        assert!(!run(ada(), &mut rows).0.unwrap().is_active);
+        run(banned, &mut rows).0.unwrap();
+        assert!(!run(ada(), &mut rows).0.unwrap().is_active);
+    }
+
+    #[test]
+    fn h2_a_store_that_answers_with_another_row_signs_nobody_in() {
+        for rows in [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]] {
+            let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+            assert_eq!(sync.reply(Reply::Rows(rows)).unwrap_err(), Reason::LinkConflict);
+        }
+        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        assert_eq!(sync.reply(Reply::Updated).unwrap_err(), Reason::StoreError);
+    }
+
+    #[test]
+    fn a_row_made_by_somebody_faster_is_found_and_brought_up_to_date() {
+        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        let mut next = |reply| sync.reply(reply).unwrap();
+        assert!(matches!(next(Reply::Rows(vec![])), Ok(Step::FindByEmail { .. })));
+        assert!(matches!(next(Reply::Rows(vec![])), Ok(Step::UsernameTaken { .. })));
+        assert!(matches!(next(Reply::Taken(false)), Ok(Step::Create { .. })));
+        assert!(matches!(next(Reply::Conflict), Ok(Step::FindByClerkId { .. })));
+        let faster = Row { first_name: Some("Other".into()), ..row("9", Some("user_ada"), "ada@example.com", "ada") };
+        let Ok(Step::Update { key, fields }) = next(Reply::Rows(vec![faster])) else { panic!() };
+        assert_eq!((key.as_str(), fields.first_name.as_deref()), ("9", Some("Ada")));
+        assert_eq!(next(Reply::Updated).unwrap_err().first_name.as_deref(), Some("Ada"));
+    }
+
+    #[test]
+    fn conflicts_without_end_are_refused() {
+        let (mut sync, mut step) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        let mut without_email = false;
+        let refused = (0..50).find_map(|_| {
+            let reply = match &step {
+                Step::UsernameTaken { .. } => Reply::Taken(false),
+                Step::Create { fields } => {
+                    without_email |= fields.email == Some(None);
+                    Reply::Conflict
+                }
+                _ => Reply::Rows(vec![]),
+            };
+            match sync.reply(reply) {
+                Ok(Ok(next)) => {
+                    step = next;
+                    None
+                }
+                other => Some(other),
+            }
+        });
+        assert_eq!((refused, without_email), (Some(Err(Reason::LinkConflict)), true));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_or_left_out() {
+        let schema = Schema { longest_name: 2, longest_email: 5, longest_image_url: 3, ..Schema::default() };
+        let user = ClerkUser { image_url: Some("http://long".into()), ..ada() };
+        let (mut sync, step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified);
+        assert!(matches!(step, Step::FindByClerkId { .. }));
+        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Ok(Step::UsernameTaken { .. })));
+        let Ok(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
+        assert_eq!((fields.first_name.as_deref(), fields.email, fields.image_url), (Some("Ad"), Some(None), Some(None)));
+    }
+
+    #[test]
+    fn only_columns_that_are_there_are_written() {
+        let only_id = Schema {
+            email: false,
+            username: false,
+            first_name: false,
+            last_name: false,
+            image_url: false,
+            last_active_at: false,
+            is_active: false,
+            banned_by_clerk: false,
+            ..Schema::default()
+        };
+        let (mut sync, _) = Sync::start(Arc::new(ada()), only_id, LinkByEmail::Verified);
+        let Ok(Step::Create { fields }) = sync.reply(Reply::Rows(vec![])).unwrap() else { panic!() };
+        assert_eq!(fields, Fields { clerk_id: Some("user_ada".into()), ..Fields::default() });
+    }
+}

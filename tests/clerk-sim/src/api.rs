@@ -1,0 +1,147 @@
+//! The endpoints of the Backend API that are simulated.
+
+use crate::check::{self, Access};
+use crate::complete;
+use crate::http::{Request, Response, percent_decode};
+use crate::list;
+use crate::reply;
+use crate::state::{ApiState, Objects};
+use serde_json::{Value, json};
+
+/// Where a request leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The key set, with a secret key
+    Jwks,
+    /// The key set, for anyone
+    PublicJwks,
+    /// One user
+    User(String),
+    /// Users
+    Users,
+    /// One session
+    Session(String),
+    /// Sessions
+    Sessions,
+    /// Revokes a session
+    RevokeSession(String),
+    /// Verifies an OAuth access token
+    VerifyOauth,
+    /// Verifies an API key
+    VerifyApiKey,
+    /// Verifies an M2M token
+    VerifyM2m,
+    /// A known path with another method
+    WrongMethod,
+    /// Anything else
+    Unknown,
+}
+
+impl Route {
+    /// Finds the route of a request.
+    pub fn of(request: &Request) -> Route {
+        let segments: Vec<&str> = request.api_path().split('/').skip(1).collect();
+        let id = |text: &str| percent_decode(text);
+        let (method, route) = match segments.as_slice() {
+            ["jwks"] => ("GET", Route::Jwks),
+            [".well-known", "jwks.json"] => ("GET", Route::PublicJwks),
+            ["users"] => ("GET", Route::Users),
+            ["users", user] if !user.is_empty() => ("GET", Route::User(id(user))),
+            ["sessions"] => ("GET", Route::Sessions),
+            ["sessions", session] if !session.is_empty() => ("GET", Route::Session(id(session))),
+            ["sessions", session, "revoke"] => ("POST", Route::RevokeSession(id(session))),
+            ["oauth_applications", "access_tokens", "verify"] => ("POST", Route::VerifyOauth),
+            ["api_keys", "verify"] => ("POST", Route::VerifyApiKey),
+            ["m2m_tokens", "verify"] => ("POST", Route::VerifyM2m),
+            _ => return Route::Unknown,
+        };
+        if request.method == method { route } else { Route::WrongMethod }
+    }
+
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        match self {
+            Route::PublicJwks => Access::Public,
+            Route::VerifyM2m => Access::Machine,
+            _ => Access::Secret,
+        }
+    }
+
+    /// The path pattern it is counted under.
+    pub fn pattern(&self) -> &'static str {
+        match self {
+            Route::Jwks => "/jwks",
+            Route::PublicJwks => "/.well-known/jwks.json",
+            Route::User(_) => "/users/{id}",
+            Route::Users => "/users",
+            Route::Session(_) => "/sessions/{id}",
+            Route::Sessions => "/sessions",
+            Route::RevokeSession(_) => "/sessions/{id}/revoke",
+            Route::VerifyOauth => "/oauth_applications/access_tokens/verify",
+            Route::VerifyApiKey => "/api_keys/verify",
+            Route::VerifyM2m => "/m2m_tokens/verify",
+            Route::WrongMethod | Route::Unknown => "(other)",
+        }
+    }
+}
+
+/// Answers a request out of the state; revoking a session changes it.
+pub fn answer(request: &Request, route: &Route, state: &mut ApiState, now_ms: i64) -> Response {
+    let refusal = check::refuse_credentials(request, route.access(), state).or_else(|| match route {
+        Route::PublicJwks => None,
+        _ => check::refuse_version(request),
+    });
+    if let Some(refusal) = refusal {
+        return refusal;
+    }
+    match route {
+        Route::Jwks | Route::PublicJwks => reply::object(&state.jwks),
+        Route::User(id) => one(&state.users, "user", id, complete::user),
+        Route::Users => list::users(request, state),
+        Route::Session(id) => one(&state.sessions, "session", id, complete::session),
+        Route::Sessions => list::sessions(request, state),
+        Route::RevokeSession(id) => revoke(state, id, now_ms),
+        Route::VerifyOauth => verify(request, &["access_token", "secret"], &state.oauth_tokens, "oauth_tokens", None),
+        Route::VerifyApiKey => verify(request, &["secret"], &state.api_keys, "api_keys", None),
+        Route::VerifyM2m => {
+            let machine = check::calling_machine(request, state);
+            verify(request, &["token"], &state.m2m_tokens, "m2m_tokens", machine.as_deref())
+        }
+        Route::WrongMethod => reply::error(405, "method_not_allowed", "Method not allowed", "Another method is needed"),
+        Route::Unknown => reply::not_found("resource", request.api_path()),
+    }
+}
+
+fn one(objects: &Objects, kind: &str, id: &str, complete: fn(&str, &Value) -> Value) -> Response {
+    match objects.get(id) {
+        Some(partial) => reply::object(&complete(id, partial)),
+        None => reply::not_found(kind, id),
+    }
+}
+
+fn revoke(state: &mut ApiState, id: &str, now_ms: i64) -> Response {
+    let Some(session) = state.sessions.get_mut(id) else { return reply::not_found("session", id) };
+    if let Value::Object(members) = session {
+        members.insert("status".to_owned(), json!("revoked"));
+        members.insert("updated_at".to_owned(), json!(now_ms));
+    }
+    reply::object(&complete::session(id, session))
+}
+
+/// Verifies a machine token; a machine sees only M2M tokens that are granted to it.
+fn verify(request: &Request, members: &[&str], known: &Objects, kind: &str, machine: Option<&str>) -> Response {
+    let found = match check::read_members(request, members) {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    let wanted = members.iter().find_map(|name| found.iter().find(|(given, _)| given == name));
+    let whole = wanted.and_then(|(_, token)| known.get(token)).map(|partial| complete::machine_token(kind, partial));
+    let granted = |whole: &Value| {
+        let scopes = whole["scopes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        machine.is_none_or(|machine| scopes.iter().any(|scope| scope == machine))
+    };
+    match whole.filter(granted) {
+        Some(whole) => reply::object(&whole),
+        None => reply::machine_error(404, "resource_not_found", "Token not found", "There is no such token"),
+    }
+}

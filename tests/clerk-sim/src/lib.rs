@@ -1,0 +1,62 @@
+//! A stand-in for the Backend API of Clerk, for tests and demos.
+//!
+//! [`Sim`] starts a server on a port of its own. It holds users, sessions, machine tokens and a
+//! key set; refuses what the real API refuses; misbehaves on demand ([`Fault`]); counts and logs
+//! what comes in. It also makes tokens ([`TokenSpec`], [`recipe`]) and signed webhooks
+//! ([`webhook`]), and reads the recorded cases ([`corpus`]).
+//!
+//! ```
+//! let sim = clerk_sim::Sim::start();
+//! sim.put_user(serde_json::json!({"id": "user_1", "first_name": "Ada"}));
+//! let token = sim.mint_now(&clerk_sim::TokenSpec::session("user_1"));
+//! assert_eq!(token.split('.').count(), 3);
+//! assert_eq!(sim.requests("/users/*"), 0);
+//! ```
+
+mod admin;
+mod api;
+mod check;
+pub mod complete;
+mod conn;
+mod control;
+pub mod corpus;
+pub mod der;
+pub mod encoding;
+mod error;
+mod fault;
+pub mod glob;
+mod http;
+mod json;
+mod keys;
+mod list;
+mod mint;
+mod mutate;
+mod port;
+pub mod recipe;
+mod reply;
+mod server;
+pub mod sign;
+mod sim;
+mod state;
+mod stats;
+mod tls;
+pub mod webhook;
+
+pub use check::KNOWN_VERSIONS;
+pub use control::{Control, Rotation};
+pub use error::{Error, Result};
+pub use fault::Fault;
+pub use json::Json;
+pub use keys::{DEFAULT_KID, Key, KeyStore};
+pub use mint::{DEFAULT_ISSUER, DEFAULT_PARTY, Kind, Org, Spoil, TokenSpec};
+pub use sim::{Builder, Sim};
+pub use state::{ApiState, DEFAULT_WEBHOOK_SECRET, Objects};
+pub use stats::{LogEntry, Stats};
+pub use tls::Leaf;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; a panic in another thread must not fail this one too.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
