@@ -41,7 +41,12 @@ struct Entry<V> {
 
 /// Each on its own cache line, so that two cores do not fight over neighbours.
 #[repr(align(128))]
-struct Shard<K, V, S>(Mutex<LruCache<K, Entry<V>, S>>);
+struct Shard<K, V, S>(Mutex<Guarded<K, V, S>>);
+
+struct Guarded<K, V, S> {
+    map: LruCache<K, Entry<V>, S>,
+    hits: u64,
+}
 
 /// The map. Times are milliseconds of the monotonic clock.
 pub struct Cache<K, V, S> {
@@ -58,11 +63,11 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn new(capacity: usize, hasher: S) -> Self {
         let shards = if capacity < 64 { 1 } else { SHARDS };
         let room = NonZeroUsize::new(capacity.div_ceil(shards)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Shard(Mutex::new(LruCache::with_hasher(room, hasher.clone())));
+        let shard = || Shard(Mutex::new(Guarded { map: LruCache::with_hasher(room, hasher.clone()), hits: 0 }));
         Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
     }
 
-    fn shard(&self, key: &K) -> &Mutex<LruCache<K, Entry<V>, S>> {
+    fn shard(&self, key: &K) -> &Mutex<Guarded<K, V, S>> {
         // The map inside uses the hash's low and topmost bits; the shard is told by others.
         let index = (self.hasher.hash_one(key) >> 40) as usize % self.shards.len();
         &self.shards[index].0
@@ -70,15 +75,16 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
 
     /// The live value under a key.
     pub fn get(&self, key: &K, now_ms: i64) -> Option<V> {
-        let mut shard = self.shard(key).lock();
-        let entry = shard.peek(key)?;
+        let shard = &mut *self.shard(key).lock();
+        let entry = shard.map.peek(key)?;
         if entry.expires_ms <= now_ms {
-            shard.pop(key);
+            shard.map.pop(key);
             return None;
         }
         let value = entry.value.clone();
+        shard.hits += 1;
         if now_ms.saturating_sub(entry.touched_ms) >= PROMOTE_EVERY_MS
-            && let Some(entry) = shard.get_mut(key)
+            && let Some(entry) = shard.map.get_mut(key)
         {
             entry.touched_ms = now_ms;
         }
@@ -89,14 +95,14 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn put(&self, key: K, value: V, expires_ms: i64, now_ms: i64) {
         if expires_ms > now_ms {
             // The old value is dropped after the lock is gone.
-            let old = self.shard(&key).lock().push(key, Entry { value, expires_ms, touched_ms: now_ms });
+            let old = self.shard(&key).lock().map.push(key, Entry { value, expires_ms, touched_ms: now_ms });
             drop(old);
         }
     }
 
     /// Forgets one entry.
     pub fn remove(&self, key: &K) -> bool {
-        self.shard(key).lock().pop(key).is_some()
+        self.shard(key).lock().map.pop(key).is_some()
     }
 
     /// Forgets every entry for which `keep` is false, and says how many.
@@ -106,21 +112,26 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     {
         let mut gone = 0;
         for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            let doomed: Vec<K> = shard.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
-            gone += doomed.iter().filter(|key| shard.pop(*key).is_some()).count();
+            let map = &mut shard.0.lock().map;
+            let doomed: Vec<K> = map.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
+            gone += doomed.iter().filter(|key| map.pop(*key).is_some()).count();
         }
         gone
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|shard| shard.0.lock().clear());
+        self.shards.iter().for_each(|shard| shard.0.lock().map.clear());
     }
 
     /// How many entries there are, expired ones that nobody asked for included.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
+        self.shards.iter().map(|shard| shard.0.lock().map.len()).sum()
+    }
+
+    /// How often [`Self::get`] found something.
+    pub fn hits(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.0.lock().hits).sum()
     }
 
     /// Whether nothing is remembered.

@@ -210,27 +210,91 @@ macro_rules! setting {
 
 /// The table of settings. The README's table is made from it.
 pub const SETTINGS: &[Setting] = &[
-    setting!(secret_key, Kind::Secret, "–", "CLERK_SECRET_KEY", Field::Secret(|c| &mut c.secret_key),
-        "Clerk's secret key (`sk_live_…`): fetches signing keys and users"),
-    setting!(publishable_key, Kind::Text, "–", "CLERK_PUBLISHABLE_KEY", Field::Text(|c| &mut c.publishable_key),
-        "names this instance's own session cookie among those of its neighbours"),
-    setting!(jwt_key, Kind::Text, "–", "CLERK_JWT_KEY", Field::Text(|c| &mut c.jwt_key),
-        "public key to verify with, without any network: PEM (any mangling of line ends), bare base64, JWK or JWK set"),
-    setting!(machine_secret_key, Kind::Secret, "–", "CLERK_MACHINE_SECRET_KEY", Field::Secret(|c| &mut c.machine_secret_key),
-        "verifies opaque M2M tokens granted to that machine; preferred to the secret key there"),
-    setting!(jwks, Kind::Text, "–", "", Field::Text(|c| &mut c.jwks),
-        "JWK set as JSON text, for a start without network"),
-    setting!(jwks_url, Kind::Text, "–", "", Field::Text(|c| &mut c.jwks_url),
-        "public address of the JWK set, fetched without the secret key (`https://<frontend API>/.well-known/jwks.json`)"),
-    setting!(api_url, Kind::Text, "https://api.clerk.com", "CLERK_API_URL", Field::Url(|c| &mut c.api_url),
-        "the Backend API, with or without `/v1`; governs every call; `http` only on loopback"),
-    setting!(authorized_parties, Kind::List, "–", "CLERK_AUTH_PARTIES", Field::List(|c| &mut c.authorized_parties),
-        "origins that `azp` must be one of, compared exactly; empty enforces nothing"),
-    setting!(audience, Kind::List, "–", "CLERK_AUDIENCE", Field::List(|c| &mut c.audience),
-        "audiences of which `aud` must hold one; empty enforces nothing"),
-    setting!(issuer, Kind::List, "–", "", Field::List(|c| &mut c.issuer),
-        "issuers that `iss` must be one of; empty enforces nothing"),
-    setting!(accepts_token, Kind::Words(&["session_token", "api_key", "oauth_token", "m2m_token", "any"]), "session_token", "",
+    setting!(
+        secret_key,
+        Kind::Secret,
+        "–",
+        "CLERK_SECRET_KEY",
+        Field::Secret(|c| &mut c.secret_key),
+        "Clerk's secret key (`sk_live_…`): fetches signing keys and users"
+    ),
+    setting!(
+        publishable_key,
+        Kind::Text,
+        "–",
+        "CLERK_PUBLISHABLE_KEY",
+        Field::Text(|c| &mut c.publishable_key),
+        "names this instance's own session cookie among those of its neighbours"
+    ),
+    setting!(
+        jwt_key,
+        Kind::Text,
+        "–",
+        "CLERK_JWT_KEY",
+        Field::Text(|c| &mut c.jwt_key),
+        "public key to verify with, without any network: PEM (any mangling of line ends), bare base64, JWK or JWK set"
+    ),
+    setting!(
+        machine_secret_key,
+        Kind::Secret,
+        "–",
+        "CLERK_MACHINE_SECRET_KEY",
+        Field::Secret(|c| &mut c.machine_secret_key),
+        "verifies opaque M2M tokens granted to that machine; preferred to the secret key there"
+    ),
+    setting!(
+        jwks,
+        Kind::Text,
+        "–",
+        "",
+        Field::Text(|c| &mut c.jwks),
+        "JWK set as JSON text, for a start without network"
+    ),
+    setting!(
+        jwks_url,
+        Kind::Text,
+        "–",
+        "",
+        Field::Text(|c| &mut c.jwks_url),
+        "public address of the JWK set, fetched without the secret key (`https://<frontend API>/.well-known/jwks.json`)"
+    ),
+    setting!(
+        api_url,
+        Kind::Text,
+        "https://api.clerk.com",
+        "CLERK_API_URL",
+        Field::Url(|c| &mut c.api_url),
+        "the Backend API, with or without `/v1`; governs every call; `http` only on loopback"
+    ),
+    setting!(
+        authorized_parties,
+        Kind::List,
+        "–",
+        "CLERK_AUTH_PARTIES",
+        Field::List(|c| &mut c.authorized_parties),
+        "origins that `azp` must be one of, compared exactly; empty enforces nothing"
+    ),
+    setting!(
+        audience,
+        Kind::List,
+        "–",
+        "CLERK_AUDIENCE",
+        Field::List(|c| &mut c.audience),
+        "audiences of which `aud` must hold one; empty enforces nothing"
+    ),
+    setting!(
+        issuer,
+        Kind::List,
+        "–",
+        "",
+        Field::List(|c| &mut c.issuer),
+        "issuers that `iss` must be one of; empty enforces nothing"
+    ),
+    setting!(
+        accepts_token,
+        Kind::Words(&["session_token", "api_key", "oauth_token", "m2m_token", "any"]),
+        "session_token",
+        "",
         Field::Words(|c, words| {
             c.accepts_token = if words.contains(&"any") {
                 TokenKind::ALL.to_vec()
@@ -238,22 +302,69 @@ pub const SETTINGS: &[Setting] = &[
                 words.iter().filter_map(|w| TokenKind::from_word(w)).collect()
             }
         }),
-        "kinds of tokens that are let in; machine tokens come in the header only"),
-    setting!(clock_skew_ms, Kind::Int(0, 300_000), "5000", "CLERK_CLOCK_SKEW_IN_MS", Field::Int(|c| &mut c.clock_skew_ms),
-        "how far this clock and Clerk's may be apart"),
-    setting!(timeout_ms, Kind::Int(1, 60_000), "5000", "CLERK_TIMEOUT_MS", Field::Int(|c| &mut c.timeout_ms),
-        "one budget for all tries of a call: name look-up, connection, TLS, answer"),
-    setting!(cache_ttl_s, Kind::Int(0, 86_400), "300", "CLERK_CACHE_TIMEOUT", Field::Int(|c| &mut c.cache_ttl_s),
-        "how long a verified token is remembered, never past its own end; 0 remembers nothing"),
-    setting!(cache_capacity, Kind::Int(1, 1_000_000), "10000", "", Field::Int(|c| &mut c.cache_capacity),
-        "how many verified tokens (and as many users) are remembered"),
-    setting!(user_ttl_s, Kind::Int(0, 86_400), "300", "", Field::Int(|c| &mut c.user_ttl_s),
-        "how long a fetched user is trusted without asking Clerk; 0 asks for each new token"),
-    setting!(stale_user_s, Kind::Int(0, 86_400), "3600", "", Field::Int(|c| &mut c.stale_user_s),
-        "how old a fetched user may be when Clerk is out of reach; 0 serves none"),
-    setting!(recheck_s, Kind::Int(0, 3600), "0", "", Field::Int(|c| &mut c.recheck_s),
-        "how long the store's word that a row stands and is active is trusted; 0 asks on every hit"),
-    setting!(user_mode, Kind::Word(&["claims", "profile", "sync"]), "sync with a store, else claims", "",
+        "kinds of tokens that are let in; machine tokens come in the header only"
+    ),
+    setting!(
+        clock_skew_ms,
+        Kind::Int(0, 300_000),
+        "5000",
+        "CLERK_CLOCK_SKEW_IN_MS",
+        Field::Int(|c| &mut c.clock_skew_ms),
+        "how far this clock and Clerk's may be apart"
+    ),
+    setting!(
+        timeout_ms,
+        Kind::Int(1, 60_000),
+        "5000",
+        "CLERK_TIMEOUT_MS",
+        Field::Int(|c| &mut c.timeout_ms),
+        "one budget for all tries of a call: name look-up, connection, TLS, answer"
+    ),
+    setting!(
+        cache_ttl_s,
+        Kind::Int(0, 86_400),
+        "300",
+        "CLERK_CACHE_TIMEOUT",
+        Field::Int(|c| &mut c.cache_ttl_s),
+        "how long a verified token is remembered, never past its own end; 0 remembers nothing"
+    ),
+    setting!(
+        cache_capacity,
+        Kind::Int(1, 1_000_000),
+        "10000",
+        "",
+        Field::Int(|c| &mut c.cache_capacity),
+        "how many verified tokens (and as many users) are remembered"
+    ),
+    setting!(
+        user_ttl_s,
+        Kind::Int(0, 86_400),
+        "300",
+        "",
+        Field::Int(|c| &mut c.user_ttl_s),
+        "how long a fetched user is trusted without asking Clerk; 0 asks for each new token"
+    ),
+    setting!(
+        stale_user_s,
+        Kind::Int(0, 86_400),
+        "3600",
+        "",
+        Field::Int(|c| &mut c.stale_user_s),
+        "how old a fetched user may be when Clerk is out of reach; 0 serves none"
+    ),
+    setting!(
+        recheck_s,
+        Kind::Int(0, 3600),
+        "0",
+        "",
+        Field::Int(|c| &mut c.recheck_s),
+        "how long the store's word that a row stands and is active is trusted; 0 asks on every hit"
+    ),
+    setting!(
+        user_mode,
+        Kind::Word(&["claims", "profile", "sync"]),
+        "sync with a store, else claims",
+        "",
         Field::Words(|c, words| {
             c.user_mode = match words.first() {
                 Some(&"claims") => Some(UserMode::Claims),
@@ -262,38 +373,108 @@ pub const SETTINGS: &[Setting] = &[
                 _ => None,
             }
         }),
-        "`claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the host's own row"),
-    setting!(link_by_email, Kind::Word(&["never", "verified"]), "verified", "",
+        "`claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the host's own row"
+    ),
+    setting!(
+        link_by_email,
+        Kind::Word(&["never", "verified"]),
+        "verified",
+        "",
         Field::Words(|c, words| {
             c.link_by_email = if words == ["never"] { LinkByEmail::Never } else { LinkByEmail::Verified }
         }),
-        "whether a row without a Clerk id is taken over by an address that Clerk has verified"),
-    setting!(pending_sessions, Kind::Word(&["refuse", "accept"]), "refuse", "",
+        "whether a row without a Clerk id is taken over by an address that Clerk has verified"
+    ),
+    setting!(
+        pending_sessions,
+        Kind::Word(&["refuse", "accept"]),
+        "refuse",
+        "",
         Field::Words(|c, words| c.pending_sessions_accepted = words == ["accept"]),
-        "sessions with open tasks (choosing an organization, setting up MFA)"),
-    setting!(allow_schemeless, Kind::Bool, "false", "", Field::Bool(|c| &mut c.allow_schemeless),
-        "accept an `Authorization` value that is a bare token"),
-    setting!(cookie_policy, Kind::Word(&["token-only", "strict-uat"]), "token-only", "",
+        "sessions with open tasks (choosing an organization, setting up MFA)"
+    ),
+    setting!(
+        allow_schemeless,
+        Kind::Bool,
+        "false",
+        "",
+        Field::Bool(|c| &mut c.allow_schemeless),
+        "accept an `Authorization` value that is a bare token"
+    ),
+    setting!(
+        cookie_policy,
+        Kind::Word(&["token-only", "strict-uat"]),
+        "token-only",
+        "",
         Field::Words(|c, words| {
             c.cookie_policy = if words == ["strict-uat"] { CookiePolicy::StrictUat } else { CookiePolicy::TokenOnly }
         }),
-        "`strict-uat` heeds `__client_uat` too, so that signing out shows before the token ends"),
-    setting!(machine_cache_ttl_s, Kind::Int(0, 300), "0", "", Field::Int(|c| &mut c.machine_cache_ttl_s),
-        "how long the answer for an opaque machine token is remembered; 0 asks each time, so revoking shows at once"),
-    setting!(expected_machine_id, Kind::Text, "–", "", Field::Text(|c| &mut c.expected_machine_id),
-        "the machine (`mch_…`) that an M2M token must be scoped to"),
-    setting!(session_check_ttl_s, Kind::Int(0, 3600), "0 (off)", "", Field::Int(|c| &mut c.session_check_ttl_s),
-        "ask Clerk whether the session still stands, and trust the answer so long"),
-    setting!(ca_pem, Kind::Text, "the system's", "", Field::Text(|c| &mut c.ca_pem),
-        "certificates (PEM) to trust instead of the system's"),
-    setting!(proxy, Kind::Text, "–", "", Field::Text(|c| &mut c.proxy),
-        "HTTP proxy for calls to Clerk; the environment is never consulted"),
-    setting!(user_agent, Kind::Text, "clerk-auth@<version>", "", Field::Text(|c| &mut c.user_agent),
-        "`User-Agent` of calls to Clerk"),
-    setting!(webhook_secrets, Kind::SecretList, "–", "CLERK_WEBHOOK_SIGNING_SECRET", Field::Secrets(|c| &mut c.webhook_secrets),
-        "signing secrets of webhook endpoints (`whsec_…`), several while rotating"),
-    setting!(instance_id, Kind::Text, "–", "", Field::Text(|c| &mut c.instance_id),
-        "webhooks of other instances (`ins_…`) are ignored"),
+        "`strict-uat` heeds `__client_uat` too, so that signing out shows before the token ends"
+    ),
+    setting!(
+        machine_cache_ttl_s,
+        Kind::Int(0, 300),
+        "0",
+        "",
+        Field::Int(|c| &mut c.machine_cache_ttl_s),
+        "how long the answer for an opaque machine token is remembered; 0 asks each time, so revoking shows at once"
+    ),
+    setting!(
+        expected_machine_id,
+        Kind::Text,
+        "–",
+        "",
+        Field::Text(|c| &mut c.expected_machine_id),
+        "the machine (`mch_…`) that an M2M token must be scoped to"
+    ),
+    setting!(
+        session_check_ttl_s,
+        Kind::Int(0, 3600),
+        "0 (off)",
+        "",
+        Field::Int(|c| &mut c.session_check_ttl_s),
+        "ask Clerk whether the session still stands, and trust the answer so long"
+    ),
+    setting!(
+        ca_pem,
+        Kind::Text,
+        "the system's",
+        "",
+        Field::Text(|c| &mut c.ca_pem),
+        "certificates (PEM) to trust instead of the system's"
+    ),
+    setting!(
+        proxy,
+        Kind::Text,
+        "–",
+        "",
+        Field::Text(|c| &mut c.proxy),
+        "HTTP proxy for calls to Clerk; the environment is never consulted"
+    ),
+    setting!(
+        user_agent,
+        Kind::Text,
+        "clerk-auth@<version>",
+        "",
+        Field::Text(|c| &mut c.user_agent),
+        "`User-Agent` of calls to Clerk"
+    ),
+    setting!(
+        webhook_secrets,
+        Kind::SecretList,
+        "–",
+        "CLERK_WEBHOOK_SIGNING_SECRET",
+        Field::Secrets(|c| &mut c.webhook_secrets),
+        "signing secrets of webhook endpoints (`whsec_…`), several while rotating"
+    ),
+    setting!(
+        instance_id,
+        Kind::Text,
+        "–",
+        "",
+        Field::Text(|c| &mut c.instance_id),
+        "webhooks of other instances (`ins_…`) are ignored"
+    ),
 ];
 
 const LONGEST_VALUE: usize = 1 << 20;

@@ -1,15 +1,39 @@
 //! clerk-auth tells a server who is calling.
+//!
+//! Give [`Client::authenticate`] the header lines of a request; it finds the Clerk token in them, verifies it, keeps the
+//! caller's row in the host's own user table in step with Clerk, remembers the answer, and tells what happened.
+//!
+//! The same library is exported to C (`include/clerk_auth.h`) by the module `ffi`, floor by floor:
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 6 | `ffi` |
+//! | 5 | [`client`] |
+//! | 4 | [`users`], [`identity`] |
+//! | 3 | [`keys`] |
+//! | 2 | [`api`], [`jwt`] |
+//! | 1 | [`request`], [`cache`], [`publishable_key`] |
+//! | 0 | [`config`], [`reason`], [`events`], [`clock`], [`token`] |
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod api;
 pub mod cache;
+pub mod client;
 pub mod clock;
 pub mod config;
+pub mod events;
+pub mod identity;
 pub mod jwt;
 pub mod keys;
+pub mod publishable_key;
 pub mod reason;
 pub mod request;
 pub mod token;
 pub mod users;
+
+pub use client::{Answer, Client, ClientBuilder, Outcome};
+pub use config::{Config, ConfigError};
+pub use reason::{Category, Reason};
+pub use request::Request;

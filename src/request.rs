@@ -341,7 +341,8 @@ mod tests {
         for good in ["Bearer tok", "bearer tok", "BEARER   tok", "  Bearer tok \t"] {
             assert_eq!(header(good, &rules()), Ok(Some("tok".into())), "{good}");
         }
-        for bad in ["Bearer", "Bearer ", "Bearer\ttok", "Bearer tok extra", "Bearer a,b", "Bearer \u{e9}", "Bearer =="] {
+        for bad in ["Bearer", "Bearer ", "Bearer\ttok", "Bearer tok extra", "Bearer a,b", "Bearer \u{e9}", "Bearer =="]
+        {
             assert_eq!(header(bad, &rules()), Err(Reason::TokenInvalid), "{bad}");
         }
         for other in ["", "   ", "Basic abc", "tok", "Bearertok", "Bearer,tok", "Bearer\u{a0}tok"] {

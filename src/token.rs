@@ -1,4 +1,4 @@
-//! Token kinds, told from the outside of a token, and the hash a token is remembered by.
+//! Token kinds, told from the outside of a token, the hash a token is remembered by, and the shape of Clerk's ids.
 
 use sha2::{Digest, Sha256};
 
@@ -63,6 +63,12 @@ pub fn form(token: &str) -> Form {
     }
 }
 
+/// Whether a text is an id as Clerk makes them: safe in a path, a header, a log line and a table.
+pub fn is_clerk_id(id: &str, prefix: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    id.len() <= 128 && id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+}
+
 /// The SHA-256 of a token: the key it is cached under and the only trace of it in events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
@@ -114,5 +120,17 @@ mod tests {
     fn the_hash_reads_like_the_seed_packages_cache_key() {
         let text = TokenHash::of("abc").to_string();
         assert_eq!(text, "clerk:auth:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn n2_ids_are_shape_checked() {
+        for good in ["user_1", "user_2abcDEF-9_x"] {
+            assert!(is_clerk_id(good, "user_"));
+        }
+        let long = format!("user_{}", "a".repeat(200));
+        for bad in ["user_", "", "user_../x", "user_a/b", "user_a%2f", "user_a?b", "user_é", "user_a b", "mch_1", &long]
+        {
+            assert!(!is_clerk_id(bad, "user_"), "{bad}");
+        }
     }
 }

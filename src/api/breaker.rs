@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn a_rate_limit_opens_it_at_once_and_not_for_ever() {
-        for (asked, open) in [(Some(2000), 2000), (None, 1000), (Some(0), 1000), (Some(u64::MAX), 1000), (Some(1 << 40), 60_000)] {
+        for (asked, open) in
+            [(Some(2000), 2000), (None, 1000), (Some(0), 1000), (Some(u64::MAX), 1000), (Some(1 << 40), 60_000)]
+        {
             let breaker = Breaker::default();
             breaker.record(&failed(ErrorKind::RateLimited, asked), 0);
             assert_eq!(breaker.open_for_ms(0), Some(open), "{asked:?}");

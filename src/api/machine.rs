@@ -5,8 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Endpoint, ErrorKind, LONGEST_OBJECT, Request};
-use crate::jwt::is_clerk_id;
-use crate::token::TokenKind;
+use crate::token::{TokenKind, is_clerk_id};
 
 /// A machine token that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +40,6 @@ struct Raw<'a> {
     expiration: Option<f64>,
     active: Option<bool>,
 }
-
-
 
 impl Api {
     /// Asks Clerk about a token. `Ok(None)`: it is not known, revoked, expired or inactive.
@@ -122,7 +119,9 @@ mod tests {
             assert_eq!(judged(odd), None, "{odd}");
         }
         assert_eq!(judge(b"{\"active\":false}", "api_key", 0), Some(None));
-        for odd in ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#] {
+        for odd in
+            ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
+        {
             assert_eq!(judge(odd.as_bytes(), "api_key", 0), None, "{odd}");
         }
         let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;

@@ -189,7 +189,8 @@ mod tests {
         assert_eq!(run(&[Ok((500, None)), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
         assert_eq!(run(&[Err(TransportError::Network), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
         assert_eq!(run(&[Ok((503, None))]), (Err(ErrorKind::Server), 3));
-        for (status, kind) in [(401, ErrorKind::Unauthorized), (403, ErrorKind::Forbidden), (404, ErrorKind::NotFound)] {
+        for (status, kind) in [(401, ErrorKind::Unauthorized), (403, ErrorKind::Forbidden), (404, ErrorKind::NotFound)]
+        {
             assert_eq!(run(&[Ok((status, None))]), (Err(kind), 1));
         }
         assert_eq!(run(&[Ok((429, Some("1")))]), (Err(ErrorKind::RateLimited), 1));

@@ -87,9 +87,10 @@ impl HttpTransport {
     /// Judges the configuration; connects to nothing yet.
     pub fn new(config: &TransportConfig) -> Result<Self, ConfigError> {
         let proxy = match &config.proxy {
-            Some(proxy) => Some(Proxy::new(proxy).map_err(|_| {
-                ConfigError::new("proxy", "not a proxy's address; write it as http://host:port")
-            })?),
+            Some(proxy) => Some(
+                Proxy::new(proxy)
+                    .map_err(|_| ConfigError::new("proxy", "not a proxy's address; write it as http://host:port"))?,
+            ),
             None => None,
         };
         let roots = match &config.ca_pem {
@@ -191,7 +192,8 @@ fn new_agent(config: &ureq::config::Config, resolver: &CachingResolver) -> Agent
 }
 
 fn certificates(pem: &str) -> Result<Vec<ureq::tls::Certificate<'static>>, ConfigError> {
-    let wrong = || ConfigError::new("ca_pem", "holds no certificate; give the PEM text itself, not the name of its file");
+    let wrong =
+        || ConfigError::new("ca_pem", "holds no certificate; give the PEM text itself, not the name of its file");
     let mut found = Vec::new();
     for item in parse_pem(pem.as_bytes()) {
         if let PemItem::Certificate(certificate) = item.map_err(|_| wrong())? {

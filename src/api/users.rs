@@ -180,7 +180,9 @@ mod tests {
             assert!(!with(first).email_is_primary);
         }
         for status in ["\"unverified\"", "\"transferable\"", "null", "\"VERIFIED\""] {
-            let one = user(&format!(r#","email_addresses":[{{"email_address":"a@x","verification":{{"status":{status}}}}}]"#));
+            let one = user(&format!(
+                r#","email_addresses":[{{"email_address":"a@x","verification":{{"status":{status}}}}}]"#
+            ));
             assert!(!one.email.unwrap().verified);
         }
     }

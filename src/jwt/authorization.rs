@@ -160,7 +160,11 @@ mod tests {
         for (dimension, yes, no) in [
             ("role", &["admin", "org:admin"][..], &["", "org:", "org:org:admin", "member", "Admin"][..]),
             ("permission", &["a:read", "org:a:write"], &["", "a", "a:rea", "org:a:read,org:a:write", "org:org:a:read"]),
-            ("feature", &["audit", "org:audit", "o:audit", "user:chat", "u:both", "both"], &["", "user:audit", "x:audit", "o:"]),
+            (
+                "feature",
+                &["audit", "org:audit", "o:audit", "user:chat", "u:both", "both"],
+                &["", "user:audit", "x:audit", "o:"],
+            ),
             ("plan", &["pro", "user:pro", "u:pro"], &["org:pro", "free"]),
         ] {
             for value in yes {

@@ -215,7 +215,8 @@ mod tests {
         let v2 = claims(r#"{"v":2,"fea":"o:a","o":{"id":"org_1","slg":"acme","rol":"admin","per":"b","fpm":"1"}}"#);
         assert_eq!(v1.organization, v2.organization);
         assert_eq!(v1.organization.unwrap().role.as_deref(), Some("org:admin"));
-        for none in [r#"{"v":2,"org_id":"org_1"}"#, r#"{"v":2,"o":null}"#, r#"{"o":{"id":"org_1"}}"#, r#"{"org_id":5}"#] {
+        for none in [r#"{"v":2,"org_id":"org_1"}"#, r#"{"v":2,"o":null}"#, r#"{"o":{"id":"org_1"}}"#, r#"{"org_id":5}"#]
+        {
             assert_eq!(claims(none).organization, None, "{none}");
         }
     }

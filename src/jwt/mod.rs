@@ -17,7 +17,7 @@ pub use authorization::{Asked, Authorization, Reverification};
 pub use claims::{Claims, Organization};
 pub use json::Member;
 pub use key::{KeyError, VerifyingKey};
-pub use policy::{Policy, is_clerk_id};
+pub use policy::Policy;
 
 use crate::reason::Reason;
 use crate::request::{LONGEST_TOKEN, Peek};
@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD111AAA""#), machine), Err(Reason::TokenInvalid));
-        for bad in [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#] {
+        for bad in
+            [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
+        {
             assert_eq!(kind(&with(bad), user), Err(Reason::TokenInvalid), "{bad}");
         }
     }

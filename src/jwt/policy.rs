@@ -3,7 +3,7 @@
 use super::claims::Claims;
 use super::json::Member;
 use crate::reason::Reason;
-use crate::token::TokenKind;
+use crate::token::{TokenKind, is_clerk_id};
 
 /// The settings that claims are judged by.
 #[derive(Clone, Debug, Default)]
@@ -101,12 +101,6 @@ fn subject(kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
     good.then_some(()).ok_or(Reason::TokenInvalid)
 }
 
-/// Whether a text is an id as Clerk makes them: safe in a path, a header, a log line and a table.
-pub fn is_clerk_id(id: &str, prefix: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    id.len() <= 128 && id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +136,11 @@ mod tests {
         let list = |v: &str| vec![v.to_owned()];
         for (policy, claim, reason) in [
             (Policy { audience: list("api"), ..Policy::default() }, "aud", Reason::TokenInvalidAudience),
-            (Policy { authorized_parties: list("api"), ..Policy::default() }, "azp", Reason::TokenInvalidAuthorizedParties),
+            (
+                Policy { authorized_parties: list("api"), ..Policy::default() },
+                "azp",
+                Reason::TokenInvalidAuthorizedParties,
+            ),
             (Policy { issuer: list("api"), ..Policy::default() }, "iss", Reason::TokenInvalidIssuer),
         ] {
             assert_eq!(judge(&policy, &format!(r#"{good},"{claim}":"api""#)), Ok(()));
@@ -150,17 +148,6 @@ mod tests {
                 assert_eq!(judge(&policy, &format!("{good}{}", bad.replace('X', claim))), Err(reason), "{claim} {bad}");
             }
             assert_eq!(judge(&Policy::default(), &format!(r#"{good},"{claim}":"other""#)), Ok(()));
-        }
-    }
-
-    #[test]
-    fn n2_ids_are_shape_checked() {
-        for good in ["user_1", "user_2abcDEF-9_x"] {
-            assert!(is_clerk_id(good, "user_"));
-        }
-        let long = format!("user_{}", "a".repeat(200));
-        for bad in ["user_", "", "user_../x", "user_a/b", "user_a%2f", "user_a?b", "user_é", "user_a b", "mch_1", &long] {
-            assert!(!is_clerk_id(bad, "user_"), "{bad}");
         }
     }
 

@@ -175,7 +175,9 @@ mod tests {
 
     #[test]
     fn sets_that_are_none_are_refused() {
-        for odd in ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#] {
+        for odd in
+            ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#]
+        {
             assert!(KeySet::parse(odd.as_bytes()).is_none(), "{odd}");
         }
         let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MOST_KEYS), rsa(""));

@@ -41,7 +41,13 @@ impl KeySource {
     }
 
     /// Other keys for the same key id, after a signature did not hold: Clerk may have rotated the key under its id.
-    pub fn rotated(&self, kid: Option<&str>, tried: &Keys, now_ms: i64, fetch: Option<&Fetch<'_>>) -> Result<Keys, Miss> {
+    pub fn rotated(
+        &self,
+        kid: Option<&str>,
+        tried: &Keys,
+        now_ms: i64,
+        fetch: Option<&Fetch<'_>>,
+    ) -> Result<Keys, Miss> {
         match (self, kid) {
             (KeySource::Jwks(store), Some(kid)) => store.rotated(kid, tried, now_ms, fetch),
             _ => Err(Miss::Refused(Reason::TokenInvalidSignature)),

@@ -10,8 +10,7 @@ use crate::jwt::{KeyError, VerifyingKey};
 /// Why a text holds no key, in words for the person who configured it.
 pub type TextError = &'static str;
 
-const PRIVATE: TextError =
-    "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
+const PRIVATE: TextError = "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
 const NOT_RSA: TextError = "this is not an RSA public key; Clerk signs with RS256";
 const WEAK: TextError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
 const GARBAGE: TextError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";

@@ -9,8 +9,6 @@ mod username;
 pub use sqlite::SqliteStore;
 pub use sync::{Note, Reply, Step, Sync};
 
-use crate::reason::Reason;
-
 /// A row of the host's table, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
@@ -179,8 +177,24 @@ pub trait UserStore: Send + std::marker::Sync {
     fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError>;
 }
 
-/// Puts one question of the rules to a store.
-pub(crate) fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+/// Puts one question of the rules to a store, a writing one between `begin` and `commit`.
+pub(crate) fn perform(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+    if !matches!(step, Step::Create { .. } | Step::Update { .. }) {
+        return ask(store, step);
+    }
+    store.begin()?;
+    let reply = ask(store, step);
+    match reply {
+        Ok(_) => store.commit()?,
+        Err(_) => store.rollback(),
+    }
+    match reply {
+        Err(StoreError::Conflict) => Ok(Reply::Conflict),
+        other => other,
+    }
+}
+
+fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
     Ok(match step {
         Step::FindByKey { key } => Reply::Rows(store.find_by_key(key)?.into_iter().collect()),
         Step::FindByClerkId { clerk_id } => Reply::Rows(store.find_by_clerk_id(clerk_id)?.into_iter().collect()),
@@ -188,51 +202,10 @@ pub(crate) fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreErro
         Step::UsernameTaken { username, except_key } => {
             Reply::Taken(store.username_taken(username, except_key.as_deref())?)
         }
-        Step::Create { fields } => conflict_or(store.create(fields).map(Reply::Created))?,
-        Step::Update { key, fields } => conflict_or(store.update(key, fields).map(|()| Reply::Updated))?,
+        Step::Create { fields } => Reply::Created(store.create(fields)?),
+        Step::Update { key, fields } => {
+            store.update(key, fields)?;
+            Reply::Updated
+        }
     })
-}
-
-fn conflict_or(outcome: Result<Reply, StoreError>) -> Result<Reply, StoreError> {
-    match outcome {
-        Err(StoreError::Conflict) => Ok(Reply::Conflict),
-        other => other,
-    }
-}
-
-/// Runs one synchronization against a store, its writing between `begin` and `commit`.
-pub(crate) fn synchronize(sync: &mut Sync, first: Step, store: &dyn UserStore) -> Result<Row, Failure> {
-    let mut step = first;
-    loop {
-        let writes = matches!(step, Step::Create { .. } | Step::Update { .. });
-        if writes {
-            store.begin()?;
-        }
-        let reply = ask(store, &step);
-        if writes {
-            match &reply {
-                Ok(Reply::Created(_) | Reply::Updated) => store.commit()?,
-                _ => store.rollback(),
-            }
-        }
-        match sync.reply(reply?).map_err(Failure::Refused)? {
-            Ok(next) => step = next,
-            Err(row) => return Ok(row),
-        }
-    }
-}
-
-/// Why there is no row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// The rules say no.
-    Refused(Reason),
-    /// The store failed.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::Store(error)
-    }
 }

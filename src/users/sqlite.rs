@@ -133,7 +133,10 @@ impl SqliteStore {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error() {
-            Some(e) if e.code == ErrorCode::ConstraintViolation && e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
+            Some(e)
+                if e.code == ErrorCode::ConstraintViolation
+                    && e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE =>
+            {
                 StoreError::Conflict
             }
             Some(e) => StoreError::failed(e.extended_code, error.to_string()),
@@ -161,9 +164,7 @@ fn restrict(path: &Path) -> Result<(), ConfigError> {
 fn migrate(connection: &mut Connection) -> Result<(), ConfigError> {
     let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot bring the user table up to date: {e}"));
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error)?;
-    transaction
-        .execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)")
-        .map_err(error)?;
+    transaction.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)").map_err(error)?;
     let version: Option<i64> =
         transaction.query_row("SELECT max(version) FROM clerk_schema", [], |row| row.get(0)).map_err(error)?;
     let version = version.and_then(|v| usize::try_from(v).ok()).unwrap_or(0);
@@ -258,7 +259,8 @@ impl UserStore for SqliteStore {
 
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM clerk_user WHERE username = ?1 AND (?2 IS NULL OR id <> CAST(?2 AS INTEGER))";
-        let found = self.with(|c| c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional())?;
+        let found =
+            self.with(|c| c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional())?;
         Ok(found.is_some())
     }
 

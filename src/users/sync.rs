@@ -351,7 +351,8 @@ mod tests {
                 Step::Create { fields } => {
                     let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
                     fields.apply(&mut row);
-                    let clash = |r: &Row| r.clerk_id == row.clerk_id || same(&r.username, row.username.as_ref().unwrap());
+                    let clash =
+                        |r: &Row| r.clerk_id == row.clerk_id || same(&r.username, row.username.as_ref().unwrap());
                     if rows.iter().any(clash) {
                         Reply::Conflict
                     } else {
@@ -421,7 +422,8 @@ mod tests {
 
     #[test]
     fn names_are_numbered_and_kept() {
-        let mut rows = vec![row("1", Some("user_x"), "x@example.com", "ADA"), row("2", Some("user_y"), "y@example.com", "ada-3")];
+        let mut rows =
+            vec![row("1", Some("user_x"), "x@example.com", "ADA"), row("2", Some("user_y"), "y@example.com", "ada-3")];
         assert_eq!(run(ada(), &mut rows).0.unwrap().username.as_deref(), Some("ada-2"));
         rows.remove(1);
         rows[1].username = Some("ada-7".into());
@@ -447,7 +449,9 @@ mod tests {
 
     #[test]
     fn h2_a_store_that_answers_with_another_row_signs_nobody_in() {
-        for rows in [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]] {
+        for rows in
+            [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]]
+        {
             let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
             assert_eq!(sync.reply(Reply::Rows(rows)).unwrap_err(), Reason::LinkConflict);
         }
@@ -501,7 +505,10 @@ mod tests {
         assert!(matches!(step, Step::FindByClerkId { .. }));
         assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Ok(Step::UsernameTaken { .. })));
         let Ok(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
-        assert_eq!((fields.first_name.as_deref(), fields.email, fields.image_url), (Some("Ad"), Some(None), Some(None)));
+        assert_eq!(
+            (fields.first_name.as_deref(), fields.email, fields.image_url),
+            (Some("Ad"), Some(None), Some(None))
+        );
     }
 
     #[test]

@@ -106,8 +106,9 @@ mod tests {
     #[test]
     fn the_search_ends_with_the_id() {
         let mut names = Candidates::of(&user(Some("ada"), None), 0);
-        let all: Vec<String> =
-            std::iter::once(names.current()).chain(std::iter::from_fn(|| names.next().then(|| names.current()))).collect();
+        let all: Vec<String> = std::iter::once(names.current())
+            .chain(std::iter::from_fn(|| names.next().then(|| names.current())))
+            .collect();
         assert_eq!(all.len(), 101);
         assert_eq!((all[99].as_str(), all[100].as_str()), ("ada-100", "clerk_user_2abc"));
     }

@@ -1,0 +1,337 @@
+//! The way of a request, from its lines to the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use super::answer::{Answer, Outcome};
+use super::pending::Pending;
+use super::users::KnownUser;
+use super::verify::{Stop, Verified};
+use super::{Client, Inner, Remembered, count};
+use crate::clock::Now;
+use crate::config::UserMode;
+use crate::events::{Event, Source};
+use crate::identity::{Identity, Text};
+use crate::jwt::{Claims, Member};
+use crate::reason::Reason;
+use crate::request::{Carrier, Credential, Request, extract};
+use crate::token::{Form, TokenHash, TokenKind, form};
+use crate::users::{Row, Sync, UserStore, perform};
+
+/// An authentication that has begun.
+pub enum Begun {
+    /// It is over already.
+    Answered(Answer),
+    /// The store has to be asked.
+    Pending(Box<Pending>),
+}
+
+/// What is carried from step to step.
+pub(super) struct Attempt {
+    pub hash: TokenHash,
+    pub now: Now,
+    pub epoch: u64,
+    pub client_uat: Option<i64>,
+    pub is_document: bool,
+}
+
+/// A token that holds, whose user is still to be looked at.
+pub(super) struct Holding {
+    pub attempt: Attempt,
+    pub kind: TokenKind,
+    pub claims: Claims,
+    pub key_id: Option<[u8; 32]>,
+}
+
+/// What the lines and the cache say.
+enum Looked<'a> {
+    Answered(Answer),
+    Hit(Attempt, Arc<Remembered>),
+    Miss(Attempt, Credential<'a>),
+}
+
+impl Client {
+    /// Answers from memory: never waits, asks neither Clerk nor the store. `None`: only [`Self::authenticate`] can tell.
+    ///
+    /// A token is verified here, too, if its key is in memory and nothing has to be found out about the user.
+    pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Answer> {
+        let inner = &*self.inner;
+        match inner.look(request) {
+            Looked::Answered(answer) => Some(answer),
+            Looked::Hit(attempt, kept) => {
+                (!inner.is_recheck_due(&kept, attempt.now)).then(|| inner.answer_hit(&attempt, &kept))
+            }
+            Looked::Miss(attempt, credential) => inner.verify_inline(attempt, &credential),
+        }
+    }
+
+    /// Answers, whatever it takes: keys and users are fetched, the store is asked, all within `timeout_ms`, the time
+    /// that the store takes not counted.
+    pub fn authenticate(&self, request: &Request<'_>) -> Answer {
+        match self.begin(request) {
+            Begun::Answered(answer) => answer,
+            Begun::Pending(pending) => self.drive(*pending),
+        }
+    }
+
+    /// Does all that needs no store, waiting for Clerk if need be; the host then answers what the store is asked.
+    pub fn begin(&self, request: &Request<'_>) -> Begun {
+        match self.inner.look(request) {
+            Looked::Answered(answer) => Begun::Answered(answer),
+            Looked::Hit(attempt, kept) => match self.inner.is_recheck_due(&kept, attempt.now) {
+                true => Begun::Pending(Box::new(Pending::recheck(self.inner.clone(), attempt, kept))),
+                false => Begun::Answered(self.inner.answer_hit(&attempt, &kept)),
+            },
+            Looked::Miss(attempt, credential) => Inner::verify_waiting(&self.inner, attempt, &credential),
+        }
+    }
+
+    /// Verifies a JWT and nothing else: no user, no cache, no event. Keys may be fetched.
+    pub fn verify_token(&self, token: &str) -> Answer {
+        let deadline = Some(Instant::now() + self.inner.timeout);
+        let now = self.inner.clock.now();
+        match self.inner.verify_jwt(token, Carrier::Header, now, deadline) {
+            Ok(Verified { kind, claims, .. }) => {
+                let identity = Arc::new(Identity::of_claims(kind, &claims, None, None));
+                Answer::new(Outcome::SignedIn { identity, source: Source::Api })
+            }
+            Err(Stop::Answer(answer)) => answer,
+            Err(Stop::WouldBlock) => Answer::refused(Reason::InternalError),
+        }
+    }
+
+    fn drive(&self, mut pending: Pending) -> Answer {
+        let store: &dyn UserStore = match &self.inner.store {
+            Some(store) => &**store,
+            None => return Answer::refused(Reason::InternalError),
+        };
+        loop {
+            match pending.wanted() {
+                super::Wanted::Store(step) => {
+                    let reply = perform(store, step);
+                    pending.reply(reply);
+                }
+                super::Wanted::Fetch => pending.fetch(),
+                super::Wanted::Nothing => return pending.into_answer(),
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn look<'a>(&self, request: &Request<'a>) -> Looked<'a> {
+        let now = self.clock.now();
+        let is_document = request.is_document();
+        let credential = match extract(request, &self.rules, now.wall_ms.div_euclid(1000)) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => return Looked::Answered(self.conclude(None, Answer::refused(Reason::SessionTokenMissing))),
+            Err(reason) => return Looked::Answered(self.conclude(None, refused(reason, is_document))),
+        };
+        let hash = TokenHash::of(credential.token);
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let attempt = Attempt { hash, now, epoch, client_uat: credential.client_uat, is_document };
+        if let Form::Opaque(kind) = form(credential.token)
+            && let Err(reason) = self.accept(kind, credential.carrier)
+        {
+            return Looked::Answered(self.conclude(Some(hash), refused(reason, is_document)));
+        }
+        let kept = self.results.get(&hash, now.mono_ms).filter(|kept| {
+            (kept.begins_at_ms..kept.ends_at_ms).contains(&now.wall_ms)
+                && self.accept(kept.identity.kind(), credential.carrier).is_ok()
+        });
+        match kept {
+            Some(kept) => Looked::Hit(attempt, kept),
+            None => Looked::Miss(attempt, credential),
+        }
+    }
+
+    fn is_recheck_due(&self, kept: &Remembered, now: Now) -> bool {
+        kept.identity.text(Text::UserKey).is_some()
+            && (self.recheck_ms == 0
+                || now.mono_ms.saturating_sub(kept.checked_ms.load(Ordering::Relaxed)) >= self.recheck_ms)
+    }
+
+    pub(super) fn answer_hit(&self, attempt: &Attempt, kept: &Remembered) -> Answer {
+        let answer = match older_than_browser(attempt, &kept.identity) {
+            Some(reason) => refused(reason, attempt.is_document),
+            None => Answer::new(Outcome::SignedIn { identity: kept.identity.clone(), source: Source::Cache }),
+        };
+        self.conclude(Some(attempt.hash), answer)
+    }
+
+    fn miss(&self, attempt: &Attempt) {
+        count(&self.counters.cache_misses);
+        self.listeners.tell(Event::CacheMiss { token_hash: attempt.hash });
+    }
+
+    fn verify_inline(&self, attempt: Attempt, credential: &Credential<'_>) -> Option<Answer> {
+        if form(credential.token) != Form::Jwt {
+            return None;
+        }
+        let now = attempt.now;
+        let verified = self.verify_jwt(credential.token, credential.carrier, now, None).and_then(|verified| {
+            self.check_session(&verified.claims, now, None)?;
+            Ok(verified)
+        });
+        match verified {
+            Err(Stop::WouldBlock) => None,
+            Err(Stop::Answer(answer)) => {
+                self.miss(&attempt);
+                Some(self.end(&attempt, answer))
+            }
+            Ok(Verified { kind, claims, key_id }) => {
+                let known = match self.wants_user(kind) {
+                    false => None,
+                    true => {
+                        let known = self.fresh_user(claims.sub.as_deref()?, now)?;
+                        let settled = self.mode == UserMode::Profile
+                            || (known.was_checked(now, self.recheck_ms) && known.row_key.lock().is_some());
+                        Some(settled.then_some(known)?)
+                    }
+                };
+                self.miss(&attempt);
+                let row = known.as_ref().and_then(|known| known.row(self.mode));
+                Some(self.sign_in(Holding { attempt, kind, claims, key_id: Some(key_id) }, known.as_deref(), row))
+            }
+        }
+    }
+
+    fn verify_waiting(this: &Arc<Self>, attempt: Attempt, credential: &Credential<'_>) -> Begun {
+        this.miss(&attempt);
+        let deadline = Instant::now() + this.timeout;
+        let now = attempt.now;
+        if let Form::Opaque(kind) = form(credential.token) {
+            let verified = this.verify_opaque(kind, credential.token, now, deadline);
+            return Begun::Answered(match verified {
+                Ok(identity) => this.sign_in_machine(&attempt, identity),
+                Err(answer) => this.end(&attempt, answer),
+            });
+        }
+        let verified =
+            this.verify_jwt(credential.token, credential.carrier, now, Some(deadline)).and_then(|verified| {
+                this.check_session(&verified.claims, now, Some(deadline))?;
+                Ok(verified)
+            });
+        match verified {
+            Ok(Verified { kind, claims, key_id }) => {
+                let holding = Holding { attempt, kind, claims, key_id: Some(key_id) };
+                Self::find_user(this, holding, deadline)
+            }
+            Err(Stop::Answer(answer)) => Begun::Answered(this.end(&attempt, answer)),
+            Err(Stop::WouldBlock) => Begun::Answered(this.end(&attempt, Answer::refused(Reason::InternalError))),
+        }
+    }
+
+    /// Machines have no user; whom an API key belongs to is for the host to find out.
+    fn wants_user(&self, kind: TokenKind) -> bool {
+        self.mode != UserMode::Claims && kind == TokenKind::SessionToken
+    }
+
+    /// From a token that holds to the user, and to the store if there is something to ask it.
+    pub(super) fn find_user(this: &Arc<Self>, holding: Holding, deadline: Instant) -> Begun {
+        if !this.wants_user(holding.kind) {
+            return Begun::Answered(this.sign_in(holding, None, None));
+        }
+        let now = holding.attempt.now;
+        let id = holding.claims.sub.as_deref().unwrap_or_default();
+        let (known, is_new) = match this.user(id, now, deadline) {
+            Ok(found) => found,
+            Err(answer) => return Begun::Answered(this.end(&holding.attempt, answer)),
+        };
+        if this.mode == UserMode::Profile {
+            return Begun::Answered(this.sign_in(holding, Some(&known), None));
+        }
+        let row = known.row(this.mode).filter(|_| !is_new);
+        match row {
+            Some(row) if known.was_checked(now, this.recheck_ms) => {
+                Begun::Answered(this.sign_in(holding, Some(&known), Some(row)))
+            }
+            Some(row) => Begun::Pending(Box::new(Pending::find_row(this.clone(), holding, known, row.key))),
+            None => Begun::Pending(Box::new(Pending::sync(this.clone(), holding, known))),
+        }
+    }
+
+    pub(super) fn start_sync(&self, known: &KnownUser) -> (Sync, crate::users::Step) {
+        let schema = self.store.as_ref().map(|store| store.schema()).unwrap_or_default();
+        Sync::start(known.user.clone(), schema, self.link)
+    }
+
+    /// The last step: the user may come in or not, and the answer is remembered.
+    pub(super) fn sign_in(&self, holding: Holding, known: Option<&KnownUser>, row: Option<Row>) -> Answer {
+        let Holding { attempt, kind, claims, key_id } = holding;
+        let user = known.map(|known| &*known.user);
+        let kept_out = user.is_some_and(|user| user.is_kept_out()) || row.as_ref().is_some_and(|row| !row.is_active);
+        if kept_out {
+            return self.end(&attempt, Answer::refused(Reason::UserInactive));
+        }
+        let identity = Arc::new(Identity::of_claims(kind, &claims, user, row.as_ref()));
+        if let Some(reason) = older_than_browser(&attempt, &identity) {
+            return self.end(&attempt, Answer::refused(reason));
+        }
+        let begins = [&claims.nbf, &claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
+            Member::Is(ms) => Some(ms.saturating_sub(self.policy.clock_skew_ms)),
+            _ => None,
+        });
+        let kept = Remembered {
+            identity: identity.clone(),
+            begins_at_ms: begins.max().unwrap_or(i64::MIN),
+            ends_at_ms: self.policy.ends_ms(&claims),
+            key_id,
+            checked_ms: AtomicI64::new(attempt.now.mono_ms),
+        };
+        self.remember(&attempt, kept, self.cache_ttl_ms);
+        self.conclude(Some(attempt.hash), Answer::new(Outcome::SignedIn { identity, source: Source::Api }))
+    }
+
+    fn sign_in_machine(&self, attempt: &Attempt, identity: Identity) -> Answer {
+        let identity = Arc::new(identity);
+        let ends_at_ms = match identity.expires_at_ms() {
+            0 => i64::MAX,
+            ms => ms,
+        };
+        let checked_ms = AtomicI64::new(attempt.now.mono_ms);
+        let kept =
+            Remembered { identity: identity.clone(), begins_at_ms: i64::MIN, ends_at_ms, key_id: None, checked_ms };
+        self.remember(attempt, kept, self.machine_cache_ttl_ms);
+        self.conclude(Some(attempt.hash), Answer::new(Outcome::SignedIn { identity, source: Source::Api }))
+    }
+
+    /// Until min(now + ttl, exp + skew), unless something was invalidated since this attempt began.
+    fn remember(&self, attempt: &Attempt, kept: Remembered, ttl_ms: i64) {
+        let Now { wall_ms, mono_ms } = attempt.now;
+        let left_ms = kept.ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
+        if self.epoch.load(Ordering::SeqCst) == attempt.epoch {
+            self.results.put(attempt.hash, Arc::new(kept), mono_ms.saturating_add(left_ms), mono_ms);
+        }
+    }
+
+    /// Concludes a refusal of a token.
+    pub(super) fn end(&self, attempt: &Attempt, answer: Answer) -> Answer {
+        let handshake_recommended = answer.reason().is_some_and(|r| is_settled_by_handshake(r)) && attempt.is_document;
+        self.conclude(Some(attempt.hash), Answer { handshake_recommended, ..answer })
+    }
+}
+
+fn refused(reason: Reason, is_document: bool) -> Answer {
+    Answer { handshake_recommended: is_document && is_settled_by_handshake(reason), ..Answer::refused(reason) }
+}
+
+/// Reasons for which Clerk's own front-end libraries send the browser to Clerk and back.
+fn is_settled_by_handshake(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TokenExpired
+            | Reason::TokenNotActiveYet
+            | Reason::TokenIatInTheFuture
+            | Reason::SessionTokenButNoClientUat
+            | Reason::ClientUatButNoSessionToken
+            | Reason::SessionTokenIatBeforeClientUat
+    )
+}
+
+/// Under the strict cookie policy a token from before the browser's last sign-in or sign-out is not let in.
+fn older_than_browser(attempt: &Attempt, identity: &Identity) -> Option<Reason> {
+    let uat = attempt.client_uat?;
+    (identity.issued_at_s().unwrap_or(0) < uat).then_some(Reason::SessionTokenIatBeforeClientUat)
+}

@@ -1,0 +1,241 @@
+//! The client: owns every part and answers one question, *who is calling?*
+
+mod answer;
+mod build;
+mod flight;
+mod flow;
+mod pending;
+mod users;
+mod verify;
+
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub use answer::{Answer, Cause, Outcome};
+pub use build::ClientBuilder;
+use flight::SingleFlight;
+pub use flow::Begun;
+pub use pending::{Pending, Wanted};
+use users::KnownUser;
+
+use crate::api::{Api, ApiError};
+use crate::cache::{Cache, IdentityState};
+use crate::clock::Clock;
+use crate::config::{LinkByEmail, UserMode};
+use crate::events::{Listeners, Source};
+use crate::identity::Identity;
+use crate::jwt::Policy;
+use crate::keys::{Fetch, KeySource, Miss};
+use crate::request::Rules;
+use crate::token::{TokenHash, TokenKind};
+use crate::users::UserStore;
+
+/// Shared by all threads; clones are handles to the same client.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+type Results = Cache<TokenHash, Arc<Remembered>, IdentityState>;
+
+struct Inner {
+    rules: Rules,
+    accepts: Vec<TokenKind>,
+    policy: Policy,
+    mode: UserMode,
+    link: LinkByEmail,
+    timeout: Duration,
+    cache_ttl_ms: i64,
+    user_ttl_ms: i64,
+    stale_user_ms: i64,
+    recheck_ms: i64,
+    machine_cache_ttl_ms: i64,
+    session_check_ttl_ms: i64,
+    keys: KeySource,
+    api: Api,
+    store: Option<Arc<dyn UserStore>>,
+    listeners: Arc<Listeners>,
+    clock: Clock,
+    results: Arc<Results>,
+    known: Cache<Box<str>, Arc<KnownUser>, RandomState>,
+    absent: Cache<Box<str>, (), RandomState>,
+    sessions: Cache<Box<str>, bool, RandomState>,
+    flights: SingleFlight<Box<str>, Result<Arc<KnownUser>, ApiError>>,
+    /// Moves on with each invalidation: what was begun before is not remembered after.
+    epoch: AtomicU64,
+    counters: Counters,
+}
+
+/// A verified token, as it is remembered.
+struct Remembered {
+    identity: Arc<Identity>,
+    /// Before this moment of the wall clock the token is not good yet.
+    begins_at_ms: i64,
+    /// From this moment of the wall clock on the token is over.
+    ends_at_ms: i64,
+    /// Which key verified it.
+    key_id: Option<[u8; 32]>,
+    /// When the store last said that the row stands and is active.
+    checked_ms: std::sync::atomic::AtomicI64,
+}
+
+#[derive(Default)]
+struct Counters {
+    signed_in: AtomicU64,
+    signed_out: AtomicU64,
+    unavailable: AtomicU64,
+    cache_misses: AtomicU64,
+    jwks_fetches: AtomicU64,
+    user_fetches: AtomicU64,
+}
+
+/// What a client has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Answers from the cache.
+    pub cache_hits: u64,
+    /// Tokens that had to be verified.
+    pub cache_misses: u64,
+    /// Requests signed in after verification.
+    pub signed_in: u64,
+    /// Requests refused.
+    pub signed_out: u64,
+    /// Requests that nobody could judge.
+    pub unavailable: u64,
+    /// Times the key set was asked for.
+    pub jwks_fetches: u64,
+    /// Times a user was asked for.
+    pub user_fetches: u64,
+    /// Tokens remembered now.
+    pub cached_tokens: u64,
+    /// Users remembered now.
+    pub cached_users: u64,
+    /// Age of the key set in milliseconds, -1 without one.
+    pub jwks_age_ms: i64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Client {
+    /// How to make one.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Fetches what the first request would have to wait for. Call it at start, and in a child after `fork`.
+    pub fn warm_up(&self) -> Result<(), Answer> {
+        let inner = &*self.inner;
+        inner.api.renew();
+        let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
+        let deadline = Instant::now() + inner.timeout;
+        let cause = parking_lot::Mutex::new(None);
+        let jwks = || inner.fetch_jwks(deadline, &cause);
+        store.warm_up(inner.clock.now().mono_ms, &Fetch { jwks: &jwks, deadline }).map_err(|miss| {
+            let (reason, retry_after_ms) = match miss {
+                Miss::Unavailable(reason, retry_after_ms) => (reason, retry_after_ms),
+                Miss::Refused(reason) => (reason, None),
+                Miss::WouldBlock => (crate::reason::Reason::JwkFailedToLoad, None),
+            };
+            Answer { cause: cause.lock().take(), ..Answer::new(Outcome::Unavailable { reason, retry_after_ms }) }
+        })
+    }
+
+    /// Forgets what is known of one token.
+    pub fn invalidate_token(&self, token: &str) {
+        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
+        self.inner.results.remove(&TokenHash::of(token));
+    }
+
+    /// Forgets all tokens of a Clerk user, and the user.
+    pub fn invalidate_user(&self, clerk_id: &str) {
+        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
+        self.inner.results.retain(|kept| kept.identity.subject() != clerk_id);
+        self.inner.known.remove(&clerk_id.into());
+        self.inner.absent.remove(&clerk_id.into());
+    }
+
+    /// Forgets all tokens of a session.
+    pub fn invalidate_session(&self, session_id: &str) {
+        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
+        let session = crate::identity::Text::SessionId;
+        self.inner.results.retain(|kept| kept.identity.text(session) != Some(session_id));
+        self.inner.sessions.remove(&session_id.into());
+    }
+
+    /// Forgets everything but the key set.
+    pub fn invalidate_all(&self) {
+        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
+        self.inner.results.clear();
+        self.inner.known.clear();
+        self.inner.absent.clear();
+        self.inner.sessions.clear();
+    }
+
+    /// Breaks off calls that are under way; later ones connect anew.
+    pub fn shutdown(&self) {
+        self.inner.api.shutdown();
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        let inner = &*self.inner;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            cache_hits: inner.results.hits(),
+            cache_misses: read(&inner.counters.cache_misses),
+            signed_in: read(&inner.counters.signed_in),
+            signed_out: read(&inner.counters.signed_out),
+            unavailable: read(&inner.counters.unavailable),
+            jwks_fetches: read(&inner.counters.jwks_fetches),
+            user_fetches: read(&inner.counters.user_fetches),
+            cached_tokens: inner.results.len() as u64,
+            cached_users: inner.known.len() as u64,
+            jwks_age_ms: match &inner.keys {
+                KeySource::Jwks(store) => store.age_ms(inner.clock.now().mono_ms).unwrap_or(-1),
+                _ => -1,
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?}, {:?})", self.inner.mode, self.inner.accepts)
+    }
+}
+
+impl Inner {
+    /// Settles how a request ended: one event, one count.
+    fn conclude(&self, hash: Option<TokenHash>, answer: Answer) -> Answer {
+        use crate::events::Event;
+        match &answer.outcome {
+            Outcome::SignedIn { identity, source } => {
+                if *source == Source::Api {
+                    count(&self.counters.signed_in);
+                }
+                if let Some(token_hash) = hash {
+                    self.listeners.tell(Event::AuthSuccess {
+                        user_key: identity.text(crate::identity::Text::UserKey),
+                        clerk_id: identity.subject(),
+                        source: *source,
+                        token_hash,
+                    });
+                }
+            }
+            Outcome::NoCredentials { .. } => {}
+            Outcome::SignedOut { reason } => {
+                count(&self.counters.signed_out);
+                self.listeners.tell(Event::AuthFailed { reason: *reason, token_hash: hash });
+            }
+            Outcome::Unavailable { reason, .. } => {
+                count(&self.counters.unavailable);
+                self.listeners.tell(Event::AuthFailed { reason: *reason, token_hash: hash });
+            }
+        }
+        answer
+    }
+}

@@ -1,0 +1,233 @@
+//! An authentication that waits for the store: says what it wants to know, one question at a time, and takes answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::answer::{Answer, Cause, Outcome};
+use super::flow::{Attempt, Begun, Holding};
+use super::users::KnownUser;
+use super::{Inner, Remembered};
+use crate::events::Event;
+use crate::identity::Text;
+use crate::jwt::Claims;
+use crate::reason::Reason;
+use crate::users::{Note, Reply, Row, Step, StoreError, Sync};
+
+/// What an authentication waits for.
+#[derive(Debug)]
+pub enum Wanted<'a> {
+    /// The store's answer to this.
+    Store(&'a Step),
+    /// A call of [`Pending::fetch`], on a thread that may wait for Clerk.
+    Fetch,
+    /// Nothing: it is over.
+    Nothing,
+}
+
+/// See the module. May move from thread to thread.
+pub struct Pending {
+    inner: Arc<Inner>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// A remembered answer: does the row still stand?
+    Recheck {
+        attempt: Attempt,
+        kept: Arc<Remembered>,
+        step: Step,
+    },
+    /// A new token of a user who was synced of late: does the row still stand?
+    Row {
+        holding: Holding,
+        known: Arc<KnownUser>,
+        step: Step,
+    },
+    /// The rules are at work.
+    Sync {
+        holding: Holding,
+        known: Arc<KnownUser>,
+        sync: Box<Sync>,
+        step: Step,
+    },
+    /// The remembered answer's row is gone: the user has to be looked at anew.
+    Fetch {
+        holding: Holding,
+    },
+    Over(Answer),
+    /// Only while a step is being taken.
+    Moving,
+}
+
+impl Pending {
+    pub(super) fn recheck(inner: Arc<Inner>, attempt: Attempt, kept: Arc<Remembered>) -> Self {
+        let key = kept.identity.text(Text::UserKey).unwrap_or_default().to_owned();
+        Pending { inner, stage: Stage::Recheck { attempt, kept, step: Step::FindByKey { key } } }
+    }
+
+    pub(super) fn find_row(inner: Arc<Inner>, holding: Holding, known: Arc<KnownUser>, key: String) -> Self {
+        Pending { inner, stage: Stage::Row { holding, known, step: Step::FindByKey { key } } }
+    }
+
+    pub(super) fn sync(inner: Arc<Inner>, holding: Holding, known: Arc<KnownUser>) -> Self {
+        let (sync, step) = inner.start_sync(&known);
+        Pending { inner, stage: Stage::Sync { holding, known, sync: Box::new(sync), step } }
+    }
+
+    /// What is to be done next.
+    pub fn wanted(&self) -> Wanted<'_> {
+        match &self.stage {
+            Stage::Recheck { step, .. } | Stage::Row { step, .. } | Stage::Sync { step, .. } => Wanted::Store(step),
+            Stage::Fetch { .. } => Wanted::Fetch,
+            Stage::Over(_) | Stage::Moving => Wanted::Nothing,
+        }
+    }
+
+    /// Takes the store's answer. A failure ends it: nobody is signed in, nothing is remembered.
+    pub fn reply(&mut self, reply: Result<Reply, StoreError>) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Moving);
+        self.stage = match (stage, reply) {
+            (stage @ (Stage::Over(_) | Stage::Fetch { .. } | Stage::Moving), _) => stage,
+            (stage, Err(error)) => self.over(stage.attempt(), failed(error)),
+            (Stage::Recheck { attempt, kept, .. }, Ok(Reply::Rows(rows))) => self.rechecked(attempt, kept, rows),
+            (Stage::Row { holding, known, .. }, Ok(Reply::Rows(rows))) => self.found_row(holding, known, rows),
+            (Stage::Sync { holding, known, sync, .. }, Ok(reply)) => self.synced(holding, known, sync, reply),
+            (stage, Ok(_)) => self.over(stage.attempt(), Answer::refused(Reason::StoreError)),
+        };
+    }
+
+    /// Waits for Clerk, at most `timeout_ms`. Does nothing unless [`Wanted::Fetch`] was said.
+    pub fn fetch(&mut self) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Moving);
+        self.stage = match stage {
+            Stage::Fetch { holding } => {
+                let deadline = Instant::now() + self.inner.timeout;
+                match Inner::find_user(&self.inner, holding, deadline) {
+                    Begun::Answered(answer) => Stage::Over(answer),
+                    Begun::Pending(pending) => pending.stage,
+                }
+            }
+            other => other,
+        };
+    }
+
+    /// The answer. One that is still waiting for something becomes `Unavailable`.
+    pub fn into_answer(self) -> Answer {
+        match self.stage {
+            Stage::Over(answer) => answer,
+            stage => match stage.attempt() {
+                Some(attempt) => self.inner.end(attempt, Answer::refused(Reason::StoreError)),
+                None => Answer::refused(Reason::InternalError),
+            },
+        }
+    }
+
+    fn over(&self, attempt: Option<&Attempt>, answer: Answer) -> Stage {
+        Stage::Over(match attempt {
+            Some(attempt) => self.inner.end(attempt, answer),
+            None => answer,
+        })
+    }
+
+    fn rechecked(&self, attempt: Attempt, kept: Arc<Remembered>, rows: Vec<Row>) -> Stage {
+        let key = kept.identity.text(Text::UserKey).unwrap_or_default();
+        match self.own_row(rows, key, kept.identity.subject()) {
+            Some(row) if row.is_active => {
+                kept.checked_ms.fetch_max(attempt.now.mono_ms, Ordering::Relaxed);
+                Stage::Over(self.inner.answer_hit(&attempt, &kept))
+            }
+            Some(_) => {
+                self.inner.results.remove(&attempt.hash);
+                self.over(Some(&attempt), Answer::refused(Reason::UserInactive))
+            }
+            None => {
+                self.inner.results.remove(&attempt.hash);
+                let json = kept.identity.text(Text::Claims).unwrap_or_default();
+                match Claims::parse(json.as_bytes().to_vec()) {
+                    Some(claims) => {
+                        let (kind, key_id) = (kept.identity.kind(), kept.key_id);
+                        Stage::Fetch { holding: Holding { attempt, kind, claims, key_id } }
+                    }
+                    None => self.over(Some(&attempt), Answer::refused(Reason::InternalError)),
+                }
+            }
+        }
+    }
+
+    fn found_row(&self, holding: Holding, known: Arc<KnownUser>, rows: Vec<Row>) -> Stage {
+        let key = known.row_key.lock().clone().unwrap_or_default();
+        match self.own_row(rows, &key, &known.user.id) {
+            // Banned at Clerk before and no more, or the other way round: the row has to follow.
+            Some(row) if row.is_active == known.user.is_kept_out() && (row.is_active || row.banned_by_clerk) => {
+                Self::sync(self.inner.clone(), holding, known).stage
+            }
+            Some(row) => self.settled(holding, &known, row),
+            None => Self::sync(self.inner.clone(), holding, known).stage,
+        }
+    }
+
+    fn synced(&self, holding: Holding, known: Arc<KnownUser>, mut sync: Box<Sync>, reply: Reply) -> Stage {
+        match sync.reply(reply) {
+            Ok(Ok(step)) => Stage::Sync { holding, known, sync, step },
+            Ok(Err(row)) => {
+                self.tell(&sync.notes, &row.key, &known.user.id);
+                self.settled(holding, &known, row)
+            }
+            Err(reason) => {
+                self.tell(&sync.notes, "", &known.user.id);
+                if reason == Reason::LinkConflict {
+                    self.inner.listeners.tell(Event::LinkConflict { clerk_id: &known.user.id });
+                }
+                self.over(Some(&holding.attempt), Answer::refused(reason))
+            }
+        }
+    }
+
+    fn settled(&self, holding: Holding, known: &KnownUser, row: Row) -> Stage {
+        *known.row_key.lock() = Some(row.key.clone());
+        if row.is_active {
+            known.checked_ms.fetch_max(holding.attempt.now.mono_ms, Ordering::Relaxed);
+        }
+        Stage::Over(self.inner.sign_in(holding, Some(known), Some(row)))
+    }
+
+    /// The row that was asked for. A store that answers with another one has not found it.
+    fn own_row(&self, rows: Vec<Row>, key: &str, clerk_id: &str) -> Option<Row> {
+        let has_ids = self.inner.store.as_ref().is_none_or(|store| store.schema().clerk_id);
+        let [row] = <[Row; 1]>::try_from(rows).ok()?;
+        (row.key == key && (!has_ids || row.clerk_id.as_deref() == Some(clerk_id))).then_some(row)
+    }
+
+    fn tell(&self, notes: &[Note], user_key: &str, clerk_id: &str) {
+        for note in notes {
+            self.inner.listeners.tell(match note {
+                Note::Created => Event::UserCreated { user_key, clerk_id },
+                Note::Updated => Event::UserUpdated { user_key, clerk_id },
+                Note::Linked => Event::UserLinked { user_key, clerk_id },
+                Note::LinkConflict => Event::LinkConflict { clerk_id },
+            });
+        }
+    }
+}
+
+impl Stage {
+    fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Stage::Recheck { attempt, .. } => Some(attempt),
+            Stage::Row { holding, .. } | Stage::Sync { holding, .. } | Stage::Fetch { holding } => {
+                Some(&holding.attempt)
+            }
+            Stage::Over(_) | Stage::Moving => None,
+        }
+    }
+}
+
+fn failed(error: StoreError) -> Answer {
+    let (code, message) = match error {
+        StoreError::Failed { code, message } => (code, message),
+        StoreError::Conflict => (0, "the store reports a conflict where there can be none".to_owned()),
+    };
+    let outcome = Outcome::Unavailable { reason: Reason::StoreError, retry_after_ms: None };
+    Answer { cause: Some(Cause::Host { code, message }), ..Answer::new(outcome) }
+}

@@ -1,0 +1,166 @@
+//! From a token to verified claims: keys from memory or, for those who may wait, from Clerk.
+
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::answer::{Answer, Cause, Outcome};
+use super::{Inner, count};
+use crate::api::{ApiError, ErrorKind, SessionState};
+use crate::clock::Now;
+use crate::events::{Event, Level};
+use crate::identity::Identity;
+use crate::jwt::{Claims, Unverified};
+use crate::keys::{Fetch, Miss};
+use crate::reason::Reason;
+use crate::request::Carrier;
+use crate::token::{TokenKind, is_clerk_id};
+
+/// Why there are no verified claims.
+pub(super) enum Stop {
+    /// Somebody would have to wait, and the caller cannot.
+    WouldBlock,
+    /// This is the answer.
+    Answer(Answer),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Answer(Answer::refused(reason))
+    }
+}
+
+/// A JWT that holds.
+pub(super) struct Verified {
+    pub kind: TokenKind,
+    pub claims: Claims,
+    pub key_id: [u8; 32],
+}
+
+impl Inner {
+    /// Verifies a JWT. Without a deadline nothing is fetched.
+    pub(super) fn verify_jwt(
+        &self,
+        token: &str,
+        carrier: Carrier,
+        now: Now,
+        deadline: Option<Instant>,
+    ) -> Result<Verified, Stop> {
+        let jws = Unverified::parse(token)?;
+        let kind = jws.kind();
+        self.accept(kind, carrier)?;
+        let cause = Mutex::new(None);
+        let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
+        let fetch = deadline.map(|deadline| Fetch { jwks: &jwks, deadline });
+        let stop = |miss| match miss {
+            Miss::WouldBlock => Stop::WouldBlock,
+            Miss::Refused(reason) => reason.into(),
+            Miss::Unavailable(reason, retry_after_ms) => {
+                let outcome = Outcome::Unavailable { reason, retry_after_ms };
+                Stop::Answer(Answer { cause: cause.lock().take(), ..Answer::new(outcome) })
+            }
+        };
+        let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetch.as_ref()).map_err(stop)?;
+        let mut key_id = jws.signed_by(&keys).map(|key| *key.id());
+        if key_id.is_none() {
+            let others = self.keys.rotated(jws.kid(), &keys, now.mono_ms, fetch.as_ref()).map_err(stop)?;
+            key_id = jws.signed_by(&others).map(|key| *key.id());
+        }
+        let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
+        let claims = jws.judge(&self.policy, now.wall_ms)?;
+        Ok(Verified { kind, claims, key_id })
+    }
+
+    /// Whether a kind of token is let in by this way.
+    pub(super) fn accept(&self, kind: TokenKind, carrier: Carrier) -> Result<(), Reason> {
+        let by_cookie = carrier == Carrier::Cookie && kind != TokenKind::SessionToken;
+        if by_cookie || !self.accepts.contains(&kind) {
+            return Err(Reason::TokenTypeNotSupported);
+        }
+        Ok(())
+    }
+
+    pub(super) fn fetch_jwks(&self, deadline: Instant, cause: &Mutex<Option<Cause>>) -> Result<Vec<u8>, ApiError> {
+        count(&self.counters.jwks_fetches);
+        let outcome = self.api.jwks(deadline);
+        if let Err(error) = &outcome {
+            self.report("the key set", error);
+            *cause.lock() = Some(Cause::Api(error.clone()));
+        }
+        outcome
+    }
+
+    /// Tells people, and programs that count, of a call that failed.
+    pub(super) fn report(&self, what: &str, error: &ApiError) {
+        let level = match error.kind {
+            ErrorKind::NotFound | ErrorKind::CircuitOpen => Level::Debug,
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => Level::Error,
+            _ => Level::Warn,
+        };
+        self.listeners.log(level, || format!("asking Clerk for {what} failed: {error}"));
+        if error.kind == ErrorKind::RateLimited {
+            self.listeners.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+        }
+    }
+
+    /// Asks Clerk about an opaque token.
+    pub(super) fn verify_opaque(
+        &self,
+        kind: TokenKind,
+        token: &str,
+        now: Now,
+        deadline: Instant,
+    ) -> Result<Identity, Answer> {
+        match self.api.verify_machine_token(kind, token, now.wall_ms, deadline) {
+            Ok(Some(machine)) => {
+                let expected = self.policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
+                if expected.is_some_and(|id| !machine.scopes.contains(id)) {
+                    return Err(Answer::refused(Reason::TokenInvalidAudience));
+                }
+                Ok(Identity::of_machine_token(kind, &machine))
+            }
+            Ok(None) => Err(Answer::refused(Reason::TokenInvalid)),
+            Err(error) => {
+                self.report("a machine token", &error);
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    /// Asks Clerk whether the session still stands, if that is wanted.
+    pub(super) fn check_session(&self, claims: &Claims, now: Now, deadline: Option<Instant>) -> Result<(), Stop> {
+        if self.session_check_ttl_ms == 0 {
+            return Ok(());
+        }
+        // A session token without a session cannot be checked, so it cannot be let in.
+        let Some(sid) = claims.sid.as_deref().filter(|sid| is_clerk_id(sid, "sess_")) else {
+            return Err(Reason::SessionRevoked.into());
+        };
+        let key: Box<str> = sid.into();
+        let stands = match (self.sessions.get(&key, now.mono_ms), deadline) {
+            (Some(stands), _) => stands,
+            (None, None) => return Err(Stop::WouldBlock),
+            (None, Some(deadline)) => {
+                let state = self.api.session(sid, deadline).map_err(|error| {
+                    self.report("a session", &error);
+                    Stop::Answer(unavailable(error))
+                })?;
+                let pending_will_do = state == SessionState::Pending && self.policy.pending_sessions_accepted;
+                let stands = state == SessionState::Active || pending_will_do;
+                self.sessions.put(key, stands, now.mono_ms + self.session_check_ttl_ms, now.mono_ms);
+                stands
+            }
+        };
+        if stands { Ok(()) } else { Err(Reason::SessionRevoked.into()) }
+    }
+}
+
+/// The answer when Clerk could not be asked.
+pub(super) fn unavailable(error: ApiError) -> Answer {
+    let reason = match error.kind {
+        ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
+        _ => Reason::ServerError,
+    };
+    let outcome = Outcome::Unavailable { reason, retry_after_ms: error.retry_after_ms };
+    Answer { cause: Some(Cause::Api(error)), ..Answer::new(outcome) }
+}

@@ -1,0 +1,225 @@
+//! Who is calling: an immutable snapshot of token, user and row, in one piece of memory.
+
+use std::fmt;
+
+use crate::api::{ClerkUser, MachineToken};
+use crate::jwt::{Asked, Authorization, Claims};
+use crate::token::TokenKind;
+use crate::users::Row;
+
+/// The texts of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Text {
+    /// `sub`: the Clerk user, or the machine.
+    Subject = 0,
+    /// The host's key of the user's row.
+    UserKey = 1,
+    /// `sid`
+    SessionId = 2,
+    /// `sts`
+    SessionStatus = 3,
+    /// `iss`
+    Issuer = 4,
+    /// `azp`
+    AuthorizedParty = 5,
+    /// The active organization's id.
+    OrgId = 6,
+    /// The active organization's slug.
+    OrgSlug = 7,
+    /// The role there, with the prefix `org:`.
+    OrgRole = 8,
+    /// The permissions there, separated by commas.
+    OrgPermissions = 9,
+    /// `fea`
+    Features = 10,
+    /// `pla`
+    Plans = 11,
+    /// `sub` of `act`: who acts in the user's place.
+    Actor = 12,
+    /// Id of a machine token (`jti` of a JWT).
+    TokenId = 13,
+    /// The OAuth application.
+    ClientId = 14,
+    /// Scopes of a machine token, separated by spaces.
+    Scopes = 15,
+    /// The claims as JSON.
+    Claims = 16,
+    /// The user's e-mail address, in `profile` and `sync` mode.
+    Email = 17,
+    /// The user's unique name.
+    Username = 18,
+    /// The first name.
+    FirstName = 19,
+    /// The last name.
+    LastName = 20,
+    /// The picture's address.
+    ImageUrl = 21,
+    /// The host's own id for the user, kept at Clerk.
+    ExternalId = 22,
+}
+
+const TEXTS: usize = 23;
+
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    /// One more than the length; 0: not there.
+    len1: u32,
+}
+
+/// Who is calling. Each text is followed by a NUL, so that C can read it in place.
+pub struct Identity {
+    memory: Box<str>,
+    spans: [Span; TEXTS],
+    kind: TokenKind,
+    expires_at_ms: i64,
+    issued_at_s: Option<i64>,
+    factor_ages: Option<[i64; 2]>,
+}
+
+struct Writer {
+    memory: String,
+    spans: [Span; TEXTS],
+}
+
+impl Writer {
+    fn put(&mut self, text: Text, value: Option<&str>) {
+        // A NUL inside would end the text early for C.
+        if let Some(value) = value.filter(|v| !v.contains('\0')) {
+            let start = self.memory.len() as u32;
+            self.memory.push_str(value);
+            self.memory.push('\0');
+            self.spans[text as usize] = Span { start, len1: value.len() as u32 + 1 };
+        }
+    }
+}
+
+impl Identity {
+    /// From a verified JWT and, as far as they are known, the user and the row.
+    pub fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
+        let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
+        w.put(Text::Subject, claims.sub.as_deref());
+        w.put(Text::UserKey, row.map(|row| row.key.as_str()));
+        w.put(Text::SessionId, claims.sid.as_deref());
+        w.put(Text::SessionStatus, claims.sts.as_deref());
+        w.put(Text::Issuer, claims.iss.as_deref());
+        w.put(Text::AuthorizedParty, claims.azp.as_deref());
+        if let Some(org) = &claims.organization {
+            w.put(Text::OrgId, Some(&org.id));
+            w.put(Text::OrgSlug, org.slug.as_deref());
+            w.put(Text::OrgRole, org.role.as_deref());
+            w.put(Text::OrgPermissions, Some(&org.permissions.join(",")));
+        }
+        w.put(Text::Features, claims.features.as_deref());
+        w.put(Text::Plans, claims.plans.as_deref());
+        w.put(Text::Actor, claims.actor.as_deref());
+        if kind != TokenKind::SessionToken {
+            w.put(Text::TokenId, claims.jti.as_deref());
+            w.put(Text::ClientId, claims.client_id.as_deref());
+            w.put(Text::Scopes, Some(&claims.scopes.join(" ")));
+        }
+        w.put(Text::Claims, Some(&claims.json));
+        if let Some(user) = user {
+            w.put(Text::Email, user.email.as_ref().map(|email| email.address.as_str()));
+            w.put(Text::Username, user.username.as_deref());
+            w.put(Text::FirstName, user.first_name.as_deref());
+            w.put(Text::LastName, user.last_name.as_deref());
+            w.put(Text::ImageUrl, user.image_url.as_deref());
+            w.put(Text::ExternalId, user.external_id.as_deref());
+        }
+        let millis = |claim| Claims::millis(claim).get().copied();
+        Identity {
+            memory: w.memory.into(),
+            spans: w.spans,
+            kind,
+            expires_at_ms: millis(&claims.exp).unwrap_or_default(),
+            issued_at_s: millis(&claims.iat).map(|ms| ms / 1000),
+            factor_ages: claims.fva.get().copied(),
+        }
+    }
+
+    /// From an opaque token that Clerk has verified.
+    pub fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
+        let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
+        w.put(Text::Subject, Some(&token.subject));
+        w.put(Text::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));
+        w.put(Text::TokenId, Some(&token.id));
+        w.put(Text::ClientId, token.client_id.as_deref());
+        w.put(Text::Scopes, Some(&token.scopes.join(" ")));
+        w.put(Text::Claims, token.claims.as_deref());
+        Identity {
+            memory: w.memory.into(),
+            spans: w.spans,
+            kind,
+            expires_at_ms: token.expires_at_ms.unwrap_or(0),
+            issued_at_s: None,
+            factor_ages: None,
+        }
+    }
+
+    /// One of the texts, if it is there.
+    pub fn text(&self, text: Text) -> Option<&str> {
+        let Span { start, len1 } = self.spans[text as usize];
+        let len = (len1 as usize).checked_sub(1)?;
+        self.memory.get(start as usize..start as usize + len)
+    }
+
+    /// The token's subject: the Clerk user's id, or the machine's.
+    pub fn subject(&self) -> &str {
+        self.text(Text::Subject).unwrap_or_default()
+    }
+
+    /// The Clerk user's id; a machine or an organization is none.
+    pub fn user_id(&self) -> Option<&str> {
+        self.text(Text::Subject).filter(|subject| subject.starts_with("user_"))
+    }
+
+    /// The machine's id.
+    pub fn machine_id(&self) -> Option<&str> {
+        self.text(Text::Subject).filter(|subject| subject.starts_with("mch_"))
+    }
+
+    /// The kind of token.
+    pub fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// `exp`, in milliseconds since 1970; 0 for an opaque token without an end.
+    pub fn expires_at_ms(&self) -> i64 {
+        self.expires_at_ms
+    }
+
+    /// `iat`, in seconds since 1970.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        self.issued_at_s
+    }
+
+    /// `fva`: minutes since each factor was verified, -1 for never.
+    pub fn factor_ages(&self) -> Option<[i64; 2]> {
+        self.factor_ages
+    }
+
+    /// Whether a user's session answers every question with yes. Machine tokens never do.
+    pub fn has(&self, asked: &Asked<'_>) -> bool {
+        let authorization = Authorization {
+            role: self.text(Text::OrgRole),
+            permissions: self.text(Text::OrgPermissions).unwrap_or_default(),
+            features: self.text(Text::Features).unwrap_or_default(),
+            plans: self.text(Text::Plans).unwrap_or_default(),
+            factor_ages: self.factor_ages,
+        };
+        self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(asked)
+    }
+
+    /// The size in memory, for the bench.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.memory.len()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({}, {})", self.kind.as_str(), self.subject())
+    }
+}
