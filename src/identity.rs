@@ -61,6 +61,43 @@ pub enum Text {
 
 const TEXTS: usize = 23;
 
+impl Text {
+    /// Every text.
+    pub const ALL: [Text; TEXTS] = {
+        use Text::*;
+        [
+            Subject,
+            UserKey,
+            SessionId,
+            SessionStatus,
+            Issuer,
+            AuthorizedParty,
+            OrgId,
+            OrgSlug,
+            OrgRole,
+            OrgPermissions,
+            Features,
+            Plans,
+            Actor,
+            TokenId,
+            ClientId,
+            Scopes,
+            Claims,
+            Email,
+            Username,
+            FirstName,
+            LastName,
+            ImageUrl,
+            ExternalId,
+        ]
+    };
+
+    /// The text with this number in the C ABI.
+    pub fn from_number(number: i32) -> Option<Text> {
+        usize::try_from(number).ok().and_then(|index| Self::ALL.get(index).copied())
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Span {
     start: u32,
@@ -69,6 +106,7 @@ struct Span {
 }
 
 /// Who is calling. Each text is followed by a NUL, so that C can read it in place.
+#[derive(Clone)]
 pub struct Identity {
     memory: Box<str>,
     spans: [Span; TEXTS],
@@ -221,5 +259,22 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({}, {})", self.kind.as_str(), self.subject())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_found_by_their_numbers_and_end_with_a_nul() {
+        for (number, text) in Text::ALL.into_iter().enumerate() {
+            assert_eq!((text as usize, Text::from_number(number as i32)), (number, Some(text)));
+        }
+        assert_eq!((Text::from_number(-1), Text::from_number(TEXTS as i32)), (None, None));
+        let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
+        let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
+        assert_eq!((identity.user_id(), identity.text(Text::SessionId)), (Some("user_1"), None));
+        assert_eq!(&identity.memory[..7], "user_1\0");
     }
 }

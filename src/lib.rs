@@ -24,6 +24,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod events;
+pub mod ffi;
 pub mod identity;
 pub mod jwt;
 pub mod keys;

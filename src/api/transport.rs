@@ -43,7 +43,7 @@ pub struct Response {
 pub enum TransportError {
     /// No connection, or it broke, or its certificate is no good.
     Network,
-    /// The time was up.
+    /// The time was up, or the host broke it off.
     Timeout,
     /// The body is longer than allowed.
     TooLarge,
@@ -78,6 +78,7 @@ pub struct HttpTransport {
     resolver: CachingResolver,
     agent: RwLock<Agent>,
     pid: AtomicU32,
+    shutdowns: AtomicU32,
 }
 
 const SDK: &str = concat!("clerk-auth/", env!("CARGO_PKG_VERSION"));
@@ -120,7 +121,8 @@ impl HttpTransport {
             .build();
         let resolver = CachingResolver::default();
         let agent = RwLock::new(new_agent(&config, &resolver));
-        Ok(HttpTransport { config, resolver, agent, pid: AtomicU32::new(std::process::id()) })
+        let pid = AtomicU32::new(std::process::id());
+        Ok(HttpTransport { config, resolver, agent, pid, shutdowns: AtomicU32::new(0) })
     }
 
     fn exchange(agent: &Agent, request: &Request<'_>, timeout: Duration) -> Result<Response, ureq::Error> {
@@ -156,6 +158,7 @@ impl Transport for HttpTransport {
         if self.pid.load(Ordering::Relaxed) != std::process::id() {
             return Err(TransportError::Forked);
         }
+        let shutdowns = self.shutdowns.load(Ordering::SeqCst);
         let agent = self.agent.read().clone();
         let exchange = std::panic::AssertUnwindSafe(|| Self::exchange(&agent, request, timeout));
         // A panic inside the client would leave its pool's lock poisoned for good.
@@ -165,6 +168,8 @@ impl Transport for HttpTransport {
         };
         outcome.map_err(|error| match error {
             ureq::Error::Timeout(_) => TransportError::Timeout,
+            // Not to be tried again on a fresh connection.
+            _ if shutdowns != self.shutdowns.load(Ordering::SeqCst) => TransportError::Timeout,
             ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
             _ => {
                 self.resolver.forget();
@@ -183,7 +188,15 @@ impl Transport for HttpTransport {
     }
 
     fn shutdown(&self) {
-        self.agent.read().clone().shutdown();
+        // In a forked child the connections are the parent's.
+        if self.pid.load(Ordering::Relaxed) != std::process::id() {
+            return;
+        }
+        self.shutdowns.fetch_add(1, Ordering::SeqCst);
+        let old = self.agent.read().clone();
+        // An agent that was shut down stays so: later calls need another.
+        self.renew();
+        old.shutdown();
     }
 }
 

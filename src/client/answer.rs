@@ -1,19 +1,15 @@
 //! How an authentication ends.
 
-use std::sync::Arc;
-
 use crate::api::ApiError;
 use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 
 /// The four ways.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Somebody is calling whom Clerk vouches for.
     SignedIn {
-        /// Who.
-        identity: Arc<Identity>,
         /// Where the answer came from.
         source: Source,
     },
@@ -50,37 +46,31 @@ pub enum Cause {
     },
 }
 
-/// An outcome, with what a host may want to know besides.
+/// An outcome, with what a host may want to know besides. Shared: a cached answer is handed out as it is.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// How it ended.
     pub outcome: Outcome,
+    /// Who is calling; there exactly when the outcome is `SignedIn`.
+    identity: Option<Identity>,
     /// Whether Clerk's own front-end libraries would send this browser to Clerk and back to settle its session.
     pub handshake_recommended: bool,
     /// What stands behind it.
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 impl Answer {
-    pub(crate) fn new(outcome: Outcome) -> Self {
-        Answer { outcome, handshake_recommended: false, cause: None }
+    fn new(outcome: Outcome) -> Self {
+        Answer { outcome, identity: None, handshake_recommended: false, cause: None }
     }
 
-    /// The answer that belongs to a reason: its category tells which of the ways it is.
-    pub(crate) fn refused(reason: Reason) -> Self {
-        Answer::new(match reason.category() {
-            Category::NoCredentials => Outcome::NoCredentials { reason },
-            Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
-            Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms: None },
-        })
+    pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {
+        Answer { identity: Some(identity), ..Answer::new(Outcome::SignedIn { source }) }
     }
 
     /// Who is calling, if somebody is.
-    pub fn identity(&self) -> Option<&Arc<Identity>> {
-        match &self.outcome {
-            Outcome::SignedIn { identity, .. } => Some(identity),
-            _ => None,
-        }
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// Why nobody is signed in.
@@ -91,5 +81,41 @@ impl Answer {
                 Some(reason)
             }
         }
+    }
+}
+
+/// Why nobody is signed in, on its way to becoming an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// How long to wait before asking again, if that is known.
+    pub retry_after_ms: Option<u64>,
+    /// What stands behind it.
+    pub cause: Option<Box<Cause>>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Refusal { reason, retry_after_ms: None, cause: None }
+    }
+}
+
+impl From<Refusal> for Answer {
+    /// The reason's category tells which of the ways it is.
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { reason, retry_after_ms, cause } = refusal;
+        let outcome = match reason.category() {
+            Category::NoCredentials => Outcome::NoCredentials { reason },
+            Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
+            Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms },
+        };
+        Answer { cause, ..Answer::new(outcome) }
+    }
+}
+
+impl From<Reason> for Answer {
+    fn from(reason: Reason) -> Self {
+        Refusal::from(reason).into()
     }
 }

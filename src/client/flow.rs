@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use super::answer::{Answer, Outcome};
+use super::answer::Answer;
 use super::pending::Pending;
 use super::users::KnownUser;
 use super::verify::{Stop, Verified};
@@ -22,7 +22,7 @@ use crate::users::{Row, Sync, UserStore, perform};
 /// An authentication that has begun.
 pub enum Begun {
     /// It is over already.
-    Answered(Answer),
+    Answered(Arc<Answer>),
     /// The store has to be asked.
     Pending(Box<Pending>),
 }
@@ -46,7 +46,7 @@ pub(super) struct Holding {
 
 /// What the lines and the cache say.
 enum Looked<'a> {
-    Answered(Answer),
+    Answered(Arc<Answer>),
     Hit(Attempt, Arc<Remembered>),
     Miss(Attempt, Credential<'a>),
 }
@@ -55,7 +55,7 @@ impl Client {
     /// Answers from memory: never waits, asks neither Clerk nor the store. `None`: only [`Self::authenticate`] can tell.
     ///
     /// A token is verified here, too, if its key is in memory and nothing has to be found out about the user.
-    pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Answer> {
+    pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<Answer>> {
         let inner = &*self.inner;
         match inner.look(request) {
             Looked::Answered(answer) => Some(answer),
@@ -68,7 +68,7 @@ impl Client {
 
     /// Answers, whatever it takes: keys and users are fetched, the store is asked, all within `timeout_ms`, the time
     /// that the store takes not counted.
-    pub fn authenticate(&self, request: &Request<'_>) -> Answer {
+    pub fn authenticate(&self, request: &Request<'_>) -> Arc<Answer> {
         match self.begin(request) {
             Begun::Answered(answer) => answer,
             Begun::Pending(pending) => self.drive(*pending),
@@ -88,23 +88,23 @@ impl Client {
     }
 
     /// Verifies a JWT and nothing else: no user, no cache, no event. Keys may be fetched.
-    pub fn verify_token(&self, token: &str) -> Answer {
+    pub fn verify_token(&self, token: &str) -> Arc<Answer> {
         let deadline = Some(Instant::now() + self.inner.timeout);
         let now = self.inner.clock.now();
-        match self.inner.verify_jwt(token, Carrier::Header, now, deadline) {
+        let answer = match self.inner.verify_jwt(token, Carrier::Header, now, deadline) {
             Ok(Verified { kind, claims, .. }) => {
-                let identity = Arc::new(Identity::of_claims(kind, &claims, None, None));
-                Answer::new(Outcome::SignedIn { identity, source: Source::Api })
+                Answer::signed_in(Identity::of_claims(kind, &claims, None, None), Source::Api)
             }
-            Err(Stop::Answer(answer)) => answer,
-            Err(Stop::WouldBlock) => Answer::refused(Reason::InternalError),
-        }
+            Err(Stop::Refused(refusal)) => refusal.into(),
+            Err(Stop::WouldBlock) => Reason::InternalError.into(),
+        };
+        Arc::new(answer)
     }
 
-    fn drive(&self, mut pending: Pending) -> Answer {
+    fn drive(&self, mut pending: Pending) -> Arc<Answer> {
         let store: &dyn UserStore = match &self.inner.store {
             Some(store) => &**store,
-            None => return Answer::refused(Reason::InternalError),
+            None => return Arc::new(Reason::InternalError.into()),
         };
         loop {
             match pending.wanted() {
@@ -125,8 +125,10 @@ impl Inner {
         let is_document = request.is_document();
         let credential = match extract(request, &self.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
-            Ok(None) => return Looked::Answered(self.conclude(None, Answer::refused(Reason::SessionTokenMissing))),
-            Err(reason) => return Looked::Answered(self.conclude(None, refused(reason, is_document))),
+            Ok(None) => {
+                return Looked::Answered(self.conclude(None, refused(Reason::SessionTokenMissing, false).into()));
+            }
+            Err(reason) => return Looked::Answered(self.conclude(None, refused(reason, is_document).into())),
         };
         let hash = TokenHash::of(credential.token);
         let epoch = self.epoch.load(Ordering::SeqCst);
@@ -134,11 +136,13 @@ impl Inner {
         if let Form::Opaque(kind) = form(credential.token)
             && let Err(reason) = self.accept(kind, credential.carrier)
         {
-            return Looked::Answered(self.conclude(Some(hash), refused(reason, is_document)));
+            return Looked::Answered(self.conclude(Some(hash), refused(reason, is_document).into()));
         }
         let kept = self.results.get(&hash, now.mono_ms).filter(|kept| {
             (kept.begins_at_ms..kept.ends_at_ms).contains(&now.wall_ms)
-                && self.accept(kept.identity.kind(), credential.carrier).is_ok()
+                && kept.answer.identity().is_some_and(|identity| {
+                    self.accept(identity.kind(), credential.carrier).is_ok() && self.is_session_fresh(identity, now)
+                })
         });
         match kept {
             Some(kept) => Looked::Hit(attempt, kept),
@@ -147,15 +151,15 @@ impl Inner {
     }
 
     fn is_recheck_due(&self, kept: &Remembered, now: Now) -> bool {
-        kept.identity.text(Text::UserKey).is_some()
+        kept.text(Text::UserKey).is_some()
             && (self.recheck_ms == 0
                 || now.mono_ms.saturating_sub(kept.checked_ms.load(Ordering::Relaxed)) >= self.recheck_ms)
     }
 
-    pub(super) fn answer_hit(&self, attempt: &Attempt, kept: &Remembered) -> Answer {
-        let answer = match older_than_browser(attempt, &kept.identity) {
-            Some(reason) => refused(reason, attempt.is_document),
-            None => Answer::new(Outcome::SignedIn { identity: kept.identity.clone(), source: Source::Cache }),
+    pub(super) fn answer_hit(&self, attempt: &Attempt, kept: &Remembered) -> Arc<Answer> {
+        let answer = match kept.answer.identity().and_then(|identity| older_than_browser(attempt, identity)) {
+            Some(reason) => refused(reason, attempt.is_document).into(),
+            None => kept.answer.clone(),
         };
         self.conclude(Some(attempt.hash), answer)
     }
@@ -165,20 +169,20 @@ impl Inner {
         self.listeners.tell(Event::CacheMiss { token_hash: attempt.hash });
     }
 
-    fn verify_inline(&self, attempt: Attempt, credential: &Credential<'_>) -> Option<Answer> {
+    fn verify_inline(&self, attempt: Attempt, credential: &Credential<'_>) -> Option<Arc<Answer>> {
         if form(credential.token) != Form::Jwt {
             return None;
         }
         let now = attempt.now;
         let verified = self.verify_jwt(credential.token, credential.carrier, now, None).and_then(|verified| {
-            self.check_session(&verified.claims, now, None)?;
+            self.check_session(&verified, now, None)?;
             Ok(verified)
         });
         match verified {
             Err(Stop::WouldBlock) => None,
-            Err(Stop::Answer(answer)) => {
+            Err(Stop::Refused(refusal)) => {
                 self.miss(&attempt);
-                Some(self.end(&attempt, answer))
+                Some(self.end(&attempt, refusal))
             }
             Ok(Verified { kind, claims, key_id }) => {
                 let known = match self.wants_user(kind) {
@@ -205,12 +209,12 @@ impl Inner {
             let verified = this.verify_opaque(kind, credential.token, now, deadline);
             return Begun::Answered(match verified {
                 Ok(identity) => this.sign_in_machine(&attempt, identity),
-                Err(answer) => this.end(&attempt, answer),
+                Err(refusal) => this.end(&attempt, refusal),
             });
         }
         let verified =
             this.verify_jwt(credential.token, credential.carrier, now, Some(deadline)).and_then(|verified| {
-                this.check_session(&verified.claims, now, Some(deadline))?;
+                this.check_session(&verified, now, Some(deadline))?;
                 Ok(verified)
             });
         match verified {
@@ -218,8 +222,8 @@ impl Inner {
                 let holding = Holding { attempt, kind, claims, key_id: Some(key_id) };
                 Self::find_user(this, holding, deadline)
             }
-            Err(Stop::Answer(answer)) => Begun::Answered(this.end(&attempt, answer)),
-            Err(Stop::WouldBlock) => Begun::Answered(this.end(&attempt, Answer::refused(Reason::InternalError))),
+            Err(Stop::Refused(refusal)) => Begun::Answered(this.end(&attempt, refusal)),
+            Err(Stop::WouldBlock) => Begun::Answered(this.end(&attempt, Reason::InternalError)),
         }
     }
 
@@ -237,7 +241,7 @@ impl Inner {
         let id = holding.claims.sub.as_deref().unwrap_or_default();
         let (known, is_new) = match this.user(id, now, deadline) {
             Ok(found) => found,
-            Err(answer) => return Begun::Answered(this.end(&holding.attempt, answer)),
+            Err(refusal) => return Begun::Answered(this.end(&holding.attempt, refusal)),
         };
         if this.mode == UserMode::Profile {
             return Begun::Answered(this.sign_in(holding, Some(&known), None));
@@ -258,43 +262,44 @@ impl Inner {
     }
 
     /// The last step: the user may come in or not, and the answer is remembered.
-    pub(super) fn sign_in(&self, holding: Holding, known: Option<&KnownUser>, row: Option<Row>) -> Answer {
+    pub(super) fn sign_in(&self, holding: Holding, known: Option<&KnownUser>, row: Option<Row>) -> Arc<Answer> {
         let Holding { attempt, kind, claims, key_id } = holding;
         let user = known.map(|known| &*known.user);
         let kept_out = user.is_some_and(|user| user.is_kept_out()) || row.as_ref().is_some_and(|row| !row.is_active);
         if kept_out {
-            return self.end(&attempt, Answer::refused(Reason::UserInactive));
+            return self.end(&attempt, Reason::UserInactive);
         }
-        let identity = Arc::new(Identity::of_claims(kind, &claims, user, row.as_ref()));
+        let identity = Identity::of_claims(kind, &claims, user, row.as_ref());
         if let Some(reason) = older_than_browser(&attempt, &identity) {
-            return self.end(&attempt, Answer::refused(reason));
+            return self.end(&attempt, reason);
         }
         let begins = [&claims.nbf, &claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
             Member::Is(ms) => Some(ms.saturating_sub(self.policy.clock_skew_ms)),
             _ => None,
         });
+        // A row out of memory is as good as the store's last word on it, however new the token.
+        let checked_ms = known.map_or(attempt.now.mono_ms, |known| known.checked_ms.load(Ordering::Relaxed));
         let kept = Remembered {
-            identity: identity.clone(),
+            answer: Answer::signed_in(identity.clone(), Source::Cache).into(),
             begins_at_ms: begins.max().unwrap_or(i64::MIN),
             ends_at_ms: self.policy.ends_ms(&claims),
             key_id,
-            checked_ms: AtomicI64::new(attempt.now.mono_ms),
+            checked_ms: AtomicI64::new(checked_ms),
         };
         self.remember(&attempt, kept, self.cache_ttl_ms);
-        self.conclude(Some(attempt.hash), Answer::new(Outcome::SignedIn { identity, source: Source::Api }))
+        self.conclude(Some(attempt.hash), Answer::signed_in(identity, Source::Api).into())
     }
 
-    fn sign_in_machine(&self, attempt: &Attempt, identity: Identity) -> Answer {
-        let identity = Arc::new(identity);
+    fn sign_in_machine(&self, attempt: &Attempt, identity: Identity) -> Arc<Answer> {
         let ends_at_ms = match identity.expires_at_ms() {
             0 => i64::MAX,
             ms => ms,
         };
         let checked_ms = AtomicI64::new(attempt.now.mono_ms);
-        let kept =
-            Remembered { identity: identity.clone(), begins_at_ms: i64::MIN, ends_at_ms, key_id: None, checked_ms };
+        let answer = Answer::signed_in(identity.clone(), Source::Cache).into();
+        let kept = Remembered { answer, begins_at_ms: i64::MIN, ends_at_ms, key_id: None, checked_ms };
         self.remember(attempt, kept, self.machine_cache_ttl_ms);
-        self.conclude(Some(attempt.hash), Answer::new(Outcome::SignedIn { identity, source: Source::Api }))
+        self.conclude(Some(attempt.hash), Answer::signed_in(identity, Source::Api).into())
     }
 
     /// Until min(now + ttl, exp + skew), unless something was invalidated since this attempt began.
@@ -302,19 +307,27 @@ impl Inner {
         let Now { wall_ms, mono_ms } = attempt.now;
         let left_ms = kept.ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
         if self.epoch.load(Ordering::SeqCst) == attempt.epoch {
+            let key_id = kept.key_id;
             self.results.put(attempt.hash, Arc::new(kept), mono_ms.saturating_add(left_ms), mono_ms);
+            // The key may have left the set while the user was fetched, when there was no result yet to be dropped.
+            if key_id.is_some_and(|id| !self.keys.holds(&id)) {
+                self.results.remove(&attempt.hash);
+            }
         }
     }
 
     /// Concludes a refusal of a token.
-    pub(super) fn end(&self, attempt: &Attempt, answer: Answer) -> Answer {
-        let handshake_recommended = answer.reason().is_some_and(|r| is_settled_by_handshake(r)) && attempt.is_document;
-        self.conclude(Some(attempt.hash), Answer { handshake_recommended, ..answer })
+    pub(super) fn end(&self, attempt: &Attempt, refusal: impl Into<Answer>) -> Arc<Answer> {
+        let mut answer = refusal.into();
+        answer.handshake_recommended = attempt.is_document && answer.reason().is_some_and(is_settled_by_handshake);
+        self.conclude(Some(attempt.hash), answer.into())
     }
 }
 
 fn refused(reason: Reason, is_document: bool) -> Answer {
-    Answer { handshake_recommended: is_document && is_settled_by_handshake(reason), ..Answer::refused(reason) }
+    let mut answer: Answer = reason.into();
+    answer.handshake_recommended = is_document && is_settled_by_handshake(reason);
+    answer
 }
 
 /// Reasons for which Clerk's own front-end libraries send the browser to Clerk and back.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Cause, Outcome};
+pub use answer::{Answer, Cause, Outcome, Refusal};
 pub use build::ClientBuilder;
 use flight::SingleFlight;
 pub use flow::Begun;
@@ -24,10 +24,11 @@ use crate::api::{Api, ApiError};
 use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
 use crate::config::{LinkByEmail, UserMode};
-use crate::events::{Listeners, Source};
-use crate::identity::Identity;
+use crate::events::{Event, Listeners, Source};
+use crate::identity::Text;
 use crate::jwt::Policy;
 use crate::keys::{Fetch, KeySource, Miss};
+use crate::reason::Reason;
 use crate::request::Rules;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::UserStore;
@@ -70,7 +71,7 @@ struct Inner {
 
 /// A verified token, as it is remembered.
 struct Remembered {
-    identity: Arc<Identity>,
+    answer: Arc<Answer>,
     /// Before this moment of the wall clock the token is not good yet.
     begins_at_ms: i64,
     /// From this moment of the wall clock on the token is over.
@@ -79,6 +80,12 @@ struct Remembered {
     key_id: Option<[u8; 32]>,
     /// When the store last said that the row stands and is active.
     checked_ms: std::sync::atomic::AtomicI64,
+}
+
+impl Remembered {
+    fn text(&self, text: Text) -> Option<&str> {
+        self.answer.identity().and_then(|identity| identity.text(text))
+    }
 }
 
 #[derive(Default)]
@@ -127,7 +134,7 @@ impl Client {
     }
 
     /// Fetches what the first request would have to wait for. Call it at start, and in a child after `fork`.
-    pub fn warm_up(&self) -> Result<(), Answer> {
+    pub fn warm_up(&self) -> Result<(), Refusal> {
         let inner = &*self.inner;
         inner.api.renew();
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
@@ -138,9 +145,9 @@ impl Client {
             let (reason, retry_after_ms) = match miss {
                 Miss::Unavailable(reason, retry_after_ms) => (reason, retry_after_ms),
                 Miss::Refused(reason) => (reason, None),
-                Miss::WouldBlock => (crate::reason::Reason::JwkFailedToLoad, None),
+                Miss::WouldBlock => (Reason::JwkFailedToLoad, None),
             };
-            Answer { cause: cause.lock().take(), ..Answer::new(Outcome::Unavailable { reason, retry_after_ms }) }
+            Refusal { reason, retry_after_ms, cause: cause.lock().take() }
         })
     }
 
@@ -153,7 +160,7 @@ impl Client {
     /// Forgets all tokens of a Clerk user, and the user.
     pub fn invalidate_user(&self, clerk_id: &str) {
         self.inner.epoch.fetch_add(1, Ordering::SeqCst);
-        self.inner.results.retain(|kept| kept.identity.subject() != clerk_id);
+        self.inner.results.retain(|kept| kept.text(Text::Subject) != Some(clerk_id));
         self.inner.known.remove(&clerk_id.into());
         self.inner.absent.remove(&clerk_id.into());
     }
@@ -161,8 +168,7 @@ impl Client {
     /// Forgets all tokens of a session.
     pub fn invalidate_session(&self, session_id: &str) {
         self.inner.epoch.fetch_add(1, Ordering::SeqCst);
-        let session = crate::identity::Text::SessionId;
-        self.inner.results.retain(|kept| kept.identity.text(session) != Some(session_id));
+        self.inner.results.retain(|kept| kept.text(Text::SessionId) != Some(session_id));
         self.inner.sessions.remove(&session_id.into());
     }
 
@@ -173,6 +179,16 @@ impl Client {
         self.inner.known.clear();
         self.inner.absent.clear();
         self.inner.sessions.clear();
+    }
+
+    /// Whether anybody listens to events or log lines.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.inner.listeners.are_there()
+    }
+
+    /// Tells the log of a fault of this library.
+    pub(crate) fn report_fault(&self, place: &str) {
+        self.inner.listeners.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
     /// Breaks off calls that are under way; later ones connect anew.
@@ -210,30 +226,27 @@ impl std::fmt::Debug for Client {
 
 impl Inner {
     /// Settles how a request ended: one event, one count.
-    fn conclude(&self, hash: Option<TokenHash>, answer: Answer) -> Answer {
-        use crate::events::Event;
-        match &answer.outcome {
-            Outcome::SignedIn { identity, source } => {
-                if *source == Source::Api {
+    fn conclude(&self, token_hash: Option<TokenHash>, answer: Arc<Answer>) -> Arc<Answer> {
+        match (answer.outcome, token_hash) {
+            (Outcome::SignedIn { source }, Some(token_hash)) => {
+                // Hits are counted by the cache itself: one shared counter less to fight over.
+                if source == Source::Api {
                     count(&self.counters.signed_in);
                 }
-                if let Some(token_hash) = hash {
-                    self.listeners.tell(Event::AuthSuccess {
-                        user_key: identity.text(crate::identity::Text::UserKey),
-                        clerk_id: identity.subject(),
-                        source: *source,
-                        token_hash,
-                    });
+                if let Some(identity) = answer.identity() {
+                    let user_key = identity.text(Text::UserKey);
+                    let clerk_id = identity.subject();
+                    self.listeners.tell(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
-            Outcome::NoCredentials { .. } => {}
-            Outcome::SignedOut { reason } => {
+            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedOut { reason }, _) => {
                 count(&self.counters.signed_out);
-                self.listeners.tell(Event::AuthFailed { reason: *reason, token_hash: hash });
+                self.listeners.tell(Event::AuthFailed { reason, token_hash });
             }
-            Outcome::Unavailable { reason, .. } => {
+            (Outcome::Unavailable { reason, .. }, _) => {
                 count(&self.counters.unavailable);
-                self.listeners.tell(Event::AuthFailed { reason: *reason, token_hash: hash });
+                self.listeners.tell(Event::AuthFailed { reason, token_hash });
             }
         }
         answer

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::answer::{Answer, Cause, Outcome};
+use super::answer::{Answer, Cause, Refusal};
 use super::flow::{Attempt, Begun, Holding};
 use super::users::KnownUser;
 use super::{Inner, Remembered};
@@ -12,6 +12,7 @@ use crate::events::Event;
 use crate::identity::Text;
 use crate::jwt::Claims;
 use crate::reason::Reason;
+use crate::token::TokenKind;
 use crate::users::{Note, Reply, Row, Step, StoreError, Sync};
 
 /// What an authentication waits for.
@@ -55,14 +56,14 @@ enum Stage {
     Fetch {
         holding: Holding,
     },
-    Over(Answer),
+    Over(Arc<Answer>),
     /// Only while a step is being taken.
     Moving,
 }
 
 impl Pending {
     pub(super) fn recheck(inner: Arc<Inner>, attempt: Attempt, kept: Arc<Remembered>) -> Self {
-        let key = kept.identity.text(Text::UserKey).unwrap_or_default().to_owned();
+        let key = kept.text(Text::UserKey).unwrap_or_default().to_owned();
         Pending { inner, stage: Stage::Recheck { attempt, kept, step: Step::FindByKey { key } } }
     }
 
@@ -93,7 +94,7 @@ impl Pending {
             (Stage::Recheck { attempt, kept, .. }, Ok(Reply::Rows(rows))) => self.rechecked(attempt, kept, rows),
             (Stage::Row { holding, known, .. }, Ok(Reply::Rows(rows))) => self.found_row(holding, known, rows),
             (Stage::Sync { holding, known, sync, .. }, Ok(reply)) => self.synced(holding, known, sync, reply),
-            (stage, Ok(_)) => self.over(stage.attempt(), Answer::refused(Reason::StoreError)),
+            (stage, Ok(_)) => self.over(stage.attempt(), Reason::StoreError),
         };
     }
 
@@ -113,45 +114,55 @@ impl Pending {
     }
 
     /// The answer. One that is still waiting for something becomes `Unavailable`.
-    pub fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> Arc<Answer> {
         match self.stage {
             Stage::Over(answer) => answer,
             stage => match stage.attempt() {
-                Some(attempt) => self.inner.end(attempt, Answer::refused(Reason::StoreError)),
-                None => Answer::refused(Reason::InternalError),
+                Some(attempt) => self.inner.end(attempt, Reason::StoreError),
+                None => Arc::new(Reason::InternalError.into()),
             },
         }
     }
 
-    fn over(&self, attempt: Option<&Attempt>, answer: Answer) -> Stage {
+    fn over(&self, attempt: Option<&Attempt>, refusal: impl Into<Answer>) -> Stage {
         Stage::Over(match attempt {
-            Some(attempt) => self.inner.end(attempt, answer),
-            None => answer,
+            Some(attempt) => self.inner.end(attempt, refusal),
+            None => Arc::new(refusal.into()),
         })
     }
 
     fn rechecked(&self, attempt: Attempt, kept: Arc<Remembered>, rows: Vec<Row>) -> Stage {
-        let key = kept.identity.text(Text::UserKey).unwrap_or_default();
-        match self.own_row(rows, key, kept.identity.subject()) {
+        let key = kept.text(Text::UserKey).unwrap_or_default();
+        match self.own_row(rows, key, kept.text(Text::Subject).unwrap_or_default()) {
             Some(row) if row.is_active => {
                 kept.checked_ms.fetch_max(attempt.now.mono_ms, Ordering::Relaxed);
                 Stage::Over(self.inner.answer_hit(&attempt, &kept))
             }
             Some(_) => {
-                self.inner.results.remove(&attempt.hash);
-                self.over(Some(&attempt), Answer::refused(Reason::UserInactive))
+                self.distrust(&attempt, &kept);
+                self.over(Some(&attempt), Reason::UserInactive)
             }
             None => {
-                self.inner.results.remove(&attempt.hash);
-                let json = kept.identity.text(Text::Claims).unwrap_or_default();
+                self.distrust(&attempt, &kept);
+                let json = kept.text(Text::Claims).unwrap_or_default();
                 match Claims::parse(json.as_bytes().to_vec()) {
                     Some(claims) => {
-                        let (kind, key_id) = (kept.identity.kind(), kept.key_id);
+                        // Only users have rows, and only sessions have users.
+                        let (kind, key_id) = (TokenKind::SessionToken, kept.key_id);
                         Stage::Fetch { holding: Holding { attempt, kind, claims, key_id } }
                     }
-                    None => self.over(Some(&attempt), Answer::refused(Reason::InternalError)),
+                    None => self.over(Some(&attempt), Reason::InternalError),
                 }
             }
+        }
+    }
+
+    /// The store no longer stands by a row: no token of its user lives on the store's earlier word.
+    fn distrust(&self, attempt: &Attempt, kept: &Remembered) {
+        self.inner.results.remove(&attempt.hash);
+        let id = kept.text(Text::Subject).unwrap_or_default();
+        if let Some(known) = self.inner.known.get(&id.into(), attempt.now.mono_ms) {
+            known.checked_ms.store(i64::MIN, Ordering::Relaxed);
         }
     }
 
@@ -179,7 +190,7 @@ impl Pending {
                 if reason == Reason::LinkConflict {
                     self.inner.listeners.tell(Event::LinkConflict { clerk_id: &known.user.id });
                 }
-                self.over(Some(&holding.attempt), Answer::refused(reason))
+                self.over(Some(&holding.attempt), reason)
             }
         }
     }
@@ -223,11 +234,10 @@ impl Stage {
     }
 }
 
-fn failed(error: StoreError) -> Answer {
+fn failed(error: StoreError) -> Refusal {
     let (code, message) = match error {
         StoreError::Failed { code, message } => (code, message),
         StoreError::Conflict => (0, "the store reports a conflict where there can be none".to_owned()),
     };
-    let outcome = Outcome::Unavailable { reason: Reason::StoreError, retry_after_ms: None };
-    Answer { cause: Some(Cause::Host { code, message }), ..Answer::new(outcome) }
+    Refusal { cause: Some(Box::new(Cause::Host { code, message })), ..Reason::StoreError.into() }
 }

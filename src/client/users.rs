@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::answer::Answer;
+use super::answer::Refusal;
 use super::verify::unavailable;
 use super::{Inner, count};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
@@ -59,13 +59,13 @@ impl Inner {
     }
 
     /// The user, fetched if need be. The flag tells whether it was fetched for this call.
-    pub(super) fn user(&self, id: &str, now: Now, deadline: Instant) -> Result<(Arc<KnownUser>, bool), Answer> {
+    pub(super) fn user(&self, id: &str, now: Now, deadline: Instant) -> Result<(Arc<KnownUser>, bool), Refusal> {
         if let Some(known) = self.fresh_user(id, now) {
             return Ok((known, false));
         }
         let key: Box<str> = id.into();
         if self.absent.get(&key, now.mono_ms).is_some() {
-            return Err(Answer::refused(Reason::UserNotFound));
+            return Err(Reason::UserNotFound.into());
         }
         let fetched = self.flights.get(&key, deadline, || {
             // Whoever flew just before may have brought it.
@@ -78,7 +78,7 @@ impl Inner {
             Ok(known) => Ok((known, true)),
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.absent.put(key, (), now.mono_ms + ABSENT_MS, now.mono_ms);
-                Err(Answer::refused(Reason::UserNotFound))
+                Err(Reason::UserNotFound.into())
             }
             Err(error) => match self.known.get(&key, now.mono_ms) {
                 Some(known) if now.mono_ms.saturating_sub(known.fetched_ms) < self.stale_user_ms => {

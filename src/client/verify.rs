@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::answer::{Answer, Cause, Outcome};
+use super::answer::{Cause, Refusal};
 use super::{Inner, count};
 use crate::api::{ApiError, ErrorKind, SessionState};
 use crate::clock::Now;
 use crate::events::{Event, Level};
-use crate::identity::Identity;
+use crate::identity::{Identity, Text};
 use crate::jwt::{Claims, Unverified};
 use crate::keys::{Fetch, Miss};
 use crate::reason::Reason;
@@ -20,13 +20,13 @@ use crate::token::{TokenKind, is_clerk_id};
 pub(super) enum Stop {
     /// Somebody would have to wait, and the caller cannot.
     WouldBlock,
-    /// This is the answer.
-    Answer(Answer),
+    /// The token is not let in.
+    Refused(Refusal),
 }
 
 impl From<Reason> for Stop {
     fn from(reason: Reason) -> Self {
-        Stop::Answer(Answer::refused(reason))
+        Stop::Refused(reason.into())
     }
 }
 
@@ -56,8 +56,7 @@ impl Inner {
             Miss::WouldBlock => Stop::WouldBlock,
             Miss::Refused(reason) => reason.into(),
             Miss::Unavailable(reason, retry_after_ms) => {
-                let outcome = Outcome::Unavailable { reason, retry_after_ms };
-                Stop::Answer(Answer { cause: cause.lock().take(), ..Answer::new(outcome) })
+                Stop::Refused(Refusal { reason, retry_after_ms, cause: cause.lock().take() })
             }
         };
         let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetch.as_ref()).map_err(stop)?;
@@ -80,12 +79,12 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn fetch_jwks(&self, deadline: Instant, cause: &Mutex<Option<Cause>>) -> Result<Vec<u8>, ApiError> {
+    pub(super) fn fetch_jwks(&self, deadline: Instant, cause: &Mutex<Option<Box<Cause>>>) -> Result<Vec<u8>, ApiError> {
         count(&self.counters.jwks_fetches);
         let outcome = self.api.jwks(deadline);
         if let Err(error) = &outcome {
             self.report("the key set", error);
-            *cause.lock() = Some(Cause::Api(error.clone()));
+            *cause.lock() = Some(Box::new(Cause::Api(error.clone())));
         }
         outcome
     }
@@ -110,16 +109,16 @@ impl Inner {
         token: &str,
         now: Now,
         deadline: Instant,
-    ) -> Result<Identity, Answer> {
+    ) -> Result<Identity, Refusal> {
         match self.api.verify_machine_token(kind, token, now.wall_ms, deadline) {
             Ok(Some(machine)) => {
                 let expected = self.policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
                 if expected.is_some_and(|id| !machine.scopes.contains(id)) {
-                    return Err(Answer::refused(Reason::TokenInvalidAudience));
+                    return Err(Reason::TokenInvalidAudience.into());
                 }
                 Ok(Identity::of_machine_token(kind, &machine))
             }
-            Ok(None) => Err(Answer::refused(Reason::TokenInvalid)),
+            Ok(None) => Err(Reason::TokenInvalid.into()),
             Err(error) => {
                 self.report("a machine token", &error);
                 Err(unavailable(error))
@@ -128,12 +127,12 @@ impl Inner {
     }
 
     /// Asks Clerk whether the session still stands, if that is wanted.
-    pub(super) fn check_session(&self, claims: &Claims, now: Now, deadline: Option<Instant>) -> Result<(), Stop> {
-        if self.session_check_ttl_ms == 0 {
+    pub(super) fn check_session(&self, verified: &Verified, now: Now, deadline: Option<Instant>) -> Result<(), Stop> {
+        if self.session_check_ttl_ms == 0 || verified.kind != TokenKind::SessionToken {
             return Ok(());
         }
         // A session token without a session cannot be checked, so it cannot be let in.
-        let Some(sid) = claims.sid.as_deref().filter(|sid| is_clerk_id(sid, "sess_")) else {
+        let Some(sid) = verified.claims.sid.as_deref().filter(|sid| is_clerk_id(sid, "sess_")) else {
             return Err(Reason::SessionRevoked.into());
         };
         let key: Box<str> = sid.into();
@@ -143,7 +142,7 @@ impl Inner {
             (None, Some(deadline)) => {
                 let state = self.api.session(sid, deadline).map_err(|error| {
                     self.report("a session", &error);
-                    Stop::Answer(unavailable(error))
+                    Stop::Refused(unavailable(error))
                 })?;
                 let pending_will_do = state == SessionState::Pending && self.policy.pending_sessions_accepted;
                 let stands = state == SessionState::Active || pending_will_do;
@@ -153,14 +152,22 @@ impl Inner {
         };
         if stands { Ok(()) } else { Err(Reason::SessionRevoked.into()) }
     }
+
+    /// Whether Clerk's word on the session of a remembered token is still trusted, if that is wanted.
+    pub(super) fn is_session_fresh(&self, identity: &Identity, now: Now) -> bool {
+        self.session_check_ttl_ms == 0
+            || identity.kind() != TokenKind::SessionToken
+            || identity
+                .text(Text::SessionId)
+                .is_some_and(|sid| self.sessions.get(&sid.into(), now.mono_ms) == Some(true))
+    }
 }
 
-/// The answer when Clerk could not be asked.
-pub(super) fn unavailable(error: ApiError) -> Answer {
+/// When Clerk could not be asked.
+pub(super) fn unavailable(error: ApiError) -> Refusal {
     let reason = match error.kind {
         ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
         _ => Reason::ServerError,
     };
-    let outcome = Outcome::Unavailable { reason, retry_after_ms: error.retry_after_ms };
-    Answer { cause: Some(Cause::Api(error)), ..Answer::new(outcome) }
+    Refusal { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
 }

@@ -17,20 +17,20 @@ pub struct Asked<'a> {
 
 /// Which factor must have been verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum Factors {
     /// The first factor.
-    FirstFactor,
+    First,
     /// The second factor, or the first for users without one.
-    SecondFactor,
+    Second,
     /// Both factors, or the first for users without a second one.
-    MultiFactor,
+    Both,
 }
 
 /// A demand for a fresh verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reverification {
     /// Which factor.
-    pub level: Level,
+    pub factors: Factors,
     /// Within how many minutes.
     pub after_minutes: i64,
 }
@@ -38,14 +38,14 @@ pub struct Reverification {
 impl Reverification {
     /// Clerk's presets: `strict_mfa`, `strict`, `moderate`, `lax`.
     pub fn preset(name: &str) -> Option<Self> {
-        let (level, after_minutes) = match name {
-            "strict_mfa" => (Level::MultiFactor, 10),
-            "strict" => (Level::SecondFactor, 10),
-            "moderate" => (Level::SecondFactor, 60),
-            "lax" => (Level::SecondFactor, 1440),
+        let (factors, after_minutes) = match name {
+            "strict_mfa" => (Factors::Both, 10),
+            "strict" => (Factors::Second, 10),
+            "moderate" => (Factors::Second, 60),
+            "lax" => (Factors::Second, 1440),
             _ => return None,
         };
-        Some(Reverification { level, after_minutes })
+        Some(Reverification { factors, after_minutes })
     }
 
     /// `fva`: minutes since each factor was verified, -1 for never or not enrolled.
@@ -54,13 +54,13 @@ impl Reverification {
             return false;
         }
         let fresh = |age: i64| age != -1 && self.after_minutes > age;
-        match self.level {
-            Level::FirstFactor if first != -1 => fresh(first),
-            Level::FirstFactor => fresh(second),
-            Level::SecondFactor if second != -1 => fresh(second),
-            Level::SecondFactor => fresh(first),
-            Level::MultiFactor if second == -1 => fresh(first),
-            Level::MultiFactor => fresh(first) && fresh(second),
+        match self.factors {
+            Factors::First if first != -1 => fresh(first),
+            Factors::First => fresh(second),
+            Factors::Second if second != -1 => fresh(second),
+            Factors::Second => fresh(first),
+            Factors::Both if second == -1 => fresh(first),
+            Factors::Both => fresh(first) && fresh(second),
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
                     for plan in states {
                         for fresh in states {
                             let demand = |yes: bool| Reverification {
-                                level: Level::FirstFactor,
+                                factors: Factors::First,
                                 after_minutes: if yes { 6 } else { 5 },
                             };
                             let question = Asked {
@@ -211,14 +211,14 @@ mod tests {
 
     #[test]
     fn reverification_falls_back_to_the_factor_that_is_enrolled() {
-        let holds = |level, after_minutes, ages| Reverification { level, after_minutes }.holds(ages);
-        assert!(holds(Level::SecondFactor, 10, [5, -1]));
-        assert!(holds(Level::MultiFactor, 10, [5, -1]));
-        assert!(!holds(Level::MultiFactor, 10, [5, 11]));
-        assert!(!holds(Level::SecondFactor, 10, [5, 11]));
-        assert!(!holds(Level::FirstFactor, 5, [5, 0]));
-        assert!(!holds(Level::FirstFactor, 5, [-1, -1]));
-        assert!(!holds(Level::FirstFactor, 0, [0, 0]));
+        let holds = |factors, after_minutes, ages| Reverification { factors, after_minutes }.holds(ages);
+        assert!(holds(Factors::Second, 10, [5, -1]));
+        assert!(holds(Factors::Both, 10, [5, -1]));
+        assert!(!holds(Factors::Both, 10, [5, 11]));
+        assert!(!holds(Factors::Second, 10, [5, 11]));
+        assert!(!holds(Factors::First, 5, [5, 0]));
+        assert!(!holds(Factors::First, 5, [-1, -1]));
+        assert!(!holds(Factors::First, 0, [0, 0]));
         assert_eq!(Reverification::preset("lax").unwrap().after_minutes, 1440);
         assert_eq!(Reverification::preset("loose"), None);
     }

@@ -81,7 +81,9 @@ impl std::fmt::Debug for VerifyingKey {
 }
 
 /// Parsed keys by their DER, as long as a [`VerifyingKey`] holds them. The crate's own provider builds the key anew for each token, a seventh of the work.
-static PARSED: Lazy<RwLock<HashMap<Box<[u8]>, Weak<ParsedPublicKey>>>> = Lazy::new(RwLock::default);
+static PARSED: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
+
+type ParsedByDer = HashMap<Box<[u8]>, Weak<ParsedPublicKey>>;
 
 static PROVIDER: Lazy<CryptoProvider> =
     Lazy::new(|| CryptoProvider { verifier_factory: kept_key_verifier, ..aws_lc::DEFAULT_PROVIDER.clone() });

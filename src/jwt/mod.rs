@@ -13,7 +13,7 @@ mod policy;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub use authorization::{Asked, Authorization, Reverification};
+pub use authorization::{Asked, Authorization, Factors, Reverification};
 pub use claims::{Claims, Organization};
 pub use json::Member;
 pub use key::{KeyError, VerifyingKey};

@@ -40,6 +40,15 @@ impl KeySource {
         }
     }
 
+    /// Whether the key with this id is still one of them.
+    pub fn holds(&self, id: &[u8; 32]) -> bool {
+        match self {
+            KeySource::Jwks(store) => store.holds(id),
+            KeySource::Pinned(keys) => keys.iter().any(|key| key.id() == id),
+            KeySource::Missing => false,
+        }
+    }
+
     /// Other keys for the same key id, after a signature did not hold: Clerk may have rotated the key under its id.
     pub fn rotated(
         &self,

@@ -130,6 +130,11 @@ impl JwksStore {
         self.fly(seen.as_ref(), now_ms, fetch)
     }
 
+    /// Whether the key with this id is in the set.
+    pub fn holds(&self, id: &[u8; 32]) -> bool {
+        self.loaded.read().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
+    }
+
     /// How old the set is, if there is one.
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
         self.loaded.read().as_ref().map(|loaded| now_ms.saturating_sub(loaded.at_ms))
@@ -144,9 +149,14 @@ impl JwksStore {
                 return Ok(loaded.clone());
             }
             if age < HARD_MS {
-                if let Some(fetch) = fetch.filter(|_| self.refresh_is_mine(now_ms)) {
-                    // A failure is the outage that the old set is kept for.
-                    let _ = self.fly(Some(loaded), now_ms, fetch);
+                match fetch {
+                    Some(fetch) if self.refresh_is_mine(now_ms) => {
+                        // A failure is the outage that the old set is kept for.
+                        let _ = self.fly(Some(loaded), now_ms, fetch);
+                    }
+                    // Where everybody tries without waiting first, somebody has to be sent to wait.
+                    None if now_ms >= *self.refresh_at_ms.lock() => return Err(Miss::WouldBlock),
+                    _ => {}
                 }
                 return Ok(self.loaded.read().clone().unwrap_or_else(|| loaded.clone()));
             }
@@ -165,7 +175,8 @@ impl JwksStore {
         mine
     }
 
-    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up.
+    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up, or
+    /// Clerk is out of reach.
     fn refetch(&self, seen: &Arc<Loaded>, now_ms: i64, fetch: Option<&Fetch<'_>>) -> Result<Option<Arc<Loaded>>, Miss> {
         let under_way = self.flight.lock().running;
         let Some(fetch) = fetch else {
@@ -176,8 +187,10 @@ impl JwksStore {
         if !under_way && !self.bucket.take(now_ms) {
             return Ok(None);
         }
-        // Clerk out of reach leaves the set as it was: the token stays unknown.
-        let _ = self.fly(Some(seen), now_ms, fetch);
+        // Clerk out of reach leaves the set as it was: the token stays unknown, for now.
+        if self.fly(Some(seen), now_ms, fetch).is_err() {
+            return Ok(None);
+        }
         Ok(self.loaded.read().clone())
     }
 

@@ -1,0 +1,155 @@
+# clerk-auth. `make demo` shows it, `make test` tests everything, `make install` installs it. No other target is needed to
+# use it; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBDIR ?= $(PREFIX)/lib
+JOBS ?= 2
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+SONAME := libclerk_auth.so.0
+# What a Rust archive needs on Linux; tests/install.sh compares it with what rustc says.
+STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+
+TARGET := target/release
+OUT := build
+STAGE := $(abspath $(OUT)/stage)
+SIM := $(TARGET)/clerk-sim
+CARGO := cargo
+SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+
+# The staged tree is what a user gets from `make install`: examples and C tests see nothing else.
+export PKG_CONFIG_PATH := $(STAGE)/lib/pkgconfig
+export LD_LIBRARY_PATH := $(STAGE)/lib
+export CMAKE_PREFIX_PATH := $(STAGE)
+export CLERK_STAGE := $(STAGE)
+export CLERK_SIM := $(abspath $(SIM))
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# --- what the machine needs ----------------------------------------------------------------------------------------
+
+.PHONY: tools
+tools: ## install what is missing (apt, as root), or say what to install
+	@scripts/tools.sh
+
+# --- the library ---------------------------------------------------------------------------------------------------
+
+# Each artifact is built by itself: a build of several crate types at once silently loses link-time optimization.
+$(OUT)/$(SONAME): $(SOURCES)
+	@mkdir -p $(OUT)
+	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib
+	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
+
+# Only the functions of the header stay global, so that two Rust archives can live in one program.
+$(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
+	@mkdir -p $(OUT)
+	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
+	objcopy --strip-debug --remove-section .llvmbc --remove-section .llvmcmd $(TARGET)/libclerk_auth.a $(OUT)/stripped.a
+	ld -r --whole-archive -o $(OUT)/whole.o $(OUT)/stripped.a
+	objcopy --keep-global-symbols=tests/abi/symbols.txt --remove-section .group $(OUT)/whole.o $(OUT)/clerk_auth.o
+	rm -f $@ && ar rcs $@ $(OUT)/clerk_auth.o
+	rm -f $(OUT)/stripped.a $(OUT)/whole.o $(OUT)/clerk_auth.o
+
+.PHONY: lib
+lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
+
+.PHONY: header
+header: ## write include/clerk_auth.h and the list of symbols anew
+	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1
+
+define fill
+	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
+	    -e 's|@CMAKE_STATIC_LIBS@|gcc_s;util;rt;pthread;m;dl;c|g' $(1)
+endef
+
+# $(1): destination, $(2): prefix, $(3): libdir
+define install_tree
+	install -d $(1)$(2)/include $(1)$(3)/pkgconfig $(1)$(3)/cmake/clerk_auth
+	install -m 644 include/clerk_auth.h $(1)$(2)/include/
+	install -m 755 $(OUT)/$(SONAME) $(1)$(3)/libclerk_auth.so.$(VERSION)
+	ln -sfn libclerk_auth.so.$(VERSION) $(1)$(3)/$(SONAME)
+	ln -sfn $(SONAME) $(1)$(3)/libclerk_auth.so
+	install -m 644 $(OUT)/libclerk_auth.a $(1)$(3)/
+	$(call fill,clerk-auth.pc.in,$(2),$(3)) > $(1)$(3)/pkgconfig/clerk-auth.pc
+	$(call fill,cmake/clerk_auth-config.cmake.in,$(2),$(3)) > $(1)$(3)/cmake/clerk_auth/clerk_auth-config.cmake
+	$(call fill,cmake/clerk_auth-config-version.cmake.in,$(2),$(3)) > $(1)$(3)/cmake/clerk_auth/clerk_auth-config-version.cmake
+endef
+
+.PHONY: install
+install: lib ## install into PREFIX (default /usr/local), below DESTDIR
+	$(call install_tree,$(DESTDIR),$(PREFIX),$(LIBDIR))
+
+$(OUT)/staged: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a include/clerk_auth.h clerk-auth.pc.in $(wildcard cmake/*.in)
+	@rm -rf $(STAGE)
+	$(call install_tree,,$(STAGE),$(STAGE)/lib)
+	@touch $@
+
+.PHONY: stage
+stage: $(OUT)/staged
+
+$(SIM): $(shell find tests/clerk-sim -name '*.rs' -o -name '*.json' -path '*/data/*') tests/clerk-sim/Cargo.toml Cargo.lock
+	$(CARGO) build --release --jobs $(JOBS) -p clerk-sim
+	@touch $@
+
+.PHONY: sim
+sim: $(SIM)
+
+# --- examples and demo ---------------------------------------------------------------------------------------------
+
+EXAMPLES := $(patsubst examples/%.c,$(OUT)/examples/%,$(wildcard examples/*.c))
+
+$(OUT)/examples/%: examples/%.c $(OUT)/staged
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -o $@ $< $$(pkg-config --cflags --libs clerk-auth sqlite3)
+
+.PHONY: examples
+examples: tools $(EXAMPLES) ## the C examples, against the staged tree only
+
+.PHONY: demo
+demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C library; TOKEN=… talks to the real Clerk
+	@examples/demo.sh $(if $(TOKEN),--token "$(TOKEN)")
+
+# --- tests ---------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: tools test-rust test-corpus test-c ## everything
+
+.PHONY: test-rust
+test-rust: ## the core
+	$(CARGO) test --workspace --jobs $(JOBS)
+
+.PHONY: test-corpus
+test-corpus: ## the recorded verdicts, through the C functions
+	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- verdicts tests/corpus/verdicts.json > $(OUT)/verdicts.jsonl \
+	    || { grep '"verdict":"fail"' $(OUT)/verdicts.jsonl; tail -n 1 $(OUT)/verdicts.jsonl; exit 1; }
+	@tail -n 1 $(OUT)/verdicts.jsonl
+
+.PHONY: test-c
+test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
+	tests/install.sh
+	tests/c/run.sh
+	examples/demo.sh > $(OUT)/demo.txt
+	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+
+.PHONY: lint
+lint: ## formatting, clippy, docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --jobs $(JOBS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
+
+.PHONY: bench
+bench: ## the cached hit and the cold verification beside their physical limits
+	$(CARGO) bench --jobs $(JOBS) -p clerk-auth
+
+.PHONY: clean
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf $(OUT)

@@ -1,0 +1,778 @@
+/* clerk-auth: who is calling? See the README for a ten-line use.
+ *
+ * Made by cbindgen from src/ffi; do not edit.
+ *
+ * Conventions
+ * - `clerk_x_new` and `clerk_x_free` belong together; freeing NULL is fine; nothing is freed twice.
+ * - Every pointer may be NULL where the text says so; elsewhere NULL gives `CLERK_E_NULL` (or 0, or a NULL text).
+ * - Out parameters are set to NULL first and written only on success.
+ * - A function that takes `const clerk_client *` may run on any number of threads at once. Other objects: one thread at
+ *   a time, unless their text says more.
+ * - Hooks run on the thread of the call that needs them, with no lock held. They must not throw, `longjmp` or unwind out.
+ *   From inside a hook, only what says so may be called on the same client; the rest gives `CLERK_E_REENTRANT`.
+ * - A panic inside the library never leaves it: the call returns `CLERK_E_PANIC`.
+ * - After `fork`, the child calls `clerk_client_warm_up` before anything that may reach Clerk; until then such calls give
+ *   `CLERK_E_FORKED`.
+ * - Names in lower case that end in `_kind`, or are a plain noun, are enums whose values travel as `int32_t`.
+ */
+
+#ifndef CLERK_AUTH_H
+#define CLERK_AUTH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define CLERK_NODISCARD __attribute__((warn_unused_result))
+#else
+#define CLERK_NODISCARD
+#endif
+
+/* The version of this header; compare with clerk_version() and clerk_abi_version() of the library that is loaded. */
+#define CLERK_VERSION_MAJOR 0
+#define CLERK_VERSION_MINOR 1
+#define CLERK_VERSION_PATCH 0
+#define CLERK_VERSION_NUMBER ((CLERK_VERSION_MAJOR << 16) | (CLERK_VERSION_MINOR << 8) | CLERK_VERSION_PATCH)
+
+/* An empty request. */
+#define CLERK_REQUEST_INIT \
+    { (uint32_t)sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
+/* Statistics to be filled. */
+#define CLERK_STATS_INIT { (uint32_t)sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/* A text from a literal; see clerk_str_of() for others. */
+#ifdef __cplusplus
+#define CLERK_STR(literal) (clerk_str{ (literal), sizeof(literal) - 1 })
+#else
+#define CLERK_STR(literal) ((clerk_str){ (literal), sizeof(literal) - 1 })
+#endif
+
+// The hook did as asked, and the reply holds the answer.
+#define CLERK_HOOK_OK 0
+
+// The hook has nothing to do here; for `BEGIN`, `COMMIT` and `ROLLBACK`.
+#define CLERK_HOOK_DECLINE 1
+
+// A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
+#define CLERK_HOOK_CONFLICT 2
+
+// Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
+#define CLERK_OK 0
+
+// Something was presented, and it is no good; the result says why.
+#define CLERK_SIGNED_OUT 1
+
+// Nothing was presented; the host may go on with a session of its own.
+#define CLERK_NO_CREDENTIALS 2
+
+// Nobody can tell right now: answer 503, never 401.
+#define CLERK_UNAVAILABLE 3
+
+// Memory does not hold the answer; `clerk_authenticate` or `clerk_authenticate_begin` can tell.
+#define CLERK_WOULD_BLOCK 4
+
+// The store has to be asked; see `clerk_pending`.
+#define CLERK_PENDING 5
+
+// A pointer that must not be NULL is NULL.
+#define CLERK_E_NULL -101
+
+// An argument is out of range, unknown or too long.
+#define CLERK_E_ARGUMENT -102
+
+// A text that must be UTF-8 is not.
+#define CLERK_E_UTF8 -103
+
+// `struct_size` is wrong, or a newer caller asks for something this library does not know.
+#define CLERK_E_STRUCT_SIZE -104
+
+// The call does not fit the object's state (an answer to a question that was not asked).
+#define CLERK_E_STATE -105
+
+// What was asked for is not there.
+#define CLERK_E_NOT_FOUND -106
+
+// A setting is wrong; the error names it.
+#define CLERK_E_CONFIG -201
+
+// The process was forked since the client was made; call `clerk_client_warm_up` in the child.
+#define CLERK_E_FORKED -301
+
+// Clerk could not be asked.
+#define CLERK_E_API -302
+
+// Called from inside a hook of the same client.
+#define CLERK_E_REENTRANT -401
+
+// A fault of this library; nobody is signed in.
+#define CLERK_E_PANIC -901
+
+// Major number of the binary interface: moves only when something is taken away or changed.
+#define CLERK_ABI_MAJOR 0
+
+// Minor number of the binary interface: moves when something is added.
+#define CLERK_ABI_MINOR 1
+
+// Why a request was not signed in. The words are Clerk's own where it has one.
+//
+// Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
+enum clerk_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Neither an `Authorization: Bearer` header nor a session cookie was there.
+    CLERK_REASON_SESSION_TOKEN_MISSING = 1,
+    // The credential or the token is malformed, unsupported, or holds a claim of the wrong type.
+    CLERK_REASON_TOKEN_INVALID = 2,
+    // The signature does not hold under any key of this instance.
+    CLERK_REASON_TOKEN_INVALID_SIGNATURE = 3,
+    // `exp` has passed, the clock skew allowed for.
+    CLERK_REASON_TOKEN_EXPIRED = 4,
+    // `nbf` has not come yet.
+    CLERK_REASON_TOKEN_NOT_ACTIVE_YET = 5,
+    // `iat` lies in the future.
+    CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE = 6,
+    // `azp` is missing or not among the authorized parties.
+    CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES = 7,
+    // `aud` is missing or names none of the configured audiences.
+    CLERK_REASON_TOKEN_INVALID_AUDIENCE = 8,
+    // `iss` is not among the configured issuers.
+    CLERK_REASON_TOKEN_INVALID_ISSUER = 9,
+    // A token of a kind that is not accepted here (an OAuth token where sessions are asked for, say).
+    CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED = 10,
+    // No key of this instance has the token's key id.
+    CLERK_REASON_JWK_KID_MISMATCH = 11,
+    // There is no source of keys to verify this token with.
+    CLERK_REASON_JWK_FAILED_TO_RESOLVE = 12,
+    // The key set could not be fetched.
+    CLERK_REASON_JWK_FAILED_TO_LOAD = 13,
+    // The key set was fetched and is no JWK set.
+    CLERK_REASON_JWK_REMOTE_INVALID = 14,
+    // Clerk refuses the secret key.
+    CLERK_REASON_SECRET_KEY_INVALID = 15,
+    // The Backend API is out of reach, over its rate limit, or answers nonsense.
+    CLERK_REASON_SERVER_ERROR = 16,
+    // Clerk knows no such user.
+    CLERK_REASON_USER_NOT_FOUND = 17,
+    // The user is banned at Clerk or deactivated in the host's own table.
+    CLERK_REASON_USER_INACTIVE = 18,
+    // The session still has tasks to do (`sts: pending`).
+    CLERK_REASON_SESSION_PENDING = 19,
+    // The session has ended or was revoked.
+    CLERK_REASON_SESSION_REVOKED = 20,
+    // The local row that matches belongs to another Clerk user.
+    CLERK_REASON_LINK_CONFLICT = 21,
+    // The host's user store failed.
+    CLERK_REASON_STORE_ERROR = 22,
+    // Strict cookie policy: no session cookie and the browser is signed out.
+    CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING = 23,
+    // Strict cookie policy: a session cookie, but the browser is signed out.
+    CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT = 24,
+    // Strict cookie policy: the browser is signed in, but there is no session cookie.
+    CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN = 25,
+    // Strict cookie policy: the token is older than the browser's last sign-in or sign-out.
+    CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT = 26,
+    // A fault of this library; nobody is signed in.
+    CLERK_REASON_INTERNAL_ERROR = 27,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_reason clerk_reason;
+#else
+typedef int32_t clerk_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The kinds of tokens Clerk issues.
+enum clerk_token_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A signed-in user's short-lived session JWT.
+    CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
+    // An opaque API key, `ak_…`.
+    CLERK_TOKEN_KIND_API_KEY = 2,
+    // An OAuth access token, `oat_…` or an `at+jwt` JWT.
+    CLERK_TOKEN_KIND_OAUTH_TOKEN = 3,
+    // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
+    CLERK_TOKEN_KIND_M2M_TOKEN = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_token_kind clerk_token_kind;
+#else
+typedef int32_t clerk_token_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What kind of trouble a [`Reason`] is, so that a host can choose between 401, 403, 500 and 503.
+enum clerk_category
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Nothing was presented: the host may go on with a session of its own.
+    CLERK_CATEGORY_NO_CREDENTIALS = 1,
+    // What was presented is no good: 401.
+    CLERK_CATEGORY_INVALID_TOKEN = 2,
+    // The caller is known and may not come in: 403.
+    CLERK_CATEGORY_FORBIDDEN = 3,
+    // The server is set up wrongly (a refused secret key, for one): 500.
+    CLERK_CATEGORY_MISCONFIGURED = 4,
+    // Nobody can tell right now: 503, retry later.
+    CLERK_CATEGORY_UNAVAILABLE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_category clerk_category;
+#else
+typedef int32_t clerk_category;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Where an answer came from.
+enum clerk_source
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The token had been verified before.
+    CLERK_SOURCE_CACHE = 1,
+    // The token was verified now.
+    CLERK_SOURCE_API = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_source clerk_source;
+#else
+typedef int32_t clerk_source;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How grave a log line is. Smaller is graver.
+enum clerk_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Requests fail because of it.
+    CLERK_LEVEL_ERROR = 1,
+    // Something to look into.
+    CLERK_LEVEL_WARN = 2,
+    // Worth knowing.
+    CLERK_LEVEL_INFO = 3,
+    // For those who look for a fault.
+    CLERK_LEVEL_DEBUG = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_level clerk_level;
+#else
+typedef int32_t clerk_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The texts of an identity.
+enum clerk_text
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // `sub`: the Clerk user, or the machine.
+    CLERK_TEXT_SUBJECT = 0,
+    // The host's key of the user's row.
+    CLERK_TEXT_USER_KEY = 1,
+    // `sid`
+    CLERK_TEXT_SESSION_ID = 2,
+    // `sts`
+    CLERK_TEXT_SESSION_STATUS = 3,
+    // `iss`
+    CLERK_TEXT_ISSUER = 4,
+    // `azp`
+    CLERK_TEXT_AUTHORIZED_PARTY = 5,
+    // The active organization's id.
+    CLERK_TEXT_ORG_ID = 6,
+    // The active organization's slug.
+    CLERK_TEXT_ORG_SLUG = 7,
+    // The role there, with the prefix `org:`.
+    CLERK_TEXT_ORG_ROLE = 8,
+    // The permissions there, separated by commas.
+    CLERK_TEXT_ORG_PERMISSIONS = 9,
+    // `fea`
+    CLERK_TEXT_FEATURES = 10,
+    // `pla`
+    CLERK_TEXT_PLANS = 11,
+    // `sub` of `act`: who acts in the user's place.
+    CLERK_TEXT_ACTOR = 12,
+    // Id of a machine token (`jti` of a JWT).
+    CLERK_TEXT_TOKEN_ID = 13,
+    // The OAuth application.
+    CLERK_TEXT_CLIENT_ID = 14,
+    // Scopes of a machine token, separated by spaces.
+    CLERK_TEXT_SCOPES = 15,
+    // The claims as JSON.
+    CLERK_TEXT_CLAIMS = 16,
+    // The user's e-mail address, in `profile` and `sync` mode.
+    CLERK_TEXT_EMAIL = 17,
+    // The user's unique name.
+    CLERK_TEXT_USERNAME = 18,
+    // The first name.
+    CLERK_TEXT_FIRST_NAME = 19,
+    // The last name.
+    CLERK_TEXT_LAST_NAME = 20,
+    // The picture's address.
+    CLERK_TEXT_IMAGE_URL = 21,
+    // The host's own id for the user, kept at Clerk.
+    CLERK_TEXT_EXTERNAL_ID = 22,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_text clerk_text;
+#else
+typedef int32_t clerk_text;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A client: shared by all threads, every call at once. Counted: each `clerk_client_new` and `clerk_client_retain` needs
+// one `clerk_client_free`.
+typedef struct clerk_client clerk_client;
+
+// Settings and hooks, to make clients from. One thread at a time. A client copies it: the caller frees it.
+typedef struct clerk_config clerk_config;
+
+// What went wrong. Immutable; any thread may read it; the caller frees it.
+typedef struct clerk_error clerk_error;
+
+// Something that happened. Lives only during the hook's call.
+typedef struct clerk_event clerk_event;
+
+// An authentication that waits for the host's user table. May move from thread to thread; one at a time. Ended by
+// `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
+typedef struct clerk_pending clerk_pending;
+
+// The host's answer to a step.
+typedef struct clerk_reply clerk_reply;
+
+// An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
+// client. The caller frees it, once.
+typedef struct clerk_result clerk_result;
+
+// A question to the host's user table. Lives during the hook's call, or until the pending authentication goes on.
+typedef struct clerk_step clerk_step;
+
+// A text: not owned, not necessarily terminated when it comes from a caller. Texts that the library hands out are UTF-8,
+// live as long as the object they came from, and are followed by a NUL byte that `len` does not count. `data` is NULL
+// for a text that is not there. With `len` 0, `data` is not looked at.
+typedef struct {
+    // The first byte.
+    const char *data;
+    // How many bytes.
+    size_t len;
+} clerk_str;
+
+// One header line.
+typedef struct {
+    // The name, in any case.
+    clerk_str name;
+    // The value, as it came.
+    clerk_str value;
+} clerk_header;
+
+// The lines of a request. Begin with `clerk_request r = CLERK_REQUEST_INIT;`. Either put all header lines into
+// `headers`, or just the two that matter into `authorization` and `cookie`; a line must not be given both ways. Nothing
+// is kept after the call.
+typedef struct {
+    // `sizeof(clerk_request)`, set by `CLERK_REQUEST_INIT`.
+    uint32_t struct_size;
+    // 0.
+    uint32_t flags;
+    // `header_count` lines, or NULL.
+    const clerk_header *headers;
+    // How many lines `headers` points to.
+    size_t header_count;
+    // The value of the `Authorization` line, or empty.
+    clerk_str authorization;
+    // The value of the `Cookie` line, or empty.
+    clerk_str cookie;
+    // The request's method, or empty.
+    clerk_str method;
+} clerk_request;
+
+// What a client has done since it was made. Begin with `clerk_stats s = CLERK_STATS_INIT;`.
+typedef struct {
+    // `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Answers from the cache.
+    uint64_t cache_hits;
+    // Tokens that had to be verified.
+    uint64_t cache_misses;
+    // Requests signed in after verification.
+    uint64_t signed_in;
+    // Requests refused.
+    uint64_t signed_out;
+    // Requests that nobody could judge.
+    uint64_t unavailable;
+    // Times the key set was asked for.
+    uint64_t jwks_fetches;
+    // Times a user was asked for.
+    uint64_t user_fetches;
+    // Tokens remembered now.
+    uint64_t cached_tokens;
+    // Users remembered now.
+    uint64_t cached_users;
+    // Age of the key set in milliseconds, -1 without one.
+    int64_t jwks_age_ms;
+} clerk_stats;
+
+// Told of each event. Runs on the thread of the call, several at once, with no lock held. Must return.
+typedef void (*clerk_event_fn)(void *userdata, const clerk_event *event);
+
+// Called exactly once with a hook's userdata, when the hook was replaced or the last config and client that hold it are
+// freed and no call is under way any more; on the thread that does so.
+typedef void (*clerk_destroy_fn)(void *userdata);
+
+// Given each log line; `level` is a `clerk_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
+typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
+
+// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread.
+typedef int64_t (*clerk_clock_fn)(void *userdata);
+
+// Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative
+// number is the host's own failure, comes back untouched, and signs nobody in. Runs on the thread of the call, several
+// at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
+// `longjmp`, no panic may leave it.
+typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_step *step, clerk_reply *reply);
+
+// Every reason, in the order of their numbers.
+#define clerk_reason_ALL { clerk_reason_SessionTokenMissing, clerk_reason_TokenInvalid, clerk_reason_TokenInvalidSignature, clerk_reason_TokenExpired, clerk_reason_TokenNotActiveYet, clerk_reason_TokenIatInTheFuture, clerk_reason_TokenInvalidAuthorizedParties, clerk_reason_TokenInvalidAudience, clerk_reason_TokenInvalidIssuer, clerk_reason_TokenTypeNotSupported, clerk_reason_JwkKidMismatch, clerk_reason_JwkFailedToResolve, clerk_reason_JwkFailedToLoad, clerk_reason_JwkRemoteInvalid, clerk_reason_SecretKeyInvalid, clerk_reason_ServerError, clerk_reason_UserNotFound, clerk_reason_UserInactive, clerk_reason_SessionPending, clerk_reason_SessionRevoked, clerk_reason_LinkConflict, clerk_reason_StoreError, clerk_reason_SessionTokenAndUatMissing, clerk_reason_SessionTokenButNoClientUat, clerk_reason_ClientUatButNoSessionToken, clerk_reason_SessionTokenIatBeforeClientUat, clerk_reason_InternalError, }
+
+// Every kind.
+#define clerk_token_kind_ALL { clerk_token_kind_SessionToken, clerk_token_kind_ApiKey, clerk_token_kind_OauthToken, clerk_token_kind_M2mToken, }
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Makes a client from a copy of the config. Everything that is wrong with the settings is found here: then `*client` is
+// NULL and `*error`, if wanted, names the setting and says what to do. Connects to nothing yet.
+int32_t clerk_client_new(const clerk_config *config, clerk_client **client, clerk_error **error);
+
+// One more reference to the same client; returns it. NULL for NULL. May be called from a hook.
+clerk_client *clerk_client_retain(const clerk_client *client);
+
+// Gives up one reference. NULL is fine. Calls that are under way end as they would have. May be called from a hook.
+void clerk_client_free(clerk_client *client);
+
+// Answers from memory: never waits, asks neither Clerk nor the user store; event loops may call it. A token is verified
+// here, too, if its key is in memory and nothing has to be found out about the user. `CLERK_WOULD_BLOCK`, without a
+// result: ask `clerk_authenticate` or `clerk_authenticate_begin`. Otherwise as `clerk_authenticate`. May be called from
+// a hook.
+CLERK_NODISCARD
+int32_t clerk_authenticate_cached(const clerk_client *client,
+                                  const clerk_request *request,
+                                  clerk_result **result);
+
+// Answers, whatever it takes: fetches keys and users, within `timeout_ms` in all; asks the user store on this thread.
+// Returns `CLERK_OK` (signed in), `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE` with a result, or a
+// negative status without one. `*error`, if wanted, says what stands behind `CLERK_UNAVAILABLE` and negative statuses.
+// `result` must not be NULL. `CLERK_E_REENTRANT` from inside a hook of the same client.
+CLERK_NODISCARD
+int32_t clerk_authenticate(const clerk_client *client,
+                           const clerk_request *request,
+                           clerk_result **result,
+                           clerk_error **error);
+
+// Verifies one JWT and nothing else: no user, no cache, no event; keys may be fetched. Otherwise as `clerk_authenticate`.
+CLERK_NODISCARD
+int32_t clerk_verify_token(const clerk_client *client,
+                           clerk_str token,
+                           clerk_result **result,
+                           clerk_error **error);
+
+// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
+// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
+// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
+CLERK_NODISCARD
+int32_t clerk_authenticate_begin(const clerk_client *client,
+                                 const clerk_request *request,
+                                 clerk_result **result,
+                                 clerk_pending **pending,
+                                 clerk_error **error);
+
+// Fetches the key set now, so that the first request need not wait. In a child after `fork` it must be called before
+// anything else that may reach Clerk. `CLERK_OK`, or `CLERK_E_API` with `*error`, if wanted.
+int32_t clerk_client_warm_up(const clerk_client *client, clerk_error **error);
+
+// Forgets what is remembered of one token: the next request with it is verified anew. May be called from a hook.
+int32_t clerk_client_invalidate_token(const clerk_client *client, clerk_str token);
+
+// Forgets all tokens of a Clerk user, and the user: the next request asks Clerk. May be called from a hook.
+int32_t clerk_client_invalidate_user(const clerk_client *client, clerk_str clerk_id);
+
+// Forgets all tokens of a session. May be called from a hook.
+int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str session_id);
+
+// Forgets everything but the key set. May be called from a hook.
+int32_t clerk_client_invalidate_all(const clerk_client *client);
+
+// Breaks off calls to Clerk that are under way; those who wait for them get `CLERK_UNAVAILABLE`. Call it before the
+// process ends. The client stays usable: later calls connect anew.
+int32_t clerk_client_shutdown(const clerk_client *client);
+
+// Fills `*stats` as far as its `struct_size` goes. May be called from a hook.
+int32_t clerk_client_stats(const clerk_client *client, clerk_stats *stats);
+
+// The defaults. Free it with `clerk_config_free`. NULL only when the library itself is at fault.
+clerk_config *clerk_config_new(void);
+
+// Frees a config. NULL is fine. Clients made from it live on.
+void clerk_config_free(clerk_config *config);
+
+// Sets any setting by its name; the README lists them all. Lists are separated by commas, an empty value clears an
+// optional setting. Everything is copied. `*error`, if wanted, names the setting and says what to do.
+int32_t clerk_config_set(clerk_config *config, clerk_str name, clerk_str value, clerk_error **error);
+
+// Sets a number (or, with 0 and 1, a yes-or-no) by its name. Otherwise as `clerk_config_set`.
+int32_t clerk_config_set_int(clerk_config *config, clerk_str name, int64_t value, clerk_error **error);
+
+// Adds one item to a list by its name; the item may hold commas. Otherwise as `clerk_config_set`.
+int32_t clerk_config_add(clerk_config *config, clerk_str name, clerk_str item, clerk_error **error);
+
+// Takes over every setting whose environment variable is set and not empty (the README lists them). The environment
+// is read only here. Must not run while another thread calls `setenv`.
+int32_t clerk_config_from_env(clerk_config *config, clerk_error **error);
+
+// The status that the failed call returned.
+int32_t clerk_error_status(const clerk_error *error);
+
+// What went wrong, in words for the person who runs the server; not for clients. Lives as long as the error.
+clerk_str clerk_error_message(const clerk_error *error);
+
+// The name of the setting that is wrong; NULL data if none is. Lives as long as the error.
+clerk_str clerk_error_setting(const clerk_error *error);
+
+// Clerk's name for the call that failed, for its support; NULL data if there is none. Lives as long as the error.
+clerk_str clerk_error_trace_id(const clerk_error *error);
+
+// The HTTP status of Clerk's answer; 0 if there was none.
+int32_t clerk_error_http_status(const clerk_error *error);
+
+// The number that the host's own hook failed with, untouched; 0 if no hook failed.
+int32_t clerk_error_host_code(const clerk_error *error);
+
+// How many milliseconds to wait before asking again; -1 if that is not known.
+int64_t clerk_error_retry_after_ms(const clerk_error *error);
+
+// Frees an error. NULL is fine.
+void clerk_error_free(clerk_error *error);
+
+// Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
+// runs also when this call fails.
+int32_t clerk_config_on_event(clerk_config *config, clerk_event_fn function, void *userdata, clerk_destroy_fn destroy);
+
+// Has `function` given log lines that are as grave as `level` (a `clerk_level`) or graver. Otherwise as
+// `clerk_config_on_event`.
+int32_t clerk_config_on_log(clerk_config *config,
+                            int32_t level,
+                            clerk_log_fn function,
+                            void *userdata,
+                            clerk_destroy_fn destroy);
+
+// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_on_event`.
+int32_t clerk_config_on_clock(clerk_config *config, clerk_clock_fn function, void *userdata, clerk_destroy_fn destroy);
+
+// What happened: a `clerk_event_kind`; 0 for NULL.
+int32_t clerk_event_get_kind(const clerk_event *event);
+
+// The host's key of the user's row; NULL data if there is none. Lives during the hook's call.
+clerk_str clerk_event_user_key(const clerk_event *event);
+
+// The Clerk user; NULL data if there is none. Lives during the hook's call.
+clerk_str clerk_event_clerk_id(const clerk_event *event);
+
+// "clerk:auth:" and the SHA-256 of the token in hex; NULL data if there was no token. Lives during the hook's call.
+clerk_str clerk_event_token_hash(const clerk_event *event);
+
+// Why nobody was signed in: a `clerk_reason`; 0 for other events.
+int32_t clerk_event_reason(const clerk_event *event);
+
+// Where the answer came from: a `clerk_source`; 0 for other events.
+int32_t clerk_event_source(const clerk_event *event);
+
+// For how long Clerk asks for patience, in milliseconds; -1 for other events.
+int64_t clerk_event_retry_after_ms(const clerk_event *event);
+
+// What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
+int32_t clerk_pending_wants(const clerk_pending *pending);
+
+// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_answer`.
+const clerk_step *clerk_pending_step(const clerk_pending *pending);
+
+// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_answer`.
+clerk_reply *clerk_pending_reply(clerk_pending *pending);
+
+// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_HOOK_OK`,
+// `CLERK_HOOK_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
+int32_t clerk_pending_answer(clerk_pending *pending, int32_t returned);
+
+// Waits for Clerk, at most `timeout_ms`, when `FETCH` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
+// when it is not.
+int32_t clerk_pending_fetch(clerk_pending *pending);
+
+// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`; one that still wants
+// something ends as `CLERK_UNAVAILABLE`.
+CLERK_NODISCARD
+int32_t clerk_pending_finish(clerk_pending *pending,
+                             clerk_result **result,
+                             clerk_error **error);
+
+// Gives it up: nobody is signed in, nothing is remembered. NULL is fine.
+void clerk_pending_free(clerk_pending *pending);
+
+// Begins a row with the host's own key for it, as text, not empty. The column setters that follow are about this row.
+// It is active unless `IS_ACTIVE` says otherwise.
+int32_t clerk_reply_row(clerk_reply *reply, clerk_str key);
+
+// Sets a text column (a `clerk_column`) of the row. NULL columns need not be set; NULL data sets NULL.
+int32_t clerk_reply_text_column(clerk_reply *reply, int32_t column, clerk_str value);
+
+// Sets a number column (a `clerk_column`) of the row. NULL columns need not be set.
+int32_t clerk_reply_int_column(clerk_reply *reply, int32_t column, int64_t value);
+
+// Answers `USERNAME_TAKEN`: 1 or 0.
+int32_t clerk_reply_taken(clerk_reply *reply, int32_t taken);
+
+// Answers `CREATE` with the new row's key, as text, not empty.
+int32_t clerk_reply_created(clerk_reply *reply, clerk_str key);
+
+// Says in the host's own words why the hook will return a negative number. The words come back untouched in
+// `clerk_error_message`, the number in `clerk_error_host_code`; neither reaches an event or a reason.
+int32_t clerk_reply_error(clerk_reply *reply, clerk_str message);
+
+// The status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE`;
+// `CLERK_E_NULL` for NULL.
+int32_t clerk_result_status(const clerk_result *result);
+
+// Why nobody is signed in: a `clerk_reason`; 0 when somebody is.
+int32_t clerk_result_reason(const clerk_result *result);
+
+// The word for `clerk_result_reason`; "" when somebody is signed in. Static; never NULL.
+const char *clerk_result_reason_word(const clerk_result *result);
+
+// The HTTP status that fits: 200, 401 (nothing good was presented), 403, 500 (the server is set up wrongly) or 503.
+int32_t clerk_result_http_status(const clerk_result *result);
+
+// How many milliseconds to wait before asking again (for `Retry-After`); -1 if that is not known.
+int64_t clerk_result_retry_after_ms(const clerk_result *result);
+
+// 1 if Clerk's own front-end libraries would send this browser to Clerk and back to settle its session, else 0.
+int32_t clerk_result_handshake_recommended(const clerk_result *result);
+
+// Where the answer came from: a `clerk_source`; 0 when nobody is signed in.
+int32_t clerk_result_source(const clerk_result *result);
+
+// The kind of token: a `clerk_token_kind`; 0 when nobody is signed in.
+int32_t clerk_result_token_kind(const clerk_result *result);
+
+// One of the identity's texts, a `clerk_text`; NULL data if it is not there or nobody is signed in.
+clerk_str clerk_result_text(const clerk_result *result, int32_t which);
+
+// The Clerk user's id, `user_…`; NULL data for machines, or when nobody is signed in.
+clerk_str clerk_result_user_id(const clerk_result *result);
+
+// The host's own key of the user's row, in `sync` mode; else NULL data.
+clerk_str clerk_result_user_key(const clerk_result *result);
+
+// The session's id; NULL data if the token has none.
+clerk_str clerk_result_session_id(const clerk_result *result);
+
+// All claims as JSON; NULL data if there are none.
+clerk_str clerk_result_claims_json(const clerk_result *result);
+
+// The end of the token in milliseconds since 1970-01-01 UTC; 0 if it has none or nobody is signed in.
+int64_t clerk_result_expires_at_ms(const clerk_result *result);
+
+// How many minutes ago the user's first and second factor were verified, -1 for never. Returns 1, or 0 if the token does
+// not say. Either pointer may be NULL.
+int32_t clerk_result_factor_ages(const clerk_result *result,
+                                 int64_t *first,
+                                 int64_t *second);
+
+// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_dimension`. Unknown dimensions, odd values,
+// machine tokens and results without an identity give 0. Several demands are several calls joined by `&&`.
+int32_t clerk_result_has(const clerk_result *result, int32_t dimension, clerk_str value);
+
+// Copies one claim as JSON into `buffer`, with a NUL behind it. `path` is a claim's name, or a JSON Pointer (RFC 6901)
+// such as `/o/id`. `*needed`, if wanted, is the size without the NUL. `CLERK_OK`; `CLERK_E_NOT_FOUND`;
+// `CLERK_E_ARGUMENT` when `capacity` is too small (with 0, `buffer` may be NULL).
+int32_t clerk_result_claim(const clerk_result *result, clerk_str path, char *buffer, size_t capacity, size_t *needed);
+
+// Frees a result. NULL is fine.
+void clerk_result_free(clerk_result *result);
+
+// The name of a status, such as "CLERK_SIGNED_OUT". Static; never NULL. Any thread.
+const char *clerk_status_name(int32_t status);
+
+// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_reason_word(int32_t reason);
+
+// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+int32_t clerk_reason_category(int32_t reason);
+
+// The library's version, such as "0.1.0". Static; never NULL. Any thread.
+const char *clerk_version(void);
+
+// `CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR` of the library that is loaded. A caller compiled against another major number,
+// or a larger minor one, must not go on. Any thread.
+uint32_t clerk_abi_version(void);
+
+// What is wanted: a `clerk_step_kind`; 0 for NULL.
+int32_t clerk_step_get_kind(const clerk_step *step);
+
+// The Clerk id, the address or the name that is asked about; NULL data if none is.
+clerk_str clerk_step_text(const clerk_step *step);
+
+// The key of the row that is asked about; NULL data if none is.
+clerk_str clerk_step_key(const clerk_step *step);
+
+// Whether a text column (a `clerk_column`) is to be written: 1, and `*value` is what (NULL data: NULL), or 0, and the
+// column stays as it is. `value` may be NULL.
+int32_t clerk_step_text_column(const clerk_step *step, int32_t column, clerk_str *value);
+
+// Whether a number column (a `clerk_column`) is to be written: 1, and `*value` is what, or 2, and it is to be NULL, or 0,
+// and the column stays as it is. `value` may be NULL.
+int32_t clerk_step_int_column(const clerk_step *step,
+                              int32_t column,
+                              int64_t *value);
+
+// A view of a text that ends with a NUL; NULL gives a text that is not there. Lives as long as the text does.
+clerk_str clerk_str_of(const char *terminated);
+
+// Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
+// `destroy`, which may be NULL; it runs also when this call fails.
+int32_t clerk_config_on_user_store(clerk_config *config,
+                                   clerk_user_store_fn function,
+                                   void *userdata,
+                                   clerk_destroy_fn destroy);
+
+// Says which columns the host's table has: a sum of `1 << clerk_column`. All of them, unless this is called. A table
+// without `CLERK_ID` is matched by verified addresses alone; one without `BANNED_BY_CLERK` gets nobody back in after a
+// ban.
+int32_t clerk_config_set_user_columns(clerk_config *config, uint32_t columns);
+
+// Says how many characters fit into a text column (a `clerk_column`); 0 is no limit. Names are cut, addresses and
+// pictures that do not fit are left out. The limit of `FIRST_NAME` and `LAST_NAME` is one and the same.
+int32_t clerk_config_set_user_column_length(clerk_config *config, int32_t column, uint32_t characters);
+
+// Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
+// its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
+int32_t clerk_config_use_sqlite(clerk_config *config, clerk_str path, clerk_error **error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CLERK_AUTH_H */

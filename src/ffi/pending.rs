@@ -1,0 +1,148 @@
+//! `clerk_pending`: an authentication that waits for the host's user table.
+
+use std::sync::Arc;
+
+use super::{
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply, clerk_result,
+    clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings,
+};
+use crate::client::{Pending, Wanted};
+
+/// An authentication that waits for the host's user table. May move from thread to thread; one at a time. Ended by
+/// `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
+pub struct clerk_pending {
+    client: Arc<clerk_client>,
+    pending: Pending,
+    step: Option<clerk_step>,
+    reply: clerk_reply,
+}
+
+impl clerk_pending {
+    pub(crate) fn new(client: Arc<clerk_client>, pending: Pending) -> Self {
+        let mut made = clerk_pending { client, pending, step: None, reply: clerk_reply::default() };
+        made.look();
+        made
+    }
+
+    /// Takes note of what is wanted now.
+    fn look(&mut self) {
+        self.reply = clerk_reply::default();
+        self.step = match self.pending.wanted() {
+            Wanted::Store(step) => Some(clerk_step::new(step)),
+            Wanted::Fetch => Some(clerk_step::bare(clerk_step_kind::FETCH)),
+            Wanted::Nothing => None,
+        };
+    }
+
+    fn wants(&self) -> clerk_step_kind {
+        self.step.as_ref().map_or(clerk_step_kind::DONE, |step| step.kind)
+    }
+}
+
+/// What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_wants(pending: *const clerk_pending) -> i32 {
+    // SAFETY: the header's rules.
+    guard(0, || unsafe { shared(pending) }.map_or(0, |pending| pending.wants() as i32))
+}
+
+/// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_answer`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_step(pending: *const clerk_pending) -> *const clerk_step {
+    guard(std::ptr::null(), || {
+        // SAFETY: the header's rules.
+        let step = unsafe { shared(pending) }.ok().and_then(|pending| pending.step.as_ref());
+        step.map_or(std::ptr::null(), std::ptr::from_ref)
+    })
+}
+
+/// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_answer`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_reply(pending: *mut clerk_pending) -> *mut clerk_reply {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the header's rules.
+        let pending = unsafe { exclusive(pending) }.ok().filter(|pending| pending.step.is_some());
+        pending.map_or(std::ptr::null_mut(), |pending| &raw mut pending.reply)
+    })
+}
+
+/// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_HOOK_OK`,
+/// `CLERK_HOOK_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, returned: i32) -> i32 {
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's rules.
+        let pending = match unsafe { exclusive(pending) } {
+            Ok(pending) => pending,
+            Err(status) => return status,
+        };
+        let kind = pending.wants();
+        if matches!(kind, clerk_step_kind::DONE | clerk_step_kind::FETCH) {
+            return CLERK_E_STATE;
+        }
+        let reply = std::mem::take(&mut pending.reply).judge(kind, returned);
+        pending.pending.reply(match reply {
+            Err(crate::users::StoreError::Conflict) => Ok(crate::users::Reply::Conflict),
+            other => other,
+        });
+        pending.look();
+        CLERK_OK
+    })
+}
+
+/// Waits for Clerk, at most `timeout_ms`, when `FETCH` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
+/// when it is not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32 {
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's rules.
+        let pending = match unsafe { exclusive(pending) } {
+            Ok(pending) => pending,
+            Err(status) => return status,
+        };
+        if pending.wants() != clerk_step_kind::FETCH {
+            return CLERK_E_STATE;
+        }
+        pending.pending.fetch();
+        pending.look();
+        CLERK_OK
+    })
+}
+
+/// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`; one that still wants
+/// something ends as `CLERK_UNAVAILABLE`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_finish(
+    pending: *mut clerk_pending,
+    result: *mut *mut clerk_result,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's rules.
+        unsafe {
+            strings::clear(result);
+            strings::clear(error);
+            if pending.is_null() {
+                return CLERK_E_NULL;
+            }
+            let ended = Box::from_raw(pending);
+            if result.is_null() {
+                return CLERK_E_NULL;
+            }
+            let _client = ended.client;
+            client::give(ended.pending.into_answer(), result, error)
+        }
+    })
+}
+
+/// Gives it up: nobody is signed in, nothing is remembered. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_pending_free(pending: *mut clerk_pending) {
+    guard((), || {
+        if !pending.is_null() {
+            // SAFETY: it was made by `clerk_authenticate_begin` and is freed once.
+            drop(unsafe { Box::from_raw(pending) });
+        }
+    });
+}

@@ -1,0 +1,206 @@
+//! A user table in memory, and one that misbehaves.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clerk_auth::users::{Fields, Reply, Row, Step, StoreError, UserStore};
+
+/// Rows with unique ids and names; numbers serve as keys.
+#[derive(Default)]
+pub struct Table {
+    pub rows: Mutex<Vec<Row>>,
+    /// How many questions were put to it.
+    pub asked: AtomicUsize,
+}
+
+impl Table {
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Vec<Row>)) {
+        change(&mut self.rows.lock().unwrap());
+    }
+
+    pub fn rows(&self) -> Vec<Row> {
+        self.rows.lock().unwrap().clone()
+    }
+
+    fn find(&self, fits: impl Fn(&Row) -> bool) -> Vec<Row> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.rows.lock().unwrap().iter().filter(|row| fits(row)).cloned().collect()
+    }
+}
+
+fn same(own: &Option<String>, other: &str) -> bool {
+    own.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(other))
+}
+
+fn apply(fields: &Fields, row: &mut Row) {
+    let Fields { clerk_id, email, username, first_name, last_name, image_url, last_active_at_ms, .. } = fields.clone();
+    row.clerk_id = clerk_id.or(row.clerk_id.take());
+    row.email = email.unwrap_or(row.email.take());
+    row.username = username.or(row.username.take());
+    row.first_name = first_name.or(row.first_name.take());
+    row.last_name = last_name.or(row.last_name.take());
+    row.image_url = image_url.unwrap_or(row.image_url.take());
+    row.last_active_at_ms = last_active_at_ms.unwrap_or(row.last_active_at_ms);
+    row.is_active = fields.is_active.unwrap_or(row.is_active);
+    row.banned_by_clerk = fields.banned_by_clerk.unwrap_or(row.banned_by_clerk);
+}
+
+impl UserStore for Table {
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+        Ok(self.find(|row| row.key == key).pop())
+    }
+
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
+        Ok(self.find(|row| row.clerk_id.as_deref() == Some(clerk_id)).pop())
+    }
+
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
+        Ok(self.find(|row| same(&row.email, email)))
+    }
+
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
+        Ok(!self.find(|row| same(&row.username, username) && Some(row.key.as_str()) != except_key).is_empty())
+    }
+
+    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut row = Row { key: number.to_string(), is_active: true, ..Row::default() };
+        apply(fields, &mut row);
+        let mut rows = self.rows.lock().unwrap();
+        let name = row.username.clone().unwrap_or_default();
+        if rows.iter().any(|other| other.clerk_id == row.clerk_id || same(&other.username, &name)) {
+            return Err(StoreError::Conflict);
+        }
+        rows.push(row);
+        Ok(number.to_string())
+    }
+
+    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.iter_mut().find(|row| row.key == key);
+        row.map(|row| apply(fields, row)).ok_or_else(|| StoreError::failed(404, "the row is gone"))
+    }
+}
+
+/// Puts one question to a store, as a host does that drives the steps itself.
+pub fn answer(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+    let answered = match step {
+        Step::FindByKey { key } => store.find_by_key(key).map(|row| Reply::Rows(row.into_iter().collect())),
+        Step::FindByClerkId { clerk_id } => {
+            store.find_by_clerk_id(clerk_id).map(|row| Reply::Rows(row.into_iter().collect()))
+        }
+        Step::FindByEmail { email } => store.find_by_email(email).map(Reply::Rows),
+        Step::UsernameTaken { username, except_key } => {
+            store.username_taken(username, except_key.as_deref()).map(Reply::Taken)
+        }
+        Step::Create { fields } => store.create(fields).map(Reply::Created),
+        Step::Update { key, fields } => store.update(key, fields).map(|()| Reply::Updated),
+    };
+    match answered {
+        Err(StoreError::Conflict) => Ok(Reply::Conflict),
+        other => other,
+    }
+}
+
+/// What a [`Broken`] table does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// This question fails.
+    Fails(&'static str),
+    /// Every write meets a unique column.
+    Conflicts,
+    /// Look-ups by id answer with somebody else's row.
+    LiesAboutId,
+    /// Look-ups by key answer with somebody else's row.
+    LiesAboutKey,
+    /// New rows get an empty key.
+    EmptyKey,
+    /// Every name is taken, but nothing is ever found.
+    NamesWithoutEnd,
+}
+
+/// A table that misbehaves on demand.
+pub struct Broken {
+    pub table: Table,
+    pub fault: Mutex<Fault>,
+}
+
+impl Broken {
+    pub fn new(fault: Fault) -> Broken {
+        Broken { table: Table::default(), fault: Mutex::new(fault) }
+    }
+
+    pub fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    fn fault(&self, question: &str) -> Result<Fault, StoreError> {
+        match *self.fault.lock().unwrap() {
+            Fault::Fails(which) if which == question => Err(StoreError::failed(7, "disk full")),
+            fault => Ok(fault),
+        }
+    }
+}
+
+fn stranger() -> Row {
+    Row { key: "900".into(), clerk_id: Some("user_stranger".into()), is_active: true, ..Row::default() }
+}
+
+impl UserStore for Broken {
+    fn begin(&self) -> Result<(), StoreError> {
+        self.fault("begin").map(|_| ())
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        // A transaction that cannot be committed was never there.
+        self.fault("commit").map(|_| ()).inspect_err(|_| self.table.change(Vec::clear))
+    }
+
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+        match self.fault("find_by_key")? {
+            Fault::LiesAboutKey => Ok(Some(Row { key: key.into(), ..stranger() })),
+            _ => self.table.find_by_key(key),
+        }
+    }
+
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
+        match self.fault("find_by_clerk_id")? {
+            Fault::LiesAboutId => Ok(Some(stranger())),
+            _ => self.table.find_by_clerk_id(clerk_id),
+        }
+    }
+
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
+        self.fault("find_by_email")?;
+        self.table.find_by_email(email)
+    }
+
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
+        match self.fault("username_taken")? {
+            Fault::NamesWithoutEnd => Ok(true),
+            _ => self.table.username_taken(username, except_key),
+        }
+    }
+
+    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+        match self.fault("create")? {
+            Fault::Conflicts => Err(StoreError::Conflict),
+            Fault::EmptyKey => Ok(String::new()),
+            _ => self.table.create(fields),
+        }
+    }
+
+    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+        match self.fault("update")? {
+            Fault::Conflicts => Err(StoreError::Conflict),
+            _ => self.table.update(key, fields),
+        }
+    }
+}
