@@ -124,11 +124,6 @@ impl Listeners {
         self.log = Some((level, Box::new(listener)));
     }
 
-    /// Whether anybody listens at all.
-    pub(crate) fn are_there(&self) -> bool {
-        self.event.is_some() || self.log.is_some()
-    }
-
     /// Tells of an event.
     pub(crate) fn tell(&self, event: Event<'_>) {
         if let Some(listener) = &self.event {

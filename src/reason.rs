@@ -80,6 +80,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
+    ///
+    /// cbindgen:ignore
     pub const ALL: [Reason; 27] = [
         Reason::SessionTokenMissing,
         Reason::TokenInvalid,

@@ -3,6 +3,7 @@
 //! `Authorization` is read per RFC 9110 §11.4 and RFC 6750 §2.1; cookies per RFC 6265 §5.4, tolerantly: a strange
 //! foreign cookie never costs the session. A header that says Bearer decides alone, good or bad.
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::config::CookiePolicy;
@@ -71,8 +72,8 @@ pub enum Carrier {
 /// The one token of a request: a sub-slice of the lines given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credential<'a> {
-    /// The token's text: what is verified, hashed and cached.
-    pub token: &'a str,
+    /// The token's bytes, as they stand: what is hashed, looked up, verified and cached.
+    pub token: &'a [u8],
     /// Where it was found.
     pub carrier: Carrier,
     /// Seconds since 1970 of the browser's last sign-in or sign-out, under the strict cookie policy.
@@ -130,8 +131,16 @@ pub fn extract<'a>(request: &Request<'a>, rules: &Rules, now_s: i64) -> Result<O
     from_cookies(&request.cookies, rules, now_s)
 }
 
+impl<'a> Credential<'a> {
+    /// The token as text, of the alphabet that tokens are made of (RFC 9110 §11.2). Looked at only when the cache does not
+    /// know the token: the bytes of one that it knows have been good before.
+    pub fn text(&self) -> Option<&'a str> {
+        is_token68(self.token).then(|| std::str::from_utf8(self.token).ok()).flatten()
+    }
+}
+
 /// `Ok(None)`: another scheme, which is somebody else's business.
-fn bearer(value: &[u8], allow_schemeless: bool) -> Result<Option<&str>, Reason> {
+fn bearer(value: &[u8], allow_schemeless: bool) -> Result<Option<&[u8]>, Reason> {
     if value.is_empty() {
         return Ok(None);
     }
@@ -141,23 +150,23 @@ fn bearer(value: &[u8], allow_schemeless: bool) -> Result<Option<&str>, Reason> 
         if rest.first() == Some(&b'\t') {
             return Err(Reason::TokenInvalid);
         }
-        return token68(trim(rest)).map(Some).ok_or(Reason::TokenInvalid);
+        return sized(trim(rest)).map(Some).ok_or(Reason::TokenInvalid);
     }
-    if allow_schemeless && rest.is_empty() {
-        return Ok(token68(value));
+    if allow_schemeless && rest.is_empty() && is_token68(value) {
+        return sized(value).map(Some).ok_or(Reason::TokenInvalid);
     }
     Ok(None)
 }
 
-/// RFC 9110 §11.2 `token68`, not empty and not oversized.
-fn token68(value: &[u8]) -> Option<&str> {
-    if value.is_empty() || value.len() > LONGEST_TOKEN {
-        return None;
-    }
-    let body = value.iter().position(|b| *b == b'=').unwrap_or(value.len());
+fn sized(token: &[u8]) -> Option<&[u8]> {
+    (1..=LONGEST_TOKEN).contains(&token.len()).then_some(token)
+}
+
+/// RFC 9110 §11.2.
+fn is_token68(value: &[u8]) -> bool {
+    let body = value.iter().rposition(|b| *b != b'=').map_or(0, |last| last + 1);
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    let good = body > 0 && value[..body].iter().all(plain) && value[body..].iter().all(|b| *b == b'=');
-    good.then(|| std::str::from_utf8(value).ok()).flatten()
+    body > 0 && value[..body].iter().all(plain)
 }
 
 fn trim(value: &[u8]) -> &[u8] {
@@ -177,17 +186,27 @@ struct Found<'a> {
     foreign_suffixed: usize,
 }
 
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr(b';', line);
+        rest = end.map(|end| &line[end + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
+}
+
 const SESSION: &[u8] = b"__session";
 const CLIENT_UAT: &[u8] = b"__client_uat";
 
 fn find_cookies<'a>(lines: &[&'a [u8]], suffix: Option<&str>) -> Found<'a> {
     let mut found = Found::default();
-    for pair in lines.iter().flat_map(|line| line.split(|b| *b == b';')) {
+    for pair in lines.iter().flat_map(|line| pairs(line)) {
         let pair = trim(pair);
         if !pair.starts_with(b"__") {
             continue;
         }
-        let Some(equals) = pair.iter().position(|b| *b == b'=') else { continue };
+        let Some(equals) = memchr(b'=', pair) else { continue };
         let (name, mut value) = (trim(&pair[..equals]), trim(&pair[equals + 1..]));
         if let [b'"', inner @ .., b'"'] = value {
             value = inner;
@@ -244,7 +263,7 @@ fn from_cookies<'a>(lines: &[&'a [u8]], rules: &Rules, now_s: i64) -> Result<Opt
         return Err(reason);
     }
     let Some(token) = token else { return Ok(None) };
-    let token = token68(token).ok_or(Reason::TokenInvalid)?;
+    let token = sized(token).ok_or(Reason::TokenInvalid)?;
     Ok(Some(Credential { token, carrier: Carrier::Cookie, client_uat }))
 }
 
@@ -254,7 +273,7 @@ fn suffixed_wins(found: &Found<'_>, instance: &Instance, peek: fn(&str) -> Optio
     if found.session.is_some() && found.session == found.session_suffixed && found.uat == found.uat_suffixed {
         return true;
     }
-    let look = |cookie: Option<&[u8]>| cookie.and_then(token68).and_then(peek);
+    let look = |cookie: Option<&[u8]>| cookie.and_then(|token| std::str::from_utf8(sized(token)?).ok()).and_then(peek);
     let plain = look(found.session);
     if found.session.is_some() {
         let Some(plain) = plain.as_ref().filter(|p| p.iss.is_some() || p.iss_is_odd) else { return false };
@@ -327,13 +346,17 @@ mod tests {
     fn header(value: &str, rules: &Rules) -> Result<Option<String>, Reason> {
         let mut request = Request::new();
         request.header(b"AUTHORIZATION", value.as_bytes());
-        extract(&request, rules, 0).map(|c| c.map(|c| c.token.to_string()))
+        match extract(&request, rules, 0) {
+            Ok(Some(c)) => c.text().map(|text| Some(text.to_owned())).ok_or(Reason::TokenInvalid),
+            Ok(None) => Ok(None),
+            Err(reason) => Err(reason),
+        }
     }
 
     fn cookie(value: &str, rules: &Rules) -> Option<String> {
         let mut request = Request::new();
         request.header(b"cookie", value.as_bytes());
-        extract(&request, rules, 0).unwrap().map(|c| c.token.to_string())
+        extract(&request, rules, 0).unwrap().and_then(|c| c.text()).map(str::to_owned)
     }
 
     #[test]
@@ -428,7 +451,7 @@ mod tests {
     fn several_cookie_lines_are_read_in_order() {
         let mut request = Request::new();
         request.header(b"cookie", b"a=b").header(b"cookie", b"__session=tok").header(b"cookie", b"__session=later");
-        assert_eq!(extract(&request, &rules(), 0).unwrap().unwrap().token, "tok");
+        assert_eq!(extract(&request, &rules(), 0).unwrap().unwrap().token, b"tok");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum TokenKind {
 
 impl TokenKind {
     /// Every kind.
+    ///
+    /// cbindgen:ignore
     pub const ALL: [TokenKind; 4] =
         [TokenKind::SessionToken, TokenKind::ApiKey, TokenKind::OauthToken, TokenKind::M2mToken];
 
@@ -51,12 +53,12 @@ pub enum Form {
 }
 
 /// Tells an opaque token by its prefix; all else has to be a JWT. Prefixes are case-sensitive.
-pub fn form(token: &str) -> Form {
-    if token.starts_with("mt_") {
+pub fn form(token: &[u8]) -> Form {
+    if token.starts_with(b"mt_") {
         Form::Opaque(TokenKind::M2mToken)
-    } else if token.starts_with("oat_") {
+    } else if token.starts_with(b"oat_") {
         Form::Opaque(TokenKind::OauthToken)
-    } else if token.starts_with("ak_") {
+    } else if token.starts_with(b"ak_") {
         Form::Opaque(TokenKind::ApiKey)
     } else {
         Form::Jwt
@@ -75,8 +77,8 @@ pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
     /// Hashes a token's bytes as they are.
-    pub fn of(token: &str) -> Self {
-        TokenHash(Sha256::digest(token.as_bytes()).into())
+    pub fn of(token: &[u8]) -> Self {
+        TokenHash(Sha256::digest(token).into())
     }
 }
 
@@ -108,17 +110,17 @@ mod tests {
 
     #[test]
     fn prefixes_tell_the_kind() {
-        assert_eq!(form("ak_x"), Form::Opaque(TokenKind::ApiKey));
-        assert_eq!(form("oat_x"), Form::Opaque(TokenKind::OauthToken));
-        assert_eq!(form("mt_x"), Form::Opaque(TokenKind::M2mToken));
+        assert_eq!(form(b"ak_x"), Form::Opaque(TokenKind::ApiKey));
+        assert_eq!(form(b"oat_x"), Form::Opaque(TokenKind::OauthToken));
+        assert_eq!(form(b"mt_x"), Form::Opaque(TokenKind::M2mToken));
         for jwt in ["MT_x", "m2m_x", "eyJ.e.s", ""] {
-            assert_eq!(form(jwt), Form::Jwt);
+            assert_eq!(form(jwt.as_bytes()), Form::Jwt);
         }
     }
 
     #[test]
     fn the_hash_reads_like_the_seed_packages_cache_key() {
-        let text = TokenHash::of("abc").to_string();
+        let text = TokenHash::of(b"abc").to_string();
         assert_eq!(text, "clerk:auth:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 

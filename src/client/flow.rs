@@ -91,7 +91,8 @@ impl Client {
     pub fn verify_token(&self, token: &str) -> Arc<Answer> {
         let deadline = Some(Instant::now() + self.inner.timeout);
         let now = self.inner.clock.now();
-        let answer = match self.inner.verify_jwt(token, Carrier::Header, now, deadline) {
+        let credential = Credential { token: token.as_bytes(), carrier: Carrier::Header, client_uat: None };
+        let answer = match self.inner.verify_jwt(&credential, now, deadline) {
             Ok(Verified { kind, claims, .. }) => {
                 Answer::signed_in(Identity::of_claims(kind, &claims, None, None), Source::Api)
             }
@@ -174,7 +175,7 @@ impl Inner {
             return None;
         }
         let now = attempt.now;
-        let verified = self.verify_jwt(credential.token, credential.carrier, now, None).and_then(|verified| {
+        let verified = self.verify_jwt(credential, now, None).and_then(|verified| {
             self.check_session(&verified, now, None)?;
             Ok(verified)
         });
@@ -206,14 +207,17 @@ impl Inner {
         let deadline = Instant::now() + this.timeout;
         let now = attempt.now;
         if let Form::Opaque(kind) = form(credential.token) {
-            let verified = this.verify_opaque(kind, credential.token, now, deadline);
+            let verified = match credential.text() {
+                Some(token) => this.verify_opaque(kind, token, now, deadline),
+                None => Err(Reason::TokenInvalid.into()),
+            };
             return Begun::Answered(match verified {
                 Ok(identity) => this.sign_in_machine(&attempt, identity),
                 Err(refusal) => this.end(&attempt, refusal),
             });
         }
         let verified =
-            this.verify_jwt(credential.token, credential.carrier, now, Some(deadline)).and_then(|verified| {
+            this.verify_jwt(credential, now, Some(deadline)).and_then(|verified| {
                 this.check_session(&verified, now, Some(deadline))?;
                 Ok(verified)
             });
@@ -279,14 +283,14 @@ impl Inner {
         });
         // A row out of memory is as good as the store's last word on it, however new the token.
         let checked_ms = known.map_or(attempt.now.mono_ms, |known| known.checked_ms.load(Ordering::Relaxed));
-        let kept = Remembered {
+        let ends_at_ms = self.policy.ends_ms(&claims);
+        self.remember(&attempt, self.cache_ttl_ms, ends_at_ms, || Remembered {
             answer: Answer::signed_in(identity.clone(), Source::Cache).into(),
             begins_at_ms: begins.max().unwrap_or(i64::MIN),
-            ends_at_ms: self.policy.ends_ms(&claims),
+            ends_at_ms,
             key_id,
             checked_ms: AtomicI64::new(checked_ms),
-        };
-        self.remember(&attempt, kept, self.cache_ttl_ms);
+        });
         self.conclude(Some(attempt.hash), Answer::signed_in(identity, Source::Api).into())
     }
 
@@ -295,24 +299,22 @@ impl Inner {
             0 => i64::MAX,
             ms => ms,
         };
-        let checked_ms = AtomicI64::new(attempt.now.mono_ms);
-        let answer = Answer::signed_in(identity.clone(), Source::Cache).into();
-        let kept = Remembered { answer, begins_at_ms: i64::MIN, ends_at_ms, key_id: None, checked_ms };
-        self.remember(attempt, kept, self.machine_cache_ttl_ms);
+        self.remember(attempt, self.machine_cache_ttl_ms, ends_at_ms, || Remembered {
+            answer: Answer::signed_in(identity.clone(), Source::Cache).into(),
+            begins_at_ms: i64::MIN,
+            ends_at_ms,
+            key_id: None,
+            checked_ms: AtomicI64::new(attempt.now.mono_ms),
+        });
         self.conclude(Some(attempt.hash), Answer::signed_in(identity, Source::Api).into())
     }
 
     /// Until min(now + ttl, exp + skew), unless something was invalidated since this attempt began.
-    fn remember(&self, attempt: &Attempt, kept: Remembered, ttl_ms: i64) {
+    fn remember(&self, attempt: &Attempt, ttl_ms: i64, ends_at_ms: i64, kept: impl FnOnce() -> Remembered) {
         let Now { wall_ms, mono_ms } = attempt.now;
-        let left_ms = kept.ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
-        if self.epoch.load(Ordering::SeqCst) == attempt.epoch {
-            let key_id = kept.key_id;
-            self.results.put(attempt.hash, Arc::new(kept), mono_ms.saturating_add(left_ms), mono_ms);
-            // The key may have left the set while the user was fetched, when there was no result yet to be dropped.
-            if key_id.is_some_and(|id| !self.keys.holds(&id)) {
-                self.results.remove(&attempt.hash);
-            }
+        let left_ms = ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
+        if left_ms > 0 && self.epoch.load(Ordering::SeqCst) == attempt.epoch {
+            self.results.put(attempt.hash, Arc::new(kept()), mono_ms.saturating_add(left_ms), mono_ms);
         }
     }
 

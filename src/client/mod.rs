@@ -154,7 +154,7 @@ impl Client {
     /// Forgets what is known of one token.
     pub fn invalidate_token(&self, token: &str) {
         self.inner.epoch.fetch_add(1, Ordering::SeqCst);
-        self.inner.results.remove(&TokenHash::of(token));
+        self.inner.results.remove(&TokenHash::of(token.as_bytes()));
     }
 
     /// Forgets all tokens of a Clerk user, and the user.
@@ -179,11 +179,6 @@ impl Client {
         self.inner.known.clear();
         self.inner.absent.clear();
         self.inner.sessions.clear();
-    }
-
-    /// Whether anybody listens to events or log lines.
-    pub(crate) fn has_listeners(&self) -> bool {
-        self.inner.listeners.are_there()
     }
 
     /// Tells the log of a fault of this library.

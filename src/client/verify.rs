@@ -13,7 +13,7 @@ use crate::identity::{Identity, Text};
 use crate::jwt::{Claims, Unverified};
 use crate::keys::{Fetch, Miss};
 use crate::reason::Reason;
-use crate::request::Carrier;
+use crate::request::{Carrier, Credential};
 use crate::token::{TokenKind, is_clerk_id};
 
 /// Why there are no verified claims.
@@ -41,14 +41,14 @@ impl Inner {
     /// Verifies a JWT. Without a deadline nothing is fetched.
     pub(super) fn verify_jwt(
         &self,
-        token: &str,
-        carrier: Carrier,
+        credential: &Credential<'_>,
         now: Now,
         deadline: Option<Instant>,
     ) -> Result<Verified, Stop> {
-        let jws = Unverified::parse(token)?;
+        // The parts' own alphabet is checked when they are decoded.
+        let jws = Unverified::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
         let kind = jws.kind();
-        self.accept(kind, carrier)?;
+        self.accept(kind, credential.carrier)?;
         let cause = Mutex::new(None);
         let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
         let fetch = deadline.map(|deadline| Fetch { jwks: &jwks, deadline });

@@ -19,6 +19,8 @@ use crate::users::UserStore;
 /// one `clerk_client_free`.
 pub struct clerk_client {
     client: Client,
+    /// Whether a call that asks nobody can run a hook all the same.
+    has_hooks: bool,
 }
 
 thread_local! {
@@ -27,10 +29,10 @@ thread_local! {
 }
 
 /// Marks this thread as being inside a call of a client, for as long as it lives.
-struct Inside;
+pub(crate) struct Inside;
 
 impl Inside {
-    fn enter(client: &Arc<clerk_client>) -> Result<Self, i32> {
+    pub fn enter(client: &Arc<clerk_client>) -> Result<Self, i32> {
         let id = Arc::as_ptr(client) as usize;
         INSIDE.with_borrow_mut(|inside| match inside.contains(&id) {
             true => Err(CLERK_E_REENTRANT),
@@ -110,6 +112,7 @@ pub unsafe extern "C" fn clerk_client_new(
             StoreChoice::Hook(hook) => Some(Arc::new(HookStore { hook: hook.clone(), schema: config.schema })),
             StoreChoice::Ready(store) => Some(store.clone()),
         };
+        let has_hooks = config.event.is_some() || config.log.is_some() || config.clock.is_some();
         let builder = ClientBuilder {
             config: config.config.clone(),
             store,
@@ -119,7 +122,7 @@ pub unsafe extern "C" fn clerk_client_new(
         };
         match builder.build() {
             Ok(made) => {
-                let made = Arc::into_raw(Arc::new(clerk_client { client: made }));
+                let made = Arc::into_raw(Arc::new(clerk_client { client: made, has_hooks }));
                 // SAFETY: not NULL, see above; the caller vouches for the rest.
                 unsafe { client.write(made.cast_mut()) };
                 CLERK_OK
@@ -172,8 +175,10 @@ pub unsafe extern "C" fn clerk_authenticate_cached(
                 return Err(CLERK_E_NULL);
             }
             let client = shared(client)?;
-            // Without listeners no hook can run that would free the client meanwhile.
-            let _held = client.client.has_listeners().then(|| hold(client)).transpose()?;
+            // Without hooks nothing can run that would free the client meanwhile, or call back into it.
+            let held = client.has_hooks.then(|| hold(client)).transpose()?;
+            // Whoever is inside already may call this, and stays inside.
+            let _inside = held.as_ref().and_then(|held| Inside::enter(held).ok());
             client.client.authenticate_cached(&request::read(request)?).ok_or(CLERK_WOULD_BLOCK)
         }
     });

@@ -122,7 +122,7 @@ pub(crate) type LogHook = Hook<unsafe extern "C" fn(*mut c_void, i32, clerk_str)
 pub(crate) type ClockHook = Hook<unsafe extern "C" fn(*mut c_void) -> i64>;
 
 /// Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
-/// runs also when this call fails.
+/// runs also when this call fails or `function` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_on_event(
     config: *mut clerk_config,
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn clerk_config_on_event(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = function.map(|function| Arc::new(Hook { function, userdata, destroy }));
+        let hook = Hook::new(function, userdata, destroy);
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.event = hook))
     })
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn clerk_config_on_log(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = function.map(|function| Arc::new(Hook { function, userdata, destroy }));
+        let hook = Hook::new(function, userdata, destroy);
         let Some(level) = level_of(level) else { return CLERK_E_ARGUMENT };
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.log = hook.map(|hook| (level, hook))))
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn clerk_config_on_clock(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = function.map(|function| Arc::new(Hook { function, userdata, destroy }));
+        let hook = Hook::new(function, userdata, destroy);
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.clock = hook))
     })
@@ -180,14 +180,14 @@ pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<L
         listeners.on_event(move |event| {
             let event = clerk_event::new(event);
             // SAFETY: the host's own function; the event lives until it returns.
-            unsafe { (hook.function)(hook.userdata, &event) };
+            unsafe { (hook.function)(hook.userdata(), &event) };
         });
     }
     if let Some((level, hook)) = log {
         listeners.on_log(level, move |level, text| {
             let text = super::strings::Terminated::new(text);
             // SAFETY: the host's own function; the text lives until it returns.
-            unsafe { (hook.function)(hook.userdata, level as i32, text.view()) };
+            unsafe { (hook.function)(hook.userdata(), level as i32, text.view()) };
         });
     }
     listeners
@@ -195,7 +195,7 @@ pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<L
 
 pub(crate) fn clock(hook: Arc<ClockHook>) -> Clock {
     // SAFETY: the host's own function.
-    Clock::from_fn(move || unsafe { (hook.function)(hook.userdata) })
+    Clock::from_fn(move || unsafe { (hook.function)(hook.userdata()) })
 }
 
 /// What happened: a `clerk_event_kind`; 0 for NULL.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::client::Inside;
 use super::{
-    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply, clerk_result,
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply, clerk_result,
     clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings,
 };
 use crate::client::{Pending, Wanted};
@@ -76,6 +77,7 @@ pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, retur
             Ok(pending) => pending,
             Err(status) => return status,
         };
+        let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
         let kind = pending.wants();
         if matches!(kind, clerk_step_kind::DONE | clerk_step_kind::FETCH) {
             return CLERK_E_STATE;
@@ -100,6 +102,7 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
             Ok(pending) => pending,
             Err(status) => return status,
         };
+        let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
         if pending.wants() != clerk_step_kind::FETCH {
             return CLERK_E_STATE;
         }
@@ -130,7 +133,8 @@ pub unsafe extern "C" fn clerk_pending_finish(
             if result.is_null() {
                 return CLERK_E_NULL;
             }
-            let _client = ended.client;
+            let client = ended.client;
+            let Ok(_inside) = Inside::enter(&client) else { return CLERK_E_REENTRANT };
             client::give(ended.pending.into_answer(), result, error)
         }
     })

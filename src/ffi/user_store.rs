@@ -31,7 +31,7 @@ impl HookStore {
     fn ask(&self, step: &clerk_step) -> Result<Reply, StoreError> {
         let mut reply = clerk_reply::default();
         // SAFETY: the host's own function; step and reply live until it returns.
-        let returned = unsafe { (self.hook.function)(self.hook.userdata, step, &mut reply) };
+        let returned = unsafe { (self.hook.function)(self.hook.userdata(), step, &mut reply) };
         reply.judge(step.kind, returned)
     }
 
@@ -103,7 +103,7 @@ pub(crate) enum StoreChoice {
 }
 
 /// Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
-/// `destroy`, which may be NULL; it runs also when this call fails.
+/// `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_on_user_store(
     config: *mut clerk_config,
@@ -112,10 +112,7 @@ pub unsafe extern "C" fn clerk_config_on_user_store(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let choice = match function {
-            Some(function) => StoreChoice::Hook(Arc::new(Hook { function, userdata, destroy })),
-            None => StoreChoice::None,
-        };
+        let choice = Hook::new(function, userdata, destroy).map_or(StoreChoice::None, StoreChoice::Hook);
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.store = choice))
     })

@@ -1,6 +1,6 @@
 //! One RSA public key, parsed once, and the provider through which `jsonwebtoken` verifies with it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use aws_lc_rs::rsa::PublicKey;
@@ -83,7 +83,8 @@ impl std::fmt::Debug for VerifyingKey {
 /// Parsed keys by their DER, as long as a [`VerifyingKey`] holds them. The crate's own provider builds the key anew for each token, a seventh of the work.
 static PARSED: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
 
-type ParsedByDer = HashMap<Box<[u8]>, Weak<ParsedPublicKey>>;
+// Ordered, not hashed: comparing two keys takes a few bytes, hashing one takes all of them.
+type ParsedByDer = BTreeMap<Box<[u8]>, Weak<ParsedPublicKey>>;
 
 static PROVIDER: Lazy<CryptoProvider> =
     Lazy::new(|| CryptoProvider { verifier_factory: kept_key_verifier, ..aws_lc::DEFAULT_PROVIDER.clone() });
