@@ -65,6 +65,10 @@ lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archi
 header: ## write include/clerk_auth.h and the list of symbols anew
 	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1
 
+.PHONY: docs
+docs: ## write the README's table of settings anew
+	CLERK_WRITE_DOCS=1 $(CARGO) test --jobs $(JOBS) --test docs -- --test-threads 1
+
 define fill
 	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
 	    -e 's|@CMAKE_STATIC_LIBS@|gcc_s;util;rt;pthread;m;dl;c|g' $(1)
