@@ -73,6 +73,9 @@
 // The store has to be asked; see `clerk_pending`.
 #define CLERK_PENDING 5
 
+// A webhook delivery that is Clerk's and changes nothing here: answer 200.
+#define CLERK_WEBHOOK_IGNORED 6
+
 // A pointer that must not be NULL is NULL.
 #define CLERK_E_NULL -101
 
@@ -103,6 +106,9 @@
 // Called from inside a hook of the same client.
 #define CLERK_E_REENTRANT -401
 
+// A webhook delivery that is not Clerk's: answer 400.
+#define CLERK_E_WEBHOOK -501
+
 // A fault of this library; nobody is signed in.
 #define CLERK_E_PANIC -901
 
@@ -111,6 +117,12 @@
 
 // Minor number of the binary interface: moves when something is added.
 #define CLERK_ABI_MINOR 1
+
+// The longest body that is looked at.
+#define LONGEST_BODY (1 << 20)
+
+// How far a delivery's time may be from now.
+#define TOLERANCE_S 300
 
 // Why a request was not signed in. The words are Clerk's own where it has one.
 //
@@ -183,29 +195,6 @@ typedef int32_t clerk_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// The kinds of tokens Clerk issues.
-enum clerk_token_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // A signed-in user's short-lived session JWT.
-    CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
-    // An opaque API key, `ak_…`.
-    CLERK_TOKEN_KIND_API_KEY = 2,
-    // An OAuth access token, `oat_…` or an `at+jwt` JWT.
-    CLERK_TOKEN_KIND_OAUTH_TOKEN = 3,
-    // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
-    CLERK_TOKEN_KIND_M2M_TOKEN = 4,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_token_kind clerk_token_kind;
-#else
-typedef int32_t clerk_token_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
 // What kind of trouble a [`Reason`] is, so that a host can choose between 401, 403, 500 and 503.
 enum clerk_category
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -273,6 +262,29 @@ typedef int32_t clerk_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The kinds of tokens Clerk issues.
+enum clerk_token_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A signed-in user's short-lived session JWT.
+    CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
+    // An opaque API key, `ak_…`.
+    CLERK_TOKEN_KIND_API_KEY = 2,
+    // An OAuth access token, `oat_…` or an `at+jwt` JWT.
+    CLERK_TOKEN_KIND_OAUTH_TOKEN = 3,
+    // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
+    CLERK_TOKEN_KIND_M2M_TOKEN = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_token_kind clerk_token_kind;
+#else
+typedef int32_t clerk_token_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // The texts of an identity.
 enum clerk_text
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -331,6 +343,139 @@ enum clerk_text
 typedef enum clerk_text clerk_text;
 #else
 typedef int32_t clerk_text;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What happened.
+enum clerk_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
+    CLERK_EVENT_KIND_AUTH_SUCCESS = 1,
+    // A request was not signed in, though something was presented.
+    CLERK_EVENT_KIND_AUTH_FAILED = 2,
+    // A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
+    CLERK_EVENT_KIND_CACHE_MISS = 3,
+    // A row was made.
+    CLERK_EVENT_KIND_USER_CREATED = 4,
+    // A row was brought up to date.
+    CLERK_EVENT_KIND_USER_UPDATED = 5,
+    // A row that was nobody's was given to a Clerk user because of a verified address.
+    CLERK_EVENT_KIND_USER_LINKED = 6,
+    // A row with the user's address or name belongs to somebody else; it was left alone.
+    CLERK_EVENT_KIND_LINK_CONFLICT = 7,
+    // The key set was fetched.
+    CLERK_EVENT_KIND_JWKS_REFRESHED = 8,
+    // Clerk asks for patience; until then nothing is asked.
+    CLERK_EVENT_KIND_RATE_LIMITED = 9,
+    // Clerk is out of reach; the user as last known was served.
+    CLERK_EVENT_KIND_STALE_SERVED = 10,
+    // A webhook told that a user is no more; the row is the host's to deal with.
+    CLERK_EVENT_KIND_USER_DELETED = 11,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_event_kind clerk_event_kind;
+#else
+typedef int32_t clerk_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What is wanted of the host's user table.
+enum clerk_step_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Nothing: it is over. Only from `clerk_pending_wants`.
+    CLERK_STEP_KIND_DONE = 0,
+    // The row with the key `clerk_step_key`; answer with `clerk_reply_row`, or with nothing.
+    CLERK_STEP_KIND_FIND_BY_KEY = 1,
+    // The row of the Clerk user `clerk_step_text`, compared exactly; answer as above.
+    CLERK_STEP_KIND_FIND_BY_CLERK_ID = 2,
+    // All rows with the address `clerk_step_text`, compared without case; two are enough.
+    CLERK_STEP_KIND_FIND_BY_EMAIL = 3,
+    // Whether a row other than `clerk_step_key` has the unique name `clerk_step_text`, compared without case; answer with
+    // `clerk_reply_taken`.
+    CLERK_STEP_KIND_USERNAME_TAKEN = 4,
+    // A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`.
+    CLERK_STEP_KIND_CREATE = 5,
+    // A change of the row `clerk_step_key`, these columns only.
+    CLERK_STEP_KIND_UPDATE = 6,
+    // `CREATE` or `UPDATE` follows. `CLERK_HOOK_DECLINE` if there is nothing to do. Only to a hook.
+    CLERK_STEP_KIND_BEGIN = 7,
+    // It went well. As above.
+    CLERK_STEP_KIND_COMMIT = 8,
+    // It did not. As above.
+    CLERK_STEP_KIND_ROLLBACK = 9,
+    // `clerk_pending_fetch` must be called. Only from `clerk_pending_wants`.
+    CLERK_STEP_KIND_FETCH = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_step_kind clerk_step_kind;
+#else
+typedef int32_t clerk_step_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A column of the host's user table.
+enum clerk_column
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Text, unique: the Clerk user that the row belongs to.
+    CLERK_COLUMN_CLERK_ID = 0,
+    // Text or NULL.
+    CLERK_COLUMN_EMAIL = 1,
+    // Text, unique without case.
+    CLERK_COLUMN_USERNAME = 2,
+    // Text, never NULL.
+    CLERK_COLUMN_FIRST_NAME = 3,
+    // Text, never NULL.
+    CLERK_COLUMN_LAST_NAME = 4,
+    // Text or NULL.
+    CLERK_COLUMN_IMAGE_URL = 5,
+    // Number or NULL: milliseconds since 1970-01-01 UTC.
+    CLERK_COLUMN_LAST_ACTIVE_AT_MS = 6,
+    // Number: 0 or 1.
+    CLERK_COLUMN_IS_ACTIVE = 7,
+    // Number: 1 if it was a ban at Clerk that made the row inactive. A row the host made inactive has 0 here.
+    CLERK_COLUMN_BANNED_BY_CLERK = 8,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_column clerk_column;
+#else
+typedef int32_t clerk_column;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What `clerk_result_has` can be asked for.
+enum clerk_dimension
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A role in the active organization: `org:admin`, or without the prefix.
+    CLERK_DIMENSION_ROLE = 1,
+    // A permission there: `org:invoices:create`, or without the prefix.
+    CLERK_DIMENSION_PERMISSION = 2,
+    // A feature; `org:` or `user:` in front looks only there.
+    CLERK_DIMENSION_FEATURE = 3,
+    // A plan; `org:` or `user:` in front looks only there.
+    CLERK_DIMENSION_PLAN = 4,
+    // A verification of late: `strict_mfa`, `strict`, `moderate`, `lax`, or `<first_factor|second_factor|multi_factor>:<minutes>`.
+    CLERK_DIMENSION_REVERIFICATION = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_dimension clerk_dimension;
+#else
+typedef int32_t clerk_dimension;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -445,12 +590,6 @@ typedef int64_t (*clerk_clock_fn)(void *userdata);
 // at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
 // `longjmp`, no panic may leave it.
 typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_step *step, clerk_reply *reply);
-
-// Every reason, in the order of their numbers.
-#define clerk_reason_ALL { clerk_reason_SessionTokenMissing, clerk_reason_TokenInvalid, clerk_reason_TokenInvalidSignature, clerk_reason_TokenExpired, clerk_reason_TokenNotActiveYet, clerk_reason_TokenIatInTheFuture, clerk_reason_TokenInvalidAuthorizedParties, clerk_reason_TokenInvalidAudience, clerk_reason_TokenInvalidIssuer, clerk_reason_TokenTypeNotSupported, clerk_reason_JwkKidMismatch, clerk_reason_JwkFailedToResolve, clerk_reason_JwkFailedToLoad, clerk_reason_JwkRemoteInvalid, clerk_reason_SecretKeyInvalid, clerk_reason_ServerError, clerk_reason_UserNotFound, clerk_reason_UserInactive, clerk_reason_SessionPending, clerk_reason_SessionRevoked, clerk_reason_LinkConflict, clerk_reason_StoreError, clerk_reason_SessionTokenAndUatMissing, clerk_reason_SessionTokenButNoClientUat, clerk_reason_ClientUatButNoSessionToken, clerk_reason_SessionTokenIatBeforeClientUat, clerk_reason_InternalError, }
-
-// Every kind.
-#define clerk_token_kind_ALL { clerk_token_kind_SessionToken, clerk_token_kind_ApiKey, clerk_token_kind_OauthToken, clerk_token_kind_M2mToken, }
 
 #ifdef __cplusplus
 extern "C" {
@@ -570,7 +709,7 @@ int64_t clerk_error_retry_after_ms(const clerk_error *error);
 void clerk_error_free(clerk_error *error);
 
 // Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
-// runs also when this call fails.
+// runs also when this call fails or `function` is NULL.
 int32_t clerk_config_on_event(clerk_config *config, clerk_event_fn function, void *userdata, clerk_destroy_fn destroy);
 
 // Has `function` given log lines that are as grave as `level` (a `clerk_level`) or graver. Otherwise as
@@ -710,6 +849,16 @@ int32_t clerk_result_has(const clerk_result *result, int32_t dimension, clerk_st
 // `CLERK_E_ARGUMENT` when `capacity` is too small (with 0, `buffer` may be NULL).
 int32_t clerk_result_claim(const clerk_result *result, clerk_str path, char *buffer, size_t capacity, size_t *needed);
 
+// Copies the value of a `WWW-Authenticate` line for a 401 or 403 into `buffer`, with a NUL behind it (RFC 6750 section
+// 3): the bare scheme when nothing was presented, `invalid_token` for what is no good, `insufficient_scope` for callers
+// who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
+// neither 401 nor 403.
+int32_t clerk_result_challenge(const clerk_result *result,
+                               clerk_str realm,
+                               char *buffer,
+                               size_t capacity,
+                               size_t *needed);
+
 // Frees a result. NULL is fine.
 void clerk_result_free(clerk_result *result);
 
@@ -752,7 +901,7 @@ int32_t clerk_step_int_column(const clerk_step *step,
 clerk_str clerk_str_of(const char *terminated);
 
 // Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
-// `destroy`, which may be NULL; it runs also when this call fails.
+// `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
 int32_t clerk_config_on_user_store(clerk_config *config,
                                    clerk_user_store_fn function,
                                    void *userdata,
@@ -770,6 +919,19 @@ int32_t clerk_config_set_user_column_length(clerk_config *config, int32_t column
 // Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
 // its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
 int32_t clerk_config_use_sqlite(clerk_config *config, clerk_str path, clerk_error **error);
+
+// Takes a webhook delivery: all its header lines and its body as it came, byte by byte. The delivery is checked against
+// `webhook_secrets` (Svix signature, time, once only) and applied: users are brought up to date, in the user store too;
+// ended sessions and deleted users are no longer let in; what is no longer true is no longer remembered. Answer the
+// delivery with 200 for `CLERK_OK` and `CLERK_WEBHOOK_IGNORED`, 400 for `CLERK_E_WEBHOOK`, and 503 for
+// `CLERK_UNAVAILABLE` (the user store failed; Clerk delivers again). May call hooks. `CLERK_E_REENTRANT` from inside a
+// hook of the same client.
+CLERK_NODISCARD
+int32_t clerk_webhook_handle(const clerk_client *client,
+                             const clerk_header *headers,
+                             size_t header_count,
+                             clerk_str body,
+                             clerk_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -82,6 +82,11 @@ pub enum Event<'a> {
         /// For how long.
         retry_after_ms: u64,
     },
+    /// A webhook told that a user is no more.
+    UserDeleted {
+        /// The Clerk user that was.
+        clerk_id: &'a str,
+    },
     /// Clerk is out of reach; the user as last known was served.
     StaleServed {
         /// The Clerk user.

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 6 | `ffi` |
 //! | 5 | [`client`] |
-//! | 4 | [`users`], [`identity`] |
+//! | 4 | [`users`], [`identity`], [`webhooks`] |
 //! | 3 | [`keys`] |
 //! | 2 | [`api`], [`jwt`] |
 //! | 1 | [`request`], [`cache`], [`publishable_key`] |
@@ -33,6 +33,7 @@ pub mod reason;
 pub mod request;
 pub mod token;
 pub mod users;
+pub mod webhooks;
 
 pub use client::{Answer, Client, ClientBuilder, Outcome};
 pub use config::{Config, ConfigError};

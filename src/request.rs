@@ -245,6 +245,8 @@ fn from_cookies<'a>(lines: &[&'a [u8]], rules: &Rules, now_s: i64) -> Result<Opt
         Some(instance) if suffixed_wins(&found, instance, rules.peek, now_s) => {
             (found.session_suffixed, found.uat_suffixed)
         }
+        // Clerk's rules count on the browser's state; where that is not heeded, our own cookie is ours by its name.
+        Some(_) if rules.cookie_policy == CookiePolicy::TokenOnly => (found.session.or(found.session_suffixed), None),
         Some(_) => (found.session, found.uat),
         // Without a publishable key nobody can tell whose several suffixed cookies are.
         None => (found.session.or(found.session_suffixed.filter(|_| found.foreign_suffixed == 1)), found.uat),
@@ -431,6 +433,18 @@ mod tests {
         assert_eq!(cookie("__session=us.1", &own()), Some("us.1".into()));
         assert_eq!(cookie("__session=them.1", &own()), None);
         assert_eq!(cookie("__session_zzzzzzzz=us.1", &own()), None);
+    }
+
+    #[test]
+    fn our_own_cookie_will_do_without_the_browsers_state() {
+        for line in ["__session_1Z8AzTQD=us.1", "__session_1Z8AzTQD=us.1; __client_uat_1Z8AzTQD=0; __client_uat=5"] {
+            assert_eq!(cookie(line, &own()), Some("us.1".into()), "{line}");
+            let strict = Rules { cookie_policy: CookiePolicy::StrictUat, ..own() };
+            let mut request = Request::new();
+            request.header(b"cookie", line.as_bytes());
+            assert!(extract(&request, &strict, 0).is_err(), "{line}");
+        }
+        assert_eq!(cookie("__session=them.1; __session_zzzzzzzz=us.1", &own()), None);
     }
 
     #[test]

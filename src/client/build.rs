@@ -9,6 +9,7 @@ use std::time::Duration;
 use ureq::http::Uri;
 
 use super::flight::SingleFlight;
+use super::news::{Fairness, Revoked};
 use super::{Client, Counters, Inner, Remembered, Results};
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::cache::{Cache, IdentityState};
@@ -21,6 +22,7 @@ use crate::publishable_key;
 use crate::request::Rules;
 use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
+use crate::webhooks::Secrets;
 
 /// Settings, and the parts that a host brings along.
 #[derive(Default)]
@@ -79,6 +81,7 @@ impl ClientBuilder {
         if config.session_check_ttl_s > 0 && config.secret_key.is_none() {
             return Err(ConfigError::new("session_check_ttl_s", "asking Clerk about sessions needs `secret_key`"));
         }
+        let webhook_secrets = Secrets::parse(&config.webhook_secrets)?;
         warn(&config, &listeners);
         let api = Api::new(
             transport,
@@ -123,6 +126,11 @@ impl ClientBuilder {
                 known: Cache::new(capacity, RandomState::new()),
                 absent: Cache::new(1024, RandomState::new()),
                 sessions: Cache::new(capacity, RandomState::new()),
+                revoked: Revoked::new(capacity),
+                fairness: Fairness::new(capacity),
+                webhook_secrets,
+                instance_id: config.instance_id,
+                deliveries: Cache::new(capacity, RandomState::new()),
                 flights: SingleFlight::new(),
                 epoch: AtomicU64::new(0),
                 counters: Counters::default(),

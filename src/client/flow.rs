@@ -216,11 +216,10 @@ impl Inner {
                 Err(refusal) => this.end(&attempt, refusal),
             });
         }
-        let verified =
-            this.verify_jwt(credential, now, Some(deadline)).and_then(|verified| {
-                this.check_session(&verified, now, Some(deadline))?;
-                Ok(verified)
-            });
+        let verified = this.verify_jwt(credential, now, Some(deadline)).and_then(|verified| {
+            this.check_session(&verified, now, Some(deadline))?;
+            Ok(verified)
+        });
         match verified {
             Ok(Verified { kind, claims, key_id }) => {
                 let holding = Holding { attempt, kind, claims, key_id: Some(key_id) };
@@ -314,7 +313,14 @@ impl Inner {
         let Now { wall_ms, mono_ms } = attempt.now;
         let left_ms = ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
         if left_ms > 0 && self.epoch.load(Ordering::SeqCst) == attempt.epoch {
-            self.results.put(attempt.hash, Arc::new(kept()), mono_ms.saturating_add(left_ms), mono_ms);
+            let kept = kept();
+            let expires_ms = mono_ms.saturating_add(left_ms);
+            let subject = kept.text(Text::Subject).unwrap_or_default();
+            let crowded_out = self.fairness.add(subject, attempt.hash, expires_ms, mono_ms);
+            self.results.put(attempt.hash, Arc::new(kept), expires_ms, mono_ms);
+            if let Some(oldest) = crowded_out {
+                self.results.remove(&oldest);
+            }
         }
     }
 

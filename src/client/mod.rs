@@ -4,6 +4,7 @@ mod answer;
 mod build;
 mod flight;
 mod flow;
+mod news;
 mod pending;
 mod users;
 mod verify;
@@ -17,6 +18,8 @@ pub use answer::{Answer, Cause, Outcome, Refusal};
 pub use build::ClientBuilder;
 use flight::SingleFlight;
 pub use flow::Begun;
+pub use news::Handled;
+use news::{Fairness, Revoked};
 pub use pending::{Pending, Wanted};
 use users::KnownUser;
 
@@ -31,7 +34,8 @@ use crate::keys::{Fetch, KeySource, Miss};
 use crate::reason::Reason;
 use crate::request::Rules;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::UserStore;
+use crate::users::{Note, UserStore};
+use crate::webhooks::Secrets;
 
 /// Shared by all threads; clones are handles to the same client.
 #[derive(Clone)]
@@ -63,6 +67,12 @@ struct Inner {
     known: Cache<Box<str>, Arc<KnownUser>, RandomState>,
     absent: Cache<Box<str>, (), RandomState>,
     sessions: Cache<Box<str>, bool, RandomState>,
+    revoked: Revoked,
+    fairness: Fairness,
+    webhook_secrets: Secrets,
+    instance_id: Option<String>,
+    /// Ids of webhook deliveries that were taken.
+    deliveries: Cache<Box<str>, (), RandomState>,
     flights: SingleFlight<Box<str>, Result<Arc<KnownUser>, ApiError>>,
     /// Moves on with each invalidation: what was begun before is not remembered after.
     epoch: AtomicU64,
@@ -159,16 +169,12 @@ impl Client {
 
     /// Forgets all tokens of a Clerk user, and the user.
     pub fn invalidate_user(&self, clerk_id: &str) {
-        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
-        self.inner.results.retain(|kept| kept.text(Text::Subject) != Some(clerk_id));
-        self.inner.known.remove(&clerk_id.into());
-        self.inner.absent.remove(&clerk_id.into());
+        self.inner.forget_user(clerk_id);
     }
 
     /// Forgets all tokens of a session.
     pub fn invalidate_session(&self, session_id: &str) {
-        self.inner.epoch.fetch_add(1, Ordering::SeqCst);
-        self.inner.results.retain(|kept| kept.text(Text::SessionId) != Some(session_id));
+        self.inner.forget_where(Text::SessionId, session_id);
         self.inner.sessions.remove(&session_id.into());
     }
 
@@ -220,6 +226,29 @@ impl std::fmt::Debug for Client {
 }
 
 impl Inner {
+    /// Forgets all tokens whose identity has this text.
+    fn forget_where(&self, text: Text, value: &str) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.results.retain(|kept| kept.text(text) != Some(value));
+    }
+
+    fn forget_user(&self, clerk_id: &str) {
+        self.forget_where(Text::Subject, clerk_id);
+        self.known.remove(&clerk_id.into());
+        self.absent.remove(&clerk_id.into());
+    }
+
+    fn tell_notes(&self, notes: &[Note], user_key: &str, clerk_id: &str) {
+        for note in notes {
+            self.listeners.tell(match note {
+                Note::Created => Event::UserCreated { user_key, clerk_id },
+                Note::Updated => Event::UserUpdated { user_key, clerk_id },
+                Note::Linked => Event::UserLinked { user_key, clerk_id },
+                Note::LinkConflict => Event::LinkConflict { clerk_id },
+            });
+        }
+    }
+
     /// Settles how a request ended: one event, one count.
     fn conclude(&self, token_hash: Option<TokenHash>, answer: Arc<Answer>) -> Arc<Answer> {
         match (answer.outcome, token_hash) {

@@ -13,7 +13,7 @@ use crate::identity::Text;
 use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::token::TokenKind;
-use crate::users::{Note, Reply, Row, Step, StoreError, Sync};
+use crate::users::{Reply, Row, Step, StoreError, Sync};
 
 /// What an authentication waits for.
 #[derive(Debug)]
@@ -182,11 +182,11 @@ impl Pending {
         match sync.reply(reply) {
             Ok(Ok(step)) => Stage::Sync { holding, known, sync, step },
             Ok(Err(row)) => {
-                self.tell(&sync.notes, &row.key, &known.user.id);
+                self.inner.tell_notes(&sync.notes, &row.key, &known.user.id);
                 self.settled(holding, &known, row)
             }
             Err(reason) => {
-                self.tell(&sync.notes, "", &known.user.id);
+                self.inner.tell_notes(&sync.notes, "", &known.user.id);
                 if reason == Reason::LinkConflict {
                     self.inner.listeners.tell(Event::LinkConflict { clerk_id: &known.user.id });
                 }
@@ -208,17 +208,6 @@ impl Pending {
         let has_ids = self.inner.store.as_ref().is_none_or(|store| store.schema().clerk_id);
         let [row] = <[Row; 1]>::try_from(rows).ok()?;
         (row.key == key && (!has_ids || row.clerk_id.as_deref() == Some(clerk_id))).then_some(row)
-    }
-
-    fn tell(&self, notes: &[Note], user_key: &str, clerk_id: &str) {
-        for note in notes {
-            self.inner.listeners.tell(match note {
-                Note::Created => Event::UserCreated { user_key, clerk_id },
-                Note::Updated => Event::UserUpdated { user_key, clerk_id },
-                Note::Linked => Event::UserLinked { user_key, clerk_id },
-                Note::LinkConflict => Event::LinkConflict { clerk_id },
-            });
-        }
     }
 }
 

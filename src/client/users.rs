@@ -30,7 +30,7 @@ pub(super) struct KnownUser {
 }
 
 impl KnownUser {
-    fn new(user: ClerkUser, fetched_ms: i64, before: Option<&KnownUser>) -> Self {
+    pub fn new(user: ClerkUser, fetched_ms: i64, before: Option<&KnownUser>) -> Self {
         KnownUser {
             user: Arc::new(user),
             fetched_ms,

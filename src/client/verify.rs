@@ -126,8 +126,11 @@ impl Inner {
         }
     }
 
-    /// Asks Clerk whether the session still stands, if that is wanted.
+    /// Whether session and user still stand: by what webhooks told, and by Clerk's word if that is wanted.
     pub(super) fn check_session(&self, verified: &Verified, now: Now, deadline: Option<Instant>) -> Result<(), Stop> {
+        if let Some(reason) = self.revoked.reason(&verified.claims, now) {
+            return Err(reason.into());
+        }
         if self.session_check_ttl_ms == 0 || verified.kind != TokenKind::SessionToken {
             return Ok(());
         }

@@ -23,6 +23,12 @@ pub struct clerk_client {
     has_hooks: bool,
 }
 
+impl clerk_client {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
 thread_local! {
     /// The clients whose hooks this thread is inside of.
     static INSIDE: RefCell<SmallVec<[usize; 4]>> = const { RefCell::new(SmallVec::new_const()) };
@@ -69,7 +75,7 @@ pub(crate) unsafe fn hold(client: *const clerk_client) -> Result<Arc<clerk_clien
 ///
 /// # Safety
 /// As for [`hold`].
-unsafe fn verb(client: *const clerk_client, body: impl FnOnce(&Arc<clerk_client>) -> i32) -> i32 {
+pub(crate) unsafe fn verb(client: *const clerk_client, body: impl FnOnce(&Arc<clerk_client>) -> i32) -> i32 {
     // SAFETY: handed on.
     let held = match guard(Err(CLERK_E_PANIC), || unsafe { hold(client) }) {
         Ok(held) => held,

@@ -36,6 +36,8 @@ pub enum clerk_event_kind {
     RATE_LIMITED = 9,
     /// Clerk is out of reach; the user as last known was served.
     STALE_SERVED = 10,
+    /// A webhook told that a user is no more; the row is the host's to deal with.
+    USER_DELETED = 11,
 }
 
 /// Something that happened. Lives only during the hook's call.
@@ -100,6 +102,7 @@ impl clerk_event {
             Event::UserLinked { user_key, clerk_id } => user(Kind::USER_LINKED, Some(user_key), clerk_id),
             Event::LinkConflict { clerk_id } => user(Kind::LINK_CONFLICT, None, clerk_id),
             Event::StaleServed { clerk_id } => user(Kind::STALE_SERVED, None, clerk_id),
+            Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
             Event::RateLimited { retry_after_ms } => {
                 made.kind = Kind::RATE_LIMITED;

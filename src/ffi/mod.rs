@@ -21,6 +21,7 @@ mod status;
 mod step;
 mod strings;
 mod user_store;
+mod webhook;
 
 pub use client::*;
 pub use config::*;
@@ -35,6 +36,7 @@ pub use status::*;
 pub use step::*;
 pub use strings::*;
 pub use user_store::*;
+pub use webhook::*;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::client::Inside;
 use super::{
-    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply, clerk_result,
-    clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings,
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply,
+    clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings,
 };
 use crate::client::{Pending, Wanted};
 

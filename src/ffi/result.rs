@@ -268,23 +268,66 @@ pub unsafe extern "C" fn clerk_result_claim(
         let claim = if path.starts_with('/') { claims.pointer(path) } else { claims.get(path) };
         let text = claim.ok_or(CLERK_E_NOT_FOUND)?.to_string();
         // SAFETY: the header's rules.
-        if let Ok(needed) = unsafe { exclusive(needed) } {
-            *needed = text.len();
-        }
-        if capacity <= text.len() {
-            return Err(CLERK_E_ARGUMENT);
-        }
-        if buffer.is_null() {
-            return Err(CLERK_E_NULL);
-        }
-        // SAFETY: `buffer` holds `capacity` bytes, more than the text and its NUL need.
-        unsafe {
-            std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
-            buffer.add(text.len()).write(0);
-        }
-        Ok(())
+        unsafe { copy_out(&text, buffer, capacity, needed) }
     };
     guard(CLERK_E_PANIC, || status(body()))
+}
+
+/// Copies the value of a `WWW-Authenticate` line for a 401 or 403 into `buffer`, with a NUL behind it (RFC 6750 section
+/// 3): the bare scheme when nothing was presented, `invalid_token` for what is no good, `insufficient_scope` for callers
+/// who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
+/// neither 401 nor 403.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_challenge(
+    result: *const clerk_result,
+    realm: clerk_str,
+    buffer: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> i32 {
+    let body = || {
+        // SAFETY: the header's rules.
+        let (answer, realm) = unsafe { (read(result)?, realm.text()?) };
+        if !realm.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            return Err(CLERK_E_ARGUMENT);
+        }
+        let reason = answer.reason().ok_or(CLERK_E_NOT_FOUND)?;
+        let error = match reason.category() {
+            Category::NoCredentials => None,
+            Category::InvalidToken => Some("invalid_token"),
+            Category::Forbidden => Some("insufficient_scope"),
+            Category::Misconfigured | Category::Unavailable => return Err(CLERK_E_NOT_FOUND),
+        };
+        let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let realm = (!realm.is_empty()).then(|| format!("realm=\"{quoted}\""));
+        let error = error.map(|code| format!("error=\"{code}\", error_description=\"{reason}\""));
+        let parts: Vec<String> = realm.into_iter().chain(error).collect();
+        let text = format!("Bearer {}", parts.join(", "));
+        // SAFETY: the header's rules.
+        unsafe { copy_out(text.trim_end(), buffer, capacity, needed) }
+    };
+    guard(CLERK_E_PANIC, || status(body()))
+}
+
+/// # Safety
+/// `buffer` is NULL or holds `capacity` bytes; `needed` is NULL or writable.
+unsafe fn copy_out(text: &str, buffer: *mut c_char, capacity: usize, needed: *mut usize) -> Result<(), i32> {
+    // SAFETY: handed on.
+    if let Ok(needed) = unsafe { exclusive(needed) } {
+        *needed = text.len();
+    }
+    if capacity <= text.len() {
+        return Err(CLERK_E_ARGUMENT);
+    }
+    if buffer.is_null() {
+        return Err(CLERK_E_NULL);
+    }
+    // SAFETY: `buffer` holds `capacity` bytes, more than the text and its NUL need.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+        buffer.add(text.len()).write(0);
+    }
+    Ok(())
 }
 
 /// Frees a result. NULL is fine.

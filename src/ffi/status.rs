@@ -17,6 +17,8 @@ pub const CLERK_UNAVAILABLE: i32 = 3;
 pub const CLERK_WOULD_BLOCK: i32 = 4;
 /// The store has to be asked; see `clerk_pending`.
 pub const CLERK_PENDING: i32 = 5;
+/// A webhook delivery that is Clerk's and changes nothing here: answer 200.
+pub const CLERK_WEBHOOK_IGNORED: i32 = 6;
 /// A pointer that must not be NULL is NULL.
 pub const CLERK_E_NULL: i32 = -101;
 /// An argument is out of range, unknown or too long.
@@ -37,6 +39,8 @@ pub const CLERK_E_FORKED: i32 = -301;
 pub const CLERK_E_API: i32 = -302;
 /// Called from inside a hook of the same client.
 pub const CLERK_E_REENTRANT: i32 = -401;
+/// A webhook delivery that is not Clerk's: answer 400.
+pub const CLERK_E_WEBHOOK: i32 = -501;
 /// A fault of this library; nobody is signed in.
 pub const CLERK_E_PANIC: i32 = -901;
 
@@ -48,6 +52,7 @@ fn name(status: i32) -> &'static CStr {
         CLERK_UNAVAILABLE => c"CLERK_UNAVAILABLE",
         CLERK_WOULD_BLOCK => c"CLERK_WOULD_BLOCK",
         CLERK_PENDING => c"CLERK_PENDING",
+        CLERK_WEBHOOK_IGNORED => c"CLERK_WEBHOOK_IGNORED",
         CLERK_E_NULL => c"CLERK_E_NULL",
         CLERK_E_ARGUMENT => c"CLERK_E_ARGUMENT",
         CLERK_E_UTF8 => c"CLERK_E_UTF8",
@@ -58,6 +63,7 @@ fn name(status: i32) -> &'static CStr {
         CLERK_E_FORKED => c"CLERK_E_FORKED",
         CLERK_E_API => c"CLERK_E_API",
         CLERK_E_REENTRANT => c"CLERK_E_REENTRANT",
+        CLERK_E_WEBHOOK => c"CLERK_E_WEBHOOK",
         CLERK_E_PANIC => c"CLERK_E_PANIC",
         _ => c"CLERK_E_UNKNOWN",
     }

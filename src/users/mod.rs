@@ -9,6 +9,8 @@ mod username;
 pub use sqlite::SqliteStore;
 pub use sync::{Note, Reply, Step, Sync};
 
+use crate::reason::Reason;
+
 /// A row of the host's table, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
@@ -208,4 +210,25 @@ fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
             Reply::Updated
         }
     })
+}
+
+/// Runs one synchronization against a store.
+pub(crate) fn synchronize(sync: &mut Sync, first: Step, store: &dyn UserStore) -> Result<Row, Failure> {
+    let mut step = first;
+    loop {
+        let reply = perform(store, &step).map_err(Failure::Store)?;
+        match sync.reply(reply).map_err(Failure::Refused)? {
+            Ok(next) => step = next,
+            Err(row) => return Ok(row),
+        }
+    }
+}
+
+/// Why there is no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The rules say no.
+    Refused(Reason),
+    /// The store failed.
+    Store(StoreError),
 }

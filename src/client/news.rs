@@ -1,0 +1,159 @@
+//! What webhooks change: who is no longer let in, and what is no longer remembered.
+
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use super::users::KnownUser;
+use super::{Client, Inner};
+use crate::cache::Cache;
+use crate::clock::Now;
+use crate::config::UserMode;
+use crate::events::Event;
+use crate::identity::Text;
+use crate::jwt::Claims;
+use crate::reason::Reason;
+use crate::token::TokenHash;
+use crate::users::{Failure, synchronize};
+use crate::webhooks::{Headers, News, Refused, TOLERANCE_S, verify};
+
+/// How a delivery was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It changed something, or would have.
+    Applied,
+    /// It is known already, another instance's, or tells nothing that matters here.
+    Ignored,
+    /// It is not Clerk's.
+    Refused(Refused),
+    /// The user store failed; the delivery has to come again.
+    Failed(Failure),
+}
+
+/// Sessions and users that are no longer let in, whatever their tokens say.
+pub(super) struct Revoked(Cache<Box<str>, Reason, RandomState>);
+
+/// No session token lives longer.
+const SESSION_MS: i64 = 60 * 60 * 1000;
+const USER_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl Revoked {
+    pub fn new(capacity: usize) -> Self {
+        // Sessions end all day: there must be room for more of them than for tokens.
+        Revoked(Cache::new(capacity.saturating_mul(4), RandomState::new()))
+    }
+
+    /// Why the bearer of these claims is kept out.
+    pub fn reason(&self, claims: &Claims, now: Now) -> Option<Reason> {
+        let find = |id: Option<&str>| id.and_then(|id| self.0.get(&id.into(), now.mono_ms));
+        find(claims.sid.as_deref()).or_else(|| find(claims.sub.as_deref()))
+    }
+
+    fn put(&self, id: &str, reason: Reason, lasts_ms: i64, now: Now) {
+        self.0.put(id.into(), reason, now.mono_ms + lasts_ms, now.mono_ms);
+    }
+}
+
+/// The tokens of each subject that are remembered: no one of them can fill the cache.
+pub(super) struct Fairness(Cache<Box<str>, Arc<Mutex<VecDeque<TokenHash>>>, RandomState>);
+
+const MOST_PER_SUBJECT: usize = 32;
+
+impl Fairness {
+    pub fn new(capacity: usize) -> Self {
+        Fairness(Cache::new(capacity, RandomState::new()))
+    }
+
+    /// Takes note of a token; the one that has to go for it is returned.
+    pub fn add(&self, subject: &str, hash: TokenHash, expires_ms: i64, now_ms: i64) -> Option<TokenHash> {
+        let key: Box<str> = subject.into();
+        let own = self.0.get(&key, now_ms).unwrap_or_default();
+        self.0.put(key, own.clone(), expires_ms, now_ms);
+        let mut own = own.lock();
+        own.push_back(hash);
+        if own.len() > MOST_PER_SUBJECT { own.pop_front() } else { None }
+    }
+}
+
+impl Client {
+    /// Takes a webhook delivery: checks that Clerk made it and that it is new, then applies it.
+    pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> Handled {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let delivery = match verify(&inner.webhook_secrets, headers, body, now.wall_ms.div_euclid(1000)) {
+            Ok(delivery) => delivery,
+            Err(refused) => return Handled::Refused(refused),
+        };
+        let id: Box<str> = delivery.id.into();
+        if inner.deliveries.get(&id, now.mono_ms).is_some() {
+            return Handled::Ignored;
+        }
+        let event = match delivery.event() {
+            Ok(event) => event,
+            Err(refused) => return Handled::Refused(refused),
+        };
+        let foreign =
+            matches!((&inner.instance_id, &event.instance_id), (Some(own), given) if given.as_ref() != Some(own));
+        let handled = if foreign { Handled::Ignored } else { inner.apply(event.news, now) };
+        if !matches!(handled, Handled::Failed(_)) {
+            inner.deliveries.put(id, (), now.mono_ms + 2 * TOLERANCE_S * 1000, now.mono_ms);
+        }
+        handled
+    }
+}
+
+impl Inner {
+    fn apply(&self, news: News, now: Now) -> Handled {
+        match news {
+            News::User(user) => return self.apply_user(*user, now),
+            News::UserDeleted(id) => {
+                self.revoked.put(&id, Reason::UserNotFound, USER_MS, now);
+                self.forget_user(&id);
+                self.listeners.tell(Event::UserDeleted { clerk_id: &id });
+            }
+            News::SessionOver(id) => {
+                self.revoked.put(&id, Reason::SessionRevoked, SESSION_MS, now);
+                self.forget_where(Text::SessionId, &id);
+            }
+            News::SessionPending(id) => self.forget_where(Text::SessionId, &id),
+            News::Membership { user_id } => self.forget_where(Text::Subject, &user_id),
+            News::OrganizationDeleted(id) => self.forget_where(Text::OrgId, &id),
+            News::Roles => {
+                self.epoch.fetch_add(1, Ordering::SeqCst);
+                self.results.clear();
+            }
+            News::Other => return Handled::Ignored,
+        }
+        Handled::Applied
+    }
+
+    /// A delivery holds the whole user: the next request need not ask for it.
+    fn apply_user(&self, user: crate::api::ClerkUser, now: Now) -> Handled {
+        let key: Box<str> = user.id.as_str().into();
+        let before = self.known.get(&key, now.mono_ms);
+        // Deliveries overtake one another; what Clerk said last counts.
+        if before.as_ref().is_some_and(|known| known.user.updated_at_ms > user.updated_at_ms) {
+            return Handled::Ignored;
+        }
+        self.forget_where(Text::Subject, &user.id);
+        self.absent.remove(&key);
+        let known = Arc::new(KnownUser::new(user, now.mono_ms, before.as_deref()));
+        self.known.put(key, known.clone(), now.mono_ms + self.user_ttl_ms.max(self.stale_user_ms), now.mono_ms);
+        let Some(store) = self.store.as_deref().filter(|_| self.mode == UserMode::Sync) else {
+            return Handled::Applied;
+        };
+        let (mut sync, step) = self.start_sync(&known);
+        let outcome = synchronize(&mut sync, step, store);
+        self.tell_notes(&sync.notes, outcome.as_ref().map_or("", |row| &row.key), &known.user.id);
+        match outcome {
+            Ok(row) => {
+                *known.row_key.lock() = Some(row.key);
+                Handled::Applied
+            }
+            Err(failure) => Handled::Failed(failure),
+        }
+    }
+}

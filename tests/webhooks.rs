@@ -1,0 +1,165 @@
+//! Webhooks against a client that has seen the user before: clerk-sim signs the deliveries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use clerk_auth::client::Handled;
+use clerk_auth::clock::Clock;
+use clerk_auth::users::{SqliteStore, UserStore};
+use clerk_auth::webhooks::{Headers, Refused};
+use clerk_auth::{Answer, Client, ClientBuilder, Config, Reason, Request};
+use clerk_sim::webhook::{Delivery, WebhookSpec};
+use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim, TokenSpec};
+use serde_json::json;
+
+struct World {
+    sim: Sim,
+    client: Client,
+    store: Arc<SqliteStore>,
+    now_ms: Arc<AtomicI64>,
+    folder: std::path::PathBuf,
+}
+
+const ADA: &str = "user_2ada";
+
+impl World {
+    fn new(name: &str, set: impl FnOnce(&mut Config)) -> Self {
+        let sim = Sim::start();
+        sim.put_user(json!({"id": ADA, "username": "ada", "first_name": "Ada", "updated_at": 1_700_000_000_000_i64}));
+        let folder = std::env::temp_dir().join(format!("clerk-webhooks-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Arc::new(SqliteStore::open(folder.join("users.db")).unwrap());
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let now_ms = Arc::new(AtomicI64::new(wall as i64));
+        let clock = now_ms.clone();
+        let mut config = Config::new();
+        config.set("secret_key", "sk_test_webhooks").unwrap();
+        config.set("api_url", &sim.url()).unwrap();
+        config.set("webhook_secrets", DEFAULT_WEBHOOK_SECRET).unwrap();
+        set(&mut config);
+        let client = ClientBuilder {
+            config,
+            store: Some(store.clone()),
+            clock: Some(Clock::from_fn(move || clock.load(Ordering::SeqCst))),
+            ..ClientBuilder::default()
+        }
+        .build()
+        .unwrap();
+        World { sim, client, store, now_ms, folder }
+    }
+
+    fn now_s(&self) -> i64 {
+        self.now_ms.load(Ordering::SeqCst) / 1000
+    }
+
+    fn token(&self, sid: &str) -> String {
+        self.sim.mint(&TokenSpec::session(ADA).sid(sid), self.now_s())
+    }
+
+    fn ask(&self, token: &str) -> Arc<Answer> {
+        let line = format!("Bearer {token}");
+        self.client.authenticate(Request::new().header(b"authorization", line.as_bytes()))
+    }
+
+    fn deliver(&self, delivery: &Delivery) -> Handled {
+        let mut headers = Headers::default();
+        delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+        self.client.handle_webhook(&headers, delivery.body.as_bytes())
+    }
+
+    fn webhook(&self, kind: &str, id: &str) -> Delivery {
+        self.sim.webhook(&WebhookSpec { timestamp: Some(self.now_s()), ..WebhookSpec::new(kind, id) }).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn an_update_reaches_the_row_and_the_next_request_without_asking_clerk() {
+    let world = World::new("update", |_| {});
+    let token = world.token("sess_1");
+    assert!(world.ask(&token).identity().is_some());
+    world.sim.patch_user(ADA, json!({"first_name": "Augusta", "updated_at": 1_700_000_001_000_i64})).unwrap();
+    world.sim.reset_counts();
+    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+    let row = world.store.find_by_clerk_id(ADA).unwrap().unwrap();
+    assert_eq!(row.first_name.as_deref(), Some("Augusta"));
+    let answer = world.ask(&token);
+    assert_eq!(answer.identity().unwrap().text(clerk_auth::identity::Text::FirstName), Some("Augusta"));
+    assert_eq!(world.sim.requests("/users/*"), 0);
+}
+
+#[test]
+fn a_ban_ends_a_remembered_session_at_once() {
+    let world = World::new("ban", |_| {});
+    let token = world.token("sess_1");
+    assert!(world.ask(&token).identity().is_some());
+    world.sim.patch_user(ADA, json!({"banned": true, "updated_at": 1_700_000_001_000_i64})).unwrap();
+    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+    assert_eq!(world.ask(&token).reason(), Some(Reason::UserInactive));
+}
+
+#[test]
+fn deleted_users_and_ended_sessions_stay_out_whatever_their_tokens_say() {
+    let world = World::new("over", |_| {});
+    let (first, second) = (world.token("sess_1"), world.token("sess_2"));
+    assert!(world.ask(&first).identity().is_some());
+    world.sim.put_session(json!({"id": "sess_1", "user_id": ADA, "status": "ended"}));
+    assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), Handled::Applied);
+    assert_eq!(world.ask(&first).reason(), Some(Reason::SessionRevoked));
+    assert_eq!(world.ask(&world.token("sess_1")).reason(), Some(Reason::SessionRevoked));
+    assert!(world.ask(&second).identity().is_some());
+    let deleted = world.webhook("user.deleted", ADA);
+    world.sim.delete_user(ADA);
+    assert_eq!(world.deliver(&deleted), Handled::Applied);
+    assert_eq!(world.ask(&second).reason(), Some(Reason::UserNotFound));
+}
+
+#[test]
+fn w2_a_delivery_counts_once_and_an_older_one_not_after_a_newer() {
+    let world = World::new("order", |_| {});
+    assert!(world.ask(&world.token("sess_1")).identity().is_some());
+    let older = world.webhook("user.updated", ADA);
+    world.sim.patch_user(ADA, json!({"first_name": "Newer", "updated_at": 1_700_000_009_000_i64})).unwrap();
+    let newer = world.webhook("user.updated", ADA);
+    assert_eq!(world.deliver(&newer), Handled::Applied);
+    assert_eq!(world.deliver(&newer), Handled::Ignored);
+    assert_eq!(world.deliver(&older), Handled::Ignored);
+    assert_eq!(world.store.find_by_clerk_id(ADA).unwrap().unwrap().first_name.as_deref(), Some("Newer"));
+}
+
+#[test]
+fn w1_w3_forged_late_and_foreign_deliveries_change_nothing() {
+    let world = World::new("forged", |config| config.set("instance_id", "ins_mine").unwrap());
+    let token = world.token("sess_1");
+    assert!(world.ask(&token).identity().is_some());
+    let good = world.webhook("user.deleted", ADA);
+    let mut forged = world.webhook("user.deleted", ADA);
+    forged.body = forged.body.replace(ADA, "user_2bob");
+    assert_eq!(world.deliver(&forged), Handled::Refused(Refused::Signature));
+    assert_eq!(world.deliver(&good), Handled::Ignored, "another instance's");
+    world.now_ms.fetch_add(301_000, Ordering::SeqCst);
+    assert_eq!(world.deliver(&good), Handled::Refused(Refused::Time));
+    world.now_ms.fetch_sub(301_000, Ordering::SeqCst);
+    assert!(world.ask(&token).identity().is_some());
+}
+
+#[test]
+fn without_secrets_nothing_is_believed() {
+    let world = World::new("secrets", |config| config.set("webhook_secrets", "").unwrap());
+    assert_eq!(world.deliver(&world.webhook("user.deleted", ADA)), Handled::Refused(Refused::Signature));
+}
+
+#[test]
+fn u6_one_user_cannot_fill_the_cache() {
+    let world = World::new("fair", |config| config.set("user_mode", "claims").unwrap());
+    let tokens: Vec<String> = (0..100).map(|i| world.token(&format!("sess_{i}"))).collect();
+    for token in &tokens {
+        assert!(world.ask(token).identity().is_some());
+    }
+    assert_eq!(world.client.stats().cached_tokens, 32);
+}
