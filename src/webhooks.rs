@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn w1_each_header_once_and_of_one_family() {
-        for missing in 0..3 {
-            let lines: Vec<_> = GOOD.into_iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, l)| l).collect();
+        for line in GOOD {
+            let lines: Vec<_> = GOOD.into_iter().filter(|other| *other != line).collect();
             assert_eq!(check(&lines, BODY, NOW), Err(Refused::Malformed));
-            let doubled: Vec<_> = GOOD.into_iter().chain([GOOD[missing]]).collect();
+            let doubled: Vec<_> = GOOD.into_iter().chain([line]).collect();
             assert_eq!(check(&doubled, BODY, NOW), Err(Refused::Malformed));
         }
         let mixed = [GOOD[0], GOOD[1], ("webhook-signature", GOOD[2].1)];

@@ -314,12 +314,18 @@ impl Inner {
         let left_ms = ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
         if left_ms > 0 && self.epoch.load(Ordering::SeqCst) == attempt.epoch {
             let kept = kept();
+            let key_id = kept.key_id;
             let expires_ms = mono_ms.saturating_add(left_ms);
             let subject = kept.text(Text::Subject).unwrap_or_default();
             let crowded_out = self.fairness.add(subject, attempt.hash, expires_ms, mono_ms);
             self.results.put(attempt.hash, Arc::new(kept), expires_ms, mono_ms);
             if let Some(oldest) = crowded_out {
                 self.results.remove(&oldest);
+            }
+            // Invalidated, or its key gone from the set, before there was a result that could be dropped.
+            let is_late = self.epoch.load(Ordering::SeqCst) != attempt.epoch;
+            if is_late || key_id.is_some_and(|id| !self.keys.holds(&id)) {
+                self.results.remove(&attempt.hash);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::identity::Text;
 use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::token::TokenKind;
-use crate::users::{Reply, Row, Step, StoreError, Sync};
+use crate::users::{Next, Reply, Row, Step, StoreError, Sync};
 
 /// What an authentication waits for.
 #[derive(Debug)]
@@ -180,8 +180,8 @@ impl Pending {
 
     fn synced(&self, holding: Holding, known: Arc<KnownUser>, mut sync: Box<Sync>, reply: Reply) -> Stage {
         match sync.reply(reply) {
-            Ok(Ok(step)) => Stage::Sync { holding, known, sync, step },
-            Ok(Err(row)) => {
+            Ok(Next::Ask(step)) => Stage::Sync { holding, known, sync, step },
+            Ok(Next::Done(row)) => {
                 self.inner.tell_notes(&sync.notes, &row.key, &known.user.id);
                 self.settled(holding, &known, row)
             }

@@ -101,7 +101,11 @@ impl Inner {
                 let known = Arc::new(KnownUser::new(user, now.mono_ms, before.as_deref()));
                 let kept_ms = self.user_ttl_ms.max(self.stale_user_ms);
                 if epoch == self.epoch.load(Ordering::SeqCst) {
-                    self.known.put(key, known.clone(), now.mono_ms + kept_ms, now.mono_ms);
+                    self.known.put(key.clone(), known.clone(), now.mono_ms + kept_ms, now.mono_ms);
+                }
+                // Invalidated before there was a user that could be forgotten.
+                if epoch != self.epoch.load(Ordering::SeqCst) {
+                    self.known.remove(&key);
                 }
                 Ok(known)
             }

@@ -332,7 +332,12 @@ pub unsafe extern "C" fn clerk_client_warm_up(client: *const clerk_client, error
 unsafe fn accessor(client: *const clerk_client, body: impl FnOnce(&Client) -> Result<(), i32>) -> i32 {
     guard(CLERK_E_PANIC, || {
         // SAFETY: handed on.
-        strings::status(unsafe { hold(client) }.and_then(|client| body(&client.client)))
+        let held = unsafe { hold(client) };
+        strings::status(held.and_then(|held| {
+            // The clock's hook is asked here, too. Whoever is inside already may call this, and stays inside.
+            let _inside = Inside::enter(&held).ok();
+            body(&held.client)
+        }))
     })
 }
 

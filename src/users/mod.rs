@@ -7,7 +7,7 @@ mod username;
 
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use sync::{Note, Reply, Step, Sync};
+pub use sync::{Next, Note, Reply, Step, Sync};
 
 use crate::reason::Reason;
 
@@ -218,8 +218,8 @@ pub(crate) fn synchronize(sync: &mut Sync, first: Step, store: &dyn UserStore) -
     loop {
         let reply = perform(store, &step).map_err(Failure::Store)?;
         match sync.reply(reply).map_err(Failure::Refused)? {
-            Ok(next) => step = next,
-            Err(row) => return Ok(row),
+            Next::Ask(next) => step = next,
+            Next::Done(row) => return Ok(row),
         }
     }
 }

@@ -38,6 +38,15 @@ pub enum Reply {
     Conflict,
 }
 
+/// What comes after an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another question.
+    Ask(Step),
+    /// It is over, and this is the row.
+    Done(Row),
+}
+
 /// What happened on the way, for the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -104,8 +113,8 @@ impl Sync {
         (sync, step)
     }
 
-    /// Takes an answer. `Ok(Ok(step))`: the next question; `Ok(Err(row))`: done, this is the row.
-    pub fn reply(&mut self, reply: Reply) -> Result<Result<Step, Row>, Reason> {
+    /// Takes an answer.
+    pub fn reply(&mut self, reply: Reply) -> Result<Next, Reason> {
         let step = match (self.state, reply) {
             (State::ByClerkId, Reply::Rows(rows)) => self.found_by_clerk_id(rows)?,
             (State::ByEmail, Reply::Rows(rows)) => self.found_by_email(rows),
@@ -117,8 +126,8 @@ impl Sync {
             _ => return Err(Reason::StoreError),
         };
         match (step, &self.row) {
-            (Some(step), _) => Ok(Ok(step)),
-            (None, Some(row)) => Ok(Err(row.clone())),
+            (Some(step), _) => Ok(Next::Ask(step)),
+            (None, Some(row)) => Ok(Next::Done(row.clone())),
             (None, None) => Err(Reason::StoreError),
         }
     }
@@ -366,8 +375,8 @@ mod tests {
                 }
             };
             match sync.reply(reply) {
-                Ok(Ok(next)) => step = next,
-                Ok(Err(row)) => return (Ok(row), sync.notes),
+                Ok(Next::Ask(next)) => step = next,
+                Ok(Next::Done(row)) => return (Ok(row), sync.notes),
                 Err(reason) => return (Err(reason), sync.notes),
             }
         }
@@ -463,14 +472,14 @@ mod tests {
     fn a_row_made_by_somebody_faster_is_found_and_brought_up_to_date() {
         let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
         let mut next = |reply| sync.reply(reply).unwrap();
-        assert!(matches!(next(Reply::Rows(vec![])), Ok(Step::FindByEmail { .. })));
-        assert!(matches!(next(Reply::Rows(vec![])), Ok(Step::UsernameTaken { .. })));
-        assert!(matches!(next(Reply::Taken(false)), Ok(Step::Create { .. })));
-        assert!(matches!(next(Reply::Conflict), Ok(Step::FindByClerkId { .. })));
+        assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::FindByEmail { .. })));
+        assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::UsernameTaken { .. })));
+        assert!(matches!(next(Reply::Taken(false)), Next::Ask(Step::Create { .. })));
+        assert!(matches!(next(Reply::Conflict), Next::Ask(Step::FindByClerkId { .. })));
         let faster = Row { first_name: Some("Other".into()), ..row("9", Some("user_ada"), "ada@example.com", "ada") };
-        let Ok(Step::Update { key, fields }) = next(Reply::Rows(vec![faster])) else { panic!() };
+        let Next::Ask(Step::Update { key, fields }) = next(Reply::Rows(vec![faster])) else { panic!() };
         assert_eq!((key.as_str(), fields.first_name.as_deref()), ("9", Some("Ada")));
-        assert_eq!(next(Reply::Updated).unwrap_err().first_name.as_deref(), Some("Ada"));
+        assert!(matches!(next(Reply::Updated), Next::Done(row) if row.first_name.as_deref() == Some("Ada")));
     }
 
     #[test]
@@ -487,7 +496,7 @@ mod tests {
                 _ => Reply::Rows(vec![]),
             };
             match sync.reply(reply) {
-                Ok(Ok(next)) => {
+                Ok(Next::Ask(next)) => {
                     step = next;
                     None
                 }
@@ -503,8 +512,8 @@ mod tests {
         let user = ClerkUser { image_url: Some("http://long".into()), ..ada() };
         let (mut sync, step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified);
         assert!(matches!(step, Step::FindByClerkId { .. }));
-        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Ok(Step::UsernameTaken { .. })));
-        let Ok(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
+        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
+        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
         assert_eq!(
             (fields.first_name.as_deref(), fields.email, fields.image_url),
             (Some("Ad"), Some(None), Some(None))
@@ -525,7 +534,7 @@ mod tests {
             ..Schema::default()
         };
         let (mut sync, _) = Sync::start(Arc::new(ada()), only_id, LinkByEmail::Verified);
-        let Ok(Step::Create { fields }) = sync.reply(Reply::Rows(vec![])).unwrap() else { panic!() };
+        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Rows(vec![])).unwrap() else { panic!() };
         assert_eq!(fields, Fields { clerk_id: Some("user_ada".into()), ..Fields::default() });
     }
 }
