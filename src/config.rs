@@ -78,7 +78,7 @@ pub enum CookiePolicy {
     StrictUat,
 }
 
-/// All settings, as given; [`crate::Client::new`] judges them.
+/// All settings, as given; [`crate::ClientBuilder::build`] judges them.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // each field is described once, in `SETTINGS`
 pub struct Config {
@@ -454,7 +454,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         user_agent,
         Kind::Text,
-        "clerk-auth@<version>",
+        "`clerk-auth@…`",
         "",
         Field::Text(|c| &mut c.user_agent),
         "`User-Agent` of calls to Clerk"

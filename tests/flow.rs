@@ -13,9 +13,9 @@ mod store;
 #[path = "flow/sync.rs"]
 mod sync;
 
+use clerk_auth::Request;
 use clerk_auth::config::{CookiePolicy, UserMode};
 use clerk_auth::identity::Text;
-use clerk_auth::Request;
 use clerk_sim::{Org, Sim, Spoil, TokenSpec};
 use common::{NOW_S, Rig, bearer, client, cookies, endings, inline, pem, word};
 use serde_json::json;

@@ -40,7 +40,10 @@ fn the_committed_header_is_what_the_sources_say() {
         std::fs::write(root().join("include/clerk_auth.h"), generated()).unwrap();
         std::fs::write(root().join("tests/abi/symbols.txt"), declared(&generated()).join("\n") + "\n").unwrap();
     }
-    assert!(generated() == committed(), "include/clerk_auth.h is out of date; run `make header` and look at the difference");
+    assert!(
+        generated() == committed(),
+        "include/clerk_auth.h is out of date; run `make header` and look at the difference"
+    );
 }
 
 #[test]
@@ -61,7 +64,15 @@ fn every_exported_function_is_guarded_and_in_the_header() {
             let end = function.find("\n}").unwrap();
             let body = &function[..end];
             // Either directly or through a helper of the same file whose own body is guarded.
-            let helpers = ["guard(", "set(reply", "change(config", "accessor(client", "verb(client", "finish(client", "text(result"];
+            let helpers = [
+                "guard(",
+                "set(reply",
+                "change(config",
+                "accessor(client",
+                "verb(client",
+                "finish(client",
+                "text(result",
+            ];
             assert!(helpers.iter().any(|helper| body.contains(helper)), "not guarded: {}", exported.last().unwrap());
         }
         for line in text.lines().filter(|line| line.contains("extern \"C\" fn ") && line.starts_with("pub")) {
@@ -78,9 +89,10 @@ fn the_header_compiles_in_every_dialect_and_twice() {
     let folder = std::env::temp_dir().join(format!("clerk-header-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let source = "#include \"clerk_auth.h\"\n#include \"clerk_auth.h\"\nint main(void) {\n  clerk_request r = CLERK_REQUEST_INIT;\n  clerk_stats s = CLERK_STATS_INIT;\n  clerk_str t = CLERK_STR(\"x\");\n  return (int)(r.flags + s.reserved + t.len - 1) + (CLERK_OK == CLERK_REASON_TOKEN_INVALID);\n}\n";
-    for (file, compiler, dialects) in
-        [("use.c", "cc", &["-std=c99", "-std=c11", "-std=c2x"][..]), ("use.cpp", "c++", &["-std=c++17", "-std=c++20"][..])]
-    {
+    for (file, compiler, dialects) in [
+        ("use.c", "cc", &["-std=c99", "-std=c11", "-std=c2x"][..]),
+        ("use.cpp", "c++", &["-std=c++17", "-std=c++20"][..]),
+    ] {
         std::fs::write(folder.join(file), source).unwrap();
         for dialect in dialects {
             let output = Command::new(compiler)

@@ -102,10 +102,10 @@ impl Inner {
                 let kept_ms = self.user_ttl_ms.max(self.stale_user_ms);
                 if epoch == self.epoch.load(Ordering::SeqCst) {
                     self.known.put(key.clone(), known.clone(), now.mono_ms + kept_ms, now.mono_ms);
-                }
-                // Invalidated before there was a user that could be forgotten.
-                if epoch != self.epoch.load(Ordering::SeqCst) {
-                    self.known.remove(&key);
+                    // Invalidated before there was a user that could be forgotten.
+                    if epoch != self.epoch.load(Ordering::SeqCst) {
+                        self.known.remove(&key);
+                    }
                 }
                 Ok(known)
             }

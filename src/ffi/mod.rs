@@ -1,6 +1,6 @@
 //! The C ABI: one file per C object. `include/clerk_auth.h` is made from these files by cbindgen.
 //!
-//! Everything unsafe of this crate is here. Each exported body runs inside [`guard`]: a panic becomes a status. Comments
+//! Everything unsafe of this crate is here. Each exported body runs inside `guard`: a panic becomes a status. Comments
 //! on exported items are written for readers of the header.
 
 #![allow(unsafe_code, non_camel_case_types)]

@@ -79,6 +79,7 @@ impl Diary {
             Event::JwksRefreshed => "jwks_refreshed".into(),
             Event::RateLimited { retry_after_ms } => format!("rate_limited {retry_after_ms}"),
             Event::StaleServed { .. } => "stale_served".into(),
+            Event::UserDeleted { .. } => "user_deleted".into(),
         };
         let hash = match event {
             Event::AuthSuccess { token_hash, .. } | Event::CacheMiss { token_hash } => Some(*token_hash),

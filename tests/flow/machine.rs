@@ -49,7 +49,6 @@ fn opaque_tokens_of_each_kind_are_verified_by_clerk() {
         let identity = answer.identity().unwrap();
         assert_eq!((identity.kind(), identity.subject()), (kind, subject));
         assert_eq!((identity.text(Text::TokenId), identity.text(Text::Scopes)), (Some(id), Some(scopes)));
-        assert!(!identity.has(&Asked::default()), "a machine has no say in what a user may do");
         assert_eq!(rig.diary.take(), ["cache_miss", "auth_success api"]);
     }
     assert_eq!(bearer(&rig.client, M2M).identity().unwrap().text(Text::Claims), Some(r#"{"x":1}"#));
@@ -73,6 +72,17 @@ fn machine_jwts_are_verified_here() {
 }
 
 #[test]
+fn u2_a_machine_token_answers_no_question_about_a_users_rights() {
+    let rig = rig(|_| {});
+    let asked = Asked { role: Some("org:admin"), ..Asked::default() };
+    for (kind, subject) in [(Kind::SessionV1, "user_1"), (Kind::OauthJwt, "user_1"), (Kind::M2mJwt, "mch_1")] {
+        let spec = TokenSpec::new(kind, subject).claim("org_id", json!("org_1")).claim("org_role", json!("org:admin"));
+        let answer = bearer(&rig.client, &rig.mint(&spec));
+        assert_eq!(answer.identity().unwrap().has(&asked), kind == Kind::SessionV1, "{kind:?}");
+    }
+}
+
+#[test]
 fn u2_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others() {
     let tokens = |rig: &Rig| {
         [
@@ -92,7 +102,8 @@ fn u2_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others() {
         for (kind, token) in tokens(&rig) {
             let calls = rig.calls();
             for source in ["api", "cache"] {
-                let expected = if kind == accepted { format!("in {source}") } else { "out token-type-not-supported".into() };
+                let expected =
+                    if kind == accepted { format!("in {source}") } else { "out token-type-not-supported".into() };
                 assert_eq!(rig.ask(&token), expected, "{kind:?} where {accepted:?} is accepted");
             }
             assert!(kind == accepted || rig.calls() == calls);

@@ -258,7 +258,7 @@ fn two_clients_of_one_table_agree_on_the_row() {
     let other = client(&rig.sim, &rig.time, &rig.diary, Some(table.clone()), |_| {});
     let users: Vec<String> = std::thread::scope(|scope| {
         let ask = |n: usize| {
-            let client = if n % 2 == 0 { &rig.client } else { &other };
+            let client = [&rig.client, &other][n % 2];
             let token = rig.token("user_1");
             scope.spawn(move || word(&bearer(client, &token)))
         };

@@ -160,7 +160,8 @@ fn a_row_that_was_deleted_is_made_again() {
 
 #[test]
 fn u4_a_row_of_nobodys_is_linked_by_a_verified_address_only() {
-    for (verification, link, key) in [("verified", "verified", "1"), ("unverified", "verified", "2"), ("verified", "never", "2")]
+    for (verification, link, key) in
+        [("verified", "verified", "1"), ("unverified", "verified", "2"), ("verified", "never", "2")]
     {
         let world = World::new(|config| config.set("link_by_email", link).unwrap());
         world.sql("INSERT INTO clerk_user (email, username) VALUES ('ADA@example.com', 'boss')");
