@@ -52,11 +52,7 @@ $(OUT)/$(SONAME): $(SOURCES)
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	@mkdir -p $(OUT)
 	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
-	objcopy --strip-debug --remove-section .llvmbc --remove-section .llvmcmd $(TARGET)/libclerk_auth.a $(OUT)/stripped.a
-	ld -r --whole-archive -o $(OUT)/whole.o $(OUT)/stripped.a
-	objcopy --keep-global-symbols=tests/abi/symbols.txt --remove-section .group $(OUT)/whole.o $(OUT)/clerk_auth.o
-	rm -f $@ && ar rcs $@ $(OUT)/clerk_auth.o
-	rm -f $(OUT)/stripped.a $(OUT)/whole.o $(OUT)/clerk_auth.o
+	scripts/archive.sh $(TARGET)/libclerk_auth.a tests/abi/symbols.txt $@
 
 .PHONY: lib
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
