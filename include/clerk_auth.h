@@ -118,12 +118,6 @@
 // Minor number of the binary interface: moves when something is added.
 #define CLERK_ABI_MINOR 1
 
-// The longest body that is looked at.
-#define LONGEST_BODY (1 << 20)
-
-// How far a delivery's time may be from now.
-#define TOLERANCE_S 300
-
 // Why a request was not signed in. The words are Clerk's own where it has one.
 //
 // Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
@@ -658,7 +652,7 @@ int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str se
 int32_t clerk_client_invalidate_all(const clerk_client *client);
 
 // Breaks off calls to Clerk that are under way; those who wait for them get `CLERK_UNAVAILABLE`. Call it before the
-// process ends. The client stays usable: later calls connect anew.
+// process ends. The client stays usable: later calls connect anew. May be called from a hook.
 int32_t clerk_client_shutdown(const clerk_client *client);
 
 // Fills `*stats` as far as its `struct_size` goes. May be called from a hook.

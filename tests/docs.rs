@@ -77,3 +77,38 @@ fn the_readmes_example_is_a_file_that_is_built_and_run() {
     let code = readme.split("```c\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(code, read("examples/who.c"), "examples/who.c is the README's first example");
 }
+
+/// All names of test functions, wherever they are.
+fn tests_below(folder: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, names);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            names.extend(text.split("#[test]").skip(1).filter_map(|part| {
+                let name = part.split_once("fn ")?.1.split_once('(')?.0;
+                Some(name.to_owned())
+            }));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let mut names = Vec::new();
+    for folder in ["src", "tests"] {
+        tests_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut names);
+    }
+    let page = read("docs/security.md");
+    let promised: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("_"))
+        .flat_map(|line| line.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .filter(|name| !name.contains('/'))
+        .collect();
+    assert!(promised.len() > 30);
+    for name in promised {
+        assert!(names.iter().any(|n| n == name), "docs/security.md names a test that is not there: {name}");
+    }
+}

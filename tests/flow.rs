@@ -181,7 +181,7 @@ fn every_request_with_a_credential_ends_in_exactly_one_event() {
 }
 
 #[test]
-fn u3_a_cached_token_ends_exactly_at_its_expiry_plus_skew() {
+fn u3_req09_a_cached_token_ends_exactly_at_its_expiry_plus_skew() {
     let rig = Rig::new(|config| {
         config.cache_ttl_s = 3600;
         config.clock_skew_ms = 5000;

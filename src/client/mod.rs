@@ -151,7 +151,7 @@ impl Client {
         let deadline = Instant::now() + inner.timeout;
         let cause = parking_lot::Mutex::new(None);
         let jwks = || inner.fetch_jwks(deadline, &cause);
-        store.warm_up(inner.clock.now().mono_ms, &Fetch { jwks: &jwks, deadline }).map_err(|miss| {
+        store.warm_up(inner.clock.now().mono_ms, &Fetch::new(&jwks, deadline)).map_err(|miss| {
             let (reason, retry_after_ms) = match miss {
                 Miss::Unavailable(reason, retry_after_ms) => (reason, retry_after_ms),
                 Miss::Refused(reason) => (reason, None),

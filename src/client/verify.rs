@@ -51,7 +51,7 @@ impl Inner {
         self.accept(kind, credential.carrier)?;
         let cause = Mutex::new(None);
         let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
-        let fetch = deadline.map(|deadline| Fetch { jwks: &jwks, deadline });
+        let fetch = deadline.map(|deadline| Fetch::new(&jwks, deadline));
         let stop = |miss| match miss {
             Miss::WouldBlock => Stop::WouldBlock,
             Miss::Refused(reason) => reason.into(),

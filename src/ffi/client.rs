@@ -1,9 +1,7 @@
 //! `clerk_client` and its verbs.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 use super::user_store::{HookStore, StoreChoice};
 use super::{
@@ -30,8 +28,9 @@ impl clerk_client {
 }
 
 thread_local! {
-    /// The clients whose hooks this thread is inside of.
-    static INSIDE: RefCell<SmallVec<[usize; 4]>> = const { RefCell::new(SmallVec::new_const()) };
+    /// The clients whose calls this thread is inside of, outermost first, then zeros. Without a destructor: a host's
+    /// clean-up at the end of a thread may still call.
+    static INSIDE: Cell<[usize; 8]> = const { Cell::new([0; 8]) };
 }
 
 /// Marks this thread as being inside a call of a client, for as long as it lives.
@@ -40,19 +39,25 @@ pub(crate) struct Inside;
 impl Inside {
     pub fn enter(client: &Arc<clerk_client>) -> Result<Self, i32> {
         let id = Arc::as_ptr(client) as usize;
-        INSIDE.with_borrow_mut(|inside| match inside.contains(&id) {
-            true => Err(CLERK_E_REENTRANT),
-            false => {
-                inside.push(id);
-                Ok(Inside)
-            }
-        })
+        let mut inside = INSIDE.get();
+        let depth = inside.iter().position(|other| *other == 0 || *other == id);
+        match depth.and_then(|depth| inside.get_mut(depth)) {
+            Some(free) if *free == 0 => *free = id,
+            // Inside of it already, or of more clients than anybody nests.
+            _ => return Err(CLERK_E_REENTRANT),
+        }
+        INSIDE.set(inside);
+        Ok(Inside)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| inside.pop());
+        let mut inside = INSIDE.get();
+        if let Some(innermost) = inside.iter_mut().rfind(|id| **id != 0) {
+            *innermost = 0;
+        }
+        INSIDE.set(inside);
     }
 }
 
@@ -389,7 +394,7 @@ pub unsafe extern "C" fn clerk_client_invalidate_all(client: *const clerk_client
 }
 
 /// Breaks off calls to Clerk that are under way; those who wait for them get `CLERK_UNAVAILABLE`. Call it before the
-/// process ends. The client stays usable: later calls connect anew.
+/// process ends. The client stays usable: later calls connect anew. May be called from a hook.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_client_shutdown(client: *const clerk_client) -> i32 {
     let body = |client: &Client| {

@@ -53,7 +53,11 @@ static QUIET: Lazy<()> = Lazy::new(|| {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| match GUARDED.get() {
         0 => before(info),
-        _ => PANICKED_AT.set(info.location().map(|at| format!("{}:{}", at.file(), at.line()))),
+        _ => {
+            let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+            // At the end of a thread there may be no room for it any more.
+            let _ = PANICKED_AT.try_with(|at| at.replace(place));
+        }
     }));
 });
 
@@ -72,5 +76,5 @@ pub(crate) fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 
 /// Where the last panic on this thread happened.
 pub(crate) fn take_panic_place() -> Option<String> {
-    PANICKED_AT.take()
+    PANICKED_AT.try_with(RefCell::take).ok().flatten()
 }

@@ -247,7 +247,13 @@ impl<'de> Members<'de> for Header<'de> {
         let mut text = || map.next_value().map(|Name(text)| text);
         match name {
             "alg" => self.alg = text()?,
-            "kid" => self.kid = Some(text()?),
+            // It is only ever compared: what is no text fits no key, and with a configured key plays no part.
+            "kid" => {
+                self.kid = match map.next_value()? {
+                    Json::Text(kid) => Some(kid),
+                    _ => None,
+                }
+            }
             "typ" => self.typ = Some(text()?),
             "cat" => self.cat = Some(text()?),
             // Extensions and encodings that change what the rest means (RFC 7515 §4.1.11, RFC 7797, RFC 7516).

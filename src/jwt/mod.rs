@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a2_a5_a7_headers_that_change_the_meaning_are_refused() {
+    fn a2_a5_a7_req04_headers_that_change_the_meaning_are_refused() {
         for extra in [
             r#""crit":[]"#,
             r#""crit":["b64"],"b64":false"#,
@@ -187,8 +187,10 @@ mod tests {
         for odd in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
             assert_eq!(kid(odd), None, "{odd}");
         }
-        let list = token(r#"{"alg":"RS256","kid":["ins_1"]}"#, "{}");
-        assert_eq!(Unverified::parse(&list).unwrap_err(), Reason::TokenInvalid);
+        for odd in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
+            let text = token(&format!(r#"{{"alg":"RS256","kid":{odd}}}"#), "{}");
+            assert_eq!(Unverified::parse(&text).unwrap().kid(), None, "{odd}");
+        }
     }
 
     #[test]

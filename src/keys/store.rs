@@ -1,6 +1,7 @@
 //! The instance's JWK set, kept: served stale while one thread refreshes it, kept through outages, and never fetched at
 //! a stranger's will.
 
+use std::cell::Cell;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +24,19 @@ const RETRY_MS: i64 = 10_000;
 const UNKNOWN_MS: i64 = 30_000;
 const MOST_UNKNOWN: usize = 1024;
 
-/// How to get the set's text, and until when.
+/// How a call gets the set's text, and until when.
 pub struct Fetch<'a> {
-    /// Asks Clerk.
-    pub jwks: &'a dyn Fn() -> Result<Vec<u8>, ApiError>,
-    /// When the caller gives up.
-    pub deadline: Instant,
+    jwks: &'a dyn Fn() -> Result<Vec<u8>, ApiError>,
+    deadline: Instant,
+    /// Whether this call has asked already.
+    asked: Cell<bool>,
+}
+
+impl<'a> Fetch<'a> {
+    /// `jwks` asks Clerk; at `deadline` the caller gives up.
+    pub fn new(jwks: &'a dyn Fn() -> Result<Vec<u8>, ApiError>, deadline: Instant) -> Self {
+        Fetch { jwks, deadline, asked: Cell::new(false) }
+    }
 }
 
 /// Why there are no keys.
@@ -175,8 +183,8 @@ impl JwksStore {
         mine
     }
 
-    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up, or
-    /// Clerk is out of reach.
+    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up, Clerk
+    /// is out of reach, or this very call has asked before: the set is as new as can be, and the ration is for others.
     fn refetch(&self, seen: &Arc<Loaded>, now_ms: i64, fetch: Option<&Fetch<'_>>) -> Result<Option<Arc<Loaded>>, Miss> {
         let under_way = self.flight.lock().running;
         let Some(fetch) = fetch else {
@@ -184,7 +192,7 @@ impl JwksStore {
             return if worth_it { Err(Miss::WouldBlock) } else { Ok(None) };
         };
         // Joining a fetch that is under way costs Clerk nothing.
-        if !under_way && !self.bucket.take(now_ms) {
+        if fetch.asked.get() || (!under_way && !self.bucket.take(now_ms)) {
             return Ok(None);
         }
         // Clerk out of reach leaves the set as it was: the token stays unknown, for now.
@@ -218,6 +226,7 @@ impl JwksStore {
     }
 
     fn load(&self, now_ms: i64, fetch: &Fetch<'_>) -> Result<(), Miss> {
+        fetch.asked.set(true);
         let text = (fetch.jwks)().map_err(|error| {
             let reason = match error.kind {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
@@ -253,5 +262,36 @@ impl Drop for Landing<'_> {
         flight.landed += 1;
         flight.failure = self.failure.take();
         self.store.landing.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_asks_once_and_leaves_the_ration_to_others() {
+        let key = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let (calls, kid) = (Cell::new(0), Cell::new("old"));
+        let jwks = || {
+            calls.set(calls.get() + 1);
+            Ok(format!(r#"{{"keys":[{{"kty":"RSA","kid":"{}","n":"{key}","e":"AQAB"}}]}}"#, kid.get()).into_bytes())
+        };
+        let store = JwksStore::new(None, true, Box::new(|_| {}));
+        let ask = |kid: &str| {
+            let fetch = Fetch::new(&jwks, Instant::now() + Duration::from_secs(1));
+            let keys = store.keys_for(kid, 0, Some(&fetch))?;
+            store.rotated(kid, &keys, 0, Some(&fetch))
+        };
+        let refused = |reason| Err(Miss::Refused(reason));
+        assert_eq!(ask("new").map(|_| ()), refused(Reason::JwkKidMismatch));
+        assert_eq!(calls.get(), 1);
+        kid.set("new");
+        assert_eq!(ask("new").map(|_| ()), refused(Reason::TokenInvalidSignature));
+        assert_eq!(calls.get(), 2);
+        assert_eq!(ask("other").map(|_| ()), refused(Reason::JwkKidMismatch));
+        assert_eq!(calls.get(), 2);
     }
 }

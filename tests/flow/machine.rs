@@ -83,7 +83,7 @@ fn u2_a_machine_token_answers_no_question_about_a_users_rights() {
 }
 
 #[test]
-fn u2_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others() {
+fn u2_req07_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others() {
     let tokens = |rig: &Rig| {
         [
             (TokenKind::SessionToken, rig.token("user_1")),

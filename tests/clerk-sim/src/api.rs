@@ -2,6 +2,7 @@
 
 use crate::check::{self, Access};
 use crate::complete;
+use crate::fault;
 use crate::http::{Request, Response, percent_decode};
 use crate::list;
 use crate::reply;
@@ -135,13 +136,19 @@ fn verify(request: &Request, members: &[&str], known: &Objects, kind: &str, mach
         Err(refusal) => return refusal,
     };
     let wanted = members.iter().find_map(|name| found.iter().find(|(given, _)| given == name));
-    let whole = wanted.and_then(|(_, token)| known.get(token)).map(|partial| complete::machine_token(kind, partial));
+    let partial = wanted.and_then(|(_, token)| known.get(token));
+    let status = partial.and_then(|partial| partial.get("$status")?.as_u64()).and_then(|n| u16::try_from(n).ok());
+    if let Some(status) = status {
+        return reply::for_status(status);
+    }
+    let whole = partial.map(|partial| complete::machine_token(kind, partial));
     let granted = |whole: &Value| {
         let scopes = whole["scopes"].as_array().map(Vec::as_slice).unwrap_or_default();
         machine.is_none_or(|machine| scopes.iter().any(|scope| scope == machine))
     };
     match whole.filter(granted) {
-        Some(whole) => reply::object(&whole),
+        // A raw one may be no JSON at all.
+        Some(whole) => Response { body: fault::body_bytes(&whole), ..reply::object(&whole) },
         None => reply::machine_error(404, "resource_not_found", "Token not found", "There is no such token"),
     }
 }

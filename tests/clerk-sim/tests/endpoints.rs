@@ -15,7 +15,8 @@ fn sim_with_things() -> Sim {
             "user raw": {"$raw": {"odd": true}},
         },
         "sessions": {"sess_1": {"id": "sess_1", "user_id": "user_1"}, "sess_2": {"id": "sess_2", "user_id": "user_2"}},
-        "oauth_tokens": {"oat_1": {"subject": "user_1", "scopes": ["a"]}, "oat_2": {"$raw": {"active": false}}},
+        "oauth_tokens": {"oat_1": {"subject": "user_1", "scopes": ["a"]}, "oat_2": {"$raw": {"active": false}},
+            "oat_3": {"$raw": {"$text": "<html>"}}, "oat_4": {"$status": 422}},
         "api_keys": {"ak_1": {"subject": "user_1"}},
         "m2m_tokens": {"mt_1": {"subject": "mch_1", "scopes": ["mch_2"]}},
     })));
@@ -101,6 +102,9 @@ fn machine_tokens() {
         assert_eq!(oauth.json()["scopes"], json!(["a"]));
         let old_name = verify("/oauth_applications/access_tokens/verify", r#"{"secret":"oat_2"}"#);
         assert_eq!(old_name.json(), json!({"active": false}));
+        let no_json = verify("/oauth_applications/access_tokens/verify", r#"{"access_token":"oat_3"}"#);
+        assert_eq!((no_json.status, no_json.body.as_slice()), (200, &b"<html>"[..]));
+        assert_eq!(verify("/oauth_applications/access_tokens/verify", r#"{"access_token":"oat_4"}"#).status, 422);
         assert_eq!(verify("/api_keys/verify", r#"{"secret":"ak_1"}"#).json()["object"], "api_key");
         assert_eq!(verify("/m2m_tokens/verify", r#"{"token":"mt_1"}"#).json()["subject"], "mch_1");
         let unknown = verify("/m2m_tokens/verify", r#"{"token":"mt_9"}"#);

@@ -1,0 +1,188 @@
+//! From header and cookie lines to one credential, whatever stands in the lines.
+
+use std::sync::LazyLock;
+
+use clerk_auth::Request;
+use clerk_auth::config::CookiePolicy;
+use clerk_auth::jwt::peek;
+use clerk_auth::publishable_key;
+use clerk_auth::request::{Credential, Rules, extract};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::common::{Rig, bearer, word};
+use super::{HEADER, for_all, payload, pinned, signed};
+
+/// Two good tokens of different users.
+static TOKENS: LazyLock<[String; 2]> =
+    LazyLock::new(|| ["user_1", "user_2"].map(|user| signed("k1", HEADER, &payload("").replace("user_1", user))));
+
+/// Lines of anything, and lines made of the pieces that matter.
+fn lines() -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
+    let pieces: Vec<&'static [u8]> = vec![
+        b"Bearer ",
+        b"bearer\t",
+        b"Bearer",
+        b"Basic ",
+        b" ",
+        b"\t",
+        b"__session",
+        b"__session=",
+        b"__session_",
+        b"__session_1Z8AzTQD=",
+        b"__session_zzzzzzzz=",
+        b"__client_uat=",
+        b"__client_uat_1Z8AzTQD=0",
+        b"=",
+        b";",
+        b"; ",
+        b",",
+        b"\"",
+        b"\\",
+        b"a",
+        b".",
+        b"..",
+        b"%3D",
+        b"x={\"a\":1}",
+        b"p=\"",
+        b"q=\"; ",
+        b"$Version=1",
+        b"\r\n",
+        b"\0",
+        b"\xff\xfe",
+        b"5",
+        b"-1",
+        b"99999999999999999999",
+    ];
+    let piece = prop_oneof![
+        6 => proptest::sample::select(pieces).prop_map(<[u8]>::to_vec),
+        3 => (0..2_usize).prop_map(|n| TOKENS[n].clone().into_bytes()),
+        1 => vec(any::<u8>(), 0..12),
+        1 => (0..700_usize, any::<u8>()).prop_map(|(at, byte)| {
+            let mut token = TOKENS[0].clone().into_bytes();
+            let at = at % token.len();
+            token[at] = byte;
+            token
+        }),
+    ];
+    let line = prop_oneof![
+        4 => vec(piece, 0..8).prop_map(|pieces| pieces.concat()),
+        1 => vec(any::<u8>(), 0..200),
+    ];
+    vec((any::<bool>(), line), 0..4)
+}
+
+fn request(lines: &[(bool, Vec<u8>)]) -> Request<'_> {
+    let mut request = Request::new();
+    for (is_header, line) in lines {
+        request.header(if *is_header { b"AuthoriZation" } else { b"cookie" }, line);
+    }
+    request
+}
+
+fn rules(key: Option<&str>, cookie_policy: CookiePolicy, allow_schemeless: bool) -> Rules {
+    Rules { instance: key.and_then(publishable_key::parse), cookie_policy, allow_schemeless, peek }
+}
+
+fn lies_inside(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
+    let token = credential.token.as_ptr_range();
+    lines.iter().any(|(_, line)| {
+        let line = line.as_ptr_range();
+        line.start <= token.start && token.end <= line.end
+    })
+}
+
+#[test]
+fn s1_whatever_the_lines_hold_the_credential_is_a_piece_of_one_of_them() {
+    let key = Some("pk_live_Y2xlcmsuY2xlcmsuZGV2JA");
+    let all_rules = [
+        rules(None, CookiePolicy::TokenOnly, false),
+        rules(key, CookiePolicy::TokenOnly, true),
+        rules(None, CookiePolicy::StrictUat, true),
+        rules(key, CookiePolicy::StrictUat, false),
+    ];
+    for_all(12_000, lines(), |lines| {
+        for rules in &all_rules {
+            if let Ok(Some(credential)) = extract(&request(&lines), rules, 1_800_000_000) {
+                assert!(lies_inside(&credential, &lines));
+                assert!(!credential.token.is_empty());
+            }
+        }
+    });
+}
+
+#[test]
+fn s1_req01_the_bytes_that_are_verified_are_the_bytes_that_are_hashed() {
+    let rig = pinned();
+    let rules = rules(None, CookiePolicy::TokenOnly, false);
+    for_all(1500, lines(), |lines| {
+        let request = request(&lines);
+        let found = extract(&request, &rules, 1_800_000_000);
+        for _ in 0..2 {
+            let answer = rig.client.authenticate(&request);
+            let hashes = rig.diary.take_hashes();
+            match &found {
+                Ok(Some(credential)) => {
+                    assert!(!hashes.is_empty());
+                    assert!(hashes.iter().all(|hash| hash.0 == *Sha256::digest(credential.token)));
+                }
+                _ => assert!(hashes.is_empty() && answer.identity().is_none()),
+            }
+            if let Some(identity) = answer.identity() {
+                let token = found.unwrap().unwrap().token;
+                let owner = ["user_1", "user_2"].into_iter().zip(&*TOKENS).find(|(_, own)| own.as_bytes() == token);
+                assert_eq!(owner.map(|(user, _)| user), Some(identity.subject()));
+            }
+        }
+    });
+    // Nothing that was sent along has come to stand for anybody.
+    for piece in ["K", "a", "__session", "5", "x", TOKENS[0].split('.').next().unwrap()] {
+        assert_eq!(rig.ask(piece), "out token-invalid");
+    }
+}
+
+#[test]
+fn s1_two_parsers_that_disagree_poison_no_cache() {
+    let rig = pinned();
+    let victim = &TOKENS[0];
+    // The first and the last cookie, quoted and not: each reader of cookies picks another of the two.
+    for line in [
+        format!("p=\"; __session_z=K; q=\"; __session={victim}"),
+        format!("__session=K; __session={victim}"),
+        format!("__session=\"K; __session={victim}\""),
+        format!("__session={victim}; __session=K"),
+        format!("__session=K, __session={victim}"),
+        format!("__session=K%3B __session={victim}"),
+    ] {
+        super::common::cookies(&rig.client, &[&line]);
+        super::common::cookies(&rig.client, &["__session=K", &line]);
+        for planted in ["K", "\"K", "K,"] {
+            let answer = bearer(&rig.client, planted);
+            assert!(answer.identity().is_none(), "{line} {planted}");
+        }
+        assert_eq!(super::common::cookies(&rig.client, &["__session=K"]), "out token-invalid", "{line}");
+    }
+}
+
+#[test]
+fn other_headers_are_never_read_and_names_are_compared_without_case() {
+    let rig = pinned();
+    let value = format!("Bearer {}", TOKENS[0]);
+    let ask = |rig: &Rig, name: &[u8]| {
+        let mut request = Request::new();
+        request.header(name, value.as_bytes());
+        word(&rig.client.authenticate(&request)).split(' ').next().unwrap().to_owned()
+    };
+    for name in ["authorization", "AUTHORIZATION", "Authorization"] {
+        assert_eq!(ask(&rig, name.as_bytes()), "in");
+    }
+    for_all(1000, vec(any::<u8>(), 0..20), |name| {
+        if !name.eq_ignore_ascii_case(b"authorization") {
+            assert_eq!(ask(&rig, &name), "none");
+        }
+    });
+    for name in ["Proxy-Authorization", "X-Authorization", "Authorization ", "authorization\0", "HTTP_AUTHORIZATION"] {
+        assert_eq!(ask(&rig, name.as_bytes()), "none", "{name}");
+    }
+}

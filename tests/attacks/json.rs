@@ -1,0 +1,183 @@
+//! JSON of any shape where tokens, key sets and users are read.
+
+use clerk_auth::api::ClerkUser;
+use clerk_auth::jwt::{Claims, Unverified, peek};
+use clerk_auth::keys::{self, KeySet};
+use clerk_sim::KeyStore;
+use clerk_sim::encoding::b64u;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::common::{NOW_S, bearer};
+use super::{HEADER, for_all, pinned, signed};
+
+/// JSON text, mostly well-formed, with names and values that mean something somewhere.
+fn json() -> impl Strategy<Value = String> {
+    const NAMES: &[&str] = &[
+        "alg",
+        "kid",
+        "typ",
+        "cat",
+        "crit",
+        "b64",
+        "zip",
+        "sub",
+        "sid",
+        "iss",
+        "azp",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "sts",
+        "fva",
+        "v",
+        "o",
+        "id",
+        "rol",
+        "per",
+        "fpm",
+        "act",
+        "fea",
+        "pla",
+        "org_id",
+        "org_permissions",
+        "scp",
+        "scope",
+        "scopes",
+        "jti",
+        "keys",
+        "kty",
+        "n",
+        "e",
+        "use",
+        "key_ops",
+        "d",
+        "email_addresses",
+        "primary_email_address_id",
+        "verification",
+        "status",
+        "banned",
+        "last_active_at",
+        "updated_at",
+        "__proto__",
+        "constructor",
+        "\\u0061lg",
+        "",
+    ];
+    const VALUES: &[&str] = &[
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-1",
+        "0.5",
+        "1e300",
+        "1e400",
+        "-1e-400",
+        "9007199254740993",
+        "18446744073709551616",
+        "1800000060",
+        "\"RS256\"",
+        "\"none\"",
+        "\"JWT\"",
+        "\"at+jwt\"",
+        "\"user_1\"",
+        "\"mch_1\"",
+        "\"pending\"",
+        "\"org:admin\"",
+        "\"o:a,u:b\"",
+        "\"7,21\"",
+        "\"99999999999999999999999999\"",
+        "\"\\ud800\"",
+        "\"\\u0000\"",
+        "\"RSA\"",
+        "\"AQAB\"",
+        "\"sig\"",
+        "2",
+        "[]",
+        "{}",
+        "[[]]",
+        "NaN",
+        "\"\u{e9}\u{1f600}\"",
+        "\"",
+        "",
+    ];
+    let leaf = prop_oneof![
+        4 => proptest::sample::select(VALUES).prop_map(str::to_owned),
+        1 => "\\PC{0,12}".prop_map(|text| serde_json::Value::from(text).to_string()),
+        1 => any::<f64>().prop_map(|number| number.to_string()),
+        1 => any::<i64>().prop_map(|number| number.to_string()),
+    ];
+    let name = prop_oneof![9 => proptest::sample::select(NAMES).prop_map(str::to_owned), 1 => "[a-z\\\\]{0,6}"];
+    leaf.prop_recursive(5, 48, 8, move |inner| {
+        prop_oneof![
+            1 => vec(inner.clone(), 0..6).prop_map(|items| format!("[{}]", items.join(","))),
+            3 => vec((name.clone(), inner), 0..8).prop_map(|members| {
+                let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn read_everywhere(bytes: &[u8]) {
+    let _ = Claims::parse(bytes.to_vec());
+    let _ = KeySet::parse(bytes);
+    let _ = ClerkUser::parse(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = keys::parse(text);
+    }
+    for token in [
+        format!("{}.e30.AAAA", b64u(bytes)),
+        format!("{}.{}.AAAA", b64u(HEADER.as_bytes()), b64u(bytes)),
+        format!("{}.{}.{}", b64u(bytes), b64u(bytes), b64u(bytes)),
+    ] {
+        let _ = peek(&token);
+        let _ = Unverified::parse(&token).map(|token| (token.kind(), token.kid().map(str::to_owned)));
+    }
+}
+
+#[test]
+fn json_of_any_shape_is_read_or_refused_without_a_panic() {
+    for_all(4000, json(), |text| read_everywhere(text.as_bytes()));
+    for_all(2000, vec(any::<u8>(), 0..300), |bytes| read_everywhere(&bytes));
+}
+
+#[test]
+fn cut_and_changed_json_is_read_or_refused_without_a_panic() {
+    let set = KeyStore::built_in().jwks(&["k1", "k2"]).unwrap().to_string();
+    let user = r#"{"id":"user_1","email_addresses":[{"id":"idn_1","email_address":"a@b","verification":{"status":"verified"}}]}"#;
+    let claims = r#"{"sub":"user_1","exp":1800000060,"v":2,"o":{"id":"org_1","per":"a,b","fpm":"3"},"fea":"o:x","act":{"sub":"user_2"}}"#;
+    let texts = [set.as_str(), user, claims, HEADER].map(|text| text.as_bytes().to_vec());
+    for_all(1500, (0..4_usize, any::<usize>(), any::<u8>(), any::<usize>()), |(which, at, byte, cut)| {
+        let mut text = texts[which].clone();
+        let len = text.len();
+        text[at % len] = byte;
+        text.truncate(len - cut % 4);
+        read_everywhere(&text);
+    });
+}
+
+#[test]
+fn signed_claims_of_any_shape_let_nobody_in_without_a_user_and_an_end() {
+    let rig = pinned();
+    for_all(300, json(), |claims| {
+        let answer = bearer(&rig.client, &signed("k1", HEADER, &claims));
+        if let Some(identity) = answer.identity() {
+            assert!(identity.subject().starts_with("user_"));
+            assert!(identity.expires_at_ms() > NOW_S * 1000 - 5000);
+        }
+    });
+    let good = format!(r#"{{"sub":"user_1","exp":{}"#, NOW_S + 60);
+    for_all(300, (json(), json()), |(name, value)| {
+        // Names are texts: anything else spoils the object.
+        for claims in
+            [format!("{good},\"x\":{value}}}"), format!("{good},{name}:{value}}}"), format!("{good}}}{value}")]
+        {
+            let answer = bearer(&rig.client, &signed("k1", HEADER, &claims));
+            assert!(answer.identity().is_none_or(|identity| identity.subject() == "user_1"));
+        }
+    });
+}

@@ -1,0 +1,154 @@
+//! The signature itself: Wycheproof's vectors, and values that are none.
+
+use clerk_auth::jwt::VerifyingKey;
+use clerk_sim::encoding::{b64u, from_b64u};
+use clerk_sim::{Sim, TokenSpec};
+use wycheproof::TestResult;
+use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
+
+use super::common::NOW_S;
+use super::{HEADER, payload, pinned, signed};
+
+#[test]
+fn a6_wycheproof_rsa_pkcs1_sha256_signatures() {
+    for (name, fewest_valid) in [
+        (TestName::Rsa2048Sha256, 8),
+        (TestName::Rsa3072Sha256, 7),
+        (TestName::Rsa4096Sha256, 6),
+        (TestName::Rsa8192Sha256, 6),
+    ] {
+        let (mut valid, mut invalid) = (0, 0);
+        for group in TestSet::load(name).unwrap().test_groups {
+            let key = VerifyingKey::from_der(&group.der).unwrap();
+            for test in group.tests {
+                // A signing input is ASCII; one vector per set signs bytes that are not even UTF-8.
+                let Ok(message) = std::str::from_utf8(&test.msg) else { continue };
+                let verified = key.verifies(message, &b64u(&test.sig));
+                match test.result {
+                    TestResult::Valid => {
+                        assert!(verified, "{name:?} {} {}", test.tc_id, test.comment);
+                        valid += 1;
+                    }
+                    TestResult::Invalid => {
+                        assert!(!verified, "{name:?} {} {}", test.tc_id, test.comment);
+                        invalid += 1;
+                    }
+                    TestResult::Acceptable => {}
+                }
+            }
+        }
+        assert!(valid >= fewest_valid && invalid >= 249, "{name:?}: {valid} valid, {invalid} invalid");
+    }
+}
+
+/// A number of the same length plus one modulus, if that fits.
+fn plus(number: &[u8], modulus: &[u8]) -> Option<Vec<u8>> {
+    let mut carry = 0_u16;
+    let mut sum: Vec<u8> = Vec::new();
+    for (a, b) in number.iter().rev().zip(modulus.iter().rev()) {
+        carry += u16::from(*a) + u16::from(*b);
+        sum.push(carry as u8);
+        carry >>= 8;
+    }
+    sum.reverse();
+    (carry == 0).then_some(sum)
+}
+
+#[test]
+fn a6_numbers_that_are_no_signature_are_refused() {
+    let rig = pinned();
+    let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
+    let token = signed("k1", HEADER, &payload(""));
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let good = from_b64u(signature).unwrap();
+    let last = |step: i16| {
+        let mut number = modulus.clone();
+        let end = number.len() - 1;
+        number[end] = (i16::from(number[end]) + step) as u8;
+        number
+    };
+    let mut one = vec![0; 256];
+    one[255] = 1;
+    let odd: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", vec![]),
+        ("one byte", vec![1]),
+        ("zero", vec![0; 256]),
+        ("one", one),
+        ("all ones", vec![0xff; 256]),
+        ("n", modulus.clone()),
+        ("n - 1", last(-1)),
+        ("n + 1", last(1)),
+        ("cut in front", good[1..].to_vec()),
+        ("cut behind", good[..255].to_vec()),
+        ("a zero in front", [&[0][..], &good].concat()),
+        ("a zero behind", [&good, &[0][..]].concat()),
+        ("twice", [&good[..], &good].concat()),
+        ("reversed", good.iter().rev().copied().collect()),
+        ("of ECDSA's length", vec![0; 64]),
+    ];
+    for (name, bytes) in odd {
+        let outcome = rig.ask(&format!("{input}.{}", b64u(&bytes)));
+        let expected = if bytes.is_empty() { "out token-invalid" } else { "out token-invalid-signature" };
+        assert_eq!(outcome, expected, "{name}");
+    }
+    assert_eq!(rig.ask(&token), "in api");
+}
+
+#[test]
+fn a6_a_signature_plus_the_modulus_is_no_other_signature() {
+    let rig = pinned();
+    let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
+    let found = (0..400).find_map(|n| {
+        let token = signed("k1", HEADER, &payload(&format!(r#","n":{n}"#)));
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let sum = plus(&from_b64u(signature).unwrap(), &modulus)?;
+        Some((token.clone(), format!("{input}.{}", b64u(&sum))))
+    });
+    let (good, other) = found.expect("one signature in eight is small enough");
+    assert_eq!([rig.ask(&good), rig.ask(&other)], ["in api", "out token-invalid-signature"]);
+}
+
+#[test]
+fn a6_other_paddings_and_digests_by_the_right_key_are_refused() {
+    let rig = pinned();
+    let key = rig.sim.keys();
+    let input = {
+        let token = signed("k1", HEADER, &payload(""));
+        token.rsplit_once('.').unwrap().0.to_owned()
+    };
+    for alg in ["RS1", "RS384", "RS512", "PS256", "PS384", "PS512"] {
+        let signature = key.get("k1").unwrap().sign(alg, input.as_bytes()).unwrap();
+        assert_eq!(rig.ask(&format!("{input}.{}", b64u(&signature))), "out token-invalid-signature", "{alg}");
+    }
+}
+
+#[test]
+fn a13_a_bad_signature_wins_over_every_fault_of_the_claims() {
+    let sim = Sim::start();
+    let key = sim.keys().pem("k1");
+    let rig = super::Rig::build(sim, None, |config| {
+        config.jwt_key = Some(key);
+        config.authorized_parties = vec!["https://app.example.com".into()];
+        config.issuer = vec!["https://clerk.example.com".into()];
+        config.audience = vec!["api".into()];
+    });
+    let good = |spec: TokenSpec| TokenSpec { aud: Some("api".into()), ..spec };
+    type Spoil = fn(TokenSpec) -> TokenSpec;
+    let faults: [(&str, Spoil); 9] = [
+        ("token-expired", |spec| spec.exp_in(-600)),
+        ("token-not-active-yet", |spec| spec.claim("nbf", (NOW_S + 600).into())),
+        ("token-iat-in-the-future", |spec| spec.claim("iat", (NOW_S + 600).into())),
+        ("token-invalid-authorized-parties", |spec| spec.azp("https://evil.example")),
+        ("token-invalid-audience", |spec| spec.claim("aud", "other".into())),
+        ("token-invalid-issuer", |spec| spec.claim("iss", "https://evil.example".into())),
+        ("token-invalid", |spec| spec.claim("sub", "root".into())),
+        ("token-invalid", |spec| spec.claim("exp", "soon".into())),
+        ("session-pending", |spec| spec.claim("sts", "pending".into())),
+    ];
+    for (reason, spoil) in faults {
+        let spec = spoil(good(TokenSpec::session("user_1")));
+        assert_eq!(rig.ask(&rig.mint(&spec)), format!("out {reason}"));
+        assert_eq!(rig.ask(&rig.mint(&spec.key("k1_rotated"))), "out token-invalid-signature", "{reason}");
+    }
+    assert_eq!(rig.ask(&rig.mint(&good(TokenSpec::session("user_1")))), "in api");
+}

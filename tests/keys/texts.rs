@@ -1,0 +1,140 @@
+//! Keys as people configure them, in every shape that a text can take on its way.
+
+use clerk_auth::ClientBuilder;
+use clerk_auth::Config;
+use clerk_auth::config::{ConfigError, Secret};
+use clerk_sim::corpus::Corpus;
+use clerk_sim::{Sim, TokenSpec};
+use serde_json::Value;
+
+use super::common::Rig;
+
+fn corpus() -> (Corpus, Value) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let raw = std::fs::read_to_string(format!("{folder}/keys.json")).unwrap();
+    (Corpus::open(folder).unwrap(), serde_json::from_str(&raw).unwrap())
+}
+
+fn built(jwt_key: &str) -> Result<(), ConfigError> {
+    let config = Config { jwt_key: Some(jwt_key.into()), ..Config::new() };
+    ClientBuilder { config, ..ClientBuilder::default() }.build().map(drop)
+}
+
+#[test]
+fn every_form_of_a_public_rsa_key_verifies_and_every_other_text_is_refused_by_name() {
+    let (corpus, raw) = corpus();
+    let mut good = 0;
+    for (name, key) in raw.as_object().unwrap() {
+        let fair = ["k1", "k2", "k1_rotated", "other", "rsa3072", "rsa4096", "rsa_e3"].contains(&name.as_str());
+        for (form, text) in key["forms"].as_object().unwrap() {
+            let text = text.as_str().unwrap();
+            let public = form != "private_pem" && form != "certificate_pem";
+            if fair && public {
+                let sim = Sim::builder().keys(corpus.keys.clone()).start();
+                let rig = Rig::build(sim, None, |config| config.jwt_key = Some(text.into()));
+                assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(name))), "in api", "{name} {form}");
+                good += 1;
+                continue;
+            }
+            let error = built(text).expect_err(&format!("{name} {form}"));
+            let says = match form.as_str() {
+                "private_pem" => "private key",
+                "certificate_pem" => "certificate",
+                _ if name == "rsa1024" => "2048",
+                _ => "not an RSA public key",
+            };
+            assert_eq!(error.setting, "jwt_key", "{name} {form}");
+            assert!(error.message.contains(says), "{name} {form}: {error}");
+            assert!(!error.message.contains("MII"), "an error never shows the text");
+        }
+    }
+    assert_eq!(good, 7 * 14);
+}
+
+#[test]
+fn a_key_set_in_place_of_a_key_offers_all_its_keys() {
+    let sim = Sim::start();
+    let set = sim.keys().jwks(&["k1", "k2"]).unwrap().to_string();
+    let rig = Rig::build(sim, None, |config| config.jwt_key = Some(set));
+    for (key, outcome) in [
+        ("k1", "in api"),
+        ("k2", "in api"),
+        ("k1_rotated", "out token-invalid-signature"),
+        ("other", "out token-invalid-signature"),
+    ] {
+        assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(key))), outcome, "{key}");
+    }
+}
+
+#[test]
+fn texts_that_are_no_keys_are_refused_at_the_start() {
+    let sim = Sim::start();
+    let pem = sim.keys().pem("k1");
+    let mut private_jwk = sim.keys().jwk("k1");
+    private_jwk["d"] = Value::from("AQAB");
+    let two = format!("{pem}\n-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----");
+    for text in [
+        " ",
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----",
+        "-----BEGIN EC PARAMETERS-----\nAAAA\n-----END EC PARAMETERS-----",
+        "sk_test_abc",
+        "pk_test_Y2xlcmsuY2xlcmsuZGV2JA",
+        "{}",
+        "{",
+        r#"{"keys":[]}"#,
+        "/etc/ssl/clerk.pem",
+        "no base64 *",
+        &pem.replace("PUBLIC KEY", "PRIVATE KEY"),
+        &private_jwk.to_string(),
+        &pem.replace('A', "B"),
+        &pem[..200],
+        &two,
+        &"A".repeat(100_000),
+    ] {
+        let error = built(text).expect_err(text);
+        assert_eq!(error.setting, "jwt_key", "{text}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_refused_by_name() {
+    type Tune = fn(&mut Config);
+    let cases: [(&str, Tune); 17] = [
+        ("secret_key", |_| {}),
+        ("secret_key", |c| c.secret_key = Some(Secret::new("pk_test_x"))),
+        ("secret_key", |c| c.secret_key = Some(Secret::new("whsec_x"))),
+        ("secret_key", |c| c.secret_key = Some(Secret::new("sk_test_a b"))),
+        ("secret_key", |c| c.secret_key = Some(Secret::new("sk_test_a\r\nHost: x"))),
+        ("publishable_key", |c| c.publishable_key = Some("sk_test_x".into())),
+        ("jwks", |c| c.jwks = Some(r#"{"keys":[]}"#.into())),
+        ("jwks_url", |c| c.jwks_url = Some("http://clerk.example.com/jwks".into())),
+        ("jwks_url", |c| c.jwks_url = Some("https://user@clerk.example.com/jwks".into())),
+        ("api_url", |c| set_api_url(c, "http://api.clerk.com")),
+        ("api_url", |c| set_api_url(c, "api.clerk.com")),
+        ("api_url", |c| set_api_url(c, "ftp://127.0.0.1")),
+        ("api_url", |c| set_api_url(c, "http://127.0.0.1@evil.example")),
+        ("api_url", |c| set_api_url(c, "http://127.0.0.1.evil.example")),
+        ("expected_machine_id", |c| c.expected_machine_id = Some("machine".into())),
+        ("ca_pem", |c| set_ca(c, "/etc/ssl/certs/ca.pem")),
+        ("session_check_ttl_s", |c| {
+            c.jwt_key = Some(Sim::start().keys().pem("k1"));
+            c.session_check_ttl_s = 5;
+        }),
+    ];
+    fn set_api_url(config: &mut Config, url: &str) {
+        config.secret_key = Some(Secret::new("sk_test_x"));
+        config.api_url = url.into();
+    }
+    fn set_ca(config: &mut Config, pem: &str) {
+        config.secret_key = Some(Secret::new("sk_test_x"));
+        config.ca_pem = Some(pem.into());
+    }
+    for (setting, tune) in cases {
+        let mut config = Config::new();
+        tune(&mut config);
+        let error = ClientBuilder { config, ..ClientBuilder::default() }.build().expect_err(setting);
+        assert_eq!(error.setting, setting, "{error}");
+        assert!(!error.to_string().contains("sk_test_a"), "{error}");
+    }
+}
