@@ -106,7 +106,7 @@ sim: $(SIM)
 
 EXAMPLES := $(patsubst examples/%.c,$(OUT)/examples/%,$(wildcard examples/*.c))
 
-$(OUT)/examples/%: examples/%.c $(OUT)/staged
+$(OUT)/examples/%: examples/%.c $(wildcard examples/*.h) $(OUT)/staged
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -o $@ $< $$(pkg-config --cflags --libs clerk-auth sqlite3)
 
@@ -126,11 +126,18 @@ test: tools test-rust test-corpus test-c ## everything
 test-rust: ## the core
 	$(CARGO) test --workspace --jobs $(JOBS)
 
+# $(1): subcommand, $(2): file
+define replay
+	@mkdir -p $(OUT)
+	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- $(1) $(2) > $(OUT)/$(1).jsonl \
+	    || { grep '"verdict":"fail"' $(OUT)/$(1).jsonl; tail -n 1 $(OUT)/$(1).jsonl; exit 1; }
+	@tail -n 1 $(OUT)/$(1).jsonl
+endef
+
 .PHONY: test-corpus
-test-corpus: ## the recorded verdicts, through the C functions
-	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- verdicts tests/corpus/verdicts.json > $(OUT)/verdicts.jsonl \
-	    || { grep '"verdict":"fail"' $(OUT)/verdicts.jsonl; tail -n 1 $(OUT)/verdicts.jsonl; exit 1; }
-	@tail -n 1 $(OUT)/verdicts.jsonl
+test-corpus: ## the recorded verdicts and scenarios, through the C functions
+	$(call replay,verdicts,tests/corpus/verdicts.json)
+	$(call replay,parity,tests/corpus/seed_parity.json)
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo

@@ -8,8 +8,8 @@ int main(int argc, char **argv)
     clerk_result *result = NULL;
     clerk_request request = CLERK_REQUEST_INIT;
 
-    clerk_config_from_env(config, NULL); /* CLERK_SECRET_KEY and the like */
-    if (argc < 2 || clerk_client_new(config, &client, NULL) != CLERK_OK)
+    if (argc < 2 || clerk_config_from_env(config, NULL) != CLERK_OK || /* CLERK_SECRET_KEY and the like */
+        clerk_client_new(config, &client, NULL) != CLERK_OK)
         return 2;
     request.authorization = clerk_str_of(argv[1]); /* "Bearer eyJ..." */
     if (clerk_authenticate(client, &request, &result, NULL) == CLERK_OK)

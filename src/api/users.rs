@@ -26,7 +26,7 @@ pub struct ClerkUser {
     pub first_name: Option<String>,
     /// The last name.
     pub last_name: Option<String>,
-    /// The address that Clerk calls primary, or else the first there is.
+    /// The address that Clerk calls primary, or else the first that is not empty.
     pub email: Option<EmailAddress>,
     /// Whether `email` is the one that Clerk calls primary.
     pub email_is_primary: bool,
@@ -63,7 +63,7 @@ struct Raw {
     image_url: Option<String>,
     #[serde(default)]
     profile_image_url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     last_active_at: Option<i64>,
     #[serde(default)]
     external_id: Option<String>,
@@ -73,7 +73,7 @@ struct Raw {
     locked: Option<bool>,
     #[serde(default)]
     deprovisioned: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     updated_at: Option<i64>,
 }
 
@@ -100,7 +100,10 @@ impl ClerkUser {
         let addresses = raw.email_addresses.unwrap_or_default();
         let primary_id = raw.primary_email_address_id.as_deref().filter(|id| !id.is_empty());
         let primary = primary_id.and_then(|id| addresses.iter().find(|a| a.id.as_deref() == Some(id)));
-        let email = primary.or(addresses.first()).and_then(RawEmail::read);
+        let email = match primary {
+            Some(primary) => primary.read(),
+            None => addresses.iter().find_map(RawEmail::read),
+        };
         let filled = |text: Option<String>| text.filter(|t| !t.is_empty());
         Some(ClerkUser {
             id: raw.id,
@@ -133,11 +136,22 @@ impl RawEmail {
     }
 }
 
+/// A time that is no number, nor the text of one, is none; the rest of the user is as good without it.
+fn time<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    use serde_json::Value;
+    Ok(match Value::deserialize(input)? {
+        // A fraction is dropped, and what fits no integer becomes the largest, which is no time.
+        Value::Number(number) => number.as_i64().or(number.as_f64().map(|n| n as i64)),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    })
+}
+
 /// Clerk speaks milliseconds; numbers that small can only be seconds. Years beyond 9999 fit no calendar.
 fn millis(value: i64) -> Option<i64> {
-    const LARGEST_SECONDS: i64 = 9_999_999_999;
+    const LARGEST_SECONDS: u64 = 9_999_999_999;
     const YEAR_10000_MS: i64 = 253_402_300_800_000;
-    let ms = if value.abs() <= LARGEST_SECONDS { value * 1000 } else { value };
+    let ms = if value.unsigned_abs() <= LARGEST_SECONDS { value * 1000 } else { value };
     (ms < YEAR_10000_MS && ms > -62_135_596_800_000).then_some(ms)
 }
 
@@ -179,6 +193,9 @@ mod tests {
             assert_eq!(with(first).email.unwrap().address, "a@x");
             assert!(!with(first).email_is_primary);
         }
+        let empty_first = r#","email_addresses":[{"id":"a","email_address":" "},{"id":"b","email_address":"b@x"}]"#;
+        assert_eq!(user(empty_first).email.unwrap().address, "b@x");
+        assert_eq!(user(&format!(r#"{empty_first},"primary_email_address_id":"a""#)).email, None);
         for status in ["\"unverified\"", "\"transferable\"", "null", "\"VERIFIED\""] {
             let one = user(&format!(
                 r#","email_addresses":[{{"email_address":"a@x","verification":{{"status":{status}}}}}]"#
@@ -198,6 +215,17 @@ mod tests {
         assert_eq!(at("-1"), Some(-1000));
         assert_eq!(at("253402300800000"), None);
         assert_eq!(at("null"), None);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_costs_nobody_the_sign_in() {
+        let at = |n: &str| user(&format!(r#","last_active_at":{n},"updated_at":{n}"#)).last_active_at_ms;
+        for whole in ["1700690400000.0", "1700690400000.7", "\"1700690400000\""] {
+            assert_eq!(at(whole), Some(1_700_690_400_000), "{whole}");
+        }
+        for odd in ["\"soon\"", "true", "[1]", "{}", "1e25", "-1e25", "9223372036854775807", "-9223372036854775808"] {
+            assert_eq!(at(odd), None, "{odd}");
+        }
     }
 
     #[test]

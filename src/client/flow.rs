@@ -165,7 +165,7 @@ impl Inner {
         self.conclude(Some(attempt.hash), answer)
     }
 
-    fn miss(&self, attempt: &Attempt) {
+    pub(super) fn miss(&self, attempt: &Attempt) {
         count(&self.counters.cache_misses);
         self.listeners.tell(Event::CacheMiss { token_hash: attempt.hash });
     }

@@ -144,6 +144,8 @@ impl Pending {
             }
             None => {
                 self.distrust(&attempt, &kept);
+                // What is remembered of a row that is gone was no hit.
+                self.inner.miss(&attempt);
                 let json = kept.text(Text::Claims).unwrap_or_default();
                 match Claims::parse(json.as_bytes().to_vec()) {
                     Some(claims) => {

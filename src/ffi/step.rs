@@ -27,7 +27,7 @@ pub enum clerk_step_kind {
     BEGIN = 7,
     /// It went well. As above.
     COMMIT = 8,
-    /// It did not. As above.
+    /// It did not, or `COMMIT` failed. As above.
     ROLLBACK = 9,
     /// `clerk_pending_fetch` must be called. Only from `clerk_pending_wants`.
     FETCH = 10,

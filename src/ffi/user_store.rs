@@ -11,7 +11,7 @@ use super::{
 use crate::users::{Fields, Reply, Row, Schema, Step, StoreError, UserStore};
 
 /// Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative
-/// number is the host's own failure, comes back untouched, and signs nobody in. Runs on the thread of the call, several
+/// number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
 /// at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
 /// `longjmp`, no panic may leave it.
 pub type clerk_user_store_fn =

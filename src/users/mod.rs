@@ -163,7 +163,7 @@ pub trait UserStore: Send + std::marker::Sync {
     fn commit(&self) -> Result<(), StoreError> {
         Ok(())
     }
-    /// Called when one of them did not.
+    /// Called when one of them did not, or `commit` failed.
     fn rollback(&self) {}
     /// The row with this key.
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError>;
@@ -185,12 +185,11 @@ pub(crate) fn perform(store: &dyn UserStore, step: &Step) -> Result<Reply, Store
         return ask(store, step);
     }
     store.begin()?;
-    let reply = ask(store, step);
-    match reply {
-        Ok(_) => store.commit()?,
-        Err(_) => store.rollback(),
+    let written = ask(store, step).and_then(|reply| store.commit().map(|()| reply));
+    if written.is_err() {
+        store.rollback();
     }
-    match reply {
+    match written {
         Err(StoreError::Conflict) => Ok(Reply::Conflict),
         other => other,
     }

@@ -1,0 +1,142 @@
+/* authenticate - who is calling?
+ *
+ *     export CLERK_SECRET_KEY=sk_test_...
+ *     authenticate "Bearer eyJ..."                       what the token says
+ *     authenticate --accounts app.db "Bearer eyJ..."     and the caller's row in a table of our own
+ *     echo "Bearer eyJ..." | authenticate                the same, from standard input
+ *
+ * Any setting may be given as --set NAME=VALUE, too; secrets are better kept in the environment, where `ps` does not
+ * show them. Exits with 0 if somebody is signed in, with 1 if nobody is, with 2 if that could not be found out.
+ */
+#include "accounts.h"
+
+#include <clerk_auth.h>
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- The use itself. A server makes one client when it starts, and all its threads share it. --------------------- */
+
+static int32_t authenticate(const clerk_client *client, const char *authorization)
+{
+    clerk_request request = CLERK_REQUEST_INIT;
+    clerk_result *result = NULL;
+    clerk_error *error = NULL;
+
+    request.authorization = clerk_str_of(authorization);
+    int32_t status = clerk_authenticate(client, &request, &result, &error);
+
+    if (status == CLERK_OK) /* signed in, and nothing else is 0 */
+        printf("signed in: %s\n", clerk_result_user_id(result).data);
+    else if (result != NULL) /* nobody is, or nobody can tell */
+        printf("%s: %s, to be answered with %" PRId32 "\n", clerk_status_name(status),
+               clerk_result_reason_word(result), clerk_result_http_status(result));
+    if (error != NULL) /* for the person who runs the server, never for the caller */
+        fprintf(stderr, "authenticate: %s\n", clerk_error_message(error).data);
+    if (clerk_error_host_code(error) != 0) /* what the hook returned: see accounts_refuse */
+        fprintf(stderr, "authenticate: the table of accounts failed with %" PRId32 "\n", clerk_error_host_code(error));
+    if (clerk_result_user_key(result).data != NULL) /* with --accounts only */
+        printf("account: %s\n", clerk_result_user_key(result).data);
+
+    clerk_result_free(result);
+    clerk_error_free(error);
+    return status;
+}
+
+/* --- The rest: settings, the table, the command line. ------------------------------------------------------------ */
+
+/* Says what is wrong, and frees it. Always false. */
+static bool complain(const char *about, clerk_error *error)
+{
+    fprintf(stderr, "authenticate: %s: %s\n", about, error != NULL ? clerk_error_message(error).data : "failed");
+    clerk_error_free(error);
+    return false;
+}
+
+static bool set(clerk_config *config, const char *pair)
+{
+    clerk_error *error = NULL;
+    const char *equals = strchr(pair, '=');
+
+    if (equals == NULL)
+        return complain(pair, NULL);
+    clerk_str name = { pair, (size_t)(equals - pair) }; /* texts need not end with a NUL */
+    if (clerk_config_set(config, name, clerk_str_of(equals + 1), &error) != CLERK_OK)
+        return complain("--set", error);
+    return true;
+}
+
+static bool use_accounts(clerk_config *config, const char *path)
+{
+    accounts *table = accounts_open(path);
+
+    if (table == NULL)
+        return false;
+    return accounts_attach(table, config) == CLERK_OK || complain(path, NULL);
+}
+
+/* Applies the options to the config; what is left over is the Authorization line's value. */
+static bool configure(clerk_config *config, char **arguments, const char **authorization)
+{
+    clerk_error *error = NULL;
+
+    if (clerk_config_from_env(config, &error) != CLERK_OK)
+        return complain("environment", error);
+    for (char **next = arguments; *next != NULL; next++) {
+        bool has_value = next[1] != NULL;
+
+        if (strcmp(*next, "--set") == 0 && has_value) {
+            if (!set(config, *++next))
+                return false;
+        } else if (strcmp(*next, "--accounts") == 0 && has_value) {
+            if (!use_accounts(config, *++next))
+                return false;
+        } else if (**next == '-' || *authorization != NULL) {
+            fprintf(stderr, "usage: authenticate [--set NAME=VALUE]... [--accounts FILE] [AUTHORIZATION]\n");
+            return false;
+        } else {
+            *authorization = *next;
+        }
+    }
+    return true;
+}
+
+/* One line, without its end; NULL if there is none or it does not fit. */
+static const char *read_line(char *line, int size)
+{
+    if (fgets(line, size, stdin) == NULL)
+        return NULL;
+    size_t length = strcspn(line, "\r\n");
+    if (line[length] == '\0' && !feof(stdin))
+        return NULL;
+    line[length] = '\0';
+    return line;
+}
+
+int main(int argc, char **argv)
+{
+    static char line[20000]; /* more than any token that is looked at */
+    const char *authorization = NULL;
+    int32_t status = CLERK_UNAVAILABLE;
+    clerk_client *client = NULL;
+    clerk_error *error = NULL;
+    clerk_config *config = clerk_config_new();
+
+    if (config != NULL && configure(config, argv + (argc > 0), &authorization)) {
+        if (authorization == NULL)
+            authorization = read_line(line, sizeof line);
+        if (clerk_client_new(config, &client, &error) == CLERK_OK)
+            status = authenticate(client, authorization); /* NULL is a line that is not there */
+        else
+            complain("settings", error);
+    }
+
+    /* In any order: the client has a copy of the config. */
+    clerk_config_free(config);
+    clerk_client_free(client);
+    if (status == CLERK_OK)
+        return 0;
+    return status == CLERK_SIGNED_OUT || status == CLERK_NO_CREDENTIALS ? 1 : 2;
+}
