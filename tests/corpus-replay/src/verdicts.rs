@@ -1,0 +1,100 @@
+//! `verdicts FILE.json`: one line of JSON per case, in the file's order, and a count at the end.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use clerk_sim::corpus::{Case, Corpus};
+use lexopt::prelude::*;
+
+use crate::play::{Line, play};
+use crate::{Result, USAGE};
+
+/// When every case is played unless told otherwise, so that two runs are alike.
+const NOW_S: i64 = 1_800_000_000;
+/// When nothing has been heard for so long, whatever is still being played hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than there are cores: slow answers of the API are mostly waiting.
+const THREADS: usize = 4;
+
+struct Args {
+    file: PathBuf,
+    /// How the ids begin that are to be played.
+    case: String,
+    now: i64,
+    threads: usize,
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Args> {
+    let mut args = Args { file: PathBuf::new(), case: String::new(), now: NOW_S, threads: THREADS };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("case") => args.case = parser.value()?.string()?,
+            Long("now") => args.now = parser.value()?.parse()?,
+            Long("threads") => args.threads = parser.value()?.parse::<usize>()?.max(1),
+            Value(file) if args.file.as_os_str().is_empty() => args.file = file.into(),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if args.file.as_os_str().is_empty() { Err(USAGE.into()) } else { Ok(args) }
+}
+
+/// Whether no case that counts has failed.
+pub fn run(parser: lexopt::Parser) -> Result<bool> {
+    let args = parse(parser)?;
+    let name = args.file.file_name().and_then(|name| name.to_str()).ok_or("the file's name must be UTF-8")?;
+    let corpus = Corpus::open(args.file.parent().unwrap_or(Path::new("")))?;
+    let mut cases = corpus.cases(name)?;
+    cases.retain(|case| case.id().starts_with(&args.case));
+    let cases = Arc::new(cases);
+    let lines = start(Arc::new(corpus), cases.clone(), args.now, args.threads);
+
+    let mut out = std::io::stdout().lock();
+    let (mut waiting, mut next, mut counts) = (BTreeMap::new(), 0, [0; 3]);
+    while next < cases.len() {
+        match lines.recv_timeout(PATIENCE) {
+            Ok((at, line)) => _ = waiting.insert(at, line),
+            // Lines that have come stay; the missing ones never will.
+            Err(_) => (next..cases.len()).for_each(|at| {
+                waiting.entry(at).or_insert_with(|| Line::failed(&cases[at], "no answer: it hangs"));
+            }),
+        }
+        while let Some(line) = waiting.remove(&next) {
+            counts[line.verdict as usize] += 1;
+            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+            next += 1;
+        }
+    }
+    let [passed, failed, open] = counts;
+    writeln!(out, "{passed} passed, {failed} failed, {open} open")?;
+    Ok(failed == 0)
+}
+
+/// Plays on threads that nobody waits for: one that hangs must not keep the program from saying so.
+fn start(corpus: Arc<Corpus>, cases: Arc<Vec<Case>>, now: i64, threads: usize) -> mpsc::Receiver<(usize, Line)> {
+    let (sender, lines) = mpsc::channel();
+    let next = Arc::new(AtomicUsize::new(0));
+    for _ in 0..threads {
+        let (corpus, cases, next, sender) = (corpus.clone(), cases.clone(), next.clone(), sender.clone());
+        std::thread::spawn(move || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(case) = cases.get(at) else { return };
+                // A panic here is this program's own: the library lets none out.
+                let line = match catch_unwind(AssertUnwindSafe(|| play(&corpus, case, now))) {
+                    Ok(Ok(line)) => line,
+                    Ok(Err(error)) => Line::failed(case, format!("cannot be played: {error}")),
+                    Err(_) => Line::failed(case, "cannot be played: a panic"),
+                };
+                if sender.send((at, line)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    lines
+}
