@@ -145,7 +145,7 @@ fn matrix(mode: UserMode) {
 }
 
 #[test]
-fn n5_faults_of_clerk_in_profile_mode() {
+fn n5_req11_faults_of_clerk_in_profile_mode() {
     matrix(UserMode::Profile);
 }
 
