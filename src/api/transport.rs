@@ -184,6 +184,7 @@ impl Transport for HttpTransport {
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
             // The parent still uses these TLS sessions: saying goodbye in them from here would end them there.
             std::mem::forget(old);
+            self.resolver.reset();
         }
     }
 

@@ -232,3 +232,78 @@ fn failed(error: StoreError) -> Refusal {
     };
     Refusal { cause: Some(Box::new(Cause::Host { code, message })), ..Reason::StoreError.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::client::ClientBuilder;
+    use crate::config::{Config, Secret};
+    use crate::events::Listeners;
+    use crate::request::Request;
+    use crate::users::{Fields, UserStore};
+
+    /// A table of one row, and how many rows there were before it.
+    #[derive(Default)]
+    struct OneRow(Mutex<(Option<Row>, u32)>);
+
+    impl OneRow {
+        fn find(&self, fits: impl Fn(&Row) -> bool) -> Result<Option<Row>, StoreError> {
+            Ok(self.0.lock().unwrap().0.clone().filter(fits))
+        }
+    }
+
+    impl UserStore for OneRow {
+        fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+            self.find(|row| row.key == key)
+        }
+        fn find_by_clerk_id(&self, id: &str) -> Result<Option<Row>, StoreError> {
+            self.find(|row| row.clerk_id.as_deref() == Some(id))
+        }
+        fn find_by_email(&self, _: &str) -> Result<Vec<Row>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn username_taken(&self, _: &str, _: Option<&str>) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+        fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+            let (row, made) = &mut *self.0.lock().unwrap();
+            *made += 1;
+            let mut new = Row { key: made.to_string(), ..Row::default() };
+            fields.apply(&mut new);
+            Ok(row.insert(new).key.clone())
+        }
+        fn update(&self, _: &str, _: &Fields) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_row_that_is_gone_is_no_hit() {
+        let sim = clerk_sim::Sim::start();
+        sim.put_user(serde_json::json!({"id": "user_1"}));
+        let token = format!("Bearer {}", sim.mint_now(&clerk_sim::TokenSpec::session("user_1")));
+        let (store, events) = (Arc::new(OneRow::default()), Arc::new(Mutex::new(Vec::new())));
+        let (told, mut listeners) = (events.clone(), Listeners::default());
+        listeners.on_event(move |event| match *event {
+            Event::CacheMiss { .. } => told.lock().unwrap().push("miss".to_owned()),
+            Event::AuthSuccess { user_key, source, .. } => {
+                told.lock().unwrap().push(format!("{source:?} {}", user_key.unwrap_or_default()));
+            }
+            _ => {}
+        });
+        let config = Config { secret_key: Some(Secret::new("sk_test_x")), api_url: sim.url(), ..Config::default() };
+        let builder = ClientBuilder { config, store: Some(store.clone()), listeners, ..ClientBuilder::default() };
+        let client = builder.build().unwrap();
+        let mut request = Request::new();
+        request.header(b"authorization", token.as_bytes());
+        for gone in [false, false, true] {
+            if gone {
+                store.0.lock().unwrap().0 = None;
+            }
+            client.authenticate(&request);
+        }
+        assert_eq!(*events.lock().unwrap(), ["miss", "Api 1", "Cache 1", "miss", "Api 2"]);
+    }
+}

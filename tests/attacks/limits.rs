@@ -84,6 +84,21 @@ fn a2_the_longest_tokens_cost_little_whatever_they_hold() {
 }
 
 #[test]
+fn a9_a_token_of_the_longest_length_is_read_and_a_longer_one_is_not() {
+    let rig = pinned();
+    let of_length = |length: usize| {
+        let fixed = signed("k1", HEADER, &payload(r#","x":"""#)).len();
+        let fill = "y".repeat((length - fixed) / 4 * 3);
+        signed("k1", HEADER, &payload(&format!(r#","x":"{fill}""#)))
+    };
+    let (longest, longer) = (of_length(LONGEST_TOKEN), of_length(LONGEST_TOKEN + 4));
+    assert!(LONGEST_TOKEN - 4 < longest.len() && longest.len() <= LONGEST_TOKEN && longer.len() > LONGEST_TOKEN);
+    assert_eq!([rig.ask(&longest), rig.ask(&longer)], ["in api", "out token-invalid"]);
+    let verified = [&longest, &longer].map(|token| word(&rig.client.verify_token(token)));
+    assert_eq!(verified, ["in api", "out token-invalid"]);
+}
+
+#[test]
 fn a2_tokens_of_five_parts_and_compressed_ones_are_refused_before_they_are_opened() {
     let rig = pinned();
     let body = b64u(&[7; 6000]);

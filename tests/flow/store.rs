@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clerk_auth::client::{Begun, Cause, Wanted};
-use clerk_auth::users::{Reply, Row, StoreError};
+use clerk_auth::users::{Reply, Row, Step, StoreError};
 use clerk_auth::{Config, Request};
 use serde_json::json;
 
@@ -177,6 +177,28 @@ fn answers_that_do_not_fit_the_question_sign_nobody_in() {
         assert!(["unavailable store-error", "out link-conflict"].contains(&outcome.as_str()), "{reply:?} {outcome}");
         assert_eq!(endings(&rig.diary.take()), 1);
         assert_eq!(rig.client.stats().cached_tokens, 0);
+    }
+}
+
+#[test]
+fn a_recheck_that_is_answered_with_something_else_signs_nobody_in() {
+    for is_cached in [true, false] {
+        for reply in [Reply::Updated, Reply::Taken(true), Reply::Created("1".into()), Reply::Conflict] {
+            let rig = Rig::with_store(Arc::new(Table::default()), |_| {});
+            rig.sim.put_user(json!({"id": "user_1"}));
+            let token = rig.token("user_1");
+            assert_eq!(rig.ask(&token), "in api");
+            rig.diary.take();
+            let line = format!("Bearer {}", if is_cached { token } else { rig.token("user_1") });
+            let mut request = Request::new();
+            request.header(b"Authorization", line.as_bytes());
+            let Begun::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
+            assert!(matches!(pending.wanted(), Wanted::Store(Step::FindByKey { .. })));
+            pending.reply(Ok(reply));
+            assert!(matches!(pending.wanted(), Wanted::Nothing));
+            assert_eq!(word(&pending.into_answer()), "unavailable store-error");
+            assert_eq!(endings(&rig.diary.take()), 1);
+        }
     }
 }
 

@@ -52,6 +52,14 @@ fn a11_an_unknown_id_is_remembered_for_half_a_minute() {
 }
 
 #[test]
+fn a11_a_stranger_who_meets_a_cold_set_costs_one_fetch_and_no_ration() {
+    let rig = Rig::new(|_| {});
+    assert_eq!((rig.ask(&made_up(1)).as_str(), fetches(&rig)), ("out jwk-kid-mismatch", 1));
+    rig.sim.rotate(clerk_sim::Rotation::default()).unwrap();
+    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in api", 2));
+}
+
+#[test]
 fn a11_a_ration_used_up_by_strangers_delays_a_rotation_by_ten_seconds_and_no_more() {
     let rig = Rig::new(|_| {});
     rig.ask_new("user_1");

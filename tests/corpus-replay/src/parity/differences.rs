@@ -46,3 +46,63 @@ fn differ_by_kept_numbers(recorded: &Value, asked: &Asked) -> bool {
     };
     recorded.len() == asked.rows.len() && recorded.iter().zip(&asked.rows).all(is_fine)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::parity::abi::Answer;
+    use crate::parity::host::Seen;
+
+    fn rows(names: &[&str]) -> Vec<Row> {
+        let rows = names.iter().enumerate().map(|(at, name)| json!({"id": at, "username": name}));
+        rows.filter_map(|row| row.as_object().cloned()).collect()
+    }
+
+    fn asked(answer: Option<Answer>, before: &[&str], after: &[&str]) -> Asked {
+        Asked {
+            is_unconfigured: answer.is_none(),
+            answer,
+            seen: Seen { http_status: 403, challenge: None, user: None },
+            events: Vec::new(),
+            user_calls: 0,
+            before: rows(before),
+            rows: rows(after),
+            took: std::time::Duration::ZERO,
+        }
+    }
+
+    fn is_fine(what: &'static str, recorded: Value, asked: &Asked) -> bool {
+        is_deliberate(&Difference { what, ours: Value::Null, recorded: Value::Null }, &recorded, asked)
+    }
+
+    #[test]
+    fn names_may_keep_their_numbers_and_nothing_else_may_differ() {
+        let kept = |before, after, recorded: &str| {
+            let recorded = json!({"rows": [{"id": 0, "username": recorded}]});
+            is_fine("rows", recorded, &asked(Some(Answer::default()), &[before], &[after]))
+        };
+        assert!(kept("ada-3", "ada-3", "ada-2"));
+        assert!(!kept("ada-2", "ada-3", "ada-2"));
+        assert!(!kept("old", "old", "ada"));
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_made_lets_nobody_in() {
+        let refused = json!({"http_status": 401, "clerk_auth": {"is_authenticated": false}});
+        let let_in = json!({"clerk_auth": {"is_authenticated": true}});
+        let asked = asked(None, &[], &[]);
+        assert!(is_fine("events", refused.clone(), &asked) && !is_fine("rows", refused, &asked));
+        assert!(!is_fine("events", let_in, &asked));
+    }
+
+    #[test]
+    fn only_those_who_are_kept_out_get_403() {
+        let status = |reason: &str| {
+            let answer = Answer { status: 1, reason: reason.into(), ..Answer::default() };
+            is_fine("HTTP status", json!({"http_status": 401}), &asked(Some(answer), &[], &[]))
+        };
+        assert!(status("user-inactive") && !status("token-expired"));
+    }
+}

@@ -156,3 +156,31 @@ pub fn same_second(a: &Value, b: &Value) -> bool {
     let seconds = |value: &Value| value.as_str().and_then(calendar::seconds);
     seconds(a).is_some() && seconds(a) == seconds(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_the_same_or_listed() {
+        assert!(is_same_reason("token-expired", "token-expired") && !is_same_reason("token-expired", "token-invalid"));
+        assert!(is_same_reason("invalid-authorization-header", "token-invalid"));
+        assert!(!is_same_reason("token-invalid", "invalid-authorization-header"));
+        assert!(is_same_reason("year 10000 is out of range", "server-error"));
+        assert!(!is_same_reason("year 10000 is out of range", ""));
+    }
+
+    #[test]
+    fn rows_are_compared_as_far_as_they_are_recorded() {
+        let ours =
+            json!({"id": 1, "email": null, "last_active_at": "2023-11-22T22:00:00+00:00", "banned_by_clerk": true});
+        let ours = ours.as_object().unwrap();
+        let same = |recorded: Value| is_same_row(&recorded, ours);
+        assert!(same(json!({"id": 1, "email": null, "has_usable_password": false})));
+        assert!(same(json!({"id": 1, "last_active_at": "2023-11-22T22:00:00.120000+00:00"})));
+        assert!(!same(json!({"id": 1, "last_active_at": "2023-11-22T22:00:01+00:00"})));
+        assert!(!same(json!({"id": 1, "last_active_at": null})) && !same(json!({"id": 1, "email": ""})));
+    }
+}

@@ -172,3 +172,51 @@ fn lies(races: &Value) -> Result<Vec<Lie>> {
     }
     Ok(lies)
 }
+
+#[cfg(test)]
+mod tests {
+    use clerk_sim::Json;
+
+    use super::*;
+    use crate::parity::improve;
+
+    /// Two requests of one user, half a minute apart, on a table that already has the name.
+    fn played(races: &str) -> Played {
+        let json = Json::parse(&format!(
+            r#"{{"id": "x", "model": "clerk_user", "races": {races},
+            "db": [{{"clerk_user_id": "user_x", "username": "ada", "last_active_at": "2023-11-22T22:00:00+00:00"}}],
+            "settings": {{"CLERK_CACHE_TIMEOUT": 15}},
+            "api": {{"users": {{"user_1": {{"id": "user_1", "username": "ada", "first_name": "Ada"}}}}}},
+            "tokens": {{"t": {{"header": {{"alg": "RS256", "kid": "ins_2corpusKeyOne000000000000001"}},
+                "payload": {{"sub": "user_1", "iat": {{"$now": -5}}, "exp": {{"$now": 55}}}},
+                "sign": {{"alg": "RS256", "key": "k1"}}}}}},
+            "steps": [{{"request": {{"path": "drf", "headers": [["Authorization", "Bearer {{{{token:t}}}}"]]}}}},
+                {{"advance_ms": 30000, "db": [{{"where": {{"clerk_user_id": "user_1"}}, "set": {{"first_name": "X"}}}}]}},
+                {{"request": {{"path": "whoami", "cookie_header": "a=b; __session={{{{token:t}}}}"}}}}]}}"#
+        ))
+        .unwrap();
+        let case = Case { value: json.to_value(), json };
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus");
+        play(&Corpus::open(folder).unwrap(), &case, 1_800_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_scenario_is_played_on_a_table_through_time() {
+        for races in [r#"[]"#, r#"["find_existing_user misses once"]"#, r#"["the check of the name misses once"]"#] {
+            let right = json!({
+                "authenticated": [true, true], "user_pk": 2, "source": ["api", "api"], "first_name": "Ada",
+                "username": "ada-2", "row_1_unchanged": true, "row_2_unchanged_by_request_2": false,
+                "http_status_of_request_1": 200, "within_ms": 5000, "api_calls": 1, "rows": 2,
+            });
+            let verdict = improve::judge(&right, &played(races));
+            assert_eq!((verdict.failed, verdict.unknown), (vec![], vec![]), "{races}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_and_what_is_unknown_are_told_apart() {
+        let right = json!({"reason": "token-expired", "row_1_unchanged": false, "first_name": null, "colour": "red"});
+        let verdict = improve::judge(&right, &played("[]"));
+        assert_eq!((verdict.failed.len(), verdict.unknown), (3, vec!["colour: unknown".to_owned()]));
+    }
+}

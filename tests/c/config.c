@@ -1,0 +1,266 @@
+/* Settings: whatever is wrong is said before the first request, with the setting's name and without any secret. */
+#include "check.h"
+
+#include <stdarg.h>
+
+/* Text that must not be found in any message. */
+#define SECRET "Hx9hidden7Qp"
+static const char PUBLISHABLE[] = "pk_test_Y2xlcmsuY2xlcmsuZGV2JA";
+
+/* A bare config: no defaults of the stand-in. */
+static clerk_error *refused(const char *first, va_list rest) {
+    clerk_config *config = clerk_config_new();
+    clerk_error *error = NULL;
+    int32_t status = CLERK_OK;
+    for (const char *name = first; name != NULL && status == CLERK_OK; name = va_arg(rest, const char *)) {
+        const char *value = va_arg(rest, const char *);
+        status = clerk_config_set(config, clerk_str_of(name), clerk_str_of(value), &error);
+    }
+    if (status == CLERK_OK) {
+        clerk_client *client = (clerk_client *)&error;
+        status = clerk_client_new(config, &client, &error);
+        CHECK(client == NULL);
+    }
+    clerk_config_free(config);
+    CHECK_STATUS(status, CLERK_E_CONFIG);
+    CHECK(error != NULL);
+    return error;
+}
+
+/* Names and values of settings, NULL; the error names `setting`. */
+static void wrong(const char *setting, const char *first, ...) {
+    va_list rest;
+    va_start(rest, first);
+    clerk_error *error = refused(first, rest);
+    va_end(rest);
+    clerk_str message = clerk_error_message(error);
+    CHECK_STATUS(clerk_error_status(error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), setting);
+    CHECK_TEXT(message, message.data);
+    CHECK(strncmp(message.data, setting, strlen(setting)) == 0 && message.len > strlen(setting) + 10);
+    CHECK(strstr(message.data, SECRET) == NULL);
+    CHECK_TEXT(clerk_error_trace_id(error), NULL);
+    CHECK_INT(clerk_error_http_status(error), 0);
+    CHECK_INT(clerk_error_host_code(error), 0);
+    CHECK_INT(clerk_error_retry_after_ms(error), -1);
+    clerk_error_free(error);
+}
+
+static void keys_and_secrets(void) {
+    const char *key = sim_admin("GET", "/keys/k1", "");
+    wrong("secret_key", "timeout_ms", "100", NULL);
+    wrong("jwt_key", "jwt_key", "-----BEGIN PUBLIC KEY-----\n" SECRET "\n-----END PUBLIC KEY-----", NULL);
+    wrong("jwt_key", "jwt_key", SECRET, NULL);
+    wrong("jwt_key", "jwt_key", "{\"kty\":\"oct\",\"k\":\"" SECRET "\"}", NULL);
+    wrong("jwt_key", "jwt_key", json_text(key, "private_pem"), NULL);
+    wrong("jwt_key", "jwt_key", sim_ca(), NULL);
+    wrong("jwks", "jwks", "{\"keys\":[]}", NULL);
+    wrong("jwks", "jwks", SECRET, NULL);
+    wrong("secret_key", "secret_key", PUBLISHABLE, NULL);
+    wrong("secret_key", "secret_key", "pk_live_" SECRET, NULL);
+    wrong("secret_key", "secret_key", "whsec_" SECRET, NULL);
+    wrong("secret_key", "secret_key", "sk_live_" SECRET " and more", NULL);
+    wrong("secret_key", "secret_key", "sk_live_" SECRET "\x7f", NULL);
+    wrong("machine_secret_key", "secret_key", "sk_test_x", "machine_secret_key", PUBLISHABLE, NULL);
+    wrong("publishable_key", "secret_key", "sk_test_x", "publishable_key", "pk_test_nonsense", NULL);
+    wrong("publishable_key", "secret_key", "sk_test_x", "publishable_key", "sk_live_" SECRET, NULL);
+    wrong("expected_machine_id", "secret_key", "sk_test_x", "expected_machine_id", "user_1", NULL);
+}
+
+static void addresses(void) {
+    wrong("ca_pem", "secret_key", "sk_test_x", "ca_pem", "/etc/ssl/certs/ca.pem", NULL);
+    wrong("ca_pem", "secret_key", "sk_test_x", "ca_pem",
+          "-----BEGIN CERTIFICATE-----\n" SECRET "\n-----END CERTIFICATE----", NULL);
+    static const char *const urls[] = {
+        "http://api.clerk.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.example.com",
+        "https://user:" SECRET "@api.clerk.com", "https://api.clerk.com/?x=1", "ftp://api.clerk.com", "api.clerk.com",
+        "https://", "", "https://a b",
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        wrong("api_url", "secret_key", "sk_test_x", "api_url", urls[i], NULL);
+    }
+    wrong("jwks_url", "jwks_url", "http://clerk.example.com/.well-known/jwks.json", NULL);
+    wrong("proxy", "secret_key", "sk_test_x", "proxy", "socks:/" SECRET, NULL);
+    wrong("user_agent", "secret_key", "sk_test_x", "user_agent", "a\r\nX-Evil: 1", NULL);
+}
+
+static void names_and_values(void) {
+    wrong("unknown setting", "secretkey", "x", NULL);
+    wrong("unknown setting", "SECRET_KEY", "x", NULL);
+    wrong("unknown setting", "", "x", NULL);
+    wrong("timeout_ms", "timeout_ms", "0", NULL);
+    wrong("timeout_ms", "timeout_ms", "60001", NULL);
+    wrong("timeout_ms", "timeout_ms", "99999999999999999999", NULL);
+    wrong("timeout_ms", "timeout_ms", "1.5", NULL);
+    wrong("timeout_ms", "timeout_ms", "", NULL);
+    wrong("clock_skew_ms", "clock_skew_ms", "300001", NULL);
+    wrong("cache_capacity", "cache_capacity", "0", NULL);
+    wrong("user_mode", "user_mode", "synch", NULL);
+    wrong("user_mode", "user_mode", "claims,sync", NULL);
+    wrong("accepts_token", "accepts_token", "session_token,cookie", NULL);
+    wrong("cookie_policy", "cookie_policy", "", NULL);
+    wrong("allow_schemeless", "allow_schemeless", "yes", NULL);
+    wrong("user_mode", "secret_key", "sk_test_x", "user_mode", "sync", NULL);
+    const char *pem = json_text(sim_admin("GET", "/keys/k1", ""), "pem");
+    wrong("secret_key", "jwt_key", pem, "user_mode", "profile", NULL);
+    wrong("session_check_ttl_s", "jwt_key", pem, "session_check_ttl_s", "10", NULL);
+
+    clerk_config *config = clerk_config_new();
+    clerk_error *error = NULL;
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), 60001, &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "timeout_ms");
+    clerk_error_free(error);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("secret_key"), 1, &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    clerk_error_free(error);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_schemeless"), 2, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_schemeless"), 1, &error), CLERK_OK);
+    CHECK(error == NULL);
+    CHECK_STATUS(clerk_config_add(config, CLERK_STR("secret_key"), CLERK_STR("x"), &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    clerk_error_free(error);
+    CHECK_STATUS(clerk_config_use_sqlite(config, CLERK_STR("/nowhere/at/all.db"), &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "sqlite");
+    clerk_error_free(error);
+    clerk_config_free(config);
+}
+
+/* A store makes `sync` the mode, and `sync` needs the secret key. */
+static int32_t no_rows(void *userdata, const clerk_step *step, clerk_reply *reply) {
+    (void)userdata, (void)step, (void)reply;
+    return -1;
+}
+
+static void stores(void) {
+    clerk_config *config = clerk_config_new();
+    clerk_client *client = NULL;
+    clerk_error *error = NULL;
+    set(config, "jwt_key", json_text(sim_admin("GET", "/keys/k1", ""), "pem"));
+    CHECK_STATUS(clerk_config_on_user_store(config, no_rows, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_client_new(config, &client, &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    clerk_error_free(error);
+    set(config, "user_mode", "claims");
+    CHECK_STATUS(clerk_client_new(config, &client, &error), CLERK_OK);
+    clerk_client_free(client);
+    clerk_config_free(config);
+}
+
+/* How a client made from this answers a token with this origin. */
+static const char *asked(clerk_config *config, const char *azp) {
+    set(config, "jwt_key", json_text(sim_admin("GET", "/keys/k1", ""), "pem"));
+    clerk_client *client = client_of(config);
+    const char *words = ask(client, sim_token("{\"user\":\"user_1\",\"azp\":\"%s\"}", azp));
+    clerk_client_free(client);
+    return words;
+}
+
+static void lists(void) {
+    static const char parties[] = "authorized_parties", wrong_party[] = "out token-invalid-authorized-parties";
+    for (int step = 0; step < 6; step++) {
+        clerk_config *config = clerk_config_new();
+        clerk_str name = CLERK_STR(parties);
+        set(config, parties, "https://a.example, https://b.example,,");
+        switch (step) {
+        case 0: CHECK_WORD(asked(config, "https://a.example"), "in api"); break;
+        case 1: CHECK_WORD(asked(config, "https://b.example"), "in api"); break;
+        case 2: CHECK_WORD(asked(config, "https://c.example"), wrong_party); break;
+        case 3:
+            CHECK_STATUS(clerk_config_add(config, name, CLERK_STR(" https://c.example "), NULL), CLERK_OK);
+            CHECK_WORD(asked(config, "https://c.example"), "in api");
+            break;
+        case 4:
+            /* An item that is added may hold commas. */
+            CHECK_STATUS(clerk_config_add(config, name, CLERK_STR("c,d"), NULL), CLERK_OK);
+            CHECK_WORD(asked(config, "c,d"), "in api");
+            break;
+        case 5:
+            /* An empty list asks for nothing. */
+            set(config, parties, "");
+            CHECK_WORD(asked(config, "https://c.example"), "in api");
+            break;
+        }
+    }
+}
+
+static void a_client_copies_its_config(void) {
+    clerk_config *config = sim_config();
+    clerk_client *first = NULL, *second = NULL;
+    CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_OK);
+    set(config, "issuer", "https://other.example");
+    CHECK_STATUS(clerk_client_new(config, &second, NULL), CLERK_OK);
+    clerk_config_free(config);
+    const char *token = sim_token("{\"user\":\"user_1\"}");
+    CHECK_WORD(ask(first, token), "in api");
+    CHECK_WORD(ask(second, token), "out token-invalid-issuer");
+    clerk_client_free(first);
+    clerk_client_free(second);
+}
+
+static void from_env(void) {
+    setenv("CLERK_API_URL", sim_url(), 1);
+    setenv("CLERK_SECRET_KEY", "sk_test_simulated", 1);
+    setenv("CLERK_AUTH_PARTIES", "https://a.example,https://b.example", 1);
+    setenv("CLERK_AUDIENCE", "  ", 1);
+    clerk_config *config = clerk_config_new();
+    CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
+    /* What the environment says later is not heard. */
+    setenv("CLERK_AUTH_PARTIES", "https://c.example", 1);
+    clerk_client *client = client_of(config);
+    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://b.example\"}")), "in api");
+    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://c.example\"}")), "out token-invalid-authorized-parties");
+    clerk_client_free(client);
+
+    config = clerk_config_new();
+    clerk_error *error = NULL;
+    setenv("CLERK_TIMEOUT_MS", "soon", 1);
+    CHECK_STATUS(clerk_config_from_env(config, &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "timeout_ms");
+    CHECK(strstr(clerk_error_message(error).data, "CLERK_TIMEOUT_MS") != NULL);
+    clerk_error_free(error);
+    unsetenv("CLERK_TIMEOUT_MS");
+    setenv("CLERK_SECRET_KEY", "sk_\xff" SECRET, 1);
+    CHECK_STATUS(clerk_config_from_env(config, &error), CLERK_E_CONFIG);
+    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    CHECK(strstr(clerk_error_message(error).data, SECRET) == NULL);
+    clerk_error_free(error);
+    static const char *const names[] = {"CLERK_API_URL", "CLERK_SECRET_KEY", "CLERK_AUTH_PARTIES", "CLERK_AUDIENCE"};
+    for (size_t i = 0; i < 4; i++) unsetenv(names[i]);
+    CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
+    clerk_config_free(config);
+}
+
+/* Lines of the log, and none of them with a secret. */
+static void on_log(void *userdata, int32_t level, clerk_str message) {
+    int *lines = userdata;
+    ++*lines;
+    CHECK_INT(level, CLERK_LEVEL_WARN);
+    CHECK_TEXT(message, message.data);
+    CHECK(strstr(message.data, "sk_test") == NULL);
+}
+
+static void what_works_and_is_probably_not_meant_is_logged(void) {
+    int lines = 0;
+    clerk_config *config = sim_config();
+    CHECK_STATUS(clerk_config_on_log(config, CLERK_LEVEL_WARN, on_log, &lines, NULL), CLERK_OK);
+    clerk_client_free(client_of(config));
+    CHECK_INT(lines, 1);
+    config = sim_config();
+    set(config, "authorized_parties", "https://App.example/path");
+    CHECK_STATUS(clerk_config_on_log(config, CLERK_LEVEL_DEBUG, on_log, &lines, NULL), CLERK_OK);
+    clerk_client_free(client_of(config));
+    CHECK_INT(lines, 2);
+}
+
+int main(void) {
+    sim_reset();
+    keys_and_secrets();
+    addresses();
+    names_and_values();
+    stores();
+    lists();
+    a_client_copies_its_config();
+    from_env();
+    what_works_and_is_probably_not_meant_is_logged();
+    return 0;
+}

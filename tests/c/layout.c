@@ -1,0 +1,201 @@
+/* What is frozen in the binary interface: sizes, offsets and numbers; and that all versions are one. */
+#include "check.h"
+
+#include <stddef.h>
+
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "the numbers below are those of 64-bit systems");
+
+#define LAYOUT(type, member, offset) _Static_assert(offsetof(type, member) == (offset), #type "." #member)
+
+_Static_assert(sizeof(clerk_str) == 16, "clerk_str");
+LAYOUT(clerk_str, data, 0);
+LAYOUT(clerk_str, len, 8);
+
+_Static_assert(sizeof(clerk_header) == 32, "clerk_header");
+LAYOUT(clerk_header, name, 0);
+LAYOUT(clerk_header, value, 16);
+
+_Static_assert(sizeof(clerk_request) == 72, "clerk_request");
+LAYOUT(clerk_request, struct_size, 0);
+LAYOUT(clerk_request, flags, 4);
+LAYOUT(clerk_request, headers, 8);
+LAYOUT(clerk_request, header_count, 16);
+LAYOUT(clerk_request, authorization, 24);
+LAYOUT(clerk_request, cookie, 40);
+LAYOUT(clerk_request, method, 56);
+
+_Static_assert(sizeof(clerk_stats) == 88, "clerk_stats");
+LAYOUT(clerk_stats, struct_size, 0);
+LAYOUT(clerk_stats, reserved, 4);
+LAYOUT(clerk_stats, cache_hits, 8);
+LAYOUT(clerk_stats, cache_misses, 16);
+LAYOUT(clerk_stats, signed_in, 24);
+LAYOUT(clerk_stats, signed_out, 32);
+LAYOUT(clerk_stats, unavailable, 40);
+LAYOUT(clerk_stats, jwks_fetches, 48);
+LAYOUT(clerk_stats, user_fetches, 56);
+LAYOUT(clerk_stats, cached_tokens, 64);
+LAYOUT(clerk_stats, cached_users, 72);
+LAYOUT(clerk_stats, jwks_age_ms, 80);
+
+/* Enums travel as numbers of 32 bits. */
+_Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_text) == 4 && sizeof(clerk_step_kind) == 4, "enums");
+_Static_assert(sizeof(clerk_column) == 4 && sizeof(clerk_event_kind) == 4 && sizeof(clerk_dimension) == 4, "enums");
+_Static_assert(sizeof(clerk_level) == 4 && sizeof(clerk_source) == 4 && sizeof(clerk_category) == 4, "enums");
+_Static_assert(sizeof(clerk_token_kind) == 4, "enums");
+
+#define FROZEN(name, number) _Static_assert((name) == (number), #name)
+
+FROZEN(CLERK_HOOK_OK, 0);
+FROZEN(CLERK_HOOK_DECLINE, 1);
+FROZEN(CLERK_HOOK_CONFLICT, 2);
+FROZEN(CLERK_TOKEN_KIND_SESSION_TOKEN, 1);
+FROZEN(CLERK_TOKEN_KIND_API_KEY, 2);
+FROZEN(CLERK_TOKEN_KIND_OAUTH_TOKEN, 3);
+FROZEN(CLERK_TOKEN_KIND_M2M_TOKEN, 4);
+FROZEN(CLERK_CATEGORY_NO_CREDENTIALS, 1);
+FROZEN(CLERK_CATEGORY_INVALID_TOKEN, 2);
+FROZEN(CLERK_CATEGORY_FORBIDDEN, 3);
+FROZEN(CLERK_CATEGORY_MISCONFIGURED, 4);
+FROZEN(CLERK_CATEGORY_UNAVAILABLE, 5);
+FROZEN(CLERK_SOURCE_CACHE, 1);
+FROZEN(CLERK_SOURCE_API, 2);
+FROZEN(CLERK_LEVEL_ERROR, 1);
+FROZEN(CLERK_LEVEL_DEBUG, 4);
+FROZEN(CLERK_TEXT_SUBJECT, 0);
+FROZEN(CLERK_TEXT_USER_KEY, 1);
+FROZEN(CLERK_TEXT_ORG_PERMISSIONS, 9);
+FROZEN(CLERK_TEXT_CLAIMS, 16);
+FROZEN(CLERK_TEXT_EXTERNAL_ID, 22);
+FROZEN(CLERK_EVENT_KIND_AUTH_SUCCESS, 1);
+FROZEN(CLERK_EVENT_KIND_AUTH_FAILED, 2);
+FROZEN(CLERK_EVENT_KIND_CACHE_MISS, 3);
+FROZEN(CLERK_EVENT_KIND_USER_CREATED, 4);
+FROZEN(CLERK_EVENT_KIND_JWKS_REFRESHED, 8);
+FROZEN(CLERK_EVENT_KIND_STALE_SERVED, 10);
+FROZEN(CLERK_EVENT_KIND_USER_DELETED, 11);
+FROZEN(CLERK_STEP_KIND_DONE, 0);
+FROZEN(CLERK_STEP_KIND_FIND_BY_KEY, 1);
+FROZEN(CLERK_STEP_KIND_FIND_BY_CLERK_ID, 2);
+FROZEN(CLERK_STEP_KIND_FIND_BY_EMAIL, 3);
+FROZEN(CLERK_STEP_KIND_USERNAME_TAKEN, 4);
+FROZEN(CLERK_STEP_KIND_CREATE, 5);
+FROZEN(CLERK_STEP_KIND_UPDATE, 6);
+FROZEN(CLERK_STEP_KIND_BEGIN, 7);
+FROZEN(CLERK_STEP_KIND_COMMIT, 8);
+FROZEN(CLERK_STEP_KIND_ROLLBACK, 9);
+FROZEN(CLERK_STEP_KIND_FETCH, 10);
+FROZEN(CLERK_COLUMN_CLERK_ID, 0);
+FROZEN(CLERK_COLUMN_EMAIL, 1);
+FROZEN(CLERK_COLUMN_USERNAME, 2);
+FROZEN(CLERK_COLUMN_IMAGE_URL, 5);
+FROZEN(CLERK_COLUMN_LAST_ACTIVE_AT_MS, 6);
+FROZEN(CLERK_COLUMN_BANNED_BY_CLERK, 8);
+FROZEN(CLERK_DIMENSION_ROLE, 1);
+FROZEN(CLERK_DIMENSION_REVERIFICATION, 5);
+
+static const struct {
+    int32_t macro, number;
+    const char *name;
+} statuses[] = {
+    {CLERK_OK, 0, "CLERK_OK"},
+    {CLERK_SIGNED_OUT, 1, "CLERK_SIGNED_OUT"},
+    {CLERK_NO_CREDENTIALS, 2, "CLERK_NO_CREDENTIALS"},
+    {CLERK_UNAVAILABLE, 3, "CLERK_UNAVAILABLE"},
+    {CLERK_WOULD_BLOCK, 4, "CLERK_WOULD_BLOCK"},
+    {CLERK_PENDING, 5, "CLERK_PENDING"},
+    {CLERK_WEBHOOK_IGNORED, 6, "CLERK_WEBHOOK_IGNORED"},
+    {CLERK_E_NULL, -101, "CLERK_E_NULL"},
+    {CLERK_E_ARGUMENT, -102, "CLERK_E_ARGUMENT"},
+    {CLERK_E_UTF8, -103, "CLERK_E_UTF8"},
+    {CLERK_E_STRUCT_SIZE, -104, "CLERK_E_STRUCT_SIZE"},
+    {CLERK_E_STATE, -105, "CLERK_E_STATE"},
+    {CLERK_E_NOT_FOUND, -106, "CLERK_E_NOT_FOUND"},
+    {CLERK_E_CONFIG, -201, "CLERK_E_CONFIG"},
+    {CLERK_E_FORKED, -301, "CLERK_E_FORKED"},
+    {CLERK_E_API, -302, "CLERK_E_API"},
+    {CLERK_E_REENTRANT, -401, "CLERK_E_REENTRANT"},
+    {CLERK_E_WEBHOOK, -501, "CLERK_E_WEBHOOK"},
+    {CLERK_E_PANIC, -901, "CLERK_E_PANIC"},
+};
+
+/* By number, from 1. */
+static const struct {
+    clerk_reason reason;
+    const char *word;
+    clerk_category category;
+} reasons[] = {
+    {CLERK_REASON_SESSION_TOKEN_MISSING, "session-token-missing", CLERK_CATEGORY_NO_CREDENTIALS},
+    {CLERK_REASON_TOKEN_INVALID, "token-invalid", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_INVALID_SIGNATURE, "token-invalid-signature", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_EXPIRED, "token-expired", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_NOT_ACTIVE_YET, "token-not-active-yet", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE, "token-iat-in-the-future", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES, "token-invalid-authorized-parties", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_INVALID_AUDIENCE, "token-invalid-audience", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_INVALID_ISSUER, "token-invalid-issuer", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED, "token-type-not-supported", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_JWK_KID_MISMATCH, "jwk-kid-mismatch", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_JWK_FAILED_TO_RESOLVE, "jwk-failed-to-resolve", CLERK_CATEGORY_MISCONFIGURED},
+    {CLERK_REASON_JWK_FAILED_TO_LOAD, "jwk-failed-to-load", CLERK_CATEGORY_UNAVAILABLE},
+    {CLERK_REASON_JWK_REMOTE_INVALID, "jwk-remote-invalid", CLERK_CATEGORY_UNAVAILABLE},
+    {CLERK_REASON_SECRET_KEY_INVALID, "secret-key-invalid", CLERK_CATEGORY_MISCONFIGURED},
+    {CLERK_REASON_SERVER_ERROR, "server-error", CLERK_CATEGORY_UNAVAILABLE},
+    {CLERK_REASON_USER_NOT_FOUND, "user-not-found", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_USER_INACTIVE, "user-inactive", CLERK_CATEGORY_FORBIDDEN},
+    {CLERK_REASON_SESSION_PENDING, "session-pending", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_SESSION_REVOKED, "session-revoked", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_LINK_CONFLICT, "link-conflict", CLERK_CATEGORY_FORBIDDEN},
+    {CLERK_REASON_STORE_ERROR, "store-error", CLERK_CATEGORY_UNAVAILABLE},
+    {CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING, "session-token-and-uat-missing", CLERK_CATEGORY_NO_CREDENTIALS},
+    {CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT, "session-token-but-no-client-uat", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN, "client-uat-but-no-session-token", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT, "session-token-iat-before-client-uat",
+     CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_INTERNAL_ERROR, "internal-error", CLERK_CATEGORY_UNAVAILABLE},
+};
+
+static void versions(void) {
+    int major, minor, patch;
+    CHECK(sscanf(clerk_version(), "%d.%d.%d", &major, &minor, &patch) == 3);
+    CHECK_INT(CLERK_VERSION_MAJOR, major);
+    CHECK_INT(CLERK_VERSION_MINOR, minor);
+    CHECK_INT(CLERK_VERSION_PATCH, patch);
+    CHECK_INT(CLERK_VERSION_NUMBER, major * 65536 + minor * 256 + patch);
+    CHECK_WORD(clerk_version(), PACKAGE_VERSION);
+    CHECK_INT(clerk_abi_version(), CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR);
+    CHECK_INT(CLERK_ABI_MAJOR, 0);
+}
+
+/* A part that does not go into the composed number would not show while it is 0. */
+#undef CLERK_VERSION_MAJOR
+#undef CLERK_VERSION_MINOR
+#undef CLERK_VERSION_PATCH
+#define CLERK_VERSION_MAJOR 3
+#define CLERK_VERSION_MINOR 5
+#define CLERK_VERSION_PATCH 7
+_Static_assert(CLERK_VERSION_NUMBER == 0x030507, "each part has its place in the composed version");
+
+int main(void) {
+    versions();
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        CHECK_INT(statuses[i].macro, statuses[i].number);
+        CHECK_WORD(clerk_status_name(statuses[i].number), statuses[i].name);
+    }
+    int32_t last = sizeof reasons / sizeof reasons[0];
+    for (int32_t number = 1; number <= last; number++) {
+        CHECK_INT(reasons[number - 1].reason, number);
+        CHECK_WORD(clerk_reason_word(number), reasons[number - 1].word);
+        CHECK_INT(clerk_reason_category(number), reasons[number - 1].category);
+    }
+    CHECK_WORD(clerk_reason_word(last + 1), "");
+
+    clerk_request request = CLERK_REQUEST_INIT;
+    CHECK_INT(request.struct_size, sizeof request);
+    CHECK(request.flags == 0 && request.headers == NULL && request.method.data == NULL);
+    clerk_stats stats = CLERK_STATS_INIT;
+    CHECK_INT(stats.struct_size, sizeof stats);
+    CHECK(stats.cache_hits == 0 && stats.jwks_age_ms == 0);
+    CHECK_INT(CLERK_STR("four").len, 4);
+    return 0;
+}

@@ -1,0 +1,464 @@
+/* Every exported function with what no caller should give it: NULL in each place, texts that are too long or no text,
+ * sizes and numbers from nowhere. The answer is a status, never a crash. run.sh checks that no function is missing. */
+#include "check.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+static clerk_client *client;
+
+#define DIRTY(type) ((type *)&client)
+
+/* Texts that cannot be read, and what a function that needs UTF-8 says to them. */
+static const char broken[] = {'a', (char)0xff, 'b', 0};
+static const struct {
+    clerk_str text;
+    int32_t status;
+} odd[] = {
+    {{NULL, 1}, CLERK_E_NULL},
+    {{NULL, SIZE_MAX}, CLERK_E_NULL},
+    {{"a", SIZE_MAX}, CLERK_E_ARGUMENT},
+    {{"a", (size_t)PTRDIFF_MAX + 1}, CLERK_E_ARGUMENT},
+    {{broken, 3}, CLERK_E_UTF8},
+};
+#define ODDS (sizeof odd / sizeof odd[0])
+
+static const int32_t no_enum[] = {-1, 99, 1 << 20, INT32_MIN, INT32_MAX};
+#define NO_ENUMS (sizeof no_enum / sizeof no_enum[0])
+
+static const clerk_str none = {NULL, 0};
+static const clerk_str with_nul = {"a\0b", 3};
+
+static void texts_and_constants(void) {
+    CHECK_TEXT(clerk_str_of(NULL), NULL);
+    CHECK_TEXT(clerk_str_of("x"), "x");
+    CHECK(clerk_version()[0] != 0);
+    CHECK(clerk_abi_version() != 0);
+    for (size_t i = 0; i < NO_ENUMS; i++) {
+        CHECK_WORD(clerk_status_name(no_enum[i]), "CLERK_E_UNKNOWN");
+        CHECK_WORD(clerk_reason_word(no_enum[i]), "");
+        CHECK_INT(clerk_reason_category(no_enum[i]), 0);
+    }
+    CHECK_WORD(clerk_reason_word(0), "");
+    CHECK_INT(clerk_reason_category(0), 0);
+}
+
+static void configs(void) {
+    clerk_config_free(NULL);
+    clerk_str name = CLERK_STR("issuer"), value = CLERK_STR("1");
+    clerk_error *error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_config_set(NULL, name, value, &error), CLERK_E_NULL);
+    CHECK(error == NULL);
+    CHECK_STATUS(clerk_config_set(NULL, none, none, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_int(NULL, none, 0, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_add(NULL, none, none, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_from_env(NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_on_event(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_on_log(NULL, CLERK_LEVEL_WARN, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_on_clock(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_on_user_store(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_user_columns(NULL, 1), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_user_column_length(NULL, CLERK_COLUMN_EMAIL, 9), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_use_sqlite(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
+
+    clerk_config *config = clerk_config_new();
+    for (size_t i = 0; i < ODDS; i++) {
+        error = DIRTY(clerk_error);
+        CHECK_STATUS(clerk_config_set(config, odd[i].text, value, &error), odd[i].status);
+        CHECK(error == NULL);
+        CHECK_STATUS(clerk_config_set(config, name, odd[i].text, NULL), odd[i].status);
+        CHECK_STATUS(clerk_config_set_int(config, odd[i].text, 1, NULL), odd[i].status);
+        CHECK_STATUS(clerk_config_add(config, odd[i].text, value, NULL), odd[i].status);
+        CHECK_STATUS(clerk_config_add(config, name, odd[i].text, NULL), odd[i].status);
+        CHECK_STATUS(clerk_config_use_sqlite(config, odd[i].text, NULL), odd[i].status);
+    }
+    CHECK_STATUS(clerk_config_set(config, none, none, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set(config, name, with_nul, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_add(config, name, with_nul, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_add(config, name, none, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MIN, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MAX, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_use_sqlite(config, none, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_use_sqlite(config, with_nul, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
+    for (size_t i = 0; i < NO_ENUMS; i++) {
+        CHECK_STATUS(clerk_config_on_log(config, no_enum[i], NULL, NULL, NULL), CLERK_E_ARGUMENT);
+        CHECK_STATUS(clerk_config_set_user_column_length(config, no_enum[i], 9), CLERK_E_ARGUMENT);
+    }
+    CHECK_STATUS(clerk_config_on_log(config, 0, NULL, NULL, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_IS_ACTIVE, 9), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 7), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 8), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_EMAIL, UINT32_MAX), CLERK_OK);
+    /* No columns, neither of the two that rows are found by, one that there is not. */
+    for (size_t i = 0; i < 4; i++) {
+        static const uint32_t columns[] = {0, 4, 1u << 9 | 1, UINT32_MAX};
+        CHECK_STATUS(clerk_config_set_user_columns(config, columns[i]), CLERK_E_ARGUMENT);
+    }
+    CHECK_STATUS(clerk_config_on_event(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_on_clock(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_on_user_store(config, NULL, NULL, NULL), CLERK_OK);
+
+    clerk_client *made = DIRTY(clerk_client);
+    error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_client_new(NULL, &made, &error), CLERK_E_NULL);
+    CHECK(made == NULL && error == NULL);
+    CHECK_STATUS(clerk_client_new(config, NULL, &error), CLERK_E_NULL);
+    made = DIRTY(clerk_client);
+    CHECK_STATUS(clerk_client_new(config, &made, NULL), CLERK_E_CONFIG);
+    CHECK(made == NULL);
+    CHECK_STATUS(clerk_client_new(NULL, NULL, NULL), CLERK_E_NULL);
+    clerk_config_free(config);
+}
+
+static void errors(void) {
+    clerk_error_free(NULL);
+    CHECK_STATUS(clerk_error_status(NULL), CLERK_OK);
+    CHECK_TEXT(clerk_error_message(NULL), NULL);
+    CHECK_TEXT(clerk_error_setting(NULL), NULL);
+    CHECK_TEXT(clerk_error_trace_id(NULL), NULL);
+    CHECK_INT(clerk_error_http_status(NULL), 0);
+    CHECK_INT(clerk_error_host_code(NULL), 0);
+    CHECK_INT(clerk_error_retry_after_ms(NULL), -1);
+}
+
+static void clients_and_verbs(void) {
+    CHECK(clerk_client_retain(NULL) == NULL);
+    clerk_client_free(NULL);
+    clerk_request request = CLERK_REQUEST_INIT;
+    clerk_result *result = DIRTY(clerk_result);
+    clerk_pending *pending = DIRTY(clerk_pending);
+    clerk_error *error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_authenticate(NULL, &request, &result, &error), CLERK_E_NULL);
+    CHECK(result == NULL && error == NULL);
+    CHECK_STATUS(clerk_authenticate(client, NULL, &result, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate(client, &request, NULL, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    result = DIRTY(clerk_result);
+    CHECK_STATUS(clerk_authenticate_cached(NULL, &request, &result), CLERK_E_NULL);
+    CHECK(result == NULL);
+    CHECK_STATUS(clerk_authenticate_cached(client, NULL, &result), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate_cached(client, &request, NULL), CLERK_E_NULL);
+    result = DIRTY(clerk_result);
+    error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_authenticate_begin(NULL, &request, &result, &pending, &error), CLERK_E_NULL);
+    CHECK(result == NULL && pending == NULL && error == NULL);
+    CHECK_STATUS(clerk_authenticate_begin(client, NULL, &result, &pending, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate_begin(client, &request, NULL, &pending, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, NULL, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_verify_token(NULL, none, &result, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_verify_token(client, none, NULL, &error), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_warm_up(NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_client_invalidate_token(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_invalidate_user(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_invalidate_session(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_stats(NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_stats(client, NULL), CLERK_E_NULL);
+
+    for (size_t i = 0; i < ODDS; i++) {
+        int32_t of_bytes = odd[i].status == CLERK_E_UTF8 ? CLERK_SIGNED_OUT : odd[i].status;
+        result = DIRTY(clerk_result);
+        CHECK_WORD(ended(clerk_verify_token(client, odd[i].text, &result, NULL), &result),
+                   of_bytes == CLERK_SIGNED_OUT ? "out token-invalid" : clerk_status_name(of_bytes));
+        CHECK_STATUS(clerk_client_invalidate_token(client, odd[i].text), odd[i].status);
+        CHECK_STATUS(clerk_client_invalidate_user(client, odd[i].text), odd[i].status);
+        CHECK_STATUS(clerk_client_invalidate_session(client, odd[i].text), odd[i].status);
+
+        /* The lines of a request are bytes: what is no UTF-8 is no credential, but no mistake of the host's either. */
+        for (int place = 0; place < 5; place++) {
+            clerk_header header = {CLERK_STR("cookie"), CLERK_STR("a=b")};
+            clerk_str *places[] = {&header.name, &header.value, &request.method, &request.cookie,
+                                   &request.authorization};
+            request = (clerk_request)CLERK_REQUEST_INIT;
+            request.headers = &header;
+            request.header_count = 1;
+            *places[place] = odd[i].text;
+            result = DIRTY(clerk_result);
+            int32_t status = clerk_authenticate(client, &request, &result, NULL);
+            if (odd[i].status == CLERK_E_UTF8) CHECK(status == CLERK_NO_CREDENTIALS || status == CLERK_SIGNED_OUT);
+            else CHECK_STATUS(status, odd[i].status);
+            ended(status, &result);
+        }
+    }
+    clerk_client_invalidate_user(client, with_nul);
+
+    request = (clerk_request)CLERK_REQUEST_INIT;
+    request.header_count = 1;
+    CHECK_STATUS(clerk_authenticate(client, &request, &result, NULL), CLERK_E_NULL);
+    clerk_header header = {none, none};
+    request.headers = &header;
+    for (size_t i = 0; i < 3; i++) {
+        static const size_t counts[] = {4097, PTRDIFF_MAX, SIZE_MAX};
+        request.header_count = counts[i];
+        CHECK_STATUS(clerk_authenticate(client, &request, &result, NULL), CLERK_E_ARGUMENT);
+        CHECK_STATUS(clerk_authenticate_cached(client, &request, &result), CLERK_E_ARGUMENT);
+        CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, &pending, NULL), CLERK_E_ARGUMENT);
+    }
+    request = (clerk_request)CLERK_REQUEST_INIT;
+    request.flags = 1;
+    CHECK_STATUS(clerk_authenticate(client, &request, &result, NULL), CLERK_E_ARGUMENT);
+}
+
+static void webhooks(void) {
+    clerk_header line = {CLERK_STR("svix-id"), CLERK_STR("x")};
+    clerk_str body = CLERK_STR("{}");
+    clerk_error *error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_webhook_handle(NULL, &line, 1, body, &error), CLERK_E_NULL);
+    CHECK(error == NULL);
+    CHECK_STATUS(clerk_webhook_handle(client, NULL, 1, body, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_webhook_handle(client, NULL, 0, none, NULL), CLERK_E_WEBHOOK);
+    CHECK_STATUS(clerk_webhook_handle(client, &line, 4097, body, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_webhook_handle(client, &line, SIZE_MAX, body, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), CLERK_E_WEBHOOK);
+    for (size_t i = 0; i < ODDS; i++) {
+        int32_t status = odd[i].status == CLERK_E_UTF8 ? CLERK_E_WEBHOOK : odd[i].status;
+        CHECK_STATUS(clerk_webhook_handle(client, &line, 1, odd[i].text, NULL), status);
+        line.value = odd[i].text;
+        CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), status);
+        line.value = body;
+        line.name = odd[i].text;
+        CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), status);
+        line.name = body;
+    }
+}
+
+/* A structure of any size in memory that ends where it ends. */
+static int32_t of_size(uint32_t given, size_t size, char tail) {
+    unsigned char *memory = calloc(1, size < 4 ? 4 : size);
+    memcpy(memory, &given, sizeof given);
+    if (tail) memory[size - 1] = (unsigned char)tail;
+    clerk_result *result = NULL;
+    int32_t status = clerk_authenticate(client, (const clerk_request *)(void *)memory, &result, NULL);
+    ended(status, &result);
+    result = NULL;
+    CHECK_STATUS(clerk_authenticate_cached(client, (const clerk_request *)(void *)memory, &result), status);
+    ended(status, &result);
+    free(memory);
+    return status;
+}
+
+static void struct_sizes(void) {
+    uint32_t known = sizeof(clerk_request), first = offsetof(clerk_request, method);
+    static const uint32_t wrong[] = {0, 1, 4, 7, 8, 16, 24, 4097, 5000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CHECK_STATUS(of_size(wrong[i], 8, 0), CLERK_E_STRUCT_SIZE);
+    }
+    CHECK_STATUS(of_size(first - 1, first - 1, 0), CLERK_E_STRUCT_SIZE);
+    CHECK_STATUS(of_size(first, first, 0), CLERK_NO_CREDENTIALS);
+    CHECK_STATUS(of_size(known, known, 0), CLERK_NO_CREDENTIALS);
+    for (uint32_t more = known + 1; more <= 4096; more += 61) {
+        CHECK_STATUS(of_size(more, more, 0), CLERK_NO_CREDENTIALS);
+        CHECK_STATUS(of_size(more, more, 1), CLERK_E_STRUCT_SIZE);
+    }
+
+    union {
+        clerk_stats stats;
+        uint32_t size;
+        unsigned char bytes[5000];
+    } given;
+    for (uint32_t size = 0; size <= 5000; size++) {
+        memset(&given, 0x5a, sizeof given);
+        given.size = size;
+        bool fits = size >= 16 && size <= 4096;
+        CHECK_STATUS(clerk_client_stats(client, &given.stats), fits ? CLERK_OK : CLERK_E_STRUCT_SIZE);
+        CHECK_INT(given.size, size);
+        /* Not a byte behind what the caller has, or what the library knows. */
+        size_t written = !fits ? 4 : size < sizeof(clerk_stats) ? size : sizeof(clerk_stats);
+        for (size_t i = written; i < sizeof given; i++) CHECK(given.bytes[i] == 0x5a);
+        CHECK(!fits || given.stats.reserved == 0);
+    }
+}
+
+static void results(void) {
+    clerk_result_free(NULL);
+    int64_t first = 7, second = 7;
+    size_t needed = 7;
+    char buffer[8] = "canary";
+    CHECK_STATUS(clerk_result_status(NULL), CLERK_E_NULL);
+    CHECK_INT(clerk_result_reason(NULL), 0);
+    CHECK_WORD(clerk_result_reason_word(NULL), "");
+    CHECK_INT(clerk_result_http_status(NULL), 500);
+    CHECK_INT(clerk_result_retry_after_ms(NULL), -1);
+    CHECK_INT(clerk_result_handshake_recommended(NULL), 0);
+    CHECK_INT(clerk_result_source(NULL), 0);
+    CHECK_INT(clerk_result_token_kind(NULL), 0);
+    CHECK_TEXT(clerk_result_text(NULL, CLERK_TEXT_SUBJECT), NULL);
+    CHECK_TEXT(clerk_result_user_id(NULL), NULL);
+    CHECK_TEXT(clerk_result_user_key(NULL), NULL);
+    CHECK_TEXT(clerk_result_session_id(NULL), NULL);
+    CHECK_TEXT(clerk_result_claims_json(NULL), NULL);
+    CHECK_INT(clerk_result_expires_at_ms(NULL), 0);
+    CHECK_INT(clerk_result_factor_ages(NULL, &first, &second), 0);
+    CHECK_INT(clerk_result_factor_ages(NULL, NULL, NULL), 0);
+    CHECK(first == 7 && second == 7);
+    CHECK_INT(clerk_result_has(NULL, CLERK_DIMENSION_ROLE, CLERK_STR("admin")), 0);
+    CHECK_STATUS(clerk_result_claim(NULL, CLERK_STR("sub"), buffer, sizeof buffer, &needed), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_challenge(NULL, none, buffer, sizeof buffer, &needed), CLERK_E_NULL);
+    CHECK_WORD(buffer, "canary");
+    CHECK_INT(needed, 7);
+
+    const char *token = sim_token("{\"user\":\"user_nulls\",\"org\":{\"id\":\"org_1\",\"role\":\"org:admin\"}}");
+    clerk_result *result = NULL;
+    CHECK_STATUS(clerk_verify_token(client, clerk_str_of(token), &result, NULL), CLERK_OK);
+    for (size_t i = 0; i < NO_ENUMS; i++) {
+        CHECK_TEXT(clerk_result_text(result, no_enum[i]), NULL);
+        CHECK_INT(clerk_result_has(result, no_enum[i], CLERK_STR("org:admin")), 0);
+    }
+    CHECK_INT(clerk_result_has(result, 0, CLERK_STR("org:admin")), 0);
+    for (int32_t dimension = CLERK_DIMENSION_ROLE; dimension <= CLERK_DIMENSION_REVERIFICATION; dimension++) {
+        for (size_t i = 0; i < ODDS; i++) CHECK_INT(clerk_result_has(result, dimension, odd[i].text), 0);
+        CHECK_INT(clerk_result_has(result, dimension, none), 0);
+        CHECK_INT(clerk_result_has(result, dimension, with_nul), 0);
+    }
+    CHECK_INT(clerk_result_factor_ages(result, NULL, NULL), 1);
+    for (size_t i = 0; i < ODDS; i++) {
+        CHECK_STATUS(clerk_result_claim(result, odd[i].text, buffer, sizeof buffer, NULL), odd[i].status);
+        CHECK_STATUS(clerk_result_challenge(result, odd[i].text, buffer, sizeof buffer, NULL), odd[i].status);
+    }
+    CHECK_STATUS(clerk_result_claim(result, none, buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_result_claim(result, CLERK_STR("v"), NULL, 0, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_result_claim(result, CLERK_STR("v"), NULL, SIZE_MAX, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_claim(result, CLERK_STR("v"), buffer, 1, &needed), CLERK_E_ARGUMENT);
+    CHECK_INT(needed, 1);
+    CHECK_WORD(buffer, "canary");
+    CHECK_STATUS(clerk_result_challenge(result, none, buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
+    clerk_result_free(result);
+
+    /* Nobody is signed in: no text, no claim, nothing held. */
+    CHECK_STATUS(clerk_verify_token(client, CLERK_STR("x"), &result, NULL), CLERK_SIGNED_OUT);
+    for (int32_t which = -1; which < 30; which++) CHECK_TEXT(clerk_result_text(result, which), NULL);
+    CHECK_STATUS(clerk_result_claim(result, CLERK_STR("sub"), buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_result_challenge(result, none, NULL, 0, &needed), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_result_challenge(result, none, NULL, SIZE_MAX, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_challenge(result, CLERK_STR("a\nb"), buffer, sizeof buffer, NULL), CLERK_E_ARGUMENT);
+    CHECK(needed > sizeof buffer);
+    clerk_result_free(result);
+}
+
+static int events;
+
+static void on_event(void *userdata, const clerk_event *event) {
+    (void)userdata;
+    events++;
+    CHECK(clerk_event_get_kind(event) != 0);
+}
+
+static void events_of_nobody(void) {
+    CHECK_INT(clerk_event_get_kind(NULL), 0);
+    CHECK_TEXT(clerk_event_user_key(NULL), NULL);
+    CHECK_TEXT(clerk_event_clerk_id(NULL), NULL);
+    CHECK_TEXT(clerk_event_token_hash(NULL), NULL);
+    CHECK_INT(clerk_event_reason(NULL), 0);
+    CHECK_INT(clerk_event_source(NULL), 0);
+    CHECK_INT(clerk_event_retry_after_ms(NULL), -1);
+}
+
+static int32_t never(void *userdata, const clerk_step *step, clerk_reply *reply) {
+    (void)userdata, (void)step, (void)reply;
+    check_failed(__FILE__, __LINE__, __func__, "the host drives the steps itself");
+}
+
+/* A new authentication that asks for the row of a user. */
+static clerk_pending *begun(const clerk_client *with_store, const char *token) {
+    char line[4096];
+    snprintf(line, sizeof line, "Bearer %s", token);
+    clerk_request request = bearer(line);
+    clerk_result *result = NULL;
+    clerk_pending *pending = NULL;
+    CHECK_STATUS(clerk_authenticate_begin(with_store, &request, &result, &pending, NULL), CLERK_PENDING);
+    CHECK(result == NULL && pending != NULL);
+    return pending;
+}
+
+static void steps_and_replies(void) {
+    CHECK_INT(clerk_step_get_kind(NULL), 0);
+    CHECK_TEXT(clerk_step_text(NULL), NULL);
+    CHECK_TEXT(clerk_step_key(NULL), NULL);
+    clerk_str text = CLERK_STR("canary");
+    int64_t number = 7;
+    CHECK_INT(clerk_step_text_column(NULL, CLERK_COLUMN_EMAIL, &text), 0);
+    CHECK_INT(clerk_step_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
+    CHECK_STATUS(clerk_reply_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_STATUS(clerk_reply_text_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_reply_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);
+    CHECK_STATUS(clerk_reply_taken(NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_reply_created(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_STATUS(clerk_reply_error(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_INT(clerk_pending_wants(NULL), 0);
+    CHECK(clerk_pending_step(NULL) == NULL);
+    CHECK(clerk_pending_reply(NULL) == NULL);
+    CHECK_STATUS(clerk_pending_answer(NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_pending_fetch(NULL), CLERK_E_NULL);
+    clerk_result *result = DIRTY(clerk_result);
+    clerk_error *error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_pending_finish(NULL, &result, &error), CLERK_E_NULL);
+    CHECK(result == NULL && error == NULL);
+    CHECK_STATUS(clerk_pending_finish(NULL, NULL, NULL), CLERK_E_NULL);
+    clerk_pending_free(NULL);
+
+    clerk_config *config = sim_config();
+    clerk_config_on_user_store(config, never, NULL, NULL);
+    clerk_config_on_event(config, on_event, NULL, NULL);
+    clerk_client *with_store = client_of(config);
+    sim_put("/users/user_nulls", "{\"username\":\"nulls\"}");
+    const char *token = sim_token("{\"user\":\"user_nulls\"}");
+
+    clerk_pending *pending = begun(with_store, token);
+    const clerk_step *step = clerk_pending_step(pending);
+    CHECK_INT(clerk_step_get_kind(step), CLERK_STEP_KIND_FIND_BY_CLERK_ID);
+    for (size_t i = 0; i < NO_ENUMS; i++) {
+        CHECK_INT(clerk_step_text_column(step, no_enum[i], &text), 0);
+        CHECK_INT(clerk_step_int_column(step, no_enum[i], &number), 0);
+    }
+    CHECK_INT(clerk_step_text_column(step, CLERK_COLUMN_EMAIL, NULL), 0);
+    CHECK_TEXT(text, "canary");
+    CHECK_INT(number, 7);
+    /* A pending that is finished into nowhere is over all the same. */
+    CHECK_STATUS(clerk_pending_finish(pending, NULL, NULL), CLERK_E_NULL);
+
+    /* Every setter that fails spoils the whole reply, even if it is set right afterwards. */
+    for (int bad = 0; bad < 16; bad++) {
+        pending = begun(with_store, token);
+        clerk_reply *reply = clerk_pending_reply(pending);
+        int32_t status = 0;
+        if (bad < (int)ODDS) status = clerk_reply_row(reply, odd[bad].text);
+        else if (bad == 5) status = clerk_reply_row(reply, none);
+        else if (bad == 6) status = clerk_reply_row(reply, with_nul);
+        else if (bad == 7) status = clerk_reply_text_column(reply, CLERK_COLUMN_EMAIL, none) /* no row yet */;
+        else if (bad == 8) status = clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 1) /* no row yet */;
+        else if (bad == 9) status = clerk_reply_taken(reply, 2);
+        else if (bad == 10) status = clerk_reply_created(reply, none);
+        else if (bad == 11) status = clerk_reply_error(reply, odd[0].text);
+        CHECK_STATUS(clerk_reply_row(reply, CLERK_STR("1")), CLERK_OK);
+        if (bad == 12) status = clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 2);
+        if (bad == 13) status = clerk_reply_int_column(reply, CLERK_COLUMN_EMAIL, 1);
+        if (bad == 14) status = clerk_reply_text_column(reply, CLERK_COLUMN_IS_ACTIVE, CLERK_STR("1"));
+        if (bad == 15) status = clerk_reply_text_column(reply, no_enum[0], CLERK_STR("1"));
+        CHECK(status < 0);
+        CHECK_STATUS(clerk_reply_text_column(reply, CLERK_COLUMN_CLERK_ID, CLERK_STR("user_nulls")), CLERK_OK);
+        CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_OK);
+        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
+        CHECK_WORD(ended(clerk_pending_finish(pending, &result, NULL), &result), "unavailable store-error");
+    }
+    CHECK(events > 0);
+    clerk_client_free(with_store);
+}
+
+int main(void) {
+    sim_reset();
+    client = sim_client();
+    texts_and_constants();
+    configs();
+    errors();
+    clients_and_verbs();
+    webhooks();
+    struct_sizes();
+    results();
+    events_of_nobody();
+    steps_and_replies();
+    clerk_client_free(client);
+    return 0;
+}
