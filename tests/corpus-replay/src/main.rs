@@ -12,7 +12,7 @@ mod verdicts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: corpus-replay verdicts FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
+const USAGE: &str = "usage: corpus-replay verdicts|parity FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
 
 /// What is wrong with a file or a command line, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
