@@ -1,7 +1,9 @@
 //! The two paths that matter, beside what no library could be faster than, on the same token in the same run:
 //! the cached hit beside SHA-256 of the token, the cold verification beside one RSA-2048 verification by aws-lc.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
@@ -11,6 +13,28 @@ use clerk_auth::{Client, ClientBuilder, Config, Request};
 use clerk_sim::{KeyStore, TokenSpec};
 use criterion::{Criterion, criterion_group, criterion_main};
 use sha2::{Digest, Sha256};
+
+/// Counts the bytes that are in use, to tell what a remembered token costs.
+struct Counting;
+
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const HEADERS: [(&str, &str); 10] = [
     ("Host", "app.example.com"),
@@ -26,8 +50,12 @@ const HEADERS: [(&str, &str); 10] = [
 ];
 
 fn token(keys: &KeyStore) -> String {
+    token_of(keys, "user_2bench00000000000000000000001")
+}
+
+fn token_of(keys: &KeyStore, user: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let spec = TokenSpec::session("user_2bench00000000000000000000001").exp_in(3600);
+    let spec = TokenSpec::session(user).exp_in(3600);
     spec.mint(keys, "k1", now as i64).unwrap()
 }
 
@@ -79,8 +107,21 @@ fn benches(c: &mut Criterion) {
     });
     group.finish();
 
-    let identity = warm.authenticate_cached(&request("Authorization", &bearer)).unwrap();
-    println!("memory per cached entry: about {} bytes, claims included", identity.identity().unwrap().size() + 200);
+    memory(&keys, &pem);
+}
+
+/// Bytes in use for each remembered token, claims and book-keeping included.
+fn memory(keys: &KeyStore, pem: &str) {
+    const TOKENS: usize = 500;
+    let client = client(pem, 300);
+    let tokens: Vec<String> = (0..TOKENS).map(|i| token_of(keys, &format!("user_2bench{i:022}"))).collect();
+    let before = IN_USE.load(Ordering::Relaxed);
+    for token in &tokens {
+        let bearer = format!("Bearer {token}");
+        assert!(client.authenticate_cached(&request("Authorization", &bearer)).unwrap().identity().is_some());
+    }
+    let bytes = IN_USE.load(Ordering::Relaxed) - before;
+    println!("memory per remembered token: {} bytes, claims included", bytes / TOKENS as isize);
 }
 
 criterion_group! {

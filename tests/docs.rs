@@ -112,3 +112,34 @@ fn every_test_that_a_promise_names_is_there() {
         assert!(names.iter().any(|n| n == name), "docs/security.md names a test that is not there: {name}");
     }
 }
+
+/// Texts of all sources below a folder, with their paths.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap())),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a14_unsafe_code_lives_in_ffi_alone() {
+    assert!(read("src/lib.rs").contains("#![deny(unsafe_code)]"));
+    for (path, text) in sources("src") {
+        assert!(path.contains("/src/ffi/") || !text.contains("allow(unsafe_code"), "{path}");
+    }
+}
+
+#[test]
+fn a1_no_mac_can_be_reached_where_tokens_are_verified() {
+    for (path, text) in sources("src/jwt").into_iter().chain(sources("src/keys")) {
+        assert!(!text.to_ascii_lowercase().contains("hmac"), "{path}");
+    }
+}

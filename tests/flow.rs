@@ -7,6 +7,8 @@ mod machine;
 mod outage;
 #[path = "flow/sessions.rs"]
 mod sessions;
+#[path = "flow/silence.rs"]
+mod silence;
 #[path = "flow/store.rs"]
 mod store;
 #[cfg(feature = "sqlite")]

@@ -1,0 +1,61 @@
+//! What is told to nobody: tokens, secrets and addresses, in whatever trouble there is.
+
+use std::sync::{Arc, Mutex};
+
+use clerk_auth::client::Outcome;
+use clerk_auth::events::Level;
+use clerk_auth::users::SqliteStore;
+use clerk_auth::{ClientBuilder, Config};
+use clerk_sim::{Fault, Sim, Spoil, TokenSpec};
+use serde_json::json;
+
+use super::common::{Folder, SECRET, Time, bearer};
+
+const ADDRESS: &str = "ada.of.the.test@example.com";
+
+#[test]
+fn l1_nothing_that_could_be_replayed_reaches_a_log_an_event_or_a_debug_print() {
+    let (sim, time, folder) = (Sim::start(), Time::default(), Folder::new());
+    let email = json!([{"id": "idn_1", "email_address": ADDRESS, "verification": "verified"}]);
+    sim.put_user(json!({"id": "user_1", "primary_email_address_id": "idn_1", "email_addresses": email}));
+    let told = Arc::new(Mutex::new(String::new()));
+    let mut builder = ClientBuilder { clock: Some(time.clock()), ..ClientBuilder::default() };
+    let (events, logs) = (told.clone(), told.clone());
+    builder.listeners.on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"));
+    builder.listeners.on_log(Level::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"));
+    builder.store = Some(Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()));
+    builder.config = Config::new();
+    builder.config.set("secret_key", SECRET).unwrap();
+    builder.config.set("webhook_secrets", "whsec_c2VjcmV0").unwrap();
+    builder.config.set("api_url", &sim.url()).unwrap();
+    builder.config.set("user_ttl_s", "0").unwrap();
+    *told.lock().unwrap() += &format!("{:?}\n", builder.config);
+    let client = builder.build().unwrap();
+
+    let mut tokens = Vec::new();
+    let mut ask = |spec: TokenSpec| {
+        let token = sim.mint(&spec, time.now_s());
+        let answer = bearer(&client, &token);
+        *told.lock().unwrap() += &format!("{client:?} {answer:?}\n");
+        tokens.push(token);
+        matches!(answer.outcome, Outcome::SignedIn { .. })
+    };
+    let good = || TokenSpec::session("user_1");
+    assert!(ask(good()));
+    for spoil in [Spoil::Expired, Spoil::Tampered, Spoil::WrongKey, Spoil::AlgNone] {
+        assert!(!ask(good().spoil(spoil)));
+    }
+    assert!(!ask(TokenSpec::session("user_nobody")));
+    for status in [401, 403, 404, 429, 500] {
+        sim.set_faults(vec![Fault::on("/users/*").status(status).body(json!({"errors": [{"message": ADDRESS}]}))]);
+        ask(good());
+        time.pass_s(61);
+    }
+    let told = told.lock().unwrap();
+    assert!(told.contains("asking Clerk for a user failed"), "something was told at all");
+    let parts = tokens.iter().flat_map(|token| token.split('.').map(str::to_owned));
+    let secrets = [SECRET, "whsec_c2VjcmV0", "c2VjcmV0", ADDRESS].map(str::to_owned);
+    for secret in parts.filter(|part| part.len() > 20).chain(secrets) {
+        assert!(!told.contains(&secret), "{secret} was told");
+    }
+}
