@@ -402,7 +402,7 @@ enum clerk_step_kind
     CLERK_STEP_KIND_BEGIN = 7,
     // It went well. As above.
     CLERK_STEP_KIND_COMMIT = 8,
-    // It did not. As above.
+    // It did not, or `COMMIT` failed. As above.
     CLERK_STEP_KIND_ROLLBACK = 9,
     // `clerk_pending_fetch` must be called. Only from `clerk_pending_wants`.
     CLERK_STEP_KIND_FETCH = 10,
@@ -580,7 +580,7 @@ typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 typedef int64_t (*clerk_clock_fn)(void *userdata);
 
 // Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative
-// number is the host's own failure, comes back untouched, and signs nobody in. Runs on the thread of the call, several
+// number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
 // at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
 // `longjmp`, no panic may leave it.
 typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_step *step, clerk_reply *reply);
