@@ -111,7 +111,8 @@ by_pkg_config() {
   read -ra flags <<< "$(pkg-config --cflags --libs clerk-auth)"
   cc -std=c11 -Wall -Werror -o "$tmp/shared" "$tmp/use/use.c" "${flags[@]}"
   runs "$2" "$tmp/shared"
-  LD_LIBRARY_PATH=$2 ldd "$tmp/shared" | grep -q "libclerk_auth.so.0 => $2/"
+  # `grep -q` would end before its writer does, and pipefail take that for a failure.
+  LD_LIBRARY_PATH=$2 ldd "$tmp/shared" | grep "libclerk_auth.so.0 => $2/" > /dev/null
   libdir=$2
   read -ra flags <<< "$(pkg-config --cflags --static --libs clerk-auth | sed "s|-lclerk_auth|$libdir/libclerk_auth.a|")"
   cc -std=c11 -Wall -Werror -o "$tmp/static" "$tmp/use/use.c" "${flags[@]}"
@@ -147,7 +148,7 @@ by_cmake() {
   [ "$(cat "$built/version.txt")" = "$version" ]
   runs "$1" "$built/shared"
   runs /nowhere "$built/static"
-  readelf -dW "$built/shared" | grep -q 'NEEDED.*libclerk_auth\.so\.0'
+  readelf -dW "$built/shared" | grep 'NEEDED.*libclerk_auth\.so\.0' > /dev/null
   ! ldd "$built/static" | grep clerk
 }
 by_cmake_prefix() {
