@@ -12,7 +12,8 @@
  *   From inside a hook, only what says so may be called on the same client; the rest gives `CLERK_E_REENTRANT`.
  * - A panic inside the library never leaves it: the call returns `CLERK_E_PANIC`.
  * - After `fork`, the child calls `clerk_client_warm_up` before anything that may reach Clerk; until then such calls give
- *   `CLERK_E_FORKED`.
+ *   `CLERK_E_FORKED`. Answers from memory go on. Servers with many threads fork first and make clients in the children:
+ *   what other threads of the parent held at the fork is out of the child's reach and has to be verified anew.
  * - Names in lower case that end in `_kind`, or are a plain noun, are enums whose values travel as `int32_t`.
  */
 
@@ -859,12 +860,6 @@ void clerk_result_free(clerk_result *result);
 // The name of a status, such as "CLERK_SIGNED_OUT". Static; never NULL. Any thread.
 const char *clerk_status_name(int32_t status);
 
-// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
-const char *clerk_reason_word(int32_t reason);
-
-// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
-int32_t clerk_reason_category(int32_t reason);
-
 // The library's version, such as "0.1.0". Static; never NULL. Any thread.
 const char *clerk_version(void);
 
@@ -926,6 +921,29 @@ int32_t clerk_webhook_handle(const clerk_client *client,
                              size_t header_count,
                              clerk_str body,
                              clerk_error **error);
+
+// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_reason_word(int32_t reason);
+
+// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+int32_t clerk_reason_category(int32_t reason);
+
+// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_category_word(int32_t category);
+
+// The word for a `clerk_source`: "cache" or "api"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_source_word(int32_t source);
+
+// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
+// thread.
+const char *clerk_token_kind_word(int32_t kind);
+
+// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
+// thread.
+const char *clerk_event_word(int32_t kind);
+
+// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
+const char *clerk_setting_name(size_t place);
 
 #ifdef __cplusplus
 }  // extern "C"

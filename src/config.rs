@@ -179,6 +179,8 @@ pub enum Kind {
 pub struct Setting {
     /// The name that all bindings use.
     pub name: &'static str,
+    /// The same with a NUL behind it.
+    pub(crate) c_name: &'static str,
     /// The type of its value.
     pub kind: Kind,
     /// The default, for people.
@@ -204,7 +206,15 @@ enum Field {
 
 macro_rules! setting {
     ($name:ident, $kind:expr, $default:literal, $env:literal, $field:expr, $doc:literal) => {
-        Setting { name: stringify!($name), kind: $kind, default: $default, env: $env, doc: $doc, field: $field }
+        Setting {
+            name: stringify!($name),
+            c_name: concat!(stringify!($name), "\0"),
+            kind: $kind,
+            default: $default,
+            env: $env,
+            doc: $doc,
+            field: $field,
+        }
     };
 }
 

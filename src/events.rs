@@ -14,12 +14,16 @@ pub enum Source {
 }
 
 impl Source {
+    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
+        match self {
+            Source::Cache => c"cache",
+            Source::Api => c"api",
+        }
+    }
+
     /// `cache` or `api`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Source::Cache => "cache",
-            Source::Api => "api",
-        }
+        self.c_str().to_str().unwrap_or_default()
     }
 }
 

@@ -16,6 +16,29 @@ pub enum Category {
     Unavailable = 5,
 }
 
+impl Category {
+    /// Every category.
+    ///
+    /// cbindgen:ignore
+    pub const ALL: [Category; 5] = [
+        Category::NoCredentials,
+        Category::InvalidToken,
+        Category::Forbidden,
+        Category::Misconfigured,
+        Category::Unavailable,
+    ];
+
+    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
+        match self {
+            Category::NoCredentials => c"no_credentials",
+            Category::InvalidToken => c"invalid_token",
+            Category::Forbidden => c"forbidden",
+            Category::Misconfigured => c"misconfigured",
+            Category::Unavailable => c"unavailable",
+        }
+    }
+}
+
 /// Why a request was not signed in. The words are Clerk's own where it has one.
 ///
 /// Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.

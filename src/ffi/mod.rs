@@ -22,6 +22,7 @@ mod step;
 mod strings;
 mod user_store;
 mod webhook;
+mod words;
 
 pub use client::*;
 pub use config::*;
@@ -37,6 +38,7 @@ pub use step::*;
 pub use strings::*;
 pub use user_store::*;
 pub use webhook::*;
+pub use words::*;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,7 +3,6 @@
 use std::ffi::{CStr, c_char};
 
 use super::guard;
-use crate::reason::Reason;
 
 /// Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
 pub const CLERK_OK: i32 = 0;
@@ -73,18 +72,6 @@ fn name(status: i32) -> &'static CStr {
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_status_name(status: i32) -> *const c_char {
     guard(c"CLERK_E_PANIC".as_ptr(), || name(status).as_ptr())
-}
-
-/// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
-#[unsafe(no_mangle)]
-pub extern "C" fn clerk_reason_word(reason: i32) -> *const c_char {
-    guard(c"".as_ptr(), || Reason::from_number(reason).map_or(c"", Reason::c_str).as_ptr())
-}
-
-/// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
-#[unsafe(no_mangle)]
-pub extern "C" fn clerk_reason_category(reason: i32) -> i32 {
-    guard(0, || Reason::from_number(reason).map_or(0, |reason| reason.category() as i32))
 }
 
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {

@@ -1,7 +1,9 @@
 /* What is frozen in the binary interface: sizes, offsets and numbers; and that all versions are one. */
 #include "check.h"
 
+#include <ctype.h>
 #include <stddef.h>
+#include <string.h>
 
 _Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "the numbers below are those of 64-bit systems");
 
@@ -155,6 +157,60 @@ static const struct {
     {CLERK_REASON_INTERNAL_ERROR, "internal-error", CLERK_CATEGORY_UNAVAILABLE},
 };
 
+/* The word of an enumerator is its name in lower case. */
+static void word_is_name(const char *word, const char *name) {
+    CHECK(strlen(word) == strlen(name));
+    for (size_t i = 0; name[i] != 0; i++) CHECK_INT(word[i], tolower((unsigned char)name[i]));
+}
+#define WORD(of, prefix, name) word_is_name(of(prefix##name), #name)
+
+static void words(void) {
+    WORD(clerk_category_word, CLERK_CATEGORY_, NO_CREDENTIALS);
+    WORD(clerk_category_word, CLERK_CATEGORY_, INVALID_TOKEN);
+    WORD(clerk_category_word, CLERK_CATEGORY_, FORBIDDEN);
+    WORD(clerk_category_word, CLERK_CATEGORY_, MISCONFIGURED);
+    WORD(clerk_category_word, CLERK_CATEGORY_, UNAVAILABLE);
+    CHECK_WORD(clerk_category_word(CLERK_CATEGORY_UNAVAILABLE + 1), "");
+    WORD(clerk_source_word, CLERK_SOURCE_, CACHE);
+    WORD(clerk_source_word, CLERK_SOURCE_, API);
+    CHECK_WORD(clerk_source_word(CLERK_SOURCE_API + 1), "");
+    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, SESSION_TOKEN);
+    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, API_KEY);
+    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, OAUTH_TOKEN);
+    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, M2M_TOKEN);
+    CHECK_WORD(clerk_token_kind_word(CLERK_TOKEN_KIND_M2M_TOKEN + 1), "");
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, AUTH_SUCCESS);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, AUTH_FAILED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, CACHE_MISS);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_CREATED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_UPDATED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_LINKED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, LINK_CONFLICT);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, JWKS_REFRESHED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, RATE_LIMITED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, STALE_SERVED);
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_DELETED);
+    CHECK_WORD(clerk_event_word(CLERK_EVENT_KIND_USER_DELETED + 1), "");
+}
+
+/* Every name is one that a config takes: an empty value clears it, or is refused as a value, by that name. */
+static void setting_names(void) {
+    CHECK_WORD(clerk_setting_name(0), "secret_key");
+    clerk_config *config = clerk_config_new();
+    size_t count = 0;
+    for (const char *name; (name = clerk_setting_name(count)) != NULL; count++) {
+        clerk_error *error = NULL;
+        int32_t status = clerk_config_set(config, clerk_str_of(name), CLERK_STR(""), &error);
+        if (status != CLERK_OK) {
+            CHECK_STATUS(status, CLERK_E_CONFIG);
+            CHECK_WORD(clerk_error_setting(error).data, name);
+        }
+        clerk_error_free(error);
+    }
+    CHECK(count > 20 && clerk_setting_name(count) == NULL);
+    clerk_config_free(config);
+}
+
 static void versions(void) {
     int major, minor, patch;
     CHECK(sscanf(clerk_version(), "%d.%d.%d", &major, &minor, &patch) == 3);
@@ -189,6 +245,8 @@ int main(void) {
         CHECK_INT(clerk_reason_category(number), reasons[number - 1].category);
     }
     CHECK_WORD(clerk_reason_word(last + 1), "");
+    words();
+    setting_names();
 
     clerk_request request = CLERK_REQUEST_INIT;
     CHECK_INT(request.struct_size, sizeof request);

@@ -38,7 +38,12 @@ static void texts_and_constants(void) {
         CHECK_WORD(clerk_status_name(no_enum[i]), "CLERK_E_UNKNOWN");
         CHECK_WORD(clerk_reason_word(no_enum[i]), "");
         CHECK_INT(clerk_reason_category(no_enum[i]), 0);
+        CHECK_WORD(clerk_category_word(no_enum[i]), "");
+        CHECK_WORD(clerk_source_word(no_enum[i]), "");
+        CHECK_WORD(clerk_token_kind_word(no_enum[i]), "");
+        CHECK_WORD(clerk_event_word(no_enum[i]), "");
     }
+    CHECK(clerk_setting_name(SIZE_MAX) == NULL);
     CHECK_WORD(clerk_reason_word(0), "");
     CHECK_INT(clerk_reason_category(0), 0);
 }

@@ -7,12 +7,14 @@ mod compare;
 mod options;
 mod parity;
 mod play;
+mod share;
 mod stage;
 mod verdicts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: corpus-replay verdicts|parity FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
+const USAGE: &str =
+    "usage: corpus-replay verdicts|share|parity FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
 
 /// What is wrong with a file or a command line, in words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let mut args = lexopt::Parser::from_env();
     let outcome = match args.next() {
         Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => verdicts::run(args),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "share" => share::run(args),
         Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => parity::run(args),
         Ok(_) => Err(USAGE.into()),
         Err(error) => Err(error.into()),

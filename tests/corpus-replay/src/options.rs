@@ -1,6 +1,7 @@
 //! From the options of a case to a configured client.
 
 use clerk_sim::corpus::Corpus;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::Result;
@@ -9,49 +10,77 @@ use crate::capi::{Clock, Config, Refusal};
 /// The kinds of tokens the library knows. The SDKs have more names (`machine_token` is an older one of Python's).
 const KINDS: [&str; 5] = ["session_token", "api_key", "oauth_token", "m2m_token", "any"];
 
-/// A config that is still to be judged, or the library's word against one of its settings.
-pub type Configured = std::result::Result<Config, Refusal>;
+/// One call of a setter, as `[setter, name, value]` in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting(pub Setter, pub String, pub Given);
 
-/// Sets everything that the options say. `Err`: this is no such file, or one that says more than is known here.
-pub fn configure(options: &Value, corpus: &Corpus, api_url: &str, clock: &Clock) -> Result<Configured> {
-    let config = Config::new();
-    config.on_clock(clock);
-    let fixed = config.set("api_url", api_url).and_then(|()| config.set("user_mode", "claims"));
-    if let Err(refusal) = fixed {
-        return Ok(Err(refusal));
-    }
-    let members = options.as_object().ok_or("options: an object is needed")?;
-    for (name, value) in members {
-        if let Err(refusal) = set(&config, name, value, corpus)? {
-            return Ok(Err(refusal));
-        }
-    }
-    Ok(Ok(config))
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setter {
+    Set,
+    Int,
+    Add,
 }
 
-fn set(config: &Config, name: &str, value: &Value, corpus: &Corpus) -> Result<std::result::Result<(), Refusal>> {
-    Ok(match name {
-        "jwt_key" => match corpus.key_text(value)? {
-            Some(text) => config.set("jwt_key", &text),
-            None => Ok(()),
-        },
-        "secret_key" | "publishable_key" | "machine_secret_key" => match texts(name, value)?.as_slice() {
-            [] => Ok(()),
-            [text] => config.set(name, text),
-            _ => return Err(format!("{name}: one text is needed").into()),
-        },
-        "authorized_parties" | "audience" => {
-            // A single empty text is how some configurations say "none".
-            let items = if value == "" { Vec::new() } else { texts(name, value)? };
-            items.iter().try_for_each(|item| config.add(name, item))
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Given {
+    Text(String),
+    Number(i64),
+}
+
+impl Setting {
+    fn set(name: &str, value: impl Into<String>) -> Setting {
+        Setting(Setter::Set, name.to_owned(), Given::Text(value.into()))
+    }
+
+    fn add(name: &str, item: impl Into<String>) -> Setting {
+        Setting(Setter::Add, name.to_owned(), Given::Text(item.into()))
+    }
+
+    fn apply(&self, config: &Config) -> std::result::Result<(), Refusal> {
+        match (self.0, &self.2) {
+            (Setter::Add, Given::Text(item)) => config.add(&self.1, item),
+            (_, Given::Text(text)) => config.set(&self.1, text),
+            (_, Given::Number(number)) => config.set_int(&self.1, *number),
         }
-        "accepts_token" => config.set(name, &accepted(&texts(name, value)?)),
-        "clock_skew_in_ms" => number(config, "clock_skew_ms", value),
-        "api_timeout_ms" => number(config, "timeout_ms", value),
-        // It is the address that says so.
-        "api_down" => Ok(()),
-        _ => return Err(format!("options.{name}: unknown").into()),
-    })
+    }
+}
+
+/// Everything that the options say, or the library's word against one of the settings. The config is still to be judged.
+pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Config, Refusal> {
+    let config = Config::new();
+    config.on_clock(clock);
+    settings.iter().try_for_each(|setting| setting.apply(&config))?;
+    Ok(config)
+}
+
+/// The settings that the options of a case stand for. `Err`: this is no such file, or one that says more than is known
+/// here.
+pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<Setting>> {
+    let mut settings = vec![Setting::set("api_url", api_url), Setting::set("user_mode", "claims")];
+    for (name, value) in options.as_object().ok_or("options: an object is needed")? {
+        match name.as_str() {
+            "jwt_key" => settings.extend(corpus.key_text(value)?.map(|text| Setting::set("jwt_key", text))),
+            "secret_key" | "publishable_key" | "machine_secret_key" => match texts(name, value)?.as_slice() {
+                [] => {}
+                [text] => settings.push(Setting::set(name, text)),
+                _ => return Err(format!("{name}: one text is needed").into()),
+            },
+            "authorized_parties" | "audience" => {
+                // A single empty text is how some configurations say "none".
+                let items = if value == "" { Vec::new() } else { texts(name, value)? };
+                settings.extend(items.into_iter().map(|item| Setting::add(name, item)));
+            }
+            "accepts_token" => settings.push(Setting::set(name, accepted(&texts(name, value)?))),
+            "clock_skew_in_ms" => settings.extend(number("clock_skew_ms", value)),
+            "api_timeout_ms" => settings.extend(number("timeout_ms", value)),
+            // It is the address that says so.
+            "api_down" => {}
+            _ => return Err(format!("options.{name}: unknown").into()),
+        }
+    }
+    Ok(settings)
 }
 
 /// Names that the library does not know are left out as long as one is left that it does; otherwise it has to say what
@@ -62,13 +91,11 @@ fn accepted(names: &[String]) -> String {
 }
 
 /// Numbers go over as they are: what is no whole number is for the library to refuse.
-fn number(config: &Config, name: &str, value: &Value) -> std::result::Result<(), Refusal> {
-    match value {
-        Value::Null => Ok(()),
-        _ => match value.as_i64() {
-            Some(number) => config.set_int(name, number),
-            None => config.set(name, &value.to_string()),
-        },
+fn number(name: &str, value: &Value) -> Option<Setting> {
+    match (value, value.as_i64()) {
+        (Value::Null, _) => None,
+        (_, Some(number)) => Some(Setting(Setter::Int, name.to_owned(), Given::Number(number))),
+        (_, None) => Some(Setting::set(name, value.to_string())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerk_sim::corpus::{Case, Corpus};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Result;
 use crate::capi::{self, Refusal, Reply};
@@ -45,6 +45,8 @@ pub struct Line {
     differs: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config_error: Option<String>,
+    #[serde(skip)]
+    refused_setting: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify_token: Option<ByItself>,
     /// What the stand-in for Clerk complains of.
@@ -65,6 +67,19 @@ impl Line {
     /// The line of a case of which there is nothing to tell but why it failed.
     pub fn failed(case: &Case, why: impl Into<String>) -> Line {
         Line { id: case.id().to_owned(), why: vec![why.into()], ..Line::default() }
+    }
+
+    /// The setting that the library has refused, if it has.
+    pub fn refused_setting(&self) -> Option<&str> {
+        self.refused_setting.as_deref()
+    }
+
+    /// What was answered.
+    pub fn answer(&self) -> Value {
+        json!({
+            "status": self.status, "reason": self.reason, "user_id": self.user_id, "session_id": self.session_id,
+            "org_id": self.org_id, "org_role": self.org_role, "org_permissions": self.org_permissions,
+        })
     }
 }
 
@@ -122,6 +137,7 @@ pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Line> {
         why,
         differs,
         config_error: stage.refusal().map(|refusal| refusal.message.clone()),
+        refused_setting: stage.refusal().map(|refusal| refusal.setting.clone()),
         verify_token,
         violations: stage.violations(),
         reason: outcome.reason,

@@ -39,8 +39,8 @@ impl<'a> Stage<'a> {
         }
         let clock = Clock::default();
         clock.store(now * 1000, Ordering::SeqCst);
-        let configured = options::configure(&case.value["options"], corpus, &sim.url(), &clock)?;
-        let client = configured.and_then(|config| config.client());
+        let settings = options::settings(&case.value["options"], corpus, &sim.url())?;
+        let client = options::configure(&settings, &clock).and_then(|config| config.client());
         let longest = Duration::ZERO;
         let mut stage = Stage { corpus, case, tokens, now, sim, clock, client, longest, broken: None };
         stage.prelude()?;

@@ -21,35 +21,43 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More than there are cores: slow answers of the API are mostly waiting.
 const THREADS: usize = 4;
 
-struct Args {
-    file: PathBuf,
+pub struct Args {
+    pub file: PathBuf,
     /// How the ids begin that are to be played.
-    case: String,
-    now: i64,
+    pub case: String,
+    pub now: i64,
     threads: usize,
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Args> {
-    let mut args = Args { file: PathBuf::new(), case: String::new(), now: NOW_S, threads: THREADS };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("case") => args.case = parser.value()?.string()?,
-            Long("now") => args.now = parser.value()?.parse()?,
-            Long("threads") => args.threads = parser.value()?.parse::<usize>()?.max(1),
-            Value(file) if args.file.as_os_str().is_empty() => args.file = file.into(),
-            other => return Err(other.unexpected().into()),
+impl Args {
+    pub fn parse(mut parser: lexopt::Parser) -> Result<Args> {
+        let mut args = Args { file: PathBuf::new(), case: String::new(), now: NOW_S, threads: THREADS };
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("case") => args.case = parser.value()?.string()?,
+                Long("now") => args.now = parser.value()?.parse()?,
+                Long("threads") => args.threads = parser.value()?.parse::<usize>()?.max(1),
+                Value(file) if args.file.as_os_str().is_empty() => args.file = file.into(),
+                other => return Err(other.unexpected().into()),
+            }
         }
+        if args.file.as_os_str().is_empty() { Err(USAGE.into()) } else { Ok(args) }
     }
-    if args.file.as_os_str().is_empty() { Err(USAGE.into()) } else { Ok(args) }
+
+    /// The corpus, and those of its cases that are wanted.
+    pub fn open(&self) -> Result<(Corpus, Vec<Case>)> {
+        let name = self.file.file_name().and_then(|name| name.to_str()).ok_or("the file's name must be UTF-8")?;
+        let corpus = Corpus::open(self.file.parent().unwrap_or(Path::new("")))?;
+        let mut cases = corpus.cases(name)?;
+        cases.retain(|case| case.id().starts_with(&self.case));
+        Ok((corpus, cases))
+    }
 }
 
 /// Whether no case that counts has failed.
 pub fn run(parser: lexopt::Parser) -> Result<bool> {
-    let args = parse(parser)?;
-    let name = args.file.file_name().and_then(|name| name.to_str()).ok_or("the file's name must be UTF-8")?;
-    let corpus = Corpus::open(args.file.parent().unwrap_or(Path::new("")))?;
-    let mut cases = corpus.cases(name)?;
-    cases.retain(|case| case.id().starts_with(&args.case));
+    let args = Args::parse(parser)?;
+    let (corpus, cases) = args.open()?;
     let cases = Arc::new(cases);
     let lines = start(Arc::new(corpus), cases.clone(), args.now, args.threads);
 
