@@ -14,7 +14,7 @@ export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 programs=(layout nulls config authenticate user_store pending webhook lifetime threads fork soak)
 under_valgrind=(nulls config authenticate user_store pending webhook lifetime)
 
-for tool in cc c++ pkg-config valgrind readelf nm ldd timeout; do
+for tool in cc c++ pkg-config valgrind readelf nm ldd timeout flock; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
 done
 for file in "$stage/lib/libclerk_auth.so" "$stage/lib/libclerk_auth.a" "$sim"; do
@@ -22,11 +22,14 @@ for file in "$stage/lib/libclerk_auth.so" "$stage/lib/libclerk_auth.a" "$sim"; d
 done
 
 mkdir -p "$out"
+# Two runs at once would share programs and stand-in.
+exec {turn}> "$out/turn"
+flock --wait 600 "$turn"
 export CLERK_SIM_READY=$out/ready.json
 rm -f "$CLERK_SIM_READY"
 # It ends when this shell's end of the pipe is closed, whatever ends the shell.
 serve=("$sim" serve --https --exit-with-stdin --ca-file "$out/ca.pem" --ready-file "$CLERK_SIM_READY")
-exec {hold}> >(exec "${serve[@]}" > "$out/sim.log" 2>&1)
+exec {hold}> >(exec "${serve[@]}" > "$out/sim.log" 2>&1 {turn}>&-)
 sim_pid=$!
 trap 'kill "$sim_pid" 2> /dev/null || true' EXIT
 
@@ -35,7 +38,7 @@ passed=0 failed=0
 check() {
   local name=$1 status=0
   shift
-  "$@" > "$out/said.txt" 2>&1 {hold}>&- || status=$?
+  "$@" > "$out/said.txt" 2>&1 {hold}>&- {turn}>&- || status=$?
   if [ "$status" -eq 0 ]; then
     echo "ok $name"
     passed=$((passed + 1))
