@@ -20,7 +20,8 @@ TARGET := target/release
 OUT := build
 STAGE := $(abspath $(OUT)/stage)
 SIM := $(TARGET)/clerk-sim
-CARGO := cargo
+# Build scripts look at these variables: without them, cargo called by hand and by make share what they have built.
+CARGO := env -u PKG_CONFIG_PATH -u CMAKE_PREFIX_PATH -u LD_LIBRARY_PATH cargo
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
 # The staged tree is what a user gets from `make install`: examples and C tests see nothing else.
@@ -59,7 +60,7 @@ lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archi
 
 .PHONY: header
 header: ## write include/clerk_auth.h and the list of symbols anew
-	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1
+	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header the_ -- --test-threads 1
 
 .PHONY: docs
 docs: ## write the README's table of settings anew

@@ -2,9 +2,10 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Hands on the eight bytes that the key itself offers. Only for keys that an outsider cannot choose.
 #[derive(Clone, Copy, Default)]
@@ -52,7 +53,13 @@ struct Guarded<K, V, S> {
 pub struct Cache<K, V, S> {
     shards: Box<[Shard<K, V, S>]>,
     hasher: S,
+    pid: u32,
 }
+
+/// How long a forked child tries for a lock before it takes it for one that a thread of the parent held at the fork and
+/// that nobody will ever open: the entries behind it are out of reach for good. To forget takes more patience.
+const LOOK_UP: Duration = Duration::from_millis(1);
+const FORGET: Duration = Duration::from_secs(2);
 
 /// An entry is moved to the front at most this often: a hit then writes no shared memory but its lock.
 const PROMOTE_EVERY_MS: i64 = 1000;
@@ -64,18 +71,38 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         let shards = if capacity < 64 { 1 } else { SHARDS };
         let room = NonZeroUsize::new(capacity.div_ceil(shards)).unwrap_or(NonZeroUsize::MIN);
         let shard = || Shard(Mutex::new(Guarded { map: LruCache::with_hasher(room, hasher.clone()), hits: 0 }));
-        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
+        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher, pid: std::process::id() }
     }
 
-    fn shard(&self, key: &K) -> &Mutex<Guarded<K, V, S>> {
+    fn shard(&self, key: &K) -> &Shard<K, V, S> {
         // The map inside uses the hash's low and topmost bits; the shard is told by others.
         let index = (self.hasher.hash_one(key) >> 40) as usize % self.shards.len();
-        &self.shards[index].0
+        &self.shards[index]
+    }
+
+    /// `None` in a forked child only.
+    fn lock<'a>(&self, shard: &'a Shard<K, V, S>, patience: Duration) -> Option<MutexGuard<'a, Guarded<K, V, S>>> {
+        let at_once = shard.0.try_lock();
+        if at_once.is_some() {
+            return at_once;
+        }
+        if std::process::id() == self.pid {
+            return Some(shard.0.lock());
+        }
+        let until = Instant::now() + patience;
+        loop {
+            // No waiting in a queue: that has locks of its own.
+            std::thread::yield_now();
+            let guard = shard.0.try_lock();
+            if guard.is_some() || Instant::now() >= until {
+                return guard;
+            }
+        }
     }
 
     /// The live value under a key.
     pub fn get(&self, key: &K, now_ms: i64) -> Option<V> {
-        let shard = &mut *self.shard(key).lock();
+        let shard = &mut *self.lock(self.shard(key), LOOK_UP)?;
         let entry = shard.map.peek(key)?;
         if entry.expires_ms <= now_ms {
             shard.map.pop(key);
@@ -95,14 +122,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn put(&self, key: K, value: V, expires_ms: i64, now_ms: i64) {
         if expires_ms > now_ms {
             // The old value is dropped after the lock is gone.
-            let old = self.shard(&key).lock().map.push(key, Entry { value, expires_ms, touched_ms: now_ms });
+            let entry = Entry { value, expires_ms, touched_ms: now_ms };
+            let old = self.lock(self.shard(&key), LOOK_UP).map(|mut shard| shard.map.push(key, entry));
             drop(old);
         }
     }
 
     /// Forgets one entry.
     pub fn remove(&self, key: &K) -> bool {
-        self.shard(key).lock().map.pop(key).is_some()
+        self.lock(self.shard(key), FORGET).is_some_and(|mut shard| shard.map.pop(key).is_some())
     }
 
     /// Forgets every entry for which `keep` is false, and says how many.
@@ -112,7 +140,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     {
         let mut gone = 0;
         for shard in &self.shards {
-            let map = &mut shard.0.lock().map;
+            let Some(mut shard) = self.lock(shard, FORGET) else { continue };
+            let map = &mut shard.map;
             let doomed: Vec<K> = map.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
             gone += doomed.iter().filter(|key| map.pop(*key).is_some()).count();
         }
@@ -121,17 +150,17 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|shard| shard.0.lock().map.clear());
+        self.shards.iter().filter_map(|shard| self.lock(shard, FORGET)).for_each(|mut shard| shard.map.clear());
     }
 
     /// How many entries there are, expired ones that nobody asked for included.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().map.len()).sum()
+        self.shards.iter().filter_map(|shard| self.lock(shard, LOOK_UP)).map(|shard| shard.map.len()).sum()
     }
 
     /// How often [`Self::get`] found something.
     pub fn hits(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.0.lock().hits).sum()
+        self.shards.iter().filter_map(|shard| self.lock(shard, LOOK_UP)).map(|shard| shard.hits).sum()
     }
 
     /// Whether nothing is remembered.
@@ -175,6 +204,20 @@ mod tests {
             cache.put(TokenHash::of(i.to_string().as_bytes()), i, 10, 0);
         }
         assert!(cache.len() <= 1008 && cache.len() > 900, "{}", cache.len());
+    }
+
+    #[test]
+    fn a_lock_that_a_forked_child_finds_shut_for_good_hides_its_entries_and_stops_nobody() {
+        let mut cache = Cache::new(2, RandomState::new());
+        cache.put("a", 1, 10_000, 0);
+        cache.pid = 0;
+        let shut = cache.shards[0].0.lock();
+        let begun = Instant::now();
+        assert_eq!((cache.get(&"a", 0), cache.len(), cache.hits()), (None, 0, 0));
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert_eq!((cache.remove(&"a"), cache.retain(|_| false)), (false, 0));
+        drop(shut);
+        assert_eq!(cache.get(&"a", 0), Some(1));
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn a_failed_fetch_is_not_remembered_against_a_key_id() {
     rig.ask_new("user_1");
     rig.sim.rotate(Rotation::default()).unwrap();
     rig.sim.fault(Fault::on("/jwks").status(401).times(1));
-    assert_eq!(rig.ask_new("user_1"), "out jwk-kid-mismatch");
+    assert_eq!(rig.ask_new("user_1"), "unavailable secret-key-invalid");
     rig.time.pass_s(10);
     assert_eq!(rig.ask_new("user_1"), "in api");
 }

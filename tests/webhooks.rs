@@ -163,3 +163,37 @@ fn u6_one_user_cannot_fill_the_cache() {
     }
     assert_eq!(world.client.stats().cached_tokens, 32);
 }
+
+#[test]
+fn a_ban_counts_as_well_where_nobody_asks_for_the_user() {
+    let world = World::new("claims", |config| config.set("user_mode", "claims").unwrap());
+    let token = world.token("sess_1");
+    assert!(world.ask(&token).identity().is_some());
+    for (step, banned) in [true, false, true].into_iter().enumerate() {
+        let updated_at = 1_700_000_001_000 + step as i64;
+        world.sim.patch_user(ADA, json!({"banned": banned, "updated_at": updated_at})).unwrap();
+        assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+        assert_eq!(world.ask(&token).reason(), banned.then_some(Reason::UserInactive));
+    }
+}
+
+#[test]
+fn w3_more_ended_sessions_than_can_be_kept_let_nobody_in() {
+    let world = World::new("flood", |config| {
+        config.set("user_mode", "claims").unwrap();
+        config.set("cache_capacity", "1").unwrap();
+    });
+    let tokens: Vec<String> = (0..20).map(|i| world.token(&format!("sess_{i}"))).collect();
+    tokens.iter().for_each(|token| assert!(world.ask(token).identity().is_some()));
+    for i in 0..tokens.len() {
+        let id = format!("sess_{i}");
+        world.sim.put_session(json!({"id": id, "user_id": ADA, "status": "ended"}));
+        assert_eq!(world.deliver(&world.webhook("session.ended", &id)), Handled::Applied);
+    }
+    for token in &tokens {
+        assert_eq!(world.ask(token).reason(), Some(Reason::SessionRevoked));
+    }
+    // Who signs in anew is none of them.
+    world.now_ms.fetch_add(11_000, Ordering::SeqCst);
+    assert!(world.ask(&world.token("sess_new")).identity().is_some());
+}

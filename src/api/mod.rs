@@ -139,9 +139,9 @@ impl Api {
         self.transport.shutdown();
     }
 
-    /// Makes the transport usable again in a forked child.
-    pub fn renew(&self) {
-        self.transport.renew();
+    /// Makes the transport usable again in a forked child; whether this is one in which it was not so before.
+    pub fn renew(&self) -> bool {
+        self.transport.renew()
     }
 }
 
@@ -171,7 +171,9 @@ mod tests {
                 body: b"{}".to_vec(),
             })
         }
-        fn renew(&self) {}
+        fn renew(&self) -> bool {
+            false
+        }
         fn shutdown(&self) {}
     }
 

@@ -55,8 +55,8 @@ pub enum TransportError {
 pub trait Transport: Send + Sync {
     /// Sends a question and reads the whole answer, within `timeout`.
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError>;
-    /// Forgets all connections; called in a forked child, or after a shutdown.
-    fn renew(&self);
+    /// Forgets all connections; called in a forked child, or after a shutdown. Whether they were a parent's.
+    fn renew(&self) -> bool;
     /// Breaks off what is under way.
     fn shutdown(&self);
 }
@@ -178,14 +178,16 @@ impl Transport for HttpTransport {
         })
     }
 
-    fn renew(&self) {
+    fn renew(&self) -> bool {
         let fresh = new_agent(&self.config, &self.resolver);
         let old = std::mem::replace(&mut *self.agent.write(), fresh);
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
             // The parent still uses these TLS sessions: saying goodbye in them from here would end them there.
             std::mem::forget(old);
             self.resolver.reset();
+            return true;
         }
+        false
     }
 
     fn shutdown(&self) {

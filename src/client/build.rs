@@ -9,7 +9,8 @@ use std::time::Duration;
 use ureq::http::Uri;
 
 use super::flight::SingleFlight;
-use super::news::{Fairness, Revoked};
+use super::news::Fairness;
+use super::revoked::Revoked;
 use super::{Client, Counters, Inner, Remembered, Results};
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::cache::{Cache, IdentityState};
@@ -126,7 +127,7 @@ impl ClientBuilder {
                 known: Cache::new(capacity, RandomState::new()),
                 absent: Cache::new(1024, RandomState::new()),
                 sessions: Cache::new(capacity, RandomState::new()),
-                revoked: Revoked::new(capacity),
+                revoked: Revoked::new(capacity, config.clock_skew_ms),
                 fairness: Fairness::new(capacity),
                 webhook_secrets,
                 instance_id: config.instance_id,

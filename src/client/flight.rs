@@ -28,6 +28,11 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
         SingleFlight(Mutex::default())
     }
 
+    /// In a forked child: those who were fetching did not come along.
+    pub fn abandon(&self) {
+        self.0.lock().clear();
+    }
+
     /// The answer of `fetch`, whoever ran it; `None` when the deadline passed or the fetch panicked.
     pub fn get(&self, key: &K, deadline: Instant, fetch: impl FnOnce() -> V) -> Option<V> {
         let (flight, mine) = {

@@ -6,6 +6,7 @@ mod flight;
 mod flow;
 mod news;
 mod pending;
+mod revoked;
 mod users;
 mod verify;
 
@@ -18,9 +19,10 @@ pub use answer::{Answer, Cause, Outcome, Refusal};
 pub use build::ClientBuilder;
 use flight::SingleFlight;
 pub use flow::Begun;
+use news::Fairness;
 pub use news::Handled;
-use news::{Fairness, Revoked};
 pub use pending::{Pending, Wanted};
+use revoked::Revoked;
 use users::KnownUser;
 
 use crate::api::{Api, ApiError};
@@ -146,8 +148,14 @@ impl Client {
     /// Fetches what the first request would have to wait for. Call it at start, and in a child after `fork`.
     pub fn warm_up(&self) -> Result<(), Refusal> {
         let inner = &*self.inner;
-        inner.api.renew();
+        let is_new_child = inner.api.renew();
+        if is_new_child {
+            inner.flights.abandon();
+        }
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
+        if is_new_child {
+            store.abandon();
+        }
         let deadline = Instant::now() + inner.timeout;
         let cause = parking_lot::Mutex::new(None);
         let jwks = || inner.fetch_jwks(deadline, &cause);

@@ -14,7 +14,6 @@ use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::identity::Text;
-use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::token::TokenHash;
 use crate::users::{Failure, synchronize};
@@ -31,30 +30,6 @@ pub enum Handled {
     Refused(Refused),
     /// The user store failed; the delivery has to come again.
     Failed(Failure),
-}
-
-/// Sessions and users that are no longer let in, whatever their tokens say.
-pub(super) struct Revoked(Cache<Box<str>, Reason, RandomState>);
-
-/// No session token lives longer.
-const SESSION_MS: i64 = 60 * 60 * 1000;
-const USER_MS: i64 = 24 * 60 * 60 * 1000;
-
-impl Revoked {
-    pub fn new(capacity: usize) -> Self {
-        // Sessions end all day: there must be room for more of them than for tokens.
-        Revoked(Cache::new(capacity.saturating_mul(4), RandomState::new()))
-    }
-
-    /// Why the bearer of these claims is kept out.
-    pub fn reason(&self, claims: &Claims, now: Now) -> Option<Reason> {
-        let find = |id: Option<&str>| id.and_then(|id| self.0.get(&id.into(), now.mono_ms));
-        find(claims.sid.as_deref()).or_else(|| find(claims.sub.as_deref()))
-    }
-
-    fn put(&self, id: &str, reason: Reason, lasts_ms: i64, now: Now) {
-        self.0.put(id.into(), reason, now.mono_ms + lasts_ms, now.mono_ms);
-    }
 }
 
 /// The tokens of each subject that are remembered: no one of them can fill the cache.
@@ -110,12 +85,12 @@ impl Inner {
         match news {
             News::User(user) => return self.apply_user(*user, now),
             News::UserDeleted(id) => {
-                self.revoked.put(&id, Reason::UserNotFound, USER_MS, now);
+                self.revoked.user(&id, Reason::UserNotFound, now);
                 self.forget_user(&id);
                 self.listeners.tell(Event::UserDeleted { clerk_id: &id });
             }
             News::SessionOver(id) => {
-                self.revoked.put(&id, Reason::SessionRevoked, SESSION_MS, now);
+                self.revoked.session(&id, now);
                 self.forget_where(Text::SessionId, &id);
             }
             News::SessionPending(id) => self.forget_where(Text::SessionId, &id),
@@ -137,6 +112,12 @@ impl Inner {
         // Deliveries overtake one another; what Clerk said last counts.
         if before.as_ref().is_some_and(|known| known.user.updated_at_ms > user.updated_at_ms) {
             return Handled::Ignored;
+        }
+        // Where nobody asks for the user, this is all there is to know of a ban.
+        match self.mode {
+            UserMode::Claims if user.is_kept_out() => self.revoked.user(&user.id, Reason::UserInactive, now),
+            UserMode::Claims => self.revoked.lift_user(&user.id, Reason::UserInactive),
+            UserMode::Profile | UserMode::Sync => {}
         }
         self.forget_where(Text::Subject, &user.id);
         self.absent.remove(&key);

@@ -6,7 +6,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::bucket::Bucket;
 use super::{KeySet, Keys};
@@ -138,6 +138,11 @@ impl JwksStore {
         self.fly(seen.as_ref(), now_ms, fetch)
     }
 
+    /// In a forked child: whoever was fetching did not come along.
+    pub fn abandon(&self) {
+        self.flight.lock().running = false;
+    }
+
     /// Whether the key with this id is in the set.
     pub fn holds(&self, id: &[u8; 32]) -> bool {
         self.loaded.read().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
@@ -183,29 +188,37 @@ impl JwksStore {
         mine
     }
 
-    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up, Clerk
-    /// is out of reach, or this very call has asked before: the set is as new as can be, and the ration is for others.
+    /// A fetch that a token has caused, so one that strangers could cause: rationed. `None`: the ration is used up, or this
+    /// very call has asked before: the set is as new as can be, and the ration is for others. A set that could not be
+    /// renewed says nothing against a token: while the last fetch is one that failed, nobody can tell.
     fn refetch(&self, seen: &Arc<Loaded>, now_ms: i64, fetch: Option<&Fetch<'_>>) -> Result<Option<Arc<Loaded>>, Miss> {
-        let under_way = self.flight.lock().running;
+        let last = |flight: &Flight| flight.failure.clone().map_or(Ok(None), Err);
+        let flight = self.flight.lock();
         let Some(fetch) = fetch else {
-            let worth_it = under_way || self.bucket.has_token(now_ms);
-            return if worth_it { Err(Miss::WouldBlock) } else { Ok(None) };
+            let worth_it = flight.running || self.bucket.has_token(now_ms);
+            return if worth_it { Err(Miss::WouldBlock) } else { last(&flight) };
         };
         // Joining a fetch that is under way costs Clerk nothing.
-        if fetch.asked.get() || (!under_way && !self.bucket.take(now_ms)) {
-            return Ok(None);
+        if fetch.asked.get() || (!flight.running && !self.bucket.take(now_ms)) {
+            return last(&flight);
         }
-        // Clerk out of reach leaves the set as it was: the token stays unknown, for now.
-        if self.fly(Some(seen), now_ms, fetch).is_err() {
-            return Ok(None);
-        }
+        self.board(flight, Some(seen), now_ms, fetch)?;
         Ok(self.loaded.read().clone())
     }
 
     /// One fetch at a time: the first caller flies, those who come meanwhile wait for its landing. Does nothing when
     /// the set is no longer the one the caller has seen.
     fn fly(&self, seen: Option<&Arc<Loaded>>, now_ms: i64, fetch: &Fetch<'_>) -> Result<(), Miss> {
-        let mut flight = self.flight.lock();
+        self.board(self.flight.lock(), seen, now_ms, fetch)
+    }
+
+    fn board(
+        &self,
+        mut flight: MutexGuard<'_, Flight>,
+        seen: Option<&Arc<Loaded>>,
+        now_ms: i64,
+        fetch: &Fetch<'_>,
+    ) -> Result<(), Miss> {
         if flight.running {
             let before = flight.landed;
             while flight.landed == before {

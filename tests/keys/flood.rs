@@ -83,8 +83,9 @@ fn a11_nobody_waits_for_a_strangers_id_when_the_ration_is_used_up() {
     assert_eq!(fetches(&rig), 2);
 }
 
-/// A minute of the simulated clock, in which several threads send made-up tokens and one sends good ones.
-fn flood(rig: &Rig) -> (usize, usize) {
+/// A minute of the simulated clock, in which several threads send made-up tokens and one sends good ones. What has to
+/// come of made-up key ids and of forged signatures is told.
+fn flood(rig: &Rig, unknown: &str, bad: &str) -> (usize, usize) {
     const STEPS: usize = 60;
     const STRANGERS: usize = 3;
     const EACH: usize = 40;
@@ -96,10 +97,10 @@ fn flood(rig: &Rig) -> (usize, usize) {
                 scope.spawn(move || {
                     for n in 0..EACH {
                         let kid = (step * STRANGERS + stranger) * EACH + n;
-                        assert_eq!(rig.ask(&made_up(kid)), "out jwk-kid-mismatch");
+                        assert_eq!(rig.ask(&made_up(kid)), unknown);
                         sent.fetch_add(1, Ordering::Relaxed);
                     }
-                    assert_eq!(rig.ask(&forged(rig)), "out token-invalid-signature");
+                    assert_eq!(rig.ask(&forged(rig)), bad);
                 });
             }
             scope.spawn(|| {
@@ -119,7 +120,7 @@ fn a11_req10_a_flood_of_made_up_ids_costs_seven_fetches_a_minute() {
     let rig = Rig::new(|_| {});
     rig.ask_new("user_1");
     rig.sim.reset_counts();
-    assert_eq!(flood(&rig), (7200, 300));
+    assert_eq!(flood(&rig, "out jwk-kid-mismatch", "out token-invalid-signature"), (7200, 300));
     assert!((1..=7).contains(&fetches(&rig)), "{}", fetches(&rig));
 }
 
@@ -130,8 +131,40 @@ fn a11_good_tokens_are_let_in_through_a_flood_while_the_endpoint_fails() {
     rig.sim.fault(Fault::on("/jwks").status(500));
     rig.sim.reset_counts();
     let before = rig.client.stats().jwks_fetches;
-    assert_eq!(flood(&rig), (7200, 300));
+    let unavailable = "unavailable jwk-failed-to-load";
+    assert_eq!(flood(&rig, unavailable, unavailable), (7200, 300));
     // Each may be tried three times.
     assert!(rig.client.stats().jwks_fetches - before <= 7);
     assert!((1..=21).contains(&fetches(&rig)), "{}", fetches(&rig));
+}
+
+#[test]
+fn n5_an_outage_says_nothing_against_a_token_that_the_kept_set_does_not_know() {
+    let unavailable = "unavailable jwk-failed-to-load";
+    let rig = Rig::new(|config| config.timeout_ms = 1000);
+    rig.ask_new("user_1");
+    rig.sim.rotate(clerk_sim::Rotation::default()).unwrap();
+    rig.sim.set_down(true).unwrap();
+    let new = rig.token("user_1");
+    // The first asks; the ration is used up for the others, and they learn what the first has learnt.
+    for _ in 0..3 {
+        assert_eq!([rig.ask(&new), rig.ask(&made_up(1)), rig.ask(&forged(&rig))], [unavailable; 3]);
+        assert_eq!(inline(&rig.client, &new).as_deref(), Some(unavailable));
+    }
+    rig.time.pass_s(10);
+    assert_eq!(inline(&rig.client, &new), None, "worth asking again");
+    rig.sim.set_down(false).unwrap();
+    assert_eq!([rig.ask(&new), rig.ask(&made_up(1))], ["in api", "out jwk-kid-mismatch"]);
+}
+
+#[test]
+fn n5_a_set_that_is_none_says_nothing_against_a_token_either() {
+    for (body, unavailable) in [("{\"keys\":[]}", "jwk-remote-invalid"), ("<html>", "jwk-remote-invalid")] {
+        let rig = Rig::new(|_| {});
+        rig.ask_new("user_1");
+        rig.sim.fault(Fault::on("/jwks").body(serde_json::json!({"$text": body})));
+        let unavailable = format!("unavailable {unavailable}");
+        assert_eq!([rig.ask(&made_up(1)), rig.ask(&forged(&rig))], [unavailable.as_str(); 2], "{body}");
+        assert_eq!(rig.ask_new("user_1"), "in api");
+    }
 }
