@@ -2,6 +2,10 @@
 //! for somebody unknown; who is known goes on; and no answer comes later than `timeout_ms` allows.
 
 mod common;
+#[path = "matrix/keys.rs"]
+mod keys;
+#[path = "matrix/wire.rs"]
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +30,10 @@ enum State {
     Stale,
     /// Nothing.
     Nothing,
+}
+
+impl State {
+    const ALL: [State; 4] = [State::Token, State::Fresh, State::Stale, State::Nothing];
 }
 
 /// What a fault means for a user who has to be fetched.
@@ -86,19 +94,8 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
     }
 }
 
-fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning: Meaning) {
-    let folder = Folder::new();
-    let sim = Sim::start();
-    sim.put_user(json!({"id": USER, "username": "ada"}));
-    let key = pem(&sim);
-    let store =
-        (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()) as Arc<_>);
-    let rig = Rig::build(sim, store, |config| {
-        config.jwt_key = key;
-        config.user_mode = Some(mode);
-        config.timeout_ms = TIMEOUT_MS;
-    });
-    let what = format!("{name} × {state:?} × {mode:?}");
+/// One cell: brings the client into the state, lets the trouble set in, asks, and judges the answer.
+fn judge(rig: &Rig, state: State, meaning: Meaning, what: &str, set_in: impl FnOnce()) {
     let first = rig.token(USER);
     if state != State::Nothing {
         assert_eq!(rig.ask(&first), "in api", "{what}");
@@ -106,10 +103,7 @@ fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning
     if state == State::Stale {
         rig.time.pass_s(301);
     }
-    match fault {
-        Some(fault) => rig.sim.fault(fault.clone()),
-        None => rig.sim.set_down(true).unwrap(),
-    }
+    set_in();
     let token = if state == State::Token { first } else { rig.token(USER) };
     rig.diary.take();
     let (outcome, took) = timed(|| rig.ask(&token));
@@ -125,13 +119,26 @@ fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning
     assert_eq!(common::endings(&events), 1, "{what}: {events:?}");
 }
 
+fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning: Meaning) {
+    let folder = Folder::new();
+    let sim = Sim::start();
+    sim.put_user(json!({"id": USER, "username": "ada"}));
+    let key = pem(&sim);
+    let store =
+        (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()) as Arc<_>);
+    let rig = Rig::build(sim, store, |config| {
+        config.jwt_key = key;
+        config.user_mode = Some(mode);
+        config.timeout_ms = TIMEOUT_MS;
+    });
+    judge(&rig, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
+        Some(fault) => rig.sim.fault(fault.clone()),
+        None => rig.sim.set_down(true).unwrap(),
+    });
+}
+
 fn matrix(mode: UserMode) {
-    let cells: Vec<_> = faults()
-        .into_iter()
-        .flat_map(|fault| {
-            [State::Token, State::Fresh, State::Stale, State::Nothing].map(|state| (fault.clone(), state))
-        })
-        .collect();
+    let cells: Vec<_> = faults().into_iter().flat_map(|fault| State::ALL.map(|state| (fault.clone(), state))).collect();
     // The slow cells wait for time-outs: several at once.
     std::thread::scope(|scope| {
         for some in cells.chunks(cells.len().div_ceil(6)) {
