@@ -60,7 +60,7 @@ lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archi
 
 .PHONY: header
 header: ## write include/clerk_auth.h and the list of symbols anew
-	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header the_ -- --test-threads 1
+	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1 the_committed the_list
 
 .PHONY: docs
 docs: ## write the README's table of settings anew

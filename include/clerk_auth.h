@@ -487,8 +487,8 @@ typedef struct clerk_error clerk_error;
 // Something that happened. Lives only during the hook's call.
 typedef struct clerk_event clerk_event;
 
-// An authentication that waits for the host's user table. May move from thread to thread; one at a time. Ended by
-// `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
+// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
+// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
 typedef struct clerk_pending clerk_pending;
 
 // The host's answer to a step.
@@ -756,8 +756,8 @@ int32_t clerk_pending_answer(clerk_pending *pending, int32_t returned);
 // when it is not.
 int32_t clerk_pending_fetch(clerk_pending *pending);
 
-// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`; one that still wants
-// something ends as `CLERK_UNAVAILABLE`.
+// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`, or, without a result,
+// as `clerk_webhook_handle`; one that still wants something ends as `CLERK_UNAVAILABLE`.
 CLERK_NODISCARD
 int32_t clerk_pending_finish(clerk_pending *pending,
                              clerk_result **result,
@@ -921,6 +921,18 @@ int32_t clerk_webhook_handle(const clerk_client *client,
                              size_t header_count,
                              clerk_str body,
                              clerk_error **error);
+
+// Begins with a webhook delivery for a host that asks its user table itself: everything but the user's row is done; no
+// user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted of the table; `clerk_pending_finish`, whose
+// `result` may be NULL then, says in the end what `clerk_webhook_handle` would. Otherwise it is over: as
+// `clerk_webhook_handle`, and `*pending` is NULL. Never waits.
+CLERK_NODISCARD
+int32_t clerk_webhook_begin(const clerk_client *client,
+                            const clerk_header *headers,
+                            size_t header_count,
+                            clerk_str body,
+                            clerk_pending **pending,
+                            clerk_error **error);
 
 // The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
 const char *clerk_reason_word(int32_t reason);

@@ -20,7 +20,7 @@ pub use build::ClientBuilder;
 use flight::SingleFlight;
 pub use flow::Begun;
 use news::Fairness;
-pub use news::Handled;
+pub use news::{Handled, Heard, PendingRow};
 pub use pending::{Pending, Wanted};
 use revoked::Revoked;
 use users::KnownUser;

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::users::KnownUser;
-use super::{Client, Inner};
+use super::{Client, Inner, Wanted};
+use crate::api::ClerkUser;
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::config::UserMode;
@@ -16,7 +17,7 @@ use crate::events::Event;
 use crate::identity::Text;
 use crate::reason::Reason;
 use crate::token::TokenHash;
-use crate::users::{Failure, synchronize};
+use crate::users::{Failure, Next, Reply, Row, Step, StoreError, Sync, UserStore, synchronize};
 use crate::webhooks::{Headers, News, Refused, TOLERANCE_S, verify};
 
 /// How a delivery was taken.
@@ -53,37 +54,141 @@ impl Fairness {
     }
 }
 
+/// What became of a delivery so far.
+pub enum Heard {
+    /// It is over.
+    Handled(Handled),
+    /// The user's row has to follow.
+    Pending(Box<PendingRow>),
+}
+
 impl Client {
     /// Takes a webhook delivery: checks that Clerk made it and that it is new, then applies it.
     pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> Handled {
-        let inner = &*self.inner;
+        match (self.begin_webhook(headers, body), self.inner.store.as_deref()) {
+            (Heard::Handled(handled), _) => handled,
+            (Heard::Pending(pending), Some(store)) => pending.ask(store),
+            (Heard::Pending(pending), None) => pending.into_handled(),
+        }
+    }
+
+    /// The same for a host that asks its user table itself: everything but the row is done.
+    pub fn begin_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> Heard {
+        let inner = &self.inner;
         let now = inner.clock.now();
         let delivery = match verify(&inner.webhook_secrets, headers, body, now.wall_ms.div_euclid(1000)) {
             Ok(delivery) => delivery,
-            Err(refused) => return Handled::Refused(refused),
+            Err(refused) => return Heard::Handled(Handled::Refused(refused)),
         };
         let id: Box<str> = delivery.id.into();
         if inner.deliveries.get(&id, now.mono_ms).is_some() {
-            return Handled::Ignored;
+            return Heard::Handled(Handled::Ignored);
         }
         let event = match delivery.event() {
             Ok(event) => event,
-            Err(refused) => return Handled::Refused(refused),
+            Err(refused) => return Heard::Handled(Handled::Refused(refused)),
         };
         let foreign =
             matches!((&inner.instance_id, &event.instance_id), (Some(own), given) if given.as_ref() != Some(own));
-        let handled = if foreign { Handled::Ignored } else { inner.apply(event.news, now) };
-        if !matches!(handled, Handled::Failed(_)) {
-            inner.deliveries.put(id, (), now.mono_ms + 2 * TOLERANCE_S * 1000, now.mono_ms);
+        let handled = match event.news {
+            _ if foreign => Handled::Ignored,
+            News::User(user) => match inner.learn(*user, now) {
+                Ok(known) if inner.mode == UserMode::Sync => {
+                    let (sync, step) = inner.start_sync(&known);
+                    let inner = inner.clone();
+                    return Heard::Pending(Box::new(PendingRow {
+                        inner,
+                        id,
+                        now,
+                        known,
+                        sync,
+                        stage: Stage::Step(step),
+                    }));
+                }
+                Ok(_) => Handled::Applied,
+                Err(older) => older,
+            },
+            news => inner.apply(news, now),
+        };
+        inner.settle(id, now, &handled);
+        Heard::Handled(handled)
+    }
+}
+
+/// A delivery that waits for the store to bring the user's row up to date, one question at a time.
+pub struct PendingRow {
+    inner: Arc<Inner>,
+    id: Box<str>,
+    now: Now,
+    known: Arc<KnownUser>,
+    sync: Sync,
+    stage: Stage,
+}
+
+enum Stage {
+    Step(Step),
+    Over(Result<Row, Failure>),
+}
+
+impl PendingRow {
+    /// What is to be done next; never [`Wanted::Fetch`].
+    pub fn wanted(&self) -> Wanted<'_> {
+        match &self.stage {
+            Stage::Step(step) => Wanted::Store(step),
+            Stage::Over(_) => Wanted::Nothing,
         }
+    }
+
+    /// Takes the store's answer. A failure ends it: the delivery has to come again.
+    pub fn reply(&mut self, reply: Result<Reply, StoreError>) {
+        if matches!(self.stage, Stage::Over(_)) {
+            return;
+        }
+        self.stage = match reply.map(|reply| self.sync.reply(reply)) {
+            Ok(Ok(Next::Ask(step))) => Stage::Step(step),
+            Ok(Ok(Next::Done(row))) => Stage::Over(Ok(row)),
+            Ok(Err(reason)) => Stage::Over(Err(Failure::Refused(reason))),
+            Err(error) => Stage::Over(Err(Failure::Store(error))),
+        };
+    }
+
+    /// How the delivery was taken. One that is still waiting for something has to come again.
+    pub fn into_handled(self) -> Handled {
+        let PendingRow { inner, id, now, known, sync, stage } = self;
+        let outcome = match stage {
+            Stage::Over(outcome) => outcome,
+            Stage::Step(_) => Err(Failure::Store(StoreError::failed(0, "the user store was not asked to the end"))),
+        };
+        inner.tell_notes(&sync.notes, outcome.as_ref().map_or("", |row| &row.key), &known.user.id);
+        let handled = match outcome {
+            Ok(row) => {
+                *known.row_key.lock() = Some(row.key);
+                Handled::Applied
+            }
+            Err(failure) => Handled::Failed(failure),
+        };
+        inner.settle(id, now, &handled);
         handled
+    }
+
+    fn ask(mut self, store: &dyn UserStore) -> Handled {
+        if let Stage::Step(step) = self.stage {
+            self.stage = Stage::Over(synchronize(&mut self.sync, step, store));
+        }
+        self.into_handled()
     }
 }
 
 impl Inner {
+    /// A delivery counts once, unless it has to come again.
+    fn settle(&self, id: Box<str>, now: Now, handled: &Handled) {
+        if !matches!(handled, Handled::Failed(_)) {
+            self.deliveries.put(id, (), now.mono_ms + 2 * TOLERANCE_S * 1000, now.mono_ms);
+        }
+    }
+
     fn apply(&self, news: News, now: Now) -> Handled {
         match news {
-            News::User(user) => return self.apply_user(*user, now),
             News::UserDeleted(id) => {
                 self.revoked.user(&id, Reason::UserNotFound, now);
                 self.forget_user(&id);
@@ -100,18 +205,18 @@ impl Inner {
                 self.epoch.fetch_add(1, Ordering::SeqCst);
                 self.results.clear();
             }
-            News::Other => return Handled::Ignored,
+            News::User(_) | News::Other => return Handled::Ignored,
         }
         Handled::Applied
     }
 
     /// A delivery holds the whole user: the next request need not ask for it.
-    fn apply_user(&self, user: crate::api::ClerkUser, now: Now) -> Handled {
+    fn learn(&self, user: ClerkUser, now: Now) -> Result<Arc<KnownUser>, Handled> {
         let key: Box<str> = user.id.as_str().into();
         let before = self.known.get(&key, now.mono_ms);
         // Deliveries overtake one another; what Clerk said last counts.
         if before.as_ref().is_some_and(|known| known.user.updated_at_ms > user.updated_at_ms) {
-            return Handled::Ignored;
+            return Err(Handled::Ignored);
         }
         // Where nobody asks for the user, this is all there is to know of a ban.
         match self.mode {
@@ -123,18 +228,6 @@ impl Inner {
         self.absent.remove(&key);
         let known = Arc::new(KnownUser::new(user, now.mono_ms, before.as_deref()));
         self.known.put(key, known.clone(), now.mono_ms + self.user_ttl_ms.max(self.stale_user_ms), now.mono_ms);
-        let Some(store) = self.store.as_deref().filter(|_| self.mode == UserMode::Sync) else {
-            return Handled::Applied;
-        };
-        let (mut sync, step) = self.start_sync(&known);
-        let outcome = synchronize(&mut sync, step, store);
-        self.tell_notes(&sync.notes, outcome.as_ref().map_or("", |row| &row.key), &known.user.id);
-        match outcome {
-            Ok(row) => {
-                *known.row_key.lock() = Some(row.key);
-                Handled::Applied
-            }
-            Err(failure) => Handled::Failed(failure),
-        }
+        Ok(known)
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::pending::Waiting;
 use super::user_store::{HookStore, StoreChoice};
 use super::{
     CLERK_E_API, CLERK_E_FORKED, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STRUCT_SIZE, CLERK_OK,
@@ -310,7 +311,7 @@ pub unsafe extern "C" fn clerk_authenticate_begin(
             match client.client.begin(&request) {
                 Begun::Answered(answer) => give(answer, result, error),
                 Begun::Pending(begun) => {
-                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), *begun))));
+                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Request(begun)))));
                     CLERK_PENDING
                 }
             }

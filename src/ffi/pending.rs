@@ -1,26 +1,32 @@
-//! `clerk_pending`: an authentication that waits for the host's user table.
+//! `clerk_pending`: an authentication, or a webhook delivery, that waits for the host's user table.
 
 use std::sync::Arc;
 
 use super::client::Inside;
 use super::{
     CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply,
-    clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings,
+    clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings, webhook,
 };
-use crate::client::{Pending, Wanted};
+use crate::client::{Pending, PendingRow, Wanted};
 
-/// An authentication that waits for the host's user table. May move from thread to thread; one at a time. Ended by
-/// `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
+/// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
+/// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
 pub struct clerk_pending {
     client: Arc<clerk_client>,
-    pending: Pending,
+    waiting: Waiting,
     step: Option<clerk_step>,
     reply: clerk_reply,
 }
 
+/// What waits.
+pub(crate) enum Waiting {
+    Request(Box<Pending>),
+    Delivery(Box<PendingRow>),
+}
+
 impl clerk_pending {
-    pub(crate) fn new(client: Arc<clerk_client>, pending: Pending) -> Self {
-        let mut made = clerk_pending { client, pending, step: None, reply: clerk_reply::default() };
+    pub(crate) fn new(client: Arc<clerk_client>, waiting: Waiting) -> Self {
+        let mut made = clerk_pending { client, waiting, step: None, reply: clerk_reply::default() };
         made.look();
         made
     }
@@ -28,7 +34,11 @@ impl clerk_pending {
     /// Takes note of what is wanted now.
     fn look(&mut self) {
         self.reply = clerk_reply::default();
-        self.step = match self.pending.wanted() {
+        let wanted = match &self.waiting {
+            Waiting::Request(pending) => pending.wanted(),
+            Waiting::Delivery(pending) => pending.wanted(),
+        };
+        self.step = match wanted {
             Wanted::Store(step) => Some(clerk_step::new(step)),
             Wanted::Fetch => Some(clerk_step::bare(clerk_step_kind::FETCH)),
             Wanted::Nothing => None,
@@ -83,10 +93,14 @@ pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, retur
             return CLERK_E_STATE;
         }
         let reply = std::mem::take(&mut pending.reply).judge(kind, returned);
-        pending.pending.reply(match reply {
+        let reply = match reply {
             Err(crate::users::StoreError::Conflict) => Ok(crate::users::Reply::Conflict),
             other => other,
-        });
+        };
+        match &mut pending.waiting {
+            Waiting::Request(pending) => pending.reply(reply),
+            Waiting::Delivery(pending) => pending.reply(reply),
+        }
         pending.look();
         CLERK_OK
     })
@@ -106,14 +120,16 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
         if pending.wants() != clerk_step_kind::FETCH {
             return CLERK_E_STATE;
         }
-        pending.pending.fetch();
+        if let Waiting::Request(pending) = &mut pending.waiting {
+            pending.fetch();
+        }
         pending.look();
         CLERK_OK
     })
 }
 
-/// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`; one that still wants
-/// something ends as `CLERK_UNAVAILABLE`.
+/// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`, or, without a result,
+/// as `clerk_webhook_handle`; one that still wants something ends as `CLERK_UNAVAILABLE`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_finish(
@@ -129,13 +145,13 @@ pub unsafe extern "C" fn clerk_pending_finish(
             if pending.is_null() {
                 return CLERK_E_NULL;
             }
-            let ended = Box::from_raw(pending);
-            if result.is_null() {
-                return CLERK_E_NULL;
-            }
-            let client = ended.client;
+            let clerk_pending { client, waiting, .. } = *Box::from_raw(pending);
             let Ok(_inside) = Inside::enter(&client) else { return CLERK_E_REENTRANT };
-            client::give(ended.pending.into_answer(), result, error)
+            match waiting {
+                Waiting::Request(_) if result.is_null() => CLERK_E_NULL,
+                Waiting::Request(pending) => client::give(pending.into_answer(), result, error),
+                Waiting::Delivery(pending) => webhook::give(pending.into_handled(), error),
+            }
         }
     })
 }

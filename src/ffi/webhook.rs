@@ -1,10 +1,11 @@
 //! Webhook deliveries.
 
+use super::pending::Waiting;
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_WEBHOOK, CLERK_OK, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED, clerk_client,
-    clerk_error, clerk_header, clerk_str, client, strings,
+    CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_WEBHOOK, CLERK_OK, CLERK_PENDING, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED,
+    clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, client, strings,
 };
-use crate::client::{Cause, Handled};
+use crate::client::{Cause, Handled, Heard};
 use crate::users::{Failure, StoreError};
 use crate::webhooks::{Headers, Refused};
 
@@ -29,39 +30,87 @@ pub unsafe extern "C" fn clerk_webhook_handle(
     // SAFETY: the header's rules.
     unsafe {
         strings::clear(error);
-        client::verb(client, |client| {
-            let lines = match header_count {
-                0 => &[],
-                _ if headers.is_null() => return CLERK_E_NULL,
-                count if count > MOST_HEADERS => return CLERK_E_ARGUMENT,
-                count => std::slice::from_raw_parts(headers, count),
-            };
-            let mut read = Headers::default();
-            for line in lines {
-                match (line.name.bytes(), line.value.bytes()) {
-                    (Ok(name), Ok(value)) => read.header(name, value),
-                    (Err(status), _) | (_, Err(status)) => return status,
-                }
-            }
-            let body = match body.bytes() {
-                Ok(body) => body,
-                Err(status) => return status,
-            };
-            let handled = client.client().handle_webhook(&read, body);
-            let failed = match handled {
-                Handled::Applied => return CLERK_OK,
-                Handled::Ignored => return CLERK_WEBHOOK_IGNORED,
-                Handled::Refused(refused) => clerk_error::new(CLERK_E_WEBHOOK, words(refused)),
-                Handled::Failed(Failure::Store(StoreError::Failed { code, message })) => {
-                    clerk_error::cause(CLERK_UNAVAILABLE, Some(&Cause::Host { code, message }))
-                }
-                Handled::Failed(_) => {
-                    clerk_error::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date")
-                }
-            };
-            failed.give(error)
+        client::verb(client, |client| match delivery(headers, header_count, body) {
+            Ok((headers, body)) => give(client.client().handle_webhook(&headers, body), error),
+            Err(status) => status,
         })
     }
+}
+
+/// Begins with a webhook delivery for a host that asks its user table itself: everything but the user's row is done; no
+/// user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted of the table; `clerk_pending_finish`, whose
+/// `result` may be NULL then, says in the end what `clerk_webhook_handle` would. Otherwise it is over: as
+/// `clerk_webhook_handle`, and `*pending` is NULL. Never waits.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_webhook_begin(
+    client: *const clerk_client,
+    headers: *const clerk_header,
+    header_count: usize,
+    body: clerk_str,
+    pending: *mut *mut clerk_pending,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        strings::clear(pending);
+        strings::clear(error);
+        client::verb(client, |client| {
+            if pending.is_null() {
+                return CLERK_E_NULL;
+            }
+            let heard = match delivery(headers, header_count, body) {
+                Ok((headers, body)) => client.client().begin_webhook(&headers, body),
+                Err(status) => return status,
+            };
+            match heard {
+                Heard::Handled(handled) => give(handled, error),
+                Heard::Pending(row) => {
+                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Delivery(row)))));
+                    CLERK_PENDING
+                }
+            }
+        })
+    }
+}
+
+/// # Safety
+/// As for the exported functions.
+unsafe fn delivery<'a>(
+    headers: *const clerk_header,
+    header_count: usize,
+    body: clerk_str,
+) -> Result<(Headers<'a>, &'a [u8]), i32> {
+    let lines = match header_count {
+        0 => &[],
+        _ if headers.is_null() => return Err(CLERK_E_NULL),
+        count if count > MOST_HEADERS => return Err(CLERK_E_ARGUMENT),
+        // SAFETY: the caller's lines.
+        count => unsafe { std::slice::from_raw_parts(headers, count) },
+    };
+    let mut read = Headers::default();
+    for line in lines {
+        // SAFETY: the caller's texts.
+        unsafe { read.header(line.name.bytes()?, line.value.bytes()?) };
+    }
+    // SAFETY: as above.
+    Ok((read, unsafe { body.bytes() }?))
+}
+
+/// # Safety
+/// `error` is NULL or writable.
+pub(crate) unsafe fn give(handled: Handled, error: *mut *mut clerk_error) -> i32 {
+    let failed = match handled {
+        Handled::Applied => return CLERK_OK,
+        Handled::Ignored => return CLERK_WEBHOOK_IGNORED,
+        Handled::Refused(refused) => clerk_error::new(CLERK_E_WEBHOOK, words(refused)),
+        Handled::Failed(Failure::Store(StoreError::Failed { code, message })) => {
+            clerk_error::cause(CLERK_UNAVAILABLE, Some(&Cause::Host { code, message }))
+        }
+        Handled::Failed(_) => clerk_error::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
+    };
+    // SAFETY: handed on.
+    unsafe { failed.give(error) }
 }
 
 fn words(refused: Refused) -> &'static str {

@@ -218,8 +218,22 @@ static void webhooks(void) {
     CHECK_STATUS(clerk_webhook_handle(client, &line, 4097, body, NULL), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_webhook_handle(client, &line, SIZE_MAX, body, NULL), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), CLERK_E_WEBHOOK);
+    clerk_pending *pending = DIRTY(clerk_pending);
+    error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_webhook_begin(NULL, &line, 1, body, &pending, &error), CLERK_E_NULL);
+    CHECK(pending == NULL && error == NULL);
+    CHECK_STATUS(clerk_webhook_begin(client, &line, 1, body, NULL, NULL), CLERK_E_NULL);
+    pending = DIRTY(clerk_pending);
+    CHECK_STATUS(clerk_webhook_begin(client, NULL, 1, body, &pending, NULL), CLERK_E_NULL);
+    CHECK(pending == NULL);
+    CHECK_STATUS(clerk_webhook_begin(client, NULL, 0, none, &pending, NULL), CLERK_E_WEBHOOK);
+    CHECK_STATUS(clerk_webhook_begin(client, &line, 4097, body, &pending, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_webhook_begin(client, &line, 1, body, &pending, &error), CLERK_E_WEBHOOK);
+    CHECK(pending == NULL && error != NULL);
+    clerk_error_free(error);
     for (size_t i = 0; i < ODDS; i++) {
         int32_t status = odd[i].status == CLERK_E_UTF8 ? CLERK_E_WEBHOOK : odd[i].status;
+        CHECK_STATUS(clerk_webhook_begin(client, &line, 1, odd[i].text, &pending, NULL), status);
         CHECK_STATUS(clerk_webhook_handle(client, &line, 1, odd[i].text, NULL), status);
         line.value = odd[i].text;
         CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), status);

@@ -123,7 +123,72 @@ static void what_is_not_clerks_changes_nothing(void) {
     clerk_config_free(config);
 }
 
+static const clerk_step *begun(const clerk_client *client, const delivery *given, clerk_pending **pending) {
+    CHECK_STATUS(clerk_webhook_begin(client, given->headers, 4, clerk_str_of(given->body), pending, NULL), CLERK_PENDING);
+    CHECK_STATUS(clerk_pending_fetch(*pending), CLERK_E_STATE);
+    return clerk_pending_step(*pending);
+}
+
+/* A host that asks its table itself: the hook is never called. */
+static int32_t by_hand(table *table, clerk_pending *pending) {
+    const clerk_step *step;
+    while ((step = clerk_pending_step(pending)) != NULL) {
+        int32_t returned = table_answer(table, step, clerk_pending_reply(pending));
+        CHECK_STATUS(clerk_pending_answer(pending, returned), CLERK_OK);
+    }
+    CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
+    return clerk_pending_finish(pending, NULL, NULL);
+}
+
+static int32_t never(void *userdata, const clerk_step *step, clerk_reply *reply) {
+    (void)userdata, (void)step, (void)reply;
+    check_failed(__FILE__, __LINE__, __func__, "the host drives the steps itself");
+    return -1;
+}
+
+static void a_host_may_ask_its_table_itself(void) {
+    sim_reset();
+    sim_put("/users/user_ada", "%s", ADA);
+    table table = TABLE_INIT;
+    counter counted = {0};
+    clerk_config *config = sim_config();
+    set(config, "webhook_secrets", SECRET);
+    clerk_config_on_event(config, count_event, &counted, NULL);
+    clerk_config_on_user_store(config, never, NULL, NULL);
+    clerk_client *client = client_of(config);
+    delivery created = made("{\"type\":\"user.created\",\"id\":\"user_ada\"}");
+    clerk_pending *pending = NULL;
+
+    /* Given up, cut short, or failed: it counts only when it comes again. */
+    CHECK(begun(client, &created, &pending) != NULL);
+    clerk_pending_free(pending);
+    CHECK(begun(client, &created, &pending) != NULL);
+    CHECK_STATUS(clerk_pending_finish(pending, NULL, NULL), CLERK_UNAVAILABLE);
+    table.failing = CLERK_STEP_KIND_CREATE;
+    table.code = -28;
+    table.words = CLERK_STR("disk full");
+    CHECK(begun(client, &created, &pending) != NULL);
+    CHECK_STATUS(by_hand(&table, pending), CLERK_UNAVAILABLE);
+    table.failing = 0;
+    CHECK_INT(counted.events[CLERK_EVENT_KIND_USER_CREATED], 0);
+    CHECK(begun(client, &created, &pending) != NULL);
+    CHECK_STATUS(by_hand(&table, pending), CLERK_OK);
+    CHECK_INT(counted.events[CLERK_EVENT_KIND_USER_CREATED], 1);
+    CHECK_WORD(column(table_of(&table, "user_ada"), CLERK_COLUMN_FIRST_NAME), "Ada");
+
+    /* Once is enough, and what needs no row is over at once. */
+    clerk_str body = clerk_str_of(created.body);
+    CHECK_STATUS(clerk_webhook_begin(client, created.headers, 4, body, &pending, NULL), CLERK_WEBHOOK_IGNORED);
+    CHECK(pending == NULL);
+    delivery gone = made("{\"type\":\"user.deleted\",\"id\":\"user_ada\"}");
+    body = clerk_str_of(gone.body);
+    CHECK_STATUS(clerk_webhook_begin(client, gone.headers, 4, body, &pending, NULL), CLERK_OK);
+    CHECK(pending == NULL);
+    clerk_client_free(client);
+}
+
 int main(void) {
+    a_host_may_ask_its_table_itself();
     what_clerk_says_counts_at_once();
     what_is_not_clerks_changes_nothing();
     return 0;
