@@ -70,7 +70,12 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn new(capacity: usize, hasher: S) -> Self {
         let shards = if capacity < 64 { 1 } else { SHARDS };
         let room = NonZeroUsize::new(capacity.div_ceil(shards)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Shard(Mutex::new(Guarded { map: LruCache::with_hasher(room, hasher.clone()), hits: 0 }));
+        let shard = || {
+            // Memory is taken as entries come, not for all of them at the start.
+            let mut map = LruCache::unbounded_with_hasher(hasher.clone());
+            map.resize(room);
+            Shard(Mutex::new(Guarded { map, hits: 0 }))
+        };
         Cache { shards: (0..shards).map(|_| shard()).collect(), hasher, pid: std::process::id() }
     }
 

@@ -197,3 +197,43 @@ fn w3_more_ended_sessions_than_can_be_kept_let_nobody_in() {
     world.now_ms.fetch_add(11_000, Ordering::SeqCst);
     assert!(world.ask(&world.token("sess_new")).identity().is_some());
 }
+
+#[test]
+fn w2_in_whatever_order_deliveries_come_the_end_is_the_same() {
+    const UPDATES: usize = 12;
+    for seed in 0..20_u64 {
+        let world = World::new(&format!("shuffle-{seed}"), |config| {
+            config.set("user_ttl_s", "0").unwrap();
+            config.set("stale_user_s", "0").unwrap();
+        });
+        let mut deliveries: Vec<Delivery> = (0..UPDATES)
+            .map(|i| {
+                let updated_at = 1_700_000_001_000 + i as i64;
+                let user = json!({"first_name": format!("Name {i}"), "banned": i % 2 == 0, "updated_at": updated_at});
+                world.sim.patch_user(ADA, user).unwrap();
+                world.webhook("user.updated", ADA)
+            })
+            .collect();
+        let gone = (seed % 2 == 1).then(|| world.webhook("user.deleted", ADA));
+        let ends = gone.is_some();
+        deliveries.extend(gone);
+        let mut state = seed;
+        for at in (1..deliveries.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            deliveries.swap(at, (state >> 33) as usize % (at + 1));
+        }
+        for delivery in &deliveries {
+            assert!(matches!(world.deliver(delivery), Handled::Applied | Handled::Ignored));
+            // What was remembered of the user is too old by now; the order is not.
+            world.now_ms.fetch_add(1000, Ordering::SeqCst);
+        }
+        let reason = world.ask(&world.token("sess_1")).reason();
+        if ends {
+            assert_eq!(reason, Some(Reason::UserNotFound), "{seed}");
+        } else {
+            let row = world.store.find_by_clerk_id(ADA).unwrap().unwrap();
+            assert_eq!(row.first_name, Some(format!("Name {}", UPDATES - 1)), "{seed}");
+            assert!(row.is_active && reason.is_none(), "{seed}: {reason:?}");
+        }
+    }
+}

@@ -65,10 +65,9 @@ impl Api {
         let body = serde_json::json!({ member: token }).to_string();
         let url = self.url(path);
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: LONGEST_OBJECT };
-        match self.call(Endpoint::Machine, &request, deadline) {
-            Ok(answer) => judge(&answer, object, wall_ms).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)),
+        match self.call(Endpoint::Machine, &request, deadline, |answer| judge(&answer, object, wall_ms)) {
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
-            Err(error) => Err(error),
+            outcome => outcome,
         }
     }
 }

@@ -88,7 +88,7 @@ impl Api {
             None => (Cow::Owned(self.url("jwks")), Some(self.secret()?)),
         };
         let request = Request { url: &url, bearer, body: None, limit: LONGEST_JWKS };
-        self.call(Endpoint::Jwks, &request, deadline)
+        self.call(Endpoint::Jwks, &request, deadline, Some)
     }
 
     fn url(&self, path: &str) -> String {
@@ -99,13 +99,22 @@ impl Api {
         self.secret_key.as_ref().ok_or_else(|| ApiError::new(ErrorKind::Unauthorized))
     }
 
-    /// One call: up to three tries inside one deadline. Answers that will not change are not asked for twice.
-    fn call(&self, endpoint: Endpoint, request: &Request<'_>, deadline: Instant) -> Result<Vec<u8>, ApiError> {
+    /// One call: up to three tries inside one deadline. Answers that will not change are not asked for twice. One that
+    /// `read` makes nothing of is a failure like any other.
+    fn call<T>(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        deadline: Instant,
+        read: impl FnOnce(Vec<u8>) -> Option<T>,
+    ) -> Result<T, ApiError> {
         let breaker = &self.breakers[endpoint as usize];
         if let Some(wait_ms) = breaker.open_for_ms(self.clock.now().mono_ms) {
             return Err(ApiError { retry_after_ms: Some(wait_ms), ..ApiError::new(ErrorKind::CircuitOpen) });
         }
-        let outcome = self.tries(request, deadline);
+        let outcome = self
+            .tries(request, deadline)
+            .and_then(|body| read(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
         breaker.record(&outcome, self.clock.now().mono_ms);
         outcome
     }

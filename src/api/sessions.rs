@@ -29,14 +29,12 @@ impl Api {
     pub fn session(&self, id: &str, deadline: Instant) -> Result<SessionState, ApiError> {
         let url = self.url(&format!("sessions/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: LONGEST_OBJECT };
-        let body = match self.call(Endpoint::Sessions, &request, deadline) {
+        // An answer about another session is no answer.
+        let read = |body: Vec<u8>| serde_json::from_slice::<Raw>(&body).ok().filter(|raw| raw.id == id);
+        let raw = match self.call(Endpoint::Sessions, &request, deadline, read) {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(SessionState::Over),
             outcome => outcome?,
         };
-        let raw: Raw = serde_json::from_slice(&body).map_err(|_| ApiError::new(ErrorKind::BadResponse))?;
-        if raw.id != id {
-            return Err(ApiError::new(ErrorKind::BadResponse));
-        }
         Ok(match raw.status.as_deref() {
             Some("active") => SessionState::Active,
             Some("pending") => SessionState::Pending,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, ErrorKind, LONGEST_OBJECT, Request};
+use super::{Api, ApiError, Endpoint, LONGEST_OBJECT, Request};
 
 /// An address of a Clerk user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,9 +160,8 @@ impl Api {
     pub fn user(&self, id: &str, deadline: Instant) -> Result<ClerkUser, ApiError> {
         let url = self.url(&format!("users/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: LONGEST_OBJECT };
-        let body = self.call(Endpoint::Users, &request, deadline)?;
         // An answer about somebody else is no answer.
-        ClerkUser::parse(&body).filter(|user| user.id == id).ok_or_else(|| ApiError::new(ErrorKind::BadResponse))
+        self.call(Endpoint::Users, &request, deadline, |body| ClerkUser::parse(&body).filter(|user| user.id == id))
     }
 }
 

@@ -132,6 +132,7 @@ impl ClientBuilder {
                 webhook_secrets,
                 instance_id: config.instance_id,
                 deliveries: Cache::new(capacity, RandomState::new()),
+                told: Cache::new(capacity, RandomState::new()),
                 flights: SingleFlight::new(),
                 epoch: AtomicU64::new(0),
                 counters: Counters::default(),

@@ -75,6 +75,8 @@ struct Inner {
     instance_id: Option<String>,
     /// Ids of webhook deliveries that were taken.
     deliveries: Cache<Box<str>, (), RandomState>,
+    /// The `updated_at` of users as webhooks told it last.
+    told: Cache<Box<str>, i64, RandomState>,
     flights: SingleFlight<Box<str>, Result<Arc<KnownUser>, ApiError>>,
     /// Moves on with each invalidation: what was begun before is not remembered after.
     epoch: AtomicU64,

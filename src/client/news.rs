@@ -37,6 +37,8 @@ pub enum Handled {
 pub(super) struct Fairness(Cache<Box<str>, Arc<Mutex<VecDeque<TokenHash>>>, RandomState>);
 
 const MOST_PER_SUBJECT: usize = 32;
+/// Deliveries that were not taken come again for a day and some hours.
+const REDELIVERED_MS: i64 = 48 * 60 * 60 * 1000;
 
 impl Fairness {
     pub fn new(capacity: usize) -> Self {
@@ -214,10 +216,13 @@ impl Inner {
     fn learn(&self, user: ClerkUser, now: Now) -> Result<Arc<KnownUser>, Handled> {
         let key: Box<str> = user.id.as_str().into();
         let before = self.known.get(&key, now.mono_ms);
-        // Deliveries overtake one another; what Clerk said last counts.
-        if before.as_ref().is_some_and(|known| known.user.updated_at_ms > user.updated_at_ms) {
+        // Deliveries overtake one another; what Clerk said last counts, and after a deletion nothing.
+        let last = self.told.get(&key, now.mono_ms).max(before.as_ref().map(|known| known.user.updated_at_ms));
+        let is_gone = self.revoked.is_user_out(&key, Reason::UserNotFound, now);
+        if is_gone || last.is_some_and(|last| last > user.updated_at_ms) {
             return Err(Handled::Ignored);
         }
+        self.told.put(key.clone(), user.updated_at_ms, now.mono_ms + REDELIVERED_MS, now.mono_ms);
         // Where nobody asks for the user, this is all there is to know of a ban.
         match self.mode {
             UserMode::Claims if user.is_kept_out() => self.revoked.user(&user.id, Reason::UserInactive, now),

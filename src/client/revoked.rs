@@ -39,6 +39,11 @@ impl Revoked {
         self.users.lock().put(id, reason, now);
     }
 
+    /// Whether a user is kept out for this reason.
+    pub fn is_user_out(&self, id: &str, reason: Reason, now: Now) -> bool {
+        self.users.lock().get(id, now) == Some(reason)
+    }
+
     /// Keeps a user out no longer who was kept out for this reason.
     pub fn lift_user(&self, id: &str, reason: Reason) {
         self.users.lock().lift(id, reason);

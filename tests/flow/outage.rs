@@ -142,7 +142,9 @@ fn after_429_nobody_asks_until_clerk_wants_to_be_asked() {
     for (value, open_ms) in [("2", 2000), ("0", 1000), ("999999", 60_000), ("never", 1000)] {
         let rig = users(|_| {});
         rig.sim.fault(Fault::on("*").status(429).header("Retry-After", value).times(1));
-        assert_eq!(rig.ask_new("user_1"), "unavailable server-error");
+        let first = bearer(&rig.client, &rig.token("user_1"));
+        assert_eq!(word(&first), "unavailable server-error");
+        assert!(retry_after_ms(&first).is_none_or(|ms| ms <= open_ms as u64), "{value}");
         assert!(rig.diary.take().iter().any(|event| event.starts_with("rate_limited ")), "{value}");
         for pass_ms in [0, open_ms - 1] {
             rig.time.pass_ms(pass_ms);
@@ -186,6 +188,16 @@ fn five_failures_in_a_row_open_the_circuit_for_ever_longer() {
     rig.sim.fault(Fault::on("/users/*").status(429));
     assert_eq!(rig.ask_new("user_1"), "unavailable server-error");
     assert!(rig.client.warm_up().is_ok());
+}
+
+#[test]
+fn answers_that_make_no_sense_open_the_circuit_as_well() {
+    for body in [json!({"$text": "<html>"}), json!({"id": "user_2"})] {
+        let rig = users(|_| {});
+        rig.sim.fault(Fault::on("/users/*").body(body));
+        (0..8).for_each(|_| assert_eq!(rig.ask_new("user_1"), "unavailable server-error"));
+        assert_eq!(rig.calls(), 5);
+    }
 }
 
 #[test]
