@@ -17,14 +17,14 @@ use clerk_auth::identity::Text;
 pub type Clock = Arc<AtomicI64>;
 
 /// Why a setting, or all of them together, were refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     pub setting: String,
     pub message: String,
 }
 
 /// `clerk_config`
-pub struct Config(NonNull<ffi::clerk_config>);
+pub struct Config(pub(crate) NonNull<ffi::clerk_config>);
 
 impl Config {
     pub fn new() -> Config {
@@ -87,6 +87,8 @@ pub struct Client(NonNull<ffi::clerk_client>);
 pub struct Reply {
     pub status: i32,
     pub answer: Option<Answer>,
+    /// What stands behind it, for the person who runs the server.
+    pub error: Option<String>,
 }
 
 impl Client {
@@ -94,14 +96,13 @@ impl Client {
     pub fn authenticate(&self, method: &str, headers: &[(String, String)]) -> Reply {
         let lines: Vec<ffi::clerk_header> =
             headers.iter().map(|(name, value)| ffi::clerk_header { name: text(name), value: text(value) }).collect();
-        let none = ffi::clerk_str { data: ptr::null(), len: 0 };
         let request = ffi::clerk_request {
             struct_size: size_of::<ffi::clerk_request>() as u32,
             flags: 0,
             headers: lines.as_ptr(),
             header_count: lines.len(),
-            authorization: none,
-            cookie: none,
+            authorization: NONE,
+            cookie: NONE,
             method: text(method),
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
@@ -119,9 +120,13 @@ impl Client {
     ) -> Reply {
         let (mut result, mut error) = (ptr::null_mut(), ptr::null_mut());
         let status = call(self.0.as_ptr(), &mut result, &mut error);
-        // SAFETY: NULL or handed out by the call, freed once.
-        unsafe { ffi::clerk_error_free(error) };
-        Reply { status, answer: NonNull::new(result).map(Answer) }
+        // SAFETY: NULL or handed out by the call, alive until it is freed, once.
+        let error = unsafe {
+            let message = read(ffi::clerk_error_message(error));
+            ffi::clerk_error_free(error);
+            message
+        };
+        Reply { status, answer: NonNull::new(result).map(Answer), error }
     }
 }
 
@@ -133,7 +138,7 @@ impl Drop for Client {
 }
 
 /// `clerk_result`
-pub struct Answer(NonNull<ffi::clerk_result>);
+pub struct Answer(pub(crate) NonNull<ffi::clerk_result>);
 
 impl Answer {
     /// The word, or `None` when somebody is signed in.
@@ -193,13 +198,16 @@ pub fn status_name(status: i32) -> String {
     unsafe { word(ffi::clerk_status_name(status)) }
 }
 
-fn text(text: &str) -> ffi::clerk_str {
+/// A text that is not there.
+pub(crate) const NONE: ffi::clerk_str = ffi::clerk_str { data: ptr::null(), len: 0 };
+
+pub(crate) fn text(text: &str) -> ffi::clerk_str {
     ffi::clerk_str { data: text.as_ptr().cast(), len: text.len() }
 }
 
 /// # Safety
 /// The text is alive and, as the header says, UTF-8.
-unsafe fn read(text: ffi::clerk_str) -> Option<String> {
+pub(crate) unsafe fn read(text: ffi::clerk_str) -> Option<String> {
     if text.data.is_null() {
         return None;
     }
@@ -210,7 +218,7 @@ unsafe fn read(text: ffi::clerk_str) -> Option<String> {
 
 /// # Safety
 /// A static text with a NUL at its end.
-unsafe fn word(text: *const c_char) -> String {
+pub(crate) unsafe fn word(text: *const c_char) -> String {
     // SAFETY: the caller vouches for it.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

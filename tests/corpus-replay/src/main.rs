@@ -7,9 +7,9 @@ mod compare;
 mod options;
 mod parity;
 mod play;
+mod replay;
 mod share;
 mod stage;
-mod verdicts;
 
 use std::process::ExitCode;
 
@@ -22,9 +22,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 fn main() -> ExitCode {
     let mut args = lexopt::Parser::from_env();
     let outcome = match args.next() {
-        Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => verdicts::run(args),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => replay::run(args, play::play),
         Ok(Some(lexopt::Arg::Value(command))) if command == "share" => share::run(args),
-        Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => parity::run(args),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => replay::run(args, parity::play),
         Ok(_) => Err(USAGE.into()),
         Err(error) => Err(error.into()),
     };

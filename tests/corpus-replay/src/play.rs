@@ -1,4 +1,4 @@
-//! Plays one case and judges it.
+//! `verdicts FILE.json`: plays one case and judges it.
 
 use std::time::Duration;
 
@@ -9,25 +9,17 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::capi::{self, Refusal, Reply};
 use crate::compare::{self, Outcome, SIGNED_IN, SIGNED_OUT};
+use crate::replay::{self, Verdict};
 use crate::stage::Stage;
 
 /// How much later than its time limit an answer may come: a thread has to be woken up on a busy machine.
 const SLACK: Duration = Duration::from_millis(250);
 const DEFAULT_TIMEOUT_MS: u64 = 5000;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Pass,
-    #[default]
-    Fail,
-    Open,
-}
-
 /// The line of a case.
 #[derive(Default, Serialize)]
 pub struct Line {
-    pub id: String,
+    id: String,
     status: Option<&'static str>,
     reason: Option<String>,
     user_id: Value,
@@ -63,12 +55,17 @@ struct ByItself {
     agrees: Option<bool>,
 }
 
-impl Line {
-    /// The line of a case of which there is nothing to tell but why it failed.
-    pub fn failed(case: &Case, why: impl Into<String>) -> Line {
-        Line { id: case.id().to_owned(), why: vec![why.into()], ..Line::default() }
+impl replay::Line for Line {
+    fn failed(case: &Case, why: String) -> Line {
+        Line { id: case.id().to_owned(), why: vec![why], ..Line::default() }
     }
 
+    fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+impl Line {
     /// The setting that the library has refused, if it has.
     pub fn refused_setting(&self) -> Option<&str> {
         self.refused_setting.as_deref()

@@ -8,8 +8,8 @@ use clerk_sim::corpus::{Case, Corpus};
 use serde_json::{Value, json};
 
 use crate::compare::SIGNED_OUT;
-use crate::play::{Verdict, play};
-use crate::verdicts::Args;
+use crate::play::play;
+use crate::replay::{Args, Verdict};
 use crate::{Result, options};
 
 const API_URL: &str = "{api_url}";

@@ -4,51 +4,21 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_void};
-use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering;
+use std::ptr;
 
 use clerk_auth::ffi;
 
-use crate::capi::Clock;
+use crate::capi::{self, Config, NONE, Refusal, read, text, word};
 
 /// Answers a step: fills the reply and returns what a user store hook returns.
 pub type StoreHook = Box<dyn Fn(&Step, &mut Reply) -> i32 + Send + Sync>;
 /// Is told of each event.
 pub type EventHook = Box<dyn Fn(Event) + Send + Sync>;
 
-/// `clerk_config`
-pub struct Config(NonNull<ffi::clerk_config>);
-
 /// The library's words against a setting.
 pub type Judged = Result<(), Refusal>;
 
-/// A configuration that the library does not take.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    pub setting: String,
-    pub message: String,
-}
-
 impl Config {
-    pub fn new() -> Config {
-        Config(NonNull::new(ffi::clerk_config_new()).expect("clerk_config_new gives NULL"))
-    }
-
-    pub fn set(&self, name: &str, value: &str) -> Judged {
-        // SAFETY: the config is alive and this thread's own; the texts live during the call.
-        judged(|error| unsafe { ffi::clerk_config_set(self.0.as_ptr(), text(name), text(value), error) })
-    }
-
-    pub fn set_int(&self, name: &str, value: i64) -> Judged {
-        // SAFETY: as above.
-        judged(|error| unsafe { ffi::clerk_config_set_int(self.0.as_ptr(), text(name), value, error) })
-    }
-
-    pub fn add(&self, name: &str, item: &str) -> Judged {
-        // SAFETY: as above.
-        judged(|error| unsafe { ffi::clerk_config_add(self.0.as_ptr(), text(name), text(item), error) })
-    }
-
     /// Says which columns the table has: a sum of `1 << clerk_column`.
     pub fn user_columns(&self, columns: u32) -> Judged {
         // SAFETY: the config is alive.
@@ -75,37 +45,11 @@ impl Config {
         let status = unsafe { ffi::clerk_config_on_event(self.0.as_ptr(), Some(tell), userdata, forget) };
         named(status, "clerk_config_on_event")
     }
-
-    pub fn on_clock(&self, clock: &Clock) -> Judged {
-        let (userdata, forget) = (Box::into_raw(Box::new(clock.clone())).cast(), Some(forget::<Clock> as _));
-        // SAFETY: as above.
-        let status = unsafe { ffi::clerk_config_on_clock(self.0.as_ptr(), Some(read_clock), userdata, forget) };
-        named(status, "clerk_config_on_clock")
-    }
-
-    pub fn client(&self) -> Result<Client, Refusal> {
-        let mut client = ptr::null_mut();
-        // SAFETY: the config is alive; both out parameters are writable.
-        judged(|error| unsafe { ffi::clerk_client_new(self.0.as_ptr(), &mut client, error) })?;
-        Ok(Client(NonNull::new(client).expect("clerk_client_new gives CLERK_OK and NULL")))
-    }
-}
-
-impl Drop for Config {
-    fn drop(&mut self) {
-        // SAFETY: made by `clerk_config_new`, freed once.
-        unsafe { ffi::clerk_config_free(self.0.as_ptr()) }
-    }
 }
 
 unsafe extern "C" fn forget<T>(userdata: *mut c_void) {
     // SAFETY: made with `Box::into_raw` of this very type; called once.
     drop(unsafe { Box::from_raw(userdata.cast::<T>()) });
-}
-
-unsafe extern "C" fn read_clock(userdata: *mut c_void) -> i64 {
-    // SAFETY: `on_clock` made it; it lives until `forget`.
-    unsafe { &*userdata.cast::<Clock>() }.load(Ordering::SeqCst)
 }
 
 unsafe extern "C" fn ask(userdata: *mut c_void, step: *const ffi::clerk_step, reply: *mut ffi::clerk_reply) -> i32 {
@@ -141,11 +85,9 @@ pub struct Event {
 }
 
 fn source(number: i32) -> Option<&'static str> {
-    match number {
-        1 => Some("cache"),
-        2 => Some("api"),
-        _ => None,
-    }
+    // SAFETY: the word is static.
+    let word = unsafe { CStr::from_ptr(ffi::clerk_source_word(number)) }.to_str();
+    word.ok().filter(|word| !word.is_empty())
 }
 
 /// `clerk_step`, during the hook's call
@@ -222,9 +164,6 @@ impl Reply {
     }
 }
 
-/// `clerk_client`
-pub struct Client(NonNull<ffi::clerk_client>);
-
 /// `clerk_result`, copied, and the status that came with it
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -239,44 +178,22 @@ pub struct Answer {
     pub error: Option<String>,
 }
 
-impl Client {
-    pub fn authenticate(&self, method: &str, headers: &[(String, String)]) -> Answer {
-        let lines: Vec<ffi::clerk_header> =
-            headers.iter().map(|(name, value)| ffi::clerk_header { name: text(name), value: text(value) }).collect();
-        let request = ffi::clerk_request {
-            struct_size: size_of::<ffi::clerk_request>() as u32,
-            flags: 0,
-            headers: lines.as_ptr(),
-            header_count: lines.len(),
-            authorization: NONE,
-            cookie: NONE,
-            method: text(method),
-        };
-        let (mut result, mut error) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the client is alive; the request lives during the call. Result and error are NULL or alive until they
-        // are freed, once; all functions take NULL.
+impl Answer {
+    pub fn of(reply: capi::Reply) -> Answer {
+        let capi::Reply { status, answer, error } = reply;
+        let result = answer.as_ref().map_or(ptr::null_mut(), |answer| answer.0.as_ptr());
+        // SAFETY: NULL, which all functions take, or alive as long as `answer` is.
         unsafe {
-            let status = ffi::clerk_authenticate(self.0.as_ptr(), &request, &mut result, &mut error);
-            let answer = Answer {
+            Answer {
                 status,
-                reason: CStr::from_ptr(ffi::clerk_result_reason_word(result)).to_string_lossy().into_owned(),
+                reason: word(ffi::clerk_result_reason_word(result)),
                 source: source(ffi::clerk_result_source(result)),
                 user_key: read(ffi::clerk_result_user_key(result)),
                 http_status: ffi::clerk_result_http_status(result),
                 challenge: challenge(result),
-                error: read(ffi::clerk_error_message(error)),
-            };
-            ffi::clerk_result_free(result);
-            ffi::clerk_error_free(error);
-            answer
+                error,
+            }
         }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // SAFETY: made by `clerk_client_new`, its one reference given up once.
-        unsafe { ffi::clerk_client_free(self.0.as_ptr()) }
     }
 }
 
@@ -290,39 +207,9 @@ unsafe fn challenge(result: *const ffi::clerk_result) -> Option<String> {
     (status == ffi::CLERK_OK).then(|| String::from_utf8_lossy(&buffer[..needed]).into_owned())
 }
 
-const NONE: ffi::clerk_str = ffi::clerk_str { data: ptr::null(), len: 0 };
-
-fn text(text: &str) -> ffi::clerk_str {
-    ffi::clerk_str { data: text.as_ptr().cast(), len: text.len() }
-}
-
-/// # Safety
-/// The text is alive.
-unsafe fn read(text: ffi::clerk_str) -> Option<String> {
-    if text.data.is_null() {
-        return None;
-    }
-    // SAFETY: the caller vouches for it.
-    let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.len) };
-    Some(String::from_utf8(bytes.to_vec()).expect("a text of the library is not UTF-8"))
-}
-
 fn named(status: i32, function: &str) -> Judged {
     match status {
         ffi::CLERK_OK => Ok(()),
-        _ => Err(Refusal { setting: function.into(), message: crate::capi::status_name(status) }),
+        _ => Err(Refusal { setting: function.into(), message: capi::status_name(status) }),
     }
-}
-
-fn judged(call: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Judged {
-    let mut error = ptr::null_mut();
-    let status = call(&mut error);
-    // SAFETY: NULL is fine for all three; otherwise the error is alive until it is freed, once.
-    let (setting, message) = unsafe {
-        let words = (read(ffi::clerk_error_setting(error)), read(ffi::clerk_error_message(error)));
-        ffi::clerk_error_free(error);
-        words
-    };
-    named(status, &setting.unwrap_or_default())
-        .map_err(|refusal| Refusal { message: message.unwrap_or(refusal.message), ..refusal })
 }

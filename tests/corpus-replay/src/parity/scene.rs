@@ -9,13 +9,13 @@ use clerk_sim::Sim;
 use clerk_sim::corpus::{Case, Corpus, Tokens, expand};
 use serde_json::{Map, Value, json};
 
-use super::abi::{Answer, Client, Event, Refusal};
+use super::abi::{Answer, Event};
 use super::host::{Seen, seen};
 use super::model::Model;
 use super::settings;
 use super::table::{Lie, Row, Table};
 use crate::Result;
-use crate::capi::Clock;
+use crate::capi::{Client, Clock, Refusal};
 
 /// What came of one request.
 pub struct Asked {
@@ -91,7 +91,7 @@ impl Scene<'_> {
         let (table, events) = (self.table.clone(), self.events.clone());
         let configured = settings::configure(&self.settings, self.corpus, &self.sim.url(), &self.table)?;
         self.client = configured.and_then(|config| {
-            config.on_clock(&self.clock)?;
+            config.on_clock(&self.clock);
             config.on_user_store(Box::new(move |step, reply| table.answer(step, reply)))?;
             config
                 .on_event(Box::new(move |event| events.lock().unwrap_or_else(PoisonError::into_inner).push(event)))?;
@@ -144,7 +144,7 @@ impl Scene<'_> {
         // A view that looks at no user asks for none.
         let asks = path != "untouched";
         let client = self.client.as_ref().ok().filter(|_| asks);
-        let answer = client.map(|client| client.authenticate(&lines.method, &lines.headers));
+        let answer = client.map(|client| Answer::of(client.authenticate(&lines.method, &lines.headers)));
         let took = begun.elapsed();
         Ok(Asked {
             is_unconfigured: self.client.is_err(),

@@ -4,9 +4,10 @@ use clerk_auth::ffi::clerk_column;
 use clerk_sim::corpus::Corpus;
 use serde_json::{Map, Value, json};
 
-use super::abi::{Config, Judged, Refusal};
+use super::abi::Judged;
 use super::table::Table;
 use crate::Result;
+use crate::capi::{Config, Refusal};
 
 /// The longest that a verified token is remembered: what `None` means to Django's cache.
 const LONGEST_TTL_S: i64 = 86_400;

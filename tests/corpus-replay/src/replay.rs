@@ -1,4 +1,4 @@
-//! `verdicts FILE.json`: one line of JSON per case, in the file's order, and a count at the end.
+//! Plays all cases of a file on a few threads: one line of JSON each, in the file's order, and a count at the end.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clerk_sim::corpus::{Case, Corpus};
 use lexopt::prelude::*;
+use serde::Serialize;
 
-use crate::play::{Line, play};
 use crate::{Result, USAGE};
 
 /// When every case is played unless told otherwise, so that two runs are alike.
@@ -54,12 +54,28 @@ impl Args {
     }
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Pass,
+    #[default]
+    Fail,
+    Open,
+}
+
+/// What is told of a case.
+pub trait Line: Serialize + Send + 'static {
+    /// Of one of which there is nothing to tell but why it failed.
+    fn failed(case: &Case, why: String) -> Self;
+    fn verdict(&self) -> Verdict;
+}
+
 /// Whether no case that counts has failed.
-pub fn run(parser: lexopt::Parser) -> Result<bool> {
+pub fn run<L: Line>(parser: lexopt::Parser, play: fn(&Corpus, &Case, i64) -> Result<L>) -> Result<bool> {
     let args = Args::parse(parser)?;
     let (corpus, cases) = args.open()?;
     let cases = Arc::new(cases);
-    let lines = start(Arc::new(corpus), cases.clone(), args.now, args.threads);
+    let lines = start(Arc::new(corpus), cases.clone(), &args, play);
 
     let mut out = std::io::stdout().lock();
     let (mut waiting, mut next, mut counts) = (BTreeMap::new(), 0, [0; 3]);
@@ -68,11 +84,11 @@ pub fn run(parser: lexopt::Parser) -> Result<bool> {
             Ok((at, line)) => _ = waiting.insert(at, line),
             // Lines that have come stay; the missing ones never will.
             Err(_) => (next..cases.len()).for_each(|at| {
-                waiting.entry(at).or_insert_with(|| Line::failed(&cases[at], "no answer: it hangs"));
+                waiting.entry(at).or_insert_with(|| L::failed(&cases[at], "no answer: it hangs".into()));
             }),
         }
         while let Some(line) = waiting.remove(&next) {
-            counts[line.verdict as usize] += 1;
+            counts[line.verdict() as usize] += 1;
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
             next += 1;
         }
@@ -83,10 +99,16 @@ pub fn run(parser: lexopt::Parser) -> Result<bool> {
 }
 
 /// Plays on threads that nobody waits for: one that hangs must not keep the program from saying so.
-fn start(corpus: Arc<Corpus>, cases: Arc<Vec<Case>>, now: i64, threads: usize) -> mpsc::Receiver<(usize, Line)> {
+fn start<L: Line>(
+    corpus: Arc<Corpus>,
+    cases: Arc<Vec<Case>>,
+    args: &Args,
+    play: fn(&Corpus, &Case, i64) -> Result<L>,
+) -> mpsc::Receiver<(usize, L)> {
     let (sender, lines) = mpsc::channel();
     let next = Arc::new(AtomicUsize::new(0));
-    for _ in 0..threads {
+    let now = args.now;
+    for _ in 0..args.threads {
         let (corpus, cases, next, sender) = (corpus.clone(), cases.clone(), next.clone(), sender.clone());
         std::thread::spawn(move || {
             loop {
@@ -95,8 +117,8 @@ fn start(corpus: Arc<Corpus>, cases: Arc<Vec<Case>>, now: i64, threads: usize) -
                 // A panic here is this program's own: the library lets none out.
                 let line = match catch_unwind(AssertUnwindSafe(|| play(&corpus, case, now))) {
                     Ok(Ok(line)) => line,
-                    Ok(Err(error)) => Line::failed(case, format!("cannot be played: {error}")),
-                    Err(_) => Line::failed(case, "cannot be played: a panic"),
+                    Ok(Err(error)) => L::failed(case, format!("cannot be played: {error}")),
+                    Err(_) => L::failed(case, "cannot be played: a panic".into()),
                 };
                 if sender.send((at, line)).is_err() {
                     return;
