@@ -108,6 +108,7 @@ pub struct Config {
     pub machine_cache_ttl_s: i64,
     pub expected_machine_id: Option<String>,
     pub session_check_ttl_s: i64,
+    pub max_token_life_s: i64,
     pub ca_pem: Option<String>,
     pub proxy: Option<String>,
     pub user_agent: Option<String>,
@@ -144,6 +145,7 @@ impl Default for Config {
             machine_cache_ttl_s: 0,
             expected_machine_id: None,
             session_check_ttl_s: 0,
+            max_token_life_s: 86_400,
             ca_pem: None,
             proxy: None,
             user_agent: None,
@@ -446,6 +448,14 @@ pub const SETTINGS: &[Setting] = &[
         "ask Clerk whether the session still stands, and trust the answer so long"
     ),
     setting!(
+        max_token_life_s,
+        Kind::Int(60, 315_360_000),
+        "86400",
+        "",
+        Field::Int(|c| &mut c.max_token_life_s),
+        "no session token lives longer: for so long webhooks keep ended sessions and deleted users out"
+    ),
+    setting!(
         ca_pem,
         Kind::Text,
         "the system's",
@@ -504,7 +514,14 @@ impl Setting {
             return Err(self.error("the value is longer than 1 MiB or holds a NUL byte"));
         }
         let value = value.trim();
-        let items = || value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let listed: Vec<String> = match value.starts_with('[') {
+            // As other packages that read these variables have it.
+            true => {
+                serde_json::from_str(value).map_err(|_| self.error("begins as a JSON list of texts and is none"))?
+            }
+            false => value.split(',').map(str::to_owned).collect(),
+        };
+        let items = || listed.iter().map(|item| item.trim()).filter(|item| !item.is_empty());
         match self.field {
             Field::Secret(field) => *field(config) = Some(value).filter(|v| !v.is_empty()).map(Secret::new),
             Field::Text(field) => *field(config) = Some(value).filter(|v| !v.is_empty()).map(Into::into),
@@ -622,6 +639,7 @@ mod tests {
             let (good, bad) = match setting.kind {
                 Kind::Text | Kind::Secret => ("x", None),
                 Kind::List | Kind::SecretList => ("a, b", None),
+                Kind::Int(low, _) if low > 1 => ("60", Some("1.5")),
                 Kind::Int(..) => ("1", Some("1.5")),
                 Kind::Bool => ("true", Some("yes")),
                 Kind::Word(words) | Kind::Words(words) => (words[0], Some("other")),
@@ -633,6 +651,20 @@ mod tests {
         }
         assert_eq!(config.authorized_parties, ["a", "b"]);
         assert!(config.allow_schemeless);
+    }
+
+    #[test]
+    fn lists_come_with_commas_or_as_json() {
+        let mut config = Config::new();
+        for (text, items) in
+            [(" a , ,b", &["a", "b"][..]), (r#"["https://a", " b,c "]"#, &["https://a", "b,c"]), ("[]", &[]), ("", &[])]
+        {
+            config.set("authorized_parties", text).unwrap();
+            assert_eq!(config.authorized_parties, items, "{text}");
+        }
+        for odd in ["[1]", "[a]", "[\"a\""] {
+            assert_eq!(config.set("audience", odd).unwrap_err().setting, "audience", "{odd}");
+        }
     }
 
     #[test]

@@ -150,8 +150,8 @@ pub enum News {
         /// The user.
         user_id: String,
     },
-    /// An organization is no more.
-    OrganizationDeleted(String),
+    /// An organization is no more, or who is in it has changed.
+    OrganizationChanged(String),
     /// What roles and permissions mean has changed.
     Roles,
     /// Nothing that matters here.
@@ -175,7 +175,8 @@ struct RawObject {
 
 #[derive(Deserialize)]
 struct RawMembership {
-    public_user_data: RawMember,
+    public_user_data: Option<RawMember>,
+    organization: Option<RawObject>,
 }
 
 #[derive(Deserialize)]
@@ -198,9 +199,14 @@ impl Delivery<'_> {
             "session.pending" => News::SessionPending(id()?),
             "organizationMembership.updated" | "organizationMembership.deleted" => {
                 let membership: RawMembership = serde_json::from_str(data).map_err(|_| Refused::NoEvent)?;
-                News::Membership { user_id: membership.public_user_data.user_id }
+                match (membership.public_user_data, membership.organization) {
+                    (Some(member), _) => News::Membership { user_id: member.user_id },
+                    // Somebody's in that organization.
+                    (None, Some(organization)) => News::OrganizationChanged(organization.id),
+                    (None, None) => return Err(Refused::NoEvent),
+                }
             }
-            "organization.deleted" => News::OrganizationDeleted(id()?),
+            "organization.deleted" => News::OrganizationChanged(id()?),
             kind if kind.starts_with("role.") || kind.starts_with("permission.") => News::Roles,
             _ => News::Other,
         };

@@ -170,7 +170,7 @@ fn every_request_with_a_credential_ends_in_exactly_one_event() {
         (spoilt(Spoil::AlgNone), "cache_miss, auth_failed token-invalid"),
         ("garbage".into(), "cache_miss, auth_failed token-invalid"),
         ("".into(), "auth_failed token-invalid"),
-        ("ak_opaque".into(), "auth_failed token-type-not-supported"),
+        ("ak_opaque".into(), "cache_miss, auth_failed token-type-not-supported"),
         (rig.token("user_nobody"), "cache_miss, auth_failed user-not-found"),
     ] {
         rig.ask(&token);
@@ -414,6 +414,12 @@ fn the_strict_cookie_policy_heeds_the_browsers_last_sign_out() {
     assert_eq!(at(NOW_S), "in cache");
     assert_eq!(at(NOW_S + 1), "out session-token-iat-before-client-uat");
     assert_eq!(at(0), "out session-token-but-no-client-uat");
+    assert_eq!(cookies(&rig.client, &["__session=garbage; __client_uat=7"]), "out token-invalid");
+    // What the browser's state says comes before what the clock says.
+    let over = rig.mint(&TokenSpec::session("user_1").spoil(Spoil::Expired));
+    let at_over = |uat: i64| cookies(&rig.client, &[&format!("__session={over}; __client_uat={uat}")]);
+    assert_eq!(at_over(NOW_S), "out session-token-iat-before-client-uat");
+    assert_eq!(at_over(7), "out token-expired");
     assert_eq!(cookies(&rig.client, &["a=b"]), "none session-token-and-uat-missing");
     assert_eq!(cookies(&rig.client, &["__client_uat=7"]), "out client-uat-but-no-session-token");
     assert_eq!(rig.ask(&token), "in cache");

@@ -67,6 +67,11 @@ impl World {
         self.client.handle_webhook(&headers, delivery.body.as_bytes())
     }
 
+    fn told(&self, kind: &str, data: serde_json::Value) -> Delivery {
+        let spec = WebhookSpec { timestamp: Some(self.now_s()), data: Some(data), ..WebhookSpec::new(kind, "") };
+        self.sim.webhook(&spec).unwrap()
+    }
+
     fn webhook(&self, kind: &str, id: &str) -> Delivery {
         self.sim.webhook(&WebhookSpec { timestamp: Some(self.now_s()), ..WebhookSpec::new(kind, id) }).unwrap()
     }
@@ -236,4 +241,43 @@ fn w2_in_whatever_order_deliveries_come_the_end_is_the_same() {
             assert!(row.is_active && reason.is_none(), "{seed}: {reason:?}");
         }
     }
+}
+
+#[test]
+fn an_ended_session_stays_out_for_as_long_as_its_tokens_may_live() {
+    for (life_s, is_out) in [(86_400, true), (3600, false)] {
+        let world = World::new(&format!("life-{life_s}"), |config| {
+            config.set_int("max_token_life_s", life_s).unwrap();
+        });
+        let token = world.sim.mint(&TokenSpec::session(ADA).sid("sess_1").exp_in(80_000), world.now_s());
+        world.sim.put_session(json!({"id": "sess_1", "user_id": ADA, "status": "ended"}));
+        assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), Handled::Applied);
+        world.now_ms.fetch_add(3_700_000, Ordering::SeqCst);
+        assert_eq!(world.ask(&token).reason(), is_out.then_some(Reason::SessionRevoked), "{life_s}");
+    }
+}
+
+#[test]
+fn what_is_remembered_of_an_organization_goes_when_it_changes() {
+    let member = json!({"public_user_data": {"user_id": ADA}, "organization": {"id": "org_1"}});
+    for (kind, data) in [
+        ("organizationMembership.updated", member.clone()),
+        ("organizationMembership.deleted", member),
+        // Whose membership it is need not be told.
+        ("organizationMembership.deleted", json!({"organization": {"id": "org_1"}})),
+        ("organization.deleted", json!({"id": "org_1"})),
+        ("role.updated", json!({"id": "role_1"})),
+        ("permission.deleted", json!({"id": "perm_1"})),
+    ] {
+        let world = World::new(&kind.replace('.', "-"), |config| config.set("user_mode", "claims").unwrap());
+        let org = clerk_sim::Org { id: "org_1".into(), ..Default::default() };
+        let token = world.sim.mint(&TokenSpec { org: Some(org), ..TokenSpec::session(ADA) }, world.now_s());
+        assert!(world.ask(&token).identity().is_some());
+        assert_eq!(world.client.stats().cached_tokens, 1);
+        assert_eq!(world.deliver(&world.told(kind, data.clone())), Handled::Applied, "{kind}");
+        assert_eq!(world.client.stats().cached_tokens, 0, "{kind} {data}");
+    }
+    let world = World::new("nobody", |_| {});
+    let nobodys = world.told("organizationMembership.deleted", json!({}));
+    assert_eq!(world.deliver(&nobodys), Handled::Refused(Refused::NoEvent));
 }

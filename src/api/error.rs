@@ -82,6 +82,8 @@ pub fn judge(response: Response) -> Result<Vec<u8>, ApiError> {
         403 => ErrorKind::Forbidden,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
+        // Said about the moment, not about the question.
+        408 | 421 | 425 | 499 => ErrorKind::Server,
         400..=499 => ErrorKind::BadRequest,
         500..=599 => ErrorKind::Server,
         _ => ErrorKind::BadResponse,

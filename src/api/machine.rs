@@ -50,12 +50,13 @@ impl Api {
         wall_ms: i64,
         deadline: Instant,
     ) -> Result<Option<MachineToken>, ApiError> {
-        let (path, member, object) = match kind {
-            TokenKind::M2mToken => ("m2m_tokens/verify", "token", "machine_to_machine_token"),
+        let (endpoint, path, member, object) = match kind {
+            TokenKind::M2mToken => (Endpoint::M2mTokens, "m2m_tokens/verify", "token", "machine_to_machine_token"),
             TokenKind::OauthToken => {
-                ("oauth_applications/access_tokens/verify", "access_token", "clerk_idp_oauth_access_token")
+                let path = "oauth_applications/access_tokens/verify";
+                (Endpoint::OauthTokens, path, "access_token", "clerk_idp_oauth_access_token")
             }
-            TokenKind::ApiKey => ("api_keys/verify", "secret", "api_key"),
+            TokenKind::ApiKey => (Endpoint::ApiKeys, "api_keys/verify", "secret", "api_key"),
             TokenKind::SessionToken => return Ok(None),
         };
         let secret = match (&self.machine_secret_key, kind) {
@@ -65,7 +66,7 @@ impl Api {
         let body = serde_json::json!({ member: token }).to_string();
         let url = self.url(path);
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: LONGEST_OBJECT };
-        match self.call(Endpoint::Machine, &request, deadline, |answer| judge(&answer, object, wall_ms)) {
+        match self.call(endpoint, &request, deadline, |answer| judge(&answer, object, wall_ms)) {
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
             outcome => outcome,
         }

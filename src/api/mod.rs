@@ -40,11 +40,15 @@ pub enum Endpoint {
     Users,
     /// `GET /sessions/{id}`
     Sessions,
-    /// `POST …/verify`
-    Machine,
+    /// `POST /m2m_tokens/verify`
+    M2mTokens,
+    /// `POST /oauth_applications/access_tokens/verify`
+    OauthTokens,
+    /// `POST /api_keys/verify`
+    ApiKeys,
 }
 
-const ENDPOINTS: usize = 4;
+const ENDPOINTS: usize = 6;
 
 /// The Backend API, or as much of it as the configured secrets open.
 pub struct Api {

@@ -15,7 +15,7 @@ use super::{Client, Counters, Inner, Remembered, Results};
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Secret, UserMode};
+use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode};
 use crate::events::{Event, Level, Listeners};
 use crate::jwt::{self, Policy};
 use crate::keys::{self, JwksStore, KeySet, KeySource};
@@ -64,6 +64,10 @@ impl ClientBuilder {
             ));
         }
         let mode = user_mode(&config, store.is_some())?;
+        let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
+        if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
+            return Err(ConfigError::new("link_by_email", "a table without Clerk ids is matched by addresses alone"));
+        }
         let base = base_url("api_url", &config.api_url)?;
         if let Some(url) = &config.jwks_url {
             check_url("jwks_url", url)?;
@@ -127,13 +131,15 @@ impl ClientBuilder {
                 known: Cache::new(capacity, RandomState::new()),
                 absent: Cache::new(1024, RandomState::new()),
                 sessions: Cache::new(capacity, RandomState::new()),
-                revoked: Revoked::new(capacity, config.clock_skew_ms),
+                revoked: Revoked::new(capacity, config.max_token_life_s * 1000, config.clock_skew_ms),
                 fairness: Fairness::new(capacity),
                 webhook_secrets,
                 instance_id: config.instance_id,
                 deliveries: Cache::new(capacity, RandomState::new()),
                 told: Cache::new(capacity, RandomState::new()),
                 flights: SingleFlight::new(),
+                session_flights: SingleFlight::new(),
+                machine_flights: SingleFlight::new(),
                 epoch: AtomicU64::new(0),
                 counters: Counters::default(),
             }),

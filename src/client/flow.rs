@@ -137,6 +137,7 @@ impl Inner {
         if let Form::Opaque(kind) = form(credential.token)
             && let Err(reason) = self.accept(kind, credential.carrier)
         {
+            self.miss(&attempt);
             return Looked::Answered(self.conclude(Some(hash), refused(reason, is_document).into()));
         }
         let kept = self.results.get(&hash, now.mono_ms).filter(|kept| {
@@ -158,9 +159,10 @@ impl Inner {
     }
 
     pub(super) fn answer_hit(&self, attempt: &Attempt, kept: &Remembered) -> Arc<Answer> {
-        let answer = match kept.answer.identity().and_then(|identity| older_than_browser(attempt, identity)) {
-            Some(reason) => refused(reason, attempt.is_document).into(),
-            None => kept.answer.clone(),
+        let issued_at_s = kept.answer.identity().and_then(Identity::issued_at_s);
+        let answer = match is_older_than_browser(issued_at_s, attempt.client_uat) {
+            true => refused(Reason::SessionTokenIatBeforeClientUat, attempt.is_document).into(),
+            false => kept.answer.clone(),
         };
         self.conclude(Some(attempt.hash), answer)
     }
@@ -208,7 +210,7 @@ impl Inner {
         let now = attempt.now;
         if let Form::Opaque(kind) = form(credential.token) {
             let verified = match credential.text() {
-                Some(token) => this.verify_opaque(kind, token, now, deadline),
+                Some(token) => this.verify_opaque(kind, token, &attempt, deadline),
                 None => Err(Reason::TokenInvalid.into()),
             };
             return Begun::Answered(match verified {
@@ -261,7 +263,7 @@ impl Inner {
 
     pub(super) fn start_sync(&self, known: &KnownUser) -> (Sync, crate::users::Step) {
         let schema = self.store.as_ref().map(|store| store.schema()).unwrap_or_default();
-        Sync::start(known.user.clone(), schema, self.link)
+        Sync::start(known.user.clone(), schema, self.link, known.row_key.lock().clone())
     }
 
     /// The last step: the user may come in or not, and the answer is remembered.
@@ -273,9 +275,6 @@ impl Inner {
             return self.end(&attempt, Reason::UserInactive);
         }
         let identity = Identity::of_claims(kind, &claims, user, row.as_ref());
-        if let Some(reason) = older_than_browser(&attempt, &identity) {
-            return self.end(&attempt, reason);
-        }
         let begins = [&claims.nbf, &claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
             Member::Is(ms) => Some(ms.saturating_sub(self.policy.clock_skew_ms)),
             _ => None,
@@ -358,7 +357,6 @@ fn is_settled_by_handshake(reason: Reason) -> bool {
 }
 
 /// Under the strict cookie policy a token from before the browser's last sign-in or sign-out is not let in.
-fn older_than_browser(attempt: &Attempt, identity: &Identity) -> Option<Reason> {
-    let uat = attempt.client_uat?;
-    (identity.issued_at_s().unwrap_or(0) < uat).then_some(Reason::SessionTokenIatBeforeClientUat)
+pub(super) fn is_older_than_browser(issued_at_s: Option<i64>, client_uat: Option<i64>) -> bool {
+    client_uat.is_some_and(|uat| issued_at_s.unwrap_or(0) < uat)
 }

@@ -25,7 +25,7 @@ pub use pending::{Pending, Wanted};
 use revoked::Revoked;
 use users::KnownUser;
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, ApiError, MachineToken, SessionState};
 use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
 use crate::config::{LinkByEmail, UserMode};
@@ -78,6 +78,8 @@ struct Inner {
     /// The `updated_at` of users as webhooks told it last.
     told: Cache<Box<str>, i64, RandomState>,
     flights: SingleFlight<Box<str>, Result<Arc<KnownUser>, ApiError>>,
+    session_flights: SingleFlight<Box<str>, Result<SessionState, ApiError>>,
+    machine_flights: SingleFlight<TokenHash, Result<Option<MachineToken>, ApiError>>,
     /// Moves on with each invalidation: what was begun before is not remembered after.
     epoch: AtomicU64,
     counters: Counters,
@@ -153,6 +155,8 @@ impl Client {
         let is_new_child = inner.api.renew();
         if is_new_child {
             inner.flights.abandon();
+            inner.session_flights.abandon();
+            inner.machine_flights.abandon();
         }
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
         if is_new_child {

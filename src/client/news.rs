@@ -51,6 +51,8 @@ impl Fairness {
         let own = self.0.get(&key, now_ms).unwrap_or_default();
         self.0.put(key, own.clone(), expires_ms, now_ms);
         let mut own = own.lock();
+        // One that was verified anew takes no second place.
+        own.retain(|kept| *kept != hash);
         own.push_back(hash);
         if own.len() > MOST_PER_SUBJECT { own.pop_front() } else { None }
     }
@@ -202,7 +204,7 @@ impl Inner {
             }
             News::SessionPending(id) => self.forget_where(Text::SessionId, &id),
             News::Membership { user_id } => self.forget_where(Text::Subject, &user_id),
-            News::OrganizationDeleted(id) => self.forget_where(Text::OrgId, &id),
+            News::OrganizationChanged(id) => self.forget_where(Text::OrgId, &id),
             News::Roles => {
                 self.epoch.fetch_add(1, Ordering::SeqCst);
                 self.results.clear();

@@ -10,10 +10,6 @@ use crate::clock::Now;
 use crate::jwt::Claims;
 use crate::reason::Reason;
 
-/// No session token lives longer.
-const SESSION_MS: i64 = 60 * 60 * 1000;
-const USER_MS: i64 = 24 * 60 * 60 * 1000;
-
 /// See the module.
 pub(super) struct Revoked {
     sessions: Mutex<Table>,
@@ -23,10 +19,10 @@ pub(super) struct Revoked {
 }
 
 impl Revoked {
-    /// Room for `capacity` users, and for more sessions: those end all day.
-    pub fn new(capacity: usize, skew_ms: i64) -> Self {
-        let table = |capacity, lasts_ms| Mutex::new(Table::new(capacity, lasts_ms));
-        Revoked { sessions: table(capacity.saturating_mul(4), SESSION_MS), users: table(capacity, USER_MS), skew_ms }
+    /// Room for `capacity` users, and for more sessions: those end all day. No token lives longer than `life_ms`.
+    pub fn new(capacity: usize, life_ms: i64, skew_ms: i64) -> Self {
+        let table = |capacity| Mutex::new(Table::new(capacity, life_ms.saturating_add(skew_ms)));
+        Revoked { sessions: table(capacity.saturating_mul(4)), users: table(capacity), skew_ms }
     }
 
     /// Keeps a session out.
@@ -145,7 +141,7 @@ mod tests {
 
     #[test]
     fn w3_a_flood_of_a_million_is_bounded_and_lets_nobody_in_who_was_revoked() {
-        let revoked = Revoked::new(1000, 5000);
+        let revoked = Revoked::new(1000, 3_595_000, 5000);
         for i in 0..1_000_000_i64 {
             revoked.session(&format!("sess_{i}"), at(i / 1000));
         }
@@ -170,7 +166,7 @@ mod tests {
 
     #[test]
     fn entries_go_at_their_time_and_make_room_without_a_trace() {
-        let revoked = Revoked::new(1, 0);
+        let revoked = Revoked::new(1, 86_400_000, 0);
         revoked.user("user_1", Reason::UserNotFound, at(0));
         let first = claims("sess_1", "user_1", Some(0));
         assert_eq!(revoked.reason(&first, at(86_399)), Some(Reason::UserNotFound));
@@ -184,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_ban_is_lifted_and_a_deletion_is_not() {
-        let revoked = Revoked::new(10, 0);
+        let revoked = Revoked::new(10, 3_600_000, 0);
         revoked.user("user_1", Reason::UserInactive, at(0));
         revoked.user("user_2", Reason::UserNotFound, at(0));
         let reasons = || ["user_1", "user_2"].map(|id| revoked.reason(&claims("sess_1", id, Some(0)), at(1)));
@@ -195,7 +191,7 @@ mod tests {
 
     #[test]
     fn one_that_came_twice_stays_as_long_as_its_second_time() {
-        let revoked = Revoked::new(10, 0);
+        let revoked = Revoked::new(10, 3_600_000, 0);
         revoked.session("sess_1", at(0));
         revoked.session("sess_1", at(1800));
         revoked.session("sess_2", at(3600));

@@ -5,6 +5,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::answer::{Cause, Refusal};
+use super::flow::{Attempt, is_older_than_browser};
 use super::{Inner, count};
 use crate::api::{ApiError, ErrorKind, SessionState};
 use crate::clock::Now;
@@ -66,6 +67,10 @@ impl Inner {
             key_id = jws.signed_by(&others).map(|key| *key.id());
         }
         let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
+        // Before the times are judged, as Clerk's own SDK has it, and before anybody asks for the user.
+        if is_older_than_browser(jws.issued_at_s(), credential.client_uat) {
+            return Err(Reason::SessionTokenIatBeforeClientUat.into());
+        }
         let claims = jws.judge(&self.policy, now.wall_ms)?;
         Ok(Verified { kind, claims, key_id })
     }
@@ -107,10 +112,15 @@ impl Inner {
         &self,
         kind: TokenKind,
         token: &str,
-        now: Now,
+        attempt: &Attempt,
         deadline: Instant,
     ) -> Result<Identity, Refusal> {
-        match self.api.verify_machine_token(kind, token, now.wall_ms, deadline) {
+        let ask = || {
+            let machine = self.api.verify_machine_token(kind, token, attempt.now.wall_ms, deadline);
+            machine.inspect_err(|error| self.report("a machine token", error))
+        };
+        let machine = self.machine_flights.get(&attempt.hash, deadline, ask);
+        match machine.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout))) {
             Ok(Some(machine)) => {
                 let expected = self.policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
                 if expected.is_some_and(|id| !machine.scopes.contains(id)) {
@@ -119,10 +129,7 @@ impl Inner {
                 Ok(Identity::of_machine_token(kind, &machine))
             }
             Ok(None) => Err(Reason::TokenInvalid.into()),
-            Err(error) => {
-                self.report("a machine token", &error);
-                Err(unavailable(error))
-            }
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -143,10 +150,13 @@ impl Inner {
             (Some(stands), _) => stands,
             (None, None) => return Err(Stop::WouldBlock),
             (None, Some(deadline)) => {
-                let state = self.api.session(sid, deadline).map_err(|error| {
-                    self.report("a session", &error);
-                    Stop::Refused(unavailable(error))
-                })?;
+                let ask = || {
+                    let state = self.api.session(sid, deadline);
+                    state.inspect_err(|error| self.report("a session", error))
+                };
+                let state = self.session_flights.get(&key, deadline, ask);
+                let state = state.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout)));
+                let state = state.map_err(|error| Stop::Refused(unavailable(error)))?;
                 let pending_will_do = state == SessionState::Pending && self.policy.pending_sessions_accepted;
                 let stands = state == SessionState::Active || pending_will_do;
                 self.sessions.put(key, stands, now.mono_ms + self.session_check_ttl_ms, now.mono_ms);

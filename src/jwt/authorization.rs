@@ -50,16 +50,15 @@ impl Reverification {
 
     /// `fva`: minutes since each factor was verified, -1 for never or not enrolled.
     fn holds(self, [first, second]: [i64; 2]) -> bool {
-        if first < -1 || second < -1 || self.after_minutes <= 0 {
+        // Nobody has a second factor without a first one.
+        if first < 0 || second < -1 || self.after_minutes <= 0 {
             return false;
         }
-        let fresh = |age: i64| age != -1 && self.after_minutes > age;
+        let fresh = |age: i64| self.after_minutes > age;
         match self.factors {
-            Factors::First if first != -1 => fresh(first),
-            Factors::First => fresh(second),
-            Factors::Second if second != -1 => fresh(second),
-            Factors::Second => fresh(first),
-            Factors::Both if second == -1 => fresh(first),
+            Factors::First => fresh(first),
+            _ if second == -1 => fresh(first),
+            Factors::Second => fresh(second),
             Factors::Both => fresh(first) && fresh(second),
         }
     }
@@ -84,7 +83,7 @@ impl Authorization<'_> {
     /// Whether every question asked is answered with yes (CVE-2026-42349 was a no that did not count).
     pub fn has(&self, asked: &Asked<'_>) -> bool {
         let answers = [
-            asked.role.map(|role| self.role.is_some_and(|own| !role.is_empty() && own == with_prefix(role))),
+            asked.role.map(|role| self.role.is_some_and(|own| !bare(role).is_empty() && bare(own) == bare(role))),
             asked.permission.map(|permission| self.has_permission(permission)),
             asked.feature.map(|feature| in_scope(self.features, feature)),
             asked.plan.map(|plan| in_scope(self.plans, plan)),
@@ -94,28 +93,14 @@ impl Authorization<'_> {
     }
 
     fn has_permission(&self, permission: &str) -> bool {
-        let permission = with_prefix(permission);
-        !self.permissions.is_empty() && self.permissions.split(',').any(|own| own == permission)
+        let asked = bare(permission);
+        !asked.is_empty() && self.permissions.split(',').any(|own| own.strip_prefix("org:") == Some(asked))
     }
 }
 
-/// Compares with exactly one leading `org:`, whether it was written or not.
-struct WithPrefix<'a>(&'a str);
-
-fn with_prefix(name: &str) -> WithPrefix<'_> {
-    WithPrefix(name.strip_prefix("org:").unwrap_or(name))
-}
-
-impl PartialEq<WithPrefix<'_>> for str {
-    fn eq(&self, other: &WithPrefix<'_>) -> bool {
-        !other.0.is_empty() && self.strip_prefix("org:") == Some(other.0)
-    }
-}
-
-impl PartialEq<WithPrefix<'_>> for &str {
-    fn eq(&self, other: &WithPrefix<'_>) -> bool {
-        **self == *other
-    }
+/// Without the prefix, however often it was written, as Clerk's own check has it.
+fn bare(name: &str) -> &str {
+    name.trim_start_matches("org:")
 }
 
 /// Whether a list of `scope:slug` holds a slug, in the scope that was written in front or in any.
@@ -128,7 +113,7 @@ fn in_scope(list: &str, asked: &str) -> bool {
     };
     !slug.is_empty()
         && list.split(',').filter_map(|item| item.trim().split_once(':')).any(|(scopes, own)| {
-            own == slug && scopes.chars().all(|c| "ou".contains(c)) && scope.is_none_or(|s| scopes.contains(s))
+            own == slug && ["o", "u", "ou", "uo"].contains(&scopes) && scope.is_none_or(|s| scopes.contains(s))
         })
 }
 
@@ -158,8 +143,16 @@ mod tests {
     #[test]
     fn single_questions() {
         for (dimension, yes, no) in [
-            ("role", &["admin", "org:admin"][..], &["", "org:", "org:org:admin", "member", "Admin"][..]),
-            ("permission", &["a:read", "org:a:write"], &["", "a", "a:rea", "org:a:read,org:a:write", "org:org:a:read"]),
+            (
+                "role",
+                &["admin", "org:admin", "org:org:admin"][..],
+                &["", "org:", "org:org:", "org:org:member", "member", "Admin"][..],
+            ),
+            (
+                "permission",
+                &["a:read", "org:a:write", "org:org:a:read"],
+                &["", "a", "org:", "a:rea", "org:a:read,org:a:write"],
+            ),
             (
                 "feature",
                 &["audit", "org:audit", "o:audit", "user:chat", "u:both", "both"],
@@ -217,7 +210,12 @@ mod tests {
         assert!(!holds(Factors::Both, 10, [5, 11]));
         assert!(!holds(Factors::Second, 10, [5, 11]));
         assert!(!holds(Factors::First, 5, [5, 0]));
-        assert!(!holds(Factors::First, 5, [-1, -1]));
+        for factors in [Factors::First, Factors::Second, Factors::Both] {
+            assert!(!holds(factors, 5, [-1, -1]));
+            assert!(!holds(factors, 10, [-1, 3]), "a second factor alone is none");
+            assert!(!holds(factors, 10, [-2, 3]) && !holds(factors, 10, [3, -2]));
+        }
+        assert!(holds(Factors::First, 10, [5, 11]) && !holds(Factors::First, 10, [11, 5]));
         assert!(!holds(Factors::First, 0, [0, 0]));
         assert_eq!(Reverification::preset("lax").unwrap().after_minutes, 1440);
         assert_eq!(Reverification::preset("loose"), None);

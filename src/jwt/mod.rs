@@ -81,6 +81,11 @@ impl<'a> Unverified<'a> {
         keys.iter().find(|key| key.verifies(self.signing_input, self.signature))
     }
 
+    /// `iat`, in seconds since 1970; to be asked for once [`Self::signed_by`] has named a key.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        Claims::millis(&self.claims.iat).get().map(|ms| ms / 1000)
+    }
+
     /// The claims, once [`Self::signed_by`] has named a key and the policy has nothing against them.
     pub fn judge(self, policy: &Policy, wall_ms: i64) -> Result<Claims, Reason> {
         policy.judge(self.kind, &self.claims, wall_ms)?;

@@ -62,6 +62,7 @@ pub enum Note {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    ByKey,
     ByClerkId,
     ByEmail,
     Naming,
@@ -77,6 +78,7 @@ pub struct Sync {
     link: LinkByEmail,
     state: State,
     row: Option<Row>,
+    own_key: Option<String>,
     linking: bool,
     withhold_email: bool,
     withhold_username: bool,
@@ -89,8 +91,9 @@ pub struct Sync {
 }
 
 impl Sync {
-    /// Begins, with the first question.
-    pub fn start(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail) -> (Self, Step) {
+    /// Begins, with the first question. `own_key` is the row that an earlier sync has given to the user; only a table
+    /// without Clerk ids has need of it.
+    pub fn start(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> (Self, Step) {
         let names = Candidates::of(&user, schema.longest_username);
         let mut sync = Sync {
             user,
@@ -98,6 +101,7 @@ impl Sync {
             link,
             state: State::Finished,
             row: None,
+            own_key: None,
             linking: false,
             withhold_email: false,
             withhold_username: false,
@@ -107,7 +111,11 @@ impl Sync {
             wanted: Fields::default(),
             notes: Vec::new(),
         };
-        let step = if schema.clerk_id { sync.by_clerk_id() } else { sync.by_email() };
+        let step = match own_key.filter(|key| !key.is_empty()) {
+            _ if schema.clerk_id => sync.by_clerk_id(),
+            Some(key) => sync.by_key(key),
+            None => sync.by_email(),
+        };
         // Without a row there is always something to write.
         let step = step.unwrap_or_else(|| Step::Create { fields: sync.wanted() });
         (sync, step)
@@ -116,8 +124,9 @@ impl Sync {
     /// Takes an answer.
     pub fn reply(&mut self, reply: Reply) -> Result<Next, Reason> {
         let step = match (self.state, reply) {
+            (State::ByKey, Reply::Rows(rows)) => self.found_by_key(rows)?,
             (State::ByClerkId, Reply::Rows(rows)) => self.found_by_clerk_id(rows)?,
-            (State::ByEmail, Reply::Rows(rows)) => self.found_by_email(rows),
+            (State::ByEmail, Reply::Rows(rows)) => self.found_by_email(rows)?,
             (State::Naming, Reply::Taken(taken)) => self.named(taken),
             (State::Writing, Reply::Created(key)) => self.created(key)?,
             (State::Writing, Reply::Updated) => self.updated(),
@@ -129,6 +138,23 @@ impl Sync {
             (Some(step), _) => Ok(Next::Ask(step)),
             (None, Some(row)) => Ok(Next::Done(row.clone())),
             (None, None) => Err(Reason::StoreError),
+        }
+    }
+
+    fn by_key(&mut self, key: String) -> Option<Step> {
+        self.state = State::ByKey;
+        self.own_key = Some(key.clone());
+        Some(Step::FindByKey { key })
+    }
+
+    fn found_by_key(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+        match <[Row; 1]>::try_from(rows) {
+            // Keys may be given out again: the row has to look like the user's.
+            Ok([row]) if Some(&row.key) == self.own_key.as_ref() && self.has_address(&row) => {
+                self.row = Some(row);
+                Ok(self.name())
+            }
+            _ => Ok(self.by_email()),
         }
     }
 
@@ -161,8 +187,8 @@ impl Sync {
         }
     }
 
-    fn found_by_email(&mut self, rows: Vec<Row>) -> Option<Step> {
-        let Some(email) = self.user.email.clone() else { return self.name() };
+    fn found_by_email(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+        let Some(email) = self.user.email.clone() else { return Ok(self.name()) };
         let same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(&email.address));
         let mut rows: Vec<Row> = rows.into_iter().filter(same).collect();
         let provable = email.verified && self.user.email_is_primary && email.address.matches('@').count() == 1;
@@ -171,11 +197,28 @@ impl Sync {
             self.row = rows.pop();
             self.linking = self.schema.clerk_id;
         } else if !rows.is_empty() {
-            self.notes.push(Note::LinkConflict);
+            // Nothing else could tell the next time whose row a new one is.
+            if !self.schema.clerk_id {
+                return Err(Reason::LinkConflict);
+            }
+            self.note_conflict();
             // Nobody has seen that this address is theirs: it must not stand beside its owner's.
             self.withhold_email = !email.verified;
         }
-        self.name()
+        Ok(self.name())
+    }
+
+    fn has_address(&self, row: &Row) -> bool {
+        match (&row.email, &self.user.email) {
+            (Some(own), Some(email)) => own.eq_ignore_ascii_case(&email.address),
+            (own, email) => own.as_deref().unwrap_or_default().is_empty() && email.is_none(),
+        }
+    }
+
+    fn note_conflict(&mut self) {
+        if !self.notes.contains(&Note::LinkConflict) {
+            self.notes.push(Note::LinkConflict);
+        }
     }
 
     /// Settles the unique name, then writes.
@@ -244,17 +287,20 @@ impl Sync {
         self.names = Candidates::of(&self.user, self.schema.longest_username);
         self.username = None;
         match self.conflicts {
-            1 if self.schema.clerk_id => {
-                self.row = None;
+            1 => {
                 self.linking = false;
-                return Ok(self.by_clerk_id());
+                return Ok(match (self.schema.clerk_id, self.row.take()) {
+                    (true, _) => self.by_clerk_id(),
+                    (false, Some(row)) => self.by_key(row.key),
+                    (false, None) => self.by_email(),
+                });
             }
-            1 | 2 => self.withhold_email = true,
+            2 => self.withhold_email = true,
             // A new row cannot do without its name.
             3 if self.row.is_some() => self.withhold_username = true,
             _ => return Err(Reason::LinkConflict),
         }
-        self.notes.push(Note::LinkConflict);
+        self.note_conflict();
         Ok(self.name())
     }
 
@@ -343,7 +389,17 @@ mod tests {
 
     /// A table in memory with unique names and ids, driven by the rules.
     fn run(user: ClerkUser, rows: &mut Vec<Row>) -> (Result<Row, Reason>, Vec<Note>) {
-        let (mut sync, mut step) = Sync::start(Arc::new(user), Schema::default(), LinkByEmail::Verified);
+        run_in(Schema::default(), user, None, rows)
+    }
+
+    fn run_in(
+        schema: Schema,
+        user: ClerkUser,
+        own_key: Option<&str>,
+        rows: &mut Vec<Row>,
+    ) -> (Result<Row, Reason>, Vec<Note>) {
+        let own_key = own_key.map(str::to_owned);
+        let (mut sync, mut step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified, own_key);
         for _ in 0..400 {
             let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
             let reply = match &step {
@@ -360,8 +416,10 @@ mod tests {
                 Step::Create { fields } => {
                     let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
                     fields.apply(&mut row);
-                    let clash =
-                        |r: &Row| r.clerk_id == row.clerk_id || same(&r.username, row.username.as_ref().unwrap());
+                    let clash = |r: &Row| {
+                        (schema.clerk_id && r.clerk_id == row.clerk_id)
+                            || same(&r.username, row.username.as_ref().unwrap())
+                    };
                     if rows.iter().any(clash) {
                         Reply::Conflict
                     } else {
@@ -461,16 +519,16 @@ mod tests {
         for rows in
             [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]]
         {
-            let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+            let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
             assert_eq!(sync.reply(Reply::Rows(rows)).unwrap_err(), Reason::LinkConflict);
         }
-        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
         assert_eq!(sync.reply(Reply::Updated).unwrap_err(), Reason::StoreError);
     }
 
     #[test]
     fn a_row_made_by_somebody_faster_is_found_and_brought_up_to_date() {
-        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
         let mut next = |reply| sync.reply(reply).unwrap();
         assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::FindByEmail { .. })));
         assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::UsernameTaken { .. })));
@@ -484,7 +542,7 @@ mod tests {
 
     #[test]
     fn conflicts_without_end_are_refused() {
-        let (mut sync, mut step) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified);
+        let (mut sync, mut step) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
         let mut without_email = false;
         let refused = (0..50).find_map(|_| {
             let reply = match &step {
@@ -510,7 +568,7 @@ mod tests {
     fn what_does_not_fit_is_cut_or_left_out() {
         let schema = Schema { longest_name: 2, longest_email: 5, longest_image_url: 3, ..Schema::default() };
         let user = ClerkUser { image_url: Some("http://long".into()), ..ada() };
-        let (mut sync, step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified);
+        let (mut sync, step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified, None);
         assert!(matches!(step, Step::FindByClerkId { .. }));
         assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
         let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
@@ -518,6 +576,54 @@ mod tests {
             (fields.first_name.as_deref(), fields.email, fields.image_url),
             (Some("Ad"), Some(None), Some(None))
         );
+    }
+
+    #[test]
+    fn u4_in_a_table_without_ids_a_row_is_never_made_beside_one_that_may_be_the_users() {
+        let in_table = |user: ClerkUser, own_key: Option<&str>, rows: &mut Vec<Row>| {
+            run_in(Schema { clerk_id: false, ..Schema::default() }, user, own_key, rows).0.map(|row| row.key)
+        };
+        let unverified =
+            ClerkUser { email: Some(EmailAddress { address: "ada@example.com".into(), verified: false }), ..ada() };
+        let not_primary = ClerkUser { email_is_primary: false, ..ada() };
+        for user in [unverified, not_primary] {
+            let mut rows = Vec::new();
+            assert_eq!(in_table(user.clone(), None, &mut rows), Ok("1".into()));
+            assert_eq!(in_table(user.clone(), None, &mut rows), Err(Reason::LinkConflict));
+            // Whom an earlier sync has given the row to has it still, unless it looks like another's by now.
+            assert_eq!(in_table(user.clone(), Some("1"), &mut rows), Ok("1".into()));
+            rows[0].email = Some("bob@example.com".into());
+            assert_eq!(in_table(user, Some("1"), &mut rows), Ok("2".into()));
+            assert_eq!(rows[0].email.as_deref(), Some("bob@example.com"));
+        }
+        let mut rows = Vec::new();
+        let nameless = ClerkUser { email: None, ..ada() };
+        assert_eq!(in_table(nameless.clone(), None, &mut rows), Ok("1".into()));
+        assert_eq!(in_table(nameless, Some("1"), &mut rows), Ok("1".into()));
+        assert_eq!(in_table(ada(), None, &mut rows), Ok("2".into()));
+        assert_eq!(in_table(ada(), None, &mut rows), Ok("2".into()));
+    }
+
+    #[test]
+    fn in_a_table_without_ids_a_name_that_was_taken_meanwhile_costs_no_address() {
+        let (mut sync, _) =
+            Sync::start(Arc::new(ada()), Schema { clerk_id: false, ..Schema::default() }, LinkByEmail::Verified, None);
+        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
+        assert!(matches!(sync.reply(Reply::Taken(false)).unwrap(), Next::Ask(Step::Create { .. })));
+        let Next::Ask(Step::FindByEmail { .. }) = sync.reply(Reply::Conflict).unwrap() else { panic!() };
+        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
+        assert!(matches!(sync.reply(Reply::Taken(true)).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
+        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
+        assert_eq!(fields.username.as_deref(), Some("ada-2"));
+        assert_eq!(fields.email, Some(Some("ada@example.com".into())));
+    }
+
+    #[test]
+    fn a_name_made_of_the_id_goes_when_there_is_a_better_one() {
+        let mut rows = vec![row("1", Some("user_bob"), "bob@example.com", "ada")];
+        rows.push(row("2", Some("user_ada"), "ada@example.com", "clerk_user_ada"));
+        assert_eq!(run(ada(), &mut rows).0.unwrap().username.as_deref(), Some("ada-2"));
+        assert_eq!(run(ada(), &mut rows).0.unwrap().username.as_deref(), Some("ada-2"));
     }
 
     #[test]
@@ -533,7 +639,7 @@ mod tests {
             banned_by_clerk: false,
             ..Schema::default()
         };
-        let (mut sync, _) = Sync::start(Arc::new(ada()), only_id, LinkByEmail::Verified);
+        let (mut sync, _) = Sync::start(Arc::new(ada()), only_id, LinkByEmail::Verified, None);
         let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Rows(vec![])).unwrap() else { panic!() };
         assert_eq!(fields, Fields { clerk_id: Some("user_ada".into()), ..Fields::default() });
     }

@@ -53,7 +53,7 @@ impl Candidates {
     /// Whether a name is one of the numbered ones: a row that has such a name keeps it while the plain one is taken.
     pub fn has_number(&self, name: &str) -> bool {
         let number = name.rsplit_once('-').and_then(|(_, digits)| digits.parse().ok());
-        number.is_some_and(|n| (2..=LAST_NUMBER).contains(&n) && self.numbered(n) == name) || name == self.fallback
+        number.is_some_and(|n| (2..=LAST_NUMBER).contains(&n) && self.numbered(n) == name)
     }
 
     fn numbered(&self, number: u32) -> String {

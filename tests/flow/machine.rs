@@ -223,3 +223,40 @@ fn n5_an_outage_is_no_verdict_on_a_machine_token() {
         assert_eq!(rig.ask(API_KEY), "in api");
     }
 }
+
+#[test]
+fn each_verify_endpoint_has_a_circuit_of_its_own() {
+    let rig = rig(|_| {});
+    rig.sim.fault(Fault::on("/api_keys/verify").status(429).header("Retry-After", "30"));
+    assert_eq!(rig.ask(API_KEY), "unavailable server-error");
+    assert_eq!([rig.ask(OAUTH), rig.ask(M2M)], ["in api", "in api"]);
+}
+
+#[test]
+fn many_with_one_opaque_token_ask_clerk_once() {
+    let rig = rig(|_| {});
+    rig.sim.fault(Fault::on("/api_keys/verify").delay_ms(300));
+    std::thread::scope(|scope| {
+        let asks: Vec<_> = (0..16).map(|_| scope.spawn(|| rig.ask(API_KEY))).collect();
+        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in api"));
+    });
+    assert_eq!(rig.sim.requests("/api_keys/verify"), 1);
+}
+
+#[test]
+fn an_answer_about_the_moment_says_nothing_against_a_token() {
+    for (status, outcome) in [
+        (400, "out token-invalid"),
+        (404, "out token-invalid"),
+        (410, "out token-invalid"),
+        (422, "out token-invalid"),
+        (408, "unavailable server-error"),
+        (421, "unavailable server-error"),
+        (425, "unavailable server-error"),
+        (499, "unavailable server-error"),
+    ] {
+        let rig = rig(|config| config.timeout_ms = 1000);
+        rig.sim.fault(Fault::on("*").status(status));
+        assert_eq!(rig.ask(OAUTH), outcome, "{status}");
+    }
+}

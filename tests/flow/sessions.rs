@@ -112,3 +112,28 @@ fn n5_an_outage_is_no_verdict_on_a_session() {
         assert_eq!(rig.ask_new("user_1"), "in api", "{fault:?}");
     }
 }
+
+#[test]
+fn many_with_one_session_ask_clerk_once() {
+    let rig = rig(|_| {});
+    rig.client.warm_up().unwrap();
+    rig.sim.fault(Fault::on("/sessions/*").delay_ms(300));
+    std::thread::scope(|scope| {
+        let asks: Vec<_> = (0..16).map(|_| scope.spawn(|| rig.ask_new("user_1"))).collect();
+        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in api"));
+    });
+    assert_eq!(rig.sim.requests("/sessions/sess_1"), 1);
+}
+
+#[test]
+fn u6_a_token_that_is_verified_anew_many_times_is_still_remembered() {
+    let rig = rig(|config| {
+        config.session_check_ttl_s = 1;
+        config.cache_ttl_s = 3600;
+    });
+    let token = rig.mint(&TokenSpec::session("user_1").exp_in(3600));
+    for round in 0..100 {
+        assert_eq!([rig.ask(&token), rig.ask(&token)], ["in api", "in cache"], "{round}");
+        rig.time.pass_s(1);
+    }
+}

@@ -23,7 +23,7 @@ use crate::replay::{self, Verdict};
 use scene::{Asked, Played};
 
 /// How much later than its time limit an answer may come: a thread has to be woken up on a busy machine.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_millis(250);
 
 #[derive(Serialize)]
 pub struct Line {
