@@ -330,9 +330,17 @@ mod tests {
             instance: None,
             cookie_policy: CookiePolicy::TokenOnly,
             allow_schemeless: false,
+            // `us.9`: who has issued it, and when; `us.9-60`: until when as well; `?.9`: by a number.
             peek: |token| {
-                let (iss, iat) = token.split_once('.')?;
-                Some(Peek { iss: Some(iss.into()), iat: iat.parse().ok(), ..Peek::default() })
+                let (iss, times) = token.split_once('.')?;
+                let (iat, exp) = times.split_once('-').unwrap_or((times, ""));
+                let iss_is_odd = iss == "?";
+                Some(Peek {
+                    iss: Some(iss.into()).filter(|_| !iss_is_odd),
+                    iss_is_odd,
+                    iat: iat.parse().ok(),
+                    exp: exp.parse().ok(),
+                })
             },
         }
     }
@@ -429,6 +437,34 @@ mod tests {
         assert_eq!(cookie("__session=us.1", &own()), Some("us.1".into()));
         assert_eq!(cookie("__session=them.1", &own()), None);
         assert_eq!(cookie("__session_zzzzzzzz=us.1", &own()), None);
+    }
+
+    #[test]
+    fn an_issuer_that_is_no_text_is_none_of_ours() {
+        let uats = "; __client_uat=5; __client_uat_1Z8AzTQD=5";
+        let line = format!("__session=?.9; __session_1Z8AzTQD=us.1{uats}");
+        assert_eq!(cookie(&line, &own()), Some("us.1".into()));
+    }
+
+    #[test]
+    fn in_development_an_own_token_that_is_over_gives_way_where_only_its_browser_is_signed_in() {
+        let line = |own_token: &str, uat: &str| {
+            format!("__session=us.1; __session_1Z8AzTQD={own_token}; __client_uat={uat}; __client_uat_1Z8AzTQD=5")
+        };
+        let choose = |production: bool, line: &str, now_s: i64| {
+            let mut instance = own().instance.unwrap();
+            instance.production = production;
+            let rules = Rules { instance: Some(instance), ..rules() };
+            let mut request = Request::new();
+            request.header(b"cookie", line.as_bytes());
+            extract(&request, &rules, now_s).unwrap().unwrap().text().unwrap().to_owned()
+        };
+        let over = line("us.9-60", "0");
+        assert_eq!(choose(false, &over, 60), "us.1");
+        assert_eq!(choose(false, &over, 59), "us.9-60");
+        assert_eq!(choose(true, &over, 60), "us.9-60");
+        assert_eq!(choose(false, &line("us.9-60", "5"), 60), "us.9-60");
+        assert_eq!(choose(false, &line("us.9", "0"), 60), "us.9");
     }
 
     #[test]

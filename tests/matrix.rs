@@ -70,6 +70,7 @@ fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
         ("banned", Some(on().body(user(json!({"banned": true})))), Meaning::Refused("out user-inactive")),
         ("429", Some(on().status(429).header("Retry-After", "2")), outage),
         ("429 without a time", Some(on().status(429)), outage),
+        ("429 for ever", Some(on().status(429).header("Retry-After", "99999999999999999999")), outage),
         ("500 once", Some(on().status(500).times(1)), Meaning::Passing),
         ("reset once", Some(on().reset().times(1)), Meaning::Passing),
         ("500", Some(on().status(500)), outage),
@@ -78,6 +79,7 @@ fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
         ("empty", Some(on().body(text(""))), outage),
         ("cut", Some(Fault { truncate: Some(10), ..on() }), outage),
         ("another user", Some(on().body(json!({"id": "user_2bob"}))), outage),
+        ("gzip", Some(on().header("Content-Encoding", "gzip").body(text("\u{1f}\u{8b}\u{8}"))), outage),
         ("2 MiB", Some(on().body(text(&"x".repeat(2 << 20)))), outage),
         ("redirect", Some(on().status(302).header("Location", "/v1/users/user_2bob")), outage),
     ]
@@ -175,13 +177,20 @@ fn n5_with_a_key_and_claims_alone_no_fault_of_clerk_is_felt() {
 
 #[test]
 fn a_thousand_active_users_are_fetched_at_most_twice_in_ten_minutes() {
+    for mode in [UserMode::Profile, UserMode::Sync] {
+        ten_minutes_of_a_thousand_users(mode);
+    }
+}
+
+fn ten_minutes_of_a_thousand_users(mode: UserMode) {
     let sim = Sim::start();
+    let store = (mode == UserMode::Sync).then(|| Arc::new(common::table::Table::default()) as Arc<_>);
     let key = pem(&sim);
     let users: Vec<String> = (0..1000).map(|i| format!("user_2n{i}")).collect();
     users.iter().for_each(|id| sim.put_user(json!({"id": id})));
-    let rig = Rig::build(sim, None, |config| {
+    let rig = Rig::build(sim, store, |config| {
         config.jwt_key = key;
-        config.user_mode = Some(UserMode::Profile);
+        config.user_mode = Some(mode);
     });
     for _ in 0..12 {
         for user in &users {

@@ -101,7 +101,7 @@ the_header_takes_no_other_names() {
 
 # --- running --------------------------------------------------------------------------------------------------------
 
-dlopen_and_dlclose() {
+t3_two_copies_opened_and_closed() {
   cc "${c[@]}" "${include[@]}" -o "$out/dlopen" tests/c/dlopen.c -ldl -lpthread
   cp "$stage/lib/libclerk_auth.so" "$out/libclerk_auth-copy.so"
   timeout 60 "$out/dlopen" "$stage/lib/libclerk_auth.so.0" "$out/libclerk_auth-copy.so"
@@ -124,7 +124,7 @@ if [ $# -eq 0 ]; then
   build_twice
   for name in every_function_is_in_nulls_c the_archive_has_these_symbols_only \
     the_library_has_its_name_and_stays_mapped the_library_calls_its_own_functions the_header_takes_no_other_names \
-    dlopen_and_dlclose linked_with_the_archive; do
+    t3_two_copies_opened_and_closed linked_with_the_archive; do
     check "${name//_/ }" "$name"
   done
   check "the header in two languages and twice" "$out/twice"

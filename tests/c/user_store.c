@@ -359,7 +359,7 @@ static int32_t evil_answer(void *userdata, const clerk_step *step, clerk_reply *
     }
 }
 
-static void whatever_a_hook_does_nobody_is_somebody_else(void) {
+static void h1_whatever_a_hook_does_nobody_is_somebody_else(void) {
     memset(huge, 'h', sizeof huge - 1);
     int let_in = 0, kept_out = 0;
     for (int32_t kind = CLERK_STEP_KIND_FIND_BY_KEY; kind <= CLERK_STEP_KIND_ROLLBACK; kind++) {
@@ -550,7 +550,7 @@ int main(void) {
     rows_are_linked_and_names_numbered();
     conflicts();
     a_failure_passes_through_untouched_and_is_not_remembered();
-    whatever_a_hook_does_nobody_is_somebody_else();
+    h1_whatever_a_hook_does_nobody_is_somebody_else();
     the_stores_time_is_its_own();
     schemas();
     a_store_that_is_not_needed_is_not_asked();

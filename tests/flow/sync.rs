@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use clerk_auth::Config;
 use clerk_auth::identity::Text;
-use clerk_auth::users::{Row, SqliteStore, UserStore};
+use clerk_auth::users::{Fields, Row, SqliteStore, StoreError, UserStore};
 use clerk_sim::Sim;
 use serde_json::json;
 
+use super::common::table::Table;
 use super::common::{Folder, Rig, bearer, inline, pem};
 
 struct World {
@@ -226,4 +227,66 @@ fn n4_an_answer_about_somebody_else_writes_nothing() {
     world.rig.sim.fault(clerk_sim::Fault::on("/users/user_1").body(other));
     assert_eq!(world.rig.ask_new("user_1"), "unavailable server-error");
     assert_eq!((world.row(), world.store.find_by_clerk_id("user_2").unwrap()), (None, None));
+}
+
+/// Writes down all that it is told.
+#[derive(Default)]
+struct Eavesdropper(std::sync::Mutex<String>, Table);
+
+impl Eavesdropper {
+    fn note(&self, heard: &impl std::fmt::Debug) {
+        self.0.lock().unwrap().push_str(&format!("{heard:?}"));
+    }
+}
+
+impl UserStore for Eavesdropper {
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+        self.note(&key);
+        self.1.find_by_key(key)
+    }
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
+        self.note(&clerk_id);
+        self.1.find_by_clerk_id(clerk_id)
+    }
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
+        self.note(&email);
+        self.1.find_by_email(email)
+    }
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
+        self.note(&username);
+        self.1.username_taken(username, except_key)
+    }
+    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+        self.note(fields);
+        self.1.create(fields)
+    }
+    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+        self.note(fields);
+        self.1.update(key, fields)
+    }
+}
+
+#[test]
+fn u5_metadata_reaches_neither_the_store_nor_the_answer() {
+    let sim = Sim::start();
+    let metadata = json!({"role": "planted"});
+    sim.put_user(json!({
+        "id": "user_1", "username": "ada", "email_addresses": ["ada@example.com"],
+        "private_metadata": metadata, "public_metadata": metadata, "unsafe_metadata": metadata,
+    }));
+    let store = Arc::new(Eavesdropper::default());
+    let rig = Rig::build(sim, Some(store.clone()), |_| {});
+    let answer = bearer(&rig.client, &rig.token("user_1"));
+    assert!(answer.identity().is_some());
+    assert!(store.0.lock().unwrap().contains("ada@example.com"));
+    assert!(!store.0.lock().unwrap().contains("planted"));
+    for text in Text::ALL {
+        assert!(!answer.identity().unwrap().text(text).unwrap_or_default().contains("planted"), "{text:?}");
+    }
+    let sent = rig.sim.log();
+    assert!(!sent.is_empty());
+    for call in sent {
+        let headers = |name: &str| call.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).count();
+        assert_eq!(["x-clerk-sdk", "clerk-api-version", "user-agent"].map(headers), [1; 3], "{}", call.path);
+    }
 }
