@@ -30,6 +30,7 @@ export LD_LIBRARY_PATH := $(STAGE)/lib
 export CMAKE_PREFIX_PATH := $(STAGE)
 export CLERK_STAGE := $(STAGE)
 export CLERK_SIM := $(abspath $(SIM))
+export CLERK_CASES := $(abspath $(OUT)/shared-cases.jsonl)
 
 .PHONY: help
 help: ## this list
@@ -73,8 +74,11 @@ endef
 
 # $(1): destination, $(2): prefix, $(3): libdir
 define install_tree
-	install -d $(1)$(2)/include $(1)$(3)/pkgconfig $(1)$(3)/cmake/clerk_auth
+	install -d $(1)$(2)/include/clerk_auth $(1)$(3)/pkgconfig $(1)$(3)/cmake/clerk_auth
 	install -m 644 include/clerk_auth.h $(1)$(2)/include/
+	install -m 644 bindings/cpp/include/clerk_auth.hpp $(1)$(2)/include/
+	install -m 644 bindings/cpp/include/clerk_auth/*.hpp $(1)$(2)/include/clerk_auth/
+	install -m 644 bindings/cpp/cmake/clerk_auth-cpp.cmake $(1)$(3)/cmake/clerk_auth/
 	install -m 755 $(OUT)/$(SONAME) $(1)$(3)/libclerk_auth.so.$(VERSION)
 	ln -sfn libclerk_auth.so.$(VERSION) $(1)$(3)/$(SONAME)
 	ln -sfn $(SONAME) $(1)$(3)/libclerk_auth.so
@@ -88,7 +92,9 @@ endef
 install: lib ## install into PREFIX (default /usr/local), below DESTDIR
 	$(call install_tree,$(DESTDIR),$(PREFIX),$(LIBDIR))
 
-$(OUT)/staged: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a include/clerk_auth.h clerk-auth.pc.in $(wildcard cmake/*.in)
+HPP := $(wildcard bindings/cpp/include/*.hpp bindings/cpp/include/clerk_auth/*.hpp bindings/cpp/cmake/clerk_auth-cpp.cmake)
+
+$(OUT)/staged: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a include/clerk_auth.h clerk-auth.pc.in $(wildcard cmake/*.in) $(HPP)
 	@rm -rf $(STAGE)
 	$(call install_tree,,$(STAGE),$(STAGE)/lib)
 	@touch $@
@@ -121,7 +127,7 @@ demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C lib
 # --- tests ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: tools test-rust test-corpus test-c ## everything
+test: tools test-rust test-corpus test-c test-cpp ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -146,6 +152,18 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+
+# Recorded cases, ready to be played by programs in any language.
+$(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
+    $(shell find tests/corpus-replay tests/clerk-sim -name '*.rs')
+	@mkdir -p $(@D)
+	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- share $< > $@
+
+BINDING := $(OUT)/staged $(SIM) $(CLERK_CASES)
+
+.PHONY: test-cpp
+test-cpp: $(BINDING) ## the C++ binding
+	bindings/cpp/test.sh
 
 .PHONY: lint
 lint: ## formatting, clippy, docs

@@ -6,14 +6,20 @@ set -euo pipefail
 # command -> Debian package
 declare -A packages=(
   [cc]=gcc [c++]=g++ [pkg-config]=pkg-config [cmake]=cmake [valgrind]=valgrind [objcopy]=binutils
-  [curl]=curl [jq]=jq [sqlite3]=sqlite3 [python3]=python3
+  [curl]=curl [flock]=util-linux [jq]=jq [sqlite3]=sqlite3 [python3]=python3
 )
 missing=()
 for command in "${!packages[@]}"; do
   command -v "$command" > /dev/null || missing+=("${packages[$command]}")
 done
-# The C examples keep their users in SQLite through its C API.
-pkg-config --exists sqlite3 2> /dev/null || missing+=(libsqlite3-dev)
+# header -> Debian package. The C examples keep their users in SQLite; the others are for tests and examples in C++.
+declare -A headers=(
+  [sqlite3.h]=libsqlite3-dev [gtest/gtest.h]=libgtest-dev [nlohmann/json.hpp]=nlohmann-json3-dev
+  [httplib.h]=libcpp-httplib-dev [openssl/ssl.h]=libssl-dev [boost/beast/http.hpp]=libboost-dev
+)
+for header in "${!headers[@]}"; do
+  [ -e "/usr/include/$header" ] || [ -e "/usr/local/include/$header" ] || missing+=("${headers[$header]}")
+done
 
 if ! command -v cargo > /dev/null; then
   echo "missing: Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer (https://rustup.rs)" >&2

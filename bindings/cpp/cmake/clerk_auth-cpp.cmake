@@ -1,0 +1,10 @@
+# Beside clerk_auth-config.cmake, which includes it: the C++ headers with the shared library, and with the archive.
+if(NOT TARGET clerk_auth::cpp AND NOT clerk_auth_cpp_from_source)
+  foreach(_kind cpp cpp_static)
+    add_library(clerk_auth::${_kind} INTERFACE IMPORTED)
+    set_target_properties(clerk_auth::${_kind} PROPERTIES INTERFACE_COMPILE_FEATURES cxx_std_17)
+  endforeach()
+  set_target_properties(clerk_auth::cpp PROPERTIES INTERFACE_LINK_LIBRARIES clerk_auth::clerk_auth)
+  set_target_properties(clerk_auth::cpp_static PROPERTIES INTERFACE_LINK_LIBRARIES clerk_auth::static)
+  unset(_kind)
+endif()

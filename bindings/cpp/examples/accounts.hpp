@@ -1,0 +1,121 @@
+// accounts.hpp - an application's own user table, kept in step with Clerk.
+//
+// Copy it and put your table in the place of this one, which is in memory. What matters in any table: unique columns,
+// so that two first requests of one new user cannot make two rows; and only the columns that are asked for are written.
+#ifndef ACCOUNTS_HPP
+#define ACCOUNTS_HPP
+
+#include <clerk_auth.hpp>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <strings.h>
+
+struct Account {
+    int id = 0;
+    std::optional<std::string> clerk_id;
+    std::optional<std::string> email;
+    std::string login;
+    std::string given_name;
+    std::string family_name;
+    bool is_active = true;
+    bool banned_by_clerk = false;
+    std::string plan = "free"; // the application's alone: the library never hears of it
+};
+
+class Accounts : public clerk::UserStore {
+public:
+    // Which of the columns there are, for the config.
+    static void attach(clerk::Config &config, std::shared_ptr<Accounts> accounts) {
+        using clerk::Column;
+        config.on_user_store(std::move(accounts))
+            .user_columns({Column::clerk_id, Column::email, Column::username, Column::first_name, Column::last_name,
+                           Column::is_active, Column::banned_by_clerk});
+    }
+
+    void find_by_key(std::string_view key, clerk::Reply &reply) override {
+        show(reply, [&](const Account &account) { return std::to_string(account.id) == key; });
+    }
+
+    void find_by_clerk_id(std::string_view clerk_id, clerk::Reply &reply) override {
+        show(reply, [&](const Account &account) { return account.clerk_id == clerk_id; });
+    }
+
+    void find_by_email(std::string_view email, clerk::Reply &reply) override {
+        show(reply, [&](const Account &account) { return account.email && same(*account.email, email); });
+    }
+
+    void username_taken(std::string_view username, std::optional<std::string_view> except_key,
+                        clerk::Reply &reply) override {
+        const std::lock_guard lock(mutex_);
+        reply.taken(std::any_of(rows_.begin(), rows_.end(), [&](const auto &row) {
+            return same(row.second->login, username) && except_key != std::to_string(row.first);
+        }));
+    }
+
+    void create(const clerk::Columns &columns, clerk::Reply &reply) override {
+        const std::lock_guard lock(mutex_);
+        auto account = std::make_shared<Account>();
+        account->id = last_id_ + 1;
+        write(columns, *account);
+        rows_[account->id] = account;
+        last_id_ = account->id;
+        reply.created(std::to_string(account->id), account);
+    }
+
+    void update(std::string_view key, const clerk::Columns &columns, clerk::Reply &) override {
+        const std::lock_guard lock(mutex_);
+        const auto row = rows_.find(std::stoi(std::string(key)));
+        if (row == rows_.end()) throw clerk::StoreError(-404, "the account is gone");
+        // A row is never changed while a request may be looking at it.
+        auto account = std::make_shared<Account>(*row->second);
+        write(columns, *account);
+        row->second = std::move(account);
+    }
+
+protected:
+    using Rows = std::map<int, std::shared_ptr<Account>>;
+
+    static bool same(std::string_view one, std::string_view other) {
+        return one.size() == other.size() && strncasecmp(one.data(), other.data(), one.size()) == 0;
+    }
+
+    template <class Fits>
+    void show(clerk::Reply &reply, Fits &&fits) {
+        const std::lock_guard lock(mutex_);
+        for (const auto &[id, account] : rows_) {
+            if (!fits(*account)) continue;
+            reply.row(std::to_string(id), account)
+                .clerk_id(account->clerk_id)
+                .email(account->email)
+                .username(account->login)
+                .first_name(account->given_name)
+                .last_name(account->family_name)
+                .is_active(account->is_active)
+                .banned_by_clerk(account->banned_by_clerk);
+        }
+    }
+
+    void write(const clerk::Columns &columns, Account &account) {
+        if (const auto clerk_id = columns.clerk_id()) account.clerk_id = *clerk_id;
+        if (const auto email = columns.email()) account.email = *email;
+        if (const auto username = columns.username()) account.login = *username;
+        if (const auto first_name = columns.first_name()) account.given_name = *first_name;
+        if (const auto last_name = columns.last_name()) account.family_name = *last_name;
+        if (const auto is_active = columns.is_active()) account.is_active = *is_active;
+        if (const auto banned = columns.banned_by_clerk()) account.banned_by_clerk = *banned;
+        for (const auto &[id, other] : rows_) {
+            const bool same_user = account.clerk_id && other->clerk_id == account.clerk_id;
+            if (id != account.id && (same_user || same(other->login, account.login))) throw clerk::Conflict();
+        }
+    }
+
+    std::mutex mutex_;
+    Rows rows_;
+    int last_id_ = 0;
+};
+
+#endif

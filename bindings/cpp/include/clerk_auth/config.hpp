@@ -1,0 +1,275 @@
+// Settings and hooks, to make clients from.
+#ifndef CLERK_AUTH_CONFIG_HPP
+#define CLERK_AUTH_CONFIG_HPP
+
+#include "events.hpp"
+#include "user_store.hpp"
+
+#include <initializer_list>
+#include <iterator>
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+enum class UserMode { claims, profile, sync };
+enum class LinkByEmail { never, verified };
+enum class PendingSessions { refuse, accept };
+enum class CookiePolicy { token_only, strict_uat };
+
+constexpr std::string_view word(UserMode mode) noexcept {
+    return mode == UserMode::claims ? "claims" : mode == UserMode::profile ? "profile" : "sync";
+}
+constexpr std::string_view word(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
+constexpr std::string_view word(PendingSessions sessions) noexcept {
+    return sessions == PendingSessions::accept ? "accept" : "refuse";
+}
+constexpr std::string_view word(CookiePolicy policy) noexcept {
+    return policy == CookiePolicy::token_only ? "token-only" : "strict-uat";
+}
+
+namespace detail {
+
+inline std::string version_text(uint32_t abi) { return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff); }
+
+// Why the library that is loaded cannot be used: it is older than this header, or of another major number.
+inline std::optional<Error> library_fault() {
+    constexpr uint32_t wanted = (static_cast<uint32_t>(CLERK_ABI_MAJOR) << 16) | static_cast<uint32_t>(CLERK_ABI_MINOR);
+    const uint32_t loaded = clerk_abi_version();
+    if (loaded >> 16 == wanted >> 16 && loaded >= wanted) return std::nullopt;
+    const std::string header = std::to_string(CLERK_VERSION_MAJOR) + "." + std::to_string(CLERK_VERSION_MINOR) + "." +
+                               std::to_string(CLERK_VERSION_PATCH);
+    return error_in_words(CLERK_E_CONFIG, "libclerk_auth " + std::string(clerk_version()) + " (binary interface " +
+                                              version_text(loaded) + ") is loaded, but this program was built for " +
+                                              header + " (binary interface " + version_text(wanted) + ")");
+}
+
+template <class Range, class = void>
+struct IsTexts : std::false_type {};
+template <class Range>
+struct IsTexts<Range, std::void_t<decltype(*std::begin(std::declval<const Range &>()))>>
+    : std::is_convertible<decltype(*std::begin(std::declval<const Range &>())), std::string_view> {};
+
+struct FreeConfig {
+    void operator()(clerk_config *config) const noexcept { clerk_config_free(config); }
+};
+
+} // namespace detail
+
+// The items of a setting that is a list: `{"a", "b"}`, or any range of texts, which has to outlive the call.
+class List {
+public:
+    List() = default;
+    List(std::initializer_list<std::string_view> items) : items_(items) {}
+    template <class Range, class = std::enable_if_t<detail::IsTexts<Range>::value>>
+    List(const Range &range) : items_(std::begin(range), std::end(range)) {}
+
+    std::vector<std::string_view>::const_iterator begin() const noexcept { return items_.begin(); }
+    std::vector<std::string_view>::const_iterator end() const noexcept { return items_.end(); }
+
+private:
+    std::vector<std::string_view> items_;
+};
+
+// A client copies it. One thread at a time.
+//
+// Setters do not throw: the first thing that is wrong is kept, no client can be made any more, and the constructor of
+// Client throws it (Client::make returns it). `error()` looks earlier.
+class Config {
+public:
+    Config() {
+        error_ = detail::library_fault();
+        if (error_) return;
+        config_.reset(clerk_config_new());
+        if (config_ == nullptr) error_ = detail::error_of(CLERK_E_PANIC, nullptr);
+    }
+
+    // Any setting by its name, as the table in the README spells it.
+    Config &set(std::string_view name, std::string_view value) {
+        return setting(name, [&](clerk_error **error) {
+            return clerk_config_set(config_.get(), detail::in(name), detail::in(value), error);
+        });
+    }
+    Config &set_int(std::string_view name, int64_t value) {
+        return setting(name, [&](clerk_error **error) {
+            return clerk_config_set_int(config_.get(), detail::in(name), value, error);
+        });
+    }
+    // One item more of a list.
+    Config &add(std::string_view name, std::string_view item) {
+        return setting(name, [&](clerk_error **error) {
+            return clerk_config_add(config_.get(), detail::in(name), detail::in(item), error);
+        });
+    }
+    // Every setting whose environment variable is set. Must not run while another thread calls `setenv`.
+    Config &from_env() {
+        return setting({}, [&](clerk_error **error) { return clerk_config_from_env(config_.get(), error); });
+    }
+
+    // Each setting under its own name; what it is for stands in the table.
+    Config &secret_key(std::string_view value) { return set("secret_key", value); }
+    Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
+    Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
+    Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
+    Config &jwks(std::string_view value) { return set("jwks", value); }
+    Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
+    Config &api_url(std::string_view value) { return set("api_url", value); }
+    Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    Config &audience(const List &items) { return list("audience", items); }
+    Config &issuer(const List &items) { return list("issuer", items); }
+    Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
+    Config &clock_skew_ms(Milliseconds value) { return set_int("clock_skew_ms", value.count()); }
+    Config &timeout_ms(Milliseconds value) { return set_int("timeout_ms", value.count()); }
+    Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
+    Config &cache_capacity(int64_t tokens) { return set_int("cache_capacity", tokens); }
+    Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
+    Config &stale_user_s(std::chrono::seconds value) { return set_int("stale_user_s", value.count()); }
+    Config &recheck_s(std::chrono::seconds value) { return set_int("recheck_s", value.count()); }
+    Config &user_mode(UserMode value) { return set("user_mode", word(value)); }
+    Config &link_by_email(LinkByEmail value) { return set("link_by_email", word(value)); }
+    Config &pending_sessions(PendingSessions value) { return set("pending_sessions", word(value)); }
+    Config &allow_schemeless(bool value) { return set_int("allow_schemeless", value ? 1 : 0); }
+    Config &cookie_policy(CookiePolicy value) { return set("cookie_policy", word(value)); }
+    Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
+    Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
+    Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
+    Config &max_token_life_s(std::chrono::seconds value) { return set_int("max_token_life_s", value.count()); }
+    Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
+    Config &proxy(std::string_view value) { return set("proxy", value); }
+    Config &user_agent(std::string_view value) { return set("user_agent", value); }
+    Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
+    Config &instance_id(std::string_view value) { return set("instance_id", value); }
+
+    // Has `function(const Event &)` told of events. What a listener throws changes nothing; see
+    // Result::listener_exception.
+    template <class Function, class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Event &>>>
+    Config &on_event(Function &&function) {
+        if (error_) return *this;
+        using Held = detail::Hook<std::decay_t<Function>>;
+        const clerk_event_fn hook = [](void *userdata, const clerk_event *event) noexcept {
+            detail::listen([&] { Held::of(userdata)(Event(event)); });
+        };
+        return hooked(clerk_config_on_event(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+                                            Held::destroy));
+    }
+
+    // Has `function(Level, std::string_view)` given log lines that are as grave as `level` or graver.
+    template <class Function,
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, Level, std::string_view>>>
+    Config &on_log(Level level, Function &&function) {
+        if (error_) return *this;
+        using Held = detail::Hook<std::decay_t<Function>>;
+        const clerk_log_fn hook = [](void *userdata, int32_t grave, clerk_str message) noexcept {
+            const std::string_view line(message.data, message.len);
+            detail::listen([&] { Held::of(userdata)(static_cast<Level>(grave), line); });
+        };
+        return hooked(clerk_config_on_log(config_.get(), detail::number(level), hook,
+                                          detail::hook_of(std::forward<Function>(function)), Held::destroy));
+    }
+
+    // Has the time told by `function()`, a std::chrono::system_clock::time_point; for tests. When it throws, the call
+    // throws, and nobody is signed in.
+    template <class Function,
+              class = std::enable_if_t<std::is_convertible_v<std::invoke_result_t<std::decay_t<Function> &>,
+                                                             std::chrono::system_clock::time_point>>>
+    Config &on_clock(Function &&function) {
+        if (error_) return *this;
+        using Held = detail::Hook<std::decay_t<Function>>;
+        const clerk_clock_fn hook = [](void *userdata) noexcept {
+            return detail::tell_time([&] {
+                const std::chrono::system_clock::time_point now = Held::of(userdata)();
+                return int64_t{std::chrono::floor<Milliseconds>(now).time_since_epoch().count()};
+            });
+        };
+        return hooked(clerk_config_on_clock(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+                                            Held::destroy));
+    }
+
+    // Has the user table asked and changed through `function(const Step &, Reply &)`.
+    template <class Function,
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Step &, Reply &>>>
+    Config &on_user_store(Function &&function) {
+        if (error_) return *this;
+        using Held = detail::Hook<std::decay_t<Function>>;
+        const clerk_user_store_fn hook = [](void *userdata, const clerk_step *step, clerk_reply *reply) noexcept {
+            Reply answer(reply, detail::CallScope::current());
+            return answer_step(Held::of(userdata), step, answer);
+        };
+        return hooked(clerk_config_on_user_store(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+                                                 Held::destroy));
+    }
+
+    // The same through an object, which the config and its clients keep alive. Null takes the store away.
+    Config &on_user_store(std::shared_ptr<UserStore> store) {
+        if (error_) return *this;
+        if (store == nullptr) return hooked(clerk_config_on_user_store(config_.get(), nullptr, nullptr, nullptr));
+        return on_user_store(
+            [store = std::move(store)](const Step &step, Reply &reply) { store->answer(step, reply); });
+    }
+
+    // Which columns the host's table has. All of them, unless this is called.
+    Config &user_columns(std::initializer_list<Column> columns) {
+        if (error_) return *this;
+        uint32_t bits = 0;
+        for (const Column column : columns) bits |= uint32_t{1} << detail::number(column);
+        return noted("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
+    }
+
+    // How many characters fit into a text column; 0 is no limit.
+    Config &user_column_length(Column column, uint32_t characters) {
+        if (error_) return *this;
+        const int32_t status = clerk_config_set_user_column_length(config_.get(), detail::number(column), characters);
+        return noted("user_column_length", status, nullptr);
+    }
+
+    // Keeps the users in a SQLite file, which is made if need be.
+    Config &use_sqlite(std::string_view path) {
+        return setting("sqlite", [&](clerk_error **error) {
+            return clerk_config_use_sqlite(config_.get(), detail::in(path), error);
+        });
+    }
+
+    // The first thing that is wrong so far.
+    const std::optional<Error> &error() const noexcept { return error_; }
+
+    const clerk_config *native() const noexcept { return config_.get(); }
+
+private:
+    template <class Set>
+    Config &setting(std::string_view name, Set &&set) {
+        clerk_error *error = nullptr;
+        if (error_) return *this;
+        const int32_t status = set(&error);
+        return noted(name, status, error);
+    }
+
+    Config &list(std::string_view name, const List &items) {
+        set(name, "");
+        for (const std::string_view item : items) add(name, item);
+        return *this;
+    }
+
+    Config &token_kinds(std::string_view name, std::initializer_list<TokenKind> kinds) {
+        std::string words;
+        for (const TokenKind kind : kinds) words.append(words.empty() ? "" : ",").append(word(kind));
+        return set(name, words);
+    }
+
+    Config &hooked(int32_t status) { return noted({}, status, nullptr); }
+
+    Config &noted(std::string_view name, int32_t status, clerk_error *error) {
+        detail::ErrorHandle held(error);
+        if (status == CLERK_OK || error_) return *this;
+        if (held != nullptr)
+            error_ = detail::error_of(status, held.release());
+        else
+            error_ =
+                detail::error_in_words(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
+        return *this;
+    }
+
+    std::unique_ptr<clerk_config, detail::FreeConfig> config_;
+    std::optional<Error> error_;
+};
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

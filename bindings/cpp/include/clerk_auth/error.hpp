@@ -1,0 +1,178 @@
+// What went wrong: thrown, or inside an Expected.
+#ifndef CLERK_AUTH_ERROR_HPP
+#define CLERK_AUTH_ERROR_HPP
+
+#include "words.hpp"
+
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+namespace detail {
+
+struct FreeError {
+    void operator()(clerk_error *error) const noexcept { clerk_error_free(error); }
+};
+using ErrorHandle = std::unique_ptr<clerk_error, FreeError>;
+
+// Either the library's own error, or words of this header where the library has none to give.
+struct Fault {
+    int32_t status;
+    ErrorHandle error;
+    std::string words;
+    std::string setting;
+    std::exception_ptr cause;
+};
+
+} // namespace detail
+
+// For the person who runs the server, not for clients. Copies share one state; views live as long as any of them.
+class Error : public std::exception {
+public:
+    explicit Error(detail::Fault fault) : fault_(std::make_shared<const detail::Fault>(std::move(fault))) {}
+    // Without a move: an error that was moved from would have nothing to say.
+    Error(const Error &) noexcept = default;
+    Error &operator=(const Error &) noexcept = default;
+    ~Error() override = default;
+
+    Status status() const noexcept { return static_cast<Status>(fault_->status); }
+
+    const char *what() const noexcept override {
+        if (fault_->error == nullptr) return fault_->words.c_str();
+        return clerk_error_message(fault_->error.get()).data;
+    }
+    std::string_view message() const noexcept { return what(); }
+
+    // The setting that is wrong.
+    std::optional<std::string_view> setting() const noexcept {
+        if (!fault_->setting.empty()) return fault_->setting;
+        return asked([](const clerk_error *error) { return detail::out(clerk_error_setting(error)); });
+    }
+
+    // Clerk's name for the call that failed, for its support.
+    std::optional<std::string_view> trace_id() const noexcept {
+        return asked([](const clerk_error *error) { return detail::out(clerk_error_trace_id(error)); });
+    }
+
+    // The HTTP status of Clerk's answer, if there was one.
+    std::optional<int> http_status() const noexcept { return number(clerk_error_http_status); }
+
+    // The number that the host's own user store failed with, if it was that.
+    std::optional<int32_t> host_code() const noexcept { return number(clerk_error_host_code); }
+
+    std::optional<Milliseconds> retry_after() const noexcept {
+        return asked([](const clerk_error *error) { return detail::out_ms(clerk_error_retry_after_ms(error)); });
+    }
+
+    // What a hook of the host threw; null if none did. `std::rethrow_exception(error.cause())` gives it back.
+    std::exception_ptr cause() const noexcept { return fault_->cause; }
+
+private:
+    // Without an error of the library's, the library is not asked: it may be the one that cannot be used.
+    template <class Ask>
+    auto asked(Ask &&ask) const noexcept -> decltype(ask(nullptr)) {
+        if (fault_->error == nullptr) return std::nullopt;
+        return ask(fault_->error.get());
+    }
+    std::optional<int32_t> number(int32_t (*ask)(const clerk_error *)) const noexcept {
+        return asked([ask](const clerk_error *error) {
+            const int32_t number = ask(error);
+            return number == 0 ? std::nullopt : std::optional<int32_t>(number);
+        });
+    }
+
+    std::shared_ptr<const detail::Fault> fault_;
+};
+
+namespace detail {
+
+inline Error error_of(int32_t status, clerk_error *error, std::exception_ptr cause = nullptr) {
+    ErrorHandle held(error);
+    std::string words = held != nullptr ? std::string() : std::string(clerk_status_name(status));
+    return Error(Fault{status, std::move(held), std::move(words), {}, std::move(cause)});
+}
+
+inline Error error_in_words(int32_t status, std::string words, std::string setting = {},
+                            std::exception_ptr cause = nullptr) {
+    return Error(Fault{status, nullptr, std::move(words), std::move(setting), std::move(cause)});
+}
+
+[[noreturn]] inline void fail(const Error &error) {
+#if CLERK_AUTH_EXCEPTIONS
+    throw error;
+#else
+    static_cast<void>(error);
+    std::abort();
+#endif
+}
+
+} // namespace detail
+
+// A value or an error, for functions that do not throw. Taking the one that is not there throws the error, or ends the
+// process where exceptions are switched off: it never goes unnoticed.
+template <class T>
+class [[nodiscard]] Expected {
+public:
+    Expected(T value) noexcept : either_(std::in_place_index<0>, std::move(value)) {}
+    Expected(Error error) noexcept : either_(std::in_place_index<1>, error) {}
+
+    bool has_value() const noexcept { return either_.index() == 0; }
+    explicit operator bool() const noexcept { return has_value(); }
+
+    T &value() & { return *checked(); }
+    const T &value() const & { return *checked(); }
+    T &&value() && { return std::move(*checked()); }
+    T &operator*() & { return *checked(); }
+    const T &operator*() const & { return *checked(); }
+    T &&operator*() && { return std::move(*checked()); }
+    T *operator->() { return checked(); }
+    const T *operator->() const { return checked(); }
+
+    const Error &error() const & {
+        const Error *error = std::get_if<1>(&either_);
+        if (error == nullptr) std::abort();
+        return *error;
+    }
+
+private:
+    T *checked() {
+        if (!has_value()) detail::fail(error());
+        return std::get_if<0>(&either_);
+    }
+    const T *checked() const {
+        if (!has_value()) detail::fail(error());
+        return std::get_if<0>(&either_);
+    }
+
+    std::variant<T, Error> either_;
+};
+
+template <>
+class [[nodiscard]] Expected<void> {
+public:
+    Expected() noexcept = default;
+    Expected(Error error) noexcept : error_(error) {}
+
+    bool has_value() const noexcept { return !error_.has_value(); }
+    explicit operator bool() const noexcept { return has_value(); }
+
+    void value() const {
+        if (error_) detail::fail(*error_);
+    }
+    const Error &error() const & {
+        if (!error_) std::abort();
+        return *error_;
+    }
+
+private:
+    std::optional<Error> error_;
+};
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

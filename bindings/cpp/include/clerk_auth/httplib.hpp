@@ -1,0 +1,40 @@
+// For servers on cpp-httplib: a handler behind which nobody gets who is not signed in. Include <httplib.h> first.
+//
+// A request's headers are given as they are: `client.authenticate({request.headers, request.method})`.
+#ifndef CLERK_AUTH_HTTPLIB_HPP
+#define CLERK_AUTH_HTTPLIB_HPP
+
+#include "../clerk_auth.hpp"
+
+#include <string>
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+// The answer to a caller who is not signed in: status, `WWW-Authenticate`, `Retry-After`, and the reason's word.
+inline void refuse(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
+    // Nobody is refused with a 200, whatever came before.
+    response.status = result.signed_in() ? 403 : result.http_status();
+    if (const auto challenge = result.challenge(realm)) response.set_header("WWW-Authenticate", *challenge);
+    if (const auto after = result.retry_after())
+        response.set_header("Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(*after).count()));
+    const std::string_view words = result.signed_in() ? "forbidden" : result.reason_word();
+    response.set_content(std::string(words) + "\n", "text/plain");
+}
+
+#if CLERK_AUTH_EXCEPTIONS
+// `server.Get("/me", clerk::require_auth(client, [](const auto &request, auto &response, const clerk::Result &who)
+// {…}));`
+template <class Handler>
+auto require_auth(Client client, Handler handler) {
+    return [client = std::move(client), handler = std::move(handler)](const ::httplib::Request &request,
+                                                                      ::httplib::Response &response) {
+        const Result result = client.authenticate({request.headers, request.method});
+        if (!result) return refuse(result, response);
+        handler(request, response, result);
+    };
+}
+#endif
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

@@ -1,0 +1,148 @@
+// The header lines of a request, as views: whoever owns the lines keeps them until the call returns.
+#ifndef CLERK_AUTH_REQUEST_HPP
+#define CLERK_AUTH_REQUEST_HPP
+
+#include "base.hpp"
+
+#include <array>
+#include <cstddef>
+#include <iterator>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+namespace detail {
+
+// A text of any library: std::string, std::string_view, boost::string_view, …
+template <class T>
+std::string_view view_of(const T &text) noexcept {
+    if constexpr (std::is_convertible_v<const T &, std::string_view>)
+        return text;
+    else
+        return std::string_view(text.data(), text.size());
+}
+
+template <class T, class = void>
+struct IsView : std::is_pointer<T> {};
+// No owner: a copy of it looks at the same bytes.
+template <class T>
+struct IsView<T, std::enable_if_t<std::is_trivially_copyable_v<T> && !std::is_array_v<T>,
+                                  std::void_t<decltype(std::declval<const T &>().data())>>> : std::true_type {};
+
+template <class T, class = void>
+struct IsPair : std::false_type {};
+template <class T>
+struct IsPair<T, std::void_t<decltype(std::declval<const T &>().first), decltype(std::declval<const T &>().second)>>
+    : std::true_type {};
+
+// A field of Boost.Beast.
+template <class T, class = void>
+struct IsField : std::false_type {};
+template <class T>
+struct IsField<
+    T, std::void_t<decltype(std::declval<const T &>().name_string()), decltype(std::declval<const T &>().value())>>
+    : std::true_type {};
+
+template <class Range>
+using LineOf = decltype(*std::begin(std::declval<const Range &>()));
+
+template <class Range, class = void>
+struct IsLines : std::false_type {};
+template <class Range>
+struct IsLines<Range, std::void_t<LineOf<Range>>>
+    : std::bool_constant<IsPair<std::decay_t<LineOf<Range>>>::value || IsField<std::decay_t<LineOf<Range>>>::value> {};
+
+} // namespace detail
+
+// Header lines: a range of (name, value) pairs such as std::multimap or std::vector, the fields of Boost.Beast, or
+// added one by one. All lines may be given; those that do not matter are passed over.
+class Headers {
+public:
+    Headers() noexcept {}
+
+    template <class Range, class = std::enable_if_t<detail::IsLines<Range>::value>>
+    Headers(const Range &range) {
+        for (auto &&line : range) {
+            using Line = std::decay_t<decltype(line)>;
+            constexpr bool is_lasting = std::is_lvalue_reference_v<detail::LineOf<Range>>;
+            if constexpr (detail::IsField<Line>::value) {
+                static_assert(is_lasting, "the fields must outlive the call");
+                add(detail::view_of(line.name_string()), detail::view_of(line.value()));
+            } else {
+                static_assert(is_lasting || (detail::IsView<std::decay_t<decltype(line.first)>>::value &&
+                                             detail::IsView<std::decay_t<decltype(line.second)>>::value),
+                              "the lines must outlive the call: pairs that are made on the way may only hold views");
+                add(detail::view_of(line.first), detail::view_of(line.second));
+            }
+        }
+    }
+
+    Headers &add(std::string_view name, std::string_view value) {
+        const clerk_header line{detail::in(name), detail::in(value)};
+        if (count_ == few_.size()) many_.assign(few_.begin(), few_.end());
+        if (count_ < few_.size())
+            few_[count_] = line;
+        else
+            many_.push_back(line);
+        ++count_;
+        return *this;
+    }
+
+    std::size_t size() const noexcept { return count_; }
+    const clerk_header *data() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
+
+private:
+    // As many lines as a browser sends; only then memory is asked for. Not zeroed: `count_` says what is there.
+    std::array<clerk_header, 32> few_;
+    std::vector<clerk_header> many_;
+    std::size_t count_ = 0;
+};
+
+// What is looked at in a request: either all header lines, or just the two that matter.
+class Request {
+public:
+    Request() noexcept = default;
+
+    // The values of the lines `Authorization` and `Cookie`, or empty.
+    explicit Request(std::string_view authorization, std::string_view cookie = {},
+                     std::string_view method = {}) noexcept
+        : authorization_(authorization), cookie_(cookie), method_(method) {}
+
+    Request(const Headers &headers) noexcept : headers_(&headers) {}
+
+    // For as long as the expression lasts: `client.authenticate(request.headers)`.
+    template <class Range, class = std::enable_if_t<detail::IsLines<Range>::value>>
+    Request(const Range &range, std::string_view method = {}) : method_(method), own_(std::in_place, range) {}
+
+    // Only the hint `handshake_recommended` depends on it.
+    Request &method(std::string_view method) noexcept {
+        method_ = method;
+        return *this;
+    }
+
+    clerk_request native() const noexcept {
+        clerk_request request = CLERK_REQUEST_INIT;
+        const Headers *headers = own_ ? &*own_ : headers_;
+        if (headers != nullptr) {
+            request.headers = headers->data();
+            request.header_count = headers->size();
+        }
+        request.authorization = detail::in(authorization_);
+        request.cookie = detail::in(cookie_);
+        request.method = detail::in(method_);
+        return request;
+    }
+
+private:
+    std::string_view authorization_;
+    std::string_view cookie_;
+    std::string_view method_;
+    const Headers *headers_ = nullptr;
+    std::optional<Headers> own_;
+};
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

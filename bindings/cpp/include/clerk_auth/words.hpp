@@ -1,0 +1,210 @@
+// The C header's enums as scoped ones. Names and numbers are the header's, in lower case.
+#ifndef CLERK_AUTH_WORDS_HPP
+#define CLERK_AUTH_WORDS_HPP
+
+#include "base.hpp"
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+// The four answers to "who is calling?".
+enum class Outcome : int32_t {
+    signed_in = CLERK_OK,
+    signed_out = CLERK_SIGNED_OUT,
+    no_credentials = CLERK_NO_CREDENTIALS,
+    unavailable = CLERK_UNAVAILABLE,
+};
+
+// What a call returned; the status of an Error.
+enum class Status : int32_t {
+    ok = CLERK_OK,
+    signed_out = CLERK_SIGNED_OUT,
+    no_credentials = CLERK_NO_CREDENTIALS,
+    unavailable = CLERK_UNAVAILABLE,
+    would_block = CLERK_WOULD_BLOCK,
+    pending = CLERK_PENDING,
+    webhook_ignored = CLERK_WEBHOOK_IGNORED,
+    e_null = CLERK_E_NULL,
+    e_argument = CLERK_E_ARGUMENT,
+    e_utf8 = CLERK_E_UTF8,
+    e_struct_size = CLERK_E_STRUCT_SIZE,
+    e_state = CLERK_E_STATE,
+    e_not_found = CLERK_E_NOT_FOUND,
+    e_config = CLERK_E_CONFIG,
+    e_forked = CLERK_E_FORKED,
+    e_api = CLERK_E_API,
+    e_reentrant = CLERK_E_REENTRANT,
+    e_webhook = CLERK_E_WEBHOOK,
+    e_panic = CLERK_E_PANIC,
+};
+
+enum class Reason : int32_t {
+    session_token_missing = CLERK_REASON_SESSION_TOKEN_MISSING,
+    token_invalid = CLERK_REASON_TOKEN_INVALID,
+    token_invalid_signature = CLERK_REASON_TOKEN_INVALID_SIGNATURE,
+    token_expired = CLERK_REASON_TOKEN_EXPIRED,
+    token_not_active_yet = CLERK_REASON_TOKEN_NOT_ACTIVE_YET,
+    token_iat_in_the_future = CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE,
+    token_invalid_authorized_parties = CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES,
+    token_invalid_audience = CLERK_REASON_TOKEN_INVALID_AUDIENCE,
+    token_invalid_issuer = CLERK_REASON_TOKEN_INVALID_ISSUER,
+    token_type_not_supported = CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED,
+    jwk_kid_mismatch = CLERK_REASON_JWK_KID_MISMATCH,
+    jwk_failed_to_resolve = CLERK_REASON_JWK_FAILED_TO_RESOLVE,
+    jwk_failed_to_load = CLERK_REASON_JWK_FAILED_TO_LOAD,
+    jwk_remote_invalid = CLERK_REASON_JWK_REMOTE_INVALID,
+    secret_key_invalid = CLERK_REASON_SECRET_KEY_INVALID,
+    server_error = CLERK_REASON_SERVER_ERROR,
+    user_not_found = CLERK_REASON_USER_NOT_FOUND,
+    user_inactive = CLERK_REASON_USER_INACTIVE,
+    session_pending = CLERK_REASON_SESSION_PENDING,
+    session_revoked = CLERK_REASON_SESSION_REVOKED,
+    link_conflict = CLERK_REASON_LINK_CONFLICT,
+    store_error = CLERK_REASON_STORE_ERROR,
+    session_token_and_uat_missing = CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING,
+    session_token_but_no_client_uat = CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT,
+    client_uat_but_no_session_token = CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN,
+    session_token_iat_before_client_uat = CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT,
+    internal_error = CLERK_REASON_INTERNAL_ERROR,
+};
+
+enum class Category : int32_t {
+    no_credentials = CLERK_CATEGORY_NO_CREDENTIALS,
+    invalid_token = CLERK_CATEGORY_INVALID_TOKEN,
+    forbidden = CLERK_CATEGORY_FORBIDDEN,
+    misconfigured = CLERK_CATEGORY_MISCONFIGURED,
+    unavailable = CLERK_CATEGORY_UNAVAILABLE,
+};
+
+enum class Source : int32_t {
+    cache = CLERK_SOURCE_CACHE,
+    api = CLERK_SOURCE_API,
+};
+
+enum class Level : int32_t {
+    error = CLERK_LEVEL_ERROR,
+    warn = CLERK_LEVEL_WARN,
+    info = CLERK_LEVEL_INFO,
+    debug = CLERK_LEVEL_DEBUG,
+};
+
+enum class TokenKind : int32_t {
+    session_token = CLERK_TOKEN_KIND_SESSION_TOKEN,
+    api_key = CLERK_TOKEN_KIND_API_KEY,
+    oauth_token = CLERK_TOKEN_KIND_OAUTH_TOKEN,
+    m2m_token = CLERK_TOKEN_KIND_M2M_TOKEN,
+};
+
+enum class Text : int32_t {
+    subject = CLERK_TEXT_SUBJECT,
+    user_key = CLERK_TEXT_USER_KEY,
+    session_id = CLERK_TEXT_SESSION_ID,
+    session_status = CLERK_TEXT_SESSION_STATUS,
+    issuer = CLERK_TEXT_ISSUER,
+    authorized_party = CLERK_TEXT_AUTHORIZED_PARTY,
+    org_id = CLERK_TEXT_ORG_ID,
+    org_slug = CLERK_TEXT_ORG_SLUG,
+    org_role = CLERK_TEXT_ORG_ROLE,
+    org_permissions = CLERK_TEXT_ORG_PERMISSIONS,
+    features = CLERK_TEXT_FEATURES,
+    plans = CLERK_TEXT_PLANS,
+    actor = CLERK_TEXT_ACTOR,
+    token_id = CLERK_TEXT_TOKEN_ID,
+    client_id = CLERK_TEXT_CLIENT_ID,
+    scopes = CLERK_TEXT_SCOPES,
+    claims = CLERK_TEXT_CLAIMS,
+    email = CLERK_TEXT_EMAIL,
+    username = CLERK_TEXT_USERNAME,
+    first_name = CLERK_TEXT_FIRST_NAME,
+    last_name = CLERK_TEXT_LAST_NAME,
+    image_url = CLERK_TEXT_IMAGE_URL,
+    external_id = CLERK_TEXT_EXTERNAL_ID,
+};
+
+enum class EventKind : int32_t {
+    auth_success = CLERK_EVENT_KIND_AUTH_SUCCESS,
+    auth_failed = CLERK_EVENT_KIND_AUTH_FAILED,
+    cache_miss = CLERK_EVENT_KIND_CACHE_MISS,
+    user_created = CLERK_EVENT_KIND_USER_CREATED,
+    user_updated = CLERK_EVENT_KIND_USER_UPDATED,
+    user_linked = CLERK_EVENT_KIND_USER_LINKED,
+    link_conflict = CLERK_EVENT_KIND_LINK_CONFLICT,
+    jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
+    rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
+    stale_served = CLERK_EVENT_KIND_STALE_SERVED,
+    user_deleted = CLERK_EVENT_KIND_USER_DELETED,
+};
+
+enum class StepKind : int32_t {
+    done = CLERK_STEP_KIND_DONE,
+    find_by_key = CLERK_STEP_KIND_FIND_BY_KEY,
+    find_by_clerk_id = CLERK_STEP_KIND_FIND_BY_CLERK_ID,
+    find_by_email = CLERK_STEP_KIND_FIND_BY_EMAIL,
+    username_taken = CLERK_STEP_KIND_USERNAME_TAKEN,
+    create = CLERK_STEP_KIND_CREATE,
+    update = CLERK_STEP_KIND_UPDATE,
+    begin = CLERK_STEP_KIND_BEGIN,
+    commit = CLERK_STEP_KIND_COMMIT,
+    rollback = CLERK_STEP_KIND_ROLLBACK,
+    fetch = CLERK_STEP_KIND_FETCH,
+};
+
+enum class Column : int32_t {
+    clerk_id = CLERK_COLUMN_CLERK_ID,
+    email = CLERK_COLUMN_EMAIL,
+    username = CLERK_COLUMN_USERNAME,
+    first_name = CLERK_COLUMN_FIRST_NAME,
+    last_name = CLERK_COLUMN_LAST_NAME,
+    image_url = CLERK_COLUMN_IMAGE_URL,
+    last_active_at_ms = CLERK_COLUMN_LAST_ACTIVE_AT_MS,
+    is_active = CLERK_COLUMN_IS_ACTIVE,
+    banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
+};
+
+enum class Dimension : int32_t {
+    role = CLERK_DIMENSION_ROLE,
+    permission = CLERK_DIMENSION_PERMISSION,
+    feature = CLERK_DIMENSION_FEATURE,
+    plan = CLERK_DIMENSION_PLAN,
+    reverification = CLERK_DIMENSION_REVERIFICATION,
+};
+
+namespace detail {
+
+template <class Enum>
+constexpr int32_t number(Enum value) noexcept {
+    return static_cast<int32_t>(value);
+}
+
+} // namespace detail
+
+// The words that Clerk, the log and the other languages use, such as "token-expired". Static; "" for a stray number.
+inline std::string_view word(Reason reason) noexcept { return clerk_reason_word(detail::number(reason)); }
+inline std::string_view word(Category category) noexcept { return clerk_category_word(detail::number(category)); }
+inline std::string_view word(Source source) noexcept { return clerk_source_word(detail::number(source)); }
+inline std::string_view word(TokenKind kind) noexcept { return clerk_token_kind_word(detail::number(kind)); }
+inline std::string_view word(EventKind kind) noexcept { return clerk_event_word(detail::number(kind)); }
+
+// The C name, such as "CLERK_E_CONFIG".
+inline std::string_view word(Status status) noexcept { return clerk_status_name(detail::number(status)); }
+
+constexpr std::string_view word(Outcome outcome) noexcept {
+    switch (outcome) {
+    case Outcome::signed_in:
+        return "signed-in";
+    case Outcome::signed_out:
+        return "signed-out";
+    case Outcome::no_credentials:
+        return "no-credentials";
+    case Outcome::unavailable:
+        break;
+    }
+    return "unavailable";
+}
+
+inline Category category(Reason reason) noexcept {
+    return static_cast<Category>(clerk_reason_category(detail::number(reason)));
+}
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

@@ -1,0 +1,200 @@
+// Settings: each by its name, and what is wrong with them.
+#include "sim.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <functional>
+#include <set>
+
+using clerk::Client;
+using clerk::Config;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A value that the library refuses, or, for texts that may be anything, one that is too long for all of them.
+const std::string endless(2 << 20, 'x');
+
+struct Typed {
+    std::string name;
+    std::function<void(Config &)> good;
+    std::function<void(Config &)> bad;
+};
+
+const std::vector<Typed> &typed() {
+    static const std::vector<Typed> all{
+        {"secret_key", [](Config &c) { c.secret_key("sk_test_x"); }, [](Config &c) { c.secret_key(endless); }},
+        {"publishable_key", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"); },
+         [](Config &c) { c.publishable_key("pk"); }},
+        {"jwt_key", [](Config &c) { c.jwt_key(""); }, [](Config &c) { c.jwt_key("no key"); }},
+        {"machine_secret_key", [](Config &c) { c.machine_secret_key("ak_x"); },
+         [](Config &c) { c.machine_secret_key(endless); }},
+        {"jwks", [](Config &c) { c.jwks(""); }, [](Config &c) { c.jwks("{"); }},
+        {"jwks_url", [](Config &c) { c.jwks_url("https://clerk.example.com/jwks"); },
+         [](Config &c) { c.jwks_url("http://example.com"); }},
+        {"api_url", [](Config &c) { c.api_url("https://api.example.com"); },
+         [](Config &c) { c.api_url("http://example.com"); }},
+        {"authorized_parties", [](Config &c) { c.authorized_parties({"https://a.example"}); },
+         [](Config &c) { c.authorized_parties({""}); }},
+        {"audience",
+         [](Config &c) {
+             c.audience({"a", "b,c"});
+         },
+         [](Config &c) { c.audience({""}); }},
+        {"issuer", [](Config &c) { c.issuer({"https://clerk.example.com"}); }, [](Config &c) { c.issuer({""}); }},
+        {"accepts_token",
+         [](Config &c) {
+             c.accepts_token({clerk::TokenKind::session_token, clerk::TokenKind::m2m_token});
+         },
+         [](Config &c) { c.accepts_token({}); }},
+        {"clock_skew_ms", [](Config &c) { c.clock_skew_ms(2s); }, [](Config &c) { c.clock_skew_ms(-1ms); }},
+        {"timeout_ms", [](Config &c) { c.timeout_ms(60s); }, [](Config &c) { c.timeout_ms(61s); }},
+        {"cache_ttl_s", [](Config &c) { c.cache_ttl_s(24h); }, [](Config &c) { c.cache_ttl_s(25h); }},
+        {"cache_capacity", [](Config &c) { c.cache_capacity(1); }, [](Config &c) { c.cache_capacity(0); }},
+        {"user_ttl_s", [](Config &c) { c.user_ttl_s(1min); }, [](Config &c) { c.user_ttl_s(-1s); }},
+        {"stale_user_s", [](Config &c) { c.stale_user_s(1min); }, [](Config &c) { c.stale_user_s(-1s); }},
+        {"recheck_s", [](Config &c) { c.recheck_s(1h); }, [](Config &c) { c.recheck_s(2h); }},
+        {"user_mode", [](Config &c) { c.user_mode(clerk::UserMode::claims); },
+         [](Config &c) { c.user_mode(clerk::UserMode::sync); }},
+        {"link_by_email", [](Config &c) { c.link_by_email(clerk::LinkByEmail::never); }, nullptr},
+        {"pending_sessions", [](Config &c) { c.pending_sessions(clerk::PendingSessions::accept); }, nullptr},
+        {"allow_schemeless", [](Config &c) { c.allow_schemeless(true); }, nullptr},
+        {"cookie_policy", [](Config &c) { c.cookie_policy(clerk::CookiePolicy::token_only); }, nullptr},
+        {"machine_cache_ttl_s", [](Config &c) { c.machine_cache_ttl_s(5min); },
+         [](Config &c) { c.machine_cache_ttl_s(6min); }},
+        {"expected_machine_id", [](Config &c) { c.expected_machine_id("mch_1"); },
+         [](Config &c) { c.expected_machine_id(endless); }},
+        {"session_check_ttl_s", [](Config &c) { c.session_check_ttl_s(1h); },
+         [](Config &c) { c.session_check_ttl_s(2h); }},
+        {"max_token_life_s", [](Config &c) { c.max_token_life_s(1h); }, [](Config &c) { c.max_token_life_s(-1s); }},
+        {"ca_pem", [](Config &c) { c.ca_pem(""); }, [](Config &c) { c.ca_pem("no PEM"); }},
+        {"proxy", [](Config &c) { c.proxy("http://127.0.0.1:1"); }, [](Config &c) { c.proxy("no address"); }},
+        {"user_agent", [](Config &c) { c.user_agent("tests"); }, [](Config &c) { c.user_agent("a\nb"); }},
+        {"webhook_secrets", [](Config &c) { c.webhook_secrets({"whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}); },
+         [](Config &c) { c.webhook_secrets({"?"}); }},
+        {"instance_id", [](Config &c) { c.instance_id("ins_1"); }, [](Config &c) { c.instance_id(endless); }},
+    };
+    return all;
+}
+
+Config usable() {
+    Config config;
+    config.secret_key("sk_test_simulated");
+    return config;
+}
+
+} // namespace
+
+TEST(Settings, EachHasASetterOfItsName) {
+    std::vector<std::string> here, there;
+    for (const Typed &setting : typed()) here.push_back(setting.name);
+    for (std::size_t place = 0; clerk_setting_name(place) != nullptr; place++)
+        there.emplace_back(clerk_setting_name(place));
+    EXPECT_EQ(here, there);
+}
+
+TEST(Settings, EachSetterReachesItsSetting) {
+    for (const Typed &setting : typed()) {
+        Config good = usable();
+        setting.good(good);
+        EXPECT_FALSE(good.error()) << setting.name << ": " << good.error()->what();
+        EXPECT_TRUE(Client::make(good)) << setting.name;
+        if (setting.bad == nullptr) continue;
+        Config bad = usable();
+        setting.bad(bad);
+        const auto client = Client::make(bad);
+        ASSERT_FALSE(client) << setting.name;
+        EXPECT_EQ(client.error().setting(), setting.name) << client.error().what();
+        EXPECT_EQ(client.error().message().find("xxxx"), std::string_view::npos) << setting.name;
+    }
+}
+
+TEST(Settings, WordsAreTheLibrarys) {
+    // Those of which none can be wrong in C++: the library takes each word as it is.
+    for (const auto mode : {clerk::UserMode::claims, clerk::UserMode::profile})
+        EXPECT_TRUE(Client::make(usable().user_mode(mode)));
+    for (const auto link : {clerk::LinkByEmail::never, clerk::LinkByEmail::verified})
+        EXPECT_TRUE(Client::make(usable().link_by_email(link)));
+    for (const auto sessions : {clerk::PendingSessions::refuse, clerk::PendingSessions::accept})
+        EXPECT_TRUE(Client::make(usable().pending_sessions(sessions)));
+    EXPECT_TRUE(Client::make(usable().cookie_policy(clerk::CookiePolicy::token_only)));
+    EXPECT_TRUE(Client::make(
+        usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").cookie_policy(clerk::CookiePolicy::strict_uat)));
+
+    // And they do what they say.
+    sim::reset();
+    const std::string pending = sim::token({{"sts", "pending"}}), bare = sim::token({{"user", "user_1"}});
+    EXPECT_EQ(ask(Client(sim::config()), pending), "out session-pending");
+    EXPECT_EQ(ask(Client(sim::config().pending_sessions(clerk::PendingSessions::accept)), pending), "in api");
+    EXPECT_EQ(words(Client(sim::config()).authenticate(clerk::Request(bare))), "none session-token-missing");
+    EXPECT_EQ(words(Client(sim::config().allow_schemeless(true)).authenticate(clerk::Request(bare))), "in api");
+}
+
+TEST(Settings, TheFirstThingThatIsWrongIsKept) {
+    Config config;
+    EXPECT_FALSE(config.error());
+    config.set("timeout_ms", "soon").set("nonsense", "x").cache_ttl_s(-1s).secret_key("sk_test_x");
+    ASSERT_TRUE(config.error());
+    EXPECT_EQ(config.error()->status(), clerk::Status::e_config);
+    EXPECT_EQ(config.error()->setting(), "timeout_ms");
+    try {
+        const Client client(config);
+        ADD_FAILURE() << "it was made";
+    } catch (const clerk::Error &error) {
+        EXPECT_EQ(error.setting(), "timeout_ms");
+        EXPECT_EQ(error.what(), error.message());
+    }
+}
+
+TEST(Settings, AnErrorNamesTheSettingAlways) {
+    const auto wrong = [](Config &config) { return Client::make(config).error(); };
+    EXPECT_EQ(wrong(Config().set("tiemout_ms", "1")).status(), clerk::Status::e_config);
+    EXPECT_NE(wrong(Config().set("tiemout_ms", "1")).message().find("tiemout_ms"), std::string_view::npos);
+    EXPECT_EQ(wrong(Config().set("audience", "\xff")).setting(), "audience");
+    EXPECT_EQ(wrong(Config().set("audience", "\xff")).status(), clerk::Status::e_utf8);
+    EXPECT_EQ(wrong(usable().user_columns({})).setting(), "user_columns");
+    EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::username, 3)).setting(), "user_column_length");
+    EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::is_active, 3)).status(), clerk::Status::e_argument);
+    EXPECT_EQ(wrong(usable().use_sqlite("/nonexistent/users.db")).status(), clerk::Status::e_config);
+    Config moved = usable();
+    const Config elsewhere = std::move(moved);
+    EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: what is left of it
+}
+
+TEST(Settings, FromTheEnvironment) {
+    setenv("CLERK_TIMEOUT_MS", "0", 1);
+    const auto client = Client::make(usable().from_env());
+    unsetenv("CLERK_TIMEOUT_MS");
+    ASSERT_FALSE(client);
+    EXPECT_EQ(client.error().setting(), "timeout_ms");
+    EXPECT_NE(client.error().message().find("CLERK_TIMEOUT_MS"), std::string_view::npos);
+}
+
+TEST(Settings, ListsAreReplaced) {
+    sim::reset();
+    const std::string token = sim::token({{"aud", "b,c"}});
+    EXPECT_EQ(ask(Client(sim::config().audience({"a", "b,c"})), token), "in api");
+    const std::vector<std::string> parties{"https://a.example", "b,c"};
+    EXPECT_EQ(ask(Client(sim::config().audience(parties)), token), "in api");
+    EXPECT_FALSE((std::is_convertible_v<std::string, clerk::List>));
+    EXPECT_EQ(ask(Client(sim::config().audience({"b,c"}).audience({"a"})), token), "out token-invalid-audience");
+    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).add("audience", "b,c")), token), "in api");
+    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).audience({})), token), "in api");
+}
+
+TEST(Expected, AnErrorCannotBeTakenForAValue) {
+    const auto client = Client::make(Config().timeout_ms(-1s));
+    ASSERT_FALSE(client);
+    EXPECT_THROW(static_cast<void>(client.value()), clerk::Error);
+    EXPECT_THROW(static_cast<void>(client->is_open()), clerk::Error);
+    EXPECT_THROW(static_cast<void>(*client), clerk::Error);
+    const auto good = Client::make(usable());
+    ASSERT_TRUE(good);
+    EXPECT_DEATH(static_cast<void>(good.error()), "");
+    const clerk::Error first = client.error();
+    clerk::Error second = first;
+    const clerk::Error third = std::move(second);
+    EXPECT_STREQ(first.what(), third.what());
+    EXPECT_STREQ(first.what(), second.what()); // NOLINT: errors are only ever copied
+}

@@ -1,0 +1,122 @@
+// Each name of the C header is here, in lower case, and no other; each number is the header's because it is taken from
+// it.
+#include <clerk_auth.hpp>
+#include "sim.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace {
+
+using Names = std::map<std::string, std::set<std::string>>;
+
+std::string text_of(const std::string &path) {
+    std::ifstream file(path);
+    EXPECT_TRUE(file) << path;
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+std::string lower(std::string text) {
+    for (char &c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+}
+
+std::vector<std::smatch> all(const std::string &text, const std::string &pattern) {
+    const std::regex regex(pattern);
+    return {std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()};
+}
+
+// `enum clerk_x : int32_t { CLERK_X_NAME = 1, … }`: X → names in lower case.
+Names of_c() {
+    const std::string header = text_of(from_test_sh("CLERK_STAGE") + "/include/clerk_auth.h");
+    Names names;
+    for (const std::smatch &found :
+         all(header, "enum clerk_(\\w+)\\s*#if[^\\n]*\\n[^\\n]*\\n#endif[^\\n]*\\n[^{]*\\{([^}]*)\\}")) {
+        const std::string kind = found[1], body = found[2];
+        std::string prefix = "CLERK_" + kind + "_";
+        for (char &c : prefix) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        for (const std::smatch &member : all(body, prefix + "(\\w+) = \\d+")) names[kind].insert(lower(member[1]));
+    }
+    for (const std::smatch &status :
+         all(header, "#define CLERK_(OK|SIGNED_OUT|NO_CREDENTIALS|UNAVAILABLE|WOULD_BLOCK|PENDING|WEBHOOK_IGNORED|"
+                     "E_\\w+) -?\\d+"))
+        names["status"].insert(lower(status[1]));
+    return names;
+}
+
+// `enum class X : int32_t { name = CLERK_X_NAME, … }`; names that do not fit their number's name are left out.
+Names of_cpp() {
+    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/words.hpp");
+    Names names;
+    for (const std::smatch &found : all(header, "enum class (\\w+) : int32_t \\{([^}]*)\\}")) {
+        const std::string camel = found[1], body = found[2];
+        if (camel == "Outcome") continue;
+        std::string kind;
+        for (const char c : camel)
+            kind +=
+                std::isupper(static_cast<unsigned char>(c)) && !kind.empty() ? std::string("_") + c : std::string(1, c);
+        kind = lower(kind);
+        const std::string prefix = kind == "status" ? "clerk_" : "clerk_" + kind + "_";
+        for (const std::smatch &member : all(body, "(\\w+) = (\\w+)"))
+            if (lower(member[2]) == prefix + member[1].str()) names[kind].insert(member[1]);
+    }
+    return names;
+}
+
+} // namespace
+
+TEST(Names, EnumsAreTheHeaders) {
+    const Names c = of_c(), cpp = of_cpp();
+    EXPECT_EQ(c.size(), 11U);
+    EXPECT_EQ(c.at("reason").size(), 27U);
+    EXPECT_EQ(c.at("status").size(), 19U);
+    EXPECT_EQ(c, cpp);
+}
+
+TEST(Names, EverySetterPassesItsOwnName) {
+    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/config.hpp");
+    std::set<std::string> names;
+    for (const std::smatch &setter :
+         all(header, "Config &(\\w+)\\([^)]*\\) \\{ return (?:set|set_int|list|token_kinds)\\(\"(\\w+)\"")) {
+        EXPECT_EQ(setter[1], setter[2]);
+        names.insert(setter[1]);
+    }
+    std::set<std::string> wanted;
+    for (std::size_t place = 0; clerk_setting_name(place) != nullptr; place++) wanted.insert(clerk_setting_name(place));
+    EXPECT_EQ(names, wanted);
+}
+
+TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
+    std::string here;
+    for (const char *part : {"base", "words", "error", "request", "hooks", "events", "user_store", "config", "result",
+                             "delivery", "pending", "client"})
+        here += text_of(std::string(SOURCE) + "/include/clerk_auth/" + part + ".hpp");
+    const std::string header = text_of(from_test_sh("CLERK_STAGE") + "/include/clerk_auth.h");
+    std::set<std::string> unused, functions;
+    for (const std::smatch &function : all(header, "\\n[^/#\\n ][^\\n(]*[ *](clerk_\\w+)\\(")) {
+        functions.insert(function[1]);
+        if (!std::regex_search(here, std::regex("\\b" + function[1].str() + "\\b"))) unused.insert(function[1]);
+    }
+    EXPECT_GT(functions.size(), 80U);
+    // An Error has its status beside it, a text its length; the names of settings are for tests.
+    EXPECT_EQ(unused, (std::set<std::string>{"clerk_error_status", "clerk_setting_name", "clerk_str_of"}));
+}
+
+TEST(Names, WordsAreTheLibrarys) {
+    EXPECT_EQ(clerk::word(clerk::Reason::token_expired), "token-expired");
+    EXPECT_EQ(clerk::word(clerk::Category::forbidden), "forbidden");
+    EXPECT_EQ(clerk::word(clerk::Source::cache), "cache");
+    EXPECT_EQ(clerk::word(clerk::TokenKind::m2m_token), "m2m_token");
+    EXPECT_EQ(clerk::word(clerk::EventKind::auth_success), "auth_success");
+    EXPECT_EQ(clerk::word(clerk::Status::e_config), "CLERK_E_CONFIG");
+    EXPECT_EQ(clerk::word(clerk::Outcome::no_credentials), "no-credentials");
+    EXPECT_EQ(clerk::category(clerk::Reason::user_inactive), clerk::Category::forbidden);
+    EXPECT_EQ(clerk::word(static_cast<clerk::Reason>(999)), "");
+}

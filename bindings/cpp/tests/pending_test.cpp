@@ -1,0 +1,173 @@
+// The same table asked step by step, as an asynchronous host does it.
+#include "sim.hpp"
+
+#include "../examples/accounts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+using clerk::Client;
+using clerk::Pending;
+using clerk::Request;
+using clerk::StepKind;
+
+namespace {
+
+Client client_of_steps(clerk::Config config = sim::config()) {
+    config.on_user_store([](const clerk::Step &, clerk::Reply &) { ADD_FAILURE() << "the hook of a client of steps"; });
+    return Client(config);
+}
+
+Pending begun(const Client &client, const std::string &token) {
+    const std::string line = bearer(token);
+    return client.authenticate_begin(Request(line));
+}
+
+clerk::Result driven(Pending pending, clerk::UserStore &store) {
+    while (!pending.done()) {
+        if (pending.wants() == StepKind::fetch)
+            pending.fetch();
+        else
+            pending.answer(store);
+    }
+    return pending.finish();
+}
+
+} // namespace
+
+TEST(Pending, AUserStoreDrivenByHand) {
+    sim::reset();
+    sim::put_ada();
+    const Client client = client_of_steps();
+    Accounts accounts;
+    const std::string token = sim::token({{"user", "user_ada"}});
+    const clerk::Result made = driven(begun(client, token), accounts);
+    EXPECT_EQ(words(made), "in api");
+    EXPECT_EQ(made.user_key(), "1");
+    ASSERT_NE(made.local_user<Account>(), nullptr);
+    EXPECT_EQ(made.local_user<Account>()->login, "ada");
+    EXPECT_EQ(words(driven(begun(client, token), accounts)), "in cache");
+}
+
+TEST(Pending, OverBeforeItBegan) {
+    sim::reset();
+    const Client client = client_of_steps();
+    Pending pending = begun(client, sim::token({{"spoil", "expired"}}));
+    EXPECT_TRUE(pending.done());
+    Accounts accounts;
+    EXPECT_EQ(pending.try_answer(accounts).error().status(), clerk::Status::e_state);
+    EXPECT_EQ(pending.try_fetch().error().status(), clerk::Status::e_state);
+    EXPECT_EQ(words(pending.finish()), "out token-expired");
+    EXPECT_EQ(pending.try_finish().error().status(), clerk::Status::e_state);
+    EXPECT_EQ(words(client.authenticate_begin(Request()).finish()), "none session-token-missing");
+}
+
+TEST(Pending, WhatTheTableThrowsIsTheCause) {
+    sim::reset();
+    sim::put_ada();
+    const Client client = client_of_steps();
+    const std::string token = sim::token({{"user", "user_ada"}});
+    struct Timeout : std::runtime_error {
+        using std::runtime_error::runtime_error;
+    };
+    struct Broken : Accounts {
+        void find_by_clerk_id(std::string_view, clerk::Reply &) override { throw Timeout("no answer"); }
+    } broken;
+    const clerk::Result first = driven(begun(client, token), broken);
+    // Kept by hand, as a callback with an error would give it.
+    Pending pending = begun(client, token);
+    pending.answer(std::make_exception_ptr(Timeout("no answer")));
+    EXPECT_TRUE(pending.done());
+    const clerk::Result second = pending.finish();
+    for (const clerk::Result *result : {&first, &second}) {
+        EXPECT_EQ(words(*result), "unavailable store-error");
+        EXPECT_EQ(result->error()->message(), "no answer");
+        EXPECT_THROW(std::rethrow_exception(result->error()->cause()), Timeout);
+    }
+    pending = begun(client, token);
+    pending.answer(std::exception_ptr());
+    EXPECT_EQ(words(pending.finish()), "unavailable store-error");
+    EXPECT_EQ(ask_cached(client, token), "would block");
+}
+
+TEST(Pending, RepliesAreFilledAtLeisure) {
+    sim::reset();
+    sim::put_ada();
+    using clerk::Column;
+    clerk::Config config = sim::config();
+    config.user_columns({Column::clerk_id, Column::email, Column::username, Column::first_name});
+    const Client client = client_of_steps(std::move(config));
+    const std::string token = sim::token({{"user", "user_ada"}});
+    Pending pending = begun(client, token);
+    EXPECT_EQ(pending.wants(), StepKind::find_by_clerk_id);
+    EXPECT_EQ(pending.step().text(), "user_ada");
+    clerk::Reply reply = pending.reply();
+    Pending moved = std::move(pending);
+    auto object = std::make_shared<std::string>("the row");
+    std::thread([&] {
+        reply.row("7", object).clerk_id("user_ada").username("ada").email("ada@example.com").first_name("Ada");
+        moved.answer(reply);
+    }).join();
+    EXPECT_TRUE(moved.done());
+    const clerk::Result result = moved.finish();
+    EXPECT_EQ(words(result), "in api");
+    EXPECT_EQ(result.user_key(), "7");
+    EXPECT_EQ(result.local_user<std::string>(), object);
+
+    // A conflict has the row looked for again.
+    client.invalidate_all();
+    Accounts accounts;
+    Pending again = begun(client, token);
+    while (again.wants() != StepKind::create) again.answer(accounts);
+    clerk::Reply conflicting = again.reply();
+    conflicting.conflict();
+    again.answer(conflicting);
+    EXPECT_EQ(again.wants(), StepKind::find_by_clerk_id);
+    EXPECT_EQ(words(driven(std::move(again), accounts)), "in api");
+}
+
+TEST(Pending, OutOfOrderOrGivenUpNobodyComesIn) {
+    sim::reset();
+    sim::put_ada();
+    const Client client = client_of_steps();
+    const std::string token = sim::token({{"user", "user_ada"}});
+    EXPECT_EQ(words(begun(client, token).finish()), "unavailable store-error");
+    { const Pending given_up = begun(client, token); }
+    Pending pending = begun(client, token);
+    EXPECT_EQ(pending.try_fetch().error().status(), clerk::Status::e_state);
+    clerk::Reply stranger = pending.reply();
+    stranger.row("9").clerk_id("user_boss");
+    pending.answer(stranger);
+    EXPECT_EQ(pending.try_answer(stranger).error().status(), clerk::Status::e_state);
+    EXPECT_FALSE(pending.finish());
+    EXPECT_EQ(client.stats().cached_tokens, 0U);
+}
+
+TEST(Pending, ARowThatIsGoneIsFetchedAnew) {
+    sim::reset();
+    sim::put_ada();
+    clerk::Config config = sim::config();
+    config.user_ttl_s(std::chrono::seconds(0)).stale_user_s(std::chrono::seconds(0));
+    const Client client = client_of_steps(std::move(config));
+    const std::string token = sim::token({{"user", "user_ada"}});
+    Accounts first, empty;
+    EXPECT_EQ(words(driven(begun(client, token), first)), "in api");
+    Pending pending = begun(client, token);
+    EXPECT_EQ(pending.wants(), StepKind::find_by_key);
+    EXPECT_EQ(pending.step().key(), "1");
+    pending.answer(empty);
+    EXPECT_EQ(pending.wants(), StepKind::fetch);
+    EXPECT_EQ(words(driven(std::move(pending), empty)), "in api");
+    EXPECT_EQ(sim::count("/users/{id}"), 2);
+}
+
+TEST(Pending, ItOutlivesItsClient) {
+    sim::reset();
+    sim::put_ada();
+    std::optional<Client> client(client_of_steps());
+    Pending pending = begun(*client, sim::token({{"user", "user_ada"}}));
+    client.reset();
+    Accounts accounts;
+    EXPECT_EQ(words(driven(std::move(pending), accounts)), "in api");
+}

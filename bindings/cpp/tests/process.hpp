@@ -1,0 +1,34 @@
+// A program that runs beside the tests and ends when its standard input does, so that none is left behind.
+#ifndef PROCESS_HPP
+#define PROCESS_HPP
+
+#include <string>
+#include <sys/types.h>
+#include <utility>
+#include <vector>
+
+class Process {
+public:
+    using Variables = std::vector<std::pair<std::string, std::string>>;
+
+    // The variables come on top of this process's environment; those of Clerk's settings are left out.
+    explicit Process(const std::vector<std::string> &command, const Variables &variables = {});
+    ~Process();
+    Process(const Process &) = delete;
+    Process &operator=(const Process &) = delete;
+
+    // The next line of standard output (and standard error, which goes there, too); "" at its end.
+    std::string line();
+    // All that is left of it.
+    std::string rest();
+    // Closes standard input, reads what is left, and returns the exit code; -1 if a signal ended it.
+    int end();
+
+private:
+    pid_t pid_;
+    int input_;
+    int output_;
+    std::string read_;
+};
+
+#endif

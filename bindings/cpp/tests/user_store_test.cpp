@@ -1,0 +1,380 @@
+// The host's user table: what every binding promises of the hook, and what C++ adds to it.
+#include "sim.hpp"
+
+#include "../examples/accounts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+using clerk::Client;
+using clerk::Reply;
+using clerk::Request;
+using clerk::Step;
+using clerk::StepKind;
+
+namespace {
+
+// The accounts of the examples, with a diary and failures on demand.
+struct Table {
+    std::shared_ptr<Accounts> accounts = std::make_shared<Accounts>();
+    std::vector<StepKind> diary;
+    std::function<void(const Step &, Reply &)> before = [](const Step &, Reply &) {};
+
+    clerk::Config config() {
+        clerk::Config config = sim::config();
+        Accounts::attach(config, accounts);
+        config.on_user_store([this](const Step &step, Reply &reply) {
+            diary.push_back(step.kind());
+            before(step, reply);
+            if (reply.verdict() == CLERK_HOOK_OK) accounts->answer(step, reply);
+        });
+        return config;
+    }
+};
+
+struct DiskFull : std::runtime_error {
+    DiskFull() : std::runtime_error("Platte voll: /var/db, 100 %") {}
+};
+
+clerk::Result authenticate(const Client &client, const std::string &token) {
+    const std::string line = bearer(token);
+    return client.authenticate(Request(line));
+}
+
+std::string fresh() { return sim::token({{"user", "user_ada"}}); }
+
+} // namespace
+
+TEST(UserStore, ARowIsMadeFoundKeptUpToDateAndRefused) {
+    sim::reset();
+    sim::put_ada();
+    auto accounts = std::make_shared<Accounts>();
+    clerk::Config config = sim::config();
+    Accounts::attach(config, accounts);
+    const Client client(config);
+    const std::string token = fresh();
+    const clerk::Result made = authenticate(client, token);
+    EXPECT_EQ(words(made), "in api");
+    EXPECT_EQ(made.user_key(), "1");
+    const auto account = made.local_user<Account>();
+    ASSERT_NE(account, nullptr);
+    EXPECT_EQ(account->clerk_id, "user_ada");
+    EXPECT_EQ(account->email, "ada@example.com");
+    EXPECT_EQ(account->login, "ada");
+    EXPECT_EQ(account->given_name, "Ada");
+    EXPECT_EQ(account->family_name, "");
+    EXPECT_EQ(account->plan, "free");
+    EXPECT_EQ(made.local_user<int>(), nullptr);
+
+    const clerk::Result again = authenticate(client, token);
+    EXPECT_EQ(words(again), "in cache");
+    EXPECT_EQ(again.local_user<Account>(), account);
+    EXPECT_EQ(ask_cached(client, token), "would block");
+
+    sim::admin("PATCH", "/users/user_ada", {{"first_name", "Augusta"}, {"email_addresses", sim::Json::array()}});
+    client.invalidate_user("user_ada");
+    EXPECT_EQ(words(authenticate(client, token)), "in api");
+    const auto updated = authenticate(client, token).local_user<Account>();
+    EXPECT_EQ(updated->given_name, "Augusta");
+    EXPECT_EQ(account->given_name, "Ada"); // what an earlier request holds does not change under it
+
+    updated->is_active = false;
+    const clerk::Result refused = authenticate(client, token);
+    EXPECT_EQ(words(refused), "out user-inactive");
+    EXPECT_EQ(refused.http_status(), 403);
+    EXPECT_EQ(refused.local_user<Account>(), nullptr);
+    EXPECT_FALSE(refused.error());
+}
+
+TEST(UserStore, ARememberedRowNeedsNoTable) {
+    sim::reset();
+    sim::put_ada();
+    Table table;
+    const Client client(table.config().recheck_s(std::chrono::minutes(1)));
+    const std::string token = fresh();
+    EXPECT_EQ(ask(client, token), "in api");
+    table.diary.clear();
+    const clerk::Result cached = authenticate(client, token);
+    EXPECT_EQ(words(cached), "in cache");
+    EXPECT_EQ(cached.user_key(), "1");
+    EXPECT_EQ(cached.local_user<Account>(), nullptr);
+    EXPECT_TRUE(table.diary.empty());
+    EXPECT_EQ(ask_cached(client, token), "in cache");
+}
+
+TEST(UserStore, WhatItThrowsIsTheCauseAndNobodyComesIn) {
+    sim::reset();
+    sim::put_ada();
+    for (const StepKind failing : {StepKind::find_by_clerk_id, StepKind::find_by_email, StepKind::username_taken,
+                                   StepKind::begin, StepKind::create, StepKind::commit}) {
+        Table table;
+        table.before = [&](const Step &step, Reply &) {
+            if (step.kind() == failing) throw DiskFull();
+            if (step.kind() == StepKind::rollback) throw std::logic_error("a consequence");
+        };
+        const Client client(table.config());
+        const std::string token = fresh();
+        const clerk::Result result = authenticate(client, token);
+        EXPECT_EQ(words(result), "unavailable store-error");
+        EXPECT_EQ(result.http_status(), 503);
+        EXPECT_FALSE(result || result.user_id() || result.user_key());
+        ASSERT_TRUE(result.error());
+        EXPECT_EQ(result.error()->message(), "Platte voll: /var/db, 100 %");
+        EXPECT_EQ(result.error()->host_code(), -1);
+        ASSERT_NE(result.error()->cause(), nullptr);
+        EXPECT_THROW(std::rethrow_exception(result.error()->cause()), DiskFull);
+        EXPECT_EQ(client.stats().cached_tokens, 0U);
+        table.before = [](const Step &, Reply &) {};
+        if (failing != StepKind::commit) {
+            EXPECT_EQ(ask(client, token), "in api");
+        }
+    }
+}
+
+TEST(UserStore, AnythingMayBeThrown) {
+    sim::reset();
+    sim::put_ada();
+    const std::vector<std::tuple<std::function<void()>, int32_t, std::string>> throwing{
+        {[] { throw clerk::StoreError(-77, "no connection"); }, -77, "no connection"},
+        {[] { throw clerk::StoreError(11, "database is malformed"); }, -11, "database is malformed"},
+        {[] { throw clerk::StoreError(0, "nothing"); }, -1, "nothing"},
+        {[] { throw clerk::Conflict(); }, -1, "a unique column already holds such a value"},
+        {[] { throw 42; }, -1, "the user store threw something that is no std::exception"},
+        {[] { throw std::runtime_error(std::string(5000, 'x')); }, -1, std::string(1024, 'x')},
+        {[] { throw std::runtime_error("\xff"); }, -1, "\xef\xbf\xbd"},
+    };
+    for (const auto &[thrower, code, message] : throwing) {
+        Table table;
+        table.before = [throws = thrower](const Step &step, Reply &) {
+            if (step.kind() == StepKind::find_by_clerk_id) throws();
+        };
+        const clerk::Result result = authenticate(Client(table.config()), fresh());
+        EXPECT_EQ(words(result), "unavailable store-error");
+        ASSERT_TRUE(result.error());
+        EXPECT_EQ(result.error()->host_code(), code);
+        EXPECT_EQ(result.error()->message(), message);
+        EXPECT_NE(result.error()->cause(), nullptr);
+    }
+}
+
+TEST(UserStore, ARememberedAnswerIsNotServedWhenTheTableFails) {
+    sim::reset();
+    sim::put_ada();
+    Table table;
+    const Client client(table.config());
+    const std::string token = fresh();
+    EXPECT_EQ(ask(client, token), "in api");
+    table.before = [](const Step &, Reply &) { throw DiskFull(); };
+    const clerk::Result result = authenticate(client, token);
+    EXPECT_EQ(words(result), "unavailable store-error");
+    EXPECT_THROW(std::rethrow_exception(result.error()->cause()), DiskFull);
+    table.before = [](const Step &, Reply &) {};
+    EXPECT_EQ(ask(client, token), "in cache");
+}
+
+TEST(UserStore, AConflictIsLookedForAgain) {
+    sim::reset();
+    sim::put_ada();
+    for (const bool thrown : {true, false}) {
+        Table table;
+        int times = 0;
+        table.before = [&](const Step &step, Reply &reply) {
+            if (step.kind() != StepKind::create || times++ > 0) return;
+            if (thrown) throw clerk::Conflict();
+            reply.conflict();
+        };
+        const clerk::Result result = authenticate(Client(table.config()), fresh());
+        EXPECT_EQ(words(result), "in api");
+        EXPECT_FALSE(result.error());
+        EXPECT_EQ(times, 2);
+        EXPECT_EQ(std::count(table.diary.begin(), table.diary.end(), StepKind::rollback), 1);
+    }
+    Table table;
+    table.before = [&](const Step &step, Reply &) {
+        if (step.kind() == StepKind::create) throw clerk::Conflict();
+    };
+    EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "out link-conflict");
+    EXPECT_LT(table.diary.size(), 40U);
+}
+
+TEST(UserStore, ASlowOneIsWaitedForOnTheCallersThread) {
+    sim::reset();
+    sim::put_ada();
+    Table table;
+    const auto caller = std::this_thread::get_id();
+    table.before = [&](const Step &, Reply &) {
+        EXPECT_EQ(std::this_thread::get_id(), caller);
+        std::this_thread::sleep_for(std::chrono::milliseconds(60)); // the slowness itself
+    };
+    const Client client(table.config().timeout_ms(std::chrono::milliseconds(50)));
+    const auto begun = std::chrono::steady_clock::now();
+    const clerk::Result result = authenticate(client, fresh());
+    const auto took = std::chrono::steady_clock::now() - begun;
+    // The deadline is about Clerk; a table that answers late has answered.
+    EXPECT_EQ(words(result), "in api");
+    EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.diary.size()));
+}
+
+TEST(UserStore, CallingBackIntoItsOwnClient) {
+    sim::reset();
+    sim::put_ada();
+    Table table;
+    std::optional<Client> own;
+    const Client other(sim::config());
+    const std::string token = fresh(), line = bearer(token);
+    table.before = [&](const Step &step, Reply &) {
+        if (step.kind() != StepKind::find_by_clerk_id) return;
+        const auto refused = [](const auto &expected) {
+            return !expected && expected.error().status() == clerk::Status::e_reentrant;
+        };
+        EXPECT_TRUE(refused(own->try_authenticate(Request(line))));
+        EXPECT_TRUE(refused(own->try_authenticate_begin(Request(line))));
+        EXPECT_TRUE(refused(own->try_verify_token(token)));
+        EXPECT_TRUE(refused(own->try_warm_up()));
+        EXPECT_TRUE(refused(own->try_handle_webhook(clerk::Headers(), "{}")));
+        // What asks nobody, and other clients, may be called; their notes do not mix with ours.
+        EXPECT_FALSE(own->authenticate_cached(Request(line)));
+        EXPECT_EQ(own->stats().cached_tokens, 0U);
+        own->invalidate_all();
+        EXPECT_EQ(ask(other, token), "in api");
+        own->authenticate(Request(line)).signed_in(); // throws, and what it throws is the cause
+    };
+    own.emplace(table.config());
+    const clerk::Result result = authenticate(*own, token);
+    EXPECT_EQ(words(result), "unavailable store-error");
+    try {
+        std::rethrow_exception(result.error()->cause());
+    } catch (const clerk::Error &error) {
+        EXPECT_EQ(error.status(), clerk::Status::e_reentrant);
+    }
+    // Closed from inside its own hook: the call ends as it would have.
+    table.before = [&](const Step &, Reply &) { own->close(); };
+    const Client copy = *own;
+    EXPECT_EQ(words(copy.authenticate(Request(line))), "in api");
+    EXPECT_FALSE(own->is_open());
+}
+
+TEST(UserStore, RepliesThatAreNoGoodAreFailures) {
+    sim::reset();
+    sim::put_ada();
+    const std::vector<std::function<void(Reply &)>> bad{
+        [](Reply &reply) { reply.row(""); },
+        [](Reply &reply) { reply.row("1").email("\xff"); },
+        [](Reply &reply) { reply.row("1").email(std::string_view("a\0b", 3)); },
+        [](Reply &reply) { reply.row("1").text(clerk::Column::is_active, "1"); },
+        [](Reply &reply) { reply.row("1").number(clerk::Column::email, 1); },
+        [](Reply &reply) { reply.row("1").text(static_cast<clerk::Column>(99), "x"); },
+        [](Reply &reply) { reply.row("1").username(std::string(70000, 'x')).clerk_id("user_ada"); },
+        [](Reply &reply) {
+            for (int i = 0; i < 17; i++) reply.row("1").clerk_id("user_ada");
+        },
+    };
+    for (const auto &fill : bad) {
+        clerk::Config config = sim::config();
+        config.on_user_store([&](const Step &step, Reply &reply) {
+            EXPECT_EQ(step.kind(), StepKind::find_by_clerk_id);
+            EXPECT_EQ(step.text(), "user_ada");
+            EXPECT_EQ(step.key(), std::nullopt);
+            fill(reply);
+        });
+        const clerk::Result result = authenticate(Client(config), fresh());
+        EXPECT_EQ(words(result), "unavailable store-error");
+        EXPECT_EQ(result.error()->message().find("the user store's reply"), 0U) << result.error()->message();
+        EXPECT_LE(result.error()->host_code(), -101);
+    }
+    // Somebody else's row is not hers, whatever the table says.
+    clerk::Config config = sim::config();
+    config.on_user_store(
+        [&](const Step &, Reply &reply) { reply.row("9", std::make_shared<int>(9)).clerk_id("user_boss"); });
+    const clerk::Result result = authenticate(Client(config), fresh());
+    EXPECT_FALSE(result || result.local_user<int>());
+}
+
+TEST(UserStore, EveryColumnComesAndGoes) {
+    sim::reset();
+    sim::put_ada();
+    std::optional<clerk::Time> last_active;
+    bool null_image = false;
+    Table table;
+    table.before = [&](const Step &step, Reply &) {
+        const clerk::Columns columns = step.columns();
+        if (step.kind() == StepKind::create) {
+            EXPECT_EQ(columns.clerk_id(), "user_ada");
+            EXPECT_EQ(columns.is_active(), true);
+            EXPECT_EQ(columns.banned_by_clerk(), false);
+            EXPECT_EQ(columns.last_name(), "");
+            EXPECT_TRUE(columns.last_active_at());
+            last_active = columns.last_active_at().value();
+            EXPECT_EQ(columns.text(clerk::Column::is_active), std::nullopt);
+            EXPECT_EQ(columns.number(clerk::Column::email), std::nullopt);
+        }
+        if (step.kind() == StepKind::update) {
+            EXPECT_EQ(columns.clerk_id(), std::nullopt);
+            null_image = columns.image_url() && !*columns.image_url();
+            EXPECT_TRUE(columns.last_active_at() && !*columns.last_active_at());
+        }
+    };
+    clerk::Config config = table.config();
+    config.user_columns({clerk::Column::clerk_id, clerk::Column::email, clerk::Column::username,
+                         clerk::Column::first_name, clerk::Column::last_name, clerk::Column::image_url,
+                         clerk::Column::last_active_at_ms, clerk::Column::is_active, clerk::Column::banned_by_clerk});
+    // The table of the examples has no pictures and no times: it is told of them, and says that they are there.
+    config.on_user_store([&](const Step &step, Reply &reply) {
+        table.before(step, reply);
+        if (step.kind() == StepKind::find_by_clerk_id && last_active) {
+            reply.row("1")
+                .clerk_id("user_ada")
+                .username("ada")
+                .email("ada@example.com")
+                .first_name("Ada")
+                .last_name("")
+                .image_url("https://img.example/ada.png")
+                .last_active_at(last_active)
+                .is_active(true)
+                .banned_by_clerk(false);
+            return;
+        }
+        table.accounts->answer(step, reply);
+    });
+    const Client client(config);
+    const std::string token = fresh();
+    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(last_active, clerk::Time(clerk::Milliseconds(1700000000123)));
+    sim::admin("PATCH", "/users/user_ada", {{"image_url", nullptr}, {"last_active_at", nullptr}});
+    client.invalidate_user("user_ada");
+    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_TRUE(null_image);
+}
+
+TEST(UserStore, TheStoreLivesAsLongAsItsLastClient) {
+    auto accounts = std::make_shared<Accounts>();
+    const std::weak_ptr<Accounts> watched = accounts;
+    std::optional<clerk::Config> config(sim::config());
+    Accounts::attach(*config, std::move(accounts));
+    std::optional<Client> first(*config), second(first);
+    config.reset();
+    first.reset();
+    EXPECT_FALSE(watched.expired());
+    second.reset();
+    EXPECT_TRUE(watched.expired());
+
+    clerk::Config replaced = sim::config();
+    auto gone = std::make_shared<Accounts>();
+    const std::weak_ptr<Accounts> watching = gone;
+    replaced.on_user_store(std::move(gone)).on_user_store(nullptr);
+    EXPECT_TRUE(watching.expired());
+    EXPECT_FALSE(Client::make(replaced.user_mode(clerk::UserMode::sync)));
+}
+
+TEST(UserStore, SqliteIsReadyMade) {
+    sim::reset();
+    sim::put_ada();
+    clerk::Config config = sim::config();
+    const std::string path = from_test_sh("CLERK_TMP") + "/users-" + std::to_string(getpid()) + ".db";
+    const clerk::Result result = authenticate(Client(config.use_sqlite(path)), fresh());
+    EXPECT_EQ(words(result), "in api");
+    EXPECT_EQ(result.user_key(), "1");
+    std::remove(path.c_str());
+}
