@@ -47,8 +47,10 @@ the_files() {
   local lib=${2#/}
   diff <(cd "$1" && find . ! -type d | sed 's|^\./||' | sort) <(sort << LIST
 include/clerk_auth.h
+$(cd bindings/cpp && ls include/clerk_auth.hpp include/clerk_auth/*.hpp)
 $lib/cmake/clerk_auth/clerk_auth-config-version.cmake
 $lib/cmake/clerk_auth/clerk_auth-config.cmake
+$lib/cmake/clerk_auth/clerk_auth-cpp.cmake
 $lib/libclerk_auth.a
 $lib/libclerk_auth.so
 $lib/libclerk_auth.so.0
