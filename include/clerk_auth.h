@@ -577,7 +577,8 @@ typedef void (*clerk_destroy_fn)(void *userdata);
 // Given each log line; `level` is a `clerk_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
 typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 
-// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread.
+// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
+// the system's time.
 typedef int64_t (*clerk_clock_fn)(void *userdata);
 
 // Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative

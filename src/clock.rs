@@ -38,13 +38,17 @@ impl System {
     fn now(&self) -> Now {
         let mono_ms = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
         if mono_ms.saturating_sub(self.looked_up_ms.load(Ordering::Acquire)) >= LOOK_UP_EVERY_MS {
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-            let wall_ms = wall.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-            self.ahead_ms.store(wall_ms.saturating_sub(mono_ms), Ordering::Relaxed);
+            self.ahead_ms.store(system_ms().saturating_sub(mono_ms), Ordering::Relaxed);
             self.looked_up_ms.store(mono_ms, Ordering::Release);
         }
         Now { wall_ms: mono_ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed)), mono_ms }
     }
+}
+
+/// The system's wall clock.
+pub(crate) fn system_ms() -> i64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    wall.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Clock {

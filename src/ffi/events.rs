@@ -1,5 +1,6 @@
 //! Event, log and clock hooks.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::hook::{Hook, clerk_destroy_fn};
 use super::{CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_config, clerk_str, exclusive, guard, shared, status};
-use crate::clock::Clock;
+use crate::clock::{Clock, system_ms};
 use crate::events::{Event, Level, Listeners};
 use crate::token::TokenHash;
 
@@ -117,7 +118,8 @@ impl clerk_event {
 pub type clerk_event_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, event: *const clerk_event)>;
 /// Given each log line; `level` is a `clerk_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
 pub type clerk_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level: i32, message: clerk_str)>;
-/// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread.
+/// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
+/// the system's time.
 pub type clerk_clock_fn = Option<unsafe extern "C" fn(userdata: *mut c_void) -> i64>;
 
 pub(crate) type EventHook = Hook<unsafe extern "C" fn(*mut c_void, *const clerk_event)>;
@@ -196,9 +198,21 @@ pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<L
     listeners
 }
 
+thread_local! {
+    static TELLING_TIME: Cell<bool> = const { Cell::new(false) };
+}
+
 pub(crate) fn clock(hook: Arc<ClockHook>) -> Clock {
-    // SAFETY: the host's own function.
-    Clock::from_fn(move || unsafe { (hook.function)(hook.userdata()) })
+    Clock::from_fn(move || {
+        // The hook has called something that asks for the time.
+        if TELLING_TIME.replace(true) {
+            return system_ms();
+        }
+        // SAFETY: the host's own function.
+        let told = unsafe { (hook.function)(hook.userdata()) };
+        TELLING_TIME.set(false);
+        told
+    })
 }
 
 /// What happened: a `clerk_event_kind`; 0 for NULL.

@@ -538,7 +538,33 @@ static void at_a_threads_end(void) {
     clerk_client_free(host.other);
 }
 
+static clerk_client *asked_by_clock;
+
+static int64_t clock_that_asks(void *userdata) {
+    *(int *)userdata += 1;
+    clerk_stats stats = CLERK_STATS_INIT;
+    if (asked_by_clock != NULL) {
+        CHECK_STATUS(clerk_client_stats(asked_by_clock, &stats), CLERK_OK);
+        CHECK_WORD(ask_cached(asked_by_clock, "garbage"), "out token-invalid");
+    }
+    return (int64_t)time(NULL) * 1000;
+}
+
+/* A clock that asks what has to look at the clock comes to an end. */
+static void a_clock_may_ask_its_own_client(void) {
+    int asked = 0;
+    clerk_config *config = sim_config();
+    CHECK_STATUS(clerk_config_on_clock(config, clock_that_asks, &asked, NULL), CLERK_OK);
+    asked_by_clock = client_of(config);
+    asked = 0;
+    clerk_stats stats = CLERK_STATS_INIT;
+    CHECK_STATUS(clerk_client_stats(asked_by_clock, &stats), CLERK_OK);
+    CHECK_INT(asked, 1);
+    clerk_client_free(asked_by_clock);
+}
+
 int main(void) {
+    a_clock_may_ask_its_own_client();
     with_the_last_of_config_and_clients();
     when_it_is_replaced_or_refused();
     every_hook_of_every_verb_may_call_back();
