@@ -1,0 +1,59 @@
+// Package cloop runs cached authentications in a loop in C: what Go is measured beside.
+package cloop
+
+// #cgo CFLAGS: -O2 -I${SRCDIR}/../../lib/linux_amd64
+// #cgo LDFLAGS: ${SRCDIR}/../../lib/linux_amd64/libclerk_auth.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+// #include <clerk_auth.h>
+//
+// static clerk_client *made(clerk_str jwt_key)
+// {
+//     clerk_client *client = NULL;
+//     clerk_config *config = clerk_config_new();
+//     if (clerk_config_set(config, CLERK_STR("jwt_key"), jwt_key, NULL) == CLERK_OK)
+//         (void)clerk_client_new(config, &client, NULL);
+//     clerk_config_free(config);
+//     return client;
+// }
+//
+// /* How many of them were signed in, from the cache, with a user and a session. */
+// static int64_t run(const clerk_client *client, clerk_str authorization, int64_t times)
+// {
+//     int64_t good = 0;
+//     for (int64_t i = 0; i < times; i++) {
+//         clerk_request request = CLERK_REQUEST_INIT;
+//         clerk_result *result = NULL;
+//         request.authorization = authorization;
+//         if (clerk_authenticate_cached(client, &request, &result) == CLERK_OK)
+//             good += clerk_result_source(result) == CLERK_SOURCE_CACHE && clerk_result_user_id(result).len > 0 &&
+//                     clerk_result_session_id(result).len > 0;
+//         clerk_result_free(result);
+//     }
+//     return good;
+// }
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// Client is a client that only C uses.
+type Client struct{ c *C.clerk_client }
+
+// New makes one that verifies with a PEM key.
+func New(jwtKey string) (*Client, error) {
+	made := C.made(view(jwtKey))
+	if made == nil {
+		return nil, errors.New("no client")
+	}
+	return &Client{made}, nil
+}
+
+func view(text string) C.clerk_str {
+	return C.clerk_str{data: (*C.char)(unsafe.Pointer(unsafe.StringData(text))), len: C.size_t(len(text))}
+}
+
+// Run authenticates so many times, and says how many were signed in from the cache.
+func (c *Client) Run(authorization string, times int) int {
+	return int(C.run(c.c, view(authorization), C.int64_t(times)))
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+
+	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
+)
+
+func main() {
+	client, err := clerkauth.New(clerkauth.Config{FromEnv: true}) // CLERK_SECRET_KEY and the like
+	if err != nil {
+		log.Fatal(err)
+	}
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		auth, _ := clerkauth.FromContext(r.Context())
+		fmt.Fprintln(w, "hello", auth.UserID())
+	})
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("http://" + listener.Addr().String())
+	log.Fatal(http.Serve(listener, client.RequireAuth(hello)))
+}

@@ -1,0 +1,3 @@
+module github.com/clerk-auth/clerk-auth/bindings/go
+
+go 1.22

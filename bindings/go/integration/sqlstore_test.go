@@ -1,0 +1,245 @@
+// Package integration tries the package with other people's: a database driver and four routers.
+package integration
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "github.com/mattn/go-sqlite3"
+
+	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
+	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
+	"github.com/clerk-auth/clerk-auth/bindings/go/sqlstore"
+)
+
+var background = context.Background()
+
+func open(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+t.TempDir()+"/app.db?_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+func request(token string) *http.Request {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
+}
+
+func clientOf(t *testing.T, sim *simtest.Sim, store clerkauth.UserStore) *clerkauth.Client {
+	t.Helper()
+	client := must[*clerkauth.Client](t)(clerkauth.New(clerkauth.Config{
+		APIURL: sim.URL, SecretKey: "sk_test_go", Store: store, WebhookSecrets: []string{simtest.WebhookSecret}}))
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+const ada = `{"username": "ada", "first_name": "Ada", "last_active_at": 1700000000123,
+	"email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}`
+
+func TestTheTableIsKeptInStep(t *testing.T) {
+	for name, options := range map[string]sqlstore.Options{
+		"last key":  {Lengths: sqlstore.DefaultLengths},
+		"returning": {Dialect: &sqlstore.Dialect{Dollar: true, Quote: `"`, Returning: true, Identity: sqlstore.SQLite.Identity}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim := simtest.Start(t)
+			sim.User("user_ada", ada)
+			db := open(t)
+			store := must[*sqlstore.Store](t)(sqlstore.New(db, options))
+			if err := errors.Join(store.CreateTable(background), store.CreateTable(background)); err != nil {
+				t.Fatal(err)
+			}
+			client := clientOf(t, sim, store)
+			token := sim.Session("user_ada")
+			auth := must[*clerkauth.Auth](t)(client.Authenticate(background, request(token)))
+			want := clerkauth.User{Key: "1", ClerkID: "user_ada", Email: "ada@example.com", Username: "ada", FirstName: "Ada",
+				ImageURL: "https://img.clerk.example/default.png", LastActiveAtMs: 1700000000123, IsActive: true}
+			if auth.UserKey() != "1" || *auth.LocalUser() != want {
+				t.Errorf("%s %+v", auth.UserKey(), *auth.LocalUser())
+			}
+			sim.Admin("PATCH", "/users/user_ada", `{"first_name": "Augusta", "banned": true, "updated_at": 1800000000000}`, nil)
+			header, body := sim.Delivery(`{"type": "user.updated", "id": "user_ada"}`)
+			if applied, err := client.HandleWebhook(background, header, body); err != nil || !applied {
+				t.Error(applied, err)
+			}
+			row := must[*clerkauth.User](t)(store.FindByClerkID(background, "user_ada"))
+			if row.FirstName != "Augusta" || row.IsActive || !row.BannedByClerk {
+				t.Errorf("%+v", row)
+			}
+			if _, err := client.Authenticate(background, request(token)); !errors.Is(err, clerkauth.ReasonUserInactive) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestATableOfItsOwn(t *testing.T) {
+	sim := simtest.Start(t)
+	sim.User("user_ada", ada)
+	db := open(t)
+	if _, err := db.Exec(`CREATE TABLE "order" (uuid TEXT PRIMARY KEY, mail TEXT, clerk TEXT UNIQUE, login TEXT UNIQUE);
+		CREATE TABLE profile (uuid TEXT PRIMARY KEY);
+		INSERT INTO "order" (uuid, mail, login) VALUES ('k-old', 'Bob@Example.com', 'bob')`); err != nil {
+		t.Fatal(err)
+	}
+	refuse := false
+	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{
+		Table: "main.order", Key: "uuid", TextKey: true, NewKey: func() (string, error) { return "k-new", nil },
+		Columns: map[clerkauth.Column]string{clerkauth.ColumnClerkID: "clerk", clerkauth.ColumnEmail: "mail", clerkauth.ColumnUsername: "login"},
+		Written: func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error {
+			if created {
+				if _, err := tx.ExecContext(ctx, "INSERT INTO profile VALUES (?)", user.Key); err != nil {
+					return err
+				}
+			}
+			if refuse {
+				return errors.New("not today")
+			}
+			return nil
+		},
+	}))
+	client := clientOf(t, sim, store)
+	refuse = true
+	_, err := client.Authenticate(background, request(sim.Session("user_ada")))
+	if !errors.Is(err, clerkauth.ErrUnavailable) || !strings.Contains(err.Error(), "not today") {
+		t.Error(err)
+	}
+	refuse = false
+	count := func() (count int) {
+		if err := db.QueryRow(`SELECT COUNT(*) FROM profile`).Scan(&count); err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	if count() != 0 {
+		t.Error("what was refused was written")
+	}
+	auth := must[*clerkauth.Auth](t)(client.Authenticate(background, request(sim.Session("user_ada"))))
+	if auth.UserKey() != "k-new" || count() != 1 {
+		t.Error(auth.UserKey(), count())
+	}
+	sim.User("user_bob", `{"username": "bob", "email_addresses": ["bob@example.com"], "primary_email_address_id": "idn_0001"}`)
+	auth = must[*clerkauth.Auth](t)(client.Authenticate(background, request(sim.Session("user_bob"))))
+	if auth.UserKey() != "k-old" {
+		t.Error(auth.UserKey())
+	}
+}
+
+func TestManyFirstRequestsMakeOneRow(t *testing.T) {
+	sim := simtest.Start(t)
+	sim.User("user_ada", ada)
+	db := open(t)
+	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{}))
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	// Two servers with one table.
+	clients := []*clerkauth.Client{clientOf(t, sim, store), clientOf(t, sim, store)}
+	var running sync.WaitGroup
+	for i := range 16 {
+		token := sim.Session("user_ada")
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			if auth, err := clients[i%2].Authenticate(background, request(token)); err != nil || auth.UserKey() != "1" {
+				t.Error(auth.UserKey(), err)
+			}
+		}()
+	}
+	running.Wait()
+	if row := must[*clerkauth.User](t)(store.FindByKey(background, "2")); row != nil {
+		t.Errorf("%+v", row)
+	}
+}
+
+func TestWhatTheTableSays(t *testing.T) {
+	db := open(t)
+	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{}))
+	if _, err := store.FindByKey(background, "1"); err == nil {
+		t.Error("there is no table yet")
+	}
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	field := func(column clerkauth.Column, value any) clerkauth.Field {
+		return clerkauth.Field{Column: column, Value: value}
+	}
+	fields := clerkauth.Fields{field(clerkauth.ColumnClerkID, "user_1"), field(clerkauth.ColumnUsername, "Ada"),
+		field(clerkauth.ColumnEmail, nil), field(clerkauth.ColumnIsActive, false)}
+	made := must[*clerkauth.User](t)(store.Create(background, fields))
+	if made.Key != "1" || made.IsActive || made.Email != "" {
+		t.Errorf("%+v", made)
+	}
+	if _, err := store.Create(background, fields); !errors.Is(err, clerkauth.ErrConflict) {
+		t.Error(err)
+	}
+	for name, want := range map[string]bool{"ADA": true, "bob": false, "' OR 1 = 1 --": false} {
+		if taken, err := store.UsernameTaken(background, name, ""); err != nil || taken != want {
+			t.Error(name, taken, err)
+		}
+	}
+	if taken, err := store.UsernameTaken(background, "ada", "1"); err != nil || taken {
+		t.Error(taken, err)
+	}
+	for _, key := range []string{"", "x", "99", "1 OR 1 = 1"} {
+		if found, err := store.FindByKey(background, key); err != nil || found != nil {
+			t.Error(key, found, err)
+		}
+		if _, err := store.Update(background, key, fields[:1]); err == nil {
+			t.Error("a row that is not there was changed: " + key)
+		}
+	}
+	cancelled, cancel := context.WithCancel(background)
+	cancel()
+	if _, err := store.FindByKey(cancelled, "1"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for _, options := range []sqlstore.Options{
+		{Table: `x"; DROP TABLE clerk_user; --`}, {Key: "a b"},
+		{Columns: map[clerkauth.Column]string{clerkauth.ColumnEmail: ""}},
+	} {
+		if _, err := sqlstore.New(db, options); err == nil {
+			t.Errorf("%+v", options)
+		}
+	}
+	if _, err := sqlstore.New(nil, sqlstore.Options{}); err == nil {
+		t.Error("no database")
+	}
+}
+
+type state string
+
+func (s state) Error() string    { return "an error" }
+func (s state) SQLState() string { return string(s) }
+
+func TestIsConflict(t *testing.T) {
+	for err, want := range map[error]bool{
+		state("23505"): true, state("40001"): false, errors.New("UNIQUE constraint failed: clerk_user.clerk_id"): true,
+		errors.New("Error 1062 (23000): Duplicate entry"): true, errors.New("disk full"): false,
+	} {
+		if sqlstore.IsConflict(err) != want {
+			t.Error(err)
+		}
+	}
+}
