@@ -627,16 +627,6 @@ int32_t clerk_verify_token(const clerk_client *client,
                            clerk_result **result,
                            clerk_error **error);
 
-// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
-// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
-// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
-CLERK_NODISCARD
-int32_t clerk_authenticate_begin(const clerk_client *client,
-                                 const clerk_request *request,
-                                 clerk_result **result,
-                                 clerk_pending **pending,
-                                 clerk_error **error);
-
 // Fetches the key set now, so that the first request need not wait. In a child after `fork` it must be called before
 // anything else that may reach Clerk. `CLERK_OK`, or `CLERK_E_API` with `*error`, if wanted.
 int32_t clerk_client_warm_up(const clerk_client *client, clerk_error **error);
@@ -739,6 +729,16 @@ int32_t clerk_event_source(const clerk_event *event);
 
 // For how long Clerk asks for patience, in milliseconds; -1 for other events.
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
+
+// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
+// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
+// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
+CLERK_NODISCARD
+int32_t clerk_authenticate_begin(const clerk_client *client,
+                                 const clerk_request *request,
+                                 clerk_result **result,
+                                 clerk_pending **pending,
+                                 clerk_error **error);
 
 // What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
 int32_t clerk_pending_wants(const clerk_pending *pending);

@@ -1,6 +1,6 @@
 //! How an authentication ends.
 
-use crate::api::ApiError;
+use crate::api::{ApiError, ErrorKind};
 use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
@@ -93,6 +93,17 @@ pub struct Refusal {
     pub retry_after_ms: Option<u64>,
     /// What stands behind it.
     pub cause: Option<Box<Cause>>,
+}
+
+impl Refusal {
+    /// When Clerk could not be asked.
+    pub(super) fn unavailable(error: ApiError) -> Refusal {
+        let reason = match error.kind {
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
+            _ => Reason::ServerError,
+        };
+        Refusal { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
+    }
 }
 
 impl From<Reason> for Refusal {

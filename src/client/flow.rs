@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use super::answer::Answer;
+use super::attempt::{Attempt, Holding, is_older_than_browser};
 use super::pending::Pending;
 use super::users::KnownUser;
 use super::verify::{Stop, Verified};
@@ -25,23 +26,6 @@ pub enum Begun {
     Answered(Arc<Answer>),
     /// The store has to be asked.
     Pending(Box<Pending>),
-}
-
-/// What is carried from step to step.
-pub(super) struct Attempt {
-    pub hash: TokenHash,
-    pub now: Now,
-    pub epoch: u64,
-    pub client_uat: Option<i64>,
-    pub is_document: bool,
-}
-
-/// A token that holds, whose user is still to be looked at.
-pub(super) struct Holding {
-    pub attempt: Attempt,
-    pub kind: TokenKind,
-    pub claims: Claims,
-    pub key_id: Option<[u8; 32]>,
 }
 
 /// What the lines and the cache say.
@@ -354,9 +338,4 @@ fn is_settled_by_handshake(reason: Reason) -> bool {
             | Reason::ClientUatButNoSessionToken
             | Reason::SessionTokenIatBeforeClientUat
     )
-}
-
-/// Under the strict cookie policy a token from before the browser's last sign-in or sign-out is not let in.
-pub(super) fn is_older_than_browser(issued_at_s: Option<i64>, client_uat: Option<i64>) -> bool {
-    client_uat.is_some_and(|uat| issued_at_s.unwrap_or(0) < uat)
 }

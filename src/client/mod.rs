@@ -1,6 +1,7 @@
 //! The client: owns every part and answers one question, *who is calling?*
 
 mod answer;
+mod attempt;
 mod build;
 mod flight;
 mod flow;

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::answer::{Answer, Cause, Refusal};
-use super::flow::{Attempt, Begun, Holding};
+use super::attempt::{Attempt, Holding};
+use super::flow::Begun;
 use super::users::KnownUser;
 use super::{Inner, Remembered};
 use crate::events::Event;

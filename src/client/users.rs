@@ -7,7 +7,6 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::answer::Refusal;
-use super::verify::unavailable;
 use super::{Inner, count};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::clock::Now;
@@ -86,7 +85,7 @@ impl Inner {
                     self.listeners.tell(Event::StaleServed { clerk_id: id });
                     Ok((known, false))
                 }
-                _ => Err(unavailable(error)),
+                _ => Err(Refusal::unavailable(error)),
             },
         }
     }

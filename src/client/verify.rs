@@ -5,7 +5,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::answer::{Cause, Refusal};
-use super::flow::{Attempt, is_older_than_browser};
+use super::attempt::{Attempt, is_older_than_browser};
 use super::{Inner, count};
 use crate::api::{ApiError, ErrorKind, SessionState};
 use crate::clock::Now;
@@ -129,7 +129,7 @@ impl Inner {
                 Ok(Identity::of_machine_token(kind, &machine))
             }
             Ok(None) => Err(Reason::TokenInvalid.into()),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(Refusal::unavailable(error)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Inner {
                 };
                 let state = self.session_flights.get(&key, deadline, ask);
                 let state = state.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout)));
-                let state = state.map_err(|error| Stop::Refused(unavailable(error)))?;
+                let state = state.map_err(|error| Stop::Refused(Refusal::unavailable(error)))?;
                 let pending_will_do = state == SessionState::Pending && self.policy.pending_sessions_accepted;
                 let stands = state == SessionState::Active || pending_will_do;
                 self.sessions.put(key, stands, now.mono_ms + self.session_check_ttl_ms, now.mono_ms);
@@ -174,13 +174,4 @@ impl Inner {
                 .text(Text::SessionId)
                 .is_some_and(|sid| self.sessions.get(&sid.into(), now.mono_ms) == Some(true))
     }
-}
-
-/// When Clerk could not be asked.
-pub(super) fn unavailable(error: ApiError) -> Refusal {
-    let reason = match error.kind {
-        ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
-        _ => Reason::ServerError,
-    };
-    Refusal { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
 }

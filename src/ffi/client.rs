@@ -3,15 +3,14 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::pending::Waiting;
 use super::user_store::{HookStore, StoreChoice};
 use super::{
     CLERK_E_API, CLERK_E_FORKED, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STRUCT_SIZE, CLERK_OK,
-    CLERK_PENDING, CLERK_WOULD_BLOCK, clerk_config, clerk_error, clerk_pending, clerk_request, clerk_result, clerk_str,
-    events, guard, request, result, shared, strings, take_panic_place,
+    CLERK_WOULD_BLOCK, clerk_config, clerk_error, clerk_request, clerk_result, clerk_str, events, guard, request,
+    result, shared, strings, take_panic_place,
 };
 use crate::api::ErrorKind;
-use crate::client::{Answer, Begun, Cause, Client, ClientBuilder};
+use crate::client::{Answer, Cause, Client, ClientBuilder};
 use crate::users::UserStore;
 
 /// A client: shared by all threads, every call at once. Counted: each `clerk_client_new` and `clerk_client_retain` needs
@@ -281,42 +280,6 @@ pub(crate) unsafe fn give(answer: Arc<Answer>, result: *mut *mut clerk_result, e
     }
     // SAFETY: handed on.
     unsafe { result::give(answer, result) }
-}
-
-/// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
-/// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
-/// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
-#[must_use]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_authenticate_begin(
-    client: *const clerk_client,
-    request: *const clerk_request,
-    result: *mut *mut clerk_result,
-    pending: *mut *mut clerk_pending,
-    error: *mut *mut clerk_error,
-) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe {
-        strings::clear(result);
-        strings::clear(pending);
-        strings::clear(error);
-        verb(client, |client| {
-            if result.is_null() || pending.is_null() {
-                return CLERK_E_NULL;
-            }
-            let request = match request::read(request) {
-                Ok(request) => request,
-                Err(status) => return status,
-            };
-            match client.client.begin(&request) {
-                Begun::Answered(answer) => give(answer, result, error),
-                Begun::Pending(begun) => {
-                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Request(begun)))));
-                    CLERK_PENDING
-                }
-            }
-        })
-    }
 }
 
 /// Fetches the key set now, so that the first request need not wait. In a child after `fork` it must be called before

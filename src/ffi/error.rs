@@ -1,10 +1,15 @@
 //! `clerk_error`: what went wrong, for people and for programs that retry.
 
 use super::strings::Terminated;
-use super::{CLERK_E_API, CLERK_E_CONFIG, CLERK_OK, clerk_str, guard, shared};
+use super::{
+    CLERK_E_API, CLERK_E_CONFIG, CLERK_E_WEBHOOK, CLERK_OK, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED, clerk_str, guard,
+    shared,
+};
 use crate::api::{ApiError, ErrorKind};
-use crate::client::Cause;
+use crate::client::{Cause, Handled};
 use crate::config::ConfigError;
+use crate::users::{Failure, StoreError};
+use crate::webhooks::Refused;
 
 /// What went wrong. Immutable; any thread may read it; the caller frees it.
 pub struct clerk_error {
@@ -58,6 +63,30 @@ impl clerk_error {
             Some(Cause::Host { code, message }) => clerk_error { host_code: *code, ..Self::new(status, message) },
             None => Self::new(status, "see the result's reason"),
         }
+    }
+
+    /// The status of a webhook delivery, and an error if there is one to tell of.
+    ///
+    /// # Safety
+    /// `out` is NULL or writable.
+    pub(crate) unsafe fn of_delivery(handled: Handled, out: *mut *mut clerk_error) -> i32 {
+        let refused = |words| Self::new(CLERK_E_WEBHOOK, words);
+        let failed = match handled {
+            Handled::Applied => return CLERK_OK,
+            Handled::Ignored => return CLERK_WEBHOOK_IGNORED,
+            Handled::Refused(Refused::Malformed) => {
+                refused("a signature header is missing or there twice, or the body is longer than 1 MiB")
+            }
+            Handled::Refused(Refused::Time) => refused("the delivery's time is more than five minutes from now"),
+            Handled::Refused(Refused::Signature) => refused("the signature does not hold under any of webhook_secrets"),
+            Handled::Refused(Refused::NoEvent) => refused("the body is not an event of Clerk's"),
+            Handled::Failed(Failure::Store(StoreError::Failed { code, message })) => {
+                Self::cause(CLERK_UNAVAILABLE, Some(&Cause::Host { code, message }))
+            }
+            Handled::Failed(_) => Self::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
+        };
+        // SAFETY: handed on.
+        unsafe { failed.give(out) }
     }
 
     /// Hands an error out, if the caller wants one.

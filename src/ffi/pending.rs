@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::client::Inside;
 use super::{
-    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, clerk_client, clerk_error, clerk_reply,
-    clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, shared, strings, webhook,
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, CLERK_PENDING, clerk_client, clerk_error,
+    clerk_reply, clerk_request, clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, request, shared,
+    strings,
 };
-use crate::client::{Pending, PendingRow, Wanted};
+use crate::client::{Begun, Pending, PendingRow, Wanted};
 
 /// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
 /// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
@@ -47,6 +48,42 @@ impl clerk_pending {
 
     fn wants(&self) -> clerk_step_kind {
         self.step.as_ref().map_or(clerk_step_kind::DONE, |step| step.kind)
+    }
+}
+
+/// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
+/// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
+/// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_authenticate_begin(
+    client: *const clerk_client,
+    request: *const clerk_request,
+    result: *mut *mut clerk_result,
+    pending: *mut *mut clerk_pending,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        strings::clear(result);
+        strings::clear(pending);
+        strings::clear(error);
+        client::verb(client, |client| {
+            if result.is_null() || pending.is_null() {
+                return CLERK_E_NULL;
+            }
+            let request = match request::read(request) {
+                Ok(request) => request,
+                Err(status) => return status,
+            };
+            match client.client().begin(&request) {
+                Begun::Answered(answer) => client::give(answer, result, error),
+                Begun::Pending(begun) => {
+                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Request(begun)))));
+                    CLERK_PENDING
+                }
+            }
+        })
     }
 }
 
@@ -150,7 +187,7 @@ pub unsafe extern "C" fn clerk_pending_finish(
             match waiting {
                 Waiting::Request(_) if result.is_null() => CLERK_E_NULL,
                 Waiting::Request(pending) => client::give(pending.into_answer(), result, error),
-                Waiting::Delivery(pending) => webhook::give(pending.into_handled(), error),
+                Waiting::Delivery(pending) => clerk_error::of_delivery(pending.into_handled(), error),
             }
         }
     })

@@ -2,12 +2,11 @@
 
 use super::pending::Waiting;
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_WEBHOOK, CLERK_OK, CLERK_PENDING, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED,
-    clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, client, strings,
+    CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_PENDING, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str,
+    client, strings,
 };
-use crate::client::{Cause, Handled, Heard};
-use crate::users::{Failure, StoreError};
-use crate::webhooks::{Headers, Refused};
+use crate::client::Heard;
+use crate::webhooks::Headers;
 
 /// No server lets so many header lines through.
 const MOST_HEADERS: usize = 4096;
@@ -31,7 +30,7 @@ pub unsafe extern "C" fn clerk_webhook_handle(
     unsafe {
         strings::clear(error);
         client::verb(client, |client| match delivery(headers, header_count, body) {
-            Ok((headers, body)) => give(client.client().handle_webhook(&headers, body), error),
+            Ok((headers, body)) => clerk_error::of_delivery(client.client().handle_webhook(&headers, body), error),
             Err(status) => status,
         })
     }
@@ -64,7 +63,7 @@ pub unsafe extern "C" fn clerk_webhook_begin(
                 Err(status) => return status,
             };
             match heard {
-                Heard::Handled(handled) => give(handled, error),
+                Heard::Handled(handled) => clerk_error::of_delivery(handled, error),
                 Heard::Pending(row) => {
                     pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Delivery(row)))));
                     CLERK_PENDING
@@ -95,29 +94,4 @@ unsafe fn delivery<'a>(
     }
     // SAFETY: as above.
     Ok((read, unsafe { body.bytes() }?))
-}
-
-/// # Safety
-/// `error` is NULL or writable.
-pub(crate) unsafe fn give(handled: Handled, error: *mut *mut clerk_error) -> i32 {
-    let failed = match handled {
-        Handled::Applied => return CLERK_OK,
-        Handled::Ignored => return CLERK_WEBHOOK_IGNORED,
-        Handled::Refused(refused) => clerk_error::new(CLERK_E_WEBHOOK, words(refused)),
-        Handled::Failed(Failure::Store(StoreError::Failed { code, message })) => {
-            clerk_error::cause(CLERK_UNAVAILABLE, Some(&Cause::Host { code, message }))
-        }
-        Handled::Failed(_) => clerk_error::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
-    };
-    // SAFETY: handed on.
-    unsafe { failed.give(error) }
-}
-
-fn words(refused: Refused) -> &'static str {
-    match refused {
-        Refused::Malformed => "a signature header is missing or there twice, or the body is longer than 1 MiB",
-        Refused::Time => "the delivery's time is more than five minutes from now",
-        Refused::Signature => "the signature does not hold under any of webhook_secrets",
-        Refused::NoEvent => "the body is not an event of Clerk's",
-    }
 }
