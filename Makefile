@@ -130,7 +130,7 @@ demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C lib
 with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
-test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) ## everything
+test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -172,6 +172,10 @@ test-cpp: $(BINDING) ## the C++ binding
 test-go: $(BINDING) ## the Go binding
 	bindings/go/test.sh
 
+.PHONY: test-node
+test-node: $(BINDING) ## the Node binding
+	bindings/node/test.sh
+
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
@@ -183,8 +187,9 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	$(CARGO) bench --jobs $(JOBS) -p clerk-auth
 	bindings/cpp/bench.sh
 	bindings/go/bench.sh
+	bindings/node/bench.sh
 
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean
-	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h}
+	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes}

@@ -93,8 +93,14 @@ impl std::hash::Hash for TokenHash {
 
 impl std::fmt::Display for TokenHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Each request's event has it: one write instead of 32 formatted ones.
+        let mut text = [0; 64];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
         f.write_str("clerk:auth:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

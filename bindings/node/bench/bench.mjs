@@ -1,0 +1,116 @@
+// A remembered caller: this package beside what one would take instead, on the same token and request, round by round.
+import http from 'node:http';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createClerkClient, verifyToken } from '@clerk/backend';
+import { createVerifier } from 'fast-jwt';
+import { ClerkClient } from 'clerk-auth';
+import { bareClient } from '../test/support/addon.mjs';
+
+const sim = (...args) => execFileSync(process.env.CLERK_SIM, args, { encoding: 'utf8' }).trim();
+const jwtKey = sim('key', '--name', 'k1', '--form', 'pem');
+const token = sim(
+  'mint',
+  '--user',
+  'user_1',
+  '--exp-in',
+  '3600',
+  '--azp',
+  'https://app.example.com',
+  '--org-id',
+  'org_1',
+  '--org-role',
+  'admin',
+);
+const authorization = `Bearer ${token}`;
+const authorizedParties = ['https://app.example.com'];
+const publishableKey = 'pk_test_Y2xlcmsuZXhhbXBsZS5jb20k';
+
+/** A request as Node makes it, of a size that browsers send. */
+async function incoming() {
+  const server = http.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const headers = {
+    authorization,
+    host: 'localhost',
+    accept: '*/*',
+    'accept-encoding': 'gzip, br',
+    'accept-language': 'en',
+    origin: 'https://app.example.com',
+    'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+    'sec-fetch-mode': 'cors',
+    'sec-fetch-dest': 'empty',
+    cookie: 'a=b; c=d',
+  };
+  http.get({ port: server.address().port, headers }).on('error', () => {});
+  const [req, res] = await once(server, 'request');
+  res.end();
+  server.close();
+  return req;
+}
+
+const req = await incoming();
+const clerk = new ClerkClient({ env: false, jwtKey, authorizedParties });
+const heard = new ClerkClient({ env: false, jwtKey, authorizedParties });
+heard.events.on('authSuccess', () => {});
+const forgetful = new ClerkClient({ env: false, jwtKey, authorizedParties, cacheTtlS: 0 });
+const backend = createClerkClient({ secretKey: 'sk_test_x', publishableKey, jwtKey });
+const verify = createVerifier({ key: jwtKey, cache: true, algorithms: ['RS256'] });
+const request = new Request('http://localhost/', { headers: { authorization } });
+const addon = bareClient({ settings: [['set', 'jwt_key', jwtKey]] });
+addon.listen(0);
+const cached = () => addon.cached(authorization, undefined, undefined, undefined, undefined, undefined);
+
+const check = (userId) => {
+  if (userId !== 'user_1') throw new Error('nobody');
+};
+const contenders = {
+  'clerk-auth: await authenticate(req), userId': {
+    calls: 20_000,
+    run: async () => check((await clerk.authenticate(req)).userId),
+  },
+  '  the same, somebody listening to events': {
+    calls: 20_000,
+    run: async () => check((await heard.authenticate(req)).userId),
+  },
+  'clerk-auth: authenticateCached(req), userId': {
+    calls: 20_000,
+    run: () => check(clerk.authenticateCached(req).userId),
+    isSync: true,
+  },
+  '  the addon alone': { calls: 20_000, run: cached, isSync: true },
+  'clerk-auth: await authenticate(req), nothing remembered': {
+    calls: 1_000,
+    run: async () => check((await forgetful.authenticate(req)).userId),
+  },
+  'fast-jwt with its cache: verify(token)': { calls: 20_000, run: () => check(verify(token).sub), isSync: true },
+  '@clerk/backend: verifyToken(token, {jwtKey})': {
+    calls: 500,
+    run: async () => check((await verifyToken(token, { jwtKey, authorizedParties })).sub),
+  },
+  '@clerk/backend: authenticateRequest(request)': {
+    calls: 500,
+    run: async () => check((await backend.authenticateRequest(request, { jwtKey, authorizedParties })).toAuth().userId),
+  },
+};
+
+addon.cached(authorization, undefined, undefined, undefined, undefined, undefined);
+const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
+for (let round = 0; round < 15; round++) {
+  for (const [name, { calls, run, isSync }] of Object.entries(contenders)) {
+    const began = process.hrtime.bigint();
+    if (isSync) for (let i = 0; i < calls; i++) run();
+    else for (let i = 0; i < calls; i++) await run();
+    const each = Number(process.hrtime.bigint() - began) / calls;
+    if (round > 1) times[name].push(each);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+console.log(`Node ${process.version}, token of ${token.length} bytes; median and best of 13 rounds`);
+for (const [name, all] of Object.entries(times)) {
+  all.sort((a, b) => a - b);
+  const show = (ns) => `${(ns / 1000).toFixed(2)} us`.padStart(12);
+  console.log(name.padEnd(56) + show(all[all.length >> 1]) + show(all[0]));
+}
+await Promise.all([clerk.close(), heard.close(), forgetful.close()]);

@@ -1,0 +1,75 @@
+// Builds the addon with the system's C compiler: `node build.mjs [--archive FILE] [--include DIR]`.
+//
+// Without options the repository's own library is taken (`make stage` at its top), or CLERK_STAGE, or what pkg-config knows.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const require = createRequire(import.meta.url);
+
+const { values } = parseArgs({
+  options: { archive: { type: 'string' }, include: { type: 'string' }, out: { type: 'string' } },
+});
+
+function pkgConfig(...args) {
+  try {
+    return execFileSync('pkg-config', [...args, 'clerk-auth'], { encoding: 'utf8' }).trim();
+  } catch {
+    return '';
+  }
+}
+
+function library() {
+  if (values.archive) return { archive: values.archive, include: values.include ?? join(here, '../../include') };
+  const stages = [process.env.CLERK_STAGE, join(here, '../../build/stage')].filter(Boolean);
+  for (const stage of stages) {
+    const archive = join(stage, 'lib/libclerk_auth.a');
+    if (existsSync(archive)) return { archive, include: join(stage, 'include') };
+  }
+  const libdir = pkgConfig('--variable=libdir');
+  if (libdir) return { archive: join(libdir, 'libclerk_auth.a'), include: pkgConfig('--variable=includedir') };
+  throw new Error('libclerk_auth.a is nowhere: run `make stage` at the top, or give --archive and --include');
+}
+
+const { archive, include } = library();
+const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'));
+const out = values.out ?? join(here, 'prebuilds', `${process.platform}-${process.arch}`, 'node.napi.node');
+const sources = readdirSync(join(here, 'src')).filter((name) => name.endsWith('.c'));
+
+mkdirSync(dirname(out), { recursive: true });
+execFileSync(
+  process.env.CC ?? 'cc',
+  [
+    '-std=c11',
+    '-D_GNU_SOURCE',
+    '-O2',
+    '-fPIC',
+    '-shared',
+    '-fvisibility=hidden',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-DNAPI_VERSION=8',
+    `-DCLERK_NODE_VERSION="${version}"`,
+    `-I${include}`,
+    `-I${require('node-api-headers').include_dir}`,
+    ...sources.map((name) => join(here, 'src', name)),
+    archive,
+    '-lgcc_s',
+    '-lpthread',
+    '-lm',
+    '-ldl',
+    '-Wl,--gc-sections',
+    '-Wl,--exclude-libs,ALL',
+    '-Wl,-z,nodelete',
+    '-s',
+    '-o',
+    out,
+  ],
+  { stdio: 'inherit' },
+);
+console.log(`built ${out}`);

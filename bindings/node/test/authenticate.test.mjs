@@ -1,0 +1,308 @@
+// Who is calling: the four outcomes, what they tell, and how long it takes to find out.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { inspect } from 'node:util';
+import { beforeEach, test } from 'node:test';
+import { ClerkError } from 'clerk-auth';
+import { ADA, startSim } from './support/sim.mjs';
+
+const sim = await startSim('--https');
+beforeEach(() => sim.reset());
+
+const ORG = { id: 'org_1', slug: 'acme', role: 'admin', permissions: ['org:invoices:create', 'org:invoices:read'] };
+
+test('signed in: from the network, then from memory', async () => {
+  const clerk = sim.client();
+  const request = await sim.bearer({
+    user: 'user_1',
+    sid: 'sess_1',
+    azp: 'https://app.example.com',
+    claims: { fva: [3, -1], role: 'x', act: { sub: 'user_admin' } },
+  });
+  const first = await clerk.authenticate(request);
+  assert.equal(first.source, 'api');
+  assert.equal(await sim.count('/jwks'), 1);
+  const auth = await clerk.authenticate(request);
+  assert.equal(auth.source, 'cache');
+  assert.equal(auth.isAuthenticated, true);
+  assert.equal(auth.status, 'signed-in');
+  assert.equal(auth.httpStatus, 200);
+  assert.equal(auth.reason, null);
+  assert.equal(auth.category, null);
+  assert.equal(auth.error, null);
+  assert.equal(auth.tokenType, 'session_token');
+  assert.equal(auth.userId, 'user_1');
+  assert.equal(auth.subject, 'user_1');
+  assert.equal(auth.sessionId, 'sess_1');
+  assert.equal(auth.sessionClaims.sub, 'user_1');
+  assert.equal(auth.sessionClaims.azp, 'https://app.example.com');
+  assert.deepEqual(auth.factorVerificationAge, [3, -1]);
+  assert.deepEqual(auth.actor, { sub: 'user_admin' });
+  assert.equal(auth.orgId, null);
+  assert.equal(auth.orgPermissions, null);
+  assert.equal(auth.localUser, null);
+  assert.equal(auth.challenge(), null);
+  assert.ok(auth.expiresAtMs > Date.now());
+  assert.equal(await sim.count(), 1);
+});
+
+test('an organization: role, permissions, has()', async () => {
+  const clerk = sim.client();
+  const auth = await clerk.authenticate(await sim.bearer({ user: 'user_1', org: ORG, claims: { fva: [1, 20] } }));
+  assert.equal(auth.orgId, 'org_1');
+  assert.equal(auth.orgSlug, 'acme');
+  assert.equal(auth.orgRole, 'org:admin');
+  assert.deepEqual(auth.orgPermissions.sort(), ORG.permissions);
+  assert.equal(auth.has({ role: 'org:admin' }), true);
+  assert.equal(auth.has({ role: 'admin' }), true);
+  assert.equal(auth.has({ role: 'org:member' }), false);
+  assert.equal(auth.has({ permission: 'org:invoices:create' }), true);
+  assert.equal(auth.has({ permission: 'org:invoices:delete' }), false);
+  assert.equal(auth.has({ role: 'org:admin', permission: 'org:invoices:read' }), true);
+  assert.equal(auth.has({ role: 'org:admin', permission: 'org:invoices:delete' }), false);
+  assert.equal(auth.has({ reverification: { level: 'first_factor', afterMinutes: 10 } }), true);
+  assert.equal(auth.has({ reverification: { level: 'second_factor', afterMinutes: 10 } }), false);
+  assert.equal(auth.has({ reverification: 'strict' }), false);
+  const never = await clerk.authenticate(await sim.bearer({ user: 'user_1', claims: { fva: [-1, 1] } }));
+  for (const level of ['first_factor', 'second_factor', 'multi_factor'])
+    assert.equal(never.has({ reverification: { level, afterMinutes: 10 } }), false, level);
+  for (const odd of [{}, { unheardOf: 'x' }, { role: undefined }, { role: 1 }, { role: null }, { toString: 'x' }]) {
+    assert.equal(auth.has(odd), false, inspect(odd));
+  }
+  assert.throws(() => auth.has('org:admin'), TypeError);
+});
+
+test('signed out: each with its reason', async () => {
+  const clerk = sim.client({ authorizedParties: ['https://app.example.com'] });
+  const cases = [
+    [{ user: 'user_1', spoil: 'expired', azp: 'https://app.example.com' }, 'token-expired'],
+    [{ user: 'user_1', spoil: 'tampered', azp: 'https://app.example.com' }, 'token-invalid-signature'],
+    [{ user: 'user_1', azp: 'https://evil.example.com' }, 'token-invalid-authorized-parties'],
+    [{ user: 'user_1', spoil: 'alg-none' }, 'token-invalid'],
+  ];
+  for (const [spec, reason] of cases) {
+    const auth = await clerk.authenticate(await sim.bearer(spec));
+    assert.equal(auth.isAuthenticated, false);
+    assert.equal(auth.status, 'signed-out');
+    assert.equal(auth.reason, reason);
+    assert.equal(auth.category, 'invalid_token');
+    assert.equal(auth.httpStatus, 401);
+    assert.match(auth.challenge(), /^Bearer error="invalid_token"/);
+    assert.match(auth.challenge('here'), /realm="here"/);
+    assert.equal(auth.userId, null);
+    assert.equal(auth.sessionClaims, null);
+    assert.equal(auth.has({ role: 'org:admin' }), false);
+  }
+});
+
+test('no credentials', async () => {
+  const clerk = sim.client();
+  for (const request of [{}, { headers: {} }, { authorization: 'Basic eDp5' }, new Headers(), { cookie: 'a=b' }]) {
+    const auth = await clerk.authenticate(request);
+    assert.equal(auth.status, 'no-credentials');
+    assert.equal(auth.reason, 'session-token-missing');
+    assert.equal(auth.category, 'no_credentials');
+    assert.equal(auth.httpStatus, 401);
+    assert.equal(auth.challenge(), 'Bearer');
+    assert.equal(clerk.authenticateCached(request).status, 'no-credentials');
+  }
+  assert.equal(await sim.count(), 0);
+});
+
+test('unavailable: an outage is never an invalid token', async () => {
+  const clerk = sim.client({ timeoutMs: 400 });
+  const request = await sim.bearer();
+  await sim.down(true);
+  const auth = await clerk.authenticate(request);
+  assert.equal(auth.status, 'unavailable');
+  assert.equal(auth.isAuthenticated, false);
+  assert.equal(auth.reason, 'jwk-failed-to-load');
+  assert.equal(auth.category, 'unavailable');
+  assert.equal(auth.httpStatus, 503);
+  assert.ok(auth.error instanceof ClerkError);
+  assert.equal(auth.error.code, 'CLERK_UNAVAILABLE');
+  assert.equal(auth.error.reason, 'jwk-failed-to-load');
+  assert.equal(clerk.authenticateCached(request), undefined);
+});
+
+test('an unknown key and a bad signature cannot be judged while Clerk is out of reach', async () => {
+  const now = Date.now();
+  const clerk = sim.client({ timeoutMs: 400, clock: { nowMs: now } });
+  await clerk.warmUp();
+  const requests = [
+    await sim.bearer({ user: 'user_1', spoil: 'tampered' }),
+    await sim.bearer({ user: 'user_1', key: 'k2' }),
+  ];
+  await sim.down(true);
+  clerk.setTime(now + 11_000);
+  for (const request of requests) {
+    const auth = await clerk.authenticate(request);
+    assert.deepEqual([auth.status, auth.reason], ['unavailable', 'jwk-failed-to-load']);
+  }
+});
+
+test('an answer of Clerk that asks for patience', async () => {
+  const clerk = sim.client({ userMode: 'profile', timeoutMs: 500 });
+  await sim.user('user_1', ADA);
+  await sim.faults({ path: '/users/*', status: 429, headers: { 'Retry-After': '7' } });
+  const auth = await clerk.authenticate(await sim.bearer());
+  assert.equal(auth.status, 'unavailable');
+  assert.ok(auth.retryAfterMs > 5000 && auth.retryAfterMs <= 7000, String(auth.retryAfterMs));
+  assert.equal(auth.error.httpStatus, 429);
+  assert.equal(auth.error.retryAfterMs, auth.retryAfterMs);
+});
+
+test("a refused secret key is the server's own fault", async () => {
+  await sim.reset({ secret_keys: ['sk_test_another'] });
+  const clerk = sim.client({ userMode: 'profile' });
+  const auth = await clerk.authenticate(await sim.bearer());
+  assert.equal(auth.status, 'unavailable');
+  assert.equal(auth.reason, 'secret-key-invalid');
+  assert.equal(auth.category, 'misconfigured');
+  assert.equal(auth.httpStatus, 500);
+  assert.doesNotMatch(inspect(auth.error), /sk_test_sim/);
+});
+
+test('the profile of a user', async () => {
+  const clerk = sim.client({ userMode: 'profile' });
+  await sim.user('user_1', ADA);
+  const auth = await clerk.authenticate(await sim.bearer());
+  assert.equal(auth.profile.email, 'ada@example.com');
+  assert.equal(auth.profile.firstName, 'Ada');
+  assert.equal(auth.localUser, null);
+});
+
+test('machine tokens', async () => {
+  const clerk = sim.client({ acceptsToken: 'any' });
+  const auth = await clerk.authenticate(
+    await sim.bearer({ kind: 'oauth-jwt', user: 'user_1', client_id: 'client_1', scopes: ['email', 'profile'] }),
+  );
+  assert.equal(auth.tokenType, 'oauth_token');
+  assert.deepEqual(auth.scopes, ['email', 'profile']);
+  assert.equal(auth.clientId, 'client_1');
+  assert.equal(auth.tokenId, auth.sessionClaims.jti);
+  assert.match(auth.tokenId, /./);
+  assert.equal(auth.has({ role: 'org:admin' }), false);
+  const strict = sim.client();
+  assert.equal(
+    (await strict.authenticate(await sim.bearer({ kind: 'oauth-jwt', user: 'user_1' }))).reason,
+    'token-type-not-supported',
+  );
+});
+
+test('verifyToken looks at the token and nothing else', async () => {
+  const clerk = sim.client({ userMode: 'profile' });
+  const auth = await clerk.verifyToken(await sim.token());
+  assert.equal(auth.userId, 'user_1');
+  assert.equal(await sim.count('/users/{id}'), 0);
+  assert.equal((await clerk.verifyToken('nonsense')).reason, 'token-invalid');
+});
+
+test('what is invalidated is found out anew', async () => {
+  const clerk = sim.client();
+  const token = await sim.token({ user: 'user_1', sid: 'sess_1' });
+  const request = { authorization: `Bearer ${token}` };
+  const forget = [
+    () => clerk.invalidateToken(token),
+    () => clerk.invalidateUser('user_1'),
+    () => clerk.invalidateSession('sess_1'),
+    () => clerk.invalidateAll(),
+  ];
+  await clerk.warmUp();
+  for (const step of forget) {
+    step();
+    assert.equal((await clerk.authenticate(request)).source, 'api');
+    assert.equal((await clerk.authenticate(request)).source, 'cache');
+  }
+  const stats = clerk.stats();
+  assert.equal(stats.cacheHits, 4);
+  assert.equal(stats.cacheMisses, 4);
+  assert.equal(stats.jwksFetches, 1);
+  assert.equal(stats.cachedTokens, 1);
+  assert.ok(stats.jwksAgeMs >= 0);
+});
+
+test('warmUp tells what it could not fetch', async () => {
+  const clerk = sim.client({ timeoutMs: 300 });
+  await sim.down(true);
+  await assert.rejects(clerk.warmUp(), (error) => error instanceof ClerkError && error.code === 'CLERK_API');
+});
+
+test('an aborted call rejects at once, and its answer is dropped', async () => {
+  const clerk = sim.client();
+  const request = await sim.bearer();
+  await assert.rejects(clerk.authenticate(request, { signal: AbortSignal.abort(new Error('before')) }), /before/);
+  await sim.faults({ path: '/jwks', delay_ms: 300, times: 1 });
+  const controller = new AbortController();
+  const began = performance.now();
+  const call = clerk.authenticate(request, { signal: controller.signal });
+  controller.abort(new Error('enough'));
+  await assert.rejects(call, /enough/);
+  assert.ok(performance.now() - began < 250);
+  // The call went on to its end: what it found out is remembered.
+  assert.equal((await clerk.authenticate(request)).userId, 'user_1');
+  assert.equal(await sim.count('/jwks'), 1);
+  const unharmed = await clerk.authenticate(request, { signal: new AbortController().signal });
+  assert.equal(unharmed.source, 'cache');
+});
+
+test('nothing takes longer than timeoutMs', async () => {
+  const clerk = sim.client({ timeoutMs: 200 });
+  await sim.faults({ path: '/jwks', delay_ms: 5000 });
+  const began = performance.now();
+  const auth = await clerk.authenticate(await sim.bearer());
+  assert.equal(auth.status, 'unavailable');
+  assert.ok(performance.now() - began < 1000);
+});
+
+test("over TLS, with an authority of one's own; without it nobody is trusted", async () => {
+  const { pem } = await sim.admin('GET', '/ca');
+  const request = await sim.bearer();
+  const clerk = sim.client({ apiUrl: sim.httpsUrl, caPem: pem });
+  assert.equal((await clerk.authenticate(request)).userId, 'user_1');
+  // Node's own OpenSSL is at work beside it.
+  assert.equal(createHash('sha256').update('').digest('hex').slice(0, 8), 'e3b0c442');
+  const wary = sim.client({ apiUrl: sim.httpsUrl, timeoutMs: 1000 });
+  const auth = await wary.authenticate(request);
+  assert.equal(auth.status, 'unavailable');
+  assert.equal(auth.reason, 'jwk-failed-to-load');
+});
+
+test('calls that wait for Clerk hold up neither files nor names', async () => {
+  const clerk = sim.client({ timeoutMs: 3000 });
+  const requests = await Promise.all(Array.from({ length: 12 }, () => sim.bearer()));
+  await sim.faults({ path: '/jwks', delay_ms: 1500, times: 1 });
+  const began = performance.now();
+  const calls = requests.map((request) => clerk.authenticate(request));
+  await Promise.all([readFile(new URL(import.meta.url)), lookup('localhost')]);
+  assert.ok(performance.now() - began < 1000);
+  for (const auth of await Promise.all(calls)) assert.equal(auth.status, 'signed-in');
+});
+
+test('hundreds at once', async () => {
+  const clerk = sim.client();
+  const requests = await Promise.all(Array.from({ length: 20 }, (_, i) => sim.bearer({ user: `user_${i}` })));
+  await sim.faults({ path: '/jwks', delay_ms: 300, times: 1 });
+  const threads = () => readdirSync('/proc/self/task').length;
+  const before = threads();
+  const calls = Array.from({ length: 400 }, (_, i) => clerk.authenticate(requests[i % 20]));
+  assert.ok(threads() > before && threads() <= before + 64, `${before}, then ${threads()}`);
+  const auths = await Promise.all(calls);
+  for (const [i, auth] of auths.entries()) assert.equal(auth.userId, `user_${i % 20}`);
+  assert.equal(await sim.count('/jwks'), 1);
+});
+
+test('what is shown of an answer holds no token', async () => {
+  const clerk = sim.client();
+  const request = await sim.bearer();
+  const auth = await clerk.authenticate(request);
+  const token = request.authorization.slice(7);
+  for (const shown of [inspect(auth), JSON.stringify(auth), inspect(clerk, { depth: 5 })]) {
+    assert.ok(!shown.includes(token.split('.')[2]), shown);
+    assert.ok(!shown.includes('sk_test_sim'), shown);
+  }
+  assert.equal(JSON.parse(JSON.stringify(auth)).userId, 'user_1');
+});

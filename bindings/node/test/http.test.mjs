@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { getAuth, requireAuth, withAuth } from 'clerk-auth/http';
+import { behavesAsAll } from './support/behaviour.mjs';
+
+async function listening(handler) {
+  const server = http.createServer(handler);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+const sim = behavesAsAll('http', (client) =>
+  listening(
+    withAuth(client, (req, res) => {
+      if (req.url === '/private' && !requireAuth(req, res)) return;
+      if (req.url === '/admin' && !requireAuth(req, res, { role: 'org:admin' })) return;
+      res.end(`${getAuth(req).status} ${getAuth(req).userId}`);
+    }),
+  ),
+);
+
+test('a closed client: 500, and the handler is not called', async (t) => {
+  const client = sim.client();
+  await client.close();
+  const { url, close } = await listening(withAuth(client, (req, res) => res.end('let in')));
+  t.after(close);
+  const warned = once(process, 'warning');
+  const answer = await fetch(url);
+  assert.deepEqual([answer.status, await answer.json()], [500, { error: 'internal-error' }]);
+  assert.equal((await warned)[0].code, 'CLERK_CLOSED');
+  assert.throws(() => withAuth(client), TypeError);
+});

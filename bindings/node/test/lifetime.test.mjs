@@ -1,0 +1,175 @@
+// Closing, ending, collecting: none of it crashes, hangs or leaks.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { beforeEach, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { ClerkClient, ClerkError } from 'clerk-auth';
+import native from '../lib/native.js';
+import { OPTIONS, bareClient } from './support/addon.mjs';
+import { run } from './support/run.mjs';
+import { ADA, startSim } from './support/sim.mjs';
+import { Table } from './support/table.mjs';
+
+const sim = await startSim();
+beforeEach(async () => {
+  await sim.reset();
+  await sim.user('user_1', ADA);
+});
+
+const isClosed = (error) => error instanceof ClerkError && error.code === 'CLERK_CLOSED';
+
+test('use after close is an error, closing twice is fine', async () => {
+  const clerk = new ClerkClient(sim.settings());
+  const request = await sim.bearer();
+  const auth = await clerk.authenticate(request);
+  await clerk.close();
+  await clerk.close();
+  for (const call of [
+    () => clerk.authenticate(request),
+    () => clerk.verifyToken('x'),
+    () => clerk.warmUp(),
+    () => clerk.webhooks.handle({ headers: {}, body: '' }),
+  ]) {
+    await assert.rejects(call, isClosed);
+  }
+  for (const call of [
+    () => clerk.authenticateCached(request),
+    () => clerk.invalidateAll(),
+    () => clerk.invalidateUser('user_1'),
+    () => clerk.stats(),
+    () => clerk.setTime(1),
+  ]) {
+    assert.throws(call, isClosed);
+  }
+  // What it has answered stands.
+  assert.equal(auth.userId, 'user_1');
+  assert.equal(auth.sessionClaims.sub, 'user_1');
+  if (Symbol.asyncDispose) {
+    const disposed = new ClerkClient(sim.settings());
+    await disposed[Symbol.asyncDispose]();
+    assert.throws(() => disposed.stats(), isClosed);
+  }
+});
+
+test('closing breaks off what waits for Clerk', async () => {
+  const clerk = new ClerkClient(sim.settings({ timeoutMs: 10_000 }));
+  await sim.faults({ path: '/jwks', delay_ms: 8000 });
+  const request = await sim.bearer();
+  const began = performance.now();
+  const calls = Array.from({ length: 12 }, () => clerk.authenticate(request));
+  while ((await sim.count()) === 0) await new Promise((resolve) => setImmediate(resolve));
+  const [ended] = await Promise.all([Promise.allSettled(calls), clerk.close()]);
+  assert.ok(performance.now() - began < 3000);
+  for (const { status, value, reason } of ended)
+    assert.ok(status === 'fulfilled' ? value.status === 'unavailable' : isClosed(reason));
+  assert.ok(ended.some(({ status }) => status === 'fulfilled'));
+});
+
+test('closing waits for a store that is at work', async () => {
+  const users = new Table();
+  const clerk = new ClerkClient(sim.settings({ users }));
+  let release;
+  const asked = new Promise((resolve) => {
+    users.before = () => {
+      resolve();
+      return new Promise((open) => (release = open));
+    };
+  });
+  const call = clerk.authenticate(await sim.bearer({ user: 'user_1' }));
+  await asked;
+  const closed = clerk.close();
+  users.before = () => {};
+  release();
+  assert.equal((await call).status, 'signed-in');
+  await closed;
+});
+
+test('a row that is gone is not fetched for after closing', async () => {
+  const users = new Table();
+  const clerk = new ClerkClient(sim.settings({ users, recheckS: 0, userTtlS: 0 }));
+  const request = await sim.bearer({ user: 'user_1' });
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  users.rows.length = 0;
+  const before = await sim.count();
+  const asked = new Promise((resolve) => (users.before = resolve));
+  const call = clerk.authenticate(request);
+  await asked;
+  await clerk.close();
+  const auth = await call;
+  assert.equal(auth.status, 'unavailable');
+  assert.equal(await sim.count(), before);
+});
+
+test('the native class takes nothing for itself', async () => {
+  const client = bareClient();
+  for (const other of [{}, Object.create(native.Client.prototype), new Date(), null]) {
+    assert.throws(() => native.Client.prototype.stats.call(other), TypeError);
+  }
+  for (const odd of [{}, null, undefined, 'x', client]) {
+    assert.throws(() => native.result.status(odd), TypeError);
+    assert.throws(() => native.pending.step(odd), TypeError);
+  }
+  assert.throws(() => native.Client(OPTIONS, () => {}), TypeError);
+  assert.throws(() => client.cached('x'), TypeError);
+  client.close();
+  client.close();
+  assert.throws(() => client.stats(), { code: 'CLERK_CLOSED' });
+});
+
+test('main thread and workers, each with its own', async () => {
+  const requests = await Promise.all(Array.from({ length: 20 }, (_, i) => sim.bearer({ user: `user_${i}` })));
+  const workerData = { settings: sim.settings(), requests };
+  const workers = Array.from(
+    { length: 4 },
+    () => new Worker(new URL('fixtures/worker.mjs', import.meta.url), { workerData }),
+  );
+  const answers = workers.map(async (worker) => {
+    const exited = once(worker, 'exit');
+    for await (const [message] of (await import('node:events')).on(worker, 'message')) {
+      if (message === 'begun') continue;
+      assert.deepEqual(
+        message,
+        requests.map((_, i) => `user_${i}`),
+      );
+      break;
+    }
+    assert.deepEqual(await exited, [0]);
+  });
+  const clerk = sim.client();
+  for (const [i, request] of requests.entries()) assert.equal((await clerk.authenticate(request)).userId, `user_${i}`);
+  await Promise.all(answers);
+  assert.equal((await clerk.authenticate(requests[0])).source, 'cache');
+});
+
+const inFlight = async (program, ...args) => {
+  await sim.faults({ path: '/jwks', delay_ms: 5000 });
+  return run(program, JSON.stringify(sim.settings({ timeoutMs: 8000 })), sim.adminUrl, await sim.token(), ...args);
+};
+
+test('workers that wait for Clerk are terminated at once', async () => {
+  const { code, signal, output, ms } = await inFlight('terminate.mjs');
+  assert.deepEqual([code, signal, output], [0, null, 'terminated soon\nno-credentials\n']);
+  assert.ok(ms < 4000, `${ms} ms`);
+});
+
+test('process.exit() while a call waits for Clerk', async () => {
+  const { code, signal, ms } = await inFlight('exit-in-flight.mjs', 'exit');
+  assert.deepEqual([code, signal], [7, null]);
+  assert.ok(ms < 2500, `${ms} ms`);
+});
+
+test('close() while a call waits for Clerk, then nothing is left to do', async () => {
+  const { code, signal, output, ms } = await inFlight('exit-in-flight.mjs', 'close');
+  assert.deepEqual([code, signal], [0, null]);
+  assert.equal(output, 'unavailable\nclosed\n');
+  assert.ok(ms < 2500, `${ms} ms`);
+});
+
+test('clients that nobody closes are collected', async () => {
+  const { code, signal, output } = await run(
+    'garbage.mjs',
+    JSON.stringify(sim.settings()),
+    await sim.token({ user: 'user_1' }),
+  );
+  assert.deepEqual([code, signal, output], [0, null, 'signed-in,unavailable collected\n']);
+});

@@ -1,0 +1,195 @@
+// The package as a user gets it: packed, installed without scripts and without a network, in CommonJS and as a module.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import * as asModule from 'clerk-auth';
+import { createRequire } from 'node:module';
+import { ADA, startSim } from './support/sim.mjs';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const require = createRequire(import.meta.url);
+const sim = await startSim();
+const work = mkdtempSync(join(tmpdir(), 'clerk-auth-node-'));
+after(() => rmSync(work, { recursive: true }));
+beforeEach(async () => {
+  await sim.reset();
+  await sim.user('user_1', ADA);
+});
+
+/** A server that says its port and ends with this test. */
+async function serve(t, cwd, file, env = {}) {
+  const child = spawn(process.execPath, [file], {
+    cwd,
+    env: { PATH: process.env.PATH, PORT: '0', CLERK_SECRET_KEY: 'sk_test_sim', CLERK_API_URL: sim.url, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const { value: port } = await lines.next();
+  return { child, lines, url: `http://127.0.0.1:${port}` };
+}
+
+test("the README's first example is a file, byte for byte", () => {
+  const first = readFileSync(join(root, 'README.md'), 'utf8').match(/```js\n(.*?)```/s)[1];
+  assert.equal(first, readFileSync(join(root, 'examples/who.mjs'), 'utf8'));
+});
+
+test('packed, installed with --ignore-scripts --offline, and at work', async (t) => {
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], {
+    cwd: root,
+  });
+  const [{ filename, files }] = JSON.parse(stdout);
+  const names = files.map(({ path }) => path);
+  assert.ok(names.includes(`prebuilds/${process.platform}-${process.arch}/node.napi.node`));
+  assert.ok(
+    names.every((name) => /^(lib|examples|prebuilds)\/|^(package\.json|README\.md)$/.test(name)),
+    names.join(),
+  );
+  const app = join(work, 'app');
+  mkdirSync(app);
+  writeFileSync(join(app, 'package.json'), '{"private": true}');
+  await run('npm', ['install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund', join(work, filename)], {
+    cwd: app,
+  });
+  cpSync(join(root, 'examples/who.mjs'), join(app, 'who.mjs'));
+  const { url } = await serve(t, app, 'who.mjs');
+  const ask = async (headers) => {
+    const answer = await fetch(url, { headers });
+    return `${answer.status} ${await answer.text()}`;
+  };
+  assert.equal(await ask(await sim.bearer({ user: 'user_1' })), '200 user_1\n');
+  assert.equal(await ask({}), '401 nobody: session-token-missing\n');
+  assert.equal(await ask(await sim.bearer({ user: 'user_1', spoil: 'expired' })), '401 nobody: token-expired\n');
+  assert.equal(
+    await ask(await sim.bearer({ user: 'user_1', spoil: 'tampered' })),
+    '401 nobody: token-invalid-signature\n',
+  );
+
+  // In both kinds of modules, and one and the same thing in both.
+  writeFileSync(
+    join(app, 'both.cjs'),
+    "const { ClerkClient } = require('clerk-auth'); import('clerk-auth').then((m) => console.log(m.ClerkClient === ClerkClient));",
+  );
+  assert.equal((await run(process.execPath, ['both.cjs'], { cwd: app })).stdout, 'true\n');
+
+  // A package and an addon that do not belong together.
+  const installed = join(app, 'node_modules/clerk-auth');
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  writeFileSync(join(installed, 'package.json'), JSON.stringify({ ...manifest, version: '9.8.7' }));
+  const failing = (code) =>
+    run(process.execPath, ['-e', code], { cwd: app }).then(assert.fail, (error) => error.stderr);
+  const older = await failing("require('clerk-auth')");
+  assert.match(older, /CLERK_LOAD/);
+  assert.ok(older.includes(`clerk-auth ${manifest.version}, the package of 9.8.7`), older);
+  rmSync(join(installed, 'prebuilds'), { recursive: true });
+  assert.match(await failing("require('clerk-auth')"), /clerk-auth 9\.8\.7 has no addon for \w+-\w+/);
+});
+
+test('the example server: users, roles, events, webhooks', async (t) => {
+  const secret = 'whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=';
+  await sim.reset({ webhook_secret: secret });
+  await sim.user('user_1', ADA);
+  const { child, lines, url } = await serve(t, root, 'examples/server.mjs', { CLERK_WEBHOOK_SIGNING_SECRET: secret });
+  const headers = await sim.bearer({ user: 'user_1' });
+  assert.equal(await (await fetch(url)).text(), 'hello, stranger\n');
+  assert.equal(await (await fetch(url, { headers })).text(), 'hello, user_1\n');
+  assert.equal((await lines.next()).value, 'welcome, number 1');
+  assert.equal((await (await fetch(`${url}/me`, { headers })).json()).key, '1');
+  assert.equal((await fetch(`${url}/me`)).status, 401);
+  assert.equal((await fetch(`${url}/admin`, { headers })).status, 403);
+  await sim.admin('PATCH', '/users/user_1', { banned: true, updated_at: Date.now() + 60_000 });
+  const given = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
+  assert.equal((await fetch(`${url}/webhooks/clerk`, { method: 'POST', ...given })).status, 200);
+  assert.equal((await fetch(`${url}/me`, { headers })).status, 403);
+  assert.equal((await lines.next()).value, 'refused: user-inactive');
+  assert.equal(
+    (await fetch(`${url}/webhooks/clerk`, { method: 'POST', headers: given.headers, body: `${given.body} ` })).status,
+    400,
+  );
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('every entry is there for both kinds of modules, and has types', async () => {
+  const { exports, files, scripts, dependencies } = require('../package.json');
+  assert.deepEqual(
+    Object.keys(asModule)
+      .filter((name) => name !== 'default' && name !== 'module.exports')
+      .sort(),
+    Object.keys(require('clerk-auth')).sort(),
+  );
+  for (const [entry, { types, default: file }] of Object.entries(exports).filter(
+    ([entry]) => entry !== './package.json',
+  )) {
+    const name = entry.replace('.', 'clerk-auth');
+    const required = Object.keys(require(name)).sort();
+    assert.deepEqual(
+      Object.keys(await import(name))
+        .filter((each) => each !== 'default' && each !== 'module.exports')
+        .sort(),
+      required,
+    );
+    const declared = readFileSync(join(root, types), 'utf8');
+    for (const each of required)
+      assert.match(declared, new RegExp(`export (declare )?(class|function|const) ${each}\\b`), `${types}: ${each}`);
+    readFileSync(join(root, file));
+  }
+  assert.equal(dependencies, undefined);
+  assert.deepEqual(
+    Object.keys(scripts).filter((name) => /install|prepare|publish/.test(name)),
+    [],
+  );
+  assert.ok(files.includes('prebuilds'));
+});
+
+test('versions are pinned, and the lock file knows no host', () => {
+  const { devDependencies } = require('../package.json');
+  for (const [name, version] of Object.entries(devDependencies)) assert.match(version, /^\d+\.\d+\.\d+$/, name);
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  assert.doesNotMatch(lock, /"resolved"|registry\.npmjs/);
+});
+
+test('an addon over a library that is too old is refused with both versions', async () => {
+  const stage = process.env.CLERK_STAGE ?? join(root, '../../build/stage');
+  const include = join(work, 'include');
+  const out = join(work, 'newer.node');
+  mkdirSync(include);
+  const newer = readFileSync(join(stage, 'include/clerk_auth.h'), 'utf8').replace(
+    /(define CLERK_ABI_MINOR) \d+/,
+    '$1 4711',
+  );
+  writeFileSync(join(include, 'clerk_auth.h'), newer);
+  const archive = join(stage, 'lib/libclerk_auth.a');
+  await run(process.execPath, ['build.mjs', '--archive', archive, '--include', include, '--out', out], { cwd: root });
+  assert.throws(() => require(out), { code: 'CLERK_LOAD', message: /interface 0\.\d+, .* built for 0\.4711/ });
+});
+
+test('the addon shows two symbols and needs no library of its own', async () => {
+  const addon = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'node.napi.node');
+  const { stdout: symbols } = await run('nm', ['-D', '--defined-only', addon]);
+  assert.deepEqual(
+    symbols.match(/\S+$/gm).sort(),
+    ['napi_register_module_v1', 'node_api_module_get_api_version_v1'].filter((name) => symbols.includes(name)),
+  );
+  const { stdout: dynamic } = await run('readelf', ['-dW', addon]);
+  assert.doesNotMatch(dynamic, /libclerk|libssl|libcrypto|RPATH|RUNPATH/);
+  assert.match(dynamic, /NODELETE/);
+});
+
+test('each C file is short, and nothing in it is static but constants and functions', () => {
+  for (const name of readdirSync(join(root, 'src'))) {
+    const text = readFileSync(join(root, 'src', name), 'utf8');
+    assert.ok(text.split('\n').length < 400, name);
+    for (const line of text.split('\n')) {
+      if (/^\s*static /.test(line)) assert.match(line, /^\s*static const |^\s*static [^=;]*\(/, `${name}: ${line}`);
+    }
+  }
+});

@@ -1,0 +1,105 @@
+// What a request may be, and what comes of those that are none.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { once } from 'node:events';
+import { beforeEach, test } from 'node:test';
+import { startSim } from './support/sim.mjs';
+
+const sim = await startSim();
+beforeEach(() => sim.reset());
+
+test('what a request may be', async () => {
+  const clerk = sim.client();
+  const token = await sim.token({ user: 'user_1' });
+  const bearer = `Bearer ${token}`;
+  const cookie = `a=b; __session=${token}; c=d`;
+  const requests = {
+    'plain headers': { authorization: bearer },
+    'plain headers in capitals': { Authorization: bearer },
+    'a request of plain headers': { method: 'GET', headers: { AUTHORIZATION: bearer } },
+    'values in arrays': { headers: { authorization: [bearer] } },
+    'cookies in an array': { headers: { cookie: ['a=b', `__session=${token}`] } },
+    'a cookie': { headers: { cookie } },
+    pairs: [['Authorization', bearer]],
+    Headers: new Headers({ authorization: bearer }),
+    Request: new Request('http://localhost/', { headers: { authorization: bearer } }),
+    'Request with a cookie': { method: 'GET', headers: new Map([['cookie', cookie]]) },
+    'a header of the name `headers`': { headers: 'x', authorization: bearer },
+  };
+  for (const [name, request] of Object.entries(requests)) {
+    assert.equal((await clerk.authenticate(request)).userId, 'user_1', name);
+    assert.equal(clerk.authenticateCached(request).userId, 'user_1', name);
+  }
+  const two = [
+    ['authorization', bearer],
+    ['Authorization', bearer],
+  ];
+  assert.equal((await clerk.authenticate(two)).reason, 'token-invalid');
+});
+
+test("Node's own requests, two lines of Authorization among them", async (t) => {
+  const clerk = sim.client();
+  const server = http.createServer(async (req, res) => {
+    const auth = await clerk.authenticate(req);
+    res.end(`${auth.userId} ${auth.reason} ${auth.handshakeRecommended}`);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const ask = async (headers) => {
+    const request = http.request({ port: server.address().port, headers, agent: false });
+    request.end();
+    const [answer] = await once(request, 'response');
+    return Buffer.concat(await answer.toArray()).toString();
+  };
+  const token = await sim.token();
+  const expired = await sim.token({ user: 'user_1', spoil: 'expired' });
+  assert.equal(await ask(['Authorization', `Bearer ${token}`, 'Host', 'x']), 'user_1 null false');
+  assert.equal(await ask(['Cookie', `__session=${token}`, 'Host', 'x']), 'user_1 null false');
+  assert.equal(
+    await ask(['Authorization', `Bearer ${token}`, 'authorization', 'Bearer x', 'Host', 'x']),
+    'null token-invalid false',
+  );
+  assert.equal(await ask(['Cookie', `__session=${expired}`, 'Host', 'x']), 'null token-expired false');
+  assert.equal(
+    await ask(['Cookie', `__session=${expired}`, 'Sec-Fetch-Dest', 'document', 'Host', 'x']),
+    'null token-expired true',
+  );
+});
+
+test('a request of the wrong shape is a TypeError that names the field', async () => {
+  const clerk = sim.client();
+  const wrong = [
+    [undefined, /^request must be/],
+    [null, /^request must be/],
+    ['Bearer x', /^request must be/],
+    [{ headers: 5 }, /^request\.headers must be/],
+    [{ headers: { authorization: 5 } }, /^request\.headers\.authorization must be a string/],
+    [{ headers: { cookie: {} } }, /^request\.headers\.cookie must be a string/],
+    [{ rawHeaders: [], headers: { authorization: 5 } }, /^request\.headers\.authorization must be a string/],
+    [[['authorization']], /pairs of name and value/],
+    [{ authorization: 'Bearer \u{1f511}' }, /^request\.headers\.authorization holds a character/],
+  ];
+  for (const [request, message] of wrong) {
+    await assert.rejects(clerk.authenticate(request), { name: 'TypeError', message });
+    assert.throws(() => clerk.authenticateCached(request), { name: 'TypeError', message });
+  }
+  await assert.rejects(clerk.verifyToken(5), { name: 'TypeError', message: /^token must be/ });
+  assert.throws(() => clerk.invalidateUser(), { name: 'TypeError', message: /^clerkId must be/ });
+  await assert.rejects(clerk.authenticate({}, { signal: 5 }), { name: 'TypeError', message: /options\.signal/ });
+});
+
+test('bytes beyond ASCII arrive as they came', async () => {
+  const clerk = sim.client();
+  const token = await sim.token();
+  const auth = await clerk.authenticate({ cookie: `name=Ren\u00e9\u00ff; __session=${token}` });
+  assert.equal(auth.userId, 'user_1');
+  assert.equal((await clerk.authenticate({ authorization: `Bearer ${token}\u00e9` })).reason, 'token-invalid');
+  // Wherever it stands: bytes are looked at eight at a time.
+  for (let place = 0; place <= 24; place++) {
+    const cookie = `${'x'.repeat(place)}\u0100${'x'.repeat(24 - place)}`;
+    assert.throws(() => clerk.authenticateCached({ cookie }), /^TypeError: request\.headers\.cookie holds a character/);
+  }
+  const long = `x=${'y'.repeat(40_000)}; __session=${token}`;
+  assert.equal((await clerk.authenticate({ cookie: long })).userId, 'user_1');
+});

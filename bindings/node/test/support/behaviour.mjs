@@ -1,0 +1,76 @@
+// What the middleware of every framework does, told once.
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import { startSim } from './sim.mjs';
+
+const ORG = { id: 'org_1', slug: 'acme', role: 'member', permissions: ['org:invoices:read'] };
+const sim = await startSim();
+beforeEach(() => sim.reset());
+
+/**
+ * `serve(client)` gives `{url, close}` of a server with: `/` open to all, answers "<status> <userId>";
+ * `/private` with requireAuth(), answers the same; `/admin` with requireAuth({role: 'org:admin'}).
+ */
+export function behavesAsAll(name, serve) {
+  const ask = async (t, client, path, headers = {}) => {
+    const { url, close } = await serve(client);
+    t.after(close);
+    const answer = await fetch(url + path, { headers });
+    return { code: answer.status, headers: answer.headers, text: await answer.text() };
+  };
+
+  test(`${name}: somebody is signed in`, async (t) => {
+    const client = sim.client();
+    const headers = await sim.bearer({ user: 'user_1', org: ORG });
+    for (const path of ['/', '/private']) {
+      const { code, text } = await ask(t, client, path, headers);
+      assert.deepEqual([code, text], [200, 'signed-in user_1']);
+    }
+    const cookie = `__session=${headers.authorization.slice(7)}`;
+    assert.equal((await ask(t, client, '/private', { cookie })).text, 'signed-in user_1');
+    const refused = await ask(t, client, '/admin', headers);
+    assert.equal(refused.code, 403);
+    assert.equal(refused.headers.get('www-authenticate'), 'Bearer error="insufficient_scope"');
+    assert.deepEqual(JSON.parse(refused.text), { error: 'forbidden' });
+    const admin = await sim.bearer({ user: 'user_2', org: { ...ORG, role: 'admin' } });
+    assert.equal((await ask(t, client, '/admin', admin)).text, 'signed-in user_2');
+  });
+
+  test(`${name}: nobody is`, async (t) => {
+    const client = sim.client();
+    const open = await ask(t, client, '/');
+    assert.deepEqual([open.code, open.text], [200, 'no-credentials null']);
+    const none = await ask(t, client, '/private');
+    assert.equal(none.code, 401);
+    assert.equal(none.headers.get('www-authenticate'), 'Bearer');
+    assert.equal(none.headers.get('cache-control'), 'no-store');
+    assert.match(none.headers.get('content-type'), /^application\/json/);
+    assert.deepEqual(JSON.parse(none.text), { error: 'session-token-missing' });
+    const expired = await sim.bearer({ user: 'user_1', spoil: 'expired' });
+    assert.equal((await ask(t, client, '/', expired)).text, 'signed-out null');
+    const late = await ask(t, client, '/private', expired);
+    assert.equal(late.code, 401);
+    assert.match(late.headers.get('www-authenticate'), /^Bearer error="invalid_token"/);
+    assert.deepEqual(JSON.parse(late.text), { error: 'token-expired' });
+  });
+
+  test(`${name}: nobody can tell`, async (t) => {
+    const client = sim.client({ userMode: 'profile', timeoutMs: 500 });
+    await sim.user('user_1', {});
+    await sim.faults({ path: '/users/*', status: 429, headers: { 'Retry-After': '7' } });
+    const { code, headers, text } = await ask(t, client, '/private', await sim.bearer({ user: 'user_1' }));
+    assert.equal(code, 503);
+    assert.match(headers.get('retry-after'), /^[67]$/);
+    assert.equal(headers.get('www-authenticate'), null);
+    assert.deepEqual(JSON.parse(text), { error: 'server-error' });
+  });
+
+  test(`${name}: the server is set up wrongly`, async (t) => {
+    await sim.reset({ secret_keys: ['sk_test_another'] });
+    const client = sim.client({ userMode: 'profile' });
+    const { code, text } = await ask(t, client, '/private', await sim.bearer({ user: 'user_1' }));
+    assert.deepEqual([code, JSON.parse(text)], [500, { error: 'secret-key-invalid' }]);
+  });
+
+  return sim;
+}

@@ -1,0 +1,95 @@
+// Compiled, never run: what the types allow, and what they do not.
+import http from 'node:http';
+import express from 'express';
+import Fastify from 'fastify';
+import { Hono } from 'hono';
+import Koa from 'koa';
+import { Auth, ClerkClient, ClerkError, ConflictError, Reason, UserRow, UserStore, version } from 'clerk-auth';
+import * as onExpress from 'clerk-auth/express';
+import * as onFastify from 'clerk-auth/fastify';
+import * as onHono from 'clerk-auth/hono';
+import * as onHttp from 'clerk-auth/http';
+import * as onKoa from 'clerk-auth/koa';
+
+interface Account extends UserRow {
+  key: number;
+  plan: 'free' | 'paid';
+}
+
+declare const row: Account;
+const users: UserStore<Account> = {
+  columns: ['clerkId', 'email', 'isActive'],
+  columnLengths: { email: 100 },
+  findByKey: async (key) => (key === '1' ? row : null),
+  findByClerkId: () => row,
+  findByEmail: async () => [row],
+  usernameTaken: async (username, exceptKey) => username === exceptKey,
+  create: async ({ email, isActive }) => {
+    if (email === 'x') throw new ConflictError('taken', { cause: isActive });
+    return 7;
+  },
+  update: async () => {},
+};
+
+const clerk = new ClerkClient({
+  env: false,
+  secretKey: 'sk',
+  authorizedParties: ['https://a.example'],
+  recheckS: 3,
+  users,
+});
+const auth: Auth<Account> = await clerk.authenticate(new http.IncomingMessage(null as never), {
+  signal: AbortSignal.timeout(5),
+});
+await clerk.authenticate(new Request('http://localhost/'));
+await clerk.authenticate({ authorization: 'Bearer x' });
+await clerk.authenticate({ headers: new Headers() });
+const known: Auth<Account> | undefined = clerk.authenticateCached([['cookie', 'a=b']]);
+const plan: 'free' | 'paid' | undefined = auth.localUser?.row?.plan;
+const reason: Reason | null = auth.reason;
+const ages: [number, number] | null = auth.factorVerificationAge;
+const admin: boolean = auth.has({ role: 'org:admin', reverification: { level: 'first_factor', afterMinutes: 10 } });
+if (auth.error instanceof ClerkError) console.log(auth.error.code, auth.error.cause, auth.error.retryAfterMs);
+clerk.events
+  .on('authFailed', ({ reason, tokenHash }) => console.log(reason, tokenHash))
+  .on('log', ({ level, message }) => console.log(level, message));
+const { outcome, httpStatus } = await clerk.webhooks.handle({ headers: {}, body: Buffer.of() });
+await clerk.webhooks.handle(new Request('http://localhost/'));
+await clerk.webhooks.handle(new http.IncomingMessage(null as never));
+await clerk.warmUp({ signal: AbortSignal.timeout(5) });
+const hits: number = clerk.stats().cacheHits;
+await clerk.close();
+console.log(version, known, plan, reason, ages, admin, outcome, httpStatus, hits);
+
+// @ts-expect-error no such setting
+new ClerkClient({ secretkey: 'sk' });
+// @ts-expect-error no such mode
+new ClerkClient({ userMode: 'nonsense' });
+// @ts-expect-error a store has six methods
+new ClerkClient({ users: { findByKey: async () => null } });
+// @ts-expect-error no such event
+clerk.events.on('nonsense', () => {});
+// @ts-expect-error read-only
+auth.isAuthenticated = true;
+// @ts-expect-error no such demand
+auth.has({ nonsense: 'x' });
+
+const app = express();
+app.use(onExpress.clerkMiddleware(clerk as ClerkClient));
+app.get('/', onExpress.requireAuth({ role: 'org:admin' }), (req, res) => res.send(onExpress.getAuth(req).userId));
+
+const fastify = Fastify();
+fastify.register(onFastify.clerkPlugin, { hookName: 'onRequest', secretKey: 'sk' });
+fastify.get('/', { preHandler: onFastify.requireAuth() }, async (request) => onFastify.getAuth(request).userId);
+
+const koa = new Koa();
+koa.use(onKoa.clerkMiddleware({ secretKey: 'sk' })).use(onKoa.requireAuth());
+koa.use((ctx) => void onKoa.getAuth(ctx).userId);
+
+const hono = new Hono();
+hono.use('*', onHono.clerkMiddleware());
+hono.get('/', onHono.requireAuth(), (c) => c.text(onHono.getAuth(c).userId ?? ''));
+
+http.createServer(
+  onHttp.withAuth(undefined, (req, res) => onHttp.requireAuth(req, res) && res.end(onHttp.getAuth(req).userId)),
+);
