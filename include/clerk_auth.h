@@ -395,9 +395,10 @@ enum clerk_step_kind
     // Whether a row other than `clerk_step_key` has the unique name `clerk_step_text`, compared without case; answer with
     // `clerk_reply_taken`.
     CLERK_STEP_KIND_USERNAME_TAKEN = 4,
-    // A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`.
+    // A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`,
+    // or, where the table may make another row of it (one that waits for approval, say), with the whole row as it is now.
     CLERK_STEP_KIND_CREATE = 5,
-    // A change of the row `clerk_step_key`, these columns only.
+    // A change of the row `clerk_step_key`, these columns only. Answer with nothing, or with the whole row as it is now.
     CLERK_STEP_KIND_UPDATE = 6,
     // `CREATE` or `UPDATE` follows. `CLERK_HOOK_DECLINE` if there is nothing to do. Only to a hook.
     CLERK_STEP_KIND_BEGIN = 7,
@@ -739,6 +740,15 @@ int32_t clerk_authenticate_begin(const clerk_client *client,
                                  clerk_result **result,
                                  clerk_pending **pending,
                                  clerk_error **error);
+
+// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
+// user's row (it may turn out that Clerk must be asked: then `FETCH` is wanted). `CLERK_WOULD_BLOCK`, without a result and
+// without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
+CLERK_NODISCARD
+int32_t clerk_authenticate_begin_cached(const clerk_client *client,
+                                        const clerk_request *request,
+                                        clerk_result **result,
+                                        clerk_pending **pending);
 
 // What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
 int32_t clerk_pending_wants(const clerk_pending *pending);

@@ -46,7 +46,29 @@ impl Client {
             Looked::Hit(attempt, kept) => {
                 (!inner.is_recheck_due(&kept, attempt.now)).then(|| inner.answer_hit(&attempt, &kept))
             }
-            Looked::Miss(attempt, credential) => inner.verify_inline(attempt, &credential),
+            Looked::Miss(attempt, credential) => {
+                match Inner::verify_inline(&self.inner, attempt, &credential, false)? {
+                    Begun::Answered(answer) => Some(answer),
+                    Begun::Pending(_) => None,
+                }
+            }
+        }
+    }
+
+    /// [`Self::authenticate_cached`] for a host that asks its user table itself: all that remains may be a look at a row.
+    /// `None`: only [`Self::begin`] can tell.
+    pub fn begin_cached(&self, request: &Request<'_>) -> Option<Begun> {
+        match self.inner.look(request) {
+            Looked::Answered(answer) => Some(Begun::Answered(answer)),
+            Looked::Hit(attempt, kept) => Some(self.hit(attempt, kept)),
+            Looked::Miss(attempt, credential) => Inner::verify_inline(&self.inner, attempt, &credential, true),
+        }
+    }
+
+    fn hit(&self, attempt: Attempt, kept: Arc<Remembered>) -> Begun {
+        match self.inner.is_recheck_due(&kept, attempt.now) {
+            true => Begun::Pending(Box::new(Pending::recheck(self.inner.clone(), attempt, kept))),
+            false => Begun::Answered(self.inner.answer_hit(&attempt, &kept)),
         }
     }
 
@@ -63,10 +85,7 @@ impl Client {
     pub fn begin(&self, request: &Request<'_>) -> Begun {
         match self.inner.look(request) {
             Looked::Answered(answer) => Begun::Answered(answer),
-            Looked::Hit(attempt, kept) => match self.inner.is_recheck_due(&kept, attempt.now) {
-                true => Begun::Pending(Box::new(Pending::recheck(self.inner.clone(), attempt, kept))),
-                false => Begun::Answered(self.inner.answer_hit(&attempt, &kept)),
-            },
+            Looked::Hit(attempt, kept) => self.hit(attempt, kept),
             Looked::Miss(attempt, credential) => Inner::verify_waiting(&self.inner, attempt, &credential),
         }
     }
@@ -156,36 +175,48 @@ impl Inner {
         self.listeners.tell(Event::CacheMiss { token_hash: attempt.hash });
     }
 
-    fn verify_inline(&self, attempt: Attempt, credential: &Credential<'_>) -> Option<Arc<Answer>> {
+    /// `asks_table`: whether the caller can be sent to look at the user's row.
+    fn verify_inline(
+        this: &Arc<Self>,
+        attempt: Attempt,
+        credential: &Credential<'_>,
+        asks_table: bool,
+    ) -> Option<Begun> {
         if form(credential.token) != Form::Jwt {
             return None;
         }
         let now = attempt.now;
-        let verified = self.verify_jwt(credential, now, None).and_then(|verified| {
-            self.check_session(&verified, now, None)?;
+        let verified = this.verify_jwt(credential, now, None).and_then(|verified| {
+            this.check_session(&verified, now, None)?;
             Ok(verified)
         });
-        match verified {
-            Err(Stop::WouldBlock) => None,
+        let Verified { kind, claims, key_id } = match verified {
+            Ok(verified) => verified,
+            Err(Stop::WouldBlock) => return None,
             Err(Stop::Refused(refusal)) => {
-                self.miss(&attempt);
-                Some(self.end(&attempt, refusal))
+                this.miss(&attempt);
+                return Some(Begun::Answered(this.end(&attempt, refusal)));
             }
-            Ok(Verified { kind, claims, key_id }) => {
-                let known = match self.wants_user(kind) {
-                    false => None,
-                    true => {
-                        let known = self.fresh_user(claims.sub.as_deref()?, now)?;
-                        let settled = self.mode == UserMode::Profile
-                            || (known.was_checked(now, self.recheck_ms) && known.row_key.lock().is_some());
-                        Some(settled.then_some(known)?)
-                    }
-                };
-                self.miss(&attempt);
-                let row = known.as_ref().and_then(|known| known.row(self.mode));
-                Some(self.sign_in(Holding { attempt, kind, claims, key_id: Some(key_id) }, known.as_deref(), row))
-            }
+        };
+        let known = match this.wants_user(kind) {
+            false => None,
+            true => Some(this.fresh_user(claims.sub.as_deref()?, now)?),
+        };
+        let row = known.as_ref().and_then(|known| known.row(this.mode));
+        let is_settled = this.mode != UserMode::Sync
+            || known.as_ref().is_none_or(|known| row.is_some() && known.was_checked(now, this.recheck_ms));
+        if !is_settled && !asks_table {
+            return None;
         }
+        this.miss(&attempt);
+        let holding = Holding { attempt, kind, claims, key_id: Some(key_id) };
+        Some(match (known, row) {
+            (Some(known), row) if !is_settled => Begun::Pending(Box::new(match row {
+                Some(row) => Pending::find_row(this.clone(), holding, known, row.key),
+                None => Pending::sync(this.clone(), holding, known),
+            })),
+            (known, row) => Begun::Answered(this.sign_in(holding, known.as_deref(), row)),
+        })
     }
 
     fn verify_waiting(this: &Arc<Self>, attempt: Attempt, credential: &Credential<'_>) -> Begun {

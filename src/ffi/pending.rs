@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::client::Inside;
 use super::{
-    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, CLERK_PENDING, clerk_client, clerk_error,
-    clerk_reply, clerk_request, clerk_result, clerk_step, clerk_step_kind, client, exclusive, guard, request, shared,
-    strings,
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, CLERK_PENDING, CLERK_WOULD_BLOCK,
+    clerk_client, clerk_error, clerk_reply, clerk_request, clerk_result, clerk_step, clerk_step_kind, client,
+    exclusive, guard, request, shared, strings,
 };
 use crate::client::{Begun, Pending, PendingRow, Wanted};
 
@@ -78,13 +78,50 @@ pub unsafe extern "C" fn clerk_authenticate_begin(
             };
             match client.client().begin(&request) {
                 Begun::Answered(answer) => client::give(answer, result, error),
-                Begun::Pending(begun) => {
-                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Request(begun)))));
-                    CLERK_PENDING
-                }
+                Begun::Pending(begun) => hand_out(client, Waiting::Request(begun), pending),
             }
         })
     }
+}
+
+/// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
+/// user's row (it may turn out that Clerk must be asked: then `FETCH` is wanted). `CLERK_WOULD_BLOCK`, without a result and
+/// without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_authenticate_begin_cached(
+    client: *const clerk_client,
+    request: *const clerk_request,
+    result: *mut *mut clerk_result,
+    pending: *mut *mut clerk_pending,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        strings::clear(result);
+        strings::clear(pending);
+        client::verb(client, |client| {
+            if result.is_null() || pending.is_null() {
+                return CLERK_E_NULL;
+            }
+            let request = match request::read(request) {
+                Ok(request) => request,
+                Err(status) => return status,
+            };
+            match client.client().begin_cached(&request) {
+                Some(Begun::Answered(answer)) => client::give(answer, result, std::ptr::null_mut()),
+                Some(Begun::Pending(begun)) => hand_out(client, Waiting::Request(begun), pending),
+                None => CLERK_WOULD_BLOCK,
+            }
+        })
+    }
+}
+
+/// # Safety
+/// `pending` is writable.
+pub(crate) unsafe fn hand_out(client: &Arc<clerk_client>, waiting: Waiting, pending: *mut *mut clerk_pending) -> i32 {
+    // SAFETY: handed on.
+    unsafe { pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), waiting)))) };
+    CLERK_PENDING
 }
 
 /// What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.

@@ -40,6 +40,7 @@ impl clerk_reply {
                 USERNAME_TAKEN => {
                     self.taken.map_or_else(|| failed("no clerk_reply_taken"), |yes| Ok(Reply::Taken(yes)))
                 }
+                CREATE | UPDATE if !self.rows.is_empty() => Ok(Reply::Rows(self.rows)),
                 CREATE => self.created.map_or_else(|| failed("no clerk_reply_created"), |key| Ok(Reply::Created(key))),
                 _ => Ok(Reply::Updated),
             },

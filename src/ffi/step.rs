@@ -19,9 +19,10 @@ pub enum clerk_step_kind {
     /// Whether a row other than `clerk_step_key` has the unique name `clerk_step_text`, compared without case; answer with
     /// `clerk_reply_taken`.
     USERNAME_TAKEN = 4,
-    /// A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`.
+    /// A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`,
+    /// or, where the table may make another row of it (one that waits for approval, say), with the whole row as it is now.
     CREATE = 5,
-    /// A change of the row `clerk_step_key`, these columns only.
+    /// A change of the row `clerk_step_key`, these columns only. Answer with nothing, or with the whole row as it is now.
     UPDATE = 6,
     /// `CREATE` or `UPDATE` follows. `CLERK_HOOK_DECLINE` if there is nothing to do. Only to a hook.
     BEGIN = 7,

@@ -83,13 +83,16 @@ impl UserStore for HookStore {
         Ok(self.ask(&clerk_step::new(&step))? == Reply::Taken(true))
     }
     fn create(&self, fields: &Fields) -> Result<String, StoreError> {
-        match self.ask(&clerk_step::new(&Step::Create { fields: fields.clone() }))? {
+        match self.write(&Step::Create { fields: fields.clone() })? {
             Reply::Created(key) => Ok(key),
             _ => Err(StoreError::failed(0, "the hook's answer does not fit the step")),
         }
     }
     fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
-        self.ask(&clerk_step::new(&Step::Update { key: key.into(), fields: fields.clone() })).map(drop)
+        self.write(&Step::Update { key: key.into(), fields: fields.clone() }).map(drop)
+    }
+    fn write(&self, step: &Step) -> Result<Reply, StoreError> {
+        self.ask(&clerk_step::new(step))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Webhook deliveries.
 
-use super::pending::Waiting;
+use super::pending::{Waiting, hand_out};
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_PENDING, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str,
-    client, strings,
+    CLERK_E_ARGUMENT, CLERK_E_NULL, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, client, strings,
 };
 use crate::client::Heard;
 use crate::webhooks::Headers;
@@ -64,10 +63,7 @@ pub unsafe extern "C" fn clerk_webhook_begin(
             };
             match heard {
                 Heard::Handled(handled) => clerk_error::of_delivery(handled, error),
-                Heard::Pending(row) => {
-                    pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), Waiting::Delivery(row)))));
-                    CLERK_PENDING
-                }
+                Heard::Pending(row) => hand_out(client, Waiting::Delivery(row), pending),
             }
         })
     }

@@ -177,6 +177,15 @@ pub trait UserStore: Send + std::marker::Sync {
     fn create(&self, fields: &Fields) -> Result<String, StoreError>;
     /// Changes a row; a row that is gone is a failure.
     fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError>;
+    /// `create` or `update`, whichever the step is. A table that does not keep to what it is told (new accounts wait for
+    /// approval, say) answers with [`Reply::Rows`]: the row as it is now.
+    fn write(&self, step: &Step) -> Result<Reply, StoreError> {
+        match step {
+            Step::Create { fields } => self.create(fields).map(Reply::Created),
+            Step::Update { key, fields } => self.update(key, fields).map(|()| Reply::Updated),
+            _ => Err(StoreError::failed(0, "this step writes nothing")),
+        }
+    }
 }
 
 /// Puts one question of the rules to a store, a writing one between `begin` and `commit`.
@@ -203,11 +212,7 @@ fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
         Step::UsernameTaken { username, except_key } => {
             Reply::Taken(store.username_taken(username, except_key.as_deref())?)
         }
-        Step::Create { fields } => Reply::Created(store.create(fields)?),
-        Step::Update { key, fields } => {
-            store.update(key, fields)?;
-            Reply::Updated
-        }
+        Step::Create { .. } | Step::Update { .. } => store.write(step)?,
     })
 }
 

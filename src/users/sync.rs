@@ -130,6 +130,7 @@ impl Sync {
             (State::Naming, Reply::Taken(taken)) => self.named(taken),
             (State::Writing, Reply::Created(key)) => self.created(key)?,
             (State::Writing, Reply::Updated) => self.updated(),
+            (State::Writing, Reply::Rows(rows)) => self.written(rows)?,
             (State::Writing, Reply::Conflict) => self.conflict()?,
             // An answer to a question that was not asked.
             _ => return Err(Reason::StoreError),
@@ -279,6 +280,22 @@ impl Sync {
         self.notes.push(if self.linking { Note::Linked } else { Note::Updated });
         self.state = State::Finished;
         None
+    }
+
+    /// The store says what the row is now: a table may have its own mind about who is active.
+    fn written(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+        let [row] = <[Row; 1]>::try_from(rows).map_err(|_| Reason::StoreError)?;
+        let is_other = self.row.as_ref().is_some_and(|own| own.key != row.key);
+        if row.key.is_empty() || is_other || (self.schema.clerk_id && row.clerk_id.as_deref() != Some(&self.user.id)) {
+            return Err(Reason::LinkConflict);
+        }
+        match self.row.is_none() {
+            true => self.notes.push(Note::Created),
+            false => self.notes.push(if self.linking { Note::Linked } else { Note::Updated }),
+        }
+        self.row = Some(row);
+        self.state = State::Finished;
+        Ok(None)
     }
 
     /// Somebody was faster, and the row is there now; or a value belongs to another row, and it is done without.

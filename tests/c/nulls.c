@@ -151,6 +151,13 @@ static void clients_and_verbs(void) {
     CHECK_STATUS(clerk_authenticate_begin(client, NULL, &result, &pending, &error), CLERK_E_NULL);
     CHECK_STATUS(clerk_authenticate_begin(client, &request, NULL, &pending, &error), CLERK_E_NULL);
     CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, NULL, &error), CLERK_E_NULL);
+    result = DIRTY(clerk_result);
+    pending = DIRTY(clerk_pending);
+    CHECK_STATUS(clerk_authenticate_begin_cached(NULL, &request, &result, &pending), CLERK_E_NULL);
+    CHECK(result == NULL && pending == NULL);
+    CHECK_STATUS(clerk_authenticate_begin_cached(client, NULL, &result, &pending), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate_begin_cached(client, &request, NULL, &pending), CLERK_E_NULL);
+    CHECK_STATUS(clerk_authenticate_begin_cached(client, &request, &result, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_verify_token(NULL, none, &result, &error), CLERK_E_NULL);
     CHECK_STATUS(clerk_verify_token(client, none, NULL, &error), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_warm_up(NULL, NULL), CLERK_E_NULL);
@@ -201,6 +208,7 @@ static void clients_and_verbs(void) {
         CHECK_STATUS(clerk_authenticate(client, &request, &result, NULL), CLERK_E_ARGUMENT);
         CHECK_STATUS(clerk_authenticate_cached(client, &request, &result), CLERK_E_ARGUMENT);
         CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, &pending, NULL), CLERK_E_ARGUMENT);
+        CHECK_STATUS(clerk_authenticate_begin_cached(client, &request, &result, &pending), CLERK_E_ARGUMENT);
     }
     request = (clerk_request)CLERK_REQUEST_INIT;
     request.flags = 1;

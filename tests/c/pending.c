@@ -146,6 +146,78 @@ static void both_ways_end_alike(void) {
     CHECK_INT(counted[1].destroyed, 1);
 }
 
+/* What memory and a look at the row can tell; "CLERK_WOULD_BLOCK" for all else. */
+static const char *by_hand_cached(const clerk_client *client, const char *token, table *table) {
+    char line[4096];
+    snprintf(line, sizeof line, "Bearer %s", token);
+    clerk_request request = bearer(line);
+    clerk_result *result = NULL;
+    clerk_pending *pending = NULL;
+    int32_t status = clerk_authenticate_begin_cached(client, &request, &result, &pending);
+    CHECK((status == CLERK_PENDING) == (pending != NULL) && (pending == NULL || result == NULL));
+    if (status == CLERK_WOULD_BLOCK) {
+        CHECK(result == NULL);
+        return "CLERK_WOULD_BLOCK";
+    }
+    if (pending == NULL) return ended(status, &result);
+    while (step_by(pending, table)) {}
+    return finished(pending);
+}
+
+static void without_waiting(void) {
+    sim_reset();
+    users();
+    table table = TABLE_INIT;
+    counter counted = {0};
+    clerk_client *client = client_of_steps(&counted);
+    const char *first = sim_token("{\"user\":\"user_1\"}"), *second = sim_token("{\"user\":\"user_1\",\"sid\":\"sess_2\"}");
+    const char *other = sim_token("{\"user\":\"user_2\"}"), *spoilt = sim_token("{\"spoil\":\"tampered\"}");
+    CHECK_WORD(by_hand_cached(client, first, &table), "CLERK_WOULD_BLOCK");
+    CHECK_INT(counted.events[CLERK_EVENT_KIND_CACHE_MISS], 0);
+    CHECK_WORD(by_hand(client, first, &table), "in api");
+    sim_admin("DELETE", "/counts", "");
+    sim_down(true);
+    /* The token is remembered, the user is known: the row is looked at, and nobody else is asked. */
+    CHECK_WORD(by_hand_cached(client, first, &table), "in cache");
+    CHECK_WORD(by_hand_cached(client, second, &table), "in api");
+    CHECK_WORD(by_hand_cached(client, second, &table), "in cache");
+    CHECK_WORD(by_hand_cached(client, other, &table), "CLERK_WOULD_BLOCK");
+    CHECK_WORD(by_hand_cached(client, "nonsense", &table), "out token-invalid");
+    CHECK(strncmp(by_hand_cached(client, spoilt, &table), "in", 2) != 0);
+    table_of(&table, "user_1")->numbers[CLERK_COLUMN_IS_ACTIVE] = 0;
+    CHECK_WORD(by_hand_cached(client, second, &table), "out user-inactive");
+    CHECK_WORD(by_hand_cached(client, first, &table), "out user-inactive");
+    sim_down(false);
+    clerk_client_free(client);
+}
+
+/* A table that makes inactive rows of new users answers with the row, and nobody comes in. */
+static void a_row_that_waits_for_approval(void) {
+    sim_reset();
+    users();
+    for (int active = 0; active < 2; active++) {
+        for (int who = 0; who < 2; who++) {
+            counter counted = {0};
+            clerk_client *client = client_of_steps(&counted);
+            const char *token = sim_token("{\"user\":\"user_1\"}"), *words = NULL;
+            clerk_pending *pending = begun(client, token, &words);
+            for (int32_t kind; (kind = clerk_pending_wants(pending)) != CLERK_STEP_KIND_DONE;) {
+                clerk_reply *reply = clerk_pending_reply(pending);
+                if (kind == CLERK_STEP_KIND_USERNAME_TAKEN) clerk_reply_taken(reply, 0);
+                if (kind == CLERK_STEP_KIND_CREATE) {
+                    clerk_reply_row(reply, CLERK_STR("7"));
+                    clerk_reply_text_column(reply, CLERK_COLUMN_CLERK_ID, clerk_str_of(who == 0 ? "user_1" : "user_9"));
+                    clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, active);
+                }
+                CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_OK);
+            }
+            CHECK_WORD(finished(pending), who == 1 ? "out link-conflict" : active ? "in api" : "out user-inactive");
+            CHECK_INT(counted.events[CLERK_EVENT_KIND_USER_CREATED], who == 0);
+            clerk_client_free(client);
+        }
+    }
+}
+
 static void out_of_order(void) {
     sim_reset();
     users();
@@ -305,6 +377,8 @@ static void a_row_that_is_gone_is_fetched_anew(void) {
 }
 
 int main(void) {
+    without_waiting();
+    a_row_that_waits_for_approval();
     both_ways_end_alike();
     out_of_order();
     given_up_in_the_middle();
