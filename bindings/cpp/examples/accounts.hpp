@@ -37,15 +37,15 @@ public:
     }
 
     void find_by_key(std::string_view key, clerk::Reply &reply) override {
-        show(reply, [&](const Account &account) { return std::to_string(account.id) == key; });
+        find(reply, [&](const Account &account) { return std::to_string(account.id) == key; });
     }
 
     void find_by_clerk_id(std::string_view clerk_id, clerk::Reply &reply) override {
-        show(reply, [&](const Account &account) { return account.clerk_id == clerk_id; });
+        find(reply, [&](const Account &account) { return account.clerk_id == clerk_id; });
     }
 
     void find_by_email(std::string_view email, clerk::Reply &reply) override {
-        show(reply, [&](const Account &account) { return account.email && same(*account.email, email); });
+        find(reply, [&](const Account &account) { return account.email && same(*account.email, email); });
     }
 
     void username_taken(std::string_view username, std::optional<std::string_view> except_key,
@@ -63,17 +63,18 @@ public:
         write(columns, *account);
         rows_[account->id] = account;
         last_id_ = account->id;
-        reply.created(std::to_string(account->id), account);
+        show(reply, account);
     }
 
-    void update(std::string_view key, const clerk::Columns &columns, clerk::Reply &) override {
+    void update(std::string_view key, const clerk::Columns &columns, clerk::Reply &reply) override {
         const std::lock_guard lock(mutex_);
         const auto row = rows_.find(std::stoi(std::string(key)));
         if (row == rows_.end()) throw clerk::StoreError(-404, "the account is gone");
         // A row is never changed while a request may be looking at it.
         auto account = std::make_shared<Account>(*row->second);
         write(columns, *account);
-        row->second = std::move(account);
+        row->second = account;
+        show(reply, account);
     }
 
 protected:
@@ -84,19 +85,21 @@ protected:
     }
 
     template <class Fits>
-    void show(clerk::Reply &reply, Fits &&fits) {
+    void find(clerk::Reply &reply, Fits &&fits) {
         const std::lock_guard lock(mutex_);
-        for (const auto &[id, account] : rows_) {
-            if (!fits(*account)) continue;
-            reply.row(std::to_string(id), account)
-                .clerk_id(account->clerk_id)
-                .email(account->email)
-                .username(account->login)
-                .first_name(account->given_name)
-                .last_name(account->family_name)
-                .is_active(account->is_active)
-                .banned_by_clerk(account->banned_by_clerk);
-        }
+        for (const auto &row : rows_)
+            if (fits(*row.second)) show(reply, row.second);
+    }
+
+    void show(clerk::Reply &reply, const std::shared_ptr<Account> &account) {
+        reply.row(std::to_string(account->id), account)
+            .clerk_id(account->clerk_id)
+            .email(account->email)
+            .username(account->login)
+            .first_name(account->given_name)
+            .last_name(account->family_name)
+            .is_active(account->is_active)
+            .banned_by_clerk(account->banned_by_clerk);
     }
 
     void write(const clerk::Columns &columns, Account &account) {

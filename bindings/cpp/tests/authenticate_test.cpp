@@ -136,6 +136,29 @@ TEST(Authenticate, ATextOfATemporaryCannotBeTaken) {
     EXPECT_TRUE((std::is_invocable_v<decltype(user_id), Temporary &>));
 }
 
+TEST(Authenticate, NorThroughTheArrowOfATemporary) {
+    const auto arrow = [](auto &&held) -> decltype(std::forward<decltype(held)>(held).operator->()) {
+        return std::forward<decltype(held)>(held).operator->();
+    };
+    using Arrow = decltype(arrow);
+    using Answer = clerk::Expected<clerk::Result>;
+    using Known = clerk::Remembered<clerk::Result>;
+    EXPECT_FALSE((std::is_invocable_v<Arrow, Answer> || std::is_invocable_v<Arrow, const Answer>));
+    EXPECT_FALSE((std::is_invocable_v<Arrow, Known> || std::is_invocable_v<Arrow, const Known>));
+    EXPECT_TRUE((std::is_invocable_v<Arrow, Answer &> && std::is_invocable_v<Arrow, const Known &>));
+    // What is taken out of a temporary is a value, which a reference keeps alive.
+    sim::reset();
+    const Client client(sim::config());
+    const std::string line = bearer(sim::token({{"user", "user_1"}}));
+    const clerk::Result &first = client.try_authenticate(Request(line)).value();
+    EXPECT_EQ(first.user_id(), "user_1");
+    const clerk::Result &second = *client.authenticate_cached(Request(line));
+    EXPECT_EQ(second.user_id(), "user_1");
+    const Known nothing;
+    EXPECT_FALSE(nothing);
+    EXPECT_THROW(static_cast<void>(nothing->outcome()), std::bad_optional_access);
+}
+
 TEST(Authenticate, AResultThatWasMovedFromLetsNobodyIn) {
     sim::reset();
     const Client client(sim::config());
@@ -168,10 +191,45 @@ TEST(Authenticate, HeaderLinesInAnyForm) {
     clerk::Headers many;
     for (int i = 0; i < 100; i++) many.add("X-Filler", "x");
     many.add("Authorization", line);
-    EXPECT_EQ(many.size(), 101U);
+    EXPECT_EQ(many.size(), 1U);
+    clerk::Headers crumbs;
+    for (int i = 0; i < 100; i++) crumbs.add("cookie", "a=b");
+    crumbs.add("cookie", cookie);
+    EXPECT_EQ(crumbs.size(), 101U);
+    EXPECT_EQ(words(client.authenticate(crumbs)), "in cache");
     EXPECT_EQ(words(client.authenticate(many)), "in cache");
     // Bytes that are no text, and a NUL, are the client's business to refuse.
     EXPECT_EQ(words(client.authenticate(Request(std::string_view("Bearer \xff\0x", 10)))), "out token-invalid");
+}
+
+TEST(Authenticate, NoNumberOfLinesIsAnError) {
+    sim::reset();
+    const Client client(sim::config());
+    const std::string line = bearer(sim::token({{"user", "user_1"}}));
+    const auto asked = [&](std::string_view name, std::string_view value) {
+        clerk::Headers headers;
+        for (int i = 0; i < 5000; i++) headers.add(name, value);
+        headers.add("Authorization", line);
+        const auto result = client.try_authenticate(headers);
+        return result ? words(*result) : result.error().what();
+    };
+    EXPECT_EQ(asked("X-Filler", "x"), "in api");
+    EXPECT_EQ(asked("Cookie", "a"), "out token-invalid");
+    EXPECT_EQ(asked("accept", "text/html"), "out token-invalid");
+    EXPECT_EQ(asked("AUTHORIZATION", line), "out token-invalid");
+    EXPECT_EQ(asked("svix-id", "msg_1"), "out token-invalid");
+}
+
+TEST(Authenticate, ARequestKeepsTheHeadersThatWereMadeForIt) {
+    sim::reset();
+    const Client client(sim::config());
+    const std::string line = bearer(sim::token({{"user", "user_1"}}));
+    const Request request(clerk::Headers().add("accept", "*/*").add("authorization", line));
+    EXPECT_EQ(words(client.authenticate(request)), "in api");
+    clerk::Headers named;
+    named.add("authorization", line);
+    const Request moved(std::move(named));
+    EXPECT_EQ(words(client.authenticate(moved)), "in cache");
 }
 
 TEST(Authenticate, LinesThatWouldDangleAreNoRequest) {
@@ -262,6 +320,7 @@ TEST(Authenticate, CopiesAreTheSameClientAndClosingIsNoCrash) {
         EXPECT_TRUE(is_refused(closed->try_authenticate(Request())));
         EXPECT_TRUE(is_refused(closed->try_authenticate_cached(Request())));
         EXPECT_TRUE(is_refused(closed->try_authenticate_begin(Request())));
+        EXPECT_TRUE(is_refused(closed->try_authenticate_begin_cached(Request())));
         EXPECT_TRUE(is_refused(closed->try_verify_token("x")));
         EXPECT_TRUE(is_refused(closed->try_handle_webhook(clerk::Headers(), "x")));
         EXPECT_TRUE(is_refused(closed->try_stats()));
@@ -302,7 +361,7 @@ TEST(Authenticate, AfterAForkItWantsToBeWarmedUp) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-        const bool remembered = client.try_authenticate(Request(line))->signed_in();
+        const bool remembered = client.authenticate(Request(line)).signed_in();
         const auto asking = client.try_authenticate(Request(other));
         const bool refused = !asking && asking.error().status() == clerk::Status::e_forked;
         const bool warmed_up = client.try_warm_up().has_value();

@@ -94,6 +94,7 @@ TEST(Examples, HttplibServer) {
     sim::down(false);
     ASSERT_TRUE(away);
     EXPECT_EQ(away->status, 503);
+    EXPECT_EQ(away->body, "unavailable\n"); // what is wrong on our side is no caller's business
     EXPECT_FALSE(away->has_header("WWW-Authenticate"));
     EXPECT_EQ(process.end(), 0);
 }
@@ -128,4 +129,11 @@ TEST(Examples, BeastServer) {
     waiting.join();
     sim::admin("DELETE", "/faults");
     EXPECT_EQ(process.end(), 0);
+
+    Process second({program("beast_server")}, environment());
+    httplib::Client lonely(second.line());
+    sim::down(true);
+    EXPECT_EQ(get(lonely, "/", good), "503 unavailable\n");
+    sim::down(false);
+    EXPECT_EQ(second.end(), 0);
 }

@@ -71,8 +71,8 @@ std::string story_without_exceptions(const std::string &api_url, const std::stri
     say(std::string(in->signed_in() ? "in " : "? ") + std::to_string(events) + " event");
     const auto again = client->try_authenticate(request);
     say(again->source() == clerk::Source::cache ? "in cache" : "?");
-    say("out " + std::string(client->try_authenticate(clerk::Request(expired_line))->reason_word()));
-    say(client->try_authenticate(clerk::Request())->outcome() == clerk::Outcome::no_credentials ? "none" : "?");
+    say("out " + std::string((*client->try_authenticate(clerk::Request(expired_line))).reason_word()));
+    say((*client->try_authenticate(clerk::Request())).outcome() == clerk::Outcome::no_credentials ? "none" : "?");
 
     auto pending = client->try_authenticate_begin(request);
     while (pending && !pending->done())

@@ -50,6 +50,43 @@ TEST(Pending, AUserStoreDrivenByHand) {
     EXPECT_EQ(words(driven(begun(client, token), accounts)), "in cache");
 }
 
+TEST(Pending, BegunFromMemoryItNeverWaits) {
+    sim::reset();
+    sim::put_ada();
+    const Client client = client_of_steps();
+    Accounts accounts, empty;
+    const auto cached = [&](const std::string &token, clerk::UserStore &store) -> std::string {
+        const std::string line = bearer(token);
+        auto pending = client.authenticate_begin_cached(Request(line));
+        return pending ? words(driven(std::move(*pending), store)) : "would block";
+    };
+    const std::string first = sim::token({{"user", "user_ada"}}),
+                      second = sim::token({{"user", "user_ada"}, {"sid", "sess_2"}});
+    EXPECT_EQ(cached(first, accounts), "would block");
+    EXPECT_EQ(words(driven(begun(client, first), accounts)), "in api");
+    sim::down(true);
+    // The token is remembered or the user is known: the row is looked at, and nobody else is asked.
+    EXPECT_EQ(cached(first, accounts), "in cache");
+    EXPECT_EQ(cached(second, accounts), "in api");
+    EXPECT_EQ(cached(sim::token({{"user", "user_2"}}), accounts), "would block");
+    EXPECT_EQ(cached("nonsense", accounts), "out token-invalid");
+    const std::string line = bearer(first);
+    auto known = client.try_authenticate_begin_cached(Request(line));
+    ASSERT_TRUE(known && *known);
+    Pending pending = std::move(**known);
+    EXPECT_EQ(pending.wants(), StepKind::find_by_key);
+    pending.answer(std::make_exception_ptr(std::runtime_error("no answer")));
+    const clerk::Result failed = pending.finish();
+    EXPECT_EQ(words(failed), "unavailable store-error");
+    EXPECT_THROW(std::rethrow_exception(failed.error()->cause()), std::runtime_error);
+    sim::down(false);
+    // The row is gone: now Clerk must be asked after all, on a thread that may wait.
+    pending = *client.authenticate_begin_cached(Request(line));
+    pending.answer(empty);
+    if (pending.wants() == StepKind::fetch) pending.fetch();
+    EXPECT_EQ(words(driven(std::move(pending), empty)), "in api");
+}
+
 TEST(Pending, OverBeforeItBegan) {
     sim::reset();
     const Client client = client_of_steps();

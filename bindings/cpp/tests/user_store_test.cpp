@@ -133,6 +133,84 @@ TEST(UserStore, WhatItThrowsIsTheCauseAndNobodyComesIn) {
     }
 }
 
+TEST(UserStore, AFailureIsNotLostInACopyOfTheReply) {
+    static_assert(!std::is_copy_constructible_v<Reply> && !std::is_copy_assignable_v<Reply>);
+    static_assert(std::is_nothrow_move_constructible_v<Reply>);
+    sim::reset();
+    sim::put_ada();
+    for (const bool failing : {true, false}) {
+        Table table;
+        table.before = [&](const Step &step, Reply &reply) {
+            if (step.kind() != StepKind::find_by_clerk_id) return;
+            // Moved away, the answer no longer reaches the library: whatever it was, nobody comes in.
+            Reply moved = std::move(reply);
+            if (failing) moved.fail(-1, "the database is down");
+        };
+        const clerk::Result result = authenticate(Client(table.config()), fresh());
+        EXPECT_EQ(words(result), "unavailable store-error");
+        ASSERT_TRUE(result.error());
+        EXPECT_EQ(result.error()->host_code(), -1);
+        if (failing) {
+            EXPECT_EQ(result.error()->message(), "the database is down");
+        }
+    }
+}
+
+TEST(UserStore, ARowThatWaitsForApprovalKeepsItsUserOut) {
+    sim::reset();
+    sim::put_ada();
+    struct Approving : Accounts {
+        bool is_open = false;
+        std::string_view owner = "user_ada";
+        void create(const clerk::Columns &columns, Reply &reply) override {
+            EXPECT_EQ(columns.is_active(), true);
+            auto row = std::make_shared<int>(7);
+            reply.row("7", row).clerk_id(owner).is_active(is_open);
+        }
+    };
+    const auto made = [](const std::shared_ptr<Approving> &store) {
+        clerk::Config config = sim::config();
+        Accounts::attach(config, store);
+        return authenticate(Client(config), fresh());
+    };
+    auto store = std::make_shared<Approving>();
+    EXPECT_EQ(words(made(store)), "out user-inactive");
+    store->is_open = true;
+    const clerk::Result in = made(store);
+    EXPECT_EQ(words(in), "in api");
+    EXPECT_EQ(in.user_key(), "7");
+    ASSERT_NE(in.local_user<int>(), nullptr);
+    EXPECT_EQ(*in.local_user<int>(), 7);
+    store->owner = "user_boss";
+    EXPECT_EQ(words(made(store)), "out link-conflict");
+}
+
+TEST(UserStore, AnUpdateMaySayWhatBecameOfTheRow) {
+    sim::reset();
+    sim::put_ada();
+    struct Closing : Accounts {
+        void update(std::string_view key, const clerk::Columns &columns, Reply &reply) override {
+            rows_.begin()->second->is_active = false;
+            Accounts::update(key, columns, reply);
+        }
+    };
+    for (const bool closing : {false, true}) {
+        std::shared_ptr<Accounts> store = closing ? std::make_shared<Closing>() : std::make_shared<Accounts>();
+        clerk::Config config = sim::config();
+        Accounts::attach(config, store);
+        const Client client(config);
+        EXPECT_EQ(words(authenticate(client, fresh())), "in api");
+        sim::admin("PATCH", "/users/user_ada", {{"first_name", closing ? "Augusta" : "Byron"}});
+        client.invalidate_user("user_ada");
+        const clerk::Result result = authenticate(client, fresh());
+        EXPECT_EQ(words(result), closing ? "out user-inactive" : "in api");
+        // The object is the row as it is now.
+        if (!closing) {
+            EXPECT_EQ(result.local_user<Account>()->given_name, "Byron");
+        }
+    }
+}
+
 TEST(UserStore, AnythingMayBeThrown) {
     sim::reset();
     sim::put_ada();

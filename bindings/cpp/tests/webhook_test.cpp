@@ -55,6 +55,9 @@ TEST(Webhooks, AreAppliedOnceAndOnlyIfTheyAreClerks) {
     EXPECT_EQ(rejected.http_status(), 400);
     EXPECT_EQ(rejected.error()->status(), clerk::Status::e_webhook);
     EXPECT_EQ(client.handle_webhook(clerk::Headers(), "").outcome(), Delivery::Outcome::rejected);
+    clerk::Headers many;
+    for (int i = 0; i < 5000; i++) many.add("svix-id", "msg_1");
+    EXPECT_EQ(client.handle_webhook(many, "{}").outcome(), Delivery::Outcome::rejected);
     Made changed = made({{"type", "user.updated"}, {"id", "user_ada"}});
     changed.body += " ";
     EXPECT_EQ(client.handle_webhook(changed.headers, changed.body).outcome(), Delivery::Outcome::rejected);

@@ -10,7 +10,8 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// The answer to a caller who is not signed in: status, `WWW-Authenticate`, `Retry-After`. The body is the caller's.
+// The answer to a caller who is not signed in: status, `WWW-Authenticate`, `Retry-After`. The body is yours:
+// Result::public_word says what the caller may know.
 template <class Body, class Fields>
 void refuse(const Result &result, boost::beast::http::response<Body, Fields> &response, std::string_view realm = {}) {
     using boost::beast::http::field;

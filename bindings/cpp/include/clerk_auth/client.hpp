@@ -4,6 +4,7 @@
 
 #include "config.hpp"
 #include "pending.hpp"
+#include "remembered.hpp"
 #include "request.hpp"
 #include "result.hpp"
 
@@ -70,17 +71,17 @@ public:
     }
 
     // Answers from memory and never waits: for event loops. No result: ask `authenticate` or `authenticate_begin`.
-    Expected<std::optional<Result>> try_authenticate_cached(const Request &request) const noexcept {
+    Expected<Remembered<Result>> try_authenticate_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         detail::Notes notes;
         const detail::CallScope scope(notes);
         const int32_t status = clerk_authenticate_cached(handle_.get(), &native, &result);
-        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes.clock) return std::optional<Result>();
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes.clock) return Remembered<Result>();
         Expected<Result> concluded = conclude(status, result, nullptr, notes);
         if (!concluded) return concluded.error();
-        return std::optional<Result>(*std::move(concluded));
+        return Remembered<Result>(*std::move(concluded));
     }
 
     // Begins an authentication for a host that asks its user table itself. Waits for Clerk; calls no user store.
@@ -93,10 +94,23 @@ public:
         auto notes = std::make_unique<detail::Notes>();
         const detail::CallScope scope(*notes);
         const int32_t status = clerk_authenticate_begin(handle_.get(), &native, &result, &pending, &error);
-        if (status == CLERK_PENDING && pending != nullptr) return Pending(pending, std::move(notes));
-        Expected<Result> concluded = conclude(status, result, error, *notes);
-        if (!concluded) return concluded.error();
-        return Pending(*std::move(concluded));
+        return begun(status, pending, result, error, std::move(notes));
+    }
+
+    // The same without waiting for Clerk: for event loops. There when all that remains is a look at the user's row (its
+    // answer may make it want StepKind::fetch, which waits); otherwise ask `authenticate_begin`.
+    Expected<Remembered<Pending>> try_authenticate_begin_cached(const Request &request) const noexcept {
+        if (!is_open()) return closed();
+        const clerk_request native = request.native();
+        clerk_result *result = nullptr;
+        clerk_pending *pending = nullptr;
+        auto notes = std::make_unique<detail::Notes>();
+        const detail::CallScope scope(*notes);
+        const int32_t status = clerk_authenticate_begin_cached(handle_.get(), &native, &result, &pending);
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes->clock) return Remembered<Pending>();
+        Expected<Pending> pended = begun(status, pending, result, nullptr, std::move(notes));
+        if (!pended) return pended.error();
+        return Remembered<Pending>(*std::move(pended));
     }
 
     // Verifies one JWT and nothing else: no user, no cache, no event.
@@ -178,10 +192,13 @@ public:
 
 #if CLERK_AUTH_EXCEPTIONS
     Result authenticate(const Request &request) const { return try_authenticate(request).value(); }
-    std::optional<Result> authenticate_cached(const Request &request) const {
+    Remembered<Result> authenticate_cached(const Request &request) const {
         return try_authenticate_cached(request).value();
     }
     Pending authenticate_begin(const Request &request) const { return try_authenticate_begin(request).value(); }
+    Remembered<Pending> authenticate_begin_cached(const Request &request) const {
+        return try_authenticate_begin_cached(request).value();
+    }
     Result verify_token(std::string_view token) const { return try_verify_token(token).value(); }
     Delivery handle_webhook(const Headers &headers, std::string_view body) const {
         return try_handle_webhook(headers, body).value();
@@ -208,6 +225,14 @@ private:
     explicit Client(clerk_client *client) noexcept : handle_(client) {}
 
     static Error closed() { return detail::error_in_words(CLERK_E_STATE, "the client is closed"); }
+
+    static Expected<Pending> begun(int32_t status, clerk_pending *pending, clerk_result *result, clerk_error *error,
+                                   std::unique_ptr<detail::Notes> notes) {
+        if (status == CLERK_PENDING && pending != nullptr) return Pending(pending, std::move(notes));
+        Expected<Result> concluded = conclude(status, result, error, *notes);
+        if (!concluded) return concluded.error();
+        return Pending(*std::move(concluded));
+    }
 
     template <class Call>
     Expected<void> call(Call &&call) const noexcept {

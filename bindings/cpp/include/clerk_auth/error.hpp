@@ -114,7 +114,8 @@ inline Error error_in_words(int32_t status, std::string words, std::string setti
 } // namespace detail
 
 // A value or an error, for functions that do not throw. Taking the one that is not there throws the error, or ends the
-// process where exceptions are switched off: it never goes unnoticed.
+// process where exceptions are switched off: it never goes unnoticed. Out of a temporary only the value itself is
+// taken, never a way to it.
 template <class T>
 class [[nodiscard]] Expected {
 public:
@@ -126,12 +127,13 @@ public:
 
     T &value() & { return *checked(); }
     const T &value() const & { return *checked(); }
-    T &&value() && { return std::move(*checked()); }
+    T value() && { return std::move(*checked()); }
     T &operator*() & { return *checked(); }
     const T &operator*() const & { return *checked(); }
-    T &&operator*() && { return std::move(*checked()); }
-    T *operator->() { return checked(); }
-    const T *operator->() const { return checked(); }
+    T operator*() && { return std::move(*checked()); }
+    T *operator->() & { return checked(); }
+    const T *operator->() const & { return checked(); }
+    const T *operator->() const && = delete;
 
     const Error &error() const & {
         const Error *error = std::get_if<1>(&either_);

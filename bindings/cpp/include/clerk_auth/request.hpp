@@ -45,6 +45,20 @@ struct IsField<
     T, std::void_t<decltype(std::declval<const T &>().name_string()), decltype(std::declval<const T &>().value())>>
     : std::true_type {};
 
+// Lines that the library may look at; it compares their names again, and exactly.
+inline bool matters(std::string_view name) noexcept {
+    constexpr std::string_view lines[] = {"authorization",  "cookie",           "accept",     "sec-fetch-dest",
+                                          "svix-id",        "svix-timestamp",   "webhook-id", "webhook-timestamp",
+                                          "svix-signature", "webhook-signature"};
+    for (const std::string_view line : lines) {
+        std::size_t same = 0;
+        if (line.size() != name.size()) continue;
+        while (same < line.size() && (name[same] | 0x20) == line[same]) ++same;
+        if (same == line.size()) return true;
+    }
+    return false;
+}
+
 template <class Range>
 using LineOf = decltype(*std::begin(std::declval<const Range &>()));
 
@@ -57,7 +71,8 @@ struct IsLines<Range, std::void_t<LineOf<Range>>>
 } // namespace detail
 
 // Header lines: a range of (name, value) pairs such as std::multimap or std::vector, the fields of Boost.Beast, or
-// added one by one. All lines may be given; those that do not matter are passed over.
+// added one by one. All lines may be given, of requests and of webhook deliveries; those that do not matter are passed
+// over, and so many of the others that no client in its right mind sends them are refused as a bad token.
 class Headers {
 public:
     Headers() noexcept {}
@@ -79,25 +94,34 @@ public:
         }
     }
 
-    Headers &add(std::string_view name, std::string_view value) {
+    Headers &&add(std::string_view name, std::string_view value) && { return std::move(add(name, value)); }
+    Headers &add(std::string_view name, std::string_view value) & {
+        if (!detail::matters(name)) return *this;
         const clerk_header line{detail::in(name), detail::in(value)};
-        if (count_ == few_.size()) many_.assign(few_.begin(), few_.end());
-        if (count_ < few_.size())
-            few_[count_] = line;
-        else
+        if (few_count_ < few_.size()) {
+            few_[few_count_++] = line;
+        } else if (many_.size() < most) {
+            if (many_.empty()) many_.assign(few_.begin(), few_.end());
             many_.push_back(line);
-        ++count_;
+        } else {
+            // Two lines of it: neither a request nor, with its first lines gone, a delivery is accepted.
+            const std::string_view authorization = "authorization", words = "too many lines";
+            many_[0] = many_[1] = clerk_header{detail::in(authorization), detail::in(words)};
+        }
         return *this;
     }
 
-    std::size_t size() const noexcept { return count_; }
+    std::size_t size() const noexcept { return many_.empty() ? few_count_ : many_.size(); }
     const clerk_header *data() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
 
 private:
-    // As many lines as a browser sends; only then memory is asked for. Not zeroed: `count_` says what is there.
-    std::array<clerk_header, 32> few_;
+    // A browser that sends its cookies one by one (HTTP/2) stays below it.
+    static constexpr std::size_t most = 1024;
+
+    // As many as most requests have; only then memory is asked for. Not zeroed: `few_count_` says what is there.
+    std::array<clerk_header, 8> few_;
     std::vector<clerk_header> many_;
-    std::size_t count_ = 0;
+    std::size_t few_count_ = 0;
 };
 
 // What is looked at in a request: either all header lines, or just the two that matter.
@@ -111,6 +135,7 @@ public:
         : authorization_(authorization), cookie_(cookie), method_(method) {}
 
     Request(const Headers &headers) noexcept : headers_(&headers) {}
+    Request(Headers &&headers) noexcept : own_(std::move(headers)) {}
 
     // For as long as the expression lasts: `client.authenticate(request.headers)`.
     template <class Range, class = std::enable_if_t<detail::IsLines<Range>::value>>

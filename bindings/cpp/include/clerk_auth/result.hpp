@@ -43,6 +43,10 @@ public:
     }
     // Static, such as "token-expired"; "" when somebody is signed in.
     std::string_view reason_word() const noexcept { return clerk_result_reason_word(handle_.get()); }
+    // What a caller may be told of it: of trouble on the server's side, only what kind it is.
+    std::string_view public_word() const noexcept {
+        return http_status() < 500 ? reason_word() : word(category().value_or(Category::unavailable));
+    }
     // What kind of trouble the reason is.
     std::optional<Category> category() const noexcept {
         const std::optional<Reason> why = reason();
@@ -162,7 +166,8 @@ public:
     // What an event or log hook threw during the call; it changed nothing.
     std::exception_ptr listener_exception() const noexcept { return extras_ != nullptr ? extras_->listener : nullptr; }
 
-    const clerk_result *native() const noexcept { return handle_.get(); }
+    const clerk_result *native() const &noexcept { return handle_.get(); }
+    const clerk_result *native() const && = delete;
 
 private:
     friend Expected<Result> conclude(int32_t status, clerk_result *result, clerk_error *error, detail::Notes &notes);

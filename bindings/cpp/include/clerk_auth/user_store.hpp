@@ -94,7 +94,8 @@ private:
     const clerk_step *step_;
 };
 
-// The answer to a step. Everything is copied. A text that the library refuses makes the whole answer a failure.
+// The answer to a step. Everything is copied. A text that the library refuses makes the whole answer a failure. There
+// is one answer: it can be moved, not copied, and what is left behind is a failure.
 class Reply {
 public:
     // A row of the answer; columns that are NULL need not be set. It is active unless `is_active` says otherwise.
@@ -131,8 +132,14 @@ public:
     };
 
     Reply(clerk_reply *reply, detail::Notes *notes) noexcept : reply_(reply), notes_(notes) {}
+    Reply(Reply &&other) noexcept
+        : reply_(std::exchange(other.reply_, nullptr)), notes_(std::exchange(other.notes_, nullptr)),
+          verdict_(std::exchange(other.verdict_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
+          is_write_(other.is_write_) {}
 
-    // For the `find_` steps: begins a row with the host's own key for it. No row: there is none.
+    // For the `find_` steps: begins a row with the host's own key for it. No row: there is none. For `create` and
+    // `update`: the whole row as it is now, where the table may have made another of it: `is_active(false)` keeps its
+    // user out.
     Row row(std::string_view key) noexcept {
         note(clerk_reply_row(reply_, detail::in(key)));
         return Row(this);
@@ -147,7 +154,7 @@ public:
     // For `username_taken`.
     void taken(bool is_taken) noexcept { note(clerk_reply_taken(reply_, is_taken ? 1 : 0)); }
 
-    // For `create`: the new row's key.
+    // For `create`: the new row's key, when the row is what was asked for.
     void created(std::string_view key) noexcept { note(clerk_reply_created(reply_, detail::in(key))); }
     template <class T>
     void created(std::string_view key, std::shared_ptr<T> object) {
@@ -251,9 +258,9 @@ public:
     // Whether another row than `except_key` has the unique name, compared without case; Reply::taken.
     virtual void username_taken(std::string_view username, std::optional<std::string_view> except_key,
                                 Reply &reply) = 0;
-    // A new row; Reply::created.
+    // A new row; Reply::created, or Reply::row.
     virtual void create(const Columns &columns, Reply &reply) = 0;
-    // A change of the row, these columns only.
+    // A change of the row, these columns only; nothing, or Reply::row.
     virtual void update(std::string_view key, const Columns &columns, Reply &reply) = 0;
 
     // Around `create` and `update`; not for authentications that are driven step by step.
