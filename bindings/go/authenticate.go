@@ -15,30 +15,33 @@ import (
 // Answers that are remembered come at once. Others may have to wait for Clerk, in turn and within timeout_ms; when ctx
 // ends first, the outcome is [ErrUnavailable], with the context's error as its cause.
 func (c *Client) Authenticate(ctx context.Context, r *http.Request) (*Auth, error) {
-	if err := c.open(); err != nil {
-		return nil, err
-	}
 	if r == nil {
 		return nil, wrongUse(ErrArgument, "the request is nil")
 	}
-	asked := linesOf(r)
-	if outcome := c.fromMemory(&asked); outcome.status != C.CLERK_WOULD_BLOCK {
+	return c.identify(ctx, linesOf(r))
+}
+
+func (c *Client) identify(ctx context.Context, asked lines) (*Auth, error) {
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	if outcome := c.ask(C.CLERKGO_CACHED, &asked); outcome.status != C.CLERK_WOULD_BLOCK {
 		return c.conclude(outcome, nil)
 	}
 	return c.fromClerk(ctx, asked)
 }
 
-// fromClerk is for what memory does not know.
+// fromClerk is for what memory does not know. It has lines of its own, which may outlive the caller's.
 func (c *Client) fromClerk(ctx context.Context, asked lines) (*Auth, error) {
 	if err := c.mayWait(ctx); err != nil {
 		return nil, err
 	}
 	if c.store != nil {
-		return c.inSteps(ctx, asked)
+		return c.inSteps(ctx, &asked)
 	}
-	outcome, err := await(ctx, &c.gate, func() C.clerkgo_outcome { return c.waiting(&asked) }, discard)
+	outcome, err := c.await(ctx, func() C.clerkgo_outcome { return c.ask(C.CLERKGO_WHOLE, &asked) })
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	return c.conclude(outcome, nil)
 }
@@ -49,17 +52,17 @@ func (c *Client) VerifyToken(ctx context.Context, token string) (*Auth, error) {
 	if err := c.mayWait(ctx); err != nil {
 		return nil, err
 	}
-	outcome, err := await(ctx, &c.gate, func() C.clerkgo_outcome {
+	outcome, err := c.await(ctx, func() C.clerkgo_outcome {
 		defer runtime.KeepAlive(c)
 		return C.clerkgo_verify_token(c.c, dataOf(token), C.size_t(len(token)))
-	}, discard)
+	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	return c.conclude(outcome, nil)
 }
 
-// mayWait refuses calls that may wait when the client is closed, or when they come from inside its own user store.
+// mayWait refuses calls that may wait when the client is closed, or when they come from inside its own user store or hooks.
 func (c *Client) mayWait(ctx context.Context) error {
 	if err := c.open(); err != nil {
 		return err
@@ -67,7 +70,7 @@ func (c *Client) mayWait(ctx context.Context) error {
 	if ctx == nil {
 		return wrongUse(ErrArgument, "the context is nil")
 	}
-	if ctx.Value(inside{c}) != nil {
+	if ctx.Value(inside{c}) != nil || c.hooks.isInside() {
 		return wrongUse(ErrReentrant, "")
 	}
 	return nil
@@ -76,46 +79,37 @@ func (c *Client) mayWait(ctx context.Context) error {
 // inside marks contexts that a client hands to its user store.
 type inside struct{ client *Client }
 
-func (c *Client) fromMemory(l *lines) C.clerkgo_outcome {
+func (c *Client) ask(how C.int32_t, l *lines) C.clerkgo_outcome {
 	defer runtime.KeepAlive(c)
-	if l.all != nil {
-		many := pack(l.all)
-		defer many.free()
-		return C.clerkgo_from_memory(c.c, many.headers, many.count, nil, 0, nil, 0,
-			dataOf(l.method), C.size_t(len(l.method)), nil, 0, nil, 0)
+	isDoubled := C.int32_t(0)
+	if l.isDoubled {
+		isDoubled = 1
 	}
-	return C.clerkgo_from_memory(c.c, nil, 0,
-		dataOf(l.authorization), C.size_t(len(l.authorization)), dataOf(l.cookie), C.size_t(len(l.cookie)),
+	return C.clerkgo_ask(how, c.c, dataOf(l.authorization), C.size_t(len(l.authorization)),
+		dataOf(l.second), C.size_t(len(l.second)), isDoubled, dataOf(l.cookie), C.size_t(len(l.cookie)),
 		dataOf(l.method), C.size_t(len(l.method)), dataOf(l.fetchDest), C.size_t(len(l.fetchDest)),
 		dataOf(l.accept), C.size_t(len(l.accept)))
 }
 
-// waiting asks Clerk if need be; the library answers for the user table itself, or there is none.
-func (c *Client) waiting(l *lines) C.clerkgo_outcome {
-	defer runtime.KeepAlive(c)
-	many := pack(l.all)
-	defer many.free()
-	if l.all != nil {
-		l.authorization, l.cookie = "", ""
+// await runs a call that may wait for Clerk, when it is its turn and nobody has closed the client.
+func (c *Client) await(ctx context.Context, call func() C.clerkgo_outcome) (C.clerkgo_outcome, error) {
+	if err := c.enter(ctx); err != nil {
+		return C.clerkgo_outcome{}, err
 	}
-	return C.clerkgo_authenticate(c.c, many.headers, many.count,
-		dataOf(l.authorization), C.size_t(len(l.authorization)), dataOf(l.cookie), C.size_t(len(l.cookie)),
-		dataOf(l.method), C.size_t(len(l.method)), dataOf(l.fetchDest), C.size_t(len(l.fetchDest)),
-		dataOf(l.accept), C.size_t(len(l.accept)))
+	return run(ctx, &c.gate, call, discard)
 }
 
-// begin is the same for a user table that is asked from here.
-func (c *Client) begin(l *lines) C.clerkgo_outcome {
-	defer runtime.KeepAlive(c)
-	many := pack(l.all)
-	defer many.free()
-	if l.all != nil {
-		l.authorization, l.cookie = "", ""
+// enter takes a slot.
+func (c *Client) enter(ctx context.Context) error {
+	if err := c.gate.enter(ctx, c.done); err != nil {
+		return err
 	}
-	return C.clerkgo_begin(c.c, many.headers, many.count,
-		dataOf(l.authorization), C.size_t(len(l.authorization)), dataOf(l.cookie), C.size_t(len(l.cookie)),
-		dataOf(l.method), C.size_t(len(l.method)), dataOf(l.fetchDest), C.size_t(len(l.fetchDest)),
-		dataOf(l.accept), C.size_t(len(l.accept)))
+	// It may have been closed while this call stood in line.
+	if err := c.open(); err != nil {
+		c.gate.leave()
+		return err
+	}
+	return nil
 }
 
 // conclude turns an outcome into what the caller gets. Only CLERK_OK with an identity is somebody.

@@ -95,6 +95,31 @@ func TestTheSecondTimeItComesFromMemory(t *testing.T) {
 	expect(t, stats.CachedTokens, 1)
 }
 
+// The names of claims are compared exactly (RFC 7519 section 7.2), as the library does.
+func TestClaimsOfAnotherCaseAreOthers(t *testing.T) {
+	sim := simtest.Start(t)
+	client := newClient(t, sim)
+	auth, err := client.Authenticate(background, bearer(sim.Mint(`{"user": "user_1", "claims": {"aud": "mine", "jti": null,
+		"ACT": {"sub": "user_boss"}, "AUD": "theirs", "JTI": "x", "Exp": 9999999999, "NBF": 1, "Iat": 1, "V": 7}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := auth.SessionClaims()
+	expect(t, strings.Join(claims.Audience, " "), "mine")
+	expect(t, string(claims.Actor), "")
+	expect(t, claims.ID, "")
+	expect(t, *claims.Expiry, auth.ExpiresAt().Unix())
+	expect(t, *claims.NotBefore > 1 && *claims.IssuedAt > 1, true)
+	expect(t, claims.Version, 2)
+	// What is of another type than usual is left out.
+	auth, err = client.Authenticate(background, bearer(sim.Mint(`{"user": "user_1", "claims": {"jti": 7, "aud": null}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, auth.SessionClaims().ID, "")
+	expect(t, len(auth.SessionClaims().Audience), 0)
+}
+
 func TestWhoeverIgnoresTheErrorHasNobody(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim)
@@ -291,6 +316,8 @@ func TestWrongUse(t *testing.T) {
 	for _, config := range []clerkauth.Config{
 		{SecretKey: "sk_test_x", Store: &table{}, SQLitePath: "x"},
 		{SecretKey: "sk_test_x", MaxBlocking: -1},
+		{SecretKey: "sk_test_x", Realm: "caf\u00e9"},
+		{SecretKey: "sk_test_x", Realm: "two\r\nlines"},
 		{SecretKey: "sk_test_x", Store: short{&table{}, clerkauth.Schema{Columns: []clerkauth.Column{clerkauth.ColumnUsername}}}},
 		{SecretKey: "sk_test_x", Store: short{&table{}, clerkauth.Schema{Columns: []clerkauth.Column{77}}}},
 		{SecretKey: "sk_test_x", Store: short{&table{}, clerkauth.Schema{

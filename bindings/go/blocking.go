@@ -27,7 +27,8 @@ func newGate(slots int, wait time.Duration) gate {
 	return gate{make(chan struct{}, slots), wait}
 }
 
-func (g *gate) enter(ctx context.Context) error {
+// enter waits for a slot, until ctx ends, closed is closed, or patience does.
+func (g *gate) enter(ctx context.Context, closed <-chan struct{}) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
@@ -41,34 +42,27 @@ func (g *gate) enter(ctx context.Context) error {
 	select {
 	case g.slots <- struct{}{}:
 		return nil
+	case <-closed:
+		return wrongUse(ErrClosed, "")
 	case <-ctx.Done():
 		return ended(ctx)
 	case <-patience.C:
-		return errBusy
+		return unavailable(errBusy)
 	}
 }
 
-// ended is why ctx ended, in the words of whoever ended it as well.
+// ended is for a ctx that has ended; the words of whoever ended it are there as well.
 func ended(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != ctx.Err() {
-		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+		return unavailable(fmt.Errorf("%w: %w", ctx.Err(), cause))
 	}
-	return ctx.Err()
+	return unavailable(ctx.Err())
 }
 
 func (g *gate) leave() { <-g.slots }
 
-// await runs a call that may wait for Clerk, when it is its turn.
-func await[T any](ctx context.Context, g *gate, call func() T, drop func(T)) (T, error) {
-	if err := g.enter(ctx); err != nil {
-		var none T
-		return none, err
-	}
-	return run(ctx, g, call, drop)
-}
-
-// run is await for a slot that is taken already. A call into C cannot be interrupted: when ctx ends first, the caller goes
-// on, and what the call comes to later is dropped. The slot is free again when the call itself has ended.
+// run makes a call for which a slot is taken. A call into C cannot be interrupted: when ctx ends first, the caller goes on,
+// and what the call comes to later is dropped. The slot is free again when the call itself has ended.
 func run[T any](ctx context.Context, g *gate, call func() T, drop func(T)) (T, error) {
 	var none T
 	if ctx.Done() == nil {

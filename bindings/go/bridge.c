@@ -7,84 +7,125 @@ static clerk_str text(const char *data, size_t len)
     return made;
 }
 
-static clerk_request request_of(clerk_header own[2], CLERKGO_LINES)
+/* Hooks run on the thread of the call that needs them. */
+static _Thread_local int32_t clock_failed;
+
+/* For calls that are made from inside a hook of another call: each has failures of its own. */
+static int32_t clock_begin(void)
 {
-    clerk_request request = CLERK_REQUEST_INIT;
-    request.method = text(method, method_len);
-    if (headers != NULL) {
-        request.headers = headers;
-        request.header_count = header_count;
-        return request;
+    int32_t before = clock_failed;
+    clock_failed = 0;
+    return before;
+}
+
+static int32_t clock_end(int32_t before, int32_t status)
+{
+    int32_t failed = clock_failed;
+    clock_failed = before;
+    return failed ? CLERKGO_E_CLOCK : status;
+}
+
+/* What was found out without knowing the time counts for nothing. */
+static clerkgo_outcome outcome_end(int32_t before, clerkgo_outcome made)
+{
+    made.status = clock_end(before, made.status);
+    if (made.status == CLERKGO_E_CLOCK) {
+        clerk_result_free(made.result);
+        clerk_pending_free(made.pending);
+        clerk_error_free(made.error);
+        made = (clerkgo_outcome){ CLERKGO_E_CLOCK, NULL, NULL, NULL };
     }
-    request.authorization = text(authorization, authorization_len);
-    request.cookie = text(cookie, cookie_len);
+    return made;
+}
+
+clerkgo_outcome clerkgo_ask(int32_t how, const clerk_client *client, CLERKGO_LINES)
+{
+    clerkgo_outcome made = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
+    clerk_header own[4];
+    clerk_request request = CLERK_REQUEST_INIT;
     request.headers = own;
+    request.method = text(method, method_len);
+    request.cookie = text(cookie, cookie_len);
+    if (is_doubled) {
+        own[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), text(authorization, authorization_len) };
+        own[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), text(second, second_len) };
+    } else {
+        request.authorization = text(authorization, authorization_len);
+    }
     if (fetch_dest_len > 0)
         own[request.header_count++] = (clerk_header){ CLERK_STR("sec-fetch-dest"), text(fetch_dest, fetch_dest_len) };
     if (accept_len > 0)
         own[request.header_count++] = (clerk_header){ CLERK_STR("accept"), text(accept, accept_len) };
-    return request;
-}
-
-#define REQUEST(own)                                                                                                   \
-    request_of(own, headers, header_count, authorization, authorization_len, cookie, cookie_len, method, method_len,   \
-               fetch_dest, fetch_dest_len, accept, accept_len)
-
-clerkgo_outcome clerkgo_from_memory(const clerk_client *client, CLERKGO_LINES)
-{
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
-    clerk_header own[2];
-    clerk_request request = REQUEST(own);
-    made.status = clerk_authenticate_cached(client, &request, &made.result);
-    return made;
-}
-
-clerkgo_outcome clerkgo_authenticate(const clerk_client *client, CLERKGO_LINES)
-{
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
-    clerk_header own[2];
-    clerk_request request = REQUEST(own);
-    made.status = clerk_authenticate(client, &request, &made.result, &made.error);
-    return made;
-}
-
-clerkgo_outcome clerkgo_begin(const clerk_client *client, CLERKGO_LINES)
-{
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
-    clerk_header own[2];
-    clerk_request request = REQUEST(own);
-    made.status = clerk_authenticate_begin(client, &request, &made.result, &made.pending, &made.error);
-    return made;
-}
-
-clerkgo_outcome clerkgo_finish(clerk_pending *pending)
-{
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
-    made.status = clerk_pending_finish(pending, &made.result, &made.error);
-    return made;
+    int32_t before = clock_begin();
+    switch (how) {
+    case CLERKGO_CACHED:
+        made.status = clerk_authenticate_cached(client, &request, &made.result);
+        break;
+    case CLERKGO_WHOLE:
+        made.status = clerk_authenticate(client, &request, &made.result, &made.error);
+        break;
+    case CLERKGO_BEGIN_CACHED:
+        made.status = clerk_authenticate_begin_cached(client, &request, &made.result, &made.pending);
+        break;
+    case CLERKGO_BEGIN:
+        made.status = clerk_authenticate_begin(client, &request, &made.result, &made.pending, &made.error);
+        break;
+    }
+    return outcome_end(before, made);
 }
 
 clerkgo_outcome clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len)
 {
     clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    int32_t before = clock_begin();
     made.status = clerk_verify_token(client, text(token, token_len), &made.result, &made.error);
-    return made;
+    return outcome_end(before, made);
+}
+
+clerkgo_outcome clerkgo_warm_up(const clerk_client *client)
+{
+    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    int32_t before = clock_begin();
+    made.status = clerk_client_warm_up(client, &made.error);
+    return outcome_end(before, made);
+}
+
+int32_t clerkgo_answer(clerk_pending *pending, int32_t returned)
+{
+    int32_t before = clock_begin();
+    return clock_end(before, clerk_pending_answer(pending, returned));
+}
+
+int32_t clerkgo_fetch(clerk_pending *pending)
+{
+    int32_t before = clock_begin();
+    return clock_end(before, clerk_pending_fetch(pending));
+}
+
+clerkgo_outcome clerkgo_finish(clerk_pending *pending)
+{
+    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    int32_t before = clock_begin();
+    made.status = clerk_pending_finish(pending, &made.result, &made.error);
+    return outcome_end(before, made);
 }
 
 clerkgo_outcome clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
                                       const char *body, size_t body_len)
 {
     clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    int32_t before = clock_begin();
     made.status = clerk_webhook_begin(client, headers, header_count, text(body, body_len), &made.pending, &made.error);
-    return made;
+    return outcome_end(before, made);
 }
 
 clerkgo_outcome clerkgo_handle_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
                                        const char *body, size_t body_len)
 {
     clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    int32_t before = clock_begin();
     made.status = clerk_webhook_handle(client, headers, header_count, text(body, body_len), &made.error);
-    return made;
+    return outcome_end(before, made);
 }
 
 void clerkgo_free_results(clerk_result *result, size_t references)
@@ -156,12 +197,21 @@ int32_t clerkgo_reply_row(clerk_reply *reply, const clerkgo_row *row, const char
     return status;
 }
 
-int32_t clerkgo_reply_created(clerk_reply *reply, const char *key, size_t key_len)
-{
-    return clerk_reply_created(reply, text(key, key_len));
-}
-
 /* --- Hooks ------------------------------------------------------------------------------------------------------- */
+
+/* The hooks that this thread is inside of, the innermost first. */
+static _Thread_local struct inside {
+    uintptr_t handle;
+    const struct inside *outer;
+} const *innermost;
+
+int32_t clerkgo_is_inside(uintptr_t handle)
+{
+    for (const struct inside *each = innermost; each != NULL; each = each->outer)
+        if (each->handle == handle)
+            return 1;
+    return 0;
+}
 
 static void *userdata_of(uintptr_t handle)
 {
@@ -180,17 +230,32 @@ static void tell_event(void *userdata, const clerk_event *event)
         clerk_event_token_hash(event), clerk_event_reason(event), clerk_event_source(event),
         clerk_event_retry_after_ms(event),
     };
-    clerkgoEvent((uintptr_t)userdata, &view);
+    struct inside own = { (uintptr_t)userdata, innermost };
+    innermost = &own;
+    clerkgoEvent(own.handle, &view);
+    innermost = own.outer;
 }
 
 static void tell_log(void *userdata, int32_t level, clerk_str message)
 {
-    clerkgoLog((uintptr_t)userdata, level, (char *)message.data, message.len);
+    struct inside own = { (uintptr_t)userdata, innermost };
+    innermost = &own;
+    clerkgoLog(own.handle, level, (char *)message.data, message.len);
+    innermost = own.outer;
 }
 
+/* Without the time no token is good: each is over at the end of all days. */
 static int64_t ask_clock(void *userdata)
 {
-    return clerkgoClock((uintptr_t)userdata);
+    int64_t ms = INT64_MAX;
+    struct inside own = { (uintptr_t)userdata, innermost };
+    innermost = &own;
+    if (!clerkgoClock(own.handle, &ms)) {
+        clock_failed = 1;
+        ms = INT64_MAX;
+    }
+    innermost = own.outer;
+    return ms;
 }
 
 /* Go takes the steps itself, between calls; whatever calls the hook all the same gets nobody in. */

@@ -74,17 +74,26 @@ typedef struct {
     int64_t retry_after_ms;
 } clerkgo_event;
 
-/* The lines that matter; with `headers`, `authorization` and `cookie` are empty. */
+/* The lines that matter. Two lines of credentials are no good; when `is_doubled`, `second` is the other one. */
 #define CLERKGO_LINES                                                                                                  \
-    const clerk_header *headers, size_t header_count, const char *authorization, size_t authorization_len,             \
+    const char *authorization, size_t authorization_len, const char *second, size_t second_len, int32_t is_doubled,    \
         const char *cookie, size_t cookie_len, const char *method, size_t method_len, const char *fetch_dest,          \
         size_t fetch_dest_len, const char *accept, size_t accept_len
 
-clerkgo_outcome clerkgo_from_memory(const clerk_client *client, CLERKGO_LINES);
-clerkgo_outcome clerkgo_authenticate(const clerk_client *client, CLERKGO_LINES);
-clerkgo_outcome clerkgo_begin(const clerk_client *client, CLERKGO_LINES);
-clerkgo_outcome clerkgo_finish(clerk_pending *pending);
+/* How to ask: from memory alone, whatever it takes, and both for a user table that Go asks. */
+enum { CLERKGO_CACHED, CLERKGO_WHOLE, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
+
+/* The status of calls during which the clock hook failed: whatever they came to is freed. */
+enum { CLERKGO_E_CLOCK = -9001 };
+
+clerkgo_outcome clerkgo_ask(int32_t how, const clerk_client *client, CLERKGO_LINES);
 clerkgo_outcome clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len);
+clerkgo_outcome clerkgo_warm_up(const clerk_client *client);
+
+/* The first two return a status alone; the last frees `pending`, whatever it returns. */
+int32_t clerkgo_answer(clerk_pending *pending, int32_t returned);
+int32_t clerkgo_fetch(clerk_pending *pending);
+clerkgo_outcome clerkgo_finish(clerk_pending *pending);
 
 /* The first is for a user table that Go asks, the second for all others. */
 clerkgo_outcome clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
@@ -102,7 +111,6 @@ int32_t clerkgo_has(const clerk_result *result, int32_t dimension, const char *v
 /* What is wanted next; the step is filled for all kinds but DONE and FETCH. */
 int32_t clerkgo_wants(const clerk_pending *pending, clerkgo_step *step);
 int32_t clerkgo_reply_row(clerk_reply *reply, const clerkgo_row *row, const char *bytes);
-int32_t clerkgo_reply_created(clerk_reply *reply, const char *key, size_t key_len);
 
 /* Each takes a handle of the Go side, which is given back when nobody needs it any more. */
 int32_t clerkgo_on_event(clerk_config *config, uintptr_t handle);
@@ -110,5 +118,8 @@ int32_t clerkgo_on_log(clerk_config *config, int32_t level, uintptr_t handle);
 int32_t clerkgo_on_clock(clerk_config *config, uintptr_t handle);
 /* Says that there is a user table; it is never asked through a hook. */
 int32_t clerkgo_on_user_store(clerk_config *config);
+
+/* Whether this thread is inside a hook that was set with the handle. */
+int32_t clerkgo_is_inside(uintptr_t handle);
 
 #endif

@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
 )
 
@@ -50,50 +49,47 @@ func (s *SessionClaims) HasPermission(permission string) bool {
 func (s *SessionClaims) HasRole(role string) bool { return s != nil && s.auth.HasRole(role) }
 
 // audience is a text or a list of texts (RFC 7519 section 4.1.3).
-type audience []string
-
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*a = audience{one}
-		return nil
+func audience(claim json.RawMessage) []string {
+	if one, ok := read[string](claim); ok {
+		return []string{one}
 	}
-	if json.Unmarshal(data, (*[]string)(a)) != nil {
-		*a = nil
-	}
-	return nil
+	all, _ := read[[]string](claim)
+	return all
 }
 
-// claimsOf reads the claims; what the library has read already comes from there.
-func claimsOf(id *identity) *SessionClaims {
-	var raw struct {
-		Audience  audience        `json:"aud"`
-		Expiry    *float64        `json:"exp"`
-		NotBefore *float64        `json:"nbf"`
-		IssuedAt  *float64        `json:"iat"`
-		ID        string          `json:"jti"`
-		Version   float64         `json:"v"`
-		Actor     json.RawMessage `json:"act"`
+// read is a claim, if it is there and of that type.
+func read[T any](claim json.RawMessage) (value T, ok bool) {
+	if claim == nil || string(claim) == "null" || json.Unmarshal(claim, &value) != nil {
+		var none T
+		return none, false
 	}
+	return value, true
+}
+
+// claimsOf reads the claims; what the library has read already comes from there. A claim of another type than usual is
+// left out; ClaimsJSON has it.
+func claimsOf(id *identity) *SessionClaims {
 	text := func(which int) string { return id.texts[which] }
-	// A claim of another type than usual is left out; ClaimsJSON has it.
-	var odd *json.UnmarshalTypeError
-	if err := json.Unmarshal([]byte(text(C.CLERK_TEXT_CLAIMS)), &raw); err != nil && !errors.As(err, &odd) {
+	// Not into a struct: that would take ACT for act.
+	var raw map[string]json.RawMessage
+	if json.Unmarshal([]byte(text(C.CLERK_TEXT_CLAIMS)), &raw) != nil {
 		return nil
 	}
+	version, _ := read[float64](raw["v"])
+	jti, _ := read[string](raw["jti"])
 	return &SessionClaims{
 		RegisteredClaims: RegisteredClaims{
-			Issuer: text(C.CLERK_TEXT_ISSUER), Subject: text(C.CLERK_TEXT_SUBJECT), Audience: raw.Audience,
-			Expiry: seconds(raw.Expiry), NotBefore: seconds(raw.NotBefore), IssuedAt: seconds(raw.IssuedAt), ID: raw.ID,
+			Issuer: text(C.CLERK_TEXT_ISSUER), Subject: text(C.CLERK_TEXT_SUBJECT), Audience: audience(raw["aud"]),
+			Expiry: seconds(raw["exp"]), NotBefore: seconds(raw["nbf"]), IssuedAt: seconds(raw["iat"]), ID: jti,
 		},
 		Claims: Claims{
-			Version: max(1, int(raw.Version)), SessionID: text(C.CLERK_TEXT_SESSION_ID),
+			Version: max(1, int(version)), SessionID: text(C.CLERK_TEXT_SESSION_ID),
 			AuthorizedParty:               text(C.CLERK_TEXT_AUTHORIZED_PARTY),
 			ActiveOrganizationID:          text(C.CLERK_TEXT_ORG_ID),
 			ActiveOrganizationSlug:        text(C.CLERK_TEXT_ORG_SLUG),
 			ActiveOrganizationRole:        text(C.CLERK_TEXT_ORG_ROLE),
 			ActiveOrganizationPermissions: split(text(C.CLERK_TEXT_ORG_PERMISSIONS), ","),
-			Actor:                         raw.Actor, FactorVerificationAge: id.ages,
+			Actor:                         raw["act"], FactorVerificationAge: id.ages,
 		},
 	}
 }
@@ -113,10 +109,11 @@ func (s *SessionClaims) copy(auth *Auth) *SessionClaims {
 	return &own
 }
 
-func seconds(value *float64) *int64 {
-	if value == nil {
+func seconds(claim json.RawMessage) *int64 {
+	value, ok := read[float64](claim)
+	if !ok {
 		return nil
 	}
-	whole := int64(*value)
+	whole := int64(value)
 	return &whole
 }

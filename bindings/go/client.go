@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"runtime/cgo"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -18,10 +18,12 @@ type Client struct {
 	c          *C.clerk_client
 	owner      *owner
 	closed     atomic.Bool
+	done       chan struct{} // closed by Close
 	remembered remembered
 	gate       gate
 	hooks      *hooks
 	store      UserStore
+	hasSQLite  bool
 	realm      string
 	fail       func(http.ResponseWriter, *http.Request, *Error)
 }
@@ -46,6 +48,9 @@ func New(config Config) (*Client, error) {
 	if config.MaxBlocking < 0 {
 		return nil, wrongUse(ErrArgument, "Config.MaxBlocking is negative")
 	}
+	if strings.ContainsFunc(config.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return nil, wrongUse(ErrArgument, "Config.Realm holds more than printable ASCII")
+	}
 	made := C.clerk_config_new()
 	if made == nil {
 		return nil, wrongUse(ErrInternal, "no config can be made")
@@ -62,7 +67,8 @@ func New(config Config) (*Client, error) {
 	if err := check(status, failed); err != nil {
 		return nil, err
 	}
-	c := &Client{c: client, hooks: own, store: config.Store, realm: config.Realm, fail: config.OnFailure}
+	c := &Client{c: client, done: make(chan struct{}), hooks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
+		realm: config.Realm, fail: config.OnFailure}
 	c.gate = newGate(config.MaxBlocking, config.MaxBlockingWait)
 	if c.fail == nil {
 		c.fail = Fail
@@ -78,17 +84,17 @@ func configure(to settings, from *Config, own *hooks) error {
 		return err
 	}
 	if from.OnEvent != nil || from.Logger != nil {
-		C.clerkgo_on_event(to.config, C.uintptr_t(cgo.NewHandle(own)))
+		C.clerkgo_on_event(to.config, own.hold())
 	}
 	if from.Logger != nil {
 		level := C.int32_t(C.CLERK_LEVEL_INFO)
 		if from.Logger.Enabled(context.Background(), slog.LevelDebug) {
 			level = C.CLERK_LEVEL_DEBUG
 		}
-		C.clerkgo_on_log(to.config, level, C.uintptr_t(cgo.NewHandle(own)))
+		C.clerkgo_on_log(to.config, level, own.hold())
 	}
 	if from.Clock != nil {
-		C.clerkgo_on_clock(to.config, C.uintptr_t(cgo.NewHandle(own)))
+		C.clerkgo_on_clock(to.config, own.hold())
 	}
 	if from.SQLitePath != "" {
 		var failed *C.clerk_error
@@ -105,12 +111,16 @@ func configure(to settings, from *Config, own *hooks) error {
 	return nil
 }
 
-// Close breaks off calls to Clerk that are under way and forgets everything. Calls that come later get [ErrClosed].
-// Closing twice is fine. It always returns nil.
+// Close breaks off calls to Clerk that are under way and forgets everything. Calls that stand in line or come later get
+// [ErrClosed]. Closing twice is fine. The error is nil for every client that [New] made.
 func (c *Client) Close() error {
+	if c == nil || c.c == nil {
+		return c.open()
+	}
 	if c.closed.Swap(true) {
 		return nil
 	}
+	close(c.done)
 	C.clerk_client_shutdown(c.c)
 	C.clerk_client_invalidate_all(c.c)
 	c.remembered.clear()
@@ -136,14 +146,12 @@ func (c *Client) WarmUp(ctx context.Context) error {
 	if err := c.mayWait(ctx); err != nil {
 		return err
 	}
-	done, err := await(ctx, &c.gate, func() C.clerkgo_outcome {
-		var made C.clerkgo_outcome
-		made.status = C.clerk_client_warm_up(c.c, &made.error)
-		runtime.KeepAlive(c)
-		return made
-	}, discard)
+	done, err := c.await(ctx, func() C.clerkgo_outcome {
+		defer runtime.KeepAlive(c)
+		return C.clerkgo_warm_up(c.c)
+	})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	return check(done.status, done.error)
 }

@@ -61,11 +61,13 @@ type Config struct {
 	SQLitePath string
 
 	// OnEvent is told of each event, on the goroutine of the call, several at once. It costs each call a little, and must
-	// not call what may wait for Clerk: that gives [ErrReentrant].
+	// not call what may wait for Clerk: that gives [ErrReentrant]. A panic in it harms nobody and is told to Logger; but
+	// neither OnEvent nor Logger nor Clock may end its goroutine (runtime.Goexit, which t.Fatal calls): C code is on the
+	// stack, and the process ends, saying so.
 	OnEvent func(Event)
 	// Logger is given the events and the log lines of the library.
 	Logger *slog.Logger
-	// Clock tells the time instead of the system; for tests.
+	// Clock tells the time instead of the system; for tests. When it panics, the call ends with [ErrInternal].
 	Clock func() time.Time
 
 	// MaxBlocking is how many calls may wait for Clerk at once, each on an operating system thread; 64 if it is 0.
@@ -73,7 +75,7 @@ type Config struct {
 	// MaxBlockingWait is how long a call waits for its turn when so many are under way; five seconds if it is 0.
 	MaxBlockingWait time.Duration
 
-	// Realm is named in WWW-Authenticate lines.
+	// Realm is named in WWW-Authenticate lines: printable ASCII.
 	Realm string
 	// OnFailure answers requests that the middleware does not let in; [Fail] if it is nil.
 	OnFailure func(http.ResponseWriter, *http.Request, *Error)

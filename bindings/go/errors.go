@@ -24,8 +24,8 @@ var (
 	ErrArgument = errors.New("wrong argument")
 	// ErrClosed: the client is closed.
 	ErrClosed = errors.New("the client is closed")
-	// ErrReentrant: called from inside the client's own user store, where only answers from memory can be had.
-	ErrReentrant = errors.New("called from inside the client's own user store")
+	// ErrReentrant: called from inside the client's own user store or hook, where only answers from memory can be had.
+	ErrReentrant = errors.New("called from inside the client's own user store or hook")
 	// ErrForked: the process was forked since the client was made.
 	ErrForked = errors.New("the process was forked")
 	// ErrAPI: Clerk could not be asked.
@@ -113,6 +113,9 @@ func errorOf(status C.int32_t, result *C.clerk_result, failed *C.clerk_error, re
 	made := &Error{Status: http.StatusInternalServerError, kind: kinds[status], cause: cause}
 	if made.kind == nil {
 		made.kind, made.message = ErrInternal, C.GoString(C.clerk_status_name(status))
+	}
+	if status == C.CLERKGO_E_CLOCK {
+		made.message = "Config.Clock panicked"
 	}
 	if result != nil {
 		var view C.clerkgo_result_view

@@ -65,24 +65,6 @@ func TestEventsAndTheClockAreTheHosts(t *testing.T) {
 	expect(t, events.took(), "")
 }
 
-func TestHooksThatPanicHarmNobody(t *testing.T) {
-	sim := simtest.Start(t)
-	var log bytes.Buffer
-	client := newClient(t, sim, func(c *clerkauth.Config) {
-		c.OnEvent = func(clerkauth.Event) { panic("no events today") }
-		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
-	token := sim.Session("user_1")
-	expect(t, ask(client, token), "in api")
-	expect(t, ask(client, token), "in cache")
-	expect(t, strings.Contains(log.String(), "no events today"), true)
-
-	// A clock that panics lets nobody in.
-	broken := newClient(t, sim, func(c *clerkauth.Config) { c.Clock = func() time.Time { panic("no time") } })
-	_, err := broken.Authenticate(background, bearer(token))
-	expectIs(t, err, clerkauth.ErrSignedOut)
-}
-
 func TestEventsInTheLog(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)

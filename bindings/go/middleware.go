@@ -13,6 +13,7 @@ import (
 type answer struct {
 	context.Context
 	client *Client
+	given  credentials
 	auth   *Auth
 	err    *Error
 }
@@ -32,9 +33,9 @@ func (c *Client) Require(demand func(*Auth) bool) func(http.Handler) http.Handle
 			r, found := c.found(r)
 			switch {
 			case found.err != nil:
-				c.fail(w, r, found.err)
+				c.refuse(w, r, found.err)
 			case demand != nil && !demand(found.auth):
-				c.fail(w, r, c.forbidden())
+				c.refuse(w, r, c.forbidden())
 			default:
 				next.ServeHTTP(w, r)
 			}
@@ -51,14 +52,24 @@ func (c *Client) WithAuth(next http.Handler) http.Handler {
 	})
 }
 
-// found authenticates, unless a middleware of this client has done so before.
+// refuse answers by Config.OnFailure; a client that New did not make has none.
+func (c *Client) refuse(w http.ResponseWriter, r *http.Request, err *Error) {
+	if c == nil || c.fail == nil {
+		Fail(w, r, err)
+		return
+	}
+	c.fail(w, r, err)
+}
+
+// found authenticates, unless a middleware of this client has done so before, for the same credentials: a handler may make
+// requests of its own in the context of the one that it was given.
 func (c *Client) found(r *http.Request) (*http.Request, *answer) {
-	ctx := r.Context()
-	if before, ok := ctx.Value(answerKey{c}).(*answer); ok {
+	ctx, asked := r.Context(), linesOf(r)
+	if before, ok := ctx.Value(answerKey{c}).(*answer); ok && before.given == asked.credentials {
 		return r, before
 	}
-	auth, err := c.Authenticate(ctx, r)
-	found := &answer{Context: ctx, client: c, auth: auth}
+	auth, err := c.identify(ctx, asked)
+	found := &answer{Context: ctx, client: c, given: asked.credentials, auth: auth}
 	if err != nil {
 		found.auth, found.err = nil, asError(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
@@ -130,4 +131,84 @@ func TestOnFailure(t *testing.T) {
 	status, _, header := serve(client.RequireAuth(who), bearer(""))
 	expect(t, status, 303)
 	expect(t, header.Get("Location"), "/sign-in?why=session-token-missing")
+}
+
+// What was found out about one request says nothing about another one in its context.
+func TestARequestInsideOfAnotherIsItsOwn(t *testing.T) {
+	sim := simtest.Start(t)
+	client := newClient(t, sim)
+	alice, bob := sim.Session("user_alice"), sim.Session("user_bob")
+	inner := client.RequireAuth(who)
+	asked := 0
+	batch := client.WithAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		twice := bearer(alice)
+		twice.Header.Add("Authorization", "Bearer "+bob)
+		cookie := bearer("")
+		cookie.Header.Set("Cookie", "__session="+bob)
+		for _, each := range []struct {
+			request *http.Request
+			body    string
+		}{
+			{bearer(bob), "user_bob"}, {cookie, "user_bob"}, {bearer(alice), "user_alice"},
+			{bearer("garbage"), "{\"error\":\"invalid_token\"}\n"}, {twice, "{\"error\":\"invalid_token\"}\n"},
+			{bearer(""), "{\"error\":\"no_credentials\"}\n"},
+		} {
+			_, body, _ := serve(inner, each.request.WithContext(r.Context()))
+			expect(t, body, each.body)
+			asked++
+		}
+		// A line that is changed in place is another one, too.
+		r.Header["Authorization"][0] = "Bearer " + bob
+		_, body, _ := serve(inner, r)
+		expect(t, body, "user_bob")
+	}))
+	serve(batch, bearer(alice))
+	expect(t, asked, 6)
+}
+
+func TestAClientThatNewDidNotMake(t *testing.T) {
+	for _, client := range []*clerkauth.Client{nil, {}} {
+		for _, handler := range []http.Handler{client.RequireAuth(who), client.Require(nil)(who)} {
+			status, body, _ := serve(handler, bearer("x"))
+			expect(t, status, 500)
+			expect(t, body, "{\"error\":\"internal_error\"}\n")
+		}
+		_, body, _ := serve(client.WithAuth(who), bearer("x"))
+		expect(t, strings.HasPrefix(body, "nobody: "), true)
+		recorder := httptest.NewRecorder()
+		client.WebhookHandler().ServeHTTP(recorder, httptest.NewRequest("POST", "/", nil))
+		expect(t, recorder.Code, 500)
+		_, errStats := client.Stats()
+		for _, err := range []error{client.Close(), client.InvalidateAll(), client.WarmUp(background), errStats} {
+			expectIs(t, err, clerkauth.ErrArgument)
+		}
+	}
+}
+
+// Whatever lines a stranger sends: it is no fault of the server's.
+func TestThousandsOfLines(t *testing.T) {
+	sim := simtest.Start(t)
+	client := newClient(t, sim)
+	server := httptest.NewServer(client.RequireAuth(who))
+	defer server.Close()
+	for name, want := range map[string]int{"Cookie": 401, "Authorization": 401, "Accept": 200, "Sec-Fetch-Dest": 200, "X-Other": 200} {
+		r, err := http.NewRequest("GET", server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == 200 {
+			r.Header.Set("Cookie", "__session="+sim.Session("user_1"))
+		}
+		for range 5000 {
+			r.Header.Add(name, "a")
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("5000 lines %s: %d, not %d", name, answer.StatusCode, want)
+		}
+	}
 }

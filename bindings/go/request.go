@@ -7,35 +7,40 @@ import "C"
 
 import (
 	"net/http"
+	"strings"
 	"unsafe"
 )
 
-// lines are the header lines of a request that matter.
-type lines struct {
-	authorization, cookie     string
-	method, fetchDest, accept string
-	// all holds every line of the above when one of the first two is there twice: the library has to see that.
-	all []line
+// credentials are the lines that say who the sender is. All cookie lines are one (RFC 9113 section 8.2.3).
+type credentials struct {
+	authorization, cookie string
+	// second is another Authorization line, with which nobody comes in.
+	second    string
+	isDoubled bool
 }
 
-type line struct{ name, value string }
+// lines are the header lines of a request that matter. However many there are: the library is given a few.
+type lines struct {
+	credentials
+	method, fetchDest, accept string
+}
 
 func linesOf(r *http.Request) lines {
 	var made lines
-	authorization, cookie := r.Header["Authorization"], r.Header["Cookie"]
-	if len(authorization) > 0 {
-		made.authorization = authorization[0]
+	authorization := r.Header["Authorization"]
+	made.authorization = first(authorization)
+	if made.isDoubled = len(authorization) > 1; made.isDoubled {
+		made.second = authorization[1]
 	}
-	if len(cookie) > 0 {
-		made.cookie = cookie[0]
+	if cookie := r.Header["Cookie"]; len(cookie) < 2 {
+		made.cookie = first(cookie)
+	} else {
+		made.cookie = strings.Join(cookie, "; ")
 	}
 	// Only a page load can be sent to Clerk and back, and none brings an Authorization line.
 	if len(authorization) == 0 && (r.Method == http.MethodGet || r.Method == "") {
 		made.method = http.MethodGet
 		made.fetchDest, made.accept = first(r.Header["Sec-Fetch-Dest"]), first(r.Header["Accept"])
-	}
-	if len(authorization) > 1 || len(cookie) > 1 {
-		made.doubled(authorization, cookie)
 	}
 	return made
 }
@@ -47,20 +52,7 @@ func first(values []string) string {
 	return values[0]
 }
 
-func (l *lines) doubled(authorization, cookie []string) {
-	for _, value := range authorization {
-		l.all = append(l.all, line{"authorization", value})
-	}
-	for _, value := range cookie {
-		l.all = append(l.all, line{"cookie", value})
-	}
-	if l.fetchDest != "" {
-		l.all = append(l.all, line{"sec-fetch-dest", l.fetchDest})
-	}
-	if l.accept != "" {
-		l.all = append(l.all, line{"accept", l.accept})
-	}
-}
+type line struct{ name, value string }
 
 // packed are header lines in memory of C's: an array of C may not hold pointers of Go's.
 type packed struct {

@@ -39,11 +39,15 @@ func (c *Client) storeCall(ctx context.Context) *storeCall {
 }
 
 // inSteps authenticates with a user table that is asked from here, between calls into C: the request's context reaches
-// it, no thread is kept while it works, and a panic in it is one like any other.
-func (c *Client) inSteps(ctx context.Context, asked lines) (*Auth, error) {
-	outcome, err := await(ctx, &c.gate, func() C.clerkgo_outcome { return c.begin(&asked) }, discard)
-	if err != nil {
-		return nil, unavailable(err)
+// it, no thread is kept while it works, and a panic in it is one like any other. Who only needs a look at the row waits for
+// nobody else.
+func (c *Client) inSteps(ctx context.Context, asked *lines) (*Auth, error) {
+	outcome := c.ask(C.CLERKGO_BEGIN_CACHED, asked)
+	if outcome.status == C.CLERK_WOULD_BLOCK {
+		var err error
+		if outcome, err = c.await(ctx, func() C.clerkgo_outcome { return c.ask(C.CLERKGO_BEGIN, asked) }); err != nil {
+			return nil, err
+		}
 	}
 	if outcome.status != C.CLERK_PENDING {
 		return c.conclude(outcome, nil)
@@ -55,44 +59,48 @@ func (c *Client) inSteps(ctx context.Context, asked lines) (*Auth, error) {
 	return c.withUser(call, C.clerkgo_finish(outcome.pending))
 }
 
-// drive takes all steps of an authentication or of a delivery. With an error, pending is freed, now or when a call ends.
+// drive takes all steps of an authentication or of a delivery. Unless it returns nil, pending is freed, now or when a call
+// ends: also when the store ends the goroutine.
 func (c *Client) drive(ctx context.Context, call *storeCall, pending *C.clerk_pending) error {
+	isOurs := true
+	defer func() {
+		if isOurs {
+			C.clerk_pending_free(pending)
+		}
+	}()
 	for {
+		if err := c.open(); err != nil {
+			return err
+		}
 		var step C.clerkgo_step
+		var status C.int32_t
 		switch kind := C.clerkgo_wants(pending, &step); kind {
 		case C.CLERK_STEP_KIND_DONE:
+			isOurs = false
 			return nil
 		case C.CLERK_STEP_KIND_FETCH:
-			if err := c.fetch(ctx, pending); err != nil {
+			if err := c.enter(ctx); err != nil {
 				return err
 			}
-		default:
-			status := C.clerk_pending_answer(pending, call.answer(&step, C.clerk_pending_reply(pending)))
-			if status != C.CLERK_OK {
-				C.clerk_pending_free(pending)
-				return errorOf(status, nil, nil, "", nil)
+			isOurs = false // but the call's
+			fetched, err := run(ctx, &c.gate, func() C.clerkgo_outcome {
+				return C.clerkgo_outcome{status: C.clerkgo_fetch(pending), pending: pending}
+			}, discard)
+			if err != nil {
+				return err
 			}
+			isOurs, status = true, fetched.status
+		default:
+			returned := call.answer(&step, C.clerk_pending_reply(pending))
+			if returned >= 0 && ctx.Err() != nil {
+				return ended(ctx)
+			}
+			status = C.clerkgo_answer(pending, returned)
+		}
+		if status != C.CLERK_OK {
+			return errorOf(status, nil, nil, "", nil)
 		}
 	}
-}
-
-// fetch waits for Clerk in the middle of an authentication.
-func (c *Client) fetch(ctx context.Context, pending *C.clerk_pending) error {
-	if err := c.gate.enter(ctx); err != nil {
-		C.clerk_pending_free(pending)
-		return unavailable(err)
-	}
-	fetched, err := run(ctx, &c.gate, func() C.clerkgo_outcome {
-		return C.clerkgo_outcome{status: C.clerk_pending_fetch(pending), pending: pending}
-	}, discard)
-	switch {
-	case err != nil:
-		return unavailable(err)
-	case fetched.status != C.CLERK_OK:
-		C.clerk_pending_free(pending)
-		return errorOf(fetched.status, nil, nil, "", nil)
-	}
-	return nil
 }
 
 // withUser concludes, and adds the store's own row to who is signed in.
@@ -157,25 +165,9 @@ func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_reply) error {
 		}
 		return accepted(C.clerk_reply_taken(reply, yes))
 	case C.CLERK_STEP_KIND_CREATE:
-		user, err := s.store.Create(s.ctx, fieldsOf(step))
-		if err != nil {
-			return err
-		}
-		if user == nil {
-			return errors.New("the user store's Create returned no row")
-		}
-		s.user = user
-		return accepted(C.clerkgo_reply_created(reply, dataOf(user.Key), C.size_t(len(user.Key))))
+		return s.written(reply)(s.store.Create(s.ctx, fieldsOf(step)))
 	case C.CLERK_STEP_KIND_UPDATE:
-		user, err := s.store.Update(s.ctx, key, fieldsOf(step))
-		if err != nil {
-			return err
-		}
-		if user == nil {
-			return errors.New("the user store's Update returned no row")
-		}
-		s.user = user
-		return nil
+		return s.written(reply)(s.store.Update(s.ctx, key, fieldsOf(step)))
 	default:
 		return fmt.Errorf("the library asks the user store what it cannot answer (%d)", step.kind)
 	}
@@ -190,6 +182,16 @@ func (s *storeCall) found(reply *C.clerk_reply) func(*User, error) error {
 		s.user = user
 		row, bytes := rowOf(user)
 		return accepted(C.clerkgo_reply_row(reply, &row, dataOf(bytes)))
+	}
+}
+
+// written replies with the row as it is now: the table may have its own mind about who is active.
+func (s *storeCall) written(reply *C.clerk_reply) func(*User, error) error {
+	return func(user *User, err error) error {
+		if err == nil && user == nil {
+			return errors.New("the user store's Create or Update returned no row")
+		}
+		return s.found(reply)(user, err)
 	}
 }
 

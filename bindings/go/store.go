@@ -10,7 +10,12 @@ import (
 // when they would have to wait.
 //
 // A method that returns an error or panics makes the outcome [ErrUnavailable] with that error as its cause: nobody is
-// signed in, nothing is remembered. Finding nothing is no error: nil, nil.
+// signed in, nothing is remembered. Finding nothing is no error: nil, nil. When the context has ended, what a method
+// returns no longer counts; but a method that never returns keeps its caller waiting.
+//
+// Every row that is returned is taken as it is, those of Create and Update as well: with all columns that the table has, or
+// the others count as empty. A row whose IsActive is false keeps its user out, the request that made it included; one whose
+// ClerkID is not the user's (in a table that has that column) lets nobody in, either.
 type UserStore interface {
 	// FindByKey finds the row with the host's own key.
 	FindByKey(ctx context.Context, key string) (*User, error)
@@ -20,9 +25,9 @@ type UserStore interface {
 	FindByEmail(ctx context.Context, email string) ([]*User, error)
 	// UsernameTaken says whether a row other than exceptKey (which may be "") has that name, compared without case.
 	UsernameTaken(ctx context.Context, username, exceptKey string) (bool, error)
-	// Create makes a row and returns it. [ErrConflict] if a unique column already holds such a value.
+	// Create makes a row and returns it as it is now. [ErrConflict] if a unique column already holds such a value.
 	Create(ctx context.Context, fields Fields) (*User, error)
-	// Update changes the row's columns, these only, and returns the row. [ErrConflict] as for Create.
+	// Update changes the row's columns, these only, and returns the row as it is now. [ErrConflict] as for Create.
 	Update(ctx context.Context, key string, fields Fields) (*User, error)
 }
 

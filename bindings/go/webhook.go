@@ -54,17 +54,19 @@ func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []b
 	return false, failed
 }
 
-// heard takes the delivery in. Nothing in it waits for Clerk; the table of the library's own may be busy for a while.
+// heard takes the delivery in. Nothing in it waits for Clerk; but the library's own table may be busy for a while.
 func (c *Client) heard(ctx context.Context, call *storeCall, all []line, body []byte) (C.clerkgo_outcome, error) {
 	defer runtime.KeepAlive(c)
 	headers := pack(all)
 	defer headers.free()
 	at := (*C.char)(unsafe.Pointer(unsafe.SliceData(body)))
 	if c.store == nil {
-		if err := c.gate.enter(ctx); err != nil {
-			return C.clerkgo_outcome{}, unavailable(err)
+		if c.hasSQLite {
+			if err := c.enter(ctx); err != nil {
+				return C.clerkgo_outcome{}, err
+			}
+			defer c.gate.leave()
 		}
-		defer c.gate.leave()
 		return C.clerkgo_handle_webhook(c.c, headers.headers, headers.count, at, C.size_t(len(body))), nil
 	}
 	outcome := C.clerkgo_begin_webhook(c.c, headers.headers, headers.count, at, C.size_t(len(body)))

@@ -59,7 +59,7 @@ const ada = `{"username": "ada", "first_name": "Ada", "last_active_at": 17000000
 
 func TestTheTableIsKeptInStep(t *testing.T) {
 	for name, options := range map[string]sqlstore.Options{
-		"last key":  {Lengths: sqlstore.DefaultLengths},
+		"last key":  {},
 		"returning": {Dialect: &sqlstore.Dialect{Dollar: true, Quote: `"`, Returning: true, Identity: sqlstore.SQLite.Identity}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,7 +28,8 @@ type Options struct {
 	// Columns are the names of the table's columns; a column that is not named is not there. nil: all of them, under the
 	// names of [clerkauth.Column].
 	Columns map[clerkauth.Column]string
-	// Lengths are how many characters fit into the text columns.
+	// Lengths are how many characters fit into the text columns; [DefaultLengths] if it is nil. A map without any is for
+	// columns without a limit.
 	Lengths map[clerkauth.Column]uint32
 	// Written runs in the transaction that has made or changed a row, for what must be there together with it. An error
 	// undoes everything.
@@ -67,6 +68,9 @@ func New(db *sql.DB, options Options) (*Store, error) {
 	set(&s.options.Key, "id")
 	if options.IsConflict == nil {
 		s.options.IsConflict = IsConflict
+	}
+	if options.Lengths == nil {
+		s.options.Lengths = DefaultLengths
 	}
 	if options.Columns == nil {
 		s.options.Columns = map[clerkauth.Column]string{}
