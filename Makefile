@@ -192,4 +192,4 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean
-	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes}
+	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes,LICENSE-*}

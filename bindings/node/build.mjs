@@ -2,7 +2,7 @@
 //
 // Without options the repository's own library is taken (`make stage` at its top), or CLERK_STAGE, or what pkg-config knows.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -72,4 +72,6 @@ execFileSync(
   ],
   { stdio: 'inherit' },
 );
+// What is packed has its licence with it; the repository keeps it at its top.
+for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) copyFileSync(join(here, '../..', name), join(here, name));
 console.log(`built ${out}`);

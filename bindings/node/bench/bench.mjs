@@ -113,4 +113,10 @@ for (const [name, all] of Object.entries(times)) {
   const show = (ns) => `${(ns / 1000).toFixed(2)} us`.padStart(12);
   console.log(name.padEnd(56) + show(all[all.length >> 1]) + show(all[0]));
 }
+const MOST_NS = 3000;
+const best = times['clerk-auth: await authenticate(req), userId'][0];
+if (best > MOST_NS) {
+  console.error(`a remembered caller takes ${(best / 1000).toFixed(2)} us at best, more than ${MOST_NS / 1000} us`);
+  process.exitCode = 1;
+}
 await Promise.all([clerk.close(), heard.close(), forgetful.close()]);

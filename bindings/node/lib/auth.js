@@ -190,7 +190,16 @@ class Auth {
   }
 
   /** `has({role, permission, feature, plan, reverification})`: all that is demanded. Nothing, or something unknown: false. */
-  has(demands) {
+  get has() {
+    return (demands) => this.#has(demands);
+  }
+
+  /** `challenge(realm)`: the value of a `WWW-Authenticate` line, or null when neither 401 nor 403 fits. */
+  get challenge() {
+    return (realm) => this.#challenge(realm);
+  }
+
+  #has(demands) {
     if (demands === null || typeof demands !== 'object') throw new TypeError('has() takes an object of demands');
     const wanted = Object.entries(demands).filter(([, value]) => value !== undefined);
     return (
@@ -204,8 +213,8 @@ class Auth {
     );
   }
 
-  /** The value of a `WWW-Authenticate` line, or null when neither 401 nor 403 fits. */
-  challenge(realm = '') {
+  #challenge(realm = '') {
+    if (typeof realm !== 'string') throw new TypeError('realm must be a string');
     return result.challenge(this.#result, realm);
   }
 

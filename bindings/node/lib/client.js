@@ -2,7 +2,7 @@
 
 const native = require('./native.js');
 const { Auth } = require('./auth.js');
-const { ClerkError, closed, failure, fromNative } = require('./errors.js');
+const { ClerkError, closed, failure, fromNative, fromThrown } = require('./errors.js');
 const { ClerkEvents } = require('./events.js');
 const { linesOf } = require('./request.js');
 const { UserStore, isInside } = require('./store.js');
@@ -13,8 +13,8 @@ const ALL_COLUMNS = (1 << native.columns.length) - 1;
 
 function signalOf(options) {
   const signal = options?.signal;
-  if (signal === undefined) return undefined;
-  if (signal === null || typeof signal.addEventListener !== 'function')
+  if (signal === undefined || signal === null) return undefined;
+  if (typeof signal.addEventListener !== 'function')
     throw new TypeError('options.signal must be an AbortSignal');
   if (signal.aborted) throw signal.reason;
   return signal;
@@ -46,7 +46,7 @@ class ClerkClient {
   #webhooks;
 
   constructor(options = {}) {
-    const { settings: entries, storeTimeoutMs, clock } = settings.read(options);
+    const { settings: entries, timeoutMs, storeTimeoutMs, clock } = settings.read(options);
     this.#timeoutMs = storeTimeoutMs;
     if (options.users !== undefined && options.users !== null) {
       this.#store = new UserStore(this, options.users, storeTimeoutMs);
@@ -58,9 +58,14 @@ class ClerkClient {
       hasStore: this.#store !== null,
       hasClock: clock !== undefined,
       nowMs: clock?.nowMs ?? 0,
+      timeoutMs,
     };
     let wrong = null;
-    this.#native = new native.Client(given, (error) => (wrong = error));
+    try {
+      this.#native = new native.Client(given, (error) => (wrong = error));
+    } catch (error) {
+      throw fromThrown(error);
+    }
     if (wrong !== null) throw fromNative(wrong);
     this.#events = new ClerkEvents((mask) => this.#native.listen(mask));
     this.#webhooks = {
@@ -121,29 +126,29 @@ class ClerkClient {
   }
 
   invalidateToken(token) {
-    this.#open().invalidateToken(textOf(token, 'token'));
+    this.#now((addon) => addon.invalidateToken(textOf(token, 'token')));
   }
 
   invalidateUser(clerkId) {
-    this.#open().invalidateUser(textOf(clerkId, 'clerkId'));
+    this.#now((addon) => addon.invalidateUser(textOf(clerkId, 'clerkId')));
   }
 
   invalidateSession(sessionId) {
-    this.#open().invalidateSession(textOf(sessionId, 'sessionId'));
+    this.#now((addon) => addon.invalidateSession(textOf(sessionId, 'sessionId')));
   }
 
   invalidateAll() {
-    this.#open().invalidateAll();
+    this.#now((addon) => addon.invalidateAll());
   }
 
   stats() {
-    return this.#open().stats();
+    return this.#now((addon) => addon.stats());
   }
 
   /** Only for a client with `options.clock`. */
   setTime(nowMs) {
     if (!Number.isSafeInteger(nowMs) || nowMs <= 0) throw new TypeError('nowMs must be milliseconds since 1970');
-    this.#open().setTime(nowMs);
+    this.#now((addon) => addon.setTime(nowMs));
   }
 
   /** Breaks off what waits for Clerk and resolves when all calls have ended. */
@@ -167,8 +172,24 @@ class ClerkClient {
     return this.#native;
   }
 
+  /** What needs no waiting. */
+  #now(body) {
+    const addon = this.#open();
+    try {
+      return body(addon);
+    } catch (error) {
+      throw fromThrown(error);
+    }
+  }
+
   #cached(lines) {
-    const handle = this.#open().cached(lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]);
+    const addon = this.#open();
+    let handle;
+    try {
+      handle = addon.cached(lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]);
+    } catch (error) {
+      throw fromThrown(error);
+    }
     if (this.#events.isHeard) this.#tell();
     return handle === undefined ? undefined : new Auth(handle);
   }
@@ -181,6 +202,8 @@ class ClerkClient {
     this.#underWay.add(running);
     try {
       return await running;
+    } catch (error) {
+      throw fromThrown(error);
     } finally {
       this.#underWay.delete(running);
       this.#tell();

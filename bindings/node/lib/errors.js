@@ -27,21 +27,43 @@ class ConflictError extends Error {
   }
 }
 
+/** The statuses that the README tells of; any other is a fault of this package. */
+const CODES = new Set([
+  'CLERK_API',
+  'CLERK_CLOSED',
+  'CLERK_CONFIG',
+  'CLERK_PANIC',
+  'CLERK_REENTRANT',
+  'CLERK_UNAVAILABLE',
+  'CLERK_WEBHOOK',
+]);
+
+function codeOf(status) {
+  const code = String(status).replace('CLERK_E_', 'CLERK_');
+  return CODES.has(code) ? code : 'CLERK_INTERNAL';
+}
+
 /** From what the addon tells of an error of the library. */
 function fromNative(described, more = {}) {
   const { message, setting, traceId } = described;
   const httpStatus = described.httpStatus || undefined;
   const retryAfterMs = described.retryAfterMs < 0 ? undefined : described.retryAfterMs;
-  const code = described.status.replace('CLERK_E_', 'CLERK_');
-  return new ClerkError(code, message ?? code, { setting, traceId, httpStatus, retryAfterMs, ...more });
+  const { status } = described;
+  return new ClerkError(codeOf(status), message ?? status, { setting, traceId, httpStatus, retryAfterMs, ...more });
 }
 
 /** Of a call that gives no answer. */
 function failure(status, described) {
   if (status === 'CLERK_CLOSED') return closed();
-  return fromNative(described ?? { status, message: 'the call failed' });
+  return fromNative(described ?? { status, message: `the call failed: ${status}` });
+}
+
+/** What the addon has thrown, as it is to be thrown on. */
+function fromThrown(error) {
+  if (error instanceof TypeError || error instanceof ClerkError) return error;
+  return new ClerkError(codeOf(error?.code), error?.message ?? 'the call failed', { cause: error });
 }
 
 const closed = () => new ClerkError('CLERK_CLOSED', 'this ClerkClient is closed');
 
-module.exports = { ClerkError, ConflictError, fromNative, failure, closed };
+module.exports = { ClerkError, ConflictError, fromNative, fromThrown, failure, closed };

@@ -3,6 +3,7 @@
 // failed request.
 
 const { EventEmitter } = require('node:events');
+const { inspect } = require('node:util');
 const native = require('./native.js');
 
 const LEVELS = [undefined, 'error', 'warn', 'info', 'debug'];
@@ -28,6 +29,11 @@ function event(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) 
   return told;
 }
 
+/** A listener's failure is for whoever runs the server; thrown, it would end the process. */
+function warn(error) {
+  process.emitWarning(error instanceof Error ? error : inspect(error));
+}
+
 class ClerkEvents extends EventEmitter {
   #listen;
   #collected = [];
@@ -35,10 +41,29 @@ class ClerkEvents extends EventEmitter {
   isHeard = false;
 
   constructor(listen) {
-    super();
+    super({ captureRejections: true });
     this.#listen = listen;
-    this.on('newListener', (name) => this.#hear(name));
-    this.on('removeListener', () => this.#hear(undefined));
+    this.#watch();
+  }
+
+  #added = (name) => this.#hear(name);
+  #removed = () => this.#hear(undefined);
+
+  #watch() {
+    if (!this.listeners('newListener').includes(this.#added)) this.on('newListener', this.#added);
+    if (!this.listeners('removeListener').includes(this.#removed)) this.on('removeListener', this.#removed);
+  }
+
+  /** Those who watch for listeners stay. */
+  removeAllListeners(...names) {
+    super.removeAllListeners(...names);
+    this.#watch();
+    this.#hear(undefined);
+    return this;
+  }
+
+  [EventEmitter.captureRejectionSymbol](error) {
+    warn(error);
   }
 
   #hear(added) {
@@ -64,9 +89,7 @@ class ClerkEvents extends EventEmitter {
       try {
         this.emit(told.type ?? 'log', told);
       } catch (error) {
-        process.nextTick(() => {
-          throw error;
-        });
+        warn(error);
       }
     }
   }

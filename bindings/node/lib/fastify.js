@@ -2,11 +2,14 @@
 
 const { ClerkClient } = require('./client.js');
 const { attach, attached, clientOf, refusal } = require('./gate.js');
+const { checkPlain } = require('./settings.js');
 
 const HOOKS = ['onRequest', 'preHandler'];
 
 /** `fastify.register(clerkPlugin, {client, hookName, ...settings})` */
-async function clerkPlugin(fastify, { client: given, hookName = 'preHandler', prefix, logLevel, ...settings } = {}) {
+async function clerkPlugin(fastify, options = {}) {
+  checkPlain(options);
+  const { client: given, hookName = 'preHandler', prefix, logLevel, ...settings } = options;
   if (!HOOKS.includes(hookName)) throw new TypeError(`hookName must be one of ${HOOKS.join(', ')}`);
   if (given !== undefined && !(given instanceof ClerkClient)) throw new TypeError('client must be a ClerkClient');
   const isOwn = given === undefined && Object.keys(settings).length > 0;

@@ -15,15 +15,16 @@ function clientOf(given) {
   return shared;
 }
 
-/** Node's request itself is looked at, or Fetch's: frameworks' own objects stand in front of it. */
-async function attach(client, request) {
+/** Node's request itself is looked at, or Fetch's: frameworks' own objects stand in front of it. The answer is kept with
+ * what lasts as long as the request does. */
+async function attach(client, request, keeper = request) {
   const auth = await client.authenticate(request);
-  answers.set(request, auth);
+  answers.set(keeper, auth);
   return auth;
 }
 
-function attached(request) {
-  const auth = typeof request === 'object' && request !== null ? answers.get(request) : undefined;
+function attached(keeper) {
+  const auth = typeof keeper === 'object' && keeper !== null ? answers.get(keeper) : undefined;
   if (auth === undefined) {
     throw new ClerkError(
       'CLERK_NO_MIDDLEWARE',

@@ -2,16 +2,17 @@
 
 const { attach, attached, clientOf, refusal } = require('./gate.js');
 
+/** Other middleware puts other requests into `c.req.raw`: the context stays. */
 function clerkMiddleware(options) {
   const client = clientOf(options);
   return async function clerk(c, next) {
-    c.set('clerkAuth', await attach(client, c.req.raw));
+    c.set('clerkAuth', await attach(client, c.req.raw, c));
     return next();
   };
 }
 
 function getAuth(c) {
-  return attached(c?.req?.raw);
+  return attached(c);
 }
 
 function requireAuth(demands) {

@@ -190,9 +190,9 @@ export interface Auth<Row extends UserRow = UserRow> {
   } | null;
 
   /** Whether all that is demanded is there; nothing demanded, or something unknown: false. */
-  has(demands: Demands): boolean;
+  readonly has: (demands: Demands) => boolean;
   /** The value of a `WWW-Authenticate` line, or null. */
-  challenge(realm?: string): string | null;
+  readonly challenge: (realm?: string) => string | null;
 }
 
 export interface ClerkEvent {
@@ -267,7 +267,7 @@ export interface Stats {
 }
 
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | null;
 }
 
 /** Shared by all requests. */
@@ -292,6 +292,8 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   setTime(nowMs: number): void;
   /** Breaks off what waits for Clerk; resolves when all calls have ended. Rejects inside a method of `users`. */
   close(): Promise<void>;
+  /** The same. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export type ErrorCode =

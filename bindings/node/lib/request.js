@@ -1,10 +1,21 @@
 'use strict';
 // The lines of a request that matter, whatever the request is: Node's, Fetch's, or plain headers.
 
+const { isMap } = require('node:util/types');
+const { isPlain } = require('./plain.js');
+
 const NAMES = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept']);
+/** What may be there once is refused when it is there twice: no more need be told. */
+const ENOUGH = 2;
 
 function isFetchHeaders(headers) {
-  return typeof headers.get === 'function' && typeof headers.has === 'function';
+  return typeof headers.get === 'function' && typeof headers.has === 'function' && !isMap(headers);
+}
+
+/** Anything else would have no header to show, and pass for a caller without credentials. */
+function check(headers, what) {
+  if (isPlain(headers) || Array.isArray(headers) || isMap(headers) || isFetchHeaders(headers)) return headers;
+  throw new TypeError(`${what} a plain object, an array of pairs, a Map or Headers`);
 }
 
 /** A request has `headers` that are an object; anything else is taken for the headers themselves. */
@@ -12,9 +23,10 @@ function headersOf(request) {
   if (request === null || typeof request !== 'object')
     throw new TypeError('request must be a request or an object of headers');
   const { headers } = request;
-  if (headers !== undefined && headers !== null && typeof headers === 'object') return headers;
+  if (headers !== undefined && headers !== null && typeof headers === 'object')
+    return check(headers, 'request.headers must be');
   if (headers !== undefined && typeof headers !== 'string') throw new TypeError('request.headers must be an object');
-  return request;
+  return check(request, 'request must be a request, or headers:');
 }
 
 function line(value, name) {
@@ -27,6 +39,7 @@ function isRepeated(rawHeaders) {
   let count = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
+    if (typeof name !== 'string') throw new TypeError('request.rawHeaders must hold names and values');
     if (name.length === 13 && name.toLowerCase() === 'authorization') count++;
   }
   return count > 1;
@@ -34,7 +47,7 @@ function isRepeated(rawHeaders) {
 
 function rawLines(rawHeaders) {
   const lines = [];
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+  for (let i = 0; i + 1 < rawHeaders.length && lines.length < 2 * ENOUGH; i += 2) {
     if (rawHeaders[i].toLowerCase() === 'authorization')
       lines.push('authorization', line(rawHeaders[i + 1], 'authorization'));
   }
@@ -47,7 +60,7 @@ function linesOf(request) {
   const isWhole = headers !== request;
   const method = isWhole && typeof request.method === 'string' ? request.method : undefined;
   if (isFetchHeaders(headers)) {
-    const get = (name) => headers.get(name) ?? undefined;
+    const get = (name) => line(headers.get(name), name);
     return [get('authorization'), get('cookie'), method, get('sec-fetch-dest'), get('accept'), undefined];
   }
   const { rawHeaders } = request;
@@ -67,29 +80,35 @@ function linesOf(request) {
 }
 
 function pairsOf(headers) {
-  if (!Array.isArray(headers)) return Object.entries(headers);
-  for (const pair of headers) {
+  if (!Array.isArray(headers) && !isMap(headers)) return Object.entries(headers);
+  const pairs = [...headers];
+  for (const pair of pairs) {
     if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') {
-      throw new TypeError('request.headers as an array must hold pairs of name and value');
+      throw new TypeError('request.headers as an array or a Map must hold pairs of name and value');
     }
   }
-  return headers;
+  return pairs;
 }
 
-/** The pairs whose name is wanted, flat, names in lower case. */
+/** The pairs whose name is wanted, flat, names in lower case. However many there are, few come out. */
 function flatLines(headers, names) {
-  const lines = [];
   if (isFetchHeaders(headers)) {
-    for (const name of names) if (headers.has(name)) lines.push(name, headers.get(name));
-    return lines;
+    const wanted = [...names].filter((name) => headers.has(name));
+    return wanted.flatMap((name) => [name, line(headers.get(name), name)]);
   }
+  const found = new Map();
   for (const [written, value] of pairsOf(headers)) {
     const name = written.toLowerCase();
     if (!names.has(name)) continue;
-    for (const item of Array.isArray(value) ? value : [value]) {
-      const text = line(item, name);
-      if (text !== undefined) lines.push(name, text);
-    }
+    const texts = (Array.isArray(value) ? value : [value]).map((item) => line(item, name));
+    const all = found.get(name) ?? [];
+    for (const text of texts) if (text !== undefined && (name === 'cookie' || all.length < ENOUGH)) all.push(text);
+    found.set(name, all);
+  }
+  const lines = [];
+  for (const [name, texts] of found) {
+    // As HTTP/2 has it.
+    for (const text of name === 'cookie' && texts.length > 0 ? [texts.join('; ')] : texts) lines.push(name, text);
   }
   return lines;
 }

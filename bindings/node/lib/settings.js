@@ -2,6 +2,7 @@
 // From options in JavaScript's spelling to what the addon takes. The names come from the library.
 
 const native = require('./native.js');
+const { isPlain } = require('./plain.js');
 
 const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 const SETTINGS = new Map(native.settings.map((name) => [camel(name), name]));
@@ -57,8 +58,13 @@ function withEnvironment(options) {
   return all;
 }
 
+/** What hides its properties, such as the client of another copy of this package, would pass for no options at all. */
+function checkPlain(options) {
+  if (!isPlain(options)) throw new TypeError('options must be an object of settings, or a ClerkClient of this package');
+}
+
 function read(options) {
-  if (options === null || typeof options !== 'object') throw new TypeError('options must be an object');
+  checkPlain(options);
   for (const option of Object.keys(options)) {
     if (!SETTINGS.has(option) && !OWN.has(option)) throw new TypeError(`options.${option} is no setting`);
   }
@@ -69,14 +75,15 @@ function read(options) {
   for (const option of SETTINGS.keys()) {
     if (all[option] !== undefined && all[option] !== null) settings.push(...entries(option, all[option]));
   }
-  const storeTimeoutMs = all.storeTimeoutMs ?? (Number(all.timeoutMs) || DEFAULT_TIMEOUT_MS);
+  const timeoutMs = Number(all.timeoutMs) || DEFAULT_TIMEOUT_MS;
+  const storeTimeoutMs = all.storeTimeoutMs ?? timeoutMs;
   if (!Number.isSafeInteger(all.storeTimeoutMs ?? 1) || !(storeTimeoutMs > 0 && storeTimeoutMs <= 600_000)) {
     throw new TypeError('options.storeTimeoutMs must be a whole number from 1 to 600000');
   }
   if (all.clock !== undefined && !Number.isSafeInteger(all.clock?.nowMs)) {
     throw new TypeError('options.clock.nowMs must be a whole number');
   }
-  return { settings, storeTimeoutMs, clock: all.clock };
+  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock };
 }
 
-module.exports = { read, SETTINGS, ENVIRONMENT };
+module.exports = { read, checkPlain, SETTINGS, ENVIRONMENT };

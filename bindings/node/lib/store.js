@@ -101,7 +101,7 @@ class UserStore {
         return this.#found(where, [await users.findByClerkId(text)]);
       case 'findByEmail': {
         const rows = await users.findByEmail(text);
-        return this.#found(where, Array.isArray(rows) ? rows.slice(0, 2) : [rows]);
+        return this.#found(where, Array.isArray(rows) ? rows : [rows]);
       }
       case 'usernameTaken': {
         const taken = await users.usernameTaken(text, key);
@@ -123,7 +123,8 @@ class UserStore {
   }
 
   #found(where, rows) {
-    const there = rows.filter((row) => row !== null && row !== undefined);
+    // Two tell as much as more.
+    const there = rows.filter((row) => row !== null && row !== undefined).slice(0, 2);
     return { reply: { rows: there.map((row) => this.#flat(where, row)) }, row: there.length === 1 ? there[0] : null };
   }
 

@@ -25,17 +25,22 @@ function bytes(body) {
 async function readAll(chunks, cancel) {
   const parts = [];
   let length = 0;
-  for await (const chunk of chunks) {
-    const part = bytes(chunk);
-    if (part === undefined) throw new TypeError('request.body must be a stream of raw bytes');
-    parts.push(part);
-    length += part.length;
-    // One byte too many, so that the library says what is wrong.
-    if (length > LONGEST_BODY) {
-      cancel();
-      return Buffer.alloc(LONGEST_BODY + 1);
+  try {
+    for await (const chunk of chunks) {
+      const part = bytes(chunk);
+      parts.push(part);
+      if (part === undefined) break;
+      length += part.length;
+      // One byte too many, so that the library says what is wrong.
+      if (length > LONGEST_BODY) {
+        cancel();
+        return Buffer.alloc(LONGEST_BODY + 1);
+      }
     }
+  } catch (cause) {
+    throw new ClerkError('CLERK_WEBHOOK', "the delivery's body broke off", { cause });
   }
+  if (parts.includes(undefined)) throw new TypeError('request.body must be a stream of raw bytes');
   return Buffer.concat(parts);
 }
 
@@ -55,7 +60,8 @@ async function within(promise, timeoutMs) {
 /** A body that was parsed is no longer what was signed. */
 function bodyOf(request, timeoutMs) {
   if (isFetchHeaders(request.headers ?? {}) && typeof request.arrayBuffer === 'function') {
-    if (request.bodyUsed) throw new TypeError('request.body was read already: hand the request over untouched');
+    if (request.bodyUsed || request.body?.locked)
+      throw new TypeError('request.body was read already: hand the request over untouched');
     return request.body === null
       ? Buffer.alloc(0)
       : within(

@@ -50,7 +50,8 @@ NAPI_MODULE_INIT()
     state->threads = threads_new(env);
     if (state->threads == NULL)
         return fail(env);
-    bool done = method(env, exports, "shutdownAll", shutdown_all) && client_define(env, exports) &&
+    bool done = method(env, exports, "shutdownAll", shutdown_all) &&
+                method(env, exports, "setMostThreads", threads_limit) && client_define(env, exports) &&
                 result_define(env, exports) && pending_define(env, exports) && words_define(env, exports) &&
                 set(env, exports, "version", words(env, clerk_version())) &&
                 set(env, exports, "builtFor", words(env, CLERK_NODE_VERSION));

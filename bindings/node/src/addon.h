@@ -42,6 +42,8 @@ struct client {
     /* Only the environment's own thread touches these. */
     clerk_client *core; /* NULL once closed and no call is under way any more */
     bool closed;
+    int64_t timeout_ms;
+    bool has_store; /* the host's table is asked */
     int calls; /* begun, and not told of their end */
     known_result known[KNOWN_RESULTS];
     client *previous, *next;
@@ -118,6 +120,14 @@ void client_leave(client *own);
 /* Breaks off what is under way and waits until it has ended: calls that are begun later end at once. */
 void client_break_off(client *own);
 
+/* --- memory.c ---------------------------------------------------------------------------------------------------- */
+
+napi_value memory_invalidate_token(napi_env env, napi_callback_info info);
+napi_value memory_invalidate_user(napi_env env, napi_callback_info info);
+napi_value memory_invalidate_session(napi_env env, napi_callback_info info);
+napi_value memory_invalidate_all(napi_env env, napi_callback_info info);
+napi_value memory_stats(napi_env env, napi_callback_info info);
+
 /* --- request.c --------------------------------------------------------------------------------------------------- */
 
 #define MOST_LINES 64
@@ -142,6 +152,8 @@ typedef struct {
 
 /* The status of a call that was not run, because its client was closed before. */
 #define NOT_RUN INT32_MAX
+/* The status of a call for which no thread was to be had, or not in time. */
+#define NOT_SERVED (INT32_MAX - 1)
 
 void outcome_free(outcome *own);
 /* {status, result, pending, error}, to which all of it is handed over. */
@@ -150,7 +162,7 @@ napi_value outcome_object(napi_env env, client *held, outcome *own);
 /* --- result.c ---------------------------------------------------------------------------------------------------- */
 
 bool result_define(napi_env env, napi_value exports);
-/* A handle that owns the result. */
+/* A handle that owns the result; NULL stands for one that says that nobody can tell. */
 napi_value result_handle(napi_env env, clerk_result *result);
 /* The same, out of memory if it is there. */
 napi_value result_known(napi_env env, client *own, clerk_result *result);
@@ -180,7 +192,9 @@ struct job {
 };
 
 threads *threads_new(napi_env env);
+/* False when no thread is to be had. */
 bool threads_queue(napi_env env, threads *own, job *added);
+napi_value threads_limit(napi_env env, napi_callback_info info);
 
 /* --- work.c ------------------------------------------------------------------------------------------------------ */
 

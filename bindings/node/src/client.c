@@ -90,7 +90,7 @@ void client_leave(client *own)
         client_dispose(own);
 }
 
-/* The object is gone, and every call holds it: none is under way. */
+/* The object is gone; a call that goes on all the same has references of its own to the library's client and to this. */
 static void finalize(napi_env env, void *data, void *hint)
 {
     client *own = data;
@@ -126,11 +126,13 @@ static int32_t never_asked(void *data, const clerk_step *step, clerk_reply *repl
 static bool attach(napi_env env, client *own, clerk_config *config, napi_value options)
 {
     napi_value value;
-    bool has_clock = false, has_store = false;
+    bool has_clock = false;
     int64_t now_ms = 0;
 
     TRY(napi_get_named_property(env, options, "hasStore", &value));
-    TRY(napi_get_value_bool(env, value, &has_store));
+    TRY(napi_get_value_bool(env, value, &own->has_store));
+    TRY(napi_get_named_property(env, options, "timeoutMs", &value));
+    TRY(napi_get_value_int64(env, value, &own->timeout_ms));
     TRY(napi_get_named_property(env, options, "hasClock", &value));
     TRY(napi_get_value_bool(env, value, &has_clock));
     TRY(napi_get_named_property(env, options, "nowMs", &value));
@@ -141,7 +143,7 @@ static bool attach(napi_env env, client *own, clerk_config *config, napi_value o
         status = clerk_config_on_log(config, CLERK_LEVEL_INFO, notice_log, client_retain(own), client_release);
     if (status == CLERK_OK && has_clock)
         status = clerk_config_on_clock(config, clock_now, client_retain(own), client_release);
-    if (status == CLERK_OK && has_store)
+    if (status == CLERK_OK && own->has_store)
         status = clerk_config_on_user_store(config, never_asked, NULL, NULL);
     return status == CLERK_OK || throw_status(env, status);
 }
@@ -249,77 +251,6 @@ static napi_value cached(napi_env env, napi_callback_info info)
     return result != NULL ? result_known(env, own, result) : throw_status(env, status);
 }
 
-/* Calls that take one text and only forget something. */
-static napi_value forget(napi_env env, napi_callback_info info, int32_t (*function)(const clerk_client *, clerk_str))
-{
-    size_t count = 1;
-    napi_value argument;
-    clerk_str given;
-    ARENA(room, 4096);
-
-    client *own = client_this(env, info, &count, &argument);
-    if (own == NULL)
-        return NULL;
-    int32_t status = CLERK_E_ARGUMENT;
-    bool read = text_of(env, argument, &room, &given);
-    if (read && given.data != NULL)
-        status = function(own->core, given);
-    arena_free(&room);
-    if (!read)
-        return NULL;
-    return status == CLERK_OK ? undefined(env) : throw_status(env, status);
-}
-
-static napi_value invalidate_token(napi_env env, napi_callback_info info)
-{
-    return forget(env, info, clerk_client_invalidate_token);
-}
-
-static napi_value invalidate_user(napi_env env, napi_callback_info info)
-{
-    return forget(env, info, clerk_client_invalidate_user);
-}
-
-static napi_value invalidate_session(napi_env env, napi_callback_info info)
-{
-    return forget(env, info, clerk_client_invalidate_session);
-}
-
-static napi_value invalidate_all(napi_env env, napi_callback_info info)
-{
-    size_t count = 0;
-    client *own = client_this(env, info, &count, NULL);
-    if (own == NULL)
-        return NULL;
-    int32_t status = clerk_client_invalidate_all(own->core);
-    return status == CLERK_OK ? undefined(env) : throw_status(env, status);
-}
-
-static napi_value stats(napi_env env, napi_callback_info info)
-{
-    size_t count = 0;
-    clerk_stats now = CLERK_STATS_INIT;
-    napi_value object = NULL;
-    client *own = client_this(env, info, &count, NULL);
-    if (own == NULL)
-        return NULL;
-    int32_t status = clerk_client_stats(own->core, &now);
-    if (status != CLERK_OK)
-        return throw_status(env, status);
-    TRY(napi_create_object(env, &object));
-    bool done = set(env, object, "cacheHits", number(env, (int64_t)now.cache_hits)) &&
-                set(env, object, "cacheMisses", number(env, (int64_t)now.cache_misses)) &&
-                set(env, object, "signedIn", number(env, (int64_t)now.signed_in)) &&
-                set(env, object, "signedOut", number(env, (int64_t)now.signed_out)) &&
-                set(env, object, "unavailable", number(env, (int64_t)now.unavailable)) &&
-                set(env, object, "jwksFetches", number(env, (int64_t)now.jwks_fetches)) &&
-                set(env, object, "userFetches", number(env, (int64_t)now.user_fetches)) &&
-                set(env, object, "cachedTokens", number(env, (int64_t)now.cached_tokens)) &&
-                set(env, object, "cachedUsers", number(env, (int64_t)now.cached_users)) &&
-                set(env, object, "jwksAgeMs", number(env, now.jwks_age_ms));
-    return done ? object : NULL;
-}
-
 static napi_value take_notices(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
@@ -381,11 +312,11 @@ bool client_define(napi_env env, napi_value exports)
         METHOD("verify", work_verify),
         METHOD("warmUp", work_warm_up),
         METHOD("webhook", webhook_begin),
-        METHOD("invalidateToken", invalidate_token),
-        METHOD("invalidateUser", invalidate_user),
-        METHOD("invalidateSession", invalidate_session),
-        METHOD("invalidateAll", invalidate_all),
-        METHOD("stats", stats),
+        METHOD("invalidateToken", memory_invalidate_token),
+        METHOD("invalidateUser", memory_invalidate_user),
+        METHOD("invalidateSession", memory_invalidate_session),
+        METHOD("invalidateAll", memory_invalidate_all),
+        METHOD("stats", memory_stats),
         METHOD("takeNotices", take_notices),
         METHOD("listen", listen),
         METHOD("setTime", set_time),

@@ -7,7 +7,7 @@ static const char KIND;
 
 typedef struct {
     const void *kind;
-    clerk_result *core;
+    clerk_result *core; /* NULL: nobody can tell */
 } result;
 
 static void finalize(napi_env env, void *data, void *hint)
@@ -62,7 +62,7 @@ void results_forget(napi_env env, client *own)
         forget(env, &own->known[i]);
 }
 
-static const clerk_result *result_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments)
+static const result *result_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments)
 {
     size_t given = count;
     result *own = NULL;
@@ -71,24 +71,32 @@ static const clerk_result *result_of(napi_env env, napi_callback_info info, size
         throw_type(env, "a result is expected");
         return NULL;
     }
-    return own->core;
+    return own;
+}
+
+static int32_t reason_of(const clerk_result *core)
+{
+    return core != NULL ? clerk_result_reason(core) : CLERK_REASON_SERVER_ERROR;
 }
 
 #define GETTER(name, expression)                                     \
     static napi_value name(napi_env env, napi_callback_info info)    \
     {                                                                \
         napi_value arguments[1];                                     \
-        const clerk_result *core = result_of(env, info, 1, arguments); \
-        return core != NULL ? (expression) : NULL;                   \
+        const result *own = result_of(env, info, 1, arguments);      \
+        if (own == NULL)                                             \
+            return NULL;                                             \
+        const clerk_result *core = own->core;                        \
+        return expression;                                           \
     }
 
-GETTER(status, number(env, clerk_result_status(core)))
-GETTER(reason, words(env, clerk_result_reason_word(core)))
-GETTER(category, words(env, clerk_category_word(clerk_reason_category(clerk_result_reason(core)))))
+GETTER(status, number(env, core != NULL ? clerk_result_status(core) : CLERK_UNAVAILABLE))
+GETTER(reason, words(env, clerk_reason_word(reason_of(core))))
+GETTER(category, words(env, clerk_category_word(clerk_reason_category(reason_of(core)))))
 GETTER(source, words(env, clerk_source_word(clerk_result_source(core))))
 GETTER(token_type, words(env, clerk_token_kind_word(clerk_result_token_kind(core))))
-GETTER(http_status, number(env, clerk_result_http_status(core)))
-GETTER(retry_after_ms, number(env, clerk_result_retry_after_ms(core)))
+GETTER(http_status, number(env, core != NULL ? clerk_result_http_status(core) : 503))
+GETTER(retry_after_ms, number(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
 GETTER(handshake_recommended, number(env, clerk_result_handshake_recommended(core)))
 GETTER(user_id, text(env, clerk_result_user_id(core)))
 GETTER(expires_at_ms, number(env, clerk_result_expires_at_ms(core)))
@@ -98,11 +106,11 @@ static napi_value text_by_number(napi_env env, napi_callback_info info)
 {
     napi_value arguments[2];
     int32_t which = -1;
-    const clerk_result *core = result_of(env, info, 2, arguments);
-    if (core == NULL)
+    const result *own = result_of(env, info, 2, arguments);
+    if (own == NULL)
         return NULL;
     TRY(napi_get_value_int32(env, arguments[1], &which));
-    return text(env, clerk_result_text(core, which));
+    return text(env, clerk_result_text(own->core, which));
 }
 
 /* factorAges(result): [first, second], or null. */
@@ -110,10 +118,10 @@ static napi_value factor_ages(napi_env env, napi_callback_info info)
 {
     napi_value arguments[1], ages = NULL;
     int64_t first = -1, second = -1;
-    const clerk_result *core = result_of(env, info, 1, arguments);
-    if (core == NULL)
+    const result *own = result_of(env, info, 1, arguments);
+    if (own == NULL)
         return NULL;
-    if (clerk_result_factor_ages(core, &first, &second) != 1)
+    if (clerk_result_factor_ages(own->core, &first, &second) != 1)
         return text(env, (clerk_str){ NULL, 0 });
     TRY(napi_create_array_with_length(env, 2, &ages));
     TRY(napi_set_element(env, ages, 0, number(env, first)));
@@ -128,12 +136,12 @@ static napi_value has(napi_env env, napi_callback_info info)
     int32_t dimension = 0;
     clerk_str value;
     ARENA(room, 1024);
-    const clerk_result *core = result_of(env, info, 3, arguments);
-    if (core == NULL)
+    const result *own = result_of(env, info, 3, arguments);
+    if (own == NULL)
         return NULL;
     TRY(napi_get_value_int32(env, arguments[1], &dimension));
     bool read = text_of(env, arguments[2], &room, &value);
-    bool holds = read && clerk_result_has(core, dimension, value) == 1;
+    bool holds = read && clerk_result_has(own->core, dimension, value) == 1;
     arena_free(&room);
     if (!read)
         return NULL;
@@ -149,11 +157,11 @@ static napi_value challenge(napi_env env, napi_callback_info info)
     char line[1024];
     size_t len = 0;
     ARENA(room, 512);
-    const clerk_result *core = result_of(env, info, 2, arguments);
-    if (core == NULL)
+    const result *own = result_of(env, info, 2, arguments);
+    if (own == NULL)
         return NULL;
     bool read = text_of(env, arguments[1], &room, &realm);
-    int32_t status = read ? clerk_result_challenge(core, realm, line, sizeof line, &len) : CLERK_E_ARGUMENT;
+    int32_t status = read ? clerk_result_challenge(own->core, realm, line, sizeof line, &len) : CLERK_E_ARGUMENT;
     arena_free(&room);
     if (!read)
         return NULL;

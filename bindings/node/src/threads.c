@@ -18,6 +18,7 @@ struct threads {
     pthread_cond_t wake;
     int references; /* the environment, and each thread */
     int count, idle, waiting;
+    int most;
     job *first, *last;
     napi_threadsafe_function back;
     int unanswered; /* only the environment's own thread touches it */
@@ -108,6 +109,7 @@ threads *threads_new(napi_env env)
     pthread_mutex_init(&own->lock, NULL);
     pthread_cond_init(&own->wake, NULL);
     own->references = 1;
+    own->most = MOST_THREADS;
     if (napi_create_string_utf8(env, "clerk-auth", NAPI_AUTO_LENGTH, &name) == napi_ok &&
         napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, own, end, own, answer, &own->back) == napi_ok &&
         napi_unref_threadsafe_function(env, own->back) == napi_ok)
@@ -137,7 +139,8 @@ static bool start(threads *own)
 bool threads_queue(napi_env env, threads *own, job *added)
 {
     pthread_mutex_lock(&own->lock);
-    bool served = own->waiting < own->idle || (own->count < MOST_THREADS && start(own)) || own->count > 0;
+    bool served = own->most > 0 &&
+                  (own->waiting < own->idle || (own->count < own->most && start(own)) || own->count > 0);
     if (served) {
         added->next = NULL;
         if (own->first == NULL)
@@ -153,4 +156,20 @@ bool threads_queue(napi_env env, threads *own, job *added)
     if (served && own->unanswered++ == 0)
         napi_ref_threadsafe_function(env, own->back);
     return served;
+}
+
+/* setMostThreads(most): for tests; with 0 no thread is to be had. */
+napi_value threads_limit(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value argument;
+    addon *state = NULL;
+    int32_t most = 0;
+    TRY(napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
+    TRY(napi_get_value_int32(env, argument, &most));
+    TRY(napi_get_instance_data(env, (void **)&state));
+    pthread_mutex_lock(&state->threads->lock);
+    state->threads->most = most;
+    pthread_mutex_unlock(&state->threads->lock);
+    return undefined(env);
 }

@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 typedef enum { BEGIN, VERIFY, WARM_UP, FETCH } verb;
 
@@ -19,12 +20,24 @@ typedef struct {
     clerk_str token;
 
     outcome ended;
+    int64_t queued_ms;
     char bytes[2048];
 } work;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static void run(work *own)
 {
     outcome *ended = &own->ended;
+    if (now_ms() - own->queued_ms > own->own->timeout_ms) {
+        ended->status = NOT_SERVED;
+        return;
+    }
     switch (own->verb) {
     case BEGIN:
         ended->status = clerk_authenticate_begin(own->core, &own->lines.request, &ended->result, &ended->pending,
@@ -114,15 +127,37 @@ static napi_value queue(napi_env env, work *own)
         return NULL;
     }
     client_enter(own->own);
+    own->queued_ms = now_ms();
     if (own->fetched != NULL)
         own->fetched->busy = true;
     if (!threads_queue(env, state->threads, &own->job)) {
-        own->ended.status = CLERK_UNAVAILABLE;
+        own->ended.status = NOT_SERVED;
         complete(env, &own->job);
     }
     return promise;
 }
 
+/* Whether all that remains is a look at the table, or not even that: then no thread is needed. */
+static bool looks_up(work *own)
+{
+    outcome *ended = &own->ended;
+    if (!own->own->has_store)
+        return false;
+    int32_t status = clerk_authenticate_begin_cached(own->core, &own->lines.request, &ended->result, &ended->pending);
+    if (status == CLERK_WOULD_BLOCK)
+        return false;
+    ended->status = status;
+    return true;
+}
+
+static napi_value begun(napi_env env, work *own)
+{
+    napi_value object = outcome_object(env, own->own, &own->ended);
+    work_free(env, own);
+    return object;
+}
+
+/* begin(authorization, cookie, method, dest, accept, others): {status, result, pending, error}, or a Promise of it. */
 napi_value work_begin(napi_env env, napi_callback_info info)
 {
     size_t count = 6;
@@ -137,7 +172,7 @@ napi_value work_begin(napi_env env, napi_callback_info info)
         work_free(env, own);
         return NULL;
     }
-    return queue(env, own);
+    return looks_up(own) ? begun(env, own) : queue(env, own);
 }
 
 napi_value work_verify(napi_env env, napi_callback_info info)

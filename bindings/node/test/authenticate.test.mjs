@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
 import { beforeEach, test } from 'node:test';
 import { ClerkError } from 'clerk-auth';
+import { run } from './support/run.mjs';
 import { ADA, startSim } from './support/sim.mjs';
 
 const sim = await startSim('--https');
@@ -305,4 +306,45 @@ test('what is shown of an answer holds no token', async () => {
     assert.ok(!shown.includes('sk_test_sim'), shown);
   }
   assert.equal(JSON.parse(JSON.stringify(auth)).userId, 'user_1');
+});
+
+test('has() and challenge() work without the answer before them', async () => {
+  const clerk = sim.client();
+  const { has } = await clerk.authenticate(await sim.bearer({ user: 'user_1', org: ORG }));
+  assert.deepEqual([has({ role: 'org:admin' }), has({ role: 'org:member' })], [true, false]);
+  const { challenge } = await clerk.authenticate({});
+  assert.equal(challenge('here'), 'Bearer realm="here"');
+  assert.throws(() => challenge(5), { name: 'TypeError', message: /^realm must be a string/ });
+  assert.throws(() => challenge('a\r\nb'), { name: 'TypeError', message: /^realm/ });
+});
+
+test('without a thread to be had nobody can tell, and no call rejects', async () => {
+  const { authorization } = await sim.bearer();
+  await sim.user('user_1', ADA);
+  const { code, output } = await run('no-threads.mjs', JSON.stringify(sim.settings()), authorization);
+  assert.equal(
+    output,
+    [
+      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no thread was to be had in time',
+      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no thread was to be had in time',
+      'warmUp: CLERK_UNAVAILABLE',
+      'signed-in user_1',
+      'signed-in cache 1 findByKey',
+      'unavailable',
+      '',
+    ].join('\n'),
+  );
+  assert.equal(code, 0);
+});
+
+test('what has waited for a thread for longer than timeoutMs is not begun any more', async () => {
+  const timeoutMs = 250;
+  const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => sim.token({ user: `user_${i}` })));
+  for (let i = 0; i < 10; i++) await sim.user(`user_${i}`, {});
+  await sim.faults({ path: '/users/*', delay_ms: 200 });
+  const { code, output } = await run('queue.mjs', JSON.stringify(sim.settings({ timeoutMs })), JSON.stringify(tokens));
+  assert.equal(code, 0);
+  const { ms, ended } = JSON.parse(output);
+  assert.deepEqual(ended.slice(3), Array(7).fill('unavailable 503'));
+  assert.ok(ms < 6 * timeoutMs, `${ms} ms`);
 });

@@ -137,8 +137,14 @@ test('a listener may call its client', async () => {
 
 test('a listener that throws costs no request', async () => {
   const { code, output } = await run('throwing-listener.mjs', JSON.stringify(sim.settings()), await sim.token());
-  // In whatever order: it is thrown in a turn of its own, which may come before the answer.
-  assert.deepEqual(output.trim().split('\n').sort(), ['signed-in', 'uncaught: a bad listener']);
+  // In whatever order: warnings are told in a turn of their own, which may come before the answer.
+  assert.deepEqual(output.trim().split('\n').sort(), [
+    'signed-in',
+    'still here',
+    'warning: Warning: { any: 1 }',
+    'warning: Error: a bad asynchronous listener',
+    'warning: Error: a bad listener',
+  ].sort());
   assert.equal(code, 0);
 });
 
@@ -175,4 +181,25 @@ test('events that nobody fetches are dropped, not piled up', () => {
   client.takeNotices(() => told++);
   assert.equal(told, 4096);
   client.close();
+});
+
+test('removeAllListeners() does not deafen the client', async () => {
+  const clerk = sim.client();
+  const request = await sim.bearer();
+  let told = 0;
+  const listener = () => told++;
+  clerk.events.on('authSuccess', listener);
+  await clerk.authenticate(request);
+  assert.equal(told, 1);
+  for (const names of [[], ['authSuccess'], ['newListener'], ['removeListener'], []]) {
+    clerk.events.removeAllListeners(...names);
+    clerk.events.removeAllListeners('authSuccess');
+    assert.equal(clerk.events.isHeard, false);
+    clerk.events.on('authSuccess', listener);
+    told = 0;
+    clerk.authenticateCached(request);
+    assert.equal(told, 1, names.join());
+    clerk.events.off('authSuccess', listener);
+    assert.equal(clerk.events.isHeard, false);
+  }
 });

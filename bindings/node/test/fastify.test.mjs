@@ -23,7 +23,7 @@ test('settings instead of a client, another hook, wrong options', async () => {
   const answer = await app.inject({ url: '/', headers: await sim.bearer() });
   assert.equal(answer.payload, 'signed-in user_1');
   await app.close();
-  for (const options of [{ hookName: 'onSend' }, { client: {} }]) {
+  for (const options of [{ hookName: 'onSend' }, { client: {} }, sim.client(), Promise.resolve({})]) {
     await assert.rejects(async () => {
       const wrong = Fastify();
       wrong.register(clerkPlugin, options);

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Auth, DIMENSION, STATUSES, TEXT } from '../lib/auth.js';
+import { ClerkError } from 'clerk-auth';
+import { failure, fromThrown } from '../lib/errors.js';
 import events from '../lib/events.js';
 import native from '../lib/native.js';
 import settings from '../lib/settings.js';
@@ -126,4 +128,25 @@ test('versions agree', () => {
   assert.equal(version, cargo);
   assert.equal(native.version, cargo);
   assert.equal(native.builtFor, cargo);
+});
+
+test('what the addon throws is a ClerkError with a code of the list, whatever the status', () => {
+  const thrown = (code) => Object.assign(new Error('x'), { code });
+  for (const [code, expected] of Object.entries({
+    CLERK_E_PANIC: 'CLERK_PANIC',
+    CLERK_E_CONFIG: 'CLERK_CONFIG',
+    CLERK_E_STATE: 'CLERK_INTERNAL',
+    CLERK_E_ARGUMENT: 'CLERK_INTERNAL',
+    CLERK_CLOSED: 'CLERK_CLOSED',
+    CLERK_INTERNAL: 'CLERK_INTERNAL',
+    undefined: 'CLERK_INTERNAL',
+  })) {
+    const cause = thrown(code);
+    const error = fromThrown(cause);
+    assert.ok(error instanceof ClerkError);
+    assert.deepEqual([error.code, error.cause], [expected, cause]);
+  }
+  assert.equal(failure('CLERK_E_STATE', null).code, 'CLERK_INTERNAL');
+  assert.equal(failure('CLERK_CLOSED', null).code, 'CLERK_CLOSED');
+  for (const own of [new TypeError('x'), new ClerkError('CLERK_WEBHOOK', 'x')]) assert.equal(fromThrown(own), own);
 });

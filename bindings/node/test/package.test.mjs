@@ -49,8 +49,9 @@ test('packed, installed with --ignore-scripts --offline, and at work', async (t)
   const [{ filename, files }] = JSON.parse(stdout);
   const names = files.map(({ path }) => path);
   assert.ok(names.includes(`prebuilds/${process.platform}-${process.arch}/node.napi.node`));
+  for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) assert.ok(names.includes(name), name);
   assert.ok(
-    names.every((name) => /^(lib|examples|prebuilds)\/|^(package\.json|README\.md)$/.test(name)),
+    names.every((name) => /^(lib|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE-APACHE|LICENSE-MIT)$/.test(name)),
     names.join(),
   );
   const app = join(work, 'app');
@@ -119,7 +120,7 @@ test('the example server: users, roles, events, webhooks', async (t) => {
 });
 
 test('every entry is there for both kinds of modules, and has types', async () => {
-  const { exports, files, scripts, dependencies } = require('../package.json');
+  const { exports, typesVersions, files, scripts, dependencies } = require('../package.json');
   assert.deepEqual(
     Object.keys(asModule)
       .filter((name) => name !== 'default' && name !== 'module.exports')
@@ -137,6 +138,7 @@ test('every entry is there for both kinds of modules, and has types', async () =
         .sort(),
       required,
     );
+    if (entry !== '.') assert.deepEqual(typesVersions['*'][entry.slice(2)], [types]);
     const declared = readFileSync(join(root, types), 'utf8');
     for (const each of required)
       assert.match(declared, new RegExp(`export (declare )?(class|function|const) ${each}\\b`), `${types}: ${each}`);

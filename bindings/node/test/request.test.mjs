@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
 import { beforeEach, test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { startSim } from './support/sim.mjs';
 
 const sim = await startSim();
@@ -102,4 +103,77 @@ test('bytes beyond ASCII arrive as they came', async () => {
   }
   const long = `x=${'y'.repeat(40_000)}; __session=${token}`;
   assert.equal((await clerk.authenticate({ cookie: long })).userId, 'user_1');
+});
+
+test('as many lines as anybody likes to send are an answer, never a rejection', async (t) => {
+  const clerk = sim.client();
+  const server = http.createServer(async (req, res) => {
+    const { httpStatus, reason } = await clerk.authenticate(req).catch(() => ({ httpStatus: 500, reason: 'rejected' }));
+    res.writeHead(httpStatus).end(reason);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const token = await sim.token();
+  const refused = { name: 'Authorization', value: `Bearer ${token}`, status: 401, reason: 'token-invalid' };
+  const nobody = { name: 'Cookie', value: 'a=b', status: 401, reason: 'session-token-missing' };
+  for (const count of [61, 900]) {
+    for (const { name, value, status, reason } of [refused, nobody]) {
+      const pairs = Array.from({ length: count }, () => [name, value]);
+      for (const request of [pairs, { [name]: pairs.map((pair) => pair[1]) }]) {
+        assert.equal(clerk.authenticateCached(request).reason, reason);
+        assert.equal((await clerk.authenticate(request)).reason, reason);
+      }
+    }
+    // Short ones: Node takes 16 KB of lines.
+    const lines = ['Host', 'x', ...Array.from({ length: count }, () => ['Authorization', 'x']).flat()];
+    const request = http.request({ port: server.address().port, headers: lines, agent: false });
+    request.end();
+    const [answer] = await once(request, 'response');
+    assert.deepEqual(
+      [answer.statusCode, Buffer.concat(await answer.toArray()).toString()],
+      [401, 'token-invalid'],
+    );
+  }
+  const last = [...Array.from({ length: 900 }, () => ['cookie', 'a=b']), ['cookie', `__session=${token}`]];
+  assert.equal((await clerk.authenticate(last)).userId, 'user_1');
+});
+
+test('what is no request and no headers is not taken for a caller without credentials', async () => {
+  const clerk = sim.client();
+  const authorization = `Bearer ${await sim.token()}`;
+  class Own {
+    url = '/';
+  }
+  const wrong = [
+    [Promise.resolve({ headers: { authorization } }), /^request must be/],
+    [new Date(), /^request must be/],
+    [new Own(), /^request must be/],
+    [Object.create({ authorization }), /^request must be/],
+    [['Authorization', authorization], /^request must be|pairs of name and value/],
+    [{ headers: Promise.resolve({ authorization }) }, /^request\.headers must be/],
+    [{ headers: Object.create({ authorization }) }, /^request\.headers must be/],
+    [{ rawHeaders: [], headers: Object.create({ authorization }) }, /^request\.headers must be/],
+    [{ rawHeaders: [null, 1], headers: { authorization } }, /^request\.rawHeaders must/],
+    [new Map([['authorization', 5]]), /^request\.headers\.authorization must be a string/],
+    [{ headers: new Map([['Cookie', {}]]) }, /^request\.headers\.cookie must be a string/],
+    [{ headers: new Map([[5, 'x']]) }, /^request\.headers as an array or a Map must hold pairs/],
+    [{ headers: { get: () => 5, has: () => true } }, /^request\.headers\.authorization must be a string/],
+  ];
+  for (const [request, message] of wrong) {
+    await assert.rejects(clerk.authenticate(request), { name: 'TypeError', message });
+    assert.throws(() => clerk.authenticateCached(request), { name: 'TypeError', message });
+  }
+  const right = [
+    new Map([['Authorization', authorization]]),
+    { headers: new Map([['AUTHORIZATION', [authorization]]]) },
+    Object.assign(Object.create(null), { authorization }),
+    { headers: Object.assign(Object.create(null), { authorization }) },
+    runInNewContext('({headers: {authorization}})', { authorization }),
+  ];
+  for (const request of right) assert.equal((await clerk.authenticate(request)).userId, 'user_1');
+});
+
+test('`signal: null` is the same as none', async () => {
+  assert.equal((await sim.client().authenticate({}, { signal: null })).status, 'no-credentials');
 });

@@ -1,10 +1,15 @@
 // Settings: given, from an environment, wrong.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { beforeEach, test } from 'node:test';
 import { ClerkClient, ClerkError } from 'clerk-auth';
+import { clerkPlugin } from 'clerk-auth/fastify';
+import { withAuth } from 'clerk-auth/http';
 import { startSim } from './support/sim.mjs';
 
+const require = createRequire(import.meta.url);
 const sim = await startSim();
 beforeEach(() => sim.reset());
 
@@ -59,4 +64,45 @@ test('settings from an environment, own ones first', async () => {
   assert.throws(() => new ClerkClient({ env: { CLERK_TIMEOUT_MS: 'x', CLERK_SECRET_KEY: 'sk_test_x' } }), {
     setting: 'timeout_ms',
   });
+});
+
+test('options that show nothing of themselves are refused, in every middleware, too', async () => {
+  // Another copy of the package: its client is none of ours.
+  const name = /\/(lib|package\.json)/;
+  const ours = Object.keys(require.cache).filter((file) => name.test(file) && !file.includes('node_modules'));
+  const kept = ours.map((file) => [file, require.cache[file]]);
+  for (const file of ours) delete require.cache[file];
+  const { ClerkClient: Other } = require('clerk-auth');
+  for (const [file, module] of kept) require.cache[file] = module;
+  assert.notEqual(Other, ClerkClient);
+  const other = new Other(sim.settings());
+  const wrong = [
+    other,
+    Promise.resolve(sim.settings()),
+    [],
+    new Map([['authorizedParties', 'https://a.example']]),
+    new (class {
+      get authorizedParties() {
+        return ['https://a.example'];
+      }
+    })(),
+  ];
+  const before = { ...process.env };
+  Object.assign(process.env, { CLERK_SECRET_KEY: 'sk_test_x', CLERK_API_URL: sim.url });
+  try {
+    for (const options of wrong) {
+      const refused = { name: 'TypeError', message: /^options must be/ };
+      assert.throws(() => new ClerkClient(options), refused);
+      for (const entry of ['express', 'koa', 'hono'])
+        assert.throws(() => require(`clerk-auth/${entry}`).clerkMiddleware(options), refused, entry);
+      assert.throws(() => withAuth(options, () => {}), refused);
+      await assert.rejects(clerkPlugin({}, options), refused);
+    }
+  } finally {
+    for (const each of ['CLERK_SECRET_KEY', 'CLERK_API_URL']) delete process.env[each];
+    Object.assign(process.env, before);
+    await other.close();
+  }
+  for (const options of [Object.assign(Object.create(null), sim.settings()), runInNewContext('({env: {CLERK_SECRET_KEY: "sk_test_x"}})')])
+    await new ClerkClient(options).close();
 });

@@ -334,3 +334,29 @@ test('keys of any kind, and a store that returns only the key', async () => {
     assert.equal((await clerk.authenticate(request)).localUser.row, users.rows[0]);
   }
 });
+
+test('rows by e-mail address: what is empty does not count, and two are ambiguous', async () => {
+  const row = (key) => ({ key, clerkId: null, email: 'ada@example.com', isActive: true, bannedByClerk: false });
+  const seen = [];
+  for (const rows of [[null, undefined, row(7)], [null, row(7), row(8)], [row(7), row(8)]]) {
+    const users = new Table();
+    users.findByEmail = async () => rows;
+    users.update = async (key, columns) => ({ ...row(Number(key)), ...columns });
+    const clerk = sim.client({ users });
+    const conflicts = [];
+    clerk.events.on('linkConflict', (event) => conflicts.push(event.type));
+    const auth = await clerk.authenticate(request);
+    seen.push([auth.status, auth.localUser.key, conflicts.length]);
+  }
+  assert.deepEqual(seen[0], ['signed-in', '7', 0]);
+  assert.deepEqual(seen[1], seen[2]);
+  assert.notEqual(seen[1][1], '7');
+});
+
+test('the row is not known after a write that shows none', async () => {
+  const users = new Table();
+  users.add({ clerkId: 'user_1', username: 'old' });
+  const update = users.update;
+  users.update = async (...change) => void (await update.apply(users, change));
+  assert.deepEqual((await sim.client({ users }).authenticate(request)).localUser, { key: '1', row: null });
+});

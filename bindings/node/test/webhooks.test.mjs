@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
 import { beforeEach, test } from 'node:test';
+import { ClerkError } from 'clerk-auth';
 import { ADA, startSim } from './support/sim.mjs';
 import { Table } from './support/table.mjs';
 
@@ -275,4 +276,54 @@ test('a body that does not arrive ends at the deadline', async () => {
   const handled = await clerk.webhooks.handle(stalled);
   assert.equal(handled.outcome, 'refused');
   assert.match(handled.error.message, /100 ms/);
+});
+
+test('a body that breaks off is refused, with the cause', async (t) => {
+  const clerk = sim.client({ webhookSecrets: SECRET });
+  const { headers } = await delivery({ type: 'user.updated', id: 'user_1' });
+  const isBrokenOff = ({ outcome, httpStatus, error }) => {
+    assert.deepEqual([outcome, httpStatus], ['refused', 400]);
+    assert.ok(error instanceof ClerkError);
+    assert.equal(error.code, 'CLERK_WEBHOOK');
+    assert.match(error.message, /broke off/);
+    assert.ok(error.cause instanceof Error);
+  };
+  const terminated = new TypeError('terminated');
+  const body = new ReadableStream({
+    start: (stream) => stream.enqueue(new Uint8Array(3)),
+    pull: (stream) => stream.error(terminated),
+  });
+  const fetched = await clerk.webhooks.handle(
+    new Request('http://localhost/', { method: 'POST', headers, body, duplex: 'half' }),
+  );
+  isBrokenOff(fetched);
+  assert.equal(fetched.error.cause, terminated);
+
+  const server = http.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const client = http.request({
+    port: server.address().port,
+    method: 'POST',
+    headers: { ...headers, 'content-length': '100' },
+  });
+  client.on('error', () => {});
+  client.write('{');
+  const [req] = await once(server, 'request');
+  const handled = clerk.webhooks.handle(req);
+  client.destroy();
+  isBrokenOff(await handled);
+
+  const locked = new Request('http://localhost/', { method: 'POST', headers, body: 'x' });
+  locked.body.getReader();
+  await assert.rejects(clerk.webhooks.handle(locked), { name: 'TypeError', message: /^request/ });
+});
+
+test('signature lines beyond number are refused, and no TypeError', async () => {
+  const clerk = sim.client({ webhookSecrets: SECRET });
+  const { headers, body } = await delivery({ type: 'user.updated', id: 'user_1' });
+  const name = 'svix-id';
+  const value = headers[name];
+  const lines = [...Object.entries(headers), ...Array.from({ length: 900 }, () => [name, value])];
+  assert.equal((await clerk.webhooks.handle({ headers: lines, body })).outcome, 'refused');
 });

@@ -8,6 +8,7 @@ export const OPTIONS = {
   hasStore: false,
   hasClock: false,
   nowMs: 0,
+  timeoutMs: 5000,
 };
 
 export function bareClient(options = {}) {

@@ -59,7 +59,11 @@ await clerk.webhooks.handle(new http.IncomingMessage(null as never));
 await clerk.warmUp({ signal: AbortSignal.timeout(5) });
 const hits: number = clerk.stats().cacheHits;
 await clerk.close();
-console.log(version, known, plan, reason, ages, admin, outcome, httpStatus, hits);
+const disposed: Promise<void> = clerk[Symbol.asyncDispose]();
+const { has, challenge } = auth;
+const line: string | null = has({ role: 'x' }) ? null : challenge('here');
+await clerk.authenticate({}, { signal: null });
+console.log(disposed, line, version, known, plan, reason, ages, admin, outcome, httpStatus, hits);
 
 // @ts-expect-error no such setting
 new ClerkClient({ secretkey: 'sk' });
