@@ -94,29 +94,6 @@ static void print_header(const clerk_header *header)
     putchar('\n');
 }
 
-static const char *event_word(int32_t kind)
-{
-    switch (kind) {
-    case CLERK_EVENT_KIND_AUTH_SUCCESS: return "auth_success";
-    case CLERK_EVENT_KIND_AUTH_FAILED: return "auth_failed";
-    case CLERK_EVENT_KIND_CACHE_MISS: return "cache_miss";
-    case CLERK_EVENT_KIND_USER_CREATED: return "user_created";
-    case CLERK_EVENT_KIND_USER_UPDATED: return "user_updated";
-    case CLERK_EVENT_KIND_USER_LINKED: return "user_linked";
-    case CLERK_EVENT_KIND_LINK_CONFLICT: return "link_conflict";
-    case CLERK_EVENT_KIND_JWKS_REFRESHED: return "jwks_refreshed";
-    case CLERK_EVENT_KIND_RATE_LIMITED: return "rate_limited";
-    case CLERK_EVENT_KIND_STALE_SERVED: return "stale_served";
-    case CLERK_EVENT_KIND_USER_DELETED: return "user_deleted";
-    default: return "another_event"; /* a newer library may have more */
-    }
-}
-
-static const char *source_word(int32_t source)
-{
-    return source == CLERK_SOURCE_CACHE ? "cache" : "api";
-}
-
 /* --- Hooks ------------------------------------------------------------------------------------------------------- */
 
 /* A clerk_event_fn. Events come on the thread of the call, and there is only one here: no lock is needed. */
@@ -126,11 +103,11 @@ static void on_event(void *userdata, const clerk_event *event)
     int32_t kind = clerk_event_get_kind(event);
 
     if (kind == CLERK_EVENT_KIND_AUTH_SUCCESS)
-        note(d->notes[EVENTS], ", ", "%s(%s)", event_word(kind), source_word(clerk_event_source(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_word(kind), clerk_source_word(clerk_event_source(event)));
     else if (kind == CLERK_EVENT_KIND_AUTH_FAILED)
-        note(d->notes[EVENTS], ", ", "%s(%s)", event_word(kind), clerk_reason_word(clerk_event_reason(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_word(kind), clerk_reason_word(clerk_event_reason(event)));
     else
-        note(d->notes[EVENTS], ", ", "%s", event_word(kind));
+        note(d->notes[EVENTS], ", ", "%s", clerk_event_word(kind));
 }
 
 /* --- What happened ----------------------------------------------------------------------------------------------- */
@@ -170,7 +147,7 @@ static void note_outcome(demo *d, int32_t status, const clerk_result *result)
         return; /* a webhook, or a call that failed altogether */
     if (status == CLERK_OK)
         note(text, ": ", "%s is account %s, source=%s", clerk_result_user_id(result).data,
-             clerk_result_user_key(result).data, source_word(clerk_result_source(result)));
+             clerk_result_user_key(result).data, clerk_source_word(clerk_result_source(result)));
     else
         note(text, ": ", "%s, HTTP %" PRId32, clerk_result_reason_word(result), clerk_result_http_status(result));
 }

@@ -369,6 +369,8 @@ enum clerk_event_kind
     CLERK_EVENT_KIND_STALE_SERVED = 10,
     // A webhook told that a user is no more; the row is the host's to deal with.
     CLERK_EVENT_KIND_USER_DELETED = 11,
+    // Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    CLERK_EVENT_KIND_MISCONFIGURED = 12,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -86,6 +86,8 @@ pub enum Event<'a> {
         /// For how long.
         retry_after_ms: u64,
     },
+    /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    Misconfigured,
     /// A webhook told that a user is no more.
     UserDeleted {
         /// The Clerk user that was.

@@ -118,6 +118,8 @@ fn judge(rig: &Rig, state: State, meaning: Meaning, what: &str, set_in: impl FnO
     let events = rig.diary.take();
     let stale = matches!(meaning, Meaning::Outage | Meaning::Misconfigured) && state == State::Stale;
     assert_eq!(events.iter().any(|event| event == "stale_served"), stale, "{what}: {events:?}");
+    let is_told = meaning == Meaning::Misconfigured && matches!(state, State::Stale | State::Nothing);
+    assert_eq!(events.iter().any(|event| event == "misconfigured"), is_told, "{what}: {events:?}");
     assert_eq!(common::endings(&events), 1, "{what}: {events:?}");
 }
 

@@ -28,6 +28,8 @@ func (e Event) Level() slog.Level {
 		return slog.LevelDebug
 	case EventLinkConflict, EventRateLimited, EventStaleServed:
 		return slog.LevelWarn
+	case EventMisconfigured:
+		return slog.LevelError
 	case EventAuthFailed:
 		if category := e.Reason.Category(); category == CategoryUnavailable || category == CategoryMisconfigured {
 			return slog.LevelError

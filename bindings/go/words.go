@@ -108,6 +108,7 @@ const (
 	EventRateLimited   EventKind = C.CLERK_EVENT_KIND_RATE_LIMITED
 	EventStaleServed   EventKind = C.CLERK_EVENT_KIND_STALE_SERVED
 	EventUserDeleted   EventKind = C.CLERK_EVENT_KIND_USER_DELETED
+	EventMisconfigured EventKind = C.CLERK_EVENT_KIND_MISCONFIGURED
 )
 
 // String is the event's word, such as "auth_success"; "" when there is none.

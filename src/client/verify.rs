@@ -102,8 +102,12 @@ impl Inner {
             _ => Level::Warn,
         };
         self.listeners.log(level, || format!("asking Clerk for {what} failed: {error}"));
-        if error.kind == ErrorKind::RateLimited {
-            self.listeners.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+        match error.kind {
+            ErrorKind::RateLimited => {
+                self.listeners.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+            }
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.listeners.tell(Event::Misconfigured),
+            _ => {}
         }
     }
 

@@ -39,6 +39,8 @@ pub enum clerk_event_kind {
     STALE_SERVED = 10,
     /// A webhook told that a user is no more; the row is the host's to deal with.
     USER_DELETED = 11,
+    /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    MISCONFIGURED = 12,
 }
 
 /// Something that happened. Lives only during the hook's call.
@@ -105,6 +107,7 @@ impl clerk_event {
             Event::StaleServed { clerk_id } => user(Kind::STALE_SERVED, None, clerk_id),
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
+            Event::Misconfigured => made.kind = Kind::MISCONFIGURED,
             Event::RateLimited { retry_after_ms } => {
                 made.kind = Kind::RATE_LIMITED;
                 made.retry_after_ms = i64::try_from(retry_after_ms).unwrap_or(i64::MAX);

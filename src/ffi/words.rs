@@ -50,7 +50,7 @@ pub extern "C" fn clerk_event_word(kind: i32) -> *const c_char {
     guard(c"".as_ptr(), || find().map_or(c"", |(_, word)| word).as_ptr())
 }
 
-const EVENTS: [(clerk_event_kind, &CStr); 11] = [
+const EVENTS: [(clerk_event_kind, &CStr); 12] = [
     (clerk_event_kind::AUTH_SUCCESS, c"auth_success"),
     (clerk_event_kind::AUTH_FAILED, c"auth_failed"),
     (clerk_event_kind::CACHE_MISS, c"cache_miss"),
@@ -62,6 +62,7 @@ const EVENTS: [(clerk_event_kind, &CStr); 11] = [
     (clerk_event_kind::RATE_LIMITED, c"rate_limited"),
     (clerk_event_kind::STALE_SERVED, c"stale_served"),
     (clerk_event_kind::USER_DELETED, c"user_deleted"),
+    (clerk_event_kind::MISCONFIGURED, c"misconfigured"),
 ];
 
 /// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.

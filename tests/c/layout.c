@@ -76,6 +76,7 @@ FROZEN(CLERK_EVENT_KIND_USER_CREATED, 4);
 FROZEN(CLERK_EVENT_KIND_JWKS_REFRESHED, 8);
 FROZEN(CLERK_EVENT_KIND_STALE_SERVED, 10);
 FROZEN(CLERK_EVENT_KIND_USER_DELETED, 11);
+FROZEN(CLERK_EVENT_KIND_MISCONFIGURED, 12);
 FROZEN(CLERK_STEP_KIND_DONE, 0);
 FROZEN(CLERK_STEP_KIND_FIND_BY_KEY, 1);
 FROZEN(CLERK_STEP_KIND_FIND_BY_CLERK_ID, 2);
@@ -190,7 +191,8 @@ static void words(void) {
     WORD(clerk_event_word, CLERK_EVENT_KIND_, RATE_LIMITED);
     WORD(clerk_event_word, CLERK_EVENT_KIND_, STALE_SERVED);
     WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_DELETED);
-    CHECK_WORD(clerk_event_word(CLERK_EVENT_KIND_USER_DELETED + 1), "");
+    WORD(clerk_event_word, CLERK_EVENT_KIND_, MISCONFIGURED);
+    CHECK_WORD(clerk_event_word(CLERK_EVENT_KIND_MISCONFIGURED + 1), "");
 }
 
 /* Every name is one that a config takes: an empty value clears it, or is refused as a value, by that name. */

@@ -80,6 +80,7 @@ impl Diary {
             Event::JwksRefreshed => "jwks_refreshed".into(),
             Event::RateLimited { retry_after_ms } => format!("rate_limited {retry_after_ms}"),
             Event::StaleServed { .. } => "stale_served".into(),
+            Event::Misconfigured => "misconfigured".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
         };
         let hash = match event {

@@ -223,6 +223,7 @@ export interface ClerkEventMap {
   rateLimited: ClerkEvent;
   staleServed: ClerkEvent;
   userDeleted: ClerkEvent;
+  misconfigured: ClerkEvent;
   log: LogLine;
 }
 

@@ -26,6 +26,7 @@ const NAMES = [
   'rateLimited',
   'staleServed',
   'userDeleted',
+  'misconfigured',
 ];
 
 function listen(clerk) {

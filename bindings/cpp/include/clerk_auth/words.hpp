@@ -132,6 +132,7 @@ enum class EventKind : int32_t {
     rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
     stale_served = CLERK_EVENT_KIND_STALE_SERVED,
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
+    misconfigured = CLERK_EVENT_KIND_MISCONFIGURED,
 };
 
 enum class StepKind : int32_t {
