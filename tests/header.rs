@@ -71,6 +71,7 @@ fn every_exported_function_is_guarded_and_in_the_header() {
                 "accessor(client",
                 "verb(client",
                 "finish(client",
+                "begun(client",
                 "text(result",
             ];
             assert!(helpers.iter().any(|helper| body.contains(helper)), "not guarded: {}", exported.last().unwrap());

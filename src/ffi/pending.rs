@@ -8,7 +8,8 @@ use super::{
     clerk_client, clerk_error, clerk_reply, clerk_request, clerk_result, clerk_step, clerk_step_kind, client,
     exclusive, guard, request, shared, strings,
 };
-use crate::client::{Begun, Pending, PendingRow, Wanted};
+use crate::client::{Begun, Client, Pending, PendingRow, Wanted};
+use crate::request::Request;
 
 /// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
 /// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
@@ -64,24 +65,7 @@ pub unsafe extern "C" fn clerk_authenticate_begin(
     error: *mut *mut clerk_error,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        strings::clear(result);
-        strings::clear(pending);
-        strings::clear(error);
-        client::verb(client, |client| {
-            if result.is_null() || pending.is_null() {
-                return CLERK_E_NULL;
-            }
-            let request = match request::read(request) {
-                Ok(request) => request,
-                Err(status) => return status,
-            };
-            match client.client().begin(&request) {
-                Begun::Answered(answer) => client::give(answer, result, error),
-                Begun::Pending(begun) => hand_out(client, Waiting::Request(begun), pending),
-            }
-        })
-    }
+    unsafe { begun(client, request, result, pending, error, |client, request| Some(client.begin(request))) }
 }
 
 /// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
@@ -96,9 +80,24 @@ pub unsafe extern "C" fn clerk_authenticate_begin_cached(
     pending: *mut *mut clerk_pending,
 ) -> i32 {
     // SAFETY: the header's rules.
+    unsafe { begun(client, request, result, pending, std::ptr::null_mut(), Client::begin_cached) }
+}
+
+/// # Safety
+/// As for the exported functions.
+unsafe fn begun(
+    client: *const clerk_client,
+    request: *const clerk_request,
+    result: *mut *mut clerk_result,
+    pending: *mut *mut clerk_pending,
+    error: *mut *mut clerk_error,
+    begin: impl FnOnce(&Client, &Request<'_>) -> Option<Begun>,
+) -> i32 {
+    // SAFETY: handed on.
     unsafe {
         strings::clear(result);
         strings::clear(pending);
+        strings::clear(error);
         client::verb(client, |client| {
             if result.is_null() || pending.is_null() {
                 return CLERK_E_NULL;
@@ -107,8 +106,8 @@ pub unsafe extern "C" fn clerk_authenticate_begin_cached(
                 Ok(request) => request,
                 Err(status) => return status,
             };
-            match client.client().begin_cached(&request) {
-                Some(Begun::Answered(answer)) => client::give(answer, result, std::ptr::null_mut()),
+            match begin(client.client(), &request) {
+                Some(Begun::Answered(answer)) => client::give(answer, result, error),
                 Some(Begun::Pending(begun)) => hand_out(client, Waiting::Request(begun), pending),
                 None => CLERK_WOULD_BLOCK,
             }
