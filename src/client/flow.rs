@@ -49,6 +49,7 @@ impl Client {
             Looked::Miss(attempt, credential) => {
                 match Inner::verify_inline(&self.inner, attempt, &credential, false)? {
                     Begun::Answered(answer) => Some(answer),
+                    // Only for those who can be sent to look at a row.
                     Begun::Pending(_) => None,
                 }
             }
