@@ -51,7 +51,7 @@ static const struct {
 
 enum {
     ACCOUNTS_COLUMNS = sizeof accounts_columns / sizeof accounts_columns[0],
-    ACCOUNTS_STEPS = CLERK_STEP_KIND_ROLLBACK + 1,
+    ACCOUNTS_STEPS = CLERK_STORE_REQUEST_KIND_ROLLBACK + 1,
     ACCOUNTS_LONGEST_LOGIN = 40,
     ACCOUNTS_BUSY_MS = 2000 /* how long to wait for another process that is writing */
 };
@@ -62,15 +62,15 @@ enum {
 /* One statement for each step. A parameter without a value is NULL, and in UPDATE that leaves the column as it is; only
  * an address may become NULL, so it takes a flag to tell. */
 static const char *const accounts_sql[ACCOUNTS_STEPS] = {
-    [CLERK_STEP_KIND_FIND_BY_KEY] = ACCOUNTS_ROW "WHERE id = :key",
-    [CLERK_STEP_KIND_FIND_BY_CLERK_ID] = ACCOUNTS_ROW "WHERE clerk_id = :text",
-    [CLERK_STEP_KIND_FIND_BY_EMAIL] = ACCOUNTS_ROW "WHERE email = :text",
-    [CLERK_STEP_KIND_USERNAME_TAKEN] =
+    [CLERK_STORE_REQUEST_KIND_FIND_BY_KEY] = ACCOUNTS_ROW "WHERE id = :key",
+    [CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID] = ACCOUNTS_ROW "WHERE clerk_id = :text",
+    [CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL] = ACCOUNTS_ROW "WHERE email = :text",
+    [CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN] =
         "SELECT EXISTS (SELECT 1 FROM account WHERE login = :text AND id IS NOT :key)",
-    [CLERK_STEP_KIND_CREATE] =
+    [CLERK_STORE_REQUEST_KIND_CREATE] =
         "INSERT INTO account (clerk_id, login, email, given_name, family_name, is_active, banned_by_clerk) "
         "VALUES (:clerk_id, :login, :email, :given_name, :family_name, :is_active, :banned_by_clerk)",
-    [CLERK_STEP_KIND_UPDATE] =
+    [CLERK_STORE_REQUEST_KIND_UPDATE] =
         "UPDATE account SET"
         "  clerk_id = coalesce(:clerk_id, clerk_id),"
         "  login = coalesce(:login, login),"
@@ -80,9 +80,9 @@ static const char *const accounts_sql[ACCOUNTS_STEPS] = {
         "  is_active = coalesce(:is_active, is_active),"
         "  banned_by_clerk = coalesce(:banned_by_clerk, banned_by_clerk) "
         "WHERE id = :key",
-    [CLERK_STEP_KIND_BEGIN] = "BEGIN IMMEDIATE",
-    [CLERK_STEP_KIND_COMMIT] = "COMMIT",
-    [CLERK_STEP_KIND_ROLLBACK] = "ROLLBACK",
+    [CLERK_STORE_REQUEST_KIND_BEGIN] = "BEGIN IMMEDIATE",
+    [CLERK_STORE_REQUEST_KIND_COMMIT] = "COMMIT",
+    [CLERK_STORE_REQUEST_KIND_ROLLBACK] = "ROLLBACK",
 };
 
 typedef struct {
@@ -113,7 +113,7 @@ static bool accounts_prepare(accounts *table, const char *path)
         || sqlite3_busy_timeout(table->db, ACCOUNTS_BUSY_MS) != SQLITE_OK
         || sqlite3_exec(table->db, accounts_schema, NULL, NULL, NULL) != SQLITE_OK)
         return false;
-    for (int kind = CLERK_STEP_KIND_FIND_BY_KEY; kind < ACCOUNTS_STEPS; kind++) {
+    for (int kind = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY; kind < ACCOUNTS_STEPS; kind++) {
         if (sqlite3_prepare_v3(table->db, accounts_sql[kind], -1, SQLITE_PREPARE_PERSISTENT,
                                &table->statements[kind], NULL) != SQLITE_OK)
             return false;
@@ -152,23 +152,23 @@ static int accounts_bind_int(sqlite3_stmt *statement, const char *name, int64_t 
 }
 
 /* Hands the step's texts and columns to the parameters of those names, as far as the statement has them. */
-static int accounts_bind(sqlite3_stmt *statement, const clerk_step *step)
+static int accounts_bind(sqlite3_stmt *statement, const clerk_store_request *step)
 {
-    int code = accounts_bind_text(statement, ":key", clerk_step_key(step));
+    int code = accounts_bind_text(statement, ":key", clerk_store_request_key(step));
 
     if (code == SQLITE_OK)
-        code = accounts_bind_text(statement, ":text", clerk_step_text(step));
+        code = accounts_bind_text(statement, ":text", clerk_store_request_value(step));
     if (code == SQLITE_OK)
-        code = accounts_bind_int(statement, ":writes_email", clerk_step_text_column(step, CLERK_COLUMN_EMAIL, NULL));
+        code = accounts_bind_int(statement, ":writes_email", clerk_store_request_string_column(step, CLERK_COLUMN_EMAIL, NULL));
     for (int i = 0; i < ACCOUNTS_COLUMNS && code == SQLITE_OK; i++) {
         int32_t column = accounts_columns[i].column;
         const char *parameter = accounts_columns[i].parameter;
         clerk_str text;
         int64_t number;
 
-        if (accounts_columns[i].is_text && clerk_step_text_column(step, column, &text) == 1)
+        if (accounts_columns[i].is_text && clerk_store_request_string_column(step, column, &text) == 1)
             code = accounts_bind_text(statement, parameter, text);
-        else if (!accounts_columns[i].is_text && clerk_step_int_column(step, column, &number) == 1)
+        else if (!accounts_columns[i].is_text && clerk_store_request_int_column(step, column, &number) == 1)
             code = accounts_bind_int(statement, parameter, number);
     }
     return code;
@@ -183,58 +183,58 @@ static clerk_str accounts_text(sqlite3_stmt *row, int at)
     return text;
 }
 
-static int32_t accounts_reply_row(sqlite3_stmt *row, clerk_reply *reply)
+static int32_t accounts_reply_row(sqlite3_stmt *row, clerk_store_response *reply)
 {
-    int32_t status = clerk_reply_row(reply, accounts_text(row, 0));
+    int32_t status = clerk_store_response_add_row(reply, accounts_text(row, 0));
 
     for (int i = 0; i < ACCOUNTS_COLUMNS && status == CLERK_OK; i++) {
         if (accounts_columns[i].is_text)
-            status = clerk_reply_text_column(reply, accounts_columns[i].column, accounts_text(row, i + 1));
+            status = clerk_store_response_set_string_column(reply, accounts_columns[i].column, accounts_text(row, i + 1));
         else
-            status = clerk_reply_int_column(reply, accounts_columns[i].column, sqlite3_column_int64(row, i + 1));
+            status = clerk_store_response_set_int_column(reply, accounts_columns[i].column, sqlite3_column_int64(row, i + 1));
     }
     return status;
 }
 
-/* A number and words of the host's own come back in clerk_error_host_code and clerk_error_message. */
-static int32_t accounts_refuse(clerk_reply *reply, int code, const char *message)
+/* A number and words of the host's own come back in clerk_error_store_code and clerk_error_message. */
+static int32_t accounts_refuse(clerk_store_response *reply, int code, const char *message)
 {
-    int32_t status = clerk_reply_error(reply, clerk_str_of(message));
+    int32_t status = clerk_store_response_set_error(reply, clerk_str_of(message));
 
     /* SQLite's numbers are positive, a hook's failures negative. */
     return status == CLERK_OK ? -code : status;
 }
 
 /* What the execution of a statement has come to. */
-static int32_t accounts_conclude(accounts *table, int32_t kind, int code, clerk_reply *reply)
+static int32_t accounts_conclude(accounts *table, int32_t kind, int code, clerk_store_response *reply)
 {
     char key[24];
 
     if (code == SQLITE_CONSTRAINT && sqlite3_extended_errcode(table->db) == SQLITE_CONSTRAINT_UNIQUE)
-        return CLERK_HOOK_CONFLICT; /* somebody was faster: the library looks for the row again */
+        return CLERK_STORE_CONFLICT; /* somebody was faster: the library looks for the row again */
     if (code != SQLITE_DONE)
         return accounts_refuse(reply, code, sqlite3_errmsg(table->db));
-    if (kind == CLERK_STEP_KIND_UPDATE && sqlite3_changes(table->db) == 0)
+    if (kind == CLERK_STORE_REQUEST_KIND_UPDATE && sqlite3_changes(table->db) == 0)
         return accounts_refuse(reply, SQLITE_NOTFOUND, "the account is gone");
-    if (kind == CLERK_STEP_KIND_CREATE) {
+    if (kind == CLERK_STORE_REQUEST_KIND_CREATE) {
         snprintf(key, sizeof key, "%lld", (long long)sqlite3_last_insert_rowid(table->db));
-        return clerk_reply_created(reply, clerk_str_of(key));
+        return clerk_store_response_set_created_key(reply, clerk_str_of(key));
     }
-    return CLERK_HOOK_OK;
+    return CLERK_STORE_OK;
 }
 
 /* Executes the step's statement and fills the reply. The connection's mutex is held. */
-static int32_t accounts_execute(accounts *table, int32_t kind, const clerk_step *step, clerk_reply *reply)
+static int32_t accounts_execute(accounts *table, int32_t kind, const clerk_store_request *step, clerk_store_response *reply)
 {
     sqlite3_stmt *statement = table->statements[kind];
-    int32_t returned = CLERK_OK; /* which is CLERK_HOOK_OK as well, while all other statuses of setters are negative */
+    int32_t returned = CLERK_OK; /* which is CLERK_STORE_OK as well, while all other statuses of setters are negative */
     int code = accounts_bind(statement, step);
 
     if (code == SQLITE_OK)
         code = sqlite3_step(statement);
     while (code == SQLITE_ROW && returned == CLERK_OK) {
-        if (kind == CLERK_STEP_KIND_USERNAME_TAKEN)
-            returned = clerk_reply_taken(reply, sqlite3_column_int(statement, 0));
+        if (kind == CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN)
+            returned = clerk_store_response_set_username_taken(reply, sqlite3_column_int(statement, 0));
         else
             returned = accounts_reply_row(statement, reply);
         code = sqlite3_step(statement);
@@ -256,14 +256,14 @@ static void accounts_leave_no_transaction(accounts *table)
 }
 
 /* The hook, a clerk_user_store_fn. */
-static int32_t accounts_step(void *userdata, const clerk_step *step, clerk_reply *reply)
+static int32_t accounts_step(void *userdata, const clerk_store_request *step, clerk_store_response *reply)
 {
     accounts *table = userdata;
     sqlite3_mutex *mutex = sqlite3_db_mutex(table->db); /* it is recursive */
-    int32_t kind = clerk_step_get_kind(step);
+    int32_t kind = clerk_store_request_get_kind(step);
     int32_t returned;
 
-    if (kind < CLERK_STEP_KIND_FIND_BY_KEY || kind >= ACCOUNTS_STEPS)
+    if (kind < CLERK_STORE_REQUEST_KIND_FIND_BY_KEY || kind >= ACCOUNTS_STEPS)
         return accounts_refuse(reply, SQLITE_MISUSE, "a step that this program does not know");
 
     sqlite3_mutex_enter(mutex);
@@ -271,9 +271,9 @@ static int32_t accounts_step(void *userdata, const clerk_step *step, clerk_reply
 
     /* Held from BEGIN to COMMIT or ROLLBACK: what other threads write in between would become part of this connection's
      * one transaction, and be undone with it. Nothing waits for Clerk in between. */
-    if (kind == CLERK_STEP_KIND_BEGIN && returned == CLERK_HOOK_OK)
+    if (kind == CLERK_STORE_REQUEST_KIND_BEGIN && returned == CLERK_STORE_OK)
         sqlite3_mutex_enter(mutex);
-    if (kind == CLERK_STEP_KIND_COMMIT || kind == CLERK_STEP_KIND_ROLLBACK) {
+    if (kind == CLERK_STORE_REQUEST_KIND_COMMIT || kind == CLERK_STORE_REQUEST_KIND_ROLLBACK) {
         accounts_leave_no_transaction(table);
         sqlite3_mutex_leave(mutex);
     }
@@ -286,7 +286,7 @@ static int32_t accounts_step(void *userdata, const clerk_step *step, clerk_reply
 static int32_t accounts_attach(accounts *table, clerk_config *config)
 {
     uint32_t columns = 0;
-    int32_t status = clerk_config_on_user_store(config, accounts_step, table, accounts_close);
+    int32_t status = clerk_config_set_user_store(config, accounts_step, table, accounts_close);
 
     for (int i = 0; i < ACCOUNTS_COLUMNS; i++)
         columns |= UINT32_C(1) << accounts_columns[i].column;

@@ -32,11 +32,11 @@ static int32_t authenticate(const clerk_client *client, const char *authorizatio
         printf("signed in: %s\n", clerk_result_user_id(result).data);
     else if (result != NULL) /* nobody is, or nobody can tell */
         printf("%s: %s, to be answered with %" PRId32 "\n", clerk_status_name(status),
-               clerk_result_reason_word(result), clerk_result_http_status(result));
+               clerk_result_reason_name(result), clerk_result_http_status(result));
     if (error != NULL) /* for the person who runs the server, never for the caller */
         fprintf(stderr, "authenticate: %s\n", clerk_error_message(error).data);
-    if (clerk_error_host_code(error) != 0) /* what the hook returned: see accounts_refuse */
-        fprintf(stderr, "authenticate: the table of accounts failed with %" PRId32 "\n", clerk_error_host_code(error));
+    if (clerk_error_store_code(error) != 0) /* what the hook returned: see accounts_refuse */
+        fprintf(stderr, "authenticate: the table of accounts failed with %" PRId32 "\n", clerk_error_store_code(error));
     if (clerk_result_user_key(result).data != NULL) /* with --accounts only */
         printf("account: %s\n", clerk_result_user_key(result).data);
 

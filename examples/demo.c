@@ -103,11 +103,11 @@ static void on_event(void *userdata, const clerk_event *event)
     int32_t kind = clerk_event_get_kind(event);
 
     if (kind == CLERK_EVENT_KIND_AUTH_SUCCESS)
-        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_word(kind), clerk_source_word(clerk_event_source(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind), clerk_source_name(clerk_event_source(event)));
     else if (kind == CLERK_EVENT_KIND_AUTH_FAILED)
-        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_word(kind), clerk_reason_word(clerk_event_reason(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind), clerk_reason_name(clerk_event_reason(event)));
     else
-        note(d->notes[EVENTS], ", ", "%s", clerk_event_word(kind));
+        note(d->notes[EVENTS], ", ", "%s", clerk_event_kind_name(kind));
 }
 
 /* --- What happened ----------------------------------------------------------------------------------------------- */
@@ -147,9 +147,9 @@ static void note_outcome(demo *d, int32_t status, const clerk_result *result)
         return; /* a webhook, or a call that failed altogether */
     if (status == CLERK_OK)
         note(text, ": ", "%s is account %s, source=%s", clerk_result_user_id(result).data,
-             clerk_result_user_key(result).data, clerk_source_word(clerk_result_source(result)));
+             clerk_result_user_key(result).data, clerk_source_name(clerk_result_source(result)));
     else
-        note(text, ": ", "%s, HTTP %" PRId32, clerk_result_reason_word(result), clerk_result_http_status(result));
+        note(text, ": ", "%s, HTTP %" PRId32, clerk_result_reason_name(result), clerk_result_http_status(result));
 }
 
 /* Notes what stands behind a failure, and frees it. */
@@ -212,7 +212,7 @@ static bool configure(demo *d, clerk_config *config, char *settings)
             return false;
     d->table = accounts_open(d->path);
     return d->table != NULL && accounts_attach(d->table, config) == CLERK_OK
-           && clerk_config_on_event(config, on_event, d, NULL) == CLERK_OK;
+           && clerk_config_set_event_callback(config, on_event, d, NULL) == CLERK_OK;
 }
 
 static bool do_client(demo *d, char *settings)

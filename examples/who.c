@@ -15,7 +15,7 @@ int main(int argc, char **argv)
     if (clerk_authenticate(client, &request, &result, NULL) == CLERK_OK)
         printf("%s\n", clerk_result_user_id(result).data);
     else
-        printf("nobody: %s\n", clerk_result_reason_word(result));
+        printf("nobody: %s\n", clerk_result_reason_name(result));
 
     clerk_result_free(result);
     clerk_client_free(client);

@@ -47,15 +47,6 @@
 #define CLERK_STR(literal) ((clerk_str){ (literal), sizeof(literal) - 1 })
 #endif
 
-// The hook did as asked, and the reply holds the answer.
-#define CLERK_HOOK_OK 0
-
-// The hook has nothing to do here; for `BEGIN`, `COMMIT` and `ROLLBACK`.
-#define CLERK_HOOK_DECLINE 1
-
-// A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
-#define CLERK_HOOK_CONFLICT 2
-
 // Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
 #define CLERK_OK 0
 
@@ -118,6 +109,15 @@
 
 // Minor number of the binary interface: moves when something is added.
 #define CLERK_ABI_MINOR 1
+
+// The hook did as asked, and the reply holds the answer.
+#define CLERK_STORE_OK 0
+
+// The hook has nothing to do here; for `BEGIN`, `COMMIT` and `ROLLBACK`.
+#define CLERK_STORE_DECLINE 1
+
+// A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
+#define CLERK_STORE_CONFLICT 2
 
 // Why a request was not signed in. The words are Clerk's own where it has one.
 //
@@ -224,7 +224,7 @@ enum clerk_source
     // The token had been verified before.
     CLERK_SOURCE_CACHE = 1,
     // The token was verified now.
-    CLERK_SOURCE_API = 2,
+    CLERK_SOURCE_VERIFIED = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -235,25 +235,25 @@ typedef int32_t clerk_source;
 #endif // __cplusplus
 
 // How grave a log line is. Smaller is graver.
-enum clerk_level
+enum clerk_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     // Requests fail because of it.
-    CLERK_LEVEL_ERROR = 1,
+    CLERK_LOG_LEVEL_ERROR = 1,
     // Something to look into.
-    CLERK_LEVEL_WARN = 2,
+    CLERK_LOG_LEVEL_WARN = 2,
     // Worth knowing.
-    CLERK_LEVEL_INFO = 3,
+    CLERK_LOG_LEVEL_INFO = 3,
     // For those who look for a fault.
-    CLERK_LEVEL_DEBUG = 4,
+    CLERK_LOG_LEVEL_DEBUG = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum clerk_level clerk_level;
+typedef enum clerk_log_level clerk_log_level;
 #else
-typedef int32_t clerk_level;
+typedef int32_t clerk_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -281,63 +281,63 @@ typedef int32_t clerk_token_kind;
 #endif // __cplusplus
 
 // The texts of an identity.
-enum clerk_text
+enum clerk_attribute
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     // `sub`: the Clerk user, or the machine.
-    CLERK_TEXT_SUBJECT = 0,
+    CLERK_ATTRIBUTE_SUBJECT = 0,
     // The host's key of the user's row.
-    CLERK_TEXT_USER_KEY = 1,
+    CLERK_ATTRIBUTE_USER_KEY = 1,
     // `sid`
-    CLERK_TEXT_SESSION_ID = 2,
+    CLERK_ATTRIBUTE_SESSION_ID = 2,
     // `sts`
-    CLERK_TEXT_SESSION_STATUS = 3,
+    CLERK_ATTRIBUTE_SESSION_STATUS = 3,
     // `iss`
-    CLERK_TEXT_ISSUER = 4,
+    CLERK_ATTRIBUTE_ISSUER = 4,
     // `azp`
-    CLERK_TEXT_AUTHORIZED_PARTY = 5,
+    CLERK_ATTRIBUTE_AUTHORIZED_PARTY = 5,
     // The active organization's id.
-    CLERK_TEXT_ORG_ID = 6,
+    CLERK_ATTRIBUTE_ORG_ID = 6,
     // The active organization's slug.
-    CLERK_TEXT_ORG_SLUG = 7,
+    CLERK_ATTRIBUTE_ORG_SLUG = 7,
     // The role there, with the prefix `org:`.
-    CLERK_TEXT_ORG_ROLE = 8,
+    CLERK_ATTRIBUTE_ORG_ROLE = 8,
     // The permissions there, separated by commas.
-    CLERK_TEXT_ORG_PERMISSIONS = 9,
+    CLERK_ATTRIBUTE_ORG_PERMISSIONS = 9,
     // `fea`
-    CLERK_TEXT_FEATURES = 10,
+    CLERK_ATTRIBUTE_FEATURES = 10,
     // `pla`
-    CLERK_TEXT_PLANS = 11,
+    CLERK_ATTRIBUTE_PLANS = 11,
     // `sub` of `act`: who acts in the user's place.
-    CLERK_TEXT_ACTOR = 12,
+    CLERK_ATTRIBUTE_ACTOR = 12,
     // Id of a machine token (`jti` of a JWT).
-    CLERK_TEXT_TOKEN_ID = 13,
+    CLERK_ATTRIBUTE_TOKEN_ID = 13,
     // The OAuth application.
-    CLERK_TEXT_CLIENT_ID = 14,
+    CLERK_ATTRIBUTE_CLIENT_ID = 14,
     // Scopes of a machine token, separated by spaces.
-    CLERK_TEXT_SCOPES = 15,
+    CLERK_ATTRIBUTE_SCOPES = 15,
     // The claims as JSON.
-    CLERK_TEXT_CLAIMS = 16,
+    CLERK_ATTRIBUTE_CLAIMS = 16,
     // The user's e-mail address, in `profile` and `sync` mode.
-    CLERK_TEXT_EMAIL = 17,
+    CLERK_ATTRIBUTE_EMAIL = 17,
     // The user's unique name.
-    CLERK_TEXT_USERNAME = 18,
+    CLERK_ATTRIBUTE_USERNAME = 18,
     // The first name.
-    CLERK_TEXT_FIRST_NAME = 19,
+    CLERK_ATTRIBUTE_FIRST_NAME = 19,
     // The last name.
-    CLERK_TEXT_LAST_NAME = 20,
+    CLERK_ATTRIBUTE_LAST_NAME = 20,
     // The picture's address.
-    CLERK_TEXT_IMAGE_URL = 21,
+    CLERK_ATTRIBUTE_IMAGE_URL = 21,
     // The host's own id for the user, kept at Clerk.
-    CLERK_TEXT_EXTERNAL_ID = 22,
+    CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum clerk_text clerk_text;
+typedef enum clerk_attribute clerk_attribute;
 #else
-typedef int32_t clerk_text;
+typedef int32_t clerk_attribute;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -366,11 +366,11 @@ enum clerk_event_kind
     // Clerk asks for patience; until then nothing is asked.
     CLERK_EVENT_KIND_RATE_LIMITED = 9,
     // Clerk is out of reach; the user as last known was served.
-    CLERK_EVENT_KIND_STALE_SERVED = 10,
+    CLERK_EVENT_KIND_STALE_USER_SERVED = 10,
     // A webhook told that a user is no more; the row is the host's to deal with.
     CLERK_EVENT_KIND_USER_DELETED = 11,
     // Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
-    CLERK_EVENT_KIND_MISCONFIGURED = 12,
+    CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -381,41 +381,41 @@ typedef int32_t clerk_event_kind;
 #endif // __cplusplus
 
 // What is wanted of the host's user table.
-enum clerk_step_kind
+enum clerk_store_request_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // Nothing: it is over. Only from `clerk_pending_wants`.
-    CLERK_STEP_KIND_DONE = 0,
-    // The row with the key `clerk_step_key`; answer with `clerk_reply_row`, or with nothing.
-    CLERK_STEP_KIND_FIND_BY_KEY = 1,
-    // The row of the Clerk user `clerk_step_text`, compared exactly; answer as above.
-    CLERK_STEP_KIND_FIND_BY_CLERK_ID = 2,
-    // All rows with the address `clerk_step_text`, compared without case; two are enough.
-    CLERK_STEP_KIND_FIND_BY_EMAIL = 3,
-    // Whether a row other than `clerk_step_key` has the unique name `clerk_step_text`, compared without case; answer with
-    // `clerk_reply_taken`.
-    CLERK_STEP_KIND_USERNAME_TAKEN = 4,
-    // A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`,
+    // Nothing: it is over. Only from `clerk_pending_next_action`.
+    CLERK_STORE_REQUEST_KIND_DONE = 0,
+    // The row with the key `clerk_store_request_key`; answer with `clerk_store_response_add_row`, or with nothing.
+    CLERK_STORE_REQUEST_KIND_FIND_BY_KEY = 1,
+    // The row of the Clerk user `clerk_store_request_value`, compared exactly; answer as above.
+    CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
+    // All rows with the address `clerk_store_request_value`, compared without case; two are enough.
+    CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
+    // Whether a row other than `clerk_store_request_key` has the unique name `clerk_store_request_value`, compared without case; answer with
+    // `clerk_store_response_set_username_taken`.
+    CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN = 4,
+    // A new row with the columns of `clerk_store_request_string_column` and `clerk_store_request_int_column`; answer with `clerk_store_response_set_created_key`,
     // or, where the table may make another row of it (one that waits for approval, say), with the whole row as it is now.
-    CLERK_STEP_KIND_CREATE = 5,
-    // A change of the row `clerk_step_key`, these columns only. Answer with nothing, or with the whole row as it is now.
-    CLERK_STEP_KIND_UPDATE = 6,
-    // `CREATE` or `UPDATE` follows. `CLERK_HOOK_DECLINE` if there is nothing to do. Only to a hook.
-    CLERK_STEP_KIND_BEGIN = 7,
+    CLERK_STORE_REQUEST_KIND_CREATE = 5,
+    // A change of the row `clerk_store_request_key`, these columns only. Answer with nothing, or with the whole row as it is now.
+    CLERK_STORE_REQUEST_KIND_UPDATE = 6,
+    // `CREATE` or `UPDATE` follows. `CLERK_STORE_DECLINE` if there is nothing to do. Only to a hook.
+    CLERK_STORE_REQUEST_KIND_BEGIN = 7,
     // It went well. As above.
-    CLERK_STEP_KIND_COMMIT = 8,
+    CLERK_STORE_REQUEST_KIND_COMMIT = 8,
     // It did not, or `COMMIT` failed. As above.
-    CLERK_STEP_KIND_ROLLBACK = 9,
-    // `clerk_pending_fetch` must be called. Only from `clerk_pending_wants`.
-    CLERK_STEP_KIND_FETCH = 10,
+    CLERK_STORE_REQUEST_KIND_ROLLBACK = 9,
+    // `clerk_pending_fetch` must be called. Only from `clerk_pending_next_action`.
+    CLERK_STORE_REQUEST_KIND_FETCH_USER = 10,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum clerk_step_kind clerk_step_kind;
+typedef enum clerk_store_request_kind clerk_store_request_kind;
 #else
-typedef int32_t clerk_step_kind;
+typedef int32_t clerk_store_request_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -453,27 +453,27 @@ typedef int32_t clerk_column;
 #endif // __cplusplus
 
 // What `clerk_result_has` can be asked for.
-enum clerk_dimension
+enum clerk_check
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     // A role in the active organization: `org:admin`, or without the prefix.
-    CLERK_DIMENSION_ROLE = 1,
+    CLERK_CHECK_ROLE = 1,
     // A permission there: `org:invoices:create`, or without the prefix.
-    CLERK_DIMENSION_PERMISSION = 2,
+    CLERK_CHECK_PERMISSION = 2,
     // A feature; `org:` or `user:` in front looks only there.
-    CLERK_DIMENSION_FEATURE = 3,
+    CLERK_CHECK_FEATURE = 3,
     // A plan; `org:` or `user:` in front looks only there.
-    CLERK_DIMENSION_PLAN = 4,
+    CLERK_CHECK_PLAN = 4,
     // A verification of late: `strict_mfa`, `strict`, `moderate`, `lax`, or `<first_factor|second_factor|multi_factor>:<minutes>`.
-    CLERK_DIMENSION_REVERIFICATION = 5,
+    CLERK_CHECK_REVERIFICATION = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum clerk_dimension clerk_dimension;
+typedef enum clerk_check clerk_check;
 #else
-typedef int32_t clerk_dimension;
+typedef int32_t clerk_check;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -494,15 +494,15 @@ typedef struct clerk_event clerk_event;
 // a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
 typedef struct clerk_pending clerk_pending;
 
-// The host's answer to a step.
-typedef struct clerk_reply clerk_reply;
-
 // An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
 // client. The caller frees it, once.
 typedef struct clerk_result clerk_result;
 
 // A question to the host's user table. Lives during the hook's call, or until the pending authentication goes on.
-typedef struct clerk_step clerk_step;
+typedef struct clerk_store_request clerk_store_request;
+
+// The host's answer to a step.
+typedef struct clerk_store_response clerk_store_response;
 
 // A text: not owned, not necessarily terminated when it comes from a caller. Texts that the library hands out are UTF-8,
 // live as long as the object they came from, and are followed by a NUL byte that `len` does not count. `data` is NULL
@@ -577,18 +577,18 @@ typedef void (*clerk_event_fn)(void *userdata, const clerk_event *event);
 // freed and no call is under way any more; on the thread that does so.
 typedef void (*clerk_destroy_fn)(void *userdata);
 
-// Given each log line; `level` is a `clerk_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
+// Given each log line; `level` is a `clerk_log_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
 typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 
 // Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
 // the system's time.
 typedef int64_t (*clerk_clock_fn)(void *userdata);
 
-// Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative
+// Answers a step: fills the reply and returns `CLERK_STORE_OK`, `CLERK_STORE_CONFLICT` or `CLERK_STORE_DECLINE`; a negative
 // number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
 // at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
 // `longjmp`, no panic may leave it.
-typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_step *step, clerk_reply *reply);
+typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_store_request *step, clerk_store_response *reply);
 
 #ifdef __cplusplus
 extern "C" {
@@ -673,6 +673,29 @@ int32_t clerk_config_add(clerk_config *config, clerk_str name, clerk_str item, c
 // is read only here. Must not run while another thread calls `setenv`.
 int32_t clerk_config_from_env(clerk_config *config, clerk_error **error);
 
+// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_reason_name(int32_t reason);
+
+// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+int32_t clerk_reason_category(int32_t reason);
+
+// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_category_name(int32_t category);
+
+// The word for a `clerk_source`: "cache" or "verified"; "" for a number that is none. Static; never NULL. Any thread.
+const char *clerk_source_name(int32_t source);
+
+// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
+// thread.
+const char *clerk_token_kind_name(int32_t kind);
+
+// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
+// thread.
+const char *clerk_event_kind_name(int32_t kind);
+
+// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
+const char *clerk_setting_name(size_t place);
+
 // The status that the failed call returned.
 int32_t clerk_error_status(const clerk_error *error);
 
@@ -689,7 +712,7 @@ clerk_str clerk_error_trace_id(const clerk_error *error);
 int32_t clerk_error_http_status(const clerk_error *error);
 
 // The number that the host's own hook failed with, untouched; 0 if no hook failed.
-int32_t clerk_error_host_code(const clerk_error *error);
+int32_t clerk_error_store_code(const clerk_error *error);
 
 // How many milliseconds to wait before asking again; -1 if that is not known.
 int64_t clerk_error_retry_after_ms(const clerk_error *error);
@@ -699,18 +722,24 @@ void clerk_error_free(clerk_error *error);
 
 // Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
 // runs also when this call fails or `function` is NULL.
-int32_t clerk_config_on_event(clerk_config *config, clerk_event_fn function, void *userdata, clerk_destroy_fn destroy);
+int32_t clerk_config_set_event_callback(clerk_config *config,
+                                        clerk_event_fn function,
+                                        void *userdata,
+                                        clerk_destroy_fn destroy);
 
-// Has `function` given log lines that are as grave as `level` (a `clerk_level`) or graver. Otherwise as
-// `clerk_config_on_event`.
-int32_t clerk_config_on_log(clerk_config *config,
-                            int32_t level,
-                            clerk_log_fn function,
-                            void *userdata,
-                            clerk_destroy_fn destroy);
+// Has `function` given log lines that are as grave as `level` (a `clerk_log_level`) or graver. Otherwise as
+// `clerk_config_set_event_callback`.
+int32_t clerk_config_set_log_callback(clerk_config *config,
+                                      int32_t level,
+                                      clerk_log_fn function,
+                                      void *userdata,
+                                      clerk_destroy_fn destroy);
 
-// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_on_event`.
-int32_t clerk_config_on_clock(clerk_config *config, clerk_clock_fn function, void *userdata, clerk_destroy_fn destroy);
+// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_set_event_callback`.
+int32_t clerk_config_set_clock_callback(clerk_config *config,
+                                        clerk_clock_fn function,
+                                        void *userdata,
+                                        clerk_destroy_fn destroy);
 
 // What happened: a `clerk_event_kind`; 0 for NULL.
 int32_t clerk_event_get_kind(const clerk_event *event);
@@ -744,7 +773,7 @@ int32_t clerk_authenticate_begin(const clerk_client *client,
                                  clerk_error **error);
 
 // The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
-// user's row (it may turn out that Clerk must be asked: then `FETCH` is wanted). `CLERK_WOULD_BLOCK`, without a result and
+// user's row (it may turn out that Clerk must be asked: then `FETCH_USER` is wanted). `CLERK_WOULD_BLOCK`, without a result and
 // without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
 CLERK_NODISCARD
 int32_t clerk_authenticate_begin_cached(const clerk_client *client,
@@ -752,20 +781,20 @@ int32_t clerk_authenticate_begin_cached(const clerk_client *client,
                                         clerk_result **result,
                                         clerk_pending **pending);
 
-// What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
-int32_t clerk_pending_wants(const clerk_pending *pending);
+// What is to be done next, a `clerk_store_request_kind`: a step for the host's table, `FETCH_USER`, or `DONE`.
+int32_t clerk_pending_next_action(const clerk_pending *pending);
 
-// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_answer`.
-const clerk_step *clerk_pending_step(const clerk_pending *pending);
+// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_submit`.
+const clerk_store_request *clerk_pending_request(const clerk_pending *pending);
 
-// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_answer`.
-clerk_reply *clerk_pending_reply(clerk_pending *pending);
+// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_submit`.
+clerk_store_response *clerk_pending_response(clerk_pending *pending);
 
-// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_HOOK_OK`,
-// `CLERK_HOOK_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
-int32_t clerk_pending_answer(clerk_pending *pending, int32_t returned);
+// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_STORE_OK`,
+// `CLERK_STORE_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
+int32_t clerk_pending_submit(clerk_pending *pending, int32_t returned);
 
-// Waits for Clerk, at most `timeout_ms`, when `FETCH` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
+// Waits for Clerk, at most `timeout_ms`, when `FETCH_USER` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
 // when it is not.
 int32_t clerk_pending_fetch(clerk_pending *pending);
 
@@ -779,26 +808,6 @@ int32_t clerk_pending_finish(clerk_pending *pending,
 // Gives it up: nobody is signed in, nothing is remembered. NULL is fine.
 void clerk_pending_free(clerk_pending *pending);
 
-// Begins a row with the host's own key for it, as text, not empty. The column setters that follow are about this row.
-// It is active unless `IS_ACTIVE` says otherwise.
-int32_t clerk_reply_row(clerk_reply *reply, clerk_str key);
-
-// Sets a text column (a `clerk_column`) of the row. NULL columns need not be set; NULL data sets NULL.
-int32_t clerk_reply_text_column(clerk_reply *reply, int32_t column, clerk_str value);
-
-// Sets a number column (a `clerk_column`) of the row. NULL columns need not be set.
-int32_t clerk_reply_int_column(clerk_reply *reply, int32_t column, int64_t value);
-
-// Answers `USERNAME_TAKEN`: 1 or 0.
-int32_t clerk_reply_taken(clerk_reply *reply, int32_t taken);
-
-// Answers `CREATE` with the new row's key, as text, not empty.
-int32_t clerk_reply_created(clerk_reply *reply, clerk_str key);
-
-// Says in the host's own words why the hook will return a negative number. The words come back untouched in
-// `clerk_error_message`, the number in `clerk_error_host_code`; neither reaches an event or a reason.
-int32_t clerk_reply_error(clerk_reply *reply, clerk_str message);
-
 // The status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE`;
 // `CLERK_E_NULL` for NULL.
 int32_t clerk_result_status(const clerk_result *result);
@@ -807,7 +816,7 @@ int32_t clerk_result_status(const clerk_result *result);
 int32_t clerk_result_reason(const clerk_result *result);
 
 // The word for `clerk_result_reason`; "" when somebody is signed in. Static; never NULL.
-const char *clerk_result_reason_word(const clerk_result *result);
+const char *clerk_result_reason_name(const clerk_result *result);
 
 // The HTTP status that fits: 200, 401 (nothing good was presented), 403, 500 (the server is set up wrongly) or 503.
 int32_t clerk_result_http_status(const clerk_result *result);
@@ -824,8 +833,8 @@ int32_t clerk_result_source(const clerk_result *result);
 // The kind of token: a `clerk_token_kind`; 0 when nobody is signed in.
 int32_t clerk_result_token_kind(const clerk_result *result);
 
-// One of the identity's texts, a `clerk_text`; NULL data if it is not there or nobody is signed in.
-clerk_str clerk_result_text(const clerk_result *result, int32_t which);
+// One of the identity's texts, a `clerk_attribute`; NULL data if it is not there or nobody is signed in.
+clerk_str clerk_result_get(const clerk_result *result, int32_t which);
 
 // The Clerk user's id, `user_…`; NULL data for machines, or when nobody is signed in.
 clerk_str clerk_result_user_id(const clerk_result *result);
@@ -844,11 +853,11 @@ int64_t clerk_result_expires_at_ms(const clerk_result *result);
 
 // How many minutes ago the user's first and second factor were verified, -1 for never. Returns 1, or 0 if the token does
 // not say. Either pointer may be NULL.
-int32_t clerk_result_factor_ages(const clerk_result *result,
-                                 int64_t *first,
-                                 int64_t *second);
+int32_t clerk_result_factor_verification_age(const clerk_result *result,
+                                             int64_t *first,
+                                             int64_t *second);
 
-// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_dimension`. Unknown dimensions, odd values,
+// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_check`. Unknown dimensions, odd values,
 // machine tokens and results without an identity give 0. Several demands are several calls joined by `&&`.
 int32_t clerk_result_has(const clerk_result *result, int32_t dimension, clerk_str value);
 
@@ -861,11 +870,11 @@ int32_t clerk_result_claim(const clerk_result *result, clerk_str path, char *buf
 // 3): the bare scheme when nothing was presented, `invalid_token` for what is no good, `insufficient_scope` for callers
 // who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
 // neither 401 nor 403.
-int32_t clerk_result_challenge(const clerk_result *result,
-                               clerk_str realm,
-                               char *buffer,
-                               size_t capacity,
-                               size_t *needed);
+int32_t clerk_result_www_authenticate(const clerk_result *result,
+                                      clerk_str realm,
+                                      char *buffer,
+                                      size_t capacity,
+                                      size_t *needed);
 
 // Frees a result. NULL is fine.
 void clerk_result_free(clerk_result *result);
@@ -880,34 +889,54 @@ const char *clerk_version(void);
 // or a larger minor one, must not go on. Any thread.
 uint32_t clerk_abi_version(void);
 
-// What is wanted: a `clerk_step_kind`; 0 for NULL.
-int32_t clerk_step_get_kind(const clerk_step *step);
+// What is wanted: a `clerk_store_request_kind`; 0 for NULL.
+int32_t clerk_store_request_get_kind(const clerk_store_request *step);
 
 // The Clerk id, the address or the name that is asked about; NULL data if none is.
-clerk_str clerk_step_text(const clerk_step *step);
+clerk_str clerk_store_request_value(const clerk_store_request *step);
 
 // The key of the row that is asked about; NULL data if none is.
-clerk_str clerk_step_key(const clerk_step *step);
+clerk_str clerk_store_request_key(const clerk_store_request *step);
 
 // Whether a text column (a `clerk_column`) is to be written: 1, and `*value` is what (NULL data: NULL), or 0, and the
 // column stays as it is. `value` may be NULL.
-int32_t clerk_step_text_column(const clerk_step *step, int32_t column, clerk_str *value);
+int32_t clerk_store_request_string_column(const clerk_store_request *step, int32_t column, clerk_str *value);
 
 // Whether a number column (a `clerk_column`) is to be written: 1, and `*value` is what, or 2, and it is to be NULL, or 0,
 // and the column stays as it is. `value` may be NULL.
-int32_t clerk_step_int_column(const clerk_step *step,
-                              int32_t column,
-                              int64_t *value);
+int32_t clerk_store_request_int_column(const clerk_store_request *step,
+                                       int32_t column,
+                                       int64_t *value);
+
+// Begins a row with the host's own key for it, as text, not empty. The column setters that follow are about this row.
+// It is active unless `IS_ACTIVE` says otherwise.
+int32_t clerk_store_response_add_row(clerk_store_response *reply, clerk_str key);
+
+// Sets a text column (a `clerk_column`) of the row. NULL columns need not be set; NULL data sets NULL.
+int32_t clerk_store_response_set_string_column(clerk_store_response *reply, int32_t column, clerk_str value);
+
+// Sets a number column (a `clerk_column`) of the row. NULL columns need not be set.
+int32_t clerk_store_response_set_int_column(clerk_store_response *reply, int32_t column, int64_t value);
+
+// Answers `USERNAME_TAKEN`: 1 or 0.
+int32_t clerk_store_response_set_username_taken(clerk_store_response *reply, int32_t taken);
+
+// Answers `CREATE` with the new row's key, as text, not empty.
+int32_t clerk_store_response_set_created_key(clerk_store_response *reply, clerk_str key);
+
+// Says in the host's own words why the hook will return a negative number. The words come back untouched in
+// `clerk_error_message`, the number in `clerk_error_store_code`; neither reaches an event or a reason.
+int32_t clerk_store_response_set_error(clerk_store_response *reply, clerk_str message);
 
 // A view of a text that ends with a NUL; NULL gives a text that is not there. Lives as long as the text does.
 clerk_str clerk_str_of(const char *terminated);
 
 // Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
 // `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
-int32_t clerk_config_on_user_store(clerk_config *config,
-                                   clerk_user_store_fn function,
-                                   void *userdata,
-                                   clerk_destroy_fn destroy);
+int32_t clerk_config_set_user_store(clerk_config *config,
+                                    clerk_user_store_fn function,
+                                    void *userdata,
+                                    clerk_destroy_fn destroy);
 
 // Says which columns the host's table has: a sum of `1 << clerk_column`. All of them, unless this is called. A table
 // without `CLERK_ID` is matched by verified addresses alone; one without `BANNED_BY_CLERK` gets nobody back in after a
@@ -920,7 +949,7 @@ int32_t clerk_config_set_user_column_length(clerk_config *config, int32_t column
 
 // Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
 // its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
-int32_t clerk_config_use_sqlite(clerk_config *config, clerk_str path, clerk_error **error);
+int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
 
 // Takes a webhook delivery: all its header lines and its body as it came, byte by byte. The delivery is checked against
 // `webhook_secrets` (Svix signature, time, once only) and applied: users are brought up to date, in the user store too;
@@ -946,29 +975,6 @@ int32_t clerk_webhook_begin(const clerk_client *client,
                             clerk_str body,
                             clerk_pending **pending,
                             clerk_error **error);
-
-// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
-const char *clerk_reason_word(int32_t reason);
-
-// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
-int32_t clerk_reason_category(int32_t reason);
-
-// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
-const char *clerk_category_word(int32_t category);
-
-// The word for a `clerk_source`: "cache" or "api"; "" for a number that is none. Static; never NULL. Any thread.
-const char *clerk_source_word(int32_t source);
-
-// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
-// thread.
-const char *clerk_token_kind_word(int32_t kind);
-
-// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
-// thread.
-const char *clerk_event_word(int32_t kind);
-
-// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
-const char *clerk_setting_name(size_t place);
 
 #ifdef __cplusplus
 }  // extern "C"

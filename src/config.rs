@@ -69,15 +69,6 @@ pub enum LinkByEmail {
     Verified,
 }
 
-/// How much of Clerk's browser state is looked at when the token comes in a cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CookiePolicy {
-    /// The session token alone decides.
-    TokenOnly,
-    /// `__client_uat` is heeded as well, so that signing out shows at once.
-    StrictUat,
-}
-
 /// All settings, as given; [`crate::ClientBuilder::build`] judges them.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // each field is described once, in `SETTINGS`
@@ -98,17 +89,17 @@ pub struct Config {
     pub cache_ttl_s: i64,
     pub cache_capacity: i64,
     pub user_ttl_s: i64,
-    pub stale_user_s: i64,
-    pub recheck_s: i64,
+    pub user_stale_if_error_s: i64,
+    pub row_check_ttl_s: i64,
     pub user_mode: Option<UserMode>,
     pub link_by_email: LinkByEmail,
-    pub pending_sessions_accepted: bool,
-    pub allow_schemeless: bool,
-    pub cookie_policy: CookiePolicy,
+    pub treat_pending_as_signed_out: bool,
+    pub allow_bare_token: bool,
+    pub check_client_uat: bool,
     pub machine_cache_ttl_s: i64,
     pub expected_machine_id: Option<String>,
     pub session_check_ttl_s: i64,
-    pub max_token_life_s: i64,
+    pub revocation_ttl_s: i64,
     pub ca_pem: Option<String>,
     pub proxy: Option<String>,
     pub user_agent: Option<String>,
@@ -135,17 +126,17 @@ impl Default for Config {
             cache_ttl_s: 300,
             cache_capacity: 10_000,
             user_ttl_s: 300,
-            stale_user_s: 3600,
-            recheck_s: 0,
+            user_stale_if_error_s: 3600,
+            row_check_ttl_s: 0,
             user_mode: None,
             link_by_email: LinkByEmail::Verified,
-            pending_sessions_accepted: false,
-            allow_schemeless: false,
-            cookie_policy: CookiePolicy::TokenOnly,
+            treat_pending_as_signed_out: true,
+            allow_bare_token: false,
+            check_client_uat: false,
             machine_cache_ttl_s: 0,
             expected_machine_id: None,
             session_check_ttl_s: 0,
-            max_token_life_s: 86_400,
+            revocation_ttl_s: 86_400,
             ca_pem: None,
             proxy: None,
             user_agent: None,
@@ -357,19 +348,19 @@ pub const SETTINGS: &[Setting] = &[
         "how long a fetched user is trusted without asking Clerk; 0 asks for each new token"
     ),
     setting!(
-        stale_user_s,
+        user_stale_if_error_s,
         Kind::Int(0, 86_400),
         "3600",
         "",
-        Field::Int(|c| &mut c.stale_user_s),
+        Field::Int(|c| &mut c.user_stale_if_error_s),
         "how old a fetched user may be when Clerk is out of reach; 0 serves none"
     ),
     setting!(
-        recheck_s,
+        row_check_ttl_s,
         Kind::Int(0, 3600),
         "0",
         "",
-        Field::Int(|c| &mut c.recheck_s),
+        Field::Int(|c| &mut c.row_check_ttl_s),
         "how long the store's word that a row stands and is active is trusted; 0 asks on every hit"
     ),
     setting!(
@@ -398,30 +389,28 @@ pub const SETTINGS: &[Setting] = &[
         "whether a row without a Clerk id is taken over by an address that Clerk has verified"
     ),
     setting!(
-        pending_sessions,
-        Kind::Word(&["refuse", "accept"]),
-        "refuse",
+        treat_pending_as_signed_out,
+        Kind::Bool,
+        "true",
         "",
-        Field::Words(|c, words| c.pending_sessions_accepted = words == ["accept"]),
-        "sessions with open tasks (choosing an organization, setting up MFA)"
+        Field::Bool(|c| &mut c.treat_pending_as_signed_out),
+        "reject sessions with open tasks (choosing an organization, setting up MFA)"
     ),
     setting!(
-        allow_schemeless,
+        allow_bare_token,
         Kind::Bool,
         "false",
         "",
-        Field::Bool(|c| &mut c.allow_schemeless),
+        Field::Bool(|c| &mut c.allow_bare_token),
         "accept an `Authorization` value that is a bare token"
     ),
     setting!(
-        cookie_policy,
-        Kind::Word(&["token-only", "strict-uat"]),
-        "token-only",
+        check_client_uat,
+        Kind::Bool,
+        "false",
         "",
-        Field::Words(|c, words| {
-            c.cookie_policy = if words == ["strict-uat"] { CookiePolicy::StrictUat } else { CookiePolicy::TokenOnly }
-        }),
-        "`strict-uat` heeds `__client_uat` too, so that signing out shows before the token ends"
+        Field::Bool(|c| &mut c.check_client_uat),
+        "check the `__client_uat` cookie too, so that signing out takes effect before the token expires"
     ),
     setting!(
         machine_cache_ttl_s,
@@ -448,11 +437,11 @@ pub const SETTINGS: &[Setting] = &[
         "ask Clerk whether the session still stands, and trust the answer so long"
     ),
     setting!(
-        max_token_life_s,
+        revocation_ttl_s,
         Kind::Int(60, 315_360_000),
         "86400",
         "",
-        Field::Int(|c| &mut c.max_token_life_s),
+        Field::Int(|c| &mut c.revocation_ttl_s),
         "no session token lives longer: for so long webhooks keep ended sessions and deleted users out"
     ),
     setting!(
@@ -650,7 +639,7 @@ mod tests {
             }
         }
         assert_eq!(config.authorized_parties, ["a", "b"]);
-        assert!(config.allow_schemeless);
+        assert!(config.allow_bare_token);
     }
 
     #[test]

@@ -10,14 +10,14 @@ pub enum Source {
     /// The token had been verified before.
     Cache = 1,
     /// The token was verified now.
-    Api = 2,
+    Verified = 2,
 }
 
 impl Source {
     pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
         match self {
             Source::Cache => c"cache",
-            Source::Api => c"api",
+            Source::Verified => c"verified",
         }
     }
 
@@ -87,14 +87,14 @@ pub enum Event<'a> {
         retry_after_ms: u64,
     },
     /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
-    Misconfigured,
+    SecretKeyRejected,
     /// A webhook told that a user is no more.
     UserDeleted {
         /// The Clerk user that was.
         clerk_id: &'a str,
     },
     /// Clerk is out of reach; the user as last known was served.
-    StaleServed {
+    StaleUserServed {
         /// The Clerk user.
         clerk_id: &'a str,
     },
@@ -119,12 +119,12 @@ type OnLog = dyn Fn(Level, &str) + Send + Sync;
 
 /// Who is told. Called on the caller's thread with no lock held.
 #[derive(Default)]
-pub struct Listeners {
+pub struct EventHandlers {
     event: Option<Box<OnEvent>>,
     log: Option<(Level, Box<OnLog>)>,
 }
 
-impl Listeners {
+impl EventHandlers {
     /// Whoever wants events.
     pub fn on_event(&mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) {
         self.event = Some(Box::new(listener));
@@ -152,8 +152,8 @@ impl Listeners {
     }
 }
 
-impl std::fmt::Debug for Listeners {
+impl std::fmt::Debug for EventHandlers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Listeners(event: {}, log: {})", self.event.is_some(), self.log.is_some())
+        write!(f, "EventHandlers(event: {}, log: {})", self.event.is_some(), self.log.is_some())
     }
 }

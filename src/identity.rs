@@ -10,7 +10,7 @@ use crate::users::Row;
 /// The texts of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Text {
+pub enum Attribute {
     /// `sub`: the Clerk user, or the machine.
     Subject = 0,
     /// The host's key of the user's row.
@@ -59,12 +59,12 @@ pub enum Text {
     ExternalId = 22,
 }
 
-const TEXTS: usize = 23;
+const ATTRIBUTES: usize = 23;
 
-impl Text {
+impl Attribute {
     /// Every text.
-    pub const ALL: [Text; TEXTS] = {
-        use Text::*;
+    pub const ALL: [Attribute; ATTRIBUTES] = {
+        use Attribute::*;
         [
             Subject,
             UserKey,
@@ -93,7 +93,7 @@ impl Text {
     };
 
     /// The text with this number in the C ABI.
-    pub fn from_number(number: i32) -> Option<Text> {
+    pub fn from_number(number: i32) -> Option<Attribute> {
         usize::try_from(number).ok().and_then(|index| Self::ALL.get(index).copied())
     }
 }
@@ -109,7 +109,7 @@ struct Span {
 #[derive(Clone)]
 pub struct Identity {
     memory: Box<str>,
-    spans: [Span; TEXTS],
+    spans: [Span; ATTRIBUTES],
     kind: TokenKind,
     expires_at_ms: i64,
     issued_at_s: Option<i64>,
@@ -118,11 +118,11 @@ pub struct Identity {
 
 struct Writer {
     memory: String,
-    spans: [Span; TEXTS],
+    spans: [Span; ATTRIBUTES],
 }
 
 impl Writer {
-    fn put(&mut self, text: Text, value: Option<&str>) {
+    fn put(&mut self, text: Attribute, value: Option<&str>) {
         // A NUL inside would end the text early for C.
         if let Some(value) = value.filter(|v| !v.contains('\0')) {
             let start = self.memory.len() as u32;
@@ -137,34 +137,34 @@ impl Identity {
     /// From a verified JWT and, as far as they are known, the user and the row.
     pub fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
         let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
-        w.put(Text::Subject, claims.sub.as_deref());
-        w.put(Text::UserKey, row.map(|row| row.key.as_str()));
-        w.put(Text::SessionId, claims.sid.as_deref());
-        w.put(Text::SessionStatus, claims.sts.as_deref());
-        w.put(Text::Issuer, claims.iss.as_deref());
-        w.put(Text::AuthorizedParty, claims.azp.as_deref());
+        w.put(Attribute::Subject, claims.sub.as_deref());
+        w.put(Attribute::UserKey, row.map(|row| row.key.as_str()));
+        w.put(Attribute::SessionId, claims.sid.as_deref());
+        w.put(Attribute::SessionStatus, claims.sts.as_deref());
+        w.put(Attribute::Issuer, claims.iss.as_deref());
+        w.put(Attribute::AuthorizedParty, claims.azp.as_deref());
         if let Some(org) = &claims.organization {
-            w.put(Text::OrgId, Some(&org.id));
-            w.put(Text::OrgSlug, org.slug.as_deref());
-            w.put(Text::OrgRole, org.role.as_deref());
-            w.put(Text::OrgPermissions, Some(&org.permissions.join(",")));
+            w.put(Attribute::OrgId, Some(&org.id));
+            w.put(Attribute::OrgSlug, org.slug.as_deref());
+            w.put(Attribute::OrgRole, org.role.as_deref());
+            w.put(Attribute::OrgPermissions, Some(&org.permissions.join(",")));
         }
-        w.put(Text::Features, claims.features.as_deref());
-        w.put(Text::Plans, claims.plans.as_deref());
-        w.put(Text::Actor, claims.actor.as_deref());
+        w.put(Attribute::Features, claims.features.as_deref());
+        w.put(Attribute::Plans, claims.plans.as_deref());
+        w.put(Attribute::Actor, claims.actor.as_deref());
         if kind != TokenKind::SessionToken {
-            w.put(Text::TokenId, claims.jti.as_deref());
-            w.put(Text::ClientId, claims.client_id.as_deref());
-            w.put(Text::Scopes, Some(&claims.scopes.join(" ")));
+            w.put(Attribute::TokenId, claims.jti.as_deref());
+            w.put(Attribute::ClientId, claims.client_id.as_deref());
+            w.put(Attribute::Scopes, Some(&claims.scopes.join(" ")));
         }
-        w.put(Text::Claims, Some(&claims.json));
+        w.put(Attribute::Claims, Some(&claims.json));
         if let Some(user) = user {
-            w.put(Text::Email, user.email.as_ref().map(|email| email.address.as_str()));
-            w.put(Text::Username, user.username.as_deref());
-            w.put(Text::FirstName, user.first_name.as_deref());
-            w.put(Text::LastName, user.last_name.as_deref());
-            w.put(Text::ImageUrl, user.image_url.as_deref());
-            w.put(Text::ExternalId, user.external_id.as_deref());
+            w.put(Attribute::Email, user.email.as_ref().map(|email| email.address.as_str()));
+            w.put(Attribute::Username, user.username.as_deref());
+            w.put(Attribute::FirstName, user.first_name.as_deref());
+            w.put(Attribute::LastName, user.last_name.as_deref());
+            w.put(Attribute::ImageUrl, user.image_url.as_deref());
+            w.put(Attribute::ExternalId, user.external_id.as_deref());
         }
         let millis = |claim| Claims::millis(claim).get().copied();
         Identity {
@@ -180,12 +180,12 @@ impl Identity {
     /// From an opaque token that Clerk has verified.
     pub fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
         let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
-        w.put(Text::Subject, Some(&token.subject));
-        w.put(Text::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));
-        w.put(Text::TokenId, Some(&token.id));
-        w.put(Text::ClientId, token.client_id.as_deref());
-        w.put(Text::Scopes, Some(&token.scopes.join(" ")));
-        w.put(Text::Claims, token.claims.as_deref());
+        w.put(Attribute::Subject, Some(&token.subject));
+        w.put(Attribute::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));
+        w.put(Attribute::TokenId, Some(&token.id));
+        w.put(Attribute::ClientId, token.client_id.as_deref());
+        w.put(Attribute::Scopes, Some(&token.scopes.join(" ")));
+        w.put(Attribute::Claims, token.claims.as_deref());
         Identity {
             memory: w.memory.into(),
             spans: w.spans,
@@ -197,7 +197,7 @@ impl Identity {
     }
 
     /// One of the texts, if it is there.
-    pub fn text(&self, text: Text) -> Option<&str> {
+    pub fn get(&self, text: Attribute) -> Option<&str> {
         let Span { start, len1 } = self.spans[text as usize];
         let len = (len1 as usize).checked_sub(1)?;
         self.memory.get(start as usize..start as usize + len)
@@ -205,17 +205,17 @@ impl Identity {
 
     /// The token's subject: the Clerk user's id, or the machine's.
     pub fn subject(&self) -> &str {
-        self.text(Text::Subject).unwrap_or_default()
+        self.get(Attribute::Subject).unwrap_or_default()
     }
 
     /// The Clerk user's id; a machine or an organization is none.
     pub fn user_id(&self) -> Option<&str> {
-        self.text(Text::Subject).filter(|subject| subject.starts_with("user_"))
+        self.get(Attribute::Subject).filter(|subject| subject.starts_with("user_"))
     }
 
     /// The machine's id.
     pub fn machine_id(&self) -> Option<&str> {
-        self.text(Text::Subject).filter(|subject| subject.starts_with("mch_"))
+        self.get(Attribute::Subject).filter(|subject| subject.starts_with("mch_"))
     }
 
     /// The kind of token.
@@ -241,10 +241,10 @@ impl Identity {
     /// Whether a user's session answers every question with yes. Machine tokens never do.
     pub fn has(&self, asked: &Asked<'_>) -> bool {
         let authorization = Authorization {
-            role: self.text(Text::OrgRole),
-            permissions: self.text(Text::OrgPermissions).unwrap_or_default(),
-            features: self.text(Text::Features).unwrap_or_default(),
-            plans: self.text(Text::Plans).unwrap_or_default(),
+            role: self.get(Attribute::OrgRole),
+            permissions: self.get(Attribute::OrgPermissions).unwrap_or_default(),
+            features: self.get(Attribute::Features).unwrap_or_default(),
+            plans: self.get(Attribute::Plans).unwrap_or_default(),
             factor_ages: self.factor_ages,
         };
         self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(asked)
@@ -268,13 +268,13 @@ mod tests {
 
     #[test]
     fn texts_are_found_by_their_numbers_and_end_with_a_nul() {
-        for (number, text) in Text::ALL.into_iter().enumerate() {
-            assert_eq!((text as usize, Text::from_number(number as i32)), (number, Some(text)));
+        for (number, text) in Attribute::ALL.into_iter().enumerate() {
+            assert_eq!((text as usize, Attribute::from_number(number as i32)), (number, Some(text)));
         }
-        assert_eq!((Text::from_number(-1), Text::from_number(TEXTS as i32)), (None, None));
+        assert_eq!((Attribute::from_number(-1), Attribute::from_number(ATTRIBUTES as i32)), (None, None));
         let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
-        assert_eq!((identity.user_id(), identity.text(Text::SessionId)), (Some("user_1"), None));
+        assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));
         assert_eq!(&identity.memory[..7], "user_1\0");
     }
 }

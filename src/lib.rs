@@ -29,13 +29,15 @@ pub mod identity;
 pub mod jwt;
 pub mod keys;
 pub mod publishable_key;
+mod rate_limit;
 pub mod reason;
 pub mod request;
+mod single_flight;
 pub mod token;
 pub mod users;
 pub mod webhooks;
 
-pub use client::{Answer, Client, ClientBuilder, Outcome};
+pub use client::{AuthResult, Client, ClientBuilder, Outcome};
 pub use config::{Config, ConfigError};
 pub use reason::{Category, Reason};
 pub use request::Request;

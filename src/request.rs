@@ -6,7 +6,6 @@
 use memchr::memchr;
 use smallvec::SmallVec;
 
-use crate::config::CookiePolicy;
 use crate::reason::Reason;
 
 /// The longest token that is looked at. A cookie cannot hold more than 4 KiB, a header of most servers not more than 8.
@@ -62,7 +61,7 @@ impl<'a> Request<'a> {
 
 /// Where a token was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
+pub enum TokenSource {
     /// `Authorization: Bearer …`
     Header,
     /// `__session` or `__session_<suffix>`
@@ -75,7 +74,7 @@ pub struct Credential<'a> {
     /// The token's bytes, as they stand: what is hashed, looked up, verified and cached.
     pub token: &'a [u8],
     /// Where it was found.
-    pub carrier: Carrier,
+    pub carrier: TokenSource,
     /// Seconds since 1970 of the browser's last sign-in or sign-out, under the strict cookie policy.
     pub client_uat: Option<i64>,
 }
@@ -99,9 +98,9 @@ pub struct Rules {
     /// The instance's own cookie suffix and frontend API host, known with a publishable key.
     pub instance: Option<Instance>,
     /// Whether `__client_uat` is heeded.
-    pub cookie_policy: CookiePolicy,
+    pub check_client_uat: bool,
     /// Whether an `Authorization` value without a scheme is a token.
-    pub allow_schemeless: bool,
+    pub allow_bare_token: bool,
     /// A look into a token without verifying it.
     pub peek: fn(&str) -> Option<Peek>,
 }
@@ -124,9 +123,9 @@ pub fn extract<'a>(request: &Request<'a>, rules: &Rules, now_s: i64) -> Result<O
         return Err(Reason::TokenInvalid);
     }
     if let Some(line) = request.authorization.first()
-        && let Some(token) = bearer(trim(line), rules.allow_schemeless)?
+        && let Some(token) = bearer(trim(line), rules.allow_bare_token)?
     {
-        return Ok(Some(Credential { token, carrier: Carrier::Header, client_uat: None }));
+        return Ok(Some(Credential { token, carrier: TokenSource::Header, client_uat: None }));
     }
     from_cookies(&request.cookies, rules, now_s)
 }
@@ -140,7 +139,7 @@ impl<'a> Credential<'a> {
 }
 
 /// `Ok(None)`: another scheme, which is somebody else's business.
-fn bearer(value: &[u8], allow_schemeless: bool) -> Result<Option<&[u8]>, Reason> {
+fn bearer(value: &[u8], allow_bare_token: bool) -> Result<Option<&[u8]>, Reason> {
     if value.is_empty() {
         return Ok(None);
     }
@@ -149,7 +148,7 @@ fn bearer(value: &[u8], allow_schemeless: bool) -> Result<Option<&[u8]>, Reason>
     if scheme.eq_ignore_ascii_case(b"bearer") {
         return sized(trim(rest)).map(Some).ok_or(Reason::TokenInvalid);
     }
-    if allow_schemeless && rest.is_empty() && is_token68(value) {
+    if allow_bare_token && rest.is_empty() && is_token68(value) {
         return sized(value).map(Some).ok_or(Reason::TokenInvalid);
     }
     Ok(None)
@@ -231,7 +230,7 @@ fn find_cookies<'a>(lines: &[&'a [u8]], suffix: Option<&str>) -> Found<'a> {
 }
 
 fn from_cookies<'a>(lines: &[&'a [u8]], rules: &Rules, now_s: i64) -> Result<Option<Credential<'a>>, Reason> {
-    if lines.is_empty() && rules.cookie_policy == CookiePolicy::TokenOnly {
+    if lines.is_empty() && !rules.check_client_uat {
         return Ok(None);
     }
     if lines.iter().map(|line| line.len()).sum::<usize>() > LONGEST_COOKIES {
@@ -243,14 +242,14 @@ fn from_cookies<'a>(lines: &[&'a [u8]], rules: &Rules, now_s: i64) -> Result<Opt
             (found.session_suffixed, found.uat_suffixed)
         }
         // Clerk's rules count on the browser's state; where that is not heeded, our own cookie is ours by its name.
-        Some(_) if rules.cookie_policy == CookiePolicy::TokenOnly => (found.session.or(found.session_suffixed), None),
+        Some(_) if !rules.check_client_uat => (found.session.or(found.session_suffixed), None),
         Some(_) => (found.session, found.uat),
         // Without a publishable key nobody can tell whose several suffixed cookies are.
         None => (found.session.or(found.session_suffixed.filter(|_| found.foreign_suffixed == 1)), found.uat),
     };
-    let client_uat = match rules.cookie_policy {
-        CookiePolicy::TokenOnly => None,
-        CookiePolicy::StrictUat => Some(uat.map_or(0, leading_integer)),
+    let client_uat = match rules.check_client_uat {
+        false => None,
+        true => Some(uat.map_or(0, leading_integer)),
     };
     let refuse = match (client_uat, token) {
         (Some(0), None) => Some(Reason::SessionTokenAndUatMissing),
@@ -263,7 +262,7 @@ fn from_cookies<'a>(lines: &[&'a [u8]], rules: &Rules, now_s: i64) -> Result<Opt
     }
     let Some(token) = token else { return Ok(None) };
     let token = sized(token).ok_or(Reason::TokenInvalid)?;
-    Ok(Some(Credential { token, carrier: Carrier::Cookie, client_uat }))
+    Ok(Some(Credential { token, carrier: TokenSource::Cookie, client_uat }))
 }
 
 /// Clerk's own choice between the two session cookies, in its order (`usesSuffixedCookies` of `@clerk/backend`).
@@ -328,8 +327,8 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             instance: None,
-            cookie_policy: CookiePolicy::TokenOnly,
-            allow_schemeless: false,
+            check_client_uat: false,
+            allow_bare_token: false,
             // `us.9`: who has issued it, and when; `us.9-60`: until when as well; `?.9`: by a number.
             peek: |token| {
                 let (iss, times) = token.split_once('.')?;
@@ -382,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_bare_token_only_by_option() {
-        let bare = Rules { allow_schemeless: true, ..rules() };
+        let bare = Rules { allow_bare_token: true, ..rules() };
         assert_eq!(header("tok", &bare), Ok(Some("tok".into())));
         assert_eq!(header("Basic abc", &bare), Ok(None));
     }
@@ -471,7 +470,7 @@ mod tests {
     fn our_own_cookie_will_do_without_the_browsers_state() {
         for line in ["__session_1Z8AzTQD=us.1", "__session_1Z8AzTQD=us.1; __client_uat_1Z8AzTQD=0; __client_uat=5"] {
             assert_eq!(cookie(line, &own()), Some("us.1".into()), "{line}");
-            let strict = Rules { cookie_policy: CookiePolicy::StrictUat, ..own() };
+            let strict = Rules { check_client_uat: true, ..own() };
             let mut request = Request::new();
             request.header(b"cookie", line.as_bytes());
             assert!(extract(&request, &strict, 0).is_err(), "{line}");
@@ -481,7 +480,7 @@ mod tests {
 
     #[test]
     fn strict_policy_heeds_the_browsers_state() {
-        let strict = Rules { cookie_policy: CookiePolicy::StrictUat, ..rules() };
+        let strict = Rules { check_client_uat: true, ..rules() };
         let outcome = |line: &str| {
             let mut request = Request::new();
             request.header(b"cookie", line.as_bytes());

@@ -20,21 +20,21 @@ const MOST_SIGNATURES: usize = 16;
 
 /// Why a delivery is not Clerk's, or cannot be told to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum WebhookError {
     /// A header is missing, empty or there twice, or the body is too long.
     Malformed,
     /// The time is no number or too far from now.
-    Time,
+    TimestampOutOfTolerance,
     /// No signature holds under any secret.
-    Signature,
+    InvalidSignature,
     /// What was signed is no event.
-    NoEvent,
+    InvalidPayload,
 }
 
 /// Signing keys, decoded.
-pub struct Secrets(Vec<hmac::Key>);
+pub struct SigningKeys(Vec<hmac::Key>);
 
-impl Secrets {
+impl SigningKeys {
     /// Decodes `whsec_…` texts.
     pub fn parse(texts: &[Secret]) -> Result<Self, ConfigError> {
         let wrong =
@@ -44,7 +44,7 @@ impl Secrets {
             let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text)).map_err(|_| wrong())?;
             if key.is_empty() { Err(wrong()) } else { Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)) }
         });
-        Ok(Secrets(keys.collect::<Result<_, _>>()?))
+        Ok(SigningKeys(keys.collect::<Result<_, _>>()?))
     }
 
     /// Whether there is none.
@@ -56,13 +56,13 @@ impl Secrets {
 /// The headers of a delivery that count: one family of three, `svix-…` or `webhook-…`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
-    svix: Family<'a>,
-    plain: Family<'a>,
-    is_doubled: bool,
+    svix: HeaderSet<'a>,
+    plain: HeaderSet<'a>,
+    has_duplicates: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Family<'a> {
+struct HeaderSet<'a> {
     id: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
@@ -81,7 +81,7 @@ impl<'a> Headers<'a> {
             b"webhook-signature" => &mut self.plain.signature,
             _ => return,
         };
-        self.is_doubled |= slot.replace(value).is_some();
+        self.has_duplicates |= slot.replace(value).is_some();
     }
 }
 
@@ -95,22 +95,22 @@ pub struct Delivery<'a> {
 
 /// Checks a delivery.
 pub fn verify<'a>(
-    secrets: &Secrets,
+    secrets: &SigningKeys,
     headers: &Headers<'a>,
     body: &'a [u8],
     now_s: i64,
-) -> Result<Delivery<'a>, Refused> {
+) -> Result<Delivery<'a>, WebhookError> {
     let family = if headers.svix.id.is_some() { &headers.svix } else { &headers.plain };
     let (Some(id), Some(timestamp), Some(signatures), false) =
-        (family.id, family.timestamp, family.signature, headers.is_doubled || body.len() > LONGEST_BODY)
+        (family.id, family.timestamp, family.signature, headers.has_duplicates || body.len() > LONGEST_BODY)
     else {
-        return Err(Refused::Malformed);
+        return Err(WebhookError::Malformed);
     };
-    let id = std::str::from_utf8(id).ok().filter(|id| is_plain(id)).ok_or(Refused::Malformed)?;
+    let id = std::str::from_utf8(id).ok().filter(|id| is_valid_id(id)).ok_or(WebhookError::Malformed)?;
     let digits = std::str::from_utf8(timestamp).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
-    let sent_s: i64 = digits.and_then(|t| t.parse().ok()).ok_or(Refused::Time)?;
+    let sent_s: i64 = digits.and_then(|t| t.parse().ok()).ok_or(WebhookError::TimestampOutOfTolerance)?;
     if now_s.abs_diff(sent_s) > TOLERANCE_S.unsigned_abs() {
-        return Err(Refused::Time);
+        return Err(WebhookError::TimestampOutOfTolerance);
     }
     let signed = [id.as_bytes(), b".", timestamp, b".", body].concat();
     let holds = signatures.split(|b| *b == b' ').take(MOST_SIGNATURES).any(|signature| {
@@ -118,10 +118,10 @@ pub fn verify<'a>(
         // Constant in time, and all of the 32 bytes (CVE-2025-53548 was a check that was not made).
         tag.is_some_and(|tag| secrets.0.iter().any(|key| hmac::verify(key, &signed, &tag).is_ok()))
     });
-    if holds { Ok(Delivery { id, body }) } else { Err(Refused::Signature) }
+    if holds { Ok(Delivery { id, body }) } else { Err(WebhookError::InvalidSignature) }
 }
 
-fn is_plain(id: &str) -> bool {
+fn is_valid_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
@@ -131,18 +131,18 @@ pub struct Event {
     /// Clerk's instance, `ins_…`.
     pub instance_id: Option<String>,
     /// What happened.
-    pub news: News,
+    pub news: WebhookEvent,
 }
 
 /// What happened at Clerk.
 #[derive(Debug, PartialEq)]
-pub enum News {
+pub enum WebhookEvent {
     /// A user was made or changed; this is the user now.
     User(Box<ClerkUser>),
     /// A user is no more.
     UserDeleted(String),
     /// A session is over.
-    SessionOver(String),
+    SessionEnded(String),
     /// A session has tasks to do.
     SessionPending(String),
     /// A user's place in an organization changed.
@@ -153,7 +153,7 @@ pub enum News {
     /// An organization is no more, or who is in it has changed.
     OrganizationChanged(String),
     /// What roles and permissions mean has changed.
-    Roles,
+    RolesChanged,
     /// Nothing that matters here.
     Other,
 }
@@ -186,29 +186,31 @@ struct RawMember {
 
 impl Delivery<'_> {
     /// Reads the event.
-    pub fn event(&self) -> Result<Event, Refused> {
-        let raw: RawEvent<'_> = serde_json::from_slice(self.body).map_err(|_| Refused::NoEvent)?;
+    pub fn event(&self) -> Result<Event, WebhookError> {
+        let raw: RawEvent<'_> = serde_json::from_slice(self.body).map_err(|_| WebhookError::InvalidPayload)?;
         let data = raw.data.get();
-        let id = || serde_json::from_str::<RawObject>(data).map(|object| object.id).map_err(|_| Refused::NoEvent);
+        let id = || {
+            serde_json::from_str::<RawObject>(data).map(|object| object.id).map_err(|_| WebhookError::InvalidPayload)
+        };
         let news = match raw.kind.as_str() {
             "user.created" | "user.updated" => {
-                News::User(Box::new(ClerkUser::parse(data.as_bytes()).ok_or(Refused::NoEvent)?))
+                WebhookEvent::User(Box::new(ClerkUser::parse(data.as_bytes()).ok_or(WebhookError::InvalidPayload)?))
             }
-            "user.deleted" => News::UserDeleted(id()?),
-            "session.revoked" | "session.ended" | "session.removed" => News::SessionOver(id()?),
-            "session.pending" => News::SessionPending(id()?),
+            "user.deleted" => WebhookEvent::UserDeleted(id()?),
+            "session.revoked" | "session.ended" | "session.removed" => WebhookEvent::SessionEnded(id()?),
+            "session.pending" => WebhookEvent::SessionPending(id()?),
             "organizationMembership.updated" | "organizationMembership.deleted" => {
-                let membership: RawMembership = serde_json::from_str(data).map_err(|_| Refused::NoEvent)?;
+                let membership: RawMembership = serde_json::from_str(data).map_err(|_| WebhookError::InvalidPayload)?;
                 match (membership.public_user_data, membership.organization) {
-                    (Some(member), _) => News::Membership { user_id: member.user_id },
+                    (Some(member), _) => WebhookEvent::Membership { user_id: member.user_id },
                     // Somebody's in that organization.
-                    (None, Some(organization)) => News::OrganizationChanged(organization.id),
-                    (None, None) => return Err(Refused::NoEvent),
+                    (None, Some(organization)) => WebhookEvent::OrganizationChanged(organization.id),
+                    (None, None) => return Err(WebhookError::InvalidPayload),
                 }
             }
-            "organization.deleted" => News::OrganizationChanged(id()?),
-            kind if kind.starts_with("role.") || kind.starts_with("permission.") => News::Roles,
-            _ => News::Other,
+            "organization.deleted" => WebhookEvent::OrganizationChanged(id()?),
+            kind if kind.starts_with("role.") || kind.starts_with("permission.") => WebhookEvent::RolesChanged,
+            _ => WebhookEvent::Other,
         };
         Ok(Event { instance_id: raw.instance_id, news })
     }
@@ -227,8 +229,8 @@ mod tests {
         ("svix-signature", "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="),
     ];
 
-    fn check(lines: &[(&str, &str)], body: &[u8], now_s: i64) -> Result<(), Refused> {
-        let secrets = Secrets::parse(&[Secret::new("whsec_b3RoZXI="), Secret::new(SECRET)]).unwrap();
+    fn check(lines: &[(&str, &str)], body: &[u8], now_s: i64) -> Result<(), WebhookError> {
+        let secrets = SigningKeys::parse(&[Secret::new("whsec_b3RoZXI="), Secret::new(SECRET)]).unwrap();
         let mut headers = Headers::default();
         lines.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
         verify(&secrets, &headers, body, now_s).map(drop)
@@ -245,7 +247,7 @@ mod tests {
             ),
             Ok(())
         );
-        assert_eq!(check(&GOOD, b"{}", NOW), Err(Refused::Signature));
+        assert_eq!(check(&GOOD, b"{}", NOW), Err(WebhookError::InvalidSignature));
         for (at, value) in [
             (0, "msg_other"),
             (2, "v1,AAAA"),
@@ -255,7 +257,7 @@ mod tests {
         ] {
             let mut lines = GOOD;
             lines[at].1 = value;
-            assert_eq!(check(&lines, BODY, NOW), Err(Refused::Signature), "{value}");
+            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::InvalidSignature), "{value}");
         }
         let mut several = GOOD;
         several[2].1 = "v1a,x v1,AAAA v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw= v1,BBBB";
@@ -266,33 +268,36 @@ mod tests {
     fn w1_each_header_once_and_of_one_family() {
         for line in GOOD {
             let lines: Vec<_> = GOOD.into_iter().filter(|other| *other != line).collect();
-            assert_eq!(check(&lines, BODY, NOW), Err(Refused::Malformed));
+            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::Malformed));
             let doubled: Vec<_> = GOOD.into_iter().chain([line]).collect();
-            assert_eq!(check(&doubled, BODY, NOW), Err(Refused::Malformed));
+            assert_eq!(check(&doubled, BODY, NOW), Err(WebhookError::Malformed));
         }
         let mixed = [GOOD[0], GOOD[1], ("webhook-signature", GOOD[2].1)];
-        assert_eq!(check(&mixed, BODY, NOW), Err(Refused::Malformed));
-        assert_eq!(check(&GOOD, &vec![b'x'; LONGEST_BODY + 1], NOW), Err(Refused::Malformed));
+        assert_eq!(check(&mixed, BODY, NOW), Err(WebhookError::Malformed));
+        assert_eq!(check(&GOOD, &vec![b'x'; LONGEST_BODY + 1], NOW), Err(WebhookError::Malformed));
     }
 
     #[test]
     fn w2_times_within_five_minutes() {
-        for (now, right) in
-            [(NOW + 300, Ok(())), (NOW - 300, Ok(())), (NOW + 301, Err(Refused::Time)), (NOW - 301, Err(Refused::Time))]
-        {
+        for (now, right) in [
+            (NOW + 300, Ok(())),
+            (NOW - 300, Ok(())),
+            (NOW + 301, Err(WebhookError::TimestampOutOfTolerance)),
+            (NOW - 301, Err(WebhookError::TimestampOutOfTolerance)),
+        ] {
             assert_eq!(check(&GOOD, BODY, now), right);
         }
         for odd in ["-1649367553", "+1649367553", "1649367553.0", "", " 1649367553", "99999999999999999999"] {
             let mut lines = GOOD;
             lines[1].1 = odd;
-            assert_eq!(check(&lines, BODY, NOW), Err(Refused::Time), "{odd}");
+            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::TimestampOutOfTolerance), "{odd}");
         }
     }
 
     #[test]
     fn secrets_that_are_none_are_refused() {
         for odd in ["whsec_", "whsec_*", "not base64!"] {
-            assert_eq!(Secrets::parse(&[Secret::new(odd)]).err().unwrap().setting, "webhook_secrets");
+            assert_eq!(SigningKeys::parse(&[Secret::new(odd)]).err().unwrap().setting, "webhook_secrets");
         }
     }
 
@@ -301,15 +306,18 @@ mod tests {
         let news = |body: &str| Delivery { id: "x", body: body.as_bytes() }.event().map(|event| event.news);
         assert_eq!(
             news(r#"{"type":"user.deleted","data":{"id":"user_1","deleted":true}}"#),
-            Ok(News::UserDeleted("user_1".into()))
+            Ok(WebhookEvent::UserDeleted("user_1".into()))
         );
-        assert_eq!(news(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#), Ok(News::SessionOver("sess_1".into())));
-        assert_eq!(news(r#"{"type":"role.updated","data":{}}"#), Ok(News::Roles));
-        assert_eq!(news(r#"{"type":"sms.created","data":{}}"#), Ok(News::Other));
+        assert_eq!(
+            news(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
+            Ok(WebhookEvent::SessionEnded("sess_1".into()))
+        );
+        assert_eq!(news(r#"{"type":"role.updated","data":{}}"#), Ok(WebhookEvent::RolesChanged));
+        assert_eq!(news(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
         let user = news(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
-        assert!(matches!(user, Ok(News::User(user)) if user.banned));
+        assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.banned));
         for odd in ["", "[]", r#"{"type":"user.updated"}"#, r#"{"type":"user.deleted","data":{}}"#, r#"{"data":{}}"#] {
-            assert_eq!(news(odd), Err(Refused::NoEvent), "{odd}");
+            assert_eq!(news(odd), Err(WebhookError::InvalidPayload), "{odd}");
         }
     }
 }

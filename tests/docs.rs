@@ -55,8 +55,8 @@ fn defaults_in_the_table_are_the_codes() {
         ("cache_ttl_s", config.cache_ttl_s),
         ("cache_capacity", config.cache_capacity),
         ("user_ttl_s", config.user_ttl_s),
-        ("stale_user_s", config.stale_user_s),
-        ("recheck_s", config.recheck_s),
+        ("user_stale_if_error_s", config.user_stale_if_error_s),
+        ("row_check_ttl_s", config.row_check_ttl_s),
         ("machine_cache_ttl_s", config.machine_cache_ttl_s),
     ] {
         assert_eq!(named(name), value.to_string(), "{name}");

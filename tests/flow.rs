@@ -16,8 +16,8 @@ mod store;
 mod sync;
 
 use clerk_auth::Request;
-use clerk_auth::config::{CookiePolicy, UserMode};
-use clerk_auth::identity::Text;
+use clerk_auth::config::UserMode;
+use clerk_auth::identity::Attribute;
 use clerk_sim::{Org, Sim, Spoil, TokenSpec};
 use common::{NOW_S, Rig, bearer, client, cookies, endings, inline, pem, word};
 use serde_json::json;
@@ -48,7 +48,7 @@ fn claims_mode_with_a_pem_key_never_asks_clerk() {
     let rig = claims_only();
     for user in 0..50 {
         let token = rig.token(&format!("user_{user}"));
-        assert_eq!(rig.ask(&token), "in api");
+        assert_eq!(rig.ask(&token), "in verified");
         assert_eq!(rig.ask(&token), "in cache");
     }
     for bad in ["garbage", "a.b.c", &rig.mint(&TokenSpec::session("user_1").spoil(Spoil::WrongKey))] {
@@ -71,17 +71,17 @@ fn an_identity_holds_what_the_token_says() {
     let answer = bearer(&rig.client, &rig.mint(&spec));
     let identity = answer.identity().unwrap();
     for (text, value) in [
-        (Text::Subject, "user_1"),
-        (Text::SessionId, "sess_9"),
-        (Text::AuthorizedParty, "https://a.example"),
-        (Text::OrgId, "org_1"),
-        (Text::OrgSlug, "acme"),
-        (Text::OrgRole, "org:admin"),
-        (Text::OrgPermissions, "org:invoices:read"),
+        (Attribute::Subject, "user_1"),
+        (Attribute::SessionId, "sess_9"),
+        (Attribute::AuthorizedParty, "https://a.example"),
+        (Attribute::OrgId, "org_1"),
+        (Attribute::OrgSlug, "acme"),
+        (Attribute::OrgRole, "org:admin"),
+        (Attribute::OrgPermissions, "org:invoices:read"),
     ] {
-        assert_eq!(identity.text(text), Some(value), "{text:?}");
+        assert_eq!(identity.get(text), Some(value), "{text:?}");
     }
-    assert_eq!((identity.text(Text::UserKey), identity.text(Text::Email)), (None, None));
+    assert_eq!((identity.get(Attribute::UserKey), identity.get(Attribute::Email)), (None, None));
     assert_eq!(identity.expires_at_ms(), (NOW_S + 60) * 1000);
 }
 
@@ -90,7 +90,7 @@ fn the_key_set_is_fetched_once_for_all_tokens() {
     let rig = Rig::new(|_| {});
     for user in ["user_1", "user_2", "user_3"] {
         let token = rig.token(user);
-        assert_eq!(rig.ask(&token), "in api");
+        assert_eq!(rig.ask(&token), "in verified");
         assert_eq!(rig.ask(&token), "in cache");
     }
     assert_eq!((rig.calls(), rig.sim.requests("GET /jwks")), (1, 1));
@@ -103,10 +103,10 @@ fn profile_mode_knows_the_user_and_asks_again_when_that_grows_old() {
     let name = |rig: &Rig| {
         let answer = bearer(&rig.client, &rig.token("user_1"));
         let identity = answer.identity().unwrap();
-        assert_eq!(identity.text(Text::UserKey), None);
-        assert_eq!((identity.text(Text::Username), identity.text(Text::ExternalId)), (Some("ada"), Some("77")));
-        assert_eq!(identity.text(Text::Email), Some("ada@example.com"));
-        identity.text(Text::FirstName).unwrap_or_default().to_owned()
+        assert_eq!(identity.get(Attribute::UserKey), None);
+        assert_eq!((identity.get(Attribute::Username), identity.get(Attribute::ExternalId)), (Some("ada"), Some("77")));
+        assert_eq!(identity.get(Attribute::Email), Some("ada@example.com"));
+        identity.get(Attribute::FirstName).unwrap_or_default().to_owned()
     };
     assert_eq!(name(&rig), "Ada");
     rig.sim.patch_user("user_1", json!({"first_name": "Augusta"})).unwrap();
@@ -121,8 +121,8 @@ fn profile_mode_knows_the_user_and_asks_again_when_that_grows_old() {
 fn a_user_lifetime_of_zero_asks_for_each_new_token() {
     let rig = profile(|config| config.user_ttl_s = 0);
     let token = rig.token("user_1");
-    assert_eq!((rig.ask(&token).as_str(), rig.ask(&token).as_str()), ("in api", "in cache"));
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!((rig.ask(&token).as_str(), rig.ask(&token).as_str()), ("in verified", "in cache"));
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     assert_eq!(rig.sim.requests("/users/user_1"), 2);
 }
 
@@ -133,7 +133,7 @@ fn users_banned_at_clerk_stay_out() {
         (json!({"banned": true}), "out user-inactive"),
         (json!({"banned": false, "deprovisioned": true}), "out user-inactive"),
         // A lock keeps from signing in anew; the sessions there are go on.
-        (json!({"deprovisioned": false, "locked": true}), "in api"),
+        (json!({"deprovisioned": false, "locked": true}), "in verified"),
     ] {
         rig.sim.patch_user("user_1", change).unwrap();
         assert_eq!(rig.ask_new("user_1"), outcome);
@@ -161,7 +161,7 @@ fn every_request_with_a_credential_ends_in_exactly_one_event() {
     let good = rig.token("user_1");
     let spoilt = |spoil| rig.mint(&TokenSpec::session("user_1").spoil(spoil));
     for (token, events) in [
-        (good.clone(), "cache_miss, auth_success api"),
+        (good.clone(), "cache_miss, auth_success verified"),
         (good, "auth_success cache"),
         (spoilt(Spoil::Expired), "cache_miss, auth_failed token-expired"),
         (spoilt(Spoil::NotYet), "cache_miss, auth_failed token-not-active-yet"),
@@ -189,7 +189,7 @@ fn u3_req09_a_cached_token_ends_exactly_at_its_expiry_plus_skew() {
         config.clock_skew_ms = 5000;
     });
     let token = rig.mint(&TokenSpec::session("user_1").exp_in(60));
-    assert_eq!(rig.ask(&token), "in api");
+    assert_eq!(rig.ask(&token), "in verified");
     rig.time.pass_ms(64_999);
     assert_eq!(rig.ask(&token), "in cache");
     rig.time.pass_ms(1);
@@ -201,7 +201,7 @@ fn u3_req09_a_cached_token_ends_exactly_at_its_expiry_plus_skew() {
 fn u3_a_fraction_of_a_second_in_exp_buys_no_time() {
     let rig = Rig::new(|config| config.cache_ttl_s = 3600);
     let token = rig.mint(&TokenSpec::session("user_1").claim("exp", json!(NOW_S as f64 + 60.9)));
-    assert_eq!(rig.ask(&token), "in api");
+    assert_eq!(rig.ask(&token), "in verified");
     rig.time.pass_ms(64_999);
     assert_eq!(rig.ask(&token), "in cache");
     rig.time.pass_ms(1);
@@ -212,7 +212,7 @@ fn u3_a_fraction_of_a_second_in_exp_buys_no_time() {
 fn a_clock_set_back_does_not_let_a_cached_token_in_too_early() {
     let rig = Rig::new(|_| {});
     let token = rig.token("user_1");
-    assert_eq!(rig.ask(&token), "in api");
+    assert_eq!(rig.ask(&token), "in verified");
     rig.time.pass_s(-3600);
     assert!(rig.ask(&token).starts_with("out "));
 }
@@ -225,10 +225,10 @@ fn a_token_is_remembered_for_the_cache_lifetime_and_no_longer() {
         rig.time.pass_ms(ms);
         rig.ask(&token)
     };
-    assert_eq!([0, 9_999, 1].map(&mut ask_after_ms), ["in api", "in cache", "in api"]);
+    assert_eq!([0, 9_999, 1].map(&mut ask_after_ms), ["in verified", "in cache", "in verified"]);
     let never = Rig::new(|config| config.cache_ttl_s = 0);
     let token = never.token("user_1");
-    assert_eq!([never.ask(&token), never.ask(&token)], ["in api", "in api"]);
+    assert_eq!([never.ask(&token), never.ask(&token)], ["in verified", "in verified"]);
     assert_eq!(never.client.stats().cached_tokens, 0);
 }
 
@@ -244,15 +244,15 @@ fn what_is_invalidated_is_verified_anew() {
     ask_all();
     assert_eq!(ask_all(), ["cache", "cache", "cache"]);
     rig.client.invalidate_token(&own);
-    assert_eq!(ask_all(), ["api", "cache", "cache"]);
+    assert_eq!(ask_all(), ["verified", "cache", "cache"]);
     rig.client.invalidate_session("sess_b");
-    assert_eq!(ask_all(), ["cache", "api", "cache"]);
+    assert_eq!(ask_all(), ["cache", "verified", "cache"]);
     assert_eq!(rig.sim.requests("/users/user_1"), 1);
     rig.client.invalidate_user("user_1");
-    assert_eq!(ask_all(), ["api", "api", "cache"]);
+    assert_eq!(ask_all(), ["verified", "verified", "cache"]);
     assert_eq!(rig.sim.requests("/users/user_1"), 2);
     rig.client.invalidate_all();
-    assert_eq!(ask_all(), ["api", "api", "api"]);
+    assert_eq!(ask_all(), ["verified", "verified", "verified"]);
     assert_eq!(rig.sim.requests("/users/*"), 5);
 }
 
@@ -267,10 +267,10 @@ fn what_was_begun_before_an_invalidation_is_not_remembered_after() {
             std::thread::yield_now();
         }
         rig.client.invalidate_user("user_1");
-        assert_eq!(slow.join().unwrap(), "in api");
+        assert_eq!(slow.join().unwrap(), "in verified");
     });
     assert_eq!((rig.client.stats().cached_tokens, rig.client.stats().cached_users), (0, 0));
-    assert_eq!((rig.ask(&token).as_str(), rig.sim.requests("/users/user_1")), ("in api", 2));
+    assert_eq!((rig.ask(&token).as_str(), rig.sim.requests("/users/user_1")), ("in verified", 2));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn t2_a_result_of_one_policy_is_not_served_under_another() {
     for strict_first in [false, true] {
         let token = rig.token("user_1");
         if !strict_first {
-            assert_eq!(rig.ask(&token), "in api");
+            assert_eq!(rig.ask(&token), "in verified");
         }
         assert_eq!(word(&bearer(&strict, &token)), "out token-invalid-authorized-parties");
         assert!(rig.ask(&token).starts_with("in "));
@@ -307,11 +307,11 @@ fn answers_without_waiting_are_those_that_need_no_clerk() {
     rig.client.warm_up().unwrap();
     assert_eq!(inline(&rig.client, &first), None);
     assert!(rig.diary.take().iter().all(|event| event == "jwks_refreshed"));
-    assert_eq!(rig.ask(&first), "in api");
+    assert_eq!(rig.ask(&first), "in verified");
     rig.diary.take();
     let calls = rig.calls();
     assert_eq!(inline(&rig.client, &first).unwrap(), "in cache");
-    assert_eq!(inline(&rig.client, &rig.token("user_1")).unwrap(), "in api");
+    assert_eq!(inline(&rig.client, &rig.token("user_1")).unwrap(), "in verified");
     assert_eq!(inline(&rig.client, "garbage").unwrap(), "out token-invalid");
     let expired = rig.mint(&TokenSpec::session("user_2").spoil(Spoil::Expired));
     assert_eq!(inline(&rig.client, &expired).unwrap(), "out token-expired");
@@ -331,7 +331,7 @@ fn an_old_key_set_is_refreshed_even_if_all_callers_try_without_waiting_first() {
         rig.time.pass_s(150);
         let token = rig.token("user_1");
         if inline(&rig.client, &token).is_none() {
-            assert_eq!(rig.ask(&token), "in api");
+            assert_eq!(rig.ask(&token), "in verified");
         }
         fetches.push(rig.sim.requests("/jwks"));
     }
@@ -343,7 +343,7 @@ fn a_token_is_verified_by_itself_without_user_cache_or_event() {
     let rig = profile(|_| {});
     let token = rig.token("user_nobody");
     for _ in 0..2 {
-        assert_eq!(word(&rig.client.verify_token(&token)), "in api");
+        assert_eq!(word(&rig.client.verify_token(&token)), "in verified");
     }
     assert_eq!(word(&rig.client.verify_token("a.b.c")), "out token-invalid");
     assert_eq!((rig.calls(), rig.diary.take().len(), rig.client.stats().cached_tokens), (0, 0, 0));
@@ -406,11 +406,11 @@ fn the_strict_cookie_policy_heeds_the_browsers_last_sign_out() {
     let key = pem(&sim);
     let rig = Rig::build(sim, None, |config| {
         config.jwt_key = key;
-        config.cookie_policy = CookiePolicy::StrictUat;
+        config.check_client_uat = true;
     });
     let token = rig.token("user_1");
     let at = |uat: i64| cookies(&rig.client, &[&format!("__session={token}; __client_uat={uat}")]);
-    assert_eq!(at(NOW_S), "in api");
+    assert_eq!(at(NOW_S), "in verified");
     assert_eq!(at(NOW_S), "in cache");
     assert_eq!(at(NOW_S + 1), "out session-token-iat-before-client-uat");
     assert_eq!(at(0), "out session-token-but-no-client-uat");

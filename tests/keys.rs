@@ -35,7 +35,7 @@ fn many_who_meet_a_cold_set_fetch_it_once() {
         for token in &tokens {
             scope.spawn(|| {
                 start.wait();
-                assert_eq!(rig.ask(token), "in api");
+                assert_eq!(rig.ask(token), "in verified");
             });
         }
     });
@@ -65,22 +65,22 @@ fn many_who_share_a_fetch_that_fails_share_its_failure() {
 #[test]
 fn a_set_is_refreshed_at_five_minutes_and_given_up_at_one_hour() {
     let rig = Rig::new(|_| {});
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     rig.time.pass_ms(299_999);
-    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in api", 1));
+    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in verified", 1));
     rig.time.pass_ms(1);
-    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in api", 2));
+    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in verified", 2));
     rig.sim.fault(Fault::on("/jwks").status(401));
     for minutes in [5, 10, 30, 59] {
         rig.time.pass_ms(minutes * 60_000 - rig.client.stats().jwks_age_ms);
-        assert_eq!(rig.ask_new("user_1"), "in api", "after {minutes} minutes");
+        assert_eq!(rig.ask_new("user_1"), "in verified", "after {minutes} minutes");
     }
     rig.time.pass_ms(59_999);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     rig.time.pass_ms(1);
     assert_eq!(rig.ask_new("user_1"), "unavailable secret-key-invalid");
     rig.sim.clear_faults();
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -95,10 +95,10 @@ fn an_old_set_is_refreshed_by_one_while_the_others_go_on_with_it() {
             std::thread::yield_now();
         }
         let before = std::time::Instant::now();
-        assert_eq!(rig.ask_new("user_2"), "in api");
-        assert_eq!(inline(&rig.client, &rig.token("user_3")).unwrap(), "in api");
+        assert_eq!(rig.ask_new("user_2"), "in verified");
+        assert_eq!(inline(&rig.client, &rig.token("user_3")).unwrap(), "in verified");
         assert!(before.elapsed().as_millis() < 1500);
-        assert_eq!(refreshing.join().unwrap(), "in api");
+        assert_eq!(refreshing.join().unwrap(), "in verified");
     });
     assert_eq!(fetches(&rig), 2);
 }
@@ -109,7 +109,7 @@ fn a_refresh_that_fails_is_not_tried_again_for_ten_seconds() {
     rig.ask_new("user_1");
     rig.sim.fault(Fault::on("/jwks").status(401));
     rig.time.pass_s(300);
-    (0..20).for_each(|_| assert_eq!(rig.ask_new("user_1"), "in api"));
+    (0..20).for_each(|_| assert_eq!(rig.ask_new("user_1"), "in verified"));
     assert_eq!(fetches(&rig), 2);
     rig.time.pass_ms(9_999);
     rig.ask_new("user_1");
@@ -125,13 +125,13 @@ fn n5_an_outage_keeps_the_last_good_set_and_a_cold_client_says_unavailable() {
     warm.ask_new("user_1");
     warm.sim.set_down(true).unwrap();
     warm.time.pass_s(3599);
-    assert_eq!(warm.ask_new("user_1"), "in api");
+    assert_eq!(warm.ask_new("user_1"), "in verified");
     let cold = Rig::new(|config| config.timeout_ms = 1000);
     cold.sim.set_down(true).unwrap();
     assert_eq!(cold.ask_new("user_1"), "unavailable jwk-failed-to-load");
     assert!(cold.client.warm_up().is_err());
     cold.sim.set_down(false).unwrap();
-    assert_eq!(cold.ask_new("user_1"), "in api");
+    assert_eq!(cold.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_failed_fetch_is_not_remembered_against_a_key_id() {
     rig.sim.fault(Fault::on("/jwks").status(401).times(1));
     assert_eq!(rig.ask_new("user_1"), "unavailable secret-key-invalid");
     rig.time.pass_s(10);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn a_new_key_under_a_new_id_is_picked_up_at_once() {
     for keep_old in [false, true] {
         let rig = Rig::new(|_| {});
         let old = lasting(&rig);
-        assert_eq!(rig.ask(&old), "in api");
+        assert_eq!(rig.ask(&old), "in verified");
         rig.sim.rotate(Rotation { keep_old, same_kid: false }).unwrap();
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
         assert_eq!(fetches(&rig), 2);
         let outcome = if keep_old { "in cache" } else { "out jwk-kid-mismatch" };
         assert_eq!(rig.ask(&old), outcome);
@@ -164,9 +164,9 @@ fn a_new_key_under_the_same_id_is_picked_up_at_once() {
     for keep_old in [false, true] {
         let rig = Rig::new(|_| {});
         let old = lasting(&rig);
-        assert_eq!(rig.ask(&old), "in api");
+        assert_eq!(rig.ask(&old), "in verified");
         rig.sim.rotate(Rotation { keep_old, same_kid: true }).unwrap();
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
         assert_eq!(fetches(&rig), 2);
         let outcome = if keep_old { "in cache" } else { "out token-invalid-signature" };
         assert_eq!(rig.ask(&old), outcome);
@@ -179,13 +179,13 @@ fn a12_a_key_that_left_the_set_is_refused_after_the_refresh_and_so_are_its_cache
     rig.sim.set_jwks(&["k1", "k2"]);
     let (old, good) = (lasting(&rig), rig.mint(&TokenSpec::session("user_2").key("k2").exp_in(86_400)));
     for token in [&old, &good] {
-        assert_eq!([rig.ask(token), rig.ask(token)], ["in api", "in cache"]);
+        assert_eq!([rig.ask(token), rig.ask(token)], ["in verified", "in cache"]);
     }
     rig.sim.set_jwks(&["k2"]);
     rig.time.pass_s(299);
     assert_eq!([rig.ask(&old), rig.ask(&good)], ["in cache", "in cache"]);
     rig.time.pass_s(1);
-    assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_3").key("k2"))), "in api");
+    assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_3").key("k2"))), "in verified");
     assert_eq!([rig.ask(&old), rig.ask(&lasting(&rig))], ["out jwk-kid-mismatch", "out jwk-kid-mismatch"]);
     assert_eq!(rig.ask(&good), "in cache");
 }
@@ -203,8 +203,8 @@ fn a12_a_token_is_not_remembered_under_a_key_that_left_while_its_user_was_fetche
             std::thread::yield_now();
         }
         rig.sim.rotate(Rotation::default()).unwrap();
-        assert_eq!(word(&rig.client.verify_token(&rig.token("user_1"))), "in api");
-        assert_eq!(slow.join().unwrap(), "in api");
+        assert_eq!(word(&rig.client.verify_token(&rig.token("user_1"))), "in verified");
+        assert_eq!(slow.join().unwrap(), "in verified");
     });
     assert_eq!(rig.ask(&old), "out jwk-kid-mismatch");
 }
@@ -253,7 +253,7 @@ fn sets_without_a_key_of_use_are_no_sets() {
         warm.ask_new("user_1");
         warm.sim.set_jwks_raw(set);
         warm.time.pass_s(300);
-        assert_eq!((warm.ask_new("user_1").as_str(), fetches(&warm)), ("in api", 2), "{name}");
+        assert_eq!((warm.ask_new("user_1").as_str(), fetches(&warm)), ("in verified", 2), "{name}");
     }
     let cold = Rig::new(|_| {});
     cold.sim.fault(Fault::on("/jwks").body(json!({"$text": twice.get()})));
@@ -270,12 +270,12 @@ fn keys_of_no_use_do_not_spoil_those_beside_them() {
         for list in [json!([beside, good]), json!([good, beside])] {
             let rig = Rig::new(|_| {});
             rig.sim.set_jwks_raw(json!({"keys": list, "new": {"x": 1}}));
-            assert_eq!(rig.ask_new("user_1"), "in api", "{beside}");
+            assert_eq!(rig.ask_new("user_1"), "in verified", "{beside}");
         }
     }
     let rig = Rig::new(|_| {});
     rig.sim.set_jwks_raw(huge(1024));
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn the_public_address_is_asked_without_the_secret() {
                 config.secret_key = None;
             }
         });
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
         let log = rig.sim.log();
         assert_eq!((log.len(), log[0].path.as_str()), (1, "/.well-known/jwks.json"));
         assert_eq!(log[0].header("authorization"), None);
@@ -335,12 +335,12 @@ fn a_set_given_inline_serves_without_network_and_for_ever() {
         config.jwks = Some(set);
         config.secret_key = None;
     });
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key("k2"))), "out jwk-kid-mismatch");
     assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key("k1_rotated"))), "out token-invalid-signature");
     rig.time.pass_s(100 * 86_400);
-    assert_eq!(rig.ask_new("user_1"), "in api");
-    assert_eq!(inline(&rig.client, &rig.token("user_2")).unwrap(), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
+    assert_eq!(inline(&rig.client, &rig.token("user_2")).unwrap(), "in verified");
     assert_eq!(rig.calls(), 0);
 }
 
@@ -349,9 +349,9 @@ fn a_set_given_inline_is_only_the_start_for_a_client_that_may_fetch() {
     let sim = Sim::start();
     let set = sim.keys().jwks(&["k1"]).unwrap().to_string();
     let rig = Rig::build(sim, None, |config| config.jwks = Some(set));
-    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in api", 0));
+    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 0));
     rig.sim.rotate(Rotation::default()).unwrap();
-    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in api", 1));
+    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 1));
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn a_token_without_a_key_id_needs_a_pinned_key() {
         Rig::build(sim, None, |config| config.jwt_key = Some(key))
     };
     assert_eq!(rig.ask(&rig.mint(&spec)), "out jwk-kid-mismatch");
-    assert_eq!(pinned.ask(&rig.mint(&spec)), "in api");
+    assert_eq!(pinned.ask(&rig.mint(&spec)), "in verified");
     assert_eq!(fetches(&rig), 0);
 }
 
@@ -376,7 +376,7 @@ fn the_pinned_key_alone_decides_whatever_the_api_says() {
     let key = sim.keys().pem("k2");
     let rig = Rig::build(sim, None, |config| config.jwt_key = Some(key));
     let with_k2 = rig.mint(&TokenSpec::session("user_1").key("k2"));
-    assert_eq!([rig.ask(&with_k2), rig.ask_new("user_1")], ["in api", "out token-invalid-signature"]);
+    assert_eq!([rig.ask(&with_k2), rig.ask_new("user_1")], ["in verified", "out token-invalid-signature"]);
     assert_eq!(rig.calls(), 0);
 }
 
@@ -392,7 +392,7 @@ fn a_rate_limit_on_the_key_set_says_how_long_to_wait() {
     }
     assert_eq!(fetches(&rig), 1);
     rig.time.pass_ms(1);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -404,6 +404,6 @@ fn keys_of_every_fair_size_verify() {
     }
     rig.sim.set_jwks(&sizes.map(|bits| format!("rsa{bits}")).each_ref().map(String::as_str));
     for bits in sizes {
-        assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(&format!("rsa{bits}")))), "in api", "{bits}");
+        assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(&format!("rsa{bits}")))), "in verified", "{bits}");
     }
 }

@@ -88,9 +88,9 @@ fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
 fn expected(state: State, meaning: Meaning) -> &'static str {
     match (state, meaning) {
         (State::Token, _) => "in cache",
-        (State::Fresh, _) | (_, Meaning::Passing) => "in api",
+        (State::Fresh, _) | (_, Meaning::Passing) => "in verified",
         (_, Meaning::Refused(how)) => how,
-        (State::Stale, _) => "in api",
+        (State::Stale, _) => "in verified",
         (State::Nothing, Meaning::Misconfigured) => "unavailable secret-key-invalid",
         (State::Nothing, Meaning::Outage) => "unavailable server-error",
     }
@@ -100,7 +100,7 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
 fn judge(rig: &Rig, state: State, meaning: Meaning, what: &str, set_in: impl FnOnce()) {
     let first = rig.token(USER);
     if state != State::Nothing {
-        assert_eq!(rig.ask(&first), "in api", "{what}");
+        assert_eq!(rig.ask(&first), "in verified", "{what}");
     }
     if state == State::Stale {
         rig.time.pass_s(301);
@@ -117,9 +117,9 @@ fn judge(rig: &Rig, state: State, meaning: Meaning, what: &str, set_in: impl FnO
     assert!(took <= limit, "{what} took {took:?}");
     let events = rig.diary.take();
     let stale = matches!(meaning, Meaning::Outage | Meaning::Misconfigured) && state == State::Stale;
-    assert_eq!(events.iter().any(|event| event == "stale_served"), stale, "{what}: {events:?}");
-    let is_told = meaning == Meaning::Misconfigured && matches!(state, State::Stale | State::Nothing);
-    assert_eq!(events.iter().any(|event| event == "misconfigured"), is_told, "{what}: {events:?}");
+    assert_eq!(events.iter().any(|event| event == "stale_user_served"), stale, "{what}: {events:?}");
+    let is_emitted = meaning == Meaning::Misconfigured && matches!(state, State::Stale | State::Nothing);
+    assert_eq!(events.iter().any(|event| event == "secret_key_rejected"), is_emitted, "{what}: {events:?}");
     assert_eq!(common::endings(&events), 1, "{what}: {events:?}");
 }
 
@@ -174,7 +174,7 @@ fn n5_with_a_key_and_claims_alone_no_fault_of_clerk_is_felt() {
         config.user_mode = Some(UserMode::Claims);
     });
     rig.sim.set_down(true).unwrap();
-    assert_eq!(rig.ask_new(USER), "in api");
+    assert_eq!(rig.ask_new(USER), "in verified");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn ten_minutes_of_a_thousand_users(mode: UserMode) {
     });
     for _ in 0..12 {
         for user in &users {
-            assert_eq!(rig.ask_new(user), "in api");
+            assert_eq!(rig.ask_new(user), "in verified");
         }
         rig.time.pass_s(50);
     }

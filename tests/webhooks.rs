@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::client::Handled;
+use clerk_auth::client::WebhookOutcome;
 use clerk_auth::clock::Clock;
 use clerk_auth::users::{SqliteStore, UserStore};
-use clerk_auth::webhooks::{Headers, Refused};
-use clerk_auth::{Answer, Client, ClientBuilder, Config, Reason, Request};
+use clerk_auth::webhooks::{Headers, WebhookError};
+use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Reason, Request};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim, TokenSpec};
 use serde_json::json;
@@ -56,12 +56,12 @@ impl World {
         self.sim.mint(&TokenSpec::session(ADA).sid(sid), self.now_s())
     }
 
-    fn ask(&self, token: &str) -> Arc<Answer> {
+    fn ask(&self, token: &str) -> Arc<AuthResult> {
         let line = format!("Bearer {token}");
         self.client.authenticate(Request::new().header(b"authorization", line.as_bytes()))
     }
 
-    fn deliver(&self, delivery: &Delivery) -> Handled {
+    fn deliver(&self, delivery: &Delivery) -> WebhookOutcome {
         let mut headers = Headers::default();
         delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
         self.client.handle_webhook(&headers, delivery.body.as_bytes())
@@ -90,11 +90,11 @@ fn an_update_reaches_the_row_and_the_next_request_without_asking_clerk() {
     assert!(world.ask(&token).identity().is_some());
     world.sim.patch_user(ADA, json!({"first_name": "Augusta", "updated_at": 1_700_000_001_000_i64})).unwrap();
     world.sim.reset_counts();
-    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), WebhookOutcome::Applied);
     let row = world.store.find_by_clerk_id(ADA).unwrap().unwrap();
     assert_eq!(row.first_name.as_deref(), Some("Augusta"));
     let answer = world.ask(&token);
-    assert_eq!(answer.identity().unwrap().text(clerk_auth::identity::Text::FirstName), Some("Augusta"));
+    assert_eq!(answer.identity().unwrap().get(clerk_auth::identity::Attribute::FirstName), Some("Augusta"));
     assert_eq!(world.sim.requests("/users/*"), 0);
 }
 
@@ -104,7 +104,7 @@ fn a_ban_ends_a_remembered_session_at_once() {
     let token = world.token("sess_1");
     assert!(world.ask(&token).identity().is_some());
     world.sim.patch_user(ADA, json!({"banned": true, "updated_at": 1_700_000_001_000_i64})).unwrap();
-    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+    assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), WebhookOutcome::Applied);
     assert_eq!(world.ask(&token).reason(), Some(Reason::UserInactive));
 }
 
@@ -114,13 +114,13 @@ fn deleted_users_and_ended_sessions_stay_out_whatever_their_tokens_say() {
     let (first, second) = (world.token("sess_1"), world.token("sess_2"));
     assert!(world.ask(&first).identity().is_some());
     world.sim.put_session(json!({"id": "sess_1", "user_id": ADA, "status": "ended"}));
-    assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), Handled::Applied);
+    assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), WebhookOutcome::Applied);
     assert_eq!(world.ask(&first).reason(), Some(Reason::SessionRevoked));
     assert_eq!(world.ask(&world.token("sess_1")).reason(), Some(Reason::SessionRevoked));
     assert!(world.ask(&second).identity().is_some());
     let deleted = world.webhook("user.deleted", ADA);
     world.sim.delete_user(ADA);
-    assert_eq!(world.deliver(&deleted), Handled::Applied);
+    assert_eq!(world.deliver(&deleted), WebhookOutcome::Applied);
     assert_eq!(world.ask(&second).reason(), Some(Reason::UserNotFound));
 }
 
@@ -131,9 +131,9 @@ fn w2_a_delivery_counts_once_and_an_older_one_not_after_a_newer() {
     let older = world.webhook("user.updated", ADA);
     world.sim.patch_user(ADA, json!({"first_name": "Newer", "updated_at": 1_700_000_009_000_i64})).unwrap();
     let newer = world.webhook("user.updated", ADA);
-    assert_eq!(world.deliver(&newer), Handled::Applied);
-    assert_eq!(world.deliver(&newer), Handled::Ignored);
-    assert_eq!(world.deliver(&older), Handled::Ignored);
+    assert_eq!(world.deliver(&newer), WebhookOutcome::Applied);
+    assert_eq!(world.deliver(&newer), WebhookOutcome::Ignored);
+    assert_eq!(world.deliver(&older), WebhookOutcome::Ignored);
     assert_eq!(world.store.find_by_clerk_id(ADA).unwrap().unwrap().first_name.as_deref(), Some("Newer"));
 }
 
@@ -145,10 +145,10 @@ fn w1_w3_forged_late_and_foreign_deliveries_change_nothing() {
     let good = world.webhook("user.deleted", ADA);
     let mut forged = world.webhook("user.deleted", ADA);
     forged.body = forged.body.replace(ADA, "user_2bob");
-    assert_eq!(world.deliver(&forged), Handled::Refused(Refused::Signature));
-    assert_eq!(world.deliver(&good), Handled::Ignored, "another instance's");
+    assert_eq!(world.deliver(&forged), WebhookOutcome::Rejected(WebhookError::InvalidSignature));
+    assert_eq!(world.deliver(&good), WebhookOutcome::Ignored, "another instance's");
     world.now_ms.fetch_add(301_000, Ordering::SeqCst);
-    assert_eq!(world.deliver(&good), Handled::Refused(Refused::Time));
+    assert_eq!(world.deliver(&good), WebhookOutcome::Rejected(WebhookError::TimestampOutOfTolerance));
     world.now_ms.fetch_sub(301_000, Ordering::SeqCst);
     assert!(world.ask(&token).identity().is_some());
 }
@@ -156,7 +156,10 @@ fn w1_w3_forged_late_and_foreign_deliveries_change_nothing() {
 #[test]
 fn without_secrets_nothing_is_believed() {
     let world = World::new("secrets", |config| config.set("webhook_secrets", "").unwrap());
-    assert_eq!(world.deliver(&world.webhook("user.deleted", ADA)), Handled::Refused(Refused::Signature));
+    assert_eq!(
+        world.deliver(&world.webhook("user.deleted", ADA)),
+        WebhookOutcome::Rejected(WebhookError::InvalidSignature)
+    );
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn a_ban_counts_as_well_where_nobody_asks_for_the_user() {
     for (step, banned) in [true, false, true].into_iter().enumerate() {
         let updated_at = 1_700_000_001_000 + step as i64;
         world.sim.patch_user(ADA, json!({"banned": banned, "updated_at": updated_at})).unwrap();
-        assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), Handled::Applied);
+        assert_eq!(world.deliver(&world.webhook("user.updated", ADA)), WebhookOutcome::Applied);
         assert_eq!(world.ask(&token).reason(), banned.then_some(Reason::UserInactive));
     }
 }
@@ -193,7 +196,7 @@ fn w3_more_ended_sessions_than_can_be_kept_let_nobody_in() {
     for i in 0..tokens.len() {
         let id = format!("sess_{i}");
         world.sim.put_session(json!({"id": id, "user_id": ADA, "status": "ended"}));
-        assert_eq!(world.deliver(&world.webhook("session.ended", &id)), Handled::Applied);
+        assert_eq!(world.deliver(&world.webhook("session.ended", &id)), WebhookOutcome::Applied);
     }
     for token in &tokens {
         assert_eq!(world.ask(token).reason(), Some(Reason::SessionRevoked));
@@ -209,7 +212,7 @@ fn w2_in_whatever_order_deliveries_come_the_end_is_the_same() {
     for seed in 0..20_u64 {
         let world = World::new(&format!("shuffle-{seed}"), |config| {
             config.set("user_ttl_s", "0").unwrap();
-            config.set("stale_user_s", "0").unwrap();
+            config.set("user_stale_if_error_s", "0").unwrap();
         });
         let mut deliveries: Vec<Delivery> = (0..UPDATES)
             .map(|i| {
@@ -228,7 +231,7 @@ fn w2_in_whatever_order_deliveries_come_the_end_is_the_same() {
             deliveries.swap(at, (state >> 33) as usize % (at + 1));
         }
         for delivery in &deliveries {
-            assert!(matches!(world.deliver(delivery), Handled::Applied | Handled::Ignored));
+            assert!(matches!(world.deliver(delivery), WebhookOutcome::Applied | WebhookOutcome::Ignored));
             // What was remembered of the user is too old by now; the order is not.
             world.now_ms.fetch_add(1000, Ordering::SeqCst);
         }
@@ -247,11 +250,11 @@ fn w2_in_whatever_order_deliveries_come_the_end_is_the_same() {
 fn an_ended_session_stays_out_for_as_long_as_its_tokens_may_live() {
     for (life_s, is_out) in [(86_400, true), (3600, false)] {
         let world = World::new(&format!("life-{life_s}"), |config| {
-            config.set_int("max_token_life_s", life_s).unwrap();
+            config.set_int("revocation_ttl_s", life_s).unwrap();
         });
         let token = world.sim.mint(&TokenSpec::session(ADA).sid("sess_1").exp_in(80_000), world.now_s());
         world.sim.put_session(json!({"id": "sess_1", "user_id": ADA, "status": "ended"}));
-        assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), Handled::Applied);
+        assert_eq!(world.deliver(&world.webhook("session.ended", "sess_1")), WebhookOutcome::Applied);
         world.now_ms.fetch_add(3_700_000, Ordering::SeqCst);
         assert_eq!(world.ask(&token).reason(), is_out.then_some(Reason::SessionRevoked), "{life_s}");
     }
@@ -274,10 +277,10 @@ fn what_is_remembered_of_an_organization_goes_when_it_changes() {
         let token = world.sim.mint(&TokenSpec { org: Some(org), ..TokenSpec::session(ADA) }, world.now_s());
         assert!(world.ask(&token).identity().is_some());
         assert_eq!(world.client.stats().cached_tokens, 1);
-        assert_eq!(world.deliver(&world.told(kind, data.clone())), Handled::Applied, "{kind}");
+        assert_eq!(world.deliver(&world.told(kind, data.clone())), WebhookOutcome::Applied, "{kind}");
         assert_eq!(world.client.stats().cached_tokens, 0, "{kind} {data}");
     }
     let world = World::new("nobody", |_| {});
     let nobodys = world.told("organizationMembership.deleted", json!({}));
-    assert_eq!(world.deliver(&nobodys), Handled::Refused(Refused::NoEvent));
+    assert_eq!(world.deliver(&nobodys), WebhookOutcome::Rejected(WebhookError::InvalidPayload));
 }

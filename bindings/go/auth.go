@@ -39,7 +39,7 @@ type identity struct {
 func authOf(result *C.clerk_result) *Auth {
 	var view C.clerkgo_result_view
 	C.clerkgo_view_result(result, &view)
-	if view.status != C.CLERK_OK || view.source == 0 || view.texts[C.CLERK_TEXT_SUBJECT].len == 0 {
+	if view.status != C.CLERK_OK || view.source == 0 || view.texts[C.CLERK_ATTRIBUTE_SUBJECT].len == 0 {
 		C.clerk_result_free(result)
 		return nil
 	}
@@ -85,7 +85,7 @@ func (id *identity) copy(view *C.clerkgo_result_view) {
 		id.texts[i], rest = rest[:view.texts[i].len], rest[view.texts[i].len:]
 	}
 	if view.user_id.data != nil {
-		id.userID = id.texts[C.CLERK_TEXT_SUBJECT]
+		id.userID = id.texts[C.CLERK_ATTRIBUTE_SUBJECT]
 	}
 }
 
@@ -108,9 +108,9 @@ func (a *Auth) UserID() string {
 }
 
 // UserKey is the host's own key of the user's row, in sync mode.
-func (a *Auth) UserKey() string { return a.text(C.CLERK_TEXT_USER_KEY) }
+func (a *Auth) UserKey() string { return a.text(C.CLERK_ATTRIBUTE_USER_KEY) }
 
-// LocalUser is the host's own row as the store gave it for this request; nil if the store was not asked (see recheck_s).
+// LocalUser is the host's own row as the store gave it for this request; nil if the store was not asked (see row_check_ttl_s).
 func (a *Auth) LocalUser() *User {
 	if !a.IsAuthenticated() {
 		return nil
@@ -119,69 +119,69 @@ func (a *Auth) LocalUser() *User {
 }
 
 // Subject is the Clerk user or the machine.
-func (a *Auth) Subject() string { return a.text(C.CLERK_TEXT_SUBJECT) }
+func (a *Auth) Subject() string { return a.text(C.CLERK_ATTRIBUTE_SUBJECT) }
 
 // SessionID is the session; "" if the token has none.
-func (a *Auth) SessionID() string { return a.text(C.CLERK_TEXT_SESSION_ID) }
+func (a *Auth) SessionID() string { return a.text(C.CLERK_ATTRIBUTE_SESSION_ID) }
 
 // SessionStatus is the claim sts.
-func (a *Auth) SessionStatus() string { return a.text(C.CLERK_TEXT_SESSION_STATUS) }
+func (a *Auth) SessionStatus() string { return a.text(C.CLERK_ATTRIBUTE_SESSION_STATUS) }
 
 // Issuer is the claim iss.
-func (a *Auth) Issuer() string { return a.text(C.CLERK_TEXT_ISSUER) }
+func (a *Auth) Issuer() string { return a.text(C.CLERK_ATTRIBUTE_ISSUER) }
 
 // AuthorizedParty is the claim azp.
-func (a *Auth) AuthorizedParty() string { return a.text(C.CLERK_TEXT_AUTHORIZED_PARTY) }
+func (a *Auth) AuthorizedParty() string { return a.text(C.CLERK_ATTRIBUTE_AUTHORIZED_PARTY) }
 
 // OrgID is the active organization.
-func (a *Auth) OrgID() string { return a.text(C.CLERK_TEXT_ORG_ID) }
+func (a *Auth) OrgID() string { return a.text(C.CLERK_ATTRIBUTE_ORG_ID) }
 
 // OrgSlug is the active organization's slug.
-func (a *Auth) OrgSlug() string { return a.text(C.CLERK_TEXT_ORG_SLUG) }
+func (a *Auth) OrgSlug() string { return a.text(C.CLERK_ATTRIBUTE_ORG_SLUG) }
 
 // OrgRole is the role in the active organization, with the prefix "org:".
-func (a *Auth) OrgRole() string { return a.text(C.CLERK_TEXT_ORG_ROLE) }
+func (a *Auth) OrgRole() string { return a.text(C.CLERK_ATTRIBUTE_ORG_ROLE) }
 
 // OrgPermissions are the permissions in the active organization.
 func (a *Auth) OrgPermissions() []string {
-	return split(a.text(C.CLERK_TEXT_ORG_PERMISSIONS), ",")
+	return split(a.text(C.CLERK_ATTRIBUTE_ORG_PERMISSIONS), ",")
 }
 
 // Features is the claim fea.
-func (a *Auth) Features() string { return a.text(C.CLERK_TEXT_FEATURES) }
+func (a *Auth) Features() string { return a.text(C.CLERK_ATTRIBUTE_FEATURES) }
 
 // Plans is the claim pla.
-func (a *Auth) Plans() string { return a.text(C.CLERK_TEXT_PLANS) }
+func (a *Auth) Plans() string { return a.text(C.CLERK_ATTRIBUTE_PLANS) }
 
 // Actor is who acts in the user's place.
-func (a *Auth) Actor() string { return a.text(C.CLERK_TEXT_ACTOR) }
+func (a *Auth) Actor() string { return a.text(C.CLERK_ATTRIBUTE_ACTOR) }
 
 // TokenID is the id of a machine token.
-func (a *Auth) TokenID() string { return a.text(C.CLERK_TEXT_TOKEN_ID) }
+func (a *Auth) TokenID() string { return a.text(C.CLERK_ATTRIBUTE_TOKEN_ID) }
 
 // ClientID is the OAuth application.
-func (a *Auth) ClientID() string { return a.text(C.CLERK_TEXT_CLIENT_ID) }
+func (a *Auth) ClientID() string { return a.text(C.CLERK_ATTRIBUTE_CLIENT_ID) }
 
 // Scopes are the scopes of a machine token.
-func (a *Auth) Scopes() []string { return split(a.text(C.CLERK_TEXT_SCOPES), " ") }
+func (a *Auth) Scopes() []string { return split(a.text(C.CLERK_ATTRIBUTE_SCOPES), " ") }
 
 // Email is the user's address, in the modes profile and sync.
-func (a *Auth) Email() string { return a.text(C.CLERK_TEXT_EMAIL) }
+func (a *Auth) Email() string { return a.text(C.CLERK_ATTRIBUTE_EMAIL) }
 
 // Username is the user's unique name, in the modes profile and sync.
-func (a *Auth) Username() string { return a.text(C.CLERK_TEXT_USERNAME) }
+func (a *Auth) Username() string { return a.text(C.CLERK_ATTRIBUTE_USERNAME) }
 
 // FirstName is the user's first name, in the modes profile and sync.
-func (a *Auth) FirstName() string { return a.text(C.CLERK_TEXT_FIRST_NAME) }
+func (a *Auth) FirstName() string { return a.text(C.CLERK_ATTRIBUTE_FIRST_NAME) }
 
 // LastName is the user's last name, in the modes profile and sync.
-func (a *Auth) LastName() string { return a.text(C.CLERK_TEXT_LAST_NAME) }
+func (a *Auth) LastName() string { return a.text(C.CLERK_ATTRIBUTE_LAST_NAME) }
 
 // ImageURL is the address of the user's picture, in the modes profile and sync.
-func (a *Auth) ImageURL() string { return a.text(C.CLERK_TEXT_IMAGE_URL) }
+func (a *Auth) ImageURL() string { return a.text(C.CLERK_ATTRIBUTE_IMAGE_URL) }
 
 // ExternalID is the host's own id for the user, kept at Clerk, in the modes profile and sync.
-func (a *Auth) ExternalID() string { return a.text(C.CLERK_TEXT_EXTERNAL_ID) }
+func (a *Auth) ExternalID() string { return a.text(C.CLERK_ATTRIBUTE_EXTERNAL_ID) }
 
 // Source says whether the token had been verified before.
 func (a *Auth) Source() Source {
@@ -217,22 +217,22 @@ func (a *Auth) FactorVerificationAge() ([2]int64, bool) {
 }
 
 // HasRole says whether the user has a role in the active organization: "org:admin", or without the prefix.
-func (a *Auth) HasRole(role string) bool { return a.has(C.CLERK_DIMENSION_ROLE, role) }
+func (a *Auth) HasRole(role string) bool { return a.has(C.CLERK_CHECK_ROLE, role) }
 
 // HasPermission says whether the user has a permission there: "org:invoices:create", or without the prefix.
 func (a *Auth) HasPermission(permission string) bool {
-	return a.has(C.CLERK_DIMENSION_PERMISSION, permission)
+	return a.has(C.CLERK_CHECK_PERMISSION, permission)
 }
 
 // HasFeature says whether the user or the organization has a feature; "org:" or "user:" in front looks only there.
-func (a *Auth) HasFeature(feature string) bool { return a.has(C.CLERK_DIMENSION_FEATURE, feature) }
+func (a *Auth) HasFeature(feature string) bool { return a.has(C.CLERK_CHECK_FEATURE, feature) }
 
 // HasPlan says whether the user or the organization has a plan; "org:" or "user:" in front looks only there.
-func (a *Auth) HasPlan(plan string) bool { return a.has(C.CLERK_DIMENSION_PLAN, plan) }
+func (a *Auth) HasPlan(plan string) bool { return a.has(C.CLERK_CHECK_PLAN, plan) }
 
 // HasReverification says whether the user was verified of late: "strict_mfa", "strict", "moderate", "lax", or
 // "first_factor:10" and the like.
-func (a *Auth) HasReverification(of string) bool { return a.has(C.CLERK_DIMENSION_REVERIFICATION, of) }
+func (a *Auth) HasReverification(of string) bool { return a.has(C.CLERK_CHECK_REVERIFICATION, of) }
 
 func (a *Auth) has(dimension C.int32_t, value string) bool {
 	if !a.IsAuthenticated() {
@@ -243,7 +243,7 @@ func (a *Auth) has(dimension C.int32_t, value string) bool {
 }
 
 // ClaimsJSON is all claims as JSON; "" for opaque machine tokens that have none.
-func (a *Auth) ClaimsJSON() string { return a.text(C.CLERK_TEXT_CLAIMS) }
+func (a *Auth) ClaimsJSON() string { return a.text(C.CLERK_ATTRIBUTE_CLAIMS) }
 
 // Claim is one claim as JSON, by its name or by a JSON Pointer such as "/o/id".
 func (a *Auth) Claim(path string) (json.RawMessage, bool) {

@@ -19,7 +19,7 @@ func TestTheSecondTimeItComesFromMemory(t *testing.T) {
 	token := sim.Mint(`{"user": "user_1", "sid": "sess_1", "azp": "https://app.example.com",
 		"org": {"id": "org_1", "slug": "acme", "role": "admin", "permissions": ["org:invoices:create"]},
 		"claims": {"aud": ["a", "b"], "act": {"sub": "user_boss"}, "fva": [3, -1]}}`)
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	auth, err := client.Authenticate(background, bearer(token))
 	expect(t, said(auth, err), "in cache")
 	again, _ := client.Authenticate(background, bearer(token))
@@ -179,7 +179,7 @@ func TestLinesThatAreThereTwice(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim)
 	token := sim.Session("user_1")
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	r := bearer(token)
 	r.Header.Add("Authorization", "Bearer "+token)
 	expect(t, said(client.Authenticate(background, r)), "out token-invalid")
@@ -191,7 +191,7 @@ func TestLinesThatAreThereTwice(t *testing.T) {
 	fresh := sim.Session("user_2")
 	cold := newClient(t, sim)
 	r.Header["Cookie"][1] = "__session=" + fresh
-	expect(t, said(cold.Authenticate(background, r)), "in api")
+	expect(t, said(cold.Authenticate(background, r)), "in verified")
 	r.Header = nil
 	expect(t, said(client.Authenticate(background, r)), "none session-token-missing")
 }
@@ -201,7 +201,7 @@ func TestClerkIsDown(t *testing.T) {
 	sim.User("user_1", `{"first_name": "Ada"}`)
 	client := newClient(t, sim, func(c *clerkauth.Config) {
 		c.UserMode, c.TimeoutMs = "profile", clerkauth.Int(300)
-		c.UserTTLS, c.StaleUserS = clerkauth.Int(0), clerkauth.Int(0)
+		c.UserTTLS, c.UserStaleIfErrorS = clerkauth.Int(0), clerkauth.Int(0)
 	})
 	token := sim.Session("user_1")
 	sim.Down(true)
@@ -209,7 +209,7 @@ func TestClerkIsDown(t *testing.T) {
 	expectIs(t, client.WarmUp(background), clerkauth.ErrAPI)
 	sim.Down(false)
 	expect(t, client.WarmUp(background), nil)
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	sim.Down(true)
 	expect(t, ask(client, token), "in cache")
 	expect(t, ask(client, sim.Session("user_1")), "unavailable server-error")
@@ -233,7 +233,7 @@ func TestOneTokenAndNothingElse(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim)
 	auth, err := client.VerifyToken(background, sim.Session("user_1"))
-	expect(t, said(auth, err), "in api")
+	expect(t, said(auth, err), "in verified")
 	expect(t, auth.UserID(), "user_1")
 	expect(t, said(client.VerifyToken(background, sim.Mint(`{"spoil": "expired"}`))), "out token-expired")
 	expect(t, said(client.VerifyToken(background, "")), "out token-invalid")
@@ -245,7 +245,7 @@ func TestMachines(t *testing.T) {
 	client := newClient(t, sim, func(c *clerkauth.Config) { c.AcceptsToken = []string{"any"} })
 	sim.Admin("PUT", "/state", `{"api_keys": {"ak_good": {"subject": "user_1", "scopes": ["read", "write"]}}}`, nil)
 	auth, err := client.Authenticate(background, bearer("ak_good"))
-	expect(t, said(auth, err), "in api")
+	expect(t, said(auth, err), "in verified")
 	expect(t, auth.TokenKind(), clerkauth.TokenKindAPIKey)
 	expect(t, auth.UserID(), "user_1")
 	expect(t, auth.SessionID(), "")
@@ -261,7 +261,7 @@ func TestWhatIsForgottenIsAskedForAgain(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim)
 	token := sim.Mint(`{"user": "user_1", "sid": "sess_a"}`)
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	for name, forget := range map[string]func() error{
 		"token":   func() error { return client.InvalidateToken(token) },
 		"session": func() error { return client.InvalidateSession("sess_a") },
@@ -272,7 +272,7 @@ func TestWhatIsForgottenIsAskedForAgain(t *testing.T) {
 		if err := forget(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		expect(t, ask(client, token), "in api")
+		expect(t, ask(client, token), "in verified")
 	}
 	expect(t, sim.Count("/jwks"), 1)
 }
@@ -332,7 +332,7 @@ func TestAfterClosing(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim)
 	token := sim.Session("user_1")
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	auth, _ := client.Authenticate(background, bearer(token))
 	expect(t, client.Close(), nil)
 	expect(t, client.Close(), nil)
@@ -357,7 +357,7 @@ func TestTheEnvironmentComesFirst(t *testing.T) {
 	token := sim.Mint(`{"user": "user_1", "azp": "https://app.example.com"}`)
 	for want, config := range map[string]clerkauth.Config{
 		"out token-invalid-authorized-parties": {FromEnv: true},
-		"in api":                               {FromEnv: true, AuthorizedParties: []string{"https://app.example.com"}},
+		"in verified":                          {FromEnv: true, AuthorizedParties: []string{"https://app.example.com"}},
 	} {
 		client, err := clerkauth.New(config)
 		if err != nil {

@@ -93,7 +93,7 @@ clerkgo_outcome clerkgo_warm_up(const clerk_client *client)
 int32_t clerkgo_answer(clerk_pending *pending, int32_t returned)
 {
     int32_t before = clock_begin();
-    return clock_end(before, clerk_pending_answer(pending, returned));
+    return clock_end(before, clerk_pending_submit(pending, returned));
 }
 
 int32_t clerkgo_fetch(clerk_pending *pending)
@@ -143,12 +143,12 @@ void clerkgo_view_result(const clerk_result *result, clerkgo_result_view *view)
     view->source = clerk_result_source(result);
     view->token_kind = clerk_result_token_kind(result);
     view->handshake_recommended = clerk_result_handshake_recommended(result);
-    view->has_factor_ages = clerk_result_factor_ages(result, &view->first_factor_age, &view->second_factor_age);
+    view->has_factor_ages = clerk_result_factor_verification_age(result, &view->first_factor_age, &view->second_factor_age);
     view->retry_after_ms = clerk_result_retry_after_ms(result);
     view->expires_at_ms = clerk_result_expires_at_ms(result);
     view->user_id = clerk_result_user_id(result);
     for (int32_t which = 0; which < CLERKGO_TEXTS; which++)
-        view->texts[which] = clerk_result_text(result, which);
+        view->texts[which] = clerk_result_get(result, which);
 }
 
 void clerkgo_view_error(const clerk_error *error, clerkgo_error_view *view)
@@ -166,34 +166,34 @@ int32_t clerkgo_has(const clerk_result *result, int32_t dimension, const char *v
     return clerk_result_has(result, dimension, text(value, value_len));
 }
 
-static void read_step(const clerk_step *from, clerkgo_step *step)
+static void read_step(const clerk_store_request *from, clerkgo_step *step)
 {
-    step->kind = clerk_step_get_kind(from);
-    step->text = clerk_step_text(from);
-    step->key = clerk_step_key(from);
+    step->kind = clerk_store_request_get_kind(from);
+    step->text = clerk_store_request_value(from);
+    step->key = clerk_store_request_key(from);
     for (int32_t i = 0; i < CLERKGO_TEXT_COLUMNS; i++)
-        step->writes[i] = clerk_step_text_column(from, i, &step->texts[i]);
+        step->writes[i] = clerk_store_request_string_column(from, i, &step->texts[i]);
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS; i++)
-        step->writes[CLERKGO_TEXT_COLUMNS + i] = clerk_step_int_column(from, CLERKGO_TEXT_COLUMNS + i, &step->ints[i]);
+        step->writes[CLERKGO_TEXT_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_TEXT_COLUMNS + i, &step->ints[i]);
 }
 
 int32_t clerkgo_wants(const clerk_pending *pending, clerkgo_step *step)
 {
-    int32_t kind = clerk_pending_wants(pending);
-    if (kind != CLERK_STEP_KIND_DONE && kind != CLERK_STEP_KIND_FETCH)
-        read_step(clerk_pending_step(pending), step);
+    int32_t kind = clerk_pending_next_action(pending);
+    if (kind != CLERK_STORE_REQUEST_KIND_DONE && kind != CLERK_STORE_REQUEST_KIND_FETCH_USER)
+        read_step(clerk_pending_request(pending), step);
     return kind;
 }
 
-int32_t clerkgo_reply_row(clerk_reply *reply, const clerkgo_row *row, const char *bytes)
+int32_t clerkgo_reply_row(clerk_store_response *reply, const clerkgo_row *row, const char *bytes)
 {
-    int32_t status = clerk_reply_row(reply, text(bytes, row->ends[0]));
+    int32_t status = clerk_store_response_add_row(reply, text(bytes, row->ends[0]));
     for (int32_t i = 1; i <= CLERKGO_TEXT_COLUMNS && status == CLERK_OK; i++)
         if (!row->is_null[i])
-            status = clerk_reply_text_column(reply, i - 1, text(bytes + row->ends[i - 1], row->ends[i] - row->ends[i - 1]));
+            status = clerk_store_response_set_string_column(reply, i - 1, text(bytes + row->ends[i - 1], row->ends[i] - row->ends[i - 1]));
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS && status == CLERK_OK; i++)
         if (row->has_int[i])
-            status = clerk_reply_int_column(reply, CLERKGO_TEXT_COLUMNS + i, row->ints[i]);
+            status = clerk_store_response_set_int_column(reply, CLERKGO_TEXT_COLUMNS + i, row->ints[i]);
     return status;
 }
 
@@ -259,7 +259,7 @@ static int64_t ask_clock(void *userdata)
 }
 
 /* Go takes the steps itself, between calls; whatever calls the hook all the same gets nobody in. */
-static int32_t refuse(void *userdata, const clerk_step *step, clerk_reply *reply)
+static int32_t refuse(void *userdata, const clerk_store_request *step, clerk_store_response *reply)
 {
     (void)userdata, (void)step, (void)reply;
     return -1;
@@ -267,20 +267,20 @@ static int32_t refuse(void *userdata, const clerk_step *step, clerk_reply *reply
 
 int32_t clerkgo_on_event(clerk_config *config, uintptr_t handle)
 {
-    return clerk_config_on_event(config, tell_event, userdata_of(handle), forget);
+    return clerk_config_set_event_callback(config, tell_event, userdata_of(handle), forget);
 }
 
 int32_t clerkgo_on_log(clerk_config *config, int32_t level, uintptr_t handle)
 {
-    return clerk_config_on_log(config, level, tell_log, userdata_of(handle), forget);
+    return clerk_config_set_log_callback(config, level, tell_log, userdata_of(handle), forget);
 }
 
 int32_t clerkgo_on_clock(clerk_config *config, uintptr_t handle)
 {
-    return clerk_config_on_clock(config, ask_clock, userdata_of(handle), forget);
+    return clerk_config_set_clock_callback(config, ask_clock, userdata_of(handle), forget);
 }
 
 int32_t clerkgo_on_user_store(clerk_config *config)
 {
-    return clerk_config_on_user_store(config, refuse, NULL, NULL);
+    return clerk_config_set_user_store(config, refuse, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #endif
 #include <clerk_auth.h>
 
-enum { CLERKGO_TEXTS = CLERK_TEXT_EXTERNAL_ID + 1, CLERKGO_TEXT_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
+enum { CLERKGO_TEXTS = CLERK_ATTRIBUTE_EXTERNAL_ID + 1, CLERKGO_TEXT_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
 
 /* What an authentication came to. */
 typedef struct {
@@ -46,7 +46,7 @@ typedef struct {
     clerk_str trace_id;
 } clerkgo_error_view;
 
-/* A question to the user table. `writes[column]` is what clerk_step_text_column and clerk_step_int_column return. */
+/* A question to the user table. `writes[column]` is what clerk_store_request_string_column and clerk_store_request_int_column return. */
 typedef struct {
     int32_t kind;
     clerk_str text;
@@ -110,7 +110,7 @@ int32_t clerkgo_has(const clerk_result *result, int32_t dimension, const char *v
 
 /* What is wanted next; the step is filled for all kinds but DONE and FETCH. */
 int32_t clerkgo_wants(const clerk_pending *pending, clerkgo_step *step);
-int32_t clerkgo_reply_row(clerk_reply *reply, const clerkgo_row *row, const char *bytes);
+int32_t clerkgo_reply_row(clerk_store_response *reply, const clerkgo_row *row, const char *bytes);
 
 /* Each takes a handle of the Go side, which is given back when nobody needs it any more. */
 int32_t clerkgo_on_event(clerk_config *config, uintptr_t handle);

@@ -72,23 +72,23 @@ func claimsOf(id *identity) *SessionClaims {
 	text := func(which int) string { return id.texts[which] }
 	// Not into a struct: that would take ACT for act.
 	var raw map[string]json.RawMessage
-	if json.Unmarshal([]byte(text(C.CLERK_TEXT_CLAIMS)), &raw) != nil {
+	if json.Unmarshal([]byte(text(C.CLERK_ATTRIBUTE_CLAIMS)), &raw) != nil {
 		return nil
 	}
 	version, _ := read[float64](raw["v"])
 	jti, _ := read[string](raw["jti"])
 	return &SessionClaims{
 		RegisteredClaims: RegisteredClaims{
-			Issuer: text(C.CLERK_TEXT_ISSUER), Subject: text(C.CLERK_TEXT_SUBJECT), Audience: audience(raw["aud"]),
+			Issuer: text(C.CLERK_ATTRIBUTE_ISSUER), Subject: text(C.CLERK_ATTRIBUTE_SUBJECT), Audience: audience(raw["aud"]),
 			Expiry: seconds(raw["exp"]), NotBefore: seconds(raw["nbf"]), IssuedAt: seconds(raw["iat"]), ID: jti,
 		},
 		Claims: Claims{
-			Version: max(1, int(version)), SessionID: text(C.CLERK_TEXT_SESSION_ID),
-			AuthorizedParty:               text(C.CLERK_TEXT_AUTHORIZED_PARTY),
-			ActiveOrganizationID:          text(C.CLERK_TEXT_ORG_ID),
-			ActiveOrganizationSlug:        text(C.CLERK_TEXT_ORG_SLUG),
-			ActiveOrganizationRole:        text(C.CLERK_TEXT_ORG_ROLE),
-			ActiveOrganizationPermissions: split(text(C.CLERK_TEXT_ORG_PERMISSIONS), ","),
+			Version: max(1, int(version)), SessionID: text(C.CLERK_ATTRIBUTE_SESSION_ID),
+			AuthorizedParty:               text(C.CLERK_ATTRIBUTE_AUTHORIZED_PARTY),
+			ActiveOrganizationID:          text(C.CLERK_ATTRIBUTE_ORG_ID),
+			ActiveOrganizationSlug:        text(C.CLERK_ATTRIBUTE_ORG_SLUG),
+			ActiveOrganizationRole:        text(C.CLERK_ATTRIBUTE_ORG_ROLE),
+			ActiveOrganizationPermissions: split(text(C.CLERK_ATTRIBUTE_ORG_PERMISSIONS), ","),
 			Actor:                         raw["act"], FactorVerificationAge: id.ages,
 		},
 	}

@@ -87,9 +87,9 @@ func configure(to settings, from *Config, own *hooks) error {
 		C.clerkgo_on_event(to.config, own.hold())
 	}
 	if from.Logger != nil {
-		level := C.int32_t(C.CLERK_LEVEL_INFO)
+		level := C.int32_t(C.CLERK_LOG_LEVEL_INFO)
 		if from.Logger.Enabled(context.Background(), slog.LevelDebug) {
-			level = C.CLERK_LEVEL_DEBUG
+			level = C.CLERK_LOG_LEVEL_DEBUG
 		}
 		C.clerkgo_on_log(to.config, level, own.hold())
 	}
@@ -98,7 +98,7 @@ func configure(to settings, from *Config, own *hooks) error {
 	}
 	if from.SQLitePath != "" {
 		var failed *C.clerk_error
-		status := C.clerk_config_use_sqlite(to.config, strOf(from.SQLitePath), &failed)
+		status := C.clerk_config_set_sqlite_path(to.config, strOf(from.SQLitePath), &failed)
 		return check(status, failed)
 	}
 	if from.Store == nil {

@@ -19,38 +19,38 @@ type Config struct {
 	// FromEnv takes over every setting whose environment variable is set; the fields here come after it.
 	FromEnv bool
 
-	SecretKey         string   `setting:"secret_key"`
-	PublishableKey    string   `setting:"publishable_key"`
-	JWTKey            string   `setting:"jwt_key"`
-	MachineSecretKey  string   `setting:"machine_secret_key"`
-	JWKS              string   `setting:"jwks"`
-	JWKSURL           string   `setting:"jwks_url"`
-	APIURL            string   `setting:"api_url"`
-	AuthorizedParties []string `setting:"authorized_parties"`
-	Audience          []string `setting:"audience"`
-	Issuer            []string `setting:"issuer"`
-	AcceptsToken      []string `setting:"accepts_token"`
-	ClockSkewMs       *int64   `setting:"clock_skew_ms"`
-	TimeoutMs         *int64   `setting:"timeout_ms"`
-	CacheTTLS         *int64   `setting:"cache_ttl_s"`
-	CacheCapacity     *int64   `setting:"cache_capacity"`
-	UserTTLS          *int64   `setting:"user_ttl_s"`
-	StaleUserS        *int64   `setting:"stale_user_s"`
-	RecheckS          *int64   `setting:"recheck_s"`
-	UserMode          string   `setting:"user_mode"`
-	LinkByEmail       string   `setting:"link_by_email"`
-	PendingSessions   string   `setting:"pending_sessions"`
-	AllowSchemeless   *bool    `setting:"allow_schemeless"`
-	CookiePolicy      string   `setting:"cookie_policy"`
-	MachineCacheTTLS  *int64   `setting:"machine_cache_ttl_s"`
-	ExpectedMachineID string   `setting:"expected_machine_id"`
-	SessionCheckTTLS  *int64   `setting:"session_check_ttl_s"`
-	MaxTokenLifeS     *int64   `setting:"max_token_life_s"`
-	CAPEM             string   `setting:"ca_pem"`
-	Proxy             string   `setting:"proxy"`
-	UserAgent         string   `setting:"user_agent"`
-	WebhookSecrets    []string `setting:"webhook_secrets"`
-	InstanceID        string   `setting:"instance_id"`
+	SecretKey               string   `setting:"secret_key"`
+	PublishableKey          string   `setting:"publishable_key"`
+	JWTKey                  string   `setting:"jwt_key"`
+	MachineSecretKey        string   `setting:"machine_secret_key"`
+	JWKS                    string   `setting:"jwks"`
+	JWKSURL                 string   `setting:"jwks_url"`
+	APIURL                  string   `setting:"api_url"`
+	AuthorizedParties       []string `setting:"authorized_parties"`
+	Audience                []string `setting:"audience"`
+	Issuer                  []string `setting:"issuer"`
+	AcceptsToken            []string `setting:"accepts_token"`
+	ClockSkewMs             *int64   `setting:"clock_skew_ms"`
+	TimeoutMs               *int64   `setting:"timeout_ms"`
+	CacheTTLS               *int64   `setting:"cache_ttl_s"`
+	CacheCapacity           *int64   `setting:"cache_capacity"`
+	UserTTLS                *int64   `setting:"user_ttl_s"`
+	UserStaleIfErrorS       *int64   `setting:"user_stale_if_error_s"`
+	RowCheckTTLS            *int64   `setting:"row_check_ttl_s"`
+	UserMode                string   `setting:"user_mode"`
+	LinkByEmail             string   `setting:"link_by_email"`
+	TreatPendingAsSignedOut *bool    `setting:"treat_pending_as_signed_out"`
+	AllowBareToken          *bool    `setting:"allow_bare_token"`
+	CheckClientUAT          *bool    `setting:"check_client_uat"`
+	MachineCacheTTLS        *int64   `setting:"machine_cache_ttl_s"`
+	ExpectedMachineID       string   `setting:"expected_machine_id"`
+	SessionCheckTTLS        *int64   `setting:"session_check_ttl_s"`
+	RevocationTTLS          *int64   `setting:"revocation_ttl_s"`
+	CAPEM                   string   `setting:"ca_pem"`
+	Proxy                   string   `setting:"proxy"`
+	UserAgent               string   `setting:"user_agent"`
+	WebhookSecrets          []string `setting:"webhook_secrets"`
+	InstanceID              string   `setting:"instance_id"`
 
 	// Settings reaches settings by their name in the C library, also those that a newer library has. Applied last.
 	Settings map[string]string

@@ -152,7 +152,7 @@ func after(ms C.int64_t) time.Duration {
 func challenge(result *C.clerk_result, realm string) string {
 	for room := make([]byte, 256); ; room = make([]byte, len(room)*4) {
 		var needed C.size_t
-		status := C.clerk_result_challenge(result, strOf(realm), (*C.char)(unsafe.Pointer(&room[0])), C.size_t(len(room)), &needed)
+		status := C.clerk_result_www_authenticate(result, strOf(realm), (*C.char)(unsafe.Pointer(&room[0])), C.size_t(len(room)), &needed)
 		switch {
 		case status == C.CLERK_OK:
 			return string(room[:needed])

@@ -26,9 +26,9 @@ func (e Event) Level() slog.Level {
 	switch e.Kind {
 	case EventAuthSuccess, EventCacheMiss:
 		return slog.LevelDebug
-	case EventLinkConflict, EventRateLimited, EventStaleServed:
+	case EventLinkConflict, EventRateLimited, EventStaleUserServed:
 		return slog.LevelWarn
-	case EventMisconfigured:
+	case EventSecretKeyRejected:
 		return slog.LevelError
 	case EventAuthFailed:
 		if category := e.Reason.Category(); category == CategoryUnavailable || category == CategoryMisconfigured {

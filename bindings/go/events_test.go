@@ -47,7 +47,7 @@ func TestEventsAndTheClockAreTheHosts(t *testing.T) {
 		c.Clock = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	})
 	token := sim.Mint(`{"user": "user_ada", "exp_in": 60, "now": 1800000000}`)
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	hash := events.events[0].TokenHash
 	expect(t, len(hash) == 75 && strings.HasPrefix(hash, "clerk:auth:"), true)
 	expect(t, events.took(), "cache_miss() jwks_refreshed() user_created(1 user_ada) auth_success(1 user_ada  api)")
@@ -74,7 +74,7 @@ func TestEventsInTheLog(t *testing.T) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: &level}))
 	})
 	token := sim.Session("user_ada")
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	expect(t, strings.Contains(log.String(), `level=INFO msg="clerkauth: user_created" user_key=1 clerk_id=user_ada`), true)
 	expect(t, strings.Contains(log.String(), "auth_success"), false)
 	level.Set(slog.LevelDebug)

@@ -102,7 +102,7 @@ func clerkgoLog(handle C.uintptr_t, level C.int32_t, message *C.char, length C.s
 		return
 	}
 	levels := map[C.int32_t]slog.Level{
-		C.CLERK_LEVEL_ERROR: slog.LevelError, C.CLERK_LEVEL_WARN: slog.LevelWarn, C.CLERK_LEVEL_INFO: slog.LevelInfo,
+		C.CLERK_LOG_LEVEL_ERROR: slog.LevelError, C.CLERK_LOG_LEVEL_WARN: slog.LevelWarn, C.CLERK_LOG_LEVEL_INFO: slog.LevelInfo,
 	}
 	known, ok := levels[level]
 	if !ok {

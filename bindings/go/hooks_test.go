@@ -24,7 +24,7 @@ func TestHooksThatPanicHarmNobody(t *testing.T) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	token := sim.Session("user_1")
-	expect(t, ask(client, token), "in api")
+	expect(t, ask(client, token), "in verified")
 	expect(t, ask(client, token), "in cache")
 	expect(t, strings.Contains(log.String(), "no events today"), true)
 }
@@ -45,8 +45,8 @@ func TestAClockThatPanics(t *testing.T) {
 	expired := sim.Mint(`{"user": "user_ada", "exp_in": -3600, "claims": {"iat": null, "nbf": null}}`)
 	good := sim.Session("user_ada")
 	expect(t, ask(plain, expired), "out token-expired")
-	expect(t, ask(plain, good), "in api")
-	expect(t, ask(kept, good), "in api 1")
+	expect(t, ask(plain, good), "in verified")
+	expect(t, ask(kept, good), "in verified 1")
 	header, body := sim.Delivery(`{"type": "session.ended", "id": "sess_1"}`)
 	broken.Store(true)
 	for _, client := range []*clerkauth.Client{plain, kept} {

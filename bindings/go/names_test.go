@@ -82,7 +82,7 @@ func TestNamesAreThoseOfTheHeader(t *testing.T) {
 		}
 	}
 	// Each word is what the header's name says, so that no table here is needed.
-	for kind := EventAuthSuccess; kind <= EventMisconfigured; kind++ {
+	for kind := EventAuthSuccess; kind <= EventSecretKeyRejected; kind++ {
 		if camel(kind.String()) != strings.TrimPrefix(own["EventKind"][kind-1], "Event") {
 			t.Errorf("%v is called %s", kind, own["EventKind"][kind-1])
 		}

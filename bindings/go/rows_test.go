@@ -40,22 +40,22 @@ func TestTheRowThatWasWrittenCounts(t *testing.T) {
 	sim := simtest.Start(t)
 	token := sim.Session("user_ada")
 	for want, change := range map[string]func(*clerkauth.User){
-		"in api 1":          func(*clerkauth.User) {},
+		"in verified 1":     func(*clerkauth.User) {},
 		"out user-inactive": func(u *clerkauth.User) { u.IsActive = false },
 		"out link-conflict": func(u *clerkauth.User) { u.ClerkID = "user_eve" },
 	} {
 		for _, recheck := range []int64{0, 60} {
 			sim.User("user_ada", ada)
-			made := newClient(t, sim, withStore(changing{&table{}, change}), func(c *clerkauth.Config) { c.RecheckS = clerkauth.Int(recheck) })
+			made := newClient(t, sim, withStore(changing{&table{}, change}), func(c *clerkauth.Config) { c.RowCheckTTLS = clerkauth.Int(recheck) })
 			expect(t, ask(made, token), want)
 			if want == "out user-inactive" {
 				expect(t, ask(made, token), want)
 			}
 
 			store := &table{}
-			expect(t, ask(newClient(t, sim, withStore(store)), token), "in api 1")
+			expect(t, ask(newClient(t, sim, withStore(store)), token), "in verified 1")
 			sim.User("user_ada", `{"username": "ada", "first_name": "Augusta"}`)
-			changed := newClient(t, sim, withStore(changing{store, change}), func(c *clerkauth.Config) { c.RecheckS = clerkauth.Int(recheck) })
+			changed := newClient(t, sim, withStore(changing{store, change}), func(c *clerkauth.Config) { c.RowCheckTTLS = clerkauth.Int(recheck) })
 			expect(t, ask(changed, token), want)
 		}
 	}
@@ -82,7 +82,7 @@ func TestAStoreThatComesTooLate(t *testing.T) {
 	expect(t, stats.CachedTokens, 0)
 
 	store.does(nil)
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	// The same for the look at the row of a remembered answer.
 	store.does(late)
 	ctx, cancel = soon()

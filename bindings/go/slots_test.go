@@ -54,7 +54,7 @@ func TestAHitTakesNoSlot(t *testing.T) {
 	var mu sync.Mutex
 	own, elsewhere := "", 0
 	client := newClient(t, sim, withStore(store), withTwoSlots, func(c *clerkauth.Config) {
-		c.UserTTLS, c.StaleUserS = clerkauth.Int(0), clerkauth.Int(0)
+		c.UserTTLS, c.UserStaleIfErrorS = clerkauth.Int(0), clerkauth.Int(0)
 		c.Clock = func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()
@@ -65,7 +65,7 @@ func TestAHitTakesNoSlot(t *testing.T) {
 		}
 	})
 	token := sim.Session("user_ada")
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	ctx, cancel := context.WithCancel(background)
 	defer cancel()
 	mu.Lock()

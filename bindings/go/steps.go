@@ -75,10 +75,10 @@ func (c *Client) drive(ctx context.Context, call *storeCall, pending *C.clerk_pe
 		var step C.clerkgo_step
 		var status C.int32_t
 		switch kind := C.clerkgo_wants(pending, &step); kind {
-		case C.CLERK_STEP_KIND_DONE:
+		case C.CLERK_STORE_REQUEST_KIND_DONE:
 			isOurs = false
 			return nil
-		case C.CLERK_STEP_KIND_FETCH:
+		case C.CLERK_STORE_REQUEST_KIND_FETCH_USER:
 			if err := c.enter(ctx); err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func (c *Client) drive(ctx context.Context, call *storeCall, pending *C.clerk_pe
 			}
 			isOurs, status = true, fetched.status
 		default:
-			returned := call.answer(&step, C.clerk_pending_reply(pending))
+			returned := call.answer(&step, C.clerk_pending_response(pending))
 			if returned >= 0 && ctx.Err() != nil {
 				return ended(ctx)
 			}
@@ -117,7 +117,7 @@ func (c *Client) withUser(call *storeCall, outcome C.clerkgo_outcome) (*Auth, er
 }
 
 // answer has the store answer one step, and returns what a hook of the C library would.
-func (s *storeCall) answer(step *C.clerkgo_step, reply *C.clerk_reply) (returned C.int32_t) {
+func (s *storeCall) answer(step *C.clerkgo_step, reply *C.clerk_store_response) (returned C.int32_t) {
 	defer func() {
 		if value := recover(); value != nil {
 			s.err = &StorePanic{value, debug.Stack()}
@@ -126,23 +126,23 @@ func (s *storeCall) answer(step *C.clerkgo_step, reply *C.clerk_reply) (returned
 	}()
 	err := s.ask(step, reply)
 	if err == nil {
-		return C.CLERK_HOOK_OK
+		return C.CLERK_STORE_OK
 	}
 	s.err = err
-	if errors.Is(err, ErrConflict) && (step.kind == C.CLERK_STEP_KIND_CREATE || step.kind == C.CLERK_STEP_KIND_UPDATE) {
-		return C.CLERK_HOOK_CONFLICT
+	if errors.Is(err, ErrConflict) && (step.kind == C.CLERK_STORE_REQUEST_KIND_CREATE || step.kind == C.CLERK_STORE_REQUEST_KIND_UPDATE) {
+		return C.CLERK_STORE_CONFLICT
 	}
 	return -1
 }
 
-func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_reply) error {
+func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_store_response) error {
 	text, key := textOf(step.text), textOf(step.key)
 	switch step.kind {
-	case C.CLERK_STEP_KIND_FIND_BY_KEY:
+	case C.CLERK_STORE_REQUEST_KIND_FIND_BY_KEY:
 		return s.found(reply)(s.store.FindByKey(s.ctx, key))
-	case C.CLERK_STEP_KIND_FIND_BY_CLERK_ID:
+	case C.CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID:
 		return s.found(reply)(s.store.FindByClerkID(s.ctx, text))
-	case C.CLERK_STEP_KIND_FIND_BY_EMAIL:
+	case C.CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL:
 		users, err := s.store.FindByEmail(s.ctx, text)
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_reply) error {
 			}
 		}
 		return nil
-	case C.CLERK_STEP_KIND_USERNAME_TAKEN:
+	case C.CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN:
 		taken, err := s.store.UsernameTaken(s.ctx, text, key)
 		if err != nil {
 			return err
@@ -163,10 +163,10 @@ func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_reply) error {
 		if taken {
 			yes = 1
 		}
-		return accepted(C.clerk_reply_taken(reply, yes))
-	case C.CLERK_STEP_KIND_CREATE:
+		return accepted(C.clerk_store_response_set_username_taken(reply, yes))
+	case C.CLERK_STORE_REQUEST_KIND_CREATE:
 		return s.written(reply)(s.store.Create(s.ctx, fieldsOf(step)))
-	case C.CLERK_STEP_KIND_UPDATE:
+	case C.CLERK_STORE_REQUEST_KIND_UPDATE:
 		return s.written(reply)(s.store.Update(s.ctx, key, fieldsOf(step)))
 	default:
 		return fmt.Errorf("the library asks the user store what it cannot answer (%d)", step.kind)
@@ -174,7 +174,7 @@ func (s *storeCall) ask(step *C.clerkgo_step, reply *C.clerk_reply) error {
 }
 
 // found replies with a row, or with nothing.
-func (s *storeCall) found(reply *C.clerk_reply) func(*User, error) error {
+func (s *storeCall) found(reply *C.clerk_store_response) func(*User, error) error {
 	return func(user *User, err error) error {
 		if err != nil || user == nil {
 			return err
@@ -186,7 +186,7 @@ func (s *storeCall) found(reply *C.clerk_reply) func(*User, error) error {
 }
 
 // written replies with the row as it is now: the table may have its own mind about who is active.
-func (s *storeCall) written(reply *C.clerk_reply) func(*User, error) error {
+func (s *storeCall) written(reply *C.clerk_store_response) func(*User, error) error {
 	return func(user *User, err error) error {
 		if err == nil && user == nil {
 			return errors.New("the user store's Create or Update returned no row")

@@ -30,7 +30,7 @@ func TestARowIsMadeKeptUpToDateAndLookedAtAgain(t *testing.T) {
 	client := newClient(t, sim, withStore(store))
 	token := sim.Session("user_ada")
 	auth, err := client.Authenticate(background, bearer(token))
-	expect(t, said(auth, err), "in api 1")
+	expect(t, said(auth, err), "in verified 1")
 	expect(t, store.took(), "by_clerk_id by_email taken create")
 	expect(t, *store.rows[0], clerkauth.User{Key: "1", ClerkID: "user_ada", Email: "ada@example.com", Username: "ada",
 		FirstName: "Ada", ImageURL: "https://img.clerk.example/default.png", LastActiveAtMs: 1700000000123, IsActive: true})
@@ -45,7 +45,7 @@ func TestARowIsMadeKeptUpToDateAndLookedAtAgain(t *testing.T) {
 	sim.User("user_ada", `{"username": "ada", "first_name": "Augusta", "email_addresses": []}`)
 	expect(t, client.InvalidateUser("user_ada"), nil)
 	auth, err = client.Authenticate(background, bearer(token))
-	expect(t, said(auth, err), "in api 1")
+	expect(t, said(auth, err), "in verified 1")
 	expect(t, store.took(), "by_clerk_id update")
 	expect(t, auth.LocalUser().FirstName, "Augusta")
 	expect(t, store.rows[0].FirstName+store.rows[0].Email, "Augusta")
@@ -59,7 +59,7 @@ func TestARowIsMadeKeptUpToDateAndLookedAtAgain(t *testing.T) {
 
 	// Her row is gone: she is looked at anew.
 	store.rows = nil
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	// Somebody else's row under her key is not hers.
 	store.change("1", func(u *clerkauth.User) { u.ClerkID = "user_eve" })
 	expect(t, strings.HasPrefix(ask(client, token), "in") && len(store.rows) == 1, false)
@@ -70,12 +70,12 @@ func TestRowsAreLinkedByVerifiedAddresses(t *testing.T) {
 	sim.User("user_ada", ada)
 	store := &table{rows: []*clerkauth.User{{Key: "7", Email: "ADA@example.com", Username: "boss", IsActive: true}}}
 	client := newClient(t, sim, withStore(store))
-	expect(t, ask(client, sim.Session("user_ada")), "in api 7")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 7")
 	expect(t, store.rows[0].ClerkID, "user_ada")
 
 	never := &table{rows: []*clerkauth.User{{Key: "7", Email: "ADA@example.com", Username: "boss", IsActive: true}}}
 	client = newClient(t, sim, withStore(never), func(c *clerkauth.Config) { c.LinkByEmail = "never" })
-	expect(t, ask(client, sim.Session("user_ada")), "in api 2")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 2")
 	expect(t, never.rows[0].ClerkID, "")
 }
 
@@ -89,7 +89,7 @@ func TestStoresWithoutAllColumns(t *testing.T) {
 	var written []string
 	client := newClient(t, sim, withStore(recording{store, &written}))
 	// A table without is_active always says yes.
-	expect(t, ask(client, sim.Session("user_ada")), "in api 1")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 1")
 	expect(t, strings.Join(written, " "), "clerk_id=user_ada first_name=Ad")
 }
 
@@ -132,7 +132,7 @@ func TestAStoreThatFails(t *testing.T) {
 	expect(t, errors.As(err, &panicked) && strings.Contains(string(panicked.Stack), "store_test.go"), true)
 
 	store.does(nil)
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	// A failure while looking at the row of a remembered answer signs nobody in, and the answer stays.
 	store.does(func(context.Context, string) error { return full })
 	_, err = client.Authenticate(background, bearer(token))
@@ -180,7 +180,7 @@ func TestAConflictIsLookedAtAgain(t *testing.T) {
 		return nil
 	})
 	client := newClient(t, sim, withStore(store))
-	expect(t, ask(client, sim.Session("user_ada")), "in api 5")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 5")
 	expect(t, len(store.rows), 1)
 
 	// One that never ends lets nobody in.
@@ -194,7 +194,7 @@ func TestAConflictIsLookedAtAgain(t *testing.T) {
 	expect(t, client.InvalidateAll(), nil)
 	expect(t, ask(client, sim.Session("user_ada")), "out link-conflict")
 	store.does(nil)
-	expect(t, ask(client, sim.Session("user_ada")), "in api 1")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 1")
 
 	// A conflict where there can be none is a failure.
 	store.does(func(_ context.Context, step string) error {
@@ -225,7 +225,7 @@ func TestTheStoresTimeIsItsOwn(t *testing.T) {
 		}
 		return nil
 	})
-	expect(t, ask(client, sim.Session("user_ada")), "in api 1")
+	expect(t, ask(client, sim.Session("user_ada")), "in verified 1")
 }
 
 type contextKey struct{}
@@ -255,10 +255,10 @@ func TestCallsFromInsideTheStore(t *testing.T) {
 	plain := newClient(t, sim)
 	store := &table{}
 	client := newClient(t, sim, withStore(store), func(c *clerkauth.Config) {
-		c.RecheckS, c.WebhookSecrets = clerkauth.Int(60), []string{simtest.WebhookSecret}
+		c.RowCheckTTLS, c.WebhookSecrets = clerkauth.Int(60), []string{simtest.WebhookSecret}
 	})
 	known := sim.Session("user_ada")
-	expect(t, ask(client, known), "in api 1")
+	expect(t, ask(client, known), "in verified 1")
 	store.rows = nil
 	header, body := sim.Delivery(`{"type": "session.ended", "id": "sess_x"}`)
 	calls := 0
@@ -279,7 +279,7 @@ func TestCallsFromInsideTheStore(t *testing.T) {
 		return nil
 	})
 	sim.User("user_bob", `{"username": "bob"}`)
-	expect(t, ask(client, sim.Session("user_bob")), "in api 1")
+	expect(t, ask(client, sim.Session("user_bob")), "in verified 1")
 	if calls == 0 {
 		t.Error("the store was not asked")
 	}
@@ -302,7 +302,7 @@ func TestUsersInSQLite(t *testing.T) {
 	path := t.TempDir() + "/users.db"
 	for range 2 {
 		client := newClient(t, sim, func(c *clerkauth.Config) { c.SQLitePath = path })
-		expect(t, ask(client, sim.Session("user_ada")), "in api 1")
+		expect(t, ask(client, sim.Session("user_ada")), "in verified 1")
 		expect(t, client.Close(), nil)
 	}
 	_, err := clerkauth.New(clerkauth.Config{SecretKey: "sk_test_x", SQLitePath: t.TempDir()})

@@ -77,7 +77,7 @@ func TestTooManyCallsAreUnavailable(t *testing.T) {
 	defer cancel()
 	_, err = client.Authenticate(ctx, bearer(token))
 	expectIs(t, err, clerkauth.ErrUnavailable, context.DeadlineExceeded)
-	expect(t, <-first, "in api")
+	expect(t, <-first, "in verified")
 	expect(t, ask(client, token), "in cache")
 }
 
@@ -91,7 +91,7 @@ func TestClosingWhileCallsAreUnderWay(t *testing.T) {
 			c.Clock = time.Now
 		})
 		token := sim.Session("user_ada")
-		expect(t, ask(client, token), "in api 1")
+		expect(t, ask(client, token), "in verified 1")
 		var running sync.WaitGroup
 		for range 8 {
 			running.Add(1)
@@ -141,7 +141,7 @@ func TestWhatNobodyHoldsIsFreed(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			expect(t, ask(client, token), "in api")
+			expect(t, ask(client, token), "in verified")
 			expect(t, ask(client, token), "in cache")
 			if isToBeClosed {
 				expect(t, client.Close(), nil)

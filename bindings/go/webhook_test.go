@@ -22,7 +22,7 @@ func TestWhatClerkSaysCountsAtOnce(t *testing.T) {
 	store := &table{}
 	client := newClient(t, sim, withStore(store), withWebhooks)
 	token := sim.Session("user_ada")
-	expect(t, ask(client, token), "in api 1")
+	expect(t, ask(client, token), "in verified 1")
 	sim.Admin("PATCH", "/users/user_ada", `{"first_name": "Augusta", "banned": true, "updated_at": 1800000000000}`, nil)
 	header, body := sim.Delivery(`{"type": "user.updated", "id": "user_ada"}`)
 
@@ -88,7 +88,7 @@ func TestWhatIsNotClerksChangesNothing(t *testing.T) {
 	twice := header.Clone()
 	twice.Add("Svix-Id", twice.Get("Svix-Id"))
 	refused(twice, body)
-	expect(t, ask(client, sim.Session("user_1")), "in api")
+	expect(t, ask(client, sim.Session("user_1")), "in verified")
 
 	// The good one counts, without a user table, too.
 	applied, err := client.HandleWebhook(background, header, body)

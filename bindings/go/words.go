@@ -43,7 +43,7 @@ const (
 )
 
 // String is the reason's word, such as "token-expired"; "" when there is none.
-func (r Reason) String() string { return C.GoString(C.clerk_reason_word(C.int32_t(r))) }
+func (r Reason) String() string { return C.GoString(C.clerk_reason_name(C.int32_t(r))) }
 
 // Error is the reason's word.
 func (r Reason) Error() string { return r.String() }
@@ -64,19 +64,19 @@ const (
 )
 
 // String is the category's word, such as "invalid_token"; "" when there is none.
-func (c Category) String() string { return C.GoString(C.clerk_category_word(C.int32_t(c))) }
+func (c Category) String() string { return C.GoString(C.clerk_category_name(C.int32_t(c))) }
 
 // Source is where an answer came from.
 type Source int32
 
 // The sources; their numbers and words are those of the C header.
 const (
-	SourceCache Source = C.CLERK_SOURCE_CACHE
-	SourceAPI   Source = C.CLERK_SOURCE_API
+	SourceCache    Source = C.CLERK_SOURCE_CACHE
+	SourceVerified Source = C.CLERK_SOURCE_VERIFIED
 )
 
-// String is "cache" or "api"; "" when there is none.
-func (s Source) String() string { return C.GoString(C.clerk_source_word(C.int32_t(s))) }
+// String is "cache" or "verified"; "" when there is none.
+func (s Source) String() string { return C.GoString(C.clerk_source_name(C.int32_t(s))) }
 
 // TokenKind is a kind of token that Clerk issues.
 type TokenKind int32
@@ -90,29 +90,29 @@ const (
 )
 
 // String is the kind's word, such as "session_token"; "" when there is none.
-func (k TokenKind) String() string { return C.GoString(C.clerk_token_kind_word(C.int32_t(k))) }
+func (k TokenKind) String() string { return C.GoString(C.clerk_token_kind_name(C.int32_t(k))) }
 
 // EventKind is what happened.
 type EventKind int32
 
 // The events; their numbers and words are those of the C header, which says when each comes.
 const (
-	EventAuthSuccess   EventKind = C.CLERK_EVENT_KIND_AUTH_SUCCESS
-	EventAuthFailed    EventKind = C.CLERK_EVENT_KIND_AUTH_FAILED
-	EventCacheMiss     EventKind = C.CLERK_EVENT_KIND_CACHE_MISS
-	EventUserCreated   EventKind = C.CLERK_EVENT_KIND_USER_CREATED
-	EventUserUpdated   EventKind = C.CLERK_EVENT_KIND_USER_UPDATED
-	EventUserLinked    EventKind = C.CLERK_EVENT_KIND_USER_LINKED
-	EventLinkConflict  EventKind = C.CLERK_EVENT_KIND_LINK_CONFLICT
-	EventJWKSRefreshed EventKind = C.CLERK_EVENT_KIND_JWKS_REFRESHED
-	EventRateLimited   EventKind = C.CLERK_EVENT_KIND_RATE_LIMITED
-	EventStaleServed   EventKind = C.CLERK_EVENT_KIND_STALE_SERVED
-	EventUserDeleted   EventKind = C.CLERK_EVENT_KIND_USER_DELETED
-	EventMisconfigured EventKind = C.CLERK_EVENT_KIND_MISCONFIGURED
+	EventAuthSuccess       EventKind = C.CLERK_EVENT_KIND_AUTH_SUCCESS
+	EventAuthFailed        EventKind = C.CLERK_EVENT_KIND_AUTH_FAILED
+	EventCacheMiss         EventKind = C.CLERK_EVENT_KIND_CACHE_MISS
+	EventUserCreated       EventKind = C.CLERK_EVENT_KIND_USER_CREATED
+	EventUserUpdated       EventKind = C.CLERK_EVENT_KIND_USER_UPDATED
+	EventUserLinked        EventKind = C.CLERK_EVENT_KIND_USER_LINKED
+	EventLinkConflict      EventKind = C.CLERK_EVENT_KIND_LINK_CONFLICT
+	EventJWKSRefreshed     EventKind = C.CLERK_EVENT_KIND_JWKS_REFRESHED
+	EventRateLimited       EventKind = C.CLERK_EVENT_KIND_RATE_LIMITED
+	EventStaleUserServed   EventKind = C.CLERK_EVENT_KIND_STALE_USER_SERVED
+	EventUserDeleted       EventKind = C.CLERK_EVENT_KIND_USER_DELETED
+	EventSecretKeyRejected EventKind = C.CLERK_EVENT_KIND_SECRET_KEY_REJECTED
 )
 
 // String is the event's word, such as "auth_success"; "" when there is none.
-func (k EventKind) String() string { return C.GoString(C.clerk_event_word(C.int32_t(k))) }
+func (k EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C.int32_t(k))) }
 
 // Column is a column of the host's user table.
 type Column int32

@@ -1,6 +1,6 @@
 //! Clerk's Backend API: a few calls, each within one deadline, each answered by data or by a typed error.
 
-mod breaker;
+mod circuit_breaker;
 mod error;
 mod machine;
 mod resolver;
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use breaker::Breaker;
+use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
 pub use machine::MachineToken;
 pub use sessions::SessionState;
@@ -58,7 +58,7 @@ pub struct Api {
     machine_secret_key: Option<Secret>,
     jwks_url: Option<String>,
     clock: Clock,
-    breakers: [Breaker; ENDPOINTS],
+    breakers: [CircuitBreaker; ENDPOINTS],
 }
 
 impl Api {
@@ -71,7 +71,7 @@ impl Api {
         jwks_url: Option<String>,
         clock: Clock,
     ) -> Self {
-        let breakers = std::array::from_fn(|_| Breaker::default());
+        let breakers = std::array::from_fn(|_| CircuitBreaker::default());
         Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers }
     }
 

@@ -17,14 +17,14 @@ const FRESH: Duration = Duration::from_secs(30);
 const MOST_ADDRESSES: usize = 16;
 
 #[derive(Debug)]
-struct Answer {
+struct AuthResult {
     addresses: Vec<SocketAddr>,
     at: Instant,
 }
 
 #[derive(Debug)]
 enum Name {
-    Known(Answer),
+    Known(AuthResult),
     /// A thread is asking.
     Asked,
 }
@@ -83,7 +83,7 @@ impl CachingResolver {
             let mut by_name = names.by_name.lock();
             match addresses.is_empty() {
                 true => by_name.remove(&name),
-                false => by_name.insert(name, Name::Known(Answer { addresses, at: Instant::now() })),
+                false => by_name.insert(name, Name::Known(AuthResult { addresses, at: Instant::now() })),
             };
             names.answered.notify_all();
         };

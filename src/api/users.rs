@@ -123,7 +123,7 @@ impl ClerkUser {
     }
 
     /// Whether Clerk keeps the user out for good.
-    pub fn is_kept_out(&self) -> bool {
+    pub fn is_blocked(&self) -> bool {
         self.banned || self.deprovisioned
     }
 }

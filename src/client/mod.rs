@@ -1,44 +1,44 @@
 //! The client: owns every part and answers one question, *who is calling?*
 
-mod answer;
-mod attempt;
-mod build;
-mod flight;
-mod flow;
-mod news;
+mod auth_context;
+mod auth_result;
+mod builder;
+
+mod authenticate;
 mod pending;
-mod revoked;
+mod revocations;
 mod users;
 mod verify;
+mod webhooks;
 
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Cause, Outcome, Refusal};
-pub use build::ClientBuilder;
-use flight::SingleFlight;
-pub use flow::Begun;
-use news::Fairness;
-pub use news::{Handled, Heard, PendingRow};
-pub use pending::{Pending, Wanted};
-use revoked::Revoked;
-use users::KnownUser;
+use crate::single_flight::SingleFlight;
+pub use auth_result::{AuthError, AuthResult, Cause, Outcome};
+pub use authenticate::AuthProgress;
+pub use builder::ClientBuilder;
+pub use pending::{NextAction, PendingAuth};
+use revocations::Revoked;
+use users::CachedUser;
+use webhooks::PerSubjectLimit;
+pub use webhooks::{PendingWebhook, WebhookOutcome, WebhookProgress};
 
 use crate::api::{Api, ApiError, MachineToken, SessionState};
 use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
 use crate::config::{LinkByEmail, UserMode};
-use crate::events::{Event, Listeners, Source};
-use crate::identity::Text;
+use crate::events::{Event, EventHandlers, Source};
+use crate::identity::Attribute;
 use crate::jwt::Policy;
 use crate::keys::{Fetch, KeySource, Miss};
 use crate::reason::Reason;
 use crate::request::Rules;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Note, UserStore};
-use crate::webhooks::Secrets;
+use crate::users::{SyncEvent, UserStore};
+use crate::webhooks::SigningKeys;
 
 /// Shared by all threads; clones are handles to the same client.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
-type Results = Cache<TokenHash, Arc<Remembered>, IdentityState>;
+type Results = Cache<TokenHash, Arc<CachedAuth>, IdentityState>;
 
 struct Inner {
     rules: Rules,
@@ -64,21 +64,21 @@ struct Inner {
     keys: KeySource,
     api: Api,
     store: Option<Arc<dyn UserStore>>,
-    listeners: Arc<Listeners>,
+    listeners: Arc<EventHandlers>,
     clock: Clock,
     results: Arc<Results>,
-    known: Cache<Box<str>, Arc<KnownUser>, RandomState>,
+    known: Cache<Box<str>, Arc<CachedUser>, RandomState>,
     absent: Cache<Box<str>, (), RandomState>,
     sessions: Cache<Box<str>, bool, RandomState>,
     revoked: Revoked,
-    fairness: Fairness,
-    webhook_secrets: Secrets,
+    fairness: PerSubjectLimit,
+    webhook_secrets: SigningKeys,
     instance_id: Option<String>,
     /// Ids of webhook deliveries that were taken.
     deliveries: Cache<Box<str>, (), RandomState>,
     /// The `updated_at` of users as webhooks told it last.
     told: Cache<Box<str>, i64, RandomState>,
-    flights: SingleFlight<Box<str>, Result<Arc<KnownUser>, ApiError>>,
+    flights: SingleFlight<Box<str>, Result<Arc<CachedUser>, ApiError>>,
     session_flights: SingleFlight<Box<str>, Result<SessionState, ApiError>>,
     machine_flights: SingleFlight<TokenHash, Result<Option<MachineToken>, ApiError>>,
     /// Moves on with each invalidation: what was begun before is not remembered after.
@@ -87,8 +87,8 @@ struct Inner {
 }
 
 /// A verified token, as it is remembered.
-struct Remembered {
-    answer: Arc<Answer>,
+struct CachedAuth {
+    answer: Arc<AuthResult>,
     /// Before this moment of the wall clock the token is not good yet.
     begins_at_ms: i64,
     /// From this moment of the wall clock on the token is over.
@@ -99,9 +99,9 @@ struct Remembered {
     checked_ms: std::sync::atomic::AtomicI64,
 }
 
-impl Remembered {
-    fn text(&self, text: Text) -> Option<&str> {
-        self.answer.identity().and_then(|identity| identity.text(text))
+impl CachedAuth {
+    fn get(&self, attribute: Attribute) -> Option<&str> {
+        self.answer.identity().and_then(|identity| identity.get(attribute))
     }
 }
 
@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// Fetches what the first request would have to wait for. Call it at start, and in a child after `fork`.
-    pub fn warm_up(&self) -> Result<(), Refusal> {
+    pub fn warm_up(&self) -> Result<(), AuthError> {
         let inner = &*self.inner;
         let is_new_child = inner.api.renew();
         if is_new_child {
@@ -172,7 +172,7 @@ impl Client {
                 Miss::Refused(reason) => (reason, None),
                 Miss::WouldBlock => (Reason::JwkFailedToLoad, None),
             };
-            Refusal { reason, retry_after_ms, cause: cause.lock().take() }
+            AuthError { reason, retry_after_ms, cause: cause.lock().take() }
         })
     }
 
@@ -189,7 +189,7 @@ impl Client {
 
     /// Forgets all tokens of a session.
     pub fn invalidate_session(&self, session_id: &str) {
-        self.inner.forget_where(Text::SessionId, session_id);
+        self.inner.forget_where(Attribute::SessionId, session_id);
         self.inner.sessions.remove(&session_id.into());
     }
 
@@ -242,38 +242,38 @@ impl std::fmt::Debug for Client {
 
 impl Inner {
     /// Forgets all tokens whose identity has this text.
-    fn forget_where(&self, text: Text, value: &str) {
+    fn forget_where(&self, text: Attribute, value: &str) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.results.retain(|kept| kept.text(text) != Some(value));
+        self.results.retain(|kept| kept.get(text) != Some(value));
     }
 
     fn forget_user(&self, clerk_id: &str) {
-        self.forget_where(Text::Subject, clerk_id);
+        self.forget_where(Attribute::Subject, clerk_id);
         self.known.remove(&clerk_id.into());
         self.absent.remove(&clerk_id.into());
     }
 
-    fn tell_notes(&self, notes: &[Note], user_key: &str, clerk_id: &str) {
+    fn tell_notes(&self, notes: &[SyncEvent], user_key: &str, clerk_id: &str) {
         for note in notes {
             self.listeners.tell(match note {
-                Note::Created => Event::UserCreated { user_key, clerk_id },
-                Note::Updated => Event::UserUpdated { user_key, clerk_id },
-                Note::Linked => Event::UserLinked { user_key, clerk_id },
-                Note::LinkConflict => Event::LinkConflict { clerk_id },
+                SyncEvent::Created => Event::UserCreated { user_key, clerk_id },
+                SyncEvent::Updated => Event::UserUpdated { user_key, clerk_id },
+                SyncEvent::Linked => Event::UserLinked { user_key, clerk_id },
+                SyncEvent::LinkConflict => Event::LinkConflict { clerk_id },
             });
         }
     }
 
     /// Settles how a request ended: one event, one count.
-    fn conclude(&self, token_hash: Option<TokenHash>, answer: Arc<Answer>) -> Arc<Answer> {
+    fn conclude(&self, token_hash: Option<TokenHash>, answer: Arc<AuthResult>) -> Arc<AuthResult> {
         match (answer.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
                 // Hits are counted by the cache itself: one shared counter less to fight over.
-                if source == Source::Api {
+                if source == Source::Verified {
                     count(&self.counters.signed_in);
                 }
                 if let Some(identity) = answer.identity() {
-                    let user_key = identity.text(Text::UserKey);
+                    let user_key = identity.get(Attribute::UserKey);
                     let clerk_id = identity.subject();
                     self.listeners.tell(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }

@@ -4,31 +4,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::answer::{Answer, Cause, Refusal};
-use super::attempt::{Attempt, Holding};
-use super::flow::Begun;
-use super::users::KnownUser;
-use super::{Inner, Remembered};
+use super::auth_context::{AuthContext, VerifiedAuth};
+use super::auth_result::{AuthError, AuthResult, Cause};
+use super::authenticate::AuthProgress;
+use super::users::CachedUser;
+use super::{CachedAuth, Inner};
 use crate::events::Event;
-use crate::identity::Text;
+use crate::identity::Attribute;
 use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::token::TokenKind;
-use crate::users::{Next, Reply, Row, Step, StoreError, Sync};
+use crate::users::{Row, StoreError, StoreRequest, StoreResponse, Transition, UserSync};
 
 /// What an authentication waits for.
 #[derive(Debug)]
-pub enum Wanted<'a> {
+pub enum NextAction<'a> {
     /// The store's answer to this.
-    Store(&'a Step),
+    QueryStore(&'a StoreRequest),
     /// A call of [`Pending::fetch`], on a thread that may wait for Clerk.
-    Fetch,
+    FetchUser,
     /// Nothing: it is over.
-    Nothing,
+    Done,
 }
 
 /// See the module. May move from thread to thread.
-pub struct Pending {
+pub struct PendingAuth {
     inner: Arc<Inner>,
     stage: Stage,
 }
@@ -36,64 +36,68 @@ pub struct Pending {
 enum Stage {
     /// A remembered answer: does the row still stand?
     Recheck {
-        attempt: Attempt,
-        kept: Arc<Remembered>,
-        step: Step,
+        attempt: AuthContext,
+        kept: Arc<CachedAuth>,
+        step: StoreRequest,
     },
     /// A new token of a user who was synced of late: does the row still stand?
     Row {
-        holding: Holding,
-        known: Arc<KnownUser>,
-        step: Step,
+        holding: VerifiedAuth,
+        known: Arc<CachedUser>,
+        step: StoreRequest,
     },
     /// The rules are at work.
     Sync {
-        holding: Holding,
-        known: Arc<KnownUser>,
-        sync: Box<Sync>,
-        step: Step,
+        holding: VerifiedAuth,
+        known: Arc<CachedUser>,
+        sync: Box<UserSync>,
+        step: StoreRequest,
     },
     /// The remembered answer's row is gone: the user has to be looked at anew.
     Fetch {
-        holding: Holding,
+        holding: VerifiedAuth,
     },
-    Over(Arc<Answer>),
+    Over(Arc<AuthResult>),
     /// Only while a step is being taken.
     Moving,
 }
 
-impl Pending {
-    pub(super) fn recheck(inner: Arc<Inner>, attempt: Attempt, kept: Arc<Remembered>) -> Self {
-        let key = kept.text(Text::UserKey).unwrap_or_default().to_owned();
-        Pending { inner, stage: Stage::Recheck { attempt, kept, step: Step::FindByKey { key } } }
+impl PendingAuth {
+    pub(super) fn recheck(inner: Arc<Inner>, attempt: AuthContext, kept: Arc<CachedAuth>) -> Self {
+        let key = kept.get(Attribute::UserKey).unwrap_or_default().to_owned();
+        PendingAuth { inner, stage: Stage::Recheck { attempt, kept, step: StoreRequest::FindByKey { key } } }
     }
 
-    pub(super) fn find_row(inner: Arc<Inner>, holding: Holding, known: Arc<KnownUser>, key: String) -> Self {
-        Pending { inner, stage: Stage::Row { holding, known, step: Step::FindByKey { key } } }
+    pub(super) fn find_row(inner: Arc<Inner>, holding: VerifiedAuth, known: Arc<CachedUser>, key: String) -> Self {
+        PendingAuth { inner, stage: Stage::Row { holding, known, step: StoreRequest::FindByKey { key } } }
     }
 
-    pub(super) fn sync(inner: Arc<Inner>, holding: Holding, known: Arc<KnownUser>) -> Self {
+    pub(super) fn sync(inner: Arc<Inner>, holding: VerifiedAuth, known: Arc<CachedUser>) -> Self {
         let (sync, step) = inner.start_sync(&known);
-        Pending { inner, stage: Stage::Sync { holding, known, sync: Box::new(sync), step } }
+        PendingAuth { inner, stage: Stage::Sync { holding, known, sync: Box::new(sync), step } }
     }
 
     /// What is to be done next.
-    pub fn wanted(&self) -> Wanted<'_> {
+    pub fn wanted(&self) -> NextAction<'_> {
         match &self.stage {
-            Stage::Recheck { step, .. } | Stage::Row { step, .. } | Stage::Sync { step, .. } => Wanted::Store(step),
-            Stage::Fetch { .. } => Wanted::Fetch,
-            Stage::Over(_) | Stage::Moving => Wanted::Nothing,
+            Stage::Recheck { step, .. } | Stage::Row { step, .. } | Stage::Sync { step, .. } => {
+                NextAction::QueryStore(step)
+            }
+            Stage::Fetch { .. } => NextAction::FetchUser,
+            Stage::Over(_) | Stage::Moving => NextAction::Done,
         }
     }
 
     /// Takes the store's answer. A failure ends it: nobody is signed in, nothing is remembered.
-    pub fn reply(&mut self, reply: Result<Reply, StoreError>) {
+    pub fn reply(&mut self, reply: Result<StoreResponse, StoreError>) {
         let stage = std::mem::replace(&mut self.stage, Stage::Moving);
         self.stage = match (stage, reply) {
             (stage @ (Stage::Over(_) | Stage::Fetch { .. } | Stage::Moving), _) => stage,
             (stage, Err(error)) => self.over(stage.attempt(), failed(error)),
-            (Stage::Recheck { attempt, kept, .. }, Ok(Reply::Rows(rows))) => self.rechecked(attempt, kept, rows),
-            (Stage::Row { holding, known, .. }, Ok(Reply::Rows(rows))) => self.found_row(holding, known, rows),
+            (Stage::Recheck { attempt, kept, .. }, Ok(StoreResponse::Rows(rows))) => {
+                self.rechecked(attempt, kept, rows)
+            }
+            (Stage::Row { holding, known, .. }, Ok(StoreResponse::Rows(rows))) => self.found_row(holding, known, rows),
             (Stage::Sync { holding, known, sync, .. }, Ok(reply)) => self.synced(holding, known, sync, reply),
             (stage, Ok(_)) => self.over(stage.attempt(), Reason::StoreError),
         };
@@ -106,8 +110,8 @@ impl Pending {
             Stage::Fetch { holding } => {
                 let deadline = Instant::now() + self.inner.timeout;
                 match Inner::find_user(&self.inner, holding, deadline) {
-                    Begun::Answered(answer) => Stage::Over(answer),
-                    Begun::Pending(pending) => pending.stage,
+                    AuthProgress::Done(answer) => Stage::Over(answer),
+                    AuthProgress::Pending(pending) => pending.stage,
                 }
             }
             other => other,
@@ -115,7 +119,7 @@ impl Pending {
     }
 
     /// The answer. One that is still waiting for something becomes `Unavailable`.
-    pub fn into_answer(self) -> Arc<Answer> {
+    pub fn into_answer(self) -> Arc<AuthResult> {
         match self.stage {
             Stage::Over(answer) => answer,
             stage => match stage.attempt() {
@@ -125,16 +129,16 @@ impl Pending {
         }
     }
 
-    fn over(&self, attempt: Option<&Attempt>, refusal: impl Into<Answer>) -> Stage {
+    fn over(&self, attempt: Option<&AuthContext>, refusal: impl Into<AuthResult>) -> Stage {
         Stage::Over(match attempt {
             Some(attempt) => self.inner.end(attempt, refusal),
             None => Arc::new(refusal.into()),
         })
     }
 
-    fn rechecked(&self, attempt: Attempt, kept: Arc<Remembered>, rows: Vec<Row>) -> Stage {
-        let key = kept.text(Text::UserKey).unwrap_or_default();
-        match self.own_row(rows, key, kept.text(Text::Subject).unwrap_or_default()) {
+    fn rechecked(&self, attempt: AuthContext, kept: Arc<CachedAuth>, rows: Vec<Row>) -> Stage {
+        let key = kept.get(Attribute::UserKey).unwrap_or_default();
+        match self.own_row(rows, key, kept.get(Attribute::Subject).unwrap_or_default()) {
             Some(row) if row.is_active => {
                 kept.checked_ms.fetch_max(attempt.now.mono_ms, Ordering::Relaxed);
                 Stage::Over(self.inner.answer_hit(&attempt, &kept))
@@ -147,12 +151,12 @@ impl Pending {
                 self.distrust(&attempt, &kept);
                 // What is remembered of a row that is gone was no hit.
                 self.inner.miss(&attempt);
-                let json = kept.text(Text::Claims).unwrap_or_default();
+                let json = kept.get(Attribute::Claims).unwrap_or_default();
                 match Claims::parse(json.as_bytes().to_vec()) {
                     Some(claims) => {
                         // Only users have rows, and only sessions have users.
                         let (kind, key_id) = (TokenKind::SessionToken, kept.key_id);
-                        Stage::Fetch { holding: Holding { attempt, kind, claims, key_id } }
+                        Stage::Fetch { holding: VerifiedAuth { attempt, kind, claims, key_id } }
                     }
                     None => self.over(Some(&attempt), Reason::InternalError),
                 }
@@ -161,19 +165,19 @@ impl Pending {
     }
 
     /// The store no longer stands by a row: no token of its user lives on the store's earlier word.
-    fn distrust(&self, attempt: &Attempt, kept: &Remembered) {
+    fn distrust(&self, attempt: &AuthContext, kept: &CachedAuth) {
         self.inner.results.remove(&attempt.hash);
-        let id = kept.text(Text::Subject).unwrap_or_default();
+        let id = kept.get(Attribute::Subject).unwrap_or_default();
         if let Some(known) = self.inner.known.get(&id.into(), attempt.now.mono_ms) {
             known.checked_ms.store(i64::MIN, Ordering::Relaxed);
         }
     }
 
-    fn found_row(&self, holding: Holding, known: Arc<KnownUser>, rows: Vec<Row>) -> Stage {
+    fn found_row(&self, holding: VerifiedAuth, known: Arc<CachedUser>, rows: Vec<Row>) -> Stage {
         let key = known.row_key.lock().clone().unwrap_or_default();
         match self.own_row(rows, &key, &known.user.id) {
             // Banned at Clerk before and no more, or the other way round: the row has to follow.
-            Some(row) if row.is_active == known.user.is_kept_out() && (row.is_active || row.banned_by_clerk) => {
+            Some(row) if row.is_active == known.user.is_blocked() && (row.is_active || row.banned_by_clerk) => {
                 Self::sync(self.inner.clone(), holding, known).stage
             }
             Some(row) => self.settled(holding, &known, row),
@@ -181,10 +185,16 @@ impl Pending {
         }
     }
 
-    fn synced(&self, holding: Holding, known: Arc<KnownUser>, mut sync: Box<Sync>, reply: Reply) -> Stage {
+    fn synced(
+        &self,
+        holding: VerifiedAuth,
+        known: Arc<CachedUser>,
+        mut sync: Box<UserSync>,
+        reply: StoreResponse,
+    ) -> Stage {
         match sync.reply(reply) {
-            Ok(Next::Ask(step)) => Stage::Sync { holding, known, sync, step },
-            Ok(Next::Done(row)) => {
+            Ok(Transition::Ask(step)) => Stage::Sync { holding, known, sync, step },
+            Ok(Transition::Done(row)) => {
                 self.inner.tell_notes(&sync.notes, &row.key, &known.user.id);
                 self.settled(holding, &known, row)
             }
@@ -198,7 +208,7 @@ impl Pending {
         }
     }
 
-    fn settled(&self, holding: Holding, known: &KnownUser, row: Row) -> Stage {
+    fn settled(&self, holding: VerifiedAuth, known: &CachedUser, row: Row) -> Stage {
         *known.row_key.lock() = Some(row.key.clone());
         if row.is_active {
             known.checked_ms.fetch_max(holding.attempt.now.mono_ms, Ordering::Relaxed);
@@ -215,7 +225,7 @@ impl Pending {
 }
 
 impl Stage {
-    fn attempt(&self) -> Option<&Attempt> {
+    fn attempt(&self) -> Option<&AuthContext> {
         match self {
             Stage::Recheck { attempt, .. } => Some(attempt),
             Stage::Row { holding, .. } | Stage::Sync { holding, .. } | Stage::Fetch { holding } => {
@@ -226,12 +236,12 @@ impl Stage {
     }
 }
 
-fn failed(error: StoreError) -> Refusal {
+fn failed(error: StoreError) -> AuthError {
     let (code, message) = match error {
         StoreError::Failed { code, message } => (code, message),
         StoreError::Conflict => (0, "the store reports a conflict where there can be none".to_owned()),
     };
-    Refusal { cause: Some(Box::new(Cause::Host { code, message })), ..Reason::StoreError.into() }
+    AuthError { cause: Some(Box::new(Cause::UserStore { code, message })), ..Reason::StoreError.into() }
 }
 
 #[cfg(test)]
@@ -241,9 +251,9 @@ mod tests {
     use super::*;
     use crate::client::ClientBuilder;
     use crate::config::{Config, Secret};
-    use crate::events::Listeners;
+    use crate::events::EventHandlers;
     use crate::request::Request;
-    use crate::users::{Fields, UserStore};
+    use crate::users::{RowChanges, UserStore};
 
     /// A table of one row, and how many rows there were before it.
     #[derive(Default)]
@@ -268,14 +278,14 @@ mod tests {
         fn username_taken(&self, _: &str, _: Option<&str>) -> Result<bool, StoreError> {
             Ok(false)
         }
-        fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+        fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
             let (row, made) = &mut *self.0.lock().unwrap();
             *made += 1;
             let mut new = Row { key: made.to_string(), ..Row::default() };
             fields.apply(&mut new);
             Ok(row.insert(new).key.clone())
         }
-        fn update(&self, _: &str, _: &Fields) -> Result<(), StoreError> {
+        fn update(&self, _: &str, _: &RowChanges) -> Result<(), StoreError> {
             Ok(())
         }
     }
@@ -286,7 +296,7 @@ mod tests {
         sim.put_user(serde_json::json!({"id": "user_1"}));
         let token = format!("Bearer {}", sim.mint_now(&clerk_sim::TokenSpec::session("user_1")));
         let (store, events) = (Arc::new(OneRow::default()), Arc::new(Mutex::new(Vec::new())));
-        let (told, mut listeners) = (events.clone(), Listeners::default());
+        let (told, mut listeners) = (events.clone(), EventHandlers::default());
         listeners.on_event(move |event| match *event {
             Event::CacheMiss { .. } => told.lock().unwrap().push("miss".to_owned()),
             Event::AuthSuccess { user_key, source, .. } => {
@@ -305,6 +315,6 @@ mod tests {
             }
             client.authenticate(&request);
         }
-        assert_eq!(*events.lock().unwrap(), ["miss", "Api 1", "Cache 1", "miss", "Api 2"]);
+        assert_eq!(*events.lock().unwrap(), ["miss", "Verified 1", "Cache 1", "miss", "Verified 2"]);
     }
 }

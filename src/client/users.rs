@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::answer::Refusal;
+use super::auth_result::AuthError;
 use super::{Inner, count};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::clock::Now;
@@ -19,7 +19,7 @@ use crate::users::Row;
 const ABSENT_MS: i64 = 10_000;
 
 /// A user as remembered.
-pub(super) struct KnownUser {
+pub(super) struct CachedUser {
     pub user: Arc<ClerkUser>,
     pub fetched_ms: i64,
     /// The key of the row, once it is synced.
@@ -28,9 +28,9 @@ pub(super) struct KnownUser {
     pub checked_ms: AtomicI64,
 }
 
-impl KnownUser {
-    pub fn new(user: ClerkUser, fetched_ms: i64, before: Option<&KnownUser>) -> Self {
-        KnownUser {
+impl CachedUser {
+    pub fn new(user: ClerkUser, fetched_ms: i64, before: Option<&CachedUser>) -> Self {
+        CachedUser {
             user: Arc::new(user),
             fetched_ms,
             row_key: Mutex::new(before.and_then(|known| known.row_key.lock().clone())),
@@ -52,13 +52,13 @@ impl KnownUser {
 
 impl Inner {
     /// A user that need not be fetched.
-    pub(super) fn fresh_user(&self, id: &str, now: Now) -> Option<Arc<KnownUser>> {
+    pub(super) fn fresh_user(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
         let known = self.known.get(&id.into(), now.mono_ms)?;
         (now.mono_ms.saturating_sub(known.fetched_ms) < self.user_ttl_ms).then_some(known)
     }
 
     /// The user, fetched if need be. The flag tells whether it was fetched for this call.
-    pub(super) fn user(&self, id: &str, now: Now, deadline: Instant) -> Result<(Arc<KnownUser>, bool), Refusal> {
+    pub(super) fn user(&self, id: &str, now: Now, deadline: Instant) -> Result<(Arc<CachedUser>, bool), AuthError> {
         if let Some(known) = self.fresh_user(id, now) {
             return Ok((known, false));
         }
@@ -82,22 +82,22 @@ impl Inner {
             Err(error) => match self.known.get(&key, now.mono_ms) {
                 Some(known) if now.mono_ms.saturating_sub(known.fetched_ms) < self.stale_user_ms => {
                     self.listeners.log(Level::Warn, || "Clerk is out of reach; users are served as last known".into());
-                    self.listeners.tell(Event::StaleServed { clerk_id: id });
+                    self.listeners.tell(Event::StaleUserServed { clerk_id: id });
                     Ok((known, false))
                 }
-                _ => Err(Refusal::unavailable(error)),
+                _ => Err(AuthError::unavailable(error)),
             },
         }
     }
 
-    fn fetch_user(&self, id: &str, now: Now, deadline: Instant) -> Result<Arc<KnownUser>, ApiError> {
+    fn fetch_user(&self, id: &str, now: Now, deadline: Instant) -> Result<Arc<CachedUser>, ApiError> {
         let epoch = self.epoch.load(Ordering::SeqCst);
         count(&self.counters.user_fetches);
         let key: Box<str> = id.into();
         match self.api.user(id, deadline) {
             Ok(user) => {
                 let before = self.known.get(&key, now.mono_ms);
-                let known = Arc::new(KnownUser::new(user, now.mono_ms, before.as_deref()));
+                let known = Arc::new(CachedUser::new(user, now.mono_ms, before.as_deref()));
                 let kept_ms = self.user_ttl_ms.max(self.stale_user_ms);
                 if epoch == self.epoch.load(Ordering::SeqCst) {
                     self.known.put(key.clone(), known.clone(), now.mono_ms + kept_ms, now.mono_ms);

@@ -4,35 +4,35 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::answer::{Cause, Refusal};
-use super::attempt::{Attempt, is_older_than_browser};
+use super::auth_context::{AuthContext, is_older_than_browser};
+use super::auth_result::{AuthError, Cause};
 use super::{Inner, count};
 use crate::api::{ApiError, ErrorKind, SessionState};
 use crate::clock::Now;
 use crate::events::{Event, Level};
-use crate::identity::{Identity, Text};
+use crate::identity::{Attribute, Identity};
 use crate::jwt::{Claims, Unverified};
 use crate::keys::{Fetch, Miss};
 use crate::reason::Reason;
-use crate::request::{Carrier, Credential};
+use crate::request::{Credential, TokenSource};
 use crate::token::{TokenKind, is_clerk_id};
 
 /// Why there are no verified claims.
-pub(super) enum Stop {
+pub(super) enum VerifyError {
     /// Somebody would have to wait, and the caller cannot.
     WouldBlock,
     /// The token is not let in.
-    Refused(Refusal),
+    Refused(AuthError),
 }
 
-impl From<Reason> for Stop {
+impl From<Reason> for VerifyError {
     fn from(reason: Reason) -> Self {
-        Stop::Refused(reason.into())
+        VerifyError::Refused(reason.into())
     }
 }
 
 /// A JWT that holds.
-pub(super) struct Verified {
+pub(super) struct VerifiedToken {
     pub kind: TokenKind,
     pub claims: Claims,
     pub key_id: [u8; 32],
@@ -45,7 +45,7 @@ impl Inner {
         credential: &Credential<'_>,
         now: Now,
         deadline: Option<Instant>,
-    ) -> Result<Verified, Stop> {
+    ) -> Result<VerifiedToken, VerifyError> {
         // The parts' own alphabet is checked when they are decoded.
         let jws = Unverified::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
         let kind = jws.kind();
@@ -54,10 +54,10 @@ impl Inner {
         let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
         let fetch = deadline.map(|deadline| Fetch::new(&jwks, deadline));
         let stop = |miss| match miss {
-            Miss::WouldBlock => Stop::WouldBlock,
+            Miss::WouldBlock => VerifyError::WouldBlock,
             Miss::Refused(reason) => reason.into(),
             Miss::Unavailable(reason, retry_after_ms) => {
-                Stop::Refused(Refusal { reason, retry_after_ms, cause: cause.lock().take() })
+                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.lock().take() })
             }
         };
         let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetch.as_ref()).map_err(stop)?;
@@ -72,12 +72,12 @@ impl Inner {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
         let claims = jws.judge(&self.policy, now.wall_ms)?;
-        Ok(Verified { kind, claims, key_id })
+        Ok(VerifiedToken { kind, claims, key_id })
     }
 
     /// Whether a kind of token is let in by this way.
-    pub(super) fn accept(&self, kind: TokenKind, carrier: Carrier) -> Result<(), Reason> {
-        let by_cookie = carrier == Carrier::Cookie && kind != TokenKind::SessionToken;
+    pub(super) fn accept(&self, kind: TokenKind, carrier: TokenSource) -> Result<(), Reason> {
+        let by_cookie = carrier == TokenSource::Cookie && kind != TokenKind::SessionToken;
         if by_cookie || !self.accepts.contains(&kind) {
             return Err(Reason::TokenTypeNotSupported);
         }
@@ -106,7 +106,7 @@ impl Inner {
             ErrorKind::RateLimited => {
                 self.listeners.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
             }
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.listeners.tell(Event::Misconfigured),
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.listeners.tell(Event::SecretKeyRejected),
             _ => {}
         }
     }
@@ -116,9 +116,9 @@ impl Inner {
         &self,
         kind: TokenKind,
         token: &str,
-        attempt: &Attempt,
+        attempt: &AuthContext,
         deadline: Instant,
-    ) -> Result<Identity, Refusal> {
+    ) -> Result<Identity, AuthError> {
         let ask = || {
             let machine = self.api.verify_machine_token(kind, token, attempt.now.wall_ms, deadline);
             machine.inspect_err(|error| self.report("a machine token", error))
@@ -133,12 +133,17 @@ impl Inner {
                 Ok(Identity::of_machine_token(kind, &machine))
             }
             Ok(None) => Err(Reason::TokenInvalid.into()),
-            Err(error) => Err(Refusal::unavailable(error)),
+            Err(error) => Err(AuthError::unavailable(error)),
         }
     }
 
     /// Whether session and user still stand: by what webhooks told, and by Clerk's word if that is wanted.
-    pub(super) fn check_session(&self, verified: &Verified, now: Now, deadline: Option<Instant>) -> Result<(), Stop> {
+    pub(super) fn check_session(
+        &self,
+        verified: &VerifiedToken,
+        now: Now,
+        deadline: Option<Instant>,
+    ) -> Result<(), VerifyError> {
         if let Some(reason) = self.revoked.reason(&verified.claims, now) {
             return Err(reason.into());
         }
@@ -152,7 +157,7 @@ impl Inner {
         let key: Box<str> = sid.into();
         let stands = match (self.sessions.get(&key, now.mono_ms), deadline) {
             (Some(stands), _) => stands,
-            (None, None) => return Err(Stop::WouldBlock),
+            (None, None) => return Err(VerifyError::WouldBlock),
             (None, Some(deadline)) => {
                 let ask = || {
                     let state = self.api.session(sid, deadline);
@@ -160,8 +165,8 @@ impl Inner {
                 };
                 let state = self.session_flights.get(&key, deadline, ask);
                 let state = state.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout)));
-                let state = state.map_err(|error| Stop::Refused(Refusal::unavailable(error)))?;
-                let pending_will_do = state == SessionState::Pending && self.policy.pending_sessions_accepted;
+                let state = state.map_err(|error| VerifyError::Refused(AuthError::unavailable(error)))?;
+                let pending_will_do = state == SessionState::Pending && !self.policy.treat_pending_as_signed_out;
                 let stands = state == SessionState::Active || pending_will_do;
                 self.sessions.put(key, stands, now.mono_ms + self.session_check_ttl_ms, now.mono_ms);
                 stands
@@ -175,7 +180,7 @@ impl Inner {
         self.session_check_ttl_ms == 0
             || identity.kind() != TokenKind::SessionToken
             || identity
-                .text(Text::SessionId)
+                .get(Attribute::SessionId)
                 .is_some_and(|sid| self.sessions.get(&sid.into(), now.mono_ms) == Some(true))
     }
 }

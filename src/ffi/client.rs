@@ -10,7 +10,7 @@ use super::{
     result, shared, strings, take_panic_place,
 };
 use crate::api::ErrorKind;
-use crate::client::{Answer, Cause, Client, ClientBuilder};
+use crate::client::{AuthResult, Cause, Client, ClientBuilder};
 use crate::users::UserStore;
 
 /// A client: shared by all threads, every call at once. Counted: each `clerk_client_new` and `clerk_client_retain` needs
@@ -246,7 +246,7 @@ pub(crate) unsafe fn finish(
     client: *const clerk_client,
     result: *mut *mut clerk_result,
     error: *mut *mut clerk_error,
-    body: impl FnOnce(&clerk_client) -> Result<Arc<Answer>, i32>,
+    body: impl FnOnce(&clerk_client) -> Result<Arc<AuthResult>, i32>,
 ) -> i32 {
     // SAFETY: handed on.
     unsafe {
@@ -268,7 +268,11 @@ pub(crate) unsafe fn finish(
 ///
 /// # Safety
 /// `result` is writable; `error` is NULL or writable.
-pub(crate) unsafe fn give(answer: Arc<Answer>, result: *mut *mut clerk_result, error: *mut *mut clerk_error) -> i32 {
+pub(crate) unsafe fn give(
+    answer: Arc<AuthResult>,
+    result: *mut *mut clerk_result,
+    error: *mut *mut clerk_error,
+) -> i32 {
     let is_forked = matches!(answer.cause.as_deref(), Some(Cause::Api(e)) if e.kind == ErrorKind::Forked);
     let status = if is_forked { CLERK_E_FORKED } else { result::status_of(&answer) };
     if is_forked || status == super::CLERK_UNAVAILABLE {

@@ -6,10 +6,10 @@ use super::{
     shared,
 };
 use crate::api::{ApiError, ErrorKind};
-use crate::client::{Cause, Handled};
+use crate::client::{Cause, WebhookOutcome};
 use crate::config::ConfigError;
-use crate::users::{Failure, StoreError};
-use crate::webhooks::Refused;
+use crate::users::{StoreError, SyncError};
+use crate::webhooks::WebhookError;
 
 /// What went wrong. Immutable; any thread may read it; the caller frees it.
 pub struct clerk_error {
@@ -60,7 +60,7 @@ impl clerk_error {
     pub(crate) fn cause(status: i32, cause: Option<&Cause>) -> Self {
         match cause {
             Some(Cause::Api(error)) => Self::api(status, error),
-            Some(Cause::Host { code, message }) => clerk_error { host_code: *code, ..Self::new(status, message) },
+            Some(Cause::UserStore { code, message }) => clerk_error { host_code: *code, ..Self::new(status, message) },
             None => Self::new(status, "see the result's reason"),
         }
     }
@@ -69,21 +69,25 @@ impl clerk_error {
     ///
     /// # Safety
     /// `out` is NULL or writable.
-    pub(crate) unsafe fn of_delivery(handled: Handled, out: *mut *mut clerk_error) -> i32 {
+    pub(crate) unsafe fn of_delivery(handled: WebhookOutcome, out: *mut *mut clerk_error) -> i32 {
         let refused = |words| Self::new(CLERK_E_WEBHOOK, words);
         let failed = match handled {
-            Handled::Applied => return CLERK_OK,
-            Handled::Ignored => return CLERK_WEBHOOK_IGNORED,
-            Handled::Refused(Refused::Malformed) => {
+            WebhookOutcome::Applied => return CLERK_OK,
+            WebhookOutcome::Ignored => return CLERK_WEBHOOK_IGNORED,
+            WebhookOutcome::Rejected(WebhookError::Malformed) => {
                 refused("a signature header is missing or there twice, or the body is longer than 1 MiB")
             }
-            Handled::Refused(Refused::Time) => refused("the delivery's time is more than five minutes from now"),
-            Handled::Refused(Refused::Signature) => refused("the signature does not hold under any of webhook_secrets"),
-            Handled::Refused(Refused::NoEvent) => refused("the body is not an event of Clerk's"),
-            Handled::Failed(Failure::Store(StoreError::Failed { code, message })) => {
-                Self::cause(CLERK_UNAVAILABLE, Some(&Cause::Host { code, message }))
+            WebhookOutcome::Rejected(WebhookError::TimestampOutOfTolerance) => {
+                refused("the delivery's time is more than five minutes from now")
             }
-            Handled::Failed(_) => Self::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
+            WebhookOutcome::Rejected(WebhookError::InvalidSignature) => {
+                refused("the signature does not hold under any of webhook_secrets")
+            }
+            WebhookOutcome::Rejected(WebhookError::InvalidPayload) => refused("the body is not an event of Clerk's"),
+            WebhookOutcome::Failed(SyncError::Store(StoreError::Failed { code, message })) => {
+                Self::cause(CLERK_UNAVAILABLE, Some(&Cause::UserStore { code, message }))
+            }
+            WebhookOutcome::Failed(_) => Self::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
         };
         // SAFETY: handed on.
         unsafe { failed.give(out) }
@@ -142,7 +146,7 @@ pub unsafe extern "C" fn clerk_error_http_status(error: *const clerk_error) -> i
 
 /// The number that the host's own hook failed with, untouched; 0 if no hook failed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_error_host_code(error: *const clerk_error) -> i32 {
+pub unsafe extern "C" fn clerk_error_store_code(error: *const clerk_error) -> i32 {
     // SAFETY: the header's rules.
     guard(0, || unsafe { shared(error) }.map_or(0, |error| error.host_code))
 }

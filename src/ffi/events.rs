@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::hook::{Hook, clerk_destroy_fn};
 use super::{CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_config, clerk_str, exclusive, guard, shared, status};
 use crate::clock::{Clock, system_ms};
-use crate::events::{Event, Level, Listeners};
+use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenHash;
 
 /// What happened.
@@ -36,11 +36,11 @@ pub enum clerk_event_kind {
     /// Clerk asks for patience; until then nothing is asked.
     RATE_LIMITED = 9,
     /// Clerk is out of reach; the user as last known was served.
-    STALE_SERVED = 10,
+    STALE_USER_SERVED = 10,
     /// A webhook told that a user is no more; the row is the host's to deal with.
     USER_DELETED = 11,
     /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
-    MISCONFIGURED = 12,
+    SECRET_KEY_REJECTED = 12,
 }
 
 /// Something that happened. Lives only during the hook's call.
@@ -104,10 +104,10 @@ impl clerk_event {
             Event::UserUpdated { user_key, clerk_id } => user(Kind::USER_UPDATED, Some(user_key), clerk_id),
             Event::UserLinked { user_key, clerk_id } => user(Kind::USER_LINKED, Some(user_key), clerk_id),
             Event::LinkConflict { clerk_id } => user(Kind::LINK_CONFLICT, None, clerk_id),
-            Event::StaleServed { clerk_id } => user(Kind::STALE_SERVED, None, clerk_id),
+            Event::StaleUserServed { clerk_id } => user(Kind::STALE_USER_SERVED, None, clerk_id),
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
-            Event::Misconfigured => made.kind = Kind::MISCONFIGURED,
+            Event::SecretKeyRejected => made.kind = Kind::SECRET_KEY_REJECTED,
             Event::RateLimited { retry_after_ms } => {
                 made.kind = Kind::RATE_LIMITED;
                 made.retry_after_ms = i64::try_from(retry_after_ms).unwrap_or(i64::MAX);
@@ -119,7 +119,7 @@ impl clerk_event {
 
 /// Told of each event. Runs on the thread of the call, several at once, with no lock held. Must return.
 pub type clerk_event_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, event: *const clerk_event)>;
-/// Given each log line; `level` is a `clerk_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
+/// Given each log line; `level` is a `clerk_log_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
 pub type clerk_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level: i32, message: clerk_str)>;
 /// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
 /// the system's time.
@@ -132,7 +132,7 @@ pub(crate) type ClockHook = Hook<unsafe extern "C" fn(*mut c_void) -> i64>;
 /// Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
 /// runs also when this call fails or `function` is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_config_on_event(
+pub unsafe extern "C" fn clerk_config_set_event_callback(
     config: *mut clerk_config,
     function: clerk_event_fn,
     userdata: *mut c_void,
@@ -145,10 +145,10 @@ pub unsafe extern "C" fn clerk_config_on_event(
     })
 }
 
-/// Has `function` given log lines that are as grave as `level` (a `clerk_level`) or graver. Otherwise as
-/// `clerk_config_on_event`.
+/// Has `function` given log lines that are as grave as `level` (a `clerk_log_level`) or graver. Otherwise as
+/// `clerk_config_set_event_callback`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_config_on_log(
+pub unsafe extern "C" fn clerk_config_set_log_callback(
     config: *mut clerk_config,
     level: i32,
     function: clerk_log_fn,
@@ -163,9 +163,9 @@ pub unsafe extern "C" fn clerk_config_on_log(
     })
 }
 
-/// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_on_event`.
+/// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_set_event_callback`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_config_on_clock(
+pub unsafe extern "C" fn clerk_config_set_clock_callback(
     config: *mut clerk_config,
     function: clerk_clock_fn,
     userdata: *mut c_void,
@@ -182,8 +182,8 @@ fn level_of(number: i32) -> Option<Level> {
     [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| *level as i32 == number)
 }
 
-pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<LogHook>)>) -> Listeners {
-    let mut listeners = Listeners::default();
+pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<LogHook>)>) -> EventHandlers {
+    let mut listeners = EventHandlers::default();
     if let Some(hook) = event {
         listeners.on_event(move |event| {
             let event = clerk_event::new(event);

@@ -10,35 +10,35 @@
 
 mod client;
 mod config;
+mod enums;
 mod error;
 mod events;
 mod hook;
 mod pending;
-mod reply;
 mod request;
 mod result;
 mod status;
-mod step;
+mod store_request;
+mod store_response;
 mod strings;
 mod user_store;
 mod webhook;
-mod words;
 
 pub use client::*;
 pub use config::*;
+pub use enums::*;
 pub use error::*;
 pub use events::*;
 pub use hook::*;
 pub use pending::*;
-pub use reply::*;
 pub use request::*;
 pub use result::*;
 pub use status::*;
-pub use step::*;
+pub use store_request::*;
+pub use store_response::*;
 pub use strings::*;
 pub use user_store::*;
 pub use webhook::*;
-pub use words::*;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::client::Inside;
 use super::{
     CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, CLERK_PENDING, CLERK_WOULD_BLOCK,
-    clerk_client, clerk_error, clerk_reply, clerk_request, clerk_result, clerk_step, clerk_step_kind, client,
-    exclusive, guard, request, shared, strings,
+    clerk_client, clerk_error, clerk_request, clerk_result, clerk_store_request, clerk_store_request_kind,
+    clerk_store_response, client, exclusive, guard, request, shared, strings,
 };
-use crate::client::{Begun, Client, Pending, PendingRow, Wanted};
+use crate::client::{AuthProgress, Client, NextAction, PendingAuth, PendingWebhook};
 use crate::request::Request;
 
 /// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
@@ -16,39 +16,39 @@ use crate::request::Request;
 pub struct clerk_pending {
     client: Arc<clerk_client>,
     waiting: Waiting,
-    step: Option<clerk_step>,
-    reply: clerk_reply,
+    step: Option<clerk_store_request>,
+    reply: clerk_store_response,
 }
 
 /// What waits.
 pub(crate) enum Waiting {
-    Request(Box<Pending>),
-    Delivery(Box<PendingRow>),
+    Request(Box<PendingAuth>),
+    Delivery(Box<PendingWebhook>),
 }
 
 impl clerk_pending {
     pub(crate) fn new(client: Arc<clerk_client>, waiting: Waiting) -> Self {
-        let mut made = clerk_pending { client, waiting, step: None, reply: clerk_reply::default() };
+        let mut made = clerk_pending { client, waiting, step: None, reply: clerk_store_response::default() };
         made.look();
         made
     }
 
     /// Takes note of what is wanted now.
     fn look(&mut self) {
-        self.reply = clerk_reply::default();
+        self.reply = clerk_store_response::default();
         let wanted = match &self.waiting {
             Waiting::Request(pending) => pending.wanted(),
             Waiting::Delivery(pending) => pending.wanted(),
         };
         self.step = match wanted {
-            Wanted::Store(step) => Some(clerk_step::new(step)),
-            Wanted::Fetch => Some(clerk_step::bare(clerk_step_kind::FETCH)),
-            Wanted::Nothing => None,
+            NextAction::QueryStore(step) => Some(clerk_store_request::new(step)),
+            NextAction::FetchUser => Some(clerk_store_request::bare(clerk_store_request_kind::FETCH_USER)),
+            NextAction::Done => None,
         };
     }
 
-    fn wants(&self) -> clerk_step_kind {
-        self.step.as_ref().map_or(clerk_step_kind::DONE, |step| step.kind)
+    fn wants(&self) -> clerk_store_request_kind {
+        self.step.as_ref().map_or(clerk_store_request_kind::DONE, |step| step.kind)
     }
 }
 
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn clerk_authenticate_begin(
 }
 
 /// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
-/// user's row (it may turn out that Clerk must be asked: then `FETCH` is wanted). `CLERK_WOULD_BLOCK`, without a result and
+/// user's row (it may turn out that Clerk must be asked: then `FETCH_USER` is wanted). `CLERK_WOULD_BLOCK`, without a result and
 /// without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -91,7 +91,7 @@ unsafe fn begun(
     result: *mut *mut clerk_result,
     pending: *mut *mut clerk_pending,
     error: *mut *mut clerk_error,
-    begin: impl FnOnce(&Client, &Request<'_>) -> Option<Begun>,
+    begin: impl FnOnce(&Client, &Request<'_>) -> Option<AuthProgress>,
 ) -> i32 {
     // SAFETY: handed on.
     unsafe {
@@ -107,8 +107,8 @@ unsafe fn begun(
                 Err(status) => return status,
             };
             match begin(client.client(), &request) {
-                Some(Begun::Answered(answer)) => client::give(answer, result, error),
-                Some(Begun::Pending(begun)) => hand_out(client, Waiting::Request(begun), pending),
+                Some(AuthProgress::Done(answer)) => client::give(answer, result, error),
+                Some(AuthProgress::Pending(begun)) => hand_out(client, Waiting::Request(begun), pending),
                 None => CLERK_WOULD_BLOCK,
             }
         })
@@ -123,16 +123,16 @@ pub(crate) unsafe fn hand_out(client: &Arc<clerk_client>, waiting: Waiting, pend
     CLERK_PENDING
 }
 
-/// What is to be done next, a `clerk_step_kind`: a step for the host's table, `FETCH`, or `DONE`.
+/// What is to be done next, a `clerk_store_request_kind`: a step for the host's table, `FETCH_USER`, or `DONE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_pending_wants(pending: *const clerk_pending) -> i32 {
+pub unsafe extern "C" fn clerk_pending_next_action(pending: *const clerk_pending) -> i32 {
     // SAFETY: the header's rules.
     guard(0, || unsafe { shared(pending) }.map_or(0, |pending| pending.wants() as i32))
 }
 
-/// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_answer`.
+/// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_submit`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_pending_step(pending: *const clerk_pending) -> *const clerk_step {
+pub unsafe extern "C" fn clerk_pending_request(pending: *const clerk_pending) -> *const clerk_store_request {
     guard(std::ptr::null(), || {
         // SAFETY: the header's rules.
         let step = unsafe { shared(pending) }.ok().and_then(|pending| pending.step.as_ref());
@@ -140,9 +140,9 @@ pub unsafe extern "C" fn clerk_pending_step(pending: *const clerk_pending) -> *c
     })
 }
 
-/// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_answer`.
+/// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_submit`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_pending_reply(pending: *mut clerk_pending) -> *mut clerk_reply {
+pub unsafe extern "C" fn clerk_pending_response(pending: *mut clerk_pending) -> *mut clerk_store_response {
     guard(std::ptr::null_mut(), || {
         // SAFETY: the header's rules.
         let pending = unsafe { exclusive(pending) }.ok().filter(|pending| pending.step.is_some());
@@ -150,10 +150,10 @@ pub unsafe extern "C" fn clerk_pending_reply(pending: *mut clerk_pending) -> *mu
     })
 }
 
-/// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_HOOK_OK`,
-/// `CLERK_HOOK_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
+/// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_STORE_OK`,
+/// `CLERK_STORE_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, returned: i32) -> i32 {
+pub unsafe extern "C" fn clerk_pending_submit(pending: *mut clerk_pending, returned: i32) -> i32 {
     guard(CLERK_E_PANIC, || {
         // SAFETY: the header's rules.
         let pending = match unsafe { exclusive(pending) } {
@@ -162,12 +162,12 @@ pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, retur
         };
         let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
         let kind = pending.wants();
-        if matches!(kind, clerk_step_kind::DONE | clerk_step_kind::FETCH) {
+        if matches!(kind, clerk_store_request_kind::DONE | clerk_store_request_kind::FETCH_USER) {
             return CLERK_E_STATE;
         }
         let reply = std::mem::take(&mut pending.reply).judge(kind, returned);
         let reply = match reply {
-            Err(crate::users::StoreError::Conflict) => Ok(crate::users::Reply::Conflict),
+            Err(crate::users::StoreError::Conflict) => Ok(crate::users::StoreResponse::Conflict),
             other => other,
         };
         match &mut pending.waiting {
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn clerk_pending_answer(pending: *mut clerk_pending, retur
     })
 }
 
-/// Waits for Clerk, at most `timeout_ms`, when `FETCH` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
+/// Waits for Clerk, at most `timeout_ms`, when `FETCH_USER` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
 /// when it is not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32 {
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
             Err(status) => return status,
         };
         let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
-        if pending.wants() != clerk_step_kind::FETCH {
+        if pending.wants() != clerk_store_request_kind::FETCH_USER {
             return CLERK_E_STATE;
         }
         if let Waiting::Request(pending) = &mut pending.waiting {

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use super::{
     CLERK_E_ARGUMENT, CLERK_E_NOT_FOUND, CLERK_E_NULL, CLERK_E_PANIC, CLERK_NO_CREDENTIALS, CLERK_OK, CLERK_SIGNED_OUT,
-    CLERK_UNAVAILABLE, clerk_reason_word, clerk_str, exclusive, guard, shared, status,
+    CLERK_UNAVAILABLE, clerk_reason_name, clerk_str, exclusive, guard, shared, status,
 };
-use crate::client::{Answer, Outcome};
-use crate::identity::{Identity, Text};
+use crate::client::{AuthResult, Outcome};
+use crate::identity::{Attribute, Identity};
 use crate::jwt::{Asked, Factors, Reverification};
 use crate::reason::Category;
 
 /// An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
 /// client. The caller frees it, once.
 pub struct clerk_result {
-    _answer: Answer,
+    _answer: AuthResult,
 }
 
-pub(crate) fn status_of(answer: &Answer) -> i32 {
+pub(crate) fn status_of(answer: &AuthResult) -> i32 {
     match answer.outcome {
         Outcome::SignedIn { .. } => CLERK_OK,
         Outcome::SignedOut { .. } => CLERK_SIGNED_OUT,
@@ -31,7 +31,7 @@ pub(crate) fn status_of(answer: &Answer) -> i32 {
 ///
 /// # Safety
 /// `out` is writable.
-pub(crate) unsafe fn give(answer: Arc<Answer>, out: *mut *mut clerk_result) -> i32 {
+pub(crate) unsafe fn give(answer: Arc<AuthResult>, out: *mut *mut clerk_result) -> i32 {
     let status = status_of(&answer);
     // SAFETY: the caller vouches for it.
     unsafe { out.write(Arc::into_raw(answer).cast_mut().cast()) };
@@ -40,26 +40,26 @@ pub(crate) unsafe fn give(answer: Arc<Answer>, out: *mut *mut clerk_result) -> i
 
 /// # Safety
 /// `result` is NULL or was handed out by [`give`] and is not freed yet.
-unsafe fn read<'a>(result: *const clerk_result) -> Result<&'a Answer, i32> {
+unsafe fn read<'a>(result: *const clerk_result) -> Result<&'a AuthResult, i32> {
     // SAFETY: `give` made the pointer from one to an `Answer`.
-    unsafe { shared(result.cast::<Answer>()) }
+    unsafe { shared(result.cast::<AuthResult>()) }
 }
 
 /// # Safety
 /// As for [`read`].
 unsafe fn identity<'a>(result: *const clerk_result) -> Option<&'a Identity> {
     // SAFETY: handed on.
-    unsafe { read(result) }.ok().and_then(Answer::identity)
+    unsafe { read(result) }.ok().and_then(AuthResult::identity)
 }
 
 /// # Safety
 /// As for [`read`].
-unsafe fn text(result: *const clerk_result, text: Text) -> clerk_str {
+unsafe fn text(result: *const clerk_result, text: Attribute) -> clerk_str {
     guard(clerk_str::NONE, || {
         // SAFETY: handed on.
         let identity = unsafe { identity(result) };
         // An identity's texts are followed by a NUL.
-        clerk_str::terminated(identity.and_then(|identity| identity.text(text)))
+        clerk_str::terminated(identity.and_then(|identity| identity.get(text)))
     })
 }
 
@@ -75,14 +75,14 @@ pub unsafe extern "C" fn clerk_result_status(result: *const clerk_result) -> i32
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_reason(result: *const clerk_result) -> i32 {
     // SAFETY: the header's rules.
-    guard(0, || unsafe { read(result) }.ok().and_then(Answer::reason).map_or(0, |reason| reason as i32))
+    guard(0, || unsafe { read(result) }.ok().and_then(AuthResult::reason).map_or(0, |reason| reason as i32))
 }
 
 /// The word for `clerk_result_reason`; "" when somebody is signed in. Static; never NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_result_reason_word(result: *const clerk_result) -> *const c_char {
+pub unsafe extern "C" fn clerk_result_reason_name(result: *const clerk_result) -> *const c_char {
     // SAFETY: the header's rules.
-    guard(c"".as_ptr(), || clerk_reason_word(unsafe { clerk_result_reason(result) }))
+    guard(c"".as_ptr(), || clerk_reason_name(unsafe { clerk_result_reason(result) }))
 }
 
 /// The HTTP status that fits: 200, 401 (nothing good was presented), 403, 500 (the server is set up wrongly) or 503.
@@ -135,10 +135,10 @@ pub unsafe extern "C" fn clerk_result_token_kind(result: *const clerk_result) ->
     guard(0, || unsafe { identity(result) }.map_or(0, |identity| identity.kind() as i32))
 }
 
-/// One of the identity's texts, a `clerk_text`; NULL data if it is not there or nobody is signed in.
+/// One of the identity's texts, a `clerk_attribute`; NULL data if it is not there or nobody is signed in.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_result_text(result: *const clerk_result, which: i32) -> clerk_str {
-    match Text::from_number(which) {
+pub unsafe extern "C" fn clerk_result_get(result: *const clerk_result, which: i32) -> clerk_str {
+    match Attribute::from_number(which) {
         // SAFETY: the header's rules.
         Some(which) => unsafe { text(result, which) },
         None => clerk_str::NONE,
@@ -156,21 +156,21 @@ pub unsafe extern "C" fn clerk_result_user_id(result: *const clerk_result) -> cl
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_user_key(result: *const clerk_result) -> clerk_str {
     // SAFETY: the header's rules.
-    unsafe { text(result, Text::UserKey) }
+    unsafe { text(result, Attribute::UserKey) }
 }
 
 /// The session's id; NULL data if the token has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_session_id(result: *const clerk_result) -> clerk_str {
     // SAFETY: the header's rules.
-    unsafe { text(result, Text::SessionId) }
+    unsafe { text(result, Attribute::SessionId) }
 }
 
 /// All claims as JSON; NULL data if there are none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_claims_json(result: *const clerk_result) -> clerk_str {
     // SAFETY: the header's rules.
-    unsafe { text(result, Text::Claims) }
+    unsafe { text(result, Attribute::Claims) }
 }
 
 /// The end of the token in milliseconds since 1970-01-01 UTC; 0 if it has none or nobody is signed in.
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn clerk_result_expires_at_ms(result: *const clerk_result)
 /// How many minutes ago the user's first and second factor were verified, -1 for never. Returns 1, or 0 if the token does
 /// not say. Either pointer may be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_result_factor_ages(
+pub unsafe extern "C" fn clerk_result_factor_verification_age(
     result: *const clerk_result,
     first: *mut i64,
     second: *mut i64,
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn clerk_result_factor_ages(
 /// What `clerk_result_has` can be asked for.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum clerk_dimension {
+pub enum clerk_check {
     /// A role in the active organization: `org:admin`, or without the prefix.
     ROLE = 1,
     /// A permission there: `org:invoices:create`, or without the prefix.
@@ -217,7 +217,7 @@ pub enum clerk_dimension {
     REVERIFICATION = 5,
 }
 
-/// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_dimension`. Unknown dimensions, odd values,
+/// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_check`. Unknown dimensions, odd values,
 /// machine tokens and results without an identity give 0. Several demands are several calls joined by `&&`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, dimension: i32, value: clerk_str) -> i32 {
@@ -226,11 +226,11 @@ pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, dimension
         let (Some(identity), Ok(value)) = (unsafe { identity(result) }, unsafe { value.text() }) else { return 0 };
         let mut asked = Asked::default();
         match dimension {
-            d if d == clerk_dimension::ROLE as i32 => asked.role = Some(value),
-            d if d == clerk_dimension::PERMISSION as i32 => asked.permission = Some(value),
-            d if d == clerk_dimension::FEATURE as i32 => asked.feature = Some(value),
-            d if d == clerk_dimension::PLAN as i32 => asked.plan = Some(value),
-            d if d == clerk_dimension::REVERIFICATION as i32 => asked.reverification = reverification(value),
+            d if d == clerk_check::ROLE as i32 => asked.role = Some(value),
+            d if d == clerk_check::PERMISSION as i32 => asked.permission = Some(value),
+            d if d == clerk_check::FEATURE as i32 => asked.feature = Some(value),
+            d if d == clerk_check::PLAN as i32 => asked.plan = Some(value),
+            d if d == clerk_check::REVERIFICATION as i32 => asked.reverification = reverification(value),
             _ => return 0,
         }
         identity.has(&asked).into()
@@ -263,7 +263,7 @@ pub unsafe extern "C" fn clerk_result_claim(
     let body = || {
         // SAFETY: the header's rules.
         let (answer, path) = unsafe { (read(result)?, path.text()?) };
-        let json = answer.identity().and_then(|i| i.text(Text::Claims)).ok_or(CLERK_E_NOT_FOUND)?;
+        let json = answer.identity().and_then(|i| i.get(Attribute::Claims)).ok_or(CLERK_E_NOT_FOUND)?;
         let claims: serde_json::Value = serde_json::from_str(json).map_err(|_| CLERK_E_NOT_FOUND)?;
         let claim = if path.starts_with('/') { claims.pointer(path) } else { claims.get(path) };
         let text = claim.ok_or(CLERK_E_NOT_FOUND)?.to_string();
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn clerk_result_claim(
 /// who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
 /// neither 401 nor 403.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_result_challenge(
+pub unsafe extern "C" fn clerk_result_www_authenticate(
     result: *const clerk_result,
     realm: clerk_str,
     buffer: *mut c_char,
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn clerk_result_free(result: *mut clerk_result) {
     guard((), || {
         if !result.is_null() {
             // SAFETY: `give` made the pointer with `Arc::into_raw`; it is freed once.
-            drop(unsafe { Arc::from_raw(result.cast::<Answer>()) });
+            drop(unsafe { Arc::from_raw(result.cast::<AuthResult>()) });
         }
     });
 }

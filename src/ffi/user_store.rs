@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use super::hook::{Hook, clerk_destroy_fn};
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_column, clerk_config, clerk_error, clerk_reply, clerk_step, clerk_step_kind,
-    clerk_str, exclusive, guard, status,
+    CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_column, clerk_config, clerk_error, clerk_store_request,
+    clerk_store_request_kind, clerk_store_response, clerk_str, exclusive, guard, status,
 };
-use crate::users::{Fields, Reply, Row, Schema, Step, StoreError, UserStore};
+use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UserStore};
 
-/// Answers a step: fills the reply and returns `CLERK_HOOK_OK`, `CLERK_HOOK_CONFLICT` or `CLERK_HOOK_DECLINE`; a negative
+/// Answers a step: fills the reply and returns `CLERK_STORE_OK`, `CLERK_STORE_CONFLICT` or `CLERK_STORE_DECLINE`; a negative
 /// number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
 /// at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
 /// `longjmp`, no panic may leave it.
-pub type clerk_user_store_fn =
-    Option<unsafe extern "C" fn(userdata: *mut c_void, step: *const clerk_step, reply: *mut clerk_reply) -> i32>;
+pub type clerk_user_store_fn = Option<
+    unsafe extern "C" fn(
+        userdata: *mut c_void,
+        step: *const clerk_store_request,
+        reply: *mut clerk_store_response,
+    ) -> i32,
+>;
 
-type Function = unsafe extern "C" fn(*mut c_void, *const clerk_step, *mut clerk_reply) -> i32;
+type Function = unsafe extern "C" fn(*mut c_void, *const clerk_store_request, *mut clerk_store_response) -> i32;
 
 pub(crate) type UserStoreHook = Hook<Function>;
 
@@ -28,21 +33,21 @@ pub(crate) struct HookStore {
 }
 
 impl HookStore {
-    fn ask(&self, step: &clerk_step) -> Result<Reply, StoreError> {
-        let mut reply = clerk_reply::default();
+    fn ask(&self, step: &clerk_store_request) -> Result<StoreResponse, StoreError> {
+        let mut reply = clerk_store_response::default();
         // SAFETY: the host's own function; step and reply live until it returns.
         let returned = unsafe { (self.hook.function)(self.hook.userdata(), step, &mut reply) };
         reply.judge(step.kind, returned)
     }
 
-    fn rows(&self, step: Step) -> Result<Vec<Row>, StoreError> {
-        match self.ask(&clerk_step::new(&step))? {
-            Reply::Rows(rows) => Ok(rows),
+    fn rows(&self, step: StoreRequest) -> Result<Vec<Row>, StoreError> {
+        match self.ask(&clerk_store_request::new(&step))? {
+            StoreResponse::Rows(rows) => Ok(rows),
             _ => Err(StoreError::failed(0, "the hook's answer does not fit the step")),
         }
     }
 
-    fn one(&self, step: Step) -> Result<Option<Row>, StoreError> {
+    fn one(&self, step: StoreRequest) -> Result<Option<Row>, StoreError> {
         let mut rows = self.rows(step)?;
         match rows.len() {
             0 | 1 => Ok(rows.pop()),
@@ -50,8 +55,8 @@ impl HookStore {
         }
     }
 
-    fn bare(&self, kind: clerk_step_kind) -> Result<(), StoreError> {
-        self.ask(&clerk_step::bare(kind)).map(drop)
+    fn bare(&self, kind: clerk_store_request_kind) -> Result<(), StoreError> {
+        self.ask(&clerk_store_request::bare(kind)).map(drop)
     }
 }
 
@@ -60,39 +65,39 @@ impl UserStore for HookStore {
         self.schema
     }
     fn begin(&self) -> Result<(), StoreError> {
-        self.bare(clerk_step_kind::BEGIN)
+        self.bare(clerk_store_request_kind::BEGIN)
     }
     fn commit(&self) -> Result<(), StoreError> {
-        self.bare(clerk_step_kind::COMMIT)
+        self.bare(clerk_store_request_kind::COMMIT)
     }
     fn rollback(&self) {
         // The failure before it is the one that counts.
-        let _ = self.bare(clerk_step_kind::ROLLBACK);
+        let _ = self.bare(clerk_store_request_kind::ROLLBACK);
     }
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
-        self.one(Step::FindByKey { key: key.into() })
+        self.one(StoreRequest::FindByKey { key: key.into() })
     }
     fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
-        self.one(Step::FindByClerkId { clerk_id: clerk_id.into() })
+        self.one(StoreRequest::FindByClerkId { clerk_id: clerk_id.into() })
     }
     fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
-        self.rows(Step::FindByEmail { email: email.into() })
+        self.rows(StoreRequest::FindByEmail { email: email.into() })
     }
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
-        let step = Step::UsernameTaken { username: username.into(), except_key: except_key.map(Into::into) };
-        Ok(self.ask(&clerk_step::new(&step))? == Reply::Taken(true))
+        let step = StoreRequest::UsernameTaken { username: username.into(), except_key: except_key.map(Into::into) };
+        Ok(self.ask(&clerk_store_request::new(&step))? == StoreResponse::Taken(true))
     }
-    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
-        match self.write(&Step::Create { fields: fields.clone() })? {
-            Reply::Created(key) => Ok(key),
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
+        match self.write(&StoreRequest::Create { fields: fields.clone() })? {
+            StoreResponse::Created(key) => Ok(key),
             _ => Err(StoreError::failed(0, "the hook's answer does not fit the step")),
         }
     }
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
-        self.write(&Step::Update { key: key.into(), fields: fields.clone() }).map(drop)
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
+        self.write(&StoreRequest::Update { key: key.into(), fields: fields.clone() }).map(drop)
     }
-    fn write(&self, step: &Step) -> Result<Reply, StoreError> {
-        self.ask(&clerk_step::new(step))
+    fn write(&self, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        self.ask(&clerk_store_request::new(step))
     }
 }
 
@@ -108,7 +113,7 @@ pub(crate) enum StoreChoice {
 /// Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
 /// `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_config_on_user_store(
+pub unsafe extern "C" fn clerk_config_set_user_store(
     config: *mut clerk_config,
     function: clerk_user_store_fn,
     userdata: *mut c_void,
@@ -177,7 +182,7 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
 /// Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
 /// its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_config_use_sqlite(
+pub unsafe extern "C" fn clerk_config_set_sqlite_path(
     config: *mut clerk_config,
     path: clerk_str,
     error: *mut *mut clerk_error,

@@ -4,7 +4,7 @@ use super::pending::{Waiting, hand_out};
 use super::{
     CLERK_E_ARGUMENT, CLERK_E_NULL, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, client, strings,
 };
-use crate::client::Heard;
+use crate::client::WebhookProgress;
 use crate::webhooks::Headers;
 
 /// No server lets so many header lines through.
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn clerk_webhook_begin(
                 Err(status) => return status,
             };
             match heard {
-                Heard::Handled(handled) => clerk_error::of_delivery(handled, error),
-                Heard::Pending(row) => hand_out(client, Waiting::Delivery(row), pending),
+                WebhookProgress::Done(handled) => clerk_error::of_delivery(handled, error),
+                WebhookProgress::Pending(row) => hand_out(client, Waiting::Delivery(row), pending),
             }
         })
     }

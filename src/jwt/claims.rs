@@ -2,7 +2,7 @@
 
 use serde::de::MapAccess;
 
-use super::json::{self, Json, MAX_SAFE, Member, Members, Nested};
+use super::json::{self, Claim, Json, MAX_SAFE, Nested, ObjectVisitor};
 use super::permissions;
 
 /// The organization that a session is active in.
@@ -24,17 +24,17 @@ pub struct Organization {
 pub struct Claims {
     /// The payload's text.
     pub json: String,
-    pub sub: Member<String>,
-    pub sid: Member<String>,
-    pub iss: Member<String>,
-    pub azp: Member<String>,
-    pub jti: Member<String>,
-    pub aud: Member<Vec<String>>,
-    pub exp: Member<f64>,
-    pub nbf: Member<f64>,
-    pub iat: Member<f64>,
-    pub sts: Member<String>,
-    pub fva: Member<[i64; 2]>,
+    pub sub: Claim<String>,
+    pub sid: Claim<String>,
+    pub iss: Claim<String>,
+    pub azp: Claim<String>,
+    pub jti: Claim<String>,
+    pub aud: Claim<Vec<String>>,
+    pub exp: Claim<f64>,
+    pub nbf: Claim<f64>,
+    pub iat: Claim<f64>,
+    pub sts: Claim<String>,
+    pub fva: Claim<[i64; 2]>,
     /// `sub` of `act`: who acts in the user's place.
     pub actor: Option<String>,
     pub organization: Option<Organization>,
@@ -49,33 +49,33 @@ pub struct Claims {
 #[derive(Default)]
 struct Raw {
     claims: Claims,
-    version: Member<f64>,
-    o: Member<OrgV2>,
-    act: Member<Act>,
-    org_id: Member<String>,
-    org_slug: Member<String>,
-    org_role: Member<String>,
-    org_permissions: Member<Vec<String>>,
-    scp: Member<Vec<String>>,
-    scope: Member<String>,
-    m2m_scopes: Member<Vec<String>>,
+    version: Claim<f64>,
+    o: Claim<OrgV2>,
+    act: Claim<Act>,
+    org_id: Claim<String>,
+    org_slug: Claim<String>,
+    org_role: Claim<String>,
+    org_permissions: Claim<Vec<String>>,
+    scp: Claim<Vec<String>>,
+    scope: Claim<String>,
+    m2m_scopes: Claim<Vec<String>>,
 }
 
 #[derive(Default)]
 struct OrgV2 {
-    id: Member<String>,
-    slug: Member<String>,
-    role: Member<String>,
-    permissions: Member<String>,
-    masks: Member<String>,
+    id: Claim<String>,
+    slug: Claim<String>,
+    role: Claim<String>,
+    permissions: Claim<String>,
+    masks: Claim<String>,
 }
 
 #[derive(Default)]
 struct Act {
-    sub: Member<String>,
+    sub: Claim<String>,
 }
 
-impl<'de> Members<'de> for OrgV2 {
+impl<'de> ObjectVisitor<'de> for OrgV2 {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let slot = match name {
             "id" => &mut self.id,
@@ -90,7 +90,7 @@ impl<'de> Members<'de> for OrgV2 {
     }
 }
 
-impl<'de> Members<'de> for Act {
+impl<'de> ObjectVisitor<'de> for Act {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "sub" {
             self.sub = map.next_value::<Json<'de>>()?.text();
@@ -99,7 +99,7 @@ impl<'de> Members<'de> for Act {
     }
 }
 
-impl<'de> Members<'de> for Raw {
+impl<'de> ObjectVisitor<'de> for Raw {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let claims = &mut self.claims;
         let mut value = || map.next_value::<Json<'de>>();
@@ -134,16 +134,16 @@ impl<'de> Members<'de> for Raw {
     }
 }
 
-fn filled(member: &Member<String>) -> Option<String> {
+fn filled(member: &Claim<String>) -> Option<String> {
     member.get().filter(|text| !text.is_empty()).cloned()
 }
 
 impl Raw {
     /// `v: 2` is the new layout; everything else, as Clerk's own SDK has it, the old one.
     fn organization(&self) -> Option<Organization> {
-        if self.version == Member::Is(2.0) {
+        if self.version == Claim::Present(2.0) {
             let o = self.o.get()?;
-            let text = |member: &Member<String>| filled(member).unwrap_or_default();
+            let text = |member: &Claim<String>| filled(member).unwrap_or_default();
             return Some(Organization {
                 id: filled(&o.id)?,
                 slug: filled(&o.slug),
@@ -190,13 +190,13 @@ impl Claims {
     }
 
     /// A time claim in milliseconds. Fractions of a second are cut off, as JavaScript does; it never overflows.
-    pub fn millis(claim: &Member<f64>) -> Member<i64> {
+    pub fn millis(claim: &Claim<f64>) -> Claim<i64> {
         match claim {
-            Member::Is(seconds) if seconds.is_finite() && seconds.abs() <= MAX_SAFE => {
-                Member::Is((seconds.trunc() as i64).saturating_mul(1000))
+            Claim::Present(seconds) if seconds.is_finite() && seconds.abs() <= MAX_SAFE => {
+                Claim::Present((seconds.trunc() as i64).saturating_mul(1000))
             }
-            Member::Absent => Member::Absent,
-            _ => Member::Odd,
+            Claim::Absent => Claim::Absent,
+            _ => Claim::Invalid,
         }
     }
 }
@@ -234,12 +234,12 @@ mod tests {
             ("4294967296", 4_294_967_296_000),
             ("9007199254740992", 9_007_199_254_740_992_000),
         ] {
-            assert_eq!(millis(text), Member::Is(right), "{text}");
+            assert_eq!(millis(text), Claim::Present(right), "{text}");
         }
         for odd in ["1e30", "1e300", "18446744073709551616", "\"1\"", "null", "[]", "true", "{}"] {
-            assert_eq!(millis(odd), Member::Odd, "{odd}");
+            assert_eq!(millis(odd), Claim::Invalid, "{odd}");
         }
-        assert_eq!(Claims::millis(&claims("{}").exp), Member::Absent);
+        assert_eq!(Claims::millis(&claims("{}").exp), Claim::Absent);
     }
 
     #[test]

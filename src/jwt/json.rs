@@ -24,31 +24,31 @@ pub enum Json<'a> {
 
 /// A claim: absent, or there with the right type, or there with a wrong one. `null` counts as there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Member<T> {
+pub enum Claim<T> {
     /// The member is not there.
     #[default]
     Absent,
     /// It is there and of the wrong type.
-    Odd,
+    Invalid,
     /// It is there and right.
-    Is(T),
+    Present(T),
 }
 
-impl<T> Member<T> {
+impl<T> Claim<T> {
     fn from_option(value: Option<T>) -> Self {
-        value.map_or(Member::Odd, Member::Is)
+        value.map_or(Claim::Invalid, Claim::Present)
     }
 
     /// The value, if it is there and right.
     pub fn get(&self) -> Option<&T> {
         match self {
-            Member::Is(value) => Some(value),
+            Claim::Present(value) => Some(value),
             _ => None,
         }
     }
 }
 
-impl Member<String> {
+impl Claim<String> {
     /// The text, if it is there and right.
     pub fn as_deref(&self) -> Option<&str> {
         self.get().map(String::as_str)
@@ -56,36 +56,36 @@ impl Member<String> {
 }
 
 impl<'a> Json<'a> {
-    pub fn text(self) -> Member<String> {
+    pub fn text(self) -> Claim<String> {
         match self {
-            Json::Text(text) => Member::Is(text.into_owned()),
-            _ => Member::Odd,
+            Json::Text(text) => Claim::Present(text.into_owned()),
+            _ => Claim::Invalid,
         }
     }
 
-    pub fn number(self) -> Member<f64> {
+    pub fn number(self) -> Claim<f64> {
         match self {
-            Json::Number(number) => Member::Is(number),
-            _ => Member::Odd,
+            Json::Number(number) => Claim::Present(number),
+            _ => Claim::Invalid,
         }
     }
 
     /// A text, or a list of nothing but texts.
-    pub fn texts(self) -> Member<Vec<String>> {
+    pub fn texts(self) -> Claim<Vec<String>> {
         match self {
-            Json::Text(text) => Member::Is(vec![text.into_owned()]),
-            Json::List(list) => Member::from_option(list.into_iter().map(|v| v.text().get().cloned()).collect()),
-            _ => Member::Odd,
+            Json::Text(text) => Claim::Present(vec![text.into_owned()]),
+            Json::List(list) => Claim::from_option(list.into_iter().map(|v| v.text().get().cloned()).collect()),
+            _ => Claim::Invalid,
         }
     }
 
     /// A list of exactly two whole numbers.
-    pub fn pair(self) -> Member<[i64; 2]> {
+    pub fn pair(self) -> Claim<[i64; 2]> {
         let whole = |v: &Json<'_>| match v {
             Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_SAFE => Some(*n as i64),
             _ => None,
         };
-        Member::from_option(match self {
+        Claim::from_option(match self {
             Json::List(list) => match &list[..] {
                 [a, b] => whole(a).zip(whole(b)).map(|(a, b)| [a, b]),
                 _ => None,
@@ -162,12 +162,12 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// What is kept of an object.
-pub trait Members<'de>: Default {
+pub trait ObjectVisitor<'de>: Default {
     /// Takes the value of a name that counts; `false` leaves it, to be checked and thrown away.
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-fn read_members<'de, T: Members<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
+fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
     let mut object = T::default();
     let mut names: SmallVec<[Cow<'de, str>; 32]> = SmallVec::new();
     while let Some(Name(name)) = map.next_key()? {
@@ -185,40 +185,40 @@ fn read_members<'de, T: Members<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T
 }
 
 /// An object inside an object; anything else there is [`Member::Odd`].
-pub struct Nested<T>(pub Member<T>);
+pub struct Nested<T>(pub Claim<T>);
 
-impl<'de, T: Members<'de>> Deserialize<'de> for Nested<T> {
+impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NestedVisitor<T>(PhantomData<T>);
-        impl<'de, T: Members<'de>> Visitor<'de> for NestedVisitor<T> {
+        impl<'de, T: ObjectVisitor<'de>> Visitor<'de> for NestedVisitor<T> {
             type Value = Nested<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("any JSON value")
             }
             fn visit_unit<E>(self) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_i64<E>(self, _: i64) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_u64<E>(self, _: u64) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_f64<E>(self, _: f64) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_str<E>(self, _: &str) -> Result<Nested<T>, E> {
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Nested<T>, A::Error> {
                 while seq.next_element::<Json<'de>>()?.is_some() {}
-                Ok(Nested(Member::Odd))
+                Ok(Nested(Claim::Invalid))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
-                read_members(map).map(|object| Nested(Member::Is(object)))
+                read_members(map).map(|object| Nested(Claim::Present(object)))
             }
         }
         deserializer.deserialize_any(NestedVisitor(PhantomData))
@@ -226,9 +226,9 @@ impl<'de, T: Members<'de>> Deserialize<'de> for Nested<T> {
 }
 
 /// Reads a text that is one object and nothing else.
-pub fn object<'de, T: Members<'de>>(bytes: &'de [u8]) -> Option<T> {
+pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
     match serde_json::from_slice(bytes) {
-        Ok(Nested(Member::Is(object))) => Some(object),
+        Ok(Nested(Claim::Present(object))) => Some(object),
         _ => None,
     }
 }
@@ -242,7 +242,7 @@ pub struct Header<'a> {
     pub cat: Option<Cow<'a, str>>,
 }
 
-impl<'de> Members<'de> for Header<'de> {
+impl<'de> ObjectVisitor<'de> for Header<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let mut text = || map.next_value().map(|Name(text)| text);
         match name {
@@ -270,7 +270,7 @@ pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
     object(bytes)
 }
 
-impl<'de> Members<'de> for Peek {
+impl<'de> ObjectVisitor<'de> for Peek {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "iss" => match map.next_value()? {
@@ -327,14 +327,14 @@ mod tests {
     #[test]
     fn lists_and_pairs_hold_what_they_should() {
         let json = |text: &'static str| serde_json::from_str::<Json<'_>>(text).unwrap();
-        assert_eq!(json(r#""a""#).texts(), Member::Is(vec!["a".into()]));
-        assert_eq!(json(r#"["a","b"]"#).texts(), Member::Is(vec!["a".into(), "b".into()]));
+        assert_eq!(json(r#""a""#).texts(), Claim::Present(vec!["a".into()]));
+        assert_eq!(json(r#"["a","b"]"#).texts(), Claim::Present(vec!["a".into(), "b".into()]));
         for odd in [r#"["a",1]"#, "null", "5", "{}"] {
-            assert_eq!(json(odd).texts(), Member::Odd);
+            assert_eq!(json(odd).texts(), Claim::Invalid);
         }
-        assert_eq!(json("[1,-1]").pair(), Member::Is([1, -1]));
+        assert_eq!(json("[1,-1]").pair(), Claim::Present([1, -1]));
         for odd in ["[1]", "[1,2,3]", "[1,0.5]", "[1,\"2\"]", "5"] {
-            assert_eq!(json(odd).pair(), Member::Odd);
+            assert_eq!(json(odd).pair(), Claim::Invalid);
         }
     }
 }

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use authorization::{Asked, Authorization, Factors, Reverification};
 pub use claims::{Claims, Organization};
-pub use json::Member;
+pub use json::Claim;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
 

@@ -1,12 +1,12 @@
 //! What a verified token's claims are judged by. The rules and their limits are those of Clerk's JavaScript SDK.
 
 use super::claims::Claims;
-use super::json::Member;
+use super::json::Claim;
 use crate::reason::Reason;
 use crate::token::{TokenKind, is_clerk_id};
 
 /// The settings that claims are judged by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// What `azp` must be one of; empty: not checked.
     pub authorized_parties: Vec<String>,
@@ -16,10 +16,23 @@ pub struct Policy {
     pub issuer: Vec<String>,
     /// How far the clocks may be apart.
     pub clock_skew_ms: i64,
-    /// Whether `sts: pending` is let in.
-    pub pending_sessions_accepted: bool,
+    /// Whether a session with `sts: pending` is rejected.
+    pub treat_pending_as_signed_out: bool,
     /// The machine that an M2M token must name among its scopes.
     pub expected_machine_id: Option<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            authorized_parties: Vec::new(),
+            audience: Vec::new(),
+            issuer: Vec::new(),
+            clock_skew_ms: 0,
+            treat_pending_as_signed_out: true,
+            expected_machine_id: None,
+        }
+    }
 }
 
 impl Policy {
@@ -30,10 +43,10 @@ impl Policy {
         self.authorized_party(kind, claims)?;
         self.issuer(claims)?;
         self.times(claims, wall_ms)?;
-        if matches!(claims.sid, Member::Odd) || matches!(claims.sts, Member::Odd) {
+        if matches!(claims.sid, Claim::Invalid) || matches!(claims.sts, Claim::Invalid) {
             return Err(Reason::TokenInvalid);
         }
-        if claims.sts.as_deref() == Some("pending") && !self.pending_sessions_accepted {
+        if claims.sts.as_deref() == Some("pending") && self.treat_pending_as_signed_out {
             return Err(Reason::SessionPending);
         }
         if kind == TokenKind::M2mToken
@@ -47,7 +60,7 @@ impl Policy {
     /// The moment from which the token is no longer good, in milliseconds.
     pub fn ends_ms(&self, claims: &Claims) -> i64 {
         match Claims::millis(&claims.exp) {
-            Member::Is(exp) => exp.saturating_add(self.clock_skew_ms),
+            Claim::Present(exp) => exp.saturating_add(self.clock_skew_ms),
             _ => i64::MIN,
         }
     }
@@ -77,8 +90,8 @@ impl Policy {
         let exp = Claims::millis(&claims.exp);
         let nbf = Claims::millis(&claims.nbf);
         let iat = Claims::millis(&claims.iat);
-        let Member::Is(exp) = exp else { return Err(Reason::TokenInvalid) };
-        if nbf == Member::Odd || iat == Member::Odd {
+        let Claim::Present(exp) = exp else { return Err(Reason::TokenInvalid) };
+        if nbf == Claim::Invalid || iat == Claim::Invalid {
             return Err(Reason::TokenInvalid);
         }
         let latest = now.saturating_add(self.clock_skew_ms);
@@ -155,7 +168,7 @@ mod tests {
     fn pending_sessions_stay_out_unless_asked_for() {
         let pending = r#","exp":1700000060,"sts":"pending""#;
         assert_eq!(judge(&Policy::default(), pending), Err(Reason::SessionPending));
-        assert_eq!(judge(&Policy { pending_sessions_accepted: true, ..Policy::default() }, pending), Ok(()));
+        assert_eq!(judge(&Policy { treat_pending_as_signed_out: false, ..Policy::default() }, pending), Ok(()));
         assert_eq!(judge(&Policy::default(), r#","exp":1700000060,"sts":"new""#), Ok(()));
         assert_eq!(judge(&Policy::default(), r#","exp":1700000060,"sts":5"#), Err(Reason::TokenInvalid));
     }

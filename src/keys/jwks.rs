@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, MapAccess};
 
 use super::Keys;
-use crate::jwt::json::{Json, Member, Members, Nested, object};
+use crate::jwt::json::{Claim, Json, Nested, ObjectVisitor, object};
 use crate::jwt::{KeyError, VerifyingKey};
 
 /// The most keys that are read from one set.
@@ -19,17 +19,17 @@ pub struct KeySet(HashMap<String, Keys>);
 
 #[derive(Default)]
 struct Jwk {
-    kty: Member<String>,
-    kid: Member<String>,
-    usage: Member<String>,
-    alg: Member<String>,
-    key_ops: Member<Vec<String>>,
-    n: Member<String>,
-    e: Member<String>,
+    kty: Claim<String>,
+    kid: Claim<String>,
+    usage: Claim<String>,
+    alg: Claim<String>,
+    key_ops: Claim<Vec<String>>,
+    n: Claim<String>,
+    e: Claim<String>,
     is_private: bool,
 }
 
-impl<'de> Members<'de> for Jwk {
+impl<'de> ObjectVisitor<'de> for Jwk {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let mut value = || map.next_value::<Json<'de>>();
         match name {
@@ -53,12 +53,12 @@ impl<'de> Members<'de> for Jwk {
 impl Jwk {
     /// The key, if it is an RSA public key for RS256 signatures (RFC 7517 §4, RFC 7518 §6.3).
     fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
-        let absent_or = |member: &Member<String>, right: &str| match member {
-            Member::Absent => true,
+        let absent_or = |member: &Claim<String>, right: &str| match member {
+            Claim::Absent => true,
             _ => member.as_deref() == Some(right),
         };
         let may_verify = match &self.key_ops {
-            Member::Absent => true,
+            Claim::Absent => true,
             ops => ops.get().is_some_and(|ops| ops.iter().any(|op| op == "verify")),
         };
         let right = self.kty.as_deref() == Some("RSA")
@@ -66,7 +66,7 @@ impl Jwk {
             && absent_or(&self.usage, "sig")
             && absent_or(&self.alg, "RS256")
             && may_verify;
-        let number = |member: &Member<String>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
+        let number = |member: &Claim<String>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
         let (Some(n), Some(e), true) = (number(&self.n), number(&self.e), right) else { return Err(KeyError::NotRsa) };
         VerifyingKey::from_components(&n, &e)
     }
@@ -75,7 +75,7 @@ impl Jwk {
 #[derive(Default)]
 struct Set(Option<Vec<Nested<Jwk>>>);
 
-impl<'de> Members<'de> for Set {
+impl<'de> ObjectVisitor<'de> for Set {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "keys" {
             let keys: Vec<Nested<Jwk>> = map.next_value()?;
@@ -116,7 +116,7 @@ impl KeySet {
 /// Reads a single JWK, whose key id does not matter.
 pub fn parse_jwk(json: &[u8]) -> Option<Result<VerifyingKey, KeyError>> {
     let jwk: Jwk = object(json)?;
-    matches!(jwk.kty, Member::Is(_)).then(|| jwk.verifying_key())
+    matches!(jwk.kty, Claim::Present(_)).then(|| jwk.verifying_key())
 }
 
 /// Whether a text is a JWK with private members.

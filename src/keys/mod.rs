@@ -1,13 +1,12 @@
 //! Where a verification key comes from: configured text, or the instance's JWK set, fetched and kept.
 
-mod bucket;
 mod jwks;
+mod parse;
 mod store;
-mod text;
 
 pub use jwks::{KeySet, MOST_KEYS};
+pub use parse::{KeyParseError, parse};
 pub use store::{Fetch, JwksStore, Miss};
-pub use text::{TextError, parse};
 
 use std::sync::Arc;
 

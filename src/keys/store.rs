@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
-use super::bucket::Bucket;
 use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
+use crate::rate_limit::RateLimit;
 use crate::reason::Reason;
 
 /// Age at which a set is refreshed by the next caller that may block.
@@ -70,7 +70,7 @@ pub struct JwksStore {
     flight: Mutex<Flight>,
     landing: Condvar,
     refresh_at_ms: Mutex<i64>,
-    bucket: Bucket,
+    bucket: RateLimit,
     unknown: Cache<String, (), RandomState>,
     can_fetch: bool,
     on_replaced: Box<OnReplaced>,
@@ -85,7 +85,7 @@ impl JwksStore {
             flight: Mutex::default(),
             landing: Condvar::new(),
             refresh_at_ms: Mutex::new(i64::MIN),
-            bucket: Bucket::default(),
+            bucket: RateLimit::default(),
             unknown: Cache::new(MOST_UNKNOWN, RandomState::new()),
             can_fetch,
             on_replaced,
@@ -195,11 +195,11 @@ impl JwksStore {
         let last = |flight: &Flight| flight.failure.clone().map_or(Ok(None), Err);
         let flight = self.flight.lock();
         let Some(fetch) = fetch else {
-            let worth_it = flight.running || self.bucket.has_token(now_ms);
+            let worth_it = flight.running || self.bucket.is_available(now_ms);
             return if worth_it { Err(Miss::WouldBlock) } else { last(&flight) };
         };
         // Joining a fetch that is under way costs Clerk nothing.
-        if fetch.asked.get() || (!flight.running && !self.bucket.take(now_ms)) {
+        if fetch.asked.get() || (!flight.running && !self.bucket.try_acquire(now_ms)) {
             return last(&flight);
         }
         self.board(flight, Some(seen), now_ms, fetch)?;

@@ -7,7 +7,7 @@ mod username;
 
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use sync::{Next, Note, Reply, Step, Sync};
+pub use sync::{StoreRequest, StoreResponse, SyncEvent, Transition, UserSync};
 
 use crate::reason::Reason;
 
@@ -38,7 +38,7 @@ pub struct Row {
 
 /// What is to be written. `None` leaves a column as it is, `Some(None)` makes it empty (NULL).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub struct RowChanges {
     /// The Clerk user that the row belongs to from now on.
     pub clerk_id: Option<String>,
     /// The e-mail address.
@@ -59,10 +59,10 @@ pub struct Fields {
     pub banned_by_clerk: Option<bool>,
 }
 
-impl Fields {
+impl RowChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        *self == Fields::default()
+        *self == RowChanges::default()
     }
 
     /// The row as it is after the writing.
@@ -174,23 +174,23 @@ pub trait UserStore: Send + std::marker::Sync {
     /// Whether a row other than `except_key` has this name, compared without case.
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError>;
     /// Makes a row and says its key.
-    fn create(&self, fields: &Fields) -> Result<String, StoreError>;
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError>;
     /// Changes a row; a row that is gone is a failure.
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError>;
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError>;
     /// `create` or `update`, whichever the step is. A table that does not keep to what it is told (new accounts wait for
     /// approval, say) answers with [`Reply::Rows`]: the row as it is now.
-    fn write(&self, step: &Step) -> Result<Reply, StoreError> {
+    fn write(&self, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
         match step {
-            Step::Create { fields } => self.create(fields).map(Reply::Created),
-            Step::Update { key, fields } => self.update(key, fields).map(|()| Reply::Updated),
+            StoreRequest::Create { fields } => self.create(fields).map(StoreResponse::Created),
+            StoreRequest::Update { key, fields } => self.update(key, fields).map(|()| StoreResponse::Updated),
             _ => Err(StoreError::failed(0, "this step writes nothing")),
         }
     }
 }
 
 /// Puts one question of the rules to a store, a writing one between `begin` and `commit`.
-pub(crate) fn perform(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
-    if !matches!(step, Step::Create { .. } | Step::Update { .. }) {
+pub(crate) fn execute(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
+    if !matches!(step, StoreRequest::Create { .. } | StoreRequest::Update { .. }) {
         return ask(store, step);
     }
     store.begin()?;
@@ -199,38 +199,40 @@ pub(crate) fn perform(store: &dyn UserStore, step: &Step) -> Result<Reply, Store
         store.rollback();
     }
     match written {
-        Err(StoreError::Conflict) => Ok(Reply::Conflict),
+        Err(StoreError::Conflict) => Ok(StoreResponse::Conflict),
         other => other,
     }
 }
 
-fn ask(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+fn ask(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
     Ok(match step {
-        Step::FindByKey { key } => Reply::Rows(store.find_by_key(key)?.into_iter().collect()),
-        Step::FindByClerkId { clerk_id } => Reply::Rows(store.find_by_clerk_id(clerk_id)?.into_iter().collect()),
-        Step::FindByEmail { email } => Reply::Rows(store.find_by_email(email)?),
-        Step::UsernameTaken { username, except_key } => {
-            Reply::Taken(store.username_taken(username, except_key.as_deref())?)
+        StoreRequest::FindByKey { key } => StoreResponse::Rows(store.find_by_key(key)?.into_iter().collect()),
+        StoreRequest::FindByClerkId { clerk_id } => {
+            StoreResponse::Rows(store.find_by_clerk_id(clerk_id)?.into_iter().collect())
         }
-        Step::Create { .. } | Step::Update { .. } => store.write(step)?,
+        StoreRequest::FindByEmail { email } => StoreResponse::Rows(store.find_by_email(email)?),
+        StoreRequest::UsernameTaken { username, except_key } => {
+            StoreResponse::Taken(store.username_taken(username, except_key.as_deref())?)
+        }
+        StoreRequest::Create { .. } | StoreRequest::Update { .. } => store.write(step)?,
     })
 }
 
 /// Runs one synchronization against a store.
-pub(crate) fn synchronize(sync: &mut Sync, first: Step, store: &dyn UserStore) -> Result<Row, Failure> {
+pub(crate) fn run_sync(sync: &mut UserSync, first: StoreRequest, store: &dyn UserStore) -> Result<Row, SyncError> {
     let mut step = first;
     loop {
-        let reply = perform(store, &step).map_err(Failure::Store)?;
-        match sync.reply(reply).map_err(Failure::Refused)? {
-            Next::Ask(next) => step = next,
-            Next::Done(row) => return Ok(row),
+        let reply = execute(store, &step).map_err(SyncError::Store)?;
+        match sync.reply(reply).map_err(SyncError::Refused)? {
+            Transition::Ask(next) => step = next,
+            Transition::Done(row) => return Ok(row),
         }
     }
 }
 
 /// Why there is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum SyncError {
     /// The rules say no.
     Refused(Reason),
     /// The store failed.

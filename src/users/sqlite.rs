@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
 
-use super::{Fields, Row, Schema, StoreError, UserStore};
+use super::{Row, RowChanges, Schema, StoreError, UserStore};
 use crate::config::ConfigError;
 
 /// How long to wait for another process that is writing.
@@ -197,7 +197,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 /// Column names and values of what is to be written.
-fn assignments(fields: &Fields) -> Vec<(&'static str, rusqlite::types::Value)> {
+fn assignments(fields: &RowChanges) -> Vec<(&'static str, rusqlite::types::Value)> {
     use rusqlite::types::Value;
     let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
     let mut list = Vec::new();
@@ -264,7 +264,7 @@ impl UserStore for SqliteStore {
         Ok(found.is_some())
     }
 
-    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         let (names, values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
         let marks: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
         let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), marks.join(", "));
@@ -274,7 +274,7 @@ impl UserStore for SqliteStore {
         })
     }
 
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
         let (names, mut values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
         let sets: Vec<String> = names.iter().map(|name| format!("{name} = {}", placeholder(name))).collect();
         let sql = format!(
@@ -300,15 +300,15 @@ mod tests {
         folder
     }
 
-    fn ada() -> Fields {
-        Fields {
+    fn ada() -> RowChanges {
+        RowChanges {
             clerk_id: Some("user_ada".into()),
             email: Some(Some("Ada@example.com".into())),
             username: Some("ada".into()),
             first_name: Some("Ada".into()),
             last_active_at_ms: Some(Some(1_700_690_400_123)),
             is_active: Some(true),
-            ..Fields::default()
+            ..RowChanges::default()
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(store.find_by_email("ADA@example.com").unwrap(), std::slice::from_ref(&row));
         assert_eq!((row.last_active_at_ms, row.is_active), (Some(1_700_690_400_123), true));
         assert!(store.username_taken("ADA", None).unwrap() && !store.username_taken("ada", Some(&key)).unwrap());
-        store.update(&key, &Fields { email: Some(None), is_active: Some(false), ..Fields::default() }).unwrap();
+        store.update(&key, &RowChanges { email: Some(None), is_active: Some(false), ..RowChanges::default() }).unwrap();
         let changed = store.find_by_key(&key).unwrap().unwrap();
         assert_eq!((changed.email, changed.is_active, changed.username), (None, false, row.username));
         assert!(store.update("99", &ada()).is_err());

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::username::Candidates;
-use super::{Fields, Row, Schema};
+use super::{Row, RowChanges, Schema};
 use crate::api::ClerkUser;
 use crate::config::LinkByEmail;
 use crate::reason::Reason;
@@ -14,18 +14,18 @@ use crate::reason::Reason;
 /// A question to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the same words as in `UserStore`
-pub enum Step {
+pub enum StoreRequest {
     FindByKey { key: String },
     FindByClerkId { clerk_id: String },
     FindByEmail { email: String },
     UsernameTaken { username: String, except_key: Option<String> },
-    Create { fields: Fields },
-    Update { key: String, fields: Fields },
+    Create { fields: RowChanges },
+    Update { key: String, fields: RowChanges },
 }
 
 /// The store's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum StoreResponse {
     /// To the look-ups.
     Rows(Vec<Row>),
     /// To `UsernameTaken`.
@@ -40,16 +40,16 @@ pub enum Reply {
 
 /// What comes after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Transition {
     /// Another question.
-    Ask(Step),
+    Ask(StoreRequest),
     /// It is over, and this is the row.
     Done(Row),
 }
 
 /// What happened on the way, for the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum SyncEvent {
     /// A row was made.
     Created,
     /// A row was changed.
@@ -72,7 +72,7 @@ enum State {
 
 /// One synchronization.
 #[derive(Debug)]
-pub struct Sync {
+pub struct UserSync {
     user: Arc<ClerkUser>,
     schema: Schema,
     link: LinkByEmail,
@@ -85,17 +85,22 @@ pub struct Sync {
     conflicts: u32,
     names: Candidates,
     username: Option<String>,
-    wanted: Fields,
+    wanted: RowChanges,
     /// What happened, in order.
-    pub notes: Vec<Note>,
+    pub notes: Vec<SyncEvent>,
 }
 
-impl Sync {
+impl UserSync {
     /// Begins, with the first question. `own_key` is the row that an earlier sync has given to the user; only a table
     /// without Clerk ids has need of it.
-    pub fn start(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> (Self, Step) {
+    pub fn start(
+        user: Arc<ClerkUser>,
+        schema: Schema,
+        link: LinkByEmail,
+        own_key: Option<String>,
+    ) -> (Self, StoreRequest) {
         let names = Candidates::of(&user, schema.longest_username);
-        let mut sync = Sync {
+        let mut sync = UserSync {
             user,
             schema,
             link,
@@ -108,7 +113,7 @@ impl Sync {
             conflicts: 0,
             names,
             username: None,
-            wanted: Fields::default(),
+            wanted: RowChanges::default(),
             notes: Vec::new(),
         };
         let step = match own_key.filter(|key| !key.is_empty()) {
@@ -117,38 +122,38 @@ impl Sync {
             None => sync.by_email(),
         };
         // Without a row there is always something to write.
-        let step = step.unwrap_or_else(|| Step::Create { fields: sync.wanted() });
+        let step = step.unwrap_or_else(|| StoreRequest::Create { fields: sync.wanted() });
         (sync, step)
     }
 
     /// Takes an answer.
-    pub fn reply(&mut self, reply: Reply) -> Result<Next, Reason> {
+    pub fn reply(&mut self, reply: StoreResponse) -> Result<Transition, Reason> {
         let step = match (self.state, reply) {
-            (State::ByKey, Reply::Rows(rows)) => self.found_by_key(rows)?,
-            (State::ByClerkId, Reply::Rows(rows)) => self.found_by_clerk_id(rows)?,
-            (State::ByEmail, Reply::Rows(rows)) => self.found_by_email(rows)?,
-            (State::Naming, Reply::Taken(taken)) => self.named(taken),
-            (State::Writing, Reply::Created(key)) => self.created(key)?,
-            (State::Writing, Reply::Updated) => self.updated(),
-            (State::Writing, Reply::Rows(rows)) => self.written(rows)?,
-            (State::Writing, Reply::Conflict) => self.conflict()?,
+            (State::ByKey, StoreResponse::Rows(rows)) => self.found_by_key(rows)?,
+            (State::ByClerkId, StoreResponse::Rows(rows)) => self.found_by_clerk_id(rows)?,
+            (State::ByEmail, StoreResponse::Rows(rows)) => self.found_by_email(rows)?,
+            (State::Naming, StoreResponse::Taken(taken)) => self.named(taken),
+            (State::Writing, StoreResponse::Created(key)) => self.created(key)?,
+            (State::Writing, StoreResponse::Updated) => self.updated(),
+            (State::Writing, StoreResponse::Rows(rows)) => self.written(rows)?,
+            (State::Writing, StoreResponse::Conflict) => self.conflict()?,
             // An answer to a question that was not asked.
             _ => return Err(Reason::StoreError),
         };
         match (step, &self.row) {
-            (Some(step), _) => Ok(Next::Ask(step)),
-            (None, Some(row)) => Ok(Next::Done(row.clone())),
+            (Some(step), _) => Ok(Transition::Ask(step)),
+            (None, Some(row)) => Ok(Transition::Done(row.clone())),
             (None, None) => Err(Reason::StoreError),
         }
     }
 
-    fn by_key(&mut self, key: String) -> Option<Step> {
+    fn by_key(&mut self, key: String) -> Option<StoreRequest> {
         self.state = State::ByKey;
         self.own_key = Some(key.clone());
-        Some(Step::FindByKey { key })
+        Some(StoreRequest::FindByKey { key })
     }
 
-    fn found_by_key(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+    fn found_by_key(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
         match <[Row; 1]>::try_from(rows) {
             // Keys may be given out again: the row has to look like the user's.
             Ok([row]) if Some(&row.key) == self.own_key.as_ref() && self.has_address(&row) => {
@@ -159,22 +164,22 @@ impl Sync {
         }
     }
 
-    fn by_clerk_id(&mut self) -> Option<Step> {
+    fn by_clerk_id(&mut self) -> Option<StoreRequest> {
         self.state = State::ByClerkId;
-        Some(Step::FindByClerkId { clerk_id: self.user.id.clone() })
+        Some(StoreRequest::FindByClerkId { clerk_id: self.user.id.clone() })
     }
 
-    fn by_email(&mut self) -> Option<Step> {
+    fn by_email(&mut self) -> Option<StoreRequest> {
         match &self.user.email {
             Some(email) if self.schema.email && self.fits(&email.address, self.schema.longest_email) => {
                 self.state = State::ByEmail;
-                Some(Step::FindByEmail { email: email.address.clone() })
+                Some(StoreRequest::FindByEmail { email: email.address.clone() })
             }
             _ => self.name(),
         }
     }
 
-    fn found_by_clerk_id(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+    fn found_by_clerk_id(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
         match <[Row; 1]>::try_from(rows) {
             Ok([row]) if row.clerk_id.as_deref() == Some(&self.user.id) => {
                 self.row = Some(row);
@@ -188,7 +193,7 @@ impl Sync {
         }
     }
 
-    fn found_by_email(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+    fn found_by_email(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
         let Some(email) = self.user.email.clone() else { return Ok(self.name()) };
         let same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(&email.address));
         let mut rows: Vec<Row> = rows.into_iter().filter(same).collect();
@@ -217,13 +222,13 @@ impl Sync {
     }
 
     fn note_conflict(&mut self) {
-        if !self.notes.contains(&Note::LinkConflict) {
-            self.notes.push(Note::LinkConflict);
+        if !self.notes.contains(&SyncEvent::LinkConflict) {
+            self.notes.push(SyncEvent::LinkConflict);
         }
     }
 
     /// Settles the unique name, then writes.
-    fn name(&mut self) -> Option<Step> {
+    fn name(&mut self) -> Option<StoreRequest> {
         if !self.schema.username || self.withhold_username {
             return self.write();
         }
@@ -233,10 +238,10 @@ impl Sync {
         }
         self.state = State::Naming;
         let except_key = self.row.as_ref().map(|row| row.key.clone());
-        Some(Step::UsernameTaken { username: candidate, except_key })
+        Some(StoreRequest::UsernameTaken { username: candidate, except_key })
     }
 
-    fn named(&mut self, taken: bool) -> Option<Step> {
+    fn named(&mut self, taken: bool) -> Option<StoreRequest> {
         if !taken {
             self.username = Some(self.names.current());
             return self.write();
@@ -248,50 +253,50 @@ impl Sync {
         self.name()
     }
 
-    fn write(&mut self) -> Option<Step> {
+    fn write(&mut self) -> Option<StoreRequest> {
         self.wanted = self.wanted();
         self.state = State::Writing;
         match &self.row {
-            None => Some(Step::Create { fields: self.wanted.clone() }),
+            None => Some(StoreRequest::Create { fields: self.wanted.clone() }),
             Some(_) if self.wanted.is_empty() => {
                 self.state = State::Finished;
                 None
             }
-            Some(row) => Some(Step::Update { key: row.key.clone(), fields: self.wanted.clone() }),
+            Some(row) => Some(StoreRequest::Update { key: row.key.clone(), fields: self.wanted.clone() }),
         }
     }
 
-    fn created(&mut self, key: String) -> Result<Option<Step>, Reason> {
+    fn created(&mut self, key: String) -> Result<Option<StoreRequest>, Reason> {
         if key.is_empty() {
             return Err(Reason::StoreError);
         }
         let mut row = Row { key, is_active: true, ..Row::default() };
         self.wanted.apply(&mut row);
         self.row = Some(row);
-        self.notes.push(Note::Created);
+        self.notes.push(SyncEvent::Created);
         self.state = State::Finished;
         Ok(None)
     }
 
-    fn updated(&mut self) -> Option<Step> {
+    fn updated(&mut self) -> Option<StoreRequest> {
         if let Some(row) = &mut self.row {
             self.wanted.apply(row);
         }
-        self.notes.push(if self.linking { Note::Linked } else { Note::Updated });
+        self.notes.push(if self.linking { SyncEvent::Linked } else { SyncEvent::Updated });
         self.state = State::Finished;
         None
     }
 
     /// The store says what the row is now: a table may have its own mind about who is active.
-    fn written(&mut self, rows: Vec<Row>) -> Result<Option<Step>, Reason> {
+    fn written(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
         let [row] = <[Row; 1]>::try_from(rows).map_err(|_| Reason::StoreError)?;
         let is_other = self.row.as_ref().is_some_and(|own| own.key != row.key);
         if row.key.is_empty() || is_other || (self.schema.clerk_id && row.clerk_id.as_deref() != Some(&self.user.id)) {
             return Err(Reason::LinkConflict);
         }
         match self.row.is_none() {
-            true => self.notes.push(Note::Created),
-            false => self.notes.push(if self.linking { Note::Linked } else { Note::Updated }),
+            true => self.notes.push(SyncEvent::Created),
+            false => self.notes.push(if self.linking { SyncEvent::Linked } else { SyncEvent::Updated }),
         }
         self.row = Some(row);
         self.state = State::Finished;
@@ -299,7 +304,7 @@ impl Sync {
     }
 
     /// Somebody was faster, and the row is there now; or a value belongs to another row, and it is done without.
-    fn conflict(&mut self) -> Result<Option<Step>, Reason> {
+    fn conflict(&mut self) -> Result<Option<StoreRequest>, Reason> {
         self.conflicts += 1;
         self.names = Candidates::of(&self.user, self.schema.longest_username);
         self.username = None;
@@ -326,7 +331,7 @@ impl Sync {
     }
 
     /// What differs between the row and what it should be.
-    fn wanted(&self) -> Fields {
+    fn wanted(&self) -> RowChanges {
         let (user, schema) = (&*self.user, &self.schema);
         let blank = Row::default();
         let is_new = self.row.is_none();
@@ -349,7 +354,7 @@ impl Sync {
             true => None,
             false => whole(schema.email, address, schema.longest_email, &row.email),
         };
-        let kept_out = user.is_kept_out();
+        let kept_out = user.is_blocked();
         let (is_active, banned_by_clerk) = if is_new {
             (Some(!kept_out), Some(kept_out))
         } else if kept_out && row.is_active {
@@ -360,7 +365,7 @@ impl Sync {
             (None, None)
         };
         let last_active = user.last_active_at_ms;
-        Fields {
+        RowChanges {
             clerk_id: (schema.clerk_id && row.clerk_id.as_deref() != Some(&user.id)).then(|| user.id.clone()),
             email,
             username: self.username.clone().filter(|_| schema.username && !self.withhold_username),
@@ -405,7 +410,7 @@ mod tests {
     }
 
     /// A table in memory with unique names and ids, driven by the rules.
-    fn run(user: ClerkUser, rows: &mut Vec<Row>) -> (Result<Row, Reason>, Vec<Note>) {
+    fn run(user: ClerkUser, rows: &mut Vec<Row>) -> (Result<Row, Reason>, Vec<SyncEvent>) {
         run_in(Schema::default(), user, None, rows)
     }
 
@@ -414,23 +419,25 @@ mod tests {
         user: ClerkUser,
         own_key: Option<&str>,
         rows: &mut Vec<Row>,
-    ) -> (Result<Row, Reason>, Vec<Note>) {
+    ) -> (Result<Row, Reason>, Vec<SyncEvent>) {
         let own_key = own_key.map(str::to_owned);
-        let (mut sync, mut step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified, own_key);
+        let (mut sync, mut step) = UserSync::start(Arc::new(user), schema, LinkByEmail::Verified, own_key);
         for _ in 0..400 {
             let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
             let reply = match &step {
-                Step::FindByKey { key } => Reply::Rows(rows.iter().filter(|r| r.key == *key).cloned().collect()),
-                Step::FindByClerkId { clerk_id } => {
-                    Reply::Rows(rows.iter().filter(|r| r.clerk_id.as_ref() == Some(clerk_id)).cloned().collect())
+                StoreRequest::FindByKey { key } => {
+                    StoreResponse::Rows(rows.iter().filter(|r| r.key == *key).cloned().collect())
                 }
-                Step::FindByEmail { email } => {
-                    Reply::Rows(rows.iter().filter(|r| same(&r.email, email)).cloned().collect())
+                StoreRequest::FindByClerkId { clerk_id } => StoreResponse::Rows(
+                    rows.iter().filter(|r| r.clerk_id.as_ref() == Some(clerk_id)).cloned().collect(),
+                ),
+                StoreRequest::FindByEmail { email } => {
+                    StoreResponse::Rows(rows.iter().filter(|r| same(&r.email, email)).cloned().collect())
                 }
-                Step::UsernameTaken { username, except_key } => Reply::Taken(
+                StoreRequest::UsernameTaken { username, except_key } => StoreResponse::Taken(
                     rows.iter().any(|r| same(&r.username, username) && Some(&r.key) != except_key.as_ref()),
                 ),
-                Step::Create { fields } => {
+                StoreRequest::Create { fields } => {
                     let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
                     fields.apply(&mut row);
                     let clash = |r: &Row| {
@@ -438,20 +445,20 @@ mod tests {
                             || same(&r.username, row.username.as_ref().unwrap())
                     };
                     if rows.iter().any(clash) {
-                        Reply::Conflict
+                        StoreResponse::Conflict
                     } else {
                         rows.push(row.clone());
-                        Reply::Created(row.key)
+                        StoreResponse::Created(row.key)
                     }
                 }
-                Step::Update { key, fields } => {
+                StoreRequest::Update { key, fields } => {
                     fields.apply(rows.iter_mut().find(|r| r.key == *key).unwrap());
-                    Reply::Updated
+                    StoreResponse::Updated
                 }
             };
             match sync.reply(reply) {
-                Ok(Next::Ask(next)) => step = next,
-                Ok(Next::Done(row)) => return (Ok(row), sync.notes),
+                Ok(Transition::Ask(next)) => step = next,
+                Ok(Transition::Done(row)) => return (Ok(row), sync.notes),
                 Err(reason) => return (Err(reason), sync.notes),
             }
         }
@@ -462,7 +469,7 @@ mod tests {
     fn a_new_user_gets_a_row_and_the_second_time_nothing_is_written() {
         let mut rows = Vec::new();
         let (made, notes) = run(ada(), &mut rows);
-        assert_eq!((made.unwrap(), notes), (rows[0].clone(), vec![Note::Created]));
+        assert_eq!((made.unwrap(), notes), (rows[0].clone(), vec![SyncEvent::Created]));
         let (again, notes) = run(ada(), &mut rows);
         assert_eq!((again.unwrap(), notes), (rows[0].clone(), vec![]));
     }
@@ -494,14 +501,14 @@ mod tests {
         let mut user = ada();
         user.email.as_mut().unwrap().verified = false;
         let (made, notes) = run(user, &mut rows);
-        assert_eq!((made.unwrap().email, notes), (None, vec![Note::LinkConflict, Note::Created]));
+        assert_eq!((made.unwrap().email, notes), (None, vec![SyncEvent::LinkConflict, SyncEvent::Created]));
     }
 
     #[test]
     fn two_rows_with_the_address_link_neither() {
         let mut rows = vec![row("1", None, "ada@example.com", "a"), row("2", None, "Ada@example.com", "b")];
         let (made, notes) = run(ada(), &mut rows);
-        assert_eq!((made.unwrap().key.as_str(), notes), ("3", vec![Note::LinkConflict, Note::Created]));
+        assert_eq!((made.unwrap().key.as_str(), notes), ("3", vec![SyncEvent::LinkConflict, SyncEvent::Created]));
     }
 
     #[test]
@@ -536,42 +543,46 @@ mod tests {
         for rows in
             [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]]
         {
-            let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-            assert_eq!(sync.reply(Reply::Rows(rows)).unwrap_err(), Reason::LinkConflict);
+            let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+            assert_eq!(sync.reply(StoreResponse::Rows(rows)).unwrap_err(), Reason::LinkConflict);
         }
-        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-        assert_eq!(sync.reply(Reply::Updated).unwrap_err(), Reason::StoreError);
+        let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+        assert_eq!(sync.reply(StoreResponse::Updated).unwrap_err(), Reason::StoreError);
     }
 
     #[test]
     fn a_row_made_by_somebody_faster_is_found_and_brought_up_to_date() {
-        let (mut sync, _) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+        let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
         let mut next = |reply| sync.reply(reply).unwrap();
-        assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::FindByEmail { .. })));
-        assert!(matches!(next(Reply::Rows(vec![])), Next::Ask(Step::UsernameTaken { .. })));
-        assert!(matches!(next(Reply::Taken(false)), Next::Ask(Step::Create { .. })));
-        assert!(matches!(next(Reply::Conflict), Next::Ask(Step::FindByClerkId { .. })));
+        assert!(matches!(next(StoreResponse::Rows(vec![])), Transition::Ask(StoreRequest::FindByEmail { .. })));
+        assert!(matches!(next(StoreResponse::Rows(vec![])), Transition::Ask(StoreRequest::UsernameTaken { .. })));
+        assert!(matches!(next(StoreResponse::Taken(false)), Transition::Ask(StoreRequest::Create { .. })));
+        assert!(matches!(next(StoreResponse::Conflict), Transition::Ask(StoreRequest::FindByClerkId { .. })));
         let faster = Row { first_name: Some("Other".into()), ..row("9", Some("user_ada"), "ada@example.com", "ada") };
-        let Next::Ask(Step::Update { key, fields }) = next(Reply::Rows(vec![faster])) else { panic!() };
+        let Transition::Ask(StoreRequest::Update { key, fields }) = next(StoreResponse::Rows(vec![faster])) else {
+            panic!()
+        };
         assert_eq!((key.as_str(), fields.first_name.as_deref()), ("9", Some("Ada")));
-        assert!(matches!(next(Reply::Updated), Next::Done(row) if row.first_name.as_deref() == Some("Ada")));
+        assert!(
+            matches!(next(StoreResponse::Updated), Transition::Done(row) if row.first_name.as_deref() == Some("Ada"))
+        );
     }
 
     #[test]
     fn conflicts_without_end_are_refused() {
-        let (mut sync, mut step) = Sync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+        let (mut sync, mut step) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
         let mut without_email = false;
         let refused = (0..50).find_map(|_| {
             let reply = match &step {
-                Step::UsernameTaken { .. } => Reply::Taken(false),
-                Step::Create { fields } => {
+                StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
+                StoreRequest::Create { fields } => {
                     without_email |= fields.email == Some(None);
-                    Reply::Conflict
+                    StoreResponse::Conflict
                 }
-                _ => Reply::Rows(vec![]),
+                _ => StoreResponse::Rows(vec![]),
             };
             match sync.reply(reply) {
-                Ok(Next::Ask(next)) => {
+                Ok(Transition::Ask(next)) => {
                     step = next;
                     None
                 }
@@ -585,10 +596,15 @@ mod tests {
     fn what_does_not_fit_is_cut_or_left_out() {
         let schema = Schema { longest_name: 2, longest_email: 5, longest_image_url: 3, ..Schema::default() };
         let user = ClerkUser { image_url: Some("http://long".into()), ..ada() };
-        let (mut sync, step) = Sync::start(Arc::new(user), schema, LinkByEmail::Verified, None);
-        assert!(matches!(step, Step::FindByClerkId { .. }));
-        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
-        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
+        let (mut sync, step) = UserSync::start(Arc::new(user), schema, LinkByEmail::Verified, None);
+        assert!(matches!(step, StoreRequest::FindByClerkId { .. }));
+        assert!(matches!(
+            sync.reply(StoreResponse::Rows(vec![])).unwrap(),
+            Transition::Ask(StoreRequest::UsernameTaken { .. })
+        ));
+        let Transition::Ask(StoreRequest::Create { fields }) = sync.reply(StoreResponse::Taken(false)).unwrap() else {
+            panic!()
+        };
         assert_eq!(
             (fields.first_name.as_deref(), fields.email, fields.image_url),
             (Some("Ad"), Some(None), Some(None))
@@ -623,14 +639,34 @@ mod tests {
 
     #[test]
     fn in_a_table_without_ids_a_name_that_was_taken_meanwhile_costs_no_address() {
-        let (mut sync, _) =
-            Sync::start(Arc::new(ada()), Schema { clerk_id: false, ..Schema::default() }, LinkByEmail::Verified, None);
-        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
-        assert!(matches!(sync.reply(Reply::Taken(false)).unwrap(), Next::Ask(Step::Create { .. })));
-        let Next::Ask(Step::FindByEmail { .. }) = sync.reply(Reply::Conflict).unwrap() else { panic!() };
-        assert!(matches!(sync.reply(Reply::Rows(vec![])).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
-        assert!(matches!(sync.reply(Reply::Taken(true)).unwrap(), Next::Ask(Step::UsernameTaken { .. })));
-        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Taken(false)).unwrap() else { panic!() };
+        let (mut sync, _) = UserSync::start(
+            Arc::new(ada()),
+            Schema { clerk_id: false, ..Schema::default() },
+            LinkByEmail::Verified,
+            None,
+        );
+        assert!(matches!(
+            sync.reply(StoreResponse::Rows(vec![])).unwrap(),
+            Transition::Ask(StoreRequest::UsernameTaken { .. })
+        ));
+        assert!(matches!(
+            sync.reply(StoreResponse::Taken(false)).unwrap(),
+            Transition::Ask(StoreRequest::Create { .. })
+        ));
+        let Transition::Ask(StoreRequest::FindByEmail { .. }) = sync.reply(StoreResponse::Conflict).unwrap() else {
+            panic!()
+        };
+        assert!(matches!(
+            sync.reply(StoreResponse::Rows(vec![])).unwrap(),
+            Transition::Ask(StoreRequest::UsernameTaken { .. })
+        ));
+        assert!(matches!(
+            sync.reply(StoreResponse::Taken(true)).unwrap(),
+            Transition::Ask(StoreRequest::UsernameTaken { .. })
+        ));
+        let Transition::Ask(StoreRequest::Create { fields }) = sync.reply(StoreResponse::Taken(false)).unwrap() else {
+            panic!()
+        };
         assert_eq!(fields.username.as_deref(), Some("ada-2"));
         assert_eq!(fields.email, Some(Some("ada@example.com".into())));
     }
@@ -656,8 +692,10 @@ mod tests {
             banned_by_clerk: false,
             ..Schema::default()
         };
-        let (mut sync, _) = Sync::start(Arc::new(ada()), only_id, LinkByEmail::Verified, None);
-        let Next::Ask(Step::Create { fields }) = sync.reply(Reply::Rows(vec![])).unwrap() else { panic!() };
-        assert_eq!(fields, Fields { clerk_id: Some("user_ada".into()), ..Fields::default() });
+        let (mut sync, _) = UserSync::start(Arc::new(ada()), only_id, LinkByEmail::Verified, None);
+        let Transition::Ask(StoreRequest::Create { fields }) = sync.reply(StoreResponse::Rows(vec![])).unwrap() else {
+            panic!()
+        };
+        assert_eq!(fields, RowChanges { clerk_id: Some("user_ada".into()), ..RowChanges::default() });
     }
 }

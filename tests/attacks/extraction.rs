@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use clerk_auth::Request;
-use clerk_auth::config::CookiePolicy;
 use clerk_auth::jwt::peek;
 use clerk_auth::publishable_key;
 use clerk_auth::request::{Credential, Rules, extract};
@@ -81,8 +80,8 @@ fn request(lines: &[(bool, Vec<u8>)]) -> Request<'_> {
     request
 }
 
-fn rules(key: Option<&str>, cookie_policy: CookiePolicy, allow_schemeless: bool) -> Rules {
-    Rules { instance: key.and_then(publishable_key::parse), cookie_policy, allow_schemeless, peek }
+fn rules(key: Option<&str>, check_client_uat: bool, allow_bare_token: bool) -> Rules {
+    Rules { instance: key.and_then(publishable_key::parse), check_client_uat, allow_bare_token, peek }
 }
 
 fn lies_inside(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
@@ -96,12 +95,8 @@ fn lies_inside(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
 #[test]
 fn s1_whatever_the_lines_hold_the_credential_is_a_piece_of_one_of_them() {
     let key = Some("pk_live_Y2xlcmsuY2xlcmsuZGV2JA");
-    let all_rules = [
-        rules(None, CookiePolicy::TokenOnly, false),
-        rules(key, CookiePolicy::TokenOnly, true),
-        rules(None, CookiePolicy::StrictUat, true),
-        rules(key, CookiePolicy::StrictUat, false),
-    ];
+    let all_rules =
+        [rules(None, false, false), rules(key, false, true), rules(None, true, true), rules(key, true, false)];
     for_all(12_000, lines(), |lines| {
         for rules in &all_rules {
             if let Ok(Some(credential)) = extract(&request(&lines), rules, 1_800_000_000) {
@@ -115,7 +110,7 @@ fn s1_whatever_the_lines_hold_the_credential_is_a_piece_of_one_of_them() {
 #[test]
 fn s1_req01_the_bytes_that_are_verified_are_the_bytes_that_are_hashed() {
     let rig = pinned();
-    let rules = rules(None, CookiePolicy::TokenOnly, false);
+    let rules = rules(None, false, false);
     for_all(1500, lines(), |lines| {
         let request = request(&lines);
         let found = extract(&request, &rules, 1_800_000_000);

@@ -93,9 +93,9 @@ fn a9_a_token_of_the_longest_length_is_read_and_a_longer_one_is_not() {
     };
     let (longest, longer) = (of_length(LONGEST_TOKEN), of_length(LONGEST_TOKEN + 4));
     assert!(LONGEST_TOKEN - 4 < longest.len() && longest.len() <= LONGEST_TOKEN && longer.len() > LONGEST_TOKEN);
-    assert_eq!([rig.ask(&longest), rig.ask(&longer)], ["in api", "out token-invalid"]);
+    assert_eq!([rig.ask(&longest), rig.ask(&longer)], ["in verified", "out token-invalid"]);
     let verified = [&longest, &longer].map(|token| word(&rig.client.verify_token(token)));
-    assert_eq!(verified, ["in api", "out token-invalid"]);
+    assert_eq!(verified, ["in verified", "out token-invalid"]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a6_numbers_that_are_no_signature_are_refused() {
         let expected = if bytes.is_empty() { "out token-invalid" } else { "out token-invalid-signature" };
         assert_eq!(outcome, expected, "{name}");
     }
-    assert_eq!(rig.ask(&token), "in api");
+    assert_eq!(rig.ask(&token), "in verified");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a6_a_signature_plus_the_modulus_is_no_other_signature() {
         Some((token.clone(), format!("{input}.{}", b64u(&sum))))
     });
     let (good, other) = found.expect("one signature in eight is small enough");
-    assert_eq!([rig.ask(&good), rig.ask(&other)], ["in api", "out token-invalid-signature"]);
+    assert_eq!([rig.ask(&good), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
 }
 
 #[test]
@@ -150,5 +150,5 @@ fn a13_a_bad_signature_wins_over_every_fault_of_the_claims() {
         assert_eq!(rig.ask(&rig.mint(&spec)), format!("out {reason}"));
         assert_eq!(rig.ask(&rig.mint(&spec.key("k1_rotated"))), "out token-invalid-signature", "{reason}");
     }
-    assert_eq!(rig.ask(&rig.mint(&good(TokenSpec::session("user_1")))), "in api");
+    assert_eq!(rig.ask(&rig.mint(&good(TokenSpec::session("user_1")))), "in verified");
 }

@@ -114,7 +114,7 @@ fn a1_req02_no_spelling_of_alg_but_one_is_accepted_under_any_form_of_key() {
         }
     }
     for (form, rig) in &clients {
-        assert_eq!(rig.ask(&signed("k1", HEADER, &payload(""))), "in api", "{form}");
+        assert_eq!(rig.ask(&signed("k1", HEADER, &payload(""))), "in verified", "{form}");
     }
 }
 
@@ -151,7 +151,7 @@ fn a3_req03_a_token_brings_no_key_of_its_own_and_no_address_is_visited() {
             let claims = payload(&format!(r#","iss":"{}","n":{n}"#, trap.url()));
             assert_eq!(rig.ask(&signed("other", &header, &claims)), "out token-invalid-signature", "{form} {member}");
             // They are not read, so they do no harm to a token that needs none of them.
-            assert_eq!(rig.ask(&signed("k1", &header, &claims)), "in api", "{form} {member}");
+            assert_eq!(rig.ask(&signed("k1", &header, &claims)), "in verified", "{form} {member}");
         }
         assert!(rig.calls() <= calls + 1, "{form}: one refetch for a bad signature");
     }
@@ -223,13 +223,13 @@ fn a5_a7_signed_tokens_that_two_readers_read_differently_are_refused() {
         assert_eq!(rig.ask(&signed("k1", HEADER, &payload(more))), "out token-invalid", "{more}");
     }
     let claims = payload(r#","S\u0075b":"user_2","SUB":"user_3","sub ":"user_4""#);
-    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in api", "other names are other members");
+    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in verified", "other names are other members");
 }
 
 #[test]
 fn a8_times_at_every_boundary() {
     let rig = pinned();
-    let (good, odd) = ("in api", "out token-invalid");
+    let (good, odd) = ("in verified", "out token-invalid");
     let (expired, not_yet, future) = ("out token-expired", "out token-not-active-yet", "out token-iat-in-the-future");
     let past = ["-1", "-0", "0", "0.5", "1", "1e0", "1799999990", "-9007199254740992", "1.799999994999e9"];
     let to_come = [
@@ -312,7 +312,7 @@ fn a8_req05_an_end_and_a_subject_are_required() {
 fn u5_names_that_mean_something_to_others_mean_nothing_here() {
     let rig = pinned();
     let claims = payload(r#","__proto__":{"org_role":"org:admin"},"constructor":{"prototype":1},"toString":1"#);
-    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in api");
+    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in verified");
     let spec = TokenSpec::session("user_1").claim("__proto__", json!({"sub": "user_2"}));
     let answer = super::common::bearer(&rig.client, &rig.mint(&spec));
     assert_eq!(answer.identity().unwrap().subject(), "user_1");

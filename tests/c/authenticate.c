@@ -18,11 +18,11 @@ static void the_second_time_it_comes_from_memory(void) {
     clerk_client *client = sim_client();
     const char *token = token_of("user_1");
     CHECK_INT(stats_of(client).jwks_age_ms, -1);
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
     CHECK_INT(sim_count("/jwks"), 1);
     CHECK_WORD(ask(client, token), "in cache");
     CHECK_WORD(ask_cached(client, token), "in cache");
-    CHECK_WORD(ask(client, token_of("user_2")), "in api");
+    CHECK_WORD(ask(client, token_of("user_2")), "in verified");
     CHECK_WORD(ask(client, "nonsense"), "out token-invalid");
     CHECK_WORD(ask(client, NULL), "none session-token-missing");
     CHECK_INT(sim_count("/jwks"), 1);
@@ -57,48 +57,48 @@ static void the_answer_outlives_the_client(void) {
 
     for (int i = 0; i < 2; i++) {
         const clerk_result *result = i == 0 ? first : second;
-        CHECK_INT(clerk_result_source(result), i == 0 ? CLERK_SOURCE_API : CLERK_SOURCE_CACHE);
+        CHECK_INT(clerk_result_source(result), i == 0 ? CLERK_SOURCE_VERIFIED : CLERK_SOURCE_CACHE);
         CHECK_INT(clerk_result_token_kind(result), CLERK_TOKEN_KIND_SESSION_TOKEN);
         CHECK_INT(clerk_result_retry_after_ms(result), -1);
         CHECK_INT(clerk_result_handshake_recommended(result), 0);
         CHECK_TEXT(clerk_result_user_id(result), "user_ada");
         CHECK_TEXT(clerk_result_session_id(result), "sess_9");
         CHECK_TEXT(clerk_result_user_key(result), NULL);
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_SUBJECT), "user_ada");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_SESSION_STATUS), "active");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ISSUER), "https://clerk.example.com");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_AUTHORIZED_PARTY), "https://a.example");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ORG_ID), "org_1");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ORG_SLUG), "acme");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ORG_ROLE), "org:admin");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ORG_PERMISSIONS), "org:invoices:create,org:invoices:read");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_ACTOR), "user_boss");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_CLIENT_ID), NULL);
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_EMAIL), "ada@example.com");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_USERNAME), "ada");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_FIRST_NAME), "Ada");
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_LAST_NAME), NULL);
-        CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_EXTERNAL_ID), "77");
-        for (int32_t which = 0; which <= CLERK_TEXT_EXTERNAL_ID; which++) {
-            clerk_str text = clerk_result_text(result, which);
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SUBJECT), "user_ada");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SESSION_STATUS), "active");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ISSUER), "https://clerk.example.com");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_AUTHORIZED_PARTY), "https://a.example");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ID), "org_1");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_SLUG), "acme");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ROLE), "org:admin");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_PERMISSIONS), "org:invoices:create,org:invoices:read");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ACTOR), "user_boss");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_CLIENT_ID), NULL);
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_EMAIL), "ada@example.com");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_USERNAME), "ada");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_FIRST_NAME), "Ada");
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_LAST_NAME), NULL);
+        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_EXTERNAL_ID), "77");
+        for (int32_t which = 0; which <= CLERK_ATTRIBUTE_EXTERNAL_ID; which++) {
+            clerk_str text = clerk_result_get(result, which);
             CHECK_TEXT(text, text.data);
         }
 
         int64_t first_age = -7, second_age = -7, left = clerk_result_expires_at_ms(result) - (int64_t)time(NULL) * 1000;
         CHECK(left > 0 && left <= 61000);
-        CHECK_INT(clerk_result_factor_ages(result, &first_age, &second_age), 1);
+        CHECK_INT(clerk_result_factor_verification_age(result, &first_age, &second_age), 1);
         CHECK(first_age == 0 && second_age == -1);
 
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_ROLE, CLERK_STR("org:admin")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_ROLE, CLERK_STR("admin")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_ROLE, CLERK_STR("member")), 0);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_PERMISSION, CLERK_STR("org:invoices:read")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_PERMISSION, CLERK_STR("org:invoices:delete")), 0);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_FEATURE, CLERK_STR("org:invoices")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_FEATURE, CLERK_STR("user:invoices")), 0);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_PLAN, CLERK_STR("free_org")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_REVERIFICATION, CLERK_STR("first_factor:10")), 1);
-        CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_REVERIFICATION, CLERK_STR("any:10")), 0);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_ROLE, CLERK_STR("org:admin")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_ROLE, CLERK_STR("admin")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_ROLE, CLERK_STR("member")), 0);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_PERMISSION, CLERK_STR("org:invoices:read")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_PERMISSION, CLERK_STR("org:invoices:delete")), 0);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_FEATURE, CLERK_STR("org:invoices")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_FEATURE, CLERK_STR("user:invoices")), 0);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_PLAN, CLERK_STR("free_org")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_REVERIFICATION, CLERK_STR("first_factor:10")), 1);
+        CHECK_INT(clerk_result_has(result, CLERK_CHECK_REVERIFICATION, CLERK_STR("any:10")), 0);
     }
 
     clerk_str all = clerk_result_claims_json(first);
@@ -140,7 +140,7 @@ static void tokens_that_are_no_good(void) {
     static const struct {
         const char *spec, *words;
     } cases[] = {
-        {"{\"aud\":\"api\"}", "in api"},
+        {"{\"aud\":\"api\"}", "in verified"},
         {"{\"aud\":\"api\",\"spoil\":\"expired\"}", "out token-expired"},
         {"{\"aud\":\"api\",\"spoil\":\"not-yet\"}", "out token-not-active-yet"},
         {"{\"aud\":\"api\",\"iat_in\":3600,\"nbf_in\":0}", "out token-iat-in-the-future"},
@@ -186,12 +186,12 @@ static void lines_of_a_request(void) {
     snprintf(bearer_line, sizeof bearer_line, "bEaReR   %s", token_of("user_1"));
     snprintf(cookie, sizeof cookie, "a=b; __session=%s; c=\"d", token_of("user_2"));
     clerk_header all[] = {line("Accept", "text/html"), line("AUTHORIZATION", bearer_line), line("cookie", cookie)};
-    CHECK_WORD(lines(client, all, 3, "GET"), "in api");
+    CHECK_WORD(lines(client, all, 3, "GET"), "in verified");
     CHECK_WORD(lines(client, all, 2, NULL), "in cache");
     CHECK_WORD(lines(client, all, 1, NULL), "none session-token-missing");
     CHECK_WORD(lines(client, NULL, 0, NULL), "none session-token-missing");
     clerk_header by_cookie = line("Cookie", cookie);
-    CHECK_WORD(lines(client, &by_cookie, 1, NULL), "in api");
+    CHECK_WORD(lines(client, &by_cookie, 1, NULL), "in verified");
     clerk_header basic[] = {line("Authorization", "Basic dXNlcjpwYXNz"), by_cookie};
     CHECK_WORD(lines(client, basic, 1, NULL), "none session-token-missing");
     CHECK_WORD(lines(client, basic, 2, NULL), "in cache");
@@ -220,7 +220,7 @@ static void lines_of_a_request(void) {
         CHECK_INT(clerk_result_handshake_recommended(result), i == 0);
         CHECK_INT(clerk_result_http_status(result), 401);
         char challenge[256];
-        CHECK_STATUS(clerk_result_challenge(result, CLERK_STR("a \"b\""), challenge, sizeof challenge, NULL), CLERK_OK);
+        CHECK_STATUS(clerk_result_www_authenticate(result, CLERK_STR("a \"b\""), challenge, sizeof challenge, NULL), CLERK_OK);
         CHECK_WORD(challenge, "Bearer realm=\"a \\\"b\\\"\", "
                               "error=\"invalid_token\", error_description=\"token-expired\"");
         clerk_result_free(result);
@@ -244,7 +244,7 @@ static void nobody_can_tell(const clerk_client *client, const char *token, const
     CHECK_STATUS(clerk_error_status(error), CLERK_UNAVAILABLE);
     CHECK_INT(clerk_error_http_status(error), http);
     CHECK_INT(clerk_error_retry_after_ms(error), wait);
-    CHECK_INT(clerk_error_host_code(error), 0);
+    CHECK_INT(clerk_error_store_code(error), 0);
     CHECK_TEXT(clerk_error_setting(error), NULL);
     CHECK(clerk_error_message(error).len > 10);
     CHECK_TEXT(clerk_error_message(error), clerk_error_message(error).data);
@@ -260,7 +260,7 @@ static void clerk_is_down(void) {
     set(config, "timeout_ms", "300");
     set(config, "user_mode", "profile");
     set(config, "user_ttl_s", "0");
-    set(config, "stale_user_s", "0");
+    set(config, "user_stale_if_error_s", "0");
     clerk_client *client = client_of(config);
     const char *token = token_of("user_1");
     sim_down(true);
@@ -273,7 +273,7 @@ static void clerk_is_down(void) {
     sim_down(false);
     CHECK_STATUS(clerk_client_warm_up(client, &error), CLERK_OK);
     CHECK(error == NULL);
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
 
     /* The keys are known, and the token is remembered; new ones need the user. */
     sim_down(true);
@@ -284,7 +284,7 @@ static void clerk_is_down(void) {
     /* One answer of 503 is tried again within the call. */
     sim_admin("DELETE", "/counts", "");
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":503,\"times\":1}]");
-    CHECK_WORD(ask(client, token_of("user_1")), "in api");
+    CHECK_WORD(ask(client, token_of("user_1")), "in verified");
     CHECK_INT(sim_count("/users/{id}"), 2);
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":503,\"headers\":{\"Retry-After\":\"2\"}}]");
     nobody_can_tell(client, token_of("user_1"), "unavailable server-error", 503, 2000);
@@ -302,13 +302,13 @@ static void one_token_and_nothing_else(void) {
     sim_reset();
     counter counted = {0};
     clerk_config *config = sim_config();
-    clerk_config_on_event(config, count_event, &counted, NULL);
+    clerk_config_set_event_callback(config, count_event, &counted, NULL);
     clerk_client *client = client_of(config);
     const char *token = token_of("user_1");
     clerk_result *result = NULL;
     clerk_error *error = NULL;
     for (int i = 0; i < 2; i++) {
-        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(token), &result, &error), &result), "in api");
+        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(token), &result, &error), &result), "in verified");
         CHECK(error == NULL);
     }
     token = sim_token("{\"spoil\":\"expired\"}");
@@ -330,7 +330,7 @@ static void from_memory_without_waiting(void) {
     CHECK_INT(sim_count("/jwks"), 0);
     CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
     CHECK_INT(sim_count("/jwks"), 1);
-    CHECK_WORD(ask_cached(client, token), "in api");
+    CHECK_WORD(ask_cached(client, token), "in verified");
     CHECK_WORD(ask_cached(client, token), "in cache");
     CHECK_WORD(ask_cached(client, sim_token("{\"spoil\":\"expired\"}")), "out token-expired");
     CHECK_WORD(ask_cached(client, "garbage"), "out token-invalid");
@@ -341,8 +341,8 @@ static void from_memory_without_waiting(void) {
     char good[] = "ak_good";
     clerk_result *result = signed_in(client, good);
     CHECK_INT(clerk_result_token_kind(result), CLERK_TOKEN_KIND_API_KEY);
-    CHECK_TEXT(clerk_result_text(result, CLERK_TEXT_SCOPES), "read write");
-    CHECK_INT(clerk_result_has(result, CLERK_DIMENSION_ROLE, CLERK_STR("admin")), 0);
+    CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SCOPES), "read write");
+    CHECK_INT(clerk_result_has(result, CLERK_CHECK_ROLE, CLERK_STR("admin")), 0);
     clerk_result_free(result);
     CHECK_WORD(ask(client, "ak_bad"), "out token-invalid");
     clerk_client_free(client);
@@ -360,26 +360,26 @@ static void what_is_forgotten_is_asked_for_again(void) {
     CHECK_WORD(ask(client, one), "in cache");
     CHECK_WORD(ask(client, two), "in cache");
     CHECK_STATUS(clerk_client_invalidate_token(client, clerk_str_of(one)), CLERK_OK);
-    CHECK_WORD(ask(client, one), "in api");
+    CHECK_WORD(ask(client, one), "in verified");
     CHECK_WORD(ask(client, two), "in cache");
     CHECK_STATUS(clerk_client_invalidate_session(client, CLERK_STR("sess_b")), CLERK_OK);
     CHECK_WORD(ask(client, one), "in cache");
-    CHECK_WORD(ask(client, two), "in api");
+    CHECK_WORD(ask(client, two), "in verified");
     CHECK_INT(sim_count("/users/{id}"), 1);
     CHECK_STATUS(clerk_client_invalidate_user(client, CLERK_STR("user_1")), CLERK_OK);
     CHECK_INT(stats_of(client).cached_users, 0);
-    CHECK_WORD(ask(client, one), "in api");
-    CHECK_WORD(ask(client, two), "in api");
+    CHECK_WORD(ask(client, one), "in verified");
+    CHECK_WORD(ask(client, two), "in verified");
     CHECK_INT(sim_count("/users/{id}"), 2);
     CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
     CHECK_INT(stats_of(client).cached_tokens, 0);
-    CHECK_WORD(ask(client, one), "in api");
+    CHECK_WORD(ask(client, one), "in verified");
     CHECK_INT(sim_count("/users/{id}"), 3);
     CHECK_INT(sim_count("/jwks"), 1);
     /* Later calls connect anew. */
     CHECK_STATUS(clerk_client_shutdown(client), CLERK_OK);
     CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
-    CHECK_WORD(ask(client, one), "in api");
+    CHECK_WORD(ask(client, one), "in verified");
     clerk_client_free(client);
 }
 
@@ -397,7 +397,7 @@ static void over_tls(void) {
     set(config, "api_url", sim_https_url());
     set(config, "ca_pem", sim_ca());
     clerk_client *client = client_of(config);
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
     CHECK_INT(sim_count("/jwks"), 1);
     clerk_client_free(client);
 }
@@ -429,11 +429,11 @@ static void clocks_and_events_are_the_hosts(void) {
     sim_reset();
     int64_t now = 1800000000000;
     clerk_config *config = sim_config();
-    clerk_config_on_clock(config, told, &now, NULL);
-    clerk_config_on_event(config, write_diary, NULL, NULL);
+    clerk_config_set_clock_callback(config, told, &now, NULL);
+    clerk_config_set_event_callback(config, write_diary, NULL, NULL);
     clerk_client *client = client_of(config);
     const char *token = sim_token("{\"user\":\"user_1\",\"exp_in\":60,\"now\":1800000000}");
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
     CHECK_WORD(diary, "3 - 0 0 -1, 8 - 0 0 -1, 1 user_1 0 2 -1, ");
     diary[0] = 0;
     now += 64999;

@@ -56,11 +56,11 @@ void check_outcome(int32_t status, const clerk_result *result) {
     CHECK(result != NULL);
     CHECK_STATUS(clerk_result_status(result), status);
     CHECK((clerk_result_reason(result) == 0) == in);
-    CHECK((clerk_result_reason_word(result)[0] == 0) == in);
+    CHECK((clerk_result_reason_name(result)[0] == 0) == in);
     CHECK((clerk_result_http_status(result) == 200) == in);
     CHECK((clerk_result_source(result) != 0) == in);
     CHECK((clerk_result_token_kind(result) != 0) == in);
-    CHECK((clerk_result_text(result, CLERK_TEXT_SUBJECT).data != NULL) == in);
+    CHECK((clerk_result_get(result, CLERK_ATTRIBUTE_SUBJECT).data != NULL) == in);
     CHECK(in || clerk_result_user_id(result).data == NULL);
 }
 
@@ -238,7 +238,7 @@ clerk_request bearer(const char *line) {
 const char *ended(int32_t status, clerk_result **result) {
     static _Thread_local char words[128];
     check_outcome(status, *result);
-    const char *reason = clerk_result_reason_word(*result);
+    const char *reason = clerk_result_reason_name(*result);
     switch (status) {
     case CLERK_OK:
         snprintf(words, sizeof words, "in %s", clerk_result_source(*result) == CLERK_SOURCE_CACHE ? "cache" : "api");

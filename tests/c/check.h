@@ -60,7 +60,7 @@ clerk_client *sim_client(void);
 /* A request with this line as `Authorization`. */
 clerk_request bearer(const char *line);
 
-/* Authenticates with a token, or with nothing for NULL, and says how it ended: "in api", "in cache",
+/* Authenticates with a token, or with nothing for NULL, and says how it ended: "in verified", "in cache",
  * "out <reason>", "none <reason>", "unavailable <reason>", or the name of another status. The text lives until the
  * thread's next call. */
 const char *ask(const clerk_client *client, const char *token);

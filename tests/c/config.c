@@ -41,7 +41,7 @@ static void wrong(const char *setting, const char *first, ...) {
     CHECK(strstr(message.data, SECRET) == NULL);
     CHECK_TEXT(clerk_error_trace_id(error), NULL);
     CHECK_INT(clerk_error_http_status(error), 0);
-    CHECK_INT(clerk_error_host_code(error), 0);
+    CHECK_INT(clerk_error_store_code(error), 0);
     CHECK_INT(clerk_error_retry_after_ms(error), -1);
     clerk_error_free(error);
 }
@@ -98,8 +98,8 @@ static void names_and_values(void) {
     wrong("user_mode", "user_mode", "synch", NULL);
     wrong("user_mode", "user_mode", "claims,sync", NULL);
     wrong("accepts_token", "accepts_token", "session_token,cookie", NULL);
-    wrong("cookie_policy", "cookie_policy", "", NULL);
-    wrong("allow_schemeless", "allow_schemeless", "yes", NULL);
+    wrong("check_client_uat", "check_client_uat", "", NULL);
+    wrong("allow_bare_token", "allow_bare_token", "yes", NULL);
     wrong("user_mode", "secret_key", "sk_test_x", "user_mode", "sync", NULL);
     const char *pem = json_text(sim_admin("GET", "/keys/k1", ""), "pem");
     wrong("secret_key", "jwt_key", pem, "user_mode", "profile", NULL);
@@ -113,20 +113,20 @@ static void names_and_values(void) {
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("secret_key"), 1, &error), CLERK_E_CONFIG);
     CHECK_TEXT(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
-    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_schemeless"), 2, NULL), CLERK_E_CONFIG);
-    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_schemeless"), 1, &error), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_bare_token"), 2, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_bare_token"), 1, &error), CLERK_OK);
     CHECK(error == NULL);
     CHECK_STATUS(clerk_config_add(config, CLERK_STR("secret_key"), CLERK_STR("x"), &error), CLERK_E_CONFIG);
     CHECK_TEXT(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
-    CHECK_STATUS(clerk_config_use_sqlite(config, CLERK_STR("/nowhere/at/all.db"), &error), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all.db"), &error), CLERK_E_CONFIG);
     CHECK_TEXT(clerk_error_setting(error), "sqlite");
     clerk_error_free(error);
     clerk_config_free(config);
 }
 
 /* A store makes `sync` the mode, and `sync` needs the secret key. */
-static int32_t no_rows(void *userdata, const clerk_step *step, clerk_reply *reply) {
+static int32_t no_rows(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
     (void)userdata, (void)step, (void)reply;
     return -1;
 }
@@ -136,7 +136,7 @@ static void stores(void) {
     clerk_client *client = NULL;
     clerk_error *error = NULL;
     set(config, "jwt_key", json_text(sim_admin("GET", "/keys/k1", ""), "pem"));
-    CHECK_STATUS(clerk_config_on_user_store(config, no_rows, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_user_store(config, no_rows, NULL, NULL), CLERK_OK);
     CHECK_STATUS(clerk_client_new(config, &client, &error), CLERK_E_CONFIG);
     CHECK_TEXT(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
@@ -162,22 +162,22 @@ static void lists(void) {
         clerk_str name = CLERK_STR(parties);
         set(config, parties, "https://a.example, https://b.example,,");
         switch (step) {
-        case 0: CHECK_WORD(asked(config, "https://a.example"), "in api"); break;
-        case 1: CHECK_WORD(asked(config, "https://b.example"), "in api"); break;
+        case 0: CHECK_WORD(asked(config, "https://a.example"), "in verified"); break;
+        case 1: CHECK_WORD(asked(config, "https://b.example"), "in verified"); break;
         case 2: CHECK_WORD(asked(config, "https://c.example"), wrong_party); break;
         case 3:
             CHECK_STATUS(clerk_config_add(config, name, CLERK_STR(" https://c.example "), NULL), CLERK_OK);
-            CHECK_WORD(asked(config, "https://c.example"), "in api");
+            CHECK_WORD(asked(config, "https://c.example"), "in verified");
             break;
         case 4:
             /* An item that is added may hold commas. */
             CHECK_STATUS(clerk_config_add(config, name, CLERK_STR("c,d"), NULL), CLERK_OK);
-            CHECK_WORD(asked(config, "c,d"), "in api");
+            CHECK_WORD(asked(config, "c,d"), "in verified");
             break;
         case 5:
             /* An empty list asks for nothing. */
             set(config, parties, "");
-            CHECK_WORD(asked(config, "https://c.example"), "in api");
+            CHECK_WORD(asked(config, "https://c.example"), "in verified");
             break;
         }
     }
@@ -191,7 +191,7 @@ static void a_client_copies_its_config(void) {
     CHECK_STATUS(clerk_client_new(config, &second, NULL), CLERK_OK);
     clerk_config_free(config);
     const char *token = sim_token("{\"user\":\"user_1\"}");
-    CHECK_WORD(ask(first, token), "in api");
+    CHECK_WORD(ask(first, token), "in verified");
     CHECK_WORD(ask(second, token), "out token-invalid-issuer");
     clerk_client_free(first);
     clerk_client_free(second);
@@ -207,7 +207,7 @@ static void from_env(void) {
     /* What the environment says later is not heard. */
     setenv("CLERK_AUTH_PARTIES", "https://c.example", 1);
     clerk_client *client = client_of(config);
-    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://b.example\"}")), "in api");
+    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://b.example\"}")), "in verified");
     CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://c.example\"}")), "out token-invalid-authorized-parties");
     clerk_client_free(client);
 
@@ -234,7 +234,7 @@ static void from_env(void) {
 static void on_log(void *userdata, int32_t level, clerk_str message) {
     int *lines = userdata;
     ++*lines;
-    CHECK_INT(level, CLERK_LEVEL_WARN);
+    CHECK_INT(level, CLERK_LOG_LEVEL_WARN);
     CHECK_TEXT(message, message.data);
     CHECK(strstr(message.data, "sk_test") == NULL);
 }
@@ -242,12 +242,12 @@ static void on_log(void *userdata, int32_t level, clerk_str message) {
 static void what_works_and_is_probably_not_meant_is_logged(void) {
     int lines = 0;
     clerk_config *config = sim_config();
-    CHECK_STATUS(clerk_config_on_log(config, CLERK_LEVEL_WARN, on_log, &lines, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, on_log, &lines, NULL), CLERK_OK);
     clerk_client_free(client_of(config));
     CHECK_INT(lines, 1);
     config = sim_config();
     set(config, "authorized_parties", "https://App.example/path");
-    CHECK_STATUS(clerk_config_on_log(config, CLERK_LEVEL_DEBUG, on_log, &lines, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_DEBUG, on_log, &lines, NULL), CLERK_OK);
     clerk_client_free(client_of(config));
     CHECK_INT(lines, 2);
 }

@@ -55,7 +55,7 @@ static void child(int number, clerk_client *client, const char *known, const cha
         CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, &pending, NULL), CLERK_E_FORKED);
         CHECK(result == NULL && pending == NULL);
         /* The keys are in memory: this one needs nobody. */
-        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(fresh), &result, NULL), &result), "in api");
+        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(fresh), &result, NULL), &result), "in verified");
     }
     CHECK_STATUS(clerk_client_stats(client, &stats), CLERK_OK);
     CHECK_STATUS(clerk_client_shutdown(client), CLERK_OK);
@@ -63,7 +63,7 @@ static void child(int number, clerk_client *client, const char *known, const cha
     /* The last child leaves as a server does that was stopped before its first request. */
     if (number < CHILDREN - 1) {
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, fresh), "in api");
+        CHECK_WORD(ask(client, fresh), "in verified");
         CHECK_WORD(ask(client, known), "in cache");
     }
     clerk_client_free(client);
@@ -81,7 +81,7 @@ static void forked_with_warm_connections(bool tls) {
     clerk_client *client = client_of(config);
     const char *known = token_of("user_known"), *fresh = token_of("user_fresh"), *later = token_of("user_later");
     const char *other_key = sim_token("{\"user\":\"user_known\",\"key\":\"other\",\"kid\":\"ins_other\"}");
-    CHECK_WORD(ask(client, known), "in api");
+    CHECK_WORD(ask(client, known), "in verified");
     CHECK_INT(connections(), 1);
     pid_t children[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
@@ -100,8 +100,8 @@ static void forked_with_warm_connections(bool tls) {
     /* The parent goes on where it was, on the connection that it had. */
     int64_t before = connections();
     CHECK_INT(before, CHILDREN);
-    CHECK_WORD(ask(client, later), "in api");
-    CHECK_WORD(ask(client, fresh), "in api");
+    CHECK_WORD(ask(client, later), "in verified");
+    CHECK_WORD(ask(client, fresh), "in verified");
     CHECK_WORD(ask(client, known), "in cache");
     CHECK_INT(connections(), before);
     clerk_client_free(client);
@@ -129,7 +129,7 @@ static void forked_twice_and_cold(void) {
         CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
         check_forked(client, fresh);
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, fresh), "in api");
+        CHECK_WORD(ask(client, fresh), "in verified");
     }
     clerk_client_free(client);
     _exit(0);
@@ -156,7 +156,7 @@ static void forked_while_others_are_at_work(void) {
         char user[16];
         snprintf(user, sizeof user, "user_%d", i);
         all.tokens[i] = token_of(user);
-        CHECK_WORD(ask(all.client, all.tokens[i]), "in api");
+        CHECK_WORD(ask(all.client, all.tokens[i]), "in verified");
     }
     pthread_t threads[BUSY];
     for (int i = 0; i < BUSY; i++) CHECK(pthread_create(&threads[i], NULL, keep_busy, &all) == 0);
@@ -184,11 +184,11 @@ static void users_in_sqlite(void) {
     CHECK(mkdtemp(folder) != NULL);
     snprintf(path, sizeof path, "%s/users.db", folder);
     clerk_config *config = sim_config();
-    CHECK_STATUS(clerk_config_use_sqlite(config, clerk_str_of(path), NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_sqlite_path(config, clerk_str_of(path), NULL), CLERK_OK);
     clerk_client *client = client_of(config);
     put_user("user_known"), put_user("user_0"), put_user("user_1"), put_user("user_2");
     const char *known = token_of("user_known"), *own[] = {token_of("user_0"), token_of("user_1"), token_of("user_2")};
-    CHECK_WORD(ask(client, known), "in api");
+    CHECK_WORD(ask(client, known), "in verified");
     pid_t children[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = fork();
@@ -197,7 +197,7 @@ static void users_in_sqlite(void) {
         /* Whether the row still stands is asked of the file, by a connection of the child's own. */
         CHECK_WORD(ask(client, known), "in cache");
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, own[i]), "in api");
+        CHECK_WORD(ask(client, own[i]), "in verified");
         CHECK_WORD(ask(client, own[i]), "in cache");
         clerk_client_free(client);
         _exit(0);

@@ -41,16 +41,16 @@ LAYOUT(clerk_stats, cached_users, 72);
 LAYOUT(clerk_stats, jwks_age_ms, 80);
 
 /* Enums travel as numbers of 32 bits. */
-_Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_text) == 4 && sizeof(clerk_step_kind) == 4, "enums");
-_Static_assert(sizeof(clerk_column) == 4 && sizeof(clerk_event_kind) == 4 && sizeof(clerk_dimension) == 4, "enums");
-_Static_assert(sizeof(clerk_level) == 4 && sizeof(clerk_source) == 4 && sizeof(clerk_category) == 4, "enums");
+_Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4, "enums");
+_Static_assert(sizeof(clerk_column) == 4 && sizeof(clerk_event_kind) == 4 && sizeof(clerk_check) == 4, "enums");
+_Static_assert(sizeof(clerk_log_level) == 4 && sizeof(clerk_source) == 4 && sizeof(clerk_category) == 4, "enums");
 _Static_assert(sizeof(clerk_token_kind) == 4, "enums");
 
 #define FROZEN(name, number) _Static_assert((name) == (number), #name)
 
-FROZEN(CLERK_HOOK_OK, 0);
-FROZEN(CLERK_HOOK_DECLINE, 1);
-FROZEN(CLERK_HOOK_CONFLICT, 2);
+FROZEN(CLERK_STORE_OK, 0);
+FROZEN(CLERK_STORE_DECLINE, 1);
+FROZEN(CLERK_STORE_CONFLICT, 2);
 FROZEN(CLERK_TOKEN_KIND_SESSION_TOKEN, 1);
 FROZEN(CLERK_TOKEN_KIND_API_KEY, 2);
 FROZEN(CLERK_TOKEN_KIND_OAUTH_TOKEN, 3);
@@ -61,41 +61,41 @@ FROZEN(CLERK_CATEGORY_FORBIDDEN, 3);
 FROZEN(CLERK_CATEGORY_MISCONFIGURED, 4);
 FROZEN(CLERK_CATEGORY_UNAVAILABLE, 5);
 FROZEN(CLERK_SOURCE_CACHE, 1);
-FROZEN(CLERK_SOURCE_API, 2);
-FROZEN(CLERK_LEVEL_ERROR, 1);
-FROZEN(CLERK_LEVEL_DEBUG, 4);
-FROZEN(CLERK_TEXT_SUBJECT, 0);
-FROZEN(CLERK_TEXT_USER_KEY, 1);
-FROZEN(CLERK_TEXT_ORG_PERMISSIONS, 9);
-FROZEN(CLERK_TEXT_CLAIMS, 16);
-FROZEN(CLERK_TEXT_EXTERNAL_ID, 22);
+FROZEN(CLERK_SOURCE_VERIFIED, 2);
+FROZEN(CLERK_LOG_LEVEL_ERROR, 1);
+FROZEN(CLERK_LOG_LEVEL_DEBUG, 4);
+FROZEN(CLERK_ATTRIBUTE_SUBJECT, 0);
+FROZEN(CLERK_ATTRIBUTE_USER_KEY, 1);
+FROZEN(CLERK_ATTRIBUTE_ORG_PERMISSIONS, 9);
+FROZEN(CLERK_ATTRIBUTE_CLAIMS, 16);
+FROZEN(CLERK_ATTRIBUTE_EXTERNAL_ID, 22);
 FROZEN(CLERK_EVENT_KIND_AUTH_SUCCESS, 1);
 FROZEN(CLERK_EVENT_KIND_AUTH_FAILED, 2);
 FROZEN(CLERK_EVENT_KIND_CACHE_MISS, 3);
 FROZEN(CLERK_EVENT_KIND_USER_CREATED, 4);
 FROZEN(CLERK_EVENT_KIND_JWKS_REFRESHED, 8);
-FROZEN(CLERK_EVENT_KIND_STALE_SERVED, 10);
+FROZEN(CLERK_EVENT_KIND_STALE_USER_SERVED, 10);
 FROZEN(CLERK_EVENT_KIND_USER_DELETED, 11);
-FROZEN(CLERK_EVENT_KIND_MISCONFIGURED, 12);
-FROZEN(CLERK_STEP_KIND_DONE, 0);
-FROZEN(CLERK_STEP_KIND_FIND_BY_KEY, 1);
-FROZEN(CLERK_STEP_KIND_FIND_BY_CLERK_ID, 2);
-FROZEN(CLERK_STEP_KIND_FIND_BY_EMAIL, 3);
-FROZEN(CLERK_STEP_KIND_USERNAME_TAKEN, 4);
-FROZEN(CLERK_STEP_KIND_CREATE, 5);
-FROZEN(CLERK_STEP_KIND_UPDATE, 6);
-FROZEN(CLERK_STEP_KIND_BEGIN, 7);
-FROZEN(CLERK_STEP_KIND_COMMIT, 8);
-FROZEN(CLERK_STEP_KIND_ROLLBACK, 9);
-FROZEN(CLERK_STEP_KIND_FETCH, 10);
+FROZEN(CLERK_EVENT_KIND_SECRET_KEY_REJECTED, 12);
+FROZEN(CLERK_STORE_REQUEST_KIND_DONE, 0);
+FROZEN(CLERK_STORE_REQUEST_KIND_FIND_BY_KEY, 1);
+FROZEN(CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID, 2);
+FROZEN(CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL, 3);
+FROZEN(CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN, 4);
+FROZEN(CLERK_STORE_REQUEST_KIND_CREATE, 5);
+FROZEN(CLERK_STORE_REQUEST_KIND_UPDATE, 6);
+FROZEN(CLERK_STORE_REQUEST_KIND_BEGIN, 7);
+FROZEN(CLERK_STORE_REQUEST_KIND_COMMIT, 8);
+FROZEN(CLERK_STORE_REQUEST_KIND_ROLLBACK, 9);
+FROZEN(CLERK_STORE_REQUEST_KIND_FETCH_USER, 10);
 FROZEN(CLERK_COLUMN_CLERK_ID, 0);
 FROZEN(CLERK_COLUMN_EMAIL, 1);
 FROZEN(CLERK_COLUMN_USERNAME, 2);
 FROZEN(CLERK_COLUMN_IMAGE_URL, 5);
 FROZEN(CLERK_COLUMN_LAST_ACTIVE_AT_MS, 6);
 FROZEN(CLERK_COLUMN_BANNED_BY_CLERK, 8);
-FROZEN(CLERK_DIMENSION_ROLE, 1);
-FROZEN(CLERK_DIMENSION_REVERIFICATION, 5);
+FROZEN(CLERK_CHECK_ROLE, 1);
+FROZEN(CLERK_CHECK_REVERIFICATION, 5);
 
 static const struct {
     int32_t macro, number;
@@ -166,33 +166,33 @@ static void word_is_name(const char *word, const char *name) {
 #define WORD(of, prefix, name) word_is_name(of(prefix##name), #name)
 
 static void words(void) {
-    WORD(clerk_category_word, CLERK_CATEGORY_, NO_CREDENTIALS);
-    WORD(clerk_category_word, CLERK_CATEGORY_, INVALID_TOKEN);
-    WORD(clerk_category_word, CLERK_CATEGORY_, FORBIDDEN);
-    WORD(clerk_category_word, CLERK_CATEGORY_, MISCONFIGURED);
-    WORD(clerk_category_word, CLERK_CATEGORY_, UNAVAILABLE);
-    CHECK_WORD(clerk_category_word(CLERK_CATEGORY_UNAVAILABLE + 1), "");
-    WORD(clerk_source_word, CLERK_SOURCE_, CACHE);
-    WORD(clerk_source_word, CLERK_SOURCE_, API);
-    CHECK_WORD(clerk_source_word(CLERK_SOURCE_API + 1), "");
-    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, SESSION_TOKEN);
-    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, API_KEY);
-    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, OAUTH_TOKEN);
-    WORD(clerk_token_kind_word, CLERK_TOKEN_KIND_, M2M_TOKEN);
-    CHECK_WORD(clerk_token_kind_word(CLERK_TOKEN_KIND_M2M_TOKEN + 1), "");
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, AUTH_SUCCESS);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, AUTH_FAILED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, CACHE_MISS);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_CREATED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_UPDATED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_LINKED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, LINK_CONFLICT);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, JWKS_REFRESHED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, RATE_LIMITED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, STALE_SERVED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, USER_DELETED);
-    WORD(clerk_event_word, CLERK_EVENT_KIND_, MISCONFIGURED);
-    CHECK_WORD(clerk_event_word(CLERK_EVENT_KIND_MISCONFIGURED + 1), "");
+    WORD(clerk_category_name, CLERK_CATEGORY_, NO_CREDENTIALS);
+    WORD(clerk_category_name, CLERK_CATEGORY_, INVALID_TOKEN);
+    WORD(clerk_category_name, CLERK_CATEGORY_, FORBIDDEN);
+    WORD(clerk_category_name, CLERK_CATEGORY_, MISCONFIGURED);
+    WORD(clerk_category_name, CLERK_CATEGORY_, UNAVAILABLE);
+    CHECK_WORD(clerk_category_name(CLERK_CATEGORY_UNAVAILABLE + 1), "");
+    WORD(clerk_source_name, CLERK_SOURCE_, CACHE);
+    WORD(clerk_source_name, CLERK_SOURCE_, API);
+    CHECK_WORD(clerk_source_name(CLERK_SOURCE_VERIFIED + 1), "");
+    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, SESSION_TOKEN);
+    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, API_KEY);
+    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, OAUTH_TOKEN);
+    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, M2M_TOKEN);
+    CHECK_WORD(clerk_token_kind_name(CLERK_TOKEN_KIND_M2M_TOKEN + 1), "");
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_SUCCESS);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_FAILED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, CACHE_MISS);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_CREATED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_UPDATED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_LINKED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, LINK_CONFLICT);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, JWKS_REFRESHED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, RATE_LIMITED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_SERVED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_DELETED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, MISCONFIGURED);
+    CHECK_WORD(clerk_event_kind_name(CLERK_EVENT_KIND_SECRET_KEY_REJECTED + 1), "");
 }
 
 /* Every name is one that a config takes: an empty value clears it, or is refused as a value, by that name. */
@@ -243,10 +243,10 @@ int main(void) {
     int32_t last = sizeof reasons / sizeof reasons[0];
     for (int32_t number = 1; number <= last; number++) {
         CHECK_INT(reasons[number - 1].reason, number);
-        CHECK_WORD(clerk_reason_word(number), reasons[number - 1].word);
+        CHECK_WORD(clerk_reason_name(number), reasons[number - 1].word);
         CHECK_INT(clerk_reason_category(number), reasons[number - 1].category);
     }
-    CHECK_WORD(clerk_reason_word(last + 1), "");
+    CHECK_WORD(clerk_reason_name(last + 1), "");
     words();
     setting_names();
 

@@ -48,7 +48,7 @@ static void on_event(void *userdata, const clerk_event *event) {
 
 static void on_log(void *userdata, int32_t level, clerk_str message) {
     on_hook(userdata, LOG);
-    CHECK(level >= CLERK_LEVEL_ERROR && level <= CLERK_LEVEL_DEBUG);
+    CHECK(level >= CLERK_LOG_LEVEL_ERROR && level <= CLERK_LOG_LEVEL_DEBUG);
     CHECK_TEXT(message, message.data);
 }
 
@@ -59,7 +59,7 @@ static int64_t on_clock(void *userdata) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int32_t on_store(void *userdata, const clerk_step *step, clerk_reply *reply) {
+static int32_t on_store(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
     data *own = userdata;
     on_hook(own, STORE);
     return table_answer(&own->host->table, step, reply);
@@ -74,18 +74,18 @@ static clerk_config *hooked(host *host) {
     clerk_config *config = sim_config();
     set(config, "webhook_secrets", "whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=");
     for (int i = 0; i < HOOKS; i++) host->data[i] = (data){.host = host};
-    CHECK_STATUS(clerk_config_on_event(config, on_event, &host->data[EVENT], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_on_log(config, CLERK_LEVEL_DEBUG, on_log, &host->data[LOG], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_on_clock(config, on_clock, &host->data[CLOCK], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_on_user_store(config, on_store, &host->data[STORE], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_event_callback(config, on_event, &host->data[EVENT], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_DEBUG, on_log, &host->data[LOG], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_clock_callback(config, on_clock, &host->data[CLOCK], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_user_store(config, on_store, &host->data[STORE], on_destroy), CLERK_OK);
     return config;
 }
 
 /* Leaves one hook, and the store. */
 static void leave_only(host *host, clerk_config *config, enum hook which) {
-    if (which != EVENT) clerk_config_on_event(config, NULL, NULL, NULL);
-    if (which != LOG) clerk_config_on_log(config, CLERK_LEVEL_WARN, NULL, NULL, NULL);
-    if (which != CLOCK) clerk_config_on_clock(config, NULL, NULL, NULL);
+    if (which != EVENT) clerk_config_set_event_callback(config, NULL, NULL, NULL);
+    if (which != LOG) clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, NULL, NULL);
+    if (which != CLOCK) clerk_config_set_clock_callback(config, NULL, NULL, NULL);
     for (int i = 0; i < STORE; i++) {
         host->data[i].is_absent = i != (int)which;
         CHECK_INT(host->data[i].destroyed, host->data[i].is_absent);
@@ -144,10 +144,10 @@ static void when_it_is_replaced_or_refused(void) {
     for (int round = 0; round < 2; round++) {
         /* The first round's go to the second; the client keeps its own. */
         for (int i = 0; i < HOOKS; i++) CHECK_INT(next[i].destroyed, 0);
-        clerk_config_on_event(config, on_event, &next[EVENT], on_destroy);
-        clerk_config_on_log(config, CLERK_LEVEL_WARN, on_log, &next[LOG], on_destroy);
-        clerk_config_on_clock(config, on_clock, &next[CLOCK], on_destroy);
-        clerk_config_on_user_store(config, on_store, &next[STORE], on_destroy);
+        clerk_config_set_event_callback(config, on_event, &next[EVENT], on_destroy);
+        clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, on_log, &next[LOG], on_destroy);
+        clerk_config_set_clock_callback(config, on_clock, &next[CLOCK], on_destroy);
+        clerk_config_set_user_store(config, on_store, &next[STORE], on_destroy);
         destroyed(&host, 0);
         for (int i = 0; i < HOOKS; i++) CHECK_INT(next[i].destroyed, round);
         for (int i = 0; i < HOOKS; i++) next[i].destroyed = 0;
@@ -156,26 +156,26 @@ static void when_it_is_replaced_or_refused(void) {
     destroyed(&host, 1);
     /* Taken away, with data that is given all the same. */
     data given[HOOKS] = {0};
-    clerk_config_on_event(config, NULL, &given[EVENT], on_destroy);
-    clerk_config_on_log(config, CLERK_LEVEL_WARN, NULL, &given[LOG], on_destroy);
-    clerk_config_on_clock(config, NULL, &given[CLOCK], on_destroy);
-    clerk_config_on_user_store(config, NULL, &given[STORE], on_destroy);
+    clerk_config_set_event_callback(config, NULL, &given[EVENT], on_destroy);
+    clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, &given[LOG], on_destroy);
+    clerk_config_set_clock_callback(config, NULL, &given[CLOCK], on_destroy);
+    clerk_config_set_user_store(config, NULL, &given[STORE], on_destroy);
     for (int i = 0; i < HOOKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
     clerk_config_free(config);
     for (int i = 0; i < HOOKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
 
     /* A call that fails has taken the data as well. */
     data failed = {0};
-    CHECK_STATUS(clerk_config_on_event(NULL, on_event, &failed, on_destroy), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_log(NULL, CLERK_LEVEL_WARN, on_log, &failed, on_destroy), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_clock(NULL, on_clock, &failed, on_destroy), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_user_store(NULL, on_store, &failed, on_destroy), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_event_callback(NULL, on_event, &failed, on_destroy), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_log_callback(NULL, CLERK_LOG_LEVEL_WARN, on_log, &failed, on_destroy), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_clock_callback(NULL, on_clock, &failed, on_destroy), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_user_store(NULL, on_store, &failed, on_destroy), CLERK_E_NULL);
     CHECK_INT(failed.destroyed, 4);
     config = hooked(&host);
-    CHECK_STATUS(clerk_config_on_log(config, 9, on_log, &failed, on_destroy), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_config_set_log_callback(config, 9, on_log, &failed, on_destroy), CLERK_E_ARGUMENT);
     CHECK_INT(failed.destroyed, 5);
     destroyed(&host, 0);
-    clerk_config_use_sqlite(config, CLERK_STR("/nowhere/at/all"), NULL);
+    clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all"), NULL);
     destroyed(&host, 0);
     clerk_config_free(config);
     destroyed(&host, 1);
@@ -200,10 +200,10 @@ static const char *run(host *host, enum verb verb) {
     case BEGIN: {
         int32_t status = clerk_authenticate_begin(client, &request, &result, &pending, NULL);
         if (status != CLERK_PENDING) return ended(status, &result);
-        for (int32_t kind; (kind = clerk_pending_wants(pending)) != CLERK_STEP_KIND_DONE;) {
-            const clerk_step *step = clerk_pending_step(pending);
-            if (kind == CLERK_STEP_KIND_FETCH) clerk_pending_fetch(pending);
-            else clerk_pending_answer(pending, table_answer(&host->table, step, clerk_pending_reply(pending)));
+        for (int32_t kind; (kind = clerk_pending_next_action(pending)) != CLERK_STORE_REQUEST_KIND_DONE;) {
+            const clerk_store_request *step = clerk_pending_request(pending);
+            if (kind == CLERK_STORE_REQUEST_KIND_FETCH_USER) clerk_pending_fetch(pending);
+            else clerk_pending_submit(pending, table_answer(&host->table, step, clerk_pending_response(pending)));
         }
         status = clerk_pending_finish(pending, &result, NULL);
         return ended(status, &result);
@@ -229,7 +229,7 @@ static const char *run(host *host, enum verb verb) {
 }
 
 /* What a verb does when no hook calls back, and which hooks it runs. */
-static const char *const words[VERBS] = {"in api", "in api", "in api", "in api", "CLERK_OK", "CLERK_OK", "CLERK_OK",
+static const char *const words[VERBS] = {"in verified", "in verified", "in verified", "in verified", "CLERK_OK", "CLERK_OK", "CLERK_OK",
                                          "CLERK_OK"};
 static const bool runs[VERBS][HOOKS] = {
     [AUTHENTICATE] = {true, true, true, true}, [CACHED] = {true, false, true, false},
@@ -247,7 +247,7 @@ static void run_with(enum verb verb, enum hook where, bool alone, void (*act)(ho
     host host = {.table = TABLE_INIT, .where = where};
     clerk_config *config = hooked(&host);
     if (alone) leave_only(&host, config, where);
-    set(config, "recheck_s", "60");
+    set(config, "row_check_ttl_s", "60");
     if (verb == CACHED) set(config, "user_mode", "claims");
     host.client = client_of(config);
     host.other = sim_client();
@@ -310,7 +310,7 @@ static void call_back(host *host) {
         clerk_client_free(host->client);
     }
     /* Another client is another matter. */
-    CHECK_WORD(ask(host->other, host->token), "in api");
+    CHECK_WORD(ask(host->other, host->token), "in verified");
     CHECK_WORD(ask(host->other, host->token), "in cache");
     clerk_result *result = NULL;
     CHECK_STATUS(clerk_authenticate(host->client, &request, &result, NULL), CLERK_E_REENTRANT);
@@ -344,7 +344,7 @@ static void go_on_in_the_hook(host *host) {
     clerk_pending *other = in_hand;
     in_hand = NULL;
     clerk_result *result = (clerk_result *)host;
-    CHECK_STATUS(clerk_pending_answer(other, CLERK_HOOK_OK), CLERK_E_REENTRANT);
+    CHECK_STATUS(clerk_pending_submit(other, CLERK_STORE_OK), CLERK_E_REENTRANT);
     CHECK_STATUS(clerk_pending_fetch(other), CLERK_E_REENTRANT);
     CHECK_STATUS(clerk_pending_finish(other, &result, NULL), CLERK_E_REENTRANT);
     CHECK(result == NULL);
@@ -375,14 +375,14 @@ static void hooks_of_steps_taken_by_hand(void) {
             if (act != 0) clerk_pending_free(in_hand);
             static void (*const acts[])(struct host *) = {go_on_in_the_hook, call_back, free_it};
             host.act = acts[act];
-            while (!early && clerk_pending_wants(pending) != CLERK_STEP_KIND_DONE) {
-                const clerk_step *step = clerk_pending_step(pending);
-                int32_t returned = table_answer(&host.table, step, clerk_pending_reply(pending));
-                CHECK_STATUS(clerk_pending_answer(pending, returned), CLERK_OK);
+            while (!early && clerk_pending_next_action(pending) != CLERK_STORE_REQUEST_KIND_DONE) {
+                const clerk_store_request *step = clerk_pending_request(pending);
+                int32_t returned = table_answer(&host.table, step, clerk_pending_response(pending));
+                CHECK_STATUS(clerk_pending_submit(pending, returned), CLERK_OK);
             }
             clerk_result *result = NULL;
             const char *said = ended(clerk_pending_finish(pending, &result, NULL), &result);
-            CHECK_WORD(said, early ? "unavailable store-error" : "in api");
+            CHECK_WORD(said, early ? "unavailable store-error" : "in verified");
             CHECK_INT(host.acted, 1);
             destroyed(&host, act == 2);
             if (act != 2) clerk_client_free(host.client);
@@ -402,7 +402,7 @@ static void ping(host *host) {
     struct host *other = sides[!own];
     if (own == 0) {
         other->act = ping;
-        CHECK_WORD(ask(other->client, other->token), "in api");
+        CHECK_WORD(ask(other->client, other->token), "in verified");
         CHECK_INT(other->acted, 1);
     }
     CHECK_WORD(ask(host->client, host->token), "CLERK_E_REENTRANT");
@@ -418,7 +418,7 @@ static void two_clients_that_call_one_another(void) {
     first.token = second.token = sim_token("{\"user\":\"user_ada\"}");
     sides[0] = &first, sides[1] = &second;
     first.act = ping;
-    CHECK_WORD(ask(first.client, first.token), "in api");
+    CHECK_WORD(ask(first.client, first.token), "in verified");
     CHECK_WORD(ask(first.client, first.token), "in cache");
     CHECK_WORD(ask(second.client, second.token), "in cache");
     clerk_client_free(first.client);
@@ -455,7 +455,7 @@ static void freed_while_others_are_inside(void) {
         counter counted = {0};
         clerk_config *config = sim_config();
         set(config, "user_mode", "profile");
-        clerk_config_on_event(config, count_event, &counted, count_destroyed);
+        clerk_config_set_event_callback(config, count_event, &counted, count_destroyed);
         clerk_client *client = client_of(config);
         caller callers[CALLERS];
         for (int i = 0; i < CALLERS; i++) {
@@ -467,7 +467,7 @@ static void freed_while_others_are_inside(void) {
         CHECK_INT(counted.destroyed, 0);
         for (int i = 0; i < CALLERS; i++) {
             CHECK(pthread_join(callers[i].thread, NULL) == 0);
-            CHECK_WORD(callers[i].said, "in api");
+            CHECK_WORD(callers[i].said, "in verified");
         }
         CHECK_INT(counted.destroyed, 1);
         CHECK_INT(counted.events[CLERK_EVENT_KIND_AUTH_SUCCESS], CALLERS);
@@ -480,7 +480,7 @@ static void broken_off_from_another_thread(void) {
     counter counted = {0};
     clerk_config *config = sim_config();
     set(config, "timeout_ms", "20000");
-    clerk_config_on_event(config, count_event, &counted, count_destroyed);
+    clerk_config_set_event_callback(config, count_event, &counted, count_destroyed);
     clerk_client *client = client_of(config);
     caller waiting = {.client = client, .token = sim_token("{\"user\":\"user_ada\"}")};
     CHECK(pthread_create(&waiting.thread, NULL, call, &waiting) == 0);
@@ -503,7 +503,7 @@ static void clean_up(void *value) {
     CHECK_WORD(ask_cached(host->client, host->token), "in cache");
     CHECK_WORD(ask(host->client, host->token), "in cache");
     CHECK_STATUS(clerk_client_invalidate_all(host->client), CLERK_OK);
-    CHECK_WORD(ask(host->client, host->token), "in api");
+    CHECK_WORD(ask(host->client, host->token), "in verified");
     clerk_config *config = sim_config();
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_config_set(config, CLERK_STR("x"), CLERK_STR("y"), &error), CLERK_E_CONFIG);
@@ -516,7 +516,7 @@ static void clean_up(void *value) {
 
 static void *live_and_end(void *argument) {
     host *host = argument;
-    CHECK_WORD(ask(host->client, host->token), "in api");
+    CHECK_WORD(ask(host->client, host->token), "in verified");
     CHECK(pthread_setspecific(at_end, host) == 0);
     return NULL;
 }
@@ -526,7 +526,7 @@ static void at_a_threads_end(void) {
     sim_put("/users/user_ada", "{\"username\":\"ada\"}");
     host host = {.table = TABLE_INIT};
     clerk_config *config = hooked(&host);
-    set(config, "recheck_s", "60");
+    set(config, "row_check_ttl_s", "60");
     host.client = client_of(config);
     host.other = sim_client();
     host.token = sim_token("{\"user\":\"user_ada\"}");
@@ -554,7 +554,7 @@ static int64_t clock_that_asks(void *userdata) {
 static void a_clock_may_ask_its_own_client(void) {
     int asked = 0;
     clerk_config *config = sim_config();
-    CHECK_STATUS(clerk_config_on_clock(config, clock_that_asks, &asked, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_clock_callback(config, clock_that_asks, &asked, NULL), CLERK_OK);
     asked_by_clock = client_of(config);
     asked = 0;
     clerk_stats stats = CLERK_STATS_INIT;

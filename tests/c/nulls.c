@@ -36,15 +36,15 @@ static void texts_and_constants(void) {
     CHECK(clerk_abi_version() != 0);
     for (size_t i = 0; i < NO_ENUMS; i++) {
         CHECK_WORD(clerk_status_name(no_enum[i]), "CLERK_E_UNKNOWN");
-        CHECK_WORD(clerk_reason_word(no_enum[i]), "");
+        CHECK_WORD(clerk_reason_name(no_enum[i]), "");
         CHECK_INT(clerk_reason_category(no_enum[i]), 0);
-        CHECK_WORD(clerk_category_word(no_enum[i]), "");
-        CHECK_WORD(clerk_source_word(no_enum[i]), "");
-        CHECK_WORD(clerk_token_kind_word(no_enum[i]), "");
-        CHECK_WORD(clerk_event_word(no_enum[i]), "");
+        CHECK_WORD(clerk_category_name(no_enum[i]), "");
+        CHECK_WORD(clerk_source_name(no_enum[i]), "");
+        CHECK_WORD(clerk_token_kind_name(no_enum[i]), "");
+        CHECK_WORD(clerk_event_kind_name(no_enum[i]), "");
     }
     CHECK(clerk_setting_name(SIZE_MAX) == NULL);
-    CHECK_WORD(clerk_reason_word(0), "");
+    CHECK_WORD(clerk_reason_name(0), "");
     CHECK_INT(clerk_reason_category(0), 0);
 }
 
@@ -58,13 +58,13 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_int(NULL, none, 0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_add(NULL, none, none, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_from_env(NULL, NULL), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_event(NULL, NULL, NULL, NULL), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_log(NULL, CLERK_LEVEL_WARN, NULL, NULL, NULL), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_clock(NULL, NULL, NULL, NULL), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_on_user_store(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_event_callback(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_log_callback(NULL, CLERK_LOG_LEVEL_WARN, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_clock_callback(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_user_store(NULL, NULL, NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_columns(NULL, 1), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_column_length(NULL, CLERK_COLUMN_EMAIL, 9), CLERK_E_NULL);
-    CHECK_STATUS(clerk_config_use_sqlite(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_sqlite_path(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
 
     clerk_config *config = clerk_config_new();
     for (size_t i = 0; i < ODDS; i++) {
@@ -75,7 +75,7 @@ static void configs(void) {
         CHECK_STATUS(clerk_config_set_int(config, odd[i].text, 1, NULL), odd[i].status);
         CHECK_STATUS(clerk_config_add(config, odd[i].text, value, NULL), odd[i].status);
         CHECK_STATUS(clerk_config_add(config, name, odd[i].text, NULL), odd[i].status);
-        CHECK_STATUS(clerk_config_use_sqlite(config, odd[i].text, NULL), odd[i].status);
+        CHECK_STATUS(clerk_config_set_sqlite_path(config, odd[i].text, NULL), odd[i].status);
     }
     CHECK_STATUS(clerk_config_set(config, none, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set(config, name, with_nul, NULL), CLERK_E_CONFIG);
@@ -83,14 +83,14 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_add(config, name, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MIN, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MAX, NULL), CLERK_E_CONFIG);
-    CHECK_STATUS(clerk_config_use_sqlite(config, none, NULL), CLERK_E_CONFIG);
-    CHECK_STATUS(clerk_config_use_sqlite(config, with_nul, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_sqlite_path(config, none, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_config_set_sqlite_path(config, with_nul, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
     for (size_t i = 0; i < NO_ENUMS; i++) {
-        CHECK_STATUS(clerk_config_on_log(config, no_enum[i], NULL, NULL, NULL), CLERK_E_ARGUMENT);
+        CHECK_STATUS(clerk_config_set_log_callback(config, no_enum[i], NULL, NULL, NULL), CLERK_E_ARGUMENT);
         CHECK_STATUS(clerk_config_set_user_column_length(config, no_enum[i], 9), CLERK_E_ARGUMENT);
     }
-    CHECK_STATUS(clerk_config_on_log(config, 0, NULL, NULL, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_config_set_log_callback(config, 0, NULL, NULL, NULL), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_IS_ACTIVE, 9), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 7), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 8), CLERK_OK);
@@ -100,9 +100,9 @@ static void configs(void) {
         static const uint32_t columns[] = {0, 4, 1u << 9 | 1, UINT32_MAX};
         CHECK_STATUS(clerk_config_set_user_columns(config, columns[i]), CLERK_E_ARGUMENT);
     }
-    CHECK_STATUS(clerk_config_on_event(config, NULL, NULL, NULL), CLERK_OK);
-    CHECK_STATUS(clerk_config_on_clock(config, NULL, NULL, NULL), CLERK_OK);
-    CHECK_STATUS(clerk_config_on_user_store(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_event_callback(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_clock_callback(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_user_store(config, NULL, NULL, NULL), CLERK_OK);
 
     clerk_client *made = DIRTY(clerk_client);
     error = DIRTY(clerk_error);
@@ -123,7 +123,7 @@ static void errors(void) {
     CHECK_TEXT(clerk_error_setting(NULL), NULL);
     CHECK_TEXT(clerk_error_trace_id(NULL), NULL);
     CHECK_INT(clerk_error_http_status(NULL), 0);
-    CHECK_INT(clerk_error_host_code(NULL), 0);
+    CHECK_INT(clerk_error_store_code(NULL), 0);
     CHECK_INT(clerk_error_retry_after_ms(NULL), -1);
 }
 
@@ -306,24 +306,24 @@ static void results(void) {
     char buffer[8] = "canary";
     CHECK_STATUS(clerk_result_status(NULL), CLERK_E_NULL);
     CHECK_INT(clerk_result_reason(NULL), 0);
-    CHECK_WORD(clerk_result_reason_word(NULL), "");
+    CHECK_WORD(clerk_result_reason_name(NULL), "");
     CHECK_INT(clerk_result_http_status(NULL), 500);
     CHECK_INT(clerk_result_retry_after_ms(NULL), -1);
     CHECK_INT(clerk_result_handshake_recommended(NULL), 0);
     CHECK_INT(clerk_result_source(NULL), 0);
     CHECK_INT(clerk_result_token_kind(NULL), 0);
-    CHECK_TEXT(clerk_result_text(NULL, CLERK_TEXT_SUBJECT), NULL);
+    CHECK_TEXT(clerk_result_get(NULL, CLERK_ATTRIBUTE_SUBJECT), NULL);
     CHECK_TEXT(clerk_result_user_id(NULL), NULL);
     CHECK_TEXT(clerk_result_user_key(NULL), NULL);
     CHECK_TEXT(clerk_result_session_id(NULL), NULL);
     CHECK_TEXT(clerk_result_claims_json(NULL), NULL);
     CHECK_INT(clerk_result_expires_at_ms(NULL), 0);
-    CHECK_INT(clerk_result_factor_ages(NULL, &first, &second), 0);
-    CHECK_INT(clerk_result_factor_ages(NULL, NULL, NULL), 0);
+    CHECK_INT(clerk_result_factor_verification_age(NULL, &first, &second), 0);
+    CHECK_INT(clerk_result_factor_verification_age(NULL, NULL, NULL), 0);
     CHECK(first == 7 && second == 7);
-    CHECK_INT(clerk_result_has(NULL, CLERK_DIMENSION_ROLE, CLERK_STR("admin")), 0);
+    CHECK_INT(clerk_result_has(NULL, CLERK_CHECK_ROLE, CLERK_STR("admin")), 0);
     CHECK_STATUS(clerk_result_claim(NULL, CLERK_STR("sub"), buffer, sizeof buffer, &needed), CLERK_E_NULL);
-    CHECK_STATUS(clerk_result_challenge(NULL, none, buffer, sizeof buffer, &needed), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_www_authenticate(NULL, none, buffer, sizeof buffer, &needed), CLERK_E_NULL);
     CHECK_WORD(buffer, "canary");
     CHECK_INT(needed, 7);
 
@@ -331,19 +331,19 @@ static void results(void) {
     clerk_result *result = NULL;
     CHECK_STATUS(clerk_verify_token(client, clerk_str_of(token), &result, NULL), CLERK_OK);
     for (size_t i = 0; i < NO_ENUMS; i++) {
-        CHECK_TEXT(clerk_result_text(result, no_enum[i]), NULL);
+        CHECK_TEXT(clerk_result_get(result, no_enum[i]), NULL);
         CHECK_INT(clerk_result_has(result, no_enum[i], CLERK_STR("org:admin")), 0);
     }
     CHECK_INT(clerk_result_has(result, 0, CLERK_STR("org:admin")), 0);
-    for (int32_t dimension = CLERK_DIMENSION_ROLE; dimension <= CLERK_DIMENSION_REVERIFICATION; dimension++) {
+    for (int32_t dimension = CLERK_CHECK_ROLE; dimension <= CLERK_CHECK_REVERIFICATION; dimension++) {
         for (size_t i = 0; i < ODDS; i++) CHECK_INT(clerk_result_has(result, dimension, odd[i].text), 0);
         CHECK_INT(clerk_result_has(result, dimension, none), 0);
         CHECK_INT(clerk_result_has(result, dimension, with_nul), 0);
     }
-    CHECK_INT(clerk_result_factor_ages(result, NULL, NULL), 1);
+    CHECK_INT(clerk_result_factor_verification_age(result, NULL, NULL), 1);
     for (size_t i = 0; i < ODDS; i++) {
         CHECK_STATUS(clerk_result_claim(result, odd[i].text, buffer, sizeof buffer, NULL), odd[i].status);
-        CHECK_STATUS(clerk_result_challenge(result, odd[i].text, buffer, sizeof buffer, NULL), odd[i].status);
+        CHECK_STATUS(clerk_result_www_authenticate(result, odd[i].text, buffer, sizeof buffer, NULL), odd[i].status);
     }
     CHECK_STATUS(clerk_result_claim(result, none, buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
     CHECK_STATUS(clerk_result_claim(result, CLERK_STR("v"), NULL, 0, NULL), CLERK_E_ARGUMENT);
@@ -351,16 +351,16 @@ static void results(void) {
     CHECK_STATUS(clerk_result_claim(result, CLERK_STR("v"), buffer, 1, &needed), CLERK_E_ARGUMENT);
     CHECK_INT(needed, 1);
     CHECK_WORD(buffer, "canary");
-    CHECK_STATUS(clerk_result_challenge(result, none, buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_result_www_authenticate(result, none, buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
     clerk_result_free(result);
 
     /* Nobody is signed in: no text, no claim, nothing held. */
     CHECK_STATUS(clerk_verify_token(client, CLERK_STR("x"), &result, NULL), CLERK_SIGNED_OUT);
-    for (int32_t which = -1; which < 30; which++) CHECK_TEXT(clerk_result_text(result, which), NULL);
+    for (int32_t which = -1; which < 30; which++) CHECK_TEXT(clerk_result_get(result, which), NULL);
     CHECK_STATUS(clerk_result_claim(result, CLERK_STR("sub"), buffer, sizeof buffer, NULL), CLERK_E_NOT_FOUND);
-    CHECK_STATUS(clerk_result_challenge(result, none, NULL, 0, &needed), CLERK_E_ARGUMENT);
-    CHECK_STATUS(clerk_result_challenge(result, none, NULL, SIZE_MAX, NULL), CLERK_E_NULL);
-    CHECK_STATUS(clerk_result_challenge(result, CLERK_STR("a\nb"), buffer, sizeof buffer, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_result_www_authenticate(result, none, NULL, 0, &needed), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_result_www_authenticate(result, none, NULL, SIZE_MAX, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_www_authenticate(result, CLERK_STR("a\nb"), buffer, sizeof buffer, NULL), CLERK_E_ARGUMENT);
     CHECK(needed > sizeof buffer);
     clerk_result_free(result);
 }
@@ -383,7 +383,7 @@ static void events_of_nobody(void) {
     CHECK_INT(clerk_event_retry_after_ms(NULL), -1);
 }
 
-static int32_t never(void *userdata, const clerk_step *step, clerk_reply *reply) {
+static int32_t never(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
     (void)userdata, (void)step, (void)reply;
     check_failed(__FILE__, __LINE__, __func__, "the host drives the steps itself");
 }
@@ -401,23 +401,23 @@ static clerk_pending *begun(const clerk_client *with_store, const char *token) {
 }
 
 static void steps_and_replies(void) {
-    CHECK_INT(clerk_step_get_kind(NULL), 0);
-    CHECK_TEXT(clerk_step_text(NULL), NULL);
-    CHECK_TEXT(clerk_step_key(NULL), NULL);
+    CHECK_INT(clerk_store_request_get_kind(NULL), 0);
+    CHECK_TEXT(clerk_store_request_value(NULL), NULL);
+    CHECK_TEXT(clerk_store_request_key(NULL), NULL);
     clerk_str text = CLERK_STR("canary");
     int64_t number = 7;
-    CHECK_INT(clerk_step_text_column(NULL, CLERK_COLUMN_EMAIL, &text), 0);
-    CHECK_INT(clerk_step_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
-    CHECK_STATUS(clerk_reply_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
-    CHECK_STATUS(clerk_reply_text_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
-    CHECK_STATUS(clerk_reply_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);
-    CHECK_STATUS(clerk_reply_taken(NULL, 0), CLERK_E_NULL);
-    CHECK_STATUS(clerk_reply_created(NULL, CLERK_STR("1")), CLERK_E_NULL);
-    CHECK_STATUS(clerk_reply_error(NULL, CLERK_STR("1")), CLERK_E_NULL);
-    CHECK_INT(clerk_pending_wants(NULL), 0);
-    CHECK(clerk_pending_step(NULL) == NULL);
-    CHECK(clerk_pending_reply(NULL) == NULL);
-    CHECK_STATUS(clerk_pending_answer(NULL, 0), CLERK_E_NULL);
+    CHECK_INT(clerk_store_request_string_column(NULL, CLERK_COLUMN_EMAIL, &text), 0);
+    CHECK_INT(clerk_store_request_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
+    CHECK_STATUS(clerk_store_response_add_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_STATUS(clerk_store_response_set_string_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_store_response_set_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);
+    CHECK_STATUS(clerk_store_response_set_username_taken(NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_store_response_set_created_key(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_STATUS(clerk_store_response_set_error(NULL, CLERK_STR("1")), CLERK_E_NULL);
+    CHECK_INT(clerk_pending_next_action(NULL), 0);
+    CHECK(clerk_pending_request(NULL) == NULL);
+    CHECK(clerk_pending_response(NULL) == NULL);
+    CHECK_STATUS(clerk_pending_submit(NULL, 0), CLERK_E_NULL);
     CHECK_STATUS(clerk_pending_fetch(NULL), CLERK_E_NULL);
     clerk_result *result = DIRTY(clerk_result);
     clerk_error *error = DIRTY(clerk_error);
@@ -427,20 +427,20 @@ static void steps_and_replies(void) {
     clerk_pending_free(NULL);
 
     clerk_config *config = sim_config();
-    clerk_config_on_user_store(config, never, NULL, NULL);
-    clerk_config_on_event(config, on_event, NULL, NULL);
+    clerk_config_set_user_store(config, never, NULL, NULL);
+    clerk_config_set_event_callback(config, on_event, NULL, NULL);
     clerk_client *with_store = client_of(config);
     sim_put("/users/user_nulls", "{\"username\":\"nulls\"}");
     const char *token = sim_token("{\"user\":\"user_nulls\"}");
 
     clerk_pending *pending = begun(with_store, token);
-    const clerk_step *step = clerk_pending_step(pending);
-    CHECK_INT(clerk_step_get_kind(step), CLERK_STEP_KIND_FIND_BY_CLERK_ID);
+    const clerk_store_request *step = clerk_pending_request(pending);
+    CHECK_INT(clerk_store_request_get_kind(step), CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID);
     for (size_t i = 0; i < NO_ENUMS; i++) {
-        CHECK_INT(clerk_step_text_column(step, no_enum[i], &text), 0);
-        CHECK_INT(clerk_step_int_column(step, no_enum[i], &number), 0);
+        CHECK_INT(clerk_store_request_string_column(step, no_enum[i], &text), 0);
+        CHECK_INT(clerk_store_request_int_column(step, no_enum[i], &number), 0);
     }
-    CHECK_INT(clerk_step_text_column(step, CLERK_COLUMN_EMAIL, NULL), 0);
+    CHECK_INT(clerk_store_request_string_column(step, CLERK_COLUMN_EMAIL, NULL), 0);
     CHECK_TEXT(text, "canary");
     CHECK_INT(number, 7);
     /* A pending that is finished into nowhere is over all the same. */
@@ -449,25 +449,25 @@ static void steps_and_replies(void) {
     /* Every setter that fails spoils the whole reply, even if it is set right afterwards. */
     for (int bad = 0; bad < 16; bad++) {
         pending = begun(with_store, token);
-        clerk_reply *reply = clerk_pending_reply(pending);
+        clerk_store_response *reply = clerk_pending_response(pending);
         int32_t status = 0;
-        if (bad < (int)ODDS) status = clerk_reply_row(reply, odd[bad].text);
-        else if (bad == 5) status = clerk_reply_row(reply, none);
-        else if (bad == 6) status = clerk_reply_row(reply, with_nul);
-        else if (bad == 7) status = clerk_reply_text_column(reply, CLERK_COLUMN_EMAIL, none) /* no row yet */;
-        else if (bad == 8) status = clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 1) /* no row yet */;
-        else if (bad == 9) status = clerk_reply_taken(reply, 2);
-        else if (bad == 10) status = clerk_reply_created(reply, none);
-        else if (bad == 11) status = clerk_reply_error(reply, odd[0].text);
-        CHECK_STATUS(clerk_reply_row(reply, CLERK_STR("1")), CLERK_OK);
-        if (bad == 12) status = clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 2);
-        if (bad == 13) status = clerk_reply_int_column(reply, CLERK_COLUMN_EMAIL, 1);
-        if (bad == 14) status = clerk_reply_text_column(reply, CLERK_COLUMN_IS_ACTIVE, CLERK_STR("1"));
-        if (bad == 15) status = clerk_reply_text_column(reply, no_enum[0], CLERK_STR("1"));
+        if (bad < (int)ODDS) status = clerk_store_response_add_row(reply, odd[bad].text);
+        else if (bad == 5) status = clerk_store_response_add_row(reply, none);
+        else if (bad == 6) status = clerk_store_response_add_row(reply, with_nul);
+        else if (bad == 7) status = clerk_store_response_set_string_column(reply, CLERK_COLUMN_EMAIL, none) /* no row yet */;
+        else if (bad == 8) status = clerk_store_response_set_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 1) /* no row yet */;
+        else if (bad == 9) status = clerk_store_response_set_username_taken(reply, 2);
+        else if (bad == 10) status = clerk_store_response_set_created_key(reply, none);
+        else if (bad == 11) status = clerk_store_response_set_error(reply, odd[0].text);
+        CHECK_STATUS(clerk_store_response_add_row(reply, CLERK_STR("1")), CLERK_OK);
+        if (bad == 12) status = clerk_store_response_set_int_column(reply, CLERK_COLUMN_IS_ACTIVE, 2);
+        if (bad == 13) status = clerk_store_response_set_int_column(reply, CLERK_COLUMN_EMAIL, 1);
+        if (bad == 14) status = clerk_store_response_set_string_column(reply, CLERK_COLUMN_IS_ACTIVE, CLERK_STR("1"));
+        if (bad == 15) status = clerk_store_response_set_string_column(reply, no_enum[0], CLERK_STR("1"));
         CHECK(status < 0);
-        CHECK_STATUS(clerk_reply_text_column(reply, CLERK_COLUMN_CLERK_ID, CLERK_STR("user_nulls")), CLERK_OK);
-        CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_OK);
-        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
+        CHECK_STATUS(clerk_store_response_set_string_column(reply, CLERK_COLUMN_CLERK_ID, CLERK_STR("user_nulls")), CLERK_OK);
+        CHECK_STATUS(clerk_pending_submit(pending, CLERK_STORE_OK), CLERK_OK);
+        CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_DONE);
         CHECK_WORD(ended(clerk_pending_finish(pending, &result, NULL), &result), "unavailable store-error");
     }
     CHECK(events > 0);

@@ -2,15 +2,15 @@
 #include "table.h"
 
 /* The store's hook is not called for the host's own steps. */
-static int32_t never(void *userdata, const clerk_step *step, clerk_reply *reply) {
+static int32_t never(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
     (void)userdata, (void)step, (void)reply;
     check_failed(__FILE__, __LINE__, __func__, "a hook was called");
 }
 
 static clerk_client *client_of_steps(counter *counted) {
     clerk_config *config = sim_config();
-    clerk_config_on_user_store(config, never, counted, count_destroyed);
-    clerk_config_on_event(config, count_event, counted, NULL);
+    clerk_config_set_user_store(config, never, counted, count_destroyed);
+    clerk_config_set_event_callback(config, count_event, counted, NULL);
     return client_of(config);
 }
 
@@ -34,24 +34,24 @@ static clerk_pending *begun(const clerk_client *client, const char *token, const
 
 /* One step by the table; false when nothing is wanted any more. */
 static bool step_by(clerk_pending *pending, table *table) {
-    int32_t kind = clerk_pending_wants(pending);
-    const clerk_step *step = clerk_pending_step(pending);
-    clerk_reply *reply = clerk_pending_reply(pending);
-    CHECK(kind != CLERK_STEP_KIND_BEGIN && kind != CLERK_STEP_KIND_COMMIT && kind != CLERK_STEP_KIND_ROLLBACK);
-    CHECK((kind == CLERK_STEP_KIND_DONE) == (step == NULL) && (step == NULL) == (reply == NULL));
-    CHECK_INT(clerk_step_get_kind(step), kind);
-    if (kind == CLERK_STEP_KIND_DONE) {
-        CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_E_STATE);
+    int32_t kind = clerk_pending_next_action(pending);
+    const clerk_store_request *step = clerk_pending_request(pending);
+    clerk_store_response *reply = clerk_pending_response(pending);
+    CHECK(kind != CLERK_STORE_REQUEST_KIND_BEGIN && kind != CLERK_STORE_REQUEST_KIND_COMMIT && kind != CLERK_STORE_REQUEST_KIND_ROLLBACK);
+    CHECK((kind == CLERK_STORE_REQUEST_KIND_DONE) == (step == NULL) && (step == NULL) == (reply == NULL));
+    CHECK_INT(clerk_store_request_get_kind(step), kind);
+    if (kind == CLERK_STORE_REQUEST_KIND_DONE) {
+        CHECK_STATUS(clerk_pending_submit(pending, CLERK_STORE_OK), CLERK_E_STATE);
         CHECK_STATUS(clerk_pending_fetch(pending), CLERK_E_STATE);
         return false;
     }
-    if (kind == CLERK_STEP_KIND_FETCH) {
-        CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_E_STATE);
+    if (kind == CLERK_STORE_REQUEST_KIND_FETCH_USER) {
+        CHECK_STATUS(clerk_pending_submit(pending, CLERK_STORE_OK), CLERK_E_STATE);
         CHECK_STATUS(clerk_pending_fetch(pending), CLERK_OK);
     } else {
         CHECK_STATUS(clerk_pending_fetch(pending), CLERK_E_STATE);
         int32_t returned = table_answer(table, step, reply);
-        CHECK_STATUS(clerk_pending_answer(pending, returned), CLERK_OK);
+        CHECK_STATUS(clerk_pending_submit(pending, returned), CLERK_OK);
     }
     return true;
 }
@@ -97,8 +97,8 @@ static void both_ways_end_alike(void) {
     static table tables[2] = {TABLE_INIT, TABLE_INIT};
     counter counted[2] = {0};
     clerk_config *config = sim_config();
-    clerk_config_on_user_store(config, table_answer, &tables[0], NULL);
-    clerk_config_on_event(config, count_event, &counted[0], NULL);
+    clerk_config_set_user_store(config, table_answer, &tables[0], NULL);
+    clerk_config_set_event_callback(config, count_event, &counted[0], NULL);
     clerk_client *with_hooks = client_of(config), *with_steps = client_of_steps(&counted[1]);
     for (int i = 0; i < 2; i++) table_add(&tables[i], NULL, "Ada@example.com", "boss");
     const char *ada = sim_token("{\"user\":\"user_1\"}"), *banned = sim_token("{\"user\":\"user_2\"}");
@@ -106,7 +106,7 @@ static void both_ways_end_alike(void) {
     const struct {
         const char *token, *words;
     } story[] = {
-        {ada, "in api"},
+        {ada, "in verified"},
         {ada, "in cache"},
         {banned, "out user-inactive"},
         {nobody, "out user-not-found"},
@@ -118,10 +118,10 @@ static void both_ways_end_alike(void) {
         {ada, "out user-inactive"},
         {ada, "out user-inactive"},
         /* Her row is gone. */
-        {ada, "in api"},
+        {ada, "in verified"},
         {ada, "in cache"},
         /* Gone while the answer is remembered. */
-        {ada, "in api"},
+        {ada, "in verified"},
         /* The table fails. */
         {ada, "unavailable store-error"},
         {ada, "in cache"},
@@ -131,7 +131,7 @@ static void both_ways_end_alike(void) {
             table_row *row = table_of(&tables[j], "user_1");
             if (i == 8) row->numbers[CLERK_COLUMN_IS_ACTIVE] = 0;
             if (i == 10 || i == 12) tables[j].count = 0;
-            tables[j].failing = i == 13 ? CLERK_STEP_KIND_FIND_BY_KEY : 0;
+            tables[j].failing = i == 13 ? CLERK_STORE_REQUEST_KIND_FIND_BY_KEY : 0;
             tables[j].code = -9;
         }
         CHECK_WORD(ask(with_hooks, story[i].token), story[i].words);
@@ -174,12 +174,12 @@ static void without_waiting(void) {
     const char *other = sim_token("{\"user\":\"user_2\"}"), *spoilt = sim_token("{\"spoil\":\"tampered\"}");
     CHECK_WORD(by_hand_cached(client, first, &table), "CLERK_WOULD_BLOCK");
     CHECK_INT(counted.events[CLERK_EVENT_KIND_CACHE_MISS], 0);
-    CHECK_WORD(by_hand(client, first, &table), "in api");
+    CHECK_WORD(by_hand(client, first, &table), "in verified");
     sim_admin("DELETE", "/counts", "");
     sim_down(true);
     /* The token is remembered, the user is known: the row is looked at, and nobody else is asked. */
     CHECK_WORD(by_hand_cached(client, first, &table), "in cache");
-    CHECK_WORD(by_hand_cached(client, second, &table), "in api");
+    CHECK_WORD(by_hand_cached(client, second, &table), "in verified");
     CHECK_WORD(by_hand_cached(client, second, &table), "in cache");
     CHECK_WORD(by_hand_cached(client, other, &table), "CLERK_WOULD_BLOCK");
     CHECK_WORD(by_hand_cached(client, "nonsense", &table), "out token-invalid");
@@ -201,17 +201,17 @@ static void a_row_that_waits_for_approval(void) {
             clerk_client *client = client_of_steps(&counted);
             const char *token = sim_token("{\"user\":\"user_1\"}"), *words = NULL;
             clerk_pending *pending = begun(client, token, &words);
-            for (int32_t kind; (kind = clerk_pending_wants(pending)) != CLERK_STEP_KIND_DONE;) {
-                clerk_reply *reply = clerk_pending_reply(pending);
-                if (kind == CLERK_STEP_KIND_USERNAME_TAKEN) clerk_reply_taken(reply, 0);
-                if (kind == CLERK_STEP_KIND_CREATE) {
-                    clerk_reply_row(reply, CLERK_STR("7"));
-                    clerk_reply_text_column(reply, CLERK_COLUMN_CLERK_ID, clerk_str_of(who == 0 ? "user_1" : "user_9"));
-                    clerk_reply_int_column(reply, CLERK_COLUMN_IS_ACTIVE, active);
+            for (int32_t kind; (kind = clerk_pending_next_action(pending)) != CLERK_STORE_REQUEST_KIND_DONE;) {
+                clerk_store_response *reply = clerk_pending_response(pending);
+                if (kind == CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN) clerk_store_response_set_username_taken(reply, 0);
+                if (kind == CLERK_STORE_REQUEST_KIND_CREATE) {
+                    clerk_store_response_add_row(reply, CLERK_STR("7"));
+                    clerk_store_response_set_string_column(reply, CLERK_COLUMN_CLERK_ID, clerk_str_of(who == 0 ? "user_1" : "user_9"));
+                    clerk_store_response_set_int_column(reply, CLERK_COLUMN_IS_ACTIVE, active);
                 }
-                CHECK_STATUS(clerk_pending_answer(pending, CLERK_HOOK_OK), CLERK_OK);
+                CHECK_STATUS(clerk_pending_submit(pending, CLERK_STORE_OK), CLERK_OK);
             }
-            CHECK_WORD(finished(pending), who == 1 ? "out link-conflict" : active ? "in api" : "out user-inactive");
+            CHECK_WORD(finished(pending), who == 1 ? "out link-conflict" : active ? "in verified" : "out user-inactive");
             CHECK_INT(counted.events[CLERK_EVENT_KIND_USER_CREATED], who == 0);
             clerk_client_free(client);
         }
@@ -232,31 +232,31 @@ static void out_of_order(void) {
     /* Answers that do not fit the question end it; whatever comes after changes nothing. */
     for (int i = 0; i < 5; i++) {
         pending = begun(client, token, &words);
-        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_FIND_BY_CLERK_ID);
-        CHECK_TEXT(clerk_step_text(clerk_pending_step(pending)), "user_1");
-        CHECK_TEXT(clerk_step_key(clerk_pending_step(pending)), NULL);
-        clerk_reply *reply = clerk_pending_reply(pending);
-        CHECK(reply == clerk_pending_reply(pending));
-        if (i == 0) clerk_reply_row(reply, CLERK_STR("9"));
-        if (i == 1) clerk_reply_row(reply, CLERK_STR("")), clerk_reply_row(reply, CLERK_STR("9"));
-        static const int32_t returned[] = {0, 0, CLERK_HOOK_CONFLICT, CLERK_HOOK_DECLINE, 77};
-        CHECK_STATUS(clerk_pending_answer(pending, returned[i]), CLERK_OK);
-        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
-        CHECK_STATUS(clerk_pending_answer(pending, 0), CLERK_E_STATE);
-        CHECK(clerk_pending_step(pending) == NULL && clerk_pending_reply(pending) == NULL);
+        CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID);
+        CHECK_TEXT(clerk_store_request_value(clerk_pending_request(pending)), "user_1");
+        CHECK_TEXT(clerk_store_request_key(clerk_pending_request(pending)), NULL);
+        clerk_store_response *reply = clerk_pending_response(pending);
+        CHECK(reply == clerk_pending_response(pending));
+        if (i == 0) clerk_store_response_add_row(reply, CLERK_STR("9"));
+        if (i == 1) clerk_store_response_add_row(reply, CLERK_STR("")), clerk_store_response_add_row(reply, CLERK_STR("9"));
+        static const int32_t returned[] = {0, 0, CLERK_STORE_CONFLICT, CLERK_STORE_DECLINE, 77};
+        CHECK_STATUS(clerk_pending_submit(pending, returned[i]), CLERK_OK);
+        CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_DONE);
+        CHECK_STATUS(clerk_pending_submit(pending, 0), CLERK_E_STATE);
+        CHECK(clerk_pending_request(pending) == NULL && clerk_pending_response(pending) == NULL);
         CHECK_WORD(finished(pending), i == 0 ? "out link-conflict" : "unavailable store-error");
     }
     CHECK_WORD(ask_cached(client, token), "CLERK_WOULD_BLOCK");
 
     /* The host's failure comes back in its own words. */
     pending = begun(client, token, &words);
-    clerk_reply_error(clerk_pending_reply(pending), CLERK_STR("disk full"));
-    CHECK_STATUS(clerk_pending_answer(pending, -28), CLERK_OK);
+    clerk_store_response_set_error(clerk_pending_response(pending), CLERK_STR("disk full"));
+    CHECK_STATUS(clerk_pending_submit(pending, -28), CLERK_OK);
     clerk_result *result = NULL;
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_pending_finish(pending, &result, &error), CLERK_UNAVAILABLE);
     CHECK_TEXT(clerk_error_message(error), "disk full");
-    CHECK_INT(clerk_error_host_code(error), -28);
+    CHECK_INT(clerk_error_store_code(error), -28);
     clerk_error_free(error);
     CHECK_WORD(ended(CLERK_UNAVAILABLE, &result), "unavailable store-error");
     clerk_client_free(client);
@@ -276,7 +276,7 @@ static void given_up_in_the_middle(void) {
         for (int i = 0; i < steps && more; i++) more = step_by(pending, &table);
         if (!more) {
             CHECK(steps > 3);
-            CHECK_WORD(finished(pending), "in api");
+            CHECK_WORD(finished(pending), "in verified");
             break;
         }
         clerk_pending_free(pending);
@@ -328,7 +328,7 @@ static void each_step_in_another_thread(void) {
             CHECK(pthread_join(thread, NULL) == 0);
         }
         CHECK(hops > 1);
-        CHECK_WORD(finished(own.pending), round == 0 ? "in api" : "in cache");
+        CHECK_WORD(finished(own.pending), round == 0 ? "in verified" : "in cache");
     }
     clerk_client_free(client);
 }
@@ -341,32 +341,32 @@ static void a_row_that_is_gone_is_fetched_anew(void) {
     clerk_config *config = sim_config();
     set(config, "timeout_ms", "300");
     set(config, "user_ttl_s", "0");
-    set(config, "stale_user_s", "0");
-    clerk_config_on_user_store(config, never, &counted, count_destroyed);
+    set(config, "user_stale_if_error_s", "0");
+    clerk_config_set_user_store(config, never, &counted, count_destroyed);
     clerk_client *client = client_of(config);
     const char *token = sim_token("{\"user\":\"user_1\"}"), *words = NULL;
-    CHECK_WORD(by_hand(client, token, &table), "in api");
+    CHECK_WORD(by_hand(client, token, &table), "in verified");
     CHECK_INT(sim_count("/users/{id}"), 1);
     for (int round = 0; round < 3; round++) {
         table.count = 0;
         clerk_pending *pending = begun(client, token, &words);
-        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_FIND_BY_KEY);
-        CHECK(clerk_step_key(clerk_pending_step(pending)).len > 0);
+        CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_FIND_BY_KEY);
+        CHECK(clerk_store_request_key(clerk_pending_request(pending)).len > 0);
         CHECK(step_by(pending, &table));
-        CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_FETCH);
+        CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_FETCH_USER);
         if (round == 0) {
             while (step_by(pending, &table)) {}
-            CHECK_WORD(finished(pending), "in api");
+            CHECK_WORD(finished(pending), "in verified");
             CHECK_INT(sim_count("/users/{id}"), 2);
             CHECK_INT(table.count, 1);
         } else if (round == 1) {
             /* Clerk is down when it is fetched. */
             sim_down(true);
             CHECK_STATUS(clerk_pending_fetch(pending), CLERK_OK);
-            CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
+            CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_DONE);
             CHECK_WORD(finished(pending), "unavailable server-error");
             sim_down(false);
-            CHECK_WORD(by_hand(client, token, &table), "in api");
+            CHECK_WORD(by_hand(client, token, &table), "in verified");
         } else {
             /* Not fetched at all. */
             CHECK_WORD(finished(pending), "unavailable store-error");

@@ -53,7 +53,7 @@ static void connections(const char *token, const char *ca, int count) {
             set(config, "ca_pem", ca);
         }
         clerk_client *client = client_of(config);
-        CHECK_WORD(ask(client, token), "in api");
+        CHECK_WORD(ask(client, token), "in verified");
         clerk_client_free(client);
     }
 }
@@ -80,7 +80,7 @@ int main(void) {
     char line[4096];
     snprintf(line, sizeof line, "Bearer %s", token);
     clerk_request request = bearer(line);
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
 
     hits(client, &request, HITS / WARM_UPS);
     long before = rss_kb();

@@ -33,12 +33,12 @@ typedef struct {
 #define TABLE_INIT {.lock = PTHREAD_MUTEX_INITIALIZER}
 
 /* A `clerk_user_store_fn`; `userdata` is a table. */
-int32_t table_answer(void *userdata, const clerk_step *step, clerk_reply *reply);
+int32_t table_answer(void *userdata, const clerk_store_request *step, clerk_store_response *reply);
 /* A `clerk_destroy_fn`. */
 void table_destroy(void *userdata);
 
 /* A client of the stand-in with this table. */
-clerk_client *client_with(table *table, const char *recheck_s);
+clerk_client *client_with(table *table, const char *row_check_ttl_s);
 /* Adds a row; a text that is NULL is not there. Returns its place. */
 int table_add(table *table, const char *clerk_id, const char *email, const char *username);
 /* The row of a Clerk user, or NULL. */

@@ -21,7 +21,7 @@ static void note(int which, int token, const char *words) {
         atomic_fetch_add(&blocked, 1);
         return;
     }
-    CHECK(strcmp(words, "in api") == 0 || strcmp(words, "in cache") == 0 ? good : !good);
+    CHECK(strcmp(words, "in verified") == 0 || strcmp(words, "in cache") == 0 ? good : !good);
     if (!good) CHECK_WORD(words, "out token-invalid-signature");
     atomic_fetch_add(&answers[which], 1);
     if (strcmp(words, "in cache") == 0) atomic_fetch_add(&from_cache[which], 1);
@@ -39,10 +39,10 @@ static void begin_and_end(const char *token, int at, bool finish) {
         return;
     }
     if (status == CLERK_PENDING) {
-        for (int32_t kind; (kind = clerk_pending_wants(pending)) != CLERK_STEP_KIND_DONE;) {
-            const clerk_step *step = clerk_pending_step(pending);
-            if (kind == CLERK_STEP_KIND_FETCH) clerk_pending_fetch(pending);
-            else clerk_pending_answer(pending, table_answer(&rows, step, clerk_pending_reply(pending)));
+        for (int32_t kind; (kind = clerk_pending_next_action(pending)) != CLERK_STORE_REQUEST_KIND_DONE;) {
+            const clerk_store_request *step = clerk_pending_request(pending);
+            if (kind == CLERK_STORE_REQUEST_KIND_FETCH_USER) clerk_pending_fetch(pending);
+            else clerk_pending_submit(pending, table_answer(&rows, step, clerk_pending_response(pending)));
         }
         status = clerk_pending_finish(pending, &result, NULL);
     }
@@ -67,7 +67,7 @@ static void *work(void *argument) {
             break;
         case 5:
             CHECK_WORD(ended(clerk_verify_token(plain, clerk_str_of(token), &result, NULL), &result),
-                       at % 4 != 3 ? "in api" : "out token-invalid-signature");
+                       at % 4 != 3 ? "in verified" : "out token-invalid-signature");
             break;
         case 6: CHECK_WORD(ask(plain, NULL), "none session-token-missing"); break;
         case 7:
@@ -106,12 +106,12 @@ int main(void) {
                               i % 4 == 3 ? ",\"spoil\":\"tampered\"" : "");
     }
     clerk_config *config = sim_config();
-    clerk_config_on_event(config, count_event, &plain_events, count_destroyed);
+    clerk_config_set_event_callback(config, count_event, &plain_events, count_destroyed);
     plain = client_of(config);
     config = sim_config();
-    set(config, "recheck_s", "1");
-    clerk_config_on_event(config, count_event, &synced_events, count_destroyed);
-    clerk_config_on_user_store(config, table_answer, &rows, table_destroy);
+    set(config, "row_check_ttl_s", "1");
+    clerk_config_set_event_callback(config, count_event, &synced_events, count_destroyed);
+    clerk_config_set_user_store(config, table_answer, &rows, table_destroy);
     synced = client_of(config);
 
     pthread_t threads[THREADS];

@@ -33,8 +33,8 @@ static int32_t handle(const clerk_client *client, const delivery *given) {
 static clerk_client *client_of_table(table *table, counter *counted) {
     clerk_config *config = sim_config();
     set(config, "webhook_secrets", SECRET);
-    clerk_config_on_event(config, count_event, counted, NULL);
-    clerk_config_on_user_store(config, table_answer, table, NULL);
+    clerk_config_set_event_callback(config, count_event, counted, NULL);
+    clerk_config_set_user_store(config, table_answer, table, NULL);
     return client_of(config);
 }
 
@@ -45,20 +45,20 @@ static void what_clerk_says_counts_at_once(void) {
     counter counted = {0};
     clerk_client *client = client_of_table(&table, &counted);
     const char *token = sim_token("{\"user\":\"user_ada\",\"sid\":\"sess_ada\"}");
-    CHECK_WORD(ask(client, token), "in api");
+    CHECK_WORD(ask(client, token), "in verified");
     delivery first = made("{\"type\":\"user.updated\",\"id\":\"user_ada\"}");
     sim_admin("PATCH", "/users/user_ada", "{\"first_name\":\"Augusta\",\"banned\":true,\"updated_at\":1800000000000}");
     delivery ban = made("{\"type\":\"user.updated\",\"id\":\"user_ada\"}");
     sim_admin("DELETE", "/counts", "");
 
     /* The table fails: the delivery has to come again, and then it counts. */
-    table.failing = CLERK_STEP_KIND_UPDATE;
+    table.failing = CLERK_STORE_REQUEST_KIND_UPDATE;
     table.code = -28;
     table.words = CLERK_STR("disk full");
     clerk_error *error = NULL;
     int32_t status = clerk_webhook_handle(client, ban.headers, 4, clerk_str_of(ban.body), &error);
     CHECK_STATUS(status, CLERK_UNAVAILABLE);
-    CHECK_INT(clerk_error_host_code(error), -28);
+    CHECK_INT(clerk_error_store_code(error), -28);
     CHECK_TEXT(clerk_error_message(error), "disk full");
     clerk_error_free(error);
     table.failing = 0;
@@ -105,7 +105,7 @@ static void what_is_not_clerks_changes_nothing(void) {
     delivery changed = good;
     changed.body = body;
     CHECK_STATUS(handle(client, &changed), CLERK_E_WEBHOOK);
-    CHECK_WORD(ask(client, sim_token("{\"user\":\"user_ada\"}")), "in api");
+    CHECK_WORD(ask(client, sim_token("{\"user\":\"user_ada\"}")), "in verified");
     CHECK_INT(counted.events[CLERK_EVENT_KIND_USER_DELETED], 0);
     CHECK_STATUS(handle(client, &good), CLERK_OK);
     clerk_client_free(client);
@@ -123,24 +123,24 @@ static void what_is_not_clerks_changes_nothing(void) {
     clerk_config_free(config);
 }
 
-static const clerk_step *begun(const clerk_client *client, const delivery *given, clerk_pending **pending) {
+static const clerk_store_request *begun(const clerk_client *client, const delivery *given, clerk_pending **pending) {
     CHECK_STATUS(clerk_webhook_begin(client, given->headers, 4, clerk_str_of(given->body), pending, NULL), CLERK_PENDING);
     CHECK_STATUS(clerk_pending_fetch(*pending), CLERK_E_STATE);
-    return clerk_pending_step(*pending);
+    return clerk_pending_request(*pending);
 }
 
 /* A host that asks its table itself: the hook is never called. */
 static int32_t by_hand(table *table, clerk_pending *pending) {
-    const clerk_step *step;
-    while ((step = clerk_pending_step(pending)) != NULL) {
-        int32_t returned = table_answer(table, step, clerk_pending_reply(pending));
-        CHECK_STATUS(clerk_pending_answer(pending, returned), CLERK_OK);
+    const clerk_store_request *step;
+    while ((step = clerk_pending_request(pending)) != NULL) {
+        int32_t returned = table_answer(table, step, clerk_pending_response(pending));
+        CHECK_STATUS(clerk_pending_submit(pending, returned), CLERK_OK);
     }
-    CHECK_INT(clerk_pending_wants(pending), CLERK_STEP_KIND_DONE);
+    CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_DONE);
     return clerk_pending_finish(pending, NULL, NULL);
 }
 
-static int32_t never(void *userdata, const clerk_step *step, clerk_reply *reply) {
+static int32_t never(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
     (void)userdata, (void)step, (void)reply;
     check_failed(__FILE__, __LINE__, __func__, "the host drives the steps itself");
     return -1;
@@ -153,8 +153,8 @@ static void a_host_may_ask_its_table_itself(void) {
     counter counted = {0};
     clerk_config *config = sim_config();
     set(config, "webhook_secrets", SECRET);
-    clerk_config_on_event(config, count_event, &counted, NULL);
-    clerk_config_on_user_store(config, never, NULL, NULL);
+    clerk_config_set_event_callback(config, count_event, &counted, NULL);
+    clerk_config_set_user_store(config, never, NULL, NULL);
     clerk_client *client = client_of(config);
     delivery created = made("{\"type\":\"user.created\",\"id\":\"user_ada\"}");
     clerk_pending *pending = NULL;
@@ -164,7 +164,7 @@ static void a_host_may_ask_its_table_itself(void) {
     clerk_pending_free(pending);
     CHECK(begun(client, &created, &pending) != NULL);
     CHECK_STATUS(clerk_pending_finish(pending, NULL, NULL), CLERK_UNAVAILABLE);
-    table.failing = CLERK_STEP_KIND_CREATE;
+    table.failing = CLERK_STORE_REQUEST_KIND_CREATE;
     table.code = -28;
     table.words = CLERK_STR("disk full");
     CHECK(begun(client, &created, &pending) != NULL);

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clerk_auth::client::{Begun, Pending, Wanted};
+use clerk_auth::client::{AuthProgress, NextAction, PendingAuth};
 use clerk_auth::clock::Clock;
 use clerk_auth::config::Secret;
-use clerk_auth::events::{Event, Listeners};
+use clerk_auth::events::{Event, EventHandlers};
 use clerk_auth::token::TokenHash;
 use clerk_auth::users::UserStore;
-use clerk_auth::{Answer, Client, ClientBuilder, Config, Outcome, Request};
+use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Outcome, Request};
 use clerk_sim::{Sim, TokenSpec};
 
 /// The moment at which every test begins, in seconds since 1970.
@@ -61,8 +61,8 @@ impl Time {
 pub struct Diary(Arc<Mutex<(Vec<String>, Vec<TokenHash>)>>);
 
 impl Diary {
-    pub fn listeners(&self) -> Listeners {
-        let mut listeners = Listeners::default();
+    pub fn listeners(&self) -> EventHandlers {
+        let mut listeners = EventHandlers::default();
         let diary = self.clone();
         listeners.on_event(move |event| diary.note(event));
         listeners
@@ -79,8 +79,8 @@ impl Diary {
             Event::LinkConflict { .. } => "link_conflict".into(),
             Event::JwksRefreshed => "jwks_refreshed".into(),
             Event::RateLimited { retry_after_ms } => format!("rate_limited {retry_after_ms}"),
-            Event::StaleServed { .. } => "stale_served".into(),
-            Event::Misconfigured => "misconfigured".into(),
+            Event::StaleUserServed { .. } => "stale_user_served".into(),
+            Event::SecretKeyRejected => "secret_key_rejected".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
         };
         let hash = match event {
@@ -180,7 +180,7 @@ pub fn pem(sim: &Sim) -> Option<String> {
     Some(sim.keys().pem("k1"))
 }
 
-pub fn bearer(client: &Client, token: &str) -> Arc<Answer> {
+pub fn bearer(client: &Client, token: &str) -> Arc<AuthResult> {
     let line = format!("Bearer {token}");
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
@@ -210,27 +210,27 @@ pub fn by_hand(client: &Client, token: &str, store: &dyn UserStore) -> String {
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
     match client.begin(&request) {
-        Begun::Answered(answer) => word(&answer),
-        Begun::Pending(pending) => word(&drive(*pending, store)),
+        AuthProgress::Done(answer) => word(&answer),
+        AuthProgress::Pending(pending) => word(&drive(*pending, store)),
     }
 }
 
-fn drive(mut pending: Pending, store: &dyn UserStore) -> Arc<Answer> {
+fn drive(mut pending: PendingAuth, store: &dyn UserStore) -> Arc<AuthResult> {
     for _ in 0..500 {
         match pending.wanted() {
-            Wanted::Store(step) => {
+            NextAction::QueryStore(step) => {
                 let reply = table::answer(store, &step.clone());
                 pending.reply(reply);
             }
-            Wanted::Fetch => pending.fetch(),
-            Wanted::Nothing => return pending.into_answer(),
+            NextAction::FetchUser => pending.fetch(),
+            NextAction::Done => return pending.into_answer(),
         }
     }
     panic!("the authentication does not come to an end");
 }
 
 /// An answer in words: `in api`, `in cache`, or how else it ended and why.
-pub fn word(answer: &Answer) -> String {
+pub fn word(answer: &AuthResult) -> String {
     match answer.outcome {
         Outcome::SignedIn { source, .. } => {
             assert!(answer.identity().is_some());
@@ -243,7 +243,7 @@ pub fn word(answer: &Answer) -> String {
 }
 
 /// How long an answer says to wait.
-pub fn retry_after_ms(answer: &Answer) -> Option<u64> {
+pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
     match answer.outcome {
         Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms,
         _ => None,

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clerk_auth::users::{Fields, Reply, Row, Step, StoreError, UserStore};
+use clerk_auth::users::{Row, RowChanges, StoreError, StoreRequest, StoreResponse, UserStore};
 
 /// Rows with unique ids and names; numbers serve as keys.
 #[derive(Default)]
@@ -36,8 +36,9 @@ fn same(own: &Option<String>, other: &str) -> bool {
     own.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(other))
 }
 
-fn apply(fields: &Fields, row: &mut Row) {
-    let Fields { clerk_id, email, username, first_name, last_name, image_url, last_active_at_ms, .. } = fields.clone();
+fn apply(fields: &RowChanges, row: &mut Row) {
+    let RowChanges { clerk_id, email, username, first_name, last_name, image_url, last_active_at_ms, .. } =
+        fields.clone();
     row.clerk_id = clerk_id.or(row.clerk_id.take());
     row.email = email.unwrap_or(row.email.take());
     row.username = username.or(row.username.take());
@@ -66,7 +67,7 @@ impl UserStore for Table {
         Ok(!self.find(|row| same(&row.username, username) && Some(row.key.as_str()) != except_key).is_empty())
     }
 
-    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         let mut row = Row { key: number.to_string(), is_active: true, ..Row::default() };
         apply(fields, &mut row);
@@ -79,7 +80,7 @@ impl UserStore for Table {
         Ok(number.to_string())
     }
 
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap();
         let row = rows.iter_mut().find(|row| row.key == key);
@@ -88,21 +89,23 @@ impl UserStore for Table {
 }
 
 /// Puts one question to a store, as a host does that drives the steps itself.
-pub fn answer(store: &dyn UserStore, step: &Step) -> Result<Reply, StoreError> {
+pub fn answer(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
     let answered = match step {
-        Step::FindByKey { key } => store.find_by_key(key).map(|row| Reply::Rows(row.into_iter().collect())),
-        Step::FindByClerkId { clerk_id } => {
-            store.find_by_clerk_id(clerk_id).map(|row| Reply::Rows(row.into_iter().collect()))
+        StoreRequest::FindByKey { key } => {
+            store.find_by_key(key).map(|row| StoreResponse::Rows(row.into_iter().collect()))
         }
-        Step::FindByEmail { email } => store.find_by_email(email).map(Reply::Rows),
-        Step::UsernameTaken { username, except_key } => {
-            store.username_taken(username, except_key.as_deref()).map(Reply::Taken)
+        StoreRequest::FindByClerkId { clerk_id } => {
+            store.find_by_clerk_id(clerk_id).map(|row| StoreResponse::Rows(row.into_iter().collect()))
         }
-        Step::Create { fields } => store.create(fields).map(Reply::Created),
-        Step::Update { key, fields } => store.update(key, fields).map(|()| Reply::Updated),
+        StoreRequest::FindByEmail { email } => store.find_by_email(email).map(StoreResponse::Rows),
+        StoreRequest::UsernameTaken { username, except_key } => {
+            store.username_taken(username, except_key.as_deref()).map(StoreResponse::Taken)
+        }
+        StoreRequest::Create { fields } => store.create(fields).map(StoreResponse::Created),
+        StoreRequest::Update { key, fields } => store.update(key, fields).map(|()| StoreResponse::Updated),
     };
     match answered {
-        Err(StoreError::Conflict) => Ok(Reply::Conflict),
+        Err(StoreError::Conflict) => Ok(StoreResponse::Conflict),
         other => other,
     }
 }
@@ -189,7 +192,7 @@ impl UserStore for Broken {
         }
     }
 
-    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         match self.fault("create")? {
             Fault::Conflicts => Err(StoreError::Conflict),
             Fault::EmptyKey => Ok(String::new()),
@@ -197,7 +200,7 @@ impl UserStore for Broken {
         }
     }
 
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
         match self.fault("update")? {
             Fault::Conflicts => Err(StoreError::Conflict),
             _ => self.table.update(key, fields),

@@ -2,7 +2,7 @@
 
 use clerk_auth::Config;
 use clerk_auth::config::Secret;
-use clerk_auth::identity::Text;
+use clerk_auth::identity::Attribute;
 use clerk_auth::jwt::Asked;
 use clerk_auth::token::TokenKind;
 use clerk_sim::{Fault, Kind, TokenSpec};
@@ -48,10 +48,10 @@ fn opaque_tokens_of_each_kind_are_verified_by_clerk() {
         let answer = bearer(&rig.client, token);
         let identity = answer.identity().unwrap();
         assert_eq!((identity.kind(), identity.subject()), (kind, subject));
-        assert_eq!((identity.text(Text::TokenId), identity.text(Text::Scopes)), (Some(id), Some(scopes)));
-        assert_eq!(rig.diary.take(), ["cache_miss", "auth_success api"]);
+        assert_eq!((identity.get(Attribute::TokenId), identity.get(Attribute::Scopes)), (Some(id), Some(scopes)));
+        assert_eq!(rig.diary.take(), ["cache_miss", "auth_success verified"]);
     }
-    assert_eq!(bearer(&rig.client, M2M).identity().unwrap().text(Text::Claims), Some(r#"{"x":1}"#));
+    assert_eq!(bearer(&rig.client, M2M).identity().unwrap().get(Attribute::Claims), Some(r#"{"x":1}"#));
     assert!(rig.sim.violations().is_empty(), "{:?}", rig.sim.violations());
 }
 
@@ -101,7 +101,7 @@ fn u2_req07_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others()
         });
         for (kind, token) in tokens(&rig) {
             let calls = rig.calls();
-            for source in ["api", "cache"] {
+            for source in ["verified", "cache"] {
                 let expected =
                     if kind == accepted { format!("in {source}") } else { "out token-type-not-supported".into() };
                 assert_eq!(rig.ask(&token), expected, "{kind:?} where {accepted:?} is accepted");
@@ -116,7 +116,7 @@ fn machine_tokens_never_come_from_cookies() {
     let rig = rig(|config| config.machine_cache_ttl_s = 60);
     for token in [API_KEY.to_owned(), OAUTH.into(), M2M.into(), rig.mint(&TokenSpec::new(Kind::M2mJwt, "mch_1"))] {
         // Known from the header, so that the cache could give it away.
-        assert_eq!(rig.ask(&token), "in api");
+        assert_eq!(rig.ask(&token), "in verified");
         assert_eq!(cookies(&rig.client, &[&format!("__session={token}")]), "out token-type-not-supported");
         assert_eq!(rig.ask(&token), "in cache");
     }
@@ -131,7 +131,7 @@ fn o1_a_token_is_good_only_if_every_flag_says_so() {
         ("active", json!(false), json!(true)),
         ("expiration", json!(NOW_S * 1000), json!(NOW_S * 1000 + 1)),
     ] {
-        for (value, outcome) in [(bad, "out token-invalid"), (good, "in api")] {
+        for (value, outcome) in [(bad, "out token-invalid"), (good, "in verified")] {
             change(&rig, member, value.clone());
             for token in [API_KEY, OAUTH, M2M] {
                 assert_eq!(rig.ask(token), outcome, "{member} {value} {token}");
@@ -148,7 +148,7 @@ fn o1_a_token_is_good_only_if_every_flag_says_so() {
         change(&rig, member, odd.clone());
         assert_eq!(rig.ask(API_KEY), "unavailable server-error", "{member} {odd}");
         rig.sim.update(|state| *state = before);
-        assert!(!good.is_null() || rig.ask(API_KEY) == "in api");
+        assert!(!good.is_null() || rig.ask(API_KEY) == "in verified");
     }
 }
 
@@ -165,17 +165,17 @@ fn unknown_tokens_are_refused_and_not_remembered() {
 #[test]
 fn an_opaque_answer_is_remembered_only_if_asked_for_and_never_past_its_end() {
     let never = rig(|_| {});
-    assert_eq!([never.ask(API_KEY), never.ask(API_KEY)], ["in api", "in api"]);
+    assert_eq!([never.ask(API_KEY), never.ask(API_KEY)], ["in verified", "in verified"]);
     let rig = rig(|config| config.machine_cache_ttl_s = 60);
     change(&rig, "expiration", json!((NOW_S + 70) * 1000));
-    assert_eq!([rig.ask(API_KEY), rig.ask(API_KEY)], ["in api", "in cache"]);
+    assert_eq!([rig.ask(API_KEY), rig.ask(API_KEY)], ["in verified", "in cache"]);
     change(&rig, "revoked", json!(true));
     rig.time.pass_ms(59_999);
     assert_eq!(rig.ask(API_KEY), "in cache");
     rig.time.pass_ms(1);
     assert_eq!(rig.ask(API_KEY), "out token-invalid");
     change(&rig, "revoked", json!(false));
-    assert_eq!(rig.ask(API_KEY), "in api");
+    assert_eq!(rig.ask(API_KEY), "in verified");
     rig.time.pass_ms(9_999);
     assert_eq!(rig.ask(API_KEY), "in cache");
     rig.time.pass_ms(1);
@@ -184,12 +184,12 @@ fn an_opaque_answer_is_remembered_only_if_asked_for_and_never_past_its_end() {
 
 #[test]
 fn an_m2m_token_must_be_meant_for_this_machine_if_one_is_named() {
-    for (machine, outcome) in [("mch_here", "in api"), ("mch_elsewhere", "out token-invalid-audience")] {
+    for (machine, outcome) in [("mch_here", "in verified"), ("mch_elsewhere", "out token-invalid-audience")] {
         let rig = rig(|config| config.expected_machine_id = Some(machine.into()));
         let mut jwt = TokenSpec::new(Kind::M2mJwt, "mch_1");
         jwt.scopes = vec!["mch_other".into(), "mch_here".into()];
         assert_eq!([rig.ask(M2M), rig.ask(&rig.mint(&jwt))], [outcome, outcome]);
-        assert_eq!([rig.ask(API_KEY), rig.ask(OAUTH)], ["in api", "in api"]);
+        assert_eq!([rig.ask(API_KEY), rig.ask(OAUTH)], ["in verified", "in verified"]);
     }
 }
 
@@ -200,9 +200,9 @@ fn the_machine_secret_is_shown_for_m2m_tokens_only() {
         state.secret_keys = vec![super::common::SECRET.into()];
         state.machine_secrets.insert("ak_machine_secret".into(), json!("mch_here"));
     });
-    assert_eq!([M2M, OAUTH, API_KEY].map(|token| rig.ask(token)), ["in api", "in api", "in api"]);
+    assert_eq!([M2M, OAUTH, API_KEY].map(|token| rig.ask(token)), ["in verified", "in verified", "in verified"]);
     rig.sim.update(|state| state.machine_secrets.clear());
-    assert_eq!([M2M, OAUTH].map(|token| rig.ask(token)), ["unavailable secret-key-invalid", "in api"]);
+    assert_eq!([M2M, OAUTH].map(|token| rig.ask(token)), ["unavailable secret-key-invalid", "in verified"]);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn n5_an_outage_is_no_verdict_on_a_machine_token() {
         rig.sim.fault(fault.clone());
         assert_eq!(rig.ask(API_KEY), outcome, "{fault:?}");
         rig.sim.clear_faults();
-        assert_eq!(rig.ask(API_KEY), "in api");
+        assert_eq!(rig.ask(API_KEY), "in verified");
     }
 }
 
@@ -229,7 +229,7 @@ fn each_verify_endpoint_has_a_circuit_of_its_own() {
     let rig = rig(|_| {});
     rig.sim.fault(Fault::on("/api_keys/verify").status(429).header("Retry-After", "30"));
     assert_eq!(rig.ask(API_KEY), "unavailable server-error");
-    assert_eq!([rig.ask(OAUTH), rig.ask(M2M)], ["in api", "in api"]);
+    assert_eq!([rig.ask(OAUTH), rig.ask(M2M)], ["in verified", "in verified"]);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn many_with_one_opaque_token_ask_clerk_once() {
     rig.sim.fault(Fault::on("/api_keys/verify").delay_ms(300));
     std::thread::scope(|scope| {
         let asks: Vec<_> = (0..16).map(|_| scope.spawn(|| rig.ask(API_KEY))).collect();
-        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in api"));
+        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in verified"));
     });
     assert_eq!(rig.sim.requests("/api_keys/verify"), 1);
 }

@@ -87,7 +87,7 @@ fn n5_every_fault_has_its_outcome_and_no_answer_is_late() {
                     assert_eq!(rig.client.stats().cached_tokens, 0, "{name}");
                     rig.sim.clear_faults();
                     rig.time.pass_s(31);
-                    assert_eq!(rig.ask_new("user_1"), "in api", "after {name}");
+                    assert_eq!(rig.ask_new("user_1"), "in verified", "after {name}");
                 }
             });
         }
@@ -111,7 +111,7 @@ fn faults_that_pass_are_overcome_within_the_call() {
     for fault in faults {
         for rig in [users(|config| config.timeout_ms = 5000), Rig::new(|_| {})] {
             rig.sim.fault(once(fault.clone()));
-            assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in api", 2), "{fault:?}");
+            assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2), "{fault:?}");
         }
     }
 }
@@ -120,11 +120,11 @@ fn faults_that_pass_are_overcome_within_the_call() {
 fn a_pooled_connection_that_the_other_side_has_closed_costs_no_request() {
     let rig = users(|config| config.user_ttl_s = 0);
     for _ in 0..3 {
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
         rig.sim.set_down(true).unwrap();
         rig.sim.set_down(false).unwrap();
     }
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn after_429_nobody_asks_until_clerk_wants_to_be_asked() {
         }
         assert_eq!(rig.calls(), 1, "{value}");
         rig.time.pass_ms(1);
-        assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in api", 2), "{value}");
+        assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2), "{value}");
     }
 }
 
@@ -206,7 +206,7 @@ fn whom_clerk_does_not_know_does_not_open_the_circuit() {
     for user in 0..20 {
         assert_eq!(rig.ask_new(&format!("user_gone{user}")), "out user-not-found");
     }
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -216,21 +216,21 @@ fn a_known_user_is_served_stale_through_an_outage_and_not_for_ever() {
             scope.spawn(move || {
                 let rig = users(|_| {});
                 let cached = rig.mint(&TokenSpec::session("user_1").exp_in(7200));
-                assert_eq!(rig.ask(&cached), "in api");
+                assert_eq!(rig.ask(&cached), "in verified");
                 rig.sim.fault(fault.clone());
                 // The token is remembered, the user is fresh: nobody is asked.
                 rig.time.pass_s(299);
-                assert_eq!([rig.ask(&cached), rig.ask_new("user_1")], ["in cache", "in api"]);
+                assert_eq!([rig.ask(&cached), rig.ask_new("user_1")], ["in cache", "in verified"]);
                 assert_eq!(rig.calls(), 1, "{name}");
                 rig.diary.take();
                 rig.time.pass_s(1);
                 let (ended, took) = timed(|| rig.ask_new("user_1"));
-                assert_eq!(ended, "in api", "{name}");
+                assert_eq!(ended, "in verified", "{name}");
                 assert!(took <= LIMIT, "{name} took {took:?}");
                 let events = rig.diary.take();
-                assert!(events.contains(&"stale_served".into()) && endings(&events) == 1, "{name} {events:?}");
+                assert!(events.contains(&"stale_user_served".into()) && endings(&events) == 1, "{name} {events:?}");
                 rig.time.pass_ms(3_299_999);
-                assert_eq!(rig.ask_new("user_1"), "in api", "{name}");
+                assert_eq!(rig.ask_new("user_1"), "in verified", "{name}");
                 rig.time.pass_ms(1);
                 assert!(rig.ask_new("user_1").starts_with("unavailable "), "{name}");
                 assert_eq!(rig.ask_new("user_3").split(' ').next(), Some("unavailable"), "{name}");
@@ -245,7 +245,7 @@ fn stale_users_cost_no_call_while_clerk_asks_for_patience() {
     rig.ask_new("user_1");
     rig.time.pass_s(300);
     rig.sim.fault(Fault::on("*").status(429).header("Retry-After", "30"));
-    (0..50).for_each(|_| assert_eq!(rig.ask_new("user_1"), "in api"));
+    (0..50).for_each(|_| assert_eq!(rig.ask_new("user_1"), "in verified"));
     assert_eq!(rig.calls(), 2);
     rig.time.pass_s(30);
     rig.ask_new("user_1");
@@ -266,11 +266,11 @@ fn a_user_who_is_gone_is_not_served_stale() {
 
 #[test]
 fn no_user_is_served_stale_if_that_is_not_wanted() {
-    let rig = users(|config| config.stale_user_s = 0);
+    let rig = users(|config| config.user_stale_if_error_s = 0);
     rig.ask_new("user_1");
     rig.sim.fault(Fault::on("*").status(401));
     rig.time.pass_s(299);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     rig.time.pass_s(1);
     assert_eq!(rig.ask_new("user_1"), "unavailable secret-key-invalid");
 }
@@ -283,7 +283,7 @@ fn a_stale_user_still_has_to_have_an_active_row() {
     rig.ask_new("user_1");
     rig.time.pass_s(300);
     rig.sim.fault(Fault::on("/users/*").status(401));
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     table.change(|rows| rows[0].is_active = false);
     assert_eq!(rig.ask_new("user_1"), "out user-inactive");
 }
@@ -401,5 +401,5 @@ fn a_shutdown_breaks_off_what_is_under_way_and_later_calls_connect_anew() {
         assert_eq!(ended, "unavailable server-error");
         assert!(took < Duration::from_secs(10), "took {took:?}");
     });
-    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in api", 2));
+    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2));
 }

@@ -24,11 +24,11 @@ fn revoke(rig: &Rig) {
 fn a_session_is_asked_for_once_in_its_lifetime() {
     let rig = rig(|_| {});
     for _ in 0..3 {
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
     }
     assert_eq!(rig.sim.requests("/sessions/sess_1"), 1);
     rig.time.pass_s(10);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     assert_eq!(rig.sim.requests("/sessions/sess_1"), 2);
 }
 
@@ -36,10 +36,10 @@ fn a_session_is_asked_for_once_in_its_lifetime() {
 fn a_revoked_session_is_out_after_the_lifetime_of_the_answer_even_for_a_cached_token() {
     let rig = rig(|_| {});
     let token = rig.token("user_1");
-    assert_eq!([rig.ask(&token), rig.ask(&token)], ["in api", "in cache"]);
+    assert_eq!([rig.ask(&token), rig.ask(&token)], ["in verified", "in cache"]);
     revoke(&rig);
     rig.time.pass_ms(9_999);
-    assert_eq!([rig.ask(&token), rig.ask_new("user_1")], ["in cache", "in api"]);
+    assert_eq!([rig.ask(&token), rig.ask_new("user_1")], ["in cache", "in verified"]);
     rig.time.pass_ms(1);
     assert_eq!(inline(&rig.client, &token), None);
     assert_eq!([rig.ask(&token), rig.ask_new("user_1")], ["out session-revoked", "out session-revoked"]);
@@ -50,7 +50,7 @@ fn a_revoked_session_is_out_after_the_lifetime_of_the_answer_even_for_a_cached_t
 fn an_invalidated_session_is_asked_for_at_once() {
     let rig = rig(|_| {});
     let token = rig.token("user_1");
-    assert_eq!(rig.ask(&token), "in api");
+    assert_eq!(rig.ask(&token), "in verified");
     revoke(&rig);
     rig.client.invalidate_session("sess_1");
     assert_eq!(rig.ask(&token), "out session-revoked");
@@ -59,8 +59,8 @@ fn an_invalidated_session_is_asked_for_at_once() {
 #[test]
 fn every_state_but_active_is_out() {
     for (status, accept_pending, outcome) in [
-        ("active", false, "in api"),
-        ("pending", true, "in api"),
+        ("active", false, "in verified"),
+        ("pending", true, "in verified"),
         ("pending", false, "out session-revoked"),
         ("ended", true, "out session-revoked"),
         ("removed", true, "out session-revoked"),
@@ -68,7 +68,7 @@ fn every_state_but_active_is_out() {
         ("abandoned", true, "out session-revoked"),
         ("expired", true, "out session-revoked"),
     ] {
-        let rig = rig(|config| config.pending_sessions_accepted = accept_pending);
+        let rig = rig(|config| config.treat_pending_as_signed_out = !accept_pending);
         rig.sim.put_session(json!({"id": "sess_1", "status": status}));
         assert_eq!(rig.ask_new("user_1"), outcome, "{status}");
     }
@@ -90,7 +90,7 @@ fn a_token_without_a_checkable_session_is_out() {
 fn machine_tokens_have_no_session_to_check() {
     let rig = rig(|config| config.accepts_token = TokenKind::ALL.to_vec());
     for spec in [TokenSpec::new(Kind::M2mJwt, "mch_1"), TokenSpec::new(Kind::OauthJwt, "user_1")] {
-        assert_eq!(rig.ask(&rig.mint(&spec)), "in api", "{:?}", spec.kind);
+        assert_eq!(rig.ask(&rig.mint(&spec)), "in verified", "{:?}", spec.kind);
     }
     assert_eq!(rig.sim.requests("/sessions/*"), 0);
 }
@@ -109,7 +109,7 @@ fn n5_an_outage_is_no_verdict_on_a_session() {
         assert_eq!(rig.ask_new("user_1"), outcome, "{fault:?}");
         rig.sim.clear_faults();
         rig.client.invalidate_session("sess_1");
-        assert_eq!(rig.ask_new("user_1"), "in api", "{fault:?}");
+        assert_eq!(rig.ask_new("user_1"), "in verified", "{fault:?}");
     }
 }
 
@@ -120,7 +120,7 @@ fn many_with_one_session_ask_clerk_once() {
     rig.sim.fault(Fault::on("/sessions/*").delay_ms(300));
     std::thread::scope(|scope| {
         let asks: Vec<_> = (0..16).map(|_| scope.spawn(|| rig.ask_new("user_1"))).collect();
-        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in api"));
+        asks.into_iter().for_each(|ask| assert_eq!(ask.join().unwrap(), "in verified"));
     });
     assert_eq!(rig.sim.requests("/sessions/sess_1"), 1);
 }
@@ -133,7 +133,7 @@ fn u6_a_token_that_is_verified_anew_many_times_is_still_remembered() {
     });
     let token = rig.mint(&TokenSpec::session("user_1").exp_in(3600));
     for round in 0..100 {
-        assert_eq!([rig.ask(&token), rig.ask(&token)], ["in api", "in cache"], "{round}");
+        assert_eq!([rig.ask(&token), rig.ask(&token)], ["in verified", "in cache"], "{round}");
         rig.time.pass_s(1);
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use clerk_auth::Config;
-use clerk_auth::identity::Text;
-use clerk_auth::users::{Fields, Row, SqliteStore, StoreError, UserStore};
+use clerk_auth::identity::Attribute;
+use clerk_auth::users::{Row, RowChanges, SqliteStore, StoreError, UserStore};
 use clerk_sim::Sim;
 use serde_json::json;
 
@@ -50,15 +50,15 @@ impl World {
 fn first_sight_makes_the_row_and_the_second_answer_comes_from_the_cache() {
     let world = World::new(|_| {});
     let token = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&token), "in api");
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_created", "auth_success api"]);
+    assert_eq!(world.rig.ask(&token), "in verified");
+    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_created", "auth_success verified"]);
     let row = world.row().unwrap();
     assert_eq!((row.username.as_deref(), row.email.as_deref()), (Some("ada"), Some("ada@example.com")));
     assert!(row.is_active && !row.banned_by_clerk);
     assert_eq!(world.rig.calls(), 1);
     assert_eq!(world.rig.ask(&token), "in cache");
     assert_eq!(world.rig.diary.take(), ["auth_success cache"]);
-    assert_eq!(bearer(&world.rig.client, &token).identity().unwrap().text(Text::UserKey), Some(row.key.as_str()));
+    assert_eq!(bearer(&world.rig.client, &token).identity().unwrap().get(Attribute::UserKey), Some(row.key.as_str()));
     assert_eq!(world.rig.calls(), 1);
     assert!(world.rig.sim.violations().is_empty(), "{:?}", world.rig.sim.violations());
 }
@@ -70,10 +70,10 @@ fn a_new_token_of_a_known_user_asks_the_table_and_not_clerk() {
     world.rig.diary.take();
     for _ in 0..5 {
         world.rig.time.pass_s(50);
-        assert_eq!(world.rig.ask_new("user_1"), "in api");
+        assert_eq!(world.rig.ask_new("user_1"), "in verified");
     }
     assert_eq!(world.user_calls(), 1);
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "auth_success api"].repeat(5));
+    assert_eq!(world.rig.diary.take(), ["cache_miss", "auth_success verified"].repeat(5));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_change_at_clerk_is_seen_when_the_user_grows_old() {
     world.rig.time.pass_s(1);
     world.rig.ask_new("user_1");
     assert_eq!(world.row().unwrap().first_name.as_deref(), Some("Augusta"));
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_updated", "auth_success api"]);
+    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_updated", "auth_success verified"]);
     assert_eq!(world.user_calls(), 2);
 }
 
@@ -96,7 +96,7 @@ fn a_change_at_clerk_is_seen_when_the_user_grows_old() {
 fn a_ban_at_clerk_closes_the_row_and_its_end_opens_it() {
     let world = World::new(|config| config.user_ttl_s = 60);
     let cached = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&cached), "in api");
+    assert_eq!(world.rig.ask(&cached), "in verified");
     world.rig.sim.ban_user("user_1");
     world.rig.time.pass_s(60);
     assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
@@ -106,7 +106,7 @@ fn a_ban_at_clerk_closes_the_row_and_its_end_opens_it() {
     world.rig.sim.patch_user("user_1", json!({"banned": false})).unwrap();
     assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
     world.rig.time.pass_s(60);
-    assert_eq!(world.rig.ask_new("user_1"), "in api");
+    assert_eq!(world.rig.ask_new("user_1"), "in verified");
     let row = world.row().unwrap();
     assert!(row.is_active && !row.banned_by_clerk);
 }
@@ -124,7 +124,7 @@ fn a_banned_user_who_was_never_seen_gets_a_closed_row() {
 fn whom_the_host_keeps_out_stays_out_whatever_clerk_says() {
     let world = World::new(|config| config.user_ttl_s = 60);
     let cached = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&cached), "in api");
+    assert_eq!(world.rig.ask(&cached), "in verified");
     world.sql("UPDATE clerk_user SET is_active = 0");
     assert_eq!([world.rig.ask(&cached), world.rig.ask_new("user_1")], ["out user-inactive", "out user-inactive"]);
     for change in [json!({"first_name": "Augusta"}), json!({"banned": true}), json!({"banned": false})] {
@@ -135,7 +135,7 @@ fn whom_the_host_keeps_out_stays_out_whatever_clerk_says() {
     let row = world.row().unwrap();
     assert!(!row.is_active && !row.banned_by_clerk);
     world.sql("UPDATE clerk_user SET is_active = 1");
-    assert_eq!(world.rig.ask_new("user_1"), "in api");
+    assert_eq!(world.rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -148,13 +148,13 @@ fn a_row_that_was_deleted_is_made_again() {
         world.sql("DELETE FROM clerk_user");
         world.rig.diary.take();
         let asked = if fresh { world.rig.token("user_1") } else { token };
-        assert_eq!(world.rig.ask(&asked), "in api");
+        assert_eq!(world.rig.ask(&asked), "in verified");
         let events = world.rig.diary.take();
         assert_eq!(events.iter().filter(|event| *event == "user_created").count(), 1, "{events:?}");
-        assert_eq!(events.last().unwrap(), "auth_success api");
+        assert_eq!(events.last().unwrap(), "auth_success verified");
         let after = world.row().unwrap().key;
         assert_ne!(before, after);
-        assert_eq!(bearer(&world.rig.client, &asked).identity().unwrap().text(Text::UserKey), Some(after.as_str()));
+        assert_eq!(bearer(&world.rig.client, &asked).identity().unwrap().get(Attribute::UserKey), Some(after.as_str()));
         assert_eq!(world.user_calls(), 1);
     }
 }
@@ -168,7 +168,7 @@ fn u4_a_row_of_nobodys_is_linked_by_a_verified_address_only() {
         world.sql("INSERT INTO clerk_user (email, username) VALUES ('ADA@example.com', 'boss')");
         let address = json!({"email_address": "ada@example.com", "verification": verification});
         world.rig.sim.patch_user("user_1", json!({"email_addresses": [address]})).unwrap();
-        assert_eq!(world.rig.ask_new("user_1"), "in api");
+        assert_eq!(world.rig.ask_new("user_1"), "in verified");
         assert_eq!(world.row().unwrap().key, key, "{verification} {link}");
         assert_eq!(world.rig.diary.take().contains(&"user_linked".to_owned()), key == "1");
     }
@@ -178,8 +178,8 @@ fn u4_a_row_of_nobodys_is_linked_by_a_verified_address_only() {
 fn u4_a_row_of_another_clerk_user_is_never_taken_over() {
     let world = World::new(|_| {});
     world.sql("INSERT INTO clerk_user (clerk_user_id, email, username) VALUES ('user_x', 'ada@example.com', 'ada')");
-    assert_eq!(world.rig.ask_new("user_1"), "in api");
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "link_conflict", "user_created", "auth_success api"]);
+    assert_eq!(world.rig.ask_new("user_1"), "in verified");
+    assert_eq!(world.rig.diary.take(), ["cache_miss", "link_conflict", "user_created", "auth_success verified"]);
     assert_eq!(world.store.find_by_key("1").unwrap().unwrap().clerk_id.as_deref(), Some("user_x"));
     assert_eq!(world.row().unwrap().username.as_deref(), Some("ada-2"));
 }
@@ -192,7 +192,7 @@ fn a_user_whom_clerk_does_not_know_gets_no_row_and_is_not_asked_for_again_at_onc
     assert_eq!(world.user_calls(), 1);
     world.rig.sim.put_user(json!({"id": "user_2"}));
     world.rig.time.pass_s(10);
-    assert_eq!(world.rig.ask_new("user_2"), "in api");
+    assert_eq!(world.rig.ask_new("user_2"), "in verified");
     assert_eq!(world.store.find_by_clerk_id("user_2").unwrap().unwrap().username.as_deref(), Some("clerk_user_2"));
 }
 
@@ -205,7 +205,7 @@ fn many_who_meet_a_new_user_fetch_it_once_and_make_one_row() {
         let running: Vec<_> = tokens.iter().map(|token| scope.spawn(|| world.rig.ask(token))).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(outcomes.iter().all(|outcome| outcome == "in api"), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| outcome == "in verified"), "{outcomes:?}");
     assert_eq!(world.user_calls(), 1);
     let created = world.rig.diary.take().iter().filter(|event| *event == "user_created").count();
     assert_eq!(created, 1);
@@ -215,7 +215,7 @@ fn many_who_meet_a_new_user_fetch_it_once_and_make_one_row() {
 fn nothing_is_answered_without_waiting_unless_the_stores_word_may_be_trusted() {
     let world = World::new(|_| {});
     let token = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&token), "in api");
+    assert_eq!(world.rig.ask(&token), "in verified");
     assert_eq!(inline(&world.rig.client, &token), None);
     assert_eq!(inline(&world.rig.client, &world.rig.token("user_1")), None);
 }
@@ -256,11 +256,11 @@ impl UserStore for Eavesdropper {
         self.note(&username);
         self.1.username_taken(username, except_key)
     }
-    fn create(&self, fields: &Fields) -> Result<String, StoreError> {
+    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         self.note(fields);
         self.1.create(fields)
     }
-    fn update(&self, key: &str, fields: &Fields) -> Result<(), StoreError> {
+    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
         self.note(fields);
         self.1.update(key, fields)
     }
@@ -280,8 +280,8 @@ fn u5_metadata_reaches_neither_the_store_nor_the_answer() {
     assert!(answer.identity().is_some());
     assert!(store.0.lock().unwrap().contains("ada@example.com"));
     assert!(!store.0.lock().unwrap().contains("planted"));
-    for text in Text::ALL {
-        assert!(!answer.identity().unwrap().text(text).unwrap_or_default().contains("planted"), "{text:?}");
+    for text in Attribute::ALL {
+        assert!(!answer.identity().unwrap().get(text).unwrap_or_default().contains("planted"), "{text:?}");
     }
     let sent = rig.sim.log();
     assert!(!sent.is_empty());

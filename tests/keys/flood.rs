@@ -56,7 +56,7 @@ fn a11_a_stranger_who_meets_a_cold_set_costs_one_fetch_and_no_ration() {
     let rig = Rig::new(|_| {});
     assert_eq!((rig.ask(&made_up(1)).as_str(), fetches(&rig)), ("out jwk-kid-mismatch", 1));
     rig.sim.rotate(clerk_sim::Rotation::default()).unwrap();
-    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in api", 2));
+    assert_eq!((rig.ask_new("user_1").as_str(), fetches(&rig)), ("in verified", 2));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a11_a_ration_used_up_by_strangers_delays_a_rotation_by_ten_seconds_and_no_mor
     rig.sim.rotate(clerk_sim::Rotation::default()).unwrap();
     assert_eq!(rig.ask_new("user_1"), "out jwk-kid-mismatch");
     rig.time.pass_s(10);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn flood(rig: &Rig, unknown: &str, bad: &str) -> (usize, usize) {
             }
             scope.spawn(|| {
                 for user in 0..5 {
-                    assert_eq!(rig.ask_new(&format!("user_{user}")), "in api");
+                    assert_eq!(rig.ask_new(&format!("user_{user}")), "in verified");
                     good.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -154,7 +154,7 @@ fn n5_an_outage_says_nothing_against_a_token_that_the_kept_set_does_not_know() {
     rig.time.pass_s(10);
     assert_eq!(inline(&rig.client, &new), None, "worth asking again");
     rig.sim.set_down(false).unwrap();
-    assert_eq!([rig.ask(&new), rig.ask(&made_up(1))], ["in api", "out jwk-kid-mismatch"]);
+    assert_eq!([rig.ask(&new), rig.ask(&made_up(1))], ["in verified", "out jwk-kid-mismatch"]);
 }
 
 #[test]
@@ -165,6 +165,6 @@ fn n5_a_set_that_is_none_says_nothing_against_a_token_either() {
         rig.sim.fault(Fault::on("/jwks").body(serde_json::json!({"$text": body})));
         let unavailable = format!("unavailable {unavailable}");
         assert_eq!([rig.ask(&made_up(1)), rig.ask(&forged(&rig))], [unavailable.as_str(); 2], "{body}");
-        assert_eq!(rig.ask_new("user_1"), "in api");
+        assert_eq!(rig.ask_new("user_1"), "in verified");
     }
 }

@@ -32,7 +32,7 @@ fn every_form_of_a_public_rsa_key_verifies_and_every_other_text_is_refused_by_na
             if fair && public {
                 let sim = Sim::builder().keys(corpus.keys.clone()).start();
                 let rig = Rig::build(sim, None, |config| config.jwt_key = Some(text.into()));
-                assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(name))), "in api", "{name} {form}");
+                assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(name))), "in verified", "{name} {form}");
                 good += 1;
                 continue;
             }
@@ -57,8 +57,8 @@ fn a_key_set_in_place_of_a_key_offers_all_its_keys() {
     let set = sim.keys().jwks(&["k1", "k2"]).unwrap().to_string();
     let rig = Rig::build(sim, None, |config| config.jwt_key = Some(set));
     for (key, outcome) in [
-        ("k1", "in api"),
-        ("k2", "in api"),
+        ("k1", "in verified"),
+        ("k2", "in verified"),
         ("k1_rotated", "out token-invalid-signature"),
         ("other", "out token-invalid-signature"),
     ] {

@@ -21,7 +21,7 @@ fn rig(leaf: Leaf, ca: impl FnOnce(&Sim) -> Option<String>) -> Rig {
 #[test]
 fn a_certificate_by_the_named_authority_is_trusted() {
     let rig = rig(Leaf::Ok, |sim| Some(sim.ca_pem()));
-    assert_eq!([rig.ask_new("user_1"), rig.ask_new("user_1")], ["in api", "in api"]);
+    assert_eq!([rig.ask_new("user_1"), rig.ask_new("user_1")], ["in verified", "in verified"]);
     assert!(rig.sim.log().iter().all(|entry| entry.https));
     assert_eq!((rig.calls(), rig.sim.connections()), (2, 1), "one connection serves both calls");
     assert!(rig.sim.violations().is_empty(), "{:?}", rig.sim.violations());
@@ -58,7 +58,7 @@ fn n1_a_certificate_that_turns_false_keeps_known_keys_and_users_and_learns_nothi
         config.timeout_ms = 2000;
     });
     rig.time.pass_s(300);
-    assert_eq!(rig.ask_new("user_1"), "in api");
+    assert_eq!(rig.ask_new("user_1"), "in verified");
     rig.time.pass_s(3300);
     assert_eq!(rig.ask_new("user_1"), "unavailable jwk-failed-to-load");
     assert_eq!(rig.calls(), 0);

@@ -14,7 +14,7 @@ const FAILED: &str = "unavailable jwk-failed-to-load";
 const INVALID: &str = "unavailable jwk-remote-invalid";
 const MISCONFIGURED: &str = "unavailable secret-key-invalid";
 /// It passes within the time there is.
-const PASSING: &str = "in api";
+const PASSING: &str = "in verified";
 
 fn faults() -> Vec<(&'static str, Option<Fault>, &'static str)> {
     let on = || Fault::on("/jwks");
@@ -95,13 +95,13 @@ impl Cell<'_> {
     /// The last good set: kept for an hour, and not a second longer.
     fn kept(&self, outcome: &str) {
         let rig = self.rig();
-        self.ask(&rig, "good", "in api");
+        self.ask(&rig, "good", "in verified");
         rig.time.pass_s(300);
         self.set_in(&rig);
-        self.ask(&rig, "due", "in api");
+        self.ask(&rig, "due", "in verified");
         if outcome != PASSING {
             rig.time.pass_s(3299);
-            self.ask(&rig, "almost too old", "in api");
+            self.ask(&rig, "almost too old", "in verified");
             rig.time.pass_s(1);
             self.ask(&rig, "too old", outcome);
         }
@@ -110,7 +110,7 @@ impl Cell<'_> {
     /// The key was changed, and the new one cannot be had.
     fn rotated(&self, same_kid: bool, outcome: &str) {
         let rig = self.rig();
-        self.ask(&rig, "good", "in api");
+        self.ask(&rig, "good", "in verified");
         rig.sim.rotate(Rotation { same_kid, ..Rotation::default() }).unwrap();
         self.set_in(&rig);
         self.ask(&rig, if same_kid { "another key" } else { "another key id" }, outcome);

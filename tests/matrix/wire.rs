@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_auth::Config;
-use clerk_auth::client::Handled;
+use clerk_auth::client::WebhookOutcome;
 use clerk_auth::config::{Secret, UserMode};
 use clerk_auth::users::{SqliteStore, UserStore};
 use clerk_auth::webhooks::Headers;
@@ -134,9 +134,9 @@ fn n1_n5_false_certificates_where_the_signing_key_is_wanted() {
                 cold.has_learnt_nothing(&what);
 
                 let warm = Scene::new(impostor, UserMode::Claims, false);
-                assert_eq!(warm.rig.ask_new(USER), "in api", "{what}");
+                assert_eq!(warm.rig.ask_new(USER), "in verified", "{what}");
                 warm.set_in();
-                for (seconds, outcome) in [(300, "in api"), (3299, "in api"), (1, unavailable)] {
+                for (seconds, outcome) in [(300, "in verified"), (3299, "in verified"), (1, unavailable)] {
                     warm.rig.time.pass_s(seconds);
                     let (ended, took) = timed(|| warm.rig.ask_new(USER));
                     assert_eq!(ended, outcome, "{what} after {seconds}");
@@ -171,7 +171,7 @@ fn hear_of_the_user(rig: &Rig) {
     let delivery = rig.sim.webhook(&spec).unwrap();
     let mut headers = Headers::default();
     delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
-    assert_eq!(rig.client.handle_webhook(&headers, delivery.body.as_bytes()), Handled::Applied);
+    assert_eq!(rig.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
     rig.diary.take();
 }
 
@@ -202,7 +202,7 @@ fn n5_a_name_that_cannot_be_looked_up_where_the_signing_key_is_wanted() {
     let warm = nameless(UserMode::Claims, None, |config, sim| {
         config.jwks = Some(sim.keys().jwks(&["k1"]).unwrap().to_string());
     });
-    for (seconds, outcome) in [(0, "in api"), (300, "in api"), (3299, "in api"), (1, unavailable)] {
+    for (seconds, outcome) in [(0, "in verified"), (300, "in verified"), (3299, "in verified"), (1, unavailable)] {
         warm.time.pass_s(seconds);
         let (ended, took) = timed(|| warm.ask_new(USER));
         assert_eq!(ended, outcome, "after {seconds}");

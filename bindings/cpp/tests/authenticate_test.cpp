@@ -18,7 +18,7 @@ TEST(Authenticate, FourOutcomes) {
     const Client client(sim::config().timeout_ms(clerk::Milliseconds(400)));
     const std::string token = sim::token({{"user", "user_1"}});
     EXPECT_EQ(ask_cached(client, token), "would block");
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     EXPECT_EQ(ask(client, token), "in cache");
     EXPECT_EQ(ask_cached(client, token), "in cache");
     EXPECT_EQ(ask(client, "nonsense"), "out token-invalid");
@@ -103,7 +103,7 @@ TEST(Authenticate, WhatAResultSays) {
     EXPECT_EQ(result.user_key(), std::nullopt);
     EXPECT_EQ(result.local_user<int>(), nullptr);
     EXPECT_EQ(result.token_type(), clerk::TokenKind::session_token);
-    EXPECT_EQ(result.source(), clerk::Source::api);
+    EXPECT_EQ(result.source(), clerk::Source::verified);
     EXPECT_EQ(sim::Json::parse(result.session_claims().value()).at("sid"), "sess_9");
     EXPECT_EQ(result.claim("/o/id"), "\"org_1\"");
     EXPECT_EQ(result.claim("/act"), "{\"sub\":\"user_boss\"}");
@@ -177,9 +177,9 @@ TEST(Authenticate, HeaderLinesInAnyForm) {
                       cookie = "a=b; __session=" + sim::token({{"user", "user_2"}});
     const std::multimap<std::string, std::string> map{
         {"accept", "text/html"}, {"authorization", line}, {"cookie", cookie}};
-    EXPECT_EQ(words(client.authenticate(map)), "in api");
+    EXPECT_EQ(words(client.authenticate(map)), "in verified");
     const std::vector<std::pair<std::string_view, std::string_view>> views{{"COOKIE", cookie}};
-    EXPECT_EQ(words(client.authenticate(views)), "in api");
+    EXPECT_EQ(words(client.authenticate(views)), "in verified");
     EXPECT_EQ(words(client.authenticate(Request({}, cookie))), "in cache");
     EXPECT_EQ(words(client.authenticate(clerk::Headers().add("Authorization", line))), "in cache");
     EXPECT_EQ(words(client.authenticate(std::vector<std::pair<std::string, std::string>>())),
@@ -213,7 +213,7 @@ TEST(Authenticate, NoNumberOfLinesIsAnError) {
         const auto result = client.try_authenticate(headers);
         return result ? words(*result) : result.error().what();
     };
-    EXPECT_EQ(asked("X-Filler", "x"), "in api");
+    EXPECT_EQ(asked("X-Filler", "x"), "in verified");
     EXPECT_EQ(asked("Cookie", "a"), "out token-invalid");
     EXPECT_EQ(asked("accept", "text/html"), "out token-invalid");
     EXPECT_EQ(asked("AUTHORIZATION", line), "out token-invalid");
@@ -225,7 +225,7 @@ TEST(Authenticate, ARequestKeepsTheHeadersThatWereMadeForIt) {
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
     const Request request(clerk::Headers().add("accept", "*/*").add("authorization", line));
-    EXPECT_EQ(words(client.authenticate(request)), "in api");
+    EXPECT_EQ(words(client.authenticate(request)), "in verified");
     clerk::Headers named;
     named.add("authorization", line);
     const Request moved(std::move(named));
@@ -253,7 +253,7 @@ TEST(Authenticate, ForgettingAndCounting) {
     const Client client(sim::config());
     const std::string token = sim::token({{"user", "user_1"}, {"sid", "sess_1"}});
     EXPECT_EQ(client.stats().jwks_age, std::nullopt);
-    const auto remembered = [&] { return ask(client, token) == "in api" && ask(client, token) == "in cache"; };
+    const auto remembered = [&] { return ask(client, token) == "in verified" && ask(client, token) == "in cache"; };
     EXPECT_TRUE(remembered());
     client.invalidate_token(token);
     EXPECT_TRUE(remembered());
@@ -278,7 +278,7 @@ TEST(Authenticate, WarmedUpNothingWaits) {
     sim::reset();
     const Client client(sim::config());
     client.warm_up();
-    EXPECT_EQ(ask_cached(client, sim::token({{"user", "user_1"}})), "in api");
+    EXPECT_EQ(ask_cached(client, sim::token({{"user", "user_1"}})), "in verified");
     sim::down(true);
     try {
         Client(sim::config().timeout_ms(clerk::Milliseconds(300))).warm_up();
@@ -293,7 +293,7 @@ TEST(Authenticate, WarmedUpNothingWaits) {
 TEST(Authenticate, OverTlsWithACertificateOfOnesOwn) {
     sim::reset();
     const std::string token = sim::token({{"user", "user_1"}}), pem = sim::ca();
-    EXPECT_EQ(ask(Client(sim::config().api_url(sim::https_url()).ca_pem(pem)), token), "in api");
+    EXPECT_EQ(ask(Client(sim::config().api_url(sim::https_url()).ca_pem(pem)), token), "in verified");
     EXPECT_EQ(ask(Client(sim::config().api_url(sim::https_url()).timeout_ms(clerk::Milliseconds(500))), token),
               "unavailable jwk-failed-to-load");
 }
@@ -302,7 +302,7 @@ TEST(Authenticate, CopiesAreTheSameClientAndClosingIsNoCrash) {
     sim::reset();
     Client first(sim::config());
     const std::string token = sim::token({{"user", "user_1"}});
-    EXPECT_EQ(ask(first, token), "in api");
+    EXPECT_EQ(ask(first, token), "in verified");
     Client second = first, third = second;
     third = third; // NOLINT: even so
     EXPECT_EQ(ask_cached(third, token), "in cache");
@@ -357,7 +357,7 @@ TEST(Authenticate, AfterAForkItWantsToBeWarmedUp) {
     const Client client(sim::config());
     const std::string token = sim::token({{"user", "user_1"}}), line = bearer(token),
                       other = bearer(sim::token({{"key", "k2"}}));
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {

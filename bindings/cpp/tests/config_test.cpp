@@ -53,21 +53,21 @@ const std::vector<Typed> &typed() {
         {"cache_ttl_s", [](Config &c) { c.cache_ttl_s(24h); }, [](Config &c) { c.cache_ttl_s(25h); }},
         {"cache_capacity", [](Config &c) { c.cache_capacity(1); }, [](Config &c) { c.cache_capacity(0); }},
         {"user_ttl_s", [](Config &c) { c.user_ttl_s(1min); }, [](Config &c) { c.user_ttl_s(-1s); }},
-        {"stale_user_s", [](Config &c) { c.stale_user_s(1min); }, [](Config &c) { c.stale_user_s(-1s); }},
-        {"recheck_s", [](Config &c) { c.recheck_s(1h); }, [](Config &c) { c.recheck_s(2h); }},
+        {"user_stale_if_error_s", [](Config &c) { c.user_stale_if_error_s(1min); }, [](Config &c) { c.user_stale_if_error_s(-1s); }},
+        {"row_check_ttl_s", [](Config &c) { c.row_check_ttl_s(1h); }, [](Config &c) { c.row_check_ttl_s(2h); }},
         {"user_mode", [](Config &c) { c.user_mode(clerk::UserMode::claims); },
          [](Config &c) { c.user_mode(clerk::UserMode::sync); }},
         {"link_by_email", [](Config &c) { c.link_by_email(clerk::LinkByEmail::never); }, nullptr},
-        {"pending_sessions", [](Config &c) { c.pending_sessions(clerk::PendingSessions::accept); }, nullptr},
-        {"allow_schemeless", [](Config &c) { c.allow_schemeless(true); }, nullptr},
-        {"cookie_policy", [](Config &c) { c.cookie_policy(clerk::CookiePolicy::token_only); }, nullptr},
+        {"treat_pending_as_signed_out", [](Config &c) { c.treat_pending_as_signed_out(false); }, nullptr},
+        {"allow_bare_token", [](Config &c) { c.allow_bare_token(true); }, nullptr},
+        {"check_client_uat", [](Config &c) { c.check_client_uat(true); }, nullptr},
         {"machine_cache_ttl_s", [](Config &c) { c.machine_cache_ttl_s(5min); },
          [](Config &c) { c.machine_cache_ttl_s(6min); }},
         {"expected_machine_id", [](Config &c) { c.expected_machine_id("mch_1"); },
          [](Config &c) { c.expected_machine_id(endless); }},
         {"session_check_ttl_s", [](Config &c) { c.session_check_ttl_s(1h); },
          [](Config &c) { c.session_check_ttl_s(2h); }},
-        {"max_token_life_s", [](Config &c) { c.max_token_life_s(1h); }, [](Config &c) { c.max_token_life_s(-1s); }},
+        {"revocation_ttl_s", [](Config &c) { c.revocation_ttl_s(1h); }, [](Config &c) { c.revocation_ttl_s(-1s); }},
         {"ca_pem", [](Config &c) { c.ca_pem(""); }, [](Config &c) { c.ca_pem("no PEM"); }},
         {"proxy", [](Config &c) { c.proxy("http://127.0.0.1:1"); }, [](Config &c) { c.proxy("no address"); }},
         {"user_agent", [](Config &c) { c.user_agent("tests"); }, [](Config &c) { c.user_agent("a\nb"); }},
@@ -116,19 +116,20 @@ TEST(Settings, WordsAreTheLibrarys) {
         EXPECT_TRUE(Client::make(usable().user_mode(mode)));
     for (const auto link : {clerk::LinkByEmail::never, clerk::LinkByEmail::verified})
         EXPECT_TRUE(Client::make(usable().link_by_email(link)));
-    for (const auto sessions : {clerk::PendingSessions::refuse, clerk::PendingSessions::accept})
-        EXPECT_TRUE(Client::make(usable().pending_sessions(sessions)));
-    EXPECT_TRUE(Client::make(usable().cookie_policy(clerk::CookiePolicy::token_only)));
+    for (const bool on : {false, true}) {
+        EXPECT_TRUE(Client::make(usable().treat_pending_as_signed_out(on)));
+        EXPECT_TRUE(Client::make(usable().check_client_uat(on)));
+    }
     EXPECT_TRUE(Client::make(
-        usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").cookie_policy(clerk::CookiePolicy::strict_uat)));
+        usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").check_client_uat(true)));
 
     // And they do what they say.
     sim::reset();
     const std::string pending = sim::token({{"sts", "pending"}}), bare = sim::token({{"user", "user_1"}});
     EXPECT_EQ(ask(Client(sim::config()), pending), "out session-pending");
-    EXPECT_EQ(ask(Client(sim::config().pending_sessions(clerk::PendingSessions::accept)), pending), "in api");
+    EXPECT_EQ(ask(Client(sim::config().treat_pending_as_signed_out(false)), pending), "in verified");
     EXPECT_EQ(words(Client(sim::config()).authenticate(clerk::Request(bare))), "none session-token-missing");
-    EXPECT_EQ(words(Client(sim::config().allow_schemeless(true)).authenticate(clerk::Request(bare))), "in api");
+    EXPECT_EQ(words(Client(sim::config().allow_bare_token(true)).authenticate(clerk::Request(bare))), "in verified");
 }
 
 TEST(Settings, TheFirstThingThatIsWrongIsKept) {
@@ -174,13 +175,13 @@ TEST(Settings, FromTheEnvironment) {
 TEST(Settings, ListsAreReplaced) {
     sim::reset();
     const std::string token = sim::token({{"aud", "b,c"}});
-    EXPECT_EQ(ask(Client(sim::config().audience({"a", "b,c"})), token), "in api");
+    EXPECT_EQ(ask(Client(sim::config().audience({"a", "b,c"})), token), "in verified");
     const std::vector<std::string> parties{"https://a.example", "b,c"};
-    EXPECT_EQ(ask(Client(sim::config().audience(parties)), token), "in api");
+    EXPECT_EQ(ask(Client(sim::config().audience(parties)), token), "in verified");
     EXPECT_FALSE((std::is_convertible_v<std::string, clerk::List>));
     EXPECT_EQ(ask(Client(sim::config().audience({"b,c"}).audience({"a"})), token), "out token-invalid-audience");
-    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).add("audience", "b,c")), token), "in api");
-    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).audience({})), token), "in api");
+    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).add("audience", "b,c")), token), "in verified");
+    EXPECT_EQ(ask(Client(sim::config().audience({"a"}).audience({})), token), "in verified");
 }
 
 TEST(Expected, AnErrorCannotBeTakenForAValue) {

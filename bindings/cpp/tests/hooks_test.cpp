@@ -91,7 +91,7 @@ TEST(Hooks, WhatListenersThrowChangesNothing) {
     const Client client(config);
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
     const clerk::Result first = client.authenticate(Request(line));
-    EXPECT_EQ(words(first), "in api");
+    EXPECT_EQ(words(first), "in verified");
     EXPECT_NE(first.listener_exception(), nullptr);
     EXPECT_FALSE(first.error());
     const auto second = client.authenticate_cached(Request(line));
@@ -117,7 +117,7 @@ TEST(Hooks, WithoutTheTimeNobodyComesIn) {
     const Client client(config);
     const std::string token = sim::token({{"user", "user_1"}}), other = sim::token({{"user", "user_2"}});
     const std::string line = bearer(token), unknown = bearer(other);
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     is_stopped = true;
     const auto is_refused = [](const auto &expected) {
         if (expected || expected.error().cause() == nullptr) return false;
@@ -134,7 +134,7 @@ TEST(Hooks, WithoutTheTimeNobodyComesIn) {
     delivery.add("svix-id", "msg_1").add("svix-timestamp", "1").add("svix-signature", "v1,x");
     EXPECT_TRUE(is_refused(client.try_handle_webhook(delivery, "{}")));
     is_stopped = false;
-    EXPECT_EQ(ask(client, other), "in api"); // nothing of it was remembered
+    EXPECT_EQ(ask(client, other), "in verified"); // nothing of it was remembered
 }
 
 TEST(Hooks, AClockOfOnesOwnIsHeeded) {
@@ -144,7 +144,7 @@ TEST(Hooks, AClockOfOnesOwnIsHeeded) {
     config.on_clock([&] { return now; });
     const Client client(config);
     const std::string token = sim::token({{"user", "user_1"}});
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     now += std::chrono::minutes(5);
     EXPECT_EQ(ask(client, token), "out token-expired");
 }

@@ -43,7 +43,7 @@ TEST(Pending, AUserStoreDrivenByHand) {
     Accounts accounts;
     const std::string token = sim::token({{"user", "user_ada"}});
     const clerk::Result made = driven(begun(client, token), accounts);
-    EXPECT_EQ(words(made), "in api");
+    EXPECT_EQ(words(made), "in verified");
     EXPECT_EQ(made.user_key(), "1");
     ASSERT_NE(made.local_user<Account>(), nullptr);
     EXPECT_EQ(made.local_user<Account>()->login, "ada");
@@ -63,11 +63,11 @@ TEST(Pending, BegunFromMemoryItNeverWaits) {
     const std::string first = sim::token({{"user", "user_ada"}}),
                       second = sim::token({{"user", "user_ada"}, {"sid", "sess_2"}});
     EXPECT_EQ(cached(first, accounts), "would block");
-    EXPECT_EQ(words(driven(begun(client, first), accounts)), "in api");
+    EXPECT_EQ(words(driven(begun(client, first), accounts)), "in verified");
     sim::down(true);
     // The token is remembered or the user is known: the row is looked at, and nobody else is asked.
     EXPECT_EQ(cached(first, accounts), "in cache");
-    EXPECT_EQ(cached(second, accounts), "in api");
+    EXPECT_EQ(cached(second, accounts), "in verified");
     EXPECT_EQ(cached(sim::token({{"user", "user_2"}}), accounts), "would block");
     EXPECT_EQ(cached("nonsense", accounts), "out token-invalid");
     const std::string line = bearer(first);
@@ -84,7 +84,7 @@ TEST(Pending, BegunFromMemoryItNeverWaits) {
     pending = *client.authenticate_begin_cached(Request(line));
     pending.answer(empty);
     if (pending.wants() == StepKind::fetch) pending.fetch();
-    EXPECT_EQ(words(driven(std::move(pending), empty)), "in api");
+    EXPECT_EQ(words(driven(std::move(pending), empty)), "in verified");
 }
 
 TEST(Pending, OverBeforeItBegan) {
@@ -148,7 +148,7 @@ TEST(Pending, RepliesAreFilledAtLeisure) {
     }).join();
     EXPECT_TRUE(moved.done());
     const clerk::Result result = moved.finish();
-    EXPECT_EQ(words(result), "in api");
+    EXPECT_EQ(words(result), "in verified");
     EXPECT_EQ(result.user_key(), "7");
     EXPECT_EQ(result.local_user<std::string>(), object);
 
@@ -161,7 +161,7 @@ TEST(Pending, RepliesAreFilledAtLeisure) {
     conflicting.conflict();
     again.answer(conflicting);
     EXPECT_EQ(again.wants(), StepKind::find_by_clerk_id);
-    EXPECT_EQ(words(driven(std::move(again), accounts)), "in api");
+    EXPECT_EQ(words(driven(std::move(again), accounts)), "in verified");
 }
 
 TEST(Pending, OutOfOrderOrGivenUpNobodyComesIn) {
@@ -185,17 +185,17 @@ TEST(Pending, ARowThatIsGoneIsFetchedAnew) {
     sim::reset();
     sim::put_ada();
     clerk::Config config = sim::config();
-    config.user_ttl_s(std::chrono::seconds(0)).stale_user_s(std::chrono::seconds(0));
+    config.user_ttl_s(std::chrono::seconds(0)).user_stale_if_error_s(std::chrono::seconds(0));
     const Client client = client_of_steps(std::move(config));
     const std::string token = sim::token({{"user", "user_ada"}});
     Accounts first, empty;
-    EXPECT_EQ(words(driven(begun(client, token), first)), "in api");
+    EXPECT_EQ(words(driven(begun(client, token), first)), "in verified");
     Pending pending = begun(client, token);
     EXPECT_EQ(pending.wants(), StepKind::find_by_key);
     EXPECT_EQ(pending.step().key(), "1");
     pending.answer(empty);
     EXPECT_EQ(pending.wants(), StepKind::fetch);
-    EXPECT_EQ(words(driven(std::move(pending), empty)), "in api");
+    EXPECT_EQ(words(driven(std::move(pending), empty)), "in verified");
     EXPECT_EQ(sim::count("/users/{id}"), 2);
 }
 
@@ -206,5 +206,5 @@ TEST(Pending, ItOutlivesItsClient) {
     Pending pending = begun(*client, sim::token({{"user", "user_ada"}}));
     client.reset();
     Accounts accounts;
-    EXPECT_EQ(words(driven(std::move(pending), accounts)), "in api");
+    EXPECT_EQ(words(driven(std::move(pending), accounts)), "in verified");
 }

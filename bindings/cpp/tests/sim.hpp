@@ -38,7 +38,7 @@ clerk::Config config();
 // The value of an `Authorization` line; a request has only views of it.
 inline std::string bearer(const std::string &token) { return "Bearer " + token; }
 
-// How it ended: "in api", "in cache", "out <reason>", "none <reason>" or "unavailable <reason>".
+// How it ended: "in verified", "in cache", "out <reason>", "none <reason>" or "unavailable <reason>".
 std::string words(const clerk::Result &result);
 std::string ask(const clerk::Client &client, const std::string &token);
 // The same from memory, or "would block".

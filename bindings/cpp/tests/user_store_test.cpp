@@ -28,7 +28,7 @@ struct Table {
         config.on_user_store([this](const Step &step, Reply &reply) {
             diary.push_back(step.kind());
             before(step, reply);
-            if (reply.verdict() == CLERK_HOOK_OK) accounts->answer(step, reply);
+            if (reply.verdict() == CLERK_STORE_OK) accounts->answer(step, reply);
         });
         return config;
     }
@@ -56,7 +56,7 @@ TEST(UserStore, ARowIsMadeFoundKeptUpToDateAndRefused) {
     const Client client(config);
     const std::string token = fresh();
     const clerk::Result made = authenticate(client, token);
-    EXPECT_EQ(words(made), "in api");
+    EXPECT_EQ(words(made), "in verified");
     EXPECT_EQ(made.user_key(), "1");
     const auto account = made.local_user<Account>();
     ASSERT_NE(account, nullptr);
@@ -75,7 +75,7 @@ TEST(UserStore, ARowIsMadeFoundKeptUpToDateAndRefused) {
 
     sim::admin("PATCH", "/users/user_ada", {{"first_name", "Augusta"}, {"email_addresses", sim::Json::array()}});
     client.invalidate_user("user_ada");
-    EXPECT_EQ(words(authenticate(client, token)), "in api");
+    EXPECT_EQ(words(authenticate(client, token)), "in verified");
     const auto updated = authenticate(client, token).local_user<Account>();
     EXPECT_EQ(updated->given_name, "Augusta");
     EXPECT_EQ(account->given_name, "Ada"); // what an earlier request holds does not change under it
@@ -92,9 +92,9 @@ TEST(UserStore, ARememberedRowNeedsNoTable) {
     sim::reset();
     sim::put_ada();
     Table table;
-    const Client client(table.config().recheck_s(std::chrono::minutes(1)));
+    const Client client(table.config().row_check_ttl_s(std::chrono::minutes(1)));
     const std::string token = fresh();
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     table.diary.clear();
     const clerk::Result cached = authenticate(client, token);
     EXPECT_EQ(words(cached), "in cache");
@@ -128,7 +128,7 @@ TEST(UserStore, WhatItThrowsIsTheCauseAndNobodyComesIn) {
         EXPECT_EQ(client.stats().cached_tokens, 0U);
         table.before = [](const Step &, Reply &) {};
         if (failing != StepKind::commit) {
-            EXPECT_EQ(ask(client, token), "in api");
+            EXPECT_EQ(ask(client, token), "in verified");
         }
     }
 }
@@ -177,7 +177,7 @@ TEST(UserStore, ARowThatWaitsForApprovalKeepsItsUserOut) {
     EXPECT_EQ(words(made(store)), "out user-inactive");
     store->is_open = true;
     const clerk::Result in = made(store);
-    EXPECT_EQ(words(in), "in api");
+    EXPECT_EQ(words(in), "in verified");
     EXPECT_EQ(in.user_key(), "7");
     ASSERT_NE(in.local_user<int>(), nullptr);
     EXPECT_EQ(*in.local_user<int>(), 7);
@@ -199,11 +199,11 @@ TEST(UserStore, AnUpdateMaySayWhatBecameOfTheRow) {
         clerk::Config config = sim::config();
         Accounts::attach(config, store);
         const Client client(config);
-        EXPECT_EQ(words(authenticate(client, fresh())), "in api");
+        EXPECT_EQ(words(authenticate(client, fresh())), "in verified");
         sim::admin("PATCH", "/users/user_ada", {{"first_name", closing ? "Augusta" : "Byron"}});
         client.invalidate_user("user_ada");
         const clerk::Result result = authenticate(client, fresh());
-        EXPECT_EQ(words(result), closing ? "out user-inactive" : "in api");
+        EXPECT_EQ(words(result), closing ? "out user-inactive" : "in verified");
         // The object is the row as it is now.
         if (!closing) {
             EXPECT_EQ(result.local_user<Account>()->given_name, "Byron");
@@ -243,7 +243,7 @@ TEST(UserStore, ARememberedAnswerIsNotServedWhenTheTableFails) {
     Table table;
     const Client client(table.config());
     const std::string token = fresh();
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     table.before = [](const Step &, Reply &) { throw DiskFull(); };
     const clerk::Result result = authenticate(client, token);
     EXPECT_EQ(words(result), "unavailable store-error");
@@ -264,7 +264,7 @@ TEST(UserStore, AConflictIsLookedForAgain) {
             reply.conflict();
         };
         const clerk::Result result = authenticate(Client(table.config()), fresh());
-        EXPECT_EQ(words(result), "in api");
+        EXPECT_EQ(words(result), "in verified");
         EXPECT_FALSE(result.error());
         EXPECT_EQ(times, 2);
         EXPECT_EQ(std::count(table.diary.begin(), table.diary.end(), StepKind::rollback), 1);
@@ -291,7 +291,7 @@ TEST(UserStore, ASlowOneIsWaitedForOnTheCallersThread) {
     const clerk::Result result = authenticate(client, fresh());
     const auto took = std::chrono::steady_clock::now() - begun;
     // The deadline is about Clerk; a table that answers late has answered.
-    EXPECT_EQ(words(result), "in api");
+    EXPECT_EQ(words(result), "in verified");
     EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.diary.size()));
 }
 
@@ -316,7 +316,7 @@ TEST(UserStore, CallingBackIntoItsOwnClient) {
         EXPECT_FALSE(own->authenticate_cached(Request(line)));
         EXPECT_EQ(own->stats().cached_tokens, 0U);
         own->invalidate_all();
-        EXPECT_EQ(ask(other, token), "in api");
+        EXPECT_EQ(ask(other, token), "in verified");
         own->authenticate(Request(line)).signed_in(); // throws, and what it throws is the cause
     };
     own.emplace(table.config());
@@ -330,7 +330,7 @@ TEST(UserStore, CallingBackIntoItsOwnClient) {
     // Closed from inside its own hook: the call ends as it would have.
     table.before = [&](const Step &, Reply &) { own->close(); };
     const Client copy = *own;
-    EXPECT_EQ(words(copy.authenticate(Request(line))), "in api");
+    EXPECT_EQ(words(copy.authenticate(Request(line))), "in verified");
     EXPECT_FALSE(own->is_open());
 }
 
@@ -418,11 +418,11 @@ TEST(UserStore, EveryColumnComesAndGoes) {
     });
     const Client client(config);
     const std::string token = fresh();
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     EXPECT_EQ(last_active, clerk::Time(clerk::Milliseconds(1700000000123)));
     sim::admin("PATCH", "/users/user_ada", {{"image_url", nullptr}, {"last_active_at", nullptr}});
     client.invalidate_user("user_ada");
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     EXPECT_TRUE(null_image);
 }
 
@@ -452,7 +452,7 @@ TEST(UserStore, SqliteIsReadyMade) {
     clerk::Config config = sim::config();
     const std::string path = from_test_sh("CLERK_TMP") + "/users-" + std::to_string(getpid()) + ".db";
     const clerk::Result result = authenticate(Client(config.use_sqlite(path)), fresh());
-    EXPECT_EQ(words(result), "in api");
+    EXPECT_EQ(words(result), "in verified");
     EXPECT_EQ(result.user_key(), "1");
     std::remove(path.c_str());
 }

@@ -35,7 +35,7 @@ TEST(Webhooks, AreAppliedOnceAndOnlyIfTheyAreClerks) {
     sim::put_ada();
     const Client client(sim::config().webhook_secrets({secret}).user_mode(clerk::UserMode::profile));
     const std::string token = sim::token({{"user", "user_ada"}, {"sid", "sess_1"}});
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
 
     const Made ended =
         made({{"type", "session.ended"}, {"data", {{"id", "sess_1"}, {"user_id", "user_ada"}, {"object", "session"}}}});
@@ -76,7 +76,7 @@ TEST(Webhooks, AStoreThatThrowsIsDeliveredAgain) {
     });
     const Client client(config);
     const std::string token = sim::token({{"user", "user_ada"}});
-    EXPECT_EQ(ask(client, token), "in api");
+    EXPECT_EQ(ask(client, token), "in verified");
     sim::admin("PATCH", "/users/user_ada", {{"first_name", "Augusta"}});
     const Made updated = made({{"type", "user.updated"}, {"id", "user_ada"}});
     is_full = true;

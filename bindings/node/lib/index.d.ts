@@ -6,7 +6,7 @@ export const version: string;
 
 export type Status = 'signed-in' | 'signed-out' | 'no-credentials' | 'unavailable';
 export type Category = 'no_credentials' | 'invalid_token' | 'forbidden' | 'misconfigured' | 'unavailable';
-export type Source = 'cache' | 'api';
+export type Source = 'cache' | 'verified';
 export type TokenType = 'session_token' | 'api_key' | 'oauth_token' | 'm2m_token';
 export type Reason =
   | 'session-token-missing'
@@ -55,18 +55,18 @@ export interface Settings {
   cacheTtlS?: number | string;
   cacheCapacity?: number | string;
   userTtlS?: number | string;
-  staleUserS?: number | string;
+  userStaleIfErrorS?: number | string;
   /** 5 with `users`, else 0. */
-  recheckS?: number | string;
+  rowCheckTtlS?: number | string;
   userMode?: 'claims' | 'profile' | 'sync';
   linkByEmail?: 'never' | 'verified';
-  pendingSessions?: 'refuse' | 'accept';
-  allowSchemeless?: boolean;
-  cookiePolicy?: 'token-only' | 'strict-uat';
+  treatPendingAsSignedOut?: boolean;
+  allowBareToken?: boolean;
+  checkClientUat?: boolean;
   machineCacheTtlS?: number | string;
   expectedMachineId?: string;
   sessionCheckTtlS?: number | string;
-  maxTokenLifeS?: number | string;
+  revocationTtlS?: number | string;
   caPem?: string;
   proxy?: string;
   userAgent?: string;

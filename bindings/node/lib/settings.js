@@ -70,7 +70,7 @@ function read(options) {
   }
   const all = withEnvironment(options);
   // With a store an event loop can answer from memory only if the store's word counts for a moment.
-  if (all.users) all.recheckS ??= RECHECK_S;
+  if (all.users) all.rowCheckTtlS ??= RECHECK_S;
   const settings = [];
   for (const option of SETTINGS.keys()) {
     if (all[option] !== undefined && all[option] !== null) settings.push(...entries(option, all[option]));

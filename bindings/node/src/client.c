@@ -115,10 +115,10 @@ static client *client_new(void)
 }
 
 /* A client of `user_mode` sync has to have a user store; every call here asks JavaScript's, step by step, instead. */
-static int32_t never_asked(void *data, const clerk_step *step, clerk_reply *reply)
+static int32_t never_asked(void *data, const clerk_store_request *step, clerk_store_response *reply)
 {
     (void)data, (void)step;
-    clerk_reply_error(reply, CLERK_STR("the user store can be asked by JavaScript only"));
+    clerk_store_response_set_error(reply, CLERK_STR("the user store can be asked by JavaScript only"));
     return -1;
 }
 
@@ -138,13 +138,13 @@ static bool attach(napi_env env, client *own, clerk_config *config, napi_value o
     TRY(napi_get_named_property(env, options, "nowMs", &value));
     TRY(napi_get_value_int64(env, value, &now_ms));
     atomic_store(&own->now_ms, now_ms);
-    int32_t status = clerk_config_on_event(config, notice_event, client_retain(own), client_release);
+    int32_t status = clerk_config_set_event_callback(config, notice_event, client_retain(own), client_release);
     if (status == CLERK_OK)
-        status = clerk_config_on_log(config, CLERK_LEVEL_INFO, notice_log, client_retain(own), client_release);
+        status = clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_INFO, notice_log, client_retain(own), client_release);
     if (status == CLERK_OK && has_clock)
-        status = clerk_config_on_clock(config, clock_now, client_retain(own), client_release);
+        status = clerk_config_set_clock_callback(config, clock_now, client_retain(own), client_release);
     if (status == CLERK_OK && own->has_store)
-        status = clerk_config_on_user_store(config, never_asked, NULL, NULL);
+        status = clerk_config_set_user_store(config, never_asked, NULL, NULL);
     return status == CLERK_OK || throw_status(env, status);
 }
 

@@ -52,15 +52,15 @@ pending *pending_of(napi_env env, napi_value value)
 }
 
 /* The columns to be written: those that are not there stay as they are. */
-static napi_value columns_of(napi_env env, const clerk_step *step)
+static napi_value columns_of(napi_env env, const clerk_store_request *step)
 {
     napi_value object = NULL, value = NULL;
     TRY(napi_create_object(env, &object));
     for (int32_t i = 0; i < COLUMNS; i++) {
         clerk_str words;
         int64_t integer = 0;
-        int32_t wanted = i < TEXT_COLUMNS ? clerk_step_text_column(step, i, &words)
-                                          : clerk_step_int_column(step, i, &integer);
+        int32_t wanted = i < TEXT_COLUMNS ? clerk_store_request_string_column(step, i, &words)
+                                          : clerk_store_request_int_column(step, i, &integer);
         if (wanted == 0)
             continue;
         if (i < TEXT_COLUMNS)
@@ -77,15 +77,15 @@ static napi_value columns_of(napi_env env, const clerk_step *step)
     return object;
 }
 
-static napi_value step_object(napi_env env, const clerk_step *step)
+static napi_value step_object(napi_env env, const clerk_store_request *step)
 {
     napi_value object = NULL;
-    int32_t kind = clerk_step_get_kind(step);
+    int32_t kind = clerk_store_request_get_kind(step);
     TRY(napi_create_object(env, &object));
     bool done = set(env, object, "kind", words(env, step_names[kind])) &&
-                set(env, object, "text", text(env, clerk_step_text(step))) &&
-                set(env, object, "key", text(env, clerk_step_key(step)));
-    if (kind == CLERK_STEP_KIND_CREATE || kind == CLERK_STEP_KIND_UPDATE)
+                set(env, object, "text", text(env, clerk_store_request_value(step))) &&
+                set(env, object, "key", text(env, clerk_store_request_key(step)));
+    if (kind == CLERK_STORE_REQUEST_KIND_CREATE || kind == CLERK_STORE_REQUEST_KIND_UPDATE)
         done = done && set(env, object, "columns", columns_of(env, step));
     return done ? object : NULL;
 }
@@ -99,13 +99,13 @@ static napi_value step(napi_env env, napi_callback_info info)
     pending *own = pending_of(env, argument);
     if (own == NULL)
         return NULL;
-    const clerk_step *wanted = clerk_pending_step(own->core);
+    const clerk_store_request *wanted = clerk_pending_request(own->core);
     return wanted != NULL ? step_object(env, wanted) : text(env, (clerk_str){ NULL, 0 });
 }
 
 /* A row comes as [key, clerkId, email, username, firstName, lastName, imageUrl, lastActiveAtMs, isActive, bannedByClerk]. A
  * setter that fails spoils the reply: the library then takes it for a failure of the store. */
-static bool row(napi_env env, napi_value row, clerk_reply *reply)
+static bool row(napi_env env, napi_value row, clerk_store_response *reply)
 {
     ARENA(room, 4096);
     napi_value value;
@@ -114,7 +114,7 @@ static bool row(napi_env env, napi_value row, clerk_reply *reply)
     bool done = napi_get_element(env, row, 0, &value) == napi_ok && text_of(env, value, &room, &words);
 
     if (done)
-        clerk_reply_row(reply, words);
+        clerk_store_response_add_row(reply, words);
     for (int32_t i = 0; done && i < COLUMNS; i++) {
         napi_valuetype type = napi_null;
         done = napi_get_element(env, row, (uint32_t)i + 1, &value) == napi_ok;
@@ -124,11 +124,11 @@ static bool row(napi_env env, napi_value row, clerk_reply *reply)
         if (i < TEXT_COLUMNS) {
             done = text_of(env, value, &room, &words);
             if (done)
-                clerk_reply_text_column(reply, i, words);
+                clerk_store_response_set_string_column(reply, i, words);
         } else {
             done = napi_get_value_int64(env, value, &integer) == napi_ok;
             if (done)
-                clerk_reply_int_column(reply, i, integer);
+                clerk_store_response_set_int_column(reply, i, integer);
         }
     }
     arena_free(&room);
@@ -143,7 +143,7 @@ static bool is_string(napi_env env, napi_value value)
 
 /* Fills the reply, and returns what a hook would, from
  * {failed: words} | {conflict: true} | {rows: [...]} | {taken: 0 | 1} | {created: key} | {} */
-static int32_t reply_with(napi_env env, napi_value answer, clerk_reply *reply)
+static int32_t reply_with(napi_env env, napi_value answer, clerk_store_response *reply)
 {
     static const int32_t FAILED = -1;
     ARENA(room, 1024);
@@ -155,12 +155,12 @@ static int32_t reply_with(napi_env env, napi_value answer, clerk_reply *reply)
     if (napi_has_named_property(env, answer, "conflict", &there) != napi_ok)
         return FAILED;
     if (there)
-        return CLERK_HOOK_CONFLICT;
+        return CLERK_STORE_CONFLICT;
     if (napi_get_named_property(env, answer, "failed", &value) != napi_ok)
         return FAILED;
     if (is_string(env, value)) {
         if (text_of(env, value, &room, &words))
-            clerk_reply_error(reply, words);
+            clerk_store_response_set_error(reply, words);
         arena_free(&room);
         return FAILED;
     }
@@ -169,15 +169,15 @@ static int32_t reply_with(napi_env env, napi_value answer, clerk_reply *reply)
     if (is_string(env, value)) {
         bool read = text_of(env, value, &room, &words);
         if (read)
-            clerk_reply_created(reply, words);
+            clerk_store_response_set_created_key(reply, words);
         arena_free(&room);
-        return read ? CLERK_HOOK_OK : FAILED;
+        return read ? CLERK_STORE_OK : FAILED;
     }
     if (napi_get_named_property(env, answer, "taken", &value) != napi_ok)
         return FAILED;
     if (napi_get_value_int32(env, value, &integer) == napi_ok) {
-        clerk_reply_taken(reply, integer);
-        return CLERK_HOOK_OK;
+        clerk_store_response_set_username_taken(reply, integer);
+        return CLERK_STORE_OK;
     }
     uint32_t count = 0;
     if (napi_get_named_property(env, answer, "rows", &value) != napi_ok)
@@ -188,7 +188,7 @@ static int32_t reply_with(napi_env env, napi_value answer, clerk_reply *reply)
         if (napi_get_element(env, value, i, &each) != napi_ok || !row(env, each, reply))
             return FAILED;
     }
-    return CLERK_HOOK_OK;
+    return CLERK_STORE_OK;
 }
 
 /* answer(pending, answer) */
@@ -200,10 +200,10 @@ static napi_value answer(napi_env env, napi_callback_info info)
     pending *own = pending_of(env, arguments[0]);
     if (own == NULL)
         return NULL;
-    clerk_reply *reply = clerk_pending_reply(own->core);
+    clerk_store_response *reply = clerk_pending_response(own->core);
     int32_t status = CLERK_E_STATE;
     if (reply != NULL)
-        status = clerk_pending_answer(own->core, reply_with(env, arguments[1], reply));
+        status = clerk_pending_submit(own->core, reply_with(env, arguments[1], reply));
     bool thrown = false;
     TRY(napi_is_exception_pending(env, &thrown));
     if (thrown)

@@ -91,10 +91,10 @@ static int32_t reason_of(const clerk_result *core)
     }
 
 GETTER(status, number(env, core != NULL ? clerk_result_status(core) : CLERK_UNAVAILABLE))
-GETTER(reason, words(env, clerk_reason_word(reason_of(core))))
-GETTER(category, words(env, clerk_category_word(clerk_reason_category(reason_of(core)))))
-GETTER(source, words(env, clerk_source_word(clerk_result_source(core))))
-GETTER(token_type, words(env, clerk_token_kind_word(clerk_result_token_kind(core))))
+GETTER(reason, words(env, clerk_reason_name(reason_of(core))))
+GETTER(category, words(env, clerk_category_name(clerk_reason_category(reason_of(core)))))
+GETTER(source, words(env, clerk_source_name(clerk_result_source(core))))
+GETTER(token_type, words(env, clerk_token_kind_name(clerk_result_token_kind(core))))
 GETTER(http_status, number(env, core != NULL ? clerk_result_http_status(core) : 503))
 GETTER(retry_after_ms, number(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
 GETTER(handshake_recommended, number(env, clerk_result_handshake_recommended(core)))
@@ -110,7 +110,7 @@ static napi_value text_by_number(napi_env env, napi_callback_info info)
     if (own == NULL)
         return NULL;
     TRY(napi_get_value_int32(env, arguments[1], &which));
-    return text(env, clerk_result_text(own->core, which));
+    return text(env, clerk_result_get(own->core, which));
 }
 
 /* factorAges(result): [first, second], or null. */
@@ -121,7 +121,7 @@ static napi_value factor_ages(napi_env env, napi_callback_info info)
     const result *own = result_of(env, info, 1, arguments);
     if (own == NULL)
         return NULL;
-    if (clerk_result_factor_ages(own->core, &first, &second) != 1)
+    if (clerk_result_factor_verification_age(own->core, &first, &second) != 1)
         return text(env, (clerk_str){ NULL, 0 });
     TRY(napi_create_array_with_length(env, 2, &ages));
     TRY(napi_set_element(env, ages, 0, number(env, first)));
@@ -161,7 +161,7 @@ static napi_value challenge(napi_env env, napi_callback_info info)
     if (own == NULL)
         return NULL;
     bool read = text_of(env, arguments[1], &room, &realm);
-    int32_t status = read ? clerk_result_challenge(own->core, realm, line, sizeof line, &len) : CLERK_E_ARGUMENT;
+    int32_t status = read ? clerk_result_www_authenticate(own->core, realm, line, sizeof line, &len) : CLERK_E_ARGUMENT;
     arena_free(&room);
     if (!read)
         return NULL;

@@ -26,8 +26,8 @@ static bool settings(napi_env env, napi_value exports)
 
 bool words_define(napi_env env, napi_value exports)
 {
-    return list(env, exports, "reasons", clerk_reason_word) &&
-           list(env, exports, "categories", clerk_category_word) && list(env, exports, "sources", clerk_source_word) &&
-           list(env, exports, "tokenTypes", clerk_token_kind_word) && list(env, exports, "events", clerk_event_word) &&
+    return list(env, exports, "reasons", clerk_reason_name) &&
+           list(env, exports, "categories", clerk_category_name) && list(env, exports, "sources", clerk_source_name) &&
+           list(env, exports, "tokenTypes", clerk_token_kind_name) && list(env, exports, "events", clerk_event_kind_name) &&
            settings(env, exports);
 }

@@ -24,7 +24,7 @@ test('signed in: from the network, then from memory', async () => {
     claims: { fva: [3, -1], role: 'x', act: { sub: 'user_admin' } },
   });
   const first = await clerk.authenticate(request);
-  assert.equal(first.source, 'api');
+  assert.equal(first.source, 'verified');
   assert.equal(await sim.count('/jwks'), 1);
   const auth = await clerk.authenticate(request);
   assert.equal(auth.source, 'cache');
@@ -215,7 +215,7 @@ test('what is invalidated is found out anew', async () => {
   await clerk.warmUp();
   for (const step of forget) {
     step();
-    assert.equal((await clerk.authenticate(request)).source, 'api');
+    assert.equal((await clerk.authenticate(request)).source, 'verified');
     assert.equal((await clerk.authenticate(request)).source, 'cache');
   }
   const stats = clerk.stats();

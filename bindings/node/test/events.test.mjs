@@ -57,7 +57,7 @@ test('from the first request to the second', async () => {
     clerkId: 'user_1',
     tokenHash,
     reason: null,
-    source: 'api',
+    source: 'verified',
   });
   assert.deepEqual(told[2], {
     type: 'userCreated',

@@ -86,7 +86,7 @@ test('closing waits for a store that is at work', async () => {
 
 test('a row that is gone is not fetched for after closing', async () => {
   const users = new Table();
-  const clerk = new ClerkClient(sim.settings({ users, recheckS: 0, userTtlS: 0 }));
+  const clerk = new ClerkClient(sim.settings({ users, rowCheckTtlS: 0, userTtlS: 0 }));
   const request = await sim.bearer({ user: 'user_1' });
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   users.rows.length = 0;

@@ -81,13 +81,13 @@ test('events', () => {
 });
 
 test('how grave a log line is', () => {
-  for (const [word, number] of enumOf('clerk_level')) assert.equal(events.LEVELS[number], word.toLowerCase());
+  for (const [word, number] of enumOf('clerk_log_level')) assert.equal(events.LEVELS[number], word.toLowerCase());
 });
 
 test('texts, dimensions and columns have the numbers of the header', () => {
-  for (const [word, number] of enumOf('clerk_text')) assert.equal(TEXT[camel(word)], number, word);
-  assert.equal(Object.keys(TEXT).length, enumOf('clerk_text').length);
-  for (const [word, number] of enumOf('clerk_dimension')) assert.equal(DIMENSION[camel(word)], number, word);
+  for (const [word, number] of enumOf('clerk_attribute')) assert.equal(TEXT[camel(word)], number, word);
+  assert.equal(Object.keys(TEXT).length, enumOf('clerk_attribute').length);
+  for (const [word, number] of enumOf('clerk_check')) assert.equal(DIMENSION[camel(word)], number, word);
   assert.deepEqual(membersOf('Demands'), Object.keys(DIMENSION).sort());
   for (const [word, number] of enumOf('clerk_column')) assert.equal(native.columns[number], camel(word), word);
   assert.deepEqual(membersOf('UserColumns'), [...native.columns].sort());

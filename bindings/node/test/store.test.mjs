@@ -16,10 +16,10 @@ beforeEach(async () => {
 
 test('a new user gets a row, and the second time nothing is written', async () => {
   const users = new Table();
-  const clerk = sim.client({ users, recheckS: 0 });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
   const first = await clerk.authenticate(request);
   assert.equal(first.status, 'signed-in');
-  assert.equal(first.source, 'api');
+  assert.equal(first.source, 'verified');
   assert.equal(users.said(), 'findByClerkId findByEmail usernameTaken create');
   assert.equal(first.localUser.key, '1');
   assert.equal(first.localUser.row, users.rows[0]);
@@ -44,7 +44,7 @@ test('a new user gets a row, and the second time nothing is written', async () =
   assert.equal(await sim.count('/users/{id}'), 1);
 });
 
-test('for `recheckS`, 5 unless set, memory answers alone', async () => {
+test('for `rowCheckTtlS`, 5 unless set, memory answers alone', async () => {
   const users = new Table();
   const clerk = sim.client({ users, clock: { nowMs: Date.now() } });
   await clerk.authenticate(request);
@@ -75,7 +75,7 @@ test("a row that is nobody's is linked by its verified address, and brought up t
 
 test('whom the table or Clerk keeps out does not come in', async () => {
   const users = new Table();
-  const clerk = sim.client({ users, recheckS: 0 });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
   await clerk.authenticate(request);
   users.rows[0].isActive = false;
   const out = await clerk.authenticate(request);
@@ -92,12 +92,12 @@ test('whom the table or Clerk keeps out does not come in', async () => {
 
 test('a row that is gone is fetched and made anew', async () => {
   const users = new Table();
-  const clerk = sim.client({ users, recheckS: 0, userTtlS: 0 });
+  const clerk = sim.client({ users, rowCheckTtlS: 0, userTtlS: 0 });
   await clerk.authenticate(request);
   users.rows.length = 0;
   users.said();
   const auth = await clerk.authenticate(request);
-  assert.equal(auth.source, 'api');
+  assert.equal(auth.source, 'verified');
   assert.equal(users.said(), 'findByKey findByClerkId findByEmail usernameTaken create');
   assert.equal(auth.localUser.key, '2');
   assert.equal(await sim.count('/users/{id}'), 2);
@@ -105,7 +105,7 @@ test('a row that is gone is fetched and made anew', async () => {
 
 test('a row that is gone during an outage signs nobody in', async () => {
   const users = new Table();
-  const clerk = sim.client({ users, recheckS: 0, userTtlS: 0, staleUserS: 0, timeoutMs: 300 });
+  const clerk = sim.client({ users, rowCheckTtlS: 0, userTtlS: 0, userStaleIfErrorS: 0, timeoutMs: 300 });
   await clerk.authenticate(request);
   users.rows.length = 0;
   await sim.down(true);
@@ -149,7 +149,7 @@ test('what is thrown need be no Error, and a method need not be asynchronous', a
 
 test('findByKey throws: a remembered answer is not given', async () => {
   const users = new Table();
-  const clerk = sim.client({ users, recheckS: 0 });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
   await clerk.authenticate(request);
   users.before = () => {
     throw new Error('connection lost');
@@ -328,7 +328,7 @@ test('keys of any kind, and a store that returns only the key', async () => {
       users.rows.push({ ...columns, key });
       return key;
     };
-    const clerk = sim.client({ users, recheckS: 0 });
+    const clerk = sim.client({ users, rowCheckTtlS: 0 });
     const auth = await clerk.authenticate(request);
     assert.deepEqual(auth.localUser, { key: String(key), row: null });
     assert.equal((await clerk.authenticate(request)).localUser.row, users.rows[0]);

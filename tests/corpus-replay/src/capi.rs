@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use clerk_auth::ffi;
-use clerk_auth::identity::Text;
+use clerk_auth::identity::Attribute;
 
 /// Milliseconds since 1970; moves only when it is told to.
 pub type Clock = Arc<AtomicI64>;
 
 /// Why a setting, or all of them together, were refused.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct AuthError {
     pub setting: String,
     pub message: String,
 }
@@ -31,17 +31,17 @@ impl Config {
         Config(NonNull::new(ffi::clerk_config_new()).expect("clerk_config_new gives NULL"))
     }
 
-    pub fn set(&self, name: &str, value: &str) -> Result<(), Refusal> {
+    pub fn set(&self, name: &str, value: &str) -> Result<(), AuthError> {
         // SAFETY: the config is alive and this thread's own; the texts live during the call.
         accepted(|error| unsafe { ffi::clerk_config_set(self.0.as_ptr(), text(name), text(value), error) })
     }
 
-    pub fn set_int(&self, name: &str, value: i64) -> Result<(), Refusal> {
+    pub fn set_int(&self, name: &str, value: i64) -> Result<(), AuthError> {
         // SAFETY: as above.
         accepted(|error| unsafe { ffi::clerk_config_set_int(self.0.as_ptr(), text(name), value, error) })
     }
 
-    pub fn add(&self, name: &str, item: &str) -> Result<(), Refusal> {
+    pub fn add(&self, name: &str, item: &str) -> Result<(), AuthError> {
         // SAFETY: as above.
         accepted(|error| unsafe { ffi::clerk_config_add(self.0.as_ptr(), text(name), text(item), error) })
     }
@@ -50,12 +50,13 @@ impl Config {
     pub fn on_clock(&self, clock: &Clock) {
         let userdata = Arc::into_raw(clock.clone()).cast_mut().cast();
         // SAFETY: the config is alive; `forget` gives back the reference that `userdata` is.
-        let status =
-            unsafe { ffi::clerk_config_on_clock(self.0.as_ptr(), Some(read_clock), userdata, Some(forget_clock)) };
-        assert_eq!(status, ffi::CLERK_OK, "clerk_config_on_clock");
+        let status = unsafe {
+            ffi::clerk_config_set_clock_callback(self.0.as_ptr(), Some(read_clock), userdata, Some(forget_clock))
+        };
+        assert_eq!(status, ffi::CLERK_OK, "clerk_config_set_clock_callback");
     }
 
-    pub fn client(&self) -> Result<Client, Refusal> {
+    pub fn client(&self) -> Result<Client, AuthError> {
         let mut client = ptr::null_mut();
         // SAFETY: the config is alive; both out parameters are writable.
         accepted(|error| unsafe { ffi::clerk_client_new(self.0.as_ptr(), &mut client, error) })?;
@@ -86,7 +87,7 @@ pub struct Client(NonNull<ffi::clerk_client>);
 /// What a verb gave back.
 pub struct Reply {
     pub status: i32,
-    pub answer: Option<Answer>,
+    pub answer: Option<AuthResult>,
     /// What stands behind it, for the person who runs the server.
     pub error: Option<String>,
 }
@@ -126,7 +127,7 @@ impl Client {
             ffi::clerk_error_free(error);
             message
         };
-        Reply { status, answer: NonNull::new(result).map(Answer), error }
+        Reply { status, answer: NonNull::new(result).map(AuthResult), error }
     }
 }
 
@@ -138,18 +139,18 @@ impl Drop for Client {
 }
 
 /// `clerk_result`
-pub struct Answer(pub(crate) NonNull<ffi::clerk_result>);
+pub struct AuthResult(pub(crate) NonNull<ffi::clerk_result>);
 
-impl Answer {
+impl AuthResult {
     /// The word, or `None` when somebody is signed in.
     pub fn reason(&self) -> Option<String> {
         // SAFETY: the result is alive; the word is static.
-        Some(unsafe { word(ffi::clerk_result_reason_word(self.0.as_ptr())) }).filter(|word| !word.is_empty())
+        Some(unsafe { word(ffi::clerk_result_reason_name(self.0.as_ptr())) }).filter(|word| !word.is_empty())
     }
 
-    pub fn text(&self, which: Text) -> Option<String> {
+    pub fn get(&self, which: Attribute) -> Option<String> {
         // SAFETY: the result is alive, and so its texts are.
-        unsafe { read(ffi::clerk_result_text(self.0.as_ptr(), which as i32)) }
+        unsafe { read(ffi::clerk_result_get(self.0.as_ptr(), which as i32)) }
     }
 
     /// `user_…`; machines and organizations have none.
@@ -167,7 +168,7 @@ impl Answer {
     pub fn factor_ages(&self) -> Option<[i64; 2]> {
         let [mut first, mut second] = [0; 2];
         // SAFETY: the result is alive, both numbers are writable.
-        let there = unsafe { ffi::clerk_result_factor_ages(self.0.as_ptr(), &mut first, &mut second) };
+        let there = unsafe { ffi::clerk_result_factor_verification_age(self.0.as_ptr(), &mut first, &mut second) };
         (there == 1).then_some([first, second])
     }
 
@@ -185,7 +186,7 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for AuthResult {
     fn drop(&mut self) {
         // SAFETY: handed out by a verb, freed once.
         unsafe { ffi::clerk_result_free(self.0.as_ptr()) }
@@ -224,7 +225,7 @@ pub(crate) unsafe fn word(text: *const c_char) -> String {
 }
 
 /// Runs a call that may refuse, and takes its error along.
-fn accepted(call: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Result<(), Refusal> {
+fn accepted(call: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Result<(), AuthError> {
     let mut error = ptr::null_mut();
     let status = call(&mut error);
     if status == ffi::CLERK_OK {
@@ -236,7 +237,7 @@ fn accepted(call: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Result<(), 
         ffi::clerk_error_free(error);
         words
     };
-    Err(Refusal { setting: setting.unwrap_or_default(), message: message.unwrap_or_else(|| status_name(status)) })
+    Err(AuthError { setting: setting.unwrap_or_default(), message: message.unwrap_or_else(|| status_name(status)) })
 }
 
 #[cfg(test)]

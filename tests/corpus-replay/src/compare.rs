@@ -1,10 +1,10 @@
 //! What was expected against what was answered.
 
-use clerk_auth::identity::Text;
+use clerk_auth::identity::Attribute;
 use clerk_auth::token::TokenKind;
 use serde_json::{Value, json};
 
-use crate::capi::Answer;
+use crate::capi::AuthResult;
 
 pub const SIGNED_IN: &str = "signed_in";
 pub const SIGNED_OUT: &str = "signed_out";
@@ -13,7 +13,7 @@ pub const SIGNED_OUT: &str = "signed_out";
 pub struct Outcome<'a> {
     pub status: &'static str,
     pub reason: Option<String>,
-    pub answer: Option<&'a Answer>,
+    pub answer: Option<&'a AuthResult>,
     pub api_calls: usize,
 }
 
@@ -21,31 +21,31 @@ impl Outcome<'_> {
     /// What the answer says of a member of `expected`, in the shape that it has there.
     pub fn member(&self, name: &str) -> Value {
         let Some(answer) = self.answer else { return Value::Null };
-        let text = |which| answer.text(which).map_or(Value::Null, Value::String);
+        let text = |which| answer.get(which).map_or(Value::Null, Value::String);
         let list = |which, separator| {
-            answer.text(which).map_or(Value::Null, |text| {
+            answer.get(which).map_or(Value::Null, |text| {
                 json!(text.split(separator).filter(|item| !item.is_empty()).collect::<Vec<_>>())
             })
         };
         match name {
             "user_id" => json!(answer.user_id()),
-            "session_id" => text(Text::SessionId),
-            "session_status" => text(Text::SessionStatus),
-            "org_id" => text(Text::OrgId),
-            "org_slug" => text(Text::OrgSlug),
-            "org_role" => text(Text::OrgRole),
-            "org_permissions" => list(Text::OrgPermissions, ','),
-            "actor" => text(Text::Actor),
+            "session_id" => text(Attribute::SessionId),
+            "session_status" => text(Attribute::SessionStatus),
+            "org_id" => text(Attribute::OrgId),
+            "org_slug" => text(Attribute::OrgSlug),
+            "org_role" => text(Attribute::OrgRole),
+            "org_permissions" => list(Attribute::OrgPermissions, ','),
+            "actor" => text(Attribute::Actor),
             "token_type" => {
                 json!(
                     TokenKind::ALL.into_iter().find(|kind| *kind as i32 == answer.token_kind()).map(TokenKind::as_str)
                 )
             }
-            "token_id" => text(Text::TokenId),
-            "client_id" => text(Text::ClientId),
-            "subject" => text(Text::Subject),
-            "machine_id" => json!(answer.text(Text::Subject).filter(|subject| subject.starts_with("mch_"))),
-            "scopes" => list(Text::Scopes, ' '),
+            "token_id" => text(Attribute::TokenId),
+            "client_id" => text(Attribute::ClientId),
+            "subject" => text(Attribute::Subject),
+            "machine_id" => json!(answer.get(Attribute::Subject).filter(|subject| subject.starts_with("mch_"))),
+            "scopes" => list(Attribute::Scopes, ' '),
             "factor_verification_age" => json!(answer.factor_ages()),
             // Whatever else a recording may name is a claim.
             claim => answer.claim(claim).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),

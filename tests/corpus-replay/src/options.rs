@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Result;
-use crate::capi::{Clock, Config, Refusal};
+use crate::capi::{AuthError, Clock, Config};
 
 /// The kinds of tokens the library knows. The SDKs have more names (`machine_token` is an older one of Python's).
 const KINDS: [&str; 5] = ["session_token", "api_key", "oauth_token", "m2m_token", "any"];
@@ -38,7 +38,7 @@ impl Setting {
         Setting(Setter::Add, name.to_owned(), Given::Text(item.into()))
     }
 
-    fn apply(&self, config: &Config) -> std::result::Result<(), Refusal> {
+    fn apply(&self, config: &Config) -> std::result::Result<(), AuthError> {
         match (self.0, &self.2) {
             (Setter::Add, Given::Text(item)) => config.add(&self.1, item),
             (_, Given::Text(text)) => config.set(&self.1, text),
@@ -48,7 +48,7 @@ impl Setting {
 }
 
 /// Everything that the options say, or the library's word against one of the settings. The config is still to be judged.
-pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Config, Refusal> {
+pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Config, AuthError> {
     let config = Config::new();
     config.on_clock(clock);
     settings.iter().try_for_each(|setting| setting.apply(&config))?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::capi::{self, Refusal, Reply};
+use crate::capi::{self, AuthError, Reply};
 use crate::compare::{self, Outcome, SIGNED_IN, SIGNED_OUT};
 use crate::replay::{self, Verdict};
 use crate::stage::Stage;
@@ -147,7 +147,7 @@ fn status(reply: &Reply) -> &'static str {
 
 /// The reason that a refused configuration stands for. A bad key is refused before any token is seen; of other settings
 /// the recordings have no word of their own.
-fn refused_for(refusal: &Refusal, expected: &Value) -> Option<String> {
+fn refused_for(refusal: &AuthError, expected: &Value) -> Option<String> {
     match refusal.setting.as_str() {
         "jwt_key" => Some("jwk-failed-to-resolve".to_owned()),
         _ => expected["reason"].as_str().filter(|_| expected["status"] == SIGNED_OUT).map(str::to_owned),

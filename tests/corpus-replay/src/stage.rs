@@ -8,7 +8,7 @@ use clerk_sim::corpus::{Case, Corpus, Tokens, expand};
 use serde_json::Value;
 
 use crate::Result;
-use crate::capi::{Client, Clock, Refusal, Reply};
+use crate::capi::{AuthError, Client, Clock, Reply};
 use crate::options;
 
 /// A case that has been played as far as its last request.
@@ -20,7 +20,7 @@ pub struct Stage<'a> {
     sim: Sim,
     clock: Clock,
     /// Or why there is none.
-    client: std::result::Result<Client, Refusal>,
+    client: std::result::Result<Client, AuthError>,
     /// The longest that a call has taken.
     pub longest: Duration,
     /// The status of a call of the prelude that gave no answer.
@@ -69,7 +69,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The library's word against the configuration, if there is no client.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&AuthError> {
         self.client.as_ref().err()
     }
 

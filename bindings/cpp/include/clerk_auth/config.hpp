@@ -12,19 +12,11 @@ CLERK_AUTH_NAMESPACE_BEGIN
 
 enum class UserMode { claims, profile, sync };
 enum class LinkByEmail { never, verified };
-enum class PendingSessions { refuse, accept };
-enum class CookiePolicy { token_only, strict_uat };
 
 constexpr std::string_view word(UserMode mode) noexcept {
     return mode == UserMode::claims ? "claims" : mode == UserMode::profile ? "profile" : "sync";
 }
 constexpr std::string_view word(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
-constexpr std::string_view word(PendingSessions sessions) noexcept {
-    return sessions == PendingSessions::accept ? "accept" : "refuse";
-}
-constexpr std::string_view word(CookiePolicy policy) noexcept {
-    return policy == CookiePolicy::token_only ? "token-only" : "strict-uat";
-}
 
 namespace detail {
 
@@ -121,17 +113,17 @@ public:
     Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
     Config &cache_capacity(int64_t tokens) { return set_int("cache_capacity", tokens); }
     Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
-    Config &stale_user_s(std::chrono::seconds value) { return set_int("stale_user_s", value.count()); }
-    Config &recheck_s(std::chrono::seconds value) { return set_int("recheck_s", value.count()); }
+    Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
+    Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
     Config &user_mode(UserMode value) { return set("user_mode", word(value)); }
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", word(value)); }
-    Config &pending_sessions(PendingSessions value) { return set("pending_sessions", word(value)); }
-    Config &allow_schemeless(bool value) { return set_int("allow_schemeless", value ? 1 : 0); }
-    Config &cookie_policy(CookiePolicy value) { return set("cookie_policy", word(value)); }
+    Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
+    Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
+    Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
     Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
     Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
     Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
-    Config &max_token_life_s(std::chrono::seconds value) { return set_int("max_token_life_s", value.count()); }
+    Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
     Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
     Config &proxy(std::string_view value) { return set("proxy", value); }
     Config &user_agent(std::string_view value) { return set("user_agent", value); }
@@ -147,7 +139,7 @@ public:
         const clerk_event_fn hook = [](void *userdata, const clerk_event *event) noexcept {
             detail::listen([&] { Held::of(userdata)(Event(event)); });
         };
-        return hooked(clerk_config_on_event(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+        return hooked(clerk_config_set_event_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
                                             Held::destroy));
     }
 
@@ -161,7 +153,7 @@ public:
             const std::string_view line(message.data, message.len);
             detail::listen([&] { Held::of(userdata)(static_cast<Level>(grave), line); });
         };
-        return hooked(clerk_config_on_log(config_.get(), detail::number(level), hook,
+        return hooked(clerk_config_set_log_callback(config_.get(), detail::number(level), hook,
                                           detail::hook_of(std::forward<Function>(function)), Held::destroy));
     }
 
@@ -179,7 +171,7 @@ public:
                 return int64_t{std::chrono::floor<Milliseconds>(now).time_since_epoch().count()};
             });
         };
-        return hooked(clerk_config_on_clock(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+        return hooked(clerk_config_set_clock_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
                                             Held::destroy));
     }
 
@@ -189,18 +181,18 @@ public:
     Config &on_user_store(Function &&function) {
         if (error_) return *this;
         using Held = detail::Hook<std::decay_t<Function>>;
-        const clerk_user_store_fn hook = [](void *userdata, const clerk_step *step, clerk_reply *reply) noexcept {
+        const clerk_user_store_fn hook = [](void *userdata, const clerk_store_request *step, clerk_store_response *reply) noexcept {
             Reply answer(reply, detail::CallScope::current());
             return answer_step(Held::of(userdata), step, answer);
         };
-        return hooked(clerk_config_on_user_store(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
+        return hooked(clerk_config_set_user_store(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
                                                  Held::destroy));
     }
 
     // The same through an object, which the config and its clients keep alive. Null takes the store away.
     Config &on_user_store(std::shared_ptr<UserStore> store) {
         if (error_) return *this;
-        if (store == nullptr) return hooked(clerk_config_on_user_store(config_.get(), nullptr, nullptr, nullptr));
+        if (store == nullptr) return hooked(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
         return on_user_store(
             [store = std::move(store)](const Step &step, Reply &reply) { store->answer(step, reply); });
     }
@@ -223,7 +215,7 @@ public:
     // Keeps the users in a SQLite file, which is made if need be.
     Config &use_sqlite(std::string_view path) {
         return setting("sqlite", [&](clerk_error **error) {
-            return clerk_config_use_sqlite(config_.get(), detail::in(path), error);
+            return clerk_config_set_sqlite_path(config_.get(), detail::in(path), error);
         });
     }
 

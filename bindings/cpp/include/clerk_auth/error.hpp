@@ -63,7 +63,7 @@ public:
     std::optional<int> http_status() const noexcept { return number(clerk_error_http_status); }
 
     // The number that the host's own user store failed with, if it was that.
-    std::optional<int32_t> host_code() const noexcept { return number(clerk_error_host_code); }
+    std::optional<int32_t> host_code() const noexcept { return number(clerk_error_store_code); }
 
     std::optional<Milliseconds> retry_after() const noexcept {
         return asked([](const clerk_error *error) { return detail::out_ms(clerk_error_retry_after_ms(error)); });

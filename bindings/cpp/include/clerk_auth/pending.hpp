@@ -19,14 +19,14 @@ CLERK_AUTH_NAMESPACE_BEGIN
 // client alive.
 class Steps {
 public:
-    StepKind wants() const noexcept { return static_cast<StepKind>(clerk_pending_wants(handle_.get())); }
+    StepKind wants() const noexcept { return static_cast<StepKind>(clerk_pending_next_action(handle_.get())); }
     bool done() const noexcept { return wants() == StepKind::done; }
 
     // What the table is asked. Lives until the answer.
-    Step step() const noexcept { return Step(clerk_pending_step(handle_.get())); }
+    Step step() const noexcept { return Step(clerk_pending_request(handle_.get())); }
     // To be filled at leisure, then given to `answer`.
     Reply reply() noexcept {
-        Reply reply(clerk_pending_reply(handle_.get()), notes_.get());
+        Reply reply(clerk_pending_response(handle_.get()), notes_.get());
         reply.is_write_ = wants() == StepKind::create || wants() == StepKind::update;
         return reply;
     }
@@ -35,14 +35,14 @@ public:
     Expected<void> try_answer(const Reply &reply) noexcept {
         if (notes_ == nullptr) return is_over();
         const detail::CallScope scope(*notes_);
-        return done_with(clerk_pending_answer(handle_.get(), reply.verdict()));
+        return done_with(clerk_pending_submit(handle_.get(), reply.verdict()));
     }
     // Has the store answer, on this thread.
     Expected<void> try_answer(UserStore &store) noexcept {
         if (notes_ == nullptr) return is_over();
         Reply filled = reply();
         auto ask = [&store](const Step &step, Reply &reply) { store.answer(step, reply); };
-        answer_step(ask, clerk_pending_step(handle_.get()), filled);
+        answer_step(ask, clerk_pending_request(handle_.get()), filled);
         return try_answer(filled);
     }
     // Waits for Clerk, within `timeout_ms`, when StepKind::fetch is wanted.

@@ -42,7 +42,7 @@ public:
         return reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(reason));
     }
     // Static, such as "token-expired"; "" when somebody is signed in.
-    std::string_view reason_word() const noexcept { return clerk_result_reason_word(handle_.get()); }
+    std::string_view reason_word() const noexcept { return clerk_result_reason_name(handle_.get()); }
     // What a caller may be told of it: of trouble on the server's side, only what kind it is.
     std::string_view public_word() const noexcept {
         return http_status() < 500 ? reason_word() : word(category().value_or(Category::unavailable));
@@ -62,7 +62,7 @@ public:
     // The value of a `WWW-Authenticate` line, for a 401 or 403.
     std::optional<std::string> challenge(std::string_view realm = {}) const {
         return copied([&](char *buffer, std::size_t capacity, std::size_t *needed) {
-            return clerk_result_challenge(handle_.get(), detail::in(realm), buffer, capacity, needed);
+            return clerk_result_www_authenticate(handle_.get(), detail::in(realm), buffer, capacity, needed);
         });
     }
     // Whether Clerk's own front-end libraries would send this browser to Clerk and back to settle its session.
@@ -115,7 +115,7 @@ public:
 
     // Any of the identity's texts.
     View text(Text which) const &noexcept {
-        return detail::out(clerk_result_text(handle_.get(), detail::number(which)));
+        return detail::out(clerk_result_get(handle_.get(), detail::number(which)));
     }
     View text(Text which) const && = delete;
 
@@ -134,7 +134,7 @@ public:
 
     std::optional<FactorVerificationAge> factor_verification_age() const noexcept {
         int64_t first = -1, second = -1;
-        if (clerk_result_factor_ages(handle_.get(), &first, &second) != 1) return std::nullopt;
+        if (clerk_result_factor_verification_age(handle_.get(), &first, &second) != 1) return std::nullopt;
         const auto age = [](int64_t minutes) {
             return minutes < 0 ? std::nullopt : std::optional<std::chrono::minutes>(minutes);
         };
@@ -153,7 +153,7 @@ public:
     // --- what else came of the call ----------------------------------------------------------------------------------
 
     // The host's own object for the user's row, as the user store gave it during this call; null if it was not asked
-    // (`recheck_s`) or gave one of another type.
+    // (`row_check_ttl_s`) or gave one of another type.
     template <class T>
     std::shared_ptr<T> local_user() const noexcept {
         if (extras_ == nullptr || extras_->row_type != &detail::type_mark<T>) return nullptr;

@@ -31,7 +31,7 @@ public:
     template <class T>
     using Nullable = std::optional<std::optional<T>>;
 
-    explicit Columns(const clerk_step *step) noexcept : step_(step) {}
+    explicit Columns(const clerk_store_request *step) noexcept : step_(step) {}
 
     std::optional<std::string_view> clerk_id() const noexcept { return flat(Column::clerk_id); }
     Nullable<std::string_view> email() const noexcept { return text(Column::email); }
@@ -51,13 +51,13 @@ public:
     // Any text column by its name, for tables that are written by a loop.
     Nullable<std::string_view> text(Column column) const noexcept {
         clerk_str value{nullptr, 0};
-        if (clerk_step_text_column(step_, detail::number(column), &value) != 1) return std::nullopt;
+        if (clerk_store_request_string_column(step_, detail::number(column), &value) != 1) return std::nullopt;
         return detail::out(value);
     }
 
     Nullable<int64_t> number(Column column) const noexcept {
         int64_t value = 0;
-        const int32_t wanted = clerk_step_int_column(step_, detail::number(column), &value);
+        const int32_t wanted = clerk_store_request_int_column(step_, detail::number(column), &value);
         if (wanted != 1 && wanted != 2) return std::nullopt;
         return wanted == 1 ? std::optional<int64_t>(value) : std::optional<int64_t>();
     }
@@ -75,23 +75,23 @@ private:
         return written->value_or(0) == 1;
     }
 
-    const clerk_step *step_;
+    const clerk_store_request *step_;
 };
 
 // A question to the table. Lives during the hook's call, or until the pending authentication goes on; so do its views.
 class Step {
 public:
-    explicit Step(const clerk_step *step) noexcept : step_(step) {}
+    explicit Step(const clerk_store_request *step) noexcept : step_(step) {}
 
-    StepKind kind() const noexcept { return static_cast<StepKind>(clerk_step_get_kind(step_)); }
+    StepKind kind() const noexcept { return static_cast<StepKind>(clerk_store_request_get_kind(step_)); }
     // The Clerk id, the address or the name that is asked about.
-    std::optional<std::string_view> text() const noexcept { return detail::out(clerk_step_text(step_)); }
+    std::optional<std::string_view> text() const noexcept { return detail::out(clerk_store_request_value(step_)); }
     // The key of the row that is asked about.
-    std::optional<std::string_view> key() const noexcept { return detail::out(clerk_step_key(step_)); }
+    std::optional<std::string_view> key() const noexcept { return detail::out(clerk_store_request_key(step_)); }
     Columns columns() const noexcept { return Columns(step_); }
 
 private:
-    const clerk_step *step_;
+    const clerk_store_request *step_;
 };
 
 // The answer to a step. Everything is copied. A text that the library refuses makes the whole answer a failure. There
@@ -116,11 +116,11 @@ public:
         }
 
         Row &text(Column column, std::optional<std::string_view> value) {
-            reply_->note(clerk_reply_text_column(reply_->reply_, detail::number(column), detail::in(value)));
+            reply_->note(clerk_store_response_set_string_column(reply_->reply_, detail::number(column), detail::in(value)));
             return *this;
         }
         Row &number(Column column, int64_t value) {
-            reply_->note(clerk_reply_int_column(reply_->reply_, detail::number(column), value));
+            reply_->note(clerk_store_response_set_int_column(reply_->reply_, detail::number(column), value));
             return *this;
         }
 
@@ -131,7 +131,7 @@ public:
         Reply *reply_;
     };
 
-    Reply(clerk_reply *reply, detail::Notes *notes) noexcept : reply_(reply), notes_(notes) {}
+    Reply(clerk_store_response *reply, detail::Notes *notes) noexcept : reply_(reply), notes_(notes) {}
     Reply(Reply &&other) noexcept
         : reply_(std::exchange(other.reply_, nullptr)), notes_(std::exchange(other.notes_, nullptr)),
           verdict_(std::exchange(other.verdict_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
@@ -141,7 +141,7 @@ public:
     // `update`: the whole row as it is now, where the table may have made another of it: `is_active(false)` keeps its
     // user out.
     Row row(std::string_view key) noexcept {
-        note(clerk_reply_row(reply_, detail::in(key)));
+        note(clerk_store_response_add_row(reply_, detail::in(key)));
         return Row(this);
     }
     // The same with the host's own object for it, which comes out of Result::local_user.
@@ -152,10 +152,10 @@ public:
     }
 
     // For `username_taken`.
-    void taken(bool is_taken) noexcept { note(clerk_reply_taken(reply_, is_taken ? 1 : 0)); }
+    void taken(bool is_taken) noexcept { note(clerk_store_response_set_username_taken(reply_, is_taken ? 1 : 0)); }
 
     // For `create`: the new row's key, when the row is what was asked for.
-    void created(std::string_view key) noexcept { note(clerk_reply_created(reply_, detail::in(key))); }
+    void created(std::string_view key) noexcept { note(clerk_store_response_set_created_key(reply_, detail::in(key))); }
     template <class T>
     void created(std::string_view key, std::shared_ptr<T> object) {
         keep(key, std::move(object));
@@ -163,17 +163,17 @@ public:
     }
 
     // For `create` and `update`: a unique column already holds such a value. The row is looked for again.
-    void conflict() noexcept { verdict_ = CLERK_HOOK_CONFLICT; }
+    void conflict() noexcept { verdict_ = CLERK_STORE_CONFLICT; }
 
     // For `begin`, `commit` and `rollback`: there is nothing to do.
-    void decline() noexcept { verdict_ = CLERK_HOOK_DECLINE; }
+    void decline() noexcept { verdict_ = CLERK_STORE_DECLINE; }
 
     // The table failed: nobody is signed in. The words come back in Error::message, the code in Error::host_code; codes
     // are negative there (positive ones are negated, 0 becomes -1).
     void fail(int32_t code, std::string_view message) noexcept {
         verdict_ = code < 0 ? code : code > 0 ? -code : -1;
         has_failed_ = true;
-        static_cast<void>(clerk_reply_error(reply_, detail::in(message)));
+        static_cast<void>(clerk_store_response_set_error(reply_, detail::in(message)));
     }
 
 #if CLERK_AUTH_EXCEPTIONS
@@ -203,7 +203,7 @@ private:
     friend class UserStore;
     friend class Steps;
     template <class Function>
-    friend int32_t answer_step(Function &function, const clerk_step *step, Reply &reply) noexcept;
+    friend int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept;
 
     void note(int32_t status) noexcept {
         if (status == CLERK_OK || has_failed_) return;
@@ -219,16 +219,16 @@ private:
         notes_->rows.push_back({std::string(key), std::move(object), &detail::type_mark<T>});
     }
 
-    clerk_reply *reply_;
+    clerk_store_response *reply_;
     detail::Notes *notes_;
-    int32_t verdict_ = CLERK_HOOK_OK;
+    int32_t verdict_ = CLERK_STORE_OK;
     bool has_failed_ = false;
     bool is_write_ = false;
 };
 
 // Runs a store's function on a step; whatever it throws becomes the reply's failure. Returns what a C hook returns.
 template <class Function>
-int32_t answer_step(Function &function, const clerk_step *step, Reply &reply) noexcept {
+int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept {
     const Step question(step);
     reply.is_write_ = question.kind() == StepKind::create || question.kind() == StepKind::update;
 #if CLERK_AUTH_EXCEPTIONS

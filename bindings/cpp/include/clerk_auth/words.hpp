@@ -77,14 +77,14 @@ enum class Category : int32_t {
 
 enum class Source : int32_t {
     cache = CLERK_SOURCE_CACHE,
-    api = CLERK_SOURCE_API,
+    verified = CLERK_SOURCE_VERIFIED,
 };
 
 enum class Level : int32_t {
-    error = CLERK_LEVEL_ERROR,
-    warn = CLERK_LEVEL_WARN,
-    info = CLERK_LEVEL_INFO,
-    debug = CLERK_LEVEL_DEBUG,
+    error = CLERK_LOG_LEVEL_ERROR,
+    warn = CLERK_LOG_LEVEL_WARN,
+    info = CLERK_LOG_LEVEL_INFO,
+    debug = CLERK_LOG_LEVEL_DEBUG,
 };
 
 enum class TokenKind : int32_t {
@@ -95,29 +95,29 @@ enum class TokenKind : int32_t {
 };
 
 enum class Text : int32_t {
-    subject = CLERK_TEXT_SUBJECT,
-    user_key = CLERK_TEXT_USER_KEY,
-    session_id = CLERK_TEXT_SESSION_ID,
-    session_status = CLERK_TEXT_SESSION_STATUS,
-    issuer = CLERK_TEXT_ISSUER,
-    authorized_party = CLERK_TEXT_AUTHORIZED_PARTY,
-    org_id = CLERK_TEXT_ORG_ID,
-    org_slug = CLERK_TEXT_ORG_SLUG,
-    org_role = CLERK_TEXT_ORG_ROLE,
-    org_permissions = CLERK_TEXT_ORG_PERMISSIONS,
-    features = CLERK_TEXT_FEATURES,
-    plans = CLERK_TEXT_PLANS,
-    actor = CLERK_TEXT_ACTOR,
-    token_id = CLERK_TEXT_TOKEN_ID,
-    client_id = CLERK_TEXT_CLIENT_ID,
-    scopes = CLERK_TEXT_SCOPES,
-    claims = CLERK_TEXT_CLAIMS,
-    email = CLERK_TEXT_EMAIL,
-    username = CLERK_TEXT_USERNAME,
-    first_name = CLERK_TEXT_FIRST_NAME,
-    last_name = CLERK_TEXT_LAST_NAME,
-    image_url = CLERK_TEXT_IMAGE_URL,
-    external_id = CLERK_TEXT_EXTERNAL_ID,
+    subject = CLERK_ATTRIBUTE_SUBJECT,
+    user_key = CLERK_ATTRIBUTE_USER_KEY,
+    session_id = CLERK_ATTRIBUTE_SESSION_ID,
+    session_status = CLERK_ATTRIBUTE_SESSION_STATUS,
+    issuer = CLERK_ATTRIBUTE_ISSUER,
+    authorized_party = CLERK_ATTRIBUTE_AUTHORIZED_PARTY,
+    org_id = CLERK_ATTRIBUTE_ORG_ID,
+    org_slug = CLERK_ATTRIBUTE_ORG_SLUG,
+    org_role = CLERK_ATTRIBUTE_ORG_ROLE,
+    org_permissions = CLERK_ATTRIBUTE_ORG_PERMISSIONS,
+    features = CLERK_ATTRIBUTE_FEATURES,
+    plans = CLERK_ATTRIBUTE_PLANS,
+    actor = CLERK_ATTRIBUTE_ACTOR,
+    token_id = CLERK_ATTRIBUTE_TOKEN_ID,
+    client_id = CLERK_ATTRIBUTE_CLIENT_ID,
+    scopes = CLERK_ATTRIBUTE_SCOPES,
+    claims = CLERK_ATTRIBUTE_CLAIMS,
+    email = CLERK_ATTRIBUTE_EMAIL,
+    username = CLERK_ATTRIBUTE_USERNAME,
+    first_name = CLERK_ATTRIBUTE_FIRST_NAME,
+    last_name = CLERK_ATTRIBUTE_LAST_NAME,
+    image_url = CLERK_ATTRIBUTE_IMAGE_URL,
+    external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
 };
 
 enum class EventKind : int32_t {
@@ -130,23 +130,23 @@ enum class EventKind : int32_t {
     link_conflict = CLERK_EVENT_KIND_LINK_CONFLICT,
     jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
     rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
-    stale_served = CLERK_EVENT_KIND_STALE_SERVED,
+    stale_user_served = CLERK_EVENT_KIND_STALE_USER_SERVED,
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
-    misconfigured = CLERK_EVENT_KIND_MISCONFIGURED,
+    secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
 };
 
 enum class StepKind : int32_t {
-    done = CLERK_STEP_KIND_DONE,
-    find_by_key = CLERK_STEP_KIND_FIND_BY_KEY,
-    find_by_clerk_id = CLERK_STEP_KIND_FIND_BY_CLERK_ID,
-    find_by_email = CLERK_STEP_KIND_FIND_BY_EMAIL,
-    username_taken = CLERK_STEP_KIND_USERNAME_TAKEN,
-    create = CLERK_STEP_KIND_CREATE,
-    update = CLERK_STEP_KIND_UPDATE,
-    begin = CLERK_STEP_KIND_BEGIN,
-    commit = CLERK_STEP_KIND_COMMIT,
-    rollback = CLERK_STEP_KIND_ROLLBACK,
-    fetch = CLERK_STEP_KIND_FETCH,
+    done = CLERK_STORE_REQUEST_KIND_DONE,
+    find_by_key = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY,
+    find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
+    find_by_email = CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL,
+    username_taken = CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN,
+    create = CLERK_STORE_REQUEST_KIND_CREATE,
+    update = CLERK_STORE_REQUEST_KIND_UPDATE,
+    begin = CLERK_STORE_REQUEST_KIND_BEGIN,
+    commit = CLERK_STORE_REQUEST_KIND_COMMIT,
+    rollback = CLERK_STORE_REQUEST_KIND_ROLLBACK,
+    fetch = CLERK_STORE_REQUEST_KIND_FETCH_USER,
 };
 
 enum class Column : int32_t {
@@ -162,11 +162,11 @@ enum class Column : int32_t {
 };
 
 enum class Dimension : int32_t {
-    role = CLERK_DIMENSION_ROLE,
-    permission = CLERK_DIMENSION_PERMISSION,
-    feature = CLERK_DIMENSION_FEATURE,
-    plan = CLERK_DIMENSION_PLAN,
-    reverification = CLERK_DIMENSION_REVERIFICATION,
+    role = CLERK_CHECK_ROLE,
+    permission = CLERK_CHECK_PERMISSION,
+    feature = CLERK_CHECK_FEATURE,
+    plan = CLERK_CHECK_PLAN,
+    reverification = CLERK_CHECK_REVERIFICATION,
 };
 
 namespace detail {
@@ -179,11 +179,11 @@ constexpr int32_t number(Enum value) noexcept {
 } // namespace detail
 
 // The words that Clerk, the log and the other languages use, such as "token-expired". Static; "" for a stray number.
-inline std::string_view word(Reason reason) noexcept { return clerk_reason_word(detail::number(reason)); }
-inline std::string_view word(Category category) noexcept { return clerk_category_word(detail::number(category)); }
-inline std::string_view word(Source source) noexcept { return clerk_source_word(detail::number(source)); }
-inline std::string_view word(TokenKind kind) noexcept { return clerk_token_kind_word(detail::number(kind)); }
-inline std::string_view word(EventKind kind) noexcept { return clerk_event_word(detail::number(kind)); }
+inline std::string_view word(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
+inline std::string_view word(Category category) noexcept { return clerk_category_name(detail::number(category)); }
+inline std::string_view word(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view word(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
+inline std::string_view word(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 
 // The C name, such as "CLERK_E_CONFIG".
 inline std::string_view word(Status status) noexcept { return clerk_status_name(detail::number(status)); }

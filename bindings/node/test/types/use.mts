@@ -35,7 +35,7 @@ const clerk = new ClerkClient({
   env: false,
   secretKey: 'sk',
   authorizedParties: ['https://a.example'],
-  recheckS: 3,
+  rowCheckTtlS: 3,
   users,
 });
 const auth: Auth<Account> = await clerk.authenticate(new http.IncomingMessage(null as never), {

@@ -52,7 +52,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::parity::abi::Answer;
+    use crate::parity::abi::AuthResult;
     use crate::parity::host::Seen;
 
     fn rows(names: &[&str]) -> Vec<Row> {
@@ -60,7 +60,7 @@ mod tests {
         rows.filter_map(|row| row.as_object().cloned()).collect()
     }
 
-    fn asked(answer: Option<Answer>, before: &[&str], after: &[&str]) -> Asked {
+    fn asked(answer: Option<AuthResult>, before: &[&str], after: &[&str]) -> Asked {
         Asked {
             is_unconfigured: answer.is_none(),
             answer,
@@ -81,7 +81,7 @@ mod tests {
     fn names_may_keep_their_numbers_and_nothing_else_may_differ() {
         let kept = |before, after, recorded: &str| {
             let recorded = json!({"rows": [{"id": 0, "username": recorded}]});
-            is_fine("rows", recorded, &asked(Some(Answer::default()), &[before], &[after]))
+            is_fine("rows", recorded, &asked(Some(AuthResult::default()), &[before], &[after]))
         };
         assert!(kept("ada-3", "ada-3", "ada-2"));
         assert!(!kept("ada-2", "ada-3", "ada-2"));
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn only_those_who_are_kept_out_get_403() {
         let status = |reason: &str| {
-            let answer = Answer { status: 1, reason: reason.into(), ..Answer::default() };
+            let answer = AuthResult { status: 1, reason: reason.into(), ..AuthResult::default() };
             is_fine("HTTP status", json!({"http_status": 401}), &asked(Some(answer), &[], &[]))
         };
         assert!(status("user-inactive") && !status("token-expired"));

@@ -2,7 +2,7 @@
 
 use clerk_auth::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK};
 
-use super::abi::Answer;
+use super::abi::AuthResult;
 use crate::Result;
 
 /// What the client of the host gets to see.
@@ -15,7 +15,7 @@ pub struct Seen {
     pub user: Option<i64>,
 }
 
-impl Answer {
+impl AuthResult {
     pub fn is_signed_in(&self) -> bool {
         self.status == CLERK_OK
     }
@@ -30,8 +30,8 @@ impl Answer {
 }
 
 /// Without credentials a session stays whose it was; bad ones never fall back to it.
-pub fn seen(path: &str, answer: Option<&Answer>, session: Option<i64>) -> Result<Seen> {
-    let refused = |answer: Option<&Answer>| Seen {
+pub fn seen(path: &str, answer: Option<&AuthResult>, session: Option<i64>) -> Result<Seen> {
+    let refused = |answer: Option<&AuthResult>| Seen {
         // Without a client there is no host: its configuration is wrong.
         http_status: answer.map_or(500, |answer| answer.http_status.into()),
         challenge: answer.and_then(|answer| answer.challenge.clone()),
@@ -43,7 +43,7 @@ pub fn seen(path: &str, answer: Option<&Answer>, session: Option<i64>) -> Result
         "untouched" => ok(None),
         "whoami" | "twice" => ok(match anonymous {
             Some(_) => session,
-            None => answer.and_then(Answer::user),
+            None => answer.and_then(AuthResult::user),
         }),
         "drf" | "drf-any" | "drf-session" => match answer {
             Some(answer) if answer.is_signed_in() => ok(answer.user()),
@@ -61,10 +61,10 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: i32, http_status: i32) -> Answer {
+    fn answer(status: i32, http_status: i32) -> AuthResult {
         let user_key = (status == CLERK_OK).then(|| "7".to_owned());
         let challenge = (http_status == 401).then(|| "Bearer".to_owned());
-        Answer { status, http_status, user_key, challenge, ..Answer::default() }
+        AuthResult { status, http_status, user_key, challenge, ..AuthResult::default() }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clerk_auth::ffi::clerk_event_kind;
 use serde_json::Value;
 
-use super::abi::{Answer, Event};
+use super::abi::{AuthResult, Event};
 use super::calendar;
 use super::differences::is_deliberate;
 use super::scene::{Asked, Played};
@@ -68,7 +68,7 @@ fn one(recorded: &Value, asked: &Asked, played: &Played) -> Vec<Difference> {
     let scheme = |text: Option<&str>| text.and_then(|text| text.split(' ').next()).map(str::to_owned);
     let challenge = scheme(asked.seen.challenge.as_deref());
     compare("challenge", challenge.into(), scheme(recorded["www_authenticate"].as_str()).into());
-    let clerk_user = asked.answer.as_ref().and_then(Answer::user);
+    let clerk_user = asked.answer.as_ref().and_then(AuthResult::user);
     for (member, ours) in [("user", asked.seen.user), ("clerk_user", clerk_user)] {
         if let Some(user) = recorded[member].as_object() {
             compare(member, ours.into(), user.get("pk").cloned().unwrap_or_default());

@@ -9,18 +9,18 @@ use clerk_sim::Sim;
 use clerk_sim::corpus::{Case, Corpus, Tokens, expand};
 use serde_json::{Map, Value, json};
 
-use super::abi::{Answer, Event};
+use super::abi::{AuthResult, Event};
 use super::host::{Seen, seen};
 use super::model::Model;
 use super::settings;
 use super::table::{Lie, Row, Table};
 use crate::Result;
-use crate::capi::{Client, Clock, Refusal};
+use crate::capi::{AuthError, Client, Clock};
 
 /// What came of one request.
 pub struct Asked {
     /// `None`: the host had no reason to ask, or there is no client.
-    pub answer: Option<Answer>,
+    pub answer: Option<AuthResult>,
     /// There is no client to be asked: the library does not take the settings.
     pub is_unconfigured: bool,
     pub seen: Seen,
@@ -39,7 +39,7 @@ pub struct Played {
     pub first_rows: Vec<Row>,
     pub requests: Vec<Asked>,
     /// The library's word against the settings, if it gave one.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<AuthError>,
     /// The time limit that was set.
     pub limit: Duration,
 }
@@ -53,7 +53,7 @@ struct Scene<'a> {
     table: Arc<Table>,
     events: Arc<Mutex<Vec<Event>>>,
     settings: Map<String, Value>,
-    client: std::result::Result<Client, Refusal>,
+    client: std::result::Result<Client, AuthError>,
 }
 
 /// Plays all steps. Nothing is shared with other scenarios.
@@ -70,7 +70,7 @@ pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Played> {
         table.add(row)?;
     }
     let settings = scenario["settings"].as_object().cloned().unwrap_or_default();
-    let unset = Refusal { setting: String::new(), message: String::new() };
+    let unset = AuthError { setting: String::new(), message: String::new() };
     let events = Arc::default();
     let mut scene = Scene { corpus, tokens: &tokens, now, sim, clock, table, events, settings, client: Err(unset) };
     scene.connect()?;
@@ -144,7 +144,7 @@ impl Scene<'_> {
         // A view that looks at no user asks for none.
         let asks = path != "untouched";
         let client = self.client.as_ref().ok().filter(|_| asks);
-        let answer = client.map(|client| Answer::of(client.authenticate(&lines.method, &lines.headers)));
+        let answer = client.map(|client| AuthResult::of(client.authenticate(&lines.method, &lines.headers)));
         let took = begun.elapsed();
         Ok(Asked {
             is_unconfigured: self.client.is_err(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::abi::Judged;
 use super::table::Table;
 use crate::Result;
-use crate::capi::{Config, Refusal};
+use crate::capi::{AuthError, Config};
 
 /// The longest that a verified token is remembered: what `None` means to Django's cache.
 const LONGEST_TTL_S: i64 = 86_400;
@@ -19,7 +19,7 @@ pub fn configure(
     corpus: &Corpus,
     api_url: &str,
     table: &Table,
-) -> Result<std::result::Result<Config, Refusal>> {
+) -> Result<std::result::Result<Config, AuthError>> {
     let defaults = json!({
         "CLERK_SECRET_KEY": "sk_test_seed",
         "CLERK_JWT_KEY": {"key": "k1", "form": "pem"},
@@ -40,7 +40,7 @@ pub fn configure(
 }
 
 fn fixed(config: &Config) -> Judged {
-    ["user_ttl_s", "recheck_s", "stale_user_s"].iter().try_for_each(|name| config.set_int(name, 0))?;
+    ["user_ttl_s", "row_check_ttl_s", "user_stale_if_error_s"].iter().try_for_each(|name| config.set_int(name, 0))?;
     config.set("user_mode", "sync")
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use clerk_auth::ffi::{CLERK_HOOK_CONFLICT, CLERK_HOOK_OK, clerk_column, clerk_step_kind as Kind};
+use clerk_auth::ffi::{CLERK_STORE_CONFLICT, CLERK_STORE_OK, clerk_column, clerk_store_request_kind as Kind};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::{Map, Value, json};
@@ -159,9 +159,9 @@ impl Table {
     /// The user store hook.
     pub fn answer(&self, step: &Step, reply: &mut Reply) -> i32 {
         match self.perform(step, reply) {
-            Ok(()) => CLERK_HOOK_OK,
+            Ok(()) => CLERK_STORE_OK,
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
-                CLERK_HOOK_CONFLICT
+                CLERK_STORE_CONFLICT
             }
             Err(error) => {
                 reply.error(&error.to_string());

@@ -17,9 +17,9 @@ struct State {
 
 /// Times are milliseconds of the monotonic clock.
 #[derive(Default)]
-pub struct Breaker(Mutex<State>);
+pub struct CircuitBreaker(Mutex<State>);
 
-impl Breaker {
+impl CircuitBreaker {
     /// How long the circuit stays open, if it is.
     pub fn open_for_ms(&self, now_ms: i64) -> Option<u64> {
         u64::try_from(self.0.lock().open_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn five_failures_open_it_and_a_success_closes_it() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         (0..4).for_each(|_| breaker.record(&failed(ErrorKind::Server, None), 0));
         assert_eq!(breaker.open_for_ms(0), None);
         breaker.record(&failed(ErrorKind::Timeout, None), 0);
@@ -75,7 +75,7 @@ mod tests {
         for (asked, open) in
             [(Some(2000), 2000), (None, 1000), (Some(0), 1000), (Some(u64::MAX), 1000), (Some(60_000), 60_000)]
         {
-            let breaker = Breaker::default();
+            let breaker = CircuitBreaker::default();
             breaker.record(&failed(ErrorKind::RateLimited, asked), 0);
             assert_eq!(breaker.open_for_ms(0), Some(open), "{asked:?}");
         }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn refused_questions_do_not_count() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         for _ in 0..10 {
             breaker.record(&failed(ErrorKind::NotFound, None), 0);
             breaker.record(&failed(ErrorKind::Unauthorized, None), 0);

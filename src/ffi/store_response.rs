@@ -1,16 +1,17 @@
-//! `clerk_reply`: the host's answer to a step. Everything is copied.
+//! `clerk_store_response`: the host's answer to a step. Everything is copied.
 
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_PANIC, CLERK_E_STATE, clerk_column, clerk_step_kind, clerk_str, exclusive, guard, status,
+    CLERK_E_ARGUMENT, CLERK_E_PANIC, CLERK_E_STATE, clerk_column, clerk_store_request_kind, clerk_str, exclusive,
+    guard, status,
 };
-use crate::users::{Reply, Row, StoreError};
+use crate::users::{Row, StoreError, StoreResponse};
 
 /// The hook did as asked, and the reply holds the answer.
-pub const CLERK_HOOK_OK: i32 = 0;
+pub const CLERK_STORE_OK: i32 = 0;
 /// The hook has nothing to do here; for `BEGIN`, `COMMIT` and `ROLLBACK`.
-pub const CLERK_HOOK_DECLINE: i32 = 1;
+pub const CLERK_STORE_DECLINE: i32 = 1;
 /// A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
-pub const CLERK_HOOK_CONFLICT: i32 = 2;
+pub const CLERK_STORE_CONFLICT: i32 = 2;
 
 /// Longer texts come from no sound table.
 const LONGEST_TEXT: usize = 64 * 1024;
@@ -19,7 +20,7 @@ const MOST_ROWS: usize = 16;
 
 /// The host's answer to a step.
 #[derive(Default)]
-pub struct clerk_reply {
+pub struct clerk_store_response {
     rows: Vec<Row>,
     taken: Option<bool>,
     created: Option<String>,
@@ -28,24 +29,28 @@ pub struct clerk_reply {
     is_broken: bool,
 }
 
-impl clerk_reply {
+impl clerk_store_response {
     /// What the hook's return value and the reply mean together.
-    pub(crate) fn judge(self, kind: clerk_step_kind, returned: i32) -> Result<Reply, StoreError> {
-        use clerk_step_kind::*;
+    pub(crate) fn judge(self, kind: clerk_store_request_kind, returned: i32) -> Result<StoreResponse, StoreError> {
+        use clerk_store_request_kind::*;
         let failed = |message: &str| Err(StoreError::failed(returned, message));
         match returned {
-            CLERK_HOOK_OK if self.is_broken => failed("the hook's reply was refused; see what the setters returned"),
-            CLERK_HOOK_OK => match kind {
-                FIND_BY_KEY | FIND_BY_CLERK_ID | FIND_BY_EMAIL => Ok(Reply::Rows(self.rows)),
-                USERNAME_TAKEN => {
-                    self.taken.map_or_else(|| failed("no clerk_reply_taken"), |yes| Ok(Reply::Taken(yes)))
-                }
-                CREATE | UPDATE if !self.rows.is_empty() => Ok(Reply::Rows(self.rows)),
-                CREATE => self.created.map_or_else(|| failed("no clerk_reply_created"), |key| Ok(Reply::Created(key))),
-                _ => Ok(Reply::Updated),
+            CLERK_STORE_OK if self.is_broken => failed("the hook's reply was refused; see what the setters returned"),
+            CLERK_STORE_OK => match kind {
+                FIND_BY_KEY | FIND_BY_CLERK_ID | FIND_BY_EMAIL => Ok(StoreResponse::Rows(self.rows)),
+                USERNAME_TAKEN => self.taken.map_or_else(
+                    || failed("no clerk_store_response_set_username_taken"),
+                    |yes| Ok(StoreResponse::Taken(yes)),
+                ),
+                CREATE | UPDATE if !self.rows.is_empty() => Ok(StoreResponse::Rows(self.rows)),
+                CREATE => self.created.map_or_else(
+                    || failed("no clerk_store_response_set_created_key"),
+                    |key| Ok(StoreResponse::Created(key)),
+                ),
+                _ => Ok(StoreResponse::Updated),
             },
-            CLERK_HOOK_CONFLICT if matches!(kind, CREATE | UPDATE) => Err(StoreError::Conflict),
-            CLERK_HOOK_DECLINE if matches!(kind, BEGIN | COMMIT | ROLLBACK) => Ok(Reply::Updated),
+            CLERK_STORE_CONFLICT if matches!(kind, CREATE | UPDATE) => Err(StoreError::Conflict),
+            CLERK_STORE_DECLINE if matches!(kind, BEGIN | COMMIT | ROLLBACK) => Ok(StoreResponse::Updated),
             _ => failed(self.message.as_deref().unwrap_or("the host's user store failed")),
         }
     }
@@ -59,7 +64,10 @@ impl clerk_reply {
 ///
 /// # Safety
 /// `reply` is NULL or points to a live reply that nobody else touches.
-unsafe fn set(reply: *mut clerk_reply, body: impl FnOnce(&mut clerk_reply) -> Result<(), i32>) -> i32 {
+unsafe fn set(
+    reply: *mut clerk_store_response,
+    body: impl FnOnce(&mut clerk_store_response) -> Result<(), i32>,
+) -> i32 {
     guard(CLERK_E_PANIC, || {
         // SAFETY: handed on.
         status(unsafe { exclusive(reply) }.and_then(|reply| {
@@ -81,8 +89,8 @@ unsafe fn short_text<'a>(text: clerk_str) -> Result<&'a str, i32> {
 /// Begins a row with the host's own key for it, as text, not empty. The column setters that follow are about this row.
 /// It is active unless `IS_ACTIVE` says otherwise.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_row(reply: *mut clerk_reply, key: clerk_str) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_add_row(reply: *mut clerk_store_response, key: clerk_str) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         // SAFETY: the header's rules.
         let key = unsafe { short_text(key) }?;
         if key.is_empty() || reply.rows.len() == MOST_ROWS {
@@ -97,8 +105,12 @@ pub unsafe extern "C" fn clerk_reply_row(reply: *mut clerk_reply, key: clerk_str
 
 /// Sets a text column (a `clerk_column`) of the row. NULL columns need not be set; NULL data sets NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_text_column(reply: *mut clerk_reply, column: i32, value: clerk_str) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_set_string_column(
+    reply: *mut clerk_store_response,
+    column: i32,
+    value: clerk_str,
+) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         // SAFETY: the header's rules.
         let text = unsafe { short_text(value) }?;
         let text = (!value.data.is_null()).then(|| text.to_owned());
@@ -120,8 +132,12 @@ pub unsafe extern "C" fn clerk_reply_text_column(reply: *mut clerk_reply, column
 
 /// Sets a number column (a `clerk_column`) of the row. NULL columns need not be set.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_int_column(reply: *mut clerk_reply, column: i32, value: i64) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_set_int_column(
+    reply: *mut clerk_store_response,
+    column: i32,
+    value: i64,
+) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         let row = reply.last_row()?;
         match (clerk_column::from_number(column), value) {
             (Some(clerk_column::LAST_ACTIVE_AT_MS), ms) => row.last_active_at_ms = Some(ms),
@@ -137,8 +153,8 @@ pub unsafe extern "C" fn clerk_reply_int_column(reply: *mut clerk_reply, column:
 
 /// Answers `USERNAME_TAKEN`: 1 or 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_taken(reply: *mut clerk_reply, taken: i32) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_set_username_taken(reply: *mut clerk_store_response, taken: i32) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         reply.taken = Some(taken == 1);
         if taken == 0 || taken == 1 { Ok(()) } else { Err(CLERK_E_ARGUMENT) }
     };
@@ -148,8 +164,8 @@ pub unsafe extern "C" fn clerk_reply_taken(reply: *mut clerk_reply, taken: i32) 
 
 /// Answers `CREATE` with the new row's key, as text, not empty.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_created(reply: *mut clerk_reply, key: clerk_str) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_set_created_key(reply: *mut clerk_store_response, key: clerk_str) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         // SAFETY: the header's rules.
         let key = unsafe { short_text(key) }?;
         reply.created = Some(key.to_owned());
@@ -160,10 +176,10 @@ pub unsafe extern "C" fn clerk_reply_created(reply: *mut clerk_reply, key: clerk
 }
 
 /// Says in the host's own words why the hook will return a negative number. The words come back untouched in
-/// `clerk_error_message`, the number in `clerk_error_host_code`; neither reaches an event or a reason.
+/// `clerk_error_message`, the number in `clerk_error_store_code`; neither reaches an event or a reason.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_reply_error(reply: *mut clerk_reply, message: clerk_str) -> i32 {
-    let body = |reply: &mut clerk_reply| {
+pub unsafe extern "C" fn clerk_store_response_set_error(reply: *mut clerk_store_response, message: clerk_str) -> i32 {
+    let body = |reply: &mut clerk_store_response| {
         // SAFETY: the header's rules.
         let bytes = unsafe { message.bytes() }?;
         reply.message = Some(String::from_utf8_lossy(bytes).chars().take(1024).collect());

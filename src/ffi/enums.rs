@@ -10,7 +10,7 @@ use crate::token::TokenKind;
 
 /// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn clerk_reason_word(reason: i32) -> *const c_char {
+pub extern "C" fn clerk_reason_name(reason: i32) -> *const c_char {
     guard(c"".as_ptr(), || Reason::from_number(reason).map_or(c"", Reason::c_str).as_ptr())
 }
 
@@ -22,22 +22,22 @@ pub extern "C" fn clerk_reason_category(reason: i32) -> i32 {
 
 /// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn clerk_category_word(category: i32) -> *const c_char {
+pub extern "C" fn clerk_category_name(category: i32) -> *const c_char {
     let find = || Category::ALL.into_iter().find(|one| *one as i32 == category);
     guard(c"".as_ptr(), || find().map_or(c"", Category::c_str).as_ptr())
 }
 
-/// The word for a `clerk_source`: "cache" or "api"; "" for a number that is none. Static; never NULL. Any thread.
+/// The word for a `clerk_source`: "cache" or "verified"; "" for a number that is none. Static; never NULL. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn clerk_source_word(source: i32) -> *const c_char {
-    let find = || [Source::Cache, Source::Api].into_iter().find(|one| *one as i32 == source);
+pub extern "C" fn clerk_source_name(source: i32) -> *const c_char {
+    let find = || [Source::Cache, Source::Verified].into_iter().find(|one| *one as i32 == source);
     guard(c"".as_ptr(), || find().map_or(c"", Source::c_str).as_ptr())
 }
 
 /// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
 /// thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn clerk_token_kind_word(kind: i32) -> *const c_char {
+pub extern "C" fn clerk_token_kind_name(kind: i32) -> *const c_char {
     let find = || TokenKind::ALL.into_iter().find(|one| *one as i32 == kind);
     guard(c"".as_ptr(), || find().map_or(c"", TokenKind::c_str).as_ptr())
 }
@@ -45,7 +45,7 @@ pub extern "C" fn clerk_token_kind_word(kind: i32) -> *const c_char {
 /// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
 /// thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn clerk_event_word(kind: i32) -> *const c_char {
+pub extern "C" fn clerk_event_kind_name(kind: i32) -> *const c_char {
     let find = || EVENTS.iter().find(|(one, _)| *one as i32 == kind);
     guard(c"".as_ptr(), || find().map_or(c"", |(_, word)| word).as_ptr())
 }
@@ -60,9 +60,9 @@ const EVENTS: [(clerk_event_kind, &CStr); 12] = [
     (clerk_event_kind::LINK_CONFLICT, c"link_conflict"),
     (clerk_event_kind::JWKS_REFRESHED, c"jwks_refreshed"),
     (clerk_event_kind::RATE_LIMITED, c"rate_limited"),
-    (clerk_event_kind::STALE_SERVED, c"stale_served"),
+    (clerk_event_kind::STALE_USER_SERVED, c"stale_user_served"),
     (clerk_event_kind::USER_DELETED, c"user_deleted"),
-    (clerk_event_kind::MISCONFIGURED, c"misconfigured"),
+    (clerk_event_kind::SECRET_KEY_REJECTED, c"secret_key_rejected"),
 ];
 
 /// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.

@@ -38,7 +38,7 @@ pub enum Cause {
     /// A call to Clerk failed.
     Api(ApiError),
     /// The host's store failed, in its own words.
-    Host {
+    UserStore {
         /// The host's own number.
         code: i32,
         /// The host's own words.
@@ -48,7 +48,7 @@ pub enum Cause {
 
 /// An outcome, with what a host may want to know besides. Shared: a cached answer is handed out as it is.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct AuthResult {
     /// How it ended.
     pub outcome: Outcome,
     /// Who is calling; there exactly when the outcome is `SignedIn`.
@@ -59,13 +59,13 @@ pub struct Answer {
     pub cause: Option<Box<Cause>>,
 }
 
-impl Answer {
+impl AuthResult {
     fn new(outcome: Outcome) -> Self {
-        Answer { outcome, identity: None, handshake_recommended: false, cause: None }
+        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None }
     }
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {
-        Answer { identity: Some(identity), ..Answer::new(Outcome::SignedIn { source }) }
+        AuthResult { identity: Some(identity), ..AuthResult::new(Outcome::SignedIn { source }) }
     }
 
     /// Who is calling, if somebody is.
@@ -86,7 +86,7 @@ impl Answer {
 
 /// Why nobody is signed in, on its way to becoming an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct AuthError {
     /// Why.
     pub reason: Reason,
     /// How long to wait before asking again, if that is known.
@@ -95,38 +95,38 @@ pub struct Refusal {
     pub cause: Option<Box<Cause>>,
 }
 
-impl Refusal {
+impl AuthError {
     /// When Clerk could not be asked.
-    pub(super) fn unavailable(error: ApiError) -> Refusal {
+    pub(super) fn unavailable(error: ApiError) -> AuthError {
         let reason = match error.kind {
             ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
             _ => Reason::ServerError,
         };
-        Refusal { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
+        AuthError { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
     }
 }
 
-impl From<Reason> for Refusal {
+impl From<Reason> for AuthError {
     fn from(reason: Reason) -> Self {
-        Refusal { reason, retry_after_ms: None, cause: None }
+        AuthError { reason, retry_after_ms: None, cause: None }
     }
 }
 
-impl From<Refusal> for Answer {
+impl From<AuthError> for AuthResult {
     /// The reason's category tells which of the ways it is.
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { reason, retry_after_ms, cause } = refusal;
+    fn from(refusal: AuthError) -> Self {
+        let AuthError { reason, retry_after_ms, cause } = refusal;
         let outcome = match reason.category() {
             Category::NoCredentials => Outcome::NoCredentials { reason },
             Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
             Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms },
         };
-        Answer { cause, ..Answer::new(outcome) }
+        AuthResult { cause, ..AuthResult::new(outcome) }
     }
 }
 
-impl From<Reason> for Answer {
+impl From<Reason> for AuthResult {
     fn from(reason: Reason) -> Self {
-        Refusal::from(reason).into()
+        AuthError::from(reason).into()
     }
 }

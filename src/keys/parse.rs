@@ -8,15 +8,15 @@ use super::jwks::{self, KeySet};
 use crate::jwt::{KeyError, VerifyingKey};
 
 /// Why a text holds no key, in words for the person who configured it.
-pub type TextError = &'static str;
+pub type KeyParseError = &'static str;
 
-const PRIVATE: TextError = "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
-const NOT_RSA: TextError = "this is not an RSA public key; Clerk signs with RS256";
-const WEAK: TextError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
-const GARBAGE: TextError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
+const PRIVATE: KeyParseError = "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
+const NOT_RSA: KeyParseError = "this is not an RSA public key; Clerk signs with RS256";
+const WEAK: KeyParseError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
+const GARBAGE: KeyParseError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
 
 /// Every key in the text; at least one, all of them good.
-pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, TextError> {
+pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
     let text = text.trim().trim_matches(['"', '\'']).trim();
     if text.starts_with('{') {
         return parse_json(text.as_bytes());
@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, TextError> {
     Ok(keys)
 }
 
-fn decode(base64: &str) -> Result<VerifyingKey, TextError> {
+fn decode(base64: &str) -> Result<VerifyingKey, KeyParseError> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let compact: String = base64.split_whitespace().collect();
     let der = GeneralPurpose::new(&STANDARD, config).decode(compact).map_err(|_| GARBAGE)?;
@@ -54,7 +54,7 @@ fn decode(base64: &str) -> Result<VerifyingKey, TextError> {
     })
 }
 
-fn parse_json(json: &[u8]) -> Result<Vec<VerifyingKey>, TextError> {
+fn parse_json(json: &[u8]) -> Result<Vec<VerifyingKey>, KeyParseError> {
     if jwks::is_private_jwk(json) {
         return Err(PRIVATE);
     }

@@ -1,37 +1,37 @@
-//! `clerk_step`: one question to the host's user table.
+//! `clerk_store_request`: one question to the host's user table.
 
 use super::strings::Terminated;
 use super::{clerk_str, exclusive, guard, shared};
-use crate::users::{Fields, Step};
+use crate::users::{RowChanges, StoreRequest};
 
 /// What is wanted of the host's user table.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum clerk_step_kind {
-    /// Nothing: it is over. Only from `clerk_pending_wants`.
+pub enum clerk_store_request_kind {
+    /// Nothing: it is over. Only from `clerk_pending_next_action`.
     DONE = 0,
-    /// The row with the key `clerk_step_key`; answer with `clerk_reply_row`, or with nothing.
+    /// The row with the key `clerk_store_request_key`; answer with `clerk_store_response_add_row`, or with nothing.
     FIND_BY_KEY = 1,
-    /// The row of the Clerk user `clerk_step_text`, compared exactly; answer as above.
+    /// The row of the Clerk user `clerk_store_request_value`, compared exactly; answer as above.
     FIND_BY_CLERK_ID = 2,
-    /// All rows with the address `clerk_step_text`, compared without case; two are enough.
+    /// All rows with the address `clerk_store_request_value`, compared without case; two are enough.
     FIND_BY_EMAIL = 3,
-    /// Whether a row other than `clerk_step_key` has the unique name `clerk_step_text`, compared without case; answer with
-    /// `clerk_reply_taken`.
+    /// Whether a row other than `clerk_store_request_key` has the unique name `clerk_store_request_value`, compared without case; answer with
+    /// `clerk_store_response_set_username_taken`.
     USERNAME_TAKEN = 4,
-    /// A new row with the columns of `clerk_step_text_column` and `clerk_step_int_column`; answer with `clerk_reply_created`,
+    /// A new row with the columns of `clerk_store_request_string_column` and `clerk_store_request_int_column`; answer with `clerk_store_response_set_created_key`,
     /// or, where the table may make another row of it (one that waits for approval, say), with the whole row as it is now.
     CREATE = 5,
-    /// A change of the row `clerk_step_key`, these columns only. Answer with nothing, or with the whole row as it is now.
+    /// A change of the row `clerk_store_request_key`, these columns only. Answer with nothing, or with the whole row as it is now.
     UPDATE = 6,
-    /// `CREATE` or `UPDATE` follows. `CLERK_HOOK_DECLINE` if there is nothing to do. Only to a hook.
+    /// `CREATE` or `UPDATE` follows. `CLERK_STORE_DECLINE` if there is nothing to do. Only to a hook.
     BEGIN = 7,
     /// It went well. As above.
     COMMIT = 8,
     /// It did not, or `COMMIT` failed. As above.
     ROLLBACK = 9,
-    /// `clerk_pending_fetch` must be called. Only from `clerk_pending_wants`.
-    FETCH = 10,
+    /// `clerk_pending_fetch` must be called. Only from `clerk_pending_next_action`.
+    FETCH_USER = 10,
 }
 
 /// A column of the host's user table.
@@ -70,39 +70,39 @@ impl clerk_column {
 }
 
 /// A question to the host's user table. Lives during the hook's call, or until the pending authentication goes on.
-pub struct clerk_step {
-    pub(crate) kind: clerk_step_kind,
+pub struct clerk_store_request {
+    pub(crate) kind: clerk_store_request_kind,
     text: Option<Terminated>,
     key: Option<Terminated>,
     texts: Vec<(clerk_column, Option<Terminated>)>,
     numbers: Vec<(clerk_column, Option<i64>)>,
 }
 
-impl clerk_step {
-    pub(crate) fn bare(kind: clerk_step_kind) -> Self {
-        clerk_step { kind, text: None, key: None, texts: Vec::new(), numbers: Vec::new() }
+impl clerk_store_request {
+    pub(crate) fn bare(kind: clerk_store_request_kind) -> Self {
+        clerk_store_request { kind, text: None, key: None, texts: Vec::new(), numbers: Vec::new() }
     }
 
-    pub(crate) fn new(step: &Step) -> Self {
-        use clerk_step_kind as Kind;
-        let with = |kind, text: Option<&str>, key: Option<&str>| clerk_step {
+    pub(crate) fn new(step: &StoreRequest) -> Self {
+        use clerk_store_request_kind as Kind;
+        let with = |kind, text: Option<&str>, key: Option<&str>| clerk_store_request {
             text: text.map(Terminated::new),
             key: key.map(Terminated::new),
             ..Self::bare(kind)
         };
         match step {
-            Step::FindByKey { key } => with(Kind::FIND_BY_KEY, None, Some(key)),
-            Step::FindByClerkId { clerk_id } => with(Kind::FIND_BY_CLERK_ID, Some(clerk_id), None),
-            Step::FindByEmail { email } => with(Kind::FIND_BY_EMAIL, Some(email), None),
-            Step::UsernameTaken { username, except_key } => {
+            StoreRequest::FindByKey { key } => with(Kind::FIND_BY_KEY, None, Some(key)),
+            StoreRequest::FindByClerkId { clerk_id } => with(Kind::FIND_BY_CLERK_ID, Some(clerk_id), None),
+            StoreRequest::FindByEmail { email } => with(Kind::FIND_BY_EMAIL, Some(email), None),
+            StoreRequest::UsernameTaken { username, except_key } => {
                 with(Kind::USERNAME_TAKEN, Some(username), except_key.as_deref())
             }
-            Step::Create { fields } => with(Kind::CREATE, None, None).writing(fields),
-            Step::Update { key, fields } => with(Kind::UPDATE, None, Some(key)).writing(fields),
+            StoreRequest::Create { fields } => with(Kind::CREATE, None, None).writing(fields),
+            StoreRequest::Update { key, fields } => with(Kind::UPDATE, None, Some(key)).writing(fields),
         }
     }
 
-    fn writing(mut self, fields: &Fields) -> Self {
+    fn writing(mut self, fields: &RowChanges) -> Self {
         use clerk_column::*;
         let plain = |text: &Option<String>| text.as_deref().map(|text| Some(Terminated::new(text)));
         let nullable = |text: &Option<Option<String>>| text.as_ref().map(|text| text.as_deref().map(Terminated::new));
@@ -121,25 +121,25 @@ impl clerk_step {
     }
 }
 
-/// What is wanted: a `clerk_step_kind`; 0 for NULL.
+/// What is wanted: a `clerk_store_request_kind`; 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_step_get_kind(step: *const clerk_step) -> i32 {
+pub unsafe extern "C" fn clerk_store_request_get_kind(step: *const clerk_store_request) -> i32 {
     // SAFETY: the header's rules.
     guard(0, || unsafe { shared(step) }.map_or(0, |step| step.kind as i32))
 }
 
 /// The Clerk id, the address or the name that is asked about; NULL data if none is.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_step_text(step: *const clerk_step) -> clerk_str {
-    let view = |step: &clerk_step| step.text.as_ref().map_or(clerk_str::NONE, Terminated::view);
+pub unsafe extern "C" fn clerk_store_request_value(step: *const clerk_store_request) -> clerk_str {
+    let view = |step: &clerk_store_request| step.text.as_ref().map_or(clerk_str::NONE, Terminated::view);
     // SAFETY: the header's rules.
     guard(clerk_str::NONE, || unsafe { shared(step) }.map_or(clerk_str::NONE, view))
 }
 
 /// The key of the row that is asked about; NULL data if none is.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_step_key(step: *const clerk_step) -> clerk_str {
-    let view = |step: &clerk_step| step.key.as_ref().map_or(clerk_str::NONE, Terminated::view);
+pub unsafe extern "C" fn clerk_store_request_key(step: *const clerk_store_request) -> clerk_str {
+    let view = |step: &clerk_store_request| step.key.as_ref().map_or(clerk_str::NONE, Terminated::view);
     // SAFETY: the header's rules.
     guard(clerk_str::NONE, || unsafe { shared(step) }.map_or(clerk_str::NONE, view))
 }
@@ -147,7 +147,11 @@ pub unsafe extern "C" fn clerk_step_key(step: *const clerk_step) -> clerk_str {
 /// Whether a text column (a `clerk_column`) is to be written: 1, and `*value` is what (NULL data: NULL), or 0, and the
 /// column stays as it is. `value` may be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_step_text_column(step: *const clerk_step, column: i32, value: *mut clerk_str) -> i32 {
+pub unsafe extern "C" fn clerk_store_request_string_column(
+    step: *const clerk_store_request,
+    column: i32,
+    value: *mut clerk_str,
+) -> i32 {
     guard(0, || {
         // SAFETY: the header's rules.
         let Ok(step) = (unsafe { shared(step) }) else { return 0 };
@@ -163,7 +167,11 @@ pub unsafe extern "C" fn clerk_step_text_column(step: *const clerk_step, column:
 /// Whether a number column (a `clerk_column`) is to be written: 1, and `*value` is what, or 2, and it is to be NULL, or 0,
 /// and the column stays as it is. `value` may be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_step_int_column(step: *const clerk_step, column: i32, value: *mut i64) -> i32 {
+pub unsafe extern "C" fn clerk_store_request_int_column(
+    step: *const clerk_store_request,
+    column: i32,
+    value: *mut i64,
+) -> i32 {
     guard(0, || {
         // SAFETY: the header's rules.
         let Ok(step) = (unsafe { shared(step) }) else { return 0 };

@@ -5,7 +5,7 @@ use crate::jwt::Claims;
 use crate::token::{TokenHash, TokenKind};
 
 /// The token, and when and how it came.
-pub(super) struct Attempt {
+pub(super) struct AuthContext {
     pub hash: TokenHash,
     pub now: Now,
     pub epoch: u64,
@@ -14,8 +14,8 @@ pub(super) struct Attempt {
 }
 
 /// A token that holds, whose user is still to be looked at.
-pub(super) struct Holding {
-    pub attempt: Attempt,
+pub(super) struct VerifiedAuth {
+    pub attempt: AuthContext,
     pub kind: TokenKind,
     pub claims: Claims,
     pub key_id: Option<[u8; 32]>,

@@ -128,15 +128,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::Member;
+    use crate::jwt::Claim;
 
     fn at(seconds: i64) -> Now {
         Now { wall_ms: 1_800_000_000_000 + seconds * 1000, mono_ms: seconds * 1000 }
     }
 
     fn claims(sid: &str, sub: &str, iat: Option<i64>) -> Claims {
-        let iat = iat.map_or(Member::Absent, |at| Member::Is((1_800_000_000 + at) as f64));
-        Claims { sid: Member::Is(sid.into()), sub: Member::Is(sub.into()), iat, ..Claims::default() }
+        let iat = iat.map_or(Claim::Absent, |at| Claim::Present((1_800_000_000 + at) as f64));
+        Claims { sid: Claim::Present(sid.into()), sub: Claim::Present(sub.into()), iat, ..Claims::default() }
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(revoked.reason(&claims("sess_new", "user_1", Some(1000)), now), Some(Reason::SessionRevoked));
         assert_eq!(revoked.reason(&claims("sess_new", "user_1", Some(1001)), now), None);
         // Machines have neither sessions nor users.
-        let machine = Claims { sub: Member::Is("mch_1".into()), ..Claims::default() };
+        let machine = Claims { sub: Claim::Present("mch_1".into()), ..Claims::default() };
         assert_eq!(revoked.reason(&machine, now), None);
     }
 

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
-use super::flight::SingleFlight;
-use super::news::Fairness;
-use super::revoked::Revoked;
-use super::{Client, Counters, Inner, Remembered, Results};
+use super::revocations::Revoked;
+use super::webhooks::PerSubjectLimit;
+use super::{CachedAuth, Client, Counters, Inner, Results};
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode};
-use crate::events::{Event, Level, Listeners};
+use crate::events::{Event, EventHandlers, Level};
 use crate::jwt::{self, Policy};
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
 use crate::request::Rules;
+use crate::single_flight::SingleFlight;
 use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
-use crate::webhooks::Secrets;
+use crate::webhooks::SigningKeys;
 
 /// Settings, and the parts that a host brings along.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub struct ClientBuilder {
     /// The host's user table.
     pub store: Option<Arc<dyn UserStore>>,
     /// Who is told of events and log lines.
-    pub listeners: Listeners,
+    pub listeners: EventHandlers,
     /// Another clock than the system's.
     pub clock: Option<Clock>,
     /// Another way to Clerk than HTTP.
@@ -86,7 +86,7 @@ impl ClientBuilder {
         if config.session_check_ttl_s > 0 && config.secret_key.is_none() {
             return Err(ConfigError::new("session_check_ttl_s", "asking Clerk about sessions needs `secret_key`"));
         }
-        let webhook_secrets = Secrets::parse(&config.webhook_secrets)?;
+        let webhook_secrets = SigningKeys::parse(&config.webhook_secrets)?;
         warn(&config, &listeners);
         let api = Api::new(
             transport,
@@ -100,8 +100,8 @@ impl ClientBuilder {
             inner: Arc::new(Inner {
                 rules: Rules {
                     instance,
-                    cookie_policy: config.cookie_policy,
-                    allow_schemeless: config.allow_schemeless,
+                    check_client_uat: config.check_client_uat,
+                    allow_bare_token: config.allow_bare_token,
                     peek: jwt::peek,
                 },
                 accepts: config.accepts_token,
@@ -110,7 +110,7 @@ impl ClientBuilder {
                     audience: config.audience,
                     issuer: config.issuer,
                     clock_skew_ms: config.clock_skew_ms,
-                    pending_sessions_accepted: config.pending_sessions_accepted,
+                    treat_pending_as_signed_out: config.treat_pending_as_signed_out,
                     expected_machine_id: config.expected_machine_id,
                 },
                 mode,
@@ -118,8 +118,8 @@ impl ClientBuilder {
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 user_ttl_ms: config.user_ttl_s * 1000,
-                stale_user_ms: config.stale_user_s * 1000,
-                recheck_ms: config.recheck_s * 1000,
+                stale_user_ms: config.user_stale_if_error_s * 1000,
+                recheck_ms: config.row_check_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,
                 session_check_ttl_ms: config.session_check_ttl_s * 1000,
                 keys,
@@ -131,8 +131,8 @@ impl ClientBuilder {
                 known: Cache::new(capacity, RandomState::new()),
                 absent: Cache::new(1024, RandomState::new()),
                 sessions: Cache::new(capacity, RandomState::new()),
-                revoked: Revoked::new(capacity, config.max_token_life_s * 1000, config.clock_skew_ms),
-                fairness: Fairness::new(capacity),
+                revoked: Revoked::new(capacity, config.revocation_ttl_s * 1000, config.clock_skew_ms),
+                fairness: PerSubjectLimit::new(capacity),
                 webhook_secrets,
                 instance_id: config.instance_id,
                 deliveries: Cache::new(capacity, RandomState::new()),
@@ -162,7 +162,7 @@ fn key_source(
     config: &Config,
     clock: &Clock,
     results: Arc<Results>,
-    listeners: Arc<Listeners>,
+    listeners: Arc<EventHandlers>,
 ) -> Result<KeySource, ConfigError> {
     if let Some(text) = &config.jwt_key {
         let keys = keys::parse(text).map_err(|why| ConfigError::new("jwt_key", why))?;
@@ -187,7 +187,7 @@ fn key_source(
     }
     // What was verified under a key that has left the set is no longer known to be good.
     let on_replaced = move |stands: &dyn Fn(&[u8; 32]) -> bool| {
-        results.retain(|kept: &Arc<Remembered>| kept.key_id.is_none_or(|id| stands(&id)));
+        results.retain(|kept: &Arc<CachedAuth>| kept.key_id.is_none_or(|id| stands(&id)));
         listeners.tell(Event::JwksRefreshed);
     };
     let preloaded = preloaded.map(|set| (set, now_ms));
@@ -233,7 +233,7 @@ fn check_url(setting: &'static str, url: &str) -> Result<(), ConfigError> {
 }
 
 /// What works and is probably not meant.
-fn warn(config: &Config, listeners: &Listeners) {
+fn warn(config: &Config, listeners: &EventHandlers) {
     if config.authorized_parties.is_empty() && config.accepts_token.contains(&TokenKind::SessionToken) {
         listeners.log(Level::Warn, || {
             "authorized_parties is empty: session cookies of sibling subdomains are accepted from everywhere".into()
