@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::api::{ClerkUser, MachineToken};
-use crate::jwt::{Asked, Authorization, Claims};
+use crate::jwt::{Authorization, AuthorizationParams, Claims};
 use crate::token::TokenKind;
 use crate::users::Row;
 
@@ -239,15 +239,15 @@ impl Identity {
     }
 
     /// Whether a user's session answers every question with yes. Machine tokens never do.
-    pub fn has(&self, asked: &Asked<'_>) -> bool {
+    pub fn has(&self, params: &AuthorizationParams<'_>) -> bool {
         let authorization = Authorization {
             role: self.get(Attribute::OrgRole),
             permissions: self.get(Attribute::OrgPermissions).unwrap_or_default(),
             features: self.get(Attribute::Features).unwrap_or_default(),
             plans: self.get(Attribute::Plans).unwrap_or_default(),
-            factor_ages: self.factor_ages,
+            factor_verification_age: self.factor_ages,
         };
-        self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(asked)
+        self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(params)
     }
 
     /// The size in memory, for the bench.

@@ -26,6 +26,7 @@ pub mod config;
 pub mod events;
 pub mod ffi;
 pub mod identity;
+mod json;
 pub mod jwt;
 pub mod keys;
 pub mod publishable_key;

@@ -45,7 +45,7 @@ impl TokenKind {
 
 /// What a token looks like before anything in it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum TokenFormat {
     /// Only the Backend API can tell whether it is good.
     Opaque(TokenKind),
     /// To be verified here; its kind stands inside.
@@ -53,15 +53,15 @@ pub enum Form {
 }
 
 /// Tells an opaque token by its prefix; all else has to be a JWT. Prefixes are case-sensitive.
-pub fn form(token: &[u8]) -> Form {
+pub fn detect_format(token: &[u8]) -> TokenFormat {
     if token.starts_with(b"mt_") {
-        Form::Opaque(TokenKind::M2mToken)
+        TokenFormat::Opaque(TokenKind::M2mToken)
     } else if token.starts_with(b"oat_") {
-        Form::Opaque(TokenKind::OauthToken)
+        TokenFormat::Opaque(TokenKind::OauthToken)
     } else if token.starts_with(b"ak_") {
-        Form::Opaque(TokenKind::ApiKey)
+        TokenFormat::Opaque(TokenKind::ApiKey)
     } else {
-        Form::Jwt
+        TokenFormat::Jwt
     }
 }
 
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn prefixes_tell_the_kind() {
-        assert_eq!(form(b"ak_x"), Form::Opaque(TokenKind::ApiKey));
-        assert_eq!(form(b"oat_x"), Form::Opaque(TokenKind::OauthToken));
-        assert_eq!(form(b"mt_x"), Form::Opaque(TokenKind::M2mToken));
+        assert_eq!(detect_format(b"ak_x"), TokenFormat::Opaque(TokenKind::ApiKey));
+        assert_eq!(detect_format(b"oat_x"), TokenFormat::Opaque(TokenKind::OauthToken));
+        assert_eq!(detect_format(b"mt_x"), TokenFormat::Opaque(TokenKind::M2mToken));
         for jwt in ["MT_x", "m2m_x", "eyJ.e.s", ""] {
-            assert_eq!(form(jwt.as_bytes()), Form::Jwt);
+            assert_eq!(detect_format(jwt.as_bytes()), TokenFormat::Jwt);
         }
     }
 

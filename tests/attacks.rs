@@ -1,4 +1,4 @@
-//! Hostile input: each named attack by its number, and properties that hold for whatever comes in.
+//! Attacks on extraction and verification. Threat ids (A1, S1, U5 …) and promises are those of `docs/security.md`.
 
 #[path = "attacks/allocated.rs"]
 mod allocated;
@@ -22,7 +22,7 @@ use common::{NOW_S, Rig, pem};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Runs a property on so many inputs; a failure shows the smallest one found.
+/// Checks a property on `cases` inputs; a failure prints the smallest failing input found.
 fn for_all<S: Strategy>(cases: u32, inputs: S, property: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, max_global_rejects: 100_000, ..Config::default() };
     let outcome = TestRunner::new(config).run(&inputs, |input| {
@@ -34,7 +34,7 @@ fn for_all<S: Strategy>(cases: u32, inputs: S, property: impl Fn(S::Value)) {
     }
 }
 
-/// A client that verifies with the instance's key and asks nobody.
+/// A client with a configured key, which never calls Clerk.
 fn pinned() -> Rig {
     let sim = Sim::start();
     let key = pem(&sim);
@@ -46,11 +46,11 @@ fn pinned() -> Rig {
 
 const HEADER: &str = r#"{"alg":"RS256","kid":"ins_2corpusKeyOne000000000000001","typ":"JWT"}"#;
 
-fn payload(more: &str) -> String {
-    format!(r#"{{"sub":"user_1","sid":"sess_1","exp":{}{more}}}"#, NOW_S + 60)
+fn payload(extra: &str) -> String {
+    format!(r#"{{"sub":"user_1","sid":"sess_1","exp":{}{extra}}}"#, NOW_S + 60)
 }
 
-/// Signs texts as they are, with one of the built-in keys.
+/// Signs header and payload unchanged with one of the built-in keys.
 fn signed(key: &str, header: &str, payload: &str) -> String {
     let input = format!("{}.{}", b64u(header.as_bytes()), b64u(payload.as_bytes()));
     let signature = KeyStore::built_in().get(key).unwrap().sign("RS256", input.as_bytes()).unwrap();

@@ -153,8 +153,8 @@ impl Api {
     }
 
     /// Makes the transport usable again in a forked child; whether this is one in which it was not so before.
-    pub fn renew(&self) -> bool {
-        self.transport.renew()
+    pub fn reset_after_fork(&self) -> bool {
+        self.transport.reset_after_fork()
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
                 body: b"{}".to_vec(),
             })
         }
-        fn renew(&self) -> bool {
+        fn reset_after_fork(&self) -> bool {
             false
         }
         fn shutdown(&self) {}

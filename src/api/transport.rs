@@ -56,7 +56,7 @@ pub trait Transport: Send + Sync {
     /// Sends a question and reads the whole answer, within `timeout`.
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError>;
     /// Forgets all connections; called in a forked child, or after a shutdown. Whether they were a parent's.
-    fn renew(&self) -> bool;
+    fn reset_after_fork(&self) -> bool;
     /// Breaks off what is under way.
     fn shutdown(&self);
 }
@@ -163,7 +163,7 @@ impl Transport for HttpTransport {
         let exchange = std::panic::AssertUnwindSafe(|| Self::exchange(&agent, request, timeout));
         // A panic inside the client would leave its pool's lock poisoned for good.
         let Ok(outcome) = std::panic::catch_unwind(exchange) else {
-            self.renew();
+            self.reset_after_fork();
             return Err(TransportError::Network);
         };
         outcome.map_err(|error| match error {
@@ -178,7 +178,7 @@ impl Transport for HttpTransport {
         })
     }
 
-    fn renew(&self) -> bool {
+    fn reset_after_fork(&self) -> bool {
         let fresh = new_agent(&self.config, &self.resolver);
         let old = std::mem::replace(&mut *self.agent.write(), fresh);
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
@@ -198,7 +198,7 @@ impl Transport for HttpTransport {
         self.shutdowns.fetch_add(1, Ordering::SeqCst);
         let old = self.agent.read().clone();
         // An agent that was shut down stays so: later calls need another.
-        self.renew();
+        self.reset_after_fork();
         old.shutdown();
     }
 }

@@ -17,7 +17,7 @@ use crate::identity::{Attribute, Identity};
 use crate::jwt::{Claim, Claims};
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, extract};
-use crate::token::{Form, TokenHash, TokenKind, form};
+use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Row, UserStore, UserSync, execute};
 
 /// An authentication that has begun.
@@ -95,7 +95,7 @@ impl Client {
     pub fn verify_token(&self, token: &str) -> Arc<AuthResult> {
         let deadline = Some(Instant::now() + self.inner.timeout);
         let now = self.inner.clock.now();
-        let credential = Credential { token: token.as_bytes(), carrier: TokenSource::Header, client_uat: None };
+        let credential = Credential { token: token.as_bytes(), source: TokenSource::Header, client_uat: None };
         let answer = match self.inner.verify_jwt(&credential, now, deadline) {
             Ok(VerifiedToken { kind, claims, .. }) => {
                 AuthResult::signed_in(Identity::of_claims(kind, &claims, None, None), Source::Verified)
@@ -127,7 +127,7 @@ impl Client {
 impl Inner {
     fn look<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
-        let is_document = request.is_document();
+        let is_document = request.is_document_request();
         let credential = match extract(request, &self.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
             Ok(None) => {
@@ -138,8 +138,8 @@ impl Inner {
         let hash = TokenHash::of(credential.token);
         let epoch = self.epoch.load(Ordering::SeqCst);
         let attempt = AuthContext { hash, now, epoch, client_uat: credential.client_uat, is_document };
-        if let Form::Opaque(kind) = form(credential.token)
-            && let Err(reason) = self.accept(kind, credential.carrier)
+        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
+            && let Err(reason) = self.accept(kind, credential.source)
         {
             self.miss(&attempt);
             return CacheLookup::Done(self.conclude(Some(hash), refused(reason, is_document).into()));
@@ -147,7 +147,7 @@ impl Inner {
         let kept = self.results.get(&hash, now.mono_ms).filter(|kept| {
             (kept.begins_at_ms..kept.ends_at_ms).contains(&now.wall_ms)
                 && kept.answer.identity().is_some_and(|identity| {
-                    self.accept(identity.kind(), credential.carrier).is_ok() && self.is_session_fresh(identity, now)
+                    self.accept(identity.kind(), credential.source).is_ok() && self.is_session_fresh(identity, now)
                 })
         });
         match kept {
@@ -183,7 +183,7 @@ impl Inner {
         credential: &Credential<'_>,
         asks_table: bool,
     ) -> Option<AuthProgress> {
-        if form(credential.token) != Form::Jwt {
+        if detect_format(credential.token) != TokenFormat::Jwt {
             return None;
         }
         let now = attempt.now;
@@ -224,8 +224,8 @@ impl Inner {
         this.miss(&attempt);
         let deadline = Instant::now() + this.timeout;
         let now = attempt.now;
-        if let Form::Opaque(kind) = form(credential.token) {
-            let verified = match credential.text() {
+        if let TokenFormat::Opaque(kind) = detect_format(credential.token) {
+            let verified = match credential.token_str() {
                 Some(token) => this.verify_opaque(kind, token, &attempt, deadline),
                 None => Err(Reason::TokenInvalid.into()),
             };
@@ -302,7 +302,7 @@ impl Inner {
         });
         // A row out of memory is as good as the store's last word on it, however new the token.
         let checked_ms = known.map_or(attempt.now.mono_ms, |known| known.checked_ms.load(Ordering::Relaxed));
-        let ends_at_ms = self.policy.ends_ms(&claims);
+        let ends_at_ms = self.policy.expires_at_ms(&claims);
         self.remember(&attempt, self.cache_ttl_ms, ends_at_ms, || CachedAuth {
             answer: AuthResult::signed_in(identity.clone(), Source::Cache).into(),
             begins_at_ms: begins.max().unwrap_or(i64::MIN),

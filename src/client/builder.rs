@@ -16,10 +16,10 @@ use crate::cache::{Cache, IdentityState};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode};
 use crate::events::{Event, EventHandlers, Level};
-use crate::jwt::{self, Policy};
+use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
-use crate::request::Rules;
+use crate::request::ExtractOptions;
 use crate::single_flight::SingleFlight;
 use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
@@ -98,11 +98,10 @@ impl ClientBuilder {
         );
         Ok(Client {
             inner: Arc::new(Inner {
-                rules: Rules {
+                rules: ExtractOptions {
                     instance,
                     check_client_uat: config.check_client_uat,
                     allow_bare_token: config.allow_bare_token,
-                    peek: jwt::peek,
                 },
                 accepts: config.accepts_token,
                 policy: Policy {

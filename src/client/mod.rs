@@ -35,7 +35,7 @@ use crate::identity::Attribute;
 use crate::jwt::Policy;
 use crate::keys::{Fetch, KeySource, Miss};
 use crate::reason::Reason;
-use crate::request::Rules;
+use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::{SyncEvent, UserStore};
 use crate::webhooks::SigningKeys;
@@ -49,7 +49,7 @@ pub struct Client {
 type Results = Cache<TokenHash, Arc<CachedAuth>, IdentityState>;
 
 struct Inner {
-    rules: Rules,
+    rules: ExtractOptions,
     accepts: Vec<TokenKind>,
     policy: Policy,
     mode: UserMode,
@@ -153,7 +153,7 @@ impl Client {
     /// Fetches what the first request would have to wait for. Call it at start, and in a child after `fork`.
     pub fn warm_up(&self) -> Result<(), AuthError> {
         let inner = &*self.inner;
-        let is_new_child = inner.api.renew();
+        let is_new_child = inner.api.reset_after_fork();
         if is_new_child {
             inner.flights.abandon();
             inner.session_flights.abandon();

@@ -11,7 +11,7 @@ use crate::api::{ApiError, ErrorKind, SessionState};
 use crate::clock::Now;
 use crate::events::{Event, Level};
 use crate::identity::{Attribute, Identity};
-use crate::jwt::{Claims, Unverified};
+use crate::jwt::{Claims, UnverifiedJwt};
 use crate::keys::{Fetch, Miss};
 use crate::reason::Reason;
 use crate::request::{Credential, TokenSource};
@@ -47,9 +47,9 @@ impl Inner {
         deadline: Option<Instant>,
     ) -> Result<VerifiedToken, VerifyError> {
         // The parts' own alphabet is checked when they are decoded.
-        let jws = Unverified::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
+        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
         let kind = jws.kind();
-        self.accept(kind, credential.carrier)?;
+        self.accept(kind, credential.source)?;
         let cause = Mutex::new(None);
         let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
         let fetch = deadline.map(|deadline| Fetch::new(&jwks, deadline));
@@ -61,17 +61,17 @@ impl Inner {
             }
         };
         let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetch.as_ref()).map_err(stop)?;
-        let mut key_id = jws.signed_by(&keys).map(|key| *key.id());
+        let mut key_id = jws.verify_signature(&keys).map(|key| *key.id());
         if key_id.is_none() {
             let others = self.keys.rotated(jws.kid(), &keys, now.mono_ms, fetch.as_ref()).map_err(stop)?;
-            key_id = jws.signed_by(&others).map(|key| *key.id());
+            key_id = jws.verify_signature(&others).map(|key| *key.id());
         }
         let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
         // Before the times are judged, as Clerk's own SDK has it, and before anybody asks for the user.
         if is_older_than_browser(jws.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
-        let claims = jws.judge(&self.policy, now.wall_ms)?;
+        let claims = jws.validate(&self.policy, now.wall_ms)?;
         Ok(VerifiedToken { kind, claims, key_id })
     }
 

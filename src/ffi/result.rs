@@ -9,7 +9,7 @@ use super::{
 };
 use crate::client::{AuthResult, Outcome};
 use crate::identity::{Attribute, Identity};
-use crate::jwt::{Asked, Factors, Reverification};
+use crate::jwt::{AuthorizationParams, FactorLevel, Reverification};
 use crate::reason::Category;
 
 /// An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, dimension
     guard(0, || {
         // SAFETY: the header's rules.
         let (Some(identity), Ok(value)) = (unsafe { identity(result) }, unsafe { value.text() }) else { return 0 };
-        let mut asked = Asked::default();
+        let mut asked = AuthorizationParams::default();
         match dimension {
             d if d == clerk_check::ROLE as i32 => asked.role = Some(value),
             d if d == clerk_check::PERMISSION as i32 => asked.permission = Some(value),
@@ -238,15 +238,15 @@ pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, dimension
 }
 
 fn reverification(value: &str) -> Option<Reverification> {
-    let Some((factors, minutes)) = value.split_once(':') else { return Reverification::preset(value) };
-    let factors = match factors {
-        "first_factor" => Factors::First,
-        "second_factor" => Factors::Second,
-        "multi_factor" => Factors::Both,
+    let Some((level, minutes)) = value.split_once(':') else { return Reverification::preset(value) };
+    let level = match level {
+        "first_factor" => FactorLevel::FirstFactor,
+        "second_factor" => FactorLevel::SecondFactor,
+        "multi_factor" => FactorLevel::MultiFactor,
         _ => return None,
     };
     let after_minutes = minutes.parse().ok()?;
-    Some(Reverification { factors, after_minutes })
+    Some(Reverification { level, after_minutes })
 }
 
 /// Copies one claim as JSON into `buffer`, with a NUL behind it. `path` is a claim's name, or a JSON Pointer (RFC 6901)

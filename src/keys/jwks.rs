@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, MapAccess};
 
 use super::Keys;
-use crate::jwt::json::{Claim, Json, Nested, ObjectVisitor, object};
+use crate::json::{Claim, Json, Nested, ObjectVisitor, object};
 use crate::jwt::{KeyError, VerifyingKey};
 
 /// The most keys that are read from one set.
@@ -33,13 +33,13 @@ impl<'de> ObjectVisitor<'de> for Jwk {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let mut value = || map.next_value::<Json<'de>>();
         match name {
-            "kty" => self.kty = value()?.text(),
-            "kid" => self.kid = value()?.text(),
-            "use" => self.usage = value()?.text(),
-            "alg" => self.alg = value()?.text(),
-            "key_ops" => self.key_ops = value()?.texts(),
-            "n" => self.n = value()?.text(),
-            "e" => self.e = value()?.text(),
+            "kty" => self.kty = value()?.string(),
+            "kid" => self.kid = value()?.string(),
+            "use" => self.usage = value()?.string(),
+            "alg" => self.alg = value()?.string(),
+            "key_ops" => self.key_ops = value()?.string_or_array(),
+            "n" => self.n = value()?.string(),
+            "e" => self.e = value()?.string(),
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
                 value()?;
                 self.is_private = true;

@@ -3,7 +3,7 @@
 use clerk_auth::Config;
 use clerk_auth::config::Secret;
 use clerk_auth::identity::Attribute;
-use clerk_auth::jwt::Asked;
+use clerk_auth::jwt::AuthorizationParams;
 use clerk_auth::token::TokenKind;
 use clerk_sim::{Fault, Kind, TokenSpec};
 use serde_json::json;
@@ -74,7 +74,7 @@ fn machine_jwts_are_verified_here() {
 #[test]
 fn u2_a_machine_token_answers_no_question_about_a_users_rights() {
     let rig = rig(|_| {});
-    let asked = Asked { role: Some("org:admin"), ..Asked::default() };
+    let asked = AuthorizationParams { role: Some("org:admin"), ..AuthorizationParams::default() };
     for (kind, subject) in [(Kind::SessionV1, "user_1"), (Kind::OauthJwt, "user_1"), (Kind::M2mJwt, "mch_1")] {
         let spec = TokenSpec::new(kind, subject).claim("org_id", json!("org_1")).claim("org_role", json!("org:admin"));
         let answer = bearer(&rig.client, &rig.mint(&spec));

@@ -1,4 +1,5 @@
-//! Strict JSON: one parser, every member once, every value kept with its type, depth bounded.
+//! Strict JSON for input that anybody may send: no duplicate member, bounded depth, UTF-8 only, and every value of interest
+//! with its type.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,30 +8,27 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-use crate::request::Peek;
-
-/// A value as far as a claim can need it; texts borrow from the input when they hold no escapes.
+/// A JSON value. Strings without escapes borrow from the input; the members of an object are checked and dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
     Null,
     Bool(bool),
-    /// Exact up to 2^53; what lies beyond is refused wherever a number counts.
+    /// Exact up to [`MAX_EXACT_INTEGER`]; the caller rejects what lies beyond.
     Number(f64),
-    Text(Cow<'a, str>),
-    List(Vec<Json<'a>>),
-    /// Looked through and thrown away.
+    String(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
     Object,
 }
 
-/// A claim: absent, or there with the right type, or there with a wrong one. `null` counts as there.
+/// A member of an object that the caller expects to have one type. `null` counts as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Claim<T> {
-    /// The member is not there.
+    /// There is no such member.
     #[default]
     Absent,
-    /// It is there and of the wrong type.
+    /// The member has another type than expected.
     Invalid,
-    /// It is there and right.
+    /// The member has the expected type.
     Present(T),
 }
 
@@ -39,7 +37,7 @@ impl<T> Claim<T> {
         value.map_or(Claim::Invalid, Claim::Present)
     }
 
-    /// The value, if it is there and right.
+    /// Returns the value, or `None` if it is absent or invalid.
     pub fn get(&self) -> Option<&T> {
         match self {
             Claim::Present(value) => Some(value),
@@ -49,16 +47,16 @@ impl<T> Claim<T> {
 }
 
 impl Claim<String> {
-    /// The text, if it is there and right.
+    /// Returns the string, or `None` if it is absent or invalid.
     pub fn as_deref(&self) -> Option<&str> {
         self.get().map(String::as_str)
     }
 }
 
 impl<'a> Json<'a> {
-    pub fn text(self) -> Claim<String> {
+    pub fn string(self) -> Claim<String> {
         match self {
-            Json::Text(text) => Claim::Present(text.into_owned()),
+            Json::String(string) => Claim::Present(string.into_owned()),
             _ => Claim::Invalid,
         }
     }
@@ -70,24 +68,24 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A text, or a list of nothing but texts.
-    pub fn texts(self) -> Claim<Vec<String>> {
+    /// Accepts a string, or an array of strings only (RFC 7519 §4.1.3).
+    pub fn string_or_array(self) -> Claim<Vec<String>> {
         match self {
-            Json::Text(text) => Claim::Present(vec![text.into_owned()]),
-            Json::List(list) => Claim::from_option(list.into_iter().map(|v| v.text().get().cloned()).collect()),
+            Json::String(string) => Claim::Present(vec![string.into_owned()]),
+            Json::Array(items) => Claim::from_option(items.into_iter().map(|v| v.string().get().cloned()).collect()),
             _ => Claim::Invalid,
         }
     }
 
-    /// A list of exactly two whole numbers.
-    pub fn pair(self) -> Claim<[i64; 2]> {
-        let whole = |v: &Json<'_>| match v {
-            Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_SAFE => Some(*n as i64),
+    /// Accepts an array of exactly two integers.
+    pub fn integer_pair(self) -> Claim<[i64; 2]> {
+        let integer = |v: &Json<'_>| match v {
+            Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_EXACT_INTEGER => Some(*n as i64),
             _ => None,
         };
         Claim::from_option(match self {
-            Json::List(list) => match &list[..] {
-                [a, b] => whole(a).zip(whole(b)).map(|(a, b)| [a, b]),
+            Json::Array(items) => match &items[..] {
+                [a, b] => integer(a).zip(integer(b)).map(|(a, b)| [a, b]),
                 _ => None,
             },
             _ => None,
@@ -95,8 +93,8 @@ impl<'a> Json<'a> {
     }
 }
 
-/// 2^53: up to here every whole number is exact in JSON's usual reading (RFC 8259 §6).
-pub const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
+/// 2^53: up to here a double holds every integer exactly (RFC 8259 §6).
+pub const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl<'de> Deserialize<'de> for Json<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -122,17 +120,17 @@ impl<'de> Deserialize<'de> for Json<'de> {
                 Ok(Json::Number(value))
             }
             fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-                Ok(Json::Text(Cow::Borrowed(value)))
+                Ok(Json::String(Cow::Borrowed(value)))
             }
             fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-                Ok(Json::Text(Cow::Owned(value.into())))
+                Ok(Json::String(Cow::Owned(value.into())))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
                 let mut list = Vec::new();
                 while let Some(value) = seq.next_element()? {
                     list.push(value);
                 }
-                Ok(Json::List(list))
+                Ok(Json::Array(list))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Json<'de>, A::Error> {
                 skip_map(map).map(|()| Json::Object)
@@ -142,7 +140,7 @@ impl<'de> Deserialize<'de> for Json<'de> {
     }
 }
 
-/// Serde's own `IgnoredAny` neither counts depth nor decodes texts; going through [`Json`] does both.
+/// `IgnoredAny` neither counts depth nor decodes strings; reading each value as [`Json`] does both.
 fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     while map.next_key::<IgnoredAny>()?.is_some() {
         map.next_value::<Json<'de>>()?;
@@ -150,41 +148,42 @@ fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-struct Name<'a>(Cow<'a, str>);
+/// A string and nothing else; borrowed when it holds no escapes.
+pub struct JsonStr<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for JsonStr<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Json::deserialize(deserializer)? {
-            Json::Text(name) => Ok(Name(name)),
-            _ => Err(de::Error::custom("a name is needed")),
+            Json::String(string) => Ok(JsonStr(string)),
+            _ => Err(de::Error::custom("expected a string")),
         }
     }
 }
 
-/// What is kept of an object.
+/// Receives the members of one object.
 pub trait ObjectVisitor<'de>: Default {
-    /// Takes the value of a name that counts; `false` leaves it, to be checked and thrown away.
+    /// Reads the value of the member `name` from `map` and returns `true`; returns `false` to have it checked and dropped.
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
 fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
     let mut object = T::default();
     let mut names: SmallVec<[Cow<'de, str>; 32]> = SmallVec::new();
-    while let Some(Name(name)) = map.next_key()? {
+    while let Some(JsonStr(name)) = map.next_key()? {
         if !object.member(&name, &mut map)? {
             map.next_value::<Json<'de>>()?;
         }
         names.push(name);
     }
-    // Two readers of one token must not see two values (CVE-2022-39227).
+    // Two parsers of one token must not see two values (CVE-2022-39227).
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(de::Error::custom("a member stands twice"));
+        return Err(de::Error::custom("duplicate member"));
     }
     Ok(object)
 }
 
-/// An object inside an object; anything else there is [`Member::Odd`].
+/// An object inside an object; a value of another type is [`Claim::Invalid`].
 pub struct Nested<T>(pub Claim<T>);
 
 impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
@@ -225,7 +224,7 @@ impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
     }
 }
 
-/// Reads a text that is one object and nothing else.
+/// Parses input that is exactly one object. Returns `None` otherwise.
 pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
     match serde_json::from_slice(bytes) {
         Ok(Nested(Claim::Present(object))) => Some(object),
@@ -233,80 +232,35 @@ pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
     }
 }
 
-/// The protected header, as far as it counts. Names that must not be there make it unreadable.
-#[derive(Debug, Default)]
-pub struct Header<'a> {
-    pub alg: Cow<'a, str>,
-    pub kid: Option<Cow<'a, str>>,
-    pub typ: Option<Cow<'a, str>>,
-    pub cat: Option<Cow<'a, str>>,
-}
-
-impl<'de> ObjectVisitor<'de> for Header<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        let mut text = || map.next_value().map(|Name(text)| text);
-        match name {
-            "alg" => self.alg = text()?,
-            // It is only ever compared: what is no text fits no key, and with a configured key plays no part.
-            "kid" => {
-                self.kid = match map.next_value()? {
-                    Json::Text(kid) => Some(kid),
-                    _ => None,
-                }
-            }
-            "typ" => self.typ = Some(text()?),
-            "cat" => self.cat = Some(text()?),
-            // Extensions and encodings that change what the rest means (RFC 7515 §4.1.11, RFC 7797, RFC 7516).
-            "crit" | "b64" | "zip" | "enc" | "cty" => return Err(de::Error::custom("not supported")),
-            // `jwk`, `jku`, `x5u`, `x5c` are never read: a token brings no key of its own.
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-/// Reads the protected header.
-pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
-    object(bytes)
-}
-
-impl<'de> ObjectVisitor<'de> for Peek {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "iss" => match map.next_value()? {
-                Json::Text(text) => self.iss = Some(text.into_owned()).filter(|t| !t.is_empty()),
-                Json::Null | Json::Bool(false) => {}
-                Json::Number(n) => self.iss_is_odd = n != 0.0,
-                _ => self.iss_is_odd = true,
-            },
-            "iat" => self.iat = map.next_value::<Json<'de>>()?.number().get().copied(),
-            "exp" => self.exp = map.next_value::<Json<'de>>()?.number().get().copied(),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-/// Reads what tells two session cookies apart.
-pub fn peek(bytes: &[u8]) -> Option<Peek> {
-    object(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Anything;
+
+    impl<'de> ObjectVisitor<'de> for Anything {
+        fn member<A: MapAccess<'de>>(&mut self, _: &str, _: &mut A) -> Result<bool, A::Error> {
+            Ok(false)
+        }
+    }
+
+    fn is_accepted(bytes: &[u8]) -> bool {
+        object::<Anything>(bytes).is_some()
+    }
+
+    // Threat A10: deep nesting.
     #[test]
-    fn a10_deep_nesting_is_refused_without_eating_the_stack() {
-        let nested = |depth: usize| format!("{{\"alg\":\"RS256\",\"x\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
-        assert!(header(nested(100).as_bytes()).is_some());
+    fn deep_nesting_is_rejected_without_stack_overflow() {
+        let nested = |depth: usize| format!("{{\"x\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_accepted(nested(100).as_bytes()));
         for depth in [200, 100_000] {
-            assert!(header(nested(depth).as_bytes()).is_none());
+            assert!(!is_accepted(nested(depth).as_bytes()));
         }
     }
 
     #[test]
-    fn values_that_no_reader_agrees_on_are_refused() {
+    fn ambiguous_json_is_rejected() {
         for bad in [
             r#"{"x":1e400}"#,
             r#"{"x":"\ud800"}"#,
@@ -319,22 +273,22 @@ mod tests {
             "",
             "\u{feff}{}",
         ] {
-            assert!(header(bad.as_bytes()).is_none(), "{bad}");
+            assert!(!is_accepted(bad.as_bytes()), "{bad}");
         }
-        assert!(header(b"{\"x\":\"\xff\"}").is_none());
+        assert!(!is_accepted(b"{\"x\":\"\xff\"}"));
     }
 
     #[test]
-    fn lists_and_pairs_hold_what_they_should() {
+    fn arrays_and_pairs_of_wrong_types_are_invalid() {
         let json = |text: &'static str| serde_json::from_str::<Json<'_>>(text).unwrap();
-        assert_eq!(json(r#""a""#).texts(), Claim::Present(vec!["a".into()]));
-        assert_eq!(json(r#"["a","b"]"#).texts(), Claim::Present(vec!["a".into(), "b".into()]));
+        assert_eq!(json(r#""a""#).string_or_array(), Claim::Present(vec!["a".into()]));
+        assert_eq!(json(r#"["a","b"]"#).string_or_array(), Claim::Present(vec!["a".into(), "b".into()]));
         for odd in [r#"["a",1]"#, "null", "5", "{}"] {
-            assert_eq!(json(odd).texts(), Claim::Invalid);
+            assert_eq!(json(odd).string_or_array(), Claim::Invalid);
         }
-        assert_eq!(json("[1,-1]").pair(), Claim::Present([1, -1]));
+        assert_eq!(json("[1,-1]").integer_pair(), Claim::Present([1, -1]));
         for odd in ["[1]", "[1,2,3]", "[1,0.5]", "[1,\"2\"]", "5"] {
-            assert_eq!(json(odd).pair(), Claim::Invalid);
+            assert_eq!(json(odd).integer_pair(), Claim::Invalid);
         }
     }
 }
