@@ -1,26 +1,26 @@
-//! `POST …/verify`: what Clerk says of an opaque machine token.
+//! `POST …/verify`: verification of opaque machine tokens by Clerk.
 
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, ErrorKind, LONGEST_OBJECT, Request};
+use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
 use crate::token::{TokenKind, is_clerk_id};
 
-/// A machine token that is good.
+/// A machine token that Clerk has verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineToken {
-    /// Clerk's id of the token, not the token.
+    /// The token's id; not the token itself.
     pub id: String,
-    /// `user_…`, `org_…` or `mch_…`
+    /// The subject: `user_…`, `org_…` or `mch_…`.
     pub subject: String,
-    /// What it may do.
+    /// The granted scopes.
     pub scopes: Vec<String>,
-    /// The OAuth application it was given to.
+    /// The OAuth application that the token was issued to.
     pub client_id: Option<String>,
-    /// Claims kept with the token, as JSON.
+    /// The custom claims of the token, as JSON.
     pub claims: Option<String>,
-    /// The end of its life in milliseconds since 1970, if it has one.
+    /// When the token expires, in milliseconds since 1970; `None` if it does not.
     pub expires_at_ms: Option<i64>,
 }
 
@@ -42,7 +42,11 @@ struct Raw<'a> {
 }
 
 impl Api {
-    /// Asks Clerk about a token. `Ok(None)`: it is not known, revoked, expired or inactive.
+    /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] if Clerk's verdict could not be had.
     pub fn verify_machine_token(
         &self,
         kind: TokenKind,
@@ -65,17 +69,18 @@ impl Api {
         };
         let body = serde_json::json!({ member: token }).to_string();
         let url = self.url(path);
-        let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: LONGEST_OBJECT };
-        match self.call(endpoint, &request, deadline, |answer| judge(&answer, object, wall_ms)) {
+        let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
+        match self.call(endpoint, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
             outcome => outcome,
         }
     }
 }
 
-/// Every flag has to be there and to say yes: a 200 alone means nothing. `None`: this is no such object.
-fn judge(answer: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToken>> {
-    let raw: Raw<'_> = serde_json::from_slice(answer).ok()?;
+/// Parses a response with status 200, which alone proves nothing: every flag must be present and pass. Returns `None` if the
+/// object is malformed, `Some(None)` if the token is not valid.
+fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToken>> {
+    let raw: Raw<'_> = serde_json::from_slice(body).ok()?;
     if raw.active == Some(false) {
         return Some(None);
     }
@@ -85,8 +90,8 @@ fn judge(answer: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToke
         Some(_) => return None,
         None => None,
     };
-    let shaped = ["user_", "org_", "mch_"].iter().any(|prefix| is_clerk_id(&subject, prefix));
-    if raw.object.as_deref() != Some(object) || !shaped {
+    let has_valid_subject = ["user_", "org_", "mch_"].iter().any(|prefix| is_clerk_id(&subject, prefix));
+    if raw.object.as_deref() != Some(object) || !has_valid_subject {
         return None;
     }
     if raw.revoked? || raw.expired? || expires_at_ms.is_some_and(|ms| ms <= wall_ms) {
@@ -101,30 +106,31 @@ fn judge(answer: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToke
 mod tests {
     use super::*;
 
-    fn judged(members: &str) -> Option<bool> {
+    fn parse(members: &str) -> Option<bool> {
         let json = format!(r#"{{"object":"api_key","id":"ak_1","subject":"user_1",{members}}}"#);
-        judge(json.as_bytes(), "api_key", 1000).map(|token| token.is_some())
+        parse_response(json.as_bytes(), "api_key", 1000).map(|token| token.is_some())
     }
 
+    // Threat O1.
     #[test]
-    fn o1_every_flag_counts() {
-        assert_eq!(judged(r#""revoked":false,"expired":false"#), Some(true));
-        assert_eq!(judged(r#""revoked":false,"expired":false,"expiration":1001,"claims":{"a":1}"#), Some(true));
-        assert_eq!(judged(r#""revoked":false,"expired":false,"expiration":null"#), Some(true));
-        assert_eq!(judged(r#""revoked":true,"expired":false"#), Some(false));
-        assert_eq!(judged(r#""revoked":false,"expired":true"#), Some(false));
-        assert_eq!(judged(r#""revoked":false,"expired":false,"expiration":1000"#), Some(false));
-        assert_eq!(judged(r#""revoked":false,"expired":false,"active":false"#), Some(false));
+    fn every_flag_must_be_present_and_pass() {
+        assert_eq!(parse(r#""revoked":false,"expired":false"#), Some(true));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":1001,"claims":{"a":1}"#), Some(true));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":null"#), Some(true));
+        assert_eq!(parse(r#""revoked":true,"expired":false"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":true"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":1000"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"active":false"#), Some(false));
         for odd in [r#""revoked":false"#, r#""expired":false"#, r#""revoked":"no","expired":false"#] {
-            assert_eq!(judged(odd), None, "{odd}");
+            assert_eq!(parse(odd), None, "{odd}");
         }
-        assert_eq!(judge(b"{\"active\":false}", "api_key", 0), Some(None));
+        assert_eq!(parse_response(b"{\"active\":false}", "api_key", 0), Some(None));
         for odd in
             ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
         {
-            assert_eq!(judge(odd.as_bytes(), "api_key", 0), None, "{odd}");
+            assert_eq!(parse_response(odd.as_bytes(), "api_key", 0), None, "{odd}");
         }
         let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;
-        assert_eq!(judge(path.as_bytes(), "api_key", 0), None);
+        assert_eq!(parse_response(path.as_bytes(), "api_key", 0), None);
     }
 }
