@@ -63,6 +63,8 @@ impl std::fmt::Display for ApiError {
     }
 }
 
+impl std::error::Error for ApiError {}
+
 impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
         ApiError::new(match error {

@@ -192,14 +192,14 @@ impl PendingAuth {
         mut sync: Box<UserSync>,
         reply: StoreResponse,
     ) -> Stage {
-        match sync.reply(reply) {
-            Ok(Transition::Ask(step)) => Stage::Sync { holding, known, sync, step },
+        match sync.on_response(reply) {
+            Ok(Transition::Request(step)) => Stage::Sync { holding, known, sync, step },
             Ok(Transition::Done(row)) => {
-                self.inner.tell_notes(&sync.notes, &row.key, &known.user.id);
+                self.inner.tell_notes(&sync.events, &row.key, &known.user.id);
                 self.settled(holding, &known, row)
             }
             Err(reason) => {
-                self.inner.tell_notes(&sync.notes, "", &known.user.id);
+                self.inner.tell_notes(&sync.events, "", &known.user.id);
                 if reason == Reason::LinkConflict {
                     self.inner.listeners.tell(Event::LinkConflict { clerk_id: &known.user.id });
                 }

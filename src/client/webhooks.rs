@@ -150,10 +150,10 @@ impl PendingWebhook {
         if matches!(self.stage, Stage::Over(_)) {
             return;
         }
-        self.stage = match reply.map(|reply| self.sync.reply(reply)) {
-            Ok(Ok(Transition::Ask(step))) => Stage::StoreRequest(step),
+        self.stage = match reply.map(|reply| self.sync.on_response(reply)) {
+            Ok(Ok(Transition::Request(step))) => Stage::StoreRequest(step),
             Ok(Ok(Transition::Done(row))) => Stage::Over(Ok(row)),
-            Ok(Err(reason)) => Stage::Over(Err(SyncError::Refused(reason))),
+            Ok(Err(reason)) => Stage::Over(Err(SyncError::Rejected(reason))),
             Err(error) => Stage::Over(Err(SyncError::Store(error))),
         };
     }
@@ -167,7 +167,7 @@ impl PendingWebhook {
                 Err(SyncError::Store(StoreError::failed(0, "the user store was not asked to the end")))
             }
         };
-        inner.tell_notes(&sync.notes, outcome.as_ref().map_or("", |row| &row.key), &known.user.id);
+        inner.tell_notes(&sync.events, outcome.as_ref().map_or("", |row| &row.key), &known.user.id);
         let handled = match outcome {
             Ok(row) => {
                 *known.row_key.lock() = Some(row.key);

@@ -167,11 +167,11 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
             match clerk_column::from_number(column) {
                 // A number needs room behind a name, and a name something to stand on.
                 Some(clerk_column::USERNAME) if characters == 0 || characters >= 8 => {
-                    schema.longest_username = characters;
+                    schema.max_username_len = characters;
                 }
-                Some(clerk_column::EMAIL) => schema.longest_email = characters,
-                Some(clerk_column::FIRST_NAME | clerk_column::LAST_NAME) => schema.longest_name = characters,
-                Some(clerk_column::IMAGE_URL) => schema.longest_image_url = characters,
+                Some(clerk_column::EMAIL) => schema.max_email_len = characters,
+                Some(clerk_column::FIRST_NAME | clerk_column::LAST_NAME) => schema.max_name_len = characters,
+                Some(clerk_column::IMAGE_URL) => schema.max_image_url_len = characters,
                 _ => return Err(CLERK_E_ARGUMENT),
             }
             Ok(())

@@ -28,7 +28,7 @@ type Lines<'a> = SmallVec<[&'a [u8]; 2]>;
 /// use clerk_auth::Request;
 ///
 /// let mut request = Request::new();
-/// request.method(b"GET").header(b"Authorization", b"Bearer eyJ…").header(b"Cookie", b"theme=dark");
+/// request.method(b"GET").header(b"Authorization", b"Bearer eyJhbGciOi.e30.AAAA").header(b"Cookie", b"theme=dark");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
