@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn ambiguous_json_is_rejected() {
-        for bad in [
+        for invalid in [
             r#"{"x":1e400}"#,
             r#"{"x":"\ud800"}"#,
             r#"{"x":1}}"#,
@@ -273,22 +273,22 @@ mod tests {
             "",
             "\u{feff}{}",
         ] {
-            assert!(!is_accepted(bad.as_bytes()), "{bad}");
+            assert!(!is_accepted(invalid.as_bytes()), "{invalid}");
         }
         assert!(!is_accepted(b"{\"x\":\"\xff\"}"));
     }
 
     #[test]
     fn arrays_and_pairs_of_wrong_types_are_invalid() {
-        let json = |text: &'static str| serde_json::from_str::<Json<'_>>(text).unwrap();
+        let json = |input: &'static str| serde_json::from_str::<Json<'_>>(input).unwrap();
         assert_eq!(json(r#""a""#).string_or_array(), Claim::Present(vec!["a".into()]));
         assert_eq!(json(r#"["a","b"]"#).string_or_array(), Claim::Present(vec!["a".into(), "b".into()]));
-        for odd in [r#"["a",1]"#, "null", "5", "{}"] {
-            assert_eq!(json(odd).string_or_array(), Claim::Invalid);
+        for malformed in [r#"["a",1]"#, "null", "5", "{}"] {
+            assert_eq!(json(malformed).string_or_array(), Claim::Invalid);
         }
         assert_eq!(json("[1,-1]").integer_pair(), Claim::Present([1, -1]));
-        for odd in ["[1]", "[1,2,3]", "[1,0.5]", "[1,\"2\"]", "5"] {
-            assert_eq!(json(odd).integer_pair(), Claim::Invalid);
+        for malformed in ["[1]", "[1,2,3]", "[1,0.5]", "[1,\"2\"]", "5"] {
+            assert_eq!(json(malformed).integer_pair(), Claim::Invalid);
         }
     }
 }

@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(retry_after_ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
         let future = httpdate::fmt_http_date(std::time::SystemTime::now() + std::time::Duration::from_secs(10));
         assert!((9000..=11_000).contains(&retry_after_ms(&future).unwrap()));
-        for odd in ["", "-1", "soon", "1.5"] {
-            assert_eq!(retry_after_ms(odd), None, "{odd}");
+        for malformed in ["", "-1", "soon", "1.5"] {
+            assert_eq!(retry_after_ms(malformed), None, "{malformed}");
         }
     }
 }

@@ -121,14 +121,14 @@ mod tests {
         assert_eq!(parse(r#""revoked":false,"expired":true"#), Some(false));
         assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":1000"#), Some(false));
         assert_eq!(parse(r#""revoked":false,"expired":false,"active":false"#), Some(false));
-        for odd in [r#""revoked":false"#, r#""expired":false"#, r#""revoked":"no","expired":false"#] {
-            assert_eq!(parse(odd), None, "{odd}");
+        for malformed in [r#""revoked":false"#, r#""expired":false"#, r#""revoked":"no","expired":false"#] {
+            assert_eq!(parse(malformed), None, "{malformed}");
         }
         assert_eq!(parse_response(b"{\"active\":false}", "api_key", 0), Some(None));
-        for odd in
+        for malformed in
             ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
         {
-            assert_eq!(parse_response(odd.as_bytes(), "api_key", 0), None, "{odd}");
+            assert_eq!(parse_response(malformed.as_bytes(), "api_key", 0), None, "{malformed}");
         }
         let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;
         assert_eq!(parse_response(path.as_bytes(), "api_key", 0), None);

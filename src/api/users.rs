@@ -185,8 +185,8 @@ mod tests {
     fn user_without_id_is_rejected() {
         assert_eq!(user("").id, "user_1");
         assert_eq!(user(r#","new":{"x":[1]},"email_addresses":null,"banned":null"#).email, None);
-        for odd in ["null", "[]", "{}", "<html>", "", r#"{"id":5}"#] {
-            assert_eq!(ClerkUser::parse(odd.as_bytes()), None, "{odd}");
+        for malformed in ["null", "[]", "{}", "<html>", "", r#"{"id":5}"#] {
+            assert_eq!(ClerkUser::parse(malformed.as_bytes()), None, "{malformed}");
         }
     }
 
@@ -250,8 +250,10 @@ mod tests {
         for accepted in ["1700690400000.0", "1700690400000.7", "\"1700690400000\""] {
             assert_eq!(at(accepted), Some(1_700_690_400_000), "{accepted}");
         }
-        for odd in ["\"soon\"", "true", "[1]", "{}", "1e25", "-1e25", "9223372036854775807", "-9223372036854775808"] {
-            assert_eq!(at(odd), None, "{odd}");
+        for malformed in
+            ["\"soon\"", "true", "[1]", "{}", "1e25", "-1e25", "9223372036854775807", "-9223372036854775808"]
+        {
+            assert_eq!(at(malformed), None, "{malformed}");
         }
     }
 

@@ -226,8 +226,8 @@ mod tests {
     // Threat A8.
     #[test]
     fn numeric_dates_at_boundaries_convert_or_are_invalid() {
-        let millis = |text: &str| Claims::millis(&claims(&format!(r#"{{"exp":{text}}}"#)).exp);
-        for (text, expected) in [
+        let millis = |value: &str| Claims::millis(&claims(&format!(r#"{{"exp":{value}}}"#)).exp);
+        for (value, expected) in [
             ("0", 0),
             ("-0", 0),
             ("-1", -1000),
@@ -237,10 +237,10 @@ mod tests {
             ("4294967296", 4_294_967_296_000),
             ("9007199254740992", 9_007_199_254_740_992_000),
         ] {
-            assert_eq!(millis(text), Claim::Present(expected), "{text}");
+            assert_eq!(millis(value), Claim::Present(expected), "{value}");
         }
-        for odd in ["1e30", "1e300", "18446744073709551616", "\"1\"", "null", "[]", "true", "{}"] {
-            assert_eq!(millis(odd), Claim::Invalid, "{odd}");
+        for malformed in ["1e30", "1e300", "18446744073709551616", "\"1\"", "null", "[]", "true", "{}"] {
+            assert_eq!(millis(malformed), Claim::Invalid, "{malformed}");
         }
         assert_eq!(Claims::millis(&claims("{}").exp), Claim::Absent);
     }

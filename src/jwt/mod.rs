@@ -15,10 +15,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::{Claims, Organization};
+use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
-
-use header::Header;
 
 pub use crate::json::Claim;
 use crate::reason::Reason;
@@ -157,10 +156,10 @@ mod tests {
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD111AAA""#), machine), Err(Reason::TokenInvalid));
-        for bad in
+        for invalid in
             [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
         {
-            assert_eq!(kind(&with(bad), user), Err(Reason::TokenInvalid), "{bad}");
+            assert_eq!(kind(&with(invalid), user), Err(Reason::TokenInvalid), "{invalid}");
         }
     }
 
@@ -187,30 +186,30 @@ mod tests {
     #[test]
     fn malformed_key_ids_are_ignored() {
         let kid = |kid: &str| {
-            let text = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
-            UnverifiedJwt::parse(&text).unwrap().kid().map(str::to_owned)
+            let jws = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
+            UnverifiedJwt::parse(&jws).unwrap().kid().map(str::to_owned)
         };
         assert_eq!(kid("ins_2abc"), Some("ins_2abc".into()));
-        for odd in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
-            assert_eq!(kid(odd), None, "{odd}");
+        for malformed in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
+            assert_eq!(kid(malformed), None, "{malformed}");
         }
-        for odd in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
-            let text = token(&format!(r#"{{"alg":"RS256","kid":{odd}}}"#), "{}");
-            assert_eq!(UnverifiedJwt::parse(&text).unwrap().kid(), None, "{odd}");
+        for malformed in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
+            let jws = token(&format!(r#"{{"alg":"RS256","kid":{malformed}}}"#), "{}");
+            assert_eq!(UnverifiedJwt::parse(&jws).unwrap().kid(), None, "{malformed}");
         }
     }
 
     // Threat U1.
     #[test]
     fn token_with_non_canonical_encoding_is_rejected() {
-        let good = token(HEADER, r#"{"sub":"user_1"}"#);
-        assert!(UnverifiedJwt::parse(&good).is_ok());
-        let padded = good.replace('.', "=.");
-        let dotted = format!("{good}.");
-        let empty = good.rsplit_once('.').unwrap().0.to_owned() + ".";
-        let spaced = good.replacen("ey", "e y", 1);
-        let suffixed = ["=", ",", " x", "+", "é"].map(|tail| format!("{good}{tail}"));
-        for bad in suffixed.into_iter().chain([
+        let valid = token(HEADER, r#"{"sub":"user_1"}"#);
+        assert!(UnverifiedJwt::parse(&valid).is_ok());
+        let padded = valid.replace('.', "=.");
+        let dotted = format!("{valid}.");
+        let empty = valid.rsplit_once('.').unwrap().0.to_owned() + ".";
+        let spaced = valid.replacen("ey", "e y", 1);
+        let suffixed = ["=", ",", " x", "+", "é"].map(|tail| format!("{valid}{tail}"));
+        for invalid in suffixed.into_iter().chain([
             padded,
             dotted,
             empty,
@@ -220,7 +219,7 @@ mod tests {
             String::new(),
             ".".repeat(60_000),
         ]) {
-            assert_eq!(UnverifiedJwt::parse(&bad).unwrap_err(), Reason::TokenInvalid);
+            assert_eq!(UnverifiedJwt::parse(&invalid).unwrap_err(), Reason::TokenInvalid);
         }
     }
 }

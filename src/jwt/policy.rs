@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn configured_audience_azp_and_issuer_are_required() {
-        let good = r#","exp":1700000060"#;
+        let valid = r#","exp":1700000060"#;
         let list = |v: &str| vec![v.to_owned()];
         for (policy, claim, reason) in [
             (Policy { audience: list("api"), ..Policy::default() }, "aud", Reason::TokenInvalidAudience),
@@ -160,15 +160,15 @@ mod tests {
             ),
             (Policy { issuer: list("api"), ..Policy::default() }, "iss", Reason::TokenInvalidIssuer),
         ] {
-            assert_eq!(validate(&policy, &format!(r#"{good},"{claim}":"api""#)), Ok(()));
-            for bad in ["", r#","X":"API""#, r#","X":"ap""#, r#","X":null"#, r#","X":"""#, r#","X":{"api":1}"#] {
+            assert_eq!(validate(&policy, &format!(r#"{valid},"{claim}":"api""#)), Ok(()));
+            for invalid in ["", r#","X":"API""#, r#","X":"ap""#, r#","X":null"#, r#","X":"""#, r#","X":{"api":1}"#] {
                 assert_eq!(
-                    validate(&policy, &format!("{good}{}", bad.replace('X', claim))),
+                    validate(&policy, &format!("{valid}{}", invalid.replace('X', claim))),
                     Err(reason),
-                    "{claim} {bad}"
+                    "{claim} {invalid}"
                 );
             }
-            assert_eq!(validate(&Policy::default(), &format!(r#"{good},"{claim}":"other""#)), Ok(()));
+            assert_eq!(validate(&Policy::default(), &format!(r#"{valid},"{claim}":"other""#)), Ok(()));
         }
     }
 

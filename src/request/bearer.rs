@@ -47,11 +47,11 @@ mod tests {
     #[test]
     fn bearer_scheme_is_case_insensitive_and_strict() {
         let options = ExtractOptions::default();
-        for good in ["Bearer tok", "bearer tok", "BEARER   tok", "  Bearer tok \t"] {
-            assert_eq!(header(good, &options), Ok(Some("tok".into())), "{good}");
+        for valid in ["Bearer tok", "bearer tok", "BEARER   tok", "  Bearer tok \t"] {
+            assert_eq!(header(valid, &options), Ok(Some("tok".into())), "{valid}");
         }
-        for bad in ["Bearer", "Bearer ", "Bearer tok extra", "Bearer a,b", "Bearer \u{e9}", "Bearer =="] {
-            assert_eq!(header(bad, &options), Err(Reason::TokenInvalid), "{bad}");
+        for invalid in ["Bearer", "Bearer ", "Bearer tok extra", "Bearer a,b", "Bearer \u{e9}", "Bearer =="] {
+            assert_eq!(header(invalid, &options), Err(Reason::TokenInvalid), "{invalid}");
         }
         for other in ["", "   ", "Basic abc", "tok", "Bearertok", "Bearer\ttok", "Bearer,tok", "Bearer\u{a0}tok"] {
             assert_eq!(header(other, &options), Ok(None), "{other}");

@@ -107,7 +107,7 @@ fn json() -> impl Strategy<Value = String> {
     ];
     let leaf = prop_oneof![
         4 => proptest::sample::select(VALUES).prop_map(str::to_owned),
-        1 => "\\PC{0,12}".prop_map(|text| serde_json::Value::from(text).to_string()),
+        1 => "\\PC{0,12}".prop_map(|string| serde_json::Value::from(string).to_string()),
         1 => any::<f64>().prop_map(|number| number.to_string()),
         1 => any::<i64>().prop_map(|number| number.to_string()),
     ];
@@ -127,8 +127,8 @@ fn parse_everywhere(bytes: &[u8]) {
     let _ = Claims::parse(bytes.to_vec());
     let _ = KeySet::parse(bytes);
     let _ = ClerkUser::parse(bytes);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = keys::parse(text);
+    if let Ok(string) = std::str::from_utf8(bytes) {
+        let _ = keys::parse(string);
     }
     for token in [
         format!("{}.e30.AAAA", b64u(bytes)),
@@ -142,7 +142,7 @@ fn parse_everywhere(bytes: &[u8]) {
 
 #[test]
 fn arbitrary_json_never_panics() {
-    for_all(4000, json(), |text| parse_everywhere(text.as_bytes()));
+    for_all(4000, json(), |input| parse_everywhere(input.as_bytes()));
     for_all(2000, vec(any::<u8>(), 0..300), |bytes| parse_everywhere(&bytes));
 }
 
@@ -151,13 +151,13 @@ fn truncated_and_mutated_json_never_panics() {
     let set = KeyStore::built_in().jwks(&["k1", "k2"]).unwrap().to_string();
     let user = r#"{"id":"user_1","email_addresses":[{"id":"idn_1","email_address":"a@b","verification":{"status":"verified"}}]}"#;
     let claims = r#"{"sub":"user_1","exp":1800000060,"v":2,"o":{"id":"org_1","per":"a,b","fpm":"3"},"fea":"o:x","act":{"sub":"user_2"}}"#;
-    let texts = [set.as_str(), user, claims, HEADER].map(|text| text.as_bytes().to_vec());
+    let inputs = [set.as_str(), user, claims, HEADER].map(|input| input.as_bytes().to_vec());
     for_all(1500, (0..4_usize, any::<usize>(), any::<u8>(), any::<usize>()), |(which, at, byte, cut)| {
-        let mut text = texts[which].clone();
-        let len = text.len();
-        text[at % len] = byte;
-        text.truncate(len - cut % 4);
-        parse_everywhere(&text);
+        let mut input = inputs[which].clone();
+        let len = input.len();
+        input[at % len] = byte;
+        input.truncate(len - cut % 4);
+        parse_everywhere(&input);
     });
 }
 
@@ -171,11 +171,11 @@ fn arbitrary_signed_claims_require_subject_and_expiry() {
             assert!(identity.expires_at_ms() > NOW_S * 1000 - 5000);
         }
     });
-    let good = format!(r#"{{"sub":"user_1","exp":{}"#, NOW_S + 60);
+    let valid = format!(r#"{{"sub":"user_1","exp":{}"#, NOW_S + 60);
     for_all(300, (json(), json()), |(name, value)| {
         // Member names must be strings: anything else makes the object invalid.
         for claims in
-            [format!("{good},\"x\":{value}}}"), format!("{good},{name}:{value}}}"), format!("{good}}}{value}")]
+            [format!("{valid},\"x\":{value}}}"), format!("{valid},{name}:{value}}}"), format!("{valid}}}{value}")]
         {
             let answer = bearer(&rig.client, &signed("k1", HEADER, &claims));
             assert!(answer.identity().is_none_or(|identity| identity.subject() == "user_1"));

@@ -34,9 +34,9 @@ fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
         assert!(allocated < 4096, "{name} allocated {allocated} bytes");
         assert!(took.as_secs() < 5, "{name} took {took:?}");
     }
-    for text in [dots.as_str(), &dots[..MAX_TOKEN_LEN]] {
+    for token in [dots.as_str(), &dots[..MAX_TOKEN_LEN]] {
         let allocated =
-            bytes_allocated(|| assert!(UnverifiedJwt::parse(text).is_err() && decode_unverified(text).is_none()));
+            bytes_allocated(|| assert!(UnverifiedJwt::parse(token).is_err() && decode_unverified(token).is_none()));
         assert!(allocated < 1024, "allocated {allocated} bytes");
     }
 }
@@ -125,7 +125,7 @@ fn deep_nesting_is_rejected_on_a_small_stack() {
         for pair in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("[", ""), ("{\"a\":", "")] {
             for depth in [60, 126, 127, 128, 129, 1000, 100_000] {
                 let deep = nested(depth, pair);
-                for text in [
+                for json in [
                     deep.clone(),
                     format!(r#"{{"alg":"RS256","x":{deep}}}"#),
                     format!(r#"{{"aud":{deep}}}"#),
@@ -133,10 +133,10 @@ fn deep_nesting_is_rejected_on_a_small_stack() {
                     format!(r#"{{"keys":[{deep}]}}"#),
                     format!(r#"{{"id":"user_1","email_addresses":{deep},"public_metadata":{deep}}}"#),
                 ] {
-                    let _ = Claims::parse(text.clone().into_bytes());
-                    let _ = KeySet::parse(text.as_bytes());
-                    let _ = ClerkUser::parse(text.as_bytes());
-                    let short = &text[..text.len().min(MAX_TOKEN_LEN / 2)];
+                    let _ = Claims::parse(json.clone().into_bytes());
+                    let _ = KeySet::parse(json.as_bytes());
+                    let _ = ClerkUser::parse(json.as_bytes());
+                    let short = &json[..json.len().min(MAX_TOKEN_LEN / 2)];
                     for token in [
                         format!("{}.e30.AAAA", b64u(short.as_bytes())),
                         format!("{}.{}.AAAA", b64u(HEADER.as_bytes()), b64u(short.as_bytes())),

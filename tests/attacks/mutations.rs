@@ -66,8 +66,8 @@ fn token_has_exactly_one_accepted_encoding() {
     let accepted: Vec<&String> = encodings.iter().filter(|s| rig.client.verify_token(s).identity().is_some()).collect();
     assert_eq!(accepted, [&token]);
     // Only blanks around the header value are stripped.
-    let differs_by_blanks = |text: &str| text.trim_matches([' ', '\t']) == token;
-    for encoding in encodings.iter().filter(|text| !differs_by_blanks(text)) {
+    let differs_by_blanks = |encoding: &str| encoding.trim_matches([' ', '\t']) == token;
+    for encoding in encodings.iter().filter(|encoding| !differs_by_blanks(encoding)) {
         assert!(ask(&rig, encoding.as_bytes()).starts_with("out "), "{encoding:?}");
         let line = format!("__session={encoding}");
         let outcome = super::common::cookies(&rig.client, &[&line]);
@@ -159,10 +159,10 @@ fn mutated_token_is_rejected() {
     let other = signed("k1", HEADER, &payload(r#","z":1"#));
     for_all(6000, proptest::collection::vec(changes(), 1..4), |list| {
         let bytes = list.iter().fold(token.clone().into_bytes(), |bytes, change| changed(&bytes, &other, change));
-        let Ok(text) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
-        let is_signed = |text: &str| text == token || text == other;
-        assert_eq!(rig.client.verify_token(text).identity().is_some(), is_signed(text));
+        let Ok(candidate) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
+        let is_signed = |candidate: &str| candidate == token || candidate == other;
+        assert_eq!(rig.client.verify_token(candidate).identity().is_some(), is_signed(candidate));
         // Blanks around a header value are not part of it.
-        assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(text.trim_matches([' ', '\t'])));
+        assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(candidate.trim_matches([' ', '\t'])));
     });
 }

@@ -62,7 +62,7 @@ fn malformed_signature_is_rejected() {
     let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
     let token = signed("k1", HEADER, &payload(""));
     let (input, signature) = token.rsplit_once('.').unwrap();
-    let good = from_b64u(signature).unwrap();
+    let valid = from_b64u(signature).unwrap();
     let last = |step: i16| {
         let mut number = modulus.clone();
         let end = number.len() - 1;
@@ -71,7 +71,7 @@ fn malformed_signature_is_rejected() {
     };
     let mut one = vec![0; 256];
     one[255] = 1;
-    let odd: Vec<(&str, Vec<u8>)> = vec![
+    let malformed: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![]),
         ("one byte", vec![1]),
         ("zero", vec![0; 256]),
@@ -80,15 +80,15 @@ fn malformed_signature_is_rejected() {
         ("n", modulus.clone()),
         ("n - 1", last(-1)),
         ("n + 1", last(1)),
-        ("first byte missing", good[1..].to_vec()),
-        ("last byte missing", good[..255].to_vec()),
-        ("leading zero", [&[0][..], &good].concat()),
-        ("trailing zero", [&good, &[0][..]].concat()),
-        ("repeated", [&good[..], &good].concat()),
-        ("reversed", good.iter().rev().copied().collect()),
+        ("first byte missing", valid[1..].to_vec()),
+        ("last byte missing", valid[..255].to_vec()),
+        ("leading zero", [&[0][..], &valid].concat()),
+        ("trailing zero", [&valid, &[0][..]].concat()),
+        ("repeated", [&valid[..], &valid].concat()),
+        ("reversed", valid.iter().rev().copied().collect()),
         ("length of an ECDSA signature", vec![0; 64]),
     ];
-    for (name, bytes) in odd {
+    for (name, bytes) in malformed {
         let outcome = rig.ask(&format!("{input}.{}", b64u(&bytes)));
         let expected = if bytes.is_empty() { "out token-invalid" } else { "out token-invalid-signature" };
         assert_eq!(outcome, expected, "{name}");
@@ -107,8 +107,8 @@ fn signature_plus_modulus_is_rejected() {
         let sum = plus(&from_b64u(signature).unwrap(), &modulus)?;
         Some((token.clone(), format!("{input}.{}", b64u(&sum))))
     });
-    let (good, other) = found.expect("one signature in eight is small enough");
-    assert_eq!([rig.ask(&good), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
+    let (valid, other) = found.expect("one signature in eight is small enough");
+    assert_eq!([rig.ask(&valid), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
 }
 
 // Threat A6.

@@ -156,7 +156,7 @@ fn keys_and_urls_in_the_token_header_are_ignored() {
             // Ignored: a token with a valid signature is accepted in spite of them.
             assert_eq!(rig.ask(&signed("k1", &header, &claims)), "in verified", "{form} {member}");
         }
-        assert!(rig.calls() <= calls + 1, "{form}: one refetch for a bad signature");
+        assert!(rig.calls() <= calls + 1, "{form}: one refetch for an invalid signature");
     }
     assert_eq!(trap.seen(), 0);
 }
@@ -235,7 +235,7 @@ fn ambiguous_signed_token_is_rejected() {
 #[test]
 fn time_claims_at_boundaries_have_expected_outcome() {
     let rig = pinned();
-    let (good, odd) = ("in verified", "out token-invalid");
+    let (valid, malformed) = ("in verified", "out token-invalid");
     let (expired, not_yet, future) = ("out token-expired", "out token-not-active-yet", "out token-iat-in-the-future");
     let past = ["-1", "-0", "0", "0.5", "1", "1e0", "1799999990", "-9007199254740992", "1.799999994999e9"];
     let to_come = [
@@ -278,21 +278,21 @@ fn time_claims_at_boundaries_have_expected_outcome() {
         "",
     ];
     let mut table: Vec<(&str, [&str; 3])> = Vec::new();
-    table.extend(past.map(|text| (text, [expired, good, good])));
-    table.extend(to_come.map(|text| (text, [good, not_yet, future])));
-    table.extend(none.map(|text| (text, [odd, odd, odd])));
+    table.extend(past.map(|value| (value, [expired, valid, valid])));
+    table.extend(to_come.map(|value| (value, [valid, not_yet, future])));
+    table.extend(none.map(|value| (value, [malformed, malformed, malformed])));
     // The limits at a skew of five seconds.
-    table.push(("1799999995", [expired, good, good]));
-    table.push(("1799999995.999", [expired, good, good]));
-    table.push(("1799999996", [good, good, good]));
-    table.push(("1800000005", [good, good, good]));
-    table.push(("1800000005.999", [good, good, good]));
+    table.push(("1799999995", [expired, valid, valid]));
+    table.push(("1799999995.999", [expired, valid, valid]));
+    table.push(("1799999996", [valid, valid, valid]));
+    table.push(("1800000005", [valid, valid, valid]));
+    table.push(("1800000005.999", [valid, valid, valid]));
     assert_eq!(NOW_S, 1_800_000_000);
-    for (text, outcomes) in table {
+    for (value, outcomes) in table {
         for (name, outcome) in ["exp", "nbf", "iat"].into_iter().zip(outcomes) {
             let end = if name == "exp" { String::new() } else { format!(r#","exp":{}"#, NOW_S + 60) };
-            let claims = format!(r#"{{"sub":"user_1"{end},"{name}":{text}}}"#);
-            assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), outcome, "{name}: {text}");
+            let claims = format!(r#"{{"sub":"user_1"{end},"{name}":{value}}}"#);
+            assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), outcome, "{name}: {value}");
         }
     }
 }

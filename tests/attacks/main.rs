@@ -1,19 +1,13 @@
 //! Attacks on extraction and verification. Threat ids (A1, S1, U5 …) and promises are those of `docs/security.md`.
 
-#[path = "attacks/allocated.rs"]
 mod allocated;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "attacks/extraction.rs"]
 mod extraction;
-#[path = "attacks/json.rs"]
 mod json;
-#[path = "attacks/limits.rs"]
 mod limits;
-#[path = "attacks/mutations.rs"]
 mod mutations;
-#[path = "attacks/signatures.rs"]
 mod signatures;
-#[path = "attacks/tokens.rs"]
 mod tokens;
 
 use clerk_sim::encoding::b64u;
