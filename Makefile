@@ -60,8 +60,8 @@ $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
 
 .PHONY: header
-header: ## write include/clerk_auth.h and the list of symbols anew
-	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1 the_committed the_list
+header: ## write include/clerk_auth.h, the list of symbols and tests/c/error_calls.h
+	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1 committed_
 
 .PHONY: docs
 docs: ## write the README's table of settings anew

@@ -58,7 +58,7 @@ void client_break_off(client *own)
         struct timespec soon;
         pthread_mutex_unlock(&own->lock);
         /* A call that has looked at `closing` before may connect after this: so until none is under way any more. */
-        clerk_client_shutdown(own->core);
+        ignore_status(clerk_client_shutdown(own->core));
         clock_gettime(CLOCK_REALTIME, &soon);
         soon.tv_nsec += 2 * 1000 * 1000;
         soon.tv_sec += soon.tv_nsec / 1000000000;
@@ -118,7 +118,7 @@ static client *client_new(void)
 static int32_t never_asked(void *data, const clerk_store_request *step, clerk_store_response *reply)
 {
     (void)data, (void)step;
-    clerk_store_response_set_error(reply, CLERK_STR("the user store can be asked by JavaScript only"));
+    ignore_status(clerk_store_response_set_error(reply, CLERK_STR("the user store can be asked by JavaScript only")));
     return -1;
 }
 
@@ -180,7 +180,7 @@ static napi_value construct(napi_env env, napi_callback_info info)
     clerk_config *config = config_of(env, arguments[0], &error);
     bool done = config != NULL && (error != NULL || attach(env, own, config, arguments[0]));
     if (done && error == NULL)
-        clerk_client_new(config, &own->core, &error);
+        ignore_status(clerk_client_new(config, &own->core, &error));
     clerk_config_free(config);
     done = done && (own->core == NULL || wrap(env, self, own));
     if (!done) {
@@ -297,7 +297,7 @@ static napi_value close_client(napi_env env, napi_callback_info info)
     own->closed = true;
     atomic_store(&own->closing, true);
     if (own->core != NULL)
-        clerk_client_shutdown(own->core);
+        ignore_status(clerk_client_shutdown(own->core));
     if (own->core != NULL && own->calls == 0)
         client_dispose(own);
     return undefined(env);

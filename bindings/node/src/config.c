@@ -23,12 +23,12 @@ static bool apply(napi_env env, clerk_config *config, napi_value entry, clerk_er
     if (done && how.len == 3 && memcmp(how.data, "int", 3) == 0) {
         done = napi_get_value_int64(env, value, &integer) == napi_ok || fail(env);
         if (done)
-            clerk_config_set_int(config, name, integer, error);
+            ignore_status(clerk_config_set_int(config, name, integer, error));
     } else if (done && text_of(env, value, &room, &words)) {
         if (how.len == 3 && memcmp(how.data, "add", 3) == 0)
-            clerk_config_add(config, name, words, error);
+            ignore_status(clerk_config_add(config, name, words, error));
         else
-            clerk_config_set(config, name, words, error);
+            ignore_status(clerk_config_set(config, name, words, error));
     } else {
         done = false;
     }

@@ -114,7 +114,7 @@ static bool row(napi_env env, napi_value row, clerk_store_response *reply)
     bool done = napi_get_element(env, row, 0, &value) == napi_ok && text_of(env, value, &room, &words);
 
     if (done)
-        clerk_store_response_add_row(reply, words);
+        ignore_status(clerk_store_response_add_row(reply, words));
     for (int32_t i = 0; done && i < COLUMNS; i++) {
         napi_valuetype type = napi_null;
         done = napi_get_element(env, row, (uint32_t)i + 1, &value) == napi_ok;
@@ -124,11 +124,11 @@ static bool row(napi_env env, napi_value row, clerk_store_response *reply)
         if (i < TEXT_COLUMNS) {
             done = text_of(env, value, &room, &words);
             if (done)
-                clerk_store_response_set_string_column(reply, i, words);
+                ignore_status(clerk_store_response_set_string_column(reply, i, words));
         } else {
             done = napi_get_value_int64(env, value, &integer) == napi_ok;
             if (done)
-                clerk_store_response_set_int_column(reply, i, integer);
+                ignore_status(clerk_store_response_set_int_column(reply, i, integer));
         }
     }
     arena_free(&room);
@@ -160,7 +160,7 @@ static int32_t reply_with(napi_env env, napi_value answer, clerk_store_response 
         return FAILED;
     if (is_string(env, value)) {
         if (text_of(env, value, &room, &words))
-            clerk_store_response_set_error(reply, words);
+            ignore_status(clerk_store_response_set_error(reply, words));
         arena_free(&room);
         return FAILED;
     }
@@ -169,14 +169,14 @@ static int32_t reply_with(napi_env env, napi_value answer, clerk_store_response 
     if (is_string(env, value)) {
         bool read = text_of(env, value, &room, &words);
         if (read)
-            clerk_store_response_set_created_key(reply, words);
+            ignore_status(clerk_store_response_set_created_key(reply, words));
         arena_free(&room);
         return read ? CLERK_STORE_OK : FAILED;
     }
     if (napi_get_named_property(env, answer, "taken", &value) != napi_ok)
         return FAILED;
     if (napi_get_value_int32(env, value, &integer) == napi_ok) {
-        clerk_store_response_set_username_taken(reply, integer);
+        ignore_status(clerk_store_response_set_username_taken(reply, integer));
         return CLERK_STORE_OK;
     }
     uint32_t count = 0;
