@@ -405,3 +405,48 @@ func TestContextDoneIsUnavailable(t *testing.T) {
 	cancel()
 	assertEqual(t, outcome(client.Authenticate(ctx, bearerRequest(token))), "ok cache")
 }
+
+func TestBoolSettings(t *testing.T) {
+	sim := simtest.Start(t)
+	pending := sim.Mint(`{"user": "user_1", "claims": {"sts": "pending"}}`)
+	for _, test := range []struct {
+		name   string
+		config func(*clerkauth.Config, *bool)
+		r      func() *http.Request
+		want   map[bool]string
+	}{
+		{
+			"treat_pending_as_signed_out",
+			func(c *clerkauth.Config, value *bool) { c.TreatPendingAsSignedOut = value },
+			func() *http.Request { return bearerRequest(pending) },
+			map[bool]string{true: "rejected session-pending", false: "ok verified"},
+		},
+		{
+			"allow_bare_token",
+			func(c *clerkauth.Config, value *bool) { c.AllowBareToken = value },
+			func() *http.Request {
+				r := bearerRequest("")
+				r.Header.Set("Authorization", sim.Session("user_1"))
+				return r
+			},
+			map[bool]string{true: "ok verified", false: "no-credentials session-token-missing"},
+		},
+		{
+			"check_client_uat",
+			func(c *clerkauth.Config, value *bool) { c.CheckClientUAT = value },
+			func() *http.Request {
+				r := bearerRequest("")
+				r.Header.Set("Cookie", "__client_uat=0; __session="+sim.Session("user_1"))
+				return r
+			},
+			map[bool]string{true: "rejected session-token-but-no-client-uat", false: "ok verified"},
+		},
+	} {
+		for value, want := range test.want {
+			client := newClient(t, sim, func(c *clerkauth.Config) { test.config(c, clerkauth.Bool(value)) })
+			if got := outcome(client.Authenticate(background, test.r())); got != want {
+				t.Errorf("%s = %v: got %s, want %s", test.name, value, got, want)
+			}
+		}
+	}
+}

@@ -41,15 +41,15 @@ func TestClockPanicIsInternalError(t *testing.T) {
 		return time.Now()
 	}
 	plain := newClient(t, sim, withWebhooks, func(c *clerkauth.Config) { c.Clock = clock })
-	kept := newClient(t, sim, withStore(&memoryStore{}), func(c *clerkauth.Config) { c.Clock = clock })
+	stored := newClient(t, sim, withStore(&memoryStore{}), func(c *clerkauth.Config) { c.Clock = clock })
 	expired := sim.Mint(`{"user": "user_ada", "exp_in": -3600, "claims": {"iat": null, "nbf": null}}`)
 	good := sim.Session("user_ada")
 	assertEqual(t, authenticate(plain, expired), "rejected token-expired")
 	assertEqual(t, authenticate(plain, good), "ok verified")
-	assertEqual(t, authenticate(kept, good), "ok verified 1")
+	assertEqual(t, authenticate(stored, good), "ok verified 1")
 	header, body := sim.Delivery(`{"type": "session.ended", "id": "sess_1"}`)
 	broken.Store(true)
-	for _, client := range []*clerkauth.Client{plain, kept} {
+	for _, client := range []*clerkauth.Client{plain, stored} {
 		for _, token := range []string{expired, good, sim.Session("user_ada")} {
 			auth, err := client.Authenticate(background, bearerRequest(token))
 			assertEqual(t, auth == nil, true)
@@ -63,7 +63,7 @@ func TestClockPanicIsInternalError(t *testing.T) {
 	assertErrorIs(t, err, clerkauth.ErrInternal)
 	broken.Store(false)
 	assertEqual(t, authenticate(plain, good)[:2], "ok")
-	assertEqual(t, authenticate(kept, good)[:2], "ok")
+	assertEqual(t, authenticate(stored, good)[:2], "ok")
 }
 
 // Calls from a callback that may block fail at once, whatever their context, even if no slot is free.

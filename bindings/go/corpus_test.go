@@ -146,16 +146,16 @@ func setField(t *testing.T, config *clerkauth.Config, setting [3]any, url string
 			continue
 		}
 		field := values.Field(i)
-		text, _ := setting[2].(string)
-		text = strings.ReplaceAll(text, "{api_url}", url)
+		value, _ := setting[2].(string)
+		value = strings.ReplaceAll(value, "{api_url}", url)
 		switch to := field.Addr().Interface().(type) {
 		case *string:
-			*to = text
+			*to = value
 		case *[]string:
 			if setting[0] == "set" {
-				*to = strings.Split(text, ",")
+				*to = strings.Split(value, ",")
 			} else {
-				*to = append(*to, text)
+				*to = append(*to, value)
 			}
 		case **int64:
 			*to = clerkauth.Int(int64(setting[2].(float64)))

@@ -34,11 +34,11 @@ func camelCase(snake string) string {
 func headerText(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(os.Getenv("CLERK_STAGE"), "include", "clerk_auth.h")
-	text, err := os.ReadFile(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("CLERK_STAGE must be the path of the staged tree; bindings/go/test.sh sets it: %v", err)
 	}
-	return string(text)
+	return string(data)
 }
 
 // constants returns the names of the exported constants of the package, by type.

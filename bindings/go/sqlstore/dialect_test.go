@@ -65,8 +65,8 @@ func (r *row) Next(into []driver.Value) error {
 	if len(*r) == 0 {
 		return io.EOF
 	}
-	for i, text := range *r {
-		into[i] = text
+	for i, value := range *r {
+		into[i] = value
 	}
 	*r = nil
 	return nil
