@@ -14,7 +14,8 @@ import (
 )
 
 // Auth is the result of a signed-in request. It is immutable, safe for concurrent use, and shared by all requests with the
-// same token; it stays valid after the client is closed. All methods of a nil Auth return zero values.
+// same token; it stays valid after the client is closed. The methods of a nil Auth may be called: the strings are empty, and
+// every check is false.
 type Auth struct {
 	result *authResult
 	user   *User

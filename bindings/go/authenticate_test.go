@@ -283,6 +283,7 @@ func TestInvalidUse(t *testing.T) {
 	_, err := client.Authenticate(background, nil)
 	assertErrorIs(t, err, clerkauth.ErrArgument)
 	assertEqual(t, strings.Contains(err.Error(), "request"), true)
+	//lint:ignore SA1012 a nil context must be rejected, not panic
 	_, err = client.Authenticate(nil, bearerRequest(sim.Session("user_1")))
 	assertErrorIs(t, err, clerkauth.ErrArgument)
 	var none *clerkauth.Client

@@ -191,7 +191,7 @@ func (s *storeSession) addFound(response *C.clerk_store_response) func(*User, er
 func (s *storeSession) addWritten(response *C.clerk_store_response) func(*User, error) error {
 	return func(user *User, err error) error {
 		if err == nil && user == nil {
-			return errors.New("Create or Update of the user store returned no row")
+			return errors.New("the user store returned no row from Create or Update")
 		}
 		return s.addFound(response)(user, err)
 	}

@@ -116,7 +116,7 @@ func TestCloseDuringCalls(t *testing.T) {
 func TestUnreachableClientIsFreed(t *testing.T) {
 	sim := simtest.Start(t)
 	token := sim.Session("user_1")
-	for name, use := range map[string]func(config *clerkauth.Config, client **clerkauth.Client) (close bool){
+	for name, use := range map[string]func(config *clerkauth.Config, client **clerkauth.Client) (mustClose bool){
 		"not closed": func(*clerkauth.Config, **clerkauth.Client) bool { return false },
 		"not closed, in a reference cycle": func(config *clerkauth.Config, client **clerkauth.Client) bool {
 			config.ErrorHandler = func(http.ResponseWriter, *http.Request, *clerkauth.Error) { _ = (*client).Close() }
@@ -135,7 +135,7 @@ func TestUnreachableClientIsFreed(t *testing.T) {
 			var client *clerkauth.Client
 			// The library releases the callback when the client is freed.
 			config := clerkauth.Config{APIURL: sim.URL, SecretKey: "sk_test_go", OnEvent: func(clerkauth.Event) { _ = marker[0] }}
-			close := use(&config, &client)
+			mustClose := use(&config, &client)
 			var err error
 			if client, err = clerkauth.New(config); err != nil {
 				t.Error(err)
@@ -143,7 +143,7 @@ func TestUnreachableClientIsFreed(t *testing.T) {
 			}
 			assertEqual(t, authenticate(client, token), "ok verified")
 			assertEqual(t, authenticate(client, token), "ok cache")
-			if close {
+			if mustClose {
 				assertEqual(t, client.Close(), nil)
 			}
 		}()
