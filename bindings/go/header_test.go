@@ -13,35 +13,35 @@ import (
 	"testing"
 )
 
-// initialisms are the words of the C header that Go writes in capitals.
+// initialisms are written in a way of their own in Go names.
 var initialisms = map[string]string{
 	"api": "API", "id": "ID", "jwk": "JWK", "jwks": "JWKS", "jwt": "JWT", "url": "URL", "ttl": "TTL", "ca": "CA", "pem": "PEM",
 	"m2m": "M2M", "oauth": "OAuth",
 }
 
-func camel(snake string) string {
-	var made strings.Builder
+func camelCase(snake string) string {
+	var name strings.Builder
 	for _, word := range strings.Split(strings.ToLower(snake), "_") {
 		if known, ok := initialisms[word]; ok {
-			made.WriteString(known)
+			name.WriteString(known)
 		} else {
-			made.WriteString(strings.ToUpper(word[:1]) + word[1:])
+			name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
 	}
-	return made.String()
+	return name.String()
 }
 
 func headerText(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(os.Getenv("CLERK_STAGE"), "include", "clerk_auth.h")
-	text, err := os.ReadFile(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("CLERK_STAGE must name the staged tree; bindings/go/test.sh sets it: %v", err)
+		t.Fatalf("CLERK_STAGE must be the path of the staged tree; bindings/go/test.sh sets it: %v", err)
 	}
-	return string(text)
+	return string(data)
 }
 
-// constants are the names of the package's exported constants, by type.
+// constants returns the names of the exported constants of the package, by type.
 func constants(t *testing.T) map[string][]string {
 	t.Helper()
 	names := map[string][]string{}
@@ -66,7 +66,7 @@ func constants(t *testing.T) map[string][]string {
 	return names
 }
 
-func TestNamesAreThoseOfTheHeader(t *testing.T) {
+func TestConstantsMatchHeader(t *testing.T) {
 	header := headerText(t)
 	own := constants(t)
 	for enum, kind := range map[string]struct{ name, prefix string }{
@@ -75,43 +75,45 @@ func TestNamesAreThoseOfTheHeader(t *testing.T) {
 	} {
 		var want []string
 		for _, found := range regexp.MustCompile(`(?m)^    CLERK_`+enum+`_([A-Z0-9_]+) = \d+,`).FindAllStringSubmatch(header, -1) {
-			want = append(want, kind.prefix+camel(found[1]))
+			want = append(want, kind.prefix+camelCase(found[1]))
 		}
 		if len(want) < 2 || !slices.Equal(own[kind.name], want) {
 			t.Errorf("%s\ngot  %v\nwant %v", enum, own[kind.name], want)
 		}
 	}
-	// Each word is what the header's name says, so that no table here is needed.
+	// The names that String returns are those of the header.
 	for kind := EventAuthSuccess; kind <= EventSecretKeyRejected; kind++ {
-		if camel(kind.String()) != strings.TrimPrefix(own["EventKind"][kind-1], "Event") {
-			t.Errorf("%v is called %s", kind, own["EventKind"][kind-1])
+		if camelCase(kind.String()) != strings.TrimPrefix(own["EventKind"][kind-1], "Event") {
+			t.Errorf("the constant of %v is %s", kind, own["EventKind"][kind-1])
 		}
 	}
 	for _, column := range Columns() {
-		if "Column"+camel(column.String()) != own["Column"][column] {
-			t.Errorf("%v is called %s", column, own["Column"][column])
+		if "Column"+camelCase(column.String()) != own["Column"][column] {
+			t.Errorf("the constant of %v is %s", column, own["Column"][column])
 		}
 	}
 	if ReasonTokenExpired.String() != "token-expired" || Reason(999).String() != "" || Column(9).String() != "" {
-		t.Error("words")
+		t.Error("String of a reason or column")
 	}
 }
 
-func TestOutcomesAreThoseOfTheHeader(t *testing.T) {
+func TestErrorsMatchHeader(t *testing.T) {
 	known := map[string]error{"SIGNED_OUT": ErrSignedOut, "NO_CREDENTIALS": ErrNoCredentials, "UNAVAILABLE": ErrUnavailable,
 		"ARGUMENT": ErrArgument, "UTF8": ErrArgument, "CONFIG": ErrConfig, "FORKED": ErrForked, "API": ErrAPI,
 		"REENTRANT": ErrReentrant, "WEBHOOK": ErrWebhook}
-	// No caller sees these: they are steps on the way, successes, or faults of this package.
-	inner := []string{"OK", "WOULD_BLOCK", "PENDING", "WEBHOOK_IGNORED", "NULL", "STRUCT_SIZE", "STATE", "NOT_FOUND", "PANIC"}
-	statuses := regexp.MustCompile(`(?m)^#define CLERK_(?:E_)?([A-Z0-9_]+) (-?\d+)$`).FindAllStringSubmatch(headerText(t), -1)
+	// Callers never see these: they are successes, intermediate, or bugs of this package.
+	internal := []string{"OK", "WOULD_BLOCK", "PENDING", "WEBHOOK_IGNORED", "NULL", "STRUCT_SIZE", "STATE", "NOT_FOUND", "PANIC"}
+	// Statuses have no prefix of their own, as a macro or in an enum.
+	prefixed := regexp.MustCompile(`^(VERSION|ABI|REASON|CATEGORY|SOURCE|TOKEN_KIND|EVENT_KIND|COLUMN|ATTRIBUTE|CHECK|STORE|LOG_LEVEL)(_|$)`)
+	statuses := regexp.MustCompile(`(?m)^(?:#define| +) *CLERK_(?:E_)?([A-Z0-9_]+)(?: =)? (-?\d+),?$`).FindAllStringSubmatch(headerText(t), -1)
 	seen := 0
 	for _, found := range statuses {
 		name := found[1]
-		if strings.HasPrefix(name, "VERSION") || strings.HasPrefix(name, "ABI") || strings.HasPrefix(name, "HOOK") {
+		if prefixed.MatchString(name) {
 			continue
 		}
 		seen++
-		if slices.Contains(inner, name) {
+		if slices.Contains(internal, name) {
 			continue
 		}
 		if known[name] == nil {
@@ -120,23 +122,23 @@ func TestOutcomesAreThoseOfTheHeader(t *testing.T) {
 		delete(known, name)
 	}
 	if seen < 15 || len(known) != 0 {
-		t.Errorf("%d statuses; not in the header: %v", seen, known)
+		t.Errorf("%d statuses; missing in the header: %v", seen, known)
 	}
 	for status, kind := range kinds {
-		if got := errorOf(status, nil, nil, "", nil); got.kind != kind || got.Status < 400 {
+		if got := newError(status, nil, nil, "", nil); got.kind != kind || got.Status < 400 {
 			t.Errorf("%d: %v", status, got)
 		}
 	}
 }
 
-func TestEverySettingHasItsField(t *testing.T) {
+func TestConfigHasEverySetting(t *testing.T) {
 	config := reflect.TypeOf(Config{})
 	var own []string
 	for i := range config.NumField() {
 		if name := config.Field(i).Tag.Get("setting"); name != "" {
 			own = append(own, name)
-			if config.Field(i).Name != camel(name) {
-				t.Errorf("%s is called %s, not %s", name, config.Field(i).Name, camel(name))
+			if want := strings.ReplaceAll(camelCase(name), "Uat", "UAT"); config.Field(i).Name != want {
+				t.Errorf("the field of %s is %s, want %s", name, config.Field(i).Name, want)
 			}
 		}
 	}
@@ -145,12 +147,12 @@ func TestEverySettingHasItsField(t *testing.T) {
 	}
 }
 
-func TestALibraryThatIsOlderIsRefused(t *testing.T) {
+func TestOlderLibraryIsRejected(t *testing.T) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
 		t.Error(err)
 	}
 	if err := checkABI(headerMajor<<16|(headerMinor+1), "9.9.9"); err != nil {
-		t.Errorf("a newer one: %v", err)
+		t.Errorf("a newer library: %v", err)
 	}
 	for _, loaded := range []uint32{(headerMajor+1)<<16 | headerMinor, headerMajor<<16 | (headerMinor - 1)} {
 		err := checkABI(loaded, "0.0.7")

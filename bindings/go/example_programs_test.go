@@ -12,12 +12,12 @@ import (
 	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
 )
 
-// started builds and starts an example, and gives its address.
-func started(t *testing.T, name string, environment ...string) string {
+// startProgram builds and starts a program in examples, and returns its address.
+func startProgram(t *testing.T, name string, environment ...string) string {
 	t.Helper()
 	path := t.TempDir() + "/" + name
-	if said, err := exec.Command("go", "build", "-o", path, "./examples/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if output, err := exec.Command("go", "build", "-o", path, "./examples/"+name).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
 	}
 	command := exec.Command(path)
 	command.Env = append(os.Environ(), environment...)
@@ -36,7 +36,7 @@ func started(t *testing.T, name string, environment ...string) string {
 	return strings.TrimSpace(line)
 }
 
-func call(t *testing.T, method, url, token string) (int, string) {
+func fetch(t *testing.T, method, url, token string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -45,19 +45,19 @@ func call(t *testing.T, method, url, token string) (int, string) {
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.StatusCode, strings.TrimSpace(string(body))
+	return response.StatusCode, strings.TrimSpace(string(body))
 }
 
-func TestTheFirstExampleOfTheREADME(t *testing.T) {
+func TestREADMEHasHelloExample(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -69,25 +69,25 @@ func TestTheFirstExampleOfTheREADME(t *testing.T) {
 	_, rest, _ := strings.Cut(string(readme), "```go\n")
 	first, _, _ := strings.Cut(rest, "```")
 	if first != string(program) {
-		t.Error("the first example of the README is not examples/hello/main.go")
+		t.Error("the first example of the README differs from examples/hello/main.go")
 	}
 	sim := simtest.Start(t)
-	url := started(t, "hello", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL)
-	status, body := call(t, "GET", url, sim.Session("user_1"))
-	expect(t, status, 200)
-	expect(t, body, "hello user_1")
-	status, _ = call(t, "GET", url, "")
-	expect(t, status, 401)
+	url := startProgram(t, "hello", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL)
+	status, body := fetch(t, "GET", url, sim.Session("user_1"))
+	assertEqual(t, status, 200)
+	assertEqual(t, body, "hello user_1")
+	status, _ = fetch(t, "GET", url, "")
+	assertEqual(t, status, 401)
 }
 
-func TestTheShop(t *testing.T) {
+func TestShopExample(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)
-	url := started(t, "shop", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL,
+	url := startProgram(t, "shop", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL,
 		"CLERK_WEBHOOK_SIGNING_SECRET="+simtest.WebhookSecret)
 	token := sim.Session("user_ada")
 	clerk := sim.Mint(`{"user": "user_ada", "org": {"id": "org_1", "slug": "acme", "role": "clerk", "permissions": ["org:orders:refund"]}}`)
-	for _, try := range []struct {
+	for _, test := range []struct {
 		method, path, token, body string
 		status                    int
 	}{
@@ -98,9 +98,9 @@ func TestTheShop(t *testing.T) {
 		{"POST", "/refund", token, `{"error":"forbidden"}`, 403},
 		{"POST", "/refund", clerk, "refunded by user_ada for acme", 200},
 	} {
-		status, body := call(t, try.method, url+try.path, try.token)
-		if status != try.status || body != try.body {
-			t.Errorf("%s %s: %d %q", try.method, try.path, status, body)
+		status, body := fetch(t, test.method, url+test.path, test.token)
+		if status != test.status || body != test.body {
+			t.Errorf("%s %s: %d %q", test.method, test.path, status, body)
 		}
 	}
 	header, body := sim.Delivery(`{"type": "user.deleted", "id": "user_ada"}`)
@@ -109,8 +109,8 @@ func TestTheShop(t *testing.T) {
 		t.Fatal(err)
 	}
 	request.Header = header
-	answer, err := http.DefaultClient.Do(request)
-	expect(t, err == nil && answer.StatusCode == 200, true)
-	status, _ := call(t, "GET", url+"/orders", token)
-	expect(t, status, 401)
+	response, err := http.DefaultClient.Do(request)
+	assertEqual(t, err == nil && response.StatusCode == 200, true)
+	status, _ := fetch(t, "GET", url+"/orders", token)
+	assertEqual(t, status, 401)
 }
