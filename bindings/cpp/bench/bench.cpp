@@ -60,7 +60,7 @@ bool c_cached(const clerk_client *client, const std::string &line, int calls) {
 bool cpp_cached(const clerk::Client &client, const std::string &line, int calls) {
     bool good = true;
     for (int i = 0; i < calls; i++) {
-        const clerk::Remembered<clerk::Result> result = client.authenticate_cached(clerk::Request(line));
+        const clerk::Cached<clerk::Result> result = client.authenticate_cached(clerk::Request(line));
         good = result && *result && result->user_id() && good;
     }
     return good;

@@ -70,7 +70,7 @@ private:
             response_.result(http::status::internal_server_error);
         } else if (!*who) {
             clerk::refuse(*who, response_);
-            response_.body() = std::string(who->public_word()) + "\n";
+            response_.body() = std::string(who->public_reason()) + "\n";
         } else if (parser_->get().target() == "/stats") {
             const clerk::Stats stats = client_.stats();
             response_.body() = std::to_string(stats.cache_hits) + " remembered, " + std::to_string(stats.cache_misses) +

@@ -8,6 +8,6 @@ int main(int argc, char **argv) {
     if (result)
         std::cout << result.user_id().value_or("a machine") << '\n';
     else
-        std::cout << "nobody: " << result.reason_word() << '\n';
+        std::cout << "nobody: " << result.reason_name() << '\n';
     return result ? 0 : 1;
 }

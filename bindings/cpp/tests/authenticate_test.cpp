@@ -38,7 +38,7 @@ TEST(Authenticate, FourOutcomes) {
     EXPECT_EQ(result.error()->status(), clerk::Status::unavailable);
     EXPECT_FALSE(result.error()->message().empty());
     EXPECT_EQ(result.error()->cause(), nullptr);
-    EXPECT_FALSE(result.error()->host_code());
+    EXPECT_FALSE(result.error()->store_code());
 }
 
 TEST(Authenticate, OnlySignedInIsTrue) {
@@ -59,12 +59,12 @@ TEST(Authenticate, OnlySignedInIsTrue) {
     }
     EXPECT_EQ(out.reason(), clerk::Reason::token_invalid_signature);
     EXPECT_EQ(out.category(), clerk::Category::invalid_token);
-    EXPECT_EQ(out.challenge("app").value_or("").find("Bearer realm=\"app\""), 0U);
-    EXPECT_NE(out.challenge()->find("invalid_token"), std::string::npos);
-    EXPECT_EQ(none.challenge(), "Bearer");
-    EXPECT_FALSE(in.challenge());
+    EXPECT_EQ(out.www_authenticate("app").value_or("").find("Bearer realm=\"app\""), 0U);
+    EXPECT_NE(out.www_authenticate()->find("invalid_token"), std::string::npos);
+    EXPECT_EQ(none.www_authenticate(), "Bearer");
+    EXPECT_FALSE(in.www_authenticate());
     EXPECT_FALSE(in.reason() || in.category() || in.error());
-    EXPECT_EQ(in.reason_word(), "");
+    EXPECT_EQ(in.reason_name(), "");
 }
 
 TEST(Authenticate, WhatAResultSays) {
@@ -95,11 +95,11 @@ TEST(Authenticate, WhatAResultSays) {
     EXPECT_TRUE(result.has_permission("org:invoices:read") && !result.has_permission("org:invoices:delete"));
     EXPECT_TRUE(result.has_feature("org:invoices") && !result.has_feature("user:invoices"));
     EXPECT_TRUE(result.has_plan("free_org") && !result.has_plan("gold"));
-    EXPECT_TRUE(result.has(clerk::Dimension::reverification, "first_factor:10"));
-    EXPECT_EQ(result.text(clerk::Text::actor), "user_boss");
-    EXPECT_EQ(result.text(clerk::Text::authorized_party), "https://a.example");
-    EXPECT_EQ(result.text(clerk::Text::email), "ada@example.com");
-    EXPECT_EQ(result.text(clerk::Text::last_name), std::nullopt);
+    EXPECT_TRUE(result.has(clerk::Check::reverification, "first_factor:10"));
+    EXPECT_EQ(result.text(clerk::Attribute::actor), "user_boss");
+    EXPECT_EQ(result.text(clerk::Attribute::authorized_party), "https://a.example");
+    EXPECT_EQ(result.text(clerk::Attribute::email), "ada@example.com");
+    EXPECT_EQ(result.text(clerk::Attribute::last_name), std::nullopt);
     EXPECT_EQ(result.user_key(), std::nullopt);
     EXPECT_EQ(result.local_user<int>(), nullptr);
     EXPECT_EQ(result.token_type(), clerk::TokenKind::session_token);
@@ -142,7 +142,7 @@ TEST(Authenticate, NorThroughTheArrowOfATemporary) {
     };
     using Arrow = decltype(arrow);
     using Answer = clerk::Expected<clerk::Result>;
-    using Known = clerk::Remembered<clerk::Result>;
+    using Known = clerk::Cached<clerk::Result>;
     EXPECT_FALSE((std::is_invocable_v<Arrow, Answer> || std::is_invocable_v<Arrow, const Answer>));
     EXPECT_FALSE((std::is_invocable_v<Arrow, Known> || std::is_invocable_v<Arrow, const Known>));
     EXPECT_TRUE((std::is_invocable_v<Arrow, Answer &> && std::is_invocable_v<Arrow, const Known &>));

@@ -157,7 +157,7 @@ TEST(Settings, AnErrorNamesTheSettingAlways) {
     EXPECT_EQ(wrong(usable().user_columns({})).setting(), "user_columns");
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::username, 3)).setting(), "user_column_length");
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::is_active, 3)).status(), clerk::Status::e_argument);
-    EXPECT_EQ(wrong(usable().use_sqlite("/nonexistent/users.db")).status(), clerk::Status::e_config);
+    EXPECT_EQ(wrong(usable().sqlite_path("/nonexistent/users.db")).status(), clerk::Status::e_config);
     Config moved = usable();
     const Config elsewhere = std::move(moved);
     EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: what is left of it

@@ -42,12 +42,12 @@ Json verdict_of(const clerk::Result &result) {
     const bool in = result.signed_in();
     return {
         {"status", in ? "signed_in" : "signed_out"},
-        {"reason", in ? Json(nullptr) : Json(result.reason_word())},
+        {"reason", in ? Json(nullptr) : Json(result.reason_name())},
         {"user_id", text(result.user_id())},
         {"session_id", text(result.session_id())},
         {"org_id", text(result.org_id())},
         {"org_role", text(result.org_role())},
-        {"org_permissions", result.text(clerk::Text::org_permissions) ? Json(result.org_permissions()) : Json(nullptr)},
+        {"org_permissions", result.text(clerk::Attribute::org_permissions) ? Json(result.org_permissions()) : Json(nullptr)},
     };
 }
 

@@ -29,5 +29,5 @@ TEST(Library, AMissingOneIsNamedByTheLoader) {
 
 TEST(Library, ThisOneIsOfTheHeadersVersion) {
     EXPECT_EQ(clerk_abi_version(), static_cast<uint32_t>(CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR));
-    EXPECT_FALSE(clerk::detail::library_fault());
+    EXPECT_FALSE(clerk::detail::check_library_version());
 }

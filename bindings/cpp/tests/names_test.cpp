@@ -110,13 +110,13 @@ TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
 }
 
 TEST(Names, WordsAreTheLibrarys) {
-    EXPECT_EQ(clerk::word(clerk::Reason::token_expired), "token-expired");
-    EXPECT_EQ(clerk::word(clerk::Category::forbidden), "forbidden");
-    EXPECT_EQ(clerk::word(clerk::Source::cache), "cache");
-    EXPECT_EQ(clerk::word(clerk::TokenKind::m2m_token), "m2m_token");
-    EXPECT_EQ(clerk::word(clerk::EventKind::auth_success), "auth_success");
-    EXPECT_EQ(clerk::word(clerk::Status::e_config), "CLERK_E_CONFIG");
-    EXPECT_EQ(clerk::word(clerk::Outcome::no_credentials), "no-credentials");
+    EXPECT_EQ(clerk::name(clerk::Reason::token_expired), "token-expired");
+    EXPECT_EQ(clerk::name(clerk::Category::forbidden), "forbidden");
+    EXPECT_EQ(clerk::name(clerk::Source::cache), "cache");
+    EXPECT_EQ(clerk::name(clerk::TokenKind::m2m_token), "m2m_token");
+    EXPECT_EQ(clerk::name(clerk::EventKind::auth_success), "auth_success");
+    EXPECT_EQ(clerk::name(clerk::Status::e_config), "CLERK_E_CONFIG");
+    EXPECT_EQ(clerk::name(clerk::Outcome::no_credentials), "no-credentials");
     EXPECT_EQ(clerk::category(clerk::Reason::user_inactive), clerk::Category::forbidden);
-    EXPECT_EQ(clerk::word(static_cast<clerk::Reason>(999)), "");
+    EXPECT_EQ(clerk::name(static_cast<clerk::Reason>(999)), "");
 }

@@ -13,23 +13,23 @@ class OneRow : public clerk::UserStore {
 public:
     bool is_full = true;
 
-    void find_by_key(std::string_view, clerk::Reply &reply) override { show(reply); }
-    void find_by_clerk_id(std::string_view, clerk::Reply &reply) override {
+    void find_by_key(std::string_view, clerk::StoreResponse &reply) override { show(reply); }
+    void find_by_clerk_id(std::string_view, clerk::StoreResponse &reply) override {
         if (is_full) return reply.fail(-28, "disk full");
         show(reply);
     }
-    void find_by_email(std::string_view, clerk::Reply &) override {}
-    void username_taken(std::string_view, std::optional<std::string_view>, clerk::Reply &reply) override {
+    void find_by_email(std::string_view, clerk::StoreResponse &) override {}
+    void username_taken(std::string_view, std::optional<std::string_view>, clerk::StoreResponse &reply) override {
         reply.taken(false);
     }
-    void create(const clerk::Columns &columns, clerk::Reply &reply) override {
+    void create(const clerk::RowChanges &columns, clerk::StoreResponse &reply) override {
         clerk_id_ = columns.clerk_id().value_or("");
         reply.created("1");
     }
-    void update(std::string_view, const clerk::Columns &, clerk::Reply &) override {}
+    void update(std::string_view, const clerk::RowChanges &, clerk::StoreResponse &) override {}
 
 private:
-    void show(clerk::Reply &reply) {
+    void show(clerk::StoreResponse &reply) {
         if (!clerk_id_.empty())
             reply.row("1").clerk_id(clerk_id_).username("ada").email("ada@example.com").first_name("Ada");
     }
@@ -52,7 +52,7 @@ std::string story_without_exceptions(const std::string &api_url, const std::stri
     clerk::Config config;
     config.api_url(api_url)
         .secret_key("sk_test_simulated")
-        .on_user_store(store)
+        .user_store(store)
         .on_event([&](const clerk::Event &event) {
             if (event.kind() == clerk::EventKind::user_created) events++;
         });
@@ -65,18 +65,18 @@ std::string story_without_exceptions(const std::string &api_url, const std::stri
     say(cached && !*cached ? "would block" : "?");
     const auto failed = client->try_authenticate(request);
     const auto error = failed->error();
-    say("unavailable " + std::string(error->what()) + " " + std::to_string(error->host_code().value_or(0)));
+    say("unavailable " + std::string(error->what()) + " " + std::to_string(error->store_code().value_or(0)));
     store->is_full = false;
     const auto in = client->try_authenticate(request);
     say(std::string(in->signed_in() ? "in " : "? ") + std::to_string(events) + " event");
     const auto again = client->try_authenticate(request);
     say(again->source() == clerk::Source::cache ? "in cache" : "?");
-    say("out " + std::string((*client->try_authenticate(clerk::Request(expired_line))).reason_word()));
+    say("out " + std::string((*client->try_authenticate(clerk::Request(expired_line))).reason_name()));
     say((*client->try_authenticate(clerk::Request())).outcome() == clerk::Outcome::no_credentials ? "none" : "?");
 
     auto pending = client->try_authenticate_begin(request);
     while (pending && !pending->done())
-        if (!pending->try_answer(*store)) return story + "stuck";
+        if (!pending->try_submit(*store)) return story + "stuck";
     const auto finished = pending->try_finish();
     say(finished && finished->signed_in() ? "pending in" : "?");
 

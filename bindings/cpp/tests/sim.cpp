@@ -82,10 +82,10 @@ clerk::Config config() {
 } // namespace sim
 
 std::string words(const clerk::Result &result) {
-    const std::string reason(result.reason_word());
+    const std::string reason(result.reason_name());
     switch (result.outcome()) {
     case clerk::Outcome::signed_in:
-        return "in " + std::string(clerk::word(result.source().value()));
+        return "in " + std::string(clerk::name(result.source().value()));
     case clerk::Outcome::signed_out:
         return "out " + reason;
     case clerk::Outcome::no_credentials:

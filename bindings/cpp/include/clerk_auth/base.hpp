@@ -44,20 +44,20 @@ using Time = std::chrono::time_point<std::chrono::system_clock, Milliseconds>;
 
 namespace detail {
 
-inline clerk_str in(std::string_view text) noexcept { return clerk_str{text.data(), text.size()}; }
+inline clerk_str to_c(std::string_view text) noexcept { return clerk_str{text.data(), text.size()}; }
 
-inline clerk_str in(std::optional<std::string_view> text) noexcept {
+inline clerk_str to_c(std::optional<std::string_view> text) noexcept {
     if (!text) return clerk_str{nullptr, 0};
     // A text that is there and empty is not NULL.
-    return text->data() != nullptr ? in(*text) : clerk_str{"", 0};
+    return text->data() != nullptr ? to_c(*text) : clerk_str{"", 0};
 }
 
-inline std::optional<std::string_view> out(clerk_str text) noexcept {
+inline std::optional<std::string_view> from_c(clerk_str text) noexcept {
     if (text.data == nullptr) return std::nullopt;
     return std::string_view(text.data, text.len);
 }
 
-inline std::optional<Milliseconds> out_ms(int64_t ms) noexcept {
+inline std::optional<Milliseconds> from_c_ms(int64_t ms) noexcept {
     if (ms < 0) return std::nullopt;
     return Milliseconds(ms);
 }

@@ -4,7 +4,7 @@
 
 #include "config.hpp"
 #include "pending.hpp"
-#include "remembered.hpp"
+#include "cached_result.hpp"
 #include "request.hpp"
 #include "result.hpp"
 
@@ -34,10 +34,10 @@ public:
         if (config.error()) return *config.error();
         clerk_client *client = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
         const int32_t status = clerk_client_new(config.native(), &client, &error);
-        if (status != CLERK_OK) return detail::error_of(status, error, notes.clock);
+        if (status != CLERK_OK) return detail::take_error(status, error, notes.clock);
         return Client(client);
     }
 
@@ -64,53 +64,53 @@ public:
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
         const int32_t status = clerk_authenticate(handle_.get(), &native, &result, &error);
-        return conclude(status, result, error, notes);
+        return make_result(status, result, error, notes);
     }
 
     // Answers from memory and never waits: for event loops. No result: ask `authenticate` or `authenticate_begin`.
-    Expected<Remembered<Result>> try_authenticate_cached(const Request &request) const noexcept {
+    Expected<Cached<Result>> try_authenticate_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
         const int32_t status = clerk_authenticate_cached(handle_.get(), &native, &result);
-        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes.clock) return Remembered<Result>();
-        Expected<Result> concluded = conclude(status, result, nullptr, notes);
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes.clock) return Cached<Result>();
+        Expected<Result> concluded = make_result(status, result, nullptr, notes);
         if (!concluded) return concluded.error();
-        return Remembered<Result>(*std::move(concluded));
+        return Cached<Result>(*std::move(concluded));
     }
 
     // Begins an authentication for a host that asks its user table itself. Waits for Clerk; calls no user store.
-    Expected<Pending> try_authenticate_begin(const Request &request) const noexcept {
+    Expected<PendingAuth> try_authenticate_begin(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
+        auto notes = std::make_unique<detail::CallState>();
         const detail::CallScope scope(*notes);
         const int32_t status = clerk_authenticate_begin(handle_.get(), &native, &result, &pending, &error);
         return begun(status, pending, result, error, std::move(notes));
     }
 
     // The same without waiting for Clerk: for event loops. There when all that remains is a look at the user's row (its
-    // answer may make it want StepKind::fetch, which waits); otherwise ask `authenticate_begin`.
-    Expected<Remembered<Pending>> try_authenticate_begin_cached(const Request &request) const noexcept {
+    // answer may make it want StoreRequestKind::fetch_user, which waits); otherwise ask `authenticate_begin`.
+    Expected<Cached<PendingAuth>> try_authenticate_begin_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
+        auto notes = std::make_unique<detail::CallState>();
         const detail::CallScope scope(*notes);
         const int32_t status = clerk_authenticate_begin_cached(handle_.get(), &native, &result, &pending);
-        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes->clock) return Remembered<Pending>();
-        Expected<Pending> pended = begun(status, pending, result, nullptr, std::move(notes));
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes->clock) return Cached<PendingAuth>();
+        Expected<PendingAuth> pended = begun(status, pending, result, nullptr, std::move(notes));
         if (!pended) return pended.error();
-        return Remembered<Pending>(*std::move(pended));
+        return Cached<PendingAuth>(*std::move(pended));
     }
 
     // Verifies one JWT and nothing else: no user, no cache, no event.
@@ -118,36 +118,36 @@ public:
         if (!is_open()) return closed();
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
-        const int32_t status = clerk_verify_token(handle_.get(), detail::in(token), &result, &error);
-        return conclude(status, result, error, notes);
+        const int32_t status = clerk_verify_token(handle_.get(), detail::to_c(token), &result, &error);
+        return make_result(status, result, error, notes);
     }
 
     // Takes a webhook delivery: all its header lines, and its body byte by byte.
-    Expected<Delivery> try_handle_webhook(const Headers &headers, std::string_view body) const noexcept {
+    Expected<WebhookResult> try_handle_webhook(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_error *error = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
         const int32_t status =
-            clerk_webhook_handle(handle_.get(), headers.data(), headers.size(), detail::in(body), &error);
-        return conclude_delivery(status, error, notes);
+            clerk_webhook_handle(handle_.get(), headers.data(), headers.size(), detail::to_c(body), &error);
+        return make_webhook_result(status, error, notes);
     }
 
     // The same for a host that asks its user table itself. Never waits.
-    Expected<PendingDelivery> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
+    Expected<PendingWebhook> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
+        auto notes = std::make_unique<detail::CallState>();
         const detail::CallScope scope(*notes);
         const int32_t status =
-            clerk_webhook_begin(handle_.get(), headers.data(), headers.size(), detail::in(body), &pending, &error);
-        if (status == CLERK_PENDING && pending != nullptr) return PendingDelivery(pending, std::move(notes));
-        Expected<Delivery> concluded = conclude_delivery(status, error, *notes);
+            clerk_webhook_begin(handle_.get(), headers.data(), headers.size(), detail::to_c(body), &pending, &error);
+        if (status == CLERK_PENDING && pending != nullptr) return PendingWebhook(pending, std::move(notes));
+        Expected<WebhookResult> concluded = make_webhook_result(status, error, *notes);
         if (!concluded) return concluded.error();
-        return PendingDelivery(*std::move(concluded));
+        return PendingWebhook(*std::move(concluded));
     }
 
     // Fetches the key set now. In a child after `fork` it must be called before anything that may reach Clerk.
@@ -159,17 +159,17 @@ public:
     // Forgets what is remembered. These, `shutdown` and `stats` may be called from hooks.
     Expected<void> try_invalidate_token(std::string_view token) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_token(client, detail::in(token));
+            return clerk_client_invalidate_token(client, detail::to_c(token));
         });
     }
     Expected<void> try_invalidate_user(std::string_view clerk_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_user(client, detail::in(clerk_id));
+            return clerk_client_invalidate_user(client, detail::to_c(clerk_id));
         });
     }
     Expected<void> try_invalidate_session(std::string_view session_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_session(client, detail::in(session_id));
+            return clerk_client_invalidate_session(client, detail::to_c(session_id));
         });
     }
     Expected<void> try_invalidate_all() const noexcept {
@@ -187,23 +187,23 @@ public:
             call([&](const clerk_client *client, clerk_error **) { return clerk_client_stats(client, &s); });
         if (!done) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
-                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::out_ms(s.jwks_age_ms)};
+                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms)};
     }
 
 #if CLERK_AUTH_EXCEPTIONS
     Result authenticate(const Request &request) const { return try_authenticate(request).value(); }
-    Remembered<Result> authenticate_cached(const Request &request) const {
+    Cached<Result> authenticate_cached(const Request &request) const {
         return try_authenticate_cached(request).value();
     }
-    Pending authenticate_begin(const Request &request) const { return try_authenticate_begin(request).value(); }
-    Remembered<Pending> authenticate_begin_cached(const Request &request) const {
+    PendingAuth authenticate_begin(const Request &request) const { return try_authenticate_begin(request).value(); }
+    Cached<PendingAuth> authenticate_begin_cached(const Request &request) const {
         return try_authenticate_begin_cached(request).value();
     }
     Result verify_token(std::string_view token) const { return try_verify_token(token).value(); }
-    Delivery handle_webhook(const Headers &headers, std::string_view body) const {
+    WebhookResult handle_webhook(const Headers &headers, std::string_view body) const {
         return try_handle_webhook(headers, body).value();
     }
-    PendingDelivery handle_webhook_begin(const Headers &headers, std::string_view body) const {
+    PendingWebhook handle_webhook_begin(const Headers &headers, std::string_view body) const {
         return try_handle_webhook_begin(headers, body).value();
     }
     void warm_up() const { try_warm_up().value(); }
@@ -224,24 +224,24 @@ private:
 
     explicit Client(clerk_client *client) noexcept : handle_(client) {}
 
-    static Error closed() { return detail::error_in_words(CLERK_E_STATE, "the client is closed"); }
+    static Error closed() { return detail::make_error(CLERK_E_STATE, "the client is closed"); }
 
-    static Expected<Pending> begun(int32_t status, clerk_pending *pending, clerk_result *result, clerk_error *error,
-                                   std::unique_ptr<detail::Notes> notes) {
-        if (status == CLERK_PENDING && pending != nullptr) return Pending(pending, std::move(notes));
-        Expected<Result> concluded = conclude(status, result, error, *notes);
+    static Expected<PendingAuth> begun(int32_t status, clerk_pending *pending, clerk_result *result, clerk_error *error,
+                                   std::unique_ptr<detail::CallState> notes) {
+        if (status == CLERK_PENDING && pending != nullptr) return PendingAuth(pending, std::move(notes));
+        Expected<Result> concluded = make_result(status, result, error, *notes);
         if (!concluded) return concluded.error();
-        return Pending(*std::move(concluded));
+        return PendingAuth(*std::move(concluded));
     }
 
     template <class Call>
     Expected<void> call(Call &&call) const noexcept {
         if (!is_open()) return closed();
         clerk_error *error = nullptr;
-        detail::Notes notes;
+        detail::CallState notes;
         const detail::CallScope scope(notes);
         const int32_t status = call(handle_.get(), &error);
-        if (status != CLERK_OK) return detail::error_of(status, error, notes.clock);
+        if (status != CLERK_OK) return detail::take_error(status, error, notes.clock);
         return {};
     }
 

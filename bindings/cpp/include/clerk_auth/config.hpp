@@ -13,31 +13,31 @@ CLERK_AUTH_NAMESPACE_BEGIN
 enum class UserMode { claims, profile, sync };
 enum class LinkByEmail { never, verified };
 
-constexpr std::string_view word(UserMode mode) noexcept {
+constexpr std::string_view name(UserMode mode) noexcept {
     return mode == UserMode::claims ? "claims" : mode == UserMode::profile ? "profile" : "sync";
 }
-constexpr std::string_view word(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
+constexpr std::string_view name(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
 
 namespace detail {
 
 inline std::string version_text(uint32_t abi) { return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff); }
 
 // Why the library that is loaded cannot be used: it is older than this header, or of another major number.
-inline std::optional<Error> library_fault() {
+inline std::optional<Error> check_library_version() {
     constexpr uint32_t wanted = (static_cast<uint32_t>(CLERK_ABI_MAJOR) << 16) | static_cast<uint32_t>(CLERK_ABI_MINOR);
     const uint32_t loaded = clerk_abi_version();
     if (loaded >> 16 == wanted >> 16 && loaded >= wanted) return std::nullopt;
     const std::string header = std::to_string(CLERK_VERSION_MAJOR) + "." + std::to_string(CLERK_VERSION_MINOR) + "." +
                                std::to_string(CLERK_VERSION_PATCH);
-    return error_in_words(CLERK_E_CONFIG, "libclerk_auth " + std::string(clerk_version()) + " (binary interface " +
+    return make_error(CLERK_E_CONFIG, "libclerk_auth " + std::string(clerk_version()) + " (binary interface " +
                                               version_text(loaded) + ") is loaded, but this program was built for " +
                                               header + " (binary interface " + version_text(wanted) + ")");
 }
 
 template <class Range, class = void>
-struct IsTexts : std::false_type {};
+struct IsStringRange : std::false_type {};
 template <class Range>
-struct IsTexts<Range, std::void_t<decltype(*std::begin(std::declval<const Range &>()))>>
+struct IsStringRange<Range, std::void_t<decltype(*std::begin(std::declval<const Range &>()))>>
     : std::is_convertible<decltype(*std::begin(std::declval<const Range &>())), std::string_view> {};
 
 struct FreeConfig {
@@ -51,7 +51,7 @@ class List {
 public:
     List() = default;
     List(std::initializer_list<std::string_view> items) : items_(items) {}
-    template <class Range, class = std::enable_if_t<detail::IsTexts<Range>::value>>
+    template <class Range, class = std::enable_if_t<detail::IsStringRange<Range>::value>>
     List(const Range &range) : items_(std::begin(range), std::end(range)) {}
 
     std::vector<std::string_view>::const_iterator begin() const noexcept { return items_.begin(); }
@@ -68,27 +68,27 @@ private:
 class Config {
 public:
     Config() {
-        error_ = detail::library_fault();
+        error_ = detail::check_library_version();
         if (error_) return;
         config_.reset(clerk_config_new());
-        if (config_ == nullptr) error_ = detail::error_of(CLERK_E_PANIC, nullptr);
+        if (config_ == nullptr) error_ = detail::take_error(CLERK_E_PANIC, nullptr);
     }
 
     // Any setting by its name, as the table in the README spells it.
     Config &set(std::string_view name, std::string_view value) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_set(config_.get(), detail::in(name), detail::in(value), error);
+            return clerk_config_set(config_.get(), detail::to_c(name), detail::to_c(value), error);
         });
     }
     Config &set_int(std::string_view name, int64_t value) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_set_int(config_.get(), detail::in(name), value, error);
+            return clerk_config_set_int(config_.get(), detail::to_c(name), value, error);
         });
     }
     // One item more of a list.
     Config &add(std::string_view name, std::string_view item) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_add(config_.get(), detail::in(name), detail::in(item), error);
+            return clerk_config_add(config_.get(), detail::to_c(name), detail::to_c(item), error);
         });
     }
     // Every setting whose environment variable is set. Must not run while another thread calls `setenv`.
@@ -115,8 +115,8 @@ public:
     Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
     Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
     Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
-    Config &user_mode(UserMode value) { return set("user_mode", word(value)); }
-    Config &link_by_email(LinkByEmail value) { return set("link_by_email", word(value)); }
+    Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
+    Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
     Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
     Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
     Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
@@ -135,26 +135,26 @@ public:
     template <class Function, class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Event &>>>
     Config &on_event(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
+        using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_event_fn hook = [](void *userdata, const clerk_event *event) noexcept {
-            detail::listen([&] { Held::of(userdata)(Event(event)); });
+            detail::call_listener([&] { Stored::of(userdata)(Event(event)); });
         };
-        return hooked(clerk_config_set_event_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                            Held::destroy));
+        return set_callback(clerk_config_set_event_callback(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+                                            Stored::destroy));
     }
 
-    // Has `function(Level, std::string_view)` given log lines that are as grave as `level` or graver.
+    // Has `function(LogLevel, std::string_view)` given log lines that are as grave as `level` or graver.
     template <class Function,
-              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, Level, std::string_view>>>
-    Config &on_log(Level level, Function &&function) {
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, LogLevel, std::string_view>>>
+    Config &on_log(LogLevel level, Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
+        using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_log_fn hook = [](void *userdata, int32_t grave, clerk_str message) noexcept {
             const std::string_view line(message.data, message.len);
-            detail::listen([&] { Held::of(userdata)(static_cast<Level>(grave), line); });
+            detail::call_listener([&] { Stored::of(userdata)(static_cast<LogLevel>(grave), line); });
         };
-        return hooked(clerk_config_set_log_callback(config_.get(), detail::number(level), hook,
-                                          detail::hook_of(std::forward<Function>(function)), Held::destroy));
+        return set_callback(clerk_config_set_log_callback(config_.get(), detail::number(level), hook,
+                                          detail::make_callback(std::forward<Function>(function)), Stored::destroy));
     }
 
     // Has the time told by `function()`, a std::chrono::system_clock::time_point; for tests. When it throws, the call
@@ -164,37 +164,37 @@ public:
                                                              std::chrono::system_clock::time_point>>>
     Config &on_clock(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
+        using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_clock_fn hook = [](void *userdata) noexcept {
-            return detail::tell_time([&] {
-                const std::chrono::system_clock::time_point now = Held::of(userdata)();
+            return detail::call_clock([&] {
+                const std::chrono::system_clock::time_point now = Stored::of(userdata)();
                 return int64_t{std::chrono::floor<Milliseconds>(now).time_since_epoch().count()};
             });
         };
-        return hooked(clerk_config_set_clock_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                            Held::destroy));
+        return set_callback(clerk_config_set_clock_callback(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+                                            Stored::destroy));
     }
 
-    // Has the user table asked and changed through `function(const Step &, Reply &)`.
+    // Has the user table asked and changed through `function(const StoreRequest &, StoreResponse &)`.
     template <class Function,
-              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Step &, Reply &>>>
-    Config &on_user_store(Function &&function) {
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const StoreRequest &, StoreResponse &>>>
+    Config &user_store(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
+        using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_user_store_fn hook = [](void *userdata, const clerk_store_request *step, clerk_store_response *reply) noexcept {
-            Reply answer(reply, detail::CallScope::current());
-            return answer_step(Held::of(userdata), step, answer);
+            StoreResponse answer(reply, detail::CallScope::current());
+            return run_store(Stored::of(userdata), step, answer);
         };
-        return hooked(clerk_config_set_user_store(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                                 Held::destroy));
+        return set_callback(clerk_config_set_user_store(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+                                                 Stored::destroy));
     }
 
     // The same through an object, which the config and its clients keep alive. Null takes the store away.
-    Config &on_user_store(std::shared_ptr<UserStore> store) {
+    Config &user_store(std::shared_ptr<UserStore> store) {
         if (error_) return *this;
-        if (store == nullptr) return hooked(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
-        return on_user_store(
-            [store = std::move(store)](const Step &step, Reply &reply) { store->answer(step, reply); });
+        if (store == nullptr) return set_callback(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
+        return user_store(
+            [store = std::move(store)](const StoreRequest &step, StoreResponse &reply) { store->answer(step, reply); });
     }
 
     // Which columns the host's table has. All of them, unless this is called.
@@ -202,20 +202,20 @@ public:
         if (error_) return *this;
         uint32_t bits = 0;
         for (const Column column : columns) bits |= uint32_t{1} << detail::number(column);
-        return noted("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
+        return record_status("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
     }
 
     // How many characters fit into a text column; 0 is no limit.
     Config &user_column_length(Column column, uint32_t characters) {
         if (error_) return *this;
         const int32_t status = clerk_config_set_user_column_length(config_.get(), detail::number(column), characters);
-        return noted("user_column_length", status, nullptr);
+        return record_status("user_column_length", status, nullptr);
     }
 
     // Keeps the users in a SQLite file, which is made if need be.
-    Config &use_sqlite(std::string_view path) {
+    Config &sqlite_path(std::string_view path) {
         return setting("sqlite", [&](clerk_error **error) {
-            return clerk_config_set_sqlite_path(config_.get(), detail::in(path), error);
+            return clerk_config_set_sqlite_path(config_.get(), detail::to_c(path), error);
         });
     }
 
@@ -230,7 +230,7 @@ private:
         clerk_error *error = nullptr;
         if (error_) return *this;
         const int32_t status = set(&error);
-        return noted(name, status, error);
+        return record_status(name, status, error);
     }
 
     Config &list(std::string_view name, const List &items) {
@@ -241,20 +241,20 @@ private:
 
     Config &token_kinds(std::string_view name, std::initializer_list<TokenKind> kinds) {
         std::string words;
-        for (const TokenKind kind : kinds) words.append(words.empty() ? "" : ",").append(word(kind));
+        for (const TokenKind kind : kinds) words.append(words.empty() ? "" : ",").append(clerk::name(kind));
         return set(name, words);
     }
 
-    Config &hooked(int32_t status) { return noted({}, status, nullptr); }
+    Config &set_callback(int32_t status) { return record_status({}, status, nullptr); }
 
-    Config &noted(std::string_view name, int32_t status, clerk_error *error) {
+    Config &record_status(std::string_view name, int32_t status, clerk_error *error) {
         detail::ErrorHandle held(error);
         if (status == CLERK_OK || error_) return *this;
         if (held != nullptr)
-            error_ = detail::error_of(status, held.release());
+            error_ = detail::take_error(status, held.release());
         else
             error_ =
-                detail::error_in_words(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
+                detail::make_error(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
         return *this;
     }
 

@@ -14,11 +14,11 @@ public:
     EventKind kind() const noexcept { return static_cast<EventKind>(clerk_event_get_kind(event_)); }
 
     // The host's key of the user's row.
-    std::optional<std::string_view> user_key() const noexcept { return detail::out(clerk_event_user_key(event_)); }
-    std::optional<std::string_view> clerk_id() const noexcept { return detail::out(clerk_event_clerk_id(event_)); }
+    std::optional<std::string_view> user_key() const noexcept { return detail::from_c(clerk_event_user_key(event_)); }
+    std::optional<std::string_view> clerk_id() const noexcept { return detail::from_c(clerk_event_clerk_id(event_)); }
 
     // "clerk:auth:" and the SHA-256 of the token in hex.
-    std::optional<std::string_view> token_hash() const noexcept { return detail::out(clerk_event_token_hash(event_)); }
+    std::optional<std::string_view> token_hash() const noexcept { return detail::from_c(clerk_event_token_hash(event_)); }
 
     // Why nobody was signed in.
     std::optional<Reason> reason() const noexcept {
@@ -34,7 +34,7 @@ public:
 
     // For how long Clerk asks for patience.
     std::optional<Milliseconds> retry_after() const noexcept {
-        return detail::out_ms(clerk_event_retry_after_ms(event_));
+        return detail::from_c_ms(clerk_event_retry_after_ms(event_));
     }
 
 private:

@@ -14,10 +14,10 @@ CLERK_AUTH_NAMESPACE_BEGIN
 inline void refuse(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
     // Nobody is refused with a 200, whatever came before.
     response.status = result.signed_in() ? 403 : result.http_status();
-    if (const auto challenge = result.challenge(realm)) response.set_header("WWW-Authenticate", *challenge);
+    if (const auto challenge = result.www_authenticate(realm)) response.set_header("WWW-Authenticate", *challenge);
     if (const auto after = result.retry_after())
         response.set_header("Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(*after).count()));
-    const std::string_view words = result.signed_in() ? "forbidden" : result.public_word();
+    const std::string_view words = result.signed_in() ? "forbidden" : result.public_reason();
     response.set_content(std::string(words) + "\n", "text/plain");
 }
 

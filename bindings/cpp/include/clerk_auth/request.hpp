@@ -46,7 +46,7 @@ struct IsField<
     : std::true_type {};
 
 // Lines that the library may look at; it compares their names again, and exactly.
-inline bool matters(std::string_view name) noexcept {
+inline bool is_relevant_header(std::string_view name) noexcept {
     constexpr std::string_view lines[] = {"authorization",  "cookie",           "accept",     "sec-fetch-dest",
                                           "svix-id",        "svix-timestamp",   "webhook-id", "webhook-timestamp",
                                           "svix-signature", "webhook-signature"};
@@ -96,32 +96,32 @@ public:
 
     Headers &&add(std::string_view name, std::string_view value) && { return std::move(add(name, value)); }
     Headers &add(std::string_view name, std::string_view value) & {
-        if (!detail::matters(name)) return *this;
-        const clerk_header line{detail::in(name), detail::in(value)};
-        if (few_count_ < few_.size()) {
-            few_[few_count_++] = line;
-        } else if (many_.size() < most) {
-            if (many_.empty()) many_.assign(few_.begin(), few_.end());
-            many_.push_back(line);
+        if (!detail::is_relevant_header(name)) return *this;
+        const clerk_header line{detail::to_c(name), detail::to_c(value)};
+        if (inline_count_ < inline_.size()) {
+            inline_[inline_count_++] = line;
+        } else if (heap_.size() < most) {
+            if (heap_.empty()) heap_.assign(inline_.begin(), inline_.end());
+            heap_.push_back(line);
         } else {
             // Two lines of it: neither a request nor, with its first lines gone, a delivery is accepted.
             const std::string_view authorization = "authorization", words = "too many lines";
-            many_[0] = many_[1] = clerk_header{detail::in(authorization), detail::in(words)};
+            heap_[0] = heap_[1] = clerk_header{detail::to_c(authorization), detail::to_c(words)};
         }
         return *this;
     }
 
-    std::size_t size() const noexcept { return many_.empty() ? few_count_ : many_.size(); }
-    const clerk_header *data() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
+    std::size_t size() const noexcept { return heap_.empty() ? inline_count_ : heap_.size(); }
+    const clerk_header *data() const noexcept { return heap_.empty() ? inline_.data() : heap_.data(); }
 
 private:
     // A browser that sends its cookies one by one (HTTP/2) stays below it.
     static constexpr std::size_t most = 1024;
 
-    // As many as most requests have; only then memory is asked for. Not zeroed: `few_count_` says what is there.
-    std::array<clerk_header, 8> few_;
-    std::vector<clerk_header> many_;
-    std::size_t few_count_ = 0;
+    // As many as most requests have; only then memory is asked for. Not zeroed: `inline_count_` says what is there.
+    std::array<clerk_header, 8> inline_;
+    std::vector<clerk_header> heap_;
+    std::size_t inline_count_ = 0;
 };
 
 // What is looked at in a request: either all header lines, or just the two that matter.
@@ -154,9 +154,9 @@ public:
             request.headers = headers->data();
             request.header_count = headers->size();
         }
-        request.authorization = detail::in(authorization_);
-        request.cookie = detail::in(cookie_);
-        request.method = detail::in(method_);
+        request.authorization = detail::to_c(authorization_);
+        request.cookie = detail::to_c(cookie_);
+        request.method = detail::to_c(method_);
         return request;
     }
 

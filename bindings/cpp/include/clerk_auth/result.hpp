@@ -2,7 +2,7 @@
 #ifndef CLERK_AUTH_RESULT_HPP
 #define CLERK_AUTH_RESULT_HPP
 
-#include "hooks.hpp"
+#include "callbacks.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
@@ -42,10 +42,10 @@ public:
         return reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(reason));
     }
     // Static, such as "token-expired"; "" when somebody is signed in.
-    std::string_view reason_word() const noexcept { return clerk_result_reason_name(handle_.get()); }
+    std::string_view reason_name() const noexcept { return clerk_result_reason_name(handle_.get()); }
     // What a caller may be told of it: of trouble on the server's side, only what kind it is.
-    std::string_view public_word() const noexcept {
-        return http_status() < 500 ? reason_word() : word(category().value_or(Category::unavailable));
+    std::string_view public_reason() const noexcept {
+        return http_status() < 500 ? reason_name() : name(category().value_or(Category::unavailable));
     }
     // What kind of trouble the reason is.
     std::optional<Category> category() const noexcept {
@@ -57,12 +57,12 @@ public:
     int http_status() const noexcept { return clerk_result_http_status(handle_.get()); }
     // For `Retry-After`.
     std::optional<Milliseconds> retry_after() const noexcept {
-        return detail::out_ms(clerk_result_retry_after_ms(handle_.get()));
+        return detail::from_c_ms(clerk_result_retry_after_ms(handle_.get()));
     }
     // The value of a `WWW-Authenticate` line, for a 401 or 403.
-    std::optional<std::string> challenge(std::string_view realm = {}) const {
+    std::optional<std::string> www_authenticate(std::string_view realm = {}) const {
         return copied([&](char *buffer, std::size_t capacity, std::size_t *needed) {
-            return clerk_result_www_authenticate(handle_.get(), detail::in(realm), buffer, capacity, needed);
+            return clerk_result_www_authenticate(handle_.get(), detail::to_c(realm), buffer, capacity, needed);
         });
     }
     // Whether Clerk's own front-end libraries would send this browser to Clerk and back to settle its session.
@@ -83,27 +83,27 @@ public:
     using View = std::optional<std::string_view>;
 
     // Clerk's id of the user; not there for machines.
-    View user_id() const &noexcept { return detail::out(clerk_result_user_id(handle_.get())); }
+    View user_id() const &noexcept { return detail::from_c(clerk_result_user_id(handle_.get())); }
     View user_id() const && = delete;
     // The host's own key of the user's row, in `sync` mode.
-    View user_key() const &noexcept { return detail::out(clerk_result_user_key(handle_.get())); }
+    View user_key() const &noexcept { return detail::from_c(clerk_result_user_key(handle_.get())); }
     View user_key() const && = delete;
-    View session_id() const &noexcept { return detail::out(clerk_result_session_id(handle_.get())); }
+    View session_id() const &noexcept { return detail::from_c(clerk_result_session_id(handle_.get())); }
     View session_id() const && = delete;
     // All claims as JSON.
-    View session_claims() const &noexcept { return detail::out(clerk_result_claims_json(handle_.get())); }
+    View session_claims() const &noexcept { return detail::from_c(clerk_result_claims_json(handle_.get())); }
     View session_claims() const && = delete;
-    View org_id() const &noexcept { return text(Text::org_id); }
+    View org_id() const &noexcept { return text(Attribute::org_id); }
     View org_id() const && = delete;
-    View org_slug() const &noexcept { return text(Text::org_slug); }
+    View org_slug() const &noexcept { return text(Attribute::org_slug); }
     View org_slug() const && = delete;
     // With the prefix `org:`.
-    View org_role() const &noexcept { return text(Text::org_role); }
+    View org_role() const &noexcept { return text(Attribute::org_role); }
     View org_role() const && = delete;
 
     std::vector<std::string_view> org_permissions() const & {
         std::vector<std::string_view> all;
-        std::string_view rest = text(Text::org_permissions).value_or(std::string_view());
+        std::string_view rest = text(Attribute::org_permissions).value_or(std::string_view());
         while (!rest.empty()) {
             const std::size_t comma = rest.find(',');
             all.push_back(rest.substr(0, comma));
@@ -114,15 +114,15 @@ public:
     std::vector<std::string_view> org_permissions() const && = delete;
 
     // Any of the identity's texts.
-    View text(Text which) const &noexcept {
-        return detail::out(clerk_result_get(handle_.get(), detail::number(which)));
+    View text(Attribute which) const &noexcept {
+        return detail::from_c(clerk_result_get(handle_.get(), detail::number(which)));
     }
-    View text(Text which) const && = delete;
+    View text(Attribute which) const && = delete;
 
     // One claim as JSON; `path` is a claim's name, or a JSON Pointer (RFC 6901) such as `/o/id`.
     std::optional<std::string> claim(std::string_view path) const {
         return copied([&](char *buffer, std::size_t capacity, std::size_t *needed) {
-            return clerk_result_claim(handle_.get(), detail::in(path), buffer, capacity, needed);
+            return clerk_result_claim(handle_.get(), detail::to_c(path), buffer, capacity, needed);
         });
     }
 
@@ -142,13 +142,13 @@ public:
     }
 
     // Whether the session holds something; several demands are several calls joined by `&&`.
-    bool has(Dimension dimension, std::string_view value) const noexcept {
-        return clerk_result_has(handle_.get(), detail::number(dimension), detail::in(value)) == 1;
+    bool has(Check dimension, std::string_view value) const noexcept {
+        return clerk_result_has(handle_.get(), detail::number(dimension), detail::to_c(value)) == 1;
     }
-    bool has_role(std::string_view role) const noexcept { return has(Dimension::role, role); }
-    bool has_permission(std::string_view permission) const noexcept { return has(Dimension::permission, permission); }
-    bool has_feature(std::string_view feature) const noexcept { return has(Dimension::feature, feature); }
-    bool has_plan(std::string_view plan) const noexcept { return has(Dimension::plan, plan); }
+    bool has_role(std::string_view role) const noexcept { return has(Check::role, role); }
+    bool has_permission(std::string_view permission) const noexcept { return has(Check::permission, permission); }
+    bool has_feature(std::string_view feature) const noexcept { return has(Check::feature, feature); }
+    bool has_plan(std::string_view plan) const noexcept { return has(Check::plan, plan); }
 
     // --- what else came of the call ----------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ public:
     // (`row_check_ttl_s`) or gave one of another type.
     template <class T>
     std::shared_ptr<T> local_user() const noexcept {
-        if (extras_ == nullptr || extras_->row_type != &detail::type_mark<T>) return nullptr;
+        if (extras_ == nullptr || extras_->row_type != &detail::type_tag<T>) return nullptr;
         return std::static_pointer_cast<T>(extras_->row);
     }
 
@@ -170,7 +170,7 @@ public:
     const clerk_result *native() const && = delete;
 
 private:
-    friend Expected<Result> conclude(int32_t status, clerk_result *result, clerk_error *error, detail::Notes &notes);
+    friend Expected<Result> make_result(int32_t status, clerk_result *result, clerk_error *error, detail::CallState &notes);
 
     struct Free {
         void operator()(clerk_result *result) const noexcept { clerk_result_free(result); }
@@ -204,16 +204,16 @@ private:
 };
 
 // From what a verb of the C library has given to a result or an error. Takes both over.
-inline Expected<Result> conclude(int32_t status, clerk_result *given, clerk_error *given_error, detail::Notes &notes) {
+inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &notes) {
     Result result(given);
     if (given != nullptr && given_error == nullptr && notes.is_empty()) return result;
     detail::ErrorHandle error(given_error);
     // Whatever was answered, it was answered without knowing the time.
-    if (notes.clock) return detail::error_in_words(CLERK_E_STATE, "the clock hook threw", {}, notes.clock);
-    if (given == nullptr) return detail::error_of(status, error.release(), notes.store);
+    if (notes.clock) return detail::make_error(CLERK_E_STATE, "the clock hook threw", {}, notes.clock);
+    if (given == nullptr) return detail::take_error(status, error.release(), notes.store);
 
     auto extras = std::make_unique<Result::Extras>();
-    if (error != nullptr) extras->error = detail::error_of(status, error.release(), notes.store);
+    if (error != nullptr) extras->error = detail::take_error(status, error.release(), notes.store);
     extras->listener = notes.listener;
     const std::optional<std::string_view> key = result.user_key();
     for (detail::RowObject &row : notes.rows) {

@@ -2,19 +2,19 @@
 #ifndef CLERK_AUTH_USER_STORE_HPP
 #define CLERK_AUTH_USER_STORE_HPP
 
-#include "hooks.hpp"
+#include "callbacks.hpp"
 
 #include <stdexcept>
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A unique column already holds such a value: throw it from `create` or `update`, or call Reply::conflict.
+// A unique column already holds such a value: throw it from `create` or `update`, or call StoreResponse::conflict.
 class Conflict : public std::exception {
 public:
     const char *what() const noexcept override { return "a unique column already holds such a value"; }
 };
 
-// A failure with a number of the host's own, which comes back in Error::host_code. Other exceptions have -1 there.
+// A failure with a number of the host's own, which comes back in Error::store_code. Other exceptions have -1 there.
 class StoreError : public std::runtime_error {
 public:
     StoreError(int32_t code, const std::string &message) : std::runtime_error(message), code_(code) {}
@@ -26,12 +26,12 @@ private:
 
 // What is to be written. The outer optional says whether a column is to be written at all, the inner one whether it is
 // to be something or NULL: `if (auto email = columns.email()) row.email = *email;`
-class Columns {
+class RowChanges {
 public:
     template <class T>
     using Nullable = std::optional<std::optional<T>>;
 
-    explicit Columns(const clerk_store_request *step) noexcept : step_(step) {}
+    explicit RowChanges(const clerk_store_request *step) noexcept : step_(step) {}
 
     std::optional<std::string_view> clerk_id() const noexcept { return flat(Column::clerk_id); }
     Nullable<std::string_view> email() const noexcept { return text(Column::email); }
@@ -52,7 +52,7 @@ public:
     Nullable<std::string_view> text(Column column) const noexcept {
         clerk_str value{nullptr, 0};
         if (clerk_store_request_string_column(step_, detail::number(column), &value) != 1) return std::nullopt;
-        return detail::out(value);
+        return detail::from_c(value);
     }
 
     Nullable<int64_t> number(Column column) const noexcept {
@@ -79,16 +79,16 @@ private:
 };
 
 // A question to the table. Lives during the hook's call, or until the pending authentication goes on; so do its views.
-class Step {
+class StoreRequest {
 public:
-    explicit Step(const clerk_store_request *step) noexcept : step_(step) {}
+    explicit StoreRequest(const clerk_store_request *step) noexcept : step_(step) {}
 
-    StepKind kind() const noexcept { return static_cast<StepKind>(clerk_store_request_get_kind(step_)); }
+    StoreRequestKind kind() const noexcept { return static_cast<StoreRequestKind>(clerk_store_request_get_kind(step_)); }
     // The Clerk id, the address or the name that is asked about.
-    std::optional<std::string_view> text() const noexcept { return detail::out(clerk_store_request_value(step_)); }
+    std::optional<std::string_view> text() const noexcept { return detail::from_c(clerk_store_request_value(step_)); }
     // The key of the row that is asked about.
-    std::optional<std::string_view> key() const noexcept { return detail::out(clerk_store_request_key(step_)); }
-    Columns columns() const noexcept { return Columns(step_); }
+    std::optional<std::string_view> key() const noexcept { return detail::from_c(clerk_store_request_key(step_)); }
+    RowChanges columns() const noexcept { return RowChanges(step_); }
 
 private:
     const clerk_store_request *step_;
@@ -96,7 +96,7 @@ private:
 
 // The answer to a step. Everything is copied. A text that the library refuses makes the whole answer a failure. There
 // is one answer: it can be moved, not copied, and what is left behind is a failure.
-class Reply {
+class StoreResponse {
 public:
     // A row of the answer; columns that are NULL need not be set. It is active unless `is_active` says otherwise.
     class Row {
@@ -116,7 +116,7 @@ public:
         }
 
         Row &text(Column column, std::optional<std::string_view> value) {
-            reply_->note(clerk_store_response_set_string_column(reply_->reply_, detail::number(column), detail::in(value)));
+            reply_->note(clerk_store_response_set_string_column(reply_->reply_, detail::number(column), detail::to_c(value)));
             return *this;
         }
         Row &number(Column column, int64_t value) {
@@ -125,23 +125,23 @@ public:
         }
 
     private:
-        friend class Reply;
-        explicit Row(Reply *reply) noexcept : reply_(reply) {}
+        friend class StoreResponse;
+        explicit Row(StoreResponse *reply) noexcept : reply_(reply) {}
 
-        Reply *reply_;
+        StoreResponse *reply_;
     };
 
-    Reply(clerk_store_response *reply, detail::Notes *notes) noexcept : reply_(reply), notes_(notes) {}
-    Reply(Reply &&other) noexcept
+    StoreResponse(clerk_store_response *reply, detail::CallState *notes) noexcept : reply_(reply), notes_(notes) {}
+    StoreResponse(StoreResponse &&other) noexcept
         : reply_(std::exchange(other.reply_, nullptr)), notes_(std::exchange(other.notes_, nullptr)),
-          verdict_(std::exchange(other.verdict_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
+          status_(std::exchange(other.status_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
           is_write_(other.is_write_) {}
 
     // For the `find_` steps: begins a row with the host's own key for it. No row: there is none. For `create` and
     // `update`: the whole row as it is now, where the table may have made another of it: `is_active(false)` keeps its
     // user out.
     Row row(std::string_view key) noexcept {
-        note(clerk_store_response_add_row(reply_, detail::in(key)));
+        note(clerk_store_response_add_row(reply_, detail::to_c(key)));
         return Row(this);
     }
     // The same with the host's own object for it, which comes out of Result::local_user.
@@ -155,7 +155,7 @@ public:
     void taken(bool is_taken) noexcept { note(clerk_store_response_set_username_taken(reply_, is_taken ? 1 : 0)); }
 
     // For `create`: the new row's key, when the row is what was asked for.
-    void created(std::string_view key) noexcept { note(clerk_store_response_set_created_key(reply_, detail::in(key))); }
+    void created(std::string_view key) noexcept { note(clerk_store_response_set_created_key(reply_, detail::to_c(key))); }
     template <class T>
     void created(std::string_view key, std::shared_ptr<T> object) {
         keep(key, std::move(object));
@@ -163,17 +163,17 @@ public:
     }
 
     // For `create` and `update`: a unique column already holds such a value. The row is looked for again.
-    void conflict() noexcept { verdict_ = CLERK_STORE_CONFLICT; }
+    void conflict() noexcept { status_ = CLERK_STORE_CONFLICT; }
 
     // For `begin`, `commit` and `rollback`: there is nothing to do.
-    void decline() noexcept { verdict_ = CLERK_STORE_DECLINE; }
+    void decline() noexcept { status_ = CLERK_STORE_DECLINE; }
 
-    // The table failed: nobody is signed in. The words come back in Error::message, the code in Error::host_code; codes
+    // The table failed: nobody is signed in. The words come back in Error::message, the code in Error::store_code; codes
     // are negative there (positive ones are negated, 0 becomes -1).
     void fail(int32_t code, std::string_view message) noexcept {
-        verdict_ = code < 0 ? code : code > 0 ? -code : -1;
+        status_ = code < 0 ? code : code > 0 ? -code : -1;
         has_failed_ = true;
-        static_cast<void>(clerk_store_response_set_error(reply_, detail::in(message)));
+        static_cast<void>(clerk_store_response_set_error(reply_, detail::to_c(message)));
     }
 
 #if CLERK_AUTH_EXCEPTIONS
@@ -197,13 +197,13 @@ public:
 #endif
 
     // What a C hook returns.
-    int32_t verdict() const noexcept { return verdict_; }
+    int32_t status() const noexcept { return status_; }
 
 private:
     friend class UserStore;
-    friend class Steps;
+    friend class PendingBase;
     template <class Function>
-    friend int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept;
+    friend int32_t run_store(Function &function, const clerk_store_request *step, StoreResponse &reply) noexcept;
 
     void note(int32_t status) noexcept {
         if (status == CLERK_OK || has_failed_) return;
@@ -216,21 +216,21 @@ private:
     template <class T>
     void keep(std::string_view key, std::shared_ptr<T> object) {
         if (notes_ == nullptr || object == nullptr) return;
-        notes_->rows.push_back({std::string(key), std::move(object), &detail::type_mark<T>});
+        notes_->rows.push_back({std::string(key), std::move(object), &detail::type_tag<T>});
     }
 
     clerk_store_response *reply_;
-    detail::Notes *notes_;
-    int32_t verdict_ = CLERK_STORE_OK;
+    detail::CallState *notes_;
+    int32_t status_ = CLERK_STORE_OK;
     bool has_failed_ = false;
     bool is_write_ = false;
 };
 
 // Runs a store's function on a step; whatever it throws becomes the reply's failure. Returns what a C hook returns.
 template <class Function>
-int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept {
-    const Step question(step);
-    reply.is_write_ = question.kind() == StepKind::create || question.kind() == StepKind::update;
+int32_t run_store(Function &function, const clerk_store_request *step, StoreResponse &reply) noexcept {
+    const StoreRequest question(step);
+    reply.is_write_ = question.kind() == StoreRequestKind::create || question.kind() == StoreRequestKind::update;
 #if CLERK_AUTH_EXCEPTIONS
     try {
         function(question, reply);
@@ -240,59 +240,59 @@ int32_t answer_step(Function &function, const clerk_store_request *step, Reply &
 #else
     function(question, reply);
 #endif
-    return reply.verdict();
+    return reply.status();
 }
 
 // The host's user table. Called on all threads that authenticate, several at once; two calls may ask about one user at
-// the same time. Throw to fail (the exception becomes Error::cause), or call Reply::fail.
+// the same time. Throw to fail (the exception becomes Error::cause), or call StoreResponse::fail.
 class UserStore {
 public:
     virtual ~UserStore() = default;
 
-    // The row with this key; Reply::row, or nothing.
-    virtual void find_by_key(std::string_view key, Reply &reply) = 0;
+    // The row with this key; StoreResponse::row, or nothing.
+    virtual void find_by_key(std::string_view key, StoreResponse &reply) = 0;
     // The row of the Clerk user, compared exactly; as above.
-    virtual void find_by_clerk_id(std::string_view clerk_id, Reply &reply) = 0;
+    virtual void find_by_clerk_id(std::string_view clerk_id, StoreResponse &reply) = 0;
     // All rows with the address, compared without case; two are enough.
-    virtual void find_by_email(std::string_view email, Reply &reply) = 0;
-    // Whether another row than `except_key` has the unique name, compared without case; Reply::taken.
+    virtual void find_by_email(std::string_view email, StoreResponse &reply) = 0;
+    // Whether another row than `except_key` has the unique name, compared without case; StoreResponse::taken.
     virtual void username_taken(std::string_view username, std::optional<std::string_view> except_key,
-                                Reply &reply) = 0;
-    // A new row; Reply::created, or Reply::row.
-    virtual void create(const Columns &columns, Reply &reply) = 0;
-    // A change of the row, these columns only; nothing, or Reply::row.
-    virtual void update(std::string_view key, const Columns &columns, Reply &reply) = 0;
+                                StoreResponse &reply) = 0;
+    // A new row; StoreResponse::created, or StoreResponse::row.
+    virtual void create(const RowChanges &columns, StoreResponse &reply) = 0;
+    // A change of the row, these columns only; nothing, or StoreResponse::row.
+    virtual void update(std::string_view key, const RowChanges &columns, StoreResponse &reply) = 0;
 
     // Around `create` and `update`; not for authentications that are driven step by step.
-    virtual void begin(Reply &reply) { reply.decline(); }
-    virtual void commit(Reply &reply) { reply.decline(); }
-    virtual void rollback(Reply &reply) { reply.decline(); }
+    virtual void begin(StoreResponse &reply) { reply.decline(); }
+    virtual void commit(StoreResponse &reply) { reply.decline(); }
+    virtual void rollback(StoreResponse &reply) { reply.decline(); }
 
     // Has the one of them answer that is asked.
-    void answer(const Step &step, Reply &reply) {
+    void answer(const StoreRequest &step, StoreResponse &reply) {
         const std::string_view key = step.key().value_or(std::string_view());
         const std::string_view text = step.text().value_or(std::string_view());
         switch (step.kind()) {
-        case StepKind::find_by_key:
+        case StoreRequestKind::find_by_key:
             return find_by_key(key, reply);
-        case StepKind::find_by_clerk_id:
+        case StoreRequestKind::find_by_clerk_id:
             return find_by_clerk_id(text, reply);
-        case StepKind::find_by_email:
+        case StoreRequestKind::find_by_email:
             return find_by_email(text, reply);
-        case StepKind::username_taken:
+        case StoreRequestKind::username_taken:
             return username_taken(text, step.key(), reply);
-        case StepKind::create:
+        case StoreRequestKind::create:
             return create(step.columns(), reply);
-        case StepKind::update:
+        case StoreRequestKind::update:
             return update(key, step.columns(), reply);
-        case StepKind::begin:
+        case StoreRequestKind::begin:
             return begin(reply);
-        case StepKind::commit:
+        case StoreRequestKind::commit:
             return commit(reply);
-        case StepKind::rollback:
+        case StoreRequestKind::rollback:
             return rollback(reply);
-        case StepKind::done:
-        case StepKind::fetch:
+        case StoreRequestKind::done:
+        case StoreRequestKind::fetch_user:
             break;
         }
         reply.fail(-1, "a step that this program does not know");

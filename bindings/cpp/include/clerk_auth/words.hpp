@@ -80,7 +80,7 @@ enum class Source : int32_t {
     verified = CLERK_SOURCE_VERIFIED,
 };
 
-enum class Level : int32_t {
+enum class LogLevel : int32_t {
     error = CLERK_LOG_LEVEL_ERROR,
     warn = CLERK_LOG_LEVEL_WARN,
     info = CLERK_LOG_LEVEL_INFO,
@@ -94,7 +94,7 @@ enum class TokenKind : int32_t {
     m2m_token = CLERK_TOKEN_KIND_M2M_TOKEN,
 };
 
-enum class Text : int32_t {
+enum class Attribute : int32_t {
     subject = CLERK_ATTRIBUTE_SUBJECT,
     user_key = CLERK_ATTRIBUTE_USER_KEY,
     session_id = CLERK_ATTRIBUTE_SESSION_ID,
@@ -135,7 +135,7 @@ enum class EventKind : int32_t {
     secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
 };
 
-enum class StepKind : int32_t {
+enum class StoreRequestKind : int32_t {
     done = CLERK_STORE_REQUEST_KIND_DONE,
     find_by_key = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY,
     find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
@@ -146,7 +146,7 @@ enum class StepKind : int32_t {
     begin = CLERK_STORE_REQUEST_KIND_BEGIN,
     commit = CLERK_STORE_REQUEST_KIND_COMMIT,
     rollback = CLERK_STORE_REQUEST_KIND_ROLLBACK,
-    fetch = CLERK_STORE_REQUEST_KIND_FETCH_USER,
+    fetch_user = CLERK_STORE_REQUEST_KIND_FETCH_USER,
 };
 
 enum class Column : int32_t {
@@ -161,7 +161,7 @@ enum class Column : int32_t {
     banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
 };
 
-enum class Dimension : int32_t {
+enum class Check : int32_t {
     role = CLERK_CHECK_ROLE,
     permission = CLERK_CHECK_PERMISSION,
     feature = CLERK_CHECK_FEATURE,
@@ -179,16 +179,16 @@ constexpr int32_t number(Enum value) noexcept {
 } // namespace detail
 
 // The words that Clerk, the log and the other languages use, such as "token-expired". Static; "" for a stray number.
-inline std::string_view word(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
-inline std::string_view word(Category category) noexcept { return clerk_category_name(detail::number(category)); }
-inline std::string_view word(Source source) noexcept { return clerk_source_name(detail::number(source)); }
-inline std::string_view word(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
-inline std::string_view word(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
+inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
+inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
+inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
+inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 
 // The C name, such as "CLERK_E_CONFIG".
-inline std::string_view word(Status status) noexcept { return clerk_status_name(detail::number(status)); }
+inline std::string_view name(Status status) noexcept { return clerk_status_name(detail::number(status)); }
 
-constexpr std::string_view word(Outcome outcome) noexcept {
+constexpr std::string_view name(Outcome outcome) noexcept {
     switch (outcome) {
     case Outcome::signed_in:
         return "signed-in";

@@ -1,6 +1,6 @@
 // The way from the C library into the host's own functions, and what they throw on the way back.
-#ifndef CLERK_AUTH_HOOKS_HPP
-#define CLERK_AUTH_HOOKS_HPP
+#ifndef CLERK_AUTH_CALLBACKS_HPP
+#define CLERK_AUTH_CALLBACKS_HPP
 
 #include "error.hpp"
 
@@ -16,7 +16,7 @@ namespace detail {
 
 // An address for each type: tells types apart without RTTI.
 template <class T>
-inline constexpr char type_mark = 0;
+inline constexpr char type_tag = 0;
 
 // The object of the host's own that stands for a row.
 struct RowObject {
@@ -26,7 +26,7 @@ struct RowObject {
 };
 
 // What the hooks leave behind during one call: exceptions must not cross the C library, so they wait here.
-struct Notes {
+struct CallState {
     std::exception_ptr store; // the first: what comes after it is a consequence
     std::exception_ptr clock;
     std::exception_ptr listener;
@@ -38,48 +38,48 @@ struct Notes {
 // The notes of the call that this thread is in. Hooks run on the thread of the call that needs them.
 class CallScope {
 public:
-    explicit CallScope(Notes &notes) noexcept : before_(current()) { current() = &notes; }
+    explicit CallScope(CallState &notes) noexcept : before_(current()) { current() = &notes; }
     ~CallScope() { current() = before_; }
     CallScope(const CallScope &) = delete;
     CallScope &operator=(const CallScope &) = delete;
 
-    static Notes *&current() noexcept {
-        static thread_local Notes *notes = nullptr;
+    static CallState *&current() noexcept {
+        static thread_local CallState *notes = nullptr;
         return notes;
     }
 
     // Keeps what is being thrown, for the call to hand out.
-    static void keep(std::exception_ptr Notes::*where) noexcept {
-        Notes *notes = current();
+    static void capture_exception(std::exception_ptr CallState::*where) noexcept {
+        CallState *notes = current();
         if (notes != nullptr && !(notes->*where)) notes->*where = std::current_exception();
     }
 
 private:
-    Notes *before_;
+    CallState *before_;
 };
 
 // A function of the host's own, on its way through the C library as userdata.
 template <class Function>
-struct Hook {
+struct Callback {
     Function function;
 
-    static Function &of(void *userdata) noexcept { return static_cast<Hook *>(userdata)->function; }
-    static void destroy(void *userdata) noexcept { delete static_cast<Hook *>(userdata); }
+    static Function &of(void *userdata) noexcept { return static_cast<Callback *>(userdata)->function; }
+    static void destroy(void *userdata) noexcept { delete static_cast<Callback *>(userdata); }
 };
 
 template <class Function>
-void *hook_of(Function &&function) {
-    return new Hook<std::decay_t<Function>>{std::forward<Function>(function)};
+void *make_callback(Function &&function) {
+    return new Callback<std::decay_t<Function>>{std::forward<Function>(function)};
 }
 
 // Runs a listener; what it throws changes nothing, and can be asked for afterwards.
 template <class Body>
-void listen(Body &&body) noexcept {
+void call_listener(Body &&body) noexcept {
 #if CLERK_AUTH_EXCEPTIONS
     try {
         body();
     } catch (...) {
-        CallScope::keep(&Notes::listener);
+        CallScope::capture_exception(&CallState::listener);
     }
 #else
     body();
@@ -88,12 +88,12 @@ void listen(Body &&body) noexcept {
 
 // Without the time nobody can be let in: in the far future, every token has ended.
 template <class Body>
-int64_t tell_time(Body &&body) noexcept {
+int64_t call_clock(Body &&body) noexcept {
 #if CLERK_AUTH_EXCEPTIONS
     try {
         return body();
     } catch (...) {
-        CallScope::keep(&Notes::clock);
+        CallScope::capture_exception(&CallState::clock);
         return std::numeric_limits<int64_t>::max();
     }
 #else

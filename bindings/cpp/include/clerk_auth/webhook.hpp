@@ -1,12 +1,12 @@
 // What became of a webhook delivery.
-#ifndef CLERK_AUTH_DELIVERY_HPP
-#define CLERK_AUTH_DELIVERY_HPP
+#ifndef CLERK_AUTH_WEBHOOK_HPP
+#define CLERK_AUTH_WEBHOOK_HPP
 
-#include "hooks.hpp"
+#include "callbacks.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-class [[nodiscard]] Delivery {
+class [[nodiscard]] WebhookResult {
 public:
     enum class Outcome : int32_t {
         applied = CLERK_OK,
@@ -24,8 +24,8 @@ public:
     const std::optional<Error> &error() const noexcept { return error_; }
 
 private:
-    friend Expected<Delivery> conclude_delivery(int32_t status, clerk_error *error, const detail::Notes &notes);
-    explicit Delivery(int32_t status, std::optional<Error> error = std::nullopt)
+    friend Expected<WebhookResult> make_webhook_result(int32_t status, clerk_error *error, const detail::CallState &notes);
+    explicit WebhookResult(int32_t status, std::optional<Error> error = std::nullopt)
         : outcome_(static_cast<Outcome>(status)), error_(error) {}
 
     Outcome outcome_;
@@ -33,18 +33,18 @@ private:
 };
 
 // From what the C library has given to a delivery or an error. Takes the error over.
-inline Expected<Delivery> conclude_delivery(int32_t status, clerk_error *given, const detail::Notes &notes) {
+inline Expected<WebhookResult> make_webhook_result(int32_t status, clerk_error *given, const detail::CallState &notes) {
     detail::ErrorHandle error(given);
-    if (notes.clock) return detail::error_in_words(CLERK_E_STATE, "the clock hook threw", {}, notes.clock);
+    if (notes.clock) return detail::make_error(CLERK_E_STATE, "the clock hook threw", {}, notes.clock);
     switch (status) {
     case CLERK_OK:
     case CLERK_WEBHOOK_IGNORED:
-        return Delivery(status);
+        return WebhookResult(status);
     case CLERK_E_WEBHOOK:
     case CLERK_UNAVAILABLE:
-        return Delivery(status, detail::error_of(status, error.release(), notes.store));
+        return WebhookResult(status, detail::take_error(status, error.release(), notes.store));
     default:
-        return detail::error_of(status, error.release(), notes.store);
+        return detail::take_error(status, error.release(), notes.store);
     }
 }
 

@@ -16,9 +16,9 @@ TEST(Hooks, EventsTellOnceForEachRequest) {
     std::string heard;
     clerk::Config config = sim::config();
     config.on_event([&](const clerk::Event &event) {
-        heard += clerk::word(event.kind());
-        if (event.source()) heard.append(" ").append(clerk::word(*event.source()));
-        if (event.reason()) heard.append(" ").append(clerk::word(*event.reason()));
+        heard += clerk::name(event.kind());
+        if (event.source()) heard.append(" ").append(clerk::name(*event.source()));
+        if (event.reason()) heard.append(" ").append(clerk::name(*event.reason()));
         if (event.clerk_id()) heard.append(" ").append(*event.clerk_id());
         if (event.token_hash()) {
             EXPECT_EQ(event.token_hash()->substr(0, 11), "clerk:auth:");
@@ -64,11 +64,11 @@ TEST(Hooks, LogLinesAreFilteredByLevel) {
     clerk::Config config = sim::config();
     const std::string token = sim::token({{"user", "user_1"}});
     config.timeout_ms(std::chrono::milliseconds(200))
-        .on_log(clerk::Level::warn, [&](clerk::Level level, std::string_view line) {
+        .on_log(clerk::LogLevel::warn, [&](clerk::LogLevel level, std::string_view line) {
             EXPECT_FALSE(line.empty());
             EXPECT_EQ(line.find(token), std::string_view::npos);
             EXPECT_EQ(line.find("sk_test"), std::string_view::npos);
-            (level <= clerk::Level::warn ? errors : others)++;
+            (level <= clerk::LogLevel::warn ? errors : others)++;
         });
     ask(Client(config), token);
     sim::down(false);
@@ -85,9 +85,9 @@ TEST(Hooks, WhatListenersThrowChangesNothing) {
     int told = 0;
     config.on_event([&](const clerk::Event &event) {
         told++;
-        throw Heard(std::string(clerk::word(event.kind())));
+        throw Heard(std::string(clerk::name(event.kind())));
     });
-    config.on_log(clerk::Level::debug, [](clerk::Level, std::string_view) { throw 42; });
+    config.on_log(clerk::LogLevel::debug, [](clerk::LogLevel, std::string_view) { throw 42; });
     const Client client(config);
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
     const clerk::Result first = client.authenticate(Request(line));
@@ -155,9 +155,9 @@ TEST(Hooks, EachIsDestroyedOnce) {
         clerk::Config config = sim::config();
         config.on_event([watched](const clerk::Event &) {});
         config.on_event([watched](const clerk::Event &) {});
-        config.on_log(clerk::Level::info, [watched](clerk::Level, std::string_view) {});
+        config.on_log(clerk::LogLevel::info, [watched](clerk::LogLevel, std::string_view) {});
         config.on_clock([watched] { return std::chrono::system_clock::now(); });
-        config.on_user_store([watched](const clerk::Step &, clerk::Reply &) {});
+        config.user_store([watched](const clerk::StoreRequest &, clerk::StoreResponse &) {});
         EXPECT_EQ(watched.use_count(), 5);
         const Client client(config);
         EXPECT_FALSE(Client::make(config.timeout_ms(std::chrono::milliseconds(-1))));
@@ -173,10 +173,10 @@ TEST(Hooks, AServerWithoutExceptionsInTheSameProgram) {
     // Both parts hand over an object, through the same functions of the header: one's must not stand in for the
     // other's.
     struct Throwing : Accounts {
-        void find_by_clerk_id(std::string_view, clerk::Reply &) override { throw std::runtime_error("thrown"); }
+        void find_by_clerk_id(std::string_view, clerk::StoreResponse &) override { throw std::runtime_error("thrown"); }
     };
     clerk::Config config = sim::config();
-    config.on_user_store(std::make_shared<Throwing>());
+    config.user_store(std::make_shared<Throwing>());
     EXPECT_EQ(ask(Client(config), sim::token({{"user", "user_ada"}})), "unavailable store-error");
     EXPECT_EQ(
         story_without_exceptions(sim::url(), sim::token({{"user", "user_ada"}}), sim::token({{"spoil", "expired"}})),
