@@ -53,7 +53,7 @@ Names of_c() {
 
 // `enum class X : int32_t { name = CLERK_X_NAME, … }`; names that do not fit their number's name are left out.
 Names of_cpp() {
-    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/words.hpp");
+    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/enums.hpp");
     Names names;
     for (const std::smatch &found : all(header, "enum class (\\w+) : int32_t \\{([^}]*)\\}")) {
         const std::string camel = found[1], body = found[2];

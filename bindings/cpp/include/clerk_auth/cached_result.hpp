@@ -1,4 +1,4 @@
-// What memory knows, or nothing.
+// The result of a call that answers from the cache only.
 #ifndef CLERK_AUTH_CACHED_RESULT_HPP
 #define CLERK_AUTH_CACHED_RESULT_HPP
 
@@ -8,8 +8,9 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A std::optional whose arrow cannot be used on a temporary. `if (remembered)` says whether there is an answer, not
-// whether it is a good one. Taking what is not there throws std::bad_optional_access, or ends the process.
+// A value, or nothing if the cache is not enough to answer. Not convertible to bool: `if (cached)` would accept every
+// request with an answer, rejections included. Accessing a missing value throws std::bad_optional_access, or ends the
+// process when exceptions are disabled.
 template <class T>
 class [[nodiscard]] Cached {
 public:
@@ -17,7 +18,15 @@ public:
     Cached(T value) noexcept : value_(std::move(value)) {}
 
     bool has_value() const noexcept { return value_.has_value(); }
-    explicit operator bool() const noexcept { return has_value(); }
+    template <class Bool, class = detail::EnableIfBool<Bool>>
+    explicit operator Bool() const noexcept {
+        static_assert(detail::always_false<Bool>, "ask has_value() for an answer, then value().signed_in() for the user");
+        return false;
+    }
+
+    T &value() & { return value_.value(); }
+    const T &value() const & { return value_.value(); }
+    T value() && { return std::move(value_).value(); }
 
     T &operator*() & { return value_.value(); }
     const T &operator*() const & { return value_.value(); }

@@ -1,4 +1,4 @@
-// The way from the C library into the host's own functions, and what they throw on the way back.
+// Calls from the C library into the application's callbacks, and the exceptions they throw.
 #ifndef CLERK_AUTH_CALLBACKS_HPP
 #define CLERK_AUTH_CALLBACKS_HPP
 
@@ -14,20 +14,20 @@ CLERK_AUTH_NAMESPACE_BEGIN
 
 namespace detail {
 
-// An address for each type: tells types apart without RTTI.
+// One address per type; identifies types without RTTI.
 template <class T>
 inline constexpr char type_tag = 0;
 
-// The object of the host's own that stands for a row.
+// The application's object for a row.
 struct RowObject {
     std::string key;
     std::shared_ptr<void> object;
     const void *type;
 };
 
-// What the hooks leave behind during one call: exceptions must not cross the C library, so they wait here.
+// State of one call: exceptions thrown by callbacks, and the rows the user store returned.
 struct CallState {
-    std::exception_ptr store; // the first: what comes after it is a consequence
+    std::exception_ptr store; // the first one; later ones are consequences
     std::exception_ptr clock;
     std::exception_ptr listener;
     std::vector<RowObject> rows;
@@ -35,30 +35,30 @@ struct CallState {
     bool is_empty() const noexcept { return !store && !clock && !listener && rows.empty(); }
 };
 
-// The notes of the call that this thread is in. Hooks run on the thread of the call that needs them.
+// Makes a CallState current on this thread for a scope. Callbacks run on the thread of the call.
 class CallScope {
 public:
-    explicit CallScope(CallState &notes) noexcept : before_(current()) { current() = &notes; }
+    explicit CallScope(CallState &state) noexcept : before_(current()) { current() = &state; }
     ~CallScope() { current() = before_; }
     CallScope(const CallScope &) = delete;
     CallScope &operator=(const CallScope &) = delete;
 
     static CallState *&current() noexcept {
-        static thread_local CallState *notes = nullptr;
-        return notes;
+        static thread_local CallState *state = nullptr;
+        return state;
     }
 
-    // Keeps what is being thrown, for the call to hand out.
+    // Stores the exception being handled.
     static void capture_exception(std::exception_ptr CallState::*where) noexcept {
-        CallState *notes = current();
-        if (notes != nullptr && !(notes->*where)) notes->*where = std::current_exception();
+        CallState *state = current();
+        if (state != nullptr && !(state->*where)) state->*where = std::current_exception();
     }
 
 private:
     CallState *before_;
 };
 
-// A function of the host's own, on its way through the C library as userdata.
+// An application's callback, passed through the C library as userdata.
 template <class Function>
 struct Callback {
     Function function;
@@ -72,7 +72,7 @@ void *make_callback(Function &&function) {
     return new Callback<std::decay_t<Function>>{std::forward<Function>(function)};
 }
 
-// Runs a listener; what it throws changes nothing, and can be asked for afterwards.
+// Calls an event or log callback. An exception is stored and has no other effect.
 template <class Body>
 void call_listener(Body &&body) noexcept {
 #if CLERK_AUTH_EXCEPTIONS
@@ -86,7 +86,7 @@ void call_listener(Body &&body) noexcept {
 #endif
 }
 
-// Without the time nobody can be let in: in the far future, every token has ended.
+// Calls a clock callback. If it throws, returns the maximum time, at which every token has expired.
 template <class Body>
 int64_t call_clock(Body &&body) noexcept {
 #if CLERK_AUTH_EXCEPTIONS

@@ -1,4 +1,4 @@
-// Settings and hooks, to make clients from.
+// Settings and callbacks of a client.
 #ifndef CLERK_AUTH_CONFIG_HPP
 #define CLERK_AUTH_CONFIG_HPP
 
@@ -22,7 +22,7 @@ namespace detail {
 
 inline std::string version_text(uint32_t abi) { return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff); }
 
-// Why the library that is loaded cannot be used: it is older than this header, or of another major number.
+// Returns an error if the loaded library is older than this header or has another major ABI version.
 inline std::optional<Error> check_library_version() {
     constexpr uint32_t wanted = (static_cast<uint32_t>(CLERK_ABI_MAJOR) << 16) | static_cast<uint32_t>(CLERK_ABI_MINOR);
     const uint32_t loaded = clerk_abi_version();
@@ -46,7 +46,7 @@ struct FreeConfig {
 
 } // namespace detail
 
-// The items of a setting that is a list: `{"a", "b"}`, or any range of texts, which has to outlive the call.
+// Items of a list setting: `{"a", "b"}`, or any range of strings that outlives the call.
 class List {
 public:
     List() = default;
@@ -61,10 +61,10 @@ private:
     std::vector<std::string_view> items_;
 };
 
-// A client copies it. One thread at a time.
+// Settings to create clients from. A client copies them. Use it from one thread at a time.
 //
-// Setters do not throw: the first thing that is wrong is kept, no client can be made any more, and the constructor of
-// Client throws it (Client::make returns it). `error()` looks earlier.
+// Setters do not throw. The first error is stored: `error()` returns it, the constructor of Client throws it, and
+// Client::make returns it.
 class Config {
 public:
     Config() {
@@ -74,7 +74,7 @@ public:
         if (config_ == nullptr) error_ = detail::take_error(CLERK_E_PANIC, nullptr);
     }
 
-    // Any setting by its name, as the table in the README spells it.
+    // Sets a setting by its name in the settings table.
     Config &set(std::string_view name, std::string_view value) {
         return setting(name, [&](clerk_error **error) {
             return clerk_config_set(config_.get(), detail::to_c(name), detail::to_c(value), error);
@@ -85,18 +85,18 @@ public:
             return clerk_config_set_int(config_.get(), detail::to_c(name), value, error);
         });
     }
-    // One item more of a list.
+    // Appends one item to a list setting.
     Config &add(std::string_view name, std::string_view item) {
         return setting(name, [&](clerk_error **error) {
             return clerk_config_add(config_.get(), detail::to_c(name), detail::to_c(item), error);
         });
     }
-    // Every setting whose environment variable is set. Must not run while another thread calls `setenv`.
+    // Sets every setting whose environment variable is set. Must not run while another thread calls `setenv`.
     Config &from_env() {
         return setting({}, [&](clerk_error **error) { return clerk_config_from_env(config_.get(), error); });
     }
 
-    // Each setting under its own name; what it is for stands in the table.
+    // One setter per setting.
     Config &secret_key(std::string_view value) { return set("secret_key", value); }
     Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
     Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
@@ -130,74 +130,74 @@ public:
     Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
     Config &instance_id(std::string_view value) { return set("instance_id", value); }
 
-    // Has `function(const Event &)` told of events. What a listener throws changes nothing; see
-    // Result::listener_exception.
+    // Sets the event callback, `function(const Event &)`. An exception it throws has no effect on the call;
+    // Result::listener_exception returns it.
     template <class Function, class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Event &>>>
     Config &on_event(Function &&function) {
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
-        const clerk_event_fn hook = [](void *userdata, const clerk_event *event) noexcept {
+        const clerk_event_fn callback = [](void *userdata, const clerk_event *event) noexcept {
             detail::call_listener([&] { Stored::of(userdata)(Event(event)); });
         };
-        return set_callback(clerk_config_set_event_callback(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+        return set_callback(clerk_config_set_event_callback(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
                                             Stored::destroy));
     }
 
-    // Has `function(LogLevel, std::string_view)` given log lines that are as grave as `level` or graver.
+    // Sets the log callback, `function(LogLevel, std::string_view)`, for messages at `level` or above.
     template <class Function,
               class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, LogLevel, std::string_view>>>
     Config &on_log(LogLevel level, Function &&function) {
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
-        const clerk_log_fn hook = [](void *userdata, int32_t grave, clerk_str message) noexcept {
+        const clerk_log_fn callback = [](void *userdata, int32_t message_level, clerk_str message) noexcept {
             const std::string_view line(message.data, message.len);
-            detail::call_listener([&] { Stored::of(userdata)(static_cast<LogLevel>(grave), line); });
+            detail::call_listener([&] { Stored::of(userdata)(static_cast<LogLevel>(message_level), line); });
         };
-        return set_callback(clerk_config_set_log_callback(config_.get(), detail::number(level), hook,
+        return set_callback(clerk_config_set_log_callback(config_.get(), detail::number(level), callback,
                                           detail::make_callback(std::forward<Function>(function)), Stored::destroy));
     }
 
-    // Has the time told by `function()`, a std::chrono::system_clock::time_point; for tests. When it throws, the call
-    // throws, and nobody is signed in.
+    // Sets the clock callback, `function()` returning a std::chrono::system_clock::time_point; for tests. If it throws, the
+    // call fails.
     template <class Function,
               class = std::enable_if_t<std::is_convertible_v<std::invoke_result_t<std::decay_t<Function> &>,
                                                              std::chrono::system_clock::time_point>>>
     Config &on_clock(Function &&function) {
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
-        const clerk_clock_fn hook = [](void *userdata) noexcept {
+        const clerk_clock_fn callback = [](void *userdata) noexcept {
             return detail::call_clock([&] {
                 const std::chrono::system_clock::time_point now = Stored::of(userdata)();
                 return int64_t{std::chrono::floor<Milliseconds>(now).time_since_epoch().count()};
             });
         };
-        return set_callback(clerk_config_set_clock_callback(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+        return set_callback(clerk_config_set_clock_callback(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
                                             Stored::destroy));
     }
 
-    // Has the user table asked and changed through `function(const StoreRequest &, StoreResponse &)`.
+    // Sets the user store callback, `function(const StoreRequest &, StoreResponse &)`.
     template <class Function,
               class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const StoreRequest &, StoreResponse &>>>
     Config &user_store(Function &&function) {
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
-        const clerk_user_store_fn hook = [](void *userdata, const clerk_store_request *step, clerk_store_response *reply) noexcept {
-            StoreResponse answer(reply, detail::CallScope::current());
-            return run_store(Stored::of(userdata), step, answer);
+        const clerk_user_store_fn callback = [](void *userdata, const clerk_store_request *request, clerk_store_response *response) noexcept {
+            StoreResponse answer(response, detail::CallScope::current());
+            return run_store(Stored::of(userdata), request, answer);
         };
-        return set_callback(clerk_config_set_user_store(config_.get(), hook, detail::make_callback(std::forward<Function>(function)),
+        return set_callback(clerk_config_set_user_store(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
                                                  Stored::destroy));
     }
 
-    // The same through an object, which the config and its clients keep alive. Null takes the store away.
+    // Sets the user store; the config and its clients share ownership. Null removes it.
     Config &user_store(std::shared_ptr<UserStore> store) {
         if (error_) return *this;
         if (store == nullptr) return set_callback(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
         return user_store(
-            [store = std::move(store)](const StoreRequest &step, StoreResponse &reply) { store->answer(step, reply); });
+            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->answer(request, response); });
     }
 
-    // Which columns the host's table has. All of them, unless this is called.
+    // Declares which columns the application's table has. Default: all.
     Config &user_columns(std::initializer_list<Column> columns) {
         if (error_) return *this;
         uint32_t bits = 0;
@@ -205,21 +205,21 @@ public:
         return record_status("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
     }
 
-    // How many characters fit into a text column; 0 is no limit.
+    // Declares how many characters fit into a string column; 0 is no limit.
     Config &user_column_length(Column column, uint32_t characters) {
         if (error_) return *this;
         const int32_t status = clerk_config_set_user_column_length(config_.get(), detail::number(column), characters);
         return record_status("user_column_length", status, nullptr);
     }
 
-    // Keeps the users in a SQLite file, which is made if need be.
+    // Uses the ready-made user table in the SQLite file at `path`, creating it if it does not exist.
     Config &sqlite_path(std::string_view path) {
         return setting("sqlite", [&](clerk_error **error) {
             return clerk_config_set_sqlite_path(config_.get(), detail::to_c(path), error);
         });
     }
 
-    // The first thing that is wrong so far.
+    // Returns the first error so far.
     const std::optional<Error> &error() const noexcept { return error_; }
 
     const clerk_config *native() const noexcept { return config_.get(); }
@@ -240,9 +240,9 @@ private:
     }
 
     Config &token_kinds(std::string_view name, std::initializer_list<TokenKind> kinds) {
-        std::string words;
-        for (const TokenKind kind : kinds) words.append(words.empty() ? "" : ",").append(clerk::name(kind));
-        return set(name, words);
+        std::string message;
+        for (const TokenKind kind : kinds) message.append(message.empty() ? "" : ",").append(clerk::name(kind));
+        return set(name, message);
     }
 
     Config &set_callback(int32_t status) { return record_status({}, status, nullptr); }

@@ -1,6 +1,6 @@
 // The C header's enums as scoped ones. Names and numbers are the header's, in lower case.
-#ifndef CLERK_AUTH_WORDS_HPP
-#define CLERK_AUTH_WORDS_HPP
+#ifndef CLERK_AUTH_ENUMS_HPP
+#define CLERK_AUTH_ENUMS_HPP
 
 #include "base.hpp"
 
@@ -178,7 +178,7 @@ constexpr int32_t number(Enum value) noexcept {
 
 } // namespace detail
 
-// The words that Clerk, the log and the other languages use, such as "token-expired". Static; "" for a stray number.
+// Returns the name, such as "token-expired"; "" for an unknown value. Static.
 inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
 inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
 inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
