@@ -1,4 +1,4 @@
-// Event, log and clock hooks: what they are told, and that nothing they throw gets anywhere.
+// Event, log and clock callbacks: what they receive, and that their exceptions do not escape.
 #include "no_exceptions.hpp"
 #include "sim.hpp"
 
@@ -11,7 +11,7 @@
 using clerk::Client;
 using clerk::Request;
 
-TEST(Hooks, EventsTellOnceForEachRequest) {
+TEST(Callbacks, EachRequestEmitsOneEvent) {
     sim::reset();
     std::string heard;
     clerk::Config config = sim::config();
@@ -38,7 +38,7 @@ TEST(Hooks, EventsTellOnceForEachRequest) {
                      "cache_miss|auth_failed token-expired|");
 }
 
-TEST(Hooks, PatienceThatClerkAsksForIsTold) {
+TEST(Callbacks, RateLimitedEventHasRetryAfter) {
     sim::reset();
     sim::admin("PUT", "/faults", {{{"path", "/jwks"}, {"status", 429}, {"headers", {{"Retry-After", "7"}}}}});
     std::optional<clerk::Milliseconds> told;
@@ -57,7 +57,7 @@ TEST(Hooks, PatienceThatClerkAsksForIsTold) {
     EXPECT_TRUE(result.error()->trace_id());
 }
 
-TEST(Hooks, LogLinesAreFilteredByLevel) {
+TEST(Callbacks, LogMessagesAreFilteredByLevel) {
     sim::reset();
     sim::down(true);
     int errors = 0, others = 0;
@@ -76,7 +76,7 @@ TEST(Hooks, LogLinesAreFilteredByLevel) {
     EXPECT_EQ(others, 0);
 }
 
-TEST(Hooks, WhatListenersThrowChangesNothing) {
+TEST(Callbacks, ExceptionOfListenerIsReturnedByResult) {
     sim::reset();
     clerk::Config config = sim::config();
     struct Heard : std::runtime_error {
@@ -95,7 +95,7 @@ TEST(Hooks, WhatListenersThrowChangesNothing) {
     EXPECT_NE(first.listener_exception(), nullptr);
     EXPECT_FALSE(first.error());
     const auto second = client.authenticate_cached(Request(line));
-    ASSERT_TRUE(second);
+    ASSERT_TRUE(second.has_value());
     EXPECT_EQ(words(*second), "in cache");
     EXPECT_THROW(std::rethrow_exception(second->listener_exception()), Heard);
     EXPECT_GE(told, 3);
@@ -103,7 +103,7 @@ TEST(Hooks, WhatListenersThrowChangesNothing) {
     EXPECT_EQ(quiet.authenticate(Request(line)).listener_exception(), nullptr);
 }
 
-TEST(Hooks, WithoutTheTimeNobodyComesIn) {
+TEST(Callbacks, ThrowingClockFailsTheCall) {
     sim::reset();
     clerk::Config config = sim::config();
     bool is_stopped = false;
@@ -120,10 +120,10 @@ TEST(Hooks, WithoutTheTimeNobodyComesIn) {
     EXPECT_EQ(ask(client, token), "in verified");
     is_stopped = true;
     const auto is_refused = [](const auto &expected) {
-        if (expected || expected.error().cause() == nullptr) return false;
+        if (expected.has_value() || expected.error().cause() == nullptr) return false;
         EXPECT_THROW(std::rethrow_exception(expected.error().cause()), Stopped);
         return expected.error().status() == clerk::Status::e_state &&
-               expected.error().message() == "the clock hook threw";
+               expected.error().message() == "the clock callback threw";
     };
     EXPECT_TRUE(is_refused(client.try_authenticate(Request(line))));
     EXPECT_TRUE(is_refused(client.try_authenticate_cached(Request(line))));
@@ -137,7 +137,7 @@ TEST(Hooks, WithoutTheTimeNobodyComesIn) {
     EXPECT_EQ(ask(client, other), "in verified"); // nothing of it was remembered
 }
 
-TEST(Hooks, AClockOfOnesOwnIsHeeded) {
+TEST(Callbacks, ClockCallbackSetsTheTime) {
     sim::reset();
     std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
     clerk::Config config = sim::config();
@@ -149,7 +149,7 @@ TEST(Hooks, AClockOfOnesOwnIsHeeded) {
     EXPECT_EQ(ask(client, token), "out token-expired");
 }
 
-TEST(Hooks, EachIsDestroyedOnce) {
+TEST(Callbacks, CallbacksAreDestroyedOnce) {
     const auto watched = std::make_shared<int>(0);
     {
         clerk::Config config = sim::config();
@@ -160,14 +160,14 @@ TEST(Hooks, EachIsDestroyedOnce) {
         config.user_store([watched](const clerk::StoreRequest &, clerk::StoreResponse &) {});
         EXPECT_EQ(watched.use_count(), 5);
         const Client client(config);
-        EXPECT_FALSE(Client::make(config.timeout_ms(std::chrono::milliseconds(-1))));
+        EXPECT_FALSE(Client::make(config.timeout_ms(std::chrono::milliseconds(-1))).has_value());
         config.on_event([watched](const clerk::Event &) {}); // after an error nothing is taken any more
         EXPECT_EQ(watched.use_count(), 5);
     }
     EXPECT_EQ(watched.use_count(), 1);
 }
 
-TEST(Hooks, AServerWithoutExceptionsInTheSameProgram) {
+TEST(Callbacks, TranslationUnitWithoutExceptionsLinks) {
     sim::reset();
     sim::put_ada();
     // Both parts hand over an object, through the same functions of the header: one's must not stand in for the

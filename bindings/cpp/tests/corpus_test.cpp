@@ -56,7 +56,7 @@ Json play(const Json &test) {
     const Now now =
         std::make_shared<std::atomic<clerk::Time>>(clerk::Time(clerk::Milliseconds(test.at("now_ms").get<int64_t>())));
     const auto client = client_of(test, now);
-    if (!client) return {{"status", "signed_out"}, {"refused", client.error().setting().value_or("")}};
+    if (!client.has_value()) return {{"status", "signed_out"}, {"refused", client.error().setting().value_or("")}};
     for (const Json &step : test.at("prelude")) {
         if (step.contains("request")) static_cast<void>(answer(*client, step.at("request")));
         if (step.contains("state")) sim::admin("PUT", "/state", step.at("state"));
@@ -67,7 +67,7 @@ Json play(const Json &test) {
 
 } // namespace
 
-TEST(Corpus, EveryCaseGetsTheVerdictOfTheCFunctions) {
+TEST(Corpus, EveryCaseHasTheVerdictOfTheCFunctions) {
     sim::down(false);
     std::ifstream cases(from_test_sh("CLERK_CASES"));
     ASSERT_TRUE(cases);

@@ -72,7 +72,7 @@ Names of_cpp() {
 
 } // namespace
 
-TEST(Names, EnumsAreTheHeaders) {
+TEST(Names, EnumerationsMatchTheHeader) {
     const Names c = of_c(), cpp = of_cpp();
     EXPECT_EQ(c.size(), 11U);
     EXPECT_EQ(c.at("reason").size(), 27U);
@@ -80,7 +80,7 @@ TEST(Names, EnumsAreTheHeaders) {
     EXPECT_EQ(c, cpp);
 }
 
-TEST(Names, EverySetterPassesItsOwnName) {
+TEST(Names, EverySetterPassesItsName) {
     const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/config.hpp");
     std::set<std::string> names;
     for (const std::smatch &setter :
@@ -109,7 +109,7 @@ TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
     EXPECT_EQ(unused, (std::set<std::string>{"clerk_error_status", "clerk_setting_name", "clerk_str_of"}));
 }
 
-TEST(Names, WordsAreTheLibrarys) {
+TEST(Names, EnumerationsHaveTheLibrarysNames) {
     EXPECT_EQ(clerk::name(clerk::Reason::token_expired), "token-expired");
     EXPECT_EQ(clerk::name(clerk::Category::forbidden), "forbidden");
     EXPECT_EQ(clerk::name(clerk::Source::cache), "cache");

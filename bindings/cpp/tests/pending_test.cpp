@@ -1,4 +1,4 @@
-// The same table asked step by step, as an asynchronous host does it.
+// The same table driven step by step, as an asynchronous application does.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"
@@ -36,7 +36,7 @@ clerk::Result driven(PendingAuth pending, clerk::UserStore &store) {
 
 } // namespace
 
-TEST(PendingAuth, AUserStoreDrivenByHand) {
+TEST(PendingAuth, UserStoreIsDrivenStepByStep) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -50,7 +50,7 @@ TEST(PendingAuth, AUserStoreDrivenByHand) {
     EXPECT_EQ(words(driven(begun(client, token), accounts)), "in cache");
 }
 
-TEST(PendingAuth, BegunFromMemoryItNeverWaits) {
+TEST(PendingAuth, BeginCachedNeverBlocks) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -58,21 +58,21 @@ TEST(PendingAuth, BegunFromMemoryItNeverWaits) {
     const auto cached = [&](const std::string &token, clerk::UserStore &store) -> std::string {
         const std::string line = bearer(token);
         auto pending = client.authenticate_begin_cached(Request(line));
-        return pending ? words(driven(std::move(*pending), store)) : "would block";
+        return pending.has_value() ? words(driven(std::move(*pending), store)) : "would block";
     };
     const std::string first = sim::token({{"user", "user_ada"}}),
                       second = sim::token({{"user", "user_ada"}, {"sid", "sess_2"}});
     EXPECT_EQ(cached(first, accounts), "would block");
     EXPECT_EQ(words(driven(begun(client, first), accounts)), "in verified");
     sim::down(true);
-    // The token is remembered or the user is known: the row is looked at, and nobody else is asked.
+    // The token or the user is cached: only the row is looked up.
     EXPECT_EQ(cached(first, accounts), "in cache");
     EXPECT_EQ(cached(second, accounts), "in verified");
     EXPECT_EQ(cached(sim::token({{"user", "user_2"}}), accounts), "would block");
     EXPECT_EQ(cached("nonsense", accounts), "out token-invalid");
     const std::string line = bearer(first);
     auto known = client.try_authenticate_begin_cached(Request(line));
-    ASSERT_TRUE(known && *known);
+    ASSERT_TRUE(known.has_value() && known->has_value());
     PendingAuth pending = std::move(**known);
     EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_key);
     pending.submit(std::make_exception_ptr(std::runtime_error("no answer")));
@@ -87,7 +87,7 @@ TEST(PendingAuth, BegunFromMemoryItNeverWaits) {
     EXPECT_EQ(words(driven(std::move(pending), empty)), "in verified");
 }
 
-TEST(PendingAuth, OverBeforeItBegan) {
+TEST(PendingAuth, ResultKnownAtBeginNeedsNoAction) {
     sim::reset();
     const Client client = client_of_steps();
     PendingAuth pending = begun(client, sim::token({{"spoil", "expired"}}));
@@ -100,7 +100,7 @@ TEST(PendingAuth, OverBeforeItBegan) {
     EXPECT_EQ(words(client.authenticate_begin(Request()).finish()), "none session-token-missing");
 }
 
-TEST(PendingAuth, WhatTheTableThrowsIsTheCause) {
+TEST(PendingAuth, ExceptionOfTableIsTheCause) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -128,7 +128,7 @@ TEST(PendingAuth, WhatTheTableThrowsIsTheCause) {
     EXPECT_EQ(ask_cached(client, token), "would block");
 }
 
-TEST(PendingAuth, RepliesAreFilledAtLeisure) {
+TEST(PendingAuth, ResponseIsFilledOnAnotherThread) {
     sim::reset();
     sim::put_ada();
     using clerk::Column;
@@ -139,12 +139,12 @@ TEST(PendingAuth, RepliesAreFilledAtLeisure) {
     PendingAuth pending = begun(client, token);
     EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_clerk_id);
     EXPECT_EQ(pending.request().text(), "user_ada");
-    clerk::StoreResponse reply = pending.response();
+    clerk::StoreResponse response = pending.response();
     PendingAuth moved = std::move(pending);
     auto object = std::make_shared<std::string>("the row");
     std::thread([&] {
-        reply.row("7", object).clerk_id("user_ada").username("ada").email("ada@example.com").first_name("Ada");
-        moved.submit(reply);
+        response.row("7", object).clerk_id("user_ada").username("ada").email("ada@example.com").first_name("Ada");
+        moved.submit(response);
     }).join();
     EXPECT_TRUE(moved.done());
     const clerk::Result result = moved.finish();
@@ -164,7 +164,7 @@ TEST(PendingAuth, RepliesAreFilledAtLeisure) {
     EXPECT_EQ(words(driven(std::move(again), accounts)), "in verified");
 }
 
-TEST(PendingAuth, OutOfOrderOrGivenUpNobodyComesIn) {
+TEST(PendingAuth, OutOfOrderOrAbandonedIsUnavailable) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -177,11 +177,11 @@ TEST(PendingAuth, OutOfOrderOrGivenUpNobodyComesIn) {
     stranger.row("9").clerk_id("user_boss");
     pending.submit(stranger);
     EXPECT_EQ(pending.try_submit(stranger).error().status(), clerk::Status::e_state);
-    EXPECT_FALSE(pending.finish());
+    EXPECT_FALSE(pending.finish().signed_in());
     EXPECT_EQ(client.stats().cached_tokens, 0U);
 }
 
-TEST(PendingAuth, ARowThatIsGoneIsFetchedAnew) {
+TEST(PendingAuth, MissingRowFetchesTheUser) {
     sim::reset();
     sim::put_ada();
     clerk::Config config = sim::config();
@@ -199,7 +199,7 @@ TEST(PendingAuth, ARowThatIsGoneIsFetchedAnew) {
     EXPECT_EQ(sim::count("/users/{id}"), 2);
 }
 
-TEST(PendingAuth, ItOutlivesItsClient) {
+TEST(PendingAuth, PendingKeepsItsClientAlive) {
     sim::reset();
     sim::put_ada();
     std::optional<Client> client(client_of_steps());

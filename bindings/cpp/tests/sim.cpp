@@ -104,7 +104,7 @@ std::string ask(const clerk::Client &client, const std::string &token) {
 std::string ask_cached(const clerk::Client &client, const std::string &token) {
     const std::string line = bearer(token);
     const auto result = client.authenticate_cached(clerk::Request(line));
-    return result ? words(*result) : "would block";
+    return result.has_value() ? words(*result) : "would block";
 }
 
 std::string from_test_sh(const char *name) {

@@ -30,7 +30,7 @@ Made made(sim::Json specification) {
 
 } // namespace
 
-TEST(Webhooks, AreAppliedOnceAndOnlyIfTheyAreClerks) {
+TEST(Webhooks, DeliveriesAreVerifiedAndAppliedOnce) {
     sim::reset();
     sim::put_ada();
     const Client client(sim::config().webhook_secrets({secret}).user_mode(clerk::UserMode::profile));
@@ -63,16 +63,16 @@ TEST(Webhooks, AreAppliedOnceAndOnlyIfTheyAreClerks) {
     EXPECT_EQ(client.handle_webhook(changed.headers, changed.body).outcome(), WebhookResult::Outcome::rejected);
 }
 
-TEST(Webhooks, AStoreThatThrowsIsDeliveredAgain) {
+TEST(Webhooks, FailingStoreAsksForRedelivery) {
     sim::reset();
     sim::put_ada();
     auto accounts = std::make_shared<Accounts>();
     bool is_full = false;
     clerk::Config config = sim::config();
     Accounts::attach(config, accounts);
-    config.webhook_secrets({secret}).user_store([&](const clerk::StoreRequest &step, clerk::StoreResponse &reply) {
+    config.webhook_secrets({secret}).user_store([&](const clerk::StoreRequest &step, clerk::StoreResponse &response) {
         if (is_full) throw std::runtime_error("disk full");
-        accounts->answer(step, reply);
+        accounts->answer(step, response);
     });
     const Client client(config);
     const std::string token = sim::token({{"user", "user_ada"}});
@@ -91,7 +91,7 @@ TEST(Webhooks, AStoreThatThrowsIsDeliveredAgain) {
     EXPECT_EQ(client.authenticate(clerk::Request(line)).local_user<Account>()->given_name, "Augusta");
 }
 
-TEST(Webhooks, StepByStepForAHostThatAsksItsTableItself) {
+TEST(Webhooks, WebhookIsDrivenStepByStep) {
     sim::reset();
     sim::put_ada();
     clerk::Config config = sim::config();
@@ -119,7 +119,7 @@ TEST(Webhooks, StepByStepForAHostThatAsksItsTableItself) {
 
     const std::string line = bearer(sim::token({{"user", "user_ada"}}));
     clerk::PendingAuth pending = client.authenticate_begin(clerk::Request(line));
-    EXPECT_EQ(pending.next_action(), clerk::StoreRequestKind::find_by_key); // the delivery has told which row it is
+    EXPECT_EQ(pending.next_action(), clerk::StoreRequestKind::find_by_key); // the webhook cached the row key
     while (!pending.done()) pending.submit(accounts);
     EXPECT_EQ(pending.finish().local_user<Account>()->id, 1);
 
