@@ -221,9 +221,9 @@ export interface ClerkEventMap {
   linkConflict: ClerkEvent;
   jwksRefreshed: ClerkEvent;
   rateLimited: ClerkEvent;
-  staleServed: ClerkEvent;
+  staleUserServed: ClerkEvent;
   userDeleted: ClerkEvent;
-  misconfigured: ClerkEvent;
+  secretKeyRejected: ClerkEvent;
   log: LogLine;
 }
 

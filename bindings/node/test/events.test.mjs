@@ -24,9 +24,9 @@ const NAMES = [
   'linkConflict',
   'jwksRefreshed',
   'rateLimited',
-  'staleServed',
+  'staleUserServed',
   'userDeleted',
-  'misconfigured',
+  'secretKeyRejected',
 ];
 
 function listen(clerk) {
@@ -96,7 +96,7 @@ test('Clerk asks for patience, Clerk is out of reach', async () => {
   const auth = await clerk.authenticate(await sim.bearer({ user: 'user_1', exp_in: 600 }));
   assert.equal(auth.status, 'signed-in');
   const kinds = told.map((event) => event.type);
-  assert.ok(kinds.includes('rateLimited') && kinds.includes('staleServed'), kinds.join());
+  assert.ok(kinds.includes('rateLimited') && kinds.includes('staleUserServed'), kinds.join());
   assert.ok(told.find((event) => event.type === 'rateLimited').retryAfterMs > 0);
 });
 
