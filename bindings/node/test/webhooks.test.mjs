@@ -1,11 +1,11 @@
-// Webhook deliveries: those that are Clerk's count once, in memory and in the table; all others change nothing.
+// Webhooks: a verified one is applied once, to the cache and to the table; any other changes nothing.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
 import { beforeEach, test } from 'node:test';
 import { ClerkError } from 'clerk-auth';
 import { ADA, startSim } from './support/sim.mjs';
-import { Table } from './support/table.mjs';
+import { UserTable } from './support/user-table.mjs';
 
 const SECRET = 'whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=';
 const sim = await startSim();
@@ -17,42 +17,42 @@ beforeEach(async () => {
 const delivery = (spec) => sim.admin('POST', '/webhook', spec);
 const changed = (user) => sim.admin('PATCH', '/users/user_1', { updated_at: Date.now() + 60_000, ...user });
 
-test("a changed user's row is brought up to date at once", async () => {
-  const users = new Table();
+test('user.updated updates the row and the cached user', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const request = await sim.bearer({ user: 'user_1' });
   await clerk.authenticate(request);
   await changed({ first_name: 'Augusta' });
   const given = await delivery({ type: 'user.updated', id: 'user_1' });
-  users.said();
+  users.takeLog();
   await sim.admin('DELETE', '/counts');
   const handled = await clerk.webhooks.handle(given);
   assert.deepEqual(handled, { outcome: 'applied', httpStatus: 200, error: null });
-  assert.equal(users.said(), 'findByClerkId update');
+  assert.equal(users.takeLog(), 'findByClerkId update');
   assert.equal(users.rows[0].firstName, 'Augusta');
   assert.equal((await clerk.webhooks.handle(given)).outcome, 'ignored');
-  assert.equal(users.said(), '');
+  assert.equal(users.takeLog(), '');
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Augusta');
   assert.equal(await sim.count(), 0);
 });
 
-test('a user whom nobody has seen yet gets a row, told of once', async () => {
-  const users = new Table();
+test('user.created creates a row and emits each event once', async () => {
+  const users = new UserTable();
   users.add({ clerkId: null, email: 'x@example.com', username: 'ada' });
   users.add({ clerkId: 'user_other', email: 'ada@example.com', username: 'other' });
   const clerk = sim.client({ users, webhookSecrets: SECRET });
-  const told = [];
+  const events = [];
   for (const name of ['userCreated', 'linkConflict', 'userUpdated', 'authSuccess'])
-    clerk.events.on(name, (event) => told.push(event.type));
+    clerk.events.on(name, (event) => events.push(event.type));
   const handled = await clerk.webhooks.handle(await delivery({ type: 'user.created', id: 'user_1' }));
   assert.equal(handled.outcome, 'applied');
-  assert.equal(users.said(), 'findByClerkId findByEmail usernameTaken usernameTaken create');
-  assert.equal(users.of('user_1').username, 'ada-2');
-  assert.deepEqual(told.sort(), ['linkConflict', 'userCreated']);
+  assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken usernameTaken create');
+  assert.equal(users.get('user_1').username, 'ada-2');
+  assert.deepEqual(events.sort(), ['linkConflict', 'userCreated']);
 });
 
-test('a ban, an end, a deletion: out at once, whatever the token says', async () => {
-  const users = new Table();
+test('ban, session.revoked and user.deleted reject valid tokens at once', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: [SECRET] });
   const deleted = [];
   clerk.events.on('userDeleted', (event) => deleted.push(event.clerkId));
@@ -85,8 +85,8 @@ test('a ban, an end, a deletion: out at once, whatever the token says', async ()
   assert.deepEqual(deleted, ['user_2']);
 });
 
-test('a table that fails: 503, and the delivery counts when it comes again', async () => {
-  const users = new Table();
+test('failing store: 503, and the retry is applied', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const given = await delivery({ type: 'user.created', id: 'user_1' });
   const thrown = new Error('disk full');
@@ -104,8 +104,8 @@ test('a table that fails: 503, and the delivery counts when it comes again', asy
   assert.equal(users.rows.length, 1);
 });
 
-test('a table that is slow: 503 at the deadline, and the delivery counts when it comes again', async () => {
-  const users = new Table();
+test('slow store: 503 at the deadline, and the retry is applied', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET, storeTimeoutMs: 100 });
   const created = [];
   clerk.events.on('userCreated', (event) => created.push(event.clerkId));
@@ -121,9 +121,9 @@ test('a table that is slow: 503 at the deadline, and the delivery counts when it
   assert.deepEqual(created, ['user_1']);
 });
 
-/** A delivery whose table does not answer before `release` is called. */
-async function waiting(options) {
-  const users = new Table();
+/** Starts a webhook whose store does not respond before `release` is called. */
+async function startBlocked(options) {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   let release;
   const asked = new Promise((resolve) => {
@@ -138,8 +138,8 @@ async function waiting(options) {
   return { clerk, users, call, release };
 }
 
-test('closing waits for a delivery that waits for the table', async () => {
-  const { clerk, users, call, release } = await waiting();
+test('close() waits for a webhook that waits for the store', async () => {
+  const { clerk, users, call, release } = await startBlocked();
   let isClosed = false;
   const closed = clerk.close().then(() => (isClosed = true));
   await assert.rejects(clerk.webhooks.handle({ headers: {}, body: '' }), { code: 'CLERK_CLOSED' });
@@ -150,9 +150,9 @@ test('closing waits for a delivery that waits for the table', async () => {
   assert.equal(users.rows.length, 1);
 });
 
-test('an aborted delivery rejects at once, and goes on to its end', async () => {
+test('abort: the promise rejects at once, the webhook is applied', async () => {
   const controller = new AbortController();
-  const { clerk, users, call, release } = await waiting({ signal: controller.signal });
+  const { clerk, users, call, release } = await startBlocked({ signal: controller.signal });
   controller.abort(new Error('enough'));
   await assert.rejects(call, /enough/);
   release();
@@ -160,8 +160,8 @@ test('an aborted delivery rejects at once, and goes on to its end', async () => 
   assert.equal(users.rows.length, 1);
 });
 
-test('two deliveries and a request at the same time make one row', async () => {
-  const users = new Table();
+test('two concurrent webhooks and a request create one row', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const given = await delivery({ type: 'user.created', id: 'user_1' });
   const again = await delivery({ type: 'user.updated', id: 'user_1' });
@@ -175,7 +175,7 @@ test('two deliveries and a request at the same time make one row', async () => {
   assert.equal(users.rows.length, 1);
 });
 
-test('without a table memory alone is brought up to date', async () => {
+test('without a store the cached user is updated', async () => {
   const clerk = sim.client({ userMode: 'profile', webhookSecrets: SECRET });
   const request = await sim.bearer({ user: 'user_1' });
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Ada');
@@ -187,8 +187,8 @@ test('without a table memory alone is brought up to date', async () => {
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Augusta');
 });
 
-test("what is not Clerk's is refused", async () => {
-  const users = new Table();
+test('unverified webhook is rejected', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const good = await delivery({ type: 'user.updated', id: 'user_1' });
   const cases = [
@@ -201,21 +201,21 @@ test("what is not Clerk's is refused", async () => {
   ];
   for (const given of cases) {
     const handled = await clerk.webhooks.handle(given);
-    assert.equal(handled.outcome, 'refused');
+    assert.equal(handled.outcome, 'rejected');
     assert.equal(handled.httpStatus, 400);
     assert.equal(handled.error.code, 'CLERK_WEBHOOK');
   }
-  assert.equal(users.said(), '');
+  assert.equal(users.takeLog(), '');
   assert.equal((await clerk.webhooks.handle(await delivery({ type: 'email.created', data: {} }))).outcome, 'ignored');
 });
 
-test('a delivery as Fetch, as Node, as parts of either', async (t) => {
+test('accepted forms of a webhook request', async (t) => {
   const clerk = sim.client({ webhookSecrets: SECRET });
   const made = () => delivery({ type: 'user.updated', id: 'user_1' });
   let given = await made();
   const fetched = new Request('http://localhost/', { method: 'POST', headers: given.headers, body: given.body });
   assert.equal((await clerk.webhooks.handle(fetched)).outcome, 'applied');
-  await assert.rejects(clerk.webhooks.handle(fetched), { name: 'TypeError', message: /was read already/ });
+  await assert.rejects(clerk.webhooks.handle(fetched), { name: 'TypeError', message: /has been read already/ });
   for (const body of [
     (text) => text,
     (text) => Buffer.from(text),
@@ -263,7 +263,7 @@ test('a delivery as Fetch, as Node, as parts of either', async (t) => {
   assert.ok(huge instanceof Error || huge.status === 400, String(huge.status));
 });
 
-test('a body that does not arrive ends at the deadline', async () => {
+test('body that does not arrive is rejected at the deadline', async () => {
   const clerk = sim.client({ webhookSecrets: SECRET, timeoutMs: 100 });
   const { headers } = await delivery({ type: 'user.updated', id: 'user_1' });
   const stalled = {
@@ -274,18 +274,18 @@ test('a body that does not arrive ends at the deadline', async () => {
     },
   };
   const handled = await clerk.webhooks.handle(stalled);
-  assert.equal(handled.outcome, 'refused');
+  assert.equal(handled.outcome, 'rejected');
   assert.match(handled.error.message, /100 ms/);
 });
 
-test('a body that breaks off is refused, with the cause', async (t) => {
+test('body that ends early is rejected with the cause', async (t) => {
   const clerk = sim.client({ webhookSecrets: SECRET });
   const { headers } = await delivery({ type: 'user.updated', id: 'user_1' });
-  const isBrokenOff = ({ outcome, httpStatus, error }) => {
-    assert.deepEqual([outcome, httpStatus], ['refused', 400]);
+  const assertEndedEarly = ({ outcome, httpStatus, error }) => {
+    assert.deepEqual([outcome, httpStatus], ['rejected', 400]);
     assert.ok(error instanceof ClerkError);
     assert.equal(error.code, 'CLERK_WEBHOOK');
-    assert.match(error.message, /broke off/);
+    assert.match(error.message, /ended early/);
     assert.ok(error.cause instanceof Error);
   };
   const terminated = new TypeError('terminated');
@@ -296,7 +296,7 @@ test('a body that breaks off is refused, with the cause', async (t) => {
   const fetched = await clerk.webhooks.handle(
     new Request('http://localhost/', { method: 'POST', headers, body, duplex: 'half' }),
   );
-  isBrokenOff(fetched);
+  assertEndedEarly(fetched);
   assert.equal(fetched.error.cause, terminated);
 
   const server = http.createServer().listen(0, '127.0.0.1');
@@ -312,18 +312,18 @@ test('a body that breaks off is refused, with the cause', async (t) => {
   const [req] = await once(server, 'request');
   const handled = clerk.webhooks.handle(req);
   client.destroy();
-  isBrokenOff(await handled);
+  assertEndedEarly(await handled);
 
   const locked = new Request('http://localhost/', { method: 'POST', headers, body: 'x' });
   locked.body.getReader();
   await assert.rejects(clerk.webhooks.handle(locked), { name: 'TypeError', message: /^request/ });
 });
 
-test('signature lines beyond number are refused, and no TypeError', async () => {
+test('900 signature headers are rejected without an exception', async () => {
   const clerk = sim.client({ webhookSecrets: SECRET });
   const { headers, body } = await delivery({ type: 'user.updated', id: 'user_1' });
   const name = 'svix-id';
   const value = headers[name];
   const lines = [...Object.entries(headers), ...Array.from({ length: 900 }, () => [name, value])];
-  assert.equal((await clerk.webhooks.handle({ headers: lines, body })).outcome, 'refused');
+  assert.equal((await clerk.webhooks.handle({ headers: lines, body })).outcome, 'rejected');
 });

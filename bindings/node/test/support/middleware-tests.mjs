@@ -1,4 +1,4 @@
-// What the middleware of every framework does, told once.
+// The tests that the middleware of every framework passes.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { startSim } from './sim.mjs';
@@ -8,10 +8,10 @@ const sim = await startSim();
 beforeEach(() => sim.reset());
 
 /**
- * `serve(client)` gives `{url, close}` of a server with: `/` open to all, answers "<status> <userId>";
- * `/private` with requireAuth(), answers the same; `/admin` with requireAuth({role: 'org:admin'}).
+ * `serve(client)` returns `{url, close}` of a server with the routes `/`, `/private` with requireAuth(), and `/admin` with
+ * requireAuth({role: 'org:admin'}). Each responds "<status> <userId>".
  */
-export function behavesAsAll(name, serve) {
+export function testMiddleware(name, serve) {
   const ask = async (t, client, path, headers = {}) => {
     const { url, close } = await serve(client);
     t.after(close);
@@ -19,7 +19,7 @@ export function behavesAsAll(name, serve) {
     return { code: answer.status, headers: answer.headers, text: await answer.text() };
   };
 
-  test(`${name}: somebody is signed in`, async (t) => {
+  test(`${name}: signed in, and authorized or forbidden by role`, async (t) => {
     const client = sim.client();
     const headers = await sim.bearer({ user: 'user_1', org: ORG });
     for (const path of ['/', '/private']) {
@@ -36,7 +36,7 @@ export function behavesAsAll(name, serve) {
     assert.equal((await ask(t, client, '/admin', admin)).text, 'signed-in user_2');
   });
 
-  test(`${name}: nobody is`, async (t) => {
+  test(`${name}: missing or expired token returns 401`, async (t) => {
     const client = sim.client();
     const open = await ask(t, client, '/');
     assert.deepEqual([open.code, open.text], [200, 'no-credentials null']);
@@ -54,7 +54,7 @@ export function behavesAsAll(name, serve) {
     assert.deepEqual(JSON.parse(late.text), { error: 'token-expired' });
   });
 
-  test(`${name}: nobody can tell`, async (t) => {
+  test(`${name}: 429 from Clerk returns 503 with Retry-After`, async (t) => {
     const client = sim.client({ userMode: 'profile', timeoutMs: 500 });
     await sim.user('user_1', {});
     await sim.faults({ path: '/users/*', status: 429, headers: { 'Retry-After': '7' } });
@@ -65,7 +65,7 @@ export function behavesAsAll(name, serve) {
     assert.deepEqual(JSON.parse(text), { error: 'server-error' });
   });
 
-  test(`${name}: the server is set up wrongly`, async (t) => {
+  test(`${name}: rejected secret key returns 500`, async (t) => {
     await sim.reset({ secret_keys: ['sk_test_another'] });
     const client = sim.client({ userMode: 'profile' });
     const { code, text } = await ask(t, client, '/private', await sim.bearer({ user: 'user_1' }));
