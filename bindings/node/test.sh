@@ -67,7 +67,7 @@ check_lint() {
 run_on() {
   local version=$1 node=$2 log=runtimes/test-$1.txt status=0
   shift 2
-  PATH="$(cd "$(dirname "$node")" && pwd):$PATH" timeout 240 "$node" --test --test-reporter=tap "$@" > "$log" 2>&1 || status=$?
+  PATH="$(cd "$(dirname "$node")" && pwd):$PATH" timeout 600 "$node" --test --test-reporter=tap "$@" > "$log" 2>&1 || status=$?
   local passed failed
   passed=$(sed -n 's/^# pass //p' "$log")
   failed=$(sed -n 's/^# fail //p' "$log")

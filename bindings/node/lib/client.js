@@ -215,9 +215,9 @@ class ClerkClient {
   }
 
   async #authenticate(headers) {
-    const begun = await this.#native.authenticate(...headers);
+    const callResult = await this.#native.authenticate(...headers);
     this.#flushEvents();
-    return this.#toAuth(await this.#finish(begun));
+    return this.#toAuth(await this.#finish(callResult));
   }
 
   /** Executes the store requests of a pending call. */

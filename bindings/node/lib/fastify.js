@@ -9,11 +9,12 @@ const HOOKS = ['onRequest', 'preHandler'];
 /** `fastify.register(clerkPlugin, {client, hookName, ...settings})` */
 async function clerkPlugin(fastify, options = {}) {
   checkOptions(options);
-  const { client: given, hookName = 'preHandler', prefix, logLevel, ...settings } = options;
+  const { client: sharedClient, hookName = 'preHandler', prefix, logLevel, ...settings } = options;
   if (!HOOKS.includes(hookName)) throw new TypeError(`hookName must be one of ${HOOKS.join(', ')}`);
-  if (given !== undefined && !(given instanceof ClerkClient)) throw new TypeError('client must be a ClerkClient');
-  const isOwned = given === undefined && Object.keys(settings).length > 0;
-  const client = given ?? middleware.resolveClient(isOwned ? settings : undefined);
+  if (sharedClient !== undefined && !(sharedClient instanceof ClerkClient))
+    throw new TypeError('client must be a ClerkClient');
+  const isOwned = sharedClient === undefined && Object.keys(settings).length > 0;
+  const client = sharedClient ?? middleware.resolveClient(isOwned ? settings : undefined);
   fastify.addHook(hookName, async (request) => {
     await middleware.authenticate(client, request.raw);
   });

@@ -12,7 +12,7 @@ void call_result_free(struct call_result *call_result)
     *call_result = (struct call_result){ .status = NOT_RUN };
 }
 
-/* Stands in for the library's error. */
+/* Replaces the library's error. */
 static napi_value no_thread_error(napi_env env)
 {
     napi_value object = NULL;

@@ -66,10 +66,10 @@ void result_cache_clear(napi_env env, struct result_cache *cache)
 static const struct result *result_from_arguments(napi_env env, napi_callback_info info, size_t count,
                                                   napi_value *arguments)
 {
-    size_t given = count;
+    size_t actual = count;
     struct result *result = NULL;
-    TRY(napi_get_cb_info(env, info, &given, arguments, NULL, NULL));
-    if (given < count || napi_get_value_external(env, arguments[0], (void **)&result) != napi_ok ||
+    TRY(napi_get_cb_info(env, info, &actual, arguments, NULL, NULL));
+    if (actual < count || napi_get_value_external(env, arguments[0], (void **)&result) != napi_ok ||
         result->tag != &TAG) {
         throw_type_error(env, "must be a result");
         return NULL;

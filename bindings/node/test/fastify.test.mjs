@@ -20,8 +20,8 @@ test('fastify: settings instead of a client, hookName, invalid options', async (
   const app = Fastify();
   app.register(clerkPlugin, { ...sim.settings(), hookName: 'onRequest' });
   app.get('/', say);
-  const answer = await app.inject({ url: '/', headers: await sim.bearer() });
-  assert.equal(answer.payload, 'signed-in user_1');
+  const response = await app.inject({ url: '/', headers: await sim.bearer() });
+  assert.equal(response.payload, 'signed-in user_1');
   await app.close();
   for (const options of [{ hookName: 'onSend' }, { client: {} }, sim.client(), Promise.resolve({})]) {
     await assert.rejects(async () => {

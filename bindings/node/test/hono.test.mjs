@@ -38,8 +38,8 @@ test('hono: other middleware may replace c.req.raw', async (t) => {
       stream.close();
     },
   });
-  const answer = await fetch(url, { method: 'POST', headers, body, duplex: 'half' });
-  assert.deepEqual([answer.status, await answer.text()], [200, 'user_1 in chunks']);
+  const response = await fetch(url, { method: 'POST', headers, body, duplex: 'half' });
+  assert.deepEqual([response.status, await response.text()], [200, 'user_1 in chunks']);
   assert.equal((await fetch(url, { method: 'POST', body: 'x' })).status, 401);
   // Hono's own request object has no `headers`.
   assert.equal(await (await fetch(`${url}/wrong`, { headers })).text(), 'TypeError');

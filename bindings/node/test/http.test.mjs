@@ -28,8 +28,8 @@ test('http: closed client returns 500 and does not call the handler', async (t) 
   const { url, close } = await listening(withAuth(client, (req, res) => res.end('handler called')));
   t.after(close);
   const warned = once(process, 'warning');
-  const answer = await fetch(url);
-  assert.deepEqual([answer.status, await answer.json()], [500, { error: 'internal-error' }]);
+  const response = await fetch(url);
+  assert.deepEqual([response.status, await response.json()], [500, { error: 'internal-error' }]);
   assert.equal((await warned)[0].code, 'CLERK_CLOSED');
   assert.throws(() => withAuth(client), TypeError);
 });

@@ -69,14 +69,14 @@ test('close() waits for a running store method', async () => {
   const users = new UserTable();
   const clerk = new ClerkClient(sim.settings({ users }));
   let release;
-  const asked = new Promise((resolve) => {
+  const called = new Promise((resolve) => {
     users.before = () => {
       resolve();
       return new Promise((open) => (release = open));
     };
   });
   const call = clerk.authenticate(await sim.bearer({ user: 'user_1' }));
-  await asked;
+  await called;
   const closed = clerk.close();
   users.before = () => {};
   release();
@@ -91,9 +91,9 @@ test('close() prevents the fetch for a missing row', async () => {
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   users.rows.length = 0;
   const before = await sim.count();
-  const asked = new Promise((resolve) => (users.before = resolve));
+  const called = new Promise((resolve) => (users.before = resolve));
   const call = clerk.authenticate(request);
-  await asked;
+  await called;
   await clerk.close();
   const auth = await call;
   assert.equal(auth.status, 'unavailable');
@@ -123,10 +123,10 @@ test('main thread and workers each have a client', async () => {
     { length: 4 },
     () => new Worker(new URL('fixtures/worker.mjs', import.meta.url), { workerData }),
   );
-  const answers = workers.map(async (worker) => {
+  const exits = workers.map(async (worker) => {
     const exited = once(worker, 'exit');
     for await (const [message] of (await import('node:events')).on(worker, 'message')) {
-      if (message === 'begun') continue;
+      if (message === 'started') continue;
       assert.deepEqual(
         message,
         requests.map((_, i) => `user_${i}`),
@@ -137,32 +137,33 @@ test('main thread and workers each have a client', async () => {
   });
   const clerk = sim.client();
   for (const [i, request] of requests.entries()) assert.equal((await clerk.authenticate(request)).userId, `user_${i}`);
-  await Promise.all(answers);
+  await Promise.all(exits);
   assert.equal((await clerk.authenticate(requests[0])).source, 'cache');
 });
 
-const inFlight = async (program, ...args) => {
-  await sim.faults({ path: '/jwks', delay_ms: 5000 });
-  return run(program, JSON.stringify(sim.settings({ timeoutMs: 8000 })), sim.adminUrl, await sim.token(), ...args);
+// The child's start counts, too: the bound is far below Clerk's delay, and far above the start on a busy machine.
+const runInFlight = async (program, ...args) => {
+  await sim.faults({ path: '/jwks', delay_ms: 50_000 });
+  const settings = JSON.stringify(sim.settings({ timeoutMs: 60_000 }));
+  const ended = await run(program, settings, sim.adminUrl, await sim.token(), ...args);
+  assert.ok(ended.ms < 20_000, `${ended.ms} ms`);
+  return ended;
 };
 
 test('terminate() ends a worker whose call waits for Clerk', async () => {
-  const { code, signal, output, ms } = await inFlight('terminate.mjs');
+  const { code, signal, output } = await runInFlight('terminate.mjs');
   assert.deepEqual([code, signal, output], [0, null, 'terminated soon\nno-credentials\n']);
-  assert.ok(ms < 4000, `${ms} ms`);
 });
 
 test('process.exit() ends the process while a call waits for Clerk', async () => {
-  const { code, signal, ms } = await inFlight('exit-in-flight.mjs', 'exit');
+  const { code, signal } = await runInFlight('exit-in-flight.mjs', 'exit');
   assert.deepEqual([code, signal], [7, null]);
-  assert.ok(ms < 2500, `${ms} ms`);
 });
 
 test('close() lets the process end while a call waits for Clerk', async () => {
-  const { code, signal, output, ms } = await inFlight('exit-in-flight.mjs', 'close');
+  const { code, signal, output } = await runInFlight('exit-in-flight.mjs', 'close');
   assert.deepEqual([code, signal], [0, null]);
   assert.equal(output, 'unavailable\nclosed\n');
-  assert.ok(ms < 2500, `${ms} ms`);
 });
 
 test('unclosed clients are garbage collected', async () => {

@@ -64,15 +64,15 @@ test('packed package installs offline without scripts and works', async (t) => {
   });
   cpSync(join(root, 'examples/quick-start.mjs'), join(app, 'quick-start.mjs'));
   const { url } = await serve(t, app, 'quick-start.mjs');
-  const ask = async (headers) => {
-    const answer = await fetch(url, { headers });
-    return `${answer.status} ${await answer.text()}`;
+  const get = async (headers) => {
+    const response = await fetch(url, { headers });
+    return `${response.status} ${await response.text()}`;
   };
-  assert.equal(await ask(await sim.bearer({ user: 'user_1' })), '200 user_1\n');
-  assert.equal(await ask({}), '401 not signed in: session-token-missing\n');
-  assert.equal(await ask(await sim.bearer({ user: 'user_1', spoil: 'expired' })), '401 not signed in: token-expired\n');
+  assert.equal(await get(await sim.bearer({ user: 'user_1' })), '200 user_1\n');
+  assert.equal(await get({}), '401 not signed in: session-token-missing\n');
+  assert.equal(await get(await sim.bearer({ user: 'user_1', spoil: 'expired' })), '401 not signed in: token-expired\n');
   assert.equal(
-    await ask(await sim.bearer({ user: 'user_1', spoil: 'tampered' })),
+    await get(await sim.bearer({ user: 'user_1', spoil: 'tampered' })),
     '401 not signed in: token-invalid-signature\n',
   );
 
@@ -109,12 +109,13 @@ test('example server: users, roles, events, webhooks', async (t) => {
   assert.equal((await fetch(`${url}/me`)).status, 401);
   assert.equal((await fetch(`${url}/admin`, { headers })).status, 403);
   await sim.admin('PATCH', '/users/user_1', { banned: true, updated_at: Date.now() + 60_000 });
-  const given = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
-  assert.equal((await fetch(`${url}/webhooks/clerk`, { method: 'POST', ...given })).status, 200);
+  const webhook = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
+  assert.equal((await fetch(`${url}/webhooks/clerk`, { method: 'POST', ...webhook })).status, 200);
   assert.equal((await fetch(`${url}/me`, { headers })).status, 403);
   assert.equal((await lines.next()).value, 'rejected: user-inactive');
   assert.equal(
-    (await fetch(`${url}/webhooks/clerk`, { method: 'POST', headers: given.headers, body: `${given.body} ` })).status,
+    (await fetch(`${url}/webhooks/clerk`, { method: 'POST', headers: webhook.headers, body: `${webhook.body} ` }))
+      .status,
     400,
   );
   child.kill('SIGTERM');

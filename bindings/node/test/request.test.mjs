@@ -47,23 +47,23 @@ test('Node requests, with duplicate Authorization headers among them', async (t)
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
-  const ask = async (headers) => {
+  const get = async (headers) => {
     const request = http.request({ port: server.address().port, headers, agent: false });
     request.end();
-    const [answer] = await once(request, 'response');
-    return Buffer.concat(await answer.toArray()).toString();
+    const [response] = await once(request, 'response');
+    return Buffer.concat(await response.toArray()).toString();
   };
   const token = await sim.token();
   const expired = await sim.token({ user: 'user_1', spoil: 'expired' });
-  assert.equal(await ask(['Authorization', `Bearer ${token}`, 'Host', 'x']), 'user_1 null false');
-  assert.equal(await ask(['Cookie', `__session=${token}`, 'Host', 'x']), 'user_1 null false');
+  assert.equal(await get(['Authorization', `Bearer ${token}`, 'Host', 'x']), 'user_1 null false');
+  assert.equal(await get(['Cookie', `__session=${token}`, 'Host', 'x']), 'user_1 null false');
   assert.equal(
-    await ask(['Authorization', `Bearer ${token}`, 'authorization', 'Bearer x', 'Host', 'x']),
+    await get(['Authorization', `Bearer ${token}`, 'authorization', 'Bearer x', 'Host', 'x']),
     'null token-invalid false',
   );
-  assert.equal(await ask(['Cookie', `__session=${expired}`, 'Host', 'x']), 'null token-expired false');
+  assert.equal(await get(['Cookie', `__session=${expired}`, 'Host', 'x']), 'null token-expired false');
   assert.equal(
-    await ask(['Cookie', `__session=${expired}`, 'Sec-Fetch-Dest', 'document', 'Host', 'x']),
+    await get(['Cookie', `__session=${expired}`, 'Sec-Fetch-Dest', 'document', 'Host', 'x']),
     'null token-expired true',
   );
 });
@@ -133,8 +133,8 @@ test('any number of headers gets a result, never an exception', async (t) => {
     const lines = ['Host', 'x', ...Array.from({ length: count }, () => ['Authorization', 'x']).flat()];
     const request = http.request({ port: server.address().port, headers: lines, agent: false });
     request.end();
-    const [answer] = await once(request, 'response');
-    assert.deepEqual([answer.statusCode, Buffer.concat(await answer.toArray()).toString()], [401, 'token-invalid']);
+    const [response] = await once(request, 'response');
+    assert.deepEqual([response.statusCode, Buffer.concat(await response.toArray()).toString()], [401, 'token-invalid']);
   }
   const last = [...Array.from({ length: 900 }, () => ['cookie', 'a=b']), ['cookie', `__session=${token}`]];
   assert.equal((await clerk.authenticate(last)).userId, 'user_1');

@@ -14,23 +14,23 @@ beforeEach(async () => {
   await sim.user('user_1', ADA);
 });
 
-const delivery = (spec) => sim.admin('POST', '/webhook', spec);
-const changed = (user) => sim.admin('PATCH', '/users/user_1', { updated_at: Date.now() + 60_000, ...user });
+const signedWebhook = (spec) => sim.admin('POST', '/webhook', spec);
+const changeUser = (user) => sim.admin('PATCH', '/users/user_1', { updated_at: Date.now() + 60_000, ...user });
 
 test('user.updated updates the row and the cached user', async () => {
   const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const request = await sim.bearer({ user: 'user_1' });
   await clerk.authenticate(request);
-  await changed({ first_name: 'Augusta' });
-  const given = await delivery({ type: 'user.updated', id: 'user_1' });
+  await changeUser({ first_name: 'Augusta' });
+  const webhook = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   users.takeLog();
   await sim.admin('DELETE', '/counts');
-  const handled = await clerk.webhooks.handle(given);
-  assert.deepEqual(handled, { outcome: 'applied', httpStatus: 200, error: null });
+  const result = await clerk.webhooks.handle(webhook);
+  assert.deepEqual(result, { outcome: 'applied', httpStatus: 200, error: null });
   assert.equal(users.takeLog(), 'findByClerkId update');
   assert.equal(users.rows[0].firstName, 'Augusta');
-  assert.equal((await clerk.webhooks.handle(given)).outcome, 'ignored');
+  assert.equal((await clerk.webhooks.handle(webhook)).outcome, 'ignored');
   assert.equal(users.takeLog(), '');
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Augusta');
   assert.equal(await sim.count(), 0);
@@ -44,8 +44,8 @@ test('user.created creates a row and emits each event once', async () => {
   const events = [];
   for (const name of ['userCreated', 'linkConflict', 'userUpdated', 'authSuccess'])
     clerk.events.on(name, (event) => events.push(event.type));
-  const handled = await clerk.webhooks.handle(await delivery({ type: 'user.created', id: 'user_1' }));
-  assert.equal(handled.outcome, 'applied');
+  const result = await clerk.webhooks.handle(await signedWebhook({ type: 'user.created', id: 'user_1' }));
+  assert.equal(result.outcome, 'applied');
   assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken usernameTaken create');
   assert.equal(users.get('user_1').username, 'ada-2');
   assert.deepEqual(events.sort(), ['linkConflict', 'userCreated']);
@@ -58,9 +58,9 @@ test('ban, session.revoked and user.deleted reject valid tokens at once', async 
   clerk.events.on('userDeleted', (event) => deleted.push(event.clerkId));
   const request = await sim.bearer({ user: 'user_1', sid: 'sess_1' });
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
-  await changed({ banned: true });
+  await changeUser({ banned: true });
   assert.equal(
-    (await clerk.webhooks.handle(await delivery({ type: 'user.updated', id: 'user_1' }))).outcome,
+    (await clerk.webhooks.handle(await signedWebhook({ type: 'user.updated', id: 'user_1' }))).outcome,
     'applied',
   );
   assert.equal(users.rows[0].isActive, false);
@@ -70,14 +70,14 @@ test('ban, session.revoked and user.deleted reject valid tokens at once', async 
   const other = await sim.bearer({ user: 'user_2', sid: 'sess_2' });
   assert.equal((await clerk.authenticate(other)).status, 'signed-in');
   await clerk.webhooks.handle(
-    await delivery({
+    await signedWebhook({
       type: 'session.revoked',
       id: 'sess_2',
       data: { id: 'sess_2', user_id: 'user_2', status: 'revoked' },
     }),
   );
   assert.equal((await clerk.authenticate(other)).reason, 'session-revoked');
-  await clerk.webhooks.handle(await delivery({ type: 'user.deleted', id: 'user_2' }));
+  await clerk.webhooks.handle(await signedWebhook({ type: 'user.deleted', id: 'user_2' }));
   assert.equal(
     (await clerk.authenticate(await sim.bearer({ user: 'user_2', sid: 'sess_3' }))).reason,
     'user-not-found',
@@ -88,19 +88,19 @@ test('ban, session.revoked and user.deleted reject valid tokens at once', async 
 test('failing store: 503, and the retry is applied', async () => {
   const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
-  const given = await delivery({ type: 'user.created', id: 'user_1' });
+  const webhook = await signedWebhook({ type: 'user.created', id: 'user_1' });
   const thrown = new Error('disk full');
   users.before = (name) => {
     if (name === 'create') throw thrown;
   };
-  const failed = await clerk.webhooks.handle(given);
+  const failed = await clerk.webhooks.handle(webhook);
   assert.equal(failed.outcome, 'unavailable');
   assert.equal(failed.httpStatus, 503);
   assert.equal(failed.error.code, 'CLERK_UNAVAILABLE');
   assert.equal(failed.error.cause, thrown);
   assert.equal(users.rows.length, 0);
   users.before = () => {};
-  assert.equal((await clerk.webhooks.handle(given)).outcome, 'applied');
+  assert.equal((await clerk.webhooks.handle(webhook)).outcome, 'applied');
   assert.equal(users.rows.length, 1);
 });
 
@@ -109,15 +109,15 @@ test('slow store: 503 at the deadline, and the retry is applied', async () => {
   const clerk = sim.client({ users, webhookSecrets: SECRET, storeTimeoutMs: 100 });
   const created = [];
   clerk.events.on('userCreated', (event) => created.push(event.clerkId));
-  const given = await delivery({ type: 'user.created', id: 'user_1' });
+  const webhook = await signedWebhook({ type: 'user.created', id: 'user_1' });
   users.before = () => new Promise(() => {});
   const began = performance.now();
-  const late = await clerk.webhooks.handle(given);
+  const late = await clerk.webhooks.handle(webhook);
   assert.ok(performance.now() - began < 1000);
   assert.deepEqual([late.outcome, late.httpStatus], ['unavailable', 503]);
   assert.equal(late.error.cause.code, 'CLERK_STORE_TIMEOUT');
   users.before = () => {};
-  assert.equal((await clerk.webhooks.handle(given)).outcome, 'applied');
+  assert.equal((await clerk.webhooks.handle(webhook)).outcome, 'applied');
   assert.deepEqual(created, ['user_1']);
 });
 
@@ -126,15 +126,15 @@ async function startBlocked(options) {
   const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   let release;
-  const asked = new Promise((resolve) => {
+  const called = new Promise((resolve) => {
     users.before = () => {
       users.before = () => {};
       resolve();
       return new Promise((open) => (release = open));
     };
   });
-  const call = clerk.webhooks.handle(await delivery({ type: 'user.created', id: 'user_1' }), options);
-  await asked;
+  const call = clerk.webhooks.handle(await signedWebhook({ type: 'user.created', id: 'user_1' }), options);
+  await called;
   return { clerk, users, call, release };
 }
 
@@ -163,12 +163,12 @@ test('abort: the promise rejects at once, the webhook is applied', async () => {
 test('two concurrent webhooks and a request create one row', async () => {
   const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
-  const given = await delivery({ type: 'user.created', id: 'user_1' });
-  const again = await delivery({ type: 'user.updated', id: 'user_1' });
+  const webhook = await signedWebhook({ type: 'user.created', id: 'user_1' });
+  const second = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   const request = await sim.bearer({ user: 'user_1' });
   const [one, two, auth] = await Promise.all([
-    clerk.webhooks.handle(given),
-    clerk.webhooks.handle(again),
+    clerk.webhooks.handle(webhook),
+    clerk.webhooks.handle(second),
     clerk.authenticate(request),
   ]);
   assert.deepEqual([one.outcome, two.outcome, auth.status], ['applied', 'applied', 'signed-in']);
@@ -179,9 +179,9 @@ test('without a store the cached user is updated', async () => {
   const clerk = sim.client({ userMode: 'profile', webhookSecrets: SECRET });
   const request = await sim.bearer({ user: 'user_1' });
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Ada');
-  await changed({ first_name: 'Augusta' });
+  await changeUser({ first_name: 'Augusta' });
   assert.equal(
-    (await clerk.webhooks.handle(await delivery({ type: 'user.updated', id: 'user_1' }))).outcome,
+    (await clerk.webhooks.handle(await signedWebhook({ type: 'user.updated', id: 'user_1' }))).outcome,
     'applied',
   );
   assert.equal((await clerk.authenticate(request)).profile.firstName, 'Augusta');
@@ -190,30 +190,33 @@ test('without a store the cached user is updated', async () => {
 test('unverified webhook is rejected', async () => {
   const users = new UserTable();
   const clerk = sim.client({ users, webhookSecrets: SECRET });
-  const good = await delivery({ type: 'user.updated', id: 'user_1' });
+  const good = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   const cases = [
-    await delivery({ type: 'user.updated', id: 'user_1', bad_signature: true }),
-    await delivery({ type: 'user.updated', id: 'user_1', timestamp: 1_000_000 }),
+    await signedWebhook({ type: 'user.updated', id: 'user_1', bad_signature: true }),
+    await signedWebhook({ type: 'user.updated', id: 'user_1', timestamp: 1_000_000 }),
     { headers: {}, body: good.body },
     { headers: good.headers, body: `${good.body} ` },
     { headers: { ...good.headers, 'SVIX-ID': 'msg_2' }, body: good.body },
     { headers: good.headers, body: Buffer.alloc((1 << 20) + 1) },
   ];
-  for (const given of cases) {
-    const handled = await clerk.webhooks.handle(given);
-    assert.equal(handled.outcome, 'rejected');
-    assert.equal(handled.httpStatus, 400);
-    assert.equal(handled.error.code, 'CLERK_WEBHOOK');
+  for (const webhook of cases) {
+    const result = await clerk.webhooks.handle(webhook);
+    assert.equal(result.outcome, 'rejected');
+    assert.equal(result.httpStatus, 400);
+    assert.equal(result.error.code, 'CLERK_WEBHOOK');
   }
   assert.equal(users.takeLog(), '');
-  assert.equal((await clerk.webhooks.handle(await delivery({ type: 'email.created', data: {} }))).outcome, 'ignored');
+  assert.equal(
+    (await clerk.webhooks.handle(await signedWebhook({ type: 'email.created', data: {} }))).outcome,
+    'ignored',
+  );
 });
 
 test('accepted forms of a webhook request', async (t) => {
   const clerk = sim.client({ webhookSecrets: SECRET });
-  const made = () => delivery({ type: 'user.updated', id: 'user_1' });
-  let given = await made();
-  const fetched = new Request('http://localhost/', { method: 'POST', headers: given.headers, body: given.body });
+  const newWebhook = () => signedWebhook({ type: 'user.updated', id: 'user_1' });
+  let webhook = await newWebhook();
+  const fetched = new Request('http://localhost/', { method: 'POST', headers: webhook.headers, body: webhook.body });
   assert.equal((await clerk.webhooks.handle(fetched)).outcome, 'applied');
   await assert.rejects(clerk.webhooks.handle(fetched), { name: 'TypeError', message: /has been read already/ });
   for (const body of [
@@ -222,18 +225,18 @@ test('accepted forms of a webhook request', async (t) => {
     (text) => new TextEncoder().encode(text),
     (text) => new TextEncoder().encode(text).buffer,
   ]) {
-    given = await made();
+    webhook = await newWebhook();
     assert.equal(
-      (await clerk.webhooks.handle({ headers: new Headers(given.headers), body: body(given.body) })).outcome,
+      (await clerk.webhooks.handle({ headers: new Headers(webhook.headers), body: body(webhook.body) })).outcome,
       'applied',
     );
   }
   const wrong = [
-    [{ headers: given.headers, body: JSON.parse(given.body) }, /request\.body must be the raw bytes/],
-    [{ headers: given.headers }, /request\.body must be the raw bytes/],
+    [{ headers: webhook.headers, body: JSON.parse(webhook.body) }, /request\.body must be the raw bytes/],
+    [{ headers: webhook.headers }, /request\.body must be the raw bytes/],
     [
       {
-        headers: given.headers,
+        headers: webhook.headers,
         async *[Symbol.asyncIterator]() {
           yield { parsed: true };
         },
@@ -254,10 +257,10 @@ test('accepted forms of a webhook request', async (t) => {
   await once(server, 'listening');
   t.after(() => server.close());
   const url = `http://127.0.0.1:${server.address().port}/`;
-  given = await made();
-  const answer = await fetch(url, { method: 'POST', headers: given.headers, body: given.body });
-  assert.deepEqual([answer.status, await answer.text()], [200, 'applied']);
-  const huge = await fetch(url, { method: 'POST', headers: given.headers, body: Buffer.alloc(3 << 20) }).catch(
+  webhook = await newWebhook();
+  const response = await fetch(url, { method: 'POST', headers: webhook.headers, body: webhook.body });
+  assert.deepEqual([response.status, await response.text()], [200, 'applied']);
+  const huge = await fetch(url, { method: 'POST', headers: webhook.headers, body: Buffer.alloc(3 << 20) }).catch(
     (error) => error,
   );
   assert.ok(huge instanceof Error || huge.status === 400, String(huge.status));
@@ -265,7 +268,7 @@ test('accepted forms of a webhook request', async (t) => {
 
 test('body that does not arrive is rejected at the deadline', async () => {
   const clerk = sim.client({ webhookSecrets: SECRET, timeoutMs: 100 });
-  const { headers } = await delivery({ type: 'user.updated', id: 'user_1' });
+  const { headers } = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   const stalled = {
     headers,
     async *[Symbol.asyncIterator]() {
@@ -273,14 +276,14 @@ test('body that does not arrive is rejected at the deadline', async () => {
       await new Promise(() => {});
     },
   };
-  const handled = await clerk.webhooks.handle(stalled);
-  assert.equal(handled.outcome, 'rejected');
-  assert.match(handled.error.message, /100 ms/);
+  const result = await clerk.webhooks.handle(stalled);
+  assert.equal(result.outcome, 'rejected');
+  assert.match(result.error.message, /100 ms/);
 });
 
 test('body that ends early is rejected with the cause', async (t) => {
   const clerk = sim.client({ webhookSecrets: SECRET });
-  const { headers } = await delivery({ type: 'user.updated', id: 'user_1' });
+  const { headers } = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   const assertEndedEarly = ({ outcome, httpStatus, error }) => {
     assert.deepEqual([outcome, httpStatus], ['rejected', 400]);
     assert.ok(error instanceof ClerkError);
@@ -310,9 +313,9 @@ test('body that ends early is rejected with the cause', async (t) => {
   client.on('error', () => {});
   client.write('{');
   const [req] = await once(server, 'request');
-  const handled = clerk.webhooks.handle(req);
+  const result = clerk.webhooks.handle(req);
   client.destroy();
-  assertEndedEarly(await handled);
+  assertEndedEarly(await result);
 
   const locked = new Request('http://localhost/', { method: 'POST', headers, body: 'x' });
   locked.body.getReader();
@@ -321,7 +324,7 @@ test('body that ends early is rejected with the cause', async (t) => {
 
 test('900 signature headers are rejected without an exception', async () => {
   const clerk = sim.client({ webhookSecrets: SECRET });
-  const { headers, body } = await delivery({ type: 'user.updated', id: 'user_1' });
+  const { headers, body } = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   const name = 'svix-id';
   const value = headers[name];
   const lines = [...Object.entries(headers), ...Array.from({ length: 900 }, () => [name, value])];

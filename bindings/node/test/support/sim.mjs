@@ -38,12 +38,12 @@ export class Sim {
   }
 
   async admin(method, path, body) {
-    const answer = await fetch(this.adminUrl + path, {
+    const response = await fetch(this.adminUrl + path, {
       method,
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    const text = await answer.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    const text = await response.text();
     return text === '' ? undefined : JSON.parse(text);
   }
 
