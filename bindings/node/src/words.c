@@ -1,5 +1,6 @@
 /* The lists of names, as the library tells them: JavaScript keeps none of its own. */
-#include "addon.h"
+#include "enums.h"
+#include "values.h"
 
 /* Numbers are given out from 1 on; behind the last there is nothing for long. */
 #define FAR_BEHIND 256
@@ -10,9 +11,9 @@ static bool list(napi_env env, napi_value exports, const char *name, const char 
     TRY(napi_create_array(env, &array));
     for (int32_t i = 1; i < FAR_BEHIND; i++) {
         if (word(i)[0] != '\0')
-            TRY(napi_set_element(env, array, (uint32_t)i, words(env, word(i))));
+            TRY(napi_set_element(env, array, (uint32_t)i, create_name(env, word(i))));
     }
-    return set(env, exports, name, array);
+    return set_property(env, exports, name, array);
 }
 
 static bool settings(napi_env env, napi_value exports)
@@ -20,11 +21,11 @@ static bool settings(napi_env env, napi_value exports)
     napi_value array = NULL;
     TRY(napi_create_array(env, &array));
     for (uint32_t i = 0; clerk_setting_name(i) != NULL; i++)
-        TRY(napi_set_element(env, array, i, words(env, clerk_setting_name(i))));
-    return set(env, exports, "settings", array);
+        TRY(napi_set_element(env, array, i, create_name(env, clerk_setting_name(i))));
+    return set_property(env, exports, "settings", array);
 }
 
-bool words_define(napi_env env, napi_value exports)
+bool enums_define(napi_env env, napi_value exports)
 {
     return list(env, exports, "reasons", clerk_reason_name) &&
            list(env, exports, "categories", clerk_category_name) && list(env, exports, "sources", clerk_source_name) &&

@@ -1,13 +1,13 @@
-// A user table in memory, with unique columns and answers that take their time.
+// A user table in memory, with unique columns and asynchronous methods.
 import { setImmediate as turn } from 'node:timers/promises';
 import { ConflictError } from 'clerk-auth';
 
 const same = (a, b) => typeof a === 'string' && typeof b === 'string' && a.toLowerCase() === b.toLowerCase();
 
-export class Table {
+export class UserTable {
   rows = [];
-  diary = [];
-  /** Runs before each method, with its name and arguments. */
+  log = [];
+  /** Called before each method, with its name and arguments. */
   before = () => {};
   #last = 0;
 
@@ -17,22 +17,24 @@ export class Table {
     return row;
   }
 
-  of(clerkId) {
+  get(clerkId) {
     return this.rows.find((row) => row.clerkId === clerkId);
   }
 
-  said() {
-    return this.diary.splice(0).join(' ');
+  /** Returns the names of the methods called since the last time. */
+  takeLog() {
+    return this.log.splice(0).join(' ');
   }
 
   async #enter(name, ...args) {
-    this.diary.push(name);
+    this.log.push(name);
     await turn();
     return this.before(name, ...args);
   }
 
-  #checkUnique(row, own) {
-    const clashes = (other) => other !== own && (other.clerkId === row.clerkId || same(other.username, row.username));
+  #checkUnique(row, current) {
+    const clashes = (other) =>
+      other !== current && (other.clerkId === row.clerkId || same(other.username, row.username));
     if (this.rows.some(clashes)) throw new ConflictError();
   }
 
@@ -43,7 +45,7 @@ export class Table {
 
   async findByClerkId(clerkId) {
     await this.#enter('findByClerkId', clerkId);
-    return this.of(clerkId) ?? null;
+    return this.get(clerkId) ?? null;
   }
 
   async findByEmail(email) {
@@ -65,7 +67,7 @@ export class Table {
   async update(key, columns) {
     await this.#enter('update', key, columns);
     const row = this.rows.find((each) => String(each.key) === key);
-    if (row === undefined) throw new Error('the row is gone');
+    if (row === undefined) throw new Error('no such row');
     this.#checkUnique({ ...row, ...columns }, row);
     return Object.assign(row, columns);
   }

@@ -1,10 +1,13 @@
 'use strict';
 
-/** Whether all that an object holds are properties of its own: `{…}` of whatever realm, or one without a prototype. */
-function isPlain(value) {
+/**
+ * Returns whether a value is an object literal of any realm, or an object without a prototype: one whose data are all own
+ * properties.
+ */
+function isPlainObject(value) {
   if (value === null || typeof value !== 'object') return false;
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
-module.exports = { isPlain };
+module.exports = { isPlainObject };
