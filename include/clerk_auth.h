@@ -40,6 +40,9 @@
     { (uint32_t)sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
 /* Statistics to be filled. */
 #define CLERK_STATS_INIT { (uint32_t)sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/* A setting to be filled. */
+#define CLERK_SETTING_INIT \
+    { (uint32_t)sizeof(clerk_setting), 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0 }
 /* A text from a literal; see clerk_str_of() for others. */
 #ifdef __cplusplus
 #define CLERK_STR(literal) (clerk_str{ (literal), sizeof(literal) - 1 })
@@ -119,25 +122,25 @@
 // A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
 #define CLERK_STORE_CONFLICT 2
 
-// Why a request was not signed in. The words are Clerk's own where it has one.
+// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 //
-// Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
+// Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
 enum clerk_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // Neither an `Authorization: Bearer` header nor a session cookie was there.
+    // The request has neither an `Authorization: Bearer` header nor a session cookie.
     CLERK_REASON_SESSION_TOKEN_MISSING = 1,
-    // The credential or the token is malformed, unsupported, or holds a claim of the wrong type.
+    // The credential or the token is malformed or unsupported, or a claim has the wrong type.
     CLERK_REASON_TOKEN_INVALID = 2,
-    // The signature does not hold under any key of this instance.
+    // No key of this instance verifies the signature.
     CLERK_REASON_TOKEN_INVALID_SIGNATURE = 3,
-    // `exp` has passed, the clock skew allowed for.
+    // `exp` has passed, with the clock skew allowed for.
     CLERK_REASON_TOKEN_EXPIRED = 4,
-    // `nbf` has not come yet.
+    // `nbf` is in the future.
     CLERK_REASON_TOKEN_NOT_ACTIVE_YET = 5,
-    // `iat` lies in the future.
+    // `iat` is in the future.
     CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE = 6,
     // `azp` is missing or not among the authorized parties.
     CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES = 7,
@@ -145,41 +148,41 @@ enum clerk_reason
     CLERK_REASON_TOKEN_INVALID_AUDIENCE = 8,
     // `iss` is not among the configured issuers.
     CLERK_REASON_TOKEN_INVALID_ISSUER = 9,
-    // A token of a kind that is not accepted here (an OAuth token where sessions are asked for, say).
+    // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
     CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED = 10,
     // No key of this instance has the token's key id.
     CLERK_REASON_JWK_KID_MISMATCH = 11,
-    // There is no source of keys to verify this token with.
+    // No verification key is configured for this token.
     CLERK_REASON_JWK_FAILED_TO_RESOLVE = 12,
     // The key set could not be fetched.
     CLERK_REASON_JWK_FAILED_TO_LOAD = 13,
-    // The key set was fetched and is no JWK set.
+    // The response to the fetch of the key set is not a JWK set.
     CLERK_REASON_JWK_REMOTE_INVALID = 14,
-    // Clerk refuses the secret key.
+    // Clerk rejects the secret key.
     CLERK_REASON_SECRET_KEY_INVALID = 15,
-    // The Backend API is out of reach, over its rate limit, or answers nonsense.
+    // The Backend API is unavailable, rate-limited, or sends an unexpected response.
     CLERK_REASON_SERVER_ERROR = 16,
-    // Clerk knows no such user.
+    // The user does not exist at Clerk.
     CLERK_REASON_USER_NOT_FOUND = 17,
-    // The user is banned at Clerk or deactivated in the host's own table.
+    // The user is banned at Clerk, or inactive in the application's user table.
     CLERK_REASON_USER_INACTIVE = 18,
-    // The session still has tasks to do (`sts: pending`).
+    // The session has pending tasks (`sts: pending`).
     CLERK_REASON_SESSION_PENDING = 19,
     // The session has ended or was revoked.
     CLERK_REASON_SESSION_REVOKED = 20,
-    // The local row that matches belongs to another Clerk user.
+    // The matching row belongs to another Clerk user.
     CLERK_REASON_LINK_CONFLICT = 21,
-    // The host's user store failed.
+    // The user store failed.
     CLERK_REASON_STORE_ERROR = 22,
-    // Strict cookie policy: no session cookie and the browser is signed out.
+    // `check_client_uat`: no session cookie, and the browser is signed out.
     CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING = 23,
-    // Strict cookie policy: a session cookie, but the browser is signed out.
+    // `check_client_uat`: a session cookie, but the browser is signed out.
     CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT = 24,
-    // Strict cookie policy: the browser is signed in, but there is no session cookie.
+    // `check_client_uat`: the browser is signed in, but there is no session cookie.
     CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN = 25,
-    // Strict cookie policy: the token is older than the browser's last sign-in or sign-out.
+    // `check_client_uat`: the token was issued before the browser's last sign-in or sign-out.
     CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT = 26,
-    // A fault of this library; nobody is signed in.
+    // Internal error of this library.
     CLERK_REASON_INTERNAL_ERROR = 27,
 };
 #ifndef __cplusplus
@@ -190,21 +193,21 @@ typedef int32_t clerk_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// What kind of trouble a [`Reason`] is, so that a host can choose between 401, 403, 500 and 503.
+// The category of a reason: which HTTP status fits.
 enum clerk_category
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // Nothing was presented: the host may go on with a session of its own.
+    // No credential was presented. The application may continue with a session of its own.
     CLERK_CATEGORY_NO_CREDENTIALS = 1,
-    // What was presented is no good: 401.
+    // The credential was rejected: 401.
     CLERK_CATEGORY_INVALID_TOKEN = 2,
-    // The caller is known and may not come in: 403.
+    // The user is known and has no access: 403.
     CLERK_CATEGORY_FORBIDDEN = 3,
-    // The server is set up wrongly (a refused secret key, for one): 500.
+    // The server is misconfigured, for example with a rejected secret key: 500.
     CLERK_CATEGORY_MISCONFIGURED = 4,
-    // Nobody can tell right now: 503, retry later.
+    // The result cannot be determined: 503, retry later.
     CLERK_CATEGORY_UNAVAILABLE = 5,
 };
 #ifndef __cplusplus
@@ -215,15 +218,15 @@ typedef int32_t clerk_category;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// Where an answer came from.
+// Where a result came from.
 enum clerk_source
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // The token had been verified before.
+    // The token was verified earlier, and the result was cached.
     CLERK_SOURCE_CACHE = 1,
-    // The token was verified now.
+    // The token was verified by this call.
     CLERK_SOURCE_VERIFIED = 2,
 };
 #ifndef __cplusplus
@@ -234,19 +237,19 @@ typedef int32_t clerk_source;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// How grave a log line is. Smaller is graver.
+// The severity of a log line. Smaller is more severe.
 enum clerk_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // Requests fail because of it.
+    // Requests fail because of this.
     CLERK_LOG_LEVEL_ERROR = 1,
-    // Something to look into.
+    // Should be looked into.
     CLERK_LOG_LEVEL_WARN = 2,
-    // Worth knowing.
+    // Informational.
     CLERK_LOG_LEVEL_INFO = 3,
-    // For those who look for a fault.
+    // For debugging.
     CLERK_LOG_LEVEL_DEBUG = 4,
 };
 #ifndef __cplusplus
@@ -257,7 +260,7 @@ typedef int32_t clerk_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// The kinds of tokens Clerk issues.
+// The kinds of tokens that Clerk issues.
 enum clerk_token_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
@@ -477,6 +480,33 @@ typedef int32_t clerk_check;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The type of a setting's value.
+enum clerk_setting_type
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A UTF-8 string.
+    CLERK_SETTING_TYPE_STRING = 1,
+    // Strings, separated by commas; `clerk_config_add` appends one.
+    CLERK_SETTING_TYPE_LIST = 2,
+    // An integer from `minimum` to `maximum`; `clerk_config_set_int` takes it as a number.
+    CLERK_SETTING_TYPE_INTEGER = 3,
+    // "true" or "false"; 1 or 0 for `clerk_config_set_int`.
+    CLERK_SETTING_TYPE_BOOLEAN = 4,
+    // One of the allowed values.
+    CLERK_SETTING_TYPE_ENUMERATION = 5,
+    // One or more of the allowed values, separated by commas.
+    CLERK_SETTING_TYPE_ENUMERATION_SET = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum clerk_setting_type clerk_setting_type;
+#else
+typedef int32_t clerk_setting_type;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A client: shared by all threads, every call at once. Counted: each `clerk_client_new` and `clerk_client_retain` needs
 // one `clerk_client_free`.
 typedef struct clerk_client clerk_client;
@@ -584,6 +614,34 @@ typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 // the system's time.
 typedef int64_t (*clerk_clock_fn)(void *userdata);
 
+// What is known about a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
+typedef struct {
+    // `sizeof(clerk_setting)`, set by the caller.
+    uint32_t struct_size;
+    // A `clerk_setting_type`.
+    int32_t value_type;
+    // The name that `clerk_config_set` takes.
+    clerk_str name;
+    // The group of the README's table, such as "token_checks".
+    clerk_str group;
+    // The default, as `clerk_config_set` takes it.
+    clerk_str default_value;
+    // The smallest value of an `INTEGER`, else 0.
+    int64_t minimum;
+    // The largest value of an `INTEGER`, else 0.
+    int64_t maximum;
+    // The variable that `clerk_config_from_env` reads.
+    clerk_str environment;
+    // The allowed values of an `ENUMERATION` or `ENUMERATION_SET`, separated by commas.
+    clerk_str allowed_values;
+    // The description, in one line of Markdown.
+    clerk_str description;
+    // 1 if the value must not be shown, else 0.
+    int32_t is_secret;
+    // 0.
+    uint32_t reserved;
+} clerk_setting;
+
 // Answers a step: fills the reply and returns `CLERK_STORE_OK`, `CLERK_STORE_CONFLICT` or `CLERK_STORE_DECLINE`; a negative
 // number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
 // at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
@@ -673,28 +731,26 @@ int32_t clerk_config_add(clerk_config *config, clerk_str name, clerk_str item, c
 // is read only here. Must not run while another thread calls `setenv`.
 int32_t clerk_config_from_env(clerk_config *config, clerk_error **error);
 
-// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+// Returns the name of a `clerk_reason`, such as "token-expired"; "" for an unknown number. Static; never NULL. Any thread.
 const char *clerk_reason_name(int32_t reason);
 
-// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+// Returns the `clerk_category` of a `clerk_reason`; 0 for an unknown number. Any thread.
 int32_t clerk_reason_category(int32_t reason);
 
-// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
+// Returns the name of a `clerk_category`, such as "invalid_token"; "" for an unknown number. Static; never NULL. Any
+// thread.
 const char *clerk_category_name(int32_t category);
 
-// The word for a `clerk_source`: "cache" or "verified"; "" for a number that is none. Static; never NULL. Any thread.
+// Returns the name of a `clerk_source`, "cache" or "verified"; "" for an unknown number. Static; never NULL. Any thread.
 const char *clerk_source_name(int32_t source);
 
-// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
+// Returns the name of a `clerk_token_kind`, such as "session_token"; "" for an unknown number. Static; never NULL. Any
 // thread.
 const char *clerk_token_kind_name(int32_t kind);
 
-// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
+// Returns the name of a `clerk_event_kind`, such as "auth_success"; "" for an unknown number. Static; never NULL. Any
 // thread.
 const char *clerk_event_kind_name(int32_t kind);
-
-// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
-const char *clerk_setting_name(size_t place);
 
 // The status that the failed call returned.
 int32_t clerk_error_status(const clerk_error *error);
@@ -878,6 +934,12 @@ int32_t clerk_result_www_authenticate(const clerk_result *result,
 
 // Frees a result. NULL is fine.
 void clerk_result_free(clerk_result *result);
+
+// Fills `*info` with what is known about the setting at `index`, counted from 0 in the order of the README's tables, as far
+// as `info->struct_size` goes. Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` behind the last setting, `CLERK_E_NULL`, or
+// `CLERK_E_STRUCT_SIZE`. Any thread.
+int32_t clerk_setting_info(size_t index,
+                           clerk_setting *info);
 
 // The name of a status, such as "CLERK_SIGNED_OUT". Static; never NULL. Any thread.
 const char *clerk_status_name(int32_t status);

@@ -1,66 +1,9 @@
 //! The documents say what the code says.
 
-use std::fmt::Write as _;
 use std::path::Path;
-
-use clerk_auth::config::{Kind, SETTINGS};
-
-const BEGIN: &str = "<!-- settings: made from src/config.rs by `make docs` -->\n";
-const END: &str = "<!-- /settings -->";
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
-}
-
-fn settings_table() -> String {
-    let mut table = String::from("| setting | type | default | environment | |\n|---|---|---|---|---|\n");
-    for setting in SETTINGS {
-        let kind = match setting.kind {
-            Kind::Text => "text".into(),
-            Kind::Secret => "secret".into(),
-            Kind::List => "list".into(),
-            Kind::SecretList => "list of secrets".into(),
-            Kind::Int(low, high) => format!("{low} … {high}"),
-            Kind::Bool => "true, false".into(),
-            Kind::Word(words) => words.join(", "),
-            Kind::Words(words) => format!("some of {}", words.join(", ")),
-        };
-        let env = if setting.env.is_empty() { String::new() } else { format!("`{}`", setting.env) };
-        writeln!(table, "| `{}` | {kind} | {} | {env} | {} |", setting.name, setting.default, setting.doc).unwrap();
-    }
-    table
-}
-
-#[test]
-fn the_readmes_table_of_settings_is_the_codes() {
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
-    let (table, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("CLERK_WRITE_DOCS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{BEGIN}{}{END}{after}", settings_table())).unwrap();
-        return;
-    }
-    assert!(table == settings_table(), "the table in README.md is out of date; run `make docs`");
-}
-
-#[test]
-fn defaults_in_the_table_are_the_codes() {
-    let config = clerk_auth::Config::default();
-    let named = |name: &str| SETTINGS.iter().find(|s| s.name == name).unwrap().default.to_owned();
-    assert_eq!(named("api_url"), config.api_url);
-    for (name, value) in [
-        ("clock_skew_ms", config.clock_skew_ms),
-        ("timeout_ms", config.timeout_ms),
-        ("cache_ttl_s", config.cache_ttl_s),
-        ("cache_capacity", config.cache_capacity),
-        ("user_ttl_s", config.user_ttl_s),
-        ("user_stale_if_error_s", config.user_stale_if_error_s),
-        ("row_check_ttl_s", config.row_check_ttl_s),
-        ("machine_cache_ttl_s", config.machine_cache_ttl_s),
-    ] {
-        assert_eq!(named(name), value.to_string(), "{name}");
-    }
 }
 
 #[test]

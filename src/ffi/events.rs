@@ -15,7 +15,8 @@ use crate::token::TokenHash;
 
 /// What happened.
 #[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::VariantArray, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum clerk_event_kind {
     /// A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
     AUTH_SUCCESS = 1,
@@ -157,7 +158,7 @@ pub unsafe extern "C" fn clerk_config_set_log_callback(
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
         let hook = Hook::new(function, userdata, destroy);
-        let Some(level) = level_of(level) else { return CLERK_E_ARGUMENT };
+        let Some(level) = Level::from_repr(level) else { return CLERK_E_ARGUMENT };
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.log = hook.map(|hook| (level, hook))))
     })
@@ -176,10 +177,6 @@ pub unsafe extern "C" fn clerk_config_set_clock_callback(
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.map(|config| config.clock = hook))
     })
-}
-
-fn level_of(number: i32) -> Option<Level> {
-    [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| *level as i32 == number)
 }
 
 pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<LogHook>)>) -> EventHandlers {

@@ -138,7 +138,7 @@ pub unsafe extern "C" fn clerk_result_token_kind(result: *const clerk_result) ->
 /// One of the identity's texts, a `clerk_attribute`; NULL data if it is not there or nobody is signed in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_get(result: *const clerk_result, which: i32) -> clerk_str {
-    match Attribute::from_number(which) {
+    match Attribute::from_repr(which) {
         // SAFETY: the header's rules.
         Some(which) => unsafe { text(result, which) },
         None => clerk_str::NONE,

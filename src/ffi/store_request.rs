@@ -36,7 +36,7 @@ pub enum clerk_store_request_kind {
 
 /// A column of the host's user table.
 #[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::VariantArray)]
 pub enum clerk_column {
     /// Text, unique: the Clerk user that the row belongs to.
     CLERK_ID = 0,
@@ -56,17 +56,6 @@ pub enum clerk_column {
     IS_ACTIVE = 7,
     /// Number: 1 if it was a ban at Clerk that made the row inactive. A row the host made inactive has 0 here.
     BANNED_BY_CLERK = 8,
-}
-
-impl clerk_column {
-    pub(crate) const ALL: [clerk_column; 9] = {
-        use clerk_column::*;
-        [CLERK_ID, EMAIL, USERNAME, FIRST_NAME, LAST_NAME, IMAGE_URL, LAST_ACTIVE_AT_MS, IS_ACTIVE, BANNED_BY_CLERK]
-    };
-
-    pub(crate) fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| *column as i32 == number)
-    }
 }
 
 /// A question to the host's user table. Lives during the hook's call, or until the pending authentication goes on.

@@ -115,7 +115,7 @@ pub unsafe extern "C" fn clerk_store_response_set_string_column(
         let text = unsafe { short_text(value) }?;
         let text = (!value.data.is_null()).then(|| text.to_owned());
         let row = reply.last_row()?;
-        match clerk_column::from_number(column) {
+        match clerk_column::from_repr(column) {
             Some(clerk_column::CLERK_ID) => row.clerk_id = text,
             Some(clerk_column::EMAIL) => row.email = text,
             Some(clerk_column::USERNAME) => row.username = text,
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn clerk_store_response_set_int_column(
 ) -> i32 {
     let body = |reply: &mut clerk_store_response| {
         let row = reply.last_row()?;
-        match (clerk_column::from_number(column), value) {
+        match (clerk_column::from_repr(column), value) {
             (Some(clerk_column::LAST_ACTIVE_AT_MS), ms) => row.last_active_at_ms = Some(ms),
             (Some(clerk_column::IS_ACTIVE), 0 | 1) => row.is_active = value == 1,
             (Some(clerk_column::BANNED_BY_CLERK), 0 | 1) => row.banned_by_clerk = value == 1,

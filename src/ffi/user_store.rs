@@ -132,7 +132,7 @@ pub unsafe extern "C" fn clerk_config_set_user_store(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_user_columns(config: *mut clerk_config, columns: u32) -> i32 {
     guard(CLERK_E_PANIC, || {
-        if columns >> clerk_column::ALL.len() != 0 || columns & 0b11 == 0 {
+        if columns >> <clerk_column as strum::VariantArray>::VARIANTS.len() != 0 || columns & 0b11 == 0 {
             return CLERK_E_ARGUMENT;
         }
         let has = |column: clerk_column| columns & 1 << column as u32 != 0;
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
         // SAFETY: the header's rules.
         status(unsafe { exclusive(config) }.and_then(|config| {
             let schema = &mut config.schema;
-            match clerk_column::from_number(column) {
+            match clerk_column::from_repr(column) {
                 // A number needs room behind a name, and a name something to stand on.
                 Some(clerk_column::USERNAME) if characters == 0 || characters >= 8 => {
                     schema.longest_username = characters;

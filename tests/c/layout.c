@@ -173,7 +173,7 @@ static void words(void) {
     WORD(clerk_category_name, CLERK_CATEGORY_, UNAVAILABLE);
     CHECK_WORD(clerk_category_name(CLERK_CATEGORY_UNAVAILABLE + 1), "");
     WORD(clerk_source_name, CLERK_SOURCE_, CACHE);
-    WORD(clerk_source_name, CLERK_SOURCE_, API);
+    WORD(clerk_source_name, CLERK_SOURCE_, VERIFIED);
     CHECK_WORD(clerk_source_name(CLERK_SOURCE_VERIFIED + 1), "");
     WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, SESSION_TOKEN);
     WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, API_KEY);
@@ -189,27 +189,48 @@ static void words(void) {
     WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, LINK_CONFLICT);
     WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, JWKS_REFRESHED);
     WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, RATE_LIMITED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_SERVED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_USER_SERVED);
     WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_DELETED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, MISCONFIGURED);
+    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, SECRET_KEY_REJECTED);
     CHECK_WORD(clerk_event_kind_name(CLERK_EVENT_KIND_SECRET_KEY_REJECTED + 1), "");
 }
 
 /* Every name is one that a config takes: an empty value clears it, or is refused as a value, by that name. */
 static void setting_names(void) {
-    CHECK_WORD(clerk_setting_name(0), "secret_key");
+    clerk_setting info = CLERK_SETTING_INIT;
     clerk_config *config = clerk_config_new();
     size_t count = 0;
-    for (const char *name; (name = clerk_setting_name(count)) != NULL; count++) {
+    for (; clerk_setting_info(count, &info) == CLERK_OK; count++) {
         clerk_error *error = NULL;
-        int32_t status = clerk_config_set(config, clerk_str_of(name), CLERK_STR(""), &error);
+        int32_t status = clerk_config_set(config, info.name, CLERK_STR(""), &error);
         if (status != CLERK_OK) {
             CHECK_STATUS(status, CLERK_E_CONFIG);
-            CHECK_WORD(clerk_error_setting(error).data, name);
+            CHECK_WORD(clerk_error_setting(error).data, info.name.data);
         }
         clerk_error_free(error);
+        /* The default is a value that is accepted, and the limits are the last that are. */
+        if (info.default_value.data != NULL)
+            CHECK_STATUS(clerk_config_set(config, info.name, info.default_value, NULL), CLERK_OK);
+        if (info.value_type == CLERK_SETTING_TYPE_INTEGER) {
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum + 1, NULL), CLERK_E_CONFIG);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum - 1, NULL), CLERK_E_CONFIG);
+        }
+        CHECK((info.allowed_values.data != NULL) ==
+              (info.value_type == CLERK_SETTING_TYPE_ENUMERATION || info.value_type == CLERK_SETTING_TYPE_ENUMERATION_SET));
+        CHECK(info.group.len > 0 && info.description.len > 10 && info.description.data[info.description.len] == '\0');
     }
-    CHECK(count > 20 && clerk_setting_name(count) == NULL);
+    CHECK(count > 20);
+    CHECK_STATUS(clerk_setting_info(count, &info), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_setting_info(0, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_OK);
+    CHECK_WORD(info.name.data, "secret_key");
+    CHECK_WORD(info.group.data, "keys");
+    CHECK_WORD(info.environment.data, "CLERK_SECRET_KEY");
+    CHECK(info.is_secret == 1 && info.default_value.data == NULL);
+    info.struct_size = 8;
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_E_STRUCT_SIZE);
     clerk_config_free(config);
 }
 

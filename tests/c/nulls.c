@@ -43,7 +43,7 @@ static void texts_and_constants(void) {
         CHECK_WORD(clerk_token_kind_name(no_enum[i]), "");
         CHECK_WORD(clerk_event_kind_name(no_enum[i]), "");
     }
-    CHECK(clerk_setting_name(SIZE_MAX) == NULL);
+    CHECK(clerk_setting_info(0, NULL) == CLERK_E_NULL);
     CHECK_WORD(clerk_reason_name(0), "");
     CHECK_INT(clerk_reason_category(0), 0);
 }

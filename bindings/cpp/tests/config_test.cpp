@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <cstdlib>
 #include <functional>
 #include <set>
@@ -89,8 +91,11 @@ Config usable() {
 TEST(Settings, EverySettingHasASetter) {
     std::vector<std::string> here, there;
     for (const Typed &setting : typed()) here.push_back(setting.name);
-    for (std::size_t place = 0; clerk_setting_name(place) != nullptr; place++)
-        there.emplace_back(clerk_setting_name(place));
+    clerk_setting info = CLERK_SETTING_INIT;
+    for (std::size_t index = 0; clerk_setting_info(index, &info) == CLERK_OK; index++)
+        there.emplace_back(info.name.data);
+    std::sort(here.begin(), here.end());
+    std::sort(there.begin(), there.end());
     EXPECT_EQ(here, there);
 }
 

@@ -2,38 +2,9 @@
 // The result of an authentication. Each property is read from the library's result on access.
 
 const { inspect } = require('node:util');
+const { ATTRIBUTE, CHECK, STATUSES } = require('./enums.js');
 const { result } = require('./native.js');
 const { ClerkError } = require('./errors.js');
-
-const STATUSES = ['signed-in', 'signed-out', 'no-credentials', 'unavailable'];
-
-// The numbers of `clerk_attribute` and `clerk_check`.
-const ATTRIBUTE = {
-  subject: 0,
-  userKey: 1,
-  sessionId: 2,
-  sessionStatus: 3,
-  issuer: 4,
-  authorizedParty: 5,
-  orgId: 6,
-  orgSlug: 7,
-  orgRole: 8,
-  orgPermissions: 9,
-  features: 10,
-  plans: 11,
-  actor: 12,
-  tokenId: 13,
-  clientId: 14,
-  scopes: 15,
-  claims: 16,
-  email: 17,
-  username: 18,
-  firstName: 19,
-  lastName: 20,
-  imageUrl: 21,
-  externalId: 22,
-};
-const CHECK = { role: 1, permission: 2, feature: 3, plan: 4, reverification: 5 };
 
 function split(string, separator) {
   return string === null ? null : string.split(separator).filter((item) => item !== '');
@@ -242,4 +213,4 @@ class Auth {
   }
 }
 
-module.exports = { Auth, ATTRIBUTE, CHECK, STATUSES };
+module.exports = { Auth };

@@ -3,16 +3,16 @@
 
 const { EventEmitter } = require('node:events');
 const { inspect } = require('node:util');
+const { LOG_LEVELS } = require('./enums.js');
 const native = require('./native.js');
 
-const LEVELS = [undefined, 'error', 'warn', 'info', 'debug'];
 const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 /** Event names by number; 0 is the log. */
 const NAMES = native.events.map((name) => camelCase(name ?? ''));
 NAMES[0] = 'log';
 
 function logEvent(level, message) {
-  return { level: LEVELS[level], message };
+  return { level: LOG_LEVELS[level - 1], message };
 }
 
 function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) {
@@ -97,4 +97,4 @@ class ClerkEvents extends EventEmitter {
   }
 }
 
-module.exports = { ClerkEvents, LEVELS, NAMES };
+module.exports = { ClerkEvents, NAMES };

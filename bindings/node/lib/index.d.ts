@@ -1,78 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
+import { Category, EventName, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
 
 /** The version of the library. */
 export const version: string;
 
-export type Status = 'signed-in' | 'signed-out' | 'no-credentials' | 'unavailable';
-export type Category = 'no_credentials' | 'invalid_token' | 'forbidden' | 'misconfigured' | 'unavailable';
-export type Source = 'cache' | 'verified';
-export type TokenType = 'session_token' | 'api_key' | 'oauth_token' | 'm2m_token';
-export type Reason =
-  | 'session-token-missing'
-  | 'token-invalid'
-  | 'token-invalid-signature'
-  | 'token-expired'
-  | 'token-not-active-yet'
-  | 'token-iat-in-the-future'
-  | 'token-invalid-authorized-parties'
-  | 'token-invalid-audience'
-  | 'token-invalid-issuer'
-  | 'token-type-not-supported'
-  | 'jwk-kid-mismatch'
-  | 'jwk-failed-to-resolve'
-  | 'jwk-failed-to-load'
-  | 'jwk-remote-invalid'
-  | 'secret-key-invalid'
-  | 'server-error'
-  | 'user-not-found'
-  | 'user-inactive'
-  | 'session-pending'
-  | 'session-revoked'
-  | 'link-conflict'
-  | 'store-error'
-  | 'session-token-and-uat-missing'
-  | 'session-token-but-no-client-uat'
-  | 'client-uat-but-no-session-token'
-  | 'session-token-iat-before-client-uat'
-  | 'internal-error';
-
-/** The settings of the library in camel case. Its README documents each. */
-export interface Settings {
-  secretKey?: string;
-  publishableKey?: string;
-  jwtKey?: string;
-  machineSecretKey?: string;
-  jwks?: string;
-  jwksUrl?: string;
-  apiUrl?: string;
-  authorizedParties?: string | string[];
-  audience?: string | string[];
-  issuer?: string | string[];
-  acceptsToken?: TokenType | 'any' | (TokenType | 'any')[];
-  clockSkewMs?: number | string;
-  timeoutMs?: number | string;
-  cacheTtlS?: number | string;
-  cacheCapacity?: number | string;
-  userTtlS?: number | string;
-  userStaleIfErrorS?: number | string;
-  /** Default: 5 with `users`, else 0. */
-  rowCheckTtlS?: number | string;
-  userMode?: 'claims' | 'profile' | 'sync';
-  linkByEmail?: 'never' | 'verified';
-  treatPendingAsSignedOut?: boolean;
-  allowBareToken?: boolean;
-  checkClientUat?: boolean;
-  machineCacheTtlS?: number | string;
-  expectedMachineId?: string;
-  sessionCheckTtlS?: number | string;
-  revocationTtlS?: number | string;
-  caPem?: string;
-  proxy?: string;
-  userAgent?: string;
-  webhookSecrets?: string | string[];
-  instanceId?: string;
-}
+export * from './enums.js';
 
 export interface ClientOptions<Row extends UserRow = UserRow> extends Settings {
   /** The environment that provides missing settings. Default: `process.env`. `false` disables it. */
@@ -204,7 +137,7 @@ export interface Auth<Row extends UserRow = UserRow> {
 }
 
 export interface ClerkEvent {
-  type: Exclude<keyof ClerkEventMap, 'log'>;
+  type: EventName;
   userKey: string | null;
   clerkId: string | null;
   /** `clerk:auth:` followed by the token's SHA-256. */
@@ -215,23 +148,11 @@ export interface ClerkEvent {
 }
 
 export interface LogEvent {
-  level: 'error' | 'warn' | 'info' | 'debug';
+  level: LogLevel;
   message: string;
 }
 
-export interface ClerkEventMap {
-  authSuccess: ClerkEvent;
-  authFailed: ClerkEvent;
-  cacheMiss: ClerkEvent;
-  userCreated: ClerkEvent;
-  userUpdated: ClerkEvent;
-  userLinked: ClerkEvent;
-  linkConflict: ClerkEvent;
-  jwksRefreshed: ClerkEvent;
-  rateLimited: ClerkEvent;
-  staleUserServed: ClerkEvent;
-  userDeleted: ClerkEvent;
-  secretKeyRejected: ClerkEvent;
+export interface ClerkEventMap extends Record<EventName, ClerkEvent> {
   log: LogEvent;
 }
 

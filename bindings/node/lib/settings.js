@@ -1,26 +1,8 @@
 'use strict';
-// Converts options in camel case to the addon's settings. The names come from the library.
+// Converts options in camel case to the addon's settings.
 
-const native = require('./native.js');
+const { ENVIRONMENT, SETTINGS } = require('./enums.js');
 const { isPlainObject } = require('./is-plain-object.js');
-
-const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-const SETTINGS = new Map(native.settings.map((name) => [camelCase(name), name]));
-
-// Read here, not by the library: `getenv` in a worker races with `setenv` in the main thread.
-const ENVIRONMENT = {
-  CLERK_SECRET_KEY: 'secretKey',
-  CLERK_PUBLISHABLE_KEY: 'publishableKey',
-  CLERK_JWT_KEY: 'jwtKey',
-  CLERK_MACHINE_SECRET_KEY: 'machineSecretKey',
-  CLERK_API_URL: 'apiUrl',
-  CLERK_AUTH_PARTIES: 'authorizedParties',
-  CLERK_AUDIENCE: 'audience',
-  CLERK_CLOCK_SKEW_IN_MS: 'clockSkewMs',
-  CLERK_TIMEOUT_MS: 'timeoutMs',
-  CLERK_CACHE_TIMEOUT: 'cacheTtlS',
-  CLERK_WEBHOOK_SIGNING_SECRET: 'webhookSecrets',
-};
 
 // Options of this package, which are not settings of the library.
 const PACKAGE_OPTIONS = new Set(['env', 'users', 'storeTimeoutMs', 'clock']);
@@ -48,6 +30,7 @@ function toSettings(option, value) {
   }
 }
 
+// Read here, not by the library: `getenv` in a worker races with `setenv` in the main thread.
 /** Returns the options, completed from the environment. */
 function withEnvironment(options) {
   const all = { ...options };
@@ -89,4 +72,4 @@ function parseOptions(options) {
   return { settings, timeoutMs, storeTimeoutMs, clock: all.clock };
 }
 
-module.exports = { parseOptions, checkOptions, SETTINGS, ENVIRONMENT };
+module.exports = { parseOptions, checkOptions };

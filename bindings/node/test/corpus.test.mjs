@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ClerkClient, ClerkError } from 'clerk-auth';
-import settings from '../lib/settings.js';
+import { SETTINGS } from '../lib/enums.js';
 import { startSim } from './support/sim.mjs';
 
 const cases = readFileSync(
@@ -15,7 +15,7 @@ const cases = readFileSync(
   .map((line) => JSON.parse(line));
 const sim = await startSim();
 
-const optionOf = new Map([...settings.SETTINGS].map(([option, name]) => [name, option]));
+const optionOf = new Map([...SETTINGS].map(([option, name]) => [name, option]));
 
 function toOptions(entries) {
   const options = { env: false };

@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Auth, CHECK, STATUSES, ATTRIBUTE } from '../lib/auth.js';
+import { Auth } from '../lib/auth.js';
+import { ATTRIBUTE, CHECK, COLUMN, ENVIRONMENT, LOG_LEVELS, SETTINGS, STATUSES } from '../lib/enums.js';
 import { ClerkError } from 'clerk-auth';
 import { fromException, fromStatus } from '../lib/errors.js';
 import events from '../lib/events.js';
 import native from '../lib/native.js';
-import settings from '../lib/settings.js';
 
 const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
 const header = read('../../../include/clerk_auth.h');
-const types = read('../lib/index.d.ts');
+const types = read('../lib/index.d.ts') + read('../lib/enums.d.ts').replaceAll(/^ *\/\/.*$/gm, '');
 
 const camelCase = (name) => name.toLowerCase().replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase());
 
@@ -79,11 +79,11 @@ test('events agree with the header and the types', () => {
     return events.NAMES[number];
   });
   assert.equal(events.NAMES.length, words.length + 1);
-  assert.deepEqual(parseMembers('ClerkEventMap'), ['log', ...words].sort());
+  assert.deepEqual(parseUnion('EventName'), words.sort());
 });
 
 test('log levels agree with the header', () => {
-  for (const [word, number] of parseEnum('clerk_log_level')) assert.equal(events.LEVELS[number], word.toLowerCase());
+  for (const [word, number] of parseEnum('clerk_log_level')) assert.equal(LOG_LEVELS[number - 1], word.toLowerCase());
 });
 
 test('attributes, checks and columns agree with the header and the types', () => {
@@ -91,7 +91,10 @@ test('attributes, checks and columns agree with the header and the types', () =>
   assert.equal(Object.keys(ATTRIBUTE).length, parseEnum('clerk_attribute').length);
   for (const [word, number] of parseEnum('clerk_check')) assert.equal(CHECK[camelCase(word)], number, word);
   assert.deepEqual(parseMembers('AuthorizationParams'), Object.keys(CHECK).sort());
-  for (const [word, number] of parseEnum('clerk_column')) assert.equal(native.columns[number], camelCase(word), word);
+  for (const [word, number] of parseEnum('clerk_column')) {
+    assert.equal(native.columns[number], camelCase(word), word);
+    assert.equal(COLUMN[camelCase(word)], number, word);
+  }
   assert.deepEqual(parseMembers('UserColumns'), [...native.columns].sort());
   assert.deepEqual(parseMembers('UserRow'), ['key', ...native.columns].sort());
 });
@@ -104,12 +107,12 @@ test('settings and variables agree with the README of the library', () => {
     rows.map(([, name]) => name),
     native.settings,
   );
-  assert.deepEqual([...settings.SETTINGS.keys()], native.settings.map(camelCase));
+  assert.deepEqual([...SETTINGS.keys()], native.settings.map(camelCase));
   assert.deepEqual(parseMembers('Settings'), native.settings.map(camelCase).sort());
   const environment = Object.fromEntries(
     rows.filter(([, , variable]) => variable).map(([, name, variable]) => [variable, camelCase(name)]),
   );
-  assert.deepEqual(settings.ENVIRONMENT, environment);
+  assert.deepEqual(ENVIRONMENT, environment);
 });
 
 test('error codes agree with the README', () => {

@@ -10,14 +10,6 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-enum class UserMode { claims, profile, sync };
-enum class LinkByEmail { never, verified };
-
-constexpr std::string_view name(UserMode mode) noexcept {
-    return mode == UserMode::claims ? "claims" : mode == UserMode::profile ? "profile" : "sync";
-}
-constexpr std::string_view name(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
-
 namespace detail {
 
 inline std::string version_text(uint32_t abi) { return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff); }
@@ -96,39 +88,8 @@ public:
         return setting({}, [&](clerk_error **error) { return clerk_config_from_env(config_.get(), error); });
     }
 
-    // One setter per setting.
-    Config &secret_key(std::string_view value) { return set("secret_key", value); }
-    Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
-    Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
-    Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
-    Config &jwks(std::string_view value) { return set("jwks", value); }
-    Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
-    Config &api_url(std::string_view value) { return set("api_url", value); }
-    Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
-    Config &audience(const List &items) { return list("audience", items); }
-    Config &issuer(const List &items) { return list("issuer", items); }
-    Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
-    Config &clock_skew_ms(Milliseconds value) { return set_int("clock_skew_ms", value.count()); }
-    Config &timeout_ms(Milliseconds value) { return set_int("timeout_ms", value.count()); }
-    Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
-    Config &cache_capacity(int64_t tokens) { return set_int("cache_capacity", tokens); }
-    Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
-    Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
-    Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
-    Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
-    Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
-    Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
-    Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
-    Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
-    Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
-    Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
-    Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
-    Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
-    Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
-    Config &proxy(std::string_view value) { return set("proxy", value); }
-    Config &user_agent(std::string_view value) { return set("user_agent", value); }
-    Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
-    Config &instance_id(std::string_view value) { return set("instance_id", value); }
+    // Settings. Generated from src/config/settings.rs by `make generate`; do not edit.
+    // End of the generated settings.
 
     // Sets the event callback, `function(const Event &)`. An exception it throws has no effect on the call;
     // Result::listener_exception returns it.

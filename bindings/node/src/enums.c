@@ -1,15 +1,15 @@
-/* The lists of names, as the library tells them: JavaScript keeps none of its own. */
+/* The names of the enumerations and of the settings, read from the library. */
 #include "enums.h"
 #include "values.h"
 
-/* Numbers are given out from 1 on; behind the last there is nothing for long. */
-#define FAR_BEHIND 256
+/* Larger than any number of an enumeration. */
+#define MAX_NUMBER 256
 
 static bool list(napi_env env, napi_value exports, const char *name, const char *(*word)(int32_t))
 {
     napi_value array = NULL;
     TRY(napi_create_array(env, &array));
-    for (int32_t i = 1; i < FAR_BEHIND; i++) {
+    for (int32_t i = 1; i < MAX_NUMBER; i++) {
         if (word(i)[0] != '\0')
             TRY(napi_set_element(env, array, (uint32_t)i, create_name(env, word(i))));
     }
@@ -20,8 +20,9 @@ static bool settings(napi_env env, napi_value exports)
 {
     napi_value array = NULL;
     TRY(napi_create_array(env, &array));
-    for (uint32_t i = 0; clerk_setting_name(i) != NULL; i++)
-        TRY(napi_set_element(env, array, i, create_name(env, clerk_setting_name(i))));
+    clerk_setting info = CLERK_SETTING_INIT;
+    for (uint32_t i = 0; clerk_setting_info(i, &info) == CLERK_OK; i++)
+        TRY(napi_set_element(env, array, i, create_name(env, info.name.data)));
     return set_property(env, exports, "settings", array);
 }
 
