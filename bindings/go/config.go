@@ -67,7 +67,7 @@ type Config struct {
 	// Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
 	CheckClientUat *bool `setting:"check_client_uat"`
 
-	// Ask Clerk whether the session is still active, and cache the answer for this long; 0: do not ask. Default: 0.
+	// How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
 	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
 
 	// How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
@@ -83,10 +83,11 @@ type Config struct {
 	// How long a fetched user is fresh; 0: fetched for each new token. Default: 300.
 	UserTTLS *int64 `setting:"user_ttl_s"`
 
-	// How old a fetched user may be when Clerk is unavailable; 0: stale users are not used. Default: 3600.
+	// How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used. Default:
+	// 3600.
 	UserStaleIfErrorS *int64 `setting:"user_stale_if_error_s"`
 
-	// How long the store's answer that a row exists and is active is cached; 0: the store is asked for each request.
+	// How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
 	// Default: 0.
 	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
 

@@ -201,7 +201,7 @@ settings! {
         allow_bare_token: Bool = false;
         /// check the `__client_uat` cookie too, so that signing out takes effect before the token expires
         check_client_uat: Bool = false;
-        /// ask Clerk whether the session is still active, and cache the answer for this long; 0: do not ask
+        /// how long a session check (Clerk says that the session is active) is cached; 0: no session checks
         session_check_ttl_s: Int(0 to 3600) = 0;
     }
     Caching {
@@ -213,9 +213,9 @@ settings! {
         machine_cache_ttl_s: Int(0 to 300) = 0;
         /// how long a fetched user is fresh; 0: fetched for each new token
         user_ttl_s: Int(0 to 86_400) = 300;
-        /// how old a fetched user may be when Clerk is unavailable; 0: stale users are not used
+        /// how old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used
         user_stale_if_error_s: Int(0 to 86_400) = 3600;
-        /// how long the store's answer that a row exists and is active is cached; 0: the store is asked for each request
+        /// how long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request
         row_check_ttl_s: Int(0 to 3600) = 0;
     }
     Users {

@@ -15,7 +15,7 @@ fn class(snake: &str) -> String {
 fn enumeration(list: &Enumeration) -> String {
     let mut made = format!("{}enum class {} : int32_t {{\n", comment(&list.doc, "//"), class(list.name));
     for value in &list.values {
-        write!(made, "{}    {} = {},\n", comment(&value.doc, "    //"), value.snake(), list.c_name(value)).unwrap();
+        writeln!(made, "{}    {} = {},", comment(&value.doc, "    //"), value.snake(), list.c_name(value)).unwrap();
     }
     made + "};\n\n"
 }

@@ -43,3 +43,9 @@ fn readme_tables_of_settings_are_up_to_date() {
     }
     super::check_region("README.md", BEGIN, END, &format!("{tables}\n"));
 }
+
+#[test]
+fn readme_example_is_the_file_that_is_built_and_run() {
+    let example = std::fs::read_to_string(super::root().join("examples/who.c")).unwrap();
+    super::check_region("README.md", "```c\n", "```\n", &example);
+}

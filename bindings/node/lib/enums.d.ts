@@ -190,7 +190,7 @@ export interface Settings {
    */
   checkClientUat?: boolean;
   /**
-   * Ask Clerk whether the session is still active, and cache the answer for this long; 0: do not ask. Default: 0.
+   * How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
    */
   sessionCheckTtlS?: number | string;
   /**
@@ -211,11 +211,12 @@ export interface Settings {
    */
   userTtlS?: number | string;
   /**
-   * How old a fetched user may be when Clerk is unavailable; 0: stale users are not used. Default: 3600.
+   * How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used. Default:
+   * 3600.
    */
   userStaleIfErrorS?: number | string;
   /**
-   * How long the store's answer that a row exists and is active is cached; 0: the store is asked for each request.
+   * How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
    * Default: 5 with `users`, else 0.
    */
   rowCheckTtlS?: number | string;
