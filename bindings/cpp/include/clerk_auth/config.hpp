@@ -89,6 +89,76 @@ public:
     }
 
     // Settings. Generated from src/config/settings.rs by `make generate`; do not edit.
+
+    // Clerk's secret key (`sk_live_…`); fetches signing keys and users.
+    Config &secret_key(std::string_view value) { return set("secret_key", value); }
+    // Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
+    Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
+    // Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+    // JWK set.
+    Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
+    // Machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key.
+    Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
+    // JWK set as a JSON string, for a start without network.
+    Config &jwks(std::string_view value) { return set("jwks", value); }
+    // Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
+    Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
+    // Kinds of tokens that are accepted; machine tokens are accepted in the header only.
+    Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
+    // Origins of which `azp` must be one, compared exactly; empty: not checked.
+    Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    // Audiences of which `aud` must contain one; empty: not checked.
+    Config &audience(const List &items) { return list("audience", items); }
+    // Issuers of which `iss` must be one; empty: not checked.
+    Config &issuer(const List &items) { return list("issuer", items); }
+    // Machine (`mch_…`) that an M2M token must be scoped to.
+    Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
+    // Tolerated difference between this clock and Clerk's.
+    Config &clock_skew_ms(Milliseconds value) { return set_int("clock_skew_ms", value.count()); }
+    // Reject sessions with pending tasks (choosing an organization, setting up MFA).
+    Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
+    // Accept an `Authorization` value that is a bare token, without `Bearer`.
+    Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
+    // Check the `__client_uat` cookie too, so that signing out takes effect before the token expires.
+    Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
+    // How long a session check (Clerk says that the session is active) is cached; 0: no session checks.
+    Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
+    // How long a verified token is cached, at most until it expires; 0: not cached.
+    Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
+    // How many verified tokens, and how many users, are cached.
+    Config &cache_capacity(int64_t value) { return set_int("cache_capacity", value); }
+    // How long a verified opaque machine token is cached; 0: not cached, so that revoking it takes effect at once.
+    Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
+    // How long a fetched user is fresh; 0: fetched for each new token.
+    Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
+    // How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used.
+    Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
+    // How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each
+    // request.
+    Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
+    // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
+    // with a user store, else `claims`.
+    Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
+    // Whether a row without a Clerk id is linked by an address that Clerk has verified.
+    Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
+    // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
+    Config &api_url(std::string_view value) { return set("api_url", value); }
+    // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.
+    Config &timeout_ms(Milliseconds value) { return set_int("timeout_ms", value.count()); }
+    // Certificates (PEM) to trust instead of the system's.
+    Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
+    // HTTP proxy for calls to Clerk; proxy variables of the environment are ignored.
+    Config &proxy(std::string_view value) { return set("proxy", value); }
+    // `User-Agent` of calls to Clerk; unset: `clerk-auth@<version>`.
+    Config &user_agent(std::string_view value) { return set("user_agent", value); }
+    // Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
+    Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
+    // Webhooks of other instances (`ins_…`) are ignored.
+    Config &instance_id(std::string_view value) { return set("instance_id", value); }
+    // How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
+    // session token.
+    Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
+
     // End of the generated settings.
 
     // Sets the event callback, `function(const Event &)`. An exception it throws has no effect on the call;
