@@ -8,7 +8,7 @@ use crate::token::TokenKind;
 use crate::users::Row;
 
 /// The texts of an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::VariantArray)]
 #[repr(i32)]
 pub enum Attribute {
     /// `sub`: the Clerk user, or the machine.
@@ -59,44 +59,12 @@ pub enum Attribute {
     ExternalId = 22,
 }
 
-const ATTRIBUTES: usize = 23;
-
 impl Attribute {
-    /// Every text.
-    pub const ALL: [Attribute; ATTRIBUTES] = {
-        use Attribute::*;
-        [
-            Subject,
-            UserKey,
-            SessionId,
-            SessionStatus,
-            Issuer,
-            AuthorizedParty,
-            OrgId,
-            OrgSlug,
-            OrgRole,
-            OrgPermissions,
-            Features,
-            Plans,
-            Actor,
-            TokenId,
-            ClientId,
-            Scopes,
-            Claims,
-            Email,
-            Username,
-            FirstName,
-            LastName,
-            ImageUrl,
-            ExternalId,
-        ]
-    };
-
-    /// The text with this number in the C ABI.
-    pub fn from_number(number: i32) -> Option<Attribute> {
-        usize::try_from(number).ok().and_then(|index| Self::ALL.get(index).copied())
-    }
+    /// Every attribute.
+    pub const ALL: &'static [Attribute] = <Attribute as strum::VariantArray>::VARIANTS;
 }
+
+const ATTRIBUTES: usize = Attribute::ALL.len();
 
 #[derive(Clone, Copy, Default)]
 struct Span {
@@ -268,10 +236,10 @@ mod tests {
 
     #[test]
     fn texts_are_found_by_their_numbers_and_end_with_a_nul() {
-        for (number, text) in Attribute::ALL.into_iter().enumerate() {
-            assert_eq!((text as usize, Attribute::from_number(number as i32)), (number, Some(text)));
+        for (number, text) in Attribute::ALL.iter().copied().enumerate() {
+            assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
-        assert_eq!((Attribute::from_number(-1), Attribute::from_number(ATTRIBUTES as i32)), (None, None));
+        assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
         let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
         assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));

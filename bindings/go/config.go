@@ -19,38 +19,112 @@ type Config struct {
 	// FromEnv applies every setting whose environment variable is set, before the fields of this struct.
 	FromEnv bool
 
-	SecretKey               string   `setting:"secret_key"`
-	PublishableKey          string   `setting:"publishable_key"`
-	JWTKey                  string   `setting:"jwt_key"`
-	MachineSecretKey        string   `setting:"machine_secret_key"`
-	JWKS                    string   `setting:"jwks"`
-	JWKSURL                 string   `setting:"jwks_url"`
-	APIURL                  string   `setting:"api_url"`
-	AuthorizedParties       []string `setting:"authorized_parties"`
-	Audience                []string `setting:"audience"`
-	Issuer                  []string `setting:"issuer"`
-	AcceptsToken            []string `setting:"accepts_token"`
-	ClockSkewMs             *int64   `setting:"clock_skew_ms"`
-	TimeoutMs               *int64   `setting:"timeout_ms"`
-	CacheTTLS               *int64   `setting:"cache_ttl_s"`
-	CacheCapacity           *int64   `setting:"cache_capacity"`
-	UserTTLS                *int64   `setting:"user_ttl_s"`
-	UserStaleIfErrorS       *int64   `setting:"user_stale_if_error_s"`
-	RowCheckTTLS            *int64   `setting:"row_check_ttl_s"`
-	UserMode                string   `setting:"user_mode"`
-	LinkByEmail             string   `setting:"link_by_email"`
-	TreatPendingAsSignedOut *bool    `setting:"treat_pending_as_signed_out"`
-	AllowBareToken          *bool    `setting:"allow_bare_token"`
-	CheckClientUAT          *bool    `setting:"check_client_uat"`
-	MachineCacheTTLS        *int64   `setting:"machine_cache_ttl_s"`
-	ExpectedMachineID       string   `setting:"expected_machine_id"`
-	SessionCheckTTLS        *int64   `setting:"session_check_ttl_s"`
-	RevocationTTLS          *int64   `setting:"revocation_ttl_s"`
-	CAPEM                   string   `setting:"ca_pem"`
-	Proxy                   string   `setting:"proxy"`
-	UserAgent               string   `setting:"user_agent"`
-	WebhookSecrets          []string `setting:"webhook_secrets"`
-	InstanceID              string   `setting:"instance_id"`
+	// Settings. Generated from src/config/settings.rs by `make generate`; do not edit.
+
+	// Clerk's secret key (`sk_live_…`); fetches signing keys and users.
+	SecretKey string `setting:"secret_key"`
+
+	// Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
+	PublishableKey string `setting:"publishable_key"`
+
+	// Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+	// JWK set.
+	JWTKey string `setting:"jwt_key"`
+
+	// Machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key.
+	MachineSecretKey string `setting:"machine_secret_key"`
+
+	// JWK set as a JSON string, for a start without network.
+	JWKS string `setting:"jwks"`
+
+	// Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
+	JWKSURL string `setting:"jwks_url"`
+
+	// Kinds of tokens that are accepted; machine tokens are accepted in the header only. Default: session_token.
+	AcceptsToken []string `setting:"accepts_token"`
+
+	// Origins of which `azp` must be one, compared exactly; empty: not checked.
+	AuthorizedParties []string `setting:"authorized_parties"`
+
+	// Audiences of which `aud` must contain one; empty: not checked.
+	Audience []string `setting:"audience"`
+
+	// Issuers of which `iss` must be one; empty: not checked.
+	Issuer []string `setting:"issuer"`
+
+	// Machine (`mch_…`) that an M2M token must be scoped to.
+	ExpectedMachineID string `setting:"expected_machine_id"`
+
+	// Tolerated difference between this clock and Clerk's. Default: 5000.
+	ClockSkewMs *int64 `setting:"clock_skew_ms"`
+
+	// Reject sessions with pending tasks (choosing an organization, setting up MFA). Default: true.
+	TreatPendingAsSignedOut *bool `setting:"treat_pending_as_signed_out"`
+
+	// Accept an `Authorization` value that is a bare token, without `Bearer`. Default: false.
+	AllowBareToken *bool `setting:"allow_bare_token"`
+
+	// Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
+	CheckClientUat *bool `setting:"check_client_uat"`
+
+	// How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
+	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
+
+	// How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
+	CacheTTLS *int64 `setting:"cache_ttl_s"`
+
+	// How many verified tokens, and how many users, are cached. Default: 10000.
+	CacheCapacity *int64 `setting:"cache_capacity"`
+
+	// How long a verified opaque machine token is cached; 0: not cached, so that revoking it takes effect at once.
+	// Default: 0.
+	MachineCacheTTLS *int64 `setting:"machine_cache_ttl_s"`
+
+	// How long a fetched user is fresh; 0: fetched for each new token. Default: 300.
+	UserTTLS *int64 `setting:"user_ttl_s"`
+
+	// How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used. Default:
+	// 3600.
+	UserStaleIfErrorS *int64 `setting:"user_stale_if_error_s"`
+
+	// How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
+	// Default: 0.
+	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
+
+	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
+	// with a user store, else `claims`.
+	UserMode string `setting:"user_mode"`
+
+	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
+	LinkByEmail string `setting:"link_by_email"`
+
+	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
+	// https://api.clerk.com.
+	APIURL string `setting:"api_url"`
+
+	// Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response. Default: 5000.
+	TimeoutMs *int64 `setting:"timeout_ms"`
+
+	// Certificates (PEM) to trust instead of the system's.
+	CAPEM string `setting:"ca_pem"`
+
+	// HTTP proxy for calls to Clerk; proxy variables of the environment are ignored.
+	Proxy string `setting:"proxy"`
+
+	// `User-Agent` of calls to Clerk; unset: `clerk-auth@<version>`.
+	UserAgent string `setting:"user_agent"`
+
+	// Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
+	WebhookSecrets []string `setting:"webhook_secrets"`
+
+	// Webhooks of other instances (`ins_…`) are ignored.
+	InstanceID string `setting:"instance_id"`
+
+	// How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
+	// session token. Default: 86400.
+	RevocationTTLS *int64 `setting:"revocation_ttl_s"`
+
+	// End of the generated settings.
 
 	// Settings sets further settings by their names in the C library, such as those of a newer version. Applied last.
 	Settings map[string]string

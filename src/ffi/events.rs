@@ -15,7 +15,8 @@ use crate::token::TokenHash;
 
 /// The kind of an event.
 #[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::VariantArray, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum clerk_event_kind {
     /// A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
     AUTH_SUCCESS = 1,
@@ -171,7 +172,7 @@ pub unsafe extern "C" fn clerk_config_set_log_callback(
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
         let callback = Callback::new(function, userdata, destroy);
-        let Some(level) = level_of(level) else { return CLERK_E_ARGUMENT };
+        let Some(level) = Level::from_repr(level) else { return CLERK_E_ARGUMENT };
         // SAFETY: the header's contract.
         status(unsafe { as_mut(config) }.map(|config| config.log = callback.map(|callback| (level, callback))))
     })
@@ -195,10 +196,6 @@ pub unsafe extern "C" fn clerk_config_set_clock_callback(
         // SAFETY: the header's contract.
         status(unsafe { as_mut(config) }.map(|config| config.clock = callback))
     })
-}
-
-fn level_of(number: i32) -> Option<Level> {
-    [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| *level as i32 == number)
 }
 
 pub(crate) fn handlers(event: Option<Arc<EventCallback>>, log: Option<(Level, Arc<LogCallback>)>) -> EventHandlers {

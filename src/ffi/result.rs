@@ -163,7 +163,7 @@ pub unsafe extern "C" fn clerk_result_token_kind(result: *const clerk_result) ->
 /// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_get(result: *const clerk_result, which: i32) -> clerk_str {
-    match Attribute::from_number(which) {
+    match Attribute::from_repr(which) {
         // SAFETY: the header's contract.
         Some(known) => unsafe { attribute(result, known) },
         None => clerk_str::NONE,

@@ -41,7 +41,7 @@ pub enum clerk_store_request_kind {
 
 /// A column of the application's user table.
 #[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::VariantArray)]
 pub enum clerk_column {
     /// String, unique: the id of the Clerk user that the row is linked to.
     CLERK_ID = 0,
@@ -61,17 +61,6 @@ pub enum clerk_column {
     IS_ACTIVE = 7,
     /// Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     BANNED_BY_CLERK = 8,
-}
-
-impl clerk_column {
-    pub(crate) const ALL: [clerk_column; 9] = {
-        use clerk_column::*;
-        [CLERK_ID, EMAIL, USERNAME, FIRST_NAME, LAST_NAME, IMAGE_URL, LAST_ACTIVE_AT_MS, IS_ACTIVE, BANNED_BY_CLERK]
-    };
-
-    pub(crate) fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| *column as i32 == number)
-    }
 }
 
 /// A query or change of the application's user table. Valid during the callback, or until `clerk_pending_submit`.

@@ -120,7 +120,7 @@ pub unsafe extern "C" fn clerk_store_response_set_string_column(
         let string = unsafe { column_value(value) }?;
         let string = (!value.data.is_null()).then(|| string.to_owned());
         let row = response.last_row()?;
-        match clerk_column::from_number(column) {
+        match clerk_column::from_repr(column) {
             Some(clerk_column::CLERK_ID) => row.clerk_id = string,
             Some(clerk_column::EMAIL) => row.email = string,
             Some(clerk_column::USERNAME) => row.username = string,
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn clerk_store_response_set_int_column(
 ) -> i32 {
     let body = |response: &mut clerk_store_response| {
         let row = response.last_row()?;
-        match (clerk_column::from_number(column), value) {
+        match (clerk_column::from_repr(column), value) {
             (Some(clerk_column::LAST_ACTIVE_AT_MS), ms) => row.last_active_at_ms = Some(ms),
             (Some(clerk_column::IS_ACTIVE), 0 | 1) => row.is_active = value == 1,
             (Some(clerk_column::BANNED_BY_CLERK), 0 | 1) => row.banned_by_clerk = value == 1,

@@ -144,7 +144,7 @@ pub unsafe extern "C" fn clerk_config_set_user_store(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_user_columns(config: *mut clerk_config, columns: u32) -> i32 {
     guard(CLERK_E_PANIC, || {
-        if columns >> clerk_column::ALL.len() != 0 || columns & 0b11 == 0 {
+        if columns >> <clerk_column as strum::VariantArray>::VARIANTS.len() != 0 || columns & 0b11 == 0 {
             return CLERK_E_ARGUMENT;
         }
         let has = |column: clerk_column| columns & 1 << column as u32 != 0;
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
         // SAFETY: the header's contract.
         status(unsafe { as_mut(config) }.and_then(|config| {
             let schema = &mut config.schema;
-            match clerk_column::from_number(column) {
+            match clerk_column::from_repr(column) {
                 // A username needs room for a numeric suffix.
                 Some(clerk_column::USERNAME) if characters == 0 || characters >= 8 => {
                     schema.max_username_len = characters;

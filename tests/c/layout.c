@@ -198,19 +198,40 @@ static void names_of_enumerators(void) {
 
 /* Every name is accepted by a config: an empty value clears the setting, or is reported as invalid by that name. */
 static void setting_names(void) {
-    CHECK_CSTR(clerk_setting_name(0), "secret_key");
+    clerk_setting info = CLERK_SETTING_INIT;
     clerk_config *config = clerk_config_new();
     size_t count = 0;
-    for (const char *name; (name = clerk_setting_name(count)) != NULL; count++) {
+    for (; clerk_setting_info(count, &info) == CLERK_OK; count++) {
         clerk_error *error = NULL;
-        int32_t status = clerk_config_set(config, clerk_str_of(name), CLERK_STR(""), &error);
+        int32_t status = clerk_config_set(config, info.name, CLERK_STR(""), &error);
         if (status != CLERK_OK) {
             CHECK_STATUS(status, CLERK_E_CONFIG);
-            CHECK_CSTR(clerk_error_setting(error).data, name);
+            CHECK_CSTR(clerk_error_setting(error).data, info.name.data);
         }
         clerk_error_free(error);
+        /* The default is a value that is accepted, and the limits are the last that are. */
+        if (info.default_value.data != NULL)
+            CHECK_STATUS(clerk_config_set(config, info.name, info.default_value, NULL), CLERK_OK);
+        if (info.value_type == CLERK_SETTING_TYPE_INTEGER) {
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum + 1, NULL), CLERK_E_CONFIG);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum - 1, NULL), CLERK_E_CONFIG);
+        }
+        CHECK((info.allowed_values.data != NULL) ==
+              (info.value_type == CLERK_SETTING_TYPE_ENUMERATION || info.value_type == CLERK_SETTING_TYPE_ENUMERATION_SET));
+        CHECK(info.group.len > 0 && info.description.len > 10 && info.description.data[info.description.len] == '\0');
     }
-    CHECK(count > 20 && clerk_setting_name(count) == NULL);
+    CHECK(count > 20);
+    CHECK_STATUS(clerk_setting_info(count, &info), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_setting_info(0, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_OK);
+    CHECK_WORD(info.name.data, "secret_key");
+    CHECK_WORD(info.group.data, "keys");
+    CHECK_WORD(info.environment.data, "CLERK_SECRET_KEY");
+    CHECK(info.is_secret == 1 && info.default_value.data == NULL);
+    info.struct_size = 8;
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_E_STRUCT_SIZE);
     clerk_config_free(config);
 }
 

@@ -43,7 +43,7 @@ static void strings_and_names(void) {
         CHECK_CSTR(clerk_token_kind_name(unknown[i]), "");
         CHECK_CSTR(clerk_event_kind_name(unknown[i]), "");
     }
-    CHECK(clerk_setting_name(SIZE_MAX) == NULL);
+    CHECK(clerk_setting_info(0, NULL) == CLERK_E_NULL);
     CHECK_CSTR(clerk_reason_name(0), "");
     CHECK_INT(clerk_reason_category(0), 0);
 }

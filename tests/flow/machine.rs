@@ -94,7 +94,7 @@ fn u2_req07_only_accepted_kinds_are_let_in_and_clerk_is_not_asked_about_others()
             (TokenKind::M2mToken, rig.mint(&TokenSpec::new(Kind::M2mJwt, "mch_1"))),
         ]
     };
-    for accepted in TokenKind::ALL {
+    for accepted in TokenKind::ALL.iter().copied() {
         let rig = rig(|config| {
             config.accepts_token = vec![accepted];
             config.machine_cache_ttl_s = 60;

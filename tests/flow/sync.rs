@@ -280,7 +280,7 @@ fn u5_metadata_reaches_neither_the_store_nor_the_answer() {
     assert!(answer.identity().is_some());
     assert!(store.0.lock().unwrap().contains("ada@example.com"));
     assert!(!store.0.lock().unwrap().contains("planted"));
-    for text in Attribute::ALL {
+    for text in Attribute::ALL.iter().copied() {
         assert!(!answer.identity().unwrap().get(text).unwrap_or_default().contains("planted"), "{text:?}");
     }
     let sent = rig.sim.log();
