@@ -160,7 +160,10 @@ class Auth {
     return Object.values(profile).every((value) => value === null) ? null : profile;
   }
 
-  /** `has({role, permission, feature, plan, reverification})`: true if all checks pass; false for none and for an unknown one. */
+  /**
+   * `has({role, permission, feature, plan, reverification})`: true if all checks pass; false without a check and for an unknown
+   * one.
+   */
   get has() {
     return (params) => this.#has(params);
   }
