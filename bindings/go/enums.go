@@ -155,40 +155,40 @@ func (t TokenKind) String() string { return C.GoString(C.clerk_token_kind_name(C
 type EventKind int32
 
 const (
-	// A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
+	// A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
 	EventAuthSuccess EventKind = C.CLERK_EVENT_KIND_AUTH_SUCCESS
 
-	// A request was not signed in, though something was presented.
+	// A request with a credential was not signed in.
 	EventAuthFailed EventKind = C.CLERK_EVENT_KIND_AUTH_FAILED
 
-	// A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
+	// A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
 	EventCacheMiss EventKind = C.CLERK_EVENT_KIND_CACHE_MISS
 
-	// A row was made.
+	// A row was created.
 	EventUserCreated EventKind = C.CLERK_EVENT_KIND_USER_CREATED
 
-	// A row was brought up to date.
+	// A row was updated.
 	EventUserUpdated EventKind = C.CLERK_EVENT_KIND_USER_UPDATED
 
-	// A row that was nobody's was given to a Clerk user because of a verified address.
+	// An existing row without a Clerk user was linked to one by its verified e-mail address.
 	EventUserLinked EventKind = C.CLERK_EVENT_KIND_USER_LINKED
 
-	// A row with the user's address or name belongs to somebody else; it was left alone.
+	// A row with the user's e-mail address or username belongs to another user. It was not changed.
 	EventLinkConflict EventKind = C.CLERK_EVENT_KIND_LINK_CONFLICT
 
 	// The key set was fetched.
 	EventJWKSRefreshed EventKind = C.CLERK_EVENT_KIND_JWKS_REFRESHED
 
-	// Clerk asks for patience; until then nothing is asked.
+	// Clerk rate-limited the library (429). No requests are sent until the wait is over.
 	EventRateLimited EventKind = C.CLERK_EVENT_KIND_RATE_LIMITED
 
-	// Clerk is out of reach; the user as last known was served.
+	// Clerk could not be reached. The cached user was served although it is stale.
 	EventStaleUserServed EventKind = C.CLERK_EVENT_KIND_STALE_USER_SERVED
 
-	// A webhook told that a user is no more; the row is the host's to deal with.
+	// A webhook reported that a user was deleted. The application decides what happens to the row.
 	EventUserDeleted EventKind = C.CLERK_EVENT_KIND_USER_DELETED
 
-	// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+	// Clerk rejected the secret key. Cached results may still be served for a while.
 	EventSecretKeyRejected EventKind = C.CLERK_EVENT_KIND_SECRET_KEY_REJECTED
 )
 
@@ -199,31 +199,31 @@ func (e EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C
 type Column int32
 
 const (
-	// Text, unique: the Clerk user that the row belongs to.
+	// String, unique: the id of the Clerk user that the row is linked to.
 	ColumnClerkID Column = C.CLERK_COLUMN_CLERK_ID
 
-	// Text or NULL.
+	// String or NULL.
 	ColumnEmail Column = C.CLERK_COLUMN_EMAIL
 
-	// Text, unique without case.
+	// String, unique without case.
 	ColumnUsername Column = C.CLERK_COLUMN_USERNAME
 
-	// Text, never NULL.
+	// String, never NULL.
 	ColumnFirstName Column = C.CLERK_COLUMN_FIRST_NAME
 
-	// Text, never NULL.
+	// String, never NULL.
 	ColumnLastName Column = C.CLERK_COLUMN_LAST_NAME
 
-	// Text or NULL.
+	// String or NULL.
 	ColumnImageURL Column = C.CLERK_COLUMN_IMAGE_URL
 
-	// Number or NULL: milliseconds since 1970-01-01 UTC.
+	// Integer or NULL: milliseconds since 1970-01-01 UTC.
 	ColumnLastActiveAtMs Column = C.CLERK_COLUMN_LAST_ACTIVE_AT_MS
 
-	// Number: 0 or 1.
+	// Integer: 0 or 1. A row with 0 is rejected.
 	ColumnIsActive Column = C.CLERK_COLUMN_IS_ACTIVE
 
-	// Number: 1 if it was a ban at Clerk that made the row inactive. A row the host made inactive has 0 here.
+	// Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
 	ColumnBannedByClerk Column = C.CLERK_COLUMN_BANNED_BY_CLERK
 )
 

@@ -101,29 +101,29 @@ export type LogLevel =
   | 'debug';
 
 export type EventName =
-  // A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
+  // A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
   | 'authSuccess'
-  // A request was not signed in, though something was presented.
+  // A request with a credential was not signed in.
   | 'authFailed'
-  // A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
+  // A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
   | 'cacheMiss'
-  // A row was made.
+  // A row was created.
   | 'userCreated'
-  // A row was brought up to date.
+  // A row was updated.
   | 'userUpdated'
-  // A row that was nobody's was given to a Clerk user because of a verified address.
+  // An existing row without a Clerk user was linked to one by its verified e-mail address.
   | 'userLinked'
-  // A row with the user's address or name belongs to somebody else; it was left alone.
+  // A row with the user's e-mail address or username belongs to another user. It was not changed.
   | 'linkConflict'
   // The key set was fetched.
   | 'jwksRefreshed'
-  // Clerk asks for patience; until then nothing is asked.
+  // Clerk rate-limited the library (429). No requests are sent until the wait is over.
   | 'rateLimited'
-  // Clerk is out of reach; the user as last known was served.
+  // Clerk could not be reached. The cached user was served although it is stale.
   | 'staleUserServed'
-  // A webhook told that a user is no more; the row is the host's to deal with.
+  // A webhook reported that a user was deleted. The application decides what happens to the row.
   | 'userDeleted'
-  // Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+  // Clerk rejected the secret key. Cached results may still be served for a while.
   | 'secretKeyRejected';
 
 /** The settings, as the README of the library describes them. */

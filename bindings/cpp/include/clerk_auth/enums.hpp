@@ -16,45 +16,48 @@ enum class Outcome : int32_t {
     unavailable = CLERK_UNAVAILABLE,
 };
 
-// What a function returned.
+// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a
+// failure.
+//
+// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 enum class Status : int32_t {
-    // Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
+    // Success. An authentication returns it if and only if the request is signed in.
     ok = CLERK_OK,
-    // Something was presented, and it is no good; the result says why.
+    // A credential was presented and rejected. `clerk_result_reason` says why.
     signed_out = CLERK_SIGNED_OUT,
-    // Nothing was presented; the host may go on with a session of its own.
+    // No credential was presented. The application may continue with a session of its own.
     no_credentials = CLERK_NO_CREDENTIALS,
-    // Nobody can tell right now: answer 503, never 401.
+    // The result cannot be determined now. Respond with 503, never with 401.
     unavailable = CLERK_UNAVAILABLE,
-    // Memory does not hold the answer; `clerk_authenticate` or `clerk_authenticate_begin` can tell.
+    // The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
     would_block = CLERK_WOULD_BLOCK,
-    // The store has to be asked; see `clerk_pending`.
+    // The application has to query its user table. See `clerk_pending`.
     pending = CLERK_PENDING,
-    // A webhook delivery that is Clerk's and changes nothing here: answer 200.
+    // A valid webhook that changes nothing here. Respond with 200.
     webhook_ignored = CLERK_WEBHOOK_IGNORED,
-    // A pointer that must not be NULL is NULL.
+    // A required pointer is NULL.
     e_null = CLERK_E_NULL,
     // An argument is out of range, unknown or too long.
     e_argument = CLERK_E_ARGUMENT,
-    // A text that must be UTF-8 is not.
+    // A string is not valid UTF-8.
     e_utf8 = CLERK_E_UTF8,
-    // `struct_size` is wrong, or a newer caller asks for something this library does not know.
+    // `struct_size` is not supported, or a field that this version of the library does not know is set.
     e_struct_size = CLERK_E_STRUCT_SIZE,
-    // The call does not fit the object's state (an answer to a question that was not asked).
+    // The call is not allowed in the object's current state.
     e_state = CLERK_E_STATE,
-    // What was asked for is not there.
+    // The requested value does not exist.
     e_not_found = CLERK_E_NOT_FOUND,
-    // A setting is wrong; the error names it.
+    // A setting is invalid. `clerk_error_setting` names it.
     e_config = CLERK_E_CONFIG,
-    // The process was forked since the client was made; call `clerk_client_warm_up` in the child.
+    // The process was forked after the client was created. Call `clerk_client_warm_up` in the child.
     e_forked = CLERK_E_FORKED,
-    // Clerk could not be asked.
+    // A request to Clerk failed.
     e_api = CLERK_E_API,
-    // Called from inside a hook of the same client.
+    // Called from inside a callback of the same client.
     e_reentrant = CLERK_E_REENTRANT,
-    // A webhook delivery that is not Clerk's: answer 400.
+    // The webhook is invalid. Respond with 400.
     e_webhook = CLERK_E_WEBHOOK,
-    // A fault of this library; nobody is signed in.
+    // Internal error of the library. Treat it as "not signed in".
     e_panic = CLERK_E_PANIC,
 };
 
@@ -214,98 +217,102 @@ enum class Attribute : int32_t {
     external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
 };
 
-// What happened.
+// The kind of an event.
 enum class EventKind : int32_t {
-    // A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
+    // A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
     auth_success = CLERK_EVENT_KIND_AUTH_SUCCESS,
-    // A request was not signed in, though something was presented.
+    // A request with a credential was not signed in.
     auth_failed = CLERK_EVENT_KIND_AUTH_FAILED,
-    // A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
+    // A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
     cache_miss = CLERK_EVENT_KIND_CACHE_MISS,
-    // A row was made.
+    // A row was created.
     user_created = CLERK_EVENT_KIND_USER_CREATED,
-    // A row was brought up to date.
+    // A row was updated.
     user_updated = CLERK_EVENT_KIND_USER_UPDATED,
-    // A row that was nobody's was given to a Clerk user because of a verified address.
+    // An existing row without a Clerk user was linked to one by its verified e-mail address.
     user_linked = CLERK_EVENT_KIND_USER_LINKED,
-    // A row with the user's address or name belongs to somebody else; it was left alone.
+    // A row with the user's e-mail address or username belongs to another user. It was not changed.
     link_conflict = CLERK_EVENT_KIND_LINK_CONFLICT,
     // The key set was fetched.
     jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
-    // Clerk asks for patience; until then nothing is asked.
+    // Clerk rate-limited the library (429). No requests are sent until the wait is over.
     rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
-    // Clerk is out of reach; the user as last known was served.
+    // Clerk could not be reached. The cached user was served although it is stale.
     stale_user_served = CLERK_EVENT_KIND_STALE_USER_SERVED,
-    // A webhook told that a user is no more; the row is the host's to deal with.
+    // A webhook reported that a user was deleted. The application decides what happens to the row.
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
-    // Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    // Clerk rejected the secret key. Cached results may still be served for a while.
     secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
 };
 
-// What is wanted of the host's user table.
+// The kind of a store request, and the next action of a `clerk_pending`.
+//
+// "value" and "key" are `clerk_store_request_value` and `clerk_store_request_key`. A query without a match gets an
+// empty response.
 enum class StoreRequestKind : int32_t {
-    // Nothing: it is over. Only from `clerk_pending_next_action`.
+    // Only from `clerk_pending_next_action`: nothing is left to do.
     done = CLERK_STORE_REQUEST_KIND_DONE,
-    // The row with the key `clerk_store_request_key`; answer with `clerk_store_response_add_row`, or with nothing.
+    // Find the row with this key. Respond with `clerk_store_response_add_row`.
     find_by_key = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY,
-    // The row of the Clerk user `clerk_store_request_value`, compared exactly; answer as above.
+    // Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
     find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
-    // All rows with the address `clerk_store_request_value`, compared without case; two are enough.
+    // Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as
+    // above.
     find_by_email = CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL,
-    // Whether a row other than `clerk_store_request_key` has the unique name `clerk_store_request_value`, compared
-    // without case; answer with `clerk_store_response_set_username_taken`.
+    // Check whether a row other than "key" has the username in "value", compared without case. Respond with
+    // `clerk_store_response_set_username_taken`.
     username_taken = CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN,
-    // A new row with the columns of `clerk_store_request_string_column` and `clerk_store_request_int_column`; answer
-    // with `clerk_store_response_set_created_key`, or, where the table may make another row of it (one that waits
-    // for approval, say), with the whole row as it is now.
+    // Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole
+    // row if the table may change it, for example to await approval.
     create = CLERK_STORE_REQUEST_KIND_CREATE,
-    // A change of the row `clerk_store_request_key`, these columns only. Answer with nothing, or with the whole row
-    // as it is now.
+    // Update the given columns of the row "key". Respond with nothing, or with the whole row.
     update = CLERK_STORE_REQUEST_KIND_UPDATE,
-    // `CREATE` or `UPDATE` follows. `CLERK_STORE_DECLINE` if there is nothing to do. Only to a hook.
+    // Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
+    // store has no transactions.
     begin = CLERK_STORE_REQUEST_KIND_BEGIN,
-    // It went well. As above.
+    // Only to a callback: commit the transaction.
     commit = CLERK_STORE_REQUEST_KIND_COMMIT,
-    // It did not, or `COMMIT` failed. As above.
+    // Only to a callback: roll the transaction back, after a failed change or a failed `COMMIT`. Not sent after a
+    // failed `BEGIN`.
     rollback = CLERK_STORE_REQUEST_KIND_ROLLBACK,
-    // `clerk_pending_fetch` must be called. Only from `clerk_pending_next_action`.
+    // Only from `clerk_pending_next_action`: call `clerk_pending_fetch`.
     fetch_user = CLERK_STORE_REQUEST_KIND_FETCH_USER,
 };
 
-// A column of the host's user table.
+// A column of the application's user table.
 enum class Column : int32_t {
-    // Text, unique: the Clerk user that the row belongs to.
+    // String, unique: the id of the Clerk user that the row is linked to.
     clerk_id = CLERK_COLUMN_CLERK_ID,
-    // Text or NULL.
+    // String or NULL.
     email = CLERK_COLUMN_EMAIL,
-    // Text, unique without case.
+    // String, unique without case.
     username = CLERK_COLUMN_USERNAME,
-    // Text, never NULL.
+    // String, never NULL.
     first_name = CLERK_COLUMN_FIRST_NAME,
-    // Text, never NULL.
+    // String, never NULL.
     last_name = CLERK_COLUMN_LAST_NAME,
-    // Text or NULL.
+    // String or NULL.
     image_url = CLERK_COLUMN_IMAGE_URL,
-    // Number or NULL: milliseconds since 1970-01-01 UTC.
+    // Integer or NULL: milliseconds since 1970-01-01 UTC.
     last_active_at_ms = CLERK_COLUMN_LAST_ACTIVE_AT_MS,
-    // Number: 0 or 1.
+    // Integer: 0 or 1. A row with 0 is rejected.
     is_active = CLERK_COLUMN_IS_ACTIVE,
-    // Number: 1 if it was a ban at Clerk that made the row inactive. A row the host made inactive has 0 here.
+    // Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
 };
 
-// What `clerk_result_has` can be asked for.
+// What `clerk_result_has` checks.
 enum class Check : int32_t {
     // A role in the active organization: `org:admin`, or without the prefix.
     role = CLERK_CHECK_ROLE,
-    // A permission there: `org:invoices:create`, or without the prefix.
+    // A permission in the active organization: `org:invoices:create`, or without the prefix.
     permission = CLERK_CHECK_PERMISSION,
-    // A feature; `org:` or `user:` in front looks only there.
+    // A feature. The prefix `org:` or `user:` restricts it to the organization's or the user's.
     feature = CLERK_CHECK_FEATURE,
-    // A plan; `org:` or `user:` in front looks only there.
+    // A plan. The prefix is as for a feature.
     plan = CLERK_CHECK_PLAN,
-    // A verification of late: `strict_mfa`, `strict`, `moderate`, `lax`, or
-    // `<first_factor|second_factor|multi_factor>:<minutes>`.
+    // A recent verification: `strict_mfa`, `strict`, `moderate`, `lax`, or a level and an age in minutes, such as
+    // `first_factor:10` (levels: `first_factor`, `second_factor`, `multi_factor`).
     reverification = CLERK_CHECK_REVERIFICATION,
 };
 
