@@ -1206,7 +1206,7 @@ CLERK_NODISCARD int32_t clerk_store_response_set_error(clerk_store_response *res
 /**********************************************************************************************************************
  * Section - User store in steps
  *
- * For event loops, whose queries do not return at once. The loop below stops at each action and continues later.
+ * For event loops, which query the table asynchronously: they run the body of this loop once for each action.
  *
  *     clerk_pending *pending = NULL;
  *     clerk_result *result = NULL;

@@ -11,8 +11,8 @@ out=$PWD/build/c
 for name in "${!CLERK_@}"; do unset "$name"; done
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 
-programs=(layout nulls errors config authenticate user_store pending webhook lifetime threads fork soak)
-under_valgrind=(nulls errors config authenticate user_store pending webhook lifetime)
+programs=(layout nulls errors config authenticate user_store pending webhook lifetime threads fork soak accounts)
+under_valgrind=(nulls errors config authenticate user_store pending webhook lifetime accounts)
 
 for tool in cc c++ pkg-config valgrind readelf nm ldd timeout flock; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
@@ -55,7 +55,7 @@ version=$(pkg-config --modversion clerk-auth)
 warnings=(-O1 -g -Wall -Wextra -Wpedantic -Werror)
 c=(-std=c11 -D_DEFAULT_SOURCE "-DPACKAGE_VERSION=\"$version\"" "${warnings[@]}")
 read -ra include <<< "$(pkg-config --cflags clerk-auth)"
-read -ra link <<< "$(pkg-config --libs clerk-auth)"
+read -ra link <<< "$(pkg-config --libs clerk-auth sqlite3)"
 # The linker prefers the shared library: name the archive itself.
 read -ra link_static <<< "$(pkg-config --static --libs clerk-auth | sed 's/-lclerk_auth/-l:libclerk_auth.a/')"
 
