@@ -346,17 +346,17 @@ typedef struct {
 
 /** Initializes a `clerk_setting`. */
 #define CLERK_SETTING_INIT \
-    { sizeof(clerk_setting), 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0 }
+    { sizeof(clerk_setting), 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, \
+      0, 0 }
 
 /**
- * Describes the setting at `index`, from 0 in the order of the README's tables. Fills `*info` as far as its `struct_size`
- * goes.
+ * Describes the setting at `index`, from 0 in the order of the README's tables.
+ *
+ * Fills `*info` as far as its `struct_size` goes.
  *
  * Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` after the last setting, `CLERK_E_NULL` or `CLERK_E_STRUCT_SIZE`. Any thread.
  */
-CLERK_NODISCARD
-int32_t clerk_setting_info(size_t index,
-                           clerk_setting *info);
+CLERK_NODISCARD int32_t clerk_setting_info(size_t index, clerk_setting *info);
 
 /**
  * Destroys the userdata of a callback.
@@ -740,7 +740,9 @@ int32_t clerk_result_www_authenticate(const clerk_result *result,
 int32_t clerk_result_handshake_recommended(const clerk_result *result);
 
 /**
- * Returns the name of a `clerk_reason`, such as "token-expired"; "" for an unknown number. Static; never NULL. Any thread.
+ * Returns the name of a reason, such as "token-expired"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
  */
 const char *clerk_reason_name(int32_t reason);
 
@@ -1468,8 +1470,9 @@ int32_t clerk_event_source(const clerk_event *event);
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
 /**
- * Returns the name of a `clerk_event_kind`, such as "auth_success"; "" for an unknown number. Static; never NULL. Any
- * thread.
+ * Returns the name of an event kind, such as "auth_success"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
  */
 const char *clerk_event_kind_name(int32_t kind);
 

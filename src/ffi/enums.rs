@@ -42,7 +42,9 @@ macro_rules! name_of {
     }};
 }
 
-/// Returns the name of a `clerk_reason`, such as "token-expired"; "" for an unknown number. Static; never NULL. Any thread.
+/// Returns the name of a reason, such as "token-expired"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_reason_name(reason: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(Reason, reason))
@@ -78,8 +80,9 @@ pub extern "C" fn clerk_token_kind_name(kind: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(TokenKind, kind))
 }
 
-/// Returns the name of a `clerk_event_kind`, such as "auth_success"; "" for an unknown number. Static; never NULL. Any
-/// thread.
+/// Returns the name of an event kind, such as "auth_success"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_event_kind_name(kind: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(clerk_event_kind, kind))

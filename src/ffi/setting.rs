@@ -131,8 +131,9 @@ fn info(index: usize, setting: &Setting, struct_size: u32) -> clerk_setting {
     }
 }
 
-/// Describes the setting at `index`, from 0 in the order of the README's tables. Fills `*info` as far as its `struct_size`
-/// goes.
+/// Describes the setting at `index`, from 0 in the order of the README's tables.
+///
+/// Fills `*info` as far as its `struct_size` goes.
 ///
 /// Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` after the last setting, `CLERK_E_NULL` or `CLERK_E_STRUCT_SIZE`. Any thread.
 #[must_use]

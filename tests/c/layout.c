@@ -226,9 +226,9 @@ static void setting_names(void) {
     CHECK_STATUS(clerk_setting_info(count, &info), CLERK_E_NOT_FOUND);
     CHECK_STATUS(clerk_setting_info(0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_setting_info(0, &info), CLERK_OK);
-    CHECK_WORD(info.name.data, "secret_key");
-    CHECK_WORD(info.group.data, "keys");
-    CHECK_WORD(info.environment.data, "CLERK_SECRET_KEY");
+    CHECK_CSTR(info.name.data, "secret_key");
+    CHECK_CSTR(info.group.data, "keys");
+    CHECK_CSTR(info.environment.data, "CLERK_SECRET_KEY");
     CHECK(info.is_secret == 1 && info.default_value.data == NULL);
     info.struct_size = 8;
     CHECK_STATUS(clerk_setting_info(0, &info), CLERK_E_STRUCT_SIZE);
