@@ -86,7 +86,7 @@ void client_close(napi_env env, struct client *client)
     client->closed = true;
     atomic_store(&client->closing, true);
     if (client->core != NULL)
-        clerk_client_shutdown(client->core);
+        ignore_status(clerk_client_shutdown(client->core));
     if (client->core != NULL && client->calls_in_flight == 0)
         free_core(client);
 }
@@ -113,7 +113,7 @@ void client_cancel_calls(struct client *client)
         struct timespec until;
         pthread_mutex_unlock(&client->lock);
         /* Repeated: a call that read `closing` before it was set may connect only after a shutdown. */
-        clerk_client_shutdown(client->core);
+        ignore_status(clerk_client_shutdown(client->core));
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += 2 * 1000 * 1000;
         until.tv_sec += until.tv_nsec / 1000000000;

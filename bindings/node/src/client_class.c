@@ -38,7 +38,7 @@ static int64_t on_clock(void *data)
 static int32_t on_store_request(void *data, const clerk_store_request *request, clerk_store_response *response)
 {
     (void)data, (void)request;
-    clerk_store_response_set_error(response, CLERK_STR("the user store is only available to stepwise calls"));
+    ignore_status(clerk_store_response_set_error(response, CLERK_STR("the user store is only available to stepwise calls")));
     return -1;
 }
 
@@ -94,7 +94,7 @@ static napi_value construct(napi_env env, napi_callback_info info)
     clerk_config *config = config_from_options(env, arguments[0], &error);
     bool done = config != NULL && (error != NULL || set_callbacks(env, client, config, arguments[0]));
     if (done && error == NULL)
-        clerk_client_new(config, &client->core, &error);
+        ignore_status(clerk_client_new(config, &client->core, &error));
     clerk_config_free(config);
     done = done && (client->core == NULL || wrap(env, self, client));
     if (!done) {

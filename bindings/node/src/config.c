@@ -24,12 +24,12 @@ static bool apply_setting(napi_env env, clerk_config *config, napi_value entry, 
     if (done && function.len == 3 && memcmp(function.data, "int", 3) == 0) {
         done = napi_get_value_int64(env, value, &integer) == napi_ok || throw_last_error(env);
         if (done)
-            clerk_config_set_int(config, name, integer, error);
+            ignore_status(clerk_config_set_int(config, name, integer, error));
     } else if (done && get_string(env, value, &arena, &string)) {
         if (function.len == 3 && memcmp(function.data, "add", 3) == 0)
-            clerk_config_add(config, name, string, error);
+            ignore_status(clerk_config_add(config, name, string, error));
         else
-            clerk_config_set(config, name, string, error);
+            ignore_status(clerk_config_set(config, name, string, error));
     } else {
         done = false;
     }

@@ -80,7 +80,7 @@ static bool add_row(napi_env env, napi_value row, clerk_store_response *response
     bool done = napi_get_element(env, row, 0, &value) == napi_ok && get_string(env, value, &arena, &string);
 
     if (done)
-        clerk_store_response_add_row(response, string);
+        ignore_status(clerk_store_response_add_row(response, string));
     for (int32_t i = 0; done && i < COLUMNS; i++) {
         napi_valuetype type = napi_null;
         done = napi_get_element(env, row, (uint32_t)i + 1, &value) == napi_ok;
@@ -90,11 +90,11 @@ static bool add_row(napi_env env, napi_value row, clerk_store_response *response
         if (i < STRING_COLUMNS) {
             done = get_string(env, value, &arena, &string);
             if (done)
-                clerk_store_response_set_string_column(response, i, string);
+                ignore_status(clerk_store_response_set_string_column(response, i, string));
         } else {
             done = napi_get_value_int64(env, value, &integer) == napi_ok;
             if (done)
-                clerk_store_response_set_int_column(response, i, integer);
+                ignore_status(clerk_store_response_set_int_column(response, i, integer));
         }
     }
     arena_free(&arena);
@@ -126,7 +126,7 @@ static int32_t fill_response(napi_env env, napi_value object, clerk_store_respon
         return FAILED;
     if (is_string(env, value)) {
         if (get_string(env, value, &arena, &string))
-            clerk_store_response_set_error(response, string);
+            ignore_status(clerk_store_response_set_error(response, string));
         arena_free(&arena);
         return FAILED;
     }
@@ -135,14 +135,14 @@ static int32_t fill_response(napi_env env, napi_value object, clerk_store_respon
     if (is_string(env, value)) {
         bool is_read = get_string(env, value, &arena, &string);
         if (is_read)
-            clerk_store_response_set_created_key(response, string);
+            ignore_status(clerk_store_response_set_created_key(response, string));
         arena_free(&arena);
         return is_read ? CLERK_STORE_OK : FAILED;
     }
     if (napi_get_named_property(env, object, "taken", &value) != napi_ok)
         return FAILED;
     if (napi_get_value_int32(env, value, &integer) == napi_ok) {
-        clerk_store_response_set_username_taken(response, integer);
+        ignore_status(clerk_store_response_set_username_taken(response, integer));
         return CLERK_STORE_OK;
     }
     uint32_t count = 0;

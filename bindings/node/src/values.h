@@ -18,6 +18,12 @@
         if ((call) != napi_ok) return throw_last_error(env); \
     } while (0)
 
+/* For calls whose failure shows elsewhere: an invalid value makes the whole response invalid, a failed setter sets the error. */
+static inline void ignore_status(int32_t status)
+{
+    (void)status;
+}
+
 /* Each throws unless an exception is pending already, and returns NULL. */
 void *throw_last_error(napi_env env);
 void *throw_type_error(napi_env env, const char *message);
