@@ -434,7 +434,7 @@ func TestBoolSettings(t *testing.T) {
 		},
 		{
 			"check_client_uat",
-			func(c *clerkauth.Config, value *bool) { c.CheckClientUAT = value },
+			func(c *clerkauth.Config, value *bool) { c.CheckClientUat = value },
 			func() *http.Request {
 				r := bearerRequest("")
 				r.Header.Set("Cookie", "__client_uat=0; __session="+sim.Session("user_1"))

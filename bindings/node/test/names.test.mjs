@@ -17,7 +17,7 @@ const camelCase = (name) => name.toLowerCase().replace(/_([a-z0-9])/g, (_, lette
 
 /** Returns [name without its prefix, number] of a C enum. */
 function parseEnum(name) {
-  const body = header.match(new RegExp(`enum ${name}\\n[^{]*\\{(.*?)\\};`, 's'))[1];
+  const body = header.match(new RegExp(`enum ${name}\\b[^{;]*\\{(.*?)\\n\\}`, 's'))[1];
   const prefix = `${name.toUpperCase()}_`;
   const entries = [...body.matchAll(new RegExp(`${prefix}(\\w+) = (\\d+)`, 'g'))].map(([, word, number]) => [
     word,
@@ -69,7 +69,7 @@ test('statuses agree with the header and the types', () => {
   for (const name of ['CLERK_SIGNED_OUT', 'CLERK_NO_CREDENTIALS', 'CLERK_UNAVAILABLE'])
     numbers[name] = name.slice(6).toLowerCase().replaceAll('_', '-');
   for (const [name, word] of Object.entries(numbers))
-    assert.equal(STATUSES[Number(header.match(new RegExp(`#define ${name} (\\d+)`))[1])], word);
+    assert.equal(STATUSES[Number(header.match(new RegExp(`^ +${name} = (\\d+),`, 'm'))[1])], word);
   assert.deepEqual(parseUnion('Status'), Object.values(numbers).sort());
 });
 
