@@ -404,6 +404,10 @@ fn keys_of_every_fair_size_verify() {
     }
     rig.sim.set_jwks(&sizes.map(|bits| format!("rsa{bits}")).each_ref().map(String::as_str));
     for bits in sizes {
-        assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(&format!("rsa{bits}")))), "in verified", "{bits}");
+        assert_eq!(
+            rig.ask(&rig.mint(&TokenSpec::session("user_1").key(&format!("rsa{bits}")))),
+            "in verified",
+            "{bits}"
+        );
     }
 }

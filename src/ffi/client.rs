@@ -92,7 +92,7 @@ pub(crate) unsafe fn verb(client: *const clerk_client, body: impl FnOnce(&Arc<cl
     });
     if status == CLERK_E_PANIC {
         let place = take_panic_place().unwrap_or_default();
-        guard((), || held.client.report_fault(&place));
+        guard((), || held.client.log_panic(&place));
     }
     // The last reference may run hooks' destructors: guarded, too.
     guard((), || drop(held));

@@ -37,8 +37,8 @@ impl clerk_pending {
     fn look(&mut self) {
         self.reply = clerk_store_response::default();
         let wanted = match &self.waiting {
-            Waiting::Request(pending) => pending.wanted(),
-            Waiting::Delivery(pending) => pending.wanted(),
+            Waiting::Request(pending) => pending.next_action(),
+            Waiting::Delivery(pending) => pending.next_action(),
         };
         self.step = match wanted {
             NextAction::QueryStore(step) => Some(clerk_store_request::new(step)),
@@ -171,8 +171,8 @@ pub unsafe extern "C" fn clerk_pending_submit(pending: *mut clerk_pending, retur
             other => other,
         };
         match &mut pending.waiting {
-            Waiting::Request(pending) => pending.reply(reply),
-            Waiting::Delivery(pending) => pending.reply(reply),
+            Waiting::Request(pending) => pending.submit(reply),
+            Waiting::Delivery(pending) => pending.submit(reply),
         }
         pending.look();
         CLERK_OK
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
             return CLERK_E_STATE;
         }
         if let Waiting::Request(pending) = &mut pending.waiting {
-            pending.fetch();
+            pending.fetch_user();
         }
         pending.look();
         CLERK_OK
@@ -222,8 +222,8 @@ pub unsafe extern "C" fn clerk_pending_finish(
             let Ok(_inside) = Inside::enter(&client) else { return CLERK_E_REENTRANT };
             match waiting {
                 Waiting::Request(_) if result.is_null() => CLERK_E_NULL,
-                Waiting::Request(pending) => client::give(pending.into_answer(), result, error),
-                Waiting::Delivery(pending) => clerk_error::of_delivery(pending.into_handled(), error),
+                Waiting::Request(pending) => client::give(pending.into_result(), result, error),
+                Waiting::Delivery(pending) => clerk_error::of_delivery(pending.into_outcome(), error),
             }
         }
     })

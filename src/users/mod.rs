@@ -218,18 +218,6 @@ fn ask(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, Stor
     })
 }
 
-/// Runs one synchronization against a store.
-pub(crate) fn run_sync(sync: &mut UserSync, first: StoreRequest, store: &dyn UserStore) -> Result<Row, SyncError> {
-    let mut step = first;
-    loop {
-        let reply = execute(store, &step).map_err(SyncError::Store)?;
-        match sync.reply(reply).map_err(SyncError::Refused)? {
-            Transition::Ask(next) => step = next,
-            Transition::Done(row) => return Ok(row),
-        }
-    }
-}
-
 /// Why there is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncError {

@@ -217,13 +217,13 @@ pub fn by_hand(client: &Client, token: &str, store: &dyn UserStore) -> String {
 
 fn drive(mut pending: PendingAuth, store: &dyn UserStore) -> Arc<AuthResult> {
     for _ in 0..500 {
-        match pending.wanted() {
+        match pending.next_action() {
             NextAction::QueryStore(step) => {
                 let reply = table::answer(store, &step.clone());
-                pending.reply(reply);
+                pending.submit(reply);
             }
-            NextAction::FetchUser => pending.fetch(),
-            NextAction::Done => return pending.into_answer(),
+            NextAction::FetchUser => pending.fetch_user(),
+            NextAction::Done => return pending.into_result(),
         }
     }
     panic!("the authentication does not come to an end");

@@ -173,12 +173,12 @@ fn answers_that_do_not_fit_the_question_sign_nobody_in() {
         let mut request = Request::new();
         request.header(b"Authorization", line.as_bytes());
         let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-        pending.reply(Ok(reply.clone()));
+        pending.submit(Ok(reply.clone()));
         // What comes after the end changes nothing.
-        pending.reply(Ok(StoreResponse::Updated));
-        pending.fetch();
-        assert!(matches!(pending.wanted(), NextAction::Done), "{reply:?}");
-        let outcome = word(&pending.into_answer());
+        pending.submit(Ok(StoreResponse::Updated));
+        pending.fetch_user();
+        assert!(matches!(pending.next_action(), NextAction::Done), "{reply:?}");
+        let outcome = word(&pending.into_result());
         assert!(["unavailable store-error", "out link-conflict"].contains(&outcome.as_str()), "{reply:?} {outcome}");
         assert_eq!(endings(&rig.diary.take()), 1);
         assert_eq!(rig.client.stats().cached_tokens, 0);
@@ -203,10 +203,10 @@ fn a_recheck_that_is_answered_with_something_else_signs_nobody_in() {
             let mut request = Request::new();
             request.header(b"Authorization", line.as_bytes());
             let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-            assert!(matches!(pending.wanted(), NextAction::QueryStore(StoreRequest::FindByKey { .. })));
-            pending.reply(Ok(reply));
-            assert!(matches!(pending.wanted(), NextAction::Done));
-            assert_eq!(word(&pending.into_answer()), "unavailable store-error");
+            assert!(matches!(pending.next_action(), NextAction::QueryStore(StoreRequest::FindByKey { .. })));
+            pending.submit(Ok(reply));
+            assert!(matches!(pending.next_action(), NextAction::Done));
+            assert_eq!(word(&pending.into_result()), "unavailable store-error");
             assert_eq!(endings(&rig.diary.take()), 1);
         }
     }
@@ -220,11 +220,11 @@ fn an_authentication_that_is_given_up_is_unavailable_with_one_event() {
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
     let AuthProgress::Pending(pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-    assert_eq!(word(&pending.into_answer()), "unavailable store-error");
+    assert_eq!(word(&pending.into_result()), "unavailable store-error");
     assert_eq!(endings(&rig.diary.take()), 1);
     let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-    pending.reply(Err(StoreError::Conflict));
-    assert_eq!(word(&pending.into_answer()), "unavailable store-error");
+    pending.submit(Err(StoreError::Conflict));
+    assert_eq!(word(&pending.into_result()), "unavailable store-error");
 }
 
 #[test]
