@@ -4,16 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::clock::Now;
+use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::jwt::Claims;
 use crate::reason::Reason;
 
 /// The revocations that webhook events have recorded.
 pub(super) struct Revocations {
-    sessions: Mutex<Table>,
-    users: Mutex<Table>,
+    sessions: ForkMutex<Table>,
+    users: ForkMutex<Table>,
     /// How far Clerk's clock may be ahead of this one.
     skew_ms: i64,
 }
@@ -21,44 +20,57 @@ pub(super) struct Revocations {
 impl Revocations {
     /// Makes tables for `capacity` users and four times as many sessions. No token lives longer than `ttl_ms`.
     pub fn new(capacity: usize, ttl_ms: i64, skew_ms: i64) -> Self {
-        let table = |capacity| Mutex::new(Table::new(capacity, ttl_ms.saturating_add(skew_ms)));
+        let table = |capacity| ForkMutex::new(Table::new(capacity, ttl_ms.saturating_add(skew_ms)));
         Revocations { sessions: table(capacity.saturating_mul(4)), users: table(capacity), skew_ms }
     }
 
     /// Revokes a session.
     pub fn revoke_session(&self, id: &str, now: Now) {
-        self.sessions.lock().put(id, Reason::SessionRevoked, now);
+        put(&self.sessions, id, Reason::SessionRevoked, now);
     }
 
     /// Revokes all tokens of a user.
     pub fn revoke_user(&self, id: &str, reason: Reason, now: Now) {
-        self.users.lock().put(id, reason, now);
+        put(&self.users, id, reason, now);
     }
 
     /// Whether a user is revoked for this reason.
     pub fn is_user_revoked(&self, id: &str, reason: Reason, now: Now) -> bool {
-        self.users.lock().get(id, now) == Some(reason)
+        self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.get(id, now) == Some(reason))
     }
 
     /// Removes the revocation of a user, if it is for this reason.
     pub fn remove_user(&self, id: &str, reason: Reason) {
-        self.users.lock().remove_if_reason(id, reason);
+        if let Some(mut users) = self.users.lock(REMOVE_TIMEOUT) {
+            users.remove_if_reason(id, reason);
+        }
     }
 
-    /// Returns why a token with these claims is revoked, if it is.
+    /// Returns why a token with these claims is revoked, if it is. In a forked child whose parent held the lock at the fork
+    /// that is not known.
     pub fn find(&self, claims: &Claims, now: Now) -> Option<Reason> {
+        let issued_ms = Claims::millis(&claims.iat).get().map(|at| at.saturating_sub(self.skew_ms));
         let session = claims.sid.get().map(String::as_str);
         let user = claims.sub.get().map(String::as_str).filter(|sub| sub.starts_with("user_"));
-        let find = |table: &Mutex<Table>, id: Option<&str>| id.and_then(|id| table.lock().get(id, now));
-        let found = find(&self.users, user).or_else(|| find(&self.sessions, session));
-        if found.is_some() {
-            return found;
+        let look_up = |table: &ForkMutex<Table>, id: Option<&str>| {
+            let Some(id) = id else { return Ok((None, false)) };
+            let table = table.lock(LOOKUP_TIMEOUT).ok_or(Reason::InternalError)?;
+            Ok((table.get(id, now), table.has_evicted_since(issued_ms)))
+        };
+        match (look_up(&self.users, user), look_up(&self.sessions, session)) {
+            (Err(reason), _) | (_, Err(reason)) => Some(reason),
+            (Ok((by_user, users_evicted)), Ok((by_session, sessions_evicted))) => {
+                let evicted = (users_evicted || sessions_evicted).then_some(Reason::SessionRevoked);
+                by_user.or(by_session).or(evicted)
+            }
         }
-        let issued_ms = Claims::millis(&claims.iat).get().map(|at| at.saturating_sub(self.skew_ms));
-        let may_be_evicted =
-            |table: &Mutex<Table>, id: Option<&str>| id.is_some() && table.lock().has_evicted_since(issued_ms);
-        let is_revoked = may_be_evicted(&self.sessions, session) || may_be_evicted(&self.users, user);
-        is_revoked.then_some(Reason::SessionRevoked)
+    }
+}
+
+/// A lock that a fork has left held keeps [`Revocations::find`] from finding anything valid, so nothing is lost.
+fn put(table: &ForkMutex<Table>, id: &str, reason: Reason, now: Now) {
+    if let Some(mut table) = table.lock(REMOVE_TIMEOUT) {
+        table.put(id, reason, now);
     }
 }
 
@@ -146,7 +158,7 @@ mod tests {
         for i in 0..1_000_000_i64 {
             revocations.revoke_session(&format!("sess_{i}"), at(i / 1000));
         }
-        let table = revocations.sessions.lock();
+        let table = revocations.sessions.lock(LOOKUP_TIMEOUT).unwrap();
         assert_eq!((table.order.len(), table.reasons.len()), (4000, 4000));
         assert!(table.order.capacity() <= 8192 && table.reasons.capacity() <= 16_384);
         drop(table);
@@ -198,5 +210,16 @@ mod tests {
         revocations.revoke_session("sess_2", at(3600));
         assert_eq!(revocations.find(&claims("sess_1", "user_1", Some(0)), at(5399)), Some(Reason::SessionRevoked));
         assert_eq!(revocations.find(&claims("sess_1", "user_1", Some(0)), at(5400)), None);
+    }
+
+    #[test]
+    fn table_locked_across_fork_accepts_no_token() {
+        let mut revocations = Revocations::new(10, 3_600_000, 0);
+        revocations.sessions.pretend_forked();
+        let held = revocations.sessions.lock(LOOKUP_TIMEOUT);
+        let claims = claims("sess_1", "user_1", Some(0));
+        assert_eq!(revocations.find(&claims, at(1)), Some(Reason::InternalError));
+        drop(held);
+        assert_eq!(revocations.find(&claims, at(1)), None);
     }
 }
