@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn retain_and_clear_remove_entries() {
         let cache = Cache::new(1000, RandomState::new());
-        (0..50).for_each(|i| drop(cache.put(i, i, 10, 0)));
+        (0..50).for_each(|i| assert_eq!(cache.put(i, i, 10, 0), None));
         assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
         assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
         cache.clear();

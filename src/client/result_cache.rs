@@ -138,9 +138,13 @@ impl ResultCache {
             !is_invalidated
         };
         let expires_ms = now.mono_ms.saturating_add(left_ms);
-        match self.entries.put_if(new.hash, entry, expires_ms, now.mono_ms, is_allowed) {
+        match self.entries.put_if(new.hash, entry.clone(), expires_ms, now.mono_ms, is_allowed) {
             Ok(displaced) => {
                 displaced.into_iter().for_each(|entry| self.index.remove(&entry));
+                // Another thread may have removed it from the index before it was stored: then nothing would find it.
+                if !self.index.contains(&entry) {
+                    self.remove_entry(&entry);
+                }
                 while let Some(oldest) = self.index.oldest_over_limit(new.keys.subject) {
                     self.remove_entry(&oldest);
                 }
@@ -189,9 +193,10 @@ impl ResultCache {
         self.entries.hits()
     }
 
+    /// From the index first: see `insert`.
     fn remove_entry(&self, entry: &Arc<CachedAuth>) {
-        self.entries.remove_if(&entry.hash, |current| Arc::ptr_eq(current, entry));
         self.index.remove(entry);
+        self.entries.remove_if(&entry.hash, |current| Arc::ptr_eq(current, entry));
     }
 }
 
@@ -252,6 +257,17 @@ impl Index {
                 }
             }
         }
+    }
+
+    /// Whether an entry is found under each of its keys.
+    fn contains(&self, entry: &Arc<CachedAuth>) -> bool {
+        index_keys(entry).into_iter().enumerate().all(|(scope, key)| {
+            let Some(key) = key else { return true };
+            let shard = self.shard(key).lock(LOOKUP_TIMEOUT);
+            let position = entry.positions[scope].load(Ordering::Relaxed) as usize;
+            let list = shard.as_ref().and_then(|shard| shard.get(&key));
+            list.and_then(|list| list.get(position)).is_some_and(|found| Arc::ptr_eq(found, entry))
+        })
     }
 
     /// Removes and returns all entries under a key; `None` if the lock cannot be had in a forked child.

@@ -51,7 +51,7 @@ impl WebhookReceiver {
                 self.mark_processed(id, now);
                 Err(WebhookOutcome::Ignored)
             }
-            _ => Ok((id, event.news)),
+            _ => Ok((id, event.event)),
         }
     }
 

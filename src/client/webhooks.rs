@@ -18,10 +18,14 @@ use crate::webhooks::{Headers, WebhookEvent};
 
 /// An event about a user whose row has to be updated.
 pub(super) struct RowUpdate {
+    event: UserEvent,
+    task: RowTask,
+}
+
+struct UserEvent {
     delivery_id: Box<str>,
     now: Now,
     user: Arc<CachedUser>,
-    task: RowTask,
 }
 
 impl Inner {
@@ -37,7 +41,7 @@ impl Inner {
                 Some(user) if self.settings.mode == UserMode::Sync => {
                     let (schema, link) = (self.schema(), self.settings.link);
                     let task = RowTask::sync(user.user.clone(), schema, link, user.row_key());
-                    return Step::Waiting(RowUpdate { delivery_id, now, user, task });
+                    return Step::Waiting(RowUpdate { event: UserEvent { delivery_id, now, user }, task });
                 }
                 Some(_) => WebhookOutcome::Applied,
                 None => WebhookOutcome::Ignored,
@@ -90,19 +94,13 @@ impl Inner {
         }))
     }
 
-    fn finish_webhook(
-        &self,
-        update: (Box<str>, Now, Arc<CachedUser>),
-        row: RowOutcome,
-        events: &[SyncEvent],
-    ) -> WebhookOutcome {
-        let (delivery_id, now, user) = update;
+    fn finish_webhook(&self, event: UserEvent, row: RowOutcome, sync_events: &[SyncEvent]) -> WebhookOutcome {
         let row_key = if let RowOutcome::Synced(row) = &row { row.key.as_str() } else { "" };
-        self.backend.emit_sync_events(events, row_key, &user.user.id);
+        self.backend.emit_sync_events(sync_events, row_key, &event.user.user.id);
         let failure = match row {
             RowOutcome::Synced(row) => {
-                user.set_row_key(&row.key);
-                self.webhooks.mark_processed(delivery_id, now);
+                event.user.set_row_key(&row.key);
+                self.webhooks.mark_processed(event.delivery_id, event.now);
                 return WebhookOutcome::Applied;
             }
             RowOutcome::Confirmed(_) | RowOutcome::Missing => SyncError::Refused(Reason::StoreError),
@@ -122,10 +120,10 @@ impl Waiting for RowUpdate {
     }
 
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self> {
-        let RowUpdate { delivery_id, now, user, task } = self;
+        let RowUpdate { event, task } = self;
         match task.submit(response) {
-            TaskStep::Ask(task) => Step::Waiting(RowUpdate { delivery_id, now, user, task }),
-            TaskStep::Done(row, events) => Step::Done(inner.finish_webhook((delivery_id, now, user), row, &events)),
+            TaskStep::Ask(task) => Step::Waiting(RowUpdate { event, task }),
+            TaskStep::Done(row, sync_events) => Step::Done(inner.finish_webhook(event, row, &sync_events)),
         }
     }
 
@@ -134,11 +132,10 @@ impl Waiting for RowUpdate {
     }
 
     fn abandon(self, inner: &Inner) -> WebhookOutcome {
-        let RowUpdate { delivery_id, now, user, task } = self;
         let error = StoreError::failed(0, "the user store was not asked to the end");
-        match task.submit(Err(error)) {
-            TaskStep::Done(row, events) => inner.finish_webhook((delivery_id, now, user), row, &events),
-            TaskStep::Ask(_) => WebhookOutcome::Failed(SyncError::Refused(Reason::InternalError)),
+        match self.submit(inner, Err(error)) {
+            Step::Done(outcome) => outcome,
+            Step::Waiting(_) => WebhookOutcome::Failed(SyncError::Refused(Reason::InternalError)),
         }
     }
 }

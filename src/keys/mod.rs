@@ -4,7 +4,7 @@ mod jwks;
 mod parse;
 mod store;
 
-pub use jwks::{KeySet, MOST_KEYS};
+pub use jwks::{KeySet, MAX_KEYS};
 pub use parse::{KeyParseError, parse};
 pub use store::{JwksFetcher, JwksStore, KeyLookupError};
 

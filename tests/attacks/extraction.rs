@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::common::{Rig, bearer, word};
+use super::common::{Fixture, bearer, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
 /// Two good tokens of different users.
@@ -116,7 +116,7 @@ fn s1_req01_the_bytes_that_are_verified_are_the_bytes_that_are_hashed() {
         let found = extract(&request, &rules, 1_800_000_000);
         for _ in 0..2 {
             let answer = rig.client.authenticate(&request);
-            let hashes = rig.diary.take_hashes();
+            let hashes = rig.event_log.take_hashes();
             match &found {
                 Ok(Some(credential)) => {
                     assert!(!hashes.is_empty());
@@ -164,7 +164,7 @@ fn s1_two_parsers_that_disagree_poison_no_cache() {
 fn other_headers_are_never_read_and_names_are_compared_without_case() {
     let rig = pinned();
     let value = format!("Bearer {}", TOKENS[0]);
-    let ask = |rig: &Rig, name: &[u8]| {
+    let ask = |rig: &Fixture, name: &[u8]| {
         let mut request = Request::new();
         request.header(name, value.as_bytes());
         word(&rig.client.authenticate(&request)).split(' ').next().unwrap().to_owned()

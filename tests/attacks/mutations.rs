@@ -6,7 +6,7 @@ use clerk_auth::Request;
 use clerk_sim::encoding::{b64u, from_b64u};
 use proptest::prelude::*;
 
-use super::common::{Rig, word};
+use super::common::{Fixture, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
 /// All three parts end in a group that leaves spare bits.
@@ -17,7 +17,7 @@ fn token() -> String {
 }
 
 /// As a header line, which may hold any bytes.
-fn ask(rig: &Rig, token: &[u8]) -> String {
+fn ask(rig: &Fixture, token: &[u8]) -> String {
     let line = [b"Bearer ", token].concat();
     let mut request = Request::new();
     request.header(b"Authorization", &line);

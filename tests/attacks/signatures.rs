@@ -126,7 +126,7 @@ fn a6_other_paddings_and_digests_by_the_right_key_are_refused() {
 fn a13_a_bad_signature_wins_over_every_fault_of_the_claims() {
     let sim = Sim::start();
     let key = sim.keys().pem("k1");
-    let rig = super::Rig::build(sim, None, |config| {
+    let rig = super::Fixture::build(sim, None, |config| {
         config.jwt_key = Some(key);
         config.authorized_parties = vec!["https://app.example.com".into()];
         config.issuer = vec!["https://clerk.example.com".into()];

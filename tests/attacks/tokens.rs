@@ -5,8 +5,8 @@ use clerk_sim::sign::hmac_sha256;
 use clerk_sim::{KeyStore, Sim, TokenSpec};
 use serde_json::{Value, json};
 
-use super::common::trap::{Manner, Trap};
-use super::common::{NOW_S, Rig};
+use super::common::unresponsive_server::{Behavior, UnresponsiveServer};
+use super::common::{Fixture, NOW_S};
 use super::{HEADER, payload, pinned, signed};
 
 /// A member `alg` in every spelling but the right one; each text stands where the member would.
@@ -60,16 +60,16 @@ const ALGS: [&str; 46] = [
 ];
 
 /// Clients whose key comes as PEM, as JWK with `alg` and as JWK without, the last two configured and from a set.
-fn clients() -> Vec<(&'static str, Rig)> {
+fn clients() -> Vec<(&'static str, Fixture)> {
     let with_alg = Sim::start().keys().jwk("k1");
     let mut without = with_alg.clone();
     without.as_object_mut().unwrap().shift_remove("alg");
     let configured = |key: &Value| {
         let key = key.to_string();
-        Rig::build(Sim::start(), None, |config| config.jwt_key = Some(key))
+        Fixture::build(Sim::start(), None, |config| config.jwt_key = Some(key))
     };
     let fetched = |key: &Value| {
-        let rig = Rig::new(|_| {});
+        let rig = Fixture::new(|_| {});
         rig.sim.set_jwks_raw(json!({"keys": [key]}));
         rig.client.warm_up().unwrap();
         rig
@@ -133,7 +133,7 @@ fn a1_the_right_alg_with_a_mac_in_place_of_a_signature_is_refused() {
 
 #[test]
 fn a3_req03_a_token_brings_no_key_of_its_own_and_no_address_is_visited() {
-    let trap = Trap::open(Manner::Silent);
+    let trap = UnresponsiveServer::start(Behavior::Silent);
     let jwk = KeyStore::built_in().jwk("other");
     let address = format!("{}/jwks.json", trap.url());
     let brought = [
@@ -155,12 +155,12 @@ fn a3_req03_a_token_brings_no_key_of_its_own_and_no_address_is_visited() {
         }
         assert!(rig.calls() <= calls + 1, "{form}: one refetch for a bad signature");
     }
-    assert_eq!(trap.seen(), 0);
+    assert_eq!(trap.connections(), 0);
 }
 
 #[test]
 fn a4_key_ids_that_are_no_names_cost_no_fetch() {
-    let rig = Rig::new(|_| {});
+    let rig = Fixture::new(|_| {});
     rig.client.warm_up().unwrap();
     let right = rig.sim.keys().get("k1").unwrap().kid.clone();
     let long = format!("\"{}\"", "k".repeat(257));
