@@ -119,6 +119,12 @@
 // A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
 #define CLERK_STORE_CONFLICT 2
 
+// The maximum number of keys in a set.
+#define MAX_KEYS 1024
+
+// The maximum length of a body.
+#define MAX_BODY (1 << 20)
+
 // Why a request was not signed in. The words are Clerk's own where it has one.
 //
 // Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
@@ -280,7 +286,7 @@ typedef int32_t clerk_token_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// The texts of an identity.
+// The attributes of an identity.
 enum clerk_attribute
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
@@ -288,7 +294,7 @@ enum clerk_attribute
  {
     // `sub`: the Clerk user, or the machine.
     CLERK_ATTRIBUTE_SUBJECT = 0,
-    // The host's key of the user's row.
+    // The application's key of the user's row.
     CLERK_ATTRIBUTE_USER_KEY = 1,
     // `sid`
     CLERK_ATTRIBUTE_SESSION_ID = 2,
@@ -302,15 +308,15 @@ enum clerk_attribute
     CLERK_ATTRIBUTE_ORG_ID = 6,
     // The active organization's slug.
     CLERK_ATTRIBUTE_ORG_SLUG = 7,
-    // The role there, with the prefix `org:`.
+    // The role in it, with the prefix `org:`.
     CLERK_ATTRIBUTE_ORG_ROLE = 8,
-    // The permissions there, separated by commas.
+    // The permissions in it, separated by commas.
     CLERK_ATTRIBUTE_ORG_PERMISSIONS = 9,
     // `fea`
     CLERK_ATTRIBUTE_FEATURES = 10,
     // `pla`
     CLERK_ATTRIBUTE_PLANS = 11,
-    // `sub` of `act`: who acts in the user's place.
+    // `sub` of `act`: the impersonator.
     CLERK_ATTRIBUTE_ACTOR = 12,
     // Id of a machine token (`jti` of a JWT).
     CLERK_ATTRIBUTE_TOKEN_ID = 13,
@@ -322,15 +328,15 @@ enum clerk_attribute
     CLERK_ATTRIBUTE_CLAIMS = 16,
     // The user's e-mail address, in `profile` and `sync` mode.
     CLERK_ATTRIBUTE_EMAIL = 17,
-    // The user's unique name.
+    // The username.
     CLERK_ATTRIBUTE_USERNAME = 18,
     // The first name.
     CLERK_ATTRIBUTE_FIRST_NAME = 19,
     // The last name.
     CLERK_ATTRIBUTE_LAST_NAME = 20,
-    // The picture's address.
+    // The URL of the profile image.
     CLERK_ATTRIBUTE_IMAGE_URL = 21,
-    // The host's own id for the user, kept at Clerk.
+    // The application's id of the user, stored at Clerk.
     CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
 };
 #ifndef __cplusplus
