@@ -34,30 +34,30 @@ pub(super) enum Prepared {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
     Rejected(AuthContext, AuthError),
-    Resolved(AuthContext, VerifiedToken, Resolved),
-    Machine(AuthContext, VerifiedMachine),
+    Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
+    Machine(AuthContext, Box<VerifiedMachine>),
 }
 
 /// The user of a token, and what the store has to be asked about the row.
-pub(super) enum Resolved {
+pub(super) enum ResolvedUser {
     /// No row is needed: the user mode or the token type does without.
-    WithoutRow(Option<Arc<CachedUser>>),
+    NoRow(Option<Arc<CachedUser>>),
     /// The row was confirmed a short time ago.
     KnownRow(Arc<CachedUser>, String),
     /// The row has to be confirmed.
-    CheckRow(Arc<CachedUser>, String),
+    RowToCheck(Arc<CachedUser>, String),
     /// The row has to be found, made or updated.
-    SyncRow(Arc<CachedUser>),
+    RowToSync(Arc<CachedUser>),
 }
 
 /// An authentication that waits for the user store or for Clerk.
 pub(super) enum AuthWaiting {
     /// Does the row of a cached result still exist?
-    RecheckRow(AuthContext, Arc<CachedAuth>, RowTask),
+    RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
     /// Where is the row of a verified token's user?
-    ResolveRow(AuthContext, VerifiedToken, Arc<CachedUser>, RowTask),
+    ResolveRow(AuthContext, Box<VerifiedToken>, Arc<CachedUser>, Box<RowTask>),
     /// The user has to be fetched.
-    FetchUser(AuthContext, VerifiedToken),
+    FetchUser(AuthContext, Box<VerifiedToken>),
 }
 
 type AuthStep = Step<AuthWaiting>;
@@ -77,10 +77,10 @@ impl Inner {
         let prepared = match form(credential.token) {
             Form::Opaque(kind) => self
                 .verify_opaque_current(kind, &credential, &mut context, io)
-                .map(|machine| Prepared::Machine(context, machine)),
+                .map(|machine| Prepared::Machine(context, machine.into())),
             Form::Jwt => self.verify_jwt(&credential, &context, io).and_then(|token| {
                 let resolved = self.resolve(&mut context, &token, io)?;
-                Ok(Prepared::Resolved(context, token, resolved))
+                Ok(Prepared::Resolved(context, token.into(), resolved))
             }),
         };
         match (prepared, io) {
@@ -97,7 +97,9 @@ impl Inner {
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
-            Prepared::Resolved(_, _, resolved) => matches!(resolved, Resolved::CheckRow(..) | Resolved::SyncRow(_)),
+            Prepared::Resolved(_, _, resolved) => {
+                matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
+            }
             Prepared::Done(_) | Prepared::Rejected(..) | Prepared::Machine(..) => false,
         }
     }
@@ -120,7 +122,7 @@ impl Inner {
             }
             Prepared::Machine(mut context, machine) => {
                 self.record_miss(&mut context);
-                Step::Done(self.finish_machine(&context, machine))
+                Step::Done(self.finish_machine(&context, *machine))
             }
             Prepared::Resolved(mut context, token, resolved) => {
                 self.record_miss(&mut context);
@@ -185,7 +187,7 @@ impl Inner {
     }
 
     /// Checks revocations and the session, then resolves the user of a verified token.
-    fn resolve(&self, context: &mut AuthContext, token: &VerifiedToken, io: Io) -> Result<Resolved, VerifyError> {
+    fn resolve(&self, context: &mut AuthContext, token: &VerifiedToken, io: Io) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
         if let Some(reason) = self.revocations.find(&token.claims, now) {
             return Err(reason.into());
@@ -196,35 +198,43 @@ impl Inner {
         }
         // Machines have no user; whom an API key belongs to is for the application to find out.
         if self.settings.mode == UserMode::Claims || token.kind != TokenKind::SessionToken {
-            return Ok(Resolved::WithoutRow(None));
+            return Ok(ResolvedUser::NoRow(None));
         }
         let found = self.users.find(token.claims.sub.as_deref().unwrap_or_default(), now, io, &self.backend)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
         let user = found.user;
         Ok(match user.row_key().filter(|_| !found.is_fetched) {
-            _ if self.settings.mode == UserMode::Profile => Resolved::WithoutRow(Some(user)),
-            Some(key) if user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => Resolved::KnownRow(user, key),
-            Some(key) => Resolved::CheckRow(user, key),
-            None => Resolved::SyncRow(user),
+            _ if self.settings.mode == UserMode::Profile => ResolvedUser::NoRow(Some(user)),
+            Some(key) if user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => {
+                ResolvedUser::KnownRow(user, key)
+            }
+            Some(key) => ResolvedUser::RowToCheck(user, key),
+            None => ResolvedUser::RowToSync(user),
         })
     }
 
-    fn ask_or_finish(&self, context: AuthContext, token: VerifiedToken, resolved: Resolved, io: Io) -> AuthStep {
+    fn ask_or_finish(
+        &self,
+        context: AuthContext,
+        token: Box<VerifiedToken>,
+        resolved: ResolvedUser,
+        io: Io,
+    ) -> AuthStep {
         match resolved {
-            Resolved::WithoutRow(user) => self.finish(context, token, user.as_deref(), None, io),
-            Resolved::KnownRow(user, key) => {
+            ResolvedUser::NoRow(user) => self.finish(context, token, user.as_deref(), None, io),
+            ResolvedUser::KnownRow(user, key) => {
                 let row = Row { key, clerk_id: Some(user.user.id.clone()), is_active: true, ..Row::default() };
                 self.finish(context, token, Some(&user), Some(row), io)
             }
-            Resolved::CheckRow(user, key) => {
+            ResolvedUser::RowToCheck(user, key) => {
                 let task = RowTask::check(&key, &user.user.id, &self.schema());
                 Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
             }
-            Resolved::SyncRow(user) => self.sync_row(context, token, user),
+            ResolvedUser::RowToSync(user) => self.sync_row(context, token, user),
         }
     }
 
-    fn sync_row(&self, context: AuthContext, token: VerifiedToken, user: Arc<CachedUser>) -> AuthStep {
+    fn sync_row(&self, context: AuthContext, token: Box<VerifiedToken>, user: Arc<CachedUser>) -> AuthStep {
         let task = RowTask::sync(user.user.clone(), self.schema(), self.settings.link, user.row_key());
         Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
     }
@@ -233,7 +243,7 @@ impl Inner {
     fn finish(
         &self,
         context: AuthContext,
-        token: VerifiedToken,
+        token: Box<VerifiedToken>,
         user: Option<&CachedUser>,
         row: Option<Row>,
         io: Io,
@@ -311,7 +321,7 @@ impl Inner {
     }
 
     /// Starts again after an invalidation: what was found out before it does not count. The token stays verified.
-    fn restart(&self, mut context: AuthContext, token: VerifiedToken, io: Io) -> AuthStep {
+    fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let resolved = self.begin_again(&mut context).and_then(|()| self.resolve(&mut context, &token, io));
         match resolved {
@@ -372,7 +382,7 @@ impl Inner {
     fn finish_row(
         &self,
         context: AuthContext,
-        token: VerifiedToken,
+        token: Box<VerifiedToken>,
         user: Arc<CachedUser>,
         outcome: RowOutcome,
         events: &[SyncEvent],
@@ -459,10 +469,10 @@ impl Waiting for AuthWaiting {
 }
 
 /// Returns the token of a cached result with a row. Only session tokens have users, and only users have rows.
-fn verified_before(cached: &CachedAuth) -> Option<VerifiedToken> {
+fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
     let json = cached.get(Attribute::Claims).unwrap_or_default();
     let claims = Claims::parse(json.as_bytes().to_vec())?;
-    Some(VerifiedToken { kind: TokenKind::SessionToken, claims, key_id: cached.key_id, keys: cached.keys })
+    Some(VerifiedToken { kind: TokenKind::SessionToken, claims, key_id: cached.key_id, keys: cached.keys }.into())
 }
 
 fn store_error(error: StoreError) -> AuthError {

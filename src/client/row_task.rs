@@ -67,24 +67,25 @@ enum Work {
 }
 
 /// What follows a response.
+#[expect(clippy::large_enum_variant, reason = "matched at once, never stored")]
 pub(super) enum TaskStep {
-    Ask(RowTask),
+    Ask(Box<RowTask>),
     /// With what the synchronization did, for the events.
     Done(RowOutcome, Vec<SyncEvent>),
 }
 
 impl RowTask {
     /// Looks whether the row with this key exists and is still the user's.
-    pub fn check(key: &str, clerk_id: &str, schema: &Schema) -> Self {
+    pub fn check(key: &str, clerk_id: &str, schema: &Schema) -> Box<Self> {
         let key = key.to_owned();
         let request = StoreRequest::FindByKey { key: key.clone() };
-        RowTask { work: Work::Check { key, clerk_id: schema.clerk_id.then(|| clerk_id.to_owned()) }, request }
+        Box::new(RowTask { work: Work::Check { key, clerk_id: schema.clerk_id.then(|| clerk_id.to_owned()) }, request })
     }
 
     /// Finds or makes the user's row and updates it. `own_key` is the row of an earlier synchronization.
-    pub fn sync(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> Self {
+    pub fn sync(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> Box<Self> {
         let (sync, request) = UserSync::start(user, schema, link, own_key);
-        RowTask { work: Work::Sync(Box::new(sync)), request }
+        Box::new(RowTask { work: Work::Sync(Box::new(sync)), request })
     }
 
     /// Returns the question to the store.
@@ -93,7 +94,7 @@ impl RowTask {
     }
 
     /// Takes the store's response.
-    pub fn submit(self, response: Result<StoreResponse, StoreError>) -> TaskStep {
+    pub fn submit(self: Box<Self>, response: Result<StoreResponse, StoreError>) -> TaskStep {
         let response = match (response, self.work) {
             (Err(error), Work::Check { .. }) => return TaskStep::Done(RowOutcome::Failed(error), Vec::new()),
             (Err(error), Work::Sync(sync)) => return TaskStep::Done(RowOutcome::Failed(error), sync.notes),
@@ -106,7 +107,7 @@ impl RowTask {
             }
             (_, Work::Check { .. }) => TaskStep::Done(RowOutcome::Refused(Reason::StoreError), Vec::new()),
             (response, Work::Sync(mut sync)) => match sync.reply(response) {
-                Ok(Transition::Ask(request)) => TaskStep::Ask(RowTask { work: Work::Sync(sync), request }),
+                Ok(Transition::Ask(request)) => TaskStep::Ask(Box::new(RowTask { work: Work::Sync(sync), request })),
                 Ok(Transition::Done(row)) => TaskStep::Done(RowOutcome::Synced(row), sync.notes),
                 Err(reason) => TaskStep::Done(RowOutcome::Refused(reason), sync.notes),
             },

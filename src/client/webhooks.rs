@@ -19,7 +19,7 @@ use crate::webhooks::{Headers, WebhookEvent};
 /// An event about a user whose row has to be updated.
 pub(super) struct RowUpdate {
     event: UserEvent,
-    task: RowTask,
+    task: Box<RowTask>,
 }
 
 struct UserEvent {
