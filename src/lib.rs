@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod events;
 pub mod ffi;
+mod fork_mutex;
 pub mod identity;
 mod json;
 pub mod jwt;

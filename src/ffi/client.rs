@@ -95,7 +95,7 @@ pub(crate) unsafe fn with_client(
         });
         let outcome = outcome.unwrap_or_else(|| {
             let location = take_panic_location().unwrap_or_default();
-            guard((), || client.client.report_fault(&location));
+            guard((), || client.client.log_panic(&location));
             Err(CLERK_E_PANIC.into())
         });
         // The last reference runs the destructors of callbacks.

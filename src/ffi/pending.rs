@@ -39,8 +39,8 @@ impl clerk_pending {
     fn refresh(&mut self) {
         self.response = clerk_store_response::default();
         let next = match &self.kind {
-            PendingKind::Auth(pending) => pending.wanted(),
-            PendingKind::Webhook(pending) => pending.wanted(),
+            PendingKind::Auth(pending) => pending.next_action(),
+            PendingKind::Webhook(pending) => pending.next_action(),
         };
         self.request = match next {
             NextAction::QueryStore(request) => Some(clerk_store_request::new(request)),
@@ -181,8 +181,8 @@ pub unsafe extern "C" fn clerk_pending_submit(pending: *mut clerk_pending, outco
             other => other,
         };
         match &mut pending.kind {
-            PendingKind::Auth(pending) => pending.reply(response),
-            PendingKind::Webhook(pending) => pending.reply(response),
+            PendingKind::Auth(pending) => pending.submit(response),
+            PendingKind::Webhook(pending) => pending.submit(response),
         }
         pending.refresh();
         Ok(())
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
             return Err(CLERK_E_STATE);
         }
         if let PendingKind::Auth(pending) = &mut pending.kind {
-            pending.fetch();
+            pending.fetch_user();
         }
         pending.refresh();
         Ok(())
@@ -235,8 +235,8 @@ pub unsafe extern "C" fn clerk_pending_finish(
             let _in_progress = ReentrancyGuard::enter(&client)?;
             match kind {
                 PendingKind::Auth(_) if result.is_null() => Err(CLERK_E_NULL.into()),
-                PendingKind::Auth(pending) => write_result(pending.into_answer(), result),
-                PendingKind::Webhook(pending) => clerk_error::of_webhook(pending.into_handled()),
+                PendingKind::Auth(pending) => write_result(pending.into_result(), result),
+                PendingKind::Webhook(pending) => clerk_error::of_webhook(pending.into_outcome()),
             }
         }
     };

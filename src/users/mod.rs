@@ -28,15 +28,3 @@ pub enum SyncError {
     /// The store failed.
     Store(StoreError),
 }
-
-/// Runs a sync against a store until it is done. Returns the user's row.
-pub(crate) fn run_sync(sync: &mut UserSync, first: StoreRequest, store: &dyn UserStore) -> Result<Row, SyncError> {
-    let mut request = first;
-    loop {
-        let response = execute(store, &request).map_err(SyncError::Store)?;
-        match sync.on_response(response).map_err(SyncError::Rejected)? {
-            Transition::Request(next) => request = next,
-            Transition::Done(row) => return Ok(row),
-        }
-    }
-}

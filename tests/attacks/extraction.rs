@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::common::{Rig, bearer, word};
+use super::common::{Fixture, bearer, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
 /// Two valid tokens of different users.
@@ -117,7 +117,7 @@ fn verified_bytes_are_the_hashed_bytes() {
         let found = extract(&request, &options, 1_800_000_000);
         for _ in 0..2 {
             let answer = rig.client.authenticate(&request);
-            let hashes = rig.diary.take_hashes();
+            let hashes = rig.event_log.take_hashes();
             match &found {
                 Ok(Some(credential)) => {
                     assert!(!hashes.is_empty());
@@ -166,7 +166,7 @@ fn ambiguous_cookie_lines_do_not_poison_the_cache() {
 fn header_names_are_case_insensitive_and_exact() {
     let rig = pinned();
     let value = format!("Bearer {}", TOKENS[0]);
-    let ask = |rig: &Rig, name: &[u8]| {
+    let ask = |rig: &Fixture, name: &[u8]| {
         let mut request = Request::new();
         request.header(name, value.as_bytes());
         word(&rig.client.authenticate(&request)).split(' ').next().unwrap().to_owned()

@@ -12,7 +12,7 @@ mod tokens;
 
 use clerk_sim::encoding::b64u;
 use clerk_sim::{KeyStore, Sim};
-use common::{NOW_S, Rig, pem};
+use common::{Fixture, NOW_S, pem};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -29,10 +29,10 @@ fn for_all<S: Strategy>(cases: u32, inputs: S, property: impl Fn(S::Value)) {
 }
 
 /// A client with a configured key, which never calls Clerk.
-fn pinned() -> Rig {
+fn pinned() -> Fixture {
     let sim = Sim::start();
     let key = pem(&sim);
-    Rig::build(sim, None, |config| {
+    Fixture::build(sim, None, |config| {
         config.jwt_key = key;
         config.secret_key = None;
     })

@@ -6,7 +6,7 @@ use clerk_auth::Request;
 use clerk_sim::encoding::{b64u, from_b64u};
 use proptest::prelude::*;
 
-use super::common::{Rig, word};
+use super::common::{Fixture, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
 /// A token whose three parts all end in an incomplete base64 group.
@@ -17,7 +17,7 @@ fn token() -> String {
 }
 
 /// Sends the bytes as a header line.
-fn ask(rig: &Rig, token: &[u8]) -> String {
+fn ask(rig: &Fixture, token: &[u8]) -> String {
     let line = [b"Bearer ", token].concat();
     let mut request = Request::new();
     request.header(b"Authorization", &line);

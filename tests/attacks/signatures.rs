@@ -131,7 +131,7 @@ fn signature_with_other_padding_or_digest_is_rejected() {
 fn bad_signature_is_reported_before_invalid_claims() {
     let sim = Sim::start();
     let key = sim.keys().pem("k1");
-    let rig = super::Rig::build(sim, None, |config| {
+    let rig = super::Fixture::build(sim, None, |config| {
         config.jwt_key = Some(key);
         config.authorized_parties = vec!["https://app.example.com".into()];
         config.issuer = vec!["https://clerk.example.com".into()];

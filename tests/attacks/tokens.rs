@@ -5,8 +5,8 @@ use clerk_sim::sign::hmac_sha256;
 use clerk_sim::{KeyStore, Sim, TokenSpec};
 use serde_json::{Value, json};
 
-use super::common::trap::{Manner, Trap};
-use super::common::{NOW_S, Rig};
+use super::common::unresponsive_server::{Behavior, UnresponsiveServer};
+use super::common::{Fixture, NOW_S};
 use super::{HEADER, payload, pinned, signed};
 
 /// Variants of the header parameter `alg` that are not `"alg":"RS256"`.
@@ -60,16 +60,16 @@ const ALGS: [&str; 46] = [
 ];
 
 /// Clients with a key as PEM, JWK with `alg` and JWK without; JWKs both configured and from a JWK set.
-fn clients() -> Vec<(&'static str, Rig)> {
+fn clients() -> Vec<(&'static str, Fixture)> {
     let with_alg = Sim::start().keys().jwk("k1");
     let mut without = with_alg.clone();
     without.as_object_mut().unwrap().shift_remove("alg");
     let configured = |key: &Value| {
         let key = key.to_string();
-        Rig::build(Sim::start(), None, |config| config.jwt_key = Some(key))
+        Fixture::build(Sim::start(), None, |config| config.jwt_key = Some(key))
     };
     let fetched = |key: &Value| {
-        let rig = Rig::new(|_| {});
+        let rig = Fixture::new(|_| {});
         rig.sim.set_jwks_raw(json!({"keys": [key]}));
         rig.client.warm_up().unwrap();
         rig
@@ -136,7 +136,7 @@ fn hmac_in_place_of_rs256_signature_is_rejected() {
 // Threat A3; promise 3.
 #[test]
 fn keys_and_urls_in_the_token_header_are_ignored() {
-    let trap = Trap::open(Manner::Silent);
+    let trap = UnresponsiveServer::start(Behavior::Silent);
     let jwk = KeyStore::built_in().jwk("other");
     let address = format!("{}/jwks.json", trap.url());
     let parameters = [
@@ -158,13 +158,13 @@ fn keys_and_urls_in_the_token_header_are_ignored() {
         }
         assert!(rig.calls() <= calls + 1, "{form}: one refetch for an invalid signature");
     }
-    assert_eq!(trap.seen(), 0);
+    assert_eq!(trap.connections(), 0);
 }
 
 // Threat A4.
 #[test]
 fn malformed_kid_triggers_no_jwks_fetch() {
-    let rig = Rig::new(|_| {});
+    let rig = Fixture::new(|_| {});
     rig.client.warm_up().unwrap();
     let right = rig.sim.keys().get("k1").unwrap().kid.clone();
     let long = format!("\"{}\"", "k".repeat(257));
