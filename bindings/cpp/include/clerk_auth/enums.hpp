@@ -167,11 +167,11 @@ enum class TokenKind : int32_t {
     m2m_token = CLERK_TOKEN_KIND_M2M_TOKEN,
 };
 
-// The texts of an identity.
+// The attributes of an identity.
 enum class Attribute : int32_t {
     // `sub`: the Clerk user, or the machine.
     subject = CLERK_ATTRIBUTE_SUBJECT,
-    // The host's key of the user's row.
+    // The application's key of the user's row.
     user_key = CLERK_ATTRIBUTE_USER_KEY,
     // `sid`
     session_id = CLERK_ATTRIBUTE_SESSION_ID,
@@ -185,15 +185,15 @@ enum class Attribute : int32_t {
     org_id = CLERK_ATTRIBUTE_ORG_ID,
     // The active organization's slug.
     org_slug = CLERK_ATTRIBUTE_ORG_SLUG,
-    // The role there, with the prefix `org:`.
+    // The role in it, with the prefix `org:`.
     org_role = CLERK_ATTRIBUTE_ORG_ROLE,
-    // The permissions there, separated by commas.
+    // The permissions in it, separated by commas.
     org_permissions = CLERK_ATTRIBUTE_ORG_PERMISSIONS,
     // `fea`
     features = CLERK_ATTRIBUTE_FEATURES,
     // `pla`
     plans = CLERK_ATTRIBUTE_PLANS,
-    // `sub` of `act`: who acts in the user's place.
+    // `sub` of `act`: the impersonator.
     actor = CLERK_ATTRIBUTE_ACTOR,
     // Id of a machine token (`jti` of a JWT).
     token_id = CLERK_ATTRIBUTE_TOKEN_ID,
@@ -205,15 +205,15 @@ enum class Attribute : int32_t {
     claims = CLERK_ATTRIBUTE_CLAIMS,
     // The user's e-mail address, in `profile` and `sync` mode.
     email = CLERK_ATTRIBUTE_EMAIL,
-    // The user's unique name.
+    // The username.
     username = CLERK_ATTRIBUTE_USERNAME,
     // The first name.
     first_name = CLERK_ATTRIBUTE_FIRST_NAME,
     // The last name.
     last_name = CLERK_ATTRIBUTE_LAST_NAME,
-    // The picture's address.
+    // The URL of the profile image.
     image_url = CLERK_ATTRIBUTE_IMAGE_URL,
-    // The host's own id for the user, kept at Clerk.
+    // The application's id of the user, stored at Clerk.
     external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
 };
 
