@@ -60,7 +60,7 @@ pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<S
     let mut settings = vec![Setting::set("api_url", api_url), Setting::set("user_mode", "claims")];
     for (name, value) in options.as_object().ok_or("options: must be an object")? {
         match name.as_str() {
-            "jwt_key" => settings.extend(corpus.key_text(value)?.map(|key| Setting::set("jwt_key", key))),
+            "jwt_key" => settings.extend(corpus.configured_key(value)?.map(|key| Setting::set("jwt_key", key))),
             "secret_key" | "publishable_key" | "machine_secret_key" => match strings(name, value)?.as_slice() {
                 [] => {}
                 [value] => settings.push(Setting::set(name, value)),

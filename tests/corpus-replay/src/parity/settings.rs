@@ -61,7 +61,7 @@ fn set(config: &Config, name: &str, value: &Value, corpus: &Corpus, api_url: &st
         "CLERK_SECRET_KEY" => config.set("secret_key", value.as_str().unwrap_or_default()),
         "CLERK_JWT_KEY" => match value {
             Value::String(key) => config.set("jwt_key", key),
-            _ => config.set("jwt_key", &corpus.key_text(value)?.unwrap_or_default()),
+            _ => config.set("jwt_key", &corpus.configured_key(value)?.unwrap_or_default()),
         },
         "CLERK_API_URL" => match value.as_str() {
             Some(url) => config.set("api_url", &url.replace("{{api}}", api_url)),
