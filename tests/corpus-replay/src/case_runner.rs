@@ -89,6 +89,10 @@ impl<'a> CaseRunner<'a> {
             Some(index) => index,
             None => {
                 let instance = Instance::new(self.corpus, self.case, members, &self.sim.url(), &self.clock)?;
+                // Without the other client the case would test nothing.
+                if let Err(error) = &instance.client {
+                    return Err(format!("prelude: {}: {}", error.setting, error.message).into());
+                }
                 self.instances.push(instance);
                 self.instances.len() - 1
             }
@@ -286,5 +290,12 @@ mod tests {
     fn unknown_member_of_a_step_is_an_error() {
         let error = run(with_key("k1"), json!(null), json!([{"secret": "x"}]), "k1").unwrap_err();
         assert_eq!(error.to_string(), "options.secret: unknown");
+    }
+
+    #[test]
+    fn rejected_setting_of_other_instance_is_an_error() {
+        let prelude = json!([{"request": request("k1"), "jwt_key": {"text": "no key"}}]);
+        let error = run(with_key("k1"), json!(null), prelude, "k1").unwrap_err();
+        assert!(error.to_string().starts_with("prelude: jwt_key: "), "{error}");
     }
 }
