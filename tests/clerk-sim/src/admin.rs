@@ -1,10 +1,10 @@
-//! The admin API: JSON over a port of its own, so that it never counts as API traffic.
+//! The admin API: JSON on a separate port, so that its requests are not counted.
 
 use crate::conn::Conn;
 use crate::control::{Control, Rotation};
 use crate::error::{Error, Result};
 use crate::fault::Fault;
-use crate::http::{Request, Response, Unreadable, percent_decode, read_request};
+use crate::http::{ReadError, Request, Response, percent_decode, read_request};
 use crate::json::Json;
 use crate::mint::TokenSpec;
 use crate::server::now_ms;
@@ -14,14 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::Write;
 
-/// Serves one connection to its end.
+/// Serves a connection until it closes.
 pub fn serve(control: &Control, mut conn: Conn) {
-    let mut held = Vec::new();
+    let mut buffer = Vec::new();
     loop {
-        let (response, keep_alive) = match read_request(&mut conn, &mut held) {
-            Ok(request) => (answer(control, &request), request.keep_alive),
-            Err(Unreadable::Gone) => return,
-            Err(Unreadable::Bad(status, words)) => (Response::json(status, &json!({"error": words})), false),
+        let (response, keep_alive) = match read_request(&mut conn, &mut buffer) {
+            Ok(request) => (respond(control, &request), request.keep_alive),
+            Err(ReadError::Closed) => return,
+            Err(ReadError::Invalid(status, message)) => (Response::json(status, &json!({"error": message})), false),
         };
         let sent = conn.write_all(&response.to_bytes(keep_alive)).and_then(|()| conn.flush());
         if sent.is_err() || !keep_alive {
@@ -30,15 +30,15 @@ pub fn serve(control: &Control, mut conn: Conn) {
     }
 }
 
-fn answer(control: &Control, request: &Request) -> Response {
-    match act(control, request) {
+fn respond(control: &Control, request: &Request) -> Response {
+    match execute(control, request) {
         Ok(Some(body)) => Response::json(200, &body),
-        Ok(None) => Response::json(404, &json!({"error": "no such thing"})),
+        Ok(None) => Response::json(404, &json!({"error": "not found"})),
         Err(error) => Response::json(400, &json!({"error": error.to_string()})),
     }
 }
 
-fn act(control: &Control, request: &Request) -> Result<Option<Value>> {
+fn execute(control: &Control, request: &Request) -> Result<Option<Value>> {
     let path = request.target.split('?').next().unwrap_or_default();
     let segments: Vec<String> = path.split('/').skip(1).map(percent_decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -99,7 +99,7 @@ fn act(control: &Control, request: &Request) -> Result<Option<Value>> {
         ("GET", ["log"]) => Ok(Some(json!(control.log()))),
         ("PUT", ["down"]) => {
             let given: Value = read(request)?;
-            let down = given["down"].as_bool().ok_or_else(|| Error::new("down: true or false"))?;
+            let down = given["down"].as_bool().ok_or_else(|| Error::new("down: must be true or false"))?;
             control.set_down(down)?;
             done()
         }
@@ -118,21 +118,21 @@ fn act(control: &Control, request: &Request) -> Result<Option<Value>> {
     }
 }
 
-/// Reads the body; an empty one is an empty object.
+/// Parses the body; an empty body is an empty object.
 fn read<T: DeserializeOwned>(request: &Request) -> Result<T> {
     let body = if request.body.is_empty() { b"{}".as_slice() } else { &request.body };
     Ok(serde_json::from_slice(body)?)
 }
 
-/// `{"recipe": …}` with the digits of its numbers kept, or a token specification; `now` is optional.
+/// Mints the token of `{"recipe": …}`, with exact numbers, or of a token specification; `now` is optional.
 fn mint(control: &Control, request: &Request) -> Result<String> {
-    let text = std::str::from_utf8(&request.body).map_err(|_| Error::new("the body is not UTF-8"))?;
-    let given = Json::parse(if text.is_empty() { "{}" } else { text })?;
-    let now = given.get("now").and_then(Json::as_i64).unwrap_or_else(|| now_ms() / 1000);
-    if let Some(recipe) = given.get("recipe") {
+    let body = std::str::from_utf8(&request.body).map_err(|_| Error::new("the body is not UTF-8"))?;
+    let spec = Json::parse(if body.is_empty() { "{}" } else { body })?;
+    let now = spec.get("now").and_then(Json::as_i64).unwrap_or_else(|| now_ms() / 1000);
+    if let Some(recipe) = spec.get("recipe") {
         return control.mint_recipe(recipe, now);
     }
-    let mut spec = given.to_value();
+    let mut spec = spec.to_value();
     if let Value::Object(members) = &mut spec {
         members.shift_remove("now");
     }

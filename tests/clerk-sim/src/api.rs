@@ -1,28 +1,28 @@
-//! The endpoints of the Backend API that are simulated.
+//! The endpoints of the fake Backend API.
 
 use crate::check::{self, Access};
 use crate::complete;
 use crate::fault;
 use crate::http::{Request, Response, percent_decode};
 use crate::list;
-use crate::reply;
+use crate::response;
 use crate::state::{ApiState, Objects};
 use serde_json::{Value, json};
 
-/// Where a request leads.
+/// The endpoint of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The key set, with a secret key
+    /// The JWK set, with a secret key
     Jwks,
-    /// The key set, for anyone
+    /// The JWK set, without credentials
     PublicJwks,
     /// One user
     User(String),
-    /// Users
+    /// List of users
     Users,
     /// One session
     Session(String),
-    /// Sessions
+    /// List of sessions
     Sessions,
     /// Revokes a session
     RevokeSession(String),
@@ -32,17 +32,17 @@ pub enum Route {
     VerifyApiKey,
     /// Verifies an M2M token
     VerifyM2m,
-    /// A known path with another method
+    /// A known path with the wrong method
     WrongMethod,
-    /// Anything else
+    /// Any other path
     Unknown,
 }
 
 impl Route {
-    /// Finds the route of a request.
+    /// Returns the route of a request.
     pub fn of(request: &Request) -> Route {
         let segments: Vec<&str> = request.api_path().split('/').skip(1).collect();
-        let id = |text: &str| percent_decode(text);
+        let id = |segment: &str| percent_decode(segment);
         let (method, route) = match segments.as_slice() {
             ["jwks"] => ("GET", Route::Jwks),
             [".well-known", "jwks.json"] => ("GET", Route::PublicJwks),
@@ -59,7 +59,7 @@ impl Route {
         if request.method == method { route } else { Route::WrongMethod }
     }
 
-    /// Who may call it.
+    /// Returns the credentials that the endpoint requires.
     pub fn access(&self) -> Access {
         match self {
             Route::PublicJwks => Access::Public,
@@ -68,7 +68,7 @@ impl Route {
         }
     }
 
-    /// The path pattern it is counted under.
+    /// Returns the path pattern under which requests are counted.
     pub fn pattern(&self) -> &'static str {
         match self {
             Route::Jwks => "/jwks",
@@ -86,20 +86,20 @@ impl Route {
     }
 }
 
-/// Answers a request out of the state; revoking a session changes it.
-pub fn answer(request: &Request, route: &Route, state: &mut ApiState, now_ms: i64) -> Response {
-    let refusal = check::refuse_credentials(request, route.access(), state).or_else(|| match route {
+/// Responds to a request from the state; revoking a session changes the state.
+pub fn respond(request: &Request, route: &Route, state: &mut ApiState, now_ms: i64) -> Response {
+    let rejection = check::reject_credentials(request, route.access(), state).or_else(|| match route {
         Route::PublicJwks => None,
-        _ => check::refuse_version(request),
+        _ => check::reject_version(request),
     });
-    if let Some(refusal) = refusal {
-        return refusal;
+    if let Some(rejection) = rejection {
+        return rejection;
     }
     match route {
-        Route::Jwks | Route::PublicJwks => reply::object(&state.jwks),
-        Route::User(id) => one(&state.users, "user", id, complete::user),
+        Route::Jwks | Route::PublicJwks => response::object(&state.jwks),
+        Route::User(id) => object(&state.users, "user", id, complete::user),
         Route::Users => list::users(request, state),
-        Route::Session(id) => one(&state.sessions, "session", id, complete::session),
+        Route::Session(id) => object(&state.sessions, "session", id, complete::session),
         Route::Sessions => list::sessions(request, state),
         Route::RevokeSession(id) => revoke(state, id, now_ms),
         Route::VerifyOauth => verify(request, &["access_token", "secret"], &state.oauth_tokens, "oauth_tokens", None),
@@ -108,47 +108,49 @@ pub fn answer(request: &Request, route: &Route, state: &mut ApiState, now_ms: i6
             let machine = check::calling_machine(request, state);
             verify(request, &["token"], &state.m2m_tokens, "m2m_tokens", machine.as_deref())
         }
-        Route::WrongMethod => reply::error(405, "method_not_allowed", "Method not allowed", "Another method is needed"),
-        Route::Unknown => reply::not_found("resource", request.api_path()),
+        Route::WrongMethod => {
+            response::error(405, "method_not_allowed", "Method not allowed", "This endpoint has another method")
+        }
+        Route::Unknown => response::not_found("resource", request.api_path()),
     }
 }
 
-fn one(objects: &Objects, kind: &str, id: &str, complete: fn(&str, &Value) -> Value) -> Response {
+fn object(objects: &Objects, kind: &str, id: &str, complete: fn(&str, &Value) -> Value) -> Response {
     match objects.get(id) {
-        Some(partial) => reply::object(&complete(id, partial)),
-        None => reply::not_found(kind, id),
+        Some(partial) => response::object(&complete(id, partial)),
+        None => response::not_found(kind, id),
     }
 }
 
 fn revoke(state: &mut ApiState, id: &str, now_ms: i64) -> Response {
-    let Some(session) = state.sessions.get_mut(id) else { return reply::not_found("session", id) };
+    let Some(session) = state.sessions.get_mut(id) else { return response::not_found("session", id) };
     if let Value::Object(members) = session {
         members.insert("status".to_owned(), json!("revoked"));
         members.insert("updated_at".to_owned(), json!(now_ms));
     }
-    reply::object(&complete::session(id, session))
+    response::object(&complete::session(id, session))
 }
 
-/// Verifies a machine token; a machine sees only M2M tokens that are granted to it.
-fn verify(request: &Request, members: &[&str], known: &Objects, kind: &str, machine: Option<&str>) -> Response {
+/// Verifies a machine token. A machine finds only the M2M tokens that are granted to it.
+fn verify(request: &Request, members: &[&str], tokens: &Objects, kind: &str, machine: Option<&str>) -> Response {
     let found = match check::read_members(request, members) {
         Ok(found) => found,
-        Err(refusal) => return refusal,
+        Err(rejection) => return rejection,
     };
-    let wanted = members.iter().find_map(|name| found.iter().find(|(given, _)| given == name));
-    let partial = wanted.and_then(|(_, token)| known.get(token));
+    let token = members.iter().find_map(|name| found.iter().find(|(member, _)| member == name));
+    let partial = token.and_then(|(_, token)| tokens.get(token));
     let status = partial.and_then(|partial| partial.get("$status")?.as_u64()).and_then(|n| u16::try_from(n).ok());
     if let Some(status) = status {
-        return reply::for_status(status);
+        return response::for_status(status);
     }
-    let whole = partial.map(|partial| complete::machine_token(kind, partial));
-    let granted = |whole: &Value| {
-        let scopes = whole["scopes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let object = partial.map(|partial| complete::machine_token(kind, partial));
+    let is_granted = |object: &Value| {
+        let scopes = object["scopes"].as_array().map(Vec::as_slice).unwrap_or_default();
         machine.is_none_or(|machine| scopes.iter().any(|scope| scope == machine))
     };
-    match whole.filter(granted) {
-        // A raw one may be no JSON at all.
-        Some(whole) => Response { body: fault::body_bytes(&whole), ..reply::object(&whole) },
-        None => reply::machine_error(404, "resource_not_found", "Token not found", "There is no such token"),
+    match object.filter(is_granted) {
+        // `$raw` may be any bytes.
+        Some(object) => Response { body: fault::body_bytes(&object), ..response::object(&object) },
+        None => response::machine_error(404, "resource_not_found", "Token not found", "There is no such token"),
     }
 }

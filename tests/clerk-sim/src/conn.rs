@@ -1,4 +1,4 @@
-//! A connection, plain or with TLS, and the ways to put a response on it.
+//! A connection, plain or TLS, and how a response is sent on it.
 
 use crate::fault::Fault;
 use crate::http::Response;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One connection of a client.
+/// A connection of a client.
 pub enum Conn {
     /// HTTP
     Plain(TcpStream),
@@ -21,10 +21,10 @@ pub enum Conn {
 }
 
 impl Conn {
-    /// Does the TLS handshake.
+    /// Performs the TLS handshake.
     pub fn with_tls(mut stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<Conn> {
         let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
-        stream.set_read_timeout(Some(HANDSHAKE_TIME))?;
+        stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
         while tls.is_handshaking() {
             tls.complete_io(&mut stream)?;
         }
@@ -39,13 +39,13 @@ impl Conn {
         }
     }
 
-    /// Ends the connection with a TCP reset.
+    /// Closes the connection with a TCP reset.
     pub fn reset(self) {
-        // No lingering: the close that follows sends a reset.
+        // With a linger time of zero, close() sends a reset.
         let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
     }
 
-    /// Ends the connection in order.
+    /// Closes the connection in order.
     pub fn close(mut self) {
         if let Conn::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
@@ -56,12 +56,12 @@ impl Conn {
     }
 }
 
-/// Reads what the client still sends, for a moment: closing with unread bytes would reset.
+/// Reads what the client still sends, within limits: closing with unread bytes would send a reset.
 fn drain(mut tcp: &TcpStream) {
     let _ = tcp.set_read_timeout(Some(Duration::from_millis(200)));
-    let mut some = [0; 4096];
+    let mut buffer = [0; 4096];
     for _ in 0..64 {
-        if !matches!(tcp.read(&mut some), Ok(count) if count > 0) {
+        if !matches!(tcp.read(&mut buffer), Ok(count) if count > 0) {
             return;
         }
     }
@@ -92,9 +92,9 @@ impl Write for Conn {
     }
 }
 
-/// Sends a response as the fault wants it; `ready` is called before the last bytes go out.
+/// Sends a response with a fault applied; calls `ready` before the last bytes are sent.
 ///
-/// The result tells whether the connection can go on being used.
+/// Returns whether the connection can be reused.
 pub fn send(
     conn: &mut Conn,
     response: &Response,
@@ -102,21 +102,21 @@ pub fn send(
     keep_alive: bool,
     ready: impl FnOnce(),
 ) -> io::Result<bool> {
-    let plain = Fault::default();
-    let fault = fault.unwrap_or(&plain);
+    let no_fault = Fault::default();
+    let fault = fault.unwrap_or(&no_fault);
     let keep_alive = keep_alive && fault.truncate.is_none() && !response.has_header("connection", "close");
-    let bodiless = matches!(response.status, 204 | 304);
-    let framing = match (bodiless, fault.chunked) {
+    let has_no_body = matches!(response.status, 204 | 304);
+    let framing = match (has_no_body, fault.chunked) {
         (true, _) => String::new(),
         (_, true) => "Transfer-Encoding: chunked".to_owned(),
         _ => format!("Content-Length: {}", response.body.len()),
     };
     let head = response.head(&framing, keep_alive);
-    let cut = fault.truncate.unwrap_or(usize::MAX).min(response.body.len());
-    let body = match (bodiless, fault.chunked) {
+    let sent_len = fault.truncate.unwrap_or(usize::MAX).min(response.body.len());
+    let body = match (has_no_body, fault.chunked) {
         (true, _) => Vec::new(),
-        (_, true) => chunks(&response.body[..cut], fault.truncate.is_none()),
-        _ => response.body[..cut].to_vec(),
+        (_, true) => chunks(&response.body[..sent_len], fault.truncate.is_none()),
+        _ => response.body[..sent_len].to_vec(),
     };
     if fault.drip_ms == 0 {
         ready();
@@ -133,8 +133,8 @@ pub fn send(
         body
     };
     let mut ready = Some(ready);
-    for (at, byte) in slow.iter().enumerate() {
-        if at + 1 == slow.len()
+    for (index, byte) in slow.iter().enumerate() {
+        if index + 1 == slow.len()
             && let Some(ready) = ready.take()
         {
             ready();
@@ -149,7 +149,7 @@ pub fn send(
     Ok(keep_alive)
 }
 
-/// The chunked coding with small chunks, so that a client has to join several.
+/// Returns the chunked coding of a body, in small chunks, so that a client has to join several.
 fn chunks(body: &[u8], finished: bool) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in body.chunks(100) {

@@ -1,4 +1,4 @@
-//! What can be done with a simulated API while it runs.
+//! Controls a running fake API.
 
 use crate::error::{Error, Result};
 use crate::fault::Fault;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
-/// The ports and the state of a simulated API; the admin API works on this too.
+/// The ports and the state of a fake API; the admin API uses it, too.
 pub struct Control {
     pub(crate) shared: Arc<Shared>,
     pub(crate) http: Port,
@@ -29,57 +29,57 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rotation {
-    /// Put the new key under the kid of the old one
+    /// Give the new key the kid of the old one
     pub same_kid: bool,
-    /// Leave the old key in the key set, behind the new one
+    /// Keep the old key in the JWK set, after the new one
     pub keep_old: bool,
 }
 
 impl Control {
-    /// Base URL without `/v1`.
+    /// Returns the base URL without `/v1`.
     pub fn url(&self) -> String {
         format!("http://{}", self.http.addr())
     }
 
-    /// Base URL over HTTPS; panics unless asked for at the start.
+    /// Returns the base URL for HTTPS. Panics if the sim was started without HTTPS.
     pub fn https_url(&self) -> String {
         self.https_addr().map(|addr| format!("https://{addr}")).expect("the sim was started without HTTPS")
     }
 
-    /// The address of the HTTPS port.
+    /// Returns the address of the HTTPS port, if any.
     pub fn https_addr(&self) -> Option<SocketAddr> {
         self.https.as_ref().map(Port::addr)
     }
 
-    /// The address of the HTTP port.
+    /// Returns the address of the HTTP port.
     pub fn addr(&self) -> SocketAddr {
         self.http.addr()
     }
 
-    /// PEM of the authority that clients have to trust; panics unless HTTPS was asked for.
+    /// Returns the certificate of the test authority, as PEM. Panics if the sim was started without HTTPS.
     pub fn ca_pem(&self) -> String {
         self.try_ca_pem().expect("the sim was started without HTTPS")
     }
 
-    /// The same, if there is HTTPS.
+    /// Returns the certificate of the test authority, if there is HTTPS.
     pub fn try_ca_pem(&self) -> Option<String> {
         self.ca_pem.clone()
     }
 
-    /// A copy of the state.
+    /// Returns a copy of the state.
     pub fn state(&self) -> ApiState {
         lock(&self.shared.state).clone()
     }
 
-    /// Changes the state; requests wait meanwhile.
+    /// Changes the state; requests wait until `change` returns.
     pub fn update<T>(&self, change: impl FnOnce(&mut ApiState) -> T) -> T {
         change(&mut lock(&self.shared.state))
     }
 
-    /// Takes over the members that a JSON object names.
+    /// Replaces the members that a JSON object names.
     pub fn merge_state(&self, given: &Value) -> Result<()> {
         let keys = self.keys();
-        // All or nothing: the state changes only if the whole object is sound.
+        // All or nothing: the state is unchanged if a member is invalid.
         self.update(|state| {
             let mut changed = state.clone();
             changed.merge_json(given, &keys)?;
@@ -88,9 +88,9 @@ impl Control {
         })
     }
 
-    /// Takes over the state and the `faults` that a JSON object names, as a case or a step gives them.
+    /// Replaces the members of the state and the `faults` that a JSON object names.
     pub fn apply(&self, given: &Value) -> Result<()> {
-        // The faults are read first: nothing changes if either part is unsound.
+        // Parses the faults first: nothing changes if either part is invalid.
         let faults = given.get("faults").map(|list| serde_json::from_value(list.clone())).transpose()?;
         self.merge_state(given)?;
         if let Some(faults) = faults {
@@ -99,7 +99,7 @@ impl Control {
         Ok(())
     }
 
-    /// Replaces all users; each holds its `id`.
+    /// Replaces all users; each has its `id`.
     pub fn set_users(&self, users: impl IntoIterator<Item = Value>) {
         self.update(|state| state.users = Map::new());
         for user in users {
@@ -113,24 +113,24 @@ impl Control {
         self.update(|state| state.users.insert(id, user));
     }
 
-    /// Changes members of a user that is there.
+    /// Changes members of an existing user.
     pub fn patch_user(&self, id: &str, change: Value) -> Result<()> {
         self.update(|state| match (state.users.get_mut(id), change) {
             (Some(Value::Object(user)), Value::Object(change)) => {
                 user.extend(change);
                 Ok(())
             }
-            (None, _) => Err(Error::new(format!("{id}: no such user"))),
+            (None, _) => Err(Error::new(format!("{id}: unknown user"))),
             _ => Err(Error::new("both the user and the change must be objects")),
         })
     }
 
-    /// Bans a user; panics if there is none of that id.
+    /// Bans a user. Panics if the user does not exist.
     pub fn ban_user(&self, id: &str) {
         self.patch_user(id, json!({"banned": true})).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Removes a user; tells whether it was there.
+    /// Removes a user. Returns whether it existed.
     pub fn delete_user(&self, id: &str) -> bool {
         self.update(|state| state.users.shift_remove(id).is_some())
     }
@@ -141,29 +141,29 @@ impl Control {
         self.update(|state| state.sessions.insert(id, session));
     }
 
-    /// Serves the public keys of that name; panics if one is unknown.
+    /// Serves the named public keys as JWK set. Panics if a name is unknown.
     pub fn set_jwks(&self, names: &[&str]) {
         let jwks = self.keys().jwks(names).unwrap_or_else(|error| panic!("{error}"));
         self.set_jwks_raw(jwks);
     }
 
-    /// Serves this as key set, whatever it is.
+    /// Serves any JSON value as JWK set.
     pub fn set_jwks_raw(&self, jwks: Value) {
         self.update(|state| state.jwks = jwks);
     }
 
-    /// Changes the signing key and the key set; gives the name of the new key.
+    /// Changes the signing key and the JWK set. Returns the name of the new key.
     pub fn rotate(&self, rotation: Rotation) -> Result<String> {
         let keys = self.keys();
         let old_name = self.update(|state| state.signing_key.clone());
         let old = keys.get(&old_name)?.clone();
-        // The built-in keys save the time of making one.
-        let ready = match (rotation.same_kid, old_name.as_str()) {
+        // A built-in key is faster than generating one.
+        let built_in = match (rotation.same_kid, old_name.as_str()) {
             (true, "k1") => Some("k1_rotated"),
             (false, "k1") => Some("k2"),
             _ => None,
         };
-        let name = match ready {
+        let name = match built_in {
             Some(name) => name.to_owned(),
             None => {
                 let number = (1..).find(|n| keys.get(&format!("made{n}")).is_err()).unwrap_or_default();
@@ -185,7 +185,7 @@ impl Control {
         Ok(name)
     }
 
-    /// A copy of the key store.
+    /// Returns a copy of the key store.
     pub fn keys(&self) -> KeyStore {
         self.shared.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -195,7 +195,7 @@ impl Control {
         self.shared.keys.write().unwrap_or_else(PoisonError::into_inner).insert(name, key);
     }
 
-    /// Adds a fault behind those in force.
+    /// Appends a fault to the active ones.
     pub fn fault(&self, fault: Fault) {
         lock(&self.shared.faults).add(fault);
     }
@@ -205,52 +205,52 @@ impl Control {
         lock(&self.shared.faults).set(faults);
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.set_faults(Vec::new());
     }
 
-    /// The faults in force, with what is left of `skip` and `times`.
+    /// Returns the active faults, with their remaining `skip` and `times`.
     pub fn faults(&self) -> Vec<Fault> {
         lock(&self.shared.faults).list().to_vec()
     }
 
-    /// All counters.
+    /// Returns the counters.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
     }
 
-    /// Requests whose path fits the pattern; `POST /api_keys/*` asks for the method too.
+    /// Returns the number of requests whose path matches the pattern; `POST /api_keys/*` matches the method, too.
     pub fn requests(&self, pattern: &str) -> usize {
         self.stats().requests(pattern)
     }
 
-    /// The most requests that were being handled at once.
+    /// Returns the maximum number of requests that were handled at the same time.
     pub fn peak_concurrency(&self) -> usize {
         self.stats().peak_concurrency()
     }
 
-    /// Connections accepted.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> usize {
         self.stats().connections()
     }
 
-    /// What clients did wrong, in words.
+    /// Returns the violations of all requests so far.
     pub fn violations(&self) -> Vec<String> {
         self.stats().violations().into_keys().collect()
     }
 
-    /// The last requests, oldest first.
+    /// Returns the last requests, oldest first.
     pub fn log(&self) -> Vec<LogEntry> {
         self.stats().log()
     }
 
-    /// Forgets counts and log.
+    /// Resets the counts and the log.
     pub fn reset_counts(&self) {
         self.stats().reset();
     }
 
-    /// Refuses connections and shuts those that are open, or accepts again on the same ports.
+    /// Closes all connections and refuses new ones, or accepts them again on the same ports.
     pub fn set_down(&self, down: bool) -> Result<()> {
         self.http.set_down(down)?;
         if let Some(https) = &self.https {
@@ -259,29 +259,29 @@ impl Control {
         Ok(())
     }
 
-    /// Makes a token as of `now` in Unix seconds.
+    /// Mints a token at `now`, in Unix seconds.
     pub fn try_mint(&self, spec: &TokenSpec, now: i64) -> Result<String> {
         let instance_key = self.update(|state| state.signing_key.clone());
         spec.mint(&self.keys(), &instance_key, now)
     }
 
-    /// Makes a token as of `now` in Unix seconds; panics if it cannot be made.
+    /// Mints a token at `now`, in Unix seconds. Panics if the specification is invalid.
     pub fn mint(&self, spec: &TokenSpec, now: i64) -> String {
         self.try_mint(spec, now).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Makes a token as of now.
+    /// Mints a token at the current time.
     pub fn mint_now(&self, spec: &TokenSpec) -> String {
         self.mint(spec, now_ms() / 1000)
     }
 
-    /// Makes the token that a recipe describes; see [`crate::recipe`].
+    /// Mints the token of a recipe; see [`crate::recipe`].
     pub fn mint_recipe(&self, recipe: &Json, now: i64) -> Result<String> {
-        recipe::token(recipe, &self.keys(), now)
+        recipe::mint(recipe, &self.keys(), now)
     }
 
-    /// Makes a signed webhook about what the state holds.
+    /// Creates a signed webhook from the state.
     pub fn webhook(&self, spec: &WebhookSpec) -> Result<Delivery> {
-        webhook::make(spec, &self.state(), now_ms())
+        webhook::create(spec, &self.state(), now_ms())
     }
 }

@@ -1,89 +1,89 @@
-//! Reads the recorded cases: their tokens, requests, keys, and what the API holds and does wrong.
+//! Reads the recorded cases: tokens, requests, keys, API state and faults.
 
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::json::Json;
 use crate::keys::KeyStore;
-use crate::recipe::{self, fill_text, replace_marks};
+use crate::recipe::{self, fill_string, replace_placeholders};
 use crate::state::ApiState;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A folder of cases and the keys they use.
+/// A directory of case files, and their keys.
 pub struct Corpus {
-    folder: PathBuf,
+    directory: PathBuf,
     /// Keys by name
     pub keys: KeyStore,
 }
 
-/// One case, in two views.
+/// A recorded case, in two representations.
 pub struct Case {
-    /// Exact JSON: every number in its digits; recipes are to be read from here
+    /// Exact JSON, with the digits of every number; for recipes
     pub json: Json,
-    /// The same for ordinary reading
+    /// The same as `serde_json::Value`
     pub value: Value,
 }
 
-/// A request of a case, ready to be put to a verifier.
+/// A request of a case, with all placeholders replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseRequest {
     /// HTTP method
     pub method: String,
     /// URL
     pub url: String,
-    /// Header fields in their order; the cookies are the last one
+    /// Header fields in their order; the last one has the cookies
     pub headers: Vec<(String, String)>,
 }
 
-/// Token texts by name.
+/// Tokens by name.
 pub type Tokens = BTreeMap<String, String>;
 
 impl Case {
-    /// Name of the case.
+    /// Returns the id.
     pub fn id(&self) -> &str {
         self.value["id"].as_str().unwrap_or_default()
     }
 
-    /// What the case is about.
+    /// Returns the category.
     pub fn category(&self) -> &str {
         self.value["category"].as_str().unwrap_or_default()
     }
 }
 
 impl Corpus {
-    /// Opens a folder that holds `keys.json`.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Corpus> {
-        let folder = folder.as_ref().to_owned();
-        Ok(Corpus { keys: KeyStore::load(folder.join("keys.json"))?, folder })
+    /// Opens a directory that contains `keys.json`.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Corpus> {
+        let directory = directory.as_ref().to_owned();
+        Ok(Corpus { keys: KeyStore::load(directory.join("keys.json"))?, directory })
     }
 
-    /// The cases of one file.
+    /// Reads the cases of a file.
     pub fn cases(&self, file: &str) -> Result<Vec<Case>> {
-        let path = self.folder.join(file);
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
-        let whole = Json::parse(&text)?;
-        let cases = whole.get("cases").and_then(Json::items).ok_or_else(|| Error::new("cases: missing"))?;
+        let path = self.directory.join(file);
+        let json = std::fs::read_to_string(&path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        let file = Json::parse(&json)?;
+        let cases = file.get("cases").and_then(Json::items).ok_or_else(|| Error::new("cases: missing"))?;
         Ok(cases.iter().map(|case| Case { json: case.clone(), value: case.to_value() }).collect())
     }
 
-    /// All tokens of a case, as of `now`.
+    /// Mints all tokens of a case at `now`.
     pub fn tokens(&self, case: &Case, now: i64) -> Result<Tokens> {
         let recipes = case.json.get("tokens").and_then(Json::members).unwrap_or_default();
         recipes
             .iter()
-            .map(|(name, recipe)| match recipe::token(recipe, &self.keys, now) {
+            .map(|(name, recipe)| match recipe::mint(recipe, &self.keys, now) {
                 Ok(token) => Ok((name.clone(), token)),
                 Err(error) => Err(Error::new(format!("{}, token {name}: {error}", case.id()))),
             })
             .collect()
     }
 
-    /// A request with its placeholders filled; `request` is the one of the case or of a prelude.
+    /// Replaces the placeholders of a request, which is that of the case or of a prelude.
     pub fn request(&self, request: &Value, tokens: &Tokens, now: i64) -> Result<CaseRequest> {
-        let text = |name: &str| {
+        let string = |name: &str| {
             let found = request.get(name).and_then(Value::as_str);
-            found.map(str::to_owned).ok_or_else(|| Error::new(format!("request.{name}: a text is needed")))
+            found.map(str::to_owned).ok_or_else(|| Error::new(format!("request.{name}: must be a string")))
         };
         let mut headers = Vec::new();
         for (name, value) in pairs(request, "headers")? {
@@ -96,23 +96,23 @@ impl Corpus {
         if !cookies.is_empty() {
             headers.push(("Cookie".to_owned(), cookies.join("; ")));
         }
-        Ok(CaseRequest { method: text("method")?, url: text("url")?, headers })
+        Ok(CaseRequest { method: string("method")?, url: string("url")?, headers })
     }
 
-    /// The text of a configured key: `{key, form}`, `{text}` or null.
-    pub fn key_text(&self, option: &Value) -> Result<Option<String>> {
+    /// Returns the value of a configured key: `{key, form}`, `{text}` or null.
+    pub fn configured_key(&self, option: &Value) -> Result<Option<String>> {
         if option.is_null() {
             return Ok(None);
         }
-        if let Some(text) = option.get("text") {
-            return Ok(text.as_str().map(str::to_owned));
+        if let Some(key) = option.get("text") {
+            return Ok(key.as_str().map(str::to_owned));
         }
         let (name, form) = (option["key"].as_str().unwrap_or_default(), option["form"].as_str().unwrap_or_default());
         let found = self.keys.get(name)?.form(form);
-        found.map(Some).ok_or_else(|| Error::new(format!("{name}: no form {form}")))
+        found.map(Some).ok_or_else(|| Error::new(format!("{name}: unknown form {form}")))
     }
 
-    /// What the API holds at the start of a case, and its faults. Without a key set it holds no keys.
+    /// Returns the API state at the start of a case, and its faults. Without a JWK set there are no keys.
     pub fn api_state(&self, api: Option<&Value>) -> Result<(ApiState, Vec<Fault>)> {
         let mut state = ApiState { jwks: serde_json::json!({"keys": []}), ..ApiState::default() };
         let Some(api) = api.filter(|api| !api.is_null()) else { return Ok((state, Vec::new())) };
@@ -121,7 +121,7 @@ impl Corpus {
     }
 }
 
-/// The `faults` member of an `api` object.
+/// Reads the `faults` member of an `api` object.
 pub fn faults(api: &Value) -> Result<Vec<Fault>> {
     match api.get("faults") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -129,20 +129,20 @@ pub fn faults(api: &Value) -> Result<Vec<Fault>> {
     }
 }
 
-/// Replaces `{{token:t}}`, `{{token_pct:t}}` (dots as %2E) and the placeholders of time in a text.
-pub fn expand(text: &str, tokens: &Tokens, now: i64) -> String {
-    let text = replace_marks(text, |mark| tokens.get(mark.strip_prefix("token:")?).cloned());
-    let text = replace_marks(&text, |mark| Some(tokens.get(mark.strip_prefix("token_pct:")?)?.replace('.', "%2E")));
-    fill_text(&text, now)
+/// Replaces `{{token:t}}`, `{{token_pct:t}}` (dots as %2E) and the time placeholders in a string.
+pub fn expand(string: &str, tokens: &Tokens, now: i64) -> String {
+    let string = replace_placeholders(string, |name| tokens.get(name.strip_prefix("token:")?).cloned());
+    let percent_encoded = |name: &str| Some(tokens.get(name.strip_prefix("token_pct:")?)?.replace('.', "%2E"));
+    fill_string(&replace_placeholders(&string, percent_encoded), now)
 }
 
-/// A list of `[name, value]`; a missing one is empty.
+/// Reads an array of `[name, value]`; empty if absent.
 fn pairs(request: &Value, member: &str) -> Result<Vec<(String, String)>> {
-    let unfit = || Error::new(format!("request.{member}: pairs of texts are needed"));
+    let wrong_type = || Error::new(format!("request.{member}: must be an array of pairs of strings"));
     let list = match request.get(member) {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(list) => list.as_array().ok_or_else(unfit)?,
+        Some(list) => list.as_array().ok_or_else(wrong_type)?,
     };
     let pair = |item: &Value| Some((item.get(0)?.as_str()?.to_owned(), item.get(1)?.as_str()?.to_owned()));
-    list.iter().map(|item| pair(item).ok_or_else(unfit)).collect()
+    list.iter().map(|item| pair(item).ok_or_else(wrong_type)).collect()
 }

@@ -1,4 +1,4 @@
-//! The few DER and PEM pieces needed: RSA numbers out of a private key, public keys as PEM.
+//! DER and PEM: reads the numbers of an RSA private key, writes RSA public keys.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,7 @@ pub struct RsaNumbers {
     pub d: Vec<u8>,
 }
 
-/// Splits the first element off: its tag, its content, what follows.
+/// Splits off the first element: its tag, its content, the rest.
 fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = input.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -43,7 +43,7 @@ fn expect(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     (found == tag).then_some((content, rest))
 }
 
-/// Reads an RSA private key in PKCS#8; `None` if it is none.
+/// Reads an RSA private key in PKCS#8; `None` if it is not one.
 pub fn rsa_numbers(pkcs8: &[u8]) -> Option<RsaNumbers> {
     let (outer, _) = expect(SEQUENCE, pkcs8)?;
     let (_version, rest) = expect(INTEGER, outer)?;
@@ -54,8 +54,8 @@ pub fn rsa_numbers(pkcs8: &[u8]) -> Option<RsaNumbers> {
     let (n, rest) = expect(INTEGER, rest)?;
     let (e, rest) = expect(INTEGER, rest)?;
     let (d, _) = expect(INTEGER, rest)?;
-    let bare = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
-    Some(RsaNumbers { n: bare(n), e: bare(e), d: bare(d) })
+    let unsigned = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    Some(RsaNumbers { n: unsigned(n), e: unsigned(e), d: unsigned(d) })
 }
 
 fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -71,7 +71,7 @@ fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
 
 fn integer(number: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(number.len() + 1);
-    // A leading one bit would make it negative.
+    // A leading 1 bit would make it negative.
     if number.first().is_none_or(|byte| byte & 0x80 != 0) {
         content.push(0);
     }
@@ -79,22 +79,22 @@ fn integer(number: &[u8]) -> Vec<u8> {
     wrap(INTEGER, &content)
 }
 
-/// RSAPublicKey of PKCS#1.
+/// Returns the RSAPublicKey of PKCS#1.
 pub fn rsa_public_pkcs1(n: &[u8], e: &[u8]) -> Vec<u8> {
     wrap(SEQUENCE, &[integer(n), integer(e)].concat())
 }
 
-/// SubjectPublicKeyInfo of an RSA key.
+/// Returns the SubjectPublicKeyInfo of an RSA key.
 pub fn rsa_public_spki(n: &[u8], e: &[u8]) -> Vec<u8> {
     let bits = [vec![0], rsa_public_pkcs1(n, e)].concat();
     wrap(SEQUENCE, &[RSA_ALGORITHM.to_vec(), wrap(BIT_STRING, &bits)].concat())
 }
 
-/// PEM text with lines of 64 characters and a final newline.
+/// Returns PEM with lines of 64 characters and a final newline.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
+    let encoded = STANDARD.encode(der);
     let mut out = format!("-----BEGIN {label}-----\n");
-    for line in text.as_bytes().chunks(64) {
+    for line in encoded.as_bytes().chunks(64) {
         out.extend(line.iter().map(|byte| char::from(*byte)));
         out.push('\n');
     }
@@ -102,14 +102,14 @@ pub fn to_pem(label: &str, der: &[u8]) -> String {
     out
 }
 
-/// The bytes of the first PEM block.
+/// Returns the bytes of the first PEM block.
 pub fn from_pem(pem: &str) -> Option<Vec<u8>> {
-    let mut text = String::new();
+    let mut encoded = String::new();
     for line in pem.lines().skip_while(|line| !line.starts_with("-----BEGIN ")).skip(1) {
         if line.starts_with("-----END ") {
-            return STANDARD.decode(text).ok();
+            return STANDARD.decode(encoded).ok();
         }
-        text.push_str(line.trim());
+        encoded.push_str(line.trim());
     }
     None
 }

@@ -1,10 +1,10 @@
-//! Base64 in the two alphabets, strict for output and lenient for input, and a hex writer.
+//! Base64 and base64url, and hexadecimal.
 
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, Engine};
 
-/// Accepts what Python's decoder accepts: any padding, spare bits, foreign characters dropped.
+/// Accepts what Python's decoder accepts: any padding and trailing bits.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -12,14 +12,14 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Unpadded base64url.
+/// Encodes as base64url without padding.
 pub fn b64u(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Base64url read leniently; `None` if no whole bytes can be made of it.
-pub fn from_b64u(text: &str) -> Option<Vec<u8>> {
-    let plain: String = text
+/// Decodes base64url leniently: characters outside the alphabet are skipped. `None` if the length is invalid.
+pub fn from_b64u(encoded: &str) -> Option<Vec<u8>> {
+    let filtered: String = encoded
         .chars()
         .map(|c| match c {
             '+' => '-',
@@ -28,20 +28,20 @@ pub fn from_b64u(text: &str) -> Option<Vec<u8>> {
         })
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         .collect();
-    LENIENT.decode(plain).ok()
+    LENIENT.decode(filtered).ok()
 }
 
-/// Padded standard base64.
+/// Encodes as base64 with padding.
 pub fn b64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Strict standard base64.
-pub fn from_b64(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text).ok()
+/// Decodes base64 strictly.
+pub fn from_b64(encoded: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(encoded).ok()
 }
 
-/// Lower-case hex.
+/// Encodes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,18 +1,18 @@
-//! The one error type of the crate: a text for the person who wrote the test.
+//! The error type of the crate: a message for the author of a test.
 
 use std::fmt;
 
-/// What went wrong, in words.
+/// An error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(pub String);
 
-/// Shorthand for results of this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with the given words.
-    pub fn new(words: impl Into<String>) -> Self {
-        Error(words.into())
+    /// Creates an error with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Error(message.into())
     }
 }
 

@@ -1,54 +1,54 @@
-//! Faults: which requests the simulated API answers wrongly, and how.
+//! Faults: wrong responses of the fake API.
 
 use crate::encoding::from_b64;
 use crate::glob;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One way to misbehave. With all members at their defaults it does nothing to any request.
+/// A fault. With all members at their defaults it matches every request and changes nothing.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Pattern over the path without `/v1` and without the query
+    /// Pattern for the path without `/v1` and query
     pub path: String,
-    /// HTTP method; none means any
+    /// HTTP method; any if absent
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Let this many matching requests through first
+    /// Number of matching requests to skip first
     pub skip: u64,
-    /// Act on this many requests, then be spent; none means for ever
+    /// Number of requests to apply to; unlimited if absent
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
-    /// Wait before the answer
+    /// Delay of the response
     pub delay_ms: u64,
-    /// Make the answer before the delay, so that it is out of date by the time it is sent
+    /// Create the response before the delay, so that it may be stale when it is sent
     pub answer_before_delay: bool,
-    /// Status of the answer; without `body` a fitting error body comes with it
+    /// Status of the response; without `body`, the body is the error for this status
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Body of the answer: JSON, or `{"$text"}` or `{"$base64"}` for raw bytes
+    /// Body of the response: JSON, or `{"$text"}` or `{"$base64"}` for raw bytes
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     /// Header fields to set
     pub headers: Map<String, Value>,
-    /// Announce the whole length, send this many body bytes, close
+    /// Send the full Content-Length but only this many bytes of the body, then close
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncate: Option<usize>,
-    /// Send the body one byte at a time with this pause between
+    /// Send the body one byte at a time, with this pause after each
     pub drip_ms: u64,
-    /// With `drip_ms`: the head too
+    /// With `drip_ms`: the head, too
     pub drip_head: bool,
     /// Use the chunked transfer coding
     pub chunked: bool,
-    /// Reset the connection before any byte
+    /// Reset the connection before the first byte
     pub reset: bool,
-    /// Close the connection cleanly before any byte
+    /// Close the connection in order before the first byte
     pub close: bool,
-    /// Send bytes that are no HTTP response, then close
+    /// Send bytes that are not an HTTP response, then close
     pub garbage: bool,
 }
 
-/// A member that is there with the value null is not the same as a missing one.
+/// Distinguishes a member with the value null from a missing one.
 fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(input).map(Some)
 }
@@ -77,62 +77,63 @@ impl Default for Fault {
 }
 
 impl Fault {
-    /// A fault on the paths of that pattern; add what goes wrong with struct update or the methods.
+    /// Creates a fault for the paths of a pattern; set what goes wrong with struct update or the methods.
     pub fn on(path: &str) -> Fault {
         Fault { path: path.to_owned(), ..Fault::default() }
     }
 
-    /// Answer with this status.
+    /// Sets the status of the response.
     pub fn status(mut self, status: u16) -> Fault {
         self.status = Some(status);
         self
     }
 
-    /// Answer with this body, JSON or `{"$text"}` or `{"$base64"}`.
+    /// Sets the body of the response: JSON, `{"$text"}` or `{"$base64"}`.
     pub fn body(mut self, body: Value) -> Fault {
         self.body = Some(body);
         self
     }
 
-    /// Set a header field.
+    /// Sets a header field.
     pub fn header(mut self, name: &str, value: &str) -> Fault {
         self.headers.insert(name.to_owned(), Value::from(value));
         self
     }
 
-    /// Wait before the answer.
+    /// Sets the delay of the response.
     pub fn delay_ms(mut self, delay: u64) -> Fault {
         self.delay_ms = delay;
         self
     }
 
-    /// Act on this many requests only.
+    /// Sets the number of requests to apply to.
     pub fn times(mut self, times: u64) -> Fault {
         self.times = Some(times);
         self
     }
 
-    /// Let this many matching requests through first.
+    /// Sets the number of matching requests to skip first.
     pub fn skip(mut self, skip: u64) -> Fault {
         self.skip = skip;
         self
     }
 
-    /// Reset the connection.
+    /// Resets the connection.
     pub fn reset(mut self) -> Fault {
         self.reset = true;
         self
     }
 
-    fn concerns(&self, method: &str, path: &str) -> bool {
-        self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method)) && glob::matches(&self.path, path)
+    fn matches(&self, method: &str, path: &str) -> bool {
+        self.method.as_ref().is_none_or(|expected| expected.eq_ignore_ascii_case(method))
+            && glob::matches(&self.path, path)
     }
 }
 
-/// The bytes of a fault's body.
+/// Returns the bytes of a body.
 pub fn body_bytes(body: &Value) -> Vec<u8> {
-    if let Some(text) = body.get("$text").and_then(Value::as_str) {
-        return text.as_bytes().to_vec();
+    if let Some(string) = body.get("$text").and_then(Value::as_str) {
+        return string.as_bytes().to_vec();
     }
     if let Some(raw) = body.get("$base64").and_then(Value::as_str).and_then(from_b64) {
         return raw;
@@ -140,7 +141,7 @@ pub fn body_bytes(body: &Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// The faults in force, in order; the first that concerns a request and is not spent acts.
+/// The active faults, in order. The first that matches a request and is not used up applies.
 #[derive(Default)]
 pub struct Faults {
     list: Vec<Fault>,
@@ -152,20 +153,20 @@ impl Faults {
         self.list = list;
     }
 
-    /// Adds one.
+    /// Adds a fault.
     pub fn add(&mut self, fault: Fault) {
         self.list.push(fault);
     }
 
-    /// The faults with what is left of `skip` and `times`.
+    /// Returns the faults with their remaining `skip` and `times`.
     pub fn list(&self) -> &[Fault] {
         &self.list
     }
 
-    /// The fault that acts on this request, if any.
-    pub fn pick(&mut self, method: &str, path: &str) -> Option<Fault> {
+    /// Returns the fault that applies to a request, if any, and counts it.
+    pub fn take(&mut self, method: &str, path: &str) -> Option<Fault> {
         for fault in &mut self.list {
-            if !fault.concerns(method, path) {
+            if !fault.matches(method, path) {
                 continue;
             }
             if fault.skip > 0 {

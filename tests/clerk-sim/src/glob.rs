@@ -1,19 +1,19 @@
-//! Shell-like patterns over request paths: `*` is any text (slashes too), `?` any one character.
+//! Glob patterns for request paths: `*` matches any string, including slashes, and `?` any character.
 
-/// Whether the whole text fits the pattern.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+/// Returns whether the pattern matches the whole path.
+pub fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
     let (mut at, mut seen) = (0, 0);
-    // Where to go on after the last star, should the rest not fit.
+    // Where to continue after the last star if the rest does not match.
     let mut star: Option<(usize, usize)> = None;
-    while seen < text.len() {
+    while seen < path.len() {
         match pattern.get(at) {
             Some(b'*') => {
                 star = Some((at + 1, seen));
                 at += 1;
             }
             Some(b'?') => (at, seen) = (at + 1, seen + 1),
-            Some(byte) if *byte == text[seen] => (at, seen) = (at + 1, seen + 1),
+            Some(byte) if *byte == path[seen] => (at, seen) = (at + 1, seen + 1),
             _ => match star {
                 Some((after, from)) => {
                     star = Some((after, from + 1));
@@ -31,7 +31,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn patterns() {
+    fn glob_star_matches_slashes_and_backtracks() {
         assert!(matches("*", "/a/b"));
         assert!(matches("/users/*", "/users/user_1"));
         assert!(!matches("/users/*", "/users"));

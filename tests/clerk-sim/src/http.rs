@@ -1,4 +1,4 @@
-//! HTTP/1.1 as far as a test server needs it: reads requests, writes responses.
+//! HTTP/1.1 for a test server: reads requests, writes responses.
 
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -7,37 +7,37 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// A request, read whole.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Method
     pub method: String,
-    /// Path and query as they came
+    /// Path and query as received
     pub target: String,
-    /// Header fields in their order; bytes that are no UTF-8 are replaced
+    /// Header fields in order; invalid UTF-8 is replaced
     pub headers: Vec<(String, String)>,
     /// Body
     pub body: Vec<u8>,
-    /// Whether the client wants to go on using the connection
+    /// Whether the client keeps the connection open
     pub keep_alive: bool,
 }
 
-/// Why no request could be read.
-pub enum Unreadable {
-    /// The connection ended or failed
-    Gone,
-    /// Not a request: the status to answer with, and what was wrong
-    Bad(u16, &'static str),
+/// The error for a request that cannot be read.
+pub enum ReadError {
+    /// The connection was closed or failed
+    Closed,
+    /// Invalid request: the status of the response, and a message
+    Invalid(u16, &'static str),
 }
 
-impl From<io::Error> for Unreadable {
+impl From<io::Error> for ReadError {
     fn from(_: io::Error) -> Self {
-        Unreadable::Gone
+        ReadError::Closed
     }
 }
 
 impl Request {
-    /// The path without `/v1` and without the query.
+    /// Returns the path without `/v1` and query.
     pub fn api_path(&self) -> &str {
         let path = self.target.split(['?', '#']).next().unwrap_or_default();
         match path.strip_prefix("/v1") {
@@ -47,7 +47,7 @@ impl Request {
         }
     }
 
-    /// The pairs of the query, decoded.
+    /// Returns the decoded pairs of the query.
     pub fn query(&self) -> Vec<(String, String)> {
         let Some((_, query)) = self.target.split_once('?') else { return Vec::new() };
         let query = query.split('#').next().unwrap_or_default();
@@ -60,21 +60,21 @@ impl Request {
             .collect()
     }
 
-    /// All values of a header field.
+    /// Returns all values of a header field.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let fits = move |field: &&(String, String)| field.0.eq_ignore_ascii_case(name);
-        self.headers.iter().filter(fits).map(|(_, value)| value.as_str())
+        let matches = move |field: &&(String, String)| field.0.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(matches).map(|(_, value)| value.as_str())
     }
 
-    /// The first value of a header field.
+    /// Returns the first value of a header field.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// Decodes `%XX`; what is not well-formed stays as it is.
-pub fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
+/// Decodes `%XX`; leaves malformed sequences unchanged.
+pub fn percent_decode(encoded: &str) -> String {
+    let bytes = encoded.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
@@ -93,26 +93,26 @@ pub fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Reads the next request of a connection; `held` keeps what came after it.
-pub fn read_request(conn: &mut (impl Read + Write), held: &mut Vec<u8>) -> Result<Request, Unreadable> {
+/// Reads the next request of a connection; `buffer` keeps the bytes after it.
+pub fn read_request(conn: &mut (impl Read + Write), buffer: &mut Vec<u8>) -> Result<Request, ReadError> {
     let (mut request, length) = loop {
-        if let Some((request, body, used)) = parse_head(held)? {
-            held.drain(..used);
+        if let Some((request, body, used)) = parse_head(buffer)? {
+            buffer.drain(..used);
             break (request, body);
         }
-        if held.len() > MAX_HEAD {
-            return Err(Unreadable::Bad(431, "the head is too large"));
+        if buffer.len() > MAX_HEAD {
+            return Err(ReadError::Invalid(431, "the head is too large"));
         }
-        fill(conn, held)?;
+        fill(conn, buffer)?;
     };
     let expects = request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
-    if expects && held.is_empty() {
+    if expects && buffer.is_empty() {
         conn.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         conn.flush()?;
     }
     request.body = match length {
-        BodyLength::Known(length) => take(conn, held, length)?,
-        BodyLength::Chunked => read_chunked(conn, held)?,
+        BodyLength::Known(length) => take(conn, buffer, length)?,
+        BodyLength::Chunked => read_chunked(conn, buffer)?,
     };
     Ok(request)
 }
@@ -122,13 +122,13 @@ enum BodyLength {
     Chunked,
 }
 
-fn parse_head(held: &[u8]) -> Result<Option<(Request, BodyLength, usize)>, Unreadable> {
+fn parse_head(buffer: &[u8]) -> Result<Option<(Request, BodyLength, usize)>, ReadError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut fields);
-    let used = match head.parse(held) {
+    let used = match head.parse(buffer) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(Unreadable::Bad(400, "not an HTTP request")),
+        Err(_) => return Err(ReadError::Invalid(400, "not an HTTP request")),
     };
     let headers: Vec<(String, String)> = head
         .headers
@@ -142,8 +142,8 @@ fn parse_head(held: &[u8]) -> Result<Option<(Request, BodyLength, usize)>, Unrea
         body: Vec::new(),
         keep_alive: head.version == Some(1),
     };
-    let wishes = request.header("connection").unwrap_or_default().to_ascii_lowercase();
-    match wishes.split(',').map(str::trim).find(|wish| matches!(*wish, "close" | "keep-alive")) {
+    let options = request.header("connection").unwrap_or_default().to_ascii_lowercase();
+    match options.split(',').map(str::trim).find(|option| matches!(*option, "close" | "keep-alive")) {
         Some("close") => request.keep_alive = false,
         Some(_) => request.keep_alive = true,
         None => {}
@@ -151,83 +151,83 @@ fn parse_head(held: &[u8]) -> Result<Option<(Request, BodyLength, usize)>, Unrea
     let mut length = BodyLength::Known(0);
     if let Some(coding) = request.header("transfer-encoding") {
         if !coding.eq_ignore_ascii_case("chunked") {
-            return Err(Unreadable::Bad(501, "unknown transfer coding"));
+            return Err(ReadError::Invalid(501, "unknown transfer coding"));
         }
         length = BodyLength::Chunked;
-    } else if let Some(text) = request.header("content-length") {
-        let known = text.parse().map_err(|_| Unreadable::Bad(400, "bad Content-Length"))?;
+    } else if let Some(value) = request.header("content-length") {
+        let known = value.parse().map_err(|_| ReadError::Invalid(400, "bad Content-Length"))?;
         if known > MAX_BODY {
-            return Err(Unreadable::Bad(413, "the body is too large"));
+            return Err(ReadError::Invalid(413, "the body is too large"));
         }
         length = BodyLength::Known(known);
     }
     Ok(Some((request, length, used)))
 }
 
-/// Reads some more bytes.
-fn fill(conn: &mut impl Read, held: &mut Vec<u8>) -> Result<(), Unreadable> {
-    let mut some = [0; 8192];
-    match conn.read(&mut some)? {
-        0 => Err(Unreadable::Gone),
+/// Reads more bytes into the buffer.
+fn fill(conn: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), ReadError> {
+    let mut chunk = [0; 8192];
+    match conn.read(&mut chunk)? {
+        0 => Err(ReadError::Closed),
         count => {
-            held.extend_from_slice(&some[..count]);
+            buffer.extend_from_slice(&chunk[..count]);
             Ok(())
         }
     }
 }
 
-fn take(conn: &mut impl Read, held: &mut Vec<u8>, length: usize) -> Result<Vec<u8>, Unreadable> {
-    while held.len() < length {
-        fill(conn, held)?;
+fn take(conn: &mut impl Read, buffer: &mut Vec<u8>, length: usize) -> Result<Vec<u8>, ReadError> {
+    while buffer.len() < length {
+        fill(conn, buffer)?;
     }
-    Ok(held.drain(..length).collect())
+    Ok(buffer.drain(..length).collect())
 }
 
-fn read_chunked(conn: &mut impl Read, held: &mut Vec<u8>) -> Result<Vec<u8>, Unreadable> {
+fn read_chunked(conn: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
     loop {
-        let line = read_line(conn, held)?;
+        let line = read_line(conn, buffer)?;
         let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).map_err(|_| Unreadable::Bad(400, "bad chunk"))?;
+        let size = usize::from_str_radix(size, 16).map_err(|_| ReadError::Invalid(400, "bad chunk"))?;
         if size > MAX_BODY || body.len() + size > MAX_BODY {
-            return Err(Unreadable::Bad(413, "the body is too large"));
+            return Err(ReadError::Invalid(413, "the body is too large"));
         }
         if size == 0 {
             // Trailers end with an empty line.
-            while !read_line(conn, held)?.is_empty() {}
+            while !read_line(conn, buffer)?.is_empty() {}
             return Ok(body);
         }
-        body.extend(take(conn, held, size)?);
-        read_line(conn, held)?;
+        body.extend(take(conn, buffer, size)?);
+        read_line(conn, buffer)?;
     }
 }
 
-fn read_line(conn: &mut impl Read, held: &mut Vec<u8>) -> Result<String, Unreadable> {
+fn read_line(conn: &mut impl Read, buffer: &mut Vec<u8>) -> Result<String, ReadError> {
     loop {
-        if let Some(end) = held.windows(2).position(|pair| pair == b"\r\n") {
-            let line: Vec<u8> = held.drain(..end + 2).collect();
+        if let Some(end) = buffer.windows(2).position(|pair| pair == b"\r\n") {
+            let line: Vec<u8> = buffer.drain(..end + 2).collect();
             return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
         }
-        if held.len() > MAX_BODY {
-            return Err(Unreadable::Bad(400, "bad chunk"));
+        if buffer.len() > MAX_BODY {
+            return Err(ReadError::Invalid(400, "bad chunk"));
         }
-        fill(conn, held)?;
+        fill(conn, buffer)?;
     }
 }
 
-/// A response before it is put on the wire.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// Status
     pub status: u16,
-    /// Header fields besides the length and the connection
+    /// Header fields except those of framing and connection
     pub headers: Vec<(String, String)>,
     /// Body
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// A JSON body.
+    /// Creates a response with a JSON body.
     pub fn json(status: u16, body: &Value) -> Response {
         Response {
             status,
@@ -236,35 +236,35 @@ impl Response {
         }
     }
 
-    /// Sets a header field, in place of one of that name.
+    /// Sets a header field; replaces fields of the same name.
     pub fn set_header(&mut self, name: &str, value: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Whether a header field has this value.
+    /// Returns whether a header field has this value.
     pub fn has_header(&self, name: &str, value: &str) -> bool {
-        self.headers.iter().any(|(known, found)| known.eq_ignore_ascii_case(name) && found.eq_ignore_ascii_case(value))
+        self.headers.iter().any(|(field, found)| field.eq_ignore_ascii_case(name) && found.eq_ignore_ascii_case(value))
     }
 
-    /// The head; `framing` is the line that tells the length of the body.
+    /// Returns the head; `framing` is the header line for the length of the body.
     pub fn head(&self, framing: &str, keep_alive: bool) -> Vec<u8> {
         let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
-        let given = |name: &str| self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-        if !framing.is_empty() && !given(framing.split(':').next().unwrap_or_default()) {
+        let has = |name: &str| self.headers.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
+        if !framing.is_empty() && !has(framing.split(':').next().unwrap_or_default()) {
             out.push_str(&format!("{framing}\r\n"));
         }
-        if !keep_alive && !given("connection") {
+        if !keep_alive && !has("connection") {
             out.push_str("Connection: close\r\n");
         }
         out.push_str("\r\n");
         out.into_bytes()
     }
 
-    /// Head and body in one piece.
+    /// Returns head and body.
     pub fn to_bytes(&self, keep_alive: bool) -> Vec<u8> {
         [self.head(&format!("Content-Length: {}", self.body.len()), keep_alive), self.body.clone()].concat()
     }

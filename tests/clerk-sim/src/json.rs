@@ -1,8 +1,8 @@
-//! JSON that keeps member order and the digits of every number, which `serde_json::Value` does not.
+//! JSON that keeps the order of members and the digits of every number, unlike `serde_json::Value`.
 //!
-//! Token recipes hold numbers above 2^64 and numbers such as `2.0`, whose exact text is the point
-//! of the test. Texts are written compact with UTF-8 unescaped, as Python's
-//! `json.dumps(ensure_ascii=False, separators=(",", ":"))` does.
+//! Token recipes contain numbers above 2^64 and numbers such as `2.0`, whose digits matter to the
+//! test. Output is compact with UTF-8 unescaped, as of Python's
+//! `json.dumps(ensure_ascii=False, separators=(",", ":"))`.
 
 use crate::error::{Error, Result};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -10,42 +10,42 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// A JSON value; numbers are kept as they were written.
+/// A JSON value with exact numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     /// `null`
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, in its own digits
+    /// A number, with its digits
     Number(String),
-    /// A text
+    /// A string
     String(String),
-    /// A list
+    /// An array
     Array(Vec<Json>),
-    /// Members in their order
+    /// An object, with its members in order
     Object(Vec<(String, Json)>),
-    /// Finished JSON text, written as it is (deep nesting would overflow the stack as a tree)
+    /// Serialized JSON, written unchanged; a deeply nested tree would overflow the stack
     Raw(String),
 }
 
 impl Json {
-    /// Reads one JSON document.
-    pub fn parse(text: &str) -> Result<Json> {
-        let raw: &RawValue = serde_json::from_str(text)?;
+    /// Parses a JSON document.
+    pub fn parse(json: &str) -> Result<Json> {
+        let raw: &RawValue = serde_json::from_str(json)?;
         Self::from_raw(raw)
     }
 
     fn from_raw(raw: &RawValue) -> Result<Json> {
-        let text = raw.get();
-        Ok(match text.as_bytes().first() {
+        let json = raw.get();
+        Ok(match json.as_bytes().first() {
             Some(b'{') => {
-                let members: Members<'_> = serde_json::from_str(text)?;
+                let members: Members<'_> = serde_json::from_str(json)?;
                 let mut object: Vec<(String, Json)> = Vec::with_capacity(members.0.len());
                 for (name, value) in members.0 {
                     let value = Self::from_raw(value)?;
-                    match object.iter_mut().find(|(known, _)| *known == name) {
-                        // A repeated member keeps its first place and takes its last value.
+                    match object.iter_mut().find(|(member, _)| *member == name) {
+                        // A repeated member keeps its first position and has its last value.
                         Some(slot) => slot.1 = value,
                         None => object.push((name, value)),
                     }
@@ -53,19 +53,19 @@ impl Json {
                 Json::Object(object)
             }
             Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                let items: Vec<&RawValue> = serde_json::from_str(json)?;
                 Json::Array(items.into_iter().map(Self::from_raw).collect::<Result<_>>()?)
             }
-            Some(b'"') => Json::String(serde_json::from_str(text)?),
+            Some(b'"') => Json::String(serde_json::from_str(json)?),
             Some(b't') => Json::Bool(true),
             Some(b'f') => Json::Bool(false),
             Some(b'n') => Json::Null,
-            _ => Json::Number(text.to_owned()),
+            _ => Json::Number(json.to_owned()),
         })
     }
 
-    /// The compact text of this value.
-    pub fn to_text(&self) -> String {
+    /// Serializes the value compactly.
+    pub fn to_json(&self) -> String {
         let mut out = String::new();
         self.write(&mut out);
         out
@@ -75,12 +75,12 @@ impl Json {
         match self {
             Json::Null => out.push_str("null"),
             Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-            Json::Number(text) | Json::Raw(text) => out.push_str(text),
-            Json::String(text) => out.push_str(&quote(text)),
+            Json::Number(json) | Json::Raw(json) => out.push_str(json),
+            Json::String(string) => out.push_str(&quote(string)),
             Json::Array(items) => {
                 out.push('[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     item.write(out);
@@ -89,8 +89,8 @@ impl Json {
             }
             Json::Object(members) => {
                 out.push('{');
-                for (at, (name, value)) in members.iter().enumerate() {
-                    if at > 0 {
+                for (index, (name, value)) in members.iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     out.push_str(&quote(name));
@@ -102,15 +102,15 @@ impl Json {
         }
     }
 
-    /// The same value as `serde_json::Value`; numbers too big for it become the nearest float.
+    /// Converts to `serde_json::Value`; numbers out of its range become the nearest float.
     pub fn to_value(&self) -> Value {
         match self {
             Json::Null => Value::Null,
             Json::Bool(value) => Value::Bool(*value),
-            Json::Number(text) | Json::Raw(text) => {
-                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
+            Json::Number(json) | Json::Raw(json) => {
+                serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.clone()))
             }
-            Json::String(text) => Value::String(text.clone()),
+            Json::String(string) => Value::String(string.clone()),
             Json::Array(items) => Value::Array(items.iter().map(Json::to_value).collect()),
             Json::Object(members) => {
                 Value::Object(members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect())
@@ -118,15 +118,15 @@ impl Json {
         }
     }
 
-    /// The member of that name, if this is an object that has it.
+    /// Returns the member of a name; `None` if this is not an object or has no such member.
     pub fn get(&self, name: &str) -> Option<&Json> {
         match self {
-            Json::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            Json::Object(members) => members.iter().find(|(member, _)| member == name).map(|(_, value)| value),
             _ => None,
         }
     }
 
-    /// The members, if this is an object.
+    /// Returns the members of an object.
     pub fn members(&self) -> Option<&[(String, Json)]> {
         match self {
             Json::Object(members) => Some(members),
@@ -134,7 +134,7 @@ impl Json {
         }
     }
 
-    /// The items, if this is a list.
+    /// Returns the items of an array.
     pub fn items(&self) -> Option<&[Json]> {
         match self {
             Json::Array(items) => Some(items),
@@ -142,30 +142,30 @@ impl Json {
         }
     }
 
-    /// The text, if this is one.
+    /// Returns the value of a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
-            Json::String(text) => Some(text),
+            Json::String(string) => Some(string),
             _ => None,
         }
     }
 
-    /// The whole number, if this is one that fits.
+    /// Returns the value of an integer that is in range.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
-            Json::Number(text) => text.parse().ok(),
+            Json::Number(digits) => digits.parse().ok(),
             _ => None,
         }
     }
 
-    /// The text member of that name, or an error that names it.
-    pub fn text(&self, name: &str) -> Result<&str> {
-        self.get(name).and_then(Json::as_str).ok_or_else(|| Error::new(format!("{name}: a text is needed")))
+    /// Returns the string member of a name, or an error.
+    pub fn str_member(&self, name: &str) -> Result<&str> {
+        self.get(name).and_then(Json::as_str).ok_or_else(|| Error::new(format!("{name}: must be a string")))
     }
 
-    /// The whole-number member of that name, or an error that names it.
-    pub fn int(&self, name: &str) -> Result<i64> {
-        self.get(name).and_then(Json::as_i64).ok_or_else(|| Error::new(format!("{name}: a whole number is needed")))
+    /// Returns the integer member of a name, or an error.
+    pub fn int_member(&self, name: &str) -> Result<i64> {
+        self.get(name).and_then(Json::as_i64).ok_or_else(|| Error::new(format!("{name}: must be an integer")))
     }
 }
 
@@ -175,7 +175,7 @@ impl From<&Value> for Json {
             Value::Null => Json::Null,
             Value::Bool(value) => Json::Bool(*value),
             Value::Number(number) => Json::Number(number.to_string()),
-            Value::String(text) => Json::String(text.clone()),
+            Value::String(string) => Json::String(string.clone()),
             Value::Array(items) => Json::Array(items.iter().map(Json::from).collect()),
             Value::Object(members) => {
                 Json::Object(members.iter().map(|(name, value)| (name.clone(), Json::from(value))).collect())
@@ -184,11 +184,11 @@ impl From<&Value> for Json {
     }
 }
 
-fn quote(text: &str) -> String {
-    serde_json::to_string(text).expect("a text can be written as JSON")
+fn quote(string: &str) -> String {
+    serde_json::to_string(string).expect("every string can be serialized")
 }
 
-/// The members of an object in their order, values unread.
+/// The members of an object in order, with unparsed values.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -218,13 +218,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_order_and_utf8_survive() {
-        let text = r#"{"z":1000000000000000000000000000000,"a":2.0,"e":1e400,"u":"é\u0001\n","l":[null,true]}"#;
-        assert_eq!(Json::parse(text).unwrap().to_text(), text);
+    fn json_round_trip_keeps_digits_order_and_utf8() {
+        let json = r#"{"z":1000000000000000000000000000000,"a":2.0,"e":1e400,"u":"é\u0001\n","l":[null,true]}"#;
+        assert_eq!(Json::parse(json).unwrap().to_json(), json);
     }
 
     #[test]
-    fn a_repeated_member_keeps_place_and_takes_last_value() {
-        assert_eq!(Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap().to_text(), r#"{"a":3,"b":2}"#);
+    fn repeated_member_keeps_position_and_has_last_value() {
+        assert_eq!(Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap().to_json(), r#"{"a":3,"b":2}"#);
     }
 }

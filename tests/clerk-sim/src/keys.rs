@@ -1,4 +1,4 @@
-//! Named signing keys: read from a file, generated, or the four built-in ones.
+//! Named signing keys: from a file, generated, or built in.
 
 use crate::der;
 use crate::encoding::{b64, b64u};
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// The kid under which the first built-in key and the instance go.
+/// The key id of the first built-in key; also the id of the instance.
 pub const DEFAULT_KID: &str = "ins_2corpusKeyOne000000000000001";
 
-/// One key pair and the shapes it comes in.
+/// A key pair and its forms.
 pub struct Key {
-    /// Key id, as in the header of tokens
+    /// Key id in the header of tokens
     pub kid: String,
     /// Signature algorithm
     pub alg: String,
@@ -40,22 +40,22 @@ struct KeyFile {
 }
 
 impl Key {
-    /// Makes a fresh RSA key of 2048, 3072 or 4096 bits.
+    /// Generates an RSA key of 2048, 3072 or 4096 bits.
     pub fn generate(kid: &str, bits: usize) -> Result<Key> {
         let size = match bits {
             2048 => KeySize::Rsa2048,
             3072 => KeySize::Rsa3072,
             4096 => KeySize::Rsa4096,
-            _ => return Err(Error::new("bits: 2048, 3072 or 4096")),
+            _ => return Err(Error::new("bits: must be 2048, 3072 or 4096")),
         };
-        let unfit = |_| Error::new("no RSA key could be made");
-        let pair = KeyPair::generate(size).map_err(unfit)?;
-        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(unfit)?;
+        let failed = |_| Error::new("RSA key generation failed");
+        let pair = KeyPair::generate(size).map_err(failed)?;
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
         Self::from_rsa_pkcs8(kid, pkcs8.as_ref())
     }
 
     fn from_rsa_pkcs8(kid: &str, pkcs8: &[u8]) -> Result<Key> {
-        let numbers = der::rsa_numbers(pkcs8).ok_or_else(|| Error::new("not an RSA key in PKCS#8"))?;
+        let numbers = der::rsa_numbers(pkcs8).ok_or_else(|| Error::new("not a PKCS#8 RSA key"))?;
         let (n, e) = (b64u(&numbers.n), b64u(&numbers.e));
         let jwk = json!({"use": "sig", "kty": "RSA", "kid": kid, "alg": "RS256", "n": n, "e": e});
         let spki = der::rsa_public_spki(&numbers.n, &numbers.e);
@@ -77,10 +77,10 @@ impl Key {
         })
     }
 
-    /// The key in one of its shapes: `pem`, `jwk`, `kid`, `private_pem`, `bare_base64`, …
+    /// Returns the key in a form: `pem`, `jwk`, `kid`, `private_pem`, `bare_base64`, …
     pub fn form(&self, form: &str) -> Option<String> {
-        if let Some(text) = self.forms.get(form) {
-            return Some(text.clone());
+        if let Some(encoded) = self.forms.get(form) {
+            return Some(encoded.clone());
         }
         let pem = self.forms.get("pem");
         match form {
@@ -94,12 +94,12 @@ impl Key {
         }
     }
 
-    /// Signs data as that algorithm of JSON Web Signature asks.
+    /// Signs data with an algorithm of JSON Web Signature.
     pub fn sign(&self, alg: &str, data: &[u8]) -> Result<Vec<u8>> {
         let signer = match self.signer.get() {
             Some(signer) => signer,
             None => {
-                let pkcs8 = der::from_pem(&self.private_pem).ok_or_else(|| Error::new("private_pem: not PEM"))?;
+                let pkcs8 = der::from_pem(&self.private_pem).ok_or_else(|| Error::new("private_pem: invalid PEM"))?;
                 self.signer.get_or_init(|| Signer::new(pkcs8))
             }
         };
@@ -119,14 +119,14 @@ impl KeyStore {
         static STORE: OnceLock<KeyStore> = OnceLock::new();
         STORE
             .get_or_init(|| {
-                KeyStore::parse(include_str!("../data/test-keys.json")).expect("the built-in keys are sound")
+                KeyStore::parse(include_str!("../data/test-keys.json")).expect("the built-in keys are valid")
             })
             .clone()
     }
 
-    /// Reads `{name: {kid, alg, jwk, private_pem, forms}}`.
-    pub fn parse(text: &str) -> Result<KeyStore> {
-        let files: BTreeMap<String, KeyFile> = serde_json::from_str(text)?;
+    /// Parses `{name: {kid, alg, jwk, private_pem, forms}}`.
+    pub fn parse(json: &str) -> Result<KeyStore> {
+        let files: BTreeMap<String, KeyFile> = serde_json::from_str(json)?;
         let keys = files.into_iter().map(|(name, file)| {
             let KeyFile { kid, alg, jwk, private_pem, forms } = file;
             (name, Arc::new(Key { kid, alg, jwk, private_pem, forms, signer: OnceLock::new() }))
@@ -134,14 +134,14 @@ impl KeyStore {
         Ok(KeyStore { keys: keys.collect() })
     }
 
-    /// Reads such a file.
+    /// Reads and parses a file.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyStore> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
-        Self::parse(&text)
+        let json = std::fs::read_to_string(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        Self::parse(&json)
     }
 
-    /// Adds the keys of another store; its names win.
+    /// Adds the keys of another store; they replace keys of the same name.
     pub fn merge(&mut self, other: KeyStore) {
         self.keys.extend(other.keys);
     }
@@ -151,27 +151,27 @@ impl KeyStore {
         self.keys.insert(name.to_owned(), Arc::new(key));
     }
 
-    /// The key of that name.
+    /// Returns the key of a name.
     pub fn get(&self, name: &str) -> Result<&Arc<Key>> {
-        self.keys.get(name).ok_or_else(|| Error::new(format!("{name}: no such key")))
+        self.keys.get(name).ok_or_else(|| Error::new(format!("{name}: unknown key")))
     }
 
-    /// All names, sorted.
+    /// Returns all names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
     }
 
-    /// The public key as PEM; panics if there is no such key.
+    /// Returns a public key as PEM. Panics if the key is unknown.
     pub fn pem(&self, name: &str) -> String {
-        self.get(name).ok().and_then(|key| key.form("pem")).unwrap_or_else(|| panic!("{name}: no such key"))
+        self.get(name).ok().and_then(|key| key.form("pem")).unwrap_or_else(|| panic!("{name}: unknown key"))
     }
 
-    /// The public key as JSON Web Key; panics if there is no such key.
+    /// Returns a public key as JWK. Panics if the key is unknown.
     pub fn jwk(&self, name: &str) -> Value {
         self.get(name).unwrap_or_else(|e| panic!("{e}")).jwk.clone()
     }
 
-    /// A key set of the named keys.
+    /// Returns the JWK set of the named keys.
     pub fn jwks<S: AsRef<str>>(&self, names: &[S]) -> Result<Value> {
         let keys = names.iter().map(|name| Ok(self.get(name.as_ref())?.jwk.clone()));
         Ok(json!({"keys": keys.collect::<Result<Vec<Value>>>()?}))

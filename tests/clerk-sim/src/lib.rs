@@ -1,9 +1,9 @@
-//! A stand-in for the Backend API of Clerk, for tests and demos.
+//! A fake Clerk Backend API for tests and demos.
 //!
-//! [`Sim`] starts a server on a port of its own. It holds users, sessions, machine tokens and a
-//! key set; refuses what the real API refuses; misbehaves on demand ([`Fault`]); counts and logs
-//! what comes in. It also makes tokens ([`TokenSpec`], [`recipe`]) and signed webhooks
-//! ([`webhook`]), and reads the recorded cases ([`corpus`]).
+//! [`Sim`] starts a server on a free port. It holds users, sessions, machine tokens and a JWK set,
+//! rejects what the real API rejects, injects faults ([`Fault`]), and counts and logs requests.
+//! The crate also mints tokens ([`TokenSpec`], [`recipe`]), signs webhooks ([`webhook`]) and reads
+//! the recorded cases ([`corpus`]).
 //!
 //! ```
 //! let sim = clerk_sim::Sim::start();
@@ -33,7 +33,7 @@ mod mint;
 mod mutate;
 mod port;
 pub mod recipe;
-mod reply;
+mod response;
 mod server;
 pub mod sign;
 mod sim;
@@ -56,7 +56,7 @@ pub use tls::Leaf;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks; a panic in another thread must not fail this one too.
+/// Locks a mutex. Ignores poisoning: a panic in one thread must not fail the others.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

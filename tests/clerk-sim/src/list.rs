@@ -2,14 +2,14 @@
 
 use crate::complete;
 use crate::http::{Request, Response};
-use crate::reply;
+use crate::response;
 use crate::state::ApiState;
 use serde_json::{Value, json};
 
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 500;
 
-/// `GET /users`: filters by id, address, user name, external id and ban; newest first.
+/// `GET /users`: filters by id, e-mail address, username, external id and ban; newest first.
 pub fn users(request: &Request, state: &ApiState) -> Response {
     let query = Query::of(request);
     let mut found: Vec<Value> = state.users.iter().map(|(id, partial)| complete::user(id, partial)).collect();
@@ -24,8 +24,8 @@ pub fn users(request: &Request, state: &ApiState) -> Response {
     });
     sort(&mut found, query.first("order_by").unwrap_or("-created_at"));
     if let Some(last) = query.first("starting_after") {
-        let at = found.iter().position(|user| user["id"] == last);
-        found.drain(..at.map_or(found.len(), |at| at + 1));
+        let index = found.iter().position(|user| user["id"] == last);
+        found.drain(..index.map_or(found.len(), |index| index + 1));
     }
     page(found, &query, None)
 }
@@ -53,43 +53,43 @@ fn sort(found: &mut [Value], order: &str) {
 fn page(found: Vec<Value>, query: &Query, total: Option<usize>) -> Response {
     let number = |name: &str| match query.first(name) {
         None => Ok(None),
-        Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
-            reply::error(422, "form_param_format_invalid", "Parameter invalid", &format!("{name} must be a number"))
+        Some(value) => value.parse::<usize>().map(Some).map_err(|_| {
+            response::error(422, "form_param_format_invalid", "Parameter invalid", &format!("{name} must be a number"))
         }),
     };
     let (limit, offset) = match (number("limit"), number("offset")) {
         (Ok(limit), Ok(offset)) => (limit, offset.unwrap_or(0)),
-        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+        (Err(rejection), _) | (_, Err(rejection)) => return rejection,
     };
-    // A limit beyond the greatest is not an error: the default takes its place.
+    // A limit above the maximum is not an error: the default is used.
     let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or(DEFAULT_LIMIT);
     let page: Vec<Value> = found.into_iter().skip(offset).take(limit).collect();
     match total {
-        Some(total) => reply::object(&json!({"data": page, "total_count": total})),
-        None => reply::object(&Value::Array(page)),
+        Some(total) => response::object(&json!({"data": page, "total_count": total})),
+        None => response::object(&Value::Array(page)),
     }
 }
 
 struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// `name`, `name[]` and repeated names all mean the same list.
+    /// Reads a query; `name`, `name[]` and repeated names are the same list.
     fn of(request: &Request) -> Query {
         let pairs = request.query().into_iter();
         Query(pairs.map(|(name, value)| (name.trim_end_matches("[]").to_owned(), value)).collect())
     }
 
     fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     fn first(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 
-    /// Whether a value passes the filter of that name; no filter lets all pass.
+    /// Returns whether a value matches the filter of this name; every value matches an absent filter.
     fn allows(&self, name: &str, value: Option<&str>) -> bool {
-        let wanted = self.all(name);
-        wanted.is_empty() || value.is_some_and(|value| wanted.contains(&value))
+        let accepted = self.all(name);
+        accepted.is_empty() || value.is_some_and(|value| accepted.contains(&value))
     }
 }

@@ -1,8 +1,8 @@
-//! The command `clerk-sim`: serves the simulated API, makes tokens, keys and webhooks.
+//! The command `clerk-sim`: serves the fake Clerk API; prints tokens, keys and webhooks.
 
-use clerk_sim::webhook::{self, WebhookSpec};
+use clerk_sim::webhook::{WebhookSpec, create};
 use clerk_sim::{ApiState, Error, Fault, Json, KeyStore, Leaf, Result, Sim, TokenSpec, corpus, recipe};
-use lexopt::Arg::{Long, Short, Value as Word};
+use lexopt::Arg::{Long, Short, Value as Command};
 use lexopt::ValueExt;
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ clerk-sim mint  [--kind session-v2|session-v1|template|oauth-jwt|m2m-jwt] [--use
                 [--scopes A,B] [--claim NAME=JSON]... [--spoil expired|not-yet|wrong-key|tampered|alg-none]
                 [--spec JSON] [--recipe JSON] [--keys FILE] [--now N]
 clerk-sim key   [--name NAME] [--form pem|jwk|kid|private_pem|...] [--keys FILE]
-clerk-sim webhook --type TYPE [--id ID] [--user ID] [--org ID] [--data JSON] [--body TEXT] [--secret whsec_...]
+clerk-sim webhook --type TYPE [--id ID] [--user ID] [--org ID] [--data JSON] [--body STRING] [--secret whsec_...]
                 [--svix-id ID] [--timestamp N] [--bad-signature] [--state FILE]
 ";
 
@@ -37,16 +37,16 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut args = lexopt::Parser::from_env();
     match args.next().map_err(usage)? {
-        Some(Word(command)) if command == "serve" => serve(&mut args),
-        Some(Word(command)) if command == "mint" => mint(&mut args),
-        Some(Word(command)) if command == "key" => key(&mut args),
-        Some(Word(command)) if command == "webhook" => make_webhook(&mut args),
+        Some(Command(command)) if command == "serve" => serve(&mut args),
+        Some(Command(command)) if command == "mint" => mint(&mut args),
+        Some(Command(command)) if command == "key" => key(&mut args),
+        Some(Command(command)) if command == "webhook" => webhook(&mut args),
         Some(Long("help") | Short('h')) => {
             print!("{USAGE}");
             Ok(())
         }
         Some(other) => Err(usage(other.unexpected())),
-        None => Err(Error::new(format!("a command is needed\n{USAGE}"))),
+        None => Err(Error::new(format!("missing command\n{USAGE}"))),
     }
 }
 
@@ -54,7 +54,7 @@ fn usage(error: lexopt::Error) -> Error {
     Error::new(format!("{error}\n{USAGE}"))
 }
 
-/// Options of a command, by name; the ones in `flags` take no value.
+/// The options of a command, by name; flags have an empty value.
 struct Options(Vec<(String, String)>);
 
 impl Options {
@@ -75,7 +75,7 @@ impl Options {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().rev().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -83,11 +83,11 @@ impl Options {
     }
 
     fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>> {
-        let unfit = |_| Error::new(format!("--{name}: unfit value"));
-        self.get(name).map(|text| text.parse().map_err(unfit)).transpose()
+        let invalid = |_| Error::new(format!("--{name}: invalid value"));
+        self.get(name).map(|value| value.parse().map_err(invalid)).transpose()
     }
 
-    /// The built-in keys and those of `--keys`.
+    /// Returns the built-in keys and those of `--keys`.
     fn keys(&self) -> Result<KeyStore> {
         let mut keys = KeyStore::built_in();
         if let Some(path) = self.get("keys") {
@@ -96,14 +96,14 @@ impl Options {
         Ok(keys)
     }
 
-    /// The state and the faults of `--state`.
+    /// Returns the state and the faults of `--state`.
     fn state(&self, keys: &KeyStore) -> Result<(ApiState, Vec<Fault>)> {
         let mut state = ApiState::default();
         let Some(path) = self.get("state") else { return Ok((state, Vec::new())) };
-        let text = std::fs::read_to_string(path).map_err(|error| Error::new(format!("{path}: {error}")))?;
-        let given: Value = serde_json::from_str(&text)?;
-        state.merge_json(&given, keys)?;
-        Ok((state, corpus::faults(&given)?))
+        let json = std::fs::read_to_string(path).map_err(|error| Error::new(format!("{path}: {error}")))?;
+        let api: Value = serde_json::from_str(&json)?;
+        state.merge_json(&api, keys)?;
+        Ok((state, corpus::faults(&api)?))
     }
 }
 
@@ -122,27 +122,27 @@ fn serve(args: &mut lexopt::Parser) -> Result<()> {
     let sim = builder.try_start()?;
     sim.set_faults(faults);
 
-    let mut made_ca_file = None;
+    let mut temporary_ca = None;
     let mut ready = json!({"url": sim.url(), "admin_url": sim.admin_url()});
     if let Some(pem) = sim.try_ca_pem() {
         let path = options.get("ca-file").map_or_else(temporary_ca_file, PathBuf::from);
         std::fs::write(&path, pem)?;
         ready["https_url"] = json!(sim.https_url());
         ready["ca_pem_file"] = json!(path.display().to_string());
-        made_ca_file = (!options.has("ca-file")).then_some(path);
+        temporary_ca = (!options.has("ca-file")).then_some(path);
     }
     if let Some(path) = options.get("ready-file") {
-        write_whole(Path::new(path), &format!("{ready}\n"))?;
+        write_atomically(Path::new(path), &format!("{ready}\n"))?;
     }
     let mut out = std::io::stdout();
     writeln!(out, "{ready}")?;
     out.flush()?;
 
     if options.has("exit-with-stdin") {
-        let mut some = [0; 1024];
-        while std::io::stdin().read(&mut some).is_ok_and(|count| count > 0) {}
+        let mut buffer = [0; 1024];
+        while std::io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
         drop(sim);
-        if let Some(path) = made_ca_file {
+        if let Some(path) = temporary_ca {
             let _ = std::fs::remove_file(path);
         }
         return Ok(());
@@ -157,12 +157,12 @@ fn temporary_ca_file() -> PathBuf {
     std::env::temp_dir().join(format!("clerk-sim-ca-{}.pem", std::process::id()))
 }
 
-/// Writes beside and renames, so that nobody reads half of it.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    std::fs::write(&beside, text)?;
-    Ok(std::fs::rename(&beside, path)?)
+/// Writes a temporary file and renames it, so that no reader sees a partial file.
+fn write_atomically(path: &Path, content: &str) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".part");
+    std::fs::write(&temporary, content)?;
+    Ok(std::fs::rename(&temporary, path)?)
 }
 
 fn now_s() -> i64 {
@@ -170,12 +170,12 @@ fn now_s() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn list(text: &str) -> Vec<&str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+fn split_list(list: &str) -> Vec<&str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
 fn mint(args: &mut lexopt::Parser) -> Result<()> {
-    let texts = ["kind", "user", "sid", "azp", "iss", "sts", "key", "kid", "cat", "spoil"];
+    let strings = ["kind", "user", "sid", "azp", "iss", "sts", "key", "kid", "cat", "spoil"];
     let numbers = ["exp-in", "iat-in", "nbf-in"];
     let others = [
         "aud",
@@ -191,17 +191,17 @@ fn mint(args: &mut lexopt::Parser) -> Result<()> {
         "keys",
         "now",
     ];
-    let options = Options::read(args, &[&texts[..], &numbers, &others].concat(), &[])?;
+    let options = Options::read(args, &[&strings[..], &numbers, &others].concat(), &[])?;
     let keys = options.keys()?;
     let now = options.parsed("now")?.unwrap_or_else(now_s);
-    if let Some(text) = options.get("recipe") {
-        println!("{}", recipe::token(&Json::parse(text)?, &keys, now)?);
+    if let Some(json) = options.get("recipe") {
+        println!("{}", recipe::mint(&Json::parse(json)?, &keys, now)?);
         return Ok(());
     }
     let mut spec: Map<String, Value> = options.get("spec").map(serde_json::from_str).transpose()?.unwrap_or_default();
-    for name in texts {
-        if let Some(text) = options.get(name) {
-            spec.insert(name.to_owned(), json!(text));
+    for name in strings {
+        if let Some(value) = options.get(name) {
+            spec.insert(name.to_owned(), json!(value));
         }
     }
     for name in numbers {
@@ -213,25 +213,25 @@ fn mint(args: &mut lexopt::Parser) -> Result<()> {
         spec.insert("client_id".to_owned(), json!(client));
     }
     if let Some(scopes) = options.get("scopes") {
-        spec.insert("scopes".to_owned(), json!(list(scopes)));
+        spec.insert("scopes".to_owned(), json!(split_list(scopes)));
     }
     let audience: Vec<&str> =
         options.0.iter().filter(|(name, _)| name == "aud").map(|(_, value)| value.as_str()).collect();
     match audience.as_slice() {
         [] => {}
         [one] => drop(spec.insert("aud".to_owned(), json!(one))),
-        many => drop(spec.insert("aud".to_owned(), json!(many))),
+        several => drop(spec.insert("aud".to_owned(), json!(several))),
     }
     if let Some(id) = options.get("org-id") {
-        let permissions = list(options.get("org-permissions").unwrap_or_default());
+        let permissions = split_list(options.get("org-permissions").unwrap_or_default());
         let org = json!({"id": id, "slug": options.get("org-slug"), "role": options.get("org-role"),
                          "permissions": permissions});
         spec.insert("org".to_owned(), org);
     }
     for (_, claim) in options.0.iter().filter(|(name, _)| name == "claim") {
-        let (name, text) = claim.split_once('=').ok_or_else(|| Error::new("--claim: NAME=JSON"))?;
+        let (name, json) = claim.split_once('=').ok_or_else(|| Error::new("--claim: must be NAME=JSON"))?;
         let claims = spec.entry("claims").or_insert_with(|| json!({}));
-        claims[name] = serde_json::from_str(text)?;
+        claims[name] = serde_json::from_str(json)?;
     }
     let spec: TokenSpec = serde_json::from_value(Value::Object(spec))?;
     println!("{}", spec.mint(&keys, "k1", now)?);
@@ -242,23 +242,23 @@ fn key(args: &mut lexopt::Parser) -> Result<()> {
     let options = Options::read(args, &["name", "form", "keys"], &[])?;
     let (name, form) = (options.get("name").unwrap_or("k1"), options.get("form").unwrap_or("pem"));
     let keys = options.keys()?;
-    let text = match form {
+    let encoded = match form {
         "jwks" => keys.jwks(&[name])?.to_string(),
-        form => keys.get(name)?.form(form).ok_or_else(|| Error::new(format!("{form}: no such form")))?,
+        form => keys.get(name)?.form(form).ok_or_else(|| Error::new(format!("{form}: unknown form")))?,
     };
-    println!("{}", text.trim_end());
+    println!("{}", encoded.trim_end());
     Ok(())
 }
 
-fn make_webhook(args: &mut lexopt::Parser) -> Result<()> {
-    let texts = ["type", "id", "user", "org", "body", "secret", "svix-id"];
+fn webhook(args: &mut lexopt::Parser) -> Result<()> {
+    let strings = ["type", "id", "user", "org", "body", "secret", "svix-id"];
     let others = ["data", "timestamp", "keys", "state"];
-    let options = Options::read(args, &[&texts[..], &others].concat(), &["bad-signature"])?;
+    let options = Options::read(args, &[&strings[..], &others].concat(), &["bad-signature"])?;
     let (state, _) = options.state(&options.keys()?)?;
     let mut spec = Map::new();
-    for name in texts {
-        if let Some(text) = options.get(name) {
-            spec.insert(name.replace('-', "_"), json!(text));
+    for name in strings {
+        if let Some(value) = options.get(name) {
+            spec.insert(name.replace('-', "_"), json!(value));
         }
     }
     if let Some(data) = options.get("data") {
@@ -269,7 +269,7 @@ fn make_webhook(args: &mut lexopt::Parser) -> Result<()> {
     }
     spec.insert("bad_signature".to_owned(), json!(options.has("bad-signature")));
     let spec: WebhookSpec = serde_json::from_value(Value::Object(spec))?;
-    let delivery = webhook::make(&spec, &state, now_s() * 1000)?;
+    let delivery = create(&spec, &state, now_s() * 1000)?;
     let headers: Map<String, Value> = delivery.headers.into_iter().map(|(name, value)| (name, json!(value))).collect();
     println!("{}", json!({"headers": headers, "body": delivery.body}));
     Ok(())

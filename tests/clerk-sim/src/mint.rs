@@ -1,4 +1,4 @@
-//! Makes tokens as Clerk makes them, and a few spoilt ones, from a short specification.
+//! Mints tokens as Clerk does, and invalid ones, from a short specification.
 
 use crate::encoding::{b64u, hex};
 use crate::error::{Error, Result};
@@ -8,18 +8,18 @@ use aws_lc_rs::rand;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Issuer of tokens that name none.
+/// The default issuer.
 pub const DEFAULT_ISSUER: &str = "https://clerk.example.com";
-/// Authorized party of tokens that name none.
+/// The default authorized party.
 pub const DEFAULT_PARTY: &str = "https://app.example.com";
 
-/// Classes of tokens.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Session token of the first layout: `org_id`, `org_role`, …
+    /// Session token of version 1: `org_id`, `org_role`, …
     SessionV1,
-    /// Session token of the second layout: `v: 2`, `o: {…}`
+    /// Session token of version 2: `v: 2`, `o: {…}`
     #[default]
     SessionV2,
     /// Token of a JWT template: no session id
@@ -30,7 +30,7 @@ pub enum Kind {
     M2mJwt,
 }
 
-/// Ways to spoil a token.
+/// The defect of an invalid token.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spoil {
@@ -38,7 +38,7 @@ pub enum Spoil {
     Expired,
     /// Before its `nbf`
     NotYet,
-    /// Signed with another instance's key under the right kid
+    /// Signed with another key, under the kid of the right one
     WrongKey,
     /// Subject changed after signing
     Tampered,
@@ -58,11 +58,11 @@ pub struct Org {
     pub role: Option<String>,
     /// Permissions, `org:feature:permission`
     pub permissions: Vec<String>,
-    /// More features, `o:` is added where a scope is missing
+    /// More features; `o:` is added if the scope is missing
     pub features: Vec<String>,
 }
 
-/// What token to make; all members are optional.
+/// The specification of a token; all members are optional.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenSpec {
@@ -70,11 +70,11 @@ pub struct TokenSpec {
     pub kind: Kind,
     /// Subject: user or machine
     pub user: Option<String>,
-    /// Session id; made from the subject if missing
+    /// Session id; derived from the subject by default
     pub sid: Option<String>,
     /// Authorized party
     pub azp: Option<String>,
-    /// Audience, text or list
+    /// Audience, a string or an array
     pub aud: Option<Value>,
     /// Issuer
     pub iss: Option<String>,
@@ -88,87 +88,87 @@ pub struct TokenSpec {
     pub org: Option<Org>,
     /// Session status
     pub sts: Option<String>,
-    /// Key id in the header, if not the key's own
+    /// Key id in the header; that of the key by default
     pub kid: Option<String>,
-    /// Name of the signing key, if not the instance's
+    /// Name of the signing key; that of the instance by default
     pub key: Option<String>,
-    /// Class tag in the header, if not the usual
+    /// Category in the header; that of the kind by default
     pub cat: Option<String>,
     /// OAuth client
     pub client_id: Option<String>,
     /// Scopes of machine tokens
     pub scopes: Vec<String>,
-    /// More claims, or others in place of the usual; null removes one
+    /// Added or replaced claims; null removes one
     pub claims: Map<String, Value>,
-    /// More header members, or others; null removes one
+    /// Added or replaced header members; null removes one
     pub header: Map<String, Value>,
-    /// How to spoil it
+    /// The defect, if any
     pub spoil: Option<Spoil>,
 }
 
 impl TokenSpec {
-    /// A token of that kind for that subject.
+    /// Specifies a token of a kind for a subject.
     pub fn new(kind: Kind, subject: &str) -> TokenSpec {
         TokenSpec { kind, user: Some(subject.to_owned()), ..TokenSpec::default() }
     }
 
-    /// A session token of today's layout.
+    /// Specifies a session token of version 2.
     pub fn session(user: &str) -> TokenSpec {
         Self::new(Kind::SessionV2, user)
     }
 
-    /// With this session id.
+    /// Sets the session id.
     pub fn sid(mut self, sid: &str) -> TokenSpec {
         self.sid = Some(sid.to_owned());
         self
     }
 
-    /// With this authorized party.
+    /// Sets the authorized party.
     pub fn azp(mut self, azp: &str) -> TokenSpec {
         self.azp = Some(azp.to_owned());
         self
     }
 
-    /// Expiring so many seconds from now.
+    /// Sets the lifetime in seconds.
     pub fn exp_in(mut self, seconds: i64) -> TokenSpec {
         self.exp_in = Some(seconds);
         self
     }
 
-    /// Signed with this key.
+    /// Sets the signing key.
     pub fn key(mut self, name: &str) -> TokenSpec {
         self.key = Some(name.to_owned());
         self
     }
 
-    /// With this claim; null removes it.
+    /// Sets a claim; null removes it.
     pub fn claim(mut self, name: &str, value: Value) -> TokenSpec {
         self.claims.insert(name.to_owned(), value);
         self
     }
 
-    /// In this organization.
+    /// Sets the active organization.
     pub fn org(mut self, org: Org) -> TokenSpec {
         self.org = Some(org);
         self
     }
 
-    /// Spoilt.
+    /// Makes the token invalid.
     pub fn spoil(mut self, spoil: Spoil) -> TokenSpec {
         self.spoil = Some(spoil);
         self
     }
 
     fn subject(&self) -> &str {
-        let usual = if self.kind == Kind::M2mJwt {
+        let default = if self.kind == Kind::M2mJwt {
             "mch_2simMachine0000000000000001"
         } else {
             "user_2simUser000000000000000001"
         };
-        self.user.as_deref().unwrap_or(usual)
+        self.user.as_deref().unwrap_or(default)
     }
 
-    /// Makes the token as of `now` in Unix seconds, with the instance's key unless another is named.
+    /// Mints the token at `now`, in Unix seconds, with `instance_key` unless the specification names a key.
     pub fn mint(&self, keys: &KeyStore, instance_key: &str, now: i64) -> Result<String> {
         let name = self.key.as_deref().unwrap_or(instance_key);
         let key = keys.get(name)?;
@@ -184,15 +184,15 @@ impl TokenSpec {
             }),
             _ => Some(name),
         };
-        let signer = signer.ok_or_else(|| Error::new("spoil: there is no other key"))?;
-        let made = b64u(&signature(keys, alg, Some(signer), signing_input.as_bytes())?);
+        let signer = signer.ok_or_else(|| Error::new("spoil: no other key"))?;
+        let signature = b64u(&signature(keys, alg, Some(signer), signing_input.as_bytes())?);
         if self.spoil == Some(Spoil::Tampered) {
             let mut changed = claims;
             changed.insert("sub".to_owned(), json!(format!("{}x", self.subject())));
-            let head = signing_input.split('.').next().unwrap_or_default();
-            return Ok(format!("{head}.{}.{made}", b64u(Value::Object(changed).to_string().as_bytes())));
+            let header = signing_input.split('.').next().unwrap_or_default();
+            return Ok(format!("{header}.{}.{signature}", b64u(Value::Object(changed).to_string().as_bytes())));
         }
-        Ok(format!("{signing_input}.{made}"))
+        Ok(format!("{signing_input}.{signature}"))
     }
 
     fn header_members(&self, alg: &str, kid: &str) -> Map<String, Value> {
@@ -213,15 +213,15 @@ impl TokenSpec {
     }
 
     fn claim_members(&self, now: i64) -> Map<String, Value> {
-        let life = match self.kind {
+        let lifetime = match self.kind {
             Kind::OauthJwt => 86_400,
             Kind::M2mJwt => 3_600,
             _ => 60,
         };
         let (iat_in, exp_in, nbf_in) = match self.spoil {
-            Some(Spoil::Expired) => (-life - 600, -600, -life - 610),
-            Some(Spoil::NotYet) => (0, 600 + life, 600),
-            _ => (0, life, -10),
+            Some(Spoil::Expired) => (-lifetime - 600, -600, -lifetime - 610),
+            Some(Spoil::NotYet) => (0, 600 + lifetime, 600),
+            _ => (0, lifetime, -10),
         };
         let iat = now + self.iat_in.unwrap_or(iat_in);
         let exp = now + self.exp_in.unwrap_or(exp_in);
@@ -230,7 +230,7 @@ impl TokenSpec {
         let azp = self.azp.as_deref().unwrap_or(DEFAULT_PARTY);
         let sub = self.subject();
         let jti = random_hex(10);
-        let made = match self.kind {
+        let claims = match self.kind {
             Kind::SessionV1 | Kind::SessionV2 => {
                 json!({"azp": azp, "exp": exp, "fva": [0, -1], "iat": iat, "iss": iss, "jti": jti, "nbf": nbf,
                        "sid": self.session_id(), "sub": sub})
@@ -248,7 +248,7 @@ impl TokenSpec {
                        "nbf": nbf, "scopes": self.scopes.join(" "), "sub": sub})
             }
         };
-        let Value::Object(mut claims) = made else { unreachable!("claims are an object") };
+        let Value::Object(mut claims) = claims else { unreachable!("claims are an object") };
         match self.kind {
             Kind::SessionV1 => self.add_v1(&mut claims),
             Kind::SessionV2 => self.add_v2(&mut claims),
@@ -298,13 +298,13 @@ impl TokenSpec {
     }
 }
 
-/// Packs `org:feature:permission` into `per` and one mask per feature in `fpm`; gives the features.
+/// Packs `org:feature:permission` into `per` and one mask per feature in `fpm`. Returns the features.
 fn pack_permissions(org: &Org, packed: &mut Value) -> Vec<String> {
     let mut features: Vec<String> = Vec::new();
     let mut permissions: Vec<&str> = Vec::new();
     let mut granted: Vec<(usize, usize)> = Vec::new();
-    let place = |list: &mut Vec<String>, feature: String| match list.iter().position(|known| *known == feature) {
-        Some(at) => at,
+    let index_of = |list: &mut Vec<String>, feature: String| match list.iter().position(|item| *item == feature) {
+        Some(index) => index,
         None => {
             list.push(feature);
             list.len() - 1
@@ -312,21 +312,21 @@ fn pack_permissions(org: &Org, packed: &mut Value) -> Vec<String> {
     };
     for permission in &org.permissions {
         let Some((feature, action)) = permission.trim_start_matches("org:").rsplit_once(':') else { continue };
-        let feature = place(&mut features, format!("o:{feature}"));
-        let action = permissions.iter().position(|known| *known == action).unwrap_or_else(|| {
+        let feature = index_of(&mut features, format!("o:{feature}"));
+        let action = permissions.iter().position(|item| *item == action).unwrap_or_else(|| {
             permissions.push(action);
             permissions.len() - 1
         });
         granted.push((feature, action));
     }
     for feature in &org.features {
-        place(&mut features, if feature.contains(':') { feature.clone() } else { format!("o:{feature}") });
+        index_of(&mut features, if feature.contains(':') { feature.clone() } else { format!("o:{feature}") });
     }
     if !permissions.is_empty() {
-        let mask = |at: usize| {
-            granted.iter().filter(|(feature, _)| *feature == at).fold(0u128, |mask, (_, bit)| mask | 1 << bit)
+        let mask = |index: usize| {
+            granted.iter().filter(|(feature, _)| *feature == index).fold(0u128, |mask, (_, bit)| mask | 1 << bit)
         };
-        let masks: Vec<String> = (0..features.len()).map(|at| mask(at).to_string()).collect();
+        let masks: Vec<String> = (0..features.len()).map(|index| mask(index).to_string()).collect();
         packed["per"] = json!(permissions.join(","));
         packed["fpm"] = json!(masks.join(","));
     }
@@ -346,6 +346,6 @@ fn overlay(mut members: Map<String, Value>, with: &Map<String, Value>) -> Map<St
 
 fn random_hex(bytes: usize) -> String {
     let mut raw = vec![0; bytes];
-    rand::fill(&mut raw).expect("the system gives random bytes");
+    rand::fill(&mut raw).expect("the system has random bytes");
     hex(&raw)
 }

@@ -1,4 +1,4 @@
-//! A listening port with a thread per connection, which can be closed and opened again.
+//! A listening port with a thread per connection. It can be closed and reopened.
 
 use crate::lock;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -14,14 +14,14 @@ const BACKLOG: i32 = 1024;
 
 type Handler = Arc<dyn Fn(TcpStream) + Send + Sync>;
 
-/// A port and what is done with its connections. Dropping it closes all.
+/// A port and the handler of its connections. Closes the port and the connections when dropped.
 pub struct Port {
     addr: SocketAddr,
-    /// Bound but not listening: nobody else gets the port while it is closed.
-    _holder: Option<Socket>,
+    /// Bound but not listening: no other process gets the port while it is closed.
+    _reservation: Option<Socket>,
     running: Mutex<Option<Running>>,
     handler: Handler,
-    open: Arc<Open>,
+    connections: Arc<Connections>,
 }
 
 struct Running {
@@ -29,41 +29,46 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// The connections that are open, so that they can be shut from outside.
+/// The open connections, so that they can be shut down from another thread.
 #[derive(Default)]
-struct Open {
-    next: AtomicU64,
+struct Connections {
+    next_id: AtomicU64,
     streams: Mutex<HashMap<u64, TcpStream>>,
 }
 
 impl Port {
-    /// Opens a port; port 0 lets the kernel choose.
+    /// Opens a port; port 0 lets the kernel choose one.
     pub fn open(addr: SocketAddr, handler: impl Fn(TcpStream) + Send + Sync + 'static) -> io::Result<Port> {
-        let holder = bound_socket(addr)?;
-        let addr = holder.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        // Only Linux lets two sockets be bound to one address as long as but one of them listens.
-        let holder = cfg!(target_os = "linux").then_some(holder);
-        let port =
-            Port { addr, _holder: holder, running: Mutex::new(None), handler: Arc::new(handler), open: Arc::default() };
+        let reservation = bound_socket(addr)?;
+        let addr = reservation.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        // Only on Linux can two sockets be bound to one address while only one of them listens.
+        let reservation = cfg!(target_os = "linux").then_some(reservation);
+        let port = Port {
+            addr,
+            _reservation: reservation,
+            running: Mutex::new(None),
+            handler: Arc::new(handler),
+            connections: Arc::default(),
+        };
         port.set_down(false)?;
         Ok(port)
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Closes the port and its connections, so that clients are refused, or opens it again.
+    /// Closes the port and its connections, or reopens the port. A closed port refuses connections.
     pub fn set_down(&self, down: bool) -> io::Result<()> {
         let mut running = lock(&self.running);
         match (down, running.take()) {
-            (true, Some(was)) => {
-                was.stop.store(true, Ordering::SeqCst);
-                // A connection of our own gets the thread out of accept().
-                let _ = TcpStream::connect_timeout(&self.reachable(), Duration::from_secs(2));
-                let _ = was.thread.join();
-                self.open.shut_all();
+            (true, Some(active)) => {
+                active.stop.store(true, Ordering::SeqCst);
+                // Connects so that accept() returns.
+                let _ = TcpStream::connect_timeout(&self.connectable(), Duration::from_secs(2));
+                let _ = active.thread.join();
+                self.connections.shut_down();
             }
             (false, None) => *running = Some(self.listen()?),
             (_, unchanged) => *running = unchanged,
@@ -71,7 +76,7 @@ impl Port {
         Ok(())
     }
 
-    fn reachable(&self) -> SocketAddr {
+    fn connectable(&self) -> SocketAddr {
         let mut addr = self.addr;
         match addr.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -86,7 +91,7 @@ impl Port {
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
         let stop = Arc::new(AtomicBool::new(false));
-        let (handler, open, stopped) = (self.handler.clone(), self.open.clone(), stop.clone());
+        let (handler, connections, stopped) = (self.handler.clone(), self.connections.clone(), stop.clone());
         let accept = move || {
             loop {
                 let accepted = listener.accept();
@@ -94,8 +99,8 @@ impl Port {
                     return;
                 }
                 match accepted {
-                    Ok((stream, _)) => open.serve(stream, &handler),
-                    // Out of file descriptors, say: do not spin.
+                    Ok((stream, _)) => connections.serve(stream, &handler),
+                    // For example out of file descriptors: do not spin.
                     Err(_) => thread::sleep(Duration::from_millis(5)),
                 }
             }
@@ -111,17 +116,17 @@ impl Drop for Port {
     }
 }
 
-impl Open {
+impl Connections {
     fn serve(self: &Arc<Self>, stream: TcpStream, handler: &Handler) {
         let _ = stream.set_nodelay(true);
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Ok(twin) = stream.try_clone() {
-            lock(&self.streams).insert(id, twin);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        if let Ok(clone) = stream.try_clone() {
+            lock(&self.streams).insert(id, clone);
         }
-        let (open, handler) = (self.clone(), handler.clone());
+        let (connections, handler) = (self.clone(), handler.clone());
         let serve = move || {
-            // The connection closes only when its twin in the registry goes too.
-            let _forget = Forget { open: &open, id };
+            // The connection closes only when its clone is removed, too.
+            let _remove = RemoveOnDrop { connections: &connections, id };
             handler(stream);
         };
         if thread::Builder::new().name("sim-connection".to_owned()).spawn(serve).is_err() {
@@ -129,21 +134,21 @@ impl Open {
         }
     }
 
-    fn shut_all(&self) {
+    fn shut_down(&self) {
         for (_, stream) in lock(&self.streams).drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-struct Forget<'a> {
-    open: &'a Open,
+struct RemoveOnDrop<'a> {
+    connections: &'a Connections,
     id: u64,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
-        lock(&self.open.streams).remove(&self.id);
+        lock(&self.connections.streams).remove(&self.id);
     }
 }
 

@@ -1,35 +1,35 @@
-//! Serves the simulated API on a connection: reads requests, applies faults, counts, answers.
+//! Serves the fake API on a connection: reads requests, applies faults, counts and responds.
 
 use crate::api::{self, Route};
 use crate::check;
 use crate::conn::{Conn, send};
 use crate::fault::{self, Fault, Faults};
-use crate::http::{Request, Response, Unreadable, read_request};
+use crate::http::{ReadError, Request, Response, read_request};
 use crate::keys::KeyStore;
 use crate::lock;
-use crate::reply;
+use crate::response;
 use crate::state::ApiState;
-use crate::stats::{LogEntry, Stats, shown_headers};
+use crate::stats::{LogEntry, Stats, redacted_headers};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What all connections of one simulated API share.
+/// The state that all connections of a fake API share.
 #[derive(Default)]
 pub struct Shared {
-    /// What the instance holds
+    /// State of the instance
     pub state: Mutex<ApiState>,
     /// Signing keys
     pub keys: RwLock<KeyStore>,
-    /// Faults in force
+    /// Active faults
     pub faults: Mutex<Faults>,
     /// Counters
     pub stats: Stats,
 }
 
-/// Unix time in milliseconds.
+/// Returns the Unix time in milliseconds.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -48,15 +48,15 @@ impl Shared {
     /// Serves one connection to its end.
     pub fn serve(&self, mut conn: Conn) {
         let https = matches!(conn, Conn::Tls(_));
-        let mut held = Vec::new();
+        let mut buffer = Vec::new();
         loop {
-            let request = match read_request(&mut conn, &mut held) {
+            let request = match read_request(&mut conn, &mut buffer) {
                 Ok(request) => request,
-                Err(Unreadable::Gone) => return,
-                Err(Unreadable::Bad(status, words)) => {
-                    self.stats.violation(words);
-                    let refusal = reply::error(status, "bad_request", "Bad request", words);
-                    let _ = conn.write_all(&refusal.to_bytes(false));
+                Err(ReadError::Closed) => return,
+                Err(ReadError::Invalid(status, message)) => {
+                    self.stats.violation(message);
+                    let response = response::error(status, "bad_request", "Bad request", message);
+                    let _ = conn.write_all(&response.to_bytes(false));
                     return conn.close();
                 }
             };
@@ -67,18 +67,18 @@ impl Shared {
         }
     }
 
-    /// Answers one request; gives the connection back if it can go on being used.
+    /// Responds to a request. Returns the connection if it can be reused.
     fn handle(&self, mut conn: Conn, request: &Request, https: bool) -> Option<Conn> {
         let route = Route::of(request);
         let path = request.api_path();
         self.stats.begin(&request.method, path, route.pattern());
         let in_flight = InFlight(&self.stats);
-        let fault = lock(&self.faults).pick(&request.method, path);
+        let fault = lock(&self.faults).take(&request.method, path);
         let mut entry = LogEntry {
             method: request.method.clone(),
             target: request.target.clone(),
             path: path.to_owned(),
-            headers: shown_headers(request),
+            headers: redacted_headers(request),
             body_bytes: request.body.len(),
             status: None,
             fault: fault.is_some(),
@@ -86,7 +86,7 @@ impl Shared {
             violations: check::violations(request, route.access()),
         };
         let early = match &fault {
-            Some(fault) if fault.answer_before_delay => Some(self.answer(request, &route)),
+            Some(fault) if fault.answer_before_delay => Some(self.respond(request, &route)),
             _ => None,
         };
         if let Some(fault) = &fault {
@@ -94,7 +94,7 @@ impl Shared {
             if fault.reset || fault.close || fault.garbage {
                 self.stats.log_entry(entry);
                 drop(in_flight);
-                misbehave(conn, fault);
+                break_connection(conn, fault);
                 return None;
             }
         }
@@ -102,10 +102,10 @@ impl Shared {
         let mut response = match (early, replaced) {
             (_, true) => Response { status: 200, headers: Vec::new(), body: Vec::new() },
             (Some(early), false) => early,
-            (None, false) => self.answer(request, &route),
+            (None, false) => self.respond(request, &route),
         };
         if let Some(fault) = &fault {
-            response = faulty(response, fault);
+            response = apply_fault(response, fault);
         }
         entry.status = Some(response.status);
         self.stats.log_entry(entry);
@@ -120,12 +120,12 @@ impl Shared {
         }
     }
 
-    fn answer(&self, request: &Request, route: &Route) -> Response {
-        api::answer(request, route, &mut lock(&self.state), now_ms())
+    fn respond(&self, request: &Request, route: &Route) -> Response {
+        api::respond(request, route, &mut lock(&self.state), now_ms())
     }
 }
 
-fn misbehave(mut conn: Conn, fault: &Fault) {
+fn break_connection(mut conn: Conn, fault: &Fault) {
     if fault.reset {
         return conn.reset();
     }
@@ -136,11 +136,11 @@ fn misbehave(mut conn: Conn, fault: &Fault) {
     conn.close();
 }
 
-/// The response with the status, body and head that the fault gives it.
-fn faulty(mut response: Response, fault: &Fault) -> Response {
+/// Replaces the status, body and header fields that the fault names.
+fn apply_fault(mut response: Response, fault: &Fault) -> Response {
     match (fault.status, &fault.body) {
         (None, None) => {}
-        (Some(status), None) => response = reply::for_status(status),
+        (Some(status), None) => response = response::for_status(status),
         (status, Some(body)) => {
             response = Response::json(status.unwrap_or(200), &json!(null));
             response.body = fault::body_bytes(body);
@@ -148,7 +148,7 @@ fn faulty(mut response: Response, fault: &Fault) -> Response {
     }
     for (name, value) in &fault.headers {
         match value {
-            Value::String(text) => response.set_header(name, text),
+            Value::String(value) => response.set_header(name, value),
             other => response.set_header(name, &other.to_string()),
         }
     }

@@ -1,7 +1,7 @@
-//! Signatures of JSON Web Signature by any key, the unfit ones included.
+//! Signatures of JSON Web Signature with any key, including weak ones.
 //!
-//! The usual path is aws-lc. It refuses RSA keys below 2048 bits and SHA-1, which tests need
-//! as bad examples, so PKCS#1 v1.5 is done with plain big-number arithmetic for those.
+//! Signs with aws-lc where possible. It rejects RSA keys below 2048 bits and SHA-1, which negative
+//! tests need; for those, PKCS#1 v1.5 is implemented with big-integer arithmetic.
 
 use crate::der::{self, RsaNumbers};
 use crate::error::{Error, Result};
@@ -12,20 +12,20 @@ use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaEncoding};
 use num_bigint::BigUint;
 
-/// A private key, read once.
+/// A parsed private key.
 pub struct Signer {
     pkcs8: Vec<u8>,
     rsa: Option<RsaKeyPair>,
 }
 
 impl Signer {
-    /// Takes an unencrypted PKCS#8 document.
+    /// Parses an unencrypted PKCS#8 document.
     pub fn new(pkcs8: Vec<u8>) -> Self {
         let rsa = RsaKeyPair::from_pkcs8(&pkcs8).ok();
         Signer { pkcs8, rsa }
     }
 
-    /// The numbers of the key, if it is an RSA key.
+    /// Returns the numbers of an RSA key; `None` for other keys.
     pub fn rsa_numbers(&self) -> Option<RsaNumbers> {
         der::rsa_numbers(&self.pkcs8)
     }
@@ -44,24 +44,24 @@ impl Signer {
             "ES384" => return self.sign_ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, data),
             "ES512" => return self.sign_ec(&signature::ECDSA_P521_SHA512_FIXED_SIGNING, data),
             "EdDSA" => {
-                let key = Ed25519KeyPair::from_pkcs8(&self.pkcs8).map_err(|e| refused(alg, &e))?;
+                let key = Ed25519KeyPair::from_pkcs8(&self.pkcs8).map_err(|e| failed(alg, &e))?;
                 return Ok(key.sign(data).as_ref().to_vec());
             }
-            _ => return Err(Error::new(format!("{alg}: no such algorithm"))),
+            _ => return Err(Error::new(format!("{alg}: unknown algorithm"))),
         };
         let Some(key) = &self.rsa else { return self.sign_pkcs1(alg, data) };
-        let mut made = vec![0; key.public_modulus_len()];
-        key.sign(padding, &SystemRandom::new(), data, &mut made).map_err(|e| refused(alg, &e))?;
-        Ok(made)
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(padding, &SystemRandom::new(), data, &mut signature).map_err(|e| failed(alg, &e))?;
+        Ok(signature)
     }
 
     fn sign_ec(&self, alg: &'static signature::EcdsaSigningAlgorithm, data: &[u8]) -> Result<Vec<u8>> {
-        let key = EcdsaKeyPair::from_pkcs8(alg, &self.pkcs8).map_err(|e| refused("ECDSA", &e))?;
-        let made = key.sign(&SystemRandom::new(), data).map_err(|e| refused("ECDSA", &e))?;
-        Ok(made.as_ref().to_vec())
+        let key = EcdsaKeyPair::from_pkcs8(alg, &self.pkcs8).map_err(|e| failed("ECDSA", &e))?;
+        let signature = key.sign(&SystemRandom::new(), data).map_err(|e| failed("ECDSA", &e))?;
+        Ok(signature.as_ref().to_vec())
     }
 
-    /// RSASSA-PKCS1-v1_5 by hand: pad the DigestInfo to the length of the modulus, raise to d.
+    /// RSASSA-PKCS1-v1_5: pads the DigestInfo to the length of the modulus and raises it to `d`.
     fn sign_pkcs1(&self, alg: &str, data: &[u8]) -> Result<Vec<u8>> {
         let (algorithm, prefix): (_, &[u8]) = match alg {
             "RS1" => (
@@ -71,7 +71,7 @@ impl Signer {
             "RS256" => (&digest::SHA256, &sha2_prefix(1, 32)),
             "RS384" => (&digest::SHA384, &sha2_prefix(2, 48)),
             "RS512" => (&digest::SHA512, &sha2_prefix(3, 64)),
-            _ => return Err(Error::new(format!("{alg}: this key cannot sign so"))),
+            _ => return Err(Error::new(format!("{alg}: not supported by this key"))),
         };
         let key = self.rsa_numbers().ok_or_else(|| Error::new(format!("{alg}: not an RSA key")))?;
         let info = [prefix, digest::digest(algorithm, data).as_ref()].concat();
@@ -84,12 +84,12 @@ impl Signer {
         padded[length - info.len() - 1] = 0;
         padded[length - info.len()..].copy_from_slice(&info);
         let number = |bytes: &[u8]| BigUint::from_bytes_be(bytes);
-        let made = number(&padded).modpow(&number(&key.d), &number(&key.n)).to_bytes_be();
-        Ok([vec![0; length - made.len()], made].concat())
+        let signature = number(&padded).modpow(&number(&key.d), &number(&key.n)).to_bytes_be();
+        Ok([vec![0; length - signature.len()], signature].concat())
     }
 }
 
-/// The DigestInfo head of a SHA-2 digest: the last arc of its object id, its length.
+/// Returns the DigestInfo prefix of a SHA-2 digest, by the last arc of its object id and its length.
 fn sha2_prefix(arc: u8, length: u8) -> [u8; 19] {
     [
         0x30,
@@ -114,16 +114,16 @@ fn sha2_prefix(arc: u8, length: u8) -> [u8; 19] {
     ]
 }
 
-fn refused(alg: &str, error: &dyn std::fmt::Display) -> Error {
+fn failed(alg: &str, error: &dyn std::fmt::Display) -> Error {
     Error::new(format!("{alg}: {error}"))
 }
 
-/// HMAC-SHA-256.
+/// Returns the HMAC-SHA-256.
 pub fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
 }
 
-/// SHA-256 in hex.
+/// Returns the SHA-256 in hexadecimal.
 pub fn sha256_hex(data: &[u8]) -> String {
     crate::encoding::hex(digest::digest(&digest::SHA256, data).as_ref())
 }

@@ -1,4 +1,4 @@
-//! Starts and ends a simulated API in this process.
+//! Starts a fake API in this process.
 
 use crate::admin;
 use crate::conn::Conn;
@@ -14,15 +14,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 
-/// A simulated API. Dropping it closes its ports and connections.
+/// A fake Clerk API. Closes its ports and connections when dropped.
 ///
-/// What can be done with it while it runs is in [`Control`].
+/// [`Control`] has the methods for a running API.
 pub struct Sim {
     admin: Option<Port>,
     control: Arc<Control>,
 }
 
-/// How to start a simulated API.
+/// Configures and starts a fake API.
 pub struct Builder {
     listen: SocketAddr,
     https: bool,
@@ -33,66 +33,66 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The address of the API; port 0 lets the kernel choose. HTTPS takes the same host.
+    /// Sets the address of the API; port 0 lets the kernel choose one. HTTPS has the same host.
     pub fn listen(mut self, addr: SocketAddr) -> Builder {
         self.listen = addr;
         self
     }
 
-    /// Serve HTTPS on a second port.
+    /// Sets whether a second port serves HTTPS.
     pub fn https(mut self, https: bool) -> Builder {
         self.https = https;
         self
     }
 
-    /// The certificate to show there; asks for HTTPS.
+    /// Sets the certificate for HTTPS, and serves HTTPS.
     pub fn leaf(mut self, leaf: Leaf) -> Builder {
         self.leaf = leaf;
         self.https(true)
     }
 
-    /// Serve the admin API there.
+    /// Serves the admin API on an address.
     pub fn admin(mut self, addr: SocketAddr) -> Builder {
         self.admin = Some(addr);
         self
     }
 
-    /// More keys, beside the built-in ones.
+    /// Adds keys to the built-in ones.
     pub fn keys(mut self, keys: KeyStore) -> Builder {
         self.keys.merge(keys);
         self
     }
 
-    /// The state to start with.
+    /// Sets the initial state.
     pub fn state(mut self, state: ApiState) -> Builder {
         self.state = state;
         self
     }
 
-    /// Starts; panics if it cannot.
+    /// Starts the API. Panics on failure.
     pub fn start(self) -> Sim {
-        self.try_start().unwrap_or_else(|error| panic!("clerk-sim does not start: {error}"))
+        self.try_start().unwrap_or_else(|error| panic!("clerk-sim cannot start: {error}"))
     }
 
-    /// Starts, if it can.
+    /// Starts the API. Fails if a port cannot be opened.
     pub fn try_start(self) -> Result<Sim> {
         let shared = Arc::new(Shared::default());
         *lock(&shared.state) = self.state;
         *shared.keys.write().unwrap_or_else(PoisonError::into_inner) = self.keys;
-        let serving = shared.clone();
+        let server = shared.clone();
         let http = Port::open(self.listen, move |stream| {
-            serving.stats.connected();
-            serving.serve(Conn::Plain(stream));
+            server.stats.connected();
+            server.serve(Conn::Plain(stream));
         })?;
         let (mut https, mut ca_pem) = (None, None);
         if self.https {
             let (config, authority) = tls::server_config(self.leaf)?;
-            let serving = shared.clone();
+            let server = shared.clone();
             https = Some(Port::open(SocketAddr::new(self.listen.ip(), 0), move |stream| {
-                serving.stats.connected();
+                server.stats.connected();
                 match Conn::with_tls(stream, config.clone()) {
-                    Ok(conn) => serving.serve(conn),
-                    Err(_) => serving.stats.handshake_failed(),
+                    Ok(conn) => server.serve(conn),
+                    Err(_) => server.stats.handshake_failed(),
                 }
             })?);
             ca_pem = Some(authority);
@@ -110,12 +110,12 @@ impl Builder {
 }
 
 impl Sim {
-    /// Starts one with the built-in keys and an empty instance.
+    /// Starts a fake API with the built-in keys and an empty instance.
     pub fn start() -> Sim {
         Self::builder().start()
     }
 
-    /// Starts one otherwise.
+    /// Returns a builder.
     pub fn builder() -> Builder {
         Builder {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -127,7 +127,7 @@ impl Sim {
         }
     }
 
-    /// Base URL of the admin API, if there is one.
+    /// Returns the base URL of the admin API, if it is served.
     pub fn admin_url(&self) -> Option<String> {
         self.admin.as_ref().map(|port| format!("http://{}", port.addr()))
     }
@@ -144,7 +144,7 @@ impl Deref for Sim {
 impl Drop for Sim {
     fn drop(&mut self) {
         self.admin = None;
-        // An admin connection may still hold the control, so dropping it might not close the ports.
+        // An admin connection may still hold `control`, so dropping it may not close the ports.
         let _ = self.control.set_down(true);
     }
 }

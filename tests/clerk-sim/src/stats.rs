@@ -1,4 +1,4 @@
-//! What came in: counts per path, the peak of concurrency, connections, a bounded log.
+//! Statistics of requests: counts per path, peak concurrency, connections, a bounded log.
 
 use crate::check::bearer;
 use crate::glob;
@@ -9,37 +9,38 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
-/// Distinct paths that are counted each by itself; beyond, only the pattern is counted.
+/// Maximum number of distinct paths that are counted; further paths are counted by pattern only.
 const MAX_PATHS: usize = 50_000;
+/// Maximum number of log entries; the oldest is dropped.
 const MAX_LOG: usize = 10_000;
 
-/// One request in the log. Secrets are left out.
+/// A request in the log, without secrets.
 #[derive(Debug, Clone, Serialize)]
 pub struct LogEntry {
     /// Method
     pub method: String,
-    /// Path and query, as they came
+    /// Path and query as received
     pub target: String,
     /// Path without `/v1` and query
     pub path: String,
-    /// Header fields; credentials and cookies shortened
+    /// Header fields; credentials and cookies are redacted
     pub headers: Vec<(String, String)>,
     /// Length of the body
     pub body_bytes: usize,
-    /// Status of the answer; none if a fault withheld it
+    /// Status of the response; none if a fault withheld it
     pub status: Option<u16>,
-    /// Whether a fault acted on it
+    /// Whether a fault was applied
     pub fault: bool,
-    /// Whether it came over HTTPS
+    /// Whether it was received over HTTPS
     pub https: bool,
-    /// What a well-behaved client would not have done
+    /// What a correct client would not have done
     pub violations: Vec<String>,
 }
 
 impl LogEntry {
-    /// The values of a header field.
+    /// Returns the first value of a header field.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -56,14 +57,14 @@ struct Counts {
     log: VecDeque<LogEntry>,
 }
 
-/// Counters of one simulated API.
+/// Counters of a fake API.
 #[derive(Default)]
 pub struct Stats {
     counts: Mutex<Counts>,
 }
 
 impl Stats {
-    /// A request has come in and is being handled from here on.
+    /// Counts a request whose handling starts.
     pub(crate) fn begin(&self, method: &str, path: &str, pattern: &str) {
         let mut counts = lock(&self.counts);
         counts.total += 1;
@@ -76,7 +77,7 @@ impl Stats {
         }
     }
 
-    /// A request is no longer being handled.
+    /// Ends the handling of a request.
     pub(crate) fn end(&self) {
         let mut counts = lock(&self.counts);
         counts.current = counts.current.saturating_sub(1);
@@ -92,8 +93,8 @@ impl Stats {
 
     pub(crate) fn log_entry(&self, entry: LogEntry) {
         let mut counts = lock(&self.counts);
-        for words in &entry.violations {
-            *counts.violations.entry(words.clone()).or_default() += 1;
+        for violation in &entry.violations {
+            *counts.violations.entry(violation.clone()).or_default() += 1;
         }
         if counts.log.len() == MAX_LOG {
             counts.log.pop_front();
@@ -101,62 +102,62 @@ impl Stats {
         counts.log.push_back(entry);
     }
 
-    /// Something that was no request came in.
-    pub(crate) fn violation(&self, words: &str) {
-        *lock(&self.counts).violations.entry(words.to_owned()).or_default() += 1;
+    /// Records a violation without a request.
+    pub(crate) fn violation(&self, message: &str) {
+        *lock(&self.counts).violations.entry(message.to_owned()).or_default() += 1;
     }
 
-    /// All requests so far.
+    /// Returns the number of requests.
     pub fn total(&self) -> usize {
         lock(&self.counts).total
     }
 
-    /// Requests whose path fits the pattern; `POST /api_keys/*` asks for the method too.
+    /// Returns the number of requests whose path matches the pattern; `POST /api_keys/*` matches the method, too.
     pub fn requests(&self, pattern: &str) -> usize {
         let (wanted, pattern) = match pattern.split_once(' ') {
             Some((method, pattern)) => (Some(method), pattern),
             None => (None, pattern),
         };
         let counts = lock(&self.counts);
-        let fits = |(method, path): &(String, String)| {
+        let matches = |(method, path): &(String, String)| {
             wanted.is_none_or(|wanted| wanted == method) && glob::matches(pattern, path)
         };
-        counts.by_path.iter().filter(|(key, _)| fits(key)).map(|(_, count)| count).sum()
+        counts.by_path.iter().filter(|(key, _)| matches(key)).map(|(_, count)| count).sum()
     }
 
-    /// The most requests that were being handled at once.
+    /// Returns the maximum number of requests that were handled at the same time.
     pub fn peak_concurrency(&self) -> usize {
         lock(&self.counts).peak
     }
 
-    /// Connections accepted.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> usize {
         lock(&self.counts).connections
     }
 
-    /// TLS handshakes that failed.
+    /// Returns the number of failed TLS handshakes.
     pub fn failed_handshakes(&self) -> usize {
         lock(&self.counts).failed_handshakes
     }
 
-    /// What clients did wrong, with counts.
+    /// Returns the violations, with counts.
     pub fn violations(&self) -> BTreeMap<String, usize> {
         lock(&self.counts).violations.clone()
     }
 
-    /// The last requests, oldest first.
+    /// Returns the last requests, oldest first.
     pub fn log(&self) -> Vec<LogEntry> {
         lock(&self.counts).log.iter().cloned().collect()
     }
 
-    /// Forgets all but the requests being handled now.
+    /// Resets everything but the requests that are being handled.
     pub fn reset(&self) {
         let mut counts = lock(&self.counts);
         let current = counts.current;
         *counts = Counts { current, peak: current, ..Counts::default() };
     }
 
-    /// All counts, as the admin API gives them.
+    /// Returns all counts, as in the admin API.
     pub fn to_json(&self) -> Value {
         let counts = lock(&self.counts);
         json!({
@@ -167,9 +168,9 @@ impl Stats {
     }
 }
 
-/// Header fields for the log: credentials are shown by their scheme only, cookies not at all.
-pub(crate) fn shown_headers(request: &Request) -> Vec<(String, String)> {
-    let shown = request.headers.iter().map(|(name, value)| {
+/// Returns header fields for the log: of credentials the scheme only, of cookies nothing.
+pub(crate) fn redacted_headers(request: &Request) -> Vec<(String, String)> {
+    let redacted = request.headers.iter().map(|(name, value)| {
         let value = match name.to_ascii_lowercase().as_str() {
             "authorization" | "proxy-authorization" => {
                 let start: String = value.chars().take(7).collect();
@@ -181,5 +182,5 @@ pub(crate) fn shown_headers(request: &Request) -> Vec<(String, String)> {
         };
         (name.clone(), value)
     });
-    shown.collect()
+    redacted.collect()
 }

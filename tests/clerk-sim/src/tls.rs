@@ -1,4 +1,4 @@
-//! The test authority and the server certificates it gives out, good and bad.
+//! The test authority, and valid and invalid server certificates.
 
 use crate::error::{Error, Result};
 use rcgen::{
@@ -9,50 +9,50 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
-/// Which certificate the HTTPS port shows.
+/// The certificate of the HTTPS port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leaf {
-    /// For localhost, 127.0.0.1 and ::1, by the test authority
+    /// For localhost, 127.0.0.1 and ::1, issued by the test authority
     #[default]
     Ok,
-    /// The same, but long expired
+    /// The same, but expired
     Expired,
     /// For another host
     WrongHost,
-    /// Not by the test authority
+    /// Self-signed
     SelfSigned,
 }
 
 impl std::str::FromStr for Leaf {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Leaf> {
-        match text {
+    fn from_str(name: &str) -> Result<Leaf> {
+        match name {
             "ok" => Ok(Leaf::Ok),
             "expired" => Ok(Leaf::Expired),
             "wrong-host" => Ok(Leaf::WrongHost),
             "self-signed" => Ok(Leaf::SelfSigned),
-            _ => Err(Error::new("leaf: ok, expired, wrong-host or self-signed")),
+            _ => Err(Error::new("leaf: must be ok, expired, wrong-host or self-signed")),
         }
     }
 }
 
-/// A server configuration with a fresh certificate, and the PEM of the authority to trust.
+/// Returns a server configuration with a new certificate, and the certificate of the authority as PEM.
 pub fn server_config(leaf: Leaf) -> Result<(Arc<ServerConfig>, String)> {
-    let authority = authority().map_err(unfit)?;
-    let (certificate, key) = certificate(leaf, &authority).map_err(unfit)?;
+    let authority = authority().map_err(tls_error)?;
+    let (certificate, key) = certificate(leaf, &authority).map_err(tls_error)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(unfit)?
+        .map_err(tls_error)?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
-        .map_err(unfit)?;
+        .map_err(tls_error)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((Arc::new(config), authority.pem()))
 }
 
-fn unfit(error: impl std::fmt::Display) -> Error {
+fn tls_error(error: impl std::fmt::Display) -> Error {
     Error::new(format!("TLS: {error}"))
 }
 

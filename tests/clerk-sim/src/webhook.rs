@@ -1,4 +1,4 @@
-//! Webhooks as Clerk sends them through Svix: the event, and the headers that sign it.
+//! Webhooks as Clerk sends them through Svix: the event and its signature headers.
 
 use crate::complete;
 use crate::encoding::{b64, from_b64, hex};
@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What webhook to make.
+/// The specification of a webhook.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookSpec {
@@ -17,17 +17,17 @@ pub struct WebhookSpec {
     pub r#type: String,
     /// Id of the user, session or membership it is about
     pub id: Option<String>,
-    /// User of a membership, if the state does not tell
+    /// User of a membership that is not in the state
     pub user: Option<String>,
-    /// Organization of a membership, if the state does not tell
+    /// Organization of a membership that is not in the state
     pub org: Option<String>,
-    /// The data, in place of what the state gives
+    /// The data; from the state by default
     pub data: Option<Value>,
-    /// The whole body as text, in place of an event
+    /// The body, instead of an event
     pub body: Option<String>,
     /// Secret to sign with, in place of the instance's
     pub secret: Option<String>,
-    /// Message id; made up if missing
+    /// Message id; random by default
     pub svix_id: Option<String>,
     /// Unix seconds; now if missing
     pub timestamp: Option<i64>,
@@ -42,7 +42,7 @@ impl WebhookSpec {
     }
 }
 
-/// A webhook ready to be posted.
+/// A signed webhook request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
     /// Header fields, `Content-Type` and the three of Svix
@@ -51,11 +51,11 @@ pub struct Delivery {
     pub body: String,
 }
 
-/// The three Svix header fields for a body; the secret is base64, with or without `whsec_`.
+/// Returns the three Svix header fields for a body; the secret is base64, with or without `whsec_`.
 pub fn sign(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Result<Vec<(String, String)>> {
     let key = from_b64(secret.strip_prefix("whsec_").unwrap_or(secret))
         .filter(|key| !key.is_empty())
-        .ok_or_else(|| Error::new("secret: whsec_ and base64 are needed"))?;
+        .ok_or_else(|| Error::new("secret: must be base64, with or without whsec_"))?;
     let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
     Ok(vec![
         ("svix-id".to_owned(), id.to_owned()),
@@ -64,7 +64,7 @@ pub fn sign(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Result<Vec<(
     ])
 }
 
-/// The envelope of an event; the time is in milliseconds.
+/// Returns the envelope of an event; the time is in milliseconds.
 pub fn event(event_type: &str, data: Value, instance_id: &str, timestamp_ms: i64) -> Value {
     json!({
         "data": data,
@@ -76,8 +76,8 @@ pub fn event(event_type: &str, data: Value, instance_id: &str, timestamp_ms: i64
     })
 }
 
-/// Makes a webhook out of the state, as of `now_ms`.
-pub fn make(spec: &WebhookSpec, state: &ApiState, now_ms: i64) -> Result<Delivery> {
+/// Creates a webhook from the state, at `now_ms`.
+pub fn create(spec: &WebhookSpec, state: &ApiState, now_ms: i64) -> Result<Delivery> {
     let timestamp = spec.timestamp.unwrap_or(now_ms / 1000);
     let body = match &spec.body {
         Some(body) => body.clone(),
@@ -102,7 +102,7 @@ pub fn make(spec: &WebhookSpec, state: &ApiState, now_ms: i64) -> Result<Deliver
 
 fn message_id() -> String {
     let mut raw = [0; 12];
-    rand::fill(&mut raw).expect("the system gives random bytes");
+    rand::fill(&mut raw).expect("the system has random bytes");
     format!("msg_{}", hex(&raw))
 }
 
@@ -124,25 +124,25 @@ fn event_data(spec: &WebhookSpec, state: &ApiState) -> Result<Value> {
             Ok(session)
         }
         ("organizationMembership", _) => membership(spec, state),
-        _ => Err(Error::new(format!("{}: give the data of this type", spec.r#type))),
+        _ => Err(Error::new(format!("{}: this type needs data", spec.r#type))),
     }
 }
 
-/// A membership some user has, or one made of the given user and organization.
+/// Returns the membership of the state, or one of the user and the organization of the specification.
 fn membership(spec: &WebhookSpec, state: &ApiState) -> Result<Value> {
     let public = |id: &str| {
-        let whole = complete::user(id, state.users.get(id).unwrap_or(&Value::Null));
-        json!({"user_id": id, "first_name": whole["first_name"], "last_name": whole["last_name"],
-               "image_url": whole["image_url"], "has_image": whole["has_image"]})
+        let user = complete::user(id, state.users.get(id).unwrap_or(&Value::Null));
+        json!({"user_id": id, "first_name": user["first_name"], "last_name": user["last_name"],
+               "image_url": user["image_url"], "has_image": user["has_image"]})
     };
     for (user, partial) in &state.users {
         let memberships = partial["organization_memberships"].as_array().map(Vec::as_slice).unwrap_or_default();
         let wanted = |membership: &&Value| spec.id.as_deref().is_some_and(|id| membership["id"] == id);
         if let Some(Value::Object(found)) = memberships.iter().find(wanted) {
-            let mut whole = found.clone();
-            whole.entry("object").or_insert_with(|| json!("organization_membership"));
-            whole.entry("public_user_data").or_insert_with(|| public(user));
-            return Ok(Value::Object(whole));
+            let mut membership = found.clone();
+            membership.entry("object").or_insert_with(|| json!("organization_membership"));
+            membership.entry("public_user_data").or_insert_with(|| public(user));
+            return Ok(Value::Object(membership));
         }
     }
     let user = spec.user.as_deref().ok_or_else(|| Error::new("user: missing, and no user has this membership"))?;
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn svix_vector() {
+    fn signature_matches_svix_test_vector() {
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
         let headers =
             sign("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, body)
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn events_out_of_the_state() {
+    fn event_data_comes_from_the_state() {
         let mut state = ApiState::default();
         state.users.insert(
             "user_1".into(),
@@ -177,8 +177,8 @@ mod tests {
         );
         state.sessions.insert("sess_1".into(), json!({"user_id": "user_1"}));
         let data = |kind: &str, id: &str| {
-            let made = make(&WebhookSpec::new(kind, id), &state, 1_700_000_000_123).unwrap();
-            let event: Value = serde_json::from_str(&made.body).unwrap();
+            let delivery = create(&WebhookSpec::new(kind, id), &state, 1_700_000_000_123).unwrap();
+            let event: Value = serde_json::from_str(&delivery.body).unwrap();
             assert_eq!((event["type"].as_str(), event["object"].as_str()), (Some(kind), Some("event")));
             assert_eq!(event["timestamp"], 1_700_000_000_000_i64);
             event["data"].clone()

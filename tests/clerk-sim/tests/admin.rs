@@ -1,4 +1,4 @@
-//! The admin API and the command, as a shell script would use them.
+//! Tests of the admin API and the command.
 
 mod common;
 
@@ -35,12 +35,12 @@ impl Server {
     }
 
     fn admin(&self, method: &str, path: &str, body: &str) -> Value {
-        let answer = send(self.addr("admin_url"), method, path, "", body);
-        assert_eq!(answer.status, 200, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
-        answer.json()
+        let response = send(self.addr("admin_url"), method, path, "", body);
+        assert_eq!(response.status, 200, "{method} {path}: {}", String::from_utf8_lossy(&response.body));
+        response.json()
     }
 
-    fn get(&self, path: &str) -> common::Answer {
+    fn get(&self, path: &str) -> common::Response {
         send(self.addr("url"), "GET", path, GOOD, "")
     }
 }
@@ -53,7 +53,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_script_can_drive_all_of_it() {
+fn admin_api_controls_state_faults_keys_and_ports() {
     let server = Server::start(&["--https"]);
     assert!(server.ready["https_url"].as_str().unwrap().starts_with("https://127.0.0.1:"));
     let pem = std::fs::read_to_string(server.ready["ca_pem_file"].as_str().unwrap()).unwrap();
@@ -108,7 +108,7 @@ fn a_script_can_drive_all_of_it() {
 }
 
 #[test]
-fn bad_admin_requests_change_nothing() {
+fn invalid_admin_request_is_400_and_changes_nothing() {
     let server = Server::start(&[]);
     let before = server.admin("GET", "/state", "");
     for (method, path, body) in [
@@ -121,31 +121,31 @@ fn bad_admin_requests_change_nothing() {
         ("POST", "/webhook", r#"{"type":"role.created"}"#),
         ("PATCH", "/users/user_9", "{}"),
     ] {
-        let refused = send(server.addr("admin_url"), method, path, "", body);
-        assert_eq!(refused.status, 400, "{method} {path} {body}");
-        assert!(refused.json()["error"].is_string());
+        let rejected = send(server.addr("admin_url"), method, path, "", body);
+        assert_eq!(rejected.status, 400, "{method} {path} {body}");
+        assert!(rejected.json()["error"].is_string());
     }
     assert_eq!(send(server.addr("admin_url"), "GET", "/nonsense", "", "").status, 404);
     assert_eq!(server.admin("GET", "/state", ""), before);
 }
 
 #[test]
-fn webhooks_over_admin_and_command() {
+fn webhooks_of_admin_api_and_command_are_signed() {
     let server = Server::start(&[]);
     server.admin("PUT", "/users/user_1", r#"{"first_name":"Ada"}"#);
-    let made = server.admin("POST", "/webhook", r#"{"type":"user.updated","id":"user_1","timestamp":1800000000}"#);
-    let body = made["body"].as_str().unwrap();
+    let delivery = server.admin("POST", "/webhook", r#"{"type":"user.updated","id":"user_1","timestamp":1800000000}"#);
+    let body = delivery["body"].as_str().unwrap();
     let event: Value = serde_json::from_str(body).unwrap();
     assert_eq!(event["data"]["first_name"], "Ada");
-    let id = made["headers"]["svix-id"].as_str().unwrap();
+    let id = delivery["headers"]["svix-id"].as_str().unwrap();
     let again = must(webhook::sign(clerk_sim::DEFAULT_WEBHOOK_SECRET, id, 1_800_000_000, body.as_bytes()));
-    assert_eq!(made["headers"]["svix-signature"], json!(again[2].1));
+    assert_eq!(delivery["headers"]["svix-signature"], json!(again[2].1));
 
     let printed =
         run(&["webhook", "--type", "user.deleted", "--id", "user_1", "--svix-id", "msg_1", "--timestamp", "5"]);
-    let made: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!(made["headers"]["svix-timestamp"], "5");
-    assert!(made["body"].as_str().unwrap().contains(r#""deleted":true"#));
+    let delivery: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(delivery["headers"]["svix-timestamp"], "5");
+    assert!(delivery["body"].as_str().unwrap().contains(r#""deleted":true"#));
 }
 
 fn run(args: &[&str]) -> String {
@@ -155,7 +155,7 @@ fn run(args: &[&str]) -> String {
 }
 
 #[test]
-fn commands_print_tokens_and_keys() {
+fn mint_and_key_commands_print_tokens_and_keys() {
     let args = ["mint", "--kind", "session-v2", "--user", "user_1", "--azp", "https://a.test", "--org-id", "org_1"];
     let more = [
         "--org-permissions",
@@ -180,29 +180,30 @@ fn commands_print_tokens_and_keys() {
     assert!(run(&["key", "--name", "k2"]).starts_with("-----BEGIN PUBLIC KEY-----"));
     assert!(run(&["key", "--form", "jwks"]).starts_with(r#"{"keys":[{"#));
     assert!(run(&["--help"]).contains("clerk-sim serve"));
-    for wrong in
+    for invalid in
         [&["nonsense"][..], &[], &["mint", "--nonsense"], &["mint", "--now", "x"], &["key", "--name", "nonsense"]]
     {
-        assert!(!Command::new(PROGRAM).args(wrong).output().unwrap().status.success(), "{wrong:?}");
+        assert!(!Command::new(PROGRAM).args(invalid).output().unwrap().status.success(), "{invalid:?}");
     }
 }
 
 #[test]
-fn state_file_ready_file_and_fixed_address() {
-    let folder = std::env::temp_dir().join(format!("clerk-sim-test-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let (state, ready) = (folder.join("state.json"), folder.join("ready.json"));
+fn serve_reads_state_file_and_writes_ready_file() {
+    let directory = std::env::temp_dir().join(format!("clerk-sim-test-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (state, ready) = (directory.join("state.json"), directory.join("ready.json"));
     std::fs::write(&state, r#"{"users":[{"id":"user_1"}],"faults":[{"path":"/jwks","status":500}]}"#).unwrap();
-    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-    let server = Server::start(&["--state", &text(&state), "--ready-file", &text(&ready), "--listen", "127.0.0.1:0"]);
+    let string = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let server =
+        Server::start(&["--state", &string(&state), "--ready-file", &string(&ready), "--listen", "127.0.0.1:0"]);
     assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(&ready).unwrap()).unwrap(), server.ready);
     assert_eq!((server.get("/v1/users/user_1").status, server.get("/v1/jwks").status), (200, 500));
     drop(server);
-    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
-fn the_server_goes_when_stdin_ends() {
+fn server_exits_when_stdin_closes() {
     let server = Server::start(&["--https"]);
     let (addr, ca) = (server.addr("url"), server.ready["ca_pem_file"].as_str().unwrap().to_owned());
     let mut stream = std::net::TcpStream::connect(addr).unwrap();

@@ -1,4 +1,4 @@
-//! Every endpoint answers, and refuses what the real one refuses.
+//! Tests of the endpoints: responses and errors.
 
 mod common;
 
@@ -6,7 +6,7 @@ use clerk_sim::Sim;
 use common::{GOOD, get, must, post, send};
 use serde_json::{Value, json};
 
-fn sim_with_things() -> Sim {
+fn sim_with_objects() -> Sim {
     let sim = Sim::start();
     must(sim.merge_state(&json!({
         "users": {
@@ -24,12 +24,12 @@ fn sim_with_things() -> Sim {
 }
 
 #[test]
-fn jwks_with_and_without_version_prefix() {
+fn jwks_is_served_with_and_without_version_prefix() {
     let sim = Sim::start();
     for path in ["/v1/jwks", "/jwks"] {
-        let answer = get(&sim, path);
-        assert_eq!((answer.status, answer.json()), (200, json!({"keys": [sim.keys().jwk("k1")]})));
-        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let response = get(&sim, path);
+        assert_eq!((response.status, response.json()), (200, json!({"keys": [sim.keys().jwk("k1")]})));
+        assert_eq!(response.header("content-type"), Some("application/json"));
     }
     let public = send(sim.addr(), "GET", "/.well-known/jwks.json", "User-Agent: t\r\n", "");
     assert_eq!(public.json()["keys"][0]["kid"], clerk_sim::DEFAULT_KID);
@@ -42,8 +42,8 @@ fn jwks_with_and_without_version_prefix() {
 }
 
 #[test]
-fn users() {
-    let sim = sim_with_things();
+fn users_are_served_by_id_and_filter() {
+    let sim = sim_with_objects();
     let ada = get(&sim, "/v1/users/user_1").json();
     assert_eq!((&ada["first_name"], &ada["object"], &ada["locked"]), (&json!("Ada"), &json!("user"), &json!(false)));
     assert_eq!(ada["email_addresses"][0]["id"], "idn_0001");
@@ -71,7 +71,7 @@ fn users() {
 }
 
 #[test]
-fn a_long_list_is_paged() {
+fn user_list_is_paged() {
     let sim = Sim::start();
     sim.set_users((0..600).map(|n| json!({"id": format!("user_{n}"), "created_at": n})));
     let count = |target: &str| get(&sim, target).json().as_array().unwrap().len();
@@ -80,8 +80,8 @@ fn a_long_list_is_paged() {
 }
 
 #[test]
-fn sessions() {
-    let sim = sim_with_things();
+fn sessions_are_served_and_revoked() {
+    let sim = sim_with_objects();
     assert_eq!(get(&sim, "/v1/sessions/sess_1").json()["status"], "active");
     assert_eq!(get(&sim, "/v1/sessions?user_id=user_2").json()[0]["id"], "sess_2");
     assert_eq!(get(&sim, "/v1/sessions?user_id=user_2&paginated=true").json()["total_count"], 1);
@@ -93,8 +93,8 @@ fn sessions() {
 }
 
 #[test]
-fn machine_tokens() {
-    let sim = sim_with_things();
+fn machine_tokens_are_verified_by_kind() {
+    let sim = sim_with_objects();
     for prefix in ["", "/v1"] {
         let verify = |path: &str, body: &str| post(&sim, &format!("{prefix}{path}"), body);
         let oauth = verify("/oauth_applications/access_tokens/verify", r#"{"access_token":"oat_1"}"#);
@@ -112,16 +112,16 @@ fn machine_tokens() {
         assert!(unknown.json().get("clerk_trace_id").is_none());
     }
     for body in [r#"{"secret":"mt_1"}"#, r#"{"token":"mt_1","x":"y"}"#, r#"{"token":1}"#, "{}", "[]", "{"] {
-        let refused = post(&sim, "/m2m_tokens/verify", body);
-        assert_eq!((refused.status, refused.code().as_str()), (400, "request_body_invalid"), "{body}");
+        let rejected = post(&sim, "/m2m_tokens/verify", body);
+        assert_eq!((rejected.status, rejected.code().as_str()), (400, "request_body_invalid"), "{body}");
     }
     let untyped = send(sim.addr(), "POST", "/m2m_tokens/verify", GOOD, r#"{"token":"mt_1"}"#);
     assert_eq!(untyped.status, 400);
 }
 
 #[test]
-fn a_machine_secret_verifies_tokens_granted_to_the_machine() {
-    let sim = sim_with_things();
+fn machine_secret_verifies_only_tokens_granted_to_the_machine() {
+    let sim = sim_with_objects();
     let machines = json!({"ak_granted": "mch_2", "ak_other": "mch_3"});
     must(sim.merge_state(&json!({"secret_keys": ["sk_test_1"], "machine_secrets": machines})));
     let as_machine = |secret: &str, path: &str, body: &str| {
@@ -135,15 +135,15 @@ fn a_machine_secret_verifies_tokens_granted_to_the_machine() {
 }
 
 #[test]
-fn refusals() {
-    let sim = sim_with_things();
+fn invalid_credentials_version_and_path_are_rejected() {
+    let sim = sim_with_objects();
     must(sim.merge_state(&json!({"secret_keys": ["sk_test_1"]})));
     let with = |headers: &str, target: &str| {
-        let answer = send(sim.addr(), "GET", target, headers, "");
-        (answer.status, answer.code())
+        let response = send(sim.addr(), "GET", target, headers, "");
+        (response.status, response.code())
     };
-    let bad = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(with("", "/v1/jwks"), bad(401, "authentication_invalid"));
+    let error = |status: u16, code: &str| (status, code.to_owned());
+    assert_eq!(with("", "/v1/jwks"), error(401, "authentication_invalid"));
     for headers in [
         "Authorization: sk_test_1\r\n",
         "Authorization: Bearer \r\n",
@@ -151,32 +151,32 @@ fn refusals() {
         "Authorization: Bearer sk_test_1 x\r\n",
         "Authorization: Bearer sk_test_1\r\nAuthorization: Bearer sk_test_1\r\n",
     ] {
-        assert_eq!(with(headers, "/v1/jwks"), bad(401, "authorization_header_format_invalid"), "{headers}");
+        assert_eq!(with(headers, "/v1/jwks"), error(401, "authorization_header_format_invalid"), "{headers}");
     }
-    assert_eq!(with("Authorization: Bearer sk_test_2\r\n", "/v1/jwks"), bad(401, "clerk_key_invalid"));
+    assert_eq!(with("Authorization: Bearer sk_test_2\r\n", "/v1/jwks"), error(401, "clerk_key_invalid"));
     let secret = "Authorization: Bearer sk_test_1\r\n";
     let versioned = |version: &str| format!("{secret}Clerk-API-Version: {version}\r\n");
-    assert_eq!(with(&versioned("2020-01-01"), "/v1/jwks"), bad(400, "api_version_invalid"));
+    assert_eq!(with(&versioned("2020-01-01"), "/v1/jwks"), error(400, "api_version_invalid"));
     assert_eq!(
         with(&versioned("2026-05-12"), "/v1/jwks?__clerk_api_version=2026-05-12"),
-        bad(400, "api_version_invalid")
+        error(400, "api_version_invalid")
     );
     assert_eq!(with(secret, "/v1/jwks?__clerk_api_version=2026-05-12").0, 200);
-    assert_eq!(with(secret, "/v1/nothing"), bad(404, "resource_not_found"));
+    assert_eq!(with(secret, "/v1/nothing"), error(404, "resource_not_found"));
     assert_eq!(send(sim.addr(), "POST", "/v1/jwks", secret, "").status, 405);
     assert_eq!(send(sim.addr(), "POST", "/v1/jwks\u{1}", secret, "").status, 400);
 }
 
 #[test]
-fn violations_are_logged_and_secrets_are_not() {
+fn log_has_violations_and_no_secrets() {
     let sim = Sim::start();
     let headers = "Authorization: Bearer sk_test_secret\r\nCookie: a=b\r\n\
                    Clerk-API-Version: 2026-05-12\r\nClerk-API-Version: 2026-05-12\r\n";
     send(sim.addr(), "GET", "/v1/users/../jwks", headers, "");
     let log = sim.log();
     assert_eq!(log.len(), 1);
-    for words in ["cookie sent", "version header more than once", "dot segment in the path", "user-agent missing"] {
-        assert!(log[0].violations.iter().any(|found| found == words), "{words}: {:?}", log[0].violations);
+    for violation in ["cookie sent", "version header more than once", "dot segment in the path", "user-agent missing"] {
+        assert!(log[0].violations.iter().any(|found| found == violation), "{violation}: {:?}", log[0].violations);
     }
     assert_eq!(log[0].header("authorization"), Some("Bearer … (well-formed)"));
     assert_eq!(log[0].header("cookie"), Some("…"));

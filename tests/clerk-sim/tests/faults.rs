@@ -1,25 +1,25 @@
-//! Every kind of fault shows on the wire.
+//! Tests of every kind of fault, as seen by a client.
 
 mod common;
 
 use clerk_sim::{Fault, Sim};
-use common::{GOOD, exchange, get, parse, read_one, request_text};
+use common::{GOOD, exchange, format_request, get, parse, read_one};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 fn raw(sim: &Sim, target: &str) -> std::io::Result<Vec<u8>> {
-    exchange(sim.addr(), &request_text("GET", target, GOOD, ""))
+    exchange(sim.addr(), &format_request("GET", target, GOOD, ""))
 }
 
 #[test]
-fn status_body_and_headers() {
+fn fault_sets_status_body_and_headers() {
     let sim = Sim::start();
     sim.fault(Fault::on("/jwks").status(503).header("Retry-After", "2"));
-    let answer = get(&sim, "/v1/jwks");
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")));
-    assert_eq!(answer.code(), "service_unavailable");
+    let response = get(&sim, "/v1/jwks");
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("2")));
+    assert_eq!(response.code(), "service_unavailable");
     assert_eq!(get(&sim, "/v1/users/user_1").status, 404);
 
     sim.set_faults(vec![Fault::on("/jwks").body(json!({"$text": "<html>"})).header("content-type", "text/html")]);
@@ -41,20 +41,20 @@ fn status_body_and_headers() {
 }
 
 #[test]
-fn skip_times_and_method() {
+fn fault_applies_by_skip_times_and_method() {
     let sim = Sim::start();
     sim.fault(Fault::on("/jwks").status(500).skip(1).times(2));
     let statuses: Vec<u16> = (0..4).map(|_| get(&sim, "/v1/jwks").status).collect();
     assert_eq!(statuses, [200, 500, 500, 200]);
     sim.set_faults(vec![Fault { method: Some("POST".to_owned()), ..Fault::on("*").status(500) }]);
     assert_eq!(get(&sim, "/v1/jwks").status, 200);
-    let read: Fault = serde_json::from_str(r#"{"path":"/users/*","status":404,"body":null}"#).unwrap();
-    assert_eq!(read.body, Some(json!(null)));
+    let fault: Fault = serde_json::from_str(r#"{"path":"/users/*","status":404,"body":null}"#).unwrap();
+    assert_eq!(fault.body, Some(json!(null)));
     assert!(serde_json::from_str::<Fault>(r#"{"pth":"x"}"#).is_err());
 }
 
 #[test]
-fn delay_and_drip() {
+fn fault_delays_and_drips_the_response() {
     let sim = Sim::start();
     sim.fault(Fault::on("/jwks").delay_ms(150));
     let started = Instant::now();
@@ -71,7 +71,7 @@ fn delay_and_drip() {
 }
 
 #[test]
-fn an_early_answer_is_stale_when_it_comes() {
+fn answer_before_delay_sends_a_stale_response() {
     let sim = Sim::start();
     sim.put_user(json!({"id": "user_1", "first_name": "old"}));
     for (early, expected) in [(true, "old"), (false, "new")] {
@@ -79,48 +79,48 @@ fn an_early_answer_is_stale_when_it_comes() {
         sim.set_faults(vec![Fault { answer_before_delay: early, ..Fault::on("*").delay_ms(300) }]);
         sim.reset_counts();
         std::thread::scope(|scope| {
-            let asked = scope.spawn(|| get(&sim, "/v1/users/user_1").json());
+            let request = scope.spawn(|| get(&sim, "/v1/users/user_1").json());
             while sim.stats().total() == 0 {
                 std::thread::yield_now();
             }
             std::thread::sleep(Duration::from_millis(50));
             sim.put_user(json!({"id": "user_1", "first_name": "new"}));
-            assert_eq!(asked.join().unwrap()["first_name"], expected);
+            assert_eq!(request.join().unwrap()["first_name"], expected);
         });
     }
 }
 
 #[test]
-fn truncated_and_chunked() {
+fn fault_truncates_and_chunks_the_body() {
     let sim = Sim::start();
-    let whole = get(&sim, "/v1/jwks").body;
+    let body = get(&sim, "/v1/jwks").body;
     sim.set_faults(vec![Fault { truncate: Some(100), ..Fault::on("/jwks") }]);
-    let cut = get(&sim, "/v1/jwks");
-    assert_eq!(cut.header("content-length"), Some(whole.len().to_string().as_str()));
-    assert_eq!(cut.body, whole[..100]);
+    let truncated = get(&sim, "/v1/jwks");
+    assert_eq!(truncated.header("content-length"), Some(body.len().to_string().as_str()));
+    assert_eq!(truncated.body, body[..100]);
     sim.set_faults(vec![Fault { chunked: true, ..Fault::on("/jwks") }]);
     let chunked = get(&sim, "/v1/jwks");
     assert_eq!((chunked.header("transfer-encoding"), chunked.header("content-length")), (Some("chunked"), None));
-    assert_eq!(joined(&chunked.body), whole);
+    assert_eq!(join_chunks(&chunked.body), body);
     sim.set_faults(vec![Fault { chunked: true, truncate: Some(150), ..Fault::on("/jwks") }]);
     assert!(!get(&sim, "/v1/jwks").body.ends_with(b"0\r\n\r\n"));
 }
 
-fn joined(mut chunked: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
+fn join_chunks(mut chunked: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
     loop {
         let end = chunked.windows(2).position(|pair| pair == b"\r\n").unwrap();
         let size = usize::from_str_radix(std::str::from_utf8(&chunked[..end]).unwrap(), 16).unwrap();
         if size == 0 {
-            return whole;
+            return body;
         }
-        whole.extend_from_slice(&chunked[end + 2..end + 2 + size]);
+        body.extend_from_slice(&chunked[end + 2..end + 2 + size]);
         chunked = &chunked[end + 4 + size..];
     }
 }
 
 #[test]
-fn reset_close_and_garbage() {
+fn fault_resets_closes_or_sends_garbage() {
     let sim = Sim::start();
     sim.set_faults(vec![Fault::on("/jwks").reset()]);
     assert_eq!(raw(&sim, "/v1/jwks").unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -136,7 +136,7 @@ fn reset_close_and_garbage() {
 }
 
 #[test]
-fn a_reset_hits_a_connection_that_was_in_use() {
+fn reset_applies_to_a_reused_connection() {
     let sim = Sim::start();
     sim.fault(Fault::on("/jwks").skip(1).reset());
     let mut stream = TcpStream::connect(sim.addr()).unwrap();

@@ -1,4 +1,4 @@
-//! Tokens that are made can be verified, and the spoilt ones cannot.
+//! Tests of minted tokens: valid ones verify, invalid ones do not.
 
 mod common;
 
@@ -14,20 +14,20 @@ fn part(token: &str, at: usize) -> Value {
     serde_json::from_slice(&from_b64u(token.split('.').nth(at).unwrap()).unwrap()).unwrap()
 }
 
-/// Whether the key in the key set that bears the token's kid made its signature.
+/// Returns whether the signature verifies with the key of the token's kid in the JWK set.
 fn verifies(sim: &Sim, token: &str) -> bool {
     let jwks = get(sim, "/v1/jwks").json();
     let kid = part(token, 0)["kid"].clone();
     let Some(jwk) = jwks["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == kid) else { return false };
     let number = |name: &str| from_b64u(jwk[name].as_str().unwrap()).unwrap();
-    let (input, made) = token.rsplit_once('.').unwrap();
+    let (input, signature) = token.rsplit_once('.').unwrap();
     RsaPublicKeyComponents { n: number("n"), e: number("e") }
-        .verify(&RSA_PKCS1_2048_8192_SHA256, input.as_bytes(), &from_b64u(made).unwrap())
+        .verify(&RSA_PKCS1_2048_8192_SHA256, input.as_bytes(), &from_b64u(signature).unwrap())
         .is_ok()
 }
 
 #[test]
-fn session_tokens() {
+fn session_token_has_version_2_claims() {
     let sim = Sim::start();
     let token = sim.mint(&TokenSpec::session("user_1"), NOW);
     assert!(verifies(&sim, &token));
@@ -42,7 +42,7 @@ fn session_tokens() {
 }
 
 #[test]
-fn organizations_in_both_layouts() {
+fn organization_claims_follow_the_version() {
     let sim = Sim::start();
     let org = Org {
         id: "org_1".into(),
@@ -64,7 +64,7 @@ fn organizations_in_both_layouts() {
 }
 
 #[test]
-fn other_kinds_and_changes() {
+fn other_kinds_have_their_claims_and_overrides_apply() {
     let sim = Sim::start();
     let template = sim.mint(&TokenSpec::new(Kind::Template, "user_1"), NOW);
     assert!(part(&template, 1).get("sid").is_none());
@@ -91,22 +91,22 @@ fn other_kinds_and_changes() {
 }
 
 #[test]
-fn spoilt_tokens() {
+fn spoiled_tokens_are_invalid_as_named() {
     let sim = Sim::start();
-    let spoilt = |spoil| sim.mint(&TokenSpec::session("user_1").spoil(spoil), NOW);
-    assert!(part(&spoilt(Spoil::Expired), 1)["exp"].as_i64().unwrap() < NOW);
-    assert!(part(&spoilt(Spoil::NotYet), 1)["nbf"].as_i64().unwrap() > NOW);
-    assert!(verifies(&sim, &spoilt(Spoil::Expired)) && verifies(&sim, &spoilt(Spoil::NotYet)));
+    let spoiled = |spoil| sim.mint(&TokenSpec::session("user_1").spoil(spoil), NOW);
+    assert!(part(&spoiled(Spoil::Expired), 1)["exp"].as_i64().unwrap() < NOW);
+    assert!(part(&spoiled(Spoil::NotYet), 1)["nbf"].as_i64().unwrap() > NOW);
+    assert!(verifies(&sim, &spoiled(Spoil::Expired)) && verifies(&sim, &spoiled(Spoil::NotYet)));
     for spoil in [Spoil::WrongKey, Spoil::Tampered] {
-        assert_eq!(part(&spoilt(spoil), 0)["kid"], clerk_sim::DEFAULT_KID);
-        assert!(!verifies(&sim, &spoilt(spoil)), "{spoil:?}");
+        assert_eq!(part(&spoiled(spoil), 0)["kid"], clerk_sim::DEFAULT_KID);
+        assert!(!verifies(&sim, &spoiled(spoil)), "{spoil:?}");
     }
-    let unsigned = spoilt(Spoil::AlgNone);
+    let unsigned = spoiled(Spoil::AlgNone);
     assert!(unsigned.ends_with('.') && part(&unsigned, 0)["alg"] == "none");
 }
 
 #[test]
-fn rotation() {
+fn rotation_replaces_the_signing_key() {
     let sim = Sim::start();
     let old = sim.mint(&TokenSpec::session("user_1"), NOW);
     assert_eq!(must(sim.rotate(Rotation { same_kid: true, keep_old: false })), "k1_rotated");

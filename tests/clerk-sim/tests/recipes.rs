@@ -1,6 +1,6 @@
-//! Recipes, requests and key sets of the recorded cases come out as the reference reader makes them.
+//! Compares tokens, requests and JWK sets of the recorded cases with those of the reference reader.
 //!
-//! `data/recipe_hashes.json` holds the first half of the SHA-256 of each; of randomised signatures
+//! `data/recipe_hashes.json` has the first half of the SHA-256 of each. Of randomized signatures
 //! (ECDSA, PSS) only the signing input is compared.
 
 use clerk_sim::Json;
@@ -8,21 +8,21 @@ use clerk_sim::corpus::Corpus;
 use clerk_sim::sign::sha256_hex;
 use serde_json::Value;
 
-fn half_hash(text: &str) -> String {
-    sha256_hex(text.as_bytes())[..32].to_owned()
+fn half_hash(string: &str) -> String {
+    sha256_hex(string.as_bytes())[..32].to_owned()
 }
 
 #[test]
-fn all_cases_come_out_as_the_reference_makes_them() {
+fn recorded_cases_match_the_reference_reader() {
     let corpus = Corpus::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus")).unwrap();
     let expected: Value = serde_json::from_str(include_str!("data/recipe_hashes.json")).unwrap();
     let now = expected["now"].as_i64().unwrap();
     let (mut wrong, mut seen) = (Vec::new(), 0);
-    let mut compare = |kind: &str, name: &str, made: Option<String>| {
+    let mut compare = |kind: &str, name: &str, actual: Option<String>| {
         if let Some(expected) = expected[kind].get(name) {
             seen += 1;
-            if made.as_deref() != expected.as_str() {
-                wrong.push(format!("{kind} {name}: {made:?} is not {expected}"));
+            if actual.as_deref() != expected.as_str() {
+                wrong.push(format!("{kind} {name}: {actual:?}, expected {expected}"));
             }
         }
     };
@@ -33,20 +33,20 @@ fn all_cases_come_out_as_the_reference_makes_them() {
                 let name = format!("{}/{name}", case.id());
                 let alg = case.json.get("tokens").unwrap().get(name.rsplit('/').next().unwrap()).unwrap();
                 let alg = alg.get("sign").and_then(|sign| sign.get("alg")).and_then(|alg| alg.as_str()).unwrap_or("");
-                let made = if alg.starts_with("ES") || alg.starts_with("PS") {
+                let actual = if alg.starts_with("ES") || alg.starts_with("PS") {
                     let input: Vec<&str> = token.split('.').take(2).collect();
                     format!("input {}", half_hash(&input.join(".")))
                 } else {
                     half_hash(token)
                 };
-                compare("tokens", &name, Some(made));
+                compare("tokens", &name, Some(actual));
             }
             if let Some(request) = case.value.get("request") {
-                let made = corpus.request(request, &tokens, now).unwrap();
-                let mut lines = vec![made.method, made.url];
-                lines.extend(made.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+                let actual = corpus.request(request, &tokens, now).unwrap();
+                let mut lines = vec![actual.method, actual.url];
+                lines.extend(actual.headers.iter().map(|(name, value)| format!("{name}: {value}")));
                 compare("requests", case.id(), Some(half_hash(&lines.join("\n"))));
-                let key = corpus.key_text(&case.value["options"]["jwt_key"]).unwrap();
+                let key = corpus.configured_key(&case.value["options"]["jwt_key"]).unwrap();
                 compare("key_texts", case.id(), key.map(|key| half_hash(&key)));
             }
             let (state, _faults) = corpus.api_state(case.value.get("api")).unwrap();
@@ -63,20 +63,20 @@ fn all_cases_come_out_as_the_reference_makes_them() {
 }
 
 #[test]
-fn every_algorithm_and_step_comes_out_as_the_reference_makes_it() {
+fn every_algorithm_and_step_matches_the_reference_reader() {
     let corpus = Corpus::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus")).unwrap();
     let whole = Json::parse(include_str!("data/more_recipes.json")).unwrap();
-    let now = whole.int("now").unwrap();
+    let now = whole.int_member("now").unwrap();
     for item in whole.get("recipes").unwrap().items().unwrap() {
-        let made = item.get("recipe").unwrap();
+        let actual = item.get("recipe").unwrap();
         let token =
-            clerk_sim::recipe::token(made, &corpus.keys, now).unwrap_or_else(|e| panic!("{}: {e}", made.to_text()));
-        let alg = made.get("sign").and_then(|sign| sign.get("alg")).and_then(Json::as_str).unwrap_or("");
+            clerk_sim::recipe::mint(actual, &corpus.keys, now).unwrap_or_else(|e| panic!("{}: {e}", actual.to_json()));
+        let alg = actual.get("sign").and_then(|sign| sign.get("alg")).and_then(Json::as_str).unwrap_or("");
         let compared = if alg.starts_with("ES") || alg.starts_with("PS") {
             token.rsplit_once('.').unwrap().0.to_owned()
         } else {
             token
         };
-        assert_eq!(half_hash(&compared), item.text("hash").unwrap(), "{}", made.to_text());
+        assert_eq!(half_hash(&compared), item.str_member("hash").unwrap(), "{}", actual.to_json());
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: keep-alive, pipelining, chunked requests, HTTPS, down and up, counts.
+//! Tests of connections: keep-alive, pipelining, chunked requests, HTTPS, closed ports, counts.
 
 mod common;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn one_connection_serves_many_requests() {
+fn connection_serves_several_and_pipelined_requests() {
     let sim = Sim::start();
     let mut stream = TcpStream::connect(sim.addr()).unwrap();
     let request = format!("GET /v1/jwks HTTP/1.1\r\nHost: localhost\r\n{GOOD}\r\n");
@@ -22,14 +22,14 @@ fn one_connection_serves_many_requests() {
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(read_one(&mut stream).status, 200);
     }
-    // Two requests at once.
+    // Pipelined.
     stream.write_all(request.repeat(2).as_bytes()).unwrap();
     assert_eq!((read_one(&mut stream).status, read_one(&mut stream).status), (200, 200));
     assert_eq!((sim.connections(), sim.stats().total(), sim.peak_concurrency()), (1, 5, 1));
 }
 
 #[test]
-fn chunked_and_expected_bodies_are_read() {
+fn chunked_and_expect_continue_bodies_are_read() {
     let sim = Sim::start();
     must(sim.merge_state(&json!({"api_keys": {"ak_1": {}}})));
     let mut stream = TcpStream::connect(sim.addr()).unwrap();
@@ -46,7 +46,7 @@ fn chunked_and_expected_bodies_are_read() {
 }
 
 #[test]
-fn peak_concurrency_counts_waiting_requests() {
+fn peak_concurrency_counts_delayed_requests() {
     let sim = Sim::start();
     sim.fault(Fault::on("*").delay_ms(500));
     std::thread::scope(|scope| {
@@ -62,7 +62,7 @@ fn peak_concurrency_counts_waiting_requests() {
 }
 
 #[test]
-fn counts_by_pattern() {
+fn requests_are_counted_by_path_and_pattern() {
     let sim = Sim::start();
     for path in ["/v1/users/user_1", "/users/user_2", "/v1/jwks"] {
         get(&sim, path);
@@ -73,7 +73,7 @@ fn counts_by_pattern() {
 }
 
 #[test]
-fn down_and_up_again_on_the_same_port() {
+fn set_down_closes_and_reopens_the_same_port() {
     let sim = Sim::builder().https(true).start();
     let mut open = TcpStream::connect(sim.addr()).unwrap();
     assert_eq!(get(&sim, "/v1/jwks").status, 200);
@@ -91,7 +91,7 @@ fn down_and_up_again_on_the_same_port() {
 }
 
 #[test]
-fn dropping_closes_the_port() {
+fn drop_closes_the_port() {
     let sim = Sim::start();
     let addr = sim.addr();
     let _open = TcpStream::connect(addr).unwrap();
@@ -118,7 +118,7 @@ fn tls(sim: &Sim, name: &'static str) -> std::io::Result<TlsStream> {
 }
 
 #[test]
-fn https_with_its_own_authority() {
+fn https_certificate_is_issued_by_the_test_authority() {
     let sim = Sim::builder().https(true).start();
     for name in ["localhost", "127.0.0.1"] {
         let mut stream = tls(&sim, name).unwrap();
@@ -136,14 +136,14 @@ fn https_with_its_own_authority() {
 }
 
 #[test]
-fn bad_certificates_are_bad() {
-    for (leaf, words) in
+fn invalid_certificates_are_rejected_by_the_client() {
+    for (leaf, message) in
         [(Leaf::Expired, "expired"), (Leaf::WrongHost, "not valid for name"), (Leaf::SelfSigned, "UnknownIssuer")]
     {
         let sim = Sim::builder().leaf(leaf).start();
         let error = tls(&sim, "localhost").map(drop).unwrap_err().to_string();
-        assert!(error.contains(words), "{leaf:?}: {error}");
-        // The server hears of it a moment later.
+        assert!(error.contains(message), "{leaf:?}: {error}");
+        // The server notices it later than the client.
         for _ in 0..100 {
             if sim.stats().failed_handshakes() > 0 {
                 break;

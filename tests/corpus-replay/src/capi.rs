@@ -1,7 +1,7 @@
-//! The C functions that are replayed, behind owners that free what they hold. All that is unsafe is here.
+//! Safe wrappers around the C functions under test. Each wrapper frees the object that it owns.
 //!
-//! The functions are called through their exported signatures, as a C program would: nothing of the library's inside is
-//! used but the numbers of its enums.
+//! The functions are called through their exported signatures, as a C program calls them. Of the Rust crate only the
+//! values of its enums are used.
 
 #![allow(unsafe_code)]
 
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use clerk_auth::ffi;
 use clerk_auth::identity::Attribute;
 
-/// Milliseconds since 1970; moves only when it is told to.
+/// Unix time in milliseconds; advances only when it is set.
 pub type Clock = Arc<AtomicI64>;
 
-/// Why a setting, or all of them together, were refused.
+/// The error for an invalid setting or an invalid combination of settings.
 #[derive(Clone, Debug)]
-pub struct AuthError {
+pub struct ConfigError {
     pub setting: String,
     pub message: String,
 }
@@ -28,39 +28,39 @@ pub struct Config(pub(crate) NonNull<ffi::clerk_config>);
 
 impl Config {
     pub fn new() -> Config {
-        Config(NonNull::new(ffi::clerk_config_new()).expect("clerk_config_new gives NULL"))
+        Config(NonNull::new(ffi::clerk_config_new()).expect("clerk_config_new returned NULL"))
     }
 
-    pub fn set(&self, name: &str, value: &str) -> Result<(), AuthError> {
-        // SAFETY: the config is alive and this thread's own; the texts live during the call.
-        accepted(|error| unsafe { ffi::clerk_config_set(self.0.as_ptr(), text(name), text(value), error) })
+    pub fn set(&self, name: &str, value: &str) -> Result<(), ConfigError> {
+        // SAFETY: the config is alive and used by this thread only; the strings live during the call.
+        check(|error| unsafe { ffi::clerk_config_set(self.0.as_ptr(), to_clerk_str(name), to_clerk_str(value), error) })
     }
 
-    pub fn set_int(&self, name: &str, value: i64) -> Result<(), AuthError> {
+    pub fn set_int(&self, name: &str, value: i64) -> Result<(), ConfigError> {
         // SAFETY: as above.
-        accepted(|error| unsafe { ffi::clerk_config_set_int(self.0.as_ptr(), text(name), value, error) })
+        check(|error| unsafe { ffi::clerk_config_set_int(self.0.as_ptr(), to_clerk_str(name), value, error) })
     }
 
-    pub fn add(&self, name: &str, item: &str) -> Result<(), AuthError> {
+    pub fn add(&self, name: &str, item: &str) -> Result<(), ConfigError> {
         // SAFETY: as above.
-        accepted(|error| unsafe { ffi::clerk_config_add(self.0.as_ptr(), text(name), text(item), error) })
+        check(|error| unsafe { ffi::clerk_config_add(self.0.as_ptr(), to_clerk_str(name), to_clerk_str(item), error) })
     }
 
-    /// Has the time told by `clock`.
-    pub fn on_clock(&self, clock: &Clock) {
+    /// Sets `clock` as the clock of the client.
+    pub fn set_clock(&self, clock: &Clock) {
         let userdata = Arc::into_raw(clock.clone()).cast_mut().cast();
-        // SAFETY: the config is alive; `forget` gives back the reference that `userdata` is.
+        // SAFETY: the config is alive; `drop_clock` releases the reference that `userdata` holds.
         let status = unsafe {
-            ffi::clerk_config_set_clock_callback(self.0.as_ptr(), Some(read_clock), userdata, Some(forget_clock))
+            ffi::clerk_config_set_clock_callback(self.0.as_ptr(), Some(read_clock), userdata, Some(drop_clock))
         };
         assert_eq!(status, ffi::CLERK_OK, "clerk_config_set_clock_callback");
     }
 
-    pub fn client(&self) -> Result<Client, AuthError> {
+    pub fn client(&self) -> Result<Client, ConfigError> {
         let mut client = ptr::null_mut();
         // SAFETY: the config is alive; both out parameters are writable.
-        accepted(|error| unsafe { ffi::clerk_client_new(self.0.as_ptr(), &mut client, error) })?;
-        Ok(Client(NonNull::new(client).expect("clerk_client_new gives CLERK_OK and NULL")))
+        check(|error| unsafe { ffi::clerk_client_new(self.0.as_ptr(), &mut client, error) })?;
+        Ok(Client(NonNull::new(client).expect("clerk_client_new returned CLERK_OK and NULL")))
     }
 }
 
@@ -72,31 +72,33 @@ impl Drop for Config {
 }
 
 unsafe extern "C" fn read_clock(userdata: *mut c_void) -> i64 {
-    // SAFETY: `on_clock` made it from an `AtomicI64` that lives until `forget_clock`.
+    // SAFETY: `set_clock` made it from an `AtomicI64` that lives until `drop_clock`.
     unsafe { &*userdata.cast::<AtomicI64>() }.load(Ordering::SeqCst)
 }
 
-unsafe extern "C" fn forget_clock(userdata: *mut c_void) {
-    // SAFETY: `on_clock` made it with `Arc::into_raw`; called once.
+unsafe extern "C" fn drop_clock(userdata: *mut c_void) {
+    // SAFETY: `set_clock` made it with `Arc::into_raw`; called once.
     drop(unsafe { Arc::from_raw(userdata.cast_const().cast::<AtomicI64>()) });
 }
 
 /// `clerk_client`
 pub struct Client(NonNull<ffi::clerk_client>);
 
-/// What a verb gave back.
-pub struct Reply {
+/// The status, result and error of a call.
+pub struct CallResult {
     pub status: i32,
-    pub answer: Option<AuthResult>,
-    /// What stands behind it, for the person who runs the server.
+    pub result: Option<AuthResult>,
+    /// Message of the underlying error.
     pub error: Option<String>,
 }
 
 impl Client {
-    /// Header lines go over in their order, as the bytes they are.
-    pub fn authenticate(&self, method: &str, headers: &[(String, String)]) -> Reply {
-        let lines: Vec<ffi::clerk_header> =
-            headers.iter().map(|(name, value)| ffi::clerk_header { name: text(name), value: text(value) }).collect();
+    /// Passes the header lines in their order, byte for byte.
+    pub fn authenticate(&self, method: &str, headers: &[(String, String)]) -> CallResult {
+        let lines: Vec<ffi::clerk_header> = headers
+            .iter()
+            .map(|(name, value)| ffi::clerk_header { name: to_clerk_str(name), value: to_clerk_str(value) })
+            .collect();
         let request = ffi::clerk_request {
             struct_size: size_of::<ffi::clerk_request>() as u32,
             flags: 0,
@@ -104,36 +106,38 @@ impl Client {
             header_count: lines.len(),
             authorization: NONE,
             cookie: NONE,
-            method: text(method),
+            method: to_clerk_str(method),
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
-        self.verb(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })
+        self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })
     }
 
-    pub fn verify_token(&self, token: &str) -> Reply {
-        // SAFETY: the client is alive; the text lives during the call.
-        self.verb(|client, result, error| unsafe { ffi::clerk_verify_token(client, text(token), result, error) })
+    pub fn verify_token(&self, token: &str) -> CallResult {
+        // SAFETY: the client is alive; the string lives during the call.
+        self.call(|client, result, error| unsafe {
+            ffi::clerk_verify_token(client, to_clerk_str(token), result, error)
+        })
     }
 
-    fn verb(
+    fn call(
         &self,
-        call: impl FnOnce(*const ffi::clerk_client, *mut *mut ffi::clerk_result, *mut *mut ffi::clerk_error) -> i32,
-    ) -> Reply {
+        function: impl FnOnce(*const ffi::clerk_client, *mut *mut ffi::clerk_result, *mut *mut ffi::clerk_error) -> i32,
+    ) -> CallResult {
         let (mut result, mut error) = (ptr::null_mut(), ptr::null_mut());
-        let status = call(self.0.as_ptr(), &mut result, &mut error);
-        // SAFETY: NULL or handed out by the call, alive until it is freed, once.
+        let status = function(self.0.as_ptr(), &mut result, &mut error);
+        // SAFETY: NULL or returned by the call; freed once.
         let error = unsafe {
-            let message = read(ffi::clerk_error_message(error));
+            let message = from_clerk_str(ffi::clerk_error_message(error));
             ffi::clerk_error_free(error);
             message
         };
-        Reply { status, answer: NonNull::new(result).map(AuthResult), error }
+        CallResult { status, result: NonNull::new(result).map(AuthResult), error }
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // SAFETY: made by `clerk_client_new`, its one reference given up once.
+        // SAFETY: made by `clerk_client_new`; its only reference is released once.
         unsafe { ffi::clerk_client_free(self.0.as_ptr()) }
     }
 }
@@ -142,45 +146,46 @@ impl Drop for Client {
 pub struct AuthResult(pub(crate) NonNull<ffi::clerk_result>);
 
 impl AuthResult {
-    /// The word, or `None` when somebody is signed in.
+    /// Returns the name of the reason, or `None` for a signed-in result.
     pub fn reason(&self) -> Option<String> {
-        // SAFETY: the result is alive; the word is static.
-        Some(unsafe { word(ffi::clerk_result_reason_name(self.0.as_ptr())) }).filter(|word| !word.is_empty())
+        // SAFETY: the result is alive; the name is static.
+        Some(unsafe { from_c_str(ffi::clerk_result_reason_name(self.0.as_ptr())) }).filter(|name| !name.is_empty())
     }
 
-    pub fn get(&self, which: Attribute) -> Option<String> {
-        // SAFETY: the result is alive, and so its texts are.
-        unsafe { read(ffi::clerk_result_get(self.0.as_ptr(), which as i32)) }
+    pub fn get(&self, attribute: Attribute) -> Option<String> {
+        // SAFETY: the result is alive, and so are its strings.
+        unsafe { from_clerk_str(ffi::clerk_result_get(self.0.as_ptr(), attribute as i32)) }
     }
 
-    /// `user_…`; machines and organizations have none.
+    /// Returns the user id; tokens of machines and organizations have none.
     pub fn user_id(&self) -> Option<String> {
         // SAFETY: as above.
-        unsafe { read(ffi::clerk_result_user_id(self.0.as_ptr())) }
+        unsafe { from_clerk_str(ffi::clerk_result_user_id(self.0.as_ptr())) }
     }
 
-    /// A `clerk_token_kind`, or 0.
+    /// Returns a `clerk_token_kind`, or 0.
     pub fn token_kind(&self) -> i32 {
         // SAFETY: the result is alive.
         unsafe { ffi::clerk_result_token_kind(self.0.as_ptr()) }
     }
 
-    pub fn factor_ages(&self) -> Option<[i64; 2]> {
+    pub fn factor_verification_age(&self) -> Option<[i64; 2]> {
         let [mut first, mut second] = [0; 2];
         // SAFETY: the result is alive, both numbers are writable.
-        let there = unsafe { ffi::clerk_result_factor_verification_age(self.0.as_ptr(), &mut first, &mut second) };
-        (there == 1).then_some([first, second])
+        let present = unsafe { ffi::clerk_result_factor_verification_age(self.0.as_ptr(), &mut first, &mut second) };
+        (present == 1).then_some([first, second])
     }
 
-    /// One claim as JSON text.
+    /// Returns one claim as JSON.
     pub fn claim(&self, path: &str) -> Option<String> {
         let (result, mut needed) = (self.0.as_ptr(), 0);
-        // SAFETY: the result is alive; no buffer is offered.
-        let _ = unsafe { ffi::clerk_result_claim(result, text(path), ptr::null_mut(), 0, &mut needed) };
+        // SAFETY: the result is alive; no buffer is passed.
+        let _ = unsafe { ffi::clerk_result_claim(result, to_clerk_str(path), ptr::null_mut(), 0, &mut needed) };
         let mut buffer = vec![0_u8; needed + 1];
         let start = buffer.as_mut_ptr().cast();
-        // SAFETY: the buffer holds as many bytes as are said.
-        let status = unsafe { ffi::clerk_result_claim(result, text(path), start, buffer.len(), ptr::null_mut()) };
+        // SAFETY: the buffer has the given length.
+        let status =
+            let _ = unsafe { ffi::clerk_result_claim(result, to_clerk_str(path), start, buffer.len(), ptr::null_mut()) };
         buffer.pop();
         (status == ffi::CLERK_OK).then(|| String::from_utf8(buffer).ok()).flatten()
     }
@@ -188,56 +193,61 @@ impl AuthResult {
 
 impl Drop for AuthResult {
     fn drop(&mut self) {
-        // SAFETY: handed out by a verb, freed once.
+        // SAFETY: returned by a function of the library, freed once.
         unsafe { ffi::clerk_result_free(self.0.as_ptr()) }
     }
 }
 
-/// The name of a status, such as `CLERK_SIGNED_OUT`.
+/// Returns the name of a status, such as `CLERK_SIGNED_OUT`.
 pub fn status_name(status: i32) -> String {
     // SAFETY: the name is static.
-    unsafe { word(ffi::clerk_status_name(status)) }
+    unsafe { from_c_str(ffi::clerk_status_name(status)) }
 }
 
-/// A text that is not there.
+/// An absent string.
 pub(crate) const NONE: ffi::clerk_str = ffi::clerk_str { data: ptr::null(), len: 0 };
 
-pub(crate) fn text(text: &str) -> ffi::clerk_str {
-    ffi::clerk_str { data: text.as_ptr().cast(), len: text.len() }
+pub(crate) fn to_clerk_str(string: &str) -> ffi::clerk_str {
+    ffi::clerk_str { data: string.as_ptr().cast(), len: string.len() }
 }
 
+/// Copies a string; `None` if it is absent.
+///
 /// # Safety
-/// The text is alive and, as the header says, UTF-8.
-pub(crate) unsafe fn read(text: ffi::clerk_str) -> Option<String> {
-    if text.data.is_null() {
+/// The string is alive.
+pub(crate) unsafe fn from_clerk_str(string: ffi::clerk_str) -> Option<String> {
+    if string.data.is_null() {
         return None;
     }
-    // SAFETY: the caller vouches for it.
-    let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.len) };
-    Some(String::from_utf8(bytes.to_vec()).expect("a text of the library is not UTF-8"))
+    // SAFETY: same contract as the caller.
+    let bytes = unsafe { std::slice::from_raw_parts(string.data.cast::<u8>(), string.len) };
+    Some(String::from_utf8(bytes.to_vec()).expect("the library returned a string that is not UTF-8"))
 }
 
+/// Copies a C string.
+///
 /// # Safety
-/// A static text with a NUL at its end.
-pub(crate) unsafe fn word(text: *const c_char) -> String {
-    // SAFETY: the caller vouches for it.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+/// `string` is a static string that ends with NUL.
+pub(crate) unsafe fn from_c_str(string: *const c_char) -> String {
+    // SAFETY: same contract as the caller.
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
-/// Runs a call that may refuse, and takes its error along.
-fn accepted(call: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Result<(), AuthError> {
+/// Calls a function that takes an error out parameter and converts its status and error.
+fn check(function: impl FnOnce(*mut *mut ffi::clerk_error) -> i32) -> Result<(), ConfigError> {
     let mut error = ptr::null_mut();
-    let status = call(&mut error);
+    let status = function(&mut error);
     if status == ffi::CLERK_OK {
         return Ok(());
     }
-    // SAFETY: NULL is fine for all three; otherwise the error is alive until it is freed, once.
+    // SAFETY: NULL is valid for all three; otherwise the error is alive until it is freed, once.
     let (setting, message) = unsafe {
-        let words = (read(ffi::clerk_error_setting(error)), read(ffi::clerk_error_message(error)));
+        let strings =
+            (from_clerk_str(ffi::clerk_error_setting(error)), from_clerk_str(ffi::clerk_error_message(error)));
         ffi::clerk_error_free(error);
-        words
+        strings
     };
-    Err(AuthError { setting: setting.unwrap_or_default(), message: message.unwrap_or_else(|| status_name(status)) })
+    Err(ConfigError { setting: setting.unwrap_or_default(), message: message.unwrap_or_else(|| status_name(status)) })
 }
 
 #[cfg(test)]
@@ -245,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_setting() {
+    fn config_error_names_the_setting() {
         let config = Config::new();
         assert_eq!(config.set_int("clock_skew_ms", -1).unwrap_err().setting, "clock_skew_ms");
         config.set("jwt_key", "no key").unwrap();
@@ -253,10 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_is_given_back() {
+    fn config_free_releases_the_clock() {
         let clock = Clock::default();
         let config = Config::new();
-        config.on_clock(&clock);
+        config.set_clock(&clock);
         assert_eq!(Arc::strong_count(&clock), 2);
         drop(config);
         assert_eq!(Arc::strong_count(&clock), 1);

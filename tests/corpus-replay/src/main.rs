@@ -1,30 +1,31 @@
-//! Plays recorded cases through the exported C functions and compares the answers with the expected ones.
+//! Runs recorded cases through the exported C functions and compares the results with the expected ones.
 
 #![deny(unsafe_code)]
 
+mod batch;
 mod capi;
+mod case_runner;
 mod compare;
+mod instance;
 mod options;
 mod parity;
-mod play;
-mod replay;
 mod share;
-mod stage;
+mod verdicts;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: corpus-replay verdicts|share|parity FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
 
-/// What is wrong with a file or a command line, in words.
+/// An error in a corpus file or in the command line, as a message.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
     let mut args = lexopt::Parser::from_env();
     let outcome = match args.next() {
-        Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => replay::run(args, play::play),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => batch::run(args, verdicts::run),
         Ok(Some(lexopt::Arg::Value(command))) if command == "share" => share::run(args),
-        Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => replay::run(args, parity::play),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => batch::run(args, parity::run),
         Ok(_) => Err(USAGE.into()),
         Err(error) => Err(error.into()),
     };

@@ -1,18 +1,18 @@
-//! From the options of a case to a configured client.
+//! Converts the options of a case to the settings of a client.
 
 use clerk_sim::corpus::Corpus;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Result;
-use crate::capi::{AuthError, Clock, Config};
+use crate::capi::{Clock, Config, ConfigError};
 
-/// The kinds of tokens the library knows. The SDKs have more names (`machine_token` is an older one of Python's).
-const KINDS: [&str; 5] = ["session_token", "api_key", "oauth_token", "m2m_token", "any"];
+/// The token types that the library accepts. The SDKs have more names; `machine_token` is an older one of Python's.
+const TOKEN_TYPES: [&str; 5] = ["session_token", "api_key", "oauth_token", "m2m_token", "any"];
 
 /// One call of a setter, as `[setter, name, value]` in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Setting(pub Setter, pub String, pub Given);
+pub struct Setting(pub Setter, pub String, pub SettingValue);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,58 +24,57 @@ pub enum Setter {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Given {
-    Text(String),
+pub enum SettingValue {
+    String(String),
     Number(i64),
 }
 
 impl Setting {
     fn set(name: &str, value: impl Into<String>) -> Setting {
-        Setting(Setter::Set, name.to_owned(), Given::Text(value.into()))
+        Setting(Setter::Set, name.to_owned(), SettingValue::String(value.into()))
     }
 
     fn add(name: &str, item: impl Into<String>) -> Setting {
-        Setting(Setter::Add, name.to_owned(), Given::Text(item.into()))
+        Setting(Setter::Add, name.to_owned(), SettingValue::String(item.into()))
     }
 
-    fn apply(&self, config: &Config) -> std::result::Result<(), AuthError> {
+    fn apply(&self, config: &Config) -> std::result::Result<(), ConfigError> {
         match (self.0, &self.2) {
-            (Setter::Add, Given::Text(item)) => config.add(&self.1, item),
-            (_, Given::Text(text)) => config.set(&self.1, text),
-            (_, Given::Number(number)) => config.set_int(&self.1, *number),
+            (Setter::Add, SettingValue::String(item)) => config.add(&self.1, item),
+            (_, SettingValue::String(value)) => config.set(&self.1, value),
+            (_, SettingValue::Number(number)) => config.set_int(&self.1, *number),
         }
     }
 }
 
-/// Everything that the options say, or the library's word against one of the settings. The config is still to be judged.
-pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Config, AuthError> {
+/// Creates a config with the given settings. Fails on the first setting that the library rejects.
+pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Config, ConfigError> {
     let config = Config::new();
-    config.on_clock(clock);
+    config.set_clock(clock);
     settings.iter().try_for_each(|setting| setting.apply(&config))?;
     Ok(config)
 }
 
-/// The settings that the options of a case stand for. `Err`: this is no such file, or one that says more than is known
-/// here.
+/// Returns the settings that the options of a case stand for. Fails on an unknown option or a wrong type.
 pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<Setting>> {
     let mut settings = vec![Setting::set("api_url", api_url), Setting::set("user_mode", "claims")];
-    for (name, value) in options.as_object().ok_or("options: an object is needed")? {
+    for (name, value) in options.as_object().ok_or("options: must be an object")? {
         match name.as_str() {
-            "jwt_key" => settings.extend(corpus.key_text(value)?.map(|text| Setting::set("jwt_key", text))),
-            "secret_key" | "publishable_key" | "machine_secret_key" => match texts(name, value)?.as_slice() {
+            "jwt_key" => settings.extend(corpus.configured_key(value)?.map(|key| Setting::set("jwt_key", key))),
+            "secret_key" | "publishable_key" | "machine_secret_key" => match strings(name, value)?.as_slice() {
                 [] => {}
-                [text] => settings.push(Setting::set(name, text)),
-                _ => return Err(format!("{name}: one text is needed").into()),
+                [value] => settings.push(Setting::set(name, value)),
+                _ => return Err(format!("{name}: must be a single string").into()),
             },
             "authorized_parties" | "audience" => {
-                // A single empty text is how some configurations say "none".
-                let items = if value == "" { Vec::new() } else { texts(name, value)? };
+                // Some configurations say "none" with an empty string.
+                let items = if value == "" { Vec::new() } else { strings(name, value)? };
                 settings.extend(items.into_iter().map(|item| Setting::add(name, item)));
             }
-            "accepts_token" => settings.push(Setting::set(name, accepted(&texts(name, value)?))),
+            "accepts_token" => settings.push(Setting::set(name, token_types(&strings(name, value)?))),
             "clock_skew_in_ms" => settings.extend(number("clock_skew_ms", value)),
             "api_timeout_ms" => settings.extend(number("timeout_ms", value)),
-            // It is the address that says so.
+            // Not a setting: the fake API refuses connections.
             "api_down" => {}
             _ => return Err(format!("options.{name}: unknown").into()),
         }
@@ -83,32 +82,31 @@ pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<S
     Ok(settings)
 }
 
-/// Names that the library does not know are left out as long as one is left that it does; otherwise it has to say what
-/// it thinks of them.
-fn accepted(names: &[String]) -> String {
-    let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| KINDS.contains(name)).collect();
+/// Joins the known names; if none is known, joins all, so that the library has to reject them.
+fn token_types(names: &[String]) -> String {
+    let known: Vec<&str> = names.iter().map(String::as_str).filter(|name| TOKEN_TYPES.contains(name)).collect();
     if known.is_empty() { names.join(",") } else { known.join(",") }
 }
 
-/// Numbers go over as they are: what is no whole number is for the library to refuse.
+/// Passes numbers on unchanged: it is for the library to reject one that is not an integer.
 fn number(name: &str, value: &Value) -> Option<Setting> {
     match (value, value.as_i64()) {
         (Value::Null, _) => None,
-        (_, Some(number)) => Some(Setting(Setter::Int, name.to_owned(), Given::Number(number))),
+        (_, Some(number)) => Some(Setting(Setter::Int, name.to_owned(), SettingValue::Number(number))),
         (_, None) => Some(Setting::set(name, value.to_string())),
     }
 }
 
-/// A text, a list of texts, or null for none.
-fn texts(name: &str, value: &Value) -> Result<Vec<String>> {
-    let unfit = || format!("options.{name}: a text, a list of texts or null is needed");
+/// Reads a string, an array of strings, or null for none.
+fn strings(name: &str, value: &Value) -> Result<Vec<String>> {
+    let wrong_type = || format!("options.{name}: must be a string, an array of strings or null");
     match value {
         Value::Null => Ok(Vec::new()),
-        Value::String(text) => Ok(vec![text.clone()]),
+        Value::String(string) => Ok(vec![string.clone()]),
         Value::Array(items) => {
-            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| unfit().into())).collect()
+            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong_type().into())).collect()
         }
-        _ => Err(unfit().into()),
+        _ => Err(wrong_type().into()),
     }
 }
 
@@ -119,18 +117,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_other_sdks_are_left_out_unless_nothing_is_left() {
-        let accepted = |names: &[&str]| accepted(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(accepted(&["machine_token", "api_key"]), "api_key");
-        assert_eq!(accepted(&["machine_token"]), "machine_token");
-        assert_eq!(accepted(&[]), "");
+    fn unknown_token_types_are_dropped_unless_all_are_unknown() {
+        let joined = |names: &[&str]| token_types(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(joined(&["machine_token", "api_key"]), "api_key");
+        assert_eq!(joined(&["machine_token"]), "machine_token");
+        assert_eq!(joined(&[]), "");
     }
 
     #[test]
-    fn texts_come_in_three_shapes() {
-        assert_eq!(texts("x", &json!(null)).unwrap(), [""; 0]);
-        assert_eq!(texts("x", &json!("a,b")).unwrap(), ["a,b"]);
-        assert_eq!(texts("x", &json!(["a", ""])).unwrap(), ["a", ""]);
-        assert!(texts("x", &json!([1])).is_err() && texts("x", &json!({})).is_err());
+    fn strings_accepts_null_string_and_array() {
+        assert_eq!(strings("x", &json!(null)).unwrap(), [""; 0]);
+        assert_eq!(strings("x", &json!("a,b")).unwrap(), ["a,b"]);
+        assert_eq!(strings("x", &json!(["a", ""])).unwrap(), ["a", ""]);
+        assert!(strings("x", &json!([1])).is_err() && strings("x", &json!({})).is_err());
     }
 }

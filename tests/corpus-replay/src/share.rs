@@ -1,25 +1,24 @@
-//! `share FILE.json`: cases made ready for programs in other languages, one line of JSON each, with the verdict that the
-//! C functions give.
+//! `share FILE.json`: prepares cases for the tests of the bindings, one line of JSON each, with the verdict of the C
+//! functions.
 //!
-//! Tokens are minted and texts filled in; all that is left to do is to put `state` to the stand-in's admin API, to put
-//! its address in the place of `{api_url}`, to call the setters and to ask. What takes much time stays out.
+//! Tokens are minted and placeholders replaced. A test puts `state` to the admin API of the fake Clerk API, replaces
+//! `{api_url}` with its URL, calls the setters and authenticates the request. Open and slow cases are left out.
 
 use clerk_sim::corpus::{Case, Corpus};
 use serde_json::{Value, json};
 
+use crate::batch::{Args, Verdict};
 use crate::compare::SIGNED_OUT;
-use crate::play::play;
-use crate::replay::{Args, Verdict};
-use crate::{Result, options};
+use crate::{Result, instance, options, verdicts};
 
 const API_URL: &str = "{api_url}";
 
-/// Whether there was something to share.
+/// Prints the prepared cases. Returns whether there was one.
 pub fn run(parser: lexopt::Parser) -> Result<bool> {
     let args = Args::parse(parser)?;
     let (corpus, cases) = args.open()?;
     let mut shared = 0;
-    for case in cases.iter().filter(|case| is_plain(case)) {
+    for case in cases.iter().filter(|case| is_shared(case)) {
         if let Some(line) = line(&corpus, case, args.now)? {
             println!("{line}");
             shared += 1;
@@ -28,40 +27,43 @@ pub fn run(parser: lexopt::Parser) -> Result<bool> {
     Ok(shared > 0)
 }
 
-fn is_plain(case: &Case) -> bool {
+/// Cases with a second instance are left out, too: the bindings' tests have one client per case.
+fn is_shared(case: &Case) -> bool {
+    let prelude = case.value["prelude"].as_array();
     let faults = case.value["api"]["faults"].as_array();
     let is_slow = |fault: &Value| ["delay_ms", "drip_ms"].iter().any(|name| fault.get(name).is_some());
     case.value["confidence"] != "open"
         && case.value["options"]["api_down"] != true
         && !faults.into_iter().flatten().any(is_slow)
+        && !prelude.into_iter().flatten().filter_map(Value::as_object).any(|step| !instance::members(step).is_empty())
 }
 
-/// `None`: the case is one that the C functions fail.
+/// Returns the line of a case, or `None` if the C functions fail the case.
 fn line(corpus: &Corpus, case: &Case, now: i64) -> Result<Option<Value>> {
-    let played = play(corpus, case, now)?;
-    if played.verdict != Verdict::Pass {
+    let report = verdicts::run(corpus, case, now)?;
+    if report.verdict != Verdict::Pass {
         return Ok(None);
     }
     let tokens = corpus.tokens(case, now)?;
-    let request = |given: &Value| -> Result<Value> {
-        let request = corpus.request(given, &tokens, now)?;
+    let request = |request: &Value| -> Result<Value> {
+        let request = corpus.request(request, &tokens, now)?;
         Ok(json!({"method": request.method, "headers": request.headers}))
     };
     let mut prelude = Vec::new();
     for step in case.value["prelude"].as_array().into_iter().flatten() {
         match (&step["request"], &step["admin"], &step["advance_ms"]) {
-            (given @ Value::Object(_), _, _) => prelude.push(json!({"request": request(given)?})),
+            (recorded @ Value::Object(_), _, _) => prelude.push(json!({"request": request(recorded)?})),
             (_, state @ Value::Object(_), _) => prelude.push(json!({"state": state})),
             (_, _, ms) => prelude.push(json!({"advance_ms": ms})),
         }
     }
     let (state, _) = corpus.api_state(case.value.get("api"))?;
     let mut state = state.to_json();
-    // Always there, so that the faults of the case before go.
+    // Always present, so that it replaces the faults of the previous case.
     state["faults"] = case.value["api"].get("faults").cloned().unwrap_or_else(|| json!([]));
-    let verdict = match played.refused_setting() {
+    let verdict = match report.rejected_setting() {
         Some(setting) => json!({"status": SIGNED_OUT, "refused": setting}),
-        None => played.answer(),
+        None => report.outcome(),
     };
     Ok(Some(json!({
         "id": case.id(),

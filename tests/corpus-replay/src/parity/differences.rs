@@ -1,50 +1,50 @@
-//! Where a recording is said to be right and the library does otherwise on purpose. Told for readers in
-//! `docs/differences-from-django-clerk-sdk.md`; whatever is added here has to be told there.
+//! Deliberate differences from recordings that are marked as right. `docs/differences-from-django-clerk-sdk.md` lists the
+//! same rules; keep both in step.
 
 use clerk_auth::ffi::CLERK_OK;
 use serde_json::Value;
 
 use super::keep::{Difference, is_same_row};
-use super::scene::Asked;
+use super::scenario::RequestOutcome;
 use super::table::Row;
 
-/// By rule, not by name: the same difference is met in scenarios that nobody has seen yet.
-pub fn is_deliberate(difference: &Difference, recorded: &Value, asked: &Asked) -> bool {
-    let was_let_in = recorded["clerk_auth"]["is_authenticated"] == true;
-    let Some(answer) = &asked.answer else {
-        // Settings that cannot work are refused when the client is made, not request by request. Nobody comes in either
-        // way; there is nobody to send events or to ask Clerk.
-        return asked.is_unconfigured
-            && !was_let_in
+/// Returns whether a rule covers the difference. Rules do not depend on the scenario's name.
+pub fn is_deliberate(difference: &Difference, recorded: &Value, request: &RequestOutcome) -> bool {
+    let was_signed_in = recorded["clerk_auth"]["is_authenticated"] == true;
+    let Some(auth) = &request.auth else {
+        // Invalid settings are rejected when the client is created, not for each request. No request is accepted either
+        // way; without a client there are no events and no calls to Clerk.
+        return request.is_unconfigured
+            && !was_signed_in
             && ["HTTP status", "challenge", "events"].contains(&difference.what);
     };
     match difference.what {
-        // A caller who is known and may not come in gets 403: logging in again would not help. The seed knows 401 only.
+        // An inactive user gets 403: signing in again would not help. django-clerk-sdk always responds with 401.
         "HTTP status" => {
-            recorded["http_status"] == 401 && answer.reason == "user-inactive" && asked.seen.http_status == 403
+            recorded["http_status"] == 401 && auth.reason == "user-inactive" && request.response.http_status == 403
         }
-        // A user whom Clerk does not know is not asked for again for ten seconds.
-        "calls for users" => answer.reason == "user-not-found" && !was_let_in && asked.user_calls == 0,
-        // A row keeps the number behind its name, even when a smaller one has become free.
-        "rows" => answer.status == CLERK_OK && differ_by_kept_numbers(&recorded["rows"], asked),
+        // That Clerk has no such user is cached for ten seconds.
+        "calls for users" => auth.reason == "user-not-found" && !was_signed_in && request.user_calls == 0,
+        // A row keeps the numeric suffix of its username, even if a lower one has become available.
+        "rows" => auth.status == CLERK_OK && differ_by_kept_suffix(&recorded["rows"], request),
         _ => false,
     }
 }
 
-fn differ_by_kept_numbers(recorded: &Value, asked: &Asked) -> bool {
+fn differ_by_kept_suffix(recorded: &Value, request: &RequestOutcome) -> bool {
     let recorded = recorded.as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_fine = |(theirs, ours): (&Value, &Row)| {
-        let before = asked.before.iter().find(|row| row["id"] == ours["id"]);
-        let name = ours.get("username").and_then(Value::as_str);
-        let is_kept = before.and_then(|row| row.get("username")) == ours.get("username")
+    let is_covered = |(recorded, actual): (&Value, &Row)| {
+        let before = request.before.iter().find(|row| row["id"] == actual["id"]);
+        let name = actual.get("username").and_then(Value::as_str);
+        let is_kept = before.and_then(|row| row.get("username")) == actual.get("username")
             && name.and_then(|name| name.rsplit_once('-')).is_some_and(|(_, number)| number.parse::<u32>().is_ok());
-        let mut ours = ours.clone();
+        let mut actual = actual.clone();
         if is_kept {
-            ours.insert("username".into(), theirs["username"].clone());
+            actual.insert("username".into(), recorded["username"].clone());
         }
-        is_same_row(theirs, &ours)
+        is_same_row(recorded, &actual)
     };
-    recorded.len() == asked.rows.len() && recorded.iter().zip(&asked.rows).all(is_fine)
+    recorded.len() == request.rows.len() && recorded.iter().zip(&request.rows).all(is_covered)
 }
 
 #[cfg(test)]
@@ -52,19 +52,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::parity::abi::AuthResult;
-    use crate::parity::host::Seen;
+    use crate::parity::callbacks::AuthOutcome;
+    use crate::parity::response::ViewResponse;
 
     fn rows(names: &[&str]) -> Vec<Row> {
-        let rows = names.iter().enumerate().map(|(at, name)| json!({"id": at, "username": name}));
+        let rows = names.iter().enumerate().map(|(id, name)| json!({"id": id, "username": name}));
         rows.filter_map(|row| row.as_object().cloned()).collect()
     }
 
-    fn asked(answer: Option<AuthResult>, before: &[&str], after: &[&str]) -> Asked {
-        Asked {
-            is_unconfigured: answer.is_none(),
-            answer,
-            seen: Seen { http_status: 403, challenge: None, user: None },
+    fn outcome(auth: Option<AuthOutcome>, before: &[&str], after: &[&str]) -> RequestOutcome {
+        RequestOutcome {
+            is_unconfigured: auth.is_none(),
+            auth,
+            response: ViewResponse { http_status: 403, www_authenticate: None, user: None },
             events: Vec::new(),
             user_calls: 0,
             before: rows(before),
@@ -73,15 +73,15 @@ mod tests {
         }
     }
 
-    fn is_fine(what: &'static str, recorded: Value, asked: &Asked) -> bool {
-        is_deliberate(&Difference { what, ours: Value::Null, recorded: Value::Null }, &recorded, asked)
+    fn covers(what: &'static str, recorded: Value, request: &RequestOutcome) -> bool {
+        is_deliberate(&Difference { what, actual: Value::Null, recorded: Value::Null }, &recorded, request)
     }
 
     #[test]
-    fn names_may_keep_their_numbers_and_nothing_else_may_differ() {
+    fn kept_username_suffix_is_the_only_row_difference() {
         let kept = |before, after, recorded: &str| {
             let recorded = json!({"rows": [{"id": 0, "username": recorded}]});
-            is_fine("rows", recorded, &asked(Some(AuthResult::default()), &[before], &[after]))
+            covers("rows", recorded, &outcome(Some(AuthOutcome::default()), &[before], &[after]))
         };
         assert!(kept("ada-3", "ada-3", "ada-2"));
         assert!(!kept("ada-2", "ada-3", "ada-2"));
@@ -89,19 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_cannot_be_made_lets_nobody_in() {
-        let refused = json!({"http_status": 401, "clerk_auth": {"is_authenticated": false}});
-        let let_in = json!({"clerk_auth": {"is_authenticated": true}});
-        let asked = asked(None, &[], &[]);
-        assert!(is_fine("events", refused.clone(), &asked) && !is_fine("rows", refused, &asked));
-        assert!(!is_fine("events", let_in, &asked));
+    fn missing_client_is_covered_if_no_request_was_signed_in() {
+        let rejected = json!({"http_status": 401, "clerk_auth": {"is_authenticated": false}});
+        let signed_in = json!({"clerk_auth": {"is_authenticated": true}});
+        let request = outcome(None, &[], &[]);
+        assert!(covers("events", rejected.clone(), &request) && !covers("rows", rejected, &request));
+        assert!(!covers("events", signed_in, &request));
     }
 
     #[test]
-    fn only_those_who_are_kept_out_get_403() {
+    fn http_403_is_covered_for_inactive_users_only() {
         let status = |reason: &str| {
-            let answer = AuthResult { status: 1, reason: reason.into(), ..AuthResult::default() };
-            is_fine("HTTP status", json!({"http_status": 401}), &asked(Some(answer), &[], &[]))
+            let auth = AuthOutcome { status: 1, reason: reason.into(), ..AuthOutcome::default() };
+            covers("HTTP status", json!({"http_status": 401}), &outcome(Some(auth), &[], &[]))
         };
         assert!(status("user-inactive") && !status("token-expired"));
     }

@@ -1,108 +1,109 @@
-//! Scenarios whose recording is right: everything has to come out as it stands there.
+//! Scenarios whose recording is right: every request has to have the recorded outcome.
 
 use clerk_auth::ffi::clerk_event_kind;
 use serde_json::Value;
 
-use super::abi::{AuthResult, Event};
-use super::calendar;
+use super::callbacks::{AuthOutcome, Event};
 use super::differences::is_deliberate;
-use super::scene::{Asked, Played};
+use super::scenario::{RequestOutcome, ScenarioOutcome};
 use super::table::Row;
+use super::timestamp;
 
-/// What one request came out otherwise than recorded.
+/// A difference between the outcome of a request and the recording.
 #[derive(Debug, PartialEq)]
 pub struct Difference {
     pub what: &'static str,
-    pub ours: Value,
+    pub actual: Value,
     pub recorded: Value,
 }
 
-/// The recording's word for a reason, and ours for the same.
+/// Reasons of the recordings and the library's reasons with the same meaning.
 const SYNONYMS: [(&str, &str); 3] = [
-    // `Bearer` with nothing behind it. An empty cookie, which has the same word there, is no credential here.
+    // `Bearer` without a token. An empty cookie has the same recorded reason, but is no credential here.
     ("invalid-authorization-header", "token-invalid"),
-    // The library under the seed looks at `iat` as if it were `nbf`.
+    // The library under django-clerk-sdk treats `iat` like `nbf`.
     ("token-not-active-yet", "token-iat-in-the-future"),
-    // It has no word of its own for a token without any `aud`.
+    // It has no separate reason for a token without `aud`.
     ("token-invalid", "token-invalid-audience"),
 ];
 
-/// Whether our reason says what the recorded one says.
-pub fn is_same_reason(recorded: &str, ours: &str) -> bool {
-    let is_word = recorded.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-    // Texts of exceptions are no reasons: that somebody was refused is all they say.
-    recorded == ours || SYNONYMS.contains(&(recorded, ours)) || (!is_word && !ours.is_empty())
+/// Returns whether both reasons have the same meaning.
+pub fn is_same_reason(recorded: &str, actual: &str) -> bool {
+    let is_reason = recorded.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    // A recorded exception message says only that the request was rejected.
+    recorded == actual || SYNONYMS.contains(&(recorded, actual)) || (!is_reason && !actual.is_empty())
 }
 
-/// Where the requests differ from the recording, in words.
-pub fn differences(scenario: &Value, played: &Played) -> Vec<String> {
-    let recorded: Vec<&Value> = scenario["recorded"].as_array().into_iter().flatten().collect();
-    if recorded.len() != played.requests.len() {
-        return vec![format!("{} requests, {} recorded", played.requests.len(), recorded.len())];
+/// Lists the differences between the requests and the recording.
+pub fn differences(case: &Value, scenario: &ScenarioOutcome) -> Vec<String> {
+    let recorded: Vec<&Value> = case["recorded"].as_array().into_iter().flatten().collect();
+    if recorded.len() != scenario.requests.len() {
+        return vec![format!("{} requests, {} recorded", scenario.requests.len(), recorded.len())];
     }
-    let pairs = recorded.iter().zip(&played.requests).enumerate();
+    let pairs = recorded.iter().zip(&scenario.requests).enumerate();
     pairs
-        .flat_map(|(at, (recorded, asked))| {
-            one(recorded, asked, played).into_iter().map(move |d| (at, *recorded, asked, d))
+        .flat_map(|(index, (recorded, request))| {
+            compare_request(recorded, request, scenario).into_iter().map(move |d| (index, *recorded, request, d))
         })
-        .filter(|(_, recorded, asked, difference)| !is_deliberate(difference, recorded, asked))
-        .map(|(at, _, _, d)| format!("request {}: {}: {}, recorded {}", at + 1, d.what, d.ours, d.recorded))
+        .filter(|(_, recorded, request, difference)| !is_deliberate(difference, recorded, request))
+        .map(|(index, _, _, d)| format!("request {}: {}: {}, recorded {}", index + 1, d.what, d.actual, d.recorded))
         .collect()
 }
 
-fn one(recorded: &Value, asked: &Asked, played: &Played) -> Vec<Difference> {
+fn compare_request(recorded: &Value, request: &RequestOutcome, scenario: &ScenarioOutcome) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut compare = |what, ours: Value, recorded: Value| {
-        if ours != recorded {
-            found.push(Difference { what, ours, recorded });
+    let mut compare = |what, actual: Value, recorded: Value| {
+        if actual != recorded {
+            found.push(Difference { what, actual, recorded });
         }
     };
-    if let (Some(answer), Some(auth)) = (&asked.answer, recorded["clerk_auth"].as_object()) {
-        compare("signed in", answer.is_signed_in().into(), auth["is_authenticated"].clone());
-        compare("has credentials", answer.has_credentials().into(), auth["has_credentials"].clone());
-        compare("source", answer.source.into(), auth["source"].clone());
-        let reason = if answer.has_credentials() { answer.reason.as_str() } else { "" };
-        compare_reasons(&mut compare, reason, &auth["reason"]);
+    if let (Some(auth), Some(recorded)) = (&request.auth, recorded["clerk_auth"].as_object()) {
+        compare("signed in", auth.is_signed_in().into(), recorded["is_authenticated"].clone());
+        compare("has credentials", auth.has_credentials().into(), recorded["has_credentials"].clone());
+        compare("source", auth.source.into(), recorded["source"].clone());
+        let reason = if auth.has_credentials() { auth.reason.as_str() } else { "" };
+        compare_reasons(&mut compare, reason, &recorded["reason"]);
     }
-    compare("HTTP status", asked.seen.http_status.into(), recorded["http_status"].clone());
-    let scheme = |text: Option<&str>| text.and_then(|text| text.split(' ').next()).map(str::to_owned);
-    let challenge = scheme(asked.seen.challenge.as_deref());
+    compare("HTTP status", request.response.http_status.into(), recorded["http_status"].clone());
+    let scheme = |header: Option<&str>| header.and_then(|header| header.split(' ').next()).map(str::to_owned);
+    let challenge = scheme(request.response.www_authenticate.as_deref());
     compare("challenge", challenge.into(), scheme(recorded["www_authenticate"].as_str()).into());
-    let clerk_user = asked.answer.as_ref().and_then(AuthResult::user);
-    for (member, ours) in [("user", asked.seen.user), ("clerk_user", clerk_user)] {
+    let clerk_user = request.auth.as_ref().and_then(AuthOutcome::user);
+    for (member, actual) in [("user", request.response.user), ("clerk_user", clerk_user)] {
         if let Some(user) = recorded[member].as_object() {
-            compare(member, ours.into(), user.get("pk").cloned().unwrap_or_default());
+            compare(member, actual.into(), user.get("pk").cloned().unwrap_or_default());
         }
     }
     let signals = recorded["signals"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut events: Vec<Value> = asked.events.iter().filter_map(|event| signal(event, signals)).collect();
-    let mut expected: Vec<Value> = signals.iter().map(|signal| plain(signal, played)).collect();
-    // A text with a token of the recording's own day in it: the hash is of that day, too.
-    if recorded["clerk_auth"]["token"].as_str().is_some_and(|text| text.contains("eyJ")) {
+    let mut events: Vec<Value> = request.events.iter().filter_map(|event| signal(event, signals)).collect();
+    let mut expected: Vec<Value> = signals.iter().map(|signal| normalize(signal, scenario)).collect();
+    // A token that was minted at the time of the recording has another hash today.
+    if recorded["clerk_auth"]["token"].as_str().is_some_and(|token| token.contains("eyJ")) {
         events.iter_mut().chain(&mut expected).for_each(|event| event["token_hash"] = Value::Null);
     }
     compare("events", events.into(), expected.into());
     let calls = recorded["api_calls"].as_object().into_iter().flatten();
     let calls = calls.filter(|(name, _)| name.contains("/users")).filter_map(|(_, count)| count.as_u64()).sum::<u64>();
-    compare("calls for users", asked.user_calls.into(), calls.into());
+    compare("calls for users", request.user_calls.into(), calls.into());
     let rows = recorded["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if !(rows.len() == asked.rows.len() && rows.iter().zip(&asked.rows).all(|(theirs, ours)| is_same_row(theirs, ours)))
+    if !(rows.len() == request.rows.len()
+        && rows.iter().zip(&request.rows).all(|(recorded, actual)| is_same_row(recorded, actual)))
     {
-        compare("rows", asked.rows.clone().into_iter().map(Value::Object).collect(), rows.into());
+        compare("rows", request.rows.clone().into_iter().map(Value::Object).collect(), rows.into());
     }
     found
 }
 
-fn compare_reasons(compare: &mut impl FnMut(&'static str, Value, Value), ours: &str, recorded: &Value) {
+fn compare_reasons(compare: &mut impl FnMut(&'static str, Value, Value), actual: &str, recorded: &Value) {
     match recorded.as_str() {
-        Some(word) if is_same_reason(word, ours) => {}
-        None if ours.is_empty() => {}
-        _ => compare("reason", ours.into(), recorded.clone()),
+        Some(reason) if is_same_reason(reason, actual) => {}
+        None if actual.is_empty() => {}
+        _ => compare("reason", actual.into(), recorded.clone()),
     }
 }
 
-/// One of the seed's three signals; our other events are of no account here. A reason that means the same is written as
-/// the recording has it.
+/// Converts an event to the signal of django-clerk-sdk; events without a signal are ignored. A reason with the same
+/// meaning is replaced by the recorded one.
 fn signal(event: &Event, recorded: &[Value]) -> Option<Value> {
     let pk = event.user_key.as_deref().and_then(|key| key.parse::<i64>().ok());
     Some(match event.kind {
@@ -113,47 +114,48 @@ fn signal(event: &Event, recorded: &[Value]) -> Option<Value> {
             serde_json::json!({"signal": "clerk_auth_success", "source": event.source, "user_pk": pk})
         }
         kind if kind == clerk_event_kind::AUTH_FAILED as i32 => {
-            let theirs = recorded.iter().filter_map(|signal| signal["reason"].as_str());
-            let reason = theirs.into_iter().find(|word| is_same_reason(word, event.reason)).unwrap_or(event.reason);
+            let reasons = recorded.iter().filter_map(|signal| signal["reason"].as_str());
+            let reason =
+                reasons.into_iter().find(|reason| is_same_reason(reason, event.reason)).unwrap_or(event.reason);
             serde_json::json!({"signal": "clerk_auth_failed", "reason": reason, "token_hash": event.token_hash})
         }
         _ => return None,
     })
 }
 
-/// A recorded signal without its sender and with its token's hash.
-fn plain(signal: &Value, played: &Played) -> Value {
-    let mut plain = signal.clone();
-    if let Some(members) = plain.as_object_mut() {
+/// Returns a recorded signal without its sender and with the hash of its token.
+fn normalize(signal: &Value, scenario: &ScenarioOutcome) -> Value {
+    let mut normalized = signal.clone();
+    if let Some(members) = normalized.as_object_mut() {
         members.shift_remove("sender");
-        if let Some(token) = signal["token_hash"]["$token_hash"].as_str().and_then(|name| played.tokens.get(name)) {
+        if let Some(token) = signal["token_hash"]["$token_hash"].as_str().and_then(|name| scenario.tokens.get(name)) {
             members.insert("token_hash".into(), hash(token).into());
         }
     }
-    plain
+    normalized
 }
 
-/// The key that the seed's cache has for a token.
+/// Returns the cache key of django-clerk-sdk for a token.
 fn hash(token: &str) -> String {
     use std::fmt::Write;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-    digest.as_ref().iter().fold("clerk:auth:".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
+    digest.as_ref().iter().fold("clerk:auth:".to_owned(), |mut key, byte| {
+        let _ = write!(key, "{byte:02x}");
+        key
     })
 }
 
-/// Whether a row is as recorded, as far as the recording names its columns. Passwords are no concern of the library's.
-pub fn is_same_row(recorded: &Value, ours: &Row) -> bool {
+/// Returns whether a row has the recorded values in the columns that the recording names. Passwords are ignored.
+pub fn is_same_row(recorded: &Value, actual: &Row) -> bool {
     let Some(recorded) = recorded.as_object() else { return false };
     recorded.iter().filter(|(name, _)| *name != "has_usable_password").all(|(name, value)| {
-        let own = ours.get(name).unwrap_or(&Value::Null);
-        own == value || (name == "last_active_at" && same_second(own, value))
+        let actual_value = actual.get(name).unwrap_or(&Value::Null);
+        actual_value == value || (name == "last_active_at" && same_second(actual_value, value))
     })
 }
 
 pub fn same_second(a: &Value, b: &Value) -> bool {
-    let seconds = |value: &Value| value.as_str().and_then(calendar::seconds);
+    let seconds = |value: &Value| value.as_str().and_then(timestamp::parse);
     seconds(a).is_some() && seconds(a) == seconds(b)
 }
 
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_the_same_or_listed() {
+    fn reasons_match_if_equal_or_synonyms() {
         assert!(is_same_reason("token-expired", "token-expired") && !is_same_reason("token-expired", "token-invalid"));
         assert!(is_same_reason("invalid-authorization-header", "token-invalid"));
         assert!(!is_same_reason("token-invalid", "invalid-authorization-header"));
@@ -173,11 +175,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_compared_as_far_as_they_are_recorded() {
-        let ours =
+    fn row_matches_in_recorded_columns_only() {
+        let actual =
             json!({"id": 1, "email": null, "last_active_at": "2023-11-22T22:00:00+00:00", "banned_by_clerk": true});
-        let ours = ours.as_object().unwrap();
-        let same = |recorded: Value| is_same_row(&recorded, ours);
+        let actual = actual.as_object().unwrap();
+        let same = |recorded: Value| is_same_row(&recorded, actual);
         assert!(same(json!({"id": 1, "email": null, "has_usable_password": false})));
         assert!(same(json!({"id": 1, "last_active_at": "2023-11-22T22:00:00.120000+00:00"})));
         assert!(!same(json!({"id": 1, "last_active_at": "2023-11-22T22:00:01+00:00"})));

@@ -1,51 +1,48 @@
-//! `parity FILE.json`: scenarios recorded from django-clerk-sdk, one line of JSON each, in the file's order.
+//! `parity FILE.json`: runs scenarios recorded from django-clerk-sdk and compares their outcomes.
 
-mod abi;
-mod calendar;
+mod callbacks;
 mod differences;
-mod host;
 mod improve;
 mod keep;
 mod model;
-mod scene;
+mod response;
+mod scenario;
 mod settings;
 mod table;
-
-use std::time::Duration;
+mod timestamp;
 
 use clerk_sim::corpus::{Case, Corpus};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::Result;
+use crate::batch::{self, Verdict};
 use crate::capi::status_name;
-use crate::replay::{self, Verdict};
-use scene::{Asked, Played};
+use crate::verdicts::SLACK;
+use scenario::{RequestOutcome, ScenarioOutcome};
 
-/// How much later than its time limit an answer may come: a thread has to be woken up on a busy machine.
-const SLACK: Duration = Duration::from_millis(250);
-
+/// The report of a scenario.
 #[derive(Serialize)]
-pub struct Line {
+pub struct Report {
     id: String,
     judgement: String,
     verdict: Verdict,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     why: Vec<String>,
-    /// What came of the requests, where nobody says what would be right.
+    /// The outcomes of the requests, unless the scenario passed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     did: Vec<Json>,
 }
 
-/// Plays one scenario and judges it.
-pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Line> {
-    Ok(judge(case, &scene::play(corpus, case, now)?))
+/// Runs one scenario and compares its outcome.
+pub fn run(corpus: &Corpus, case: &Case, now: i64) -> Result<Report> {
+    Ok(report(case, &scenario::run(corpus, case, now)?))
 }
 
-impl replay::Line for Line {
-    fn failed(case: &Case, why: String) -> Line {
+impl batch::Report for Report {
+    fn failed(case: &Case, why: String) -> Report {
         let judgement = case.value["judgement"].as_str().unwrap_or_default().to_owned();
-        Line { id: case.id().to_owned(), judgement, verdict: Verdict::Fail, why: vec![why], did: Vec::new() }
+        Report { id: case.id().to_owned(), judgement, verdict: Verdict::Fail, why: vec![why], did: Vec::new() }
     }
 
     fn verdict(&self) -> Verdict {
@@ -53,20 +50,19 @@ impl replay::Line for Line {
     }
 }
 
-fn judge(case: &Case, played: &Played) -> Line {
-    let scenario = &case.value;
-    let judgement = scenario["judgement"].as_str().unwrap_or_default().to_owned();
-    // What nothing excuses.
-    let mut why = unsound(played);
+fn report(case: &Case, scenario: &ScenarioOutcome) -> Report {
+    let judgement = case.value["judgement"].as_str().unwrap_or_default().to_owned();
+    // These fail open scenarios, too.
+    let mut why = violations_of_contract(scenario);
     let mut open = Vec::new();
-    match scenario.get("right_outcome").filter(|right| right.is_object()) {
-        _ if judgement == "keep" => why.extend(keep::differences(scenario, played)),
+    match case.value.get("right_outcome").filter(|right| right.is_object()) {
+        _ if judgement == "keep" => why.extend(keep::differences(&case.value, scenario)),
         Some(right) => {
-            let found = improve::judge(right, played);
+            let found = improve::check(right, scenario);
             why.extend(found.failed);
             open = found.unknown;
         }
-        None => open.push("nobody says what would be right".to_owned()),
+        None => open.push("no right_outcome recorded".to_owned()),
     }
     let verdict = match (why.is_empty(), open.is_empty()) {
         (false, _) => Verdict::Fail,
@@ -74,32 +70,32 @@ fn judge(case: &Case, played: &Played) -> Line {
         (true, true) => Verdict::Pass,
     };
     why.append(&mut open);
-    let did = if verdict == Verdict::Pass { Vec::new() } else { played.requests.iter().map(summary).collect() };
-    why.extend(played.refusal.as_ref().map(|refusal| format!("{}: {}", refusal.setting, refusal.message)));
-    Line { id: case.id().to_owned(), judgement, verdict, why, did }
+    let did = if verdict == Verdict::Pass { Vec::new() } else { scenario.requests.iter().map(summary).collect() };
+    why.extend(scenario.config_error.as_ref().map(|error| format!("{}: {}", error.setting, error.message)));
+    Report { id: case.id().to_owned(), judgement, verdict, why, did }
 }
 
-/// Calls that took too long, and replies that are none.
-fn unsound(played: &Played) -> Vec<String> {
-    let answers = played.requests.iter().filter_map(|asked| asked.answer.as_ref());
-    let broken = answers.filter(|answer| answer.status < 0).map(|answer| status_name(answer.status));
-    let slow = played.requests.iter().map(|asked| asked.took).filter(|took| *took > played.limit + SLACK);
-    let slow = slow.map(|took| format!("a call took {} ms of {}", took.as_millis(), played.limit.as_millis()));
-    broken.map(|name| format!("a call gave {name}")).chain(slow).collect()
+/// Lists calls that took too long or returned a negative status.
+fn violations_of_contract(scenario: &ScenarioOutcome) -> Vec<String> {
+    let auths = scenario.requests.iter().filter_map(|request| request.auth.as_ref());
+    let failed = auths.filter(|auth| auth.status < 0).map(|auth| status_name(auth.status));
+    let slow = scenario.requests.iter().map(|request| request.took).filter(|took| *took > scenario.limit + SLACK);
+    let slow = slow.map(|took| format!("a call took {} ms of {}", took.as_millis(), scenario.limit.as_millis()));
+    failed.map(|name| format!("a call returned {name}")).chain(slow).collect()
 }
 
-fn summary(asked: &Asked) -> Json {
-    let answer = asked.answer.as_ref();
-    let events: Vec<Json> = asked.events.iter().map(|event| json!([event.kind, event.reason])).collect();
+fn summary(request: &RequestOutcome) -> Json {
+    let auth = request.auth.as_ref();
+    let events: Vec<Json> = request.events.iter().map(|event| json!([event.kind, event.reason])).collect();
     json!({
-        "status": answer.map(|answer| status_name(answer.status)),
-        "reason": answer.map(|answer| &answer.reason),
-        "error": answer.and_then(|answer| answer.error.as_ref()),
-        "http_status": asked.seen.http_status,
-        "user": asked.seen.user,
-        "user_calls": asked.user_calls,
+        "status": auth.map(|auth| status_name(auth.status)),
+        "reason": auth.map(|auth| &auth.reason),
+        "error": auth.and_then(|auth| auth.error.as_ref()),
+        "http_status": request.response.http_status,
+        "user": request.response.user,
+        "user_calls": request.user_calls,
         "events": events,
-        "rows": asked.rows,
-        "ms": asked.took.as_millis() as u64,
+        "rows": request.rows,
+        "ms": request.took.as_millis() as u64,
     })
 }

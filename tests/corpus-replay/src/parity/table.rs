@@ -1,4 +1,4 @@
-//! The host's user table: SQLite behind the user store hook.
+//! The application's user table: SQLite behind the user store callback.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,34 +7,34 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::{Map, Value, json};
 
-use super::abi::{Reply, Step};
-use super::calendar;
+use super::callbacks::{StoreRequest, StoreResponse};
 use super::model::{self, Column, Model};
+use super::timestamp;
 use crate::Result;
 
-/// A row as the recordings write it.
+/// A row in the format of the recordings.
 pub type Row = Map<String, Value>;
 
-/// What the hook denies once, as if another process had not written it yet.
+/// A query that finds nothing once, as if another process had not written the row yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    NoSuchId,
-    NoSuchEmail,
-    NameIsFree,
+pub enum Race {
+    ClerkIdNotFound,
+    EmailNotFound,
+    UsernameFree,
 }
 
 pub struct Table {
     model: Model,
     connection: Mutex<Connection>,
-    lies: Mutex<Vec<Lie>>,
+    races: Mutex<Vec<Race>>,
 }
 
 impl Table {
-    pub fn new(model: Model, lies: Vec<Lie>) -> Result<Table> {
+    pub fn new(model: Model, races: Vec<Race>) -> Result<Table> {
         let connection = Connection::open_in_memory()?;
         let columns: String = model.columns.iter().map(|column| format!(", {}", column.sql())).collect();
         connection.execute_batch(&format!("CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT{columns})"))?;
-        Ok(Table { model, connection: Mutex::new(connection), lies: Mutex::new(lies) })
+        Ok(Table { model, connection: Mutex::new(connection), races: Mutex::new(races) })
     }
 
     pub fn model(&self) -> &Model {
@@ -45,37 +45,39 @@ impl Table {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lies(&self, lie: Lie) -> bool {
-        let mut lies = self.lies.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = lies.iter().position(|own| *own == lie);
-        found.map(|at| lies.remove(at)).is_some()
+    /// Returns whether this race is to happen now; each happens once.
+    fn races(&self, race: Race) -> bool {
+        let mut races = self.races.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = races.iter().position(|pending| *pending == race);
+        found.map(|index| races.remove(index)).is_some()
     }
 
-    /// Adds a row that a scenario begins with.
+    /// Adds a row that a scenario starts with.
     pub fn add(&self, row: &Value) -> Result<()> {
-        let row = row.as_object().ok_or("db: objects are needed")?;
+        let row = row.as_object().ok_or("db: must be an array of objects")?;
         let (names, values) = self.values(row)?;
         self.insert(&names, values)?;
         Ok(())
     }
 
-    /// Takes a `{where, set | delete}` of a step.
+    /// Applies a `{where, set | delete}` of a step.
     pub fn change(&self, change: &Value) -> Result<()> {
-        let object = |name: &str| change[name].as_object().ok_or_else(|| format!("db.{name}: an object is needed"));
+        let object = |name: &str| change[name].as_object().ok_or_else(|| format!("db.{name}: must be an object"));
         let (names, mut values) = self.values(object("where")?)?;
-        let fits: Vec<String> = names.iter().enumerate().map(|(at, name)| format!("{name} IS ?{}", at + 1)).collect();
-        let fits = if fits.is_empty() { "1".to_owned() } else { fits.join(" AND ") };
+        let conditions: Vec<String> =
+            names.iter().enumerate().map(|(index, name)| format!("{name} IS ?{}", index + 1)).collect();
+        let condition = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
         let sql = match change.get("set") {
             Some(_) => {
                 let (names, more) = self.values(object("set")?)?;
                 let first = values.len() + 1;
                 let set: Vec<String> =
-                    names.iter().enumerate().map(|(at, name)| format!("{name} = ?{}", first + at)).collect();
+                    names.iter().enumerate().map(|(index, name)| format!("{name} = ?{}", first + index)).collect();
                 values.extend(more);
-                format!("UPDATE users SET {} WHERE {fits}", set.join(", "))
+                format!("UPDATE users SET {} WHERE {condition}", set.join(", "))
             }
-            None if change.get("delete").is_some() => format!("DELETE FROM users WHERE {fits}"),
-            None => return Err("db: neither `set` nor `delete`".into()),
+            None if change.get("delete").is_some() => format!("DELETE FROM users WHERE {condition}"),
+            None => return Err("db: `set` or `delete` is missing".into()),
         };
         self.connection().execute(&sql, params_from_iter(values))?;
         Ok(())
@@ -86,22 +88,22 @@ impl Table {
         for (name, value) in row {
             if name == "id" {
                 found.0.push("id");
-                found.1.push(value.as_i64().ok_or("db.id: a number is needed")?.into());
+                found.1.push(value.as_i64().ok_or("db.id: must be an integer")?.into());
                 continue;
             }
-            // What a model does not have (`has_usable_password`) nobody asks for.
+            // Members that are not columns of the model, such as `has_usable_password`.
             let Some(column) = self.model.column(name) else { continue };
             found.0.push(column.name);
             found.1.push(match (column.kind, value) {
                 (model::Kind::Flag, Value::Bool(yes)) => i64::from(*yes).into(),
-                (model::Kind::Text, Value::String(text)) => text.clone().into(),
-                (model::Kind::Time, Value::String(text)) => match calendar::seconds(text) {
+                (model::Kind::String, Value::String(string)) => string.clone().into(),
+                (model::Kind::Time, Value::String(string)) => match timestamp::parse(string) {
                     Some(seconds) => (seconds * 1000).into(),
-                    None => return Err(format!("db.{name}: {text} is no date").into()),
+                    None => return Err(format!("db.{name}: {string} is not a timestamp").into()),
                 },
                 (_, Value::Null) if column.is_required => String::new().into(),
                 (_, Value::Null) => Sql::Null,
-                _ => return Err(format!("db.{name}: {value} does not fit").into()),
+                _ => return Err(format!("db.{name}: wrong type: {value}").into()),
             });
         }
         Ok(found)
@@ -109,37 +111,37 @@ impl Table {
 
     fn insert(&self, names: &[&str], values: Vec<Sql>) -> rusqlite::Result<i64> {
         let connection = self.connection();
-        let marks = vec!["?"; names.len()].join(", ");
+        let placeholders = vec!["?"; names.len()].join(", ");
         match names.len() {
             0 => connection.execute("INSERT INTO users DEFAULT VALUES", ())?,
             _ => connection.execute(
-                &format!("INSERT INTO users ({}) VALUES ({marks})", names.join(", ")),
+                &format!("INSERT INTO users ({}) VALUES ({placeholders})", names.join(", ")),
                 params_from_iter(values),
             )?,
         };
         Ok(connection.last_insert_rowid())
     }
 
-    /// All rows by their ids, as the recordings write them.
+    /// Returns all rows by id, in the format of the recordings.
     pub fn rows(&self) -> Result<Vec<Row>> {
-        self.select("1 ORDER BY id", [])?.into_iter().map(|values| self.written(values)).collect()
+        self.select("1 ORDER BY id", [])?.into_iter().map(|values| self.to_row(values)).collect()
     }
 
-    /// Whether a session may be somebody's: the row is there and active.
-    pub fn lets_in(&self, id: i64) -> Result<bool> {
+    /// Returns whether a session may belong to this row: it exists and is active.
+    pub fn is_active(&self, id: i64) -> Result<bool> {
         let rows = self.rows()?;
         Ok(rows.iter().any(|row| row["id"] == id && row.get("is_active") != Some(&json!(false))))
     }
 
-    fn written(&self, values: Vec<Sql>) -> Result<Row> {
+    fn to_row(&self, values: Vec<Sql>) -> Result<Row> {
         let mut values = values.into_iter();
-        let Some(Sql::Integer(id)) = values.next() else { return Err("a row without an id".into()) };
+        let Some(Sql::Integer(id)) = values.next() else { return Err("the row has no id".into()) };
         let mut row = Row::from_iter([("id".to_owned(), json!(id))]);
         for (column, value) in self.model.columns.iter().zip(values) {
             let value = match (column.kind, value) {
                 (model::Kind::Flag, Sql::Integer(number)) => json!(number == 1),
-                (model::Kind::Time, Sql::Integer(ms)) => json!(calendar::text(ms.div_euclid(1000))),
-                (_, Sql::Text(text)) => json!(text),
+                (model::Kind::Time, Sql::Integer(ms)) => json!(timestamp::format(ms.div_euclid(1000))),
+                (_, Sql::Text(string)) => json!(string),
                 _ => Value::Null,
             };
             row.insert(column.name.to_owned(), value);
@@ -147,97 +149,101 @@ impl Table {
         Ok(row)
     }
 
-    fn select(&self, fits: &str, values: impl IntoIterator<Item = Sql>) -> rusqlite::Result<Vec<Vec<Sql>>> {
+    fn select(&self, condition: &str, values: impl IntoIterator<Item = Sql>) -> rusqlite::Result<Vec<Vec<Sql>>> {
         let names: String = self.model.columns.iter().map(|column| format!(", {}", column.name)).collect();
         let connection = self.connection();
-        let mut statement = connection.prepare(&format!("SELECT id{names} FROM users WHERE {fits}"))?;
+        let mut statement = connection.prepare(&format!("SELECT id{names} FROM users WHERE {condition}"))?;
         let count = statement.column_count();
         let rows = statement.query_map(params_from_iter(values), |row| (0..count).map(|at| row.get(at)).collect())?;
         rows.collect()
     }
 
-    /// The user store hook.
-    pub fn answer(&self, step: &Step, reply: &mut Reply) -> i32 {
-        match self.perform(step, reply) {
+    /// Executes a store request; the user store callback.
+    pub fn execute(&self, request: &StoreRequest, response: &mut StoreResponse) -> i32 {
+        match self.try_execute(request, response) {
             Ok(()) => CLERK_STORE_OK,
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
                 CLERK_STORE_CONFLICT
             }
             Err(error) => {
-                reply.error(&error.to_string());
+                response.set_error(&error.to_string());
                 -1
             }
         }
     }
 
-    fn perform(&self, step: &Step, reply: &mut Reply) -> rusqlite::Result<()> {
-        let text = || Sql::from(step.text());
-        let key = || step.key().and_then(|key| key.parse::<i64>().ok()).map_or(Sql::Null, Sql::from);
+    fn try_execute(&self, request: &StoreRequest, response: &mut StoreResponse) -> rusqlite::Result<()> {
+        let value = || Sql::from(request.value());
+        let key = || request.key().and_then(|key| key.parse::<i64>().ok()).map_or(Sql::Null, Sql::from);
         let find = |kind: i32| match kind {
             _ if kind == Kind::FIND_BY_KEY as i32 => Some(("id = ?", key(), None)),
-            _ if kind == Kind::FIND_BY_CLERK_ID as i32 => Some(("clerk_user_id = ?", text(), Some(Lie::NoSuchId))),
+            _ if kind == Kind::FIND_BY_CLERK_ID as i32 => {
+                Some(("clerk_user_id = ?", value(), Some(Race::ClerkIdNotFound)))
+            }
             _ if kind == Kind::FIND_BY_EMAIL as i32 => {
-                Some(("email = ? COLLATE NOCASE LIMIT 2", text(), Some(Lie::NoSuchEmail)))
+                Some(("email = ? COLLATE NOCASE LIMIT 2", value(), Some(Race::EmailNotFound)))
             }
             _ => None,
         };
-        let kind = step.kind();
-        if let Some((fits, value, lie)) = find(kind) {
-            if !lie.is_some_and(|lie| self.lies(lie)) {
-                self.select(fits, [value])?.into_iter().for_each(|row| self.give(row, reply));
+        let kind = request.kind();
+        if let Some((condition, value, race)) = find(kind) {
+            if !race.is_some_and(|race| self.races(race)) {
+                self.select(condition, [value])?.into_iter().for_each(|row| self.add_row(row, response));
             }
         } else if kind == Kind::USERNAME_TAKEN as i32 {
-            let fits = "username = ?1 COLLATE NOCASE AND id IS NOT ?2";
-            reply.taken(!self.lies(Lie::NameIsFree) && !self.select(fits, [text(), key()])?.is_empty());
+            let condition = "username = ?1 COLLATE NOCASE AND id IS NOT ?2";
+            let is_taken = !self.races(Race::UsernameFree) && !self.select(condition, [value(), key()])?.is_empty();
+            response.set_username_taken(is_taken);
         } else if kind == Kind::CREATE as i32 {
-            let (names, values) = self.wanted(step);
-            reply.created(&self.insert(&names, values)?.to_string());
+            let (names, values) = self.changes(request);
+            response.set_created_key(&self.insert(&names, values)?.to_string());
         } else if kind == Kind::UPDATE as i32 {
-            let (names, mut values) = self.wanted(step);
+            let (names, mut values) = self.changes(request);
             values.push(key());
             let sql = format!("UPDATE users SET {} = ? WHERE id = ?", names.join(" = ?, "));
             if self.connection().execute(&sql, params_from_iter(values))? != 1 {
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
         } else {
-            let words = [(Kind::BEGIN, "BEGIN"), (Kind::COMMIT, "COMMIT"), (Kind::ROLLBACK, "ROLLBACK")];
-            let sql = words.iter().find(|(own, _)| *own as i32 == kind).map_or("unknown step", |(_, sql)| sql);
+            let statements = [(Kind::BEGIN, "BEGIN"), (Kind::COMMIT, "COMMIT"), (Kind::ROLLBACK, "ROLLBACK")];
+            let sql =
+                statements.iter().find(|(known, _)| *known as i32 == kind).map_or("unknown request", |(_, sql)| sql);
             self.connection().execute_batch(sql)?;
         }
         Ok(())
     }
 
-    fn give(&self, values: Vec<Sql>, reply: &mut Reply) {
+    fn add_row(&self, values: Vec<Sql>, response: &mut StoreResponse) {
         let mut values = values.into_iter();
         if let Some(Sql::Integer(id)) = values.next() {
-            reply.row(&id.to_string());
+            response.add_row(&id.to_string());
         }
-        for (column, value) in self.own_columns().zip(values) {
+        for (column, value) in self.columns().zip(values) {
             match (column, value) {
-                ((_, Some(clerk)), Sql::Integer(number)) => reply.int_column(clerk, number),
-                ((_, Some(clerk)), Sql::Text(text)) => reply.text_column(clerk, Some(&text)),
-                // Columns that need not be set, and those the library does not know.
+                ((_, Some(clerk)), Sql::Integer(number)) => response.set_int_column(clerk, number),
+                ((_, Some(clerk)), Sql::Text(string)) => response.set_string_column(clerk, Some(&string)),
+                // NULL, and columns that the library does not have.
                 _ => {}
             }
         }
     }
 
-    fn own_columns(&self) -> impl Iterator<Item = (&Column, Option<clerk_column>)> {
+    fn columns(&self) -> impl Iterator<Item = (&Column, Option<clerk_column>)> {
         self.model.columns.iter().map(|column| (column, column.clerk))
     }
 
-    /// What a step wants written.
-    fn wanted(&self, step: &Step) -> (Vec<&'static str>, Vec<Sql>) {
-        let wanted = self.own_columns().filter_map(|(column, clerk)| {
+    /// Returns the columns that a request writes, and their new values.
+    fn changes(&self, request: &StoreRequest) -> (Vec<&'static str>, Vec<Sql>) {
+        let changes = self.columns().filter_map(|(column, clerk)| {
             let value = match column.kind {
-                model::Kind::Text => match (step.text_column(clerk?)?, column.is_required) {
+                model::Kind::String => match (request.string_column(clerk?)?, column.is_required) {
                     (None, true) => String::new().into(),
-                    (text, _) => Sql::from(text),
+                    (string, _) => Sql::from(string),
                 },
-                _ => Sql::from(step.int_column(clerk?)?),
+                _ => Sql::from(request.int_column(clerk?)?),
             };
             Some((column.name, value))
         });
-        wanted.unzip()
+        changes.unzip()
     }
 }

@@ -1,4 +1,4 @@
-//! A scenario made ready and played: the stand-in for Clerk, a clock, the user table, a client, and a host around them.
+//! Runs one scenario: a fake Clerk API, a clock, a user table, a client, and the application around them.
 
 use std::mem::take;
 use std::sync::atomic::Ordering;
@@ -9,42 +9,42 @@ use clerk_sim::Sim;
 use clerk_sim::corpus::{Case, Corpus, Tokens, expand};
 use serde_json::{Map, Value, json};
 
-use super::abi::{AuthResult, Event};
-use super::host::{Seen, seen};
+use super::callbacks::{AuthOutcome, Event};
 use super::model::Model;
+use super::response::{ViewResponse, respond};
 use super::settings;
-use super::table::{Lie, Row, Table};
+use super::table::{Race, Row, Table};
 use crate::Result;
-use crate::capi::{AuthError, Client, Clock};
+use crate::capi::{Client, Clock, ConfigError};
 
-/// What came of one request.
-pub struct Asked {
-    /// `None`: the host had no reason to ask, or there is no client.
-    pub answer: Option<AuthResult>,
-    /// There is no client to be asked: the library does not take the settings.
+/// The outcome of one request.
+pub struct RequestOutcome {
+    /// `None` if the view does not authenticate, or if there is no client.
+    pub auth: Option<AuthOutcome>,
+    /// The library has rejected the settings: there is no client.
     pub is_unconfigured: bool,
-    pub seen: Seen,
-    /// All of them, in order.
+    pub response: ViewResponse,
+    /// All events, in order.
     pub events: Vec<Event>,
-    /// How often Clerk was asked for a user.
+    /// The number of requests to Clerk for a user.
     pub user_calls: usize,
     pub before: Vec<Row>,
     pub rows: Vec<Row>,
     pub took: Duration,
 }
 
-/// A scenario that has been played to its end.
-pub struct Played {
+/// The outcome of a scenario.
+pub struct ScenarioOutcome {
     pub tokens: Tokens,
     pub first_rows: Vec<Row>,
-    pub requests: Vec<Asked>,
-    /// The library's word against the settings, if it gave one.
-    pub refusal: Option<AuthError>,
-    /// The time limit that was set.
+    pub requests: Vec<RequestOutcome>,
+    /// The error for the settings, if the library rejected them.
+    pub config_error: Option<ConfigError>,
+    /// The time limit of a call.
     pub limit: Duration,
 }
 
-struct Scene<'a> {
+struct Fixture<'a> {
     corpus: &'a Corpus,
     tokens: &'a Tokens,
     now: i64,
@@ -53,11 +53,11 @@ struct Scene<'a> {
     table: Arc<Table>,
     events: Arc<Mutex<Vec<Event>>>,
     settings: Map<String, Value>,
-    client: std::result::Result<Client, AuthError>,
+    client: std::result::Result<Client, ConfigError>,
 }
 
-/// Plays all steps. Nothing is shared with other scenarios.
-pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Played> {
+/// Runs all steps of a scenario, with a fake API, a table and a client that no other scenario uses.
+pub fn run(corpus: &Corpus, case: &Case, now: i64) -> Result<ScenarioOutcome> {
     let scenario = &case.value;
     let tokens = corpus.tokens(case, now)?;
     let (state, faults) = corpus.api_state(scenario.get("api"))?;
@@ -65,53 +65,54 @@ pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Played> {
     sim.set_faults(faults);
     let clock = Clock::default();
     clock.store(now * 1000, Ordering::SeqCst);
-    let table = Arc::new(Table::new(Model::of(scenario)?, lies(&scenario["races"])?)?);
+    let table = Arc::new(Table::new(Model::of(scenario)?, races(&scenario["races"])?)?);
     for row in scenario["db"].as_array().into_iter().flatten() {
         table.add(row)?;
     }
     let settings = scenario["settings"].as_object().cloned().unwrap_or_default();
-    let unset = AuthError { setting: String::new(), message: String::new() };
+    let unset = ConfigError { setting: String::new(), message: String::new() };
     let events = Arc::default();
-    let mut scene = Scene { corpus, tokens: &tokens, now, sim, clock, table, events, settings, client: Err(unset) };
-    scene.connect()?;
-    let first_rows = scene.table.rows()?;
+    let mut fixture = Fixture { corpus, tokens: &tokens, now, sim, clock, table, events, settings, client: Err(unset) };
+    fixture.connect()?;
+    let first_rows = fixture.table.rows()?;
     let mut requests = Vec::new();
-    for step in scenario["steps"].as_array().ok_or("steps: a list is needed")? {
-        scene.step(step, &mut requests)?;
+    for step in scenario["steps"].as_array().ok_or("steps: must be an array")? {
+        fixture.step(step, &mut requests)?;
     }
-    let limit = Duration::from_millis(scene.settings.get("CLERK_TIMEOUT_MS").and_then(Value::as_u64).unwrap_or(5000));
-    let refusal = scene.client.err();
-    Ok(Played { tokens, first_rows, requests, refusal, limit })
+    let limit = Duration::from_millis(fixture.settings.get("CLERK_TIMEOUT_MS").and_then(Value::as_u64).unwrap_or(5000));
+    let config_error = fixture.client.err();
+    Ok(ScenarioOutcome { tokens, first_rows, requests, config_error, limit })
 }
 
-impl Scene<'_> {
-    /// A client with the settings as they are now. What is remembered is bound to a client: no answer outlives the
-    /// settings that it was given under. The table stays.
+impl Fixture<'_> {
+    /// Creates a client with the current settings. Cached results belong to a client, so none outlives its settings; the
+    /// table stays.
     fn connect(&mut self) -> Result<()> {
         let (table, events) = (self.table.clone(), self.events.clone());
         let configured = settings::configure(&self.settings, self.corpus, &self.sim.url(), &self.table)?;
         self.client = configured.and_then(|config| {
-            config.on_clock(&self.clock);
-            config.on_user_store(Box::new(move |step, reply| table.answer(step, reply)))?;
-            config
-                .on_event(Box::new(move |event| events.lock().unwrap_or_else(PoisonError::into_inner).push(event)))?;
+            config.set_clock(&self.clock);
+            config.set_user_store(Box::new(move |request, response| table.execute(request, response)))?;
+            config.set_event_callback(Box::new(move |event| {
+                events.lock().unwrap_or_else(PoisonError::into_inner).push(event)
+            }))?;
             config.client()
         });
         Ok(())
     }
 
-    fn step(&mut self, step: &Value, requests: &mut Vec<Asked>) -> Result<()> {
-        for (name, value) in step.as_object().ok_or("steps: objects are needed")? {
+    fn step(&mut self, step: &Value, requests: &mut Vec<RequestOutcome>) -> Result<()> {
+        for (name, value) in step.as_object().ok_or("steps: must be an array of objects")? {
             match name.as_str() {
                 "request" => requests.push(self.request(value)?),
                 "advance_ms" => {
-                    let ms = value.as_i64().ok_or("advance_ms: a whole number is needed")?;
+                    let ms = value.as_i64().ok_or("advance_ms: must be an integer")?;
                     self.clock.fetch_add(ms, Ordering::SeqCst);
                 }
                 "api" => self.sim.apply(value)?,
                 "db" => value.as_array().into_iter().flatten().try_for_each(|change| self.table.change(change))?,
                 "settings" => {
-                    let changed = value.as_object().ok_or("settings: an object is needed")?.clone();
+                    let changed = value.as_object().ok_or("settings: must be an object")?.clone();
                     self.settings.extend(changed);
                     self.connect()?;
                 }
@@ -121,35 +122,35 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn request(&self, request: &Value) -> Result<Asked> {
+    fn request(&self, request: &Value) -> Result<RequestOutcome> {
         let path = request["path"].as_str().unwrap_or_default();
         let session = match request["session_user"].as_i64() {
-            Some(id) if self.table.lets_in(id)? => Some(id),
+            Some(id) if self.table.is_active(id)? => Some(id),
             _ => None,
         };
-        // The reader of requests wants what these do not have.
+        // `Corpus::request` needs a method and a URL, which scenarios do not have.
         let mut whole = json!({"method": "GET", "url": "/"});
         let members = request.as_object().into_iter().flatten();
         whole
             .as_object_mut()
             .into_iter()
-            .for_each(|own| own.extend(members.clone().map(|(n, v)| (n.clone(), v.clone()))));
+            .for_each(|object| object.extend(members.clone().map(|(n, v)| (n.clone(), v.clone()))));
         let mut lines = self.corpus.request(&whole, self.tokens, self.now)?;
         if let Some(cookies) = request["cookie_header"].as_str() {
             lines.headers.push(("Cookie".to_owned(), expand(cookies, self.tokens, self.now)));
         }
         let before = self.table.rows()?;
         let calls = self.sim.requests("GET /users/*");
-        let begun = Instant::now();
-        // A view that looks at no user asks for none.
-        let asks = path != "untouched";
-        let client = self.client.as_ref().ok().filter(|_| asks);
-        let answer = client.map(|client| AuthResult::of(client.authenticate(&lines.method, &lines.headers)));
-        let took = begun.elapsed();
-        Ok(Asked {
+        let started = Instant::now();
+        // This view does not read the user, so the application does not authenticate.
+        let authenticates = path != "untouched";
+        let client = self.client.as_ref().ok().filter(|_| authenticates);
+        let auth = client.map(|client| AuthOutcome::from(client.authenticate(&lines.method, &lines.headers)));
+        let took = started.elapsed();
+        Ok(RequestOutcome {
             is_unconfigured: self.client.is_err(),
-            seen: seen(path, answer.as_ref(), session)?,
-            answer,
+            response: respond(path, auth.as_ref(), session)?,
+            auth,
             events: take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner)),
             user_calls: self.sim.requests("GET /users/*") - calls,
             before,
@@ -159,18 +160,18 @@ impl Scene<'_> {
     }
 }
 
-/// What the hook has to deny for the races that a scenario names.
-fn lies(races: &Value) -> Result<Vec<Lie>> {
-    let mut lies = Vec::new();
-    for race in races.as_array().into_iter().flatten() {
+/// Returns the queries that have to find nothing for the races that a scenario names.
+fn races(named: &Value) -> Result<Vec<Race>> {
+    let mut races = Vec::new();
+    for race in named.as_array().into_iter().flatten() {
         match race.as_str().unwrap_or_default() {
-            // One look-up of the seed's is two of ours.
-            race if race.contains("find_existing") => lies.extend([Lie::NoSuchId, Lie::NoSuchEmail]),
-            race if race.contains("name") => lies.push(Lie::NameIsFree),
+            // One lookup of django-clerk-sdk is two store requests.
+            race if race.contains("find_existing") => races.extend([Race::ClerkIdNotFound, Race::EmailNotFound]),
+            race if race.contains("name") => races.push(Race::UsernameFree),
             race => return Err(format!("races: `{race}` is unknown").into()),
         }
     }
-    Ok(lies)
+    Ok(races)
 }
 
 #[cfg(test)]
@@ -180,8 +181,8 @@ mod tests {
     use super::*;
     use crate::parity::improve;
 
-    /// Two requests of one user, half a minute apart, on a table that already has the name.
-    fn played(races: &str) -> Played {
+    /// Runs two requests of one user, 30 seconds apart, on a table in which the username is taken.
+    fn outcome(races: &str) -> ScenarioOutcome {
         let json = Json::parse(&format!(
             r#"{{"id": "x", "model": "clerk_user", "races": {races},
             "db": [{{"clerk_user_id": "user_x", "username": "ada", "last_active_at": "2023-11-22T22:00:00+00:00"}}],
@@ -197,26 +198,26 @@ mod tests {
         .unwrap();
         let case = Case { value: json.to_value(), json };
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus");
-        play(&Corpus::open(folder).unwrap(), &case, 1_800_000_000).unwrap()
+        run(&Corpus::open(folder).unwrap(), &case, 1_800_000_000).unwrap()
     }
 
     #[test]
-    fn a_scenario_is_played_on_a_table_through_time() {
+    fn scenario_syncs_user_rows_despite_races() {
         for races in [r#"[]"#, r#"["find_existing_user misses once"]"#, r#"["the check of the name misses once"]"#] {
             let right = json!({
                 "authenticated": [true, true], "user_pk": 2, "source": ["api", "api"], "first_name": "Ada",
                 "username": "ada-2", "row_1_unchanged": true, "row_2_unchanged_by_request_2": false,
                 "http_status_of_request_1": 200, "within_ms": 5000, "api_calls": 1, "rows": 2,
             });
-            let verdict = improve::judge(&right, &played(races));
-            assert_eq!((verdict.failed, verdict.unknown), (vec![], vec![]), "{races}");
+            let findings = improve::check(&right, &outcome(races));
+            assert_eq!((findings.failed, findings.unknown), (vec![], vec![]), "{races}");
         }
     }
 
     #[test]
-    fn what_does_not_hold_and_what_is_unknown_are_told_apart() {
+    fn unknown_members_are_listed_apart_from_failed_ones() {
         let right = json!({"reason": "token-expired", "row_1_unchanged": false, "first_name": null, "colour": "red"});
-        let verdict = improve::judge(&right, &played("[]"));
-        assert_eq!((verdict.failed.len(), verdict.unknown), (3, vec!["colour: unknown".to_owned()]));
+        let findings = improve::check(&right, &outcome("[]"));
+        assert_eq!((findings.failed.len(), findings.unknown), (3, vec!["colour: unknown".to_owned()]));
     }
 }

@@ -1,16 +1,16 @@
-//! The replies of the Backend API: its error envelope, its objects.
+//! The responses of the Backend API: error envelopes and objects.
 
 use crate::http::Response;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A fresh trace id.
+/// Returns a new trace id.
 pub fn trace_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("sim{:029x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// An error in the envelope of the core endpoints, with a trace id.
+/// Returns an error in the envelope of the core endpoints, with a trace id.
 pub fn error(status: u16, code: &str, message: &str, long_message: &str) -> Response {
     let trace = trace_id();
     let body = json!({
@@ -22,7 +22,7 @@ pub fn error(status: u16, code: &str, message: &str, long_message: &str) -> Resp
     response
 }
 
-/// The same in the envelope of the machine endpoints, whose body carries no trace id.
+/// Returns an error in the envelope of the machine endpoints, whose body has no trace id.
 pub fn machine_error(status: u16, code: &str, message: &str, long_message: &str) -> Response {
     let mut response = error(status, code, message, long_message);
     response.body =
@@ -30,19 +30,19 @@ pub fn machine_error(status: u16, code: &str, message: &str, long_message: &str)
     response
 }
 
-/// An object, with a trace id in the head.
+/// Returns an object, with a trace id in the header.
 pub fn object(body: &Value) -> Response {
     let mut response = Response::json(200, body);
     response.set_header("Clerk-Trace-Id", &trace_id());
     response
 }
 
-/// 404 for a thing of that kind.
+/// Returns the 404 error for an object of a kind.
 pub fn not_found(kind: &str, id: &str) -> Response {
     error(404, "resource_not_found", "Resource not found", &format!("There is no {kind} with id {id}"))
 }
 
-/// What the API would say with this status, for faults that give no body.
+/// Returns the error of the API with this status, for faults without a body.
 pub fn for_status(status: u16) -> Response {
     let (code, message) = match status {
         400 => ("request_body_invalid", "Request body invalid"),

@@ -1,4 +1,4 @@
-//! Plays all cases of a file on a few threads: one line of JSON each, in the file's order, and a count at the end.
+//! Runs all cases of a file on several threads and prints one line of JSON per case, in file order, then the totals.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,16 +14,16 @@ use serde::Serialize;
 
 use crate::{Result, USAGE};
 
-/// When every case is played unless told otherwise, so that two runs are alike.
+/// The time of every case unless `--now` is given; fixed, so that runs are reproducible.
 const NOW_S: i64 = 1_800_000_000;
-/// When nothing has been heard for so long, whatever is still being played hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// More than there are cores: slow answers of the API are mostly waiting.
+/// Cases that are still running when no report has arrived for this long are reported as hanging.
+const HANG_TIMEOUT: Duration = Duration::from_secs(60);
+/// More than there are cores: most of the time goes to slow responses of the fake API.
 const THREADS: usize = 4;
 
 pub struct Args {
     pub file: PathBuf,
-    /// How the ids begin that are to be played.
+    /// Only cases whose id starts with this are run.
     pub case: String,
     pub now: i64,
     threads: usize,
@@ -44,9 +44,9 @@ impl Args {
         if args.file.as_os_str().is_empty() { Err(USAGE.into()) } else { Ok(args) }
     }
 
-    /// The corpus, and those of its cases that are wanted.
+    /// Opens the corpus and returns it with the selected cases.
     pub fn open(&self) -> Result<(Corpus, Vec<Case>)> {
-        let name = self.file.file_name().and_then(|name| name.to_str()).ok_or("the file's name must be UTF-8")?;
+        let name = self.file.file_name().and_then(|name| name.to_str()).ok_or("the file name must be UTF-8")?;
         let corpus = Corpus::open(self.file.parent().unwrap_or(Path::new("")))?;
         let mut cases = corpus.cases(name)?;
         cases.retain(|case| case.id().starts_with(&self.case));
@@ -63,33 +63,32 @@ pub enum Verdict {
     Open,
 }
 
-/// What is told of a case.
-pub trait Line: Serialize + Send + 'static {
-    /// Of one of which there is nothing to tell but why it failed.
+/// The line that is printed for a case.
+pub trait Report: Serialize + Send + 'static {
+    /// Reports a case that has no result.
     fn failed(case: &Case, why: String) -> Self;
     fn verdict(&self) -> Verdict;
 }
 
-/// Whether no case that counts has failed.
-pub fn run<L: Line>(parser: lexopt::Parser, play: fn(&Corpus, &Case, i64) -> Result<L>) -> Result<bool> {
+/// Runs the selected cases and prints their reports. Returns whether none failed.
+pub fn run<R: Report>(parser: lexopt::Parser, run_case: fn(&Corpus, &Case, i64) -> Result<R>) -> Result<bool> {
     let args = Args::parse(parser)?;
     let (corpus, cases) = args.open()?;
     let cases = Arc::new(cases);
-    let lines = start(Arc::new(corpus), cases.clone(), &args, play);
+    let reports = start(Arc::new(corpus), cases.clone(), &args, run_case);
 
     let mut out = std::io::stdout().lock();
-    let (mut waiting, mut next, mut counts) = (BTreeMap::new(), 0, [0; 3]);
+    let (mut received, mut next, mut counts) = (BTreeMap::new(), 0, [0; 3]);
     while next < cases.len() {
-        match lines.recv_timeout(PATIENCE) {
-            Ok((at, line)) => _ = waiting.insert(at, line),
-            // Lines that have come stay; the missing ones never will.
-            Err(_) => (next..cases.len()).for_each(|at| {
-                waiting.entry(at).or_insert_with(|| L::failed(&cases[at], "no answer: it hangs".into()));
+        match reports.recv_timeout(HANG_TIMEOUT) {
+            Ok((index, report)) => _ = received.insert(index, report),
+            Err(_) => (next..cases.len()).for_each(|index| {
+                received.entry(index).or_insert_with(|| R::failed(&cases[index], "no result: the call hangs".into()));
             }),
         }
-        while let Some(line) = waiting.remove(&next) {
-            counts[line.verdict() as usize] += 1;
-            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        while let Some(report) = received.remove(&next) {
+            counts[report.verdict() as usize] += 1;
+            writeln!(out, "{}", serde_json::to_string(&report)?)?;
             next += 1;
         }
     }
@@ -98,33 +97,33 @@ pub fn run<L: Line>(parser: lexopt::Parser, play: fn(&Corpus, &Case, i64) -> Res
     Ok(failed == 0)
 }
 
-/// Plays on threads that nobody waits for: one that hangs must not keep the program from saying so.
-fn start<L: Line>(
+/// Starts the threads and does not join them: a hanging case must not keep the program from reporting it.
+fn start<R: Report>(
     corpus: Arc<Corpus>,
     cases: Arc<Vec<Case>>,
     args: &Args,
-    play: fn(&Corpus, &Case, i64) -> Result<L>,
-) -> mpsc::Receiver<(usize, L)> {
-    let (sender, lines) = mpsc::channel();
+    run_case: fn(&Corpus, &Case, i64) -> Result<R>,
+) -> mpsc::Receiver<(usize, R)> {
+    let (sender, reports) = mpsc::channel();
     let next = Arc::new(AtomicUsize::new(0));
     let now = args.now;
     for _ in 0..args.threads {
         let (corpus, cases, next, sender) = (corpus.clone(), cases.clone(), next.clone(), sender.clone());
         std::thread::spawn(move || {
             loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(case) = cases.get(at) else { return };
-                // A panic here is this program's own: the library lets none out.
-                let line = match catch_unwind(AssertUnwindSafe(|| play(&corpus, case, now))) {
-                    Ok(Ok(line)) => line,
-                    Ok(Err(error)) => L::failed(case, format!("cannot be played: {error}")),
-                    Err(_) => L::failed(case, "cannot be played: a panic".into()),
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(case) = cases.get(index) else { return };
+                // A panic here is a fault of this program: no panic of the library crosses the ABI.
+                let report = match catch_unwind(AssertUnwindSafe(|| run_case(&corpus, case, now))) {
+                    Ok(Ok(report)) => report,
+                    Ok(Err(error)) => R::failed(case, format!("cannot be run: {error}")),
+                    Err(_) => R::failed(case, "cannot be run: a panic".into()),
                 };
-                if sender.send((at, line)).is_err() {
+                if sender.send((index, report)).is_err() {
                     return;
                 }
             }
         });
     }
-    lines
+    reports
 }
