@@ -185,7 +185,7 @@ impl AuthResult {
         let start = buffer.as_mut_ptr().cast();
         // SAFETY: the buffer has the given length.
         let status =
-            let _ = unsafe { ffi::clerk_result_claim(result, to_clerk_str(path), start, buffer.len(), ptr::null_mut()) };
+            unsafe { ffi::clerk_result_claim(result, to_clerk_str(path), start, buffer.len(), ptr::null_mut()) };
         buffer.pop();
         (status == ffi::CLERK_OK).then(|| String::from_utf8(buffer).ok()).flatten()
     }

@@ -38,7 +38,11 @@ impl Outcome<'_> {
             "actor" => string(Attribute::Actor),
             "token_type" => {
                 json!(
-                    TokenKind::ALL.iter().copied().find(|kind| *kind as i32 == result.token_kind()).map(TokenKind::as_str)
+                    TokenKind::ALL
+                        .iter()
+                        .copied()
+                        .find(|kind| *kind as i32 == result.token_kind())
+                        .map(TokenKind::as_str)
                 )
             }
             "token_id" => string(Attribute::TokenId),

@@ -150,7 +150,9 @@ impl StoreResponse {
 
     pub fn set_string_column(&mut self, column: ffi::clerk_column, value: Option<&str>) {
         // SAFETY: as above.
-        let _ = unsafe { ffi::clerk_store_response_set_string_column(self.0, column as i32, value.map_or(NONE, to_clerk_str)) };
+        let _ = unsafe {
+            ffi::clerk_store_response_set_string_column(self.0, column as i32, value.map_or(NONE, to_clerk_str))
+        };
     }
 
     pub fn set_int_column(&mut self, column: ffi::clerk_column, value: i64) {
