@@ -122,6 +122,27 @@ static int is_page_request(const request_rec *r)
     return mode ? !strcmp(mode, "navigate") : accept && ap_strcasestr(accept, "text/html");
 }
 
+/* Everything but unreserved characters (RFC 3986) is percent-encoded. */
+static char *query_value(apr_pool_t *p, const char *value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *encoded = apr_palloc(p, 3 * strlen(value) + 1), *out = encoded;
+
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+
+        if ((c < 0x80 && apr_isalnum(c)) || strchr("-._~", c)) {
+            *out++ = (char)c;
+        } else {
+            *out++ = '%';
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
+        }
+    }
+    *out = 0;
+    return encoded;
+}
+
 static int redirect_to_login(request_rec *r, const mac_dir_conf *conf)
 {
     const char *wrong = NULL, *url;
@@ -133,6 +154,9 @@ static int redirect_to_login(request_rec *r, const mac_dir_conf *conf)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: ClerkLoginURL: %s", wrong ? wrong : "not a URL");
         return 0;
     }
+    if (conf->login_parameter)
+        url = apr_pstrcat(r->pool, url, ap_strchr_c(url, '?') ? "&" : "?", conf->login_parameter, "=",
+                          query_value(r->pool, ap_construct_url(r->pool, r->unparsed_uri, r)), NULL);
     apr_table_setn(r->err_headers_out, "Location", url);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     return HTTP_MOVED_TEMPORARILY;

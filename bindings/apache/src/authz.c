@@ -112,7 +112,7 @@ static const char *split_claim(apr_pool_t *p, const char *word, const char **nam
     }
     *out = 0;
     if (!**name || *word != ':' || !word[1])
-        return "clerk-claim: must be NAME:VALUE";
+        return "Require clerk-claim: must be NAME:VALUE";
     *value = apr_pstrdup(p, word + 1);
     return NULL;
 }
@@ -134,7 +134,7 @@ static const char *parse(cmd_parms *cmd, const char *line, const void **parsed, 
             APR_ARRAY_PUSH(made->values, const char *) = value;
     }
     *parsed = made;
-    return made->values->nelts ? NULL : "a value is needed";
+    return made->values->nelts ? NULL : apr_pstrcat(cmd->pool, "Require ", names[kind], ": a value is needed", NULL);
 }
 
 #define PROVIDER(name, kind)                                                                 \

@@ -113,8 +113,10 @@ void *mac_merge_dir_conf(apr_pool_t *p, void *base_conf, void *add_conf)
         conf->remote_user = base->remote_user;
         conf->remote_user_claim = base->remote_user_claim;
     }
-    if (!add->login_url)
+    if (!add->login_url) {
         conf->login_url = base->login_url;
+        conf->login_parameter = base->login_parameter;
+    }
     return conf;
 }
 

@@ -234,11 +234,14 @@ static const char *set_remote_user(cmd_parms *cmd, void *dir_conf, const char *a
     return apr_pstrcat(cmd->pool, cmd->cmd->name, ": must be user_id, local_user_id, email, username or claim:NAME", NULL);
 }
 
-static const char *set_login_url(cmd_parms *cmd, void *dir_conf, const char *arg)
+static const char *set_login_url(cmd_parms *cmd, void *dir_conf, const char *arg, const char *parameter)
 {
     mac_dir_conf *conf = dir_conf;
     const char *wrong = NULL;
 
+    if (parameter && parameter[strspn(parameter, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")])
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": the parameter must be a plain name", NULL);
+    conf->login_parameter = parameter;
     conf->login_url = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT | AP_EXPR_FLAG_DONT_VARY, &wrong, NULL);
     return wrong ? apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", wrong, NULL) : NULL;
 }
@@ -285,6 +288,7 @@ const command_rec mac_directives[] = {
     AP_INIT_ITERATE("ClerkTokenSource", set_token_source, NULL, OR_AUTHCFG, "header, cookie"),
     AP_INIT_TAKE1("ClerkUnavailable", set_unavailable, NULL, OR_AUTHCFG, "status when Clerk cannot be reached"),
     AP_INIT_TAKE1("ClerkRemoteUser", set_remote_user, NULL, OR_AUTHCFG, "what becomes REMOTE_USER"),
-    AP_INIT_TAKE1("ClerkLoginURL", set_login_url, NULL, VERIFIER, "where browsers without a session are sent"),
+    AP_INIT_TAKE12("ClerkLoginURL", set_login_url, NULL, VERIFIER,
+                   "where browsers without a session are sent, and the query parameter that brings them back"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
 };

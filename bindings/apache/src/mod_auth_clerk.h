@@ -64,6 +64,7 @@ typedef struct {
     mac_remote_user remote_user;
     const char *remote_user_claim;
     ap_expr_info_t *login_url;
+    const char *login_parameter; /* of the URL: takes the page that was asked for */
 } mac_dir_conf;
 
 extern const command_rec mac_directives[];
