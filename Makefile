@@ -130,7 +130,8 @@ demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C lib
 with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
-test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) ## everything
+test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) \
+    $(call with,apxs,test-apache) ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -175,6 +176,12 @@ test-go: $(BINDING) ## the Go binding
 .PHONY: test-node
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
+
+.PHONY: test-apache
+test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
+	@scripts/tools.sh apache
+	$(MAKE) -C bindings/apache
+	python3 bindings/apache/tests/run.py
 
 .PHONY: lint
 lint: ## formatting, clippy, docs
