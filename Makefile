@@ -196,6 +196,12 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
+.PHONY: bench-servers
+bench-servers: $(OUT)/staged $(SIM) ## the server modules beside their peers
+	@scripts/tools.sh apache
+	$(MAKE) -C bindings/apache
+	python3 bindings/apache/bench.py
+
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean

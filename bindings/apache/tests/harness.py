@@ -28,7 +28,7 @@ MODULES = (
 ).split()
 
 
-def wait_until(condition, seconds=10.0, what="condition"):
+def wait_until(condition, seconds=30.0, what="condition"):
     """Returns the first true value of `condition`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -266,13 +266,18 @@ class Apache:
                 self.process = subprocess.Popen([APACHE, "-f", self.directory / "httpd.conf", "-DFOREGROUND"], env=env,
                                                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
             with contextlib.suppress(AssertionError):
-                wait_until(lambda: self.process.poll() is not None or self.accepts(), 15, "start")
-            if self.process.poll() is None:
+                # Apache listens before it is ready, and another program may listen on the port.
+                wait_until(lambda: self.process.poll() is not None or self.is_ready() and self.accepts(), 60, "start")
+            if self.process.poll() is None and self.is_ready():
                 return self
+            self.stop(signal.SIGKILL)
             said = (self.directory / "said.txt").read_text() + self.error_log
             if "could not bind" not in said:
                 break
         raise AssertionError(f"apache2 does not start: {said[-3000:]}")
+
+    def is_ready(self):
+        return "resuming normal operations" in self.error_log
 
     def accepts(self):
         with contextlib.suppress(OSError):
@@ -291,7 +296,7 @@ class Apache:
         """Reloads, and waits until the new generation of children serves."""
         before = self.error_log.count("resuming normal operations")
         self.send_signal(signal.SIGUSR1)
-        wait_until(lambda: self.error_log.count("resuming normal operations") > before, 15, "reload")
+        wait_until(lambda: self.error_log.count("resuming normal operations") > before, 60, "reload")
 
     def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:

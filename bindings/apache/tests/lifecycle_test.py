@@ -165,8 +165,8 @@ def memory_does_not_grow(sim, mpm):
 
         token = sim.mint(exp_in=3600)
         good, bad = ["-H", f"Authorization: Bearer {token}"], ["-H", "Authorization: Bearer garbage"]
-        load(20000, *good)
-        load(10000, *bad)
+        load(10000, *good)
+        load(5000, *bad)
         before = resident()
         load(80000, *good)
         load(20000, *bad)
