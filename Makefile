@@ -196,6 +196,11 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
+.PHONY: deb
+deb: $(OUT)/staged ## Debian packages of the server modules, in build/deb
+	@scripts/tools.sh apache
+	bindings/apache/deb.sh
+
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## the server modules beside their peers
 	@scripts/tools.sh apache

@@ -120,13 +120,10 @@ static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t
 
 static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
 {
-    clerk_config *config = clerk_config_new();
     clerk_error *error = NULL;
     const char *wrong;
+    clerk_config *config = mac_new_config(p, settings, &wrong);
 
-    if (!config)
-        return "the library has failed";
-    wrong = mac_apply_settings(p, config, settings);
     if (!wrong && clerk_config_set_log_callback(config, wanted_level(), log_line, NULL, NULL) != CLERK_OK)
         wrong = "the library has failed";
     if (!wrong && sqlite_path && clerk_config_set_sqlite_path(config, mac_str(sqlite_path), &error) != CLERK_OK)

@@ -150,6 +150,20 @@ const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_ar
     return NULL;
 }
 
+/* systemd gives a server five seconds to stop. */
+#define DEFAULT_TIMEOUT_MS 3000
+
+clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong)
+{
+    clerk_config *config = clerk_config_new();
+
+    if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK)
+        *wrong = "the library has failed";
+    else
+        *wrong = mac_apply_settings(p, config, settings);
+    return config;
+}
+
 static int32_t no_store(void *userdata, const clerk_store_request *request, clerk_store_response *response)
 {
     (void)userdata, (void)request, (void)response;
@@ -160,14 +174,11 @@ static int32_t no_store(void *userdata, const clerk_store_request *request, cler
  * SQLite file is left for them to open, since the parent may be another user. */
 static const char *check_settings(apr_pool_t *p, const mac_server_conf *conf)
 {
-    clerk_config *config = clerk_config_new();
     clerk_client *client = NULL;
     clerk_error *error = NULL;
     const char *wrong;
+    clerk_config *config = mac_new_config(p, conf->settings, &wrong);
 
-    if (!config)
-        return "the library has failed";
-    wrong = mac_apply_settings(p, config, conf->settings);
     if (!wrong && conf->sqlite_path && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
         wrong = "ClerkUserStore: the library has failed";
     if (!wrong && clerk_client_new(config, &client, &error) != CLERK_OK)

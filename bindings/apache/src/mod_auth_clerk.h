@@ -83,6 +83,8 @@ apr_array_header_t *mac_merge_settings(apr_pool_t *p, const apr_array_header_t *
 const char *mac_setting_value(const apr_array_header_t *settings, const char *name);
 /* Returns what is wrong with the settings, or NULL. */
 const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_array_header_t *settings);
+/* A config with these settings over this module's defaults; `*wrong` says what is wrong with them, or is NULL. Free it. */
+clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong);
 const char *mac_config_error(apr_pool_t *p, clerk_error *error);
 int mac_has_key(const mac_server_conf *conf);
 int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
