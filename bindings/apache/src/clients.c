@@ -2,6 +2,7 @@
 
 #include "mod_auth_clerk.h"
 
+#include <ap_mpm.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -275,16 +276,19 @@ static void free_client(mac_client *client, void *unused)
     client->handle = NULL;
 }
 
-/* Prefork ends a child from inside a signal handler, wherever the child is: nothing of the library may be called then. */
-static int is_inside_the_library(void)
+/* Prefork ends a child from inside a signal handler, wherever the child is: nothing that takes a lock may be called then. The
+ * end of the process frees all the same. */
+static int may_end_clients(void)
 {
-    return depth > 0;
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded && depth == 0;
 }
 
 static apr_status_t end_child(void *unused)
 {
     (void)unused;
-    if (is_inside_the_library())
+    if (!may_end_clients())
         return APR_SUCCESS;
     mac_each_client(shut_down, NULL);
     if (has_warm_up_thread)
@@ -299,7 +303,7 @@ static apr_status_t end_child(void *unused)
 void mac_child_stopping(apr_pool_t *p, int graceful)
 {
     (void)p;
-    if (!graceful && !is_inside_the_library())
+    if (!graceful && may_end_clients())
         mac_each_client(shut_down, NULL);
 }
 

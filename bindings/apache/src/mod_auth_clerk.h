@@ -4,6 +4,7 @@
 #define MOD_AUTH_CLERK_H
 
 #include <httpd.h>
+#include <ap_mmn.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -19,6 +20,10 @@
 
 #include "claims.h"
 #include "csrf.h"
+
+#if !AP_MODULE_MAGIC_AT_LEAST(20120211, 110)
+#error "Apache 2.4.49 or newer is needed"
+#endif
 
 extern module AP_MODULE_DECLARE_DATA auth_clerk_module;
 APLOG_USE_MODULE(auth_clerk);

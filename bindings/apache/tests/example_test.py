@@ -132,7 +132,7 @@ def websocket(sim):
             s.sendall(b"ping")
             assert stream.read(4) == b"ping"
             stream.close()
-        harness.wait_until(lambda: "GET /ws/ HTTP/1.1 101" in apache.access_log, what="end of the tunnel")
+        apache.logged("GET /ws/ HTTP/1.1 101")
 
     with_example(sim, "websocket.conf", check)
 

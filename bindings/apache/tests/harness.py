@@ -309,6 +309,10 @@ class Apache:
                 raise AssertionError("apache2 did not stop within 20 s")
         return self.process.returncode if self.process else 0
 
+    def logged(self, text, since=0):
+        """Waits for a line of a log: Apache writes them after the response."""
+        return wait_until(lambda: text in self.access_log or text in self.error_log[since:], 10, f"{text!r} in a log")
+
     def complaints(self):
         """Lines of the error log that no run may leave."""
         odd = re.compile(r":(alert|emerg)\]|exit signal|exited on signal|AH00045|still did not exit|double free|panicked")

@@ -96,7 +96,7 @@ def started(mpm, sim, upstream):
 def token_missing_is_401_without_code(apache, sim, upstream):
     response = apache.request("/valid")
     assert response.status == 401 and response.all("WWW-Authenticate") == [CHALLENGE], response
-    assert "reason=session-token-missing" in apache.access_log
+    apache.logged("reason=session-token-missing")
 
 
 def token_valid_is_200_without_challenge(apache, sim, upstream):
@@ -295,17 +295,16 @@ def request_bytewise_is_answered(apache, sim, upstream):
 
 def log_explains_each_refusal(apache, sim, upstream):
     apache.request("/valid", token=sim.mint(spoil="expired"))
-    assert "reason=token-expired" in apache.access_log
-    lines = [line for line in apache.error_log.splitlines() if "refused: token-expired, status 401, request " in line]
-    assert lines, apache.error_log[-2000:]
+    apache.logged("reason=token-expired")
+    apache.logged("refused: token-expired, status 401, request ")
 
 
 def cache_shows_in_the_log(apache, sim, upstream):
     token = sim.mint(user="user_cache")
     for _ in range(40):
         apache.request("/valid", token=token)
-    assert "user=user_cache status=signed-in reason=- cache=miss" in apache.access_log
-    assert "user=user_cache status=signed-in reason=- cache=hit" in apache.access_log
+    apache.logged("user=user_cache status=signed-in reason=- cache=miss")
+    apache.logged("user=user_cache status=signed-in reason=- cache=hit")
 
 
 def server_leaves_no_complaints(apache, sim, upstream):
