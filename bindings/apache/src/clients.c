@@ -15,19 +15,16 @@ static pthread_t warm_up_thread;
 static int has_warm_up_thread;
 
 static __thread request_rec *current;
-static __thread int depth;
 
 /* --- logging ------------------------------------------------------------------------------------------------------ */
 
 void mac_enter(request_rec *r)
 {
     current = r;
-    depth++;
 }
 
 void mac_leave(void)
 {
-    depth--;
     current = NULL;
 }
 
@@ -215,19 +212,33 @@ mac_client *mac_client_of_request(request_rec *r)
     return client;
 }
 
-void mac_each_client(void (*function)(mac_client *client, void *data), void *data)
+static void each_client(void (*function)(mac_client *client, void *data), void *data)
 {
     apr_hash_index_t *i;
 
+    for (i = apr_hash_first(NULL, clients); i; i = apr_hash_next(i))
+        function(apr_hash_this_val(i), data);
+}
+
+void mac_each_client(void (*function)(mac_client *client, void *data), void *data)
+{
     if (!lock)
         return;
     apr_thread_mutex_lock(lock);
-    for (i = apr_hash_first(NULL, clients); i; i = apr_hash_next(i))
-        function(apr_hash_this_val(i), data);
+    each_client(function, data);
     apr_thread_mutex_unlock(lock);
 }
 
 /* --- the life of a child -------------------------------------------------------------------------------------------- */
+
+/* Prefork ends a child from inside a signal handler, wherever the child is: nothing that takes a lock may be called then, and
+ * no thread of ours may be running. */
+static int is_threaded(void)
+{
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
+}
 
 /* Fetches the key sets, so that the first request need not wait. */
 static void *warm_up(void *unused)
@@ -271,25 +282,26 @@ static void shut_down(mac_client *client, void *unused)
 static void free_client(mac_client *client, void *unused)
 {
     (void)unused;
-    mac_flush_stats(client, 0);
+    mac_flush_stats(client, apr_time_now());
+    mac_retire_stats(client);
     clerk_client_free(client->handle);
     client->handle = NULL;
 }
 
-/* Prefork ends a child from inside a signal handler, wherever the child is: nothing that takes a lock may be called then. The
- * end of the process frees all the same. */
-static int may_end_clients(void)
+static void retire(mac_client *client, void *unused)
 {
-    int threaded = 0;
-
-    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded && depth == 0;
+    (void)unused;
+    mac_retire_stats(client);
 }
 
 static apr_status_t end_child(void *unused)
 {
     (void)unused;
-    if (!may_end_clients())
+    if (!is_threaded()) {
+        /* No lock, no memory; what is skipped, the end of the process does. */
+        each_client(retire, NULL);
         return APR_SUCCESS;
+    }
     mac_each_client(shut_down, NULL);
     if (has_warm_up_thread)
         pthread_join(warm_up_thread, NULL);
@@ -303,7 +315,7 @@ static apr_status_t end_child(void *unused)
 void mac_child_stopping(apr_pool_t *p, int graceful)
 {
     (void)p;
-    if (!graceful && may_end_clients())
+    if (!graceful && is_threaded())
         mac_each_client(shut_down, NULL);
 }
 
@@ -333,6 +345,6 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server)
         conf->client = find_or_make(conf, NULL);
         needs_warm_up |= conf->client != NULL;
     }
-    if (needs_warm_up)
+    if (needs_warm_up && is_threaded())
         start_warm_up();
 }

@@ -174,6 +174,7 @@ void mac_register_authz(apr_pool_t *p); /* authz.c */
 int mac_webhook_handler(request_rec *r); /* webhook.c */
 int mac_status_handler(request_rec *r); /* status.c */
 void mac_flush_stats(mac_client *client, apr_time_t now);
+void mac_retire_stats(mac_client *client);
 int mac_log_transaction(request_rec *r);
 
 /* --- shared between processes (shared.c, deliveries.c) ------------------------------------------------------------ */

@@ -43,7 +43,7 @@ static apr_uint64_t value_of(const clerk_stats *from, int which)
     }
 }
 
-/* Adds what is new since the last time. `now` 0: the client ends, and its cache with it. */
+/* Adds what is new since the last time. */
 void mac_flush_stats(mac_client *client, apr_time_t now)
 {
     clerk_stats current = CLERK_STATS_INIT;
@@ -52,14 +52,23 @@ void mac_flush_stats(mac_client *client, apr_time_t now)
     if (!mac_shared_state || apr_thread_mutex_trylock(client->lock) != APR_SUCCESS)
         return;
     if (clerk_client_stats(client->handle, &current) == CLERK_OK) {
-        if (!now)
-            current.cached_tokens = current.cached_users = 0;
         for (i = 0; i < MAC_STAT_COUNT; i++)
             __atomic_add_fetch(&mac_shared_state->stats[i], value_of(&current, i) - value_of(&client->flushed, i), __ATOMIC_RELAXED);
         client->flushed = current;
         __atomic_store_n(&client->flushed_at, now, __ATOMIC_RELAXED);
     }
     apr_thread_mutex_unlock(client->lock);
+}
+
+/* The cache ends with the client. */
+void mac_retire_stats(mac_client *client)
+{
+    int i;
+
+    if (mac_shared_state)
+        for (i = 0; i < MAC_STAT_COUNT; i++)
+            if (stats[i].is_gauge)
+                __atomic_sub_fetch(&mac_shared_state->stats[i], value_of(&client->flushed, i), __ATOMIC_RELAXED);
 }
 
 int mac_log_transaction(request_rec *r)
