@@ -54,7 +54,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
     if (outcome->result)
         apr_pool_cleanup_register(r->pool, outcome->result, free_result, apr_pool_cleanup_null);
     else if (outcome->status >= 0)
-        outcome->status = CLERK_E_PANIC; /* a status without its result signs nobody in */
+        outcome->status = CLERK_E_PANIC; /* a status without its result signs no caller in */
     if (error) {
         clerk_str message = clerk_error_message(error);
 
@@ -238,7 +238,7 @@ static int passes_csrf_check(request_rec *r, const mac_dir_conf *conf, const mac
     return mac_csrf_passes(&request);
 }
 
-/* --- hooks ----------------------------------------------------------------------------------------------------------- */
+/* --- phases ---------------------------------------------------------------------------------------------------------- */
 
 static int is_ours(request_rec *r)
 {
@@ -308,7 +308,7 @@ int mac_check_authn(request_rec *r)
     return check_outcome(r, conf, state);
 }
 
-/* `Require all granted` with `ClerkOptional On`: everyone may come, and who is signed in is known. */
+/* `Require all granted` with `ClerkOptional On`: all requests are accepted, and signed-in callers are recognized. */
 int mac_force_authn(request_rec *r)
 {
     return is_ours(r) && mac_flag(mac_dir_conf_of(r)->optional, 0) ? OK : DECLINED;

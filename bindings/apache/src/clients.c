@@ -11,6 +11,7 @@ static server_rec *child_server;
 static apr_thread_mutex_t *lock; /* guards what follows, and what is allocated from child_pool */
 static apr_hash_t *clients;      /* settings as a string -> mac_client */
 static apr_time_t failed_at;
+static int is_starting; /* in child_init */
 static pthread_t warm_up_thread;
 static int has_warm_up_thread;
 
@@ -116,7 +117,7 @@ static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t
     return copy;
 }
 
-static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
 {
     clerk_error *error = NULL;
     const char *wrong;
@@ -125,14 +126,25 @@ static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings
     if (!wrong && clerk_config_set_log_callback(config, wanted_level(), log_line, NULL, NULL) != CLERK_OK)
         wrong = "the library has failed";
     if (!wrong && sqlite_path && clerk_config_set_sqlite_path(config, mac_str(sqlite_path), &error) != CLERK_OK)
-        wrong = apr_pstrcat(p, "ClerkUserStore: ", mac_config_error(p, error), NULL);
+        wrong = mac_config_error(p, error);
     if (!wrong && clerk_client_new(config, handle, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
     clerk_config_free(config);
     return wrong;
 }
 
-/* With `lock` held. Returns NULL, with the cause logged, when there can be none; it is tried again a second later. */
+/* Children that start together may meet while one of them creates the SQLite file. */
+static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+{
+    int tries = is_starting && sqlite_path ? 20 : 1;
+    const char *wrong;
+
+    while ((wrong = try_handle(p, settings, sqlite_path, handle)) && --tries > 0)
+        apr_sleep(apr_time_from_msec(50));
+    return wrong;
+}
+
+/* Call it with `lock` locked. Returns NULL, with the cause logged, when there can be none; it is tried again a second later. */
 static mac_client *find_or_make(const mac_server_conf *server, const apr_array_header_t *dir_settings)
 {
     apr_pool_t *p;
@@ -342,7 +354,9 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server)
             continue;
         conf->dir_clients = apr_hash_make(p);
         failed_at = 0;
+        is_starting = 1;
         conf->client = find_or_make(conf, NULL);
+        is_starting = 0;
         needs_warm_up |= conf->client != NULL;
     }
     if (needs_warm_up && is_threaded())

@@ -111,7 +111,7 @@ static int read_record(apr_pool_t *p, const record *in, apr_uint64_t *tag, clerk
     return take_str(in, &at, body);
 }
 
-/* --- the cache, with the mutex held ---------------------------------------------------------------------------------- */
+/* --- the cache; the mutex is locked ---------------------------------------------------------------------------------- */
 
 typedef struct {
     unsigned char first; /* spreads chunks over the parts of a shmcb cache */
@@ -174,7 +174,7 @@ static apr_uint64_t last_number(void)
     return __atomic_load_n(&mac_shared_state->deliveries, __ATOMIC_ACQUIRE);
 }
 
-/* --- reloads: the cache is made anew, what it held is carried over ----------------------------------------------------- */
+/* --- reloads: the new cache gets what was in the old one ----------------------------------------------------- */
 
 static struct {
     apr_pool_t *pool;

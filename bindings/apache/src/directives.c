@@ -28,6 +28,8 @@ static const struct {
     { "clock_skew_ms", "ClerkLeeway" },
     { "accepts_token", "ClerkAcceptToken" },
     { "user_mode", "ClerkFetchUser" },
+    { "sqlite", "ClerkUserStore" },
+    { "sqlite_path", "ClerkUserStore" },
 };
 
 const char *mac_directive_of_setting(const char *setting)

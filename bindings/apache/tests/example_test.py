@@ -117,22 +117,12 @@ def php_fpm(sim):
 
 
 def websocket(sim):
-    upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", "eA=="), ("Sec-WebSocket-Version", "13")]
-
     def check(apache):
         token = sim.mint(azp=APP)
-        assert apache.request("/ws/", headers=upgrade).status == 401
-        assert apache.request("/ws/", headers=[*upgrade, ("Origin", "https://evil.example")], cookie=token).status == 403
-        head = "".join(f"{n}: {v}\r\n" for n, v in [*upgrade, ("Origin", APP), ("Cookie", f"__session={token}")])
-        with apache.connect() as s:
-            s.sendall(f"GET /ws/ HTTP/1.1\r\nHost: a\r\n{head}\r\n".encode())
-            stream = s.makefile("rb")
-            response = harness.read_response(stream)
-            assert response.status == 101 and response.get("X-Seen-User") == "user_1", response
-            s.sendall(b"ping")
-            assert stream.read(4) == b"ping"
-            stream.close()
-        apache.logged("GET /ws/ HTTP/1.1 101")
+        assert apache.request("/ws/", headers=harness.WEBSOCKET).status == 401
+        assert apache.request("/ws/", headers=[*harness.WEBSOCKET, ("Origin", "https://evil.example")], cookie=token).status == 403
+        response = apache.open_websocket("/ws/", [("Origin", APP), ("Cookie", f"__session={token}")])
+        assert response.status == 101 and response.get("X-Seen-User") == "user_1", response
 
     with_example(sim, "websocket.conf", check)
 

@@ -341,3 +341,34 @@ class Apache:
         with self.connect(timeout) as s:
             s.sendall(head.encode("latin-1") + (body or b""))
             return read_response(s.makefile("rb"), method)
+
+    def open_websocket(self, path, headers):
+        """Upgrades, sends a message and gets it back; the response to the upgrade."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "a"), *WEBSOCKET, *headers])
+        with self.connect() as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+            stream = s.makefile("rb")
+            response = read_response(stream)
+            if response.status == 101:
+                s.sendall(b"ping")
+                assert stream.read(4) == b"ping"
+            stream.close()
+        # Apache itself waits for open tunnels when it stops.
+        self.logged(f"GET {path} HTTP/1.1 {response.status}")
+        return response
+
+
+WEBSOCKET = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", "eA=="), ("Sec-WebSocket-Version", "13")]
+
+
+def serve(sim, body, check, mpm="event", **options):
+    """Starts Apache with a configuration (or what makes one), has it checked, and stops it; its log must be clean."""
+    apache = Apache(mpm, "", log_level="info auth_clerk:debug", **options)
+    try:
+        apache.body = f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}\n" + (body(apache) if callable(body) else body)
+        apache.start()
+        check(apache)
+        assert apache.stop() == 0
+        assert not apache.complaints(), apache.complaints()
+    finally:
+        apache.close()

@@ -20,17 +20,11 @@ BODY = """
 </Location>"""
 
 
-def with_apache(sim, mpm, check, body=BODY, settings=None, **options):
-    apache = harness.Apache(mpm, "", log_level="info auth_clerk:debug", **options)
-    apache.body = (settings or f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}\n") + body
+def with_apache(sim, mpm, check, body=BODY, **options):
     try:
-        apache.start()
-        check(apache)
-        assert apache.stop() == 0
-        assert not apache.complaints(), apache.complaints()
+        harness.serve(sim, body, check, mpm, **options)
     finally:
         sim.faults()
-        apache.close()
 
 
 def slow_jwks(sim, delay_ms, times=100):
@@ -54,8 +48,8 @@ def parent_has_no_client(sim, mpm):
         port = int(sim.url.rsplit(":", 1)[1].split("/")[0])
         inodes = {line.split()[9] for line in (proc / "net/tcp").read_text().splitlines()[1:]
                   if int(line.split()[2].split(":")[1], 16) == port}
-        held = {os.readlink(fd) for fd in (proc / "fd").iterdir()}
-        assert not any(f"socket:[{inode}]" in held for inode in inodes), "a connection of the parent to Clerk"
+        sockets = {os.readlink(fd) for fd in (proc / "fd").iterdir()}
+        assert not any(f"socket:[{inode}]" in sockets for inode in inodes), "a connection of the parent to Clerk"
         assert not any("CLERK_E_FORKED" in line for line in apache.error_log.splitlines())
 
     with_apache(sim, mpm, check)
@@ -248,6 +242,17 @@ def requests_during_reloads_all_succeed(sim, mpm):
     with_apache(sim, mpm, check)
 
 
+def children_that_start_together_share_one_new_user_table(sim, mpm):
+    def check(apache):
+        token = sim.mint(user="user_row")
+        assert {apache.request("/", token=token).status for _ in range(30)} == {200}
+        assert "no client" not in apache.error_log, apache.error_log
+
+    sim.admin("PUT", "/users/user_row", {"email_addresses": ["row@example.com"]})
+    for _ in range(10):
+        with_apache(sim, mpm, check, body="ClerkUserStore sqlite:data/users.db\n" + BODY, children=8)
+
+
 def debug_mode_serves_in_one_process(sim, mpm):
     apache = harness.Apache(mpm, f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}\n" + BODY)
     apache.port = harness.free_port()
@@ -276,5 +281,6 @@ def cases(sim):
                      graceful_stop_loses_no_request, stop_does_not_wait_for_clerk, keys_rotate_without_reload, unknown_kids_ask_clerk_little,
                      child_that_is_killed_is_replaced, requests_during_reloads_all_succeed, memory_does_not_grow):
             yield f"{mpm}: {case.__name__}", lambda case=case, mpm=mpm: case(sim, mpm)
-    for case, mpm in ((two_archives_in_one_server_do_not_mix, "event"), (debug_mode_serves_in_one_process, "prefork")):
+    for case, mpm in ((two_archives_in_one_server_do_not_mix, "event"), (debug_mode_serves_in_one_process, "prefork"),
+                      (children_that_start_together_share_one_new_user_table, "prefork")):
         yield case.__name__, lambda case=case, mpm=mpm: case(sim, mpm)

@@ -1,7 +1,6 @@
 """Who may do what: Require, satisfy, redirects and subrequests, cross-site requests, users, outages."""
 
 import sqlite3
-import subprocess
 
 import harness
 
@@ -48,20 +47,6 @@ REQUIRE = [
 ]
 
 
-def with_apache(sim, body, check, mpm="event", modules=(), prepare=None, **more):
-    apache = harness.Apache(mpm, "", modules=modules, log_level="info auth_clerk:debug", **more)
-    try:
-        apache.body = f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}\n" + (body(apache) if callable(body) else body)
-        if prepare:
-            prepare(apache)
-        apache.start()
-        check(apache)
-        assert apache.stop() == 0
-        assert not apache.complaints(), apache.complaints()
-    finally:
-        apache.close()
-
-
 def require_decides_as_its_table_says(sim):
     def body(apache):
         return "\n".join(f"Alias /r{i} {apache.docs}/index.html\n<Location /r{i}>\n  AuthType Clerk\n  <RequireAll>\n  Require {line}\n"
@@ -78,7 +63,7 @@ def require_decides_as_its_table_says(sim):
                 wrong.append((line, claims, response, anonymous))
         assert not wrong, wrong
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def any_all_and_satisfy_combine_with_addresses(sim):
@@ -116,7 +101,7 @@ def any_all_and_satisfy_combine_with_addresses(sim):
         assert apache.request("/limit").status == 200
         assert apache.request("/limit", method="POST", body=b"").status == 401
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def other_auth_types_are_left_alone(sim):
@@ -149,7 +134,7 @@ Alias /basic-role {apache.docs}/index.html
         assert apache.request("/basic-role", headers=basic).status == 401
         assert apache.request("/basic-role", headers=basic, cookie=sim.mint(org=ORG)).status == 401
 
-    with_apache(sim, body, check, modules=["auth_basic"] if "auth_basic" not in harness.MODULES else ())
+    harness.serve(sim, body, check, modules=["auth_basic"] if "auth_basic" not in harness.MODULES else ())
 
 
 def redirects_and_subrequests_keep_their_own_rules(sim):
@@ -212,7 +197,7 @@ FallbackResource /page.shtml"""
         assert apache.request("/valid/", token=sim.mint()).body == b"valid\n"
         assert sim.count("/jwks") - before <= 6
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def directory_settings_make_verifiers_of_their_own(sim):
@@ -240,7 +225,7 @@ Alias /base {apache.docs}/index.html
                                           ("/b", plain, 401), ("/b", of_b, 200), ("/b", of_a, 401)):
                 assert apache.request(path, token=token).status == expected, (path, expected)
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def virtual_hosts_have_their_own_settings(sim):
@@ -266,7 +251,7 @@ def virtual_hosts_have_their_own_settings(sim):
                 s.sendall(head.encode())
                 assert harness.read_response(s.makefile("rb")).status == expected, host
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def cross_site_requests_with_cookie_are_refused(sim):
@@ -310,7 +295,7 @@ Alias /unchecked {apache.docs}/index.html
         assert status("GET", [*websocket, ("Origin", own)]) == 200
         apache.logged("reason=csrf-failed")
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def remote_user_is_what_is_asked_for(sim):
@@ -336,7 +321,7 @@ def remote_user_is_what_is_asked_for(sim):
         for i in (1, 2, 3, 4):
             assert apache.request(f"/u{i}", token=bare).status == 403, i
 
-    with_apache(sim, body, check)
+    harness.serve(sim, body, check)
 
 
 def user_store_gives_the_local_id(sim):
@@ -373,7 +358,7 @@ ClerkUserStore sqlite:data/users.db
         apache.logged("reason=user-inactive")
 
     try:
-        with_apache(sim, body, check)
+        harness.serve(sim, body, check)
     finally:
         upstream.close()
 
@@ -399,7 +384,7 @@ def outage_is_503_and_never_401(sim):
 
     sim.down()
     try:
-        with_apache(sim, body, check)
+        harness.serve(sim, body, check)
     finally:
         sim.down(False)
 
@@ -411,7 +396,7 @@ def public_health_check_needs_no_clerk(sim):
 
     sim.down()
     try:
-        with_apache(sim, "<Location />\nAuthType Clerk\nRequire valid-user\n</Location>\n<Location /open>\nRequire all granted\n</Location>", check)
+        harness.serve(sim, "<Location />\nAuthType Clerk\nRequire valid-user\n</Location>\n<Location /open>\nRequire all granted\n</Location>", check)
     finally:
         sim.down(False)
 
@@ -438,71 +423,7 @@ Header always set X-Seen-User "expr=%{{REMOTE_USER}}"
         assert response.status == 200 and response.get("X-Seen-Kind") == "m2m_token" and response.get("X-Seen-User").startswith("mch_"), response
         assert apache.request("/m", token=sim.mint()).get("X-Seen-Kind") == "session_token"
 
-    with_apache(sim, body, check)
-
-
-def http2_callers_are_recognized(sim):
-    upstream = harness.Upstream()
-
-    def check(apache):
-        token = sim.mint()
-
-        def ask(*more, path="/valid/"):
-            return subprocess.run(["curl", "-s", "--noproxy", "*", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
-                                   *more, apache.origin + path], stdout=subprocess.PIPE, text=True, timeout=20).stdout
-        assert ask() == "2 401"
-        assert ask("-H", f"Authorization: Bearer {token}") == "2 200"
-        assert ask("-H", f"Cookie: a=b", "-H", f"Cookie: __session={token}") == "2 200"
-        assert ask("-H", f"Authorization: Bearer {token}", "-d", "x" * 100000, path="/upload/") == "2 200"
-        assert upstream.requests[-1]["body_len"] == 100000
-
-    try:
-        with_apache(sim, "Protocols h2c http/1.1\n<LocationMatch ^/(valid|upload)>\nAuthType Clerk\nRequire valid-user\n</LocationMatch>\n"
-                    f"ProxyPass /upload/ {upstream.url}/", check, modules=["http2"])
-    finally:
-        upstream.close()
-
-
-def strip_headers_off_still_guards_passed_headers(sim):
-    upstream = harness.Upstream()
-
-    def check(apache):
-        spoofed = [("X-Clerk-Org-Id", "org_evil"), ("X-Clerk-User-Id", "user_evil")]
-        assert b"user_evil" in apache.request("/open-proxy/", headers=spoofed).body
-        response = apache.request("/proxy/", headers=spoofed, token=sim.mint())
-        assert response.status == 200 and b"evil" not in response.body, response
-
-    try:
-        with_apache(sim, f"ClerkStripHeaders Off\nProxyPass /open-proxy/ {upstream.url}/\n<Location /proxy/>\nAuthType Clerk\nRequire valid-user\n"
-                    f"ClerkPassHeaders On\nProxyPass {upstream.url}/\n</Location>", check)
-    finally:
-        upstream.close()
-
-
-def websocket_upgrade_carries_the_identity(sim):
-    upstream = harness.Upstream()
-
-    def check(apache):
-        upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade, X-Clerk-User-Id"), ("Sec-WebSocket-Key", "eA=="), ("Sec-WebSocket-Version", "13")]
-        assert apache.request("/ws/", headers=upgrade).status == 401
-        token = sim.mint()
-        lines = "".join(f"{n}: {v}\r\n" for n, v in [*upgrade, ("Authorization", f"Bearer {token}"), ("X-Clerk-User-Id", "user_evil")])
-        with apache.connect() as s:
-            s.sendall(f"GET /ws/ HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode())
-            stream = s.makefile("rb")
-            response = harness.read_response(stream)
-            assert response.status == 101 and response.get("X-Seen-User") == "user_1", response
-            s.sendall(b"ping")
-            assert stream.read(4) == b"ping"
-            stream.close()
-        # Apache itself waits for open tunnels when it stops.
-        apache.logged("GET /ws/ HTTP/1.1 101")
-
-    try:
-        with_apache(sim, f"<Location /ws/>\nAuthType Clerk\nRequire valid-user\nClerkPassHeaders On\nProxyPass ws://127.0.0.1:{upstream.port}/\n"
-                    "</Location>", check)
-    finally:
-        upstream.close()
+    harness.serve(sim, body, check)
 
 
 def cases(sim):
@@ -510,6 +431,5 @@ def cases(sim):
                  redirects_and_subrequests_keep_their_own_rules, directory_settings_make_verifiers_of_their_own,
                  virtual_hosts_have_their_own_settings, cross_site_requests_with_cookie_are_refused, remote_user_is_what_is_asked_for,
                  user_store_gives_the_local_id, outage_is_503_and_never_401, public_health_check_needs_no_clerk,
-                 machine_tokens_need_to_be_accepted, http2_callers_are_recognized, strip_headers_off_still_guards_passed_headers,
-                 websocket_upgrade_carries_the_identity):
+                 machine_tokens_need_to_be_accepted):
         yield case.__name__, lambda case=case: case(sim)

@@ -18,7 +18,7 @@ ClerkWebhookSecret {harness.WEBHOOK_SECRET}
   AuthType Clerk
   Require valid-user
 </Location>
-<Location /hooks/clerk>
+<Location /webhooks/clerk>
   AuthType None
   Require all granted
   SetHandler clerk-webhook
@@ -45,7 +45,7 @@ def with_apache(sim, mpm, check, more="", **options):
 
 def deliver(sim, apache, **event):
     headers, payload = sim.webhook(**event)
-    return apache.request("/hooks/clerk", headers=headers, method="POST", body=payload)
+    return apache.request("/webhooks/clerk", headers=headers, method="POST", body=payload)
 
 
 def accepted(apache, token, times=40):
@@ -118,11 +118,11 @@ def delivery_that_is_not_clerks_is_400_and_changes_nothing(sim, mpm):
             response = deliver(sim, apache, type="session.ended", id=sid, **event)
             assert response.status == 400, (event, response)
         headers, payload = sim.webhook(type="session.ended", id=sid)
-        assert apache.request("/hooks/clerk", headers=[], method="POST", body=payload).status == 400
-        assert apache.request("/hooks/clerk", headers=headers, method="POST", body=payload[:-1] + b" ").status == 400
-        assert apache.request("/hooks/clerk", headers=headers, method="POST", body=b"").status == 400
-        assert apache.request("/hooks/clerk").status == 405
-        assert apache.request("/hooks/clerk", headers=headers, method="POST", body=b"x" * (129 * 1024)).status == 413
+        assert apache.request("/webhooks/clerk", headers=[], method="POST", body=payload).status == 400
+        assert apache.request("/webhooks/clerk", headers=headers, method="POST", body=payload[:-1] + b" ").status == 400
+        assert apache.request("/webhooks/clerk", headers=headers, method="POST", body=b"").status == 400
+        assert apache.request("/webhooks/clerk").status == 405
+        assert apache.request("/webhooks/clerk", headers=headers, method="POST", body=b"x" * (129 * 1024)).status == 413
         assert set(accepted(apache, token, 20)) == {200}
         assert deliver(sim, apache, type="email.created", data={"id": "ema_1", "object": "email"}).status == 200
 
