@@ -215,26 +215,26 @@ static int refuse(request_rec *r, const mac_dir_conf *conf, const mac_outcome *o
 static int may_be_cookie_credential(const request_rec *r, int token_source)
 {
     const char *authorization = apr_table_get(r->headers_in, "Authorization");
+    const char *cookie = apr_table_get(r->headers_in, "Cookie");
 
-    if (!(token_source & MAC_SOURCE_COOKIE) || !apr_table_get(r->headers_in, "Cookie"))
+    if (!(token_source & MAC_SOURCE_COOKIE) || !cookie || !ap_strstr_c(cookie, "__session"))
         return 0;
     return !(token_source & MAC_SOURCE_HEADER) || !authorization || ap_cstr_casecmpn(authorization, "Bearer ", 7);
 }
 
-static int passes_csrf_check(request_rec *r, const mac_dir_conf *conf, const mac_outcome *outcome)
+static int passes_csrf_check(request_rec *r, const mac_dir_conf *conf, const mac_client *client, int token_source)
 {
     const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
     mac_csrf_request request = { 0 };
 
-    if (!mac_flag(conf->csrf, 1) || !may_be_cookie_credential(r, outcome->token_source))
+    if (!mac_flag(conf->csrf, 1) || !may_be_cookie_credential(r, token_source))
         return 1;
     request.method = r->method;
-    request.scheme = ap_http_scheme(r);
     request.host = apr_table_get(r->headers_in, "Host");
     request.origin = apr_table_get(r->headers_in, "Origin");
     request.sec_fetch_site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
     request.is_websocket = upgrade && ap_strcasestr(upgrade, "websocket");
-    request.trusted = outcome->client->authorized_parties;
+    request.trusted = client->authorized_parties;
     return mac_csrf_passes(&request);
 }
 
@@ -275,10 +275,6 @@ static int check_outcome(request_rec *r, const mac_dir_conf *conf, mac_request *
         log_refusal(r, reason, status);
         return status;
     }
-    if (!passes_csrf_check(r, conf, outcome)) {
-        log_refusal(r, "csrf-failed", HTTP_FORBIDDEN);
-        return HTTP_FORBIDDEN;
-    }
     user = mac_remote_user_of(r, conf, outcome->result);
     if (!user || !*user) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "mod_auth_clerk: ClerkRemoteUser: the result has no such value");
@@ -292,6 +288,7 @@ static int check_outcome(request_rec *r, const mac_dir_conf *conf, mac_request *
 int mac_check_authn(request_rec *r)
 {
     const mac_dir_conf *conf = mac_dir_conf_of(r);
+    int token_source = conf->token_source == MAC_UNSET ? MAC_SOURCE_HEADER | MAC_SOURCE_COOKIE : conf->token_source;
     mac_client *client;
     mac_request *state;
 
@@ -301,8 +298,13 @@ int mac_check_authn(request_rec *r)
     r->user = NULL;
     if (!(client = mac_client_of_request(r)))
         return HTTP_INTERNAL_SERVER_ERROR;
+    if (!passes_csrf_check(r, conf, client, token_source)) {
+        apr_table_setn(r->subprocess_env, "CLERK_STATUS", "invalid");
+        log_refusal(r, "csrf-failed", HTTP_FORBIDDEN);
+        return HTTP_FORBIDDEN;
+    }
     state = apr_pcalloc(r->pool, sizeof(*state));
-    state->outcome = outcome_of(r, client, conf->token_source == MAC_UNSET ? MAC_SOURCE_HEADER | MAC_SOURCE_COOKIE : conf->token_source);
+    state->outcome = outcome_of(r, client, token_source);
     ap_set_module_config(r->request_config, &auth_clerk_module, state);
     mac_set_outcome_env(r, state->outcome);
     return check_outcome(r, conf, state);

@@ -12,28 +12,26 @@ static int is_one_of(const char *value, const char *const *list)
     return 0;
 }
 
-/* The length of `host` without the scheme's own port. */
-static size_t host_len(const char *scheme, const char *host)
+/* The length of `host` without `port`. */
+static size_t host_len(const char *host, const char *port)
 {
-    const char *port = !strcasecmp(scheme, "https") ? ":443" : ":80";
     size_t len = strlen(host), port_len = strlen(port);
 
     return len > port_len && !strcmp(host + len - port_len, port) ? len - port_len : len;
 }
 
-static int is_own_origin(const mac_csrf_request *request)
+/* The scheme is not compared: TLS may end in front of this server. */
+static int is_own_origin(const char *origin, const char *host)
 {
-    size_t scheme_len, len;
-    const char *origin = request->origin;
+    int is_https = !strncasecmp(origin, "https://", 8);
+    const char *port = is_https ? ":443" : ":80";
+    size_t len;
 
-    if (!request->scheme || !request->host || !*request->host)
+    if (!host || !*host || (!is_https && strncasecmp(origin, "http://", 7)))
         return 0;
-    scheme_len = strlen(request->scheme);
-    if (strncasecmp(origin, request->scheme, scheme_len) || strncmp(origin + scheme_len, "://", 3))
-        return 0;
-    origin += scheme_len + 3;
-    len = host_len(request->scheme, request->host);
-    return host_len(request->scheme, origin) == len && !strncasecmp(origin, request->host, len);
+    origin += is_https ? 8 : 7;
+    len = host_len(host, port);
+    return host_len(origin, port) == len && !strncasecmp(origin, host, len);
 }
 
 int mac_csrf_passes(const mac_csrf_request *request)
@@ -50,5 +48,5 @@ int mac_csrf_passes(const mac_csrf_request *request)
     if (request->sec_fetch_site
         && (!strcmp(request->sec_fetch_site, "same-origin") || !strcmp(request->sec_fetch_site, "none")))
         return 1;
-    return request->origin && (is_own_origin(request) || is_one_of(request->origin, request->trusted));
+    return request->origin && (is_own_origin(request->origin, request->host) || is_one_of(request->origin, request->trusted));
 }

@@ -6,7 +6,6 @@
 /* What a request says about where it comes from. NULL: no such line. */
 typedef struct {
     const char *method;
-    const char *scheme;         /* of the request */
     const char *host;           /* with its port, if any */
     const char *origin;         /* `Origin` */
     const char *sec_fetch_site; /* `Sec-Fetch-Site` */

@@ -288,8 +288,9 @@ Alias /unchecked {apache.docs}/index.html
             assert status(method, [*evil, ("Authorization", "Basic eDp4")], cookie=token) == 403
             assert status(method, evil, path="/unchecked") != 403, method
         assert status("GET", evil) == 200
-        assert status("POST", evil, cookie=sim.mint(spoil="expired")) == 401
-        assert apache.request("/form", headers=evil, method="POST", body=b"").status != 403, "nothing to forge without a credential"
+        assert status("POST", evil, cookie=sim.mint(spoil="expired")) == 403, "before any verification"
+        assert apache.request("/form", headers=[*evil, ("Cookie", "a=b")], method="POST", body=b"").status != 403, "no credential"
+        assert status("POST", [("Origin", own.replace("http:", "https:"))]) != 403, "TLS may end in front of this server"
         websocket = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
         assert status("GET", [*websocket, ("Origin", "https://evil.example")]) == 403
         assert status("GET", [*websocket, ("Origin", own)]) == 200
