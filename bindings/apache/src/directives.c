@@ -249,7 +249,9 @@ static const char *set_login_url(cmd_parms *cmd, void *dir_conf, const char *arg
 }
 
 #define DIR_FLAG(name, field, help) \
-    AP_INIT_FLAG(name, ap_set_flag_slot, (void *)APR_OFFSETOF(mac_dir_conf, field), OR_AUTHCFG, help)
+    AP_INIT_FLAG(name, ap_set_flag_slot, (void *)APR_OFFSETOF(mac_dir_conf, field), POLICY, help)
+/* Everywhere; in .htaccess with `AllowOverride AuthConfig`. */
+#define POLICY (RSRC_CONF | OR_AUTHCFG)
 /* In the server and in directories, but never in .htaccess: clients are made from them. */
 #define VERIFIER (RSRC_CONF | ACCESS_CONF)
 
@@ -287,9 +289,9 @@ const command_rec mac_directives[] = {
     DIR_FLAG("ClerkPassHeaders", pass_headers, "pass the identity on in X-Clerk-* request headers"),
     DIR_FLAG("ClerkPassEnv", pass_env, "pass the identity on in CLERK_* variables"),
     DIR_FLAG("ClerkPassClaims", pass_claims, "pass all claims on, too"),
-    AP_INIT_ITERATE("ClerkTokenSource", set_token_source, NULL, OR_AUTHCFG, "header, cookie"),
-    AP_INIT_TAKE1("ClerkUnavailable", set_unavailable, NULL, OR_AUTHCFG, "status when Clerk cannot be reached"),
-    AP_INIT_TAKE1("ClerkRemoteUser", set_remote_user, NULL, OR_AUTHCFG, "what becomes REMOTE_USER"),
+    AP_INIT_ITERATE("ClerkTokenSource", set_token_source, NULL, POLICY, "header, cookie"),
+    AP_INIT_TAKE1("ClerkUnavailable", set_unavailable, NULL, POLICY, "status when Clerk cannot be reached"),
+    AP_INIT_TAKE1("ClerkRemoteUser", set_remote_user, NULL, POLICY, "what becomes REMOTE_USER"),
     AP_INIT_TAKE12("ClerkLoginURL", set_login_url, NULL, VERIFIER,
                    "where browsers without a session are sent, and the query parameter that brings them back"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }

@@ -91,6 +91,15 @@ ClerkUserStore sqlite:data/users.db
 ClerkSetting user_ttl_s 60
 ClerkStripHeaders On
 ClerkAuthorizedParties https://a.example https://b.example
+ClerkOptional Off
+ClerkCSRF On
+ClerkPassHeaders On
+ClerkPassEnv On
+ClerkPassClaims Off
+ClerkTokenSource header
+ClerkUnavailable 503
+ClerkRemoteUser email
+ClerkLoginURL /sign-in
 <Location />
   ClerkAudience a b
   ClerkIssuer https://clerk.example.com

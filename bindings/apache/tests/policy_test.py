@@ -228,6 +228,32 @@ Alias /base {apache.docs}/index.html
     harness.serve(sim, body, check)
 
 
+def server_policy_is_inherited_and_replaced(sim):
+    def body(apache):
+        return f"""
+ClerkTokenSource header
+ClerkCSRF Off
+Alias /inherits {apache.docs}/index.html
+Alias /replaces {apache.docs}/index.html
+<Location />
+  AuthType Clerk
+  Require valid-user
+</Location>
+<Location /replaces>
+  ClerkTokenSource cookie
+</Location>"""
+
+    def check(apache):
+        token = sim.mint()
+        assert apache.request("/inherits", token=token).status == 200
+        assert apache.request("/inherits", cookie=token).status == 401
+        assert apache.request("/replaces", cookie=token).status == 200
+        assert apache.request("/replaces", token=token).status == 401
+        assert apache.request("/replaces", cookie=token, method="POST", body=b"").status != 403
+
+    harness.serve(sim, body, check)
+
+
 def virtual_hosts_have_their_own_settings(sim):
     def body(apache):
         return f"""
@@ -430,7 +456,7 @@ Header always set X-Seen-User "expr=%{{REMOTE_USER}}"
 def cases(sim):
     for case in (require_decides_as_its_table_says, any_all_and_satisfy_combine_with_addresses, other_auth_types_are_left_alone,
                  redirects_and_subrequests_keep_their_own_rules, directory_settings_make_verifiers_of_their_own,
-                 virtual_hosts_have_their_own_settings, cross_site_requests_with_cookie_are_refused, remote_user_is_what_is_asked_for,
+                 server_policy_is_inherited_and_replaced, virtual_hosts_have_their_own_settings, cross_site_requests_with_cookie_are_refused, remote_user_is_what_is_asked_for,
                  user_store_gives_the_local_id, outage_is_503_and_never_401, public_health_check_needs_no_clerk,
                  machine_tokens_need_to_be_accepted):
         yield case.__name__, lambda case=case: case(sim)
