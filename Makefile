@@ -210,4 +210,4 @@ bench-servers: $(OUT)/staged $(SIM) ## the server modules beside their peers
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean
-	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes,LICENSE-*}
+	rm -rf bindings/apache/build $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes,LICENSE-*}

@@ -18,7 +18,9 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = HERE.parent
 ROOT = FOLDER.parent.parent
-MODULE = FOLDER / "build" / "mod_auth_clerk.so"
+# With AddressSanitizer: `make -C bindings/apache test-asan`.
+ASAN = "CLERK_APACHE_ASAN" in os.environ
+MODULE = pathlib.Path(os.environ.get("CLERK_APACHE_MODULE", FOLDER / ("build/asan" if ASAN else "build") / "mod_auth_clerk.so"))
 SIM = pathlib.Path(os.environ.get("CLERK_SIM", ROOT / "target/release/clerk-sim"))
 APACHE = "/usr/sbin/apache2"
 LIBEXEC = pathlib.Path(os.environ.get("APACHE_LIBEXEC", "/usr/lib/apache2/modules"))
@@ -244,9 +246,18 @@ class Apache:
         ]
         (self.directory / "httpd.conf").write_text("\n".join(lines) + "\n")
 
-    def command(self, *arguments):
+    def environment(self):
         env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        return subprocess.run([APACHE, "-f", self.directory / "httpd.conf", *arguments], env=env, text=True,
+        if ASAN:
+            libraries = (subprocess.run(["cc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+                         for name in ("libasan.so", "libubsan.so"))
+            log = f"log_path={self.data}/sanitizer"
+            # What Apache itself leaves behind is no concern here; each dynamic module defines the same names.
+            env |= {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": f"detect_leaks=0:detect_odr_violation=0:{log}", "UBSAN_OPTIONS": log}
+        return env
+
+    def command(self, *arguments):
+        return subprocess.run([APACHE, "-f", self.directory / "httpd.conf", *arguments], env=self.environment(), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
 
     def check(self):
@@ -260,10 +271,9 @@ class Apache:
         for _ in range(5):
             self.port = free_port()
             self.write_config()
-            env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
             # Of a group of its own: Apache signals its whole group when it stops.
             with open(self.directory / "said.txt", "w") as said:
-                self.process = subprocess.Popen([APACHE, "-f", self.directory / "httpd.conf", "-DFOREGROUND"], env=env,
+                self.process = subprocess.Popen([APACHE, "-f", self.directory / "httpd.conf", "-DFOREGROUND"], env=self.environment(),
                                                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
             with contextlib.suppress(AssertionError):
                 # Apache listens before it is ready, and another program may listen on the port.
@@ -316,7 +326,8 @@ class Apache:
     def complaints(self):
         """Lines of the error log that no run may leave."""
         odd = re.compile(r":(alert|emerg)\]|exit signal|exited on signal|AH00045|still did not exit|double free|panicked")
-        return [line for line in self.error_log.splitlines() if odd.search(line)]
+        return [line for line in self.error_log.splitlines() if odd.search(line)] + [
+            path.read_text() for path in self.data.glob("sanitizer*")]
 
     def close(self):
         try:
