@@ -120,6 +120,16 @@ static const char *read_file(cmd_parms *cmd, const char *arg, const char **conte
     return NULL;
 }
 
+/* Files of secrets are read while Apache is still root. */
+static void warn_if_public(cmd_parms *cmd, const char *arg)
+{
+    const char *path = ap_server_root_relative(cmd->temp_pool, arg);
+    apr_finfo_t info;
+
+    if (path && apr_stat(&info, path, APR_FINFO_PROT, cmd->temp_pool) == APR_SUCCESS && info.protection & APR_FPROT_WREAD)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "mod_auth_clerk: %s: all users can read %s", cmd->cmd->name, path);
+}
+
 static const char *set_file(cmd_parms *cmd, void *conf, const char *arg)
 {
     const char *content = NULL, *wrong = read_file(cmd, arg, &content);
@@ -127,10 +137,17 @@ static const char *set_file(cmd_parms *cmd, void *conf, const char *arg)
     return wrong ? wrong : add_setting(cmd, conf, cmd->info, content, 0);
 }
 
-static const char *add_file(cmd_parms *cmd, void *conf, const char *arg)
+static const char *set_secret_file(cmd_parms *cmd, void *conf, const char *arg)
+{
+    warn_if_public(cmd, arg);
+    return set_file(cmd, conf, arg);
+}
+
+static const char *add_secret_file(cmd_parms *cmd, void *conf, const char *arg)
 {
     const char *content = NULL, *wrong = read_file(cmd, arg, &content);
 
+    warn_if_public(cmd, arg);
     return wrong ? wrong : add_setting(cmd, conf, cmd->info, content, 1);
 }
 
@@ -257,8 +274,8 @@ static const char *set_login_url(cmd_parms *cmd, void *dir_conf, const char *arg
 
 const command_rec mac_directives[] = {
     AP_INIT_TAKE1("ClerkSecretKey", set_value, (void *)"secret_key", RSRC_CONF, "Clerk's secret key"),
-    AP_INIT_TAKE1("ClerkSecretKeyFile", set_file, (void *)"secret_key", RSRC_CONF, "file that holds Clerk's secret key"),
-    AP_INIT_TAKE1("ClerkMachineSecretKeyFile", set_file, (void *)"machine_secret_key", RSRC_CONF,
+    AP_INIT_TAKE1("ClerkSecretKeyFile", set_secret_file, (void *)"secret_key", RSRC_CONF, "file that holds Clerk's secret key"),
+    AP_INIT_TAKE1("ClerkMachineSecretKeyFile", set_secret_file, (void *)"machine_secret_key", RSRC_CONF,
                   "file that holds a machine's secret key"),
     AP_INIT_TAKE1("ClerkPublishableKey", set_value, (void *)"publishable_key", RSRC_CONF, "Clerk's publishable key"),
     AP_INIT_TAKE1("ClerkJWTKeyFile", set_file, (void *)"jwt_key", RSRC_CONF, "PEM file of the public key"),
@@ -269,7 +286,7 @@ const command_rec mac_directives[] = {
     AP_INIT_TAKE1("ClerkTimeout", set_ms, (void *)"timeout_ms", RSRC_CONF, "longest time to wait for Clerk"),
     AP_INIT_TAKE12("ClerkCache", set_cache, NULL, RSRC_CONF, "number of verified tokens to cache, and seconds"),
     AP_INIT_ITERATE("ClerkWebhookSecret", add_item, (void *)"webhook_secrets", RSRC_CONF, "signing secrets of webhooks"),
-    AP_INIT_ITERATE("ClerkWebhookSecretFile", add_file, (void *)"webhook_secrets", RSRC_CONF,
+    AP_INIT_ITERATE("ClerkWebhookSecretFile", add_secret_file, (void *)"webhook_secrets", RSRC_CONF,
                     "files that hold signing secrets of webhooks"),
     AP_INIT_TAKE1("ClerkUserStore", set_user_store, NULL, RSRC_CONF, "sqlite:PATH: where users are kept"),
     AP_INIT_TAKE2("ClerkSetting", set_any, NULL, RSRC_CONF, "any setting of the library by its name"),

@@ -120,6 +120,18 @@ ClerkLoginURL /sign-in
 </Location>""", sim)
 
 
+def public_secret_file_is_warned_about(sim):
+    for mode, warned in ((0o644, True), (0o600, False)):
+        apache = prepared("ClerkSecretKeyFile data/secret.txt", sim)
+        try:
+            (apache.data / "secret.txt").write_text("sk_test_x\n")
+            (apache.data / "secret.txt").chmod(mode)
+            status, said = apache.check()
+            assert status == 0 and ("ClerkSecretKeyFile: all users can read" in said) == warned, said
+        finally:
+            apache.close()
+
+
 def htaccess_cannot(directive, sim):
     apache = harness.Apache("event", f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}", log_level="info")
     try:
@@ -187,6 +199,7 @@ def cases(sim):
         yield f"configtest_{name}_is_named", lambda body=body, expected=expected: wrong_config(body, expected, sim)
     for directive in SECRETS:
         yield f"htaccess_{directive.split()[0]}_is_refused", lambda directive=directive: htaccess_cannot(directive, sim)
-    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, htaccess_demands_a_user,
+    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, public_secret_file_is_warned_about,
+                 htaccess_demands_a_user,
                  authtype_without_key_is_500, jwks_file_needs_no_network, secrets_do_not_reach_the_log):
         yield case.__name__, lambda case=case: case(sim)

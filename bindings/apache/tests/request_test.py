@@ -19,6 +19,7 @@ def config(sim, upstream):
 ClerkSecretKey sk_test_x
 ClerkAPIURL {sim.url}
 ClerkAuthorizedParties https://app.example.com
+MergeTrailers On
 Header always set X-Seen-User "expr=%{{REMOTE_USER}}"
 Header always set X-Seen-Id "%{{CLERK_USER_ID}}e"
 Header always set X-Seen-Org "%{{CLERK_ORG_ID}}e"
