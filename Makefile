@@ -130,7 +130,8 @@ demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C lib
 with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
-test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) ## everything
+test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) \
+    $(call with,apxs,test-apache) ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -176,6 +177,12 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+.PHONY: test-apache
+test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
+	@scripts/tools.sh apache
+	$(MAKE) -C bindings/apache
+	python3 bindings/apache/tests/run.py
+
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
@@ -189,7 +196,18 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
+.PHONY: deb
+deb: $(OUT)/staged ## Debian packages of the server modules, in build/deb
+	@scripts/tools.sh apache
+	bindings/apache/deb.sh
+
+.PHONY: bench-servers
+bench-servers: $(OUT)/staged $(SIM) ## the server modules beside their peers
+	@scripts/tools.sh apache
+	$(MAKE) -C bindings/apache
+	python3 bindings/apache/bench.py
+
 .PHONY: clean
 clean: ## remove what was built
 	$(CARGO) clean
-	rm -rf $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes,LICENSE-*}
+	rm -rf bindings/apache/build $(OUT) bindings/go/lib/*/{libclerk_auth.a,clerk_auth.h} bindings/node/{node_modules,prebuilds,runtimes,LICENSE-*}

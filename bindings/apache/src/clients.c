@@ -1,0 +1,364 @@
+/* Clients: made in the children, one for each distinct set of settings, ended with the child. */
+
+#include "mod_auth_clerk.h"
+
+#include <ap_mpm.h>
+#include <pthread.h>
+#include <signal.h>
+
+static apr_pool_t *child_pool;
+static server_rec *child_server;
+static apr_thread_mutex_t *lock; /* guards what follows, and what is allocated from child_pool */
+static apr_hash_t *clients;      /* settings as a string -> mac_client */
+static apr_time_t failed_at;
+static int is_starting; /* in child_init */
+static pthread_t warm_up_thread;
+static int has_warm_up_thread;
+
+static __thread request_rec *current;
+
+/* --- logging ------------------------------------------------------------------------------------------------------ */
+
+void mac_enter(request_rec *r)
+{
+    current = r;
+}
+
+void mac_leave(void)
+{
+    current = NULL;
+}
+
+static int apache_level(int32_t level)
+{
+    switch (level) {
+    case CLERK_LOG_LEVEL_ERROR:
+        return APLOG_ERR;
+    case CLERK_LOG_LEVEL_WARN:
+        return APLOG_WARNING;
+    case CLERK_LOG_LEVEL_INFO:
+        return APLOG_INFO;
+    default:
+        return APLOG_DEBUG;
+    }
+}
+
+static void log_line(void *userdata, int32_t level, clerk_str message)
+{
+    int apache = apache_level(level), len = message.len > 4096 ? 4096 : (int)message.len;
+
+    (void)userdata;
+    if (current)
+        ap_log_rerror(APLOG_MARK, apache, 0, current, "clerk: %.*s", len, message.data);
+    else
+        ap_log_error(APLOG_MARK, apache, 0, child_server, "clerk: %.*s", len, message.data);
+}
+
+/* The library writes no line that no server wants. */
+static int32_t wanted_level(void)
+{
+    int level = APLOG_EMERG;
+    const server_rec *s;
+
+    for (s = child_server; s; s = s->next) {
+        int its = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
+
+        if (its > level)
+            level = its;
+    }
+    return level >= APLOG_DEBUG ? CLERK_LOG_LEVEL_DEBUG
+         : level >= APLOG_INFO ? CLERK_LOG_LEVEL_INFO
+         : level >= APLOG_WARNING ? CLERK_LOG_LEVEL_WARN
+                                  : CLERK_LOG_LEVEL_ERROR;
+}
+
+/* --- making them --------------------------------------------------------------------------------------------------- */
+
+static const char *const *split(apr_pool_t *p, const apr_array_header_t *settings, const char *name)
+{
+    apr_array_header_t *items = apr_array_make(p, 4, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < settings->nelts; i++) {
+        const mac_setting *setting = &APR_ARRAY_IDX(settings, i, mac_setting);
+        char *rest = NULL, *item;
+
+        if (strcmp(setting->name, name))
+            continue;
+        for (item = apr_strtok(apr_pstrdup(p, setting->value), ", ", &rest); item; item = apr_strtok(NULL, ", ", &rest))
+            APR_ARRAY_PUSH(items, const char *) = item;
+    }
+    APR_ARRAY_PUSH(items, const char *) = NULL;
+    return (const char *const *)items->elts;
+}
+
+static const char *secrets_of(apr_pool_t *p, const apr_array_header_t *settings)
+{
+    apr_array_header_t *secrets = apr_array_make(p, 2, sizeof(mac_setting));
+    int i;
+
+    for (i = 0; i < settings->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(settings, i, mac_setting).name, "webhook_secrets"))
+            APR_ARRAY_PUSH(secrets, mac_setting) = APR_ARRAY_IDX(settings, i, mac_setting);
+    return secrets->nelts ? mac_settings_key(p, secrets) : NULL;
+}
+
+static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t *settings)
+{
+    apr_array_header_t *copy = apr_array_copy(p, settings);
+    int i;
+
+    for (i = 0; i < copy->nelts; i++) {
+        mac_setting *setting = &APR_ARRAY_IDX(copy, i, mac_setting);
+
+        setting->name = apr_pstrdup(p, setting->name);
+        setting->value = apr_pstrdup(p, setting->value);
+    }
+    return copy;
+}
+
+static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+{
+    clerk_error *error = NULL;
+    const char *wrong;
+    clerk_config *config = mac_new_config(p, settings, &wrong);
+
+    if (!wrong && clerk_config_set_log_callback(config, wanted_level(), log_line, NULL, NULL) != CLERK_OK)
+        wrong = "the library has failed";
+    if (!wrong && sqlite_path && clerk_config_set_sqlite_path(config, mac_str(sqlite_path), &error) != CLERK_OK)
+        wrong = mac_config_error(p, error);
+    if (!wrong && clerk_client_new(config, handle, &error) != CLERK_OK)
+        wrong = mac_config_error(p, error);
+    clerk_config_free(config);
+    return wrong;
+}
+
+/* Children that start together may meet while one of them creates the SQLite file. */
+static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+{
+    int tries = is_starting && sqlite_path ? 20 : 1;
+    const char *wrong;
+
+    while ((wrong = try_handle(p, settings, sqlite_path, handle)) && --tries > 0)
+        apr_sleep(apr_time_from_msec(50));
+    return wrong;
+}
+
+/* Call it with `lock` locked. Returns NULL, with the cause logged, when there can be none; it is tried again a second later. */
+static mac_client *find_or_make(const mac_server_conf *server, const apr_array_header_t *dir_settings)
+{
+    apr_pool_t *p;
+    apr_array_header_t *settings;
+    const char *key, *wrong;
+    mac_client *client;
+
+    if (apr_time_now() - failed_at < apr_time_from_sec(1) || apr_pool_create(&p, child_pool) != APR_SUCCESS)
+        return NULL;
+    settings = dir_settings ? mac_merge_settings(p, server->settings, dir_settings) : server->settings;
+    key = apr_pstrcat(p, mac_settings_key(p, settings), server->sqlite_path, NULL);
+    if ((client = apr_hash_get(clients, key, APR_HASH_KEY_STRING))) {
+        apr_pool_destroy(p);
+        return client;
+    }
+    client = apr_pcalloc(p, sizeof(*client));
+    if ((wrong = make_handle(p, settings, server->sqlite_path, &client->handle))
+        || apr_thread_mutex_create(&client->lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS) {
+        failed_at = apr_time_now();
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, child_server, "mod_auth_clerk: no client: %s", wrong ? wrong : "no mutex");
+        clerk_client_free(client->handle);
+        apr_pool_destroy(p);
+        return NULL;
+    }
+    /* Those of a directory live in the configuration of a request. */
+    if (dir_settings)
+        settings = copy_settings(p, settings);
+    client->webhook_secrets = secrets_of(p, settings);
+    client->deliveries_at_start = mac_last_delivery();
+    client->authorized_parties = split(p, settings, "authorized_parties");
+    apr_hash_set(clients, key, APR_HASH_KEY_STRING, client);
+    return client;
+}
+
+/* --- finding them -------------------------------------------------------------------------------------------------- */
+
+mac_client *mac_client_of_server(const server_rec *s)
+{
+    return mac_server_conf_of(s)->client;
+}
+
+/* A directory of its own settings, or a server whose client could not be made before. */
+static mac_client *find_slowly(mac_server_conf *server, const mac_dir_conf *dir)
+{
+    mac_client *client;
+
+    apr_thread_mutex_lock(lock);
+    if (!dir->settings_key) {
+        client = server->client ? server->client : find_or_make(server, NULL);
+        server->client = client;
+    } else if (!(client = apr_hash_get(server->dir_clients, dir->settings_key, APR_HASH_KEY_STRING))) {
+        client = find_or_make(server, dir->settings);
+        if (client)
+            apr_hash_set(server->dir_clients, apr_pstrdup(child_pool, dir->settings_key), APR_HASH_KEY_STRING, client);
+    }
+    apr_thread_mutex_unlock(lock);
+    return client;
+}
+
+mac_client *mac_client_of_request(request_rec *r)
+{
+    mac_server_conf *server = mac_server_conf_of(r->server);
+    const mac_dir_conf *dir = mac_dir_conf_of(r);
+    mac_client *client = server->client;
+
+    if (client && !dir->settings_key)
+        return client;
+    if (!lock || !server->dir_clients) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: this server has no verification key configured");
+        return NULL;
+    }
+    mac_enter(r);
+    client = find_slowly(server, dir);
+    mac_leave();
+    if (!client)
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: there is no client; see the log for the cause");
+    return client;
+}
+
+static void each_client(void (*function)(mac_client *client, void *data), void *data)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(NULL, clients); i; i = apr_hash_next(i))
+        function(apr_hash_this_val(i), data);
+}
+
+void mac_each_client(void (*function)(mac_client *client, void *data), void *data)
+{
+    if (!lock)
+        return;
+    apr_thread_mutex_lock(lock);
+    each_client(function, data);
+    apr_thread_mutex_unlock(lock);
+}
+
+/* --- the life of a child -------------------------------------------------------------------------------------------- */
+
+/* Prefork ends a child from inside a signal handler, wherever the child is: nothing that takes a lock may be called then, and
+ * no thread of ours may be running. */
+static int is_threaded(void)
+{
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
+}
+
+/* Fetches the key sets, so that the first request need not wait. */
+static void *warm_up(void *unused)
+{
+    server_rec *s;
+
+    (void)unused;
+    for (s = child_server; s; s = s->next) {
+        mac_client *client = mac_client_of_server(s);
+        clerk_error *error = NULL;
+
+        if (client && clerk_client_warm_up(client->handle, &error) != CLERK_OK) {
+            clerk_str message = clerk_error_message(error);
+
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "mod_auth_clerk: the key set could not be fetched yet: %.*s",
+                         (int)message.len, message.data ? message.data : "");
+            clerk_error_free(error);
+        }
+    }
+    return NULL;
+}
+
+/* Signals are for the threads of Apache: this one must not take them. */
+static void start_warm_up(void)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before))
+        return;
+    has_warm_up_thread = !pthread_create(&warm_up_thread, NULL, warm_up, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void shut_down(mac_client *client, void *unused)
+{
+    (void)unused;
+    clerk_client_shutdown(client->handle);
+}
+
+static void free_client(mac_client *client, void *unused)
+{
+    (void)unused;
+    mac_flush_stats(client, apr_time_now());
+    mac_retire_stats(client);
+    clerk_client_free(client->handle);
+    client->handle = NULL;
+}
+
+static void retire(mac_client *client, void *unused)
+{
+    (void)unused;
+    mac_retire_stats(client);
+}
+
+static apr_status_t end_child(void *unused)
+{
+    (void)unused;
+    if (!is_threaded()) {
+        /* No lock, no memory; what is skipped, the end of the process does. */
+        each_client(retire, NULL);
+        return APR_SUCCESS;
+    }
+    mac_each_client(shut_down, NULL);
+    if (has_warm_up_thread)
+        pthread_join(warm_up_thread, NULL);
+    has_warm_up_thread = 0;
+    mac_each_client(free_client, NULL);
+    lock = NULL;
+    return APR_SUCCESS;
+}
+
+/* Calls that wait for Clerk must not keep a server that is to stop at once. */
+void mac_child_stopping(apr_pool_t *p, int graceful)
+{
+    (void)p;
+    if (!graceful && is_threaded())
+        mac_each_client(shut_down, NULL);
+}
+
+void mac_child_init(apr_pool_t *p, server_rec *main_server)
+{
+    server_rec *s;
+    int needs_warm_up = 0;
+
+    child_pool = p;
+    child_server = main_server;
+    failed_at = 0;
+    clients = apr_hash_make(p);
+    if (apr_thread_mutex_create(&lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS) {
+        lock = NULL;
+        return;
+    }
+    mac_deliveries_child_init(p, main_server);
+    /* Registered before any client exists and so run after whatever they are used by has ended. */
+    apr_pool_pre_cleanup_register(p, NULL, end_child);
+    for (s = main_server; s; s = s->next) {
+        mac_server_conf *conf = mac_server_conf_of(s);
+
+        if (!mac_has_key(conf))
+            continue;
+        conf->dir_clients = apr_hash_make(p);
+        failed_at = 0;
+        is_starting = 1;
+        conf->client = find_or_make(conf, NULL);
+        is_starting = 0;
+        needs_warm_up |= conf->client != NULL;
+    }
+    if (needs_warm_up && is_threaded())
+        start_warm_up();
+}

@@ -1,0 +1,221 @@
+/* mod_auth_clerk: what its files share. Configuration is read-only once the server runs; clients exist in children only. */
+
+#ifndef MOD_AUTH_CLERK_H
+#define MOD_AUTH_CLERK_H
+
+#include <httpd.h>
+#include <ap_mmn.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <ap_expr.h>
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <apr_tables.h>
+#include <apr_thread_mutex.h>
+
+#include <clerk_auth.h>
+
+#include "claims.h"
+#include "csrf.h"
+
+#if !AP_MODULE_MAGIC_AT_LEAST(20120211, 110)
+#error "Apache 2.4.49 or newer is needed"
+#endif
+
+extern module AP_MODULE_DECLARE_DATA auth_clerk_module;
+APLOG_USE_MODULE(auth_clerk);
+
+#define MAC_AUTH_TYPE "Clerk"
+#define MAC_UNSET (-1)
+
+/* --- configuration (config.c, directives.c) --------------------------------------------------------------------- */
+
+/* One setting of the library. */
+typedef struct {
+    const char *name;
+    const char *value;
+    int is_item; /* one item of a list, added to those before it */
+} mac_setting;
+
+typedef struct {
+    apr_array_header_t *settings; /* of mac_setting */
+    const char *sqlite_path;
+    int strip_headers;
+    /* In children only: */
+    struct mac_client *client;
+    apr_hash_t *dir_clients; /* settings_key of a directory -> mac_client; NULL: this server has no key */
+} mac_server_conf;
+
+enum { MAC_SOURCE_HEADER = 1, MAC_SOURCE_COOKIE = 2 };
+
+typedef enum {
+    MAC_REMOTE_USER_UNSET,
+    MAC_REMOTE_USER_ID,
+    MAC_REMOTE_USER_LOCAL_ID,
+    MAC_REMOTE_USER_EMAIL,
+    MAC_REMOTE_USER_USERNAME,
+    MAC_REMOTE_USER_CLAIM
+} mac_remote_user;
+
+typedef struct {
+    apr_array_header_t *settings; /* of mac_setting: what is verified otherwise here than in the rest of the server */
+    const char *settings_key;     /* the same as one string; NULL without any */
+    int optional, csrf, pass_headers, pass_env, pass_claims;
+    int token_source; /* sum of MAC_SOURCE_* */
+    int unavailable;  /* HTTP status */
+    mac_remote_user remote_user;
+    const char *remote_user_claim;
+    ap_expr_info_t *login_url;
+    const char *login_parameter; /* of the URL: takes the page that was asked for */
+} mac_dir_conf;
+
+extern const command_rec mac_directives[];
+
+void *mac_create_server_conf(apr_pool_t *p, server_rec *s);
+void *mac_merge_server_conf(apr_pool_t *p, void *base, void *add);
+void *mac_create_dir_conf(apr_pool_t *p, char *path);
+void *mac_merge_dir_conf(apr_pool_t *p, void *base, void *add);
+void mac_update_settings_key(apr_pool_t *p, mac_dir_conf *conf);
+
+/* The directive that sets a setting, for messages. */
+const char *mac_directive_of_setting(const char *setting);
+/* All settings as one string: equal strings make equal clients. */
+const char *mac_settings_key(apr_pool_t *p, const apr_array_header_t *settings);
+apr_array_header_t *mac_merge_settings(apr_pool_t *p, const apr_array_header_t *base, const apr_array_header_t *add);
+const char *mac_setting_value(const apr_array_header_t *settings, const char *name);
+/* Returns what is wrong with the settings, or NULL. */
+const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_array_header_t *settings);
+/* A config with these settings over this module's defaults; `*wrong` says what is wrong with them, or is NULL. Free it. */
+clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong);
+const char *mac_config_error(apr_pool_t *p, clerk_error *error);
+int mac_has_key(const mac_server_conf *conf);
+int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+static inline mac_server_conf *mac_server_conf_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &auth_clerk_module);
+}
+
+static inline mac_dir_conf *mac_dir_conf_of(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &auth_clerk_module);
+}
+
+static inline int mac_flag(int value, int unset)
+{
+    return value == MAC_UNSET ? unset : value;
+}
+
+/* --- clients (clients.c) ---------------------------------------------------------------------------------------- */
+
+/* A client of this child. Requests with equal settings share one. */
+typedef struct mac_client {
+    clerk_client *handle;
+    const char *webhook_secrets;          /* NULL: takes no webhook deliveries */
+    const char *const *authorized_parties; /* ends with NULL */
+    apr_thread_mutex_t *lock;             /* guards what follows */
+    apr_uint64_t deliveries_applied;      /* number of the last shared delivery that it has applied; read without lock, too */
+    apr_uint64_t deliveries_at_start;
+    clerk_stats flushed;                  /* what it has added to the shared statistics */
+    apr_time_t flushed_at;
+} mac_client;
+
+void mac_child_init(apr_pool_t *p, server_rec *main_server);
+void mac_child_stopping(apr_pool_t *p, int graceful);
+/* The client for a request; NULL, with the cause logged, if there is none. */
+mac_client *mac_client_of_request(request_rec *r);
+/* The client of a server, whatever its directories say otherwise; NULL if it has none. */
+mac_client *mac_client_of_server(const server_rec *s);
+void mac_each_client(void (*function)(mac_client *client, void *data), void *data);
+/* Around every call of the library that may log or block: log lines go to the request's log. */
+void mac_enter(request_rec *r);
+void mac_leave(void);
+
+/* --- what a request has come to (authn.c) ------------------------------------------------------------------------ */
+
+/* The outcome of one verification; shared by a request, its subrequests and internal redirects. */
+typedef struct {
+    mac_client *client;
+    int token_source;
+    int32_t status;        /* of the library */
+    clerk_result *result;  /* NULL only with a negative status */
+} mac_outcome;
+
+/* What this module keeps of a request. */
+typedef struct {
+    mac_outcome *outcome;
+    int in_authz;
+    int is_anonymous; /* accepted without credentials (ClerkOptional) */
+} mac_request;
+
+int mac_check_authn(request_rec *r);
+int mac_check_authz(request_rec *r);
+int mac_force_authn(request_rec *r);
+int mac_note_auth_failure(request_rec *r, const char *auth_type);
+
+/* The result of a caller whom this very request has signed in, or NULL. */
+const clerk_result *mac_identity(const request_rec *r);
+/* The state of this request, of the one it was redirected from, or of the one it is part of. */
+mac_request *mac_request_of(const request_rec *r);
+
+/* --- the rest ---------------------------------------------------------------------------------------------------- */
+
+int mac_strip_request_headers(request_rec *r); /* headers.c */
+void mac_strip_headers(request_rec *r);
+int mac_fixups(request_rec *r); /* identity.c */
+/* REMOTE_USER of a signed-in caller; NULL if the result has no such value. */
+const char *mac_remote_user_of(request_rec *r, const mac_dir_conf *conf, const clerk_result *result);
+void mac_set_outcome_env(request_rec *r, const mac_outcome *outcome);
+char *mac_claim(apr_pool_t *p, const clerk_result *result, const char *path);
+void mac_register_authz(apr_pool_t *p); /* authz.c */
+int mac_webhook_handler(request_rec *r); /* webhook.c */
+int mac_status_handler(request_rec *r); /* status.c */
+void mac_flush_stats(mac_client *client, apr_time_t now);
+void mac_retire_stats(mac_client *client);
+int mac_log_transaction(request_rec *r);
+
+/* --- shared between processes (shared.c, deliveries.c) ------------------------------------------------------------ */
+
+enum {
+    MAC_STAT_CACHE_HITS,
+    MAC_STAT_CACHE_MISSES,
+    MAC_STAT_SIGNED_IN,
+    MAC_STAT_SIGNED_OUT,
+    MAC_STAT_UNAVAILABLE,
+    MAC_STAT_JWKS_FETCHES,
+    MAC_STAT_USER_FETCHES,
+    MAC_STAT_CACHED_TOKENS,
+    MAC_STAT_CACHED_USERS,
+    MAC_STAT_COUNT
+};
+
+/* One for the whole server, from its start to its end: reloads keep it. Fields are read and written atomically. */
+typedef struct {
+    apr_uint64_t deliveries; /* number of the last webhook delivery that was published */
+    unsigned char run_id[8];
+    apr_uint64_t stats[MAC_STAT_COUNT];
+} mac_shared;
+
+extern mac_shared *mac_shared_state;
+
+int mac_shared_init(server_rec *s);
+int mac_deliveries_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+int mac_deliveries_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+void mac_deliveries_child_init(apr_pool_t *p, server_rec *s);
+const char *mac_set_socache(cmd_parms *cmd, void *conf, const char *arg);
+/* The number of the last delivery that was published; 0: none. */
+apr_uint64_t mac_last_delivery(void);
+/* Makes a verified delivery known to all processes of this server. */
+apr_status_t mac_publish_delivery(request_rec *r, const char *secrets, const clerk_header *headers, int count, clerk_str body);
+/* Applies to a client what other processes have published; quick when there is nothing. */
+void mac_apply_deliveries(request_rec *r, mac_client *client);
+
+static inline clerk_str mac_str(const char *s)
+{
+    return clerk_str_of(s);
+}
+
+#endif

@@ -1,0 +1,39 @@
+"""The module as a file: what it exports, what it needs, and that two Rust archives fit into one server."""
+
+import re
+import subprocess
+
+import harness
+
+
+def output(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+
+
+def module_exports_only_itself():
+    names = [line.split()[-1] for line in output("nm", "-D", "--defined-only", harness.MODULE).splitlines()]
+    assert names == ["auth_clerk_module"], names
+
+
+def module_needs_no_library_of_ours():
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", output("readelf", "-d", harness.MODULE))
+    assert needed and not [name for name in needed if "clerk" in name or "ssl" in name or "crypto" in name], needed
+
+
+def module_stays_mapped_after_unload():
+    assert "NODELETE" in output("readelf", "-d", harness.MODULE)
+
+
+def pure_functions_agree_with_their_table():
+    out = harness.FOLDER / "build" / "pure_test"
+    subprocess.run(["cc", "-std=c11", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-g",
+                    f"-I{harness.FOLDER}/src", "-o", out, harness.HERE / "pure_test.c", harness.FOLDER / "src/csrf.c",
+                    harness.FOLDER / "src/claims.c"], check=True)
+    done = subprocess.run([out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def cases(_sim):
+    for case in (module_exports_only_itself, module_needs_no_library_of_ours, module_stays_mapped_after_unload,
+                 pure_functions_agree_with_their_table):
+        yield case.__name__, case
