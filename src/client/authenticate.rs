@@ -20,8 +20,9 @@ use crate::request::{Credential, Request, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Row, StoreError, StoreResponse, SyncEvent};
 
-/// Attempts that an invalidation stops start again, so often at most.
-const MAX_RESTARTS: u32 = 3;
+/// How often an attempt that an invalidation stops starts again. Only the application and Clerk's webhooks invalidate; the deadline
+/// bounds the time.
+const MAX_RESTARTS: u32 = 32;
 
 enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
