@@ -33,7 +33,7 @@ TEST(Callbacks, EachRequestEmitsOneEvent) {
     ask(client, token);
     ask(client, sim::token({{"user", "user_1"}, {"spoil", "expired"}}));
     static_cast<void>(client.authenticate(Request()));
-    EXPECT_EQ(heard, "cache_miss|jwks_refreshed|auth_success api user_1|"
+    EXPECT_EQ(heard, "cache_miss|jwks_refreshed|auth_success verified user_1|"
                      "auth_success cache user_1|"
                      "cache_miss|auth_failed token-expired|");
 }

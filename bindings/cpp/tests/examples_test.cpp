@@ -70,7 +70,7 @@ TEST(Examples, HttplibServer) {
     const sim::Json organization = {{"id", "org_1"}, {"role", "org:admin"}, {"permissions", {"org:invoices:read"}}};
     const auto plain = authorization(sim::token({{"user", "user_ada"}}));
     const auto clerk_of_org = authorization(sim::token({{"user", "user_ada"}, {"org", organization}}));
-    EXPECT_EQ(get(server, "/"), "200 Hello, stranger\n");
+    EXPECT_EQ(get(server, "/"), "200 Hello, anonymous\n");
     EXPECT_EQ(get(server, "/me"), "401 session-token-missing\n");
     EXPECT_EQ(get(server, "/", plain), "200 Hello, user_ada\n");
     EXPECT_EQ(get(server, "/me", plain), "200 account 1: ada, free\n");

@@ -33,21 +33,19 @@ std::vector<std::smatch> all(const std::string &text, const std::string &pattern
     return {std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()};
 }
 
-// `enum clerk_x : int32_t { CLERK_X_NAME = 1, … }`: X → names in lower case.
+// `typedef enum clerk_x … { CLERK_X_NAME = 1, … }`: X → names in lower case. Statuses have no prefix of their own.
 Names of_c() {
     const std::string header = text_of(from_test_sh("CLERK_STAGE") + "/include/clerk_auth.h");
     Names names;
-    for (const std::smatch &found :
-         all(header, "enum clerk_(\\w+)\\s*#if[^\\n]*\\n[^\\n]*\\n#endif[^\\n]*\\n[^{]*\\{([^}]*)\\}")) {
+    for (const std::smatch &found : all(header, "enum clerk_(\\w+)[^{;]*\\{([^}]*)\\}")) {
         const std::string kind = found[1], body = found[2];
-        std::string prefix = "CLERK_" + kind + "_";
+        std::string prefix = kind == "status" ? "CLERK_" : "CLERK_" + kind + "_";
         for (char &c : prefix) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-        for (const std::smatch &member : all(body, prefix + "(\\w+) = \\d+")) names[kind].insert(lower(member[1]));
+        for (const std::smatch &member : all(body, prefix + "(\\w+) = -?\\d+")) names[kind].insert(lower(member[1]));
     }
-    for (const std::smatch &status :
-         all(header, "#define CLERK_(OK|SIGNED_OUT|NO_CREDENTIALS|UNAVAILABLE|WOULD_BLOCK|PENDING|WEBHOOK_IGNORED|"
-                     "E_\\w+) -?\\d+"))
-        names["status"].insert(lower(status[1]));
+    // For tests, and for the C callback only.
+    names.erase("setting_type");
+    names.erase("store_status");
     return names;
 }
 

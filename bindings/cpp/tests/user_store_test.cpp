@@ -218,8 +218,8 @@ TEST(UserStore, AnyObjectMayBeThrown) {
         {[] { throw clerk::StoreError(-77, "no connection"); }, -77, "no connection"},
         {[] { throw clerk::StoreError(11, "database is malformed"); }, -11, "database is malformed"},
         {[] { throw clerk::StoreError(0, "nothing"); }, -1, "nothing"},
-        {[] { throw clerk::Conflict(); }, -1, "a unique column already holds such a value"},
-        {[] { throw 42; }, -1, "the user store threw something that is no std::exception"},
+        {[] { throw clerk::Conflict(); }, -1, "unique constraint violated"},
+        {[] { throw 42; }, -1, "the user store threw an object that is not a std::exception"},
         {[] { throw std::runtime_error(std::string(5000, 'x')); }, -1, std::string(1024, 'x')},
         {[] { throw std::runtime_error("\xff"); }, -1, "\xef\xbf\xbd"},
     };

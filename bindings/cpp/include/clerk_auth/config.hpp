@@ -279,13 +279,14 @@ private:
     Config &set_callback(int32_t status) { return record_status({}, status, nullptr); }
 
     Config &record_status(std::string_view name, int32_t status, clerk_error *error) {
-        detail::ErrorHandle held(error);
+        detail::ErrorHandle handle(error);
         if (status == CLERK_OK || error_) return *this;
-        if (held != nullptr)
-            error_ = detail::take_error(status, held.release());
+        if (handle != nullptr && clerk_error_setting(handle.get()).data != nullptr)
+            error_ = detail::take_error(status, handle.release());
         else
-            error_ =
-                detail::make_error(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
+            error_ = detail::make_error(
+                status, std::string(name) + ": " + (handle != nullptr ? clerk_error_message(handle.get()).data : clerk_status_name(status)),
+                std::string(name));
         return *this;
     }
 

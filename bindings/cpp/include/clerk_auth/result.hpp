@@ -47,7 +47,7 @@ public:
     std::string_view reason_name() const noexcept { return clerk_result_reason_name(handle_.get()); }
     // Returns the name that may be sent to the client: the reason, or only its category for server-side failures.
     std::string_view public_reason() const noexcept {
-        return http_status() < 500 ? reason_name() : name(category().value_or(Category::unavailable));
+        return clerk_result_public_reason(handle_.get());
     }
     // Returns the category of the reason.
     std::optional<Category> category() const noexcept {
