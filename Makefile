@@ -124,6 +124,10 @@ examples: tools $(EXAMPLES) ## the C examples, against the staged tree only
 demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C library; TOKEN=… talks to the real Clerk
 	@examples/demo.sh $(if $(TOKEN),--token "$(TOKEN)")
 
+.PHONY: demo-nginx
+demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an application, and what came of a few requests
+	bindings/nginx/demo.sh
+
 # --- tests ---------------------------------------------------------------------------------------------------------
 
 # Without its toolchain a binding is left out, but in CI that is a failure.
@@ -176,6 +180,10 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+.PHONY: test-nginx
+test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx (needs nginx and nginx-dev)
+	bindings/nginx/test.sh
+
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
@@ -188,6 +196,10 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/cpp/bench.sh
 	bindings/go/bench.sh
 	bindings/node/bench.sh
+
+.PHONY: bench-servers
+bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them
+	bindings/nginx/bench.sh
 
 .PHONY: clean
 clean: ## remove what was built
