@@ -9,6 +9,7 @@ static char *ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, vo
 static ngx_int_t ngx_http_clerk_auth_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_clerk_auth_init_process(ngx_cycle_t *cycle);
 static void ngx_http_clerk_auth_exit_process(ngx_cycle_t *cycle);
+static char *ngx_http_clerk_auth_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_clerk_auth_set_token_source(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_clerk_auth_set_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_clerk_auth_set_check(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -36,7 +37,7 @@ static ngx_conf_enum_t ngx_http_clerk_auth_unavailable[] = {
 };
 
 static ngx_command_t ngx_http_clerk_auth_commands[] = {
-    { ngx_string("clerk_auth"), H|S|L|E|NGX_CONF_TAKE1, ngx_conf_set_enum_slot, LOC(mode), ngx_http_clerk_auth_modes },
+    { ngx_string("clerk_auth"), H|S|L|E|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_enum, LOC(mode), ngx_http_clerk_auth_modes },
     { ngx_string("clerk_auth_realm"), H|S|L|E|NGX_CONF_TAKE1, ngx_http_set_complex_value_slot, LOC(realm), NULL },
     { ngx_string("clerk_auth_token_source"), H|S|L|NGX_CONF_TAKE12, ngx_http_clerk_auth_set_token_source,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
@@ -48,7 +49,7 @@ static ngx_command_t ngx_http_clerk_auth_commands[] = {
     { ngx_string("clerk_auth_strip_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(strip_headers), NULL },
     { ngx_string("clerk_auth_www_authenticate"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_www_authenticate,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
-    { ngx_string("clerk_auth_unavailable"), H|S|L|NGX_CONF_TAKE1, ngx_conf_set_enum_slot, LOC(unavailable),
+    { ngx_string("clerk_auth_unavailable"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_enum, LOC(unavailable),
       ngx_http_clerk_auth_unavailable },
     { ngx_string("clerk_auth_login_redirect"), H|S|L|NGX_CONF_TAKE1, ngx_http_set_complex_value_slot,
       LOC(login_redirect), NULL },
@@ -331,6 +332,27 @@ ngx_http_clerk_auth_exit_process(ngx_cycle_t *cycle)
     }
     ngx_http_clerk_auth_zone_stop(mcf);
     ngx_http_clerk_auth_clients_stop(mcf);
+}
+
+/* As nginx's own, with the directive in the message. */
+static char *
+ngx_http_clerk_auth_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_uint_t *place = (ngx_uint_t *) ((char *) conf + cmd->offset);
+    ngx_str_t *value = cf->args->elts;
+    ngx_conf_enum_t *e;
+
+    if (*place != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+    for (e = cmd->post; e->name.len > 0; e++) {
+        if (e->name.len == value[1].len && ngx_strcmp(e->name.data, value[1].data) == 0) {
+            *place = e->value;
+            return NGX_CONF_OK;
+        }
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\" in \"%V\" directive", &value[1], &value[0]);
+    return NGX_CONF_ERROR;
 }
 
 static ngx_int_t

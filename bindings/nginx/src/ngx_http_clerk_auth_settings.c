@@ -113,7 +113,7 @@ ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out)
     file.log = cf->log;
     file.fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
     if (file.fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "cannot open \"%V\"", path);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "\"%V\": cannot open \"%V\"", cf->args->elts, path);
         return NGX_ERROR;
     }
     n = NGX_ERROR;
@@ -126,7 +126,8 @@ ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out)
     }
     ngx_close_file(file.fd);
     if (n < 0 || (size_t) n != out->len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "cannot read \"%V\": no regular file of at most 256k", path);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": \"%V\" is no regular file of at most 256k",
+            cf->args->elts, path);
         return NGX_ERROR;
     }
     while (out->len > 0 && (out->data[out->len - 1] == '\n' || out->data[out->len - 1] == '\r')) {
@@ -150,7 +151,8 @@ ngx_http_clerk_auth_resolve(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out)
     if (in->len > 4 && ngx_strncmp(in->data, "env:", 4) == 0) {
         value = getenv((char *) in->data + 4);
         if (value == NULL || *value == '\0') {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the environment has no variable \"%s\"", in->data + 4);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": the environment has no variable \"%s\"",
+                cf->args->elts, in->data + 4);
             return NGX_ERROR;
         }
         out->len = ngx_strlen(value);

@@ -165,7 +165,8 @@ class Response:
 def request(port, path="/", token=None, method="GET", headers=(), body=None, cookie=None, timeout=15):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        has_host = any(name.lower() == "host" for name, _ in headers)
+        connection.putrequest(method, path, skip_host=has_host, skip_accept_encoding=True)
         if token is not None:
             connection.putheader("Authorization", f"Bearer {token}")
         if cookie is not None:
@@ -312,9 +313,12 @@ class Nginx:
                    if BAD_LOG.search(line) and not (allow and re.search(allow, line))]
             assert not bad, bad[:5]
         finally:
-            if self.process is not None and self.process.stderr:
-                self.process.stderr.close()
-            subprocess.run(["rm", "-rf", self.directory], check=False)
+            self.discard()
+
+    def discard(self):
+        if self.process is not None and self.process.stderr:
+            self.process.stderr.close()
+        subprocess.run(["rm", "-rf", self.directory], check=False)
 
 
 class Fixture:
