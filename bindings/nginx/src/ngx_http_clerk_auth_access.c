@@ -138,7 +138,7 @@ ngx_http_clerk_auth_refuse_result(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     ngx_http_clerk_auth_ctx_t *ctx)
 {
     const char *reason = ngx_http_clerk_auth_reason(ctx);
-    int32_t status = clerk_result_http_status(ctx->result);
+    int32_t status = ctx->result == NULL ? NGX_HTTP_SERVICE_UNAVAILABLE : clerk_result_http_status(ctx->result);
 
     switch (ctx->status) {
     case CLERK_NO_CREDENTIALS:

@@ -96,7 +96,7 @@ ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t
     clerk_config_free(config);
     if (rc != NGX_OK) {
         ngx_http_clerk_auth_log_error(cycle->log, NGX_LOG_ERR,
-            "no client, its locations answer that they are unavailable; tried again in ten seconds", error);
+            "no client, its locations answer that they are unavailable; tried again in five seconds", error);
         clerk_error_free(error);
     }
     return rc;
@@ -182,7 +182,7 @@ ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_c
     ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
     ngx_uint_t i;
 
-    if (last == 0 || ngx_time() - last < 10) {
+    if (last == 0 || ngx_time() - last < 5) {
         last = last == 0 ? ngx_time() : last;
         return;
     }

@@ -6,19 +6,13 @@
 #include "ngx_http_clerk_auth.h"
 
 #define NGX_HTTP_CLERK_AUTH_POLL_MS 250
-#define NGX_HTTP_CLERK_AUTH_MIN_ZONE (128 * 1024)
+/* At least three of the largest deliveries. */
+#define NGX_HTTP_CLERK_AUTH_MIN_ZONE (1024 * 1024)
 #define NGX_HTTP_CLERK_AUTH_SLOTS 128
 
-enum {
-    /* A signed delivery: svix-id, svix-timestamp, svix-signature, body. */
-    NGX_HTTP_CLERK_AUTH_RECORD_WEBHOOK = 1,
-    /* One that did not fit: caches are emptied instead. */
-    NGX_HTTP_CLERK_AUTH_RECORD_ALL
-};
-
+/* A signed delivery; behind it svix-id, svix-timestamp, svix-signature and body. */
 typedef struct {
-    uint32_t size; /* with the parts, a multiple of 8 */
-    uint32_t kind;
+    uint64_t size; /* with the parts, a multiple of 8 */
     uint64_t worker;
     uint32_t lengths[4];
 } ngx_http_clerk_auth_record_t;
@@ -109,7 +103,7 @@ ngx_http_clerk_auth_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     digits.len = value[1].data + value[1].len - digits.data;
     size = ngx_parse_size(&digits);
     if (size < NGX_HTTP_CLERK_AUTH_MIN_ZONE) {
-        return "takes name:size with a size of at least 128k";
+        return "takes name:size with a size of at least 1m";
     }
     zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_clerk_auth_zone_t));
     mcf->zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_clerk_auth_module);
@@ -145,7 +139,7 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
     ngx_http_clerk_auth_zone_t *zone = shm_zone->data;
     ngx_http_clerk_auth_shared_t *shared = zone->shared;
     ngx_http_clerk_auth_record_t record, oldest;
-    ngx_uint_t i, count = 4;
+    ngx_uint_t i;
     uint64_t at;
     size_t size = sizeof(record);
 
@@ -153,16 +147,11 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
         record.lengths[i] = (uint32_t) parts[i].len;
         size += parts[i].len;
     }
-    record.kind = NGX_HTTP_CLERK_AUTH_RECORD_WEBHOOK;
     if (size > shared->capacity / 2) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-            "clerk_auth: a webhook event is too large for \"clerk_auth_zone\"; other workers empty their caches instead");
-        record.kind = NGX_HTTP_CLERK_AUTH_RECORD_ALL;
-        ngx_memzero(record.lengths, sizeof(record.lengths));
-        size = sizeof(record);
-        count = 0;
+        ngx_log_error(NGX_LOG_ALERT, log, 0, "clerk_auth: a webhook event does not fit into \"clerk_auth_zone\"");
+        return;
     }
-    record.size = (uint32_t) ngx_align(size, 8);
+    record.size = ngx_align(size, 8);
     record.worker = ngx_http_clerk_auth_worker;
 
     ngx_shmtx_lock(&zone->pool->mutex);
@@ -173,7 +162,7 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
     at = shared->head;
     ngx_http_clerk_auth_ring_write(shared, at, &record, sizeof(record));
     at += sizeof(record);
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < 4; i++) {
         ngx_http_clerk_auth_ring_write(shared, at, parts[i].data, parts[i].len);
         at += parts[i].len;
     }
@@ -202,10 +191,6 @@ ngx_http_clerk_auth_apply_record(ngx_http_clerk_auth_record_t *record, ngx_log_t
     ngx_uint_t i;
 
     if (record->worker == ngx_http_clerk_auth_worker) {
-        return;
-    }
-    if (record->kind != NGX_HTTP_CLERK_AUTH_RECORD_WEBHOOK) {
-        ngx_http_clerk_auth_invalidate_all();
         return;
     }
     for (i = 0; i < 4; i++) {
@@ -245,7 +230,8 @@ ngx_http_clerk_auth_catch_up(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *log)
     ngx_shmtx_unlock(&zone->pool->mutex);
 
     if (is_behind) {
-        ngx_log_error(NGX_LOG_WARN, log, 0, "clerk_auth: webhook events came faster than this worker applied them; its caches are emptied");
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+            "clerk_auth: webhook events came faster than this worker applied them; its caches are emptied");
         ngx_http_clerk_auth_invalidate_all();
     }
     for (p = copy; p != NULL && p < copy + len; p += record->size) {

@@ -292,7 +292,12 @@ class Nginx:
     def reload(self):
         before = set(self.worker_pids())
         self.send(signal.SIGHUP)
-        wait_until(lambda: len(set(self.worker_pids()) - before) >= self.workers, what="new workers")
+
+        def is_done():
+            now = set(self.worker_pids())
+            return not now & before and len(now) >= self.workers
+
+        wait_until(is_done, what="new workers")
 
     def stop(self, number=signal.SIGQUIT, seconds=15):
         if self.process is not None and self.process.poll() is None:

@@ -78,7 +78,7 @@ def test_duplicates_and_wrong_contexts_are_refused(f):
         refused(f, server(f"{directive};"), rf'"{directive}" directive is not allowed here')
         refused(f, server(f"location / {{ empty_gif; {directive}; }}"), rf'"{directive}"')
     refused(f, "clerk_auth_zone a:1m; clerk_auth_zone b:1m;" + server(""), '"clerk_auth_zone" directive is duplicate')
-    for zone in ("a", "a:1k", ":1m", "a:x"):
+    for zone in ("a", "a:512k", ":1m", "a:x"):
         refused(f, f"clerk_auth_zone {zone};" + server(""), '"clerk_auth_zone" directive takes name:size')
     for words in ("x y", "$x .y", "$x y."):
         refused(f, f"clerk_auth_set {words};" + server(""), '"clerk_auth_set" directive takes')
