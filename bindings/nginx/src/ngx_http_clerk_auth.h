@@ -143,6 +143,7 @@ typedef struct {
     const char *refusal; /* this module's own reason, static; NULL if the result's counts */
     ngx_table_elt_t *challenge;
     ngx_table_elt_t *retry_after;
+    void *delivery; /* of a webhook location, which verifies nothing */
     unsigned has_cookie_credential : 1;
     unsigned has_added_headers : 1;
 } ngx_http_clerk_auth_ctx_t;
@@ -195,6 +196,7 @@ void ngx_http_clerk_auth_clients_stop(ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_log_error(ngx_log_t *log, ngx_uint_t level, const char *what, const clerk_error *error);
 
 /* verify */
+ngx_http_clerk_auth_ctx_t *ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r);
 ngx_http_clerk_auth_ctx_t *ngx_http_clerk_auth_find_ctx(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_ctx_t **ctx);

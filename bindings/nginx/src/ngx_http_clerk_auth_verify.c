@@ -69,12 +69,16 @@ ngx_http_clerk_auth_find_ctx(ngx_http_request_t *r)
     return ctx == NULL || ctx->state != NGX_HTTP_CLERK_AUTH_DONE ? NULL : ctx;
 }
 
-static ngx_http_clerk_auth_ctx_t *
-ngx_http_clerk_auth_create_ctx(ngx_http_request_t *r)
+/* This request's own, made if need be. */
+ngx_http_clerk_auth_ctx_t *
+ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r)
 {
-    ngx_http_clerk_auth_ctx_t *ctx;
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_clerk_auth_find_own_ctx(r);
     ngx_pool_cleanup_t *cln;
 
+    if (ctx != NULL) {
+        return ctx;
+    }
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_clerk_auth_ctx_t));
     if (cln == NULL) {
         return NULL;
@@ -269,12 +273,9 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     ngx_int_t rc;
     int32_t status;
 
-    ctx = ngx_http_clerk_auth_find_own_ctx(r);
+    ctx = ngx_http_clerk_auth_get_ctx(r);
     if (ctx == NULL) {
-        ctx = ngx_http_clerk_auth_create_ctx(r);
-        if (ctx == NULL) {
-            return NGX_ERROR;
-        }
+        return NGX_ERROR;
     }
     *found_ctx = ctx;
     if (ctx->state == NGX_HTTP_CLERK_AUTH_SUSPENDED) {

@@ -12,8 +12,9 @@ static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
 };
 
 typedef struct {
-    ngx_http_clerk_auth_main_conf_t *mcf;
-    clerk_client *client; /* the location's own: its status is the response's */
+    ngx_shm_zone_t *zone;
+    clerk_client **clients; /* the location's own comes first: its status is the response's */
+    ngx_uint_t count;
     ngx_str_t parts[4];
     int32_t status;
     clerk_error *error;
@@ -39,22 +40,15 @@ static void
 ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
 {
     ngx_http_clerk_auth_delivery_t *delivery = work->data;
-    ngx_http_clerk_auth_client_t **clients = delivery->mcf->clients.elts;
     clerk_header lines[3];
     clerk_str body;
     ngx_uint_t i;
     int32_t status;
 
     ngx_http_clerk_auth_webhook_lines(delivery->parts, lines, &body);
-    delivery->status = clerk_webhook_handle(delivery->client, lines, 3, body, &delivery->error);
-    if (delivery->status < CLERK_OK) {
-        return;
-    }
-    for (i = 0; i < delivery->mcf->clients.nelts; i++) {
-        if (clients[i]->client == NULL || clients[i]->client == delivery->client || !clients[i]->has_webhook_secrets) {
-            continue;
-        }
-        status = clerk_webhook_handle(clients[i]->client, lines, 3, body, NULL);
+    delivery->status = clerk_webhook_handle(delivery->clients[0], lines, 3, body, &delivery->error);
+    for (i = 1; i < delivery->count && delivery->status >= CLERK_OK; i++) {
+        status = clerk_webhook_handle(delivery->clients[i], lines, 3, body, NULL);
         if (status == CLERK_UNAVAILABLE || (status == CLERK_OK && delivery->status == CLERK_WEBHOOK_IGNORED)) {
             delivery->status = status;
         }
@@ -75,7 +69,7 @@ ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
         clerk_error_free(delivery->error);
     }
     if (delivery->status == CLERK_OK || delivery->status == CLERK_UNAVAILABLE) {
-        ngx_http_clerk_auth_zone_publish(delivery->mcf->zone, delivery->parts, log);
+        ngx_http_clerk_auth_zone_publish(delivery->zone, delivery->parts, log);
     }
     if (delivery->status < CLERK_OK) {
         ngx_http_clerk_auth_counters.webhooks_rejected++;
@@ -87,8 +81,8 @@ ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
 static void
 ngx_http_clerk_auth_webhook_resume(ngx_http_request_t *r)
 {
-    ngx_http_clerk_auth_work_t *work = ngx_http_get_module_ctx(r, ngx_http_clerk_auth_module);
-    ngx_http_clerk_auth_delivery_t *delivery = work->data;
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_delivery_t *delivery = ctx->delivery;
     ngx_str_t nothing = ngx_null_string;
 
     if (!delivery->is_done) {
@@ -147,9 +141,32 @@ ngx_http_clerk_auth_read_body(ngx_http_request_t *r, ngx_str_t *body)
 }
 
 static ngx_int_t
+ngx_http_clerk_auth_list_clients(ngx_http_request_t *r, clerk_client *own, ngx_http_clerk_auth_delivery_t *delivery)
+{
+    ngx_http_clerk_auth_main_conf_t *mcf = ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
+    ngx_uint_t i;
+
+    delivery->zone = mcf->zone;
+    delivery->clients = ngx_palloc(r->pool, mcf->clients.nelts * sizeof(clerk_client *));
+    if (delivery->clients == NULL) {
+        return NGX_ERROR;
+    }
+    delivery->clients[0] = own;
+    delivery->count = 1;
+    for (i = 0; i < mcf->clients.nelts; i++) {
+        if (clients[i]->client != NULL && clients[i]->client != own && clients[i]->has_webhook_secrets) {
+            delivery->clients[delivery->count++] = clients[i]->client;
+        }
+    }
+    return NGX_OK;
+}
+
+static ngx_int_t
 ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
 {
     ngx_http_clerk_auth_loc_conf_t *lcf = ngx_http_get_module_loc_conf(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_clerk_auth_get_ctx(r);
     ngx_http_clerk_auth_delivery_t *delivery;
     ngx_http_clerk_auth_work_t *work;
     ngx_table_elt_t *h;
@@ -160,12 +177,10 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
     work = ngx_http_clerk_auth_work_create(r, sizeof(ngx_http_clerk_auth_delivery_t));
-    if (work == NULL) {
+    if (ctx == NULL || work == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     delivery = work->data;
-    delivery->mcf = ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module);
-    delivery->client = lcf->client->client;
     delivery->status = CLERK_UNAVAILABLE;
     family = ngx_http_clerk_auth_find_header(r, "svix-id", NULL) == NULL;
     for (i = 0; i < 3; i++) {
@@ -181,12 +196,15 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
+    if (ngx_http_clerk_auth_list_clients(r, lcf->client->client, delivery) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     work->run = ngx_http_clerk_auth_delivery_run;
     work->done = ngx_http_clerk_auth_delivery_done;
     if (ngx_http_clerk_auth_work_post(work, lcf->thread_pool) != NGX_OK) {
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
-    ngx_http_set_ctx(r, work, ngx_http_clerk_auth_module);
+    ctx->delivery = delivery;
     r->write_event_handler = ngx_http_clerk_auth_webhook_resume;
     return NGX_DONE;
 }

@@ -22,9 +22,10 @@ ROOT = HERE.parents[2]
 MODULE = pathlib.Path(os.environ.get("CLERK_AUTH_NGINX_MODULE", ROOT / "build/nginx/ngx_http_clerk_auth_module.so"))
 NGINX = os.environ.get("NGINX", "/usr/sbin/nginx")
 SIM = pathlib.Path(os.environ.get("CLERK_SIM", ROOT / "target/release/clerk-sim"))
+PRELOAD = os.environ.get("CLERK_AUTH_NGINX_PRELOAD")
 PARTY = "https://app.example.com"
 WEBHOOK_SECRET = "whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE="
-BAD_LOG = re.compile(r"\[alert\]|\[emerg\]|exited on signal|exited with fatal|AddressSanitizer")
+BAD_LOG = re.compile(r"\[alert\]|\[emerg\]|exited on signal|exited with fatal|exited with code [1-9]")
 
 
 def free_port():
@@ -229,6 +230,9 @@ class Nginx:
         self.workers, self.main, self.level, self.user = workers, main, level, user
         self.modules, self.master = modules, master
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("CLERK_")} | dict(environment)
+        if PRELOAD:
+            self.environment |= {"LD_PRELOAD": PRELOAD, "ASAN_OPTIONS": "detect_leaks=0:detect_odr_violation=0:"
+                                 "abort_on_error=1:quarantine_size_mb=1"}
         self.process = None
         self.write(http_block)
         if not expect_failure:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import equal, raw, request, statuses, together, wait_until
+from harness import PRELOAD, equal, raw, request, statuses, together, wait_until
 
 THREADS = "thread_pool default threads=8 max_queue=65536;"
 COUNT = 64
@@ -314,4 +314,5 @@ def test_memory_is_steady_over_100000_requests(f):
     load(10_000)
     before = resident()
     equal(load(100_000), 100_000)
-    assert resident() - before < 1024, (before, resident())
+    # AddressSanitizer keeps what was freed for a while.
+    assert resident() - before < (65536 if PRELOAD else 1024), (before, resident())

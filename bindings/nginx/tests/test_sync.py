@@ -166,6 +166,7 @@ def test_deliveries_that_are_not_clerks_are_400(f):
     equal(request(n.port, token=token).status, 200)
     equal(deliver(n, good).status, 200)
     equal(deliver(n, good).status, 200)
+    time.sleep(1)
     equal(request(n.port, token=token).status, 401)
 
 
@@ -191,6 +192,17 @@ def test_protection_of_the_server_does_not_refuse_webhooks(f):
         server {{ listen 127.0.0.1:@port@; clerk_auth on; location = /webhook {{ clerk_auth_webhook; }} }}""")
     equal(deliver(n, f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})).status, 200)
     equal(deliver(n, f.sim.webhook("session.revoked", "sess_1", bad_signature=True)).status, 400)
+
+
+def test_variables_in_the_log_of_a_webhook_location_are_empty(f):
+    n = f.nginx(f"""log_format clerk "$status =$clerk_status$clerk_user_id$clerk_claim_sub"; {f.keys()}
+        clerk_auth_zone clerk:1m; clerk_auth_webhook_secret {WEBHOOK_SECRET};
+        server {{ listen 127.0.0.1:@port@; access_log {f.directory}/clerk.log clerk; clerk_auth on;
+        location = /webhook {{ clerk_auth_webhook; }} }}""")
+    equal(deliver(n, f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})).status, 200)
+    equal(deliver(n, f.sim.webhook("session.revoked", "sess_1", bad_signature=True)).status, 400)
+    n.stop()
+    equal((f.directory / "clerk.log").read_text(), "200 =---\n400 =---\n")
 
 
 def test_many_deliveries_wrap_the_ring_and_all_arrive(f):
