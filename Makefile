@@ -197,6 +197,11 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
+.PHONY: deb deb-nginx
+deb: deb-nginx ## Debian packages of the server modules
+deb-nginx: $(OUT)/staged
+	$(MAKE) -C bindings/nginx deb
+
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them
 	bindings/nginx/bench.sh
