@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-./tools.sh wrk
+(cd ../.. && scripts/tools.sh nginx nginx-dev wrk)
 make
 exec python3 tests/bench.py "$@"

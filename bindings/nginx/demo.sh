@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-./tools.sh
+(cd ../.. && scripts/tools.sh nginx nginx-dev)
 make
 exec python3 tests/demo.py

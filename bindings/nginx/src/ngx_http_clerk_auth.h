@@ -1,8 +1,8 @@
 /*
  * ngx_http_clerk_auth_module: verifies Clerk tokens before a request reaches a location.
  *
- * The parts: module (directives, phases, processes), settings (directives to settings of the library, merged),
- * client (one clerk_client per distinct set of settings and worker), verify (header lines to a result, inline or
+ * The parts: module (merging, phases, processes), directives and value (reading the configuration), settings (directives
+ * to settings of the library), client (one clerk_client per distinct set of settings and worker), verify (header lines to a result, inline or
  * offloaded), access (result and requirements to a decision), offload (thread pool), headers, response, variables,
  * claim and csrf (pure), webhook, zone (shared memory), status.
  */
@@ -170,6 +170,19 @@ struct ngx_http_clerk_auth_work_s {
 extern ngx_module_t ngx_http_clerk_auth_module;
 extern ngx_http_clerk_auth_counters_t ngx_http_clerk_auth_counters;
 
+/* directives */
+char *ngx_http_clerk_auth_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_token_source(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_check(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_www_authenticate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_thread_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_serves(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* value: what a directive gives, from the configuration, the environment or a file */
+ngx_int_t ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out);
+ngx_int_t ngx_http_clerk_auth_read_value(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out);
+
 /* settings */
 ngx_uint_t ngx_http_clerk_auth_setting_count(void);
 ngx_http_clerk_auth_setting_t *ngx_http_clerk_auth_settings_create(ngx_pool_t *pool);
@@ -211,6 +224,31 @@ ngx_http_clerk_auth_work_t *ngx_http_clerk_auth_work_create(ngx_http_request_t *
 ngx_int_t ngx_http_clerk_auth_work_post(ngx_http_clerk_auth_work_t *work, ngx_thread_pool_t *pool);
 
 /* headers */
+typedef struct {
+    ngx_list_part_t *part;
+    ngx_uint_t next;
+} ngx_http_clerk_auth_lines_t;
+
+/* The next request header, NULL behind the last; begin with `{ &r->headers_in.headers.part, 0 }`. */
+static ngx_inline ngx_table_elt_t *
+ngx_http_clerk_auth_next_line(ngx_http_clerk_auth_lines_t *lines)
+{
+    while (lines->next >= lines->part->nelts) {
+        if (lines->part->next == NULL) {
+            return NULL;
+        }
+        lines->part = lines->part->next;
+        lines->next = 0;
+    }
+    return (ngx_table_elt_t *) lines->part->elts + lines->next++;
+}
+
+static ngx_inline ngx_uint_t
+ngx_http_clerk_auth_is_named(ngx_table_elt_t *line, const char *name, size_t len)
+{
+    return line->key.len == len && ngx_strncasecmp(line->key.data, (u_char *) name, len) == 0;
+}
+
 ngx_int_t ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_remove_headers(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_pass_headers(ngx_http_request_t *r, ngx_list_t *headers, ngx_http_clerk_auth_ctx_t *ctx,

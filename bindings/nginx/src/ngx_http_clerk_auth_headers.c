@@ -132,23 +132,13 @@ ngx_http_clerk_auth_clean_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
 ngx_int_t
 ngx_http_clerk_auth_remove_headers(ngx_http_request_t *r)
 {
-    ngx_list_part_t *part = &r->headers_in.headers.part;
-    ngx_table_elt_t *h = part->elts;
-    ngx_uint_t i, is_reserved = 0;
+    ngx_http_clerk_auth_lines_t all = { &r->headers_in.headers.part, 0 };
+    ngx_uint_t is_reserved = 0;
+    ngx_table_elt_t *h;
 
-    for (i = 0;; i++) {
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-        is_reserved |= ngx_http_clerk_auth_is_reserved(h[i].key.data, h[i].key.len);
-        if (h[i].key.len == 10 && ngx_strncasecmp(h[i].key.data, (u_char *) "connection", 10) == 0
-            && ngx_http_clerk_auth_clean_connection(r, &h[i]) != NGX_OK)
-        {
+    while ((h = ngx_http_clerk_auth_next_line(&all)) != NULL) {
+        is_reserved |= ngx_http_clerk_auth_is_reserved(h->key.data, h->key.len);
+        if (ngx_http_clerk_auth_is_named(h, "connection", 10) && ngx_http_clerk_auth_clean_connection(r, h) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -183,29 +173,20 @@ ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r)
 ngx_table_elt_t *
 ngx_http_clerk_auth_find_header(ngx_http_request_t *r, const char *name, ngx_uint_t *count)
 {
-    ngx_list_part_t *part = &r->headers_in.headers.part;
-    ngx_table_elt_t *h = part->elts, *first = NULL;
+    ngx_http_clerk_auth_lines_t all = { &r->headers_in.headers.part, 0 };
+    ngx_table_elt_t *h, *first = NULL;
     size_t len = ngx_strlen(name);
-    ngx_uint_t i;
+    ngx_uint_t found = 0;
 
-    for (i = 0;; i++) {
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return first;
-            }
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-        if (h[i].key.len == len && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0) {
-            if (first == NULL) {
-                first = &h[i];
-            }
-            if (count != NULL) {
-                (*count)++;
-            }
+    while ((h = ngx_http_clerk_auth_next_line(&all)) != NULL) {
+        if (ngx_http_clerk_auth_is_named(h, name, len)) {
+            first = found++ == 0 ? h : first;
         }
     }
+    if (count != NULL) {
+        *count = found;
+    }
+    return first;
 }
 
 static ngx_int_t

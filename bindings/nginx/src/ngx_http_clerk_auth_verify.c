@@ -10,7 +10,7 @@ typedef struct {
     ngx_uint_t count;
     ngx_uint_t has_bearer;
     ngx_uint_t has_cookie;
-} ngx_http_clerk_auth_lines_t;
+} ngx_http_clerk_auth_found_t;
 
 typedef struct {
     ngx_http_clerk_auth_ctx_t *ctx;
@@ -102,34 +102,20 @@ ngx_http_clerk_auth_is_bearer(ngx_str_t *value)
     return last - p >= 6 && ngx_strncasecmp(p, (u_char *) "bearer", 6) == 0;
 }
 
-/* Two passes at most: the second one only if there are more lines than anybody sends. */
 static ngx_int_t
-ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_clerk_auth_lines_t *found)
+ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_clerk_auth_found_t *found)
 {
-    ngx_list_part_t *part = &r->headers_in.headers.part;
-    ngx_table_elt_t *h = part->elts;
-    ngx_uint_t i, is_cookie, n = 0, capacity = NGX_HTTP_CLERK_AUTH_LINES;
+    ngx_http_clerk_auth_lines_t all = { &r->headers_in.headers.part, 0 };
+    ngx_uint_t is_cookie, n = 0, capacity = NGX_HTTP_CLERK_AUTH_LINES;
+    ngx_table_elt_t *h;
     clerk_header *grown;
 
     found->has_bearer = found->has_cookie = 0;
-    for (i = 0;; i++) {
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-        if ((source & NGX_HTTP_CLERK_AUTH_FROM_COOKIE) && h[i].key.len == 6
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "cookie", 6) == 0)
+    while ((h = ngx_http_clerk_auth_next_line(&all)) != NULL) {
+        is_cookie = (source & NGX_HTTP_CLERK_AUTH_FROM_COOKIE) && ngx_http_clerk_auth_is_named(h, "cookie", 6);
+        if (!is_cookie
+            && !((source & NGX_HTTP_CLERK_AUTH_FROM_HEADER) && ngx_http_clerk_auth_is_named(h, "authorization", 13)))
         {
-            is_cookie = 1;
-        } else if ((source & NGX_HTTP_CLERK_AUTH_FROM_HEADER) && h[i].key.len == 13
-                   && ngx_strncasecmp(h[i].key.data, (u_char *) "authorization", 13) == 0)
-        {
-            is_cookie = 0;
-        } else {
             continue;
         }
         if (n == capacity) {
@@ -142,11 +128,11 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_c
             capacity *= 2;
         }
         found->lines[n].name = is_cookie ? CLERK_STR("cookie") : CLERK_STR("authorization");
-        found->lines[n].value.data = (const char *) h[i].value.data;
-        found->lines[n].value.len = h[i].value.len;
+        found->lines[n].value.data = (const char *) h->value.data;
+        found->lines[n].value.len = h->value.len;
         n++;
         found->has_cookie |= is_cookie;
-        found->has_bearer |= !is_cookie && ngx_http_clerk_auth_is_bearer(&h[i].value);
+        found->has_bearer |= !is_cookie && ngx_http_clerk_auth_is_bearer(&h->value);
     }
     found->count = n;
     return NGX_OK;
@@ -155,7 +141,7 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_c
 /* A token that a variable holds is presented as a bearer token. */
 static ngx_int_t
 ngx_http_clerk_auth_collect_variable(ngx_http_request_t *r, ngx_http_complex_value_t *token,
-    ngx_http_clerk_auth_lines_t *found)
+    ngx_http_clerk_auth_found_t *found)
 {
     ngx_str_t value;
     u_char *line;
@@ -265,7 +251,7 @@ ngx_int_t
 ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_ctx_t **found_ctx)
 {
-    ngx_http_clerk_auth_lines_t found;
+    ngx_http_clerk_auth_found_t found;
     ngx_http_clerk_auth_ctx_t *ctx;
     clerk_header lines[NGX_HTTP_CLERK_AUTH_LINES];
     clerk_request request = CLERK_REQUEST_INIT;

@@ -135,7 +135,7 @@ def test_spoofed_headers_do_not_come_back_from_the_endpoint(f):
 
 def test_caddy_forward_auth(f):
     caddy = shutil.which("caddy")
-    assert caddy, "caddy is missing: tools.sh installs it"
+    assert caddy, "caddy is missing; test.sh installs it"
     n = endpoint(f)
     port = free_port()
     config = f.directory_file("Caddyfile", f"""{{

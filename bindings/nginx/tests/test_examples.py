@@ -98,7 +98,7 @@ def test_forward_auth(f):
 
 def test_php_fpm(f):
     fpm = next((p for p in sorted(os.listdir("/usr/sbin"), reverse=True) if re.fullmatch(r"php-fpm[\d.]+", p)), None)
-    assert fpm, "php-fpm is missing: tools.sh installs it"
+    assert fpm, "php-fpm is missing; test.sh installs it"
     site = f.directory / "php"
     site.mkdir()
     (site / "index.php").write_text('<?php echo json_encode(array_filter($_SERVER, fn($k) => str_contains($k, "CLERK"), ARRAY_FILTER_USE_KEY));')
