@@ -230,9 +230,10 @@ class Nginx:
         self.workers, self.main, self.level, self.user = workers, main, level, user
         self.modules, self.master = modules, master
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("CLERK_")} | dict(environment)
+        self.environment["ASAN_OPTIONS"] = ("detect_leaks=0:detect_odr_violation=0:abort_on_error=1:"
+                                            "quarantine_size_mb=1")
         if PRELOAD:
-            self.environment |= {"LD_PRELOAD": PRELOAD, "ASAN_OPTIONS": "detect_leaks=0:detect_odr_violation=0:"
-                                 "abort_on_error=1:quarantine_size_mb=1"}
+            self.environment["LD_PRELOAD"] = PRELOAD
         self.process = None
         self.write(http_block)
         if not expect_failure:

@@ -143,6 +143,12 @@ def test_ssi_includes_are_made_for_the_signed_in_only(f):
     equal(request(n.port, "/page.shtml").status, 401)
 
 
+def test_variable_that_was_read_before_verification_is_read_again(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; location / {{ set $early "$clerk_user_id$clerk_status";
+        clerk_auth on; proxy_set_header V "$early|$clerk_user_id|$clerk_status"; {f.proxy()} }} }}""")
+    equal(request(n.port, token=f.sim.mint()).passed("V"), ["|user_1|signed-in"])
+
+
 def test_access_log_shows_status_reason_and_cache(f):
     n = f.nginx(f"""log_format clerk "$status $clerk_status $clerk_reason $clerk_cache $clerk_user_id"; {f.keys()}
         server {{ listen 127.0.0.1:@port@; access_log logs clerk; location / {{ clerk_auth on; {f.proxy()} }} }}"""
