@@ -89,7 +89,7 @@ typedef struct {
 } ngx_http_clerk_auth_main_conf_t;
 
 typedef struct {
-    unsigned has_lenient_location : 1; /* a location of this server keeps X-Clerk-* request headers */
+    unsigned keeps_headers_somewhere : 1; /* a location of this server keeps X-Clerk-* request headers */
 } ngx_http_clerk_auth_srv_conf_t;
 
 typedef struct {

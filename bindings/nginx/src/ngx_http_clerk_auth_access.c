@@ -26,7 +26,7 @@ ngx_http_clerk_auth_may_be_forged(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     ngx_str_null(&method);
     host = ngx_http_clerk_auth_header_value(r, "host");
     if (lcf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT) {
-        /* A proxy asks on behalf of a request that it describes; a browser cannot send these to another site unasked. */
+        /* The proxy describes the request; a browser sends these names to another site only after a preflight request. */
         method = ngx_http_clerk_auth_header_value(r, "x-forwarded-method");
         site = ngx_http_clerk_auth_header_value(r, "x-forwarded-host");
         host = site.len > 0 ? site : host;
@@ -172,7 +172,7 @@ ngx_http_clerk_auth_decide(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
 
     if (ctx->status == CLERK_OK) {
         if (ctx->refusal != NULL) {
-            /* A requirement of the location that the request was redirected from. */
+            /* Of the location that the request was redirected from. */
             ctx->refusal = NULL;
         }
         if (ngx_http_clerk_auth_may_be_forged(r, lcf, ctx)) {
@@ -198,7 +198,7 @@ ngx_http_clerk_auth_decide(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_tell_application(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
+ngx_http_clerk_auth_forward_identity(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_ctx_t *ctx)
 {
     if (!lcf->pass_headers && !ctx->has_added_headers) {
@@ -235,12 +235,12 @@ ngx_http_clerk_auth_access_handler(ngx_http_request_t *r)
     }
     decision = ngx_http_clerk_auth_decide(r, lcf, ctx);
     if (decision == NGX_OK || decision == NGX_DECLINED) {
-        return ngx_http_clerk_auth_tell_application(r, lcf, ctx) == NGX_OK ? decision : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_clerk_auth_forward_identity(r, lcf, ctx) == NGX_OK ? decision : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return decision == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : decision;
 }
 
-/* The access phase does not run in subrequests, and an endpoint is asked through one by `auth_request`. */
+/* The access phase does not run in subrequests, such as those of `auth_request`. */
 ngx_int_t
 ngx_http_clerk_auth_preaccess_handler(ngx_http_request_t *r)
 {
@@ -259,7 +259,7 @@ ngx_http_clerk_auth_preaccess_handler(ngx_http_request_t *r)
     return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* 200 with X-Clerk-* response headers, or a refusal: for `auth_request` and for proxies that ask over HTTP. */
+/* 200 with X-Clerk-* response headers, or a refusal: for `auth_request` and for forward authentication over HTTP. */
 ngx_int_t
 ngx_http_clerk_auth_endpoint_handler(ngx_http_request_t *r)
 {
@@ -273,7 +273,7 @@ ngx_http_clerk_auth_endpoint_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
-    /* Done in the preaccess phase; a named location may skip it. */
+    /* The preaccess phase has verified it. */
     if (ngx_http_clerk_auth_verify(r, lcf, &ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -146,7 +146,7 @@ ngx_http_clerk_auth_remove_headers(ngx_http_request_t *r)
 }
 
 /*
- * Runs before the location is known, so that subrequests, unprotected locations and rewrites see nothing of the kind;
+ * Runs before the location is known, so that subrequests, unprotected locations and rewrites do not see them;
  * in a server that has a location with `clerk_auth_strip_headers off`, as soon as the location is known.
  */
 ngx_int_t
@@ -159,7 +159,7 @@ ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r)
     ngx_uint_t is_early;
 
     is_early = r->phase_handler < (ngx_int_t) cmcf->phase_engine.server_rewrite_index;
-    if (is_early == scf->has_lenient_location || r != r->main) {
+    if (is_early == scf->keeps_headers_somewhere || r != r->main) {
         return NGX_DECLINED;
     }
     ctx = is_early ? NULL : ngx_http_clerk_auth_find_ctx(r);

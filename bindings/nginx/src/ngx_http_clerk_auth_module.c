@@ -188,7 +188,7 @@ ngx_http_clerk_auth_merge_client(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t
     if (conf->serves == NGX_HTTP_CLERK_AUTH_SERVES_WEBHOOK) {
         if (mcf->zone == NULL) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                "\"clerk_auth_webhook\" needs \"clerk_auth_zone\": without it other workers learn of nothing");
+                "\"clerk_auth_webhook\" needs \"clerk_auth_zone\": without it other workers do not get the events");
             return NGX_CONF_ERROR;
         }
         if (!conf->client->has_webhook_secrets) {
@@ -242,7 +242,7 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_clerk_auth_settings_merge(prev->settings, conf->settings);
 
     if (!conf->strip_headers) {
-        scf->has_lenient_location = 1;
+        scf->keeps_headers_somewhere = 1;
     }
     for (i = 0; i < ngx_http_clerk_auth_setting_count(); i++) {
         mcf->is_used |= conf->settings[i].values != NULL;

@@ -65,13 +65,13 @@ ngx_http_clerk_auth_work_done(ngx_event_t *ev)
 
 #if (nginx_version >= 1025004)
     if (r->done || r->main->terminated) {
-        /* The connection's own handler finishes what the client gave up. */
+        /* The connection's own handler finishes an aborted request. */
         c->write->handler(c->write);
         return;
     }
 #endif
     if (c->error) {
-        /* The client has gone: nothing may reach an upstream. */
+        /* The client closed the connection: nothing may reach an upstream. */
         ngx_http_finalize_request(r, NGX_ERROR);
     } else {
         r->write_event_handler(r);

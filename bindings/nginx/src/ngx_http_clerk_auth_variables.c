@@ -69,7 +69,7 @@ ngx_http_clerk_auth_status_name(ngx_http_clerk_auth_ctx_t *ctx)
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_give(ngx_http_variable_value_t *v, const void *data, size_t len)
+ngx_http_clerk_auth_variable_value(ngx_http_variable_value_t *v, const void *data, size_t len)
 {
     v->data = (u_char *) data;
     v->len = len;
@@ -80,7 +80,7 @@ ngx_http_clerk_auth_give(ngx_http_variable_value_t *v, const void *data, size_t 
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_give_nothing(ngx_http_variable_value_t *v)
+ngx_http_clerk_auth_not_found(ngx_http_variable_value_t *v)
 {
     v->not_found = 1;
     return NGX_OK;
@@ -94,17 +94,17 @@ ngx_http_clerk_auth_get_attribute(ngx_http_request_t *r, ngx_http_variable_value
     size_t i;
 
     if (ctx == NULL || ctx->status != CLERK_OK) {
-        return ngx_http_clerk_auth_give_nothing(v);
+        return ngx_http_clerk_auth_not_found(v);
     }
     value = clerk_result_get(ctx->result, (int32_t) data);
     for (i = 0; i < value.len; i++) {
         if ((u_char) value.data[i] < 0x20 || value.data[i] == 0x7f) {
             /* A header that is made of it would be split. */
-            return ngx_http_clerk_auth_give_nothing(v);
+            return ngx_http_clerk_auth_not_found(v);
         }
     }
-    return value.data == NULL ? ngx_http_clerk_auth_give_nothing(v)
-                              : ngx_http_clerk_auth_give(v, value.data, value.len);
+    return value.data == NULL ? ngx_http_clerk_auth_not_found(v)
+                              : ngx_http_clerk_auth_variable_value(v, value.data, value.len);
 }
 
 static ngx_int_t
@@ -121,10 +121,10 @@ ngx_http_clerk_auth_get_other(ngx_http_request_t *r, ngx_http_variable_value_t *
         if (ngx_http_clerk_auth_return_url(r, &url) != NGX_OK) {
             return NGX_ERROR;
         }
-        return ngx_http_clerk_auth_give(v, url.data, url.len);
+        return ngx_http_clerk_auth_variable_value(v, url.data, url.len);
     }
     if (ctx == NULL) {
-        return ngx_http_clerk_auth_give_nothing(v);
+        return ngx_http_clerk_auth_not_found(v);
     }
     switch (data) {
     case NGX_HTTP_CLERK_AUTH_VAR_STATUS:
@@ -138,25 +138,25 @@ ngx_http_clerk_auth_get_other(ngx_http_request_t *r, ngx_http_variable_value_t *
         break;
     case NGX_HTTP_CLERK_AUTH_VAR_USER_ID:
         value = clerk_result_user_id(ctx->result);
-        return value.data == NULL ? ngx_http_clerk_auth_give_nothing(v)
-                                  : ngx_http_clerk_auth_give(v, value.data, value.len);
+        return value.data == NULL ? ngx_http_clerk_auth_not_found(v)
+                                  : ngx_http_clerk_auth_variable_value(v, value.data, value.len);
     default:
         if (clerk_result_expires_at_ms(ctx->result) == 0) {
-            return ngx_http_clerk_auth_give_nothing(v);
+            return ngx_http_clerk_auth_not_found(v);
         }
         p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
         if (p == NULL) {
             return NGX_ERROR;
         }
-        return ngx_http_clerk_auth_give(v, p,
+        return ngx_http_clerk_auth_variable_value(v, p,
             ngx_sprintf(p, "%L", clerk_result_expires_at_ms(ctx->result) / 1000) - p);
     }
-    return *word == '\0' ? ngx_http_clerk_auth_give_nothing(v) : ngx_http_clerk_auth_give(v, word, ngx_strlen(word));
+    return *word == '\0' ? ngx_http_clerk_auth_not_found(v) : ngx_http_clerk_auth_variable_value(v, word, ngx_strlen(word));
 }
 
 /* `path` is a claim's name or a JSON pointer. */
 static ngx_int_t
-ngx_http_clerk_auth_give_claim(ngx_http_request_t *r, ngx_http_variable_value_t *v, ngx_str_t *path)
+ngx_http_clerk_auth_claim_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, ngx_str_t *path)
 {
     ngx_http_clerk_auth_ctx_t *ctx = ngx_http_clerk_auth_find_ctx(r);
     clerk_str name = { (const char *) path->data, path->len };
@@ -167,20 +167,20 @@ ngx_http_clerk_auth_give_claim(ngx_http_request_t *r, ngx_http_variable_value_t 
     if (ctx == NULL || ctx->status != CLERK_OK
         || clerk_result_claim(ctx->result, name, NULL, 0, &needed) != CLERK_E_ARGUMENT || needed == 0)
     {
-        return ngx_http_clerk_auth_give_nothing(v);
+        return ngx_http_clerk_auth_not_found(v);
     }
     json.data = ngx_pnalloc(r->pool, needed + 1);
     if (json.data == NULL) {
         return NGX_ERROR;
     }
     if (clerk_result_claim(ctx->result, name, (char *) json.data, needed + 1, &json.len) != CLERK_OK) {
-        return ngx_http_clerk_auth_give_nothing(v);
+        return ngx_http_clerk_auth_not_found(v);
     }
     rc = ngx_http_clerk_auth_claim_value(r->pool, &json, &value);
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
-    return rc == NGX_OK ? ngx_http_clerk_auth_give(v, value.data, value.len) : ngx_http_clerk_auth_give_nothing(v);
+    return rc == NGX_OK ? ngx_http_clerk_auth_variable_value(v, value.data, value.len) : ngx_http_clerk_auth_not_found(v);
 }
 
 static ngx_int_t
@@ -191,13 +191,13 @@ ngx_http_clerk_auth_get_named_claim(ngx_http_request_t *r, ngx_http_variable_val
 
     name.data = variable->data + prefix;
     name.len = variable->len - prefix;
-    return name.len == 0 ? ngx_http_clerk_auth_give_nothing(v) : ngx_http_clerk_auth_give_claim(r, v, &name);
+    return name.len == 0 ? ngx_http_clerk_auth_not_found(v) : ngx_http_clerk_auth_claim_variable(r, v, &name);
 }
 
 static ngx_int_t
 ngx_http_clerk_auth_get_pointed_claim(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
 {
-    return ngx_http_clerk_auth_give_claim(r, v, (ngx_str_t *) data);
+    return ngx_http_clerk_auth_claim_variable(r, v, (ngx_str_t *) data);
 }
 
 /*

@@ -55,7 +55,7 @@ ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *lo
     }
 }
 
-/* Also after the sender has gone: what was applied here must reach the other workers. */
+/* Also after the sender closed the connection: what was applied here must reach the other workers. */
 static void
 ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
 {

@@ -203,7 +203,7 @@ ngx_http_clerk_auth_apply_record(ngx_http_clerk_auth_record_t *record, ngx_log_t
 
 /* Copies what is new out of the ring, so that the lock is not kept while it is applied. */
 static void
-ngx_http_clerk_auth_catch_up(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *log)
+ngx_http_clerk_auth_apply_records(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *log)
 {
     ngx_http_clerk_auth_shared_t *shared = zone->shared;
     ngx_http_clerk_auth_record_t *record;
@@ -250,7 +250,7 @@ ngx_http_clerk_auth_tick(ngx_event_t *ev)
 
     ngx_http_clerk_auth_clients_retry((ngx_cycle_t *) ngx_cycle, ngx_http_clerk_auth_main);
     if (zone != NULL) {
-        ngx_http_clerk_auth_catch_up(zone, ev->log);
+        ngx_http_clerk_auth_apply_records(zone, ev->log);
         if (ngx_http_clerk_auth_slot != NULL) {
             ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main, ngx_http_clerk_auth_slot->values);
         }
@@ -260,7 +260,7 @@ ngx_http_clerk_auth_tick(ngx_event_t *ev)
 
 /* Counters outlive their worker; how much was cached does not. */
 static void
-ngx_http_clerk_auth_retire(ngx_http_clerk_auth_shared_t *shared, ngx_http_clerk_auth_slot_t *slot)
+ngx_http_clerk_auth_release_slot(ngx_http_clerk_auth_shared_t *shared, ngx_http_clerk_auth_slot_t *slot)
 {
     ngx_uint_t i;
 
@@ -288,7 +288,7 @@ ngx_http_clerk_auth_zone_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf
         ngx_http_clerk_auth_position = shared->tail;
         for (i = 0; i < NGX_HTTP_CLERK_AUTH_SLOTS && ngx_http_clerk_auth_slot == NULL; i++) {
             if (shared->slots[i].pid != 0 && kill(shared->slots[i].pid, 0) == -1 && ngx_errno == NGX_ESRCH) {
-                ngx_http_clerk_auth_retire(shared, &shared->slots[i]);
+                ngx_http_clerk_auth_release_slot(shared, &shared->slots[i]);
             }
             if (shared->slots[i].pid == 0) {
                 ngx_http_clerk_auth_slot = &shared->slots[i];
@@ -296,7 +296,7 @@ ngx_http_clerk_auth_zone_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf
             }
         }
         ngx_shmtx_unlock(&zone->pool->mutex);
-        ngx_http_clerk_auth_catch_up(zone, cycle->log);
+        ngx_http_clerk_auth_apply_records(zone, cycle->log);
     }
     ngx_http_clerk_auth_tick_connection.fd = (ngx_socket_t) -1;
     ev->handler = ngx_http_clerk_auth_tick;
@@ -315,7 +315,7 @@ ngx_http_clerk_auth_zone_stop(ngx_http_clerk_auth_main_conf_t *mcf)
     if (zone != NULL && ngx_http_clerk_auth_slot != NULL) {
         ngx_http_clerk_auth_statistics(mcf, ngx_http_clerk_auth_slot->values);
         ngx_shmtx_lock(&zone->pool->mutex);
-        ngx_http_clerk_auth_retire(zone->shared, ngx_http_clerk_auth_slot);
+        ngx_http_clerk_auth_release_slot(zone->shared, ngx_http_clerk_auth_slot);
         ngx_shmtx_unlock(&zone->pool->mutex);
         ngx_http_clerk_auth_slot = NULL;
     }

@@ -20,7 +20,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 MODULE = pathlib.Path(os.environ.get("CLERK_AUTH_NGINX_MODULE", ROOT / "build/nginx/ngx_http_clerk_auth_module.so"))
-NGINX = os.environ.get("NGINX", "/usr/sbin/nginx")
+NGINX = os.environ.get("NGINX_BINARY", "/usr/sbin/nginx")
 SIM = pathlib.Path(os.environ.get("CLERK_SIM", ROOT / "target/release/clerk-sim"))
 PRELOAD = os.environ.get("CLERK_AUTH_NGINX_PRELOAD")
 PARTY = "https://app.example.com"
@@ -46,12 +46,12 @@ def wait_until(condition, seconds=10, what="condition"):
 class Sim:
     """clerk-sim and its admin API. It ends when its standard input does."""
 
-    def __init__(self):
+    def __init__(self, *options):
         self.process = subprocess.Popen(
-            [SIM, "serve", "--exit-with-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [SIM, "serve", "--exit-with-stdin", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
         ready = json.loads(self.process.stdout.readline())
-        self.url, self.admin_url = ready["url"], ready["admin_url"]
+        self.url, self.admin_url, self.https_url = ready["url"], ready["admin_url"], ready.get("https_url")
 
     def close(self):
         self.process.stdin.close()
@@ -229,7 +229,7 @@ class Nginx:
         self.log_path = self.directory / "error.log"
         self.workers, self.main, self.level, self.user = workers, main, level, user
         self.modules, self.master = modules, master
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("CLERK_")} | dict(environment)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("CLERK_", "NGINX"))} | dict(environment)
         self.environment["ASAN_OPTIONS"] = ("detect_leaks=0:detect_odr_violation=0:abort_on_error=1:"
                                             "quarantine_size_mb=1")
         if PRELOAD:

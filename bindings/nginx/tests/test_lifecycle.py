@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from harness import PRELOAD, equal, raw, request, statuses, together, wait_until
+from harness import PRELOAD, Sim, equal, raw, request, statuses, together, wait_until
 
 THREADS = "thread_pool default threads=8 max_queue=65536;"
 COUNT = 64
@@ -75,7 +75,9 @@ def test_reload_loses_no_suspended_request(f):
     join = suspended(f, n)
     time.sleep(0.3)
     n.reload()
-    equal(statuses(join()), {200: COUNT})
+    results = join()
+    equal(statuses(results), {200: COUNT})
+    equal([r.passed("X-Clerk-User-Id") for r in results], [[f"user_{i}"] for i in range(COUNT)])
     equal(len(f.application.seen), COUNT)
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in old), what="the old worker leaves")
     equal(request(n.port, token=f.sim.mint()).status, 200)
@@ -319,3 +321,27 @@ def test_memory_is_steady_over_100000_requests(f):
     equal(load(100_000), 100_000)
     # AddressSanitizer keeps what was freed for a while.
     assert resident() - before < (65536 if PRELOAD else 1024), (before, resident())
+
+
+def test_tls_of_nginx_and_of_the_library_work_in_one_process(f):
+    """nginx serves with OpenSSL while the module fetches keys with rustls."""
+    certificate, key, ca = (f.directory / name for name in ("cert.pem", "key.pem", "ca.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                    "-subj", "/CN=127.0.0.1", "-days", "1"], check=True, capture_output=True)
+    sim = Sim("--https", "--ca-file", str(ca))
+    try:
+        n = f.nginx(f"""clerk_auth_secret_key sk_test_x; clerk_auth_api_url {sim.https_url};
+            clerk_auth_setting ca_pem file:{ca}; server {{ listen 127.0.0.1:@port@ ssl http2;
+            ssl_certificate {certificate}; ssl_certificate_key {key};
+            location / {{ clerk_auth on; clerk_auth_pass_headers on; {f.proxy()} }} }}""")
+        token = sim.mint()
+
+        def get(i):
+            return subprocess.run(["curl", "-sS", "-k", "--noproxy", "*", f"https://127.0.0.1:{n.port}/", "-H",
+                                   f"Authorization: Bearer {token}"], capture_output=True, text=True, check=True).stdout
+
+        assert all('"X-Clerk-User-Id", "user_1"' in said for said in together(8, get))
+        n.reload()
+        assert '"X-Clerk-User-Id", "user_1"' in get(0)
+    finally:
+        sim.close()

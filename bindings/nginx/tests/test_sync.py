@@ -1,8 +1,7 @@
 """User sync at the edge, webhooks, the zone between workers, statistics."""
 
-import json
 import os
-import pathlib
+import signal
 import sqlite3
 import time
 
@@ -104,6 +103,23 @@ def test_ended_session_is_refused_by_all_workers_within_a_second(f):
         equal(request(n.port, token=f.sim.mint(sid="sess_other")).status, 200)
         n.reload()
         equal(each_worker(f, n, token), {"refused": {401}}, "after a reload")
+
+
+def test_killed_worker_is_replaced_by_one_that_knows_the_revocations(f):
+    n = server(f, workers=2, store=False)
+    n.allow = "exited on signal 9"
+    f.sim.user()
+    token = f.sim.mint(sid="sess_k", exp_in=300)
+    equal(request(n.port, token=token).status, 200)
+    d = f.sim.webhook("session.revoked", "sess_k", data={"id": "sess_k", "user_id": "user_1"})
+    equal(deliver(n, d).status, 200)
+    before = n.worker_pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: pid not in n.worker_pids() and len(n.worker_pids()) == 2, what="a new worker")
+    time.sleep(0.5)
+    equal(each_worker(f, n, token), {"refused": {401}})
+    equal(status(n)["workers"], 2)
 
 
 def test_banned_user_is_refused_by_all_workers_within_a_second(f):
