@@ -86,6 +86,30 @@ ngx_http_clerk_auth_unlink_headers(ngx_list_t *list)
     return NGX_OK;
 }
 
+/* A subrequest shares the parts of its list with the main request, which may keep what its own location keeps: a new list. */
+static ngx_int_t
+ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
+{
+    ngx_list_part_t shared = r->headers_in.headers.part;
+    ngx_http_clerk_auth_lines_t all = { &shared, 0 };
+    ngx_table_elt_t *h, *kept;
+
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 20, sizeof(ngx_table_elt_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    while ((h = ngx_http_clerk_auth_next_line(&all)) != NULL) {
+        if (ngx_http_clerk_auth_is_reserved(h->key.data, h->key.len)) {
+            continue;
+        }
+        kept = ngx_list_push(&r->headers_in.headers);
+        if (kept == NULL) {
+            return NGX_ERROR;
+        }
+        *kept = *h;
+    }
+    return NGX_OK;
+}
+
 /* A hop-by-hop list that names a reserved header would have a proxy behind this one drop it. */
 static ngx_int_t
 ngx_http_clerk_auth_clean_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
@@ -142,7 +166,11 @@ ngx_http_clerk_auth_remove_headers(ngx_http_request_t *r)
             return NGX_ERROR;
         }
     }
-    return is_reserved ? ngx_http_clerk_auth_unlink_headers(&r->headers_in.headers) : NGX_OK;
+    if (!is_reserved) {
+        return NGX_OK;
+    }
+    return r == r->main ? ngx_http_clerk_auth_unlink_headers(&r->headers_in.headers)
+                        : ngx_http_clerk_auth_copy_headers(r);
 }
 
 /*
@@ -159,7 +187,7 @@ ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r)
     ngx_uint_t is_early;
 
     is_early = r->phase_handler < (ngx_int_t) cmcf->phase_engine.server_rewrite_index;
-    if (is_early == scf->keeps_headers_somewhere || r != r->main) {
+    if (is_early == scf->keeps_headers_somewhere) {
         return NGX_DECLINED;
     }
     ctx = is_early ? NULL : ngx_http_clerk_auth_find_ctx(r);

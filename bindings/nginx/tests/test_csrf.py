@@ -1,5 +1,7 @@
 """Cookie credentials on methods that change something need evidence of the same origin."""
 
+import subprocess
+
 from harness import PARTY, equal, request
 
 HOST = ("Host", "app.test:8443")
@@ -72,3 +74,12 @@ def test_refusal_is_named_and_reaches_no_application(f):
     response = request(n.port, method="POST", cookie=f.sim.mint(), body=b"x")
     equal((response.status, response.get("X-Reason")), (403, "csrf-failed"))
     equal(f.application.seen, [])
+
+
+def test_http2_requests_are_checked_against_their_authority(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@ http2; location / {{ clerk_auth on; {f.proxy()} }} }}""")
+    for origin, status in ((f"http://127.0.0.1:{n.port}", "200"), ("http://127.0.0.1:1", "403")):
+        said = subprocess.run(["curl", "-sS", "--noproxy", "*", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}",
+                               "-d", "a=b", f"http://127.0.0.1:{n.port}/", "-H", f"Origin: {origin}", "-H",
+                               f"Cookie: __session={f.sim.mint()}"], capture_output=True, text=True, check=True).stdout
+        equal(said, status, origin)

@@ -259,6 +259,38 @@ def test_bodies_pass_and_chunked_and_expect_work_while_suspended(f):
     assert b"200 OK" in answer and b'"length": 204800' in answer, answer[:300]
 
 
+def test_expect_continue_is_answered_after_verification(f):
+    f.sim.faults({"path": "/jwks", "delay_ms": 300})
+    n = f.simple()
+
+    def upload(authorization):
+        with socket.create_connection(("127.0.0.1", n.port), timeout=10) as s:
+            s.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n"
+                      f"{authorization}\r\n".encode())
+            answer = s.recv(4096)
+            if not answer.startswith(b"HTTP/1.1 100"):
+                return [answer.split()[1]]
+            s.sendall(b"hello")
+            while (chunk := s.recv(65536)):
+                answer += chunk
+            return re.findall(rb"HTTP/1\.1 (\d+)", answer)
+
+    equal(upload(f"Authorization: Bearer {f.sim.mint()}\r\n"), [b"100", b"200"])
+    equal(upload(""), [b"401"])
+
+
+def test_reloads_do_not_grow_the_master(f):
+    n = f.simple()
+    resident = lambda: int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{n.process.pid}/status").read_text())[1])
+    for _ in range(5):
+        n.reload()
+    before = resident()
+    for _ in range(20):
+        n.reload()
+    assert resident() - before < (65536 if PRELOAD else 512), (before, resident())
+    equal(request(n.port, token=f.sim.mint()).status, 200)
+
+
 def test_http2_upload_while_suspended(f):
     f.sim.faults({"path": "/jwks", "delay_ms": 300})
     body = f.directory / "body"

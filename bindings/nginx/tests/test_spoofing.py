@@ -2,7 +2,7 @@
 
 import random
 
-from harness import equal, raw, request, together
+from harness import equal, raw, request, wait_until
 
 NAMES = ("X-Clerk-User-Id", "x-clerk-user-id", "X-CLERK-ORG-ROLE", "X_Clerk_User_Id", "X-Clerk_User-Id",
          "x_clerk_anything", "X-Clerk-Auth-Status", "X.Clerk.User.Id", "X-Clerk-New-Header")
@@ -47,6 +47,20 @@ def test_location_may_keep_headers_and_others_still_remove_them(f):
     equal(request(n.port, "/keeps-and-adds", headers=mine, token=f.sim.mint()).passed("X-Clerk-User-Id"), ["user_1"])
     for path in ("/removes", "/to", "/try"):
         equal(clerk_names(request(n.port, path, headers=mine)), [], path)
+
+
+def test_subrequest_removes_what_the_main_location_keeps(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@;
+        location /keeps {{ clerk_auth_strip_headers off; mirror /mirrored; {f.proxy()} }}
+        location = /mirrored {{ internal; {f.proxy()} }} }}""")
+    for count in (1, 18, 45):
+        f.application.seen.clear()
+        spoofed = [("X-Clerk-User-Id", "admin")] * count + [("X-Kept", "1")]
+        equal(request(n.port, "/keeps", headers=spoofed).passed("X-Clerk-User-Id"), ["admin"] * count)
+        wait_until(lambda: len(f.application.seen) == 2, what="the mirrored request")
+        mirrored = next(s for s in f.application.seen if s["target"] == "/mirrored")
+        names = [name for name, _ in mirrored["headers"]]
+        assert "X-Kept" in names and "X-Clerk-User-Id" not in names, names
 
 
 def test_headers_that_were_added_survive_a_redirect(f):
