@@ -60,12 +60,12 @@ $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
 
 .PHONY: header
-header: ## write include/clerk_auth.h and the list of symbols anew
-	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1 the_committed the_list
+header: ## write include/clerk_auth.h, the list of symbols and tests/c/error_calls.h
+	CLERK_WRITE_HEADER=1 $(CARGO) test --jobs $(JOBS) --test header -- --test-threads 1 committed_
 
-.PHONY: docs
-docs: ## write the README's table of settings anew
-	CLERK_WRITE_DOCS=1 $(CARGO) test --jobs $(JOBS) --test docs -- --test-threads 1
+.PHONY: generate
+generate: header ## write everything that is generated from the Rust sources: header, README tables, lists of the bindings
+	CLERK_WRITE_GENERATED=1 $(CARGO) test --jobs $(JOBS) --test generate -- --test-threads 1
 
 define fill
 	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \

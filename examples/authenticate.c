@@ -1,12 +1,12 @@
-/* authenticate - who is calling?
+/* authenticate - verifies the credential of a request
  *
  *     export CLERK_SECRET_KEY=sk_test_...
- *     authenticate "Bearer eyJ..."                       what the token says
- *     authenticate --accounts app.db "Bearer eyJ..."     and the caller's row in a table of our own
- *     echo "Bearer eyJ..." | authenticate                the same, from standard input
+ *     authenticate "Bearer eyJ..."                       from the token alone
+ *     authenticate --accounts app.db "Bearer eyJ..."     with a row in the application's table
+ *     echo "Bearer eyJ..." | authenticate                from standard input
  *
- * Any setting may be given as --set NAME=VALUE, too; secrets are better kept in the environment, where `ps` does not
- * show them. Exits with 0 if somebody is signed in, with 1 if nobody is, with 2 if that could not be found out.
+ * --set NAME=VALUE sets any setting; pass secrets in the environment, because `ps` shows arguments. Exits with 0 if
+ * signed in, 1 if not signed in, 2 if the result is unavailable or after an error.
  */
 #include "accounts.h"
 
@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- The use itself. A server makes one client when it starts, and all its threads share it. --------------------- */
+/* --- Authentication. A server creates one client when it starts; all its threads share it. ----------------------- */
 
 static int32_t authenticate(const clerk_client *client, const char *authorization)
 {
@@ -28,15 +28,15 @@ static int32_t authenticate(const clerk_client *client, const char *authorizatio
     request.authorization = clerk_str_of(authorization);
     int32_t status = clerk_authenticate(client, &request, &result, &error);
 
-    if (status == CLERK_OK) /* signed in, and nothing else is 0 */
+    if (status == CLERK_OK) /* signed in */
         printf("signed in: %s\n", clerk_result_user_id(result).data);
-    else if (result != NULL) /* nobody is, or nobody can tell */
-        printf("%s: %s, to be answered with %" PRId32 "\n", clerk_status_name(status),
+    else if (result != NULL) /* not signed in, or unavailable */
+        printf("not signed in: %s, %s, HTTP %" PRId32 "\n", clerk_status_name(status),
                clerk_result_reason_name(result), clerk_result_http_status(result));
-    if (error != NULL) /* for the person who runs the server, never for the caller */
+    if (error != NULL) /* for the log, not for the client */
         fprintf(stderr, "authenticate: %s\n", clerk_error_message(error).data);
-    if (clerk_error_store_code(error) != 0) /* what the hook returned: see accounts_refuse */
-        fprintf(stderr, "authenticate: the table of accounts failed with %" PRId32 "\n", clerk_error_store_code(error));
+    if (clerk_error_store_code(error) != 0) /* what the user store returned: see accounts_fail */
+        fprintf(stderr, "authenticate: the user store failed with %" PRId32 "\n", clerk_error_store_code(error));
     if (clerk_result_user_key(result).data != NULL) /* with --accounts only */
         printf("account: %s\n", clerk_result_user_key(result).data);
 
@@ -45,10 +45,10 @@ static int32_t authenticate(const clerk_client *client, const char *authorizatio
     return status;
 }
 
-/* --- The rest: settings, the table, the command line. ------------------------------------------------------------ */
+/* --- Settings, user table, command line. ------------------------------------------------------------------------- */
 
-/* Says what is wrong, and frees it. Always false. */
-static bool complain(const char *about, clerk_error *error)
+/* Prints and frees an error. Returns false. */
+static bool report(const char *about, clerk_error *error)
 {
     fprintf(stderr, "authenticate: %s: %s\n", about, error != NULL ? clerk_error_message(error).data : "failed");
     clerk_error_free(error);
@@ -61,10 +61,10 @@ static bool set(clerk_config *config, const char *pair)
     const char *equals = strchr(pair, '=');
 
     if (equals == NULL)
-        return complain(pair, NULL);
-    clerk_str name = { pair, (size_t)(equals - pair) }; /* texts need not end with a NUL */
+        return report(pair, NULL);
+    clerk_str name = { pair, (size_t)(equals - pair) }; /* need not end with a NUL */
     if (clerk_config_set(config, name, clerk_str_of(equals + 1), &error) != CLERK_OK)
-        return complain("--set", error);
+        return report("--set", error);
     return true;
 }
 
@@ -74,16 +74,16 @@ static bool use_accounts(clerk_config *config, const char *path)
 
     if (table == NULL)
         return false;
-    return accounts_attach(table, config) == CLERK_OK || complain(path, NULL);
+    return accounts_attach(table, config) == CLERK_OK || report(path, NULL);
 }
 
-/* Applies the options to the config; what is left over is the Authorization line's value. */
+/* Applies the options to the config; the remaining argument is the value of the Authorization header. */
 static bool configure(clerk_config *config, char **arguments, const char **authorization)
 {
     clerk_error *error = NULL;
 
     if (clerk_config_from_env(config, &error) != CLERK_OK)
-        return complain("environment", error);
+        return report("environment", error);
     for (char **next = arguments; *next != NULL; next++) {
         bool has_value = next[1] != NULL;
 
@@ -103,7 +103,7 @@ static bool configure(clerk_config *config, char **arguments, const char **autho
     return true;
 }
 
-/* One line, without its end; NULL if there is none or it does not fit. */
+/* Reads one line, without its end; NULL if there is none or it is too long. */
 static const char *read_line(char *line, int size)
 {
     if (fgets(line, size, stdin) == NULL)
@@ -117,7 +117,7 @@ static const char *read_line(char *line, int size)
 
 int main(int argc, char **argv)
 {
-    static char line[20000]; /* more than any token that is looked at */
+    static char line[20000]; /* longer than any valid token */
     const char *authorization = NULL;
     int32_t status = CLERK_UNAVAILABLE;
     clerk_client *client = NULL;
@@ -128,12 +128,12 @@ int main(int argc, char **argv)
         if (authorization == NULL)
             authorization = read_line(line, sizeof line);
         if (clerk_client_new(config, &client, &error) == CLERK_OK)
-            status = authenticate(client, authorization); /* NULL is a line that is not there */
+            status = authenticate(client, authorization); /* NULL: no header */
         else
-            complain("settings", error);
+            report("settings", error);
     }
 
-    /* In any order: the client has a copy of the config. */
+    /* The client has a copy of the config: free them in any order. */
     clerk_config_free(config);
     clerk_client_free(client);
     if (status == CLERK_OK)

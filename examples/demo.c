@@ -1,19 +1,19 @@
-/* demo - tells in plain words what clerk_authenticate makes of requests; examples/demo.sh says which.
+/* demo - runs commands with a client and prints the results; examples/demo.sh sends the commands.
  *
- *     demo FILE      where the table of accounts is to be
+ *     demo FILE      the SQLite file for the table of accounts
  *
- * It reads commands from standard input, a line each, and writes a line with a dot after each:
+ * It reads one command per line from standard input, and prints a line with a dot after each:
  *
- *     client NAME=VALUE...      a new client with these settings, which remembers nothing; `env` reads the environment
- *     header NAME: VALUE        a header line of the request that comes next
- *     authenticate              asks who sent it, and tells what happened
- *     webhook BODY              takes the header lines and the body as a delivery of Clerk's
- *     invalidate USER           forgets what is remembered of a user
- *     asked TEXT                what Clerk was asked meanwhile, for the report
- *     expect NAME TEXT          the report's line of this name has to be this, or the demo has failed
- *     stats                     what the client has done in all
+ *     client NAME=VALUE...      a new client with these settings; `env` reads the environment
+ *     header NAME: VALUE        a header line of the next request
+ *     authenticate              authenticates the request and prints a report
+ *     webhook BODY              handles the header lines and the body as a webhook
+ *     invalidate USER           removes a user from the caches
+ *     sent TEXT                 adds the requests that Clerk received to the report
+ *     expect NAME TEXT          fails unless the report's line of this name is TEXT
+ *     stats                     the counters of the client
  *
- * Exits with 0 if every command went well and every expectation held.
+ * Exits with 0 if every command and every expectation succeeded.
  */
 #include "accounts.h"
 
@@ -26,36 +26,36 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_HEADERS = 8, LONGEST_LINE = 32 * 1024, LONGEST_NOTE = 1024 };
+enum { MAX_HEADERS = 8, MAX_LINE = 32 * 1024, MAX_NOTE = 1024 };
 
-/* The lines of a report that can be expected. */
-enum { OUTCOME, BECAUSE, ACCOUNTS, EVENTS, ASKED, NOTES };
-static const char *const note_names[NOTES] = { "outcome", "because", "accounts", "events", "asked" };
+/* The lines of a report. */
+enum { OUTCOME, ERROR, ACCOUNTS, EVENTS, SENT, NOTES };
+static const char *const note_names[NOTES] = { "outcome", "error", "accounts", "events", "sent" };
 
 typedef struct {
     const char *path;
     clerk_client *client;
-    accounts *table; /* the client's; lives as long */
-    char lines[MOST_HEADERS][LONGEST_LINE];
-    clerk_header headers[MOST_HEADERS]; /* into `lines` */
+    accounts *table; /* owned by the client */
+    char lines[MAX_HEADERS][MAX_LINE];
+    clerk_header headers[MAX_HEADERS]; /* into `lines` */
     size_t header_count;
-    char notes[NOTES][LONGEST_NOTE];
+    char notes[NOTES][MAX_NOTE];
 } demo;
 
-/* --- Texts ------------------------------------------------------------------------------------------------------- */
+/* --- Report ------------------------------------------------------------------------------------------------------- */
 
-/* Adds to a note, behind a separator if something is there; what does not fit is cut off. */
-static void note(char text[LONGEST_NOTE], const char *separator, const char *format, ...)
+/* Appends to a note, after a separator if it is not empty; truncates. */
+static void note(char text[MAX_NOTE], const char *separator, const char *format, ...)
 {
     size_t length = strlen(text);
     va_list arguments;
 
     if (length > 0)
-        length += (size_t)snprintf(text + length, LONGEST_NOTE - length, "%s", separator);
-    if (length >= LONGEST_NOTE)
+        length += (size_t)snprintf(text + length, MAX_NOTE - length, "%s", separator);
+    if (length >= MAX_NOTE)
         return;
     va_start(arguments, format);
-    vsnprintf(text + length, LONGEST_NOTE - length, format, arguments);
+    vsnprintf(text + length, MAX_NOTE - length, format, arguments);
     va_end(arguments);
 }
 
@@ -64,17 +64,17 @@ static void print_note(const demo *d, int which)
     const char *text = d->notes[which];
 
     printf("   %-10s", note_names[which]);
-    for (const char *end; (end = strstr(text, "; ")) != NULL; text = end + 2) /* each account on a line of its own */
+    for (const char *end; (end = strstr(text, "; ")) != NULL; text = end + 2) /* one account per line */
         printf("%.*s\n%13s", (int)(end - text), text, "");
     puts(text);
 }
 
-static bool is_of_token(char c)
+static bool is_token_char(char c)
 {
     return c != '\0' && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.", c) != NULL;
 }
 
-/* Prints a header line with each long word in it cut short: tokens are as good as passwords while they last. */
+/* Prints a header line with long words truncated: a token is a credential. */
 static void print_header(const clerk_header *header)
 {
     enum { LONG = 24, SHOWN = 12 };
@@ -84,7 +84,7 @@ static void print_header(const clerk_header *header)
     while (*text != '\0') {
         int length = 0;
 
-        while (is_of_token(text[length]))
+        while (is_token_char(text[length]))
             length++;
         printf("%.*s%s", length > LONG ? SHOWN : length, text, length > LONG ? "..." : "");
         text += length;
@@ -94,35 +94,38 @@ static void print_header(const clerk_header *header)
     putchar('\n');
 }
 
-/* --- Hooks ------------------------------------------------------------------------------------------------------- */
+/* --- Callbacks --------------------------------------------------------------------------------------------------- */
 
-/* A clerk_event_fn. Events come on the thread of the call, and there is only one here: no lock is needed. */
+/* A clerk_event_fn. It runs on the thread of the call, and this program has one thread: no lock is needed. */
 static void on_event(void *userdata, const clerk_event *event)
 {
     demo *d = userdata;
     int32_t kind = clerk_event_get_kind(event);
 
     if (kind == CLERK_EVENT_KIND_AUTH_SUCCESS)
-        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind), clerk_source_name(clerk_event_source(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind),
+             clerk_source_name(clerk_event_source(event)));
     else if (kind == CLERK_EVENT_KIND_AUTH_FAILED)
-        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind), clerk_reason_name(clerk_event_reason(event)));
+        note(d->notes[EVENTS], ", ", "%s(%s)", clerk_event_kind_name(kind),
+             clerk_reason_name(clerk_event_reason(event)));
     else
         note(d->notes[EVENTS], ", ", "%s", clerk_event_kind_name(kind));
 }
 
-/* --- What happened ----------------------------------------------------------------------------------------------- */
+/* --- Notes ------------------------------------------------------------------------------------------------------- */
 
-static void forget_report(demo *d)
+static void clear_report(demo *d)
 {
     for (int i = 0; i < NOTES; i++)
         d->notes[i][0] = '\0';
 }
 
-/* Notes every row of the table, as the application itself sees them. */
+/* Notes every row of the table. */
 static bool note_accounts(demo *d)
 {
     static const char sql[] = "SELECT id || ': ' || login || ', ' || trim(given_name || ' ' || family_name)"
-                              " || ', ' || coalesce(email, 'no address') || ', ' || coalesce(clerk_id, 'not of Clerk')"
+                              " || ', ' || coalesce(email, 'no e-mail address')"
+                              " || ', ' || coalesce(clerk_id, 'not linked')"
                               " || CASE WHEN is_active THEN '' ELSE ', inactive' END FROM account ORDER BY id";
     sqlite3_stmt *rows = NULL;
     int code = sqlite3_prepare_v2(d->table->db, sql, -1, &rows, NULL);
@@ -144,7 +147,7 @@ static void note_outcome(demo *d, int32_t status, const clerk_result *result)
 
     note(text, "", "%s", clerk_status_name(status));
     if (result == NULL)
-        return; /* a webhook, or a call that failed altogether */
+        return; /* a webhook, or a failed call */
     if (status == CLERK_OK)
         note(text, ": ", "%s is account %s, source=%s", clerk_result_user_id(result).data,
              clerk_result_user_key(result).data, clerk_source_name(clerk_result_source(result)));
@@ -152,11 +155,11 @@ static void note_outcome(demo *d, int32_t status, const clerk_result *result)
         note(text, ": ", "%s, HTTP %" PRId32, clerk_result_reason_name(result), clerk_result_http_status(result));
 }
 
-/* Notes what stands behind a failure, and frees it. */
+/* Notes and frees an error. */
 static void note_error(demo *d, clerk_error *error)
 {
     if (error != NULL)
-        note(d->notes[BECAUSE], "", "%s", clerk_error_message(error).data);
+        note(d->notes[ERROR], "", "%s", clerk_error_message(error).data);
     clerk_error_free(error);
 }
 
@@ -182,9 +185,9 @@ static bool print_report(demo *d, double took_ms)
     return is_complete;
 }
 
-/* --- Commands: each takes the rest of its line, and says whether it went well ------------------------------------ */
+/* --- Commands: each takes the rest of its line and returns whether it succeeded ---------------------------------- */
 
-static bool complain(const char *about, clerk_error *error)
+static bool report_error(const char *about, clerk_error *error)
 {
     printf("   %s: %s\n", about, error != NULL ? clerk_error_message(error).data : "failed");
     clerk_error_free(error);
@@ -198,11 +201,11 @@ static bool set(clerk_config *config, const char *pair)
     clerk_str name = { pair, length };
 
     if (strcmp(pair, "env") == 0)
-        return clerk_config_from_env(config, &error) == CLERK_OK || complain("client", error);
+        return clerk_config_from_env(config, &error) == CLERK_OK || report_error("client", error);
     if (pair[length] != '=')
-        return complain(pair, NULL);
+        return report_error(pair, NULL);
     return clerk_config_set(config, name, clerk_str_of(pair + length + 1), &error) == CLERK_OK
-           || complain("client", error);
+           || report_error("client", error);
 }
 
 static bool configure(demo *d, clerk_config *config, char *settings)
@@ -221,14 +224,14 @@ static bool do_client(demo *d, char *settings)
     clerk_config *config = clerk_config_new();
     bool is_made = false;
 
-    clerk_client_free(d->client); /* and with it the table it owns */
+    clerk_client_free(d->client); /* and the table that it owns */
     d->client = NULL;
     d->table = NULL;
     if (config != NULL && configure(d, config, settings))
-        is_made = clerk_client_new(config, &d->client, &error) == CLERK_OK || complain("client", error);
+        is_made = clerk_client_new(config, &d->client, &error) == CLERK_OK || report_error("client", error);
     clerk_config_free(config);
     if (!is_made)
-        d->table = NULL; /* gone with the config */
+        d->table = NULL; /* closed with the config */
     return is_made;
 }
 
@@ -236,9 +239,9 @@ static bool do_header(demo *d, char *line)
 {
     char *colon = strchr(line, ':');
 
-    if (colon == NULL || d->header_count == MOST_HEADERS)
+    if (colon == NULL || d->header_count == MAX_HEADERS)
         return false;
-    char *copy = strcpy(d->lines[d->header_count], line); /* it fits: both are lines of LONGEST_LINE */
+    char *copy = strcpy(d->lines[d->header_count], line); /* both have MAX_LINE bytes */
     char *value = copy + (colon - line) + 1;
     value += strspn(value, " ");
     d->headers[d->header_count++] = (clerk_header){ { copy, (size_t)(colon - line) }, clerk_str_of(value) };
@@ -253,9 +256,9 @@ static bool do_authenticate(demo *d, char *rest)
 
     if (d->client == NULL || *rest != '\0')
         return false;
-    forget_report(d);
+    clear_report(d);
     if (d->header_count == 0)
-        printf("   %-10s%s\n", "request", "neither Authorization nor Cookie");
+        printf("   %-10s%s\n", "request", "no Authorization, no Cookie");
     for (size_t i = 0; i < d->header_count; i++)
         print_header(&d->headers[i]);
 
@@ -278,8 +281,8 @@ static bool do_webhook(demo *d, char *body)
 
     if (d->client == NULL)
         return false;
-    forget_report(d);
-    printf("   %-10s%zu header lines, %zu bytes: %.40s...\n", "delivery", d->header_count, strlen(body), body);
+    clear_report(d);
+    printf("   %-10s%zu header lines, %zu bytes: %.40s...\n", "webhook", d->header_count, strlen(body), body);
 
     double begun_ms = now_ms();
     int32_t status = clerk_webhook_handle(d->client, d->headers, d->header_count, clerk_str_of(body), &error);
@@ -295,14 +298,14 @@ static bool do_invalidate(demo *d, char *user)
 {
     if (d->client == NULL || clerk_client_invalidate_user(d->client, clerk_str_of(user)) != CLERK_OK)
         return false;
-    printf("   %-10sclerk_client_invalidate_user(%s), so that nobody has to wait\n", "before", user);
+    printf("   %-10sclerk_client_invalidate_user(%s), instead of waiting for user_ttl_s\n", "call", user);
     return true;
 }
 
-static bool do_asked(demo *d, char *text)
+static bool do_sent(demo *d, char *text)
 {
-    note(d->notes[ASKED], "", "%s", text);
-    print_note(d, ASKED);
+    note(d->notes[SENT], "", "%s", text);
+    print_note(d, SENT);
     return true;
 }
 
@@ -328,7 +331,7 @@ static bool do_stats(demo *d, char *rest)
 
     if (*rest != '\0' || d->client == NULL || clerk_client_stats(d->client, &stats) != CLERK_OK)
         return false;
-    printf("In all: %" PRIu64 " answers from the cache, %" PRIu64 " tokens verified or refused; %" PRIu64
+    printf("Total: %" PRIu64 " results from the cache, %" PRIu64 " tokens verified or rejected; %" PRIu64
            " fetches of keys, %" PRIu64 " of users\n",
            stats.cache_hits, stats.cache_misses, stats.jwks_fetches, stats.user_fetches);
     return true;
@@ -339,7 +342,7 @@ static const struct {
     bool (*run)(demo *d, char *rest);
 } commands[] = {
     { "client", do_client },   { "header", do_header }, { "authenticate", do_authenticate },
-    { "webhook", do_webhook }, { "asked", do_asked },   { "invalidate", do_invalidate },
+    { "webhook", do_webhook }, { "sent", do_sent },   { "invalidate", do_invalidate },
     { "expect", do_expect },   { "stats", do_stats },
 };
 
@@ -358,8 +361,8 @@ static bool run(demo *d, char *line)
 int main(int argc, char **argv)
 {
     static demo d;
-    static char line[LONGEST_LINE];
-    bool is_fine = true;
+    static char line[MAX_LINE];
+    bool succeeded = true;
 
     if (argc != 2) {
         fprintf(stderr, "usage: demo FILE < COMMANDS\n");
@@ -369,12 +372,12 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (!run(&d, line)) {
-            is_fine = false;
-            printf("   %-10s%s\n", "FAILED", line); /* of which `run` has left the command's name */
+            succeeded = false;
+            printf("   %-10s%s\n", "FAILED", line); /* `run` has left only the name */
         }
         puts(".");
         fflush(stdout);
     }
     clerk_client_free(d.client);
-    return is_fine ? 0 : 1;
+    return succeeded ? 0 : 1;
 }

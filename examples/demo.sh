@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows requests being authenticated through the C library: starts a stand-in for Clerk, has demo.c play one scene after
-# another, checks what comes of it. `demo.sh --token TOKEN` asks the real Clerk about a token of yours instead.
+# Authenticates requests through the C library: starts a fake Clerk API, sends commands to demo.c, checks the reports.
+# `demo.sh --token TOKEN` authenticates your token against Clerk instead.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,8 +8,8 @@ demo=$root/build/examples/demo
 sim=${CLERK_SIM:-$root/target/release/clerk-sim}
 export LD_LIBRARY_PATH=$root/build/stage/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-# Where the front end lives, and the instance it belongs to: `pk_test_` and base64 of `clerk.example.com$`. The names of
-# the instance's cookies end in the first eight characters of the key's SHA-1 in base64url. The secrets protect nothing.
+# The frontend's origin, and its Clerk instance: `pk_test_` and base64 of `clerk.example.com$`. The suffix of its cookies is
+# the first eight characters of the key's SHA-1 in base64url. The secrets are not real.
 app=https://app.example.com
 publishable_key=pk_test_Y2xlcmsuZXhhbXBsZS5jb20k
 suffix=l2OS3d9k
@@ -21,7 +21,7 @@ fail() {
   exit 1
 }
 
-# Program and stand-in end when their standard input does.
+# The program and clerk-sim exit when their standard input is closed.
 clean_up() {
   exec 3>&- 4<&- 5>&-
   wait
@@ -37,26 +37,26 @@ start_demo() {
   exec 3> "$work/commands" 4< "$work/report"
 }
 
-# Sends it a command and shows what it says, up to the line with the dot.
-say() {
+# Sends a command and prints the output, up to the line with the dot.
+send() {
   local line
   printf '%s\n' "$*" >&3
   while IFS= read -r line <&4; do
     [ "$line" != . ] || return 0
     printf '%s\n' "$line"
   done
-  fail 'the program has ended'
+  fail 'the program has exited'
 }
 
 end_demo() {
   exec 3>&-
-  wait "$demo_pid" || fail 'something was not as expected'
+  wait "$demo_pid" || fail 'an expectation failed'
 }
 
-# --- the stand-in for Clerk ---------------------------------------------------------------------------------------
+# --- fake Clerk API ----------------------------------------------------------------------------------------------
 
 start_sim() {
-  # Its standard input ends when this script does, however that comes about; the program's must not be held open by it.
+  # Its standard input is closed when this script exits; it must not keep the program's open.
   exec 5> >(exec "$sim" serve --exit-with-stdin --ready-file "$work/ready" > "$work/sim.log" 2>&1 3>&- 4<&-)
   for _ in {1..100}; do
     [ ! -e "$work/ready" ] || break
@@ -76,48 +76,48 @@ mint() {
   admin POST /mint "$1" | jq -r .token
 }
 
-# What Clerk was asked since its counts were reset.
+# The requests that Clerk received since its counts were reset.
 none=nothing
-asked() {
+sent() {
   admin GET /log | jq -r 'map("\(.method) \(.path)") | join(", ") | if . == "" then $none else . end' --arg none "$none"
 }
 
-# --- scenes -------------------------------------------------------------------------------------------------------
+# --- cases --------------------------------------------------------------------------------------------------------
 
 bold='' plain=''
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
-scenes=0
+cases=0
 
-scene() {
-  scenes=$((scenes + 1))
-  printf '\n%s%d. %s%s\n' "$bold" "$scenes" "$1" "$plain"
+case_title() {
+  cases=$((cases + 1))
+  printf '\n%s%d. %s%s\n' "$bold" "$cases" "$1" "$plain"
 }
 
 # request [HEADER LINE]...
 request() {
   local line
   admin DELETE /counts > "$work/answer"
-  for line; do say "header $line"; done
-  say authenticate
-  say "asked $(asked)"
+  for line; do send "header $line"; done
+  send authenticate
+  send "sent $(sent)"
 }
 
-# A delivery of a webhook, as Clerk would make it now.
+# webhook TYPE USER: a webhook, signed now.
 webhook() {
   local line
   admin DELETE /counts > "$work/answer"
   admin POST /webhook "{\"type\": \"$1\", \"id\": \"$2\"}" > "$work/delivery"
   jq -r '.headers | to_entries[] | "\(.key): \(.value)"' "$work/delivery" > "$work/lines"
-  while IFS= read -r line; do say "header $line"; done < "$work/lines"
-  say "webhook $(jq -r .body "$work/delivery")"
-  say "asked $(asked)"
+  while IFS= read -r line; do send "header $line"; done < "$work/lines"
+  send "webhook $(jq -r .body "$work/delivery")"
+  send "sent $(sent)"
 }
 
 expect() {
-  say "expect $*"
+  send "expect $*"
 }
 
-play() {
+run_cases() {
   local ada="1: ada, Ada Lovelace, ada@example.com, user_ada" king="1: ada, Ada King, ada@example.com, user_ada"
   local bob="2: bob, Bob Kahn, bob@example.com, user_bob"
   local first second token
@@ -128,133 +128,133 @@ play() {
     "email_addresses": ["ada@example.com"]}' > "$work/answer"
   admin PUT /users/user_bob '{"username": "bob", "first_name": "Bob", "last_name": "Kahn",
     "email_addresses": ["bob@example.com"]}' > "$work/answer"
-  echo "A stand-in for Clerk is at $api_url; it knows two users, Ada and Bob."
-  echo "The server's own table of accounts is empty. Each scene is one request to the server."
-  echo 'source=api: the token was verified now; source=cache: it had been before.'
-  echo 'HTTP: the status that fits, for the server to answer with. asked: what Clerk was asked.'
+  echo "A fake Clerk API runs at $api_url; it has two users, Ada and Bob."
+  echo "The application's table of accounts is empty. Each case is one request to the application."
+  echo 'source=verified: the token was verified now; source=cache: the result was cached.'
+  echo 'HTTP: the status to respond with. sent: the requests that Clerk received.'
 
-  say "client secret_key=$secret_key api_url=$api_url publishable_key=$publishable_key authorized_parties=$app" \
+  send "client secret_key=$secret_key api_url=$api_url publishable_key=$publishable_key authorized_parties=$app" \
     "webhook_secrets=$webhook_secret timeout_ms=2000"
 
-  scene 'Nobody has signed in: the server may go on as it does for anonymous callers'
+  case_title 'A request without a credential: the application may serve it anonymously'
   request
   expect 'outcome CLERK_NO_CREDENTIALS: session-token-missing, HTTP 401'
   expect 'accounts none'
   expect 'events none'
-  expect 'asked nothing'
+  expect 'sent nothing'
 
-  scene 'Ada calls for the first time: Clerk is asked for its keys and for her, an account is made'
+  case_title "Ada's first request: keys and user are fetched, an account is created"
   first=$(mint '{"user": "user_ada"}')
   request "Authorization: Bearer $first"
-  expect 'outcome CLERK_OK: user_ada is account 1, source=api'
+  expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
   expect "accounts $ada"
-  expect 'events cache_miss, jwks_refreshed, user_created, auth_success(api)'
-  expect 'asked GET /jwks, GET /users/user_ada'
+  expect 'events cache_miss, jwks_refreshed, user_created, auth_success(verified)'
+  expect 'sent GET /jwks, GET /users/user_ada'
 
-  scene 'The same request again: known, only the account is looked at'
+  case_title 'The same request again: cached, only the account is read'
   request "Authorization: Bearer $first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
   expect 'events auth_success(cache)'
-  expect 'asked nothing'
+  expect 'sent nothing'
 
-  scene 'A minute later her browser has a new token: verified here, with the keys at hand'
+  case_title 'A new token of the same session: verified locally, with the cached keys'
   second=$(mint '{"user": "user_ada"}')
   request "Authorization: Bearer $second"
-  expect 'outcome CLERK_OK: user_ada is account 1, source=api'
-  expect 'events cache_miss, auth_success(api)'
-  expect 'asked nothing'
+  expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
+  expect 'events cache_miss, auth_success(verified)'
+  expect 'sent nothing'
 
-  scene 'Ada takes another name at Clerk: once her time here (user_ttl_s) is up, the account follows'
+  case_title 'Ada changes her name at Clerk: the account is updated after user_ttl_s'
   admin PATCH /users/user_ada '{"last_name": "King"}' > "$work/answer"
-  say 'invalidate user_ada'
+  send 'invalidate user_ada'
   request "Authorization: Bearer $second"
-  expect 'outcome CLERK_OK: user_ada is account 1, source=api'
+  expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
   expect "accounts $king"
-  expect 'events cache_miss, user_updated, auth_success(api)'
-  expect 'asked GET /users/user_ada'
+  expect 'events cache_miss, user_updated, auth_success(verified)'
+  expect 'sent GET /users/user_ada'
 
-  scene 'A token that has expired'
+  case_title 'An expired token'
   token=$(mint '{"user": "user_ada", "spoil": "expired"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_SIGNED_OUT: token-expired, HTTP 401'
   expect 'events cache_miss, auth_failed(token-expired)'
-  expect 'asked nothing'
+  expect 'sent nothing'
 
-  scene 'A token that was changed after Clerk had signed it: no key fits, not even if fetched anew'
+  case_title 'A token that was modified: no key verifies it, not even after a new fetch'
   token=$(mint '{"user": "user_ada", "spoil": "tampered"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_SIGNED_OUT: token-invalid-signature, HTTP 401'
   expect 'events cache_miss, jwks_refreshed, auth_failed(token-invalid-signature)'
-  expect 'asked GET /jwks'
+  expect 'sent GET /jwks'
 
-  scene 'A token that Clerk made for another website (its azp is none of ours)'
+  case_title 'A token for another origin (its azp is not in authorized_parties)'
   token=$(mint '{"user": "user_ada", "azp": "https://shop.example.net"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_SIGNED_OUT: token-invalid-authorized-parties, HTTP 401'
-  expect 'asked nothing'
+  expect 'sent nothing'
 
-  scene 'A browser sends the token as a cookie'
+  case_title 'The token in a cookie'
   request "Cookie: theme=dark; __session=$first"
-  expect 'outcome CLERK_OK: user_ada is account 1, source=api'
-  expect 'asked nothing'
+  expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
+  expect 'sent nothing'
 
-  scene "Two applications share a domain: ours is the cookie with our instance's ending"
+  case_title "Two applications on one domain: the cookie with the instance's suffix is used"
   token=$(mint '{"user": "user_eve", "key": "other", "iss": "https://clerk.neighbour.example"}')
   request "Cookie: __session=$token; __session_$suffix=$first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
   expect 'events auth_success(cache)'
 
-  scene 'Clerk is down: whoever is known goes on working'
+  case_title 'Clerk is down: cached users are still authenticated'
   admin PUT /down '{"down": true}' > "$work/answer"
-  none='nothing that got through'
+  none='nothing that arrived'
   request "Authorization: Bearer $first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
   expect 'events auth_success(cache)'
 
-  scene 'Clerk is down, and Bob was never here: nobody can tell, which is not "signed out"'
+  case_title 'Clerk is down, and Bob is not cached: unavailable, which is not "signed out"'
   token=$(mint '{"user": "user_bob"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_UNAVAILABLE: server-error, HTTP 503'
-  expect 'because Clerk cannot be reached or failed'
+  expect 'error Clerk could not be reached or failed'
   expect "accounts $king"
   expect 'events cache_miss, auth_failed(server-error)'
 
-  scene 'Clerk is back, and Bob tries again'
+  case_title 'Clerk is back: Bob is authenticated'
   admin PUT /down '{"down": false}' > "$work/answer"
   none=nothing
   request "Authorization: Bearer $token"
-  expect 'outcome CLERK_OK: user_bob is account 2, source=api'
+  expect 'outcome CLERK_OK: user_bob is account 2, source=verified'
   expect "accounts $king; $bob"
-  expect 'events cache_miss, user_created, auth_success(api)'
-  expect 'asked GET /users/user_bob'
+  expect 'events cache_miss, user_created, auth_success(verified)'
+  expect 'sent GET /users/user_bob'
 
-  scene 'Bob is banned at Clerk, which tells the server by a webhook: the account follows at once'
+  case_title 'Bob is banned at Clerk, which sends a webhook: the account is deactivated at once'
   admin PATCH /users/user_bob '{"banned": true}' > "$work/answer"
   webhook user.updated user_bob
   expect 'outcome CLERK_OK'
   expect "accounts $king; $bob, inactive"
   expect 'events user_updated'
 
-  scene 'His token, good until now, lets him in no more'
+  case_title 'His token is rejected from now on'
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_SIGNED_OUT: user-inactive, HTTP 403'
   expect 'events cache_miss, auth_failed(user-inactive)'
-  expect 'asked nothing'
+  expect 'sent nothing'
 }
 
-# The real Clerk: no expectations, for who knows what the token is.
-ask_clerk() {
+# Against Clerk itself: no expectations.
+use_clerk() {
   [ -n "${CLERK_SECRET_KEY:-}" ] || fail "CLERK_SECRET_KEY has to be the secret key (sk_...) of the token's instance"
-  echo "Asking ${CLERK_API_URL:-https://api.clerk.com}; the table of accounts is a new one, and goes when this ends."
-  say 'client env'
-  for title in 'Your token' 'The same again'; do
-    scene "$title"
-    say "header Authorization: Bearer ${1#Bearer }"
-    say authenticate
+  echo "Using ${CLERK_API_URL:-https://api.clerk.com} and an empty, temporary table of accounts."
+  send 'client env'
+  for title in 'Your token' 'The same token again'; do
+    case_title "$title"
+    send "header Authorization: Bearer ${1#Bearer }"
+    send authenticate
   done
 }
 
-# --- what is wanted -----------------------------------------------------------------------------------------------
+# --- main ---------------------------------------------------------------------------------------------------------
 
 usage='usage: demo.sh [--token TOKEN]'
 token=''
@@ -262,13 +262,13 @@ if [ $# -gt 0 ]; then
   if [ $# -ne 2 ] || [ "$1" != --token ] || [ -z "$2" ]; then fail "$usage"; fi
   token=$2
 fi
-if [ ! -x "$demo" ] || { [ -z "$token" ] && [ ! -x "$sim" ]; }; then fail 'it is not built yet; run: make demo'; fi
+if [ ! -x "$demo" ] || { [ -z "$token" ] && [ ! -x "$sim" ]; }; then fail 'not built; run: make demo'; fi
 
 work=$(mktemp -d)
 trap clean_up EXIT
 start_demo
-if [ -n "$token" ]; then ask_clerk "$token"; else play; fi
+if [ -n "$token" ]; then use_clerk "$token"; else run_cases; fi
 echo
-say stats
+send stats
 end_demo
 echo 'demo: ok'

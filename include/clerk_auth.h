@@ -1,20 +1,39 @@
-/* clerk-auth: who is calling? See the README for a ten-line use.
+/*
+ * clerk-auth: verifies Clerk session tokens, OAuth tokens, API keys and machine-to-machine tokens in any server.
  *
- * Made by cbindgen from src/ffi; do not edit.
+ * Generated from src/ffi and include/clerk_auth.h.in by `make header`; do not edit.
+ *
+ * Contents
+ *
+ *     Version          version of the header and of the loaded library
+ *     String           clerk_str
+ *     Status           clerk_status, clerk_error
+ *     Config           clerk_config: settings and callbacks
+ *     Client           clerk_client: keys, caches, connections
+ *     Request          clerk_request: the header lines of a request
+ *     Authenticate     blocking, from the cache, one token
+ *     Result           clerk_result: status, reason, attributes, checks
+ *     User store       the application's user table, by callback, in steps or in SQLite
+ *     Events and log   callbacks
+ *     Webhooks         Clerk's webhooks
  *
  * Conventions
- * - `clerk_x_new` and `clerk_x_free` belong together; freeing NULL is fine; nothing is freed twice.
- * - Every pointer may be NULL where the text says so; elsewhere NULL gives `CLERK_E_NULL` (or 0, or a NULL text).
- * - Out parameters are set to NULL first and written only on success.
- * - A function that takes `const clerk_client *` may run on any number of threads at once. Other objects: one thread at
- *   a time, unless their text says more.
- * - Hooks run on the thread of the call that needs them, with no lock held. They must not throw, `longjmp` or unwind out.
- *   From inside a hook, only what says so may be called on the same client; the rest gives `CLERK_E_REENTRANT`.
- * - A panic inside the library never leaves it: the call returns `CLERK_E_PANIC`.
- * - After `fork`, the child calls `clerk_client_warm_up` before anything that may reach Clerk; until then such calls give
- *   `CLERK_E_FORKED`. Answers from memory go on. Servers with many threads fork first and make clients in the children:
- *   what other threads of the parent held at the fork is out of the child's reach and has to be verified anew.
- * - Names in lower case that end in `_kind`, or are a plain noun, are enums whose values travel as `int32_t`.
+ *
+ * - Ownership. An object from `clerk_x_new` or from an out parameter belongs to the caller and is freed with
+ *   `clerk_x_free`, once. Freeing NULL does nothing. Strings and structures passed to a function are copied if needed.
+ * - NULL. A pointer must not be NULL unless its documentation allows it. NULL gives `CLERK_E_NULL`, 0, -1 or NULL data.
+ * - Out parameters. They are set to NULL first, and to a value only as documented.
+ * - Errors. A function with a parameter `error` sets `*error` if and only if it returns a negative status or
+ *   `CLERK_UNAVAILABLE`; else `*error` is NULL. `error` itself may be NULL. The caller frees `*error`.
+ * - Threads. "Any thread" means from several threads at once. "One thread at a time" means per object.
+ * - Callbacks. They run on the thread of the call that needs them, with no lock held, and several may run at once. They
+ *   must not throw an exception, call `longjmp` or panic. Inside a callback, only functions documented with "also in
+ *   callbacks" may be called with the same client; others return `CLERK_E_REENTRANT`.
+ * - Panics. A panic inside the library is caught and gives `CLERK_E_PANIC`.
+ * - Fork. In a child process, call `clerk_client_warm_up` first. Until then, calls that need a request to Clerk return
+ *   `CLERK_E_FORKED`; cached results are still served. A multi-threaded server forks first and creates its clients in
+ *   the children: a cache entry that another thread of the parent used during the fork is not available in the child.
+ * - Enumerations. Signatures use `int32_t`; the documentation names the enumeration.
  */
 
 #ifndef CLERK_AUTH_H
@@ -23,748 +42,1208 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__) || defined(__clang__)
+/* The compiler warns if the value is ignored. */
+#if defined(__cplusplus) && __cplusplus >= 201703L
+#define CLERK_NODISCARD [[nodiscard]]
+#elif defined(__GNUC__) || defined(__clang__)
 #define CLERK_NODISCARD __attribute__((warn_unused_result))
 #else
 #define CLERK_NODISCARD
 #endif
 
-/* The version of this header; compare with clerk_version() and clerk_abi_version() of the library that is loaded. */
+/* Enumerations have 32 bits in languages that can say so. */
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define CLERK_INT32_ENUM : int32_t
+#else
+#define CLERK_INT32_ENUM
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**********************************************************************************************************************
+ * Section - Version
+ *
+ *     if (clerk_abi_version() >> 16 != CLERK_ABI_MAJOR || (clerk_abi_version() & 0xffff) < CLERK_ABI_MINOR)
+ *         fprintf(stderr, "clerk-auth %s does not match this program\n", clerk_version());
+ **********************************************************************************************************************/
+
+/** Version of this header. `clerk_version` returns that of the loaded library. */
 #define CLERK_VERSION_MAJOR 0
 #define CLERK_VERSION_MINOR 1
 #define CLERK_VERSION_PATCH 0
 #define CLERK_VERSION_NUMBER ((CLERK_VERSION_MAJOR << 16) | (CLERK_VERSION_MINOR << 8) | CLERK_VERSION_PATCH)
 
-/* An empty request. */
-#define CLERK_REQUEST_INIT \
-    { (uint32_t)sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
-/* Statistics to be filled. */
-#define CLERK_STATS_INIT { (uint32_t)sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-/* A text from a literal; see clerk_str_of() for others. */
-#ifdef __cplusplus
-#define CLERK_STR(literal) (clerk_str{ (literal), sizeof(literal) - 1 })
-#else
-#define CLERK_STR(literal) ((clerk_str){ (literal), sizeof(literal) - 1 })
-#endif
-
-// Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
-#define CLERK_OK 0
-
-// Something was presented, and it is no good; the result says why.
-#define CLERK_SIGNED_OUT 1
-
-// Nothing was presented; the host may go on with a session of its own.
-#define CLERK_NO_CREDENTIALS 2
-
-// Nobody can tell right now: answer 503, never 401.
-#define CLERK_UNAVAILABLE 3
-
-// Memory does not hold the answer; `clerk_authenticate` or `clerk_authenticate_begin` can tell.
-#define CLERK_WOULD_BLOCK 4
-
-// The store has to be asked; see `clerk_pending`.
-#define CLERK_PENDING 5
-
-// A webhook delivery that is Clerk's and changes nothing here: answer 200.
-#define CLERK_WEBHOOK_IGNORED 6
-
-// A pointer that must not be NULL is NULL.
-#define CLERK_E_NULL -101
-
-// An argument is out of range, unknown or too long.
-#define CLERK_E_ARGUMENT -102
-
-// A text that must be UTF-8 is not.
-#define CLERK_E_UTF8 -103
-
-// `struct_size` is wrong, or a newer caller asks for something this library does not know.
-#define CLERK_E_STRUCT_SIZE -104
-
-// The call does not fit the object's state (an answer to a question that was not asked).
-#define CLERK_E_STATE -105
-
-// What was asked for is not there.
-#define CLERK_E_NOT_FOUND -106
-
-// A setting is wrong; the error names it.
-#define CLERK_E_CONFIG -201
-
-// The process was forked since the client was made; call `clerk_client_warm_up` in the child.
-#define CLERK_E_FORKED -301
-
-// Clerk could not be asked.
-#define CLERK_E_API -302
-
-// Called from inside a hook of the same client.
-#define CLERK_E_REENTRANT -401
-
-// A webhook delivery that is not Clerk's: answer 400.
-#define CLERK_E_WEBHOOK -501
-
-// A fault of this library; nobody is signed in.
-#define CLERK_E_PANIC -901
-
-// Major number of the binary interface: moves only when something is taken away or changed.
+/** Major version of the binary interface. It changes when something is removed or changed. */
 #define CLERK_ABI_MAJOR 0
 
-// Minor number of the binary interface: moves when something is added.
+/** Minor version of the binary interface. It changes when something is added. */
 #define CLERK_ABI_MINOR 1
 
-// The hook did as asked, and the reply holds the answer.
-#define CLERK_STORE_OK 0
+/**
+ * Returns the version of the loaded library, such as "0.1.0".
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_version(void);
 
-// The hook has nothing to do here; for `BEGIN`, `COMMIT` and `ROLLBACK`.
-#define CLERK_STORE_DECLINE 1
+/**
+ * Returns `CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR` of the loaded library.
+ *
+ * A program must not continue if the major version differs from that of its header, or if the minor version is
+ * smaller. Any thread.
+ */
+uint32_t clerk_abi_version(void);
 
-// A unique column already holds such a value; for `CREATE` and `UPDATE`. The row is looked for again.
-#define CLERK_STORE_CONFLICT 2
+/**********************************************************************************************************************
+ * Section - String
+ *
+ *     clerk_str name = CLERK_STR("secret_key");
+ *     clerk_str value = clerk_str_of(getenv("CLERK_SECRET_KEY"));
+ *     printf("%s has %zu bytes\n", name.data, value.len);
+ **********************************************************************************************************************/
 
-// Why a request was not signed in. The words are Clerk's own where it has one.
-//
-// Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
-enum clerk_reason
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // Neither an `Authorization: Bearer` header nor a session cookie was there.
-    CLERK_REASON_SESSION_TOKEN_MISSING = 1,
-    // The credential or the token is malformed, unsupported, or holds a claim of the wrong type.
-    CLERK_REASON_TOKEN_INVALID = 2,
-    // The signature does not hold under any key of this instance.
-    CLERK_REASON_TOKEN_INVALID_SIGNATURE = 3,
-    // `exp` has passed, the clock skew allowed for.
-    CLERK_REASON_TOKEN_EXPIRED = 4,
-    // `nbf` has not come yet.
-    CLERK_REASON_TOKEN_NOT_ACTIVE_YET = 5,
-    // `iat` lies in the future.
-    CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE = 6,
-    // `azp` is missing or not among the authorized parties.
-    CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES = 7,
-    // `aud` is missing or names none of the configured audiences.
-    CLERK_REASON_TOKEN_INVALID_AUDIENCE = 8,
-    // `iss` is not among the configured issuers.
-    CLERK_REASON_TOKEN_INVALID_ISSUER = 9,
-    // A token of a kind that is not accepted here (an OAuth token where sessions are asked for, say).
-    CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED = 10,
-    // No key of this instance has the token's key id.
-    CLERK_REASON_JWK_KID_MISMATCH = 11,
-    // There is no source of keys to verify this token with.
-    CLERK_REASON_JWK_FAILED_TO_RESOLVE = 12,
-    // The key set could not be fetched.
-    CLERK_REASON_JWK_FAILED_TO_LOAD = 13,
-    // The key set was fetched and is no JWK set.
-    CLERK_REASON_JWK_REMOTE_INVALID = 14,
-    // Clerk refuses the secret key.
-    CLERK_REASON_SECRET_KEY_INVALID = 15,
-    // The Backend API is out of reach, over its rate limit, or answers nonsense.
-    CLERK_REASON_SERVER_ERROR = 16,
-    // Clerk knows no such user.
-    CLERK_REASON_USER_NOT_FOUND = 17,
-    // The user is banned at Clerk or deactivated in the host's own table.
-    CLERK_REASON_USER_INACTIVE = 18,
-    // The session still has tasks to do (`sts: pending`).
-    CLERK_REASON_SESSION_PENDING = 19,
-    // The session has ended or was revoked.
-    CLERK_REASON_SESSION_REVOKED = 20,
-    // The local row that matches belongs to another Clerk user.
-    CLERK_REASON_LINK_CONFLICT = 21,
-    // The host's user store failed.
-    CLERK_REASON_STORE_ERROR = 22,
-    // Strict cookie policy: no session cookie and the browser is signed out.
-    CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING = 23,
-    // Strict cookie policy: a session cookie, but the browser is signed out.
-    CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT = 24,
-    // Strict cookie policy: the browser is signed in, but there is no session cookie.
-    CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN = 25,
-    // Strict cookie policy: the token is older than the browser's last sign-in or sign-out.
-    CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT = 26,
-    // A fault of this library; nobody is signed in.
-    CLERK_REASON_INTERNAL_ERROR = 27,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_reason clerk_reason;
-#else
-typedef int32_t clerk_reason;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// What kind of trouble a [`Reason`] is, so that a host can choose between 401, 403, 500 and 503.
-enum clerk_category
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // Nothing was presented: the host may go on with a session of its own.
-    CLERK_CATEGORY_NO_CREDENTIALS = 1,
-    // What was presented is no good: 401.
-    CLERK_CATEGORY_INVALID_TOKEN = 2,
-    // The caller is known and may not come in: 403.
-    CLERK_CATEGORY_FORBIDDEN = 3,
-    // The server is set up wrongly (a refused secret key, for one): 500.
-    CLERK_CATEGORY_MISCONFIGURED = 4,
-    // Nobody can tell right now: 503, retry later.
-    CLERK_CATEGORY_UNAVAILABLE = 5,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_category clerk_category;
-#else
-typedef int32_t clerk_category;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// Where an answer came from.
-enum clerk_source
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // The token had been verified before.
-    CLERK_SOURCE_CACHE = 1,
-    // The token was verified now.
-    CLERK_SOURCE_VERIFIED = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_source clerk_source;
-#else
-typedef int32_t clerk_source;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// How grave a log line is. Smaller is graver.
-enum clerk_log_level
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // Requests fail because of it.
-    CLERK_LOG_LEVEL_ERROR = 1,
-    // Something to look into.
-    CLERK_LOG_LEVEL_WARN = 2,
-    // Worth knowing.
-    CLERK_LOG_LEVEL_INFO = 3,
-    // For those who look for a fault.
-    CLERK_LOG_LEVEL_DEBUG = 4,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_log_level clerk_log_level;
-#else
-typedef int32_t clerk_log_level;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// The kinds of tokens Clerk issues.
-enum clerk_token_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // A signed-in user's short-lived session JWT.
-    CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
-    // An opaque API key, `ak_…`.
-    CLERK_TOKEN_KIND_API_KEY = 2,
-    // An OAuth access token, `oat_…` or an `at+jwt` JWT.
-    CLERK_TOKEN_KIND_OAUTH_TOKEN = 3,
-    // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
-    CLERK_TOKEN_KIND_M2M_TOKEN = 4,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_token_kind clerk_token_kind;
-#else
-typedef int32_t clerk_token_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// The texts of an identity.
-enum clerk_attribute
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // `sub`: the Clerk user, or the machine.
-    CLERK_ATTRIBUTE_SUBJECT = 0,
-    // The host's key of the user's row.
-    CLERK_ATTRIBUTE_USER_KEY = 1,
-    // `sid`
-    CLERK_ATTRIBUTE_SESSION_ID = 2,
-    // `sts`
-    CLERK_ATTRIBUTE_SESSION_STATUS = 3,
-    // `iss`
-    CLERK_ATTRIBUTE_ISSUER = 4,
-    // `azp`
-    CLERK_ATTRIBUTE_AUTHORIZED_PARTY = 5,
-    // The active organization's id.
-    CLERK_ATTRIBUTE_ORG_ID = 6,
-    // The active organization's slug.
-    CLERK_ATTRIBUTE_ORG_SLUG = 7,
-    // The role there, with the prefix `org:`.
-    CLERK_ATTRIBUTE_ORG_ROLE = 8,
-    // The permissions there, separated by commas.
-    CLERK_ATTRIBUTE_ORG_PERMISSIONS = 9,
-    // `fea`
-    CLERK_ATTRIBUTE_FEATURES = 10,
-    // `pla`
-    CLERK_ATTRIBUTE_PLANS = 11,
-    // `sub` of `act`: who acts in the user's place.
-    CLERK_ATTRIBUTE_ACTOR = 12,
-    // Id of a machine token (`jti` of a JWT).
-    CLERK_ATTRIBUTE_TOKEN_ID = 13,
-    // The OAuth application.
-    CLERK_ATTRIBUTE_CLIENT_ID = 14,
-    // Scopes of a machine token, separated by spaces.
-    CLERK_ATTRIBUTE_SCOPES = 15,
-    // The claims as JSON.
-    CLERK_ATTRIBUTE_CLAIMS = 16,
-    // The user's e-mail address, in `profile` and `sync` mode.
-    CLERK_ATTRIBUTE_EMAIL = 17,
-    // The user's unique name.
-    CLERK_ATTRIBUTE_USERNAME = 18,
-    // The first name.
-    CLERK_ATTRIBUTE_FIRST_NAME = 19,
-    // The last name.
-    CLERK_ATTRIBUTE_LAST_NAME = 20,
-    // The picture's address.
-    CLERK_ATTRIBUTE_IMAGE_URL = 21,
-    // The host's own id for the user, kept at Clerk.
-    CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_attribute clerk_attribute;
-#else
-typedef int32_t clerk_attribute;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// What happened.
-enum clerk_event_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
-    CLERK_EVENT_KIND_AUTH_SUCCESS = 1,
-    // A request was not signed in, though something was presented.
-    CLERK_EVENT_KIND_AUTH_FAILED = 2,
-    // A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
-    CLERK_EVENT_KIND_CACHE_MISS = 3,
-    // A row was made.
-    CLERK_EVENT_KIND_USER_CREATED = 4,
-    // A row was brought up to date.
-    CLERK_EVENT_KIND_USER_UPDATED = 5,
-    // A row that was nobody's was given to a Clerk user because of a verified address.
-    CLERK_EVENT_KIND_USER_LINKED = 6,
-    // A row with the user's address or name belongs to somebody else; it was left alone.
-    CLERK_EVENT_KIND_LINK_CONFLICT = 7,
-    // The key set was fetched.
-    CLERK_EVENT_KIND_JWKS_REFRESHED = 8,
-    // Clerk asks for patience; until then nothing is asked.
-    CLERK_EVENT_KIND_RATE_LIMITED = 9,
-    // Clerk is out of reach; the user as last known was served.
-    CLERK_EVENT_KIND_STALE_USER_SERVED = 10,
-    // A webhook told that a user is no more; the row is the host's to deal with.
-    CLERK_EVENT_KIND_USER_DELETED = 11,
-    // Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
-    CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_event_kind clerk_event_kind;
-#else
-typedef int32_t clerk_event_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// What is wanted of the host's user table.
-enum clerk_store_request_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // Nothing: it is over. Only from `clerk_pending_next_action`.
-    CLERK_STORE_REQUEST_KIND_DONE = 0,
-    // The row with the key `clerk_store_request_key`; answer with `clerk_store_response_add_row`, or with nothing.
-    CLERK_STORE_REQUEST_KIND_FIND_BY_KEY = 1,
-    // The row of the Clerk user `clerk_store_request_value`, compared exactly; answer as above.
-    CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
-    // All rows with the address `clerk_store_request_value`, compared without case; two are enough.
-    CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
-    // Whether a row other than `clerk_store_request_key` has the unique name `clerk_store_request_value`, compared without case; answer with
-    // `clerk_store_response_set_username_taken`.
-    CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN = 4,
-    // A new row with the columns of `clerk_store_request_string_column` and `clerk_store_request_int_column`; answer with `clerk_store_response_set_created_key`,
-    // or, where the table may make another row of it (one that waits for approval, say), with the whole row as it is now.
-    CLERK_STORE_REQUEST_KIND_CREATE = 5,
-    // A change of the row `clerk_store_request_key`, these columns only. Answer with nothing, or with the whole row as it is now.
-    CLERK_STORE_REQUEST_KIND_UPDATE = 6,
-    // `CREATE` or `UPDATE` follows. `CLERK_STORE_DECLINE` if there is nothing to do. Only to a hook.
-    CLERK_STORE_REQUEST_KIND_BEGIN = 7,
-    // It went well. As above.
-    CLERK_STORE_REQUEST_KIND_COMMIT = 8,
-    // It did not, or `COMMIT` failed. As above.
-    CLERK_STORE_REQUEST_KIND_ROLLBACK = 9,
-    // `clerk_pending_fetch` must be called. Only from `clerk_pending_next_action`.
-    CLERK_STORE_REQUEST_KIND_FETCH_USER = 10,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_store_request_kind clerk_store_request_kind;
-#else
-typedef int32_t clerk_store_request_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// A column of the host's user table.
-enum clerk_column
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // Text, unique: the Clerk user that the row belongs to.
-    CLERK_COLUMN_CLERK_ID = 0,
-    // Text or NULL.
-    CLERK_COLUMN_EMAIL = 1,
-    // Text, unique without case.
-    CLERK_COLUMN_USERNAME = 2,
-    // Text, never NULL.
-    CLERK_COLUMN_FIRST_NAME = 3,
-    // Text, never NULL.
-    CLERK_COLUMN_LAST_NAME = 4,
-    // Text or NULL.
-    CLERK_COLUMN_IMAGE_URL = 5,
-    // Number or NULL: milliseconds since 1970-01-01 UTC.
-    CLERK_COLUMN_LAST_ACTIVE_AT_MS = 6,
-    // Number: 0 or 1.
-    CLERK_COLUMN_IS_ACTIVE = 7,
-    // Number: 1 if it was a ban at Clerk that made the row inactive. A row the host made inactive has 0 here.
-    CLERK_COLUMN_BANNED_BY_CLERK = 8,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_column clerk_column;
-#else
-typedef int32_t clerk_column;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// What `clerk_result_has` can be asked for.
-enum clerk_check
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    // A role in the active organization: `org:admin`, or without the prefix.
-    CLERK_CHECK_ROLE = 1,
-    // A permission there: `org:invoices:create`, or without the prefix.
-    CLERK_CHECK_PERMISSION = 2,
-    // A feature; `org:` or `user:` in front looks only there.
-    CLERK_CHECK_FEATURE = 3,
-    // A plan; `org:` or `user:` in front looks only there.
-    CLERK_CHECK_PLAN = 4,
-    // A verification of late: `strict_mfa`, `strict`, `moderate`, `lax`, or `<first_factor|second_factor|multi_factor>:<minutes>`.
-    CLERK_CHECK_REVERIFICATION = 5,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum clerk_check clerk_check;
-#else
-typedef int32_t clerk_check;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-// A client: shared by all threads, every call at once. Counted: each `clerk_client_new` and `clerk_client_retain` needs
-// one `clerk_client_free`.
-typedef struct clerk_client clerk_client;
-
-// Settings and hooks, to make clients from. One thread at a time. A client copies it: the caller frees it.
-typedef struct clerk_config clerk_config;
-
-// What went wrong. Immutable; any thread may read it; the caller frees it.
-typedef struct clerk_error clerk_error;
-
-// Something that happened. Lives only during the hook's call.
-typedef struct clerk_event clerk_event;
-
-// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
-// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
-typedef struct clerk_pending clerk_pending;
-
-// An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
-// client. The caller frees it, once.
-typedef struct clerk_result clerk_result;
-
-// A question to the host's user table. Lives during the hook's call, or until the pending authentication goes on.
-typedef struct clerk_store_request clerk_store_request;
-
-// The host's answer to a step.
-typedef struct clerk_store_response clerk_store_response;
-
-// A text: not owned, not necessarily terminated when it comes from a caller. Texts that the library hands out are UTF-8,
-// live as long as the object they came from, and are followed by a NUL byte that `len` does not count. `data` is NULL
-// for a text that is not there. With `len` 0, `data` is not looked at.
+/**
+ * A string: a pointer and a length in bytes. It does not own its bytes.
+ *
+ * A string from the library is UTF-8, lives as long as the object it came from, and is followed by a NUL byte that
+ * `len` does not count. `data` is NULL if there is no value. A string from the application need not end with a NUL;
+ * with `len` 0, `data` is ignored.
+ */
 typedef struct {
-    // The first byte.
+    /** The first byte, or NULL. */
     const char *data;
-    // How many bytes.
+    /** Length in bytes. */
     size_t len;
 } clerk_str;
 
-// One header line.
+/** A `clerk_str` of a string literal. Anything else does not compile: use `clerk_str_of` for a pointer or an array. */
+#ifdef __cplusplus
+#define CLERK_STR(literal) (clerk_str{ "" literal "", sizeof("" literal "") - 1 })
+#else
+#define CLERK_STR(literal) ((clerk_str){ "" literal "", sizeof("" literal "") - 1 })
+#endif
+
+/**
+ * Returns a view of a NUL-terminated string.
+ *
+ * NULL gives a string with NULL data. The view lives as long as `string`. Any thread.
+ */
+clerk_str clerk_str_of(const char *string);
+
+/**********************************************************************************************************************
+ * Section - Status
+ *
+ *     clerk_error *error = NULL;
+ *     int32_t status = clerk_client_warm_up(client, &error);
+ *     if (status != CLERK_OK)
+ *         fprintf(stderr, "%s: %s\n", clerk_status_name(status), clerk_error_message(error).data);
+ *     clerk_error_free(error);
+ **********************************************************************************************************************/
+
+/**
+ * What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+ *
+ * Numbers are never reused. A later version may add some: treat an unknown number as a failure.
+ */
+typedef enum clerk_status CLERK_INT32_ENUM {
+    /** Success. An authentication returns it if and only if the request is signed in. */
+    CLERK_OK = 0,
+    /** A credential was presented and rejected. `clerk_result_reason` says why. */
+    CLERK_SIGNED_OUT = 1,
+    /** No credential was presented. The application may continue with a session of its own. */
+    CLERK_NO_CREDENTIALS = 2,
+    /** The result cannot be determined now. Respond with 503, never with 401. */
+    CLERK_UNAVAILABLE = 3,
+    /** The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block. */
+    CLERK_WOULD_BLOCK = 4,
+    /** The application has to query its user table. See `clerk_pending`. */
+    CLERK_PENDING = 5,
+    /** A valid webhook that changes nothing here. Respond with 200. */
+    CLERK_WEBHOOK_IGNORED = 6,
+    /** A required pointer is NULL. */
+    CLERK_E_NULL = -101,
+    /** An argument is out of range, unknown or too long. */
+    CLERK_E_ARGUMENT = -102,
+    /** A string is not valid UTF-8. */
+    CLERK_E_UTF8 = -103,
+    /** `struct_size` is not supported, or a field that this version of the library does not know is set. */
+    CLERK_E_STRUCT_SIZE = -104,
+    /** The call is not allowed in the object's current state. */
+    CLERK_E_STATE = -105,
+    /** The requested value does not exist. */
+    CLERK_E_NOT_FOUND = -106,
+    /** A setting is invalid. `clerk_error_setting` names it. */
+    CLERK_E_CONFIG = -201,
+    /** The process was forked after the client was created. Call `clerk_client_warm_up` in the child. */
+    CLERK_E_FORKED = -301,
+    /** A request to Clerk failed. */
+    CLERK_E_API = -302,
+    /** Called from inside a callback of the same client. */
+    CLERK_E_REENTRANT = -401,
+    /** The webhook is invalid. Respond with 400. */
+    CLERK_E_WEBHOOK = -501,
+    /** Internal error of the library. Treat it as "not signed in". */
+    CLERK_E_PANIC = -901,
+} clerk_status;
+
+/**
+ * Returns the name of a status, such as "CLERK_SIGNED_OUT".
+ *
+ * The string is static and never NULL; an unknown number gives "CLERK_E_UNKNOWN". Any thread.
+ */
+const char *clerk_status_name(int32_t status);
+
+/** Details of a failure, for the application and its log. Immutable; any thread may read it. The caller frees it. */
+typedef struct clerk_error clerk_error;
+
+/** Returns the status that the failed call returned, a `clerk_status`; `CLERK_OK` for NULL. Any thread. */
+CLERK_NODISCARD int32_t clerk_error_status(const clerk_error *error);
+
+/**
+ * Returns a message for the log of the server. Do not send it to clients.
+ *
+ * The string lives as long as the error; NULL data for NULL. Any thread.
+ */
+clerk_str clerk_error_message(const clerk_error *error);
+
+/**
+ * Returns the name of the invalid setting; NULL data if the failure is not about a setting.
+ *
+ * The string lives as long as the error. Any thread.
+ */
+clerk_str clerk_error_setting(const clerk_error *error);
+
+/**
+ * Returns Clerk's trace id of the failed request, to quote to Clerk's support; NULL data if there is none.
+ *
+ * The string lives as long as the error. Any thread.
+ */
+clerk_str clerk_error_trace_id(const clerk_error *error);
+
+/** Returns the HTTP status of Clerk's response; 0 if there was no response. Any thread. */
+int32_t clerk_error_http_status(const clerk_error *error);
+
+/**
+ * Returns the negative number that the user store returned, unchanged; 0 if the user store did not fail. Any thread.
+ */
+int32_t clerk_error_store_code(const clerk_error *error);
+
+/** Returns how many milliseconds to wait before the next attempt; -1 if unknown. Any thread. */
+int64_t clerk_error_retry_after_ms(const clerk_error *error);
+
+/** Frees an error. NULL is ignored. Any thread. */
+void clerk_error_free(clerk_error *error);
+
+/**********************************************************************************************************************
+ * Section - Config
+ *
+ * The callbacks of a config are set by functions of the sections "User store" and "Events and log".
+ *
+ *     clerk_config *config = clerk_config_new();
+ *     clerk_error *error = NULL;
+ *     int32_t status = clerk_config_from_env(config, &error);
+ *     if (status == CLERK_OK)
+ *         status = clerk_config_add(config, CLERK_STR("authorized_parties"), CLERK_STR("https://example.com"), &error);
+ *     if (status != CLERK_OK)
+ *         fprintf(stderr, "%s\n", clerk_error_message(error).data);
+ *     clerk_error_free(error);
+ *     clerk_config_free(config);
+ **********************************************************************************************************************/
+
+/** Settings and callbacks to create clients from. One thread at a time. A client copies it; the caller frees it. */
+typedef struct clerk_config clerk_config;
+
+/**
+ * Creates a config with all settings at their defaults.
+ *
+ * Returns the config, which the caller frees with `clerk_config_free`; NULL after an internal error. Any thread.
+ */
+clerk_config *clerk_config_new(void);
+
+/** Frees a config. NULL is ignored. Clients created from it stay valid. One thread at a time. */
+void clerk_config_free(clerk_config *config);
+
+/**
+ * Sets a setting by its name. The README lists all settings.
+ *
+ * Items of a list are separated by commas. An empty value clears an optional setting. Both strings are copied.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` for an unknown name or an invalid
+ * value. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set(clerk_config *config, clerk_str name, clerk_str value, clerk_error **error);
+
+/**
+ * Sets an integer setting by its name. A boolean setting takes 0 or 1.
+ *
+ * Returns as `clerk_config_set` does. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_int(clerk_config *config, clerk_str name, int64_t value, clerk_error **error);
+
+/**
+ * Appends one item to a list setting by its name. The item may contain commas.
+ *
+ * Returns as `clerk_config_set` does. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_add(clerk_config *config, clerk_str name, clerk_str item, clerk_error **error);
+
+/**
+ * Sets every setting whose environment variable is set and not empty. The README lists the variables.
+ *
+ * No other function reads settings from the environment. It must not run while another thread calls `setenv`.
+ *
+ * Returns as `clerk_config_set` does. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_from_env(clerk_config *config, clerk_error **error);
+
+/** The type of a setting's value. */
+typedef enum clerk_setting_type CLERK_INT32_ENUM {
+    /** A UTF-8 string. */
+    CLERK_SETTING_TYPE_STRING = 1,
+    /** Strings, separated by commas; `clerk_config_add` appends one. */
+    CLERK_SETTING_TYPE_LIST = 2,
+    /** An integer from `minimum` to `maximum`; `clerk_config_set_int` takes it as a number. */
+    CLERK_SETTING_TYPE_INTEGER = 3,
+    /** "true" or "false"; 1 or 0 for `clerk_config_set_int`. */
+    CLERK_SETTING_TYPE_BOOLEAN = 4,
+    /** One of the allowed values. */
+    CLERK_SETTING_TYPE_ENUMERATION = 5,
+    /** One or more of the allowed values, separated by commas. */
+    CLERK_SETTING_TYPE_ENUMERATION_SET = 6,
+} clerk_setting_type;
+
+/**
+ * What is known about a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
+ */
 typedef struct {
-    // The name, in any case.
+    /** `sizeof(clerk_setting)`, set by the caller. */
+    uint32_t struct_size;
+    /** A `clerk_setting_type`. */
+    int32_t value_type;
+    /** The name that `clerk_config_set` takes. */
     clerk_str name;
-    // The value, as it came.
-    clerk_str value;
-} clerk_header;
-
-// The lines of a request. Begin with `clerk_request r = CLERK_REQUEST_INIT;`. Either put all header lines into
-// `headers`, or just the two that matter into `authorization` and `cookie`; a line must not be given both ways. Nothing
-// is kept after the call.
-typedef struct {
-    // `sizeof(clerk_request)`, set by `CLERK_REQUEST_INIT`.
-    uint32_t struct_size;
-    // 0.
-    uint32_t flags;
-    // `header_count` lines, or NULL.
-    const clerk_header *headers;
-    // How many lines `headers` points to.
-    size_t header_count;
-    // The value of the `Authorization` line, or empty.
-    clerk_str authorization;
-    // The value of the `Cookie` line, or empty.
-    clerk_str cookie;
-    // The request's method, or empty.
-    clerk_str method;
-} clerk_request;
-
-// What a client has done since it was made. Begin with `clerk_stats s = CLERK_STATS_INIT;`.
-typedef struct {
-    // `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`.
-    uint32_t struct_size;
-    // 0.
+    /** The group of the README's table, such as "token_checks". */
+    clerk_str group;
+    /** The default, as `clerk_config_set` takes it. */
+    clerk_str default_value;
+    /** The smallest value of an `INTEGER`, else 0. */
+    int64_t minimum;
+    /** The largest value of an `INTEGER`, else 0. */
+    int64_t maximum;
+    /** The variable that `clerk_config_from_env` reads. */
+    clerk_str environment;
+    /** The allowed values of an `ENUMERATION` or `ENUMERATION_SET`, separated by commas. */
+    clerk_str allowed_values;
+    /** The description, in one line of Markdown. */
+    clerk_str description;
+    /** 1 if the value must not be shown, else 0. */
+    int32_t is_secret;
+    /** 0. */
     uint32_t reserved;
-    // Answers from the cache.
+} clerk_setting;
+
+/** Initializes a `clerk_setting`. */
+#define CLERK_SETTING_INIT \
+    { sizeof(clerk_setting), 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, \
+      0, 0 }
+
+/**
+ * Describes the setting at `index`, from 0 in the order of the README's tables.
+ *
+ * Fills `*info` as far as its `struct_size` goes.
+ *
+ * Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` after the last setting, `CLERK_E_NULL` or `CLERK_E_STRUCT_SIZE`. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_setting_info(size_t index, clerk_setting *info);
+
+/**
+ * Destroys the userdata of a callback.
+ *
+ * Called exactly once: when the callback is replaced, or when the last config or client that holds it has been freed
+ * and no call is in progress. Runs on the thread that does so.
+ */
+typedef void (*clerk_destroy_fn)(void *userdata);
+
+/**********************************************************************************************************************
+ * Section - Client
+ *
+ * A server creates one client when it starts; all its threads share it.
+ *
+ *     clerk_client *client = NULL;
+ *     clerk_error *error = NULL;
+ *     if (clerk_client_new(config, &client, &error) != CLERK_OK)
+ *         fprintf(stderr, "%s\n", clerk_error_message(error).data);
+ *     clerk_error_free(error);
+ *     clerk_client_free(client);
+ **********************************************************************************************************************/
+
+/**
+ * A client: keys, caches and connections. Any number of threads may use it at once. Reference-counted: every
+ * `clerk_client_new` and `clerk_client_retain` needs one `clerk_client_free`.
+ */
+typedef struct clerk_client clerk_client;
+
+/**
+ * Creates a client from a copy of the config. Connects to nothing yet.
+ *
+ * Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
+ * negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
+ * One thread at a time per config.
+ */
+CLERK_NODISCARD int32_t clerk_client_new(const clerk_config *config, clerk_client **client, clerk_error **error);
+
+/**
+ * Adds a reference to a client.
+ *
+ * Returns the same pointer, which needs a `clerk_client_free` of its own; NULL for NULL. Any thread, also in
+ * callbacks.
+ */
+clerk_client *clerk_client_retain(const clerk_client *client);
+
+/**
+ * Drops a reference to a client. The last one frees it. NULL is ignored.
+ *
+ * A callback may drop the reference that the call around it uses. A thread needs a reference of its own if another
+ * may drop one during its calls. Any thread, also in callbacks.
+ */
+void clerk_client_free(clerk_client *client);
+
+/**
+ * Fetches the key set now, so that the first request need not wait. Blocks for at most `timeout_ms`.
+ *
+ * In a child process after `fork` it must be called before any function that may send a request to Clerk.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_API` if the request failed,
+ * `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_client_warm_up(const clerk_client *client, clerk_error **error);
+
+/**
+ * Removes one token from the cache. The next request with it verifies it again.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_invalidate_token(const clerk_client *client, clerk_str token);
+
+/**
+ * Removes a Clerk user and all tokens of this user from the cache. The next request fetches the user again.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_invalidate_user(const clerk_client *client, clerk_str clerk_id);
+
+/**
+ * Removes all tokens of a session from the cache.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str session_id);
+
+/**
+ * Clears all caches except the key set.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
+
+/**
+ * Cancels all requests to Clerk that are in progress. Calls that wait for them return `CLERK_UNAVAILABLE`.
+ *
+ * Call it before the process exits. The client stays usable: later calls connect again.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_shutdown(const clerk_client *client);
+
+/** Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`. */
+typedef struct {
+    /** `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`. */
+    uint32_t struct_size;
+    /** Always 0. */
+    uint32_t reserved;
+    /** Results from the cache. */
     uint64_t cache_hits;
-    // Tokens that had to be verified.
+    /** Tokens that had to be verified. */
     uint64_t cache_misses;
-    // Requests signed in after verification.
+    /** Requests signed in after verification. */
     uint64_t signed_in;
-    // Requests refused.
+    /** Requests rejected. */
     uint64_t signed_out;
-    // Requests that nobody could judge.
+    /** Requests whose result could not be determined. */
     uint64_t unavailable;
-    // Times the key set was asked for.
+    /** Requests for the key set. */
     uint64_t jwks_fetches;
-    // Times a user was asked for.
+    /** Requests for a user. */
     uint64_t user_fetches;
-    // Tokens remembered now.
+    /** Tokens in the cache now. */
     uint64_t cached_tokens;
-    // Users remembered now.
+    /** Users in the cache now. */
     uint64_t cached_users;
-    // Age of the key set in milliseconds, -1 without one.
+    /** Age of the key set in milliseconds; -1 if there is none. */
     int64_t jwks_age_ms;
 } clerk_stats;
 
-// Told of each event. Runs on the thread of the call, several at once, with no lock held. Must return.
-typedef void (*clerk_event_fn)(void *userdata, const clerk_event *event);
+/** Initializes a `clerk_stats`. */
+#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-// Called exactly once with a hook's userdata, when the hook was replaced or the last config and client that hold it are
-// freed and no call is under way any more; on the thread that does so.
-typedef void (*clerk_destroy_fn)(void *userdata);
+/**
+ * Fills `*stats` up to its `struct_size`.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_STRUCT_SIZE` if `*stats` was not initialized with
+ * `CLERK_STATS_INIT`. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_stats(const clerk_client *client, clerk_stats *stats);
 
-// Given each log line; `level` is a `clerk_log_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
-typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
+/**********************************************************************************************************************
+ * Section - Request
+ *
+ *     clerk_header lines[] = { { CLERK_STR("Cookie"), CLERK_STR("__session=eyJ...") } };
+ *     clerk_request request = CLERK_REQUEST_INIT;
+ *     request.headers = lines;
+ *     request.header_count = 1;
+ *     request.method = CLERK_STR("GET");
+ **********************************************************************************************************************/
 
-// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
-// the system's time.
-typedef int64_t (*clerk_clock_fn)(void *userdata);
+/** One header line. */
+typedef struct {
+    /** The name, in any case. */
+    clerk_str name;
+    /** The value, as received. */
+    clerk_str value;
+} clerk_header;
 
-// Answers a step: fills the reply and returns `CLERK_STORE_OK`, `CLERK_STORE_CONFLICT` or `CLERK_STORE_DECLINE`; a negative
-// number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
-// at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
-// `longjmp`, no panic may leave it.
-typedef int32_t (*clerk_user_store_fn)(void *userdata, const clerk_store_request *step, clerk_store_response *reply);
+/**
+ * The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
+ *
+ * Set either `headers` to all lines, or `authorization` and `cookie` to the values of these two; do not pass a line
+ * both ways. The library copies what it keeps: nothing has to outlive the call.
+ */
+typedef struct {
+    /** `sizeof(clerk_request)`, set by `CLERK_REQUEST_INIT`. */
+    uint32_t struct_size;
+    /** Must be 0. */
+    uint32_t flags;
+    /** `header_count` lines, or NULL. */
+    const clerk_header *headers;
+    /** Number of lines in `headers`. */
+    size_t header_count;
+    /** Value of the `Authorization` header, or empty. */
+    clerk_str authorization;
+    /** Value of the `Cookie` header, or empty. */
+    clerk_str cookie;
+    /** Method of the request, or empty. */
+    clerk_str method;
+} clerk_request;
 
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
+/** Initializes a `clerk_request` without header lines. */
+#define CLERK_REQUEST_INIT { sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
 
-// Makes a client from a copy of the config. Everything that is wrong with the settings is found here: then `*client` is
-// NULL and `*error`, if wanted, names the setting and says what to do. Connects to nothing yet.
-int32_t clerk_client_new(const clerk_config *config, clerk_client **client, clerk_error **error);
+/**********************************************************************************************************************
+ * Section - Authenticate
+ *
+ *     clerk_request request = CLERK_REQUEST_INIT;
+ *     clerk_result *result = NULL;
+ *     request.authorization = clerk_str_of(authorization); // "Bearer eyJ..."
+ *     if (clerk_authenticate(client, &request, &result, NULL) == CLERK_OK)
+ *         printf("signed in: %s\n", clerk_result_user_id(result).data);
+ *     else
+ *         printf("not signed in: %s\n", clerk_result_reason_name(result));
+ *     clerk_result_free(result);
+ **********************************************************************************************************************/
 
-// One more reference to the same client; returns it. NULL for NULL. May be called from a hook.
-clerk_client *clerk_client_retain(const clerk_client *client);
+/**
+ * The outcome of an authentication. Immutable; any thread may read it. Its strings live until it is freed, also after
+ * the client was freed. The caller frees it, once.
+ */
+typedef struct clerk_result clerk_result;
 
-// Gives up one reference. NULL is fine. Calls that are under way end as they would have. May be called from a hook.
-void clerk_client_free(clerk_client *client);
-
-// Answers from memory: never waits, asks neither Clerk nor the user store; event loops may call it. A token is verified
-// here, too, if its key is in memory and nothing has to be found out about the user. `CLERK_WOULD_BLOCK`, without a
-// result: ask `clerk_authenticate` or `clerk_authenticate_begin`. Otherwise as `clerk_authenticate`. May be called from
-// a hook.
-CLERK_NODISCARD
-int32_t clerk_authenticate_cached(const clerk_client *client,
-                                  const clerk_request *request,
-                                  clerk_result **result);
-
-// Answers, whatever it takes: fetches keys and users, within `timeout_ms` in all; asks the user store on this thread.
-// Returns `CLERK_OK` (signed in), `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE` with a result, or a
-// negative status without one. `*error`, if wanted, says what stands behind `CLERK_UNAVAILABLE` and negative statuses.
-// `result` must not be NULL. `CLERK_E_REENTRANT` from inside a hook of the same client.
+/**
+ * Authenticates a request. Blocks for at most `timeout_ms` while it fetches keys and users.
+ *
+ * Calls the user store, event, log and clock callbacks on this thread.
+ *
+ * Returns `CLERK_OK` if and only if the request is signed in. `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` and
+ * `CLERK_UNAVAILABLE` come with a result, too; a negative status comes without. The caller frees `*result` with
+ * `clerk_result_free`. `*error` is set for `CLERK_UNAVAILABLE` and negative statuses: `CLERK_E_FORKED` after a
+ * `fork`, `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_authenticate(const clerk_client *client,
                            const clerk_request *request,
                            clerk_result **result,
                            clerk_error **error);
 
-// Verifies one JWT and nothing else: no user, no cache, no event; keys may be fetched. Otherwise as `clerk_authenticate`.
+/**
+ * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
+ *
+ * A token that is not in the cache is verified if its key is, and if no user has to be looked up.
+ *
+ * Returns `CLERK_WOULD_BLOCK` without a result if that is not enough: then call `clerk_authenticate` or
+ * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
+ * caller frees `*result`. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_authenticate_cached(const clerk_client *client,
+                                  const clerk_request *request,
+                                  clerk_result **result);
+
+/**
+ * Verifies one JWT and nothing else: no user, no cache, no event. Blocks for at most `timeout_ms` if keys are
+ * fetched.
+ *
+ * Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_verify_token(const clerk_client *client,
                            clerk_str token,
                            clerk_result **result,
                            clerk_error **error);
 
-// Fetches the key set now, so that the first request need not wait. In a child after `fork` it must be called before
-// anything else that may reach Clerk. `CLERK_OK`, or `CLERK_E_API` with `*error`, if wanted.
-int32_t clerk_client_warm_up(const clerk_client *client, clerk_error **error);
+/**********************************************************************************************************************
+ * Section - Result
+ *
+ *     if (clerk_result_status(result) != CLERK_OK)
+ *         printf("HTTP %d: %s\n", clerk_result_http_status(result), clerk_result_public_reason(result));
+ *     else if (clerk_result_has(result, CLERK_CHECK_PERMISSION, CLERK_STR("org:invoices:create")) == 0)
+ *         printf("HTTP 403\n");
+ *     else
+ *         printf("%s\n", clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ID).data);
+ **********************************************************************************************************************/
 
-// Forgets what is remembered of one token: the next request with it is verified anew. May be called from a hook.
-int32_t clerk_client_invalidate_token(const clerk_client *client, clerk_str token);
+/**
+ * Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
+ *
+ * Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+ */
+typedef enum clerk_reason CLERK_INT32_ENUM {
+    /** The request has neither an `Authorization: Bearer` header nor a session cookie. */
+    CLERK_REASON_SESSION_TOKEN_MISSING = 1,
+    /** The credential or the token is malformed or unsupported, or a claim has the wrong type. */
+    CLERK_REASON_TOKEN_INVALID = 2,
+    /** No key of this instance verifies the signature. */
+    CLERK_REASON_TOKEN_INVALID_SIGNATURE = 3,
+    /** `exp` has passed, with the clock skew allowed for. */
+    CLERK_REASON_TOKEN_EXPIRED = 4,
+    /** `nbf` is in the future. */
+    CLERK_REASON_TOKEN_NOT_ACTIVE_YET = 5,
+    /** `iat` is in the future. */
+    CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE = 6,
+    /** `azp` is missing or not among the authorized parties. */
+    CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES = 7,
+    /** `aud` is missing or names none of the configured audiences. */
+    CLERK_REASON_TOKEN_INVALID_AUDIENCE = 8,
+    /** `iss` is not among the configured issuers. */
+    CLERK_REASON_TOKEN_INVALID_ISSUER = 9,
+    /** The kind of token is not accepted here, for example an OAuth token where only session tokens are. */
+    CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED = 10,
+    /** No key of this instance has the token's key id. */
+    CLERK_REASON_JWK_KID_MISMATCH = 11,
+    /** No verification key is configured for this token. */
+    CLERK_REASON_JWK_FAILED_TO_RESOLVE = 12,
+    /** The key set could not be fetched. */
+    CLERK_REASON_JWK_FAILED_TO_LOAD = 13,
+    /** The response to the fetch of the key set is not a JWK set. */
+    CLERK_REASON_JWK_REMOTE_INVALID = 14,
+    /** Clerk rejects the secret key. */
+    CLERK_REASON_SECRET_KEY_INVALID = 15,
+    /** The Backend API is unavailable, rate-limited, or sends an unexpected response. */
+    CLERK_REASON_SERVER_ERROR = 16,
+    /** The user does not exist at Clerk. */
+    CLERK_REASON_USER_NOT_FOUND = 17,
+    /** The user is banned at Clerk, or inactive in the application's user table. */
+    CLERK_REASON_USER_INACTIVE = 18,
+    /** The session has pending tasks (`sts: pending`). */
+    CLERK_REASON_SESSION_PENDING = 19,
+    /** The session has ended or was revoked. */
+    CLERK_REASON_SESSION_REVOKED = 20,
+    /** The matching row belongs to another Clerk user. */
+    CLERK_REASON_LINK_CONFLICT = 21,
+    /** The user store failed. */
+    CLERK_REASON_STORE_ERROR = 22,
+    /** `check_client_uat`: no session cookie, and the browser is signed out. */
+    CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING = 23,
+    /** `check_client_uat`: a session cookie, but the browser is signed out. */
+    CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT = 24,
+    /** `check_client_uat`: the browser is signed in, but there is no session cookie. */
+    CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN = 25,
+    /** `check_client_uat`: the token was issued before the browser's last sign-in or sign-out. */
+    CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT = 26,
+    /** Internal error of this library. */
+    CLERK_REASON_INTERNAL_ERROR = 27,
+} clerk_reason;
 
-// Forgets all tokens of a Clerk user, and the user: the next request asks Clerk. May be called from a hook.
-int32_t clerk_client_invalidate_user(const clerk_client *client, clerk_str clerk_id);
+/** The category of a reason: which HTTP status fits. */
+typedef enum clerk_category CLERK_INT32_ENUM {
+    /** No credential was presented. The application may continue with a session of its own. */
+    CLERK_CATEGORY_NO_CREDENTIALS = 1,
+    /** The credential was rejected: 401. */
+    CLERK_CATEGORY_INVALID_TOKEN = 2,
+    /** The user is known and has no access: 403. */
+    CLERK_CATEGORY_FORBIDDEN = 3,
+    /** The server is misconfigured, for example with a rejected secret key: 500. */
+    CLERK_CATEGORY_MISCONFIGURED = 4,
+    /** The result cannot be determined: 503, retry later. */
+    CLERK_CATEGORY_UNAVAILABLE = 5,
+} clerk_category;
 
-// Forgets all tokens of a session. May be called from a hook.
-int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str session_id);
+/**
+ * Returns the status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
+ * `CLERK_UNAVAILABLE`; `CLERK_E_NULL` for NULL. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_result_status(const clerk_result *result);
 
-// Forgets everything but the key set. May be called from a hook.
-int32_t clerk_client_invalidate_all(const clerk_client *client);
+/** Returns why the request is not signed in, a `clerk_reason`; 0 if it is. Any thread. */
+int32_t clerk_result_reason(const clerk_result *result);
 
-// Breaks off calls to Clerk that are under way; those who wait for them get `CLERK_UNAVAILABLE`. Call it before the
-// process ends. The client stays usable: later calls connect anew. May be called from a hook.
-int32_t clerk_client_shutdown(const clerk_client *client);
+/**
+ * Returns the name of the reason, such as "token-expired", for the log; "" if the request is signed in.
+ *
+ * The string is static and never NULL. Send `clerk_result_public_reason` to clients instead. Any thread.
+ */
+const char *clerk_result_reason_name(const clerk_result *result);
 
-// Fills `*stats` as far as its `struct_size` goes. May be called from a hook.
-int32_t clerk_client_stats(const clerk_client *client, clerk_stats *stats);
+/**
+ * Returns the reason in a form that may be sent to clients; "" if the request is signed in.
+ *
+ * The name of the reason for 401 and 403. For 500 and 503, and for NULL, the name of its category: "misconfigured" or
+ * "unavailable", because the reason describes the server. The string is static and never NULL. Any thread.
+ */
+const char *clerk_result_public_reason(const clerk_result *result);
 
-// The defaults. Free it with `clerk_config_free`. NULL only when the library itself is at fault.
-clerk_config *clerk_config_new(void);
+/** Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 500 for NULL. Any thread. */
+int32_t clerk_result_http_status(const clerk_result *result);
 
-// Frees a config. NULL is fine. Clients made from it live on.
-void clerk_config_free(clerk_config *config);
+/** Returns how many milliseconds to wait before the next attempt, for `Retry-After`; -1 if unknown. Any thread. */
+int64_t clerk_result_retry_after_ms(const clerk_result *result);
 
-// Sets any setting by its name; the README lists them all. Lists are separated by commas, an empty value clears an
-// optional setting. Everything is copied. `*error`, if wanted, names the setting and says what to do.
-int32_t clerk_config_set(clerk_config *config, clerk_str name, clerk_str value, clerk_error **error);
+/**
+ * Copies the value of a `WWW-Authenticate` header (RFC 6750) for a 401 or 403 into `buffer`, followed by a NUL.
+ *
+ * It has no error code if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
+ * empty.
+ *
+ * Returns as `clerk_result_claim` does; `CLERK_E_NOT_FOUND` if the HTTP status is neither 401 nor 403. Any thread.
+ */
+CLERK_NODISCARD
+int32_t clerk_result_www_authenticate(const clerk_result *result,
+                                      clerk_str realm,
+                                      char *buffer,
+                                      size_t capacity,
+                                      size_t *needed);
 
-// Sets a number (or, with 0 and 1, a yes-or-no) by its name. Otherwise as `clerk_config_set`.
-int32_t clerk_config_set_int(clerk_config *config, clerk_str name, int64_t value, clerk_error **error);
+/**
+ * Returns 1 if Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back);
+ * else 0. Any thread.
+ */
+int32_t clerk_result_handshake_recommended(const clerk_result *result);
 
-// Adds one item to a list by its name; the item may hold commas. Otherwise as `clerk_config_set`.
-int32_t clerk_config_add(clerk_config *config, clerk_str name, clerk_str item, clerk_error **error);
-
-// Takes over every setting whose environment variable is set and not empty (the README lists them). The environment
-// is read only here. Must not run while another thread calls `setenv`.
-int32_t clerk_config_from_env(clerk_config *config, clerk_error **error);
-
-// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+/**
+ * Returns the name of a reason, such as "token-expired"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
 const char *clerk_reason_name(int32_t reason);
 
-// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+/** Returns the `clerk_category` of a reason; 0 for an unknown number. Any thread. */
 int32_t clerk_reason_category(int32_t reason);
 
-// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
+/**
+ * Returns the name of a category, such as "invalid_token"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
 const char *clerk_category_name(int32_t category);
 
-// The word for a `clerk_source`: "cache" or "verified"; "" for a number that is none. Static; never NULL. Any thread.
+/** Where a result came from. */
+typedef enum clerk_source CLERK_INT32_ENUM {
+    /** The token was verified earlier, and the result was cached. */
+    CLERK_SOURCE_CACHE = 1,
+    /** The token was verified by this call. */
+    CLERK_SOURCE_VERIFIED = 2,
+} clerk_source;
+
+/** The kinds of tokens that Clerk issues. */
+typedef enum clerk_token_kind CLERK_INT32_ENUM {
+    /** A signed-in user's short-lived session JWT. */
+    CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
+    /** An opaque API key, `ak_…`. */
+    CLERK_TOKEN_KIND_API_KEY = 2,
+    /** An OAuth access token, `oat_…` or an `at+jwt` JWT. */
+    CLERK_TOKEN_KIND_OAUTH_TOKEN = 3,
+    /** A machine-to-machine token, `mt_…` or a JWT whose subject is a machine. */
+    CLERK_TOKEN_KIND_M2M_TOKEN = 4,
+} clerk_token_kind;
+
+/** The attributes of an identity. */
+typedef enum clerk_attribute CLERK_INT32_ENUM {
+    /** `sub`: the Clerk user, or the machine. */
+    CLERK_ATTRIBUTE_SUBJECT = 0,
+    /** The application's key of the user's row. */
+    CLERK_ATTRIBUTE_USER_KEY = 1,
+    /** `sid` */
+    CLERK_ATTRIBUTE_SESSION_ID = 2,
+    /** `sts` */
+    CLERK_ATTRIBUTE_SESSION_STATUS = 3,
+    /** `iss` */
+    CLERK_ATTRIBUTE_ISSUER = 4,
+    /** `azp` */
+    CLERK_ATTRIBUTE_AUTHORIZED_PARTY = 5,
+    /** The active organization's id. */
+    CLERK_ATTRIBUTE_ORG_ID = 6,
+    /** The active organization's slug. */
+    CLERK_ATTRIBUTE_ORG_SLUG = 7,
+    /** The role in it, with the prefix `org:`. */
+    CLERK_ATTRIBUTE_ORG_ROLE = 8,
+    /** The permissions in it, separated by commas. */
+    CLERK_ATTRIBUTE_ORG_PERMISSIONS = 9,
+    /** `fea` */
+    CLERK_ATTRIBUTE_FEATURES = 10,
+    /** `pla` */
+    CLERK_ATTRIBUTE_PLANS = 11,
+    /** `sub` of `act`: the impersonator. */
+    CLERK_ATTRIBUTE_ACTOR = 12,
+    /** Id of a machine token (`jti` of a JWT). */
+    CLERK_ATTRIBUTE_TOKEN_ID = 13,
+    /** The OAuth application. */
+    CLERK_ATTRIBUTE_CLIENT_ID = 14,
+    /** Scopes of a machine token, separated by spaces. */
+    CLERK_ATTRIBUTE_SCOPES = 15,
+    /** The claims as JSON. */
+    CLERK_ATTRIBUTE_CLAIMS = 16,
+    /** The user's e-mail address, in `profile` and `sync` mode. */
+    CLERK_ATTRIBUTE_EMAIL = 17,
+    /** The username. */
+    CLERK_ATTRIBUTE_USERNAME = 18,
+    /** The first name. */
+    CLERK_ATTRIBUTE_FIRST_NAME = 19,
+    /** The last name. */
+    CLERK_ATTRIBUTE_LAST_NAME = 20,
+    /** The URL of the profile image. */
+    CLERK_ATTRIBUTE_IMAGE_URL = 21,
+    /** The application's id of the user, stored at Clerk. */
+    CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
+} clerk_attribute;
+
+/** What `clerk_result_has` checks. */
+typedef enum clerk_check CLERK_INT32_ENUM {
+    /** A role in the active organization: `org:admin`, or without the prefix. */
+    CLERK_CHECK_ROLE = 1,
+    /** A permission in the active organization: `org:invoices:create`, or without the prefix. */
+    CLERK_CHECK_PERMISSION = 2,
+    /** A feature. The prefix `org:` or `user:` restricts it to the organization's or the user's. */
+    CLERK_CHECK_FEATURE = 3,
+    /** A plan. The prefix is as for a feature. */
+    CLERK_CHECK_PLAN = 4,
+    /**
+     * A recent verification: `strict_mfa`, `strict`, `moderate`, `lax`, or a level and an age in minutes, such as
+     * `first_factor:10` (levels: `first_factor`, `second_factor`, `multi_factor`).
+     */
+    CLERK_CHECK_REVERIFICATION = 5,
+} clerk_check;
+
+/** Returns where the result came from, a `clerk_source`; 0 if the request is not signed in. Any thread. */
+int32_t clerk_result_source(const clerk_result *result);
+
+/** Returns the type of the token, a `clerk_token_kind`; 0 if the request is not signed in. Any thread. */
+int32_t clerk_result_token_kind(const clerk_result *result);
+
+/**
+ * Returns the id of the Clerk user, `user_…`; NULL data for a machine or if the request is not signed in.
+ *
+ * The string lives as long as the result. Any thread.
+ */
+clerk_str clerk_result_user_id(const clerk_result *result);
+
+/**
+ * Returns the application's key of the user's row, with a user store; else NULL data.
+ *
+ * The string lives as long as the result. Any thread.
+ */
+clerk_str clerk_result_user_key(const clerk_result *result);
+
+/**
+ * Returns the id of the session, `sess_…`; NULL data if the token has none.
+ *
+ * The string lives as long as the result. Any thread.
+ */
+clerk_str clerk_result_session_id(const clerk_result *result);
+
+/**
+ * Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not or the request is not signed
+ * in. Any thread.
+ */
+int64_t clerk_result_expires_at_ms(const clerk_result *result);
+
+/**
+ * Returns a string attribute, a `clerk_attribute`; NULL data if there is none or the request is not signed in.
+ *
+ * The string lives as long as the result. Any thread.
+ */
+clerk_str clerk_result_get(const clerk_result *result, int32_t which);
+
+/**
+ * Copies one claim as JSON into `buffer`, followed by a NUL.
+ *
+ * `path` is the name of a claim, or a JSON Pointer (RFC 6901) such as `/o/id`. `*needed` receives the length without
+ * the NUL and may be NULL.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_NOT_FOUND`, or `CLERK_E_ARGUMENT` if `capacity` is too small.
+ * With a `capacity` of 0, `buffer` may be NULL. Any thread.
+ */
+CLERK_NODISCARD
+int32_t clerk_result_claim(const clerk_result *result,
+                           clerk_str path,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *needed);
+
+/**
+ * Returns all claims as a JSON object; NULL data if there are none.
+ *
+ * The string lives as long as the result. Any thread.
+ */
+clerk_str clerk_result_claims_json(const clerk_result *result);
+
+/**
+ * Checks an authorization of the user's session. `check` is a `clerk_check`.
+ *
+ * Returns 1 if it holds. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
+ * request that is not signed in. Combine several checks with `&&`. Any thread.
+ */
+int32_t clerk_result_has(const clerk_result *result, int32_t check, clerk_str value);
+
+/**
+ * Reads how many minutes ago the first and the second factor were verified; -1 means never.
+ *
+ * Returns 1 and sets `*first` and `*second`, either of which may be NULL; returns 0 and sets neither if the token
+ * does not say. Any thread.
+ */
+int32_t clerk_result_factor_verification_age(const clerk_result *result, int64_t *first, int64_t *second);
+
+/**
+ * Returns the name of a source, "cache" or "verified"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
 const char *clerk_source_name(int32_t source);
 
-// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
-// thread.
+/**
+ * Returns the name of a token type, such as "session_token"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
 const char *clerk_token_kind_name(int32_t kind);
 
-// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
-// thread.
-const char *clerk_event_kind_name(int32_t kind);
+/** Frees a result. NULL is ignored. Any thread. */
+void clerk_result_free(clerk_result *result);
 
-// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
-const char *clerk_setting_name(size_t place);
+/**********************************************************************************************************************
+ * Section - User store
+ *
+ * The library finds, creates and updates the row of each user in the application's own table. The table is reached by a
+ * callback, or in steps by an event loop, or is replaced by an SQLite database of the library.
+ *
+ *     static int32_t execute(void *userdata, const clerk_store_request *request, clerk_store_response *response)
+ *     {
+ *         int32_t status = CLERK_STORE_OK;
+ *         (void)userdata; // the connection to the database
+ *         switch (clerk_store_request_get_kind(request)) {
+ *         case CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID: // SELECT id, clerk_id FROM account WHERE clerk_id = :value
+ *             status = clerk_store_response_add_row(response, CLERK_STR("42"));
+ *             if (status == CLERK_OK)
+ *                 status = clerk_store_response_set_string_column(response, CLERK_COLUMN_CLERK_ID,
+ *                                                                 clerk_store_request_value(request));
+ *             return status;
+ *         case CLERK_STORE_REQUEST_KIND_BEGIN:
+ *         case CLERK_STORE_REQUEST_KIND_COMMIT:
+ *         case CLERK_STORE_REQUEST_KIND_ROLLBACK:
+ *             return CLERK_STORE_DECLINE; // no transactions
+ *         default:
+ *             return -1; // examples/accounts.h executes all requests
+ *         }
+ *     }
+ *
+ *     static int32_t attach(clerk_config *config)
+ *     {
+ *         return clerk_config_set_user_store(config, execute, NULL, NULL);
+ *     }
+ **********************************************************************************************************************/
 
-// The status that the failed call returned.
-int32_t clerk_error_status(const clerk_error *error);
+/**
+ * The kind of a store request, and the next action of a `clerk_pending`.
+ *
+ * "value" and "key" are `clerk_store_request_value` and `clerk_store_request_key`. A query without a match gets an
+ * empty response.
+ */
+typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
+    /** Only from `clerk_pending_next_action`: nothing is left to do. */
+    CLERK_STORE_REQUEST_KIND_DONE = 0,
+    /** Find the row with this key. Respond with `clerk_store_response_add_row`. */
+    CLERK_STORE_REQUEST_KIND_FIND_BY_KEY = 1,
+    /** Find the row of the Clerk user with the id in "value", compared exactly. Respond as above. */
+    CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
+    /**
+     * Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as above.
+     */
+    CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
+    /**
+     * Check whether a row other than "key" has the username in "value", compared without case. Respond with
+     * `clerk_store_response_set_username_taken`.
+     */
+    CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN = 4,
+    /**
+     * Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole row
+     * if the table may change it, for example to await approval.
+     */
+    CLERK_STORE_REQUEST_KIND_CREATE = 5,
+    /** Update the given columns of the row "key". Respond with nothing, or with the whole row. */
+    CLERK_STORE_REQUEST_KIND_UPDATE = 6,
+    /**
+     * Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
+     * store has no transactions.
+     */
+    CLERK_STORE_REQUEST_KIND_BEGIN = 7,
+    /** Only to a callback: commit the transaction. */
+    CLERK_STORE_REQUEST_KIND_COMMIT = 8,
+    /**
+     * Only to a callback: roll the transaction back, after a failed change or a failed `COMMIT`. Not sent after a
+     * failed `BEGIN`.
+     */
+    CLERK_STORE_REQUEST_KIND_ROLLBACK = 9,
+    /** Only from `clerk_pending_next_action`: call `clerk_pending_fetch`. */
+    CLERK_STORE_REQUEST_KIND_FETCH_USER = 10,
+} clerk_store_request_kind;
 
-// What went wrong, in words for the person who runs the server; not for clients. Lives as long as the error.
-clerk_str clerk_error_message(const clerk_error *error);
+/** A column of the application's user table. */
+typedef enum clerk_column CLERK_INT32_ENUM {
+    /** String, unique: the id of the Clerk user that the row is linked to. */
+    CLERK_COLUMN_CLERK_ID = 0,
+    /** String or NULL. */
+    CLERK_COLUMN_EMAIL = 1,
+    /** String, unique without case. */
+    CLERK_COLUMN_USERNAME = 2,
+    /** String, never NULL. */
+    CLERK_COLUMN_FIRST_NAME = 3,
+    /** String, never NULL. */
+    CLERK_COLUMN_LAST_NAME = 4,
+    /** String or NULL. */
+    CLERK_COLUMN_IMAGE_URL = 5,
+    /** Integer or NULL: milliseconds since 1970-01-01 UTC. */
+    CLERK_COLUMN_LAST_ACTIVE_AT_MS = 6,
+    /** Integer: 0 or 1. A row with 0 is rejected. */
+    CLERK_COLUMN_IS_ACTIVE = 7,
+    /** Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it. */
+    CLERK_COLUMN_BANNED_BY_CLERK = 8,
+} clerk_column;
 
-// The name of the setting that is wrong; NULL data if none is. Lives as long as the error.
-clerk_str clerk_error_setting(const clerk_error *error);
+/**
+ * What a user store callback returns, and what `clerk_pending_submit` takes.
+ *
+ * A negative number is an error code of the application.
+ */
+typedef enum clerk_store_status CLERK_INT32_ENUM {
+    /** The request was executed. The response holds its outcome. */
+    CLERK_STORE_OK = 0,
+    /** The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`. */
+    CLERK_STORE_DECLINE = 1,
+    /** A unique constraint failed. Only for `CREATE` and `UPDATE`; the library looks for the row again. */
+    CLERK_STORE_CONFLICT = 2,
+} clerk_store_status;
 
-// Clerk's name for the call that failed, for its support; NULL data if there is none. Lives as long as the error.
-clerk_str clerk_error_trace_id(const clerk_error *error);
+/** A query or change of the application's user table. Valid during the callback, or until `clerk_pending_submit`. */
+typedef struct clerk_store_request clerk_store_request;
 
-// The HTTP status of Clerk's answer; 0 if there was none.
-int32_t clerk_error_http_status(const clerk_error *error);
+/** The outcome of a store request. All strings are copied. One thread at a time. */
+typedef struct clerk_store_response clerk_store_response;
 
-// The number that the host's own hook failed with, untouched; 0 if no hook failed.
-int32_t clerk_error_store_code(const clerk_error *error);
+/**
+ * Executes a store request and fills the response.
+ *
+ * Returns a `clerk_store_status`, or a negative error code of the application (for example a negated code of the
+ * database): then the request is not signed in, and `clerk_error_store_code` returns the code.
+ *
+ * Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may ask for the same
+ * user at the same time.
+ */
+typedef int32_t (*clerk_user_store_fn)(void *userdata,
+                                       const clerk_store_request *request,
+                                       clerk_store_response *response);
 
-// How many milliseconds to wait before asking again; -1 if that is not known.
-int64_t clerk_error_retry_after_ms(const clerk_error *error);
+/**
+ * Sets the user store callback. NULL removes it.
+ *
+ * The config takes ownership of `userdata`, also when the call fails: `destroy`, which may be NULL, frees it.
+ *
+ * Returns `CLERK_OK` or a negative status. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_config_set_user_store(clerk_config *config,
+                                    clerk_user_store_fn function,
+                                    void *userdata,
+                                    clerk_destroy_fn destroy);
 
-// Frees an error. NULL is fine.
-void clerk_error_free(clerk_error *error);
+/**
+ * Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all.
+ *
+ * Without `CLERK_ID`, rows are found by verified e-mail addresses only. Without `BANNED_BY_CLERK`, a row stays
+ * inactive when a ban at Clerk is lifted.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown column, or if both `CLERK_ID` and
+ * `EMAIL` are missing. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_user_columns(clerk_config *config, uint32_t columns);
 
-// Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
-// runs also when this call fails or `function` is NULL.
-int32_t clerk_config_set_event_callback(clerk_config *config,
-                                        clerk_event_fn function,
-                                        void *userdata,
-                                        clerk_destroy_fn destroy);
+/**
+ * Sets the maximum length of a string column, a `clerk_column`, in characters; 0, the default, means no limit.
+ *
+ * Names are truncated. E-mail addresses and image URLs that are too long are omitted. `FIRST_NAME` and `LAST_NAME`
+ * share one limit; that of `USERNAME` is at least 8.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for another column or limit. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_user_column_length(clerk_config *config, int32_t column, uint32_t characters);
 
-// Has `function` given log lines that are as grave as `level` (a `clerk_log_level`) or graver. Otherwise as
-// `clerk_config_set_event_callback`.
-int32_t clerk_config_set_log_callback(clerk_config *config,
-                                      int32_t level,
-                                      clerk_log_fn function,
-                                      void *userdata,
-                                      clerk_destroy_fn destroy);
+/**
+ * Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
+ *
+ * Opens the database now. Creates it, readable by its owner only, if it does not exist. `path` is UTF-8 and is
+ * copied.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
+ * thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
 
-// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_set_event_callback`.
-int32_t clerk_config_set_clock_callback(clerk_config *config,
-                                        clerk_clock_fn function,
-                                        void *userdata,
-                                        clerk_destroy_fn destroy);
+/** Returns the kind of the request, a `clerk_store_request_kind`; 0 for NULL. One thread at a time. */
+int32_t clerk_store_request_get_kind(const clerk_store_request *request);
 
-// What happened: a `clerk_event_kind`; 0 for NULL.
-int32_t clerk_event_get_kind(const clerk_event *event);
+/**
+ * Returns the Clerk id, e-mail address or username to look for; NULL data if there is none.
+ *
+ * The string lives as long as the request. One thread at a time.
+ */
+clerk_str clerk_store_request_value(const clerk_store_request *request);
 
-// The host's key of the user's row; NULL data if there is none. Lives during the hook's call.
-clerk_str clerk_event_user_key(const clerk_event *event);
+/**
+ * Returns the key of the row; NULL data if there is none.
+ *
+ * The string lives as long as the request. One thread at a time.
+ */
+clerk_str clerk_store_request_key(const clerk_store_request *request);
 
-// The Clerk user; NULL data if there is none. Lives during the hook's call.
-clerk_str clerk_event_clerk_id(const clerk_event *event);
+/**
+ * Reads the new value of a string column, a `clerk_column`.
+ *
+ * Returns 1 and sets `*value`, which may be NULL, if the column is to be written; NULL data means NULL. Returns 0 if
+ * the column keeps its value. The string lives as long as the request. One thread at a time.
+ */
+int32_t clerk_store_request_string_column(const clerk_store_request *request, int32_t column, clerk_str *value);
 
-// "clerk:auth:" and the SHA-256 of the token in hex; NULL data if there was no token. Lives during the hook's call.
-clerk_str clerk_event_token_hash(const clerk_event *event);
+/**
+ * Reads the new value of an integer column, a `clerk_column`.
+ *
+ * Returns 1 and sets `*value`, which may be NULL, if the column is to be written; returns 2 if it is to be set to
+ * NULL. Returns 0 if the column keeps its value. One thread at a time.
+ */
+int32_t clerk_store_request_int_column(const clerk_store_request *request, int32_t column, int64_t *value);
 
-// Why nobody was signed in: a `clerk_reason`; 0 for other events.
-int32_t clerk_event_reason(const clerk_event *event);
+/**
+ * Adds a row with the application's key for it, which must not be empty. The column setters then apply to this row.
+ *
+ * A row is active unless `IS_ACTIVE` is set to 0. `key` is copied.
+ *
+ * Returns `CLERK_OK` or a negative status, which makes the whole response invalid. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_store_response_add_row(clerk_store_response *response, clerk_str key);
 
-// Where the answer came from: a `clerk_source`; 0 for other events.
-int32_t clerk_event_source(const clerk_event *event);
+/**
+ * Sets a string column, a `clerk_column`, of the row that was added last. NULL data means NULL, which is the default.
+ *
+ * `value` is copied.
+ *
+ * Returns `CLERK_OK` or a negative status, which makes the whole response invalid: `CLERK_E_STATE` if no row was
+ * added. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_store_response_set_string_column(clerk_store_response *response,
+                                               int32_t column,
+                                               clerk_str value);
 
-// For how long Clerk asks for patience, in milliseconds; -1 for other events.
-int64_t clerk_event_retry_after_ms(const clerk_event *event);
+/**
+ * Sets an integer column, a `clerk_column`, of the row that was added last. A column that is NULL is not set.
+ *
+ * Returns as `clerk_store_response_set_string_column` does. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_store_response_set_int_column(clerk_store_response *response,
+                                            int32_t column,
+                                            int64_t value);
 
-// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
-// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
-// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
+/**
+ * Responds to `USERNAME_TAKEN` with 1 or 0.
+ *
+ * Returns `CLERK_OK` or a negative status, which makes the whole response invalid. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_store_response_set_username_taken(clerk_store_response *response, int32_t taken);
+
+/**
+ * Responds to `CREATE` with the key of the new row, which must not be empty. `key` is copied.
+ *
+ * Returns `CLERK_OK` or a negative status, which makes the whole response invalid. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_store_response_set_created_key(clerk_store_response *response, clerk_str key);
+
+/**
+ * Sets a message for a failure, before the callback returns a negative number. `message` is copied.
+ *
+ * The message is in `clerk_error_message`, the number in `clerk_error_store_code`; neither is in an event or a
+ * reason.
+ *
+ * Returns `CLERK_OK` or a negative status, which makes the whole response invalid. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_store_response_set_error(clerk_store_response *response, clerk_str message);
+
+/**********************************************************************************************************************
+ * Section - User store in steps
+ *
+ * For event loops, which query the table asynchronously: they run the body of this loop once for each action.
+ *
+ *     clerk_pending *pending = NULL;
+ *     clerk_result *result = NULL;
+ *     int32_t status = clerk_authenticate_begin_cached(client, &request, &result, &pending);
+ *     while (status == CLERK_PENDING && clerk_pending_next_action(pending) != CLERK_STORE_REQUEST_KIND_DONE) {
+ *         if (clerk_pending_next_action(pending) == CLERK_STORE_REQUEST_KIND_FETCH_USER)
+ *             status = clerk_pending_fetch(pending); // on a thread that may block
+ *         else
+ *             status = clerk_pending_submit(pending, execute(NULL, clerk_pending_request(pending),
+ *                                                            clerk_pending_response(pending)));
+ *         if (status == CLERK_OK)
+ *             status = CLERK_PENDING;
+ *     }
+ *     if (pending != NULL)
+ *         status = clerk_pending_finish(pending, &result, NULL);
+ *     printf("%s\n", clerk_status_name(status));
+ *     clerk_result_free(result);
+ **********************************************************************************************************************/
+
+/**
+ * An authentication or a webhook that waits for the application to query its user table.
+ *
+ * May move between threads; one thread at a time. Ends with `clerk_pending_finish` or `clerk_pending_free`. Holds a
+ * reference to its client.
+ */
+typedef struct clerk_pending clerk_pending;
+
+/**
+ * Begins an authentication for an application that queries its user table itself. Blocks for at most `timeout_ms`.
+ *
+ * Does everything that needs no user table; never calls the user store callback.
+ *
+ * Returns `CLERK_PENDING` without a result and sets `*pending`, which the caller ends with `clerk_pending_finish` or
+ * `clerk_pending_free`. Otherwise returns as `clerk_authenticate` does, with `*pending` NULL. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_authenticate_begin(const clerk_client *client,
                                  const clerk_request *request,
@@ -772,191 +1251,252 @@ int32_t clerk_authenticate_begin(const clerk_client *client,
                                  clerk_pending **pending,
                                  clerk_error **error);
 
-// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
-// user's row (it may turn out that Clerk must be asked: then `FETCH_USER` is wanted). `CLERK_WOULD_BLOCK`, without a result and
-// without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
+/**
+ * Begins an authentication from the cache. Never blocks: no request to Clerk, no user store. For event loops.
+ *
+ * Returns `CLERK_PENDING` if only the user's row has to be looked up; a later action may still be `FETCH_USER`.
+ * Returns `CLERK_WOULD_BLOCK` without a result and without `*pending` if more is needed: then call
+ * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate_cached` does. The
+ * caller frees `*result` and ends `*pending`. `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_authenticate_begin_cached(const clerk_client *client,
                                         const clerk_request *request,
                                         clerk_result **result,
                                         clerk_pending **pending);
 
-// What is to be done next, a `clerk_store_request_kind`: a step for the host's table, `FETCH_USER`, or `DONE`.
+/**
+ * Returns what to do next, a `clerk_store_request_kind`.
+ *
+ * `DONE`: call `clerk_pending_finish`. `FETCH_USER`: call `clerk_pending_fetch`. Any other: execute the request and
+ * call `clerk_pending_submit`. `DONE` for NULL. One thread at a time.
+ */
 int32_t clerk_pending_next_action(const clerk_pending *pending);
 
-// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_submit`.
+/**
+ * Returns the request to execute; NULL if the next action is `DONE`.
+ *
+ * The request belongs to `pending` and lives until `clerk_pending_submit`. One thread at a time.
+ */
 const clerk_store_request *clerk_pending_request(const clerk_pending *pending);
 
-// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_submit`.
+/**
+ * Returns the response to fill; NULL if the next action is `DONE`.
+ *
+ * The response belongs to `pending` and lives until `clerk_pending_submit`. One thread at a time.
+ */
 clerk_store_response *clerk_pending_response(clerk_pending *pending);
 
-// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_STORE_OK`,
-// `CLERK_STORE_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
-int32_t clerk_pending_submit(clerk_pending *pending, int32_t returned);
+/**
+ * Submits the response as it was filled, and `outcome` as a user store callback would return it: a
+ * `clerk_store_status`, or a negative error code of the application. Never blocks.
+ *
+ * Returns `CLERK_OK`, also for a failed outcome, or a negative status: `CLERK_E_STATE` if no request is to be
+ * executed, `CLERK_E_REENTRANT` in a callback of the same client. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_pending_submit(clerk_pending *pending, int32_t outcome);
 
-// Waits for Clerk, at most `timeout_ms`, when `FETCH_USER` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
-// when it is not.
-int32_t clerk_pending_fetch(clerk_pending *pending);
+/**
+ * Fetches the user from Clerk when the next action is `FETCH_USER`. Blocks for at most `timeout_ms`.
+ *
+ * Returns `CLERK_OK`, also when the fetch failed, or a negative status: `CLERK_E_STATE` if the next action is
+ * another, `CLERK_E_REENTRANT` in a callback of the same client. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_pending_fetch(clerk_pending *pending);
 
-// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`, or, without a result,
-// as `clerk_webhook_handle`; one that still wants something ends as `CLERK_UNAVAILABLE`.
-CLERK_NODISCARD
-int32_t clerk_pending_finish(clerk_pending *pending,
-                             clerk_result **result,
-                             clerk_error **error);
+/**
+ * Finishes an authentication or a webhook, and frees `pending` whatever is returned.
+ *
+ * Returns as `clerk_authenticate` or `clerk_webhook_handle` does; the caller frees `*result`. `CLERK_UNAVAILABLE` if
+ * the next action is not `DONE`. `result` may be NULL only for a webhook. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_pending_finish(clerk_pending *pending, clerk_result **result, clerk_error **error);
 
-// Gives it up: nobody is signed in, nothing is remembered. NULL is fine.
+/** Cancels an authentication or a webhook and frees it. Nothing is cached. NULL is ignored. One thread at a time. */
 void clerk_pending_free(clerk_pending *pending);
 
-// The status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE`;
-// `CLERK_E_NULL` for NULL.
-int32_t clerk_result_status(const clerk_result *result);
+/**********************************************************************************************************************
+ * Section - Events and log
+ *
+ *     static void on_event(void *userdata, const clerk_event *event)
+ *     {
+ *         (void)userdata;
+ *         if (clerk_event_get_kind(event) == CLERK_EVENT_KIND_AUTH_FAILED)
+ *             printf("%s\n", clerk_reason_name(clerk_event_reason(event)));
+ *     }
+ *
+ *     static int32_t listen_to(clerk_config *config)
+ *     {
+ *         return clerk_config_set_event_callback(config, on_event, NULL, NULL);
+ *     }
+ **********************************************************************************************************************/
 
-// Why nobody is signed in: a `clerk_reason`; 0 when somebody is.
-int32_t clerk_result_reason(const clerk_result *result);
+/** The kind of an event. */
+typedef enum clerk_event_kind CLERK_INT32_ENUM {
+    /** A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`. */
+    CLERK_EVENT_KIND_AUTH_SUCCESS = 1,
+    /** A request with a credential was not signed in. */
+    CLERK_EVENT_KIND_AUTH_FAILED = 2,
+    /** A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`. */
+    CLERK_EVENT_KIND_CACHE_MISS = 3,
+    /** A row was created. */
+    CLERK_EVENT_KIND_USER_CREATED = 4,
+    /** A row was updated. */
+    CLERK_EVENT_KIND_USER_UPDATED = 5,
+    /** An existing row without a Clerk user was linked to one by its verified e-mail address. */
+    CLERK_EVENT_KIND_USER_LINKED = 6,
+    /** A row with the user's e-mail address or username belongs to another user. It was not changed. */
+    CLERK_EVENT_KIND_LINK_CONFLICT = 7,
+    /** The key set was fetched. */
+    CLERK_EVENT_KIND_JWKS_REFRESHED = 8,
+    /** Clerk rate-limited the library (429). No requests are sent until the wait is over. */
+    CLERK_EVENT_KIND_RATE_LIMITED = 9,
+    /** Clerk could not be reached. The cached user was served although it is stale. */
+    CLERK_EVENT_KIND_STALE_USER_SERVED = 10,
+    /** A webhook reported that a user was deleted. The application decides what happens to the row. */
+    CLERK_EVENT_KIND_USER_DELETED = 11,
+    /** Clerk rejected the secret key. Cached results may still be served for a while. */
+    CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
+} clerk_event_kind;
 
-// The word for `clerk_result_reason`; "" when somebody is signed in. Static; never NULL.
-const char *clerk_result_reason_name(const clerk_result *result);
+/** The severity of a log line. Smaller is more severe. */
+typedef enum clerk_log_level CLERK_INT32_ENUM {
+    /** Requests fail because of this. */
+    CLERK_LOG_LEVEL_ERROR = 1,
+    /** Should be looked into. */
+    CLERK_LOG_LEVEL_WARN = 2,
+    /** Informational. */
+    CLERK_LOG_LEVEL_INFO = 3,
+    /** For debugging. */
+    CLERK_LOG_LEVEL_DEBUG = 4,
+} clerk_log_level;
 
-// The HTTP status that fits: 200, 401 (nothing good was presented), 403, 500 (the server is set up wrongly) or 503.
-int32_t clerk_result_http_status(const clerk_result *result);
+/** An event. Valid only during the callback. */
+typedef struct clerk_event clerk_event;
 
-// How many milliseconds to wait before asking again (for `Retry-After`); -1 if that is not known.
-int64_t clerk_result_retry_after_ms(const clerk_result *result);
+/**
+ * Called for every event.
+ *
+ * Runs on the thread of the call that caused the event, several at once, with no lock held.
+ */
+typedef void (*clerk_event_fn)(void *userdata, const clerk_event *event);
 
-// 1 if Clerk's own front-end libraries would send this browser to Clerk and back to settle its session, else 0.
-int32_t clerk_result_handshake_recommended(const clerk_result *result);
+/**
+ * Called for every log line. `level` is a `clerk_log_level`.
+ *
+ * `message` is valid only during the callback and contains neither tokens nor secrets. Runs as `clerk_event_fn` does.
+ */
+typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 
-// Where the answer came from: a `clerk_source`; 0 when nobody is signed in.
-int32_t clerk_result_source(const clerk_result *result);
+/**
+ * Returns the time in milliseconds since 1970-01-01 UTC.
+ *
+ * Called once or twice per call of the library, from any thread. Calls of the library from inside it use the system
+ * time.
+ */
+typedef int64_t (*clerk_clock_fn)(void *userdata);
 
-// The kind of token: a `clerk_token_kind`; 0 when nobody is signed in.
-int32_t clerk_result_token_kind(const clerk_result *result);
+/**
+ * Sets the event callback. NULL removes it.
+ *
+ * The config takes ownership of `userdata`, also when the call fails: `destroy`, which may be NULL, frees it.
+ *
+ * Returns `CLERK_OK` or a negative status. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_config_set_event_callback(clerk_config *config,
+                                        clerk_event_fn function,
+                                        void *userdata,
+                                        clerk_destroy_fn destroy);
 
-// One of the identity's texts, a `clerk_attribute`; NULL data if it is not there or nobody is signed in.
-clerk_str clerk_result_get(const clerk_result *result, int32_t which);
+/**
+ * Sets the log callback for lines at `level`, a `clerk_log_level`, or above. NULL removes it.
+ *
+ * Ownership of `userdata` is as for `clerk_config_set_event_callback`.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown level. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_config_set_log_callback(clerk_config *config,
+                                      int32_t level,
+                                      clerk_log_fn function,
+                                      void *userdata,
+                                      clerk_destroy_fn destroy);
 
-// The Clerk user's id, `user_…`; NULL data for machines, or when nobody is signed in.
-clerk_str clerk_result_user_id(const clerk_result *result);
+/**
+ * Sets the clock, for tests. NULL restores the system time.
+ *
+ * Ownership of `userdata` is as for `clerk_config_set_event_callback`.
+ *
+ * Returns `CLERK_OK` or a negative status. One thread at a time.
+ */
+CLERK_NODISCARD
+int32_t clerk_config_set_clock_callback(clerk_config *config,
+                                        clerk_clock_fn function,
+                                        void *userdata,
+                                        clerk_destroy_fn destroy);
 
-// The host's own key of the user's row, in `sync` mode; else NULL data.
-clerk_str clerk_result_user_key(const clerk_result *result);
+/** Returns the kind of the event, a `clerk_event_kind`; 0 for NULL. Any thread, during the callback. */
+int32_t clerk_event_get_kind(const clerk_event *event);
 
-// The session's id; NULL data if the token has none.
-clerk_str clerk_result_session_id(const clerk_result *result);
+/**
+ * Returns the application's key of the user's row; NULL data if there is none.
+ *
+ * The string lives as long as the event. Any thread, during the callback.
+ */
+clerk_str clerk_event_user_key(const clerk_event *event);
 
-// All claims as JSON; NULL data if there are none.
-clerk_str clerk_result_claims_json(const clerk_result *result);
+/**
+ * Returns the id of the Clerk user; NULL data if there is none.
+ *
+ * The string lives as long as the event. Any thread, during the callback.
+ */
+clerk_str clerk_event_clerk_id(const clerk_event *event);
 
-// The end of the token in milliseconds since 1970-01-01 UTC; 0 if it has none or nobody is signed in.
-int64_t clerk_result_expires_at_ms(const clerk_result *result);
+/**
+ * Returns "clerk:auth:" and the token's SHA-256 in hexadecimal; NULL data if there was no token.
+ *
+ * The string lives as long as the event. One thread at a time, during the callback.
+ */
+clerk_str clerk_event_token_hash(const clerk_event *event);
 
-// How many minutes ago the user's first and second factor were verified, -1 for never. Returns 1, or 0 if the token does
-// not say. Either pointer may be NULL.
-int32_t clerk_result_factor_verification_age(const clerk_result *result,
-                                             int64_t *first,
-                                             int64_t *second);
+/** Returns why the request was not signed in, a `clerk_reason`; 0 for other kinds. Any thread, during the callback. */
+int32_t clerk_event_reason(const clerk_event *event);
 
-// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_check`. Unknown dimensions, odd values,
-// machine tokens and results without an identity give 0. Several demands are several calls joined by `&&`.
-int32_t clerk_result_has(const clerk_result *result, int32_t dimension, clerk_str value);
+/** Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback. */
+int32_t clerk_event_source(const clerk_event *event);
 
-// Copies one claim as JSON into `buffer`, with a NUL behind it. `path` is a claim's name, or a JSON Pointer (RFC 6901)
-// such as `/o/id`. `*needed`, if wanted, is the size without the NUL. `CLERK_OK`; `CLERK_E_NOT_FOUND`;
-// `CLERK_E_ARGUMENT` when `capacity` is too small (with 0, `buffer` may be NULL).
-int32_t clerk_result_claim(const clerk_result *result, clerk_str path, char *buffer, size_t capacity, size_t *needed);
+/** Returns how long Clerk asked to wait, in milliseconds; -1 for other kinds. Any thread, during the callback. */
+int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
-// Copies the value of a `WWW-Authenticate` line for a 401 or 403 into `buffer`, with a NUL behind it (RFC 6750 section
-// 3): the bare scheme when nothing was presented, `invalid_token` for what is no good, `insufficient_scope` for callers
-// who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
-// neither 401 nor 403.
-int32_t clerk_result_www_authenticate(const clerk_result *result,
-                                      clerk_str realm,
-                                      char *buffer,
-                                      size_t capacity,
-                                      size_t *needed);
+/**
+ * Returns the name of an event kind, such as "auth_success"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_event_kind_name(int32_t kind);
 
-// Frees a result. NULL is fine.
-void clerk_result_free(clerk_result *result);
+/**********************************************************************************************************************
+ * Section - Webhooks
+ *
+ *     int32_t status = clerk_webhook_handle(client, lines, line_count, body, NULL);
+ *     if (status == CLERK_OK || status == CLERK_WEBHOOK_IGNORED)
+ *         printf("HTTP 200\n");
+ *     else
+ *         printf("HTTP %d\n", status == CLERK_E_WEBHOOK ? 400 : 503);
+ **********************************************************************************************************************/
 
-// The name of a status, such as "CLERK_SIGNED_OUT". Static; never NULL. Any thread.
-const char *clerk_status_name(int32_t status);
-
-// The library's version, such as "0.1.0". Static; never NULL. Any thread.
-const char *clerk_version(void);
-
-// `CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR` of the library that is loaded. A caller compiled against another major number,
-// or a larger minor one, must not go on. Any thread.
-uint32_t clerk_abi_version(void);
-
-// What is wanted: a `clerk_store_request_kind`; 0 for NULL.
-int32_t clerk_store_request_get_kind(const clerk_store_request *step);
-
-// The Clerk id, the address or the name that is asked about; NULL data if none is.
-clerk_str clerk_store_request_value(const clerk_store_request *step);
-
-// The key of the row that is asked about; NULL data if none is.
-clerk_str clerk_store_request_key(const clerk_store_request *step);
-
-// Whether a text column (a `clerk_column`) is to be written: 1, and `*value` is what (NULL data: NULL), or 0, and the
-// column stays as it is. `value` may be NULL.
-int32_t clerk_store_request_string_column(const clerk_store_request *step, int32_t column, clerk_str *value);
-
-// Whether a number column (a `clerk_column`) is to be written: 1, and `*value` is what, or 2, and it is to be NULL, or 0,
-// and the column stays as it is. `value` may be NULL.
-int32_t clerk_store_request_int_column(const clerk_store_request *step,
-                                       int32_t column,
-                                       int64_t *value);
-
-// Begins a row with the host's own key for it, as text, not empty. The column setters that follow are about this row.
-// It is active unless `IS_ACTIVE` says otherwise.
-int32_t clerk_store_response_add_row(clerk_store_response *reply, clerk_str key);
-
-// Sets a text column (a `clerk_column`) of the row. NULL columns need not be set; NULL data sets NULL.
-int32_t clerk_store_response_set_string_column(clerk_store_response *reply, int32_t column, clerk_str value);
-
-// Sets a number column (a `clerk_column`) of the row. NULL columns need not be set.
-int32_t clerk_store_response_set_int_column(clerk_store_response *reply, int32_t column, int64_t value);
-
-// Answers `USERNAME_TAKEN`: 1 or 0.
-int32_t clerk_store_response_set_username_taken(clerk_store_response *reply, int32_t taken);
-
-// Answers `CREATE` with the new row's key, as text, not empty.
-int32_t clerk_store_response_set_created_key(clerk_store_response *reply, clerk_str key);
-
-// Says in the host's own words why the hook will return a negative number. The words come back untouched in
-// `clerk_error_message`, the number in `clerk_error_store_code`; neither reaches an event or a reason.
-int32_t clerk_store_response_set_error(clerk_store_response *reply, clerk_str message);
-
-// A view of a text that ends with a NUL; NULL gives a text that is not there. Lives as long as the text does.
-clerk_str clerk_str_of(const char *terminated);
-
-// Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
-// `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
-int32_t clerk_config_set_user_store(clerk_config *config,
-                                    clerk_user_store_fn function,
-                                    void *userdata,
-                                    clerk_destroy_fn destroy);
-
-// Says which columns the host's table has: a sum of `1 << clerk_column`. All of them, unless this is called. A table
-// without `CLERK_ID` is matched by verified addresses alone; one without `BANNED_BY_CLERK` gets nobody back in after a
-// ban.
-int32_t clerk_config_set_user_columns(clerk_config *config, uint32_t columns);
-
-// Says how many characters fit into a text column (a `clerk_column`); 0 is no limit. Names are cut, addresses and
-// pictures that do not fit are left out. The limit of `FIRST_NAME` and `LAST_NAME` is one and the same.
-int32_t clerk_config_set_user_column_length(clerk_config *config, int32_t column, uint32_t characters);
-
-// Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
-// its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
-int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
-
-// Takes a webhook delivery: all its header lines and its body as it came, byte by byte. The delivery is checked against
-// `webhook_secrets` (Svix signature, time, once only) and applied: users are brought up to date, in the user store too;
-// ended sessions and deleted users are no longer let in; what is no longer true is no longer remembered. Answer the
-// delivery with 200 for `CLERK_OK` and `CLERK_WEBHOOK_IGNORED`, 400 for `CLERK_E_WEBHOOK`, and 503 for
-// `CLERK_UNAVAILABLE` (the user store failed; Clerk delivers again). May call hooks. `CLERK_E_REENTRANT` from inside a
-// hook of the same client.
+/**
+ * Verifies and applies a webhook. Blocks only in the user store and event callbacks.
+ *
+ * Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
+ * timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
+ * ended sessions and deleted users from now on; removes outdated entries from the caches.
+ *
+ * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
+ * respond with 400; for `CLERK_UNAVAILABLE`, when the user store failed, with 503, and Clerk sends the webhook again.
+ * `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_webhook_handle(const clerk_client *client,
                              const clerk_header *headers,
@@ -964,10 +1504,14 @@ int32_t clerk_webhook_handle(const clerk_client *client,
                              clerk_str body,
                              clerk_error **error);
 
-// Begins with a webhook delivery for a host that asks its user table itself: everything but the user's row is done; no
-// user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted of the table; `clerk_pending_finish`, whose
-// `result` may be NULL then, says in the end what `clerk_webhook_handle` would. Otherwise it is over: as
-// `clerk_webhook_handle`, and `*pending` is NULL. Never waits.
+/**
+ * Begins to process a webhook for an application that queries its user table itself. Never blocks.
+ *
+ * Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
+ *
+ * Returns `CLERK_PENDING` and sets `*pending`, which the caller ends with `clerk_pending_finish` (its `result` may be
+ * NULL) or `clerk_pending_free`. Otherwise returns as `clerk_webhook_handle` does, with `*pending` NULL. Any thread.
+ */
 CLERK_NODISCARD
 int32_t clerk_webhook_begin(const clerk_client *client,
                             const clerk_header *headers,
@@ -977,7 +1521,7 @@ int32_t clerk_webhook_begin(const clerk_client *client,
                             clerk_error **error);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} // extern "C"
+#endif
 
-#endif  /* CLERK_AUTH_H */
+#endif /* CLERK_AUTH_H */

@@ -1,174 +1,210 @@
-//! A bounded map with lifetimes: least recently used goes first, in mutex-guarded shards.
+//! A bounded map with lifetimes: the least recently used entry is evicted first. Mutex-guarded shards.
 
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use parking_lot::{Mutex, MutexGuard};
 
-/// Hands on the eight bytes that the key itself offers. Only for keys that an outsider cannot choose.
+use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
+
+/// Makes hashers that pass on the eight bytes a key writes. Only for keys that are hashes already.
 #[derive(Clone, Copy, Default)]
-pub struct IdentityState;
+pub struct PrehashedState;
 
-/// See [`IdentityState`].
+/// See [`PrehashedState`].
 #[derive(Default)]
-pub struct Identity(u64);
+pub struct PrehashedHasher(u64);
 
-impl std::hash::Hasher for Identity {
+impl std::hash::Hasher for PrehashedHasher {
     fn finish(&self) -> u64 {
         self.0
     }
     fn write(&mut self, _: &[u8]) {
-        unreachable!("keys of an identity map hash themselves with write_u64")
+        unreachable!("prehashed keys hash themselves with write_u64")
     }
     fn write_u64(&mut self, word: u64) {
         self.0 = word;
     }
 }
 
-impl BuildHasher for IdentityState {
-    type Hasher = Identity;
-    fn build_hasher(&self) -> Identity {
-        Identity(0)
+impl BuildHasher for PrehashedState {
+    type Hasher = PrehashedHasher;
+    fn build_hasher(&self) -> PrehashedHasher {
+        PrehashedHasher(0)
     }
 }
 
 struct Entry<V> {
     value: V,
     expires_ms: i64,
-    touched_ms: i64,
+    last_access_ms: i64,
 }
 
-/// Each on its own cache line, so that two cores do not fight over neighbours.
+/// Each on its own cache line, so that two cores do not contend for neighbours.
 #[repr(align(128))]
-struct Shard<K, V, S>(Mutex<Guarded<K, V, S>>);
+struct Shard<K, V, S>(ForkMutex<ShardInner<K, V, S>>);
 
-struct Guarded<K, V, S> {
+struct ShardInner<K, V, S> {
     map: LruCache<K, Entry<V>, S>,
     hits: u64,
 }
 
+/// What [`Cache::lookup`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup<V> {
+    /// A live value.
+    Hit(V),
+    /// A value that had expired or was not valid; it is removed.
+    Removed(V),
+    /// Nothing.
+    Miss,
+}
+
 /// The map. Times are milliseconds of the monotonic clock.
+///
+/// In a forked child a shard whose lock a thread of the parent held is out of reach: its entries are not found.
 pub struct Cache<K, V, S> {
     shards: Box<[Shard<K, V, S>]>,
     hasher: S,
-    pid: u32,
 }
 
-/// How long a forked child tries for a lock before it takes it for one that a thread of the parent held at the fork and
-/// that nobody will ever open: the entries behind it are out of reach for good. To forget takes more patience.
-const LOOK_UP: Duration = Duration::from_millis(1);
-const FORGET: Duration = Duration::from_secs(2);
-
-/// An entry is moved to the front at most this often: a hit then writes no shared memory but its lock.
+/// An entry is moved to the front at most this often, so that a hit writes no shared memory but its lock.
 const PROMOTE_EVERY_MS: i64 = 1000;
 const SHARDS: usize = 16;
 
 impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
-    /// Room for `capacity` entries. Under 64 one shard keeps the order exact; above, it is exact per shard.
+    /// Makes a cache for `capacity` entries. Below 64 there is one shard and the order is exact; above, it is exact per shard.
     pub fn new(capacity: usize, hasher: S) -> Self {
         let shards = if capacity < 64 { 1 } else { SHARDS };
-        let room = NonZeroUsize::new(capacity.div_ceil(shards)).unwrap_or(NonZeroUsize::MIN);
+        let capacity = NonZeroUsize::new(capacity.div_ceil(shards)).unwrap_or(NonZeroUsize::MIN);
         let shard = || {
-            // Memory is taken as entries come, not for all of them at the start.
+            // `LruCache::new` would allocate room for all entries at once.
             let mut map = LruCache::unbounded_with_hasher(hasher.clone());
-            map.resize(room);
-            Shard(Mutex::new(Guarded { map, hits: 0 }))
+            map.resize(capacity);
+            Shard(ForkMutex::new(ShardInner { map, hits: 0 }))
         };
-        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher, pid: std::process::id() }
+        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
     }
 
-    fn shard(&self, key: &K) -> &Shard<K, V, S> {
-        // The map inside uses the hash's low and topmost bits; the shard is told by others.
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &ForkMutex<ShardInner<K, V, S>> {
+        // The map inside uses the hash's lowest and highest bits; the shard is chosen by others.
         let index = (self.hasher.hash_one(key) >> 40) as usize % self.shards.len();
-        &self.shards[index]
+        &self.shards[index].0
     }
 
-    /// `None` in a forked child only.
-    fn lock<'a>(&self, shard: &'a Shard<K, V, S>, patience: Duration) -> Option<MutexGuard<'a, Guarded<K, V, S>>> {
-        let at_once = shard.0.try_lock();
-        if at_once.is_some() {
-            return at_once;
+    /// Returns the live value under a key.
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        match self.lookup(key, now_ms, |_| true) {
+            Lookup::Hit(value) => Some(value),
+            Lookup::Removed(_) | Lookup::Miss => None,
         }
-        if std::process::id() == self.pid {
-            return Some(shard.0.lock());
+    }
+
+    /// Looks a key up; removes a value that has expired or that `is_valid` refuses. `is_valid` runs under the shard's lock.
+    pub fn lookup<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64, is_valid: impl FnOnce(&V) -> bool) -> Lookup<V>
+    where
+        K: Borrow<Q>,
+    {
+        let Some(mut guard) = self.shard(key).lock(LOOKUP_TIMEOUT) else { return Lookup::Miss };
+        let shard = &mut *guard;
+        let Some(entry) = shard.map.peek(key) else { return Lookup::Miss };
+        if entry.expires_ms <= now_ms || !is_valid(&entry.value) {
+            let removed = shard.map.pop(key);
+            return removed.map_or(Lookup::Miss, |entry| Lookup::Removed(entry.value));
         }
-        let until = Instant::now() + patience;
-        loop {
-            // No waiting in a queue: that has locks of its own.
-            std::thread::yield_now();
-            let guard = shard.0.try_lock();
-            if guard.is_some() || Instant::now() >= until {
-                return guard;
+        let value = entry.value.clone();
+        shard.hits += 1;
+        if now_ms.saturating_sub(entry.last_access_ms) >= PROMOTE_EVERY_MS
+            && let Some(entry) = shard.map.get_mut(key)
+        {
+            entry.last_access_ms = now_ms;
+        }
+        Lookup::Hit(value)
+    }
+
+    /// Stores a value. Returns the value it displaced: the key's old one, or in a full shard the least recently used.
+    pub fn put(&self, key: K, value: V, expires_ms: i64, now_ms: i64) -> Option<V> {
+        self.put_if(key, value, expires_ms, now_ms, |_| true).ok().flatten()
+    }
+
+    /// Stores a value if `is_allowed` agrees, which is given the key's live value and runs under the shard's lock: no
+    /// [`Self::remove`] of the same key can come between. `Err` holds the value that was not stored.
+    pub fn put_if(
+        &self,
+        key: K,
+        value: V,
+        expires_ms: i64,
+        now_ms: i64,
+        is_allowed: impl FnOnce(Option<&V>) -> bool,
+    ) -> Result<Option<V>, V> {
+        let shard = if expires_ms > now_ms { self.shard(&key).lock(LOOKUP_TIMEOUT) } else { None };
+        let Some(mut shard) = shard else { return Err(value) };
+        let current = shard.map.peek(&key).filter(|entry| entry.expires_ms > now_ms).map(|entry| &entry.value);
+        if !is_allowed(current) {
+            return Err(value);
+        }
+        let displaced = shard.map.push(key, Entry { value, expires_ms, last_access_ms: now_ms });
+        drop(shard);
+        Ok(displaced.map(|(_, entry)| entry.value))
+    }
+
+    /// Removes an entry.
+    pub fn remove<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Removes an entry if its value fits.
+    pub fn remove_if<Q: Hash + Eq + ?Sized>(&self, key: &Q, fits: impl FnOnce(&V) -> bool) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let mut shard = self.shard(key).lock(REMOVE_TIMEOUT)?;
+        let is_fit = shard.map.peek(key).is_some_and(|entry| fits(&entry.value));
+        if is_fit { shard.map.pop(key).map(|entry| entry.value) } else { None }
+    }
+
+    /// Removes every entry for which `keep` returns false, and returns their values.
+    pub fn retain(&self, mut keep: impl FnMut(&V) -> bool) -> Vec<V>
+    where
+        K: Clone,
+    {
+        let mut removed = Vec::new();
+        for shard in &self.shards {
+            let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) else { continue };
+            let map = &mut shard.map;
+            let keys: Vec<K> = map.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
+            removed.extend(keys.iter().filter_map(|key| map.pop(key)).map(|entry| entry.value));
+        }
+        removed
+    }
+
+    /// Removes all entries.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            if let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) {
+                shard.map.clear();
             }
         }
     }
 
-    /// The live value under a key.
-    pub fn get(&self, key: &K, now_ms: i64) -> Option<V> {
-        let shard = &mut *self.lock(self.shard(key), LOOK_UP)?;
-        let entry = shard.map.peek(key)?;
-        if entry.expires_ms <= now_ms {
-            shard.map.pop(key);
-            return None;
-        }
-        let value = entry.value.clone();
-        shard.hits += 1;
-        if now_ms.saturating_sub(entry.touched_ms) >= PROMOTE_EVERY_MS
-            && let Some(entry) = shard.map.get_mut(key)
-        {
-            entry.touched_ms = now_ms;
-        }
-        Some(value)
-    }
-
-    /// Remembers a value; in a full shard the one longest unused is forgotten.
-    pub fn put(&self, key: K, value: V, expires_ms: i64, now_ms: i64) {
-        if expires_ms > now_ms {
-            // The old value is dropped after the lock is gone.
-            let entry = Entry { value, expires_ms, touched_ms: now_ms };
-            let old = self.lock(self.shard(&key), LOOK_UP).map(|mut shard| shard.map.push(key, entry));
-            drop(old);
-        }
-    }
-
-    /// Forgets one entry.
-    pub fn remove(&self, key: &K) -> bool {
-        self.lock(self.shard(key), FORGET).is_some_and(|mut shard| shard.map.pop(key).is_some())
-    }
-
-    /// Forgets every entry for which `keep` is false, and says how many.
-    pub fn retain(&self, mut keep: impl FnMut(&V) -> bool) -> usize
-    where
-        K: Clone,
-    {
-        let mut gone = 0;
-        for shard in &self.shards {
-            let Some(mut shard) = self.lock(shard, FORGET) else { continue };
-            let map = &mut shard.map;
-            let doomed: Vec<K> = map.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
-            gone += doomed.iter().filter(|key| map.pop(*key).is_some()).count();
-        }
-        gone
-    }
-
-    /// Forgets everything.
-    pub fn clear(&self) {
-        self.shards.iter().filter_map(|shard| self.lock(shard, FORGET)).for_each(|mut shard| shard.map.clear());
-    }
-
-    /// How many entries there are, expired ones that nobody asked for included.
+    /// Counts the entries, expired ones that were not looked up since included.
     pub fn len(&self) -> usize {
-        self.shards.iter().filter_map(|shard| self.lock(shard, LOOK_UP)).map(|shard| shard.map.len()).sum()
+        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
     }
 
-    /// How often [`Self::get`] found something.
+    /// Counts the hits of [`Self::get`] and [`Self::lookup`].
     pub fn hits(&self) -> u64 {
-        self.shards.iter().filter_map(|shard| self.lock(shard, LOOK_UP)).map(|shard| shard.hits).sum()
+        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.hits).sum()
     }
 
-    /// Whether nothing is remembered.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -177,34 +213,35 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
 #[cfg(test)]
 mod tests {
     use std::hash::RandomState;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::token::TokenHash;
 
     #[test]
-    fn the_longest_unused_goes_first() {
+    fn least_recently_used_entry_is_evicted_first() {
         let cache = Cache::new(2, RandomState::new());
         cache.put("a", 1, 10_000, 0);
         cache.put("b", 2, 10_000, 0);
         assert_eq!(cache.get(&"a", 2000), Some(1));
-        cache.put("c", 3, 10_000, 2000);
+        assert_eq!(cache.put("c", 3, 10_000, 2000), Some(2));
         assert_eq!(cache.get(&"b", 2000), None);
         assert_eq!((cache.get(&"a", 2000), cache.get(&"c", 2000)), (Some(1), Some(3)));
     }
 
     #[test]
-    fn entries_end_exactly_at_their_time() {
+    fn entry_expires_exactly_at_its_time() {
         let cache = Cache::new(10, RandomState::new());
         cache.put("a", 1, 100, 0);
         assert_eq!(cache.get(&"a", 99), Some(1));
-        assert_eq!(cache.get(&"a", 100), None);
+        assert_eq!(cache.lookup(&"a", 100, |_| true), Lookup::Removed(1));
         cache.put("b", 1, 100, 100);
         assert!(cache.is_empty());
     }
 
     #[test]
-    fn capacity_holds_over_all_shards() {
-        let cache = Cache::new(1000, IdentityState);
+    fn capacity_holds_across_shards() {
+        let cache = Cache::new(1000, PrehashedState);
         for i in 0..50_000 {
             cache.put(TokenHash::of(i.to_string().as_bytes()), i, 10, 0);
         }
@@ -212,26 +249,39 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_a_forked_child_finds_shut_for_good_hides_its_entries_and_stops_nobody() {
+    fn lock_held_across_fork_is_skipped() {
         let mut cache = Cache::new(2, RandomState::new());
         cache.put("a", 1, 10_000, 0);
-        cache.pid = 0;
-        let shut = cache.shards[0].0.lock();
+        cache.shards[0].0.pretend_forked();
+        let held = cache.shards[0].0.lock(LOOKUP_TIMEOUT);
         let begun = Instant::now();
         assert_eq!((cache.get(&"a", 0), cache.len(), cache.hits()), (None, 0, 0));
+        assert_eq!(cache.put_if("b", 2, 10, 0, |_| true), Err(2));
         assert!(begun.elapsed() < Duration::from_secs(1));
-        assert_eq!((cache.remove(&"a"), cache.retain(|_| false)), (false, 0));
-        drop(shut);
+        assert_eq!((cache.remove(&"a"), cache.retain(|_| false)), (None, vec![]));
+        drop(held);
         assert_eq!(cache.get(&"a", 0), Some(1));
     }
 
     #[test]
-    fn retain_and_clear_forget() {
+    fn retain_and_clear_remove_entries() {
         let cache = Cache::new(1000, RandomState::new());
-        (0..50).for_each(|i| cache.put(i, i, 10, 0));
-        assert_eq!(cache.retain(|v| v % 2 == 0), 25);
-        assert!(cache.remove(&0) && !cache.remove(&0));
+        (0..50).for_each(|i| assert_eq!(cache.put(i, i, 10, 0), None));
+        assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
+        assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
         cache.clear();
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn conditional_operations_see_live_values_only() {
+        let cache = Cache::new(10, RandomState::new());
+        cache.put("a", 1, 100, 0);
+        assert_eq!(cache.put_if("a", 2, 200, 0, |old| old.is_none_or(|old| *old > 1)), Err(2));
+        assert_eq!(cache.put_if("a", 2, 200, 100, |old| old.is_none_or(|old| *old > 1)), Ok(Some(1)));
+        assert_eq!((cache.remove_if("a", |v| *v == 1), cache.remove_if("a", |v| *v == 2)), (None, Some(2)));
+        cache.put("b", 1, 100, 0);
+        assert_eq!(cache.lookup("b", 0, |_| false), Lookup::Removed(1));
+        assert_eq!((cache.lookup("b", 0, |_| true), cache.hits()), (Lookup::Miss, 0));
     }
 }

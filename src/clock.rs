@@ -1,47 +1,72 @@
-//! Time: the wall clock that token claims are judged by, and the monotonic one that lifetimes run on.
+//! Time: the wall clock for token claims, the monotonic clock for lifetimes, and deadlines for calls that may block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One reading of both clocks, taken once per call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since 1970-01-01 UTC.
     pub wall_ms: i64,
-    /// Milliseconds since some moment before; never goes back.
+    /// Milliseconds since an arbitrary moment; never decreases.
     pub mono_ms: i64,
+}
+
+/// When a call that may block has to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline `timeout` from now.
+    pub fn after(timeout: Duration) -> Self {
+        Deadline(Instant::now() + timeout)
+    }
+
+    /// The moment itself.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+}
+
+/// What a call may do to find something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// Nothing but look into the caches.
+    CacheOnly,
+    /// Wait for Clerk until the deadline.
+    Blocking(Deadline),
 }
 
 type WallClock = dyn Fn() -> i64 + Send + Sync;
 
-/// Where the time comes from: the system, or a host's function (tests, replays).
+/// Reads the time: from the system, or from a function of the application (tests, replays).
 #[derive(Clone)]
 pub struct Clock(Kind);
 
 #[derive(Clone)]
 enum Kind {
     System(Arc<System>),
-    Host(Arc<WallClock>),
+    Custom(Arc<WallClock>),
 }
 
-/// Reads one clock instead of two: how far the wall clock is ahead is looked up once a second.
+/// Reads one clock instead of two: the difference to the wall clock is refreshed once a second.
 struct System {
     start: Instant,
-    ahead_ms: AtomicI64,
-    looked_up_ms: AtomicI64,
+    wall_offset_ms: AtomicI64,
+    refreshed_ms: AtomicI64,
 }
 
-const LOOK_UP_EVERY_MS: i64 = 1000;
+const REFRESH_OFFSET_EVERY_MS: i64 = 1000;
 
 impl System {
     fn now(&self) -> Now {
         let mono_ms = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
-        if mono_ms.saturating_sub(self.looked_up_ms.load(Ordering::Acquire)) >= LOOK_UP_EVERY_MS {
-            self.ahead_ms.store(system_ms().saturating_sub(mono_ms), Ordering::Relaxed);
-            self.looked_up_ms.store(mono_ms, Ordering::Release);
+        if mono_ms.saturating_sub(self.refreshed_ms.load(Ordering::Acquire)) >= REFRESH_OFFSET_EVERY_MS {
+            self.wall_offset_ms.store(system_ms().saturating_sub(mono_ms), Ordering::Relaxed);
+            self.refreshed_ms.store(mono_ms, Ordering::Release);
         }
-        Now { wall_ms: mono_ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed)), mono_ms }
+        Now { wall_ms: mono_ms.saturating_add(self.wall_offset_ms.load(Ordering::Relaxed)), mono_ms }
     }
 }
 
@@ -52,22 +77,22 @@ pub(crate) fn system_ms() -> i64 {
 }
 
 impl Clock {
-    /// The system's clocks. A wall clock that is set is noticed within a second.
+    /// Returns the system's clocks. A change of the wall clock takes effect within a second.
     pub fn system() -> Self {
-        let (ahead_ms, looked_up_ms) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
-        Clock(Kind::System(Arc::new(System { start: Instant::now(), ahead_ms, looked_up_ms })))
+        let (wall_offset_ms, refreshed_ms) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
+        Clock(Kind::System(Arc::new(System { start: Instant::now(), wall_offset_ms, refreshed_ms })))
     }
 
-    /// A clock of the host's own: `wall` returns milliseconds since 1970. Lifetimes follow it, too.
+    /// Returns a clock that calls `wall`, which returns milliseconds since 1970. Lifetimes follow it, too.
     pub fn from_fn(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Clock(Kind::Host(Arc::new(wall)))
+        Clock(Kind::Custom(Arc::new(wall)))
     }
 
     /// Reads the time.
     pub fn now(&self) -> Now {
         match &self.0 {
             Kind::System(system) => system.now(),
-            Kind::Host(wall) => {
+            Kind::Custom(wall) => {
                 let ms = wall();
                 Now { wall_ms: ms, mono_ms: ms }
             }
@@ -79,7 +104,7 @@ impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Kind::System(_) => "Clock(system)",
-            Kind::Host(_) => "Clock(host)",
+            Kind::Custom(_) => "Clock(custom)",
         })
     }
 }
@@ -89,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wall_clock_is_the_systems_and_the_other_never_goes_back() {
+    fn system_clock_follows_wall_time_and_is_monotonic() {
         let clock = Clock::system();
         let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
         let first = clock.now();

@@ -1,123 +1,119 @@
-//! What happened, for those who want to know: events for programs, log lines for people.
+//! Events for programs, and log lines for operators.
 
 use crate::reason::Reason;
 use crate::token::TokenHash;
 
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a result came from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[repr(i32)]
 pub enum Source {
-    /// The token had been verified before.
+    /// The token was verified earlier, and the result was cached.
     Cache = 1,
-    /// The token was verified now.
+    /// The token was verified by this call.
     Verified = 2,
 }
 
 impl Source {
-    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
-        match self {
-            Source::Cache => c"cache",
-            Source::Verified => c"verified",
-        }
-    }
-
-    /// `cache` or `api`.
+    /// Returns `cache` or `verified`.
     pub fn as_str(self) -> &'static str {
-        self.c_str().to_str().unwrap_or_default()
+        self.into()
     }
 }
 
-/// Something that happened. Borrowed for the time of the call; holds no token, no secret and no address.
+/// An event, borrowed for the call of the handler. Contains no token, no secret and no e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A request was signed in. One such event or one `AuthFailed` for each request with a credential.
+    /// A request was signed in. Each request with a credential emits this or `AuthFailed`, once.
     AuthSuccess {
-        /// The host's key of the row, in `sync` mode.
+        /// The application's key of the row, in `sync` mode.
         user_key: Option<&'a str>,
         /// The token's subject.
         clerk_id: &'a str,
-        /// Where the answer came from.
+        /// Where the result came from.
         source: Source,
         /// The token's hash.
         token_hash: TokenHash,
     },
-    /// A request was not signed in, though something was presented.
+    /// A credential was presented, and the request was not signed in.
     AuthFailed {
         /// Why.
         reason: Reason,
         /// The token's hash, if there was a token.
         token_hash: Option<TokenHash>,
     },
-    /// A token was not in the cache. Comes before its `AuthSuccess` or `AuthFailed`.
+    /// A token was not in the cache. Emitted before its `AuthSuccess` or `AuthFailed`.
     CacheMiss {
         /// The token's hash.
         token_hash: TokenHash,
     },
-    /// A row was made.
+    /// A row was created.
     UserCreated {
-        /// The host's key of the row.
+        /// The application's key of the row.
         user_key: &'a str,
         /// Its Clerk user.
         clerk_id: &'a str,
     },
-    /// A row was brought up to date.
+    /// A row was updated.
     UserUpdated {
-        /// The host's key of the row.
+        /// The application's key of the row.
         user_key: &'a str,
         /// Its Clerk user.
         clerk_id: &'a str,
     },
-    /// A row that was nobody's was given to a Clerk user because of a verified address.
+    /// A row without a Clerk id was linked to a Clerk user by a verified e-mail address.
     UserLinked {
-        /// The host's key of the row.
+        /// The application's key of the row.
         user_key: &'a str,
-        /// Its Clerk user from now on.
+        /// The Clerk user it was linked to.
         clerk_id: &'a str,
     },
-    /// A row has a Clerk user's address or name and belongs to somebody else; it was left alone.
+    /// A row with the user's e-mail address or username belongs to another Clerk user, and was not changed.
     LinkConflict {
         /// The Clerk user.
         clerk_id: &'a str,
     },
     /// The key set was fetched.
     JwksRefreshed,
-    /// Clerk asks for patience; until then nothing is asked.
+    /// Clerk is rate-limiting (429). No request is sent until then.
     RateLimited {
-        /// For how long.
+        /// The time to wait.
         retry_after_ms: u64,
     },
-    /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    /// Clerk rejects the secret key: the server is misconfigured, even if cached results are still accepted.
     SecretKeyRejected,
-    /// A webhook told that a user is no more.
+    /// A webhook reported that a user was deleted.
     UserDeleted {
-        /// The Clerk user that was.
+        /// The deleted Clerk user.
         clerk_id: &'a str,
     },
-    /// Clerk is out of reach; the user as last known was served.
+    /// Clerk is unavailable, and a stale cached user was used.
     StaleUserServed {
         /// The Clerk user.
         clerk_id: &'a str,
     },
 }
 
-/// How grave a log line is. Smaller is graver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The severity of a log line. Smaller is more severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::FromRepr)]
 #[repr(i32)]
 pub enum Level {
-    /// Requests fail because of it.
+    /// Requests fail because of this.
     Error = 1,
-    /// Something to look into.
+    /// Should be looked into.
     Warn = 2,
-    /// Worth knowing.
+    /// Informational.
     Info = 3,
-    /// For those who look for a fault.
+    /// For debugging.
     Debug = 4,
 }
 
 type OnEvent = dyn Fn(&Event<'_>) + Send + Sync;
 type OnLog = dyn Fn(Level, &str) + Send + Sync;
 
-/// Who is told. Called on the caller's thread with no lock held.
+/// The event handler and the log handler. Both are called on the caller's thread with no lock held.
 #[derive(Default)]
 pub struct EventHandlers {
     event: Option<Box<OnEvent>>,
@@ -125,29 +121,34 @@ pub struct EventHandlers {
 }
 
 impl EventHandlers {
-    /// Whoever wants events.
-    pub fn on_event(&mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) {
-        self.event = Some(Box::new(listener));
+    /// Sets the event handler.
+    pub fn on_event(&mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+        self.event = Some(Box::new(handler));
     }
 
-    /// Whoever wants log lines as grave as `level` or graver.
-    pub fn on_log(&mut self, level: Level, listener: impl Fn(Level, &str) + Send + Sync + 'static) {
-        self.log = Some((level, Box::new(listener)));
+    /// Sets the handler of log lines at `level` and above.
+    pub fn on_log(&mut self, level: Level, handler: impl Fn(Level, &str) + Send + Sync + 'static) {
+        self.log = Some((level, Box::new(handler)));
     }
 
-    /// Tells of an event.
-    pub(crate) fn tell(&self, event: Event<'_>) {
-        if let Some(listener) = &self.event {
-            listener(&event);
+    /// Calls the event handler.
+    pub(crate) fn emit(&self, event: Event<'_>) {
+        if let Some(handler) = &self.event {
+            handler(&event);
         }
     }
 
-    /// Writes a log line, whose text is only made if somebody reads it.
-    pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
-        if let Some((most, listener)) = &self.log
-            && level <= *most
+    /// `emit`, for callers that are not renamed yet.
+    pub(crate) fn tell(&self, event: Event<'_>) {
+        self.emit(event);
+    }
+
+    /// Calls the log handler if its level includes `level`. The message is built only then.
+    pub(crate) fn log(&self, level: Level, message: impl FnOnce() -> String) {
+        if let Some((max_level, handler)) = &self.log
+            && level <= *max_level
         {
-            listener(level, &text());
+            handler(level, &message());
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Who is calling: an immutable snapshot of token, user and row, in one piece of memory.
+//! The authenticated caller: an immutable snapshot of token, user and row, in one allocation.
 
 use std::fmt;
 
 use crate::api::{ClerkUser, MachineToken};
-use crate::jwt::{Asked, Authorization, Claims};
+use crate::jwt::{Authorization, AuthorizationParams, Claims};
 use crate::token::TokenKind;
 use crate::users::Row;
 
-/// The texts of an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The attributes of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::VariantArray)]
 #[repr(i32)]
 pub enum Attribute {
     /// `sub`: the Clerk user, or the machine.
     Subject = 0,
-    /// The host's key of the user's row.
+    /// The application's key of the user's row.
     UserKey = 1,
     /// `sid`
     SessionId = 2,
@@ -27,15 +27,15 @@ pub enum Attribute {
     OrgId = 6,
     /// The active organization's slug.
     OrgSlug = 7,
-    /// The role there, with the prefix `org:`.
+    /// The role in it, with the prefix `org:`.
     OrgRole = 8,
-    /// The permissions there, separated by commas.
+    /// The permissions in it, separated by commas.
     OrgPermissions = 9,
     /// `fea`
     Features = 10,
     /// `pla`
     Plans = 11,
-    /// `sub` of `act`: who acts in the user's place.
+    /// `sub` of `act`: the impersonator.
     Actor = 12,
     /// Id of a machine token (`jti` of a JWT).
     TokenId = 13,
@@ -47,65 +47,33 @@ pub enum Attribute {
     Claims = 16,
     /// The user's e-mail address, in `profile` and `sync` mode.
     Email = 17,
-    /// The user's unique name.
+    /// The username.
     Username = 18,
     /// The first name.
     FirstName = 19,
     /// The last name.
     LastName = 20,
-    /// The picture's address.
+    /// The URL of the profile image.
     ImageUrl = 21,
-    /// The host's own id for the user, kept at Clerk.
+    /// The application's id of the user, stored at Clerk.
     ExternalId = 22,
 }
 
-const ATTRIBUTES: usize = 23;
-
 impl Attribute {
-    /// Every text.
-    pub const ALL: [Attribute; ATTRIBUTES] = {
-        use Attribute::*;
-        [
-            Subject,
-            UserKey,
-            SessionId,
-            SessionStatus,
-            Issuer,
-            AuthorizedParty,
-            OrgId,
-            OrgSlug,
-            OrgRole,
-            OrgPermissions,
-            Features,
-            Plans,
-            Actor,
-            TokenId,
-            ClientId,
-            Scopes,
-            Claims,
-            Email,
-            Username,
-            FirstName,
-            LastName,
-            ImageUrl,
-            ExternalId,
-        ]
-    };
-
-    /// The text with this number in the C ABI.
-    pub fn from_number(number: i32) -> Option<Attribute> {
-        usize::try_from(number).ok().and_then(|index| Self::ALL.get(index).copied())
-    }
+    /// Every attribute.
+    pub const ALL: &'static [Attribute] = <Attribute as strum::VariantArray>::VARIANTS;
 }
+
+const ATTRIBUTES: usize = Attribute::ALL.len();
 
 #[derive(Clone, Copy, Default)]
 struct Span {
     start: u32,
-    /// One more than the length; 0: not there.
+    /// One more than the length; 0 if absent.
     len1: u32,
 }
 
-/// Who is calling. Each text is followed by a NUL, so that C can read it in place.
+/// The authenticated caller. Each attribute is followed by a NUL, so that C can read it in place.
 #[derive(Clone)]
 pub struct Identity {
     memory: Box<str>,
@@ -122,19 +90,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn put(&mut self, text: Attribute, value: Option<&str>) {
-        // A NUL inside would end the text early for C.
+    fn put(&mut self, attribute: Attribute, value: Option<&str>) {
+        // A NUL inside would end the string early for C.
         if let Some(value) = value.filter(|v| !v.contains('\0')) {
             let start = self.memory.len() as u32;
             self.memory.push_str(value);
             self.memory.push('\0');
-            self.spans[text as usize] = Span { start, len1: value.len() as u32 + 1 };
+            self.spans[attribute as usize] = Span { start, len1: value.len() as u32 + 1 };
         }
     }
 }
 
 impl Identity {
-    /// From a verified JWT and, as far as they are known, the user and the row.
+    /// Makes the identity of a verified JWT, with the user and the row if there are any.
     pub fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
         let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
         w.put(Attribute::Subject, claims.sub.as_deref());
@@ -177,7 +145,7 @@ impl Identity {
         }
     }
 
-    /// From an opaque token that Clerk has verified.
+    /// Makes the identity of an opaque token that Clerk has verified.
     pub fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
         let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
         w.put(Attribute::Subject, Some(&token.subject));
@@ -196,61 +164,61 @@ impl Identity {
         }
     }
 
-    /// One of the texts, if it is there.
-    pub fn get(&self, text: Attribute) -> Option<&str> {
-        let Span { start, len1 } = self.spans[text as usize];
+    /// Returns an attribute, if it is present.
+    pub fn get(&self, attribute: Attribute) -> Option<&str> {
+        let Span { start, len1 } = self.spans[attribute as usize];
         let len = (len1 as usize).checked_sub(1)?;
         self.memory.get(start as usize..start as usize + len)
     }
 
-    /// The token's subject: the Clerk user's id, or the machine's.
+    /// Returns the token's subject: the id of the Clerk user or the machine.
     pub fn subject(&self) -> &str {
         self.get(Attribute::Subject).unwrap_or_default()
     }
 
-    /// The Clerk user's id; a machine or an organization is none.
+    /// Returns the id of the Clerk user, if the subject is a user.
     pub fn user_id(&self) -> Option<&str> {
         self.get(Attribute::Subject).filter(|subject| subject.starts_with("user_"))
     }
 
-    /// The machine's id.
+    /// Returns the id of the machine, if the subject is a machine.
     pub fn machine_id(&self) -> Option<&str> {
         self.get(Attribute::Subject).filter(|subject| subject.starts_with("mch_"))
     }
 
-    /// The kind of token.
+    /// Returns the token type.
     pub fn kind(&self) -> TokenKind {
         self.kind
     }
 
-    /// `exp`, in milliseconds since 1970; 0 for an opaque token without an end.
+    /// Returns `exp` in milliseconds since 1970; 0 for an opaque token that does not expire.
     pub fn expires_at_ms(&self) -> i64 {
         self.expires_at_ms
     }
 
-    /// `iat`, in seconds since 1970.
+    /// Returns `iat` in seconds since 1970.
     pub fn issued_at_s(&self) -> Option<i64> {
         self.issued_at_s
     }
 
-    /// `fva`: minutes since each factor was verified, -1 for never.
+    /// Returns `fva`: minutes since each factor was verified, -1 for never.
     pub fn factor_ages(&self) -> Option<[i64; 2]> {
         self.factor_ages
     }
 
-    /// Whether a user's session answers every question with yes. Machine tokens never do.
-    pub fn has(&self, asked: &Asked<'_>) -> bool {
+    /// Whether a user's session fulfils all conditions. Machine tokens never do.
+    pub fn has(&self, params: &AuthorizationParams<'_>) -> bool {
         let authorization = Authorization {
             role: self.get(Attribute::OrgRole),
             permissions: self.get(Attribute::OrgPermissions).unwrap_or_default(),
             features: self.get(Attribute::Features).unwrap_or_default(),
             plans: self.get(Attribute::Plans).unwrap_or_default(),
-            factor_ages: self.factor_ages,
+            factor_verification_age: self.factor_ages,
         };
-        self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(asked)
+        self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(params)
     }
 
-    /// The size in memory, for the bench.
+    /// Returns the size in memory in bytes.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.memory.len()
     }
@@ -267,11 +235,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_found_by_their_numbers_and_end_with_a_nul() {
-        for (number, text) in Attribute::ALL.into_iter().enumerate() {
-            assert_eq!((text as usize, Attribute::from_number(number as i32)), (number, Some(text)));
+    fn attributes_have_numbers_and_end_with_nul() {
+        for (number, text) in Attribute::ALL.iter().copied().enumerate() {
+            assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
-        assert_eq!((Attribute::from_number(-1), Attribute::from_number(ATTRIBUTES as i32)), (None, None));
+        assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
         let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
         assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));

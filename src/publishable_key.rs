@@ -1,4 +1,4 @@
-//! Publishable keys: which instance, and what its cookies are called.
+//! Publishable keys, which name an instance and the suffix of its cookies.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
@@ -6,10 +6,10 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::request::Instance;
+use crate::request::ClerkInstance;
 
-/// Reads `pk_live_…` or `pk_test_…`: base64 of the frontend API's host and a `$`.
-pub fn parse(key: &str) -> Option<Instance> {
+/// Parses `pk_live_…` or `pk_test_…`, base64 of the Frontend API's host and a `$`. Returns `None` if the key is malformed.
+pub fn parse(key: &str) -> Option<ClerkInstance> {
     let (production, rest) = match (key.strip_prefix("pk_live_"), key.strip_prefix("pk_test_")) {
         (Some(rest), _) => (true, rest),
         (_, Some(rest)) => (false, rest),
@@ -18,14 +18,14 @@ pub fn parse(key: &str) -> Option<Instance> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let decoded = String::from_utf8(GeneralPurpose::new(&STANDARD, config).decode(rest).ok()?).ok()?;
     let host = decoded.strip_suffix('$')?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:".contains(&b);
-    if !host.contains('.') || !host.bytes().all(plain) {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b".-:".contains(&b);
+    if !host.contains('.') || !host.bytes().all(is_allowed) {
         return None;
     }
-    // A name, not a safeguard: Clerk's front end calls its cookies so.
+    // SHA-1 serves as a name only: it is how Clerk's frontend derives the suffix.
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
     let suffix = URL_SAFE.encode(hash).chars().take(8).collect();
-    Some(Instance { suffix, frontend_api: host.to_owned(), production })
+    Some(ClerkInstance { suffix, frontend_api: host.to_owned(), production })
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suffixes_are_clerks() {
+    fn cookie_suffix_matches_clerks() {
         for (key, suffix) in [
             ("pk_live_Y2xlcmsuY2xlcmsuZGV2JA", "1Z8AzTQD"),
             ("pk_test_Y2xlcmsuY2xlcmsuZGV2JA", "QvfNY2dr"),
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_keys() {
+    fn malformed_key_is_rejected() {
         // "no-dot$", "two$.dollars$", "no.dollar", not base64
         for key in [
             "",

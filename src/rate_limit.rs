@@ -1,33 +1,36 @@
-//! A token bucket: how often strangers may make us ask Clerk for keys.
+//! A rate limit of one permit per interval.
 
 use parking_lot::Mutex;
 
-/// One refetch, then one more every ten seconds.
-const REFILL_MS: i64 = 10_000;
-
-/// Holds at most one token. Times are milliseconds of the monotonic clock.
-pub struct RateLimit(Mutex<Option<i64>>);
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        RateLimit(Mutex::new(None))
-    }
+/// Gives one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
+pub struct RateLimit {
+    interval_ms: i64,
+    taken_ms: Mutex<Option<i64>>,
 }
 
 impl RateLimit {
-    /// Whether a token is there.
-    pub fn is_available(&self, now_ms: i64) -> bool {
-        self.0.lock().is_none_or(|taken| now_ms.saturating_sub(taken) >= REFILL_MS)
+    /// Makes a limit whose first permit is available at once.
+    pub fn every_ms(interval_ms: i64) -> Self {
+        RateLimit { interval_ms, taken_ms: Mutex::new(None) }
     }
 
-    /// Takes the token, if it is there.
+    fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
+        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms) >= self.interval_ms)
+    }
+
+    /// Whether a permit is available.
+    pub fn is_available(&self, now_ms: i64) -> bool {
+        self.is_due(*self.taken_ms.lock(), now_ms)
+    }
+
+    /// Takes the permit if it is available, and returns whether it was.
     pub fn try_acquire(&self, now_ms: i64) -> bool {
-        let mut taken = self.0.lock();
-        let there = taken.is_none_or(|at| now_ms.saturating_sub(at) >= REFILL_MS);
-        if there {
-            *taken = Some(now_ms);
+        let mut taken_ms = self.taken_ms.lock();
+        let is_due = self.is_due(*taken_ms, now_ms);
+        if is_due {
+            *taken_ms = Some(now_ms);
         }
-        there
+        is_due
     }
 }
 
@@ -36,10 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_token_each_ten_seconds() {
-        let bucket = RateLimit::default();
-        assert!(bucket.is_available(0) && bucket.try_acquire(0));
-        assert!(!bucket.is_available(9_999) && !bucket.try_acquire(9_999));
-        assert!(bucket.try_acquire(10_000) && !bucket.try_acquire(10_000));
+    fn one_permit_per_interval() {
+        let limit = RateLimit::every_ms(10_000);
+        assert!(limit.is_available(0) && limit.try_acquire(0));
+        assert!(!limit.is_available(9_999) && !limit.try_acquire(9_999));
+        assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
     }
 }

@@ -1,61 +1,72 @@
-//! Why a request was not signed in: a closed list of words, their numbers in the C ABI and what kind of trouble each is.
+//! Why a request was not signed in: the closed list of reasons, and the category of each.
 
-/// What kind of trouble a [`Reason`] is, so that a host can choose between 401, 403, 500 and 503.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The category of a reason: which HTTP status fits.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::FromRepr,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[repr(i32)]
 pub enum Category {
-    /// Nothing was presented: the host may go on with a session of its own.
+    /// No credential was presented. The application may continue with a session of its own.
     NoCredentials = 1,
-    /// What was presented is no good: 401.
+    /// The credential was rejected: 401.
     InvalidToken = 2,
-    /// The caller is known and may not come in: 403.
+    /// The user is known and has no access: 403.
     Forbidden = 3,
-    /// The server is set up wrongly (a refused secret key, for one): 500.
+    /// The server is misconfigured, for example with a rejected secret key: 500.
     Misconfigured = 4,
-    /// Nobody can tell right now: 503, retry later.
+    /// The result cannot be determined: 503, retry later.
     Unavailable = 5,
 }
 
 impl Category {
     /// Every category.
-    ///
-    /// cbindgen:ignore
-    pub const ALL: [Category; 5] = [
-        Category::NoCredentials,
-        Category::InvalidToken,
-        Category::Forbidden,
-        Category::Misconfigured,
-        Category::Unavailable,
-    ];
+    pub const ALL: &'static [Category] = <Category as strum::VariantArray>::VARIANTS;
 
-    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
-        match self {
-            Category::NoCredentials => c"no_credentials",
-            Category::InvalidToken => c"invalid_token",
-            Category::Forbidden => c"forbidden",
-            Category::Misconfigured => c"misconfigured",
-            Category::Unavailable => c"unavailable",
-        }
+    /// Returns the name, such as `invalid_token`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// Why a request was not signed in. The words are Clerk's own where it has one.
+/// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 ///
-/// Numbers are never used twice and never change. A reason never carries text from a token, a response body or an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::FromRepr,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 #[repr(i32)]
 pub enum Reason {
-    /// Neither an `Authorization: Bearer` header nor a session cookie was there.
+    /// The request has neither an `Authorization: Bearer` header nor a session cookie.
     SessionTokenMissing = 1,
-    /// The credential or the token is malformed, unsupported, or holds a claim of the wrong type.
+    /// The credential or the token is malformed or unsupported, or a claim has the wrong type.
     TokenInvalid = 2,
-    /// The signature does not hold under any key of this instance.
+    /// No key of this instance verifies the signature.
     TokenInvalidSignature = 3,
-    /// `exp` has passed, the clock skew allowed for.
+    /// `exp` has passed, with the clock skew allowed for.
     TokenExpired = 4,
-    /// `nbf` has not come yet.
+    /// `nbf` is in the future.
     TokenNotActiveYet = 5,
-    /// `iat` lies in the future.
+    /// `iat` is in the future.
     TokenIatInTheFuture = 6,
     /// `azp` is missing or not among the authorized parties.
     TokenInvalidAuthorizedParties = 7,
@@ -63,122 +74,54 @@ pub enum Reason {
     TokenInvalidAudience = 8,
     /// `iss` is not among the configured issuers.
     TokenInvalidIssuer = 9,
-    /// A token of a kind that is not accepted here (an OAuth token where sessions are asked for, say).
+    /// The kind of token is not accepted here, for example an OAuth token where only session tokens are.
     TokenTypeNotSupported = 10,
     /// No key of this instance has the token's key id.
     JwkKidMismatch = 11,
-    /// There is no source of keys to verify this token with.
+    /// No verification key is configured for this token.
     JwkFailedToResolve = 12,
     /// The key set could not be fetched.
     JwkFailedToLoad = 13,
-    /// The key set was fetched and is no JWK set.
+    /// The response to the fetch of the key set is not a JWK set.
     JwkRemoteInvalid = 14,
-    /// Clerk refuses the secret key.
+    /// Clerk rejects the secret key.
     SecretKeyInvalid = 15,
-    /// The Backend API is out of reach, over its rate limit, or answers nonsense.
+    /// The Backend API is unavailable, rate-limited, or sends an unexpected response.
     ServerError = 16,
-    /// Clerk knows no such user.
+    /// The user does not exist at Clerk.
     UserNotFound = 17,
-    /// The user is banned at Clerk or deactivated in the host's own table.
+    /// The user is banned at Clerk, or inactive in the application's user table.
     UserInactive = 18,
-    /// The session still has tasks to do (`sts: pending`).
+    /// The session has pending tasks (`sts: pending`).
     SessionPending = 19,
     /// The session has ended or was revoked.
     SessionRevoked = 20,
-    /// The local row that matches belongs to another Clerk user.
+    /// The matching row belongs to another Clerk user.
     LinkConflict = 21,
-    /// The host's user store failed.
+    /// The user store failed.
     StoreError = 22,
-    /// Strict cookie policy: no session cookie and the browser is signed out.
+    /// `check_client_uat`: no session cookie, and the browser is signed out.
     SessionTokenAndUatMissing = 23,
-    /// Strict cookie policy: a session cookie, but the browser is signed out.
+    /// `check_client_uat`: a session cookie, but the browser is signed out.
     SessionTokenButNoClientUat = 24,
-    /// Strict cookie policy: the browser is signed in, but there is no session cookie.
+    /// `check_client_uat`: the browser is signed in, but there is no session cookie.
     ClientUatButNoSessionToken = 25,
-    /// Strict cookie policy: the token is older than the browser's last sign-in or sign-out.
+    /// `check_client_uat`: the token was issued before the browser's last sign-in or sign-out.
     SessionTokenIatBeforeClientUat = 26,
-    /// A fault of this library; nobody is signed in.
+    /// Internal error of this library.
     InternalError = 27,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    ///
-    /// cbindgen:ignore
-    pub const ALL: [Reason; 27] = [
-        Reason::SessionTokenMissing,
-        Reason::TokenInvalid,
-        Reason::TokenInvalidSignature,
-        Reason::TokenExpired,
-        Reason::TokenNotActiveYet,
-        Reason::TokenIatInTheFuture,
-        Reason::TokenInvalidAuthorizedParties,
-        Reason::TokenInvalidAudience,
-        Reason::TokenInvalidIssuer,
-        Reason::TokenTypeNotSupported,
-        Reason::JwkKidMismatch,
-        Reason::JwkFailedToResolve,
-        Reason::JwkFailedToLoad,
-        Reason::JwkRemoteInvalid,
-        Reason::SecretKeyInvalid,
-        Reason::ServerError,
-        Reason::UserNotFound,
-        Reason::UserInactive,
-        Reason::SessionPending,
-        Reason::SessionRevoked,
-        Reason::LinkConflict,
-        Reason::StoreError,
-        Reason::SessionTokenAndUatMissing,
-        Reason::SessionTokenButNoClientUat,
-        Reason::ClientUatButNoSessionToken,
-        Reason::SessionTokenIatBeforeClientUat,
-        Reason::InternalError,
-    ];
+    pub const ALL: &'static [Reason] = <Reason as strum::VariantArray>::VARIANTS;
 
-    /// The word for logs, events and clients; NUL-terminated so that C can have it as it is.
-    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
-        match self {
-            Reason::SessionTokenMissing => c"session-token-missing",
-            Reason::TokenInvalid => c"token-invalid",
-            Reason::TokenInvalidSignature => c"token-invalid-signature",
-            Reason::TokenExpired => c"token-expired",
-            Reason::TokenNotActiveYet => c"token-not-active-yet",
-            Reason::TokenIatInTheFuture => c"token-iat-in-the-future",
-            Reason::TokenInvalidAuthorizedParties => c"token-invalid-authorized-parties",
-            Reason::TokenInvalidAudience => c"token-invalid-audience",
-            Reason::TokenInvalidIssuer => c"token-invalid-issuer",
-            Reason::TokenTypeNotSupported => c"token-type-not-supported",
-            Reason::JwkKidMismatch => c"jwk-kid-mismatch",
-            Reason::JwkFailedToResolve => c"jwk-failed-to-resolve",
-            Reason::JwkFailedToLoad => c"jwk-failed-to-load",
-            Reason::JwkRemoteInvalid => c"jwk-remote-invalid",
-            Reason::SecretKeyInvalid => c"secret-key-invalid",
-            Reason::ServerError => c"server-error",
-            Reason::UserNotFound => c"user-not-found",
-            Reason::UserInactive => c"user-inactive",
-            Reason::SessionPending => c"session-pending",
-            Reason::SessionRevoked => c"session-revoked",
-            Reason::LinkConflict => c"link-conflict",
-            Reason::StoreError => c"store-error",
-            Reason::SessionTokenAndUatMissing => c"session-token-and-uat-missing",
-            Reason::SessionTokenButNoClientUat => c"session-token-but-no-client-uat",
-            Reason::ClientUatButNoSessionToken => c"client-uat-but-no-session-token",
-            Reason::SessionTokenIatBeforeClientUat => c"session-token-iat-before-client-uat",
-            Reason::InternalError => c"internal-error",
-        }
-    }
-
-    /// The word for logs, events and clients.
+    /// Returns the name, such as `token-expired`, for logs, events and clients.
     pub fn as_str(self) -> &'static str {
-        self.c_str().to_str().unwrap_or_default()
+        self.into()
     }
 
-    /// The reason with this number in the C ABI.
-    pub fn from_number(number: i32) -> Option<Reason> {
-        Self::ALL.into_iter().find(|r| *r as i32 == number)
-    }
-
-    /// What kind of trouble this is.
+    /// Returns the category.
     pub fn category(self) -> Category {
         match self {
             Reason::SessionTokenMissing | Reason::SessionTokenAndUatMissing => Category::NoCredentials,
@@ -220,14 +163,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_words_are_unique_and_found_again() {
-        for (i, reason) in Reason::ALL.into_iter().enumerate() {
+    fn numbers_and_names_are_unique() {
+        for (i, reason) in Reason::ALL.iter().copied().enumerate() {
             assert_eq!(reason as i32, i as i32 + 1);
-            assert_eq!(Reason::from_number(reason as i32), Some(reason));
-            let same = Reason::ALL.into_iter().filter(|r| r.as_str() == reason.as_str()).count();
+            assert_eq!(Reason::from_repr(reason as i32), Some(reason));
+            let same = Reason::ALL.iter().filter(|other| other.as_str() == reason.as_str()).count();
             assert_eq!(same, 1, "{reason}");
         }
-        assert_eq!(Reason::from_number(0), None);
-        assert_eq!(Reason::from_number(28), None);
+        assert_eq!(Reason::ALL.len(), 27);
+        assert_eq!((Reason::from_repr(0), Reason::from_repr(28)), (None, None));
+        assert_eq!(Reason::TokenIatInTheFuture.as_str(), "token-iat-in-the-future");
+        assert_eq!(Category::NoCredentials.as_str(), "no_credentials");
     }
 }

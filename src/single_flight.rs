@@ -1,137 +1,234 @@
-//! Single flight: of all who want the same thing at once, one fetches it and the others share the answer.
+//! Single flight: callers that want the same thing at the same time share one fetch.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-#[derive(Default)]
-enum Stage<V> {
-    #[default]
-    Flying,
-    /// `None`: the one who flew died on the way.
-    Landed(Option<V>),
+use crate::clock::Deadline;
+
+/// How a shared fetch ended for one caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flight<V> {
+    /// The fetch returned this.
+    Complete(V),
+    /// The deadline passed first; the fetch may still be running.
+    TimedOut,
+    /// The fetch panicked, or its thread is gone.
+    Abandoned,
 }
 
-struct Flight<V> {
-    stage: Mutex<Stage<V>>,
-    landing: Condvar,
+enum State<V> {
+    Running,
+    Complete(V),
+    Abandoned,
 }
 
-/// By key; the map's hash is keyed at random.
-pub struct SingleFlight<K, V>(Mutex<HashMap<K, Arc<Flight<V>>>>);
+/// One fetch and the callers that wait for it.
+pub struct InFlight<V> {
+    state: Mutex<State<V>>,
+    completed: Condvar,
+}
+
+impl<V: Clone> InFlight<V> {
+    /// Waits for the fetch to end, at most until the deadline.
+    pub fn wait(&self, deadline: Deadline) -> Flight<V> {
+        let mut state = self.state.lock();
+        loop {
+            match &*state {
+                State::Complete(value) => return Flight::Complete(value.clone()),
+                State::Abandoned => return Flight::Abandoned,
+                State::Running => {}
+            }
+            if self.completed.wait_until(&mut state, deadline.instant()).timed_out() {
+                return Flight::TimedOut;
+            }
+        }
+    }
+}
+
+/// A running fetch, with the guard if it was started by this call.
+pub type Joined<K, V> = (Arc<InFlight<V>>, Option<CompletionGuard<K, V>>);
+
+type Running<K, V> = Mutex<HashMap<K, Arc<InFlight<V>>>>;
+
+/// The running fetches by key. Clones share them.
+pub struct SingleFlight<K, V>(Arc<Running<K, V>>);
+
+impl<K, V> Default for SingleFlight<K, V> {
+    fn default() -> Self {
+        SingleFlight(Arc::default())
+    }
+}
 
 impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
-    pub fn new() -> Self {
-        SingleFlight(Mutex::default())
-    }
-
-    /// In a forked child: those who were fetching did not come along.
-    pub fn abandon(&self) {
+    /// Forgets all running fetches. To be called in a forked child: the threads that ran them do not exist there.
+    pub fn reset_after_fork(&self) {
         self.0.lock().clear();
     }
 
-    /// The answer of `fetch`, whoever ran it; `None` when the deadline passed or the fetch panicked.
-    pub fn get(&self, key: &K, deadline: Instant, fetch: impl FnOnce() -> V) -> Option<V> {
-        let (flight, mine) = {
-            let mut flights = self.0.lock();
-            match flights.get(key) {
-                Some(flight) => (flight.clone(), false),
-                None => {
-                    let flight = Arc::new(Flight { stage: Mutex::default(), landing: Condvar::new() });
-                    flights.insert(key.clone(), flight.clone());
-                    (flight, true)
-                }
-            }
-        };
-        if mine {
-            let mut landing = Landing { flights: self, key, flight: &flight, answer: None };
-            let answer = fetch();
-            landing.answer = Some(answer.clone());
-            return Some(answer);
-        }
-        let mut stage = flight.stage.lock();
-        loop {
-            if let Stage::Landed(answer) = &*stage {
-                return answer.clone();
-            }
-            if flight.landing.wait_until(&mut stage, deadline).timed_out() {
-                return None;
+    /// Whether a fetch for this key is running.
+    pub fn is_running(&self, key: &K) -> bool {
+        self.0.lock().contains_key(key)
+    }
+
+    /// Runs `fetch`, or waits for the one that is running.
+    pub fn run(&self, key: &K, deadline: Deadline, fetch: impl FnOnce() -> V) -> Flight<V> {
+        self.run_if(key, deadline, || true, fetch).unwrap_or(Flight::Abandoned)
+    }
+
+    /// The same, but starts a fetch only if `may_start` agrees. Returns `None` if it does not and no fetch is running.
+    pub fn run_if(
+        &self,
+        key: &K,
+        deadline: Deadline,
+        may_start: impl FnOnce() -> bool,
+        fetch: impl FnOnce() -> V,
+    ) -> Option<Flight<V>> {
+        match self.join(key, may_start)? {
+            (in_flight, None) => Some(in_flight.wait(deadline)),
+            (_, Some(guard)) => {
+                let value = fetch();
+                guard.complete(value.clone());
+                Some(Flight::Complete(value))
             }
         }
     }
+
+    /// Joins the running fetch, or starts one if `may_start` agrees: then there is a guard, and its owner has to complete
+    /// it. The guard may move to another thread.
+    pub fn join(&self, key: &K, may_start: impl FnOnce() -> bool) -> Option<Joined<K, V>> {
+        let mut running = self.0.lock();
+        if let Some(in_flight) = running.get(key) {
+            return Some((in_flight.clone(), None));
+        }
+        if !may_start() {
+            return None;
+        }
+        let in_flight = Arc::new(InFlight { state: Mutex::new(State::Running), completed: Condvar::new() });
+        running.insert(key.clone(), in_flight.clone());
+        let guard =
+            CompletionGuard { running: self.0.clone(), key: key.clone(), in_flight: in_flight.clone(), value: None };
+        Some((in_flight, Some(guard)))
+    }
 }
 
-struct Landing<'a, K: Hash + Eq, V> {
-    flights: &'a SingleFlight<K, V>,
-    key: &'a K,
-    flight: &'a Flight<V>,
-    answer: Option<V>,
+/// Ends a fetch when it is dropped; without a value the fetch counts as abandoned.
+pub struct CompletionGuard<K: Hash + Eq, V> {
+    running: Arc<Running<K, V>>,
+    key: K,
+    in_flight: Arc<InFlight<V>>,
+    value: Option<V>,
 }
 
-impl<K: Hash + Eq, V> Drop for Landing<'_, K, V> {
+impl<K: Hash + Eq, V> CompletionGuard<K, V> {
+    /// Ends the fetch with a value for all callers.
+    pub fn complete(mut self, value: V) {
+        self.value = Some(value);
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for CompletionGuard<K, V> {
     fn drop(&mut self) {
-        self.flights.0.lock().remove(self.key);
-        *self.flight.stage.lock() = Stage::Landed(self.answer.take());
-        self.flight.landing.notify_all();
+        let mut running = self.running.lock();
+        // After a fork another fetch may have taken the place.
+        if running.get(&self.key).is_some_and(|current| Arc::ptr_eq(current, &self.in_flight)) {
+            running.remove(&self.key);
+        }
+        drop(running);
+        *self.in_flight.state.lock() = self.value.take().map_or(State::Abandoned, State::Complete);
+        self.in_flight.completed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
+    fn in_ms(ms: u64) -> Deadline {
+        Deadline::after(Duration::from_millis(ms))
+    }
+
     #[test]
-    fn many_ask_and_one_fetches() {
-        let flights: SingleFlight<&str, usize> = SingleFlight::new();
+    fn concurrent_callers_share_one_fetch() {
+        let flights: SingleFlight<&str, usize> = SingleFlight::default();
         let fetches = AtomicUsize::new(0);
-        let deadline = Instant::now() + Duration::from_secs(10);
         std::thread::scope(|scope| {
             for _ in 0..32 {
                 scope.spawn(|| {
-                    let answer = flights.get(&"a", deadline, || {
+                    let result = flights.run(&"a", in_ms(10_000), || {
                         std::thread::sleep(Duration::from_millis(200));
                         fetches.fetch_add(1, Ordering::SeqCst) + 7
                     });
-                    assert_eq!(answer, Some(7));
+                    assert_eq!(result, Flight::Complete(7));
                 });
             }
         });
         assert_eq!(fetches.load(Ordering::SeqCst), 1);
+        assert!(!flights.is_running(&"a"));
     }
 
     #[test]
-    fn a_fetch_that_dies_leaves_nobody_waiting() {
-        let flights: SingleFlight<&str, ()> = SingleFlight::new();
-        let deadline = Instant::now() + Duration::from_secs(10);
+    fn panicking_fetch_releases_its_waiters() {
+        let flights: SingleFlight<&str, ()> = SingleFlight::default();
         std::thread::scope(|scope| {
-            let flying = scope.spawn(|| {
-                flights.get(&"a", deadline, || {
+            let fetching = scope.spawn(|| {
+                flights.run(&"a", in_ms(10_000), || {
                     std::thread::sleep(Duration::from_millis(100));
                     panic!("on purpose")
                 })
             });
-            std::thread::sleep(Duration::from_millis(30));
-            assert_eq!(flights.get(&"a", deadline, || ()), None);
-            assert!(flying.join().is_err());
+            while !flights.is_running(&"a") {
+                std::thread::yield_now();
+            }
+            assert_eq!(flights.run(&"a", in_ms(10_000), || ()), Flight::Abandoned);
+            assert!(fetching.join().is_err());
         });
-        assert_eq!(flights.get(&"a", deadline, || ()), Some(()));
+        assert_eq!(flights.run(&"a", in_ms(10_000), || ()), Flight::Complete(()));
     }
 
     #[test]
-    fn whoever_waits_gives_up_at_the_deadline() {
-        let flights: SingleFlight<&str, ()> = SingleFlight::new();
+    fn waiter_times_out_at_its_deadline() {
+        let flights: SingleFlight<&str, ()> = SingleFlight::default();
         std::thread::scope(|scope| {
-            scope.spawn(|| flights.get(&"a", Instant::now(), || std::thread::sleep(Duration::from_millis(300))));
-            std::thread::sleep(Duration::from_millis(50));
+            scope.spawn(|| flights.run(&"a", in_ms(0), || std::thread::sleep(Duration::from_millis(400))));
+            while !flights.is_running(&"a") {
+                std::thread::yield_now();
+            }
             let before = Instant::now();
-            assert_eq!(flights.get(&"a", before + Duration::from_millis(50), || ()), None);
-            assert!(before.elapsed() < Duration::from_millis(200));
+            assert_eq!(flights.run(&"a", in_ms(50), || ()), Flight::TimedOut);
+            assert!(before.elapsed() < Duration::from_millis(300));
         });
+    }
+
+    #[test]
+    fn permission_is_asked_only_to_start_a_fetch() {
+        let flights: SingleFlight<&str, u8> = SingleFlight::default();
+        assert_eq!(flights.run_if(&"a", in_ms(0), || false, || 1), None);
+        assert_eq!(flights.run_if(&"a", in_ms(0), || true, || 1), Some(Flight::Complete(1)));
+        let (_, guard) = flights.join(&"a", || true).unwrap();
+        std::thread::scope(|scope| {
+            let joined = scope.spawn(|| flights.run_if(&"a", in_ms(10_000), || unreachable!(), || unreachable!()));
+            std::thread::sleep(Duration::from_millis(30));
+            guard.unwrap().complete(2);
+            assert_eq!(joined.join().unwrap(), Some(Flight::Complete(2)));
+        });
+    }
+
+    #[test]
+    fn fetch_from_before_a_fork_ends_without_touching_the_next() {
+        let flights: SingleFlight<&str, u8> = SingleFlight::default();
+        let (_, old) = flights.join(&"a", || true).unwrap();
+        flights.reset_after_fork();
+        let (_, new) = flights.join(&"a", || true).unwrap();
+        assert!(new.is_some());
+        drop(old);
+        assert!(flights.is_running(&"a"));
+        drop(new);
+        assert!(!flights.is_running(&"a"));
     }
 }

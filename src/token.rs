@@ -1,9 +1,24 @@
-//! Token kinds, told from the outside of a token, the hash a token is remembered by, and the shape of Clerk's ids.
+//! The kinds of tokens, the hash that a token is cached under, and the format of Clerk's ids.
 
 use sha2::{Digest, Sha256};
 
-/// The kinds of tokens Clerk issues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kinds of tokens that Clerk issues.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::EnumString,
+    strum::FromRepr,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[repr(i32)]
 pub enum TokenKind {
     /// A signed-in user's short-lived session JWT.
@@ -18,34 +33,17 @@ pub enum TokenKind {
 
 impl TokenKind {
     /// Every kind.
-    ///
-    /// cbindgen:ignore
-    pub const ALL: [TokenKind; 4] =
-        [TokenKind::SessionToken, TokenKind::ApiKey, TokenKind::OauthToken, TokenKind::M2mToken];
+    pub const ALL: &'static [TokenKind] = <TokenKind as strum::VariantArray>::VARIANTS;
 
-    pub(crate) const fn c_str(self) -> &'static std::ffi::CStr {
-        match self {
-            TokenKind::SessionToken => c"session_token",
-            TokenKind::ApiKey => c"api_key",
-            TokenKind::OauthToken => c"oauth_token",
-            TokenKind::M2mToken => c"m2m_token",
-        }
-    }
-
-    /// Clerk's word for the kind, as the setting `accepts_token` has it.
+    /// Returns Clerk's name for the kind, as the setting `accepts_token` takes it.
     pub fn as_str(self) -> &'static str {
-        self.c_str().to_str().unwrap_or_default()
-    }
-
-    /// The kind that Clerk's word names.
-    pub fn from_word(word: &str) -> Option<TokenKind> {
-        Self::ALL.into_iter().find(|k| k.as_str() == word)
+        self.into()
     }
 }
 
 /// What a token looks like before anything in it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum TokenFormat {
     /// Only the Backend API can tell whether it is good.
     Opaque(TokenKind),
     /// To be verified here; its kind stands inside.
@@ -53,30 +51,30 @@ pub enum Form {
 }
 
 /// Tells an opaque token by its prefix; all else has to be a JWT. Prefixes are case-sensitive.
-pub fn form(token: &[u8]) -> Form {
+pub fn detect_format(token: &[u8]) -> TokenFormat {
     if token.starts_with(b"mt_") {
-        Form::Opaque(TokenKind::M2mToken)
+        TokenFormat::Opaque(TokenKind::M2mToken)
     } else if token.starts_with(b"oat_") {
-        Form::Opaque(TokenKind::OauthToken)
+        TokenFormat::Opaque(TokenKind::OauthToken)
     } else if token.starts_with(b"ak_") {
-        Form::Opaque(TokenKind::ApiKey)
+        TokenFormat::Opaque(TokenKind::ApiKey)
     } else {
-        Form::Jwt
+        TokenFormat::Jwt
     }
 }
 
-/// Whether a text is an id as Clerk makes them: safe in a path, a header, a log line and a table.
+/// Returns whether a string has the format of Clerk's ids: safe in a path, a header, a log line and a table.
 pub fn is_clerk_id(id: &str, prefix: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    id.len() <= 128 && id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    id.len() <= 128 && id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_valid))
 }
 
-/// The SHA-256 of a token: the key it is cached under and the only trace of it in events.
+/// The SHA-256 of a token: the key it is cached under, and all that events contain of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
-    /// Hashes a token's bytes as they are.
+    /// Hashes the bytes of a token.
     pub fn of(token: &[u8]) -> Self {
         TokenHash(Sha256::digest(token).into())
     }
@@ -84,7 +82,7 @@ impl TokenHash {
 
 impl std::hash::Hash for TokenHash {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // SHA-256 output is as good as random: eight bytes of it are hash enough.
+        // SHA-256 output is uniform: eight bytes of it suffice.
         let mut word = [0; 8];
         word.copy_from_slice(&self.0[..8]);
         state.write_u64(u64::from_le_bytes(word));
@@ -93,7 +91,7 @@ impl std::hash::Hash for TokenHash {
 
 impl std::fmt::Display for TokenHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Each request's event has it: one write instead of 32 formatted ones.
+        // Formatted for each event: one write instead of 32.
         let mut text = [0; 64];
         for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
             let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
@@ -115,23 +113,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_tell_the_kind() {
-        assert_eq!(form(b"ak_x"), Form::Opaque(TokenKind::ApiKey));
-        assert_eq!(form(b"oat_x"), Form::Opaque(TokenKind::OauthToken));
-        assert_eq!(form(b"mt_x"), Form::Opaque(TokenKind::M2mToken));
+    fn prefix_determines_kind() {
+        assert_eq!(detect_format(b"ak_x"), TokenFormat::Opaque(TokenKind::ApiKey));
+        assert_eq!(detect_format(b"oat_x"), TokenFormat::Opaque(TokenKind::OauthToken));
+        assert_eq!(detect_format(b"mt_x"), TokenFormat::Opaque(TokenKind::M2mToken));
         for jwt in ["MT_x", "m2m_x", "eyJ.e.s", ""] {
-            assert_eq!(form(jwt.as_bytes()), Form::Jwt);
+            assert_eq!(detect_format(jwt.as_bytes()), TokenFormat::Jwt);
         }
     }
 
     #[test]
-    fn the_hash_reads_like_the_seed_packages_cache_key() {
+    fn token_hash_displays_as_django_clerk_sdk_cache_key() {
         let text = TokenHash::of(b"abc").to_string();
         assert_eq!(text, "clerk:auth:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
-    fn n2_ids_are_shape_checked() {
+    fn clerk_id_format_is_checked() {
         for good in ["user_1", "user_2abcDEF-9_x"] {
             assert!(is_clerk_id(good, "user_"));
         }

@@ -1,7 +1,7 @@
-//! Webhooks as Svix signs them: is this delivery Clerk's, fresh, and what does it tell?
+//! Svix webhooks: verification of a delivery, and its event.
 //!
-//! Signed content is `<id>.<timestamp>.<raw body>`, HMAC-SHA256, base64, in a list of `v1,…`. Nothing is parsed before
-//! the signature holds.
+//! The signed content is `<id>.<timestamp>.<raw body>`; the header holds a list of `v1,<base64 of HMAC-SHA256>`. Nothing is
+//! parsed before the signature is verified.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -12,30 +12,30 @@ use serde_json::value::RawValue;
 use crate::api::ClerkUser;
 use crate::config::{ConfigError, Secret};
 
-/// The longest body that is looked at.
-pub const LONGEST_BODY: usize = 1 << 20;
-/// How far a delivery's time may be from now.
+/// The maximum length of a body.
+pub const MAX_BODY: usize = 1 << 20;
+/// The maximum difference between a delivery's timestamp and now.
 pub const TOLERANCE_S: i64 = 300;
-const MOST_SIGNATURES: usize = 16;
+const MAX_SIGNATURES: usize = 16;
 
-/// Why a delivery is not Clerk's, or cannot be told to be.
+/// Why a delivery is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookError {
-    /// A header is missing, empty or there twice, or the body is too long.
+    /// A header is missing, empty or duplicated, or the body is too long.
     Malformed,
-    /// The time is no number or too far from now.
+    /// The timestamp is not a number or too far from now.
     TimestampOutOfTolerance,
-    /// No signature holds under any secret.
+    /// No signature is valid under any signing key.
     InvalidSignature,
-    /// What was signed is no event.
+    /// The signed body is not a valid event.
     InvalidPayload,
 }
 
-/// Signing keys, decoded.
+/// Decoded signing keys.
 pub struct SigningKeys(Vec<hmac::Key>);
 
 impl SigningKeys {
-    /// Decodes `whsec_…` texts.
+    /// Decodes `whsec_…` secrets.
     pub fn parse(texts: &[Secret]) -> Result<Self, ConfigError> {
         let wrong =
             || ConfigError::new("webhook_secrets", "not a signing secret; copy `whsec_…` from the webhook's page");
@@ -47,13 +47,13 @@ impl SigningKeys {
         Ok(SigningKeys(keys.collect::<Result<_, _>>()?))
     }
 
-    /// Whether there is none.
+    /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The headers of a delivery that count: one family of three, `svix-…` or `webhook-…`.
+/// The signature headers of a delivery: a set of three, `svix-…` or `webhook-…`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     svix: HeaderSet<'a>,
@@ -69,7 +69,7 @@ struct HeaderSet<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Takes note of one header line.
+    /// Adds one header line; others are ignored.
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) {
         let name = name.to_ascii_lowercase();
         let slot = match &name[..] {
@@ -85,15 +85,15 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// A delivery that Clerk made.
+/// A verified delivery.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    /// Its id: the same again when Svix delivers again.
+    /// Its id, the same for each redelivery.
     pub id: &'a str,
     body: &'a [u8],
 }
 
-/// Checks a delivery.
+/// Verifies a delivery.
 pub fn verify<'a>(
     secrets: &SigningKeys,
     headers: &Headers<'a>,
@@ -102,7 +102,7 @@ pub fn verify<'a>(
 ) -> Result<Delivery<'a>, WebhookError> {
     let family = if headers.svix.id.is_some() { &headers.svix } else { &headers.plain };
     let (Some(id), Some(timestamp), Some(signatures), false) =
-        (family.id, family.timestamp, family.signature, headers.has_duplicates || body.len() > LONGEST_BODY)
+        (family.id, family.timestamp, family.signature, headers.has_duplicates || body.len() > MAX_BODY)
     else {
         return Err(WebhookError::Malformed);
     };
@@ -113,48 +113,48 @@ pub fn verify<'a>(
         return Err(WebhookError::TimestampOutOfTolerance);
     }
     let signed = [id.as_bytes(), b".", timestamp, b".", body].concat();
-    let holds = signatures.split(|b| *b == b' ').take(MOST_SIGNATURES).any(|signature| {
+    let is_valid = signatures.split(|b| *b == b' ').take(MAX_SIGNATURES).any(|signature| {
         let tag = signature.strip_prefix(b"v1,").and_then(|tag| STANDARD.decode(tag).ok());
-        // Constant in time, and all of the 32 bytes (CVE-2025-53548 was a check that was not made).
+        // In constant time and over all 32 bytes (CVE-2025-53548 was an omitted check).
         tag.is_some_and(|tag| secrets.0.iter().any(|key| hmac::verify(key, &signed, &tag).is_ok()))
     });
-    if holds { Ok(Delivery { id, body }) } else { Err(WebhookError::InvalidSignature) }
+    if is_valid { Ok(Delivery { id, body }) } else { Err(WebhookError::InvalidSignature) }
 }
 
 fn is_valid_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// What a delivery tells, as far as it matters here.
+/// The event of a delivery.
 #[derive(Debug)]
 pub struct Event {
-    /// Clerk's instance, `ins_…`.
+    /// The Clerk instance, `ins_…`.
     pub instance_id: Option<String>,
     /// What happened.
-    pub news: WebhookEvent,
+    pub event: WebhookEvent,
 }
 
 /// What happened at Clerk.
 #[derive(Debug, PartialEq)]
 pub enum WebhookEvent {
-    /// A user was made or changed; this is the user now.
+    /// A user was created or changed; with the user's new state.
     User(Box<ClerkUser>),
-    /// A user is no more.
+    /// A user was deleted.
     UserDeleted(String),
-    /// A session is over.
+    /// A session has ended.
     SessionEnded(String),
-    /// A session has tasks to do.
+    /// A session has pending tasks.
     SessionPending(String),
-    /// A user's place in an organization changed.
+    /// A user's membership in an organization changed.
     Membership {
         /// The user.
         user_id: String,
     },
-    /// An organization is no more, or who is in it has changed.
+    /// An organization was deleted, or its members changed.
     OrganizationChanged(String),
-    /// What roles and permissions mean has changed.
+    /// Roles or permissions changed.
     RolesChanged,
-    /// Nothing that matters here.
+    /// Another event, without effect.
     Other,
 }
 
@@ -185,14 +185,14 @@ struct RawMember {
 }
 
 impl Delivery<'_> {
-    /// Reads the event.
+    /// Parses the event.
     pub fn event(&self) -> Result<Event, WebhookError> {
         let raw: RawEvent<'_> = serde_json::from_slice(self.body).map_err(|_| WebhookError::InvalidPayload)?;
         let data = raw.data.get();
         let id = || {
             serde_json::from_str::<RawObject>(data).map(|object| object.id).map_err(|_| WebhookError::InvalidPayload)
         };
-        let news = match raw.kind.as_str() {
+        let event = match raw.kind.as_str() {
             "user.created" | "user.updated" => {
                 WebhookEvent::User(Box::new(ClerkUser::parse(data.as_bytes()).ok_or(WebhookError::InvalidPayload)?))
             }
@@ -203,7 +203,7 @@ impl Delivery<'_> {
                 let membership: RawMembership = serde_json::from_str(data).map_err(|_| WebhookError::InvalidPayload)?;
                 match (membership.public_user_data, membership.organization) {
                     (Some(member), _) => WebhookEvent::Membership { user_id: member.user_id },
-                    // Somebody's in that organization.
+                    // Of an unknown member.
                     (None, Some(organization)) => WebhookEvent::OrganizationChanged(organization.id),
                     (None, None) => return Err(WebhookError::InvalidPayload),
                 }
@@ -212,7 +212,7 @@ impl Delivery<'_> {
             kind if kind.starts_with("role.") || kind.starts_with("permission.") => WebhookEvent::RolesChanged,
             _ => WebhookEvent::Other,
         };
-        Ok(Event { instance_id: raw.instance_id, news })
+        Ok(Event { instance_id: raw.instance_id, event })
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn w1_clerks_own_vector_holds_and_nothing_near_it() {
+    fn svix_test_vector_is_accepted_and_variants_are_not() {
         assert_eq!(check(&GOOD, BODY, NOW), Ok(()));
         assert_eq!(
             check(
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn w1_each_header_once_and_of_one_family() {
+    fn each_header_is_required_once_and_of_one_set() {
         for line in GOOD {
             let lines: Vec<_> = GOOD.into_iter().filter(|other| *other != line).collect();
             assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::Malformed));
@@ -274,11 +274,11 @@ mod tests {
         }
         let mixed = [GOOD[0], GOOD[1], ("webhook-signature", GOOD[2].1)];
         assert_eq!(check(&mixed, BODY, NOW), Err(WebhookError::Malformed));
-        assert_eq!(check(&GOOD, &vec![b'x'; LONGEST_BODY + 1], NOW), Err(WebhookError::Malformed));
+        assert_eq!(check(&GOOD, &vec![b'x'; MAX_BODY + 1], NOW), Err(WebhookError::Malformed));
     }
 
     #[test]
-    fn w2_times_within_five_minutes() {
+    fn timestamp_tolerance_is_5_minutes() {
         for (now, right) in [
             (NOW + 300, Ok(())),
             (NOW - 300, Ok(())),
@@ -295,29 +295,29 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_are_none_are_refused() {
+    fn invalid_signing_secret_is_a_config_error() {
         for odd in ["whsec_", "whsec_*", "not base64!"] {
             assert_eq!(SigningKeys::parse(&[Secret::new(odd)]).err().unwrap().setting, "webhook_secrets");
         }
     }
 
     #[test]
-    fn events_are_told_by_their_types() {
-        let news = |body: &str| Delivery { id: "x", body: body.as_bytes() }.event().map(|event| event.news);
+    fn event_is_parsed_by_its_type() {
+        let event = |body: &str| Delivery { id: "x", body: body.as_bytes() }.event().map(|event| event.event);
         assert_eq!(
-            news(r#"{"type":"user.deleted","data":{"id":"user_1","deleted":true}}"#),
+            event(r#"{"type":"user.deleted","data":{"id":"user_1","deleted":true}}"#),
             Ok(WebhookEvent::UserDeleted("user_1".into()))
         );
         assert_eq!(
-            news(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
+            event(r#"{"type":"session.ended","data":{"id":"sess_1"}}"#),
             Ok(WebhookEvent::SessionEnded("sess_1".into()))
         );
-        assert_eq!(news(r#"{"type":"role.updated","data":{}}"#), Ok(WebhookEvent::RolesChanged));
-        assert_eq!(news(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
-        let user = news(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
+        assert_eq!(event(r#"{"type":"role.updated","data":{}}"#), Ok(WebhookEvent::RolesChanged));
+        assert_eq!(event(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
+        let user = event(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
         assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.banned));
         for odd in ["", "[]", r#"{"type":"user.updated"}"#, r#"{"type":"user.deleted","data":{}}"#, r#"{"data":{}}"#] {
-            assert_eq!(news(odd), Err(WebhookError::InvalidPayload), "{odd}");
+            assert_eq!(event(odd), Err(WebhookError::InvalidPayload), "{odd}");
         }
     }
 }

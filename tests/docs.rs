@@ -1,84 +1,20 @@
-//! The documents say what the code says.
+//! The documents agree with the code, and keep to the glossary.
 
-use std::fmt::Write as _;
 use std::path::Path;
-
-use clerk_auth::config::{Kind, SETTINGS};
-
-const BEGIN: &str = "<!-- settings: made from src/config.rs by `make docs` -->\n";
-const END: &str = "<!-- /settings -->";
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-fn settings_table() -> String {
-    let mut table = String::from("| setting | type | default | environment | |\n|---|---|---|---|---|\n");
-    for setting in SETTINGS {
-        let kind = match setting.kind {
-            Kind::Text => "text".into(),
-            Kind::Secret => "secret".into(),
-            Kind::List => "list".into(),
-            Kind::SecretList => "list of secrets".into(),
-            Kind::Int(low, high) => format!("{low} … {high}"),
-            Kind::Bool => "true, false".into(),
-            Kind::Word(words) => words.join(", "),
-            Kind::Words(words) => format!("some of {}", words.join(", ")),
-        };
-        let env = if setting.env.is_empty() { String::new() } else { format!("`{}`", setting.env) };
-        writeln!(table, "| `{}` | {kind} | {} | {env} | {} |", setting.name, setting.default, setting.doc).unwrap();
-    }
-    table
-}
-
 #[test]
-fn the_readmes_table_of_settings_is_the_codes() {
-    let readme = read("README.md");
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
-    let (table, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("CLERK_WRITE_DOCS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{BEGIN}{}{END}{after}", settings_table())).unwrap();
-        return;
-    }
-    assert!(table == settings_table(), "the table in README.md is out of date; run `make docs`");
-}
-
-#[test]
-fn defaults_in_the_table_are_the_codes() {
-    let config = clerk_auth::Config::default();
-    let named = |name: &str| SETTINGS.iter().find(|s| s.name == name).unwrap().default.to_owned();
-    assert_eq!(named("api_url"), config.api_url);
-    for (name, value) in [
-        ("clock_skew_ms", config.clock_skew_ms),
-        ("timeout_ms", config.timeout_ms),
-        ("cache_ttl_s", config.cache_ttl_s),
-        ("cache_capacity", config.cache_capacity),
-        ("user_ttl_s", config.user_ttl_s),
-        ("user_stale_if_error_s", config.user_stale_if_error_s),
-        ("row_check_ttl_s", config.row_check_ttl_s),
-        ("machine_cache_ttl_s", config.machine_cache_ttl_s),
-    ] {
-        assert_eq!(named(name), value.to_string(), "{name}");
-    }
-}
-
-#[test]
-fn the_oldest_compiler_is_named_once_and_the_same() {
+fn readme_names_the_minimum_rust_version() {
     let manifest = read("Cargo.toml");
     let line = manifest.lines().find(|l| l.starts_with("rust-version")).unwrap();
     let version = line.split('"').nth(1).unwrap();
     assert!(read("README.md").contains(&format!("Rust {version} or newer")));
 }
 
-#[test]
-fn the_readmes_example_is_a_file_that_is_built_and_run() {
-    let readme = read("README.md");
-    let code = readme.split("```c\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(code, read("examples/who.c"), "examples/who.c is the README's first example");
-}
-
-/// All names of test functions, wherever they are.
+/// The names of all test functions below a folder.
 fn tests_below(folder: &Path, names: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -95,35 +31,33 @@ fn tests_below(folder: &Path, names: &mut Vec<String>) {
 }
 
 #[test]
-fn every_test_that_a_promise_names_is_there() {
+fn tests_named_in_security_page_exist() {
     let mut names = Vec::new();
     for folder in ["src", "tests"] {
         tests_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut names);
     }
     let page = read("docs/security.md");
-    let promised: Vec<&str> = page
+    let named: Vec<&str> = page
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains("_"))
         .flat_map(|line| line.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2))
         .filter(|name| !name.contains('/'))
         .collect();
-    assert!(promised.len() > 30);
-    for name in promised {
-        assert!(names.iter().any(|n| n == name), "docs/security.md names a test that is not there: {name}");
+    assert!(named.len() > 30);
+    for name in named {
+        assert!(names.iter().any(|n| n == name), "docs/security.md names a test that does not exist: {name}");
     }
 }
 
-/// Texts of all sources below a folder, with their paths.
-fn sources(folder: &str) -> Vec<(String, String)> {
+/// The paths and contents of all files below a file or folder.
+fn sources(root: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap())),
-            }
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
+    while let Some(path) = paths.pop() {
+        match path.is_dir() {
+            true => paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path())),
+            // Binary files hold no prose.
+            false => found.extend(std::fs::read_to_string(&path).ok().map(|text| (path.display().to_string(), text))),
         }
     }
     found
@@ -141,5 +75,90 @@ fn a14_unsafe_code_lives_in_ffi_alone() {
 fn a1_no_mac_can_be_reached_where_tokens_are_verified() {
     for (path, text) in sources("src/jwt").into_iter().chain(sources("src/keys")) {
         assert!(!text.to_ascii_lowercase().contains("hmac"), "{path}");
+    }
+}
+
+/// The files and folders whose prose is checked.
+const PROSE: &[&str] =
+    &["README.md", "CHANGELOG.md", "docs", "src/config", "src/reason.rs", "src/events.rs", "src/token.rs"];
+
+/// Words and phrases that readers of JOSE, OAuth and HTTP documents would not search for. Each stands for whole words.
+const BANNED: &[&str] = &[
+    "anew",
+    "brought up to date",
+    "come in",
+    "comes in",
+    "floor",
+    "grave",
+    "graver",
+    "handed on",
+    "hearsay",
+    "hook",
+    "hooks",
+    "host's",
+    "house",
+    "is no good",
+    "kept out",
+    "let in",
+    "lets in",
+    "nobody",
+    "nobody's",
+    "of late",
+    "out of reach",
+    "own words",
+    "patience",
+    "remembered",
+    "remembers",
+    "stand-in",
+    "stranger",
+    "strangers",
+    "the host",
+    "the seed",
+    "told",
+    "whoever",
+];
+
+/// Lower case, white space and comment marks as single spaces, and a space for everything that is not part of a word.
+fn words(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_alphanumeric() || "'_-".contains(c) { c.to_ascii_lowercase() } else { ' ' })
+        .collect();
+    format!(" {} ", plain.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn banned_words_do_not_occur_in_prose() {
+    let mut found = Vec::new();
+    for (path, text) in PROSE.iter().flat_map(|root| sources(root)) {
+        let words = words(&text);
+        let used = BANNED.iter().filter(|banned| words.contains(&format!(" {banned} ")));
+        found.extend(used.map(|banned| format!("{path}: {banned}")));
+    }
+    assert!(found.is_empty(), "use the terms of docs/glossary.md instead:\n{}", found.join("\n"));
+}
+
+#[test]
+fn glossary_terms_are_sorted_and_used() {
+    let glossary = read("docs/glossary.md");
+    let terms: Vec<&str> = glossary
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .filter(|term| *term != "term")
+        .collect();
+    assert!(terms.len() >= 24 && terms.is_sorted(), "{terms:?}");
+    let folders = ["README.md", "ARCHITECTURE.md", "docs", "src", "include", "bindings/README.md"];
+    let texts: String = folders
+        .iter()
+        .flat_map(|root| sources(root))
+        .filter(|(path, _)| !path.ends_with("glossary.md"))
+        .map(|(_, text)| words(&text))
+        .collect();
+    for term in terms.iter().map(|term| words(term).trim().to_owned()) {
+        let plural = format!("{}s", term.strip_suffix('y').map_or(term.clone(), |stem| format!("{stem}ie")));
+        // Identifiers count: `CircuitBreaker`, `stale_if_error`.
+        let forms = [term.clone(), plural, term.replace(' ', ""), term.replace([' ', '-'], "_")];
+        let is_used = forms.iter().any(|form| texts.contains(&format!(" {form} ")));
+        assert!(is_used, "docs/glossary.md defines a term that is not used: {term}");
     }
 }

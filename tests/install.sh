@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What `make install` puts where, and whether a program finds it there: by pkg-config and by CMake, shared and static.
-# Also that all lists of symbols and of libraries are one.
+# Checks what `make install` installs, and that a program finds it by pkg-config and by CMake, shared and static. Also
+# checks that all lists of symbols and of libraries are the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 for tool in cc pkg-config cmake make nm readelf ldd cargo; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
 done
-# Neither the staged tree nor the settings of a make that called this may come in.
+# Neither the staged tree nor the variables of a calling make may be used.
 unset LD_LIBRARY_PATH PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR CMAKE_PREFIX_PATH
 unset MAKEFLAGS MFLAGS MAKELEVEL DESTDIR PREFIX LIBDIR
 
@@ -16,17 +16,17 @@ trap 'rm -rf "$tmp"' EXIT
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 passed=0 failed=0
-# NAME COMMAND...: one line, and what the command said if it failed.
+# check NAME COMMAND...: prints one line, and the command's output if it failed.
 check() {
   local name=$1 status=0
   shift
-  "$@" > "$tmp/said.txt" 2>&1 || status=$?
+  "$@" > "$tmp/output.txt" 2>&1 || status=$?
   if [ "$status" -eq 0 ]; then
     echo "ok $name"
     passed=$((passed + 1))
   else
     echo "FAIL $name ($status)"
-    tail -n 40 "$tmp/said.txt" | sed 's/^/    /'
+    tail -n 40 "$tmp/output.txt" | sed 's/^/    /'
     failed=$((failed + 1))
   fi
 }
@@ -42,8 +42,8 @@ install_with PREFIX="$here"
 install_with DESTDIR="$dest" PREFIX=/opt/clerk
 install_with PREFIX="$arch" LIBDIR="$arch/lib/arch"
 
-# ROOT LIBDIR: these files and no others.
-the_files() {
+# installs_files ROOT LIBDIR: these files and no others.
+installs_files() {
   local lib=${2#/}
   diff <(cd "$1" && find . ! -type d | sed 's|^\./||' | sort) <(sort << LIST
 include/clerk_auth.h
@@ -59,17 +59,17 @@ $lib/pkgconfig/clerk-auth.pc
 LIST
   ) && [ "$(readlink "$1/$lib/libclerk_auth.so")" = libclerk_auth.so.0 ] &&
     [ "$(readlink "$1/$lib/libclerk_auth.so.0")" = "libclerk_auth.so.$version" ] &&
-    # Nobody but the owner writes, everybody reads.
+    # Writable by the owner only, readable by all.
     [ -z "$(find "$1" -type f -perm /022)" ] && [ -z "$(find "$1" -type f ! -perm -044)" ]
 }
-check "the files below PREFIX" the_files "$here" lib
-check "the files below DESTDIR and PREFIX" the_files "$dest/opt/clerk" lib
-check "the files below PREFIX with a LIBDIR of its own" the_files "$arch" lib/arch
-nothing_left_to_fill_in() {
+check "files below PREFIX" installs_files "$here" lib
+check "files below DESTDIR and PREFIX" installs_files "$dest/opt/clerk" lib
+check "files below PREFIX with a separate LIBDIR" installs_files "$arch" lib/arch
+templates_are_filled() {
   ! grep -rn "@\|$dest" "$here"/lib/{pkgconfig,cmake} "$dest"/opt/clerk/lib/{pkgconfig,cmake} &&
     ! grep -rn '@' "$arch"/lib/arch/{pkgconfig,cmake}
 }
-check "no place is left to fill in, and DESTDIR shows nowhere" nothing_left_to_fill_in
+check "templates are filled and do not contain DESTDIR" templates_are_filled
 
 # --- a program --------------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ int main(void) {
     clerk_error *error = NULL;
     int32_t status = clerk_client_new(config, &client, &error);
     clerk_str setting = clerk_error_setting(error);
-    int as_expected = status == CLERK_E_CONFIG && strcmp(setting.data, "secret_key") == 0;
+    int is_expected = status == CLERK_E_CONFIG && strcmp(setting.data, "secret_key") == 0;
     clerk_error_free(error);
     if (clerk_config_set(config, CLERK_STR("secret_key"), CLERK_STR("sk_test_x"), NULL) != CLERK_OK) return 2;
     if (clerk_client_new(config, &client, NULL) != CLERK_OK) return 3;
@@ -97,15 +97,15 @@ int main(void) {
     clerk_client_free(client);
     clerk_config_free(config);
     puts(clerk_version());
-    return as_expected ? 0 : 5;
+    return is_expected ? 0 : 5;
 }
 PROGRAM
 
-# LIBDIR PROGRAM: says the version, with the shared library of that folder or with none.
+# runs LIBDIR PROGRAM: prints the version, with the shared library of that folder or with none.
 runs() {
   [ "$(LD_LIBRARY_PATH=$1 "$2")" = "$version" ]
 }
-# ROOT LIBDIR [SYSROOT]
+# by_pkg_config ROOT LIBDIR [SYSROOT]
 by_pkg_config() {
   local flags libdir
   export PKG_CONFIG_PATH=$2/pkgconfig PKG_CONFIG_SYSROOT_DIR=${3:-}
@@ -113,7 +113,7 @@ by_pkg_config() {
   read -ra flags <<< "$(pkg-config --cflags --libs clerk-auth)"
   cc -std=c11 -Wall -Werror -o "$tmp/shared" "$tmp/use/use.c" "${flags[@]}"
   runs "$2" "$tmp/shared"
-  # `grep -q` would end before its writer does, and pipefail take that for a failure.
+  # `grep -q` would exit before its writer, and pipefail would report that as a failure.
   LD_LIBRARY_PATH=$2 ldd "$tmp/shared" | grep "libclerk_auth.so.0 => $2/" > /dev/null
   libdir=$2
   read -ra flags <<< "$(pkg-config --cflags --static --libs clerk-auth | sed "s|-lclerk_auth|$libdir/libclerk_auth.a|")"
@@ -121,19 +121,19 @@ by_pkg_config() {
   runs /nowhere "$tmp/static"
   ! ldd "$tmp/static" | grep clerk
 }
-# `set -e` does not hold inside `||`: each gets a shell of its own.
+# `set -e` has no effect inside `||`: each check gets its own shell.
 export -f by_pkg_config runs
 export tmp version
 alone() { bash -euo pipefail -c '"$@"' _ "$@"; }
 check "pkg-config, shared and static" alone by_pkg_config "$here" "$here/lib"
 check "pkg-config below DESTDIR" alone by_pkg_config "$dest/opt/clerk" "$dest/opt/clerk/lib" "$dest"
-check "pkg-config with a LIBDIR of its own" alone by_pkg_config "$arch" "$arch/lib/arch"
+check "pkg-config with a separate LIBDIR" alone by_pkg_config "$arch" "$arch/lib/arch"
 
 cat > "$tmp/use/CMakeLists.txt" << 'PROJECT'
 cmake_minimum_required(VERSION 3.15)
 project(use C)
 find_package(clerk_auth ${WANTED} REQUIRED)
-# Found twice is found once.
+# Must work twice.
 find_package(clerk_auth REQUIRED)
 add_executable(shared use.c)
 target_link_libraries(shared PRIVATE clerk_auth::clerk_auth)
@@ -141,7 +141,7 @@ add_executable(static use.c)
 target_link_libraries(static PRIVATE clerk_auth::static)
 file(WRITE "${CMAKE_BINARY_DIR}/version.txt" "${clerk_auth_VERSION}")
 PROJECT
-# LIBDIR
+# by_cmake LIBDIR
 by_cmake() {
   local built=$tmp/built
   rm -rf "$built"
@@ -159,49 +159,49 @@ by_cmake_prefix() {
   cmake --build "$tmp/built"
   runs "$1/lib" "$tmp/built/shared"
 }
-cmake_refuses() {
+cmake_rejects() {
   rm -rf "$tmp/built"
   ! cmake -S "$tmp/use" -B "$tmp/built" "-DWANTED=$2" -DCMAKE_PREFIX_PATH="$1"
 }
-export -f by_cmake by_cmake_prefix cmake_refuses
+export -f by_cmake by_cmake_prefix cmake_rejects
 check "CMake, shared and static" alone by_cmake "$here/lib"
 check "CMake below DESTDIR" alone by_cmake "$dest/opt/clerk/lib"
-check "CMake with a LIBDIR of its own" alone by_cmake "$arch/lib/arch"
+check "CMake with a separate LIBDIR" alone by_cmake "$arch/lib/arch"
 check "CMake by CMAKE_PREFIX_PATH" alone by_cmake_prefix "$here" 0.1
-check "CMake refuses a version that is not there yet" alone cmake_refuses "$here" 0.2
-# The next major version, asked for as this one.
+check "CMake rejects a later version" alone cmake_rejects "$here" 0.2
+# An installation of the next major version.
 cp -r "$here" "$tmp/next"
 sed -i "s/PACKAGE_VERSION \"$version\"/PACKAGE_VERSION \"1.2.0\"/" \
   "$tmp/next/lib/cmake/clerk_auth/clerk_auth-config-version.cmake"
-check "CMake refuses another major version" alone cmake_refuses "$tmp/next" 0.1
-check "CMake takes a later minor version" alone by_cmake_prefix "$tmp/next" 1.1
+check "CMake rejects another major version" alone cmake_rejects "$tmp/next" 0.1
+check "CMake accepts a later minor version" alone by_cmake_prefix "$tmp/next" 1.1
 
-# --- one list of each -------------------------------------------------------------------------------------------------
+# --- lists -------------------------------------------------------------------------------------------------
 
-functions_of_the_header() {
+functions_of_header() {
   cc -E -P -x c "$here/include/clerk_auth.h" | grep -oE '\bclerk_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u
 }
-the_symbols() {
-  diff <(functions_of_the_header) tests/abi/symbols.txt &&
+same_symbols() {
+  diff <(functions_of_header) tests/abi/symbols.txt &&
     diff <(nm -D --defined-only "$here/lib/libclerk_auth.so" | awk '{ print $3 }' | sort) tests/abi/symbols.txt
 }
-the_libraries() {
-  local said makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
-  said=$(cargo rustc --release --jobs 2 --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
+same_libraries() {
+  local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
+  rustc=$(cargo rustc --release --jobs 2 --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
     sed -n 's/^note: native-static-libs: //p')
   makefile=$(sed -n 's/^STATIC_LIBS := //p' Makefile)
   pc=$(sed -n 's/^Libs.private: //p' "$here/lib/pkgconfig/clerk-auth.pc")
   cmake=$(sed -n 's/.*INTERFACE_LINK_LIBRARIES "\(.*\)".*/-l\1/p' "$config" | sed 's/;/ -l/g')
-  echo "rustc: $said"
-  [ -n "$said" ] && same "$said" "$makefile" && same "$said" "$pc" && same "$said" "$cmake"
+  echo "rustc: $rustc"
+  [ -n "$rustc" ] && same "$rustc" "$makefile" && same "$rustc" "$pc" && same "$rustc" "$cmake"
 }
 no_bitcode() {
   readelf -SW "$here/lib/libclerk_auth.a" > "$tmp/sections.txt" && grep -q '\.text' "$tmp/sections.txt" &&
     ! grep 'llvmbc\|llvmcmd\|debug_info' "$tmp/sections.txt"
 }
-check "functions of header, library and tests/abi/symbols.txt" the_symbols
-check "libraries of rustc, Makefile, pkg-config and CMake" the_libraries
-check "the archive holds neither bitcode nor debug information" no_bitcode
+check "functions of header, library and tests/abi/symbols.txt" same_symbols
+check "libraries of rustc, Makefile, pkg-config and CMake" same_libraries
+check "archive contains neither bitcode nor debug information" no_bitcode
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,5 +1,5 @@
-//! Clerk's faults × what is known already × user modes, cell by cell: an outage is never "signed out" and never "signed in"
-//! for somebody unknown; who is known goes on; and no answer comes later than `timeout_ms` allows.
+//! Faults of Clerk × cache states × user modes: an outage never signs out, and never signs in an unknown user; known users
+//! stay signed in; no result comes later than `timeout_ms` allows.
 
 mod common;
 #[path = "matrix/keys.rs"]
@@ -13,20 +13,20 @@ use std::time::Duration;
 use clerk_auth::config::UserMode;
 use clerk_auth::users::SqliteStore;
 use clerk_sim::{Fault, Sim};
-use common::{Folder, Rig, SLACK, pem, timed};
+use common::{Fixture, SLACK, TempDir, pem, timed};
 use serde_json::{Value, json};
 
 const TIMEOUT_MS: i64 = 400;
 const USER: &str = "user_2ada";
 
-/// What is known when the fault sets in.
+/// What is cached when the fault starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     /// The token itself.
     Token,
-    /// The user, of late.
+    /// The user, fresh.
     Fresh,
-    /// The user, of some time ago.
+    /// The user, stale.
     Stale,
     /// Nothing.
     Nothing,
@@ -39,13 +39,13 @@ impl State {
 /// What a fault means for a user who has to be fetched.
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {
-    /// Nobody can tell.
+    /// Unavailable.
     Outage,
-    /// Nobody can tell, and it is the server's own fault.
+    /// Unavailable because of the server's configuration.
     Misconfigured,
-    /// It passes within the time there is.
+    /// It ends before the deadline.
     Passing,
-    /// Clerk says no.
+    /// Clerk refuses.
     Refused(&'static str),
 }
 
@@ -96,54 +96,53 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
     }
 }
 
-/// One cell: brings the client into the state, lets the trouble set in, asks, and judges the answer.
-fn judge(rig: &Rig, state: State, meaning: Meaning, what: &str, set_in: impl FnOnce()) {
-    let first = rig.token(USER);
+/// One cell: fills the caches, starts the fault, authenticates, and checks the result.
+fn judge(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) {
+    let first = fixture.token(USER);
     if state != State::Nothing {
-        assert_eq!(rig.ask(&first), "in verified", "{what}");
+        assert_eq!(fixture.ask(&first), "in verified", "{what}");
     }
     if state == State::Stale {
-        rig.time.pass_s(301);
+        fixture.time.advance_s(301);
     }
-    set_in();
-    let token = if state == State::Token { first } else { rig.token(USER) };
-    rig.diary.take();
-    let (outcome, took) = timed(|| rig.ask(&token));
+    start_fault();
+    let token = if state == State::Token { first } else { fixture.token(USER) };
+    fixture.event_log.take();
+    let (outcome, took) = timed(|| fixture.ask(&token));
     assert_eq!(outcome, expected(state, meaning), "{what}");
     let limit = match state {
         State::Token | State::Fresh => SLACK,
         _ => Duration::from_millis(TIMEOUT_MS as u64) + SLACK,
     };
     assert!(took <= limit, "{what} took {took:?}");
-    let events = rig.diary.take();
+    let events = fixture.event_log.take();
     let stale = matches!(meaning, Meaning::Outage | Meaning::Misconfigured) && state == State::Stale;
     assert_eq!(events.iter().any(|event| event == "stale_user_served"), stale, "{what}: {events:?}");
     let is_emitted = meaning == Meaning::Misconfigured && matches!(state, State::Stale | State::Nothing);
     assert_eq!(events.iter().any(|event| event == "secret_key_rejected"), is_emitted, "{what}: {events:?}");
-    assert_eq!(common::endings(&events), 1, "{what}: {events:?}");
+    assert_eq!(common::auth_events(&events), 1, "{what}: {events:?}");
 }
 
 fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning: Meaning) {
-    let folder = Folder::new();
+    let dir = TempDir::new();
     let sim = Sim::start();
     sim.put_user(json!({"id": USER, "username": "ada"}));
     let key = pem(&sim);
-    let store =
-        (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()) as Arc<_>);
-    let rig = Rig::build(sim, store, |config| {
+    let store = (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()) as Arc<_>);
+    let fixture = Fixture::build(sim, store, |config| {
         config.jwt_key = key;
         config.user_mode = Some(mode);
         config.timeout_ms = TIMEOUT_MS;
     });
-    judge(&rig, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
-        Some(fault) => rig.sim.fault(fault.clone()),
-        None => rig.sim.set_down(true).unwrap(),
+    judge(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
+        Some(fault) => fixture.sim.fault(fault.clone()),
+        None => fixture.sim.set_down(true).unwrap(),
     });
 }
 
 fn matrix(mode: UserMode) {
     let cells: Vec<_> = faults().into_iter().flat_map(|fault| State::ALL.map(|state| (fault.clone(), state))).collect();
-    // The slow cells wait for time-outs: several at once.
+    // The slow cells wait for timeouts, so several run at once.
     std::thread::scope(|scope| {
         for some in cells.chunks(cells.len().div_ceil(6)) {
             scope.spawn(move || {
@@ -155,30 +154,33 @@ fn matrix(mode: UserMode) {
     });
 }
 
+/// Threat N5; promise 11.
 #[test]
-fn n5_req11_faults_of_clerk_in_profile_mode() {
+fn clerk_faults_in_profile_mode() {
     matrix(UserMode::Profile);
 }
 
+/// Threat N5.
 #[test]
-fn n5_faults_of_clerk_in_sync_mode() {
+fn clerk_faults_in_sync_mode() {
     matrix(UserMode::Sync);
 }
 
+/// Threat N5.
 #[test]
-fn n5_with_a_key_and_claims_alone_no_fault_of_clerk_is_felt() {
+fn clerk_faults_do_not_affect_claims_mode_with_jwt_key() {
     let sim = Sim::start();
     let key = pem(&sim);
-    let rig = Rig::build(sim, None, |config| {
+    let fixture = Fixture::build(sim, None, |config| {
         config.jwt_key = key;
         config.user_mode = Some(UserMode::Claims);
     });
-    rig.sim.set_down(true).unwrap();
-    assert_eq!(rig.ask_new(USER), "in verified");
+    fixture.sim.set_down(true).unwrap();
+    assert_eq!(fixture.authenticate_new(USER), "in verified");
 }
 
 #[test]
-fn a_thousand_active_users_are_fetched_at_most_twice_in_ten_minutes() {
+fn thousand_users_are_fetched_at_most_twice_in_10_minutes() {
     for mode in [UserMode::Profile, UserMode::Sync] {
         ten_minutes_of_a_thousand_users(mode);
     }
@@ -190,37 +192,37 @@ fn ten_minutes_of_a_thousand_users(mode: UserMode) {
     let key = pem(&sim);
     let users: Vec<String> = (0..1000).map(|i| format!("user_2n{i}")).collect();
     users.iter().for_each(|id| sim.put_user(json!({"id": id})));
-    let rig = Rig::build(sim, store, |config| {
+    let fixture = Fixture::build(sim, store, |config| {
         config.jwt_key = key;
         config.user_mode = Some(mode);
     });
     for _ in 0..12 {
         for user in &users {
-            assert_eq!(rig.ask_new(user), "in verified");
+            assert_eq!(fixture.authenticate_new(user), "in verified");
         }
-        rig.time.pass_s(50);
+        fixture.time.advance_s(50);
     }
-    let fetches = rig.sim.requests("/users/*");
+    let fetches = fixture.sim.requests("/users/*");
     assert!(fetches <= 2 * users.len(), "{fetches}");
 }
 
 #[test]
-fn sixty_four_threads_with_one_fresh_token_fetch_once_and_insert_once() {
-    let folder = Folder::new();
-    let store = Arc::new(SqliteStore::open(folder.join("users.db")).unwrap());
+fn concurrent_threads_with_new_token_fetch_and_insert_once() {
+    let dir = TempDir::new();
+    let store = Arc::new(SqliteStore::open(dir.join("users.db")).unwrap());
     let sim = Sim::start();
     let key = pem(&sim);
     sim.put_user(json!({"id": USER, "username": "ada"}));
     sim.fault(Fault::on("/users/*").delay_ms(100));
-    let rig = Rig::build(sim, Some(store), |config| config.jwt_key = key);
-    let token = rig.token(USER);
+    let fixture = Fixture::build(sim, Some(store), |config| config.jwt_key = key);
+    let token = fixture.token(USER);
     std::thread::scope(|scope| {
-        let asks: Vec<_> = (0..64).map(|_| scope.spawn(|| rig.ask(&token))).collect();
+        let asks: Vec<_> = (0..64).map(|_| scope.spawn(|| fixture.ask(&token))).collect();
         for ask in asks {
             assert!(ask.join().unwrap().starts_with("in "));
         }
     });
-    assert_eq!(rig.sim.requests("/users/*"), 1);
-    let made = rig.diary.take().iter().filter(|event| *event == "user_created").count();
+    assert_eq!(fixture.sim.requests("/users/*"), 1);
+    let made = fixture.event_log.take().iter().filter(|event| *event == "user_created").count();
     assert_eq!(made, 1);
 }

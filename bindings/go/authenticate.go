@@ -9,131 +9,131 @@ import (
 	"runtime"
 )
 
-// Authenticate says who sent the request. Somebody is signed in if, and only if, the error is nil; else there is no Auth,
-// and the error is an [*Error] that is [ErrSignedOut], [ErrNoCredentials], [ErrUnavailable] or one of wrong use.
+// Authenticate authenticates a request. The request is signed in if and only if the error is nil. Otherwise the Auth is
+// nil, and the error is an [*Error] that is [ErrSignedOut], [ErrNoCredentials] or [ErrUnavailable], or reports wrong use.
 //
-// Answers that are remembered come at once. Others may have to wait for Clerk, in turn and within timeout_ms; when ctx
-// ends first, the outcome is [ErrUnavailable], with the context's error as its cause.
+// A cached result is returned at once, even if ctx is done. Other calls may wait for Clerk, at most timeout_ms; if ctx is
+// done first, the error is [ErrUnavailable] and wraps the context's error.
 func (c *Client) Authenticate(ctx context.Context, r *http.Request) (*Auth, error) {
 	if r == nil {
-		return nil, wrongUse(ErrArgument, "the request is nil")
+		return nil, usageError(ErrArgument, "the request is nil")
 	}
-	return c.identify(ctx, linesOf(r))
+	return c.authenticate(ctx, paramsOf(r))
 }
 
-func (c *Client) identify(ctx context.Context, asked lines) (*Auth, error) {
-	if err := c.open(); err != nil {
+func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth, error) {
+	if err := c.checkOpen(); err != nil {
 		return nil, err
 	}
-	if outcome := c.ask(C.CLERKGO_CACHED, &asked); outcome.status != C.CLERK_WOULD_BLOCK {
-		return c.conclude(outcome, nil)
+	if result := c.call(C.CLERKGO_CACHED, &params); result.status != C.CLERK_WOULD_BLOCK {
+		return c.finish(result, nil)
 	}
-	return c.fromClerk(ctx, asked)
+	return c.authenticateBlocking(ctx, params)
 }
 
-// fromClerk is for what memory does not know. It has lines of its own, which may outlive the caller's.
-func (c *Client) fromClerk(ctx context.Context, asked lines) (*Auth, error) {
-	if err := c.mayWait(ctx); err != nil {
+// authenticateBlocking authenticates a request that has no cached result. It copies params, since a call may outlive ctx.
+func (c *Client) authenticateBlocking(ctx context.Context, params requestParams) (*Auth, error) {
+	if err := c.checkMayBlock(ctx); err != nil {
 		return nil, err
 	}
 	if c.store != nil {
-		return c.inSteps(ctx, &asked)
+		return c.authenticateStepwise(ctx, &params)
 	}
-	outcome, err := c.await(ctx, func() C.clerkgo_outcome { return c.ask(C.CLERKGO_WHOLE, &asked) })
+	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BLOCKING, &params) })
 	if err != nil {
 		return nil, err
 	}
-	return c.conclude(outcome, nil)
+	return c.finish(result, nil)
 }
 
-// VerifyToken verifies one JWT and nothing else: no user, no cache, no event; keys may be fetched. It returns what
-// Authenticate returns.
+// VerifyToken verifies a session JWT. It loads no user, uses no cache and emits no event, but may fetch the JWKS. It
+// returns what [Client.Authenticate] returns.
 func (c *Client) VerifyToken(ctx context.Context, token string) (*Auth, error) {
-	if err := c.mayWait(ctx); err != nil {
+	if err := c.checkMayBlock(ctx); err != nil {
 		return nil, err
 	}
-	outcome, err := c.await(ctx, func() C.clerkgo_outcome {
+	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result {
 		defer runtime.KeepAlive(c)
-		return C.clerkgo_verify_token(c.c, dataOf(token), C.size_t(len(token)))
+		return C.clerkgo_verify_token(c.c, cData(token), C.size_t(len(token)))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c.conclude(outcome, nil)
+	return c.finish(result, nil)
 }
 
-// mayWait refuses calls that may wait when the client is closed, or when they come from inside its own user store or hooks.
-func (c *Client) mayWait(ctx context.Context) error {
-	if err := c.open(); err != nil {
+// checkMayBlock rejects calls that may block on a closed client, or from within its own user store or callbacks.
+func (c *Client) checkMayBlock(ctx context.Context) error {
+	if err := c.checkOpen(); err != nil {
 		return err
 	}
 	if ctx == nil {
-		return wrongUse(ErrArgument, "the context is nil")
+		return usageError(ErrArgument, "the context is nil")
 	}
-	if ctx.Value(inside{c}) != nil || c.hooks.isInside() {
-		return wrongUse(ErrReentrant, "")
+	if ctx.Value(storeKey{c}) != nil || c.callbacks.inCallback() {
+		return usageError(ErrReentrant, "")
 	}
 	return nil
 }
 
-// inside marks contexts that a client hands to its user store.
-type inside struct{ client *Client }
+// storeKey marks the contexts that a client passes to its user store.
+type storeKey struct{ client *Client }
 
-func (c *Client) ask(how C.int32_t, l *lines) C.clerkgo_outcome {
+// call calls the library's function for the mode, without a limit.
+func (c *Client) call(mode C.int32_t, p *requestParams) C.clerkgo_call_result {
 	defer runtime.KeepAlive(c)
-	isDoubled := C.int32_t(0)
-	if l.isDoubled {
-		isDoubled = 1
+	hasSecond := C.int32_t(0)
+	if p.hasSecondAuthorization {
+		hasSecond = 1
 	}
-	return C.clerkgo_ask(how, c.c, dataOf(l.authorization), C.size_t(len(l.authorization)),
-		dataOf(l.second), C.size_t(len(l.second)), isDoubled, dataOf(l.cookie), C.size_t(len(l.cookie)),
-		dataOf(l.method), C.size_t(len(l.method)), dataOf(l.fetchDest), C.size_t(len(l.fetchDest)),
-		dataOf(l.accept), C.size_t(len(l.accept)))
+	return C.clerkgo_authenticate(mode, c.c, cData(p.authorization), C.size_t(len(p.authorization)),
+		cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
+		cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
+		cData(p.accept), C.size_t(len(p.accept)))
 }
 
-// await runs a call that may wait for Clerk, when it is its turn and nobody has closed the client.
-func (c *Client) await(ctx context.Context, call func() C.clerkgo_outcome) (C.clerkgo_outcome, error) {
-	if err := c.enter(ctx); err != nil {
-		return C.clerkgo_outcome{}, err
+// callBlocking acquires a slot and runs a call that may wait for Clerk.
+func (c *Client) callBlocking(ctx context.Context, call func() C.clerkgo_call_result) (C.clerkgo_call_result, error) {
+	if err := c.acquireSlot(ctx); err != nil {
+		return C.clerkgo_call_result{}, err
 	}
-	return run(ctx, &c.gate, call, discard)
+	return callWithContext(ctx, &c.limiter, call, freeCallResult)
 }
 
-// enter takes a slot.
-func (c *Client) enter(ctx context.Context) error {
-	if err := c.gate.enter(ctx, c.done); err != nil {
+func (c *Client) acquireSlot(ctx context.Context) error {
+	if err := c.limiter.acquire(ctx, c.done); err != nil {
 		return err
 	}
-	// It may have been closed while this call stood in line.
-	if err := c.open(); err != nil {
-		c.gate.leave()
+	// The client may have been closed while the call was queued.
+	if err := c.checkOpen(); err != nil {
+		c.limiter.release()
 		return err
 	}
 	return nil
 }
 
-// conclude turns an outcome into what the caller gets. Only CLERK_OK with an identity is somebody.
-func (c *Client) conclude(outcome C.clerkgo_outcome, cause error) (*Auth, error) {
-	if outcome.status != C.CLERK_OK {
-		return nil, errorOf(outcome.status, outcome.result, outcome.error, c.realm, cause)
+// finish converts a call result and takes ownership of it. Only CLERK_OK with a subject gives an Auth.
+func (c *Client) finish(result C.clerkgo_call_result, cause error) (*Auth, error) {
+	if result.status != C.CLERK_OK {
+		return nil, newError(result.status, result.result, result.error, c.realm, cause)
 	}
-	if auth := c.remembered.find(outcome.result); auth != nil {
-		auth.id.hit()
+	if auth := c.results.get(result.result); auth != nil {
+		auth.result.addRef()
 		return auth, nil
 	}
-	auth := authOf(outcome.result)
+	auth := newAuth(result.result)
 	if auth == nil {
-		return nil, wrongUse(ErrInternal, "an answer without an identity")
+		return nil, usageError(ErrInternal, "a signed-in result without a subject")
 	}
 	if auth.Source() == SourceCache {
-		c.remembered.keep(auth)
+		c.results.put(auth)
 	}
 	return auth, nil
 }
 
-// discard frees an outcome that nobody waits for any more.
-func discard(outcome C.clerkgo_outcome) {
-	C.clerk_result_free(outcome.result)
-	C.clerk_error_free(outcome.error)
-	C.clerk_pending_free(outcome.pending)
+// freeCallResult frees the result of a call whose caller has stopped waiting.
+func freeCallResult(result C.clerkgo_call_result) {
+	C.clerk_result_free(result.result)
+	C.clerk_error_free(result.error)
+	C.clerk_pending_free(result.pending)
 }

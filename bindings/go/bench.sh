@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A cached authentication from Go beside the same in C and beside clerk-sdk-go, in one run. It fails when the middleware takes
-# more than 300 ns more than C; CLERK_GO_LIMIT_NS is another limit, 0 is none.
+# Benchmarks a cached authentication in Go, in C and with clerk-sdk-go, in one run. Fails if the middleware takes over 300 ns
+# longer than C; CLERK_GO_LIMIT_NS sets another limit, 0 none.
 set -euo pipefail
 cd "$(dirname "$0")"
 

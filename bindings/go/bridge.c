@@ -1,16 +1,16 @@
 #include "bridge.h"
 #include "_cgo_export.h"
 
-static clerk_str text(const char *data, size_t len)
+static clerk_str str(const char *data, size_t len)
 {
     clerk_str made = { data, len };
     return made;
 }
 
-/* Hooks run on the thread of the call that needs them. */
+/* Whether the clock callback failed during the current call. Callbacks run on the thread of the call. */
 static _Thread_local int32_t clock_failed;
 
-/* For calls that are made from inside a hook of another call: each has failures of its own. */
+/* Saves the flag of an outer call: a callback may call the library again. */
 static int32_t clock_begin(void)
 {
     int32_t before = clock_failed;
@@ -25,72 +25,72 @@ static int32_t clock_end(int32_t before, int32_t status)
     return failed ? CLERKGO_E_CLOCK : status;
 }
 
-/* What was found out without knowing the time counts for nothing. */
-static clerkgo_outcome outcome_end(int32_t before, clerkgo_outcome made)
+/* Drops everything that was decided without a clock. */
+static clerkgo_call_result end_call(int32_t before, clerkgo_call_result call)
 {
-    made.status = clock_end(before, made.status);
-    if (made.status == CLERKGO_E_CLOCK) {
-        clerk_result_free(made.result);
-        clerk_pending_free(made.pending);
-        clerk_error_free(made.error);
-        made = (clerkgo_outcome){ CLERKGO_E_CLOCK, NULL, NULL, NULL };
+    call.status = clock_end(before, call.status);
+    if (call.status == CLERKGO_E_CLOCK) {
+        clerk_result_free(call.result);
+        clerk_pending_free(call.pending);
+        clerk_error_free(call.error);
+        call = (clerkgo_call_result){ CLERKGO_E_CLOCK, NULL, NULL, NULL };
     }
-    return made;
+    return call;
 }
 
-clerkgo_outcome clerkgo_ask(int32_t how, const clerk_client *client, CLERKGO_LINES)
+clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST)
 {
-    clerkgo_outcome made = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
-    clerk_header own[4];
+    clerkgo_call_result call = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
+    clerk_header headers[4];
     clerk_request request = CLERK_REQUEST_INIT;
-    request.headers = own;
-    request.method = text(method, method_len);
-    request.cookie = text(cookie, cookie_len);
-    if (is_doubled) {
-        own[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), text(authorization, authorization_len) };
-        own[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), text(second, second_len) };
+    request.headers = headers;
+    request.method = str(method, method_len);
+    request.cookie = str(cookie, cookie_len);
+    if (has_authorization2) {
+        headers[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), str(authorization, authorization_len) };
+        headers[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), str(authorization2, authorization2_len) };
     } else {
-        request.authorization = text(authorization, authorization_len);
+        request.authorization = str(authorization, authorization_len);
     }
     if (fetch_dest_len > 0)
-        own[request.header_count++] = (clerk_header){ CLERK_STR("sec-fetch-dest"), text(fetch_dest, fetch_dest_len) };
+        headers[request.header_count++] = (clerk_header){ CLERK_STR("sec-fetch-dest"), str(fetch_dest, fetch_dest_len) };
     if (accept_len > 0)
-        own[request.header_count++] = (clerk_header){ CLERK_STR("accept"), text(accept, accept_len) };
+        headers[request.header_count++] = (clerk_header){ CLERK_STR("accept"), str(accept, accept_len) };
     int32_t before = clock_begin();
-    switch (how) {
+    switch (mode) {
     case CLERKGO_CACHED:
-        made.status = clerk_authenticate_cached(client, &request, &made.result);
+        call.status = clerk_authenticate_cached(client, &request, &call.result);
         break;
-    case CLERKGO_WHOLE:
-        made.status = clerk_authenticate(client, &request, &made.result, &made.error);
+    case CLERKGO_BLOCKING:
+        call.status = clerk_authenticate(client, &request, &call.result, &call.error);
         break;
     case CLERKGO_BEGIN_CACHED:
-        made.status = clerk_authenticate_begin_cached(client, &request, &made.result, &made.pending);
+        call.status = clerk_authenticate_begin_cached(client, &request, &call.result, &call.pending);
         break;
     case CLERKGO_BEGIN:
-        made.status = clerk_authenticate_begin(client, &request, &made.result, &made.pending, &made.error);
+        call.status = clerk_authenticate_begin(client, &request, &call.result, &call.pending, &call.error);
         break;
     }
-    return outcome_end(before, made);
+    return end_call(before, call);
 }
 
-clerkgo_outcome clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len)
+clerkgo_call_result clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len)
 {
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    clerkgo_call_result call = { 0, NULL, NULL, NULL };
     int32_t before = clock_begin();
-    made.status = clerk_verify_token(client, text(token, token_len), &made.result, &made.error);
-    return outcome_end(before, made);
+    call.status = clerk_verify_token(client, str(token, token_len), &call.result, &call.error);
+    return end_call(before, call);
 }
 
-clerkgo_outcome clerkgo_warm_up(const clerk_client *client)
+clerkgo_call_result clerkgo_warm_up(const clerk_client *client)
 {
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    clerkgo_call_result call = { 0, NULL, NULL, NULL };
     int32_t before = clock_begin();
-    made.status = clerk_client_warm_up(client, &made.error);
-    return outcome_end(before, made);
+    call.status = clerk_client_warm_up(client, &call.error);
+    return end_call(before, call);
 }
 
-int32_t clerkgo_answer(clerk_pending *pending, int32_t returned)
+int32_t clerkgo_submit(clerk_pending *pending, int32_t returned)
 {
     int32_t before = clock_begin();
     return clock_end(before, clerk_pending_submit(pending, returned));
@@ -102,30 +102,30 @@ int32_t clerkgo_fetch(clerk_pending *pending)
     return clock_end(before, clerk_pending_fetch(pending));
 }
 
-clerkgo_outcome clerkgo_finish(clerk_pending *pending)
+clerkgo_call_result clerkgo_finish(clerk_pending *pending)
 {
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    clerkgo_call_result call = { 0, NULL, NULL, NULL };
     int32_t before = clock_begin();
-    made.status = clerk_pending_finish(pending, &made.result, &made.error);
-    return outcome_end(before, made);
+    call.status = clerk_pending_finish(pending, &call.result, &call.error);
+    return end_call(before, call);
 }
 
-clerkgo_outcome clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
-                                      const char *body, size_t body_len)
+clerkgo_call_result clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
+                                          const char *body, size_t body_len)
 {
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    clerkgo_call_result call = { 0, NULL, NULL, NULL };
     int32_t before = clock_begin();
-    made.status = clerk_webhook_begin(client, headers, header_count, text(body, body_len), &made.pending, &made.error);
-    return outcome_end(before, made);
+    call.status = clerk_webhook_begin(client, headers, header_count, str(body, body_len), &call.pending, &call.error);
+    return end_call(before, call);
 }
 
-clerkgo_outcome clerkgo_handle_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
-                                       const char *body, size_t body_len)
+clerkgo_call_result clerkgo_handle_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
+                                           const char *body, size_t body_len)
 {
-    clerkgo_outcome made = { 0, NULL, NULL, NULL };
+    clerkgo_call_result call = { 0, NULL, NULL, NULL };
     int32_t before = clock_begin();
-    made.status = clerk_webhook_handle(client, headers, header_count, text(body, body_len), &made.error);
-    return outcome_end(before, made);
+    call.status = clerk_webhook_handle(client, headers, header_count, str(body, body_len), &call.error);
+    return end_call(before, call);
 }
 
 void clerkgo_free_results(clerk_result *result, size_t references)
@@ -134,7 +134,7 @@ void clerkgo_free_results(clerk_result *result, size_t references)
         clerk_result_free(result);
 }
 
-void clerkgo_view_result(const clerk_result *result, clerkgo_result_view *view)
+void clerkgo_read_result(const clerk_result *result, clerkgo_result_view *view)
 {
     view->status = clerk_result_status(result);
     view->reason = clerk_result_reason(result);
@@ -147,11 +147,11 @@ void clerkgo_view_result(const clerk_result *result, clerkgo_result_view *view)
     view->retry_after_ms = clerk_result_retry_after_ms(result);
     view->expires_at_ms = clerk_result_expires_at_ms(result);
     view->user_id = clerk_result_user_id(result);
-    for (int32_t which = 0; which < CLERKGO_TEXTS; which++)
-        view->texts[which] = clerk_result_get(result, which);
+    for (int32_t i = 0; i < CLERKGO_ATTRIBUTES; i++)
+        view->attributes[i] = clerk_result_get(result, i);
 }
 
-void clerkgo_view_error(const clerk_error *error, clerkgo_error_view *view)
+void clerkgo_read_error(const clerk_error *error, clerkgo_error_view *view)
 {
     view->status = clerk_error_status(error);
     view->http_status = clerk_error_http_status(error);
@@ -161,126 +161,126 @@ void clerkgo_view_error(const clerk_error *error, clerkgo_error_view *view)
     view->trace_id = clerk_error_trace_id(error);
 }
 
-int32_t clerkgo_has(const clerk_result *result, int32_t dimension, const char *value, size_t value_len)
+int32_t clerkgo_has(const clerk_result *result, int32_t check, const char *value, size_t value_len)
 {
-    return clerk_result_has(result, dimension, text(value, value_len));
+    return clerk_result_has(result, check, str(value, value_len));
 }
 
-static void read_step(const clerk_store_request *from, clerkgo_step *step)
+static void read_request(const clerk_store_request *from, clerkgo_store_request *request)
 {
-    step->kind = clerk_store_request_get_kind(from);
-    step->text = clerk_store_request_value(from);
-    step->key = clerk_store_request_key(from);
-    for (int32_t i = 0; i < CLERKGO_TEXT_COLUMNS; i++)
-        step->writes[i] = clerk_store_request_string_column(from, i, &step->texts[i]);
+    request->kind = clerk_store_request_get_kind(from);
+    request->value = clerk_store_request_value(from);
+    request->key = clerk_store_request_key(from);
+    for (int32_t i = 0; i < CLERKGO_STRING_COLUMNS; i++)
+        request->writes[i] = clerk_store_request_string_column(from, i, &request->strings[i]);
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS; i++)
-        step->writes[CLERKGO_TEXT_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_TEXT_COLUMNS + i, &step->ints[i]);
+        request->writes[CLERKGO_STRING_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_STRING_COLUMNS + i, &request->ints[i]);
 }
 
-int32_t clerkgo_wants(const clerk_pending *pending, clerkgo_step *step)
+int32_t clerkgo_next_action(const clerk_pending *pending, clerkgo_store_request *request)
 {
     int32_t kind = clerk_pending_next_action(pending);
     if (kind != CLERK_STORE_REQUEST_KIND_DONE && kind != CLERK_STORE_REQUEST_KIND_FETCH_USER)
-        read_step(clerk_pending_request(pending), step);
+        read_request(clerk_pending_request(pending), request);
     return kind;
 }
 
-int32_t clerkgo_reply_row(clerk_store_response *reply, const clerkgo_row *row, const char *bytes)
+int32_t clerkgo_add_row(clerk_store_response *response, const clerkgo_row *row, const char *bytes)
 {
-    int32_t status = clerk_store_response_add_row(reply, text(bytes, row->ends[0]));
-    for (int32_t i = 1; i <= CLERKGO_TEXT_COLUMNS && status == CLERK_OK; i++)
+    int32_t status = clerk_store_response_add_row(response, str(bytes, row->ends[0]));
+    for (int32_t i = 1; i <= CLERKGO_STRING_COLUMNS && status == CLERK_OK; i++)
         if (!row->is_null[i])
-            status = clerk_store_response_set_string_column(reply, i - 1, text(bytes + row->ends[i - 1], row->ends[i] - row->ends[i - 1]));
+            status = clerk_store_response_set_string_column(response, i - 1, str(bytes + row->ends[i - 1], row->ends[i] - row->ends[i - 1]));
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS && status == CLERK_OK; i++)
         if (row->has_int[i])
-            status = clerk_store_response_set_int_column(reply, CLERKGO_TEXT_COLUMNS + i, row->ints[i]);
+            status = clerk_store_response_set_int_column(response, CLERKGO_STRING_COLUMNS + i, row->ints[i]);
     return status;
 }
 
-/* --- Hooks ------------------------------------------------------------------------------------------------------- */
+/* --- Callbacks --------------------------------------------------------------------------------------------------- */
 
-/* The hooks that this thread is inside of, the innermost first. */
-static _Thread_local struct inside {
+/* The callbacks that are running on this thread, innermost first. */
+static _Thread_local struct callback_frame {
     uintptr_t handle;
-    const struct inside *outer;
+    const struct callback_frame *outer;
 } const *innermost;
 
-int32_t clerkgo_is_inside(uintptr_t handle)
+int32_t clerkgo_in_callback(uintptr_t handle)
 {
-    for (const struct inside *each = innermost; each != NULL; each = each->outer)
-        if (each->handle == handle)
+    for (const struct callback_frame *frame = innermost; frame != NULL; frame = frame->outer)
+        if (frame->handle == handle)
             return 1;
     return 0;
 }
 
 static void *userdata_of(uintptr_t handle)
 {
-    return (void *)handle; /* never followed: it is a number that Go gives a meaning to */
+    return (void *)handle; /* never dereferenced: a runtime/cgo handle */
 }
 
-static void forget(void *userdata)
+static void release(void *userdata)
 {
-    clerkgoForget((uintptr_t)userdata);
+    clerkgoRelease((uintptr_t)userdata);
 }
 
-static void tell_event(void *userdata, const clerk_event *event)
+static void on_event(void *userdata, const clerk_event *event)
 {
     clerkgo_event view = {
         clerk_event_get_kind(event), clerk_event_user_key(event), clerk_event_clerk_id(event),
         clerk_event_token_hash(event), clerk_event_reason(event), clerk_event_source(event),
         clerk_event_retry_after_ms(event),
     };
-    struct inside own = { (uintptr_t)userdata, innermost };
-    innermost = &own;
-    clerkgoEvent(own.handle, &view);
-    innermost = own.outer;
+    struct callback_frame frame = { (uintptr_t)userdata, innermost };
+    innermost = &frame;
+    clerkgoEvent(frame.handle, &view);
+    innermost = frame.outer;
 }
 
-static void tell_log(void *userdata, int32_t level, clerk_str message)
+static void on_log(void *userdata, int32_t level, clerk_str message)
 {
-    struct inside own = { (uintptr_t)userdata, innermost };
-    innermost = &own;
-    clerkgoLog(own.handle, level, (char *)message.data, message.len);
-    innermost = own.outer;
+    struct callback_frame frame = { (uintptr_t)userdata, innermost };
+    innermost = &frame;
+    clerkgoLog(frame.handle, level, (char *)message.data, message.len);
+    innermost = frame.outer;
 }
 
-/* Without the time no token is good: each is over at the end of all days. */
-static int64_t ask_clock(void *userdata)
+/* A failed clock returns INT64_MAX: every token that has an `exp` is expired then. */
+static int64_t on_clock(void *userdata)
 {
     int64_t ms = INT64_MAX;
-    struct inside own = { (uintptr_t)userdata, innermost };
-    innermost = &own;
-    if (!clerkgoClock(own.handle, &ms)) {
+    struct callback_frame frame = { (uintptr_t)userdata, innermost };
+    innermost = &frame;
+    if (!clerkgoClock(frame.handle, &ms)) {
         clock_failed = 1;
         ms = INT64_MAX;
     }
-    innermost = own.outer;
+    innermost = frame.outer;
     return ms;
 }
 
-/* Go takes the steps itself, between calls; whatever calls the hook all the same gets nobody in. */
-static int32_t refuse(void *userdata, const clerk_store_request *step, clerk_store_response *reply)
+/* Never called in stepwise authentication; fails closed if it is. */
+static int32_t on_store_request(void *userdata, const clerk_store_request *request, clerk_store_response *response)
 {
-    (void)userdata, (void)step, (void)reply;
+    (void)userdata, (void)request, (void)response;
     return -1;
 }
 
-int32_t clerkgo_on_event(clerk_config *config, uintptr_t handle)
+int32_t clerkgo_set_event_callback(clerk_config *config, uintptr_t handle)
 {
-    return clerk_config_set_event_callback(config, tell_event, userdata_of(handle), forget);
+    return clerk_config_set_event_callback(config, on_event, userdata_of(handle), release);
 }
 
-int32_t clerkgo_on_log(clerk_config *config, int32_t level, uintptr_t handle)
+int32_t clerkgo_set_log_callback(clerk_config *config, int32_t level, uintptr_t handle)
 {
-    return clerk_config_set_log_callback(config, level, tell_log, userdata_of(handle), forget);
+    return clerk_config_set_log_callback(config, level, on_log, userdata_of(handle), release);
 }
 
-int32_t clerkgo_on_clock(clerk_config *config, uintptr_t handle)
+int32_t clerkgo_set_clock_callback(clerk_config *config, uintptr_t handle)
 {
-    return clerk_config_set_clock_callback(config, ask_clock, userdata_of(handle), forget);
+    return clerk_config_set_clock_callback(config, on_clock, userdata_of(handle), release);
 }
 
-int32_t clerkgo_on_user_store(clerk_config *config)
+int32_t clerkgo_set_user_store(clerk_config *config)
 {
-    return clerk_config_set_user_store(config, refuse, NULL, NULL);
+    return clerk_config_set_user_store(config, on_store_request, NULL, NULL);
 }

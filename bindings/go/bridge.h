@@ -1,4 +1,4 @@
-/* What Go asks of the C library in one call each: crossing between the two costs more than most of what is asked. */
+/* C functions that each make one cgo call do the work of several: a cgo call costs more than most functions of the library. */
 #ifndef CLERKGO_BRIDGE_H
 #define CLERKGO_BRIDGE_H
 
@@ -9,17 +9,17 @@
 #endif
 #include <clerk_auth.h>
 
-enum { CLERKGO_TEXTS = CLERK_ATTRIBUTE_EXTERNAL_ID + 1, CLERKGO_TEXT_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
+enum { CLERKGO_ATTRIBUTES = CLERK_ATTRIBUTE_EXTERNAL_ID + 1, CLERKGO_STRING_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
 
-/* What an authentication came to. */
+/* What a function of the library returned, with its out parameters. */
 typedef struct {
     int32_t status;
     clerk_result *result;
     clerk_pending *pending;
     clerk_error *error;
-} clerkgo_outcome;
+} clerkgo_call_result;
 
-/* All that a result says, for one copy. The texts live as long as the result. */
+/* All fields of a result. The strings live as long as the result. */
 typedef struct {
     int32_t status;
     int32_t reason;
@@ -34,9 +34,10 @@ typedef struct {
     int64_t retry_after_ms;
     int64_t expires_at_ms;
     clerk_str user_id;
-    clerk_str texts[CLERKGO_TEXTS];
+    clerk_str attributes[CLERKGO_ATTRIBUTES];
 } clerkgo_result_view;
 
+/* All fields of an error. The strings live as long as the error. */
 typedef struct {
     int32_t status;
     int32_t http_status;
@@ -46,20 +47,20 @@ typedef struct {
     clerk_str trace_id;
 } clerkgo_error_view;
 
-/* A question to the user table. `writes[column]` is what clerk_store_request_string_column and clerk_store_request_int_column return. */
+/* A request to the user store. `writes[column]` is what clerk_store_request_string_column or _int_column returned. */
 typedef struct {
     int32_t kind;
-    clerk_str text;
+    clerk_str value;
     clerk_str key;
-    int32_t writes[CLERKGO_TEXT_COLUMNS + CLERKGO_INT_COLUMNS];
-    clerk_str texts[CLERKGO_TEXT_COLUMNS];
+    int32_t writes[CLERKGO_STRING_COLUMNS + CLERKGO_INT_COLUMNS];
+    clerk_str strings[CLERKGO_STRING_COLUMNS];
     int64_t ints[CLERKGO_INT_COLUMNS];
-} clerkgo_step;
+} clerkgo_store_request;
 
-/* A row of the user table: `ends` are the ends of the key and the text columns in the bytes that come with it. */
+/* A row of the user table. `ends` holds where the key and each string column end in the bytes passed beside it. */
 typedef struct {
-    uint32_t ends[1 + CLERKGO_TEXT_COLUMNS];
-    uint8_t is_null[1 + CLERKGO_TEXT_COLUMNS];
+    uint32_t ends[1 + CLERKGO_STRING_COLUMNS];
+    uint8_t is_null[1 + CLERKGO_STRING_COLUMNS];
     uint8_t has_int[CLERKGO_INT_COLUMNS];
     int64_t ints[CLERKGO_INT_COLUMNS];
 } clerkgo_row;
@@ -74,52 +75,53 @@ typedef struct {
     int64_t retry_after_ms;
 } clerkgo_event;
 
-/* The lines that matter. Two lines of credentials are no good; when `is_doubled`, `second` is the other one. */
-#define CLERKGO_LINES                                                                                                  \
-    const char *authorization, size_t authorization_len, const char *second, size_t second_len, int32_t is_doubled,    \
-        const char *cookie, size_t cookie_len, const char *method, size_t method_len, const char *fetch_dest,          \
-        size_t fetch_dest_len, const char *accept, size_t accept_len
+/* The parts of a request that the library reads. `authorization2` is a second Authorization header; the library rejects
+ * such requests. */
+#define CLERKGO_REQUEST                                                                                                \
+    const char *authorization, size_t authorization_len, const char *authorization2, size_t authorization2_len,        \
+        int32_t has_authorization2, const char *cookie, size_t cookie_len, const char *method, size_t method_len,      \
+        const char *fetch_dest, size_t fetch_dest_len, const char *accept, size_t accept_len
 
-/* How to ask: from memory alone, whatever it takes, and both for a user table that Go asks. */
-enum { CLERKGO_CACHED, CLERKGO_WHOLE, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
+/* Which function authenticates: from the cache only, blocking, and both as the start of a stepwise authentication. */
+enum { CLERKGO_CACHED, CLERKGO_BLOCKING, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
 
-/* The status of calls during which the clock hook failed: whatever they came to is freed. */
+/* The status of a call during which the clock callback failed. Its result, pending authentication and error are freed. */
 enum { CLERKGO_E_CLOCK = -9001 };
 
-clerkgo_outcome clerkgo_ask(int32_t how, const clerk_client *client, CLERKGO_LINES);
-clerkgo_outcome clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len);
-clerkgo_outcome clerkgo_warm_up(const clerk_client *client);
+clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST);
+clerkgo_call_result clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len);
+clerkgo_call_result clerkgo_warm_up(const clerk_client *client);
 
-/* The first two return a status alone; the last frees `pending`, whatever it returns. */
-int32_t clerkgo_answer(clerk_pending *pending, int32_t returned);
+/* The first two return a status. The third frees `pending`, whatever it returns. */
+int32_t clerkgo_submit(clerk_pending *pending, int32_t returned);
 int32_t clerkgo_fetch(clerk_pending *pending);
-clerkgo_outcome clerkgo_finish(clerk_pending *pending);
+clerkgo_call_result clerkgo_finish(clerk_pending *pending);
 
-/* The first is for a user table that Go asks, the second for all others. */
-clerkgo_outcome clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
-                                      const char *body, size_t body_len);
-clerkgo_outcome clerkgo_handle_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
-                                       const char *body, size_t body_len);
+/* The first starts a stepwise delivery, for a user store in Go. The second is for clients without one. */
+clerkgo_call_result clerkgo_begin_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
+                                          const char *body, size_t body_len);
+clerkgo_call_result clerkgo_handle_webhook(const clerk_client *client, const clerk_header *headers, size_t header_count,
+                                           const char *body, size_t body_len);
 
-/* Gives up so many references to one result. */
+/* Frees `references` references to one result. */
 void clerkgo_free_results(clerk_result *result, size_t references);
 
-void clerkgo_view_result(const clerk_result *result, clerkgo_result_view *view);
-void clerkgo_view_error(const clerk_error *error, clerkgo_error_view *view);
-int32_t clerkgo_has(const clerk_result *result, int32_t dimension, const char *value, size_t value_len);
+void clerkgo_read_result(const clerk_result *result, clerkgo_result_view *view);
+void clerkgo_read_error(const clerk_error *error, clerkgo_error_view *view);
+int32_t clerkgo_has(const clerk_result *result, int32_t check, const char *value, size_t value_len);
 
-/* What is wanted next; the step is filled for all kinds but DONE and FETCH. */
-int32_t clerkgo_wants(const clerk_pending *pending, clerkgo_step *step);
-int32_t clerkgo_reply_row(clerk_store_response *reply, const clerkgo_row *row, const char *bytes);
+/* Returns the kind of the next action, and fills `request` unless that is DONE or FETCH_USER. */
+int32_t clerkgo_next_action(const clerk_pending *pending, clerkgo_store_request *request);
+int32_t clerkgo_add_row(clerk_store_response *response, const clerkgo_row *row, const char *bytes);
 
-/* Each takes a handle of the Go side, which is given back when nobody needs it any more. */
-int32_t clerkgo_on_event(clerk_config *config, uintptr_t handle);
-int32_t clerkgo_on_log(clerk_config *config, int32_t level, uintptr_t handle);
-int32_t clerkgo_on_clock(clerk_config *config, uintptr_t handle);
-/* Says that there is a user table; it is never asked through a hook. */
-int32_t clerkgo_on_user_store(clerk_config *config);
+/* Each takes ownership of one reference to a Go handle and releases it with the client. */
+int32_t clerkgo_set_event_callback(clerk_config *config, uintptr_t handle);
+int32_t clerkgo_set_log_callback(clerk_config *config, int32_t level, uintptr_t handle);
+int32_t clerkgo_set_clock_callback(clerk_config *config, uintptr_t handle);
+/* Enables sync mode. The store callback itself is never used: Go executes store requests between calls. */
+int32_t clerkgo_set_user_store(clerk_config *config);
 
-/* Whether this thread is inside a hook that was set with the handle. */
-int32_t clerkgo_is_inside(uintptr_t handle);
+/* Reports whether this thread is in a callback that was set with the handle. */
+int32_t clerkgo_in_callback(uintptr_t handle);
 
 #endif

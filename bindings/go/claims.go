@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// SessionClaims are a token's claims under the names that clerk-sdk-go has for them.
+// SessionClaims holds the claims of a token under the names of clerk-sdk-go.
 type SessionClaims struct {
 	RegisteredClaims
 	Claims
@@ -16,7 +16,7 @@ type SessionClaims struct {
 	auth *Auth
 }
 
-// RegisteredClaims are the claims of RFC 7519.
+// RegisteredClaims holds the registered claims of RFC 7519.
 type RegisteredClaims struct {
 	Issuer    string
 	Subject   string
@@ -27,7 +27,7 @@ type RegisteredClaims struct {
 	ID        string
 }
 
-// Claims are Clerk's own claims. The organization's are the same for both versions of Clerk's tokens.
+// Claims holds Clerk's own claims. The organization claims are the same for both versions of Clerk's session tokens.
 type Claims struct {
 	Version                       int
 	SessionID                     string
@@ -40,80 +40,81 @@ type Claims struct {
 	FactorVerificationAge         [2]int64
 }
 
-// HasPermission is [Auth.HasPermission].
+// HasPermission calls [Auth.HasPermission].
 func (s *SessionClaims) HasPermission(permission string) bool {
 	return s != nil && s.auth.HasPermission(permission)
 }
 
-// HasRole is [Auth.HasRole].
+// HasRole calls [Auth.HasRole].
 func (s *SessionClaims) HasRole(role string) bool { return s != nil && s.auth.HasRole(role) }
 
-// audience is a text or a list of texts (RFC 7519 section 4.1.3).
-func audience(claim json.RawMessage) []string {
-	if one, ok := read[string](claim); ok {
+// decodeAudience decodes the claim aud, a string or an array of strings (RFC 7519 section 4.1.3).
+func decodeAudience(claim json.RawMessage) []string {
+	if one, ok := decodeClaim[string](claim); ok {
 		return []string{one}
 	}
-	all, _ := read[[]string](claim)
+	all, _ := decodeClaim[[]string](claim)
 	return all
 }
 
-// read is a claim, if it is there and of that type.
-func read[T any](claim json.RawMessage) (value T, ok bool) {
+// decodeClaim decodes a claim; false if it is absent, null or of another type.
+func decodeClaim[T any](claim json.RawMessage) (value T, ok bool) {
 	if claim == nil || string(claim) == "null" || json.Unmarshal(claim, &value) != nil {
-		var none T
-		return none, false
+		var zero T
+		return zero, false
 	}
 	return value, true
 }
 
-// claimsOf reads the claims; what the library has read already comes from there. A claim of another type than usual is
-// left out; ClaimsJSON has it.
-func claimsOf(id *identity) *SessionClaims {
-	text := func(which int) string { return id.texts[which] }
-	// Not into a struct: that would take ACT for act.
-	var raw map[string]json.RawMessage
-	if json.Unmarshal([]byte(text(C.CLERK_ATTRIBUTE_CLAIMS)), &raw) != nil {
-		return nil
-	}
-	version, _ := read[float64](raw["v"])
-	jti, _ := read[string](raw["jti"])
-	return &SessionClaims{
-		RegisteredClaims: RegisteredClaims{
-			Issuer: text(C.CLERK_ATTRIBUTE_ISSUER), Subject: text(C.CLERK_ATTRIBUTE_SUBJECT), Audience: audience(raw["aud"]),
-			Expiry: seconds(raw["exp"]), NotBefore: seconds(raw["nbf"]), IssuedAt: seconds(raw["iat"]), ID: jti,
-		},
-		Claims: Claims{
-			Version: max(1, int(version)), SessionID: text(C.CLERK_ATTRIBUTE_SESSION_ID),
-			AuthorizedParty:               text(C.CLERK_ATTRIBUTE_AUTHORIZED_PARTY),
-			ActiveOrganizationID:          text(C.CLERK_ATTRIBUTE_ORG_ID),
-			ActiveOrganizationSlug:        text(C.CLERK_ATTRIBUTE_ORG_SLUG),
-			ActiveOrganizationRole:        text(C.CLERK_ATTRIBUTE_ORG_ROLE),
-			ActiveOrganizationPermissions: split(text(C.CLERK_ATTRIBUTE_ORG_PERMISSIONS), ","),
-			Actor:                         raw["act"], FactorVerificationAge: id.ages,
-		},
-	}
-}
-
-// copy is for one request: whoever changes it changes nobody else's.
-func (s *SessionClaims) copy(auth *Auth) *SessionClaims {
-	own := *s
-	own.auth = auth
-	own.Audience, own.Actor = slices.Clone(s.Audience), slices.Clone(s.Actor)
-	own.ActiveOrganizationPermissions = slices.Clone(s.ActiveOrganizationPermissions)
-	for _, number := range []**int64{&own.Expiry, &own.NotBefore, &own.IssuedAt} {
-		if *number != nil {
-			value := **number
-			*number = &value
-		}
-	}
-	return &own
-}
-
-func seconds(claim json.RawMessage) *int64 {
-	value, ok := read[float64](claim)
+func decodeSeconds(claim json.RawMessage) *int64 {
+	value, ok := decodeClaim[float64](claim)
 	if !ok {
 		return nil
 	}
 	whole := int64(value)
 	return &whole
+}
+
+// decodeClaims decodes the claims, and takes what the library has decoded from there. A claim of an unexpected type is left
+// out; ClaimsJSON has it.
+func decodeClaims(result *authResult) *SessionClaims {
+	attribute := func(i int) string { return result.attributes[i] }
+	// A map, since encoding/json matches struct fields case-insensitively: ACT would be taken for act.
+	var raw map[string]json.RawMessage
+	if json.Unmarshal([]byte(attribute(C.CLERK_ATTRIBUTE_CLAIMS)), &raw) != nil {
+		return nil
+	}
+	version, _ := decodeClaim[float64](raw["v"])
+	jti, _ := decodeClaim[string](raw["jti"])
+	return &SessionClaims{
+		RegisteredClaims: RegisteredClaims{
+			Issuer: attribute(C.CLERK_ATTRIBUTE_ISSUER), Subject: attribute(C.CLERK_ATTRIBUTE_SUBJECT),
+			Audience: decodeAudience(raw["aud"]), Expiry: decodeSeconds(raw["exp"]), NotBefore: decodeSeconds(raw["nbf"]),
+			IssuedAt: decodeSeconds(raw["iat"]), ID: jti,
+		},
+		Claims: Claims{
+			Version: max(1, int(version)), SessionID: attribute(C.CLERK_ATTRIBUTE_SESSION_ID),
+			AuthorizedParty:               attribute(C.CLERK_ATTRIBUTE_AUTHORIZED_PARTY),
+			ActiveOrganizationID:          attribute(C.CLERK_ATTRIBUTE_ORG_ID),
+			ActiveOrganizationSlug:        attribute(C.CLERK_ATTRIBUTE_ORG_SLUG),
+			ActiveOrganizationRole:        attribute(C.CLERK_ATTRIBUTE_ORG_ROLE),
+			ActiveOrganizationPermissions: split(attribute(C.CLERK_ATTRIBUTE_ORG_PERMISSIONS), ","),
+			Actor:                         raw["act"], FactorVerificationAge: result.ages,
+		},
+	}
+}
+
+// clone returns a deep copy, so that a caller may modify it.
+func (s *SessionClaims) clone(auth *Auth) *SessionClaims {
+	own := *s
+	own.auth = auth
+	own.Audience, own.Actor = slices.Clone(s.Audience), slices.Clone(s.Actor)
+	own.ActiveOrganizationPermissions = slices.Clone(s.ActiveOrganizationPermissions)
+	for _, seconds := range []**int64{&own.Expiry, &own.NotBefore, &own.IssuedAt} {
+		if *seconds != nil {
+			value := **seconds
+			*seconds = &value
+		}
+	}
+	return &own
 }

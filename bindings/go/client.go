@@ -13,109 +13,110 @@ import (
 	"time"
 )
 
-// Client answers who is calling. It is shared by all goroutines.
+// Client authenticates requests. It is safe for concurrent use; a server needs one.
 type Client struct {
-	c          *C.clerk_client
-	owner      *owner
-	closed     atomic.Bool
-	done       chan struct{} // closed by Close
-	remembered remembered
-	gate       gate
-	hooks      *hooks
-	store      UserStore
-	hasSQLite  bool
-	realm      string
-	fail       func(http.ResponseWriter, *http.Request, *Error)
+	c            *C.clerk_client
+	handle       *clientHandle
+	closed       atomic.Bool
+	done         chan struct{} // closed by Close
+	results      resultCache
+	limiter      limiter
+	callbacks    *callbacks
+	store        UserStore
+	hasSQLite    bool
+	realm        string
+	errorHandler func(http.ResponseWriter, *http.Request, *Error)
 }
 
-// owner frees the library's client when nobody holds the Client any more: every call holds it until the call has ended.
-// It is an object by itself because a Client's store may hold the Client, and what is part of a circle has no finalizer.
-type owner struct {
+// clientHandle frees the C client when the Client is unreachable. It is a separate object because a Client's store may
+// refer to the Client, and the runtime does not finalize objects in a reference cycle.
+type clientHandle struct {
 	c *C.clerk_client
-	// Go packs objects of less than 16 bytes without Go pointers together, and frees them together.
+	// Keeps the object out of the runtime's tiny allocator, which would delay its finalizer.
 	_ [16]byte
 }
 
-// New makes a client. Whatever is wrong with the settings is found here: the error is an [*Error] that is [ErrConfig] and
-// names the setting. It connects to nothing yet.
+// New returns a client with the given settings. It validates all of them and makes no network request. The error is an
+// [*Error]: for an invalid setting it is [ErrConfig], and Setting names the setting.
 func New(config Config) (*Client, error) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
 		return nil, &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}
 	}
 	if config.Store != nil && config.SQLitePath != "" {
-		return nil, wrongUse(ErrArgument, "Config.Store and Config.SQLitePath exclude one another")
+		return nil, usageError(ErrArgument, "Config.Store and Config.SQLitePath are mutually exclusive")
 	}
-	if config.MaxBlocking < 0 {
-		return nil, wrongUse(ErrArgument, "Config.MaxBlocking is negative")
+	if config.MaxBlockingCalls < 0 {
+		return nil, usageError(ErrArgument, "Config.MaxBlockingCalls is negative")
 	}
 	if strings.ContainsFunc(config.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return nil, wrongUse(ErrArgument, "Config.Realm holds more than printable ASCII")
+		return nil, usageError(ErrArgument, "Config.Realm must be printable ASCII")
 	}
-	made := C.clerk_config_new()
-	if made == nil {
-		return nil, wrongUse(ErrInternal, "no config can be made")
+	cConfig := C.clerk_config_new()
+	if cConfig == nil {
+		return nil, usageError(ErrInternal, "clerk_config_new failed")
 	}
-	defer C.clerk_config_free(made)
-	own := &hooks{}
-	own.set.Store(&hookSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock})
-	if err := configure(settings{made}, &config, own); err != nil {
+	defer C.clerk_config_free(cConfig)
+	own := &callbacks{}
+	own.set.Store(&callbackSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock})
+	if err := configure(configBuilder{cConfig}, &config, own); err != nil {
 		return nil, err
 	}
 	var client *C.clerk_client
-	var failed *C.clerk_error
-	status := C.clerk_client_new(made, &client, &failed)
-	if err := check(status, failed); err != nil {
+	var cErr *C.clerk_error
+	status := C.clerk_client_new(cConfig, &client, &cErr)
+	if err := statusError(status, cErr); err != nil {
 		return nil, err
 	}
-	c := &Client{c: client, done: make(chan struct{}), hooks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, fail: config.OnFailure}
-	c.gate = newGate(config.MaxBlocking, config.MaxBlockingWait)
-	if c.fail == nil {
-		c.fail = Fail
+	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
+		realm: config.Realm, errorHandler: config.ErrorHandler}
+	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
+	if c.errorHandler == nil {
+		c.errorHandler = WriteError
 	}
-	c.owner = &owner{c: client}
-	runtime.SetFinalizer(c.owner, func(o *owner) { C.clerk_client_free(o.c) })
+	c.handle = &clientHandle{c: client}
+	runtime.SetFinalizer(c.handle, func(h *clientHandle) { C.clerk_client_free(h.c) })
 	return c, nil
 }
 
-// configure fills a config. Handles are given back by the library, also when no client comes of it.
-func configure(to settings, from *Config, own *hooks) error {
-	if err := to.apply(from); err != nil {
+// configure applies a Config. The library releases the callback handles with the config if no client is created.
+func configure(to configBuilder, config *Config, own *callbacks) error {
+	if err := to.apply(config); err != nil {
 		return err
 	}
-	if from.OnEvent != nil || from.Logger != nil {
-		C.clerkgo_on_event(to.config, own.hold())
+	if config.OnEvent != nil || config.Logger != nil {
+		C.clerkgo_set_event_callback(to.config, own.retain())
 	}
-	if from.Logger != nil {
+	if config.Logger != nil {
 		level := C.int32_t(C.CLERK_LOG_LEVEL_INFO)
-		if from.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		if config.Logger.Enabled(context.Background(), slog.LevelDebug) {
 			level = C.CLERK_LOG_LEVEL_DEBUG
 		}
-		C.clerkgo_on_log(to.config, level, own.hold())
+		C.clerkgo_set_log_callback(to.config, level, own.retain())
 	}
-	if from.Clock != nil {
-		C.clerkgo_on_clock(to.config, own.hold())
+	if config.Clock != nil {
+		C.clerkgo_set_clock_callback(to.config, own.retain())
 	}
-	if from.SQLitePath != "" {
-		var failed *C.clerk_error
-		status := C.clerk_config_set_sqlite_path(to.config, strOf(from.SQLitePath), &failed)
-		return check(status, failed)
+	if config.SQLitePath != "" {
+		var cErr *C.clerk_error
+		status := C.clerk_config_set_sqlite_path(to.config, cStr(config.SQLitePath), &cErr)
+		return statusError(status, cErr)
 	}
-	if from.Store == nil {
+	if config.Store == nil {
 		return nil
 	}
-	C.clerkgo_on_user_store(to.config)
-	if store, ok := from.Store.(SchemaStore); ok {
-		return to.schema(store.Schema())
+	C.clerkgo_set_user_store(to.config)
+	if store, ok := config.Store.(SchemaStore); ok {
+		return to.setSchema(store.Schema())
 	}
 	return nil
 }
 
-// Close breaks off calls to Clerk that are under way and forgets everything. Calls that stand in line or come later get
-// [ErrClosed]. Closing twice is fine. The error is nil for every client that [New] made.
+// Close aborts calls to Clerk that are in flight and clears the caches. Queued and later calls return [ErrClosed]. Results
+// that were returned before stay valid. Close may be called more than once; its error is nil for every client that [New]
+// returned.
 func (c *Client) Close() error {
 	if c == nil || c.c == nil {
-		return c.open()
+		return c.checkOpen()
 	}
 	if c.closed.Swap(true) {
 		return nil
@@ -123,90 +124,91 @@ func (c *Client) Close() error {
 	close(c.done)
 	C.clerk_client_shutdown(c.c)
 	C.clerk_client_invalidate_all(c.c)
-	c.remembered.clear()
-	// What hooks hold on to may hold on to the client.
-	c.hooks.set.Store(nil)
+	c.results.clear()
+	// A callback may refer to the client.
+	c.callbacks.set.Store(nil)
 	runtime.KeepAlive(c)
 	return nil
 }
 
-func (c *Client) open() error {
+func (c *Client) checkOpen() error {
 	if c == nil || c.c == nil {
-		return wrongUse(ErrArgument, "the client was not made by New")
+		return usageError(ErrArgument, "the client was not created by New")
 	}
 	if c.closed.Load() {
-		return wrongUse(ErrClosed, "")
+		return usageError(ErrClosed, "")
 	}
 	return nil
 }
 
-// WarmUp fetches the key set now, so that the first request need not wait. An error is an [*Error] that is [ErrAPI], or
-// [ErrUnavailable] when ctx ended first.
+// WarmUp fetches the JWKS, so that the first request does not have to wait for it. The error is an [*Error] that is
+// [ErrAPI], or [ErrUnavailable] if ctx is done first.
 func (c *Client) WarmUp(ctx context.Context) error {
-	if err := c.mayWait(ctx); err != nil {
+	if err := c.checkMayBlock(ctx); err != nil {
 		return err
 	}
-	done, err := c.await(ctx, func() C.clerkgo_outcome {
+	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result {
 		defer runtime.KeepAlive(c)
 		return C.clerkgo_warm_up(c.c)
 	})
 	if err != nil {
 		return err
 	}
-	return check(done.status, done.error)
+	return statusError(result.status, result.error)
 }
 
-// InvalidateToken forgets what is remembered of one token: the next request with it is verified anew.
+// InvalidateToken removes the cached result of a token; the next request with it is verified again.
 func (c *Client) InvalidateToken(token string) error {
-	return c.change(func() C.int32_t { return C.clerk_client_invalidate_token(c.c, strOf(token)) })
+	return c.callOpen(func() C.int32_t { return C.clerk_client_invalidate_token(c.c, cStr(token)) })
 }
 
-// InvalidateUser forgets all tokens of a Clerk user, and the user.
+// InvalidateUser removes the cached results of a Clerk user, and the cached user.
 func (c *Client) InvalidateUser(clerkID string) error {
-	return c.change(func() C.int32_t { return C.clerk_client_invalidate_user(c.c, strOf(clerkID)) })
+	return c.callOpen(func() C.int32_t { return C.clerk_client_invalidate_user(c.c, cStr(clerkID)) })
 }
 
-// InvalidateSession forgets all tokens of a session.
+// InvalidateSession removes the cached results of a session.
 func (c *Client) InvalidateSession(sessionID string) error {
-	return c.change(func() C.int32_t { return C.clerk_client_invalidate_session(c.c, strOf(sessionID)) })
+	return c.callOpen(func() C.int32_t { return C.clerk_client_invalidate_session(c.c, cStr(sessionID)) })
 }
 
-// InvalidateAll forgets everything but the key set.
+// InvalidateAll clears all caches but the JWKS.
 func (c *Client) InvalidateAll() error {
-	return c.change(func() C.int32_t {
-		defer c.remembered.clear()
+	return c.callOpen(func() C.int32_t {
+		defer c.results.clear()
 		return C.clerk_client_invalidate_all(c.c)
 	})
 }
 
-func (c *Client) change(call func() C.int32_t) error {
-	if err := c.open(); err != nil {
+// callOpen runs a call that never blocks, if the client is open.
+func (c *Client) callOpen(call func() C.int32_t) error {
+	if err := c.checkOpen(); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(c)
-	return check(call(), nil)
+	return statusError(call(), nil)
 }
 
-// Stats is what a client has done since it was made.
+// Stats holds the counters of a client since it was created.
 type Stats struct {
-	CacheHits    uint64 // answers from the cache
+	CacheHits    uint64 // requests served from the cache
 	CacheMisses  uint64 // tokens that had to be verified
 	SignedIn     uint64 // requests signed in after verification
-	SignedOut    uint64 // requests refused
-	Unavailable  uint64 // requests that nobody could judge
-	JWKSFetches  uint64 // times the key set was asked for
-	UserFetches  uint64 // times a user was asked for
-	CachedTokens uint64 // tokens remembered now
-	CachedUsers  uint64 // users remembered now
-	// JWKSAge is the age of the key set; negative without one.
+	SignedOut    uint64 // requests rejected
+	Unavailable  uint64 // requests whose result could not be determined
+	JWKSFetches  uint64 // requests for the JWKS
+	UserFetches  uint64 // requests for a user
+	CachedTokens uint64 // results in the cache now
+	CachedUsers  uint64 // users in the cache now
+	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
 }
 
-// Stats says what the client has done.
+// Stats returns the counters of the client.
 func (c *Client) Stats() (Stats, error) {
 	var s C.clerk_stats
 	s.struct_size = C.sizeof_clerk_stats
-	err := c.change(func() C.int32_t { return C.clerk_client_stats(c.c, &s) })
+	err := c.callOpen(func() C.int32_t { return C.clerk_client_stats(c.c, &s) })
 	if err != nil {
 		return Stats{}, err
 	}

@@ -42,19 +42,19 @@ type recordedCase struct {
 	}
 }
 
-func (r recordedRequest) made() *http.Request {
-	made := &http.Request{Method: r.Method, Header: http.Header{}}
-	for _, line := range r.Headers {
-		made.Header.Add(line[0], line[1])
+func (r recordedRequest) httpRequest() *http.Request {
+	request := &http.Request{Method: r.Method, Header: http.Header{}}
+	for _, header := range r.Headers {
+		request.Header.Add(header[0], header[1])
 	}
-	return made
+	return request
 }
 
-// The recorded cases get the verdict that the C functions give.
-func TestTheCorpusGetsTheSameVerdicts(t *testing.T) {
+// Go must return the verdicts that were recorded through the C functions.
+func TestCorpus(t *testing.T) {
 	path := os.Getenv("CLERK_CASES")
 	if path == "" {
-		t.Fatal("CLERK_CASES must name what `corpus-replay share` printed; bindings/go/test.sh sets it")
+		t.Fatal("CLERK_CASES must be the path of the output of `corpus-replay share`; bindings/go/test.sh sets it")
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -101,9 +101,9 @@ func play(t *testing.T, sim *simtest.Sim, given *recordedCase) {
 	client, err := clerkauth.New(config)
 	want := &given.Verdict
 	if err != nil || want.Refused != "" {
-		var failed *clerkauth.Error
-		if !errors.As(err, &failed) || failed.Setting != want.Refused {
-			t.Fatalf("%v, but %q is to be refused", err, want.Refused)
+		var authErr *clerkauth.Error
+		if !errors.As(err, &authErr) || authErr.Setting != want.Refused {
+			t.Fatalf("%v, but the setting %q must be rejected", err, want.Refused)
 		}
 		return
 	}
@@ -111,18 +111,18 @@ func play(t *testing.T, sim *simtest.Sim, given *recordedCase) {
 	for _, step := range given.Prelude {
 		switch {
 		case step.Request != nil:
-			_, _ = client.Authenticate(background, step.Request.made())
+			_, _ = client.Authenticate(background, step.Request.httpRequest())
 		case step.State != nil:
 			sim.Admin("PUT", "/state", step.State, nil)
 		default:
 			now.Add(step.AdvanceMs)
 		}
 	}
-	auth, err := client.Authenticate(background, given.Request.made())
-	var failed *clerkauth.Error
+	auth, err := client.Authenticate(background, given.Request.httpRequest())
+	var authErr *clerkauth.Error
 	reason := ""
-	if errors.As(err, &failed) {
-		reason = failed.Reason.String()
+	if errors.As(err, &authErr) {
+		reason = authErr.Reason.String()
 	}
 	got := *want
 	got.Status = map[bool]string{true: "signed_in", false: "signed_out"}[err == nil]
@@ -130,14 +130,14 @@ func play(t *testing.T, sim *simtest.Sim, given *recordedCase) {
 	got.UserID, got.SessionID, got.OrgID, got.OrgRole = auth.UserID(), auth.SessionID(), auth.OrgID(), auth.OrgRole()
 	got.OrgPermissions = auth.OrgPermissions()
 	if strings.Join(got.OrgPermissions, ",") == strings.Join(want.OrgPermissions, ",") {
-		got.OrgPermissions = want.OrgPermissions // none and an empty list are the same here
+		got.OrgPermissions = want.OrgPermissions // nil and empty are equal here
 	}
 	if !reflect.DeepEqual(&got, want) {
 		t.Errorf("got  %+v\nwant %+v (%v)", got, *want, err)
 	}
 }
 
-// setField sets the field of the Config that has the setting's name.
+// setField sets the field of the Config whose tag is the name of the setting.
 func setField(t *testing.T, config *clerkauth.Config, setting [3]any, url string) {
 	t.Helper()
 	values := reflect.ValueOf(config).Elem()
@@ -146,21 +146,23 @@ func setField(t *testing.T, config *clerkauth.Config, setting [3]any, url string
 			continue
 		}
 		field := values.Field(i)
-		text, _ := setting[2].(string)
-		text = strings.ReplaceAll(text, "{api_url}", url)
+		value, _ := setting[2].(string)
+		value = strings.ReplaceAll(value, "{api_url}", url)
 		switch to := field.Addr().Interface().(type) {
 		case *string:
-			*to = text
+			*to = value
 		case *[]string:
 			if setting[0] == "set" {
-				*to = strings.Split(text, ",")
+				*to = strings.Split(value, ",")
 			} else {
-				*to = append(*to, text)
+				*to = append(*to, value)
 			}
 		case **int64:
 			*to = clerkauth.Int(int64(setting[2].(float64)))
+		case **bool:
+			*to = clerkauth.Bool(setting[2].(float64) == 1)
 		default:
-			t.Fatalf("no way to set %v", setting)
+			t.Fatalf("cannot set %v", setting)
 		}
 		return
 	}

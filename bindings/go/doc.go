@@ -1,11 +1,14 @@
-// Package clerkauth tells who is calling a server whose users sign in with Clerk.
+// Package clerkauth verifies Clerk tokens and authenticates the requests of an HTTP server.
 //
-// A [Client] finds the session token in a request, verifies it, keeps the caller's row in the server's own user table in
-// step with Clerk ([UserStore]), remembers the answer, and says what happened. It wraps the C library of clerk-auth.
+// A [Client] extracts the session token from a request, verifies it, keeps the user's row in the application's own table
+// up to date ([UserStore]), caches the result and emits events. It wraps the C library of clerk-auth.
 //
 //	client, err := clerkauth.New(clerkauth.Config{FromEnv: true})
+//	...
 //	mux.Handle("/account", client.RequireAuth(account))
 //
-// [Client.Authenticate] returns an error unless somebody is signed in, and no [Auth] with an error: whoever ignores the
-// error has nobody.
+// In a handler, [FromContext] returns the [Auth] of the request. Without the middleware, [Client.Authenticate] returns it:
+// the error is nil if and only if the request is signed in, and the Auth is nil whenever the error is not.
+//
+// The package needs cgo and Linux.
 package clerkauth

@@ -10,49 +10,49 @@ import (
 	"unsafe"
 )
 
-// How a call ends that does not sign anybody in. Every error of this package is an [*Error] that is one of these.
+// The kinds of errors. Every error of this package is an [*Error] that is one of these, by [errors.Is].
 var (
-	// ErrSignedOut: something was presented, and it is no good.
+	// ErrSignedOut reports that the request has credentials, and they were rejected.
 	ErrSignedOut = errors.New("signed out")
-	// ErrNoCredentials: nothing was presented; the host may go on with a session of its own.
+	// ErrNoCredentials reports that the request has no credentials.
 	ErrNoCredentials = errors.New("no credentials")
-	// ErrUnavailable: nobody can tell right now. Answer 503, never 401.
+	// ErrUnavailable reports that the result cannot be determined now. Respond with 503, never with 401.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrConfig: a setting is wrong; Setting names it.
-	ErrConfig = errors.New("wrong setting")
-	// ErrArgument: an argument is missing, out of range or too long.
-	ErrArgument = errors.New("wrong argument")
-	// ErrClosed: the client is closed.
-	ErrClosed = errors.New("the client is closed")
-	// ErrReentrant: called from inside the client's own user store or hook, where only answers from memory can be had.
-	ErrReentrant = errors.New("called from inside the client's own user store or hook")
-	// ErrForked: the process was forked since the client was made.
-	ErrForked = errors.New("the process was forked")
-	// ErrAPI: Clerk could not be asked.
-	ErrAPI = errors.New("Clerk cannot be asked")
-	// ErrWebhook: the delivery is not Clerk's. Answer 400.
-	ErrWebhook = errors.New("not a delivery of Clerk's")
-	// ErrInternal: a fault of this library; nobody is signed in.
+	// ErrConfig reports that a setting is invalid; Setting names it.
+	ErrConfig = errors.New("invalid setting")
+	// ErrArgument reports that an argument is missing, out of range or too long.
+	ErrArgument = errors.New("invalid argument")
+	// ErrClosed reports that the client is closed.
+	ErrClosed = errors.New("client is closed")
+	// ErrReentrant reports a call that may block from within the client's own user store or callbacks.
+	ErrReentrant = errors.New("called from within the client's own user store or callback")
+	// ErrForked reports that the process was forked after the client was created.
+	ErrForked = errors.New("process was forked after the client was created")
+	// ErrAPI reports that a call to Clerk's API failed.
+	ErrAPI = errors.New("call to Clerk's API failed")
+	// ErrWebhook reports that a webhook delivery was rejected. Respond with 400.
+	ErrWebhook = errors.New("webhook delivery rejected")
+	// ErrInternal reports a bug in this library or a panic in Config.Clock. The request is not signed in.
 	ErrInternal = errors.New("internal error")
 )
 
-// Error says why a call did not do what it was asked to.
+// Error describes why a call failed.
 type Error struct {
-	// Reason is why nobody is signed in; 0 if there is no reason of Clerk's.
+	// Reason is why the request is not signed in; 0 if the call was not an authentication or failed before it.
 	Reason Reason
-	// Category is what kind of trouble it is; 0 if the call was not an authentication.
+	// Category groups the reasons by what to respond; 0 if the call was not an authentication.
 	Category Category
-	// Status is the HTTP status to answer with: 400, 401, 403, 500 or 503.
+	// Status is the HTTP status to respond with: 400, 401, 403, 500 or 503.
 	Status int
-	// RetryAfter is how long to wait before asking again; 0 if that is not known.
+	// RetryAfter is how long to wait before the next attempt; 0 if unknown.
 	RetryAfter time.Duration
-	// Challenge is the value of a WWW-Authenticate line; "" unless Status is 401 or 403.
-	Challenge string
-	// Setting is the name of the setting that is wrong.
+	// WWWAuthenticate is the value of the WWW-Authenticate header; "" unless Status is 401 or 403.
+	WWWAuthenticate string
+	// Setting is the name of the invalid setting.
 	Setting string
-	// TraceID is Clerk's name for the call that failed, for its support.
+	// TraceID is the clerk_trace_id of the failed API call, for Clerk's support.
 	TraceID string
-	// HandshakeRecommended says that Clerk's front-end libraries would send this browser to Clerk and back.
+	// HandshakeRecommended reports whether Clerk's own SDKs would redirect this request to a handshake.
 	HandshakeRecommended bool
 
 	kind    error
@@ -60,22 +60,22 @@ type Error struct {
 	cause   error
 }
 
-// Error is for the person who runs the server, not for clients.
+// Error returns a description for the operator of the server. Do not send it to clients.
 func (e *Error) Error() string {
-	text := "clerkauth: " + e.kind.Error()
+	description := "clerkauth: " + e.kind.Error()
 	if e.Reason != 0 {
-		text += ": " + e.Reason.String()
+		description += ": " + e.Reason.String()
 	}
 	if e.message != "" {
-		text += ": " + e.message
+		description += ": " + e.message
 	}
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		description += ": " + e.cause.Error()
 	}
-	return text
+	return description
 }
 
-// Is says whether target is the kind of the error (such as [ErrSignedOut]) or its [Reason].
+// Is reports whether target is the kind of the error, such as [ErrSignedOut], or its [Reason].
 func (e *Error) Is(target error) bool {
 	if reason, ok := target.(Reason); ok {
 		return reason != 0 && reason == e.Reason
@@ -83,7 +83,7 @@ func (e *Error) Is(target error) bool {
 	return target == e.kind
 }
 
-// Unwrap is what stands behind it in Go: the error of the user store or of the context.
+// Unwrap returns the underlying error of the user store or of the context; nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }
 
 var kinds = map[C.int32_t]error{
@@ -99,77 +99,86 @@ var kinds = map[C.int32_t]error{
 	C.CLERK_E_WEBHOOK:      ErrWebhook,
 }
 
-// unavailable is for what keeps this side from asking: a context that ended, too many calls under way.
-func unavailable(cause error) *Error {
+// unavailableError reports that this package made no call: the context is done, or no slot became free.
+func unavailableError(cause error) *Error {
 	return &Error{Category: CategoryUnavailable, Status: http.StatusServiceUnavailable, kind: ErrUnavailable, cause: cause}
 }
 
-func wrongUse(kind error, message string) *Error {
+func usageError(kind error, message string) *Error {
 	return &Error{Status: http.StatusInternalServerError, kind: kind, message: message}
 }
 
-// errorOf makes an error of a status that is not CLERK_OK, and frees what came with it.
-func errorOf(status C.int32_t, result *C.clerk_result, failed *C.clerk_error, realm string, cause error) *Error {
-	made := &Error{Status: http.StatusInternalServerError, kind: kinds[status], cause: cause}
-	if made.kind == nil {
-		made.kind, made.message = ErrInternal, C.GoString(C.clerk_status_name(status))
+// statusError returns nil for CLERK_OK, and else an error that takes ownership of cErr.
+func statusError(status C.int32_t, cErr *C.clerk_error) error {
+	if status == C.CLERK_OK {
+		return nil
+	}
+	return newError(status, nil, cErr, "", nil)
+}
+
+// newError returns the error of a status that is not CLERK_OK. It takes ownership of result and cErr.
+func newError(status C.int32_t, result *C.clerk_result, cErr *C.clerk_error, realm string, cause error) *Error {
+	err := &Error{Status: http.StatusInternalServerError, kind: kinds[status], cause: cause}
+	if err.kind == nil {
+		err.kind, err.message = ErrInternal, C.GoString(C.clerk_status_name(status))
 	}
 	if status == C.CLERKGO_E_CLOCK {
-		made.message = "Config.Clock panicked"
+		err.message = "Config.Clock panicked"
 	}
 	if result != nil {
 		var view C.clerkgo_result_view
-		C.clerkgo_view_result(result, &view)
-		made.Reason, made.Category = Reason(view.reason), Category(view.category)
-		made.Status = int(view.http_status)
-		made.RetryAfter = after(view.retry_after_ms)
-		made.HandshakeRecommended = view.handshake_recommended == 1
-		made.Challenge = challenge(result, realm)
+		C.clerkgo_read_result(result, &view)
+		err.Reason, err.Category = Reason(view.reason), Category(view.category)
+		err.Status = int(view.http_status)
+		err.RetryAfter = milliseconds(view.retry_after_ms)
+		err.HandshakeRecommended = view.handshake_recommended == 1
+		err.WWWAuthenticate = wwwAuthenticate(result, realm)
 		C.clerk_result_free(result)
 	}
-	if failed != nil {
+	if cErr != nil {
 		var view C.clerkgo_error_view
-		C.clerkgo_view_error(failed, &view)
-		if cause == nil { // the store's own error says it better
-			made.message = textOf(view.message)
+		C.clerkgo_read_error(cErr, &view)
+		if cause == nil { // the store's own error is more specific
+			err.message = goString(view.message)
 		}
-		made.Setting, made.TraceID = textOf(view.setting), textOf(view.trace_id)
-		if made.RetryAfter == 0 {
-			made.RetryAfter = after(view.retry_after_ms)
+		err.Setting, err.TraceID = goString(view.setting), goString(view.trace_id)
+		if err.RetryAfter == 0 {
+			err.RetryAfter = milliseconds(view.retry_after_ms)
 		}
-		C.clerk_error_free(failed)
+		C.clerk_error_free(cErr)
 	}
-	return made
+	return err
 }
 
-func after(ms C.int64_t) time.Duration {
+// milliseconds converts a duration of the library, in which a negative number stands for none.
+func milliseconds(ms C.int64_t) time.Duration {
 	if ms <= 0 {
 		return 0
 	}
 	return time.Duration(ms) * time.Millisecond
 }
 
-func challenge(result *C.clerk_result, realm string) string {
-	for room := make([]byte, 256); ; room = make([]byte, len(room)*4) {
+func wwwAuthenticate(result *C.clerk_result, realm string) string {
+	for buffer := make([]byte, 256); ; buffer = make([]byte, len(buffer)*4) {
 		var needed C.size_t
-		status := C.clerk_result_www_authenticate(result, strOf(realm), (*C.char)(unsafe.Pointer(&room[0])), C.size_t(len(room)), &needed)
+		status := C.clerk_result_www_authenticate(result, cStr(realm), (*C.char)(unsafe.Pointer(&buffer[0])), C.size_t(len(buffer)), &needed)
 		switch {
 		case status == C.CLERK_OK:
-			return string(room[:needed])
-		case status != C.CLERK_E_ARGUMENT || int(needed) < len(room):
+			return string(buffer[:needed])
+		case status != C.CLERK_E_ARGUMENT || int(needed) < len(buffer):
 			return ""
 		}
 	}
 }
 
-// strOf lends a text to C for the length of one call, without a copy.
-func strOf(text string) C.clerk_str {
-	return C.clerk_str{data: dataOf(text), len: C.size_t(len(text))}
+// cStr lends a string to C for the duration of one call, without a copy.
+func cStr(s string) C.clerk_str {
+	return C.clerk_str{data: cData(s), len: C.size_t(len(s))}
 }
 
-func dataOf(text string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(text))) }
+func cData(s string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(s))) }
 
-// textOf copies a text of C's.
-func textOf(text C.clerk_str) string {
-	return C.GoStringN(text.data, C.int(text.len))
+// goString copies a string of the library.
+func goString(s C.clerk_str) string {
+	return C.GoStringN(s.data, C.int(s.len))
 }

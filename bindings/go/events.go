@@ -1,3 +1,5 @@
+//go:build cgo
+
 package clerkauth
 
 import (
@@ -6,22 +8,22 @@ import (
 	"time"
 )
 
-// Event is something that happened. It holds no token, no secret and no address.
+// Event is an event of a [Client]. It contains no token, no secret and no email address.
 type Event struct {
 	Kind EventKind
-	// UserKey is the host's own key of the user's row, and ClerkID the Clerk user; "" if there is none.
+	// UserKey is the key of the user's row in the user store; ClerkID is the id of the Clerk user. "" if there is none.
 	UserKey, ClerkID string
 	// TokenHash is "clerk:auth:" and the SHA-256 of the token in hex; "" if there was no token.
 	TokenHash string
-	// Reason is why nobody was signed in; 0 for other events.
+	// Reason is why the request was rejected; 0 for other events.
 	Reason Reason
-	// Source is where the answer came from; 0 for other events.
+	// Source is where the result came from; 0 for other events.
 	Source Source
-	// RetryAfter is for how long Clerk asks for patience; 0 for other events.
+	// RetryAfter is how long Clerk's rate limit lasts; 0 for other events.
 	RetryAfter time.Duration
 }
 
-// Level is how grave the event is in a log: what happens on every request is [slog.LevelDebug].
+// Level returns the level at which the event is logged. Events that occur for every request have [slog.LevelDebug].
 func (e Event) Level() slog.Level {
 	switch e.Kind {
 	case EventAuthSuccess, EventCacheMiss:
@@ -38,21 +40,21 @@ func (e Event) Level() slog.Level {
 	return slog.LevelInfo
 }
 
-// LogValue has the members that are there.
+// LogValue returns a group of the fields that are not empty. It implements [slog.LogValuer].
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.attrs()...) }
 
 func (e Event) attrs() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 6)
-	text := func(key, value string) {
+	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
-	text("user_key", e.UserKey)
-	text("clerk_id", e.ClerkID)
-	text("token_hash", e.TokenHash)
-	text("reason", e.Reason.String())
-	text("source", e.Source.String())
+	add("user_key", e.UserKey)
+	add("clerk_id", e.ClerkID)
+	add("token_hash", e.TokenHash)
+	add("reason", e.Reason.String())
+	add("source", e.Source.String())
 	if e.RetryAfter > 0 {
 		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
 	}

@@ -13,30 +13,30 @@ import (
 	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
 )
 
-func simSays(f *testing.F, arguments ...string) string {
+func simOutput(f *testing.F, arguments ...string) string {
 	f.Helper()
-	said, err := exec.Command(os.Getenv("CLERK_SIM"), arguments...).Output()
+	output, err := exec.Command(os.Getenv("CLERK_SIM"), arguments...).Output()
 	if err != nil {
-		f.Fatalf("CLERK_SIM must name the built clerk-sim; bindings/go/test.sh sets it: %v", err)
+		f.Fatalf("CLERK_SIM must be the path of clerk-sim; bindings/go/test.sh sets it: %v", err)
 	}
-	return strings.TrimSpace(string(said))
+	return strings.TrimSpace(string(output))
 }
 
-// fuzzNow is when the clients of these tests live: the good token is the same in all processes and runs, so that inputs
-// of earlier runs, which Go keeps, hold no other one.
+// fuzzNow is the time of the clients in these tests: the valid token is the same in all processes and runs, and so in the
+// cached inputs of earlier runs.
 const fuzzNow = 1800000000
 
-func tokenOf(f *testing.F) string {
+func validToken(f *testing.F) string {
 	f.Helper()
-	return simSays(f, "mint", "--user", "user_1", "--sid", "sess_1", "--claim", "fva=[-1,-1]", "--claim", `jti="jti_1"`,
+	return simOutput(f, "mint", "--user", "user_1", "--sid", "sess_1", "--claim", "fva=[-1,-1]", "--claim", `jti="jti_1"`,
 		"--exp-in", "60", "--now", strconv.Itoa(fuzzNow))
 }
 
-// offline makes a client that asks nobody.
-func offline(f *testing.F) *clerkauth.Client {
+// newOfflineClient returns a client that needs no network.
+func newOfflineClient(f *testing.F) *clerkauth.Client {
 	f.Helper()
 	client, err := clerkauth.New(clerkauth.Config{
-		JWTKey: simSays(f, "key", "--name", "k1", "--form", "pem"), WebhookSecrets: []string{simtest.WebhookSecret},
+		JWTKey: simOutput(f, "key", "--name", "k1", "--form", "pem"), WebhookSecrets: []string{simtest.WebhookSecret},
 		Clock: func() time.Time { return time.Unix(fuzzNow, 0) }})
 	if err != nil {
 		f.Fatal(err)
@@ -45,10 +45,10 @@ func offline(f *testing.F) *clerkauth.Client {
 	return client
 }
 
-// Whatever the lines are: nobody comes in without the one good token, and nothing breaks.
-func FuzzLines(f *testing.F) {
-	client := offline(f)
-	token := tokenOf(f)
+// No combination of headers is accepted without the valid token.
+func FuzzHeaders(f *testing.F) {
+	client := newOfflineClient(f)
+	token := validToken(f)
 	f.Add("Bearer "+token, "", "", "")
 	f.Add("", "", "a=b; __session="+token, "")
 	f.Add("Bearer "+token, "Bearer "+token, "", "__session="+token)
@@ -62,7 +62,7 @@ func FuzzLines(f *testing.F) {
 			header["Cookie"] = append(header["Cookie"], more)
 		}
 		auth, err := client.Authenticate(background, &http.Request{Method: "GET", Header: header})
-		if strings.HasPrefix(said(auth, err), "both") {
+		if strings.HasPrefix(outcome(auth, err), "not exactly one") {
 			t.Fatal(auth, err)
 		}
 		if err == nil && (auth.UserID() != "user_1" || !strings.Contains(first+second+cookie+more, token)) {
@@ -72,33 +72,33 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// Whatever the delivery is: without a secret's signature it is not Clerk's.
-func FuzzDelivery(f *testing.F) {
-	client := offline(f)
+// No delivery is accepted without a valid signature.
+func FuzzWebhook(f *testing.F) {
+	client := newOfflineClient(f)
 	f.Add("msg_1", "1700000000", "v1,AAAA", []byte(`{"type": "user.deleted", "data": {"id": "user_1"}}`))
 	f.Add("", "\x00", "v1,", []byte{})
 	f.Fuzz(func(t *testing.T, id, at, signature string, body []byte) {
 		header := http.Header{"Svix-Id": {id}, "Svix-Timestamp": {at}, "Svix-Signature": {signature}}
 		if applied, err := client.HandleWebhook(background, header, body); err == nil || applied {
-			t.Fatal("taken for Clerk's")
+			t.Fatal("accepted")
 		}
 	})
 }
 
-// Whatever is asked of somebody who has nothing: the answer is no.
-func FuzzDemands(f *testing.F) {
-	client := offline(f)
-	auth, err := client.Authenticate(background, bearer(tokenOf(f)))
+// Every check fails for a user without an organization.
+func FuzzAuthChecks(f *testing.F) {
+	client := newOfflineClient(f)
+	auth, err := client.Authenticate(background, bearerRequest(validToken(f)))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add("org:admin")
 	f.Add("first_factor:99999999999999999999")
-	f.Fuzz(func(t *testing.T, demand string) {
-		if auth.HasRole(demand) || auth.HasPermission(demand) || auth.HasFeature(demand) || auth.HasPlan(demand) ||
-			auth.HasReverification(demand) {
-			t.Fatalf("%q", demand)
+	f.Fuzz(func(t *testing.T, value string) {
+		if auth.HasRole(value) || auth.HasPermission(value) || auth.HasFeature(value) || auth.HasPlan(value) ||
+			auth.HasReverification(value) {
+			t.Fatalf("%q", value)
 		}
-		_, _ = auth.Claim(demand)
+		_, _ = auth.Claim(value)
 	})
 }

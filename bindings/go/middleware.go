@@ -1,3 +1,5 @@
+//go:build cgo
+
 package clerkauth
 
 import (
@@ -8,34 +10,49 @@ import (
 	"time"
 )
 
-// answer is a context with what a middleware found out, for those behind it. One object, where two context.WithValue
-// would be four.
-type answer struct {
+// authContext is a context that carries the result of a middleware. It is one allocation where two context.WithValue would
+// be four.
+type authContext struct {
 	context.Context
-	client *Client
-	given  credentials
-	auth   *Auth
-	err    *Error
+	client      *Client
+	credentials credentials
+	auth        *Auth
+	err         *Error
 }
 
-type answerKey struct{ client *Client }
+// clientKey finds the result of one client's middleware, innermostKey that of the innermost one.
+type clientKey struct{ client *Client }
 
-type latestKey struct{}
+type innermostKey struct{}
 
-// RequireAuth lets in only requests of somebody who is signed in; others are answered by Config.OnFailure. Behind it
-// [FromContext] says who it is. chi, gorilla/mux and the like take it as it is: r.Use(client.RequireAuth).
+func (a *authContext) Value(key any) any {
+	switch key := key.(type) {
+	case clientKey:
+		if key.client == a.client {
+			return a
+		}
+	case innermostKey:
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// RequireAuth returns a middleware that passes on signed-in requests only; [Config.ErrorHandler] responds to others. next
+// gets the [Auth] from [FromContext]. Routers with a Use method, such as chi and gorilla/mux, take it as it is:
+// r.Use(client.RequireAuth).
 func (c *Client) RequireAuth(next http.Handler) http.Handler { return c.Require(nil)(next) }
 
-// Require is RequireAuth with a demand: somebody who is signed in and for whom it is false gets 403.
-func (c *Client) Require(demand func(*Auth) bool) func(http.Handler) http.Handler {
+// Require returns a middleware like [Client.RequireAuth] that also responds with 403 to requests for which allowed returns
+// false.
+func (c *Client) Require(allowed func(*Auth) bool) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r, found := c.found(r)
+			r, result := c.authenticateRequest(r)
 			switch {
-			case found.err != nil:
-				c.refuse(w, r, found.err)
-			case demand != nil && !demand(found.auth):
-				c.refuse(w, r, c.forbidden())
+			case result.err != nil:
+				c.handleError(w, r, result.err)
+			case allowed != nil && !allowed(result.auth):
+				c.handleError(w, r, c.forbidden())
 			default:
 				next.ServeHTTP(w, r)
 			}
@@ -43,49 +60,37 @@ func (c *Client) Require(demand func(*Auth) bool) func(http.Handler) http.Handle
 	}
 }
 
-// WithAuth lets every request in. Behind it [FromContext] says who sent it, if somebody is signed in, and
-// [ErrorFromContext] why nobody is: an outage is [ErrUnavailable] there, and no reason to answer 401.
+// WithAuth returns a middleware that passes on every request. next gets the [Auth] from [FromContext] if the request is
+// signed in, and the error from [ErrorFromContext] if it is not. Do not respond with 401 to [ErrUnavailable].
 func (c *Client) WithAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, _ = c.found(r)
+		r, _ = c.authenticateRequest(r)
 		next.ServeHTTP(w, r)
 	})
 }
 
-// refuse answers by Config.OnFailure; a client that New did not make has none.
-func (c *Client) refuse(w http.ResponseWriter, r *http.Request, err *Error) {
-	if c == nil || c.fail == nil {
-		Fail(w, r, err)
+// handleError calls Config.ErrorHandler, which a client that New did not create has not.
+func (c *Client) handleError(w http.ResponseWriter, r *http.Request, err *Error) {
+	if c == nil || c.errorHandler == nil {
+		WriteError(w, r, err)
 		return
 	}
-	c.fail(w, r, err)
+	c.errorHandler(w, r, err)
 }
 
-// found authenticates, unless a middleware of this client has done so before, for the same credentials: a handler may make
-// requests of its own in the context of the one that it was given.
-func (c *Client) found(r *http.Request) (*http.Request, *answer) {
-	ctx, asked := r.Context(), linesOf(r)
-	if before, ok := ctx.Value(answerKey{c}).(*answer); ok && before.given == asked.credentials {
-		return r, before
+// authenticateRequest authenticates r and returns it with the result in its context. It reuses the result of an outer
+// middleware of the same client for the same credentials only: a handler may build requests of its own in that context.
+func (c *Client) authenticateRequest(r *http.Request) (*http.Request, *authContext) {
+	ctx, params := r.Context(), paramsOf(r)
+	if outer, ok := ctx.Value(clientKey{c}).(*authContext); ok && outer.credentials == params.credentials {
+		return r, outer
 	}
-	auth, err := c.identify(ctx, asked)
-	found := &answer{Context: ctx, client: c, given: asked.credentials, auth: auth}
+	auth, err := c.authenticate(ctx, params)
+	result := &authContext{Context: ctx, client: c, credentials: params.credentials, auth: auth}
 	if err != nil {
-		found.auth, found.err = nil, asError(err)
+		result.auth, result.err = nil, asError(err)
 	}
-	return r.WithContext(found), found
-}
-
-func (a *answer) Value(key any) any {
-	switch key := key.(type) {
-	case answerKey:
-		if key.client == a.client {
-			return a
-		}
-	case latestKey:
-		return a
-	}
-	return a.Context.Value(key)
+	return r.WithContext(result), result
 }
 
 func asError(err error) *Error {
@@ -96,54 +101,54 @@ func asError(err error) *Error {
 	return &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}
 }
 
-// FromContext is who sent the request, as the innermost middleware found out. false, and a nil Auth, if nobody is signed
-// in or there was no middleware.
+// FromContext returns the result of the innermost middleware. It returns nil and false if the request is not signed in or
+// did not pass a middleware.
 func FromContext(ctx context.Context) (*Auth, bool) {
-	found, ok := ctx.Value(latestKey{}).(*answer)
-	if !ok || found.err != nil || !found.auth.IsAuthenticated() {
+	result, ok := ctx.Value(innermostKey{}).(*authContext)
+	if !ok || result.err != nil || !result.auth.IsAuthenticated() {
 		return nil, false
 	}
-	return found.auth, true
+	return result.auth, true
 }
 
-// ErrorFromContext says why nobody is signed in behind [Client.WithAuth]; nil if somebody is. Without a middleware it is
-// an [*Error] that is [ErrArgument].
+// ErrorFromContext returns why the request is not signed in, for handlers behind [Client.WithAuth]; nil if it is. The error
+// is [ErrArgument] if the request did not pass a middleware.
 func ErrorFromContext(ctx context.Context) error {
-	found, ok := ctx.Value(latestKey{}).(*answer)
+	result, ok := ctx.Value(innermostKey{}).(*authContext)
 	switch {
 	case !ok:
-		return wrongUse(ErrArgument, "no middleware of clerkauth has seen the request")
-	case found.err != nil:
-		return found.err
+		return usageError(ErrArgument, "the request did not pass a middleware of clerkauth")
+	case result.err != nil:
+		return result.err
 	}
 	return nil
 }
 
-// SessionClaimsFromContext are the claims of who sent the request, under clerk-sdk-go's names.
+// SessionClaimsFromContext returns the claims of the request's token under the names of clerk-sdk-go; false if the request
+// is not signed in or its token is opaque.
 func SessionClaimsFromContext(ctx context.Context) (*SessionClaims, bool) {
 	auth, _ := FromContext(ctx)
 	claims := auth.SessionClaims()
 	return claims, claims != nil
 }
 
-// forbidden is for somebody whom the host does not let in here.
 func (c *Client) forbidden() *Error {
 	challenge := `Bearer error="insufficient_scope"`
 	if c.realm != "" {
 		challenge = "Bearer realm=" + strconv.Quote(c.realm) + `, error="insufficient_scope"`
 	}
 	return &Error{
-		Category: CategoryForbidden, Status: http.StatusForbidden, Challenge: challenge,
-		kind: ErrSignedOut, message: "the host's demand is not met",
+		Category: CategoryForbidden, Status: http.StatusForbidden, WWWAuthenticate: challenge,
+		kind: ErrSignedOut, message: "the condition of Client.Require is not met",
 	}
 }
 
-// Fail answers a request that is not let in: the status, WWW-Authenticate, Retry-After, and the category's word as JSON.
-// Nothing else about the reason reaches the client.
-func Fail(w http.ResponseWriter, _ *http.Request, err *Error) {
+// WriteError writes the response to a request that was not accepted: the status, WWW-Authenticate, Retry-After, and the
+// category as JSON, such as {"error":"invalid_token"}. It reveals nothing else to the client.
+func WriteError(w http.ResponseWriter, _ *http.Request, err *Error) {
 	header := w.Header()
-	if err.Challenge != "" {
-		header.Set("WWW-Authenticate", err.Challenge)
+	if err.WWWAuthenticate != "" {
+		header.Set("WWW-Authenticate", err.WWWAuthenticate)
 	}
 	if err.RetryAfter > 0 {
 		seconds := (err.RetryAfter + time.Second - 1) / time.Second
@@ -153,9 +158,9 @@ func Fail(w http.ResponseWriter, _ *http.Request, err *Error) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(err.Status)
-	word := err.Category.String()
-	if word == "" {
-		word = "internal_error"
+	code := err.Category.String()
+	if code == "" {
+		code = "internal_error"
 	}
-	_, _ = w.Write([]byte(`{"error":"` + word + "\"}\n"))
+	_, _ = w.Write([]byte(`{"error":"` + code + "\"}\n"))
 }

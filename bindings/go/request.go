@@ -11,38 +11,38 @@ import (
 	"unsafe"
 )
 
-// credentials are the lines that say who the sender is. All cookie lines are one (RFC 9113 section 8.2.3).
+// credentials are the headers that authenticate a request. Cookie headers are joined (RFC 9113 section 8.2.3).
 type credentials struct {
 	authorization, cookie string
-	// second is another Authorization line, with which nobody comes in.
-	second    string
-	isDoubled bool
+	// A request with more than one Authorization header is rejected by the library, which needs to see two of them.
+	secondAuthorization    string
+	hasSecondAuthorization bool
 }
 
-// lines are the header lines of a request that matter. However many there are: the library is given a few.
-type lines struct {
+// requestParams are the parts of a request that the library reads, however many headers the request has.
+type requestParams struct {
 	credentials
 	method, fetchDest, accept string
 }
 
-func linesOf(r *http.Request) lines {
-	var made lines
+func paramsOf(r *http.Request) requestParams {
+	var params requestParams
 	authorization := r.Header["Authorization"]
-	made.authorization = first(authorization)
-	if made.isDoubled = len(authorization) > 1; made.isDoubled {
-		made.second = authorization[1]
+	params.authorization = first(authorization)
+	if params.hasSecondAuthorization = len(authorization) > 1; params.hasSecondAuthorization {
+		params.secondAuthorization = authorization[1]
 	}
 	if cookie := r.Header["Cookie"]; len(cookie) < 2 {
-		made.cookie = first(cookie)
+		params.cookie = first(cookie)
 	} else {
-		made.cookie = strings.Join(cookie, "; ")
+		params.cookie = strings.Join(cookie, "; ")
 	}
-	// Only a page load can be sent to Clerk and back, and none brings an Authorization line.
+	// These are for the handshake only, which applies to document requests without an Authorization header.
 	if len(authorization) == 0 && (r.Method == http.MethodGet || r.Method == "") {
-		made.method = http.MethodGet
-		made.fetchDest, made.accept = first(r.Header["Sec-Fetch-Dest"]), first(r.Header["Accept"])
+		params.method = http.MethodGet
+		params.fetchDest, params.accept = first(r.Header["Sec-Fetch-Dest"]), first(r.Header["Accept"])
 	}
-	return made
+	return params
 }
 
 func first(values []string) string {
@@ -52,35 +52,35 @@ func first(values []string) string {
 	return values[0]
 }
 
-type line struct{ name, value string }
+type header struct{ name, value string }
 
-// packed are header lines in memory of C's: an array of C may not hold pointers of Go's.
-type packed struct {
-	headers *C.clerk_header
-	count   C.size_t
+// cHeaders are headers in C memory: a C array must not hold Go pointers.
+type cHeaders struct {
+	data  *C.clerk_header
+	count C.size_t
 }
 
-func pack(all []line) packed {
-	if len(all) == 0 {
-		return packed{}
+func newCHeaders(headers []header) cHeaders {
+	if len(headers) == 0 {
+		return cHeaders{}
 	}
-	size := len(all) * C.sizeof_clerk_header
-	for _, line := range all {
-		size += len(line.name) + len(line.value)
+	size := len(headers) * C.sizeof_clerk_header
+	for _, h := range headers {
+		size += len(h.name) + len(h.value)
 	}
-	memory := C.malloc(C.size_t(size)) // never nil: cgo's malloc ends the process instead
-	headers := unsafe.Slice((*C.clerk_header)(memory), len(all))
-	rest := unsafe.Slice((*byte)(memory), size)[len(all)*C.sizeof_clerk_header:]
-	put := func(text string) C.clerk_str {
-		copied := copy(rest, text)
-		at := (*C.char)(unsafe.Pointer(unsafe.SliceData(rest)))
+	memory := C.malloc(C.size_t(size)) // never nil: cgo's malloc aborts the process instead
+	array := unsafe.Slice((*C.clerk_header)(memory), len(headers))
+	rest := unsafe.Slice((*byte)(memory), size)[len(headers)*C.sizeof_clerk_header:]
+	put := func(s string) C.clerk_str {
+		copied := copy(rest, s)
+		data := (*C.char)(unsafe.Pointer(unsafe.SliceData(rest)))
 		rest = rest[copied:]
-		return C.clerk_str{data: at, len: C.size_t(copied)}
+		return C.clerk_str{data: data, len: C.size_t(copied)}
 	}
-	for i, line := range all {
-		headers[i] = C.clerk_header{name: put(line.name), value: put(line.value)}
+	for i, h := range headers {
+		array[i] = C.clerk_header{name: put(h.name), value: put(h.value)}
 	}
-	return packed{(*C.clerk_header)(memory), C.size_t(len(all))}
+	return cHeaders{(*C.clerk_header)(memory), C.size_t(len(headers))}
 }
 
-func (p packed) free() { C.free(unsafe.Pointer(p.headers)) }
+func (h cHeaders) free() { C.free(unsafe.Pointer(h.data)) }

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package clerkauth
 
 import (
@@ -5,106 +7,109 @@ import (
 	"errors"
 )
 
-// UserStore is the host's user table. Several calls may run at once, two of them about one user. The context is that of
-// the authentication (or of the webhook delivery); calls that are made with it to the client itself give [ErrReentrant]
-// when they would have to wait.
+// UserStore is the application's user table. Its methods may be called concurrently, also for one user. The context is
+// that of the authentication or of the webhook delivery. Calls of the client itself with that context return
+// [ErrReentrant] if they would block.
 //
-// A method that returns an error or panics makes the outcome [ErrUnavailable] with that error as its cause: nobody is
-// signed in, nothing is remembered. Finding nothing is no error: nil, nil. When the context has ended, what a method
-// returns no longer counts; but a method that never returns keeps its caller waiting.
+// If a method returns an error or panics, the call returns [ErrUnavailable] with that error as its cause, the request is
+// not signed in, and nothing is cached. A row that is not found is not an error: return nil, nil. What a method returns
+// after the context is done is ignored; a method that never returns blocks its caller.
 //
-// Every row that is returned is taken as it is, those of Create and Update as well: with all columns that the table has, or
-// the others count as empty. A row whose IsActive is false keeps its user out, the request that made it included; one whose
-// ClerkID is not the user's (in a table that has that column) lets nobody in, either.
+// Every returned row must have all columns that the table has; this includes the rows that Create and Update return. A user
+// whose row has IsActive false is rejected, also in the request that created the row, and so is one whose row has another
+// ClerkID, unless the table lacks that column.
 type UserStore interface {
-	// FindByKey finds the row with the host's own key.
+	// FindByKey returns the row with the key.
 	FindByKey(ctx context.Context, key string) (*User, error)
-	// FindByClerkID finds the row of a Clerk user; compared exactly.
+	// FindByClerkID returns the row of a Clerk user. It compares exactly.
 	FindByClerkID(ctx context.Context, clerkID string) (*User, error)
-	// FindByEmail finds the rows with an address, compared without case; two are enough.
+	// FindByEmail returns the rows with the email address, at most two. It ignores case.
 	FindByEmail(ctx context.Context, email string) ([]*User, error)
-	// UsernameTaken says whether a row other than exceptKey (which may be "") has that name, compared without case.
+	// UsernameTaken reports whether a row other than exceptKey, which may be "", has the username. It ignores case.
 	UsernameTaken(ctx context.Context, username, exceptKey string) (bool, error)
-	// Create makes a row and returns it as it is now. [ErrConflict] if a unique column already holds such a value.
+	// Create inserts a row and returns it as it is in the table. It returns [ErrConflict] if a unique column already has
+	// one of the values.
 	Create(ctx context.Context, fields Fields) (*User, error)
-	// Update changes the row's columns, these only, and returns the row as it is now. [ErrConflict] as for Create.
+	// Update changes the columns in fields, and no others, and returns the row as it is in the table. It returns
+	// [ErrConflict] if a unique column already has one of the values.
 	Update(ctx context.Context, key string, fields Fields) (*User, error)
 }
 
-// ErrConflict is what Create and Update return, wrapped or not, when a unique column already holds such a value. The row
-// is looked for again.
-var ErrConflict = errors.New("a unique column already holds such a value")
+// ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value.
+// The library then looks for the row again.
+var ErrConflict = errors.New("a unique column already has this value")
 
-// Schema says what the table of a [UserStore] has room for.
+// Schema describes the table of a [UserStore].
 type Schema struct {
-	// Columns are the columns it has; nil for all.
+	// Columns are the columns of the table; nil for all.
 	Columns []Column
-	// Lengths are how many characters fit into the text columns; those that are not named have no limit.
+	// Lengths are the maximum lengths of string columns in characters; a column that is not in it has no limit.
 	Lengths map[Column]uint32
 }
 
-// SchemaStore is a [UserStore] whose table lacks columns or has short ones.
+// SchemaStore is a [UserStore] whose table lacks columns or limits their lengths.
 type SchemaStore interface {
 	UserStore
+	// Schema is called once, by [New].
 	Schema() Schema
 }
 
-// User is a row of the host's user table. Empty texts and a LastActiveAtMs of 0 stand for NULL where a column may be NULL.
+// User is a row of the user table. An empty string or a LastActiveAtMs of 0 stands for NULL in a nullable column.
 type User struct {
-	// Key is the host's own key, as text; never empty.
+	// Key is the primary key as a string; never empty.
 	Key string
-	// ClerkID is the Clerk user that the row belongs to.
+	// ClerkID is the id of the Clerk user that the row belongs to.
 	ClerkID   string
 	Email     string
 	Username  string
 	FirstName string
 	LastName  string
 	ImageURL  string
-	// LastActiveAtMs is in milliseconds since 1970-01-01 UTC.
+	// LastActiveAtMs is in milliseconds since the Unix epoch.
 	LastActiveAtMs int64
-	// IsActive must be true for the user to come in; a table without such a column always says true.
+	// IsActive is false for a user who must be rejected. A store without this column sets it to true.
 	IsActive bool
-	// BannedByClerk says that it was a ban at Clerk that made the row inactive.
+	// BannedByClerk reports whether a ban at Clerk set IsActive to false.
 	BannedByClerk bool
-	// Row is the host's own object for the row, if the store wants handlers to have it.
+	// Row is for the store's own use: handlers find it in [Auth.LocalUser].
 	Row any
 }
 
-// Field is a column that is to be written.
+// Field is a column to write.
 type Field struct {
 	Column Column
 	// Value is a string, an int64 (ColumnLastActiveAtMs), a bool (ColumnIsActive, ColumnBannedByClerk), or nil for NULL.
 	Value any
 }
 
-// Fields are the columns that are to be written, in the order of their numbers.
+// Fields are the columns to write, in ascending order of Column.
 type Fields []Field
 
-// Apply writes the fields into a row.
+// Apply writes the fields to a row.
 func (f Fields) Apply(to *User) {
 	for _, field := range f {
-		text, _ := field.Value.(string)
+		s, _ := field.Value.(string)
 		number, _ := field.Value.(int64)
-		yes, _ := field.Value.(bool)
+		flag, _ := field.Value.(bool)
 		switch field.Column {
 		case ColumnClerkID:
-			to.ClerkID = text
+			to.ClerkID = s
 		case ColumnEmail:
-			to.Email = text
+			to.Email = s
 		case ColumnUsername:
-			to.Username = text
+			to.Username = s
 		case ColumnFirstName:
-			to.FirstName = text
+			to.FirstName = s
 		case ColumnLastName:
-			to.LastName = text
+			to.LastName = s
 		case ColumnImageURL:
-			to.ImageURL = text
+			to.ImageURL = s
 		case ColumnLastActiveAtMs:
 			to.LastActiveAtMs = number
 		case ColumnIsActive:
-			to.IsActive = yes
+			to.IsActive = flag
 		case ColumnBannedByClerk:
-			to.BannedByClerk = yes
+			to.BannedByClerk = flag
 		}
 	}
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All tests of the Go binding: against the staged tree, beside clerk-sim. `make stage sim` first.
+# All tests of the Go binding, with the staged library and clerk-sim. Run `make stage sim` first, or `make test-go` instead.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 here=$PWD root=$(cd ../.. && pwd)
 export CLERK_STAGE=${CLERK_STAGE:-$root/build/stage} CLERK_SIM=${CLERK_SIM:-$root/target/release/clerk-sim}
 export CLERK_CASES=${CLERK_CASES:-$root/build/shared-cases.jsonl}
-for name in "${!CLERK_@}"; do # a caller's Clerk settings must not come in
+for name in "${!CLERK_@}"; do # the caller's Clerk settings must not apply
   [[ " CLERK_STAGE CLERK_SIM CLERK_CASES " == *" $name "* ]] || unset "$name"
 done
 export PKG_CONFIG_PATH=$CLERK_STAGE/lib/pkgconfig GOTOOLCHAIN=local GOFLAGS=-mod=readonly
@@ -24,66 +24,79 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 passed=0 failed=0
-# NAME COMMAND...: one line, and what the command said if it failed.
+# check NAME COMMAND...: prints one line, and the output of the command if it failed.
 check() {
-  local name=$1 status=0 began=$SECONDS
+  local name=$1 status=0 start=$SECONDS
   shift
-  "$@" > "$work/said.txt" 2>&1 || status=$?
+  "$@" > "$work/output.txt" 2>&1 || status=$?
   if [ "$status" -eq 0 ]; then
-    echo "ok $name ($((SECONDS - began)) s)"
+    echo "ok $name ($((SECONDS - start)) s)"
     passed=$((passed + 1))
   else
     echo "FAIL $name ($status)"
-    tail -n 80 "$work/said.txt" | sed 's/^/    /'
+    tail -n 80 "$work/output.txt" | sed 's/^/    /'
     failed=$((failed + 1))
   fi
 }
 
-formatted() {
-  local odd
-  odd=$(gofmt -l .)
-  [ -z "$odd" ] || { echo "not formatted: $odd"; return 1; }
+gofmt_clean() {
+  local files
+  files=$(gofmt -l .)
+  [ -z "$files" ] || { echo "not formatted: $files"; return 1; }
 }
 no_dependencies() {
   [ "$(go list -m all)" = "$(go list -m)" ] && ! grep -q require go.mod && [ ! -e go.sum ]
 }
-vetted() {
+vet() {
   go vet ./... && go vet -tags clerk_shared ./... && (cd integration && go vet ./...) && (cd bench && go vet ./...)
 }
 shared() {
   LD_LIBRARY_PATH=$CLERK_STAGE/lib timeout 120 go test -count=1 -tags clerk_shared ./...
 }
-# What is linked by default needs no library of ours at run time.
+# A default build needs no libclerk_auth at run time.
 self_contained() {
   go build -o "$work/hello" ./examples/hello && ! ldd "$work/hello" | grep clerk
 }
 other_modules() {
   (cd integration && timeout 120 go test -count=1 ./...)
 }
-fuzzed() {
+fuzz() {
   local target
-  for target in FuzzLines FuzzDelivery FuzzDemands; do
+  for target in FuzzHeaders FuzzWebhook FuzzAuthChecks; do
     timeout 60 go test -run '^$' -fuzz "^$target\$" -fuzztime 2000x -parallel 2 . || return 1
   done
 }
-# A program that vendors the module finds the archive there, without any network.
-vendored() (
+# A program that vendors the module builds from the vendored archive, without network.
+vendor() (
   export GOPROXY=off
   mkdir -p "$work/vendored" && cp examples/hello/main.go "$work/vendored/" && cd "$work/vendored" &&
     go mod init example.com/vendored &&
     go mod edit -require github.com/clerk-auth/clerk-auth/bindings/go@v0.0.0 \
       -replace "github.com/clerk-auth/clerk-auth/bindings/go=$here" &&
-    GOFLAGS=-mod=mod go mod vendor && GOFLAGS=-mod=vendor go build -o hello . && answers ./hello
+    GOFLAGS=-mod=mod go mod vendor && GOFLAGS=-mod=vendor go build -o hello . && rejects_anonymous ./hello
 )
-# Without an archive the build says what to do.
-without_an_archive() {
+# Without the archive the build fails with an instruction.
+missing_archive() {
   mkdir -p "$work/bare" && cp -r ./*.go ./*.c ./*.h go.mod lib "$work/bare/" || return 1
   rm -f "$work"/bare/lib/*/*.a "$work"/bare/lib/*/*.h
-  if (cd "$work/bare" && go build . 2> said.txt); then return 1; fi
-  grep 'clerk_auth.h is missing: run bindings/go/lib/copy.sh' "$work/bare/said.txt"
+  if (cd "$work/bare" && go build . 2> output.txt); then return 1; fi
+  grep 'clerk_auth.h is missing: run bindings/go/lib/copy.sh' "$work/bare/output.txt"
 }
-# A library of the same functions, but older.
-an_older_library() {
+# Without cgo, or without a C compiler, the build fails with one line that says what to do.
+missing_cgo() {
+  local go
+  go=$(command -v go) && mkdir -p "$work/nocc" && ln -sf "$go" "$work/nocc/go" || return 1
+  one_cgo_error env CGO_ENABLED=0 go build ./... && one_cgo_error env -u CC -u CGO_ENABLED PATH="$work/nocc" go build ./... &&
+    one_cgo_error env CGO_ENABLED=0 GOOS=windows go build .
+}
+one_cgo_error() {
+  if "$@" 2> "$work/nocgo.txt"; then return 1; fi
+  cat "$work/nocgo.txt"
+  [ "$(grep -vc '^#' "$work/nocgo.txt")" -eq 1 ] &&
+    grep -q 'clerkauth needs cgo: set CGO_ENABLED=1 and install a C compiler' "$work/nocgo.txt"
+}
+# A library with the same functions and an older version.
+older_library() {
   mkdir -p "$work/older"
   {
     nm -D --defined-only "$CLERK_STAGE/lib/libclerk_auth.so" | awk '$3 ~ /^clerk_/ { print $3 }' |
@@ -92,12 +105,12 @@ an_older_library() {
   } > "$work/older.c"
   cc -shared -fPIC -Wl,-soname,libclerk_auth.so.0 -o "$work/older/libclerk_auth.so.0" "$work/older.c" &&
     go build -tags clerk_shared -o "$work/hello-shared" ./examples/hello || return 1
-  if LD_LIBRARY_PATH=$work/older "$work/hello-shared" 2> "$work/older/said.txt"; then return 1; fi
-  cat "$work/older/said.txt"
-  grep -q '0\.0\.7 with binary interface 0\.0 .* built for binary interface 0\.[1-9]' "$work/older/said.txt"
+  if LD_LIBRARY_PATH=$work/older "$work/hello-shared" 2> "$work/older/output.txt"; then return 1; fi
+  cat "$work/older/output.txt"
+  grep -q '0\.0\.7 with binary interface 0\.0 .* built for binary interface 0\.[1-9]' "$work/older/output.txt"
 }
-# The first line of PROGRAM is its address; nobody who comes without a token is let in.
-answers() {
+# rejects_anonymous PROGRAM: prints its address, and responds with 401 to a request without a token.
+rejects_anonymous() {
   CLERK_SECRET_KEY=sk_test_x "$1" > "$work/address.txt" &
   local server=$! status=0
   for _ in $(seq 100); do [ -s "$work/address.txt" ] && break; sleep 0.05; done
@@ -106,18 +119,19 @@ answers() {
   return "$status"
 }
 
-check "formatting" formatted
+check "gofmt" gofmt_clean
 check "no dependencies" no_dependencies
-check "go vet, both ways to link, all modules" vetted
+check "go vet, both ways to link, all modules" vet
 check "all tests, with the race detector and cgocheck2" \
   env GOEXPERIMENT=cgocheck2 timeout 180 go test -race -count=1 ./...
 check "all tests, with the shared library" shared
 check "routers and database/sql" other_modules
-check "fuzzing, a little" fuzzed
-check "the archive is all that a program needs" self_contained
-check "go mod vendor" vendored
-check "a clear error without the archive" without_an_archive
-check "an older library is refused" an_older_library
+check "fuzzing" fuzz
+check "programs need no libclerk_auth at run time" self_contained
+check "go mod vendor" vendor
+check "a clear error without the archive" missing_archive
+check "a clear error without cgo" missing_cgo
+check "an older library is rejected" older_library
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

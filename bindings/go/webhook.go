@@ -5,99 +5,98 @@ import "C"
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"runtime"
 	"unsafe"
 )
 
-// longestDelivery is the longest body that the library looks at.
-const longestDelivery = 1 << 20
+// maxWebhookBody is the longest body that the library accepts.
+const maxWebhookBody = 1 << 20
 
-// HandleWebhook takes a webhook delivery of Clerk's: all its header lines and its body as it came. It is checked (Svix
-// signature, time, once only) and applied: users are brought up to date, in the user store too; ended sessions and
-// deleted users are no longer let in.
+// HandleWebhook verifies and processes a webhook delivery, given all its headers and its unmodified body. It verifies the
+// Svix signature and the timestamp, ignores repeated deliveries, updates cached users and the user store, and rejects
+// revoked sessions and deleted users from then on.
 //
-// applied is false for deliveries that are Clerk's and change nothing here. An error is an [*Error] whose Status is to be
-// answered: it is [ErrWebhook] (400) for what is not Clerk's, or [ErrUnavailable] (503) when the user store failed; Clerk
-// delivers again then.
+// applied is false for a valid delivery that changes nothing here. The error is an [*Error] whose Status is the response:
+// it is [ErrWebhook] (400) for an invalid delivery, and [ErrUnavailable] (503) if the user store failed, so that the
+// delivery is retried.
 func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []byte) (applied bool, err error) {
-	if err := c.mayWait(ctx); err != nil {
+	if err := c.checkMayBlock(ctx); err != nil {
 		return false, err
 	}
-	var all []line
-	for name, values := range header {
-		for _, value := range values {
-			all = append(all, line{name, value})
-		}
-	}
-	call := c.storeCall(ctx)
-	done, err := c.heard(ctx, call, all, body)
+	session := c.newStoreSession(ctx)
+	result, err := c.processWebhook(ctx, session, flatten(header), body)
 	if err != nil {
 		return false, err
 	}
-	switch done.status {
+	switch result.status {
 	case C.CLERK_OK:
 		return true, nil
 	case C.CLERK_WEBHOOK_IGNORED:
 		return false, nil
 	case C.CLERK_UNAVAILABLE:
-		failed := errorOf(done.status, nil, done.error, "", call.err)
+		failed := newError(result.status, nil, result.error, "", session.err)
 		failed.Category, failed.Status = CategoryUnavailable, http.StatusServiceUnavailable
 		return false, failed
 	}
-	failed := errorOf(done.status, nil, done.error, "", nil)
-	if done.status == C.CLERK_E_WEBHOOK {
+	failed := newError(result.status, nil, result.error, "", nil)
+	if result.status == C.CLERK_E_WEBHOOK {
 		failed.Status = http.StatusBadRequest
 	}
 	return false, failed
 }
 
-// heard takes the delivery in. Nothing in it waits for Clerk; but the library's own table may be busy for a while.
-func (c *Client) heard(ctx context.Context, call *storeCall, all []line, body []byte) (C.clerkgo_outcome, error) {
-	defer runtime.KeepAlive(c)
-	headers := pack(all)
-	defer headers.free()
-	at := (*C.char)(unsafe.Pointer(unsafe.SliceData(body)))
-	if c.store == nil {
-		if c.hasSQLite {
-			if err := c.enter(ctx); err != nil {
-				return C.clerkgo_outcome{}, err
-			}
-			defer c.gate.leave()
+func flatten(from http.Header) []header {
+	var headers []header
+	for name, values := range from {
+		for _, value := range values {
+			headers = append(headers, header{name, value})
 		}
-		return C.clerkgo_handle_webhook(c.c, headers.headers, headers.count, at, C.size_t(len(body))), nil
 	}
-	outcome := C.clerkgo_begin_webhook(c.c, headers.headers, headers.count, at, C.size_t(len(body)))
-	if outcome.status != C.CLERK_PENDING {
-		return outcome, nil
-	}
-	if err := c.drive(ctx, call, outcome.pending); err != nil {
-		return C.clerkgo_outcome{}, err
-	}
-	return C.clerkgo_finish(outcome.pending), nil
+	return headers
 }
 
-// WebhookHandler answers Clerk's deliveries. It must see the body as it came: no middleware may have read it.
+// processWebhook calls the library. A delivery never waits for Clerk, but with SQLitePath it may wait for the database.
+func (c *Client) processWebhook(ctx context.Context, session *storeSession, all []header, body []byte) (C.clerkgo_call_result, error) {
+	defer runtime.KeepAlive(c)
+	headers := newCHeaders(all)
+	defer headers.free()
+	data := (*C.char)(unsafe.Pointer(unsafe.SliceData(body)))
+	if c.store == nil {
+		if c.hasSQLite {
+			if err := c.acquireSlot(ctx); err != nil {
+				return C.clerkgo_call_result{}, err
+			}
+			defer c.limiter.release()
+		}
+		return C.clerkgo_handle_webhook(c.c, headers.data, headers.count, data, C.size_t(len(body))), nil
+	}
+	result := C.clerkgo_begin_webhook(c.c, headers.data, headers.count, data, C.size_t(len(body)))
+	if result.status != C.CLERK_PENDING {
+		return result, nil
+	}
+	if err := c.runPending(ctx, session, result.pending); err != nil {
+		return C.clerkgo_call_result{}, err
+	}
+	return C.clerkgo_finish(result.pending), nil
+}
+
+// WebhookHandler returns a handler for webhook deliveries. It needs the unmodified body: no middleware may read it before.
 func (c *Client) WebhookHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longestDelivery))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBody))
 		if err != nil {
-			http.Error(w, "the body cannot be read", http.StatusBadRequest)
+			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
 			return
 		}
 		if _, err := c.HandleWebhook(r.Context(), r.Header, body); err != nil {
-			status := http.StatusInternalServerError
-			var failed *Error
-			if errors.As(err, &failed) {
-				status = failed.Status
-			}
+			status := asError(err).Status
 			http.Error(w, http.StatusText(status), status)
 		}
 	})

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a remembered caller costs, beside what one would take instead. `make stage sim` first; test.sh has installed the rest.
+# Measures a cached result beside other packages. Run `make stage sim` first; test.sh installs the other packages.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)

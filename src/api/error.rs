@@ -1,44 +1,44 @@
-//! What can go wrong with a call, told from status, headers and body.
+//! Errors of Backend API calls.
 
 use super::transport::{Response, TransportError};
 
-/// The kinds of failure that make a difference.
+/// What kind of failure an [`ApiError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// 404: there is no such object.
+    /// 404: the object does not exist.
     NotFound,
-    /// 400, 410, 413, 422: the question was no good.
+    /// Another 4xx, such as 400 or 422: the request is invalid.
     BadRequest,
-    /// 401, 402: the secret key is refused.
+    /// 401, 402: Clerk rejects the secret key.
     Unauthorized,
-    /// 403: the secret key may not do this.
+    /// 403: the secret key lacks the permission.
     Forbidden,
-    /// 429.
+    /// 429: too many requests.
     RateLimited,
-    /// 5xx.
+    /// 5xx, and 408, 421, 425, 499: the request may succeed later.
     Server,
-    /// No connection, or it broke.
+    /// No connection was made, or it was lost.
     Network,
-    /// The deadline passed.
+    /// The deadline passed, or the call was cancelled.
     Timeout,
-    /// Redirects, bodies that are too long or not what they should be.
+    /// A redirect, or a body that is too long or malformed.
     BadResponse,
-    /// Not asked: the endpoint failed too often or asked for patience.
+    /// Not sent: the circuit breaker is open after repeated failures or a rate limit.
     CircuitOpen,
-    /// Not asked: this process is a fork of the one that made the client.
+    /// Not sent: the process was forked after the client was created.
     Forked,
 }
 
-/// A failed call. Holds nothing of the response's body.
+/// A failed call. Contains nothing of the response's body and no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: ErrorKind,
-    /// The HTTP status, or 0.
+    /// The HTTP status; 0 without a response.
     pub status: u16,
-    /// How long Clerk asks to be left alone.
+    /// The time until the next attempt makes sense, from `Retry-After` or the circuit breaker.
     pub retry_after_ms: Option<u64>,
-    /// Clerk's name for the request; for the log.
+    /// Clerk's id of the request, for support requests.
     pub trace_id: Option<String>,
 }
 
@@ -47,8 +47,8 @@ impl ApiError {
         ApiError { kind, status: 0, retry_after_ms: None, trace_id: None }
     }
 
-    /// Whether the same question may be answered otherwise in a moment.
-    pub(crate) fn is_worth_a_retry(&self) -> bool {
+    /// Returns whether the same request may succeed on the next attempt.
+    pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Server | ErrorKind::Network)
     }
 }
@@ -63,6 +63,8 @@ impl std::fmt::Display for ApiError {
     }
 }
 
+impl std::error::Error for ApiError {}
+
 impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
         ApiError::new(match error {
@@ -74,15 +76,15 @@ impl From<TransportError> for ApiError {
     }
 }
 
-/// The body of a good answer, or what is wrong with another.
-pub fn judge(response: Response) -> Result<Vec<u8>, ApiError> {
+/// Returns the body of a successful response, or the error that its status stands for.
+pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
     let kind = match response.status {
         200..=299 => return Ok(response.body),
         401 | 402 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
-        // Said about the moment, not about the question.
+        // These depend on the moment, not on the request.
         408 | 421 | 425 | 499 => ErrorKind::Server,
         400..=499 => ErrorKind::BadRequest,
         500..=599 => ErrorKind::Server,
@@ -93,19 +95,19 @@ pub fn judge(response: Response) -> Result<Vec<u8>, ApiError> {
     Err(ApiError { kind, status: response.status, retry_after_ms, trace_id })
 }
 
-/// RFC 9110 §10.2.3: seconds or a date; at most a minute, however long it says.
+/// Parses seconds or a date (RFC 9110 §10.2.3); limited to one minute.
 fn retry_after_ms(value: &str) -> Option<u64> {
-    const LONGEST_S: u64 = 60;
+    const MAX_S: u64 = 60;
     let value = value.trim();
     let seconds = match value.parse::<u64>() {
         Ok(seconds) => seconds,
-        Err(_) if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => LONGEST_S,
+        Err(_) if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => MAX_S,
         Err(_) => {
             let date = httpdate::parse_http_date(value).ok()?;
             date.duration_since(std::time::SystemTime::now()).map_or(0, |d| d.as_secs() + 1)
         }
     };
-    Some(seconds.min(LONGEST_S) * 1000)
+    Some(seconds.min(MAX_S) * 1000)
 }
 
 #[cfg(test)]
@@ -113,15 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_in_seconds_or_as_a_date() {
+    fn retry_after_is_parsed_from_seconds_or_date() {
         assert_eq!(retry_after_ms("2"), Some(2000));
         assert_eq!(retry_after_ms(" 0 "), Some(0));
         assert_eq!(retry_after_ms("99999999999999999999999"), Some(60_000));
         assert_eq!(retry_after_ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
-        let later = httpdate::fmt_http_date(std::time::SystemTime::now() + std::time::Duration::from_secs(10));
-        assert!((9000..=11_000).contains(&retry_after_ms(&later).unwrap()));
-        for odd in ["", "-1", "soon", "1.5"] {
-            assert_eq!(retry_after_ms(odd), None, "{odd}");
+        let future = httpdate::fmt_http_date(std::time::SystemTime::now() + std::time::Duration::from_secs(10));
+        assert!((9000..=11_000).contains(&retry_after_ms(&future).unwrap()));
+        for malformed in ["", "-1", "soon", "1.5"] {
+            assert_eq!(retry_after_ms(malformed), None, "{malformed}");
         }
     }
 }

@@ -1,37 +1,39 @@
-//! Clerk's Backend API: a few calls, each within one deadline, each answered by data or by a typed error.
+//! Clerk's Backend API: calls with one deadline each, retries, a circuit breaker per endpoint, and typed errors.
+//!
+//! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`.
 
 mod circuit_breaker;
 mod error;
-mod machine;
+mod http;
+mod jwks;
+mod machine_tokens;
 mod resolver;
 mod sessions;
 mod transport;
 mod users;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
-pub use machine::MachineToken;
+pub use http::{HttpTransport, TransportConfig};
+pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
-pub use transport::{HttpTransport, Request, Response, Transport, TransportConfig, TransportError};
+pub use transport::{Request, Response, Transport, TransportError};
 pub use users::{ClerkUser, EmailAddress};
 
 use crate::clock::Clock;
 use crate::config::Secret;
 
-/// The version of the Backend API that the parsers here were written against.
+/// The version of the Backend API in use, sent with each request.
 pub const API_VERSION: &str = "2026-05-12";
-/// The most that a user or a verification may be long.
-const LONGEST_OBJECT: usize = 1 << 20;
-/// The most that a key set may be long.
-const LONGEST_JWKS: usize = 1 << 20;
-/// Tries of one call, the first included.
-const TRIES: u32 = 3;
+/// The maximum length of a response with one object, in bytes.
+const MAX_OBJECT_LEN: usize = 1 << 20;
+/// The maximum number of attempts of one call.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// What a call is about; each has a circuit of its own.
+/// The endpoints in use. Each has its own circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `GET /jwks`
@@ -50,7 +52,9 @@ pub enum Endpoint {
 
 const ENDPOINTS: usize = 6;
 
-/// The Backend API, or as much of it as the configured secrets open.
+/// A client of the Backend API. Which calls it can make depends on the configured secrets.
+///
+/// Calls block until the deadline they are given and may run on any number of threads.
 pub struct Api {
     transport: Arc<dyn Transport>,
     base: String,
@@ -62,7 +66,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// `base` is the address without a slash or `/v1` at its end.
+    /// Creates a client. `base` is the URL without `/v1` and without a trailing slash.
     pub fn new(
         transport: Arc<dyn Transport>,
         base: String,
@@ -75,24 +79,9 @@ impl Api {
         Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers }
     }
 
-    /// Whether there is a way to fetch keys.
-    pub fn can_fetch_jwks(&self) -> bool {
-        self.jwks_url.is_some() || self.secret_key.is_some()
-    }
-
-    /// Whether users and sessions can be asked for.
+    /// Returns whether users and sessions can be fetched.
     pub fn has_secret_key(&self) -> bool {
         self.secret_key.is_some()
-    }
-
-    /// The text of the key set: from `jwks_url`, without any secret, or from the Backend API.
-    pub fn jwks(&self, deadline: Instant) -> Result<Vec<u8>, ApiError> {
-        let (url, bearer) = match &self.jwks_url {
-            Some(url) => (Cow::Borrowed(url.as_str()), None),
-            None => (Cow::Owned(self.url("jwks")), Some(self.secret()?)),
-        };
-        let request = Request { url: &url, bearer, body: None, limit: LONGEST_JWKS };
-        self.call(Endpoint::Jwks, &request, deadline, Some)
     }
 
     fn url(&self, path: &str) -> String {
@@ -103,66 +92,67 @@ impl Api {
         self.secret_key.as_ref().ok_or_else(|| ApiError::new(ErrorKind::Unauthorized))
     }
 
-    /// One call: up to three tries inside one deadline. Answers that will not change are not asked for twice. One that
-    /// `read` makes nothing of is a failure like any other.
+    /// Makes one call: several attempts within one deadline, behind the endpoint's circuit breaker. `parse` reads the body of
+    /// a successful response; if it returns `None`, the call fails with [`ErrorKind::BadResponse`].
     fn call<T>(
         &self,
         endpoint: Endpoint,
         request: &Request<'_>,
         deadline: Instant,
-        read: impl FnOnce(Vec<u8>) -> Option<T>,
+        parse: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<T, ApiError> {
         let breaker = &self.breakers[endpoint as usize];
-        if let Some(wait_ms) = breaker.open_for_ms(self.clock.now().mono_ms) {
-            return Err(ApiError { retry_after_ms: Some(wait_ms), ..ApiError::new(ErrorKind::CircuitOpen) });
+        if let Some(open_ms) = breaker.open_for_ms(self.clock.now().mono_ms) {
+            return Err(ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) });
         }
         let outcome = self
-            .tries(request, deadline)
-            .and_then(|body| read(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
+            .send_with_retries(request, deadline)
+            .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
         breaker.record(&outcome, self.clock.now().mono_ms);
         outcome
     }
 
-    fn tries(&self, request: &Request<'_>, deadline: Instant) -> Result<Vec<u8>, ApiError> {
-        let mut tried = 1;
+    /// Sends a request up to [`MAX_ATTEMPTS`] times until it succeeds or fails with an error that a retry will not change.
+    fn send_with_retries(&self, request: &Request<'_>, deadline: Instant) -> Result<Vec<u8>, ApiError> {
+        let mut attempt = 1;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(ApiError::new(ErrorKind::Timeout));
             }
             let error = match self.transport.send(request, left) {
-                Ok(response) => match error::judge(response) {
+                Ok(response) => match error::classify_response(response) {
                     Ok(body) => return Ok(body),
                     Err(error) => error,
                 },
                 Err(error) => error.into(),
             };
-            let pause = error.retry_after_ms.map_or_else(|| jitter(tried), Duration::from_millis);
+            let pause = error.retry_after_ms.map_or_else(|| backoff(attempt), Duration::from_millis);
             let left = deadline.saturating_duration_since(Instant::now());
-            if tried == TRIES || !error.is_worth_a_retry() || pause >= left {
+            if attempt == MAX_ATTEMPTS || !error.is_retryable() || pause >= left {
                 return Err(error);
             }
             std::thread::sleep(pause);
-            tried += 1;
+            attempt += 1;
         }
     }
 
-    /// Cancels what is under way.
+    /// Cancels the calls in flight.
     pub fn shutdown(&self) {
         self.transport.shutdown();
     }
 
-    /// Makes the transport usable again in a forked child; whether this is one in which it was not so before.
-    pub fn renew(&self) -> bool {
-        self.transport.renew()
+    /// Makes the transport usable in a forked child; see [`Transport::reset_after_fork`].
+    pub fn reset_after_fork(&self) -> bool {
+        self.transport.reset_after_fork()
     }
 }
 
-/// Full jitter (none to the whole step), so that clients that failed together do not return together.
-fn jitter(tried: u32) -> Duration {
+/// Exponential backoff with full jitter, so that clients that failed together do not retry together.
+fn backoff(attempt: u32) -> Duration {
     use std::hash::{BuildHasher, RandomState};
-    let step = 100 << tried.min(6);
-    Duration::from_millis(RandomState::new().hash_one(tried) % step)
+    let max_ms = 100 << attempt.min(6);
+    Duration::from_millis(RandomState::new().hash_one(attempt) % max_ms)
 }
 
 #[cfg(test)]
@@ -171,35 +161,43 @@ mod tests {
 
     use super::*;
 
-    struct Script(Vec<Result<(u16, Option<&'static str>), TransportError>>, AtomicUsize);
+    /// Status and `Retry-After` of a response, or the error instead of one.
+    type Scripted = Result<(u16, Option<&'static str>), TransportError>;
 
-    impl Transport for Script {
+    /// Returns these responses in turn, the last one for ever.
+    struct ScriptedTransport {
+        responses: Vec<Scripted>,
+        sent: AtomicUsize,
+    }
+
+    impl Transport for ScriptedTransport {
         fn send(&self, request: &Request<'_>, _: Duration) -> Result<Response, TransportError> {
             assert_eq!(request.bearer.map(Secret::expose), Some("sk_test_x"));
-            let at = self.1.fetch_add(1, Ordering::Relaxed).min(self.0.len() - 1);
-            self.0[at].map(|(status, retry_after)| Response {
+            let n = self.sent.fetch_add(1, Ordering::Relaxed).min(self.responses.len() - 1);
+            self.responses[n].map(|(status, retry_after)| Response {
                 status,
                 retry_after: retry_after.map(str::to_owned),
                 trace_id: None,
                 body: b"{}".to_vec(),
             })
         }
-        fn renew(&self) -> bool {
+        fn reset_after_fork(&self) -> bool {
             false
         }
         fn shutdown(&self) {}
     }
 
-    fn run(answers: &[Result<(u16, Option<&'static str>), TransportError>]) -> (Result<Vec<u8>, ErrorKind>, usize) {
-        let script = Arc::new(Script(answers.to_vec(), AtomicUsize::new(0)));
+    /// Makes one call; returns its outcome and the number of attempts.
+    fn run(responses: &[Scripted]) -> (Result<Vec<u8>, ErrorKind>, usize) {
+        let transport = Arc::new(ScriptedTransport { responses: responses.to_vec(), sent: AtomicUsize::new(0) });
         let secret = Some(Secret::new("sk_test_x"));
-        let api = Api::new(script.clone(), "http://127.0.0.1".into(), secret, None, None, Clock::system());
+        let api = Api::new(transport.clone(), "http://127.0.0.1".into(), secret, None, None, Clock::system());
         let outcome = api.jwks(Instant::now() + Duration::from_secs(2));
-        (outcome.map_err(|e| e.kind), script.1.load(Ordering::Relaxed))
+        (outcome.map_err(|e| e.kind), transport.sent.load(Ordering::Relaxed))
     }
 
     #[test]
-    fn passing_faults_are_tried_again_and_lasting_ones_are_not() {
+    fn transient_error_is_retried_and_permanent_one_is_not() {
         assert_eq!(run(&[Ok((200, None))]), (Ok(b"{}".to_vec()), 1));
         assert_eq!(run(&[Ok((500, None)), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
         assert_eq!(run(&[Err(TransportError::Network), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_for_patience_gets_it_within_the_deadline() {
+    fn retry_after_is_respected_within_the_deadline() {
         assert_eq!(run(&[Ok((503, Some("1"))), Ok((200, None))]).1, 2);
         assert_eq!(run(&[Ok((503, Some("3"))), Ok((200, None))]), (Err(ErrorKind::Server), 1));
     }

@@ -1,94 +1,84 @@
-//! Name look-ups for ureq, remembered: ureq 3.5 asks for each call, on a fresh thread, even when a connection is pooled.
+//! Cached host name lookups for ureq: ureq 3.5 looks the name up for each call, on a new thread, even when a connection is
+//! pooled.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// How long an answer is trusted.
-const FRESH: Duration = Duration::from_secs(30);
-const MOST_ADDRESSES: usize = 16;
+use crate::clock::Deadline;
+use crate::single_flight::{Flight, SingleFlight};
 
-#[derive(Debug)]
-struct AuthResult {
-    addresses: Vec<SocketAddr>,
-    at: Instant,
+/// How long addresses are cached.
+const TTL: Duration = Duration::from_secs(30);
+const MAX_ADDRESSES: usize = 16;
+
+type Addresses = Vec<SocketAddr>;
+
+/// Caches addresses by `host:port`; there are at most a handful of hosts. Clones share the cache.
+#[derive(Clone, Default)]
+pub struct CachingResolver(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    cached: Mutex<HashMap<String, (Addresses, Instant)>>,
+    in_flight: SingleFlight<String, Addresses>,
 }
-
-#[derive(Debug)]
-enum Name {
-    Known(AuthResult),
-    /// A thread is asking.
-    Asked,
-}
-
-#[derive(Debug, Default)]
-struct Names {
-    by_name: Mutex<HashMap<String, Name>>,
-    answered: Condvar,
-}
-
-/// Remembers addresses by `host:port`; there are at most a handful of hosts. Clones share what is known.
-#[derive(Clone, Debug, Default)]
-pub struct CachingResolver(Arc<Names>);
 
 impl CachingResolver {
-    /// Called when a connection failed: the address may have moved.
+    /// Removes all addresses. To be called when a connection failed: the host may have moved.
     pub fn forget(&self) {
-        self.0.by_name.lock().retain(|_, name| matches!(name, Name::Asked));
+        self.0.cached.lock().clear();
     }
 
-    /// Called in a forked child: whoever was asking did not come along.
+    /// Removes all addresses and forgets running lookups. To be called in a forked child: their threads do not exist there.
     pub fn reset(&self) {
-        self.0.by_name.lock().clear();
+        self.forget();
+        self.0.in_flight.reset_after_fork();
     }
 
-    fn addresses(&self, name: &str, timeout: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
-        let deadline = Instant::now() + (*timeout.after).min(Duration::from_secs(60));
-        let mut names = self.0.by_name.lock();
-        let mut asked = false;
-        loop {
-            match names.get(name) {
-                Some(Name::Known(answer)) if answer.at.elapsed() < FRESH => return Ok(answer.addresses.clone()),
-                Some(Name::Asked) => {
-                    asked = true;
-                    if self.0.answered.wait_until(&mut names, deadline).timed_out() {
-                        return Err(Error::Timeout(timeout.reason));
-                    }
-                }
-                // It was asked, by this call or while this call waited, and there was no answer.
-                _ if asked => return Err(Error::HostNotFound),
-                _ => {
-                    self.ask(name)?;
-                    names.insert(name.to_owned(), Name::Asked);
-                }
-            }
+    fn addresses(&self, name: &str, timeout: NextTimeout) -> Result<Addresses, Error> {
+        let deadline = Deadline::after((*timeout.after).min(Duration::from_secs(60)));
+        if let Some((addresses, _)) = self.0.cached.lock().get(name).filter(|(_, at)| at.elapsed() < TTL) {
+            return Ok(addresses.clone());
+        }
+        let Some((in_flight, guard)) = self.0.in_flight.join(&name.to_owned(), || true) else {
+            return Err(Error::HostNotFound);
+        };
+        if let Some(guard) = guard {
+            // `getaddrinfo` cannot be cancelled: it gets a thread, which is left alone when it takes too long.
+            let (inner, name) = (self.0.clone(), name.to_owned());
+            let lookup = move || {
+                let found = name.to_socket_addrs();
+                let addresses: Addresses = found.map(|a| a.take(MAX_ADDRESSES).collect()).unwrap_or_default();
+                let mut cached = inner.cached.lock();
+                match addresses.is_empty() {
+                    true => cached.remove(&name),
+                    false => cached.insert(name, (addresses.clone(), Instant::now())),
+                };
+                drop(cached);
+                guard.complete(addresses);
+            };
+            std::thread::Builder::new().name("clerk-resolve".into()).stack_size(256 * 1024).spawn(lookup)?;
+        }
+        match in_flight.wait(deadline) {
+            Flight::Complete(addresses) if !addresses.is_empty() => Ok(addresses),
+            Flight::Complete(_) | Flight::Abandoned => Err(Error::HostNotFound),
+            Flight::TimedOut => Err(Error::Timeout(timeout.reason)),
         }
     }
+}
 
-    /// `getaddrinfo` cannot be broken off: it gets a thread of its own, one for all who ask for a name, and when it takes
-    /// too long, is left to itself.
-    fn ask(&self, name: &str) -> Result<(), Error> {
-        let (names, name) = (self.0.clone(), name.to_owned());
-        let look_up = move || {
-            let addresses: Vec<_> =
-                name.to_socket_addrs().map(|a| a.take(MOST_ADDRESSES).collect()).unwrap_or_default();
-            let mut by_name = names.by_name.lock();
-            match addresses.is_empty() {
-                true => by_name.remove(&name),
-                false => by_name.insert(name, Name::Known(AuthResult { addresses, at: Instant::now() })),
-            };
-            names.answered.notify_all();
-        };
-        std::thread::Builder::new().name("clerk-resolve".into()).stack_size(256 * 1024).spawn(look_up)?;
-        Ok(())
+impl std::fmt::Debug for CachingResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CachingResolver")
     }
 }
 
@@ -120,27 +110,26 @@ mod tests {
     }
 
     #[test]
-    fn names_are_remembered_and_forgotten() {
+    fn lookup_is_cached_until_forgotten() {
         let resolver = CachingResolver::default();
         assert_eq!(resolve(&resolver, "http://127.0.0.1:81").unwrap(), ["127.0.0.1:81".parse().unwrap()]);
-        assert!(resolver.0.by_name.lock().is_empty());
+        assert!(resolver.0.cached.lock().is_empty());
         let local = resolve(&resolver, "http://localhost:82").unwrap();
         assert!(local.iter().all(|a| a.ip().is_loopback() && a.port() == 82));
-        assert!(matches!(resolver.0.by_name.lock().get("localhost:82"), Some(Name::Known(_))));
+        assert!(resolver.0.cached.lock().contains_key("localhost:82"));
         resolver.forget();
-        assert!(resolver.0.by_name.lock().is_empty());
+        assert!(resolver.0.cached.lock().is_empty());
     }
 
     #[test]
-    fn one_thread_asks_for_all() {
+    fn concurrent_lookups_share_one_thread() {
         let resolver = CachingResolver::default();
-        resolver.0.by_name.lock().insert("slow.invalid:80".into(), Name::Asked);
+        let (_, guard) = resolver.0.in_flight.join(&"slow.invalid:80".to_owned(), || true).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| resolve(&resolver, "http://slow.invalid"));
             std::thread::sleep(Duration::from_millis(50));
             assert!(!waiting.is_finished());
-            resolver.0.by_name.lock().remove("slow.invalid:80");
-            resolver.0.answered.notify_all();
+            guard.unwrap().complete(Vec::new());
             assert!(matches!(waiting.join().unwrap(), Err(Error::HostNotFound)));
         });
     }

@@ -1,20 +1,20 @@
-//! `GET /sessions/{id}`: does the session still stand?
+//! `GET /sessions/{id}`: the state of a session.
 
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, ErrorKind, LONGEST_OBJECT, Request};
+use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
 
-/// What Clerk says of a session.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
     /// Signed in.
     Active,
-    /// Signed in, with tasks to do.
+    /// Signed in, with tasks to complete.
     Pending,
-    /// Over, by whatever way.
-    Over,
+    /// Ended, removed, revoked, expired, replaced or abandoned.
+    Ended,
 }
 
 #[derive(Deserialize)]
@@ -25,20 +25,21 @@ struct Raw {
 }
 
 impl Api {
-    /// The state of the session with this id, which has the shape of one. An unknown session is over.
+    /// Fetches the state of a session. Returns [`SessionState::Ended`] for an unknown one. `id` must be a valid session id: it
+    /// becomes part of the URL.
     pub fn session(&self, id: &str, deadline: Instant) -> Result<SessionState, ApiError> {
         let url = self.url(&format!("sessions/{id}"));
-        let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: LONGEST_OBJECT };
-        // An answer about another session is no answer.
-        let read = |body: Vec<u8>| serde_json::from_slice::<Raw>(&body).ok().filter(|raw| raw.id == id);
-        let raw = match self.call(Endpoint::Sessions, &request, deadline, read) {
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(SessionState::Over),
+        let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
+        // A response about another session is malformed.
+        let parse = |body: Vec<u8>| serde_json::from_slice::<Raw>(&body).ok().filter(|raw| raw.id == id);
+        let raw = match self.call(Endpoint::Sessions, &request, deadline, parse) {
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(SessionState::Ended),
             outcome => outcome?,
         };
         Ok(match raw.status.as_deref() {
             Some("active") => SessionState::Active,
             Some("pending") => SessionState::Pending,
-            _ => SessionState::Over,
+            _ => SessionState::Ended,
         })
     }
 }

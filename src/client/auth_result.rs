@@ -1,61 +1,61 @@
-//! How an authentication ends.
+//! Results and errors of an authentication.
 
 use crate::api::{ApiError, ErrorKind};
 use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 
-/// The four ways.
+/// The four outcomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Somebody is calling whom Clerk vouches for.
+    /// The request carries a valid token.
     SignedIn {
-        /// Where the answer came from.
+        /// Whether the token was verified now or before.
         source: Source,
     },
-    /// Something was presented, and it is no good.
+    /// The request carries a credential that is refused.
     SignedOut {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Nothing was presented; the host may go on with a session of its own.
+    /// The request carries no credential; the application may use a session of its own.
     NoCredentials {
-        /// Which kind of nothing.
+        /// What is missing.
         reason: Reason,
     },
-    /// Nobody can tell right now. Never to be taken for "signed out".
+    /// The result cannot be determined; retry. Never to be treated as signed out.
     Unavailable {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// How long to wait before asking again, if that is known.
+        /// Milliseconds to wait before the next try, if known.
         retry_after_ms: Option<u64>,
     },
 }
 
-/// What stands behind an answer that is not "signed in", for the host's own eyes.
+/// The underlying error of a result, for the application's log. Never to be sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// A call to Clerk failed.
     Api(ApiError),
-    /// The host's store failed, in its own words.
+    /// The application's user store failed.
     UserStore {
-        /// The host's own number.
+        /// The application's error code.
         code: i32,
-        /// The host's own words.
+        /// The application's error message.
         message: String,
     },
 }
 
-/// An outcome, with what a host may want to know besides. Shared: a cached answer is handed out as it is.
+/// The result of an authentication. Immutable and shared: a cache hit returns the cached result itself.
 #[derive(Clone, Debug)]
 pub struct AuthResult {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Who is calling; there exactly when the outcome is `SignedIn`.
+    /// Present exactly when the outcome is `SignedIn`.
     identity: Option<Identity>,
-    /// Whether Clerk's own front-end libraries would send this browser to Clerk and back to settle its session.
+    /// Whether a redirect to Clerk (a handshake) may recover the browser's session.
     pub handshake_recommended: bool,
-    /// What stands behind it.
+    /// The underlying error, if there is one.
     pub cause: Option<Box<Cause>>,
 }
 
@@ -68,12 +68,12 @@ impl AuthResult {
         AuthResult { identity: Some(identity), ..AuthResult::new(Outcome::SignedIn { source }) }
     }
 
-    /// Who is calling, if somebody is.
+    /// Returns the caller's identity if the outcome is `SignedIn`.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// Why nobody is signed in.
+    /// Returns why the request is not signed in; `None` if it is.
     pub fn reason(&self) -> Option<Reason> {
         match self.outcome {
             Outcome::SignedIn { .. } => None,
@@ -84,19 +84,19 @@ impl AuthResult {
     }
 }
 
-/// Why nobody is signed in, on its way to becoming an answer.
+/// Why a request is not signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthError {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// How long to wait before asking again, if that is known.
+    /// Milliseconds to wait before the next try, if known.
     pub retry_after_ms: Option<u64>,
-    /// What stands behind it.
+    /// The underlying error, if there is one.
     pub cause: Option<Box<Cause>>,
 }
 
 impl AuthError {
-    /// When Clerk could not be asked.
+    /// Returns the error for a failed call to Clerk.
     pub(super) fn unavailable(error: ApiError) -> AuthError {
         let reason = match error.kind {
             ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
@@ -113,9 +113,9 @@ impl From<Reason> for AuthError {
 }
 
 impl From<AuthError> for AuthResult {
-    /// The reason's category tells which of the ways it is.
-    fn from(refusal: AuthError) -> Self {
-        let AuthError { reason, retry_after_ms, cause } = refusal;
+    /// The category of the reason decides the outcome.
+    fn from(error: AuthError) -> Self {
+        let AuthError { reason, retry_after_ms, cause } = error;
         let outcome = match reason.category() {
             Category::NoCredentials => Outcome::NoCredentials { reason },
             Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
@@ -128,5 +128,20 @@ impl From<AuthError> for AuthResult {
 impl From<Reason> for AuthResult {
     fn from(reason: Reason) -> Self {
         AuthError::from(reason).into()
+    }
+}
+
+/// Why a step of an authentication ended without a value.
+#[derive(Debug)]
+pub(super) enum VerifyError {
+    /// Clerk would have to be asked, and the caller may not block.
+    WouldBlock,
+    /// The token is refused, or cannot be verified now.
+    Refused(AuthError),
+}
+
+impl From<Reason> for VerifyError {
+    fn from(reason: Reason) -> Self {
+        VerifyError::Refused(reason.into())
     }
 }

@@ -1,378 +1,484 @@
-//! The way of a request, from its lines to the answer.
+//! The flow of a request: look up → verify → resolve the user → finish.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
 
-use super::auth_context::{AuthContext, VerifiedAuth, is_older_than_browser};
-use super::auth_result::AuthResult;
-use super::pending::PendingAuth;
-use super::users::CachedUser;
-use super::verify::{VerifiedToken, VerifyError};
-use super::{CachedAuth, Client, Inner, count};
-use crate::clock::Now;
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
+use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
+use super::inner::{Inner, with_handshake};
+use super::machine_tokens::VerifiedMachine;
+use super::result_cache::{CachedAuth, Insertion, NewResult};
+use super::row_task::{RowOutcome, RowTask, TaskStep};
+use super::stepwise::{NextAction, Step, Waiting};
+use super::user_cache::CachedUser;
+use crate::clock::Io;
 use crate::config::UserMode;
 use crate::events::{Event, Source};
 use crate::identity::{Attribute, Identity};
 use crate::jwt::{Claim, Claims};
 use crate::reason::Reason;
-use crate::request::{Credential, Request, TokenSource, extract};
-use crate::token::{Form, TokenHash, TokenKind, form};
-use crate::users::{Row, UserStore, UserSync, execute};
+use crate::request::{Credential, Request, extract};
+use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
+use crate::users::{Row, StoreError, StoreResponse, SyncEvent};
 
-/// An authentication that has begun.
-pub enum AuthProgress {
-    /// It is over already.
-    Done(Arc<AuthResult>),
-    /// The store has to be asked.
-    Pending(Box<PendingAuth>),
-}
+/// Attempts that an invalidation stops start again, so often at most.
+const MAX_RESTARTS: u32 = 3;
 
-/// What the lines and the cache say.
 enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
 }
 
-impl Client {
-    /// Answers from memory: never waits, asks neither Clerk nor the store. `None`: only [`Self::authenticate`] can tell.
-    ///
-    /// A token is verified here, too, if its key is in memory and nothing has to be found out about the user.
-    pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
-        let inner = &*self.inner;
-        match inner.look(request) {
-            CacheLookup::Done(answer) => Some(answer),
-            CacheLookup::Hit(attempt, kept) => {
-                (!inner.is_recheck_due(&kept, attempt.now)).then(|| inner.answer_hit(&attempt, &kept))
-            }
-            CacheLookup::Miss(attempt, credential) => {
-                match Inner::verify_inline(&self.inner, attempt, &credential, false)? {
-                    AuthProgress::Done(answer) => Some(answer),
-                    // Only for those who can be sent to look at a row.
-                    AuthProgress::Pending(_) => None,
-                }
-            }
-        }
-    }
-
-    /// [`Self::authenticate_cached`] for a host that asks its user table itself: all that remains may be a look at a row.
-    /// `None`: only [`Self::begin`] can tell.
-    pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        match self.inner.look(request) {
-            CacheLookup::Done(answer) => Some(AuthProgress::Done(answer)),
-            CacheLookup::Hit(attempt, kept) => Some(self.hit(attempt, kept)),
-            CacheLookup::Miss(attempt, credential) => Inner::verify_inline(&self.inner, attempt, &credential, true),
-        }
-    }
-
-    fn hit(&self, attempt: AuthContext, kept: Arc<CachedAuth>) -> AuthProgress {
-        match self.inner.is_recheck_due(&kept, attempt.now) {
-            true => AuthProgress::Pending(Box::new(PendingAuth::recheck(self.inner.clone(), attempt, kept))),
-            false => AuthProgress::Done(self.inner.answer_hit(&attempt, &kept)),
-        }
-    }
-
-    /// Answers, whatever it takes: keys and users are fetched, the store is asked, all within `timeout_ms`, the time
-    /// that the store takes not counted.
-    pub fn authenticate(&self, request: &Request<'_>) -> Arc<AuthResult> {
-        match self.begin(request) {
-            AuthProgress::Done(answer) => answer,
-            AuthProgress::Pending(pending) => self.drive(*pending),
-        }
-    }
-
-    /// Does all that needs no store, waiting for Clerk if need be; the host then answers what the store is asked.
-    pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
-        match self.inner.look(request) {
-            CacheLookup::Done(answer) => AuthProgress::Done(answer),
-            CacheLookup::Hit(attempt, kept) => self.hit(attempt, kept),
-            CacheLookup::Miss(attempt, credential) => Inner::verify_waiting(&self.inner, attempt, &credential),
-        }
-    }
-
-    /// Verifies a JWT and nothing else: no user, no cache, no event. Keys may be fetched.
-    pub fn verify_token(&self, token: &str) -> Arc<AuthResult> {
-        let deadline = Some(Instant::now() + self.inner.timeout);
-        let now = self.inner.clock.now();
-        let credential = Credential { token: token.as_bytes(), carrier: TokenSource::Header, client_uat: None };
-        let answer = match self.inner.verify_jwt(&credential, now, deadline) {
-            Ok(VerifiedToken { kind, claims, .. }) => {
-                AuthResult::signed_in(Identity::of_claims(kind, &claims, None, None), Source::Verified)
-            }
-            Err(VerifyError::Refused(refusal)) => refusal.into(),
-            Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
-        };
-        Arc::new(answer)
-    }
-
-    fn drive(&self, mut pending: PendingAuth) -> Arc<AuthResult> {
-        let store: &dyn UserStore = match &self.inner.store {
-            Some(store) => &**store,
-            None => return Arc::new(Reason::InternalError.into()),
-        };
-        loop {
-            match pending.wanted() {
-                super::NextAction::QueryStore(step) => {
-                    let reply = execute(store, step);
-                    pending.reply(reply);
-                }
-                super::NextAction::FetchUser => pending.fetch(),
-                super::NextAction::Done => return pending.into_answer(),
-            }
-        }
-    }
+/// Everything that can be found out without the user store.
+pub(super) enum Prepared {
+    Done(Arc<AuthResult>),
+    Hit(AuthContext, Arc<CachedAuth>),
+    Rejected(AuthContext, AuthError),
+    Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
+    Machine(AuthContext, Box<VerifiedMachine>),
 }
 
+/// The user of a token, and what the store has to be asked about the row.
+pub(super) enum ResolvedUser {
+    /// No row is needed: the user mode or the token type does without.
+    NoRow(Option<Arc<CachedUser>>),
+    /// The row was confirmed a short time ago.
+    KnownRow(Arc<CachedUser>, String),
+    /// The row has to be confirmed.
+    RowToCheck(Arc<CachedUser>, String),
+    /// The row has to be found, made or updated.
+    RowToSync(Arc<CachedUser>),
+}
+
+/// An authentication that waits for the user store or for Clerk.
+pub(super) enum AuthWaiting {
+    /// Does the row of a cached result still exist?
+    RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
+    /// Where is the row of a verified token's user?
+    ResolveRow(AuthContext, Box<VerifiedToken>, Arc<CachedUser>, Box<RowTask>),
+    /// The user has to be fetched.
+    FetchUser(AuthContext, Box<VerifiedToken>),
+}
+
+type AuthStep = Step<AuthWaiting>;
+
 impl Inner {
-    fn look<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
-        let now = self.clock.now();
-        let is_document = request.is_document();
-        let credential = match extract(request, &self.rules, now.wall_ms.div_euclid(1000)) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => {
-                return CacheLookup::Done(self.conclude(None, refused(Reason::SessionTokenMissing, false).into()));
+    /// Looks up, verifies, and resolves the user. Returns `None` if `io` does not allow what is needed; then nothing was
+    /// recorded.
+    pub fn prepare(&self, request: &Request<'_>, io: Io) -> Option<Prepared> {
+        let (mut context, credential) = match self.lookup(request) {
+            CacheLookup::Done(result) => return Some(Prepared::Done(result)),
+            CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
+            CacheLookup::Miss(context, credential) => (context, credential),
+        };
+        if matches!(io, Io::Blocking(_)) {
+            self.record_miss(&mut context);
+        }
+        let prepared = match detect_format(credential.token) {
+            TokenFormat::Opaque(kind) => self
+                .verify_opaque_current(kind, &credential, &mut context, io)
+                .map(|machine| Prepared::Machine(context, machine.into())),
+            TokenFormat::Jwt => self.verify_jwt(&credential, &context, io).and_then(|token| {
+                let resolved = self.resolve(&mut context, &token, io)?;
+                Ok(Prepared::Resolved(context, token.into(), resolved))
+            }),
+        };
+        match (prepared, io) {
+            (Ok(prepared), _) => Some(prepared),
+            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
+            (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
+                Some(Prepared::Rejected(context, Reason::InternalError.into()))
             }
-            Err(reason) => return CacheLookup::Done(self.conclude(None, refused(reason, is_document).into())),
+        }
+    }
+
+    /// Whether the rest needs the user store.
+    pub fn needs_store(&self, prepared: &Prepared) -> bool {
+        match prepared {
+            Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
+            Prepared::Resolved(_, _, resolved) => {
+                matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
+            }
+            Prepared::Done(_) | Prepared::Rejected(..) | Prepared::Machine(..) => false,
+        }
+    }
+
+    /// Goes on to the result, or to the first question for the user store.
+    pub fn proceed(&self, prepared: Prepared, io: Io) -> AuthStep {
+        let needs_store = self.needs_store(&prepared);
+        match prepared {
+            Prepared::Done(result) => Step::Done(result),
+            Prepared::Hit(context, cached) if needs_store => {
+                let [key, subject] =
+                    [Attribute::UserKey, Attribute::Subject].map(|a| cached.get(a).unwrap_or_default());
+                let task = RowTask::check(key, subject, &self.schema());
+                Step::Waiting(AuthWaiting::RecheckRow(context, cached, task))
+            }
+            Prepared::Hit(context, cached) => Step::Done(self.finish_hit(&context, &cached)),
+            Prepared::Rejected(mut context, error) => {
+                self.record_miss(&mut context);
+                Step::Done(self.reject(&context, error))
+            }
+            Prepared::Machine(mut context, machine) => {
+                self.record_miss(&mut context);
+                Step::Done(self.finish_machine(&context, *machine))
+            }
+            Prepared::Resolved(mut context, token, resolved) => {
+                self.record_miss(&mut context);
+                self.ask_or_finish(context, token, resolved, io)
+            }
+        }
+    }
+
+    fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
+        let now = self.clock.now();
+        let is_document = request.is_document_request();
+        let end = |hash, reason: Reason| {
+            CacheLookup::Done(self.record_outcome(hash, with_handshake(reason, is_document).into()))
+        };
+        let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => return end(None, Reason::SessionTokenMissing),
+            Err(reason) => return end(None, reason),
         };
         let hash = TokenHash::of(credential.token);
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        let attempt = AuthContext { hash, now, epoch, client_uat: credential.client_uat, is_document };
-        if let Form::Opaque(kind) = form(credential.token)
-            && let Err(reason) = self.accept(kind, credential.carrier)
+        let mut context = AuthContext {
+            client_uat: credential.client_uat,
+            is_document,
+            ..AuthContext::new(hash, now, self.invalidations.sequence())
+        };
+        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
+            && let Err(reason) = self.check_token_type(kind, credential.source)
         {
-            self.miss(&attempt);
-            return CacheLookup::Done(self.conclude(Some(hash), refused(reason, is_document).into()));
+            self.record_miss(&mut context);
+            return end(Some(hash), reason);
         }
-        let kept = self.results.get(&hash, now.mono_ms).filter(|kept| {
-            (kept.begins_at_ms..kept.ends_at_ms).contains(&now.wall_ms)
-                && kept.answer.identity().is_some_and(|identity| {
-                    self.accept(identity.kind(), credential.carrier).is_ok() && self.is_session_fresh(identity, now)
+        let cached = self.results.get(&hash, now).filter(|cached| {
+            cached.is_current(now)
+                && cached.result.identity().is_some_and(|identity| {
+                    self.check_token_type(identity.kind(), credential.source).is_ok()
+                        && (identity.kind() != TokenKind::SessionToken
+                            || self.sessions.is_accepted(identity.get(Attribute::SessionId), now))
                 })
         });
-        match kept {
-            Some(kept) => CacheLookup::Hit(attempt, kept),
-            None => CacheLookup::Miss(attempt, credential),
+        match cached {
+            Some(cached) => CacheLookup::Hit(context, cached),
+            None => CacheLookup::Miss(context, credential),
         }
     }
 
-    fn is_recheck_due(&self, kept: &CachedAuth, now: Now) -> bool {
-        kept.get(Attribute::UserKey).is_some()
-            && (self.recheck_ms == 0
-                || now.mono_ms.saturating_sub(kept.checked_ms.load(Ordering::Relaxed)) >= self.recheck_ms)
-    }
-
-    pub(super) fn answer_hit(&self, attempt: &AuthContext, kept: &CachedAuth) -> Arc<AuthResult> {
-        let issued_at_s = kept.answer.identity().and_then(Identity::issued_at_s);
-        let answer = match is_older_than_browser(issued_at_s, attempt.client_uat) {
-            true => refused(Reason::SessionTokenIatBeforeClientUat, attempt.is_document).into(),
-            false => kept.answer.clone(),
-        };
-        self.conclude(Some(attempt.hash), answer)
-    }
-
-    pub(super) fn miss(&self, attempt: &AuthContext) {
-        count(&self.counters.cache_misses);
-        self.listeners.tell(Event::CacheMiss { token_hash: attempt.hash });
-    }
-
-    /// `asks_table`: whether the caller can be sent to look at the user's row.
-    fn verify_inline(
-        this: &Arc<Self>,
-        attempt: AuthContext,
+    /// Asks Clerk about an opaque token until the answer is younger than all invalidations.
+    fn verify_opaque_current(
+        &self,
+        kind: TokenKind,
         credential: &Credential<'_>,
-        asks_table: bool,
-    ) -> Option<AuthProgress> {
-        if form(credential.token) != Form::Jwt {
-            return None;
-        }
-        let now = attempt.now;
-        let verified = this.verify_jwt(credential, now, None).and_then(|verified| {
-            this.check_session(&verified, now, None)?;
-            Ok(verified)
-        });
-        let VerifiedToken { kind, claims, key_id } = match verified {
-            Ok(verified) => verified,
-            Err(VerifyError::WouldBlock) => return None,
-            Err(VerifyError::Refused(refusal)) => {
-                this.miss(&attempt);
-                return Some(AuthProgress::Done(this.end(&attempt, refusal)));
+        context: &mut AuthContext,
+        io: Io,
+    ) -> Result<VerifiedMachine, VerifyError> {
+        loop {
+            let machine = self.verify_opaque(kind, credential, context, io)?;
+            context.begun = context.begun.min(machine.begun);
+            if !self.invalidations.is_invalidated_since(context.begun, &machine.keys) {
+                return Ok(machine);
             }
-        };
-        let known = match this.wants_user(kind) {
-            false => None,
-            true => Some(this.fresh_user(claims.sub.as_deref()?, now)?),
-        };
-        let row = known.as_ref().and_then(|known| known.row(this.mode));
-        let is_settled = this.mode != UserMode::Sync
-            || known.as_ref().is_none_or(|known| row.is_some() && known.was_checked(now, this.recheck_ms));
-        if !is_settled && !asks_table {
-            return None;
+            self.begin_again(context)?;
         }
-        this.miss(&attempt);
-        let holding = VerifiedAuth { attempt, kind, claims, key_id: Some(key_id) };
-        Some(match (known, row) {
-            (Some(known), row) if !is_settled => AuthProgress::Pending(Box::new(match row {
-                Some(row) => PendingAuth::find_row(this.clone(), holding, known, row.key),
-                None => PendingAuth::sync(this.clone(), holding, known),
-            })),
-            (known, row) => AuthProgress::Done(this.sign_in(holding, known.as_deref(), row)),
+    }
+
+    /// Checks revocations and the session, then resolves the user of a verified token.
+    fn resolve(&self, context: &mut AuthContext, token: &VerifiedToken, io: Io) -> Result<ResolvedUser, VerifyError> {
+        let now = context.now;
+        if let Some(reason) = self.revocations.find(&token.claims, now) {
+            return Err(reason.into());
+        }
+        if token.kind == TokenKind::SessionToken {
+            let begun = self.sessions.check(token.claims.sid.as_deref(), now, io, &self.backend)?;
+            context.begun = context.begun.min(begun.unwrap_or(u64::MAX));
+        }
+        // Machines have no user; whom an API key belongs to is for the application to find out.
+        if self.settings.mode == UserMode::Claims || token.kind != TokenKind::SessionToken {
+            return Ok(ResolvedUser::NoRow(None));
+        }
+        let found = self.users.find(token.claims.sub.as_deref().unwrap_or_default(), now, io, &self.backend)?;
+        context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
+        let user = found.user;
+        Ok(match user.row_key().filter(|_| !found.is_fetched) {
+            _ if self.settings.mode == UserMode::Profile => ResolvedUser::NoRow(Some(user)),
+            Some(key) if user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => {
+                ResolvedUser::KnownRow(user, key)
+            }
+            Some(key) => ResolvedUser::RowToCheck(user, key),
+            None => ResolvedUser::RowToSync(user),
         })
     }
 
-    fn verify_waiting(this: &Arc<Self>, attempt: AuthContext, credential: &Credential<'_>) -> AuthProgress {
-        this.miss(&attempt);
-        let deadline = Instant::now() + this.timeout;
-        let now = attempt.now;
-        if let Form::Opaque(kind) = form(credential.token) {
-            let verified = match credential.text() {
-                Some(token) => this.verify_opaque(kind, token, &attempt, deadline),
-                None => Err(Reason::TokenInvalid.into()),
-            };
-            return AuthProgress::Done(match verified {
-                Ok(identity) => this.sign_in_machine(&attempt, identity),
-                Err(refusal) => this.end(&attempt, refusal),
-            });
-        }
-        let verified = this.verify_jwt(credential, now, Some(deadline)).and_then(|verified| {
-            this.check_session(&verified, now, Some(deadline))?;
-            Ok(verified)
-        });
-        match verified {
-            Ok(VerifiedToken { kind, claims, key_id }) => {
-                let holding = VerifiedAuth { attempt, kind, claims, key_id: Some(key_id) };
-                Self::find_user(this, holding, deadline)
-            }
-            Err(VerifyError::Refused(refusal)) => AuthProgress::Done(this.end(&attempt, refusal)),
-            Err(VerifyError::WouldBlock) => AuthProgress::Done(this.end(&attempt, Reason::InternalError)),
-        }
-    }
-
-    /// Machines have no user; whom an API key belongs to is for the host to find out.
-    fn wants_user(&self, kind: TokenKind) -> bool {
-        self.mode != UserMode::Claims && kind == TokenKind::SessionToken
-    }
-
-    /// From a token that holds to the user, and to the store if there is something to ask it.
-    pub(super) fn find_user(this: &Arc<Self>, holding: VerifiedAuth, deadline: Instant) -> AuthProgress {
-        if !this.wants_user(holding.kind) {
-            return AuthProgress::Done(this.sign_in(holding, None, None));
-        }
-        let now = holding.attempt.now;
-        let id = holding.claims.sub.as_deref().unwrap_or_default();
-        let (known, is_new) = match this.user(id, now, deadline) {
-            Ok(found) => found,
-            Err(refusal) => return AuthProgress::Done(this.end(&holding.attempt, refusal)),
-        };
-        if this.mode == UserMode::Profile {
-            return AuthProgress::Done(this.sign_in(holding, Some(&known), None));
-        }
-        let row = known.row(this.mode).filter(|_| !is_new);
-        match row {
-            Some(row) if known.was_checked(now, this.recheck_ms) => {
-                AuthProgress::Done(this.sign_in(holding, Some(&known), Some(row)))
-            }
-            Some(row) => AuthProgress::Pending(Box::new(PendingAuth::find_row(this.clone(), holding, known, row.key))),
-            None => AuthProgress::Pending(Box::new(PendingAuth::sync(this.clone(), holding, known))),
-        }
-    }
-
-    pub(super) fn start_sync(&self, known: &CachedUser) -> (UserSync, crate::users::StoreRequest) {
-        let schema = self.store.as_ref().map(|store| store.schema()).unwrap_or_default();
-        UserSync::start(known.user.clone(), schema, self.link, known.row_key.lock().clone())
-    }
-
-    /// The last step: the user may come in or not, and the answer is remembered.
-    pub(super) fn sign_in(
+    fn ask_or_finish(
         &self,
-        holding: VerifiedAuth,
-        known: Option<&CachedUser>,
-        row: Option<Row>,
-    ) -> Arc<AuthResult> {
-        let VerifiedAuth { attempt, kind, claims, key_id } = holding;
-        let user = known.map(|known| &*known.user);
-        let kept_out = user.is_some_and(|user| user.is_blocked()) || row.as_ref().is_some_and(|row| !row.is_active);
-        if kept_out {
-            return self.end(&attempt, Reason::UserInactive);
+        context: AuthContext,
+        token: Box<VerifiedToken>,
+        resolved: ResolvedUser,
+        io: Io,
+    ) -> AuthStep {
+        match resolved {
+            ResolvedUser::NoRow(user) => self.finish(context, token, user.as_deref(), None, io),
+            ResolvedUser::KnownRow(user, key) => {
+                let row = Row { key, clerk_id: Some(user.user.id.clone()), is_active: true, ..Row::default() };
+                self.finish(context, token, Some(&user), Some(row), io)
+            }
+            ResolvedUser::RowToCheck(user, key) => {
+                let task = RowTask::check(&key, &user.user.id, &self.schema());
+                Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
+            }
+            ResolvedUser::RowToSync(user) => self.sync_row(context, token, user),
         }
-        let identity = Identity::of_claims(kind, &claims, user, row.as_ref());
-        let begins = [&claims.nbf, &claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
-            Claim::Present(ms) => Some(ms.saturating_sub(self.policy.clock_skew_ms)),
-            _ => None,
-        });
-        // A row out of memory is as good as the store's last word on it, however new the token.
-        let checked_ms = known.map_or(attempt.now.mono_ms, |known| known.checked_ms.load(Ordering::Relaxed));
-        let ends_at_ms = self.policy.ends_ms(&claims);
-        self.remember(&attempt, self.cache_ttl_ms, ends_at_ms, || CachedAuth {
-            answer: AuthResult::signed_in(identity.clone(), Source::Cache).into(),
-            begins_at_ms: begins.max().unwrap_or(i64::MIN),
-            ends_at_ms,
-            key_id,
-            checked_ms: AtomicI64::new(checked_ms),
-        });
-        self.conclude(Some(attempt.hash), AuthResult::signed_in(identity, Source::Verified).into())
     }
 
-    fn sign_in_machine(&self, attempt: &AuthContext, identity: Identity) -> Arc<AuthResult> {
-        let ends_at_ms = match identity.expires_at_ms() {
+    fn sync_row(&self, context: AuthContext, token: Box<VerifiedToken>, user: Arc<CachedUser>) -> AuthStep {
+        let task = RowTask::sync(user.user.clone(), self.schema(), self.settings.link, user.row_key());
+        Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
+    }
+
+    /// The last step: accepts the user or not, caches the result, ends the request.
+    fn finish(
+        &self,
+        context: AuthContext,
+        token: Box<VerifiedToken>,
+        user: Option<&CachedUser>,
+        row: Option<Row>,
+        io: Io,
+    ) -> AuthStep {
+        if self.invalidations.is_invalidated_since(context.begun, &token.keys) {
+            return self.restart(context, token, io);
+        }
+        let is_blocked = user.is_some_and(|user| user.user.is_blocked());
+        if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
+            return Step::Done(self.reject(&context, Reason::UserInactive));
+        }
+        let identity = Identity::of_claims(token.kind, &token.claims, user.map(|user| &*user.user), row.as_ref());
+        let not_before_ms =
+            [&token.claims.nbf, &token.claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
+                Claim::Present(ms) => Some(ms.saturating_sub(self.settings.policy.clock_skew_ms)),
+                _ => None,
+            });
+        let insertion = self.results.insert(
+            NewResult {
+                identity: &identity,
+                hash: context.hash,
+                keys: token.keys,
+                begun: context.begun,
+                ttl_ms: self.settings.cache_ttl_ms,
+                not_before_ms: not_before_ms.max().unwrap_or(i64::MIN),
+                expires_at_ms: self.settings.policy.expires_at_ms(&token.claims),
+                key_id: token.key_id,
+                // A cached row is as fresh as the store's confirmation, however new the token.
+                row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
+            },
+            context.now,
+        );
+        if insertion == Insertion::Invalidated {
+            return self.restart(context, token, io);
+        }
+        // The key may have left the set before there was a result that could be removed.
+        if token.key_id.is_some_and(|id| !self.keys.contains(&id)) {
+            self.results.remove(&context.hash);
+        }
+        Step::Done(self.record_verified(&context, identity))
+    }
+
+    fn finish_machine(&self, context: &AuthContext, machine: VerifiedMachine) -> Arc<AuthResult> {
+        let expires_at_ms = match machine.identity.expires_at_ms() {
             0 => i64::MAX,
             ms => ms,
         };
-        self.remember(attempt, self.machine_cache_ttl_ms, ends_at_ms, || CachedAuth {
-            answer: AuthResult::signed_in(identity.clone(), Source::Cache).into(),
-            begins_at_ms: i64::MIN,
-            ends_at_ms,
-            key_id: None,
-            checked_ms: AtomicI64::new(attempt.now.mono_ms),
-        });
-        self.conclude(Some(attempt.hash), AuthResult::signed_in(identity, Source::Verified).into())
+        self.results.insert(
+            NewResult {
+                identity: &machine.identity,
+                hash: context.hash,
+                keys: machine.keys,
+                begun: context.begun,
+                ttl_ms: self.settings.machine_cache_ttl_ms,
+                not_before_ms: i64::MIN,
+                expires_at_ms,
+                key_id: None,
+                row_verified_at_ms: context.now.mono_ms,
+            },
+            context.now,
+        );
+        self.record_verified(context, machine.identity)
     }
 
-    /// Until min(now + ttl, exp + skew), unless something was invalidated since this attempt began.
-    fn remember(&self, attempt: &AuthContext, ttl_ms: i64, ends_at_ms: i64, kept: impl FnOnce() -> CachedAuth) {
-        let Now { wall_ms, mono_ms } = attempt.now;
-        let left_ms = ends_at_ms.saturating_sub(wall_ms).min(ttl_ms);
-        if left_ms > 0 && self.epoch.load(Ordering::SeqCst) == attempt.epoch {
-            let kept = kept();
-            let key_id = kept.key_id;
-            let expires_ms = mono_ms.saturating_add(left_ms);
-            let subject = kept.get(Attribute::Subject).unwrap_or_default();
-            let crowded_out = self.fairness.add(subject, attempt.hash, expires_ms, mono_ms);
-            self.results.put(attempt.hash, Arc::new(kept), expires_ms, mono_ms);
-            if let Some(oldest) = crowded_out {
-                self.results.remove(&oldest);
+    fn finish_hit(&self, context: &AuthContext, cached: &CachedAuth) -> Arc<AuthResult> {
+        let issued_at_s = cached.result.identity().and_then(Identity::issued_at_s);
+        if issued_before_client_uat(issued_at_s, context.client_uat) {
+            return self.reject(context, Reason::SessionTokenIatBeforeClientUat);
+        }
+        self.record_outcome(Some(context.hash), cached.result.clone())
+    }
+
+    fn record_verified(&self, context: &AuthContext, identity: Identity) -> Arc<AuthResult> {
+        self.record_outcome(Some(context.hash), AuthResult::signed_in(identity, Source::Verified).into())
+    }
+
+    /// Starts again after an invalidation: what was found out before it does not count. The token stays verified.
+    fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
+        self.record_miss(&mut context);
+        let resolved = self.begin_again(&mut context).and_then(|()| self.resolve(&mut context, &token, io));
+        match resolved {
+            Ok(resolved) => self.ask_or_finish(context, token, resolved, io),
+            Err(VerifyError::WouldBlock) => Step::Waiting(AuthWaiting::FetchUser(context, token)),
+            Err(VerifyError::Refused(error)) => Step::Done(self.reject(&context, error)),
+        }
+    }
+
+    fn begin_again(&self, context: &mut AuthContext) -> Result<(), VerifyError> {
+        if context.restarts == MAX_RESTARTS {
+            return Err(Reason::ServerError.into());
+        }
+        context.restarts += 1;
+        context.begun = self.invalidations.sequence();
+        Ok(())
+    }
+
+    fn finish_recheck(&self, context: AuthContext, cached: Arc<CachedAuth>, outcome: RowOutcome) -> AuthStep {
+        match outcome {
+            RowOutcome::Refused(reason) => Step::Done(self.reject(&context, reason)),
+            RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
+            RowOutcome::Confirmed(row) | RowOutcome::Synced(row) if row.is_active => {
+                if self.invalidations.is_invalidated_since(context.begun, &cached.keys) {
+                    return match verified_before(&cached) {
+                        Some(token) => self.restart(context, token, Io::CacheOnly),
+                        None => Step::Done(self.reject(&context, Reason::InternalError)),
+                    };
+                }
+                cached.row_check.confirm(context.now);
+                Step::Done(self.finish_hit(&context, &cached))
             }
-            // Invalidated, or its key gone from the set, before there was a result that could be dropped.
-            let is_late = self.epoch.load(Ordering::SeqCst) != attempt.epoch;
-            if is_late || key_id.is_some_and(|id| !self.keys.holds(&id)) {
-                self.results.remove(&attempt.hash);
+            RowOutcome::Confirmed(_) | RowOutcome::Synced(_) => {
+                self.invalidate_row(&context, &cached);
+                Step::Done(self.reject(&context, Reason::UserInactive))
+            }
+            RowOutcome::Missing => {
+                self.invalidate_row(&context, &cached);
+                let mut context = context;
+                self.record_miss(&mut context);
+                match verified_before(&cached) {
+                    Some(token) => Step::Waiting(AuthWaiting::FetchUser(context, token)),
+                    None => Step::Done(self.reject(&context, Reason::InternalError)),
+                }
             }
         }
     }
 
-    /// Concludes a refusal of a token.
-    pub(super) fn end(&self, attempt: &AuthContext, refusal: impl Into<AuthResult>) -> Arc<AuthResult> {
-        let mut answer = refusal.into();
-        answer.handshake_recommended = attempt.is_document && answer.reason().is_some_and(is_settled_by_handshake);
-        self.conclude(Some(attempt.hash), answer.into())
+    /// The store no longer confirms a row: no token of its user is accepted on an earlier confirmation.
+    fn invalidate_row(&self, context: &AuthContext, cached: &CachedAuth) {
+        self.results.remove(&context.hash);
+        let id = cached.get(Attribute::Subject).unwrap_or_default();
+        if let Some(user) = self.users.cached(id, context.now) {
+            user.row_check.reset();
+        }
+    }
+
+    fn finish_row(
+        &self,
+        context: AuthContext,
+        token: Box<VerifiedToken>,
+        user: Arc<CachedUser>,
+        outcome: RowOutcome,
+        events: &[SyncEvent],
+    ) -> AuthStep {
+        let clerk_id = &user.user.id;
+        match outcome {
+            RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
+            RowOutcome::Missing => self.sync_row(context, token, user),
+            // Banned at Clerk and active here, or deactivated by a ban that is no more: the row has to follow.
+            RowOutcome::Confirmed(row)
+                if row.is_active == user.user.is_blocked() && (row.is_active || row.banned_by_clerk) =>
+            {
+                self.sync_row(context, token, user)
+            }
+            RowOutcome::Refused(reason) => {
+                self.backend.emit_sync_events(events, "", clerk_id);
+                if reason == Reason::LinkConflict {
+                    self.backend.events.tell(Event::LinkConflict { clerk_id });
+                }
+                Step::Done(self.reject(&context, reason))
+            }
+            RowOutcome::Confirmed(row) | RowOutcome::Synced(row) => {
+                self.backend.emit_sync_events(events, &row.key, clerk_id);
+                user.set_row_key(&row.key);
+                if row.is_active {
+                    user.row_check.confirm(context.now);
+                }
+                self.finish(context, token, Some(&user), Some(row), Io::CacheOnly)
+            }
+        }
     }
 }
 
-fn refused(reason: Reason, is_document: bool) -> AuthResult {
-    let mut answer: AuthResult = reason.into();
-    answer.handshake_recommended = is_document && is_settled_by_handshake(reason);
-    answer
+impl Waiting for AuthWaiting {
+    type Outcome = Arc<AuthResult>;
+
+    fn next_action(&self) -> NextAction<'_> {
+        match self {
+            AuthWaiting::RecheckRow(.., task) | AuthWaiting::ResolveRow(.., task) => {
+                NextAction::QueryStore(task.request())
+            }
+            AuthWaiting::FetchUser(..) => NextAction::FetchUser,
+        }
+    }
+
+    fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> AuthStep {
+        match self {
+            AuthWaiting::RecheckRow(context, cached, task) => match task.submit(response) {
+                TaskStep::Ask(task) => Step::Waiting(AuthWaiting::RecheckRow(context, cached, task)),
+                TaskStep::Done(outcome, _) => inner.finish_recheck(context, cached, outcome),
+            },
+            AuthWaiting::ResolveRow(context, token, user, task) => match task.submit(response) {
+                // The next question may be a write, and it must not write what was known before an invalidation.
+                TaskStep::Ask(_) if inner.invalidations.is_invalidated_since(context.begun, &token.keys) => {
+                    inner.restart(context, token, Io::CacheOnly)
+                }
+                TaskStep::Ask(task) => Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task)),
+                TaskStep::Done(outcome, events) => inner.finish_row(context, token, user, outcome, &events),
+            },
+            waiting @ AuthWaiting::FetchUser(..) => Step::Waiting(waiting),
+        }
+    }
+
+    fn fetch_user(self, inner: &Inner) -> AuthStep {
+        match self {
+            AuthWaiting::FetchUser(mut context, token) => {
+                let io = inner.blocking();
+                match inner.resolve(&mut context, &token, io) {
+                    Ok(resolved) => inner.ask_or_finish(context, token, resolved, io),
+                    Err(VerifyError::Refused(error)) => Step::Done(inner.reject(&context, error)),
+                    Err(VerifyError::WouldBlock) => Step::Done(inner.reject(&context, Reason::InternalError)),
+                }
+            }
+            waiting => Step::Waiting(waiting),
+        }
+    }
+
+    fn abandon(self, inner: &Inner) -> Arc<AuthResult> {
+        let (AuthWaiting::RecheckRow(context, ..)
+        | AuthWaiting::ResolveRow(context, ..)
+        | AuthWaiting::FetchUser(context, _)) = self;
+        inner.reject(&context, Reason::StoreError)
+    }
 }
 
-/// Reasons for which Clerk's own front-end libraries send the browser to Clerk and back.
-fn is_settled_by_handshake(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::TokenExpired
-            | Reason::TokenNotActiveYet
-            | Reason::TokenIatInTheFuture
-            | Reason::SessionTokenButNoClientUat
-            | Reason::ClientUatButNoSessionToken
-            | Reason::SessionTokenIatBeforeClientUat
-    )
+/// Returns the token of a cached result with a row. Only session tokens have users, and only users have rows.
+fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
+    let json = cached.get(Attribute::Claims).unwrap_or_default();
+    let claims = Claims::parse(json.as_bytes().to_vec())?;
+    Some(VerifiedToken { kind: TokenKind::SessionToken, claims, key_id: cached.key_id, keys: cached.keys }.into())
+}
+
+fn store_error(error: StoreError) -> AuthError {
+    let (code, message) = match error {
+        StoreError::Failed { code, message } => (code, message),
+        StoreError::Conflict => (0, "the store reports a conflict for a request that writes nothing".to_owned()),
+    };
+    AuthError { cause: Some(Box::new(Cause::UserStore { code, message })), ..Reason::StoreError.into() }
 }

@@ -1,186 +1,91 @@
-//! From a token to verified claims: keys from memory or, for those who may wait, from Clerk.
+//! From a credential to a verified token.
 
-use std::time::Instant;
+use std::cell::RefCell;
 
-use parking_lot::Mutex;
-
-use super::auth_context::{AuthContext, is_older_than_browser};
-use super::auth_result::{AuthError, Cause};
-use super::{Inner, count};
-use crate::api::{ApiError, ErrorKind, SessionState};
-use crate::clock::Now;
-use crate::events::{Event, Level};
-use crate::identity::{Attribute, Identity};
-use crate::jwt::{Claims, Unverified};
-use crate::keys::{Fetch, Miss};
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
+use super::auth_result::{AuthError, Cause, VerifyError};
+use super::inner::Inner;
+use super::machine_tokens::VerifiedMachine;
+use crate::clock::{Deadline, Io};
+use crate::jwt::UnverifiedJwt;
+use crate::keys::{JwksFetcher, KeyLookupError};
 use crate::reason::Reason;
 use crate::request::{Credential, TokenSource};
-use crate::token::{TokenKind, is_clerk_id};
-
-/// Why there are no verified claims.
-pub(super) enum VerifyError {
-    /// Somebody would have to wait, and the caller cannot.
-    WouldBlock,
-    /// The token is not let in.
-    Refused(AuthError),
-}
-
-impl From<Reason> for VerifyError {
-    fn from(reason: Reason) -> Self {
-        VerifyError::Refused(reason.into())
-    }
-}
-
-/// A JWT that holds.
-pub(super) struct VerifiedToken {
-    pub kind: TokenKind,
-    pub claims: Claims,
-    pub key_id: [u8; 32],
-}
+use crate::token::TokenKind;
 
 impl Inner {
-    /// Verifies a JWT. Without a deadline nothing is fetched.
-    pub(super) fn verify_jwt(
-        &self,
-        credential: &Credential<'_>,
-        now: Now,
-        deadline: Option<Instant>,
-    ) -> Result<VerifiedToken, VerifyError> {
-        // The parts' own alphabet is checked when they are decoded.
-        let jws = Unverified::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
-        let kind = jws.kind();
-        self.accept(kind, credential.carrier)?;
-        let cause = Mutex::new(None);
-        let jwks = || self.fetch_jwks(deadline.unwrap_or_else(Instant::now), &cause);
-        let fetch = deadline.map(|deadline| Fetch::new(&jwks, deadline));
-        let stop = |miss| match miss {
-            Miss::WouldBlock => VerifyError::WouldBlock,
-            Miss::Refused(reason) => reason.into(),
-            Miss::Unavailable(reason, retry_after_ms) => {
-                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.lock().take() })
-            }
-        };
-        let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetch.as_ref()).map_err(stop)?;
-        let mut key_id = jws.signed_by(&keys).map(|key| *key.id());
-        if key_id.is_none() {
-            let others = self.keys.rotated(jws.kid(), &keys, now.mono_ms, fetch.as_ref()).map_err(stop)?;
-            key_id = jws.signed_by(&others).map(|key| *key.id());
-        }
-        let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
-        // Before the times are judged, as Clerk's own SDK has it, and before anybody asks for the user.
-        if is_older_than_browser(jws.issued_at_s(), credential.client_uat) {
-            return Err(Reason::SessionTokenIatBeforeClientUat.into());
-        }
-        let claims = jws.judge(&self.policy, now.wall_ms)?;
-        Ok(VerifiedToken { kind, claims, key_id })
-    }
-
-    /// Whether a kind of token is let in by this way.
-    pub(super) fn accept(&self, kind: TokenKind, carrier: TokenSource) -> Result<(), Reason> {
-        let by_cookie = carrier == TokenSource::Cookie && kind != TokenKind::SessionToken;
-        if by_cookie || !self.accepts.contains(&kind) {
+    /// Whether a kind of token is accepted from this source.
+    pub fn check_token_type(&self, kind: TokenKind, source: TokenSource) -> Result<(), Reason> {
+        let is_machine_cookie = source == TokenSource::Cookie && kind != TokenKind::SessionToken;
+        if is_machine_cookie || !self.settings.accepts.contains(&kind) {
             return Err(Reason::TokenTypeNotSupported);
         }
         Ok(())
     }
 
-    pub(super) fn fetch_jwks(&self, deadline: Instant, cause: &Mutex<Option<Box<Cause>>>) -> Result<Vec<u8>, ApiError> {
-        count(&self.counters.jwks_fetches);
-        let outcome = self.api.jwks(deadline);
-        if let Err(error) = &outcome {
-            self.report("the key set", error);
-            *cause.lock() = Some(Box::new(Cause::Api(error.clone())));
-        }
-        outcome
-    }
-
-    /// Tells people, and programs that count, of a call that failed.
-    pub(super) fn report(&self, what: &str, error: &ApiError) {
-        let level = match error.kind {
-            ErrorKind::NotFound | ErrorKind::CircuitOpen => Level::Debug,
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => Level::Error,
-            _ => Level::Warn,
-        };
-        self.listeners.log(level, || format!("asking Clerk for {what} failed: {error}"));
-        match error.kind {
-            ErrorKind::RateLimited => {
-                self.listeners.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+    /// Verifies a JWT: type, signature, then claims.
+    pub fn verify_jwt(
+        &self,
+        credential: &Credential<'_>,
+        context: &AuthContext,
+        io: Io,
+    ) -> Result<VerifiedToken, VerifyError> {
+        // The parts' own alphabet is checked when they are decoded.
+        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
+        let kind = jws.kind();
+        self.check_token_type(kind, credential.source)?;
+        let now_ms = context.now.mono_ms;
+        let key_id = self.with_jwks(io, |fetcher| {
+            let keys = self.keys.keys_for(jws.kid(), now_ms, fetcher)?;
+            if let Some(key) = jws.verify_signature(&keys) {
+                return Ok(Some(*key.id()));
             }
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.listeners.tell(Event::SecretKeyRejected),
-            _ => {}
+            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now_ms, fetcher)?;
+            Ok(jws.verify_signature(&others).map(|key| *key.id()))
+        })?;
+        let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
+        // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
+        if issued_before_client_uat(jws.issued_at_s(), credential.client_uat) {
+            return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
+        let claims = jws.validate(&self.settings.policy, context.now.wall_ms)?;
+        let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
+        let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
+        let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
+        Ok(VerifiedToken { kind, claims, key_id, keys })
     }
 
-    /// Asks Clerk about an opaque token.
-    pub(super) fn verify_opaque(
+    /// Runs a key lookup with the means to fetch the JWK set, and names the failed call in its error.
+    pub fn with_jwks<T>(
+        &self,
+        io: Io,
+        lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
+    ) -> Result<T, VerifyError> {
+        let cause = RefCell::new(None);
+        let fetch = |deadline: Deadline| {
+            self.backend.jwks(deadline).inspect_err(|error| {
+                *cause.borrow_mut() = Some(Box::new(Cause::Api(error.clone())));
+            })
+        };
+        lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
+            KeyLookupError::WouldBlock => VerifyError::WouldBlock,
+            KeyLookupError::Refused(reason) => reason.into(),
+            KeyLookupError::Unavailable(reason, retry_after_ms) => {
+                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.take() })
+            }
+        })
+    }
+
+    /// Has an opaque token verified by Clerk.
+    pub fn verify_opaque(
         &self,
         kind: TokenKind,
-        token: &str,
-        attempt: &AuthContext,
-        deadline: Instant,
-    ) -> Result<Identity, AuthError> {
-        let ask = || {
-            let machine = self.api.verify_machine_token(kind, token, attempt.now.wall_ms, deadline);
-            machine.inspect_err(|error| self.report("a machine token", error))
-        };
-        let machine = self.machine_flights.get(&attempt.hash, deadline, ask);
-        match machine.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout))) {
-            Ok(Some(machine)) => {
-                let expected = self.policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
-                if expected.is_some_and(|id| !machine.scopes.contains(id)) {
-                    return Err(Reason::TokenInvalidAudience.into());
-                }
-                Ok(Identity::of_machine_token(kind, &machine))
-            }
-            Ok(None) => Err(Reason::TokenInvalid.into()),
-            Err(error) => Err(AuthError::unavailable(error)),
-        }
-    }
-
-    /// Whether session and user still stand: by what webhooks told, and by Clerk's word if that is wanted.
-    pub(super) fn check_session(
-        &self,
-        verified: &VerifiedToken,
-        now: Now,
-        deadline: Option<Instant>,
-    ) -> Result<(), VerifyError> {
-        if let Some(reason) = self.revoked.reason(&verified.claims, now) {
-            return Err(reason.into());
-        }
-        if self.session_check_ttl_ms == 0 || verified.kind != TokenKind::SessionToken {
-            return Ok(());
-        }
-        // A session token without a session cannot be checked, so it cannot be let in.
-        let Some(sid) = verified.claims.sid.as_deref().filter(|sid| is_clerk_id(sid, "sess_")) else {
-            return Err(Reason::SessionRevoked.into());
-        };
-        let key: Box<str> = sid.into();
-        let stands = match (self.sessions.get(&key, now.mono_ms), deadline) {
-            (Some(stands), _) => stands,
-            (None, None) => return Err(VerifyError::WouldBlock),
-            (None, Some(deadline)) => {
-                let ask = || {
-                    let state = self.api.session(sid, deadline);
-                    state.inspect_err(|error| self.report("a session", error))
-                };
-                let state = self.session_flights.get(&key, deadline, ask);
-                let state = state.unwrap_or_else(|| Err(ApiError::new(ErrorKind::Timeout)));
-                let state = state.map_err(|error| VerifyError::Refused(AuthError::unavailable(error)))?;
-                let pending_will_do = state == SessionState::Pending && !self.policy.treat_pending_as_signed_out;
-                let stands = state == SessionState::Active || pending_will_do;
-                self.sessions.put(key, stands, now.mono_ms + self.session_check_ttl_ms, now.mono_ms);
-                stands
-            }
-        };
-        if stands { Ok(()) } else { Err(Reason::SessionRevoked.into()) }
-    }
-
-    /// Whether Clerk's word on the session of a remembered token is still trusted, if that is wanted.
-    pub(super) fn is_session_fresh(&self, identity: &Identity, now: Now) -> bool {
-        self.session_check_ttl_ms == 0
-            || identity.kind() != TokenKind::SessionToken
-            || identity
-                .get(Attribute::SessionId)
-                .is_some_and(|sid| self.sessions.get(&sid.into(), now.mono_ms) == Some(true))
+        credential: &Credential<'_>,
+        context: &AuthContext,
+        io: Io,
+    ) -> Result<VerifiedMachine, VerifyError> {
+        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
+        let token = credential.token_str().ok_or(Reason::TokenInvalid)?;
+        self.machine_tokens.verify(kind, token, context.hash, context.now, deadline, &self.backend)
     }
 }

@@ -1,37 +1,39 @@
-//! `clerk_config`: the settings of a client to be.
+//! `clerk_config`: the settings and callbacks of future clients.
 
 use std::sync::Arc;
 
-use super::events::{ClockHook, EventHook, LogHook};
+use super::events::{ClockCallback, EventCallback, LogCallback};
 use super::user_store::StoreChoice;
-use super::{CLERK_E_PANIC, CLERK_OK, clerk_error, clerk_str, exclusive, guard, strings};
+use super::{CLERK_OK, as_mut, clerk_error, clerk_str, guard, report};
 use crate::config::{Config, ConfigError};
 use crate::events::Level;
 use crate::users::Schema;
 
-/// Settings and hooks, to make clients from. One thread at a time. A client copies it: the caller frees it.
+/// Settings and callbacks to create clients from. One thread at a time. A client copies it; the caller frees it.
 #[derive(Default)]
 pub struct clerk_config {
     pub(crate) config: Config,
     pub(crate) store: StoreChoice,
     pub(crate) schema: Schema,
-    pub(crate) event: Option<Arc<EventHook>>,
-    pub(crate) log: Option<(Level, Arc<LogHook>)>,
-    pub(crate) clock: Option<Arc<ClockHook>>,
+    pub(crate) event: Option<Arc<EventCallback>>,
+    pub(crate) log: Option<(Level, Arc<LogCallback>)>,
+    pub(crate) clock: Option<Arc<ClockCallback>>,
 }
 
-/// The defaults. Free it with `clerk_config_free`. NULL only when the library itself is at fault.
+/// Creates a config with all settings at their defaults.
+///
+/// Returns the config, which the caller frees with `clerk_config_free`; NULL after an internal error. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_config_new() -> *mut clerk_config {
     guard(std::ptr::null_mut(), || Box::into_raw(Box::default()))
 }
 
-/// Frees a config. NULL is fine. Clients made from it live on.
+/// Frees a config. NULL is ignored. Clients created from it stay valid. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_free(config: *mut clerk_config) {
     guard((), || {
         if !config.is_null() {
-            // SAFETY: it was made by `clerk_config_new` and is freed once.
+            // SAFETY: made by `clerk_config_new`, freed once.
             drop(unsafe { Box::from_raw(config) });
         }
     });
@@ -44,21 +46,22 @@ unsafe fn change(
     error: *mut *mut clerk_error,
     body: impl FnOnce(&mut Config) -> Result<Result<(), ConfigError>, i32>,
 ) -> i32 {
-    guard(CLERK_E_PANIC, || {
-        // SAFETY: handed on.
-        unsafe { strings::clear(error) };
-        // SAFETY: handed on.
-        match unsafe { exclusive(config) }.and_then(|config| body(&mut config.config)) {
-            Ok(Ok(())) => CLERK_OK,
-            // SAFETY: handed on.
-            Ok(Err(why)) => unsafe { clerk_error::from(&why).give(error) },
-            Err(status) => status,
-        }
-    })
+    // SAFETY: same contract as the caller.
+    unsafe {
+        report(error, || {
+            body(&mut as_mut(config)?.config)??;
+            Ok(CLERK_OK)
+        })
+    }
 }
 
-/// Sets any setting by its name; the README lists them all. Lists are separated by commas, an empty value clears an
-/// optional setting. Everything is copied. `*error`, if wanted, names the setting and says what to do.
+/// Sets a setting by its name. The README lists all settings.
+///
+/// Items of a list are separated by commas. An empty value clears an optional setting. Both strings are copied.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` for an unknown name or an invalid
+/// value. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set(
     config: *mut clerk_config,
@@ -66,11 +69,14 @@ pub unsafe extern "C" fn clerk_config_set(
     value: clerk_str,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe { change(config, error, |config| Ok(config.set(name.text()?, value.text()?))) }
+    // SAFETY: the header's contract.
+    unsafe { change(config, error, |config| Ok(config.set(name.to_str()?, value.to_str()?))) }
 }
 
-/// Sets a number (or, with 0 and 1, a yes-or-no) by its name. Otherwise as `clerk_config_set`.
+/// Sets an integer setting by its name. A boolean setting takes 0 or 1.
+///
+/// Returns as `clerk_config_set` does. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_int(
     config: *mut clerk_config,
@@ -78,11 +84,14 @@ pub unsafe extern "C" fn clerk_config_set_int(
     value: i64,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe { change(config, error, |config| Ok(config.set_int(name.text()?, value))) }
+    // SAFETY: the header's contract.
+    unsafe { change(config, error, |config| Ok(config.set_int(name.to_str()?, value))) }
 }
 
-/// Adds one item to a list by its name; the item may hold commas. Otherwise as `clerk_config_set`.
+/// Appends one item to a list setting by its name. The item may contain commas.
+///
+/// Returns as `clerk_config_set` does. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_add(
     config: *mut clerk_config,
@@ -90,14 +99,18 @@ pub unsafe extern "C" fn clerk_config_add(
     item: clerk_str,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe { change(config, error, |config| Ok(config.add(name.text()?, item.text()?))) }
+    // SAFETY: the header's contract.
+    unsafe { change(config, error, |config| Ok(config.add(name.to_str()?, item.to_str()?))) }
 }
 
-/// Takes over every setting whose environment variable is set and not empty (the README lists them). The environment
-/// is read only here. Must not run while another thread calls `setenv`.
+/// Sets every setting whose environment variable is set and not empty. The README lists the variables.
+///
+/// No other function reads settings from the environment. It must not run while another thread calls `setenv`.
+///
+/// Returns as `clerk_config_set` does. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_from_env(config: *mut clerk_config, error: *mut *mut clerk_error) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     unsafe { change(config, error, |config| Ok(config.from_env())) }
 }

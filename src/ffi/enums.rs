@@ -1,72 +1,89 @@
-//! The words for numbers, and the names of the settings: for logs, and for bindings that check their own lists.
+//! The names of enumerations by their numbers: for logs, and for bindings.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use super::{clerk_event_kind, guard};
-use crate::config::SETTINGS;
 use crate::events::Source;
 use crate::reason::{Category, Reason};
 use crate::token::TokenKind;
 
-/// The word for a reason, such as "token-expired"; "" for a number that is none. Static; never NULL. Any thread.
+/// A name with NUL bytes behind it. Longer names do not compile.
+type Name = [u8; 48];
+
+const fn terminated(name: &str) -> Name {
+    let mut bytes = [0; size_of::<Name>()];
+    assert!(name.len() < bytes.len());
+    let mut i = 0;
+    while i < name.len() {
+        bytes[i] = name.as_bytes()[i];
+        i += 1;
+    }
+    bytes
+}
+
+/// The name of the value with this number, "" if there is none. The names are made at compile time.
+macro_rules! name_of {
+    ($enumeration:ty, $number:expr) => {{
+        const VALUES: &[$enumeration] = <$enumeration as strum::VariantArray>::VARIANTS;
+        static NAMES: [Name; VALUES.len()] = {
+            let mut names = [[0; size_of::<Name>()]; VALUES.len()];
+            let mut i = 0;
+            while i < VALUES.len() {
+                names[i] = terminated(<$enumeration as strum::VariantNames>::VARIANTS[i]);
+                i += 1;
+            }
+            names
+        };
+        let number: i32 = $number;
+        match VALUES.iter().position(|value| *value as i32 == number) {
+            Some(place) => NAMES[place].as_ptr().cast(),
+            None => c"".as_ptr(),
+        }
+    }};
+}
+
+/// Returns the name of a reason, such as "token-expired"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_reason_name(reason: i32) -> *const c_char {
-    guard(c"".as_ptr(), || Reason::from_number(reason).map_or(c"", Reason::c_str).as_ptr())
+    guard(c"".as_ptr(), || name_of!(Reason, reason))
 }
 
-/// The `clerk_category` of a reason: what kind of trouble it is; 0 for a number that is none. Any thread.
+/// Returns the `clerk_category` of a reason; 0 for an unknown number. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_reason_category(reason: i32) -> i32 {
-    guard(0, || Reason::from_number(reason).map_or(0, |reason| reason.category() as i32))
+    guard(0, || Reason::from_repr(reason).map_or(0, |reason| reason.category() as i32))
 }
 
-/// The word for a `clerk_category`, such as "invalid_token"; "" for a number that is none. Static; never NULL. Any thread.
+/// Returns the name of a category, such as "invalid_token"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_category_name(category: i32) -> *const c_char {
-    let find = || Category::ALL.into_iter().find(|one| *one as i32 == category);
-    guard(c"".as_ptr(), || find().map_or(c"", Category::c_str).as_ptr())
+    guard(c"".as_ptr(), || name_of!(Category, category))
 }
 
-/// The word for a `clerk_source`: "cache" or "verified"; "" for a number that is none. Static; never NULL. Any thread.
+/// Returns the name of a source, "cache" or "verified"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_source_name(source: i32) -> *const c_char {
-    let find = || [Source::Cache, Source::Verified].into_iter().find(|one| *one as i32 == source);
-    guard(c"".as_ptr(), || find().map_or(c"", Source::c_str).as_ptr())
+    guard(c"".as_ptr(), || name_of!(Source, source))
 }
 
-/// The word for a `clerk_token_kind`, such as "session_token"; "" for a number that is none. Static; never NULL. Any
-/// thread.
+/// Returns the name of a token type, such as "session_token"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_token_kind_name(kind: i32) -> *const c_char {
-    let find = || TokenKind::ALL.into_iter().find(|one| *one as i32 == kind);
-    guard(c"".as_ptr(), || find().map_or(c"", TokenKind::c_str).as_ptr())
+    guard(c"".as_ptr(), || name_of!(TokenKind, kind))
 }
 
-/// The word for a `clerk_event_kind`, such as "auth_success"; "" for a number that is none. Static; never NULL. Any
-/// thread.
+/// Returns the name of an event kind, such as "auth_success"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_event_kind_name(kind: i32) -> *const c_char {
-    let find = || EVENTS.iter().find(|(one, _)| *one as i32 == kind);
-    guard(c"".as_ptr(), || find().map_or(c"", |(_, word)| word).as_ptr())
-}
-
-const EVENTS: [(clerk_event_kind, &CStr); 12] = [
-    (clerk_event_kind::AUTH_SUCCESS, c"auth_success"),
-    (clerk_event_kind::AUTH_FAILED, c"auth_failed"),
-    (clerk_event_kind::CACHE_MISS, c"cache_miss"),
-    (clerk_event_kind::USER_CREATED, c"user_created"),
-    (clerk_event_kind::USER_UPDATED, c"user_updated"),
-    (clerk_event_kind::USER_LINKED, c"user_linked"),
-    (clerk_event_kind::LINK_CONFLICT, c"link_conflict"),
-    (clerk_event_kind::JWKS_REFRESHED, c"jwks_refreshed"),
-    (clerk_event_kind::RATE_LIMITED, c"rate_limited"),
-    (clerk_event_kind::STALE_USER_SERVED, c"stale_user_served"),
-    (clerk_event_kind::USER_DELETED, c"user_deleted"),
-    (clerk_event_kind::SECRET_KEY_REJECTED, c"secret_key_rejected"),
-];
-
-/// The name of a setting, by its place in the README's table, from 0; NULL behind the last. Static. Any thread.
-#[unsafe(no_mangle)]
-pub extern "C" fn clerk_setting_name(place: usize) -> *const c_char {
-    guard(std::ptr::null(), || SETTINGS.get(place).map_or(std::ptr::null(), |setting| setting.c_name.as_ptr().cast()))
+    guard(c"".as_ptr(), || name_of!(clerk_event_kind, kind))
 }

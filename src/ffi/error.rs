@@ -1,9 +1,9 @@
-//! `clerk_error`: what went wrong, for people and for programs that retry.
+//! `clerk_error`, and the one place that decides when `*error` is set.
 
-use super::strings::Terminated;
+use super::strings::{self, CStringBuf};
 use super::{
-    CLERK_E_API, CLERK_E_CONFIG, CLERK_E_WEBHOOK, CLERK_OK, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED, clerk_str, guard,
-    shared,
+    CLERK_E_API, CLERK_E_CONFIG, CLERK_E_PANIC, CLERK_E_WEBHOOK, CLERK_OK, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED,
+    as_ref, clerk_str, guard, is_failure, message,
 };
 use crate::api::{ApiError, ErrorKind};
 use crate::client::{Cause, WebhookOutcome};
@@ -11,46 +11,81 @@ use crate::config::ConfigError;
 use crate::users::{StoreError, SyncError};
 use crate::webhooks::WebhookError;
 
-/// What went wrong. Immutable; any thread may read it; the caller frees it.
+/// Details of a failure, for the application and its log. Immutable; any thread may read it. The caller frees it.
 pub struct clerk_error {
     status: i32,
-    message: Terminated,
-    setting: Option<Terminated>,
-    trace_id: Option<Terminated>,
+    message: CStringBuf,
+    setting: Option<CStringBuf>,
+    trace_id: Option<CStringBuf>,
     http_status: i32,
-    host_code: i32,
+    store_code: i32,
     retry_after_ms: i64,
 }
 
+/// Runs the body of a function that takes `clerk_error **`.
+///
+/// `*error` is NULL on success and set on every failure, panics included.
+///
+/// # Safety
+/// `error` is NULL or writable.
+pub(crate) unsafe fn report(error: *mut *mut clerk_error, body: impl FnOnce() -> Result<i32, clerk_error>) -> i32 {
+    // SAFETY: same contract as the caller.
+    unsafe { strings::clear(error) };
+    let failure = match guard(None, || Some(body())) {
+        Some(Ok(status)) if !is_failure(status) => return status,
+        Some(Ok(status)) => (status, None),
+        Some(Err(failure)) => (failure.status, Some(failure)),
+        None => (CLERK_E_PANIC, None),
+    };
+    let (status, details) = failure;
+    if !error.is_null() {
+        guard((), || {
+            let details = Box::new(details.unwrap_or_else(|| status.into()));
+            // SAFETY: not NULL; the rest is the caller's contract.
+            unsafe { error.write(Box::into_raw(details)) };
+        });
+    }
+    status
+}
+
+impl From<i32> for clerk_error {
+    fn from(status: i32) -> Self {
+        Self::new(status, message(status))
+    }
+}
+
+impl From<ConfigError> for clerk_error {
+    fn from(error: ConfigError) -> Self {
+        let setting = Some(CStringBuf::new(error.setting));
+        clerk_error { setting, ..Self::new(CLERK_E_CONFIG, &error.to_string()) }
+    }
+}
+
 impl clerk_error {
-    pub(crate) fn new(status: i32, message: &str) -> Self {
+    fn new(status: i32, message: &str) -> Self {
         clerk_error {
             status,
-            message: Terminated::new(message),
+            message: CStringBuf::new(message),
             setting: None,
             trace_id: None,
             http_status: 0,
-            host_code: 0,
+            store_code: 0,
             retry_after_ms: -1,
         }
     }
 
-    pub(crate) fn config(error: &ConfigError) -> Self {
-        let setting = Some(Terminated::new(error.setting));
-        clerk_error { setting, ..Self::new(CLERK_E_CONFIG, &error.to_string()) }
-    }
-
     fn api(status: i32, error: &ApiError) -> Self {
         let message = match error.kind {
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => "Clerk refuses the secret key",
-            ErrorKind::RateLimited | ErrorKind::CircuitOpen => "Clerk asks for patience or failed too often of late",
-            ErrorKind::Timeout => "Clerk did not answer within timeout_ms",
-            ErrorKind::BadResponse => "Clerk's answer is not what it should be",
-            ErrorKind::Forked => "the process was forked since the client was made; call clerk_client_warm_up",
-            _ => "Clerk cannot be reached or failed",
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => "Clerk rejected the secret key",
+            ErrorKind::RateLimited => "rate limited by Clerk",
+            ErrorKind::CircuitOpen => "no request was sent: too many recent requests to Clerk failed",
+            ErrorKind::Timeout => "Clerk did not respond within timeout_ms",
+            ErrorKind::BadResponse => "unexpected response from Clerk",
+            ErrorKind::Forked => message(super::CLERK_E_FORKED),
+            _ => "Clerk could not be reached or failed",
         };
         clerk_error {
-            trace_id: error.trace_id.as_deref().map(Terminated::new),
+            trace_id: error.trace_id.as_deref().map(CStringBuf::new),
             http_status: error.status.into(),
             retry_after_ms: error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(-1),
             ..Self::new(status, message)
@@ -60,117 +95,102 @@ impl clerk_error {
     pub(crate) fn cause(status: i32, cause: Option<&Cause>) -> Self {
         match cause {
             Some(Cause::Api(error)) => Self::api(status, error),
-            Some(Cause::UserStore { code, message }) => clerk_error { host_code: *code, ..Self::new(status, message) },
-            None => Self::new(status, "see the result's reason"),
+            Some(Cause::UserStore { code, message }) => clerk_error { store_code: *code, ..Self::new(status, message) },
+            None => Self::new(status, "no details; see clerk_result_reason"),
         }
     }
 
-    /// The status of a webhook delivery, and an error if there is one to tell of.
-    ///
-    /// # Safety
-    /// `out` is NULL or writable.
-    pub(crate) unsafe fn of_delivery(handled: WebhookOutcome, out: *mut *mut clerk_error) -> i32 {
-        let refused = |words| Self::new(CLERK_E_WEBHOOK, words);
-        let failed = match handled {
-            WebhookOutcome::Applied => return CLERK_OK,
-            WebhookOutcome::Ignored => return CLERK_WEBHOOK_IGNORED,
+    /// The outcome of a webhook as a status.
+    pub(crate) fn of_webhook(outcome: WebhookOutcome) -> Result<i32, Self> {
+        let message = match outcome {
+            WebhookOutcome::Applied => return Ok(CLERK_OK),
+            WebhookOutcome::Ignored => return Ok(CLERK_WEBHOOK_IGNORED),
             WebhookOutcome::Rejected(WebhookError::Malformed) => {
-                refused("a signature header is missing or there twice, or the body is longer than 1 MiB")
+                "a signature header is missing or duplicated, or the body is larger than 1 MiB"
             }
             WebhookOutcome::Rejected(WebhookError::TimestampOutOfTolerance) => {
-                refused("the delivery's time is more than five minutes from now")
+                "the timestamp is more than five minutes from now"
             }
             WebhookOutcome::Rejected(WebhookError::InvalidSignature) => {
-                refused("the signature does not hold under any of webhook_secrets")
+                "the signature does not match any of webhook_secrets"
             }
-            WebhookOutcome::Rejected(WebhookError::InvalidPayload) => refused("the body is not an event of Clerk's"),
+            WebhookOutcome::Rejected(WebhookError::InvalidPayload) => "the body is not an event of Clerk",
             WebhookOutcome::Failed(SyncError::Store(StoreError::Failed { code, message })) => {
-                Self::cause(CLERK_UNAVAILABLE, Some(&Cause::UserStore { code, message }))
+                return Err(Self::cause(CLERK_UNAVAILABLE, Some(&Cause::UserStore { code, message })));
             }
-            WebhookOutcome::Failed(_) => Self::new(CLERK_UNAVAILABLE, "the user's row cannot be brought up to date"),
+            WebhookOutcome::Failed(_) => {
+                return Err(Self::new(CLERK_UNAVAILABLE, "the user's row could not be updated"));
+            }
         };
-        // SAFETY: handed on.
-        unsafe { failed.give(out) }
-    }
-
-    /// Hands an error out, if the caller wants one.
-    ///
-    /// # Safety
-    /// `out` is NULL or writable.
-    pub(crate) unsafe fn give(self, out: *mut *mut clerk_error) -> i32 {
-        let status = self.status;
-        if !out.is_null() {
-            // SAFETY: not NULL; the caller vouches for the rest.
-            unsafe { out.write(Box::into_raw(Box::new(self))) };
-        }
-        status
+        Err(Self::new(CLERK_E_WEBHOOK, message))
     }
 }
 
-/// The status that the failed call returned.
+/// Returns the status that the failed call returned, a `clerk_status`; `CLERK_OK` for NULL. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_status(error: *const clerk_error) -> i32 {
-    // SAFETY: the header's rules.
-    guard(CLERK_E_API, || unsafe { shared(error) }.map_or(CLERK_OK, |error| error.status))
+    // SAFETY: the header's contract.
+    guard(CLERK_E_API, || unsafe { as_ref(error) }.map_or(CLERK_OK, |error| error.status))
 }
 
-/// What went wrong, in words for the person who runs the server; not for clients. Lives as long as the error.
+/// Returns a message for the log of the server. Do not send it to clients.
+///
+/// The string lives as long as the error; NULL data for NULL. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_message(error: *const clerk_error) -> clerk_str {
-    // SAFETY: the header's rules.
-    guard(clerk_str::NONE, || unsafe { shared(error) }.map_or(clerk_str::NONE, |error| error.message.view()))
+    // SAFETY: the header's contract.
+    guard(clerk_str::NONE, || unsafe { as_ref(error) }.map_or(clerk_str::NONE, |error| error.message.view()))
 }
 
-/// The name of the setting that is wrong; NULL data if none is. Lives as long as the error.
+/// Returns the name of the invalid setting; NULL data if the failure is not about a setting.
+///
+/// The string lives as long as the error. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_setting(error: *const clerk_error) -> clerk_str {
-    let view = |error: &clerk_error| error.setting.as_ref().map_or(clerk_str::NONE, Terminated::view);
-    // SAFETY: the header's rules.
-    guard(clerk_str::NONE, || unsafe { shared(error) }.map_or(clerk_str::NONE, view))
+    let view = |error: &clerk_error| error.setting.as_ref().map_or(clerk_str::NONE, CStringBuf::view);
+    // SAFETY: the header's contract.
+    guard(clerk_str::NONE, || unsafe { as_ref(error) }.map_or(clerk_str::NONE, view))
 }
 
-/// Clerk's name for the call that failed, for its support; NULL data if there is none. Lives as long as the error.
+/// Returns Clerk's trace id of the failed request, to quote to Clerk's support; NULL data if there is none.
+///
+/// The string lives as long as the error. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_trace_id(error: *const clerk_error) -> clerk_str {
-    let view = |error: &clerk_error| error.trace_id.as_ref().map_or(clerk_str::NONE, Terminated::view);
-    // SAFETY: the header's rules.
-    guard(clerk_str::NONE, || unsafe { shared(error) }.map_or(clerk_str::NONE, view))
+    let view = |error: &clerk_error| error.trace_id.as_ref().map_or(clerk_str::NONE, CStringBuf::view);
+    // SAFETY: the header's contract.
+    guard(clerk_str::NONE, || unsafe { as_ref(error) }.map_or(clerk_str::NONE, view))
 }
 
-/// The HTTP status of Clerk's answer; 0 if there was none.
+/// Returns the HTTP status of Clerk's response; 0 if there was no response. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_http_status(error: *const clerk_error) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(error) }.map_or(0, |error| error.http_status))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(error) }.map_or(0, |error| error.http_status))
 }
 
-/// The number that the host's own hook failed with, untouched; 0 if no hook failed.
+/// Returns the negative number that the user store returned, unchanged; 0 if the user store did not fail. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_store_code(error: *const clerk_error) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(error) }.map_or(0, |error| error.host_code))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(error) }.map_or(0, |error| error.store_code))
 }
 
-/// How many milliseconds to wait before asking again; -1 if that is not known.
+/// Returns how many milliseconds to wait before the next attempt; -1 if unknown. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_retry_after_ms(error: *const clerk_error) -> i64 {
-    // SAFETY: the header's rules.
-    guard(-1, || unsafe { shared(error) }.map_or(-1, |error| error.retry_after_ms))
+    // SAFETY: the header's contract.
+    guard(-1, || unsafe { as_ref(error) }.map_or(-1, |error| error.retry_after_ms))
 }
 
-/// Frees an error. NULL is fine.
+/// Frees an error. NULL is ignored. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_error_free(error: *mut clerk_error) {
     guard((), || {
         if !error.is_null() {
-            // SAFETY: it was made by `give` and is freed once.
+            // SAFETY: made by `report`, freed once.
             drop(unsafe { Box::from_raw(error) });
         }
     });
-}
-
-impl From<&ConfigError> for clerk_error {
-    fn from(error: &ConfigError) -> Self {
-        Self::config(error)
-    }
 }

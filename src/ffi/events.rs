@@ -1,4 +1,4 @@
-//! Event, log and clock hooks.
+//! Event, log and clock callbacks.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -7,62 +7,63 @@ use std::sync::Arc;
 use once_cell::unsync::OnceCell;
 use smallvec::SmallVec;
 
-use super::hook::{Hook, clerk_destroy_fn};
-use super::{CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_config, clerk_str, exclusive, guard, shared, status};
+use super::callback::{Callback, clerk_destroy_fn};
+use super::{CLERK_E_ARGUMENT, CLERK_E_PANIC, as_mut, as_ref, clerk_config, clerk_str, guard, status};
 use crate::clock::{Clock, system_ms};
 use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenHash;
 
-/// What happened.
+/// The kind of an event.
 #[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::VariantArray, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum clerk_event_kind {
-    /// A request was signed in. One such event, or one `AUTH_FAILED`, for each request with a credential.
+    /// A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
     AUTH_SUCCESS = 1,
-    /// A request was not signed in, though something was presented.
+    /// A request with a credential was not signed in.
     AUTH_FAILED = 2,
-    /// A token was not in the cache; comes before its `AUTH_SUCCESS` or `AUTH_FAILED`.
+    /// A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
     CACHE_MISS = 3,
-    /// A row was made.
+    /// A row was created.
     USER_CREATED = 4,
-    /// A row was brought up to date.
+    /// A row was updated.
     USER_UPDATED = 5,
-    /// A row that was nobody's was given to a Clerk user because of a verified address.
+    /// An existing row without a Clerk user was linked to one by its verified e-mail address.
     USER_LINKED = 6,
-    /// A row with the user's address or name belongs to somebody else; it was left alone.
+    /// A row with the user's e-mail address or username belongs to another user. It was not changed.
     LINK_CONFLICT = 7,
     /// The key set was fetched.
     JWKS_REFRESHED = 8,
-    /// Clerk asks for patience; until then nothing is asked.
+    /// Clerk rate-limited the library (429). No requests are sent until the wait is over.
     RATE_LIMITED = 9,
-    /// Clerk is out of reach; the user as last known was served.
+    /// Clerk could not be reached. The cached user was served although it is stale.
     STALE_USER_SERVED = 10,
-    /// A webhook told that a user is no more; the row is the host's to deal with.
+    /// A webhook reported that a user was deleted. The application decides what happens to the row.
     USER_DELETED = 11,
-    /// Clerk refuses the secret key: the server is set up wrongly, whoever may still be let in for a while.
+    /// Clerk rejected the secret key. Cached results may still be served for a while.
     SECRET_KEY_REJECTED = 12,
 }
 
-/// Something that happened. Lives only during the hook's call.
+/// An event. Valid only during the callback.
 pub struct clerk_event {
     kind: clerk_event_kind,
-    user_key: Option<Short>,
-    clerk_id: Option<Short>,
+    user_key: Option<InlineCString>,
+    clerk_id: Option<InlineCString>,
     reason: i32,
     source: i32,
     retry_after_ms: i64,
     hash: Option<TokenHash>,
-    hash_text: OnceCell<Short>,
+    hash_string: OnceCell<InlineCString>,
 }
 
-/// A short text with a NUL behind it, without memory of its own for texts of the usual length.
-struct Short(SmallVec<[u8; 144]>);
+/// A string followed by a NUL. Strings of the usual length need no allocation.
+struct InlineCString(SmallVec<[u8; 144]>);
 
-impl Short {
-    fn new(text: &str) -> Self {
-        let mut bytes = SmallVec::from_slice(text.as_bytes());
+impl InlineCString {
+    fn new(string: &str) -> Self {
+        let mut bytes = SmallVec::from_slice(string.as_bytes());
         bytes.push(0);
-        Short(bytes)
+        InlineCString(bytes)
     }
 
     fn view(&self) -> clerk_str {
@@ -81,12 +82,12 @@ impl clerk_event {
             source: 0,
             retry_after_ms: -1,
             hash: None,
-            hash_text: OnceCell::new(),
+            hash_string: OnceCell::new(),
         };
         let mut user = |kind, user_key: Option<&str>, clerk_id: &str| {
             made.kind = kind;
-            made.user_key = user_key.map(Short::new);
-            made.clerk_id = Some(Short::new(clerk_id));
+            made.user_key = user_key.map(InlineCString::new);
+            made.clerk_id = Some(InlineCString::new(clerk_id));
         };
         match *event {
             Event::AuthSuccess { user_key, clerk_id, source, token_hash } => {
@@ -117,20 +118,30 @@ impl clerk_event {
     }
 }
 
-/// Told of each event. Runs on the thread of the call, several at once, with no lock held. Must return.
+/// Called for every event.
+///
+/// Runs on the thread of the call that caused the event, several at once, with no lock held.
 pub type clerk_event_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, event: *const clerk_event)>;
-/// Given each log line; `level` is a `clerk_log_level`. Runs as `clerk_event_fn` does. Lines hold no token and no secret.
+/// Called for every log line. `level` is a `clerk_log_level`.
+///
+/// `message` is valid only during the callback and contains neither tokens nor secrets. Runs as `clerk_event_fn` does.
 pub type clerk_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level: i32, message: clerk_str)>;
-/// Returns milliseconds since 1970-01-01 UTC. Asked once or twice a call, from any thread. What it calls itself goes by
-/// the system's time.
+/// Returns the time in milliseconds since 1970-01-01 UTC.
+///
+/// Called once or twice per call of the library, from any thread. Calls of the library from inside it use the system
+/// time.
 pub type clerk_clock_fn = Option<unsafe extern "C" fn(userdata: *mut c_void) -> i64>;
 
-pub(crate) type EventHook = Hook<unsafe extern "C" fn(*mut c_void, *const clerk_event)>;
-pub(crate) type LogHook = Hook<unsafe extern "C" fn(*mut c_void, i32, clerk_str)>;
-pub(crate) type ClockHook = Hook<unsafe extern "C" fn(*mut c_void) -> i64>;
+pub(crate) type EventCallback = Callback<unsafe extern "C" fn(*mut c_void, *const clerk_event)>;
+pub(crate) type LogCallback = Callback<unsafe extern "C" fn(*mut c_void, i32, clerk_str)>;
+pub(crate) type ClockCallback = Callback<unsafe extern "C" fn(*mut c_void) -> i64>;
 
-/// Has `function` told of events. NULL takes the hook away. See `clerk_destroy_fn` for `destroy`, which may be NULL; it
-/// runs also when this call fails or `function` is NULL.
+/// Sets the event callback. NULL removes it.
+///
+/// The config takes ownership of `userdata`, also when the call fails: `destroy`, which may be NULL, frees it.
+///
+/// Returns `CLERK_OK` or a negative status. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_event_callback(
     config: *mut clerk_config,
@@ -139,14 +150,18 @@ pub unsafe extern "C" fn clerk_config_set_event_callback(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = Hook::new(function, userdata, destroy);
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.map(|config| config.event = hook))
+        let callback = Callback::new(function, userdata, destroy);
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.map(|config| config.event = callback))
     })
 }
 
-/// Has `function` given log lines that are as grave as `level` (a `clerk_log_level`) or graver. Otherwise as
-/// `clerk_config_set_event_callback`.
+/// Sets the log callback for lines at `level`, a `clerk_log_level`, or above. NULL removes it.
+///
+/// Ownership of `userdata` is as for `clerk_config_set_event_callback`.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown level. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_log_callback(
     config: *mut clerk_config,
@@ -156,14 +171,19 @@ pub unsafe extern "C" fn clerk_config_set_log_callback(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = Hook::new(function, userdata, destroy);
-        let Some(level) = level_of(level) else { return CLERK_E_ARGUMENT };
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.map(|config| config.log = hook.map(|hook| (level, hook))))
+        let callback = Callback::new(function, userdata, destroy);
+        let Some(level) = Level::from_repr(level) else { return CLERK_E_ARGUMENT };
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.map(|config| config.log = callback.map(|callback| (level, callback))))
     })
 }
 
-/// Has the time told by `function` instead of the system; for tests. Otherwise as `clerk_config_set_event_callback`.
+/// Sets the clock, for tests. NULL restores the system time.
+///
+/// Ownership of `userdata` is as for `clerk_config_set_event_callback`.
+///
+/// Returns `CLERK_OK` or a negative status. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_clock_callback(
     config: *mut clerk_config,
@@ -172,106 +192,108 @@ pub unsafe extern "C" fn clerk_config_set_clock_callback(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let hook = Hook::new(function, userdata, destroy);
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.map(|config| config.clock = hook))
+        let callback = Callback::new(function, userdata, destroy);
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.map(|config| config.clock = callback))
     })
 }
 
-fn level_of(number: i32) -> Option<Level> {
-    [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| *level as i32 == number)
-}
-
-pub(crate) fn listeners(event: Option<Arc<EventHook>>, log: Option<(Level, Arc<LogHook>)>) -> EventHandlers {
-    let mut listeners = EventHandlers::default();
-    if let Some(hook) = event {
-        listeners.on_event(move |event| {
+pub(crate) fn handlers(event: Option<Arc<EventCallback>>, log: Option<(Level, Arc<LogCallback>)>) -> EventHandlers {
+    let mut handlers = EventHandlers::default();
+    if let Some(callback) = event {
+        handlers.on_event(move |event| {
             let event = clerk_event::new(event);
-            // SAFETY: the host's own function; the event lives until it returns.
-            unsafe { (hook.function)(hook.userdata(), &event) };
+            // SAFETY: the application's own function; the event lives until it returns.
+            unsafe { (callback.function)(callback.userdata(), &event) };
         });
     }
-    if let Some((level, hook)) = log {
-        listeners.on_log(level, move |level, text| {
-            let text = super::strings::Terminated::new(text);
-            // SAFETY: the host's own function; the text lives until it returns.
-            unsafe { (hook.function)(hook.userdata(), level as i32, text.view()) };
+    if let Some((level, callback)) = log {
+        handlers.on_log(level, move |level, message| {
+            let message = super::strings::CStringBuf::new(message);
+            // SAFETY: the application's own function; the message lives until it returns.
+            unsafe { (callback.function)(callback.userdata(), level as i32, message.view()) };
         });
     }
-    listeners
+    handlers
 }
 
 thread_local! {
-    static TELLING_TIME: Cell<bool> = const { Cell::new(false) };
+    static IN_CLOCK_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
-pub(crate) fn clock(hook: Arc<ClockHook>) -> Clock {
+pub(crate) fn clock(callback: Arc<ClockCallback>) -> Clock {
     Clock::from_fn(move || {
-        // The hook has called something that asks for the time.
-        if TELLING_TIME.replace(true) {
+        // The callback has called a function that needs the time.
+        if IN_CLOCK_CALLBACK.replace(true) {
             return system_ms();
         }
-        // SAFETY: the host's own function.
-        let told = unsafe { (hook.function)(hook.userdata()) };
-        TELLING_TIME.set(false);
-        told
+        // SAFETY: the application's own function.
+        let now = unsafe { (callback.function)(callback.userdata()) };
+        IN_CLOCK_CALLBACK.set(false);
+        now
     })
 }
 
-/// What happened: a `clerk_event_kind`; 0 for NULL.
+/// Returns the kind of the event, a `clerk_event_kind`; 0 for NULL. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_get_kind(event: *const clerk_event) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(event) }.map_or(0, |event| event.kind as i32))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.kind as i32))
 }
 
-/// The host's key of the user's row; NULL data if there is none. Lives during the hook's call.
+/// Returns the application's key of the user's row; NULL data if there is none.
+///
+/// The string lives as long as the event. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_user_key(event: *const clerk_event) -> clerk_str {
-    // SAFETY: the header's rules.
-    guard(clerk_str::NONE, || view(unsafe { shared(event) }, |event| event.user_key.as_ref()))
+    // SAFETY: the header's contract.
+    guard(clerk_str::NONE, || view(unsafe { as_ref(event) }, |event| event.user_key.as_ref()))
 }
 
-/// The Clerk user; NULL data if there is none. Lives during the hook's call.
+/// Returns the id of the Clerk user; NULL data if there is none.
+///
+/// The string lives as long as the event. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_clerk_id(event: *const clerk_event) -> clerk_str {
-    // SAFETY: the header's rules.
-    guard(clerk_str::NONE, || view(unsafe { shared(event) }, |event| event.clerk_id.as_ref()))
+    // SAFETY: the header's contract.
+    guard(clerk_str::NONE, || view(unsafe { as_ref(event) }, |event| event.clerk_id.as_ref()))
 }
 
-/// "clerk:auth:" and the SHA-256 of the token in hex; NULL data if there was no token. Lives during the hook's call.
+/// Returns "clerk:auth:" and the token's SHA-256 in hexadecimal; NULL data if there was no token.
+///
+/// The string lives as long as the event. One thread at a time, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_token_hash(event: *const clerk_event) -> clerk_str {
     guard(clerk_str::NONE, || {
-        // SAFETY: the header's rules.
-        view(unsafe { shared(event) }, |event| {
+        // SAFETY: the header's contract.
+        view(unsafe { as_ref(event) }, |event| {
             let hash = event.hash.as_ref()?;
-            Some(event.hash_text.get_or_init(|| Short::new(&hash.to_string())))
+            Some(event.hash_string.get_or_init(|| InlineCString::new(&hash.to_string())))
         })
     })
 }
 
-fn view(event: Result<&clerk_event, i32>, text: impl FnOnce(&clerk_event) -> Option<&Short>) -> clerk_str {
-    event.ok().and_then(text).map_or(clerk_str::NONE, Short::view)
+fn view(event: Result<&clerk_event, i32>, string: impl FnOnce(&clerk_event) -> Option<&InlineCString>) -> clerk_str {
+    event.ok().and_then(string).map_or(clerk_str::NONE, InlineCString::view)
 }
 
-/// Why nobody was signed in: a `clerk_reason`; 0 for other events.
+/// Returns why the request was not signed in, a `clerk_reason`; 0 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_reason(event: *const clerk_event) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(event) }.map_or(0, |event| event.reason))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.reason))
 }
 
-/// Where the answer came from: a `clerk_source`; 0 for other events.
+/// Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(event) }.map_or(0, |event| event.source))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// For how long Clerk asks for patience, in milliseconds; -1 for other events.
+/// Returns how long Clerk asked to wait, in milliseconds; -1 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
-    // SAFETY: the header's rules.
-    guard(-1, || unsafe { shared(event) }.map_or(-1, |event| event.retry_after_ms))
+    // SAFETY: the header's contract.
+    guard(-1, || unsafe { as_ref(event) }.map_or(-1, |event| event.retry_after_ms))
 }

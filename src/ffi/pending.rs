@@ -1,60 +1,65 @@
-//! `clerk_pending`: an authentication, or a webhook delivery, that waits for the host's user table.
+//! `clerk_pending`: an authentication or a webhook whose store requests the application executes itself.
 
 use std::sync::Arc;
 
-use super::client::Inside;
+use super::authenticate::write_result;
+use super::client::{ReentrancyGuard, with_client};
 use super::{
-    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, CLERK_PENDING, CLERK_WOULD_BLOCK,
-    clerk_client, clerk_error, clerk_request, clerk_result, clerk_store_request, clerk_store_request_kind,
-    clerk_store_response, client, exclusive, guard, request, shared, strings,
+    CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STATE, CLERK_PENDING, CLERK_WOULD_BLOCK, as_mut, as_ref, clerk_client,
+    clerk_error, clerk_request, clerk_result, clerk_store_request, clerk_store_request_kind, clerk_store_response,
+    guard, report, request, status, strings,
 };
 use crate::client::{AuthProgress, Client, NextAction, PendingAuth, PendingWebhook};
 use crate::request::Request;
 
-/// An authentication, or a webhook delivery, that waits for the host's user table. May move from thread to thread; one at
-/// a time. Ended by `clerk_pending_finish` or `clerk_pending_free`. It keeps its client alive.
+/// An authentication or a webhook that waits for the application to query its user table.
+///
+/// May move between threads; one thread at a time. Ends with `clerk_pending_finish` or `clerk_pending_free`. Holds a
+/// reference to its client.
 pub struct clerk_pending {
     client: Arc<clerk_client>,
-    waiting: Waiting,
-    step: Option<clerk_store_request>,
-    reply: clerk_store_response,
+    kind: PendingKind,
+    request: Option<clerk_store_request>,
+    response: clerk_store_response,
 }
 
-/// What waits.
-pub(crate) enum Waiting {
-    Request(Box<PendingAuth>),
-    Delivery(Box<PendingWebhook>),
+pub(crate) enum PendingKind {
+    Auth(Box<PendingAuth>),
+    Webhook(Box<PendingWebhook>),
 }
 
 impl clerk_pending {
-    pub(crate) fn new(client: Arc<clerk_client>, waiting: Waiting) -> Self {
-        let mut made = clerk_pending { client, waiting, step: None, reply: clerk_store_response::default() };
-        made.look();
+    pub(crate) fn new(client: Arc<clerk_client>, kind: PendingKind) -> Self {
+        let mut made = clerk_pending { client, kind, request: None, response: clerk_store_response::default() };
+        made.refresh();
         made
     }
 
-    /// Takes note of what is wanted now.
-    fn look(&mut self) {
-        self.reply = clerk_store_response::default();
-        let wanted = match &self.waiting {
-            Waiting::Request(pending) => pending.wanted(),
-            Waiting::Delivery(pending) => pending.wanted(),
+    /// Reads the next action and clears the response.
+    fn refresh(&mut self) {
+        self.response = clerk_store_response::default();
+        let next = match &self.kind {
+            PendingKind::Auth(pending) => pending.next_action(),
+            PendingKind::Webhook(pending) => pending.next_action(),
         };
-        self.step = match wanted {
-            NextAction::QueryStore(step) => Some(clerk_store_request::new(step)),
-            NextAction::FetchUser => Some(clerk_store_request::bare(clerk_store_request_kind::FETCH_USER)),
+        self.request = match next {
+            NextAction::QueryStore(request) => Some(clerk_store_request::new(request)),
+            NextAction::FetchUser => Some(clerk_store_request::without_values(clerk_store_request_kind::FETCH_USER)),
             NextAction::Done => None,
         };
     }
 
-    fn wants(&self) -> clerk_store_request_kind {
-        self.step.as_ref().map_or(clerk_store_request_kind::DONE, |step| step.kind)
+    fn next_action(&self) -> clerk_store_request_kind {
+        self.request.as_ref().map_or(clerk_store_request_kind::DONE, |request| request.kind)
     }
 }
 
-/// Begins an authentication for a host that asks its user table itself: all that needs no user store is done, waiting for
-/// Clerk if need be; no user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted, and there is no result
-/// yet. Otherwise it is over: as `clerk_authenticate`, and `*pending` is NULL.
+/// Begins an authentication for an application that queries its user table itself. Blocks for at most `timeout_ms`.
+///
+/// Does everything that needs no user table; never calls the user store callback.
+///
+/// Returns `CLERK_PENDING` without a result and sets `*pending`, which the caller ends with `clerk_pending_finish` or
+/// `clerk_pending_free`. Otherwise returns as `clerk_authenticate` does, with `*pending` NULL. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_authenticate_begin(
@@ -64,13 +69,16 @@ pub unsafe extern "C" fn clerk_authenticate_begin(
     pending: *mut *mut clerk_pending,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe { begun(client, request, result, pending, error, |client, request| Some(client.begin(request))) }
+    // SAFETY: the header's contract.
+    unsafe { begin(client, request, result, pending, error, |client, request| Some(client.begin(request))) }
 }
 
-/// The same without waiting for Clerk: event loops may call it. `CLERK_PENDING` when all that remains is a look at the
-/// user's row (it may turn out that Clerk must be asked: then `FETCH_USER` is wanted). `CLERK_WOULD_BLOCK`, without a result and
-/// without `*pending`: ask `clerk_authenticate_begin`. Otherwise as `clerk_authenticate_cached`.
+/// Begins an authentication from the cache. Never blocks: no request to Clerk, no user store. For event loops.
+///
+/// Returns `CLERK_PENDING` if only the user's row has to be looked up; a later action may still be `FETCH_USER`.
+/// Returns `CLERK_WOULD_BLOCK` without a result and without `*pending` if more is needed: then call
+/// `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate_cached` does. The
+/// caller frees `*result` and ends `*pending`. `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_authenticate_begin_cached(
@@ -79,130 +87,136 @@ pub unsafe extern "C" fn clerk_authenticate_begin_cached(
     result: *mut *mut clerk_result,
     pending: *mut *mut clerk_pending,
 ) -> i32 {
-    // SAFETY: the header's rules.
-    unsafe { begun(client, request, result, pending, std::ptr::null_mut(), Client::begin_cached) }
+    // SAFETY: the header's contract.
+    unsafe { begin(client, request, result, pending, std::ptr::null_mut(), Client::begin_cached) }
 }
 
 /// # Safety
 /// As for the exported functions.
-unsafe fn begun(
+unsafe fn begin(
     client: *const clerk_client,
     request: *const clerk_request,
     result: *mut *mut clerk_result,
     pending: *mut *mut clerk_pending,
     error: *mut *mut clerk_error,
-    begin: impl FnOnce(&Client, &Request<'_>) -> Option<AuthProgress>,
+    body: impl FnOnce(&Client, &Request<'_>) -> Option<AuthProgress>,
 ) -> i32 {
-    // SAFETY: handed on.
+    // SAFETY: same contract as the caller.
     unsafe {
         strings::clear(result);
         strings::clear(pending);
-        strings::clear(error);
-        client::verb(client, |client| {
+        with_client(client, error, |client| {
             if result.is_null() || pending.is_null() {
-                return CLERK_E_NULL;
+                return Err(CLERK_E_NULL.into());
             }
-            let request = match request::read(request) {
-                Ok(request) => request,
-                Err(status) => return status,
-            };
-            match begin(client.client(), &request) {
-                Some(AuthProgress::Done(answer)) => client::give(answer, result, error),
-                Some(AuthProgress::Pending(begun)) => hand_out(client, Waiting::Request(begun), pending),
-                None => CLERK_WOULD_BLOCK,
+            match body(client.client(), &request::read(request)?) {
+                Some(AuthProgress::Done(found)) => write_result(found, result),
+                Some(AuthProgress::Pending(begun)) => Ok(write_pending(client, PendingKind::Auth(begun), pending)),
+                None => Ok(CLERK_WOULD_BLOCK),
             }
         })
     }
 }
 
 /// # Safety
-/// `pending` is writable.
-pub(crate) unsafe fn hand_out(client: &Arc<clerk_client>, waiting: Waiting, pending: *mut *mut clerk_pending) -> i32 {
-    // SAFETY: handed on.
-    unsafe { pending.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), waiting)))) };
+/// `out` is writable.
+pub(crate) unsafe fn write_pending(client: &Arc<clerk_client>, kind: PendingKind, out: *mut *mut clerk_pending) -> i32 {
+    // SAFETY: same contract as the caller.
+    unsafe { out.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), kind)))) };
     CLERK_PENDING
 }
 
-/// What is to be done next, a `clerk_store_request_kind`: a step for the host's table, `FETCH_USER`, or `DONE`.
+/// Returns what to do next, a `clerk_store_request_kind`.
+///
+/// `DONE`: call `clerk_pending_finish`. `FETCH_USER`: call `clerk_pending_fetch`. Any other: execute the request and
+/// call `clerk_pending_submit`. `DONE` for NULL. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_next_action(pending: *const clerk_pending) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { shared(pending) }.map_or(0, |pending| pending.wants() as i32))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(pending) }.map_or(0, |pending| pending.next_action() as i32))
 }
 
-/// The step for the host's table; NULL when none is wanted. Lives until `clerk_pending_submit`.
+/// Returns the request to execute; NULL if the next action is `DONE`.
+///
+/// The request belongs to `pending` and lives until `clerk_pending_submit`. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_request(pending: *const clerk_pending) -> *const clerk_store_request {
     guard(std::ptr::null(), || {
-        // SAFETY: the header's rules.
-        let step = unsafe { shared(pending) }.ok().and_then(|pending| pending.step.as_ref());
-        step.map_or(std::ptr::null(), std::ptr::from_ref)
+        // SAFETY: the header's contract.
+        let request = unsafe { as_ref(pending) }.ok().and_then(|pending| pending.request.as_ref());
+        request.map_or(std::ptr::null(), std::ptr::from_ref)
     })
 }
 
-/// The reply to fill for the step; NULL when none is wanted. Lives until `clerk_pending_submit`.
+/// Returns the response to fill; NULL if the next action is `DONE`.
+///
+/// The response belongs to `pending` and lives until `clerk_pending_submit`. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_response(pending: *mut clerk_pending) -> *mut clerk_store_response {
     guard(std::ptr::null_mut(), || {
-        // SAFETY: the header's rules.
-        let pending = unsafe { exclusive(pending) }.ok().filter(|pending| pending.step.is_some());
-        pending.map_or(std::ptr::null_mut(), |pending| &raw mut pending.reply)
+        // SAFETY: the header's contract.
+        let pending = unsafe { as_mut(pending) }.ok().filter(|pending| pending.request.is_some());
+        pending.map_or(std::ptr::null_mut(), |pending| &raw mut pending.response)
     })
 }
 
-/// Answers the step: the reply as it was filled, and what a user store hook would return (`CLERK_STORE_OK`,
-/// `CLERK_STORE_CONFLICT`, or a negative number of the host's own). Never waits. `CLERK_E_STATE` when no step is wanted.
+/// Submits the response as it was filled, and `outcome` as a user store callback would return it: a
+/// `clerk_store_status`, or a negative error code of the application. Never blocks.
+///
+/// Returns `CLERK_OK`, also for a failed outcome, or a negative status: `CLERK_E_STATE` if no request is to be
+/// executed, `CLERK_E_REENTRANT` in a callback of the same client. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_pending_submit(pending: *mut clerk_pending, returned: i32) -> i32 {
-    guard(CLERK_E_PANIC, || {
-        // SAFETY: the header's rules.
-        let pending = match unsafe { exclusive(pending) } {
-            Ok(pending) => pending,
-            Err(status) => return status,
-        };
-        let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
-        let kind = pending.wants();
+pub unsafe extern "C" fn clerk_pending_submit(pending: *mut clerk_pending, outcome: i32) -> i32 {
+    let body = || {
+        // SAFETY: the header's contract.
+        let pending = unsafe { as_mut(pending) }?;
+        let _in_progress = ReentrancyGuard::enter(&pending.client)?;
+        let kind = pending.next_action();
         if matches!(kind, clerk_store_request_kind::DONE | clerk_store_request_kind::FETCH_USER) {
-            return CLERK_E_STATE;
+            return Err(CLERK_E_STATE);
         }
-        let reply = std::mem::take(&mut pending.reply).judge(kind, returned);
-        let reply = match reply {
+        let response = match std::mem::take(&mut pending.response).into_result(kind, outcome) {
             Err(crate::users::StoreError::Conflict) => Ok(crate::users::StoreResponse::Conflict),
             other => other,
         };
-        match &mut pending.waiting {
-            Waiting::Request(pending) => pending.reply(reply),
-            Waiting::Delivery(pending) => pending.reply(reply),
+        match &mut pending.kind {
+            PendingKind::Auth(pending) => pending.submit(response),
+            PendingKind::Webhook(pending) => pending.submit(response),
         }
-        pending.look();
-        CLERK_OK
-    })
+        pending.refresh();
+        Ok(())
+    };
+    guard(CLERK_E_PANIC, || status(body()))
 }
 
-/// Waits for Clerk, at most `timeout_ms`, when `FETCH_USER` is wanted (the row of a remembered answer is gone). `CLERK_E_STATE`
-/// when it is not.
+/// Fetches the user from Clerk when the next action is `FETCH_USER`. Blocks for at most `timeout_ms`.
+///
+/// Returns `CLERK_OK`, also when the fetch failed, or a negative status: `CLERK_E_STATE` if the next action is
+/// another, `CLERK_E_REENTRANT` in a callback of the same client. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32 {
-    guard(CLERK_E_PANIC, || {
-        // SAFETY: the header's rules.
-        let pending = match unsafe { exclusive(pending) } {
-            Ok(pending) => pending,
-            Err(status) => return status,
-        };
-        let Ok(_inside) = Inside::enter(&pending.client) else { return CLERK_E_REENTRANT };
-        if pending.wants() != clerk_store_request_kind::FETCH_USER {
-            return CLERK_E_STATE;
+    let body = || {
+        // SAFETY: the header's contract.
+        let pending = unsafe { as_mut(pending) }?;
+        let _in_progress = ReentrancyGuard::enter(&pending.client)?;
+        if pending.next_action() != clerk_store_request_kind::FETCH_USER {
+            return Err(CLERK_E_STATE);
         }
-        if let Waiting::Request(pending) = &mut pending.waiting {
-            pending.fetch();
+        if let PendingKind::Auth(pending) = &mut pending.kind {
+            pending.fetch_user();
         }
-        pending.look();
-        CLERK_OK
-    })
+        pending.refresh();
+        Ok(())
+    };
+    guard(CLERK_E_PANIC, || status(body()))
 }
 
-/// Ends it: hands out the result and frees `pending`, whatever is returned. As `clerk_authenticate`, or, without a result,
-/// as `clerk_webhook_handle`; one that still wants something ends as `CLERK_UNAVAILABLE`.
+/// Finishes an authentication or a webhook, and frees `pending` whatever is returned.
+///
+/// Returns as `clerk_authenticate` or `clerk_webhook_handle` does; the caller frees `*result`. `CLERK_UNAVAILABLE` if
+/// the next action is not `DONE`. `result` may be NULL only for a webhook. One thread at a time.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_finish(
@@ -210,31 +224,32 @@ pub unsafe extern "C" fn clerk_pending_finish(
     result: *mut *mut clerk_result,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    guard(CLERK_E_PANIC, || {
-        // SAFETY: the header's rules.
+    let body = || {
+        // SAFETY: the header's contract.
         unsafe {
             strings::clear(result);
-            strings::clear(error);
             if pending.is_null() {
-                return CLERK_E_NULL;
+                return Err(CLERK_E_NULL.into());
             }
-            let clerk_pending { client, waiting, .. } = *Box::from_raw(pending);
-            let Ok(_inside) = Inside::enter(&client) else { return CLERK_E_REENTRANT };
-            match waiting {
-                Waiting::Request(_) if result.is_null() => CLERK_E_NULL,
-                Waiting::Request(pending) => client::give(pending.into_answer(), result, error),
-                Waiting::Delivery(pending) => clerk_error::of_delivery(pending.into_handled(), error),
+            let clerk_pending { client, kind, .. } = *Box::from_raw(pending);
+            let _in_progress = ReentrancyGuard::enter(&client)?;
+            match kind {
+                PendingKind::Auth(_) if result.is_null() => Err(CLERK_E_NULL.into()),
+                PendingKind::Auth(pending) => write_result(pending.into_result(), result),
+                PendingKind::Webhook(pending) => clerk_error::of_webhook(pending.into_outcome()),
             }
         }
-    })
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
 }
 
-/// Gives it up: nobody is signed in, nothing is remembered. NULL is fine.
+/// Cancels an authentication or a webhook and frees it. Nothing is cached. NULL is ignored. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_pending_free(pending: *mut clerk_pending) {
     guard((), || {
         if !pending.is_null() {
-            // SAFETY: it was made by `clerk_authenticate_begin` and is freed once.
+            // SAFETY: made by `write_pending`, freed once.
             drop(unsafe { Box::from_raw(pending) });
         }
     });

@@ -1,25 +1,25 @@
-//! `clerk_result`: the answer to "who is calling?".
+//! `clerk_result`: the outcome of an authentication.
 
 use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::{
     CLERK_E_ARGUMENT, CLERK_E_NOT_FOUND, CLERK_E_NULL, CLERK_E_PANIC, CLERK_NO_CREDENTIALS, CLERK_OK, CLERK_SIGNED_OUT,
-    CLERK_UNAVAILABLE, clerk_reason_name, clerk_str, exclusive, guard, shared, status,
+    CLERK_UNAVAILABLE, as_mut, as_ref, clerk_category_name, clerk_reason_name, clerk_str, guard, status,
 };
 use crate::client::{AuthResult, Outcome};
 use crate::identity::{Attribute, Identity};
-use crate::jwt::{Asked, Factors, Reverification};
+use crate::jwt::{AuthorizationParams, FactorLevel, Reverification};
 use crate::reason::Category;
 
-/// An answer: an immutable snapshot that any thread may read. Its texts live until it is freed, whatever becomes of the
-/// client. The caller frees it, once.
+/// The outcome of an authentication. Immutable; any thread may read it. Its strings live until it is freed, also after
+/// the client was freed. The caller frees it, once.
 pub struct clerk_result {
-    _answer: AuthResult,
+    _result: AuthResult,
 }
 
-pub(crate) fn status_of(answer: &AuthResult) -> i32 {
-    match answer.outcome {
+pub(crate) fn status_of(result: &AuthResult) -> i32 {
+    match result.outcome {
         Outcome::SignedIn { .. } => CLERK_OK,
         Outcome::SignedOut { .. } => CLERK_SIGNED_OUT,
         Outcome::NoCredentials { .. } => CLERK_NO_CREDENTIALS,
@@ -27,70 +27,92 @@ pub(crate) fn status_of(answer: &AuthResult) -> i32 {
     }
 }
 
-/// Hands an answer out as it is: the pointer is the shared answer itself, so that a cached one costs no memory.
+/// Writes a result to `*out`: the pointer is the shared result itself, so that a cached one needs no allocation.
 ///
 /// # Safety
 /// `out` is writable.
-pub(crate) unsafe fn give(answer: Arc<AuthResult>, out: *mut *mut clerk_result) -> i32 {
-    let status = status_of(&answer);
-    // SAFETY: the caller vouches for it.
-    unsafe { out.write(Arc::into_raw(answer).cast_mut().cast()) };
+pub(crate) unsafe fn write_out(result: Arc<AuthResult>, out: *mut *mut clerk_result) -> i32 {
+    let status = status_of(&result);
+    // SAFETY: same contract as the caller.
+    unsafe { out.write(Arc::into_raw(result).cast_mut().cast()) };
     status
 }
 
 /// # Safety
-/// `result` is NULL or was handed out by [`give`] and is not freed yet.
+/// `result` is NULL or was made by [`write_out`] and is not freed yet.
 unsafe fn read<'a>(result: *const clerk_result) -> Result<&'a AuthResult, i32> {
-    // SAFETY: `give` made the pointer from one to an `Answer`.
-    unsafe { shared(result.cast::<AuthResult>()) }
+    // SAFETY: `write_out` made the pointer from one to an `AuthResult`.
+    unsafe { as_ref(result.cast::<AuthResult>()) }
 }
 
 /// # Safety
 /// As for [`read`].
 unsafe fn identity<'a>(result: *const clerk_result) -> Option<&'a Identity> {
-    // SAFETY: handed on.
+    // SAFETY: same contract as the caller.
     unsafe { read(result) }.ok().and_then(AuthResult::identity)
 }
 
 /// # Safety
 /// As for [`read`].
-unsafe fn text(result: *const clerk_result, text: Attribute) -> clerk_str {
+unsafe fn attribute(result: *const clerk_result, attribute: Attribute) -> clerk_str {
     guard(clerk_str::NONE, || {
-        // SAFETY: handed on.
+        // SAFETY: same contract as the caller.
         let identity = unsafe { identity(result) };
-        // An identity's texts are followed by a NUL.
-        clerk_str::terminated(identity.and_then(|identity| identity.get(text)))
+        // The strings of an identity are followed by a NUL.
+        clerk_str::nul_terminated(identity.and_then(|identity| identity.get(attribute)))
     })
 }
 
-/// The status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or `CLERK_UNAVAILABLE`;
-/// `CLERK_E_NULL` for NULL.
+/// Returns the status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
+/// `CLERK_UNAVAILABLE`; `CLERK_E_NULL` for NULL. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_status(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(CLERK_E_PANIC, || unsafe { read(result) }.map_or(CLERK_E_NULL, status_of))
 }
 
-/// Why nobody is signed in: a `clerk_reason`; 0 when somebody is.
+/// Returns why the request is not signed in, a `clerk_reason`; 0 if it is. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_reason(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(0, || unsafe { read(result) }.ok().and_then(AuthResult::reason).map_or(0, |reason| reason as i32))
 }
 
-/// The word for `clerk_result_reason`; "" when somebody is signed in. Static; never NULL.
+/// Returns the name of the reason, such as "token-expired", for the log; "" if the request is signed in.
+///
+/// The string is static and never NULL. Send `clerk_result_public_reason` to clients instead. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_reason_name(result: *const clerk_result) -> *const c_char {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(c"".as_ptr(), || clerk_reason_name(unsafe { clerk_result_reason(result) }))
 }
 
-/// The HTTP status that fits: 200, 401 (nothing good was presented), 403, 500 (the server is set up wrongly) or 503.
+/// Returns the reason in a form that may be sent to clients; "" if the request is signed in.
+///
+/// The name of the reason for 401 and 403. For 500 and 503, and for NULL, the name of its category: "misconfigured" or
+/// "unavailable", because the reason describes the server. The string is static and never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_public_reason(result: *const clerk_result) -> *const c_char {
+    guard(c"".as_ptr(), || {
+        // SAFETY: the header's contract.
+        match unsafe { read(result) }.map(|result| result.reason().map(|reason| (reason, reason.category()))) {
+            Ok(None) => c"".as_ptr(),
+            Ok(Some((_, category @ (Category::Misconfigured | Category::Unavailable)))) => {
+                clerk_category_name(category as i32)
+            }
+            Ok(Some((reason, _))) => clerk_reason_name(reason as i32),
+            Err(_) => clerk_category_name(Category::Unavailable as i32),
+        }
+    })
+}
+
+/// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 500 for NULL. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_http_status(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(500, || match unsafe { read(result) } {
-        Ok(answer) => match answer.reason().map(|reason| reason.category()) {
+        Ok(result) => match result.reason().map(|reason| reason.category()) {
             None => 200,
             Some(Category::NoCredentials | Category::InvalidToken) => 401,
             Some(Category::Forbidden) => 403,
@@ -101,87 +123,101 @@ pub unsafe extern "C" fn clerk_result_http_status(result: *const clerk_result) -
     })
 }
 
-/// How many milliseconds to wait before asking again (for `Retry-After`); -1 if that is not known.
+/// Returns how many milliseconds to wait before the next attempt, for `Retry-After`; -1 if unknown. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result) -> i64 {
-    // SAFETY: the header's rules.
-    guard(-1, || match unsafe { read(result) }.map(|answer| answer.outcome) {
+    // SAFETY: the header's contract.
+    guard(-1, || match unsafe { read(result) }.map(|result| result.outcome) {
         Ok(Outcome::Unavailable { retry_after_ms: Some(ms), .. }) => i64::try_from(ms).unwrap_or(i64::MAX),
         _ => -1,
     })
 }
 
-/// 1 if Clerk's own front-end libraries would send this browser to Clerk and back to settle its session, else 0.
+/// Returns 1 if Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back);
+/// else 0. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_handshake_recommended(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || unsafe { read(result) }.map_or(0, |answer| answer.handshake_recommended.into()))
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { read(result) }.map_or(0, |result| result.handshake_recommended.into()))
 }
 
-/// Where the answer came from: a `clerk_source`; 0 when nobody is signed in.
+/// Returns where the result came from, a `clerk_source`; 0 if the request is not signed in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_source(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
-    guard(0, || match unsafe { read(result) }.map(|answer| answer.outcome) {
+    // SAFETY: the header's contract.
+    guard(0, || match unsafe { read(result) }.map(|result| result.outcome) {
         Ok(Outcome::SignedIn { source }) => source as i32,
         _ => 0,
     })
 }
 
-/// The kind of token: a `clerk_token_kind`; 0 when nobody is signed in.
+/// Returns the type of the token, a `clerk_token_kind`; 0 if the request is not signed in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_token_kind(result: *const clerk_result) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(0, || unsafe { identity(result) }.map_or(0, |identity| identity.kind() as i32))
 }
 
-/// One of the identity's texts, a `clerk_attribute`; NULL data if it is not there or nobody is signed in.
+/// Returns a string attribute, a `clerk_attribute`; NULL data if there is none or the request is not signed in.
+///
+/// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_get(result: *const clerk_result, which: i32) -> clerk_str {
-    match Attribute::from_number(which) {
-        // SAFETY: the header's rules.
-        Some(which) => unsafe { text(result, which) },
+    match Attribute::from_repr(which) {
+        // SAFETY: the header's contract.
+        Some(known) => unsafe { attribute(result, known) },
         None => clerk_str::NONE,
     }
 }
 
-/// The Clerk user's id, `user_…`; NULL data for machines, or when nobody is signed in.
+/// Returns the id of the Clerk user, `user_…`; NULL data for a machine or if the request is not signed in.
+///
+/// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_user_id(result: *const clerk_result) -> clerk_str {
-    // SAFETY: the header's rules; an identity's texts are followed by a NUL.
-    guard(clerk_str::NONE, || clerk_str::terminated(unsafe { identity(result) }.and_then(Identity::user_id)))
+    // SAFETY: the header's contract; the strings of an identity are followed by a NUL.
+    guard(clerk_str::NONE, || clerk_str::nul_terminated(unsafe { identity(result) }.and_then(Identity::user_id)))
 }
 
-/// The host's own key of the user's row, in `sync` mode; else NULL data.
+/// Returns the application's key of the user's row, with a user store; else NULL data.
+///
+/// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_user_key(result: *const clerk_result) -> clerk_str {
-    // SAFETY: the header's rules.
-    unsafe { text(result, Attribute::UserKey) }
+    // SAFETY: the header's contract.
+    unsafe { attribute(result, Attribute::UserKey) }
 }
 
-/// The session's id; NULL data if the token has none.
+/// Returns the id of the session, `sess_…`; NULL data if the token has none.
+///
+/// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_session_id(result: *const clerk_result) -> clerk_str {
-    // SAFETY: the header's rules.
-    unsafe { text(result, Attribute::SessionId) }
+    // SAFETY: the header's contract.
+    unsafe { attribute(result, Attribute::SessionId) }
 }
 
-/// All claims as JSON; NULL data if there are none.
+/// Returns all claims as a JSON object; NULL data if there are none.
+///
+/// The string lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_claims_json(result: *const clerk_result) -> clerk_str {
-    // SAFETY: the header's rules.
-    unsafe { text(result, Attribute::Claims) }
+    // SAFETY: the header's contract.
+    unsafe { attribute(result, Attribute::Claims) }
 }
 
-/// The end of the token in milliseconds since 1970-01-01 UTC; 0 if it has none or nobody is signed in.
+/// Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not or the request is not signed
+/// in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_expires_at_ms(result: *const clerk_result) -> i64 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     guard(0, || unsafe { identity(result) }.map_or(0, Identity::expires_at_ms))
 }
 
-/// How many minutes ago the user's first and second factor were verified, -1 for never. Returns 1, or 0 if the token does
-/// not say. Either pointer may be NULL.
+/// Reads how many minutes ago the first and the second factor were verified; -1 means never.
+///
+/// Returns 1 and sets `*first` and `*second`, either of which may be NULL; returns 0 and sets neither if the token
+/// does not say. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_factor_verification_age(
     result: *const clerk_result,
@@ -189,11 +225,11 @@ pub unsafe extern "C" fn clerk_result_factor_verification_age(
     second: *mut i64,
 ) -> i32 {
     guard(0, || {
-        // SAFETY: the header's rules.
+        // SAFETY: the header's contract.
         let Some(ages) = (unsafe { identity(result) }).and_then(Identity::factor_ages) else { return 0 };
         for (out, age) in [first, second].into_iter().zip(ages) {
-            // SAFETY: the header's rules.
-            if let Ok(out) = unsafe { exclusive(out) } {
+            // SAFETY: the header's contract.
+            if let Ok(out) = unsafe { as_mut(out) } {
                 *out = age;
             }
         }
@@ -201,57 +237,66 @@ pub unsafe extern "C" fn clerk_result_factor_verification_age(
     })
 }
 
-/// What `clerk_result_has` can be asked for.
+/// What `clerk_result_has` checks.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum clerk_check {
     /// A role in the active organization: `org:admin`, or without the prefix.
     ROLE = 1,
-    /// A permission there: `org:invoices:create`, or without the prefix.
+    /// A permission in the active organization: `org:invoices:create`, or without the prefix.
     PERMISSION = 2,
-    /// A feature; `org:` or `user:` in front looks only there.
+    /// A feature. The prefix `org:` or `user:` restricts it to the organization's or the user's.
     FEATURE = 3,
-    /// A plan; `org:` or `user:` in front looks only there.
+    /// A plan. The prefix is as for a feature.
     PLAN = 4,
-    /// A verification of late: `strict_mfa`, `strict`, `moderate`, `lax`, or `<first_factor|second_factor|multi_factor>:<minutes>`.
+    /// A recent verification: `strict_mfa`, `strict`, `moderate`, `lax`, or a level and an age in minutes, such as
+    /// `first_factor:10` (levels: `first_factor`, `second_factor`, `multi_factor`).
     REVERIFICATION = 5,
 }
 
-/// Whether a user's session holds something: 1 or 0. `dimension` is a `clerk_check`. Unknown dimensions, odd values,
-/// machine tokens and results without an identity give 0. Several demands are several calls joined by `&&`.
+/// Checks an authorization of the user's session. `check` is a `clerk_check`.
+///
+/// Returns 1 if it holds. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
+/// request that is not signed in. Combine several checks with `&&`. Any thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, dimension: i32, value: clerk_str) -> i32 {
+pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, check: i32, value: clerk_str) -> i32 {
     guard(0, || {
-        // SAFETY: the header's rules.
-        let (Some(identity), Ok(value)) = (unsafe { identity(result) }, unsafe { value.text() }) else { return 0 };
-        let mut asked = Asked::default();
-        match dimension {
-            d if d == clerk_check::ROLE as i32 => asked.role = Some(value),
-            d if d == clerk_check::PERMISSION as i32 => asked.permission = Some(value),
-            d if d == clerk_check::FEATURE as i32 => asked.feature = Some(value),
-            d if d == clerk_check::PLAN as i32 => asked.plan = Some(value),
-            d if d == clerk_check::REVERIFICATION as i32 => asked.reverification = reverification(value),
+        // SAFETY: the header's contract.
+        let (Some(identity), Ok(value)) = (unsafe { identity(result) }, unsafe { value.to_str() }) else { return 0 };
+        let mut params = AuthorizationParams::default();
+        match check {
+            c if c == clerk_check::ROLE as i32 => params.role = Some(value),
+            c if c == clerk_check::PERMISSION as i32 => params.permission = Some(value),
+            c if c == clerk_check::FEATURE as i32 => params.feature = Some(value),
+            c if c == clerk_check::PLAN as i32 => params.plan = Some(value),
+            c if c == clerk_check::REVERIFICATION as i32 => params.reverification = reverification(value),
             _ => return 0,
         }
-        identity.has(&asked).into()
+        identity.has(&params).into()
     })
 }
 
+/// A preset, or `<level>:<minutes>`.
 fn reverification(value: &str) -> Option<Reverification> {
-    let Some((factors, minutes)) = value.split_once(':') else { return Reverification::preset(value) };
-    let factors = match factors {
-        "first_factor" => Factors::First,
-        "second_factor" => Factors::Second,
-        "multi_factor" => Factors::Both,
+    let Some((level, minutes)) = value.split_once(':') else { return Reverification::preset(value) };
+    let level = match level {
+        "first_factor" => FactorLevel::FirstFactor,
+        "second_factor" => FactorLevel::SecondFactor,
+        "multi_factor" => FactorLevel::MultiFactor,
         _ => return None,
     };
     let after_minutes = minutes.parse().ok()?;
-    Some(Reverification { factors, after_minutes })
+    Some(Reverification { level, after_minutes })
 }
 
-/// Copies one claim as JSON into `buffer`, with a NUL behind it. `path` is a claim's name, or a JSON Pointer (RFC 6901)
-/// such as `/o/id`. `*needed`, if wanted, is the size without the NUL. `CLERK_OK`; `CLERK_E_NOT_FOUND`;
-/// `CLERK_E_ARGUMENT` when `capacity` is too small (with 0, `buffer` may be NULL).
+/// Copies one claim as JSON into `buffer`, followed by a NUL.
+///
+/// `path` is the name of a claim, or a JSON Pointer (RFC 6901) such as `/o/id`. `*needed` receives the length without
+/// the NUL and may be NULL.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_NOT_FOUND`, or `CLERK_E_ARGUMENT` if `capacity` is too small.
+/// With a `capacity` of 0, `buffer` may be NULL. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_claim(
     result: *const clerk_result,
@@ -261,22 +306,25 @@ pub unsafe extern "C" fn clerk_result_claim(
     needed: *mut usize,
 ) -> i32 {
     let body = || {
-        // SAFETY: the header's rules.
-        let (answer, path) = unsafe { (read(result)?, path.text()?) };
-        let json = answer.identity().and_then(|i| i.get(Attribute::Claims)).ok_or(CLERK_E_NOT_FOUND)?;
+        // SAFETY: the header's contract.
+        let (result, path) = unsafe { (read(result)?, path.to_str()?) };
+        let json = result.identity().and_then(|i| i.get(Attribute::Claims)).ok_or(CLERK_E_NOT_FOUND)?;
         let claims: serde_json::Value = serde_json::from_str(json).map_err(|_| CLERK_E_NOT_FOUND)?;
         let claim = if path.starts_with('/') { claims.pointer(path) } else { claims.get(path) };
-        let text = claim.ok_or(CLERK_E_NOT_FOUND)?.to_string();
-        // SAFETY: the header's rules.
-        unsafe { copy_out(&text, buffer, capacity, needed) }
+        let claim = claim.ok_or(CLERK_E_NOT_FOUND)?.to_string();
+        // SAFETY: the header's contract.
+        unsafe { copy_out(&claim, buffer, capacity, needed) }
     };
     guard(CLERK_E_PANIC, || status(body()))
 }
 
-/// Copies the value of a `WWW-Authenticate` line for a 401 or 403 into `buffer`, with a NUL behind it (RFC 6750 section
-/// 3): the bare scheme when nothing was presented, `invalid_token` for what is no good, `insufficient_scope` for callers
-/// who may not come in. `realm` may be empty. Otherwise as `clerk_result_claim`; `CLERK_E_NOT_FOUND` when the result is
-/// neither 401 nor 403.
+/// Copies the value of a `WWW-Authenticate` header (RFC 6750) for a 401 or 403 into `buffer`, followed by a NUL.
+///
+/// It has no error code if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
+/// empty.
+///
+/// Returns as `clerk_result_claim` does; `CLERK_E_NOT_FOUND` if the HTTP status is neither 401 nor 403. Any thread.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_www_authenticate(
     result: *const clerk_result,
@@ -286,12 +334,12 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
     needed: *mut usize,
 ) -> i32 {
     let body = || {
-        // SAFETY: the header's rules.
-        let (answer, realm) = unsafe { (read(result)?, realm.text()?) };
+        // SAFETY: the header's contract.
+        let (result, realm) = unsafe { (read(result)?, realm.to_str()?) };
         if !realm.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             return Err(CLERK_E_ARGUMENT);
         }
-        let reason = answer.reason().ok_or(CLERK_E_NOT_FOUND)?;
+        let reason = result.reason().ok_or(CLERK_E_NOT_FOUND)?;
         let error = match reason.category() {
             Category::NoCredentials => None,
             Category::InvalidToken => Some("invalid_token"),
@@ -302,40 +350,40 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
         let realm = (!realm.is_empty()).then(|| format!("realm=\"{quoted}\""));
         let error = error.map(|code| format!("error=\"{code}\", error_description=\"{reason}\""));
         let parts: Vec<String> = realm.into_iter().chain(error).collect();
-        let text = format!("Bearer {}", parts.join(", "));
-        // SAFETY: the header's rules.
-        unsafe { copy_out(text.trim_end(), buffer, capacity, needed) }
+        let header = format!("Bearer {}", parts.join(", "));
+        // SAFETY: the header's contract.
+        unsafe { copy_out(header.trim_end(), buffer, capacity, needed) }
     };
     guard(CLERK_E_PANIC, || status(body()))
 }
 
 /// # Safety
 /// `buffer` is NULL or holds `capacity` bytes; `needed` is NULL or writable.
-unsafe fn copy_out(text: &str, buffer: *mut c_char, capacity: usize, needed: *mut usize) -> Result<(), i32> {
-    // SAFETY: handed on.
-    if let Ok(needed) = unsafe { exclusive(needed) } {
-        *needed = text.len();
+unsafe fn copy_out(string: &str, buffer: *mut c_char, capacity: usize, needed: *mut usize) -> Result<(), i32> {
+    // SAFETY: same contract as the caller.
+    if let Ok(needed) = unsafe { as_mut(needed) } {
+        *needed = string.len();
     }
-    if capacity <= text.len() {
+    if capacity <= string.len() {
         return Err(CLERK_E_ARGUMENT);
     }
     if buffer.is_null() {
         return Err(CLERK_E_NULL);
     }
-    // SAFETY: `buffer` holds `capacity` bytes, more than the text and its NUL need.
+    // SAFETY: `buffer` holds `capacity` bytes, more than the string and its NUL need.
     unsafe {
-        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
-        buffer.add(text.len()).write(0);
+        std::ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
+        buffer.add(string.len()).write(0);
     }
     Ok(())
 }
 
-/// Frees a result. NULL is fine.
+/// Frees a result. NULL is ignored. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_free(result: *mut clerk_result) {
     guard((), || {
         if !result.is_null() {
-            // SAFETY: `give` made the pointer with `Arc::into_raw`; it is freed once.
+            // SAFETY: `write_out` made the pointer with `Arc::into_raw`; it is freed once.
             drop(unsafe { Arc::from_raw(result.cast::<AuthResult>()) });
         }
     });

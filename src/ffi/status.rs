@@ -1,77 +1,128 @@
-//! Status numbers.
+//! Statuses and versions.
 
 use std::ffi::{CStr, c_char};
 
 use super::guard;
 
-/// Signed in, and nothing else: `if (clerk_authenticate(...) == CLERK_OK)` fails closed.
-pub const CLERK_OK: i32 = 0;
-/// Something was presented, and it is no good; the result says why.
-pub const CLERK_SIGNED_OUT: i32 = 1;
-/// Nothing was presented; the host may go on with a session of its own.
-pub const CLERK_NO_CREDENTIALS: i32 = 2;
-/// Nobody can tell right now: answer 503, never 401.
-pub const CLERK_UNAVAILABLE: i32 = 3;
-/// Memory does not hold the answer; `clerk_authenticate` or `clerk_authenticate_begin` can tell.
-pub const CLERK_WOULD_BLOCK: i32 = 4;
-/// The store has to be asked; see `clerk_pending`.
-pub const CLERK_PENDING: i32 = 5;
-/// A webhook delivery that is Clerk's and changes nothing here: answer 200.
-pub const CLERK_WEBHOOK_IGNORED: i32 = 6;
-/// A pointer that must not be NULL is NULL.
-pub const CLERK_E_NULL: i32 = -101;
-/// An argument is out of range, unknown or too long.
-pub const CLERK_E_ARGUMENT: i32 = -102;
-/// A text that must be UTF-8 is not.
-pub const CLERK_E_UTF8: i32 = -103;
-/// `struct_size` is wrong, or a newer caller asks for something this library does not know.
-pub const CLERK_E_STRUCT_SIZE: i32 = -104;
-/// The call does not fit the object's state (an answer to a question that was not asked).
-pub const CLERK_E_STATE: i32 = -105;
-/// What was asked for is not there.
-pub const CLERK_E_NOT_FOUND: i32 = -106;
-/// A setting is wrong; the error names it.
-pub const CLERK_E_CONFIG: i32 = -201;
-/// The process was forked since the client was made; call `clerk_client_warm_up` in the child.
-pub const CLERK_E_FORKED: i32 = -301;
-/// Clerk could not be asked.
-pub const CLERK_E_API: i32 = -302;
-/// Called from inside a hook of the same client.
-pub const CLERK_E_REENTRANT: i32 = -401;
-/// A webhook delivery that is not Clerk's: answer 400.
-pub const CLERK_E_WEBHOOK: i32 = -501;
-/// A fault of this library; nobody is signed in.
-pub const CLERK_E_PANIC: i32 = -901;
+/// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+///
+/// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
+///
+/// cbindgen:prefix-with-name=false
+/// cbindgen:rename-all=None
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum clerk_status {
+    /// Success. An authentication returns it if and only if the request is signed in.
+    CLERK_OK = 0,
+    /// A credential was presented and rejected. `clerk_result_reason` says why.
+    CLERK_SIGNED_OUT = 1,
+    /// No credential was presented. The application may continue with a session of its own.
+    CLERK_NO_CREDENTIALS = 2,
+    /// The result cannot be determined now. Respond with 503, never with 401.
+    CLERK_UNAVAILABLE = 3,
+    /// The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    CLERK_WOULD_BLOCK = 4,
+    /// The application has to query its user table. See `clerk_pending`.
+    CLERK_PENDING = 5,
+    /// A valid webhook that changes nothing here. Respond with 200.
+    CLERK_WEBHOOK_IGNORED = 6,
+    /// A required pointer is NULL.
+    CLERK_E_NULL = -101,
+    /// An argument is out of range, unknown or too long.
+    CLERK_E_ARGUMENT = -102,
+    /// A string is not valid UTF-8.
+    CLERK_E_UTF8 = -103,
+    /// `struct_size` is not supported, or a field that this version of the library does not know is set.
+    CLERK_E_STRUCT_SIZE = -104,
+    /// The call is not allowed in the object's current state.
+    CLERK_E_STATE = -105,
+    /// The requested value does not exist.
+    CLERK_E_NOT_FOUND = -106,
+    /// A setting is invalid. `clerk_error_setting` names it.
+    CLERK_E_CONFIG = -201,
+    /// The process was forked after the client was created. Call `clerk_client_warm_up` in the child.
+    CLERK_E_FORKED = -301,
+    /// A request to Clerk failed.
+    CLERK_E_API = -302,
+    /// Called from inside a callback of the same client.
+    CLERK_E_REENTRANT = -401,
+    /// The webhook is invalid. Respond with 400.
+    CLERK_E_WEBHOOK = -501,
+    /// Internal error of the library. Treat it as "not signed in".
+    CLERK_E_PANIC = -901,
+}
 
-fn name(status: i32) -> &'static CStr {
+/// What a user store callback returns, and what `clerk_pending_submit` takes.
+///
+/// A negative number is an error code of the application.
+///
+/// cbindgen:prefix-with-name=false
+/// cbindgen:rename-all=None
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum clerk_store_status {
+    /// The request was executed. The response holds its outcome.
+    CLERK_STORE_OK = 0,
+    /// The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`.
+    CLERK_STORE_DECLINE = 1,
+    /// A unique constraint failed. Only for `CREATE` and `UPDATE`; the library looks for the row again.
+    CLERK_STORE_CONFLICT = 2,
+}
+
+/// The same numbers as constants of type `i32`, and the names of all.
+macro_rules! numbers {
+    ($list:ident, $enum:ident: $($name:ident)*) => {
+        $(
+            #[doc = concat!("See [`", stringify!($enum), "`].")]
+            pub const $name: i32 = $enum::$name as i32;
+        )*
+        const $list: &[(i32, &str)] = &[$(($name, concat!(stringify!($name), "\0")),)*];
+        // Fails to compile when a name is missing above.
+        const _: fn($enum) = |number| match number { $($enum::$name => (),)* };
+    };
+}
+
+numbers! { STATUSES, clerk_status:
+    CLERK_OK CLERK_SIGNED_OUT CLERK_NO_CREDENTIALS CLERK_UNAVAILABLE CLERK_WOULD_BLOCK CLERK_PENDING
+    CLERK_WEBHOOK_IGNORED CLERK_E_NULL CLERK_E_ARGUMENT CLERK_E_UTF8 CLERK_E_STRUCT_SIZE CLERK_E_STATE
+    CLERK_E_NOT_FOUND CLERK_E_CONFIG CLERK_E_FORKED CLERK_E_API CLERK_E_REENTRANT CLERK_E_WEBHOOK CLERK_E_PANIC
+}
+numbers! { _STORE_STATUSES, clerk_store_status: CLERK_STORE_OK CLERK_STORE_DECLINE CLERK_STORE_CONFLICT }
+
+/// Whether a call that returns `status` has failed: then it sets `*error`.
+pub(crate) fn is_failure(status: i32) -> bool {
+    status < 0 || status == CLERK_UNAVAILABLE
+}
+
+/// What a failure means when nothing more is known of it.
+pub(crate) fn message(status: i32) -> &'static str {
     match status {
-        CLERK_OK => c"CLERK_OK",
-        CLERK_SIGNED_OUT => c"CLERK_SIGNED_OUT",
-        CLERK_NO_CREDENTIALS => c"CLERK_NO_CREDENTIALS",
-        CLERK_UNAVAILABLE => c"CLERK_UNAVAILABLE",
-        CLERK_WOULD_BLOCK => c"CLERK_WOULD_BLOCK",
-        CLERK_PENDING => c"CLERK_PENDING",
-        CLERK_WEBHOOK_IGNORED => c"CLERK_WEBHOOK_IGNORED",
-        CLERK_E_NULL => c"CLERK_E_NULL",
-        CLERK_E_ARGUMENT => c"CLERK_E_ARGUMENT",
-        CLERK_E_UTF8 => c"CLERK_E_UTF8",
-        CLERK_E_STRUCT_SIZE => c"CLERK_E_STRUCT_SIZE",
-        CLERK_E_STATE => c"CLERK_E_STATE",
-        CLERK_E_NOT_FOUND => c"CLERK_E_NOT_FOUND",
-        CLERK_E_CONFIG => c"CLERK_E_CONFIG",
-        CLERK_E_FORKED => c"CLERK_E_FORKED",
-        CLERK_E_API => c"CLERK_E_API",
-        CLERK_E_REENTRANT => c"CLERK_E_REENTRANT",
-        CLERK_E_WEBHOOK => c"CLERK_E_WEBHOOK",
-        CLERK_E_PANIC => c"CLERK_E_PANIC",
-        _ => c"CLERK_E_UNKNOWN",
+        CLERK_UNAVAILABLE => "the result cannot be determined now",
+        CLERK_E_NULL => "a required pointer is NULL",
+        CLERK_E_ARGUMENT => "an argument is out of range, unknown or too long",
+        CLERK_E_UTF8 => "a string is not valid UTF-8",
+        CLERK_E_STRUCT_SIZE => "struct_size is not supported, or an unknown field is set",
+        CLERK_E_STATE => "the call is not allowed in the object's current state",
+        CLERK_E_NOT_FOUND => "the requested value does not exist",
+        CLERK_E_CONFIG => "a setting is invalid",
+        CLERK_E_FORKED => "the process was forked after the client was created; call clerk_client_warm_up",
+        CLERK_E_API => "a request to Clerk failed",
+        CLERK_E_REENTRANT => "called from inside a callback of the same client",
+        CLERK_E_WEBHOOK => "the webhook is invalid",
+        _ => "internal error of clerk-auth",
     }
 }
 
-/// The name of a status, such as "CLERK_SIGNED_OUT". Static; never NULL. Any thread.
+/// Returns the name of a status, such as "CLERK_SIGNED_OUT".
+///
+/// The string is static and never NULL; an unknown number gives "CLERK_E_UNKNOWN". Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_status_name(status: i32) -> *const c_char {
-    guard(c"CLERK_E_PANIC".as_ptr(), || name(status).as_ptr())
+    guard(c"CLERK_E_PANIC".as_ptr(), || {
+        let known = STATUSES.iter().find(|(number, _)| *number == status);
+        known.map_or(c"CLERK_E_UNKNOWN".as_ptr(), |(_, name)| name.as_ptr().cast())
+    })
 }
 
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -79,20 +130,39 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
     Err(_) => c"",
 };
 
-/// Major number of the binary interface: moves only when something is taken away or changed.
+/// Major version of the binary interface. It changes when something is removed or changed.
 pub const CLERK_ABI_MAJOR: u32 = 0;
-/// Minor number of the binary interface: moves when something is added.
+/// Minor version of the binary interface. It changes when something is added.
 pub const CLERK_ABI_MINOR: u32 = 1;
 
-/// The library's version, such as "0.1.0". Static; never NULL. Any thread.
+/// Returns the version of the loaded library, such as "0.1.0".
+///
+/// The string is static and never NULL. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_version() -> *const c_char {
     guard(c"".as_ptr(), || VERSION.as_ptr())
 }
 
-/// `CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR` of the library that is loaded. A caller compiled against another major number,
-/// or a larger minor one, must not go on. Any thread.
+/// Returns `CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR` of the loaded library.
+///
+/// A program must not continue if the major version differs from that of its header, or if the minor version is
+/// smaller. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_abi_version() -> u32 {
     guard(0, || CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_message_is_specific_for_every_status() {
+        let failures = STATUSES.iter().filter(|(status, _)| is_failure(*status));
+        let mut messages: Vec<&str> = failures.map(|(status, _)| message(*status)).collect();
+        let count = messages.len();
+        messages.sort_unstable();
+        messages.dedup();
+        assert_eq!((messages.len(), count), (13, 13));
+    }
 }

@@ -1,34 +1,36 @@
-//! Texts across the border.
+//! Strings and pointers across the C boundary.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
 use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_UTF8, guard};
 
-/// A text: not owned, not necessarily terminated when it comes from a caller. Texts that the library hands out are UTF-8,
-/// live as long as the object they came from, and are followed by a NUL byte that `len` does not count. `data` is NULL
-/// for a text that is not there. With `len` 0, `data` is not looked at.
+/// A string: a pointer and a length in bytes. It does not own its bytes.
+///
+/// A string from the library is UTF-8, lives as long as the object it came from, and is followed by a NUL byte that
+/// `len` does not count. `data` is NULL if there is no value. A string from the application need not end with a NUL;
+/// with `len` 0, `data` is ignored.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct clerk_str {
-    /// The first byte.
+    /// The first byte, or NULL.
     pub data: *const c_char,
-    /// How many bytes.
+    /// Length in bytes.
     pub len: usize,
 }
 
 impl clerk_str {
     pub(crate) const NONE: clerk_str = clerk_str { data: ptr::null(), len: 0 };
 
-    /// A view of a text that is followed by a NUL in the same memory.
-    pub(crate) fn terminated(text: Option<&str>) -> Self {
-        text.map_or(Self::NONE, |text| clerk_str { data: text.as_ptr().cast(), len: text.len() })
+    /// A view of a string that is followed by a NUL in the same memory.
+    pub(crate) fn nul_terminated(string: Option<&str>) -> Self {
+        string.map_or(Self::NONE, |string| clerk_str { data: string.as_ptr().cast(), len: string.len() })
     }
 
-    /// The bytes behind it.
+    /// The bytes it points to.
     ///
     /// # Safety
-    /// If `len` is not 0, `data` is NULL or points to `len` readable bytes that nobody writes to during `'a`.
+    /// If `len` is not 0, `data` is NULL or points to `len` readable bytes that do not change during `'a`.
     pub(crate) unsafe fn bytes<'a>(self) -> Result<&'a [u8], i32> {
         if self.len == 0 {
             return Ok(&[]);
@@ -39,78 +41,80 @@ impl clerk_str {
         if self.len > isize::MAX as usize {
             return Err(CLERK_E_ARGUMENT);
         }
-        // SAFETY: not NULL, not too long; the caller vouches for the rest.
+        // SAFETY: not NULL, not too long; the rest is the caller's contract.
         Ok(unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })
     }
 
-    /// The text behind it.
+    /// The bytes it points to, as UTF-8.
     ///
     /// # Safety
     /// As for [`Self::bytes`].
-    pub(crate) unsafe fn text<'a>(self) -> Result<&'a str, i32> {
-        // SAFETY: handed on.
+    pub(crate) unsafe fn to_str<'a>(self) -> Result<&'a str, i32> {
+        // SAFETY: same contract as the caller.
         std::str::from_utf8(unsafe { self.bytes() }?).map_err(|_| CLERK_E_UTF8)
     }
 }
 
-/// A view of a text that ends with a NUL; NULL gives a text that is not there. Lives as long as the text does.
+/// Returns a view of a NUL-terminated string.
+///
+/// NULL gives a string with NULL data. The view lives as long as `string`. Any thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clerk_str_of(terminated: *const c_char) -> clerk_str {
-    guard(clerk_str::NONE, || match terminated.is_null() {
+pub unsafe extern "C" fn clerk_str_of(string: *const c_char) -> clerk_str {
+    guard(clerk_str::NONE, || match string.is_null() {
         true => clerk_str::NONE,
-        // SAFETY: not NULL; the caller vouches for the NUL at its end.
-        false => clerk_str { data: terminated, len: unsafe { CStr::from_ptr(terminated) }.count_bytes() },
+        // SAFETY: not NULL; a NUL at its end is the caller's contract.
+        false => clerk_str { data: string, len: unsafe { CStr::from_ptr(string) }.count_bytes() },
     })
 }
 
-/// An owned text with a NUL behind it. A NUL inside ends it.
+/// An owned string followed by a NUL. A NUL inside ends it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Terminated(String);
+pub(crate) struct CStringBuf(String);
 
-impl Terminated {
-    pub fn new(text: &str) -> Self {
-        let text = text.split('\0').next().unwrap_or_default();
-        let mut owned = String::with_capacity(text.len() + 1);
-        owned.push_str(text);
+impl CStringBuf {
+    pub fn new(string: &str) -> Self {
+        let string = string.split('\0').next().unwrap_or_default();
+        let mut owned = String::with_capacity(string.len() + 1);
+        owned.push_str(string);
         owned.push('\0');
-        Terminated(owned)
+        CStringBuf(owned)
     }
 
     pub fn view(&self) -> clerk_str {
-        clerk_str::terminated(self.0.strip_suffix('\0'))
+        clerk_str::nul_terminated(self.0.strip_suffix('\0'))
     }
 }
 
-/// A caller's pointer as a reference.
+/// A caller's pointer as a shared reference.
 ///
 /// # Safety
-/// `pointer` is NULL or points to a live `T` that nobody changes during `'a`.
-pub(crate) unsafe fn shared<'a, T>(pointer: *const T) -> Result<&'a T, i32> {
-    // SAFETY: the caller vouches for it.
+/// `pointer` is NULL or points to a live `T` that does not change during `'a`.
+pub(crate) unsafe fn as_ref<'a, T>(pointer: *const T) -> Result<&'a T, i32> {
+    // SAFETY: same contract as the caller.
     unsafe { pointer.as_ref() }.ok_or(CLERK_E_NULL)
 }
 
-/// A caller's pointer as a reference to change.
+/// A caller's pointer as an exclusive reference.
 ///
 /// # Safety
-/// `pointer` is NULL or points to a live `T` that nobody else touches during `'a`.
-pub(crate) unsafe fn exclusive<'a, T>(pointer: *mut T) -> Result<&'a mut T, i32> {
-    // SAFETY: the caller vouches for it.
+/// `pointer` is NULL or points to a live `T` that nothing else accesses during `'a`.
+pub(crate) unsafe fn as_mut<'a, T>(pointer: *mut T) -> Result<&'a mut T, i32> {
+    // SAFETY: same contract as the caller.
     unsafe { pointer.as_mut() }.ok_or(CLERK_E_NULL)
 }
 
-/// Clears an out parameter, so that no failure leaves something old in it.
+/// Sets an out parameter to NULL, so that no failure leaves an old pointer in it.
 ///
 /// # Safety
 /// `out` is NULL or writable.
 pub(crate) unsafe fn clear<T>(out: *mut *mut T) {
     if !out.is_null() {
-        // SAFETY: not NULL; the caller vouches for the rest.
+        // SAFETY: not NULL; the rest is the caller's contract.
         unsafe { out.write(ptr::null_mut()) };
     }
 }
 
-/// The status a fallible body ends with.
+/// The status of a body that returns nothing else.
 pub(crate) fn status(outcome: Result<(), i32>) -> i32 {
     outcome.err().unwrap_or(super::CLERK_OK)
 }

@@ -1,78 +1,81 @@
-//! The host's user table behind one hook, and its schema.
+//! The user store callback, and the columns of the application's user table.
 
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use super::hook::{Hook, clerk_destroy_fn};
+use super::callback::{Callback, clerk_destroy_fn};
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_PANIC, clerk_column, clerk_config, clerk_error, clerk_store_request,
-    clerk_store_request_kind, clerk_store_response, clerk_str, exclusive, guard, status,
+    CLERK_E_ARGUMENT, CLERK_E_PANIC, CLERK_OK, as_mut, clerk_column, clerk_config, clerk_error, clerk_store_request,
+    clerk_store_request_kind, clerk_store_response, clerk_str, guard, report, status,
 };
 use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UserStore};
 
-/// Answers a step: fills the reply and returns `CLERK_STORE_OK`, `CLERK_STORE_CONFLICT` or `CLERK_STORE_DECLINE`; a negative
-/// number is the host's own failure (negate a database's code), comes back untouched, and signs nobody in. Runs on the thread of the call, several
-/// at once, with no lock held; two calls may ask about one user at the same time. Must return: no exception, no
-/// `longjmp`, no panic may leave it.
+/// Executes a store request and fills the response.
+///
+/// Returns a `clerk_store_status`, or a negative error code of the application (for example a negated code of the
+/// database): then the request is not signed in, and `clerk_error_store_code` returns the code.
+///
+/// Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may ask for the same
+/// user at the same time.
 pub type clerk_user_store_fn = Option<
     unsafe extern "C" fn(
         userdata: *mut c_void,
-        step: *const clerk_store_request,
-        reply: *mut clerk_store_response,
+        request: *const clerk_store_request,
+        response: *mut clerk_store_response,
     ) -> i32,
 >;
 
 type Function = unsafe extern "C" fn(*mut c_void, *const clerk_store_request, *mut clerk_store_response) -> i32;
 
-pub(crate) type UserStoreHook = Hook<Function>;
+pub(crate) type UserStoreCallback = Callback<Function>;
 
-/// The columns are kept apart from the hook, so that both can be set in either order.
-pub(crate) struct HookStore {
-    pub hook: Arc<UserStoreHook>,
+/// The schema is separate from the callback, so that they can be set in either order.
+pub(crate) struct CallbackStore {
+    pub callback: Arc<UserStoreCallback>,
     pub schema: Schema,
 }
 
-impl HookStore {
-    fn ask(&self, step: &clerk_store_request) -> Result<StoreResponse, StoreError> {
-        let mut reply = clerk_store_response::default();
-        // SAFETY: the host's own function; step and reply live until it returns.
-        let returned = unsafe { (self.hook.function)(self.hook.userdata(), step, &mut reply) };
-        reply.judge(step.kind, returned)
+impl CallbackStore {
+    fn call(&self, request: &clerk_store_request) -> Result<StoreResponse, StoreError> {
+        let mut response = clerk_store_response::default();
+        // SAFETY: the application's own function; request and response live until it returns.
+        let outcome = unsafe { (self.callback.function)(self.callback.userdata(), request, &mut response) };
+        response.into_result(request.kind, outcome)
     }
 
-    fn rows(&self, step: StoreRequest) -> Result<Vec<Row>, StoreError> {
-        match self.ask(&clerk_store_request::new(&step))? {
+    fn rows(&self, request: StoreRequest) -> Result<Vec<Row>, StoreError> {
+        match self.call(&clerk_store_request::new(&request))? {
             StoreResponse::Rows(rows) => Ok(rows),
-            _ => Err(StoreError::failed(0, "the hook's answer does not fit the step")),
+            _ => Err(StoreError::failed(0, "unexpected response of the user store")),
         }
     }
 
-    fn one(&self, step: StoreRequest) -> Result<Option<Row>, StoreError> {
-        let mut rows = self.rows(step)?;
+    fn one(&self, request: StoreRequest) -> Result<Option<Row>, StoreError> {
+        let mut rows = self.rows(request)?;
         match rows.len() {
             0 | 1 => Ok(rows.pop()),
-            _ => Err(StoreError::failed(0, "the hook found several rows where there can be one")),
+            _ => Err(StoreError::failed(0, "the user store returned several rows for a unique key")),
         }
     }
 
-    fn bare(&self, kind: clerk_store_request_kind) -> Result<(), StoreError> {
-        self.ask(&clerk_store_request::bare(kind)).map(drop)
+    fn call_without_values(&self, kind: clerk_store_request_kind) -> Result<(), StoreError> {
+        self.call(&clerk_store_request::without_values(kind)).map(drop)
     }
 }
 
-impl UserStore for HookStore {
+impl UserStore for CallbackStore {
     fn schema(&self) -> Schema {
         self.schema
     }
     fn begin(&self) -> Result<(), StoreError> {
-        self.bare(clerk_store_request_kind::BEGIN)
+        self.call_without_values(clerk_store_request_kind::BEGIN)
     }
     fn commit(&self) -> Result<(), StoreError> {
-        self.bare(clerk_store_request_kind::COMMIT)
+        self.call_without_values(clerk_store_request_kind::COMMIT)
     }
     fn rollback(&self) {
-        // The failure before it is the one that counts.
-        let _ = self.bare(clerk_store_request_kind::ROLLBACK);
+        // The failure before it is the one that is reported.
+        let _ = self.call_without_values(clerk_store_request_kind::ROLLBACK);
     }
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
         self.one(StoreRequest::FindByKey { key: key.into() })
@@ -84,34 +87,38 @@ impl UserStore for HookStore {
         self.rows(StoreRequest::FindByEmail { email: email.into() })
     }
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
-        let step = StoreRequest::UsernameTaken { username: username.into(), except_key: except_key.map(Into::into) };
-        Ok(self.ask(&clerk_store_request::new(&step))? == StoreResponse::Taken(true))
+        let request = StoreRequest::UsernameTaken { username: username.into(), except_key: except_key.map(Into::into) };
+        Ok(self.call(&clerk_store_request::new(&request))? == StoreResponse::Taken(true))
     }
     fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         match self.write(&StoreRequest::Create { fields: fields.clone() })? {
             StoreResponse::Created(key) => Ok(key),
-            _ => Err(StoreError::failed(0, "the hook's answer does not fit the step")),
+            _ => Err(StoreError::failed(0, "unexpected response of the user store")),
         }
     }
     fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
         self.write(&StoreRequest::Update { key: key.into(), fields: fields.clone() }).map(drop)
     }
-    fn write(&self, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
-        self.ask(&clerk_store_request::new(step))
+    fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        self.call(&clerk_store_request::new(request))
     }
 }
 
-/// Where the users live.
+/// Which user store a client uses.
 #[derive(Clone, Default)]
 pub(crate) enum StoreChoice {
     #[default]
     None,
-    Hook(Arc<UserStoreHook>),
-    Ready(Arc<dyn UserStore>),
+    Callback(Arc<UserStoreCallback>),
+    BuiltIn(Arc<dyn UserStore>),
 }
 
-/// Has the host's user table asked and changed through `function`. NULL takes the store away. See `clerk_destroy_fn` for
-/// `destroy`, which may be NULL; it runs also when this call fails or `function` is NULL.
+/// Sets the user store callback. NULL removes it.
+///
+/// The config takes ownership of `userdata`, also when the call fails: `destroy`, which may be NULL, frees it.
+///
+/// Returns `CLERK_OK` or a negative status. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_user_store(
     config: *mut clerk_config,
@@ -120,24 +127,29 @@ pub unsafe extern "C" fn clerk_config_set_user_store(
     destroy: clerk_destroy_fn,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        let choice = Hook::new(function, userdata, destroy).map_or(StoreChoice::None, StoreChoice::Hook);
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.map(|config| config.store = choice))
+        let choice = Callback::new(function, userdata, destroy).map_or(StoreChoice::None, StoreChoice::Callback);
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.map(|config| config.store = choice))
     })
 }
 
-/// Says which columns the host's table has: a sum of `1 << clerk_column`. All of them, unless this is called. A table
-/// without `CLERK_ID` is matched by verified addresses alone; one without `BANNED_BY_CLERK` gets nobody back in after a
-/// ban.
+/// Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all.
+///
+/// Without `CLERK_ID`, rows are found by verified e-mail addresses only. Without `BANNED_BY_CLERK`, a row stays
+/// inactive when a ban at Clerk is lifted.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown column, or if both `CLERK_ID` and
+/// `EMAIL` are missing. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_user_columns(config: *mut clerk_config, columns: u32) -> i32 {
     guard(CLERK_E_PANIC, || {
-        if columns >> clerk_column::ALL.len() != 0 || columns & 0b11 == 0 {
+        if columns >> <clerk_column as strum::VariantArray>::VARIANTS.len() != 0 || columns & 0b11 == 0 {
             return CLERK_E_ARGUMENT;
         }
         let has = |column: clerk_column| columns & 1 << column as u32 != 0;
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.map(|config| {
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.map(|config| {
             let schema = &mut config.schema;
             schema.clerk_id = has(clerk_column::CLERK_ID);
             schema.email = has(clerk_column::EMAIL);
@@ -152,8 +164,13 @@ pub unsafe extern "C" fn clerk_config_set_user_columns(config: *mut clerk_config
     })
 }
 
-/// Says how many characters fit into a text column (a `clerk_column`); 0 is no limit. Names are cut, addresses and
-/// pictures that do not fit are left out. The limit of `FIRST_NAME` and `LAST_NAME` is one and the same.
+/// Sets the maximum length of a string column, a `clerk_column`, in characters; 0, the default, means no limit.
+///
+/// Names are truncated. E-mail addresses and image URLs that are too long are omitted. `FIRST_NAME` and `LAST_NAME`
+/// share one limit; that of `USERNAME` is at least 8.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for another column or limit. One thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_user_column_length(
     config: *mut clerk_config,
@@ -161,17 +178,17 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
     characters: u32,
 ) -> i32 {
     guard(CLERK_E_PANIC, || {
-        // SAFETY: the header's rules.
-        status(unsafe { exclusive(config) }.and_then(|config| {
+        // SAFETY: the header's contract.
+        status(unsafe { as_mut(config) }.and_then(|config| {
             let schema = &mut config.schema;
-            match clerk_column::from_number(column) {
-                // A number needs room behind a name, and a name something to stand on.
+            match clerk_column::from_repr(column) {
+                // A username needs room for a numeric suffix.
                 Some(clerk_column::USERNAME) if characters == 0 || characters >= 8 => {
-                    schema.longest_username = characters;
+                    schema.max_username_len = characters;
                 }
-                Some(clerk_column::EMAIL) => schema.longest_email = characters,
-                Some(clerk_column::FIRST_NAME | clerk_column::LAST_NAME) => schema.longest_name = characters,
-                Some(clerk_column::IMAGE_URL) => schema.longest_image_url = characters,
+                Some(clerk_column::EMAIL) => schema.max_email_len = characters,
+                Some(clerk_column::FIRST_NAME | clerk_column::LAST_NAME) => schema.max_name_len = characters,
+                Some(clerk_column::IMAGE_URL) => schema.max_image_url_len = characters,
                 _ => return Err(CLERK_E_ARGUMENT),
             }
             Ok(())
@@ -179,31 +196,28 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
     })
 }
 
-/// Keeps the users in the table `clerk_user` of the SQLite file at `path` (UTF-8), which is made if need be, readable by
-/// its owner only. Opened at once; `*error`, if wanted, says why it cannot be.
+/// Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
+///
+/// Opens the database now. Creates it, readable by its owner only, if it does not exist. `path` is UTF-8 and is
+/// copied.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
+/// thread at a time.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_config_set_sqlite_path(
     config: *mut clerk_config,
     path: clerk_str,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    guard(CLERK_E_PANIC, || {
-        // SAFETY: the header's rules.
-        unsafe { super::strings::clear(error) };
-        // SAFETY: the header's rules.
-        let (config, path) = match unsafe { exclusive(config).and_then(|config| Ok((config, path.text()?))) } {
-            Ok(given) => given,
-            Err(status) => return status,
-        };
-        match open_sqlite(path) {
-            Ok(store) => {
-                config.store = StoreChoice::Ready(store);
-                super::CLERK_OK
-            }
-            // SAFETY: the header's rules.
-            Err(why) => unsafe { clerk_error::config(&why).give(error) },
-        }
-    })
+    let body = || {
+        // SAFETY: the header's contract.
+        let (config, path) = unsafe { (as_mut(config)?, path.to_str()?) };
+        config.store = StoreChoice::BuiltIn(open_sqlite(path)?);
+        Ok(CLERK_OK)
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
 }
 
 #[cfg(feature = "sqlite")]

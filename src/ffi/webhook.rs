@@ -1,21 +1,23 @@
-//! Webhook deliveries.
+//! Webhooks.
 
-use super::pending::{Waiting, hand_out};
+use super::client::with_client;
+use super::pending::{PendingKind, write_pending};
+use super::request::MAX_HEADERS;
 use super::{
-    CLERK_E_ARGUMENT, CLERK_E_NULL, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, client, strings,
+    CLERK_E_ARGUMENT, CLERK_E_NULL, clerk_client, clerk_error, clerk_header, clerk_pending, clerk_str, strings,
 };
 use crate::client::WebhookProgress;
 use crate::webhooks::Headers;
 
-/// No server lets so many header lines through.
-const MOST_HEADERS: usize = 4096;
-
-/// Takes a webhook delivery: all its header lines and its body as it came, byte by byte. The delivery is checked against
-/// `webhook_secrets` (Svix signature, time, once only) and applied: users are brought up to date, in the user store too;
-/// ended sessions and deleted users are no longer let in; what is no longer true is no longer remembered. Answer the
-/// delivery with 200 for `CLERK_OK` and `CLERK_WEBHOOK_IGNORED`, 400 for `CLERK_E_WEBHOOK`, and 503 for
-/// `CLERK_UNAVAILABLE` (the user store failed; Clerk delivers again). May call hooks. `CLERK_E_REENTRANT` from inside a
-/// hook of the same client.
+/// Verifies and applies a webhook. Blocks only in the user store and event callbacks.
+///
+/// Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
+/// timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
+/// ended sessions and deleted users from now on; removes outdated entries from the caches.
+///
+/// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
+/// respond with 400; for `CLERK_UNAVAILABLE`, when the user store failed, with 503, and Clerk sends the webhook again.
+/// `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_webhook_handle(
@@ -25,20 +27,21 @@ pub unsafe extern "C" fn clerk_webhook_handle(
     body: clerk_str,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     unsafe {
-        strings::clear(error);
-        client::verb(client, |client| match delivery(headers, header_count, body) {
-            Ok((headers, body)) => clerk_error::of_delivery(client.client().handle_webhook(&headers, body), error),
-            Err(status) => status,
+        with_client(client, error, |client| {
+            let (headers, body) = read(headers, header_count, body)?;
+            clerk_error::of_webhook(client.client().handle_webhook(&headers, body))
         })
     }
 }
 
-/// Begins with a webhook delivery for a host that asks its user table itself: everything but the user's row is done; no
-/// user store hook is called. `CLERK_PENDING`: `*pending` says what is wanted of the table; `clerk_pending_finish`, whose
-/// `result` may be NULL then, says in the end what `clerk_webhook_handle` would. Otherwise it is over: as
-/// `clerk_webhook_handle`, and `*pending` is NULL. Never waits.
+/// Begins to process a webhook for an application that queries its user table itself. Never blocks.
+///
+/// Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
+///
+/// Returns `CLERK_PENDING` and sets `*pending`, which the caller ends with `clerk_pending_finish` (its `result` may be
+/// NULL) or `clerk_pending_free`. Otherwise returns as `clerk_webhook_handle` does, with `*pending` NULL. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_webhook_begin(
@@ -49,21 +52,17 @@ pub unsafe extern "C" fn clerk_webhook_begin(
     pending: *mut *mut clerk_pending,
     error: *mut *mut clerk_error,
 ) -> i32 {
-    // SAFETY: the header's rules.
+    // SAFETY: the header's contract.
     unsafe {
         strings::clear(pending);
-        strings::clear(error);
-        client::verb(client, |client| {
+        with_client(client, error, |client| {
             if pending.is_null() {
-                return CLERK_E_NULL;
+                return Err(CLERK_E_NULL.into());
             }
-            let heard = match delivery(headers, header_count, body) {
-                Ok((headers, body)) => client.client().begin_webhook(&headers, body),
-                Err(status) => return status,
-            };
-            match heard {
-                WebhookProgress::Done(handled) => clerk_error::of_delivery(handled, error),
-                WebhookProgress::Pending(row) => hand_out(client, Waiting::Delivery(row), pending),
+            let (headers, body) = read(headers, header_count, body)?;
+            match client.client().begin_webhook(&headers, body) {
+                WebhookProgress::Done(outcome) => clerk_error::of_webhook(outcome),
+                WebhookProgress::Pending(row) => Ok(write_pending(client, PendingKind::Webhook(row), pending)),
             }
         })
     }
@@ -71,7 +70,7 @@ pub unsafe extern "C" fn clerk_webhook_begin(
 
 /// # Safety
 /// As for the exported functions.
-unsafe fn delivery<'a>(
+unsafe fn read<'a>(
     headers: *const clerk_header,
     header_count: usize,
     body: clerk_str,
@@ -79,15 +78,15 @@ unsafe fn delivery<'a>(
     let lines = match header_count {
         0 => &[],
         _ if headers.is_null() => return Err(CLERK_E_NULL),
-        count if count > MOST_HEADERS => return Err(CLERK_E_ARGUMENT),
-        // SAFETY: the caller's lines.
+        count if count > MAX_HEADERS => return Err(CLERK_E_ARGUMENT),
+        // SAFETY: not NULL; `header_count` lines are the caller's contract.
         count => unsafe { std::slice::from_raw_parts(headers, count) },
     };
-    let mut read = Headers::default();
+    let mut parsed = Headers::default();
     for line in lines {
-        // SAFETY: the caller's texts.
-        unsafe { read.header(line.name.bytes()?, line.value.bytes()?) };
+        // SAFETY: both strings are the caller's contract.
+        unsafe { parsed.header(line.name.bytes()?, line.value.bytes()?) };
     }
     // SAFETY: as above.
-    Ok((read, unsafe { body.bytes() }?))
+    Ok((parsed, unsafe { body.bytes() }?))
 }

@@ -1,115 +1,122 @@
-//! `has()`: does the session hold a role, a permission, a feature, a plan, and was the user verified lately?
+//! Authorization checks on a session: role, permission, feature, plan and reverification (Clerk's `has()`).
 
-/// What a session may be asked for. Every question asked has to be answered with yes; no question at all is a no.
+/// The checks of one call of [`Authorization::has`]. All checks that are set must pass; a set without any fails.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// `org:admin`, or without the prefix.
+pub struct AuthorizationParams<'a> {
+    /// The role in the active organization; the prefix `org:` is optional.
     pub role: Option<&'a str>,
-    /// `org:feature:permission`, or without the prefix.
+    /// A permission in the active organization, `org:<feature>:<permission>`; the prefix `org:` is optional.
     pub permission: Option<&'a str>,
-    /// A feature's slug; `org:` or `user:` in front looks only there.
+    /// The slug of a feature; with the prefix `org:` or `user:` only that scope counts.
     pub feature: Option<&'a str>,
-    /// A plan's slug; `org:` or `user:` in front looks only there.
+    /// The slug of a plan; with the prefix `org:` or `user:` only that scope counts.
     pub plan: Option<&'a str>,
-    /// How long ago the user was last verified.
+    /// How recently the user must have verified their credentials.
     pub reverification: Option<Reverification>,
 }
 
-/// Which factor must have been verified.
+/// The factors that a reverification requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factors {
-    /// The first factor.
-    First,
-    /// The second factor, or the first for users without one.
-    Second,
-    /// Both factors, or the first for users without a second one.
-    Both,
+pub enum FactorLevel {
+    /// `first_factor`: the first factor.
+    FirstFactor,
+    /// `second_factor`: the second factor, or the first for users without one.
+    SecondFactor,
+    /// `multi_factor`: both factors, or the first for users without a second one.
+    MultiFactor,
 }
 
-/// A demand for a fresh verification.
+/// Requires a recent verification of the user's factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reverification {
-    /// Which factor.
-    pub factors: Factors,
-    /// Within how many minutes.
+    /// The factors that must be recent.
+    pub level: FactorLevel,
+    /// The age in minutes from which a verification is no longer recent.
     pub after_minutes: i64,
 }
 
 impl Reverification {
-    /// Clerk's presets: `strict_mfa`, `strict`, `moderate`, `lax`.
+    /// Returns Clerk's preset of this name: `strict_mfa`, `strict`, `moderate` or `lax`.
     pub fn preset(name: &str) -> Option<Self> {
-        let (factors, after_minutes) = match name {
-            "strict_mfa" => (Factors::Both, 10),
-            "strict" => (Factors::Second, 10),
-            "moderate" => (Factors::Second, 60),
-            "lax" => (Factors::Second, 1440),
+        let (level, after_minutes) = match name {
+            "strict_mfa" => (FactorLevel::MultiFactor, 10),
+            "strict" => (FactorLevel::SecondFactor, 10),
+            "moderate" => (FactorLevel::SecondFactor, 60),
+            "lax" => (FactorLevel::SecondFactor, 1440),
             _ => return None,
         };
-        Some(Reverification { factors, after_minutes })
+        Some(Reverification { level, after_minutes })
     }
 
-    /// `fva`: minutes since each factor was verified, -1 for never or not enrolled.
-    fn holds(self, [first, second]: [i64; 2]) -> bool {
-        // Nobody has a second factor without a first one.
+    /// Checks `fva`: minutes since each factor was verified, -1 for a factor that never was.
+    fn is_satisfied_by(self, [first, second]: [i64; 2]) -> bool {
+        // A second factor without a first one does not exist.
         if first < 0 || second < -1 || self.after_minutes <= 0 {
             return false;
         }
         let fresh = |age: i64| self.after_minutes > age;
-        match self.factors {
-            Factors::First => fresh(first),
+        match self.level {
+            FactorLevel::FirstFactor => fresh(first),
             _ if second == -1 => fresh(first),
-            Factors::Second => fresh(second),
-            Factors::Both => fresh(first) && fresh(second),
+            FactorLevel::SecondFactor => fresh(second),
+            FactorLevel::MultiFactor => fresh(first) && fresh(second),
         }
     }
 }
 
-/// What a session holds, as the answers need it.
+/// The claims of a session that authorization checks read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Authorization<'a> {
-    /// With the prefix `org:`; `None` without an active organization.
+    /// The role in the active organization with the prefix `org:`; `None` without an active organization.
     pub role: Option<&'a str>,
-    /// Separated by commas, with the prefix `org:`.
+    /// The permissions in the active organization, each with the prefix `org:`, separated by commas.
     pub permissions: &'a str,
-    /// `fea`, as it stands.
+    /// The claim `fea`, unchanged.
     pub features: &'a str,
-    /// `pla`, as it stands.
+    /// The claim `pla`, unchanged.
     pub plans: &'a str,
-    /// `fva`.
-    pub factor_ages: Option<[i64; 2]>,
+    /// The claim `fva`: minutes since the first and the second factor were verified.
+    pub factor_verification_age: Option<[i64; 2]>,
 }
 
 impl Authorization<'_> {
-    /// Whether every question asked is answered with yes (CVE-2026-42349 was a no that did not count).
-    pub fn has(&self, asked: &Asked<'_>) -> bool {
-        let answers = [
-            asked.role.map(|role| self.role.is_some_and(|own| !bare(role).is_empty() && bare(own) == bare(role))),
-            asked.permission.map(|permission| self.has_permission(permission)),
-            asked.feature.map(|feature| in_scope(self.features, feature)),
-            asked.plan.map(|plan| in_scope(self.plans, plan)),
-            asked.reverification.map(|demand| self.factor_ages.is_some_and(|ages| demand.holds(ages))),
+    /// Returns whether all checks in `params` pass and there is at least one (CVE-2026-42349: a failed check was ignored).
+    pub fn has(&self, params: &AuthorizationParams<'_>) -> bool {
+        let checks = [
+            params.role.map(|role| self.has_role(role)),
+            params.permission.map(|permission| self.has_permission(permission)),
+            params.feature.map(|feature| has_scoped(self.features, feature)),
+            params.plan.map(|plan| has_scoped(self.plans, plan)),
+            params
+                .reverification
+                .map(|required| self.factor_verification_age.is_some_and(|minutes| required.is_satisfied_by(minutes))),
         ];
-        answers.iter().any(Option::is_some) && answers.iter().flatten().all(|yes| *yes)
+        checks.iter().any(Option::is_some) && checks.iter().flatten().all(|passed| *passed)
+    }
+
+    fn has_role(&self, role: &str) -> bool {
+        let role = strip_org_prefix(role);
+        !role.is_empty() && self.role.is_some_and(|own| strip_org_prefix(own) == role)
     }
 
     fn has_permission(&self, permission: &str) -> bool {
-        let asked = bare(permission);
-        !asked.is_empty() && self.permissions.split(',').any(|own| own.strip_prefix("org:") == Some(asked))
+        let permission = strip_org_prefix(permission);
+        !permission.is_empty() && self.permissions.split(',').any(|own| own.strip_prefix("org:") == Some(permission))
     }
 }
 
-/// Without the prefix, however often it was written, as Clerk's own check has it.
-fn bare(name: &str) -> &str {
+/// Strips the prefix, also a repeated one, like Clerk's own check.
+fn strip_org_prefix(name: &str) -> &str {
     name.trim_start_matches("org:")
 }
 
-/// Whether a list of `scope:slug` holds a slug, in the scope that was written in front or in any.
-fn in_scope(list: &str, asked: &str) -> bool {
-    let (scope, slug) = match asked.split_once(':') {
+/// Returns whether a list of `<scopes>:<slug>` has `wanted`: a slug in any scope, or `<scope>:<slug>`.
+fn has_scoped(list: &str, wanted: &str) -> bool {
+    let (scope, slug) = match wanted.split_once(':') {
         Some(("org" | "o" | "organization", slug)) => (Some('o'), slug),
         Some(("user" | "u", slug)) => (Some('u'), slug),
         Some(_) => return false,
-        None => (None, asked),
+        None => (None, wanted),
     };
     !slug.is_empty()
         && list.split(',').filter_map(|item| item.trim().split_once(':')).any(|(scopes, own)| {
@@ -126,23 +133,23 @@ mod tests {
         permissions: "org:a:read,org:a:write",
         features: "o:audit,u:chat,ou:both",
         plans: "u:pro",
-        factor_ages: Some([5, -1]),
+        factor_verification_age: Some([5, -1]),
     };
 
-    fn asked<'a>(dimension: &str, value: &'a str) -> Asked<'a> {
-        let mut asked = Asked::default();
-        match dimension {
-            "role" => asked.role = Some(value),
-            "permission" => asked.permission = Some(value),
-            "feature" => asked.feature = Some(value),
-            _ => asked.plan = Some(value),
+    fn params<'a>(check: &str, value: &'a str) -> AuthorizationParams<'a> {
+        let mut params = AuthorizationParams::default();
+        match check {
+            "role" => params.role = Some(value),
+            "permission" => params.permission = Some(value),
+            "feature" => params.feature = Some(value),
+            _ => params.plan = Some(value),
         }
-        asked
+        params
     }
 
     #[test]
-    fn single_questions() {
-        for (dimension, yes, no) in [
+    fn single_check_matches_exact_names_only() {
+        for (check, passing, failing) in [
             (
                 "role",
                 &["admin", "org:admin", "org:org:admin"][..],
@@ -160,18 +167,19 @@ mod tests {
             ),
             ("plan", &["pro", "user:pro", "u:pro"], &["org:pro", "free"]),
         ] {
-            for value in yes {
-                assert!(SESSION.has(&asked(dimension, value)), "{dimension} {value}");
+            for value in passing {
+                assert!(SESSION.has(&params(check, value)), "{check} {value}");
             }
-            for value in no {
-                assert!(!SESSION.has(&asked(dimension, value)), "{dimension} {value}");
-                assert!(!Authorization::default().has(&asked(dimension, value)));
+            for value in failing {
+                assert!(!SESSION.has(&params(check, value)), "{check} {value}");
+                assert!(!Authorization::default().has(&params(check, value)));
             }
         }
     }
 
+    // Threat B7.
     #[test]
-    fn b7_every_dimension_must_pass_and_unknown_is_no() {
+    fn combined_checks_pass_only_if_all_pass() {
         let states = [None, Some(false), Some(true)];
         let mut count = 0;
         for role in states {
@@ -179,20 +187,20 @@ mod tests {
                 for feature in states {
                     for plan in states {
                         for fresh in states {
-                            let demand = |yes: bool| Reverification {
-                                factors: Factors::First,
+                            let reverification = |yes: bool| Reverification {
+                                level: FactorLevel::FirstFactor,
                                 after_minutes: if yes { 6 } else { 5 },
                             };
-                            let question = Asked {
+                            let params = AuthorizationParams {
                                 role: role.map(|yes| if yes { "admin" } else { "other" }),
                                 permission: permission.map(|yes| if yes { "a:read" } else { "other" }),
                                 feature: feature.map(|yes| if yes { "chat" } else { "other" }),
                                 plan: plan.map(|yes| if yes { "pro" } else { "other" }),
-                                reverification: fresh.map(demand),
+                                reverification: fresh.map(reverification),
                             };
                             let all = [role, permission, feature, plan, fresh];
-                            let right = all.iter().any(Option::is_some) && !all.contains(&Some(false));
-                            assert_eq!(SESSION.has(&question), right, "{question:?}");
+                            let expected = all.iter().any(Option::is_some) && !all.contains(&Some(false));
+                            assert_eq!(SESSION.has(&params), expected, "{params:?}");
                             count += 1;
                         }
                     }
@@ -203,20 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn reverification_falls_back_to_the_factor_that_is_enrolled() {
-        let holds = |factors, after_minutes, ages| Reverification { factors, after_minutes }.holds(ages);
-        assert!(holds(Factors::Second, 10, [5, -1]));
-        assert!(holds(Factors::Both, 10, [5, -1]));
-        assert!(!holds(Factors::Both, 10, [5, 11]));
-        assert!(!holds(Factors::Second, 10, [5, 11]));
-        assert!(!holds(Factors::First, 5, [5, 0]));
-        for factors in [Factors::First, Factors::Second, Factors::Both] {
-            assert!(!holds(factors, 5, [-1, -1]));
-            assert!(!holds(factors, 10, [-1, 3]), "a second factor alone is none");
-            assert!(!holds(factors, 10, [-2, 3]) && !holds(factors, 10, [3, -2]));
+    fn reverification_falls_back_to_the_enrolled_factor() {
+        let holds = |level, after_minutes, ages| Reverification { level, after_minutes }.is_satisfied_by(ages);
+        assert!(holds(FactorLevel::SecondFactor, 10, [5, -1]));
+        assert!(holds(FactorLevel::MultiFactor, 10, [5, -1]));
+        assert!(!holds(FactorLevel::MultiFactor, 10, [5, 11]));
+        assert!(!holds(FactorLevel::SecondFactor, 10, [5, 11]));
+        assert!(!holds(FactorLevel::FirstFactor, 5, [5, 0]));
+        for level in [FactorLevel::FirstFactor, FactorLevel::SecondFactor, FactorLevel::MultiFactor] {
+            assert!(!holds(level, 5, [-1, -1]));
+            assert!(!holds(level, 10, [-1, 3]), "second factor without a first");
+            assert!(!holds(level, 10, [-2, 3]) && !holds(level, 10, [3, -2]));
         }
-        assert!(holds(Factors::First, 10, [5, 11]) && !holds(Factors::First, 10, [11, 5]));
-        assert!(!holds(Factors::First, 0, [0, 0]));
+        assert!(holds(FactorLevel::FirstFactor, 10, [5, 11]) && !holds(FactorLevel::FirstFactor, 10, [11, 5]));
+        assert!(!holds(FactorLevel::FirstFactor, 0, [0, 0]));
         assert_eq!(Reverification::preset("lax").unwrap().after_minutes, 1440);
         assert_eq!(Reverification::preset("loose"), None);
     }

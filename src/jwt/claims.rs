@@ -1,28 +1,30 @@
-//! The claims of a token, in both of Clerk's layouts, before anybody has judged them.
+//! Parses the claims of a token in both of Clerk's layouts (session token versions 1 and 2).
 
 use serde::de::MapAccess;
 
-use super::json::{self, Claim, Json, MAX_SAFE, Nested, ObjectVisitor};
 use super::permissions;
+use crate::json::{self, Claim, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor};
 
-/// The organization that a session is active in.
+/// The active organization of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Organization {
-    /// `org_…`
+    /// The organization's id, `org_…`.
     pub id: String,
-    /// The name in addresses.
+    /// The organization's slug.
     pub slug: Option<String>,
-    /// With the prefix `org:`.
+    /// The user's role with the prefix `org:`.
     pub role: Option<String>,
-    /// `org:<feature>:<permission>`; system permissions are never in a token.
+    /// The user's permissions, `org:<feature>:<permission>`. Tokens never hold system permissions.
     pub permissions: Vec<String>,
 }
 
-/// Everything a token says.
+/// The claims of a token, each with its type checked but its value not validated; see [`Policy`](super::Policy).
+///
+/// Fields have the names of RFC 7519 and of Clerk's session token claims.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // the names are those of RFC 7519 and of Clerk's documentation
+#[allow(missing_docs)] // see above
 pub struct Claims {
-    /// The payload's text.
+    /// The payload as it was signed: one JSON object.
     pub json: String,
     pub sub: Claim<String>,
     pub sid: Claim<String>,
@@ -35,12 +37,12 @@ pub struct Claims {
     pub iat: Claim<f64>,
     pub sts: Claim<String>,
     pub fva: Claim<[i64; 2]>,
-    /// `sub` of `act`: who acts in the user's place.
+    /// `sub` of `act`: the user who impersonates the subject.
     pub actor: Option<String>,
     pub organization: Option<Organization>,
-    /// `fea`, as it stands.
+    /// `fea`, unchanged.
     pub features: Option<String>,
-    /// `pla`, as it stands.
+    /// `pla`, unchanged.
     pub plans: Option<String>,
     pub scopes: Vec<String>,
     pub client_id: Option<String>,
@@ -85,7 +87,7 @@ impl<'de> ObjectVisitor<'de> for OrgV2 {
             "fpm" => &mut self.masks,
             _ => return Ok(false),
         };
-        *slot = map.next_value::<Json<'de>>()?.text();
+        *slot = map.next_value::<Json<'de>>()?.string();
         Ok(true)
     }
 }
@@ -93,7 +95,7 @@ impl<'de> ObjectVisitor<'de> for OrgV2 {
 impl<'de> ObjectVisitor<'de> for Act {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "sub" {
-            self.sub = map.next_value::<Json<'de>>()?.text();
+            self.sub = map.next_value::<Json<'de>>()?.string();
         }
         Ok(name == "sub")
     }
@@ -104,28 +106,28 @@ impl<'de> ObjectVisitor<'de> for Raw {
         let claims = &mut self.claims;
         let mut value = || map.next_value::<Json<'de>>();
         match name {
-            "sub" => claims.sub = value()?.text(),
-            "sid" => claims.sid = value()?.text(),
-            "iss" => claims.iss = value()?.text(),
-            "azp" => claims.azp = value()?.text(),
-            "jti" => claims.jti = value()?.text(),
-            "aud" => claims.aud = value()?.texts(),
+            "sub" => claims.sub = value()?.string(),
+            "sid" => claims.sid = value()?.string(),
+            "iss" => claims.iss = value()?.string(),
+            "azp" => claims.azp = value()?.string(),
+            "jti" => claims.jti = value()?.string(),
+            "aud" => claims.aud = value()?.string_or_array(),
             "exp" => claims.exp = value()?.number(),
             "nbf" => claims.nbf = value()?.number(),
             "iat" => claims.iat = value()?.number(),
-            "sts" => claims.sts = value()?.text(),
-            "fva" => claims.fva = value()?.pair(),
-            "fea" => claims.features = value()?.text().get().cloned(),
-            "pla" => claims.plans = value()?.text().get().cloned(),
-            "client_id" => claims.client_id = value()?.text().get().cloned(),
+            "sts" => claims.sts = value()?.string(),
+            "fva" => claims.fva = value()?.integer_pair(),
+            "fea" => claims.features = value()?.string().get().cloned(),
+            "pla" => claims.plans = value()?.string().get().cloned(),
+            "client_id" => claims.client_id = value()?.string().get().cloned(),
             "v" => self.version = value()?.number(),
-            "org_id" => self.org_id = value()?.text(),
-            "org_slug" => self.org_slug = value()?.text(),
-            "org_role" => self.org_role = value()?.text(),
-            "org_permissions" => self.org_permissions = value()?.texts(),
-            "scp" => self.scp = value()?.texts(),
-            "scope" => self.scope = value()?.text(),
-            "scopes" => self.m2m_scopes = value()?.texts(),
+            "org_id" => self.org_id = value()?.string(),
+            "org_slug" => self.org_slug = value()?.string(),
+            "org_role" => self.org_role = value()?.string(),
+            "org_permissions" => self.org_permissions = value()?.string_or_array(),
+            "scp" => self.scp = value()?.string_or_array(),
+            "scope" => self.scope = value()?.string(),
+            "scopes" => self.m2m_scopes = value()?.string_or_array(),
             "o" => self.o = map.next_value::<Nested<OrgV2>>()?.0,
             "act" => self.act = map.next_value::<Nested<Act>>()?.0,
             _ => return Ok(false),
@@ -134,44 +136,43 @@ impl<'de> ObjectVisitor<'de> for Raw {
     }
 }
 
-fn filled(member: &Claim<String>) -> Option<String> {
-    member.get().filter(|text| !text.is_empty()).cloned()
+fn non_empty(claim: &Claim<String>) -> Option<String> {
+    claim.get().filter(|value| !value.is_empty()).cloned()
 }
 
 impl Raw {
-    /// `v: 2` is the new layout; everything else, as Clerk's own SDK has it, the old one.
+    /// `v: 2` selects the layout with `o`; any other version is read as layout 1, like Clerk's SDK.
     fn organization(&self) -> Option<Organization> {
         if self.version == Claim::Present(2.0) {
             let o = self.o.get()?;
-            let text = |member: &Claim<String>| filled(member).unwrap_or_default();
             return Some(Organization {
-                id: filled(&o.id)?,
-                slug: filled(&o.slug),
-                role: filled(&o.role).map(|role| format!("org:{role}")),
+                id: non_empty(&o.id)?,
+                slug: non_empty(&o.slug),
+                role: non_empty(&o.role).map(|role| format!("org:{role}")),
                 permissions: permissions::decode(
                     self.claims.features.as_deref().unwrap_or_default(),
-                    &text(&o.permissions),
-                    &text(&o.masks),
+                    o.permissions.as_deref().unwrap_or_default(),
+                    o.masks.as_deref().unwrap_or_default(),
                 ),
             });
         }
         Some(Organization {
-            id: filled(&self.org_id)?,
-            slug: filled(&self.org_slug),
-            role: filled(&self.org_role),
+            id: non_empty(&self.org_id)?,
+            slug: non_empty(&self.org_slug),
+            role: non_empty(&self.org_role),
             permissions: self.org_permissions.get().cloned().unwrap_or_default(),
         })
     }
 
-    /// OAuth: `scp`, else the words of `scope` (RFC 9068 §2.2.3). M2M: the words of `scopes`, else `aud`.
+    /// OAuth: `scp`, else `scope` split at spaces (RFC 9068 §2.2.3). M2M: `scopes` split at spaces, else `aud`.
     fn scopes(&self) -> Vec<String> {
-        let words = |texts: &[String]| texts.iter().flat_map(|t| t.split(' ')).map(str::to_owned).collect();
+        let split = |lists: &[String]| lists.iter().flat_map(|list| list.split(' ')).map(str::to_owned).collect();
         if let Some(scp) = self.scp.get() {
             scp.clone()
         } else if let Some(scope) = self.scope.get() {
-            words(std::slice::from_ref(scope))
+            split(std::slice::from_ref(scope))
         } else if let Some(scopes) = self.m2m_scopes.get() {
-            words(scopes)
+            split(scopes)
         } else {
             self.claims.aud.get().cloned().unwrap_or_default()
         }
@@ -179,7 +180,8 @@ impl Raw {
 }
 
 impl Claims {
-    /// Reads a payload. `None`: not one JSON object, a member twice, too deep, not UTF-8.
+    /// Parses a decoded payload. Returns `None` if it is not exactly one JSON object, holds a duplicate member, nests too deep
+    /// or is not UTF-8.
     pub fn parse(payload: Vec<u8>) -> Option<Self> {
         let raw: Raw = json::object(&payload)?;
         let organization = raw.organization();
@@ -189,10 +191,10 @@ impl Claims {
         Some(Claims { json, organization, scopes, actor, ..raw.claims })
     }
 
-    /// A time claim in milliseconds. Fractions of a second are cut off, as JavaScript does; it never overflows.
+    /// Converts a time claim (NumericDate) to milliseconds. Drops fractions of a second, like Clerk's SDK; never overflows.
     pub fn millis(claim: &Claim<f64>) -> Claim<i64> {
         match claim {
-            Claim::Present(seconds) if seconds.is_finite() && seconds.abs() <= MAX_SAFE => {
+            Claim::Present(seconds) if seconds.is_finite() && seconds.abs() <= MAX_EXACT_INTEGER => {
                 Claim::Present((seconds.trunc() as i64).saturating_mul(1000))
             }
             Claim::Absent => Claim::Absent,
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn both_layouts_name_the_organization() {
+    fn organization_is_read_from_both_layouts() {
         let v1 = claims(r#"{"org_id":"org_1","org_slug":"acme","org_role":"org:admin","org_permissions":["org:a:b"]}"#);
         let v2 = claims(r#"{"v":2,"fea":"o:a","o":{"id":"org_1","slg":"acme","rol":"admin","per":"b","fpm":"1"}}"#);
         assert_eq!(v1.organization, v2.organization);
@@ -221,10 +223,11 @@ mod tests {
         }
     }
 
+    // Threat A8.
     #[test]
-    fn a8_times_at_every_boundary() {
-        let millis = |text: &str| Claims::millis(&claims(&format!(r#"{{"exp":{text}}}"#)).exp);
-        for (text, right) in [
+    fn numeric_dates_at_boundaries_convert_or_are_invalid() {
+        let millis = |value: &str| Claims::millis(&claims(&format!(r#"{{"exp":{value}}}"#)).exp);
+        for (value, expected) in [
             ("0", 0),
             ("-0", 0),
             ("-1", -1000),
@@ -234,16 +237,16 @@ mod tests {
             ("4294967296", 4_294_967_296_000),
             ("9007199254740992", 9_007_199_254_740_992_000),
         ] {
-            assert_eq!(millis(text), Claim::Present(right), "{text}");
+            assert_eq!(millis(value), Claim::Present(expected), "{value}");
         }
-        for odd in ["1e30", "1e300", "18446744073709551616", "\"1\"", "null", "[]", "true", "{}"] {
-            assert_eq!(millis(odd), Claim::Invalid, "{odd}");
+        for malformed in ["1e30", "1e300", "18446744073709551616", "\"1\"", "null", "[]", "true", "{}"] {
+            assert_eq!(millis(malformed), Claim::Invalid, "{malformed}");
         }
         assert_eq!(Claims::millis(&claims("{}").exp), Claim::Absent);
     }
 
     #[test]
-    fn scopes_come_from_whichever_claim_holds_them() {
+    fn scopes_are_read_from_scp_scope_scopes_or_aud() {
         assert_eq!(claims(r#"{"scp":["a","b"],"scope":"c"}"#).scopes, ["a", "b"]);
         assert_eq!(claims(r#"{"scope":"a b"}"#).scopes, ["a", "b"]);
         assert_eq!(claims(r#"{"scopes":"mch_1 mch_2"}"#).scopes, ["mch_1", "mch_2"]);

@@ -1,4 +1,4 @@
-//! One RSA public key, parsed once, and the provider through which `jsonwebtoken` verifies with it.
+//! RSA public keys that are parsed once, and the `jsonwebtoken` provider that verifies with the parsed form.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -12,16 +12,16 @@ use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
-/// Why a key cannot be used.
+/// Why a key is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// Not an RSA public key.
     NotRsa,
-    /// Under 2048 or over 8192 bits, or an exponent that is even or 1.
+    /// Fewer than 2048 or more than 8192 bits, an even modulus, or an exponent that is even, 1 or longer than 32 bits.
     Weak,
 }
 
-/// An RSA public key of 2048 to 8192 bits that verifies RS256 (RFC 7518 §3.3) and nothing else.
+/// An RSA public key of 2048 to 8192 bits that verifies RS256 signatures (RFC 7518 §3.3) only. Cheap to clone.
 #[derive(Clone)]
 pub struct VerifyingKey {
     decoding: DecodingKey,
@@ -30,44 +30,44 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// From modulus and exponent, big endian, without a leading zero (RFC 7518 §6.3.1).
+    /// Builds a key from modulus and exponent, big endian without leading zeros (RFC 7518 §6.3.1).
     pub fn from_components(n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
         let (Some(first), Some(last)) = (n.first(), n.last()) else { return Err(KeyError::NotRsa) };
         let bits = n.len() * 8 - first.leading_zeros() as usize;
-        let exponent_is_good = e.last().is_some_and(|b| b % 2 == 1) && e != [1] && e[0] != 0 && e.len() <= 4;
-        if *first == 0 || last % 2 == 0 || !(2048..=8192).contains(&bits) || !exponent_is_good {
+        let is_valid_exponent = e.last().is_some_and(|b| b % 2 == 1) && e != [1] && e[0] != 0 && e.len() <= 4;
+        if *first == 0 || last % 2 == 0 || !(2048..=8192).contains(&bits) || !is_valid_exponent {
             return Err(KeyError::Weak);
         }
         let public = RsaPublicKeyComponents { n, e };
         let parsed = public.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).map_err(|_| KeyError::NotRsa)?;
-        Ok(Self::keep(parsed))
+        Ok(Self::intern(parsed))
     }
 
-    /// From DER: SubjectPublicKeyInfo (RFC 5280 §4.1) or PKCS#1 (RFC 8017 A.1.1).
+    /// Parses DER: SubjectPublicKeyInfo (RFC 5280 §4.1) or PKCS#1 (RFC 8017 A.1.1).
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = PublicKey::from_der(der).map_err(|_| KeyError::NotRsa)?;
         let RsaPublicKeyComponents { n, e } = RsaPublicKeyComponents::<Vec<u8>>::from(&key);
         Self::from_components(&n, &e)
     }
 
-    fn keep(parsed: ParsedPublicKey) -> Self {
+    /// Shares the parsed form with other clients that use the same key.
+    fn intern(parsed: ParsedPublicKey) -> Self {
         let der: Box<[u8]> = parsed.as_ref().into();
         let id = Sha256::digest(&der).into();
-        let mut known = PARSED.write();
-        known.retain(|_, key| key.strong_count() > 0);
-        // Another client may hold the same key already; both then share one parsed form.
-        let parsed = known.get(&der).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(parsed));
-        known.insert(der.clone(), Arc::downgrade(&parsed));
+        let mut keys = PARSED_KEYS.write();
+        keys.retain(|_, key| key.strong_count() > 0);
+        let parsed = keys.get(&der).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(parsed));
+        keys.insert(der.clone(), Arc::downgrade(&parsed));
         VerifyingKey { decoding: DecodingKey::from_rsa_der(&der), _parsed: parsed, id }
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo: tells keys apart, also when they share a key id.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo, which identifies the key also where several share a `kid`.
     pub fn id(&self) -> &[u8; 32] {
         &self.id
     }
 
-    /// Whether this key made the signature over the signing input.
-    pub fn verifies(&self, signing_input: &str, signature: &str) -> bool {
+    /// Returns whether `signature`, in base64url, is this key's signature of `signing_input`.
+    pub fn verify(&self, signing_input: &str, signature: &str) -> bool {
         install_provider();
         jsonwebtoken::crypto::verify(signature, signing_input.as_bytes(), &self.decoding, Algorithm::RS256)
             .unwrap_or(false)
@@ -80,16 +80,17 @@ impl std::fmt::Debug for VerifyingKey {
     }
 }
 
-/// Parsed keys by their DER, as long as a [`VerifyingKey`] holds them. The crate's own provider builds the key anew for each token, a seventh of the work.
-static PARSED: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
+/// Parsed keys by DER, as long as a [`VerifyingKey`] refers to them. The default provider of `jsonwebtoken` parses the key for
+/// each token, which is a seventh of the work.
+static PARSED_KEYS: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
 
-// Ordered, not hashed: comparing two keys takes a few bytes, hashing one takes all of them.
+// A tree, not a hash map: comparing two keys reads a few bytes, hashing one reads all of them.
 type ParsedByDer = BTreeMap<Box<[u8]>, Weak<ParsedPublicKey>>;
 
 static PROVIDER: Lazy<CryptoProvider> =
-    Lazy::new(|| CryptoProvider { verifier_factory: kept_key_verifier, ..aws_lc::DEFAULT_PROVIDER.clone() });
+    Lazy::new(|| CryptoProvider { verifier_factory: cached_verifier, ..aws_lc::DEFAULT_PROVIDER.clone() });
 
-/// Once per process. A host that has installed a provider of its own keeps it: keys verify there, too, only slower.
+/// Installs the provider once per process. If the application has installed another one, that stays in use: slower, but correct.
 fn install_provider() {
     static INSTALLED: Lazy<()> = Lazy::new(|| {
         let _ = Lazy::force(&PROVIDER).install_default();
@@ -97,33 +98,33 @@ fn install_provider() {
     Lazy::force(&INSTALLED);
 }
 
-struct KeptKey(Arc<ParsedPublicKey>);
+struct CachedVerifier(Arc<ParsedPublicKey>);
 
-impl Verifier<Vec<u8>> for KeptKey {
+impl Verifier<Vec<u8>> for CachedVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
         self.0.verify_sig(message, signature).map_err(|_| SignatureError::new())
     }
 }
 
-impl JwtVerifier for KeptKey {
+impl JwtVerifier for CachedVerifier {
     fn algorithm(&self) -> Algorithm {
         Algorithm::RS256
     }
 }
 
-fn kept_key_verifier(
+fn cached_verifier(
     algorithm: &Algorithm,
     key: &DecodingKey,
 ) -> Result<Box<dyn JwtVerifier>, jsonwebtoken::errors::Error> {
-    let kept = match (algorithm, key.kind()) {
+    let parsed = match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
-            PARSED.read().get(der.as_slice()).and_then(Weak::upgrade)
+            PARSED_KEYS.read().get(der.as_slice()).and_then(Weak::upgrade)
         }
         _ => None,
     };
-    match kept {
-        Some(key) => Ok(Box::new(KeptKey(key))),
-        // A key that is not ours: the host uses the crate as well, and gets what the crate would have done.
+    match parsed {
+        Some(key) => Ok(Box::new(CachedVerifier(key))),
+        // Not one of our keys: the application uses `jsonwebtoken` as well and gets its default.
         None => (aws_lc::DEFAULT_PROVIDER.verifier_factory)(algorithm, key),
     }
 }

@@ -1,11 +1,11 @@
-//! From a compact JWS to verified claims, strictly (RFC 7515, RFC 7519, RFC 8725).
+//! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
-//! Cheap checks come first: shape, sizes, alphabet, algorithm and token class are judged before any key is looked up,
-//! the signature before any claim. `now` is an argument; nothing here does I/O.
+//! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
+//! before any claim. No I/O; the time is an argument.
 
 mod authorization;
 mod claims;
-pub(crate) mod json;
+mod header;
 mod key;
 mod permissions;
 mod policy;
@@ -13,26 +13,29 @@ mod policy;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub use authorization::{Asked, Authorization, Factors, Reverification};
+pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::{Claims, Organization};
-pub use json::Claim;
+use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
 
+pub use crate::json::Claim;
 use crate::reason::Reason;
-use crate::request::{LONGEST_TOKEN, Peek};
+use crate::request::{MAX_TOKEN_LEN, split_jws};
 use crate::token::TokenKind;
 
 /// `cat` of a session token.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
 /// `cat` of a machine-to-machine token.
 const CATEGORY_M2M: &str = "cl_B7d4PD333AAA";
-/// `cat` that some instances stamp on every class; it says nothing.
+/// `cat` that some instances put on every token; carries no information.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
-/// A JWS whose form is good and whose signature nobody has looked at yet.
+/// A well-formed JWT whose signature has not been verified.
+///
+/// Call [`verify_signature`](Self::verify_signature), then [`validate`](Self::validate), which returns the claims.
 #[derive(Debug)]
-pub struct Unverified<'a> {
+pub struct UnverifiedJwt<'a> {
     signing_input: &'a str,
     signature: &'a str,
     kid: Option<String>,
@@ -40,67 +43,70 @@ pub struct Unverified<'a> {
     claims: Claims,
 }
 
-impl<'a> Unverified<'a> {
-    /// Takes a token apart. Everything that can be refused without a key is refused here, the claims' meaning excepted.
+impl<'a> UnverifiedJwt<'a> {
+    /// Parses a compact JWS.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
+    /// and payload syntax. The values of the claims are checked by [`validate`](Self::validate).
     pub fn parse(token: &'a str) -> Result<Self, Reason> {
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > MAX_TOKEN_LEN {
             return Err(Reason::TokenInvalid);
         }
-        let (header, payload, signature) = parts(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded much later, but a text that cannot be one makes this no token at all.
+        let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
+        // The signature is decoded only when a key is at hand; its alphabet is checked now.
         let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
             return Err(Reason::TokenInvalid);
         }
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::TokenInvalid)?;
-        let header = json::header(&header).ok_or(Reason::TokenInvalid)?;
-        // The key owns its algorithm (RFC 8725 §3.1): Clerk signs with RS256 and nothing else will do.
+        let header = Header::parse(&header).ok_or(Reason::TokenInvalid)?;
+        // The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
         if header.alg != "RS256" {
             return Err(Reason::TokenInvalid);
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
         let claims = Claims::parse(payload).ok_or(Reason::TokenInvalid)?;
-        let kind = kind_of(&header, &claims).ok_or(Reason::TokenInvalid)?;
+        let kind = classify(&header, &claims).ok_or(Reason::TokenInvalid)?;
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(Unverified { signing_input, signature, kid: header.kid.map(Into::into), kind, claims })
+        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, claims })
     }
 
-    /// The class of the token, as it says itself; the signature makes it true.
+    /// Returns the token type that header and `sub` claim; to be trusted once the signature is verified.
     pub fn kind(&self) -> TokenKind {
         self.kind
     }
 
-    /// The key id, if it is one: printable, short, without a slash. It is only ever compared.
+    /// Returns `kid` if it is a short string of unreserved characters. It is only ever compared with the ids of known keys.
     pub fn kid(&self) -> Option<&str> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+~".contains(&b);
         self.kid.as_deref().filter(|kid| !kid.is_empty() && kid.len() <= 256 && kid.bytes().all(plain))
     }
 
-    /// Whether one of the keys made the signature, and which.
-    pub fn signed_by<'k>(&self, keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
-        keys.iter().find(|key| key.verifies(self.signing_input, self.signature))
+    /// Returns the first key that verifies the signature, or `None`.
+    pub fn verify_signature<'k>(&self, keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
+        keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
-    /// `iat`, in seconds since 1970; to be asked for once [`Self::signed_by`] has named a key.
+    /// Returns `iat` in seconds since 1970; to be trusted once the signature is verified.
     pub fn issued_at_s(&self) -> Option<i64> {
         Claims::millis(&self.claims.iat).get().map(|ms| ms / 1000)
     }
 
-    /// The claims, once [`Self::signed_by`] has named a key and the policy has nothing against them.
-    pub fn judge(self, policy: &Policy, wall_ms: i64) -> Result<Claims, Reason> {
-        policy.judge(self.kind, &self.claims, wall_ms)?;
+    /// Checks the claims against the policy and returns them. To be called once the signature is verified.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the first check that fails; see [`Policy::validate`].
+    pub fn validate(self, policy: &Policy, wall_ms: i64) -> Result<Claims, Reason> {
+        policy.validate(self.kind, &self.claims, wall_ms)?;
         Ok(self.claims)
     }
 }
 
-/// Exactly three parts, found without a list of parts (CVE-2025-30204).
-fn parts(token: &str) -> Option<(&str, &str, &str)> {
-    let (header, rest) = token.split_once('.')?;
-    let (payload, signature) = rest.split_once('.')?;
-    (!signature.contains('.')).then_some((header, payload, signature))
-}
-
-fn kind_of(header: &json::Header<'_>, claims: &Claims) -> Option<TokenKind> {
+/// Determines the token type from `typ`, `cat` and `sub`. Returns `None` for types that are never accepted.
+fn classify(header: &Header<'_>, claims: &Claims) -> Option<TokenKind> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -119,16 +125,9 @@ fn kind_of(header: &json::Header<'_>, claims: &Claims) -> Option<TokenKind> {
         _ if machine => (category == CATEGORY_IGNORE).then_some(TokenKind::M2mToken),
         _ if access_token => Some(TokenKind::OauthToken),
         CATEGORY_SESSION | CATEGORY_IGNORE => Some(TokenKind::SessionToken),
-        // A template token (`cl_B7d4PD222AAA`) outlives its session; unknown classes are no better.
+        // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
         _ => None,
     }
-}
-
-/// An unverified look at `iss`, `iat` and `exp`, to tell two session cookies apart. Decides nothing else.
-pub fn peek(token: &str) -> Option<Peek> {
-    let (_, payload, _) = parts(token)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    json::peek(&payload)
 }
 
 #[cfg(test)]
@@ -142,11 +141,11 @@ mod tests {
     const HEADER: &str = r#"{"alg":"RS256","kid":"ins_1","typ":"JWT"}"#;
 
     fn kind(header: &str, payload: &str) -> Result<TokenKind, Reason> {
-        Unverified::parse(&token(header, payload)).map(|t| t.kind())
+        UnverifiedJwt::parse(&token(header, payload)).map(|t| t.kind())
     }
 
     #[test]
-    fn classes_are_told_before_any_key_is_touched() {
+    fn token_type_is_classified_without_a_key() {
         let user = r#"{"sub":"user_1"}"#;
         let machine = r#"{"sub":"mch_1"}"#;
         let with = |extra: &str| format!(r#"{{"alg":"RS256",{extra}}}"#);
@@ -157,15 +156,16 @@ mod tests {
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD111AAA""#), machine), Err(Reason::TokenInvalid));
-        for bad in
+        for invalid in
             [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
         {
-            assert_eq!(kind(&with(bad), user), Err(Reason::TokenInvalid), "{bad}");
+            assert_eq!(kind(&with(invalid), user), Err(Reason::TokenInvalid), "{invalid}");
         }
     }
 
+    // Threats A2, A5, A7; promise 4.
     #[test]
-    fn a2_a5_a7_req04_headers_that_change_the_meaning_are_refused() {
+    fn unsupported_header_parameters_are_rejected() {
         for extra in [
             r#""crit":[]"#,
             r#""crit":["b64"],"b64":false"#,
@@ -182,32 +182,34 @@ mod tests {
         }
     }
 
+    // Threat A4.
     #[test]
-    fn a4_key_ids_are_only_ever_compared() {
+    fn malformed_key_ids_are_ignored() {
         let kid = |kid: &str| {
-            let text = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
-            Unverified::parse(&text).unwrap().kid().map(str::to_owned)
+            let jws = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
+            UnverifiedJwt::parse(&jws).unwrap().kid().map(str::to_owned)
         };
         assert_eq!(kid("ins_2abc"), Some("ins_2abc".into()));
-        for odd in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
-            assert_eq!(kid(odd), None, "{odd}");
+        for malformed in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
+            assert_eq!(kid(malformed), None, "{malformed}");
         }
-        for odd in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
-            let text = token(&format!(r#"{{"alg":"RS256","kid":{odd}}}"#), "{}");
-            assert_eq!(Unverified::parse(&text).unwrap().kid(), None, "{odd}");
+        for malformed in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
+            let jws = token(&format!(r#"{{"alg":"RS256","kid":{malformed}}}"#), "{}");
+            assert_eq!(UnverifiedJwt::parse(&jws).unwrap().kid(), None, "{malformed}");
         }
     }
 
+    // Threat U1.
     #[test]
-    fn u1_one_spelling_of_a_token_is_good() {
-        let good = token(HEADER, r#"{"sub":"user_1"}"#);
-        assert!(Unverified::parse(&good).is_ok());
-        let padded = good.replace('.', "=.");
-        let dotted = format!("{good}.");
-        let empty = good.rsplit_once('.').unwrap().0.to_owned() + ".";
-        let spaced = good.replacen("ey", "e y", 1);
-        let behind = ["=", ",", " x", "+", "é"].map(|tail| format!("{good}{tail}"));
-        for bad in behind.into_iter().chain([
+    fn token_with_non_canonical_encoding_is_rejected() {
+        let valid = token(HEADER, r#"{"sub":"user_1"}"#);
+        assert!(UnverifiedJwt::parse(&valid).is_ok());
+        let padded = valid.replace('.', "=.");
+        let dotted = format!("{valid}.");
+        let empty = valid.rsplit_once('.').unwrap().0.to_owned() + ".";
+        let spaced = valid.replacen("ey", "e y", 1);
+        let suffixed = ["=", ",", " x", "+", "é"].map(|tail| format!("{valid}{tail}"));
+        for invalid in suffixed.into_iter().chain([
             padded,
             dotted,
             empty,
@@ -217,7 +219,7 @@ mod tests {
             String::new(),
             ".".repeat(60_000),
         ]) {
-            assert_eq!(Unverified::parse(&bad).unwrap_err(), Reason::TokenInvalid);
+            assert_eq!(UnverifiedJwt::parse(&invalid).unwrap_err(), Reason::TokenInvalid);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Organization permissions of a version 2 token: features × permissions × one decimal bit mask per feature.
+//! Organization permissions of a version 2 session token: features × permissions, with one decimal bit mask per feature.
 //!
-//! A mask's place in `fpm` is its feature's place in `fea`, as Clerk documents it. A feature whose scope, name or mask is
-//! odd grants nothing.
+//! The n-th mask in `fpm` belongs to the n-th feature in `fea`, as Clerk documents it. A feature with a malformed scope, name
+//! or mask grants nothing.
 
-/// `org:<feature>:<permission>` for each bit that is set.
+/// Returns `org:<feature>:<permission>` for each bit that is set.
 pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<String> {
     let permissions: Vec<&str> = permissions.split(',').map(str::trim).collect();
     let features: Vec<&str> = features.split(',').map(str::trim).collect();
@@ -23,26 +23,26 @@ pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<String> {
     granted
 }
 
-/// The name of a feature that organizations can have: scope `o`, `ou` or `uo`.
+/// Returns the name of a feature in the scope of organizations: `o`, `ou` or `uo`.
 fn organization_feature(feature: &str) -> Option<&str> {
     let (scope, name) = feature.split_once(':')?;
     (matches!(scope, "o" | "ou" | "uo") && !name.is_empty()).then_some(name)
 }
 
-/// One mask for each organization feature and a user's feature in front: Clerk's own SDK counts these masks otherwise
-/// than the documentation, so nobody can say what they mean.
+/// Returns whether a user feature precedes an organization feature and there is one mask per organization feature: Clerk's
+/// SDK assigns these masks differently from the documentation, so they grant nothing.
 fn is_ambiguous(features: &[&str], masks: usize) -> bool {
     let organization = features.iter().filter(|f| organization_feature(f).is_some()).count();
     let shifted = features.iter().take(organization).any(|f| organization_feature(f).is_none());
     shifted && masks == organization && organization < features.len()
 }
 
-/// The `count` lowest bits of a decimal number of any length, lowest first; all false if it is no such number.
+/// Returns the `count` lowest bits of a decimal number of any length, lowest first; all `false` if it is malformed.
 fn bits(decimal: &str, count: usize) -> impl Iterator<Item = bool> + use<> {
-    let good = !decimal.is_empty() && decimal.len() <= 4096 && decimal.bytes().all(|b| b.is_ascii_digit());
-    let mut digits: Vec<u8> = if good { decimal.bytes().map(|b| b - b'0').collect() } else { Vec::new() };
+    let is_number = !decimal.is_empty() && decimal.len() <= 4096 && decimal.bytes().all(|b| b.is_ascii_digit());
+    let mut digits: Vec<u8> = if is_number { decimal.bytes().map(|b| b - b'0').collect() } else { Vec::new() };
     std::iter::repeat_with(move || {
-        // Schoolbook halving: the remainder is the next bit.
+        // Long division by two: the remainder is the next bit.
         digits.iter_mut().fold(0, |carry, digit| {
             let value = carry * 10 + *digit;
             *digit = value / 2;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clerks_documented_examples() {
+    fn documented_examples_decode_as_documented() {
         let features = "o:repositories,o:projects";
         assert_eq!(
             decode(features, "read,create,update,delete,revoke", "7,21"),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_of_any_length_and_nothing_but_digits() {
+    fn mask_beyond_64_bits_decodes_and_malformed_one_grants_nothing() {
         let names: Vec<String> = (0..54).map(|i| format!("p{i}")).collect();
         let permissions = names.join(",");
         assert_eq!(decode("o:f", &permissions, "9007199254740993"), ["org:f:p0", "org:f:p53"]);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_features_grant_nothing() {
+    fn malformed_feature_grants_nothing() {
         for feature in ["u:f", "foo:f", "f", "o:", ":f", ""] {
             assert_eq!(decode(feature, "read", "1"), [""; 0], "{feature}");
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_that_can_be_read_two_ways_grant_nothing() {
+    fn ambiguous_mask_layout_grants_nothing() {
         assert_eq!(decode("u:x,o:a", "read", "1"), [""; 0]);
         assert_eq!(decode("o:a,u:x", "read", "1"), ["org:a:read"]);
         assert_eq!(decode("u:x,o:a", "read", "0,1"), ["org:a:read"]);

@@ -1,24 +1,24 @@
-//! What a verified token's claims are judged by. The rules and their limits are those of Clerk's JavaScript SDK.
+//! Validates the claims of a token whose signature is verified, with the rules of Clerk's JavaScript SDK.
 
 use super::claims::Claims;
-use super::json::Claim;
+use crate::json::Claim;
 use crate::reason::Reason;
 use crate::token::{TokenKind, is_clerk_id};
 
-/// The settings that claims are judged by.
+/// The settings that claims are validated against.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// What `azp` must be one of; empty: not checked.
+    /// The accepted values of `azp`; not checked if empty.
     pub authorized_parties: Vec<String>,
-    /// What `aud` must hold one of; empty: not checked.
+    /// The accepted audiences, one of which `aud` must name; not checked if empty.
     pub audience: Vec<String>,
-    /// What `iss` must be one of; empty: not checked.
+    /// The accepted values of `iss`; not checked if empty.
     pub issuer: Vec<String>,
-    /// How far the clocks may be apart.
+    /// The tolerated difference between the clocks of Clerk and of this server, in milliseconds.
     pub clock_skew_ms: i64,
     /// Whether a session with `sts: pending` is rejected.
     pub treat_pending_as_signed_out: bool,
-    /// The machine that an M2M token must name among its scopes.
+    /// The machine id that the scopes of an M2M token must contain; not checked if `None`.
     pub expected_machine_id: Option<String>,
 }
 
@@ -36,8 +36,12 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The first thing that is wrong with the claims.
-    pub fn judge(&self, kind: TokenKind, claims: &Claims, wall_ms: i64) -> Result<(), Reason> {
+    /// Validates the claims of a token of type `kind` at the time `wall_ms`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the first check that fails.
+    pub fn validate(&self, kind: TokenKind, claims: &Claims, wall_ms: i64) -> Result<(), Reason> {
         subject(kind, claims)?;
         self.audience(claims)?;
         self.authorized_party(kind, claims)?;
@@ -57,35 +61,35 @@ impl Policy {
         Ok(())
     }
 
-    /// The moment from which the token is no longer good, in milliseconds.
-    pub fn ends_ms(&self, claims: &Claims) -> i64 {
+    /// Returns when the token expires, clock skew included, in milliseconds since 1970.
+    pub fn expires_at_ms(&self, claims: &Claims) -> i64 {
         match Claims::millis(&claims.exp) {
             Claim::Present(exp) => exp.saturating_add(self.clock_skew_ms),
             _ => i64::MIN,
         }
     }
 
-    /// Clerk's SDK skips the check when the token has no `aud`; configured means wanted, so here it is refused.
+    /// Stricter than Clerk's SDK, which skips the check for a token without `aud`.
     fn audience(&self, claims: &Claims) -> Result<(), Reason> {
-        let good = self.audience.is_empty()
+        let accepted = self.audience.is_empty()
             || claims.aud.get().is_some_and(|aud| aud.iter().any(|one| self.audience.contains(one)));
-        good.then_some(()).ok_or(Reason::TokenInvalidAudience)
+        accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
     }
 
-    /// M2M tokens are minted by a server: there is no party to name.
+    /// M2M tokens are created by a server and have no `azp`.
     fn authorized_party(&self, kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
-        let good = self.authorized_parties.is_empty()
+        let accepted = self.authorized_parties.is_empty()
             || kind == TokenKind::M2mToken
             || claims.azp.get().is_some_and(|azp| !azp.is_empty() && self.authorized_parties.contains(azp));
-        good.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
+        accepted.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
     }
 
     fn issuer(&self, claims: &Claims) -> Result<(), Reason> {
-        let good = self.issuer.is_empty() || claims.iss.get().is_some_and(|iss| self.issuer.contains(iss));
-        good.then_some(()).ok_or(Reason::TokenInvalidIssuer)
+        let accepted = self.issuer.is_empty() || claims.iss.get().is_some_and(|iss| self.issuer.contains(iss));
+        accepted.then_some(()).ok_or(Reason::TokenInvalidIssuer)
     }
 
-    /// `exp` is required; at `exp + skew` a token is over, at `nbf - skew` and `iat - skew` it is good.
+    /// `exp` is required. A token expires at `exp + skew` and is valid from `nbf - skew` and `iat - skew` on, both inclusive.
     fn times(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
         let exp = Claims::millis(&claims.exp);
         let nbf = Claims::millis(&claims.nbf);
@@ -107,11 +111,11 @@ impl Policy {
     }
 }
 
-/// `sub` is required and becomes part of a URL and of table rows: Clerk's ids are a prefix and plain letters.
+/// `sub` is required and must be a Clerk id: it becomes part of URLs and of table rows.
 fn subject(kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
     let prefix = if kind == TokenKind::M2mToken { "mch_" } else { "user_" };
-    let good = claims.sub.get().is_some_and(|sub| is_clerk_id(sub, prefix));
-    good.then_some(()).ok_or(Reason::TokenInvalid)
+    let is_id = claims.sub.get().is_some_and(|sub| is_clerk_id(sub, prefix));
+    is_id.then_some(()).ok_or(Reason::TokenInvalid)
 }
 
 #[cfg(test)]
@@ -120,17 +124,17 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000_000;
 
-    fn judge(policy: &Policy, extra: &str) -> Result<(), Reason> {
+    fn validate(policy: &Policy, extra: &str) -> Result<(), Reason> {
         let json = format!(r#"{{"sub":"user_1"{extra}}}"#);
-        policy.judge(TokenKind::SessionToken, &Claims::parse(json.into()).unwrap(), NOW)
+        policy.validate(TokenKind::SessionToken, &Claims::parse(json.into()).unwrap(), NOW)
     }
 
     #[test]
-    fn times_at_their_limits() {
+    fn time_claims_at_their_limits_respect_clock_skew() {
         let policy = Policy { clock_skew_ms: 5000, ..Policy::default() };
         let at = |name: &str, offset: i64| {
             let exp = if name == "exp" { String::new() } else { r#","exp":1700000060"#.into() };
-            judge(&policy, &format!(r#"{exp},"{name}":{}"#, NOW / 1000 + offset))
+            validate(&policy, &format!(r#"{exp},"{name}":{}"#, NOW / 1000 + offset))
         };
         assert_eq!(at("exp", -4), Ok(()));
         assert_eq!(at("exp", -5), Err(Reason::TokenExpired));
@@ -138,14 +142,14 @@ mod tests {
         assert_eq!(at("nbf", 6), Err(Reason::TokenNotActiveYet));
         assert_eq!(at("iat", 5), Ok(()));
         assert_eq!(at("iat", 6), Err(Reason::TokenIatInTheFuture));
-        assert_eq!(judge(&policy, ""), Err(Reason::TokenInvalid));
-        assert_eq!(judge(&policy, r#","exp":1700000060,"nbf":null"#), Err(Reason::TokenInvalid));
-        assert_eq!(judge(&policy, r#","exp":-9007199254740992"#), Err(Reason::TokenExpired));
+        assert_eq!(validate(&policy, ""), Err(Reason::TokenInvalid));
+        assert_eq!(validate(&policy, r#","exp":1700000060,"nbf":null"#), Err(Reason::TokenInvalid));
+        assert_eq!(validate(&policy, r#","exp":-9007199254740992"#), Err(Reason::TokenExpired));
     }
 
     #[test]
-    fn lists_that_are_configured_must_be_met() {
-        let good = r#","exp":1700000060"#;
+    fn configured_audience_azp_and_issuer_are_required() {
+        let valid = r#","exp":1700000060"#;
         let list = |v: &str| vec![v.to_owned()];
         for (policy, claim, reason) in [
             (Policy { audience: list("api"), ..Policy::default() }, "aud", Reason::TokenInvalidAudience),
@@ -156,20 +160,24 @@ mod tests {
             ),
             (Policy { issuer: list("api"), ..Policy::default() }, "iss", Reason::TokenInvalidIssuer),
         ] {
-            assert_eq!(judge(&policy, &format!(r#"{good},"{claim}":"api""#)), Ok(()));
-            for bad in ["", r#","X":"API""#, r#","X":"ap""#, r#","X":null"#, r#","X":"""#, r#","X":{"api":1}"#] {
-                assert_eq!(judge(&policy, &format!("{good}{}", bad.replace('X', claim))), Err(reason), "{claim} {bad}");
+            assert_eq!(validate(&policy, &format!(r#"{valid},"{claim}":"api""#)), Ok(()));
+            for invalid in ["", r#","X":"API""#, r#","X":"ap""#, r#","X":null"#, r#","X":"""#, r#","X":{"api":1}"#] {
+                assert_eq!(
+                    validate(&policy, &format!("{valid}{}", invalid.replace('X', claim))),
+                    Err(reason),
+                    "{claim} {invalid}"
+                );
             }
-            assert_eq!(judge(&Policy::default(), &format!(r#"{good},"{claim}":"other""#)), Ok(()));
+            assert_eq!(validate(&Policy::default(), &format!(r#"{valid},"{claim}":"other""#)), Ok(()));
         }
     }
 
     #[test]
-    fn pending_sessions_stay_out_unless_asked_for() {
+    fn pending_session_is_rejected_unless_allowed() {
         let pending = r#","exp":1700000060,"sts":"pending""#;
-        assert_eq!(judge(&Policy::default(), pending), Err(Reason::SessionPending));
-        assert_eq!(judge(&Policy { treat_pending_as_signed_out: false, ..Policy::default() }, pending), Ok(()));
-        assert_eq!(judge(&Policy::default(), r#","exp":1700000060,"sts":"new""#), Ok(()));
-        assert_eq!(judge(&Policy::default(), r#","exp":1700000060,"sts":5"#), Err(Reason::TokenInvalid));
+        assert_eq!(validate(&Policy::default(), pending), Err(Reason::SessionPending));
+        assert_eq!(validate(&Policy { treat_pending_as_signed_out: false, ..Policy::default() }, pending), Ok(()));
+        assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sts":"new""#), Ok(()));
+        assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sts":5"#), Err(Reason::TokenInvalid));
     }
 }

@@ -1,4 +1,4 @@
-//! A JWK set (RFC 7517 §5): which of its keys can verify, by key id.
+//! A JWK set (RFC 7517 §5): its usable keys by key id.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, MapAccess};
 
 use super::Keys;
-use crate::jwt::json::{Claim, Json, Nested, ObjectVisitor, object};
+use crate::json::{Claim, Json, Nested, ObjectVisitor, object};
 use crate::jwt::{KeyError, VerifyingKey};
 
-/// The most keys that are read from one set.
-pub const MOST_KEYS: usize = 1024;
+/// The maximum number of keys in a set.
+pub const MAX_KEYS: usize = 1024;
 
-/// The usable keys of a set. One key id may stand for several keys: all of them are tried.
+/// The usable keys of a set. Several keys may have one key id: all of them are tried.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet(HashMap<String, Keys>);
 
@@ -33,13 +33,13 @@ impl<'de> ObjectVisitor<'de> for Jwk {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let mut value = || map.next_value::<Json<'de>>();
         match name {
-            "kty" => self.kty = value()?.text(),
-            "kid" => self.kid = value()?.text(),
-            "use" => self.usage = value()?.text(),
-            "alg" => self.alg = value()?.text(),
-            "key_ops" => self.key_ops = value()?.texts(),
-            "n" => self.n = value()?.text(),
-            "e" => self.e = value()?.text(),
+            "kty" => self.kty = value()?.string(),
+            "kid" => self.kid = value()?.string(),
+            "use" => self.usage = value()?.string(),
+            "alg" => self.alg = value()?.string(),
+            "key_ops" => self.key_ops = value()?.string_or_array(),
+            "n" => self.n = value()?.string(),
+            "e" => self.e = value()?.string(),
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
                 value()?;
                 self.is_private = true;
@@ -51,7 +51,7 @@ impl<'de> ObjectVisitor<'de> for Jwk {
 }
 
 impl Jwk {
-    /// The key, if it is an RSA public key for RS256 signatures (RFC 7517 §4, RFC 7518 §6.3).
+    /// Returns the key if it is an RSA public key for RS256 signatures (RFC 7517 §4, RFC 7518 §6.3).
     fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
         let absent_or = |member: &Claim<String>, right: &str| match member {
             Claim::Absent => true,
@@ -79,7 +79,7 @@ impl<'de> ObjectVisitor<'de> for Set {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "keys" {
             let keys: Vec<Nested<Jwk>> = map.next_value()?;
-            if keys.len() > MOST_KEYS {
+            if keys.len() > MAX_KEYS {
                 return Err(de::Error::custom("too many keys"));
             }
             self.0 = Some(keys);
@@ -89,7 +89,7 @@ impl<'de> ObjectVisitor<'de> for Set {
 }
 
 impl KeySet {
-    /// Reads a set. Keys of no use here are passed over; a set without a single one of use is refused.
+    /// Parses a set. Skips keys that cannot be used; returns `None` for a set without a usable key.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let Set(keys) = object(json)?;
         let mut found: HashMap<String, Vec<VerifyingKey>> = HashMap::new();
@@ -102,24 +102,24 @@ impl KeySet {
         (!set.is_empty()).then_some(KeySet(set))
     }
 
-    /// The keys under a key id.
+    /// Returns the keys with a key id.
     pub fn get(&self, kid: &str) -> Option<&Keys> {
         self.0.get(kid)
     }
 
-    /// Every key.
+    /// Iterates over all keys.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.0.values().flat_map(|keys| keys.iter())
     }
 }
 
-/// Reads a single JWK, whose key id does not matter.
+/// Parses a single JWK; its key id is ignored.
 pub fn parse_jwk(json: &[u8]) -> Option<Result<VerifyingKey, KeyError>> {
     let jwk: Jwk = object(json)?;
     matches!(jwk.kty, Claim::Present(_)).then(|| jwk.verifying_key())
 }
 
-/// Whether a text is a JWK with private members.
+/// Whether this is a JWK with private members.
 pub fn is_private_jwk(json: &[u8]) -> bool {
     object::<Jwk>(json).is_some_and(|jwk| jwk.is_private)
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_public_rsa_keys_for_signatures_are_taken() {
+    fn only_public_rsa_signature_keys_are_usable() {
         for good in ["", r#","alg":"RS256","use":"sig""#, r#","key_ops":["verify"],"x5c":["x"]"#] {
             assert!(usable(&rsa(good)), "{good}");
         }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a6_weak_keys_are_refused() {
+    fn weak_keys_are_rejected() {
         let with = |n: &str, e: &str| usable(&format!(r#""kty":"RSA","n":"{n}","e":"{e}""#));
         assert!(with(N, "Aw"));
         for e in ["AQ", "Ag", "", "AA", "AAEAAQ", "AQAAAAAAAAE", "?"] {
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn sets_that_are_none_are_refused() {
+    fn invalid_sets_are_rejected() {
         for odd in
             ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#]
         {
             assert!(KeySet::parse(odd.as_bytes()).is_none(), "{odd}");
         }
-        let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MOST_KEYS), rsa(""));
+        let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MAX_KEYS), rsa(""));
         assert!(KeySet::parse(many.as_bytes()).is_none());
         let beside = format!(r#"{{"new":1,"keys":["x",null,{{"kid":"a",{}}},{{"kid":"a",{}}}]}}"#, rsa(""), rsa(""));
         assert_eq!(KeySet::parse(beside.as_bytes()).unwrap().get("a").unwrap().len(), 2);

@@ -1,64 +1,64 @@
-//! Where a verification key comes from: configured text, or the instance's JWK set, fetched and kept.
+//! Where a verification key comes from: the configuration, or the instance's JWK set, fetched and cached.
 
 mod jwks;
 mod parse;
 mod store;
 
-pub use jwks::{KeySet, MOST_KEYS};
+pub use jwks::{KeySet, MAX_KEYS};
 pub use parse::{KeyParseError, parse};
-pub use store::{Fetch, JwksStore, Miss};
+pub use store::{JwksFetcher, JwksStore, KeyLookupError};
 
 use std::sync::Arc;
 
 use crate::jwt::VerifyingKey;
 use crate::reason::Reason;
 
-/// The keys that a token may be signed by.
+/// The keys that may have signed a token.
 pub type Keys = Arc<[VerifyingKey]>;
 
-/// Where they come from.
+/// The source of verification keys.
 pub enum KeySource {
-    /// Configured: the token's key id plays no part.
+    /// Configured keys; the token's key id is ignored.
     Pinned(Keys),
     /// The instance's JWK set.
     Jwks(JwksStore),
-    /// Nowhere.
+    /// None.
     Missing,
 }
 
 impl KeySource {
-    /// The keys for a key id. Without `fetch` it answers from memory or says [`Miss::WouldBlock`].
-    pub fn keys_for(&self, kid: Option<&str>, now_ms: i64, fetch: Option<&Fetch<'_>>) -> Result<Keys, Miss> {
+    /// Returns the keys for a key id.
+    pub fn keys_for(&self, kid: Option<&str>, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Keys, KeyLookupError> {
         match self {
             KeySource::Pinned(keys) => Ok(keys.clone()),
-            KeySource::Missing => Err(Miss::Refused(Reason::JwkFailedToResolve)),
+            KeySource::Missing => Err(KeyLookupError::Refused(Reason::JwkFailedToResolve)),
             KeySource::Jwks(store) => match kid {
-                Some(kid) => store.keys_for(kid, now_ms, fetch),
-                None => Err(Miss::Refused(Reason::JwkKidMismatch)),
+                Some(kid) => store.keys_for(kid, now_ms, fetcher),
+                None => Err(KeyLookupError::Refused(Reason::JwkKidMismatch)),
             },
         }
     }
 
     /// Whether the key with this id is still one of them.
-    pub fn holds(&self, id: &[u8; 32]) -> bool {
+    pub fn contains(&self, id: &[u8; 32]) -> bool {
         match self {
-            KeySource::Jwks(store) => store.holds(id),
+            KeySource::Jwks(store) => store.contains(id),
             KeySource::Pinned(keys) => keys.iter().any(|key| key.id() == id),
             KeySource::Missing => false,
         }
     }
 
-    /// Other keys for the same key id, after a signature did not hold: Clerk may have rotated the key under its id.
-    pub fn rotated(
+    /// Returns other keys for the same key id after none of `tried` made the signature: Clerk may have rotated the key.
+    pub fn keys_after_rotation(
         &self,
         kid: Option<&str>,
         tried: &Keys,
         now_ms: i64,
-        fetch: Option<&Fetch<'_>>,
-    ) -> Result<Keys, Miss> {
+        fetcher: &JwksFetcher<'_>,
+    ) -> Result<Keys, KeyLookupError> {
         match (self, kid) {
-            (KeySource::Jwks(store), Some(kid)) => store.rotated(kid, tried, now_ms, fetch),
-            _ => Err(Miss::Refused(Reason::TokenInvalidSignature)),
+            (KeySource::Jwks(store), Some(kid)) => store.keys_after_rotation(kid, tried, now_ms, fetcher),
+            _ => Err(KeyLookupError::Refused(Reason::TokenInvalidSignature)),
         }
     }
 }

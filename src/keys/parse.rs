@@ -1,4 +1,4 @@
-//! A key as people configure it: PEM in whatever shape environment variables leave it, bare base64, JWK or JWK set.
+//! Configured keys: PEM (also as environment variables mangle it), bare base64, JWK or JWK set.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -7,7 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::jwks::{self, KeySet};
 use crate::jwt::{KeyError, VerifyingKey};
 
-/// Why a text holds no key, in words for the person who configured it.
+/// Why a setting holds no key, as a message for its author.
 pub type KeyParseError = &'static str;
 
 const PRIVATE: KeyParseError = "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
@@ -15,13 +15,13 @@ const NOT_RSA: KeyParseError = "this is not an RSA public key; Clerk signs with 
 const WEAK: KeyParseError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
 const GARBAGE: KeyParseError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
 
-/// Every key in the text; at least one, all of them good.
+/// Returns all keys of a setting: at least one, all valid.
 pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
     let text = text.trim().trim_matches(['"', '\'']).trim();
     if text.starts_with('{') {
         return parse_json(text.as_bytes());
     }
-    // `.env` files and container runtimes hand over the two characters `\n` for a newline.
+    // `.env` files and container runtimes pass the two characters `\n` for a newline.
     let text = text.replace("\\r", "").replace("\\n", "\n");
     if text.contains("PRIVATE KEY-----") {
         return Err(PRIVATE);

@@ -1,4 +1,4 @@
-//! A ready-made user table in SQLite, written on the same seam that hosts use.
+//! A ready-made user table in SQLite.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, para
 use super::{Row, RowChanges, Schema, StoreError, UserStore};
 use crate::config::ConfigError;
 
-/// How long to wait for another process that is writing.
-const BUSY: Duration = Duration::from_secs(2);
-const MOST_IDLE: usize = 8;
+/// How long to wait for another writer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum number of idle connections.
+const MAX_IDLE: usize = 8;
 
-/// Each step takes the schema from the version before it to its own; released steps never change.
+/// The migration at index n leads from schema version n to n + 1. Released migrations never change.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE clerk_user (
         id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,7 +40,31 @@ const MIGRATIONS: &[&str] = &["
 const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
     CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk";
 
-/// The table `clerk_user` in a file of its own or in one of the host's.
+/// A [`UserStore`] in SQLite: the table `clerk_user`, in a database file of its own or in the application's.
+///
+/// Opens up to eight connections in WAL mode; several threads and processes may use the same file. A write waits up to two
+/// seconds for another one. Connections are not carried across `fork`: a child opens its own.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::users::{RowChanges, SqliteStore, UserStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("clerk-auth-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// let store = SqliteStore::open(folder.join("users.db"))?;
+/// let key = store.create(&RowChanges {
+///     clerk_id: Some("user_1".into()),
+///     username: Some("ada".into()),
+///     ..RowChanges::default()
+/// })?;
+/// let row = store.find_by_clerk_id("user_1")?.expect("just created");
+/// assert_eq!((row.key, row.is_active), (key, true));
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct SqliteStore {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -48,7 +73,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens or makes the file (mode 0600) and brings its schema up to date. A symbolic link is refused.
+    /// Opens the database, creates it with mode 0600 if it does not exist, and migrates its tables.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
+    /// migrated by a newer version of this library.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let store = SqliteStore {
             path: path.as_ref().to_owned(),
@@ -57,7 +87,7 @@ impl SqliteStore {
             pid: AtomicU32::new(std::process::id()),
         };
         let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot open the user table: {e}"));
-        restrict(&store.path)?;
+        create_private(&store.path)?;
         let mut connection = store.connect().map_err(error)?;
         migrate(&mut connection)?;
         store.idle.lock().push(connection);
@@ -70,8 +100,8 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(BUSY)?;
-        // The file's own schema must not be able to run anything.
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Triggers and views in the file must not run functions with side effects.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -82,50 +112,50 @@ impl SqliteStore {
     fn check_out(&self) -> rusqlite::Result<Connection> {
         let mut idle = self.idle.lock();
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            // SQLite forbids connections to cross a fork, closing them there included.
+            // SQLite connections must not be used in a forked child, nor closed there.
             idle.drain(..).for_each(std::mem::forget);
         }
-        let known = idle.pop();
+        let pooled = idle.pop();
         drop(idle);
-        known.map_or_else(|| self.connect(), Ok)
+        pooled.map_or_else(|| self.connect(), Ok)
     }
 
     fn check_in(&self, connection: Connection) {
         let mut idle = self.idle.lock();
-        if idle.len() < MOST_IDLE {
+        if idle.len() < MAX_IDLE {
             idle.push(connection);
         }
     }
 
-    /// Runs with this thread's transaction, or with any connection.
-    fn with<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let me = std::thread::current().id();
-        let begun = self.in_transaction.lock().remove(&me);
-        let is_begun = begun.is_some();
-        let connection = begun.map_or_else(|| self.check_out(), Ok)?;
+    /// Runs on the connection of this thread's transaction, or on any connection.
+    fn with_connection<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let thread = std::thread::current().id();
+        let transaction = self.in_transaction.lock().remove(&thread);
+        let in_transaction = transaction.is_some();
+        let connection = transaction.map_or_else(|| self.check_out(), Ok)?;
         let outcome = run(&connection);
-        if is_begun {
-            self.in_transaction.lock().insert(me, connection);
+        if in_transaction {
+            self.in_transaction.lock().insert(thread, connection);
         } else {
             self.check_in(connection);
         }
         Ok(outcome?)
     }
 
-    fn end(&self, statement: &str) -> Result<(), StoreError> {
-        let begun = self.in_transaction.lock().remove(&std::thread::current().id());
-        if let Some(connection) = begun {
-            // A connection that cannot end its transaction is closed, which ends it.
+    fn end_transaction(&self, statement: &str) -> Result<(), StoreError> {
+        let transaction = self.in_transaction.lock().remove(&std::thread::current().id());
+        if let Some(connection) = transaction {
+            // On failure the connection is dropped, which rolls back.
             connection.execute_batch(statement)?;
             self.check_in(connection);
         }
         Ok(())
     }
 
-    fn rows(&self, condition: &str, value: &str) -> Result<Vec<Row>, StoreError> {
-        self.with(|connection| {
+    fn find_rows(&self, condition: &str, value: &str) -> Result<Vec<Row>, StoreError> {
+        self.with_connection(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM clerk_user WHERE {condition} LIMIT 2");
-            connection.prepare_cached(&sql)?.query_map([value], read)?.collect()
+            connection.prepare_cached(&sql)?.query_map([value], read_row)?.collect()
         })
     }
 }
@@ -145,24 +175,24 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// The file holds personal data: nobody but its owner reads it.
-fn restrict(path: &Path) -> Result<(), ConfigError> {
+/// Checks that the path is a regular file, or creates one that only its owner can read: it holds personal data.
+fn create_private(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::OpenOptionsExt;
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_file() => Ok(()),
-        Ok(_) => Err(ConfigError::new("sqlite", "the path is not a plain file")),
+        Ok(_) => Err(ConfigError::new("sqlite", "not a regular file")),
         Err(_) => std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path)
             .map(drop)
-            .map_err(|e| ConfigError::new("sqlite", format!("cannot make the file: {e}"))),
+            .map_err(|e| ConfigError::new("sqlite", format!("cannot create the file: {e}"))),
     }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), ConfigError> {
-    let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot bring the user table up to date: {e}"));
+    let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot migrate the user table: {e}"));
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error)?;
     transaction.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)").map_err(error)?;
     let version: Option<i64> =
@@ -171,17 +201,17 @@ fn migrate(connection: &mut Connection) -> Result<(), ConfigError> {
     if version > MIGRATIONS.len() {
         return Err(ConfigError::new(
             "sqlite",
-            format!("the user table has schema version {version}; this library knows {}", MIGRATIONS.len()),
+            format!("user table has schema version {version}; this library supports up to {}", MIGRATIONS.len()),
         ));
     }
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(sql).map_err(error)?;
-        transaction.execute("INSERT INTO clerk_schema (version) VALUES (?1)", [step as i64 + 1]).map_err(error)?;
+        transaction.execute("INSERT INTO clerk_schema (version) VALUES (?1)", [index as i64 + 1]).map_err(error)?;
     }
     transaction.commit().map_err(error)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         key: row.get::<_, i64>(0)?.to_string(),
         clerk_id: row.get(1)?,
@@ -196,18 +226,18 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     })
 }
 
-/// Column names and values of what is to be written.
+/// Returns the columns to write with their values.
 fn assignments(fields: &RowChanges) -> Vec<(&'static str, rusqlite::types::Value)> {
     use rusqlite::types::Value;
-    let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
+    let nullable = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
     let mut list = Vec::new();
     let mut put = |name, value: Option<Value>| list.extend(value.map(|value| (name, value)));
     put("clerk_user_id", fields.clerk_id.clone().map(Value::Text));
-    put("email", fields.email.as_ref().map(text));
+    put("email", fields.email.as_ref().map(nullable));
     put("username", fields.username.clone().map(Value::Text));
     put("first_name", fields.first_name.clone().map(Value::Text));
     put("last_name", fields.last_name.clone().map(Value::Text));
-    put("image_url", fields.image_url.as_ref().map(text));
+    put("image_url", fields.image_url.as_ref().map(nullable));
     put("last_active_at", fields.last_active_at_ms.map(|ms| ms.map_or(Value::Null, Value::Integer)));
     put("is_active", fields.is_active.map(|yes| Value::Integer(yes.into())));
     put("banned_by_clerk", fields.banned_by_clerk.map(|yes| Value::Integer(yes.into())));
@@ -221,10 +251,10 @@ fn placeholder(name: &str) -> &'static str {
 impl UserStore for SqliteStore {
     fn schema(&self) -> Schema {
         Schema {
-            longest_username: 150,
-            longest_email: 320,
-            longest_name: 255,
-            longest_image_url: 2048,
+            max_username_len: 150,
+            max_email_len: 320,
+            max_name_len: 255,
+            max_image_url_len: 2048,
             ..Schema::default()
         }
     }
@@ -237,38 +267,39 @@ impl UserStore for SqliteStore {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        self.end("COMMIT")
+        self.end_transaction("COMMIT")
     }
 
     fn rollback(&self) {
-        // A failure closes the connection, and that rolls back as well.
-        let _ = self.end("ROLLBACK");
+        // On failure the connection is dropped, which rolls back as well.
+        let _ = self.end_transaction("ROLLBACK");
     }
 
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows("id = CAST(?1 AS INTEGER)", key)?.pop())
+        Ok(self.find_rows("id = CAST(?1 AS INTEGER)", key)?.pop())
     }
 
     fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows("clerk_user_id = ?1", clerk_id)?.pop())
+        Ok(self.find_rows("clerk_user_id = ?1", clerk_id)?.pop())
     }
 
     fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
-        self.rows("email = ?1", email)
+        self.find_rows("email = ?1", email)
     }
 
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM clerk_user WHERE username = ?1 AND (?2 IS NULL OR id <> CAST(?2 AS INTEGER))";
-        let found =
-            self.with(|c| c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional())?;
+        let found = self.with_connection(|c| {
+            c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional()
+        })?;
         Ok(found.is_some())
     }
 
     fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
         let (names, values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
-        let marks: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
-        let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), marks.join(", "));
-        self.with(|connection| {
+        let placeholders: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
+        let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), placeholders.join(", "));
+        self.with_connection(|connection| {
             connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             Ok(connection.last_insert_rowid().to_string())
         })
@@ -282,9 +313,9 @@ impl UserStore for SqliteStore {
             sets.join(", ")
         );
         values.push(rusqlite::types::Value::Text(key.into()));
-        match self.with(|connection| connection.prepare_cached(&sql)?.execute(params_from_iter(values)))? {
+        match self.with_connection(|connection| connection.prepare_cached(&sql)?.execute(params_from_iter(values)))? {
             1 => Ok(()),
-            _ => Err(StoreError::failed(-1, "the row is gone")),
+            _ => Err(StoreError::failed(-1, "no such row")),
         }
     }
 }
@@ -313,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_made_found_and_changed() {
+    fn rows_are_created_found_and_updated() {
         let folder = folder("rows");
         let store = SqliteStore::open(folder.join("users.db")).unwrap();
         let key = store.create(&ada()).unwrap();
@@ -332,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rolled_back_was_never_there() {
+    fn rollback_discards_insert() {
         let folder = folder("rollback");
         let store = SqliteStore::open(folder.join("users.db")).unwrap();
         store.begin().unwrap();
@@ -347,8 +378,9 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
+    // Threat R3.
     #[test]
-    fn r3_the_file_is_private_and_no_link_and_of_a_known_version() {
+    fn database_file_is_private_regular_and_of_known_version() {
         use std::os::unix::fs::PermissionsExt;
         let folder = folder("file");
         let path = folder.join("users.db");

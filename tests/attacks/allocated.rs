@@ -1,4 +1,4 @@
-//! How much memory a piece of work asks for, counted per thread.
+//! Counts the bytes that a thread allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -9,15 +9,15 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-fn note(bytes: usize) {
-    // A thread that is ending has no counter any more.
-    let _ = BYTES.try_with(|count| count.set(count.get() + bytes));
+fn count(bytes: usize) {
+    // The counter is gone while the thread exits.
+    let _ = BYTES.try_with(|total| total.set(total.get() + bytes));
 }
 
-// SAFETY: everything is handed on to the system's allocator as it is.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        count(layout.size());
         unsafe { System.alloc(layout) }
     }
 
@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
+        count(size);
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -34,8 +34,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The bytes that this thread asked for meanwhile, whether or not it gave them back.
-pub fn bytes_asked_for(work: impl FnOnce()) -> usize {
+/// Returns the bytes that this thread allocates while `work` runs, freed ones included.
+pub fn bytes_allocated(work: impl FnOnce()) -> usize {
     let before = BYTES.get();
     work();
     BYTES.get() - before

@@ -1,23 +1,22 @@
-//! From header and cookie lines to one credential, whatever stands in the lines.
+//! Extraction of the credential from arbitrary header and cookie lines.
 
 use std::sync::LazyLock;
 
 use clerk_auth::Request;
-use clerk_auth::jwt::peek;
 use clerk_auth::publishable_key;
-use clerk_auth::request::{Credential, Rules, extract};
+use clerk_auth::request::{Credential, ExtractOptions, extract};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::common::{Rig, bearer, word};
+use super::common::{Fixture, bearer, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
-/// Two good tokens of different users.
+/// Two valid tokens of different users.
 static TOKENS: LazyLock<[String; 2]> =
     LazyLock::new(|| ["user_1", "user_2"].map(|user| signed("k1", HEADER, &payload("").replace("user_1", user))));
 
-/// Lines of anything, and lines made of the pieces that matter.
+/// Header and cookie lines of arbitrary bytes, or of fragments that parsers of them treat specially.
 fn lines() -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
     let pieces: Vec<&'static [u8]> = vec![
         b"Bearer ",
@@ -80,11 +79,11 @@ fn request(lines: &[(bool, Vec<u8>)]) -> Request<'_> {
     request
 }
 
-fn rules(key: Option<&str>, check_client_uat: bool, allow_bare_token: bool) -> Rules {
-    Rules { instance: key.and_then(publishable_key::parse), check_client_uat, allow_bare_token, peek }
+fn options(key: Option<&str>, check_client_uat: bool, allow_bare_token: bool) -> ExtractOptions {
+    ExtractOptions { instance: key.and_then(publishable_key::parse), check_client_uat, allow_bare_token }
 }
 
-fn lies_inside(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
+fn is_slice_of(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
     let token = credential.token.as_ptr_range();
     lines.iter().any(|(_, line)| {
         let line = line.as_ptr_range();
@@ -92,31 +91,33 @@ fn lies_inside(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {
     })
 }
 
+// Threat S1.
 #[test]
-fn s1_whatever_the_lines_hold_the_credential_is_a_piece_of_one_of_them() {
+fn credential_is_a_slice_of_a_header_or_cookie_line() {
     let key = Some("pk_live_Y2xlcmsuY2xlcmsuZGV2JA");
-    let all_rules =
-        [rules(None, false, false), rules(key, false, true), rules(None, true, true), rules(key, true, false)];
+    let all_options =
+        [options(None, false, false), options(key, false, true), options(None, true, true), options(key, true, false)];
     for_all(12_000, lines(), |lines| {
-        for rules in &all_rules {
-            if let Ok(Some(credential)) = extract(&request(&lines), rules, 1_800_000_000) {
-                assert!(lies_inside(&credential, &lines));
+        for options in &all_options {
+            if let Ok(Some(credential)) = extract(&request(&lines), options, 1_800_000_000) {
+                assert!(is_slice_of(&credential, &lines));
                 assert!(!credential.token.is_empty());
             }
         }
     });
 }
 
+// Threat S1; promise 1.
 #[test]
-fn s1_req01_the_bytes_that_are_verified_are_the_bytes_that_are_hashed() {
+fn verified_bytes_are_the_hashed_bytes() {
     let rig = pinned();
-    let rules = rules(None, false, false);
+    let options = options(None, false, false);
     for_all(1500, lines(), |lines| {
         let request = request(&lines);
-        let found = extract(&request, &rules, 1_800_000_000);
+        let found = extract(&request, &options, 1_800_000_000);
         for _ in 0..2 {
             let answer = rig.client.authenticate(&request);
-            let hashes = rig.diary.take_hashes();
+            let hashes = rig.event_log.take_hashes();
             match &found {
                 Ok(Some(credential)) => {
                     assert!(!hashes.is_empty());
@@ -131,17 +132,18 @@ fn s1_req01_the_bytes_that_are_verified_are_the_bytes_that_are_hashed() {
             }
         }
     });
-    // Nothing that was sent along has come to stand for anybody.
+    // No fragment has become a cache key of a valid result.
     for piece in ["K", "a", "__session", "5", "x", TOKENS[0].split('.').next().unwrap()] {
         assert_eq!(rig.ask(piece), "out token-invalid");
     }
 }
 
+// Threat S1.
 #[test]
-fn s1_two_parsers_that_disagree_poison_no_cache() {
+fn ambiguous_cookie_lines_do_not_poison_the_cache() {
     let rig = pinned();
     let victim = &TOKENS[0];
-    // The first and the last cookie, quoted and not: each reader of cookies picks another of the two.
+    // First or last, quoted or not: parsers differ in which of the two cookies they take.
     for line in [
         format!("p=\"; __session_z=K; q=\"; __session={victim}"),
         format!("__session=K; __session={victim}"),
@@ -161,10 +163,10 @@ fn s1_two_parsers_that_disagree_poison_no_cache() {
 }
 
 #[test]
-fn other_headers_are_never_read_and_names_are_compared_without_case() {
+fn header_names_are_case_insensitive_and_exact() {
     let rig = pinned();
     let value = format!("Bearer {}", TOKENS[0]);
-    let ask = |rig: &Rig, name: &[u8]| {
+    let ask = |rig: &Fixture, name: &[u8]| {
         let mut request = Request::new();
         request.header(name, value.as_bytes());
         word(&rig.client.authenticate(&request)).split(' ').next().unwrap().to_owned()

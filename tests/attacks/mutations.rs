@@ -1,4 +1,4 @@
-//! A signed token, changed in any way, is another token: nobody signed that one.
+//! Mutations and re-encodings of a signed token are rejected.
 
 use std::collections::HashSet;
 
@@ -6,18 +6,18 @@ use clerk_auth::Request;
 use clerk_sim::encoding::{b64u, from_b64u};
 use proptest::prelude::*;
 
-use super::common::{Rig, word};
+use super::common::{Fixture, word};
 use super::{HEADER, for_all, payload, pinned, signed};
 
-/// All three parts end in a group that leaves spare bits.
+/// A token whose three parts all end in an incomplete base64 group.
 fn token() -> String {
     let token = signed("k1", &HEADER.replace("JWT", "jwt"), &payload(r#","x":"y""#));
     assert!(token.split('.').all(|part| part.len() % 4 != 0), "{token}");
     token
 }
 
-/// As a header line, which may hold any bytes.
-fn ask(rig: &Rig, token: &[u8]) -> String {
+/// Sends the bytes as a header line.
+fn ask(rig: &Fixture, token: &[u8]) -> String {
     let line = [b"Bearer ", token].concat();
     let mut request = Request::new();
     request.header(b"Authorization", &line);
@@ -26,8 +26,8 @@ fn ask(rig: &Rig, token: &[u8]) -> String {
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Every text that a lenient reader of base64 takes for the same bytes.
-fn respellings(token: &str) -> Vec<String> {
+/// Returns the strings that a lenient base64 decoder takes for the same bytes.
+fn reencodings(token: &str) -> Vec<String> {
     let parts: Vec<&str> = token.split('.').collect();
     let mut found = Vec::new();
     let mut with = |at: usize, part: String| {
@@ -55,22 +55,23 @@ fn respellings(token: &str) -> Vec<String> {
     distinct.into_iter().collect()
 }
 
+// Threat U1; promise 6.
 #[test]
-fn u1_req06_of_all_spellings_of_a_token_exactly_one_is_accepted() {
+fn token_has_exactly_one_accepted_encoding() {
     let rig = pinned();
     let token = token();
-    let mut spellings = respellings(&token);
-    spellings.push(token.clone());
-    assert!(spellings.len() > 100, "{}", spellings.len());
-    let accepted: Vec<&String> = spellings.iter().filter(|s| rig.client.verify_token(s).identity().is_some()).collect();
+    let mut encodings = reencodings(&token);
+    encodings.push(token.clone());
+    assert!(encodings.len() > 100, "{}", encodings.len());
+    let accepted: Vec<&String> = encodings.iter().filter(|s| rig.client.verify_token(s).identity().is_some()).collect();
     assert_eq!(accepted, [&token]);
-    // Trimming a header line leaves the same bytes; nothing else does.
-    let blank = |text: &str| text.trim_matches([' ', '\t']) == token;
-    for spelling in spellings.iter().filter(|text| !blank(text)) {
-        assert!(ask(&rig, spelling.as_bytes()).starts_with("out "), "{spelling:?}");
-        let line = format!("__session={spelling}");
+    // Only blanks around the header value are stripped.
+    let differs_by_blanks = |encoding: &str| encoding.trim_matches([' ', '\t']) == token;
+    for encoding in encodings.iter().filter(|encoding| !differs_by_blanks(encoding)) {
+        assert!(ask(&rig, encoding.as_bytes()).starts_with("out "), "{encoding:?}");
+        let line = format!("__session={encoding}");
         let outcome = super::common::cookies(&rig.client, &[&line]);
-        assert!(!outcome.starts_with("in "), "{spelling:?}");
+        assert!(!outcome.starts_with("in "), "{encoding:?}");
     }
     assert!(ask(&rig, token.as_bytes()).starts_with("in "));
     assert_eq!(rig.client.stats().cached_tokens, 1);
@@ -127,13 +128,13 @@ fn changed(token: &[u8], other: &str, change: &Change) -> Vec<u8> {
         Change::Cut(at) => bytes.truncate(1 + at % len),
         Change::Parts([a, b, c]) if parts.len() == 3 => bytes = [parts[a], parts[b], parts[c]].join(&b'.'),
         Change::Splice(at) if parts.len() == 3 => {
-            // The same part of another good token.
+            // The same part of another valid token.
             let mut parts = parts;
             parts[at] = other.split('.').nth(at).unwrap().as_bytes();
             return parts.join(&b'.');
         }
         Change::Bytes(part, at, bit) if parts.len() == 3 => {
-            // A bit of what is encoded, encoded anew.
+            // A flipped bit of the decoded part.
             let mut raw = from_b64u(std::str::from_utf8(parts[part]).unwrap_or_default()).unwrap_or_default();
             if raw.is_empty() {
                 return bytes;
@@ -150,17 +151,18 @@ fn changed(token: &[u8], other: &str, change: &Change) -> Vec<u8> {
     bytes
 }
 
+// Threat U1.
 #[test]
-fn u1_no_changed_token_is_accepted() {
+fn mutated_token_is_rejected() {
     let rig = pinned();
     let token = token();
     let other = signed("k1", HEADER, &payload(r#","z":1"#));
     for_all(6000, proptest::collection::vec(changes(), 1..4), |list| {
         let bytes = list.iter().fold(token.clone().into_bytes(), |bytes, change| changed(&bytes, &other, change));
-        let Ok(text) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
-        let is_signed = |text: &str| text == token || text == other;
-        assert_eq!(rig.client.verify_token(text).identity().is_some(), is_signed(text));
-        // Blanks around a header's value are no part of it.
-        assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(text.trim_matches([' ', '\t'])));
+        let Ok(candidate) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
+        let is_signed = |candidate: &str| candidate == token || candidate == other;
+        assert_eq!(rig.client.verify_token(candidate).identity().is_some(), is_signed(candidate));
+        // Blanks around a header value are not part of it.
+        assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(candidate.trim_matches([' ', '\t'])));
     });
 }

@@ -1,4 +1,4 @@
-//! The signature itself: Wycheproof's vectors, and values that are none.
+//! RSA signatures: the Wycheproof vectors and malformed values.
 
 use clerk_auth::jwt::VerifyingKey;
 use clerk_sim::encoding::{b64u, from_b64u};
@@ -9,9 +9,10 @@ use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
 use super::common::NOW_S;
 use super::{HEADER, payload, pinned, signed};
 
+// Threat A6.
 #[test]
-fn a6_wycheproof_rsa_pkcs1_sha256_signatures() {
-    for (name, fewest_valid) in [
+fn wycheproof_rsa_pkcs1_sha256_vectors_verify_as_expected() {
+    for (name, min_valid) in [
         (TestName::Rsa2048Sha256, 8),
         (TestName::Rsa3072Sha256, 7),
         (TestName::Rsa4096Sha256, 6),
@@ -23,7 +24,7 @@ fn a6_wycheproof_rsa_pkcs1_sha256_signatures() {
             for test in group.tests {
                 // A signing input is ASCII; one vector per set signs bytes that are not even UTF-8.
                 let Ok(message) = std::str::from_utf8(&test.msg) else { continue };
-                let verified = key.verifies(message, &b64u(&test.sig));
+                let verified = key.verify(message, &b64u(&test.sig));
                 match test.result {
                     TestResult::Valid => {
                         assert!(verified, "{name:?} {} {}", test.tc_id, test.comment);
@@ -37,11 +38,11 @@ fn a6_wycheproof_rsa_pkcs1_sha256_signatures() {
                 }
             }
         }
-        assert!(valid >= fewest_valid && invalid >= 249, "{name:?}: {valid} valid, {invalid} invalid");
+        assert!(valid >= min_valid && invalid >= 249, "{name:?}: {valid} valid, {invalid} invalid");
     }
 }
 
-/// A number of the same length plus one modulus, if that fits.
+/// Returns `number + modulus`, or `None` if the sum is longer.
 fn plus(number: &[u8], modulus: &[u8]) -> Option<Vec<u8>> {
     let mut carry = 0_u16;
     let mut sum: Vec<u8> = Vec::new();
@@ -54,13 +55,14 @@ fn plus(number: &[u8], modulus: &[u8]) -> Option<Vec<u8>> {
     (carry == 0).then_some(sum)
 }
 
+// Threat A6.
 #[test]
-fn a6_numbers_that_are_no_signature_are_refused() {
+fn malformed_signature_is_rejected() {
     let rig = pinned();
     let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
     let token = signed("k1", HEADER, &payload(""));
     let (input, signature) = token.rsplit_once('.').unwrap();
-    let good = from_b64u(signature).unwrap();
+    let valid = from_b64u(signature).unwrap();
     let last = |step: i16| {
         let mut number = modulus.clone();
         let end = number.len() - 1;
@@ -69,7 +71,7 @@ fn a6_numbers_that_are_no_signature_are_refused() {
     };
     let mut one = vec![0; 256];
     one[255] = 1;
-    let odd: Vec<(&str, Vec<u8>)> = vec![
+    let malformed: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![]),
         ("one byte", vec![1]),
         ("zero", vec![0; 256]),
@@ -78,15 +80,15 @@ fn a6_numbers_that_are_no_signature_are_refused() {
         ("n", modulus.clone()),
         ("n - 1", last(-1)),
         ("n + 1", last(1)),
-        ("cut in front", good[1..].to_vec()),
-        ("cut behind", good[..255].to_vec()),
-        ("a zero in front", [&[0][..], &good].concat()),
-        ("a zero behind", [&good, &[0][..]].concat()),
-        ("twice", [&good[..], &good].concat()),
-        ("reversed", good.iter().rev().copied().collect()),
-        ("of ECDSA's length", vec![0; 64]),
+        ("first byte missing", valid[1..].to_vec()),
+        ("last byte missing", valid[..255].to_vec()),
+        ("leading zero", [&[0][..], &valid].concat()),
+        ("trailing zero", [&valid, &[0][..]].concat()),
+        ("repeated", [&valid[..], &valid].concat()),
+        ("reversed", valid.iter().rev().copied().collect()),
+        ("length of an ECDSA signature", vec![0; 64]),
     ];
-    for (name, bytes) in odd {
+    for (name, bytes) in malformed {
         let outcome = rig.ask(&format!("{input}.{}", b64u(&bytes)));
         let expected = if bytes.is_empty() { "out token-invalid" } else { "out token-invalid-signature" };
         assert_eq!(outcome, expected, "{name}");
@@ -94,8 +96,9 @@ fn a6_numbers_that_are_no_signature_are_refused() {
     assert_eq!(rig.ask(&token), "in verified");
 }
 
+// Threat A6.
 #[test]
-fn a6_a_signature_plus_the_modulus_is_no_other_signature() {
+fn signature_plus_modulus_is_rejected() {
     let rig = pinned();
     let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
     let found = (0..400).find_map(|n| {
@@ -104,12 +107,13 @@ fn a6_a_signature_plus_the_modulus_is_no_other_signature() {
         let sum = plus(&from_b64u(signature).unwrap(), &modulus)?;
         Some((token.clone(), format!("{input}.{}", b64u(&sum))))
     });
-    let (good, other) = found.expect("one signature in eight is small enough");
-    assert_eq!([rig.ask(&good), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
+    let (valid, other) = found.expect("one signature in eight is small enough");
+    assert_eq!([rig.ask(&valid), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
 }
 
+// Threat A6.
 #[test]
-fn a6_other_paddings_and_digests_by_the_right_key_are_refused() {
+fn signature_with_other_padding_or_digest_is_rejected() {
     let rig = pinned();
     let key = rig.sim.keys();
     let input = {
@@ -122,19 +126,20 @@ fn a6_other_paddings_and_digests_by_the_right_key_are_refused() {
     }
 }
 
+// Threat A13.
 #[test]
-fn a13_a_bad_signature_wins_over_every_fault_of_the_claims() {
+fn bad_signature_is_reported_before_invalid_claims() {
     let sim = Sim::start();
     let key = sim.keys().pem("k1");
-    let rig = super::Rig::build(sim, None, |config| {
+    let rig = super::Fixture::build(sim, None, |config| {
         config.jwt_key = Some(key);
         config.authorized_parties = vec!["https://app.example.com".into()];
         config.issuer = vec!["https://clerk.example.com".into()];
         config.audience = vec!["api".into()];
     });
-    let good = |spec: TokenSpec| TokenSpec { aud: Some("api".into()), ..spec };
-    type Spoil = fn(TokenSpec) -> TokenSpec;
-    let faults: [(&str, Spoil); 9] = [
+    let valid = |spec: TokenSpec| TokenSpec { aud: Some("api".into()), ..spec };
+    type Change = fn(TokenSpec) -> TokenSpec;
+    let faults: [(&str, Change); 9] = [
         ("token-expired", |spec| spec.exp_in(-600)),
         ("token-not-active-yet", |spec| spec.claim("nbf", (NOW_S + 600).into())),
         ("token-iat-in-the-future", |spec| spec.claim("iat", (NOW_S + 600).into())),
@@ -145,10 +150,10 @@ fn a13_a_bad_signature_wins_over_every_fault_of_the_claims() {
         ("token-invalid", |spec| spec.claim("exp", "soon".into())),
         ("session-pending", |spec| spec.claim("sts", "pending".into())),
     ];
-    for (reason, spoil) in faults {
-        let spec = spoil(good(TokenSpec::session("user_1")));
+    for (reason, change) in faults {
+        let spec = change(valid(TokenSpec::session("user_1")));
         assert_eq!(rig.ask(&rig.mint(&spec)), format!("out {reason}"));
         assert_eq!(rig.ask(&rig.mint(&spec.key("k1_rotated"))), "out token-invalid-signature", "{reason}");
     }
-    assert_eq!(rig.ask(&rig.mint(&good(TokenSpec::session("user_1")))), "in verified");
+    assert_eq!(rig.ask(&rig.mint(&valid(TokenSpec::session("user_1")))), "in verified");
 }

@@ -1,4 +1,4 @@
-/* Who is calling, over TCP: every way an authentication ends, what the answer says, and what Clerk was asked for it. */
+/* Authentication over TCP: every outcome, what the result contains, and which requests Clerk received. */
 #include "check.h"
 
 #include <time.h>
@@ -13,18 +13,18 @@ static clerk_stats stats_of(const clerk_client *client) {
     return stats;
 }
 
-static void the_second_time_it_comes_from_memory(void) {
+static void repeated_token_comes_from_cache(void) {
     sim_reset();
     clerk_client *client = sim_client();
     const char *token = token_of("user_1");
     CHECK_INT(stats_of(client).jwks_age_ms, -1);
-    CHECK_WORD(ask(client, token), "in verified");
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
     CHECK_INT(sim_count("/jwks"), 1);
-    CHECK_WORD(ask(client, token), "in cache");
-    CHECK_WORD(ask_cached(client, token), "in cache");
-    CHECK_WORD(ask(client, token_of("user_2")), "in verified");
-    CHECK_WORD(ask(client, "nonsense"), "out token-invalid");
-    CHECK_WORD(ask(client, NULL), "none session-token-missing");
+    CHECK_CSTR(outcome_of(client, token), "signed_in cache");
+    CHECK_CSTR(cached_outcome_of(client, token), "signed_in cache");
+    CHECK_CSTR(outcome_of(client, token_of("user_2")), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, "nonsense"), "signed_out token-invalid");
+    CHECK_CSTR(outcome_of(client, NULL), "no_credentials session-token-missing");
     CHECK_INT(sim_count("/jwks"), 1);
     CHECK_INT(sim_count("/users/{id}"), 0);
     clerk_stats stats = stats_of(client);
@@ -40,7 +40,7 @@ static void the_second_time_it_comes_from_memory(void) {
     clerk_client_free(client);
 }
 
-static void the_answer_outlives_the_client(void) {
+static void result_outlives_client(void) {
     sim_reset();
     sim_put("/users/user_ada", "{\"username\":\"ada\",\"first_name\":\"Ada\",\"external_id\":\"77\","
             "\"email_addresses\":[\"ada@example.com\"],\"primary_email_address_id\":\"idn_0001\"}");
@@ -51,7 +51,7 @@ static void the_answer_outlives_the_client(void) {
                                   "\"org\":{\"id\":\"org_1\",\"slug\":\"acme\",\"role\":\"org:admin\","
                                   "\"permissions\":[\"org:invoices:create\",\"org:invoices:read\"]},"
                                   "\"claims\":{\"act\":{\"sub\":\"user_boss\"},\"odd\":{\"a/b\":[1,\"\\u00e9\"]}}}");
-    clerk_result *first = signed_in(client, token), *second = signed_in(client, token);
+    clerk_result *first = sign_in(client, token), *second = sign_in(client, token);
     CHECK_INT(sim_count("/users/{id}"), 1);
     clerk_client_free(client);
 
@@ -61,27 +61,27 @@ static void the_answer_outlives_the_client(void) {
         CHECK_INT(clerk_result_token_kind(result), CLERK_TOKEN_KIND_SESSION_TOKEN);
         CHECK_INT(clerk_result_retry_after_ms(result), -1);
         CHECK_INT(clerk_result_handshake_recommended(result), 0);
-        CHECK_TEXT(clerk_result_user_id(result), "user_ada");
-        CHECK_TEXT(clerk_result_session_id(result), "sess_9");
-        CHECK_TEXT(clerk_result_user_key(result), NULL);
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SUBJECT), "user_ada");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SESSION_STATUS), "active");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ISSUER), "https://clerk.example.com");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_AUTHORIZED_PARTY), "https://a.example");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ID), "org_1");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_SLUG), "acme");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ROLE), "org:admin");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_PERMISSIONS), "org:invoices:create,org:invoices:read");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_ACTOR), "user_boss");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_CLIENT_ID), NULL);
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_EMAIL), "ada@example.com");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_USERNAME), "ada");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_FIRST_NAME), "Ada");
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_LAST_NAME), NULL);
-        CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_EXTERNAL_ID), "77");
+        CHECK_STR(clerk_result_user_id(result), "user_ada");
+        CHECK_STR(clerk_result_session_id(result), "sess_9");
+        CHECK_STR(clerk_result_user_key(result), NULL);
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_SUBJECT), "user_ada");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_SESSION_STATUS), "active");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ISSUER), "https://clerk.example.com");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_AUTHORIZED_PARTY), "https://a.example");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ID), "org_1");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_SLUG), "acme");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_ROLE), "org:admin");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ORG_PERMISSIONS), "org:invoices:create,org:invoices:read");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_ACTOR), "user_boss");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_CLIENT_ID), NULL);
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_EMAIL), "ada@example.com");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_USERNAME), "ada");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_FIRST_NAME), "Ada");
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_LAST_NAME), NULL);
+        CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_EXTERNAL_ID), "77");
         for (int32_t which = 0; which <= CLERK_ATTRIBUTE_EXTERNAL_ID; which++) {
             clerk_str text = clerk_result_get(result, which);
-            CHECK_TEXT(text, text.data);
+            CHECK_STR(text, text.data);
         }
 
         int64_t first_age = -7, second_age = -7, left = clerk_result_expires_at_ms(result) - (int64_t)time(NULL) * 1000;
@@ -102,7 +102,7 @@ static void the_answer_outlives_the_client(void) {
     }
 
     clerk_str all = clerk_result_claims_json(first);
-    CHECK_TEXT(all, all.data);
+    CHECK_STR(all, all.data);
     CHECK(all.data[0] == '{' && strstr(all.data, "\"sid\":\"sess_9\"") != NULL);
     static const struct {
         const char *path, *json;
@@ -117,9 +117,9 @@ static void the_answer_outlives_the_client(void) {
         size_t needed = 999;
         int32_t status = clerk_result_claim(first, clerk_str_of(claims[i].path), buffer, sizeof buffer, &needed);
         CHECK_STATUS(status, claims[i].json ? CLERK_OK : CLERK_E_NOT_FOUND);
-        CHECK_WORD(buffer, claims[i].json ? claims[i].json : "");
+        CHECK_CSTR(buffer, claims[i].json ? claims[i].json : "");
         CHECK_INT(needed, claims[i].json ? strlen(claims[i].json) : 999);
-        /* To the byte: with room for the text and not for its NUL it does not fit. */
+        /* The buffer needs room for the NUL. */
         if (claims[i].json == NULL) continue;
         CHECK_STATUS(clerk_result_claim(first, clerk_str_of(claims[i].path), NULL, 0, &needed), CLERK_E_ARGUMENT);
         memset(buffer, 'x', sizeof buffer);
@@ -131,84 +131,86 @@ static void the_answer_outlives_the_client(void) {
     clerk_result_free(second);
 }
 
-static void tokens_that_are_no_good(void) {
+static void invalid_tokens_are_rejected(void) {
     sim_reset();
     clerk_config *config = sim_config();
     set(config, "authorized_parties", "https://app.example.com");
     set(config, "audience", "api");
     clerk_client *client = client_of(config);
     static const struct {
-        const char *spec, *words;
+        const char *spec, *outcome;
     } cases[] = {
-        {"{\"aud\":\"api\"}", "in verified"},
-        {"{\"aud\":\"api\",\"spoil\":\"expired\"}", "out token-expired"},
-        {"{\"aud\":\"api\",\"spoil\":\"not-yet\"}", "out token-not-active-yet"},
-        {"{\"aud\":\"api\",\"iat_in\":3600,\"nbf_in\":0}", "out token-iat-in-the-future"},
-        {"{\"aud\":\"api\",\"spoil\":\"wrong-key\"}", "out token-invalid-signature"},
-        {"{\"aud\":\"api\",\"spoil\":\"tampered\"}", "out token-invalid-signature"},
-        {"{\"aud\":\"api\",\"spoil\":\"alg-none\"}", "out token-invalid"},
-        {"{\"aud\":\"api\",\"azp\":\"https://evil.example\"}", "out token-invalid-authorized-parties"},
-        {"{\"aud\":\"other\"}", "out token-invalid-audience"},
-        {"{}", "out token-invalid-audience"},
-        {"{\"aud\":\"api\",\"key\":\"k2\"}", "out jwk-kid-mismatch"},
-        {"{\"aud\":\"api\",\"sts\":\"pending\"}", "out session-pending"},
-        {"{\"aud\":\"api\",\"kind\":\"oauth-jwt\"}", "out token-type-not-supported"},
-        {"{\"aud\":\"api\",\"kind\":\"m2m-jwt\"}", "out token-type-not-supported"},
+        {"{\"aud\":\"api\"}", "signed_in verified"},
+        {"{\"aud\":\"api\",\"spoil\":\"expired\"}", "signed_out token-expired"},
+        {"{\"aud\":\"api\",\"spoil\":\"not-yet\"}", "signed_out token-not-active-yet"},
+        {"{\"aud\":\"api\",\"iat_in\":3600,\"nbf_in\":0}", "signed_out token-iat-in-the-future"},
+        {"{\"aud\":\"api\",\"spoil\":\"wrong-key\"}", "signed_out token-invalid-signature"},
+        {"{\"aud\":\"api\",\"spoil\":\"tampered\"}", "signed_out token-invalid-signature"},
+        {"{\"aud\":\"api\",\"spoil\":\"alg-none\"}", "signed_out token-invalid"},
+        {"{\"aud\":\"api\",\"azp\":\"https://evil.example\"}", "signed_out token-invalid-authorized-parties"},
+        {"{\"aud\":\"other\"}", "signed_out token-invalid-audience"},
+        {"{}", "signed_out token-invalid-audience"},
+        {"{\"aud\":\"api\",\"key\":\"k2\"}", "signed_out jwk-kid-mismatch"},
+        {"{\"aud\":\"api\",\"sts\":\"pending\"}", "signed_out session-pending"},
+        {"{\"aud\":\"api\",\"kind\":\"oauth-jwt\"}", "signed_out token-type-not-supported"},
+        {"{\"aud\":\"api\",\"kind\":\"m2m-jwt\"}", "signed_out token-type-not-supported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *token = sim_token("%s", cases[i].spec);
-        CHECK_WORD(ask(client, token), cases[i].words);
-        /* Refusals are not remembered, and do not become anything else by being asked for again. */
-        CHECK_WORD(ask_cached(client, token), i == 0 ? "in cache" : cases[i].words);
+        CHECK_CSTR(outcome_of(client, token), cases[i].outcome);
+        /* Rejections are not cached, and stay the same when repeated. */
+        CHECK_CSTR(cached_outcome_of(client, token), i == 0 ? "signed_in cache" : cases[i].outcome);
     }
-    CHECK_WORD(ask(client, "ak_opaque"), "out token-type-not-supported");
+    CHECK_CSTR(outcome_of(client, "ak_opaque"), "signed_out token-type-not-supported");
     clerk_client_free(client);
 }
 
-/* Authenticates with these lines. */
-static const char *lines(const clerk_client *client, const clerk_header *headers, size_t count, const char *method) {
+/* Authenticates with these header lines. */
+static const char *outcome_of_lines(const clerk_client *client, const clerk_header *headers, size_t count,
+                                    const char *method) {
     clerk_request request = CLERK_REQUEST_INIT;
     request.headers = headers;
     request.header_count = count;
     request.method = clerk_str_of(method);
     clerk_result *result = NULL;
-    return ended(clerk_authenticate(client, &request, &result, NULL), &result);
+    return outcome_and_free(clerk_authenticate(client, &request, &result, NULL), &result);
 }
 
 static clerk_header line(const char *name, const char *value) {
     return (clerk_header){clerk_str_of(name), clerk_str_of(value)};
 }
 
-static void lines_of_a_request(void) {
+static void header_lines_select_credential(void) {
     sim_reset();
     clerk_client *client = sim_client();
     char bearer_line[4096], cookie[4096];
     snprintf(bearer_line, sizeof bearer_line, "bEaReR   %s", token_of("user_1"));
     snprintf(cookie, sizeof cookie, "a=b; __session=%s; c=\"d", token_of("user_2"));
     clerk_header all[] = {line("Accept", "text/html"), line("AUTHORIZATION", bearer_line), line("cookie", cookie)};
-    CHECK_WORD(lines(client, all, 3, "GET"), "in verified");
-    CHECK_WORD(lines(client, all, 2, NULL), "in cache");
-    CHECK_WORD(lines(client, all, 1, NULL), "none session-token-missing");
-    CHECK_WORD(lines(client, NULL, 0, NULL), "none session-token-missing");
+    CHECK_CSTR(outcome_of_lines(client, all, 3, "GET"), "signed_in verified");
+    CHECK_CSTR(outcome_of_lines(client, all, 2, NULL), "signed_in cache");
+    CHECK_CSTR(outcome_of_lines(client, all, 1, NULL), "no_credentials session-token-missing");
+    CHECK_CSTR(outcome_of_lines(client, NULL, 0, NULL), "no_credentials session-token-missing");
     clerk_header by_cookie = line("Cookie", cookie);
-    CHECK_WORD(lines(client, &by_cookie, 1, NULL), "in verified");
+    CHECK_CSTR(outcome_of_lines(client, &by_cookie, 1, NULL), "signed_in verified");
     clerk_header basic[] = {line("Authorization", "Basic dXNlcjpwYXNz"), by_cookie};
-    CHECK_WORD(lines(client, basic, 1, NULL), "none session-token-missing");
-    CHECK_WORD(lines(client, basic, 2, NULL), "in cache");
-    /* Two lines of it, or one given twice, are a smuggling attempt or a broken proxy. */
+    CHECK_CSTR(outcome_of_lines(client, basic, 1, NULL), "no_credentials session-token-missing");
+    CHECK_CSTR(outcome_of_lines(client, basic, 2, NULL), "signed_in cache");
+    /* A duplicate header line is request smuggling or a broken proxy. */
     clerk_header twice[] = {all[1], all[1]};
-    CHECK_WORD(lines(client, twice, 2, NULL), "out token-invalid");
+    CHECK_CSTR(outcome_of_lines(client, twice, 2, NULL), "signed_out token-invalid");
     clerk_request request = bearer(bearer_line);
     clerk_result *result = NULL;
     request.headers = all;
     request.header_count = 3;
-    CHECK_WORD(ended(clerk_authenticate(client, &request, &result, NULL), &result), "out token-invalid");
-    /* The short way. */
+    CHECK_CSTR(outcome_and_free(clerk_authenticate(client, &request, &result, NULL), &result),
+               "signed_out token-invalid");
+    /* Without a list of header lines. */
     request = (clerk_request)CLERK_REQUEST_INIT;
     request.cookie = clerk_str_of(cookie);
-    CHECK_WORD(ended(clerk_authenticate(client, &request, &result, NULL), &result), "in cache");
+    CHECK_CSTR(outcome_and_free(clerk_authenticate(client, &request, &result, NULL), &result), "signed_in cache");
 
-    /* A page load with a token that has run out could be settled by a redirect; a call from a script could not. */
+    /* A redirect can renew an expired token of a page load, but not that of a script. */
     snprintf(cookie, sizeof cookie, "__session=%s", sim_token("{\"spoil\":\"expired\"}"));
     request.cookie = clerk_str_of(cookie);
     clerk_header accept = line("Accept", "text/html,application/xhtml+xml");
@@ -220,16 +222,17 @@ static void lines_of_a_request(void) {
         CHECK_INT(clerk_result_handshake_recommended(result), i == 0);
         CHECK_INT(clerk_result_http_status(result), 401);
         char challenge[256];
-        CHECK_STATUS(clerk_result_www_authenticate(result, CLERK_STR("a \"b\""), challenge, sizeof challenge, NULL), CLERK_OK);
-        CHECK_WORD(challenge, "Bearer realm=\"a \\\"b\\\"\", "
+        CHECK_STATUS(clerk_result_www_authenticate(result, CLERK_STR("a \"b\""), challenge, sizeof challenge, NULL),
+                     CLERK_OK);
+        CHECK_CSTR(challenge, "Bearer realm=\"a \\\"b\\\"\", "
                               "error=\"invalid_token\", error_description=\"token-expired\"");
         clerk_result_free(result);
     }
     clerk_client_free(client);
 }
 
-/* Authenticates when nobody can tell; checks the error behind it. */
-static void nobody_can_tell(const clerk_client *client, const char *token, const char *words, int32_t http,
+/* Authenticates during an outage; checks the error. */
+static void check_unavailable(const clerk_client *client, const char *token, const char *outcome, int32_t http,
                             int64_t wait) {
     char text[4096];
     snprintf(text, sizeof text, "Bearer %s", token);
@@ -237,7 +240,7 @@ static void nobody_can_tell(const clerk_client *client, const char *token, const
     clerk_result *result = NULL;
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_authenticate(client, &request, &result, &error), CLERK_UNAVAILABLE);
-    bool misconfigured = strcmp(words, "unavailable secret-key-invalid") == 0;
+    bool misconfigured = strcmp(outcome, "unavailable secret-key-invalid") == 0;
     CHECK_INT(clerk_result_http_status(result), misconfigured ? 500 : 503);
     CHECK_INT(clerk_result_retry_after_ms(result), wait);
     CHECK(error != NULL);
@@ -245,15 +248,15 @@ static void nobody_can_tell(const clerk_client *client, const char *token, const
     CHECK_INT(clerk_error_http_status(error), http);
     CHECK_INT(clerk_error_retry_after_ms(error), wait);
     CHECK_INT(clerk_error_store_code(error), 0);
-    CHECK_TEXT(clerk_error_setting(error), NULL);
+    CHECK_STR(clerk_error_setting(error), NULL);
     CHECK(clerk_error_message(error).len > 10);
-    CHECK_TEXT(clerk_error_message(error), clerk_error_message(error).data);
+    CHECK_STR(clerk_error_message(error), clerk_error_message(error).data);
     CHECK(strstr(clerk_error_message(error).data, "sk_test") == NULL);
     clerk_error_free(error);
-    CHECK_WORD(ended(CLERK_UNAVAILABLE, &result), words);
+    CHECK_CSTR(outcome_and_free(CLERK_UNAVAILABLE, &result), outcome);
 }
 
-static void clerk_is_down(void) {
+static void outage_returns_unavailable(void) {
     sim_reset();
     sim_put("/users/user_1", "{\"first_name\":\"Ada\"}");
     clerk_config *config = sim_config();
@@ -264,91 +267,94 @@ static void clerk_is_down(void) {
     clerk_client *client = client_of(config);
     const char *token = token_of("user_1");
     sim_down(true);
-    nobody_can_tell(client, token, "unavailable jwk-failed-to-load", 0, -1);
+    check_unavailable(client, token, "unavailable jwk-failed-to-load", 0, -1);
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_client_warm_up(client, &error), CLERK_E_API);
     CHECK_STATUS(clerk_error_status(error), CLERK_E_API);
     clerk_error_free(error);
-    CHECK_WORD(ask_cached(client, token), "CLERK_WOULD_BLOCK");
+    CHECK_CSTR(cached_outcome_of(client, token), "CLERK_WOULD_BLOCK");
     sim_down(false);
     CHECK_STATUS(clerk_client_warm_up(client, &error), CLERK_OK);
     CHECK(error == NULL);
-    CHECK_WORD(ask(client, token), "in verified");
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
 
-    /* The keys are known, and the token is remembered; new ones need the user. */
+    /* The keys and the token are cached; a new token needs the user. */
     sim_down(true);
-    CHECK_WORD(ask(client, token), "in cache");
-    nobody_can_tell(client, token_of("user_1"), "unavailable server-error", 0, -1);
+    CHECK_CSTR(outcome_of(client, token), "signed_in cache");
+    check_unavailable(client, token_of("user_1"), "unavailable server-error", 0, -1);
     sim_down(false);
 
-    /* One answer of 503 is tried again within the call. */
+    /* A single 503 is retried within the call. */
     sim_admin("DELETE", "/counts", "");
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":503,\"times\":1}]");
-    CHECK_WORD(ask(client, token_of("user_1")), "in verified");
+    CHECK_CSTR(outcome_of(client, token_of("user_1")), "signed_in verified");
     CHECK_INT(sim_count("/users/{id}"), 2);
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":503,\"headers\":{\"Retry-After\":\"2\"}}]");
-    nobody_can_tell(client, token_of("user_1"), "unavailable server-error", 503, 2000);
+    check_unavailable(client, token_of("user_1"), "unavailable server-error", 503, 2000);
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":401,\"headers\":{\"Clerk-Trace-Id\":\"t1\"}}]");
-    nobody_can_tell(client, token_of("user_1"), "unavailable secret-key-invalid", 401, -1);
+    check_unavailable(client, token_of("user_1"), "unavailable secret-key-invalid", 401, -1);
     sim_put("/faults", "[{\"path\":\"/users/*\",\"status\":429,\"headers\":{\"Retry-After\":\"1\"}}]");
-    nobody_can_tell(client, token_of("user_1"), "unavailable server-error", 429, 1000);
+    check_unavailable(client, token_of("user_1"), "unavailable server-error", 429, 1000);
     clerk_stats stats = stats_of(client);
     CHECK_INT(stats.unavailable, 5);
     CHECK_INT(stats.signed_out, 0);
     clerk_client_free(client);
 }
 
-static void one_token_and_nothing_else(void) {
+static void verify_token_uses_no_cache(void) {
     sim_reset();
     counter counted = {0};
     clerk_config *config = sim_config();
-    clerk_config_set_event_callback(config, count_event, &counted, NULL);
+    CHECK_OK(clerk_config_set_event_callback(config, count_event, &counted, NULL));
     clerk_client *client = client_of(config);
     const char *token = token_of("user_1");
     clerk_result *result = NULL;
     clerk_error *error = NULL;
     for (int i = 0; i < 2; i++) {
-        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(token), &result, &error), &result), "in verified");
+        CHECK_CSTR(outcome_and_free(clerk_verify_token(client, clerk_str_of(token), &result, &error), &result),
+                   "signed_in verified");
         CHECK(error == NULL);
     }
     token = sim_token("{\"spoil\":\"expired\"}");
-    CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(token), &result, NULL), &result), "out token-expired");
-    CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(""), &result, NULL), &result), "out token-invalid");
+    CHECK_CSTR(outcome_and_free(clerk_verify_token(client, clerk_str_of(token), &result, NULL), &result),
+               "signed_out token-expired");
+    CHECK_CSTR(outcome_and_free(clerk_verify_token(client, clerk_str_of(""), &result, NULL), &result),
+               "signed_out token-invalid");
     CHECK_INT(stats_of(client).cached_tokens, 0);
     for (int kind = 0; kind < 32; kind++) CHECK_INT(counted.events[kind], kind == CLERK_EVENT_KIND_JWKS_REFRESHED);
     clerk_client_free(client);
 }
 
-static void from_memory_without_waiting(void) {
+static void cached_call_never_blocks(void) {
     sim_reset();
     clerk_config *config = sim_config();
     set(config, "accepts_token", "any");
     clerk_client *client = client_of(config);
     const char *token = token_of("user_1");
-    CHECK_WORD(ask_cached(client, token), "CLERK_WOULD_BLOCK");
-    CHECK_WORD(ask_cached(client, NULL), "none session-token-missing");
+    CHECK_CSTR(cached_outcome_of(client, token), "CLERK_WOULD_BLOCK");
+    CHECK_CSTR(cached_outcome_of(client, NULL), "no_credentials session-token-missing");
     CHECK_INT(sim_count("/jwks"), 0);
     CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
     CHECK_INT(sim_count("/jwks"), 1);
-    CHECK_WORD(ask_cached(client, token), "in verified");
-    CHECK_WORD(ask_cached(client, token), "in cache");
-    CHECK_WORD(ask_cached(client, sim_token("{\"spoil\":\"expired\"}")), "out token-expired");
-    CHECK_WORD(ask_cached(client, "garbage"), "out token-invalid");
+    CHECK_CSTR(cached_outcome_of(client, token), "signed_in verified");
+    CHECK_CSTR(cached_outcome_of(client, token), "signed_in cache");
+    CHECK_CSTR(cached_outcome_of(client, sim_token("{\"spoil\":\"expired\"}")), "signed_out token-expired");
+    CHECK_CSTR(cached_outcome_of(client, "garbage"), "signed_out token-invalid");
     CHECK_INT(sim_count("/jwks"), 1);
-    /* An opaque token is Clerk's to judge. */
+    /* An opaque token is verified by Clerk. */
     sim_put("/state", "{\"api_keys\":{\"ak_good\":{\"subject\":\"user_1\",\"scopes\":[\"read\",\"write\"]}}}");
-    CHECK_WORD(ask_cached(client, "ak_good"), "CLERK_WOULD_BLOCK");
+    CHECK_CSTR(cached_outcome_of(client, "ak_good"), "CLERK_WOULD_BLOCK");
     char good[] = "ak_good";
-    clerk_result *result = signed_in(client, good);
+    clerk_result *result = sign_in(client, good);
     CHECK_INT(clerk_result_token_kind(result), CLERK_TOKEN_KIND_API_KEY);
-    CHECK_TEXT(clerk_result_get(result, CLERK_ATTRIBUTE_SCOPES), "read write");
+    CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_SCOPES), "read write");
     CHECK_INT(clerk_result_has(result, CLERK_CHECK_ROLE, CLERK_STR("admin")), 0);
     clerk_result_free(result);
-    CHECK_WORD(ask(client, "ak_bad"), "out token-invalid");
+    CHECK_CSTR(outcome_of(client, "ak_bad"), "signed_out token-invalid");
     clerk_client_free(client);
 }
 
-static void what_is_forgotten_is_asked_for_again(void) {
+static void invalidated_entries_are_fetched_again(void) {
     sim_reset();
     sim_put("/users/user_1", "{\"first_name\":\"Ada\"}");
     clerk_config *config = sim_config();
@@ -356,109 +362,109 @@ static void what_is_forgotten_is_asked_for_again(void) {
     clerk_client *client = client_of(config);
     const char *one = sim_token("{\"user\":\"user_1\",\"sid\":\"sess_a\"}");
     const char *two = sim_token("{\"user\":\"user_1\",\"sid\":\"sess_b\"}");
-    ask(client, one), ask(client, two);
-    CHECK_WORD(ask(client, one), "in cache");
-    CHECK_WORD(ask(client, two), "in cache");
+    outcome_of(client, one), outcome_of(client, two);
+    CHECK_CSTR(outcome_of(client, one), "signed_in cache");
+    CHECK_CSTR(outcome_of(client, two), "signed_in cache");
     CHECK_STATUS(clerk_client_invalidate_token(client, clerk_str_of(one)), CLERK_OK);
-    CHECK_WORD(ask(client, one), "in verified");
-    CHECK_WORD(ask(client, two), "in cache");
+    CHECK_CSTR(outcome_of(client, one), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, two), "signed_in cache");
     CHECK_STATUS(clerk_client_invalidate_session(client, CLERK_STR("sess_b")), CLERK_OK);
-    CHECK_WORD(ask(client, one), "in cache");
-    CHECK_WORD(ask(client, two), "in verified");
+    CHECK_CSTR(outcome_of(client, one), "signed_in cache");
+    CHECK_CSTR(outcome_of(client, two), "signed_in verified");
     CHECK_INT(sim_count("/users/{id}"), 1);
     CHECK_STATUS(clerk_client_invalidate_user(client, CLERK_STR("user_1")), CLERK_OK);
     CHECK_INT(stats_of(client).cached_users, 0);
-    CHECK_WORD(ask(client, one), "in verified");
-    CHECK_WORD(ask(client, two), "in verified");
+    CHECK_CSTR(outcome_of(client, one), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, two), "signed_in verified");
     CHECK_INT(sim_count("/users/{id}"), 2);
-    CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
+    CHECK_OK(clerk_client_invalidate_all(client));
     CHECK_INT(stats_of(client).cached_tokens, 0);
-    CHECK_WORD(ask(client, one), "in verified");
+    CHECK_CSTR(outcome_of(client, one), "signed_in verified");
     CHECK_INT(sim_count("/users/{id}"), 3);
     CHECK_INT(sim_count("/jwks"), 1);
-    /* Later calls connect anew. */
+    /* Later calls connect again. */
     CHECK_STATUS(clerk_client_shutdown(client), CLERK_OK);
-    CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
-    CHECK_WORD(ask(client, one), "in verified");
+    CHECK_OK(clerk_client_invalidate_all(client));
+    CHECK_CSTR(outcome_of(client, one), "signed_in verified");
     clerk_client_free(client);
 }
 
-static void over_tls(void) {
+static void tls_requires_trusted_authority(void) {
     sim_reset();
     const char *token = token_of("user_1");
     clerk_config *config = sim_config();
     set(config, "api_url", sim_https_url());
-    clerk_client *stranger = client_of(config);
-    nobody_can_tell(stranger, token, "unavailable jwk-failed-to-load", 0, -1);
-    clerk_client_free(stranger);
+    clerk_client *untrusting = client_of(config);
+    check_unavailable(untrusting, token, "unavailable jwk-failed-to-load", 0, -1);
+    clerk_client_free(untrusting);
     CHECK_INT(sim_count("/jwks"), 0);
 
     config = sim_config();
     set(config, "api_url", sim_https_url());
     set(config, "ca_pem", sim_ca());
     clerk_client *client = client_of(config);
-    CHECK_WORD(ask(client, token), "in verified");
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
     CHECK_INT(sim_count("/jwks"), 1);
     clerk_client_free(client);
 }
 
-/* The time, told by the host. */
-static int64_t told(void *userdata) {
+/* A clock callback. */
+static int64_t fixed_clock(void *userdata) {
     return *(int64_t *)userdata;
 }
 
-static char diary[4096];
+static char event_log[4096];
 
-static void write_diary(void *userdata, const clerk_event *event) {
+static void append_event(void *userdata, const clerk_event *event) {
     clerk_str hash = clerk_event_token_hash(event), again = clerk_event_token_hash(event);
     int32_t kind = clerk_event_get_kind(event);
     bool of_token = kind <= CLERK_EVENT_KIND_CACHE_MISS;
-    CHECK_TEXT(hash, of_token ? hash.data : NULL);
+    CHECK_STR(hash, of_token ? hash.data : NULL);
     CHECK(again.data == hash.data);
     if (of_token) CHECK(hash.len == 75 && strncmp(hash.data, "clerk:auth:", 11) == 0);
     clerk_str id = clerk_event_clerk_id(event);
-    CHECK_TEXT(id, id.data);
-    CHECK_TEXT(clerk_event_user_key(event), NULL);
-    size_t len = strlen(diary);
-    snprintf(diary + len, sizeof diary - len, "%d %s %d %d %lld, ", kind, id.data ? id.data : "-",
+    CHECK_STR(id, id.data);
+    CHECK_STR(clerk_event_user_key(event), NULL);
+    size_t len = strlen(event_log);
+    snprintf(event_log + len, sizeof event_log - len, "%d %s %d %d %lld, ", kind, id.data ? id.data : "-",
              clerk_event_reason(event), clerk_event_source(event), (long long)clerk_event_retry_after_ms(event));
     (void)userdata;
 }
 
-static void clocks_and_events_are_the_hosts(void) {
+static void clock_and_event_callbacks_are_used(void) {
     sim_reset();
     int64_t now = 1800000000000;
     clerk_config *config = sim_config();
-    clerk_config_set_clock_callback(config, told, &now, NULL);
-    clerk_config_set_event_callback(config, write_diary, NULL, NULL);
+    CHECK_OK(clerk_config_set_clock_callback(config, fixed_clock, &now, NULL));
+    CHECK_OK(clerk_config_set_event_callback(config, append_event, NULL, NULL));
     clerk_client *client = client_of(config);
     const char *token = sim_token("{\"user\":\"user_1\",\"exp_in\":60,\"now\":1800000000}");
-    CHECK_WORD(ask(client, token), "in verified");
-    CHECK_WORD(diary, "3 - 0 0 -1, 8 - 0 0 -1, 1 user_1 0 2 -1, ");
-    diary[0] = 0;
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
+    CHECK_CSTR(event_log, "3 - 0 0 -1, 8 - 0 0 -1, 1 user_1 0 2 -1, ");
+    event_log[0] = 0;
     now += 64999;
-    CHECK_WORD(ask(client, token), "in cache");
-    CHECK_WORD(diary, "1 user_1 0 1 -1, ");
-    diary[0] = 0;
+    CHECK_CSTR(outcome_of(client, token), "signed_in cache");
+    CHECK_CSTR(event_log, "1 user_1 0 1 -1, ");
+    event_log[0] = 0;
     now += 1;
-    CHECK_WORD(ask(client, token), "out token-expired");
-    CHECK_WORD(diary, "3 - 0 0 -1, 2 - 4 0 -1, ");
-    diary[0] = 0;
-    ask(client, NULL);
-    CHECK_WORD(diary, "");
+    CHECK_CSTR(outcome_of(client, token), "signed_out token-expired");
+    CHECK_CSTR(event_log, "3 - 0 0 -1, 2 - 4 0 -1, ");
+    event_log[0] = 0;
+    outcome_of(client, NULL);
+    CHECK_CSTR(event_log, "");
     clerk_client_free(client);
 }
 
 int main(void) {
-    the_second_time_it_comes_from_memory();
-    the_answer_outlives_the_client();
-    tokens_that_are_no_good();
-    lines_of_a_request();
-    clerk_is_down();
-    one_token_and_nothing_else();
-    from_memory_without_waiting();
-    what_is_forgotten_is_asked_for_again();
-    over_tls();
-    clocks_and_events_are_the_hosts();
+    repeated_token_comes_from_cache();
+    result_outlives_client();
+    invalid_tokens_are_rejected();
+    header_lines_select_credential();
+    outage_returns_unavailable();
+    verify_token_uses_no_cache();
+    cached_call_never_blocks();
+    invalidated_entries_are_fetched_again();
+    tls_requires_trusted_authority();
+    clock_and_event_callbacks_are_used();
     return 0;
 }

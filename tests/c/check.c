@@ -30,7 +30,18 @@ void check_status(const char *file, int line, const char *function, const char *
     }
 }
 
-void check_word(const char *file, int line, const char *function, const char *what, const char *got,
+void check_error(const char *file, int line, const char *function, clerk_error **error, int32_t status) {
+    bool failed = status < 0 || status == CLERK_UNAVAILABLE;
+    if ((*error != NULL) != failed) check_failed(file, line, function, failed ? "no error" : "an error on success");
+    if (failed) {
+        check_status(file, line, function, "clerk_error_status", clerk_error_status(*error), status);
+        if (clerk_error_message(*error).len <= 10) check_failed(file, line, function, "an error without a message");
+    }
+    clerk_error_free(*error);
+    *error = NULL;
+}
+
+void check_cstr(const char *file, int line, const char *function, const char *what, const char *got,
                 const char *want) {
     if (got == want || (got != NULL && want != NULL && strcmp(got, want) == 0)) return;
     char text[2048];
@@ -38,13 +49,13 @@ void check_word(const char *file, int line, const char *function, const char *wh
     check_failed(file, line, function, text);
 }
 
-void check_text(const char *file, int line, const char *function, const char *what, clerk_str got, const char *want) {
+void check_str(const char *file, int line, const char *function, const char *what, clerk_str got, const char *want) {
     const char *wrong = NULL;
-    if (got.data == NULL && got.len != 0) wrong = "a length without a text";
-    if (got.data != NULL && got.data[got.len] != 0) wrong = "a text without a NUL behind it";
-    if (got.data != NULL && wrong == NULL && strlen(got.data) != got.len) wrong = "a text with a NUL inside";
+    if (got.data == NULL && got.len != 0) wrong = "a length without data";
+    if (got.data != NULL && got.data[got.len] != 0) wrong = "a string without a NUL at its end";
+    if (got.data != NULL && wrong == NULL && strlen(got.data) != got.len) wrong = "a string with a NUL inside";
     if (wrong != NULL) check_failed(file, line, function, wrong);
-    check_word(file, line, function, what, got.data, want);
+    check_cstr(file, line, function, what, got.data, want);
 }
 
 void check_outcome(int32_t status, const clerk_result *result) {
@@ -62,20 +73,26 @@ void check_outcome(int32_t status, const clerk_result *result) {
     CHECK((clerk_result_token_kind(result) != 0) == in);
     CHECK((clerk_result_get(result, CLERK_ATTRIBUTE_SUBJECT).data != NULL) == in);
     CHECK(in || clerk_result_user_id(result).data == NULL);
+    /* The reason if the client caused it, else only the category. */
+    const char *public_reason = clerk_result_public_reason(result);
+    bool is_servers = clerk_result_http_status(result) >= 500;
+    const char *category = clerk_category_name(clerk_reason_category(clerk_result_reason(result)));
+    CHECK_CSTR(public_reason, is_servers ? category : clerk_result_reason_name(result));
+    CHECK(!is_servers || strcmp(public_reason, "misconfigured") == 0 || strcmp(public_reason, "unavailable") == 0);
 }
 
-/* --- texts that live until the end -------------------------------------------------------------------------------- */
+/* --- strings that live until the end ------------------------------------------------------------------------------ */
 
-struct kept {
-    struct kept *next;
+struct retained {
+    struct retained *next;
     char text[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct kept *all;
+static struct retained *all;
 
-static char *keep(const char *text, size_t len) {
-    struct kept *one = malloc(sizeof *one + len + 1);
+static char *retain_string(const char *text, size_t len) {
+    struct retained *one = malloc(sizeof *one + len + 1);
     CHECK(one != NULL);
     memcpy(one->text, text, len);
     one->text[len] = 0;
@@ -86,20 +103,20 @@ static char *keep(const char *text, size_t len) {
     return one->text;
 }
 
-static const char *formatted(const char *format, va_list arguments) {
+static const char *format_string(const char *format, va_list arguments) {
     static _Thread_local char text[65536];
     int len = vsnprintf(text, sizeof text, format, arguments);
     CHECK(len >= 0 && (size_t)len < sizeof text);
     return text;
 }
 
-const char *json_text(const char *json, const char *name) {
-    char wanted[64];
-    snprintf(wanted, sizeof wanted, "\"%s\":\"", name);
-    const char *at = strstr(json, wanted);
+const char *json_string(const char *json, const char *name) {
+    char member[64];
+    snprintf(member, sizeof member, "\"%s\":\"", name);
+    const char *at = strstr(json, member);
     CHECK(at != NULL);
-    at += strlen(wanted);
-    char *text = keep(at, strlen(at));
+    at += strlen(member);
+    char *text = retain_string(at, strlen(at));
     char *to = text;
     for (; *at != '"'; at++) {
         CHECK(*at != 0);
@@ -111,9 +128,9 @@ const char *json_text(const char *json, const char *name) {
     return text;
 }
 
-/* --- the stand-in ------------------------------------------------------------------------------------------------- */
+/* --- fake Clerk API ----------------------------------------------------------------------------------------------- */
 
-/* What it wrote when it was ready; run.sh says where. */
+/* Reads the ready file; run.sh sets its path. */
 static const char *ready(const char *name) {
     static _Thread_local char text[2048];
     if (text[0] == 0) {
@@ -124,7 +141,7 @@ static const char *ready(const char *name) {
         text[len] = 0;
         fclose(file);
     }
-    return json_text(text, name);
+    return json_string(text, name);
 }
 
 const char *sim_url(void) {
@@ -136,7 +153,7 @@ const char *sim_https_url(void) {
 }
 
 const char *sim_ca(void) {
-    return json_text(sim_admin("GET", "/ca", ""), "pem");
+    return json_string(sim_admin("GET", "/ca", ""), "pem");
 }
 
 const char *sim_admin(const char *method, const char *path, const char *body) {
@@ -161,20 +178,20 @@ const char *sim_admin(const char *method, const char *path, const char *body) {
         fprintf(stderr, "%s %s %s\n", method, path, body);
         check_failed(__FILE__, __LINE__, __func__, answer);
     }
-    return keep(start + 4, strlen(start + 4));
+    return retain_string(start + 4, strlen(start + 4));
 }
 
 int64_t sim_count(const char *pattern) {
-    char wanted[128];
-    snprintf(wanted, sizeof wanted, "\"%s\":", pattern);
-    const char *at = strstr(sim_admin("GET", "/counts", ""), wanted);
-    return at ? atoll(at + strlen(wanted)) : 0;
+    char name[128];
+    snprintf(name, sizeof name, "\"%s\":", pattern);
+    const char *at = strstr(sim_admin("GET", "/counts", ""), name);
+    return at ? atoll(at + strlen(name)) : 0;
 }
 
 void sim_put(const char *path, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const char *body = formatted(format, arguments);
+    const char *body = format_string(format, arguments);
     va_end(arguments);
     sim_admin("PUT", path, body);
 }
@@ -193,12 +210,12 @@ void sim_reset(void) {
 const char *sim_token(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const char *spec = formatted(format, arguments);
+    const char *spec = format_string(format, arguments);
     va_end(arguments);
-    return json_text(sim_admin("POST", "/mint", spec), "token");
+    return json_string(sim_admin("POST", "/mint", spec), "token");
 }
 
-/* --- clients and answers ------------------------------------------------------------------------------------------ */
+/* --- clients and results ------------------------------------------------------------------------------------------ */
 
 void set(clerk_config *config, const char *name, const char *value) {
     clerk_error *error = NULL;
@@ -235,32 +252,32 @@ clerk_request bearer(const char *line) {
     return request;
 }
 
-const char *ended(int32_t status, clerk_result **result) {
-    static _Thread_local char words[128];
+const char *outcome_and_free(int32_t status, clerk_result **result) {
+    static _Thread_local char outcome[128];
     check_outcome(status, *result);
     const char *reason = clerk_result_reason_name(*result);
     switch (status) {
     case CLERK_OK:
-        snprintf(words, sizeof words, "in %s", clerk_result_source(*result) == CLERK_SOURCE_CACHE ? "cache" : "api");
+        snprintf(outcome, sizeof outcome, "signed_in %s", clerk_source_name(clerk_result_source(*result)));
         break;
     case CLERK_SIGNED_OUT:
-        snprintf(words, sizeof words, "out %s", reason);
+        snprintf(outcome, sizeof outcome, "signed_out %s", reason);
         break;
     case CLERK_NO_CREDENTIALS:
-        snprintf(words, sizeof words, "none %s", reason);
+        snprintf(outcome, sizeof outcome, "no_credentials %s", reason);
         break;
     case CLERK_UNAVAILABLE:
-        snprintf(words, sizeof words, "unavailable %s", reason);
+        snprintf(outcome, sizeof outcome, "unavailable %s", reason);
         break;
     default:
-        snprintf(words, sizeof words, "%s", clerk_status_name(status));
+        snprintf(outcome, sizeof outcome, "%s", clerk_status_name(status));
     }
     clerk_result_free(*result);
     *result = NULL;
-    return words;
+    return outcome;
 }
 
-static const char *line_of(const char *token) {
+static const char *bearer_line(const char *token) {
     static _Thread_local char line[20000];
     if (token == NULL) return NULL;
     CHECK(strlen(token) < sizeof line - 8);
@@ -268,25 +285,24 @@ static const char *line_of(const char *token) {
     return line;
 }
 
-const char *ask(const clerk_client *client, const char *token) {
-    clerk_request request = bearer(line_of(token));
+const char *outcome_of(const clerk_client *client, const char *token) {
+    clerk_request request = bearer(bearer_line(token));
     clerk_result *result = (clerk_result *)&request;
     clerk_error *error = (clerk_error *)&request;
     int32_t status = clerk_authenticate(client, &request, &result, &error);
-    CHECK(error == NULL || clerk_error_status(error) == status);
-    clerk_error_free(error);
-    return ended(status, &result);
+    CHECK_ERROR(&error, status);
+    return outcome_and_free(status, &result);
 }
 
-const char *ask_cached(const clerk_client *client, const char *token) {
-    clerk_request request = bearer(line_of(token));
+const char *cached_outcome_of(const clerk_client *client, const char *token) {
+    clerk_request request = bearer(bearer_line(token));
     clerk_result *result = (clerk_result *)&request;
     int32_t status = clerk_authenticate_cached(client, &request, &result);
-    return ended(status, &result);
+    return outcome_and_free(status, &result);
 }
 
-clerk_result *signed_in(const clerk_client *client, const char *token) {
-    clerk_request request = bearer(line_of(token));
+clerk_result *sign_in(const clerk_client *client, const char *token) {
+    clerk_request request = bearer(bearer_line(token));
     clerk_result *result = NULL;
     CHECK_STATUS(clerk_authenticate(client, &request, &result, NULL), CLERK_OK);
     check_outcome(CLERK_OK, result);

@@ -1,13 +1,13 @@
-/* Settings: whatever is wrong is said before the first request, with the setting's name and without any secret. */
+/* Settings: an invalid one is reported before the first request, by its name and without any secret. */
 #include "check.h"
 
 #include <stdarg.h>
 
-/* Text that must not be found in any message. */
+/* Must not be in any message. */
 #define SECRET "Hx9hidden7Qp"
 static const char PUBLISHABLE[] = "pk_test_Y2xlcmsuY2xlcmsuZGV2JA";
 
-/* A bare config: no defaults of the stand-in. */
+/* Sets only these settings. */
 static clerk_error *refused(const char *first, va_list rest) {
     clerk_config *config = clerk_config_new();
     clerk_error *error = NULL;
@@ -27,49 +27,49 @@ static clerk_error *refused(const char *first, va_list rest) {
     return error;
 }
 
-/* Names and values of settings, NULL; the error names `setting`. */
-static void wrong(const char *setting, const char *first, ...) {
+/* Takes names and values of settings, then NULL; the error must name `setting`. */
+static void check_invalid(const char *setting, const char *first, ...) {
     va_list rest;
     va_start(rest, first);
     clerk_error *error = refused(first, rest);
     va_end(rest);
     clerk_str message = clerk_error_message(error);
     CHECK_STATUS(clerk_error_status(error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), setting);
-    CHECK_TEXT(message, message.data);
+    CHECK_STR(clerk_error_setting(error), setting);
+    CHECK_STR(message, message.data);
     CHECK(strncmp(message.data, setting, strlen(setting)) == 0 && message.len > strlen(setting) + 10);
     CHECK(strstr(message.data, SECRET) == NULL);
-    CHECK_TEXT(clerk_error_trace_id(error), NULL);
+    CHECK_STR(clerk_error_trace_id(error), NULL);
     CHECK_INT(clerk_error_http_status(error), 0);
     CHECK_INT(clerk_error_store_code(error), 0);
     CHECK_INT(clerk_error_retry_after_ms(error), -1);
     clerk_error_free(error);
 }
 
-static void keys_and_secrets(void) {
+static void invalid_keys(void) {
     const char *key = sim_admin("GET", "/keys/k1", "");
-    wrong("secret_key", "timeout_ms", "100", NULL);
-    wrong("jwt_key", "jwt_key", "-----BEGIN PUBLIC KEY-----\n" SECRET "\n-----END PUBLIC KEY-----", NULL);
-    wrong("jwt_key", "jwt_key", SECRET, NULL);
-    wrong("jwt_key", "jwt_key", "{\"kty\":\"oct\",\"k\":\"" SECRET "\"}", NULL);
-    wrong("jwt_key", "jwt_key", json_text(key, "private_pem"), NULL);
-    wrong("jwt_key", "jwt_key", sim_ca(), NULL);
-    wrong("jwks", "jwks", "{\"keys\":[]}", NULL);
-    wrong("jwks", "jwks", SECRET, NULL);
-    wrong("secret_key", "secret_key", PUBLISHABLE, NULL);
-    wrong("secret_key", "secret_key", "pk_live_" SECRET, NULL);
-    wrong("secret_key", "secret_key", "whsec_" SECRET, NULL);
-    wrong("secret_key", "secret_key", "sk_live_" SECRET " and more", NULL);
-    wrong("secret_key", "secret_key", "sk_live_" SECRET "\x7f", NULL);
-    wrong("machine_secret_key", "secret_key", "sk_test_x", "machine_secret_key", PUBLISHABLE, NULL);
-    wrong("publishable_key", "secret_key", "sk_test_x", "publishable_key", "pk_test_nonsense", NULL);
-    wrong("publishable_key", "secret_key", "sk_test_x", "publishable_key", "sk_live_" SECRET, NULL);
-    wrong("expected_machine_id", "secret_key", "sk_test_x", "expected_machine_id", "user_1", NULL);
+    check_invalid("secret_key", "timeout_ms", "100", NULL);
+    check_invalid("jwt_key", "jwt_key", "-----BEGIN PUBLIC KEY-----\n" SECRET "\n-----END PUBLIC KEY-----", NULL);
+    check_invalid("jwt_key", "jwt_key", SECRET, NULL);
+    check_invalid("jwt_key", "jwt_key", "{\"kty\":\"oct\",\"k\":\"" SECRET "\"}", NULL);
+    check_invalid("jwt_key", "jwt_key", json_string(key, "private_pem"), NULL);
+    check_invalid("jwt_key", "jwt_key", sim_ca(), NULL);
+    check_invalid("jwks", "jwks", "{\"keys\":[]}", NULL);
+    check_invalid("jwks", "jwks", SECRET, NULL);
+    check_invalid("secret_key", "secret_key", PUBLISHABLE, NULL);
+    check_invalid("secret_key", "secret_key", "pk_live_" SECRET, NULL);
+    check_invalid("secret_key", "secret_key", "whsec_" SECRET, NULL);
+    check_invalid("secret_key", "secret_key", "sk_live_" SECRET " and more", NULL);
+    check_invalid("secret_key", "secret_key", "sk_live_" SECRET "\x7f", NULL);
+    check_invalid("machine_secret_key", "secret_key", "sk_test_x", "machine_secret_key", PUBLISHABLE, NULL);
+    check_invalid("publishable_key", "secret_key", "sk_test_x", "publishable_key", "pk_test_nonsense", NULL);
+    check_invalid("publishable_key", "secret_key", "sk_test_x", "publishable_key", "sk_live_" SECRET, NULL);
+    check_invalid("expected_machine_id", "secret_key", "sk_test_x", "expected_machine_id", "user_1", NULL);
 }
 
-static void addresses(void) {
-    wrong("ca_pem", "secret_key", "sk_test_x", "ca_pem", "/etc/ssl/certs/ca.pem", NULL);
-    wrong("ca_pem", "secret_key", "sk_test_x", "ca_pem",
+static void invalid_urls(void) {
+    check_invalid("ca_pem", "secret_key", "sk_test_x", "ca_pem", "/etc/ssl/certs/ca.pem", NULL);
+    check_invalid("ca_pem", "secret_key", "sk_test_x", "ca_pem",
           "-----BEGIN CERTIFICATE-----\n" SECRET "\n-----END CERTIFICATE----", NULL);
     static const char *const urls[] = {
         "http://api.clerk.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.example.com",
@@ -77,68 +77,68 @@ static void addresses(void) {
         "https://", "", "https://a b",
     };
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-        wrong("api_url", "secret_key", "sk_test_x", "api_url", urls[i], NULL);
+        check_invalid("api_url", "secret_key", "sk_test_x", "api_url", urls[i], NULL);
     }
-    wrong("jwks_url", "jwks_url", "http://clerk.example.com/.well-known/jwks.json", NULL);
-    wrong("proxy", "secret_key", "sk_test_x", "proxy", "socks:/" SECRET, NULL);
-    wrong("user_agent", "secret_key", "sk_test_x", "user_agent", "a\r\nX-Evil: 1", NULL);
+    check_invalid("jwks_url", "jwks_url", "http://clerk.example.com/.well-known/jwks.json", NULL);
+    check_invalid("proxy", "secret_key", "sk_test_x", "proxy", "socks:/" SECRET, NULL);
+    check_invalid("user_agent", "secret_key", "sk_test_x", "user_agent", "a\r\nX-Evil: 1", NULL);
 }
 
-static void names_and_values(void) {
-    wrong("unknown setting", "secretkey", "x", NULL);
-    wrong("unknown setting", "SECRET_KEY", "x", NULL);
-    wrong("unknown setting", "", "x", NULL);
-    wrong("timeout_ms", "timeout_ms", "0", NULL);
-    wrong("timeout_ms", "timeout_ms", "60001", NULL);
-    wrong("timeout_ms", "timeout_ms", "99999999999999999999", NULL);
-    wrong("timeout_ms", "timeout_ms", "1.5", NULL);
-    wrong("timeout_ms", "timeout_ms", "", NULL);
-    wrong("clock_skew_ms", "clock_skew_ms", "300001", NULL);
-    wrong("cache_capacity", "cache_capacity", "0", NULL);
-    wrong("user_mode", "user_mode", "synch", NULL);
-    wrong("user_mode", "user_mode", "claims,sync", NULL);
-    wrong("accepts_token", "accepts_token", "session_token,cookie", NULL);
-    wrong("check_client_uat", "check_client_uat", "", NULL);
-    wrong("allow_bare_token", "allow_bare_token", "yes", NULL);
-    wrong("user_mode", "secret_key", "sk_test_x", "user_mode", "sync", NULL);
-    const char *pem = json_text(sim_admin("GET", "/keys/k1", ""), "pem");
-    wrong("secret_key", "jwt_key", pem, "user_mode", "profile", NULL);
-    wrong("session_check_ttl_s", "jwt_key", pem, "session_check_ttl_s", "10", NULL);
+static void invalid_names_and_values(void) {
+    check_invalid("unknown setting", "secretkey", "x", NULL);
+    check_invalid("unknown setting", "SECRET_KEY", "x", NULL);
+    check_invalid("unknown setting", "", "x", NULL);
+    check_invalid("timeout_ms", "timeout_ms", "0", NULL);
+    check_invalid("timeout_ms", "timeout_ms", "60001", NULL);
+    check_invalid("timeout_ms", "timeout_ms", "99999999999999999999", NULL);
+    check_invalid("timeout_ms", "timeout_ms", "1.5", NULL);
+    check_invalid("timeout_ms", "timeout_ms", "", NULL);
+    check_invalid("clock_skew_ms", "clock_skew_ms", "300001", NULL);
+    check_invalid("cache_capacity", "cache_capacity", "0", NULL);
+    check_invalid("user_mode", "user_mode", "synch", NULL);
+    check_invalid("user_mode", "user_mode", "claims,sync", NULL);
+    check_invalid("accepts_token", "accepts_token", "session_token,cookie", NULL);
+    check_invalid("check_client_uat", "check_client_uat", "", NULL);
+    check_invalid("allow_bare_token", "allow_bare_token", "yes", NULL);
+    check_invalid("user_mode", "secret_key", "sk_test_x", "user_mode", "sync", NULL);
+    const char *pem = json_string(sim_admin("GET", "/keys/k1", ""), "pem");
+    check_invalid("secret_key", "jwt_key", pem, "user_mode", "profile", NULL);
+    check_invalid("session_check_ttl_s", "jwt_key", pem, "session_check_ttl_s", "10", NULL);
 
     clerk_config *config = clerk_config_new();
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), 60001, &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "timeout_ms");
+    CHECK_STR(clerk_error_setting(error), "timeout_ms");
     clerk_error_free(error);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("secret_key"), 1, &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    CHECK_STR(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_bare_token"), 2, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("allow_bare_token"), 1, &error), CLERK_OK);
     CHECK(error == NULL);
     CHECK_STATUS(clerk_config_add(config, CLERK_STR("secret_key"), CLERK_STR("x"), &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    CHECK_STR(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all.db"), &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "sqlite");
+    CHECK_STR(clerk_error_setting(error), "sqlite");
     clerk_error_free(error);
     clerk_config_free(config);
 }
 
-/* A store makes `sync` the mode, and `sync` needs the secret key. */
-static int32_t no_rows(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
-    (void)userdata, (void)step, (void)reply;
+/* A user store implies `user_mode = sync`, which needs the secret key. */
+static int32_t no_rows(void *userdata, const clerk_store_request *request, clerk_store_response *response) {
+    (void)userdata, (void)request, (void)response;
     return -1;
 }
 
-static void stores(void) {
+static void user_store_requires_secret_key(void) {
     clerk_config *config = clerk_config_new();
     clerk_client *client = NULL;
     clerk_error *error = NULL;
-    set(config, "jwt_key", json_text(sim_admin("GET", "/keys/k1", ""), "pem"));
+    set(config, "jwt_key", json_string(sim_admin("GET", "/keys/k1", ""), "pem"));
     CHECK_STATUS(clerk_config_set_user_store(config, no_rows, NULL, NULL), CLERK_OK);
     CHECK_STATUS(clerk_client_new(config, &client, &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    CHECK_STR(clerk_error_setting(error), "secret_key");
     clerk_error_free(error);
     set(config, "user_mode", "claims");
     CHECK_STATUS(clerk_client_new(config, &client, &error), CLERK_OK);
@@ -146,44 +146,44 @@ static void stores(void) {
     clerk_config_free(config);
 }
 
-/* How a client made from this answers a token with this origin. */
-static const char *asked(clerk_config *config, const char *azp) {
-    set(config, "jwt_key", json_text(sim_admin("GET", "/keys/k1", ""), "pem"));
+/* The outcome for a token with this `azp`. */
+static const char *outcome_for_azp(clerk_config *config, const char *azp) {
+    set(config, "jwt_key", json_string(sim_admin("GET", "/keys/k1", ""), "pem"));
     clerk_client *client = client_of(config);
-    const char *words = ask(client, sim_token("{\"user\":\"user_1\",\"azp\":\"%s\"}", azp));
+    const char *outcome = outcome_of(client, sim_token("{\"user\":\"user_1\",\"azp\":\"%s\"}", azp));
     clerk_client_free(client);
-    return words;
+    return outcome;
 }
 
-static void lists(void) {
-    static const char parties[] = "authorized_parties", wrong_party[] = "out token-invalid-authorized-parties";
-    for (int step = 0; step < 6; step++) {
+static void list_settings_take_commas_and_items(void) {
+    static const char parties[] = "authorized_parties", wrong_party[] = "signed_out token-invalid-authorized-parties";
+    for (int request = 0; request < 6; request++) {
         clerk_config *config = clerk_config_new();
-        clerk_str name = CLERK_STR(parties);
+        clerk_str name = clerk_str_of(parties);
         set(config, parties, "https://a.example, https://b.example,,");
-        switch (step) {
-        case 0: CHECK_WORD(asked(config, "https://a.example"), "in verified"); break;
-        case 1: CHECK_WORD(asked(config, "https://b.example"), "in verified"); break;
-        case 2: CHECK_WORD(asked(config, "https://c.example"), wrong_party); break;
+        switch (request) {
+        case 0: CHECK_CSTR(outcome_for_azp(config, "https://a.example"), "signed_in verified"); break;
+        case 1: CHECK_CSTR(outcome_for_azp(config, "https://b.example"), "signed_in verified"); break;
+        case 2: CHECK_CSTR(outcome_for_azp(config, "https://c.example"), wrong_party); break;
         case 3:
             CHECK_STATUS(clerk_config_add(config, name, CLERK_STR(" https://c.example "), NULL), CLERK_OK);
-            CHECK_WORD(asked(config, "https://c.example"), "in verified");
+            CHECK_CSTR(outcome_for_azp(config, "https://c.example"), "signed_in verified");
             break;
         case 4:
-            /* An item that is added may hold commas. */
+            /* An item that is added may contain commas. */
             CHECK_STATUS(clerk_config_add(config, name, CLERK_STR("c,d"), NULL), CLERK_OK);
-            CHECK_WORD(asked(config, "c,d"), "in verified");
+            CHECK_CSTR(outcome_for_azp(config, "c,d"), "signed_in verified");
             break;
         case 5:
-            /* An empty list asks for nothing. */
+            /* An empty list disables the check. */
             set(config, parties, "");
-            CHECK_WORD(asked(config, "https://c.example"), "in verified");
+            CHECK_CSTR(outcome_for_azp(config, "https://c.example"), "signed_in verified");
             break;
         }
     }
 }
 
-static void a_client_copies_its_config(void) {
+static void client_copies_config(void) {
     clerk_config *config = sim_config();
     clerk_client *first = NULL, *second = NULL;
     CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_OK);
@@ -191,37 +191,38 @@ static void a_client_copies_its_config(void) {
     CHECK_STATUS(clerk_client_new(config, &second, NULL), CLERK_OK);
     clerk_config_free(config);
     const char *token = sim_token("{\"user\":\"user_1\"}");
-    CHECK_WORD(ask(first, token), "in verified");
-    CHECK_WORD(ask(second, token), "out token-invalid-issuer");
+    CHECK_CSTR(outcome_of(first, token), "signed_in verified");
+    CHECK_CSTR(outcome_of(second, token), "signed_out token-invalid-issuer");
     clerk_client_free(first);
     clerk_client_free(second);
 }
 
-static void from_env(void) {
+static void environment_is_read_once(void) {
     setenv("CLERK_API_URL", sim_url(), 1);
     setenv("CLERK_SECRET_KEY", "sk_test_simulated", 1);
     setenv("CLERK_AUTH_PARTIES", "https://a.example,https://b.example", 1);
     setenv("CLERK_AUDIENCE", "  ", 1);
     clerk_config *config = clerk_config_new();
     CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
-    /* What the environment says later is not heard. */
+    /* Later changes of the environment have no effect. */
     setenv("CLERK_AUTH_PARTIES", "https://c.example", 1);
     clerk_client *client = client_of(config);
-    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://b.example\"}")), "in verified");
-    CHECK_WORD(ask(client, sim_token("{\"azp\":\"https://c.example\"}")), "out token-invalid-authorized-parties");
+    CHECK_CSTR(outcome_of(client, sim_token("{\"azp\":\"https://b.example\"}")), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, sim_token("{\"azp\":\"https://c.example\"}")),
+               "signed_out token-invalid-authorized-parties");
     clerk_client_free(client);
 
     config = clerk_config_new();
     clerk_error *error = NULL;
     setenv("CLERK_TIMEOUT_MS", "soon", 1);
     CHECK_STATUS(clerk_config_from_env(config, &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "timeout_ms");
+    CHECK_STR(clerk_error_setting(error), "timeout_ms");
     CHECK(strstr(clerk_error_message(error).data, "CLERK_TIMEOUT_MS") != NULL);
     clerk_error_free(error);
     unsetenv("CLERK_TIMEOUT_MS");
     setenv("CLERK_SECRET_KEY", "sk_\xff" SECRET, 1);
     CHECK_STATUS(clerk_config_from_env(config, &error), CLERK_E_CONFIG);
-    CHECK_TEXT(clerk_error_setting(error), "secret_key");
+    CHECK_STR(clerk_error_setting(error), "secret_key");
     CHECK(strstr(clerk_error_message(error).data, SECRET) == NULL);
     clerk_error_free(error);
     static const char *const names[] = {"CLERK_API_URL", "CLERK_SECRET_KEY", "CLERK_AUTH_PARTIES", "CLERK_AUDIENCE"};
@@ -230,16 +231,16 @@ static void from_env(void) {
     clerk_config_free(config);
 }
 
-/* Lines of the log, and none of them with a secret. */
+/* Counts log lines; none may contain a secret. */
 static void on_log(void *userdata, int32_t level, clerk_str message) {
     int *lines = userdata;
     ++*lines;
     CHECK_INT(level, CLERK_LOG_LEVEL_WARN);
-    CHECK_TEXT(message, message.data);
+    CHECK_STR(message, message.data);
     CHECK(strstr(message.data, "sk_test") == NULL);
 }
 
-static void what_works_and_is_probably_not_meant_is_logged(void) {
+static void suspicious_settings_are_logged(void) {
     int lines = 0;
     clerk_config *config = sim_config();
     CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, on_log, &lines, NULL), CLERK_OK);
@@ -254,13 +255,13 @@ static void what_works_and_is_probably_not_meant_is_logged(void) {
 
 int main(void) {
     sim_reset();
-    keys_and_secrets();
-    addresses();
-    names_and_values();
-    stores();
-    lists();
-    a_client_copies_its_config();
-    from_env();
-    what_works_and_is_probably_not_meant_is_logged();
+    invalid_keys();
+    invalid_urls();
+    invalid_names_and_values();
+    user_store_requires_secret_key();
+    list_settings_take_commas_and_items();
+    client_copies_config();
+    environment_is_read_once();
+    suspicious_settings_are_logged();
     return 0;
 }

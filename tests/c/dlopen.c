@@ -1,4 +1,4 @@
-/* A host that loads the library and lets it go, again and again, with threads inside: it stays mapped, once. */
+/* Loads and unloads the library repeatedly while threads use it: it stays mapped, once. */
 #include "clerk_auth.h"
 
 #include <dlfcn.h>
@@ -27,10 +27,10 @@ typedef struct {
     int32_t (*result_status)(const clerk_result *);
     void (*result_free)(clerk_result *);
     const char *(*version)(void);
-    int asks_for_a_name;
+    int resolves_name;
 } library;
 
-/* ISO C knows no way from an object's address to a function's. */
+/* ISO C has no conversion from an object pointer to a function pointer. */
 static void find(void *handle, const char *name, void *function) {
     void *address = dlsym(handle, name);
     CHECK(address != NULL);
@@ -52,13 +52,13 @@ static library loaded(const char *path, int how) {
     return made;
 }
 
-/* Nobody listens there. A name is looked up first, in a thread that the library starts; this one asks no name server,
- * whose silence would be the test's. */
+/* The port is closed. A host name is resolved first, in a thread that the library starts; `localhost` needs no DNS
+ * server. */
 static void *use(void *argument) {
     const library *own = argument;
     clerk_config *config = own->config_new();
     clerk_str secret = CLERK_STR("sk_test_x"), name = CLERK_STR("secret_key");
-    clerk_str url = own->asks_for_a_name ? CLERK_STR("https://localhost:1") : CLERK_STR("https://127.0.0.1:1");
+    clerk_str url = own->resolves_name ? CLERK_STR("https://localhost:1") : CLERK_STR("https://127.0.0.1:1");
     clerk_str wait = CLERK_STR("20");
     CHECK(config != NULL && own->config_set(config, name, secret, NULL) == CLERK_OK);
     CHECK(own->config_set(config, CLERK_STR("api_url"), url, NULL) == CLERK_OK);
@@ -77,7 +77,7 @@ static void *use(void *argument) {
     return NULL;
 }
 
-/* How often the library's code is mapped. */
+/* Counts how often the library's code is mapped. */
 static int mapped(void) {
     FILE *maps = fopen("/proc/self/maps", "r");
     char line[1024];
@@ -102,22 +102,22 @@ int main(int argc, char **argv) {
     CHECK(argc == 3);
     for (int i = 0; i < 200; i++) {
         library own = loaded(argv[1], i % 2 ? RTLD_NOW | RTLD_GLOBAL : RTLD_LAZY | RTLD_LOCAL);
-        own.asks_for_a_name = i % 2 == 0;
+        own.resolves_name = i % 2 == 0;
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, use, &own) == 0);
-        /* Sometimes it is let go while the thread is still inside. */
+        /* Sometimes it is unloaded while the thread uses it. */
         if (i % 3 == 0) CHECK(dlclose(own.handle) == 0);
         CHECK(pthread_join(thread, NULL) == 0);
         if (i % 3 != 0) CHECK(dlclose(own.handle) == 0);
         CHECK(mapped() == 1);
     }
-    /* Two copies in one process, each with symbols for all to see, keep to themselves. */
+    /* Two copies in one process, both with global symbols, do not call each other. */
     library first = loaded(argv[1], RTLD_NOW | RTLD_GLOBAL), second = loaded(argv[2], RTLD_NOW | RTLD_GLOBAL);
     CHECK(first.config_new != second.config_new && first.version() != second.version());
     CHECK(strcmp(first.version(), second.version()) == 0);
     for (int i = 0; i < 4; i++) use(i % 2 ? &first : &second);
     CHECK(mapped() == 2);
-    /* The threads of look-ups come to an end. */
+    /* The threads of the resolver end. */
     for (int i = 0; i < 200 && threads() > 1; i++) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     CHECK(threads() == 1);
     return 0;

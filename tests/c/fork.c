@@ -1,4 +1,4 @@
-/* A child after fork: answers from memory go on, nothing of the parent's connections is touched, and after
+/* A child after fork: cached results are served, the connections of the parent are not used, and after
  * `clerk_client_warm_up` everything works. */
 #include "check.h"
 
@@ -36,40 +36,41 @@ static void check_forked(const clerk_client *client, const char *token) {
     clerk_error_free(error);
 }
 
-/* Runs in each child: with a token that is remembered, one of a user who has to be fetched, one of another key. */
-static void child(int number, clerk_client *client, const char *known, const char *fresh, const char *other_key) {
+/* Runs in each child: with a cached token, one of a user who has to be fetched, one with an unknown key. */
+static void child(int number, clerk_client *client, const char *known, const char *unseen, const char *other_key) {
     clerk_result *result = NULL;
     clerk_pending *pending = NULL;
     clerk_stats stats = CLERK_STATS_INIT;
     char line[4096];
-    snprintf(line, sizeof line, "Bearer %s", fresh);
+    snprintf(line, sizeof line, "Bearer %s", unseen);
     clerk_request request = bearer(line);
     for (int i = 0; i < 2; i++) {
-        CHECK_WORD(ask(client, known), "in cache");
-        CHECK_WORD(ask_cached(client, known), "in cache");
-        check_forked(client, fresh);
-        /* A key that nobody knows is looked for, once in a while; that it cannot be says nothing against the token. */
+        CHECK_CSTR(outcome_of(client, known), "signed_in cache");
+        CHECK_CSTR(cached_outcome_of(client, known), "signed_in cache");
+        check_forked(client, unseen);
+        /* An unknown key is fetched at a limited rate; that it cannot be does not make the token invalid. */
         if (i == 0) check_forked(client, other_key);
-        if (i == 1) CHECK_WORD(ask(client, other_key), "unavailable jwk-failed-to-load");
-        CHECK_WORD(ask_cached(client, fresh), "CLERK_WOULD_BLOCK");
+        if (i == 1) CHECK_CSTR(outcome_of(client, other_key), "unavailable jwk-failed-to-load");
+        CHECK_CSTR(cached_outcome_of(client, unseen), "CLERK_WOULD_BLOCK");
         CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, &pending, NULL), CLERK_E_FORKED);
         CHECK(result == NULL && pending == NULL);
-        /* The keys are in memory: this one needs nobody. */
-        CHECK_WORD(ended(clerk_verify_token(client, clerk_str_of(fresh), &result, NULL), &result), "in verified");
+        /* The keys are cached: no request is needed. */
+        CHECK_CSTR(outcome_and_free(clerk_verify_token(client, clerk_str_of(unseen), &result, NULL), &result),
+                   "signed_in verified");
     }
     CHECK_STATUS(clerk_client_stats(client, &stats), CLERK_OK);
     CHECK_STATUS(clerk_client_shutdown(client), CLERK_OK);
-    CHECK_WORD(ask(client, known), "in cache");
-    /* The last child leaves as a server does that was stopped before its first request. */
+    CHECK_CSTR(outcome_of(client, known), "signed_in cache");
+    /* The last child exits like a server that is stopped before its first request. */
     if (number < CHILDREN - 1) {
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, fresh), "in verified");
-        CHECK_WORD(ask(client, known), "in cache");
+        CHECK_CSTR(outcome_of(client, unseen), "signed_in verified");
+        CHECK_CSTR(outcome_of(client, known), "signed_in cache");
     }
     clerk_client_free(client);
 }
 
-static void forked_with_warm_connections(bool tls) {
+static void child_opens_its_own_connections(bool tls) {
     sim_reset();
     put_user("user_known"), put_user("user_fresh"), put_user("user_later");
     clerk_config *config = sim_config();
@@ -79,16 +80,16 @@ static void forked_with_warm_connections(bool tls) {
     }
     set(config, "user_mode", "profile");
     clerk_client *client = client_of(config);
-    const char *known = token_of("user_known"), *fresh = token_of("user_fresh"), *later = token_of("user_later");
+    const char *known = token_of("user_known"), *unseen = token_of("user_fresh"), *later = token_of("user_later");
     const char *other_key = sim_token("{\"user\":\"user_known\",\"key\":\"other\",\"kid\":\"ins_other\"}");
-    CHECK_WORD(ask(client, known), "in verified");
+    CHECK_CSTR(outcome_of(client, known), "signed_in verified");
     CHECK_INT(connections(), 1);
     pid_t children[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = fork();
         CHECK(children[i] >= 0);
         if (children[i] == 0) {
-            child(i, client, known, fresh, other_key);
+            child(i, client, known, unseen, other_key);
             _exit(0);
         }
     }
@@ -97,24 +98,24 @@ static void forked_with_warm_connections(bool tls) {
         CHECK(waitpid(children[i], &status, 0) == children[i]);
         CHECK_INT(status, 0);
     }
-    /* The parent goes on where it was, on the connection that it had. */
+    /* The parent still uses its own connection. */
     int64_t before = connections();
     CHECK_INT(before, CHILDREN);
-    CHECK_WORD(ask(client, later), "in verified");
-    CHECK_WORD(ask(client, fresh), "in verified");
-    CHECK_WORD(ask(client, known), "in cache");
+    CHECK_CSTR(outcome_of(client, later), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, unseen), "signed_in verified");
+    CHECK_CSTR(outcome_of(client, known), "signed_in cache");
     CHECK_INT(connections(), before);
     clerk_client_free(client);
 }
 
-/* A child of a child, and a client that was never used before the fork. */
-static void forked_twice_and_cold(void) {
+/* A child of a child, with a client that was not used before the fork. */
+static void nested_fork_before_first_use(void) {
     sim_reset();
     put_user("user_fresh");
     clerk_config *config = sim_config();
     set(config, "user_mode", "profile");
     clerk_client *client = client_of(config);
-    const char *fresh = token_of("user_fresh");
+    const char *unseen = token_of("user_fresh");
     for (int depth = 0; depth < 3; depth++) {
         pid_t pid = fork();
         CHECK(pid >= 0);
@@ -127,16 +128,16 @@ static void forked_twice_and_cold(void) {
             return;
         }
         CHECK_STATUS(clerk_client_invalidate_all(client), CLERK_OK);
-        check_forked(client, fresh);
+        check_forked(client, unseen);
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, fresh), "in verified");
+        CHECK_CSTR(outcome_of(client, unseen), "signed_in verified");
     }
     clerk_client_free(client);
     _exit(0);
 }
 
 enum { BUSY = 2, FORKS = 100, KNOWN = 32 };
-static atomic_bool over;
+static atomic_bool stop;
 typedef struct {
     clerk_client *client;
     const char *tokens[KNOWN];
@@ -144,19 +145,20 @@ typedef struct {
 
 static void *keep_busy(void *given) {
     busy *at = given;
-    for (int i = 0; !atomic_load(&over); i++) CHECK_WORD(ask_cached(at->client, at->tokens[i % KNOWN]), "in cache");
+    for (int i = 0; !atomic_load(&stop); i++) CHECK_CSTR(cached_outcome_of(at->client, at->tokens[i % KNOWN]),
+                                                         "signed_in cache");
     return NULL;
 }
 
-/* A lock that a thread of the parent holds at the fork is never opened in the child: nothing may wait for it. */
-static void forked_while_others_are_at_work(void) {
+/* A lock that a thread of the parent holds during the fork is never released in the child: no call may wait for it. */
+static void lock_held_across_fork_is_skipped(void) {
     sim_reset();
     busy all = {client_of(sim_config()), {NULL}};
     for (int i = 0; i < KNOWN; i++) {
         char user[16];
         snprintf(user, sizeof user, "user_%d", i);
         all.tokens[i] = token_of(user);
-        CHECK_WORD(ask(all.client, all.tokens[i]), "in verified");
+        CHECK_CSTR(outcome_of(all.client, all.tokens[i]), "signed_in verified");
     }
     pthread_t threads[BUSY];
     for (int i = 0; i < BUSY; i++) CHECK(pthread_create(&threads[i], NULL, keep_busy, &all) == 0);
@@ -165,20 +167,21 @@ static void forked_while_others_are_at_work(void) {
         CHECK(pid >= 0);
         if (pid == 0) {
             alarm(10);
-            /* What is behind such a lock is verified anew, with the keys in memory. */
-            for (int i = 0; i < KNOWN; i++) CHECK(strncmp(ask_cached(all.client, all.tokens[i]), "in ", 3) == 0);
+            /* An entry behind such a lock is verified again, with the cached keys. */
+            for (int i = 0; i < KNOWN; i++) CHECK(strncmp(cached_outcome_of(all.client, all.tokens[i]), "signed_in ",
+                                                          10) == 0);
             _exit(0);
         }
         int status = -1;
         CHECK(waitpid(pid, &status, 0) == pid);
         CHECK_INT(status, 0);
     }
-    atomic_store(&over, true);
+    atomic_store(&stop, true);
     for (int i = 0; i < BUSY; i++) CHECK(pthread_join(threads[i], NULL) == 0);
     clerk_client_free(all.client);
 }
 
-static void users_in_sqlite(void) {
+static void sqlite_store_works_in_children(void) {
     sim_reset();
     char folder[] = "/tmp/clerk-fork-XXXXXX", path[64], rest[80];
     CHECK(mkdtemp(folder) != NULL);
@@ -188,17 +191,17 @@ static void users_in_sqlite(void) {
     clerk_client *client = client_of(config);
     put_user("user_known"), put_user("user_0"), put_user("user_1"), put_user("user_2");
     const char *known = token_of("user_known"), *own[] = {token_of("user_0"), token_of("user_1"), token_of("user_2")};
-    CHECK_WORD(ask(client, known), "in verified");
+    CHECK_CSTR(outcome_of(client, known), "signed_in verified");
     pid_t children[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = fork();
         CHECK(children[i] >= 0);
         if (children[i] > 0) continue;
-        /* Whether the row still stands is asked of the file, by a connection of the child's own. */
-        CHECK_WORD(ask(client, known), "in cache");
+        /* The row is read from the file, with a connection of the child. */
+        CHECK_CSTR(outcome_of(client, known), "signed_in cache");
         CHECK_STATUS(clerk_client_warm_up(client, NULL), CLERK_OK);
-        CHECK_WORD(ask(client, own[i]), "in verified");
-        CHECK_WORD(ask(client, own[i]), "in cache");
+        CHECK_CSTR(outcome_of(client, own[i]), "signed_in verified");
+        CHECK_CSTR(outcome_of(client, own[i]), "signed_in cache");
         clerk_client_free(client);
         _exit(0);
     }
@@ -207,11 +210,11 @@ static void users_in_sqlite(void) {
         CHECK(waitpid(children[i], &status, 0) == children[i]);
         CHECK_INT(status, 0);
     }
-    /* What the children wrote is there for the parent. */
+    /* The parent sees what the children wrote. */
     bool seen[CHILDREN + 2] = {false};
-    CHECK_WORD(ask(client, known), "in cache");
+    CHECK_CSTR(outcome_of(client, known), "signed_in cache");
     for (int i = 0; i < CHILDREN; i++) {
-        clerk_result *result = signed_in(client, own[i]);
+        clerk_result *result = sign_in(client, own[i]);
         int key = atoi(clerk_result_user_key(result).data);
         CHECK(key >= 2 && key <= CHILDREN + 1 && !seen[key]);
         seen[key] = true;
@@ -225,10 +228,10 @@ static void users_in_sqlite(void) {
 }
 
 int main(void) {
-    forked_with_warm_connections(true);
-    forked_with_warm_connections(false);
-    forked_twice_and_cold();
-    users_in_sqlite();
-    forked_while_others_are_at_work();
+    child_opens_its_own_connections(true);
+    child_opens_its_own_connections(false);
+    nested_fork_before_first_use();
+    sqlite_store_works_in_children();
+    lock_held_across_fork_is_skipped();
     return 0;
 }

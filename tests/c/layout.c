@@ -1,4 +1,4 @@
-/* What is frozen in the binary interface: sizes, offsets and numbers; and that all versions are one. */
+/* The binary interface: sizes, offsets and numbers are frozen; all versions are the same. */
 #include "check.h"
 
 #include <ctype.h>
@@ -40,11 +40,12 @@ LAYOUT(clerk_stats, cached_tokens, 64);
 LAYOUT(clerk_stats, cached_users, 72);
 LAYOUT(clerk_stats, jwks_age_ms, 80);
 
-/* Enums travel as numbers of 32 bits. */
-_Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4, "enums");
+/* Enumerations have 32 bits. */
+_Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,
+               "enums");
 _Static_assert(sizeof(clerk_column) == 4 && sizeof(clerk_event_kind) == 4 && sizeof(clerk_check) == 4, "enums");
 _Static_assert(sizeof(clerk_log_level) == 4 && sizeof(clerk_source) == 4 && sizeof(clerk_category) == 4, "enums");
-_Static_assert(sizeof(clerk_token_kind) == 4, "enums");
+_Static_assert(sizeof(clerk_token_kind) == 4 && sizeof(clerk_status) == 4 && sizeof(clerk_store_status) == 4, "enums");
 
 #define FROZEN(name, number) _Static_assert((name) == (number), #name)
 
@@ -125,7 +126,7 @@ static const struct {
 /* By number, from 1. */
 static const struct {
     clerk_reason reason;
-    const char *word;
+    const char *name_of_number;
     clerk_category category;
 } reasons[] = {
     {CLERK_REASON_SESSION_TOKEN_MISSING, "session-token-missing", CLERK_CATEGORY_NO_CREDENTIALS},
@@ -158,58 +159,79 @@ static const struct {
     {CLERK_REASON_INTERNAL_ERROR, "internal-error", CLERK_CATEGORY_UNAVAILABLE},
 };
 
-/* The word of an enumerator is its name in lower case. */
-static void word_is_name(const char *word, const char *name) {
-    CHECK(strlen(word) == strlen(name));
-    for (size_t i = 0; name[i] != 0; i++) CHECK_INT(word[i], tolower((unsigned char)name[i]));
+/* The string for an enumerator is its name in lower case. */
+static void check_name(const char *name_of_number, const char *name) {
+    CHECK(strlen(name_of_number) == strlen(name));
+    for (size_t i = 0; name[i] != 0; i++) CHECK_INT(name_of_number[i], tolower((unsigned char)name[i]));
 }
-#define WORD(of, prefix, name) word_is_name(of(prefix##name), #name)
+#define CHECK_NAME(of, prefix, name) check_name(of(prefix##name), #name)
 
-static void words(void) {
-    WORD(clerk_category_name, CLERK_CATEGORY_, NO_CREDENTIALS);
-    WORD(clerk_category_name, CLERK_CATEGORY_, INVALID_TOKEN);
-    WORD(clerk_category_name, CLERK_CATEGORY_, FORBIDDEN);
-    WORD(clerk_category_name, CLERK_CATEGORY_, MISCONFIGURED);
-    WORD(clerk_category_name, CLERK_CATEGORY_, UNAVAILABLE);
-    CHECK_WORD(clerk_category_name(CLERK_CATEGORY_UNAVAILABLE + 1), "");
-    WORD(clerk_source_name, CLERK_SOURCE_, CACHE);
-    WORD(clerk_source_name, CLERK_SOURCE_, API);
-    CHECK_WORD(clerk_source_name(CLERK_SOURCE_VERIFIED + 1), "");
-    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, SESSION_TOKEN);
-    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, API_KEY);
-    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, OAUTH_TOKEN);
-    WORD(clerk_token_kind_name, CLERK_TOKEN_KIND_, M2M_TOKEN);
-    CHECK_WORD(clerk_token_kind_name(CLERK_TOKEN_KIND_M2M_TOKEN + 1), "");
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_SUCCESS);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_FAILED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, CACHE_MISS);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_CREATED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_UPDATED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_LINKED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, LINK_CONFLICT);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, JWKS_REFRESHED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, RATE_LIMITED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_SERVED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_DELETED);
-    WORD(clerk_event_kind_name, CLERK_EVENT_KIND_, MISCONFIGURED);
-    CHECK_WORD(clerk_event_kind_name(CLERK_EVENT_KIND_SECRET_KEY_REJECTED + 1), "");
+static void names_of_enumerators(void) {
+    CHECK_NAME(clerk_category_name, CLERK_CATEGORY_, NO_CREDENTIALS);
+    CHECK_NAME(clerk_category_name, CLERK_CATEGORY_, INVALID_TOKEN);
+    CHECK_NAME(clerk_category_name, CLERK_CATEGORY_, FORBIDDEN);
+    CHECK_NAME(clerk_category_name, CLERK_CATEGORY_, MISCONFIGURED);
+    CHECK_NAME(clerk_category_name, CLERK_CATEGORY_, UNAVAILABLE);
+    CHECK_CSTR(clerk_category_name(CLERK_CATEGORY_UNAVAILABLE + 1), "");
+    CHECK_NAME(clerk_source_name, CLERK_SOURCE_, CACHE);
+    CHECK_NAME(clerk_source_name, CLERK_SOURCE_, VERIFIED);
+    CHECK_CSTR(clerk_source_name(CLERK_SOURCE_VERIFIED + 1), "");
+    CHECK_NAME(clerk_token_kind_name, CLERK_TOKEN_KIND_, SESSION_TOKEN);
+    CHECK_NAME(clerk_token_kind_name, CLERK_TOKEN_KIND_, API_KEY);
+    CHECK_NAME(clerk_token_kind_name, CLERK_TOKEN_KIND_, OAUTH_TOKEN);
+    CHECK_NAME(clerk_token_kind_name, CLERK_TOKEN_KIND_, M2M_TOKEN);
+    CHECK_CSTR(clerk_token_kind_name(CLERK_TOKEN_KIND_M2M_TOKEN + 1), "");
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_SUCCESS);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, AUTH_FAILED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, CACHE_MISS);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_CREATED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_UPDATED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_LINKED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, LINK_CONFLICT);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, JWKS_REFRESHED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, RATE_LIMITED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_USER_SERVED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_DELETED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, SECRET_KEY_REJECTED);
+    CHECK_CSTR(clerk_event_kind_name(CLERK_EVENT_KIND_SECRET_KEY_REJECTED + 1), "");
 }
 
-/* Every name is one that a config takes: an empty value clears it, or is refused as a value, by that name. */
+/* Every name is accepted by a config: an empty value clears the setting, or is reported as invalid by that name. */
 static void setting_names(void) {
-    CHECK_WORD(clerk_setting_name(0), "secret_key");
+    clerk_setting info = CLERK_SETTING_INIT;
     clerk_config *config = clerk_config_new();
     size_t count = 0;
-    for (const char *name; (name = clerk_setting_name(count)) != NULL; count++) {
+    for (; clerk_setting_info(count, &info) == CLERK_OK; count++) {
         clerk_error *error = NULL;
-        int32_t status = clerk_config_set(config, clerk_str_of(name), CLERK_STR(""), &error);
+        int32_t status = clerk_config_set(config, info.name, CLERK_STR(""), &error);
         if (status != CLERK_OK) {
             CHECK_STATUS(status, CLERK_E_CONFIG);
-            CHECK_WORD(clerk_error_setting(error).data, name);
+            CHECK_CSTR(clerk_error_setting(error).data, info.name.data);
         }
         clerk_error_free(error);
+        /* The default is a value that is accepted, and the limits are the last that are. */
+        if (info.default_value.data != NULL)
+            CHECK_STATUS(clerk_config_set(config, info.name, info.default_value, NULL), CLERK_OK);
+        if (info.value_type == CLERK_SETTING_TYPE_INTEGER) {
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.maximum + 1, NULL), CLERK_E_CONFIG);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum, NULL), CLERK_OK);
+            CHECK_STATUS(clerk_config_set_int(config, info.name, info.minimum - 1, NULL), CLERK_E_CONFIG);
+        }
+        CHECK((info.allowed_values.data != NULL) ==
+              (info.value_type == CLERK_SETTING_TYPE_ENUMERATION || info.value_type == CLERK_SETTING_TYPE_ENUMERATION_SET));
+        CHECK(info.group.len > 0 && info.description.len > 10 && info.description.data[info.description.len] == '\0');
     }
-    CHECK(count > 20 && clerk_setting_name(count) == NULL);
+    CHECK(count > 20);
+    CHECK_STATUS(clerk_setting_info(count, &info), CLERK_E_NOT_FOUND);
+    CHECK_STATUS(clerk_setting_info(0, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_OK);
+    CHECK_CSTR(info.name.data, "secret_key");
+    CHECK_CSTR(info.group.data, "keys");
+    CHECK_CSTR(info.environment.data, "CLERK_SECRET_KEY");
+    CHECK(info.is_secret == 1 && info.default_value.data == NULL);
+    info.struct_size = 8;
+    CHECK_STATUS(clerk_setting_info(0, &info), CLERK_E_STRUCT_SIZE);
     clerk_config_free(config);
 }
 
@@ -220,12 +242,12 @@ static void versions(void) {
     CHECK_INT(CLERK_VERSION_MINOR, minor);
     CHECK_INT(CLERK_VERSION_PATCH, patch);
     CHECK_INT(CLERK_VERSION_NUMBER, major * 65536 + minor * 256 + patch);
-    CHECK_WORD(clerk_version(), PACKAGE_VERSION);
+    CHECK_CSTR(clerk_version(), PACKAGE_VERSION);
     CHECK_INT(clerk_abi_version(), CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR);
     CHECK_INT(CLERK_ABI_MAJOR, 0);
 }
 
-/* A part that does not go into the composed number would not show while it is 0. */
+/* A part that is missing from the composed number would not show while it is 0. */
 #undef CLERK_VERSION_MAJOR
 #undef CLERK_VERSION_MINOR
 #undef CLERK_VERSION_PATCH
@@ -238,16 +260,16 @@ int main(void) {
     versions();
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         CHECK_INT(statuses[i].macro, statuses[i].number);
-        CHECK_WORD(clerk_status_name(statuses[i].number), statuses[i].name);
+        CHECK_CSTR(clerk_status_name(statuses[i].number), statuses[i].name);
     }
     int32_t last = sizeof reasons / sizeof reasons[0];
     for (int32_t number = 1; number <= last; number++) {
         CHECK_INT(reasons[number - 1].reason, number);
-        CHECK_WORD(clerk_reason_name(number), reasons[number - 1].word);
+        CHECK_CSTR(clerk_reason_name(number), reasons[number - 1].name_of_number);
         CHECK_INT(clerk_reason_category(number), reasons[number - 1].category);
     }
-    CHECK_WORD(clerk_reason_name(last + 1), "");
-    words();
+    CHECK_CSTR(clerk_reason_name(last + 1), "");
+    names_of_enumerators();
     setting_names();
 
     clerk_request request = CLERK_REQUEST_INIT;

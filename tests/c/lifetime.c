@@ -1,110 +1,112 @@
-/* Who lives how long: userdata is destroyed exactly once and never too early, clients may be freed from anywhere, and a
- * hook that calls back gets an answer instead of a deadlock. */
+/* Lifetimes: userdata is destroyed exactly once and never too early, a client may be freed anywhere, and a callback
+ * that calls the library gets a status instead of a deadlock. */
 #include "table.h"
 
 #include <time.h>
 
-enum hook { EVENT, LOG, CLOCK, STORE, HOOKS };
-enum verb { AUTHENTICATE, CACHED, BEGIN, VERIFY, WARM_UP, STATS, INVALIDATE, WEBHOOK, VERBS };
+enum callback { EVENT, LOG, CLOCK, STORE, CALLBACKS };
+enum function { AUTHENTICATE, CACHED, BEGIN, VERIFY, WARM_UP, STATS, INVALIDATE, WEBHOOK, FUNCTIONS };
 
-/* What one hook holds. */
-typedef struct host host;
+/* The userdata of one callback. */
+typedef struct fixture fixture;
 typedef struct {
-    host *host;
+    fixture *fixture;
     int destroyed;
     bool is_absent;
-} data;
+} state;
 
-struct host {
+struct fixture {
     table table;
-    data data[HOOKS];
+    state states[CALLBACKS];
     clerk_client *client, *other;
     const char *token;
-    /* In this hook, when it is called for the first time, this is done. */
-    enum hook where;
-    void (*act)(host *);
+    /* `act` runs in the first call of this callback. */
+    enum callback where;
+    void (*act)(fixture *);
     int acted, depth;
 };
 
-static void on_hook(data *own, enum hook which) {
-    host *host = own->host;
-    /* Nothing is destroyed while it is in use. */
-    for (int i = 0; i < HOOKS; i++) CHECK_INT(host->data[i].destroyed, 0);
-    if (host->act == NULL || host->where != which || host->depth > 0) return;
-    host->depth++;
-    void (*act)(struct host *) = host->act;
-    host->act = NULL;
-    host->acted++;
-    act(host);
-    host->depth--;
-    for (int i = 0; i < HOOKS; i++) CHECK_INT(host->data[i].destroyed, 0);
+static void on_callback(state *own, enum callback which) {
+    fixture *fixture = own->fixture;
+    /* No userdata is destroyed while it is in use. */
+    for (int i = 0; i < CALLBACKS; i++) CHECK_INT(fixture->states[i].destroyed, 0);
+    if (fixture->act == NULL || fixture->where != which || fixture->depth > 0) return;
+    fixture->depth++;
+    void (*act)(struct fixture *) = fixture->act;
+    fixture->act = NULL;
+    fixture->acted++;
+    act(fixture);
+    fixture->depth--;
+    for (int i = 0; i < CALLBACKS; i++) CHECK_INT(fixture->states[i].destroyed, 0);
 }
 
 static void on_event(void *userdata, const clerk_event *event) {
-    on_hook(userdata, EVENT);
+    on_callback(userdata, EVENT);
     clerk_str id = clerk_event_clerk_id(event);
-    CHECK_TEXT(id, id.data);
+    CHECK_STR(id, id.data);
 }
 
 static void on_log(void *userdata, int32_t level, clerk_str message) {
-    on_hook(userdata, LOG);
+    on_callback(userdata, LOG);
     CHECK(level >= CLERK_LOG_LEVEL_ERROR && level <= CLERK_LOG_LEVEL_DEBUG);
-    CHECK_TEXT(message, message.data);
+    CHECK_STR(message, message.data);
 }
 
 static int64_t on_clock(void *userdata) {
-    on_hook(userdata, CLOCK);
+    on_callback(userdata, CLOCK);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int32_t on_store(void *userdata, const clerk_store_request *step, clerk_store_response *reply) {
-    data *own = userdata;
-    on_hook(own, STORE);
-    return table_answer(&own->host->table, step, reply);
+static int32_t on_store(void *userdata, const clerk_store_request *store_request, clerk_store_response *response) {
+    state *own = userdata;
+    on_callback(own, STORE);
+    return table_execute(&own->fixture->table, store_request, response);
 }
 
 static void on_destroy(void *userdata) {
-    data *own = userdata;
+    state *own = userdata;
     own->destroyed++;
 }
 
-static clerk_config *hooked(host *host) {
+static clerk_config *config_of(fixture *fixture) {
     clerk_config *config = sim_config();
     set(config, "webhook_secrets", "whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=");
-    for (int i = 0; i < HOOKS; i++) host->data[i] = (data){.host = host};
-    CHECK_STATUS(clerk_config_set_event_callback(config, on_event, &host->data[EVENT], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_DEBUG, on_log, &host->data[LOG], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_set_clock_callback(config, on_clock, &host->data[CLOCK], on_destroy), CLERK_OK);
-    CHECK_STATUS(clerk_config_set_user_store(config, on_store, &host->data[STORE], on_destroy), CLERK_OK);
+    for (int i = 0; i < CALLBACKS; i++) fixture->states[i] = (state){.fixture = fixture};
+    CHECK_STATUS(clerk_config_set_event_callback(config, on_event, &fixture->states[EVENT], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_DEBUG, on_log, &fixture->states[LOG],
+                                               on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_clock_callback(config, on_clock, &fixture->states[CLOCK], on_destroy), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_user_store(config, on_store, &fixture->states[STORE], on_destroy), CLERK_OK);
     return config;
 }
 
-/* Leaves one hook, and the store. */
-static void leave_only(host *host, clerk_config *config, enum hook which) {
-    if (which != EVENT) clerk_config_set_event_callback(config, NULL, NULL, NULL);
-    if (which != LOG) clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, NULL, NULL);
-    if (which != CLOCK) clerk_config_set_clock_callback(config, NULL, NULL, NULL);
+/* Removes all callbacks but one, and the user store. */
+static void remove_all_but(fixture *fixture, clerk_config *config, enum callback which) {
+    if (which != EVENT) CHECK_OK(clerk_config_set_event_callback(config, NULL, NULL, NULL));
+    if (which != LOG) CHECK_OK(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, NULL, NULL));
+    if (which != CLOCK) CHECK_OK(clerk_config_set_clock_callback(config, NULL, NULL, NULL));
     for (int i = 0; i < STORE; i++) {
-        host->data[i].is_absent = i != (int)which;
-        CHECK_INT(host->data[i].destroyed, host->data[i].is_absent);
-        host->data[i].destroyed = 0;
+        fixture->states[i].is_absent = i != (int)which;
+        CHECK_INT(fixture->states[i].destroyed, fixture->states[i].is_absent);
+        fixture->states[i].destroyed = 0;
     }
 }
 
-static void destroyed(const host *host, int times) {
-    for (int i = 0; i < HOOKS; i++) CHECK_INT(host->data[i].destroyed, host->data[i].is_absent ? 0 : times);
+static void check_destroyed(const fixture *fixture, int times) {
+    for (int i = 0; i < CALLBACKS; i++) CHECK_INT(fixture->states[i].destroyed,
+                                                  fixture->states[i].is_absent ? 0 : times);
 }
 
 /* --- exactly once ------------------------------------------------------------------------------------------------- */
 
-static void with_the_last_of_config_and_clients(void) {
-    host host = {.table = TABLE_INIT};
-    clerk_config_free(hooked(&host));
-    destroyed(&host, 1);
+static void userdata_destroyed_with_last_owner(void) {
+    fixture fixture = {.table = TABLE_INIT};
+    clerk_config_free(config_of(&fixture));
+    check_destroyed(&fixture, 1);
 
-    clerk_config *config = hooked(&host);
+    clerk_config *config = config_of(&fixture);
     clerk_client *first = NULL, *second = NULL;
     CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_OK);
     CHECK_STATUS(clerk_client_new(config, &second, NULL), CLERK_OK);
@@ -112,104 +114,106 @@ static void with_the_last_of_config_and_clients(void) {
     CHECK(clerk_client_retain(first) == first);
     clerk_client_free(first);
     clerk_client_free(second);
-    destroyed(&host, 0);
+    check_destroyed(&fixture, 0);
     clerk_client_free(first);
-    destroyed(&host, 1);
+    check_destroyed(&fixture, 1);
 
-    config = hooked(&host);
+    config = config_of(&fixture);
     CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_OK);
     clerk_client_free(first);
-    destroyed(&host, 0);
+    check_destroyed(&fixture, 0);
     clerk_config_free(config);
-    destroyed(&host, 1);
+    check_destroyed(&fixture, 1);
 
-    /* A client that cannot be made takes nothing along. */
-    config = hooked(&host);
+    /* A client that cannot be created owns nothing. */
+    config = config_of(&fixture);
     set(config, "secret_key", "");
     CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_E_CONFIG);
-    destroyed(&host, 0);
+    check_destroyed(&fixture, 0);
     set(config, "secret_key", "sk_test_simulated");
     CHECK_STATUS(clerk_client_new(config, &first, NULL), CLERK_OK);
     clerk_config_free(config);
     clerk_client_free(first);
-    destroyed(&host, 1);
+    check_destroyed(&fixture, 1);
 }
 
-static void when_it_is_replaced_or_refused(void) {
-    host host = {.table = TABLE_INIT};
-    data next[HOOKS] = {0};
-    clerk_config *config = hooked(&host);
+static void userdata_destroyed_when_replaced_or_refused(void) {
+    fixture fixture = {.table = TABLE_INIT};
+    state next[CALLBACKS] = {0};
+    clerk_config *config = config_of(&fixture);
     clerk_client *client = NULL;
     CHECK_STATUS(clerk_client_new(config, &client, NULL), CLERK_OK);
     for (int round = 0; round < 2; round++) {
-        /* The first round's go to the second; the client keeps its own. */
-        for (int i = 0; i < HOOKS; i++) CHECK_INT(next[i].destroyed, 0);
-        clerk_config_set_event_callback(config, on_event, &next[EVENT], on_destroy);
-        clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, on_log, &next[LOG], on_destroy);
-        clerk_config_set_clock_callback(config, on_clock, &next[CLOCK], on_destroy);
-        clerk_config_set_user_store(config, on_store, &next[STORE], on_destroy);
-        destroyed(&host, 0);
-        for (int i = 0; i < HOOKS; i++) CHECK_INT(next[i].destroyed, round);
-        for (int i = 0; i < HOOKS; i++) next[i].destroyed = 0;
+        /* The second round replaces the first; the client keeps its own. */
+        for (int i = 0; i < CALLBACKS; i++) CHECK_INT(next[i].destroyed, 0);
+        CHECK_OK(clerk_config_set_event_callback(config, on_event, &next[EVENT], on_destroy));
+        CHECK_OK(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, on_log, &next[LOG], on_destroy));
+        CHECK_OK(clerk_config_set_clock_callback(config, on_clock, &next[CLOCK], on_destroy));
+        CHECK_OK(clerk_config_set_user_store(config, on_store, &next[STORE], on_destroy));
+        check_destroyed(&fixture, 0);
+        for (int i = 0; i < CALLBACKS; i++) CHECK_INT(next[i].destroyed, round);
+        for (int i = 0; i < CALLBACKS; i++) next[i].destroyed = 0;
     }
     clerk_client_free(client);
-    destroyed(&host, 1);
-    /* Taken away, with data that is given all the same. */
-    data given[HOOKS] = {0};
-    clerk_config_set_event_callback(config, NULL, &given[EVENT], on_destroy);
-    clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, &given[LOG], on_destroy);
-    clerk_config_set_clock_callback(config, NULL, &given[CLOCK], on_destroy);
-    clerk_config_set_user_store(config, NULL, &given[STORE], on_destroy);
-    for (int i = 0; i < HOOKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
+    check_destroyed(&fixture, 1);
+    /* Removed, with userdata all the same. */
+    state given[CALLBACKS] = {0};
+    CHECK_OK(clerk_config_set_event_callback(config, NULL, &given[EVENT], on_destroy));
+    CHECK_OK(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, &given[LOG], on_destroy));
+    CHECK_OK(clerk_config_set_clock_callback(config, NULL, &given[CLOCK], on_destroy));
+    CHECK_OK(clerk_config_set_user_store(config, NULL, &given[STORE], on_destroy));
+    for (int i = 0; i < CALLBACKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
     clerk_config_free(config);
-    for (int i = 0; i < HOOKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
+    for (int i = 0; i < CALLBACKS; i++) CHECK(next[i].destroyed == 1 && given[i].destroyed == 1);
 
-    /* A call that fails has taken the data as well. */
-    data failed = {0};
+    /* A call that fails owns the userdata, too. */
+    state failed = {0};
     CHECK_STATUS(clerk_config_set_event_callback(NULL, on_event, &failed, on_destroy), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_log_callback(NULL, CLERK_LOG_LEVEL_WARN, on_log, &failed, on_destroy), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_clock_callback(NULL, on_clock, &failed, on_destroy), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_store(NULL, on_store, &failed, on_destroy), CLERK_E_NULL);
     CHECK_INT(failed.destroyed, 4);
-    config = hooked(&host);
+    config = config_of(&fixture);
     CHECK_STATUS(clerk_config_set_log_callback(config, 9, on_log, &failed, on_destroy), CLERK_E_ARGUMENT);
     CHECK_INT(failed.destroyed, 5);
-    destroyed(&host, 0);
-    clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all"), NULL);
-    destroyed(&host, 0);
+    check_destroyed(&fixture, 0);
+    CHECK_STATUS(clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all"), NULL), CLERK_E_CONFIG);
+    check_destroyed(&fixture, 0);
     clerk_config_free(config);
-    destroyed(&host, 1);
+    check_destroyed(&fixture, 1);
 }
 
-/* --- hooks that call back ----------------------------------------------------------------------------------------- */
+/* --- callbacks that call the library ------------------------------------------------------------------------------ */
 
-/* A verb, as it is called from outside. */
-static const char *run(host *host, enum verb verb) {
-    clerk_client *client = host->client;
+/* Calls a function outside of any callback. */
+static const char *run(fixture *fixture, enum function function) {
+    clerk_client *client = fixture->client;
     char line[4096];
-    snprintf(line, sizeof line, "Bearer %s", host->token);
+    snprintf(line, sizeof line, "Bearer %s", fixture->token);
     clerk_request request = bearer(line);
     clerk_result *result = NULL;
     clerk_pending *pending = NULL;
     clerk_stats stats = CLERK_STATS_INIT;
-    switch (verb) {
+    switch (function) {
     case AUTHENTICATE:
-        return ask(client, host->token);
+        return outcome_of(client, fixture->token);
     case CACHED:
-        return ask_cached(client, host->token);
+        return cached_outcome_of(client, fixture->token);
     case BEGIN: {
         int32_t status = clerk_authenticate_begin(client, &request, &result, &pending, NULL);
-        if (status != CLERK_PENDING) return ended(status, &result);
+        if (status != CLERK_PENDING) return outcome_and_free(status, &result);
         for (int32_t kind; (kind = clerk_pending_next_action(pending)) != CLERK_STORE_REQUEST_KIND_DONE;) {
-            const clerk_store_request *step = clerk_pending_request(pending);
-            if (kind == CLERK_STORE_REQUEST_KIND_FETCH_USER) clerk_pending_fetch(pending);
-            else clerk_pending_submit(pending, table_answer(&host->table, step, clerk_pending_response(pending)));
+            const clerk_store_request *store_request = clerk_pending_request(pending);
+            if (kind == CLERK_STORE_REQUEST_KIND_FETCH_USER) CHECK_OK(clerk_pending_fetch(pending));
+            else CHECK_OK(clerk_pending_submit(pending,
+                                               table_execute(&fixture->table, store_request,
+                                                             clerk_pending_response(pending))));
         }
         status = clerk_pending_finish(pending, &result, NULL);
-        return ended(status, &result);
+        return outcome_and_free(status, &result);
     }
     case VERIFY:
-        return ended(clerk_verify_token(client, clerk_str_of(host->token), &result, NULL), &result);
+        return outcome_and_free(clerk_verify_token(client, clerk_str_of(fixture->token), &result, NULL), &result);
     case WARM_UP:
         return clerk_status_name(clerk_client_warm_up(client, NULL));
     case STATS:
@@ -221,210 +225,215 @@ static const char *run(host *host, enum verb verb) {
         clerk_header lines[3];
         static const char *const names[] = {"svix-id", "svix-timestamp", "svix-signature"};
         for (int i = 0; i < 3; i++) {
-            lines[i] = (clerk_header){clerk_str_of(names[i]), clerk_str_of(json_text(made, names[i]))};
+            lines[i] = (clerk_header){clerk_str_of(names[i]), clerk_str_of(json_string(made, names[i]))};
         }
-        return clerk_status_name(clerk_webhook_handle(client, lines, 3, clerk_str_of(json_text(made, "body")), NULL));
+        return clerk_status_name(clerk_webhook_handle(client, lines, 3, clerk_str_of(json_string(made, "body")), NULL));
     }
     }
 }
 
-/* What a verb does when no hook calls back, and which hooks it runs. */
-static const char *const words[VERBS] = {"in verified", "in verified", "in verified", "in verified", "CLERK_OK", "CLERK_OK", "CLERK_OK",
-                                         "CLERK_OK"};
-static const bool runs[VERBS][HOOKS] = {
+/* The outcome of each function without calls in callbacks, and which callbacks it runs. */
+static const char *const outcomes[FUNCTIONS] = {
+    "signed_in verified", "signed_in verified", "signed_in verified", "signed_in verified",
+    "CLERK_OK",           "CLERK_OK",           "CLERK_OK",           "CLERK_OK",
+};
+static const bool runs[FUNCTIONS][CALLBACKS] = {
     [AUTHENTICATE] = {true, true, true, true}, [CACHED] = {true, false, true, false},
     [BEGIN] = {true, true, true, false},       [VERIFY] = {true, true, true, false},
     [WARM_UP] = {true, true, true, false},     [STATS] = {false, false, true, false},
     [INVALIDATE] = {false, false, false, false}, [WEBHOOK] = {true, false, true, true},
 };
 
-static void call_back(host *host);
+static void call_back(fixture *fixture);
 
-/* Runs a verb with something being done in one of its hooks. */
-static void run_with(enum verb verb, enum hook where, bool alone, void (*act)(host *), bool frees) {
+/* Calls a function; `act` runs in one of its callbacks. */
+static void run_with(enum function function, enum callback where, bool alone, void (*act)(fixture *), bool frees) {
     sim_reset();
     sim_put("/users/user_ada", "{\"username\":\"ada\",\"first_name\":\"Ada\"}");
-    host host = {.table = TABLE_INIT, .where = where};
-    clerk_config *config = hooked(&host);
-    if (alone) leave_only(&host, config, where);
+    fixture fixture = {.table = TABLE_INIT, .where = where};
+    clerk_config *config = config_of(&fixture);
+    if (alone) remove_all_but(&fixture, config, where);
     set(config, "row_check_ttl_s", "60");
-    if (verb == CACHED) set(config, "user_mode", "claims");
-    host.client = client_of(config);
-    host.other = sim_client();
-    host.token = sim_token("{\"user\":\"user_ada\"}");
-    CHECK_STATUS(clerk_client_warm_up(host.other, NULL), CLERK_OK);
-    /* Answers from memory need the keys; a log line needs a fault. */
-    if (verb == CACHED) CHECK_STATUS(clerk_client_warm_up(host.client, NULL), CLERK_OK);
-    bool fails = where == LOG && runs[verb][LOG];
+    if (function == CACHED) set(config, "user_mode", "claims");
+    fixture.client = client_of(config);
+    fixture.other = sim_client();
+    fixture.token = sim_token("{\"user\":\"user_ada\"}");
+    CHECK_STATUS(clerk_client_warm_up(fixture.other, NULL), CLERK_OK);
+    /* A cached call needs the keys; a log line needs a fault. */
+    if (function == CACHED) CHECK_STATUS(clerk_client_warm_up(fixture.client, NULL), CLERK_OK);
+    bool fails = where == LOG && runs[function][LOG];
     if (fails) sim_put("/faults", "[{\"path\":\"/jwks\",\"status\":401}]");
-    host.act = act;
-    const char *said = run(&host, verb);
-    if (fails) CHECK_WORD(said, verb == WARM_UP ? "CLERK_E_API" : "unavailable secret-key-invalid");
-    /* The clock is asked first: what its hook asks from memory is remembered by then. */
-    else if (verb == CACHED && where == CLOCK && act == call_back) CHECK_WORD(said, "in cache");
-    else CHECK_WORD(said, words[verb]);
-    CHECK_INT(host.acted, runs[verb][where]);
-    bool freed = frees && host.acted > 0;
-    destroyed(&host, freed);
-    if (!freed) clerk_client_free(host.client);
-    destroyed(&host, 1);
-    clerk_client_free(host.other);
+    fixture.act = act;
+    const char *outcome = run(&fixture, function);
+    if (fails) CHECK_CSTR(outcome, function == WARM_UP ? "CLERK_E_API" : "unavailable secret-key-invalid");
+    /* The clock callback runs first, and what it authenticates is cached afterwards. */
+    else if (function == CACHED && where == CLOCK && act == call_back) CHECK_CSTR(outcome, "signed_in cache");
+    else CHECK_CSTR(outcome, outcomes[function]);
+    CHECK_INT(fixture.acted, runs[function][where]);
+    bool freed = frees && fixture.acted > 0;
+    check_destroyed(&fixture, freed);
+    if (!freed) clerk_client_free(fixture.client);
+    check_destroyed(&fixture, 1);
+    clerk_client_free(fixture.other);
 }
 
-static void free_it(host *host) {
-    clerk_client_free(host->client);
+static void free_client(fixture *fixture) {
+    clerk_client_free(fixture->client);
 }
 
-static void retain_and_free_it(host *host) {
-    clerk_client *client = clerk_client_retain(host->client);
+static void retain_and_free(fixture *fixture) {
+    clerk_client *client = clerk_client_retain(fixture->client);
     clerk_client_free(client);
     clerk_client_free(client);
 }
 
-/* All that may not be called on the same client, and all that may. */
-static void call_back(host *host) {
+/* Calls everything that must not be called with the same client, and everything that may. */
+static void call_back(fixture *fixture) {
     char line[4096];
-    snprintf(line, sizeof line, "Bearer %s", host->token);
+    snprintf(line, sizeof line, "Bearer %s", fixture->token);
     clerk_request request = bearer(line);
     for (int i = 0; i < 2; i++) {
-        clerk_result *result = (clerk_result *)host;
-        clerk_pending *pending = (clerk_pending *)host;
-        clerk_error *error = (clerk_error *)host;
-        CHECK_STATUS(clerk_authenticate(host->client, &request, &result, &error), CLERK_E_REENTRANT);
-        CHECK(result == NULL && error == NULL);
-        result = (clerk_result *)host;
-        CHECK_STATUS(clerk_authenticate_begin(host->client, &request, &result, &pending, &error), CLERK_E_REENTRANT);
-        CHECK(result == NULL && pending == NULL && error == NULL);
-        result = (clerk_result *)host;
-        CHECK_STATUS(clerk_verify_token(host->client, clerk_str_of(host->token), &result, NULL), CLERK_E_REENTRANT);
+        clerk_result *result = (clerk_result *)fixture;
+        clerk_pending *pending = (clerk_pending *)fixture;
+        clerk_error *error = (clerk_error *)fixture;
+        CHECK_STATUS(clerk_authenticate(fixture->client, &request, &result, &error), CLERK_E_REENTRANT);
         CHECK(result == NULL);
-        CHECK_STATUS(clerk_client_warm_up(host->client, NULL), CLERK_E_REENTRANT);
-        CHECK_STATUS(clerk_webhook_handle(host->client, NULL, 0, CLERK_STR("{}"), NULL), CLERK_E_REENTRANT);
-        /* What may be called leaves the thread inside. */
-        int32_t status = clerk_authenticate_cached(host->client, &request, &result);
+        CHECK_ERROR(&error, CLERK_E_REENTRANT);
+        result = (clerk_result *)fixture;
+        CHECK_STATUS(clerk_authenticate_begin(fixture->client, &request, &result, &pending, &error), CLERK_E_REENTRANT);
+        CHECK(result == NULL && pending == NULL);
+        CHECK_ERROR(&error, CLERK_E_REENTRANT);
+        result = (clerk_result *)fixture;
+        CHECK_STATUS(clerk_verify_token(fixture->client, clerk_str_of(fixture->token), &result, NULL),
+                     CLERK_E_REENTRANT);
+        CHECK(result == NULL);
+        CHECK_STATUS(clerk_client_warm_up(fixture->client, NULL), CLERK_E_REENTRANT);
+        CHECK_STATUS(clerk_webhook_handle(fixture->client, NULL, 0, CLERK_STR("{}"), NULL), CLERK_E_REENTRANT);
+        /* These calls do not end the outer call. */
+        int32_t status = clerk_authenticate_cached(fixture->client, &request, &result);
         CHECK(status == CLERK_OK || status == CLERK_WOULD_BLOCK);
-        ended(status, &result);
+        outcome_and_free(status, &result);
         clerk_stats stats = CLERK_STATS_INIT;
-        CHECK_STATUS(clerk_client_stats(host->client, &stats), CLERK_OK);
-        CHECK(clerk_client_retain(host->client) == host->client);
-        clerk_client_free(host->client);
+        CHECK_STATUS(clerk_client_stats(fixture->client, &stats), CLERK_OK);
+        CHECK(clerk_client_retain(fixture->client) == fixture->client);
+        clerk_client_free(fixture->client);
     }
-    /* Another client is another matter. */
-    CHECK_WORD(ask(host->other, host->token), "in verified");
-    CHECK_WORD(ask(host->other, host->token), "in cache");
+    /* Another client may be used. */
+    CHECK_CSTR(outcome_of(fixture->other, fixture->token), "signed_in verified");
+    CHECK_CSTR(outcome_of(fixture->other, fixture->token), "signed_in cache");
     clerk_result *result = NULL;
-    CHECK_STATUS(clerk_authenticate(host->client, &request, &result, NULL), CLERK_E_REENTRANT);
+    CHECK_STATUS(clerk_authenticate(fixture->client, &request, &result, NULL), CLERK_E_REENTRANT);
 }
 
-static void forget_everything(host *host) {
-    CHECK_STATUS(clerk_client_invalidate_token(host->client, clerk_str_of(host->token)), CLERK_OK);
-    CHECK_STATUS(clerk_client_invalidate_user(host->client, CLERK_STR("user_ada")), CLERK_OK);
-    CHECK_STATUS(clerk_client_invalidate_session(host->client, CLERK_STR("sess_ada")), CLERK_OK);
-    CHECK_STATUS(clerk_client_invalidate_all(host->client), CLERK_OK);
-    CHECK_STATUS(clerk_client_shutdown(host->client), CLERK_OK);
+static void invalidate_everything(fixture *fixture) {
+    CHECK_STATUS(clerk_client_invalidate_token(fixture->client, clerk_str_of(fixture->token)), CLERK_OK);
+    CHECK_STATUS(clerk_client_invalidate_user(fixture->client, CLERK_STR("user_ada")), CLERK_OK);
+    CHECK_STATUS(clerk_client_invalidate_session(fixture->client, CLERK_STR("sess_ada")), CLERK_OK);
+    CHECK_STATUS(clerk_client_invalidate_all(fixture->client), CLERK_OK);
+    CHECK_STATUS(clerk_client_shutdown(fixture->client), CLERK_OK);
 }
 
-static void every_hook_of_every_verb_may_call_back(void) {
-    for (int verb = 0; verb < VERBS; verb++) {
-        for (int i = 0; i < HOOKS * 2; i++) {
-            /* Among others, and as the only one that there is. */
-            enum hook where = (enum hook)(i / 2);
-            run_with((enum verb)verb, where, i % 2, free_it, true);
-            run_with((enum verb)verb, where, i % 2, retain_and_free_it, true);
-            run_with((enum verb)verb, where, i % 2, call_back, false);
-            run_with((enum verb)verb, where, i % 2, forget_everything, false);
+static void callbacks_may_call_client(void) {
+    for (int function = 0; function < FUNCTIONS; function++) {
+        for (int i = 0; i < CALLBACKS * 2; i++) {
+            /* Among others, and as the only callback. */
+            enum callback where = (enum callback)(i / 2);
+            run_with((enum function)function, where, i % 2, free_client, true);
+            run_with((enum function)function, where, i % 2, retain_and_free, true);
+            run_with((enum function)function, where, i % 2, call_back, false);
+            run_with((enum function)function, where, i % 2, invalidate_everything, false);
         }
     }
 }
 
-/* Steps taken by hand run hooks, too: at their end, or when they are given up. */
-static clerk_pending *in_hand;
+/* A stepwise authentication runs event callbacks when it finishes. */
+static clerk_pending *other_pending;
 
-static void go_on_in_the_hook(host *host) {
-    clerk_pending *other = in_hand;
-    in_hand = NULL;
-    clerk_result *result = (clerk_result *)host;
+static void continue_in_callback(fixture *fixture) {
+    clerk_pending *other = other_pending;
+    other_pending = NULL;
+    clerk_result *result = (clerk_result *)fixture;
     CHECK_STATUS(clerk_pending_submit(other, CLERK_STORE_OK), CLERK_E_REENTRANT);
     CHECK_STATUS(clerk_pending_fetch(other), CLERK_E_REENTRANT);
     CHECK_STATUS(clerk_pending_finish(other, &result, NULL), CLERK_E_REENTRANT);
     CHECK(result == NULL);
-    call_back(host);
+    call_back(fixture);
 }
 
-static clerk_pending *begun(const host *host) {
+static clerk_pending *begin_pending(const fixture *fixture) {
     char line[4096];
-    snprintf(line, sizeof line, "Bearer %s", host->token);
+    snprintf(line, sizeof line, "Bearer %s", fixture->token);
     clerk_request request = bearer(line);
     clerk_result *result = NULL;
     clerk_pending *pending = NULL;
-    CHECK_STATUS(clerk_authenticate_begin(host->client, &request, &result, &pending, NULL), CLERK_PENDING);
+    CHECK_STATUS(clerk_authenticate_begin(fixture->client, &request, &result, &pending, NULL), CLERK_PENDING);
     return pending;
 }
 
-static void hooks_of_steps_taken_by_hand(void) {
+static void stepwise_callbacks_may_call_client(void) {
     for (int act = 0; act < 3; act++) {
         for (int early = 0; early < 2; early++) {
             sim_reset();
             sim_put("/users/user_ada", "{\"username\":\"ada\"}");
-            host host = {.table = TABLE_INIT, .where = EVENT};
-            host.client = client_of(hooked(&host));
-            host.other = sim_client();
-            host.token = sim_token("{\"user\":\"user_ada\"}");
-            clerk_pending *pending = begun(&host);
-            in_hand = begun(&host);
-            if (act != 0) clerk_pending_free(in_hand);
-            static void (*const acts[])(struct host *) = {go_on_in_the_hook, call_back, free_it};
-            host.act = acts[act];
+            fixture fixture = {.table = TABLE_INIT, .where = EVENT};
+            fixture.client = client_of(config_of(&fixture));
+            fixture.other = sim_client();
+            fixture.token = sim_token("{\"user\":\"user_ada\"}");
+            clerk_pending *pending = begin_pending(&fixture);
+            other_pending = begin_pending(&fixture);
+            if (act != 0) clerk_pending_free(other_pending);
+            static void (*const acts[])(struct fixture *) = {continue_in_callback, call_back, free_client};
+            fixture.act = acts[act];
             while (!early && clerk_pending_next_action(pending) != CLERK_STORE_REQUEST_KIND_DONE) {
-                const clerk_store_request *step = clerk_pending_request(pending);
-                int32_t returned = table_answer(&host.table, step, clerk_pending_response(pending));
+                const clerk_store_request *store_request = clerk_pending_request(pending);
+                int32_t returned = table_execute(&fixture.table, store_request, clerk_pending_response(pending));
                 CHECK_STATUS(clerk_pending_submit(pending, returned), CLERK_OK);
             }
             clerk_result *result = NULL;
-            const char *said = ended(clerk_pending_finish(pending, &result, NULL), &result);
-            CHECK_WORD(said, early ? "unavailable store-error" : "in verified");
-            CHECK_INT(host.acted, 1);
-            destroyed(&host, act == 2);
-            if (act != 2) clerk_client_free(host.client);
-            destroyed(&host, 1);
-            clerk_client_free(host.other);
+            const char *outcome = outcome_and_free(clerk_pending_finish(pending, &result, NULL), &result);
+            CHECK_CSTR(outcome, early ? "unavailable store-error" : "signed_in verified");
+            CHECK_INT(fixture.acted, 1);
+            check_destroyed(&fixture, act == 2);
+            if (act != 2) clerk_client_free(fixture.client);
+            check_destroyed(&fixture, 1);
+            clerk_client_free(fixture.other);
         }
     }
 }
 
-/* Two clients whose hooks call one another: each is left before it is entered again. */
-static void ping(host *host);
+/* Two clients whose callbacks call each other. */
+static void ping(fixture *fixture);
 
-static struct host *sides[2];
+static struct fixture *sides[2];
 
-static void ping(host *host) {
-    int own = host == sides[1];
-    struct host *other = sides[!own];
+static void ping(fixture *fixture) {
+    int own = fixture == sides[1];
+    struct fixture *other = sides[!own];
     if (own == 0) {
         other->act = ping;
-        CHECK_WORD(ask(other->client, other->token), "in verified");
+        CHECK_CSTR(outcome_of(other->client, other->token), "signed_in verified");
         CHECK_INT(other->acted, 1);
     }
-    CHECK_WORD(ask(host->client, host->token), "CLERK_E_REENTRANT");
-    if (own == 1) CHECK_WORD(ask(other->client, other->token), "CLERK_E_REENTRANT");
+    CHECK_CSTR(outcome_of(fixture->client, fixture->token), "CLERK_E_REENTRANT");
+    if (own == 1) CHECK_CSTR(outcome_of(other->client, other->token), "CLERK_E_REENTRANT");
 }
 
-static void two_clients_that_call_one_another(void) {
+static void two_clients_may_call_each_other(void) {
     sim_reset();
     sim_put("/users/user_ada", "{\"username\":\"ada\"}");
-    host first = {.table = TABLE_INIT, .where = STORE}, second = {.table = TABLE_INIT, .where = STORE};
-    first.client = client_of(hooked(&first));
-    second.client = client_of(hooked(&second));
+    fixture first = {.table = TABLE_INIT, .where = STORE}, second = {.table = TABLE_INIT, .where = STORE};
+    first.client = client_of(config_of(&first));
+    second.client = client_of(config_of(&second));
     first.token = second.token = sim_token("{\"user\":\"user_ada\"}");
     sides[0] = &first, sides[1] = &second;
     first.act = ping;
-    CHECK_WORD(ask(first.client, first.token), "in verified");
-    CHECK_WORD(ask(first.client, first.token), "in cache");
-    CHECK_WORD(ask(second.client, second.token), "in cache");
+    CHECK_CSTR(outcome_of(first.client, first.token), "signed_in verified");
+    CHECK_CSTR(outcome_of(first.client, first.token), "signed_in cache");
+    CHECK_CSTR(outcome_of(second.client, second.token), "signed_in cache");
     clerk_client_free(first.client);
     clerk_client_free(second.client);
-    destroyed(&first, 1);
-    destroyed(&second, 1);
+    check_destroyed(&first, 1);
+    check_destroyed(&second, 1);
 }
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
@@ -433,7 +442,7 @@ typedef struct {
     const clerk_client *client;
     const char *token;
     pthread_t thread;
-    char said[128];
+    char outcome[128];
 } caller;
 
 static void pause_ms(long ms) {
@@ -442,20 +451,20 @@ static void pause_ms(long ms) {
 
 static void *call(void *argument) {
     caller *own = argument;
-    snprintf(own->said, sizeof own->said, "%s", ask(own->client, own->token));
+    snprintf(own->outcome, sizeof own->outcome, "%s", outcome_of(own->client, own->token));
     return NULL;
 }
 
-static void freed_while_others_are_inside(void) {
+static void client_freed_during_calls(void) {
     enum { CALLERS = 6 };
     for (int round = 0; round < 2; round++) {
         sim_reset();
         sim_put("/users/user_ada", "{\"username\":\"ada\"}");
-        sim_put("/faults", "[{\"path\":\"%s\",\"delay_ms\":300}]", round == 0 ? "/jwks" : "/users/*");
+        sim_put("/faults", "[{\"path\":\"%s\",\"delay_ms\":1000}]", round == 0 ? "/jwks" : "/users/*");
         counter counted = {0};
         clerk_config *config = sim_config();
         set(config, "user_mode", "profile");
-        clerk_config_set_event_callback(config, count_event, &counted, count_destroyed);
+        CHECK_OK(clerk_config_set_event_callback(config, count_event, &counted, count_destroyed));
         clerk_client *client = client_of(config);
         caller callers[CALLERS];
         for (int i = 0; i < CALLERS; i++) {
@@ -467,20 +476,20 @@ static void freed_while_others_are_inside(void) {
         CHECK_INT(counted.destroyed, 0);
         for (int i = 0; i < CALLERS; i++) {
             CHECK(pthread_join(callers[i].thread, NULL) == 0);
-            CHECK_WORD(callers[i].said, "in verified");
+            CHECK_CSTR(callers[i].outcome, "signed_in verified");
         }
         CHECK_INT(counted.destroyed, 1);
         CHECK_INT(counted.events[CLERK_EVENT_KIND_AUTH_SUCCESS], CALLERS);
     }
 }
 
-static void broken_off_from_another_thread(void) {
+static void shutdown_cancels_call_in_progress(void) {
     sim_reset();
     sim_put("/faults", "[{\"path\":\"/jwks\",\"delay_ms\":20000,\"times\":1}]");
     counter counted = {0};
     clerk_config *config = sim_config();
     set(config, "timeout_ms", "20000");
-    clerk_config_set_event_callback(config, count_event, &counted, count_destroyed);
+    CHECK_OK(clerk_config_set_event_callback(config, count_event, &counted, count_destroyed));
     clerk_client *client = client_of(config);
     caller waiting = {.client = client, .token = sim_token("{\"user\":\"user_ada\"}")};
     CHECK(pthread_create(&waiting.thread, NULL, call, &waiting) == 0);
@@ -489,89 +498,89 @@ static void broken_off_from_another_thread(void) {
     CHECK_STATUS(clerk_client_shutdown(client), CLERK_OK);
     CHECK(pthread_join(waiting.thread, NULL) == 0);
     CHECK(time(NULL) - before <= 2);
-    CHECK_WORD(waiting.said, "unavailable jwk-failed-to-load");
+    CHECK_CSTR(waiting.outcome, "unavailable jwk-failed-to-load");
     clerk_client_free(client);
     CHECK_INT(counted.destroyed, 1);
 }
 
-/* At a thread's end the library's own memory of it is gone already; a host's clean-up may still call. */
-static pthread_key_t at_end;
-static atomic_int ends;
+/* When a thread exits, the library's thread-local storage is gone; a destructor of the application may still call. */
+static pthread_key_t exit_key;
+static atomic_int exits;
 
-static void clean_up(void *value) {
-    host *host = value;
-    CHECK_WORD(ask_cached(host->client, host->token), "in cache");
-    CHECK_WORD(ask(host->client, host->token), "in cache");
-    CHECK_STATUS(clerk_client_invalidate_all(host->client), CLERK_OK);
-    CHECK_WORD(ask(host->client, host->token), "in verified");
+static void destructor(void *value) {
+    fixture *fixture = value;
+    CHECK_CSTR(cached_outcome_of(fixture->client, fixture->token), "signed_in cache");
+    CHECK_CSTR(outcome_of(fixture->client, fixture->token), "signed_in cache");
+    CHECK_STATUS(clerk_client_invalidate_all(fixture->client), CLERK_OK);
+    CHECK_CSTR(outcome_of(fixture->client, fixture->token), "signed_in verified");
     clerk_config *config = sim_config();
     clerk_error *error = NULL;
     CHECK_STATUS(clerk_config_set(config, CLERK_STR("x"), CLERK_STR("y"), &error), CLERK_E_CONFIG);
     clerk_error_free(error);
     clerk_client_free(client_of(config));
-    clerk_client_free(host->client);
-    destroyed(host, 1);
-    atomic_fetch_add(&ends, 1);
+    clerk_client_free(fixture->client);
+    check_destroyed(fixture, 1);
+    atomic_fetch_add(&exits, 1);
 }
 
-static void *live_and_end(void *argument) {
-    host *host = argument;
-    CHECK_WORD(ask(host->client, host->token), "in verified");
-    CHECK(pthread_setspecific(at_end, host) == 0);
+static void *use_and_exit(void *argument) {
+    fixture *fixture = argument;
+    CHECK_CSTR(outcome_of(fixture->client, fixture->token), "signed_in verified");
+    CHECK(pthread_setspecific(exit_key, fixture) == 0);
     return NULL;
 }
 
-static void at_a_threads_end(void) {
+static void thread_exit_destructor_may_call(void) {
     sim_reset();
     sim_put("/users/user_ada", "{\"username\":\"ada\"}");
-    host host = {.table = TABLE_INIT};
-    clerk_config *config = hooked(&host);
+    fixture fixture = {.table = TABLE_INIT};
+    clerk_config *config = config_of(&fixture);
     set(config, "row_check_ttl_s", "60");
-    host.client = client_of(config);
-    host.other = sim_client();
-    host.token = sim_token("{\"user\":\"user_ada\"}");
-    CHECK(pthread_key_create(&at_end, clean_up) == 0);
+    fixture.client = client_of(config);
+    fixture.other = sim_client();
+    fixture.token = sim_token("{\"user\":\"user_ada\"}");
+    CHECK(pthread_key_create(&exit_key, destructor) == 0);
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, live_and_end, &host) == 0);
+    CHECK(pthread_create(&thread, NULL, use_and_exit, &fixture) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    CHECK_INT(ends, 1);
-    clerk_client_free(host.other);
+    CHECK_INT(exits, 1);
+    clerk_client_free(fixture.other);
 }
 
-static clerk_client *asked_by_clock;
+static clerk_client *called_by_clock;
 
-static int64_t clock_that_asks(void *userdata) {
+static int64_t calling_clock(void *userdata) {
     *(int *)userdata += 1;
     clerk_stats stats = CLERK_STATS_INIT;
-    if (asked_by_clock != NULL) {
-        CHECK_STATUS(clerk_client_stats(asked_by_clock, &stats), CLERK_OK);
-        CHECK_WORD(ask_cached(asked_by_clock, "garbage"), "out token-invalid");
+    if (called_by_clock != NULL) {
+        CHECK_STATUS(clerk_client_stats(called_by_clock, &stats), CLERK_OK);
+        CHECK_CSTR(cached_outcome_of(called_by_clock, "garbage"), "signed_out token-invalid");
     }
     return (int64_t)time(NULL) * 1000;
 }
 
-/* A clock that asks what has to look at the clock comes to an end. */
-static void a_clock_may_ask_its_own_client(void) {
-    int asked = 0;
+/* A clock callback that calls a function that needs the time does not recurse. */
+static void clock_callback_may_call_client(void) {
+    int calls = 0;
     clerk_config *config = sim_config();
-    CHECK_STATUS(clerk_config_set_clock_callback(config, clock_that_asks, &asked, NULL), CLERK_OK);
-    asked_by_clock = client_of(config);
-    asked = 0;
+    CHECK_STATUS(clerk_config_set_clock_callback(config, calling_clock, &calls, NULL), CLERK_OK);
+    called_by_clock = client_of(config);
+    calls = 0;
     clerk_stats stats = CLERK_STATS_INIT;
-    CHECK_STATUS(clerk_client_stats(asked_by_clock, &stats), CLERK_OK);
-    CHECK_INT(asked, 1);
-    clerk_client_free(asked_by_clock);
+    CHECK_STATUS(clerk_client_stats(called_by_clock, &stats), CLERK_OK);
+    CHECK_INT(calls, 1);
+    clerk_client_free(called_by_clock);
 }
 
 int main(void) {
-    a_clock_may_ask_its_own_client();
-    with_the_last_of_config_and_clients();
-    when_it_is_replaced_or_refused();
-    every_hook_of_every_verb_may_call_back();
-    hooks_of_steps_taken_by_hand();
-    two_clients_that_call_one_another();
-    freed_while_others_are_inside();
-    broken_off_from_another_thread();
-    at_a_threads_end();
+    clock_callback_may_call_client();
+    userdata_destroyed_with_last_owner();
+    userdata_destroyed_when_replaced_or_refused();
+    callbacks_may_call_client();
+    stepwise_callbacks_may_call_client();
+    two_clients_may_call_each_other();
+    client_freed_during_calls();
+    shutdown_cancels_call_in_progress();
+    thread_exit_destructor_may_call();
     return 0;
 }

@@ -1,10 +1,10 @@
-/* Hundreds of thousands of calls, and thousands of everything that is made and freed: memory does not grow. */
+/* A million calls, and thousands of objects created and freed: memory does not grow. */
 #include "check.h"
 
 #include <dirent.h>
 #include <unistd.h>
 
-enum { HITS = 1000000, OBJECTS = 20000, CONNECTIONS = 200, WARM_UPS = 4, MOST_GROWTH_KB = 512 };
+enum { HITS = 1000000, OBJECTS = 20000, CONNECTIONS = 200, WARM_UPS = 4, MAX_GROWTH_KB = 512 };
 
 static long rss_kb(void) {
     long pages = 0, resident = 0;
@@ -23,7 +23,7 @@ static void hits(const clerk_client *client, const clerk_request *request, int c
     }
 }
 
-/* One of everything that is made and freed; `token` is verified with a pinned key. */
+/* Creates and frees one object of each type; `token` is verified with a pinned key. */
 static void objects(const char *pem, const char *token, int count) {
     for (int i = 0; i < count; i++) {
         clerk_config *config = clerk_config_new();
@@ -43,7 +43,7 @@ static void objects(const char *pem, const char *token, int count) {
     }
 }
 
-/* Clients that really connect, half of them over TLS. */
+/* Clients that connect, half of them over TLS. */
 static void connections(const char *token, const char *ca, int count) {
     for (int i = 0; i < count; i++) {
         clerk_config *config = sim_config();
@@ -53,7 +53,7 @@ static void connections(const char *token, const char *ca, int count) {
             set(config, "ca_pem", ca);
         }
         clerk_client *client = client_of(config);
-        CHECK_WORD(ask(client, token), "in verified");
+        CHECK_CSTR(outcome_of(client, token), "signed_in verified");
         clerk_client_free(client);
     }
 }
@@ -67,10 +67,10 @@ static int open_files(void) {
     return count;
 }
 
-static void grows_little(const char *what, long before) {
+static void check_growth(const char *what, long before) {
     long growth = rss_kb() - before;
     printf("%s: %+ld KB\n", what, growth);
-    CHECK(growth < MOST_GROWTH_KB);
+    CHECK(growth < MAX_GROWTH_KB);
 }
 
 int main(void) {
@@ -80,25 +80,25 @@ int main(void) {
     char line[4096];
     snprintf(line, sizeof line, "Bearer %s", token);
     clerk_request request = bearer(line);
-    CHECK_WORD(ask(client, token), "in verified");
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
 
     hits(client, &request, HITS / WARM_UPS);
     long before = rss_kb();
     hits(client, &request, HITS);
-    grows_little("cached answers", before);
+    check_growth("cached answers", before);
 
-    const char *pem = json_text(sim_admin("GET", "/keys/k1", ""), "pem");
+    const char *pem = json_string(sim_admin("GET", "/keys/k1", ""), "pem");
     objects(pem, token, OBJECTS / WARM_UPS);
     before = rss_kb();
     objects(pem, token, OBJECTS);
-    grows_little("configs, clients, errors and results", before);
+    check_growth("configs, clients, errors and results", before);
 
     const char *ca = sim_ca();
     connections(token, ca, CONNECTIONS);
     int files = open_files();
     before = rss_kb();
     connections(token, ca, CONNECTIONS);
-    grows_little("connections", before);
+    check_growth("connections", before);
     CHECK_INT(open_files(), files);
     clerk_client_free(client);
     return 0;

@@ -1,4 +1,4 @@
-/* A user table in memory, behind the hook; and one that misbehaves. */
+/* A user table in memory, for a user store callback. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -6,45 +6,46 @@
 
 #include <pthread.h>
 
-enum { TEXTS = CLERK_COLUMN_IMAGE_URL + 1, COLUMNS = CLERK_COLUMN_BANNED_BY_CLERK + 1, MOST_ROWS = 64, KINDS = 16 };
+enum { STRING_COLUMNS = CLERK_COLUMN_IMAGE_URL + 1, COLUMNS = CLERK_COLUMN_BANNED_BY_CLERK + 1, MAX_ROWS = 64,
+      KINDS = 16 };
 
 typedef struct {
     int key;
     bool has[COLUMNS];
-    char texts[TEXTS][256];
+    char strings[STRING_COLUMNS][256];
     int64_t numbers[COLUMNS];
 } table_row;
 
 typedef struct {
     pthread_mutex_t lock;
-    table_row rows[MOST_ROWS];
+    table_row rows[MAX_ROWS];
     int count, last_key;
-    /* How often each step was wanted, and all of them in words. */
-    int asked[KINDS];
-    char diary[4096];
-    /* This step fails with this number, in these words; 0: none does. */
+    /* Count of each kind of request, and all of them in order. */
+    int counts[KINDS];
+    char log[4096];
+    /* Requests of this kind fail with this code and message; 0: none. */
     int32_t failing, code;
-    clerk_str words;
-    /* How often a transaction stood open when it should not have, or the other way round. */
-    int open, disorder;
+    clerk_str message;
+    /* Whether a transaction is open; count of unbalanced requests. */
+    int open, unbalanced;
     atomic_int destroyed;
 } table;
 
 #define TABLE_INIT {.lock = PTHREAD_MUTEX_INITIALIZER}
 
 /* A `clerk_user_store_fn`; `userdata` is a table. */
-int32_t table_answer(void *userdata, const clerk_store_request *step, clerk_store_response *reply);
+int32_t table_execute(void *userdata, const clerk_store_request *request, clerk_store_response *response);
 /* A `clerk_destroy_fn`. */
 void table_destroy(void *userdata);
 
-/* A client of the stand-in with this table. */
+/* Creates a client of the fake Clerk API with this table. */
 clerk_client *client_with(table *table, const char *row_check_ttl_s);
-/* Adds a row; a text that is NULL is not there. Returns its place. */
+/* Adds a row; a string may be NULL. Returns its index. */
 int table_add(table *table, const char *clerk_id, const char *email, const char *username);
-/* The row of a Clerk user, or NULL. */
+/* Returns the row of a Clerk user, or NULL. */
 table_row *table_of(table *table, const char *clerk_id);
 const char *column(const table_row *row, int32_t which);
-/* What was asked since the last time. */
-const char *table_diary(table *table);
+/* Returns and clears the log. */
+const char *table_log(table *table);
 
 #endif

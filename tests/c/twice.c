@@ -1,4 +1,4 @@
-/* The header twice in one file, and in two languages in one program. */
+/* The header twice in one file, and in C and C++ in one program. */
 #include "clerk_auth.h"
 #include "clerk_auth.h"
 

@@ -1,10 +1,10 @@
-//! What the integration tests share: a client wired to the stand-in for Clerk, a clock set by hand, a diary of events.
+//! What the integration tests share: a client wired to the stand-in for Clerk, a clock set by hand, a event_log of events.
 
 #![allow(dead_code)] // each test binary uses a part of it
 
-pub mod door;
 pub mod table;
-pub mod trap;
+pub mod tcp_proxy;
+pub mod unresponsive_server;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -20,24 +20,24 @@ use clerk_auth::users::UserStore;
 use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Outcome, Request};
 use clerk_sim::{Sim, TokenSpec};
 
-/// The moment at which every test begins, in seconds since 1970.
+/// When every test begins, in seconds since 1970.
 pub const NOW_S: i64 = 1_800_000_000;
-/// The secret key that clients show.
+/// The secret key of the clients.
 pub const SECRET: &str = "sk_test_simulated";
-/// How much later than `timeout_ms` an answer may come: a thread has to be woken up on a busy machine.
+/// How much later than `timeout_ms` a result may come, since waking a thread takes time on a busy machine.
 pub const SLACK: Duration = Duration::from_millis(250);
 
-/// A clock that only moves when it is told to.
+/// A clock that tests advance.
 #[derive(Clone)]
-pub struct Time(Arc<AtomicI64>);
+pub struct ManualClock(Arc<AtomicI64>);
 
-impl Default for Time {
+impl Default for ManualClock {
     fn default() -> Self {
-        Time(Arc::new(AtomicI64::new(NOW_S * 1000)))
+        ManualClock(Arc::new(AtomicI64::new(NOW_S * 1000)))
     }
 }
 
-impl Time {
+impl ManualClock {
     pub fn clock(&self) -> Clock {
         let ms = self.0.clone();
         Clock::from_fn(move || ms.load(Ordering::SeqCst))
@@ -47,28 +47,28 @@ impl Time {
         self.0.load(Ordering::SeqCst).div_euclid(1000)
     }
 
-    pub fn pass_ms(&self, ms: i64) {
+    pub fn advance_ms(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    pub fn pass_s(&self, seconds: i64) {
-        self.pass_ms(seconds * 1000);
+    pub fn advance_s(&self, seconds: i64) {
+        self.advance_ms(seconds * 1000);
     }
 }
 
-/// Every event in words, in order.
+/// All events as strings, in order.
 #[derive(Clone, Default)]
-pub struct Diary(Arc<Mutex<(Vec<String>, Vec<TokenHash>)>>);
+pub struct EventLog(Arc<Mutex<(Vec<String>, Vec<TokenHash>)>>);
 
-impl Diary {
+impl EventLog {
     pub fn listeners(&self) -> EventHandlers {
         let mut listeners = EventHandlers::default();
-        let diary = self.clone();
-        listeners.on_event(move |event| diary.note(event));
+        let event_log = self.clone();
+        listeners.on_event(move |event| event_log.record(event));
         listeners
     }
 
-    fn note(&self, event: &Event<'_>) {
+    fn record(&self, event: &Event<'_>) {
         let words = match event {
             Event::AuthSuccess { source, .. } => format!("auth_success {}", source.as_str()),
             Event::AuthFailed { reason, .. } => format!("auth_failed {reason}"),
@@ -88,52 +88,52 @@ impl Diary {
             Event::AuthFailed { token_hash, .. } => *token_hash,
             _ => None,
         };
-        let mut diary = self.0.lock().unwrap();
-        diary.0.push(words);
-        diary.1.extend(hash);
+        let mut event_log = self.0.lock().unwrap();
+        event_log.0.push(words);
+        event_log.1.extend(hash);
     }
 
-    /// The events since the last time.
+    /// Returns the events since the last call.
     pub fn take(&self) -> Vec<String> {
-        let mut diary = self.0.lock().unwrap();
-        diary.1.clear();
-        std::mem::take(&mut diary.0)
+        let mut event_log = self.0.lock().unwrap();
+        event_log.1.clear();
+        std::mem::take(&mut event_log.0)
     }
 
-    /// The hashes of tokens since the last time.
+    /// Returns the token hashes since the last call.
     pub fn take_hashes(&self) -> Vec<TokenHash> {
-        let mut diary = self.0.lock().unwrap();
-        diary.0.clear();
-        std::mem::take(&mut diary.1)
+        let mut event_log = self.0.lock().unwrap();
+        event_log.0.clear();
+        std::mem::take(&mut event_log.1)
     }
 }
 
-/// A client, the Clerk it talks to, its clock and its events.
-pub struct Rig {
+/// A client, its fake Clerk API, its clock and its events.
+pub struct Fixture {
     pub sim: Sim,
-    pub time: Time,
-    pub diary: Diary,
+    pub time: ManualClock,
+    pub event_log: EventLog,
     pub client: Client,
 }
 
-impl Rig {
-    /// With a secret key, so that the key set and users are fetched, unless `tune` changes that.
-    pub fn new(tune: impl FnOnce(&mut Config)) -> Rig {
-        Rig::build(Sim::start(), None, tune)
+impl Fixture {
+    /// Makes a client with a secret key, so that the JWK set and users are fetched; `tune` may change that.
+    pub fn new(tune: impl FnOnce(&mut Config)) -> Fixture {
+        Fixture::build(Sim::start(), None, tune)
     }
 
     /// The same, with a user table.
-    pub fn with_store(store: Arc<dyn UserStore>, tune: impl FnOnce(&mut Config)) -> Rig {
-        Rig::build(Sim::start(), Some(store), tune)
+    pub fn with_store(store: Arc<dyn UserStore>, tune: impl FnOnce(&mut Config)) -> Fixture {
+        Fixture::build(Sim::start(), Some(store), tune)
     }
 
-    pub fn build(sim: Sim, store: Option<Arc<dyn UserStore>>, tune: impl FnOnce(&mut Config)) -> Rig {
-        let (time, diary) = (Time::default(), Diary::default());
-        let client = client(&sim, &time, &diary, store, tune);
-        Rig { sim, time, diary, client }
+    pub fn build(sim: Sim, store: Option<Arc<dyn UserStore>>, tune: impl FnOnce(&mut Config)) -> Fixture {
+        let (time, event_log) = (ManualClock::default(), EventLog::default());
+        let client = client(&sim, &time, &event_log, store, tune);
+        Fixture { sim, time, event_log, client }
     }
 
-    /// A fresh session token of a user.
+    /// Returns a new session token of a user.
     pub fn token(&self, user: &str) -> String {
         self.mint(&TokenSpec::session(user))
     }
@@ -142,27 +142,27 @@ impl Rig {
         self.sim.mint(spec, self.time.now_s())
     }
 
-    /// Authenticates with a bearer token and says in words how it ended.
+    /// Authenticates with a bearer token and returns the outcome as a string.
     pub fn ask(&self, token: &str) -> String {
         word(&bearer(&self.client, token))
     }
 
-    /// A fresh token of a user, authenticated.
-    pub fn ask_new(&self, user: &str) -> String {
+    /// Authenticates with a new session token of a user.
+    pub fn authenticate_new(&self, user: &str) -> String {
         self.ask(&self.token(user))
     }
 
-    /// How often Clerk was asked for anything.
+    /// Counts all calls to Clerk.
     pub fn calls(&self) -> usize {
         self.sim.stats().total()
     }
 }
 
-/// A client of a simulated Clerk.
+/// Makes a client of a fake Clerk API.
 pub fn client(
     sim: &Sim,
-    time: &Time,
-    diary: &Diary,
+    time: &ManualClock,
+    event_log: &EventLog,
     store: Option<Arc<dyn UserStore>>,
     tune: impl FnOnce(&mut Config),
 ) -> Client {
@@ -171,11 +171,11 @@ pub fn client(
     config.secret_key = Some(Secret::new(SECRET));
     tune(&mut config);
     let builder =
-        ClientBuilder { config, store, listeners: diary.listeners(), clock: Some(time.clock()), transport: None };
+        ClientBuilder { config, store, listeners: event_log.listeners(), clock: Some(time.clock()), transport: None };
     builder.build().unwrap()
 }
 
-/// The instance's own key as PEM.
+/// Returns the instance's key as PEM.
 pub fn pem(sim: &Sim) -> Option<String> {
     Some(sim.keys().pem("k1"))
 }
@@ -187,7 +187,7 @@ pub fn bearer(client: &Client, token: &str) -> Arc<AuthResult> {
     client.authenticate(&request)
 }
 
-/// Authenticates without waiting; `None` when that is not possible.
+/// Authenticates from the caches; `None` if that is not possible.
 pub fn inline(client: &Client, token: &str) -> Option<String> {
     let line = format!("Bearer {token}");
     let mut request = Request::new();
@@ -204,8 +204,8 @@ pub fn cookies(client: &Client, lines: &[&str]) -> String {
     word(&client.authenticate(&request))
 }
 
-/// Authenticates step by step, the store's part done by the caller.
-pub fn by_hand(client: &Client, token: &str, store: &dyn UserStore) -> String {
+/// Authenticates step by step; the test asks the store.
+pub fn stepwise(client: &Client, token: &str, store: &dyn UserStore) -> String {
     let line = format!("Bearer {token}");
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
@@ -217,19 +217,19 @@ pub fn by_hand(client: &Client, token: &str, store: &dyn UserStore) -> String {
 
 fn drive(mut pending: PendingAuth, store: &dyn UserStore) -> Arc<AuthResult> {
     for _ in 0..500 {
-        match pending.wanted() {
+        match pending.next_action() {
             NextAction::QueryStore(step) => {
                 let reply = table::answer(store, &step.clone());
-                pending.reply(reply);
+                pending.submit(reply);
             }
-            NextAction::FetchUser => pending.fetch(),
-            NextAction::Done => return pending.into_answer(),
+            NextAction::FetchUser => pending.fetch_user(),
+            NextAction::Done => return pending.into_result(),
         }
     }
-    panic!("the authentication does not come to an end");
+    panic!("the authentication does not end");
 }
 
-/// An answer in words: `in api`, `in cache`, or how else it ended and why.
+/// Returns the outcome as a string: `in verified`, `in cache`, or another outcome with its reason.
 pub fn word(answer: &AuthResult) -> String {
     match answer.outcome {
         Outcome::SignedIn { source, .. } => {
@@ -242,7 +242,7 @@ pub fn word(answer: &AuthResult) -> String {
     }
 }
 
-/// How long an answer says to wait.
+/// Returns the milliseconds to wait that a result carries.
 pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
     match answer.outcome {
         Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms,
@@ -256,21 +256,21 @@ pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     (outcome, before.elapsed())
 }
 
-/// How many events tell of the end of a request.
-pub fn endings(events: &[String]) -> usize {
+/// Counts the events that end a request.
+pub fn auth_events(events: &[String]) -> usize {
     events.iter().filter(|event| event.starts_with("auth_")).count()
 }
 
-/// A folder that goes away with its test.
-pub struct Folder(PathBuf);
+/// A directory that is removed with its test.
+pub struct TempDir(PathBuf);
 
-impl Folder {
-    pub fn new() -> Folder {
+impl TempDir {
+    pub fn new() -> TempDir {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("clerk-auth-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
-        Folder(path)
+        TempDir(path)
     }
 
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -278,7 +278,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

@@ -1,15 +1,15 @@
-//! A user table in memory, and one that misbehaves.
+//! A user store in memory, and one with faults.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clerk_auth::users::{Row, RowChanges, StoreError, StoreRequest, StoreResponse, UserStore};
 
-/// Rows with unique ids and names; numbers serve as keys.
+/// Rows with unique Clerk ids and usernames; keys are numbers.
 #[derive(Default)]
 pub struct Table {
     pub rows: Mutex<Vec<Row>>,
-    /// How many questions were put to it.
+    /// The number of requests so far.
     pub asked: AtomicUsize,
 }
 
@@ -88,7 +88,7 @@ impl UserStore for Table {
     }
 }
 
-/// Puts one question to a store, as a host does that drives the steps itself.
+/// Passes one request to a store, like an application that drives the steps itself.
 pub fn answer(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
     let answered = match step {
         StoreRequest::FindByKey { key } => {
@@ -110,34 +110,34 @@ pub fn answer(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreRespons
     }
 }
 
-/// What a [`Broken`] table does wrong.
+/// The fault of a [`FaultyStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// None.
     None,
-    /// This question fails.
+    /// This request fails.
     Fails(&'static str),
-    /// Every write meets a unique column.
+    /// Every write conflicts.
     Conflicts,
-    /// Look-ups by id answer with somebody else's row.
-    LiesAboutId,
-    /// Look-ups by key answer with somebody else's row.
-    LiesAboutKey,
+    /// Lookups by Clerk id return another user's row.
+    OtherRowById,
+    /// Lookups by key return another user's row.
+    OtherRowByKey,
     /// New rows get an empty key.
     EmptyKey,
-    /// Every name is taken, but nothing is ever found.
-    NamesWithoutEnd,
+    /// Every username is taken.
+    AllNamesTaken,
 }
 
-/// A table that misbehaves on demand.
-pub struct Broken {
+/// A store with a fault that can be changed.
+pub struct FaultyStore {
     pub table: Table,
     pub fault: Mutex<Fault>,
 }
 
-impl Broken {
-    pub fn new(fault: Fault) -> Broken {
-        Broken { table: Table::default(), fault: Mutex::new(fault) }
+impl FaultyStore {
+    pub fn new(fault: Fault) -> FaultyStore {
+        FaultyStore { table: Table::default(), fault: Mutex::new(fault) }
     }
 
     pub fn set(&self, fault: Fault) {
@@ -152,30 +152,30 @@ impl Broken {
     }
 }
 
-fn stranger() -> Row {
-    Row { key: "900".into(), clerk_id: Some("user_stranger".into()), is_active: true, ..Row::default() }
+fn other_row() -> Row {
+    Row { key: "900".into(), clerk_id: Some("user_other".into()), is_active: true, ..Row::default() }
 }
 
-impl UserStore for Broken {
+impl UserStore for FaultyStore {
     fn begin(&self) -> Result<(), StoreError> {
         self.fault("begin").map(|_| ())
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        // A transaction that cannot be committed was never there.
+        // A failed commit leaves nothing behind.
         self.fault("commit").map(|_| ()).inspect_err(|_| self.table.change(Vec::clear))
     }
 
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
         match self.fault("find_by_key")? {
-            Fault::LiesAboutKey => Ok(Some(Row { key: key.into(), ..stranger() })),
+            Fault::OtherRowByKey => Ok(Some(Row { key: key.into(), ..other_row() })),
             _ => self.table.find_by_key(key),
         }
     }
 
     fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
         match self.fault("find_by_clerk_id")? {
-            Fault::LiesAboutId => Ok(Some(stranger())),
+            Fault::OtherRowById => Ok(Some(other_row())),
             _ => self.table.find_by_clerk_id(clerk_id),
         }
     }
@@ -187,7 +187,7 @@ impl UserStore for Broken {
 
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
         match self.fault("username_taken")? {
-            Fault::NamesWithoutEnd => Ok(true),
+            Fault::AllNamesTaken => Ok(true),
             _ => self.table.username_taken(username, except_key),
         }
     }

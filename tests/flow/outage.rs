@@ -1,4 +1,4 @@
-//! Clerk in trouble: every fault has its outcome and its reason, and no answer comes later than it may.
+//! Faults of Clerk: each has its outcome and its reason, and no result comes after the deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,18 +9,18 @@ use clerk_sim::{Fault, Sim, TokenSpec};
 use serde_json::{Value, json};
 
 use super::common::table::Table;
-use super::common::trap::{Manner, Trap};
-use super::common::{Rig, SLACK, bearer, endings, pem, retry_after_ms, timed, word};
+use super::common::unresponsive_server::{Behavior, UnresponsiveServer};
+use super::common::{Fixture, SLACK, auth_events, bearer, pem, retry_after_ms, timed, word};
 
 const TIMEOUT_MS: i64 = 600;
 const LIMIT: Duration = Duration::from_millis(TIMEOUT_MS as u64).saturating_add(SLACK);
 
 /// Users are fetched, keys are not.
-fn users(tune: impl FnOnce(&mut Config)) -> Rig {
+fn users(tune: impl FnOnce(&mut Config)) -> Fixture {
     let sim = Sim::start();
     let key = pem(&sim);
     sim.put_user(json!({"id": "user_1"}));
-    Rig::build(sim, None, |config| {
+    Fixture::build(sim, None, |config| {
         config.jwt_key = key;
         config.user_mode = Some(UserMode::Profile);
         config.timeout_ms = TIMEOUT_MS;
@@ -29,15 +29,15 @@ fn users(tune: impl FnOnce(&mut Config)) -> Rig {
 }
 
 /// Keys are fetched, users are not.
-fn keys() -> Rig {
-    Rig::new(|config| config.timeout_ms = TIMEOUT_MS)
+fn keys() -> Fixture {
+    Fixture::new(|config| config.timeout_ms = TIMEOUT_MS)
 }
 
 fn text(body: &str) -> Value {
     json!({"$text": body})
 }
 
-/// What goes wrong, how it ends for a user who is not known, and how for a key that is not known.
+/// Name, fault, outcome when the user has to be fetched, and outcome when the key has to be fetched.
 fn faults() -> Vec<(&'static str, Fault, &'static str, &'static str)> {
     let all = || Fault::on("*");
     let (server, secret) = ("unavailable server-error", "unavailable secret-key-invalid");
@@ -72,22 +72,23 @@ fn faults() -> Vec<(&'static str, Fault, &'static str, &'static str)> {
     ]
 }
 
+/// Threat N5.
 #[test]
-fn n5_every_fault_has_its_outcome_and_no_answer_is_late() {
+fn every_fault_has_its_outcome_within_timeout() {
     std::thread::scope(|scope| {
         for (name, fault, with_user, with_key) in faults() {
             scope.spawn(move || {
-                for (rig, outcome) in [(users(|_| {}), with_user), (keys(), with_key)] {
-                    rig.sim.fault(fault.clone());
-                    let token = rig.token("user_1");
-                    let (ended, took) = timed(|| rig.ask(&token));
+                for (fixture, outcome) in [(users(|_| {}), with_user), (keys(), with_key)] {
+                    fixture.sim.fault(fault.clone());
+                    let token = fixture.token("user_1");
+                    let (ended, took) = timed(|| fixture.ask(&token));
                     assert_eq!(ended, outcome, "{name}");
                     assert!(took <= LIMIT, "{name} took {took:?}");
-                    assert_eq!(endings(&rig.diary.take()), 1, "{name}");
-                    assert_eq!(rig.client.stats().cached_tokens, 0, "{name}");
-                    rig.sim.clear_faults();
-                    rig.time.pass_s(31);
-                    assert_eq!(rig.ask_new("user_1"), "in verified", "after {name}");
+                    assert_eq!(auth_events(&fixture.event_log.take()), 1, "{name}");
+                    assert_eq!(fixture.client.stats().cached_tokens, 0, "{name}");
+                    fixture.sim.clear_faults();
+                    fixture.time.advance_s(31);
+                    assert_eq!(fixture.authenticate_new("user_1"), "in verified", "after {name}");
                 }
             });
         }
@@ -95,7 +96,7 @@ fn n5_every_fault_has_its_outcome_and_no_answer_is_late() {
 }
 
 #[test]
-fn faults_that_pass_are_overcome_within_the_call() {
+fn transient_fault_is_retried_within_the_call() {
     let once = |fault: Fault| fault.times(1);
     let all = || Fault::on("*");
     let faults = [
@@ -109,201 +110,205 @@ fn faults_that_pass_are_overcome_within_the_call() {
         Fault { truncate: Some(10), ..all() },
     ];
     for fault in faults {
-        for rig in [users(|config| config.timeout_ms = 5000), Rig::new(|_| {})] {
-            rig.sim.fault(once(fault.clone()));
-            assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2), "{fault:?}");
+        for fixture in [users(|config| config.timeout_ms = 5000), Fixture::new(|_| {})] {
+            fixture.sim.fault(once(fault.clone()));
+            assert_eq!((fixture.authenticate_new("user_1").as_str(), fixture.calls()), ("in verified", 2), "{fault:?}");
         }
     }
 }
 
 #[test]
-fn a_pooled_connection_that_the_other_side_has_closed_costs_no_request() {
-    let rig = users(|config| config.user_ttl_s = 0);
+fn closed_pooled_connection_fails_no_request() {
+    let fixture = users(|config| config.user_ttl_s = 0);
     for _ in 0..3 {
-        assert_eq!(rig.ask_new("user_1"), "in verified");
-        rig.sim.set_down(true).unwrap();
-        rig.sim.set_down(false).unwrap();
+        assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+        fixture.sim.set_down(true).unwrap();
+        fixture.sim.set_down(false).unwrap();
     }
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 
 #[test]
-fn lasting_failures_are_tried_three_times_and_refusals_once() {
+fn lasting_fault_is_tried_three_times_and_refusal_once() {
     for (status, calls) in [(500, 3), (503, 3), (401, 1), (403, 1), (404, 1), (429, 1), (400, 1), (302, 1)] {
-        let rig = users(|config| config.timeout_ms = 5000);
-        rig.sim.fault(Fault::on("*").status(status));
-        rig.ask_new("user_1");
-        assert_eq!(rig.calls(), calls, "{status}");
+        let fixture = users(|config| config.timeout_ms = 5000);
+        fixture.sim.fault(Fault::on("*").status(status));
+        fixture.authenticate_new("user_1");
+        assert_eq!(fixture.calls(), calls, "{status}");
     }
 }
 
 #[test]
-fn after_429_nobody_asks_until_clerk_wants_to_be_asked() {
+fn retry_after_of_429_stops_calls() {
     for (value, open_ms) in [("2", 2000), ("0", 1000), ("999999", 60_000), ("never", 1000)] {
-        let rig = users(|_| {});
-        rig.sim.fault(Fault::on("*").status(429).header("Retry-After", value).times(1));
-        let first = bearer(&rig.client, &rig.token("user_1"));
+        let fixture = users(|_| {});
+        fixture.sim.fault(Fault::on("*").status(429).header("Retry-After", value).times(1));
+        let first = bearer(&fixture.client, &fixture.token("user_1"));
         assert_eq!(word(&first), "unavailable server-error");
         assert!(retry_after_ms(&first).is_none_or(|ms| ms <= open_ms as u64), "{value}");
-        assert!(rig.diary.take().iter().any(|event| event.starts_with("rate_limited ")), "{value}");
-        for pass_ms in [0, open_ms - 1] {
-            rig.time.pass_ms(pass_ms);
-            let answer = bearer(&rig.client, &rig.token("user_1"));
+        assert!(fixture.event_log.take().iter().any(|event| event.starts_with("rate_limited ")), "{value}");
+        for advance_ms in [0, open_ms - 1] {
+            fixture.time.advance_ms(advance_ms);
+            let answer = bearer(&fixture.client, &fixture.token("user_1"));
             assert_eq!(word(&answer), "unavailable server-error");
-            assert_eq!(retry_after_ms(&answer), Some((open_ms - pass_ms) as u64), "{value}");
+            assert_eq!(retry_after_ms(&answer), Some((open_ms - advance_ms) as u64), "{value}");
         }
-        assert_eq!(rig.calls(), 1, "{value}");
-        rig.time.pass_ms(1);
-        assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2), "{value}");
+        assert_eq!(fixture.calls(), 1, "{value}");
+        fixture.time.advance_ms(1);
+        assert_eq!((fixture.authenticate_new("user_1").as_str(), fixture.calls()), ("in verified", 2), "{value}");
     }
 }
 
 #[test]
-fn retry_after_may_be_a_date() {
-    let rig = users(|_| {});
+fn retry_after_accepts_http_date() {
+    let fixture = users(|_| {});
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(20));
-    rig.sim.fault(Fault::on("*").status(429).header("Retry-After", &date));
-    let waiting = retry_after_ms(&bearer(&rig.client, &rig.token("user_1"))).unwrap();
+    fixture.sim.fault(Fault::on("*").status(429).header("Retry-After", &date));
+    let waiting = retry_after_ms(&bearer(&fixture.client, &fixture.token("user_1"))).unwrap();
     assert!((15_000..=21_000).contains(&waiting), "{waiting}");
 }
 
 #[test]
-fn five_failures_in_a_row_open_the_circuit_for_ever_longer() {
-    let rig = users(|_| {});
-    rig.sim.fault(Fault::on("/users/*").status(302));
-    (0..5).for_each(|_| drop(rig.ask_new("user_1")));
-    assert_eq!(rig.calls(), 5);
+fn five_failures_open_circuit_with_backoff() {
+    let fixture = users(|_| {});
+    fixture.sim.fault(Fault::on("/users/*").status(302));
+    (0..5).for_each(|_| drop(fixture.authenticate_new("user_1")));
+    assert_eq!(fixture.calls(), 5);
     for (round, open_ms) in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000].into_iter().enumerate() {
-        let answer = bearer(&rig.client, &rig.token("user_1"));
+        let answer = bearer(&fixture.client, &fixture.token("user_1"));
         assert_eq!((word(&answer).as_str(), retry_after_ms(&answer)), ("unavailable server-error", Some(open_ms)));
-        rig.time.pass_ms(open_ms as i64 - 1);
-        rig.ask_new("user_1");
-        assert_eq!(rig.calls(), 5 + round);
-        rig.time.pass_ms(1);
-        rig.ask_new("user_1");
-        assert_eq!(rig.calls(), 6 + round);
+        fixture.time.advance_ms(open_ms as i64 - 1);
+        fixture.authenticate_new("user_1");
+        assert_eq!(fixture.calls(), 5 + round);
+        fixture.time.advance_ms(1);
+        fixture.authenticate_new("user_1");
+        assert_eq!(fixture.calls(), 6 + round);
     }
-    // Other endpoints are asked as ever.
-    let rig = Rig::new(|config| config.user_mode = Some(UserMode::Profile));
-    rig.sim.fault(Fault::on("/users/*").status(429));
-    assert_eq!(rig.ask_new("user_1"), "unavailable server-error");
-    assert!(rig.client.warm_up().is_ok());
+    // Other endpoints are not affected.
+    let fixture = Fixture::new(|config| config.user_mode = Some(UserMode::Profile));
+    fixture.sim.fault(Fault::on("/users/*").status(429));
+    assert_eq!(fixture.authenticate_new("user_1"), "unavailable server-error");
+    assert!(fixture.client.warm_up().is_ok());
 }
 
 #[test]
-fn answers_that_make_no_sense_open_the_circuit_as_well() {
+fn unreadable_responses_open_circuit() {
     for body in [json!({"$text": "<html>"}), json!({"id": "user_2"})] {
-        let rig = users(|_| {});
-        rig.sim.fault(Fault::on("/users/*").body(body));
-        (0..8).for_each(|_| assert_eq!(rig.ask_new("user_1"), "unavailable server-error"));
-        assert_eq!(rig.calls(), 5);
+        let fixture = users(|_| {});
+        fixture.sim.fault(Fault::on("/users/*").body(body));
+        (0..8).for_each(|_| assert_eq!(fixture.authenticate_new("user_1"), "unavailable server-error"));
+        assert_eq!(fixture.calls(), 5);
     }
 }
 
 #[test]
-fn whom_clerk_does_not_know_does_not_open_the_circuit() {
-    let rig = users(|_| {});
+fn not_found_does_not_open_circuit() {
+    let fixture = users(|_| {});
     for user in 0..20 {
-        assert_eq!(rig.ask_new(&format!("user_gone{user}")), "out user-not-found");
+        assert_eq!(fixture.authenticate_new(&format!("user_gone{user}")), "out user-not-found");
     }
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 
 #[test]
-fn a_known_user_is_served_stale_through_an_outage_and_not_for_ever() {
+fn outage_serves_stale_user_for_user_stale_if_error() {
     std::thread::scope(|scope| {
         for (name, fault, _, _) in faults().into_iter().filter(|(name, ..)| *name != "404") {
             scope.spawn(move || {
-                let rig = users(|_| {});
-                let cached = rig.mint(&TokenSpec::session("user_1").exp_in(7200));
-                assert_eq!(rig.ask(&cached), "in verified");
-                rig.sim.fault(fault.clone());
-                // The token is remembered, the user is fresh: nobody is asked.
-                rig.time.pass_s(299);
-                assert_eq!([rig.ask(&cached), rig.ask_new("user_1")], ["in cache", "in verified"]);
-                assert_eq!(rig.calls(), 1, "{name}");
-                rig.diary.take();
-                rig.time.pass_s(1);
-                let (ended, took) = timed(|| rig.ask_new("user_1"));
+                let fixture = users(|_| {});
+                let cached = fixture.mint(&TokenSpec::session("user_1").exp_in(7200));
+                assert_eq!(fixture.ask(&cached), "in verified");
+                fixture.sim.fault(fault.clone());
+                // The token is cached and the user is fresh: no call.
+                fixture.time.advance_s(299);
+                assert_eq!([fixture.ask(&cached), fixture.authenticate_new("user_1")], ["in cache", "in verified"]);
+                assert_eq!(fixture.calls(), 1, "{name}");
+                fixture.event_log.take();
+                fixture.time.advance_s(1);
+                let (ended, took) = timed(|| fixture.authenticate_new("user_1"));
                 assert_eq!(ended, "in verified", "{name}");
                 assert!(took <= LIMIT, "{name} took {took:?}");
-                let events = rig.diary.take();
-                assert!(events.contains(&"stale_user_served".into()) && endings(&events) == 1, "{name} {events:?}");
-                rig.time.pass_ms(3_299_999);
-                assert_eq!(rig.ask_new("user_1"), "in verified", "{name}");
-                rig.time.pass_ms(1);
-                assert!(rig.ask_new("user_1").starts_with("unavailable "), "{name}");
-                assert_eq!(rig.ask_new("user_3").split(' ').next(), Some("unavailable"), "{name}");
+                let events = fixture.event_log.take();
+                assert!(events.contains(&"stale_user_served".into()) && auth_events(&events) == 1, "{name} {events:?}");
+                fixture.time.advance_ms(3_299_999);
+                assert_eq!(fixture.authenticate_new("user_1"), "in verified", "{name}");
+                fixture.time.advance_ms(1);
+                assert!(fixture.authenticate_new("user_1").starts_with("unavailable "), "{name}");
+                assert_eq!(fixture.authenticate_new("user_3").split(' ').next(), Some("unavailable"), "{name}");
             });
         }
     });
 }
 
 #[test]
-fn stale_users_cost_no_call_while_clerk_asks_for_patience() {
-    let rig = users(|_| {});
-    rig.ask_new("user_1");
-    rig.time.pass_s(300);
-    rig.sim.fault(Fault::on("*").status(429).header("Retry-After", "30"));
-    (0..50).for_each(|_| assert_eq!(rig.ask_new("user_1"), "in verified"));
-    assert_eq!(rig.calls(), 2);
-    rig.time.pass_s(30);
-    rig.ask_new("user_1");
-    assert_eq!(rig.calls(), 3);
+fn stale_user_costs_no_call_while_rate_limited() {
+    let fixture = users(|_| {});
+    fixture.authenticate_new("user_1");
+    fixture.time.advance_s(300);
+    fixture.sim.fault(Fault::on("*").status(429).header("Retry-After", "30"));
+    (0..50).for_each(|_| assert_eq!(fixture.authenticate_new("user_1"), "in verified"));
+    assert_eq!(fixture.calls(), 2);
+    fixture.time.advance_s(30);
+    fixture.authenticate_new("user_1");
+    assert_eq!(fixture.calls(), 3);
 }
 
 #[test]
-fn a_user_who_is_gone_is_not_served_stale() {
-    let rig = users(|_| {});
-    rig.ask_new("user_1");
-    rig.time.pass_s(300);
-    rig.sim.delete_user("user_1");
-    assert_eq!(rig.ask_new("user_1"), "out user-not-found");
-    rig.sim.fault(Fault::on("*").status(500));
-    rig.time.pass_s(10);
-    assert_eq!(rig.ask_new("user_1"), "unavailable server-error");
+fn deleted_user_is_not_served_stale() {
+    let fixture = users(|_| {});
+    fixture.authenticate_new("user_1");
+    fixture.time.advance_s(300);
+    fixture.sim.delete_user("user_1");
+    assert_eq!(fixture.authenticate_new("user_1"), "out user-not-found");
+    fixture.sim.fault(Fault::on("*").status(500));
+    fixture.time.advance_s(10);
+    assert_eq!(fixture.authenticate_new("user_1"), "unavailable server-error");
 }
 
 #[test]
-fn no_user_is_served_stale_if_that_is_not_wanted() {
-    let rig = users(|config| config.user_stale_if_error_s = 0);
-    rig.ask_new("user_1");
-    rig.sim.fault(Fault::on("*").status(401));
-    rig.time.pass_s(299);
-    assert_eq!(rig.ask_new("user_1"), "in verified");
-    rig.time.pass_s(1);
-    assert_eq!(rig.ask_new("user_1"), "unavailable secret-key-invalid");
+fn stale_user_is_not_served_with_setting_zero() {
+    let fixture = users(|config| config.user_stale_if_error_s = 0);
+    fixture.authenticate_new("user_1");
+    fixture.sim.fault(Fault::on("*").status(401));
+    fixture.time.advance_s(299);
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+    fixture.time.advance_s(1);
+    assert_eq!(fixture.authenticate_new("user_1"), "unavailable secret-key-invalid");
 }
 
 #[test]
-fn a_stale_user_still_has_to_have_an_active_row() {
+fn stale_user_needs_an_active_row() {
     let table = Arc::new(Table::default());
-    let rig = Rig::with_store(table.clone(), |config| config.timeout_ms = TIMEOUT_MS);
-    rig.sim.put_user(json!({"id": "user_1"}));
-    rig.ask_new("user_1");
-    rig.time.pass_s(300);
-    rig.sim.fault(Fault::on("/users/*").status(401));
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    let fixture = Fixture::with_store(table.clone(), |config| config.timeout_ms = TIMEOUT_MS);
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    fixture.authenticate_new("user_1");
+    fixture.time.advance_s(300);
+    fixture.sim.fault(Fault::on("/users/*").status(401));
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     table.change(|rows| rows[0].is_active = false);
-    assert_eq!(rig.ask_new("user_1"), "out user-inactive");
+    assert_eq!(fixture.authenticate_new("user_1"), "out user-inactive");
 }
 
+/// Threat N2.
 #[test]
-fn n2_a_redirect_is_not_followed_and_its_target_sees_nothing() {
+fn redirect_is_not_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let elsewhere = Trap::open(Manner::Silent);
-        for rig in [users(|_| {}), keys()] {
-            rig.sim.fault(Fault::on("*").status(status).header("Location", &format!("{}/v1/jwks", elsewhere.url())));
-            assert!(rig.ask_new("user_1").starts_with("unavailable "), "{status}");
-            assert_eq!(rig.calls(), 1);
+        let elsewhere = UnresponsiveServer::start(Behavior::Silent);
+        for fixture in [users(|_| {}), keys()] {
+            fixture
+                .sim
+                .fault(Fault::on("*").status(status).header("Location", &format!("{}/v1/jwks", elsewhere.url())));
+            assert!(fixture.authenticate_new("user_1").starts_with("unavailable "), "{status}");
+            assert_eq!(fixture.calls(), 1);
         }
-        assert_eq!(elsewhere.seen(), 0, "{status}");
+        assert_eq!(elsewhere.connections(), 0, "{status}");
     }
 }
 
+/// Threat N2.
 #[test]
-fn n2_ids_that_would_change_an_address_are_never_sent() {
-    let rig = users(|config| config.session_check_ttl_s = 60);
+fn id_that_changes_the_url_is_never_sent() {
+    let fixture = users(|config| config.session_check_ttl_s = 60);
     for id in [
         "user_//evil.example",
         "user_..%2f..%2fjwks",
@@ -317,26 +322,27 @@ fn n2_ids_that_would_change_an_address_are_never_sent() {
         "",
         "//evil.example",
     ] {
-        assert_eq!(rig.ask_new(id), "out token-invalid", "{id}");
-        assert!(rig.ask(&rig.mint(&TokenSpec::session("user_1").sid(id))).starts_with("out "), "{id}");
+        assert_eq!(fixture.authenticate_new(id), "out token-invalid", "{id}");
+        assert!(fixture.ask(&fixture.mint(&TokenSpec::session("user_1").sid(id))).starts_with("out "), "{id}");
     }
-    assert_eq!(rig.sim.connections(), 0);
+    assert_eq!(fixture.sim.connections(), 0);
 }
 
+/// Threat N3.
 #[test]
-fn n3_an_endless_answer_and_a_silent_one_end_in_time() {
-    for manner in [Manner::Endless, Manner::Silent] {
-        let trap = Trap::open(manner);
-        for url in [trap.url(), format!("{}/v1/", trap.url())] {
+fn endless_and_silent_responses_end_at_timeout() {
+    for behavior in [Behavior::Endless, Behavior::Silent] {
+        let server = UnresponsiveServer::start(behavior);
+        for url in [server.url(), format!("{}/v1/", server.url())] {
             for mode in [UserMode::Claims, UserMode::Profile] {
-                let rig = users(|config| {
+                let fixture = users(|config| {
                     config.api_url = url.clone();
                     config.user_mode = Some(mode);
                     if mode == UserMode::Claims {
                         config.jwt_key = None;
                     }
                 });
-                let (ended, took) = timed(|| rig.ask_new("user_1"));
+                let (ended, took) = timed(|| fixture.authenticate_new("user_1"));
                 assert!(ended.starts_with("unavailable "), "{ended}");
                 assert!(took <= LIMIT, "{mode:?} took {took:?}");
             }
@@ -345,41 +351,41 @@ fn n3_an_endless_answer_and_a_silent_one_end_in_time() {
 }
 
 #[test]
-fn a_host_that_refuses_or_does_not_exist_is_an_outage() {
-    let rig = users(|_| {});
-    rig.sim.set_down(true).unwrap();
+fn refused_connection_or_unknown_host_is_unavailable() {
+    let fixture = users(|_| {});
+    fixture.sim.set_down(true).unwrap();
     let lost = users(|config| config.api_url = "https://clerk.invalid".into());
-    for rig in [rig, lost] {
-        let (ended, took) = timed(|| rig.ask_new("user_1"));
+    for fixture in [fixture, lost] {
+        let (ended, took) = timed(|| fixture.authenticate_new("user_1"));
         assert_eq!(ended, "unavailable server-error");
         assert!(took <= LIMIT, "took {took:?}");
     }
 }
 
 #[test]
-fn all_calls_of_one_request_share_one_budget() {
-    let rig = Rig::new(|config| {
+fn calls_of_one_request_share_one_deadline() {
+    let fixture = Fixture::new(|config| {
         config.user_mode = Some(UserMode::Profile);
         config.session_check_ttl_s = 60;
         config.timeout_ms = TIMEOUT_MS;
     });
-    rig.sim.put_user(json!({"id": "user_1"}));
-    rig.sim.put_session(json!({"id": "sess_1"}));
-    rig.sim.fault(Fault::on("*").delay_ms(250));
-    let (ended, took) = timed(|| rig.ask_new("user_1"));
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    fixture.sim.put_session(json!({"id": "sess_1"}));
+    fixture.sim.fault(Fault::on("*").delay_ms(250));
+    let (ended, took) = timed(|| fixture.authenticate_new("user_1"));
     assert_eq!(ended, "unavailable server-error");
     assert!(took <= LIMIT, "took {took:?}");
-    assert_eq!(rig.calls(), 3);
+    assert_eq!(fixture.calls(), 3);
 }
 
 #[test]
-fn those_who_wait_for_another_ones_call_wait_no_longer_than_their_own() {
-    let rig = users(|_| {});
-    rig.sim.fault(Fault::on("*").delay_ms(1500));
+fn waiter_for_shared_fetch_times_out_at_own_deadline() {
+    let fixture = users(|_| {});
+    fixture.sim.fault(Fault::on("*").delay_ms(1500));
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let (ended, took) = timed(|| rig.ask_new("user_1"));
+                let (ended, took) = timed(|| fixture.authenticate_new("user_1"));
                 assert_eq!(ended, "unavailable server-error");
                 assert!(took <= LIMIT, "took {took:?}");
             });
@@ -388,18 +394,18 @@ fn those_who_wait_for_another_ones_call_wait_no_longer_than_their_own() {
 }
 
 #[test]
-fn a_shutdown_breaks_off_what_is_under_way_and_later_calls_connect_anew() {
-    let rig = users(|config| config.timeout_ms = 20_000);
-    rig.sim.fault(Fault::on("*").delay_ms(15_000).times(1));
+fn shutdown_cancels_running_calls_and_later_ones_reconnect() {
+    let fixture = users(|config| config.timeout_ms = 20_000);
+    fixture.sim.fault(Fault::on("*").delay_ms(15_000).times(1));
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| timed(|| rig.ask_new("user_1")));
-        while rig.calls() == 0 {
+        let waiting = scope.spawn(|| timed(|| fixture.authenticate_new("user_1")));
+        while fixture.calls() == 0 {
             std::thread::yield_now();
         }
-        rig.client.shutdown();
+        fixture.client.shutdown();
         let (ended, took) = waiting.join().unwrap();
         assert_eq!(ended, "unavailable server-error");
         assert!(took < Duration::from_secs(10), "took {took:?}");
     });
-    assert_eq!((rig.ask_new("user_1").as_str(), rig.calls()), ("in verified", 2));
+    assert_eq!((fixture.authenticate_new("user_1").as_str(), fixture.calls()), ("in verified", 2));
 }

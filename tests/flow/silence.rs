@@ -1,4 +1,4 @@
-//! What is told to nobody: tokens, secrets and addresses, in whatever trouble there is.
+//! Tokens, secrets and addresses reach no log, event or debug output, whatever fails.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,13 +9,14 @@ use clerk_auth::{ClientBuilder, Config};
 use clerk_sim::{Fault, Sim, Spoil, TokenSpec};
 use serde_json::json;
 
-use super::common::{Folder, SECRET, Time, bearer};
+use super::common::{ManualClock, SECRET, TempDir, bearer};
 
 const ADDRESS: &str = "ada.of.the.test@example.com";
 
+/// Threat L1.
 #[test]
-fn l1_nothing_that_could_be_replayed_reaches_a_log_an_event_or_a_debug_print() {
-    let (sim, time, folder) = (Sim::start(), Time::default(), Folder::new());
+fn no_secret_reaches_log_event_or_debug_output() {
+    let (sim, time, dir) = (Sim::start(), ManualClock::default(), TempDir::new());
     let email = json!([{"id": "idn_1", "email_address": ADDRESS, "verification": "verified"}]);
     sim.put_user(json!({"id": "user_1", "primary_email_address_id": "idn_1", "email_addresses": email}));
     let told = Arc::new(Mutex::new(String::new()));
@@ -23,7 +24,7 @@ fn l1_nothing_that_could_be_replayed_reaches_a_log_an_event_or_a_debug_print() {
     let (events, logs) = (told.clone(), told.clone());
     builder.listeners.on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"));
     builder.listeners.on_log(Level::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"));
-    builder.store = Some(Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()));
+    builder.store = Some(Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()));
     builder.config = Config::new();
     builder.config.set("secret_key", SECRET).unwrap();
     builder.config.set("webhook_secrets", "whsec_c2VjcmV0").unwrap();
@@ -49,7 +50,7 @@ fn l1_nothing_that_could_be_replayed_reaches_a_log_an_event_or_a_debug_print() {
     for status in [401, 403, 404, 429, 500] {
         sim.set_faults(vec![Fault::on("/users/*").status(status).body(json!({"errors": [{"message": ADDRESS}]}))]);
         ask(good());
-        time.pass_s(61);
+        time.advance_s(61);
     }
     let told = told.lock().unwrap();
     assert!(told.contains("asking Clerk for a user failed"), "something was told at all");

@@ -1,4 +1,4 @@
-//! Hosts' user tables: those that fail, conflict and lie, and authentications whose steps the host takes itself.
+//! User stores that fail, conflict or return wrong rows, and stepwise authentications.
 
 use std::sync::Arc;
 
@@ -7,18 +7,19 @@ use clerk_auth::users::{Row, StoreError, StoreRequest, StoreResponse};
 use clerk_auth::{Config, Request};
 use serde_json::json;
 
-use super::common::table::{Broken, Fault, Table};
-use super::common::{Rig, bearer, by_hand, client, endings, inline, word};
+use super::common::table::{Fault, FaultyStore, Table};
+use super::common::{Fixture, auth_events, bearer, client, inline, stepwise, word};
 
-fn rig(store: &Arc<Broken>, tune: impl FnOnce(&mut Config)) -> Rig {
-    let rig = Rig::with_store(store.clone(), tune);
-    rig.sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada",
+fn fixture(store: &Arc<FaultyStore>, tune: impl FnOnce(&mut Config)) -> Fixture {
+    let fixture = Fixture::with_store(store.clone(), tune);
+    fixture.sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada",
         "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}));
-    rig
+    fixture
 }
 
+/// Threat H2.
 #[test]
-fn h2_a_store_that_fails_conflicts_or_lies_signs_nobody_in_and_nothing_is_remembered() {
+fn faulty_store_rejects_and_caches_nothing() {
     for (fault, outcome) in [
         (Fault::Fails("find_by_clerk_id"), "unavailable store-error"),
         (Fault::Fails("find_by_email"), "unavailable store-error"),
@@ -28,80 +29,84 @@ fn h2_a_store_that_fails_conflicts_or_lies_signs_nobody_in_and_nothing_is_rememb
         (Fault::Fails("commit"), "unavailable store-error"),
         (Fault::EmptyKey, "unavailable store-error"),
         (Fault::Conflicts, "out link-conflict"),
-        (Fault::LiesAboutId, "out link-conflict"),
+        (Fault::OtherRowById, "out link-conflict"),
     ] {
-        let store = Arc::new(Broken::new(fault));
-        let rig = rig(&store, |_| {});
-        let token = rig.token("user_1");
+        let store = Arc::new(FaultyStore::new(fault));
+        let fixture = fixture(&store, |_| {});
+        let token = fixture.token("user_1");
         for _ in 0..2 {
-            assert_eq!(rig.ask(&token), outcome, "{fault:?}");
+            assert_eq!(fixture.ask(&token), outcome, "{fault:?}");
         }
-        assert_eq!(endings(&rig.diary.take()), 2, "{fault:?}");
-        assert_eq!(rig.client.stats().cached_tokens, 0, "{fault:?}");
-        assert_eq!(inline(&rig.client, &token), None, "{fault:?}");
+        assert_eq!(auth_events(&fixture.event_log.take()), 2, "{fault:?}");
+        assert_eq!(fixture.client.stats().cached_tokens, 0, "{fault:?}");
+        assert_eq!(inline(&fixture.client, &token), None, "{fault:?}");
         store.set(Fault::None);
-        assert_eq!(rig.ask(&token), "in verified", "{fault:?}");
+        assert_eq!(fixture.ask(&token), "in verified", "{fault:?}");
     }
 }
 
 #[test]
-fn a_name_is_found_even_if_all_numbered_ones_are_taken() {
-    let store = Arc::new(Broken::new(Fault::NamesWithoutEnd));
-    let rig = rig(&store, |_| {});
-    // The last resort is the Clerk id, which is unique; the table's own constraint has the last word.
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+fn username_falls_back_to_clerk_id() {
+    let store = Arc::new(FaultyStore::new(Fault::AllNamesTaken));
+    let fixture = fixture(&store, |_| {});
+    // The last candidate is the Clerk id, which is unique; the table's constraint decides.
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 
 #[test]
-fn a_failing_update_keeps_a_known_user_out_until_it_works() {
-    let store = Arc::new(Broken::new(Fault::None));
-    let rig = rig(&store, |config| config.user_ttl_s = 0);
-    assert_eq!(rig.ask_new("user_1"), "in verified");
-    rig.sim.patch_user("user_1", json!({"first_name": "Augusta"})).unwrap();
+fn failing_update_rejects_until_it_succeeds() {
+    let store = Arc::new(FaultyStore::new(Fault::None));
+    let fixture = fixture(&store, |config| config.user_ttl_s = 0);
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+    fixture.sim.patch_user("user_1", json!({"first_name": "Augusta"})).unwrap();
     store.set(Fault::Fails("update"));
-    assert_eq!(rig.ask_new("user_1"), "unavailable store-error");
+    assert_eq!(fixture.authenticate_new("user_1"), "unavailable store-error");
     store.set(Fault::Conflicts);
-    assert_eq!(rig.ask_new("user_1"), "out link-conflict");
+    assert_eq!(fixture.authenticate_new("user_1"), "out link-conflict");
     store.set(Fault::None);
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     assert_eq!(store.table.rows()[0].first_name.as_deref(), Some("Augusta"));
 }
 
+/// Threat H2.
 #[test]
-fn h2_a_recheck_that_fails_or_lies_signs_nobody_in() {
-    let store = Arc::new(Broken::new(Fault::None));
-    let rig = rig(&store, |_| {});
-    let token = rig.token("user_1");
-    assert_eq!([rig.ask(&token), rig.ask(&token)], ["in verified", "in cache"]);
+fn faulty_recheck_rejects() {
+    let store = Arc::new(FaultyStore::new(Fault::None));
+    let fixture = fixture(&store, |_| {});
+    let token = fixture.token("user_1");
+    assert_eq!([fixture.ask(&token), fixture.ask(&token)], ["in verified", "in cache"]);
     store.set(Fault::Fails("find_by_key"));
-    assert_eq!([rig.ask(&token), rig.ask_new("user_1")], ["unavailable store-error", "unavailable store-error"]);
+    assert_eq!(
+        [fixture.ask(&token), fixture.authenticate_new("user_1")],
+        ["unavailable store-error", "unavailable store-error"]
+    );
     store.set(Fault::None);
-    assert_eq!(rig.ask(&token), "in cache");
-    store.set(Fault::LiesAboutKey);
-    // Somebody else's row is no answer: the user's own is looked for, by the Clerk id.
-    assert_eq!(rig.ask(&token), "in verified");
-    let answer = bearer(&rig.client, &rig.token("user_1"));
+    assert_eq!(fixture.ask(&token), "in cache");
+    store.set(Fault::OtherRowByKey);
+    // Another user's row does not count: the own one is looked up by Clerk id.
+    assert_eq!(fixture.ask(&token), "in verified");
+    let answer = bearer(&fixture.client, &fixture.token("user_1"));
     assert_eq!(answer.identity().unwrap().subject(), "user_1");
     assert_eq!(store.table.rows().len(), 1);
 }
 
 #[test]
-fn a_hosts_failure_reaches_the_host_in_its_own_words_and_nobody_else() {
-    let store = Arc::new(Broken::new(Fault::Fails("create")));
-    let rig = rig(&store, |_| {});
-    let answer = bearer(&rig.client, &rig.token("user_1"));
+fn store_error_message_is_in_the_cause_only() {
+    let store = Arc::new(FaultyStore::new(Fault::Fails("create")));
+    let fixture = fixture(&store, |_| {});
+    let answer = bearer(&fixture.client, &fixture.token("user_1"));
     assert_eq!(answer.cause.as_deref(), Some(&Cause::UserStore { code: 7, message: "disk full".into() }));
-    assert!(!rig.diary.take().concat().contains("disk"));
+    assert!(!fixture.event_log.take().concat().contains("disk"));
 }
 
 #[test]
-fn steps_taken_by_hand_end_as_those_taken_by_the_client() {
-    let world = || {
+fn stepwise_result_equals_blocking_result() {
+    let fixture = || {
         let table = Arc::new(Table::default());
-        let rig = Rig::with_store(table.clone(), |config| config.user_ttl_s = 60);
-        rig.sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada",
+        let fixture = Fixture::with_store(table.clone(), |config| config.user_ttl_s = 60);
+        fixture.sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada",
             "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}));
-        rig.sim.put_user(json!({"id": "user_2", "username": "ADA", "banned": true}));
+        fixture.sim.put_user(json!({"id": "user_2", "username": "ADA", "banned": true}));
         let own = Row {
             key: "50".into(),
             email: Some("Ada@example.com".into()),
@@ -110,9 +115,9 @@ fn steps_taken_by_hand_end_as_those_taken_by_the_client() {
             ..Row::default()
         };
         table.change(|rows| rows.push(own));
-        (table, rig)
+        (table, fixture)
     };
-    let ((table_1, by_client), (table_2, by_steps)) = (world(), world());
+    let ((table_1, by_client), (table_2, by_steps)) = (fixture(), fixture());
     let mut history = Vec::new();
     let mut both = |user: &str, fresh: bool| {
         if fresh || history.is_empty() {
@@ -120,8 +125,8 @@ fn steps_taken_by_hand_end_as_those_taken_by_the_client() {
         }
         let token = history.last().unwrap();
         let one = by_client.ask(token);
-        assert_eq!(by_hand(&by_steps.client, token, &*table_2), one);
-        assert_eq!(by_client.diary.take(), by_steps.diary.take());
+        assert_eq!(stepwise(&by_steps.client, token, &*table_2), one);
+        assert_eq!(by_client.event_log.take(), by_steps.event_log.take());
         let without_keys = |table: &Table| -> Vec<Row> {
             table.rows().into_iter().map(|row| Row { key: String::new(), ..row }).collect()
         };
@@ -140,19 +145,19 @@ fn steps_taken_by_hand_end_as_those_taken_by_the_client() {
     assert_eq!(both("user_1", true), "in verified");
     change(|rows| drop(rows.remove(0)));
     assert_eq!(both("user_1", false), "in verified");
-    for rig in [&by_client, &by_steps] {
-        rig.sim.delete_user("user_1");
-        rig.time.pass_s(59);
+    for fixture in [&by_client, &by_steps] {
+        fixture.sim.delete_user("user_1");
+        fixture.time.advance_s(59);
     }
     change(Vec::clear);
     assert_eq!(both("user_1", true), "in verified");
-    [&by_client, &by_steps].iter().for_each(|rig| rig.time.pass_s(1));
+    [&by_client, &by_steps].iter().for_each(|fixture| fixture.time.advance_s(1));
     assert_eq!(both("user_1", true), "out user-not-found");
     assert_eq!(by_client.calls(), by_steps.calls());
 }
 
 #[test]
-fn answers_that_do_not_fit_the_question_sign_nobody_in() {
+fn response_of_another_kind_is_a_store_error() {
     let replies = [
         StoreResponse::Updated,
         StoreResponse::Taken(false),
@@ -167,26 +172,26 @@ fn answers_that_do_not_fit_the_question_sign_nobody_in() {
         }]),
     ];
     for reply in replies {
-        let rig = Rig::with_store(Arc::new(Table::default()), |_| {});
-        rig.sim.put_user(json!({"id": "user_1"}));
-        let line = format!("Bearer {}", rig.token("user_1"));
+        let fixture = Fixture::with_store(Arc::new(Table::default()), |_| {});
+        fixture.sim.put_user(json!({"id": "user_1"}));
+        let line = format!("Bearer {}", fixture.token("user_1"));
         let mut request = Request::new();
         request.header(b"Authorization", line.as_bytes());
-        let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-        pending.reply(Ok(reply.clone()));
-        // What comes after the end changes nothing.
-        pending.reply(Ok(StoreResponse::Updated));
-        pending.fetch();
-        assert!(matches!(pending.wanted(), NextAction::Done), "{reply:?}");
-        let outcome = word(&pending.into_answer());
+        let AuthProgress::Pending(mut pending) = fixture.client.begin(&request) else { panic!("a store is asked") };
+        pending.submit(Ok(reply.clone()));
+        // Calls after the end change nothing.
+        pending.submit(Ok(StoreResponse::Updated));
+        pending.fetch_user();
+        assert!(matches!(pending.next_action(), NextAction::Done), "{reply:?}");
+        let outcome = word(&pending.into_result());
         assert!(["unavailable store-error", "out link-conflict"].contains(&outcome.as_str()), "{reply:?} {outcome}");
-        assert_eq!(endings(&rig.diary.take()), 1);
-        assert_eq!(rig.client.stats().cached_tokens, 0);
+        assert_eq!(auth_events(&fixture.event_log.take()), 1);
+        assert_eq!(fixture.client.stats().cached_tokens, 0);
     }
 }
 
 #[test]
-fn a_recheck_that_is_answered_with_something_else_signs_nobody_in() {
+fn recheck_response_of_another_kind_is_a_store_error() {
     for is_cached in [true, false] {
         for reply in [
             StoreResponse::Updated,
@@ -194,104 +199,104 @@ fn a_recheck_that_is_answered_with_something_else_signs_nobody_in() {
             StoreResponse::Created("1".into()),
             StoreResponse::Conflict,
         ] {
-            let rig = Rig::with_store(Arc::new(Table::default()), |_| {});
-            rig.sim.put_user(json!({"id": "user_1"}));
-            let token = rig.token("user_1");
-            assert_eq!(rig.ask(&token), "in verified");
-            rig.diary.take();
-            let line = format!("Bearer {}", if is_cached { token } else { rig.token("user_1") });
+            let fixture = Fixture::with_store(Arc::new(Table::default()), |_| {});
+            fixture.sim.put_user(json!({"id": "user_1"}));
+            let token = fixture.token("user_1");
+            assert_eq!(fixture.ask(&token), "in verified");
+            fixture.event_log.take();
+            let line = format!("Bearer {}", if is_cached { token } else { fixture.token("user_1") });
             let mut request = Request::new();
             request.header(b"Authorization", line.as_bytes());
-            let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-            assert!(matches!(pending.wanted(), NextAction::QueryStore(StoreRequest::FindByKey { .. })));
-            pending.reply(Ok(reply));
-            assert!(matches!(pending.wanted(), NextAction::Done));
-            assert_eq!(word(&pending.into_answer()), "unavailable store-error");
-            assert_eq!(endings(&rig.diary.take()), 1);
+            let AuthProgress::Pending(mut pending) = fixture.client.begin(&request) else { panic!("a store is asked") };
+            assert!(matches!(pending.next_action(), NextAction::QueryStore(StoreRequest::FindByKey { .. })));
+            pending.submit(Ok(reply));
+            assert!(matches!(pending.next_action(), NextAction::Done));
+            assert_eq!(word(&pending.into_result()), "unavailable store-error");
+            assert_eq!(auth_events(&fixture.event_log.take()), 1);
         }
     }
 }
 
 #[test]
-fn an_authentication_that_is_given_up_is_unavailable_with_one_event() {
-    let rig = Rig::with_store(Arc::new(Table::default()), |_| {});
-    rig.sim.put_user(json!({"id": "user_1"}));
-    let line = format!("Bearer {}", rig.token("user_1"));
+fn abandoned_authentication_is_unavailable_with_one_event() {
+    let fixture = Fixture::with_store(Arc::new(Table::default()), |_| {});
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    let line = format!("Bearer {}", fixture.token("user_1"));
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
-    let AuthProgress::Pending(pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-    assert_eq!(word(&pending.into_answer()), "unavailable store-error");
-    assert_eq!(endings(&rig.diary.take()), 1);
-    let AuthProgress::Pending(mut pending) = rig.client.begin(&request) else { panic!("a store is asked") };
-    pending.reply(Err(StoreError::Conflict));
-    assert_eq!(word(&pending.into_answer()), "unavailable store-error");
+    let AuthProgress::Pending(pending) = fixture.client.begin(&request) else { panic!("a store is asked") };
+    assert_eq!(word(&pending.into_result()), "unavailable store-error");
+    assert_eq!(auth_events(&fixture.event_log.take()), 1);
+    let AuthProgress::Pending(mut pending) = fixture.client.begin(&request) else { panic!("a store is asked") };
+    pending.submit(Err(StoreError::Conflict));
+    assert_eq!(word(&pending.into_result()), "unavailable store-error");
 }
 
 #[test]
-fn within_the_recheck_time_the_store_is_not_asked_and_after_it_is() {
+fn store_is_asked_again_after_row_check_ttl() {
     let table = Arc::new(Table::default());
-    let rig = Rig::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
-    rig.sim.put_user(json!({"id": "user_1"}));
-    let token = rig.token("user_1");
-    assert_eq!(rig.ask(&token), "in verified");
+    let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    let token = fixture.token("user_1");
+    assert_eq!(fixture.ask(&token), "in verified");
     let asked = table.asked();
-    rig.time.pass_ms(9_999);
-    assert_eq!(inline(&rig.client, &token).unwrap(), "in cache");
-    assert_eq!(inline(&rig.client, &rig.token("user_1")).unwrap(), "in verified");
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    fixture.time.advance_ms(9_999);
+    assert_eq!(inline(&fixture.client, &token).unwrap(), "in cache");
+    assert_eq!(inline(&fixture.client, &fixture.token("user_1")).unwrap(), "in verified");
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     assert_eq!(table.asked(), asked);
-    rig.time.pass_ms(1);
-    assert_eq!(inline(&rig.client, &token), None);
-    assert_eq!(inline(&rig.client, &rig.token("user_1")), None);
-    assert_eq!(rig.ask(&token), "in cache");
+    fixture.time.advance_ms(1);
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(inline(&fixture.client, &fixture.token("user_1")), None);
+    assert_eq!(fixture.ask(&token), "in cache");
     assert_eq!(table.asked(), asked + 1);
-    assert_eq!(inline(&rig.client, &token).unwrap(), "in cache");
+    assert_eq!(inline(&fixture.client, &token).unwrap(), "in cache");
 }
 
 #[test]
-fn the_stores_word_is_never_trusted_longer_than_the_recheck_time() {
+fn row_confirmation_is_never_older_than_row_check_ttl() {
     let table = Arc::new(Table::default());
-    let rig = Rig::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
-    rig.sim.put_user(json!({"id": "user_1"}));
-    assert_eq!(rig.ask_new("user_1"), "in verified");
+    let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     table.change(|rows| rows[0].is_active = false);
-    rig.time.pass_s(9);
-    // Let in on the store's word of nine seconds ago: that word ends in one second, for this token as well.
-    let token = rig.token("user_1");
-    assert_eq!(rig.ask(&token), "in verified");
-    rig.time.pass_s(1);
-    assert_eq!(rig.ask(&token), "out user-inactive");
+    fixture.time.advance_s(9);
+    // Accepted on a confirmation of nine seconds ago, which ends in one second for this token as well.
+    let token = fixture.token("user_1");
+    assert_eq!(fixture.ask(&token), "in verified");
+    fixture.time.advance_s(1);
+    assert_eq!(fixture.ask(&token), "out user-inactive");
 }
 
 #[test]
-fn the_stores_latest_word_counts_for_all_tokens_of_a_user() {
+fn row_confirmation_counts_for_all_tokens_of_a_user() {
     for gone in [false, true] {
         let table = Arc::new(Table::default());
-        let rig = Rig::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
-        rig.sim.put_user(json!({"id": "user_1"}));
-        let old = rig.token("user_1");
-        assert_eq!(rig.ask(&old), "in verified");
-        rig.time.pass_s(10);
-        assert_eq!(rig.ask_new("user_1"), "in verified");
+        let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
+        fixture.sim.put_user(json!({"id": "user_1"}));
+        let old = fixture.token("user_1");
+        assert_eq!(fixture.ask(&old), "in verified");
+        fixture.time.advance_s(10);
+        assert_eq!(fixture.authenticate_new("user_1"), "in verified");
         table.change(|rows| if gone { rows.clear() } else { rows[0].is_active = false });
-        rig.time.pass_s(1);
+        fixture.time.advance_s(1);
         let outcome = if gone { "in verified" } else { "out user-inactive" };
-        assert_eq!(rig.ask(&old), outcome, "gone: {gone}");
-        assert_eq!(rig.ask_new("user_1"), outcome, "gone: {gone}");
+        assert_eq!(fixture.ask(&old), outcome, "gone: {gone}");
+        assert_eq!(fixture.authenticate_new("user_1"), outcome, "gone: {gone}");
         assert_eq!(table.rows().len(), 1);
     }
 }
 
 #[test]
-fn two_clients_of_one_table_agree_on_the_row() {
+fn two_clients_of_one_table_use_the_same_row() {
     let table = Arc::new(Table::default());
-    let rig = Rig::with_store(table.clone(), |_| {});
-    rig.sim.put_user(json!({"id": "user_1", "username": "ada"}));
-    let other = client(&rig.sim, &rig.time, &rig.diary, Some(table.clone()), |_| {});
+    let fixture = Fixture::with_store(table.clone(), |_| {});
+    fixture.sim.put_user(json!({"id": "user_1", "username": "ada"}));
+    let other = client(&fixture.sim, &fixture.time, &fixture.event_log, Some(table.clone()), |_| {});
     let users: Vec<String> = std::thread::scope(|scope| {
         let ask = |n: usize| {
-            let client = [&rig.client, &other][n % 2];
-            let token = rig.token("user_1");
+            let client = [&fixture.client, &other][n % 2];
+            let token = fixture.token("user_1");
             scope.spawn(move || word(&bearer(client, &token)))
         };
         let running: Vec<_> = (0..16).map(ask).collect();
@@ -299,5 +304,23 @@ fn two_clients_of_one_table_agree_on_the_row() {
     });
     assert!(users.iter().all(|outcome| outcome == "in verified"), "{users:?}");
     assert_eq!(table.rows().len(), 1);
-    assert!(rig.sim.requests("/users/user_1") <= 2);
+    assert!(fixture.sim.requests("/users/user_1") <= 2);
+}
+
+#[test]
+fn result_whose_row_is_gone_counts_as_a_miss() {
+    let store = Arc::new(FaultyStore::new(Fault::None));
+    let fixture = fixture(&store, |_| {});
+    let token = fixture.token("user_1");
+    let mut events = Vec::new();
+    for is_gone in [false, false, true] {
+        if is_gone {
+            store.table.change(Vec::clear);
+        }
+        fixture.ask(&token);
+        events.extend(fixture.event_log.take().into_iter().filter(|e| e == "cache_miss" || e.starts_with("auth_")));
+    }
+    let expected = ["cache_miss", "auth_success verified", "auth_success cache", "cache_miss", "auth_success verified"];
+    assert_eq!(events, expected);
+    assert_eq!(store.table.rows().len(), 1);
 }

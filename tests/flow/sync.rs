@@ -1,4 +1,4 @@
-//! Users in a table of the host's own, here the packaged one in SQLite.
+//! Synchronization of users into a table, here the ready-made SQLite store.
 
 use std::sync::Arc;
 
@@ -9,237 +9,243 @@ use clerk_sim::Sim;
 use serde_json::json;
 
 use super::common::table::Table;
-use super::common::{Folder, Rig, bearer, inline, pem};
+use super::common::{Fixture, TempDir, bearer, inline, pem};
 
-struct World {
-    rig: Rig,
+struct SyncFixture {
+    fixture: Fixture,
     store: Arc<SqliteStore>,
-    folder: Folder,
+    dir: TempDir,
 }
 
-impl World {
-    fn new(tune: impl FnOnce(&mut Config)) -> World {
-        let folder = Folder::new();
-        let store = Arc::new(SqliteStore::open(folder.join("users.db")).unwrap());
+impl SyncFixture {
+    fn new(tune: impl FnOnce(&mut Config)) -> SyncFixture {
+        let dir = TempDir::new();
+        let store = Arc::new(SqliteStore::open(dir.join("users.db")).unwrap());
         let sim = Sim::start();
         let key = pem(&sim);
         sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada",
             "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}));
-        let rig = Rig::build(sim, Some(store.clone()), |config| {
+        let fixture = Fixture::build(sim, Some(store.clone()), |config| {
             config.jwt_key = key;
             tune(config);
         });
-        World { rig, store, folder }
+        SyncFixture { fixture, store, dir }
     }
 
     fn row(&self) -> Option<Row> {
         self.store.find_by_clerk_id("user_1").unwrap()
     }
 
-    /// What the host does on its own, past the library.
+    /// Changes the table without the library, like the application.
     fn sql(&self, statement: &str) {
-        rusqlite::Connection::open(self.folder.join("users.db")).unwrap().execute_batch(statement).unwrap();
+        rusqlite::Connection::open(self.dir.join("users.db")).unwrap().execute_batch(statement).unwrap();
     }
 
     fn user_calls(&self) -> usize {
-        self.rig.sim.requests("/users/*")
+        self.fixture.sim.requests("/users/*")
     }
 }
 
 #[test]
-fn first_sight_makes_the_row_and_the_second_answer_comes_from_the_cache() {
-    let world = World::new(|_| {});
-    let token = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&token), "in verified");
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_created", "auth_success verified"]);
-    let row = world.row().unwrap();
+fn first_request_creates_row_and_second_is_cached() {
+    let f = SyncFixture::new(|_| {});
+    let token = f.fixture.token("user_1");
+    assert_eq!(f.fixture.ask(&token), "in verified");
+    assert_eq!(f.fixture.event_log.take(), ["cache_miss", "user_created", "auth_success verified"]);
+    let row = f.row().unwrap();
     assert_eq!((row.username.as_deref(), row.email.as_deref()), (Some("ada"), Some("ada@example.com")));
     assert!(row.is_active && !row.banned_by_clerk);
-    assert_eq!(world.rig.calls(), 1);
-    assert_eq!(world.rig.ask(&token), "in cache");
-    assert_eq!(world.rig.diary.take(), ["auth_success cache"]);
-    assert_eq!(bearer(&world.rig.client, &token).identity().unwrap().get(Attribute::UserKey), Some(row.key.as_str()));
-    assert_eq!(world.rig.calls(), 1);
-    assert!(world.rig.sim.violations().is_empty(), "{:?}", world.rig.sim.violations());
+    assert_eq!(f.fixture.calls(), 1);
+    assert_eq!(f.fixture.ask(&token), "in cache");
+    assert_eq!(f.fixture.event_log.take(), ["auth_success cache"]);
+    assert_eq!(bearer(&f.fixture.client, &token).identity().unwrap().get(Attribute::UserKey), Some(row.key.as_str()));
+    assert_eq!(f.fixture.calls(), 1);
+    assert!(f.fixture.sim.violations().is_empty(), "{:?}", f.fixture.sim.violations());
 }
 
 #[test]
-fn a_new_token_of_a_known_user_asks_the_table_and_not_clerk() {
-    let world = World::new(|_| {});
-    world.rig.ask_new("user_1");
-    world.rig.diary.take();
+fn new_token_of_cached_user_asks_store_only() {
+    let f = SyncFixture::new(|_| {});
+    f.fixture.authenticate_new("user_1");
+    f.fixture.event_log.take();
     for _ in 0..5 {
-        world.rig.time.pass_s(50);
-        assert_eq!(world.rig.ask_new("user_1"), "in verified");
+        f.fixture.time.advance_s(50);
+        assert_eq!(f.fixture.authenticate_new("user_1"), "in verified");
     }
-    assert_eq!(world.user_calls(), 1);
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "auth_success verified"].repeat(5));
+    assert_eq!(f.user_calls(), 1);
+    assert_eq!(f.fixture.event_log.take(), ["cache_miss", "auth_success verified"].repeat(5));
 }
 
 #[test]
-fn a_change_at_clerk_is_seen_when_the_user_grows_old() {
-    let world = World::new(|_| {});
-    world.rig.ask_new("user_1");
-    world.rig.sim.patch_user("user_1", json!({"first_name": "Augusta"})).unwrap();
-    world.rig.time.pass_s(299);
-    world.rig.ask_new("user_1");
-    assert_eq!(world.row().unwrap().first_name.as_deref(), Some("Ada"));
-    world.rig.diary.take();
-    world.rig.time.pass_s(1);
-    world.rig.ask_new("user_1");
-    assert_eq!(world.row().unwrap().first_name.as_deref(), Some("Augusta"));
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_updated", "auth_success verified"]);
-    assert_eq!(world.user_calls(), 2);
+fn change_at_clerk_is_applied_after_user_ttl() {
+    let f = SyncFixture::new(|_| {});
+    f.fixture.authenticate_new("user_1");
+    f.fixture.sim.patch_user("user_1", json!({"first_name": "Augusta"})).unwrap();
+    f.fixture.time.advance_s(299);
+    f.fixture.authenticate_new("user_1");
+    assert_eq!(f.row().unwrap().first_name.as_deref(), Some("Ada"));
+    f.fixture.event_log.take();
+    f.fixture.time.advance_s(1);
+    f.fixture.authenticate_new("user_1");
+    assert_eq!(f.row().unwrap().first_name.as_deref(), Some("Augusta"));
+    assert_eq!(f.fixture.event_log.take(), ["cache_miss", "user_updated", "auth_success verified"]);
+    assert_eq!(f.user_calls(), 2);
 }
 
 #[test]
-fn a_ban_at_clerk_closes_the_row_and_its_end_opens_it() {
-    let world = World::new(|config| config.user_ttl_s = 60);
-    let cached = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&cached), "in verified");
-    world.rig.sim.ban_user("user_1");
-    world.rig.time.pass_s(60);
-    assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
-    let row = world.row().unwrap();
+fn ban_deactivates_row_and_its_end_activates_it() {
+    let f = SyncFixture::new(|config| config.user_ttl_s = 60);
+    let cached = f.fixture.token("user_1");
+    assert_eq!(f.fixture.ask(&cached), "in verified");
+    f.fixture.sim.ban_user("user_1");
+    f.fixture.time.advance_s(60);
+    assert_eq!(f.fixture.authenticate_new("user_1"), "out user-inactive");
+    let row = f.row().unwrap();
     assert!(!row.is_active && row.banned_by_clerk);
-    assert_eq!(world.rig.ask(&cached), "out user-inactive");
-    world.rig.sim.patch_user("user_1", json!({"banned": false})).unwrap();
-    assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
-    world.rig.time.pass_s(60);
-    assert_eq!(world.rig.ask_new("user_1"), "in verified");
-    let row = world.row().unwrap();
+    assert_eq!(f.fixture.ask(&cached), "out user-inactive");
+    f.fixture.sim.patch_user("user_1", json!({"banned": false})).unwrap();
+    assert_eq!(f.fixture.authenticate_new("user_1"), "out user-inactive");
+    f.fixture.time.advance_s(60);
+    assert_eq!(f.fixture.authenticate_new("user_1"), "in verified");
+    let row = f.row().unwrap();
     assert!(row.is_active && !row.banned_by_clerk);
 }
 
 #[test]
-fn a_banned_user_who_was_never_seen_gets_a_closed_row() {
-    let world = World::new(|_| {});
-    world.rig.sim.ban_user("user_1");
-    assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "user_created", "auth_failed user-inactive"]);
-    assert!(!world.row().unwrap().is_active);
+fn unknown_banned_user_gets_inactive_row() {
+    let f = SyncFixture::new(|_| {});
+    f.fixture.sim.ban_user("user_1");
+    assert_eq!(f.fixture.authenticate_new("user_1"), "out user-inactive");
+    assert_eq!(f.fixture.event_log.take(), ["cache_miss", "user_created", "auth_failed user-inactive"]);
+    assert!(!f.row().unwrap().is_active);
 }
 
 #[test]
-fn whom_the_host_keeps_out_stays_out_whatever_clerk_says() {
-    let world = World::new(|config| config.user_ttl_s = 60);
-    let cached = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&cached), "in verified");
-    world.sql("UPDATE clerk_user SET is_active = 0");
-    assert_eq!([world.rig.ask(&cached), world.rig.ask_new("user_1")], ["out user-inactive", "out user-inactive"]);
+fn row_deactivated_by_application_stays_inactive() {
+    let f = SyncFixture::new(|config| config.user_ttl_s = 60);
+    let cached = f.fixture.token("user_1");
+    assert_eq!(f.fixture.ask(&cached), "in verified");
+    f.sql("UPDATE clerk_user SET is_active = 0");
+    assert_eq!(
+        [f.fixture.ask(&cached), f.fixture.authenticate_new("user_1")],
+        ["out user-inactive", "out user-inactive"]
+    );
     for change in [json!({"first_name": "Augusta"}), json!({"banned": true}), json!({"banned": false})] {
-        world.rig.sim.patch_user("user_1", change).unwrap();
-        world.rig.time.pass_s(60);
-        assert_eq!(world.rig.ask_new("user_1"), "out user-inactive");
+        f.fixture.sim.patch_user("user_1", change).unwrap();
+        f.fixture.time.advance_s(60);
+        assert_eq!(f.fixture.authenticate_new("user_1"), "out user-inactive");
     }
-    let row = world.row().unwrap();
+    let row = f.row().unwrap();
     assert!(!row.is_active && !row.banned_by_clerk);
-    world.sql("UPDATE clerk_user SET is_active = 1");
-    assert_eq!(world.rig.ask_new("user_1"), "in verified");
+    f.sql("UPDATE clerk_user SET is_active = 1");
+    assert_eq!(f.fixture.authenticate_new("user_1"), "in verified");
 }
 
 #[test]
-fn a_row_that_was_deleted_is_made_again() {
+fn deleted_row_is_created_again() {
     for fresh in [false, true] {
-        let world = World::new(|_| {});
-        let token = world.rig.token("user_1");
-        world.rig.ask(&token);
-        let before = world.row().unwrap().key;
-        world.sql("DELETE FROM clerk_user");
-        world.rig.diary.take();
-        let asked = if fresh { world.rig.token("user_1") } else { token };
-        assert_eq!(world.rig.ask(&asked), "in verified");
-        let events = world.rig.diary.take();
+        let f = SyncFixture::new(|_| {});
+        let token = f.fixture.token("user_1");
+        f.fixture.ask(&token);
+        let before = f.row().unwrap().key;
+        f.sql("DELETE FROM clerk_user");
+        f.fixture.event_log.take();
+        let asked = if fresh { f.fixture.token("user_1") } else { token };
+        assert_eq!(f.fixture.ask(&asked), "in verified");
+        let events = f.fixture.event_log.take();
         assert_eq!(events.iter().filter(|event| *event == "user_created").count(), 1, "{events:?}");
         assert_eq!(events.last().unwrap(), "auth_success verified");
-        let after = world.row().unwrap().key;
+        let after = f.row().unwrap().key;
         assert_ne!(before, after);
-        assert_eq!(bearer(&world.rig.client, &asked).identity().unwrap().get(Attribute::UserKey), Some(after.as_str()));
-        assert_eq!(world.user_calls(), 1);
+        assert_eq!(bearer(&f.fixture.client, &asked).identity().unwrap().get(Attribute::UserKey), Some(after.as_str()));
+        assert_eq!(f.user_calls(), 1);
     }
 }
 
+/// Threat U4.
 #[test]
-fn u4_a_row_of_nobodys_is_linked_by_a_verified_address_only() {
+fn unlinked_row_is_linked_by_verified_email_only() {
     for (verification, link, key) in
         [("verified", "verified", "1"), ("unverified", "verified", "2"), ("verified", "never", "2")]
     {
-        let world = World::new(|config| config.set("link_by_email", link).unwrap());
-        world.sql("INSERT INTO clerk_user (email, username) VALUES ('ADA@example.com', 'boss')");
+        let f = SyncFixture::new(|config| config.set("link_by_email", link).unwrap());
+        f.sql("INSERT INTO clerk_user (email, username) VALUES ('ADA@example.com', 'boss')");
         let address = json!({"email_address": "ada@example.com", "verification": verification});
-        world.rig.sim.patch_user("user_1", json!({"email_addresses": [address]})).unwrap();
-        assert_eq!(world.rig.ask_new("user_1"), "in verified");
-        assert_eq!(world.row().unwrap().key, key, "{verification} {link}");
-        assert_eq!(world.rig.diary.take().contains(&"user_linked".to_owned()), key == "1");
+        f.fixture.sim.patch_user("user_1", json!({"email_addresses": [address]})).unwrap();
+        assert_eq!(f.fixture.authenticate_new("user_1"), "in verified");
+        assert_eq!(f.row().unwrap().key, key, "{verification} {link}");
+        assert_eq!(f.fixture.event_log.take().contains(&"user_linked".to_owned()), key == "1");
     }
 }
 
+/// Threat U4.
 #[test]
-fn u4_a_row_of_another_clerk_user_is_never_taken_over() {
-    let world = World::new(|_| {});
-    world.sql("INSERT INTO clerk_user (clerk_user_id, email, username) VALUES ('user_x', 'ada@example.com', 'ada')");
-    assert_eq!(world.rig.ask_new("user_1"), "in verified");
-    assert_eq!(world.rig.diary.take(), ["cache_miss", "link_conflict", "user_created", "auth_success verified"]);
-    assert_eq!(world.store.find_by_key("1").unwrap().unwrap().clerk_id.as_deref(), Some("user_x"));
-    assert_eq!(world.row().unwrap().username.as_deref(), Some("ada-2"));
+fn row_of_another_clerk_user_is_never_linked() {
+    let f = SyncFixture::new(|_| {});
+    f.sql("INSERT INTO clerk_user (clerk_user_id, email, username) VALUES ('user_x', 'ada@example.com', 'ada')");
+    assert_eq!(f.fixture.authenticate_new("user_1"), "in verified");
+    assert_eq!(f.fixture.event_log.take(), ["cache_miss", "link_conflict", "user_created", "auth_success verified"]);
+    assert_eq!(f.store.find_by_key("1").unwrap().unwrap().clerk_id.as_deref(), Some("user_x"));
+    assert_eq!(f.row().unwrap().username.as_deref(), Some("ada-2"));
 }
 
 #[test]
-fn a_user_whom_clerk_does_not_know_gets_no_row_and_is_not_asked_for_again_at_once() {
-    let world = World::new(|_| {});
-    assert_eq!(world.rig.ask_new("user_2"), "out user-not-found");
-    assert_eq!(world.rig.ask_new("user_2"), "out user-not-found");
-    assert_eq!(world.user_calls(), 1);
-    world.rig.sim.put_user(json!({"id": "user_2"}));
-    world.rig.time.pass_s(10);
-    assert_eq!(world.rig.ask_new("user_2"), "in verified");
-    assert_eq!(world.store.find_by_clerk_id("user_2").unwrap().unwrap().username.as_deref(), Some("clerk_user_2"));
+fn missing_user_gets_no_row_and_is_cached_as_missing() {
+    let f = SyncFixture::new(|_| {});
+    assert_eq!(f.fixture.authenticate_new("user_2"), "out user-not-found");
+    assert_eq!(f.fixture.authenticate_new("user_2"), "out user-not-found");
+    assert_eq!(f.user_calls(), 1);
+    f.fixture.sim.put_user(json!({"id": "user_2"}));
+    f.fixture.time.advance_s(10);
+    assert_eq!(f.fixture.authenticate_new("user_2"), "in verified");
+    assert_eq!(f.store.find_by_clerk_id("user_2").unwrap().unwrap().username.as_deref(), Some("clerk_user_2"));
 }
 
 #[test]
-fn many_who_meet_a_new_user_fetch_it_once_and_make_one_row() {
-    let world = World::new(|_| {});
-    world.rig.sim.fault(clerk_sim::Fault::on("/users/*").delay_ms(150));
-    let tokens: Vec<String> = (0..16).map(|_| world.rig.token("user_1")).collect();
+fn concurrent_first_requests_fetch_once_and_create_one_row() {
+    let f = SyncFixture::new(|_| {});
+    f.fixture.sim.fault(clerk_sim::Fault::on("/users/*").delay_ms(150));
+    let tokens: Vec<String> = (0..16).map(|_| f.fixture.token("user_1")).collect();
     let outcomes: Vec<String> = std::thread::scope(|scope| {
-        let running: Vec<_> = tokens.iter().map(|token| scope.spawn(|| world.rig.ask(token))).collect();
+        let running: Vec<_> = tokens.iter().map(|token| scope.spawn(|| f.fixture.ask(token))).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(outcomes.iter().all(|outcome| outcome == "in verified"), "{outcomes:?}");
-    assert_eq!(world.user_calls(), 1);
-    let created = world.rig.diary.take().iter().filter(|event| *event == "user_created").count();
+    assert_eq!(f.user_calls(), 1);
+    let created = f.fixture.event_log.take().iter().filter(|event| *event == "user_created").count();
     assert_eq!(created, 1);
 }
 
 #[test]
-fn nothing_is_answered_without_waiting_unless_the_stores_word_may_be_trusted() {
-    let world = World::new(|_| {});
-    let token = world.rig.token("user_1");
-    assert_eq!(world.rig.ask(&token), "in verified");
-    assert_eq!(inline(&world.rig.client, &token), None);
-    assert_eq!(inline(&world.rig.client, &world.rig.token("user_1")), None);
+fn authenticate_cached_needs_fresh_row_confirmation() {
+    let f = SyncFixture::new(|_| {});
+    let token = f.fixture.token("user_1");
+    assert_eq!(f.fixture.ask(&token), "in verified");
+    assert_eq!(inline(&f.fixture.client, &token), None);
+    assert_eq!(inline(&f.fixture.client, &f.fixture.token("user_1")), None);
 }
 
+/// Threat N4.
 #[test]
-fn n4_an_answer_about_somebody_else_writes_nothing() {
-    let world = World::new(|_| {});
+fn response_about_another_user_writes_nothing() {
+    let f = SyncFixture::new(|_| {});
     let other = json!({"id": "user_2", "object": "user", "username": "eve"});
-    world.rig.sim.fault(clerk_sim::Fault::on("/users/user_1").body(other));
-    assert_eq!(world.rig.ask_new("user_1"), "unavailable server-error");
-    assert_eq!((world.row(), world.store.find_by_clerk_id("user_2").unwrap()), (None, None));
+    f.fixture.sim.fault(clerk_sim::Fault::on("/users/user_1").body(other));
+    assert_eq!(f.fixture.authenticate_new("user_1"), "unavailable server-error");
+    assert_eq!((f.row(), f.store.find_by_clerk_id("user_2").unwrap()), (None, None));
 }
 
-/// Writes down all that it is told.
+/// Records everything that it is asked to write.
 #[derive(Default)]
-struct Eavesdropper(std::sync::Mutex<String>, Table);
+struct RecordingStore(std::sync::Mutex<String>, Table);
 
-impl Eavesdropper {
+impl RecordingStore {
     fn note(&self, heard: &impl std::fmt::Debug) {
         self.0.lock().unwrap().push_str(&format!("{heard:?}"));
     }
 }
 
-impl UserStore for Eavesdropper {
+impl UserStore for RecordingStore {
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
         self.note(&key);
         self.1.find_by_key(key)
@@ -266,24 +272,25 @@ impl UserStore for Eavesdropper {
     }
 }
 
+/// Threat U5.
 #[test]
-fn u5_metadata_reaches_neither_the_store_nor_the_answer() {
+fn metadata_reaches_neither_store_nor_result() {
     let sim = Sim::start();
     let metadata = json!({"role": "planted"});
     sim.put_user(json!({
         "id": "user_1", "username": "ada", "email_addresses": ["ada@example.com"],
         "private_metadata": metadata, "public_metadata": metadata, "unsafe_metadata": metadata,
     }));
-    let store = Arc::new(Eavesdropper::default());
-    let rig = Rig::build(sim, Some(store.clone()), |_| {});
-    let answer = bearer(&rig.client, &rig.token("user_1"));
+    let store = Arc::new(RecordingStore::default());
+    let fixture = Fixture::build(sim, Some(store.clone()), |_| {});
+    let answer = bearer(&fixture.client, &fixture.token("user_1"));
     assert!(answer.identity().is_some());
     assert!(store.0.lock().unwrap().contains("ada@example.com"));
     assert!(!store.0.lock().unwrap().contains("planted"));
-    for text in Attribute::ALL {
+    for text in Attribute::ALL.iter().copied() {
         assert!(!answer.identity().unwrap().get(text).unwrap_or_default().contains("planted"), "{text:?}");
     }
-    let sent = rig.sim.log();
+    let sent = fixture.sim.log();
     assert!(!sent.is_empty());
     for call in sent {
         let headers = |name: &str| call.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).count();

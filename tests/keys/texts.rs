@@ -1,4 +1,4 @@
-//! Keys as people configure them, in every shape that a text can take on its way.
+//! The formats of `jwt_key` and `jwks`, as environment variables and files deliver them.
 
 use clerk_auth::ClientBuilder;
 use clerk_auth::Config;
@@ -7,12 +7,12 @@ use clerk_sim::corpus::Corpus;
 use clerk_sim::{Sim, TokenSpec};
 use serde_json::Value;
 
-use super::common::Rig;
+use super::common::Fixture;
 
 fn corpus() -> (Corpus, Value) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
-    let raw = std::fs::read_to_string(format!("{folder}/keys.json")).unwrap();
-    (Corpus::open(folder).unwrap(), serde_json::from_str(&raw).unwrap())
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let raw = std::fs::read_to_string(format!("{dir}/keys.json")).unwrap();
+    (Corpus::open(dir).unwrap(), serde_json::from_str(&raw).unwrap())
 }
 
 fn built(jwt_key: &str) -> Result<(), ConfigError> {
@@ -21,7 +21,7 @@ fn built(jwt_key: &str) -> Result<(), ConfigError> {
 }
 
 #[test]
-fn every_form_of_a_public_rsa_key_verifies_and_every_other_text_is_refused_by_name() {
+fn jwt_key_accepts_every_rsa_public_key_format_only() {
     let (corpus, raw) = corpus();
     let mut good = 0;
     for (name, key) in raw.as_object().unwrap() {
@@ -31,8 +31,12 @@ fn every_form_of_a_public_rsa_key_verifies_and_every_other_text_is_refused_by_na
             let public = form != "private_pem" && form != "certificate_pem";
             if fair && public {
                 let sim = Sim::builder().keys(corpus.keys.clone()).start();
-                let rig = Rig::build(sim, None, |config| config.jwt_key = Some(text.into()));
-                assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(name))), "in verified", "{name} {form}");
+                let fixture = Fixture::build(sim, None, |config| config.jwt_key = Some(text.into()));
+                assert_eq!(
+                    fixture.ask(&fixture.mint(&TokenSpec::session("user_1").key(name))),
+                    "in verified",
+                    "{name} {form}"
+                );
                 good += 1;
                 continue;
             }
@@ -52,22 +56,22 @@ fn every_form_of_a_public_rsa_key_verifies_and_every_other_text_is_refused_by_na
 }
 
 #[test]
-fn a_key_set_in_place_of_a_key_offers_all_its_keys() {
+fn jwt_key_accepts_jwks_with_all_its_keys() {
     let sim = Sim::start();
     let set = sim.keys().jwks(&["k1", "k2"]).unwrap().to_string();
-    let rig = Rig::build(sim, None, |config| config.jwt_key = Some(set));
+    let fixture = Fixture::build(sim, None, |config| config.jwt_key = Some(set));
     for (key, outcome) in [
         ("k1", "in verified"),
         ("k2", "in verified"),
         ("k1_rotated", "out token-invalid-signature"),
         ("other", "out token-invalid-signature"),
     ] {
-        assert_eq!(rig.ask(&rig.mint(&TokenSpec::session("user_1").key(key))), outcome, "{key}");
+        assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::session("user_1").key(key))), outcome, "{key}");
     }
 }
 
 #[test]
-fn texts_that_are_no_keys_are_refused_at_the_start() {
+fn invalid_keys_are_config_errors() {
     let sim = Sim::start();
     let pem = sim.keys().pem("k1");
     let mut private_jwk = sim.keys().jwk("k1");
@@ -98,7 +102,7 @@ fn texts_that_are_no_keys_are_refused_at_the_start() {
 }
 
 #[test]
-fn settings_that_cannot_be_meant_are_refused_by_name() {
+fn invalid_settings_are_config_errors_with_names() {
     type Tune = fn(&mut Config);
     let cases: [(&str, Tune); 17] = [
         ("secret_key", |_| {}),

@@ -1,5 +1,5 @@
-//! The column of clients that fetch signing keys: none in memory, a good set that is due or too old, and a set that does
-//! not know the key.
+//! Clients that fetch signing keys: none cached, a valid set that is due for refresh or too old, and a set without the
+//! key.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use clerk_auth::config::UserMode;
 use clerk_sim::{Fault, Rotation, Sim};
 use serde_json::{Value, json};
 
-use super::common::{Rig, SLACK, timed};
+use super::common::{Fixture, SLACK, timed};
 use super::{TIMEOUT_MS, USER};
 
 const FAILED: &str = "unavailable jwk-failed-to-load";
 const INVALID: &str = "unavailable jwk-remote-invalid";
 const MISCONFIGURED: &str = "unavailable secret-key-invalid";
-/// It passes within the time there is.
+/// The fault ends before the deadline.
 const PASSING: &str = "in verified";
 
 fn faults() -> Vec<(&'static str, Option<Fault>, &'static str)> {
@@ -64,63 +64,64 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn rig(&self) -> Rig {
-        Rig::new(|config| {
+    fn fixture(&self) -> Fixture {
+        Fixture::new(|config| {
             config.user_mode = Some(UserMode::Claims);
             config.timeout_ms = TIMEOUT_MS;
         })
     }
 
-    fn set_in(&self, rig: &Rig) {
+    fn start_fault(&self, fixture: &Fixture) {
         match self.fault {
-            Some(fault) => rig.sim.fault(fault.clone()),
-            None => rig.sim.set_down(true).unwrap(),
+            Some(fault) => fixture.sim.fault(fault.clone()),
+            None => fixture.sim.set_down(true).unwrap(),
         }
     }
 
-    fn ask(&self, rig: &Rig, state: &str, outcome: &str) {
-        let (ended, took) = timed(|| rig.ask_new(USER));
+    fn ask(&self, fixture: &Fixture, state: &str, outcome: &str) {
+        let (ended, took) = timed(|| fixture.authenticate_new(USER));
         assert_eq!(ended, outcome, "{} × {state}", self.name);
         let limit = Duration::from_millis(TIMEOUT_MS as u64) + SLACK;
         assert!(took <= limit, "{} × {state} took {took:?}", self.name);
     }
 
-    /// No key in memory.
+    /// No key is cached.
     fn cold(&self, outcome: &str) {
-        let rig = self.rig();
-        self.set_in(&rig);
-        self.ask(&rig, "cold", outcome);
+        let fixture = self.fixture();
+        self.start_fault(&fixture);
+        self.ask(&fixture, "cold", outcome);
     }
 
-    /// The last good set: kept for an hour, and not a second longer.
+    /// The last valid set is kept for exactly an hour.
     fn kept(&self, outcome: &str) {
-        let rig = self.rig();
-        self.ask(&rig, "good", "in verified");
-        rig.time.pass_s(300);
-        self.set_in(&rig);
-        self.ask(&rig, "due", "in verified");
+        let fixture = self.fixture();
+        self.ask(&fixture, "good", "in verified");
+        fixture.time.advance_s(300);
+        self.start_fault(&fixture);
+        self.ask(&fixture, "due", "in verified");
         if outcome != PASSING {
-            rig.time.pass_s(3299);
-            self.ask(&rig, "almost too old", "in verified");
-            rig.time.pass_s(1);
-            self.ask(&rig, "too old", outcome);
+            fixture.time.advance_s(3299);
+            self.ask(&fixture, "almost too old", "in verified");
+            fixture.time.advance_s(1);
+            self.ask(&fixture, "too old", outcome);
         }
     }
 
-    /// The key was changed, and the new one cannot be had.
+    /// The key was rotated, and the new one cannot be fetched.
     fn rotated(&self, same_kid: bool, outcome: &str) {
-        let rig = self.rig();
-        self.ask(&rig, "good", "in verified");
-        rig.sim.rotate(Rotation { same_kid, ..Rotation::default() }).unwrap();
-        self.set_in(&rig);
-        self.ask(&rig, if same_kid { "another key" } else { "another key id" }, outcome);
+        let fixture = self.fixture();
+        self.ask(&fixture, "good", "in verified");
+        fixture.sim.rotate(Rotation { same_kid, ..Rotation::default() }).unwrap();
+        self.start_fault(&fixture);
+        self.ask(&fixture, if same_kid { "another key" } else { "another key id" }, outcome);
     }
 }
 
+/// Threat N5.
 #[test]
-fn n5_faults_of_clerk_where_the_signing_key_is_wanted() {
+fn clerk_faults_when_signing_key_is_needed() {
     let faults = faults();
-    // The slow cells wait for time-outs: several at once.
+    // The slow cells wait for timeouts, so several run at once.
     std::thread::scope(|scope| {
         for some in faults.chunks(faults.len().div_ceil(6)) {
             scope.spawn(move || {

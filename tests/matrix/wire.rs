@@ -1,4 +1,4 @@
-//! The rows of names that cannot be looked up and of certificates that prove nothing, in every column.
+//! Unresolvable names and invalid certificates, in every cache state and user mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,149 +12,152 @@ use clerk_sim::webhook::WebhookSpec;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Leaf, Sim};
 use serde_json::json;
 
-use super::common::door::{Door, Way};
-use super::common::{Folder, Rig, SLACK, pem, timed};
+use super::common::tcp_proxy::{Route, TcpProxy};
+use super::common::{Fixture, SLACK, TempDir, pem, timed};
 use super::{Meaning, State, TIMEOUT_MS, USER, judge};
 
-/// What stands behind Clerk's address from now on.
+/// The server that answers on Clerk's address once the fault starts.
 #[derive(Clone, Copy, Debug)]
-enum Impostor {
-    /// Its certificate proves nothing.
+enum FakeServer {
+    /// Its certificate is invalid.
     With(Leaf),
-    /// Its certificate is by an authority that nobody has named.
+    /// Its certificate is issued by an unknown authority.
     OfAnotherAuthority,
-    /// It takes the connection and says nothing.
+    /// It accepts connections and sends nothing.
     Silent,
-    /// It closes the connection at once.
+    /// It closes connections at once.
     Shut,
 }
 
-const IMPOSTORS: [Impostor; 6] = [
-    Impostor::With(Leaf::Expired),
-    Impostor::With(Leaf::WrongHost),
-    Impostor::With(Leaf::SelfSigned),
-    Impostor::OfAnotherAuthority,
-    Impostor::Silent,
-    Impostor::Shut,
+const FAKE_SERVERS: [FakeServer; 6] = [
+    FakeServer::With(Leaf::Expired),
+    FakeServer::With(Leaf::WrongHost),
+    FakeServer::With(Leaf::SelfSigned),
+    FakeServer::OfAnotherAuthority,
+    FakeServer::Silent,
+    FakeServer::Shut,
 ];
 
-/// A client that talks HTTPS through a door, and the house that an impostor has ready.
-struct Scene {
-    rig: Rig,
-    door: Door,
-    house: Sim,
-    impostor: Impostor,
-    _folder: Folder,
+/// A client that talks HTTPS through a proxy, and the other server that the proxy can be switched to.
+struct WireFixture {
+    fixture: Fixture,
+    proxy: TcpProxy,
+    other_sim: Sim,
+    fake_server: FakeServer,
+    _folder: TempDir,
 }
 
-impl Scene {
-    fn new(impostor: Impostor, mode: UserMode, with_key: bool) -> Scene {
-        let folder = Folder::new();
+impl WireFixture {
+    fn new(fake_server: FakeServer, mode: UserMode, with_key: bool) -> WireFixture {
+        let dir = TempDir::new();
         let store =
-            (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()) as Arc<_>);
+            (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()) as Arc<_>);
         let sim = Sim::builder().leaf(Leaf::Ok).start();
-        let house = Sim::builder()
-            .leaf(match impostor {
-                Impostor::With(leaf) => leaf,
+        let other_sim = Sim::builder()
+            .leaf(match fake_server {
+                FakeServer::With(leaf) => leaf,
                 _ => Leaf::Ok,
             })
             .start();
-        [&sim, &house].iter().for_each(|sim| sim.put_user(json!({"id": USER, "username": "ada"})));
-        let door = Door::new(Way::To(sim.https_addr().unwrap()));
-        let (key, port) = (pem(&sim), door.addr.port());
-        // The false certificate's authority is trusted, so that it is its own fault alone for which it is refused.
-        let ca = match impostor {
-            Impostor::With(_) => sim.ca_pem() + &house.ca_pem(),
+        [&sim, &other_sim].iter().for_each(|sim| sim.put_user(json!({"id": USER, "username": "ada"})));
+        let proxy = TcpProxy::new(Route::To(sim.https_addr().unwrap()));
+        let (key, port) = (pem(&sim), proxy.addr.port());
+        // The other authority is trusted, so that only the certificate's own fault counts.
+        let ca = match fake_server {
+            FakeServer::With(_) => sim.ca_pem() + &other_sim.ca_pem(),
             _ => sim.ca_pem(),
         };
-        let rig = Rig::build(sim, store, |config| {
+        let fixture = Fixture::build(sim, store, |config| {
             config.api_url = format!("https://localhost:{port}");
             config.ca_pem = Some(ca);
             config.jwt_key = key.filter(|_| with_key);
             config.user_mode = Some(mode);
             config.timeout_ms = TIMEOUT_MS;
         });
-        Scene { rig, door, house, impostor, _folder: folder }
+        WireFixture { fixture, proxy, other_sim, fake_server, _folder: dir }
     }
 
-    fn set_in(&self) {
-        self.door.turn(match self.impostor {
-            Impostor::With(_) | Impostor::OfAnotherAuthority => Way::To(self.house.https_addr().unwrap()),
-            Impostor::Silent => Way::Nowhere,
-            Impostor::Shut => Way::Shut,
+    fn start_fault(&self) {
+        self.proxy.set_route(match self.fake_server {
+            FakeServer::With(_) | FakeServer::OfAnotherAuthority => Route::To(self.other_sim.https_addr().unwrap()),
+            FakeServer::Silent => Route::Silent,
+            FakeServer::Shut => Route::Closed,
         });
     }
 
-    fn has_learnt_nothing(&self, what: &str) {
-        assert_eq!(self.house.stats().total(), 0, "{what}");
+    fn assert_no_request(&self, what: &str) {
+        assert_eq!(self.other_sim.stats().total(), 0, "{what}");
     }
 }
 
 fn columns(mode: UserMode) {
     std::thread::scope(|scope| {
-        for impostor in IMPOSTORS {
+        for fake_server in FAKE_SERVERS {
             scope.spawn(move || {
                 for state in State::ALL {
-                    let scene = Scene::new(impostor, mode, true);
-                    let what = format!("{impostor:?} × {state:?} × {mode:?}");
-                    let before = scene.door.visitors();
-                    judge(&scene.rig, state, Meaning::Outage, &what, || scene.set_in());
+                    let fixture = WireFixture::new(fake_server, mode, true);
+                    let what = format!("{fake_server:?} × {state:?} × {mode:?}");
+                    let before = fixture.proxy.connections();
+                    judge(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
                     let asks = matches!(state, State::Stale | State::Nothing);
-                    assert!(!asks || scene.door.visitors() > before, "{what}: nobody came");
-                    scene.has_learnt_nothing(&what);
+                    assert!(!asks || fixture.proxy.connections() > before, "{what}: nobody came");
+                    fixture.assert_no_request(&what);
                 }
             });
         }
     });
 }
 
+/// Threats N1 and N5.
 #[test]
-fn n1_n5_false_certificates_in_profile_mode() {
+fn invalid_certificates_in_profile_mode() {
     columns(UserMode::Profile);
 }
 
+/// Threats N1 and N5.
 #[test]
-fn n1_n5_false_certificates_in_sync_mode() {
+fn invalid_certificates_in_sync_mode() {
     columns(UserMode::Sync);
 }
 
+/// Threats N1 and N5.
 #[test]
-fn n1_n5_false_certificates_where_the_signing_key_is_wanted() {
+fn invalid_certificates_when_signing_key_is_needed() {
     std::thread::scope(|scope| {
-        for impostor in IMPOSTORS {
+        for fake_server in FAKE_SERVERS {
             scope.spawn(move || {
-                let what = format!("{impostor:?}");
+                let what = format!("{fake_server:?}");
                 let limit = Duration::from_millis(TIMEOUT_MS as u64) + SLACK;
                 let unavailable = "unavailable jwk-failed-to-load";
-                let cold = Scene::new(impostor, UserMode::Claims, false);
-                cold.set_in();
-                let (ended, took) = timed(|| cold.rig.ask_new(USER));
+                let cold = WireFixture::new(fake_server, UserMode::Claims, false);
+                cold.start_fault();
+                let (ended, took) = timed(|| cold.fixture.authenticate_new(USER));
                 assert_eq!(ended, unavailable, "{what}");
                 assert!(took <= limit, "{what} took {took:?}");
-                cold.has_learnt_nothing(&what);
+                cold.assert_no_request(&what);
 
-                let warm = Scene::new(impostor, UserMode::Claims, false);
-                assert_eq!(warm.rig.ask_new(USER), "in verified", "{what}");
-                warm.set_in();
+                let warm = WireFixture::new(fake_server, UserMode::Claims, false);
+                assert_eq!(warm.fixture.authenticate_new(USER), "in verified", "{what}");
+                warm.start_fault();
                 for (seconds, outcome) in [(300, "in verified"), (3299, "in verified"), (1, unavailable)] {
-                    warm.rig.time.pass_s(seconds);
-                    let (ended, took) = timed(|| warm.rig.ask_new(USER));
+                    warm.fixture.time.advance_s(seconds);
+                    let (ended, took) = timed(|| warm.fixture.authenticate_new(USER));
                     assert_eq!(ended, outcome, "{what} after {seconds}");
                     assert!(took <= limit, "{what} took {took:?}");
                 }
-                warm.has_learnt_nothing(&what);
+                warm.assert_no_request(&what);
             });
         }
     });
 }
 
-/// A client whose Clerk has a name that nobody can look up. What it knows came with its settings and by webhook.
-fn nameless(mode: UserMode, store: Option<Arc<dyn UserStore>>, tune: impl FnOnce(&mut Config, &Sim)) -> Rig {
+/// A client whose API host cannot be resolved. Its keys come from the settings and its users from webhooks.
+fn unresolvable(mode: UserMode, store: Option<Arc<dyn UserStore>>, tune: impl FnOnce(&mut Config, &Sim)) -> Fixture {
     let sim = Sim::start();
     sim.put_user(json!({"id": USER, "username": "ada"}));
     let mut tuned = Config::new();
     tune(&mut tuned, &sim);
-    Rig::build(sim, store, |config| {
+    Fixture::build(sim, store, |config| {
         *config = Config {
             api_url: "https://clerk.invalid".into(),
             secret_key: config.secret_key.take(),
@@ -166,45 +169,47 @@ fn nameless(mode: UserMode, store: Option<Arc<dyn UserStore>>, tune: impl FnOnce
     })
 }
 
-fn hear_of_the_user(rig: &Rig) {
-    let spec = WebhookSpec { timestamp: Some(rig.time.now_s()), ..WebhookSpec::new("user.updated", USER) };
-    let delivery = rig.sim.webhook(&spec).unwrap();
+fn deliver_user(fixture: &Fixture) {
+    let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new("user.updated", USER) };
+    let delivery = fixture.sim.webhook(&spec).unwrap();
     let mut headers = Headers::default();
     delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
-    assert_eq!(rig.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
-    rig.diary.take();
+    assert_eq!(fixture.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
+    fixture.event_log.take();
 }
 
+/// Threat N5.
 #[test]
-fn n5_a_name_that_cannot_be_looked_up() {
+fn unresolvable_host_is_unavailable() {
     for mode in [UserMode::Profile, UserMode::Sync] {
         for state in State::ALL {
-            let folder = Folder::new();
+            let dir = TempDir::new();
             let store =
-                (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(folder.join("users.db")).unwrap()) as _);
-            let rig = nameless(mode, store, |config, sim| config.jwt_key = pem(sim));
+                (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()) as _);
+            let fixture = unresolvable(mode, store, |config, sim| config.jwt_key = pem(sim));
             if state != State::Nothing {
-                hear_of_the_user(&rig);
+                deliver_user(&fixture);
             }
-            judge(&rig, state, Meaning::Outage, &format!("no such name × {state:?} × {mode:?}"), || {});
+            judge(&fixture, state, Meaning::Outage, &format!("no such name × {state:?} × {mode:?}"), || {});
         }
     }
 }
 
+/// Threat N5.
 #[test]
-fn n5_a_name_that_cannot_be_looked_up_where_the_signing_key_is_wanted() {
+fn unresolvable_host_when_signing_key_is_needed() {
     let unavailable = "unavailable jwk-failed-to-load";
     let limit = Duration::from_millis(TIMEOUT_MS as u64) + SLACK;
-    let cold = nameless(UserMode::Claims, None, |_, _| {});
-    let (ended, took) = timed(|| cold.ask_new(USER));
+    let cold = unresolvable(UserMode::Claims, None, |_, _| {});
+    let (ended, took) = timed(|| cold.authenticate_new(USER));
     assert_eq!(ended, unavailable);
     assert!(took <= limit, "{took:?}");
-    let warm = nameless(UserMode::Claims, None, |config, sim| {
+    let warm = unresolvable(UserMode::Claims, None, |config, sim| {
         config.jwks = Some(sim.keys().jwks(&["k1"]).unwrap().to_string());
     });
     for (seconds, outcome) in [(0, "in verified"), (300, "in verified"), (3299, "in verified"), (1, unavailable)] {
-        warm.time.pass_s(seconds);
-        let (ended, took) = timed(|| warm.ask_new(USER));
+        warm.time.advance_s(seconds);
+        let (ended, took) = timed(|| warm.authenticate_new(USER));
         assert_eq!(ended, outcome, "after {seconds}");
         assert!(took <= limit, "{took:?} after {seconds}");
     }

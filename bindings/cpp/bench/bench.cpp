@@ -60,7 +60,7 @@ bool c_cached(const clerk_client *client, const std::string &line, int calls) {
 bool cpp_cached(const clerk::Client &client, const std::string &line, int calls) {
     bool good = true;
     for (int i = 0; i < calls; i++) {
-        const clerk::Remembered<clerk::Result> result = client.authenticate_cached(clerk::Request(line));
+        const clerk::Cached<clerk::Result> result = client.authenticate_cached(clerk::Request(line));
         good = result && *result && result->user_id() && good;
     }
     return good;
@@ -122,11 +122,11 @@ int main(int argc, char **argv) {
     std::vector<Way> ways{
         {"cached, C", 4000, [&](int calls) { return c_cached(client.native(), line, calls); }, {}},
         {"cached, C++", 4000, [&](int calls) { return cpp_cached(client, line, calls); }, {}},
-        {"remembered, C, the call that may wait",
+        {"cached, C, clerk_authenticate",
          4000,
          [&](int calls) { return c_full(client.native(), line, calls); },
          {}},
-        {"remembered, C++, the call that may wait", 4000, [&](int calls) { return cpp_full(client, line, calls); }, {}},
+        {"cached, C++, authenticate", 4000, [&](int calls) { return cpp_full(client, line, calls); }, {}},
         {"verified, C", 80, [&](int calls) { return c_full(forgetful.native(), line, calls); }, {}},
         {"verified, C++", 80, [&](int calls) { return cpp_full(forgetful, line, calls); }, {}},
         {"verified, cpp-jwt (Debian, OpenSSL), as it is used",
@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
          {}},
     };
     for (int round = 0; round < rounds; round++) {
-        // Who goes first changes, so that nobody always finds the caches warm.
+        // The order rotates, so that no contender always finds warm CPU caches.
         for (std::size_t i = 0; i < ways.size(); i++) measure(ways[round % 2 == 0 ? i : ways.size() - 1 - i]);
     }
 

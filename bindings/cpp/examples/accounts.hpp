@@ -1,7 +1,7 @@
-// accounts.hpp - an application's own user table, kept in step with Clerk.
+// accounts.hpp - an application's user table, kept in step with Clerk.
 //
-// Copy it and put your table in the place of this one, which is in memory. What matters in any table: unique columns,
-// so that two first requests of one new user cannot make two rows; and only the columns that are asked for are written.
+// Copy it and replace the table in memory by yours. Two things matter in any table: unique constraints, so that two
+// simultaneous first requests of a new user cannot create two rows; and writing only the requested columns.
 #ifndef ACCOUNTS_HPP
 #define ACCOUNTS_HPP
 
@@ -23,58 +23,58 @@ struct Account {
     std::string family_name;
     bool is_active = true;
     bool banned_by_clerk = false;
-    std::string plan = "free"; // the application's alone: the library never hears of it
+    std::string plan = "free"; // used by the application only
 };
 
 class Accounts : public clerk::UserStore {
 public:
-    // Which of the columns there are, for the config.
+    // Sets the store and its columns.
     static void attach(clerk::Config &config, std::shared_ptr<Accounts> accounts) {
         using clerk::Column;
-        config.on_user_store(std::move(accounts))
+        config.user_store(std::move(accounts))
             .user_columns({Column::clerk_id, Column::email, Column::username, Column::first_name, Column::last_name,
                            Column::is_active, Column::banned_by_clerk});
     }
 
-    void find_by_key(std::string_view key, clerk::Reply &reply) override {
-        find(reply, [&](const Account &account) { return std::to_string(account.id) == key; });
+    void find_by_key(std::string_view key, clerk::StoreResponse &response) override {
+        find(response, [&](const Account &account) { return std::to_string(account.id) == key; });
     }
 
-    void find_by_clerk_id(std::string_view clerk_id, clerk::Reply &reply) override {
-        find(reply, [&](const Account &account) { return account.clerk_id == clerk_id; });
+    void find_by_clerk_id(std::string_view clerk_id, clerk::StoreResponse &response) override {
+        find(response, [&](const Account &account) { return account.clerk_id == clerk_id; });
     }
 
-    void find_by_email(std::string_view email, clerk::Reply &reply) override {
-        find(reply, [&](const Account &account) { return account.email && same(*account.email, email); });
+    void find_by_email(std::string_view email, clerk::StoreResponse &response) override {
+        find(response, [&](const Account &account) { return account.email && same(*account.email, email); });
     }
 
     void username_taken(std::string_view username, std::optional<std::string_view> except_key,
-                        clerk::Reply &reply) override {
+                        clerk::StoreResponse &response) override {
         const std::lock_guard lock(mutex_);
-        reply.taken(std::any_of(rows_.begin(), rows_.end(), [&](const auto &row) {
+        response.taken(std::any_of(rows_.begin(), rows_.end(), [&](const auto &row) {
             return same(row.second->login, username) && except_key != std::to_string(row.first);
         }));
     }
 
-    void create(const clerk::Columns &columns, clerk::Reply &reply) override {
+    void create(const clerk::RowChanges &columns, clerk::StoreResponse &response) override {
         const std::lock_guard lock(mutex_);
         auto account = std::make_shared<Account>();
         account->id = last_id_ + 1;
         write(columns, *account);
         rows_[account->id] = account;
         last_id_ = account->id;
-        show(reply, account);
+        show(response, account);
     }
 
-    void update(std::string_view key, const clerk::Columns &columns, clerk::Reply &reply) override {
+    void update(std::string_view key, const clerk::RowChanges &columns, clerk::StoreResponse &response) override {
         const std::lock_guard lock(mutex_);
         const auto row = rows_.find(std::stoi(std::string(key)));
-        if (row == rows_.end()) throw clerk::StoreError(-404, "the account is gone");
-        // A row is never changed while a request may be looking at it.
+        if (row == rows_.end()) throw clerk::StoreError(-404, "no such account");
+        // Copy on write: another request may be reading the row.
         auto account = std::make_shared<Account>(*row->second);
         write(columns, *account);
         row->second = account;
-        show(reply, account);
+        show(response, account);
     }
 
 protected:
@@ -85,14 +85,14 @@ protected:
     }
 
     template <class Fits>
-    void find(clerk::Reply &reply, Fits &&fits) {
+    void find(clerk::StoreResponse &response, Fits &&fits) {
         const std::lock_guard lock(mutex_);
         for (const auto &row : rows_)
-            if (fits(*row.second)) show(reply, row.second);
+            if (fits(*row.second)) show(response, row.second);
     }
 
-    void show(clerk::Reply &reply, const std::shared_ptr<Account> &account) {
-        reply.row(std::to_string(account->id), account)
+    void show(clerk::StoreResponse &response, const std::shared_ptr<Account> &account) {
+        response.row(std::to_string(account->id), account)
             .clerk_id(account->clerk_id)
             .email(account->email)
             .username(account->login)
@@ -102,7 +102,7 @@ protected:
             .banned_by_clerk(account->banned_by_clerk);
     }
 
-    void write(const clerk::Columns &columns, Account &account) {
+    void write(const clerk::RowChanges &columns, Account &account) {
         if (const auto clerk_id = columns.clerk_id()) account.clerk_id = *clerk_id;
         if (const auto email = columns.email()) account.email = *email;
         if (const auto username = columns.username()) account.login = *username;

@@ -3,11 +3,11 @@
 //     export CLERK_SECRET_KEY=sk_test_...
 //     beast_server 8080
 //
-//     GET /           signed in only: who is calling
-//     GET /stats      how often memory knew, and how often it had to be found out
+//     GET /           signed in only: the user id
+//     GET /stats      requests answered from the cache, and verified
 //
-// One thread serves all connections and never waits: it asks memory, inline. Only what memory does not know goes to a
-// pool of threads, which may wait for Clerk. Ends with its standard input.
+// One thread serves all connections and never blocks: it answers from the cache inline. Requests that need Clerk go to a
+// thread pool. Exits when standard input ends.
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -27,9 +27,9 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using Tcp = asio::ip::tcp;
 
-// As many as may wait for Clerk at once.
+// Requests that may wait for Clerk at once.
 constexpr std::size_t waiting_threads = 8;
-constexpr std::size_t longest_headers = 64 * 1024;
+constexpr std::size_t max_headers = 64 * 1024;
 
 class Session : public std::enable_shared_from_this<Session> {
 public:
@@ -38,7 +38,7 @@ public:
 
     void read() {
         parser_.emplace();
-        parser_->header_limit(longest_headers);
+        parser_->header_limit(max_headers);
         stream_.expires_after(std::chrono::seconds(30));
         http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, std::size_t) {
             if (!error) self->authenticate();
@@ -51,8 +51,8 @@ private:
     void authenticate() {
         const auto &request = parser_->get();
         auto cached = client_.try_authenticate_cached(request);
-        if (!cached) return answer(cached.error());
-        if (*cached) return answer(std::move(**cached));
+        if (!cached.has_value()) return answer(cached.error());
+        if (cached->has_value()) return answer(std::move(**cached));
         // The request stays where it is until the pool has answered: only views of it go over.
         asio::post(pool_, [self = shared_from_this()] {
             auto found = std::make_shared<Who>(self->client_.try_authenticate(self->parser_->get()));
@@ -65,16 +65,16 @@ private:
         response_.version(parser_->get().version());
         response_.keep_alive(parser_->get().keep_alive());
         response_.set(http::field::content_type, "text/plain");
-        if (!who) {
+        if (!who.has_value()) {
             std::clog << std::string(who.error().what()) + "\n";
             response_.result(http::status::internal_server_error);
-        } else if (!*who) {
+        } else if (!who->signed_in()) {
             clerk::refuse(*who, response_);
-            response_.body() = std::string(who->public_word()) + "\n";
+            response_.body() = std::string(who->public_reason()) + "\n";
         } else if (parser_->get().target() == "/stats") {
             const clerk::Stats stats = client_.stats();
-            response_.body() = std::to_string(stats.cache_hits) + " remembered, " + std::to_string(stats.cache_misses) +
-                               " found out\n";
+            response_.body() = std::to_string(stats.cache_hits) + " cached, " + std::to_string(stats.cache_misses) +
+                               " verified\n";
         } else {
             response_.body() = "Hello, " + std::string(who->user_id().value_or("machine")) + "\n";
         }

@@ -3,12 +3,12 @@
 //     export CLERK_SECRET_KEY=sk_test_...
 //     httplib_server 8080
 //
-//     GET  /           anybody; knows who it is, if somebody is signed in
-//     GET  /me         signed in only: the account of our own table
-//     GET  /invoices   those with the permission org:invoices:read in their organization
-//     POST /webhooks   Clerk's deliveries, with CLERK_WEBHOOK_SIGNING_SECRET set
+//     GET  /           public; greets the user if signed in
+//     GET  /me         signed in only: the row of the application's table
+//     GET  /invoices   requires the permission org:invoices:read in the active organization
+//     POST /webhooks   Clerk's webhooks, with CLERK_WEBHOOK_SIGNING_SECRET set
 //
-// Each request has a thread of its own, which may wait for Clerk. Ends with its standard input.
+// One thread per request; it may wait for Clerk. Exits when standard input ends.
 #include "accounts.hpp"
 
 #include <httplib.h>
@@ -35,7 +35,7 @@ clerk::Client make_client() {
 void route(httplib::Server &server, const clerk::Client &client) {
     server.Get("/", [client](const httplib::Request &request, httplib::Response &response) {
         const clerk::Result result = client.authenticate({request.headers, request.method});
-        const std::string name = result ? std::string(result.user_id().value_or("machine")) : "stranger";
+        const std::string name = result.signed_in() ? std::string(result.user_id().value_or("machine")) : "anonymous";
         response.set_content("Hello, " + name + "\n", "text/plain");
     });
 

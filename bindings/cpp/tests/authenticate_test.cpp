@@ -38,19 +38,19 @@ TEST(Authenticate, FourOutcomes) {
     EXPECT_EQ(result.error()->status(), clerk::Status::unavailable);
     EXPECT_FALSE(result.error()->message().empty());
     EXPECT_EQ(result.error()->cause(), nullptr);
-    EXPECT_FALSE(result.error()->host_code());
+    EXPECT_FALSE(result.error()->store_code());
 }
 
-TEST(Authenticate, OnlySignedInIsTrue) {
+TEST(Authenticate, SignedInIsTrueOnlyForTheSignedInOutcome) {
     sim::reset();
     const Client client(sim::config());
     const std::string good = bearer(sim::token({{"user", "user_1"}})),
                       bad = bearer(sim::token({{"spoil", "tampered"}}));
     const clerk::Result in = client.authenticate(Request(good)), out = client.authenticate(Request(bad)),
                         none = client.authenticate(Request());
-    EXPECT_TRUE(in && in.signed_in() && in.is_authenticated());
+    EXPECT_TRUE(in.signed_in());
     for (const clerk::Result *result : {&out, &none}) {
-        EXPECT_FALSE(*result || result->signed_in() || result->is_authenticated());
+        EXPECT_FALSE(result->signed_in());
         EXPECT_FALSE(result->user_id() || result->session_claims() || result->token_type() || result->source());
         EXPECT_FALSE(result->expires_at() || result->factor_verification_age());
         EXPECT_TRUE(result->org_permissions().empty());
@@ -59,15 +59,15 @@ TEST(Authenticate, OnlySignedInIsTrue) {
     }
     EXPECT_EQ(out.reason(), clerk::Reason::token_invalid_signature);
     EXPECT_EQ(out.category(), clerk::Category::invalid_token);
-    EXPECT_EQ(out.challenge("app").value_or("").find("Bearer realm=\"app\""), 0U);
-    EXPECT_NE(out.challenge()->find("invalid_token"), std::string::npos);
-    EXPECT_EQ(none.challenge(), "Bearer");
-    EXPECT_FALSE(in.challenge());
+    EXPECT_EQ(out.www_authenticate("app").value_or("").find("Bearer realm=\"app\""), 0U);
+    EXPECT_NE(out.www_authenticate()->find("invalid_token"), std::string::npos);
+    EXPECT_EQ(none.www_authenticate(), "Bearer");
+    EXPECT_FALSE(in.www_authenticate());
     EXPECT_FALSE(in.reason() || in.category() || in.error());
-    EXPECT_EQ(in.reason_word(), "");
+    EXPECT_EQ(in.reason_name(), "");
 }
 
-TEST(Authenticate, WhatAResultSays) {
+TEST(Authenticate, ResultHasAttributes) {
     sim::reset();
     sim::put_ada();
     const sim::Json specification = {
@@ -95,11 +95,11 @@ TEST(Authenticate, WhatAResultSays) {
     EXPECT_TRUE(result.has_permission("org:invoices:read") && !result.has_permission("org:invoices:delete"));
     EXPECT_TRUE(result.has_feature("org:invoices") && !result.has_feature("user:invoices"));
     EXPECT_TRUE(result.has_plan("free_org") && !result.has_plan("gold"));
-    EXPECT_TRUE(result.has(clerk::Dimension::reverification, "first_factor:10"));
-    EXPECT_EQ(result.text(clerk::Text::actor), "user_boss");
-    EXPECT_EQ(result.text(clerk::Text::authorized_party), "https://a.example");
-    EXPECT_EQ(result.text(clerk::Text::email), "ada@example.com");
-    EXPECT_EQ(result.text(clerk::Text::last_name), std::nullopt);
+    EXPECT_TRUE(result.has(clerk::Check::reverification, "first_factor:10"));
+    EXPECT_EQ(result.text(clerk::Attribute::actor), "user_boss");
+    EXPECT_EQ(result.text(clerk::Attribute::authorized_party), "https://a.example");
+    EXPECT_EQ(result.text(clerk::Attribute::email), "ada@example.com");
+    EXPECT_EQ(result.text(clerk::Attribute::last_name), std::nullopt);
     EXPECT_EQ(result.user_key(), std::nullopt);
     EXPECT_EQ(result.local_user<int>(), nullptr);
     EXPECT_EQ(result.token_type(), clerk::TokenKind::session_token);
@@ -118,7 +118,7 @@ TEST(Authenticate, WhatAResultSays) {
     EXPECT_FALSE(result.retry_after());
 }
 
-TEST(Authenticate, ATextOfATemporaryCannotBeTaken) {
+TEST(Authenticate, ViewOfTemporaryResultDoesNotCompile) {
     using Temporary = const clerk::Result;
     const auto takes = [](auto &&take) { return std::is_invocable_v<decltype(take), Temporary> ? 1 : 0; };
     const auto user_id = [](auto &&result) -> decltype(std::forward<decltype(result)>(result).user_id()) {
@@ -136,13 +136,13 @@ TEST(Authenticate, ATextOfATemporaryCannotBeTaken) {
     EXPECT_TRUE((std::is_invocable_v<decltype(user_id), Temporary &>));
 }
 
-TEST(Authenticate, NorThroughTheArrowOfATemporary) {
+TEST(Authenticate, ArrowOfTemporaryExpectedDoesNotCompile) {
     const auto arrow = [](auto &&held) -> decltype(std::forward<decltype(held)>(held).operator->()) {
         return std::forward<decltype(held)>(held).operator->();
     };
     using Arrow = decltype(arrow);
     using Answer = clerk::Expected<clerk::Result>;
-    using Known = clerk::Remembered<clerk::Result>;
+    using Known = clerk::Cached<clerk::Result>;
     EXPECT_FALSE((std::is_invocable_v<Arrow, Answer> || std::is_invocable_v<Arrow, const Answer>));
     EXPECT_FALSE((std::is_invocable_v<Arrow, Known> || std::is_invocable_v<Arrow, const Known>));
     EXPECT_TRUE((std::is_invocable_v<Arrow, Answer &> && std::is_invocable_v<Arrow, const Known &>));
@@ -155,11 +155,11 @@ TEST(Authenticate, NorThroughTheArrowOfATemporary) {
     const clerk::Result &second = *client.authenticate_cached(Request(line));
     EXPECT_EQ(second.user_id(), "user_1");
     const Known nothing;
-    EXPECT_FALSE(nothing);
+    EXPECT_FALSE(nothing.has_value());
     EXPECT_THROW(static_cast<void>(nothing->outcome()), std::bad_optional_access);
 }
 
-TEST(Authenticate, AResultThatWasMovedFromLetsNobodyIn) {
+TEST(Authenticate, MovedFromResultIsUnavailable) {
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
@@ -170,7 +170,7 @@ TEST(Authenticate, AResultThatWasMovedFromLetsNobodyIn) {
     EXPECT_FALSE(first.signed_in() || first.user_id() || first.claim("sub") || first.has_role("x"));
 }
 
-TEST(Authenticate, HeaderLinesInAnyForm) {
+TEST(Authenticate, HeadersOfAnyRangeAreAccepted) {
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}})),
@@ -202,7 +202,7 @@ TEST(Authenticate, HeaderLinesInAnyForm) {
     EXPECT_EQ(words(client.authenticate(Request(std::string_view("Bearer \xff\0x", 10)))), "out token-invalid");
 }
 
-TEST(Authenticate, NoNumberOfLinesIsAnError) {
+TEST(Authenticate, TooManyHeadersAreTokenInvalid) {
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
@@ -211,7 +211,7 @@ TEST(Authenticate, NoNumberOfLinesIsAnError) {
         for (int i = 0; i < 5000; i++) headers.add(name, value);
         headers.add("Authorization", line);
         const auto result = client.try_authenticate(headers);
-        return result ? words(*result) : result.error().what();
+        return result.has_value() ? words(*result) : result.error().what();
     };
     EXPECT_EQ(asked("X-Filler", "x"), "in verified");
     EXPECT_EQ(asked("Cookie", "a"), "out token-invalid");
@@ -220,7 +220,7 @@ TEST(Authenticate, NoNumberOfLinesIsAnError) {
     EXPECT_EQ(asked("svix-id", "msg_1"), "out token-invalid");
 }
 
-TEST(Authenticate, ARequestKeepsTheHeadersThatWereMadeForIt) {
+TEST(Authenticate, RequestOwnsTemporaryHeaders) {
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
@@ -232,14 +232,14 @@ TEST(Authenticate, ARequestKeepsTheHeadersThatWereMadeForIt) {
     EXPECT_EQ(words(client.authenticate(moved)), "in cache");
 }
 
-TEST(Authenticate, LinesThatWouldDangleAreNoRequest) {
+TEST(Authenticate, DanglingViewsDoNotCompile) {
     EXPECT_TRUE((std::is_constructible_v<Request, std::multimap<std::string, std::string>>));
     EXPECT_FALSE((std::is_constructible_v<Request, std::vector<std::string>>));
     EXPECT_FALSE((std::is_convertible_v<std::string, Request>));
     EXPECT_FALSE((std::is_copy_constructible_v<clerk::Result>));
 }
 
-TEST(Authenticate, OneTokenByItself) {
+TEST(Authenticate, VerifyTokenNeedsNoRequest) {
     sim::reset();
     const Client client(sim::config());
     const clerk::Result result = client.verify_token(sim::token({{"user", "user_1"}}));
@@ -248,7 +248,7 @@ TEST(Authenticate, OneTokenByItself) {
     EXPECT_EQ(client.verify_token("nonsense").outcome(), Outcome::signed_out);
 }
 
-TEST(Authenticate, ForgettingAndCounting) {
+TEST(Authenticate, InvalidationAndStats) {
     sim::reset();
     const Client client(sim::config());
     const std::string token = sim::token({{"user", "user_1"}, {"sid", "sess_1"}});
@@ -274,7 +274,7 @@ TEST(Authenticate, ForgettingAndCounting) {
     EXPECT_EQ(ask(client, token), "in cache");
 }
 
-TEST(Authenticate, WarmedUpNothingWaits) {
+TEST(Authenticate, WarmedUpClientAnswersFromMemory) {
     sim::reset();
     const Client client(sim::config());
     client.warm_up();
@@ -290,7 +290,7 @@ TEST(Authenticate, WarmedUpNothingWaits) {
     sim::down(false);
 }
 
-TEST(Authenticate, OverTlsWithACertificateOfOnesOwn) {
+TEST(Authenticate, CaPemIsTrusted) {
     sim::reset();
     const std::string token = sim::token({{"user", "user_1"}}), pem = sim::ca();
     EXPECT_EQ(ask(Client(sim::config().api_url(sim::https_url()).ca_pem(pem)), token), "in verified");
@@ -298,7 +298,7 @@ TEST(Authenticate, OverTlsWithACertificateOfOnesOwn) {
               "unavailable jwk-failed-to-load");
 }
 
-TEST(Authenticate, CopiesAreTheSameClientAndClosingIsNoCrash) {
+TEST(Authenticate, CopiesShareOneClientAndCloseIsSafe) {
     sim::reset();
     Client first(sim::config());
     const std::string token = sim::token({{"user", "user_1"}});
@@ -314,7 +314,7 @@ TEST(Authenticate, CopiesAreTheSameClientAndClosingIsNoCrash) {
     const Client moved = std::move(second);
     for (const Client *closed : std::initializer_list<const Client *>{&first, &copy_of_closed, &second}) {
         const auto is_refused = [](const auto &expected) {
-            return !expected && expected.error().status() == clerk::Status::e_state &&
+            return !expected.has_value() && expected.error().status() == clerk::Status::e_state &&
                    expected.error().message() == "the client is closed";
         };
         EXPECT_TRUE(is_refused(closed->try_authenticate(Request())));
@@ -331,7 +331,7 @@ TEST(Authenticate, CopiesAreTheSameClientAndClosingIsNoCrash) {
     }
 }
 
-TEST(Authenticate, ManyThreadsShareOne) {
+TEST(Authenticate, ThreadsShareOneClient) {
     sim::reset();
     const Client client(sim::config());
     const std::string good = sim::token({{"user", "user_1"}}), bad = sim::token({{"spoil", "wrong-key"}});
@@ -352,7 +352,7 @@ TEST(Authenticate, ManyThreadsShareOne) {
     EXPECT_EQ(client.stats().cached_tokens, 1U);
 }
 
-TEST(Authenticate, AfterAForkItWantsToBeWarmedUp) {
+TEST(Authenticate, ForkedChildNeedsWarmUp) {
     sim::reset();
     const Client client(sim::config());
     const std::string token = sim::token({{"user", "user_1"}}), line = bearer(token),
@@ -363,10 +363,10 @@ TEST(Authenticate, AfterAForkItWantsToBeWarmedUp) {
     if (child == 0) {
         const bool remembered = client.authenticate(Request(line)).signed_in();
         const auto asking = client.try_authenticate(Request(other));
-        const bool refused = !asking && asking.error().status() == clerk::Status::e_forked;
+        const bool refused = !asking.has_value() && asking.error().status() == clerk::Status::e_forked;
         const bool warmed_up = client.try_warm_up().has_value();
         const auto again = client.try_authenticate(Request(other));
-        _exit(remembered && refused && warmed_up && again && again->outcome() == Outcome::signed_out ? 0 : 1);
+        _exit(remembered && refused && warmed_up && again.has_value() && again->outcome() == Outcome::signed_out ? 0 : 1);
     }
     int status = -1;
     waitpid(child, &status, 0);

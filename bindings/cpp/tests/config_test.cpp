@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <cstdlib>
 #include <functional>
 #include <set>
@@ -86,42 +88,45 @@ Config usable() {
 
 } // namespace
 
-TEST(Settings, EachHasASetterOfItsName) {
+TEST(Settings, EverySettingHasASetter) {
     std::vector<std::string> here, there;
     for (const Typed &setting : typed()) here.push_back(setting.name);
-    for (std::size_t place = 0; clerk_setting_name(place) != nullptr; place++)
-        there.emplace_back(clerk_setting_name(place));
+    clerk_setting info = CLERK_SETTING_INIT;
+    for (std::size_t index = 0; clerk_setting_info(index, &info) == CLERK_OK; index++)
+        there.emplace_back(info.name.data);
+    std::sort(here.begin(), here.end());
+    std::sort(there.begin(), there.end());
     EXPECT_EQ(here, there);
 }
 
-TEST(Settings, EachSetterReachesItsSetting) {
+TEST(Settings, EverySetterSetsItsSetting) {
     for (const Typed &setting : typed()) {
         Config good = usable();
         setting.good(good);
         EXPECT_FALSE(good.error()) << setting.name << ": " << good.error()->what();
-        EXPECT_TRUE(Client::make(good)) << setting.name;
+        EXPECT_TRUE(Client::make(good).has_value()) << setting.name;
         if (setting.bad == nullptr) continue;
         Config bad = usable();
         setting.bad(bad);
         const auto client = Client::make(bad);
-        ASSERT_FALSE(client) << setting.name;
+        ASSERT_FALSE(client.has_value()) << setting.name;
         EXPECT_EQ(client.error().setting(), setting.name) << client.error().what();
         EXPECT_EQ(client.error().message().find("xxxx"), std::string_view::npos) << setting.name;
     }
 }
 
-TEST(Settings, WordsAreTheLibrarys) {
-    // Those of which none can be wrong in C++: the library takes each word as it is.
+TEST(Settings, EnumerationsHaveTheLibrarysNames) {
+    // Every enumerator is a value that the library accepts.
     for (const auto mode : {clerk::UserMode::claims, clerk::UserMode::profile})
-        EXPECT_TRUE(Client::make(usable().user_mode(mode)));
+        EXPECT_TRUE(Client::make(usable().user_mode(mode)).has_value());
     for (const auto link : {clerk::LinkByEmail::never, clerk::LinkByEmail::verified})
-        EXPECT_TRUE(Client::make(usable().link_by_email(link)));
+        EXPECT_TRUE(Client::make(usable().link_by_email(link)).has_value());
     for (const bool on : {false, true}) {
-        EXPECT_TRUE(Client::make(usable().treat_pending_as_signed_out(on)));
-        EXPECT_TRUE(Client::make(usable().check_client_uat(on)));
+        EXPECT_TRUE(Client::make(usable().treat_pending_as_signed_out(on)).has_value());
+        EXPECT_TRUE(Client::make(usable().check_client_uat(on)).has_value());
     }
     EXPECT_TRUE(Client::make(
-        usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").check_client_uat(true)));
+        usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").check_client_uat(true)).has_value());
 
     // And they do what they say.
     sim::reset();
@@ -132,7 +137,7 @@ TEST(Settings, WordsAreTheLibrarys) {
     EXPECT_EQ(words(Client(sim::config().allow_bare_token(true)).authenticate(clerk::Request(bare))), "in verified");
 }
 
-TEST(Settings, TheFirstThingThatIsWrongIsKept) {
+TEST(Settings, FirstErrorIsStored) {
     Config config;
     EXPECT_FALSE(config.error());
     config.set("timeout_ms", "soon").set("nonsense", "x").cache_ttl_s(-1s).secret_key("sk_test_x");
@@ -148,7 +153,7 @@ TEST(Settings, TheFirstThingThatIsWrongIsKept) {
     }
 }
 
-TEST(Settings, AnErrorNamesTheSettingAlways) {
+TEST(Settings, EveryErrorNamesTheSetting) {
     const auto wrong = [](Config &config) { return Client::make(config).error(); };
     EXPECT_EQ(wrong(Config().set("tiemout_ms", "1")).status(), clerk::Status::e_config);
     EXPECT_NE(wrong(Config().set("tiemout_ms", "1")).message().find("tiemout_ms"), std::string_view::npos);
@@ -157,22 +162,22 @@ TEST(Settings, AnErrorNamesTheSettingAlways) {
     EXPECT_EQ(wrong(usable().user_columns({})).setting(), "user_columns");
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::username, 3)).setting(), "user_column_length");
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::is_active, 3)).status(), clerk::Status::e_argument);
-    EXPECT_EQ(wrong(usable().use_sqlite("/nonexistent/users.db")).status(), clerk::Status::e_config);
+    EXPECT_EQ(wrong(usable().sqlite_path("/nonexistent/users.db")).status(), clerk::Status::e_config);
     Config moved = usable();
     const Config elsewhere = std::move(moved);
     EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: what is left of it
 }
 
-TEST(Settings, FromTheEnvironment) {
+TEST(Settings, SettingsAreReadFromTheEnvironment) {
     setenv("CLERK_TIMEOUT_MS", "0", 1);
     const auto client = Client::make(usable().from_env());
     unsetenv("CLERK_TIMEOUT_MS");
-    ASSERT_FALSE(client);
+    ASSERT_FALSE(client.has_value());
     EXPECT_EQ(client.error().setting(), "timeout_ms");
     EXPECT_NE(client.error().message().find("CLERK_TIMEOUT_MS"), std::string_view::npos);
 }
 
-TEST(Settings, ListsAreReplaced) {
+TEST(Settings, ListSetterReplacesTheList) {
     sim::reset();
     const std::string token = sim::token({{"aud", "b,c"}});
     EXPECT_EQ(ask(Client(sim::config().audience({"a", "b,c"})), token), "in verified");
@@ -184,14 +189,14 @@ TEST(Settings, ListsAreReplaced) {
     EXPECT_EQ(ask(Client(sim::config().audience({"a"}).audience({})), token), "in verified");
 }
 
-TEST(Expected, AnErrorCannotBeTakenForAValue) {
+TEST(Expected, ValueOfAnErrorThrowsIt) {
     const auto client = Client::make(Config().timeout_ms(-1s));
-    ASSERT_FALSE(client);
+    ASSERT_FALSE(client.has_value());
     EXPECT_THROW(static_cast<void>(client.value()), clerk::Error);
     EXPECT_THROW(static_cast<void>(client->is_open()), clerk::Error);
     EXPECT_THROW(static_cast<void>(*client), clerk::Error);
     const auto good = Client::make(usable());
-    ASSERT_TRUE(good);
+    ASSERT_TRUE(good.has_value());
     EXPECT_DEATH(static_cast<void>(good.error()), "");
     const clerk::Error first = client.error();
     clerk::Error second = first;

@@ -40,7 +40,7 @@ std::string get(httplib::Client &server, const std::string &path, const httplib:
 
 } // namespace
 
-TEST(Examples, TheReadmesFirstIsTheProgram) {
+TEST(Examples, ReadmeQuickStartIsTheExample) {
     const std::string readme = text_of(std::string(SOURCE) + "/README.md"), fence = "```cpp\n";
     const auto begin = readme.find(fence);
     ASSERT_NE(begin, std::string::npos);
@@ -58,8 +58,8 @@ TEST(Examples, Who) {
         return words;
     };
     EXPECT_EQ(said(bearer(sim::token({{"user", "user_1"}})), 0), "user_1\n");
-    EXPECT_EQ(said(bearer(sim::token({{"spoil", "expired"}})), 1), "nobody: token-expired\n");
-    EXPECT_EQ(said("", 1), "nobody: session-token-missing\n");
+    EXPECT_EQ(said(bearer(sim::token({{"spoil", "expired"}})), 1), "not signed in: token-expired\n");
+    EXPECT_EQ(said("", 1), "not signed in: session-token-missing\n");
 }
 
 TEST(Examples, HttplibServer) {
@@ -108,11 +108,11 @@ TEST(Examples, BeastServer) {
     const auto good = authorization(sim::token({{"user", "user_1"}}));
     EXPECT_EQ(get(server, "/", good), "200 Hello, user_1\n");
     EXPECT_EQ(get(server, "/", good), "200 Hello, user_1\n");
-    EXPECT_EQ(get(server, "/stats", good), "200 2 remembered, 1 found out\n");
+    EXPECT_EQ(get(server, "/stats", good), "200 2 cached, 1 verified\n");
     EXPECT_EQ(get(server, "/"), "401 session-token-missing\n");
     EXPECT_EQ(get(server, "/", authorization("nonsense")), "401 token-invalid\n");
 
-    // A call that waits for Clerk holds up nobody else: it begins, others are served, and only then it is answered.
+    // A request that waits for Clerk does not delay others.
     sim::admin("PUT", "/faults", {{{"path", "/jwks"}, {"delay_ms", 300}}});
     const auto unknown = authorization(sim::token({{"user", "user_2"}, {"key", "k2"}}));
     sim::admin("DELETE", "/counts");

@@ -1,4 +1,4 @@
-// The handler for cpp-httplib: who gets behind it, and what the others are told.
+// The handler for cpp-httplib: which requests it accepts, and how it responds to the others.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ httplib::Response answered(const clerk::Client &client, const std::string &token
 
 } // namespace
 
-TEST(Httplib, WhatIsWrongOnOurSideIsToldToNobody) {
+TEST(Httplib, ServerErrorsAreNotSentToClients) {
     sim::reset();
     const std::string token = sim::token({{"user", "user_1"}});
     clerk::Client client(sim::config().timeout_ms(clerk::Milliseconds(400)));

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-TEST(Library, AnotherOneIsRefusedWithBothVersions) {
+TEST(Library, OtherVersionIsRejectedWithBothVersions) {
     const std::string examples = EXAMPLES, here = clerk_version();
     const std::string wanted = std::to_string(CLERK_ABI_MAJOR) + "." + std::to_string(CLERK_ABI_MINOR);
     const std::vector<std::pair<std::string, std::string>> others{{"older", "0.0.9 (binary interface 0.0)"},
@@ -20,14 +20,14 @@ TEST(Library, AnotherOneIsRefusedWithBothVersions) {
     }
 }
 
-TEST(Library, AMissingOneIsNamedByTheLoader) {
+TEST(Library, MissingLibraryIsNamedByTheLoader) {
     Process missing({std::string(EXAMPLES) + "/who", "Bearer x"}, {{"LD_LIBRARY_PATH", "/nonexistent"}});
     const std::string said = missing.rest();
     EXPECT_EQ(missing.end(), 127);
     EXPECT_NE(said.find("libclerk_auth.so.0"), std::string::npos) << said;
 }
 
-TEST(Library, ThisOneIsOfTheHeadersVersion) {
+TEST(Library, LibraryAndHeaderHaveOneVersion) {
     EXPECT_EQ(clerk_abi_version(), static_cast<uint32_t>(CLERK_ABI_MAJOR << 16 | CLERK_ABI_MINOR));
-    EXPECT_FALSE(clerk::detail::library_fault());
+    EXPECT_FALSE(clerk::detail::check_library_version());
 }

@@ -53,7 +53,7 @@ Names of_c() {
 
 // `enum class X : int32_t { name = CLERK_X_NAME, … }`; names that do not fit their number's name are left out.
 Names of_cpp() {
-    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/words.hpp");
+    const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/enums.hpp");
     Names names;
     for (const std::smatch &found : all(header, "enum class (\\w+) : int32_t \\{([^}]*)\\}")) {
         const std::string camel = found[1], body = found[2];
@@ -72,15 +72,15 @@ Names of_cpp() {
 
 } // namespace
 
-TEST(Names, EnumsAreTheHeaders) {
+TEST(Names, EnumerationsMatchTheHeader) {
     const Names c = of_c(), cpp = of_cpp();
-    EXPECT_EQ(c.size(), 11U);
+    EXPECT_EQ(c.size(), 12U);
     EXPECT_EQ(c.at("reason").size(), 27U);
     EXPECT_EQ(c.at("status").size(), 19U);
     EXPECT_EQ(c, cpp);
 }
 
-TEST(Names, EverySetterPassesItsOwnName) {
+TEST(Names, EverySetterPassesItsName) {
     const std::string header = text_of(std::string(SOURCE) + "/include/clerk_auth/config.hpp");
     std::set<std::string> names;
     for (const std::smatch &setter :
@@ -89,14 +89,15 @@ TEST(Names, EverySetterPassesItsOwnName) {
         names.insert(setter[1]);
     }
     std::set<std::string> wanted;
-    for (std::size_t place = 0; clerk_setting_name(place) != nullptr; place++) wanted.insert(clerk_setting_name(place));
+    clerk_setting info = CLERK_SETTING_INIT;
+    for (std::size_t index = 0; clerk_setting_info(index, &info) == CLERK_OK; index++) wanted.insert(info.name.data);
     EXPECT_EQ(names, wanted);
 }
 
 TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
     std::string here;
-    for (const char *part : {"base", "words", "error", "request", "hooks", "events", "user_store", "config", "result",
-                             "delivery", "pending", "client"})
+    for (const char *part : {"base", "enums", "error", "request", "callbacks", "events", "user_store", "config", "result",
+                             "webhook", "pending", "client"})
         here += text_of(std::string(SOURCE) + "/include/clerk_auth/" + part + ".hpp");
     const std::string header = text_of(from_test_sh("CLERK_STAGE") + "/include/clerk_auth.h");
     std::set<std::string> unused, functions;
@@ -106,17 +107,17 @@ TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
     }
     EXPECT_GT(functions.size(), 80U);
     // An Error has its status beside it, a text its length; the names of settings are for tests.
-    EXPECT_EQ(unused, (std::set<std::string>{"clerk_error_status", "clerk_setting_name", "clerk_str_of"}));
+    EXPECT_EQ(unused, (std::set<std::string>{"clerk_error_status", "clerk_setting_info", "clerk_str_of"}));
 }
 
-TEST(Names, WordsAreTheLibrarys) {
-    EXPECT_EQ(clerk::word(clerk::Reason::token_expired), "token-expired");
-    EXPECT_EQ(clerk::word(clerk::Category::forbidden), "forbidden");
-    EXPECT_EQ(clerk::word(clerk::Source::cache), "cache");
-    EXPECT_EQ(clerk::word(clerk::TokenKind::m2m_token), "m2m_token");
-    EXPECT_EQ(clerk::word(clerk::EventKind::auth_success), "auth_success");
-    EXPECT_EQ(clerk::word(clerk::Status::e_config), "CLERK_E_CONFIG");
-    EXPECT_EQ(clerk::word(clerk::Outcome::no_credentials), "no-credentials");
+TEST(Names, EnumerationsHaveTheLibrarysNames) {
+    EXPECT_EQ(clerk::name(clerk::Reason::token_expired), "token-expired");
+    EXPECT_EQ(clerk::name(clerk::Category::forbidden), "forbidden");
+    EXPECT_EQ(clerk::name(clerk::Source::cache), "cache");
+    EXPECT_EQ(clerk::name(clerk::TokenKind::m2m_token), "m2m_token");
+    EXPECT_EQ(clerk::name(clerk::EventKind::auth_success), "auth_success");
+    EXPECT_EQ(clerk::name(clerk::Status::e_config), "CLERK_E_CONFIG");
+    EXPECT_EQ(clerk::name(clerk::Outcome::no_credentials), "no-credentials");
     EXPECT_EQ(clerk::category(clerk::Reason::user_inactive), clerk::Category::forbidden);
-    EXPECT_EQ(clerk::word(static_cast<clerk::Reason>(999)), "");
+    EXPECT_EQ(clerk::name(static_cast<clerk::Reason>(999)), "");
 }

@@ -1,4 +1,4 @@
-// The same table asked step by step, as an asynchronous host does it.
+// The same table driven step by step, as an asynchronous application does.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"
@@ -8,35 +8,35 @@
 #include <thread>
 
 using clerk::Client;
-using clerk::Pending;
+using clerk::PendingAuth;
 using clerk::Request;
-using clerk::StepKind;
+using clerk::StoreRequestKind;
 
 namespace {
 
 Client client_of_steps(clerk::Config config = sim::config()) {
-    config.on_user_store([](const clerk::Step &, clerk::Reply &) { ADD_FAILURE() << "the hook of a client of steps"; });
+    config.user_store([](const clerk::StoreRequest &, clerk::StoreResponse &) { ADD_FAILURE() << "the hook of a client of steps"; });
     return Client(config);
 }
 
-Pending begun(const Client &client, const std::string &token) {
+PendingAuth begun(const Client &client, const std::string &token) {
     const std::string line = bearer(token);
     return client.authenticate_begin(Request(line));
 }
 
-clerk::Result driven(Pending pending, clerk::UserStore &store) {
+clerk::Result driven(PendingAuth pending, clerk::UserStore &store) {
     while (!pending.done()) {
-        if (pending.wants() == StepKind::fetch)
+        if (pending.next_action() == StoreRequestKind::fetch_user)
             pending.fetch();
         else
-            pending.answer(store);
+            pending.submit(store);
     }
     return pending.finish();
 }
 
 } // namespace
 
-TEST(Pending, AUserStoreDrivenByHand) {
+TEST(PendingAuth, UserStoreIsDrivenStepByStep) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -50,7 +50,7 @@ TEST(Pending, AUserStoreDrivenByHand) {
     EXPECT_EQ(words(driven(begun(client, token), accounts)), "in cache");
 }
 
-TEST(Pending, BegunFromMemoryItNeverWaits) {
+TEST(PendingAuth, BeginCachedNeverBlocks) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -58,49 +58,49 @@ TEST(Pending, BegunFromMemoryItNeverWaits) {
     const auto cached = [&](const std::string &token, clerk::UserStore &store) -> std::string {
         const std::string line = bearer(token);
         auto pending = client.authenticate_begin_cached(Request(line));
-        return pending ? words(driven(std::move(*pending), store)) : "would block";
+        return pending.has_value() ? words(driven(std::move(*pending), store)) : "would block";
     };
     const std::string first = sim::token({{"user", "user_ada"}}),
                       second = sim::token({{"user", "user_ada"}, {"sid", "sess_2"}});
     EXPECT_EQ(cached(first, accounts), "would block");
     EXPECT_EQ(words(driven(begun(client, first), accounts)), "in verified");
     sim::down(true);
-    // The token is remembered or the user is known: the row is looked at, and nobody else is asked.
+    // The token or the user is cached: only the row is looked up.
     EXPECT_EQ(cached(first, accounts), "in cache");
     EXPECT_EQ(cached(second, accounts), "in verified");
     EXPECT_EQ(cached(sim::token({{"user", "user_2"}}), accounts), "would block");
     EXPECT_EQ(cached("nonsense", accounts), "out token-invalid");
     const std::string line = bearer(first);
     auto known = client.try_authenticate_begin_cached(Request(line));
-    ASSERT_TRUE(known && *known);
-    Pending pending = std::move(**known);
-    EXPECT_EQ(pending.wants(), StepKind::find_by_key);
-    pending.answer(std::make_exception_ptr(std::runtime_error("no answer")));
+    ASSERT_TRUE(known.has_value() && known->has_value());
+    PendingAuth pending = std::move(**known);
+    EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_key);
+    pending.submit(std::make_exception_ptr(std::runtime_error("no answer")));
     const clerk::Result failed = pending.finish();
     EXPECT_EQ(words(failed), "unavailable store-error");
     EXPECT_THROW(std::rethrow_exception(failed.error()->cause()), std::runtime_error);
     sim::down(false);
     // The row is gone: now Clerk must be asked after all, on a thread that may wait.
     pending = *client.authenticate_begin_cached(Request(line));
-    pending.answer(empty);
-    if (pending.wants() == StepKind::fetch) pending.fetch();
+    pending.submit(empty);
+    if (pending.next_action() == StoreRequestKind::fetch_user) pending.fetch();
     EXPECT_EQ(words(driven(std::move(pending), empty)), "in verified");
 }
 
-TEST(Pending, OverBeforeItBegan) {
+TEST(PendingAuth, ResultKnownAtBeginNeedsNoAction) {
     sim::reset();
     const Client client = client_of_steps();
-    Pending pending = begun(client, sim::token({{"spoil", "expired"}}));
+    PendingAuth pending = begun(client, sim::token({{"spoil", "expired"}}));
     EXPECT_TRUE(pending.done());
     Accounts accounts;
-    EXPECT_EQ(pending.try_answer(accounts).error().status(), clerk::Status::e_state);
+    EXPECT_EQ(pending.try_submit(accounts).error().status(), clerk::Status::e_state);
     EXPECT_EQ(pending.try_fetch().error().status(), clerk::Status::e_state);
     EXPECT_EQ(words(pending.finish()), "out token-expired");
     EXPECT_EQ(pending.try_finish().error().status(), clerk::Status::e_state);
     EXPECT_EQ(words(client.authenticate_begin(Request()).finish()), "none session-token-missing");
 }
 
-TEST(Pending, WhatTheTableThrowsIsTheCause) {
+TEST(PendingAuth, ExceptionOfTableIsTheCause) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
@@ -109,12 +109,12 @@ TEST(Pending, WhatTheTableThrowsIsTheCause) {
         using std::runtime_error::runtime_error;
     };
     struct Broken : Accounts {
-        void find_by_clerk_id(std::string_view, clerk::Reply &) override { throw Timeout("no answer"); }
+        void find_by_clerk_id(std::string_view, clerk::StoreResponse &) override { throw Timeout("no answer"); }
     } broken;
     const clerk::Result first = driven(begun(client, token), broken);
     // Kept by hand, as a callback with an error would give it.
-    Pending pending = begun(client, token);
-    pending.answer(std::make_exception_ptr(Timeout("no answer")));
+    PendingAuth pending = begun(client, token);
+    pending.submit(std::make_exception_ptr(Timeout("no answer")));
     EXPECT_TRUE(pending.done());
     const clerk::Result second = pending.finish();
     for (const clerk::Result *result : {&first, &second}) {
@@ -123,12 +123,12 @@ TEST(Pending, WhatTheTableThrowsIsTheCause) {
         EXPECT_THROW(std::rethrow_exception(result->error()->cause()), Timeout);
     }
     pending = begun(client, token);
-    pending.answer(std::exception_ptr());
+    pending.submit(std::exception_ptr());
     EXPECT_EQ(words(pending.finish()), "unavailable store-error");
     EXPECT_EQ(ask_cached(client, token), "would block");
 }
 
-TEST(Pending, RepliesAreFilledAtLeisure) {
+TEST(PendingAuth, ResponseIsFilledOnAnotherThread) {
     sim::reset();
     sim::put_ada();
     using clerk::Column;
@@ -136,15 +136,15 @@ TEST(Pending, RepliesAreFilledAtLeisure) {
     config.user_columns({Column::clerk_id, Column::email, Column::username, Column::first_name});
     const Client client = client_of_steps(std::move(config));
     const std::string token = sim::token({{"user", "user_ada"}});
-    Pending pending = begun(client, token);
-    EXPECT_EQ(pending.wants(), StepKind::find_by_clerk_id);
-    EXPECT_EQ(pending.step().text(), "user_ada");
-    clerk::Reply reply = pending.reply();
-    Pending moved = std::move(pending);
+    PendingAuth pending = begun(client, token);
+    EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_clerk_id);
+    EXPECT_EQ(pending.request().text(), "user_ada");
+    clerk::StoreResponse response = pending.response();
+    PendingAuth moved = std::move(pending);
     auto object = std::make_shared<std::string>("the row");
     std::thread([&] {
-        reply.row("7", object).clerk_id("user_ada").username("ada").email("ada@example.com").first_name("Ada");
-        moved.answer(reply);
+        response.row("7", object).clerk_id("user_ada").username("ada").email("ada@example.com").first_name("Ada");
+        moved.submit(response);
     }).join();
     EXPECT_TRUE(moved.done());
     const clerk::Result result = moved.finish();
@@ -155,33 +155,33 @@ TEST(Pending, RepliesAreFilledAtLeisure) {
     // A conflict has the row looked for again.
     client.invalidate_all();
     Accounts accounts;
-    Pending again = begun(client, token);
-    while (again.wants() != StepKind::create) again.answer(accounts);
-    clerk::Reply conflicting = again.reply();
+    PendingAuth again = begun(client, token);
+    while (again.next_action() != StoreRequestKind::create) again.submit(accounts);
+    clerk::StoreResponse conflicting = again.response();
     conflicting.conflict();
-    again.answer(conflicting);
-    EXPECT_EQ(again.wants(), StepKind::find_by_clerk_id);
+    again.submit(conflicting);
+    EXPECT_EQ(again.next_action(), StoreRequestKind::find_by_clerk_id);
     EXPECT_EQ(words(driven(std::move(again), accounts)), "in verified");
 }
 
-TEST(Pending, OutOfOrderOrGivenUpNobodyComesIn) {
+TEST(PendingAuth, OutOfOrderOrAbandonedIsUnavailable) {
     sim::reset();
     sim::put_ada();
     const Client client = client_of_steps();
     const std::string token = sim::token({{"user", "user_ada"}});
     EXPECT_EQ(words(begun(client, token).finish()), "unavailable store-error");
-    { const Pending given_up = begun(client, token); }
-    Pending pending = begun(client, token);
+    { const PendingAuth given_up = begun(client, token); }
+    PendingAuth pending = begun(client, token);
     EXPECT_EQ(pending.try_fetch().error().status(), clerk::Status::e_state);
-    clerk::Reply stranger = pending.reply();
+    clerk::StoreResponse stranger = pending.response();
     stranger.row("9").clerk_id("user_boss");
-    pending.answer(stranger);
-    EXPECT_EQ(pending.try_answer(stranger).error().status(), clerk::Status::e_state);
-    EXPECT_FALSE(pending.finish());
+    pending.submit(stranger);
+    EXPECT_EQ(pending.try_submit(stranger).error().status(), clerk::Status::e_state);
+    EXPECT_FALSE(pending.finish().signed_in());
     EXPECT_EQ(client.stats().cached_tokens, 0U);
 }
 
-TEST(Pending, ARowThatIsGoneIsFetchedAnew) {
+TEST(PendingAuth, MissingRowFetchesTheUser) {
     sim::reset();
     sim::put_ada();
     clerk::Config config = sim::config();
@@ -190,20 +190,20 @@ TEST(Pending, ARowThatIsGoneIsFetchedAnew) {
     const std::string token = sim::token({{"user", "user_ada"}});
     Accounts first, empty;
     EXPECT_EQ(words(driven(begun(client, token), first)), "in verified");
-    Pending pending = begun(client, token);
-    EXPECT_EQ(pending.wants(), StepKind::find_by_key);
-    EXPECT_EQ(pending.step().key(), "1");
-    pending.answer(empty);
-    EXPECT_EQ(pending.wants(), StepKind::fetch);
+    PendingAuth pending = begun(client, token);
+    EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_key);
+    EXPECT_EQ(pending.request().key(), "1");
+    pending.submit(empty);
+    EXPECT_EQ(pending.next_action(), StoreRequestKind::fetch_user);
     EXPECT_EQ(words(driven(std::move(pending), empty)), "in verified");
     EXPECT_EQ(sim::count("/users/{id}"), 2);
 }
 
-TEST(Pending, ItOutlivesItsClient) {
+TEST(PendingAuth, PendingKeepsItsClientAlive) {
     sim::reset();
     sim::put_ada();
     std::optional<Client> client(client_of_steps());
-    Pending pending = begun(*client, sim::token({{"user", "user_ada"}}));
+    PendingAuth pending = begun(*client, sim::token({{"user", "user_ada"}}));
     client.reset();
     Accounts accounts;
     EXPECT_EQ(words(driven(std::move(pending), accounts)), "in verified");

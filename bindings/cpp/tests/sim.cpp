@@ -82,10 +82,10 @@ clerk::Config config() {
 } // namespace sim
 
 std::string words(const clerk::Result &result) {
-    const std::string reason(result.reason_word());
+    const std::string reason(result.reason_name());
     switch (result.outcome()) {
     case clerk::Outcome::signed_in:
-        return "in " + std::string(clerk::word(result.source().value()));
+        return "in " + std::string(clerk::name(result.source().value()));
     case clerk::Outcome::signed_out:
         return "out " + reason;
     case clerk::Outcome::no_credentials:
@@ -104,7 +104,7 @@ std::string ask(const clerk::Client &client, const std::string &token) {
 std::string ask_cached(const clerk::Client &client, const std::string &token) {
     const std::string line = bearer(token);
     const auto result = client.authenticate_cached(clerk::Request(line));
-    return result ? words(*result) : "would block";
+    return result.has_value() ? words(*result) : "would block";
 }
 
 std::string from_test_sh(const char *name) {

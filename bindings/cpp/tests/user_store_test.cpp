@@ -1,4 +1,4 @@
-// The host's user table: what every binding promises of the hook, and what C++ adds to it.
+// The user store: the contract of every binding, and what C++ adds.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"
@@ -9,26 +9,26 @@
 #include <thread>
 
 using clerk::Client;
-using clerk::Reply;
+using clerk::StoreResponse;
 using clerk::Request;
-using clerk::Step;
-using clerk::StepKind;
+using clerk::StoreRequest;
+using clerk::StoreRequestKind;
 
 namespace {
 
 // The accounts of the examples, with a diary and failures on demand.
 struct Table {
     std::shared_ptr<Accounts> accounts = std::make_shared<Accounts>();
-    std::vector<StepKind> diary;
-    std::function<void(const Step &, Reply &)> before = [](const Step &, Reply &) {};
+    std::vector<StoreRequestKind> diary;
+    std::function<void(const StoreRequest &, StoreResponse &)> before = [](const StoreRequest &, StoreResponse &) {};
 
     clerk::Config config() {
         clerk::Config config = sim::config();
         Accounts::attach(config, accounts);
-        config.on_user_store([this](const Step &step, Reply &reply) {
-            diary.push_back(step.kind());
-            before(step, reply);
-            if (reply.verdict() == CLERK_STORE_OK) accounts->answer(step, reply);
+        config.user_store([this](const StoreRequest &request, StoreResponse &response) {
+            diary.push_back(request.kind());
+            before(request, response);
+            if (response.status() == CLERK_STORE_OK) accounts->answer(request, response);
         });
         return config;
     }
@@ -47,7 +47,7 @@ std::string fresh() { return sim::token({{"user", "user_ada"}}); }
 
 } // namespace
 
-TEST(UserStore, ARowIsMadeFoundKeptUpToDateAndRefused) {
+TEST(UserStore, RowIsCreatedFoundUpdatedAndRejected) {
     sim::reset();
     sim::put_ada();
     auto accounts = std::make_shared<Accounts>();
@@ -88,7 +88,7 @@ TEST(UserStore, ARowIsMadeFoundKeptUpToDateAndRefused) {
     EXPECT_FALSE(refused.error());
 }
 
-TEST(UserStore, ARememberedRowNeedsNoTable) {
+TEST(UserStore, CachedRowNeedsNoTable) {
     sim::reset();
     sim::put_ada();
     Table table;
@@ -104,68 +104,68 @@ TEST(UserStore, ARememberedRowNeedsNoTable) {
     EXPECT_EQ(ask_cached(client, token), "in cache");
 }
 
-TEST(UserStore, WhatItThrowsIsTheCauseAndNobodyComesIn) {
+TEST(UserStore, ExceptionIsTheCauseOfUnavailable) {
     sim::reset();
     sim::put_ada();
-    for (const StepKind failing : {StepKind::find_by_clerk_id, StepKind::find_by_email, StepKind::username_taken,
-                                   StepKind::begin, StepKind::create, StepKind::commit}) {
+    for (const StoreRequestKind failing : {StoreRequestKind::find_by_clerk_id, StoreRequestKind::find_by_email, StoreRequestKind::username_taken,
+                                   StoreRequestKind::begin, StoreRequestKind::create, StoreRequestKind::commit}) {
         Table table;
-        table.before = [&](const Step &step, Reply &) {
-            if (step.kind() == failing) throw DiskFull();
-            if (step.kind() == StepKind::rollback) throw std::logic_error("a consequence");
+        table.before = [&](const StoreRequest &request, StoreResponse &) {
+            if (request.kind() == failing) throw DiskFull();
+            if (request.kind() == StoreRequestKind::rollback) throw std::logic_error("a consequence");
         };
         const Client client(table.config());
         const std::string token = fresh();
         const clerk::Result result = authenticate(client, token);
         EXPECT_EQ(words(result), "unavailable store-error");
         EXPECT_EQ(result.http_status(), 503);
-        EXPECT_FALSE(result || result.user_id() || result.user_key());
+        EXPECT_FALSE(result.signed_in() || result.user_id() || result.user_key());
         ASSERT_TRUE(result.error());
         EXPECT_EQ(result.error()->message(), "Platte voll: /var/db, 100 %");
-        EXPECT_EQ(result.error()->host_code(), -1);
+        EXPECT_EQ(result.error()->store_code(), -1);
         ASSERT_NE(result.error()->cause(), nullptr);
         EXPECT_THROW(std::rethrow_exception(result.error()->cause()), DiskFull);
         EXPECT_EQ(client.stats().cached_tokens, 0U);
-        table.before = [](const Step &, Reply &) {};
-        if (failing != StepKind::commit) {
+        table.before = [](const StoreRequest &, StoreResponse &) {};
+        if (failing != StoreRequestKind::commit) {
             EXPECT_EQ(ask(client, token), "in verified");
         }
     }
 }
 
-TEST(UserStore, AFailureIsNotLostInACopyOfTheReply) {
-    static_assert(!std::is_copy_constructible_v<Reply> && !std::is_copy_assignable_v<Reply>);
-    static_assert(std::is_nothrow_move_constructible_v<Reply>);
+TEST(UserStore, FailureIsKeptInMovedResponse) {
+    static_assert(!std::is_copy_constructible_v<StoreResponse> && !std::is_copy_assignable_v<StoreResponse>);
+    static_assert(std::is_nothrow_move_constructible_v<StoreResponse>);
     sim::reset();
     sim::put_ada();
     for (const bool failing : {true, false}) {
         Table table;
-        table.before = [&](const Step &step, Reply &reply) {
-            if (step.kind() != StepKind::find_by_clerk_id) return;
-            // Moved away, the answer no longer reaches the library: whatever it was, nobody comes in.
-            Reply moved = std::move(reply);
+        table.before = [&](const StoreRequest &request, StoreResponse &response) {
+            if (request.kind() != StoreRequestKind::find_by_clerk_id) return;
+            // A response that was moved away does not reach the library: the request is not signed in.
+            StoreResponse moved = std::move(response);
             if (failing) moved.fail(-1, "the database is down");
         };
         const clerk::Result result = authenticate(Client(table.config()), fresh());
         EXPECT_EQ(words(result), "unavailable store-error");
         ASSERT_TRUE(result.error());
-        EXPECT_EQ(result.error()->host_code(), -1);
+        EXPECT_EQ(result.error()->store_code(), -1);
         if (failing) {
             EXPECT_EQ(result.error()->message(), "the database is down");
         }
     }
 }
 
-TEST(UserStore, ARowThatWaitsForApprovalKeepsItsUserOut) {
+TEST(UserStore, InactiveCreatedRowRejectsItsUser) {
     sim::reset();
     sim::put_ada();
     struct Approving : Accounts {
         bool is_open = false;
         std::string_view owner = "user_ada";
-        void create(const clerk::Columns &columns, Reply &reply) override {
+        void create(const clerk::RowChanges &columns, StoreResponse &response) override {
             EXPECT_EQ(columns.is_active(), true);
             auto row = std::make_shared<int>(7);
-            reply.row("7", row).clerk_id(owner).is_active(is_open);
+            response.row("7", row).clerk_id(owner).is_active(is_open);
         }
     };
     const auto made = [](const std::shared_ptr<Approving> &store) {
@@ -185,13 +185,13 @@ TEST(UserStore, ARowThatWaitsForApprovalKeepsItsUserOut) {
     EXPECT_EQ(words(made(store)), "out link-conflict");
 }
 
-TEST(UserStore, AnUpdateMaySayWhatBecameOfTheRow) {
+TEST(UserStore, UpdateMayReturnTheRow) {
     sim::reset();
     sim::put_ada();
     struct Closing : Accounts {
-        void update(std::string_view key, const clerk::Columns &columns, Reply &reply) override {
+        void update(std::string_view key, const clerk::RowChanges &columns, StoreResponse &response) override {
             rows_.begin()->second->is_active = false;
-            Accounts::update(key, columns, reply);
+            Accounts::update(key, columns, response);
         }
     };
     for (const bool closing : {false, true}) {
@@ -211,7 +211,7 @@ TEST(UserStore, AnUpdateMaySayWhatBecameOfTheRow) {
     }
 }
 
-TEST(UserStore, AnythingMayBeThrown) {
+TEST(UserStore, AnyObjectMayBeThrown) {
     sim::reset();
     sim::put_ada();
     const std::vector<std::tuple<std::function<void()>, int32_t, std::string>> throwing{
@@ -225,64 +225,64 @@ TEST(UserStore, AnythingMayBeThrown) {
     };
     for (const auto &[thrower, code, message] : throwing) {
         Table table;
-        table.before = [throws = thrower](const Step &step, Reply &) {
-            if (step.kind() == StepKind::find_by_clerk_id) throws();
+        table.before = [throws = thrower](const StoreRequest &request, StoreResponse &) {
+            if (request.kind() == StoreRequestKind::find_by_clerk_id) throws();
         };
         const clerk::Result result = authenticate(Client(table.config()), fresh());
         EXPECT_EQ(words(result), "unavailable store-error");
         ASSERT_TRUE(result.error());
-        EXPECT_EQ(result.error()->host_code(), code);
+        EXPECT_EQ(result.error()->store_code(), code);
         EXPECT_EQ(result.error()->message(), message);
         EXPECT_NE(result.error()->cause(), nullptr);
     }
 }
 
-TEST(UserStore, ARememberedAnswerIsNotServedWhenTheTableFails) {
+TEST(UserStore, CachedResultNeedsAWorkingTable) {
     sim::reset();
     sim::put_ada();
     Table table;
     const Client client(table.config());
     const std::string token = fresh();
     EXPECT_EQ(ask(client, token), "in verified");
-    table.before = [](const Step &, Reply &) { throw DiskFull(); };
+    table.before = [](const StoreRequest &, StoreResponse &) { throw DiskFull(); };
     const clerk::Result result = authenticate(client, token);
     EXPECT_EQ(words(result), "unavailable store-error");
     EXPECT_THROW(std::rethrow_exception(result.error()->cause()), DiskFull);
-    table.before = [](const Step &, Reply &) {};
+    table.before = [](const StoreRequest &, StoreResponse &) {};
     EXPECT_EQ(ask(client, token), "in cache");
 }
 
-TEST(UserStore, AConflictIsLookedForAgain) {
+TEST(UserStore, ConflictLooksUpTheRowAgain) {
     sim::reset();
     sim::put_ada();
     for (const bool thrown : {true, false}) {
         Table table;
         int times = 0;
-        table.before = [&](const Step &step, Reply &reply) {
-            if (step.kind() != StepKind::create || times++ > 0) return;
+        table.before = [&](const StoreRequest &request, StoreResponse &response) {
+            if (request.kind() != StoreRequestKind::create || times++ > 0) return;
             if (thrown) throw clerk::Conflict();
-            reply.conflict();
+            response.conflict();
         };
         const clerk::Result result = authenticate(Client(table.config()), fresh());
         EXPECT_EQ(words(result), "in verified");
         EXPECT_FALSE(result.error());
         EXPECT_EQ(times, 2);
-        EXPECT_EQ(std::count(table.diary.begin(), table.diary.end(), StepKind::rollback), 1);
+        EXPECT_EQ(std::count(table.diary.begin(), table.diary.end(), StoreRequestKind::rollback), 1);
     }
     Table table;
-    table.before = [&](const Step &step, Reply &) {
-        if (step.kind() == StepKind::create) throw clerk::Conflict();
+    table.before = [&](const StoreRequest &request, StoreResponse &) {
+        if (request.kind() == StoreRequestKind::create) throw clerk::Conflict();
     };
     EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "out link-conflict");
     EXPECT_LT(table.diary.size(), 40U);
 }
 
-TEST(UserStore, ASlowOneIsWaitedForOnTheCallersThread) {
+TEST(UserStore, SlowStoreBlocksTheCaller) {
     sim::reset();
     sim::put_ada();
     Table table;
     const auto caller = std::this_thread::get_id();
-    table.before = [&](const Step &, Reply &) {
+    table.before = [&](const StoreRequest &, StoreResponse &) {
         EXPECT_EQ(std::this_thread::get_id(), caller);
         std::this_thread::sleep_for(std::chrono::milliseconds(60)); // the slowness itself
     };
@@ -295,25 +295,25 @@ TEST(UserStore, ASlowOneIsWaitedForOnTheCallersThread) {
     EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.diary.size()));
 }
 
-TEST(UserStore, CallingBackIntoItsOwnClient) {
+TEST(UserStore, ReentrantBlockingCallsAreRejected) {
     sim::reset();
     sim::put_ada();
     Table table;
     std::optional<Client> own;
     const Client other(sim::config());
     const std::string token = fresh(), line = bearer(token);
-    table.before = [&](const Step &step, Reply &) {
-        if (step.kind() != StepKind::find_by_clerk_id) return;
+    table.before = [&](const StoreRequest &request, StoreResponse &) {
+        if (request.kind() != StoreRequestKind::find_by_clerk_id) return;
         const auto refused = [](const auto &expected) {
-            return !expected && expected.error().status() == clerk::Status::e_reentrant;
+            return !expected.has_value() && expected.error().status() == clerk::Status::e_reentrant;
         };
         EXPECT_TRUE(refused(own->try_authenticate(Request(line))));
         EXPECT_TRUE(refused(own->try_authenticate_begin(Request(line))));
         EXPECT_TRUE(refused(own->try_verify_token(token)));
         EXPECT_TRUE(refused(own->try_warm_up()));
         EXPECT_TRUE(refused(own->try_handle_webhook(clerk::Headers(), "{}")));
-        // What asks nobody, and other clients, may be called; their notes do not mix with ours.
-        EXPECT_FALSE(own->authenticate_cached(Request(line)));
+        // Calls that do not block, and other clients, may be called; their state is separate.
+        EXPECT_FALSE(own->authenticate_cached(Request(line)).has_value());
         EXPECT_EQ(own->stats().cached_tokens, 0U);
         own->invalidate_all();
         EXPECT_EQ(ask(other, token), "in verified");
@@ -327,58 +327,58 @@ TEST(UserStore, CallingBackIntoItsOwnClient) {
     } catch (const clerk::Error &error) {
         EXPECT_EQ(error.status(), clerk::Status::e_reentrant);
     }
-    // Closed from inside its own hook: the call ends as it would have.
-    table.before = [&](const Step &, Reply &) { own->close(); };
+    // Closed inside its own callback: the call completes.
+    table.before = [&](const StoreRequest &, StoreResponse &) { own->close(); };
     const Client copy = *own;
     EXPECT_EQ(words(copy.authenticate(Request(line))), "in verified");
     EXPECT_FALSE(own->is_open());
 }
 
-TEST(UserStore, RepliesThatAreNoGoodAreFailures) {
+TEST(UserStore, InvalidResponsesAreFailures) {
     sim::reset();
     sim::put_ada();
-    const std::vector<std::function<void(Reply &)>> bad{
-        [](Reply &reply) { reply.row(""); },
-        [](Reply &reply) { reply.row("1").email("\xff"); },
-        [](Reply &reply) { reply.row("1").email(std::string_view("a\0b", 3)); },
-        [](Reply &reply) { reply.row("1").text(clerk::Column::is_active, "1"); },
-        [](Reply &reply) { reply.row("1").number(clerk::Column::email, 1); },
-        [](Reply &reply) { reply.row("1").text(static_cast<clerk::Column>(99), "x"); },
-        [](Reply &reply) { reply.row("1").username(std::string(70000, 'x')).clerk_id("user_ada"); },
-        [](Reply &reply) {
-            for (int i = 0; i < 17; i++) reply.row("1").clerk_id("user_ada");
+    const std::vector<std::function<void(StoreResponse &)>> bad{
+        [](StoreResponse &response) { response.row(""); },
+        [](StoreResponse &response) { response.row("1").email("\xff"); },
+        [](StoreResponse &response) { response.row("1").email(std::string_view("a\0b", 3)); },
+        [](StoreResponse &response) { response.row("1").text(clerk::Column::is_active, "1"); },
+        [](StoreResponse &response) { response.row("1").number(clerk::Column::email, 1); },
+        [](StoreResponse &response) { response.row("1").text(static_cast<clerk::Column>(99), "x"); },
+        [](StoreResponse &response) { response.row("1").username(std::string(70000, 'x')).clerk_id("user_ada"); },
+        [](StoreResponse &response) {
+            for (int i = 0; i < 17; i++) response.row("1").clerk_id("user_ada");
         },
     };
     for (const auto &fill : bad) {
         clerk::Config config = sim::config();
-        config.on_user_store([&](const Step &step, Reply &reply) {
-            EXPECT_EQ(step.kind(), StepKind::find_by_clerk_id);
-            EXPECT_EQ(step.text(), "user_ada");
-            EXPECT_EQ(step.key(), std::nullopt);
-            fill(reply);
+        config.user_store([&](const StoreRequest &request, StoreResponse &response) {
+            EXPECT_EQ(request.kind(), StoreRequestKind::find_by_clerk_id);
+            EXPECT_EQ(request.text(), "user_ada");
+            EXPECT_EQ(request.key(), std::nullopt);
+            fill(response);
         });
         const clerk::Result result = authenticate(Client(config), fresh());
         EXPECT_EQ(words(result), "unavailable store-error");
-        EXPECT_EQ(result.error()->message().find("the user store's reply"), 0U) << result.error()->message();
-        EXPECT_LE(result.error()->host_code(), -101);
+        EXPECT_EQ(result.error()->message().find("the user store's response"), 0U) << result.error()->message();
+        EXPECT_LE(result.error()->store_code(), -101);
     }
     // Somebody else's row is not hers, whatever the table says.
     clerk::Config config = sim::config();
-    config.on_user_store(
-        [&](const Step &, Reply &reply) { reply.row("9", std::make_shared<int>(9)).clerk_id("user_boss"); });
+    config.user_store(
+        [&](const StoreRequest &, StoreResponse &response) { response.row("9", std::make_shared<int>(9)).clerk_id("user_boss"); });
     const clerk::Result result = authenticate(Client(config), fresh());
-    EXPECT_FALSE(result || result.local_user<int>());
+    EXPECT_FALSE(result.signed_in() || result.local_user<int>());
 }
 
-TEST(UserStore, EveryColumnComesAndGoes) {
+TEST(UserStore, EveryColumnIsReadAndWritten) {
     sim::reset();
     sim::put_ada();
     std::optional<clerk::Time> last_active;
     bool null_image = false;
     Table table;
-    table.before = [&](const Step &step, Reply &) {
-        const clerk::Columns columns = step.columns();
-        if (step.kind() == StepKind::create) {
+    table.before = [&](const StoreRequest &request, StoreResponse &) {
+        const clerk::RowChanges columns = request.columns();
+        if (request.kind() == StoreRequestKind::create) {
             EXPECT_EQ(columns.clerk_id(), "user_ada");
             EXPECT_EQ(columns.is_active(), true);
             EXPECT_EQ(columns.banned_by_clerk(), false);
@@ -388,7 +388,7 @@ TEST(UserStore, EveryColumnComesAndGoes) {
             EXPECT_EQ(columns.text(clerk::Column::is_active), std::nullopt);
             EXPECT_EQ(columns.number(clerk::Column::email), std::nullopt);
         }
-        if (step.kind() == StepKind::update) {
+        if (request.kind() == StoreRequestKind::update) {
             EXPECT_EQ(columns.clerk_id(), std::nullopt);
             null_image = columns.image_url() && !*columns.image_url();
             EXPECT_TRUE(columns.last_active_at() && !*columns.last_active_at());
@@ -398,11 +398,11 @@ TEST(UserStore, EveryColumnComesAndGoes) {
     config.user_columns({clerk::Column::clerk_id, clerk::Column::email, clerk::Column::username,
                          clerk::Column::first_name, clerk::Column::last_name, clerk::Column::image_url,
                          clerk::Column::last_active_at_ms, clerk::Column::is_active, clerk::Column::banned_by_clerk});
-    // The table of the examples has no pictures and no times: it is told of them, and says that they are there.
-    config.on_user_store([&](const Step &step, Reply &reply) {
-        table.before(step, reply);
-        if (step.kind() == StepKind::find_by_clerk_id && last_active) {
-            reply.row("1")
+    // A table that has every column receives every column.
+    config.user_store([&](const StoreRequest &request, StoreResponse &response) {
+        table.before(request, response);
+        if (request.kind() == StoreRequestKind::find_by_clerk_id && last_active) {
+            response.row("1")
                 .clerk_id("user_ada")
                 .username("ada")
                 .email("ada@example.com")
@@ -414,7 +414,7 @@ TEST(UserStore, EveryColumnComesAndGoes) {
                 .banned_by_clerk(false);
             return;
         }
-        table.accounts->answer(step, reply);
+        table.accounts->answer(request, response);
     });
     const Client client(config);
     const std::string token = fresh();
@@ -426,7 +426,7 @@ TEST(UserStore, EveryColumnComesAndGoes) {
     EXPECT_TRUE(null_image);
 }
 
-TEST(UserStore, TheStoreLivesAsLongAsItsLastClient) {
+TEST(UserStore, StoreLivesAsLongAsItsLastClient) {
     auto accounts = std::make_shared<Accounts>();
     const std::weak_ptr<Accounts> watched = accounts;
     std::optional<clerk::Config> config(sim::config());
@@ -441,17 +441,17 @@ TEST(UserStore, TheStoreLivesAsLongAsItsLastClient) {
     clerk::Config replaced = sim::config();
     auto gone = std::make_shared<Accounts>();
     const std::weak_ptr<Accounts> watching = gone;
-    replaced.on_user_store(std::move(gone)).on_user_store(nullptr);
+    replaced.user_store(std::move(gone)).user_store(nullptr);
     EXPECT_TRUE(watching.expired());
-    EXPECT_FALSE(Client::make(replaced.user_mode(clerk::UserMode::sync)));
+    EXPECT_FALSE(Client::make(replaced.user_mode(clerk::UserMode::sync)).has_value());
 }
 
-TEST(UserStore, SqliteIsReadyMade) {
+TEST(UserStore, SqliteStoreIsReadyMade) {
     sim::reset();
     sim::put_ada();
     clerk::Config config = sim::config();
     const std::string path = from_test_sh("CLERK_TMP") + "/users-" + std::to_string(getpid()) + ".db";
-    const clerk::Result result = authenticate(Client(config.use_sqlite(path)), fresh());
+    const clerk::Result result = authenticate(Client(config.sqlite_path(path)), fresh());
     EXPECT_EQ(words(result), "in verified");
     EXPECT_EQ(result.user_key(), "1");
     std::remove(path.c_str());

@@ -1,6 +1,5 @@
-// Command bench measures a cached authentication from Go beside the same in C, and beside jwt.Verify of clerk-sdk-go with
-// a key at hand. All of them are measured in turns in one run; the best turn of each counts. A machine that is busy gets three
-// rounds to keep within the limit.
+// Command bench measures a cached authentication in Go and in C, and jwt.Verify of clerk-sdk-go with a given key. They run in
+// turns in one process; the best turn of each counts. There are up to three rounds, in case the machine is busy.
 package main
 
 import (
@@ -24,13 +23,13 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	limit := flag.Float64("limit", 0, "fail if the middleware takes so many ns more than C; 0 is no limit")
+	limit := flag.Float64("limit", 0, "fail if the middleware takes this many ns longer than C; 0 is no limit")
 	flag.Parse()
 	sim := os.Getenv("CLERK_SIM")
-	token := said(sim, "mint", "--user", "user_1", "--sid", "sess_1", "--azp", "https://app.example.com", "--exp-in", "3600",
+	token := output(sim, "mint", "--user", "user_1", "--sid", "sess_1", "--azp", "https://app.example.com", "--exp-in", "3600",
 		"--org-id", "org_1", "--org-role", "admin", "--org-permissions", "org:invoices:create,org:invoices:read",
 		"--claim", `iss="https://clerk.example.com"`)
-	pem, jwk := said(sim, "key", "--name", "k1", "--form", "pem"), said(sim, "key", "--name", "k1", "--form", "jwk")
+	pem, jwk := output(sim, "key", "--name", "k1", "--form", "pem"), output(sim, "key", "--name", "k1", "--form", "jwk")
 	authorization := "Bearer " + token
 
 	client, err := clerkauth.New(clerkauth.Config{JWTKey: pem})
@@ -51,7 +50,7 @@ func main() {
 		}
 	}))
 
-	contenders := []*contender{
+	candidates := []*candidate{
 		{name: "C, in a loop", run: func(times int) int { return inC.Run(authorization, times) }},
 		{name: "Go, Authenticate", run: func(times int) (good int) {
 			for range times {
@@ -68,7 +67,7 @@ func main() {
 			}
 			return handled - before
 		}},
-		{name: "clerk-sdk-go, jwt.Verify with a key at hand", run: func(times int) (good int) {
+		{name: "clerk-sdk-go, jwt.Verify with a given key", run: func(times int) (good int) {
 			for range times {
 				if claims, err := jwt.Verify(ctx, &jwt.VerifyParams{Token: token, JWK: key}); err == nil && claims.Subject == "user_1" {
 					good++
@@ -77,59 +76,58 @@ func main() {
 			return good
 		}},
 	}
-	inC.Run(authorization, 1) // the first of each is no hit
+	inC.Run(authorization, 1) // fill the caches
 	handler.ServeHTTP(nil, request)
-	over := func() float64 { return contenders[2].best - contenders[0].best }
-	for round := 0; round == 0 || round < 3 && *limit > 0 && over() > *limit; round++ {
+	difference := func() float64 { return candidates[2].best - candidates[0].best }
+	for round := 0; round == 0 || round < 3 && *limit > 0 && difference() > *limit; round++ {
 		for range 80 {
-			for _, c := range contenders {
+			for _, c := range candidates {
 				c.turn()
 			}
 		}
 	}
 	fmt.Printf("token of %d bytes\n", len(token))
-	for _, c := range contenders {
+	for _, c := range candidates {
 		fmt.Printf("%-46s %9.0f ns\n", c.name, c.best)
 	}
-	fmt.Printf("%-46s %9.0f ns\n", "Go's middleware over C", over())
-	if *limit > 0 && over() > *limit {
+	fmt.Printf("%-46s %9.0f ns\n", "Difference of middleware and C", difference())
+	if *limit > 0 && difference() > *limit {
 		log.Fatalf("more than %.0f ns", *limit)
 	}
 }
 
-type contender struct {
-	name string
-	run  func(times int) (good int)
-	// times is how often it ran in the last turn.
-	times int
+type candidate struct {
+	name  string
+	run   func(times int) (good int)
+	times int // number of runs in the last turn
 	best  float64
 }
 
-// turn measures for some 20 ms: long enough for the garbage collector to have its share.
-func (c *contender) turn() {
+// turn measures for at least 20 ms, which includes the cost of garbage collection.
+func (c *candidate) turn() {
 	for times := max(100, c.times); ; times *= 2 {
-		began := time.Now()
+		start := time.Now()
 		if good := c.run(times); good != times {
 			log.Fatalf("%s: only %d of %d", c.name, good, times)
 		}
-		took := time.Since(began)
-		if took < 20*time.Millisecond {
+		elapsed := time.Since(start)
+		if elapsed < 20*time.Millisecond {
 			continue
 		}
 		c.times = times
-		if each := float64(took.Nanoseconds()) / float64(times); c.best == 0 || each < c.best {
+		if each := float64(elapsed.Nanoseconds()) / float64(times); c.best == 0 || each < c.best {
 			c.best = each
 		}
 		return
 	}
 }
 
-func said(command string, arguments ...string) string {
-	made, err := exec.Command(command, arguments...).Output()
+func output(command string, arguments ...string) string {
+	stdout, err := exec.Command(command, arguments...).Output()
 	if err != nil {
-		log.Fatalf("%s %s: %v (CLERK_SIM must name the built clerk-sim)", command, arguments[0], err)
+		log.Fatalf("%s %s: %v (CLERK_SIM must be the path of clerk-sim)", command, arguments[0], err)
 	}
-	return strings.TrimSpace(string(made))
+	return strings.TrimSpace(string(stdout))
 }
 
 func check(err error) {

@@ -16,8 +16,8 @@ import (
 	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
 )
 
-// whoFrom is what each handler answers.
-func whoFrom(r *http.Request) string {
+// userID returns the user of a request.
+func userID(r *http.Request) string {
 	auth, _ := clerkauth.FromContext(r.Context())
 	return auth.UserID()
 }
@@ -27,40 +27,40 @@ func TestRouters(t *testing.T) {
 	for name, router := range map[string]func(*clerkauth.Client) http.Handler{
 		"net/http": func(client *clerkauth.Client) http.Handler {
 			router := http.NewServeMux()
-			router.Handle("GET /who/{what}", client.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write([]byte(whoFrom(r) + r.PathValue("what")))
+			router.Handle("GET /user/{page}", client.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(userID(r) + r.PathValue("page")))
 			})))
 			return router
 		},
 		"chi": func(client *clerkauth.Client) http.Handler {
 			router := chi.NewRouter()
 			router.Use(client.RequireAuth)
-			router.Get("/who/{what}", func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write([]byte(whoFrom(r) + chi.URLParam(r, "what")))
+			router.Get("/user/{page}", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(userID(r) + chi.URLParam(r, "page")))
 			})
 			return router
 		},
 		"gorilla": func(client *clerkauth.Client) http.Handler {
 			router := mux.NewRouter()
 			router.Use(client.RequireAuth)
-			router.HandleFunc("/who/{what}", func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write([]byte(whoFrom(r) + mux.Vars(r)["what"]))
+			router.HandleFunc("/user/{page}", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(userID(r) + mux.Vars(r)["page"]))
 			})
 			return router
 		},
 		"echo": func(client *clerkauth.Client) http.Handler {
 			router := echo.New()
 			router.Use(echo.WrapMiddleware(client.RequireAuth))
-			router.GET("/who/:what", func(c echo.Context) error {
-				return c.String(http.StatusOK, whoFrom(c.Request())+c.Param("what"))
+			router.GET("/user/:page", func(c echo.Context) error {
+				return c.String(http.StatusOK, userID(c.Request())+c.Param("page"))
 			})
 			return router
 		},
 		"gin": func(client *clerkauth.Client) http.Handler {
 			router := gin.New()
 			router.Use(GinMiddleware(client.RequireAuth))
-			router.GET("/who/:what", func(c *gin.Context) {
-				c.String(http.StatusOK, whoFrom(c.Request)+c.Param("what"))
+			router.GET("/user/:page", func(c *gin.Context) {
+				c.String(http.StatusOK, userID(c.Request)+c.Param("page"))
 			})
 			return router
 		},
@@ -68,8 +68,8 @@ func TestRouters(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sim := simtest.Start(t)
 			handler := router(clientOf(t, sim, nil))
-			ask := func(token string) (int, string) {
-				r := httptest.NewRequest("GET", "/who/am-i", nil)
+			get := func(token string) (int, string) {
+				r := httptest.NewRequest("GET", "/user/profile", nil)
 				if token != "" {
 					r.Header.Set("Authorization", "Bearer "+token)
 				}
@@ -78,12 +78,12 @@ func TestRouters(t *testing.T) {
 				return recorder.Code, recorder.Body.String()
 			}
 			for range 2 {
-				if status, body := ask(sim.Session("user_1")); status != 200 || body != "user_1am-i" {
+				if status, body := get(sim.Session("user_1")); status != 200 || body != "user_1profile" {
 					t.Error(status, body)
 				}
 			}
 			for token, want := range map[string]string{"": "no_credentials", sim.Mint(`{"spoil": "tampered"}`): "invalid_token"} {
-				if status, body := ask(token); status != 401 || body != "{\"error\":\""+want+"\"}\n" {
+				if status, body := get(token); status != 401 || body != "{\"error\":\""+want+"\"}\n" {
 					t.Error(status, body)
 				}
 			}
@@ -91,24 +91,24 @@ func TestRouters(t *testing.T) {
 	}
 }
 
-// The README has the same.
-func TestTheREADMEHasGinMiddleware(t *testing.T) {
+// The README has the same function.
+func TestREADMEHasGinMiddleware(t *testing.T) {
 	readme, own := must[[]byte](t)(os.ReadFile("../README.md")), must[[]byte](t)(os.ReadFile("routers_test.go"))
-	_, function, _ := bytes.Cut(own, []byte("of net/http one of gin.\n"))
+	_, function, _ := bytes.Cut(own, []byte("a net/http middleware to gin.\n"))
 	if len(function) < 300 || !bytes.Contains(readme, function) {
-		t.Error("it has not")
+		t.Error("the README does not have the GinMiddleware of this file")
 	}
 }
 
-// GinMiddleware makes a middleware of net/http one of gin.
+// GinMiddleware adapts a net/http middleware to gin.
 func GinMiddleware(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		isIn := false
+		passed := false
 		middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			isIn, c.Request = true, r
+			passed, c.Request = true, r
 			c.Next()
 		})).ServeHTTP(c.Writer, c.Request)
-		if !isIn {
+		if !passed {
 			c.Abort()
 		}
 	}

@@ -1,4 +1,4 @@
-// Package integration tries the package with other people's: a database driver and four routers.
+// Package integration tests clerkauth with a database driver and with common routers.
 package integration
 
 import (
@@ -57,10 +57,10 @@ func clientOf(t *testing.T, sim *simtest.Sim, store clerkauth.UserStore) *clerka
 const ada = `{"username": "ada", "first_name": "Ada", "last_active_at": 1700000000123,
 	"email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}`
 
-func TestTheTableIsKeptInStep(t *testing.T) {
+func TestTableIsSynchronized(t *testing.T) {
 	for name, options := range map[string]sqlstore.Options{
 		"last key":  {},
-		"returning": {Dialect: &sqlstore.Dialect{Dollar: true, Quote: `"`, Returning: true, Identity: sqlstore.SQLite.Identity}},
+		"returning": {Dialect: &sqlstore.Dialect{DollarPlaceholders: true, Quote: `"`, Returning: true, Identity: sqlstore.SQLite.Identity}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sim := simtest.Start(t)
@@ -94,7 +94,7 @@ func TestTheTableIsKeptInStep(t *testing.T) {
 	}
 }
 
-func TestATableOfItsOwn(t *testing.T) {
+func TestCustomTable(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)
 	db := open(t)
@@ -103,29 +103,29 @@ func TestATableOfItsOwn(t *testing.T) {
 		INSERT INTO "order" (uuid, mail, login) VALUES ('k-old', 'Bob@Example.com', 'bob')`); err != nil {
 		t.Fatal(err)
 	}
-	refuse := false
+	fail := false
 	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{
-		Table: "main.order", Key: "uuid", TextKey: true, NewKey: func() (string, error) { return "k-new", nil },
+		Table: "main.order", Key: "uuid", StringKey: true, NewKey: func() (string, error) { return "k-new", nil },
 		Columns: map[clerkauth.Column]string{clerkauth.ColumnClerkID: "clerk", clerkauth.ColumnEmail: "mail", clerkauth.ColumnUsername: "login"},
-		Written: func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error {
+		AfterWrite: func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error {
 			if created {
 				if _, err := tx.ExecContext(ctx, "INSERT INTO profile VALUES (?)", user.Key); err != nil {
 					return err
 				}
 			}
-			if refuse {
-				return errors.New("not today")
+			if fail {
+				return errors.New("disk full")
 			}
 			return nil
 		},
 	}))
 	client := clientOf(t, sim, store)
-	refuse = true
+	fail = true
 	_, err := client.Authenticate(background, request(sim.Session("user_ada")))
-	if !errors.Is(err, clerkauth.ErrUnavailable) || !strings.Contains(err.Error(), "not today") {
+	if !errors.Is(err, clerkauth.ErrUnavailable) || !strings.Contains(err.Error(), "disk full") {
 		t.Error(err)
 	}
-	refuse = false
+	fail = false
 	count := func() (count int) {
 		if err := db.QueryRow(`SELECT COUNT(*) FROM profile`).Scan(&count); err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestATableOfItsOwn(t *testing.T) {
 		return count
 	}
 	if count() != 0 {
-		t.Error("what was refused was written")
+		t.Error("the insert was not rolled back")
 	}
 	auth := must[*clerkauth.Auth](t)(client.Authenticate(background, request(sim.Session("user_ada"))))
 	if auth.UserKey() != "k-new" || count() != 1 {
@@ -146,7 +146,7 @@ func TestATableOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestManyFirstRequestsMakeOneRow(t *testing.T) {
+func TestConcurrentFirstRequestsCreateOneRow(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)
 	db := open(t)
@@ -173,11 +173,11 @@ func TestManyFirstRequestsMakeOneRow(t *testing.T) {
 	}
 }
 
-func TestWhatTheTableSays(t *testing.T) {
+func TestStoreMethods(t *testing.T) {
 	db := open(t)
 	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{}))
 	if _, err := store.FindByKey(background, "1"); err == nil {
-		t.Error("there is no table yet")
+		t.Error("no error without a table")
 	}
 	if err := store.CreateTable(background); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestWhatTheTableSays(t *testing.T) {
 			t.Error(key, found, err)
 		}
 		if _, err := store.Update(background, key, fields[:1]); err == nil {
-			t.Error("a row that is not there was changed: " + key)
+			t.Error("no error for the missing row " + key)
 		}
 	}
 	cancelled, cancel := context.WithCancel(background)
@@ -224,7 +224,7 @@ func TestWhatTheTableSays(t *testing.T) {
 		}
 	}
 	if _, err := sqlstore.New(nil, sqlstore.Options{}); err == nil {
-		t.Error("no database")
+		t.Error("no error without a database")
 	}
 }
 

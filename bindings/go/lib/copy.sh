@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the static archive and the header of the staged tree (CLERK_STAGE) where the Go package links them from.
+# Copies the static archive and the header from the staged tree (CLERK_STAGE) to where the Go package links them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -7,10 +7,10 @@ stage=${CLERK_STAGE:-$(cd ../../.. && pwd)/build/stage}
 case $(uname -sm) in
   'Linux x86_64') to=linux_amd64 ;;
   'Linux aarch64') to=linux_arm64 ;;
-  *) echo "clerk-auth for Go: no place for an archive of $(uname -sm)" >&2; exit 1 ;;
+  *) echo "clerk-auth for Go: unsupported platform $(uname -sm)" >&2; exit 1 ;;
 esac
 for file in lib/libclerk_auth.a include/clerk_auth.h; do
   [ -e "$stage/$file" ] || { echo "missing: $stage/$file; run \`make stage\`" >&2; exit 1; }
-  # Only what differs: Go builds everything anew when a file changes.
+  # Only changed files: Go rebuilds everything when one changes.
   cmp -s "$stage/$file" "$to/${file##*/}" || cp "$stage/$file" "$to/"
 done

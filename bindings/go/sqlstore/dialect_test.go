@@ -15,8 +15,8 @@ import (
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 )
 
-// recorder is a driver that notes what a database would be told. Each SELECT finds one row, each INSERT makes the key 7.
-type recorder struct{ said []string }
+// recorder is a driver that records statements. Each SELECT finds one row, each INSERT creates the key 7.
+type recorder struct{ statements []string }
 
 func (r *recorder) Connect(context.Context) (driver.Conn, error) { return connection{r}, nil }
 func (r *recorder) Driver() driver.Driver                        { return nil }
@@ -24,36 +24,39 @@ func (r *recorder) Driver() driver.Driver                        { return nil }
 type connection struct{ *recorder }
 
 func (c connection) Prepare(string) (driver.Stmt, error) {
-	return nil, errors.New("nothing is prepared")
+	return nil, errors.New("prepared statements are not supported")
 }
-func (c connection) Close() error                 { return nil }
-func (c connection) Begin() (driver.Tx, error)    { c.said = append(c.said, "BEGIN"); return c, nil }
-func (c connection) Commit() error                { c.said = append(c.said, "COMMIT"); return nil }
-func (c connection) Rollback() error              { c.said = append(c.said, "ROLLBACK"); return nil }
+func (c connection) Close() error { return nil }
+func (c connection) Begin() (driver.Tx, error) {
+	c.statements = append(c.statements, "BEGIN")
+	return c, nil
+}
+func (c connection) Commit() error                { c.statements = append(c.statements, "COMMIT"); return nil }
+func (c connection) Rollback() error              { c.statements = append(c.statements, "ROLLBACK"); return nil }
 func (c connection) LastInsertId() (int64, error) { return 7, nil }
 func (c connection) RowsAffected() (int64, error) { return 1, nil }
 
-func (c connection) note(query string, values []driver.NamedValue) {
+func (c connection) record(query string, values []driver.NamedValue) {
 	for _, value := range values {
 		query += fmt.Sprintf(" <%v>", value.Value)
 	}
-	c.said = append(c.said, query)
+	c.statements = append(c.statements, query)
 }
 
 func (c connection) ExecContext(_ context.Context, query string, values []driver.NamedValue) (driver.Result, error) {
-	c.note(query, values)
+	c.record(query, values)
 	return c, nil
 }
 
 func (c connection) QueryContext(_ context.Context, query string, values []driver.NamedValue) (driver.Rows, error) {
-	c.note(query, values)
+	c.record(query, values)
 	if strings.HasPrefix(query, "INSERT") {
 		return &row{"7"}, nil
 	}
 	return &row{"7", "user_1", "Ada"}, nil
 }
 
-// row is an answer of one row.
+// row is a result of one row.
 type row []string
 
 func (r *row) Columns() []string { return *r }
@@ -62,8 +65,8 @@ func (r *row) Next(into []driver.Value) error {
 	if len(*r) == 0 {
 		return io.EOF
 	}
-	for i, text := range *r {
-		into[i] = text
+	for i, value := range *r {
+		into[i] = value
 	}
 	*r = nil
 	return nil
@@ -105,7 +108,7 @@ const inMySQL = "CREATE TABLE IF NOT EXISTS `app`.`user` (`id` BIGINT AUTO_INCRE
 	"SELECT `id`, `clerk`, `login` FROM `app`.`user` WHERE `id` = ? <7>\n" +
 	"COMMIT"
 
-func TestWhatEachDatabaseIsTold(t *testing.T) {
+func TestDialects(t *testing.T) {
 	ctx := context.Background()
 	for want, dialect := range map[string]*Dialect{inSQLite: nil, inPostgres: &Postgres, inMySQL: &MySQL} {
 		recorder := &recorder{}
@@ -126,7 +129,7 @@ func TestWhatEachDatabaseIsTold(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got := strings.Join(recorder.said, "\n"); got != want {
+		if got := strings.Join(recorder.statements, "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 		if *made != (clerkauth.User{Key: "7", ClerkID: "user_1", Username: "Ada", IsActive: true}) {
@@ -135,7 +138,7 @@ func TestWhatEachDatabaseIsTold(t *testing.T) {
 	}
 }
 
-func TestTheZeroOptionsFitTheTableThatIsMade(t *testing.T) {
+func TestZeroOptionsMatchCreateTable(t *testing.T) {
 	db := sql.OpenDB(&recorder{})
 	defer db.Close()
 	for want, lengths := range map[int]map[clerkauth.Column]uint32{

@@ -1,4 +1,4 @@
-// Package sqlstore keeps users in a table of any database that database/sql reaches.
+// Package sqlstore implements [clerkauth.UserStore] with database/sql.
 package sqlstore
 
 import (
@@ -13,33 +13,31 @@ import (
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 )
 
-// Options says what the table looks like. The zero value is the table that [Store.CreateTable] makes.
+// Options describes the table. The zero value describes the table that [Store.CreateTable] creates.
 type Options struct {
-	// Dialect is the database's; [SQLite] if it is nil.
+	// Dialect is the dialect of the database; [SQLite] if nil.
 	Dialect *Dialect
-	// Table is the table's name, with a schema's before it if need be; "clerk_user" if it is "".
+	// Table is the name of the table, with or without a schema; "clerk_user" if empty.
 	Table string
-	// Key is the name of the key's column; "id" if it is "".
+	// Key is the name of the primary key column; "id" if empty.
 	Key string
-	// TextKey says that keys are texts; else they are whole numbers.
-	TextKey bool
-	// NewKey makes the key of a new row; if it is nil, the database does.
+	// StringKey selects string keys; the default is integers.
+	StringKey bool
+	// NewKey returns the key of a new row; if nil, the database generates it.
 	NewKey func() (string, error)
-	// Columns are the names of the table's columns; a column that is not named is not there. nil: all of them, under the
-	// names of [clerkauth.Column].
+	// Columns maps columns to their names in the table, which lacks the columns that are not in it. If nil, the table has all
+	// columns, under the names of [clerkauth.Column].
 	Columns map[clerkauth.Column]string
-	// Lengths are how many characters fit into the text columns; [DefaultLengths] if it is nil. A map without any is for
-	// columns without a limit.
+	// Lengths are the maximum lengths of string columns in characters; [DefaultLengths] if nil. An empty map sets no limits.
 	Lengths map[clerkauth.Column]uint32
-	// Written runs in the transaction that has made or changed a row, for what must be there together with it. An error
-	// undoes everything.
-	Written func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error
-	// IsConflict recognizes the driver's error for a unique column that already holds such a value; [IsConflict] if it is
-	// nil.
+	// AfterWrite is called in the transaction that created or updated a row, such as to write related rows. If it returns an
+	// error, the transaction is rolled back.
+	AfterWrite func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error
+	// IsConflict reports whether an error of the driver is a violated unique constraint; [IsConflict] if nil.
 	IsConflict func(error) bool
 }
 
-// Store is a [clerkauth.UserStore] over a table. Create and Update run in a transaction each.
+// Store is a [clerkauth.UserStore]. Create and Update run in a transaction.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect
@@ -50,22 +48,21 @@ type Store struct {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
 
-// New makes a store. Nothing is asked of the database yet.
+// New returns a store. It does not access the database.
 func New(db *sql.DB, options Options) (*Store, error) {
 	if db == nil {
-		return nil, errors.New("sqlstore: the database is nil")
+		return nil, errors.New("sqlstore: db is nil")
 	}
 	s := &Store{db: db, dialect: SQLite, options: options}
 	if options.Dialect != nil {
 		s.dialect = *options.Dialect
 	}
-	set := func(value *string, normal string) {
-		if *value == "" {
-			*value = normal
-		}
+	if options.Table == "" {
+		s.options.Table = "clerk_user"
 	}
-	set(&s.options.Table, "clerk_user")
-	set(&s.options.Key, "id")
+	if options.Key == "" {
+		s.options.Key = "id"
+	}
 	if options.IsConflict == nil {
 		s.options.IsConflict = IsConflict
 	}
@@ -79,84 +76,84 @@ func New(db *sql.DB, options Options) (*Store, error) {
 		}
 	}
 	names := []string{s.options.Table, s.options.Key}
-	selected := []string{s.name(s.options.Key)}
+	selected := []string{s.quote(s.options.Key)}
 	for _, column := range clerkauth.Columns() {
 		if name, ok := s.options.Columns[column]; ok {
 			s.columns = append(s.columns, column)
-			names, selected = append(names, name), append(selected, s.name(name))
+			names, selected = append(names, name), append(selected, s.quote(name))
 		}
 	}
 	for _, name := range names {
 		if !identifier.MatchString(name) {
-			return nil, fmt.Errorf("sqlstore: %q is no name of a table or column", name)
+			return nil, fmt.Errorf("sqlstore: invalid table or column name %q", name)
 		}
 	}
-	s.selects = "SELECT " + strings.Join(selected, ", ") + " FROM " + s.name(s.options.Table) + " WHERE "
+	s.selects = "SELECT " + strings.Join(selected, ", ") + " FROM " + s.quote(s.options.Table) + " WHERE "
 	return s, nil
 }
 
-// Schema says which columns the table has.
+// Schema returns the columns of the table.
 func (s *Store) Schema() clerkauth.Schema {
 	return clerkauth.Schema{Columns: s.columns, Lengths: s.options.Lengths}
 }
 
-// name quotes a name.
-func (s *Store) name(name string) string {
+// quote quotes an identifier, and its schema by itself.
+func (s *Store) quote(name string) string {
 	q := s.dialect.Quote
 	return q + strings.ReplaceAll(name, ".", q+"."+q) + q
 }
 
-func (s *Store) column(column clerkauth.Column) string { return s.name(s.options.Columns[column]) }
+func (s *Store) column(column clerkauth.Column) string { return s.quote(s.options.Columns[column]) }
 
 func (s *Store) has(column clerkauth.Column) bool {
 	_, ok := s.options.Columns[column]
 	return ok
 }
 
-// asker is a database or a transaction.
-type asker interface {
+// querier is a *sql.DB or *sql.Tx.
+type querier interface {
 	QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error)
 }
 
-// FindByKey finds the row with that key.
+// FindByKey implements [clerkauth.UserStore].
 func (s *Store) FindByKey(ctx context.Context, key string) (*clerkauth.User, error) {
 	return s.byKey(ctx, s.db, key)
 }
 
-func (s *Store) byKey(ctx context.Context, from asker, key string) (*clerkauth.User, error) {
+func (s *Store) byKey(ctx context.Context, from querier, key string) (*clerkauth.User, error) {
 	value, ok := s.keyValue(key)
 	if !ok {
 		return nil, nil
 	}
-	return one(s.find(ctx, from, s.name(s.options.Key)+" = "+s.dialect.place(1), value))
+	return one(s.find(ctx, from, s.quote(s.options.Key)+" = "+s.dialect.placeholder(1), value))
 }
 
-// FindByClerkID finds the row of a Clerk user.
+// FindByClerkID implements [clerkauth.UserStore].
 func (s *Store) FindByClerkID(ctx context.Context, clerkID string) (*clerkauth.User, error) {
-	return one(s.find(ctx, s.db, s.column(clerkauth.ColumnClerkID)+" = "+s.dialect.place(1), clerkID))
+	return one(s.find(ctx, s.db, s.column(clerkauth.ColumnClerkID)+" = "+s.dialect.placeholder(1), clerkID))
 }
 
-// FindByEmail finds the rows with an address.
+// FindByEmail implements [clerkauth.UserStore].
 func (s *Store) FindByEmail(ctx context.Context, email string) ([]*clerkauth.User, error) {
-	where := "LOWER(" + s.column(clerkauth.ColumnEmail) + ") = LOWER(" + s.dialect.place(1) + ") LIMIT 2"
+	where := "LOWER(" + s.column(clerkauth.ColumnEmail) + ") = LOWER(" + s.dialect.placeholder(1) + ") LIMIT 2"
 	return s.find(ctx, s.db, where, email)
 }
 
-// UsernameTaken says whether another row has that name.
+// UsernameTaken implements [clerkauth.UserStore].
 func (s *Store) UsernameTaken(ctx context.Context, username, exceptKey string) (bool, error) {
-	where := "LOWER(" + s.column(clerkauth.ColumnUsername) + ") = LOWER(" + s.dialect.place(1) + ")"
+	where := "LOWER(" + s.column(clerkauth.ColumnUsername) + ") = LOWER(" + s.dialect.placeholder(1) + ")"
 	values := []any{username}
 	if value, ok := s.keyValue(exceptKey); ok {
-		where += " AND " + s.name(s.options.Key) + " <> " + s.dialect.place(2)
+		where += " AND " + s.quote(s.options.Key) + " <> " + s.dialect.placeholder(2)
 		values = append(values, value)
 	}
 	found, err := s.find(ctx, s.db, where+" LIMIT 1", values...)
 	return len(found) > 0, err
 }
 
-// keyValue is the key as the table has it; false if no row can have it.
+// keyValue converts a key to the type of its column; false if no row can have it.
 func (s *Store) keyValue(key string) (any, bool) {
-	if s.options.TextKey {
+	if s.options.StringKey {
 		return key, key != ""
 	}
 	number, err := strconv.ParseInt(key, 10, 64)
@@ -168,12 +165,12 @@ func one(users []*clerkauth.User, err error) (*clerkauth.User, error) {
 	case err != nil || len(users) == 0:
 		return nil, err
 	case len(users) > 1:
-		return nil, errors.New("sqlstore: several rows where there can be one")
+		return nil, errors.New("sqlstore: several rows for a unique value")
 	}
 	return users[0], nil
 }
 
-func (s *Store) find(ctx context.Context, from asker, where string, values ...any) ([]*clerkauth.User, error) {
+func (s *Store) find(ctx context.Context, from querier, where string, values ...any) ([]*clerkauth.User, error) {
 	rows, err := from.QueryContext(ctx, s.selects+where, values...)
 	if err != nil {
 		return nil, err
@@ -191,7 +188,7 @@ func (s *Store) find(ctx context.Context, from asker, where string, values ...an
 }
 
 func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
-	texts := make([]sql.NullString, len(clerkauth.Columns()))
+	values := make([]sql.NullString, len(clerkauth.Columns()))
 	var lastActive sql.NullInt64
 	var isActive, banned sql.NullBool
 	user := &clerkauth.User{IsActive: true}
@@ -205,56 +202,56 @@ func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 		case clerkauth.ColumnBannedByClerk:
 			into = append(into, &banned)
 		default:
-			into = append(into, &texts[column])
+			into = append(into, &values[column])
 		}
 	}
 	if err := rows.Scan(into...); err != nil {
 		return nil, err
 	}
-	user.ClerkID, user.Email = texts[clerkauth.ColumnClerkID].String, texts[clerkauth.ColumnEmail].String
-	user.Username, user.ImageURL = texts[clerkauth.ColumnUsername].String, texts[clerkauth.ColumnImageURL].String
-	user.FirstName, user.LastName = texts[clerkauth.ColumnFirstName].String, texts[clerkauth.ColumnLastName].String
+	user.ClerkID, user.Email = values[clerkauth.ColumnClerkID].String, values[clerkauth.ColumnEmail].String
+	user.Username, user.ImageURL = values[clerkauth.ColumnUsername].String, values[clerkauth.ColumnImageURL].String
+	user.FirstName, user.LastName = values[clerkauth.ColumnFirstName].String, values[clerkauth.ColumnLastName].String
 	user.LastActiveAtMs, user.BannedByClerk = lastActive.Int64, banned.Bool
 	if s.has(clerkauth.ColumnIsActive) {
-		// NULL is no yes.
+		// NULL counts as false.
 		user.IsActive = isActive.Bool
 	}
 	return user, nil
 }
 
-// Create makes a row.
+// Create implements [clerkauth.UserStore].
 func (s *Store) Create(ctx context.Context, fields clerkauth.Fields) (*clerkauth.User, error) {
-	var names, places []string
+	var names, placeholders []string
 	var values []any
-	put := func(name string, value any) {
+	add := func(name string, value any) {
 		values = append(values, value)
-		names, places = append(names, s.name(name)), append(places, s.dialect.place(len(values)))
+		names, placeholders = append(names, s.quote(name)), append(placeholders, s.dialect.placeholder(len(values)))
 	}
 	key := ""
 	if s.options.NewKey != nil {
-		made, err := s.options.NewKey()
+		newKey, err := s.options.NewKey()
 		if err != nil {
 			return nil, err
 		}
-		value, ok := s.keyValue(made)
+		value, ok := s.keyValue(newKey)
 		if !ok {
-			return nil, fmt.Errorf("sqlstore: %q is no key of this table", made)
+			return nil, fmt.Errorf("sqlstore: invalid key %q", newKey)
 		}
-		key = made
-		put(s.options.Key, value)
+		key = newKey
+		add(s.options.Key, value)
 	}
 	for _, field := range fields {
-		put(s.options.Columns[field.Column], field.Value)
+		add(s.options.Columns[field.Column], field.Value)
 	}
-	insert := "INSERT INTO " + s.name(s.options.Table) + " (" + strings.Join(names, ", ") + ") VALUES (" +
-		strings.Join(places, ", ") + ")"
+	insert := "INSERT INTO " + s.quote(s.options.Table) + " (" + strings.Join(names, ", ") + ") VALUES (" +
+		strings.Join(placeholders, ", ") + ")"
 	return s.write(ctx, true, func(tx *sql.Tx) (string, error) {
 		switch {
 		case key != "":
 			_, err := tx.ExecContext(ctx, insert, values...)
 			return key, err
 		case s.dialect.Returning:
-			err := tx.QueryRowContext(ctx, insert+" RETURNING "+s.name(s.options.Key), values...).Scan(&key)
+			err := tx.QueryRowContext(ctx, insert+" RETURNING "+s.quote(s.options.Key), values...).Scan(&key)
 			return key, err
 		}
 		result, err := tx.ExecContext(ctx, insert, values...)
@@ -266,21 +263,21 @@ func (s *Store) Create(ctx context.Context, fields clerkauth.Fields) (*clerkauth
 	})
 }
 
-// Update changes columns of a row.
+// Update implements [clerkauth.UserStore].
 func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
 	value, ok := s.keyValue(key)
 	if !ok {
-		return nil, fmt.Errorf("sqlstore: %q is no key of this table", key)
+		return nil, fmt.Errorf("sqlstore: invalid key %q", key)
 	}
 	var sets []string
 	var values []any
 	for _, field := range fields {
 		values = append(values, field.Value)
-		sets = append(sets, s.column(field.Column)+" = "+s.dialect.place(len(values)))
+		sets = append(sets, s.column(field.Column)+" = "+s.dialect.placeholder(len(values)))
 	}
 	values = append(values, value)
-	update := "UPDATE " + s.name(s.options.Table) + " SET " + strings.Join(sets, ", ") + " WHERE " +
-		s.name(s.options.Key) + " = " + s.dialect.place(len(values))
+	update := "UPDATE " + s.quote(s.options.Table) + " SET " + strings.Join(sets, ", ") + " WHERE " +
+		s.quote(s.options.Key) + " = " + s.dialect.placeholder(len(values))
 	return s.write(ctx, false, func(tx *sql.Tx) (string, error) {
 		if len(sets) == 0 {
 			return key, nil
@@ -290,26 +287,26 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields)
 	})
 }
 
-// write runs one change in a transaction, and reads the row again in it.
+// write runs a change in a transaction and reads the row within it.
 func (s *Store) write(ctx context.Context, created bool, change func(*sql.Tx) (string, error)) (*clerkauth.User, error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = tx.Rollback() }() // nothing is left to be undone after Commit
+	defer func() { _ = tx.Rollback() }() // no effect after Commit
 	key, err := change(tx)
 	if err != nil {
 		return nil, s.conflict(err)
 	}
 	user, err := s.byKey(ctx, tx, key)
 	if err == nil && user == nil {
-		err = fmt.Errorf("sqlstore: the row %q is gone", key)
+		err = fmt.Errorf("sqlstore: no row with the key %q", key)
 	}
-	if err == nil && s.options.Written != nil {
-		err = s.options.Written(ctx, tx, user, created)
+	if err == nil && s.options.AfterWrite != nil {
+		err = s.options.AfterWrite(ctx, tx, user, created)
 	}
 	if err == nil {
-		// Some databases look at unique columns only now.
+		// Deferred constraints are checked at commit.
 		err = s.conflict(tx.Commit())
 	}
 	if err != nil {

@@ -184,6 +184,7 @@ ngx_int_t ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str
 ngx_int_t ngx_http_clerk_auth_read_value(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out);
 
 /* settings */
+const char *ngx_http_clerk_auth_setting_name(ngx_uint_t number);
 ngx_uint_t ngx_http_clerk_auth_setting_count(void);
 ngx_http_clerk_auth_setting_t *ngx_http_clerk_auth_settings_create(ngx_pool_t *pool);
 void ngx_http_clerk_auth_settings_merge(ngx_http_clerk_auth_setting_t *parent, ngx_http_clerk_auth_setting_t *child);

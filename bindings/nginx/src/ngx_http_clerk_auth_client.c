@@ -57,8 +57,8 @@ ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *c
     }
     message = clerk_error_message(error);
     name = clerk_error_setting(error);
-    for (i = 0; wrong == NULL && name.data != NULL && clerk_setting_name(i) != NULL; i++) {
-        if (ngx_strcmp(clerk_setting_name(i), name.data) == 0 && client->settings[i].values != NULL) {
+    for (i = 0; wrong == NULL && name.data != NULL && ngx_http_clerk_auth_setting_name(i) != NULL; i++) {
+        if (ngx_strcmp(ngx_http_clerk_auth_setting_name(i), name.data) == 0 && client->settings[i].values != NULL) {
             wrong = &client->settings[i];
         }
     }
@@ -194,6 +194,7 @@ ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_c
     }
 }
 
+/* The thread pools were drained before: no call is in progress. */
 void
 ngx_http_clerk_auth_clients_stop(ngx_http_clerk_auth_main_conf_t *mcf)
 {
@@ -201,10 +202,7 @@ ngx_http_clerk_auth_clients_stop(ngx_http_clerk_auth_main_conf_t *mcf)
     ngx_uint_t i;
 
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (clients[i]->client != NULL) {
-            (void) clerk_client_shutdown(clients[i]->client);
-            clerk_client_free(clients[i]->client);
-            clients[i]->client = NULL;
-        }
+        clerk_client_free(clients[i]->client);
+        clients[i]->client = NULL;
     }
 }

@@ -2,13 +2,22 @@
 
 #include "ngx_http_clerk_auth.h"
 
+/* The library's name of a setting, NULL behind the last. */
+const char *
+ngx_http_clerk_auth_setting_name(ngx_uint_t number)
+{
+    clerk_setting info = CLERK_SETTING_INIT;
+
+    return clerk_setting_info(number, &info) == CLERK_OK ? info.name.data : NULL;
+}
+
 /* One slot for each setting of the library, one more for the user store. */
 ngx_uint_t
 ngx_http_clerk_auth_setting_count(void)
 {
     static ngx_uint_t count;
 
-    while (count == 0 || clerk_setting_name(count - 1) != NULL) {
+    while (count == 0 || ngx_http_clerk_auth_setting_name(count - 1) != NULL) {
         count++;
     }
     return count;
@@ -19,7 +28,7 @@ ngx_http_clerk_auth_setting_number(const char *name)
 {
     ngx_uint_t i, store = ngx_http_clerk_auth_setting_count() - 1;
 
-    for (i = 0; i < store && ngx_strcmp(clerk_setting_name(i), name) != 0; i++) {
+    for (i = 0; i < store && ngx_strcmp(ngx_http_clerk_auth_setting_name(i), name) != 0; i++) {
     }
     return i;
 }
@@ -281,7 +290,7 @@ ngx_http_clerk_auth_set_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t *value = cf->args->elts;
     const char *name = (const char *) value[1].data;
 
-    if (value[1].len == 0 || clerk_setting_name(ngx_http_clerk_auth_setting_number(name)) == NULL) {
+    if (value[1].len == 0 || ngx_http_clerk_auth_setting_name(ngx_http_clerk_auth_setting_number(name)) == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"clerk_auth_setting\": there is no setting \"%V\"", &value[1]);
         return NGX_CONF_ERROR;
     }
@@ -322,15 +331,17 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
 
 #define NGX_HTTP_CLERK_AUTH_IS_SET(name) (settings[ngx_http_clerk_auth_setting_number(name)].values != NULL)
     /* A session token lives for a minute, and systemd waits five seconds for a server to stop. */
-    (void) clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), 60, NULL);
-    (void) clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, NULL);
-
+    if (clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), 60, error) != CLERK_OK
+        || clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, error) != CLERK_OK)
+    {
+        return NGX_ERROR;
+    }
     for (i = 0; i < store; i++) {
         if (settings[i].values == NULL) {
             continue;
         }
         *wrong = &settings[i];
-        status = ngx_http_clerk_auth_setting_apply(&settings[i], clerk_setting_name(i), config, error);
+        status = ngx_http_clerk_auth_setting_apply(&settings[i], ngx_http_clerk_auth_setting_name(i), config, error);
         if (status != CLERK_OK) {
             return NGX_ERROR;
         }

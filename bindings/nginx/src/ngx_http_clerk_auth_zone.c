@@ -177,8 +177,8 @@ ngx_http_clerk_auth_invalidate_all(void)
     ngx_uint_t i;
 
     for (i = 0; i < ngx_http_clerk_auth_main->clients.nelts; i++) {
-        if (clients[i]->client != NULL) {
-            (void) clerk_client_invalidate_all(clients[i]->client);
+        if (clients[i]->client != NULL && clerk_client_invalidate_all(clients[i]->client) != CLERK_OK) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "clerk_auth: a cache could not be emptied");
         }
     }
 }

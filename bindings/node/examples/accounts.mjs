@@ -1,4 +1,4 @@
-// A user table: six methods over whatever holds your users. This one holds them in memory; with SQL each is one statement.
+// A user store: six methods over your user table. This one is in memory; the comments show the SQL statements.
 import { ConflictError } from 'clerk-auth';
 
 const same = (a, b) => a?.toLowerCase() === b?.toLowerCase();
@@ -36,7 +36,7 @@ export class Accounts {
     return row; // update account set … where id = $1 returning *
   }
 
-  /** What `unique (clerk_id)` and `unique (lower(username))` do; PostgreSQL says 23505. */
+  /** In SQL: `unique (clerk_id)` and `unique (lower(username))`. PostgreSQL reports a conflict as 23505. */
   #checkUnique({ key, clerkId, username }) {
     const clashes = (row) => row.key !== key && (row.clerkId === clerkId || same(row.username, username));
     if (this.#all().some(clashes)) throw new ConflictError();

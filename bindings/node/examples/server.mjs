@@ -1,4 +1,4 @@
-// Express: users in a table of our own, roles, events, webhooks.
+// An Express server with a user table, roles, events and webhooks.
 //
 //     CLERK_SECRET_KEY=sk_test_… CLERK_WEBHOOK_SIGNING_SECRET=whsec_… node server.mjs
 import express from 'express';
@@ -7,12 +7,12 @@ import { clerkMiddleware, getAuth, requireAuth } from 'clerk-auth/express';
 import { Accounts } from './accounts.mjs';
 
 const clerk = new ClerkClient({ users: new Accounts() });
-clerk.events.on('userCreated', ({ userKey }) => console.log(`welcome, number ${userKey}`));
-clerk.events.on('authFailed', ({ reason }) => console.log(`refused: ${reason}`));
+clerk.events.on('userCreated', ({ userKey }) => console.log(`created user ${userKey}`));
+clerk.events.on('authFailed', ({ reason }) => console.log(`rejected: ${reason}`));
 
 const app = express();
 
-// Before any body parser: what Clerk has signed are the bytes as they came.
+// Before any body parser: Clerk's signature covers the raw bytes.
 app.post('/webhooks/clerk', async (req, res) => {
   const { httpStatus, error } = await clerk.webhooks.handle(req);
   if (error) console.error(error.message);
@@ -20,9 +20,9 @@ app.post('/webhooks/clerk', async (req, res) => {
 });
 
 app.use(clerkMiddleware(clerk));
-app.get('/', (req, res) => res.send(`hello, ${getAuth(req).userId ?? 'stranger'}\n`));
+app.get('/', (req, res) => res.send(`hello, ${getAuth(req).userId ?? 'guest'}\n`));
 app.get('/me', requireAuth(), (req, res) => res.json(getAuth(req).localUser));
-app.get('/admin', requireAuth({ role: 'org:admin' }), (req, res) => res.send('come in\n'));
+app.get('/admin', requireAuth({ role: 'org:admin' }), (req, res) => res.send('welcome\n'));
 
 const server = app.listen(process.env.PORT ?? 8080, () => console.log(server.address().port));
 process.once('SIGTERM', () => server.close(() => clerk.close()));

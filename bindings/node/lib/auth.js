@@ -1,46 +1,17 @@
 'use strict';
-// Who is calling: reads from the library's result what is asked for, when it is asked for.
+// The result of an authentication. Each property is read from the library's result on access.
 
 const { inspect } = require('node:util');
+const { ATTRIBUTE, CHECK, STATUSES } = require('./enums.js');
 const { result } = require('./native.js');
 const { ClerkError } = require('./errors.js');
 
-const STATUSES = ['signed-in', 'signed-out', 'no-credentials', 'unavailable'];
-
-// The numbers of the C header.
-const TEXT = {
-  subject: 0,
-  userKey: 1,
-  sessionId: 2,
-  sessionStatus: 3,
-  issuer: 4,
-  authorizedParty: 5,
-  orgId: 6,
-  orgSlug: 7,
-  orgRole: 8,
-  orgPermissions: 9,
-  features: 10,
-  plans: 11,
-  actor: 12,
-  tokenId: 13,
-  clientId: 14,
-  scopes: 15,
-  claims: 16,
-  email: 17,
-  username: 18,
-  firstName: 19,
-  lastName: 20,
-  imageUrl: 21,
-  externalId: 22,
-};
-const DIMENSION = { role: 1, permission: 2, feature: 3, plan: 4, reverification: 5 };
-
-function list(text, separator) {
-  return text === null ? null : text.split(separator).filter((item) => item !== '');
+function split(string, separator) {
+  return string === null ? null : string.split(separator).filter((item) => item !== '');
 }
 
-/** `strict`, or `{level, afterMinutes}` as Clerk writes it. */
-function demand(value) {
+/** Returns the library's form of a name such as `strict`, or of `{level, afterMinutes}`. */
+function formatReverification(value) {
   return typeof value === 'object' && value !== null ? `${value.level}:${value.afterMinutes}` : value;
 }
 
@@ -56,11 +27,11 @@ class Auth {
     this.#row = row;
   }
 
-  /** What stands behind `unavailable`, for whoever runs the server; null otherwise. */
+  /** The underlying error of an `unavailable` result, for the log; null for any other status. */
   get error() {
     if (this.#error === null && this.status === 'unavailable') {
       const { reason, retryAfterMs } = this;
-      this.#error = new ClerkError('CLERK_UNAVAILABLE', `nobody can tell who is calling: ${reason}`, {
+      this.#error = new ClerkError('CLERK_UNAVAILABLE', `authentication unavailable: ${reason}`, {
         reason,
         retryAfterMs,
       });
@@ -96,7 +67,7 @@ class Auth {
     return result.httpStatus(this.#result);
   }
 
-  /** Milliseconds, or null if that is not known. */
+  /** Milliseconds until a retry may succeed; null if unknown. */
   get retryAfterMs() {
     const ms = result.retryAfterMs(this.#result);
     return ms < 0 ? null : ms;
@@ -111,15 +82,15 @@ class Auth {
   }
 
   get subject() {
-    return this.#text(TEXT.subject);
+    return this.#get(ATTRIBUTE.subject);
   }
 
   get sessionId() {
-    return this.#text(TEXT.sessionId);
+    return this.#get(ATTRIBUTE.sessionId);
   }
 
   get sessionStatus() {
-    return this.#text(TEXT.sessionStatus);
+    return this.#get(ATTRIBUTE.sessionStatus);
   }
 
   get actor() {
@@ -127,90 +98,91 @@ class Auth {
   }
 
   get orgId() {
-    return this.#text(TEXT.orgId);
+    return this.#get(ATTRIBUTE.orgId);
   }
 
   get orgSlug() {
-    return this.#text(TEXT.orgSlug);
+    return this.#get(ATTRIBUTE.orgSlug);
   }
 
   get orgRole() {
-    return this.#text(TEXT.orgRole);
+    return this.#get(ATTRIBUTE.orgRole);
   }
 
   get orgPermissions() {
-    return list(this.#text(TEXT.orgPermissions), ',');
+    return split(this.#get(ATTRIBUTE.orgPermissions), ',');
   }
 
   get tokenId() {
-    return this.#text(TEXT.tokenId);
+    return this.#get(ATTRIBUTE.tokenId);
   }
 
   get clientId() {
-    return this.#text(TEXT.clientId);
+    return this.#get(ATTRIBUTE.clientId);
   }
 
   get scopes() {
-    return list(this.#text(TEXT.scopes), ' ');
+    return split(this.#get(ATTRIBUTE.scopes), ' ');
   }
 
-  /** All claims, read once; null if nobody is signed in. */
+  /** All claims; null unless signed in. */
   get sessionClaims() {
     if (this.#claims === undefined) {
-      const json = this.#text(TEXT.claims);
+      const json = this.#get(ATTRIBUTE.claims);
       this.#claims = json === null ? null : JSON.parse(json);
     }
     return this.#claims;
   }
 
-  /** Minutes since the first and the second factor were verified, -1 for never. */
+  /** Minutes since the first and the second factor were verified; -1 for never. */
   get factorVerificationAge() {
-    return result.factorAges(this.#result);
+    return result.factorVerificationAge(this.#result);
   }
 
-  /** When the token ends, in milliseconds since 1970; null if nobody is signed in. */
+  /** The token's expiry in milliseconds since 1970; null unless signed in. */
   get expiresAtMs() {
     return result.expiresAtMs(this.#result) || null;
   }
 
-  /** The host's own row: its key, and the row itself if the store was asked for it in this very call. */
+  /** The user's row: its key, and the row itself if this call read it from the store. */
   get localUser() {
-    const key = this.#text(TEXT.userKey);
+    const key = this.#get(ATTRIBUTE.userKey);
     if (key === null) return null;
     return { key, row: this.#row !== null && String(this.#row.key) === key ? this.#row : null };
   }
 
-  /** What is known of the Clerk user, in the user modes `profile` and `sync`. */
+  /** The Clerk user's profile, in the user modes `profile` and `sync`; null in mode `claims`. */
   get profile() {
     const profile = {};
     for (const name of ['email', 'username', 'firstName', 'lastName', 'imageUrl', 'externalId']) {
-      profile[name] = this.#text(TEXT[name]);
+      profile[name] = this.#get(ATTRIBUTE[name]);
     }
-    return Object.values(profile).every((text) => text === null) ? null : profile;
+    return Object.values(profile).every((value) => value === null) ? null : profile;
   }
 
-  /** `has({role, permission, feature, plan, reverification})`: all that is demanded. Nothing, or something unknown: false. */
+  /**
+   * `has({role, permission, feature, plan, reverification})`: true if all checks pass; false without a check and for an unknown
+   * one.
+   */
   get has() {
-    return (demands) => this.#has(demands);
+    return (params) => this.#has(params);
   }
 
-  /** `challenge(realm)`: the value of a `WWW-Authenticate` line, or null when neither 401 nor 403 fits. */
+  /** `challenge(realm)`: the value of a `WWW-Authenticate` header; null unless `httpStatus` is 401 or 403. */
   get challenge() {
     return (realm) => this.#challenge(realm);
   }
 
-  #has(demands) {
-    if (demands === null || typeof demands !== 'object') throw new TypeError('has() takes an object of demands');
-    const wanted = Object.entries(demands).filter(([, value]) => value !== undefined);
-    return (
-      wanted.length > 0 &&
-      wanted.every(([name, value]) => {
-        const text = name === 'reverification' ? demand(value) : value;
-        return (
-          Object.hasOwn(DIMENSION, name) && typeof text === 'string' && result.has(this.#result, DIMENSION[name], text)
-        );
-      })
-    );
+  #has(params) {
+    if (params === null || typeof params !== 'object') throw new TypeError('has() must be called with an object');
+    const checks = Object.entries(params).filter(([, value]) => value !== undefined);
+    return checks.length > 0 && checks.every(([name, value]) => this.#passes(name, value));
+  }
+
+  #passes(name, value) {
+    if (!Object.hasOwn(CHECK, name)) return false;
+    const string = name === 'reverification' ? formatReverification(value) : value;
+    return typeof string === 'string' && result.has(this.#result, CHECK[name], string);
   }
 
   #challenge(realm = '') {
@@ -218,8 +190,8 @@ class Auth {
     return result.challenge(this.#result, realm);
   }
 
-  #text(which) {
-    return result.text(this.#result, which);
+  #get(attribute) {
+    return result.get(this.#result, attribute);
   }
 
   toJSON() {
@@ -244,4 +216,4 @@ class Auth {
   }
 }
 
-module.exports = { Auth, STATUSES, TEXT, DIMENSION };
+module.exports = { Auth };

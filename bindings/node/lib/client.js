@@ -2,25 +2,24 @@
 
 const native = require('./native.js');
 const { Auth } = require('./auth.js');
-const { ClerkError, closed, failure, fromNative, fromThrown } = require('./errors.js');
+const { ClerkError, closedError, fromException, fromNative, fromStatus } = require('./errors.js');
 const { ClerkEvents } = require('./events.js');
-const { linesOf } = require('./request.js');
-const { UserStore, isInside } = require('./store.js');
-const settings = require('./settings.js');
+const { parseHeaders } = require('./request.js');
+const { parseOptions } = require('./settings.js');
+const { UserStore, isInStoreCall } = require('./user-store.js');
 const webhooks = require('./webhooks.js');
 
 const ALL_COLUMNS = (1 << native.columns.length) - 1;
 
-function signalOf(options) {
+function getSignal(options) {
   const signal = options?.signal;
   if (signal === undefined || signal === null) return undefined;
-  if (typeof signal.addEventListener !== 'function')
-    throw new TypeError('options.signal must be an AbortSignal');
+  if (typeof signal.addEventListener !== 'function') throw new TypeError('options.signal must be an AbortSignal');
   if (signal.aborted) throw signal.reason;
   return signal;
 }
 
-/** What is aborted ends for its caller at once; the call itself goes on to its end. */
+/** Rejects with the signal's reason as soon as it is aborted. The call itself continues. */
 function abortable(promise, signal) {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
@@ -30,7 +29,7 @@ function abortable(promise, signal) {
   });
 }
 
-function textOf(value, name) {
+function checkString(value, name) {
   if (typeof value !== 'string') throw new TypeError(`${name} must be a string`);
   return value;
 }
@@ -39,20 +38,20 @@ class ClerkClient {
   #native;
   #store = null;
   #events;
-  #timeoutMs;
+  #storeTimeoutMs;
   #isClosed = false;
-  #underWay = new Set();
+  #inFlight = new Set();
   #closing = null;
   #webhooks;
 
   constructor(options = {}) {
-    const { settings: entries, timeoutMs, storeTimeoutMs, clock } = settings.read(options);
-    this.#timeoutMs = storeTimeoutMs;
+    const { settings, timeoutMs, storeTimeoutMs, clock } = parseOptions(options);
+    this.#storeTimeoutMs = storeTimeoutMs;
     if (options.users !== undefined && options.users !== null) {
       this.#store = new UserStore(this, options.users, storeTimeoutMs);
     }
-    const given = {
-      settings: entries,
+    const nativeOptions = {
+      settings,
       columns: this.#store?.mask ?? ALL_COLUMNS,
       lengths: this.#store?.lengths ?? [],
       hasStore: this.#store !== null,
@@ -60,28 +59,28 @@ class ClerkClient {
       nowMs: clock?.nowMs ?? 0,
       timeoutMs,
     };
-    let wrong = null;
+    let configError = null;
     try {
-      this.#native = new native.Client(given, (error) => (wrong = error));
+      this.#native = new native.Client(nativeOptions, (error) => (configError = error));
     } catch (error) {
-      throw fromThrown(error);
+      throw fromException(error);
     }
-    if (wrong !== null) throw fromNative(wrong);
-    this.#events = new ClerkEvents((mask) => this.#native.listen(mask));
+    if (configError !== null) throw fromNative(configError);
+    this.#events = new ClerkEvents((mask) => this.#native.setEventMask(mask));
     this.#webhooks = {
-      handle: async (request, options) => {
-        const signal = signalOf(options);
-        const apply = async (lines, body) => this.#finished(this.#open().webhook(lines, body));
+      handle: async (request, callOptions) => {
+        const signal = getSignal(callOptions);
+        const processWebhook = async (headers, body) => this.#finish(this.#open().processWebhook(headers, body));
         return abortable(
-          this.#call(() => webhooks.handle(request, this.#timeoutMs, apply)),
+          this.#call(() => webhooks.handle(request, this.#storeTimeoutMs, processWebhook)),
           signal,
         );
       },
     };
-    // What the settings gave cause to say, once whoever made the client has had the time to listen.
+    // Warnings about the settings are queued by now; the next tick gives the caller time to add a listener.
     process.nextTick(() => {
-      this.#events.tell(this.#native);
-      if (!this.#events.isHeard) this.#native.listen(0);
+      this.#events.flush(this.#native);
+      if (!this.#events.hasListeners) this.#native.setEventMask(0);
     });
   }
 
@@ -94,66 +93,67 @@ class ClerkClient {
   }
 
   async authenticate(request, options) {
-    const signal = options === undefined ? undefined : signalOf(options);
-    const lines = linesOf(request);
-    const known = this.#cached(lines);
-    if (known !== undefined) return known;
+    const signal = options === undefined ? undefined : getSignal(options);
+    const headers = parseHeaders(request);
+    const cached = this.#authenticateCached(headers);
+    if (cached !== undefined) return cached;
     return abortable(
-      this.#call(() => this.#ask(lines)),
+      this.#call(() => this.#authenticate(headers)),
       signal,
     );
   }
 
-  /** The answer if memory has it, else undefined. */
+  /** Returns the cached result, or undefined. */
   authenticateCached(request) {
-    return this.#cached(linesOf(request));
+    return this.#authenticateCached(parseHeaders(request));
   }
 
   async verifyToken(token, options) {
-    const signal = signalOf(options);
-    textOf(token, 'token');
-    const verify = async () => this.#ended(await this.#native.verify(token));
+    const signal = getSignal(options);
+    checkString(token, 'token');
+    const verify = async () => this.#toAuth(await this.#native.verifyToken(token));
     return abortable(this.#call(verify), signal);
   }
 
   async warmUp(options) {
-    const signal = signalOf(options);
+    const signal = getSignal(options);
     const warmUp = async () => {
       const { status, error } = await this.#native.warmUp();
-      if (status !== 'CLERK_OK') throw failure(status, error);
+      if (status !== 'CLERK_OK') throw fromStatus(status, error);
     };
     return abortable(this.#call(warmUp), signal);
   }
 
   invalidateToken(token) {
-    this.#now((addon) => addon.invalidateToken(textOf(token, 'token')));
+    this.#callSync((addon) => addon.invalidateToken(checkString(token, 'token')));
   }
 
   invalidateUser(clerkId) {
-    this.#now((addon) => addon.invalidateUser(textOf(clerkId, 'clerkId')));
+    this.#callSync((addon) => addon.invalidateUser(checkString(clerkId, 'clerkId')));
   }
 
   invalidateSession(sessionId) {
-    this.#now((addon) => addon.invalidateSession(textOf(sessionId, 'sessionId')));
+    this.#callSync((addon) => addon.invalidateSession(checkString(sessionId, 'sessionId')));
   }
 
   invalidateAll() {
-    this.#now((addon) => addon.invalidateAll());
+    this.#callSync((addon) => addon.invalidateAll());
   }
 
   stats() {
-    return this.#now((addon) => addon.stats());
+    return this.#callSync((addon) => addon.stats());
   }
 
-  /** Only for a client with `options.clock`. */
+  /** Sets the clock of a client that has `options.clock`. */
   setTime(nowMs) {
-    if (!Number.isSafeInteger(nowMs) || nowMs <= 0) throw new TypeError('nowMs must be milliseconds since 1970');
-    this.#now((addon) => addon.setTime(nowMs));
+    if (!Number.isSafeInteger(nowMs) || nowMs <= 0)
+      throw new TypeError('nowMs must be an integer: milliseconds since 1970');
+    this.#callSync((addon) => addon.setTime(nowMs));
   }
 
-  /** Breaks off what waits for Clerk and resolves when all calls have ended. */
+  /** Cancels calls that wait for Clerk. Resolves when no call is in flight. */
   async close() {
-    this.#refuseInside();
+    this.#checkNotInStoreCall();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -161,81 +161,80 @@ class ClerkClient {
   async #close() {
     this.#isClosed = true;
     this.#native.close();
-    // Whoever waited for another call's fetch begins one of its own when that is broken off.
+    // A call that waited for another call's fetch starts its own fetch when that one is canceled.
     const again = setInterval(() => this.#native.close(), 10);
-    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
     clearInterval(again);
   }
 
   #open() {
-    if (this.#isClosed) throw closed();
+    if (this.#isClosed) throw closedError();
     return this.#native;
   }
 
-  /** What needs no waiting. */
-  #now(body) {
+  #callSync(body) {
     const addon = this.#open();
     try {
       return body(addon);
     } catch (error) {
-      throw fromThrown(error);
+      throw fromException(error);
     }
   }
 
-  #cached(lines) {
+  #authenticateCached(headers) {
     const addon = this.#open();
     let handle;
     try {
-      handle = addon.cached(lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]);
+      handle = addon.authenticateCached(headers[0], headers[1], headers[2], headers[3], headers[4], headers[5]);
     } catch (error) {
-      throw fromThrown(error);
+      throw fromException(error);
     }
-    if (this.#events.isHeard) this.#tell();
+    if (this.#events.hasListeners) this.#flushEvents();
     return handle === undefined ? undefined : new Auth(handle);
   }
 
-  /** Runs what may take a while: never from inside a method of this client's own store, and never unseen by close(). */
+  /** Runs a call that may wait, registered for `close()`. Rejects it inside a method of this client's user store. */
   async #call(body) {
     this.#open();
-    this.#refuseInside();
-    const running = body();
-    this.#underWay.add(running);
+    this.#checkNotInStoreCall();
+    const promise = body();
+    this.#inFlight.add(promise);
     try {
-      return await running;
+      return await promise;
     } catch (error) {
-      throw fromThrown(error);
+      throw fromException(error);
     } finally {
-      this.#underWay.delete(running);
-      this.#tell();
+      this.#inFlight.delete(promise);
+      this.#flushEvents();
     }
   }
 
-  #refuseInside() {
-    if (isInside(this))
+  #checkNotInStoreCall() {
+    if (isInStoreCall(this))
       throw new ClerkError('CLERK_REENTRANT', "called from inside a method of the same client's user store");
   }
 
-  async #ask(lines) {
-    const begun = await this.#native.begin(...lines);
-    this.#tell();
-    return this.#ended(await this.#finished(begun));
+  async #authenticate(headers) {
+    const callResult = await this.#native.authenticate(...headers);
+    this.#flushEvents();
+    return this.#toAuth(await this.#finish(callResult));
   }
 
-  /** With the steps taken that the library wants of the user store. */
-  #finished(begun) {
-    return begun.pending === undefined ? begun : this.#store.drive(begun.pending);
+  /** Executes the store requests of a pending call. */
+  #finish(callResult) {
+    return callResult.pending === undefined ? callResult : this.#store.run(callResult.pending);
   }
 
-  #ended({ status, result, error, row = null, cause }) {
-    if (result === undefined) throw failure(status, error);
+  #toAuth({ status, result, error, row = null, cause }) {
+    if (result === undefined) throw fromStatus(status, error);
     const auth = new Auth(result, null, row);
     if (error === null) return auth;
     const { reason, retryAfterMs } = auth;
     return new Auth(result, fromNative(error, { reason, retryAfterMs, cause }), null);
   }
 
-  #tell() {
-    if (this.#events.isHeard) this.#events.tell(this.#native);
+  #flushEvents() {
+    if (this.#events.hasListeners) this.#events.flush(this.#native);
   }
 }
 

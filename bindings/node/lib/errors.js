@@ -1,6 +1,6 @@
 'use strict';
 
-/** What goes wrong here has a `code`; see the README for the list. */
+/** An error with a `code`. The README lists the codes. */
 class ClerkError extends Error {
   constructor(code, message, details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -15,9 +15,9 @@ class ClerkError extends Error {
   }
 }
 
-/** For `create` and `update` of a user store: a unique column already holds such a value. */
+/** Thrown by `create` and `update` of a user store when the value of a unique column exists already. */
 class ConflictError extends Error {
-  constructor(message = 'a unique column already holds such a value', options) {
+  constructor(message = 'a unique column already contains this value', options) {
     super(message, options);
     this.code = 'CLERK_CONFLICT';
   }
@@ -27,7 +27,7 @@ class ConflictError extends Error {
   }
 }
 
-/** The statuses that the README tells of; any other is a fault of this package. */
+/** The library's statuses that become a code. Any other status is a defect of this package. */
 const CODES = new Set([
   'CLERK_API',
   'CLERK_CLOSED',
@@ -38,32 +38,39 @@ const CODES = new Set([
   'CLERK_WEBHOOK',
 ]);
 
-function codeOf(status) {
+function codeFromStatus(status) {
   const code = String(status).replace('CLERK_E_', 'CLERK_');
   return CODES.has(code) ? code : 'CLERK_INTERNAL';
 }
 
-/** From what the addon tells of an error of the library. */
-function fromNative(described, more = {}) {
-  const { message, setting, traceId } = described;
-  const httpStatus = described.httpStatus || undefined;
-  const retryAfterMs = described.retryAfterMs < 0 ? undefined : described.retryAfterMs;
-  const { status } = described;
-  return new ClerkError(codeOf(status), message ?? status, { setting, traceId, httpStatus, retryAfterMs, ...more });
+/** Returns a ClerkError for an error object of the addon. */
+function fromNative(native, details = {}) {
+  const { status, message, setting, traceId } = native;
+  const httpStatus = native.httpStatus || undefined;
+  const retryAfterMs = native.retryAfterMs < 0 ? undefined : native.retryAfterMs;
+  return new ClerkError(codeFromStatus(status), message ?? status, {
+    setting,
+    traceId,
+    httpStatus,
+    retryAfterMs,
+    ...details,
+  });
 }
 
-/** Of a call that gives no answer. */
-function failure(status, described) {
-  if (status === 'CLERK_CLOSED') return closed();
-  return fromNative(described ?? { status, message: `the call failed: ${status}` });
+/** Returns a ClerkError for a call that returned a status and no result. */
+function fromStatus(status, native) {
+  if (status === 'CLERK_CLOSED') return closedError();
+  return fromNative(native ?? { status, message: `the call failed: ${status}` });
 }
 
-/** What the addon has thrown, as it is to be thrown on. */
-function fromThrown(error) {
+/** Returns a ClerkError for an exception of the addon. A TypeError or ClerkError is returned unchanged. */
+function fromException(error) {
   if (error instanceof TypeError || error instanceof ClerkError) return error;
-  return new ClerkError(codeOf(error?.code), error?.message ?? 'the call failed', { cause: error });
+  return new ClerkError(codeFromStatus(error?.code), error?.message ?? 'the call failed', { cause: error });
 }
 
-const closed = () => new ClerkError('CLERK_CLOSED', 'this ClerkClient is closed');
+function closedError() {
+  return new ClerkError('CLERK_CLOSED', 'this ClerkClient is closed');
+}
 
-module.exports = { ClerkError, ConflictError, fromNative, fromThrown, failure, closed };
+module.exports = { ClerkError, ConflictError, closedError, fromException, fromNative, fromStatus };

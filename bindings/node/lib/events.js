@@ -1,23 +1,22 @@
 'use strict';
-// What happened: told on this thread, at the latest when the call that it happened in ends. A listener that throws is no
-// failed request.
+// The events of a client. They are emitted on this thread, before the call that caused them resolves.
 
 const { EventEmitter } = require('node:events');
 const { inspect } = require('node:util');
+const { LOG_LEVELS } = require('./enums.js');
 const native = require('./native.js');
 
-const LEVELS = [undefined, 'error', 'warn', 'info', 'debug'];
-const camel = (word) => word.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-/** By their numbers; 0 is the log. */
-const NAMES = native.events.map((word) => camel(word ?? ''));
+const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+/** Event names by number; 0 is the log. */
+const NAMES = native.events.map((name) => camelCase(name ?? ''));
 NAMES[0] = 'log';
 
-function logLine(level, message) {
-  return { level: LEVELS[level], message };
+function logEvent(level, message) {
+  return { level: LOG_LEVELS[level - 1], message };
 }
 
-function event(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) {
-  const told = {
+function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) {
+  const event = {
     type,
     userKey,
     clerkId,
@@ -25,40 +24,42 @@ function event(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) 
     reason: native.reasons[reason] ?? null,
     source: native.sources[source] ?? null,
   };
-  if (retryAfterMs >= 0) told.retryAfterMs = retryAfterMs;
-  return told;
+  if (retryAfterMs >= 0) event.retryAfterMs = retryAfterMs;
+  return event;
 }
 
-/** A listener's failure is for whoever runs the server; thrown, it would end the process. */
+/** Emits a warning for a failed listener: rethrown, its error would end the process. */
 function warn(error) {
   process.emitWarning(error instanceof Error ? error : inspect(error));
 }
 
 class ClerkEvents extends EventEmitter {
-  #listen;
-  #collected = [];
-  /** Whether anybody listens to anything. */
-  isHeard = false;
+  #setMask;
+  #queue = [];
+  /** Whether any event has a listener. */
+  hasListeners = false;
 
-  constructor(listen) {
+  /** `setMask(mask)` is called with the sum of `1 << number` of the events that have a listener. */
+  constructor(setMask) {
     super({ captureRejections: true });
-    this.#listen = listen;
+    this.#setMask = setMask;
     this.#watch();
   }
 
-  #added = (name) => this.#hear(name);
-  #removed = () => this.#hear(undefined);
+  #onNewListener = (name) => this.#updateMask(name);
+  #onRemoveListener = () => this.#updateMask(undefined);
 
   #watch() {
-    if (!this.listeners('newListener').includes(this.#added)) this.on('newListener', this.#added);
-    if (!this.listeners('removeListener').includes(this.#removed)) this.on('removeListener', this.#removed);
+    if (!this.listeners('newListener').includes(this.#onNewListener)) this.on('newListener', this.#onNewListener);
+    if (!this.listeners('removeListener').includes(this.#onRemoveListener))
+      this.on('removeListener', this.#onRemoveListener);
   }
 
-  /** Those who watch for listeners stay. */
+  /** Keeps the two listeners of this class. */
   removeAllListeners(...names) {
     super.removeAllListeners(...names);
     this.#watch();
-    this.#hear(undefined);
+    this.#updateMask(undefined);
     return this;
   }
 
@@ -66,28 +67,29 @@ class ClerkEvents extends EventEmitter {
     warn(error);
   }
 
-  #hear(added) {
+  /** `added`: the event whose first listener is about to be added. */
+  #updateMask(added) {
     let mask = 0;
     for (const [number, name] of NAMES.entries()) {
       if (name !== '' && (name === added || this.listenerCount(name) > 0)) mask |= 1 << number;
     }
-    this.isHeard = mask !== 0;
-    this.#listen(mask);
+    this.hasListeners = mask !== 0;
+    this.#setMask(mask);
   }
 
-  #collect = (kind, ...what) => {
-    this.#collected.push(kind === 0 ? logLine(...what) : event(NAMES[kind], ...what));
+  #enqueue = (kind, ...fields) => {
+    this.#queue.push(kind === 0 ? logEvent(...fields) : clerkEvent(NAMES[kind], ...fields));
   };
 
-  /** Takes all that has happened from the addon before anybody is told: a listener may call the client, too. */
-  tell(client) {
-    client.takeNotices(this.#collect);
-    const collected = this.#collected;
-    if (collected.length === 0) return;
-    this.#collected = [];
-    for (const told of collected) {
+  /** Emits what the addon has queued. The queue is emptied first, because a listener may call the client. */
+  flush(client) {
+    client.takeEvents(this.#enqueue);
+    const events = this.#queue;
+    if (events.length === 0) return;
+    this.#queue = [];
+    for (const event of events) {
       try {
-        this.emit(told.type ?? 'log', told);
+        this.emit(event.type ?? 'log', event);
       } catch (error) {
         warn(error);
       }
@@ -95,4 +97,4 @@ class ClerkEvents extends EventEmitter {
   }
 }
 
-module.exports = { ClerkEvents, NAMES, LEVELS };
+module.exports = { ClerkEvents, NAMES };

@@ -1,6 +1,6 @@
 import { Request, RequestHandler } from 'express';
-import { Auth, ClerkClient, Demands, Options } from './index';
+import { Auth, AuthorizationParams, ClerkClient, ClientOptions } from './index';
 
-export function clerkMiddleware(options?: ClerkClient | Options): RequestHandler;
+export function clerkMiddleware(clientOrOptions?: ClerkClient | ClientOptions): RequestHandler;
 export function getAuth(req: Request): Auth;
-export function requireAuth(demands?: Demands): RequestHandler;
+export function requireAuth(params?: AuthorizationParams): RequestHandler;

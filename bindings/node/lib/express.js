@@ -1,27 +1,27 @@
 'use strict';
 
-const { attach, attached, clientOf, refusal } = require('./gate.js');
+const { authenticate, getAuth, rejection, resolveClient } = require('./middleware.js');
 
-function clerkMiddleware(options) {
-  const client = clientOf(options);
+function clerkMiddleware(clientOrOptions) {
+  const client = resolveClient(clientOrOptions);
   return function clerk(req, res, next) {
-    attach(client, req).then(() => next(), next);
+    authenticate(client, req).then(() => next(), next);
   };
 }
 
-function requireAuth(demands) {
+function requireAuth(params) {
   return function clerkRequireAuth(req, res, next) {
-    let no;
+    let rejected;
     try {
-      no = refusal(attached(req), demands);
+      rejected = rejection(getAuth(req), params);
     } catch (error) {
       return next(error);
     }
-    if (no === null) return next();
-    res.status(no.status).set(no.headers).json(no.body);
+    if (rejected === null) return next();
+    res.status(rejected.status).set(rejected.headers).json(rejected.body);
   };
 }
 
 exports.clerkMiddleware = clerkMiddleware;
-exports.getAuth = attached;
+exports.getAuth = getAuth;
 exports.requireAuth = requireAuth;

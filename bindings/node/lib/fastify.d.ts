@@ -1,11 +1,11 @@
 import { FastifyPluginAsync, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify';
-import { Auth, ClerkClient, Demands, Options } from './index';
+import { Auth, AuthorizationParams, ClerkClient, ClientOptions } from './index';
 
-export interface PluginOptions extends Options {
+export interface ClerkPluginOptions extends ClientOptions {
   client?: ClerkClient;
   hookName?: 'onRequest' | 'preHandler';
 }
-export const clerkPlugin: FastifyPluginAsync<PluginOptions>;
+export const clerkPlugin: FastifyPluginAsync<ClerkPluginOptions>;
 export function getAuth(request: FastifyRequest): Auth;
-/** A `preHandler` for routes. */
-export function requireAuth(demands?: Demands): preHandlerAsyncHookHandler;
+/** Returns a `preHandler` for routes. */
+export function requireAuth(params?: AuthorizationParams): preHandlerAsyncHookHandler;

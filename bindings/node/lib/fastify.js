@@ -1,38 +1,39 @@
 'use strict';
 
 const { ClerkClient } = require('./client.js');
-const { attach, attached, clientOf, refusal } = require('./gate.js');
-const { checkPlain } = require('./settings.js');
+const middleware = require('./middleware.js');
+const { checkOptions } = require('./settings.js');
 
 const HOOKS = ['onRequest', 'preHandler'];
 
 /** `fastify.register(clerkPlugin, {client, hookName, ...settings})` */
 async function clerkPlugin(fastify, options = {}) {
-  checkPlain(options);
-  const { client: given, hookName = 'preHandler', prefix, logLevel, ...settings } = options;
+  checkOptions(options);
+  const { client: sharedClient, hookName = 'preHandler', prefix, logLevel, ...settings } = options;
   if (!HOOKS.includes(hookName)) throw new TypeError(`hookName must be one of ${HOOKS.join(', ')}`);
-  if (given !== undefined && !(given instanceof ClerkClient)) throw new TypeError('client must be a ClerkClient');
-  const isOwn = given === undefined && Object.keys(settings).length > 0;
-  const client = given ?? clientOf(isOwn ? settings : undefined);
+  if (sharedClient !== undefined && !(sharedClient instanceof ClerkClient))
+    throw new TypeError('client must be a ClerkClient');
+  const isOwned = sharedClient === undefined && Object.keys(settings).length > 0;
+  const client = sharedClient ?? middleware.resolveClient(isOwned ? settings : undefined);
   fastify.addHook(hookName, async (request) => {
-    await attach(client, request.raw);
+    await middleware.authenticate(client, request.raw);
   });
-  if (isOwn) fastify.addHook('onClose', () => client.close());
+  if (isOwned) fastify.addHook('onClose', () => client.close());
 }
 
-// The hook is for the routes beside the plugin, not only for those within it.
+// Fastify adds the hook to the surrounding scope instead of a scope of the plugin's own.
 clerkPlugin[Symbol.for('skip-override')] = true;
 clerkPlugin[Symbol.for('fastify.display-name')] = 'clerk-auth';
 
 function getAuth(request) {
-  return attached(request?.raw);
+  return middleware.getAuth(request?.raw);
 }
 
-/** A `preHandler` for routes. */
-function requireAuth(demands) {
+/** Returns a `preHandler` for routes. */
+function requireAuth(params) {
   return async function clerkRequireAuth(request, reply) {
-    const no = refusal(getAuth(request), demands);
-    if (no !== null) return reply.code(no.status).headers(no.headers).send(no.body);
+    const rejected = middleware.rejection(getAuth(request), params);
+    if (rejected !== null) return reply.code(rejected.status).headers(rejected.headers).send(rejected.body);
   };
 }
 

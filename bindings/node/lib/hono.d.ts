@@ -1,6 +1,6 @@
 import { Context, MiddlewareHandler } from 'hono';
-import { Auth, ClerkClient, Demands, Options } from './index';
+import { Auth, AuthorizationParams, ClerkClient, ClientOptions } from './index';
 
-export function clerkMiddleware(options?: ClerkClient | Options): MiddlewareHandler;
+export function clerkMiddleware(clientOrOptions?: ClerkClient | ClientOptions): MiddlewareHandler;
 export function getAuth(c: Context): Auth;
-export function requireAuth(demands?: Demands): MiddlewareHandler;
+export function requireAuth(params?: AuthorizationParams): MiddlewareHandler;

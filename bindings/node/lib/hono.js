@@ -1,24 +1,20 @@
 'use strict';
 
-const { attach, attached, clientOf, refusal } = require('./gate.js');
+const { authenticate, getAuth, rejection, resolveClient } = require('./middleware.js');
 
-/** Other middleware puts other requests into `c.req.raw`: the context stays. */
-function clerkMiddleware(options) {
-  const client = clientOf(options);
+function clerkMiddleware(clientOrOptions) {
+  const client = resolveClient(clientOrOptions);
   return async function clerk(c, next) {
-    c.set('clerkAuth', await attach(client, c.req.raw, c));
+    // The context is the key: other middleware may replace `c.req.raw`.
+    c.set('clerkAuth', await authenticate(client, c.req.raw, c));
     return next();
   };
 }
 
-function getAuth(c) {
-  return attached(c);
-}
-
-function requireAuth(demands) {
+function requireAuth(params) {
   return async function clerkRequireAuth(c, next) {
-    const no = refusal(getAuth(c), demands);
-    return no === null ? next() : c.json(no.body, no.status, no.headers);
+    const rejected = rejection(getAuth(c), params);
+    return rejected === null ? next() : c.json(rejected.body, rejected.status, rejected.headers);
   };
 }
 

@@ -1,10 +1,10 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
-import { Auth, ClerkClient, Demands, Options } from './index';
+import { Auth, AuthorizationParams, ClerkClient, ClientOptions } from './index';
 
 export function withAuth(
-  options: ClerkClient | Options | undefined,
+  clientOrOptions: ClerkClient | ClientOptions | undefined,
   handler: (req: IncomingMessage, res: ServerResponse) => unknown,
 ): (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 export function getAuth(req: IncomingMessage): Auth;
-/** True if somebody is signed in and has all that is demanded; else the request has been answered. */
-export function requireAuth(req: IncomingMessage, res: ServerResponse, demands?: Demands): boolean;
+/** Returns true if the request is signed in and passes all checks; else sends the response and returns false. */
+export function requireAuth(req: IncomingMessage, res: ServerResponse, params?: AuthorizationParams): boolean;

@@ -1,37 +1,37 @@
 'use strict';
-// Plain `http`: a handler that is only called once it is known who is calling.
+// Middleware for plain `http`.
 
-const { attach, attached, clientOf, refusal } = require('./gate.js');
+const { authenticate, getAuth, rejection, resolveClient } = require('./middleware.js');
 
-function refuse(res, { status, headers, body }) {
+function send(res, { status, headers, body }) {
   res.writeHead(status, { ...headers, 'Content-Type': 'application/json' });
   res.end(JSON.stringify(body));
 }
 
-/** `http.createServer(withAuth(client, (req, res) => …))` */
-function withAuth(options, handler) {
-  const client = clientOf(options);
+/** `http.createServer(withAuth(client, (req, res) => …))`: calls the handler once the request is authenticated. */
+function withAuth(clientOrOptions, handler) {
+  const client = resolveClient(clientOrOptions);
   if (typeof handler !== 'function') throw new TypeError('handler must be a function');
   return async function clerkHandler(req, res) {
     try {
-      await attach(client, req);
+      await authenticate(client, req);
     } catch (error) {
-      // Wrong use only, such as a closed client: nobody gets through.
+      // Wrong use of the package, such as a closed client: the handler is not called.
       process.emitWarning(error);
-      refuse(res, { status: 500, headers: {}, body: { error: 'internal-error' } });
+      send(res, { status: 500, headers: {}, body: { error: 'internal-error' } });
       return;
     }
     await handler(req, res);
   };
 }
 
-/** True if somebody is signed in and has all that is demanded; else the request has been answered. */
-function requireAuth(req, res, demands) {
-  const no = refusal(attached(req), demands);
-  if (no !== null) refuse(res, no);
-  return no === null;
+/** Returns true if the request is signed in and passes all checks; else sends the response and returns false. */
+function requireAuth(req, res, params) {
+  const rejected = rejection(getAuth(req), params);
+  if (rejected !== null) send(res, rejected);
+  return rejected === null;
 }
 
 exports.withAuth = withAuth;
-exports.getAuth = attached;
+exports.getAuth = getAuth;
 exports.requireAuth = requireAuth;

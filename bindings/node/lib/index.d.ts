@@ -1,95 +1,28 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
+import { Category, EventName, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
 
-/** The library's version. */
+/** The version of the library. */
 export const version: string;
 
-export type Status = 'signed-in' | 'signed-out' | 'no-credentials' | 'unavailable';
-export type Category = 'no_credentials' | 'invalid_token' | 'forbidden' | 'misconfigured' | 'unavailable';
-export type Source = 'cache' | 'verified';
-export type TokenType = 'session_token' | 'api_key' | 'oauth_token' | 'm2m_token';
-export type Reason =
-  | 'session-token-missing'
-  | 'token-invalid'
-  | 'token-invalid-signature'
-  | 'token-expired'
-  | 'token-not-active-yet'
-  | 'token-iat-in-the-future'
-  | 'token-invalid-authorized-parties'
-  | 'token-invalid-audience'
-  | 'token-invalid-issuer'
-  | 'token-type-not-supported'
-  | 'jwk-kid-mismatch'
-  | 'jwk-failed-to-resolve'
-  | 'jwk-failed-to-load'
-  | 'jwk-remote-invalid'
-  | 'secret-key-invalid'
-  | 'server-error'
-  | 'user-not-found'
-  | 'user-inactive'
-  | 'session-pending'
-  | 'session-revoked'
-  | 'link-conflict'
-  | 'store-error'
-  | 'session-token-and-uat-missing'
-  | 'session-token-but-no-client-uat'
-  | 'client-uat-but-no-session-token'
-  | 'session-token-iat-before-client-uat'
-  | 'internal-error';
+export * from './enums.js';
 
-/** The settings of the library's README, in camel case. */
-export interface Settings {
-  secretKey?: string;
-  publishableKey?: string;
-  jwtKey?: string;
-  machineSecretKey?: string;
-  jwks?: string;
-  jwksUrl?: string;
-  apiUrl?: string;
-  authorizedParties?: string | string[];
-  audience?: string | string[];
-  issuer?: string | string[];
-  acceptsToken?: TokenType | 'any' | (TokenType | 'any')[];
-  clockSkewMs?: number | string;
-  timeoutMs?: number | string;
-  cacheTtlS?: number | string;
-  cacheCapacity?: number | string;
-  userTtlS?: number | string;
-  userStaleIfErrorS?: number | string;
-  /** 5 with `users`, else 0. */
-  rowCheckTtlS?: number | string;
-  userMode?: 'claims' | 'profile' | 'sync';
-  linkByEmail?: 'never' | 'verified';
-  treatPendingAsSignedOut?: boolean;
-  allowBareToken?: boolean;
-  checkClientUat?: boolean;
-  machineCacheTtlS?: number | string;
-  expectedMachineId?: string;
-  sessionCheckTtlS?: number | string;
-  revocationTtlS?: number | string;
-  caPem?: string;
-  proxy?: string;
-  userAgent?: string;
-  webhookSecrets?: string | string[];
-  instanceId?: string;
-}
-
-export interface Options<Row extends UserRow = UserRow> extends Settings {
-  /** Where settings that are not given come from: `process.env`, another environment, or `false` for nowhere. */
+export interface ClientOptions<Row extends UserRow = UserRow> extends Settings {
+  /** The environment that provides missing settings. Default: `process.env`. `false` disables it. */
   env?: boolean | Record<string, string | undefined>;
-  /** The host's own user table. */
+  /** The application's user table. */
   users?: UserStore<Row>;
-  /** How long the table may take in all for one request; `timeoutMs` unless given. */
+  /** The deadline for all queries of the table during one request. Default: `timeoutMs`. */
   storeTimeoutMs?: number;
-  /** @internal A clock that stands still until `setTime`; 0 is the system's. */
+  /** @internal A clock that only `setTime` advances; 0 is the system's time. */
   clock?: { nowMs: number };
 }
 
-export type Key = string | number | bigint;
+export type UserKey = string | number | bigint;
 
-/** A row of the host's table, and whatever else it holds. */
+/** A row of the user table. It may have further columns. */
 export interface UserRow {
-  key: Key;
+  key: UserKey;
   clerkId?: string | null;
   email?: string | null;
   username?: string | null;
@@ -101,7 +34,7 @@ export interface UserRow {
   bannedByClerk?: boolean | 0 | 1;
 }
 
-/** What is to be written; columns that are not there stay as they are. */
+/** The columns to write. A column that is absent stays unchanged. */
 export interface UserColumns {
   clerkId?: string;
   email?: string | null;
@@ -116,26 +49,30 @@ export interface UserColumns {
 
 type Awaitable<T> = T | Promise<T>;
 
-/** `create` and `update` throw a ConflictError when a unique column is in the way; each is one transaction. */
+/**
+ * The application's user table. `create` and `update` are one transaction each, and throw a ConflictError when the value of a
+ * unique column exists already.
+ */
 export interface UserStore<Row extends UserRow = UserRow> {
-  /** The columns that the table has; all of them unless given. */
+  /** The columns of the table. Default: all. */
   columns?: (keyof UserColumns)[];
-  /** How many characters fit into text columns. */
+  /** The maximum number of characters in string columns. */
   columnLengths?: { [column in 'email' | 'username' | 'firstName' | 'lastName' | 'imageUrl']?: number };
   findByKey(key: string): Awaitable<Row | null | undefined>;
-  /** Compared exactly. */
+  /** Finds a row by exact comparison. */
   findByClerkId(clerkId: string): Awaitable<Row | null | undefined>;
-  /** Compared without case; two rows are enough. */
+  /** Finds rows by case-insensitive comparison. Two rows suffice. */
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
-  /** Whether a row other than the given one has this name, compared without case. */
+  /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
-  /** The new row's key, or the new row. */
-  create(columns: UserColumns): Awaitable<Key | Row>;
-  /** The row as it is now, or nothing. */
+  /** Inserts a row. Returns its key or the row. */
+  create(columns: UserColumns): Awaitable<UserKey | Row>;
+  /** Updates a row. Returns the new row or nothing. */
   update(key: string, columns: UserColumns): Awaitable<Row | void>;
 }
 
-export interface Demands {
+/** The checks of `has`. All of them must pass. */
+export interface AuthorizationParams {
   role?: string;
   permission?: string;
   feature?: string;
@@ -148,18 +85,20 @@ export interface Demands {
     | { level: 'first_factor' | 'second_factor' | 'multi_factor'; afterMinutes: number };
 }
 
-/** Who is calling. */
+/** The result of an authentication. */
 export interface Auth<Row extends UserRow = UserRow> {
   readonly status: Status;
-  /** True for `signed-in` and nothing else. */
+  /** True for the status `signed-in` only. */
   readonly isAuthenticated: boolean;
   readonly reason: Reason | null;
   readonly category: Category | null;
   readonly source: Source | null;
   readonly httpStatus: number;
+  /** Milliseconds until a retry may succeed; null if unknown. */
   readonly retryAfterMs: number | null;
+  /** Whether Clerk's handshake may recover the session. */
   readonly handshakeRecommended: boolean;
-  /** What stands behind `unavailable`, with its cause; not for clients. */
+  /** The underlying error of an `unavailable` result, for the log. Do not send it to clients. */
   readonly error: ClerkError | null;
 
   readonly tokenType: TokenType | null;
@@ -173,12 +112,14 @@ export interface Auth<Row extends UserRow = UserRow> {
   readonly orgSlug: string | null;
   readonly orgRole: string | null;
   readonly orgPermissions: string[] | null;
+  /** Minutes since the first and the second factor were verified; -1 for never. */
   readonly factorVerificationAge: [number, number] | null;
+  /** The token's expiry in milliseconds since 1970. */
   readonly expiresAtMs: number | null;
   readonly tokenId: string | null;
   readonly clientId: string | null;
   readonly scopes: string[] | null;
-  /** The host's own row: its key, and the row itself if the store was asked in this very call. */
+  /** The user's row: its key, and the row itself if this call read it from the store. */
   readonly localUser: { key: string; row: Row | null } | null;
   readonly profile: {
     email: string | null;
@@ -189,42 +130,30 @@ export interface Auth<Row extends UserRow = UserRow> {
     externalId: string | null;
   } | null;
 
-  /** Whether all that is demanded is there; nothing demanded, or something unknown: false. */
-  readonly has: (demands: Demands) => boolean;
-  /** The value of a `WWW-Authenticate` line, or null. */
+  /** Returns true if all checks pass; false for none and for an unknown one. */
+  readonly has: (params: AuthorizationParams) => boolean;
+  /** Returns the value of a `WWW-Authenticate` header; null unless `httpStatus` is 401 or 403. */
   readonly challenge: (realm?: string) => string | null;
 }
 
 export interface ClerkEvent {
-  type: Exclude<keyof ClerkEventMap, 'log'>;
+  type: EventName;
   userKey: string | null;
   clerkId: string | null;
-  /** `clerk:auth:` and the SHA-256 of the token. */
+  /** `clerk:auth:` followed by the token's SHA-256. */
   tokenHash: string | null;
   reason: Reason | null;
   source: Source | null;
   retryAfterMs?: number;
 }
 
-export interface LogLine {
-  level: 'error' | 'warn' | 'info' | 'debug';
+export interface LogEvent {
+  level: LogLevel;
   message: string;
 }
 
-export interface ClerkEventMap {
-  authSuccess: ClerkEvent;
-  authFailed: ClerkEvent;
-  cacheMiss: ClerkEvent;
-  userCreated: ClerkEvent;
-  userUpdated: ClerkEvent;
-  userLinked: ClerkEvent;
-  linkConflict: ClerkEvent;
-  jwksRefreshed: ClerkEvent;
-  rateLimited: ClerkEvent;
-  staleServed: ClerkEvent;
-  userDeleted: ClerkEvent;
-  misconfigured: ClerkEvent;
-  log: LogLine;
+export interface ClerkEventMap extends Record<EventName, ClerkEvent> {
+  log: LogEvent;
 }
 
 export interface ClerkEvents extends EventEmitter {
@@ -233,23 +162,24 @@ export interface ClerkEvents extends EventEmitter {
   off<Name extends keyof ClerkEventMap>(name: Name, listener: (event: ClerkEventMap[Name]) => void): this;
 }
 
-export type HeaderLines =
+export type HeadersLike =
   | IncomingHttpHeaders
   | Record<string, string | string[] | undefined>
   | [string, string][]
   | { get(name: string): string | null; has(name: string): boolean };
 
-/** Node's request, Fetch's, or the headers alone. */
-export type AnyRequest = { headers: HeaderLines; method?: string; rawHeaders?: string[] } | HeaderLines;
+/** Node's request, a Fetch request, or the headers alone. */
+export type RequestLike = { headers: HeadersLike; method?: string; rawHeaders?: string[] } | HeadersLike;
 
-export type Delivery =
+/** A webhook request with its raw body. */
+export type WebhookRequest =
   | Request
-  | (AsyncIterable<Uint8Array | string> & { headers: HeaderLines })
-  | { headers: HeaderLines; body: string | ArrayBuffer | ArrayBufferView };
+  | (AsyncIterable<Uint8Array | string> & { headers: HeadersLike })
+  | { headers: HeadersLike; body: string | ArrayBuffer | ArrayBufferView };
 
-export interface Handled {
-  outcome: 'applied' | 'ignored' | 'refused' | 'unavailable';
-  /** What to answer the delivery with. */
+export interface WebhookResult {
+  outcome: 'applied' | 'ignored' | 'rejected' | 'unavailable';
+  /** The status to respond with. */
   httpStatus: 200 | 400 | 503;
   error: ClerkError | null;
 }
@@ -268,22 +198,25 @@ export interface Stats {
 }
 
 export interface CallOptions {
+  /** Rejects the promise when aborted. The call itself continues. */
   signal?: AbortSignal | null;
 }
 
-/** Shared by all requests. */
+/** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
 export class ClerkClient<Row extends UserRow = UserRow> {
-  constructor(options?: Options<Row>);
+  constructor(options?: ClientOptions<Row>);
   readonly events: ClerkEvents;
-  readonly webhooks: { handle(request: Delivery, options?: CallOptions): Promise<Handled> };
-  /** Never rejects for a bad token; see `Auth.status`. */
-  authenticate(request: AnyRequest, options?: CallOptions): Promise<Auth<Row>>;
-  /** The answer, if memory has it. */
-  authenticateCached(request: AnyRequest): Auth<Row> | undefined;
-  /** Verifies one JWT and nothing else: no user, no cache, no event. */
+  /** Verifies a webhook and applies it. Rejects for wrong use only. */
+  readonly webhooks: { handle(request: WebhookRequest, options?: CallOptions): Promise<WebhookResult> };
+  /** Authenticates a request. An invalid token is a status, not a rejection; it rejects for wrong use only. */
+  authenticate(request: RequestLike, options?: CallOptions): Promise<Auth<Row>>;
+  /** Returns the cached result, or undefined. Never waits. */
+  authenticateCached(request: RequestLike): Auth<Row> | undefined;
+  /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
-  /** Fetches the keys now, so that the first request need not wait. */
+  /** Fetches the keys, so that the first request does not have to. */
   warmUp(options?: CallOptions): Promise<void>;
+  /** Removes cached results; the next request is verified again. */
   invalidateToken(token: string): void;
   invalidateUser(clerkId: string): void;
   invalidateSession(sessionId: string): void;
@@ -291,9 +224,9 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   stats(): Stats;
   /** @internal */
   setTime(nowMs: number): void;
-  /** Breaks off what waits for Clerk; resolves when all calls have ended. Rejects inside a method of `users`. */
+  /** Cancels calls that wait for Clerk. Resolves when no call is in flight. Rejects inside a method of `users`. */
   close(): Promise<void>;
-  /** The same. */
+  /** Same as `close`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -315,15 +248,16 @@ export class ClerkError extends Error {
   readonly code: ErrorCode;
   readonly cause?: unknown;
   readonly reason?: Reason;
-  /** The setting that is wrong. */
+  /** The invalid setting. */
   readonly setting?: string;
-  /** Of Clerk's answer. */
+  /** The status of Clerk's response. */
   readonly httpStatus?: number;
+  /** Clerk's trace id of that response. */
   readonly traceId?: string;
   readonly retryAfterMs?: number;
 }
 
-/** For a store's `create` and `update`: a unique column already holds such a value. */
+/** Thrown by `create` and `update` of a user store when the value of a unique column exists already. */
 export class ConflictError extends Error {
   constructor(message?: string, options?: { cause?: unknown });
   readonly code: 'CLERK_CONFLICT';

@@ -7,5 +7,5 @@ const native = require('./native.js');
 exports.ClerkClient = ClerkClient;
 exports.ClerkError = ClerkError;
 exports.ConflictError = ConflictError;
-/** The library's version. */
+/** The version of the library. */
 exports.version = native.version;

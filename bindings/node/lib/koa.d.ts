@@ -1,6 +1,6 @@
 import { Context, Middleware } from 'koa';
-import { Auth, ClerkClient, Demands, Options } from './index';
+import { Auth, AuthorizationParams, ClerkClient, ClientOptions } from './index';
 
-export function clerkMiddleware(options?: ClerkClient | Options): Middleware;
+export function clerkMiddleware(clientOrOptions?: ClerkClient | ClientOptions): Middleware;
 export function getAuth(ctx: Context): Auth;
-export function requireAuth(demands?: Demands): Middleware;
+export function requireAuth(params?: AuthorizationParams): Middleware;

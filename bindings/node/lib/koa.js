@@ -1,26 +1,26 @@
 'use strict';
 
-const { attach, attached, clientOf, refusal } = require('./gate.js');
+const middleware = require('./middleware.js');
 
-function clerkMiddleware(options) {
-  const client = clientOf(options);
+function clerkMiddleware(clientOrOptions) {
+  const client = middleware.resolveClient(clientOrOptions);
   return async function clerk(ctx, next) {
-    ctx.state.auth = await attach(client, ctx.req);
+    ctx.state.auth = await middleware.authenticate(client, ctx.req);
     return next();
   };
 }
 
 function getAuth(ctx) {
-  return attached(ctx?.req);
+  return middleware.getAuth(ctx?.req);
 }
 
-function requireAuth(demands) {
+function requireAuth(params) {
   return async function clerkRequireAuth(ctx, next) {
-    const no = refusal(getAuth(ctx), demands);
-    if (no === null) return next();
-    ctx.status = no.status;
-    ctx.set(no.headers);
-    ctx.body = no.body;
+    const rejected = middleware.rejection(getAuth(ctx), params);
+    if (rejected === null) return next();
+    ctx.status = rejected.status;
+    ctx.set(rejected.headers);
+    ctx.body = rejected.body;
   };
 }
 

@@ -1,5 +1,5 @@
 'use strict';
-// The addon, and whether it is the one that this package was made with.
+// Loads the addon and checks that it belongs to this version of the package.
 
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
@@ -10,27 +10,25 @@ function load() {
   const platform = `${process.platform}-${process.arch}`;
   const file = join(__dirname, '..', 'prebuilds', platform, 'node.napi.node');
   if (!existsSync(file)) {
-    throw new ClerkError('CLERK_LOAD', `clerk-auth ${version} has no addon for ${platform}: ${file} is missing`);
+    throw new ClerkError('CLERK_LOAD', `clerk-auth ${version} has no addon for ${platform}: ${file} does not exist`);
   }
   let native;
   try {
     native = require(file);
   } catch (cause) {
-    const message = `the addon of clerk-auth ${version} cannot be loaded: ${cause.message}`;
+    const message = `failed to load the addon of clerk-auth ${version}: ${cause.message}`;
     throw new ClerkError('CLERK_LOAD', message, { cause });
   }
-  if (native.builtFor !== version) {
-    throw new ClerkError(
-      'CLERK_LOAD',
-      `the addon is of clerk-auth ${native.builtFor}, the package of ${version}: ${file}`,
-    );
+  if (native.packageVersion !== version) {
+    const message = `addon version ${native.packageVersion} does not match package version ${version}: ${file}`;
+    throw new ClerkError('CLERK_LOAD', message);
   }
   return native;
 }
 
 const native = load();
 
-// A thread that waits for Clerk would hold up the end of the process.
+// A thread that waits for Clerk would delay the exit.
 process.once('exit', () => native.shutdownAll());
 
 module.exports = native;

@@ -1,120 +1,123 @@
 'use strict';
-// The lines of a request that matter, whatever the request is: Node's, Fetch's, or plain headers.
+// Reads the headers of a request: Node's, Fetch's, or the headers alone.
 
 const { isMap } = require('node:util/types');
-const { isPlain } = require('./plain.js');
+const { isPlainObject } = require('./is-plain-object.js');
 
-const NAMES = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept']);
-/** What may be there once is refused when it is there twice: no more need be told. */
-const ENOUGH = 2;
+const HEADERS = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept']);
+/** The library rejects a duplicate header, so a third value need not be copied. */
+const MAX_VALUES = 2;
 
 function isFetchHeaders(headers) {
   return typeof headers.get === 'function' && typeof headers.has === 'function' && !isMap(headers);
 }
 
-/** Anything else would have no header to show, and pass for a caller without credentials. */
-function check(headers, what) {
-  if (isPlain(headers) || Array.isArray(headers) || isMap(headers) || isFetchHeaders(headers)) return headers;
-  throw new TypeError(`${what} a plain object, an array of pairs, a Map or Headers`);
+/** Any other object would have no readable header, and pass for a request without credentials. */
+function checkHeaders(headers, subject) {
+  if (isPlainObject(headers) || Array.isArray(headers) || isMap(headers) || isFetchHeaders(headers)) return headers;
+  throw new TypeError(`${subject} a plain object, an array of pairs, a Map or Headers`);
 }
 
-/** A request has `headers` that are an object; anything else is taken for the headers themselves. */
-function headersOf(request) {
+/** Returns `request.headers` if that is an object, else the request itself. */
+function getHeaders(request) {
   if (request === null || typeof request !== 'object')
     throw new TypeError('request must be a request or an object of headers');
   const { headers } = request;
   if (headers !== undefined && headers !== null && typeof headers === 'object')
-    return check(headers, 'request.headers must be');
+    return checkHeaders(headers, 'request.headers must be');
   if (headers !== undefined && typeof headers !== 'string') throw new TypeError('request.headers must be an object');
-  return check(request, 'request must be a request, or headers:');
+  return checkHeaders(request, 'request must be a request, or headers:');
 }
 
-function line(value, name) {
+function checkValue(value, name) {
   if (value === undefined || value === null || typeof value === 'string') return value ?? undefined;
   throw new TypeError(`request.headers.${name} must be a string`);
 }
 
-/** How many lines of `Authorization` came in: Node drops all but the first, and two are a smuggling attempt. */
-function isRepeated(rawHeaders) {
+/** Node drops all `Authorization` headers but the first. Two of them are a smuggling attempt. */
+function hasDuplicateAuthorization(rawHeaders) {
   let count = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
-    if (typeof name !== 'string') throw new TypeError('request.rawHeaders must hold names and values');
+    if (typeof name !== 'string') throw new TypeError('request.rawHeaders must contain names and values');
     if (name.length === 13 && name.toLowerCase() === 'authorization') count++;
   }
   return count > 1;
 }
 
-function rawLines(rawHeaders) {
-  const lines = [];
-  for (let i = 0; i + 1 < rawHeaders.length && lines.length < 2 * ENOUGH; i += 2) {
+function rawAuthorizationHeaders(rawHeaders) {
+  const pairs = [];
+  for (let i = 0; i + 1 < rawHeaders.length && pairs.length < 2 * MAX_VALUES; i += 2) {
     if (rawHeaders[i].toLowerCase() === 'authorization')
-      lines.push('authorization', line(rawHeaders[i + 1], 'authorization'));
+      pairs.push('authorization', checkValue(rawHeaders[i + 1], 'authorization'));
   }
-  return lines;
+  return pairs;
 }
 
-/** [authorization, cookie, method, sec-fetch-dest, accept, others] */
-function linesOf(request) {
-  const headers = headersOf(request);
-  const isWhole = headers !== request;
-  const method = isWhole && typeof request.method === 'string' ? request.method : undefined;
+/** Returns the addon's arguments: [authorization, cookie, method, secFetchDest, accept, others]. */
+function parseHeaders(request) {
+  const headers = getHeaders(request);
+  const isRequest = headers !== request;
+  const method = isRequest && typeof request.method === 'string' ? request.method : undefined;
   if (isFetchHeaders(headers)) {
-    const get = (name) => line(headers.get(name), name);
+    const get = (name) => checkValue(headers.get(name), name);
     return [get('authorization'), get('cookie'), method, get('sec-fetch-dest'), get('accept'), undefined];
   }
   const { rawHeaders } = request;
-  // Only Node's own requests have their names in lower case for certain.
-  if (!isWhole || !Array.isArray(rawHeaders)) return plainLines(headers, method);
+  // Only the names in Node's own requests are certain to be in lower case.
+  if (!isRequest || !Array.isArray(rawHeaders)) return parseObject(headers, method);
   const authorization = headers.authorization;
-  if (Array.isArray(headers.cookie) || Array.isArray(authorization)) return plainLines(headers, method);
-  const isRequestRepeated = typeof authorization === 'string' && isRepeated(rawHeaders);
+  if (Array.isArray(headers.cookie) || Array.isArray(authorization)) return parseObject(headers, method);
+  const hasDuplicate = typeof authorization === 'string' && hasDuplicateAuthorization(rawHeaders);
   return [
-    isRequestRepeated ? undefined : line(authorization, 'authorization'),
-    line(headers.cookie, 'cookie'),
+    hasDuplicate ? undefined : checkValue(authorization, 'authorization'),
+    checkValue(headers.cookie, 'cookie'),
     method,
-    line(headers['sec-fetch-dest'], 'sec-fetch-dest'),
-    line(headers.accept, 'accept'),
-    isRequestRepeated ? rawLines(rawHeaders) : undefined,
+    checkValue(headers['sec-fetch-dest'], 'sec-fetch-dest'),
+    checkValue(headers.accept, 'accept'),
+    hasDuplicate ? rawAuthorizationHeaders(rawHeaders) : undefined,
   ];
 }
 
-function pairsOf(headers) {
+function toPairs(headers) {
   if (!Array.isArray(headers) && !isMap(headers)) return Object.entries(headers);
   const pairs = [...headers];
   for (const pair of pairs) {
     if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') {
-      throw new TypeError('request.headers as an array or a Map must hold pairs of name and value');
+      throw new TypeError('request.headers as an array or a Map must contain pairs of name and value');
     }
   }
   return pairs;
 }
 
-/** The pairs whose name is wanted, flat, names in lower case. However many there are, few come out. */
-function flatLines(headers, names) {
+/** Returns [name, value, ...] of the named headers, with names in lower case. The length is limited for any input. */
+function flattenHeaders(headers, names) {
   if (isFetchHeaders(headers)) {
-    const wanted = [...names].filter((name) => headers.has(name));
-    return wanted.flatMap((name) => [name, line(headers.get(name), name)]);
+    const present = [...names].filter((name) => headers.has(name));
+    return present.flatMap((name) => [name, checkValue(headers.get(name), name)]);
   }
   const found = new Map();
-  for (const [written, value] of pairsOf(headers)) {
-    const name = written.toLowerCase();
+  for (const [key, value] of toPairs(headers)) {
+    const name = key.toLowerCase();
     if (!names.has(name)) continue;
-    const texts = (Array.isArray(value) ? value : [value]).map((item) => line(item, name));
-    const all = found.get(name) ?? [];
-    for (const text of texts) if (text !== undefined && (name === 'cookie' || all.length < ENOUGH)) all.push(text);
-    found.set(name, all);
+    const values = found.get(name) ?? [];
+    for (const item of Array.isArray(value) ? value : [value]) {
+      const string = checkValue(item, name);
+      if (string !== undefined && (name === 'cookie' || values.length < MAX_VALUES)) values.push(string);
+    }
+    found.set(name, values);
   }
-  const lines = [];
-  for (const [name, texts] of found) {
-    // As HTTP/2 has it.
-    for (const text of name === 'cookie' && texts.length > 0 ? [texts.join('; ')] : texts) lines.push(name, text);
+  const flat = [];
+  for (const [name, values] of found) {
+    // HTTP/2 may split the Cookie header (RFC 9113, section 8.2.3).
+    const joined = name === 'cookie' && values.length > 0 ? [values.join('; ')] : values;
+    for (const value of joined) flat.push(name, value);
   }
-  return lines;
+  return flat;
 }
 
-function plainLines(headers, method) {
-  return [undefined, undefined, method, undefined, undefined, flatLines(headers, NAMES)];
+function parseObject(headers, method) {
+  return [undefined, undefined, method, undefined, undefined, flattenHeaders(headers, HEADERS)];
 }
 
-module.exports = { linesOf, headersOf, flatLines, isFetchHeaders };
+module.exports = { flattenHeaders, getHeaders, isFetchHeaders, parseHeaders };

@@ -1,10 +1,10 @@
 'use strict';
-// Webhook deliveries: their bytes as they came, and what becomes of them.
+// Reads webhook requests and maps the library's status to an outcome.
 
-const { headersOf, flatLines, isFetchHeaders } = require('./request.js');
-const { ClerkError, failure, fromNative } = require('./errors.js');
+const { ClerkError, fromNative, fromStatus } = require('./errors.js');
+const { flattenHeaders, getHeaders, isFetchHeaders } = require('./request.js');
 
-const NAMES = new Set([
+const HEADERS = new Set([
   'svix-id',
   'svix-timestamp',
   'svix-signature',
@@ -12,10 +12,10 @@ const NAMES = new Set([
   'webhook-timestamp',
   'webhook-signature',
 ]);
-/** The library looks at no longer one. */
-const LONGEST_BODY = 1 << 20;
+/** The library rejects a longer body. */
+const MAX_BODY_BYTES = 1 << 20;
 
-function bytes(body) {
+function toBuffer(body) {
   if (typeof body === 'string') return Buffer.from(body);
   if (body instanceof ArrayBuffer) return Buffer.from(body);
   if (ArrayBuffer.isView(body)) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
@@ -27,85 +27,85 @@ async function readAll(chunks, cancel) {
   let length = 0;
   try {
     for await (const chunk of chunks) {
-      const part = bytes(chunk);
+      const part = toBuffer(chunk);
       parts.push(part);
       if (part === undefined) break;
       length += part.length;
-      // One byte too many, so that the library says what is wrong.
-      if (length > LONGEST_BODY) {
+      // One byte too many: the library rejects it and reports the reason.
+      if (length > MAX_BODY_BYTES) {
         cancel();
-        return Buffer.alloc(LONGEST_BODY + 1);
+        return Buffer.alloc(MAX_BODY_BYTES + 1);
       }
     }
   } catch (cause) {
-    throw new ClerkError('CLERK_WEBHOOK', "the delivery's body broke off", { cause });
+    throw new ClerkError('CLERK_WEBHOOK', 'the request body ended early', { cause });
   }
   if (parts.includes(undefined)) throw new TypeError('request.body must be a stream of raw bytes');
   return Buffer.concat(parts);
 }
 
-async function within(promise, timeoutMs) {
+async function withTimeout(promise, timeoutMs) {
   let timer;
-  const late = new Promise((_, reject) => {
-    const error = () => new ClerkError('CLERK_WEBHOOK', `the delivery's body did not arrive within ${timeoutMs} ms`);
+  const timeout = new Promise((_, reject) => {
+    const error = () => new ClerkError('CLERK_WEBHOOK', `the request body did not arrive within ${timeoutMs} ms`);
     timer = setTimeout(() => reject(error()), timeoutMs);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** A body that was parsed is no longer what was signed. */
-function bodyOf(request, timeoutMs) {
+/** Returns the raw body, or a promise of it. A parsed body is a TypeError: the signature covers the raw bytes. */
+function readBody(request, timeoutMs) {
   if (isFetchHeaders(request.headers ?? {}) && typeof request.arrayBuffer === 'function') {
     if (request.bodyUsed || request.body?.locked)
-      throw new TypeError('request.body was read already: hand the request over untouched');
+      throw new TypeError('request.body has been read already: pass the request before anything reads its body');
     return request.body === null
       ? Buffer.alloc(0)
-      : within(
+      : withTimeout(
           readAll(request.body, () => {}),
           timeoutMs,
         );
   }
-  const given = bytes(request.rawBody ?? request.body);
-  if (given !== undefined) return given;
+  const raw = toBuffer(request.rawBody ?? request.body);
+  if (raw !== undefined) return raw;
   if (request.body !== undefined && request.body !== null) {
-    throw new TypeError('request.body must be the raw bytes (a Buffer or a string), not what was parsed from them');
+    throw new TypeError('request.body must be the raw bytes (a Buffer or a string), not a parsed body');
   }
   if (typeof request[Symbol.asyncIterator] === 'function') {
     if (request.readableEnded)
-      throw new TypeError('request was read already: hand it over untouched, or with its raw `body`');
-    return within(
+      throw new TypeError('request has been read already: pass it before any body parser, or with its raw `body`');
+    return withTimeout(
       readAll(request, () => request.pause?.()),
       timeoutMs,
     );
   }
-  throw new TypeError('request.body must be the raw bytes of the delivery');
+  throw new TypeError('request.body must be the raw bytes of the webhook');
 }
 
-const HANDLED = {
+const OUTCOMES = {
   CLERK_OK: { outcome: 'applied', httpStatus: 200 },
   CLERK_WEBHOOK_IGNORED: { outcome: 'ignored', httpStatus: 200 },
-  CLERK_E_WEBHOOK: { outcome: 'refused', httpStatus: 400 },
+  CLERK_E_WEBHOOK: { outcome: 'rejected', httpStatus: 400 },
   CLERK_UNAVAILABLE: { outcome: 'unavailable', httpStatus: 503 },
 };
 
-/** `apply(lines, body)` gives what the library says of the delivery, its steps taken. */
-async function handle(request, timeoutMs, apply) {
-  const lines = flatLines(headersOf(request), NAMES);
+/** `processWebhook(headers, body)` passes the webhook to the library and executes its store requests. */
+async function handle(request, timeoutMs, processWebhook) {
+  const headers = flattenHeaders(getHeaders(request), HEADERS);
   let body;
   try {
-    body = await bodyOf(request, timeoutMs);
+    body = await readBody(request, timeoutMs);
   } catch (error) {
     if (error instanceof TypeError) throw error;
-    return { ...HANDLED.CLERK_E_WEBHOOK, error };
+    return { ...OUTCOMES.CLERK_E_WEBHOOK, error };
   }
-  const { status, error, cause } = await apply(lines, body);
-  const handled = HANDLED[status];
-  if (handled === undefined) throw failure(status, error);
-  return { ...handled, error: error && fromNative(error, { cause }) };
+  const { status, error, cause } = await processWebhook(headers, body);
+  const outcome = OUTCOMES[status];
+  if (outcome === undefined) throw fromStatus(status, error);
+  return { ...outcome, error: error && fromNative(error, { cause }) };
 }
 
 module.exports = { handle };

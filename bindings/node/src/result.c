@@ -1,77 +1,80 @@
-/* Results: handles that own one, and what can be read from them. */
-#include "addon.h"
+#include "result.h"
+
+#include "values.h"
 
 #include <stdlib.h>
 
-static const char KIND;
+static const char TAG;
 
-typedef struct {
-    const void *kind;
-    clerk_result *core; /* NULL: nobody can tell */
-} result;
+struct result {
+    const void *tag;
+    clerk_result *core; /* NULL: unavailable, without details */
+};
 
 static void finalize(napi_env env, void *data, void *hint)
 {
-    result *own = data;
+    struct result *result = data;
     (void)env, (void)hint;
-    clerk_result_free(own->core);
-    free(own);
+    clerk_result_free(result->core);
+    free(result);
 }
 
-napi_value result_handle(napi_env env, clerk_result *core)
+napi_value result_create(napi_env env, clerk_result *core)
 {
-    result *own = malloc(sizeof *own);
-    if (own == NULL) {
+    struct result *result = malloc(sizeof *result);
+    if (result == NULL) {
         clerk_result_free(core);
         return throw_status(env, CLERK_E_PANIC);
     }
-    *own = (result){ &KIND, core };
-    return external(env, own, finalize);
+    *result = (struct result){ &TAG, core };
+    return create_external(env, result, finalize);
 }
 
-static void forget(napi_env env, known_result *known)
+static void remove_entry(napi_env env, struct result_cache *cache, size_t i)
 {
-    if (known->core == NULL)
+    if (cache->entries[i].core == NULL)
         return;
-    napi_delete_reference(env, known->handle);
-    *known = (known_result){ NULL, NULL };
+    napi_delete_reference(env, cache->entries[i].handle);
+    cache->entries[i].core = NULL;
+    cache->entries[i].handle = NULL;
 }
 
-/* What is known holds its handle, and the handle its result: no other one can have the same address. */
-napi_value result_known(napi_env env, client *own, clerk_result *core)
+napi_value result_cache_get(napi_env env, struct result_cache *cache, clerk_result *core)
 {
     napi_value handle = NULL;
     if (clerk_result_source(core) != CLERK_SOURCE_CACHE)
-        return result_handle(env, core);
-    known_result *known = &own->known[((uintptr_t)core >> 5) % KNOWN_RESULTS];
-    if (known->core == core) {
+        return result_create(env, core);
+    size_t i = ((uintptr_t)core >> 5) % CACHED_HANDLES;
+    if (cache->entries[i].core == core) {
         clerk_result_free(core);
-        TRY(napi_get_reference_value(env, known->handle, &handle));
+        TRY(napi_get_reference_value(env, cache->entries[i].handle, &handle));
         return handle;
     }
-    forget(env, known);
-    handle = result_handle(env, core);
-    if (handle != NULL && napi_create_reference(env, handle, 1, &known->handle) == napi_ok)
-        known->core = core;
+    remove_entry(env, cache, i);
+    handle = result_create(env, core);
+    if (handle != NULL && napi_create_reference(env, handle, 1, &cache->entries[i].handle) == napi_ok)
+        cache->entries[i].core = core;
     return handle;
 }
 
-void results_forget(napi_env env, client *own)
+void result_cache_clear(napi_env env, struct result_cache *cache)
 {
-    for (int i = 0; i < KNOWN_RESULTS; i++)
-        forget(env, &own->known[i]);
+    for (size_t i = 0; i < CACHED_HANDLES; i++)
+        remove_entry(env, cache, i);
 }
 
-static const result *result_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments)
+static const struct result *result_from_arguments(napi_env env, napi_callback_info info, size_t count,
+                                                  napi_value *arguments)
 {
-    size_t given = count;
-    result *own = NULL;
-    TRY(napi_get_cb_info(env, info, &given, arguments, NULL, NULL));
-    if (given < count || napi_get_value_external(env, arguments[0], (void **)&own) != napi_ok || own->kind != &KIND) {
-        throw_type(env, "a result is expected");
+    size_t actual = count;
+    struct result *result = NULL;
+    TRY(napi_get_cb_info(env, info, &actual, arguments, NULL, NULL));
+    if (actual < count || napi_get_value_external(env, arguments[0], (void **)&result) != napi_ok ||
+        result->tag != &TAG) {
+        throw_type_error(env, "must be a result");
         return NULL;
     }
-    return own;
+    return result;
 }
 
 static int32_t reason_of(const clerk_result *core)
@@ -79,108 +82,111 @@ static int32_t reason_of(const clerk_result *core)
     return core != NULL ? clerk_result_reason(core) : CLERK_REASON_SERVER_ERROR;
 }
 
-#define GETTER(name, expression)                                     \
-    static napi_value name(napi_env env, napi_callback_info info)    \
-    {                                                                \
-        napi_value arguments[1];                                     \
-        const result *own = result_of(env, info, 1, arguments);      \
-        if (own == NULL)                                             \
-            return NULL;                                             \
-        const clerk_result *core = own->core;                        \
-        return expression;                                           \
+#define GETTER(name, expression)                                                      \
+    static napi_value name(napi_env env, napi_callback_info info)                     \
+    {                                                                                 \
+        napi_value arguments[1];                                                      \
+        const struct result *result = result_from_arguments(env, info, 1, arguments); \
+        if (result == NULL)                                                           \
+            return NULL;                                                              \
+        const clerk_result *core = result->core;                                      \
+        return expression;                                                            \
     }
 
-GETTER(status, number(env, core != NULL ? clerk_result_status(core) : CLERK_UNAVAILABLE))
-GETTER(reason, words(env, clerk_reason_name(reason_of(core))))
-GETTER(category, words(env, clerk_category_name(clerk_reason_category(reason_of(core)))))
-GETTER(source, words(env, clerk_source_name(clerk_result_source(core))))
-GETTER(token_type, words(env, clerk_token_kind_name(clerk_result_token_kind(core))))
-GETTER(http_status, number(env, core != NULL ? clerk_result_http_status(core) : 503))
-GETTER(retry_after_ms, number(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
-GETTER(handshake_recommended, number(env, clerk_result_handshake_recommended(core)))
-GETTER(user_id, text(env, clerk_result_user_id(core)))
-GETTER(expires_at_ms, number(env, clerk_result_expires_at_ms(core)))
+GETTER(status, create_int64(env, core != NULL ? clerk_result_status(core) : CLERK_UNAVAILABLE))
+GETTER(reason, create_name(env, clerk_reason_name(reason_of(core))))
+GETTER(category, create_name(env, clerk_category_name(clerk_reason_category(reason_of(core)))))
+GETTER(source, create_name(env, clerk_source_name(clerk_result_source(core))))
+GETTER(token_type, create_name(env, clerk_token_kind_name(clerk_result_token_kind(core))))
+GETTER(http_status, create_int64(env, core != NULL ? clerk_result_http_status(core) : 503))
+GETTER(retry_after_ms, create_int64(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
+GETTER(handshake_recommended, create_int64(env, clerk_result_handshake_recommended(core)))
+GETTER(user_id, create_string(env, clerk_result_user_id(core)))
+GETTER(expires_at_ms, create_int64(env, clerk_result_expires_at_ms(core)))
 
-/* text(result, which) */
-static napi_value text_by_number(napi_env env, napi_callback_info info)
+/* get(result, attribute) */
+static napi_value get(napi_env env, napi_callback_info info)
 {
     napi_value arguments[2];
-    int32_t which = -1;
-    const result *own = result_of(env, info, 2, arguments);
-    if (own == NULL)
+    int32_t attribute = -1;
+    const struct result *result = result_from_arguments(env, info, 2, arguments);
+    if (result == NULL)
         return NULL;
-    TRY(napi_get_value_int32(env, arguments[1], &which));
-    return text(env, clerk_result_get(own->core, which));
+    TRY(napi_get_value_int32(env, arguments[1], &attribute));
+    return create_string(env, clerk_result_get(result->core, attribute));
 }
 
-/* factorAges(result): [first, second], or null. */
-static napi_value factor_ages(napi_env env, napi_callback_info info)
+/* factorVerificationAge(result): [first factor, second factor] in minutes, or null. */
+static napi_value factor_verification_age(napi_env env, napi_callback_info info)
 {
     napi_value arguments[1], ages = NULL;
     int64_t first = -1, second = -1;
-    const result *own = result_of(env, info, 1, arguments);
-    if (own == NULL)
+    const struct result *result = result_from_arguments(env, info, 1, arguments);
+    if (result == NULL)
         return NULL;
-    if (clerk_result_factor_verification_age(own->core, &first, &second) != 1)
-        return text(env, (clerk_str){ NULL, 0 });
+    if (clerk_result_factor_verification_age(result->core, &first, &second) != 1)
+        return get_null(env);
     TRY(napi_create_array_with_length(env, 2, &ages));
-    TRY(napi_set_element(env, ages, 0, number(env, first)));
-    TRY(napi_set_element(env, ages, 1, number(env, second)));
+    TRY(napi_set_element(env, ages, 0, create_int64(env, first)));
+    TRY(napi_set_element(env, ages, 1, create_int64(env, second)));
     return ages;
 }
 
-/* has(result, dimension, value) */
+/* has(result, check, value) */
 static napi_value has(napi_env env, napi_callback_info info)
 {
-    napi_value arguments[3], answer = NULL;
-    int32_t dimension = 0;
+    napi_value arguments[3], boolean = NULL;
+    int32_t check = 0;
     clerk_str value;
-    ARENA(room, 1024);
-    const result *own = result_of(env, info, 3, arguments);
-    if (own == NULL)
+    ARENA(arena, 1024);
+    const struct result *result = result_from_arguments(env, info, 3, arguments);
+    if (result == NULL)
         return NULL;
-    TRY(napi_get_value_int32(env, arguments[1], &dimension));
-    bool read = text_of(env, arguments[2], &room, &value);
-    bool holds = read && clerk_result_has(own->core, dimension, value) == 1;
-    arena_free(&room);
-    if (!read)
+    TRY(napi_get_value_int32(env, arguments[1], &check));
+    bool is_read = get_string(env, arguments[2], &arena, &value);
+    bool is_granted = is_read && clerk_result_has(result->core, check, value) == 1;
+    arena_free(&arena);
+    if (!is_read)
         return NULL;
-    TRY(napi_get_boolean(env, holds, &answer));
-    return answer;
+    TRY(napi_get_boolean(env, is_granted, &boolean));
+    return boolean;
 }
 
-/* challenge(result, realm): the value of a WWW-Authenticate line, or null. */
+/* challenge(result, realm): the value of a WWW-Authenticate header, or null. */
 static napi_value challenge(napi_env env, napi_callback_info info)
 {
     napi_value arguments[2];
     clerk_str realm;
-    char line[1024];
+    char value[1024];
     size_t len = 0;
-    ARENA(room, 512);
-    const result *own = result_of(env, info, 2, arguments);
-    if (own == NULL)
+    ARENA(arena, 512);
+    const struct result *result = result_from_arguments(env, info, 2, arguments);
+    if (result == NULL)
         return NULL;
-    bool read = text_of(env, arguments[1], &room, &realm);
-    int32_t status = read ? clerk_result_www_authenticate(own->core, realm, line, sizeof line, &len) : CLERK_E_ARGUMENT;
-    arena_free(&room);
-    if (!read)
+    bool is_read = get_string(env, arguments[1], &arena, &realm);
+    int32_t status = CLERK_E_ARGUMENT;
+    if (is_read)
+        status = clerk_result_www_authenticate(result->core, realm, value, sizeof value, &len);
+    arena_free(&arena);
+    if (!is_read)
         return NULL;
     if (status == CLERK_E_ARGUMENT)
-        return throw_type(env, "realm: too long, or not to be written into a header");
-    return text(env, status == CLERK_OK ? (clerk_str){ line, len } : (clerk_str){ NULL, 0 });
+        return throw_type_error(env, "realm must be printable ASCII, and not too long");
+    return status == CLERK_OK ? create_string(env, (clerk_str){ value, len }) : get_null(env);
 }
 
 bool result_define(napi_env env, napi_value exports)
 {
     napi_value object = NULL;
     TRY(napi_create_object(env, &object));
-    return method(env, object, "status", status) && method(env, object, "reason", reason) &&
-           method(env, object, "category", category) && method(env, object, "source", source) &&
-           method(env, object, "tokenType", token_type) && method(env, object, "httpStatus", http_status) &&
-           method(env, object, "retryAfterMs", retry_after_ms) &&
-           method(env, object, "handshakeRecommended", handshake_recommended) &&
-           method(env, object, "userId", user_id) && method(env, object, "expiresAtMs", expires_at_ms) &&
-           method(env, object, "text", text_by_number) && method(env, object, "factorAges", factor_ages) &&
-           method(env, object, "has", has) && method(env, object, "challenge", challenge) &&
-           set(env, exports, "result", object);
+    return set_method(env, object, "status", status) && set_method(env, object, "reason", reason) &&
+           set_method(env, object, "category", category) && set_method(env, object, "source", source) &&
+           set_method(env, object, "tokenType", token_type) && set_method(env, object, "httpStatus", http_status) &&
+           set_method(env, object, "retryAfterMs", retry_after_ms) &&
+           set_method(env, object, "handshakeRecommended", handshake_recommended) &&
+           set_method(env, object, "userId", user_id) && set_method(env, object, "expiresAtMs", expires_at_ms) &&
+           set_method(env, object, "get", get) &&
+           set_method(env, object, "factorVerificationAge", factor_verification_age) &&
+           set_method(env, object, "has", has) && set_method(env, object, "challenge", challenge) &&
+           set_property(env, exports, "result", object);
 }

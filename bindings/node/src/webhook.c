@@ -1,44 +1,46 @@
-/* Webhook deliveries: begun on JavaScript's thread, for beginning never waits; their steps are those of pending.c. */
-#include "addon.h"
+#include "webhook.h"
 
-#define MOST_HEADERS 16
+#include "call_result.h"
+#include "client.h"
+#include "values.h"
 
-static bool headers_of(napi_env env, napi_value array, arena *room, clerk_header *headers, uint32_t *count)
+#define MAX_HEADERS 16
+
+static bool read_headers(napi_env env, napi_value array, struct arena *arena, clerk_header *headers, uint32_t *count)
 {
     TRY(napi_get_array_length(env, array, count));
     *count /= 2;
-    if (*count > MOST_HEADERS)
-        return throw_type(env, "request.headers: more signature headers than any delivery has");
+    if (*count > MAX_HEADERS)
+        return throw_type_error(env, "request.headers contains too many signature headers");
     for (uint32_t i = 0; i < *count; i++) {
         napi_value name, value;
         TRY(napi_get_element(env, array, 2 * i, &name));
         TRY(napi_get_element(env, array, 2 * i + 1, &value));
-        if (!text_of(env, name, room, &headers[i].name) ||
-            !header_of(env, headers[i].name, value, room, &headers[i].value))
+        if (!get_string(env, name, arena, &headers[i].name) ||
+            !get_header_value(env, headers[i].name, value, arena, &headers[i].value))
             return false;
     }
     return true;
 }
 
-/* webhook([name, value, ...], body): {status, pending, error} */
-napi_value webhook_begin(napi_env env, napi_callback_info info)
+napi_value webhook_process(napi_env env, napi_callback_info info)
 {
-    size_t given = 2, len = 0;
+    size_t argument_count = 2, len = 0;
     napi_value arguments[2];
-    clerk_header headers[MOST_HEADERS];
-    uint32_t count = 0;
+    clerk_header headers[MAX_HEADERS];
+    uint32_t header_count = 0;
     void *body = NULL;
-    outcome begun = { .status = CLERK_E_ARGUMENT };
-    ARENA(room, 4096);
+    struct call_result call_result = { .status = CLERK_E_ARGUMENT };
+    ARENA(arena, 4096);
 
-    client *own = client_this(env, info, &given, arguments);
-    if (own == NULL)
+    struct client *client = open_client_of_this(env, info, &argument_count, arguments);
+    if (client == NULL)
         return NULL;
     TRY(napi_get_buffer_info(env, arguments[1], &body, &len));
-    bool read = headers_of(env, arguments[0], &room, headers, &count);
-    if (read)
-        begun.status = clerk_webhook_begin(own->core, headers, count, (clerk_str){ body, len }, &begun.pending,
-                                           &begun.error);
-    arena_free(&room);
-    return read ? outcome_object(env, own, &begun) : NULL;
+    bool is_read = read_headers(env, arguments[0], &arena, headers, &header_count);
+    if (is_read)
+        call_result.status = clerk_webhook_begin(client->core, headers, header_count, (clerk_str){ body, len },
+                                                 &call_result.pending, &call_result.error);
+    arena_free(&arena);
+    return is_read ? call_result_object(env, client, &call_result) : NULL;
 }

@@ -1,4 +1,4 @@
-// Who is calling: the four outcomes, what they tell, and how long it takes to find out.
+// Authentication: the four statuses, their properties, deadlines and threads.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
@@ -15,7 +15,7 @@ beforeEach(() => sim.reset());
 
 const ORG = { id: 'org_1', slug: 'acme', role: 'admin', permissions: ['org:invoices:create', 'org:invoices:read'] };
 
-test('signed in: from the network, then from memory', async () => {
+test('signed in: the first call verifies, the second call hits the cache', async () => {
   const clerk = sim.client();
   const request = await sim.bearer({
     user: 'user_1',
@@ -50,7 +50,7 @@ test('signed in: from the network, then from memory', async () => {
   assert.equal(await sim.count(), 1);
 });
 
-test('an organization: role, permissions, has()', async () => {
+test('organization: role, permissions and has()', async () => {
   const clerk = sim.client();
   const auth = await clerk.authenticate(await sim.bearer({ user: 'user_1', org: ORG, claims: { fva: [1, 20] } }));
   assert.equal(auth.orgId, 'org_1');
@@ -70,13 +70,20 @@ test('an organization: role, permissions, has()', async () => {
   const never = await clerk.authenticate(await sim.bearer({ user: 'user_1', claims: { fva: [-1, 1] } }));
   for (const level of ['first_factor', 'second_factor', 'multi_factor'])
     assert.equal(never.has({ reverification: { level, afterMinutes: 10 } }), false, level);
-  for (const odd of [{}, { unheardOf: 'x' }, { role: undefined }, { role: 1 }, { role: null }, { toString: 'x' }]) {
-    assert.equal(auth.has(odd), false, inspect(odd));
+  for (const invalid of [
+    {},
+    { unknownCheck: 'x' },
+    { role: undefined },
+    { role: 1 },
+    { role: null },
+    { toString: 'x' },
+  ]) {
+    assert.equal(auth.has(invalid), false, inspect(invalid));
   }
   assert.throws(() => auth.has('org:admin'), TypeError);
 });
 
-test('signed out: each with its reason', async () => {
+test('signed out: invalid tokens have a reason and a challenge', async () => {
   const clerk = sim.client({ authorizedParties: ['https://app.example.com'] });
   const cases = [
     [{ user: 'user_1', spoil: 'expired', azp: 'https://app.example.com' }, 'token-expired'],
@@ -99,7 +106,7 @@ test('signed out: each with its reason', async () => {
   }
 });
 
-test('no credentials', async () => {
+test('no credentials: status, reason and challenge', async () => {
   const clerk = sim.client();
   for (const request of [{}, { headers: {} }, { authorization: 'Basic eDp5' }, new Headers(), { cookie: 'a=b' }]) {
     const auth = await clerk.authenticate(request);
@@ -113,7 +120,7 @@ test('no credentials', async () => {
   assert.equal(await sim.count(), 0);
 });
 
-test('unavailable: an outage is never an invalid token', async () => {
+test('unavailable: an outage does not make a token invalid', async () => {
   const clerk = sim.client({ timeoutMs: 400 });
   const request = await sim.bearer();
   await sim.down(true);
@@ -129,7 +136,7 @@ test('unavailable: an outage is never an invalid token', async () => {
   assert.equal(clerk.authenticateCached(request), undefined);
 });
 
-test('an unknown key and a bad signature cannot be judged while Clerk is out of reach', async () => {
+test('unavailable: an unknown key or a bad signature during an outage', async () => {
   const now = Date.now();
   const clerk = sim.client({ timeoutMs: 400, clock: { nowMs: now } });
   await clerk.warmUp();
@@ -145,7 +152,7 @@ test('an unknown key and a bad signature cannot be judged while Clerk is out of 
   }
 });
 
-test('an answer of Clerk that asks for patience', async () => {
+test('unavailable: 429 from Clerk sets retryAfterMs', async () => {
   const clerk = sim.client({ userMode: 'profile', timeoutMs: 500 });
   await sim.user('user_1', ADA);
   await sim.faults({ path: '/users/*', status: 429, headers: { 'Retry-After': '7' } });
@@ -156,7 +163,7 @@ test('an answer of Clerk that asks for patience', async () => {
   assert.equal(auth.error.retryAfterMs, auth.retryAfterMs);
 });
 
-test("a refused secret key is the server's own fault", async () => {
+test('misconfigured: a rejected secret key returns 500', async () => {
   await sim.reset({ secret_keys: ['sk_test_another'] });
   const clerk = sim.client({ userMode: 'profile' });
   const auth = await clerk.authenticate(await sim.bearer());
@@ -167,7 +174,7 @@ test("a refused secret key is the server's own fault", async () => {
   assert.doesNotMatch(inspect(auth.error), /sk_test_sim/);
 });
 
-test('the profile of a user', async () => {
+test('profile mode: profile of the user', async () => {
   const clerk = sim.client({ userMode: 'profile' });
   await sim.user('user_1', ADA);
   const auth = await clerk.authenticate(await sim.bearer());
@@ -176,7 +183,7 @@ test('the profile of a user', async () => {
   assert.equal(auth.localUser, null);
 });
 
-test('machine tokens', async () => {
+test('machine tokens: type, scopes, client and token id', async () => {
   const clerk = sim.client({ acceptsToken: 'any' });
   const auth = await clerk.authenticate(
     await sim.bearer({ kind: 'oauth-jwt', user: 'user_1', client_id: 'client_1', scopes: ['email', 'profile'] }),
@@ -194,7 +201,7 @@ test('machine tokens', async () => {
   );
 });
 
-test('verifyToken looks at the token and nothing else', async () => {
+test('verifyToken() makes no user request', async () => {
   const clerk = sim.client({ userMode: 'profile' });
   const auth = await clerk.verifyToken(await sim.token());
   assert.equal(auth.userId, 'user_1');
@@ -202,19 +209,19 @@ test('verifyToken looks at the token and nothing else', async () => {
   assert.equal((await clerk.verifyToken('nonsense')).reason, 'token-invalid');
 });
 
-test('what is invalidated is found out anew', async () => {
+test('invalidate methods remove the cached result', async () => {
   const clerk = sim.client();
   const token = await sim.token({ user: 'user_1', sid: 'sess_1' });
   const request = { authorization: `Bearer ${token}` };
-  const forget = [
+  const invalidate = [
     () => clerk.invalidateToken(token),
     () => clerk.invalidateUser('user_1'),
     () => clerk.invalidateSession('sess_1'),
     () => clerk.invalidateAll(),
   ];
   await clerk.warmUp();
-  for (const step of forget) {
-    step();
+  for (const call of invalidate) {
+    call();
     assert.equal((await clerk.authenticate(request)).source, 'verified');
     assert.equal((await clerk.authenticate(request)).source, 'cache');
   }
@@ -226,13 +233,13 @@ test('what is invalidated is found out anew', async () => {
   assert.ok(stats.jwksAgeMs >= 0);
 });
 
-test('warmUp tells what it could not fetch', async () => {
+test('warmUp() rejects during an outage', async () => {
   const clerk = sim.client({ timeoutMs: 300 });
   await sim.down(true);
   await assert.rejects(clerk.warmUp(), (error) => error instanceof ClerkError && error.code === 'CLERK_API');
 });
 
-test('an aborted call rejects at once, and its answer is dropped', async () => {
+test('abort: the promise rejects at once, the call continues', async () => {
   const clerk = sim.client();
   const request = await sim.bearer();
   await assert.rejects(clerk.authenticate(request, { signal: AbortSignal.abort(new Error('before')) }), /before/);
@@ -243,14 +250,14 @@ test('an aborted call rejects at once, and its answer is dropped', async () => {
   controller.abort(new Error('enough'));
   await assert.rejects(call, /enough/);
   assert.ok(performance.now() - began < 250);
-  // The call went on to its end: what it found out is remembered.
+  // The call continued, and its result is cached.
   assert.equal((await clerk.authenticate(request)).userId, 'user_1');
   assert.equal(await sim.count('/jwks'), 1);
-  const unharmed = await clerk.authenticate(request, { signal: new AbortController().signal });
-  assert.equal(unharmed.source, 'cache');
+  const second = await clerk.authenticate(request, { signal: new AbortController().signal });
+  assert.equal(second.source, 'cache');
 });
 
-test('nothing takes longer than timeoutMs', async () => {
+test('timeoutMs limits a call', async () => {
   const clerk = sim.client({ timeoutMs: 200 });
   await sim.faults({ path: '/jwks', delay_ms: 5000 });
   const began = performance.now();
@@ -259,20 +266,20 @@ test('nothing takes longer than timeoutMs', async () => {
   assert.ok(performance.now() - began < 1000);
 });
 
-test("over TLS, with an authority of one's own; without it nobody is trusted", async () => {
+test('TLS: caPem is trusted, an unknown authority is not', async () => {
   const { pem } = await sim.admin('GET', '/ca');
   const request = await sim.bearer();
   const clerk = sim.client({ apiUrl: sim.httpsUrl, caPem: pem });
   assert.equal((await clerk.authenticate(request)).userId, 'user_1');
-  // Node's own OpenSSL is at work beside it.
+  // Node's own OpenSSL still works in the same process.
   assert.equal(createHash('sha256').update('').digest('hex').slice(0, 8), 'e3b0c442');
-  const wary = sim.client({ apiUrl: sim.httpsUrl, timeoutMs: 1000 });
-  const auth = await wary.authenticate(request);
+  const untrusting = sim.client({ apiUrl: sim.httpsUrl, timeoutMs: 1000 });
+  const auth = await untrusting.authenticate(request);
   assert.equal(auth.status, 'unavailable');
   assert.equal(auth.reason, 'jwk-failed-to-load');
 });
 
-test('calls that wait for Clerk hold up neither files nor names', async () => {
+test('calls that wait for Clerk do not block file and DNS calls', async () => {
   const clerk = sim.client({ timeoutMs: 3000 });
   const requests = await Promise.all(Array.from({ length: 12 }, () => sim.bearer()));
   await sim.faults({ path: '/jwks', delay_ms: 1500, times: 1 });
@@ -283,7 +290,7 @@ test('calls that wait for Clerk hold up neither files nor names', async () => {
   for (const auth of await Promise.all(calls)) assert.equal(auth.status, 'signed-in');
 });
 
-test('hundreds at once', async () => {
+test('400 concurrent calls use at most 64 threads', async () => {
   const clerk = sim.client();
   const requests = await Promise.all(Array.from({ length: 20 }, (_, i) => sim.bearer({ user: `user_${i}` })));
   await sim.faults({ path: '/jwks', delay_ms: 300, times: 1 });
@@ -296,19 +303,19 @@ test('hundreds at once', async () => {
   assert.equal(await sim.count('/jwks'), 1);
 });
 
-test('what is shown of an answer holds no token', async () => {
+test('inspect() and JSON contain no token and no secret key', async () => {
   const clerk = sim.client();
   const request = await sim.bearer();
   const auth = await clerk.authenticate(request);
   const token = request.authorization.slice(7);
-  for (const shown of [inspect(auth), JSON.stringify(auth), inspect(clerk, { depth: 5 })]) {
-    assert.ok(!shown.includes(token.split('.')[2]), shown);
-    assert.ok(!shown.includes('sk_test_sim'), shown);
+  for (const string of [inspect(auth), JSON.stringify(auth), inspect(clerk, { depth: 5 })]) {
+    assert.ok(!string.includes(token.split('.')[2]), string);
+    assert.ok(!string.includes('sk_test_sim'), string);
   }
   assert.equal(JSON.parse(JSON.stringify(auth)).userId, 'user_1');
 });
 
-test('has() and challenge() work without the answer before them', async () => {
+test('has() and challenge() work when destructured', async () => {
   const clerk = sim.client();
   const { has } = await clerk.authenticate(await sim.bearer({ user: 'user_1', org: ORG }));
   assert.deepEqual([has({ role: 'org:admin' }), has({ role: 'org:member' })], [true, false]);
@@ -318,15 +325,15 @@ test('has() and challenge() work without the answer before them', async () => {
   assert.throws(() => challenge('a\r\nb'), { name: 'TypeError', message: /^realm/ });
 });
 
-test('without a thread to be had nobody can tell, and no call rejects', async () => {
+test('no thread: calls are unavailable and do not reject', async () => {
   const { authorization } = await sim.bearer();
   await sim.user('user_1', ADA);
   const { code, output } = await run('no-threads.mjs', JSON.stringify(sim.settings()), authorization);
   assert.equal(
     output,
     [
-      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no thread was to be had in time',
-      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no thread was to be had in time',
+      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no worker thread available before the deadline',
+      'unavailable server-error unavailable 503 null null CLERK_UNAVAILABLE: no worker thread available before the deadline',
       'warmUp: CLERK_UNAVAILABLE',
       'signed-in user_1',
       'signed-in cache 1 findByKey',
@@ -337,7 +344,7 @@ test('without a thread to be had nobody can tell, and no call rejects', async ()
   assert.equal(code, 0);
 });
 
-test('what has waited for a thread for longer than timeoutMs is not begun any more', async () => {
+test('no thread: a call queued for longer than timeoutMs is not started', async () => {
   const timeoutMs = 250;
   const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => sim.token({ user: `user_${i}` })));
   for (let i = 0; i < 10; i++) await sim.user(`user_${i}`, {});

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import express from 'express';
 import { clerkMiddleware, getAuth, requireAuth } from 'clerk-auth/express';
-import { behavesAsAll } from './support/behaviour.mjs';
+import { testMiddleware } from './support/middleware-tests.mjs';
 
 async function listening(app) {
   const server = app.listen(0, '127.0.0.1');
@@ -13,7 +13,7 @@ async function listening(app) {
 
 const say = (req, res) => res.type('text').send(`${getAuth(req).status} ${getAuth(req).userId}`);
 
-const sim = behavesAsAll('express', (client) => {
+const sim = testMiddleware('express', (client) => {
   const app = express();
   app.use(clerkMiddleware(client));
   app.get('/', say);
@@ -22,21 +22,21 @@ const sim = behavesAsAll('express', (client) => {
   return listening(app);
 });
 
-test('settings instead of a client, and a middleware that was forgotten', async (t) => {
+test('express: settings instead of a client, and a missing middleware', async (t) => {
   const app = express();
-  app.get('/forgotten', requireAuth(), say);
+  app.get('/unregistered', requireAuth(), say);
   app.use(clerkMiddleware(sim.settings()));
   app.get('/', say);
-  app.use((error, req, res, next) => res.status(500).send(error.code));
+  app.use((error, req, res, _next) => res.status(500).send(error.code));
   const { url, close } = await listening(app);
   t.after(close);
   assert.equal(await (await fetch(url, { headers: await sim.bearer() })).text(), 'signed-in user_1');
-  const forgotten = await fetch(`${url}/forgotten`, { headers: await sim.bearer() });
-  assert.deepEqual([forgotten.status, await forgotten.text()], [500, 'CLERK_NO_MIDDLEWARE']);
+  const unregistered = await fetch(`${url}/unregistered`, { headers: await sim.bearer() });
+  assert.deepEqual([unregistered.status, await unregistered.text()], [500, 'CLERK_NO_MIDDLEWARE']);
   assert.throws(() => getAuth({}), { code: 'CLERK_NO_MIDDLEWARE' });
 });
 
-test('without a client and without settings all share one, made from the environment', async (t) => {
+test('express: default client reads the environment and is shared', async (t) => {
   Object.assign(process.env, { CLERK_SECRET_KEY: 'sk_test_sim', CLERK_API_URL: sim.url });
   const app = express();
   app.use('/one', clerkMiddleware(), say);
@@ -49,13 +49,13 @@ test('without a client and without settings all share one, made from the environ
   assert.equal(await sim.count('/jwks'), 1);
 });
 
-test('a closed client lets nobody through', async (t) => {
+test('express: closed client passes CLERK_CLOSED to the error handler', async (t) => {
   const client = sim.client();
   await client.close();
   const app = express();
   app.use(clerkMiddleware(client));
   app.get('/', say);
-  app.use((error, req, res, next) => res.status(500).send(error.code));
+  app.use((error, req, res, _next) => res.status(500).send(error.code));
   const { url, close } = await listening(app);
   t.after(close);
   assert.equal(await (await fetch(url)).text(), 'CLERK_CLOSED');

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Fastify from 'fastify';
 import { clerkPlugin, getAuth, requireAuth } from 'clerk-auth/fastify';
-import { behavesAsAll } from './support/behaviour.mjs';
+import { testMiddleware } from './support/middleware-tests.mjs';
 
 const say = async (request) => `${getAuth(request).status} ${getAuth(request).userId}`;
 
-const sim = behavesAsAll('fastify', async (client) => {
+const sim = testMiddleware('fastify', async (client) => {
   const app = Fastify();
   app.register(clerkPlugin, { client });
   app.get('/', say);
@@ -16,12 +16,12 @@ const sim = behavesAsAll('fastify', async (client) => {
   return { url, close: () => app.close() };
 });
 
-test('settings instead of a client, another hook, wrong options', async () => {
+test('fastify: settings instead of a client, hookName, invalid options', async () => {
   const app = Fastify();
   app.register(clerkPlugin, { ...sim.settings(), hookName: 'onRequest' });
   app.get('/', say);
-  const answer = await app.inject({ url: '/', headers: await sim.bearer() });
-  assert.equal(answer.payload, 'signed-in user_1');
+  const response = await app.inject({ url: '/', headers: await sim.bearer() });
+  assert.equal(response.payload, 'signed-in user_1');
   await app.close();
   for (const options of [{ hookName: 'onSend' }, { client: {} }, sim.client(), Promise.resolve({})]) {
     await assert.rejects(async () => {

@@ -5,7 +5,7 @@ import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { clerkMiddleware, getAuth, requireAuth } from 'clerk-auth/hono';
-import { behavesAsAll } from './support/behaviour.mjs';
+import { testMiddleware } from './support/middleware-tests.mjs';
 
 async function listening(app) {
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' });
@@ -13,7 +13,7 @@ async function listening(app) {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
 }
 
-const sim = behavesAsAll('hono', (client) => {
+const sim = testMiddleware('hono', (client) => {
   const app = new Hono();
   const say = (c) => c.text(`${getAuth(c).status} ${c.get('clerkAuth').userId}`);
   app.use('*', clerkMiddleware(client));
@@ -23,7 +23,7 @@ const sim = behavesAsAll('hono', (client) => {
   return listening(app);
 });
 
-test('another middleware may put a request of its own in the place', async (t) => {
+test('hono: other middleware may replace c.req.raw', async (t) => {
   const app = new Hono();
   const client = sim.client();
   app.use('*', clerkMiddleware(client), bodyLimit({ maxSize: 1000 }));
@@ -38,9 +38,9 @@ test('another middleware may put a request of its own in the place', async (t) =
       stream.close();
     },
   });
-  const answer = await fetch(url, { method: 'POST', headers, body, duplex: 'half' });
-  assert.deepEqual([answer.status, await answer.text()], [200, 'user_1 in chunks']);
+  const response = await fetch(url, { method: 'POST', headers, body, duplex: 'half' });
+  assert.deepEqual([response.status, await response.text()], [200, 'user_1 in chunks']);
   assert.equal((await fetch(url, { method: 'POST', body: 'x' })).status, 401);
-  // Hono's own request has its headers elsewhere.
+  // Hono's own request object has no `headers`.
   assert.equal(await (await fetch(`${url}/wrong`, { headers })).text(), 'TypeError');
 });

@@ -3,7 +3,7 @@ import http from 'node:http';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { getAuth, requireAuth, withAuth } from 'clerk-auth/http';
-import { behavesAsAll } from './support/behaviour.mjs';
+import { testMiddleware } from './support/middleware-tests.mjs';
 
 async function listening(handler) {
   const server = http.createServer(handler);
@@ -12,7 +12,7 @@ async function listening(handler) {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
 }
 
-const sim = behavesAsAll('http', (client) =>
+const sim = testMiddleware('http', (client) =>
   listening(
     withAuth(client, (req, res) => {
       if (req.url === '/private' && !requireAuth(req, res)) return;
@@ -22,14 +22,14 @@ const sim = behavesAsAll('http', (client) =>
   ),
 );
 
-test('a closed client: 500, and the handler is not called', async (t) => {
+test('http: closed client returns 500 and does not call the handler', async (t) => {
   const client = sim.client();
   await client.close();
-  const { url, close } = await listening(withAuth(client, (req, res) => res.end('let in')));
+  const { url, close } = await listening(withAuth(client, (req, res) => res.end('handler called')));
   t.after(close);
   const warned = once(process, 'warning');
-  const answer = await fetch(url);
-  assert.deepEqual([answer.status, await answer.json()], [500, { error: 'internal-error' }]);
+  const response = await fetch(url);
+  assert.deepEqual([response.status, await response.json()], [500, { error: 'internal-error' }]);
   assert.equal((await warned)[0].code, 'CLERK_CLOSED');
   assert.throws(() => withAuth(client), TypeError);
 });

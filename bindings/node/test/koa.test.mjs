@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import Koa from 'koa';
 import { clerkMiddleware, getAuth, requireAuth } from 'clerk-auth/koa';
-import { behavesAsAll } from './support/behaviour.mjs';
+import { testMiddleware } from './support/middleware-tests.mjs';
 
-behavesAsAll('koa', async (client) => {
+testMiddleware('koa', async (client) => {
   const app = new Koa();
-  const gates = { '/private': requireAuth(), '/admin': requireAuth({ role: 'org:admin' }) };
+  const guards = { '/private': requireAuth(), '/admin': requireAuth({ role: 'org:admin' }) };
   app.use(clerkMiddleware(client));
-  app.use((ctx, next) => (gates[ctx.path] ? gates[ctx.path](ctx, next) : next()));
+  app.use((ctx, next) => (guards[ctx.path] ? guards[ctx.path](ctx, next) : next()));
   app.use((ctx) => {
     ctx.body = `${getAuth(ctx).status} ${ctx.state.auth.userId}`;
   });

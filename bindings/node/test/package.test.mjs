@@ -1,4 +1,4 @@
-// The package as a user gets it: packed, installed without scripts and without a network, in CommonJS and as a module.
+// The package as users get it: packed, installed offline without scripts, loaded as CommonJS and as a module.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ beforeEach(async () => {
   await sim.user('user_1', ADA);
 });
 
-/** A server that says its port and ends with this test. */
+/** Starts a program that prints its port. It is killed after the test. */
 async function serve(t, cwd, file, env = {}) {
   const child = spawn(process.execPath, [file], {
     cwd,
@@ -37,12 +37,12 @@ async function serve(t, cwd, file, env = {}) {
   return { child, lines, url: `http://127.0.0.1:${port}` };
 }
 
-test("the README's first example is a file, byte for byte", () => {
+test('first example of the README equals examples/quick-start.mjs', () => {
   const first = readFileSync(join(root, 'README.md'), 'utf8').match(/```js\n(.*?)```/s)[1];
-  assert.equal(first, readFileSync(join(root, 'examples/who.mjs'), 'utf8'));
+  assert.equal(first, readFileSync(join(root, 'examples/quick-start.mjs'), 'utf8'));
 });
 
-test('packed, installed with --ignore-scripts --offline, and at work', async (t) => {
+test('packed package installs offline without scripts and works', async (t) => {
   const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], {
     cwd: root,
   });
@@ -51,7 +51,9 @@ test('packed, installed with --ignore-scripts --offline, and at work', async (t)
   assert.ok(names.includes(`prebuilds/${process.platform}-${process.arch}/node.napi.node`));
   for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) assert.ok(names.includes(name), name);
   assert.ok(
-    names.every((name) => /^(lib|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE-APACHE|LICENSE-MIT)$/.test(name)),
+    names.every((name) =>
+      /^(lib|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE-APACHE|LICENSE-MIT)$/.test(name),
+    ),
     names.join(),
   );
   const app = join(work, 'app');
@@ -60,28 +62,28 @@ test('packed, installed with --ignore-scripts --offline, and at work', async (t)
   await run('npm', ['install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund', join(work, filename)], {
     cwd: app,
   });
-  cpSync(join(root, 'examples/who.mjs'), join(app, 'who.mjs'));
-  const { url } = await serve(t, app, 'who.mjs');
-  const ask = async (headers) => {
-    const answer = await fetch(url, { headers });
-    return `${answer.status} ${await answer.text()}`;
+  cpSync(join(root, 'examples/quick-start.mjs'), join(app, 'quick-start.mjs'));
+  const { url } = await serve(t, app, 'quick-start.mjs');
+  const get = async (headers) => {
+    const response = await fetch(url, { headers });
+    return `${response.status} ${await response.text()}`;
   };
-  assert.equal(await ask(await sim.bearer({ user: 'user_1' })), '200 user_1\n');
-  assert.equal(await ask({}), '401 nobody: session-token-missing\n');
-  assert.equal(await ask(await sim.bearer({ user: 'user_1', spoil: 'expired' })), '401 nobody: token-expired\n');
+  assert.equal(await get(await sim.bearer({ user: 'user_1' })), '200 user_1\n');
+  assert.equal(await get({}), '401 not signed in: session-token-missing\n');
+  assert.equal(await get(await sim.bearer({ user: 'user_1', spoil: 'expired' })), '401 not signed in: token-expired\n');
   assert.equal(
-    await ask(await sim.bearer({ user: 'user_1', spoil: 'tampered' })),
-    '401 nobody: token-invalid-signature\n',
+    await get(await sim.bearer({ user: 'user_1', spoil: 'tampered' })),
+    '401 not signed in: token-invalid-signature\n',
   );
 
-  // In both kinds of modules, and one and the same thing in both.
+  // CommonJS and ES modules get the same class.
   writeFileSync(
     join(app, 'both.cjs'),
     "const { ClerkClient } = require('clerk-auth'); import('clerk-auth').then((m) => console.log(m.ClerkClient === ClerkClient));",
   );
   assert.equal((await run(process.execPath, ['both.cjs'], { cwd: app })).stdout, 'true\n');
 
-  // A package and an addon that do not belong together.
+  // An addon of another version is not loaded.
   const installed = join(app, 'node_modules/clerk-auth');
   const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
   writeFileSync(join(installed, 'package.json'), JSON.stringify({ ...manifest, version: '9.8.7' }));
@@ -89,37 +91,38 @@ test('packed, installed with --ignore-scripts --offline, and at work', async (t)
     run(process.execPath, ['-e', code], { cwd: app }).then(assert.fail, (error) => error.stderr);
   const older = await failing("require('clerk-auth')");
   assert.match(older, /CLERK_LOAD/);
-  assert.ok(older.includes(`clerk-auth ${manifest.version}, the package of 9.8.7`), older);
+  assert.ok(older.includes(`addon version ${manifest.version} does not match package version 9.8.7`), older);
   rmSync(join(installed, 'prebuilds'), { recursive: true });
   assert.match(await failing("require('clerk-auth')"), /clerk-auth 9\.8\.7 has no addon for \w+-\w+/);
 });
 
-test('the example server: users, roles, events, webhooks', async (t) => {
+test('example server: users, roles, events, webhooks', async (t) => {
   const secret = 'whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=';
   await sim.reset({ webhook_secret: secret });
   await sim.user('user_1', ADA);
   const { child, lines, url } = await serve(t, root, 'examples/server.mjs', { CLERK_WEBHOOK_SIGNING_SECRET: secret });
   const headers = await sim.bearer({ user: 'user_1' });
-  assert.equal(await (await fetch(url)).text(), 'hello, stranger\n');
+  assert.equal(await (await fetch(url)).text(), 'hello, guest\n');
   assert.equal(await (await fetch(url, { headers })).text(), 'hello, user_1\n');
-  assert.equal((await lines.next()).value, 'welcome, number 1');
+  assert.equal((await lines.next()).value, 'created user 1');
   assert.equal((await (await fetch(`${url}/me`, { headers })).json()).key, '1');
   assert.equal((await fetch(`${url}/me`)).status, 401);
   assert.equal((await fetch(`${url}/admin`, { headers })).status, 403);
   await sim.admin('PATCH', '/users/user_1', { banned: true, updated_at: Date.now() + 60_000 });
-  const given = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
-  assert.equal((await fetch(`${url}/webhooks/clerk`, { method: 'POST', ...given })).status, 200);
+  const webhook = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
+  assert.equal((await fetch(`${url}/webhooks/clerk`, { method: 'POST', ...webhook })).status, 200);
   assert.equal((await fetch(`${url}/me`, { headers })).status, 403);
-  assert.equal((await lines.next()).value, 'refused: user-inactive');
+  assert.equal((await lines.next()).value, 'rejected: user-inactive');
   assert.equal(
-    (await fetch(`${url}/webhooks/clerk`, { method: 'POST', headers: given.headers, body: `${given.body} ` })).status,
+    (await fetch(`${url}/webhooks/clerk`, { method: 'POST', headers: webhook.headers, body: `${webhook.body} ` }))
+      .status,
     400,
   );
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('every entry is there for both kinds of modules, and has types', async () => {
+test('every entry point has both module kinds and types', async () => {
   const { exports, typesVersions, files, scripts, dependencies } = require('../package.json');
   assert.deepEqual(
     Object.keys(asModule)
@@ -128,7 +131,7 @@ test('every entry is there for both kinds of modules, and has types', async () =
     Object.keys(require('clerk-auth')).sort(),
   );
   for (const [entry, { types, default: file }] of Object.entries(exports).filter(
-    ([entry]) => entry !== './package.json',
+    ([name]) => name !== './package.json',
   )) {
     const name = entry.replace('.', 'clerk-auth');
     const required = Object.keys(require(name)).sort();
@@ -152,14 +155,14 @@ test('every entry is there for both kinds of modules, and has types', async () =
   assert.ok(files.includes('prebuilds'));
 });
 
-test('versions are pinned, and the lock file knows no host', () => {
+test('versions are pinned, and the lock file contains no host', () => {
   const { devDependencies } = require('../package.json');
   for (const [name, version] of Object.entries(devDependencies)) assert.match(version, /^\d+\.\d+\.\d+$/, name);
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
   assert.doesNotMatch(lock, /"resolved"|registry\.npmjs/);
 });
 
-test('an addon over a library that is too old is refused with both versions', async () => {
+test('library with an older ABI is rejected with both versions', async () => {
   const stage = process.env.CLERK_STAGE ?? join(root, '../../build/stage');
   const include = join(work, 'include');
   const out = join(work, 'newer.node');
@@ -171,10 +174,10 @@ test('an addon over a library that is too old is refused with both versions', as
   writeFileSync(join(include, 'clerk_auth.h'), newer);
   const archive = join(stage, 'lib/libclerk_auth.a');
   await run(process.execPath, ['build.mjs', '--archive', archive, '--include', include, '--out', out], { cwd: root });
-  assert.throws(() => require(out), { code: 'CLERK_LOAD', message: /interface 0\.\d+, .* built for 0\.4711/ });
+  assert.throws(() => require(out), { code: 'CLERK_LOAD', message: /ABI is 0\.\d+, the addon needs 0\.4711/ });
 });
 
-test('the addon shows two symbols and needs no library of its own', async () => {
+test('addon exports two symbols and links no TLS library', async () => {
   const addon = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'node.napi.node');
   const { stdout: symbols } = await run('nm', ['-D', '--defined-only', addon]);
   assert.deepEqual(
@@ -186,12 +189,28 @@ test('the addon shows two symbols and needs no library of its own', async () => 
   assert.match(dynamic, /NODELETE/);
 });
 
-test('each C file is short, and nothing in it is static but constants and functions', () => {
-  for (const name of readdirSync(join(root, 'src'))) {
-    const text = readFileSync(join(root, 'src', name), 'utf8');
+const sources = readdirSync(join(root, 'src')).map((name) => [name, readFileSync(join(root, 'src', name), 'utf8')]);
+
+test('C files are short and have no mutable static data', () => {
+  for (const [name, text] of sources) {
     assert.ok(text.split('\n').length < 400, name);
     for (const line of text.split('\n')) {
       if (/^\s*static /.test(line)) assert.match(line, /^\s*static const |^\s*static [^=;]*\(/, `${name}: ${line}`);
     }
   }
+});
+
+test('C modules depend on each other without cycles', () => {
+  // A module is a header and its C file.
+  const includes = new Map();
+  for (const [name, text] of sources) {
+    const module = name.replace(/\.[ch]$/, '');
+    const included = [...text.matchAll(/^#include "(\w+)\.h"/gm)].map(([, other]) => other);
+    includes.set(module, [...(includes.get(module) ?? []), ...included.filter((other) => other !== module)]);
+  }
+  const visit = (module, path) => {
+    assert.ok(!path.includes(module), [...path, module].join(' -> '));
+    for (const other of includes.get(module) ?? []) visit(other, [...path, module]);
+  };
+  for (const module of includes.keys()) visit(module, []);
 });

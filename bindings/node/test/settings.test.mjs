@@ -1,4 +1,4 @@
-// Settings: given, from an environment, wrong.
+// Settings: from options, from the environment, invalid.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
@@ -13,7 +13,7 @@ const require = createRequire(import.meta.url);
 const sim = await startSim();
 beforeEach(() => sim.reset());
 
-test('wrong settings name themselves, and tell no secret', () => {
+test('invalid setting is an error that names it and contains no secret', () => {
   const wrong = [
     [{ secretKey: 'pk_test_x' }, 'secret_key'],
     [{ apiUrl: 'http://example.com', secretKey: 'sk_test_x' }, 'api_url'],
@@ -36,8 +36,8 @@ test('wrong settings name themselves, and tell no secret', () => {
     );
   }
   const types = [
-    [{ secretkey: 'x' }, /options\.secretkey is no setting/],
-    [{ timeoutMs: 1.5 }, /options\.timeoutMs must be a whole number/],
+    [{ secretkey: 'x' }, /options\.secretkey is not a setting/],
+    [{ timeoutMs: 1.5 }, /options\.timeoutMs must be an integer/],
     [{ issuer: [5] }, /options\.issuer must be/],
     [{ issuer: {} }, /options\.issuer must be/],
     [{ users: {} }, /options\.users\.findByKey must be a function/],
@@ -48,7 +48,7 @@ test('wrong settings name themselves, and tell no secret', () => {
   for (const [options, message] of types) assert.throws(() => new ClerkClient(options), { name: 'TypeError', message });
 });
 
-test('settings from an environment, own ones first', async () => {
+test('options take precedence over the environment', async () => {
   const env = {
     CLERK_SECRET_KEY: 'sk_test_x',
     CLERK_API_URL: sim.url,
@@ -66,8 +66,8 @@ test('settings from an environment, own ones first', async () => {
   });
 });
 
-test('options that show nothing of themselves are refused, in every middleware, too', async () => {
-  // Another copy of the package: its client is none of ours.
+test('options that are not a plain object are a TypeError in every entry point', async () => {
+  // The client of another copy of the package is not an instance of this one's class.
   const name = /\/(lib|package\.json)/;
   const ours = Object.keys(require.cache).filter((file) => name.test(file) && !file.includes('node_modules'));
   const kept = ours.map((file) => [file, require.cache[file]]);
@@ -91,18 +91,21 @@ test('options that show nothing of themselves are refused, in every middleware, 
   Object.assign(process.env, { CLERK_SECRET_KEY: 'sk_test_x', CLERK_API_URL: sim.url });
   try {
     for (const options of wrong) {
-      const refused = { name: 'TypeError', message: /^options must be/ };
-      assert.throws(() => new ClerkClient(options), refused);
+      const expected = { name: 'TypeError', message: /^options must be/ };
+      assert.throws(() => new ClerkClient(options), expected);
       for (const entry of ['express', 'koa', 'hono'])
-        assert.throws(() => require(`clerk-auth/${entry}`).clerkMiddleware(options), refused, entry);
-      assert.throws(() => withAuth(options, () => {}), refused);
-      await assert.rejects(clerkPlugin({}, options), refused);
+        assert.throws(() => require(`clerk-auth/${entry}`).clerkMiddleware(options), expected, entry);
+      assert.throws(() => withAuth(options, () => {}), expected);
+      await assert.rejects(clerkPlugin({}, options), expected);
     }
   } finally {
     for (const each of ['CLERK_SECRET_KEY', 'CLERK_API_URL']) delete process.env[each];
     Object.assign(process.env, before);
     await other.close();
   }
-  for (const options of [Object.assign(Object.create(null), sim.settings()), runInNewContext('({env: {CLERK_SECRET_KEY: "sk_test_x"}})')])
+  for (const options of [
+    Object.assign(Object.create(null), sim.settings()),
+    runInNewContext('({env: {CLERK_SECRET_KEY: "sk_test_x"}})'),
+  ])
     await new ClerkClient(options).close();
 });

@@ -1,4 +1,4 @@
-// Memory after many calls, measured in a program of its own.
+// Memory after many calls, measured in a child process.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { run } from './support/run.mjs';
@@ -6,7 +6,7 @@ import { ADA, startSim } from './support/sim.mjs';
 
 const sim = await startSim();
 
-test('200000 calls leave no memory behind', async () => {
+test('200000 calls do not leak memory', async () => {
   const webhookSecrets = 'whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=';
   await sim.reset({ webhook_secret: webhookSecrets });
   await sim.user('user_1', ADA);

@@ -1,10 +1,10 @@
-// The contract of the user store: it finds, creates and updates; it throws, is slow, reports conflicts, calls back.
+// The user store: queries and writes, exceptions, timeouts, conflicts, reentrant calls.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, test } from 'node:test';
 import { ClerkError, ConflictError } from 'clerk-auth';
 import { ADA, startSim } from './support/sim.mjs';
-import { Table } from './support/table.mjs';
+import { UserTable } from './support/user-table.mjs';
 
 const sim = await startSim();
 let request;
@@ -14,13 +14,13 @@ beforeEach(async () => {
   request = await sim.bearer({ user: 'user_1' });
 });
 
-test('a new user gets a row, and the second time nothing is written', async () => {
-  const users = new Table();
+test('new user gets a row, the second request writes nothing', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, rowCheckTtlS: 0 });
   const first = await clerk.authenticate(request);
   assert.equal(first.status, 'signed-in');
   assert.equal(first.source, 'verified');
-  assert.equal(users.said(), 'findByClerkId findByEmail usernameTaken create');
+  assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken create');
   assert.equal(first.localUser.key, '1');
   assert.equal(first.localUser.row, users.rows[0]);
   const { key, clerkId, email, username, firstName, lastName, isActive, bannedByClerk } = users.rows[0];
@@ -39,33 +39,33 @@ test('a new user gets a row, and the second time nothing is written', async () =
   );
   const second = await clerk.authenticate(request);
   assert.equal(second.source, 'cache');
-  assert.equal(users.said(), 'findByKey');
+  assert.equal(users.takeLog(), 'findByKey');
   assert.equal(second.localUser.row, users.rows[0]);
   assert.equal(await sim.count('/users/{id}'), 1);
 });
 
-test('for `rowCheckTtlS`, 5 unless set, memory answers alone', async () => {
-  const users = new Table();
+test('within rowCheckTtlS, 5 by default, the store is not queried', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, clock: { nowMs: Date.now() } });
   await clerk.authenticate(request);
-  users.said();
+  users.takeLog();
   const cached = clerk.authenticateCached(request);
   assert.equal(cached.status, 'signed-in');
   assert.deepEqual(cached.localUser, { key: '1', row: null });
   assert.equal((await clerk.authenticate(request)).source, 'cache');
-  assert.equal(users.said(), '');
+  assert.equal(users.takeLog(), '');
   clerk.setTime(Date.now() + 6000);
   assert.equal(clerk.authenticateCached(request), undefined);
   assert.equal((await clerk.authenticate(request)).source, 'cache');
-  assert.equal(users.said(), 'findByKey');
+  assert.equal(users.takeLog(), 'findByKey');
 });
 
-test("a row that is nobody's is linked by its verified address, and brought up to date", async () => {
-  const users = new Table();
+test('unlinked row is linked by verified email and updated', async () => {
+  const users = new UserTable();
   users.add({ clerkId: null, email: 'ADA@example.com', username: 'boss', firstName: 'A.' });
   const clerk = sim.client({ users });
   const auth = await clerk.authenticate(request);
-  assert.equal(users.said(), 'findByClerkId findByEmail usernameTaken update');
+  assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken update');
   assert.equal(auth.localUser.key, '1');
   assert.equal(users.rows.length, 1);
   assert.equal(users.rows[0].clerkId, 'user_1');
@@ -73,38 +73,38 @@ test("a row that is nobody's is linked by its verified address, and brought up t
   assert.equal(auth.localUser.row, users.rows[0]);
 });
 
-test('whom the table or Clerk keeps out does not come in', async () => {
-  const users = new Table();
+test('inactive row and banned user are rejected', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, rowCheckTtlS: 0 });
   await clerk.authenticate(request);
   users.rows[0].isActive = false;
-  const out = await clerk.authenticate(request);
-  assert.equal(out.status, 'signed-out');
-  assert.equal(out.reason, 'user-inactive');
-  assert.equal(out.category, 'forbidden');
-  assert.equal(out.httpStatus, 403);
-  assert.equal(out.localUser, null);
+  const inactive = await clerk.authenticate(request);
+  assert.equal(inactive.status, 'signed-out');
+  assert.equal(inactive.reason, 'user-inactive');
+  assert.equal(inactive.category, 'forbidden');
+  assert.equal(inactive.httpStatus, 403);
+  assert.equal(inactive.localUser, null);
   await sim.user('user_2', { banned: true });
   const banned = await clerk.authenticate(await sim.bearer({ user: 'user_2' }));
   assert.equal(banned.reason, 'user-inactive');
-  assert.equal(users.of('user_2').bannedByClerk, true);
+  assert.equal(users.get('user_2').bannedByClerk, true);
 });
 
-test('a row that is gone is fetched and made anew', async () => {
-  const users = new Table();
+test('missing row is fetched and created again', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, rowCheckTtlS: 0, userTtlS: 0 });
   await clerk.authenticate(request);
   users.rows.length = 0;
-  users.said();
+  users.takeLog();
   const auth = await clerk.authenticate(request);
   assert.equal(auth.source, 'verified');
-  assert.equal(users.said(), 'findByKey findByClerkId findByEmail usernameTaken create');
+  assert.equal(users.takeLog(), 'findByKey findByClerkId findByEmail usernameTaken create');
   assert.equal(auth.localUser.key, '2');
   assert.equal(await sim.count('/users/{id}'), 2);
 });
 
-test('a row that is gone during an outage signs nobody in', async () => {
-  const users = new Table();
+test('missing row during an outage is unavailable', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, rowCheckTtlS: 0, userTtlS: 0, userStaleIfErrorS: 0, timeoutMs: 300 });
   await clerk.authenticate(request);
   users.rows.length = 0;
@@ -115,8 +115,8 @@ test('a row that is gone during an outage signs nobody in', async () => {
 });
 
 for (const method of ['findByClerkId', 'findByEmail', 'usernameTaken', 'create']) {
-  test(`${method} throws: unavailable, with the error as its cause, nothing remembered`, async () => {
-    const users = new Table();
+  test(`${method} throws: unavailable with the error as cause, not cached`, async () => {
+    const users = new UserTable();
     const clerk = sim.client({ users });
     const thrown = new Error('disk full');
     users.before = (name) => {
@@ -137,18 +137,18 @@ for (const method of ['findByClerkId', 'findByEmail', 'usernameTaken', 'create']
   });
 }
 
-test('what is thrown need be no Error, and a method need not be asynchronous', async () => {
-  const users = new Table();
+test('synchronous method throws a string: it is the cause', async () => {
+  const users = new UserTable();
   users.findByClerkId = () => {
-    throw 'as it comes';
+    throw 'a string';
   };
   const auth = await sim.client({ users }).authenticate(request);
   assert.equal(auth.reason, 'store-error');
-  assert.equal(auth.error.cause, 'as it comes');
+  assert.equal(auth.error.cause, 'a string');
 });
 
-test('findByKey throws: a remembered answer is not given', async () => {
-  const users = new Table();
+test('findByKey throws: the cached result is not returned', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, rowCheckTtlS: 0 });
   await clerk.authenticate(request);
   users.before = () => {
@@ -159,8 +159,8 @@ test('findByKey throws: a remembered answer is not given', async () => {
   assert.equal(auth.error.cause.message, 'connection lost');
 });
 
-test('a conflict: the row is looked for again', async () => {
-  const users = new Table();
+test('conflict on create: the row is queried again', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users });
   let rival = true;
   users.before = (name, columns) => {
@@ -172,11 +172,11 @@ test('a conflict: the row is looked for again', async () => {
   assert.equal(auth.status, 'signed-in');
   assert.equal(auth.localUser.key, '1');
   assert.equal(users.rows.length, 1);
-  assert.equal(users.said(), 'findByClerkId findByEmail usernameTaken create findByClerkId');
+  assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken create findByClerkId');
 });
 
-test('conflicts without end are refused', async () => {
-  const users = new Table();
+test('repeated conflicts are a link-conflict', async () => {
+  const users = new UserTable();
   users.before = (name) => {
     if (name === 'create') throw new ConflictError();
   };
@@ -185,8 +185,8 @@ test('conflicts without end are refused', async () => {
   assert.equal(auth.reason, 'link-conflict');
 });
 
-test('a conflict where there can be none is a failure', async () => {
-  const users = new Table();
+test('ConflictError from a query is a store error', async () => {
+  const users = new UserTable();
   users.before = () => {
     throw new ConflictError();
   };
@@ -195,8 +195,8 @@ test('a conflict where there can be none is a failure', async () => {
   assert.ok(auth.error.cause instanceof ConflictError);
 });
 
-test('first requests of one new user, all at once, make one row', async () => {
-  const users = new Table();
+test('50 concurrent requests of a new user create one row', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users });
   const auths = await Promise.all(Array.from({ length: 50 }, () => clerk.authenticate(request)));
   assert.deepEqual(new Set(auths.map((auth) => `${auth.status} ${auth.localUser.key}`)), new Set(['signed-in 1']));
@@ -204,15 +204,15 @@ test('first requests of one new user, all at once, make one row', async () => {
   assert.equal(await sim.count('/users/{id}'), 1);
 });
 
-test('a slow table holds up nobody else, and no thread', async () => {
-  const users = new Table();
+test('slow store blocks no thread and no other client', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users });
   let release;
-  const gate = new Promise((resolve) => (release = resolve));
-  users.before = () => gate;
+  const released = new Promise((resolve) => (release = resolve));
+  users.before = () => released;
   const requests = await Promise.all(Array.from({ length: 16 }, (_, i) => sim.bearer({ user: `user_${i}` })));
   const waiting = requests.map((each) => clerk.authenticate(each));
-  // More are waiting than the pool has threads: another client's call goes through all the same.
+  // A call of another client completes in the meantime.
   const other = await sim.client().authenticate(await sim.bearer({ user: 'user_9' }));
   assert.equal(other.status, 'signed-in');
   release();
@@ -220,8 +220,8 @@ test('a slow table holds up nobody else, and no thread', async () => {
     assert.equal(auth.isAuthenticated || auth.reason === 'user-not-found', true);
 });
 
-test('a table that does not answer in time: unavailable', async () => {
-  const users = new Table();
+test('storeTimeoutMs: a late store is unavailable', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users, storeTimeoutMs: 100 });
   users.before = () => sleep(3000, undefined, { ref: false });
   const began = performance.now();
@@ -229,15 +229,15 @@ test('a table that does not answer in time: unavailable', async () => {
   assert.ok(performance.now() - began < 1000);
   assert.equal(auth.status, 'unavailable');
   assert.equal(auth.error.cause.code, 'CLERK_STORE_TIMEOUT');
-  // The deadline is for all steps of a request together.
+  // The deadline covers all queries of a request.
   users.before = () => sleep(40);
   assert.equal((await clerk.authenticate(request)).error.cause.code, 'CLERK_STORE_TIMEOUT');
   users.before = () => {};
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
 });
 
-test('from inside its own store a client answers from memory and refuses to wait', async () => {
-  const users = new Table();
+test('inside a store method only cached calls of the same client work', async () => {
+  const users = new UserTable();
   const clerk = sim.client({ users });
   const other = sim.client();
   const seen = {};
@@ -252,23 +252,23 @@ test('from inside its own store a client answers from memory and refuses to wait
   };
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   assert.equal(seen.cached.status, 'no-credentials');
-  for (const refused of [seen.blocked, seen.verify, seen.webhook, seen.close])
-    assert.equal(refused.code, 'CLERK_REENTRANT');
+  for (const error of [seen.blocked, seen.verify, seen.webhook, seen.close])
+    assert.equal(error.code, 'CLERK_REENTRANT');
   assert.equal(seen.other.status, 'signed-in');
-  // What the store has left behind is refused nothing, once the store is done.
-  let over;
-  const done = new Promise((resolve) => (over = resolve));
+  // A promise started in a store method may call the client after the method returned.
+  let finish;
+  const done = new Promise((resolve) => (finish = resolve));
   let later;
   users.before = (name) => {
     if (name === 'findByClerkId') later = done.then(() => clerk.verifyToken('x'));
   };
   clerk.invalidateAll();
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
-  over();
+  finish();
   assert.equal((await later).reason, 'token-invalid');
 });
 
-test('rows of the wrong shape sign nobody in', async () => {
+test('invalid row is a store error', async () => {
   const good = { key: 1, clerkId: 'user_1', isActive: true, bannedByClerk: false, username: 'ada' };
   const cases = [
     [5, /findByClerkId\(\) must return a row or null/],
@@ -282,14 +282,14 @@ test('rows of the wrong shape sign nobody in', async () => {
     [[good, good], /row\.key must be/],
   ];
   for (const [row, message] of cases) {
-    const users = new Table();
+    const users = new UserTable();
     users.findByClerkId = async () => row;
     const auth = await sim.client({ users }).authenticate(request);
     assert.equal(auth.status, 'unavailable');
     assert.equal(auth.reason, 'store-error');
     assert.match(auth.error.cause.message, message);
   }
-  const users = new Table();
+  const users = new UserTable();
   users.findByClerkId = async () => ({ ...good, clerkId: 'user_other' });
   assert.equal((await sim.client({ users }).authenticate(request)).reason, 'link-conflict');
   users.findByClerkId = async () => ({ ...good, email: 'a\0b' });
@@ -302,28 +302,31 @@ test('rows of the wrong shape sign nobody in', async () => {
   assert.equal((await sim.client({ users }).authenticate(request)).reason, 'store-error');
 });
 
-test('a table with few and short columns', async () => {
-  const users = Object.assign(new Table(), {
+test('columns and columnLengths limit what is written', async () => {
+  const users = Object.assign(new UserTable(), {
     columns: ['clerkId', 'username', 'firstName'],
     columnLengths: { username: 8, firstName: 2 },
   });
   await sim.user('user_1', { ...ADA, username: 'augusta-ada-king' });
   const auth = await sim.client({ users }).authenticate(request);
   assert.equal(auth.status, 'signed-in');
-  assert.equal(users.said(), 'findByClerkId usernameTaken create');
+  assert.equal(users.takeLog(), 'findByClerkId usernameTaken create');
   const { key, isActive, bannedByClerk, ...columns } = users.rows[0];
   assert.deepEqual(columns, { clerkId: 'user_1', username: 'augusta-', firstName: 'Ad' });
-  assert.throws(() => sim.client({ users: Object.assign(new Table(), { columns: ['nonsense'] }) }), /columns must be/);
-  assert.throws(() => sim.client({ users: Object.assign(new Table(), { columns: ['username'] }) }), /clerkId/);
   assert.throws(
-    () => sim.client({ users: Object.assign(new Table(), { columnLengths: { username: 3 } }) }),
+    () => sim.client({ users: Object.assign(new UserTable(), { columns: ['nonsense'] }) }),
+    /columns must be/,
+  );
+  assert.throws(() => sim.client({ users: Object.assign(new UserTable(), { columns: ['username'] }) }), /clerkId/);
+  assert.throws(
+    () => sim.client({ users: Object.assign(new UserTable(), { columnLengths: { username: 3 } }) }),
     /columnLengths/,
   );
 });
 
-test('keys of any kind, and a store that returns only the key', async () => {
+test('string, number and bigint keys, and create() that returns the key', async () => {
   for (const key of ['6f1c', 7, 9007199254740993n]) {
-    const users = new Table();
+    const users = new UserTable();
     users.create = async (columns) => {
       users.rows.push({ ...columns, key });
       return key;
@@ -335,11 +338,15 @@ test('keys of any kind, and a store that returns only the key', async () => {
   }
 });
 
-test('rows by e-mail address: what is empty does not count, and two are ambiguous', async () => {
+test('findByEmail: null rows are ignored, two rows are ambiguous', async () => {
   const row = (key) => ({ key, clerkId: null, email: 'ada@example.com', isActive: true, bannedByClerk: false });
   const seen = [];
-  for (const rows of [[null, undefined, row(7)], [null, row(7), row(8)], [row(7), row(8)]]) {
-    const users = new Table();
+  for (const rows of [
+    [null, undefined, row(7)],
+    [null, row(7), row(8)],
+    [row(7), row(8)],
+  ]) {
+    const users = new UserTable();
     users.findByEmail = async () => rows;
     users.update = async (key, columns) => ({ ...row(Number(key)), ...columns });
     const clerk = sim.client({ users });
@@ -353,8 +360,8 @@ test('rows by e-mail address: what is empty does not count, and two are ambiguou
   assert.notEqual(seen[1][1], '7');
 });
 
-test('the row is not known after a write that shows none', async () => {
-  const users = new Table();
+test('localUser.row is null after update() that returns nothing', async () => {
+  const users = new UserTable();
   users.add({ clerkId: 'user_1', username: 'old' });
   const update = users.update;
   users.update = async (...change) => void (await update.apply(users, change));

@@ -176,7 +176,7 @@ impl AuthResult {
     pub fn claim(&self, path: &str) -> Option<String> {
         let (result, mut needed) = (self.0.as_ptr(), 0);
         // SAFETY: the result is alive; no buffer is offered.
-        unsafe { ffi::clerk_result_claim(result, text(path), ptr::null_mut(), 0, &mut needed) };
+        let _ = unsafe { ffi::clerk_result_claim(result, text(path), ptr::null_mut(), 0, &mut needed) };
         let mut buffer = vec![0_u8; needed + 1];
         let start = buffer.as_mut_ptr().cast();
         // SAFETY: the buffer holds as many bytes as are said.

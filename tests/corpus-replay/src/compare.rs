@@ -38,7 +38,11 @@ impl Outcome<'_> {
             "actor" => text(Attribute::Actor),
             "token_type" => {
                 json!(
-                    TokenKind::ALL.into_iter().find(|kind| *kind as i32 == answer.token_kind()).map(TokenKind::as_str)
+                    TokenKind::ALL
+                        .iter()
+                        .copied()
+                        .find(|kind| *kind as i32 == answer.token_kind())
+                        .map(TokenKind::as_str)
                 )
             }
             "token_id" => text(Attribute::TokenId),

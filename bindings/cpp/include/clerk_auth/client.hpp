@@ -1,16 +1,16 @@
-// A client: shared by all threads of a server.
+// The client.
 #ifndef CLERK_AUTH_CLIENT_HPP
 #define CLERK_AUTH_CLIENT_HPP
 
 #include "config.hpp"
 #include "pending.hpp"
-#include "remembered.hpp"
+#include "cached_result.hpp"
 #include "request.hpp"
 #include "result.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// What a client has done since it was made.
+// Counters since the client was created.
 struct Stats {
     uint64_t cache_hits;
     uint64_t cache_misses;
@@ -24,20 +24,21 @@ struct Stats {
     std::optional<Milliseconds> jwks_age;
 };
 
-// Copies are the same client; any number of threads may use one at once (closing it, assigning and moving are for one
-// thread, as with a std::shared_ptr). The library goes when the last copy and the last call are gone.
+// Verifies requests. Copies share one client, like std::shared_ptr: const member functions may run on any number of
+// threads at once; close, assignment and move need exclusive access to that copy. The client is destroyed with its last
+// copy, after the last call has returned.
 //
-// Each verb comes twice: as it is, it throws an Error; with `try_` it throws nothing and returns an Expected.
+// Each function has two forms: the plain one throws Error, `try_…` is noexcept and returns an Expected.
 class Client {
 public:
     static Expected<Client> make(const Config &config) noexcept {
         if (config.error()) return *config.error();
         clerk_client *client = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
         const int32_t status = clerk_client_new(config.native(), &client, &error);
-        if (status != CLERK_OK) return detail::error_of(status, error, notes.clock);
+        if (status != CLERK_OK) return detail::take_error(status, error, state.clock);
         return Client(client);
     }
 
@@ -54,129 +55,132 @@ public:
     Client &operator=(Client &&) noexcept = default;
     ~Client() = default;
 
-    // Gives up this copy. Closing twice is fine; a call after it is an error.
+    // Releases this copy. May be called twice. Later calls fail with CLERK_E_STATE.
     void close() noexcept { handle_.reset(); }
     bool is_open() const noexcept { return handle_ != nullptr; }
 
-    // Answers, whatever it takes: asks Clerk, within `timeout_ms` in all, and the user store, on this thread.
+    // Authenticates a request. Fetches keys and the user from Clerk if needed, within `timeout_ms` in total, and calls the
+    // user store on this thread.
     Expected<Result> try_authenticate(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate(handle_.get(), &native, &result, &error);
-        return conclude(status, result, error, notes);
+        return make_result(status, result, error, state);
     }
 
-    // Answers from memory and never waits: for event loops. No result: ask `authenticate` or `authenticate_begin`.
-    Expected<Remembered<Result>> try_authenticate_cached(const Request &request) const noexcept {
+    // Authenticates a request from memory. Never blocks. Returns an empty Cached if that needs Clerk or the user store:
+    // call `authenticate` or `authenticate_begin` then.
+    Expected<Cached<Result>> try_authenticate_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate_cached(handle_.get(), &native, &result);
-        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes.clock) return Remembered<Result>();
-        Expected<Result> concluded = conclude(status, result, nullptr, notes);
-        if (!concluded) return concluded.error();
-        return Remembered<Result>(*std::move(concluded));
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !state.clock) return Cached<Result>();
+        Expected<Result> made = make_result(status, result, nullptr, state);
+        if (!made.has_value()) return made.error();
+        return Cached<Result>(*std::move(made));
     }
 
-    // Begins an authentication for a host that asks its user table itself. Waits for Clerk; calls no user store.
-    Expected<Pending> try_authenticate_begin(const Request &request) const noexcept {
+    // Begins an authentication whose user store requests the application executes itself. May wait for Clerk; calls no
+    // user store.
+    Expected<PendingAuth> try_authenticate_begin(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
-        const detail::CallScope scope(*notes);
+        auto state = std::make_unique<detail::CallState>();
+        const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin(handle_.get(), &native, &result, &pending, &error);
-        return begun(status, pending, result, error, std::move(notes));
+        return begun(status, pending, result, error, std::move(state));
     }
 
-    // The same without waiting for Clerk: for event loops. There when all that remains is a look at the user's row (its
-    // answer may make it want StepKind::fetch, which waits); otherwise ask `authenticate_begin`.
-    Expected<Remembered<Pending>> try_authenticate_begin_cached(const Request &request) const noexcept {
+    // Like `authenticate_begin`, but never blocks. Returns an empty Cached if more than a look at the user's row is
+    // needed: call `authenticate_begin` then. A row that is gone leads to StoreRequestKind::fetch_user, which blocks.
+    Expected<Cached<PendingAuth>> try_authenticate_begin_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
-        const detail::CallScope scope(*notes);
+        auto state = std::make_unique<detail::CallState>();
+        const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin_cached(handle_.get(), &native, &result, &pending);
-        if (status == CLERK_WOULD_BLOCK && result == nullptr && !notes->clock) return Remembered<Pending>();
-        Expected<Pending> pended = begun(status, pending, result, nullptr, std::move(notes));
-        if (!pended) return pended.error();
-        return Remembered<Pending>(*std::move(pended));
+        if (status == CLERK_WOULD_BLOCK && result == nullptr && !state->clock) return Cached<PendingAuth>();
+        Expected<PendingAuth> pending_auth = begun(status, pending, result, nullptr, std::move(state));
+        if (!pending_auth.has_value()) return pending_auth.error();
+        return Cached<PendingAuth>(*std::move(pending_auth));
     }
 
-    // Verifies one JWT and nothing else: no user, no cache, no event.
+    // Verifies one JWT. Fetches keys if needed; does not fetch the user, cache the result or emit an event.
     Expected<Result> try_verify_token(std::string_view token) const noexcept {
         if (!is_open()) return closed();
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
-        const int32_t status = clerk_verify_token(handle_.get(), detail::in(token), &result, &error);
-        return conclude(status, result, error, notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
+        const int32_t status = clerk_verify_token(handle_.get(), detail::to_c(token), &result, &error);
+        return make_result(status, result, error, state);
     }
 
-    // Takes a webhook delivery: all its header lines, and its body byte by byte.
-    Expected<Delivery> try_handle_webhook(const Headers &headers, std::string_view body) const noexcept {
+    // Verifies and applies a webhook delivery. `body` must be the bytes as received.
+    Expected<WebhookResult> try_handle_webhook(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_error *error = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
         const int32_t status =
-            clerk_webhook_handle(handle_.get(), headers.data(), headers.size(), detail::in(body), &error);
-        return conclude_delivery(status, error, notes);
+            clerk_webhook_handle(handle_.get(), headers.data(), headers.size(), detail::to_c(body), &error);
+        return make_webhook_result(status, error, state);
     }
 
-    // The same for a host that asks its user table itself. Never waits.
-    Expected<PendingDelivery> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
+    // Like `handle_webhook`, for an application that executes the user store requests itself. Never blocks.
+    Expected<PendingWebhook> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
-        auto notes = std::make_unique<detail::Notes>();
-        const detail::CallScope scope(*notes);
+        auto state = std::make_unique<detail::CallState>();
+        const detail::CallScope scope(*state);
         const int32_t status =
-            clerk_webhook_begin(handle_.get(), headers.data(), headers.size(), detail::in(body), &pending, &error);
-        if (status == CLERK_PENDING && pending != nullptr) return PendingDelivery(pending, std::move(notes));
-        Expected<Delivery> concluded = conclude_delivery(status, error, *notes);
-        if (!concluded) return concluded.error();
-        return PendingDelivery(*std::move(concluded));
+            clerk_webhook_begin(handle_.get(), headers.data(), headers.size(), detail::to_c(body), &pending, &error);
+        if (status == CLERK_PENDING && pending != nullptr) return PendingWebhook(pending, std::move(state));
+        Expected<WebhookResult> made = make_webhook_result(status, error, *state);
+        if (!made.has_value()) return made.error();
+        return PendingWebhook(*std::move(made));
     }
 
-    // Fetches the key set now. In a child after `fork` it must be called before anything that may reach Clerk.
+    // Fetches the JWK set. After `fork`, a child must call it before anything that may reach Clerk.
     Expected<void> try_warm_up() const noexcept {
         return call(
             [](const clerk_client *client, clerk_error **error) { return clerk_client_warm_up(client, error); });
     }
 
-    // Forgets what is remembered. These, `shutdown` and `stats` may be called from hooks.
+    // Remove cached results. May be called from callbacks, like `shutdown` and `stats`.
     Expected<void> try_invalidate_token(std::string_view token) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_token(client, detail::in(token));
+            return clerk_client_invalidate_token(client, detail::to_c(token));
         });
     }
     Expected<void> try_invalidate_user(std::string_view clerk_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_user(client, detail::in(clerk_id));
+            return clerk_client_invalidate_user(client, detail::to_c(clerk_id));
         });
     }
     Expected<void> try_invalidate_session(std::string_view session_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
-            return clerk_client_invalidate_session(client, detail::in(session_id));
+            return clerk_client_invalidate_session(client, detail::to_c(session_id));
         });
     }
     Expected<void> try_invalidate_all() const noexcept {
         return call([](const clerk_client *client, clerk_error **) { return clerk_client_invalidate_all(client); });
     }
 
-    // Breaks off calls to Clerk that are under way: before the process ends. The client stays usable.
+    // Aborts calls to Clerk in progress. The client stays usable.
     Expected<void> try_shutdown() const noexcept {
         return call([](const clerk_client *client, clerk_error **) { return clerk_client_shutdown(client); });
     }
@@ -185,25 +189,25 @@ public:
         clerk_stats s = CLERK_STATS_INIT;
         const Expected<void> done =
             call([&](const clerk_client *client, clerk_error **) { return clerk_client_stats(client, &s); });
-        if (!done) return done.error();
+        if (!done.has_value()) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
-                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::out_ms(s.jwks_age_ms)};
+                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms)};
     }
 
 #if CLERK_AUTH_EXCEPTIONS
     Result authenticate(const Request &request) const { return try_authenticate(request).value(); }
-    Remembered<Result> authenticate_cached(const Request &request) const {
+    Cached<Result> authenticate_cached(const Request &request) const {
         return try_authenticate_cached(request).value();
     }
-    Pending authenticate_begin(const Request &request) const { return try_authenticate_begin(request).value(); }
-    Remembered<Pending> authenticate_begin_cached(const Request &request) const {
+    PendingAuth authenticate_begin(const Request &request) const { return try_authenticate_begin(request).value(); }
+    Cached<PendingAuth> authenticate_begin_cached(const Request &request) const {
         return try_authenticate_begin_cached(request).value();
     }
     Result verify_token(std::string_view token) const { return try_verify_token(token).value(); }
-    Delivery handle_webhook(const Headers &headers, std::string_view body) const {
+    WebhookResult handle_webhook(const Headers &headers, std::string_view body) const {
         return try_handle_webhook(headers, body).value();
     }
-    PendingDelivery handle_webhook_begin(const Headers &headers, std::string_view body) const {
+    PendingWebhook handle_webhook_begin(const Headers &headers, std::string_view body) const {
         return try_handle_webhook_begin(headers, body).value();
     }
     void warm_up() const { try_warm_up().value(); }
@@ -224,24 +228,24 @@ private:
 
     explicit Client(clerk_client *client) noexcept : handle_(client) {}
 
-    static Error closed() { return detail::error_in_words(CLERK_E_STATE, "the client is closed"); }
+    static Error closed() { return detail::make_error(CLERK_E_STATE, "the client is closed"); }
 
-    static Expected<Pending> begun(int32_t status, clerk_pending *pending, clerk_result *result, clerk_error *error,
-                                   std::unique_ptr<detail::Notes> notes) {
-        if (status == CLERK_PENDING && pending != nullptr) return Pending(pending, std::move(notes));
-        Expected<Result> concluded = conclude(status, result, error, *notes);
-        if (!concluded) return concluded.error();
-        return Pending(*std::move(concluded));
+    static Expected<PendingAuth> begun(int32_t status, clerk_pending *pending, clerk_result *result, clerk_error *error,
+                                   std::unique_ptr<detail::CallState> state) {
+        if (status == CLERK_PENDING && pending != nullptr) return PendingAuth(pending, std::move(state));
+        Expected<Result> made = make_result(status, result, error, *state);
+        if (!made.has_value()) return made.error();
+        return PendingAuth(*std::move(made));
     }
 
     template <class Call>
     Expected<void> call(Call &&call) const noexcept {
         if (!is_open()) return closed();
         clerk_error *error = nullptr;
-        detail::Notes notes;
-        const detail::CallScope scope(notes);
+        detail::CallState state;
+        const detail::CallScope scope(state);
         const int32_t status = call(handle_.get(), &error);
-        if (status != CLERK_OK) return detail::error_of(status, error, notes.clock);
+        if (status != CLERK_OK) return detail::take_error(status, error, state.clock);
         return {};
     }
 

@@ -1,4 +1,4 @@
-// Settings and hooks, to make clients from.
+// Settings and callbacks of a client.
 #ifndef CLERK_AUTH_CONFIG_HPP
 #define CLERK_AUTH_CONFIG_HPP
 
@@ -10,34 +10,26 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-enum class UserMode { claims, profile, sync };
-enum class LinkByEmail { never, verified };
-
-constexpr std::string_view word(UserMode mode) noexcept {
-    return mode == UserMode::claims ? "claims" : mode == UserMode::profile ? "profile" : "sync";
-}
-constexpr std::string_view word(LinkByEmail link) noexcept { return link == LinkByEmail::never ? "never" : "verified"; }
-
 namespace detail {
 
 inline std::string version_text(uint32_t abi) { return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff); }
 
-// Why the library that is loaded cannot be used: it is older than this header, or of another major number.
-inline std::optional<Error> library_fault() {
+// Returns an error if the loaded library is older than this header or has another major ABI version.
+inline std::optional<Error> check_library_version() {
     constexpr uint32_t wanted = (static_cast<uint32_t>(CLERK_ABI_MAJOR) << 16) | static_cast<uint32_t>(CLERK_ABI_MINOR);
     const uint32_t loaded = clerk_abi_version();
     if (loaded >> 16 == wanted >> 16 && loaded >= wanted) return std::nullopt;
     const std::string header = std::to_string(CLERK_VERSION_MAJOR) + "." + std::to_string(CLERK_VERSION_MINOR) + "." +
                                std::to_string(CLERK_VERSION_PATCH);
-    return error_in_words(CLERK_E_CONFIG, "libclerk_auth " + std::string(clerk_version()) + " (binary interface " +
+    return make_error(CLERK_E_CONFIG, "libclerk_auth " + std::string(clerk_version()) + " (binary interface " +
                                               version_text(loaded) + ") is loaded, but this program was built for " +
                                               header + " (binary interface " + version_text(wanted) + ")");
 }
 
 template <class Range, class = void>
-struct IsTexts : std::false_type {};
+struct IsStringRange : std::false_type {};
 template <class Range>
-struct IsTexts<Range, std::void_t<decltype(*std::begin(std::declval<const Range &>()))>>
+struct IsStringRange<Range, std::void_t<decltype(*std::begin(std::declval<const Range &>()))>>
     : std::is_convertible<decltype(*std::begin(std::declval<const Range &>())), std::string_view> {};
 
 struct FreeConfig {
@@ -46,12 +38,12 @@ struct FreeConfig {
 
 } // namespace detail
 
-// The items of a setting that is a list: `{"a", "b"}`, or any range of texts, which has to outlive the call.
+// Items of a list setting: `{"a", "b"}`, or any range of strings that outlives the call.
 class List {
 public:
     List() = default;
     List(std::initializer_list<std::string_view> items) : items_(items) {}
-    template <class Range, class = std::enable_if_t<detail::IsTexts<Range>::value>>
+    template <class Range, class = std::enable_if_t<detail::IsStringRange<Range>::value>>
     List(const Range &range) : items_(std::begin(range), std::end(range)) {}
 
     std::vector<std::string_view>::const_iterator begin() const noexcept { return items_.begin(); }
@@ -61,165 +53,204 @@ private:
     std::vector<std::string_view> items_;
 };
 
-// A client copies it. One thread at a time.
+// Settings to create clients from. A client copies them. Use it from one thread at a time.
 //
-// Setters do not throw: the first thing that is wrong is kept, no client can be made any more, and the constructor of
-// Client throws it (Client::make returns it). `error()` looks earlier.
+// Setters do not throw. The first error is stored: `error()` returns it, the constructor of Client throws it, and
+// Client::make returns it.
 class Config {
 public:
     Config() {
-        error_ = detail::library_fault();
+        error_ = detail::check_library_version();
         if (error_) return;
         config_.reset(clerk_config_new());
-        if (config_ == nullptr) error_ = detail::error_of(CLERK_E_PANIC, nullptr);
+        if (config_ == nullptr) error_ = detail::take_error(CLERK_E_PANIC, nullptr);
     }
 
-    // Any setting by its name, as the table in the README spells it.
+    // Sets a setting by its name in the settings table.
     Config &set(std::string_view name, std::string_view value) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_set(config_.get(), detail::in(name), detail::in(value), error);
+            return clerk_config_set(config_.get(), detail::to_c(name), detail::to_c(value), error);
         });
     }
     Config &set_int(std::string_view name, int64_t value) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_set_int(config_.get(), detail::in(name), value, error);
+            return clerk_config_set_int(config_.get(), detail::to_c(name), value, error);
         });
     }
-    // One item more of a list.
+    // Appends one item to a list setting.
     Config &add(std::string_view name, std::string_view item) {
         return setting(name, [&](clerk_error **error) {
-            return clerk_config_add(config_.get(), detail::in(name), detail::in(item), error);
+            return clerk_config_add(config_.get(), detail::to_c(name), detail::to_c(item), error);
         });
     }
-    // Every setting whose environment variable is set. Must not run while another thread calls `setenv`.
+    // Sets every setting whose environment variable is set. Must not run while another thread calls `setenv`.
     Config &from_env() {
         return setting({}, [&](clerk_error **error) { return clerk_config_from_env(config_.get(), error); });
     }
 
-    // Each setting under its own name; what it is for stands in the table.
-    Config &secret_key(std::string_view value) { return set("secret_key", value); }
-    Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
-    Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
-    Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
-    Config &jwks(std::string_view value) { return set("jwks", value); }
-    Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
-    Config &api_url(std::string_view value) { return set("api_url", value); }
-    Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
-    Config &audience(const List &items) { return list("audience", items); }
-    Config &issuer(const List &items) { return list("issuer", items); }
-    Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
-    Config &clock_skew_ms(Milliseconds value) { return set_int("clock_skew_ms", value.count()); }
-    Config &timeout_ms(Milliseconds value) { return set_int("timeout_ms", value.count()); }
-    Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
-    Config &cache_capacity(int64_t tokens) { return set_int("cache_capacity", tokens); }
-    Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
-    Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
-    Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
-    Config &user_mode(UserMode value) { return set("user_mode", word(value)); }
-    Config &link_by_email(LinkByEmail value) { return set("link_by_email", word(value)); }
-    Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
-    Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
-    Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
-    Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
-    Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
-    Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
-    Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
-    Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
-    Config &proxy(std::string_view value) { return set("proxy", value); }
-    Config &user_agent(std::string_view value) { return set("user_agent", value); }
-    Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
-    Config &instance_id(std::string_view value) { return set("instance_id", value); }
+    // Settings. Generated from src/config/settings.rs by `make generate`; do not edit.
 
-    // Has `function(const Event &)` told of events. What a listener throws changes nothing; see
-    // Result::listener_exception.
+    // Clerk's secret key (`sk_live_…`); fetches signing keys and users.
+    Config &secret_key(std::string_view value) { return set("secret_key", value); }
+    // Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
+    Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
+    // Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+    // JWK set.
+    Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
+    // Machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key.
+    Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
+    // JWK set as a JSON string, for a start without network.
+    Config &jwks(std::string_view value) { return set("jwks", value); }
+    // Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
+    Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
+    // Kinds of tokens that are accepted; machine tokens are accepted in the header only.
+    Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
+    // Origins of which `azp` must be one, compared exactly; empty: not checked.
+    Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    // Audiences of which `aud` must contain one; empty: not checked.
+    Config &audience(const List &items) { return list("audience", items); }
+    // Issuers of which `iss` must be one; empty: not checked.
+    Config &issuer(const List &items) { return list("issuer", items); }
+    // Machine (`mch_…`) that an M2M token must be scoped to.
+    Config &expected_machine_id(std::string_view value) { return set("expected_machine_id", value); }
+    // Tolerated difference between this clock and Clerk's.
+    Config &clock_skew_ms(Milliseconds value) { return set_int("clock_skew_ms", value.count()); }
+    // Reject sessions with pending tasks (choosing an organization, setting up MFA).
+    Config &treat_pending_as_signed_out(bool value) { return set_int("treat_pending_as_signed_out", value ? 1 : 0); }
+    // Accept an `Authorization` value that is a bare token, without `Bearer`.
+    Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
+    // Check the `__client_uat` cookie too, so that signing out takes effect before the token expires.
+    Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
+    // How long a session check (Clerk says that the session is active) is cached; 0: no session checks.
+    Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
+    // How long a verified token is cached, at most until it expires; 0: not cached.
+    Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
+    // How many verified tokens, and how many users, are cached.
+    Config &cache_capacity(int64_t value) { return set_int("cache_capacity", value); }
+    // How long a verified opaque machine token is cached; 0: not cached, so that revoking it takes effect at once.
+    Config &machine_cache_ttl_s(std::chrono::seconds value) { return set_int("machine_cache_ttl_s", value.count()); }
+    // How long a fetched user is fresh; 0: fetched for each new token.
+    Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
+    // How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used.
+    Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
+    // How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each
+    // request.
+    Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
+    // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
+    // with a user store, else `claims`.
+    Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
+    // Whether a row without a Clerk id is linked by an address that Clerk has verified.
+    Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
+    // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
+    Config &api_url(std::string_view value) { return set("api_url", value); }
+    // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.
+    Config &timeout_ms(Milliseconds value) { return set_int("timeout_ms", value.count()); }
+    // Certificates (PEM) to trust instead of the system's.
+    Config &ca_pem(std::string_view value) { return set("ca_pem", value); }
+    // HTTP proxy for calls to Clerk; proxy variables of the environment are ignored.
+    Config &proxy(std::string_view value) { return set("proxy", value); }
+    // `User-Agent` of calls to Clerk; unset: `clerk-auth@<version>`.
+    Config &user_agent(std::string_view value) { return set("user_agent", value); }
+    // Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
+    Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
+    // Webhooks of other instances (`ins_…`) are ignored.
+    Config &instance_id(std::string_view value) { return set("instance_id", value); }
+    // How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
+    // session token.
+    Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
+
+    // End of the generated settings.
+
+    // Sets the event callback, `function(const Event &)`. An exception it throws has no effect on the call;
+    // Result::listener_exception returns it.
     template <class Function, class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Event &>>>
     Config &on_event(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
-        const clerk_event_fn hook = [](void *userdata, const clerk_event *event) noexcept {
-            detail::listen([&] { Held::of(userdata)(Event(event)); });
+        using Stored = detail::Callback<std::decay_t<Function>>;
+        const clerk_event_fn callback = [](void *userdata, const clerk_event *event) noexcept {
+            detail::call_listener([&] { Stored::of(userdata)(Event(event)); });
         };
-        return hooked(clerk_config_set_event_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                            Held::destroy));
+        return set_callback(clerk_config_set_event_callback(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
+                                            Stored::destroy));
     }
 
-    // Has `function(Level, std::string_view)` given log lines that are as grave as `level` or graver.
+    // Sets the log callback, `function(LogLevel, std::string_view)`, for messages at `level` or above.
     template <class Function,
-              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, Level, std::string_view>>>
-    Config &on_log(Level level, Function &&function) {
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, LogLevel, std::string_view>>>
+    Config &on_log(LogLevel level, Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
-        const clerk_log_fn hook = [](void *userdata, int32_t grave, clerk_str message) noexcept {
+        using Stored = detail::Callback<std::decay_t<Function>>;
+        const clerk_log_fn callback = [](void *userdata, int32_t message_level, clerk_str message) noexcept {
             const std::string_view line(message.data, message.len);
-            detail::listen([&] { Held::of(userdata)(static_cast<Level>(grave), line); });
+            detail::call_listener([&] { Stored::of(userdata)(static_cast<LogLevel>(message_level), line); });
         };
-        return hooked(clerk_config_set_log_callback(config_.get(), detail::number(level), hook,
-                                          detail::hook_of(std::forward<Function>(function)), Held::destroy));
+        return set_callback(clerk_config_set_log_callback(config_.get(), detail::number(level), callback,
+                                          detail::make_callback(std::forward<Function>(function)), Stored::destroy));
     }
 
-    // Has the time told by `function()`, a std::chrono::system_clock::time_point; for tests. When it throws, the call
-    // throws, and nobody is signed in.
+    // Sets the clock callback, `function()` returning a std::chrono::system_clock::time_point; for tests. If it throws, the
+    // call fails.
     template <class Function,
               class = std::enable_if_t<std::is_convertible_v<std::invoke_result_t<std::decay_t<Function> &>,
                                                              std::chrono::system_clock::time_point>>>
     Config &on_clock(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
-        const clerk_clock_fn hook = [](void *userdata) noexcept {
-            return detail::tell_time([&] {
-                const std::chrono::system_clock::time_point now = Held::of(userdata)();
+        using Stored = detail::Callback<std::decay_t<Function>>;
+        const clerk_clock_fn callback = [](void *userdata) noexcept {
+            return detail::call_clock([&] {
+                const std::chrono::system_clock::time_point now = Stored::of(userdata)();
                 return int64_t{std::chrono::floor<Milliseconds>(now).time_since_epoch().count()};
             });
         };
-        return hooked(clerk_config_set_clock_callback(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                            Held::destroy));
+        return set_callback(clerk_config_set_clock_callback(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
+                                            Stored::destroy));
     }
 
-    // Has the user table asked and changed through `function(const Step &, Reply &)`.
+    // Sets the user store callback, `function(const StoreRequest &, StoreResponse &)`.
     template <class Function,
-              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const Step &, Reply &>>>
-    Config &on_user_store(Function &&function) {
+              class = std::enable_if_t<std::is_invocable_v<std::decay_t<Function> &, const StoreRequest &, StoreResponse &>>>
+    Config &user_store(Function &&function) {
         if (error_) return *this;
-        using Held = detail::Hook<std::decay_t<Function>>;
-        const clerk_user_store_fn hook = [](void *userdata, const clerk_store_request *step, clerk_store_response *reply) noexcept {
-            Reply answer(reply, detail::CallScope::current());
-            return answer_step(Held::of(userdata), step, answer);
+        using Stored = detail::Callback<std::decay_t<Function>>;
+        const clerk_user_store_fn callback = [](void *userdata, const clerk_store_request *request, clerk_store_response *response) noexcept {
+            StoreResponse answer(response, detail::CallScope::current());
+            return run_store(Stored::of(userdata), request, answer);
         };
-        return hooked(clerk_config_set_user_store(config_.get(), hook, detail::hook_of(std::forward<Function>(function)),
-                                                 Held::destroy));
+        return set_callback(clerk_config_set_user_store(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
+                                                 Stored::destroy));
     }
 
-    // The same through an object, which the config and its clients keep alive. Null takes the store away.
-    Config &on_user_store(std::shared_ptr<UserStore> store) {
+    // Sets the user store; the config and its clients share ownership. Null removes it.
+    Config &user_store(std::shared_ptr<UserStore> store) {
         if (error_) return *this;
-        if (store == nullptr) return hooked(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
-        return on_user_store(
-            [store = std::move(store)](const Step &step, Reply &reply) { store->answer(step, reply); });
+        if (store == nullptr) return set_callback(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
+        return user_store(
+            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->answer(request, response); });
     }
 
-    // Which columns the host's table has. All of them, unless this is called.
+    // Declares which columns the application's table has. Default: all.
     Config &user_columns(std::initializer_list<Column> columns) {
         if (error_) return *this;
         uint32_t bits = 0;
         for (const Column column : columns) bits |= uint32_t{1} << detail::number(column);
-        return noted("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
+        return record_status("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
     }
 
-    // How many characters fit into a text column; 0 is no limit.
+    // Declares how many characters fit into a string column; 0 is no limit.
     Config &user_column_length(Column column, uint32_t characters) {
         if (error_) return *this;
         const int32_t status = clerk_config_set_user_column_length(config_.get(), detail::number(column), characters);
-        return noted("user_column_length", status, nullptr);
+        return record_status("user_column_length", status, nullptr);
     }
 
-    // Keeps the users in a SQLite file, which is made if need be.
-    Config &use_sqlite(std::string_view path) {
+    // Uses the ready-made user table in the SQLite file at `path`, creating it if it does not exist.
+    Config &sqlite_path(std::string_view path) {
         return setting("sqlite", [&](clerk_error **error) {
-            return clerk_config_set_sqlite_path(config_.get(), detail::in(path), error);
+            return clerk_config_set_sqlite_path(config_.get(), detail::to_c(path), error);
         });
     }
 
-    // The first thing that is wrong so far.
+    // Returns the first error so far.
     const std::optional<Error> &error() const noexcept { return error_; }
 
     const clerk_config *native() const noexcept { return config_.get(); }
@@ -230,7 +261,7 @@ private:
         clerk_error *error = nullptr;
         if (error_) return *this;
         const int32_t status = set(&error);
-        return noted(name, status, error);
+        return record_status(name, status, error);
     }
 
     Config &list(std::string_view name, const List &items) {
@@ -240,21 +271,21 @@ private:
     }
 
     Config &token_kinds(std::string_view name, std::initializer_list<TokenKind> kinds) {
-        std::string words;
-        for (const TokenKind kind : kinds) words.append(words.empty() ? "" : ",").append(word(kind));
-        return set(name, words);
+        std::string message;
+        for (const TokenKind kind : kinds) message.append(message.empty() ? "" : ",").append(clerk::name(kind));
+        return set(name, message);
     }
 
-    Config &hooked(int32_t status) { return noted({}, status, nullptr); }
+    Config &set_callback(int32_t status) { return record_status({}, status, nullptr); }
 
-    Config &noted(std::string_view name, int32_t status, clerk_error *error) {
+    Config &record_status(std::string_view name, int32_t status, clerk_error *error) {
         detail::ErrorHandle held(error);
         if (status == CLERK_OK || error_) return *this;
         if (held != nullptr)
-            error_ = detail::error_of(status, held.release());
+            error_ = detail::take_error(status, held.release());
         else
             error_ =
-                detail::error_in_words(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
+                detail::make_error(status, std::string(name) + ": " + clerk_status_name(status), std::string(name));
         return *this;
     }
 

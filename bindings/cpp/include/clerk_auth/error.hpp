@@ -1,8 +1,8 @@
-// What went wrong: thrown, or inside an Expected.
+// Errors, and values that may be errors.
 #ifndef CLERK_AUTH_ERROR_HPP
 #define CLERK_AUTH_ERROR_HPP
 
-#include "words.hpp"
+#include "enums.hpp"
 
 #include <cstdlib>
 #include <exception>
@@ -20,86 +20,87 @@ struct FreeError {
 };
 using ErrorHandle = std::unique_ptr<clerk_error, FreeError>;
 
-// Either the library's own error, or words of this header where the library has none to give.
-struct Fault {
+// An error of the C library, or a message of this header where there is none.
+struct ErrorState {
     int32_t status;
     ErrorHandle error;
-    std::string words;
+    std::string message;
     std::string setting;
     std::exception_ptr cause;
 };
 
 } // namespace detail
 
-// For the person who runs the server, not for clients. Copies share one state; views live as long as any of them.
+// A failure of a call. Its text is for the operator, not for clients. Copies share one state; string views are valid while
+// any copy exists.
 class Error : public std::exception {
 public:
-    explicit Error(detail::Fault fault) : fault_(std::make_shared<const detail::Fault>(std::move(fault))) {}
-    // Without a move: an error that was moved from would have nothing to say.
+    explicit Error(detail::ErrorState fault) : state_(std::make_shared<const detail::ErrorState>(std::move(fault))) {}
+    // No move: a moved-from error would have no message.
     Error(const Error &) noexcept = default;
     Error &operator=(const Error &) noexcept = default;
     ~Error() override = default;
 
-    Status status() const noexcept { return static_cast<Status>(fault_->status); }
+    Status status() const noexcept { return static_cast<Status>(state_->status); }
 
     const char *what() const noexcept override {
-        if (fault_->error == nullptr) return fault_->words.c_str();
-        return clerk_error_message(fault_->error.get()).data;
+        if (state_->error == nullptr) return state_->message.c_str();
+        return clerk_error_message(state_->error.get()).data;
     }
     std::string_view message() const noexcept { return what(); }
 
-    // The setting that is wrong.
+    // Returns the name of the invalid setting, if the error is about one.
     std::optional<std::string_view> setting() const noexcept {
-        if (!fault_->setting.empty()) return fault_->setting;
-        return asked([](const clerk_error *error) { return detail::out(clerk_error_setting(error)); });
+        if (!state_->setting.empty()) return state_->setting;
+        return query([](const clerk_error *error) { return detail::from_c(clerk_error_setting(error)); });
     }
 
-    // Clerk's name for the call that failed, for its support.
+    // Returns the trace id of the failed call to Clerk.
     std::optional<std::string_view> trace_id() const noexcept {
-        return asked([](const clerk_error *error) { return detail::out(clerk_error_trace_id(error)); });
+        return query([](const clerk_error *error) { return detail::from_c(clerk_error_trace_id(error)); });
     }
 
-    // The HTTP status of Clerk's answer, if there was one.
+    // Returns the HTTP status of Clerk's response, if there was one.
     std::optional<int> http_status() const noexcept { return number(clerk_error_http_status); }
 
-    // The number that the host's own user store failed with, if it was that.
-    std::optional<int32_t> host_code() const noexcept { return number(clerk_error_store_code); }
+    // Returns the code that the application's user store failed with.
+    std::optional<int32_t> store_code() const noexcept { return number(clerk_error_store_code); }
 
     std::optional<Milliseconds> retry_after() const noexcept {
-        return asked([](const clerk_error *error) { return detail::out_ms(clerk_error_retry_after_ms(error)); });
+        return query([](const clerk_error *error) { return detail::from_c_ms(clerk_error_retry_after_ms(error)); });
     }
 
-    // What a hook of the host threw; null if none did. `std::rethrow_exception(error.cause())` gives it back.
-    std::exception_ptr cause() const noexcept { return fault_->cause; }
+    // Returns the exception a callback threw, or null. `std::rethrow_exception(error.cause())` throws it again.
+    std::exception_ptr cause() const noexcept { return state_->cause; }
 
 private:
-    // Without an error of the library's, the library is not asked: it may be the one that cannot be used.
+    // Does not call the library without one of its errors: it may be the library that cannot be used.
     template <class Ask>
-    auto asked(Ask &&ask) const noexcept -> decltype(ask(nullptr)) {
-        if (fault_->error == nullptr) return std::nullopt;
-        return ask(fault_->error.get());
+    auto query(Ask &&ask) const noexcept -> decltype(ask(nullptr)) {
+        if (state_->error == nullptr) return std::nullopt;
+        return ask(state_->error.get());
     }
     std::optional<int32_t> number(int32_t (*ask)(const clerk_error *)) const noexcept {
-        return asked([ask](const clerk_error *error) {
+        return query([ask](const clerk_error *error) {
             const int32_t number = ask(error);
             return number == 0 ? std::nullopt : std::optional<int32_t>(number);
         });
     }
 
-    std::shared_ptr<const detail::Fault> fault_;
+    std::shared_ptr<const detail::ErrorState> state_;
 };
 
 namespace detail {
 
-inline Error error_of(int32_t status, clerk_error *error, std::exception_ptr cause = nullptr) {
+inline Error take_error(int32_t status, clerk_error *error, std::exception_ptr cause = nullptr) {
     ErrorHandle held(error);
-    std::string words = held != nullptr ? std::string() : std::string(clerk_status_name(status));
-    return Error(Fault{status, std::move(held), std::move(words), {}, std::move(cause)});
+    std::string message = held != nullptr ? std::string() : std::string(clerk_status_name(status));
+    return Error(ErrorState{status, std::move(held), std::move(message), {}, std::move(cause)});
 }
 
-inline Error error_in_words(int32_t status, std::string words, std::string setting = {},
+inline Error make_error(int32_t status, std::string message, std::string setting = {},
                             std::exception_ptr cause = nullptr) {
-    return Error(Fault{status, nullptr, std::move(words), std::move(setting), std::move(cause)});
+    return Error(ErrorState{status, nullptr, std::move(message), std::move(setting), std::move(cause)});
 }
 
 [[noreturn]] inline void fail(const Error &error) {
@@ -113,9 +114,8 @@ inline Error error_in_words(int32_t status, std::string words, std::string setti
 
 } // namespace detail
 
-// A value or an error, for functions that do not throw. Taking the one that is not there throws the error, or ends the
-// process where exceptions are switched off: it never goes unnoticed. Out of a temporary only the value itself is
-// taken, never a way to it.
+// A value or an error, returned by the `try_…` functions. Accessing the value of an error throws that error, or ends the
+// process when exceptions are disabled. A temporary gives only its value, never a pointer or reference into it.
 template <class T>
 class [[nodiscard]] Expected {
 public:
@@ -123,7 +123,12 @@ public:
     Expected(Error error) noexcept : either_(std::in_place_index<1>, error) {}
 
     bool has_value() const noexcept { return either_.index() == 0; }
-    explicit operator bool() const noexcept { return has_value(); }
+    // Not convertible to bool: `if (client.try_authenticate(request))` would accept every request.
+    template <class Bool, class = detail::EnableIfBool<Bool>>
+    explicit operator Bool() const noexcept {
+        static_assert(detail::always_false<Bool>, "ask has_value() for an error, then value().signed_in() for the user");
+        return false;
+    }
 
     T &value() & { return *checked(); }
     const T &value() const & { return *checked(); }
@@ -161,7 +166,6 @@ public:
     Expected(Error error) noexcept : error_(error) {}
 
     bool has_value() const noexcept { return !error_.has_value(); }
-    explicit operator bool() const noexcept { return has_value(); }
 
     void value() const {
         if (error_) detail::fail(*error_);

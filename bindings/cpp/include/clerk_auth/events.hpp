@@ -1,40 +1,40 @@
-// Something that happened, as an event hook is told of it.
+// Events, as passed to the event callback.
 #ifndef CLERK_AUTH_EVENTS_HPP
 #define CLERK_AUTH_EVENTS_HPP
 
-#include "words.hpp"
+#include "enums.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// Lives only during the hook's call, and so do its views.
+// An event. It and its string views are valid only during the callback.
 class Event {
 public:
     explicit Event(const clerk_event *event) noexcept : event_(event) {}
 
     EventKind kind() const noexcept { return static_cast<EventKind>(clerk_event_get_kind(event_)); }
 
-    // The host's key of the user's row.
-    std::optional<std::string_view> user_key() const noexcept { return detail::out(clerk_event_user_key(event_)); }
-    std::optional<std::string_view> clerk_id() const noexcept { return detail::out(clerk_event_clerk_id(event_)); }
+    // Returns the application's key of the user's row.
+    std::optional<std::string_view> user_key() const noexcept { return detail::from_c(clerk_event_user_key(event_)); }
+    std::optional<std::string_view> clerk_id() const noexcept { return detail::from_c(clerk_event_clerk_id(event_)); }
 
-    // "clerk:auth:" and the SHA-256 of the token in hex.
-    std::optional<std::string_view> token_hash() const noexcept { return detail::out(clerk_event_token_hash(event_)); }
+    // Returns "clerk:auth:" followed by the SHA-256 of the token in hexadecimal.
+    std::optional<std::string_view> token_hash() const noexcept { return detail::from_c(clerk_event_token_hash(event_)); }
 
-    // Why nobody was signed in.
+    // Returns why the request was not signed in; auth_failed only.
     std::optional<Reason> reason() const noexcept {
         const int32_t reason = clerk_event_reason(event_);
         return reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(reason));
     }
 
-    // Where the answer came from.
+    // Returns whether the token was verified now or before; auth_success only.
     std::optional<Source> source() const noexcept {
         const int32_t source = clerk_event_source(event_);
         return source == 0 ? std::nullopt : std::optional<Source>(static_cast<Source>(source));
     }
 
-    // For how long Clerk asks for patience.
+    // Returns the Retry-After of a rate_limited event.
     std::optional<Milliseconds> retry_after() const noexcept {
-        return detail::out_ms(clerk_event_retry_after_ms(event_));
+        return detail::from_c_ms(clerk_event_retry_after_ms(event_));
     }
 
 private:

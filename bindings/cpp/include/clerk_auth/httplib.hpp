@@ -1,6 +1,6 @@
-// For servers on cpp-httplib: a handler behind which nobody gets who is not signed in. Include <httplib.h> first.
+// Helpers for cpp-httplib. Include <httplib.h> first.
 //
-// A request's headers are given as they are: `client.authenticate({request.headers, request.method})`.
+// A request's headers are passed as they are: `client.authenticate({request.headers, request.method})`.
 #ifndef CLERK_AUTH_HTTPLIB_HPP
 #define CLERK_AUTH_HTTPLIB_HPP
 
@@ -10,19 +10,20 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// The answer to a caller who is not signed in: status, `WWW-Authenticate`, `Retry-After`, and what it may know.
+// Sets the status, `WWW-Authenticate`, `Retry-After` and body of a response to a request that is not signed in, or that
+// lacks a permission.
 inline void refuse(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
-    // Nobody is refused with a 200, whatever came before.
+    // A signed-in caller who is refused here lacks a permission.
     response.status = result.signed_in() ? 403 : result.http_status();
-    if (const auto challenge = result.challenge(realm)) response.set_header("WWW-Authenticate", *challenge);
+    if (const auto challenge = result.www_authenticate(realm)) response.set_header("WWW-Authenticate", *challenge);
     if (const auto after = result.retry_after())
         response.set_header("Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(*after).count()));
-    const std::string_view words = result.signed_in() ? "forbidden" : result.public_word();
-    response.set_content(std::string(words) + "\n", "text/plain");
+    const std::string_view message = result.signed_in() ? "forbidden" : result.public_reason();
+    response.set_content(std::string(message) + "\n", "text/plain");
 }
 
-// A call that fails is answered with 500 and no word of why; to hear of it, call `try_authenticate` in a handler of
-// your own.
+// Wraps a handler so that it runs only for signed-in callers. A call that fails is answered with 500 without details; call
+// `try_authenticate` in a handler of your own to get the error.
 //
 // `server.Get("/me", clerk::require_auth(client, [](const auto &request, auto &response, const clerk::Result &who)
 // {…}));`
@@ -31,11 +32,11 @@ auto require_auth(Client client, Handler handler) {
     return [client = std::move(client), handler = std::move(handler)](const ::httplib::Request &request,
                                                                       ::httplib::Response &response) {
         const Expected<Result> result = client.try_authenticate({request.headers, request.method});
-        if (!result) {
+        if (!result.has_value()) {
             response.status = 500;
             return;
         }
-        if (!*result) return refuse(*result, response);
+        if (!result->signed_in()) return refuse(*result, response);
         handler(request, response, *result);
     };
 }

@@ -1,78 +1,79 @@
-// What waits for the host's user table, step by step, for hosts whose database calls are asynchronous.
+// Stepwise authentication and webhook processing, for applications whose database calls are asynchronous.
 #ifndef CLERK_AUTH_PENDING_HPP
 #define CLERK_AUTH_PENDING_HPP
 
-#include "delivery.hpp"
+#include "webhook.hpp"
 #include "result.hpp"
 #include "user_store.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// The steps of an authentication or of a webhook delivery:
+// An operation that waits for the application's user table:
 //
 //     while (!pending.done())
-//         if (pending.wants() == StepKind::fetch) pending.fetch();     // waits for Clerk: on a thread that may
-//         else ...;                                                    // ask the table about pending.step(),
-//     Result result = pending.finish();                                // then pending.answer(reply)
+//         if (pending.next_action() == StoreRequestKind::fetch_user)
+//             pending.fetch();              // blocks: waits for Clerk
+//         else
+//             ...;                          // execute pending.request(), then pending.submit(response)
+//     Result result = pending.finish();
 //
-// May move from thread to thread; one at a time. Given up (destroyed) in the middle, nobody is signed in. Keeps its
-// client alive.
-class Steps {
+// May move between threads; use it from one at a time. Destroying it abandons the operation. It keeps its client alive.
+class PendingBase {
 public:
-    StepKind wants() const noexcept { return static_cast<StepKind>(clerk_pending_next_action(handle_.get())); }
-    bool done() const noexcept { return wants() == StepKind::done; }
+    StoreRequestKind next_action() const noexcept { return static_cast<StoreRequestKind>(clerk_pending_next_action(handle_.get())); }
+    bool done() const noexcept { return next_action() == StoreRequestKind::done; }
 
-    // What the table is asked. Lives until the answer.
-    Step step() const noexcept { return Step(clerk_pending_request(handle_.get())); }
-    // To be filled at leisure, then given to `answer`.
-    Reply reply() noexcept {
-        Reply reply(clerk_pending_response(handle_.get()), notes_.get());
-        reply.is_write_ = wants() == StepKind::create || wants() == StepKind::update;
-        return reply;
+    // Returns the request to execute. Valid until `submit`.
+    StoreRequest request() const noexcept { return StoreRequest(clerk_pending_request(handle_.get())); }
+    // Returns the response to fill and pass to `submit`.
+    StoreResponse response() noexcept {
+        StoreResponse response(clerk_pending_response(handle_.get()), state_.get());
+        response.is_write_ = next_action() == StoreRequestKind::create || next_action() == StoreRequestKind::update;
+        return response;
     }
 
-    // Never waits.
-    Expected<void> try_answer(const Reply &reply) noexcept {
-        if (notes_ == nullptr) return is_over();
-        const detail::CallScope scope(*notes_);
-        return done_with(clerk_pending_submit(handle_.get(), reply.verdict()));
+    // Submits the response. Never blocks.
+    Expected<void> try_submit(const StoreResponse &response) noexcept {
+        if (state_ == nullptr) return is_over();
+        const detail::CallScope scope(*state_);
+        return done_with(clerk_pending_submit(handle_.get(), response.status()));
     }
-    // Has the store answer, on this thread.
-    Expected<void> try_answer(UserStore &store) noexcept {
-        if (notes_ == nullptr) return is_over();
-        Reply filled = reply();
-        auto ask = [&store](const Step &step, Reply &reply) { store.answer(step, reply); };
-        answer_step(ask, clerk_pending_request(handle_.get()), filled);
-        return try_answer(filled);
+    // Executes the request with `store` on this thread and submits its response.
+    Expected<void> try_submit(UserStore &store) noexcept {
+        if (state_ == nullptr) return is_over();
+        StoreResponse filled = response();
+        auto ask = [&store](const StoreRequest &request, StoreResponse &response) { store.answer(request, response); };
+        run_store(ask, clerk_pending_request(handle_.get()), filled);
+        return try_submit(filled);
     }
-    // Waits for Clerk, within `timeout_ms`, when StepKind::fetch is wanted.
+    // Fetches the user from Clerk, within `timeout_ms`, when the next action is StoreRequestKind::fetch_user.
     Expected<void> try_fetch() noexcept {
-        if (notes_ == nullptr) return is_over();
-        const detail::CallScope scope(*notes_);
+        if (state_ == nullptr) return is_over();
+        const detail::CallScope scope(*state_);
         return done_with(clerk_pending_fetch(handle_.get()));
     }
 
 #if CLERK_AUTH_EXCEPTIONS
-    void answer(const Reply &reply) { try_answer(reply).value(); }
-    void answer(UserStore &store) { try_answer(store).value(); }
-    // The table failed: the exception becomes Error::cause.
-    void answer(const std::exception_ptr &thrown) {
-        Reply failed = reply();
+    void submit(const StoreResponse &response) { try_submit(response).value(); }
+    void submit(UserStore &store) { try_submit(store).value(); }
+    // Submits a failure. The exception becomes Error::cause.
+    void submit(const std::exception_ptr &thrown) {
+        StoreResponse failed = response();
         failed.fail(thrown);
-        answer(failed);
+        submit(failed);
     }
     void fetch() { try_fetch().value(); }
 #endif
 
 protected:
-    Steps() noexcept = default;
-    Steps(clerk_pending *pending, std::unique_ptr<detail::Notes> notes) noexcept
-        : notes_(std::move(notes)), handle_(pending) {}
-    Steps(Steps &&) noexcept = default;
-    Steps &operator=(Steps &&) noexcept = default;
-    ~Steps() = default;
+    PendingBase() noexcept = default;
+    PendingBase(clerk_pending *pending, std::unique_ptr<detail::CallState> state) noexcept
+        : state_(std::move(state)), handle_(pending) {}
+    PendingBase(PendingBase &&) noexcept = default;
+    PendingBase &operator=(PendingBase &&) noexcept = default;
+    ~PendingBase() = default;
 
-    // What was concluded before anything was wanted, or what `end` makes of the rest; once.
+    // Returns the stored value, or the value of `end`; once.
     template <class Value, class End>
     Expected<Value> finish_once(std::optional<Value> &concluded, End &&end) noexcept {
         if (concluded) {
@@ -80,9 +81,9 @@ protected:
             concluded.reset();
             return value;
         }
-        if (notes_ == nullptr || handle_ == nullptr) return is_over();
-        const detail::CallScope scope(*notes_);
-        return end(handle_.release(), *notes_);
+        if (state_ == nullptr || handle_ == nullptr) return is_over();
+        const detail::CallScope scope(*state_);
+        return end(handle_.release(), *state_);
     }
 
 private:
@@ -90,26 +91,26 @@ private:
         void operator()(clerk_pending *pending) const noexcept { clerk_pending_free(pending); }
     };
 
-    static Error is_over() { return detail::error_in_words(CLERK_E_STATE, "it is over: nothing is wanted any more"); }
+    static Error is_over() { return detail::make_error(CLERK_E_STATE, "no action is pending"); }
     static Expected<void> done_with(int32_t status) {
-        if (status != CLERK_OK) return detail::error_of(status, nullptr);
+        if (status != CLERK_OK) return detail::take_error(status, nullptr);
         return {};
     }
 
-    std::unique_ptr<detail::Notes> notes_;
+    std::unique_ptr<detail::CallState> state_;
     std::unique_ptr<clerk_pending, Free> handle_;
 };
 
-// An authentication that waits for the host's user table.
-class [[nodiscard]] Pending : public Steps {
+// A pending authentication.
+class [[nodiscard]] PendingAuth : public PendingBase {
 public:
-    // Ends it. One that still wants something ends as Outcome::unavailable.
+    // Returns the result. With actions left, it is Outcome::unavailable.
     Expected<Result> try_finish() noexcept {
-        return finish_once(result_, [](clerk_pending *pending, detail::Notes &notes) {
+        return finish_once(result_, [](clerk_pending *pending, detail::CallState &state) {
             clerk_result *result = nullptr;
             clerk_error *error = nullptr;
             const int32_t status = clerk_pending_finish(pending, &result, &error);
-            return conclude(status, result, error, notes);
+            return make_result(status, result, error, state);
         });
     }
 #if CLERK_AUTH_EXCEPTIONS
@@ -118,33 +119,33 @@ public:
 
 private:
     friend class Client;
-    using Steps::Steps;
-    explicit Pending(Result result) noexcept : result_(std::move(result)) {}
+    using PendingBase::PendingBase;
+    explicit PendingAuth(Result result) noexcept : result_(std::move(result)) {}
 
     std::optional<Result> result_;
 };
 
-// A webhook delivery that waits for the host's user table.
-class [[nodiscard]] PendingDelivery : public Steps {
+// A pending webhook delivery.
+class [[nodiscard]] PendingWebhook : public PendingBase {
 public:
-    // Ends it. One that still wants something ends as Delivery::Outcome::unavailable.
-    Expected<Delivery> try_finish() noexcept {
-        return finish_once(delivery_, [](clerk_pending *pending, detail::Notes &notes) {
+    // Returns the result. With actions left, it is WebhookResult::Outcome::unavailable.
+    Expected<WebhookResult> try_finish() noexcept {
+        return finish_once(result_, [](clerk_pending *pending, detail::CallState &state) {
             clerk_error *error = nullptr;
             const int32_t status = clerk_pending_finish(pending, nullptr, &error);
-            return conclude_delivery(status, error, notes);
+            return make_webhook_result(status, error, state);
         });
     }
 #if CLERK_AUTH_EXCEPTIONS
-    Delivery finish() { return try_finish().value(); }
+    WebhookResult finish() { return try_finish().value(); }
 #endif
 
 private:
     friend class Client;
-    using Steps::Steps;
-    explicit PendingDelivery(Delivery delivery) noexcept : delivery_(std::move(delivery)) {}
+    using PendingBase::PendingBase;
+    explicit PendingWebhook(WebhookResult delivery) noexcept : result_(std::move(delivery)) {}
 
-    std::optional<Delivery> delivery_;
+    std::optional<WebhookResult> result_;
 };
 
 CLERK_AUTH_NAMESPACE_END

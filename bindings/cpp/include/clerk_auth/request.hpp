@@ -1,4 +1,4 @@
-// The header lines of a request, as views: whoever owns the lines keeps them until the call returns.
+// The header lines of a request, as views. The owner of the lines keeps them until the call returns.
 #ifndef CLERK_AUTH_REQUEST_HPP
 #define CLERK_AUTH_REQUEST_HPP
 
@@ -15,7 +15,7 @@ CLERK_AUTH_NAMESPACE_BEGIN
 
 namespace detail {
 
-// A text of any library: std::string, std::string_view, boost::string_view, …
+// Converts any string type: std::string, std::string_view, boost::string_view, …
 template <class T>
 std::string_view view_of(const T &text) noexcept {
     if constexpr (std::is_convertible_v<const T &, std::string_view>)
@@ -26,10 +26,19 @@ std::string_view view_of(const T &text) noexcept {
 
 template <class T, class = void>
 struct IsView : std::is_pointer<T> {};
-// No owner: a copy of it looks at the same bytes.
+// A non-owning view: a copy refers to the same bytes.
 template <class T>
 struct IsView<T, std::enable_if_t<std::is_trivially_copyable_v<T> && !std::is_array_v<T>,
                                   std::void_t<decltype(std::declval<const T &>().data())>>> : std::true_type {};
+
+// A temporary that owns its bytes: a view of it would dangle.
+template <class T>
+inline constexpr bool is_owning_temporary =
+    !std::is_lvalue_reference_v<T> && !IsView<std::decay_t<T>>::value && std::is_convertible_v<T, std::string_view>;
+
+template <class... Strings>
+using EnableIfDangling =
+    std::enable_if_t<(std::is_convertible_v<Strings, std::string_view> && ...) && (is_owning_temporary<Strings> || ...)>;
 
 template <class T, class = void>
 struct IsPair : std::false_type {};
@@ -37,7 +46,7 @@ template <class T>
 struct IsPair<T, std::void_t<decltype(std::declval<const T &>().first), decltype(std::declval<const T &>().second)>>
     : std::true_type {};
 
-// A field of Boost.Beast.
+// A Boost.Beast field.
 template <class T, class = void>
 struct IsField : std::false_type {};
 template <class T>
@@ -45,8 +54,8 @@ struct IsField<
     T, std::void_t<decltype(std::declval<const T &>().name_string()), decltype(std::declval<const T &>().value())>>
     : std::true_type {};
 
-// Lines that the library may look at; it compares their names again, and exactly.
-inline bool matters(std::string_view name) noexcept {
+// Returns whether the library reads this header line. A prefilter: the library compares the names again, exactly.
+inline bool is_relevant_header(std::string_view name) noexcept {
     constexpr std::string_view lines[] = {"authorization",  "cookie",           "accept",     "sec-fetch-dest",
                                           "svix-id",        "svix-timestamp",   "webhook-id", "webhook-timestamp",
                                           "svix-signature", "webhook-signature"};
@@ -70,9 +79,9 @@ struct IsLines<Range, std::void_t<LineOf<Range>>>
 
 } // namespace detail
 
-// Header lines: a range of (name, value) pairs such as std::multimap or std::vector, the fields of Boost.Beast, or
-// added one by one. All lines may be given, of requests and of webhook deliveries; those that do not matter are passed
-// over, and so many of the others that no client in its right mind sends them are refused as a bad token.
+// Header lines of a request or a webhook delivery: a range of (name, value) pairs such as std::multimap or std::vector, the
+// fields of Boost.Beast, or lines added one by one. Pass all lines; irrelevant ones are skipped. More than 1024 relevant ones
+// are rejected as token-invalid.
 class Headers {
 public:
     Headers() noexcept {}
@@ -94,54 +103,60 @@ public:
         }
     }
 
+    template <class Name, class Value, class = detail::EnableIfDangling<Name, Value>>
+    Headers &add(Name &&, Value &&) = delete;
     Headers &&add(std::string_view name, std::string_view value) && { return std::move(add(name, value)); }
     Headers &add(std::string_view name, std::string_view value) & {
-        if (!detail::matters(name)) return *this;
-        const clerk_header line{detail::in(name), detail::in(value)};
-        if (few_count_ < few_.size()) {
-            few_[few_count_++] = line;
-        } else if (many_.size() < most) {
-            if (many_.empty()) many_.assign(few_.begin(), few_.end());
-            many_.push_back(line);
+        if (!detail::is_relevant_header(name)) return *this;
+        const clerk_header line{detail::to_c(name), detail::to_c(value)};
+        if (inline_count_ < inline_.size()) {
+            inline_[inline_count_++] = line;
+        } else if (heap_.size() < max_headers) {
+            if (heap_.empty()) heap_.assign(inline_.begin(), inline_.end());
+            heap_.push_back(line);
         } else {
-            // Two lines of it: neither a request nor, with its first lines gone, a delivery is accepted.
-            const std::string_view authorization = "authorization", words = "too many lines";
-            many_[0] = many_[1] = clerk_header{detail::in(authorization), detail::in(words)};
+            // Two Authorization lines: neither a request nor a delivery with them is accepted.
+            const std::string_view authorization = "authorization", message = "too many lines";
+            heap_[0] = heap_[1] = clerk_header{detail::to_c(authorization), detail::to_c(message)};
         }
         return *this;
     }
 
-    std::size_t size() const noexcept { return many_.empty() ? few_count_ : many_.size(); }
-    const clerk_header *data() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
+    std::size_t size() const noexcept { return heap_.empty() ? inline_count_ : heap_.size(); }
+    const clerk_header *data() const noexcept { return heap_.empty() ? inline_.data() : heap_.data(); }
 
 private:
-    // A browser that sends its cookies one by one (HTTP/2) stays below it.
-    static constexpr std::size_t most = 1024;
+    // More than a browser sends, one line per cookie (HTTP/2) included.
+    static constexpr std::size_t max_headers = 1024;
 
-    // As many as most requests have; only then memory is asked for. Not zeroed: `few_count_` says what is there.
-    std::array<clerk_header, 8> few_;
-    std::vector<clerk_header> many_;
-    std::size_t few_count_ = 0;
+    // Enough for most requests without an allocation. Not zeroed: `inline_count_` of them are set.
+    std::array<clerk_header, 8> inline_;
+    std::vector<clerk_header> heap_;
+    std::size_t inline_count_ = 0;
 };
 
-// What is looked at in a request: either all header lines, or just the two that matter.
+// A request: either all header lines, or the values of Authorization and Cookie.
 class Request {
 public:
     Request() noexcept = default;
 
-    // The values of the lines `Authorization` and `Cookie`, or empty.
-    explicit Request(std::string_view authorization, std::string_view cookie = {},
-                     std::string_view method = {}) noexcept
+    // The values of the Authorization and Cookie lines, or empty.
+    explicit Request(std::string_view authorization CLERK_AUTH_LIFETIMEBOUND,
+                     std::string_view cookie CLERK_AUTH_LIFETIMEBOUND = {},
+                     std::string_view method CLERK_AUTH_LIFETIMEBOUND = {}) noexcept
         : authorization_(authorization), cookie_(cookie), method_(method) {}
+    // The views would dangle: `clerk::Request request("Bearer " + token)`. Name the string first.
+    template <class... Strings, class = detail::EnableIfDangling<Strings...>>
+    explicit Request(Strings &&...) = delete;
 
-    Request(const Headers &headers) noexcept : headers_(&headers) {}
+    Request(const Headers &headers CLERK_AUTH_LIFETIMEBOUND) noexcept : headers_(&headers) {}
     Request(Headers &&headers) noexcept : own_(std::move(headers)) {}
 
-    // For as long as the expression lasts: `client.authenticate(request.headers)`.
+    // Valid within one expression: `client.authenticate(request.headers)`.
     template <class Range, class = std::enable_if_t<detail::IsLines<Range>::value>>
     Request(const Range &range, std::string_view method = {}) : method_(method), own_(std::in_place, range) {}
 
-    // Only the hint `handshake_recommended` depends on it.
+    // Used by `handshake_recommended`.
     Request &method(std::string_view method) noexcept {
         method_ = method;
         return *this;
@@ -154,9 +169,9 @@ public:
             request.headers = headers->data();
             request.header_count = headers->size();
         }
-        request.authorization = detail::in(authorization_);
-        request.cookie = detail::in(cookie_);
-        request.method = detail::in(method_);
+        request.authorization = detail::to_c(authorization_);
+        request.cookie = detail::to_c(cookie_);
+        request.method = detail::to_c(method_);
         return request;
     }
 

@@ -1,19 +1,19 @@
-// An answer: who is calling, or why nobody can be let in.
+// The result of an authentication.
 #ifndef CLERK_AUTH_RESULT_HPP
 #define CLERK_AUTH_RESULT_HPP
 
-#include "hooks.hpp"
+#include "callbacks.hpp"
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// How long ago the factors were verified; a factor that never was is not there.
+// Time since each factor was verified; empty for a factor that never was.
 struct FactorVerificationAge {
     std::optional<std::chrono::minutes> first;
     std::optional<std::chrono::minutes> second;
 };
 
-// An immutable snapshot that any thread may read. Its views live as long as it does, whatever becomes of the client.
-// Movable; to share it, put it into a std::shared_ptr. One that was moved from answers as Outcome::unavailable.
+// An immutable result. Any thread may read it. Its string views are valid while it exists, even after the client is closed.
+// Movable; use a std::shared_ptr to share it. A moved-from result is Outcome::unavailable.
 class [[nodiscard]] Result {
 public:
     Result(Result &&) noexcept = default;
@@ -32,43 +32,45 @@ public:
         }
     }
     bool signed_in() const noexcept { return clerk_result_status(handle_.get()) == CLERK_OK; }
-    bool is_authenticated() const noexcept { return signed_in(); }
-    // `if (result)` lets in whoever is signed in, and nobody else.
-    explicit operator bool() const noexcept { return signed_in(); }
+    template <class Bool, class = detail::EnableIfBool<Bool>>
+    explicit operator Bool() const noexcept {
+        static_assert(detail::always_false<Bool>, "ask signed_in()");
+        return false;
+    }
 
-    // Why nobody is signed in.
+    // Returns why the request is not signed in.
     std::optional<Reason> reason() const noexcept {
         const int32_t reason = clerk_result_reason(handle_.get());
         return reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(reason));
     }
-    // Static, such as "token-expired"; "" when somebody is signed in.
-    std::string_view reason_word() const noexcept { return clerk_result_reason_name(handle_.get()); }
-    // What a caller may be told of it: of trouble on the server's side, only what kind it is.
-    std::string_view public_word() const noexcept {
-        return http_status() < 500 ? reason_word() : word(category().value_or(Category::unavailable));
+    // Returns the name of the reason, such as "token-expired", or "" if signed in. Static.
+    std::string_view reason_name() const noexcept { return clerk_result_reason_name(handle_.get()); }
+    // Returns the name that may be sent to the client: the reason, or only its category for server-side failures.
+    std::string_view public_reason() const noexcept {
+        return http_status() < 500 ? reason_name() : name(category().value_or(Category::unavailable));
     }
-    // What kind of trouble the reason is.
+    // Returns the category of the reason.
     std::optional<Category> category() const noexcept {
         const std::optional<Reason> why = reason();
         return why ? std::optional<Category>(category_of(*why)) : std::nullopt;
     }
 
-    // The HTTP status that fits: 200, 401, 403, 500 or 503.
+    // Returns the HTTP status for this result: 200, 401, 403, 500 or 503.
     int http_status() const noexcept { return clerk_result_http_status(handle_.get()); }
-    // For `Retry-After`.
+    // Returns the time for `Retry-After`, if known.
     std::optional<Milliseconds> retry_after() const noexcept {
-        return detail::out_ms(clerk_result_retry_after_ms(handle_.get()));
+        return detail::from_c_ms(clerk_result_retry_after_ms(handle_.get()));
     }
-    // The value of a `WWW-Authenticate` line, for a 401 or 403.
-    std::optional<std::string> challenge(std::string_view realm = {}) const {
+    // Returns the value of `WWW-Authenticate` (RFC 6750 section 3) for a 401 or 403.
+    std::optional<std::string> www_authenticate(std::string_view realm = {}) const {
         return copied([&](char *buffer, std::size_t capacity, std::size_t *needed) {
-            return clerk_result_www_authenticate(handle_.get(), detail::in(realm), buffer, capacity, needed);
+            return clerk_result_www_authenticate(handle_.get(), detail::to_c(realm), buffer, capacity, needed);
         });
     }
-    // Whether Clerk's own front-end libraries would send this browser to Clerk and back to settle its session.
+    // Returns whether a redirect to Clerk's Frontend API could restore this browser's session (a handshake).
     bool handshake_recommended() const noexcept { return clerk_result_handshake_recommended(handle_.get()) == 1; }
 
-    // Where the answer came from, when somebody is signed in.
+    // Returns whether the token was verified now or before, if signed in.
     std::optional<Source> source() const noexcept {
         const int32_t source = clerk_result_source(handle_.get());
         return source == 0 ? std::nullopt : std::optional<Source>(static_cast<Source>(source));
@@ -78,32 +80,32 @@ public:
         return kind == 0 ? std::nullopt : std::optional<TokenKind>(static_cast<TokenKind>(kind));
     }
 
-    // --- who it is: views into this result, which therefore has to have a name --------------------------------------
+    // --- attributes: views into this result, which must be a named object -------------------------------------------
 
     using View = std::optional<std::string_view>;
 
-    // Clerk's id of the user; not there for machines.
-    View user_id() const &noexcept { return detail::out(clerk_result_user_id(handle_.get())); }
+    // Returns the Clerk user id, `user_…`; empty for machines.
+    View user_id() const &noexcept { return detail::from_c(clerk_result_user_id(handle_.get())); }
     View user_id() const && = delete;
-    // The host's own key of the user's row, in `sync` mode.
-    View user_key() const &noexcept { return detail::out(clerk_result_user_key(handle_.get())); }
+    // Returns the application's key of the user's row, in `sync` mode.
+    View user_key() const &noexcept { return detail::from_c(clerk_result_user_key(handle_.get())); }
     View user_key() const && = delete;
-    View session_id() const &noexcept { return detail::out(clerk_result_session_id(handle_.get())); }
+    View session_id() const &noexcept { return detail::from_c(clerk_result_session_id(handle_.get())); }
     View session_id() const && = delete;
-    // All claims as JSON.
-    View session_claims() const &noexcept { return detail::out(clerk_result_claims_json(handle_.get())); }
+    // Returns all claims as JSON.
+    View session_claims() const &noexcept { return detail::from_c(clerk_result_claims_json(handle_.get())); }
     View session_claims() const && = delete;
-    View org_id() const &noexcept { return text(Text::org_id); }
+    View org_id() const &noexcept { return text(Attribute::org_id); }
     View org_id() const && = delete;
-    View org_slug() const &noexcept { return text(Text::org_slug); }
+    View org_slug() const &noexcept { return text(Attribute::org_slug); }
     View org_slug() const && = delete;
-    // With the prefix `org:`.
-    View org_role() const &noexcept { return text(Text::org_role); }
+    // Returns the role with the prefix `org:`.
+    View org_role() const &noexcept { return text(Attribute::org_role); }
     View org_role() const && = delete;
 
     std::vector<std::string_view> org_permissions() const & {
         std::vector<std::string_view> all;
-        std::string_view rest = text(Text::org_permissions).value_or(std::string_view());
+        std::string_view rest = text(Attribute::org_permissions).value_or(std::string_view());
         while (!rest.empty()) {
             const std::size_t comma = rest.find(',');
             all.push_back(rest.substr(0, comma));
@@ -113,20 +115,20 @@ public:
     }
     std::vector<std::string_view> org_permissions() const && = delete;
 
-    // Any of the identity's texts.
-    View text(Text which) const &noexcept {
-        return detail::out(clerk_result_get(handle_.get(), detail::number(which)));
+    // Returns an attribute.
+    View text(Attribute which) const &noexcept {
+        return detail::from_c(clerk_result_get(handle_.get(), detail::number(which)));
     }
-    View text(Text which) const && = delete;
+    View text(Attribute which) const && = delete;
 
-    // One claim as JSON; `path` is a claim's name, or a JSON Pointer (RFC 6901) such as `/o/id`.
+    // Returns one claim as JSON. `path` is a claim name or a JSON Pointer (RFC 6901) such as `/o/id`.
     std::optional<std::string> claim(std::string_view path) const {
         return copied([&](char *buffer, std::size_t capacity, std::size_t *needed) {
-            return clerk_result_claim(handle_.get(), detail::in(path), buffer, capacity, needed);
+            return clerk_result_claim(handle_.get(), detail::to_c(path), buffer, capacity, needed);
         });
     }
 
-    // The end of the token.
+    // Returns when the token expires.
     std::optional<Time> expires_at() const noexcept {
         const int64_t ms = clerk_result_expires_at_ms(handle_.get());
         return ms == 0 ? std::nullopt : std::optional<Time>(Time(Milliseconds(ms)));
@@ -141,42 +143,42 @@ public:
         return FactorVerificationAge{age(first), age(second)};
     }
 
-    // Whether the session holds something; several demands are several calls joined by `&&`.
-    bool has(Dimension dimension, std::string_view value) const noexcept {
-        return clerk_result_has(handle_.get(), detail::number(dimension), detail::in(value)) == 1;
+    // Returns whether the session has a role, permission, feature, plan or recent verification. Join several with `&&`.
+    bool has(Check dimension, std::string_view value) const noexcept {
+        return clerk_result_has(handle_.get(), detail::number(dimension), detail::to_c(value)) == 1;
     }
-    bool has_role(std::string_view role) const noexcept { return has(Dimension::role, role); }
-    bool has_permission(std::string_view permission) const noexcept { return has(Dimension::permission, permission); }
-    bool has_feature(std::string_view feature) const noexcept { return has(Dimension::feature, feature); }
-    bool has_plan(std::string_view plan) const noexcept { return has(Dimension::plan, plan); }
+    bool has_role(std::string_view role) const noexcept { return has(Check::role, role); }
+    bool has_permission(std::string_view permission) const noexcept { return has(Check::permission, permission); }
+    bool has_feature(std::string_view feature) const noexcept { return has(Check::feature, feature); }
+    bool has_plan(std::string_view plan) const noexcept { return has(Check::plan, plan); }
 
-    // --- what else came of the call ----------------------------------------------------------------------------------
+    // --- other outcomes of the call ----------------------------------------------------------------------------------
 
-    // The host's own object for the user's row, as the user store gave it during this call; null if it was not asked
-    // (`row_check_ttl_s`) or gave one of another type.
+    // Returns the application's object for the user's row, as the user store returned it during this call. Null if the store
+    // was not called (`row_check_ttl_s`) or returned an object of another type.
     template <class T>
     std::shared_ptr<T> local_user() const noexcept {
-        if (extras_ == nullptr || extras_->row_type != &detail::type_mark<T>) return nullptr;
-        return std::static_pointer_cast<T>(extras_->row);
+        if (details_ == nullptr || details_->row_type != &detail::type_tag<T>) return nullptr;
+        return std::static_pointer_cast<T>(details_->row);
     }
 
-    // What stands behind Outcome::unavailable, with the cause if it was a hook.
-    std::optional<Error> error() const noexcept { return extras_ != nullptr ? extras_->error : std::nullopt; }
+    // Returns the underlying error of Outcome::unavailable; its cause if a callback threw.
+    std::optional<Error> error() const noexcept { return details_ != nullptr ? details_->error : std::nullopt; }
 
-    // What an event or log hook threw during the call; it changed nothing.
-    std::exception_ptr listener_exception() const noexcept { return extras_ != nullptr ? extras_->listener : nullptr; }
+    // Returns what an event or log callback threw during the call. It had no other effect.
+    std::exception_ptr listener_exception() const noexcept { return details_ != nullptr ? details_->listener : nullptr; }
 
     const clerk_result *native() const &noexcept { return handle_.get(); }
     const clerk_result *native() const && = delete;
 
 private:
-    friend Expected<Result> conclude(int32_t status, clerk_result *result, clerk_error *error, detail::Notes &notes);
+    friend Expected<Result> make_result(int32_t status, clerk_result *result, clerk_error *error, detail::CallState &state);
 
     struct Free {
         void operator()(clerk_result *result) const noexcept { clerk_result_free(result); }
     };
-    // What is seldom there; a remembered answer has none and costs no memory.
-    struct Extras {
+    // Allocated only when set; a cached result has none.
+    struct Details {
         std::optional<Error> error;
         std::exception_ptr listener;
         std::shared_ptr<void> row;
@@ -194,34 +196,34 @@ private:
         std::size_t needed = 0;
         if (copy(nullptr, 0, &needed) != CLERK_E_ARGUMENT || needed == 0) return std::nullopt;
         std::string text(needed, '\0');
-        // A string has room for the NUL behind it.
+        // A std::string has room for the terminating NUL.
         if (copy(text.data(), needed + 1, &needed) != CLERK_OK) return std::nullopt;
         return text;
     }
 
     std::unique_ptr<clerk_result, Free> handle_;
-    std::unique_ptr<const Extras> extras_;
+    std::unique_ptr<const Details> details_;
 };
 
-// From what a verb of the C library has given to a result or an error. Takes both over.
-inline Expected<Result> conclude(int32_t status, clerk_result *given, clerk_error *given_error, detail::Notes &notes) {
+// Makes a Result or an Error of what a C function returned. Takes ownership of both.
+inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &state) {
     Result result(given);
-    if (given != nullptr && given_error == nullptr && notes.is_empty()) return result;
+    if (given != nullptr && given_error == nullptr && state.is_empty()) return result;
     detail::ErrorHandle error(given_error);
-    // Whatever was answered, it was answered without knowing the time.
-    if (notes.clock) return detail::error_in_words(CLERK_E_STATE, "the clock hook threw", {}, notes.clock);
-    if (given == nullptr) return detail::error_of(status, error.release(), notes.store);
+    // The result was computed with a wrong time.
+    if (state.clock) return detail::make_error(CLERK_E_STATE, "the clock callback threw", {}, state.clock);
+    if (given == nullptr) return detail::take_error(status, error.release(), state.store);
 
-    auto extras = std::make_unique<Result::Extras>();
-    if (error != nullptr) extras->error = detail::error_of(status, error.release(), notes.store);
-    extras->listener = notes.listener;
+    auto details = std::make_unique<Result::Details>();
+    if (error != nullptr) details->error = detail::take_error(status, error.release(), state.store);
+    details->listener = state.listener;
     const std::optional<std::string_view> key = result.user_key();
-    for (detail::RowObject &row : notes.rows) {
+    for (detail::RowObject &row : state.rows) {
         if (key != row.key) continue;
-        extras->row = row.object;
-        extras->row_type = row.type;
+        details->row = row.object;
+        details->row_type = row.type;
     }
-    result.extras_ = std::move(extras);
+    result.details_ = std::move(details);
     return result;
 }
 

@@ -1,20 +1,20 @@
-// The host's own user table: what is asked of it, and how it answers.
+// The application's user table.
 #ifndef CLERK_AUTH_USER_STORE_HPP
 #define CLERK_AUTH_USER_STORE_HPP
 
-#include "hooks.hpp"
+#include "callbacks.hpp"
 
 #include <stdexcept>
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A unique column already holds such a value: throw it from `create` or `update`, or call Reply::conflict.
+// A unique constraint was violated. Throw it from `create` or `update`, or call StoreResponse::conflict.
 class Conflict : public std::exception {
 public:
-    const char *what() const noexcept override { return "a unique column already holds such a value"; }
+    const char *what() const noexcept override { return "unique constraint violated"; }
 };
 
-// A failure with a number of the host's own, which comes back in Error::host_code. Other exceptions have -1 there.
+// A failure with a code of the application, returned by Error::store_code. Other exceptions give -1.
 class StoreError : public std::runtime_error {
 public:
     StoreError(int32_t code, const std::string &message) : std::runtime_error(message), code_(code) {}
@@ -24,14 +24,14 @@ private:
     int32_t code_;
 };
 
-// What is to be written. The outer optional says whether a column is to be written at all, the inner one whether it is
-// to be something or NULL: `if (auto email = columns.email()) row.email = *email;`
-class Columns {
+// Columns to write. The outer optional is empty for a column to leave unchanged, the inner one for NULL:
+// `if (auto email = changes.email()) row.email = *email;`
+class RowChanges {
 public:
     template <class T>
     using Nullable = std::optional<std::optional<T>>;
 
-    explicit Columns(const clerk_store_request *step) noexcept : step_(step) {}
+    explicit RowChanges(const clerk_store_request *request) noexcept : request_(request) {}
 
     std::optional<std::string_view> clerk_id() const noexcept { return flat(Column::clerk_id); }
     Nullable<std::string_view> email() const noexcept { return text(Column::email); }
@@ -48,16 +48,16 @@ public:
         return *ms ? std::optional<Time>(Time(Milliseconds(**ms))) : std::optional<Time>();
     }
 
-    // Any text column by its name, for tables that are written by a loop.
+    // Returns a string column by name, for tables that are written in a loop.
     Nullable<std::string_view> text(Column column) const noexcept {
         clerk_str value{nullptr, 0};
-        if (clerk_store_request_string_column(step_, detail::number(column), &value) != 1) return std::nullopt;
-        return detail::out(value);
+        if (clerk_store_request_string_column(request_, detail::number(column), &value) != 1) return std::nullopt;
+        return detail::from_c(value);
     }
 
     Nullable<int64_t> number(Column column) const noexcept {
         int64_t value = 0;
-        const int32_t wanted = clerk_store_request_int_column(step_, detail::number(column), &value);
+        const int32_t wanted = clerk_store_request_int_column(request_, detail::number(column), &value);
         if (wanted != 1 && wanted != 2) return std::nullopt;
         return wanted == 1 ? std::optional<int64_t>(value) : std::optional<int64_t>();
     }
@@ -75,30 +75,30 @@ private:
         return written->value_or(0) == 1;
     }
 
-    const clerk_store_request *step_;
+    const clerk_store_request *request_;
 };
 
-// A question to the table. Lives during the hook's call, or until the pending authentication goes on; so do its views.
-class Step {
+// A request to the user table. It and its string views are valid during the callback, or until the response is submitted.
+class StoreRequest {
 public:
-    explicit Step(const clerk_store_request *step) noexcept : step_(step) {}
+    explicit StoreRequest(const clerk_store_request *request) noexcept : request_(request) {}
 
-    StepKind kind() const noexcept { return static_cast<StepKind>(clerk_store_request_get_kind(step_)); }
-    // The Clerk id, the address or the name that is asked about.
-    std::optional<std::string_view> text() const noexcept { return detail::out(clerk_store_request_value(step_)); }
-    // The key of the row that is asked about.
-    std::optional<std::string_view> key() const noexcept { return detail::out(clerk_store_request_key(step_)); }
-    Columns columns() const noexcept { return Columns(step_); }
+    StoreRequestKind kind() const noexcept { return static_cast<StoreRequestKind>(clerk_store_request_get_kind(request_)); }
+    // Returns the Clerk id, e-mail address or username to look up.
+    std::optional<std::string_view> text() const noexcept { return detail::from_c(clerk_store_request_value(request_)); }
+    // Returns the key of the row.
+    std::optional<std::string_view> key() const noexcept { return detail::from_c(clerk_store_request_key(request_)); }
+    RowChanges columns() const noexcept { return RowChanges(request_); }
 
 private:
-    const clerk_store_request *step_;
+    const clerk_store_request *request_;
 };
 
-// The answer to a step. Everything is copied. A text that the library refuses makes the whole answer a failure. There
-// is one answer: it can be moved, not copied, and what is left behind is a failure.
-class Reply {
+// The response to a request. Values are copied. A value that the library rejects makes the whole response a failure.
+// Movable, not copyable; a moved-from response is a failure.
+class StoreResponse {
 public:
-    // A row of the answer; columns that are NULL need not be set. It is active unless `is_active` says otherwise.
+    // A row of the response. NULL columns need not be set. Active unless `is_active(false)` is called.
     class Row {
     public:
         Row &clerk_id(std::optional<std::string_view> value) { return text(Column::clerk_id, value); }
@@ -116,68 +116,67 @@ public:
         }
 
         Row &text(Column column, std::optional<std::string_view> value) {
-            reply_->note(clerk_store_response_set_string_column(reply_->reply_, detail::number(column), detail::in(value)));
+            response_->note(clerk_store_response_set_string_column(response_->response_, detail::number(column), detail::to_c(value)));
             return *this;
         }
         Row &number(Column column, int64_t value) {
-            reply_->note(clerk_store_response_set_int_column(reply_->reply_, detail::number(column), value));
+            response_->note(clerk_store_response_set_int_column(response_->response_, detail::number(column), value));
             return *this;
         }
 
     private:
-        friend class Reply;
-        explicit Row(Reply *reply) noexcept : reply_(reply) {}
+        friend class StoreResponse;
+        explicit Row(StoreResponse *response) noexcept : response_(response) {}
 
-        Reply *reply_;
+        StoreResponse *response_;
     };
 
-    Reply(clerk_store_response *reply, detail::Notes *notes) noexcept : reply_(reply), notes_(notes) {}
-    Reply(Reply &&other) noexcept
-        : reply_(std::exchange(other.reply_, nullptr)), notes_(std::exchange(other.notes_, nullptr)),
-          verdict_(std::exchange(other.verdict_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
+    StoreResponse(clerk_store_response *response, detail::CallState *state) noexcept : response_(response), state_(state) {}
+    StoreResponse(StoreResponse &&other) noexcept
+        : response_(std::exchange(other.response_, nullptr)), state_(std::exchange(other.state_, nullptr)),
+          status_(std::exchange(other.status_, -1)), has_failed_(std::exchange(other.has_failed_, true)),
           is_write_(other.is_write_) {}
 
-    // For the `find_` steps: begins a row with the host's own key for it. No row: there is none. For `create` and
-    // `update`: the whole row as it is now, where the table may have made another of it: `is_active(false)` keeps its
-    // user out.
+    // Adds a row with the application's key. For `find_…`: each row found; none means not found. For `create` and `update`: the
+    // row as stored, where the table changes values itself; `is_active(false)` rejects its user.
     Row row(std::string_view key) noexcept {
-        note(clerk_store_response_add_row(reply_, detail::in(key)));
+        note(clerk_store_response_add_row(response_, detail::to_c(key)));
         return Row(this);
     }
-    // The same with the host's own object for it, which comes out of Result::local_user.
+    // Like the above, with the application's object for the row; Result::local_user returns it.
     template <class T>
     Row row(std::string_view key, std::shared_ptr<T> object) {
         keep(key, std::move(object));
         return row(key);
     }
 
-    // For `username_taken`.
-    void taken(bool is_taken) noexcept { note(clerk_store_response_set_username_taken(reply_, is_taken ? 1 : 0)); }
+    // Responds to `username_taken`.
+    void taken(bool is_taken) noexcept { note(clerk_store_response_set_username_taken(response_, is_taken ? 1 : 0)); }
 
-    // For `create`: the new row's key, when the row is what was asked for.
-    void created(std::string_view key) noexcept { note(clerk_store_response_set_created_key(reply_, detail::in(key))); }
+    // Responds to `create` with the new row's key.
+    void created(std::string_view key) noexcept { note(clerk_store_response_set_created_key(response_, detail::to_c(key))); }
     template <class T>
     void created(std::string_view key, std::shared_ptr<T> object) {
         keep(key, std::move(object));
         created(key);
     }
 
-    // For `create` and `update`: a unique column already holds such a value. The row is looked for again.
-    void conflict() noexcept { verdict_ = CLERK_STORE_CONFLICT; }
+    // Responds to `create` and `update`: a unique constraint was violated. The row is looked up again.
+    void conflict() noexcept { status_ = CLERK_STORE_CONFLICT; }
 
-    // For `begin`, `commit` and `rollback`: there is nothing to do.
-    void decline() noexcept { verdict_ = CLERK_STORE_DECLINE; }
+    // Responds to `begin`, `commit` and `rollback`: not supported.
+    void decline() noexcept { status_ = CLERK_STORE_DECLINE; }
 
-    // The table failed: nobody is signed in. The words come back in Error::message, the code in Error::host_code; codes
-    // are negative there (positive ones are negated, 0 becomes -1).
+    // Responds with a failure: the request is not signed in (Outcome::unavailable). Error::message returns the message,
+    // Error::store_code the code, which is negative (a positive one is negated, 0 becomes -1).
     void fail(int32_t code, std::string_view message) noexcept {
-        verdict_ = code < 0 ? code : code > 0 ? -code : -1;
+        status_ = code < 0 ? code : code > 0 ? -code : -1;
         has_failed_ = true;
-        static_cast<void>(clerk_store_response_set_error(reply_, detail::in(message)));
+        static_cast<void>(clerk_store_response_set_error(response_, detail::to_c(message)));
     }
 
 #if CLERK_AUTH_EXCEPTIONS
-    // The same with an exception, which becomes the Error::cause; a Conflict is a conflict.
+    // Responds with an exception, which becomes Error::cause; a Conflict is a conflict.
     void fail(const std::exception_ptr &thrown) noexcept {
         try {
             if (thrown == nullptr) return fail(-1, "the user store failed");
@@ -190,112 +189,112 @@ public:
         } catch (const std::exception &failure) {
             fail(-1, failure.what());
         } catch (...) {
-            fail(-1, "the user store threw something that is no std::exception");
+            fail(-1, "the user store threw an object that is not a std::exception");
         }
-        if (notes_ != nullptr && !notes_->store) notes_->store = thrown;
+        if (state_ != nullptr && !state_->store) state_->store = thrown;
     }
 #endif
 
-    // What a C hook returns.
-    int32_t verdict() const noexcept { return verdict_; }
+    // Returns the status for the C callback.
+    int32_t status() const noexcept { return status_; }
 
 private:
     friend class UserStore;
-    friend class Steps;
+    friend class PendingBase;
     template <class Function>
-    friend int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept;
+    friend int32_t run_store(Function &function, const clerk_store_request *request, StoreResponse &response) noexcept;
 
     void note(int32_t status) noexcept {
         if (status == CLERK_OK || has_failed_) return;
         fail(status, status == CLERK_E_UTF8
-                         ? "the user store's reply is not UTF-8"
-                         : "the user store's reply was refused: an empty key, a text that is too long or "
-                           "holds a NUL, a column of another type, or too many rows");
+                         ? "the user store's response is not UTF-8"
+                         : "the user store's response was rejected: an empty key, a string that is too long or "
+                           "contains NUL, a column of another type, or too many rows");
     }
 
     template <class T>
     void keep(std::string_view key, std::shared_ptr<T> object) {
-        if (notes_ == nullptr || object == nullptr) return;
-        notes_->rows.push_back({std::string(key), std::move(object), &detail::type_mark<T>});
+        if (state_ == nullptr || object == nullptr) return;
+        state_->rows.push_back({std::string(key), std::move(object), &detail::type_tag<T>});
     }
 
-    clerk_store_response *reply_;
-    detail::Notes *notes_;
-    int32_t verdict_ = CLERK_STORE_OK;
+    clerk_store_response *response_;
+    detail::CallState *state_;
+    int32_t status_ = CLERK_STORE_OK;
     bool has_failed_ = false;
     bool is_write_ = false;
 };
 
-// Runs a store's function on a step; whatever it throws becomes the reply's failure. Returns what a C hook returns.
+// Calls a store function. An exception becomes the response's failure. Returns the status for the C callback.
 template <class Function>
-int32_t answer_step(Function &function, const clerk_store_request *step, Reply &reply) noexcept {
-    const Step question(step);
-    reply.is_write_ = question.kind() == StepKind::create || question.kind() == StepKind::update;
+int32_t run_store(Function &function, const clerk_store_request *request, StoreResponse &response) noexcept {
+    const StoreRequest store_request(request);
+    response.is_write_ = store_request.kind() == StoreRequestKind::create || store_request.kind() == StoreRequestKind::update;
 #if CLERK_AUTH_EXCEPTIONS
     try {
-        function(question, reply);
+        function(store_request, response);
     } catch (...) {
-        reply.fail(std::current_exception());
+        response.fail(std::current_exception());
     }
 #else
-    function(question, reply);
+    function(store_request, response);
 #endif
-    return reply.verdict();
+    return response.status();
 }
 
-// The host's user table. Called on all threads that authenticate, several at once; two calls may ask about one user at
-// the same time. Throw to fail (the exception becomes Error::cause), or call Reply::fail.
+// The application's user table. Called on the threads that authenticate, several at once, also for the same user. To fail,
+// throw (the exception becomes Error::cause) or call StoreResponse::fail.
 class UserStore {
 public:
     virtual ~UserStore() = default;
 
-    // The row with this key; Reply::row, or nothing.
-    virtual void find_by_key(std::string_view key, Reply &reply) = 0;
-    // The row of the Clerk user, compared exactly; as above.
-    virtual void find_by_clerk_id(std::string_view clerk_id, Reply &reply) = 0;
-    // All rows with the address, compared without case; two are enough.
-    virtual void find_by_email(std::string_view email, Reply &reply) = 0;
-    // Whether another row than `except_key` has the unique name, compared without case; Reply::taken.
+    // Finds the row with this key: StoreResponse::row, or nothing.
+    virtual void find_by_key(std::string_view key, StoreResponse &response) = 0;
+    // Finds the row of the Clerk user. Ids are compared exactly.
+    virtual void find_by_clerk_id(std::string_view clerk_id, StoreResponse &response) = 0;
+    // Finds rows by e-mail address, ignoring case. Two are enough.
+    virtual void find_by_email(std::string_view email, StoreResponse &response) = 0;
+    // Returns whether a row other than `except_key` has the username, ignoring case: StoreResponse::taken.
     virtual void username_taken(std::string_view username, std::optional<std::string_view> except_key,
-                                Reply &reply) = 0;
-    // A new row; Reply::created, or Reply::row.
-    virtual void create(const Columns &columns, Reply &reply) = 0;
-    // A change of the row, these columns only; nothing, or Reply::row.
-    virtual void update(std::string_view key, const Columns &columns, Reply &reply) = 0;
+                                StoreResponse &response) = 0;
+    // Creates a row: StoreResponse::created or StoreResponse::row.
+    virtual void create(const RowChanges &columns, StoreResponse &response) = 0;
+    // Updates these columns of the row: nothing, or StoreResponse::row.
+    virtual void update(std::string_view key, const RowChanges &columns, StoreResponse &response) = 0;
 
-    // Around `create` and `update`; not for authentications that are driven step by step.
-    virtual void begin(Reply &reply) { reply.decline(); }
-    virtual void commit(Reply &reply) { reply.decline(); }
-    virtual void rollback(Reply &reply) { reply.decline(); }
+    // Called around `create` and `update`; not for stepwise operations.
+    virtual void begin(StoreResponse &response) { response.decline(); }
+    virtual void commit(StoreResponse &response) { response.decline(); }
+    virtual void rollback(StoreResponse &response) { response.decline(); }
 
-    // Has the one of them answer that is asked.
-    void answer(const Step &step, Reply &reply) {
-        const std::string_view key = step.key().value_or(std::string_view());
-        const std::string_view text = step.text().value_or(std::string_view());
-        switch (step.kind()) {
-        case StepKind::find_by_key:
-            return find_by_key(key, reply);
-        case StepKind::find_by_clerk_id:
-            return find_by_clerk_id(text, reply);
-        case StepKind::find_by_email:
-            return find_by_email(text, reply);
-        case StepKind::username_taken:
-            return username_taken(text, step.key(), reply);
-        case StepKind::create:
-            return create(step.columns(), reply);
-        case StepKind::update:
-            return update(key, step.columns(), reply);
-        case StepKind::begin:
-            return begin(reply);
-        case StepKind::commit:
-            return commit(reply);
-        case StepKind::rollback:
-            return rollback(reply);
-        case StepKind::done:
-        case StepKind::fetch:
+    // Dispatches a request to the function above that serves it.
+    void answer(const StoreRequest &request, StoreResponse &response) {
+        const std::string_view key = request.key().value_or(std::string_view());
+        const std::string_view text = request.text().value_or(std::string_view());
+        switch (request.kind()) {
+        case StoreRequestKind::find_by_key:
+            return find_by_key(key, response);
+        case StoreRequestKind::find_by_clerk_id:
+            return find_by_clerk_id(text, response);
+        case StoreRequestKind::find_by_email:
+            return find_by_email(text, response);
+        case StoreRequestKind::username_taken:
+            return username_taken(text, request.key(), response);
+        case StoreRequestKind::create:
+            return create(request.columns(), response);
+        case StoreRequestKind::update:
+            return update(key, request.columns(), response);
+        case StoreRequestKind::begin:
+            return begin(response);
+        case StoreRequestKind::commit:
+            return commit(response);
+        case StoreRequestKind::rollback:
+            return rollback(response);
+        case StoreRequestKind::done:
+        case StoreRequestKind::fetch_user:
             break;
         }
-        reply.fail(-1, "a step that this program does not know");
+        response.fail(-1, "unknown request kind");
     }
 
 protected:

@@ -1,11 +1,11 @@
-// Package cloop runs cached authentications in a loop in C: what Go is measured beside.
+// Package cloop runs cached authentications in a loop in C, as the baseline of the benchmark.
 package cloop
 
 // #cgo CFLAGS: -O2 -I${SRCDIR}/../../lib/linux_amd64
 // #cgo LDFLAGS: ${SRCDIR}/../../lib/linux_amd64/libclerk_auth.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 // #include <clerk_auth.h>
 //
-// static clerk_client *made(clerk_str jwt_key)
+// static clerk_client *new_client(clerk_str jwt_key)
 // {
 //     clerk_client *client = NULL;
 //     clerk_config *config = clerk_config_new();
@@ -15,7 +15,7 @@ package cloop
 //     return client;
 // }
 //
-// /* How many of them were signed in, from the cache, with a user and a session. */
+// /* Returns how many requests were signed in from the cache, with a user and a session. */
 // static int64_t run(const clerk_client *client, clerk_str authorization, int64_t times)
 // {
 //     int64_t good = 0;
@@ -37,23 +37,23 @@ import (
 	"unsafe"
 )
 
-// Client is a client that only C uses.
+// Client is a client of the C library.
 type Client struct{ c *C.clerk_client }
 
-// New makes one that verifies with a PEM key.
+// New returns a client that verifies with a PEM key.
 func New(jwtKey string) (*Client, error) {
-	made := C.made(view(jwtKey))
-	if made == nil {
-		return nil, errors.New("no client")
+	client := C.new_client(view(jwtKey))
+	if client == nil {
+		return nil, errors.New("clerk_client_new failed")
 	}
-	return &Client{made}, nil
+	return &Client{client}, nil
 }
 
-func view(text string) C.clerk_str {
-	return C.clerk_str{data: (*C.char)(unsafe.Pointer(unsafe.StringData(text))), len: C.size_t(len(text))}
+func view(s string) C.clerk_str {
+	return C.clerk_str{data: (*C.char)(unsafe.Pointer(unsafe.StringData(s))), len: C.size_t(len(s))}
 }
 
-// Run authenticates so many times, and says how many were signed in from the cache.
+// Run authenticates the given number of times and returns how many were signed in from the cache.
 func (c *Client) Run(authorization string, times int) int {
 	return int(C.run(c.c, view(authorization), C.int64_t(times)))
 }

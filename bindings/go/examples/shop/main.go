@@ -1,4 +1,4 @@
-// Command shop is a server with a user table of its own, pages for everybody, for customers and for clerks, and a webhook.
+// Command shop is a server with a user table of its own, public and private pages, an authorization check and a webhook.
 //
 //	export CLERK_SECRET_KEY=sk_test_... CLERK_WEBHOOK_SIGNING_SECRET=whsec_...
 //	shop -listen localhost:8080
@@ -20,59 +20,66 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "localhost:0", "where to listen")
+	address := flag.String("listen", "localhost:0", "address to listen on")
 	flag.Parse()
+	if err := run(*address); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(address string) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	client, err := clerkauth.New(clerkauth.Config{FromEnv: true, Store: newCustomers(), Logger: logger, Realm: "shop"})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer client.Close()
 	if err := client.WarmUp(context.Background()); err != nil {
-		logger.Warn("the first request will have to wait", "error", err)
+		logger.Warn("the JWKS could not be fetched; the first request will retry", "error", err)
 	}
 
-	listener, err := net.Listen("tcp", *listen)
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	fmt.Println("http://" + listener.Addr().String())
 	server := &http.Server{Handler: routes(client)}
-	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	go func() {
-		<-interrupted.Done()
+		<-ctx.Done()
 		_ = server.Shutdown(context.Background())
 	}()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		log.Fatal(err)
+		return err
 	}
+	return nil
 }
 
 func routes(client *clerkauth.Client) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /", client.WithAuth(http.HandlerFunc(front)))
+	mux.Handle("GET /", client.WithAuth(http.HandlerFunc(home)))
 	mux.Handle("GET /orders", client.RequireAuth(http.HandlerFunc(orders)))
-	mayRefund := func(auth *clerkauth.Auth) bool { return auth.HasPermission("org:orders:refund") }
-	mux.Handle("POST /refund", client.Require(mayRefund)(http.HandlerFunc(refund)))
+	canRefund := func(auth *clerkauth.Auth) bool { return auth.HasPermission("org:orders:refund") }
+	mux.Handle("POST /refund", client.Require(canRefund)(http.HandlerFunc(refund)))
 	mux.Handle("POST /webhooks/clerk", client.WebhookHandler())
 	return mux
 }
 
-// front is for everybody; those who are signed in are greeted.
-func front(w http.ResponseWriter, r *http.Request) {
-	auth, signedIn := clerkauth.FromContext(r.Context())
+// home is public, and greets users who are signed in.
+func home(w http.ResponseWriter, r *http.Request) {
+	auth, ok := clerkauth.FromContext(r.Context())
 	switch {
-	case signedIn:
+	case ok:
 		fmt.Fprintln(w, "welcome back,", auth.FirstName())
 	case errors.Is(clerkauth.ErrorFromContext(r.Context()), clerkauth.ErrUnavailable):
-		fmt.Fprintln(w, "welcome; signing in does not work right now")
+		fmt.Fprintln(w, "welcome; sign-in is temporarily unavailable")
 	default:
 		fmt.Fprintln(w, "welcome")
 	}
 }
 
-// orders shows that handlers have the row of the shop's own table.
+// orders uses the row of the shop's own table.
 func orders(w http.ResponseWriter, r *http.Request) {
 	auth, _ := clerkauth.FromContext(r.Context())
 	fmt.Fprintf(w, "%s, customer %s, has no orders\n", auth.LocalUser().FirstName, auth.UserKey())

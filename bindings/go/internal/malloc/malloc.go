@@ -1,10 +1,10 @@
-// Package malloc tells tests how much memory the C library's heap holds.
+// Package malloc reports the use of the C heap, for tests.
 package malloc
 
 // #include <malloc.h>
 import "C"
 
-// InUse is how many bytes are allocated and not freed yet.
+// InUse returns the number of bytes that are allocated.
 func InUse() int {
 	info := C.mallinfo2()
 	return int(info.uordblks) + int(info.hblkhd)

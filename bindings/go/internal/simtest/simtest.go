@@ -1,4 +1,4 @@
-// Package simtest starts a clerk-sim, the stand-in for Clerk, and speaks to its admin API.
+// Package simtest starts clerk-sim, a fake Clerk API, and calls its admin API.
 package simtest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// Sim is a stand-in of its own for one test.
+// Sim is a running clerk-sim.
 type Sim struct {
 	t testing.TB
 
@@ -21,12 +21,13 @@ type Sim struct {
 	AdminURL string `json:"admin_url"`
 }
 
-// Start starts one that ends with the test, or with the test's process. The environment variable CLERK_SIM names it.
+// Start starts a clerk-sim that ends with the test, or with the test's process. The environment variable CLERK_SIM is the
+// path of the program.
 func Start(t testing.TB) *Sim {
 	t.Helper()
 	path := os.Getenv("CLERK_SIM")
 	if path == "" {
-		t.Fatal("CLERK_SIM must name the built clerk-sim; bindings/go/test.sh sets it")
+		t.Fatal("CLERK_SIM must be the path of clerk-sim; bindings/go/test.sh sets it")
 	}
 	command := exec.Command(path, "serve", "--exit-with-stdin")
 	command.Stderr = os.Stderr
@@ -53,37 +54,38 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// Admin makes a call; body is JSON text or a value to be made JSON of. The answer is read into out if that is not nil.
+// Admin calls the admin API. The body is a JSON string or a value to marshal; the response is unmarshaled into out unless
+// that is nil.
 func (s *Sim) Admin(method, path string, body, out any) {
 	s.t.Helper()
-	var text []byte
+	var data []byte
 	switch body := body.(type) {
 	case nil:
 	case string:
-		text = []byte(body)
+		data = []byte(body)
 	case json.RawMessage:
-		text = body
+		data = body
 	default:
 		var err error
-		text, err = json.Marshal(body)
+		data, err = json.Marshal(body)
 		check(s.t, err)
 	}
-	request, err := http.NewRequest(method, s.AdminURL+path, bytes.NewReader(text))
+	request, err := http.NewRequest(method, s.AdminURL+path, bytes.NewReader(data))
 	check(s.t, err)
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	check(s.t, err)
-	defer answer.Body.Close()
-	got, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	got, err := io.ReadAll(response.Body)
 	check(s.t, err)
-	if answer.StatusCode >= 300 {
-		s.t.Fatalf("%s %s: %d %s", method, path, answer.StatusCode, got)
+	if response.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %d %s", method, path, response.StatusCode, got)
 	}
 	if out != nil {
 		check(s.t, json.Unmarshal(got, out))
 	}
 }
 
-// Mint makes a token; the specification is that of clerk-sim's README.
+// Mint returns a token; the README of clerk-sim describes the specification.
 func (s *Sim) Mint(format string, values ...any) string {
 	s.t.Helper()
 	var minted struct{ Token string }
@@ -91,22 +93,22 @@ func (s *Sim) Mint(format string, values ...any) string {
 	return minted.Token
 }
 
-// Session makes the session token of a user.
+// Session returns a session token of a user.
 func (s *Sim) Session(user string) string { return s.Mint(`{"user": %q}`, user) }
 
-// User makes a user, from a JSON object.
+// User sets a user, given as a JSON object.
 func (s *Sim) User(id, user string) { s.t.Helper(); s.Admin("PUT", "/users/"+id, user, nil) }
 
-// Down refuses connections, or no more.
+// Down makes the API refuse connections, or accept them again.
 func (s *Sim) Down(down bool) {
 	s.t.Helper()
 	s.Admin("PUT", "/down", map[string]bool{"down": down}, nil)
 }
 
-// Faults replaces all faults.
+// Faults replaces the list of faults.
 func (s *Sim) Faults(faults string) { s.t.Helper(); s.Admin("PUT", "/faults", faults, nil) }
 
-// Count is how often a path was asked for.
+// Count returns the number of requests for a path.
 func (s *Sim) Count(path string) int {
 	s.t.Helper()
 	var counts struct {
@@ -116,20 +118,20 @@ func (s *Sim) Count(path string) int {
 	return counts.ByPath[path]
 }
 
-// Delivery makes a signed webhook delivery.
+// Delivery returns a signed webhook delivery.
 func (s *Sim) Delivery(spec string) (http.Header, []byte) {
 	s.t.Helper()
-	var made struct {
+	var delivery struct {
 		Headers map[string]string
 		Body    string
 	}
-	s.Admin("POST", "/webhook", spec, &made)
+	s.Admin("POST", "/webhook", spec, &delivery)
 	header := http.Header{}
-	for name, value := range made.Headers {
+	for name, value := range delivery.Headers {
 		header.Set(name, value)
 	}
-	return header, []byte(made.Body)
+	return header, []byte(delivery.Body)
 }
 
-// WebhookSecret is what deliveries are signed with.
+// WebhookSecret is the secret that signs the deliveries.
 const WebhookSecret = "whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE="

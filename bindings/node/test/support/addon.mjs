@@ -1,4 +1,4 @@
-// A client of the addon's own class, without the package around it.
+// Creates a client of the addon's class, without the package's.
 import native from '../../lib/native.js';
 
 export const OPTIONS = {

@@ -1,16 +1,16 @@
-// Programs of their own, for what would end this one.
+// Runs programs of `fixtures` as child processes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 export function start(program, ...args) {
   const file = fileURLToPath(new URL(`../fixtures/${program}`, import.meta.url));
-  // V8's nursery grows by megabytes when it likes: kept small, memory that is left behind stands out.
+  // A small semi-space: its growth would hide a leak.
   const flags = ['--expose-gc', '--max-semi-space-size=1'];
   return spawn(process.execPath, [...flags, file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-/** Runs it to its end: how it ended, what it said, how long it took. */
+/** Runs a program to its end. Returns its exit, output and duration. */
 export async function run(program, ...args) {
   const began = performance.now();
   const child = start(program, ...args);

@@ -1,4 +1,4 @@
-// A clerk-sim of this test file's own, and clients that talk to it.
+// Starts a clerk-sim for the test file, and creates clients that use it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -9,14 +9,14 @@ import { ClerkClient } from 'clerk-auth';
 const program =
   process.env.CLERK_SIM ?? fileURLToPath(new URL('../../../../target/release/clerk-sim', import.meta.url));
 
-/** It ends when its standard input does, and that is when this process does. */
+/** Starts clerk-sim. It exits when its standard input is closed, at the latest with this process. */
 export async function startSim(...args) {
   const child = spawn(program, ['serve', '--exit-with-stdin', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
   const [line] = await Promise.race([
     once(lines, 'line'),
     once(child, 'error').then(([error]) => Promise.reject(error)),
-    once(child, 'exit').then(([code]) => Promise.reject(new Error(`clerk-sim ended with ${code}`))),
+    once(child, 'exit').then(([code]) => Promise.reject(new Error(`clerk-sim exited with ${code}`))),
   ]);
   lines.close();
   child.stdout.resume();
@@ -38,16 +38,16 @@ export class Sim {
   }
 
   async admin(method, path, body) {
-    const answer = await fetch(this.adminUrl + path, {
+    const response = await fetch(this.adminUrl + path, {
       method,
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    const text = await answer.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    const text = await response.text();
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** As it was at the beginning, but for the counts. */
+  /** Restores the initial state and clears the request counts. */
   async reset(state = {}) {
     await this.down(false);
     await this.admin('PUT', '/state', {
@@ -82,7 +82,7 @@ export class Sim {
     return (await this.admin('POST', '/mint', spec)).token;
   }
 
-  /** A request with a token of its own. */
+  /** Returns the headers of a request with a new token. */
   async bearer(spec) {
     return { authorization: `Bearer ${await this.token(spec)}` };
   }

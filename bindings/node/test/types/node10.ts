@@ -1,4 +1,4 @@
-// As `module: commonjs` sees the package, without its `exports`.
+// Only compiled: `module: commonjs` ignores the package's `exports`.
 import { Auth, ClerkClient } from 'clerk-auth';
 import * as onExpress from 'clerk-auth/express';
 import * as onFastify from 'clerk-auth/fastify';

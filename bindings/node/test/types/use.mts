@@ -1,4 +1,4 @@
-// Compiled, never run: what the types allow, and what they do not.
+// Only compiled: valid and invalid uses of the types.
 import http from 'node:http';
 import express from 'express';
 import Fastify from 'fastify';
@@ -75,7 +75,7 @@ new ClerkClient({ users: { findByKey: async () => null } });
 clerk.events.on('nonsense', () => {});
 // @ts-expect-error read-only
 auth.isAuthenticated = true;
-// @ts-expect-error no such demand
+// @ts-expect-error no such check
 auth.has({ nonsense: 'x' });
 
 const app = express();

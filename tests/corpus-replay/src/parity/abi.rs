@@ -142,32 +142,32 @@ pub struct Reply(*mut ffi::clerk_store_response);
 impl Reply {
     pub fn row(&mut self, key: &str) {
         // SAFETY: the reply is alive and nobody else's, here and below; the texts live during the calls.
-        unsafe { ffi::clerk_store_response_add_row(self.0, text(key)) };
+        let _ = unsafe { ffi::clerk_store_response_add_row(self.0, text(key)) };
     }
 
     pub fn text_column(&mut self, column: ffi::clerk_column, value: Option<&str>) {
         // SAFETY: as above.
-        unsafe { ffi::clerk_store_response_set_string_column(self.0, column as i32, value.map_or(NONE, text)) };
+        let _ = unsafe { ffi::clerk_store_response_set_string_column(self.0, column as i32, value.map_or(NONE, text)) };
     }
 
     pub fn int_column(&mut self, column: ffi::clerk_column, value: i64) {
         // SAFETY: as above.
-        unsafe { ffi::clerk_store_response_set_int_column(self.0, column as i32, value) };
+        let _ = unsafe { ffi::clerk_store_response_set_int_column(self.0, column as i32, value) };
     }
 
     pub fn taken(&mut self, taken: bool) {
         // SAFETY: as above.
-        unsafe { ffi::clerk_store_response_set_username_taken(self.0, taken.into()) };
+        let _ = unsafe { ffi::clerk_store_response_set_username_taken(self.0, taken.into()) };
     }
 
     pub fn created(&mut self, key: &str) {
         // SAFETY: as above.
-        unsafe { ffi::clerk_store_response_set_created_key(self.0, text(key)) };
+        let _ = unsafe { ffi::clerk_store_response_set_created_key(self.0, text(key)) };
     }
 
     pub fn error(&mut self, message: &str) {
         // SAFETY: as above.
-        unsafe { ffi::clerk_store_response_set_error(self.0, text(message)) };
+        let _ = unsafe { ffi::clerk_store_response_set_error(self.0, text(message)) };
     }
 }
 

@@ -1,5 +1,5 @@
 //! Where a recording is said to be right and the library does otherwise on purpose. Told for readers in
-//! `docs/differences-from-the-seed.md`; whatever is added here has to be told there.
+//! `docs/differences-from-django-clerk-sdk.md`; whatever is added here has to be told there.
 
 use clerk_auth::ffi::CLERK_OK;
 use serde_json::Value;

@@ -1,0 +1,403 @@
+// Scoped enumerations with the names and numbers of the C header.
+//
+// Generated from the Rust sources by `make generate`; do not edit.
+#ifndef CLERK_AUTH_ENUMS_HPP
+#define CLERK_AUTH_ENUMS_HPP
+
+#include "base.hpp"
+
+CLERK_AUTH_NAMESPACE_BEGIN
+
+// The outcome of an authentication.
+enum class Outcome : int32_t {
+    signed_in = CLERK_OK,
+    signed_out = CLERK_SIGNED_OUT,
+    no_credentials = CLERK_NO_CREDENTIALS,
+    unavailable = CLERK_UNAVAILABLE,
+};
+
+// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a
+// failure.
+//
+// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
+enum class Status : int32_t {
+    // Success. An authentication returns it if and only if the request is signed in.
+    ok = CLERK_OK,
+    // A credential was presented and rejected. `clerk_result_reason` says why.
+    signed_out = CLERK_SIGNED_OUT,
+    // No credential was presented. The application may continue with a session of its own.
+    no_credentials = CLERK_NO_CREDENTIALS,
+    // The result cannot be determined now. Respond with 503, never with 401.
+    unavailable = CLERK_UNAVAILABLE,
+    // The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    would_block = CLERK_WOULD_BLOCK,
+    // The application has to query its user table. See `clerk_pending`.
+    pending = CLERK_PENDING,
+    // A valid webhook that changes nothing here. Respond with 200.
+    webhook_ignored = CLERK_WEBHOOK_IGNORED,
+    // A required pointer is NULL.
+    e_null = CLERK_E_NULL,
+    // An argument is out of range, unknown or too long.
+    e_argument = CLERK_E_ARGUMENT,
+    // A string is not valid UTF-8.
+    e_utf8 = CLERK_E_UTF8,
+    // `struct_size` is not supported, or a field that this version of the library does not know is set.
+    e_struct_size = CLERK_E_STRUCT_SIZE,
+    // The call is not allowed in the object's current state.
+    e_state = CLERK_E_STATE,
+    // The requested value does not exist.
+    e_not_found = CLERK_E_NOT_FOUND,
+    // A setting is invalid. `clerk_error_setting` names it.
+    e_config = CLERK_E_CONFIG,
+    // The process was forked after the client was created. Call `clerk_client_warm_up` in the child.
+    e_forked = CLERK_E_FORKED,
+    // A request to Clerk failed.
+    e_api = CLERK_E_API,
+    // Called from inside a callback of the same client.
+    e_reentrant = CLERK_E_REENTRANT,
+    // The webhook is invalid. Respond with 400.
+    e_webhook = CLERK_E_WEBHOOK,
+    // Internal error of the library. Treat it as "not signed in".
+    e_panic = CLERK_E_PANIC,
+};
+
+// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
+//
+// Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+enum class Reason : int32_t {
+    // The request has neither an `Authorization: Bearer` header nor a session cookie.
+    session_token_missing = CLERK_REASON_SESSION_TOKEN_MISSING,
+    // The credential or the token is malformed or unsupported, or a claim has the wrong type.
+    token_invalid = CLERK_REASON_TOKEN_INVALID,
+    // No key of this instance verifies the signature.
+    token_invalid_signature = CLERK_REASON_TOKEN_INVALID_SIGNATURE,
+    // `exp` has passed, with the clock skew allowed for.
+    token_expired = CLERK_REASON_TOKEN_EXPIRED,
+    // `nbf` is in the future.
+    token_not_active_yet = CLERK_REASON_TOKEN_NOT_ACTIVE_YET,
+    // `iat` is in the future.
+    token_iat_in_the_future = CLERK_REASON_TOKEN_IAT_IN_THE_FUTURE,
+    // `azp` is missing or not among the authorized parties.
+    token_invalid_authorized_parties = CLERK_REASON_TOKEN_INVALID_AUTHORIZED_PARTIES,
+    // `aud` is missing or names none of the configured audiences.
+    token_invalid_audience = CLERK_REASON_TOKEN_INVALID_AUDIENCE,
+    // `iss` is not among the configured issuers.
+    token_invalid_issuer = CLERK_REASON_TOKEN_INVALID_ISSUER,
+    // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+    token_type_not_supported = CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED,
+    // No key of this instance has the token's key id.
+    jwk_kid_mismatch = CLERK_REASON_JWK_KID_MISMATCH,
+    // No verification key is configured for this token.
+    jwk_failed_to_resolve = CLERK_REASON_JWK_FAILED_TO_RESOLVE,
+    // The key set could not be fetched.
+    jwk_failed_to_load = CLERK_REASON_JWK_FAILED_TO_LOAD,
+    // The response to the fetch of the key set is not a JWK set.
+    jwk_remote_invalid = CLERK_REASON_JWK_REMOTE_INVALID,
+    // Clerk rejects the secret key.
+    secret_key_invalid = CLERK_REASON_SECRET_KEY_INVALID,
+    // The Backend API is unavailable, rate-limited, or sends an unexpected response.
+    server_error = CLERK_REASON_SERVER_ERROR,
+    // The user does not exist at Clerk.
+    user_not_found = CLERK_REASON_USER_NOT_FOUND,
+    // The user is banned at Clerk, or inactive in the application's user table.
+    user_inactive = CLERK_REASON_USER_INACTIVE,
+    // The session has pending tasks (`sts: pending`).
+    session_pending = CLERK_REASON_SESSION_PENDING,
+    // The session has ended or was revoked.
+    session_revoked = CLERK_REASON_SESSION_REVOKED,
+    // The matching row belongs to another Clerk user.
+    link_conflict = CLERK_REASON_LINK_CONFLICT,
+    // The user store failed.
+    store_error = CLERK_REASON_STORE_ERROR,
+    // `check_client_uat`: no session cookie, and the browser is signed out.
+    session_token_and_uat_missing = CLERK_REASON_SESSION_TOKEN_AND_UAT_MISSING,
+    // `check_client_uat`: a session cookie, but the browser is signed out.
+    session_token_but_no_client_uat = CLERK_REASON_SESSION_TOKEN_BUT_NO_CLIENT_UAT,
+    // `check_client_uat`: the browser is signed in, but there is no session cookie.
+    client_uat_but_no_session_token = CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN,
+    // `check_client_uat`: the token was issued before the browser's last sign-in or sign-out.
+    session_token_iat_before_client_uat = CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT,
+    // Internal error of this library.
+    internal_error = CLERK_REASON_INTERNAL_ERROR,
+};
+
+// The category of a reason: which HTTP status fits.
+enum class Category : int32_t {
+    // No credential was presented. The application may continue with a session of its own.
+    no_credentials = CLERK_CATEGORY_NO_CREDENTIALS,
+    // The credential was rejected: 401.
+    invalid_token = CLERK_CATEGORY_INVALID_TOKEN,
+    // The user is known and has no access: 403.
+    forbidden = CLERK_CATEGORY_FORBIDDEN,
+    // The server is misconfigured, for example with a rejected secret key: 500.
+    misconfigured = CLERK_CATEGORY_MISCONFIGURED,
+    // The result cannot be determined: 503, retry later.
+    unavailable = CLERK_CATEGORY_UNAVAILABLE,
+};
+
+// Where a result came from.
+enum class Source : int32_t {
+    // The token was verified earlier, and the result was cached.
+    cache = CLERK_SOURCE_CACHE,
+    // The token was verified by this call.
+    verified = CLERK_SOURCE_VERIFIED,
+};
+
+// The severity of a log line. Smaller is more severe.
+enum class LogLevel : int32_t {
+    // Requests fail because of this.
+    error = CLERK_LOG_LEVEL_ERROR,
+    // Should be looked into.
+    warn = CLERK_LOG_LEVEL_WARN,
+    // Informational.
+    info = CLERK_LOG_LEVEL_INFO,
+    // For debugging.
+    debug = CLERK_LOG_LEVEL_DEBUG,
+};
+
+// The kinds of tokens that Clerk issues.
+enum class TokenKind : int32_t {
+    // A signed-in user's short-lived session JWT.
+    session_token = CLERK_TOKEN_KIND_SESSION_TOKEN,
+    // An opaque API key, `ak_…`.
+    api_key = CLERK_TOKEN_KIND_API_KEY,
+    // An OAuth access token, `oat_…` or an `at+jwt` JWT.
+    oauth_token = CLERK_TOKEN_KIND_OAUTH_TOKEN,
+    // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
+    m2m_token = CLERK_TOKEN_KIND_M2M_TOKEN,
+};
+
+// The attributes of an identity.
+enum class Attribute : int32_t {
+    // `sub`: the Clerk user, or the machine.
+    subject = CLERK_ATTRIBUTE_SUBJECT,
+    // The application's key of the user's row.
+    user_key = CLERK_ATTRIBUTE_USER_KEY,
+    // `sid`
+    session_id = CLERK_ATTRIBUTE_SESSION_ID,
+    // `sts`
+    session_status = CLERK_ATTRIBUTE_SESSION_STATUS,
+    // `iss`
+    issuer = CLERK_ATTRIBUTE_ISSUER,
+    // `azp`
+    authorized_party = CLERK_ATTRIBUTE_AUTHORIZED_PARTY,
+    // The active organization's id.
+    org_id = CLERK_ATTRIBUTE_ORG_ID,
+    // The active organization's slug.
+    org_slug = CLERK_ATTRIBUTE_ORG_SLUG,
+    // The role in it, with the prefix `org:`.
+    org_role = CLERK_ATTRIBUTE_ORG_ROLE,
+    // The permissions in it, separated by commas.
+    org_permissions = CLERK_ATTRIBUTE_ORG_PERMISSIONS,
+    // `fea`
+    features = CLERK_ATTRIBUTE_FEATURES,
+    // `pla`
+    plans = CLERK_ATTRIBUTE_PLANS,
+    // `sub` of `act`: the impersonator.
+    actor = CLERK_ATTRIBUTE_ACTOR,
+    // Id of a machine token (`jti` of a JWT).
+    token_id = CLERK_ATTRIBUTE_TOKEN_ID,
+    // The OAuth application.
+    client_id = CLERK_ATTRIBUTE_CLIENT_ID,
+    // Scopes of a machine token, separated by spaces.
+    scopes = CLERK_ATTRIBUTE_SCOPES,
+    // The claims as JSON.
+    claims = CLERK_ATTRIBUTE_CLAIMS,
+    // The user's e-mail address, in `profile` and `sync` mode.
+    email = CLERK_ATTRIBUTE_EMAIL,
+    // The username.
+    username = CLERK_ATTRIBUTE_USERNAME,
+    // The first name.
+    first_name = CLERK_ATTRIBUTE_FIRST_NAME,
+    // The last name.
+    last_name = CLERK_ATTRIBUTE_LAST_NAME,
+    // The URL of the profile image.
+    image_url = CLERK_ATTRIBUTE_IMAGE_URL,
+    // The application's id of the user, stored at Clerk.
+    external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
+};
+
+// The kind of an event.
+enum class EventKind : int32_t {
+    // A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
+    auth_success = CLERK_EVENT_KIND_AUTH_SUCCESS,
+    // A request with a credential was not signed in.
+    auth_failed = CLERK_EVENT_KIND_AUTH_FAILED,
+    // A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
+    cache_miss = CLERK_EVENT_KIND_CACHE_MISS,
+    // A row was created.
+    user_created = CLERK_EVENT_KIND_USER_CREATED,
+    // A row was updated.
+    user_updated = CLERK_EVENT_KIND_USER_UPDATED,
+    // An existing row without a Clerk user was linked to one by its verified e-mail address.
+    user_linked = CLERK_EVENT_KIND_USER_LINKED,
+    // A row with the user's e-mail address or username belongs to another user. It was not changed.
+    link_conflict = CLERK_EVENT_KIND_LINK_CONFLICT,
+    // The key set was fetched.
+    jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
+    // Clerk rate-limited the library (429). No requests are sent until the wait is over.
+    rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
+    // Clerk could not be reached. The cached user was served although it is stale.
+    stale_user_served = CLERK_EVENT_KIND_STALE_USER_SERVED,
+    // A webhook reported that a user was deleted. The application decides what happens to the row.
+    user_deleted = CLERK_EVENT_KIND_USER_DELETED,
+    // Clerk rejected the secret key. Cached results may still be served for a while.
+    secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
+};
+
+// The kind of a store request, and the next action of a `clerk_pending`.
+//
+// "value" and "key" are `clerk_store_request_value` and `clerk_store_request_key`. A query without a match gets an
+// empty response.
+enum class StoreRequestKind : int32_t {
+    // Only from `clerk_pending_next_action`: nothing is left to do.
+    done = CLERK_STORE_REQUEST_KIND_DONE,
+    // Find the row with this key. Respond with `clerk_store_response_add_row`.
+    find_by_key = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY,
+    // Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
+    find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
+    // Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as
+    // above.
+    find_by_email = CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL,
+    // Check whether a row other than "key" has the username in "value", compared without case. Respond with
+    // `clerk_store_response_set_username_taken`.
+    username_taken = CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN,
+    // Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole
+    // row if the table may change it, for example to await approval.
+    create = CLERK_STORE_REQUEST_KIND_CREATE,
+    // Update the given columns of the row "key". Respond with nothing, or with the whole row.
+    update = CLERK_STORE_REQUEST_KIND_UPDATE,
+    // Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
+    // store has no transactions.
+    begin = CLERK_STORE_REQUEST_KIND_BEGIN,
+    // Only to a callback: commit the transaction.
+    commit = CLERK_STORE_REQUEST_KIND_COMMIT,
+    // Only to a callback: roll the transaction back, after a failed change or a failed `COMMIT`. Not sent after a
+    // failed `BEGIN`.
+    rollback = CLERK_STORE_REQUEST_KIND_ROLLBACK,
+    // Only from `clerk_pending_next_action`: call `clerk_pending_fetch`.
+    fetch_user = CLERK_STORE_REQUEST_KIND_FETCH_USER,
+};
+
+// A column of the application's user table.
+enum class Column : int32_t {
+    // String, unique: the id of the Clerk user that the row is linked to.
+    clerk_id = CLERK_COLUMN_CLERK_ID,
+    // String or NULL.
+    email = CLERK_COLUMN_EMAIL,
+    // String, unique without case.
+    username = CLERK_COLUMN_USERNAME,
+    // String, never NULL.
+    first_name = CLERK_COLUMN_FIRST_NAME,
+    // String, never NULL.
+    last_name = CLERK_COLUMN_LAST_NAME,
+    // String or NULL.
+    image_url = CLERK_COLUMN_IMAGE_URL,
+    // Integer or NULL: milliseconds since 1970-01-01 UTC.
+    last_active_at_ms = CLERK_COLUMN_LAST_ACTIVE_AT_MS,
+    // Integer: 0 or 1. A row with 0 is rejected.
+    is_active = CLERK_COLUMN_IS_ACTIVE,
+    // Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
+    banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
+};
+
+// What `clerk_result_has` checks.
+enum class Check : int32_t {
+    // A role in the active organization: `org:admin`, or without the prefix.
+    role = CLERK_CHECK_ROLE,
+    // A permission in the active organization: `org:invoices:create`, or without the prefix.
+    permission = CLERK_CHECK_PERMISSION,
+    // A feature. The prefix `org:` or `user:` restricts it to the organization's or the user's.
+    feature = CLERK_CHECK_FEATURE,
+    // A plan. The prefix is as for a feature.
+    plan = CLERK_CHECK_PLAN,
+    // A recent verification: `strict_mfa`, `strict`, `moderate`, `lax`, or a level and an age in minutes, such as
+    // `first_factor:10` (levels: `first_factor`, `second_factor`, `multi_factor`).
+    reverification = CLERK_CHECK_REVERIFICATION,
+};
+
+// The type of a setting's value.
+enum class SettingType : int32_t {
+    // A UTF-8 string.
+    string = CLERK_SETTING_TYPE_STRING,
+    // Strings, separated by commas; `clerk_config_add` appends one.
+    list = CLERK_SETTING_TYPE_LIST,
+    // An integer from `minimum` to `maximum`; `clerk_config_set_int` takes it as a number.
+    integer = CLERK_SETTING_TYPE_INTEGER,
+    // "true" or "false"; 1 or 0 for `clerk_config_set_int`.
+    boolean = CLERK_SETTING_TYPE_BOOLEAN,
+    // One of the allowed values.
+    enumeration = CLERK_SETTING_TYPE_ENUMERATION,
+    // One or more of the allowed values, separated by commas.
+    enumeration_set = CLERK_SETTING_TYPE_ENUMERATION_SET,
+};
+
+// The values of the setting `user_mode`.
+enum class UserMode { claims, profile, sync };
+
+constexpr std::string_view name(UserMode value) noexcept {
+    switch (value) {
+    case UserMode::claims:
+        return "claims";
+    case UserMode::profile:
+        return "profile";
+    case UserMode::sync:
+        break;
+    }
+    return "sync";
+}
+
+// The values of the setting `link_by_email`.
+enum class LinkByEmail { never, verified };
+
+constexpr std::string_view name(LinkByEmail value) noexcept {
+    switch (value) {
+    case LinkByEmail::never:
+        return "never";
+    case LinkByEmail::verified:
+        break;
+    }
+    return "verified";
+}
+
+namespace detail {
+
+template <class Enum>
+constexpr int32_t number(Enum value) noexcept {
+    return static_cast<int32_t>(value);
+}
+
+} // namespace detail
+
+// Returns the name that Clerk, the log and the other languages use, such as "token-expired". Static; "" for an unknown
+// number.
+inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
+inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
+inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
+inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
+
+// Returns the C name, such as "CLERK_E_CONFIG".
+inline std::string_view name(Status status) noexcept { return clerk_status_name(detail::number(status)); }
+
+constexpr std::string_view name(Outcome outcome) noexcept {
+    switch (outcome) {
+    case Outcome::signed_in:
+        return "signed-in";
+    case Outcome::signed_out:
+        return "signed-out";
+    case Outcome::no_credentials:
+        return "no-credentials";
+    case Outcome::unavailable:
+        break;
+    }
+    return "unavailable";
+}
+
+inline Category category(Reason reason) noexcept {
+    return static_cast<Category>(clerk_reason_category(detail::number(reason)));
+}
+
+CLERK_AUTH_NAMESPACE_END
+
+#endif

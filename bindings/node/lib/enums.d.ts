@@ -1,0 +1,266 @@
+// Generated from the Rust sources by `make generate`; do not edit.
+
+export type Status =
+  | 'signed-in'
+  | 'signed-out'
+  | 'no-credentials'
+  | 'unavailable';
+
+export type Reason =
+  // The request has neither an `Authorization: Bearer` header nor a session cookie.
+  | 'session-token-missing'
+  // The credential or the token is malformed or unsupported, or a claim has the wrong type.
+  | 'token-invalid'
+  // No key of this instance verifies the signature.
+  | 'token-invalid-signature'
+  // `exp` has passed, with the clock skew allowed for.
+  | 'token-expired'
+  // `nbf` is in the future.
+  | 'token-not-active-yet'
+  // `iat` is in the future.
+  | 'token-iat-in-the-future'
+  // `azp` is missing or not among the authorized parties.
+  | 'token-invalid-authorized-parties'
+  // `aud` is missing or names none of the configured audiences.
+  | 'token-invalid-audience'
+  // `iss` is not among the configured issuers.
+  | 'token-invalid-issuer'
+  // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+  | 'token-type-not-supported'
+  // No key of this instance has the token's key id.
+  | 'jwk-kid-mismatch'
+  // No verification key is configured for this token.
+  | 'jwk-failed-to-resolve'
+  // The key set could not be fetched.
+  | 'jwk-failed-to-load'
+  // The response to the fetch of the key set is not a JWK set.
+  | 'jwk-remote-invalid'
+  // Clerk rejects the secret key.
+  | 'secret-key-invalid'
+  // The Backend API is unavailable, rate-limited, or sends an unexpected response.
+  | 'server-error'
+  // The user does not exist at Clerk.
+  | 'user-not-found'
+  // The user is banned at Clerk, or inactive in the application's user table.
+  | 'user-inactive'
+  // The session has pending tasks (`sts: pending`).
+  | 'session-pending'
+  // The session has ended or was revoked.
+  | 'session-revoked'
+  // The matching row belongs to another Clerk user.
+  | 'link-conflict'
+  // The user store failed.
+  | 'store-error'
+  // `check_client_uat`: no session cookie, and the browser is signed out.
+  | 'session-token-and-uat-missing'
+  // `check_client_uat`: a session cookie, but the browser is signed out.
+  | 'session-token-but-no-client-uat'
+  // `check_client_uat`: the browser is signed in, but there is no session cookie.
+  | 'client-uat-but-no-session-token'
+  // `check_client_uat`: the token was issued before the browser's last sign-in or sign-out.
+  | 'session-token-iat-before-client-uat'
+  // Internal error of this library.
+  | 'internal-error';
+
+export type Category =
+  // No credential was presented. The application may continue with a session of its own.
+  | 'no_credentials'
+  // The credential was rejected: 401.
+  | 'invalid_token'
+  // The user is known and has no access: 403.
+  | 'forbidden'
+  // The server is misconfigured, for example with a rejected secret key: 500.
+  | 'misconfigured'
+  // The result cannot be determined: 503, retry later.
+  | 'unavailable';
+
+export type Source =
+  // The token was verified earlier, and the result was cached.
+  | 'cache'
+  // The token was verified by this call.
+  | 'verified';
+
+export type TokenType =
+  // A signed-in user's short-lived session JWT.
+  | 'session_token'
+  // An opaque API key, `ak_…`.
+  | 'api_key'
+  // An OAuth access token, `oat_…` or an `at+jwt` JWT.
+  | 'oauth_token'
+  // A machine-to-machine token, `mt_…` or a JWT whose subject is a machine.
+  | 'm2m_token';
+
+export type LogLevel =
+  // Requests fail because of this.
+  | 'error'
+  // Should be looked into.
+  | 'warn'
+  // Informational.
+  | 'info'
+  // For debugging.
+  | 'debug';
+
+export type EventName =
+  // A request was signed in. Every request with a credential emits one such event or one `AUTH_FAILED`.
+  | 'authSuccess'
+  // A request with a credential was not signed in.
+  | 'authFailed'
+  // A token was not in the cache. Precedes its `AUTH_SUCCESS` or `AUTH_FAILED`.
+  | 'cacheMiss'
+  // A row was created.
+  | 'userCreated'
+  // A row was updated.
+  | 'userUpdated'
+  // An existing row without a Clerk user was linked to one by its verified e-mail address.
+  | 'userLinked'
+  // A row with the user's e-mail address or username belongs to another user. It was not changed.
+  | 'linkConflict'
+  // The key set was fetched.
+  | 'jwksRefreshed'
+  // Clerk rate-limited the library (429). No requests are sent until the wait is over.
+  | 'rateLimited'
+  // Clerk could not be reached. The cached user was served although it is stale.
+  | 'staleUserServed'
+  // A webhook reported that a user was deleted. The application decides what happens to the row.
+  | 'userDeleted'
+  // Clerk rejected the secret key. Cached results may still be served for a while.
+  | 'secretKeyRejected';
+
+/** The settings, as the README of the library describes them. */
+export interface Settings {
+  /**
+   * Clerk's secret key (`sk_live_…`); fetches signing keys and users.
+   */
+  secretKey?: string;
+  /**
+   * Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
+   */
+  publishableKey?: string;
+  /**
+   * Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+   * JWK set.
+   */
+  jwtKey?: string;
+  /**
+   * Machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key.
+   */
+  machineSecretKey?: string;
+  /**
+   * JWK set as a JSON string, for a start without network.
+   */
+  jwks?: string;
+  /**
+   * Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
+   */
+  jwksUrl?: string;
+  /**
+   * Kinds of tokens that are accepted; machine tokens are accepted in the header only. Default: session_token.
+   */
+  acceptsToken?: TokenType | 'any' | (TokenType | 'any')[];
+  /**
+   * Origins of which `azp` must be one, compared exactly; empty: not checked.
+   */
+  authorizedParties?: string | string[];
+  /**
+   * Audiences of which `aud` must contain one; empty: not checked.
+   */
+  audience?: string | string[];
+  /**
+   * Issuers of which `iss` must be one; empty: not checked.
+   */
+  issuer?: string | string[];
+  /**
+   * Machine (`mch_…`) that an M2M token must be scoped to.
+   */
+  expectedMachineId?: string;
+  /**
+   * Tolerated difference between this clock and Clerk's. Default: 5000.
+   */
+  clockSkewMs?: number | string;
+  /**
+   * Reject sessions with pending tasks (choosing an organization, setting up MFA). Default: true.
+   */
+  treatPendingAsSignedOut?: boolean;
+  /**
+   * Accept an `Authorization` value that is a bare token, without `Bearer`. Default: false.
+   */
+  allowBareToken?: boolean;
+  /**
+   * Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
+   */
+  checkClientUat?: boolean;
+  /**
+   * How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
+   */
+  sessionCheckTtlS?: number | string;
+  /**
+   * How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
+   */
+  cacheTtlS?: number | string;
+  /**
+   * How many verified tokens, and how many users, are cached. Default: 10000.
+   */
+  cacheCapacity?: number | string;
+  /**
+   * How long a verified opaque machine token is cached; 0: not cached, so that revoking it takes effect at once.
+   * Default: 0.
+   */
+  machineCacheTtlS?: number | string;
+  /**
+   * How long a fetched user is fresh; 0: fetched for each new token. Default: 300.
+   */
+  userTtlS?: number | string;
+  /**
+   * How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used. Default:
+   * 3600.
+   */
+  userStaleIfErrorS?: number | string;
+  /**
+   * How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
+   * Default: 5 with `users`, else 0.
+   */
+  rowCheckTtlS?: number | string;
+  /**
+   * `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
+   * with a user store, else `claims`.
+   */
+  userMode?: 'claims' | 'profile' | 'sync';
+  /**
+   * Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
+   */
+  linkByEmail?: 'never' | 'verified';
+  /**
+   * Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
+   * https://api.clerk.com.
+   */
+  apiUrl?: string;
+  /**
+   * Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response. Default: 5000.
+   */
+  timeoutMs?: number | string;
+  /**
+   * Certificates (PEM) to trust instead of the system's.
+   */
+  caPem?: string;
+  /**
+   * HTTP proxy for calls to Clerk; proxy variables of the environment are ignored.
+   */
+  proxy?: string;
+  /**
+   * `User-Agent` of calls to Clerk; unset: `clerk-auth@<version>`.
+   */
+  userAgent?: string;
+  /**
+   * Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
+   */
+  webhookSecrets?: string | string[];
+  /**
+   * Webhooks of other instances (`ins_…`) are ignored.
+   */
+  instanceId?: string;
+  /**
+   * How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
+   * session token. Default: 86400.
+   */
+  revocationTtlS?: number | string;
+}

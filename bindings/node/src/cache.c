@@ -1,0 +1,83 @@
+#include "cache.h"
+
+#include "client.h"
+#include "values.h"
+
+static napi_value invalidate(napi_env env, napi_callback_info info, int32_t (*function)(const clerk_client *, clerk_str))
+{
+    size_t count = 1;
+    napi_value argument;
+    clerk_str string;
+    ARENA(arena, 4096);
+
+    struct client *client = open_client_of_this(env, info, &count, &argument);
+    if (client == NULL)
+        return NULL;
+    int32_t status = CLERK_E_ARGUMENT;
+    bool is_read = get_string(env, argument, &arena, &string);
+    if (is_read && string.data != NULL)
+        status = function(client->core, string);
+    arena_free(&arena);
+    if (!is_read)
+        return NULL;
+    return status == CLERK_OK ? get_undefined(env) : throw_status(env, status);
+}
+
+napi_value cache_invalidate_token(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, clerk_client_invalidate_token);
+}
+
+napi_value cache_invalidate_user(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, clerk_client_invalidate_user);
+}
+
+napi_value cache_invalidate_session(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, clerk_client_invalidate_session);
+}
+
+napi_value cache_invalidate_all(napi_env env, napi_callback_info info)
+{
+    size_t count = 0;
+    struct client *client = open_client_of_this(env, info, &count, NULL);
+    if (client == NULL)
+        return NULL;
+    int32_t status = clerk_client_invalidate_all(client->core);
+    return status == CLERK_OK ? get_undefined(env) : throw_status(env, status);
+}
+
+napi_value cache_stats(napi_env env, napi_callback_info info)
+{
+    size_t count = 0;
+    clerk_stats stats = CLERK_STATS_INIT;
+    napi_value object = NULL;
+    struct client *client = open_client_of_this(env, info, &count, NULL);
+    if (client == NULL)
+        return NULL;
+    int32_t status = clerk_client_stats(client->core, &stats);
+    if (status != CLERK_OK)
+        return throw_status(env, status);
+    const struct {
+        const char *name;
+        int64_t value;
+    } properties[] = {
+        { "cacheHits", (int64_t)stats.cache_hits },
+        { "cacheMisses", (int64_t)stats.cache_misses },
+        { "signedIn", (int64_t)stats.signed_in },
+        { "signedOut", (int64_t)stats.signed_out },
+        { "unavailable", (int64_t)stats.unavailable },
+        { "jwksFetches", (int64_t)stats.jwks_fetches },
+        { "userFetches", (int64_t)stats.user_fetches },
+        { "cachedTokens", (int64_t)stats.cached_tokens },
+        { "cachedUsers", (int64_t)stats.cached_users },
+        { "jwksAgeMs", stats.jwks_age_ms },
+    };
+    TRY(napi_create_object(env, &object));
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
+        if (!set_property(env, object, properties[i].name, create_int64(env, properties[i].value)))
+            return NULL;
+    }
+    return object;
+}

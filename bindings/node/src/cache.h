@@ -1,0 +1,13 @@
+/* Methods of `Client` that invalidate cache entries and read the counters. */
+#ifndef CLERK_NODE_CACHE_H
+#define CLERK_NODE_CACHE_H
+
+#include <node_api.h>
+
+napi_value cache_invalidate_token(napi_env env, napi_callback_info info);
+napi_value cache_invalidate_user(napi_env env, napi_callback_info info);
+napi_value cache_invalidate_session(napi_env env, napi_callback_info info);
+napi_value cache_invalidate_all(napi_env env, napi_callback_info info);
+napi_value cache_stats(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,136 @@
+//! `POST …/verify`: verification of opaque machine tokens by Clerk.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::token::{TokenKind, is_clerk_id};
+
+/// A machine token that Clerk has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineToken {
+    /// The token's id; not the token itself.
+    pub id: String,
+    /// The subject: `user_…`, `org_…` or `mch_…`.
+    pub subject: String,
+    /// The granted scopes.
+    pub scopes: Vec<String>,
+    /// The OAuth application that the token was issued to.
+    pub client_id: Option<String>,
+    /// The custom claims of the token, as JSON.
+    pub claims: Option<String>,
+    /// When the token expires, in milliseconds since 1970; `None` if it does not.
+    pub expires_at_ms: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    object: Option<String>,
+    id: Option<String>,
+    subject: Option<String>,
+    #[serde(default)]
+    scopes: Option<Vec<String>>,
+    client_id: Option<String>,
+    #[serde(borrow)]
+    claims: Option<&'a serde_json::value::RawValue>,
+    revoked: Option<bool>,
+    expired: Option<bool>,
+    #[serde(default)]
+    expiration: Option<f64>,
+    active: Option<bool>,
+}
+
+impl Api {
+    /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] if Clerk's verdict could not be had.
+    pub fn verify_machine_token(
+        &self,
+        kind: TokenKind,
+        token: &str,
+        wall_ms: i64,
+        deadline: Instant,
+    ) -> Result<Option<MachineToken>, ApiError> {
+        let (endpoint, path, member, object) = match kind {
+            TokenKind::M2mToken => (Endpoint::M2mTokens, "m2m_tokens/verify", "token", "machine_to_machine_token"),
+            TokenKind::OauthToken => {
+                let path = "oauth_applications/access_tokens/verify";
+                (Endpoint::OauthTokens, path, "access_token", "clerk_idp_oauth_access_token")
+            }
+            TokenKind::ApiKey => (Endpoint::ApiKeys, "api_keys/verify", "secret", "api_key"),
+            TokenKind::SessionToken => return Ok(None),
+        };
+        let secret = match (&self.machine_secret_key, kind) {
+            (Some(machine), TokenKind::M2mToken) => machine,
+            _ => self.secret()?,
+        };
+        let body = serde_json::json!({ member: token }).to_string();
+        let url = self.url(path);
+        let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
+        match self.call(endpoint, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
+            outcome => outcome,
+        }
+    }
+}
+
+/// Parses a response with status 200, which alone proves nothing: every flag must be present and pass. Returns `None` if the
+/// object is malformed, `Some(None)` if the token is not valid.
+fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToken>> {
+    let raw: Raw<'_> = serde_json::from_slice(body).ok()?;
+    if raw.active == Some(false) {
+        return Some(None);
+    }
+    let (id, subject) = (raw.id?, raw.subject?);
+    let expires_at_ms = match raw.expiration {
+        Some(ms) if ms.is_finite() && ms >= 0.0 => Some(ms as i64),
+        Some(_) => return None,
+        None => None,
+    };
+    let has_valid_subject = ["user_", "org_", "mch_"].iter().any(|prefix| is_clerk_id(&subject, prefix));
+    if raw.object.as_deref() != Some(object) || !has_valid_subject {
+        return None;
+    }
+    if raw.revoked? || raw.expired? || expires_at_ms.is_some_and(|ms| ms <= wall_ms) {
+        return Some(None);
+    }
+    let claims = raw.claims.map(|c| c.get().to_owned()).filter(|c| c != "null");
+    let scopes = raw.scopes.unwrap_or_default();
+    Some(Some(MachineToken { id, subject, scopes, client_id: raw.client_id, claims, expires_at_ms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(members: &str) -> Option<bool> {
+        let json = format!(r#"{{"object":"api_key","id":"ak_1","subject":"user_1",{members}}}"#);
+        parse_response(json.as_bytes(), "api_key", 1000).map(|token| token.is_some())
+    }
+
+    // Threat O1.
+    #[test]
+    fn every_flag_must_be_present_and_pass() {
+        assert_eq!(parse(r#""revoked":false,"expired":false"#), Some(true));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":1001,"claims":{"a":1}"#), Some(true));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":null"#), Some(true));
+        assert_eq!(parse(r#""revoked":true,"expired":false"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":true"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"expiration":1000"#), Some(false));
+        assert_eq!(parse(r#""revoked":false,"expired":false,"active":false"#), Some(false));
+        for malformed in [r#""revoked":false"#, r#""expired":false"#, r#""revoked":"no","expired":false"#] {
+            assert_eq!(parse(malformed), None, "{malformed}");
+        }
+        assert_eq!(parse_response(b"{\"active\":false}", "api_key", 0), Some(None));
+        for malformed in
+            ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
+        {
+            assert_eq!(parse_response(malformed.as_bytes(), "api_key", 0), None, "{malformed}");
+        }
+        let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;
+        assert_eq!(parse_response(path.as_bytes(), "api_key", 0), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! Calls to Clerk, counted, with their failures in the log and as events.
+
+use std::sync::Arc;
+
+use super::metrics::Metrics;
+use crate::api::{Api, ApiError, ClerkUser, ErrorKind, MachineToken, SessionState};
+use crate::clock::Deadline;
+use crate::events::{Event, EventHandlers, Level};
+use crate::token::TokenKind;
+use crate::users::SyncEvent;
+
+/// The Backend API, and who is called about it.
+pub(super) struct Backend {
+    pub api: Api,
+    pub events: Arc<EventHandlers>,
+    pub metrics: Metrics,
+}
+
+impl Backend {
+    /// Fetches the JWK set.
+    pub fn jwks(&self, deadline: Deadline) -> Result<Vec<u8>, ApiError> {
+        self.metrics.jwks_fetches.increment();
+        self.logged("the key set", self.api.jwks(deadline.instant()))
+    }
+
+    /// Fetches a user.
+    pub fn user(&self, id: &str, deadline: Deadline) -> Result<ClerkUser, ApiError> {
+        self.metrics.user_fetches.increment();
+        self.logged("a user", self.api.user(id, deadline.instant()))
+    }
+
+    /// Fetches the state of a session.
+    pub fn session(&self, id: &str, deadline: Deadline) -> Result<SessionState, ApiError> {
+        self.logged("a session", self.api.session(id, deadline.instant()))
+    }
+
+    /// Verifies an opaque machine token.
+    pub fn machine_token(
+        &self,
+        kind: TokenKind,
+        token: &str,
+        wall_ms: i64,
+        deadline: Deadline,
+    ) -> Result<Option<MachineToken>, ApiError> {
+        self.logged("a machine token", self.api.verify_machine_token(kind, token, wall_ms, deadline.instant()))
+    }
+
+    fn logged<T>(&self, what: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        outcome.inspect_err(|error| self.log_api_error(what, error))
+    }
+
+    fn log_api_error(&self, what: &str, error: &ApiError) {
+        let level = match error.kind {
+            ErrorKind::NotFound | ErrorKind::CircuitOpen => Level::Debug,
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => Level::Error,
+            _ => Level::Warn,
+        };
+        self.events.log(level, || format!("asking Clerk for {what} failed: {error}"));
+        match error.kind {
+            ErrorKind::RateLimited => {
+                self.events.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+            }
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.events.tell(Event::SecretKeyRejected),
+            _ => {}
+        }
+    }
+
+    /// Emits the events of a synchronization.
+    pub fn emit_sync_events(&self, events: &[SyncEvent], user_key: &str, clerk_id: &str) {
+        for event in events {
+            self.events.tell(match event {
+                SyncEvent::Created => Event::UserCreated { user_key, clerk_id },
+                SyncEvent::Updated => Event::UserUpdated { user_key, clerk_id },
+                SyncEvent::Linked => Event::UserLinked { user_key, clerk_id },
+                SyncEvent::LinkConflict => Event::LinkConflict { clerk_id },
+            });
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The parts of a client, and the two things that concern all of them: invalidation and the end of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::auth_context::AuthContext;
+use super::auth_result::{AuthResult, Outcome};
+use super::backend::Backend;
+use super::invalidations::{Invalidations, Scope};
+use super::machine_tokens::MachineTokens;
+use super::result_cache::ResultCache;
+use super::revocations::Revocations;
+use super::session_checks::SessionChecks;
+use super::user_cache::UserCache;
+use super::webhook_receiver::WebhookReceiver;
+use crate::clock::{Clock, Deadline, Io};
+use crate::config::{LinkByEmail, UserMode};
+use crate::events::{Event, Source};
+use crate::identity::Attribute;
+use crate::jwt::Policy;
+use crate::keys::KeySource;
+use crate::reason::Reason;
+use crate::request::ExtractOptions;
+use crate::token::{TokenHash, TokenKind};
+use crate::users::{Schema, UserStore};
+
+/// What the configuration has settled.
+pub(super) struct Settings {
+    pub rules: ExtractOptions,
+    pub accepts: Vec<TokenKind>,
+    pub policy: Policy,
+    pub mode: UserMode,
+    pub link: LinkByEmail,
+    pub timeout: Duration,
+    pub cache_ttl_ms: i64,
+    pub machine_cache_ttl_ms: i64,
+    pub row_check_ttl_ms: i64,
+}
+
+/// A client. Each part has its own state and locks.
+pub(super) struct Inner {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub keys: KeySource,
+    pub backend: Backend,
+    pub store: Option<Arc<dyn UserStore>>,
+    pub invalidations: Arc<Invalidations>,
+    pub results: Arc<ResultCache>,
+    pub users: UserCache,
+    pub sessions: SessionChecks,
+    pub machine_tokens: MachineTokens,
+    pub revocations: Revocations,
+    pub webhooks: WebhookReceiver,
+}
+
+impl Inner {
+    /// Returns permission to wait for Clerk, from now until `timeout_ms` have passed.
+    pub fn blocking(&self) -> Io {
+        Io::Blocking(Deadline::after(self.settings.timeout))
+    }
+
+    pub fn schema(&self) -> Schema {
+        self.store.as_ref().map(|store| store.schema()).unwrap_or_default()
+    }
+
+    /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates
+    /// what was begun before: attempts that began earlier are stopped by the first record, attempts that have read the old
+    /// state after it by the second.
+    pub fn invalidate<T>(&self, scope: Scope, id: &str, change: impl FnOnce() -> T) -> T {
+        let key = self.invalidations.key(scope, id);
+        self.invalidations.record(key);
+        let changed = change();
+        self.invalidations.record(key);
+        self.results.remove_all_of(key);
+        changed
+    }
+
+    /// The same for everything.
+    pub fn invalidate_all(&self, change: impl FnOnce()) {
+        self.invalidations.record_all();
+        change();
+        self.invalidations.record_all();
+        self.results.clear();
+    }
+
+    /// The same for one token.
+    pub fn invalidate_token(&self, hash: &TokenHash) {
+        self.invalidations.record(self.invalidations.token_key(hash));
+        self.results.remove(hash);
+    }
+
+    /// Forgets fetches that threads of the parent process ran.
+    pub fn reset_after_fork(&self) {
+        self.users.reset_after_fork();
+        self.sessions.reset_after_fork();
+        self.machine_tokens.reset_after_fork();
+        if let KeySource::Jwks(store) = &self.keys {
+            store.reset_after_fork();
+        }
+    }
+
+    /// Records that a request was not answered from the cache; once per request.
+    pub fn record_miss(&self, context: &mut AuthContext) {
+        if !context.is_miss_recorded {
+            context.is_miss_recorded = true;
+            self.backend.metrics.cache_misses.increment();
+            self.backend.events.tell(Event::CacheMiss { token_hash: context.hash });
+        }
+    }
+
+    /// Refuses a token.
+    pub fn reject(&self, context: &AuthContext, error: impl Into<AuthResult>) -> Arc<AuthResult> {
+        self.record_outcome(Some(context.hash), with_handshake(error, context.is_document).into())
+    }
+
+    /// Ends a request: emits its one event and counts it.
+    pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
+        let Backend { events, metrics, .. } = &self.backend;
+        match (result.outcome, token_hash) {
+            (Outcome::SignedIn { source }, Some(token_hash)) => {
+                // The cache counts its hits itself: one shared counter less to contend for.
+                if source == Source::Verified {
+                    metrics.signed_in.increment();
+                }
+                if let Some(identity) = result.identity() {
+                    let user_key = identity.get(Attribute::UserKey);
+                    let clerk_id = identity.subject();
+                    events.tell(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+                }
+            }
+            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedOut { reason }, _) => {
+                metrics.signed_out.increment();
+                events.tell(Event::AuthFailed { reason, token_hash });
+            }
+            (Outcome::Unavailable { reason, .. }, _) => {
+                metrics.unavailable.increment();
+                events.tell(Event::AuthFailed { reason, token_hash });
+            }
+        }
+        result
+    }
+}
+
+/// Makes a result of an error, with the recommendation of a handshake.
+pub(super) fn with_handshake(error: impl Into<AuthResult>, is_document: bool) -> AuthResult {
+    let mut result = error.into();
+    result.handshake_recommended = is_document && result.reason().is_some_and(handshake_may_recover);
+    result
+}
+
+/// The reasons for which Clerk's front-end libraries redirect the browser to Clerk.
+fn handshake_may_recover(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TokenExpired
+            | Reason::TokenNotActiveYet
+            | Reason::TokenIatInTheFuture
+            | Reason::SessionTokenButNoClientUat
+            | Reason::ClientUatButNoSessionToken
+            | Reason::SessionTokenIatBeforeClientUat
+    )
+}

@@ -1,0 +1,92 @@
+//! Counters of what a client has done.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a client has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests that were answered from the result cache.
+    pub cache_hits: u64,
+    /// Requests whose token had to be verified.
+    pub cache_misses: u64,
+    /// Requests signed in after verification.
+    pub signed_in: u64,
+    /// Requests refused.
+    pub signed_out: u64,
+    /// Requests whose result could not be determined.
+    pub unavailable: u64,
+    /// Fetches of the JWK set.
+    pub jwks_fetches: u64,
+    /// Fetches of users.
+    pub user_fetches: u64,
+    /// Results in the cache now.
+    pub cached_tokens: u64,
+    /// Users in the cache now.
+    pub cached_users: u64,
+    /// Age of the JWK set in milliseconds, -1 without one.
+    pub jwks_age_ms: i64,
+}
+
+/// The counters that no cache keeps itself.
+#[derive(Default)]
+pub(super) struct Metrics {
+    pub signed_in: Counter,
+    pub signed_out: Counter,
+    pub unavailable: Counter,
+    pub cache_misses: Counter,
+    pub jwks_fetches: Counter,
+    pub user_fetches: Counter,
+}
+
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// Returns the counters; the members that caches know are left zero.
+    pub fn snapshot(&self) -> Stats {
+        Stats {
+            signed_in: self.signed_in.get(),
+            signed_out: self.signed_out.get(),
+            unavailable: self.unavailable.get(),
+            cache_misses: self.cache_misses.get(),
+            jwks_fetches: self.jwks_fetches.get(),
+            user_fetches: self.user_fetches.get(),
+            ..Stats::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_has_its_own_member() {
+        let metrics = Metrics::default();
+        let counters = [
+            &metrics.signed_in,
+            &metrics.signed_out,
+            &metrics.unavailable,
+            &metrics.cache_misses,
+            &metrics.jwks_fetches,
+            &metrics.user_fetches,
+        ];
+        for (times, counter) in counters.into_iter().enumerate() {
+            (0..=times).for_each(|_| counter.increment());
+        }
+        let Stats { signed_in, signed_out, unavailable, cache_misses, jwks_fetches, user_fetches, .. } =
+            metrics.snapshot();
+        let counts = [signed_in, signed_out, unavailable, cache_misses, jwks_fetches, user_fetches];
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6]);
+    }
+}

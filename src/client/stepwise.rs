@@ -1,0 +1,103 @@
+//! The engine of all work that waits for the user store: asks one question at a time and takes the responses. The
+//! application drives it step by step, or a blocking call drives it with a [`UserStore`].
+
+use std::sync::Arc;
+
+use super::inner::Inner;
+use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute};
+
+/// What has to be done next.
+#[derive(Debug)]
+pub enum NextAction<'a> {
+    /// Ask the user store this, then submit its response.
+    QueryStore(&'a StoreRequest),
+    /// Call `fetch_user`, on a thread that may wait for Clerk.
+    FetchUser,
+    /// Nothing: take the result.
+    Done,
+}
+
+/// Work that waits for the user store or for Clerk.
+pub(super) trait Waiting: Sized {
+    type Outcome;
+
+    fn next_action(&self) -> NextAction<'_>;
+
+    /// Takes the store's response.
+    fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self>;
+
+    /// Waits for Clerk, at most `timeout_ms`.
+    fn fetch_user(self, inner: &Inner) -> Step<Self>;
+
+    /// Ends work that was not driven to its end.
+    fn abandon(self, inner: &Inner) -> Self::Outcome;
+}
+
+/// Work that waits, or its outcome.
+pub(super) enum Step<W: Waiting> {
+    Waiting(W),
+    Done(W::Outcome),
+}
+
+/// Work and its client.
+pub(super) struct Stepwise<W: Waiting> {
+    inner: Arc<Inner>,
+    /// `None` only while a step is being taken.
+    step: Option<Step<W>>,
+}
+
+impl<W: Waiting> Stepwise<W> {
+    pub fn new(inner: Arc<Inner>, work: W) -> Self {
+        Stepwise { inner, step: Some(Step::Waiting(work)) }
+    }
+
+    pub fn next_action(&self) -> NextAction<'_> {
+        match &self.step {
+            Some(Step::Waiting(work)) => work.next_action(),
+            Some(Step::Done(_)) | None => NextAction::Done,
+        }
+    }
+
+    /// Does nothing unless a response is expected.
+    pub fn submit(&mut self, response: Result<StoreResponse, StoreError>) {
+        if matches!(self.next_action(), NextAction::QueryStore(_)) {
+            self.advance(|work, inner| work.submit(inner, response));
+        }
+    }
+
+    /// Does nothing unless a fetch is expected.
+    pub fn fetch_user(&mut self) {
+        if matches!(self.next_action(), NextAction::FetchUser) {
+            self.advance(|work, inner| work.fetch_user(inner));
+        }
+    }
+
+    fn advance(&mut self, step: impl FnOnce(W, &Inner) -> Step<W>) {
+        self.step = match self.step.take() {
+            Some(Step::Waiting(work)) => Some(step(work, &self.inner)),
+            done => done,
+        };
+    }
+
+    /// Returns the outcome; `None` if an earlier step panicked.
+    pub fn into_outcome(self) -> Option<W::Outcome> {
+        match self.step? {
+            Step::Done(outcome) => Some(outcome),
+            Step::Waiting(work) => Some(work.abandon(&self.inner)),
+        }
+    }
+
+    /// Drives the work to its end.
+    pub fn run(mut self, store: &dyn UserStore) -> Option<W::Outcome> {
+        loop {
+            match self.next_action() {
+                NextAction::QueryStore(request) => {
+                    let response = execute(store, request);
+                    self.submit(response);
+                }
+                NextAction::FetchUser => self.fetch_user(),
+                NextAction::Done => return self.into_outcome(),
+            }
+        }
+    }
+}

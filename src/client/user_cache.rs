@@ -1,0 +1,357 @@
+//! Clerk users: from the cache while fresh, fetched once for all that ask at the same time, from the cache again in an outage.
+
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::auth_result::{AuthError, VerifyError};
+use super::backend::Backend;
+use super::invalidations::{Invalidations, Key, Scope};
+use super::row_task::RowCheck;
+use crate::api::{ApiError, ClerkUser, ErrorKind};
+use crate::cache::Cache;
+use crate::clock::{Deadline, Io, Now};
+use crate::events::{Event, Level};
+use crate::reason::Reason;
+use crate::single_flight::{Flight, SingleFlight};
+
+/// How long a user that Clerk does not know is not asked for again.
+const MISSING_TTL_MS: i64 = 10_000;
+const MAX_MISSING: usize = 1024;
+/// Webhook events that were not accepted are delivered again for a day and some hours.
+const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
+
+/// A cached user.
+pub(super) struct CachedUser {
+    pub user: Arc<ClerkUser>,
+    fetched_ms: i64,
+    /// The key of the row, once it is synchronized.
+    row_key: Mutex<Option<String>>,
+    pub row_check: RowCheck,
+}
+
+impl CachedUser {
+    fn new(user: ClerkUser, fetched_ms: i64, previous: Option<&CachedUser>) -> Self {
+        CachedUser {
+            user: Arc::new(user),
+            fetched_ms,
+            row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
+            row_check: RowCheck::new(i64::MIN),
+        }
+    }
+
+    pub fn row_key(&self) -> Option<String> {
+        self.row_key.lock().clone()
+    }
+
+    pub fn set_row_key(&self, key: &str) {
+        *self.row_key.lock() = Some(key.to_owned());
+    }
+}
+
+/// A user as [`UserCache::find`] returns it.
+pub(super) struct FoundUser {
+    pub user: Arc<CachedUser>,
+    /// Whether it was fetched for this call.
+    pub is_fetched: bool,
+    /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
+    pub begun: Option<u64>,
+}
+
+type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
+
+/// The cache. All functions may be called by several threads at once.
+pub(super) struct UserCache {
+    users: Cache<Box<str>, Arc<CachedUser>, RandomState>,
+    /// Users that Clerk does not know.
+    missing: Cache<Box<str>, (), RandomState>,
+    /// `updated_at` of the last applied webhook event about a user.
+    last_updates: Cache<Box<str>, i64, RandomState>,
+    /// By id and the number of the user's last invalidation: nobody joins a fetch that began before it.
+    in_flight: SingleFlight<(Box<str>, u64), Fetched>,
+    invalidations: Arc<Invalidations>,
+    ttl_ms: i64,
+    stale_if_error_ms: i64,
+}
+
+impl UserCache {
+    pub fn new(capacity: usize, ttl_ms: i64, stale_if_error_ms: i64, invalidations: Arc<Invalidations>) -> Self {
+        UserCache {
+            users: Cache::new(capacity, RandomState::new()),
+            missing: Cache::new(MAX_MISSING, RandomState::new()),
+            last_updates: Cache::new(capacity, RandomState::new()),
+            in_flight: SingleFlight::default(),
+            invalidations,
+            ttl_ms,
+            stale_if_error_ms,
+        }
+    }
+
+    /// Returns the user: cached, fetched if `io` allows, or stale while Clerk cannot be reached.
+    pub fn find(&self, id: &str, now: Now, io: Io, backend: &Backend) -> Result<FoundUser, VerifyError> {
+        if let Some(user) = self.fresh(id, now) {
+            return Ok(FoundUser { user, is_fetched: false, begun: None });
+        }
+        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
+        if self.missing.get(id, now.mono_ms).is_some() {
+            return Err(Reason::UserNotFound.into());
+        }
+        let key = self.invalidations.key(Scope::Subject, id);
+        let flight = self.in_flight.run(&(id.into(), self.invalidations.last(key)), deadline, || {
+            let begun = self.invalidations.sequence();
+            // A fetch that ended just before may have stored it.
+            let user = self.fresh(id, now).map_or_else(|| self.fetch(id, key, begun, now, deadline, backend), Ok);
+            (user, begun)
+        });
+        let (fetched, begun) = match flight {
+            Flight::Complete(fetched) => fetched,
+            Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
+        };
+        match fetched {
+            Ok(user) => Ok(FoundUser { user, is_fetched: true, begun: Some(begun) }),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(Reason::UserNotFound.into()),
+            Err(error) => match self.users.get(id, now.mono_ms) {
+                Some(user) if now.mono_ms.saturating_sub(user.fetched_ms) < self.stale_if_error_ms => {
+                    backend.events.log(Level::Warn, || "Clerk cannot be reached; serving users from the cache".into());
+                    backend.events.tell(Event::StaleUserServed { clerk_id: id });
+                    Ok(FoundUser { user, is_fetched: false, begun: None })
+                }
+                _ => Err(VerifyError::Refused(AuthError::unavailable(error))),
+            },
+        }
+    }
+
+    fn fresh(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
+        let user = self.users.get(id, now.mono_ms)?;
+        (now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms).then_some(user)
+    }
+
+    fn fetch(
+        &self,
+        id: &str,
+        key: Key,
+        begun: u64,
+        now: Now,
+        deadline: Deadline,
+        backend: &Backend,
+    ) -> Result<Arc<CachedUser>, ApiError> {
+        let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
+        match backend.user(id, deadline) {
+            Ok(user) => {
+                let previous = self.users.get(id, now.mono_ms);
+                let user = Arc::new(CachedUser::new(user, now.mono_ms, previous.as_deref()));
+                let expires_ms = self.expires_ms(now);
+                let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |_| is_current());
+                Ok(user)
+            }
+            Err(error) => {
+                if error.kind == ErrorKind::NotFound {
+                    let expires_ms = now.mono_ms + MISSING_TTL_MS;
+                    let _ = self.missing.put_if(id.into(), (), expires_ms, now.mono_ms, |_| is_current());
+                    self.users.remove_if(id, |_| is_current());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn expires_ms(&self, now: Now) -> i64 {
+        now.mono_ms.saturating_add(self.ttl_ms.max(self.stale_if_error_ms))
+    }
+
+    /// Returns the user if it is cached, however old.
+    pub fn cached(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
+        self.users.get(id, now.mono_ms)
+    }
+
+    /// Whether a webhook event about this user is newer than what was applied before. Events overtake one another.
+    pub fn is_newer(&self, user: &ClerkUser, now: Now) -> bool {
+        let applied = self.last_updates.get(&*user.id, now.mono_ms);
+        let cached = self.users.get(&*user.id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
+        applied.max(cached).is_none_or(|last| last <= user.updated_at_ms)
+    }
+
+    /// Caches the user of a webhook event, which is complete: the next request need not fetch it.
+    pub fn apply_update(&self, user: ClerkUser, now: Now) -> Arc<CachedUser> {
+        let id: Box<str> = user.id.as_str().into();
+        self.last_updates.put(id.clone(), user.updated_at_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
+        self.missing.remove(&id);
+        let previous = self.users.get(&id, now.mono_ms);
+        let user = Arc::new(CachedUser::new(user, now.mono_ms, previous.as_deref()));
+        if self.users.put_if(id.clone(), user.clone(), self.expires_ms(now), now.mono_ms, |_| true).is_err() {
+            self.users.remove(&id);
+        }
+        user
+    }
+
+    /// Removes a user.
+    pub fn remove(&self, id: &str) {
+        self.users.remove(id);
+        self.missing.remove(id);
+    }
+
+    /// Removes all users. The order of webhook events stays known.
+    pub fn clear(&self) {
+        self.users.clear();
+        self.missing.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub fn reset_after_fork(&self) {
+        self.in_flight.reset_after_fork();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::super::metrics::Metrics;
+    use super::*;
+    use crate::api::{Api, Request, Response, Transport, TransportError};
+    use crate::clock::Clock;
+    use crate::config::Secret;
+    use crate::events::EventHandlers;
+
+    /// Answers like Clerk, with the number of the call as first name; calls `on_call` while the call is running.
+    struct Users<F>(AtomicUsize, F);
+
+    impl<F: Fn(usize) -> u16 + Send + Sync> Transport for Users<F> {
+        fn send(&self, request: &Request<'_>, _: Duration) -> Result<Response, TransportError> {
+            let call = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+            let status = (self.1)(call);
+            let id = request.url.rsplit('/').next().unwrap();
+            let body = format!(r#"{{"id":"{id}","first_name":"{call}"}}"#).into_bytes();
+            Ok(Response { status, retry_after: None, trace_id: None, body })
+        }
+        fn reset_after_fork(&self) -> bool {
+            false
+        }
+        fn shutdown(&self) {}
+    }
+
+    struct Fixture {
+        cache: UserCache,
+        backend: Backend,
+        invalidations: Arc<Invalidations>,
+    }
+
+    const NOW: Now = Now { wall_ms: 0, mono_ms: 0 };
+
+    impl Fixture {
+        fn new(on_call: impl Fn(&Invalidations, usize) -> u16 + Send + Sync + 'static) -> Fixture {
+            let invalidations = Arc::new(Invalidations::default());
+            let shared = invalidations.clone();
+            let transport = Arc::new(Users(AtomicUsize::new(0), move |call| on_call(&shared, call)));
+            let (secret, clock) = (Some(Secret::new("sk_test_x")), Clock::system());
+            let api = Api::new(transport, "http://127.0.0.1".into(), secret, None, None, clock);
+            let backend = Backend { api, events: Arc::new(EventHandlers::default()), metrics: Metrics::default() };
+            Fixture { cache: UserCache::new(100, 1000, 2000, invalidations.clone()), backend, invalidations }
+        }
+
+        fn find(&self, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
+            let found = self.cache.find("user_1", Now { mono_ms: now_ms, ..NOW }, io, &self.backend)?;
+            Ok((found.user.user.first_name.clone().unwrap_or_default(), found.is_fetched))
+        }
+    }
+
+    fn blocking() -> Io {
+        Io::Blocking(Deadline::after(Duration::from_secs(5)))
+    }
+
+    #[test]
+    fn user_is_fetched_once_per_ttl_and_served_stale_in_an_outage() {
+        let f = Fixture::new(|_, call| if call < 3 { 200 } else { 404 + 25 });
+        assert!(matches!(f.find(0, Io::CacheOnly), Err(VerifyError::WouldBlock)));
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), true));
+        assert_eq!(f.find(999, Io::CacheOnly).unwrap(), ("1".into(), false));
+        assert_eq!(f.find(1000, blocking()).unwrap(), ("2".into(), true));
+        assert_eq!(f.find(2999, blocking()).unwrap(), ("2".into(), false));
+        assert!(matches!(f.find(3000, blocking()), Err(VerifyError::Refused(_))));
+    }
+
+    #[test]
+    fn fetch_begun_before_an_invalidation_is_not_cached() {
+        let f = Fixture::new(|invalidations, call| {
+            if call == 1 {
+                invalidations.record(invalidations.key(Scope::Subject, "user_1"));
+            }
+            200
+        });
+        let found = f.cache.find("user_1", NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
+        let key = f.invalidations.key(Scope::Subject, "user_1");
+        assert!(f.invalidations.is_key_invalidated_since(found.begun.unwrap(), key));
+        assert_eq!(f.cache.len(), 0);
+        assert_eq!(f.find(0, blocking()).unwrap(), ("2".into(), true));
+        assert_eq!(f.cache.len(), 1);
+    }
+
+    #[test]
+    fn invalidation_of_another_user_costs_no_fetch() {
+        let f = Fixture::new(|invalidations, _| {
+            invalidations.record(invalidations.key(Scope::Subject, "user_2"));
+            200
+        });
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), true));
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), false));
+    }
+
+    #[test]
+    fn caller_after_an_invalidation_does_not_join_an_older_fetch() {
+        let release = Arc::new(std::sync::Barrier::new(2));
+        let barrier = release.clone();
+        let f = Fixture::new(move |_, call| {
+            if call == 1 {
+                barrier.wait();
+            }
+            200
+        });
+        std::thread::scope(|scope| {
+            let older = scope.spawn(|| f.find(0, blocking()));
+            let key = f.invalidations.key(Scope::Subject, "user_1");
+            while !f.cache.in_flight.is_running(&("user_1".into(), 0)) {
+                std::thread::yield_now();
+            }
+            f.invalidations.record(key);
+            let newer = f.find(0, blocking()).unwrap();
+            release.wait();
+            let older = older.join().unwrap().unwrap();
+            let names = [newer.0, older.0];
+            assert!(names.contains(&"1".into()) && names.contains(&"2".into()), "{names:?}");
+        });
+        assert_eq!(f.cache.len(), 1);
+    }
+
+    #[test]
+    fn missing_user_is_cached_as_missing_unless_it_was_created_meanwhile() {
+        let f = Fixture::new(|invalidations, call| {
+            if call == 1 {
+                invalidations.record(invalidations.key(Scope::Subject, "user_1"));
+            }
+            if call < 3 { 404 } else { 200 }
+        });
+        for _ in 0..4 {
+            assert!(matches!(f.find(0, blocking()), Err(VerifyError::Refused(_))));
+        }
+        assert_eq!(f.find(MISSING_TTL_MS, blocking()).unwrap().0, "3");
+    }
+
+    #[test]
+    fn webhook_update_is_served_without_a_fetch_and_keeps_the_row() {
+        let f = Fixture::new(|_, _| 200);
+        f.find(0, blocking()).unwrap();
+        f.cache.cached("user_1", NOW).unwrap().set_row_key("7");
+        let update = |updated_at_ms| ClerkUser { id: "user_1".into(), updated_at_ms, ..ClerkUser::default() };
+        assert!(f.cache.is_newer(&update(5), NOW));
+        f.cache.apply_update(update(5), NOW);
+        assert!(!f.cache.is_newer(&update(4), NOW) && f.cache.is_newer(&update(5), NOW));
+        assert_eq!(f.cache.cached("user_1", NOW).unwrap().row_key().as_deref(), Some("7"));
+        f.cache.remove("user_1");
+        assert!(!f.cache.is_newer(&update(4), NOW));
+    }
+}

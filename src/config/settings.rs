@@ -1,0 +1,249 @@
+//! The settings: one row makes the field of `Config`, the default, the run-time information, the README's table and the
+//! lists of the bindings.
+
+use super::Setting;
+use super::parse::Value;
+use super::secret::Secret;
+use crate::token::TokenKind;
+
+/// What a client finds out about the user of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum UserMode {
+    /// The claims of the token, nothing else.
+    Claims,
+    /// The Clerk user as well, fetched and cached.
+    Profile,
+    /// The application's own row, found, created or updated through the user store.
+    Sync,
+}
+
+/// Whether an existing row may be linked to a Clerk user by its e-mail address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum LinkByEmail {
+    /// Rows are found by Clerk id only.
+    Never,
+    /// A row without a Clerk id is linked if Clerk has verified the address.
+    #[default]
+    Verified,
+}
+
+/// The type of a setting's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A UTF-8 string.
+    String,
+    /// A string that is never shown.
+    Secret,
+    /// Strings; in one string they are separated by commas.
+    List,
+    /// Secrets; in one string they are separated by commas.
+    SecretList,
+    /// An integer within the limits.
+    Int {
+        /// The smallest value.
+        min: i64,
+        /// The largest value.
+        max: i64,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// One of these names.
+    Enum(&'static [&'static str]),
+    /// One or more of these names, separated by commas.
+    EnumSet(&'static [&'static str]),
+}
+
+/// A group of settings, as the README lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Group {
+    /// What tokens are verified with.
+    Keys,
+    /// What a token must hold.
+    TokenChecks,
+    /// How long results are cached.
+    Caching,
+    /// What is done about users.
+    Users,
+    /// How Clerk is reached.
+    Network,
+    /// What webhooks are accepted and applied.
+    Webhooks,
+}
+
+impl Group {
+    /// Every group, in the order of the README.
+    pub const ALL: &'static [Group] = <Group as strum::VariantArray>::VARIANTS;
+
+    /// Returns the name, such as `token_checks`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The field's type.
+macro_rules! field {
+    (String) => { Option<String> };
+    (Url) => { String };
+    (Secret) => { Option<Secret> };
+    (List) => { Vec<String> };
+    (SecretList) => { Vec<Secret> };
+    (Int $range:tt) => { i64 };
+    (Bool) => { bool };
+    (UserMode) => { Option<UserMode> };
+    (LinkByEmail) => { LinkByEmail };
+    (TokenKinds) => { Vec<TokenKind> };
+}
+
+macro_rules! kind {
+    (Url) => {
+        Kind::String
+    };
+    (Int ($min:literal to $max:literal)) => {
+        Kind::Int { min: $min, max: $max }
+    };
+    (UserMode) => {
+        Kind::Enum(<UserMode as strum::VariantNames>::VARIANTS)
+    };
+    (LinkByEmail) => {
+        Kind::Enum(<LinkByEmail as strum::VariantNames>::VARIANTS)
+    };
+    (TokenKinds) => {
+        Kind::EnumSet(&TOKEN_KINDS)
+    };
+    ($plain:ident) => {
+        Kind::$plain
+    };
+}
+
+macro_rules! settings {
+    ($($group:ident {
+        $($(#[doc = $doc:literal])+ $name:ident: $kind:ident $(($($range:tt)+))? = $default:literal $(from $env:literal)?;)+
+    })+) => {
+        /// All settings, as given; [`crate::ClientBuilder::build`] validates them.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($($(#[doc = $doc])+ pub $name: field!($kind $(($($range)+))?),)+)+
+        }
+
+        impl Config {
+            /// Every setting without a value.
+            pub(super) fn unset() -> Self {
+                Config { $($($name: Default::default(),)+)+ }
+            }
+        }
+
+        /// All settings, in the order of the README's tables.
+        pub const SETTINGS: &[Setting] = &[
+            $($(Setting {
+                name: before_nul(concat!(stringify!($name), "\0")),
+                kind: kind!($kind $(($($range)+))?),
+                group: Group::$group,
+                default: before_nul(concat!($default, "\0")),
+                env: before_nul(concat!($($env,)? "\0")),
+                doc: before_nul(concat!($($doc,)+ "\0")).split_at(1).1,
+                field: |config: &mut Config| -> &mut dyn Value { &mut config.$name },
+            },)+)+
+        ];
+    };
+}
+
+/// Cuts the NUL off that stays behind the string in memory, for C.
+const fn before_nul(text: &'static str) -> &'static str {
+    text.split_at(text.len() - 1).0
+}
+
+const TOKEN_KINDS: [&str; TokenKind::ALL.len() + 1] = {
+    let mut names = ["any"; TokenKind::ALL.len() + 1];
+    let mut i = 0;
+    while i < TokenKind::ALL.len() {
+        names[i] = <TokenKind as strum::VariantNames>::VARIANTS[i];
+        i += 1;
+    }
+    names
+};
+
+// A row: the description, then `name: Kind = default from variable`. An empty default is no value.
+settings! {
+    Keys {
+        /// Clerk's secret key (`sk_live_…`); fetches signing keys and users
+        secret_key: Secret = "" from "CLERK_SECRET_KEY";
+        /// publishable key (`pk_live_…`); selects this instance's own suffixed session cookie
+        publishable_key: String = "" from "CLERK_PUBLISHABLE_KEY";
+        /// public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK
+        /// or JWK set
+        jwt_key: String = "" from "CLERK_JWT_KEY";
+        /// machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key
+        machine_secret_key: Secret = "" from "CLERK_MACHINE_SECRET_KEY";
+        /// JWK set as a JSON string, for a start without network
+        jwks: String = "";
+        /// public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key
+        jwks_url: String = "";
+    }
+    TokenChecks {
+        /// kinds of tokens that are accepted; machine tokens are accepted in the header only
+        accepts_token: TokenKinds = "session_token";
+        /// origins of which `azp` must be one, compared exactly; empty: not checked
+        authorized_parties: List = "" from "CLERK_AUTH_PARTIES";
+        /// audiences of which `aud` must contain one; empty: not checked
+        audience: List = "" from "CLERK_AUDIENCE";
+        /// issuers of which `iss` must be one; empty: not checked
+        issuer: List = "";
+        /// machine (`mch_…`) that an M2M token must be scoped to
+        expected_machine_id: String = "";
+        /// tolerated difference between this clock and Clerk's
+        clock_skew_ms: Int(0 to 300_000) = 5000 from "CLERK_CLOCK_SKEW_IN_MS";
+        /// reject sessions with pending tasks (choosing an organization, setting up MFA)
+        treat_pending_as_signed_out: Bool = true;
+        /// accept an `Authorization` value that is a bare token, without `Bearer`
+        allow_bare_token: Bool = false;
+        /// check the `__client_uat` cookie too, so that signing out takes effect before the token expires
+        check_client_uat: Bool = false;
+        /// how long a session check (Clerk says that the session is active) is cached; 0: no session checks
+        session_check_ttl_s: Int(0 to 3600) = 0;
+    }
+    Caching {
+        /// how long a verified token is cached, at most until it expires; 0: not cached
+        cache_ttl_s: Int(0 to 86_400) = 300 from "CLERK_CACHE_TIMEOUT";
+        /// how many verified tokens, and how many users, are cached
+        cache_capacity: Int(1 to 1_000_000) = 10_000;
+        /// how long a verified opaque machine token is cached; 0: not cached, so that revoking it takes effect at once
+        machine_cache_ttl_s: Int(0 to 300) = 0;
+        /// how long a fetched user is fresh; 0: fetched for each new token
+        user_ttl_s: Int(0 to 86_400) = 300;
+        /// how old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used
+        user_stale_if_error_s: Int(0 to 86_400) = 3600;
+        /// how long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request
+        row_check_ttl_s: Int(0 to 3600) = 0;
+    }
+    Users {
+        /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
+        /// with a user store, else `claims`
+        user_mode: UserMode = "";
+        /// whether a row without a Clerk id is linked by an address that Clerk has verified
+        link_by_email: LinkByEmail = "verified";
+    }
+    Network {
+        /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback
+        api_url: Url = "https://api.clerk.com" from "CLERK_API_URL";
+        /// time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response
+        timeout_ms: Int(1 to 60_000) = 5000 from "CLERK_TIMEOUT_MS";
+        /// certificates (PEM) to trust instead of the system's
+        ca_pem: String = "";
+        /// HTTP proxy for calls to Clerk; proxy variables of the environment are ignored
+        proxy: String = "";
+        /// `User-Agent` of calls to Clerk; unset: `clerk-auth@<version>`
+        user_agent: String = "";
+    }
+    Webhooks {
+        /// signing secrets of webhook endpoints (`whsec_…`), several during rotation
+        webhook_secrets: SecretList = "" from "CLERK_WEBHOOK_SIGNING_SECRET";
+        /// webhooks of other instances (`ins_…`) are ignored
+        instance_id: String = "";
+        /// how long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
+        /// session token
+        revocation_ttl_s: Int(60 to 315_360_000) = 86_400;
+    }
+}

@@ -1,0 +1,80 @@
+//! `clerk_stats`: the one public output structure.
+
+use super::client::accessor;
+use super::{CLERK_E_NULL, CLERK_E_STRUCT_SIZE, clerk_client};
+use crate::client::Client;
+
+/// Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct clerk_stats {
+    /// `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`.
+    pub struct_size: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Results from the cache.
+    pub cache_hits: u64,
+    /// Tokens that had to be verified.
+    pub cache_misses: u64,
+    /// Requests signed in after verification.
+    pub signed_in: u64,
+    /// Requests rejected.
+    pub signed_out: u64,
+    /// Requests whose result could not be determined.
+    pub unavailable: u64,
+    /// Requests for the key set.
+    pub jwks_fetches: u64,
+    /// Requests for a user.
+    pub user_fetches: u64,
+    /// Tokens in the cache now.
+    pub cached_tokens: u64,
+    /// Users in the cache now.
+    pub cached_users: u64,
+    /// Age of the key set in milliseconds; -1 if there is none.
+    pub jwks_age_ms: i64,
+}
+
+/// Smallest and largest `struct_size` that is accepted.
+const SIZES: std::ops::RangeInclusive<u32> = 16..=4096;
+
+/// Fills `*stats` up to its `struct_size`.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_STRUCT_SIZE` if `*stats` was not initialized with
+/// `CLERK_STATS_INIT`. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_stats(client: *const clerk_client, stats: *mut clerk_stats) -> i32 {
+    let body = |client: &Client| {
+        if stats.is_null() {
+            return Err(CLERK_E_NULL);
+        }
+        // SAFETY: every version of the structure begins with its size.
+        let given = unsafe { stats.cast::<u32>().read() };
+        let known = size_of::<clerk_stats>();
+        if !SIZES.contains(&given) {
+            return Err(CLERK_E_STRUCT_SIZE);
+        }
+        let now = client.stats();
+        let filled = clerk_stats {
+            struct_size: given,
+            reserved: 0,
+            cache_hits: now.cache_hits,
+            cache_misses: now.cache_misses,
+            signed_in: now.signed_in,
+            signed_out: now.signed_out,
+            unavailable: now.unavailable,
+            jwks_fetches: now.jwks_fetches,
+            user_fetches: now.user_fetches,
+            cached_tokens: now.cached_tokens,
+            cached_users: now.cached_users,
+            jwks_age_ms: now.jwks_age_ms,
+        };
+        // SAFETY: `given` writable bytes are the caller's contract; ours are `known`.
+        unsafe {
+            std::ptr::copy_nonoverlapping((&raw const filled).cast::<u8>(), stats.cast(), known.min(given as usize));
+        }
+        Ok(())
+    };
+    // SAFETY: the header's contract.
+    unsafe { accessor(client, body) }
+}

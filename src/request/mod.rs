@@ -1,0 +1,194 @@
+//! Extracts the credential from the header and cookie lines of a request.
+//!
+//! Reads `Authorization` per RFC 9110 §11.4 and RFC 6750 §2.1, cookies per RFC 6265 §5.4. A malformed cookie of another
+//! application is skipped. A request with a Bearer header never falls back to its cookies.
+
+mod bearer;
+mod cookies;
+mod unverified;
+
+use smallvec::SmallVec;
+pub(crate) use unverified::split_jws;
+pub use unverified::{UnverifiedClaims, decode_unverified};
+
+use crate::reason::Reason;
+
+/// The maximum length of a token in bytes. Cookies hold at most 4 KiB, headers of most servers at most 8 KiB.
+pub const MAX_TOKEN_LEN: usize = 16 * 1024;
+/// The maximum length of all cookie lines of a request together, in bytes.
+pub const MAX_COOKIES_LEN: usize = 64 * 1024;
+
+type Lines<'a> = SmallVec<[&'a [u8]; 2]>;
+
+/// The parts of an HTTP request that authentication reads. Borrows them; ignores all other headers.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::Request;
+///
+/// let mut request = Request::new();
+/// request.method(b"GET").header(b"Authorization", b"Bearer eyJhbGciOi.e30.AAAA").header(b"Cookie", b"theme=dark");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    authorization: Lines<'a>,
+    cookies: Lines<'a>,
+    method: &'a [u8],
+    fetch_dest: Option<&'a [u8]>,
+    accept: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// Creates a request without headers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
+    pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"cookie") => self.cookies.push(value),
+            6 if name.eq_ignore_ascii_case(b"accept") => self.accept = Some(value),
+            13 if name.eq_ignore_ascii_case(b"authorization") => self.authorization.push(value),
+            14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => self.fetch_dest = Some(value),
+            _ => {}
+        }
+        self
+    }
+
+    /// Sets the method. Only `handshake_recommended` of a result depends on it.
+    pub fn method(&mut self, method: &'a [u8]) -> &mut Self {
+        self.method = method;
+        self
+    }
+
+    /// Returns whether a browser requests a document, so that it would follow a redirect.
+    pub fn is_document_request(&self) -> bool {
+        self.method == b"GET"
+            && match self.fetch_dest {
+                Some(dest) => dest == b"document" || dest == b"iframe",
+                None => self.accept.is_some_and(|accept| accept.starts_with(b"text/html")),
+            }
+    }
+}
+
+/// Where a token was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `Authorization: Bearer …`
+    Header,
+    /// The cookie `__session` or `__session_<suffix>`.
+    Cookie,
+}
+
+/// The token of a request, borrowed from its header or cookie line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential<'a> {
+    /// The token's bytes, unchanged: what is hashed, looked up in the cache and verified.
+    pub token: &'a [u8],
+    /// Where the token was found.
+    pub source: TokenSource,
+    /// The cookie `__client_uat` if it is checked: when the browser last signed in, in seconds since 1970; 0 if signed out.
+    pub client_uat: Option<i64>,
+}
+
+impl<'a> Credential<'a> {
+    /// Returns the token as a string, or `None` if it is no token68 (RFC 9110 §11.2). Not checked on a cache hit, because
+    /// only tokens that were verified are in the cache.
+    pub fn token_str(&self) -> Option<&'a str> {
+        bearer::is_token68(self.token).then(|| std::str::from_utf8(self.token).ok()).flatten()
+    }
+}
+
+/// How credentials are extracted; derived from the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ExtractOptions {
+    /// The instance that the publishable key names. Without one, its suffixed cookies cannot be told from others.
+    pub instance: Option<ClerkInstance>,
+    /// Whether `__client_uat` is checked.
+    pub check_client_uat: bool,
+    /// Whether an `Authorization` value without a scheme is accepted as a token.
+    pub allow_bare_token: bool,
+}
+
+/// A Clerk instance, as its publishable key names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClerkInstance {
+    /// The suffix of the instance's cookies: eight characters.
+    pub suffix: String,
+    /// The host of the instance's Frontend API, which issues its tokens.
+    pub frontend_api: String,
+    /// Whether it is a production instance, `pk_live_…`.
+    pub production: bool,
+}
+
+/// Extracts the credential. Returns `Ok(None)` if the request has none.
+///
+/// # Errors
+///
+/// The reason why a credential that the request does have is rejected.
+pub fn extract<'a>(
+    request: &Request<'a>,
+    options: &ExtractOptions,
+    now_s: i64,
+) -> Result<Option<Credential<'a>>, Reason> {
+    // RFC 9110 §5.3: Authorization is no list; two lines of it are request smuggling or a broken proxy.
+    if request.authorization.len() > 1 {
+        return Err(Reason::TokenInvalid);
+    }
+    if let Some(line) = request.authorization.first()
+        && let Some(token) = bearer::parse(line, options.allow_bare_token)?
+    {
+        return Ok(Some(Credential { token, source: TokenSource::Header, client_uat: None }));
+    }
+    cookies::extract(&request.cookies, options, now_s)
+}
+
+/// Strips spaces and tabs at both ends.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = value.iter().position(|b| !is_blank(b)).unwrap_or(value.len());
+    let end = value.iter().rposition(|b| !is_blank(b)).map_or(start, |i| i + 1);
+    &value[start..end]
+}
+
+/// Returns the token if it is neither empty nor too long.
+fn check_len(token: &[u8]) -> Option<&[u8]> {
+    (1..=MAX_TOKEN_LEN).contains(&token.len()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_authorization_lines_are_rejected() {
+        let mut request = Request::new();
+        request.header(b"Authorization", b"Bearer a").header(b"authorization", b"Bearer a");
+        assert_eq!(extract(&request, &ExtractOptions::default(), 0), Err(Reason::TokenInvalid));
+    }
+
+    #[test]
+    fn malformed_bearer_does_not_fall_back_to_cookie() {
+        let mut request = Request::new();
+        request.header(b"Authorization", b"Bearer").header(b"Cookie", b"__session=tok");
+        assert_eq!(extract(&request, &ExtractOptions::default(), 0), Err(Reason::TokenInvalid));
+    }
+
+    #[test]
+    fn document_request_is_recognized_by_fetch_metadata_or_accept() {
+        let is_document = |method: &'static str, headers: &[(&str, &'static str)]| {
+            let mut request = Request::new();
+            request.method(method.as_bytes());
+            for (name, value) in headers {
+                request.header(name.as_bytes(), value.as_bytes());
+            }
+            request.is_document_request()
+        };
+        assert!(is_document("GET", &[("Sec-Fetch-Dest", "document")]));
+        assert!(is_document("GET", &[("Accept", "text/html,*/*")]));
+        assert!(!is_document("GET", &[("Sec-Fetch-Dest", "empty"), ("Accept", "text/html")]));
+        assert!(!is_document("POST", &[("Accept", "text/html")]));
+    }
+}

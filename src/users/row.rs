@@ -1,0 +1,116 @@
+//! Rows of the user table, changes to them, and the columns that a table has.
+
+/// A row of the application's user table: the columns that the sync reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The primary key as a string; not empty.
+    pub key: String,
+    /// The id of the Clerk user that the row belongs to; `None` if it belongs to none.
+    pub clerk_id: Option<String>,
+    /// The email address.
+    pub email: Option<String>,
+    /// The username, unique in the table.
+    pub username: Option<String>,
+    /// The first name.
+    pub first_name: Option<String>,
+    /// The last name.
+    pub last_name: Option<String>,
+    /// The URL of the profile image.
+    pub image_url: Option<String>,
+    /// When the user was last active, in milliseconds since 1970.
+    pub last_active_at_ms: Option<i64>,
+    /// Whether the user may sign in. A row with `false` rejects every request of the user.
+    pub is_active: bool,
+    /// Whether `is_active` is `false` because of a ban at Clerk. The sync re-activates only such rows.
+    pub banned_by_clerk: bool,
+}
+
+/// The columns to write. `None` leaves a column unchanged; `Some(None)` sets it to NULL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowChanges {
+    /// The id of the Clerk user that the row belongs to from now on.
+    pub clerk_id: Option<String>,
+    /// The email address.
+    pub email: Option<Option<String>>,
+    /// The username.
+    pub username: Option<String>,
+    /// The first name; never NULL.
+    pub first_name: Option<String>,
+    /// The last name; never NULL.
+    pub last_name: Option<String>,
+    /// The URL of the profile image.
+    pub image_url: Option<Option<String>>,
+    /// When the user was last active, in milliseconds since 1970.
+    pub last_active_at_ms: Option<Option<i64>>,
+    /// Whether the user may sign in.
+    pub is_active: Option<bool>,
+    /// Whether `is_active` is `false` because of a ban at Clerk.
+    pub banned_by_clerk: Option<bool>,
+}
+
+impl RowChanges {
+    /// Returns whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == RowChanges::default()
+    }
+
+    /// Applies the changes to a row in memory.
+    pub(crate) fn apply(&self, row: &mut Row) {
+        fn set<T: Clone>(column: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *column = value.clone();
+            }
+        }
+        let some = |value: &Option<String>| value.clone().map(Some);
+        set(&mut row.clerk_id, &some(&self.clerk_id));
+        set(&mut row.email, &self.email);
+        set(&mut row.username, &some(&self.username));
+        set(&mut row.first_name, &some(&self.first_name));
+        set(&mut row.last_name, &some(&self.last_name));
+        set(&mut row.image_url, &self.image_url);
+        set(&mut row.last_active_at_ms, &self.last_active_at_ms);
+        set(&mut row.is_active, &self.is_active);
+        set(&mut row.banned_by_clerk, &self.banned_by_clerk);
+    }
+}
+
+/// The columns of a user table and their maximum lengths in characters; 0 means unlimited. Columns that do not exist are
+/// neither read nor written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each flag has the name of its column in `Row`
+pub struct Schema {
+    pub clerk_id: bool,
+    pub email: bool,
+    pub username: bool,
+    pub first_name: bool,
+    pub last_name: bool,
+    pub image_url: bool,
+    pub last_active_at: bool,
+    pub is_active: bool,
+    pub banned_by_clerk: bool,
+    pub max_username_len: u32,
+    pub max_email_len: u32,
+    pub max_name_len: u32,
+    pub max_image_url_len: u32,
+}
+
+impl Default for Schema {
+    /// All columns, of unlimited length.
+    fn default() -> Self {
+        Schema {
+            clerk_id: true,
+            email: true,
+            username: true,
+            first_name: true,
+            last_name: true,
+            image_url: true,
+            last_active_at: true,
+            is_active: true,
+            banned_by_clerk: true,
+            max_username_len: 0,
+            max_email_len: 0,
+            max_name_len: 0,
+            max_image_url_len: 0,
+        }
+    }
+}
