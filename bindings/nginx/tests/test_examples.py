@@ -155,5 +155,5 @@ def test_user_sync_and_webhooks(f):
     headers = list(d["headers"].items())
     equal(request(n.port, "/clerk/webhook", method="POST", headers=headers, body=d["body"].encode()).status, 200)
     wait_until(lambda: {request(n.port, token=f.sim.mint()).status for _ in range(6)} == {401}, seconds=2, what="refused")
-    assert b"webhooks_applied 1\n" in request(n.port, "/clerk/status").body
-    assert b"clerk_auth_webhooks_applied_total 1\n" in request(n.port, "/clerk/metrics").body
+    for path, line in (("/clerk/status", b"webhooks_applied 1\n"), ("/clerk/metrics", b"clerk_auth_webhooks_applied_total 1\n")):
+        wait_until(lambda: line in request(n.port, path).body, what=path)

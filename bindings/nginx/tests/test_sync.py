@@ -119,7 +119,7 @@ def test_killed_worker_is_replaced_by_one_that_knows_the_revocations(f):
         wait_until(lambda: pid not in n.worker_pids() and len(n.worker_pids()) == 2, what="a new worker")
     time.sleep(0.5)
     equal(each_worker(f, n, token), {"refused": {401}})
-    equal(status(n)["workers"], 2)
+    wait_until(lambda: status(n)["workers"] == 2, what="both workers are counted")
 
 
 def test_banned_user_is_refused_by_all_workers_within_a_second(f):
