@@ -237,18 +237,46 @@ ngx_http_clerk_auth_push_header(ngx_list_t *headers, const char *name, const cha
     return NGX_OK;
 }
 
-/* A value that no header can carry as it is is left out: an application that misses it denies. */
 static ngx_uint_t
-ngx_http_clerk_auth_is_header_safe(clerk_str value)
+ngx_http_clerk_auth_is_encoded(clerk_str in, size_t i)
 {
-    size_t i;
+    u_char c = (u_char) in.data[i];
 
-    for (i = 0; i < value.len; i++) {
-        if (value.data[i] < 0x21 || value.data[i] > 0x7e) {
-            return 0;
+    return c < 0x20 || c > 0x7e || c == '%' || (c == ' ' && (i == 0 || i == in.len - 1));
+}
+
+/* What no header value may hold, and "%", is percent-encoded. */
+static ngx_int_t
+ngx_http_clerk_auth_encode(ngx_pool_t *pool, clerk_str in, ngx_str_t *out)
+{
+    static const u_char hex[] = "0123456789ABCDEF";
+    size_t i, odd = 0;
+    u_char c, *p;
+
+    for (i = 0; i < in.len; i++) {
+        odd += ngx_http_clerk_auth_is_encoded(in, i);
+    }
+    out->data = (u_char *) in.data;
+    out->len = in.len;
+    if (odd == 0) {
+        return NGX_OK;
+    }
+    out->data = p = ngx_pnalloc(pool, in.len + 2 * odd);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+    for (i = 0; i < in.len; i++) {
+        c = (u_char) in.data[i];
+        if (ngx_http_clerk_auth_is_encoded(in, i)) {
+            *p++ = '%';
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 0xf];
+        } else {
+            *p++ = c;
         }
     }
-    return value.data != NULL && value.len > 0;
+    out->len = p - out->data;
+    return NGX_OK;
 }
 
 static ngx_int_t
@@ -276,8 +304,14 @@ ngx_http_clerk_auth_pass_headers(ngx_http_request_t *r, ngx_list_t *headers, ngx
         { "X-Clerk-User-Id", "x-clerk-user-id", CLERK_ATTRIBUTE_SUBJECT },
         { "X-Clerk-Session-Id", "x-clerk-session-id", CLERK_ATTRIBUTE_SESSION_ID },
         { "X-Clerk-Org-Id", "x-clerk-org-id", CLERK_ATTRIBUTE_ORG_ID },
+        { "X-Clerk-Org-Slug", "x-clerk-org-slug", CLERK_ATTRIBUTE_ORG_SLUG },
         { "X-Clerk-Org-Role", "x-clerk-org-role", CLERK_ATTRIBUTE_ORG_ROLE },
+        { "X-Clerk-Org-Permissions", "x-clerk-org-permissions", CLERK_ATTRIBUTE_ORG_PERMISSIONS },
+        { "X-Clerk-Actor", "x-clerk-actor", CLERK_ATTRIBUTE_ACTOR },
+        { "X-Clerk-Scopes", "x-clerk-scopes", CLERK_ATTRIBUTE_SCOPES },
         { "X-Clerk-Local-User-Id", "x-clerk-local-user-id", CLERK_ATTRIBUTE_USER_KEY },
+        { "X-Clerk-Email", "x-clerk-email", CLERK_ATTRIBUTE_EMAIL },
+        { "X-Clerk-Username", "x-clerk-username", CLERK_ATTRIBUTE_USERNAME },
     };
     const char *name = ngx_http_clerk_auth_status_name(ctx);
     ngx_str_t value;
@@ -292,12 +326,19 @@ ngx_http_clerk_auth_pass_headers(ngx_http_request_t *r, ngx_list_t *headers, ngx
     for (i = 0; ctx->status == CLERK_OK && i < sizeof(rows) / sizeof(rows[0]); i++) {
         attribute = rows[i].attribute == CLERK_ATTRIBUTE_SUBJECT ? clerk_result_user_id(ctx->result)
                                                                  : clerk_result_get(ctx->result, rows[i].attribute);
-        if (!ngx_http_clerk_auth_is_header_safe(attribute)) {
+        if (attribute.len == 0) {
             continue;
         }
-        value.data = (u_char *) attribute.data;
-        value.len = attribute.len;
-        if (ngx_http_clerk_auth_push_header(headers, rows[i].name, rows[i].lowcase_name, &value) != NGX_OK) {
+        if (ngx_http_clerk_auth_encode(r->pool, attribute, &value) != NGX_OK
+            || ngx_http_clerk_auth_push_header(headers, rows[i].name, rows[i].lowcase_name, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+    if (ctx->status == CLERK_OK) {
+        value.data = (u_char *) clerk_token_kind_name(clerk_result_token_kind(ctx->result));
+        value.len = ngx_strlen(value.data);
+        if (ngx_http_clerk_auth_push_header(headers, "X-Clerk-Token-Kind", "x-clerk-token-kind", &value) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -247,6 +247,16 @@ def test_fetch_user_fills_email_and_username(f):
     equal(request(n.port, token=token).passed("V"), ["user_1@example.com ada hit"])
 
 
+def test_header_values_are_percent_encoded(f):
+    f.sim.user(username="ada%love\u00e9")
+    n = f.simple(location="clerk_auth_fetch_user on;")
+    response = request(n.port, token=f.sim.mint(org={"id": "org_1", "slug": "a\u00e9 b", "role": "admin",
+                                                     "features": ["x"], "permissions": ["x:read"]}))
+    equal([response.passed(f"X-Clerk-{name}") for name in
+           ("Username", "Org-Slug", "Email", "Org-Role", "Org-Permissions", "Token-Kind")],
+          [["ada%25love%C3%A9"], ["a%C3%A9 b"], ["user_1@example.com"], ["org:admin"], ["org:x:read"], ["session_token"]])
+
+
 def test_two_servers_with_other_keys_do_not_share(f):
     pem = f.directory_file("k2.pem", f.sim.pem("k2"))
     n = f.nginx(f"""server {{ listen 127.0.0.1:@port@; {f.keys()} location / {{ clerk_auth on; {f.proxy()} }} }}
