@@ -124,6 +124,10 @@ examples: tools $(EXAMPLES) ## the C examples, against the staged tree only
 demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C library; TOKEN=… talks to the real Clerk
 	@examples/demo.sh $(if $(TOKEN),--token "$(TOKEN)")
 
+.PHONY: demo-nginx
+demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an application, and what came of a few requests
+	bindings/nginx/demo.sh
+
 # --- tests ---------------------------------------------------------------------------------------------------------
 
 # Without its toolchain a binding is left out, but in CI that is a failure.
@@ -183,6 +187,10 @@ test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
 	$(MAKE) -C bindings/apache
 	python3 bindings/apache/tests/run.py
 
+.PHONY: test-nginx
+test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx (needs nginx and nginx-dev)
+	bindings/nginx/test.sh
+
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
@@ -196,13 +204,17 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
-.PHONY: deb
-deb: $(OUT)/staged ## Debian packages of the server modules, in build/deb
+.PHONY: deb deb-apache deb-nginx
+deb: deb-apache deb-nginx ## Debian packages of the server modules
+deb-apache: $(OUT)/staged
 	@scripts/tools.sh apache
 	bindings/apache/deb.sh
+deb-nginx: $(OUT)/staged
+	$(MAKE) -C bindings/nginx deb
 
 .PHONY: bench-servers
-bench-servers: $(OUT)/staged $(SIM) ## the server modules beside their peers
+bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them
+	bindings/nginx/bench.sh
 	@scripts/tools.sh apache
 	$(MAKE) -C bindings/apache
 	python3 bindings/apache/bench.py

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, with apt when root; otherwise says in one line what to install.
+# tools.sh [PACKAGE]... needs these Debian packages, too.
 # Toolchains (Rust, a C compiler, make) are expected; in CI anything that stays missing is a failure.
 set -euo pipefail
 
@@ -27,6 +28,10 @@ declare -A headers=(
 )
 for header in "${!headers[@]}"; do
   [ -e "/usr/include/$header" ] || [ -e "/usr/local/include/$header" ] || missing+=("${headers[$header]}")
+done
+
+for package in "$@"; do
+  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
 done
 
 if ! command -v cargo > /dev/null; then

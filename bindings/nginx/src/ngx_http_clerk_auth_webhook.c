@@ -1,0 +1,262 @@
+/* `clerk_auth_webhook`: takes deliveries, applies them in a thread, and shares them with the other workers. */
+
+#include "ngx_http_clerk_auth.h"
+
+/* Clerk's events are a few kilobytes. */
+#define NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK (256 * 1024)
+
+/* Svix's own names and those of Standard Webhooks mean the same. */
+static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
+    { "svix-id", "svix-timestamp", "svix-signature" },
+    { "webhook-id", "webhook-timestamp", "webhook-signature" },
+};
+
+typedef struct {
+    ngx_shm_zone_t *zone;
+    clerk_client **clients; /* the location's own comes first: its status is the response's */
+    ngx_uint_t count;
+    ngx_str_t parts[4];
+    int32_t status;
+    clerk_error *error;
+    unsigned is_done : 1;
+} ngx_http_clerk_auth_delivery_t;
+
+static void
+ngx_http_clerk_auth_webhook_lines(ngx_str_t parts[4], clerk_header lines[3], clerk_str *body)
+{
+    ngx_uint_t i;
+
+    for (i = 0; i < 3; i++) {
+        lines[i].name = clerk_str_of(ngx_http_clerk_auth_webhook_headers[0][i]);
+        lines[i].value.data = (const char *) parts[i].data;
+        lines[i].value.len = parts[i].len;
+    }
+    body->data = (const char *) parts[3].data;
+    body->len = parts[3].len;
+}
+
+/* In a thread. Clients with other secrets reject what is not theirs. */
+static void
+ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
+{
+    ngx_http_clerk_auth_delivery_t *delivery = work->data;
+    clerk_header lines[3];
+    clerk_str body;
+    ngx_uint_t i;
+    int32_t status;
+
+    ngx_http_clerk_auth_webhook_lines(delivery->parts, lines, &body);
+    delivery->status = clerk_webhook_handle(delivery->clients[0], lines, 3, body, &delivery->error);
+    for (i = 1; i < delivery->count && delivery->status >= CLERK_OK; i++) {
+        status = clerk_webhook_handle(delivery->clients[i], lines, 3, body, NULL);
+        if (status == CLERK_UNAVAILABLE || (status == CLERK_OK && delivery->status == CLERK_WEBHOOK_IGNORED)) {
+            delivery->status = status;
+        }
+    }
+}
+
+/* Also after the sender closed the connection: what was applied here must reach the other workers. */
+static void
+ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
+{
+    ngx_http_clerk_auth_delivery_t *delivery = work->data;
+    ngx_log_t *log = work->request->connection->log;
+
+    delivery->is_done = 1;
+    if (delivery->error != NULL) {
+        ngx_http_clerk_auth_log_error(log, delivery->status == CLERK_E_WEBHOOK ? NGX_LOG_INFO : NGX_LOG_ERR,
+            "webhook event rejected", delivery->error);
+        clerk_error_free(delivery->error);
+    }
+    if (delivery->status == CLERK_OK || delivery->status == CLERK_UNAVAILABLE) {
+        ngx_http_clerk_auth_zone_publish(delivery->zone, delivery->parts, log);
+    }
+    if (delivery->status < CLERK_OK) {
+        ngx_http_clerk_auth_counters.webhooks_rejected++;
+    } else {
+        ngx_http_clerk_auth_counters.webhooks_applied++;
+    }
+}
+
+static void
+ngx_http_clerk_auth_webhook_resume(ngx_http_request_t *r)
+{
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_delivery_t *delivery = ctx->delivery;
+    ngx_str_t nothing = ngx_null_string;
+
+    if (!delivery->is_done) {
+        return;
+    }
+    r->write_event_handler = ngx_http_request_empty_handler;
+    switch (delivery->status) {
+    case CLERK_OK:
+    case CLERK_WEBHOOK_IGNORED:
+        ngx_http_finalize_request(r, ngx_http_clerk_auth_send(r, NGX_HTTP_OK, &nothing, &nothing));
+        return;
+    case CLERK_UNAVAILABLE:
+        ngx_http_finalize_request(r, NGX_HTTP_SERVICE_UNAVAILABLE);
+        return;
+    case CLERK_E_WEBHOOK:
+        ngx_http_finalize_request(r, NGX_HTTP_BAD_REQUEST);
+        return;
+    default:
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    }
+}
+
+/* The body as one piece, from memory or the temporary file. */
+static ngx_int_t
+ngx_http_clerk_auth_read_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_chain_t *cl;
+    off_t size = 0;
+    ssize_t n;
+    u_char *p;
+
+    for (cl = r->request_body == NULL ? NULL : r->request_body->bufs; cl != NULL; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+    if (size > NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK) {
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+    body->len = size;
+    body->data = p = ngx_pnalloc(r->pool, size + 1);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (cl = r->request_body == NULL ? NULL : r->request_body->bufs; cl != NULL; cl = cl->next) {
+        if (!cl->buf->in_file) {
+            p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+            continue;
+        }
+        size = cl->buf->file_last - cl->buf->file_pos;
+        n = ngx_read_file(cl->buf->file, p, size, cl->buf->file_pos);
+        if (n != size) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        p += n;
+    }
+    return NGX_OK;
+}
+
+static ngx_int_t
+ngx_http_clerk_auth_list_clients(ngx_http_request_t *r, clerk_client *own, ngx_http_clerk_auth_delivery_t *delivery)
+{
+    ngx_http_clerk_auth_main_conf_t *mcf = ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
+    ngx_uint_t i;
+
+    delivery->zone = mcf->zone;
+    delivery->clients = ngx_palloc(r->pool, mcf->clients.nelts * sizeof(clerk_client *));
+    if (delivery->clients == NULL) {
+        return NGX_ERROR;
+    }
+    delivery->clients[0] = own;
+    delivery->count = 1;
+    for (i = 0; i < mcf->clients.nelts; i++) {
+        if (clients[i]->client != NULL && clients[i]->client != own && clients[i]->has_webhook_secrets) {
+            delivery->clients[delivery->count++] = clients[i]->client;
+        }
+    }
+    return NGX_OK;
+}
+
+static ngx_int_t
+ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
+{
+    ngx_http_clerk_auth_loc_conf_t *lcf = ngx_http_get_module_loc_conf(r, ngx_http_clerk_auth_module);
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_clerk_auth_get_ctx(r);
+    ngx_http_clerk_auth_delivery_t *delivery;
+    ngx_http_clerk_auth_work_t *work;
+    ngx_table_elt_t *h;
+    ngx_uint_t i, count, family;
+    ngx_int_t rc;
+
+    if (lcf->client->client == NULL) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+    work = ngx_http_clerk_auth_work_create(r, sizeof(ngx_http_clerk_auth_delivery_t));
+    if (ctx == NULL || work == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    delivery = work->data;
+    delivery->status = CLERK_UNAVAILABLE;
+    family = ngx_http_clerk_auth_find_header(r, "svix-id", NULL) == NULL;
+    for (i = 0; i < 3; i++) {
+        count = 0;
+        h = ngx_http_clerk_auth_find_header(r, ngx_http_clerk_auth_webhook_headers[family][i], &count);
+        if (count != 1) {
+            ngx_http_clerk_auth_counters.webhooks_rejected++;
+            return NGX_HTTP_BAD_REQUEST;
+        }
+        delivery->parts[i] = h->value;
+    }
+    rc = ngx_http_clerk_auth_read_body(r, &delivery->parts[3]);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+    if (ngx_http_clerk_auth_list_clients(r, lcf->client->client, delivery) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    work->run = ngx_http_clerk_auth_delivery_run;
+    work->done = ngx_http_clerk_auth_delivery_done;
+    if (ngx_http_clerk_auth_work_post(work, lcf->thread_pool) != NGX_OK) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+    ctx->delivery = delivery;
+    r->write_event_handler = ngx_http_clerk_auth_webhook_resume;
+    return NGX_DONE;
+}
+
+static void
+ngx_http_clerk_auth_webhook_body(ngx_http_request_t *r)
+{
+    ngx_int_t rc = ngx_http_clerk_auth_take_delivery(r);
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+ngx_int_t
+ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r)
+{
+    ngx_int_t rc;
+
+    if (r->method != NGX_HTTP_POST || r != r->main) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+    if (r->headers_in.content_length_n > NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK) {
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+    rc = ngx_http_read_client_request_body(r, ngx_http_clerk_auth_webhook_body);
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+/*
+ * Applies a delivery that another worker took, in memory only: that worker has updated the user store. One whose
+ * signature is too old says nothing that a new worker, with empty caches, would not learn from Clerk.
+ */
+void
+ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str_t parts[4], ngx_log_t *log)
+{
+    ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
+    clerk_pending *pending;
+    clerk_header lines[3];
+    clerk_str body;
+    ngx_uint_t i;
+    int32_t status;
+
+    ngx_http_clerk_auth_webhook_lines(parts, lines, &body);
+    for (i = 0; i < mcf->clients.nelts; i++) {
+        if (clients[i]->client == NULL || !clients[i]->has_webhook_secrets) {
+            continue;
+        }
+        pending = NULL;
+        status = clerk_webhook_begin(clients[i]->client, lines, 3, body, &pending, NULL);
+        clerk_pending_free(pending);
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, log, 0, "clerk_auth: delivery of another worker: %s",
+            clerk_status_name(status));
+    }
+}

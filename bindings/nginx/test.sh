@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds the module, then runs its tests in a real nginx. `make stage sim` first; `make test-nginx` does it all.
+# test.sh [PART OF A NAME]... runs some of them.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+(cd ../.. && scripts/tools.sh nginx nginx-dev caddy php-fpm chromium)
+make
+exec python3 tests/run.py "$@"

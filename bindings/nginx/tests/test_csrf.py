@@ -1,0 +1,85 @@
+"""Cookie credentials on methods that change something need evidence of the same origin."""
+
+import subprocess
+
+from harness import PARTY, equal, request
+
+HOST = ("Host", "app.test:8443")
+
+
+def test_origin_matrix(f):
+    n = f.simple()
+    token = f.sim.mint()
+    request(n.port, token=token)
+    rows = [
+        ([], False),
+        ([("Sec-Fetch-Site", "same-origin")], True),
+        ([("Sec-Fetch-Site", "none")], True),
+        ([("Sec-Fetch-Site", "same-site")], False),
+        ([("Sec-Fetch-Site", "cross-site")], False),
+        ([("Sec-Fetch-Site", "SAME-ORIGIN")], False),
+        ([("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")], False),
+        ([("Origin", "https://app.test:8443")], True),
+        ([("Origin", "http://app.test:8443")], True),
+        ([("Origin", "https://APP.test:8443")], True),
+        ([("Origin", "https://app.test")], False),
+        ([("Origin", "https://app.test:8443.evil.example")], False),
+        ([("Origin", "https://evil.example")], False),
+        ([("Origin", "null")], False),
+        ([("Origin", "")], False),
+        ([("Origin", PARTY)], True),
+        ([("Origin", PARTY + ".evil.example")], False),
+        ([("Origin", PARTY), ("Origin", "https://evil.example")], False),
+        ([("Sec-Fetch-Site", "cross-site"), ("Origin", PARTY)], True),
+        ([("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")], False),
+    ]
+    for method in ("POST", "PUT", "PATCH", "DELETE", "PURGE"):
+        for headers, passes in rows:
+            response = request(n.port, method=method, cookie=token, headers=[*headers, HOST], body=b"a=b")
+            equal(response.status, 200 if passes else 403, f"{method} {headers}")
+            equal(response.get("WWW-Authenticate"), None)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        equal(request(n.port, method=method, cookie=token, headers=[("Sec-Fetch-Site", "cross-site")]).status, 200)
+
+
+def test_default_port_of_the_scheme_does_not_matter(f):
+    n = f.simple()
+    token = f.sim.mint()
+    request(n.port, token=token)
+    for host, origin, status in (("a.test:443", "https://a.test", 200), ("a.test", "https://a.test", 200),
+                                 ("a.test:80", "http://a.test", 200), ("a.test:80", "https://a.test", 403)):
+        response = request(n.port, method="POST", cookie=token, headers=[("Host", host), ("Origin", origin)], body=b"")
+        equal(response.status, status, f"{host} {origin}")
+
+
+def test_bearer_tokens_need_no_origin_and_basic_does_not_excuse(f):
+    n = f.simple()
+    token = f.sim.mint()
+    equal(request(n.port, method="POST", token=token, body=b"x").status, 200)
+    equal(request(n.port, method="POST", token=token, cookie=token, body=b"x").status, 200)
+    equal(request(n.port, method="POST", headers=[("Authorization", "Basic dTpw")], cookie=token, body=b"x").status, 403)
+
+
+def test_check_can_be_switched_off_per_location(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; clerk_auth on;
+        location / {{ {f.proxy()} }} location /hook {{ clerk_auth_csrf off; {f.proxy()} }} }}""")
+    token = f.sim.mint()
+    equal(request(n.port, "/", method="POST", cookie=token, body=b"").status, 403)
+    equal(request(n.port, "/hook", method="POST", cookie=token, body=b"").status, 200)
+
+
+def test_refusal_is_named_and_reaches_no_application(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; location / {{ clerk_auth on;
+        add_header X-Reason "$clerk_reason" always; {f.proxy()} }} }}""")
+    response = request(n.port, method="POST", cookie=f.sim.mint(), body=b"x")
+    equal((response.status, response.get("X-Reason")), (403, "csrf-failed"))
+    equal(f.application.seen, [])
+
+
+def test_http2_requests_are_checked_against_their_authority(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@ http2; location / {{ clerk_auth on; {f.proxy()} }} }}""")
+    for origin, status in ((f"http://127.0.0.1:{n.port}", "200"), ("http://127.0.0.1:1", "403")):
+        said = subprocess.run(["curl", "-sS", "--noproxy", "*", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}",
+                               "-X", "DELETE", f"http://127.0.0.1:{n.port}/", "-H", f"Origin: {origin}", "-H",
+                               f"Cookie: __session={f.sim.mint()}"], capture_output=True, text=True, check=True).stdout
+        equal(said, status, origin)
