@@ -135,7 +135,7 @@ with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
 test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) \
-    $(call with,apxs,test-apache) ## everything
+    $(call with,apxs,test-apache) $(call with,nginx,test-nginx) ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -181,9 +181,12 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+# Debian packages that only the tests of one server need.
+APACHE := apache2 apache2-dev apache2-utils wrk php-fpm lintian dpkg-dev
+
 .PHONY: test-apache
 test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
-	@scripts/tools.sh apache
+	@scripts/tools.sh $(APACHE)
 	$(MAKE) -C bindings/apache
 	python3 bindings/apache/tests/run.py
 
@@ -207,7 +210,7 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 .PHONY: deb deb-apache deb-nginx
 deb: deb-apache deb-nginx ## Debian packages of the server modules
 deb-apache: $(OUT)/staged
-	@scripts/tools.sh apache
+	@scripts/tools.sh $(APACHE)
 	bindings/apache/deb.sh
 deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb
@@ -215,7 +218,7 @@ deb-nginx: $(OUT)/staged
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them
 	bindings/nginx/bench.sh
-	@scripts/tools.sh apache
+	@scripts/tools.sh $(APACHE)
 	$(MAKE) -C bindings/apache
 	python3 bindings/apache/bench.py
 

@@ -10,13 +10,6 @@ declare -A packages=(
   [curl]=curl [flock]=util-linux [jq]=jq [sqlite3]=sqlite3 [python3]=python3
 )
 PATH=$PATH:/usr/sbin
-# What only the tests of one server need: `tools.sh apache`.
-case ${1:-} in
-  apache)
-    packages+=([apache2]=apache2 [apxs]=apache2-dev [ab]=apache2-utils [wrk]=wrk [lintian]=lintian [dpkg-buildpackage]=dpkg-dev)
-    compgen -G '/usr/sbin/php-fpm*' > /dev/null || packages+=([php-fpm]=php-fpm)
-    ;;
-esac
 missing=()
 for command in "${!packages[@]}"; do
   command -v "$command" > /dev/null || missing+=("${packages[$command]}")
