@@ -43,8 +43,7 @@ Names of_c() {
         for (char &c : prefix) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
         for (const std::smatch &member : all(body, prefix + "(\\w+) = -?\\d+")) names[kind].insert(lower(member[1]));
     }
-    // For tests, and for the C callback only.
-    names.erase("setting_type");
+    // For the C callback only.
     names.erase("store_status");
     return names;
 }
