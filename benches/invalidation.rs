@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clerk_auth::api::{Request as ApiRequest, Response, Transport, TransportError};
-use clerk_auth::client::WebhookOutcome;
-use clerk_auth::webhooks::Headers;
-use clerk_auth::{Client, ClientBuilder, Config, Request};
+use clerk_auth::internals::Config;
+use clerk_auth::transport::{Request as ApiRequest, Response, Transport, TransportError};
+use clerk_auth::{Client, ClientBuilder, Request, WebhookHeaders, WebhookOutcome};
 use clerk_sim::{KeyStore, TokenSpec};
 
 const EVENTS_PER_SECOND: u64 = 1000;
@@ -61,7 +60,7 @@ fn deliver(client: &Client, key: &hmac::Key, number: u64) {
         format!(r#"{{"type":"user.updated","data":{{"id":"user_other{}","updated_at":{number}}}}}"#, number % 50_000);
     let tag = hmac::sign(key, format!("{id}.{timestamp}.{body}").as_bytes());
     let signature = format!("v1,{}", STANDARD.encode(tag));
-    let mut headers = Headers::default();
+    let mut headers = WebhookHeaders::default();
     for (name, value) in [("svix-id", &id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
         headers.header(name.as_bytes(), value.as_bytes());
     }

@@ -1,45 +1,52 @@
-//! clerk-auth tells a server who is calling.
+//! Verifies [Clerk](https://clerk.com) tokens and keeps a user table in sync.
 //!
-//! Give [`Client::authenticate`] the header lines of a request; it finds the Clerk token in them, verifies it, keeps the
-//! caller's row in the host's own user table in step with Clerk, remembers the answer, and tells what happened.
+//! Give [`Client::authenticate`] the header lines of a request: it finds the Clerk token in them, verifies it, keeps the
+//! user's row in the application's own table in sync with Clerk, caches the result and emits events.
 //!
-//! The same library is exported to C (`include/clerk_auth.h`) by the module `ffi`, floor by floor:
-//!
-//! | floor | modules |
-//! |---|---|
-//! | 6 | `ffi` |
-//! | 5 | [`client`] |
-//! | 4 | [`users`], [`identity`], [`webhooks`] |
-//! | 3 | [`keys`] |
-//! | 2 | [`api`], [`jwt`] |
-//! | 1 | [`request`], [`cache`], [`publishable_key`] |
-//! | 0 | [`config`], [`reason`], [`events`], [`clock`], [`token`] |
+//! The same library is exported to C (`include/clerk_auth.h`).
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod api;
-pub mod cache;
-pub mod client;
-pub mod clock;
-pub mod config;
-pub mod events;
-pub mod ffi;
+mod api;
+mod cache;
+mod client;
+mod clock;
+mod config;
+mod events;
+mod ffi;
 mod fork_mutex;
-pub mod identity;
+mod identity;
+#[doc(hidden)]
+pub mod internals;
 mod json;
-pub mod jwt;
-pub mod keys;
-pub mod publishable_key;
+mod jwt;
+mod keys;
+mod publishable_key;
 mod rate_limit;
-pub mod reason;
-pub mod request;
+mod reason;
+mod request;
 mod single_flight;
-pub mod token;
+mod token;
 pub mod users;
-pub mod webhooks;
+mod webhooks;
 
-pub use client::{AuthResult, Client, ClientBuilder, Outcome};
-pub use config::{Config, ConfigError};
+pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
+pub use config::{LinkByEmail, Secret, UserMode};
+pub use events::{Event, Level as LogLevel, Source};
+pub use identity::{Attribute, Identity};
+pub use jwt::{AuthorizationParams, FactorLevel, Reverification};
 pub use reason::{Category, Reason};
 pub use request::Request;
+pub use token::{TokenHash, TokenKind};
+pub use webhooks::{Headers as WebhookHeaders, WebhookError};
+
+/// Authentications and webhook events whose user table the application asks itself, step by step.
+pub mod stepwise {
+    pub use crate::client::{AuthProgress, NextAction, PendingAuth, PendingWebhook, WebhookProgress};
+}
+
+/// How requests to Clerk's Backend API are sent.
+pub mod transport {
+    pub use crate::api::{Request, Response, Transport, TransportError};
+}

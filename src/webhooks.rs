@@ -46,11 +46,6 @@ impl SigningKeys {
         });
         Ok(SigningKeys(keys.collect::<Result<_, _>>()?))
     }
-
-    /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// The signature headers of a delivery: a set of three, `svix-…` or `webhook-…`.

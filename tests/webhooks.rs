@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::client::WebhookOutcome;
-use clerk_auth::clock::Clock;
+use clerk_auth::internals::{Clock, Config};
 use clerk_auth::users::{SqliteStore, UserStore};
-use clerk_auth::webhooks::{Headers, WebhookError};
-use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Reason, Request};
+use clerk_auth::{AuthResult, Client, ClientBuilder, Reason, Request, WebhookError, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim, TokenSpec};
 use serde_json::json;
@@ -62,7 +60,7 @@ impl Fixture {
     }
 
     fn deliver(&self, delivery: &Delivery) -> WebhookOutcome {
-        let mut headers = Headers::default();
+        let mut headers = WebhookHeaders::default();
         delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
         self.client.handle_webhook(&headers, delivery.body.as_bytes())
     }
@@ -94,7 +92,7 @@ fn user_updated_changes_row_and_next_result_without_clerk() {
     let row = fixture.store.find_by_clerk_id(ADA).unwrap().unwrap();
     assert_eq!(row.first_name.as_deref(), Some("Augusta"));
     let answer = fixture.ask(&token);
-    assert_eq!(answer.identity().unwrap().get(clerk_auth::identity::Attribute::FirstName), Some("Augusta"));
+    assert_eq!(answer.identity().unwrap().get(clerk_auth::Attribute::FirstName), Some("Augusta"));
     assert_eq!(fixture.sim.requests("/users/*"), 0);
 }
 

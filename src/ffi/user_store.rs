@@ -221,11 +221,11 @@ pub unsafe extern "C" fn clerk_config_set_sqlite_path(
 }
 
 #[cfg(feature = "sqlite")]
-fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::ConfigError> {
+fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::config::ConfigError> {
     Ok(Arc::new(crate::users::SqliteStore::open(path)?))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_sqlite(_: &str) -> Result<Arc<dyn UserStore>, crate::ConfigError> {
-    Err(crate::ConfigError::new("sqlite", "this library was built without the feature `sqlite`"))
+fn open_sqlite(_: &str) -> Result<Arc<dyn UserStore>, crate::config::ConfigError> {
+    Err(crate::config::ConfigError::new("sqlite", "this library was built without the feature `sqlite`"))
 }

@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use clerk_auth::Request;
-use clerk_auth::publishable_key;
-use clerk_auth::request::{Credential, ExtractOptions, extract};
+use clerk_auth::internals::{Credential, ExtractOptions, extract, publishable_key};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};

@@ -11,13 +11,10 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clerk_auth::client::{AuthProgress, NextAction, PendingAuth};
-use clerk_auth::clock::Clock;
-use clerk_auth::config::Secret;
-use clerk_auth::events::{Event, EventHandlers};
-use clerk_auth::token::TokenHash;
+use clerk_auth::internals::{Clock, Config, EventHandlers};
+use clerk_auth::stepwise::{AuthProgress, NextAction, PendingAuth};
 use clerk_auth::users::UserStore;
-use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Outcome, Request};
+use clerk_auth::{AuthResult, Client, ClientBuilder, Event, Outcome, Request, Secret, TokenHash};
 use clerk_sim::{Sim, TokenSpec};
 
 /// When every test begins, in seconds since 1970.

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use clerk_auth::client::Outcome;
-use clerk_auth::events::Level;
+use clerk_auth::internals::Config;
 use clerk_auth::users::SqliteStore;
-use clerk_auth::{ClientBuilder, Config};
+use clerk_auth::{ClientBuilder, LogLevel, Outcome};
 use clerk_sim::{Fault, Sim, Spoil, TokenSpec};
 use serde_json::json;
 
@@ -23,7 +22,9 @@ fn no_secret_reaches_log_event_or_debug_output() {
     let mut builder = ClientBuilder { clock: Some(time.clock()), ..ClientBuilder::default() };
     let (events, logs) = (told.clone(), told.clone());
     builder.listeners.on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"));
-    builder.listeners.on_log(Level::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"));
+    builder
+        .listeners
+        .on_log(LogLevel::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"));
     builder.store = Some(Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()));
     builder.config = Config::new();
     builder.config.set("secret_key", SECRET).unwrap();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use clerk_auth::client::{AuthProgress, Cause, NextAction};
+use clerk_auth::Request;
+use clerk_auth::internals::{Cause, Config};
+use clerk_auth::stepwise::{AuthProgress, NextAction};
 use clerk_auth::users::{Row, StoreError, StoreRequest, StoreResponse};
-use clerk_auth::{Config, Request};
 use serde_json::json;
 
 use super::common::table::{Fault, FaultyStore, Table};

@@ -1,8 +1,7 @@
 //! The formats of `jwt_key` and `jwks`, as environment variables and files deliver them.
 
-use clerk_auth::ClientBuilder;
-use clerk_auth::Config;
-use clerk_auth::config::{ConfigError, Secret};
+use clerk_auth::internals::{Config, ConfigError};
+use clerk_auth::{ClientBuilder, Secret};
 use clerk_sim::corpus::Corpus;
 use clerk_sim::{Sim, TokenSpec};
 use serde_json::Value;

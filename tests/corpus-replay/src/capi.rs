@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::ffi;
-use clerk_auth::identity::Attribute;
+use clerk_auth::Attribute;
+use clerk_auth::internals::ffi;
 
 /// Milliseconds since 1970; moves only when it is told to.
 pub type Clock = Arc<AtomicI64>;

@@ -142,7 +142,7 @@ pub fn play(corpus: &Corpus, case: &Case, now: i64) -> Result<Line> {
 }
 
 fn status(reply: &Reply) -> &'static str {
-    if reply.status == clerk_auth::ffi::CLERK_OK { SIGNED_IN } else { SIGNED_OUT }
+    if reply.status == clerk_auth::internals::ffi::CLERK_OK { SIGNED_IN } else { SIGNED_OUT }
 }
 
 /// The reason that a refused configuration stands for. A bad key is refused before any token is seen; of other settings

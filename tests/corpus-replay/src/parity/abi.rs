@@ -6,7 +6,7 @@
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
-use clerk_auth::ffi;
+use clerk_auth::internals::ffi;
 
 use crate::capi::{self, AuthError, Config, NONE, read, text, word};
 

@@ -1,7 +1,7 @@
 //! Where a recording is said to be right and the library does otherwise on purpose. Told for readers in
 //! `docs/differences-from-django-clerk-sdk.md`; whatever is added here has to be told there.
 
-use clerk_auth::ffi::CLERK_OK;
+use clerk_auth::internals::ffi::CLERK_OK;
 use serde_json::Value;
 
 use super::keep::{Difference, is_same_row};

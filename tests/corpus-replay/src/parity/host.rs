@@ -1,6 +1,6 @@
 //! What a host makes of an answer: pages with a session of their own, and API views as Django REST framework has them.
 
-use clerk_auth::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK};
+use clerk_auth::internals::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK};
 
 use super::abi::AuthResult;
 use crate::Result;
@@ -57,7 +57,7 @@ pub fn seen(path: &str, answer: Option<&AuthResult>, session: Option<i64>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use clerk_auth::ffi::CLERK_SIGNED_OUT;
+    use clerk_auth::internals::ffi::CLERK_SIGNED_OUT;
 
     use super::*;
 

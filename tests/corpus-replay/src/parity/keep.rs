@@ -1,6 +1,6 @@
 //! Scenarios whose recording is right: everything has to come out as it stands there.
 
-use clerk_auth::ffi::clerk_event_kind;
+use clerk_auth::internals::ffi::clerk_event_kind;
 use serde_json::Value;
 
 use super::abi::{AuthResult, Event};

@@ -1,6 +1,6 @@
 //! The user models of the recordings: which columns they have, and how much fits in them.
 
-use clerk_auth::ffi::clerk_column;
+use clerk_auth::internals::ffi::clerk_column;
 use serde_json::Value;
 
 /// What a column holds.

@@ -1,6 +1,6 @@
 //! From the seed's settings to a configured client.
 
-use clerk_auth::ffi::clerk_column;
+use clerk_auth::internals::ffi::clerk_column;
 use clerk_sim::corpus::Corpus;
 use serde_json::{Map, Value, json};
 
