@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clerk_auth::internals::Config;
 use clerk_auth::transport::{Request as ApiRequest, Response, Transport, TransportError};
-use clerk_auth::{Client, ClientBuilder, Request, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{Client, Request, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::{KeyStore, TokenSpec};
 
 const EVENTS_PER_SECOND: u64 = 1000;
@@ -157,20 +156,16 @@ fn main() {
     let seconds = setting("CLERK_BENCH_SECONDS", 10);
     let keys = KeyStore::built_in();
     let clerk = Arc::new(Clerk::default());
-    let mut config = Config::new();
-    for (name, value) in [
-        ("jwt_key", keys.pem("k1").as_str()),
-        ("secret_key", "sk_test_bench"),
-        ("user_mode", "profile"),
-        ("webhook_secrets", &format!("whsec_{SECRET}")),
-        ("authorized_parties", "https://app.example.com"),
-    ] {
-        config.set(name, value).unwrap();
-    }
-    for (name, value) in [("cache_capacity", 1_000_000), ("cache_ttl_s", 3600), ("user_ttl_s", 3600)] {
-        config.set_int(name, value).unwrap();
-    }
-    let builder = ClientBuilder { config, transport: Some(clerk.clone()), ..ClientBuilder::default() };
+    let builder = Client::builder()
+        .jwt_key(keys.pem("k1"))
+        .secret_key("sk_test_bench")
+        .user_mode(UserMode::Profile)
+        .webhook_secrets([format!("whsec_{SECRET}")])
+        .authorized_parties(["https://app.example.com"])
+        .cache_capacity(1_000_000)
+        .cache_ttl_s(3600)
+        .user_ttl_s(3600)
+        .transport(clerk.clone());
     let client = builder.build().unwrap();
     let mint = |user: &str| TokenSpec::session(user).exp_in(7200).mint(&keys, "k1", now_s()).unwrap();
     // A subject keeps 32 tokens at most.

@@ -13,6 +13,7 @@ mod cache;
 mod client;
 mod clock;
 mod config;
+mod error;
 mod events;
 mod ffi;
 mod fork_mutex;
@@ -33,6 +34,7 @@ mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
 pub use config::{LinkByEmail, Secret, UserMode};
+pub use error::{Error, ErrorKind};
 pub use events::{Event, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};
 pub use jwt::{AuthorizationParams, FactorLevel, Reverification};

@@ -36,6 +36,16 @@ impl Category {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Returns the HTTP status that fits.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Category::NoCredentials | Category::InvalidToken => 401,
+            Category::Forbidden => 403,
+            Category::Misconfigured => 500,
+            Category::Unavailable => 503,
+        }
+    }
 }
 
 /// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.

@@ -442,7 +442,7 @@ fn handshake_is_recommended_for_documents_only() {
         let mut request = Request::new();
         request.method(method.as_bytes()).header(b"Sec-Fetch-Dest", dest.as_bytes());
         request.header(b"Cookie", cookie.as_bytes());
-        fixture.client.authenticate(&request).handshake_recommended
+        fixture.client.authenticate(&request).handshake_recommended()
     };
     assert!(recommended("GET", "document", &expired));
     assert!(!recommended("POST", "document", &expired) && !recommended("GET", "empty", &expired));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::internals::{Clock, Config};
+use clerk_auth::internals::{Config, builder};
 use clerk_auth::users::{SqliteStore, UserStore};
-use clerk_auth::{AuthResult, Client, ClientBuilder, Reason, Request, WebhookError, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{AuthResult, Client, Reason, Request, WebhookError, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim, TokenSpec};
 use serde_json::json;
@@ -35,14 +35,8 @@ impl Fixture {
         config.set("api_url", &sim.url()).unwrap();
         config.set("webhook_secrets", DEFAULT_WEBHOOK_SECRET).unwrap();
         set(&mut config);
-        let client = ClientBuilder {
-            config,
-            store: Some(store.clone()),
-            clock: Some(Clock::from_fn(move || clock.load(Ordering::SeqCst))),
-            ..ClientBuilder::default()
-        }
-        .build()
-        .unwrap();
+        let builder = builder(config).user_store(store.clone()).clock(move || clock.load(Ordering::SeqCst));
+        let client = builder.build().unwrap();
         Fixture { sim, client, store, now_ms, dir }
     }
 
@@ -61,7 +55,9 @@ impl Fixture {
 
     fn deliver(&self, delivery: &Delivery) -> WebhookOutcome {
         let mut headers = WebhookHeaders::default();
-        delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+        for (name, value) in &delivery.headers {
+            headers.header(name.as_bytes(), value.as_bytes());
+        }
         self.client.handle_webhook(&headers, delivery.body.as_bytes())
     }
 

@@ -25,7 +25,7 @@ mod webhooks;
 
 use std::sync::Arc;
 
-pub use auth_result::{AuthError, AuthResult, Cause, Outcome};
+pub use auth_result::{AuthResult, Outcome};
 pub use builder::ClientBuilder;
 pub use metrics::Stats;
 pub use pending::{AuthProgress, PendingAuth, PendingWebhook, WebhookProgress};
@@ -33,11 +33,12 @@ pub use stepwise::NextAction;
 pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
-use auth_result::VerifyError;
+use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
 
 use crate::clock::Io;
+use crate::error::Error;
 use crate::events::{Level, Source};
 use crate::identity::Identity;
 use crate::keys::KeySource;
@@ -127,7 +128,7 @@ impl Client {
     }
 
     /// Fetches the JWK set, so that the first request need not wait. Must be called in a child process after `fork`.
-    pub fn warm_up(&self) -> Result<(), AuthError> {
+    pub fn warm_up(&self) -> Result<(), Error> {
         let inner = &*self.inner;
         if inner.backend.api.reset_after_fork() {
             inner.reset_after_fork();
@@ -135,8 +136,8 @@ impl Client {
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
         let now_ms = inner.clock.now().mono_ms;
         inner.with_jwks(inner.blocking(), |fetcher| store.warm_up(now_ms, fetcher)).map_err(|error| match error {
-            VerifyError::Refused(error) => error,
-            VerifyError::WouldBlock => Reason::JwkFailedToLoad.into(),
+            VerifyError::Refused(error) => error.into(),
+            VerifyError::WouldBlock => AuthError::from(Reason::JwkFailedToLoad).into(),
         })
     }
 

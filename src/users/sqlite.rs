@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, para
 
 use super::{Row, RowChanges, Schema, StoreError, UserStore};
 use crate::config::ConfigError;
+use crate::error::Error;
 
 /// How long to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,9 +78,9 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
+    /// An [`Error`] of the kind `Config` if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
     /// migrated by a newer version of this library.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let store = SqliteStore {
             path: path.as_ref().to_owned(),
             idle: Mutex::default(),
@@ -391,7 +392,7 @@ mod tests {
         assert!(SqliteStore::open(folder.join("link.db")).is_err());
         assert!(SqliteStore::open(folder.join("no/such.db")).is_err());
         Connection::open(&path).unwrap().execute("INSERT INTO clerk_schema VALUES (99)", []).unwrap();
-        assert!(SqliteStore::open(&path).err().unwrap().message.contains("version 99"));
+        assert!(SqliteStore::open(&path).err().unwrap().to_string().contains("version 99"));
         std::fs::write(folder.join("junk.db"), [7; 8192]).unwrap();
         assert!(SqliteStore::open(folder.join("junk.db")).is_err());
         std::fs::remove_dir_all(folder).unwrap();

@@ -38,7 +38,9 @@ fn deliver(fixture: &Fixture, kind: &str, data: Value) {
     let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), data: Some(data), ..WebhookSpec::new(kind, "") };
     let delivery = fixture.sim.webhook(&spec).unwrap();
     let mut headers = WebhookHeaders::default();
-    delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+    for (name, value) in &delivery.headers {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
     assert_eq!(fixture.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
 }
 

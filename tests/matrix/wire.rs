@@ -171,7 +171,9 @@ fn deliver_user(fixture: &Fixture) {
     let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new("user.updated", USER) };
     let delivery = fixture.sim.webhook(&spec).unwrap();
     let mut headers = WebhookHeaders::default();
-    delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+    for (name, value) in &delivery.headers {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
     assert_eq!(fixture.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
     fixture.event_log.take();
 }
