@@ -14,6 +14,7 @@
     strum::VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Category {
     /// No credential was presented. The application may continue with a session of its own.
@@ -51,6 +52,16 @@ impl Category {
 /// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 ///
 /// Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{Category, Reason};
+///
+/// assert_eq!(Reason::TokenExpired.as_str(), "token-expired");
+/// assert_eq!(Reason::TokenExpired.category(), Category::InvalidToken);
+/// assert_eq!(Reason::ServerError.category().http_status(), 503);
+/// ```
 #[derive(
     Clone,
     Copy,
@@ -64,6 +75,7 @@ impl Category {
     strum::VariantNames,
 )]
 #[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Reason {
     /// The request has neither an `Authorization: Bearer` header nor a session cookie.

@@ -9,7 +9,7 @@ use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 
-/// The four outcomes of a request.
+/// The four outcomes of a request. Match all of them: only `SignedIn` lets a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The request carries a valid token.
@@ -37,6 +37,31 @@ pub enum Outcome {
 }
 
 /// The result of an authentication. Immutable and shared: a cache hit returns the cached result itself.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{AuthResult, AuthorizationParams};
+///
+/// /// Returns the status and the body of the response to an administrator's request.
+/// fn respond(result: &AuthResult) -> (u16, String) {
+///     let Some(identity) = result.identity() else {
+///         if let Some(error) = result.error().filter(|error| error.is_unavailable() || error.is_config()) {
+///             eprintln!("{error}"); // for the operator; `public_reason` is for the client
+///         }
+///         return (result.http_status(), result.public_reason().unwrap_or_default().into());
+///     };
+///     match identity.has(&AuthorizationParams { role: Some("admin"), ..AuthorizationParams::default() }) {
+///         true => (200, format!("hello, {}", identity.subject())),
+///         false => (403, "administrators only".into()),
+///     }
+/// }
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// # let client = clerk_auth::Client::builder().jwt_key(jwt_key).build()?;
+/// # assert_eq!(respond(&client.verify_token(token)), (200, "hello, user_ada".into()));
+/// # assert_eq!(respond(&client.verify_token("a.b.c")), (401, "token-invalid".into()));
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthResult {
     pub(crate) outcome: Outcome,

@@ -1,8 +1,8 @@
 //! The application's own user table, and the sync that keeps its rows equal to Clerk's users.
 //!
 //! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
-//! [`UserSync`] decides what to read and write and does no I/O itself.
 
+// `UserSync` decides what to read and write and does no I/O itself.
 mod diff;
 mod row;
 #[cfg(feature = "sqlite")]

@@ -1,6 +1,7 @@
 //! A ready-made user table in SQLite.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::ThreadId;
@@ -55,11 +56,10 @@ const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name
 /// # let folder = std::env::temp_dir().join(format!("clerk-auth-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// let store = SqliteStore::open(folder.join("users.db"))?;
-/// let key = store.create(&RowChanges {
-///     clerk_id: Some("user_1".into()),
-///     username: Some("ada".into()),
-///     ..RowChanges::default()
-/// })?;
+/// let mut ada = RowChanges::default();
+/// ada.clerk_id = Some("user_1".into());
+/// ada.username = Some("ada".into());
+/// let key = store.create(&ada)?;
 /// let row = store.find_by_clerk_id("user_1")?.expect("just created");
 /// assert_eq!((row.key, row.is_active), (key, true));
 /// # std::fs::remove_dir_all(folder)?;
@@ -71,6 +71,12 @@ pub struct SqliteStore {
     idle: Mutex<Vec<Connection>>,
     in_transaction: Mutex<HashMap<ThreadId, Connection>>,
     pid: AtomicU32,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl SqliteStore {

@@ -120,7 +120,7 @@ fn verified_bytes_are_the_hashed_bytes() {
             match &found {
                 Ok(Some(credential)) => {
                     assert!(!hashes.is_empty());
-                    assert!(hashes.iter().all(|hash| hash.0 == *Sha256::digest(credential.token)));
+                    assert!(hashes.iter().all(|hash| hash.as_bytes()[..] == Sha256::digest(credential.token)[..]));
                 }
                 _ => assert!(hashes.is_empty() && answer.identity().is_none()),
             }

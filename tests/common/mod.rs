@@ -77,6 +77,7 @@ impl EventLog {
             Event::StaleUserServed { .. } => "stale_user_served".into(),
             Event::SecretKeyRejected => "secret_key_rejected".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
+            other => panic!("an event that the log does not know: {other:?}"),
         };
         let hash = match event {
             Event::AuthSuccess { token_hash, .. } | Event::CacheMiss { token_hash } => Some(*token_hash),
