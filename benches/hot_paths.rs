@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use clerk_auth::{Client, ClientBuilder, Config, Request};
+use clerk_auth::{Client, Request};
 use clerk_sim::{KeyStore, TokenSpec};
 use criterion::{Criterion, criterion_group, criterion_main};
 use sha2::{Digest, Sha256};
@@ -59,12 +59,9 @@ fn token_of(keys: &KeyStore, user: &str) -> String {
     spec.mint(keys, "k1", now as i64).unwrap()
 }
 
-fn client(pem: &str, cache_ttl_s: i64) -> Client {
-    let mut config = Config::new();
-    config.set("jwt_key", pem).unwrap();
-    config.set_int("cache_ttl_s", cache_ttl_s).unwrap();
-    config.add("authorized_parties", "https://app.example.com").unwrap();
-    ClientBuilder { config, ..ClientBuilder::default() }.build().unwrap()
+fn client(pem: &str, cache_ttl_s: u32) -> Client {
+    let builder = Client::builder().jwt_key(pem).cache_ttl_s(cache_ttl_s);
+    builder.authorized_parties(["https://app.example.com"]).build().unwrap()
 }
 
 fn request<'a>(name: &str, value: &'a str) -> Request<'a> {

@@ -10,10 +10,8 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clerk_auth::api::{Request as ApiRequest, Response, Transport, TransportError};
-use clerk_auth::client::WebhookOutcome;
-use clerk_auth::webhooks::Headers;
-use clerk_auth::{Client, ClientBuilder, Config, Request};
+use clerk_auth::transport::{Request as ApiRequest, Response, Transport, TransportError};
+use clerk_auth::{Client, Request, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::{KeyStore, TokenSpec};
 
 const EVENTS_PER_SECOND: u64 = 1000;
@@ -61,7 +59,7 @@ fn deliver(client: &Client, key: &hmac::Key, number: u64) {
         format!(r#"{{"type":"user.updated","data":{{"id":"user_other{}","updated_at":{number}}}}}"#, number % 50_000);
     let tag = hmac::sign(key, format!("{id}.{timestamp}.{body}").as_bytes());
     let signature = format!("v1,{}", STANDARD.encode(tag));
-    let mut headers = Headers::default();
+    let mut headers = WebhookHeaders::default();
     for (name, value) in [("svix-id", &id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
         headers.header(name.as_bytes(), value.as_bytes());
     }
@@ -158,20 +156,16 @@ fn main() {
     let seconds = setting("CLERK_BENCH_SECONDS", 10);
     let keys = KeyStore::built_in();
     let clerk = Arc::new(Clerk::default());
-    let mut config = Config::new();
-    for (name, value) in [
-        ("jwt_key", keys.pem("k1").as_str()),
-        ("secret_key", "sk_test_bench"),
-        ("user_mode", "profile"),
-        ("webhook_secrets", &format!("whsec_{SECRET}")),
-        ("authorized_parties", "https://app.example.com"),
-    ] {
-        config.set(name, value).unwrap();
-    }
-    for (name, value) in [("cache_capacity", 1_000_000), ("cache_ttl_s", 3600), ("user_ttl_s", 3600)] {
-        config.set_int(name, value).unwrap();
-    }
-    let builder = ClientBuilder { config, transport: Some(clerk.clone()), ..ClientBuilder::default() };
+    let builder = Client::builder()
+        .jwt_key(keys.pem("k1"))
+        .secret_key("sk_test_bench")
+        .user_mode(UserMode::Profile)
+        .webhook_secrets([format!("whsec_{SECRET}")])
+        .authorized_parties(["https://app.example.com"])
+        .cache_capacity(1_000_000)
+        .cache_ttl_s(3600)
+        .user_ttl_s(3600)
+        .transport(clerk.clone());
     let client = builder.build().unwrap();
     let mint = |user: &str| TokenSpec::session(user).exp_in(7200).mint(&keys, "k1", now_s()).unwrap();
     // A subject keeps 32 tokens at most.

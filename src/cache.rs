@@ -203,11 +203,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn hits(&self) -> u64 {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.hits).sum()
     }
-
-    /// Whether there is no entry.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 #[cfg(test)]
@@ -236,7 +231,7 @@ mod tests {
         assert_eq!(cache.get(&"a", 99), Some(1));
         assert_eq!(cache.lookup(&"a", 100, |_| true), Lookup::Removed(1));
         cache.put("b", 1, 100, 100);
-        assert!(cache.is_empty());
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]
@@ -270,7 +265,7 @@ mod tests {
         assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
         assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
         cache.clear();
-        assert!(cache.is_empty());
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]

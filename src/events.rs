@@ -8,6 +8,7 @@ use crate::token::TokenHash;
     Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Source {
     /// The token was verified earlier, and the result was cached.
@@ -24,7 +25,37 @@ impl Source {
 }
 
 /// An event, borrowed for the call of the handler. Contains no token, no secret and no e-mail address.
+///
+/// [`ClientBuilder::on_event`](crate::ClientBuilder::on_event) sets the handler.
+///
+/// # Examples
+///
+/// Counting sign-ins:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use clerk_auth::{Client, Event};
+///
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// let sign_ins = Arc::new(AtomicU64::new(0));
+/// let counter = sign_ins.clone();
+/// let client = Client::builder()
+///     .jwt_key(jwt_key)
+///     .on_event(move |event| {
+///         if let Event::AuthSuccess { .. } = event {
+///             counter.fetch_add(1, Ordering::Relaxed);
+///         }
+///     })
+///     .build()?;
+/// # let authorization = format!("Bearer {token}");
+/// # client.authenticate(clerk_auth::Request::new().header(b"Authorization", authorization.as_bytes()));
+/// # assert_eq!(sign_ins.load(Ordering::Relaxed), 1);
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A request was signed in. Each request with a credential emits this or `AuthFailed`, once.
     AuthSuccess {
@@ -98,6 +129,7 @@ pub enum Event<'a> {
 
 /// The severity of a log line. Smaller is more severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::FromRepr)]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Level {
     /// Requests fail because of this.

@@ -9,6 +9,7 @@ use crate::users::Row;
 
 /// The attributes of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::VariantArray)]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Attribute {
     /// `sub`: the Clerk user, or the machine.
@@ -73,7 +74,29 @@ struct Span {
     len1: u32,
 }
 
-/// The authenticated caller. Each attribute is followed by a NUL, so that C can read it in place.
+/// The authenticated caller: the claims of the token, and in `profile` and `sync` mode the user's profile.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{Attribute, AuthorizationParams, Client, Reverification};
+///
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// # let client = Client::builder().jwt_key(jwt_key).build()?;
+/// let result = client.verify_token(token);
+/// let identity = result.identity().expect("a valid token");
+/// assert_eq!(identity.user_id(), Some("user_ada"));
+/// assert_eq!(identity.get(Attribute::OrgRole), Some("org:admin"));
+/// assert_eq!(identity.get(Attribute::Email), None); // not a claim of the token
+///
+/// let has = |params| identity.has(&params);
+/// assert!(has(AuthorizationParams { permission: Some("org:invoices:read"), ..Default::default() }));
+/// assert!(has(AuthorizationParams { feature: Some("invoices"), ..Default::default() }));
+/// assert!(has(AuthorizationParams { reverification: Reverification::preset("moderate"), ..Default::default() }));
+/// assert!(!has(AuthorizationParams { role: Some("billing"), ..Default::default() }));
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
+// Each attribute is followed by a NUL, so that C can read it in place.
 #[derive(Clone)]
 pub struct Identity {
     memory: Box<str>,
@@ -103,7 +126,7 @@ impl Writer {
 
 impl Identity {
     /// Makes the identity of a verified JWT, with the user and the row if there are any.
-    pub fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
+    pub(crate) fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
         let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
         w.put(Attribute::Subject, claims.sub.as_deref());
         w.put(Attribute::UserKey, row.map(|row| row.key.as_str()));
@@ -146,7 +169,7 @@ impl Identity {
     }
 
     /// Makes the identity of an opaque token that Clerk has verified.
-    pub fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
+    pub(crate) fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
         let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
         w.put(Attribute::Subject, Some(&token.subject));
         w.put(Attribute::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));

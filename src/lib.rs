@@ -1,45 +1,189 @@
-//! clerk-auth tells a server who is calling.
+//! Verifies [Clerk](https://clerk.com) tokens and keeps a user table in sync.
 //!
-//! Give [`Client::authenticate`] the header lines of a request; it finds the Clerk token in them, verifies it, keeps the
-//! caller's row in the host's own user table in step with Clerk, remembers the answer, and tells what happened.
+//! A [`Client`] takes the header lines of a request. It finds the Clerk token in them, verifies it, keeps the user's row in
+//! the application's own table in sync with Clerk, caches the result, and emits events.
 //!
-//! The same library is exported to C (`include/clerk_auth.h`) by the module `ffi`, floor by floor:
+//! # Quick start
 //!
-//! | floor | modules |
-//! |---|---|
-//! | 6 | `ffi` |
-//! | 5 | [`client`] |
-//! | 4 | [`users`], [`identity`], [`webhooks`] |
-//! | 3 | [`keys`] |
-//! | 2 | [`api`], [`jwt`] |
-//! | 1 | [`request`], [`cache`], [`publishable_key`] |
-//! | 0 | [`config`], [`reason`], [`events`], [`clock`], [`token`] |
+//! ```
+//! use clerk_auth::{Client, Outcome, Request};
+//!
+//! # let (jwt_key, token) = clerk_auth::internals::example();
+//! // Or `ClientBuilder::from_env()`, which reads `CLERK_SECRET_KEY` and other variables.
+//! let client = Client::builder()
+//!     .jwt_key(jwt_key) // or `.secret_key("sk_live_…")`, which fetches the keys
+//!     .authorized_parties(["https://app.example.com"])
+//!     .build()?;
+//!
+//! let authorization = format!("Bearer {token}");
+//! let mut request = Request::new();
+//! request.method(b"GET").header(b"Authorization", authorization.as_bytes());
+//!
+//! let result = client.authenticate(&request);
+//! match result.outcome() {
+//!     Outcome::SignedIn { .. } => println!("{}", result.identity().unwrap().subject()),
+//!     Outcome::SignedOut { reason } => println!("rejected: {reason}"),
+//!     Outcome::NoCredentials { .. } => println!("anonymous"),
+//!     Outcome::Unavailable { .. } => println!("retry: {}", result.error().unwrap()),
+//! }
+//! # assert_eq!(result.identity().unwrap().user_id(), Some("user_ada"));
+//! # Ok::<(), clerk_auth::Error>(())
+//! ```
+//!
+//! # Results
+//!
+//! [`AuthResult::outcome`] is one of four, and [`AuthResult::http_status`] is the status to respond with. An outage at Clerk
+//! is [`Outcome::Unavailable`], never a rejected token. [`Reason`] is a closed list; none contains data of a token.
+//!
+//! # Blocking and asynchronous code
+//!
+//! [`Client::authenticate`] may wait for Clerk, at most `timeout_ms`, and for the user store. On an asynchronous runtime call
+//! [`Client::authenticate_cached`] first, which never waits, and `authenticate` on a thread that may block
+//! (`tokio::task::spawn_blocking`) if it returns `None`. `examples/axum.rs` does so. An application whose database driver is
+//! asynchronous takes the [steps](stepwise) itself.
+//!
+//! # User modes
+//!
+//! [`UserMode`] selects what a result contains: the claims of the token, the Clerk user as well, or also the row of the user in
+//! the application's own table, a [`UserStore`](users::UserStore).
+//!
+//! # Cargo features
+//!
+//! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//!
+//! The same library has a C ABI (`include/clerk_auth.h`), on which its bindings for other languages are built.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod api;
-pub mod cache;
-pub mod client;
-pub mod clock;
-pub mod config;
-pub mod events;
-pub mod ffi;
+mod api;
+mod cache;
+mod client;
+mod clock;
+mod config;
+mod error;
+mod events;
+mod ffi;
 mod fork_mutex;
-pub mod identity;
+mod identity;
+#[doc(hidden)]
+pub mod internals;
 mod json;
-pub mod jwt;
-pub mod keys;
-pub mod publishable_key;
+mod jwt;
+mod keys;
+mod publishable_key;
 mod rate_limit;
-pub mod reason;
-pub mod request;
+mod reason;
+mod request;
 mod single_flight;
-pub mod token;
+mod token;
 pub mod users;
-pub mod webhooks;
+mod webhooks;
 
-pub use client::{AuthResult, Client, ClientBuilder, Outcome};
-pub use config::{Config, ConfigError};
+pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
+pub use config::{LinkByEmail, Secret, UserMode};
+pub use error::{Error, ErrorKind};
+pub use events::{Event, Level as LogLevel, Source};
+pub use identity::{Attribute, Identity};
+pub use jwt::{AuthorizationParams, FactorLevel, Reverification};
 pub use reason::{Category, Reason};
 pub use request::Request;
+pub use token::{TokenHash, TokenKind};
+pub use webhooks::{Headers as WebhookHeaders, WebhookError};
+
+/// Authentications and webhook events whose user table the application asks itself, step by step.
+///
+/// For user tables behind an asynchronous driver. [`Client::begin`] verifies the token; then the application asks its table
+/// what [`PendingAuth::next_action`](stepwise::PendingAuth::next_action) says and submits each response, until the result is
+/// there.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use clerk_auth::stepwise::{AuthProgress, NextAction};
+/// use clerk_auth::users::{StoreError, StoreRequest, StoreResponse};
+/// use clerk_auth::{AuthResult, Client, Request};
+///
+/// async fn ask_table(request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+///     match request {
+///         StoreRequest::FindByClerkId { clerk_id } => {
+///             // SELECT … FROM users WHERE clerk_id = $1
+/// #           let _ = clerk_id;
+///             Ok(StoreResponse::Rows(vec![]))
+///         }
+///         // … and so on for the other requests.
+/// #       _ => Err(StoreError::failed(1, "not shown")),
+///     }
+/// }
+///
+/// async fn authenticate(client: &Client, request: &Request<'_>) -> Arc<AuthResult> {
+///     let mut pending = match client.begin(request) {
+///         AuthProgress::Done(result) => return result,
+///         AuthProgress::Pending(pending) => pending,
+///     };
+///     loop {
+///         match pending.next_action() {
+///             NextAction::QueryStore(request) => {
+///                 let response = ask_table(request).await;
+///                 pending.submit(response);
+///             }
+///             NextAction::FetchUser => pending.fetch_user(), // waits for Clerk: call it on a thread that may block
+///             NextAction::Done => return pending.into_result(),
+///         }
+///     }
+/// }
+/// ```
+pub mod stepwise {
+    pub use crate::client::{AuthProgress, NextAction, PendingAuth, PendingWebhook, WebhookProgress};
+}
+
+/// How requests are sent to Clerk's Backend API.
+///
+/// [`ClientBuilder::transport`] takes a [`Transport`](transport::Transport) other than HTTP: for tests without network, or for
+/// an HTTP client that the application has already.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use clerk_auth::transport::{Request, Response, Transport, TransportError};
+/// use clerk_auth::{Client, UserMode};
+///
+/// /// Answers every request with the same user.
+/// struct FakeClerk;
+///
+/// impl Transport for FakeClerk {
+///     fn send(&self, request: &Request<'_>, _timeout: Duration) -> Result<Response, TransportError> {
+///         assert_eq!(request.url, "https://api.clerk.com/v1/users/user_ada");
+///         let body = br#"{"id":"user_ada","first_name":"Ada"}"#.to_vec();
+///         Ok(Response { status: 200, retry_after: None, trace_id: None, body })
+///     }
+///
+///     fn reset_after_fork(&self) -> bool {
+///         false
+///     }
+///
+///     fn shutdown(&self) {}
+/// }
+///
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// let client = Client::builder()
+///     .jwt_key(jwt_key)
+///     .secret_key("sk_test_fake")
+///     .user_mode(UserMode::Profile)
+///     .transport(Arc::new(FakeClerk))
+///     .build()?;
+/// # use clerk_auth::{Attribute, Request as HttpRequest};
+/// # let authorization = format!("Bearer {token}");
+/// # let result = client.authenticate(HttpRequest::new().header(b"Authorization", authorization.as_bytes()));
+/// # assert_eq!(result.identity().unwrap().get(Attribute::FirstName), Some("Ada"));
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
+pub mod transport {
+    pub use crate::api::{Request, Response, Transport, TransportError};
+}

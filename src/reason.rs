@@ -14,6 +14,7 @@
     strum::VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Category {
     /// No credential was presented. The application may continue with a session of its own.
@@ -36,11 +37,31 @@ impl Category {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Returns the HTTP status that fits.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Category::NoCredentials | Category::InvalidToken => 401,
+            Category::Forbidden => 403,
+            Category::Misconfigured => 500,
+            Category::Unavailable => 503,
+        }
+    }
 }
 
 /// Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 ///
 /// Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{Category, Reason};
+///
+/// assert_eq!(Reason::TokenExpired.as_str(), "token-expired");
+/// assert_eq!(Reason::TokenExpired.category(), Category::InvalidToken);
+/// assert_eq!(Reason::ServerError.category().http_status(), 503);
+/// ```
 #[derive(
     Clone,
     Copy,
@@ -54,6 +75,7 @@ impl Category {
     strum::VariantNames,
 )]
 #[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum Reason {
     /// The request has neither an `Authorization: Bearer` header nor a session cookie.

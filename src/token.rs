@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
     strum::VariantNames,
 )]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum TokenKind {
     /// A signed-in user's short-lived session JWT.
@@ -70,13 +71,28 @@ pub fn is_clerk_id(id: &str, prefix: &str) -> bool {
 }
 
 /// The SHA-256 of a token: the key it is cached under, and all that events contain of it.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::TokenHash;
+///
+/// let hash = TokenHash::of(b"abc");
+/// assert_eq!(hash.as_bytes()[..2], [0xba, 0x78]);
+/// assert!(hash.to_string().starts_with("clerk:auth:ba7816bf"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TokenHash(pub [u8; 32]);
+pub struct TokenHash(pub(crate) [u8; 32]);
 
 impl TokenHash {
     /// Hashes the bytes of a token.
     pub fn of(token: &[u8]) -> Self {
         TokenHash(Sha256::digest(token).into())
+    }
+
+    /// Returns the 32 bytes of the hash.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

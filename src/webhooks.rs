@@ -3,6 +3,8 @@
 //! The signed content is `<id>.<timestamp>.<raw body>`; the header holds a list of `v1,<base64 of HMAC-SHA256>`. Nothing is
 //! parsed before the signature is verified.
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,8 +20,9 @@ pub const MAX_BODY: usize = 1 << 20;
 pub const TOLERANCE_S: i64 = 300;
 const MAX_SIGNATURES: usize = 16;
 
-/// Why a delivery is rejected.
+/// Why a webhook delivery is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WebhookError {
     /// A header is missing, empty or duplicated, or the body is too long.
     Malformed,
@@ -30,6 +33,19 @@ pub enum WebhookError {
     /// The signed body is not a valid event.
     InvalidPayload,
 }
+
+impl fmt::Display for WebhookError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WebhookError::Malformed => "a signature header is missing or duplicated, or the body is larger than 1 MiB",
+            WebhookError::TimestampOutOfTolerance => "the timestamp is more than five minutes from now",
+            WebhookError::InvalidSignature => "the signature does not match any of webhook_secrets",
+            WebhookError::InvalidPayload => "the body is not an event of Clerk",
+        })
+    }
+}
+
+impl std::error::Error for WebhookError {}
 
 /// Decoded signing keys.
 pub struct SigningKeys(Vec<hmac::Key>);
@@ -45,11 +61,6 @@ impl SigningKeys {
             if key.is_empty() { Err(wrong()) } else { Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)) }
         });
         Ok(SigningKeys(keys.collect::<Result<_, _>>()?))
-    }
-
-    /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -69,8 +80,13 @@ struct HeaderSet<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Adds one header line; others are ignored.
-    pub fn header(&mut self, name: &[u8], value: &'a [u8]) {
+    /// Creates a set without headers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one header line; others are ignored. To be called once per line.
+    pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
         let name = name.to_ascii_lowercase();
         let slot = match &name[..] {
             b"svix-id" => &mut self.svix.id,
@@ -79,9 +95,10 @@ impl<'a> Headers<'a> {
             b"webhook-id" => &mut self.plain.id,
             b"webhook-timestamp" => &mut self.plain.timestamp,
             b"webhook-signature" => &mut self.plain.signature,
-            _ => return,
+            _ => return self,
         };
         self.has_duplicates |= slot.replace(value).is_some();
+        self
     }
 }
 
@@ -232,7 +249,9 @@ mod tests {
     fn check(lines: &[(&str, &str)], body: &[u8], now_s: i64) -> Result<(), WebhookError> {
         let secrets = SigningKeys::parse(&[Secret::new("whsec_b3RoZXI="), Secret::new(SECRET)]).unwrap();
         let mut headers = Headers::default();
-        lines.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+        for (name, value) in lines {
+            headers.header(name.as_bytes(), value.as_bytes());
+        }
         verify(&secrets, &headers, body, now_s).map(drop)
     }
 

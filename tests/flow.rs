@@ -17,9 +17,7 @@ mod store;
 #[path = "flow/sync.rs"]
 mod sync;
 
-use clerk_auth::Request;
-use clerk_auth::config::UserMode;
-use clerk_auth::identity::Attribute;
+use clerk_auth::{Attribute, Request, UserMode};
 use clerk_sim::{Org, Sim, Spoil, TokenSpec};
 use common::{Fixture, NOW_S, auth_events, bearer, client, cookies, inline, pem, word};
 use serde_json::json;
@@ -33,7 +31,7 @@ fn claims_only() -> Fixture {
     })
 }
 
-fn profile(tune: impl FnOnce(&mut clerk_auth::Config)) -> Fixture {
+fn profile(tune: impl FnOnce(&mut clerk_auth::internals::Config)) -> Fixture {
     let sim = Sim::start();
     let key = pem(&sim);
     sim.put_user(json!({"id": "user_1", "username": "ada", "first_name": "Ada", "external_id": "77",
@@ -444,7 +442,7 @@ fn handshake_is_recommended_for_documents_only() {
         let mut request = Request::new();
         request.method(method.as_bytes()).header(b"Sec-Fetch-Dest", dest.as_bytes());
         request.header(b"Cookie", cookie.as_bytes());
-        fixture.client.authenticate(&request).handshake_recommended
+        fixture.client.authenticate(&request).handshake_recommended()
     };
     assert!(recommended("GET", "document", &expired));
     assert!(!recommended("POST", "document", &expired) && !recommended("GET", "empty", &expired));

@@ -10,8 +10,7 @@ mod tls;
 
 use std::sync::Barrier;
 
-use clerk_auth::config::UserMode;
-use clerk_auth::reason::Reason;
+use clerk_auth::{Reason, UserMode};
 use clerk_sim::{Fault, Key, Rotation, Sim, TokenSpec};
 use common::{EventLog, Fixture, ManualClock, auth_events, bearer, client, inline, retry_after_ms, word};
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerk_auth::config::UserMode;
+use clerk_auth::UserMode;
 use clerk_auth::users::SqliteStore;
 use clerk_sim::{Fault, Sim};
 use common::{Fixture, SLACK, TempDir, pem, timed};

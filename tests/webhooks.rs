@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::client::WebhookOutcome;
-use clerk_auth::clock::Clock;
+use clerk_auth::internals::{Config, builder};
 use clerk_auth::users::{SqliteStore, UserStore};
-use clerk_auth::webhooks::{Headers, WebhookError};
-use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Reason, Request};
+use clerk_auth::{AuthResult, Client, Reason, Request, WebhookError, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim, TokenSpec};
 use serde_json::json;
@@ -37,14 +35,8 @@ impl Fixture {
         config.set("api_url", &sim.url()).unwrap();
         config.set("webhook_secrets", DEFAULT_WEBHOOK_SECRET).unwrap();
         set(&mut config);
-        let client = ClientBuilder {
-            config,
-            store: Some(store.clone()),
-            clock: Some(Clock::from_fn(move || clock.load(Ordering::SeqCst))),
-            ..ClientBuilder::default()
-        }
-        .build()
-        .unwrap();
+        let builder = builder(config).user_store(store.clone()).clock(move || clock.load(Ordering::SeqCst));
+        let client = builder.build().unwrap();
         Fixture { sim, client, store, now_ms, dir }
     }
 
@@ -62,8 +54,10 @@ impl Fixture {
     }
 
     fn deliver(&self, delivery: &Delivery) -> WebhookOutcome {
-        let mut headers = Headers::default();
-        delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+        let mut headers = WebhookHeaders::default();
+        for (name, value) in &delivery.headers {
+            headers.header(name.as_bytes(), value.as_bytes());
+        }
         self.client.handle_webhook(&headers, delivery.body.as_bytes())
     }
 
@@ -94,7 +88,7 @@ fn user_updated_changes_row_and_next_result_without_clerk() {
     let row = fixture.store.find_by_clerk_id(ADA).unwrap().unwrap();
     assert_eq!(row.first_name.as_deref(), Some("Augusta"));
     let answer = fixture.ask(&token);
-    assert_eq!(answer.identity().unwrap().get(clerk_auth::identity::Attribute::FirstName), Some("Augusta"));
+    assert_eq!(answer.identity().unwrap().get(clerk_auth::Attribute::FirstName), Some("Augusta"));
     assert_eq!(fixture.sim.requests("/users/*"), 0);
 }
 

@@ -9,11 +9,6 @@ use super::{Api, ApiError, Endpoint, Request};
 const MAX_JWKS_LEN: usize = 1 << 20;
 
 impl Api {
-    /// Returns whether a JWK set can be fetched: there is a `jwks_url` or a secret key.
-    pub fn can_fetch_jwks(&self) -> bool {
-        self.jwks_url.is_some() || self.secret_key.is_some()
-    }
-
     /// Fetches the JWK set from `jwks_url`, without a secret, or else from the Backend API. Returns its JSON.
     pub fn jwks(&self, deadline: Instant) -> Result<Vec<u8>, ApiError> {
         let (url, bearer) = match &self.jwks_url {

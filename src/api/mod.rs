@@ -21,7 +21,9 @@ pub use http::{HttpTransport, TransportConfig};
 pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
 pub use transport::{Request, Response, Transport, TransportError};
-pub use users::{ClerkUser, EmailAddress};
+pub use users::ClerkUser;
+#[cfg(test)]
+pub(crate) use users::EmailAddress;
 
 use crate::clock::Clock;
 use crate::config::Secret;
@@ -77,11 +79,6 @@ impl Api {
     ) -> Self {
         let breakers = std::array::from_fn(|_| CircuitBreaker::default());
         Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers }
-    }
-
-    /// Returns whether users and sessions can be fetched.
-    pub fn has_secret_key(&self) -> bool {
-        self.secret_key.is_some()
     }
 
     fn url(&self, path: &str) -> String {

@@ -1,10 +1,12 @@
 //! The trait through which calls to Clerk's Backend API are sent.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::config::Secret;
 
 /// A request to Clerk: a GET, or a POST with a JSON body.
+#[non_exhaustive]
 pub struct Request<'a> {
     /// The absolute URL.
     pub url: &'a str,
@@ -28,8 +30,22 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+// The body of a request may hold a token, that of a response a user's data: `Debug` shows neither.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("url", &self.url).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 /// Why there is no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TransportError {
     /// No connection was made, it was lost, or its certificate is invalid.
     Network,
@@ -41,8 +57,7 @@ pub enum TransportError {
     Forked,
 }
 
-/// Sends requests to Clerk's Backend API. [`HttpTransport`](super::HttpTransport) is the implementation in use; tests supply
-/// others.
+/// Sends requests to Clerk's Backend API. A client uses HTTP unless it is given another implementation.
 ///
 /// Methods are called from many threads at once and must not panic. Retries, deadlines over several attempts and circuit
 /// breakers are the caller's business: an implementation sends each request once, follows no redirect and verifies

@@ -1,11 +1,15 @@
 //! Results and errors of an authentication.
 
+use std::time::Duration;
+
 use crate::api::{ApiError, ErrorKind};
+pub use crate::error::Cause;
+use crate::error::Error;
 use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 
-/// The four outcomes of a request.
+/// The four outcomes of a request. Match all of them: only `SignedIn` lets a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The request carries a valid token.
@@ -32,31 +36,40 @@ pub enum Outcome {
     },
 }
 
-/// The underlying error of a result, for the application's log. Never to be sent to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// A call to Clerk failed.
-    Api(ApiError),
-    /// The application's user store failed.
-    UserStore {
-        /// The application's error code.
-        code: i32,
-        /// The application's error message.
-        message: String,
-    },
-}
-
 /// The result of an authentication. Immutable and shared: a cache hit returns the cached result itself.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{AuthResult, AuthorizationParams};
+///
+/// /// Returns the status and the body of the response to an administrator's request.
+/// fn respond(result: &AuthResult) -> (u16, String) {
+///     let Some(identity) = result.identity() else {
+///         if let Some(error) = result.error().filter(|error| error.is_unavailable() || error.is_config()) {
+///             eprintln!("{error}"); // for the operator; `public_reason` is for the client
+///         }
+///         return (result.http_status(), result.public_reason().unwrap_or_default().into());
+///     };
+///     match identity.has(&AuthorizationParams { role: Some("admin"), ..AuthorizationParams::default() }) {
+///         true => (200, format!("hello, {}", identity.subject())),
+///         false => (403, "administrators only".into()),
+///     }
+/// }
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// # let client = clerk_auth::Client::builder().jwt_key(jwt_key).build()?;
+/// # assert_eq!(respond(&client.verify_token(token)), (200, "hello, user_ada".into()));
+/// # assert_eq!(respond(&client.verify_token("a.b.c")), (401, "token-invalid".into()));
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthResult {
-    /// The outcome.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Present exactly when the outcome is `SignedIn`.
     identity: Option<Identity>,
-    /// Whether a redirect to Clerk (a handshake) may recover the browser's session.
-    pub handshake_recommended: bool,
+    pub(crate) handshake_recommended: bool,
     /// The underlying error, if there is one.
-    pub cause: Option<Box<Cause>>,
+    pub(crate) cause: Option<Box<Cause>>,
 }
 
 impl AuthResult {
@@ -66,6 +79,16 @@ impl AuthResult {
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {
         AuthResult { identity: Some(identity), ..AuthResult::new(Outcome::SignedIn { source }) }
+    }
+
+    /// Returns the outcome.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Returns whether the outcome is `SignedIn`.
+    pub fn is_signed_in(&self) -> bool {
+        matches!(self.outcome, Outcome::SignedIn { .. })
     }
 
     /// Returns the caller's identity if the outcome is `SignedIn`.
@@ -81,6 +104,41 @@ impl AuthResult {
                 Some(reason)
             }
         }
+    }
+
+    /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503.
+    pub fn http_status(&self) -> u16 {
+        self.reason().map_or(200, |reason| reason.category().http_status())
+    }
+
+    /// Returns the reason in a form that may be sent to clients: its name for 401 and 403, and the name of its category
+    /// for 500 and 503, because that reason describes the server. `None` if the request is signed in.
+    pub fn public_reason(&self) -> Option<&'static str> {
+        let reason = self.reason()?;
+        Some(match reason.category() {
+            category @ (Category::Misconfigured | Category::Unavailable) => category.as_str(),
+            _ => reason.as_str(),
+        })
+    }
+
+    /// Returns how long to wait before the next attempt, for `Retry-After`, if known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms.map(Duration::from_millis),
+            _ => None,
+        }
+    }
+
+    /// Returns whether Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back).
+    pub fn handshake_recommended(&self) -> bool {
+        self.handshake_recommended
+    }
+
+    /// Returns why the request is not signed in, with the underlying error, for the log. `None` if it is.
+    pub fn error(&self) -> Option<Error> {
+        let cause = self.cause.as_deref().cloned();
+        let retry_after_ms = self.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.reason().map(|reason| Error::not_signed_in(reason, retry_after_ms, cause))
     }
 }
 
@@ -103,6 +161,12 @@ impl AuthError {
             _ => Reason::ServerError,
         };
         AuthError { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
+    }
+}
+
+impl From<AuthError> for Error {
+    fn from(error: AuthError) -> Self {
+        Error::not_signed_in(error.reason, error.retry_after_ms, error.cause.map(|cause| *cause))
     }
 }
 

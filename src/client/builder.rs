@@ -1,5 +1,6 @@
 //! Validates a configuration and builds a client. Errors name the setting.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use super::user_cache::UserCache;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode};
+use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode, rows};
+use crate::error::Error;
 use crate::events::{Event, EventHandlers, Level};
 use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
@@ -29,25 +31,220 @@ use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
 use crate::webhooks::SigningKeys;
 
-/// The settings of a client, and what the application provides.
+/// The settings of a [`Client`], and what the application provides.
+///
+/// There is one setter for each setting, under the name that all bindings use. The first invalid value is reported by
+/// [`build`](Self::build).
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{Client, LogLevel, UserMode};
+///
+/// let client = Client::builder()
+///     .secret_key("sk_test_example")
+///     .authorized_parties(["https://app.example.com"])
+///     .user_mode(UserMode::Profile)
+///     .cache_ttl_s(60)
+///     .on_log(LogLevel::Warn, |level, line| eprintln!("{level:?}: {line}"))
+///     .build()?;
+///
+/// let error = Client::builder().cache_ttl_s(86_401).build().unwrap_err();
+/// assert_eq!(error.to_string(), "cache_ttl_s: 86401 is out of range: 0 to 86400");
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
 #[derive(Default)]
+#[must_use]
 pub struct ClientBuilder {
-    /// The settings.
-    pub config: Config,
-    /// The application's user table.
-    pub store: Option<Arc<dyn UserStore>>,
-    /// Called for events and log lines.
-    pub listeners: EventHandlers,
-    /// A clock other than the system's.
-    pub clock: Option<Clock>,
-    /// A transport other than HTTP.
-    pub transport: Option<Arc<dyn Transport>>,
+    pub(crate) config: Config,
+    pub(crate) store: Option<Arc<dyn UserStore>>,
+    pub(crate) listeners: EventHandlers,
+    pub(crate) clock: Option<Clock>,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    /// The first invalid value.
+    pub(crate) error: Option<ConfigError>,
 }
 
+/// The setter of a setting, by its kind.
+macro_rules! setter {
+    ($(#[$doc:meta])* $name:ident Int) => {
+        $(#[$doc])*
+        pub fn $name(self, value: u32) -> Self {
+            self.change(|config| config.set_int(stringify!($name), value.into()))
+        }
+    };
+    ($(#[$doc:meta])* $name:ident Bool) => {
+        $(#[$doc])*
+        pub fn $name(self, value: bool) -> Self {
+            self.change(|config| config.set_int(stringify!($name), value.into()))
+        }
+    };
+    ($(#[$doc:meta])* $name:ident UserMode) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: UserMode) -> Self {
+            self.config.$name = Some(value);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident LinkByEmail) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: LinkByEmail) -> Self {
+            self.config.$name = value;
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident TokenKinds) => {
+        $(#[$doc])*
+        pub fn $name(self, kinds: impl IntoIterator<Item = TokenKind>) -> Self {
+            let names: Vec<&str> = kinds.into_iter().map(TokenKind::as_str).collect();
+            self.set(stringify!($name), &names.join(","))
+        }
+    };
+    ($(#[$doc:meta])* $name:ident $list:ident) => {
+        setter!(@$list $(#[$doc])* $name);
+    };
+    (@List $($row:tt)*) => { setter!(@items $($row)*); };
+    (@SecretList $($row:tt)*) => { setter!(@items $($row)*); };
+    (@items $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(self, items: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+            self.change(|config| {
+                config.set(stringify!($name), "")?;
+                items.into_iter().try_for_each(|item| config.add(stringify!($name), item.as_ref()))
+            })
+        }
+    };
+    // A string: String, Url, Secret.
+    (@$string:ident $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub fn $name(self, value: impl AsRef<str>) -> Self {
+            self.set(stringify!($name), value.as_ref())
+        }
+    };
+}
+
+/// "" for a setting without a default.
+macro_rules! default_doc {
+    ("") => {
+        ""
+    };
+    ($default:literal) => {
+        concat!("\n\nDefault: `", $default, "`.")
+    };
+}
+
+macro_rules! setters {
+    ($($group:ident {
+        $($(#[doc = $doc:literal])+ $name:ident: $kind:ident $(($($range:tt)+))? = $default:tt $(from $env:literal)?;)+
+    })+) => {
+        /// One setter for each setting. A list replaces the value; an empty string clears it.
+        impl ClientBuilder {
+            $($(setter! {
+                #[doc = concat!("Sets `", stringify!($name), "`:", $($doc,)+ ".", default_doc!($default),
+                    $("\n\nRange: `", stringify!($($range)+), "`.",)?)]
+                $name $kind
+            })+)+
+        }
+    };
+}
+rows!(setters);
+
 impl ClientBuilder {
+    /// Returns a builder with the settings whose environment variables are set and not empty; the README lists the variables.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use clerk_auth::ClientBuilder;
+    ///
+    /// let client = ClientBuilder::from_env().authorized_parties(["https://app.example.com"]).build()?;
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn from_env() -> Self {
+        Self::default().change(Config::from_env)
+    }
+
+    /// Sets any setting by its name, such as one from a configuration file. The items of a list are separated by commas; an
+    /// empty value clears an optional setting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut builder = clerk_auth::Client::builder();
+    /// for (name, value) in [("secret_key", "sk_test_example"), ("timeout_ms", "2000"), ("audience", "api, admin")] {
+    ///     builder = builder.set(name, value);
+    /// }
+    /// builder.build()?;
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn set(self, name: &str, value: &str) -> Self {
+        self.change(|config| config.set(name, value))
+    }
+
+    /// Sets the application's user table. [`UserMode::Sync`] is the default then.
+    pub fn user_store(mut self, store: Arc<dyn UserStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Sets the function to be called for every event, on the thread of the call that causes it, with no lock held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Event};
+    ///
+    /// let builder = Client::builder().on_event(|event| match event {
+    ///     Event::AuthFailed { reason, .. } => eprintln!("not signed in: {reason}"),
+    ///     Event::UserCreated { user_key, .. } => eprintln!("welcome, user {user_key}"),
+    ///     _ => {}
+    /// });
+    /// ```
+    pub fn on_event(mut self, handler: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.listeners.on_event(handler);
+        self
+    }
+
+    /// Sets the function to be called for log lines at `level` and above. They contain no token and no secret.
+    pub fn on_log(mut self, level: Level, handler: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
+        self.listeners.on_log(level, handler);
+        self
+    }
+
+    /// Sets the clock: a function that returns milliseconds since 1970, for tests and replays. Lifetimes of cached results
+    /// follow it, too.
+    pub fn clock(mut self, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        self.clock = Some(Clock::from_fn(now_ms));
+        self
+    }
+
+    /// Sets how requests are sent to Clerk. The settings `ca_pem`, `proxy` and `user_agent` have no effect then.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config) -> Result<(), ConfigError>) -> Self {
+        if let Err(error) = change(&mut self.config) {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
     /// Validates the settings and builds the client. Connects to nothing.
-    pub fn build(self) -> Result<Client, ConfigError> {
-        let ClientBuilder { config, store, listeners, clock, transport } = self;
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Config` that names the invalid or missing setting.
+    pub fn build(self) -> Result<Client, Error> {
+        self.validate_and_build().map_err(Error::from)
+    }
+
+    fn validate_and_build(self) -> Result<Client, ConfigError> {
+        let ClientBuilder { config, store, listeners, clock, transport, error } = self;
+        if let Some(error) = error {
+            return Err(error);
+        }
         let clock = clock.unwrap_or_else(Clock::system);
         let listeners = Arc::new(listeners);
         let instance = match &config.publishable_key {
@@ -151,6 +348,16 @@ impl ClientBuilder {
             results,
         };
         Ok(Client { inner: Arc::new(inner) })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("config", &self.config)
+            .field("has_user_store", &self.store.is_some())
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,7 +25,7 @@ mod webhooks;
 
 use std::sync::Arc;
 
-pub use auth_result::{AuthError, AuthResult, Cause, Outcome};
+pub use auth_result::{AuthResult, Outcome};
 pub use builder::ClientBuilder;
 pub use metrics::Stats;
 pub use pending::{AuthProgress, PendingAuth, PendingWebhook, WebhookProgress};
@@ -33,11 +33,12 @@ pub use stepwise::NextAction;
 pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
-use auth_result::VerifyError;
+use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
 
 use crate::clock::Io;
+use crate::error::Error;
 use crate::events::{Level, Source};
 use crate::identity::Identity;
 use crate::keys::KeySource;
@@ -46,7 +47,26 @@ use crate::request::{Credential, Request, TokenSource};
 use crate::token::TokenHash;
 use crate::webhooks::Headers;
 
-/// Authenticates requests. Shared by all threads; clones are handles to the same client.
+/// Authenticates requests, applies webhook events, and caches what it found out.
+///
+/// All threads share one client; clones are handles to the same client. It starts no threads, except for the duration of a name
+/// lookup.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_auth::{Attribute, Client, Request};
+///
+/// # let (jwt_key, token) = clerk_auth::internals::example();
+/// let client = Client::builder().jwt_key(jwt_key).authorized_parties(["https://app.example.com"]).build()?;
+///
+/// let cookie = format!("theme=dark; __session={token}");
+/// let result = client.authenticate(Request::new().header(b"Cookie", cookie.as_bytes()));
+/// let identity = result.identity().expect("a valid token");
+/// assert_eq!(identity.user_id(), Some("user_ada"));
+/// assert_eq!(identity.get(Attribute::OrgSlug), Some("acme"));
+/// # Ok::<(), clerk_auth::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -60,6 +80,21 @@ impl Client {
 
     /// Authenticates a request. Fetches keys and users and asks the user store as needed; waits for Clerk at most
     /// `timeout_ms`, the store's time not included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Reason, Request};
+    ///
+    /// # let (jwt_key, _) = clerk_auth::internals::example();
+    /// # let client = Client::builder().jwt_key(jwt_key).build()?;
+    /// let result = client.authenticate(Request::new().header(b"Authorization", b"Bearer forged.e30.AAAA"));
+    /// assert_eq!((result.http_status(), result.reason()), (401, Some(Reason::TokenInvalid)));
+    ///
+    /// let anonymous = client.authenticate(&Request::new());
+    /// assert_eq!(anonymous.reason(), Some(Reason::SessionTokenMissing));
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
     pub fn authenticate(&self, request: &Request<'_>) -> Arc<AuthResult> {
         match self.begin(request) {
             AuthProgress::Done(result) => result,
@@ -69,6 +104,24 @@ impl Client {
 
     /// Authenticates a request from the caches: never blocks, asks neither Clerk nor the user store. A token is verified if
     /// its key and its user are cached. Returns `None` if [`Self::authenticate`] is needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Outcome, Request, Source};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// # let client = Client::builder().jwt_key(jwt_key).build()?;
+    /// let authorization = format!("Bearer {token}");
+    /// let mut request = Request::new();
+    /// request.header(b"Authorization", authorization.as_bytes());
+    ///
+    /// let result = client.authenticate_cached(&request).unwrap_or_else(|| client.authenticate(&request));
+    /// assert!(result.is_signed_in());
+    /// let again = client.authenticate_cached(&request).expect("cached now");
+    /// assert_eq!(again.outcome(), Outcome::SignedIn { source: Source::Cache });
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
         let prepared = inner.prepare(request, Io::CacheOnly)?;
@@ -81,7 +134,8 @@ impl Client {
         }
     }
 
-    /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed.
+    /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed. See
+    /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
         let begun = self.begin_with(request, self.inner.blocking());
         begun.unwrap_or_else(|| AuthProgress::Done(Arc::new(Reason::InternalError.into())))
@@ -98,6 +152,20 @@ impl Client {
     }
 
     /// Verifies a JWT only: no user, no cache, no event. May fetch the JWK set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Attribute, Client, TokenKind};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// # let client = Client::builder().jwt_key(jwt_key).build()?;
+    /// let result = client.verify_token(token);
+    /// let identity = result.identity().expect("a valid token");
+    /// assert_eq!((identity.kind(), identity.get(Attribute::SessionId)), (TokenKind::SessionToken, Some("sess_ada")));
+    /// assert!(!client.verify_token(&token[1..]).is_signed_in());
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
     pub fn verify_token(&self, token: &str) -> Arc<AuthResult> {
         let inner = &*self.inner;
         let credential = Credential { token: token.as_bytes(), source: TokenSource::Header, client_uat: None };
@@ -113,7 +181,39 @@ impl Client {
         Arc::new(result)
     }
 
-    /// Verifies a webhook delivery and applies its event.
+    /// Verifies a webhook delivery and applies its event: updates the user's row, rejects banned and deleted users and ended
+    /// sessions, and invalidates what is cached about them. `body` is the raw body.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Reason, Request, WebhookHeaders, WebhookOutcome};
+    ///
+    /// # use aws_lc_rs::hmac;
+    /// # use base64::{Engine as _, engine::general_purpose::STANDARD};
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).webhook_secrets(["whsec_c2VjcmV0"]).build()?;
+    /// # let authorization = format!("Bearer {token}");
+    /// # let body = r#"{"type":"session.revoked","data":{"id":"sess_ada"}}"#;
+    /// # let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
+    /// # let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+    /// # let tag = hmac::sign(&key, format!("msg_1.{now}.{body}").as_bytes());
+    /// # let signature = format!("v1,{}", STANDARD.encode(tag));
+    /// # let request_headers = [("svix-id", "msg_1"), ("svix-timestamp", &now), ("svix-signature", &signature)];
+    ///
+    /// let mut headers = WebhookHeaders::new();
+    /// for (name, value) in &request_headers {
+    ///     headers.header(name.as_bytes(), value.as_bytes());
+    /// }
+    /// match client.handle_webhook(&headers, body.as_bytes()) {
+    ///     WebhookOutcome::Applied | WebhookOutcome::Ignored => {} // 204
+    ///     WebhookOutcome::Rejected(error) => panic!("400: {error}"),
+    ///     WebhookOutcome::Failed(error) => panic!("503, so that it is delivered again: {error}"),
+    /// }
+    /// # let result = client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+    /// # assert_eq!(result.reason(), Some(Reason::SessionRevoked));
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
     pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
         match self.begin_webhook(headers, body) {
             WebhookProgress::Done(outcome) => outcome,
@@ -126,8 +226,26 @@ impl Client {
         WebhookProgress::new(&self.inner, self.inner.begin_webhook(headers, body))
     }
 
-    /// Fetches the JWK set, so that the first request need not wait. Must be called in a child process after `fork`.
-    pub fn warm_up(&self) -> Result<(), AuthError> {
+    /// Fetches the JWK set, so that the first request need not wait. Must be called in a child process after `fork`, before any
+    /// call that may reach Clerk.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Unavailable`, or `Config` if Clerk rejects the secret key.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// let client = clerk_auth::ClientBuilder::from_env().build()?;
+    /// if let Err(error) = client.warm_up() {
+    ///     if error.is_config() {
+    ///         return Err(error);
+    ///     }
+    ///     eprintln!("Clerk cannot be reached yet: {error}");
+    /// }
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn warm_up(&self) -> Result<(), Error> {
         let inner = &*self.inner;
         if inner.backend.api.reset_after_fork() {
             inner.reset_after_fork();
@@ -135,8 +253,8 @@ impl Client {
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
         let now_ms = inner.clock.now().mono_ms;
         inner.with_jwks(inner.blocking(), |fetcher| store.warm_up(now_ms, fetcher)).map_err(|error| match error {
-            VerifyError::Refused(error) => error,
-            VerifyError::WouldBlock => Reason::JwkFailedToLoad.into(),
+            VerifyError::Refused(error) => error.into(),
+            VerifyError::WouldBlock => AuthError::from(Reason::JwkFailedToLoad).into(),
         })
     }
 
@@ -145,7 +263,22 @@ impl Client {
         self.inner.invalidate_token(&TokenHash::of(token.as_bytes()));
     }
 
-    /// Invalidates a Clerk user and the results of all its tokens.
+    /// Invalidates a Clerk user and the results of all its tokens, for example after the application has changed the user's row.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Request};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// # let client = Client::builder().jwt_key(jwt_key).build()?;
+    /// let authorization = format!("Bearer {token}");
+    /// client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+    /// assert_eq!(client.stats().cached_tokens, 1);
+    /// client.invalidate_user("user_ada");
+    /// assert_eq!(client.stats().cached_tokens, 0);
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
     pub fn invalidate_user(&self, clerk_id: &str) {
         self.inner.invalidate(Scope::Subject, clerk_id, || self.inner.users.remove(clerk_id));
     }

@@ -1,5 +1,6 @@
 //! Authentications and webhook events that wait for the application's user table, as the application sees them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::auth_result::AuthResult;
@@ -12,6 +13,7 @@ use crate::reason::Reason;
 use crate::users::{StoreError, StoreResponse, SyncError, UserStore};
 
 /// An authentication that has begun.
+#[derive(Debug)]
 pub enum AuthProgress {
     /// It has ended.
     Done(Arc<AuthResult>),
@@ -28,6 +30,12 @@ impl AuthProgress {
             Step::Done(result) => AuthProgress::Done(result),
             Step::Waiting(work) => AuthProgress::Pending(Box::new(PendingAuth(Stepwise::new(inner.clone(), work)))),
         }
+    }
+}
+
+impl fmt::Debug for PendingAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAuth").finish_non_exhaustive()
     }
 }
 
@@ -63,6 +71,7 @@ fn internal_error() -> Arc<AuthResult> {
 }
 
 /// A webhook event that has been received.
+#[derive(Debug)]
 pub enum WebhookProgress {
     /// It has been handled.
     Done(WebhookOutcome),
@@ -81,6 +90,12 @@ impl WebhookProgress {
                 WebhookProgress::Pending(Box::new(PendingWebhook(Stepwise::new(inner.clone(), work))))
             }
         }
+    }
+}
+
+impl fmt::Debug for PendingWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingWebhook").finish_non_exhaustive()
     }
 }
 

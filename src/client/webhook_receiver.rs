@@ -4,11 +4,13 @@ use std::hash::RandomState;
 
 use crate::cache::Cache;
 use crate::clock::Now;
-use crate::users::SyncError;
+use crate::error::{Cause, Error, ErrorKind};
+use crate::users::{StoreError, SyncError};
 use crate::webhooks::{Headers, SigningKeys, TOLERANCE_S, WebhookError, WebhookEvent, verify};
 
 /// How a webhook delivery was handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub enum WebhookOutcome {
     /// It was applied.
     Applied,
@@ -18,6 +20,28 @@ pub enum WebhookOutcome {
     Rejected(WebhookError),
     /// The user store failed; the event has to be delivered again.
     Failed(SyncError),
+}
+
+impl WebhookOutcome {
+    /// Returns an error unless the delivery was applied or ignored: of the kind `Rejected` (respond with 400), or
+    /// `Unavailable` (respond with 503, so that the event is delivered again).
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] with the [`WebhookError`] or the failure of the user store as its source.
+    pub fn into_result(self) -> Result<(), Error> {
+        const FAILED: &str = "the user's row could not be updated";
+        match self {
+            WebhookOutcome::Applied | WebhookOutcome::Ignored => Ok(()),
+            WebhookOutcome::Rejected(error) => {
+                Err(Error::new(ErrorKind::Rejected, "webhook delivery rejected").with_source(error))
+            }
+            WebhookOutcome::Failed(SyncError::Store(StoreError::Failed { code, message })) => {
+                Err(Error::new(ErrorKind::Unavailable, FAILED).with_source(Cause::UserStore { code, message }))
+            }
+            WebhookOutcome::Failed(error) => Err(Error::new(ErrorKind::Unavailable, FAILED).with_source(error)),
+        }
+    }
 }
 
 /// Signing keys, and the ids of processed deliveries.

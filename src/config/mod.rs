@@ -7,6 +7,7 @@ mod settings;
 use std::fmt;
 
 pub use secret::Secret;
+pub(crate) use settings::rows;
 pub use settings::{Config, Group, Kind, LinkByEmail, SETTINGS, UserMode};
 
 /// A setting that cannot be used.

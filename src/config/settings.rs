@@ -9,6 +9,7 @@ use crate::token::TokenKind;
 /// What a client finds out about the user of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum UserMode {
     /// The claims of the token, nothing else.
     Claims,
@@ -21,6 +22,7 @@ pub enum UserMode {
 /// Whether an existing row may be linked to a Clerk user by its e-mail address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum LinkByEmail {
     /// Rows are found by Clerk id only.
     Never,
@@ -165,8 +167,10 @@ const TOKEN_KINDS: [&str; TokenKind::ALL.len() + 1] = {
     names
 };
 
-// A row: the description, then `name: Kind = default from variable`. An empty default is no value.
-settings! {
+// A row: the description, then `name: Kind = default from variable`. An empty default is no value. `ClientBuilder` makes a
+// setter of each.
+#[rustfmt::skip]
+macro_rules! rows { ($callback:ident) => { $callback! {
     Keys {
         /// Clerk's secret key (`sk_live_…`); fetches signing keys and users
         secret_key: Secret = "" from "CLERK_SECRET_KEY";
@@ -246,4 +250,7 @@ settings! {
         /// session token
         revocation_ttl_s: Int(60 to 315_360_000) = 86_400;
     }
-}
+} } }
+pub(crate) use rows;
+
+rows!(settings);

@@ -8,7 +8,8 @@ use super::{
     clerk_error, clerk_request, clerk_result, clerk_str, guard, request, result, strings,
 };
 use crate::api::ErrorKind;
-use crate::client::{AuthResult, Cause};
+use crate::client::AuthResult;
+use crate::error::Cause;
 
 /// Authenticates a request. Blocks for at most `timeout_ms` while it fetches keys and users.
 ///

@@ -140,7 +140,7 @@ pub unsafe extern "C" fn clerk_client_new(
             store,
             listeners: events::handlers(config.event.clone(), config.log.clone()),
             clock: config.clock.clone().map(events::clock),
-            transport: None,
+            ..ClientBuilder::default()
         };
         let made = Arc::into_raw(Arc::new(clerk_client { client: builder.build()?, has_callbacks }));
         // SAFETY: not NULL, see above; the rest is the header's contract.
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn clerk_client_warm_up(client: *const clerk_client, error
     unsafe {
         with_client(client, error, |client| match client.client.warm_up() {
             Ok(()) => Ok(CLERK_OK),
-            Err(refusal) => Err(clerk_error::cause(CLERK_E_API, refusal.cause.as_deref())),
+            Err(error) => Err(clerk_error::cause(CLERK_E_API, error.cause())),
         })
     }
 }

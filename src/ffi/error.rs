@@ -6,10 +6,10 @@ use super::{
     as_ref, clerk_str, guard, is_failure, message,
 };
 use crate::api::{ApiError, ErrorKind};
-use crate::client::{Cause, WebhookOutcome};
+use crate::client::WebhookOutcome;
 use crate::config::ConfigError;
+use crate::error::{Cause, Error};
 use crate::users::{StoreError, SyncError};
-use crate::webhooks::WebhookError;
 
 /// Details of a failure, for the application and its log. Immutable; any thread may read it. The caller frees it.
 pub struct clerk_error {
@@ -61,6 +61,13 @@ impl From<ConfigError> for clerk_error {
     }
 }
 
+impl From<Error> for clerk_error {
+    fn from(error: Error) -> Self {
+        let setting = error.setting().map(CStringBuf::new);
+        clerk_error { setting, ..Self::new(CLERK_E_CONFIG, &error.to_string()) }
+    }
+}
+
 impl clerk_error {
     fn new(status: i32, message: &str) -> Self {
         clerk_error {
@@ -105,16 +112,7 @@ impl clerk_error {
         let message = match outcome {
             WebhookOutcome::Applied => return Ok(CLERK_OK),
             WebhookOutcome::Ignored => return Ok(CLERK_WEBHOOK_IGNORED),
-            WebhookOutcome::Rejected(WebhookError::Malformed) => {
-                "a signature header is missing or duplicated, or the body is larger than 1 MiB"
-            }
-            WebhookOutcome::Rejected(WebhookError::TimestampOutOfTolerance) => {
-                "the timestamp is more than five minutes from now"
-            }
-            WebhookOutcome::Rejected(WebhookError::InvalidSignature) => {
-                "the signature does not match any of webhook_secrets"
-            }
-            WebhookOutcome::Rejected(WebhookError::InvalidPayload) => "the body is not an event of Clerk",
+            WebhookOutcome::Rejected(error) => error.to_string(),
             WebhookOutcome::Failed(SyncError::Store(StoreError::Failed { code, message })) => {
                 return Err(Self::cause(CLERK_UNAVAILABLE, Some(&Cause::UserStore { code, message })));
             }
@@ -122,7 +120,7 @@ impl clerk_error {
                 return Err(Self::new(CLERK_UNAVAILABLE, "the user's row could not be updated"));
             }
         };
-        Err(Self::new(CLERK_E_WEBHOOK, message))
+        Err(Self::new(CLERK_E_WEBHOOK, &message))
     }
 }
 

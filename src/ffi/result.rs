@@ -112,13 +112,7 @@ pub unsafe extern "C" fn clerk_result_public_reason(result: *const clerk_result)
 pub unsafe extern "C" fn clerk_result_http_status(result: *const clerk_result) -> i32 {
     // SAFETY: the header's contract.
     guard(500, || match unsafe { read(result) } {
-        Ok(result) => match result.reason().map(|reason| reason.category()) {
-            None => 200,
-            Some(Category::NoCredentials | Category::InvalidToken) => 401,
-            Some(Category::Forbidden) => 403,
-            Some(Category::Misconfigured) => 500,
-            Some(Category::Unavailable) => 503,
-        },
+        Ok(result) => i32::from(result.http_status()),
         Err(_) => 500,
     })
 }

@@ -221,11 +221,12 @@ pub unsafe extern "C" fn clerk_config_set_sqlite_path(
 }
 
 #[cfg(feature = "sqlite")]
-fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::ConfigError> {
+fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::error::Error> {
     Ok(Arc::new(crate::users::SqliteStore::open(path)?))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_sqlite(_: &str) -> Result<Arc<dyn UserStore>, crate::ConfigError> {
-    Err(crate::ConfigError::new("sqlite", "this library was built without the feature `sqlite`"))
+fn open_sqlite(_: &str) -> Result<Arc<dyn UserStore>, crate::error::Error> {
+    let message = "this library was built without the feature `sqlite`";
+    Err(crate::config::ConfigError::new("sqlite", message).into())
 }

@@ -1,6 +1,6 @@
 //! Authorization checks on a session: role, permission, feature, plan and reverification (Clerk's `has()`).
 
-/// The checks of one call of [`Authorization::has`]. All checks that are set must pass; a set without any fails.
+/// The checks of one call of [`Identity::has`](crate::Identity::has). All checks that are set must pass; a set without any fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthorizationParams<'a> {
     /// The role in the active organization; the prefix `org:` is optional.

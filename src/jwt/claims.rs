@@ -18,7 +18,7 @@ pub struct Organization {
     pub permissions: Vec<String>,
 }
 
-/// The claims of a token, each with its type checked but its value not validated; see [`Policy`](super::Policy).
+/// The claims of a token, each with its type checked but its value not validated; see `Policy`.
 ///
 /// Fields have the names of RFC 7519 and of Clerk's session token claims.
 #[derive(Clone, Debug, Default)]

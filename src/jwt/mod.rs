@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
-pub use claims::{Claims, Organization};
+pub use claims::Claims;
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;

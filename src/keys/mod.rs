@@ -4,8 +4,8 @@ mod jwks;
 mod parse;
 mod store;
 
-pub use jwks::{KeySet, MAX_KEYS};
-pub use parse::{KeyParseError, parse};
+pub use jwks::KeySet;
+pub use parse::parse;
 pub use store::{JwksFetcher, JwksStore, KeyLookupError};
 
 use std::sync::Arc;

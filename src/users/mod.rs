@@ -1,8 +1,8 @@
 //! The application's own user table, and the sync that keeps its rows equal to Clerk's users.
 //!
 //! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
-//! [`UserSync`] decides what to read and write and does no I/O itself.
 
+// `UserSync` decides what to read and write and does no I/O itself.
 mod diff;
 mod row;
 #[cfg(feature = "sqlite")]
@@ -16,15 +16,27 @@ pub use row::{Row, RowChanges, Schema};
 pub use sqlite::SqliteStore;
 pub(crate) use store::execute;
 pub use store::{StoreError, StoreRequest, StoreResponse, UserStore};
-pub use sync::{SyncEvent, Transition, UserSync};
+pub(crate) use sync::{SyncEvent, Transition, UserSync};
 
 use crate::reason::Reason;
 
-/// Why a sync yields no row.
+/// Why a row was not created or updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SyncError {
     /// The rules of the sync reject what the store returned.
     Rejected(Reason),
     /// The store failed.
     Store(StoreError),
 }
+
+impl std::fmt::Display for SyncError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SyncError::Rejected(reason) => write!(f, "the row was rejected: {reason}"),
+            SyncError::Store(error) => write!(f, "the user store failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {}

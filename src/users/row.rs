@@ -27,6 +27,7 @@ pub struct Row {
 
 /// The columns to write. `None` leaves a column unchanged; `Some(None)` sets it to NULL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RowChanges {
     /// The id of the Clerk user that the row belongs to from now on.
     pub clerk_id: Option<String>,

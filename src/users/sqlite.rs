@@ -1,6 +1,7 @@
 //! A ready-made user table in SQLite.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::ThreadId;
@@ -12,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, para
 
 use super::{Row, RowChanges, Schema, StoreError, UserStore};
 use crate::config::ConfigError;
+use crate::error::Error;
 
 /// How long to wait for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,11 +56,10 @@ const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name
 /// # let folder = std::env::temp_dir().join(format!("clerk-auth-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// let store = SqliteStore::open(folder.join("users.db"))?;
-/// let key = store.create(&RowChanges {
-///     clerk_id: Some("user_1".into()),
-///     username: Some("ada".into()),
-///     ..RowChanges::default()
-/// })?;
+/// let mut ada = RowChanges::default();
+/// ada.clerk_id = Some("user_1".into());
+/// ada.username = Some("ada".into());
+/// let key = store.create(&ada)?;
 /// let row = store.find_by_clerk_id("user_1")?.expect("just created");
 /// assert_eq!((row.key, row.is_active), (key, true));
 /// # std::fs::remove_dir_all(folder)?;
@@ -72,14 +73,20 @@ pub struct SqliteStore {
     pid: AtomicU32,
 }
 
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl SqliteStore {
     /// Opens the database, creates it with mode 0600 if it does not exist, and migrates its tables.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
+    /// An [`Error`] of the kind `Config` if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
     /// migrated by a newer version of this library.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let store = SqliteStore {
             path: path.as_ref().to_owned(),
             idle: Mutex::default(),
@@ -391,7 +398,7 @@ mod tests {
         assert!(SqliteStore::open(folder.join("link.db")).is_err());
         assert!(SqliteStore::open(folder.join("no/such.db")).is_err());
         Connection::open(&path).unwrap().execute("INSERT INTO clerk_schema VALUES (99)", []).unwrap();
-        assert!(SqliteStore::open(&path).err().unwrap().message.contains("version 99"));
+        assert!(SqliteStore::open(&path).err().unwrap().to_string().contains("version 99"));
         std::fs::write(folder.join("junk.db"), [7; 8192]).unwrap();
         assert!(SqliteStore::open(folder.join("junk.db")).is_err());
         std::fs::remove_dir_all(folder).unwrap();

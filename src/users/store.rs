@@ -158,7 +158,9 @@ pub enum StoreResponse {
 /// }
 ///
 /// let table = Table::default();
-/// let ada = RowChanges { clerk_id: Some("user_1".into()), username: Some("ada".into()), ..RowChanges::default() };
+/// let mut ada = RowChanges::default();
+/// ada.clerk_id = Some("user_1".into());
+/// ada.username = Some("ada".into());
 /// let key = table.create(&ada)?;
 /// assert_eq!(table.find_by_clerk_id("user_1")?.map(|row| row.key), Some(key));
 /// assert_eq!(table.create(&ada), Err(StoreError::Conflict));

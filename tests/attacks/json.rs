@@ -1,9 +1,6 @@
 //! Arbitrary JSON as tokens, key sets and users.
 
-use clerk_auth::api::ClerkUser;
-use clerk_auth::jwt::{Claims, UnverifiedJwt};
-use clerk_auth::keys::{self, KeySet};
-use clerk_auth::request::decode_unverified;
+use clerk_auth::internals::{Claims, ClerkUser, KeySet, UnverifiedJwt, decode_unverified, keys};
 use clerk_sim::KeyStore;
 use clerk_sim::encoding::b64u;
 use proptest::collection::vec;

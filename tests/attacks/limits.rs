@@ -1,10 +1,7 @@
 //! Oversized and deeply nested input is rejected at little cost.
 
 use clerk_auth::Request;
-use clerk_auth::api::ClerkUser;
-use clerk_auth::jwt::{Claims, UnverifiedJwt};
-use clerk_auth::keys::KeySet;
-use clerk_auth::request::{MAX_TOKEN_LEN, decode_unverified};
+use clerk_auth::internals::{Claims, ClerkUser, KeySet, MAX_TOKEN_LEN, UnverifiedJwt, decode_unverified};
 use clerk_sim::encoding::b64u;
 
 use super::allocated::bytes_allocated;

@@ -1,6 +1,6 @@
 //! RSA signatures: the Wycheproof vectors and malformed values.
 
-use clerk_auth::jwt::VerifyingKey;
+use clerk_auth::internals::VerifyingKey;
 use clerk_sim::encoding::{b64u, from_b64u};
 use clerk_sim::{Sim, TokenSpec};
 use wycheproof::TestResult;

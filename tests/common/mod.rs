@@ -11,13 +11,10 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clerk_auth::client::{AuthProgress, NextAction, PendingAuth};
-use clerk_auth::clock::Clock;
-use clerk_auth::config::Secret;
-use clerk_auth::events::{Event, EventHandlers};
-use clerk_auth::token::TokenHash;
+use clerk_auth::internals::{Config, builder};
+use clerk_auth::stepwise::{AuthProgress, NextAction, PendingAuth};
 use clerk_auth::users::UserStore;
-use clerk_auth::{AuthResult, Client, ClientBuilder, Config, Outcome, Request};
+use clerk_auth::{AuthResult, Client, Event, Outcome, Request, Secret, TokenHash};
 use clerk_sim::{Sim, TokenSpec};
 
 /// When every test begins, in seconds since 1970.
@@ -38,9 +35,9 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    pub fn clock(&self) -> Clock {
+    pub fn clock(&self) -> impl Fn() -> i64 + use<> {
         let ms = self.0.clone();
-        Clock::from_fn(move || ms.load(Ordering::SeqCst))
+        move || ms.load(Ordering::SeqCst)
     }
 
     pub fn now_s(&self) -> i64 {
@@ -61,11 +58,9 @@ impl ManualClock {
 pub struct EventLog(Arc<Mutex<(Vec<String>, Vec<TokenHash>)>>);
 
 impl EventLog {
-    pub fn listeners(&self) -> EventHandlers {
-        let mut listeners = EventHandlers::default();
+    pub fn handler(&self) -> impl Fn(&Event<'_>) + use<> {
         let event_log = self.clone();
-        listeners.on_event(move |event| event_log.record(event));
-        listeners
+        move |event| event_log.record(event)
     }
 
     fn record(&self, event: &Event<'_>) {
@@ -82,6 +77,7 @@ impl EventLog {
             Event::StaleUserServed { .. } => "stale_user_served".into(),
             Event::SecretKeyRejected => "secret_key_rejected".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
+            other => panic!("an event that the log does not know: {other:?}"),
         };
         let hash = match event {
             Event::AuthSuccess { token_hash, .. } | Event::CacheMiss { token_hash } => Some(*token_hash),
@@ -170,8 +166,10 @@ pub fn client(
     config.api_url = sim.url();
     config.secret_key = Some(Secret::new(SECRET));
     tune(&mut config);
-    let builder =
-        ClientBuilder { config, store, listeners: event_log.listeners(), clock: Some(time.clock()), transport: None };
+    let mut builder = builder(config).on_event(event_log.handler()).clock(time.clock());
+    if let Some(store) = store {
+        builder = builder.user_store(store);
+    }
     builder.build().unwrap()
 }
 
@@ -231,7 +229,7 @@ fn drive(mut pending: PendingAuth, store: &dyn UserStore) -> Arc<AuthResult> {
 
 /// Returns the outcome as a string: `in verified`, `in cache`, or another outcome with its reason.
 pub fn word(answer: &AuthResult) -> String {
-    match answer.outcome {
+    match answer.outcome() {
         Outcome::SignedIn { source, .. } => {
             assert!(answer.identity().is_some());
             format!("in {}", source.as_str())
@@ -244,7 +242,7 @@ pub fn word(answer: &AuthResult) -> String {
 
 /// Returns the milliseconds to wait that a result carries.
 pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
-    match answer.outcome {
+    match answer.outcome() {
         Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms,
         _ => None,
     }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use clerk_auth::client::{AuthProgress, NextAction, PendingAuth, WebhookOutcome};
-use clerk_auth::config::UserMode;
+use clerk_auth::internals::Config;
+use clerk_auth::stepwise::{AuthProgress, NextAction, PendingAuth};
 use clerk_auth::users::{Row, StoreRequest};
-use clerk_auth::webhooks::Headers;
-use clerk_auth::{Config, Request};
+use clerk_auth::{Request, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::WebhookSpec;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Fault, TokenSpec};
 use serde_json::{Value, json};
@@ -38,8 +37,10 @@ fn fixture(mode: UserMode, tune: impl FnOnce(&mut Config)) -> (Fixture, Arc<Faul
 fn deliver(fixture: &Fixture, kind: &str, data: Value) {
     let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), data: Some(data), ..WebhookSpec::new(kind, "") };
     let delivery = fixture.sim.webhook(&spec).unwrap();
-    let mut headers = Headers::default();
-    delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+    let mut headers = WebhookHeaders::default();
+    for (name, value) in &delivery.headers {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
     assert_eq!(fixture.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
 }
 

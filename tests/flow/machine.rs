@@ -1,10 +1,7 @@
 //! Machine tokens: API keys, OAuth access tokens and M2M tokens, opaque and as JWT.
 
-use clerk_auth::Config;
-use clerk_auth::config::Secret;
-use clerk_auth::identity::Attribute;
-use clerk_auth::jwt::AuthorizationParams;
-use clerk_auth::token::TokenKind;
+use clerk_auth::internals::Config;
+use clerk_auth::{Attribute, AuthorizationParams, Secret, TokenKind};
 use clerk_sim::{Fault, Kind, TokenSpec};
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use clerk_auth::Config;
-use clerk_auth::config::UserMode;
+use clerk_auth::UserMode;
+use clerk_auth::internals::Config;
 use clerk_sim::{Fault, Sim, TokenSpec};
 use serde_json::{Value, json};
 

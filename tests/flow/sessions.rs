@@ -1,7 +1,7 @@
 //! Session checks: `session_check_ttl_s`.
 
-use clerk_auth::Config;
-use clerk_auth::token::TokenKind;
+use clerk_auth::TokenKind;
+use clerk_auth::internals::Config;
 use clerk_sim::{Fault, Kind, TokenSpec};
 use serde_json::json;
 

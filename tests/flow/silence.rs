@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use clerk_auth::client::Outcome;
-use clerk_auth::events::Level;
 use clerk_auth::users::SqliteStore;
-use clerk_auth::{ClientBuilder, Config};
+use clerk_auth::{Client, LogLevel, Outcome};
 use clerk_sim::{Fault, Sim, Spoil, TokenSpec};
 use serde_json::json;
 
@@ -20,17 +18,17 @@ fn no_secret_reaches_log_event_or_debug_output() {
     let email = json!([{"id": "idn_1", "email_address": ADDRESS, "verification": "verified"}]);
     sim.put_user(json!({"id": "user_1", "primary_email_address_id": "idn_1", "email_addresses": email}));
     let told = Arc::new(Mutex::new(String::new()));
-    let mut builder = ClientBuilder { clock: Some(time.clock()), ..ClientBuilder::default() };
     let (events, logs) = (told.clone(), told.clone());
-    builder.listeners.on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"));
-    builder.listeners.on_log(Level::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"));
-    builder.store = Some(Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()));
-    builder.config = Config::new();
-    builder.config.set("secret_key", SECRET).unwrap();
-    builder.config.set("webhook_secrets", "whsec_c2VjcmV0").unwrap();
-    builder.config.set("api_url", &sim.url()).unwrap();
-    builder.config.set("user_ttl_s", "0").unwrap();
-    *told.lock().unwrap() += &format!("{:?}\n", builder.config);
+    let builder = Client::builder()
+        .secret_key(SECRET)
+        .webhook_secrets(["whsec_c2VjcmV0"])
+        .api_url(sim.url())
+        .user_ttl_s(0)
+        .clock(time.clock())
+        .on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"))
+        .on_log(LogLevel::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"))
+        .user_store(Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()));
+    *told.lock().unwrap() += &format!("{builder:?}\n");
     let client = builder.build().unwrap();
 
     let mut tokens = Vec::new();
@@ -39,7 +37,7 @@ fn no_secret_reaches_log_event_or_debug_output() {
         let answer = bearer(&client, &token);
         *told.lock().unwrap() += &format!("{client:?} {answer:?}\n");
         tokens.push(token);
-        matches!(answer.outcome, Outcome::SignedIn { .. })
+        matches!(answer.outcome(), Outcome::SignedIn { .. })
     };
     let good = || TokenSpec::session("user_1");
     assert!(ask(good()));

@@ -1,10 +1,12 @@
 //! User stores that fail, conflict or return wrong rows, and stepwise authentications.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
-use clerk_auth::client::{AuthProgress, Cause, NextAction};
+use clerk_auth::Request;
+use clerk_auth::internals::Config;
+use clerk_auth::stepwise::{AuthProgress, NextAction};
 use clerk_auth::users::{Row, StoreError, StoreRequest, StoreResponse};
-use clerk_auth::{Config, Request};
 use serde_json::json;
 
 use super::common::table::{Fault, FaultyStore, Table};
@@ -95,7 +97,9 @@ fn store_error_message_is_in_the_cause_only() {
     let store = Arc::new(FaultyStore::new(Fault::Fails("create")));
     let fixture = fixture(&store, |_| {});
     let answer = bearer(&fixture.client, &fixture.token("user_1"));
-    assert_eq!(answer.cause.as_deref(), Some(&Cause::UserStore { code: 7, message: "disk full".into() }));
+    let error = answer.error().unwrap();
+    assert_eq!((error.store_code(), error.is_unavailable()), (Some(7), true));
+    assert!(error.source().unwrap().to_string().contains("disk full") && !error.to_string().contains("disk"));
     assert!(!fixture.event_log.take().concat().contains("disk"));
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use clerk_auth::Config;
-use clerk_auth::identity::Attribute;
+use clerk_auth::Attribute;
+use clerk_auth::internals::Config;
 use clerk_auth::users::{Row, RowChanges, SqliteStore, StoreError, UserStore};
 use clerk_sim::Sim;
 use serde_json::json;

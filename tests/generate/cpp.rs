@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clerk_auth::config::{Kind, SETTINGS, Setting};
+use clerk_auth::internals::{Kind, SETTINGS, Setting};
 
 use super::source::{Enumeration, enumerations};
 use super::{NOTE, capitalized, check, check_region, comment, lower_camel};

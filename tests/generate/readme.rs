@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clerk_auth::config::{Group, Kind, SETTINGS, Setting};
+use clerk_auth::internals::{Group, Kind, SETTINGS, Setting};
 
 const BEGIN: &str = "<!-- settings: generated from src/config/settings.rs by `make generate` -->\n";
 const END: &str = "<!-- /settings -->";

@@ -117,6 +117,10 @@ fn tidy(item: &str) -> String {
             && let Some(end) = lines[at..].iter().position(|line| line.trim() == "*/")
         {
             let mut body: Vec<&str> = lines[at + 1..at + end].iter().map(|line| line.trim_end()).collect();
+            // Examples in Rust, of types that are in both APIs.
+            if let Some(examples) = body.iter().position(|line| line.trim() == "* # Examples") {
+                body.truncate(examples);
+            }
             // What is left of an annotation for cbindgen.
             while body.last().is_some_and(|line| line.trim() == "*") {
                 body.pop();

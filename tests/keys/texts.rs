@@ -1,8 +1,7 @@
 //! The formats of `jwt_key` and `jwks`, as environment variables and files deliver them.
 
-use clerk_auth::ClientBuilder;
-use clerk_auth::Config;
-use clerk_auth::config::{ConfigError, Secret};
+use clerk_auth::internals::{Config, builder};
+use clerk_auth::{Error, Secret};
 use clerk_sim::corpus::Corpus;
 use clerk_sim::{Sim, TokenSpec};
 use serde_json::Value;
@@ -15,9 +14,8 @@ fn corpus() -> (Corpus, Value) {
     (Corpus::open(dir).unwrap(), serde_json::from_str(&raw).unwrap())
 }
 
-fn built(jwt_key: &str) -> Result<(), ConfigError> {
-    let config = Config { jwt_key: Some(jwt_key.into()), ..Config::new() };
-    ClientBuilder { config, ..ClientBuilder::default() }.build().map(drop)
+fn built(jwt_key: &str) -> Result<(), Error> {
+    builder(Config { jwt_key: Some(jwt_key.into()), ..Config::new() }).build().map(drop)
 }
 
 #[test]
@@ -47,9 +45,9 @@ fn jwt_key_accepts_every_rsa_public_key_format_only() {
                 _ if name == "rsa1024" => "2048",
                 _ => "not an RSA public key",
             };
-            assert_eq!(error.setting, "jwt_key", "{name} {form}");
-            assert!(error.message.contains(says), "{name} {form}: {error}");
-            assert!(!error.message.contains("MII"), "an error never shows the text");
+            assert_eq!(error.setting(), Some("jwt_key"), "{name} {form}");
+            assert!(error.to_string().contains(says), "{name} {form}: {error}");
+            assert!(!error.to_string().contains("MII"), "an error never shows the text");
         }
     }
     assert_eq!(good, 7 * 14);
@@ -97,7 +95,7 @@ fn invalid_keys_are_config_errors() {
         &"A".repeat(100_000),
     ] {
         let error = built(text).expect_err(text);
-        assert_eq!(error.setting, "jwt_key", "{text}");
+        assert_eq!(error.setting(), Some("jwt_key"), "{text}");
     }
 }
 
@@ -137,8 +135,8 @@ fn invalid_settings_are_config_errors_with_names() {
     for (setting, tune) in cases {
         let mut config = Config::new();
         tune(&mut config);
-        let error = ClientBuilder { config, ..ClientBuilder::default() }.build().expect_err(setting);
-        assert_eq!(error.setting, setting, "{error}");
+        let error = builder(config).build().expect_err(setting);
+        assert_eq!(error.setting(), Some(setting), "{error}");
         assert!(!error.to_string().contains("sk_test_a"), "{error}");
     }
 }

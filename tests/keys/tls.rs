@@ -1,6 +1,6 @@
 //! HTTPS to Clerk: a server without a valid certificate receives no request.
 
-use clerk_auth::config::UserMode;
+use clerk_auth::UserMode;
 use clerk_sim::{Leaf, Sim};
 use serde_json::json;
 

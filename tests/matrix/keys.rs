@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use clerk_auth::config::UserMode;
+use clerk_auth::UserMode;
 use clerk_sim::{Fault, Rotation, Sim};
 use serde_json::{Value, json};
 

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerk_auth::Config;
-use clerk_auth::client::WebhookOutcome;
-use clerk_auth::config::{Secret, UserMode};
+use clerk_auth::internals::Config;
 use clerk_auth::users::{SqliteStore, UserStore};
-use clerk_auth::webhooks::Headers;
+use clerk_auth::{Secret, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::WebhookSpec;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Leaf, Sim};
 use serde_json::json;
@@ -172,8 +170,10 @@ fn unresolvable(mode: UserMode, store: Option<Arc<dyn UserStore>>, tune: impl Fn
 fn deliver_user(fixture: &Fixture) {
     let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new("user.updated", USER) };
     let delivery = fixture.sim.webhook(&spec).unwrap();
-    let mut headers = Headers::default();
-    delivery.headers.iter().for_each(|(name, value)| headers.header(name.as_bytes(), value.as_bytes()));
+    let mut headers = WebhookHeaders::default();
+    for (name, value) in &delivery.headers {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
     assert_eq!(fixture.client.handle_webhook(&headers, delivery.body.as_bytes()), WebhookOutcome::Applied);
     fixture.event_log.take();
 }

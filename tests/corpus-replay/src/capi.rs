@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use clerk_auth::ffi;
-use clerk_auth::identity::Attribute;
+use clerk_auth::Attribute;
+use clerk_auth::internals::ffi;
 
 /// Unix time in milliseconds; advances only when it is set.
 pub type Clock = Arc<AtomicI64>;

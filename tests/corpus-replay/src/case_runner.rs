@@ -151,7 +151,7 @@ impl<'a> CaseRunner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use clerk_auth::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK, CLERK_SIGNED_OUT};
+    use clerk_auth::internals::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK, CLERK_SIGNED_OUT};
     use clerk_sim::Json;
     use serde_json::json;
 

@@ -1,7 +1,6 @@
 //! Compares the outcome of a case with the expected one.
 
-use clerk_auth::identity::Attribute;
-use clerk_auth::token::TokenKind;
+use clerk_auth::{Attribute, TokenKind};
 use serde_json::{Value, json};
 
 use crate::capi::AuthResult;

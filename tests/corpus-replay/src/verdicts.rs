@@ -145,7 +145,7 @@ pub fn run(corpus: &Corpus, case: &Case, now: i64) -> Result<Report> {
 }
 
 fn status(call: &CallResult) -> &'static str {
-    if call.status == clerk_auth::ffi::CLERK_OK { SIGNED_IN } else { SIGNED_OUT }
+    if call.status == clerk_auth::internals::ffi::CLERK_OK { SIGNED_IN } else { SIGNED_OUT }
 }
 
 /// Returns the reason that a rejected configuration stands for: that of an invalid key, otherwise the expected one, since

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
-use clerk_auth::ffi;
+use clerk_auth::internals::ffi;
 
 use crate::capi::{self, CallResult, Config, ConfigError, NONE, from_c_str, from_clerk_str, to_clerk_str};
 

@@ -1,7 +1,7 @@
 //! Deliberate differences from recordings that are marked as right. `docs/differences-from-django-clerk-sdk.md` lists the
 //! same rules; keep both in step.
 
-use clerk_auth::ffi::CLERK_OK;
+use clerk_auth::internals::ffi::CLERK_OK;
 use serde_json::Value;
 
 use super::keep::{Difference, is_same_row};

@@ -1,6 +1,6 @@
 //! Scenarios whose recording is right: every request has to have the recorded outcome.
 
-use clerk_auth::ffi::clerk_event_kind;
+use clerk_auth::internals::ffi::clerk_event_kind;
 use serde_json::Value;
 
 use super::callbacks::{AuthOutcome, Event};

@@ -1,6 +1,6 @@
 //! The user models of the recordings: their columns and the maximum lengths.
 
-use clerk_auth::ffi::clerk_column;
+use clerk_auth::internals::ffi::clerk_column;
 use serde_json::Value;
 
 /// The type of a column.

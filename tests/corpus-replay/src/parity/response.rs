@@ -1,7 +1,7 @@
 //! The application's response to a result: pages with a session of their own, and API views like those of Django REST
 //! framework.
 
-use clerk_auth::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK};
+use clerk_auth::internals::ffi::{CLERK_NO_CREDENTIALS, CLERK_OK};
 
 use super::callbacks::AuthOutcome;
 use crate::Result;
@@ -57,7 +57,7 @@ pub fn respond(path: &str, auth: Option<&AuthOutcome>, session: Option<i64>) -> 
 
 #[cfg(test)]
 mod tests {
-    use clerk_auth::ffi::CLERK_SIGNED_OUT;
+    use clerk_auth::internals::ffi::CLERK_SIGNED_OUT;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Converts the settings of django-clerk-sdk to a config.
 
-use clerk_auth::ffi::clerk_column;
+use clerk_auth::internals::ffi::clerk_column;
 use clerk_sim::corpus::Corpus;
 use serde_json::{Map, Value, json};
 

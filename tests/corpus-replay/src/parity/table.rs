@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use clerk_auth::ffi::{CLERK_STORE_CONFLICT, CLERK_STORE_OK, clerk_column, clerk_store_request_kind as Kind};
+use clerk_auth::internals::ffi::{
+    CLERK_STORE_CONFLICT, CLERK_STORE_OK, clerk_column, clerk_store_request_kind as Kind,
+};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::{Map, Value, json};
