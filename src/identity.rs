@@ -240,7 +240,7 @@ mod tests {
             assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
         assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
-        let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
+        let claims = Claims::parse(TokenKind::SessionToken, br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
         assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));
         assert_eq!(&identity.memory[..7], "user_1\0");

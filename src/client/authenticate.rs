@@ -471,7 +471,7 @@ impl Waiting for AuthWaiting {
 /// Returns the token of a cached result with a row. Only session tokens have users, and only users have rows.
 fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
     let json = cached.get(Attribute::Claims).unwrap_or_default();
-    let claims = Claims::parse(json.as_bytes().to_vec())?;
+    let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes().to_vec())?;
     Some(VerifiedToken { kind: TokenKind::SessionToken, claims, key_id: cached.key_id, keys: cached.keys }.into())
 }
 

@@ -34,6 +34,9 @@ impl Inner {
         let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
         let kind = jws.kind();
         self.check_token_type(kind, credential.source)?;
+        if jws.is_contradictory() {
+            return Err(Reason::TokenInvalid.into());
+        }
         let now_ms = context.now.mono_ms;
         let key_id = self.with_jwks(io, |fetcher| {
             let keys = self.keys.keys_for(jws.kid(), now_ms, fetcher)?;

@@ -4,6 +4,7 @@ use clerk_auth::api::ClerkUser;
 use clerk_auth::jwt::{Claims, UnverifiedJwt};
 use clerk_auth::keys::{self, KeySet};
 use clerk_auth::request::decode_unverified;
+use clerk_auth::token::TokenKind;
 use clerk_sim::KeyStore;
 use clerk_sim::encoding::b64u;
 use proptest::collection::vec;
@@ -124,7 +125,9 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 fn parse_everywhere(bytes: &[u8]) {
-    let _ = Claims::parse(bytes.to_vec());
+    for kind in TokenKind::ALL {
+        let _ = Claims::parse(*kind, bytes.to_vec());
+    }
     let _ = KeySet::parse(bytes);
     let _ = ClerkUser::parse(bytes);
     if let Ok(string) = std::str::from_utf8(bytes) {

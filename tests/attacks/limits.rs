@@ -5,6 +5,7 @@ use clerk_auth::api::ClerkUser;
 use clerk_auth::jwt::{Claims, UnverifiedJwt};
 use clerk_auth::keys::KeySet;
 use clerk_auth::request::{MAX_TOKEN_LEN, decode_unverified};
+use clerk_auth::token::TokenKind;
 use clerk_sim::encoding::b64u;
 
 use super::allocated::bytes_allocated;
@@ -133,7 +134,7 @@ fn deep_nesting_is_rejected_on_a_small_stack() {
                     format!(r#"{{"keys":[{deep}]}}"#),
                     format!(r#"{{"id":"user_1","email_addresses":{deep},"public_metadata":{deep}}}"#),
                 ] {
-                    let _ = Claims::parse(json.clone().into_bytes());
+                    let _ = Claims::parse(TokenKind::SessionToken, json.clone().into_bytes());
                     let _ = KeySet::parse(json.as_bytes());
                     let _ = ClerkUser::parse(json.as_bytes());
                     let short = &json[..json.len().min(MAX_TOKEN_LEN / 2)];
