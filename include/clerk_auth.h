@@ -590,8 +590,10 @@ int32_t clerk_authenticate_cached(const clerk_client *client,
                                   clerk_result **result);
 
 /**
- * Verifies one JWT and nothing else: no user, no cache, no event. Blocks for at most `timeout_ms` if keys are
- * fetched.
+ * Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
+ * `timeout_ms` if keys are fetched.
+ *
+ * Rejects a user or a session that this process knows to be deleted, banned or revoked.
  *
  * Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
  */
@@ -824,6 +826,8 @@ typedef enum clerk_attribute CLERK_INT32_ENUM {
     CLERK_ATTRIBUTE_IMAGE_URL = 21,
     /** The application's id of the user, stored at Clerk. */
     CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
+    /** The name of an API key. */
+    CLERK_ATTRIBUTE_TOKEN_NAME = 23,
 } clerk_attribute;
 
 /** What `clerk_result_has` checks. */

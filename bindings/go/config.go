@@ -98,6 +98,10 @@ type Config struct {
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
 
+	// Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
+	// or a deactivated row does not reject them. Default: false.
+	MachineTokensSkipUser *bool `setting:"machine_tokens_skip_user"`
+
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
 	// https://api.clerk.com.
 	APIURL string `setting:"api_url"`

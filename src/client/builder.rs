@@ -123,6 +123,7 @@ impl ClientBuilder {
                 },
                 mode,
                 link: config.link_by_email,
+                machine_tokens_skip_user: config.machine_tokens_skip_user,
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,

@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub policy: Policy,
     pub mode: UserMode,
     pub link: LinkByEmail,
+    pub machine_tokens_skip_user: bool,
     pub timeout: Duration,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,

@@ -39,7 +39,6 @@ use invalidations::Scope;
 
 use crate::clock::Io;
 use crate::events::{Level, Source};
-use crate::identity::Identity;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource};
@@ -97,16 +96,16 @@ impl Client {
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
     }
 
-    /// Verifies a JWT only: no user, no cache, no event. May fetch the JWK set.
+    /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A
+    /// user or session that is known to be deleted, banned or revoked is rejected.
     pub fn verify_token(&self, token: &str) -> Arc<AuthResult> {
         let inner = &*self.inner;
         let credential = Credential { token: token.as_bytes(), source: TokenSource::Header, client_uat: None };
         let context =
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
-        let result = match inner.verify_jwt(&credential, &context, inner.blocking()) {
-            Ok(token) => {
-                AuthResult::signed_in(Identity::of_claims(token.kind, &token.claims, None, None), Source::Verified)
-            }
+        let verified = inner.verify_jwt(&credential, &context, inner.blocking());
+        let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
+            Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
             Err(VerifyError::Refused(error)) => error.into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };

@@ -224,6 +224,9 @@ settings! {
         user_mode: UserMode = "";
         /// whether a row without a Clerk id is linked by an address that Clerk has verified
         link_by_email: LinkByEmail = "verified";
+        /// accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone or
+        /// a deactivated row does not reject them
+        machine_tokens_skip_user: Bool = false;
     }
     Network {
         /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback

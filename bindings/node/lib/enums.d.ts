@@ -230,6 +230,11 @@ export interface Settings {
    */
   linkByEmail?: 'never' | 'verified';
   /**
+   * Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
+   * or a deactivated row does not reject them. Default: false.
+   */
+  machineTokensSkipUser?: boolean;
+  /**
    * Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
    * https://api.clerk.com.
    */

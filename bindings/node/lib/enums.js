@@ -41,6 +41,7 @@ const ATTRIBUTE = {
   lastName: 20,
   imageUrl: 21,
   externalId: 22,
+  tokenName: 23,
 };
 
 const CHECK = {
@@ -89,6 +90,7 @@ const SETTINGS = new Map(Object.entries({
   rowCheckTtlS: 'row_check_ttl_s',
   userMode: 'user_mode',
   linkByEmail: 'link_by_email',
+  machineTokensSkipUser: 'machine_tokens_skip_user',
   apiUrl: 'api_url',
   timeoutMs: 'timeout_ms',
   caPem: 'ca_pem',

@@ -141,6 +141,9 @@ public:
     Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
     // Whether a row without a Clerk id is linked by an address that Clerk has verified.
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
+    // Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk
+    // alone or a deactivated row does not reject them.
+    Config &machine_tokens_skip_user(bool value) { return set_int("machine_tokens_skip_user", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
     // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.

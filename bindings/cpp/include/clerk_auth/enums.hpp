@@ -215,6 +215,8 @@ enum class Attribute : int32_t {
     image_url = CLERK_ATTRIBUTE_IMAGE_URL,
     // The application's id of the user, stored at Clerk.
     external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
+    // The name of an API key.
+    token_name = CLERK_ATTRIBUTE_TOKEN_NAME,
 };
 
 // The kind of an event.
