@@ -67,6 +67,14 @@ type Config struct {
 	// Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
 	CheckClientUat *bool `setting:"check_client_uat"`
 
+	// Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+	// `publishable_key`. Default: false.
+	RequireSuffixedCookie *bool `setting:"require_suffixed_cookie"`
+
+	// `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin` that
+	// shows the request's own origin or one of `authorized_parties`. Default: off.
+	Csrf string `setting:"csrf"`
+
 	// How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
 	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
 

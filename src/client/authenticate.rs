@@ -10,7 +10,7 @@ use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::{NextAction, Step, Waiting};
 use super::user_cache::CachedUser;
 use crate::clock::{Io, Now};
-use crate::config::UserMode;
+use crate::config::{Csrf, UserMode};
 use crate::events::{Event, Source};
 use crate::identity::{Attribute, Identity};
 use crate::jwt::Claims;
@@ -127,8 +127,10 @@ impl Inner {
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         let is_document = request.is_document_request();
-        let end = |hash, reason: Reason| {
-            CacheLookup::Done(self.record_outcome(hash, with_handshake(reason, is_document).into()))
+        let end = |hash: Option<TokenHash>, reason: Reason| {
+            let result = with_handshake(reason, is_document);
+            let result = hash.iter().fold(result, AuthResult::with_token_hash);
+            CacheLookup::Done(self.record_outcome(hash, result.into()))
         };
         let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
@@ -136,6 +138,12 @@ impl Inner {
             Err(reason) => return end(None, reason),
         };
         let hash = TokenHash::of(credential.token);
+        if self.settings.csrf == Csrf::Check
+            && credential.source == TokenSource::Cookie
+            && !request.is_same_origin(&self.settings.policy.authorized_parties)
+        {
+            return end(Some(hash), Reason::CsrfFailed);
+        }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
             is_document,
@@ -305,7 +313,8 @@ impl Inner {
     }
 
     fn record_verified(&self, context: &AuthContext, identity: Identity) -> Arc<AuthResult> {
-        self.record_outcome(Some(context.hash), AuthResult::signed_in(identity, Source::Verified).into())
+        let result = AuthResult::signed_in(identity, Source::Verified).with_token_hash(&context.hash);
+        self.record_outcome(Some(context.hash), result.into())
     }
 
     /// Starts again after an invalidation: what was found out before it does not count. A signature stays verified; Clerk

@@ -67,6 +67,9 @@ impl ClientBuilder {
                 format!("`{id}` is not the id of a machine (`mch_…`)"),
             ));
         }
+        if config.require_suffixed_cookie && instance.is_none() {
+            return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
+        }
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
@@ -111,7 +114,9 @@ impl ClientBuilder {
                     instance,
                     check_client_uat: config.check_client_uat,
                     allow_bare_token: config.allow_bare_token,
+                    require_suffixed_cookie: config.require_suffixed_cookie,
                 },
+                csrf: config.csrf,
                 accepts: config.accepts_token,
                 policy: Policy {
                     authorized_parties: config.authorized_parties,

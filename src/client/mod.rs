@@ -41,7 +41,7 @@ use crate::clock::Io;
 use crate::events::{Level, Source};
 use crate::keys::KeySource;
 use crate::reason::Reason;
-use crate::request::{Credential, Request, TokenSource};
+use crate::request::{Credential, Request, TokenSource, locate};
 use crate::token::TokenHash;
 use crate::webhooks::Headers;
 
@@ -109,7 +109,13 @@ impl Client {
             Err(VerifyError::Refused(error)) => error.into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
-        Arc::new(result)
+        Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits
+    /// no event.
+    pub fn credential<'a>(&self, request: &Request<'a>) -> Option<(TokenSource, Option<&'a [u8]>)> {
+        locate(request, &self.inner.settings.rules, self.inner.clock.now().wall_ms.div_euclid(1000))
     }
 
     /// Verifies a webhook delivery and applies its event.

@@ -117,7 +117,7 @@ impl ResultCache {
             return Insertion::NotCached;
         }
         let entry = Arc::new(CachedAuth {
-            result: AuthResult::signed_in(new.identity.clone(), Source::Cache).into(),
+            result: AuthResult::signed_in(new.identity.clone(), Source::Cache).with_token_hash(&new.hash).into(),
             hash: new.hash,
             keys: new.keys,
             not_before_ms: new.not_before_ms,

@@ -7,7 +7,7 @@ mod settings;
 use std::fmt;
 
 pub use secret::Secret;
-pub use settings::{Config, Group, Kind, LinkByEmail, SETTINGS, UserMode};
+pub use settings::{Config, Csrf, Group, Kind, LinkByEmail, SETTINGS, UserMode};
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,6 +81,8 @@ const SETTINGS = new Map(Object.entries({
   treatPendingAsSignedOut: 'treat_pending_as_signed_out',
   allowBareToken: 'allow_bare_token',
   checkClientUat: 'check_client_uat',
+  requireSuffixedCookie: 'require_suffixed_cookie',
+  csrf: 'csrf',
   sessionCheckTtlS: 'session_check_ttl_s',
   cacheTtlS: 'cache_ttl_s',
   cacheCapacity: 'cache_capacity',

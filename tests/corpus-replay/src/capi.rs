@@ -105,6 +105,9 @@ impl Client {
             authorization: NONE,
             cookie: NONE,
             method: text(method),
+            host: NONE,
+            origin: NONE,
+            sec_fetch_site: NONE,
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
         self.verb(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })

@@ -119,6 +119,8 @@ enum class Reason : int32_t {
     session_token_iat_before_client_uat = CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT,
     // Internal error of this library.
     internal_error = CLERK_REASON_INTERNAL_ERROR,
+    // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
+    csrf_failed = CLERK_REASON_CSRF_FAILED,
 };
 
 // The category of a reason: which HTTP status fits.
@@ -333,6 +335,29 @@ enum class SettingType : int32_t {
     // One or more of the allowed values, separated by commas.
     enumeration_set = CLERK_SETTING_TYPE_ENUMERATION_SET,
 };
+
+// Where the token of a request was found.
+enum class TokenSource : int32_t {
+    // There is no credential.
+    none = CLERK_TOKEN_SOURCE_NONE,
+    // The `Authorization` header.
+    header = CLERK_TOKEN_SOURCE_HEADER,
+    // A session cookie.
+    cookie = CLERK_TOKEN_SOURCE_COOKIE,
+};
+
+// The values of the setting `csrf`.
+enum class Csrf { off, check };
+
+constexpr std::string_view name(Csrf value) noexcept {
+    switch (value) {
+    case Csrf::off:
+        return "off";
+    case Csrf::check:
+        break;
+    }
+    return "check";
+}
 
 // The values of the setting `user_mode`.
 enum class UserMode { claims, profile, sync };
