@@ -517,8 +517,8 @@ typedef struct {
 /**
  * The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
  *
- * Set either `headers` to all lines, or `authorization` and `cookie` to the values of these two; do not pass a line
- * both ways. The library copies what it keeps: nothing has to outlive the call.
+ * Set either `headers` to all lines, or the other members to the values of their lines; do not pass a line both ways:
+ * it would count as two. The library copies what it keeps: nothing has to outlive the call.
  */
 typedef struct {
     /** `sizeof(clerk_request)`, set by `CLERK_REQUEST_INIT`. */
@@ -535,10 +535,44 @@ typedef struct {
     clerk_str cookie;
     /** Method of the request, or empty. */
     clerk_str method;
+    /**
+     * Value of the `Host` header (or `:authority`), or empty. Needed with `authorization` and `cookie` if the setting
+     * `csrf` is on, like the next two.
+     */
+    clerk_str host;
+    /** Value of the `Origin` header, or empty. */
+    clerk_str origin;
+    /** Value of the `Sec-Fetch-Site` header, or empty. */
+    clerk_str sec_fetch_site;
 } clerk_request;
 
 /** Initializes a `clerk_request` without header lines. */
-#define CLERK_REQUEST_INIT { sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
+#define CLERK_REQUEST_INIT                                                                                             \
+    { sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
+
+/** Where the token of a request was found. */
+typedef enum clerk_token_source CLERK_INT32_ENUM {
+    /** There is no credential. */
+    CLERK_TOKEN_SOURCE_NONE = 0,
+    /** The `Authorization` header. */
+    CLERK_TOKEN_SOURCE_HEADER = 1,
+    /** A session cookie. */
+    CLERK_TOKEN_SOURCE_COOKIE = 2,
+} clerk_token_source;
+
+/**
+ * Finds the credential of a request, as `clerk_authenticate` would. Verifies nothing and emits no event.
+ *
+ * Sets `*token` to a part of the request's own lines, which is not followed by a NUL; NULL data if there is none or it
+ * is malformed. Sets `*source` to a `clerk_token_source`. Either may be NULL.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_request_credential(const clerk_client *client,
+                                 const clerk_request *request,
+                                 clerk_str *token,
+                                 int32_t *source);
 
 /**********************************************************************************************************************
  * Section - Authenticate
@@ -590,8 +624,10 @@ int32_t clerk_authenticate_cached(const clerk_client *client,
                                   clerk_result **result);
 
 /**
- * Verifies one JWT and nothing else: no user, no cache, no event. Blocks for at most `timeout_ms` if keys are
- * fetched.
+ * Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
+ * `timeout_ms` if keys are fetched.
+ *
+ * Rejects a user or a session that this process knows to be deleted, banned or revoked.
  *
  * Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
  */
@@ -672,6 +708,8 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT = 26,
     /** Internal error of this library. */
     CLERK_REASON_INTERNAL_ERROR = 27,
+    /** `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin. */
+    CLERK_REASON_CSRF_FAILED = 28,
 } clerk_reason;
 
 /** The category of a reason: which HTTP status fits. */
@@ -824,6 +862,8 @@ typedef enum clerk_attribute CLERK_INT32_ENUM {
     CLERK_ATTRIBUTE_IMAGE_URL = 21,
     /** The application's id of the user, stored at Clerk. */
     CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
+    /** The name of an API key. */
+    CLERK_ATTRIBUTE_TOKEN_NAME = 23,
 } clerk_attribute;
 
 /** What `clerk_result_has` checks. */
@@ -845,6 +885,14 @@ typedef enum clerk_check CLERK_INT32_ENUM {
 
 /** Returns where the result came from, a `clerk_source`; 0 if the request is not signed in. Any thread. */
 int32_t clerk_result_source(const clerk_result *result);
+
+/**
+ * Returns the hash of the request's token, by which events name it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
+ *
+ * Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string lives
+ * as long as the result. Any thread.
+ */
+clerk_str clerk_result_token_hash(const clerk_result *result);
 
 /** Returns the type of the token, a `clerk_token_kind`; 0 if the request is not signed in. Any thread. */
 int32_t clerk_result_token_kind(const clerk_result *result);

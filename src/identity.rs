@@ -58,6 +58,8 @@ pub enum Attribute {
     ImageUrl = 21,
     /// The application's id of the user, stored at Clerk.
     ExternalId = 22,
+    /// The name of an API key.
+    TokenName = 23,
 }
 
 impl Attribute {
@@ -122,6 +124,16 @@ impl Writer {
             self.spans[attribute as usize] = Span { start, len1: value.len() as u32 + 1 };
         }
     }
+
+    fn put_user(&mut self, user: Option<&ClerkUser>) {
+        let Some(user) = user else { return };
+        self.put(Attribute::Email, user.email.as_ref().map(|email| email.address.as_str()));
+        self.put(Attribute::Username, user.username.as_deref());
+        self.put(Attribute::FirstName, user.first_name.as_deref());
+        self.put(Attribute::LastName, user.last_name.as_deref());
+        self.put(Attribute::ImageUrl, user.image_url.as_deref());
+        self.put(Attribute::ExternalId, user.external_id.as_deref());
+    }
 }
 
 impl Identity {
@@ -149,14 +161,7 @@ impl Identity {
             w.put(Attribute::Scopes, Some(&claims.scopes.join(" ")));
         }
         w.put(Attribute::Claims, Some(&claims.json));
-        if let Some(user) = user {
-            w.put(Attribute::Email, user.email.as_ref().map(|email| email.address.as_str()));
-            w.put(Attribute::Username, user.username.as_deref());
-            w.put(Attribute::FirstName, user.first_name.as_deref());
-            w.put(Attribute::LastName, user.last_name.as_deref());
-            w.put(Attribute::ImageUrl, user.image_url.as_deref());
-            w.put(Attribute::ExternalId, user.external_id.as_deref());
-        }
+        w.put_user(user);
         let millis = |claim| Claims::millis(claim).get().copied();
         Identity {
             memory: w.memory.into(),
@@ -168,15 +173,23 @@ impl Identity {
         }
     }
 
-    /// Makes the identity of an opaque token that Clerk has verified.
-    pub(crate) fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
+    /// Makes the identity of an opaque token that Clerk has verified, with the user and the row if there are any.
+    pub(crate) fn of_machine_token(
+        kind: TokenKind,
+        token: &MachineToken,
+        user: Option<&ClerkUser>,
+        row: Option<&Row>,
+    ) -> Self {
         let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
         w.put(Attribute::Subject, Some(&token.subject));
+        w.put(Attribute::UserKey, row.map(|row| row.key.as_str()));
         w.put(Attribute::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));
         w.put(Attribute::TokenId, Some(&token.id));
         w.put(Attribute::ClientId, token.client_id.as_deref());
         w.put(Attribute::Scopes, Some(&token.scopes.join(" ")));
+        w.put(Attribute::TokenName, token.name.as_deref());
         w.put(Attribute::Claims, token.claims.as_deref());
+        w.put_user(user);
         Identity {
             memory: w.memory.into(),
             spans: w.spans,
@@ -184,6 +197,21 @@ impl Identity {
             expires_at_ms: token.expires_at_ms.unwrap_or(0),
             issued_at_s: None,
             factor_ages: None,
+        }
+    }
+
+    /// Returns what Clerk has said about the opaque token that this identity was made of.
+    pub(crate) fn machine_token(&self) -> MachineToken {
+        let string = |attribute| self.get(attribute).map(str::to_owned);
+        let scopes = self.get(Attribute::Scopes).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
+        MachineToken {
+            id: string(Attribute::TokenId).unwrap_or_default(),
+            subject: self.subject().to_owned(),
+            scopes: scopes.map(str::to_owned).collect(),
+            client_id: string(Attribute::ClientId),
+            name: string(Attribute::TokenName),
+            claims: string(Attribute::Claims),
+            expires_at_ms: Some(self.expires_at_ms).filter(|ms| *ms != 0),
         }
     }
 
@@ -263,7 +291,7 @@ mod tests {
             assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
         assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
-        let claims = Claims::parse(br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
+        let claims = Claims::parse(TokenKind::SessionToken, br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
         assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));
         assert_eq!(&identity.memory[..7], "user_1\0");

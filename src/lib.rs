@@ -82,7 +82,7 @@ pub mod users;
 mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
-pub use config::{LinkByEmail, Secret, UserMode};
+pub use config::{Csrf, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};
 pub use events::{Event, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};

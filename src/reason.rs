@@ -132,6 +132,8 @@ pub enum Reason {
     SessionTokenIatBeforeClientUat = 26,
     /// Internal error of this library.
     InternalError = 27,
+    /// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
+    CsrfFailed = 28,
 }
 
 impl Reason {
@@ -163,7 +165,7 @@ impl Reason {
             | Reason::SessionTokenButNoClientUat
             | Reason::ClientUatButNoSessionToken
             | Reason::SessionTokenIatBeforeClientUat => Category::InvalidToken,
-            Reason::UserInactive | Reason::LinkConflict => Category::Forbidden,
+            Reason::UserInactive | Reason::LinkConflict | Reason::CsrfFailed => Category::Forbidden,
             Reason::JwkFailedToResolve | Reason::SecretKeyInvalid => Category::Misconfigured,
             Reason::JwkFailedToLoad
             | Reason::JwkRemoteInvalid
@@ -192,8 +194,8 @@ mod tests {
             let same = Reason::ALL.iter().filter(|other| other.as_str() == reason.as_str()).count();
             assert_eq!(same, 1, "{reason}");
         }
-        assert_eq!(Reason::ALL.len(), 27);
-        assert_eq!((Reason::from_repr(0), Reason::from_repr(28)), (None, None));
+        assert_eq!(Reason::ALL.len(), 28);
+        assert_eq!((Reason::from_repr(0), Reason::from_repr(29)), (None, None));
         assert_eq!(Reason::TokenIatInTheFuture.as_str(), "token-iat-in-the-future");
         assert_eq!(Category::NoCredentials.as_str(), "no_credentials");
     }

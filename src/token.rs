@@ -96,6 +96,32 @@ impl TokenHash {
     }
 }
 
+/// A token hash in its text form, `clerk:auth:` and 64 hexadecimal digits, with a NUL behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenHashString([u8; TokenHashString::LEN + 1]);
+
+impl TokenHashString {
+    const PREFIX: &[u8] = b"clerk:auth:";
+    const LEN: usize = Self::PREFIX.len() + 64;
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0[..Self::LEN]).unwrap_or_default()
+    }
+}
+
+impl TokenHash {
+    pub(crate) fn to_c_string(self) -> TokenHashString {
+        let mut text = [0; TokenHashString::LEN + 1];
+        let (prefix, rest) = text.split_at_mut(TokenHashString::PREFIX.len());
+        prefix.copy_from_slice(TokenHashString::PREFIX);
+        for (digits, byte) in rest.chunks_exact_mut(2).zip(self.0) {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        TokenHashString(text)
+    }
+}
+
 impl std::hash::Hash for TokenHash {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         // SHA-256 output is uniform: eight bytes of it suffice.
@@ -108,13 +134,7 @@ impl std::hash::Hash for TokenHash {
 impl std::fmt::Display for TokenHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Formatted for each event: one write instead of 32.
-        let mut text = [0; 64];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-            digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        f.write_str("clerk:auth:")?;
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(self.to_c_string().as_str())
     }
 }
 

@@ -161,6 +161,9 @@ func (a *Auth) Actor() string { return a.attribute(C.CLERK_ATTRIBUTE_ACTOR) }
 // TokenID returns the id of a machine token.
 func (a *Auth) TokenID() string { return a.attribute(C.CLERK_ATTRIBUTE_TOKEN_ID) }
 
+// TokenName returns the name of an API key.
+func (a *Auth) TokenName() string { return a.attribute(C.CLERK_ATTRIBUTE_TOKEN_NAME) }
+
 // ClientID returns the id of the OAuth client.
 func (a *Auth) ClientID() string { return a.attribute(C.CLERK_ATTRIBUTE_CLIENT_ID) }
 

@@ -243,11 +243,14 @@ func TestVerifyToken(t *testing.T) {
 func TestMachineTokens(t *testing.T) {
 	sim := simtest.Start(t)
 	client := newClient(t, sim, func(c *clerkauth.Config) { c.AcceptsToken = []string{"any"} })
-	sim.Admin("PUT", "/state", `{"api_keys": {"ak_good": {"subject": "user_1", "scopes": ["read", "write"]}}}`, nil)
+	sim.Admin("PUT", "/state", `{"api_keys": {"ak_good": {"subject": "user_1", "name": "ci", "scopes": ["read", "write"],
+		"claims": {"act": {"sub": "user_2"}, "aud": "other", "team": "core"}}}}`, nil)
 	auth, err := client.Authenticate(background, bearerRequest("ak_good"))
 	assertEqual(t, outcome(auth, err), "ok verified")
 	assertEqual(t, auth.TokenKind(), clerkauth.TokenKindAPIKey)
 	assertEqual(t, auth.UserID(), "user_1")
+	assertEqual(t, auth.TokenName(), "ci")
+	assertEqual(t, auth.SessionClaims() == nil || (auth.SessionClaims().Actor == nil && auth.SessionClaims().Audience == nil), true)
 	assertEqual(t, auth.SessionID(), "")
 	assertEqual(t, strings.Join(auth.Scopes(), ","), "read,write")
 	assertEqual(t, auth.HasRole("admin"), false)

@@ -84,6 +84,14 @@ func decodeClaims(result *authResult) *SessionClaims {
 	if json.Unmarshal([]byte(attribute(C.CLERK_ATTRIBUTE_CLAIMS)), &raw) != nil {
 		return nil
 	}
+	switch {
+	case result.kind == TokenKindSessionToken:
+	case attribute(C.CLERK_ATTRIBUTE_ISSUER) == "":
+		raw = nil // custom claims of an opaque token: ClaimsJSON has them
+	default:
+		delete(raw, "v")
+		delete(raw, "act")
+	}
 	version, _ := decodeClaim[float64](raw["v"])
 	jti, _ := decodeClaim[string](raw["jti"])
 	return &SessionClaims{

@@ -67,6 +67,14 @@ type Config struct {
 	// Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
 	CheckClientUat *bool `setting:"check_client_uat"`
 
+	// Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+	// `publishable_key`. Default: false.
+	RequireSuffixedCookie *bool `setting:"require_suffixed_cookie"`
+
+	// `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin` that
+	// shows the request's own origin or one of `authorized_parties`. Default: off.
+	Csrf string `setting:"csrf"`
+
 	// How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
 	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
 
@@ -97,6 +105,10 @@ type Config struct {
 
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
+
+	// Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
+	// or a deactivated row does not reject them. Default: false.
+	MachineTokensSkipUser *bool `setting:"machine_tokens_skip_user"`
 
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
 	// https://api.clerk.com.

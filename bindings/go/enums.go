@@ -89,9 +89,12 @@ const (
 
 	// Internal error of this library.
 	ReasonInternalError Reason = C.CLERK_REASON_INTERNAL_ERROR
+
+	// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
+	ReasonCsrfFailed Reason = C.CLERK_REASON_CSRF_FAILED
 )
 
-// String returns the name, such as "internal-error"; "" for an unknown number.
+// String returns the name, such as "csrf-failed"; "" for an unknown number.
 func (r Reason) String() string { return C.GoString(C.clerk_reason_name(C.int32_t(r))) }
 
 // Category is the category of a [Reason].

@@ -18,7 +18,9 @@ pub struct MachineToken {
     pub scopes: Vec<String>,
     /// The OAuth application that the token was issued to.
     pub client_id: Option<String>,
-    /// The custom claims of the token, as JSON.
+    /// The name that an API key was given.
+    pub name: Option<String>,
+    /// The custom claims of the token, a JSON object.
     pub claims: Option<String>,
     /// When the token expires, in milliseconds since 1970; `None` if it does not.
     pub expires_at_ms: Option<i64>,
@@ -32,6 +34,7 @@ struct Raw<'a> {
     #[serde(default)]
     scopes: Option<Vec<String>>,
     client_id: Option<String>,
+    name: Option<String>,
     #[serde(borrow)]
     claims: Option<&'a serde_json::value::RawValue>,
     revoked: Option<bool>,
@@ -97,9 +100,9 @@ fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<Mach
     if raw.revoked? || raw.expired? || expires_at_ms.is_some_and(|ms| ms <= wall_ms) {
         return Some(None);
     }
-    let claims = raw.claims.map(|c| c.get().to_owned()).filter(|c| c != "null");
+    let claims = raw.claims.map(|c| c.get().to_owned()).filter(|c| c.starts_with('{'));
     let scopes = raw.scopes.unwrap_or_default();
-    Some(Some(MachineToken { id, subject, scopes, client_id: raw.client_id, claims, expires_at_ms }))
+    Some(Some(MachineToken { id, subject, scopes, client_id: raw.client_id, name: raw.name, claims, expires_at_ms }))
 }
 
 #[cfg(test)]

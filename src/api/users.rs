@@ -104,7 +104,8 @@ impl ClerkUser {
             Some(primary) => primary.parse(),
             None => addresses.iter().find_map(RawEmail::parse),
         };
-        let non_empty = |value: Option<String>| value.filter(|v| !v.is_empty());
+        // A NUL would end the string early for C, and databases refuse it.
+        let non_empty = |value: Option<String>| value.filter(|v| !v.is_empty() && !v.contains('\0'));
         Some(ClerkUser {
             id: raw.id,
             username: non_empty(raw.username),
@@ -137,7 +138,7 @@ impl ClerkUser {
 
 impl RawEmail {
     fn parse(&self) -> Option<EmailAddress> {
-        let address = self.email_address.as_deref().map(str::trim).filter(|a| !a.is_empty())?;
+        let address = self.email_address.as_deref().map(str::trim).filter(|a| !a.is_empty() && !a.contains('\0'))?;
         let status = self.verification.as_ref().and_then(|v| v.status.as_deref());
         Some(EmailAddress { address: address.into(), verified: status == Some("verified") })
     }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::events::Source;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
+use crate::token::{TokenHash, TokenHashString};
 
 /// The four outcomes of a request. Match all of them: only `SignedIn` lets a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +71,21 @@ pub struct AuthResult {
     pub(crate) handshake_recommended: bool,
     /// The underlying error, if there is one.
     pub(crate) cause: Option<Box<Cause>>,
+    token_hash: Option<TokenHashString>,
 }
 
 impl AuthResult {
     fn new(outcome: Outcome) -> Self {
-        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None }
+        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None, token_hash: None }
+    }
+
+    pub(crate) fn with_token_hash(self, hash: &TokenHash) -> Self {
+        AuthResult { token_hash: Some(hash.to_c_string()), ..self }
+    }
+
+    /// Returns the hash of the token, as events have it; `None` if the request carries no token. A NUL follows it.
+    pub fn token_hash(&self) -> Option<&str> {
+        self.token_hash.as_ref().map(TokenHashString::as_str)
     }
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {

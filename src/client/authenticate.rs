@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
-use super::machine_tokens::VerifiedMachine;
 use super::result_cache::{CachedAuth, Insertion, NewResult};
 use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::{NextAction, Step, Waiting};
 use super::user_cache::CachedUser;
-use crate::clock::Io;
-use crate::config::UserMode;
+use crate::clock::{Io, Now};
+use crate::config::{Csrf, UserMode};
 use crate::events::{Event, Source};
 use crate::identity::{Attribute, Identity};
-use crate::jwt::{Claim, Claims};
+use crate::jwt::Claims;
 use crate::reason::Reason;
-use crate::request::{Credential, Request, extract};
+use crate::request::{Credential, Request, TokenSource, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Row, StoreError, StoreResponse, SyncEvent};
 
@@ -36,12 +35,11 @@ pub(super) enum Prepared {
     Hit(AuthContext, Arc<CachedAuth>),
     Rejected(AuthContext, AuthError),
     Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
-    Machine(AuthContext, Box<VerifiedMachine>),
 }
 
 /// The user of a token, and what the store has to be asked about the row.
 pub(super) enum ResolvedUser {
-    /// No row is needed: the user mode or the token type does without.
+    /// No row is needed: the subject is no user, or the settings do without.
     NoRow(Option<Arc<CachedUser>>),
     /// The row was confirmed a short time ago.
     KnownRow(Arc<CachedUser>, String),
@@ -75,15 +73,14 @@ impl Inner {
         if matches!(io, Io::Blocking(_)) {
             self.record_miss(&mut context);
         }
-        let prepared = match detect_format(credential.token) {
-            TokenFormat::Opaque(kind) => self
-                .verify_opaque_current(kind, &credential, &mut context, io)
-                .map(|machine| Prepared::Machine(context, machine.into())),
-            TokenFormat::Jwt => self.verify_jwt(&credential, &context, io).and_then(|token| {
-                let resolved = self.resolve(&mut context, &token, io)?;
-                Ok(Prepared::Resolved(context, token.into(), resolved))
-            }),
+        let verified = match detect_format(credential.token) {
+            TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io),
+            TokenFormat::Jwt => self.verify_jwt(&credential, &context, io),
         };
+        let prepared = verified.and_then(|token| {
+            let resolved = self.resolve(&mut context, &token, io)?;
+            Ok(Prepared::Resolved(context, token.into(), resolved))
+        });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
             (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
@@ -101,7 +98,7 @@ impl Inner {
             Prepared::Resolved(_, _, resolved) => {
                 matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
             }
-            Prepared::Done(_) | Prepared::Rejected(..) | Prepared::Machine(..) => false,
+            Prepared::Done(_) | Prepared::Rejected(..) => false,
         }
     }
 
@@ -121,10 +118,6 @@ impl Inner {
                 self.record_miss(&mut context);
                 Step::Done(self.reject(&context, error))
             }
-            Prepared::Machine(mut context, machine) => {
-                self.record_miss(&mut context);
-                Step::Done(self.finish_machine(&context, *machine))
-            }
             Prepared::Resolved(mut context, token, resolved) => {
                 self.record_miss(&mut context);
                 self.ask_or_finish(context, token, resolved, io)
@@ -135,8 +128,10 @@ impl Inner {
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         let is_document = request.is_document_request();
-        let end = |hash, reason: Reason| {
-            CacheLookup::Done(self.record_outcome(hash, with_handshake(reason, is_document).into()))
+        let end = |hash: Option<TokenHash>, reason: Reason| {
+            let result = with_handshake(reason, is_document);
+            let result = hash.iter().fold(result, AuthResult::with_token_hash);
+            CacheLookup::Done(self.record_outcome(hash, result.into()))
         };
         let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
@@ -144,6 +139,12 @@ impl Inner {
             Err(reason) => return end(None, reason),
         };
         let hash = TokenHash::of(credential.token);
+        if self.settings.csrf == Csrf::Check
+            && credential.source == TokenSource::Cookie
+            && !request.is_same_origin(&self.settings.policy.authorized_parties)
+        {
+            return end(Some(hash), Reason::CsrfFailed);
+        }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
             is_document,
@@ -176,32 +177,50 @@ impl Inner {
         credential: &Credential<'_>,
         context: &mut AuthContext,
         io: Io,
-    ) -> Result<VerifiedMachine, VerifyError> {
+    ) -> Result<VerifiedToken, VerifyError> {
         loop {
             let machine = self.verify_opaque(kind, credential, context, io)?;
             context.begun = context.begun.min(machine.begun);
             if !self.invalidations.is_invalidated_since(context.begun, &machine.keys) {
-                return Ok(machine);
+                let content =
+                    TokenContent::Opaque { token: machine.token, secret: credential.token_str().map(Into::into) };
+                return Ok(VerifiedToken { kind, content, key_id: None, keys: machine.keys });
             }
             self.begin_again(context)?;
         }
     }
 
-    /// Checks revocations and the session, then resolves the user of a verified token.
+    /// The gate where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
+    pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        self.check_revocations(token, now)?;
+        let known = token.user_id().and_then(|id| self.users.cached(id, now));
+        if known.is_some_and(|known| known.user.is_blocked()) {
+            return Err(Reason::UserInactive.into());
+        }
+        match token.session_id() {
+            Some(sid) if self.sessions.is_rejected(sid, now) => Err(Reason::SessionRevoked.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_revocations(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        let found = self.revocations.find(token.user_id(), token.session_id(), token.issued_at_ms(), now);
+        found.map_or(Ok(()), |reason| Err(reason.into()))
+    }
+
+    /// Checks revocations and the session, then resolves the user of a verified token, whatever its class.
     fn resolve(&self, context: &mut AuthContext, token: &VerifiedToken, io: Io) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
-        if let Some(reason) = self.revocations.find(&token.claims, now) {
-            return Err(reason.into());
-        }
+        self.check_revocations(token, now)?;
         if token.kind == TokenKind::SessionToken {
-            let begun = self.sessions.check(token.claims.sid.as_deref(), now, io, &self.backend)?;
+            let begun = self.sessions.check(token.session_id(), now, io, &self.backend)?;
             context.begun = context.begun.min(begun.unwrap_or(u64::MAX));
         }
-        // Machines have no user; whom an API key belongs to is for the application to find out.
-        if self.settings.mode == UserMode::Claims || token.kind != TokenKind::SessionToken {
-            return Ok(ResolvedUser::NoRow(None));
-        }
-        let found = self.users.find(token.claims.sub.as_deref().unwrap_or_default(), now, io, &self.backend)?;
+        let is_skipped = self.settings.machine_tokens_skip_user && token.kind != TokenKind::SessionToken;
+        let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
+            return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
+        };
+        let found = self.users.find(id, now, io, &self.backend)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
         let user = found.user;
         Ok(match user.row_key().filter(|_| !found.is_fetched) {
@@ -256,21 +275,20 @@ impl Inner {
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
             return Step::Done(self.reject(&context, Reason::UserInactive));
         }
-        let identity = Identity::of_claims(token.kind, &token.claims, user.map(|user| &*user.user), row.as_ref());
-        let not_before_ms =
-            [&token.claims.nbf, &token.claims.iat].into_iter().filter_map(|claim| match Claims::millis(claim) {
-                Claim::Present(ms) => Some(ms.saturating_sub(self.settings.policy.clock_skew_ms)),
-                _ => None,
-            });
+        let identity = token.identity(user.map(|user| &*user.user), row.as_ref());
+        let policy = &self.settings.policy;
         let insertion = self.results.insert(
             NewResult {
                 identity: &identity,
                 hash: context.hash,
                 keys: token.keys,
                 begun: context.begun,
-                ttl_ms: self.settings.cache_ttl_ms,
-                not_before_ms: not_before_ms.max().unwrap_or(i64::MIN),
-                expires_at_ms: self.settings.policy.expires_at_ms(&token.claims),
+                ttl_ms: match token.content {
+                    TokenContent::Jwt(_) => self.settings.cache_ttl_ms,
+                    TokenContent::Opaque { .. } => self.settings.machine_cache_ttl_ms,
+                },
+                not_before_ms: token.not_before_ms(policy),
+                expires_at_ms: token.expires_at_ms(policy),
                 key_id: token.key_id,
                 // A cached row is as fresh as the store's confirmation, however new the token.
                 row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
@@ -287,28 +305,6 @@ impl Inner {
         Step::Done(self.record_verified(&context, identity))
     }
 
-    fn finish_machine(&self, context: &AuthContext, machine: VerifiedMachine) -> Arc<AuthResult> {
-        let expires_at_ms = match machine.identity.expires_at_ms() {
-            0 => i64::MAX,
-            ms => ms,
-        };
-        self.results.insert(
-            NewResult {
-                identity: &machine.identity,
-                hash: context.hash,
-                keys: machine.keys,
-                begun: context.begun,
-                ttl_ms: self.settings.machine_cache_ttl_ms,
-                not_before_ms: i64::MIN,
-                expires_at_ms,
-                key_id: None,
-                row_verified_at_ms: context.now.mono_ms,
-            },
-            context.now,
-        );
-        self.record_verified(context, machine.identity)
-    }
-
     fn finish_hit(&self, context: &AuthContext, cached: &CachedAuth) -> Arc<AuthResult> {
         let issued_at_s = cached.result.identity().and_then(Identity::issued_at_s);
         if issued_before_client_uat(issued_at_s, context.client_uat) {
@@ -318,18 +314,38 @@ impl Inner {
     }
 
     fn record_verified(&self, context: &AuthContext, identity: Identity) -> Arc<AuthResult> {
-        self.record_outcome(Some(context.hash), AuthResult::signed_in(identity, Source::Verified).into())
+        let result = AuthResult::signed_in(identity, Source::Verified).with_token_hash(&context.hash);
+        self.record_outcome(Some(context.hash), result.into())
     }
 
-    /// Starts again after an invalidation: what was found out before it does not count. The token stays verified.
+    /// Starts again after an invalidation: what was found out before it does not count. A signature stays verified; Clerk
+    /// is asked about an opaque token again.
     fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
-        let resolved = self.begin_again(&mut context).and_then(|()| self.resolve(&mut context, &token, io));
+        let mut token = token;
+        if matches!(token.content, TokenContent::Opaque { secret: None, .. }) {
+            return Step::Done(self.reject(&context, Reason::ServerError));
+        }
+        let resolved = self.begin_again(&mut context).and_then(|()| self.resolve_again(&mut context, &mut token, io));
         match resolved {
             Ok(resolved) => self.ask_or_finish(context, token, resolved, io),
             Err(VerifyError::WouldBlock) => Step::Waiting(AuthWaiting::FetchUser(context, token)),
             Err(VerifyError::Refused(error)) => Step::Done(self.reject(&context, error)),
         }
+    }
+
+    fn resolve_again(
+        &self,
+        context: &mut AuthContext,
+        token: &mut VerifiedToken,
+        io: Io,
+    ) -> Result<ResolvedUser, VerifyError> {
+        if let TokenContent::Opaque { secret: Some(secret), .. } = &token.content {
+            let secret = secret.clone();
+            let credential = Credential { token: secret.as_bytes(), source: TokenSource::Header, client_uat: None };
+            *token = self.verify_opaque_current(token.kind, &credential, context, io)?;
+        }
+        self.resolve(context, token, io)
     }
 
     fn begin_again(&self, context: &mut AuthContext) -> Result<(), VerifyError> {
@@ -449,9 +465,9 @@ impl Waiting for AuthWaiting {
 
     fn fetch_user(self, inner: &Inner) -> AuthStep {
         match self {
-            AuthWaiting::FetchUser(mut context, token) => {
+            AuthWaiting::FetchUser(mut context, mut token) => {
                 let io = inner.blocking();
-                match inner.resolve(&mut context, &token, io) {
+                match inner.resolve_again(&mut context, &mut token, io) {
                     Ok(resolved) => inner.ask_or_finish(context, token, resolved, io),
                     Err(VerifyError::Refused(error)) => Step::Done(inner.reject(&context, error)),
                     Err(VerifyError::WouldBlock) => Step::Done(inner.reject(&context, Reason::InternalError)),
@@ -469,11 +485,16 @@ impl Waiting for AuthWaiting {
     }
 }
 
-/// Returns the token of a cached result with a row. Only session tokens have users, and only users have rows.
+/// Returns the token of a cached result.
 fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
-    let json = cached.get(Attribute::Claims).unwrap_or_default();
-    let claims = Claims::parse(json.as_bytes().to_vec())?;
-    Some(VerifiedToken { kind: TokenKind::SessionToken, claims, key_id: cached.key_id, keys: cached.keys }.into())
+    let identity = cached.result.identity()?;
+    let content = match (cached.key_id, identity.get(Attribute::Claims)) {
+        (None, _) => TokenContent::Opaque { token: identity.machine_token(), secret: None },
+        (Some(_), json) => {
+            TokenContent::Jwt(Claims::parse(identity.kind(), json.unwrap_or_default().as_bytes().to_vec())?.into())
+        }
+    };
+    Some(VerifiedToken { kind: identity.kind(), content, key_id: cached.key_id, keys: cached.keys }.into())
 }
 
 fn store_error(error: StoreError) -> AuthError {

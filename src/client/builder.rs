@@ -264,6 +264,9 @@ impl ClientBuilder {
                 format!("`{id}` is not the id of a machine (`mch_…`)"),
             ));
         }
+        if config.require_suffixed_cookie && instance.is_none() {
+            return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
+        }
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
@@ -308,7 +311,9 @@ impl ClientBuilder {
                     instance,
                     check_client_uat: config.check_client_uat,
                     allow_bare_token: config.allow_bare_token,
+                    require_suffixed_cookie: config.require_suffixed_cookie,
                 },
+                csrf: config.csrf,
                 accepts: config.accepts_token,
                 policy: Policy {
                     authorized_parties: config.authorized_parties,
@@ -320,6 +325,7 @@ impl ClientBuilder {
                 },
                 mode,
                 link: config.link_by_email,
+                machine_tokens_skip_user: config.machine_tokens_skip_user,
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,

@@ -14,7 +14,7 @@ use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
 use super::webhook_receiver::WebhookReceiver;
 use crate::clock::{Clock, Deadline, Io};
-use crate::config::{LinkByEmail, UserMode};
+use crate::config::{Csrf, LinkByEmail, UserMode};
 use crate::events::{Event, Source};
 use crate::identity::Attribute;
 use crate::jwt::Policy;
@@ -27,10 +27,12 @@ use crate::users::{Schema, UserStore};
 /// What the configuration has settled.
 pub(super) struct Settings {
     pub rules: ExtractOptions,
+    pub csrf: Csrf,
     pub accepts: Vec<TokenKind>,
     pub policy: Policy,
     pub mode: UserMode,
     pub link: LinkByEmail,
+    pub machine_tokens_skip_user: bool,
     pub timeout: Duration,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,
@@ -110,7 +112,8 @@ impl Inner {
 
     /// Refuses a token.
     pub fn reject(&self, context: &AuthContext, error: impl Into<AuthResult>) -> Arc<AuthResult> {
-        self.record_outcome(Some(context.hash), with_handshake(error, context.is_document).into())
+        let result = with_handshake(error, context.is_document).with_token_hash(&context.hash);
+        self.record_outcome(Some(context.hash), result.into())
     }
 
     /// Ends a request: emits its one event and counts it.

@@ -7,7 +7,6 @@ use super::backend::Backend;
 use super::invalidations::{Invalidations, TokenKeys};
 use crate::api::{ApiError, ErrorKind, MachineToken};
 use crate::clock::{Deadline, Now};
-use crate::identity::{Attribute, Identity};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::token::{TokenHash, TokenKind};
@@ -16,7 +15,7 @@ type Verified = (Result<Option<MachineToken>, ApiError>, u64);
 
 /// A verified opaque token.
 pub(super) struct VerifiedMachine {
-    pub identity: Identity,
+    pub token: MachineToken,
     pub keys: TokenKeys,
     /// The number of the last invalidation when the call to Clerk began.
     pub begun: u64,
@@ -60,9 +59,9 @@ impl MachineTokens {
         if expected.is_some_and(|id| !machine.scopes.contains(id)) {
             return Err(Reason::TokenInvalidAudience.into());
         }
-        let identity = Identity::of_machine_token(kind, &machine);
-        let keys = self.invalidations.token_keys(&hash, identity.subject(), None, identity.get(Attribute::OrgId));
-        Ok(VerifiedMachine { identity, keys, begun })
+        let organization = Some(machine.subject.as_str()).filter(|subject| subject.starts_with("org_"));
+        let keys = self.invalidations.token_keys(&hash, &machine.subject, None, organization);
+        Ok(VerifiedMachine { token: machine, keys, begun })
     }
 
     pub fn reset_after_fork(&self) {

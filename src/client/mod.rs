@@ -40,10 +40,9 @@ use invalidations::Scope;
 use crate::clock::Io;
 use crate::error::Error;
 use crate::events::{Level, Source};
-use crate::identity::Identity;
 use crate::keys::KeySource;
 use crate::reason::Reason;
-use crate::request::{Credential, Request, TokenSource};
+use crate::request::{Credential, Request, TokenSource, locate};
 use crate::token::TokenHash;
 use crate::webhooks::Headers;
 
@@ -151,7 +150,8 @@ impl Client {
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
     }
 
-    /// Verifies a JWT only: no user, no cache, no event. May fetch the JWK set.
+    /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A
+    /// user or session that is known to be deleted, banned or revoked is rejected.
     ///
     /// # Examples
     ///
@@ -171,14 +171,19 @@ impl Client {
         let credential = Credential { token: token.as_bytes(), source: TokenSource::Header, client_uat: None };
         let context =
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
-        let result = match inner.verify_jwt(&credential, &context, inner.blocking()) {
-            Ok(token) => {
-                AuthResult::signed_in(Identity::of_claims(token.kind, &token.claims, None, None), Source::Verified)
-            }
+        let verified = inner.verify_jwt(&credential, &context, inner.blocking());
+        let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
+            Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
             Err(VerifyError::Refused(error)) => error.into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
-        Arc::new(result)
+        Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits
+    /// no event.
+    pub fn credential<'a>(&self, request: &Request<'a>) -> Option<(TokenSource, Option<&'a [u8]>)> {
+        locate(request, &self.inner.settings.rules, self.inner.clock.now().wall_ms.div_euclid(1000))
     }
 
     /// Verifies a webhook delivery and applies its event: updates the user's row, rejects banned and deleted users and ended

@@ -117,7 +117,7 @@ impl ResultCache {
             return Insertion::NotCached;
         }
         let entry = Arc::new(CachedAuth {
-            result: AuthResult::signed_in(new.identity.clone(), Source::Cache).into(),
+            result: AuthResult::signed_in(new.identity.clone(), Source::Cache).with_token_hash(&new.hash).into(),
             hash: new.hash,
             keys: new.keys,
             not_before_ms: new.not_before_ms,
@@ -316,7 +316,7 @@ mod tests {
 
         fn insert(&self, token: &str, subject: &str, begun: u64, now_ms: i64, end_ms: i64) -> Insertion {
             let json = format!(r#"{{"sub":"{subject}","sid":"sess_{token}","org_id":"org_1"}}"#);
-            let claims = Claims::parse(json.into_bytes()).unwrap();
+            let claims = Claims::parse(TokenKind::SessionToken, json.into_bytes()).unwrap();
             let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
             let hash = TokenHash::of(token.as_bytes());
             let sid = format!("sess_{token}");

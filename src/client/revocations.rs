@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
-use crate::jwt::Claims;
 use crate::reason::Reason;
 
 /// The revocations that webhook events have recorded.
@@ -46,12 +45,10 @@ impl Revocations {
         }
     }
 
-    /// Returns why a token with these claims is revoked, if it is. In a forked child whose parent held the lock at the fork
-    /// that is not known.
-    pub fn find(&self, claims: &Claims, now: Now) -> Option<Reason> {
-        let issued_ms = Claims::millis(&claims.iat).get().map(|at| at.saturating_sub(self.skew_ms));
-        let session = claims.sid.get().map(String::as_str);
-        let user = claims.sub.get().map(String::as_str).filter(|sub| sub.starts_with("user_"));
+    /// Returns why the tokens of a user, or of a session, that were issued at this time are revoked, if they are. In a
+    /// forked child whose parent held the lock at the fork that is not known.
+    pub fn find(&self, user: Option<&str>, session: Option<&str>, issued_ms: Option<i64>, now: Now) -> Option<Reason> {
+        let issued_ms = issued_ms.map(|at| at.saturating_sub(self.skew_ms));
         let look_up = |table: &ForkMutex<Table>, id: Option<&str>| {
             let Some(id) = id else { return Ok((None, false)) };
             let table = table.lock(LOOKUP_TIMEOUT).ok_or(Reason::InternalError)?;
@@ -140,15 +137,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::Claim;
 
     fn at(seconds: i64) -> Now {
         Now { wall_ms: 1_800_000_000_000 + seconds * 1000, mono_ms: seconds * 1000 }
     }
 
-    fn claims(sid: &str, sub: &str, iat: Option<i64>) -> Claims {
-        let iat = iat.map_or(Claim::Absent, |at| Claim::Present((1_800_000_000 + at) as f64));
-        Claims { sid: Claim::Present(sid.into()), sub: Claim::Present(sub.into()), iat, ..Claims::default() }
+    fn find(revocations: &Revocations, sid: &str, sub: &str, iat: Option<i64>, now: Now) -> Option<Reason> {
+        revocations.find(Some(sub), Some(sid), iat.map(|at| (1_800_000_000 + at) * 1000), now)
     }
 
     /// Threat W3.
@@ -165,30 +160,28 @@ mod tests {
         let now = at(1000);
         // A token of each session, issued at the last moment: when the session ended.
         for i in (0..1_000_000_i64).step_by(97) {
-            let claims = claims(&format!("sess_{i}"), "user_1", Some(i / 1000));
-            assert_eq!(revocations.find(&claims, now), Some(Reason::SessionRevoked), "{i}");
+            let found = find(&revocations, &format!("sess_{i}"), "user_1", Some(i / 1000), now);
+            assert_eq!(found, Some(Reason::SessionRevoked), "{i}");
         }
-        assert_eq!(revocations.find(&claims("sess_new", "user_1", None), now), Some(Reason::SessionRevoked));
+        assert_eq!(find(&revocations, "sess_new", "user_1", None, now), Some(Reason::SessionRevoked));
         // The newest evicted one was revoked at 995 s; Clerk's clock may be five seconds ahead.
-        assert_eq!(revocations.find(&claims("sess_new", "user_1", Some(1000)), now), Some(Reason::SessionRevoked));
-        assert_eq!(revocations.find(&claims("sess_new", "user_1", Some(1001)), now), None);
+        assert_eq!(find(&revocations, "sess_new", "user_1", Some(1000), now), Some(Reason::SessionRevoked));
+        assert_eq!(find(&revocations, "sess_new", "user_1", Some(1001), now), None);
         // Machines have neither sessions nor users.
-        let machine = Claims { sub: Claim::Present("mch_1".into()), ..Claims::default() };
-        assert_eq!(revocations.find(&machine, now), None);
+        assert_eq!(revocations.find(None, None, None, now), None);
     }
 
     #[test]
     fn expired_entries_make_room_without_an_eviction() {
         let revocations = Revocations::new(1, 86_400_000, 0);
         revocations.revoke_user("user_1", Reason::UserNotFound, at(0));
-        let first = claims("sess_1", "user_1", Some(0));
-        assert_eq!(revocations.find(&first, at(86_399)), Some(Reason::UserNotFound));
-        assert_eq!(revocations.find(&first, at(86_400)), None);
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(86_399)), Some(Reason::UserNotFound));
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(86_400)), None);
         revocations.revoke_user("user_2", Reason::UserNotFound, at(86_400));
-        assert_eq!(revocations.find(&claims("sess_2", "user_3", Some(0)), at(86_400)), None);
+        assert_eq!(find(&revocations, "sess_2", "user_3", Some(0), at(86_400)), None);
         revocations.revoke_user("user_4", Reason::UserNotFound, at(86_401));
-        assert_eq!(revocations.find(&claims("sess_2", "user_3", Some(0)), at(86_401)), Some(Reason::SessionRevoked));
-        assert_eq!(revocations.find(&claims("sess_4", "user_4", Some(86_402)), at(86_402)), Some(Reason::UserNotFound));
+        assert_eq!(find(&revocations, "sess_2", "user_3", Some(0), at(86_401)), Some(Reason::SessionRevoked));
+        assert_eq!(find(&revocations, "sess_4", "user_4", Some(86_402), at(86_402)), Some(Reason::UserNotFound));
     }
 
     #[test]
@@ -196,7 +189,7 @@ mod tests {
         let revocations = Revocations::new(10, 3_600_000, 0);
         revocations.revoke_user("user_1", Reason::UserInactive, at(0));
         revocations.revoke_user("user_2", Reason::UserNotFound, at(0));
-        let reasons = || ["user_1", "user_2"].map(|id| revocations.find(&claims("sess_1", id, Some(0)), at(1)));
+        let reasons = || ["user_1", "user_2"].map(|id| find(&revocations, "sess_1", id, Some(0), at(1)));
         assert_eq!(reasons(), [Some(Reason::UserInactive), Some(Reason::UserNotFound)]);
         ["user_1", "user_2"].iter().for_each(|id| revocations.remove_user(id, Reason::UserInactive));
         assert_eq!(reasons(), [None, Some(Reason::UserNotFound)]);
@@ -208,8 +201,8 @@ mod tests {
         revocations.revoke_session("sess_1", at(0));
         revocations.revoke_session("sess_1", at(1800));
         revocations.revoke_session("sess_2", at(3600));
-        assert_eq!(revocations.find(&claims("sess_1", "user_1", Some(0)), at(5399)), Some(Reason::SessionRevoked));
-        assert_eq!(revocations.find(&claims("sess_1", "user_1", Some(0)), at(5400)), None);
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(5399)), Some(Reason::SessionRevoked));
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(5400)), None);
     }
 
     #[test]
@@ -217,9 +210,8 @@ mod tests {
         let mut revocations = Revocations::new(10, 3_600_000, 0);
         revocations.sessions.pretend_forked();
         let held = revocations.sessions.lock(LOOKUP_TIMEOUT);
-        let claims = claims("sess_1", "user_1", Some(0));
-        assert_eq!(revocations.find(&claims, at(1)), Some(Reason::InternalError));
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(1)), Some(Reason::InternalError));
         drop(held);
-        assert_eq!(revocations.find(&claims, at(1)), None);
+        assert_eq!(find(&revocations, "sess_1", "user_1", Some(0), at(1)), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
@@ -34,6 +34,9 @@ impl Inner {
         let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
         let kind = jws.kind();
         self.check_token_type(kind, credential.source)?;
+        if jws.is_contradictory() {
+            return Err(Reason::TokenInvalid.into());
+        }
         let now_ms = context.now.mono_ms;
         let key_id = self.with_jwks(io, |fetcher| {
             let keys = self.keys.keys_for(jws.kid(), now_ms, fetcher)?;
@@ -52,7 +55,7 @@ impl Inner {
         let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
-        Ok(VerifiedToken { kind, claims, key_id, keys })
+        Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id, keys })
     }
 
     /// Runs a key lookup with the means to fetch the JWK set, and names the failed call in its error.

@@ -1,7 +1,7 @@
 //! How the value of a setting is read from a string, a number or an item of a list.
 
 use super::secret::Secret;
-use super::settings::{Kind, LinkByEmail, UserMode};
+use super::settings::{Csrf, Kind, LinkByEmail, UserMode};
 use crate::token::TokenKind;
 
 /// The longest value of a setting, in bytes.
@@ -142,6 +142,13 @@ impl Value for Option<UserMode> {
 }
 
 impl Value for LinkByEmail {
+    fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
+        *self = value.parse().map_err(|_| one_of(kind))?;
+        Ok(())
+    }
+}
+
+impl Value for Csrf {
     fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
         *self = value.parse().map_err(|_| one_of(kind))?;
         Ok(())

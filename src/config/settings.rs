@@ -31,6 +31,17 @@ pub enum LinkByEmail {
     Verified,
 }
 
+/// Whether requests with a cookie are checked for cross-site request forgery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Csrf {
+    /// They are not; the application has its own check.
+    #[default]
+    Off,
+    /// A cookie on an unsafe method needs `Sec-Fetch-Site` or `Origin` of the same origin or an authorized party.
+    Check,
+}
+
 /// The type of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -96,6 +107,7 @@ macro_rules! field {
     (Bool) => { bool };
     (UserMode) => { Option<UserMode> };
     (LinkByEmail) => { LinkByEmail };
+    (Csrf) => { Csrf };
     (TokenKinds) => { Vec<TokenKind> };
 }
 
@@ -111,6 +123,9 @@ macro_rules! kind {
     };
     (LinkByEmail) => {
         Kind::Enum(<LinkByEmail as strum::VariantNames>::VARIANTS)
+    };
+    (Csrf) => {
+        Kind::Enum(<Csrf as strum::VariantNames>::VARIANTS)
     };
     (TokenKinds) => {
         Kind::EnumSet(&TOKEN_KINDS)
@@ -205,6 +220,12 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         allow_bare_token: Bool = false;
         /// check the `__client_uat` cookie too, so that signing out takes effect before the token expires
         check_client_uat: Bool = false;
+        /// read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+        /// `publishable_key`
+        require_suffixed_cookie: Bool = false;
+        /// `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin` that
+        /// shows the request's own origin or one of `authorized_parties`
+        csrf: Csrf = "off";
         /// how long a session check (Clerk says that the session is active) is cached; 0: no session checks
         session_check_ttl_s: Int(0 to 3600) = 0;
     }
@@ -228,6 +249,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         user_mode: UserMode = "";
         /// whether a row without a Clerk id is linked by an address that Clerk has verified
         link_by_email: LinkByEmail = "verified";
+        /// accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone or
+        /// a deactivated row does not reject them
+        machine_tokens_skip_user: Bool = false;
     }
     Network {
         /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback

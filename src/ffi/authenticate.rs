@@ -72,8 +72,10 @@ pub unsafe extern "C" fn clerk_authenticate_cached(
     }
 }
 
-/// Verifies one JWT and nothing else: no user, no cache, no event. Blocks for at most `timeout_ms` if keys are
-/// fetched.
+/// Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
+/// `timeout_ms` if keys are fetched.
+///
+/// Rejects a user or a session that this process knows to be deleted, banned or revoked.
 ///
 /// Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
 #[must_use]

@@ -2,8 +2,9 @@
 
 use std::mem::{offset_of, size_of};
 
-use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, clerk_str};
-use crate::request::Request;
+use super::client::accessor;
+use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, as_mut, clerk_client, clerk_str};
+use crate::request::{Request, TokenSource};
 
 /// One header line.
 #[repr(C)]
@@ -17,8 +18,8 @@ pub struct clerk_header {
 
 /// The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
 ///
-/// Set either `headers` to all lines, or `authorization` and `cookie` to the values of these two; do not pass a line
-/// both ways. The library copies what it keeps: nothing has to outlive the call.
+/// Set either `headers` to all lines, or the other members to the values of their lines; do not pass a line both ways:
+/// it would count as two. The library copies what it keeps: nothing has to outlive the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct clerk_request {
@@ -36,6 +37,13 @@ pub struct clerk_request {
     pub cookie: clerk_str,
     /// Method of the request, or empty.
     pub method: clerk_str,
+    /// Value of the `Host` header (or `:authority`), or empty. Needed with `authorization` and `cookie` if the setting
+    /// `csrf` is on, like the next two.
+    pub host: clerk_str,
+    /// Value of the `Origin` header, or empty.
+    pub origin: clerk_str,
+    /// Value of the `Sec-Fetch-Site` header, or empty.
+    pub sec_fetch_site: clerk_str,
 }
 
 /// No server accepts more header lines.
@@ -72,6 +80,9 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         authorization: none,
         cookie: none,
         method: none,
+        host: none,
+        origin: none,
+        sec_fetch_site: none,
     };
     // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known)) };
@@ -89,15 +100,74 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         // SAFETY: both strings are the caller's contract.
         parsed.header(unsafe { header.name.bytes() }?, unsafe { header.value.bytes() }?);
     }
-    // SAFETY: the strings are the caller's contract.
-    let (authorization, cookie) = unsafe { (copy.authorization.bytes()?, copy.cookie.bytes()?) };
-    if !authorization.is_empty() {
-        parsed.header(b"authorization", authorization);
-    }
-    if !cookie.is_empty() {
-        parsed.header(b"cookie", cookie);
+    for (name, value) in [
+        (&b"authorization"[..], copy.authorization),
+        (b"cookie", copy.cookie),
+        (b"host", copy.host),
+        (b"origin", copy.origin),
+        (b"sec-fetch-site", copy.sec_fetch_site),
+    ] {
+        // SAFETY: the string is the caller's contract.
+        let value = unsafe { value.bytes() }?;
+        if !value.is_empty() {
+            parsed.header(name, value);
+        }
     }
     // SAFETY: the string is the caller's contract.
     parsed.method(unsafe { copy.method.bytes() }?);
     Ok(parsed)
+}
+
+/// Where the token of a request was found.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum clerk_token_source {
+    /// There is no credential.
+    NONE = 0,
+    /// The `Authorization` header.
+    HEADER = 1,
+    /// A session cookie.
+    COOKIE = 2,
+}
+
+/// Finds the credential of a request, as `clerk_authenticate` would. Verifies nothing and emits no event.
+///
+/// Sets `*token` to a part of the request's own lines, which is not followed by a NUL; NULL data if there is none or it
+/// is malformed. Sets `*source` to a `clerk_token_source`. Either may be NULL.
+///
+/// Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_request_credential(
+    client: *const clerk_client,
+    request: *const clerk_request,
+    token: *mut clerk_str,
+    source: *mut i32,
+) -> i32 {
+    let set = |found: clerk_str, place: clerk_token_source| {
+        // SAFETY: the header's contract.
+        unsafe {
+            if let Ok(token) = as_mut(token) {
+                *token = found;
+            }
+            if let Ok(source) = as_mut(source) {
+                *source = place as i32;
+            }
+        }
+    };
+    set(clerk_str::NONE, clerk_token_source::NONE);
+    // SAFETY: the header's contract.
+    unsafe {
+        accessor(client, |client| {
+            if let Some((place, found)) = client.credential(&read(request)?) {
+                let place = match place {
+                    TokenSource::Header => clerk_token_source::HEADER,
+                    TokenSource::Cookie => clerk_token_source::COOKIE,
+                };
+                let token = found.map(|token| clerk_str { data: token.as_ptr().cast(), len: token.len() });
+                set(token.unwrap_or(clerk_str::NONE), place);
+            }
+            Ok(())
+        })
+    }
 }

@@ -145,6 +145,20 @@ pub unsafe extern "C" fn clerk_result_source(result: *const clerk_result) -> i32
     })
 }
 
+/// Returns the hash of the request's token, by which events name it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
+///
+/// Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string lives
+/// as long as the result. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_token_hash(result: *const clerk_result) -> clerk_str {
+    guard(clerk_str::NONE, || {
+        // SAFETY: the header's contract.
+        let result = unsafe { read(result) }.ok();
+        // A NUL follows the hash.
+        clerk_str::nul_terminated(result.and_then(AuthResult::token_hash))
+    })
+}
+
 /// Returns the type of the token, a `clerk_token_kind`; 0 if the request is not signed in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_token_kind(result: *const clerk_result) -> i32 {

@@ -1,9 +1,11 @@
-//! Parses the claims of a token in both of Clerk's layouts (session token versions 1 and 2).
+//! Parses the claims of a token in both of Clerk's layouts (session token versions 1 and 2), by the class of the token: what is
+//! a claim of another class is a custom claim, which only [`Claims::json`] holds.
 
 use serde::de::MapAccess;
 
 use super::permissions;
 use crate::json::{self, Claim, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor};
+use crate::token::TokenKind;
 
 /// The active organization of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,8 @@ pub struct Organization {
 
 /// The claims of a token, each with its type checked but its value not validated; see `Policy`.
 ///
-/// Fields have the names of RFC 7519 and of Clerk's session token claims.
+/// Fields have the names of RFC 7519 and of Clerk's session token claims. Only session tokens have a session, an organization,
+/// an actor, features, plans and factor ages; only machine tokens have scopes; only OAuth tokens have a client.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)] // see above
 pub struct Claims {
@@ -48,6 +51,7 @@ pub struct Claims {
     pub client_id: Option<String>,
 }
 
+/// The members of a payload, whatever the class of the token.
 #[derive(Default)]
 struct Raw {
     claims: Claims,
@@ -164,31 +168,60 @@ impl Raw {
         })
     }
 
-    /// OAuth: `scp`, else `scope` split at spaces (RFC 9068 §2.2.3). M2M: `scopes` split at spaces, else `aud`.
-    fn scopes(&self) -> Vec<String> {
-        let split = |lists: &[String]| lists.iter().flat_map(|list| list.split(' ')).map(str::to_owned).collect();
-        if let Some(scp) = self.scp.get() {
-            scp.clone()
-        } else if let Some(scope) = self.scope.get() {
-            split(std::slice::from_ref(scope))
-        } else if let Some(scopes) = self.m2m_scopes.get() {
-            split(scopes)
-        } else {
-            self.claims.aud.get().cloned().unwrap_or_default()
+    /// OAuth: `scp`, else `scope` (RFC 9068 §2.2.3). M2M: `scopes`, else `aud`. A claim of the wrong type grants nothing.
+    fn scopes(&self, kind: TokenKind) -> Vec<String> {
+        let split =
+            |list: &str| list.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        let (first, second) = match kind {
+            TokenKind::OauthToken => (&self.scp, self.scope.get().map(|scope| split(scope))),
+            TokenKind::M2mToken => (&self.m2m_scopes, self.claims.aud.get().cloned()),
+            TokenKind::SessionToken | TokenKind::ApiKey => return Vec::new(),
+        };
+        match first {
+            Claim::Present(scopes) => scopes.iter().flat_map(|list| split(list)).collect(),
+            Claim::Invalid => Vec::new(),
+            Claim::Absent => second.unwrap_or_default(),
         }
     }
 }
 
-impl Claims {
-    /// Parses a decoded payload. Returns `None` if it is not exactly one JSON object, holds a duplicate member, nests too deep
-    /// or is not UTF-8.
+/// A decoded payload whose class is still to be determined.
+pub(super) struct Payload {
+    raw: Raw,
+    json: String,
+}
+
+impl Payload {
+    /// Returns `None` unless the payload is exactly one JSON object without duplicate members, not nested too deep, in UTF-8.
     pub fn parse(payload: Vec<u8>) -> Option<Self> {
-        let raw: Raw = json::object(&payload)?;
-        let organization = raw.organization();
-        let scopes = raw.scopes();
-        let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
-        let json = String::from_utf8(payload).ok()?;
-        Some(Claims { json, organization, scopes, actor, ..raw.claims })
+        let raw = json::object(&payload)?;
+        Some(Payload { raw, json: String::from_utf8(payload).ok()? })
+    }
+
+    pub fn subject(&self) -> Option<&str> {
+        self.raw.claims.sub.as_deref()
+    }
+
+    /// Returns the claims that tokens of this class have.
+    pub fn into_claims(self, kind: TokenKind) -> Claims {
+        let Payload { raw, json } = self;
+        let scopes = raw.scopes(kind);
+        if kind == TokenKind::SessionToken {
+            let organization = raw.organization();
+            let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
+            return Claims { json, scopes, organization, actor, client_id: None, ..raw.claims };
+        }
+        let Claims { sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = raw.claims;
+        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
+        Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() }
+    }
+}
+
+impl Claims {
+    /// Parses the decoded payload of a token of this class. Returns `None` if it is not exactly one JSON object, holds a
+    /// duplicate member at any depth, nests too deep or is not UTF-8.
+    pub fn parse(kind: TokenKind, payload: Vec<u8>) -> Option<Self> {
+        Some(Payload::parse(payload)?.into_claims(kind))
     }
 
     /// Converts a time claim (NumericDate) to milliseconds. Drops fractions of a second, like Clerk's SDK; never overflows.
@@ -208,7 +241,7 @@ mod tests {
     use super::*;
 
     fn claims(json: &str) -> Claims {
-        Claims::parse(json.into()).unwrap()
+        Claims::parse(TokenKind::SessionToken, json.into()).unwrap()
     }
 
     #[test]
@@ -246,10 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_read_from_scp_scope_scopes_or_aud() {
-        assert_eq!(claims(r#"{"scp":["a","b"],"scope":"c"}"#).scopes, ["a", "b"]);
-        assert_eq!(claims(r#"{"scope":"a b"}"#).scopes, ["a", "b"]);
-        assert_eq!(claims(r#"{"scopes":"mch_1 mch_2"}"#).scopes, ["mch_1", "mch_2"]);
-        assert_eq!(claims(r#"{"aud":["mch_1"]}"#).scopes, ["mch_1"]);
+    fn scopes_are_read_by_class() {
+        let scopes = |kind, json: &str| Claims::parse(kind, json.into()).unwrap().scopes;
+        let all = r#"{"scp":["a","b"],"scope":"c","scopes":"mch_1 mch_2","aud":["mch_3"]}"#;
+        assert_eq!(scopes(TokenKind::OauthToken, all), ["a", "b"]);
+        assert_eq!(scopes(TokenKind::OauthToken, r#"{"scope":"a  b","aud":["c"]}"#), ["a", "b"]);
+        assert_eq!(scopes(TokenKind::M2mToken, all), ["mch_1", "mch_2"]);
+        assert_eq!(scopes(TokenKind::M2mToken, r#"{"aud":["mch_1"]}"#), ["mch_1"]);
+        assert!(scopes(TokenKind::SessionToken, all).is_empty());
     }
 }

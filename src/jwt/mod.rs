@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
+use claims::Payload;
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
@@ -40,6 +41,7 @@ pub struct UnverifiedJwt<'a> {
     signature: &'a str,
     kid: Option<String>,
     kind: TokenKind,
+    is_contradictory: bool,
     claims: Claims,
 }
 
@@ -67,15 +69,21 @@ impl<'a> UnverifiedJwt<'a> {
             return Err(Reason::TokenInvalid);
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
-        let claims = Claims::parse(payload).ok_or(Reason::TokenInvalid)?;
-        let kind = classify(&header, &claims).ok_or(Reason::TokenInvalid)?;
+        let payload = Payload::parse(payload).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, payload.subject()).ok_or(Reason::TokenInvalid)?;
+        let (kid, claims) = (header.kid.map(Into::into), payload.into_claims(kind));
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, claims })
+        Ok(UnverifiedJwt { signing_input, signature, kid, kind, is_contradictory, claims })
     }
 
     /// Returns the token type that header and `sub` claim; to be trusted once the signature is verified.
     pub fn kind(&self) -> TokenKind {
         self.kind
+    }
+
+    /// Returns whether the header claims another type than the subject does. Such a token is never valid.
+    pub fn is_contradictory(&self) -> bool {
+        self.is_contradictory
     }
 
     /// Returns `kid` if it is a short string of unreserved characters. It is only ever compared with the ids of known keys.
@@ -105,8 +113,9 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// Determines the token type from `typ`, `cat` and `sub`. Returns `None` for types that are never accepted.
-fn classify(header: &Header<'_>, claims: &Claims) -> Option<TokenKind> {
+/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
+/// that are never accepted.
+fn classify(header: &Header<'_>, subject: Option<&str>) -> Option<(TokenKind, bool)> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -119,12 +128,12 @@ fn classify(header: &Header<'_>, claims: &Claims) -> Option<TokenKind> {
         return None;
     }
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
-    let machine = claims.sub.as_deref().is_some_and(|sub| sub.starts_with("mch_"));
+    let machine = subject.is_some_and(|sub| sub.starts_with("mch_"));
     match category {
-        CATEGORY_M2M => Some(TokenKind::M2mToken),
-        _ if machine => (category == CATEGORY_IGNORE).then_some(TokenKind::M2mToken),
-        _ if access_token => Some(TokenKind::OauthToken),
-        CATEGORY_SESSION | CATEGORY_IGNORE => Some(TokenKind::SessionToken),
+        CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
+        _ if machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if access_token => Some((TokenKind::OauthToken, false)),
+        CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
         // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
         _ => None,
     }
@@ -155,7 +164,9 @@ mod tests {
         assert_eq!(kind(&with(r#""typ":"Application/AT+JWT""#), user), Ok(TokenKind::OauthToken));
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
-        assert_eq!(kind(&with(r#""cat":"cl_B7d4PD111AAA""#), machine), Err(Reason::TokenInvalid));
+        let contradictory = token(&with(r#""cat":"cl_B7d4PD111AAA""#), machine);
+        let contradictory = UnverifiedJwt::parse(&contradictory).unwrap();
+        assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
         for invalid in
             [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
         {

@@ -126,7 +126,7 @@ mod tests {
 
     fn validate(policy: &Policy, extra: &str) -> Result<(), Reason> {
         let json = format!(r#"{{"sub":"user_1"{extra}}}"#);
-        policy.validate(TokenKind::SessionToken, &Claims::parse(json.into()).unwrap(), NOW)
+        policy.validate(TokenKind::SessionToken, &Claims::parse(TokenKind::SessionToken, json.into()).unwrap(), NOW)
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn extract<'a>(lines: &[&'a [u8]], options: &ExtractOptions, now_s: i64) -> 
     }
     let cookies = SessionCookies::parse(lines, options.instance.as_ref().map(|i| i.suffix.as_str()));
     let (token, client_uat) = match &options.instance {
+        _ if options.require_suffixed_cookie => (cookies.session_suffixed, cookies.client_uat_suffixed),
         Some(instance) if uses_suffixed_cookies(&cookies, instance, now_s) => {
             (cookies.session_suffixed, cookies.client_uat_suffixed)
         }

@@ -5,8 +5,10 @@
 
 mod bearer;
 mod cookies;
+mod csrf;
 mod unverified;
 
+use csrf::Single;
 use smallvec::SmallVec;
 pub(crate) use unverified::split_jws;
 pub use unverified::{UnverifiedClaims, decode_unverified};
@@ -37,6 +39,11 @@ pub struct Request<'a> {
     method: &'a [u8],
     fetch_dest: Option<&'a [u8]>,
     accept: Option<&'a [u8]>,
+    host: Single<'a>,
+    /// `:authority` of HTTP/2 and HTTP/3.
+    authority: Single<'a>,
+    origin: Single<'a>,
+    sec_fetch_site: Single<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -48,16 +55,20 @@ impl<'a> Request<'a> {
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
         match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
+            6 if name.eq_ignore_ascii_case(b"origin") => self.origin.add(value),
             6 if name.eq_ignore_ascii_case(b"cookie") => self.cookies.push(value),
             6 if name.eq_ignore_ascii_case(b"accept") => self.accept = Some(value),
+            10 if name.eq_ignore_ascii_case(b":authority") => self.authority.add(value),
             13 if name.eq_ignore_ascii_case(b"authorization") => self.authorization.push(value),
             14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => self.fetch_dest = Some(value),
+            14 if name.eq_ignore_ascii_case(b"sec-fetch-site") => self.sec_fetch_site.add(value),
             _ => {}
         }
         self
     }
 
-    /// Sets the method. Only `handshake_recommended` of a result depends on it.
+    /// Sets the method. The setting `csrf` and `handshake_recommended` of a result depend on it.
     pub fn method(&mut self, method: &'a [u8]) -> &mut Self {
         self.method = method;
         self
@@ -110,6 +121,8 @@ pub struct ExtractOptions {
     pub check_client_uat: bool,
     /// Whether an `Authorization` value without a scheme is accepted as a token.
     pub allow_bare_token: bool,
+    /// Whether of the session cookies only the instance's suffixed one is read.
+    pub require_suffixed_cookie: bool,
 }
 
 /// A Clerk instance, as its publishable key names it.
@@ -133,6 +146,30 @@ pub fn extract<'a>(
     options: &ExtractOptions,
     now_s: i64,
 ) -> Result<Option<Credential<'a>>, Reason> {
+    match extract_header(request, options)? {
+        Some(credential) => Ok(Some(credential)),
+        None => cookies::extract(&request.cookies, options, now_s),
+    }
+}
+
+/// Returns where the request has a credential, and the token unless the credential is malformed.
+pub fn locate<'a>(
+    request: &Request<'a>,
+    options: &ExtractOptions,
+    now_s: i64,
+) -> Option<(TokenSource, Option<&'a [u8]>)> {
+    let (source, found) = match extract_header(request, options) {
+        Ok(None) => (TokenSource::Cookie, cookies::extract(&request.cookies, options, now_s)),
+        found => (TokenSource::Header, found),
+    };
+    match found {
+        Ok(credential) => credential.map(|credential| (source, Some(credential.token))),
+        Err(Reason::SessionTokenAndUatMissing | Reason::ClientUatButNoSessionToken) => None,
+        Err(_) => Some((source, None)),
+    }
+}
+
+fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
     // RFC 9110 §5.3: Authorization is no list; two lines of it are request smuggling or a broken proxy.
     if request.authorization.len() > 1 {
         return Err(Reason::TokenInvalid);
@@ -142,7 +179,7 @@ pub fn extract<'a>(
     {
         return Ok(Some(Credential { token, source: TokenSource::Header, client_uat: None }));
     }
-    cookies::extract(&request.cookies, options, now_s)
+    Ok(None)
 }
 
 /// Strips spaces and tabs at both ends.

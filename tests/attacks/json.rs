@@ -1,5 +1,6 @@
 //! Arbitrary JSON as tokens, key sets and users.
 
+use clerk_auth::TokenKind;
 use clerk_auth::internals::{Claims, ClerkUser, KeySet, UnverifiedJwt, decode_unverified, keys};
 use clerk_sim::KeyStore;
 use clerk_sim::encoding::b64u;
@@ -121,7 +122,9 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 fn parse_everywhere(bytes: &[u8]) {
-    let _ = Claims::parse(bytes.to_vec());
+    for kind in TokenKind::ALL {
+        let _ = Claims::parse(*kind, bytes.to_vec());
+    }
     let _ = KeySet::parse(bytes);
     let _ = ClerkUser::parse(bytes);
     if let Ok(string) = std::str::from_utf8(bytes) {

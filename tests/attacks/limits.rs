@@ -1,6 +1,7 @@
 //! Oversized and deeply nested input is rejected at little cost.
 
 use clerk_auth::Request;
+use clerk_auth::TokenKind;
 use clerk_auth::internals::{Claims, ClerkUser, KeySet, MAX_TOKEN_LEN, UnverifiedJwt, decode_unverified};
 use clerk_sim::encoding::b64u;
 
@@ -130,7 +131,7 @@ fn deep_nesting_is_rejected_on_a_small_stack() {
                     format!(r#"{{"keys":[{deep}]}}"#),
                     format!(r#"{{"id":"user_1","email_addresses":{deep},"public_metadata":{deep}}}"#),
                 ] {
-                    let _ = Claims::parse(json.clone().into_bytes());
+                    let _ = Claims::parse(TokenKind::SessionToken, json.clone().into_bytes());
                     let _ = KeySet::parse(json.as_bytes());
                     let _ = ClerkUser::parse(json.as_bytes());
                     let short = &json[..json.len().min(MAX_TOKEN_LEN / 2)];

@@ -1,6 +1,7 @@
 //! Attacks on extraction and verification. Threat ids (A1, S1, U5 …) and promises are those of `docs/security.md`.
 
 mod allocated;
+mod classes;
 #[path = "../common/mod.rs"]
 mod common;
 mod extraction;

@@ -17,7 +17,7 @@ _Static_assert(sizeof(clerk_header) == 32, "clerk_header");
 LAYOUT(clerk_header, name, 0);
 LAYOUT(clerk_header, value, 16);
 
-_Static_assert(sizeof(clerk_request) == 72, "clerk_request");
+_Static_assert(sizeof(clerk_request) == 120, "clerk_request");
 LAYOUT(clerk_request, struct_size, 0);
 LAYOUT(clerk_request, flags, 4);
 LAYOUT(clerk_request, headers, 8);
@@ -25,6 +25,9 @@ LAYOUT(clerk_request, header_count, 16);
 LAYOUT(clerk_request, authorization, 24);
 LAYOUT(clerk_request, cookie, 40);
 LAYOUT(clerk_request, method, 56);
+LAYOUT(clerk_request, host, 72);
+LAYOUT(clerk_request, origin, 88);
+LAYOUT(clerk_request, sec_fetch_site, 104);
 
 _Static_assert(sizeof(clerk_stats) == 88, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
@@ -157,6 +160,7 @@ static const struct {
     {CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT, "session-token-iat-before-client-uat",
      CLERK_CATEGORY_INVALID_TOKEN},
     {CLERK_REASON_INTERNAL_ERROR, "internal-error", CLERK_CATEGORY_UNAVAILABLE},
+    {CLERK_REASON_CSRF_FAILED, "csrf-failed", CLERK_CATEGORY_FORBIDDEN},
 };
 
 /* The string for an enumerator is its name in lower case. */

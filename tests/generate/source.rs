@@ -36,7 +36,7 @@ impl Enumeration {
 }
 
 /// The C name and the Rust name of each enumeration.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 13] = [
     ("status", "clerk_status"),
     ("reason", "Reason"),
     ("category", "Category"),
@@ -49,6 +49,7 @@ const NAMES: [(&str, &str); 12] = [
     ("column", "clerk_column"),
     ("check", "clerk_check"),
     ("setting_type", "clerk_setting_type"),
+    ("token_source", "clerk_token_source"),
 ];
 
 /// Reads all enumerations. Panics when one is missing.

@@ -10,6 +10,11 @@ function split(string, separator) {
   return string === null ? null : string.split(separator).filter((item) => item !== '');
 }
 
+/** Without members named `__proto__`: copied with `Object.assign`, they would become the copy's prototype. */
+function parseClaims(json) {
+  return JSON.parse(json, (name, value) => (name === '__proto__' ? undefined : value));
+}
+
 /** Returns the library's form of a name such as `strict`, or of `{level, afterMinutes}`. */
 function formatReverification(value) {
   return typeof value === 'object' && value !== null ? `${value.level}:${value.afterMinutes}` : value;
@@ -94,7 +99,7 @@ class Auth {
   }
 
   get actor() {
-    return this.sessionClaims?.act ?? null;
+    return this.tokenType === 'session_token' ? (this.sessionClaims?.act ?? null) : null;
   }
 
   get orgId() {
@@ -117,6 +122,10 @@ class Auth {
     return this.#get(ATTRIBUTE.tokenId);
   }
 
+  get tokenName() {
+    return this.#get(ATTRIBUTE.tokenName);
+  }
+
   get clientId() {
     return this.#get(ATTRIBUTE.clientId);
   }
@@ -129,7 +138,7 @@ class Auth {
   get sessionClaims() {
     if (this.#claims === undefined) {
       const json = this.#get(ATTRIBUTE.claims);
-      this.#claims = json === null ? null : JSON.parse(json);
+      this.#claims = json === null ? null : parseClaims(json);
     }
     return this.#claims;
   }

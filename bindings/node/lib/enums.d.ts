@@ -60,7 +60,9 @@ export type Reason =
   // `check_client_uat`: the token was issued before the browser's last sign-in or sign-out.
   | 'session-token-iat-before-client-uat'
   // Internal error of this library.
-  | 'internal-error';
+  | 'internal-error'
+  // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
+  | 'csrf-failed';
 
 export type Category =
   // No credential was presented. The application may continue with a session of its own.
@@ -190,6 +192,16 @@ export interface Settings {
    */
   checkClientUat?: boolean;
   /**
+   * Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+   * `publishable_key`. Default: false.
+   */
+  requireSuffixedCookie?: boolean;
+  /**
+   * `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin` that
+   * shows the request's own origin or one of `authorized_parties`. Default: off.
+   */
+  csrf?: 'off' | 'check';
+  /**
    * How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
    */
   sessionCheckTtlS?: number | string;
@@ -229,6 +241,11 @@ export interface Settings {
    * Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
    */
   linkByEmail?: 'never' | 'verified';
+  /**
+   * Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
+   * or a deactivated row does not reject them. Default: false.
+   */
+  machineTokensSkipUser?: boolean;
   /**
    * Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
    * https://api.clerk.com.

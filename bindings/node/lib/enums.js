@@ -41,6 +41,7 @@ const ATTRIBUTE = {
   lastName: 20,
   imageUrl: 21,
   externalId: 22,
+  tokenName: 23,
 };
 
 const CHECK = {
@@ -80,6 +81,8 @@ const SETTINGS = new Map(Object.entries({
   treatPendingAsSignedOut: 'treat_pending_as_signed_out',
   allowBareToken: 'allow_bare_token',
   checkClientUat: 'check_client_uat',
+  requireSuffixedCookie: 'require_suffixed_cookie',
+  csrf: 'csrf',
   sessionCheckTtlS: 'session_check_ttl_s',
   cacheTtlS: 'cache_ttl_s',
   cacheCapacity: 'cache_capacity',
@@ -89,6 +92,7 @@ const SETTINGS = new Map(Object.entries({
   rowCheckTtlS: 'row_check_ttl_s',
   userMode: 'user_mode',
   linkByEmail: 'link_by_email',
+  machineTokensSkipUser: 'machine_tokens_skip_user',
   apiUrl: 'api_url',
   timeoutMs: 'timeout_ms',
   caPem: 'ca_pem',

@@ -117,6 +117,8 @@ export interface Auth<Row extends UserRow = UserRow> {
   /** The token's expiry in milliseconds since 1970. */
   readonly expiresAtMs: number | null;
   readonly tokenId: string | null;
+  /** The name of an API key. */
+  readonly tokenName: string | null;
   readonly clientId: string | null;
   readonly scopes: string[] | null;
   /** The user's row: its key, and the row itself if this call read it from the store. */

@@ -183,6 +183,20 @@ test('profile mode: profile of the user', async () => {
   assert.equal(auth.localUser, null);
 });
 
+test('claims: no member reaches a prototype; a machine token has no actor', async () => {
+  const clerk = sim.client({ acceptsToken: 'any' });
+  const claims = JSON.parse('{"act": {"sub": "user_2"}, "x": {"__proto__": {"isAdmin": true}}, "__proto__": {"isAdmin": true}}');
+  const session = await clerk.authenticate(await sim.bearer({ user: 'user_1', claims }));
+  assert.deepEqual(session.actor, { sub: 'user_2' });
+  for (const value of [session.sessionClaims, session.sessionClaims.x]) {
+    assert.equal(Object.hasOwn(value, '__proto__'), false);
+    assert.equal(Object.assign({}, value).isAdmin, undefined);
+  }
+  const machine = await clerk.authenticate(await sim.bearer({ kind: 'm2m-jwt', user: 'mch_1', claims }));
+  assert.equal(machine.tokenType, 'm2m_token');
+  assert.equal(machine.actor, null);
+});
+
 test('machine tokens: type, scopes, client and token id', async () => {
   const clerk = sim.client({ acceptsToken: 'any' });
   const auth = await clerk.authenticate(

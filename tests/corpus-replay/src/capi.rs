@@ -107,6 +107,9 @@ impl Client {
             authorization: NONE,
             cookie: NONE,
             method: to_clerk_str(method),
+            host: NONE,
+            origin: NONE,
+            sec_fetch_site: NONE,
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
         self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })

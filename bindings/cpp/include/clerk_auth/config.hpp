@@ -121,6 +121,12 @@ public:
     Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
     // Check the `__client_uat` cookie too, so that signing out takes effect before the token expires.
     Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
+    // Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+    // `publishable_key`.
+    Config &require_suffixed_cookie(bool value) { return set_int("require_suffixed_cookie", value ? 1 : 0); }
+    // `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin`
+    // that shows the request's own origin or one of `authorized_parties`.
+    Config &csrf(Csrf value) { return set("csrf", name(value)); }
     // How long a session check (Clerk says that the session is active) is cached; 0: no session checks.
     Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
     // How long a verified token is cached, at most until it expires; 0: not cached.
@@ -141,6 +147,9 @@ public:
     Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
     // Whether a row without a Clerk id is linked by an address that Clerk has verified.
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
+    // Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk
+    // alone or a deactivated row does not reject them.
+    Config &machine_tokens_skip_user(bool value) { return set_int("machine_tokens_skip_user", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
     // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.

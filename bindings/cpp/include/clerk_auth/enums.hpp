@@ -64,6 +64,13 @@ enum class Status : int32_t {
 // Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 //
 // Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
+//
+// # Examples
+//
+// ``` use clerk_auth::{Category, Reason};
+//
+// assert_eq!(Reason::TokenExpired.as_str(), "token-expired"); assert_eq!(Reason::TokenExpired.category(),
+// Category::InvalidToken); assert_eq!(Reason::ServerError.category().http_status(), 503); ```
 enum class Reason : int32_t {
     // The request has neither an `Authorization: Bearer` header nor a session cookie.
     session_token_missing = CLERK_REASON_SESSION_TOKEN_MISSING,
@@ -119,6 +126,8 @@ enum class Reason : int32_t {
     session_token_iat_before_client_uat = CLERK_REASON_SESSION_TOKEN_IAT_BEFORE_CLIENT_UAT,
     // Internal error of this library.
     internal_error = CLERK_REASON_INTERNAL_ERROR,
+    // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
+    csrf_failed = CLERK_REASON_CSRF_FAILED,
 };
 
 // The category of a reason: which HTTP status fits.
@@ -215,6 +224,8 @@ enum class Attribute : int32_t {
     image_url = CLERK_ATTRIBUTE_IMAGE_URL,
     // The application's id of the user, stored at Clerk.
     external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
+    // The name of an API key.
+    token_name = CLERK_ATTRIBUTE_TOKEN_NAME,
 };
 
 // The kind of an event.
@@ -331,6 +342,29 @@ enum class SettingType : int32_t {
     // One or more of the allowed values, separated by commas.
     enumeration_set = CLERK_SETTING_TYPE_ENUMERATION_SET,
 };
+
+// Where the token of a request was found.
+enum class TokenSource : int32_t {
+    // There is no credential.
+    none = CLERK_TOKEN_SOURCE_NONE,
+    // The `Authorization` header.
+    header = CLERK_TOKEN_SOURCE_HEADER,
+    // A session cookie.
+    cookie = CLERK_TOKEN_SOURCE_COOKIE,
+};
+
+// The values of the setting `csrf`.
+enum class Csrf { off, check };
+
+constexpr std::string_view name(Csrf value) noexcept {
+    switch (value) {
+    case Csrf::off:
+        return "off";
+    case Csrf::check:
+        break;
+    }
+    return "check";
+}
 
 // The values of the setting `user_mode`.
 enum class UserMode { claims, profile, sync };

@@ -1,0 +1,275 @@
+//! One gate for a user, whatever brought them: session token, OAuth JWT, opaque OAuth token or API key; in every mode and function.
+
+mod common;
+
+use std::sync::Arc;
+
+use clerk_auth::Attribute;
+use clerk_auth::Client;
+use clerk_auth::TokenKind;
+use clerk_auth::UserMode;
+use clerk_auth::WebhookHeaders as Headers;
+use clerk_auth::WebhookOutcome;
+use clerk_auth::internals::Config;
+use clerk_auth::users::UserStore;
+use clerk_sim::webhook::WebhookSpec;
+use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Fault, Kind, Sim, TokenSpec};
+use common::table::Table;
+use common::{Fixture, bearer, inline, stepwise, word};
+use serde_json::json;
+
+const ADA: &str = "user_1";
+const API_KEY: &str = "ak_ada";
+const OAUTH: &str = "oat_ada";
+const M2M: &str = "mt_machine";
+const ORG_KEY: &str = "ak_org";
+
+fn fixture(store: Option<Arc<dyn UserStore>>, tune: impl FnOnce(&mut Config)) -> Fixture {
+    let sim = Sim::start();
+    sim.put_user(json!({"id": ADA, "username": "ada", "updated_at": 1000, "email_addresses": ["ada@example.com"],
+        "primary_email_address_id": "idn_0001"}));
+    sim.update(|state| {
+        state.api_keys.insert(
+            API_KEY.into(),
+            json!({"id": "ak_1", "subject": ADA, "name": "ci", "scopes": ["read", "write"], "claims": {"team": "core"}}),
+        );
+        state.api_keys.insert(ORG_KEY.into(), json!({"id": "ak_2", "subject": "org_1", "name": "org"}));
+        state.oauth_tokens.insert(OAUTH.into(), json!({"id": "oat_1", "subject": ADA, "client_id": "client_1"}));
+        state.m2m_tokens.insert(M2M.into(), json!({"id": "mt_1", "subject": "mch_1", "scopes": ["mch_here"]}));
+    });
+    Fixture::build(sim, store, |config| {
+        config.accepts_token = TokenKind::ALL.to_vec();
+        config.webhook_secrets = vec![clerk_auth::Secret::new(DEFAULT_WEBHOOK_SECRET)];
+        tune(config);
+    })
+}
+
+/// A token of each class whose subject is the user.
+fn tokens_of_ada(fixture: &Fixture) -> [(&'static str, String); 4] {
+    [
+        ("session token", fixture.token(ADA)),
+        ("OAuth JWT", fixture.mint(&TokenSpec::new(Kind::OauthJwt, ADA))),
+        ("opaque OAuth token", OAUTH.into()),
+        ("API key", API_KEY.into()),
+    ]
+}
+
+fn tokens_of_others(fixture: &Fixture) -> [String; 3] {
+    [fixture.mint(&TokenSpec::new(Kind::M2mJwt, "mch_1")), M2M.into(), ORG_KEY.into()]
+}
+
+fn deliver(fixture: &Fixture, kind: &str, id: &str) -> WebhookOutcome {
+    let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new(kind, id) };
+    let delivery = fixture.sim.webhook(&spec).unwrap();
+    let mut headers = Headers::default();
+    delivery.headers.iter().for_each(|(name, value)| {
+        headers.header(name.as_bytes(), value.as_bytes());
+    });
+    fixture.client.handle_webhook(&headers, delivery.body.as_bytes())
+}
+
+fn ban(fixture: &Fixture, updated_at: i64) {
+    fixture.sim.patch_user(ADA, json!({"banned": true, "updated_at": updated_at})).unwrap();
+}
+
+fn verify(client: &Client, token: &str) -> String {
+    word(&client.verify_token(token))
+}
+
+#[test]
+fn row_deactivated_by_the_application_rejects_every_class() {
+    for machine_cache_ttl_s in [0, 60] {
+        let table = Arc::new(Table::default());
+        let fixture = fixture(Some(table.clone()), |config| config.machine_cache_ttl_s = machine_cache_ttl_s);
+        let tokens = tokens_of_ada(&fixture);
+        for (class, token) in &tokens {
+            let result = bearer(&fixture.client, token);
+            let identity = result.identity().unwrap_or_else(|| panic!("{class}: {}", word(&result)));
+            let key = table.rows()[0].key.clone();
+            assert_eq!(identity.get(Attribute::UserKey), Some(key.as_str()), "{class}");
+            assert_eq!(identity.get(Attribute::Username), Some("ada"), "{class}");
+        }
+        assert_eq!(table.rows().len(), 1);
+        table.change(|rows| rows[0].is_active = false);
+        for (class, token) in &tokens {
+            assert_eq!(fixture.ask(token), "out user-inactive", "{class}");
+            assert_eq!(stepwise(&fixture.client, token, &*table), "out user-inactive", "{class}");
+            assert!(inline(&fixture.client, token).is_none_or(|word| !word.starts_with("in ")), "{class}");
+        }
+        for token in tokens_of_others(&fixture) {
+            assert_eq!(fixture.ask(&token), "in verified", "{token}");
+        }
+        table.change(|rows| rows[0].is_active = true);
+        for (class, token) in &tokens {
+            assert!(fixture.ask(token).starts_with("in "), "{class}");
+        }
+    }
+}
+
+#[test]
+fn ban_webhook_rejects_every_class_in_every_mode() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        for is_warm in [false, true] {
+            let table = Arc::new(Table::default());
+            let fixture = fixture(Some(table.clone()), |config| {
+                config.user_mode = Some(mode);
+                config.machine_cache_ttl_s = 60;
+            });
+            let tokens = tokens_of_ada(&fixture);
+            if is_warm {
+                tokens.iter().for_each(|(class, token)| assert_eq!(fixture.ask(token), "in verified", "{class}"));
+            }
+            ban(&fixture, 2000);
+            assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+            for (class, token) in &tokens {
+                assert_eq!(fixture.ask(token), "out user-inactive", "{mode:?} {class} {is_warm}");
+            }
+            for (class, token) in &tokens[..2] {
+                assert_eq!(verify(&fixture.client, token), "out user-inactive", "{mode:?} {class} {is_warm}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ban_found_at_clerk_rejects_every_class() {
+    for mode in [UserMode::Profile, UserMode::Sync] {
+        let fixture = fixture(Some(Arc::new(Table::default())), |config| config.user_mode = Some(mode));
+        ban(&fixture, 2000);
+        for (class, token) in tokens_of_ada(&fixture) {
+            assert_eq!(fixture.ask(&token), "out user-inactive", "{mode:?} {class}");
+        }
+    }
+}
+
+#[test]
+fn deleted_user_is_rejected_by_every_class_and_by_verify_token() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        let fixture = fixture(Some(Arc::new(Table::default())), |config| {
+            config.user_mode = Some(mode);
+            config.machine_cache_ttl_s = 60;
+        });
+        let tokens = tokens_of_ada(&fixture);
+        tokens.iter().for_each(|(class, token)| assert_eq!(fixture.ask(token), "in verified", "{class}"));
+        assert_eq!(deliver(&fixture, "user.deleted", ADA), WebhookOutcome::Applied);
+        for (class, token) in &tokens {
+            assert_eq!(fixture.ask(token), "out user-not-found", "{mode:?} {class}");
+        }
+        for (class, token) in &tokens[..2] {
+            assert_eq!(verify(&fixture.client, token), "out user-not-found", "{mode:?} {class}");
+        }
+    }
+}
+
+#[test]
+fn revoked_session_is_rejected_by_verify_token() {
+    let fixture = fixture(None, |_| {});
+    let (first, second) =
+        (fixture.mint(&TokenSpec::session(ADA).sid("sess_1")), fixture.mint(&TokenSpec::session(ADA).sid("sess_2")));
+    assert_eq!(verify(&fixture.client, &first), "in verified");
+    assert_eq!(deliver(&fixture, "session.ended", "sess_1"), WebhookOutcome::Applied);
+    assert_eq!(verify(&fixture.client, &first), "out session-revoked");
+    assert_eq!(verify(&fixture.client, &second), "in verified");
+    assert!(fixture.event_log.take().iter().all(|event| !event.starts_with("auth_")));
+}
+
+#[test]
+fn session_check_that_ended_is_rejected_by_verify_token() {
+    let fixture = fixture(None, |config| config.session_check_ttl_s = 60);
+    let token = fixture.mint(&TokenSpec::session(ADA).sid("sess_1"));
+    fixture.sim.put_session(json!({"id": "sess_1", "user_id": ADA, "status": "revoked"}));
+    assert_eq!(verify(&fixture.client, &token), "in verified");
+    assert_eq!(fixture.ask(&token), "out session-revoked");
+    let calls = fixture.calls();
+    assert_eq!(verify(&fixture.client, &token), "out session-revoked");
+    assert_eq!(fixture.calls(), calls);
+}
+
+#[test]
+fn setting_lets_machine_tokens_skip_the_row_but_not_a_revocation() {
+    let table = Arc::new(Table::default());
+    let fixture = fixture(Some(table.clone()), |config| config.machine_tokens_skip_user = true);
+    let tokens = tokens_of_ada(&fixture);
+    for (class, token) in &tokens[1..] {
+        let result = bearer(&fixture.client, token);
+        assert_eq!(result.identity().map(|i| i.get(Attribute::UserKey)), Some(None), "{class}");
+    }
+    assert_eq!((fixture.sim.requests("/users/*"), table.asked()), (0, 0));
+    assert_eq!(fixture.ask(&tokens[0].1), "in verified");
+    table.change(|rows| rows[0].is_active = false);
+    assert_eq!(fixture.ask(&tokens[0].1), "out user-inactive");
+    for (class, token) in &tokens[1..] {
+        assert!(fixture.ask(token).starts_with("in "), "{class}");
+    }
+    assert_eq!(deliver(&fixture, "user.deleted", ADA), WebhookOutcome::Applied);
+    for (class, token) in &tokens {
+        assert_eq!(fixture.ask(token), "out user-not-found", "{class}");
+    }
+}
+
+#[test]
+fn ban_during_a_request_rejects_every_class() {
+    for mode in [UserMode::Profile, UserMode::Sync] {
+        let fixture = fixture(Some(Arc::new(Table::default())), |config| {
+            config.user_mode = Some(mode);
+            config.machine_cache_ttl_s = 60;
+        });
+        for (class, token) in tokens_of_ada(&fixture) {
+            fixture.client.invalidate_all();
+            fixture.sim.patch_user(ADA, json!({"banned": false, "updated_at": fixture.time.now_s() * 1000})).unwrap();
+            fixture.sim.fault(Fault::on("/users/*").delay_ms(300));
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| fixture.ask(&token));
+                let begun = std::time::Instant::now();
+                while fixture.sim.requests("/users/*") == 0 && begun.elapsed().as_secs() < 5 {
+                    std::thread::yield_now();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                fixture.time.advance_ms(1000);
+                ban(&fixture, fixture.time.now_s() * 1000);
+                let _ = deliver(&fixture, "user.updated", ADA);
+                assert_eq!(asked.join().unwrap(), "out user-inactive", "{mode:?} {class}");
+            });
+            fixture.sim.clear_faults();
+            fixture.sim.reset_counts();
+            assert_eq!(fixture.ask(&token), "out user-inactive", "{mode:?} {class}");
+            fixture.time.advance_ms(1000);
+            fixture.sim.patch_user(ADA, json!({"banned": false, "updated_at": fixture.time.now_s() * 1000})).unwrap();
+            assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+            assert!(fixture.ask(&token).starts_with("in "), "{mode:?} {class}");
+            fixture.sim.reset_counts();
+        }
+    }
+}
+
+#[test]
+fn api_key_gives_its_name_and_custom_claims() {
+    let fixture = fixture(None, |config| config.machine_cache_ttl_s = 60);
+    for _ in 0..2 {
+        let result = bearer(&fixture.client, API_KEY);
+        let identity = result.identity().unwrap();
+        assert_eq!(identity.get(Attribute::TokenName), Some("ci"));
+        assert_eq!(identity.get(Attribute::Scopes), Some("read write"));
+        assert_eq!(identity.get(Attribute::Claims), Some(r#"{"team":"core"}"#));
+    }
+    fixture.sim.update(|state| state.api_keys[API_KEY]["claims"] = json!("no object"));
+    fixture.client.invalidate_all();
+    assert_eq!(bearer(&fixture.client, API_KEY).identity().unwrap().get(Attribute::Claims), None);
+}
+
+#[test]
+fn user_string_with_nul_is_absent() {
+    let fixture = fixture(None, |config| config.user_mode = Some(UserMode::Profile));
+    fixture.sim.patch_user(ADA, json!({"username": "a\0b", "first_name": "\0", "image_url": "https://x\0"})).unwrap();
+    let result = bearer(&fixture.client, &fixture.token(ADA));
+    for which in [Attribute::Username, Attribute::FirstName, Attribute::ImageUrl] {
+        assert_eq!(result.identity().unwrap().get(which), None, "{which:?}");
+    }
+    let table = Arc::new(Table::default());
+    let fixture = self::fixture(Some(table.clone()), |_| {});
+    fixture.sim.patch_user(ADA, json!({"username": "a\0b", "first_name": "A\0", "last_name": "L"})).unwrap();
+    assert_eq!(fixture.authenticate_new(ADA), "in verified");
+    let row = table.rows().remove(0);
+    assert!(row.username.is_some_and(|name| !name.contains('\0')));
+    assert_eq!((row.first_name.as_deref().unwrap_or_default(), row.last_name.as_deref()), ("", Some("L")));
+}
