@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::json;
 use crate::token::{TokenKind, is_clerk_id};
 
 /// A machine token that Clerk has verified.
@@ -80,7 +81,7 @@ impl Api {
 /// Parses a response with status 200, which alone proves nothing: every flag must be present and pass. Returns `None` if the
 /// object is malformed, `Some(None)` if the token is not valid.
 fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToken>> {
-    let raw: Raw<'_> = serde_json::from_slice(body).ok()?;
+    let raw: Raw<'_> = json::derived(body)?;
     if raw.active == Some(false) {
         return Some(None);
     }
@@ -125,9 +126,13 @@ mod tests {
             assert_eq!(parse(malformed), None, "{malformed}");
         }
         assert_eq!(parse_response(b"{\"active\":false}", "api_key", 0), Some(None));
-        for malformed in
-            ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
-        {
+        for malformed in [
+            "{}",
+            "null",
+            "<html>",
+            r#"["api_key","ak_1","user_1",[],null,null,false,false,null,true]"#,
+            r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#,
+        ] {
             assert_eq!(parse_response(malformed.as_bytes(), "api_key", 0), None, "{malformed}");
         }
         let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::json;
 
 /// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Api {
         let url = self.url(&format!("sessions/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another session is malformed.
-        let parse = |body: Vec<u8>| serde_json::from_slice::<Raw>(&body).ok().filter(|raw| raw.id == id);
+        let parse = |body: Vec<u8>| json::derived::<Raw>(&body).filter(|raw| raw.id == id);
         let raw = match self.call(Endpoint::Sessions, &request, deadline, parse) {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(SessionState::Ended),
             outcome => outcome?,

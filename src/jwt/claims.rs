@@ -3,7 +3,7 @@
 use serde::de::MapAccess;
 
 use super::permissions;
-use crate::json::{self, Claim, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor};
+use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, StringOrArray};
 
 /// The active organization of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,23 +111,23 @@ impl<'de> ObjectVisitor<'de> for Raw {
             "iss" => claims.iss = value()?.string(),
             "azp" => claims.azp = value()?.string(),
             "jti" => claims.jti = value()?.string(),
-            "aud" => claims.aud = value()?.string_or_array(),
+            "aud" => claims.aud = map.next_value::<StringOrArray>()?.0,
             "exp" => claims.exp = value()?.number(),
             "nbf" => claims.nbf = value()?.number(),
             "iat" => claims.iat = value()?.number(),
             "sts" => claims.sts = value()?.string(),
-            "fva" => claims.fva = value()?.integer_pair(),
-            "fea" => claims.features = value()?.string().get().cloned(),
-            "pla" => claims.plans = value()?.string().get().cloned(),
-            "client_id" => claims.client_id = value()?.string().get().cloned(),
+            "fva" => claims.fva = map.next_value::<IntegerPair>()?.0,
+            "fea" => claims.features = value()?.string().into_option(),
+            "pla" => claims.plans = value()?.string().into_option(),
+            "client_id" => claims.client_id = value()?.string().into_option(),
             "v" => self.version = value()?.number(),
             "org_id" => self.org_id = value()?.string(),
             "org_slug" => self.org_slug = value()?.string(),
             "org_role" => self.org_role = value()?.string(),
-            "org_permissions" => self.org_permissions = value()?.string_or_array(),
-            "scp" => self.scp = value()?.string_or_array(),
+            "org_permissions" => self.org_permissions = map.next_value::<StringOrArray>()?.0,
+            "scp" => self.scp = map.next_value::<StringOrArray>()?.0,
             "scope" => self.scope = value()?.string(),
-            "scopes" => self.m2m_scopes = value()?.string_or_array(),
+            "scopes" => self.m2m_scopes = map.next_value::<StringOrArray>()?.0,
             "o" => self.o = map.next_value::<Nested<OrgV2>>()?.0,
             "act" => self.act = map.next_value::<Nested<Act>>()?.0,
             _ => return Ok(false),
@@ -189,6 +189,11 @@ impl Claims {
         let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
         let json = String::from_utf8(payload).ok()?;
         Some(Claims { json, organization, scopes, actor, ..raw.claims })
+    }
+
+    /// Returns `iat` in seconds since 1970.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        Claims::millis(&self.iat).get().map(|ms| ms / 1000)
     }
 
     /// Converts a time claim (NumericDate) to milliseconds. Drops fractions of a second, like Clerk's SDK; never overflows.
