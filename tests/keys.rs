@@ -80,6 +80,7 @@ fn jwks_is_refreshed_at_5_minutes_and_dropped_at_1_hour() {
     fixture.time.advance_ms(1);
     assert_eq!(fixture.authenticate_new("user_1"), "unavailable secret-key-invalid");
     fixture.sim.clear_faults();
+    fixture.time.advance_s(10);
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 
@@ -132,6 +133,8 @@ fn jwks_outage_keeps_last_set_and_cold_client_is_unavailable() {
     assert_eq!(cold.authenticate_new("user_1"), "unavailable jwk-failed-to-load");
     assert!(cold.client.warm_up().is_err());
     cold.sim.set_down(false).unwrap();
+    assert_eq!(cold.authenticate_new("user_1"), "unavailable jwk-failed-to-load");
+    cold.time.advance_s(10);
     assert_eq!(cold.authenticate_new("user_1"), "in verified");
 }
 

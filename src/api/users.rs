@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, MAX_OBJECT_LEN, Request};
+use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
 use crate::json::{self, Object};
 
 /// An email address of a Clerk user.
@@ -170,7 +170,8 @@ impl Api {
         let url = self.url(&format!("users/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another user is malformed.
-        self.call(Endpoint::Users, &request, deadline, |body| ClerkUser::parse(&body).filter(|user| user.id == id))
+        let call = Call { endpoint: Endpoint::Users, caller: Caller::Known, key: id };
+        self.call(call, &request, deadline, |body| ClerkUser::parse(&body).filter(|user| user.id == id))
     }
 }
 

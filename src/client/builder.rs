@@ -142,7 +142,11 @@ impl ClientBuilder {
                 !config.treat_pending_as_signed_out,
                 invalidations.clone(),
             ),
-            machine_tokens: MachineTokens::new(config.expected_machine_id, invalidations.clone()),
+            machine_tokens: MachineTokens::new(
+                config.expected_machine_id,
+                config.machine_cache_ttl_s * 1000,
+                invalidations.clone(),
+            ),
             revocations: Revocations::new(capacity, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id, capacity),
             invalidations,

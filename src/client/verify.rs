@@ -85,7 +85,9 @@ impl Inner {
         context: &AuthContext,
         io: Io,
     ) -> Result<VerifiedMachine, VerifyError> {
-        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
+        let Io::Blocking(deadline) = io else {
+            return Err(self.machine_tokens.verify_cached(kind, context.hash, context.now, &self.backend));
+        };
         let token = credential.token_str().ok_or(Reason::TokenInvalid)?;
         self.machine_tokens.verify(kind, token, context.hash, context.now, deadline, &self.backend)
     }
