@@ -133,8 +133,6 @@ fn jwks_outage_keeps_last_set_and_cold_client_is_unavailable() {
     assert_eq!(cold.authenticate_new("user_1"), "unavailable jwk-failed-to-load");
     assert!(cold.client.warm_up().is_err());
     cold.sim.set_down(false).unwrap();
-    assert_eq!(cold.authenticate_new("user_1"), "unavailable jwk-failed-to-load");
-    cold.time.advance_s(10);
     assert_eq!(cold.authenticate_new("user_1"), "in verified");
 }
 

@@ -203,7 +203,7 @@ fn key_source(
         listeners.emit(Event::JwksRefreshed);
     };
     let preloaded = preloaded.map(|set| (set, now_ms));
-    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced))))
+    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced)).into()))
 }
 
 fn check_secret(setting: &'static str, secret: Option<&Secret>) -> Result<(), ConfigError> {

@@ -20,8 +20,12 @@ use crate::single_flight::{Flight, SingleFlight};
 const REFRESH_AFTER_MS: i64 = 5 * 60 * 1000;
 /// Age at which a set is no longer used.
 const MAX_STALE_MS: i64 = 60 * 60 * 1000;
-/// Pause after a refresh, and after a failed fetch for which Clerk names no time, so that it is not repeated at once.
+/// Pause after a refresh, and after a fetch that failed for a lasting reason, so that it is not repeated at once.
 const REFRESH_BACKOFF_MS: i64 = 10_000;
+/// The number of passing failures in a row, such as lost connections, after which the next fetch need not wait.
+const FREE_FAILURES: u32 = 2;
+/// Pause after one more passing failure; doubles with each, up to [`REFRESH_BACKOFF_MS`].
+const MIN_BACKOFF_MS: i64 = 1000;
 /// At most one fetch per interval because of a token whose key is not in the set.
 const REFETCH_INTERVAL_MS: i64 = 10_000;
 /// How long a key id is cached as unknown.
@@ -82,13 +86,11 @@ struct Failure {
     error: KeyLookupError,
     /// Until when no other fetch is begun for a token.
     backoff_until_ms: i64,
+    /// The number of failures in a row.
+    count: u32,
 }
 
 impl Failure {
-    fn new(error: KeyLookupError, backoff_until_ms: i64) -> Self {
-        Failure { error, backoff_until_ms }
-    }
-
     /// Returns the error for another caller, with the time that is left.
     fn error_at(&self, now_ms: i64) -> KeyLookupError {
         let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
@@ -296,6 +298,7 @@ impl JwksStore {
         if fetcher.has_fetched.get() || self.backoff(now_ms).is_some() {
             return self.limited(now_ms);
         }
+        let is_repeated_kid = is_repeated_kid && self.last_failure.lock().is_none();
         let Ok(deadline) = fetcher.deadline() else {
             let is_worthwhile = match self.in_flight.is_running(&()) {
                 true => !self.refetch_waiters.is_full(),
@@ -347,15 +350,27 @@ impl JwksStore {
         if self.loaded.read().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
-        let backoff_until_ms = now_ms.saturating_add(REFRESH_BACKOFF_MS);
+        let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
+        let failure = |(error, backoff_ms): (KeyLookupError, i64)| Failure {
+            error,
+            backoff_until_ms: now_ms.saturating_add(backoff_ms),
+            count,
+        };
         // Recorded on return, also when the fetch panics.
-        let mut record = FailureRecord { store: self, failure: Some(Failure::new(internal_error(), backoff_until_ms)) };
-        let outcome = self.fetch(now_ms, fetcher, deadline);
-        record.failure = outcome.clone().err();
-        outcome.map_err(|failure| failure.error)
+        let mut record = FailureRecord { store: self, failure: Some(failure((internal_error(), REFRESH_BACKOFF_MS))) };
+        let outcome = self.fetch(now_ms, count, fetcher, deadline);
+        record.failure = outcome.clone().err().map(failure);
+        outcome.map_err(|(error, _)| error)
     }
 
-    fn fetch(&self, now_ms: i64, fetcher: &JwksFetcher<'_>, deadline: Deadline) -> Result<(), Failure> {
+    /// Fetches the set. An error comes with the time after which the next fetch may begin.
+    fn fetch(
+        &self,
+        now_ms: i64,
+        failures: u32,
+        fetcher: &JwksFetcher<'_>,
+        deadline: Deadline,
+    ) -> Result<(), (KeyLookupError, i64)> {
         fetcher.has_fetched.set(true);
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         let body = (fetcher.fetch)(deadline).map_err(|error| {
@@ -363,22 +378,35 @@ impl JwksStore {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
                 _ => Reason::JwkFailedToLoad,
             };
-            let backoff_ms = match error.kind {
-                // Clerk was not asked.
-                ErrorKind::Cancelled | ErrorKind::Forked => 0,
-                _ => error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(REFRESH_BACKOFF_MS),
-            };
-            let error = KeyLookupError::Unavailable(reason, error.retry_after_ms);
-            Failure::new(error, now_ms.saturating_add(backoff_ms))
+            (KeyLookupError::Unavailable(reason, error.retry_after_ms), backoff_ms(&error, failures))
         })?;
-        let set = KeySet::parse(&body).ok_or_else(|| {
-            let error = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
-            Failure::new(error, now_ms.saturating_add(REFRESH_BACKOFF_MS))
-        })?;
+        let invalid = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
+        let set = KeySet::parse(&body).ok_or((invalid, REFRESH_BACKOFF_MS))?;
         let loaded = Arc::new(Loaded { set, fetched_ms: now_ms, number });
         *self.loaded.write() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
         Ok(())
+    }
+}
+
+/// Returns the pause after a failed fetch, the `failures`-th in a row.
+fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
+    match (error.retry_after_ms.map(i64::try_from), error.kind) {
+        // Clerk was not asked.
+        (_, ErrorKind::Cancelled | ErrorKind::Forked) => 0,
+        (Some(Ok(ms)), _) => ms,
+        (
+            _,
+            ErrorKind::Server
+            | ErrorKind::Network
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::NameResolution
+            | ErrorKind::Timeout,
+        ) => match failures.checked_sub(FREE_FAILURES + 1) {
+            Some(further) => (MIN_BACKOFF_MS << further.min(4)).min(REFRESH_BACKOFF_MS),
+            None => 0,
+        },
+        _ => REFRESH_BACKOFF_MS,
     }
 }
 

@@ -51,6 +51,29 @@ fn failed_fetch_without_keys_backs_off_10_seconds() {
     }
 }
 
+/// Threat A11.
+#[test]
+fn passing_failures_without_keys_back_off_from_the_third_on() {
+    let fixture = Fixture::new(|_| {});
+    fixture.sim.fault(Fault::on("/jwks").reset());
+    let fetched = || fixture.client.stats().jwks_fetches;
+    let ask = || (0..5).for_each(|n| assert!(fixture.ask(&unknown_kid(n)).starts_with("unavailable ")));
+    ask();
+    assert_eq!(fetched(), 3);
+    for (fetches, backoff_ms) in [(4, 1000), (5, 2000), (6, 4000), (7, 8000), (8, 10_000), (9, 10_000)] {
+        fixture.time.advance_ms(backoff_ms - 1);
+        ask();
+        assert_eq!(fetched(), fetches - 1);
+        fixture.time.advance_ms(1);
+        ask();
+        assert_eq!(fetched(), fetches);
+    }
+    // The endpoint's circuit is open as well.
+    fixture.sim.clear_faults();
+    fixture.time.advance_ms(30_000);
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+}
+
 #[test]
 fn back_off_is_returned_as_retry_after() {
     let fixture = Fixture::new(|_| {});
