@@ -5,7 +5,7 @@ use crate::client::ClientBuilder;
 pub use crate::config::{Config, ConfigError, Group, Kind, SETTINGS, Setting};
 pub use crate::jwt::{Claims, UnverifiedJwt, VerifyingKey};
 pub use crate::keys::KeySet;
-pub use crate::request::{Credential, ExtractOptions, MAX_TOKEN_LEN, decode_unverified, extract};
+pub use crate::request::{Credential, ExtractOptions, MAX_TOKEN_LEN, TokenSource, decode_unverified, extract};
 
 /// Returns a builder with these settings.
 pub fn builder(config: Config) -> ClientBuilder {

@@ -1,24 +1,18 @@
-//! Strict JSON for input that anybody may send: no duplicate member, bounded depth, UTF-8 only, and every value of interest
-//! with its type.
+//! Strict JSON for input that anybody may send: no duplicate member, bounded depth, UTF-8 only, every value of interest with
+//! its type, and nothing kept of the others.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// A JSON value. Strings without escapes borrow from the input; the members of an object are checked and dropped.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Json<'a> {
-    Null,
-    Bool(bool),
-    /// Exact up to [`MAX_EXACT_INTEGER`]; the caller rejects what lies beyond.
-    Number(f64),
-    String(Cow<'a, str>),
-    Array(Vec<Json<'a>>),
-    Object,
-}
+/// The maximum number of members of an object that is read by name.
+const MAX_MEMBERS: usize = 256;
+/// The maximum number of strings of an array that is read.
+const MAX_ITEMS: usize = 512;
 
 /// A member of an object that the caller expects to have one type. `null` counts as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,6 +32,14 @@ impl<T> Claim<T> {
     }
 
     /// Returns the value, or `None` if it is absent or invalid.
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Claim::Present(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns the value, or `None` if it is absent or invalid.
     pub fn get(&self) -> Option<&T> {
         match self {
             Claim::Present(value) => Some(value),
@@ -53,7 +55,78 @@ impl Claim<String> {
     }
 }
 
-impl<'a> Json<'a> {
+/// How a type is read from a value of any JSON type. What it does not keep is checked nevertheless: depth, UTF-8, numbers.
+trait Read<'de>: Sized {
+    /// Makes a value of anything but an array; members of an object are not given.
+    fn scalar(json: Json<'de>) -> Self;
+
+    fn array<A: SeqAccess<'de>>(array: A) -> Result<Self, A::Error> {
+        skip_array(array).map(|()| Self::scalar(Json::Array))
+    }
+
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        read_members::<Dropped, A>(object).map(|Dropped| Self::scalar(Json::Object))
+    }
+}
+
+struct ReadVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Read<'de>> Visitor<'de> for ReadVisitor<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::scalar(Json::Null))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
+        Ok(T::scalar(Json::Bool(value)))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<T, E> {
+        Ok(T::scalar(Json::Number(value as f64)))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<T, E> {
+        Ok(T::scalar(Json::Number(value as f64)))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<T, E> {
+        Ok(T::scalar(Json::Number(value)))
+    }
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<T, E> {
+        Ok(T::scalar(Json::String(Cow::Borrowed(value))))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<T, E> {
+        Ok(T::scalar(Json::String(Cow::Owned(value.into()))))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<T, A::Error> {
+        T::array(array)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        T::object(object)
+    }
+}
+
+fn read<'de, T: Read<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(ReadVisitor(PhantomData))
+}
+
+fn skip_array<'de, A: SeqAccess<'de>>(mut array: A) -> Result<(), A::Error> {
+    while array.next_element::<Json<'de>>()?.is_some() {}
+    Ok(())
+}
+
+/// A JSON value. Strings without escapes borrow from the input; items of arrays and members of objects are checked and dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json<'a> {
+    Null,
+    Bool(bool),
+    /// Exact up to [`MAX_EXACT_INTEGER`]; the caller rejects what lies beyond.
+    Number(f64),
+    String(Cow<'a, str>),
+    Array,
+    Object,
+}
+
+impl Json<'_> {
     pub fn string(self) -> Claim<String> {
         match self {
             Json::String(string) => Claim::Present(string.into_owned()),
@@ -67,88 +140,81 @@ impl<'a> Json<'a> {
             _ => Claim::Invalid,
         }
     }
+}
 
-    /// Accepts a string, or an array of strings only (RFC 7519 §4.1.3).
-    pub fn string_or_array(self) -> Claim<Vec<String>> {
-        match self {
-            Json::String(string) => Claim::Present(vec![string.into_owned()]),
-            Json::Array(items) => Claim::from_option(items.into_iter().map(|v| v.string().get().cloned()).collect()),
-            _ => Claim::Invalid,
-        }
+impl<'de> Read<'de> for Json<'de> {
+    fn scalar(json: Json<'de>) -> Self {
+        json
+    }
+}
+
+impl<'de> Deserialize<'de> for Json<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
+    }
+}
+
+/// A string, or an array of at most 512 strings and nothing else (RFC 7519 §4.1.3).
+pub struct StringOrArray(pub Claim<Vec<String>>);
+
+impl<'de> Read<'de> for StringOrArray {
+    fn scalar(json: Json<'de>) -> Self {
+        StringOrArray(Claim::from_option(json.string().into_option().map(|string| vec![string])))
     }
 
-    /// Accepts an array of exactly two integers.
-    pub fn integer_pair(self) -> Claim<[i64; 2]> {
-        let integer = |v: &Json<'_>| match v {
-            Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_EXACT_INTEGER => Some(*n as i64),
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut strings = Vec::new();
+        while let Some(item) = array.next_element::<Json<'de>>()? {
+            match item {
+                Json::String(string) if strings.len() < MAX_ITEMS => strings.push(string.into_owned()),
+                _ => return skip_array(array).map(|()| StringOrArray(Claim::Invalid)),
+            }
+        }
+        Ok(StringOrArray(Claim::Present(strings)))
+    }
+}
+
+impl<'de> Deserialize<'de> for StringOrArray {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
+    }
+}
+
+/// An array of exactly two integers.
+pub struct IntegerPair(pub Claim<[i64; 2]>);
+
+impl<'de> Read<'de> for IntegerPair {
+    fn scalar(_: Json<'de>) -> Self {
+        IntegerPair(Claim::Invalid)
+    }
+
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let integer = |item: Json<'_>| match item {
+            Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_EXACT_INTEGER => Some(n as i64),
             _ => None,
         };
-        Claim::from_option(match self {
-            Json::Array(items) => match &items[..] {
-                [a, b] => integer(a).zip(integer(b)).map(|(a, b)| [a, b]),
-                _ => None,
-            },
-            _ => None,
-        })
+        let mut pair: SmallVec<[Option<i64>; 2]> = SmallVec::new();
+        while let Some(item) = array.next_element::<Json<'de>>()? {
+            if pair.len() == 2 {
+                return skip_array(array).map(|()| IntegerPair(Claim::Invalid));
+            }
+            pair.push(integer(item));
+        }
+        Ok(IntegerPair(match pair[..] {
+            [Some(a), Some(b)] => Claim::Present([a, b]),
+            _ => Claim::Invalid,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for IntegerPair {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
     }
 }
 
 /// 2^53: up to here a double holds every integer exactly (RFC 8259 §6).
 pub const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
-
-impl<'de> Deserialize<'de> for Json<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct JsonVisitor;
-        impl<'de> Visitor<'de> for JsonVisitor {
-            type Value = Json<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON value")
-            }
-            fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-                Ok(Json::Null)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
-                Ok(Json::Bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
-                Ok(Json::Number(value as f64))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
-                Ok(Json::Number(value as f64))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-                Ok(Json::Number(value))
-            }
-            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-                Ok(Json::String(Cow::Borrowed(value)))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-                Ok(Json::String(Cow::Owned(value.into())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    list.push(value);
-                }
-                Ok(Json::Array(list))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Json<'de>, A::Error> {
-                read_members::<Dropped, A>(map).map(|Dropped| Json::Object)
-            }
-        }
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-/// An object whose members are checked and dropped. (`IgnoredAny` neither counts depth nor decodes strings.)
-#[derive(Default)]
-struct Dropped;
-
-impl<'de> ObjectVisitor<'de> for Dropped {
-    fn member<A: MapAccess<'de>>(&mut self, _: &str, _: &mut A) -> Result<bool, A::Error> {
-        Ok(false)
-    }
-}
 
 /// A string and nothing else; borrowed when it holds no escapes.
 pub struct JsonStr<'a>(pub Cow<'a, str>);
@@ -172,6 +238,9 @@ fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Re
     let mut object = T::default();
     let mut names: SmallVec<[Cow<'de, str>; 16]> = SmallVec::new();
     while let Some(JsonStr(name)) = map.next_key()? {
+        if names.len() == MAX_MEMBERS {
+            return Err(de::Error::custom("too many members"));
+        }
         if !object.member(&name, &mut map)? {
             map.next_value::<Json<'de>>()?;
         }
@@ -185,44 +254,32 @@ fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Re
     Ok(object)
 }
 
+/// An object whose members are checked and dropped.
+#[derive(Default)]
+struct Dropped;
+
+impl<'de> ObjectVisitor<'de> for Dropped {
+    fn member<A: MapAccess<'de>>(&mut self, _: &str, _: &mut A) -> Result<bool, A::Error> {
+        Ok(false)
+    }
+}
+
 /// An object inside an object; a value of another type is [`Claim::Invalid`].
 pub struct Nested<T>(pub Claim<T>);
 
+impl<'de, T: ObjectVisitor<'de>> Read<'de> for Nested<T> {
+    fn scalar(_: Json<'de>) -> Self {
+        Nested(Claim::Invalid)
+    }
+
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        read_members(object).map(|object| Nested(Claim::Present(object)))
+    }
+}
+
 impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NestedVisitor<T>(PhantomData<T>);
-        impl<'de, T: ObjectVisitor<'de>> Visitor<'de> for NestedVisitor<T> {
-            type Value = Nested<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON value")
-            }
-            fn visit_unit<E>(self) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Nested<T>, E> {
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Nested<T>, A::Error> {
-                while seq.next_element::<Json<'de>>()?.is_some() {}
-                Ok(Nested(Claim::Invalid))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
-                read_members(map).map(|object| Nested(Claim::Present(object)))
-            }
-        }
-        deserializer.deserialize_any(NestedVisitor(PhantomData))
+        read(deserializer)
     }
 }
 
@@ -232,6 +289,30 @@ pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
         Ok(Nested(Claim::Present(object))) => Some(object),
         _ => None,
     }
+}
+
+/// A value whose type is derived, from an object only: derived code accepts an array of the members as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOf<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOf<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectOf(PhantomData))
+    }
+}
+
+/// Parses input that is exactly one object of a derived type. Returns `None` otherwise.
+pub fn derived<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok().map(|Object(value)| value)
 }
 
 #[cfg(test)]
@@ -249,6 +330,31 @@ mod tests {
         assert!(is_accepted(nested(100).as_bytes()));
         for depth in [200, 100_000] {
             assert!(!is_accepted(nested(depth).as_bytes()));
+        }
+    }
+
+    #[test]
+    fn members_and_items_are_bounded() {
+        let members = |count: usize| {
+            let members: Vec<String> = (0..count).map(|n| format!("\"m{n}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(is_accepted(members(MAX_MEMBERS).as_bytes()) && !is_accepted(members(MAX_MEMBERS + 1).as_bytes()));
+        let items = |count: usize| format!("[{}\"x\"]", "\"x\",".repeat(count - 1));
+        let read = |json: &str| serde_json::from_str::<StringOrArray>(json).unwrap().0;
+        assert!(matches!(read(&items(MAX_ITEMS)), Claim::Present(items) if items.len() == MAX_ITEMS));
+        assert_eq!(read(&items(MAX_ITEMS + 1)), Claim::Invalid);
+    }
+
+    #[test]
+    fn derived_type_is_read_from_an_object_only() {
+        #[derive(serde::Deserialize, Debug, PartialEq)]
+        struct Id<'a> {
+            id: &'a str,
+        }
+        assert_eq!(derived::<Id<'_>>(br#"{"id":"a","x":[{}]}"#), Some(Id { id: "a" }));
+        for other in [r#"["a"]"#, r#""a""#, "null", "[]", "{}", r#"{"id":"a","id":"a"}"#, r#"{"id":"a"} x"#] {
+            assert_eq!(derived::<Id<'_>>(other.as_bytes()), None, "{other}");
         }
     }
 
@@ -275,15 +381,16 @@ mod tests {
 
     #[test]
     fn arrays_and_pairs_of_wrong_types_are_invalid() {
-        let json = |input: &'static str| serde_json::from_str::<Json<'_>>(input).unwrap();
-        assert_eq!(json(r#""a""#).string_or_array(), Claim::Present(vec!["a".into()]));
-        assert_eq!(json(r#"["a","b"]"#).string_or_array(), Claim::Present(vec!["a".into(), "b".into()]));
-        for malformed in [r#"["a",1]"#, "null", "5", "{}"] {
-            assert_eq!(json(malformed).string_or_array(), Claim::Invalid);
+        let strings = |input: &str| serde_json::from_str::<StringOrArray>(input).unwrap().0;
+        assert_eq!(strings(r#""a""#), Claim::Present(vec!["a".into()]));
+        assert_eq!(strings(r#"["a","b"]"#), Claim::Present(vec!["a".into(), "b".into()]));
+        for malformed in [r#"["a",1]"#, r#"[["a"]]"#, "null", "5", "{}"] {
+            assert_eq!(strings(malformed), Claim::Invalid);
         }
-        assert_eq!(json("[1,-1]").integer_pair(), Claim::Present([1, -1]));
-        for malformed in ["[1]", "[1,2,3]", "[1,0.5]", "[1,\"2\"]", "5"] {
-            assert_eq!(json(malformed).integer_pair(), Claim::Invalid);
+        let pair = |input: &str| serde_json::from_str::<IntegerPair>(input).unwrap().0;
+        assert_eq!(pair("[1,-1]"), Claim::Present([1, -1]));
+        for malformed in ["[]", "[1]", "[1,2,3]", "[1,2,[3]]", "[1,0.5]", "[1,\"2\"]", "5"] {
+            assert_eq!(pair(malformed), Claim::Invalid);
         }
     }
 }

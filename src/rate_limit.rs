@@ -1,4 +1,6 @@
-//! A rate limit of one permit per interval.
+//! Limits: one permit per interval, a token bucket, a number of concurrent calls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,6 +25,11 @@ impl RateLimit {
         self.is_due(*self.taken_ms.lock(), now_ms)
     }
 
+    /// Makes the permit available.
+    pub fn renew(&self) {
+        *self.taken_ms.lock() = None;
+    }
+
     /// Takes the permit if it is available, and returns whether it was.
     pub fn try_acquire(&self, now_ms: i64) -> bool {
         let mut taken_ms = self.taken_ms.lock();
@@ -34,9 +41,99 @@ impl RateLimit {
     }
 }
 
+/// Gives `capacity` permits at once, and one more after each `interval_ms`. Times are milliseconds of the monotonic clock.
+pub struct TokenBucket {
+    capacity: i64,
+    interval_ms: i64,
+    /// When the bucket is full again.
+    full_at_ms: Mutex<i64>,
+}
+
+impl TokenBucket {
+    /// Makes a full bucket.
+    pub fn new(capacity: u32, interval_ms: i64) -> Self {
+        TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: Mutex::new(i64::MIN) }
+    }
+
+    /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.
+    fn wait(&self, full_at_ms: i64, now_ms: i64) -> (i64, Option<u64>) {
+        // After a step back of the clock the bucket is empty, not in debt.
+        let latest_ms = now_ms.saturating_add(self.capacity * self.interval_ms);
+        let full_at_ms = full_at_ms.clamp(now_ms, latest_ms);
+        let wait_ms = full_at_ms.saturating_sub(now_ms) - (self.capacity - 1) * self.interval_ms;
+        (full_at_ms, u64::try_from(wait_ms).ok().filter(|ms| *ms > 0))
+    }
+
+    /// Returns the milliseconds until a permit is available; `None` if one is.
+    pub fn wait_ms(&self, now_ms: i64) -> Option<u64> {
+        self.wait(*self.full_at_ms.lock(), now_ms).1
+    }
+
+    /// Takes a permit, or returns the milliseconds until one is available.
+    pub fn try_acquire(&self, now_ms: i64) -> Result<(), u64> {
+        let mut full_at_ms = self.full_at_ms.lock();
+        let (current_ms, wait_ms) = self.wait(*full_at_ms, now_ms);
+        if let Some(wait_ms) = wait_ms {
+            return Err(wait_ms);
+        }
+        *full_at_ms = current_ms.saturating_add(self.interval_ms);
+        Ok(())
+    }
+}
+
+/// A bounded number of places, for calls that run or wait at the same time.
+pub struct Slots {
+    taken: AtomicUsize,
+    max: usize,
+}
+
+/// One place, until it is dropped.
+pub struct Slot<'a>(&'a Slots);
+
+impl Slots {
+    /// Makes `max` free places.
+    pub fn new(max: usize) -> Self {
+        Slots { taken: AtomicUsize::new(0), max }
+    }
+
+    /// Whether no place is free.
+    pub fn is_full(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.max
+    }
+
+    /// Takes a place, if one is free.
+    pub fn try_acquire(&self) -> Option<Slot<'_>> {
+        let next = |taken: usize| (taken < self.max).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Slot(self))
+    }
+
+    /// Frees all places. To be called in a forked child: the threads of the parent do not exist there.
+    pub fn reset(&self) {
+        self.taken.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| taken.checked_sub(1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bucket_gives_a_burst_then_one_permit_per_interval() {
+        let bucket = TokenBucket::new(3, 1000);
+        (0..3).for_each(|_| assert_eq!(bucket.try_acquire(0), Ok(())));
+        assert_eq!((bucket.try_acquire(0), bucket.wait_ms(1)), (Err(1000), Some(999)));
+        assert_eq!((bucket.wait_ms(1000), bucket.try_acquire(1000), bucket.try_acquire(1999)), (None, Ok(()), Err(1)));
+        (0..3).for_each(|_| assert_eq!(bucket.try_acquire(10_000), Ok(())));
+        assert_eq!(bucket.try_acquire(10_000), Err(1000));
+        // The clock stepped back.
+        assert_eq!(bucket.wait_ms(0), Some(1000));
+    }
 
     #[test]
     fn one_permit_per_interval() {
@@ -44,5 +141,19 @@ mod tests {
         assert!(limit.is_available(0) && limit.try_acquire(0));
         assert!(!limit.is_available(9_999) && !limit.try_acquire(9_999));
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
+        limit.renew();
+        assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
+    }
+
+    #[test]
+    fn slots_are_bounded_and_freed() {
+        let slots = Slots::new(2);
+        let (a, b) = (slots.try_acquire(), slots.try_acquire());
+        assert!(a.is_some() && b.is_some() && slots.is_full() && slots.try_acquire().is_none());
+        drop(a);
+        assert!(!slots.is_full() && slots.try_acquire().is_some());
+        slots.reset();
+        drop(b);
+        assert_eq!(slots.taken.into_inner(), 0);
     }
 }

@@ -5,20 +5,25 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::api::ClerkUser;
 use crate::config::{ConfigError, Secret};
+use crate::json::{self, Object};
 
 /// The maximum length of a body.
 pub const MAX_BODY: usize = 1 << 20;
 /// The maximum difference between a delivery's timestamp and now.
 pub const TOLERANCE_S: i64 = 300;
 const MAX_SIGNATURES: usize = 16;
+/// The length of an HMAC-SHA256.
+const TAG_LEN: usize = 32;
 
 /// Why a webhook delivery is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +92,16 @@ impl<'a> Headers<'a> {
 
     /// Adds one header line; others are ignored. To be called once per line.
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
-        let name = name.to_ascii_lowercase();
-        let slot = match &name[..] {
-            b"svix-id" => &mut self.svix.id,
-            b"svix-timestamp" => &mut self.svix.timestamp,
-            b"svix-signature" => &mut self.svix.signature,
-            b"webhook-id" => &mut self.plain.id,
-            b"webhook-timestamp" => &mut self.plain.timestamp,
-            b"webhook-signature" => &mut self.plain.signature,
-            _ => return self,
-        };
+        let slots: [(&[u8], _); 6] = [
+            (b"svix-id", &mut self.svix.id),
+            (b"svix-timestamp", &mut self.svix.timestamp),
+            (b"svix-signature", &mut self.svix.signature),
+            (b"webhook-id", &mut self.plain.id),
+            (b"webhook-timestamp", &mut self.plain.timestamp),
+            (b"webhook-signature", &mut self.plain.signature),
+        ];
+        let slot = slots.into_iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+        let Some((_, slot)) = slot else { return self };
         self.has_duplicates |= slot.replace(value).is_some();
         self
     }
@@ -129,13 +134,25 @@ pub fn verify<'a>(
     if now_s.abs_diff(sent_s) > TOLERANCE_S.unsigned_abs() {
         return Err(WebhookError::TimestampOutOfTolerance);
     }
-    let signed = [id.as_bytes(), b".", timestamp, b".", body].concat();
-    let is_valid = signatures.split(|b| *b == b' ').take(MAX_SIGNATURES).any(|signature| {
-        let tag = signature.strip_prefix(b"v1,").and_then(|tag| STANDARD.decode(tag).ok());
-        // In constant time and over all 32 bytes (CVE-2025-53548 was an omitted check).
-        tag.is_some_and(|tag| secrets.0.iter().any(|key| hmac::verify(key, &signed, &tag).is_ok()))
-    });
+    // The HMAC is computed once for each key, and not at all without a signature that has its length.
+    let tags: SmallVec<[[u8; TAG_LEN]; MAX_SIGNATURES]> =
+        signatures.split(|b| *b == b' ').take(MAX_SIGNATURES).filter_map(parse_signature).collect();
+    let is_valid = !tags.is_empty()
+        && secrets.0.iter().any(|key| {
+            let mut context = hmac::Context::with_key(key);
+            [id.as_bytes(), b".", timestamp, b".", body].into_iter().for_each(|part| context.update(part));
+            let expected = context.sign();
+            // In constant time and over all bytes (CVE-2025-53548 was an omitted check).
+            tags.iter().any(|tag| verify_slices_are_equal(expected.as_ref(), tag).is_ok())
+        });
     if is_valid { Ok(Delivery { id, body }) } else { Err(WebhookError::InvalidSignature) }
+}
+
+/// Decodes `v1,<base64>`.
+fn parse_signature(signature: &[u8]) -> Option<[u8; TAG_LEN]> {
+    const ENCODED_LEN: usize = TAG_LEN.div_ceil(3) * 4;
+    let tag = signature.strip_prefix(b"v1,").filter(|tag| tag.len() == ENCODED_LEN)?;
+    STANDARD.decode(tag).ok()?.try_into().ok()
 }
 
 fn is_valid_id(id: &str) -> bool {
@@ -192,8 +209,8 @@ struct RawObject {
 
 #[derive(Deserialize)]
 struct RawMembership {
-    public_user_data: Option<RawMember>,
-    organization: Option<RawObject>,
+    public_user_data: Option<Object<RawMember>>,
+    organization: Option<Object<RawObject>>,
 }
 
 #[derive(Deserialize)]
@@ -204,11 +221,10 @@ struct RawMember {
 impl Delivery<'_> {
     /// Parses the event.
     pub fn event(&self) -> Result<Event, WebhookError> {
-        let raw: RawEvent<'_> = serde_json::from_slice(self.body).map_err(|_| WebhookError::InvalidPayload)?;
+        let raw: RawEvent<'_> = json::derived(self.body).ok_or(WebhookError::InvalidPayload)?;
         let data = raw.data.get();
-        let id = || {
-            serde_json::from_str::<RawObject>(data).map(|object| object.id).map_err(|_| WebhookError::InvalidPayload)
-        };
+        let id =
+            || json::derived::<RawObject>(data.as_bytes()).map(|object| object.id).ok_or(WebhookError::InvalidPayload);
         let event = match raw.kind.as_str() {
             "user.created" | "user.updated" => {
                 WebhookEvent::User(Box::new(ClerkUser::parse(data.as_bytes()).ok_or(WebhookError::InvalidPayload)?))
@@ -217,11 +233,11 @@ impl Delivery<'_> {
             "session.revoked" | "session.ended" | "session.removed" => WebhookEvent::SessionEnded(id()?),
             "session.pending" => WebhookEvent::SessionPending(id()?),
             "organizationMembership.updated" | "organizationMembership.deleted" => {
-                let membership: RawMembership = serde_json::from_str(data).map_err(|_| WebhookError::InvalidPayload)?;
+                let membership: RawMembership = json::derived(data.as_bytes()).ok_or(WebhookError::InvalidPayload)?;
                 match (membership.public_user_data, membership.organization) {
-                    (Some(member), _) => WebhookEvent::Membership { user_id: member.user_id },
+                    (Some(Object(member)), _) => WebhookEvent::Membership { user_id: member.user_id },
                     // Of an unknown member.
-                    (None, Some(organization)) => WebhookEvent::OrganizationChanged(organization.id),
+                    (None, Some(Object(organization))) => WebhookEvent::OrganizationChanged(organization.id),
                     (None, None) => return Err(WebhookError::InvalidPayload),
                 }
             }
@@ -284,6 +300,27 @@ mod tests {
     }
 
     #[test]
+    fn forged_delivery_costs_one_hmac_per_key() {
+        let (body, short) = (vec![b'x'; MAX_BODY], vec![b'x'; MAX_BODY / 16]);
+        let cost = |signature: &str, body: &[u8]| {
+            let mut lines = GOOD;
+            lines[2].1 = signature;
+            let begun = std::time::Instant::now();
+            (0..5).for_each(|_| assert_eq!(check(&lines, body, NOW), Err(WebhookError::InvalidSignature)));
+            begun.elapsed()
+        };
+        let one = GOOD[2].1;
+        let sixteen = [one; MAX_SIGNATURES].join(" ");
+        assert!(cost(&sixteen, &body) < cost(one, &body) * 4);
+        let wrong_lengths = ["v1,AAAA v1, v1,tZ1I4 v2,x"; 4].join(" ");
+        assert!(cost(&wrong_lengths, &body) < cost(one, &short), "no HMAC at all");
+        let seventeenth = format!("{} {one}", ["v1,x"; MAX_SIGNATURES].join(" "));
+        let mut lines = GOOD;
+        lines[2].1 = &seventeenth;
+        assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::InvalidSignature));
+    }
+
+    #[test]
     fn each_header_is_required_once_and_of_one_set() {
         for line in GOOD {
             let lines: Vec<_> = GOOD.into_iter().filter(|other| *other != line).collect();
@@ -335,7 +372,18 @@ mod tests {
         assert_eq!(event(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
         let user = event(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
         assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.banned));
-        for odd in ["", "[]", r#"{"type":"user.updated"}"#, r#"{"type":"user.deleted","data":{}}"#, r#"{"data":{}}"#] {
+        for odd in [
+            "",
+            "[]",
+            r#"{"type":"user.updated"}"#,
+            r#"{"type":"user.deleted","data":{}}"#,
+            r#"{"data":{}}"#,
+            r#"["user.deleted",null,{"id":"user_1"}]"#,
+            r#"{"type":"user.deleted","data":["user_1"]}"#,
+            r#"{"type":"user.updated","data":["user_1"]}"#,
+            r#"{"type":"organizationMembership.updated","data":[["user_1"],null]}"#,
+            r#"{"type":"organizationMembership.updated","data":{"public_user_data":["user_1"]}}"#,
+        ] {
             assert_eq!(event(odd), Err(WebhookError::InvalidPayload), "{odd}");
         }
     }

@@ -4,10 +4,11 @@ mod common;
 
 use std::sync::Arc;
 
-use clerk_auth::config::Csrf;
-use clerk_auth::request::TokenSource;
-use clerk_auth::token::TokenHash;
-use clerk_auth::{AuthResult, Config, Request};
+use clerk_auth::Csrf;
+use clerk_auth::TokenHash;
+use clerk_auth::internals::Config;
+use clerk_auth::internals::TokenSource;
+use clerk_auth::{AuthResult, Request};
 use clerk_sim::{Sim, Spoil, TokenSpec};
 use common::{Fixture, auth_events, bearer, cookies, pem, word};
 
@@ -171,7 +172,7 @@ fn refused_cookie_is_not_verified_and_emits_one_event() {
     for token in [fixture.token("user_1"), spoiled, "garbage".into()] {
         let result = send(&fixture, "POST", ("Cookie", &format!("__session={token}")), &[]);
         assert_eq!(word(&result), "out csrf-failed");
-        assert!(!result.handshake_recommended);
+        assert!(!result.handshake_recommended());
         assert_eq!(fixture.event_log.take(), ["auth_failed csrf-failed"]);
     }
 }
@@ -251,8 +252,8 @@ fn planted_plain_cookie_is_ignored_if_the_suffixed_one_is_required() {
         assert_eq!(result.identity().map(|i| i.subject()), Some("user_own"), "{line}");
     }
     let mut config = Config::new();
-    config.secret_key = Some(clerk_auth::config::Secret::new("sk_test_x"));
+    config.secret_key = Some(clerk_auth::Secret::new("sk_test_x"));
     config.require_suffixed_cookie = true;
-    let builder = clerk_auth::ClientBuilder { config, ..Default::default() };
-    assert_eq!(builder.build().unwrap_err().setting, "require_suffixed_cookie");
+    let builder = clerk_auth::internals::builder(config);
+    assert_eq!(builder.build().unwrap_err().setting(), Some("require_suffixed_cookie"));
 }

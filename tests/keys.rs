@@ -79,6 +79,7 @@ fn jwks_is_refreshed_at_5_minutes_and_dropped_at_1_hour() {
     fixture.time.advance_ms(1);
     assert_eq!(fixture.authenticate_new("user_1"), "unavailable secret-key-invalid");
     fixture.sim.clear_faults();
+    fixture.time.advance_s(10);
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 

@@ -14,10 +14,19 @@ import (
 // be four.
 type authContext struct {
 	context.Context
-	client      *Client
-	credentials credentials
-	auth        *Auth
-	err         *Error
+	client *Client
+	params requestParams
+	at     time.Time
+	auth   *Auth
+	err    *Error
+}
+
+// maxReuse is how long an inner middleware may reuse the result of an outer one. A context can live as long as a connection.
+const maxReuse = time.Second
+
+// isReusable reports whether the result is the one of a request with these parameters, and new.
+func (a *authContext) isReusable(params requestParams) bool {
+	return a.params == params && time.Since(a.at) < maxReuse
 }
 
 // clientKey finds the result of one client's middleware, innermostKey that of the innermost one.
@@ -79,14 +88,15 @@ func (c *Client) handleError(w http.ResponseWriter, r *http.Request, err *Error)
 }
 
 // authenticateRequest authenticates r and returns it with the result in its context. It reuses the result of an outer
-// middleware of the same client for the same credentials only: a handler may build requests of its own in that context.
+// middleware of the same client for the same header lines and for a second only: a handler may build requests of its own in
+// that context, and a context may outlive the token.
 func (c *Client) authenticateRequest(r *http.Request) (*http.Request, *authContext) {
 	ctx, params := r.Context(), paramsOf(r)
-	if outer, ok := ctx.Value(clientKey{c}).(*authContext); ok && outer.credentials == params.credentials {
+	if outer, ok := ctx.Value(clientKey{c}).(*authContext); ok && outer.isReusable(params) {
 		return r, outer
 	}
 	auth, err := c.authenticate(ctx, params)
-	result := &authContext{Context: ctx, client: c, credentials: params.credentials, auth: auth}
+	result := &authContext{Context: ctx, client: c, params: params, at: time.Now(), auth: auth}
 	if err != nil {
 		result.auth, result.err = nil, asError(err)
 	}

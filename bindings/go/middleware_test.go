@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
@@ -164,6 +165,31 @@ func TestNestedRequestIsAuthenticatedSeparately(t *testing.T) {
 	}))
 	serve(batch, bearerRequest(alice))
 	assertEqual(t, served, 6)
+}
+
+// A result in a context that lives long is not the answer to a later request.
+func TestNestedMiddlewareAuthenticatesAgainAfterASecond(t *testing.T) {
+	sim := simtest.Start(t)
+	var events eventLog
+	client := newClient(t, sim, func(c *clerkauth.Config) { c.OnEvent = events.add })
+	inner, token := client.RequireAuth(writeUser), sim.Session("user_1")
+	served := false
+	outer := client.WithAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		events.takeLog()
+		inner.ServeHTTP(httptest.NewRecorder(), r)
+		assertEqual(t, events.takeLog(), "")
+		other := r.Clone(r.Context())
+		other.Header.Add("Authorization", "Bearer x")
+		inner.ServeHTTP(httptest.NewRecorder(), other)
+		assertEqual(t, events.takeLog(), "auth_failed(token-invalid)")
+		time.Sleep(1100 * time.Millisecond)
+		status, _, _ := serve(inner, r)
+		assertEqual(t, status, 200)
+		assertEqual(t, events.takeLog(), "auth_success(user_1  cache)")
+		served = true
+	}))
+	serve(outer, bearerRequest(token))
+	assertEqual(t, served, true)
 }
 
 func TestZeroClientFails(t *testing.T) {

@@ -19,12 +19,22 @@ pub enum ErrorKind {
     Server,
     /// No connection was made, or it was lost.
     Network,
-    /// The deadline passed, or the call was cancelled.
+    /// The host refuses connections.
+    ConnectionRefused,
+    /// The host name was not found.
+    NameResolution,
+    /// The host's certificate is not valid.
+    Certificate,
+    /// The deadline passed.
     Timeout,
+    /// [`Api::shutdown`](super::Api::shutdown) cancelled the call.
+    Cancelled,
     /// A redirect, or a body that is too long or malformed.
     BadResponse,
     /// Not sent: the circuit breaker is open after repeated failures or a rate limit.
     CircuitOpen,
+    /// Not sent: too many opaque tokens that were never valid are being verified.
+    Throttled,
     /// Not sent: the process was forked after the client was created.
     Forked,
 }
@@ -69,7 +79,11 @@ impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
         ApiError::new(match error {
             TransportError::Network => ErrorKind::Network,
+            TransportError::ConnectionRefused => ErrorKind::ConnectionRefused,
+            TransportError::NameResolution => ErrorKind::NameResolution,
+            TransportError::Certificate => ErrorKind::Certificate,
             TransportError::Timeout => ErrorKind::Timeout,
+            TransportError::Cancelled => ErrorKind::Cancelled,
             TransportError::TooLarge => ErrorKind::BadResponse,
             TransportError::Forked => ErrorKind::Forked,
         })

@@ -138,13 +138,13 @@ impl Transport for HttpTransport {
             return Err(TransportError::Network);
         };
         outcome.map_err(|error| match error {
+            // Not to be retried on a new connection.
+            _ if shutdowns != self.shutdowns.load(Ordering::SeqCst) => TransportError::Cancelled,
             ureq::Error::Timeout(_) => TransportError::Timeout,
-            // Cancelled: not to be retried on a new connection.
-            _ if shutdowns != self.shutdowns.load(Ordering::SeqCst) => TransportError::Timeout,
             ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
-            _ => {
+            error => {
                 self.resolver.forget();
-                TransportError::Network
+                connection_error(&error)
             }
         })
     }
@@ -163,6 +163,24 @@ impl Transport for HttpTransport {
         // An agent that was shut down stays unusable: later requests need another.
         self.replace_agent();
         old.shutdown();
+    }
+}
+
+/// Tells why there is no connection.
+fn connection_error(error: &ureq::Error) -> TransportError {
+    let of_tls = |error: &rustls::Error| match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => TransportError::Certificate,
+        _ => TransportError::Network,
+    };
+    match error {
+        ureq::Error::HostNotFound => TransportError::NameResolution,
+        ureq::Error::Rustls(error) => of_tls(error),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(error) => of_tls(error),
+            None if error.kind() == std::io::ErrorKind::ConnectionRefused => TransportError::ConnectionRefused,
+            None => TransportError::Network,
+        },
+        _ => TransportError::Network,
     }
 }
 

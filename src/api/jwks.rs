@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::{Api, ApiError, Endpoint, Request};
+use super::{Api, ApiError, Call, Caller, Endpoint, Request};
 
 /// The maximum length of a JWK set in bytes.
 const MAX_JWKS_LEN: usize = 1 << 20;
@@ -16,6 +16,7 @@ impl Api {
             None => (Cow::Owned(self.url("jwks")), Some(self.secret()?)),
         };
         let request = Request { url: &url, bearer, body: None, limit: MAX_JWKS_LEN };
-        self.call(Endpoint::Jwks, &request, deadline, Some)
+        let call = Call { endpoint: Endpoint::Jwks, caller: Caller::Known, key: "" };
+        self.call(call, &request, deadline, Some)
     }
 }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::json;
 use crate::token::{TokenKind, is_clerk_id};
 
 /// A machine token that Clerk has verified.
@@ -45,6 +46,11 @@ struct Raw<'a> {
 }
 
 impl Api {
+    /// Returns how long the circuit for tokens of a kind stays open; `None` if a call may be sent.
+    pub fn machine_circuit_open_ms(&self, kind: TokenKind, caller: Caller<'_>) -> Option<u64> {
+        self.open_for_ms(endpoint(kind)?, caller, self.clock.now().mono_ms)
+    }
+
     /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
     ///
     /// # Errors
@@ -52,19 +58,19 @@ impl Api {
     /// [`ApiError`] if Clerk's verdict could not be had.
     pub fn verify_machine_token(
         &self,
+        caller: Caller<'_>,
         kind: TokenKind,
         token: &str,
         wall_ms: i64,
         deadline: Instant,
     ) -> Result<Option<MachineToken>, ApiError> {
-        let (endpoint, path, member, object) = match kind {
-            TokenKind::M2mToken => (Endpoint::M2mTokens, "m2m_tokens/verify", "token", "machine_to_machine_token"),
+        let Some(endpoint) = endpoint(kind) else { return Ok(None) };
+        let (path, member, object) = match kind {
+            TokenKind::M2mToken => ("m2m_tokens/verify", "token", "machine_to_machine_token"),
             TokenKind::OauthToken => {
-                let path = "oauth_applications/access_tokens/verify";
-                (Endpoint::OauthTokens, path, "access_token", "clerk_idp_oauth_access_token")
+                ("oauth_applications/access_tokens/verify", "access_token", "clerk_idp_oauth_access_token")
             }
-            TokenKind::ApiKey => (Endpoint::ApiKeys, "api_keys/verify", "secret", "api_key"),
-            TokenKind::SessionToken => return Ok(None),
+            TokenKind::ApiKey | TokenKind::SessionToken => ("api_keys/verify", "secret", "api_key"),
         };
         let secret = match (&self.machine_secret_key, kind) {
             (Some(machine), TokenKind::M2mToken) => machine,
@@ -73,17 +79,28 @@ impl Api {
         let body = serde_json::json!({ member: token }).to_string();
         let url = self.url(path);
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
-        match self.call(endpoint, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
+        let call = Call { endpoint, caller, key: token };
+        match self.call(call, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
             outcome => outcome,
         }
     }
 }
 
+/// Returns the endpoint that verifies opaque tokens of a kind.
+fn endpoint(kind: TokenKind) -> Option<Endpoint> {
+    match kind {
+        TokenKind::M2mToken => Some(Endpoint::M2mTokens),
+        TokenKind::OauthToken => Some(Endpoint::OauthTokens),
+        TokenKind::ApiKey => Some(Endpoint::ApiKeys),
+        TokenKind::SessionToken => None,
+    }
+}
+
 /// Parses a response with status 200, which alone proves nothing: every flag must be present and pass. Returns `None` if the
 /// object is malformed, `Some(None)` if the token is not valid.
 fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<MachineToken>> {
-    let raw: Raw<'_> = serde_json::from_slice(body).ok()?;
+    let raw: Raw<'_> = json::derived(body)?;
     if raw.active == Some(false) {
         return Some(None);
     }
@@ -128,9 +145,13 @@ mod tests {
             assert_eq!(parse(malformed), None, "{malformed}");
         }
         assert_eq!(parse_response(b"{\"active\":false}", "api_key", 0), Some(None));
-        for malformed in
-            ["{}", "null", "<html>", r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#]
-        {
+        for malformed in [
+            "{}",
+            "null",
+            "<html>",
+            r#"["api_key","ak_1","user_1",[],null,null,false,false,null,true]"#,
+            r#"{"object":"user","id":"x","subject":"user_1","revoked":false,"expired":false}"#,
+        ] {
             assert_eq!(parse_response(malformed.as_bytes(), "api_key", 0), None, "{malformed}");
         }
         let path = r#"{"object":"api_key","id":"x","subject":"../x","revoked":false,"expired":false}"#;

@@ -35,7 +35,7 @@ const MAX_OBJECT_LEN: usize = 1 << 20;
 /// The maximum number of attempts of one call.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The endpoints in use. Each has its own circuit breaker.
+/// The endpoints in use. Each has two circuit breakers, one for each kind of [`Caller`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `GET /jwks`
@@ -54,6 +54,24 @@ pub enum Endpoint {
 
 const ENDPOINTS: usize = 6;
 
+/// Who causes a call. What unauthenticated clients cause must not stop the calls for others.
+#[derive(Clone, Copy)]
+pub enum Caller<'a> {
+    /// The application, or somebody whose token was verified.
+    Known,
+    /// Somebody whose token was never verified. Each attempt after the first needs the permission of the function.
+    Unknown(&'a dyn Fn() -> bool),
+}
+
+/// What a call to an [`Endpoint`] is about, and for whom.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    endpoint: Endpoint,
+    caller: Caller<'a>,
+    /// The user, the session or the token. Failures about one of them do not stop the calls about others.
+    key: &'a str,
+}
+
 /// A client of the Backend API. Which calls it can make depends on the configured secrets.
 ///
 /// Calls block until the deadline they are given and may run on any number of threads.
@@ -65,6 +83,7 @@ pub struct Api {
     jwks_url: Option<String>,
     clock: Clock,
     breakers: [CircuitBreaker; ENDPOINTS],
+    unknown_breakers: [CircuitBreaker; ENDPOINTS],
 }
 
 impl Api {
@@ -77,8 +96,8 @@ impl Api {
         jwks_url: Option<String>,
         clock: Clock,
     ) -> Self {
-        let breakers = std::array::from_fn(|_| CircuitBreaker::default());
-        Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers }
+        let [breakers, unknown_breakers] = std::array::from_fn(|_| std::array::from_fn(|_| CircuitBreaker::default()));
+        Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers, unknown_breakers }
     }
 
     fn url(&self, path: &str) -> String {
@@ -93,43 +112,69 @@ impl Api {
     /// a successful response; if it returns `None`, the call fails with [`ErrorKind::BadResponse`].
     fn call<T>(
         &self,
-        endpoint: Endpoint,
+        call: Call<'_>,
         request: &Request<'_>,
         deadline: Instant,
         parse: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<T, ApiError> {
-        let breaker = &self.breakers[endpoint as usize];
-        if let Some(open_ms) = breaker.open_for_ms(self.clock.now().mono_ms) {
-            return Err(ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) });
-        }
+        let now_ms = self.clock.now().mono_ms;
+        let permit = match self.open_for_ms(call.endpoint, call.caller, now_ms) {
+            Some(open_ms) => Err(open_ms),
+            None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
+        };
+        let permit = permit
+            .map_err(|open_ms| ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) })?;
+        let may_retry = || match call.caller {
+            Caller::Known => true,
+            Caller::Unknown(may_retry) => may_retry(),
+        };
         let outcome = self
-            .send_with_retries(request, deadline)
+            .send_with_retries(request, deadline, may_retry)
             .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
-        breaker.record(&outcome, self.clock.now().mono_ms);
+        permit.record(&outcome, self.clock.now().mono_ms);
         outcome
     }
 
+    fn breaker(&self, endpoint: Endpoint, caller: Caller<'_>) -> &CircuitBreaker {
+        let breakers = if matches!(caller, Caller::Known) { &self.breakers } else { &self.unknown_breakers };
+        &breakers[endpoint as usize]
+    }
+
+    /// Returns how long the circuit of an endpoint stays open for a caller; `None` if a call may be sent. Where known callers are
+    /// stopped, unknown ones are as well.
+    fn open_for_ms(&self, endpoint: Endpoint, caller: Caller<'_>, now_ms: i64) -> Option<u64> {
+        let own = self.breaker(endpoint, caller).open_for_ms(now_ms);
+        own.max(self.breaker(endpoint, Caller::Known).open_for_ms(now_ms))
+    }
+
     /// Sends a request up to [`MAX_ATTEMPTS`] times until it succeeds or fails with an error that a retry will not change.
-    fn send_with_retries(&self, request: &Request<'_>, deadline: Instant) -> Result<Vec<u8>, ApiError> {
+    fn send_with_retries(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+        may_retry: impl Fn() -> bool,
+    ) -> Result<Vec<u8>, ApiError> {
         let mut attempt = 1;
+        let mut last_error = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ApiError::new(ErrorKind::Timeout));
-            }
-            let error = match self.transport.send(request, left) {
-                Ok(response) => match error::classify_response(response) {
-                    Ok(body) => return Ok(body),
-                    Err(error) => error,
-                },
+            let sent = if left.is_zero() { Err(TransportError::Timeout) } else { self.transport.send(request, left) };
+            let error = match sent.map(error::classify_response) {
+                Ok(Ok(body)) => return Ok(body),
+                Ok(Err(error)) => error,
                 Err(error) => error.into(),
             };
+            // That time ran out after a response says less than the response.
+            if let (ErrorKind::Timeout, Some(last_error)) = (error.kind, last_error.take()) {
+                return Err(last_error);
+            }
             let pause = error.retry_after_ms.map_or_else(|| backoff(attempt), Duration::from_millis);
             let left = deadline.saturating_duration_since(Instant::now());
-            if attempt == MAX_ATTEMPTS || !error.is_retryable() || pause >= left {
+            if attempt == MAX_ATTEMPTS || !error.is_retryable() || pause >= left || !may_retry() {
                 return Err(error);
             }
             std::thread::sleep(pause);
+            last_error = Some(error);
             attempt += 1;
         }
     }
@@ -141,7 +186,11 @@ impl Api {
 
     /// Makes the transport usable in a forked child; see [`Transport::reset_after_fork`].
     pub fn reset_after_fork(&self) -> bool {
-        self.transport.reset_after_fork()
+        let is_child = self.transport.reset_after_fork();
+        if is_child {
+            self.breakers.iter().chain(&self.unknown_breakers).for_each(CircuitBreaker::reset_after_fork);
+        }
+        is_child
     }
 }
 
@@ -198,6 +247,14 @@ mod tests {
         assert_eq!(run(&[Ok((200, None))]), (Ok(b"{}".to_vec()), 1));
         assert_eq!(run(&[Ok((500, None)), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
         assert_eq!(run(&[Err(TransportError::Network), Ok((200, None))]), (Ok(b"{}".to_vec()), 2));
+        for (error, kind) in [
+            (TransportError::ConnectionRefused, ErrorKind::ConnectionRefused),
+            (TransportError::NameResolution, ErrorKind::NameResolution),
+            (TransportError::Certificate, ErrorKind::Certificate),
+            (TransportError::Cancelled, ErrorKind::Cancelled),
+        ] {
+            assert_eq!(run(&[Err(error), Ok((200, None))]), (Err(kind), 1));
+        }
         assert_eq!(run(&[Ok((503, None))]), (Err(ErrorKind::Server), 3));
         for (status, kind) in [(401, ErrorKind::Unauthorized), (403, ErrorKind::Forbidden), (404, ErrorKind::NotFound)]
         {
@@ -206,6 +263,12 @@ mod tests {
         assert_eq!(run(&[Ok((429, Some("1")))]), (Err(ErrorKind::RateLimited), 1));
         assert_eq!(run(&[Ok((302, None))]), (Err(ErrorKind::BadResponse), 1));
         assert_eq!(run(&[Err(TransportError::TooLarge)]), (Err(ErrorKind::BadResponse), 1));
+    }
+
+    #[test]
+    fn response_before_a_timeout_is_the_reported_error() {
+        assert_eq!(run(&[Ok((503, None)), Err(TransportError::Timeout)]), (Err(ErrorKind::Server), 2));
+        assert_eq!(run(&[Err(TransportError::Timeout)]), (Err(ErrorKind::Timeout), 1));
     }
 
     #[test]

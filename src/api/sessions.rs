@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::json;
 
 /// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,9 @@ impl Api {
         let url = self.url(&format!("sessions/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another session is malformed.
-        let parse = |body: Vec<u8>| serde_json::from_slice::<Raw>(&body).ok().filter(|raw| raw.id == id);
-        let raw = match self.call(Endpoint::Sessions, &request, deadline, parse) {
+        let parse = |body: Vec<u8>| json::derived::<Raw>(&body).filter(|raw| raw.id == id);
+        let call = Call { endpoint: Endpoint::Sessions, caller: Caller::Known, key: id };
+        let raw = match self.call(call, &request, deadline, parse) {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(SessionState::Ended),
             outcome => outcome?,
         };

@@ -47,10 +47,18 @@ impl fmt::Debug for Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// No connection was made, it was lost, or its certificate is invalid.
+    /// No connection was made, or it was lost.
     Network,
-    /// The timeout elapsed, or [`Transport::shutdown`] cancelled the request.
+    /// The host refuses connections.
+    ConnectionRefused,
+    /// The host name was not found.
+    NameResolution,
+    /// The host's certificate is not valid.
+    Certificate,
+    /// The timeout elapsed.
     Timeout,
+    /// [`Transport::shutdown`] cancelled the request.
+    Cancelled,
     /// The body exceeds [`Request::limit`].
     TooLarge,
     /// The process was forked after the transport was created; see [`Transport::reset_after_fork`].
@@ -74,6 +82,6 @@ pub trait Transport: Send + Sync {
     /// closed. Returns whether this process is a child in which the transport had not been reset yet.
     fn reset_after_fork(&self) -> bool;
 
-    /// Cancels all requests in flight, which return [`TransportError::Timeout`]. Later requests work as before.
+    /// Cancels all requests in flight, which return [`TransportError::Cancelled`]. Later requests work as before.
     fn shutdown(&self);
 }

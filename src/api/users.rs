@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::{Api, ApiError, Endpoint, MAX_OBJECT_LEN, Request};
+use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
+use crate::json::{self, Object};
 
 /// An email address of a Clerk user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ struct Raw {
     #[serde(default)]
     primary_email_address_id: Option<String>,
     #[serde(default)]
-    email_addresses: Option<Vec<RawEmail>>,
+    email_addresses: Option<Vec<Object<RawEmail>>>,
     #[serde(default)]
     image_url: Option<String>,
     #[serde(default)]
@@ -84,7 +85,7 @@ struct RawEmail {
     #[serde(default)]
     email_address: Option<String>,
     #[serde(default)]
-    verification: Option<RawVerification>,
+    verification: Option<Object<RawVerification>>,
 }
 
 #[derive(Deserialize)]
@@ -96,8 +97,8 @@ struct RawVerification {
 impl ClerkUser {
     /// Parses a user object. Returns `None` if it is no JSON object, has no `id`, or a member has another type than documented.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let raw: Raw = serde_json::from_slice(json).ok()?;
-        let addresses = raw.email_addresses.unwrap_or_default();
+        let raw: Raw = json::derived(json)?;
+        let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
         let primary_id = raw.primary_email_address_id.as_deref().filter(|id| !id.is_empty());
         let primary = primary_id.and_then(|id| addresses.iter().find(|a| a.id.as_deref() == Some(id)));
         let email = match primary {
@@ -139,7 +140,7 @@ impl ClerkUser {
 impl RawEmail {
     fn parse(&self) -> Option<EmailAddress> {
         let address = self.email_address.as_deref().map(str::trim).filter(|a| !a.is_empty() && !a.contains('\0'))?;
-        let status = self.verification.as_ref().and_then(|v| v.status.as_deref());
+        let status = self.verification.as_ref().and_then(|Object(v)| v.status.as_deref());
         Some(EmailAddress { address: address.into(), verified: status == Some("verified") })
     }
 }
@@ -170,7 +171,8 @@ impl Api {
         let url = self.url(&format!("users/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another user is malformed.
-        self.call(Endpoint::Users, &request, deadline, |body| ClerkUser::parse(&body).filter(|user| user.id == id))
+        let call = Call { endpoint: Endpoint::Users, caller: Caller::Known, key: id };
+        self.call(call, &request, deadline, |body| ClerkUser::parse(&body).filter(|user| user.id == id))
     }
 }
 
@@ -186,7 +188,17 @@ mod tests {
     fn user_without_id_is_rejected() {
         assert_eq!(user("").id, "user_1");
         assert_eq!(user(r#","new":{"x":[1]},"email_addresses":null,"banned":null"#).email, None);
-        for malformed in ["null", "[]", "{}", "<html>", "", r#"{"id":5}"#] {
+        for malformed in [
+            "null",
+            "[]",
+            "{}",
+            "<html>",
+            "",
+            r#"{"id":5}"#,
+            r#"["user_1"]"#,
+            r#"{"id":"user_1","email_addresses":[["a","a@x",["verified"]]]}"#,
+            r#"{"id":"user_1","email_addresses":[{"email_address":"a@x","verification":["verified"]}]}"#,
+        ] {
             assert_eq!(ClerkUser::parse(malformed.as_bytes()), None, "{malformed}");
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::metrics::Metrics;
-use crate::api::{Api, ApiError, ClerkUser, ErrorKind, MachineToken, SessionState};
+use crate::api::{Api, ApiError, Caller, ClerkUser, ErrorKind, MachineToken, SessionState};
 use crate::clock::Deadline;
 use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenKind;
@@ -37,12 +37,13 @@ impl Backend {
     /// Verifies an opaque machine token.
     pub fn machine_token(
         &self,
+        caller: Caller<'_>,
         kind: TokenKind,
         token: &str,
         wall_ms: i64,
         deadline: Deadline,
     ) -> Result<Option<MachineToken>, ApiError> {
-        self.logged("a machine token", self.api.verify_machine_token(kind, token, wall_ms, deadline.instant()))
+        self.logged("a machine token", self.api.verify_machine_token(caller, kind, token, wall_ms, deadline.instant()))
     }
 
     fn logged<T>(&self, what: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
@@ -51,7 +52,7 @@ impl Backend {
 
     fn log_api_error(&self, what: &str, error: &ApiError) {
         let level = match error.kind {
-            ErrorKind::NotFound | ErrorKind::CircuitOpen => Level::Debug,
+            ErrorKind::NotFound | ErrorKind::CircuitOpen | ErrorKind::Cancelled => Level::Debug,
             ErrorKind::Unauthorized | ErrorKind::Forbidden => Level::Error,
             _ => Level::Warn,
         };

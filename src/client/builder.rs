@@ -1,7 +1,7 @@
 //! Validates a configuration and builds a client. Errors name the setting.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,11 +258,9 @@ impl ClientBuilder {
         };
         check_secret("secret_key", config.secret_key.as_ref())?;
         check_secret("machine_secret_key", config.machine_secret_key.as_ref())?;
-        if let Some(id) = config.expected_machine_id.as_ref().filter(|id| !is_clerk_id(id, "mch_")) {
-            return Err(ConfigError::new(
-                "expected_machine_id",
-                format!("`{id}` is not the id of a machine (`mch_…`)"),
-            ));
+        if config.expected_machine_id.as_ref().is_some_and(|id| !is_clerk_id(id, "mch_")) {
+            // The value is not shown: it may be a secret that was pasted here.
+            return Err(ConfigError::new("expected_machine_id", "not the id of a machine; it begins with `mch_`"));
         }
         if config.require_suffixed_cookie && instance.is_none() {
             return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
@@ -347,7 +345,11 @@ impl ClientBuilder {
                 !config.treat_pending_as_signed_out,
                 invalidations.clone(),
             ),
-            machine_tokens: MachineTokens::new(config.expected_machine_id, invalidations.clone()),
+            machine_tokens: MachineTokens::new(
+                config.expected_machine_id,
+                config.machine_cache_ttl_s * 1000,
+                invalidations.clone(),
+            ),
             revocations: Revocations::new(capacity, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id, capacity),
             invalidations,
@@ -414,7 +416,7 @@ fn key_source(
         listeners.emit(Event::JwksRefreshed);
     };
     let preloaded = preloaded.map(|set| (set, now_ms));
-    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced))))
+    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced)).into()))
 }
 
 fn check_secret(setting: &'static str, secret: Option<&Secret>) -> Result<(), ConfigError> {
@@ -441,18 +443,35 @@ fn base_url(setting: &'static str, url: &str) -> Result<String, ConfigError> {
 /// Accepts `https`, and `http` on a loopback address only, because a secret is sent there.
 fn check_url(setting: &'static str, url: &str) -> Result<(), ConfigError> {
     let wrong = |why: &str| ConfigError::new(setting, why);
+    // The parser drops a fragment.
+    if !url.bytes().all(|b| b.is_ascii_graphic() && !b"#\\<>\"^`{|}".contains(&b)) {
+        return Err(wrong("must be printable ASCII without spaces, fragment or backslash"));
+    }
     let uri: Uri = url.parse().map_err(|_| wrong("not a URL; write https://host"))?;
     let authority = uri.authority().ok_or_else(|| wrong("URL has no host; write https://host"))?;
     if authority.as_str().contains('@') || uri.query().is_some() {
         return Err(wrong("must not contain user info or a query"));
     }
-    let host = authority.host().trim_matches(['[', ']']);
-    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => Ok(()),
-        Some("http") if is_local => Ok(()),
-        _ => Err(wrong("must begin with https:// (http:// only for this machine)")),
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host).unwrap_or(authority.as_str());
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
+    if host.is_empty() || !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+        return Err(wrong("host or port is malformed; write https://host"));
     }
+    if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) || uri.path().contains('%') {
+        return Err(wrong("must have a plain path"));
+    }
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("https") => Ok(()),
+        Some("http") if is_loopback(host) => Ok(()),
+        _ => Err(wrong("must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])")),
+    }
+}
+
+/// The usual spellings only: a resolver may read others, such as `127.1` or `0x7f000001`, as another host.
+fn is_loopback(host: &str) -> bool {
+    let is_v4 = |host: &str| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback() && ip.to_string() == host);
+    host == "localhost" || host == "[::1]" || is_v4(host)
 }
 
 /// Logs settings that are valid and probably not intended.
@@ -468,6 +487,71 @@ fn warn(config: &Config, listeners: &EventHandlers) {
             listeners.log(Level::Warn, || {
                 format!("authorized_parties: `{party}` matches no browser's origin; write https://host without a path")
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_is_accepted_only_in_its_usual_spelling() {
+        for good in [
+            "https://api.clerk.com",
+            "https://api.clerk.com/v1/",
+            "https://proxy.example:8443/clerk",
+            "http://localhost:3000",
+            "http://127.0.0.1:1",
+            "http://127.255.255.254/",
+            "http://[::1]:80",
+            "https://[2001:db8::1]",
+        ] {
+            assert_eq!(check_url("api_url", good), Ok(()), "{good}");
+        }
+        for bad in [
+            "https://user@api.clerk.com",
+            "https://user:password@api.clerk.com",
+            "https://@api.clerk.com",
+            "https://api.clerk.com#x",
+            "https://api.clerk.com/#",
+            "https://api.clerk.com?x=1",
+            "https://api.clerk.com/?",
+            "https://api.clerk.com/../v1",
+            "https://api.clerk.com/%2e%2e",
+            "https://api.clerk.com:",
+            "https://api.clerk.com:0",
+            "https://api.clerk.com:065",
+            "https://api.clerk.com:65536",
+            "https://api.clerk.com\\@evil.example",
+            "https://api clerk.com",
+            "https://ápi.clerk.com",
+            "https://",
+            "https:///v1",
+            "HTTP://127.0.0.1",
+            "http://api.clerk.com",
+            "http://LOCALHOST",
+            "http://localhost.",
+            "http://localhost.example",
+            "http://[localhost]",
+            "http://[127.0.0.1]",
+            "http://127.1",
+            "http://127.0.0.01",
+            "http://0127.0.0.1",
+            "http://0x7f.0.0.1",
+            "http://0x7f000001",
+            "http://2130706433",
+            "http://127.0.0.1.",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://::1",
+            "http://[0:0:0:0:0:0:0:1]",
+            "http://[::ffff:127.0.0.1]",
+            "http://[::1%lo]",
+            "ftp://127.0.0.1",
+            "127.0.0.1",
+        ] {
+            assert!(check_url("api_url", bad).is_err(), "{bad}");
         }
     }
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::admission::{Admission, Standing};
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 use super::invalidations::{Invalidations, TokenKeys};
-use crate::api::{ApiError, ErrorKind, MachineToken};
+use crate::api::{ApiError, Caller, ErrorKind, MachineToken};
 use crate::clock::{Deadline, Now};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::token::{TokenHash, TokenKind};
 
-type Verified = (Result<Option<MachineToken>, ApiError>, u64);
+/// Clerk's answer and what follows from it, and the number of the last invalidation when the call began.
+type Verified = (Result<Result<MachineToken, Reason>, ApiError>, u64);
 
 /// A verified opaque token.
 pub(super) struct VerifiedMachine {
@@ -24,14 +26,33 @@ pub(super) struct VerifiedMachine {
 pub(super) struct MachineTokens {
     /// By token and the number of its last invalidation.
     in_flight: SingleFlight<(TokenHash, u64), Verified>,
+    admission: Admission,
     invalidations: Arc<Invalidations>,
     /// What the scopes of an M2M token must contain.
     expected_machine_id: Option<String>,
 }
 
 impl MachineTokens {
-    pub fn new(expected_machine_id: Option<String>, invalidations: Arc<Invalidations>) -> Self {
-        MachineTokens { in_flight: SingleFlight::default(), invalidations, expected_machine_id }
+    /// `cache_ttl_ms` is how long results of opaque tokens are cached.
+    pub fn new(expected_machine_id: Option<String>, cache_ttl_ms: i64, invalidations: Arc<Invalidations>) -> Self {
+        let admission = Admission::new(cache_ttl_ms);
+        MachineTokens { in_flight: SingleFlight::default(), admission, invalidations, expected_machine_id }
+    }
+
+    /// Returns what can be said of a token without asking Clerk: nothing, or that it is refused, or that Clerk would not be asked
+    /// now.
+    pub fn verify_cached(&self, kind: TokenKind, hash: TokenHash, now: Now, backend: &Backend) -> VerifyError {
+        let is_known = match self.admission.standing(&hash, now) {
+            Standing::Refused(reason) => return reason.into(),
+            Standing::Valid => true,
+            Standing::Unknown => false,
+        };
+        let caller = if is_known { Caller::Known } else { Caller::Unknown(&|| false) };
+        let key = (hash, self.invalidations.last(self.invalidations.token_key(&hash)));
+        let is_open = backend.api.machine_circuit_open_ms(kind, caller).map(circuit_open);
+        let is_limited = !is_known && !self.in_flight.is_running(&key);
+        let error = is_open.or_else(|| self.admission.would_refuse(now).filter(|_| is_limited));
+        error.map_or(VerifyError::WouldBlock, |error| VerifyError::Refused(AuthError::unavailable(error)))
     }
 
     /// Verifies a token by asking Clerk.
@@ -44,29 +65,77 @@ impl MachineTokens {
         deadline: Deadline,
         backend: &Backend,
     ) -> Result<VerifiedMachine, VerifyError> {
-        let last = self.invalidations.last(self.invalidations.token_key(&hash));
-        let flight = self.in_flight.run(&(hash, last), deadline, || {
+        let unavailable = |error| VerifyError::Refused(AuthError::unavailable(error));
+        let ask = |caller: Caller<'_>| {
             let begun = self.invalidations.sequence();
-            (backend.machine_token(kind, token, now.wall_ms, deadline), begun)
-        });
-        let (outcome, begun) = match flight {
+            let answer = backend.machine_token(caller, kind, token, now.wall_ms, deadline);
+            let judged = answer.map(|machine| self.judge(kind, machine));
+            if let Ok(judged) = &judged {
+                let key = self.invalidations.token_key(&hash);
+                let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
+                self.admission.record(hash, judged.as_ref().err().copied(), now, is_current);
+            }
+            (judged, begun)
+        };
+        let key = (hash, self.invalidations.last(self.invalidations.token_key(&hash)));
+        let flight = match self.admission.standing(&hash, now) {
+            Standing::Refused(reason) => return Err(reason.into()),
+            Standing::Valid => self.in_flight.run(&key, deadline, || ask(Caller::Known)),
+            Standing::Unknown => {
+                let caller = Caller::Unknown(&|| self.admission.may_retry(now));
+                let _waiting = self.admission.try_wait().map_err(unavailable)?;
+                let mut permit = Ok(None);
+                let mut may_start = || {
+                    permit = match backend.api.machine_circuit_open_ms(kind, caller).map(circuit_open) {
+                        Some(error) => Err(error),
+                        None => self.admission.try_call(now).map(Some),
+                    };
+                    permit.is_ok()
+                };
+                let joined = self.in_flight.run_if(&key, deadline, &mut may_start, || ask(caller));
+                match (joined, permit) {
+                    (_, Err(error)) => return Err(unavailable(error)),
+                    (joined, Ok(_)) => joined.unwrap_or(Flight::Abandoned),
+                }
+            }
+        };
+        let (judged, begun) = match flight {
             Flight::Complete(verified) => verified,
             Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
         };
-        let machine = outcome.map_err(|error| VerifyError::Refused(AuthError::unavailable(error)))?;
-        let machine = machine.ok_or(Reason::TokenInvalid)?;
-        let expected = self.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
-        if expected.is_some_and(|id| !machine.scopes.contains(id)) {
-            return Err(Reason::TokenInvalidAudience.into());
-        }
+        let machine = judged.map_err(unavailable)??;
         let organization = Some(machine.subject.as_str()).filter(|subject| subject.starts_with("org_"));
         let keys = self.invalidations.token_keys(&hash, &machine.subject, None, organization);
         Ok(VerifiedMachine { token: machine, keys, begun })
     }
 
+    fn judge(&self, kind: TokenKind, machine: Option<MachineToken>) -> Result<MachineToken, Reason> {
+        let machine = machine.ok_or(Reason::TokenInvalid)?;
+        let expected = self.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
+        match expected {
+            Some(id) if !machine.scopes.contains(id) => Err(Reason::TokenInvalidAudience),
+            _ => Ok(machine),
+        }
+    }
+
+    /// Forgets that a token was refused.
+    pub fn forget_refusal(&self, hash: &TokenHash) {
+        self.admission.forget_refusal(hash);
+    }
+
+    /// Forgets all refusals.
+    pub fn forget_refusals(&self) {
+        self.admission.forget_refusals();
+    }
+
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
+        self.admission.reset_after_fork();
     }
+}
+
+fn circuit_open(retry_after_ms: u64) -> ApiError {
+    ApiError { retry_after_ms: Some(retry_after_ms), ..ApiError::new(ErrorKind::CircuitOpen) }
 }
 
 #[cfg(test)]
@@ -121,7 +190,7 @@ mod tests {
 
     #[test]
     fn clerks_answer_and_the_expected_machine_decide() {
-        let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), Arc::default());
+        let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), 0, Arc::default());
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_3")), || (200, M2M))), Some(Reason::TokenInvalidAudience));
@@ -133,7 +202,7 @@ mod tests {
     #[test]
     fn verification_carries_the_sequence_of_its_begin() {
         let invalidations = Arc::new(Invalidations::default());
-        let tokens = MachineTokens::new(None, invalidations.clone());
+        let tokens = MachineTokens::new(None, 0, invalidations.clone());
         let shared = invalidations.clone();
         let verified = verify(&tokens, move || {
             shared.record(shared.key(super::super::invalidations::Scope::Subject, "mch_1"));

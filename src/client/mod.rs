@@ -3,6 +3,7 @@
 //! `authenticate` is the flow of a request, `webhooks` the flow of a webhook event; both need a user store, and `stepwise`
 //! is the engine that asks it. Beside them stand the parts, each with its own state and locks.
 
+mod admission;
 mod auth_context;
 mod auth_result;
 mod authenticate;
@@ -298,6 +299,7 @@ impl Client {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
             self.inner.sessions.clear();
+            self.inner.machine_tokens.forget_refusals();
         });
     }
 

@@ -48,10 +48,11 @@ impl Inner {
         })?;
         let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
         // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
-        if issued_before_client_uat(jws.issued_at_s(), credential.client_uat) {
+        let claims = jws.into_claims()?;
+        if issued_before_client_uat(claims.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
-        let claims = jws.validate(&self.settings.policy, context.now.wall_ms)?;
+        self.settings.policy.validate(kind, &claims, context.now.wall_ms)?;
         let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
@@ -87,7 +88,9 @@ impl Inner {
         context: &AuthContext,
         io: Io,
     ) -> Result<VerifiedMachine, VerifyError> {
-        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
+        let Io::Blocking(deadline) = io else {
+            return Err(self.machine_tokens.verify_cached(kind, context.hash, context.now, &self.backend));
+        };
         let token = credential.token_str().ok_or(Reason::TokenInvalid)?;
         self.machine_tokens.verify(kind, token, context.hash, context.now, deadline, &self.backend)
     }

@@ -37,6 +37,9 @@ impl clerk_store_response {
                     || failed("invalid response of the user store: clerk_store_response_set_username_taken is missing"),
                     |yes| Ok(StoreResponse::Taken(yes)),
                 ),
+                UPDATE if self.created_key.is_some() => {
+                    failed("invalid response of the user store: clerk_store_response_set_created_key belongs to CREATE")
+                }
                 CREATE | UPDATE if !self.rows.is_empty() => Ok(StoreResponse::Rows(self.rows)),
                 CREATE => self.created_key.map_or_else(
                     || failed("invalid response of the user store: clerk_store_response_set_created_key is missing"),

@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use super::permissions;
-use crate::json::{self, Claim, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor};
+use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, StringOrArray};
 use crate::token::TokenKind;
 
 /// The active organization of a session.
@@ -115,23 +115,23 @@ impl<'de> ObjectVisitor<'de> for Raw {
             "iss" => claims.iss = value()?.string(),
             "azp" => claims.azp = value()?.string(),
             "jti" => claims.jti = value()?.string(),
-            "aud" => claims.aud = value()?.string_or_array(),
+            "aud" => claims.aud = map.next_value::<StringOrArray>()?.0,
             "exp" => claims.exp = value()?.number(),
             "nbf" => claims.nbf = value()?.number(),
             "iat" => claims.iat = value()?.number(),
             "sts" => claims.sts = value()?.string(),
-            "fva" => claims.fva = value()?.integer_pair(),
-            "fea" => claims.features = value()?.string().get().cloned(),
-            "pla" => claims.plans = value()?.string().get().cloned(),
-            "client_id" => claims.client_id = value()?.string().get().cloned(),
+            "fva" => claims.fva = map.next_value::<IntegerPair>()?.0,
+            "fea" => claims.features = value()?.string().into_option(),
+            "pla" => claims.plans = value()?.string().into_option(),
+            "client_id" => claims.client_id = value()?.string().into_option(),
             "v" => self.version = value()?.number(),
             "org_id" => self.org_id = value()?.string(),
             "org_slug" => self.org_slug = value()?.string(),
             "org_role" => self.org_role = value()?.string(),
-            "org_permissions" => self.org_permissions = value()?.string_or_array(),
-            "scp" => self.scp = value()?.string_or_array(),
+            "org_permissions" => self.org_permissions = map.next_value::<StringOrArray>()?.0,
+            "scp" => self.scp = map.next_value::<StringOrArray>()?.0,
             "scope" => self.scope = value()?.string(),
-            "scopes" => self.m2m_scopes = value()?.string_or_array(),
+            "scopes" => self.m2m_scopes = map.next_value::<StringOrArray>()?.0,
             "o" => self.o = map.next_value::<Nested<OrgV2>>()?.0,
             "act" => self.act = map.next_value::<Nested<Act>>()?.0,
             _ => return Ok(false),
@@ -185,43 +185,26 @@ impl Raw {
     }
 }
 
-/// A decoded payload whose class is still to be determined.
-pub(super) struct Payload {
-    raw: Raw,
-    json: String,
-}
-
-impl Payload {
-    /// Returns `None` unless the payload is exactly one JSON object without duplicate members, not nested too deep, in UTF-8.
-    pub fn parse(payload: Vec<u8>) -> Option<Self> {
-        let raw = json::object(&payload)?;
-        Some(Payload { raw, json: String::from_utf8(payload).ok()? })
-    }
-
-    pub fn subject(&self) -> Option<&str> {
-        self.raw.claims.sub.as_deref()
-    }
-
-    /// Returns the claims that tokens of this class have.
-    pub fn into_claims(self, kind: TokenKind) -> Claims {
-        let Payload { raw, json } = self;
-        let scopes = raw.scopes(kind);
-        if kind == TokenKind::SessionToken {
-            let organization = raw.organization();
-            let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
-            return Claims { json, scopes, organization, actor, client_id: None, ..raw.claims };
-        }
-        let Claims { sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = raw.claims;
-        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
-        Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() }
-    }
-}
-
 impl Claims {
     /// Parses the decoded payload of a token of this class. Returns `None` if it is not exactly one JSON object, holds a
     /// duplicate member at any depth, nests too deep or is not UTF-8.
     pub fn parse(kind: TokenKind, payload: Vec<u8>) -> Option<Self> {
-        Some(Payload::parse(payload)?.into_claims(kind))
+        let raw: Raw = json::object(&payload)?;
+        let json = String::from_utf8(payload).ok()?;
+        let scopes = raw.scopes(kind);
+        if kind == TokenKind::SessionToken {
+            let organization = raw.organization();
+            let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
+            return Some(Claims { json, scopes, organization, actor, client_id: None, ..raw.claims });
+        }
+        let Claims { sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = raw.claims;
+        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
+        Some(Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() })
+    }
+
+    /// Returns `iat` in seconds since 1970.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        Claims::millis(&self.iat).get().map(|ms| ms / 1000)
     }
 
     /// Converts a time claim (NumericDate) to milliseconds. Drops fractions of a second, like Clerk's SDK; never overflows.

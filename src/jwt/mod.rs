@@ -1,7 +1,8 @@
 //! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
 //! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
-//! before any claim. No I/O; the time is an argument.
+//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is read, in time and memory
+//! that grow linearly with its length. No I/O; the time is an argument.
 
 mod authorization;
 mod claims;
@@ -12,15 +13,16 @@ mod policy;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::MapAccess;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
-use claims::Payload;
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
 
 pub use crate::json::Claim;
+use crate::json::{Json, ObjectVisitor, object};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, split_jws};
 use crate::token::TokenKind;
@@ -34,7 +36,7 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
 /// A well-formed JWT whose signature has not been verified.
 ///
-/// Call [`verify_signature`](Self::verify_signature), then [`validate`](Self::validate), which returns the claims.
+/// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then [`Policy::validate`].
 #[derive(Debug)]
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a str,
@@ -42,7 +44,22 @@ pub struct UnverifiedJwt<'a> {
     kid: Option<String>,
     kind: TokenKind,
     is_contradictory: bool,
-    claims: Claims,
+    payload: Vec<u8>,
+}
+
+/// The only claim that is read before the signature is verified.
+#[derive(Default)]
+struct UnverifiedSubject {
+    is_machine: bool,
+}
+
+impl<'de> ObjectVisitor<'de> for UnverifiedSubject {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        if name == "sub" {
+            self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_"));
+        }
+        Ok(name == "sub")
+    }
 }
 
 impl<'a> UnverifiedJwt<'a> {
@@ -51,7 +68,7 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
-    /// and payload syntax. The values of the claims are checked by [`validate`](Self::validate).
+    /// and payload syntax. The values of the claims are checked by [`Policy::validate`].
     pub fn parse(token: &'a str) -> Result<Self, Reason> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(Reason::TokenInvalid);
@@ -69,11 +86,10 @@ impl<'a> UnverifiedJwt<'a> {
             return Err(Reason::TokenInvalid);
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
-        let payload = Payload::parse(payload).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, payload.subject()).ok_or(Reason::TokenInvalid)?;
-        let (kid, claims) = (header.kid.map(Into::into), payload.into_claims(kind));
+        let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, &subject).ok_or(Reason::TokenInvalid)?;
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid, kind, is_contradictory, claims })
+        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, is_contradictory, payload })
     }
 
     /// Returns the token type that header and `sub` claim; to be trusted once the signature is verified.
@@ -97,25 +113,19 @@ impl<'a> UnverifiedJwt<'a> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
-    /// Returns `iat` in seconds since 1970; to be trusted once the signature is verified.
-    pub fn issued_at_s(&self) -> Option<i64> {
-        Claims::millis(&self.claims.iat).get().map(|ms| ms / 1000)
-    }
-
-    /// Checks the claims against the policy and returns them. To be called once the signature is verified.
+    /// Parses the claims. To be called once the signature is verified.
     ///
     /// # Errors
     ///
-    /// The reason of the first check that fails; see [`Policy::validate`].
-    pub fn validate(self, policy: &Policy, wall_ms: i64) -> Result<Claims, Reason> {
-        policy.validate(self.kind, &self.claims, wall_ms)?;
-        Ok(self.claims)
+    /// [`Reason::TokenInvalid`] if they are not one JSON object without duplicate members.
+    pub fn into_claims(self) -> Result<Claims, Reason> {
+        Claims::parse(self.kind, self.payload).ok_or(Reason::TokenInvalid)
     }
 }
 
 /// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
 /// that are never accepted.
-fn classify(header: &Header<'_>, subject: Option<&str>) -> Option<(TokenKind, bool)> {
+fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKind, bool)> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -128,10 +138,9 @@ fn classify(header: &Header<'_>, subject: Option<&str>) -> Option<(TokenKind, bo
         return None;
     }
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
-    let machine = subject.is_some_and(|sub| sub.starts_with("mch_"));
     match category {
         CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
-        _ if machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if subject.is_machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
         _ if access_token => Some((TokenKind::OauthToken, false)),
         CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
         // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{self, MapAccess};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Keys;
-use crate::json::{Claim, Json, Nested, ObjectVisitor, object};
+use crate::json::{Claim, Json, Nested, ObjectVisitor, StringOrArray, object};
 use crate::jwt::{KeyError, VerifyingKey};
 
 /// The maximum number of keys in a set.
@@ -37,11 +37,11 @@ impl<'de> ObjectVisitor<'de> for Jwk {
             "kid" => self.kid = value()?.string(),
             "use" => self.usage = value()?.string(),
             "alg" => self.alg = value()?.string(),
-            "key_ops" => self.key_ops = value()?.string_or_array(),
+            "key_ops" => self.key_ops = map.next_value::<StringOrArray>()?.0,
             "n" => self.n = value()?.string(),
             "e" => self.e = value()?.string(),
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
-                value()?;
+                map.next_value::<Json<'de>>()?;
                 self.is_private = true;
             }
             _ => return Ok(false),
@@ -73,18 +73,45 @@ impl Jwk {
 }
 
 #[derive(Default)]
-struct Set(Option<Vec<Nested<Jwk>>>);
+struct Set(Option<List>);
 
 impl<'de> ObjectVisitor<'de> for Set {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "keys" {
-            let keys: Vec<Nested<Jwk>> = map.next_value()?;
-            if keys.len() > MAX_KEYS {
-                return Err(de::Error::custom("too many keys"));
-            }
-            self.0 = Some(keys);
+            self.0 = Some(map.next_value()?);
         }
         Ok(name == "keys")
+    }
+}
+
+/// The usable keys of the member `keys`; each is reduced to its key before the next one is read.
+#[derive(Default)]
+struct List(Vec<(String, VerifyingKey)>);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of keys")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
+                let mut keys = Vec::new();
+                let mut count = 0;
+                while let Some(Nested(jwk)) = seq.next_element::<Nested<Jwk>>()? {
+                    count += 1;
+                    if count > MAX_KEYS {
+                        return Err(de::Error::custom("too many keys"));
+                    }
+                    if let Some((Claim::Present(kid), Ok(key))) = jwk.get().map(|jwk| (&jwk.kid, jwk.verifying_key())) {
+                        keys.push((kid.clone(), key));
+                    }
+                }
+                Ok(List(keys))
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor)
     }
 }
 
@@ -93,10 +120,8 @@ impl KeySet {
     pub fn parse(json: &[u8]) -> Option<Self> {
         let Set(keys) = object(json)?;
         let mut found: HashMap<String, Vec<VerifyingKey>> = HashMap::new();
-        for jwk in keys?.iter().filter_map(|key| key.0.get()) {
-            if let (Some(kid), Ok(key)) = (jwk.kid.get(), jwk.verifying_key()) {
-                found.entry(kid.clone()).or_default().push(key);
-            }
+        for (kid, key) in keys?.0 {
+            found.entry(kid).or_default().push(key);
         }
         let set: HashMap<String, Keys> = found.into_iter().map(|(kid, keys)| (kid, keys.into())).collect();
         (!set.is_empty()).then_some(KeySet(set))

@@ -21,7 +21,7 @@ pub enum KeySource {
     /// Configured keys; the token's key id is ignored.
     Pinned(Keys),
     /// The instance's JWK set.
-    Jwks(JwksStore),
+    Jwks(Box<JwksStore>),
     /// None.
     Missing,
 }

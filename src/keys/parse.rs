@@ -30,9 +30,10 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
         return Ok(vec![decode(&text)?]);
     }
     let mut keys = Vec::new();
-    for block in text.split("-----BEGIN ").skip(1) {
-        let (label, rest) = block.split_once("-----").ok_or(GARBAGE)?;
-        let (body, _) = rest.split_once("-----END ").ok_or(GARBAGE)?;
+    // What stands before the first block or between two is ignored (RFC 7468 §2); each block has to be read.
+    for block in text.split("-----BEGIN").skip(1) {
+        let (label, rest) = block.strip_prefix(' ').and_then(|block| block.split_once("-----")).ok_or(GARBAGE)?;
+        let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(GARBAGE)?;
         match label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => keys.push(decode(body)?),
             "CERTIFICATE" => return Err("this is a certificate; give its public key (openssl x509 -pubkey -noout)"),
@@ -44,7 +45,7 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
 
 fn decode(base64: &str) -> Result<VerifyingKey, KeyParseError> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let compact: String = base64.split_whitespace().collect();
+    let compact: String = base64.split_ascii_whitespace().collect();
     let der = GeneralPurpose::new(&STANDARD, config).decode(compact).map_err(|_| GARBAGE)?;
     VerifyingKey::from_der(&der).map_err(|error| match error {
         KeyError::Weak => WEAK,

@@ -1,9 +1,10 @@
 //! The instance's JWK set, cached: served stale while one caller refreshes it, kept through outages, and never fetched more
-//! often than the rate limit allows because of unauthenticated tokens.
+//! often than the rate limits allow because of unauthenticated tokens.
 
 use std::cell::Cell;
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -11,7 +12,7 @@ use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io};
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{RateLimit, Slots, TokenBucket};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 
@@ -19,13 +20,22 @@ use crate::single_flight::{Flight, SingleFlight};
 const REFRESH_AFTER_MS: i64 = 5 * 60 * 1000;
 /// Age at which a set is no longer used.
 const MAX_STALE_MS: i64 = 60 * 60 * 1000;
-/// Pause after a refresh, so that a failed one is not repeated at once.
+/// Pause after a refresh, and after a fetch that failed for a lasting reason, so that it is not repeated at once.
 const REFRESH_BACKOFF_MS: i64 = 10_000;
+/// The number of passing failures in a row, such as lost connections, after which the next fetch need not wait.
+const FREE_FAILURES: u32 = 2;
+/// Pause after one more passing failure; doubles with each, up to [`REFRESH_BACKOFF_MS`].
+const MIN_BACKOFF_MS: i64 = 1000;
 /// At most one fetch per interval because of a token whose key is not in the set.
 const REFETCH_INTERVAL_MS: i64 = 10_000;
 /// How long a key id is cached as unknown.
 const NEGATIVE_TTL_MS: i64 = 30_000;
 const MAX_UNKNOWN_KIDS: usize = 1024;
+/// Fetches beyond that limit, at once and one per interval, for key ids that were refused because of it and come again. After a
+/// rotation all tokens have the new key id; invented ones differ.
+const REPEATED_KID_BURST: u32 = 3;
+/// The number of callers that wait for a fetch because the cached set has no key for their token.
+const MAX_REFETCH_WAITERS: usize = 4;
 
 /// Returns the body of the JWK set before the deadline, or why there is none.
 type FetchJwks<'a> = dyn Fn(Deadline) -> Result<Vec<u8>, ApiError> + 'a;
@@ -66,6 +76,48 @@ pub enum KeyLookupError {
 struct Loaded {
     set: KeySet,
     fetched_ms: i64,
+    /// The number of the fetch; 0 for a configured set.
+    number: u64,
+}
+
+/// A failed fetch.
+#[derive(Clone)]
+struct Failure {
+    error: KeyLookupError,
+    /// Until when no other fetch is begun for a token.
+    backoff_until_ms: i64,
+    /// The number of failures in a row.
+    count: u32,
+}
+
+impl Failure {
+    /// Returns the error for another caller, with the time that is left.
+    fn error_at(&self, now_ms: i64) -> KeyLookupError {
+        let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
+        match &self.error {
+            KeyLookupError::Unavailable(reason, _) => KeyLookupError::Unavailable(*reason, left_ms),
+            error => error.clone(),
+        }
+    }
+}
+
+/// The outcome of [`JwksStore::refetch`].
+enum Refetch {
+    /// This call has fetched the set.
+    Fetched(Arc<Loaded>),
+    /// Another call has; its fetch may have begun before the token was issued.
+    Joined(Arc<Loaded>),
+    /// The limits do not allow a fetch.
+    Limited,
+}
+
+impl Refetch {
+    fn loaded(&self) -> Option<&Loaded> {
+        match self {
+            Refetch::Fetched(loaded) | Refetch::Joined(loaded) => Some(loaded),
+            Refetch::Limited => None,
+        }
+    }
 }
 
 type OnReplaced = dyn Fn(&dyn Fn(&[u8; 32]) -> bool) + Send + Sync;
@@ -74,11 +126,18 @@ type OnReplaced = dyn Fn(&dyn Fn(&[u8; 32]) -> bool) + Send + Sync;
 pub struct JwksStore {
     loaded: RwLock<Option<Arc<Loaded>>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
-    /// Why the last fetch failed, if it did.
-    last_failure: Mutex<Option<KeyLookupError>>,
+    /// The last fetch, if it failed.
+    last_failure: Mutex<Option<Failure>>,
+    /// The number of fetches begun.
+    fetches: AtomicU64,
     refresh_backoff: RateLimit,
     refetch_limit: RateLimit,
+    refetch_waiters: Slots,
+    repeated_kid_limit: TokenBucket,
+    /// Key ids that were not in a set fetched for them.
     unknown_kids: Cache<String, (), RandomState>,
+    /// Key ids that were refused without a fetch, with the number of fetches begun before.
+    refused_kids: Cache<String, u64, RandomState>,
     can_fetch: bool,
     on_replaced: Box<OnReplaced>,
 }
@@ -88,12 +147,16 @@ impl JwksStore {
     /// argument tells whether the key with an id is in the new one.
     pub fn new(set: Option<(KeySet, i64)>, can_fetch: bool, on_replaced: Box<OnReplaced>) -> Self {
         JwksStore {
-            loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms }))),
+            loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms, number: 0 }))),
             in_flight: SingleFlight::default(),
             last_failure: Mutex::default(),
+            fetches: AtomicU64::new(0),
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
+            refetch_waiters: Slots::new(MAX_REFETCH_WAITERS),
+            repeated_kid_limit: TokenBucket::new(REPEATED_KID_BURST, REFETCH_INTERVAL_MS),
             unknown_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
+            refused_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
             can_fetch,
             on_replaced,
         }
@@ -105,16 +168,28 @@ impl JwksStore {
         if let Some(keys) = loaded.set.get(kid) {
             return Ok(keys.clone());
         }
+        let refused = Err(KeyLookupError::Refused(Reason::JwkKidMismatch));
         if !self.can_fetch || self.unknown_kids.get(kid, now_ms).is_some() {
-            return Err(KeyLookupError::Refused(Reason::JwkKidMismatch));
+            return refused;
         }
-        if let Some(refetched) = self.refetch(&loaded, now_ms, fetcher)? {
-            if let Some(keys) = refetched.set.get(kid) {
+        let expires_ms = now_ms.saturating_add(NEGATIVE_TTL_MS);
+        let fetches = self.fetches.load(Ordering::SeqCst);
+        let refused_before = self.refused_kids.get(kid, now_ms);
+        let was_fetched_since = refused_before.is_some_and(|fetches| loaded.number > fetches);
+        if !was_fetched_since {
+            let refetched = self.refetch(&loaded, refused_before.is_some(), now_ms, fetcher)?;
+            if let Some(keys) = refetched.loaded().and_then(|loaded| loaded.set.get(kid)) {
+                // Clerk has rotated its keys: that was not one of the fetches that the limit is for.
+                self.refetch_limit.renew();
                 return Ok(keys.clone());
             }
-            self.unknown_kids.put(kid.to_owned(), (), now_ms + NEGATIVE_TTL_MS, now_ms);
+            if !matches!(refetched, Refetch::Fetched(_)) {
+                self.refused_kids.put(kid.to_owned(), fetches, expires_ms, now_ms);
+                return refused;
+            }
         }
-        Err(KeyLookupError::Refused(Reason::JwkKidMismatch))
+        self.unknown_kids.put(kid.to_owned(), (), expires_ms, now_ms);
+        refused
     }
 
     /// Returns other keys with a key id after none of `tried` made the signature: Clerk may have rotated the key.
@@ -138,7 +213,10 @@ impl JwksStore {
         if let Some(keys) = others(&loaded) {
             return Ok(keys);
         }
-        self.refetch(&loaded, now_ms, fetcher)?.and_then(|refetched| others(&refetched)).ok_or(refused)
+        let refetched = self.refetch(&loaded, false, now_ms, fetcher)?;
+        let keys = refetched.loaded().and_then(others).ok_or(refused)?;
+        self.refetch_limit.renew();
+        Ok(keys)
     }
 
     /// Fetches the set now, whatever its age.
@@ -153,6 +231,7 @@ impl JwksStore {
     /// Forgets a running fetch. To be called in a forked child: its thread does not exist there.
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
+        self.refetch_waiters.reset();
     }
 
     /// Whether the key with this id is in the set.
@@ -175,6 +254,7 @@ impl JwksStore {
             }
             if age_ms < MAX_STALE_MS {
                 match fetcher.io {
+                    _ if self.backoff(now_ms).is_some() => {}
                     Io::Blocking(_) if self.refresh_backoff.try_acquire(now_ms) => {
                         // The old set is kept for the case that this fails.
                         let _ = self.refresh(Some(loaded), now_ms, fetcher);
@@ -188,32 +268,65 @@ impl JwksStore {
                 return Ok(self.loaded.read().clone().unwrap_or_else(|| loaded.clone()));
             }
         }
+        if let Some(error) = self.backoff(now_ms) {
+            return Err(error);
+        }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
         self.loaded.read().clone().ok_or(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None))
     }
 
-    /// Fetches the set because of a token whose key is not in it. Any client can send such a token, so this is rate-limited;
-    /// joining a running fetch costs Clerk nothing. Returns `None` if the limit is used up, or if this call has fetched
-    /// before: the set is as new as can be. After a failed fetch it is unknown whether the token's key exists.
+    /// Returns the error of the last fetch while no other one may be begun.
+    fn backoff(&self, now_ms: i64) -> Option<KeyLookupError> {
+        let failure = self.last_failure.lock();
+        failure.as_ref().filter(|failure| now_ms < failure.backoff_until_ms).map(|failure| failure.error_at(now_ms))
+    }
+
+    /// Returns what is known without a fetch: after a failed one it is unknown whether the token's key exists.
+    fn limited(&self, now_ms: i64) -> Result<Refetch, KeyLookupError> {
+        self.last_failure.lock().as_ref().map_or(Ok(Refetch::Limited), |failure| Err(failure.error_at(now_ms)))
+    }
+
+    /// Fetches the set because of a token whose key is not in it. Any client can send such a token, so the fetches are
+    /// rate-limited and few callers wait for one. A call that has fetched before does not fetch again: the set is as new as can be.
     fn refetch(
         &self,
         seen: &Arc<Loaded>,
+        is_repeated_kid: bool,
         now_ms: i64,
         fetcher: &JwksFetcher<'_>,
-    ) -> Result<Option<Arc<Loaded>>, KeyLookupError> {
-        let last = || self.last_failure.lock().clone().map_or(Ok(None), Err);
+    ) -> Result<Refetch, KeyLookupError> {
+        if fetcher.has_fetched.get() || self.backoff(now_ms).is_some() {
+            return self.limited(now_ms);
+        }
+        let is_repeated_kid = is_repeated_kid && self.last_failure.lock().is_none();
         let Ok(deadline) = fetcher.deadline() else {
-            let is_worthwhile = self.in_flight.is_running(&()) || self.refetch_limit.is_available(now_ms);
-            return if is_worthwhile { Err(KeyLookupError::WouldBlock) } else { last() };
+            let is_worthwhile = match self.in_flight.is_running(&()) {
+                true => !self.refetch_waiters.is_full(),
+                false => {
+                    self.refetch_limit.is_available(now_ms)
+                        || (is_repeated_kid && self.repeated_kid_limit.wait_ms(now_ms).is_none())
+                }
+            };
+            return if is_worthwhile { Err(KeyLookupError::WouldBlock) } else { self.limited(now_ms) };
         };
-        if fetcher.has_fetched.get() {
-            return last();
-        }
-        let may_start = || self.refetch_limit.try_acquire(now_ms);
-        match self.in_flight.run_if(&(), deadline, may_start, || self.load(Some(seen), now_ms, fetcher, deadline)) {
-            None => last(),
-            Some(flight) => completed(flight).map(|()| self.loaded.read().clone()),
-        }
+        let may_start = || {
+            self.refetch_limit.try_acquire(now_ms)
+                || (is_repeated_kid && self.repeated_kid_limit.try_acquire(now_ms).is_ok())
+        };
+        let (outcome, of_kind): (_, fn(Arc<Loaded>) -> Refetch) = match self.in_flight.join(&(), may_start) {
+            None => return self.limited(now_ms),
+            Some((in_flight, None)) => {
+                let Some(_waiting) = self.refetch_waiters.try_acquire() else { return self.limited(now_ms) };
+                (completed(in_flight.wait(deadline)), Refetch::Joined)
+            }
+            Some((_, Some(guard))) => {
+                let outcome = self.load(Some(seen), now_ms, fetcher, deadline);
+                guard.complete(outcome.clone());
+                (outcome, Refetch::Fetched)
+            }
+        };
+        outcome?;
+        Ok(self.loaded.read().clone().map_or(Refetch::Limited, of_kind))
     }
 
     fn refresh(
@@ -237,28 +350,63 @@ impl JwksStore {
         if self.loaded.read().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
+        let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
+        let failure = |(error, backoff_ms): (KeyLookupError, i64)| Failure {
+            error,
+            backoff_until_ms: now_ms.saturating_add(backoff_ms),
+            count,
+        };
         // Recorded on return, also when the fetch panics.
-        let mut failure = FailureRecord { store: self, failure: Some(internal_error()) };
-        let outcome = self.fetch(now_ms, fetcher, deadline);
-        failure.failure = outcome.clone().err();
-        outcome
+        let mut record = FailureRecord { store: self, failure: Some(failure((internal_error(), REFRESH_BACKOFF_MS))) };
+        let outcome = self.fetch(now_ms, count, fetcher, deadline);
+        record.failure = outcome.clone().err().map(failure);
+        outcome.map_err(|(error, _)| error)
     }
 
-    fn fetch(&self, now_ms: i64, fetcher: &JwksFetcher<'_>, deadline: Deadline) -> Result<(), KeyLookupError> {
+    /// Fetches the set. An error comes with the time after which the next fetch may begin.
+    fn fetch(
+        &self,
+        now_ms: i64,
+        failures: u32,
+        fetcher: &JwksFetcher<'_>,
+        deadline: Deadline,
+    ) -> Result<(), (KeyLookupError, i64)> {
         fetcher.has_fetched.set(true);
+        let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         let body = (fetcher.fetch)(deadline).map_err(|error| {
             let reason = match error.kind {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
                 _ => Reason::JwkFailedToLoad,
             };
-            KeyLookupError::Unavailable(reason, error.retry_after_ms)
+            (KeyLookupError::Unavailable(reason, error.retry_after_ms), backoff_ms(&error, failures))
         })?;
-        let set = KeySet::parse(&body).ok_or(KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None))?;
-        let loaded = Arc::new(Loaded { set, fetched_ms: now_ms });
+        let invalid = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
+        let set = KeySet::parse(&body).ok_or((invalid, REFRESH_BACKOFF_MS))?;
+        let loaded = Arc::new(Loaded { set, fetched_ms: now_ms, number });
         *self.loaded.write() = Some(loaded.clone());
-        self.unknown_kids.clear();
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
         Ok(())
+    }
+}
+
+/// Returns the pause after a failed fetch, the `failures`-th in a row.
+fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
+    match (error.retry_after_ms.map(i64::try_from), error.kind) {
+        // Clerk was not asked.
+        (_, ErrorKind::Cancelled | ErrorKind::Forked) => 0,
+        (Some(Ok(ms)), _) => ms,
+        (
+            _,
+            ErrorKind::Server
+            | ErrorKind::Network
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::NameResolution
+            | ErrorKind::Timeout,
+        ) => match failures.checked_sub(FREE_FAILURES + 1) {
+            Some(further) => (MIN_BACKOFF_MS << further.min(4)).min(REFRESH_BACKOFF_MS),
+            None => 0,
+        },
+        _ => REFRESH_BACKOFF_MS,
     }
 }
 
@@ -276,7 +424,7 @@ fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookup
 
 struct FailureRecord<'a> {
     store: &'a JwksStore,
-    failure: Option<KeyLookupError>,
+    failure: Option<Failure>,
 }
 
 impl Drop for FailureRecord<'_> {
@@ -311,7 +459,10 @@ mod tests {
         kid.set("new");
         assert_eq!(lookup("new").map(|_| ()), refused(Reason::TokenInvalidSignature));
         assert_eq!(calls.get(), 2);
-        assert_eq!(lookup("other").map(|_| ()), refused(Reason::JwkKidMismatch));
-        assert_eq!(calls.get(), 2);
+        // The key that was found has renewed the limit.
+        for other in ["other", "third"] {
+            assert_eq!(lookup(other).map(|_| ()), refused(Reason::JwkKidMismatch));
+            assert_eq!(calls.get(), 3);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What a token says is read by its class: claims of another class are custom claims, and nothing else.
 
+use clerk_auth::Attribute;
 use clerk_auth::AuthResult;
-use clerk_auth::identity::Attribute;
-use clerk_auth::token::TokenKind;
+use clerk_auth::TokenKind;
 use clerk_sim::Sim;
 
 use super::common::{Fixture, NOW_S, bearer, pem};

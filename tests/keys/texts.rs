@@ -100,6 +100,30 @@ fn invalid_keys_are_config_errors() {
 }
 
 #[test]
+fn pem_with_odd_label_is_a_config_error() {
+    let pem = Sim::start().keys().pem("k1");
+    assert!(built(&pem).is_ok());
+    for space in ["\u{a0}", "\u{2003}", "\u{3000}", "\t", "  ", "", "_"] {
+        for text in [
+            pem.replace("BEGIN ", &format!("BEGIN{space}")),
+            pem.replace("BEGIN PUBLIC ", &format!("BEGIN PUBLIC{space}")),
+            pem.replace("END ", &format!("END{space}")),
+            format!("{pem}{}", pem.replace("BEGIN ", &format!("BEGIN{space}"))),
+        ] {
+            assert_eq!(built(&text).expect_err(&text).setting(), Some("jwt_key"), "{text}");
+        }
+    }
+    for text in [
+        pem.replace("END PUBLIC KEY", "END RSA PUBLIC KEY"),
+        pem.replacen('\n', "\n\u{a0}", 2),
+        format!("{pem}-----BEGIN"),
+        format!("{pem}-----BEGIN PUBLIC KEY-----"),
+    ] {
+        assert_eq!(built(&text).expect_err(&text).setting(), Some("jwt_key"), "{text}");
+    }
+}
+
+#[test]
 fn invalid_settings_are_config_errors_with_names() {
     type Tune = fn(&mut Config);
     let cases: [(&str, Tune); 17] = [
@@ -117,7 +141,7 @@ fn invalid_settings_are_config_errors_with_names() {
         ("api_url", |c| set_api_url(c, "ftp://127.0.0.1")),
         ("api_url", |c| set_api_url(c, "http://127.0.0.1@evil.example")),
         ("api_url", |c| set_api_url(c, "http://127.0.0.1.evil.example")),
-        ("expected_machine_id", |c| c.expected_machine_id = Some("machine".into())),
+        ("expected_machine_id", |c| c.expected_machine_id = Some("sk_test_a".into())),
         ("ca_pem", |c| set_ca(c, "/etc/ssl/certs/ca.pem")),
         ("session_check_ttl_s", |c| {
             c.jwt_key = Some(Sim::start().keys().pem("k1"));

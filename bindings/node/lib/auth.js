@@ -56,6 +56,11 @@ class Auth {
     return result.reason(this.#result);
   }
 
+  /** The reason in a form for clients: for 500 and 503 the category only, because the reason describes the server. */
+  get publicReason() {
+    return result.publicReason(this.#result);
+  }
+
   get category() {
     return result.category(this.#result);
   }

@@ -49,7 +49,7 @@ function rejection(auth, params) {
   if (auth.status === 'unavailable' && auth.retryAfterMs !== null) {
     headers['Retry-After'] = String(Math.ceil(auth.retryAfterMs / 1000));
   }
-  return response(auth.httpStatus, auth.reason, headers);
+  return response(auth.httpStatus, auth.publicReason, headers);
 }
 
 function response(status, error, headers) {

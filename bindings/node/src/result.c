@@ -95,6 +95,7 @@ static int32_t reason_of(const clerk_result *core)
 
 GETTER(status, create_int64(env, core != NULL ? clerk_result_status(core) : CLERK_UNAVAILABLE))
 GETTER(reason, create_name(env, clerk_reason_name(reason_of(core))))
+GETTER(public_reason, create_name(env, clerk_result_public_reason(core)))
 GETTER(category, create_name(env, clerk_category_name(clerk_reason_category(reason_of(core)))))
 GETTER(source, create_name(env, clerk_source_name(clerk_result_source(core))))
 GETTER(token_type, create_name(env, clerk_token_kind_name(clerk_result_token_kind(core))))
@@ -180,7 +181,7 @@ bool result_define(napi_env env, napi_value exports)
     napi_value object = NULL;
     TRY(napi_create_object(env, &object));
     return set_method(env, object, "status", status) && set_method(env, object, "reason", reason) &&
-           set_method(env, object, "category", category) && set_method(env, object, "source", source) &&
+           set_method(env, object, "publicReason", public_reason) && set_method(env, object, "category", category) && set_method(env, object, "source", source) &&
            set_method(env, object, "tokenType", token_type) && set_method(env, object, "httpStatus", http_status) &&
            set_method(env, object, "retryAfterMs", retry_after_ms) &&
            set_method(env, object, "handshakeRecommended", handshake_recommended) &&

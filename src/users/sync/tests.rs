@@ -310,3 +310,25 @@ fn missing_columns_are_never_written() {
     };
     assert_eq!(fields, RowChanges { clerk_id: Some("user_ada".into()), ..RowChanges::default() });
 }
+
+#[test]
+fn answer_to_another_write_is_a_store_error() {
+    let written = |rows: Vec<Row>, answer: StoreResponse| {
+        let (mut sync, mut request) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+        while !request.is_write() {
+            let response = match request {
+                StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
+                _ => StoreResponse::Rows(rows.clone()),
+            };
+            request = match sync.on_response(response).unwrap() {
+                Transition::Request(next) => next,
+                Transition::Done(row) => panic!("nothing was written: {row:?}"),
+            };
+        }
+        (sync.on_response(answer).map(|_| ()), sync.events)
+    };
+    let existing = || vec![Row { first_name: None, ..row("1", Some("user_ada"), "ada@example.com", "ada") }];
+    assert_eq!(written(existing(), StoreResponse::Updated), (Ok(()), vec![SyncEvent::Updated]));
+    assert_eq!(written(existing(), StoreResponse::Created("2".into())), (Err(Reason::StoreError), vec![]));
+    assert_eq!(written(vec![], StoreResponse::Updated), (Err(Reason::StoreError), vec![]));
+}

@@ -62,14 +62,14 @@ export function testMiddleware(name, serve) {
     assert.equal(code, 503);
     assert.match(headers.get('retry-after'), /^[67]$/);
     assert.equal(headers.get('www-authenticate'), null);
-    assert.deepEqual(JSON.parse(text), { error: 'server-error' });
+    assert.deepEqual(JSON.parse(text), { error: 'unavailable' });
   });
 
   test(`${name}: rejected secret key returns 500`, async (t) => {
     await sim.reset({ secret_keys: ['sk_test_another'] });
     const client = sim.client({ userMode: 'profile' });
     const { code, text } = await get(t, client, '/private', await sim.bearer({ user: 'user_1' }));
-    assert.deepEqual([code, JSON.parse(text)], [500, { error: 'secret-key-invalid' }]);
+    assert.deepEqual([code, JSON.parse(text)], [500, { error: 'misconfigured' }]);
   });
 
   return sim;
