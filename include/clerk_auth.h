@@ -449,6 +449,50 @@ CLERK_NODISCARD int32_t clerk_client_invalidate_session(const clerk_client *clie
 CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
 
 /**
+ * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as a webhook event about its end does.
+ *
+ * Revocations are known to this client only. Other processes learn them by `clerk_client_import_revocations`.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not the id of a session. Any thread,
+ * also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_revoke_session(const clerk_client *client, clerk_str session_id);
+
+/**
+ * Rejects all tokens of a Clerk user from now on, for `revocation_ttl_s`, also tokens of sessions that begin later.
+ *
+ * Returns as `clerk_client_revoke_session` does. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_revoke_user(const clerk_client *client, clerk_str clerk_id);
+
+/**
+ * Copies all revocations as JSON into `buffer`, followed by a NUL: for `clerk_client_import_revocations` in another
+ * process. It holds ids and times, no tokens.
+ *
+ * `*needed` receives the length without the NUL and may be NULL. It may grow between two calls.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
+ * `buffer` may be NULL. `CLERK_E_STATE` in a forked child that cannot read them. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_client_export_revocations(const clerk_client *client,
+                                        char *buffer,
+                                        size_t capacity,
+                                        size_t *needed);
+
+/**
+ * Adds the revocations of another process to those of this client: a union in which each keeps its expiry. May be
+ * repeated; processes may import from each other.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_ARGUMENT` if the JSON is malformed or of another
+ * version; then nothing is imported. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_client_import_revocations(const clerk_client *client,
+                                        clerk_str json,
+                                        clerk_error **error);
+
+/**
  * Cancels all requests to Clerk that are in progress. Calls that wait for them return `CLERK_UNAVAILABLE`.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
@@ -887,10 +931,10 @@ typedef enum clerk_check CLERK_INT32_ENUM {
 int32_t clerk_result_source(const clerk_result *result);
 
 /**
- * Returns the hash of the request's token, by which events name it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
+ * Returns the hash of the request's token, as events have it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
  *
- * Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string lives
- * as long as the result. Any thread.
+ * Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string
+ * lives as long as the result. Any thread.
  */
 clerk_str clerk_result_token_hash(const clerk_result *result);
 

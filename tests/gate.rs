@@ -273,3 +273,74 @@ fn user_string_with_nul_is_absent() {
     assert!(row.username.is_some_and(|name| !name.contains('\0')));
     assert_eq!((row.first_name.as_deref().unwrap_or_default(), row.last_name.as_deref()), ("", Some("L")));
 }
+
+#[test]
+fn revocation_by_the_application_rejects_every_class_and_new_sessions() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        let fixture = fixture(Some(Arc::new(Table::default())), |config| {
+            config.user_mode = Some(mode);
+            config.machine_cache_ttl_s = 60;
+        });
+        let tokens = tokens_of_ada(&fixture);
+        tokens.iter().for_each(|(class, token)| assert_eq!(fixture.ask(token), "in verified", "{class}"));
+        assert!(fixture.client.revoke_user(ADA));
+        fixture.time.advance_ms(2000);
+        // Neither an ordinary update nor the end of a ban lifts it.
+        for (updated_at, banned) in [(2000, false), (3000, true), (4000, false)] {
+            fixture.sim.patch_user(ADA, json!({"banned": banned, "updated_at": updated_at})).unwrap();
+            assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+        }
+        let new = ("new session", fixture.mint(&TokenSpec::session(ADA).sid("sess_new")));
+        for (class, token) in tokens.iter().chain([&new]) {
+            assert_eq!(fixture.ask(token), "out session-revoked", "{mode:?} {class}");
+        }
+        for token in tokens_of_others(&fixture) {
+            assert_eq!(fixture.ask(&token), "in verified", "{token}");
+        }
+    }
+    let fixture = fixture(None, |_| {});
+    for bad in ["", "user_", "user_../x", "sess_1", "USER_1"] {
+        assert!(!fixture.client.revoke_user(bad), "{bad}");
+    }
+    assert!(!fixture.client.revoke_session(ADA));
+}
+
+#[test]
+fn exported_revocations_reject_in_another_process() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let first = fixture(None, |config| config.user_mode = Some(mode));
+        let second = fixture(None, |config| config.user_mode = Some(mode));
+        first.sim.put_user(json!({"id": "user_2", "updated_at": 1000}));
+        second.sim.put_user(json!({"id": "user_2", "updated_at": 1000}));
+        let ended = second.mint(&TokenSpec::session("user_2").sid("sess_2"));
+        let (of_ada, other) = (second.token(ADA), second.mint(&TokenSpec::session("user_2").sid("sess_3")));
+        for token in [&ended, &of_ada, &other] {
+            assert_eq!(second.ask(token), "in verified");
+        }
+        assert_eq!(deliver(&first, "session.revoked", "sess_2"), WebhookOutcome::Applied);
+        ban(&first, 2000);
+        ban(&second, 2000);
+        assert_eq!(deliver(&first, "user.updated", ADA), WebhookOutcome::Applied);
+        assert!(second.client.import_revocations(&first.client.export_revocations().unwrap()));
+        assert_eq!(second.ask(&ended), "out session-revoked", "{mode:?}");
+        assert_eq!(second.ask(&other), "in cache", "{mode:?}");
+        let of_ada_now = second.ask(&of_ada);
+        match mode {
+            UserMode::Claims => assert_eq!(of_ada_now, "out user-inactive"),
+            // Known from Clerk here: the ban is no revocation, and is exported as none.
+            _ => assert!(of_ada_now.starts_with("in ")),
+        }
+        first.sim.patch_user(ADA, json!({"banned": false, "updated_at": 3000})).unwrap();
+        first.time.advance_ms(1000);
+        second.time.advance_ms(1000);
+        assert_eq!(deliver(&first, "user.updated", ADA), WebhookOutcome::Applied);
+        let (a, b) = (first.client.export_revocations().unwrap(), second.client.export_revocations().unwrap());
+        assert!(first.client.import_revocations(&b) && second.client.import_revocations(&a));
+        for fixture in [&first, &second] {
+            assert!(fixture.authenticate_new(ADA).starts_with("in ") || mode != UserMode::Claims);
+        }
+        for bad in ["", "{}", "[1]", &a.replace("sess_2", "../x")] {
+            assert!(!second.client.import_revocations(bad), "{bad}");
+        }
+    }
+}

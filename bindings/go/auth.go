@@ -26,6 +26,7 @@ type authResult struct {
 	c          *C.clerk_result
 	refs       atomic.Uint64 // references taken by addRef
 	userID     string
+	tokenHash  string
 	attributes [C.CLERKGO_ATTRIBUTES]string
 	source     Source
 	kind       TokenKind
@@ -52,6 +53,7 @@ func newAuth(c *C.clerk_result) *Auth {
 		result.ages = [2]int64{int64(view.first_factor_age), int64(view.second_factor_age)}
 	}
 	result.copyStrings(&view)
+	result.tokenHash = goString(view.token_hash)
 	// The runtime does not finalize objects in a reference cycle: nothing in an authResult may refer to it.
 	runtime.SetFinalizer(result, func(r *authResult) {
 		C.clerkgo_free_results(r.c, C.size_t(1+r.refs.Load()%refBatch))
@@ -160,6 +162,14 @@ func (a *Auth) Actor() string { return a.attribute(C.CLERK_ATTRIBUTE_ACTOR) }
 
 // TokenID returns the id of a machine token.
 func (a *Auth) TokenID() string { return a.attribute(C.CLERK_ATTRIBUTE_TOKEN_ID) }
+
+// TokenHash returns the hash of the token, as events have it.
+func (a *Auth) TokenHash() string {
+	if !a.IsAuthenticated() {
+		return ""
+	}
+	return a.result.tokenHash
+}
 
 // TokenName returns the name of an API key.
 func (a *Auth) TokenName() string { return a.attribute(C.CLERK_ATTRIBUTE_TOKEN_NAME) }

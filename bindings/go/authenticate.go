@@ -62,6 +62,46 @@ func (c *Client) VerifyToken(ctx context.Context, token string) (*Auth, error) {
 	return c.finish(result, nil)
 }
 
+// TokenSource tells where the token of a request was found.
+type TokenSource int32
+
+// The sources of a token.
+const (
+	TokenSourceNone   TokenSource = C.CLERK_TOKEN_SOURCE_NONE
+	TokenSourceHeader TokenSource = C.CLERK_TOKEN_SOURCE_HEADER
+	TokenSourceCookie TokenSource = C.CLERK_TOKEN_SOURCE_COOKIE
+)
+
+// Credential finds the token that Authenticate would verify; "" if there is none or it is malformed. It verifies nothing and
+// emits no event.
+func (c *Client) Credential(r *http.Request) (token string, source TokenSource, err error) {
+	if r == nil {
+		return "", TokenSourceNone, usageError(ErrArgument, "the request is nil")
+	}
+	params := paramsOf(r)
+	var found C.clerkgo_credential
+	err = c.callOpen(func() C.int32_t {
+		p, hasSecond := &params, C.int32_t(0)
+		if p.hasSecondAuthorization {
+			hasSecond = 1
+		}
+		found = C.clerkgo_find_credential(c.c, cData(p.authorization), C.size_t(len(p.authorization)),
+			cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
+			cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
+			cData(p.accept), C.size_t(len(p.accept)), cData(p.host), C.size_t(len(p.host)),
+			cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)))
+		return found.status
+	})
+	if err != nil {
+		return "", TokenSourceNone, err
+	}
+	lines := params.cookie
+	if source = TokenSource(found.source); source == TokenSourceHeader {
+		lines = params.authorization
+	}
+	return lines[found.offset:][:found.len], source, nil
+}
+
 // checkMayBlock rejects calls that may block on a closed client, or from within its own user store or callbacks.
 func (c *Client) checkMayBlock(ctx context.Context) error {
 	if err := c.checkOpen(); err != nil {
@@ -89,7 +129,8 @@ func (c *Client) call(mode C.int32_t, p *requestParams) C.clerkgo_call_result {
 	return C.clerkgo_authenticate(mode, c.c, cData(p.authorization), C.size_t(len(p.authorization)),
 		cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
 		cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
-		cData(p.accept), C.size_t(len(p.accept)))
+		cData(p.accept), C.size_t(len(p.accept)), cData(p.host), C.size_t(len(p.host)),
+		cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)))
 }
 
 // callBlocking acquires a slot and runs a call that may wait for Clerk.

@@ -38,14 +38,16 @@ static clerkgo_call_result end_call(int32_t before, clerkgo_call_result call)
     return call;
 }
 
-clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST)
+/* Fills a request, which borrows `headers` and the caller's strings. */
+static clerk_request make_request(clerk_header headers[4], CLERKGO_REQUEST)
 {
-    clerkgo_call_result call = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
-    clerk_header headers[4];
     clerk_request request = CLERK_REQUEST_INIT;
     request.headers = headers;
     request.method = str(method, method_len);
     request.cookie = str(cookie, cookie_len);
+    request.host = str(host, host_len);
+    request.origin = str(origin, origin_len);
+    request.sec_fetch_site = str(fetch_site, fetch_site_len);
     if (has_authorization2) {
         headers[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), str(authorization, authorization_len) };
         headers[request.header_count++] = (clerk_header){ CLERK_STR("authorization"), str(authorization2, authorization2_len) };
@@ -56,6 +58,34 @@ clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *clien
         headers[request.header_count++] = (clerk_header){ CLERK_STR("sec-fetch-dest"), str(fetch_dest, fetch_dest_len) };
     if (accept_len > 0)
         headers[request.header_count++] = (clerk_header){ CLERK_STR("accept"), str(accept, accept_len) };
+    return request;
+}
+
+#define CLERKGO_ARGUMENTS                                                                                              \
+    authorization, authorization_len, authorization2, authorization2_len, has_authorization2, cookie, cookie_len,      \
+        method, method_len, fetch_dest, fetch_dest_len, accept, accept_len, host, host_len, origin, origin_len,        \
+        fetch_site, fetch_site_len
+
+clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_REQUEST)
+{
+    clerkgo_credential found = { CLERK_E_ARGUMENT, CLERK_TOKEN_SOURCE_NONE, 0, 0 };
+    clerk_header headers[4];
+    clerk_request request = make_request(headers, CLERKGO_ARGUMENTS);
+    clerk_str token = { NULL, 0 };
+    int32_t before = clock_begin();
+    found.status = clock_end(before, clerk_request_credential(client, &request, &token, &found.source));
+    if (token.data != NULL) {
+        found.offset = (size_t)(token.data - (found.source == CLERK_TOKEN_SOURCE_HEADER ? authorization : cookie));
+        found.len = token.len;
+    }
+    return found;
+}
+
+clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST)
+{
+    clerkgo_call_result call = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
+    clerk_header headers[4];
+    clerk_request request = make_request(headers, CLERKGO_ARGUMENTS);
     int32_t before = clock_begin();
     switch (mode) {
     case CLERKGO_CACHED:
@@ -147,6 +177,7 @@ void clerkgo_read_result(const clerk_result *result, clerkgo_result_view *view)
     view->retry_after_ms = clerk_result_retry_after_ms(result);
     view->expires_at_ms = clerk_result_expires_at_ms(result);
     view->user_id = clerk_result_user_id(result);
+    view->token_hash = clerk_result_token_hash(result);
     for (int32_t i = 0; i < CLERKGO_ATTRIBUTES; i++)
         view->attributes[i] = clerk_result_get(result, i);
 }

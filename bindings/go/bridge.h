@@ -9,7 +9,7 @@
 #endif
 #include <clerk_auth.h>
 
-enum { CLERKGO_ATTRIBUTES = CLERK_ATTRIBUTE_EXTERNAL_ID + 1, CLERKGO_STRING_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
+enum { CLERKGO_ATTRIBUTES = CLERK_ATTRIBUTE_TOKEN_NAME + 1, CLERKGO_STRING_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
 
 /* What a function of the library returned, with its out parameters. */
 typedef struct {
@@ -34,6 +34,7 @@ typedef struct {
     int64_t retry_after_ms;
     int64_t expires_at_ms;
     clerk_str user_id;
+    clerk_str token_hash;
     clerk_str attributes[CLERKGO_ATTRIBUTES];
 } clerkgo_result_view;
 
@@ -80,7 +81,8 @@ typedef struct {
 #define CLERKGO_REQUEST                                                                                                \
     const char *authorization, size_t authorization_len, const char *authorization2, size_t authorization2_len,        \
         int32_t has_authorization2, const char *cookie, size_t cookie_len, const char *method, size_t method_len,      \
-        const char *fetch_dest, size_t fetch_dest_len, const char *accept, size_t accept_len
+        const char *fetch_dest, size_t fetch_dest_len, const char *accept, size_t accept_len, const char *host,        \
+        size_t host_len, const char *origin, size_t origin_len, const char *fetch_site, size_t fetch_site_len
 
 /* Which function authenticates: from the cache only, blocking, and both as the start of a stepwise authentication. */
 enum { CLERKGO_CACHED, CLERKGO_BLOCKING, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
@@ -89,6 +91,15 @@ enum { CLERKGO_CACHED, CLERKGO_BLOCKING, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
 enum { CLERKGO_E_CLOCK = -9001 };
 
 clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST);
+/* Where the token of a request is: `offset` in the Authorization header or the cookies, by `source`. */
+typedef struct {
+    int32_t status;
+    int32_t source;
+    size_t offset;
+    size_t len;
+} clerkgo_credential;
+
+clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_REQUEST);
 clerkgo_call_result clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len);
 clerkgo_call_result clerkgo_warm_up(const clerk_client *client);
 

@@ -87,7 +87,7 @@ func decodeClaims(result *authResult) *SessionClaims {
 	switch {
 	case result.kind == TokenKindSessionToken:
 	case attribute(C.CLERK_ATTRIBUTE_ISSUER) == "":
-		raw = nil // custom claims of an opaque token: ClaimsJSON has them
+		return nil // custom claims of an opaque token: ClaimsJSON has them
 	default:
 		delete(raw, "v")
 		delete(raw, "act")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Client authenticates requests. It is safe for concurrent use; a server needs one.
@@ -178,6 +179,44 @@ func (c *Client) InvalidateAll() error {
 		defer c.results.clear()
 		return C.clerk_client_invalidate_all(c.c)
 	})
+}
+
+// RevokeSession rejects all tokens of a session from now on, for revocation_ttl_s.
+func (c *Client) RevokeSession(sessionID string) error {
+	return c.callOpen(func() C.int32_t { return C.clerk_client_revoke_session(c.c, cStr(sessionID)) })
+}
+
+// RevokeUser rejects all tokens of a Clerk user from now on, for revocation_ttl_s.
+func (c *Client) RevokeUser(clerkID string) error {
+	return c.callOpen(func() C.int32_t { return C.clerk_client_revoke_user(c.c, cStr(clerkID)) })
+}
+
+// ExportRevocations returns all revocations as JSON, for [Client.ImportRevocations] in another process.
+func (c *Client) ExportRevocations() (string, error) {
+	buffer := make([]byte, 4096)
+	for {
+		var needed C.size_t
+		err := c.callOpen(func() C.int32_t {
+			data := (*C.char)(unsafe.Pointer(unsafe.SliceData(buffer)))
+			status := C.clerk_client_export_revocations(c.c, data, C.size_t(len(buffer)), &needed)
+			if status == C.CLERK_E_ARGUMENT && int(needed) >= len(buffer) {
+				return C.CLERK_OK
+			}
+			return status
+		})
+		if err != nil {
+			return "", err
+		}
+		if int(needed) < len(buffer) {
+			return string(buffer[:needed]), nil
+		}
+		buffer = make([]byte, int(needed)+1)
+	}
+}
+
+// ImportRevocations adds the revocations of another process: a union in which each keeps its expiry.
+func (c *Client) ImportRevocations(json string) error {
+	return c.callOpen(func() C.int32_t { return C.clerk_client_import_revocations(c.c, cStr(json), nil) })
 }
 
 // callOpen runs a call that never blocks, if the client is open.

@@ -48,6 +48,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// WWWAuthenticate is the value of the WWW-Authenticate header; "" unless Status is 401 or 403.
 	WWWAuthenticate string
+	// TokenHash is the hash of the token, as events have it; "" if the request carries none.
+	TokenHash string
 	// Setting is the name of the invalid setting.
 	Setting string
 	// TraceID is the clerk_trace_id of the failed API call, for Clerk's support.
@@ -131,6 +133,7 @@ func newError(status C.int32_t, result *C.clerk_result, cErr *C.clerk_error, rea
 		err.Reason, err.Category = Reason(view.reason), Category(view.category)
 		err.Status = int(view.http_status)
 		err.RetryAfter = milliseconds(view.retry_after_ms)
+		err.TokenHash = goString(view.token_hash)
 		err.HandshakeRecommended = view.handshake_recommended == 1
 		err.WWWAuthenticate = wwwAuthenticate(result, realm)
 		C.clerk_result_free(result)

@@ -23,6 +23,8 @@ type credentials struct {
 type requestParams struct {
 	credentials
 	method, fetchDest, accept string
+	// For the setting csrf. A header that occurs twice is joined, which makes it invalid.
+	host, origin, fetchSite string
 }
 
 func paramsOf(r *http.Request) requestParams {
@@ -37,9 +39,17 @@ func paramsOf(r *http.Request) requestParams {
 	} else {
 		params.cookie = strings.Join(cookie, "; ")
 	}
-	// These are for the handshake only, which applies to document requests without an Authorization header.
-	if len(authorization) == 0 && (r.Method == http.MethodGet || r.Method == "") {
+	if params.method = r.Method; params.method == "" {
 		params.method = http.MethodGet
+	}
+	switch params.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	default:
+		params.host, params.origin = r.Host, single(r.Header["Origin"])
+		params.fetchSite = single(r.Header["Sec-Fetch-Site"])
+	}
+	// These are for the handshake only, which applies to document requests without an Authorization header.
+	if len(authorization) == 0 && params.method == http.MethodGet {
 		params.fetchDest, params.accept = first(r.Header["Sec-Fetch-Dest"]), first(r.Header["Accept"])
 	}
 	return params
@@ -50,6 +60,14 @@ func first(values []string) string {
 		return ""
 	}
 	return values[0]
+}
+
+// single returns the one value of a header; "" if it is absent. An empty value becomes a blank, which is not absent.
+func single(values []string) string {
+	if len(values) == 1 && values[0] == "" {
+		return " "
+	}
+	return strings.Join(values, ", ")
 }
 
 type header struct{ name, value string }

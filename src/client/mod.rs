@@ -37,14 +37,16 @@ use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
+use revocations::Export;
 
 use crate::clock::Io;
+use crate::config::UserMode;
 use crate::error::Error;
 use crate::events::{Level, Source};
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
-use crate::token::TokenHash;
+use crate::token::{TokenHash, is_clerk_id};
 use crate::webhooks::Headers;
 
 /// Authenticates requests, applies webhook events, and caches what it found out.
@@ -292,6 +294,65 @@ impl Client {
     /// Invalidates a session and the results of all its tokens.
     pub fn invalidate_session(&self, session_id: &str) {
         self.inner.invalidate(Scope::Session, session_id, || self.inner.sessions.remove(session_id));
+    }
+
+    /// Rejects all tokens of a session from now on, for `revocation_ttl_s`. Returns whether it is the id of a session.
+    pub fn revoke_session(&self, session_id: &str) -> bool {
+        let (inner, is_id) = (&*self.inner, is_clerk_id(session_id, "sess_"));
+        if is_id {
+            let now = inner.clock.now();
+            inner.invalidate(Scope::Session, session_id, || {
+                inner.revocations.revoke_session(session_id, now);
+                inner.sessions.remove(session_id);
+            });
+        }
+        is_id
+    }
+
+    /// Rejects all tokens of a user from now on, for `revocation_ttl_s`. Returns whether it is the id of a user.
+    pub fn revoke_user(&self, clerk_id: &str) -> bool {
+        let (inner, is_id) = (&*self.inner, is_clerk_id(clerk_id, "user_"));
+        if is_id {
+            let now = inner.clock.now();
+            inner.invalidate(Scope::Subject, clerk_id, || {
+                inner.revocations.revoke_user(clerk_id, Reason::SessionRevoked, now);
+                inner.users.remove(clerk_id);
+            });
+        }
+        is_id
+    }
+
+    /// Returns all revocations as JSON, for [`Self::import_revocations`] of another process; `None` in a forked child that
+    /// cannot read them.
+    pub fn export_revocations(&self) -> Option<String> {
+        self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
+    }
+
+    /// Adds the revocations of another process to this one's: a union in which each keeps its expiry. Returns `false`, and
+    /// changes nothing, if the JSON is malformed.
+    pub fn import_revocations(&self, json: &str) -> bool {
+        let inner = &*self.inner;
+        let Some(mut export) = Export::parse(json) else { return false };
+        let now = inner.clock.now();
+        let state =
+            |session: Option<&str>, user: Option<&str>| inner.revocations.find(user, session, Some(i64::MAX), now);
+        let (sessions, users) = export.ids();
+        let sessions: Vec<_> = sessions.into_iter().map(|id| (state(Some(&id), None), id)).collect();
+        let users: Vec<_> = users.into_iter().map(|id| (state(None, Some(&id)), id)).collect();
+        // Where users are fetched, Clerk tells of bans and of their end.
+        let bans = if inner.settings.mode == UserMode::Claims { Vec::new() } else { export.take_bans() };
+        let is_evicting = inner.revocations.merge(&export, now);
+        for (_, id) in sessions.iter().filter(|(before, id)| *before != state(Some(id), None)) {
+            inner.invalidate(Scope::Session, id, || inner.sessions.remove(id));
+        }
+        let changed = users.iter().filter(|(before, id)| *before != state(None, Some(id))).map(|(_, id)| id);
+        for id in changed.chain(&bans) {
+            inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
+        }
+        if is_evicting {
+            inner.invalidate_all(|| ());
+        }
+        true
     }
 
     /// Invalidates everything but the JWK set and the revocations.

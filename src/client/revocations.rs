@@ -1,4 +1,5 @@
-//! Revoked sessions and users: their tokens are rejected although they have not expired. Bounded, and fails closed.
+//! Revoked sessions and users: their tokens are rejected although they have not expired. Bounded, and fails closed. Processes
+//! can exchange theirs: [`Revocations::export`] and [`Revocations::merge`] form a union, whatever the order and number of calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -7,8 +8,102 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::reason::Reason;
+use crate::token::is_clerk_id;
 
-/// The revocations that webhook events have recorded.
+/// Imported expiries this close to the known one are the same: clocks are read at different moments.
+const SAME_EXPIRY_MS: i64 = 1000;
+
+/// What is known of a session or a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Revocation {
+    /// A ban that was lifted. Keeps an older report of the ban from coming back.
+    Lifted,
+    Banned,
+    /// By the application, or an ended session.
+    Revoked,
+    Deleted,
+}
+
+impl Revocation {
+    fn reason(self) -> Option<Reason> {
+        match self {
+            Revocation::Lifted => None,
+            Revocation::Banned => Some(Reason::UserInactive),
+            Revocation::Revoked => Some(Reason::SessionRevoked),
+            Revocation::Deleted => Some(Reason::UserNotFound),
+        }
+    }
+
+    /// A ban and its end overrule each other by time; what cannot be lifted overrules both.
+    fn rank(self) -> u8 {
+        match self {
+            Revocation::Lifted | Revocation::Banned => 0,
+            Revocation::Revoked => 1,
+            Revocation::Deleted => 2,
+        }
+    }
+}
+
+/// Revocations as processes exchange them. Times are in milliseconds since 1970.
+#[derive(serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Export {
+    version: u32,
+    sessions: ExportedTable,
+    users: ExportedTable,
+}
+
+#[derive(serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+struct ExportedTable {
+    /// Tokens issued until then are rejected, because revocations had to be evicted.
+    evicted_at_ms: Option<i64>,
+    entries: Vec<ExportedEntry>,
+}
+
+#[derive(serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+struct ExportedEntry {
+    id: String,
+    revocation: Revocation,
+    revoked_at_ms: i64,
+    expires_at_ms: i64,
+}
+
+impl Export {
+    const VERSION: u32 = 1;
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Returns `None` unless every member is well-formed.
+    pub fn parse(json: &str) -> Option<Self> {
+        let export: Export = serde_json::from_str(json).ok()?;
+        let are_ids = |table: &ExportedTable, prefix| table.entries.iter().all(|entry| is_clerk_id(&entry.id, prefix));
+        let is_valid =
+            export.version == Self::VERSION && are_ids(&export.sessions, "sess_") && are_ids(&export.users, "user_");
+        is_valid.then_some(export)
+    }
+
+    /// Returns the ids of the sessions and of the users.
+    pub fn ids(&self) -> (Vec<String>, Vec<String>) {
+        let ids = |table: &ExportedTable| table.entries.iter().map(|entry| entry.id.clone()).collect();
+        (ids(&self.sessions), ids(&self.users))
+    }
+
+    /// Removes the users who are banned, and returns their ids.
+    pub fn take_bans(&mut self) -> Vec<String> {
+        let (bans, others) =
+            std::mem::take(&mut self.users.entries).into_iter().partition(|entry| entry.revocation.rank() == 0);
+        self.users.entries = others;
+        let is_ban = |entry: &ExportedEntry| entry.revocation == Revocation::Banned;
+        bans.into_iter().filter(is_ban).map(|entry: ExportedEntry| entry.id).collect()
+    }
+}
+
+/// The revocations that webhook events, the application and other processes have recorded.
 pub(super) struct Revocations {
     sessions: ForkMutex<Table>,
     users: ForkMutex<Table>,
@@ -25,23 +120,46 @@ impl Revocations {
 
     /// Revokes a session.
     pub fn revoke_session(&self, id: &str, now: Now) {
-        put(&self.sessions, id, Reason::SessionRevoked, now);
+        put(&self.sessions, id, Revocation::Revoked, now);
     }
 
     /// Revokes all tokens of a user.
     pub fn revoke_user(&self, id: &str, reason: Reason, now: Now) {
-        put(&self.users, id, reason, now);
+        let revocation = match reason {
+            Reason::UserNotFound => Revocation::Deleted,
+            Reason::UserInactive => Revocation::Banned,
+            _ => Revocation::Revoked,
+        };
+        put(&self.users, id, revocation, now);
+    }
+
+    /// Returns all revocations that have not expired.
+    pub fn export(&self, now: Now) -> Option<Export> {
+        let table = |table: &ForkMutex<Table>| Some(table.lock(LOOKUP_TIMEOUT)?.export(now));
+        Some(Export { version: Export::VERSION, sessions: table(&self.sessions)?, users: table(&self.users)? })
+    }
+
+    /// Adds the revocations of another process. Each keeps its expiry, or ends with this client's lifetime of revocations.
+    /// Returns whether tokens are rejected from now on for the time of their issue.
+    pub fn merge(&self, export: &Export, now: Now) -> bool {
+        let tables = [(&self.sessions, &export.sessions), (&self.users, &export.users)];
+        tables.into_iter().fold(false, |is_evicting, (table, from)| match table.lock(REMOVE_TIMEOUT) {
+            Some(mut table) => table.merge(from, now) || is_evicting,
+            None => is_evicting,
+        })
     }
 
     /// Whether a user is revoked for this reason.
     pub fn is_user_revoked(&self, id: &str, reason: Reason, now: Now) -> bool {
-        self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.get(id, now) == Some(reason))
+        self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.find(id, now) == Some(reason))
     }
 
-    /// Removes the revocation of a user, if it is for this reason.
-    pub fn remove_user(&self, id: &str, reason: Reason) {
-        if let Some(mut users) = self.users.lock(REMOVE_TIMEOUT) {
-            users.remove_if_reason(id, reason);
+    /// Lifts the revocation of a user, if it is a ban.
+    pub fn lift_ban(&self, id: &str, now: Now) {
+        if let Some(mut users) = self.users.lock(REMOVE_TIMEOUT)
+            && users.find(id, now) == Some(Reason::UserInactive)
+        {
+            users.put(id, Revocation::Lifted, now);
         }
     }
 
@@ -52,7 +170,7 @@ impl Revocations {
         let look_up = |table: &ForkMutex<Table>, id: Option<&str>| {
             let Some(id) = id else { return Ok((None, false)) };
             let table = table.lock(LOOKUP_TIMEOUT).ok_or(Reason::InternalError)?;
-            Ok((table.get(id, now), table.has_evicted_since(issued_ms)))
+            Ok((table.find(id, now), table.has_evicted_since(issued_ms)))
         };
         match (look_up(&self.users, user), look_up(&self.sessions, session)) {
             (Err(reason), _) | (_, Err(reason)) => Some(reason),
@@ -65,23 +183,25 @@ impl Revocations {
 }
 
 /// A lock that a fork has left held keeps [`Revocations::find`] from finding anything valid, so nothing is lost.
-fn put(table: &ForkMutex<Table>, id: &str, reason: Reason, now: Now) {
+fn put(table: &ForkMutex<Table>, id: &str, revocation: Revocation, now: Now) {
     if let Some(mut table) = table.lock(REMOVE_TIMEOUT) {
-        table.put(id, reason, now);
+        table.put(id, revocation, now);
     }
 }
 
+#[derive(Clone, Copy)]
 struct Entry {
-    id: Arc<str>,
+    revocation: Revocation,
     expires_ms: i64,
     /// When it was revoked, by the wall clock.
     revoked_ms: i64,
 }
 
-/// All entries have the same lifetime, so they expire in the order in which they came.
+/// Own entries have the same lifetime, so they expire in the order in which they came. Imported ones may expire earlier; then
+/// they stay until those before them have expired.
 struct Table {
-    reasons: HashMap<Arc<str>, (Reason, i64), RandomState>,
-    order: VecDeque<Entry>,
+    entries: HashMap<Arc<str>, Entry, RandomState>,
+    order: VecDeque<(Arc<str>, Entry)>,
     capacity: usize,
     ttl_ms: i64,
     /// When the newest entry was revoked that had to be evicted before its end. Tokens issued later cannot be its own;
@@ -91,42 +211,91 @@ struct Table {
 
 impl Table {
     fn new(capacity: usize, ttl_ms: i64) -> Self {
-        let (reasons, order) = (HashMap::default(), VecDeque::new());
-        Table { reasons, order, capacity: capacity.max(1), ttl_ms, evicted_ms: None }
+        let (entries, order) = (HashMap::default(), VecDeque::new());
+        Table { entries, order, capacity: capacity.max(1), ttl_ms, evicted_ms: None }
     }
 
-    fn put(&mut self, id: &str, reason: Reason, now: Now) {
+    fn put(&mut self, id: &str, revocation: Revocation, now: Now) {
         let expires_ms = now.mono_ms.saturating_add(self.ttl_ms);
-        while self.order.front().is_some_and(|first| first.expires_ms <= now.mono_ms) {
+        let known = self.entries.get(id).filter(|known| now.mono_ms < known.expires_ms);
+        // A deletion stays a deletion.
+        let revocation = match known {
+            Some(known) if known.revocation.rank() > revocation.rank() => known.revocation,
+            _ => revocation,
+        };
+        self.insert(id, Entry { revocation, expires_ms, revoked_ms: now.wall_ms }, now);
+    }
+
+    fn insert(&mut self, id: &str, entry: Entry, now: Now) {
+        while self.order.front().is_some_and(|(_, first)| first.expires_ms <= now.mono_ms) {
             self.pop_first();
         }
         if self.order.len() >= self.capacity
-            && let Some(revoked_ms) = self.pop_first()
+            && let Some(evicted) = self.pop_first()
+            && evicted.revocation.reason().is_some()
+            && now.mono_ms < evicted.expires_ms
         {
-            self.evicted_ms = self.evicted_ms.max(Some(revoked_ms));
+            self.evicted_ms = self.evicted_ms.max(Some(evicted.revoked_ms));
         }
         let id: Arc<str> = id.into();
-        self.reasons.insert(id.clone(), (reason, expires_ms));
-        self.order.push_back(Entry { id, expires_ms, revoked_ms: now.wall_ms });
+        self.entries.insert(id.clone(), entry);
+        self.order.push_back((id, entry));
     }
 
-    fn pop_first(&mut self) -> Option<i64> {
-        let first = self.order.pop_front()?;
+    fn pop_first(&mut self) -> Option<Entry> {
+        let (id, first) = self.order.pop_front()?;
         // One that was revoked again has a later entry.
-        if self.reasons.get(&first.id).is_some_and(|(_, expires_ms)| *expires_ms == first.expires_ms) {
-            self.reasons.remove(&first.id);
+        if self.entries.get(&id).is_some_and(|entry| entry.expires_ms == first.expires_ms) {
+            self.entries.remove(&id);
         }
-        Some(first.revoked_ms)
+        Some(first)
     }
 
-    fn remove_if_reason(&mut self, id: &str, reason: Reason) {
-        if self.reasons.get(id).is_some_and(|(found, _)| *found == reason) {
-            self.reasons.remove(id);
-        }
+    fn find(&self, id: &str, now: Now) -> Option<Reason> {
+        let entry = self.entries.get(id).filter(|entry| now.mono_ms < entry.expires_ms)?;
+        entry.revocation.reason()
     }
 
-    fn get(&self, id: &str, now: Now) -> Option<Reason> {
-        self.reasons.get(id).filter(|(_, expires_ms)| now.mono_ms < *expires_ms).map(|(reason, _)| *reason)
+    fn export(&self, now: Now) -> ExportedTable {
+        let current = self.entries.iter().filter(|(_, entry)| now.mono_ms < entry.expires_ms);
+        let mut entries: Vec<_> = current
+            .map(|(id, entry)| ExportedEntry {
+                id: id.to_string(),
+                revocation: entry.revocation,
+                revoked_at_ms: entry.revoked_ms,
+                expires_at_ms: now.wall_ms.saturating_add(entry.expires_ms - now.mono_ms),
+            })
+            .collect();
+        // If the importer has to evict some, it evicts the oldest.
+        entries.sort_by(|a, b| (a.revoked_at_ms, &a.id).cmp(&(b.revoked_at_ms, &b.id)));
+        ExportedTable { evicted_at_ms: self.evicted_ms, entries }
+    }
+
+    fn merge(&mut self, from: &ExportedTable, now: Now) -> bool {
+        let before = self.evicted_ms;
+        self.evicted_ms = self.evicted_ms.max(from.evicted_at_ms.map(|ms| ms.min(now.wall_ms)));
+        for given in &from.entries {
+            let left_ms = given.expires_at_ms.saturating_sub(now.wall_ms).min(self.ttl_ms);
+            if left_ms <= 0 {
+                continue;
+            }
+            let expires_ms = now.mono_ms.saturating_add(left_ms);
+            let given_entry = Entry { revocation: given.revocation, expires_ms, revoked_ms: given.revoked_at_ms };
+            let merged = match self.entries.get(given.id.as_str()).filter(|known| now.mono_ms < known.expires_ms) {
+                None => given_entry,
+                Some(known) => {
+                    let by_strength = |entry: &Entry| (entry.revocation.rank(), entry.revoked_ms);
+                    let stronger = if by_strength(&given_entry) > by_strength(known) { given_entry } else { *known };
+                    let is_later = expires_ms > known.expires_ms.saturating_add(SAME_EXPIRY_MS);
+                    if stronger.revocation == known.revocation && !is_later {
+                        continue;
+                    }
+                    Entry { expires_ms: expires_ms.max(known.expires_ms), ..stronger }
+                }
+            };
+            self.insert(&given.id, merged, now);
+        }
+        self.evicted_ms > before
     }
 
     fn has_evicted_since(&self, issued_ms: Option<i64>) -> bool {
@@ -154,8 +323,8 @@ mod tests {
             revocations.revoke_session(&format!("sess_{i}"), at(i / 1000));
         }
         let table = revocations.sessions.lock(LOOKUP_TIMEOUT).unwrap();
-        assert_eq!((table.order.len(), table.reasons.len()), (4000, 4000));
-        assert!(table.order.capacity() <= 8192 && table.reasons.capacity() <= 16_384);
+        assert_eq!((table.order.len(), table.entries.len()), (4000, 4000));
+        assert!(table.order.capacity() <= 8192 && table.entries.capacity() <= 16_384);
         drop(table);
         let now = at(1000);
         // A token of each session, issued at the last moment: when the session ended.
@@ -191,8 +360,102 @@ mod tests {
         revocations.revoke_user("user_2", Reason::UserNotFound, at(0));
         let reasons = || ["user_1", "user_2"].map(|id| find(&revocations, "sess_1", id, Some(0), at(1)));
         assert_eq!(reasons(), [Some(Reason::UserInactive), Some(Reason::UserNotFound)]);
-        ["user_1", "user_2"].iter().for_each(|id| revocations.remove_user(id, Reason::UserInactive));
+        ["user_1", "user_2"].iter().for_each(|id| revocations.lift_ban(id, at(1)));
         assert_eq!(reasons(), [None, Some(Reason::UserNotFound)]);
+    }
+
+    /// Sends what `from` knows to `to`, as JSON.
+    fn send(from: &Revocations, to: &Revocations, now: Now) {
+        to.merge(&Export::parse(&from.export(now).unwrap().to_json()).unwrap(), now);
+    }
+
+    #[test]
+    fn import_is_a_union_that_keeps_each_expiry() {
+        let [a, b] = [0, 1].map(|_| Revocations::new(10, 3_600_000, 0));
+        a.revoke_session("sess_1", at(0));
+        b.revoke_user("user_2", Reason::UserNotFound, at(600));
+        for _ in 0..100 {
+            send(&a, &b, at(1200));
+            send(&b, &a, at(1200));
+        }
+        for one in [&a, &b] {
+            assert_eq!(find(one, "sess_1", "user_1", None, at(3599)), Some(Reason::SessionRevoked));
+            assert_eq!(find(one, "sess_1", "user_1", None, at(3600)), None);
+            assert_eq!(find(one, "sess_2", "user_2", None, at(4199)), Some(Reason::UserNotFound));
+            assert_eq!(find(one, "sess_2", "user_2", None, at(4200)), None);
+            assert_eq!(one.sessions.lock(LOOKUP_TIMEOUT).unwrap().order.len(), 1);
+        }
+    }
+
+    #[test]
+    fn import_prefers_deletion_and_the_newer_of_ban_and_lift() {
+        let [a, b] = [0, 1].map(|_| Revocations::new(10, 3_600_000, 0));
+        a.revoke_user("user_1", Reason::UserInactive, at(0));
+        send(&a, &b, at(1));
+        assert_eq!(find(&b, "sess_1", "user_1", None, at(1)), Some(Reason::UserInactive));
+        a.lift_ban("user_1", at(2));
+        send(&b, &a, at(3));
+        assert_eq!(find(&a, "sess_1", "user_1", None, at(3)), None);
+        send(&a, &b, at(3));
+        assert_eq!(find(&b, "sess_1", "user_1", None, at(3)), None);
+        b.revoke_user("user_1", Reason::UserInactive, at(4));
+        send(&b, &a, at(5));
+        assert_eq!(find(&a, "sess_1", "user_1", None, at(5)), Some(Reason::UserInactive));
+        a.revoke_user("user_1", Reason::UserNotFound, at(6));
+        b.lift_ban("user_1", at(7));
+        send(&a, &b, at(8));
+        send(&b, &a, at(8));
+        for one in [&a, &b] {
+            one.revoke_user("user_1", Reason::UserInactive, at(9));
+            one.lift_ban("user_1", at(9));
+            assert_eq!(find(one, "sess_1", "user_1", None, at(9)), Some(Reason::UserNotFound));
+        }
+    }
+
+    #[test]
+    fn import_carries_what_was_evicted() {
+        let (a, b) = (Revocations::new(1, 3_600_000, 0), Revocations::new(10, 3_600_000, 0));
+        a.revoke_user("user_1", Reason::UserNotFound, at(0));
+        a.revoke_user("user_2", Reason::UserNotFound, at(10));
+        send(&a, &b, at(20));
+        assert_eq!(find(&b, "sess_1", "user_1", Some(0), at(20)), Some(Reason::SessionRevoked));
+        assert_eq!(find(&b, "sess_1", "user_3", Some(11), at(20)), None);
+    }
+
+    #[test]
+    fn malformed_export_is_refused_as_a_whole() {
+        let table = |entry: &str| {
+            format!(
+                r#"{{"version":1,"sessions":{{"evicted_at_ms":null,"entries":[]}},"users":{{"evicted_at_ms":null,"entries":[{entry}]}}}}"#
+            )
+        };
+        let entry = r#"{"id":"user_1","revocation":"deleted","revoked_at_ms":1,"expires_at_ms":2}"#;
+        assert!(Export::parse(&table(entry)).is_some() && Export::parse(&table("")).is_some());
+        for (good, bad) in [
+            ("user_1", "user_"),
+            ("user_1", "sess_1"),
+            ("user_1", "user_../x"),
+            ("deleted", "x"),
+            (":1,", ":1.5,"),
+            (":2}", ":\"2\"}"),
+            (":2}", ":2,\"x\":1}"),
+        ] {
+            assert!(Export::parse(&table(&entry.replacen(good, bad, 1))).is_none(), "{bad}");
+        }
+        for bad in
+            ["", "{}", "null", "[]", &table(entry).replace("\"version\":1", "\"version\":2"), &(table(entry) + "x")]
+        {
+            assert!(Export::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn import_cannot_outlive_the_own_lifetime() {
+        let (a, b) = (Revocations::new(10, 3_600_000, 0), Revocations::new(10, 60_000, 0));
+        a.revoke_session("sess_1", at(0));
+        send(&a, &b, at(0));
+        assert_eq!(find(&b, "sess_1", "user_1", None, at(59)), Some(Reason::SessionRevoked));
+        assert_eq!(find(&b, "sess_1", "user_1", None, at(60)), None);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Inner {
             // In this mode no user is fetched, so the event is all that tells of a ban.
             match self.settings.mode {
                 UserMode::Claims if user.is_blocked() => self.revocations.revoke_user(&id, Reason::UserInactive, now),
-                UserMode::Claims => self.revocations.remove_user(&id, Reason::UserInactive),
+                UserMode::Claims => self.revocations.lift_ban(&id, now),
                 UserMode::Profile | UserMode::Sync => {}
             }
             self.users.apply_update(user, now)

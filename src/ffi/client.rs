@@ -1,12 +1,13 @@
 //! `clerk_client`: lifetime, re-entrancy, invalidation.
 
 use std::cell::Cell;
+use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::user_store::{CallbackStore, StoreChoice};
 use super::{
-    CLERK_E_API, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_OK, as_ref, clerk_config, clerk_error,
-    clerk_str, events, guard, report, strings, take_panic_location,
+    CLERK_E_API, CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, as_ref,
+    clerk_config, clerk_error, clerk_str, events, guard, report, strings, take_panic_location,
 };
 use crate::client::{Client, ClientBuilder};
 use crate::users::UserStore;
@@ -257,6 +258,78 @@ pub unsafe extern "C" fn clerk_client_invalidate_session(client: *const clerk_cl
             Ok(())
         })
     }
+}
+
+/// Rejects all tokens of a session from now on, for `revocation_ttl_s`, as a webhook event about its end does.
+///
+/// Revocations are known to this client only. Other processes learn them by `clerk_client_import_revocations`.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not the id of a session. Any thread,
+/// also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_revoke_session(client: *const clerk_client, session_id: clerk_str) -> i32 {
+    // SAFETY: the header's contract.
+    unsafe {
+        accessor(client, |client| client.revoke_session(session_id.to_str()?).then_some(()).ok_or(CLERK_E_ARGUMENT))
+    }
+}
+
+/// Rejects all tokens of a Clerk user from now on, for `revocation_ttl_s`, also tokens of sessions that begin later.
+///
+/// Returns as `clerk_client_revoke_session` does. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_revoke_user(client: *const clerk_client, clerk_id: clerk_str) -> i32 {
+    // SAFETY: the header's contract.
+    unsafe { accessor(client, |client| client.revoke_user(clerk_id.to_str()?).then_some(()).ok_or(CLERK_E_ARGUMENT)) }
+}
+
+/// Copies all revocations as JSON into `buffer`, followed by a NUL: for `clerk_client_import_revocations` in another
+/// process. It holds ids and times, no tokens.
+///
+/// `*needed` receives the length without the NUL and may be NULL. It may grow between two calls.
+///
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
+/// `buffer` may be NULL. `CLERK_E_STATE` in a forked child that cannot read them. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_export_revocations(
+    client: *const clerk_client,
+    buffer: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> i32 {
+    // SAFETY: the header's contract.
+    unsafe {
+        accessor(client, |client| {
+            let json = client.export_revocations().ok_or(CLERK_E_STATE)?;
+            strings::copy_out(&json, buffer, capacity, needed)
+        })
+    }
+}
+
+/// Adds the revocations of another process to those of this client: a union in which each keeps its expiry. May be
+/// repeated; processes may import from each other.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_ARGUMENT` if the JSON is malformed or of another
+/// version; then nothing is imported. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_import_revocations(
+    client: *const clerk_client,
+    json: clerk_str,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    let body = || {
+        // SAFETY: the header's contract.
+        let imported = unsafe {
+            accessor(client, |client| client.import_revocations(json.to_str()?).then_some(()).ok_or(CLERK_E_ARGUMENT))
+        };
+        if imported == CLERK_OK { Ok(CLERK_OK) } else { Err(imported.into()) }
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
 }
 
 /// Clears all caches except the key set.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     CLERK_E_ARGUMENT, CLERK_E_NOT_FOUND, CLERK_E_NULL, CLERK_E_PANIC, CLERK_NO_CREDENTIALS, CLERK_OK, CLERK_SIGNED_OUT,
-    CLERK_UNAVAILABLE, as_mut, as_ref, clerk_category_name, clerk_reason_name, clerk_str, guard, status,
+    CLERK_UNAVAILABLE, as_mut, as_ref, clerk_category_name, clerk_reason_name, clerk_str, guard, status, strings,
 };
 use crate::client::{AuthResult, Outcome};
 use crate::identity::{Attribute, Identity};
@@ -145,10 +145,10 @@ pub unsafe extern "C" fn clerk_result_source(result: *const clerk_result) -> i32
     })
 }
 
-/// Returns the hash of the request's token, by which events name it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
+/// Returns the hash of the request's token, as events have it: `clerk:auth:` and the SHA-256 in hexadecimal digits.
 ///
-/// Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string lives
-/// as long as the result. Any thread.
+/// Also for a request that is not signed in; NULL data if it carries no token or a malformed credential. The string
+/// lives as long as the result. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_token_hash(result: *const clerk_result) -> clerk_str {
     guard(clerk_str::NONE, || {
@@ -321,7 +321,7 @@ pub unsafe extern "C" fn clerk_result_claim(
         let claim = if path.starts_with('/') { claims.pointer(path) } else { claims.get(path) };
         let claim = claim.ok_or(CLERK_E_NOT_FOUND)?.to_string();
         // SAFETY: the header's contract.
-        unsafe { copy_out(&claim, buffer, capacity, needed) }
+        unsafe { strings::copy_out(&claim, buffer, capacity, needed) }
     };
     guard(CLERK_E_PANIC, || status(body()))
 }
@@ -360,30 +360,9 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
         let parts: Vec<String> = realm.into_iter().chain(error).collect();
         let header = format!("Bearer {}", parts.join(", "));
         // SAFETY: the header's contract.
-        unsafe { copy_out(header.trim_end(), buffer, capacity, needed) }
+        unsafe { strings::copy_out(header.trim_end(), buffer, capacity, needed) }
     };
     guard(CLERK_E_PANIC, || status(body()))
-}
-
-/// # Safety
-/// `buffer` is NULL or holds `capacity` bytes; `needed` is NULL or writable.
-unsafe fn copy_out(string: &str, buffer: *mut c_char, capacity: usize, needed: *mut usize) -> Result<(), i32> {
-    // SAFETY: same contract as the caller.
-    if let Ok(needed) = unsafe { as_mut(needed) } {
-        *needed = string.len();
-    }
-    if capacity <= string.len() {
-        return Err(CLERK_E_ARGUMENT);
-    }
-    if buffer.is_null() {
-        return Err(CLERK_E_NULL);
-    }
-    // SAFETY: `buffer` holds `capacity` bytes, more than the string and its NUL need.
-    unsafe {
-        std::ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
-        buffer.add(string.len()).write(0);
-    }
-    Ok(())
 }
 
 /// Frees a result. NULL is ignored. Any thread.

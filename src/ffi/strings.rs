@@ -118,3 +118,31 @@ pub(crate) unsafe fn clear<T>(out: *mut *mut T) {
 pub(crate) fn status(outcome: Result<(), i32>) -> i32 {
     outcome.err().unwrap_or(super::CLERK_OK)
 }
+
+/// Copies a string into the application's buffer, with a NUL behind it.
+///
+/// # Safety
+/// `buffer` is NULL or holds `capacity` bytes; `needed` is NULL or writable.
+pub(crate) unsafe fn copy_out(
+    string: &str,
+    buffer: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> Result<(), i32> {
+    // SAFETY: same contract as the caller.
+    if let Ok(needed) = unsafe { as_mut(needed) } {
+        *needed = string.len();
+    }
+    if capacity <= string.len() {
+        return Err(CLERK_E_ARGUMENT);
+    }
+    if buffer.is_null() {
+        return Err(CLERK_E_NULL);
+    }
+    // SAFETY: `buffer` holds `capacity` bytes, more than the string and its NUL need.
+    unsafe {
+        std::ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
+        buffer.add(string.len()).write(0);
+    }
+    Ok(())
+}

@@ -79,7 +79,7 @@ static void result_outlives_client(void) {
         CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_FIRST_NAME), "Ada");
         CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_LAST_NAME), NULL);
         CHECK_STR(clerk_result_get(result, CLERK_ATTRIBUTE_EXTERNAL_ID), "77");
-        for (int32_t which = 0; which <= CLERK_ATTRIBUTE_EXTERNAL_ID; which++) {
+        for (int32_t which = 0; which <= CLERK_ATTRIBUTE_TOKEN_NAME; which++) {
             clerk_str text = clerk_result_get(result, which);
             CHECK_STR(text, text.data);
         }

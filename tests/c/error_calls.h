@@ -40,6 +40,13 @@ static void call_every_function(void) {
     CALL(clerk_client_new(config, NULL, &error));
     CALL(clerk_client_warm_up(client, &error));
     CALL(clerk_client_warm_up(NULL, &error));
+    CALL(clerk_client_import_revocations(client, string, &error));
+    CALL(clerk_client_import_revocations(NULL, string, &error));
+    CALL(clerk_client_import_revocations(client, null_string, &error));
+    CALL(clerk_client_import_revocations(client, huge_string, &error));
+    CALL(clerk_client_import_revocations(client, not_utf8, &error));
+    CALL(clerk_client_import_revocations(client, empty, &error));
+    CALL(clerk_client_import_revocations(client, with_nul, &error));
     CALL(clerk_authenticate(client, &request, &result, &error));
     CALL(clerk_authenticate(NULL, &request, &result, &error));
     CALL(clerk_authenticate(client, NULL, &result, &error));

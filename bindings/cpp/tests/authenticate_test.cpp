@@ -373,3 +373,62 @@ TEST(Authenticate, ForkedChildNeedsWarmUp) {
     EXPECT_EQ(status, 0);
     EXPECT_EQ(ask(client, token), "in cache");
 }
+
+TEST(Authenticate, CsrfCheckReadsMethodHostOriginAndFetchSite) {
+    sim::reset();
+    const Client client(sim::config().csrf(clerk::Csrf::check).add("authorized_parties", "https://app.example.com"));
+    const std::string cookie =
+        "__session=" + sim::token({{"user", "user_1"}, {"azp", "https://app.example.com"}});
+    const auto request = [&](std::string_view method) { return Request("", cookie, method); };
+    EXPECT_EQ(words(client.authenticate(request("POST"))), "out csrf-failed");
+    EXPECT_EQ(client.authenticate(request("POST")).http_status(), 403);
+    EXPECT_EQ(words(client.authenticate(request("GET"))), "in verified");
+    EXPECT_EQ(words(client.authenticate(request("POST").sec_fetch_site("same-origin"))), "in cache");
+    EXPECT_EQ(words(client.authenticate(request("POST").origin("https://app.example.com"))), "in cache");
+    EXPECT_EQ(words(client.authenticate(request("POST").origin("https://a.example").host("a.example"))), "in cache");
+    EXPECT_EQ(words(client.authenticate(request("POST").origin("https://a.example").host("b.example"))),
+              "out csrf-failed");
+
+    const std::multimap<std::string, std::string> own = {
+        {"Cookie", cookie}, {"Host", "a.example"}, {"ORIGIN", "https://a.example"}};
+    EXPECT_EQ(words(client.authenticate({own, "POST"})), "in cache");
+    std::multimap<std::string, std::string> lines = own;
+    lines.emplace("origin", "https://a.example");
+    EXPECT_EQ(words(client.authenticate({lines, "POST"})), "out csrf-failed");
+    lines = {{":authority", "a.example"}, {"cookie", cookie}, {"origin", "https://a.example"}};
+    EXPECT_EQ(words(client.authenticate({lines, "POST"})), "in cache");
+    lines = {{"cookie", cookie}, {"Sec-Fetch-Site", "cross-site"}};
+    EXPECT_EQ(words(client.authenticate({lines, "POST"})), "out csrf-failed");
+}
+
+TEST(Authenticate, CredentialAndTokenHash) {
+    sim::reset();
+    const Client client(sim::config());
+    EXPECT_EQ(client.credential(Request()).source, clerk::TokenSource::none);
+    const std::string cookie = "a=b; __session=tok";
+    const clerk::Credential found = client.credential(Request("", cookie));
+    EXPECT_EQ(found.source, clerk::TokenSource::cookie);
+    EXPECT_EQ(found.token, "tok");
+    EXPECT_EQ(found.token.data(), cookie.data() + 15);
+    EXPECT_EQ(client.credential(Request("Bearer", cookie)).source, clerk::TokenSource::header);
+    const clerk::Result refused = client.authenticate(Request("Bearer abc"));
+    EXPECT_EQ(refused.token_hash(), "clerk:auth:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    const clerk::Result none = client.authenticate(Request());
+    EXPECT_FALSE(none.token_hash());
+}
+
+TEST(Authenticate, RevocationsAreExported) {
+    sim::reset();
+    const Client first(sim::config()), second(sim::config());
+    const std::string of_session = sim::token({{"user", "user_1"}, {"sid", "sess_1"}}),
+                      of_user = sim::token({{"user", "user_2"}});
+    EXPECT_EQ(ask(second, of_session), "in verified");
+    EXPECT_EQ(ask(second, of_user), "in verified");
+    first.revoke_session("sess_1");
+    first.revoke_user("user_2");
+    EXPECT_FALSE(first.try_revoke_user("sess_1").has_value());
+    EXPECT_FALSE(second.try_import_revocations("{}").has_value());
+    second.import_revocations(first.export_revocations());
+    EXPECT_EQ(ask(second, of_session), "out session-revoked");
+    EXPECT_EQ(ask(second, of_user), "out session-revoked");
+}

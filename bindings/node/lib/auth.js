@@ -127,6 +127,11 @@ class Auth {
     return this.#get(ATTRIBUTE.tokenId);
   }
 
+  /** The hash of the token, as events have it; null if the request carries no token. */
+  get tokenHash() {
+    return result.tokenHash(this.#result);
+  }
+
   get tokenName() {
     return this.#get(ATTRIBUTE.tokenName);
   }

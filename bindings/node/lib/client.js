@@ -140,6 +140,22 @@ class ClerkClient {
     this.#callSync((addon) => addon.invalidateAll());
   }
 
+  revokeSession(sessionId) {
+    this.#callSync((addon) => addon.revokeSession(checkString(sessionId, 'sessionId')));
+  }
+
+  revokeUser(clerkId) {
+    this.#callSync((addon) => addon.revokeUser(checkString(clerkId, 'clerkId')));
+  }
+
+  exportRevocations() {
+    return this.#callSync((addon) => addon.exportRevocations());
+  }
+
+  importRevocations(json) {
+    this.#callSync((addon) => addon.importRevocations(checkString(json, 'json')));
+  }
+
   stats() {
     return this.#callSync((addon) => addon.stats());
   }

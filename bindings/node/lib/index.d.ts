@@ -119,6 +119,8 @@ export interface Auth<Row extends UserRow = UserRow> {
   /** The token's expiry in milliseconds since 1970. */
   readonly expiresAtMs: number | null;
   readonly tokenId: string | null;
+  /** The hash of the token, as events have it; null if the request carries no token. */
+  readonly tokenHash: string | null;
   /** The name of an API key. */
   readonly tokenName: string | null;
   readonly clientId: string | null;
@@ -225,6 +227,14 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   invalidateUser(clerkId: string): void;
   invalidateSession(sessionId: string): void;
   invalidateAll(): void;
+  /** Rejects all tokens of a session from now on, for `revocationTtlS`. */
+  revokeSession(sessionId: string): void;
+  /** Rejects all tokens of a Clerk user from now on, for `revocationTtlS`. */
+  revokeUser(clerkId: string): void;
+  /** Returns all revocations as JSON, for `importRevocations` in another process. */
+  exportRevocations(): string;
+  /** Adds the revocations of another process: a union in which each keeps its expiry. */
+  importRevocations(json: string): void;
   stats(): Stats;
   /** @internal */
   setTime(nowMs: number): void;

@@ -4,7 +4,10 @@
 const { isMap } = require('node:util/types');
 const { isPlainObject } = require('./is-plain-object.js');
 
-const HEADERS = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept']);
+/** What the setting `csrf` needs of requests with an unsafe method. */
+const ORIGIN_HEADERS = new Set(['host', ':authority', 'origin', 'sec-fetch-site']);
+const HEADERS = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept', ...ORIGIN_HEADERS]);
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 /** The library rejects a duplicate header, so a third value need not be copied. */
 const MAX_VALUES = 2;
 
@@ -45,13 +48,26 @@ function hasDuplicateAuthorization(rawHeaders) {
   return count > 1;
 }
 
-function rawAuthorizationHeaders(rawHeaders) {
+/** Returns [name, value, ...] of the named headers, also of those that Node drops or joins. */
+function flattenRawHeaders(rawHeaders, names) {
   const pairs = [];
-  for (let i = 0; i + 1 < rawHeaders.length && pairs.length < 2 * MAX_VALUES; i += 2) {
-    if (rawHeaders[i].toLowerCase() === 'authorization')
-      pairs.push('authorization', checkValue(rawHeaders[i + 1], 'authorization'));
+  for (let i = 0; i + 1 < rawHeaders.length && pairs.length < 2 * MAX_VALUES * names.size; i += 2) {
+    if (typeof rawHeaders[i] !== 'string') throw new TypeError('request.rawHeaders must contain names and values');
+    const name = rawHeaders[i].toLowerCase();
+    if (names.has(name)) pairs.push(name, checkValue(rawHeaders[i + 1], name));
   }
   return pairs;
+}
+
+/** The host of a Fetch request without a `Host` header, from its URL. */
+function hostOf(request) {
+  return typeof request.url === 'string' && URL.canParse(request.url) ? new URL(request.url).host : undefined;
+}
+
+function fetchOriginHeaders(request, headers) {
+  const pairs = flattenHeaders(headers, ORIGIN_HEADERS);
+  const host = headers.has('host') ? undefined : hostOf(request);
+  return host === undefined || host === '' ? pairs : [...pairs, 'host', host];
 }
 
 /** Returns the addon's arguments: [authorization, cookie, method, secFetchDest, accept, others]. */
@@ -61,7 +77,8 @@ function parseHeaders(request) {
   const method = isRequest && typeof request.method === 'string' ? request.method : undefined;
   if (isFetchHeaders(headers)) {
     const get = (name) => checkValue(headers.get(name), name);
-    return [get('authorization'), get('cookie'), method, get('sec-fetch-dest'), get('accept'), undefined];
+    const others = SAFE_METHODS.has(method) ? undefined : fetchOriginHeaders(request, headers);
+    return [get('authorization'), get('cookie'), method, get('sec-fetch-dest'), get('accept'), others];
   }
   const { rawHeaders } = request;
   // Only the names in Node's own requests are certain to be in lower case.
@@ -69,13 +86,16 @@ function parseHeaders(request) {
   const authorization = headers.authorization;
   if (Array.isArray(headers.cookie) || Array.isArray(authorization)) return parseObject(headers, method);
   const hasDuplicate = typeof authorization === 'string' && hasDuplicateAuthorization(rawHeaders);
+  const names = new Set(SAFE_METHODS.has(method) ? [] : ORIGIN_HEADERS);
+  if (hasDuplicate) names.add('authorization');
+  const others = names.size > 0 ? flattenRawHeaders(rawHeaders, names) : undefined;
   return [
     hasDuplicate ? undefined : checkValue(authorization, 'authorization'),
     checkValue(headers.cookie, 'cookie'),
     method,
     checkValue(headers['sec-fetch-dest'], 'sec-fetch-dest'),
     checkValue(headers.accept, 'accept'),
-    hasDuplicate ? rawAuthorizationHeaders(rawHeaders) : undefined,
+    others,
   ];
 }
 

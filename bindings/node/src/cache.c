@@ -3,6 +3,8 @@
 #include "client.h"
 #include "values.h"
 
+#include <stdlib.h>
+
 static napi_value invalidate(napi_env env, napi_callback_info info, int32_t (*function)(const clerk_client *, clerk_str))
 {
     size_t count = 1;
@@ -46,6 +48,46 @@ napi_value cache_invalidate_all(napi_env env, napi_callback_info info)
         return NULL;
     int32_t status = clerk_client_invalidate_all(client->core);
     return status == CLERK_OK ? get_undefined(env) : throw_status(env, status);
+}
+
+napi_value cache_revoke_session(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, clerk_client_revoke_session);
+}
+
+napi_value cache_revoke_user(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, clerk_client_revoke_user);
+}
+
+static int32_t import_revocations(const clerk_client *client, clerk_str json)
+{
+    return clerk_client_import_revocations(client, json, NULL);
+}
+
+napi_value cache_import_revocations(napi_env env, napi_callback_info info)
+{
+    return invalidate(env, info, import_revocations);
+}
+
+napi_value cache_export_revocations(napi_env env, napi_callback_info info)
+{
+    size_t count = 0, capacity = 0, needed = 4096;
+    char *json = NULL;
+    int32_t status;
+    struct client *client = open_client_of_this(env, info, &count, NULL);
+    if (client == NULL)
+        return NULL;
+    do {
+        free(json);
+        capacity = needed + 1;
+        json = malloc(capacity);
+        status = json == NULL ? CLERK_E_PANIC : clerk_client_export_revocations(client->core, json, capacity, &needed);
+    } while (json != NULL && status == CLERK_E_ARGUMENT && needed >= capacity);
+    napi_value string =
+        status == CLERK_OK ? create_string(env, (clerk_str){ json, needed }) : throw_status(env, status);
+    free(json);
+    return string;
 }
 
 napi_value cache_stats(napi_env env, napi_callback_info info)

@@ -1,4 +1,4 @@
-/* Methods of `Client` that invalidate cache entries and read the counters. */
+/* Methods of `Client` that invalidate cache entries, exchange revocations and read the counters. */
 #ifndef CLERK_NODE_CACHE_H
 #define CLERK_NODE_CACHE_H
 
@@ -8,6 +8,10 @@ napi_value cache_invalidate_token(napi_env env, napi_callback_info info);
 napi_value cache_invalidate_user(napi_env env, napi_callback_info info);
 napi_value cache_invalidate_session(napi_env env, napi_callback_info info);
 napi_value cache_invalidate_all(napi_env env, napi_callback_info info);
+napi_value cache_revoke_session(napi_env env, napi_callback_info info);
+napi_value cache_revoke_user(napi_env env, napi_callback_info info);
+napi_value cache_export_revocations(napi_env env, napi_callback_info info);
+napi_value cache_import_revocations(napi_env env, napi_callback_info info);
 napi_value cache_stats(napi_env env, napi_callback_info info);
 
 #endif

@@ -103,6 +103,7 @@ GETTER(http_status, create_int64(env, core != NULL ? clerk_result_http_status(co
 GETTER(retry_after_ms, create_int64(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
 GETTER(handshake_recommended, create_int64(env, clerk_result_handshake_recommended(core)))
 GETTER(user_id, create_string(env, clerk_result_user_id(core)))
+GETTER(token_hash, create_string(env, clerk_result_token_hash(core)))
 GETTER(expires_at_ms, create_int64(env, clerk_result_expires_at_ms(core)))
 
 /* get(result, attribute) */
@@ -186,6 +187,7 @@ bool result_define(napi_env env, napi_value exports)
            set_method(env, object, "retryAfterMs", retry_after_ms) &&
            set_method(env, object, "handshakeRecommended", handshake_recommended) &&
            set_method(env, object, "userId", user_id) && set_method(env, object, "expiresAtMs", expires_at_ms) &&
+           set_method(env, object, "tokenHash", token_hash) &&
            set_method(env, object, "get", get) &&
            set_method(env, object, "factorVerificationAge", factor_verification_age) &&
            set_method(env, object, "has", has) && set_method(env, object, "challenge", challenge) &&

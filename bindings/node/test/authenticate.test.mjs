@@ -369,3 +369,66 @@ test('no thread: a call queued for longer than timeoutMs is not started', async 
   assert.deepEqual(ended.slice(3), Array(7).fill('unavailable 503'));
   assert.ok(ms < 6 * timeoutMs, `${ms} ms`);
 });
+
+test('csrf: method, host, origin and sec-fetch-site of every kind of request', async () => {
+  const clerk = sim.client({ csrf: 'check', authorizedParties: ['https://app.example.com'] });
+  const cookie = `__session=${await sim.token({ user: 'user_1', azp: 'https://app.example.com' })}`;
+  const pairs = (extra) => [['Cookie', cookie], ['Host', 'shop.example.com'], ...extra];
+  const kinds = {
+    object: (method, extra) => {
+      const headers = {};
+      for (const [name, value] of pairs(extra)) headers[name] = name in headers ? [headers[name], value].flat() : value;
+      return { method, headers };
+    },
+    pairs: (method, extra) => ({ method, headers: pairs(extra) }),
+    node: (method, extra) => ({
+      method,
+      headers: Object.fromEntries(pairs(extra).map(([name, value]) => [name.toLowerCase(), value])),
+      rawHeaders: pairs(extra).flat(),
+    }),
+    fetch: (method, extra) => {
+      const request = new Request('https://shop.example.com/x', { method });
+      const headers = new Headers([['cookie', cookie], ...extra]);
+      return { url: request.url, method, headers };
+    },
+  };
+  const own = ['Origin', 'https://shop.example.com'];
+  for (const [kind, make] of Object.entries(kinds)) {
+    for (const [method, extra, passes] of [
+      ['GET', [], true],
+      ['POST', [], false],
+      ['POST', [own], true],
+      ['DELETE', [['Origin', 'https://app.example.com']], true],
+      ['POST', [['Origin', 'https://evil.example.com']], false],
+      ['POST', [own, own], false],
+      ['POST', [['Sec-Fetch-Site', 'same-origin']], true],
+      ['POST', [['Sec-Fetch-Site', 'cross-site']], false],
+      ['POST', [['Sec-Fetch-Site', 'none'], ['Sec-Fetch-Site', 'none']], false],
+    ]) {
+      const auth = await clerk.authenticate(make(method, extra));
+      assert.equal(auth.reason, passes ? null : 'csrf-failed', `${kind} ${method} ${extra}`);
+      assert.equal(auth.httpStatus, passes ? 200 : 403);
+    }
+  }
+});
+
+test('token hash: on every result with a token', async () => {
+  const clerk = sim.client();
+  const refused = await clerk.authenticate({ authorization: 'Bearer abc' });
+  assert.equal(refused.tokenHash, `clerk:auth:${createHash('sha256').update('abc').digest('hex')}`);
+  assert.match((await clerk.authenticate(await sim.bearer())).tokenHash, /^clerk:auth:[0-9a-f]{64}$/);
+  assert.equal((await clerk.authenticate({})).tokenHash, null);
+});
+
+test('revocations: by call, and from one client to another', async () => {
+  const [first, second] = [sim.client(), sim.client()];
+  const requests = [await sim.bearer({ user: 'user_1', sid: 'sess_1' }), await sim.bearer({ user: 'user_2' })];
+  for (const request of requests) assert.equal((await second.authenticate(request)).isAuthenticated, true);
+  first.revokeSession('sess_1');
+  first.revokeUser('user_2');
+  for (let i = 0; i < 100; i++) first.revokeSession(`sess_more_${i}`);
+  assert.throws(() => first.revokeUser('sess_1'), ClerkError);
+  assert.throws(() => second.importRevocations('{}'), ClerkError);
+  second.importRevocations(first.exportRevocations());
+  for (const request of requests) assert.equal((await second.authenticate(request)).reason, 'session-revoked');
+});

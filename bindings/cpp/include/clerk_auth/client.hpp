@@ -160,6 +160,53 @@ public:
             [](const clerk_client *client, clerk_error **error) { return clerk_client_warm_up(client, error); });
     }
 
+    // Finds the credential of a request, as `authenticate` would; verifies nothing. The request's lines must outlive it.
+    Expected<Credential> try_credential(const Request &request) const noexcept {
+        const clerk_request native = request.native();
+        clerk_str token = {};
+        int32_t source = 0;
+        const Expected<void> done = call([&](const clerk_client *client, clerk_error **) {
+            return clerk_request_credential(client, &native, &token, &source);
+        });
+        if (!done.has_value()) return done.error();
+        return Credential{std::string_view(token.data, token.len), static_cast<TokenSource>(source)};
+    }
+
+    // Reject all tokens of a session or a user from now on. May be called from callbacks, like the next two.
+    Expected<void> try_revoke_session(std::string_view session_id) const noexcept {
+        return call([&](const clerk_client *client, clerk_error **) {
+            return clerk_client_revoke_session(client, detail::to_c(session_id));
+        });
+    }
+    Expected<void> try_revoke_user(std::string_view clerk_id) const noexcept {
+        return call([&](const clerk_client *client, clerk_error **) {
+            return clerk_client_revoke_user(client, detail::to_c(clerk_id));
+        });
+    }
+
+    // Returns all revocations as JSON, for `import_revocations` in another process.
+    Expected<std::string> try_export_revocations() const {
+        std::string json;
+        for (;;) {
+            std::size_t needed = 0;
+            const std::size_t capacity = json.size();
+            const Expected<void> done = call([&](const clerk_client *client, clerk_error **) {
+                const int32_t status = clerk_client_export_revocations(client, json.data(), capacity, &needed);
+                return status == CLERK_E_ARGUMENT && capacity <= needed ? int32_t{CLERK_OK} : status;
+            });
+            if (!done.has_value()) return done.error();
+            const bool is_complete = needed < capacity;
+            json.resize(is_complete ? needed : needed + 1);
+            if (is_complete) return json;
+        }
+    }
+    // Adds the revocations of another process: a union in which each keeps its expiry.
+    Expected<void> try_import_revocations(std::string_view json) const noexcept {
+        return call([&](const clerk_client *client, clerk_error **error) {
+            return clerk_client_import_revocations(client, detail::to_c(json), error);
+        });
+    }
+
     // Remove cached results. May be called from callbacks, like `shutdown` and `stats`.
     Expected<void> try_invalidate_token(std::string_view token) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
@@ -215,6 +262,11 @@ public:
     void invalidate_user(std::string_view clerk_id) const { try_invalidate_user(clerk_id).value(); }
     void invalidate_session(std::string_view session_id) const { try_invalidate_session(session_id).value(); }
     void invalidate_all() const { try_invalidate_all().value(); }
+    Credential credential(const Request &request) const { return try_credential(request).value(); }
+    void revoke_session(std::string_view session_id) const { try_revoke_session(session_id).value(); }
+    void revoke_user(std::string_view clerk_id) const { try_revoke_user(clerk_id).value(); }
+    std::string export_revocations() const { return try_export_revocations().value(); }
+    void import_revocations(std::string_view json) const { try_import_revocations(json).value(); }
     void shutdown() const { try_shutdown().value(); }
     Stats stats() const { return try_stats().value(); }
 #endif

@@ -3,6 +3,7 @@
 #define CLERK_AUTH_REQUEST_HPP
 
 #include "base.hpp"
+#include "enums.hpp"
 
 #include <array>
 #include <cstddef>
@@ -57,6 +58,7 @@ struct IsField<
 // Returns whether the library reads this header line. A prefilter: the library compares the names again, exactly.
 inline bool is_relevant_header(std::string_view name) noexcept {
     constexpr std::string_view lines[] = {"authorization",  "cookie",           "accept",     "sec-fetch-dest",
+                                          "host",           ":authority",       "origin",     "sec-fetch-site",
                                           "svix-id",        "svix-timestamp",   "webhook-id", "webhook-timestamp",
                                           "svix-signature", "webhook-signature"};
     for (const std::string_view line : lines) {
@@ -135,7 +137,7 @@ private:
     std::size_t inline_count_ = 0;
 };
 
-// A request: either all header lines, or the values of Authorization and Cookie.
+// A request: either all header lines, or the values of the lines that the library reads.
 class Request {
 public:
     Request() noexcept = default;
@@ -156,9 +158,23 @@ public:
     template <class Range, class = std::enable_if_t<detail::IsLines<Range>::value>>
     Request(const Range &range, std::string_view method = {}) : method_(method), own_(std::in_place, range) {}
 
-    // Used by `handshake_recommended`.
+    // Used by the setting `csrf` and by `handshake_recommended`.
     Request &method(std::string_view method) noexcept {
         method_ = method;
+        return *this;
+    }
+
+    // Used by the setting `csrf`. Not to be set if all header lines are given.
+    Request &host(std::string_view host) noexcept {
+        host_ = host;
+        return *this;
+    }
+    Request &origin(std::string_view origin) noexcept {
+        origin_ = origin;
+        return *this;
+    }
+    Request &sec_fetch_site(std::string_view sec_fetch_site) noexcept {
+        sec_fetch_site_ = sec_fetch_site;
         return *this;
     }
 
@@ -172,6 +188,9 @@ public:
         request.authorization = detail::to_c(authorization_);
         request.cookie = detail::to_c(cookie_);
         request.method = detail::to_c(method_);
+        request.host = detail::to_c(host_);
+        request.origin = detail::to_c(origin_);
+        request.sec_fetch_site = detail::to_c(sec_fetch_site_);
         return request;
     }
 
@@ -179,8 +198,18 @@ private:
     std::string_view authorization_;
     std::string_view cookie_;
     std::string_view method_;
+    std::string_view host_;
+    std::string_view origin_;
+    std::string_view sec_fetch_site_;
     const Headers *headers_ = nullptr;
     std::optional<Headers> own_;
+};
+
+// Where a request has its credential.
+struct Credential {
+    // A part of the request's own lines. Empty if the credential is malformed.
+    std::string_view token;
+    TokenSource source = TokenSource::none;
 };
 
 CLERK_AUTH_NAMESPACE_END

@@ -90,6 +90,9 @@ public:
     // Returns the application's key of the user's row, in `sync` mode.
     View user_key() const &noexcept { return detail::from_c(clerk_result_user_key(handle_.get())); }
     View user_key() const && = delete;
+    // The hash of the token, as events have it. Also if the request is not signed in.
+    View token_hash() const &noexcept { return detail::from_c(clerk_result_token_hash(handle_.get())); }
+    View token_hash() const && = delete;
     View session_id() const &noexcept { return detail::from_c(clerk_result_session_id(handle_.get())); }
     View session_id() const && = delete;
     // Returns all claims as JSON.
