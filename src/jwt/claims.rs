@@ -22,7 +22,7 @@ pub struct Organization {
 ///
 /// Fields have the names of RFC 7519 and of Clerk's session token claims.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // see above
+#[allow(missing_docs, reason = "see above")]
 pub struct Claims {
     /// The payload as it was signed: one JSON object.
     pub json: String,

@@ -3,7 +3,7 @@
 //! The functions are called through their exported signatures, as a C program would: nothing of the library's inside is
 //! used but the numbers of its enums.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C ABI")]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};

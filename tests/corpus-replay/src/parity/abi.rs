@@ -1,7 +1,7 @@
 //! The C functions that a host with a user table of its own calls, behind owners that free what they hold. All that is
 //! unsafe of this folder is here.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C ABI")]
 
 use std::ffi::{CStr, c_void};
 use std::ptr;

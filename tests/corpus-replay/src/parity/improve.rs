@@ -29,7 +29,7 @@ pub fn judge(right: &Value, played: &Played) -> Verdict {
     verdict
 }
 
-type Held = std::result::Result<(), Value>;
+type Held = Result<(), Value>;
 
 fn holds(name: &str, expected: &Value, played: &Played) -> Option<Held> {
     if let Some(rest) = name.strip_prefix("row_") {
