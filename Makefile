@@ -198,7 +198,20 @@ test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx (needs n
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --jobs $(JOBS) -- -D warnings
+	$(CARGO) clippy --lib --no-default-features --jobs $(JOBS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
+
+.PHONY: deny
+deny: ## licences, duplicate majors, banned crates and sources of all dependencies; advisories unless OFFLINE=1
+	@command -v cargo-deny > /dev/null || { echo 'cargo-deny is missing: cargo install --locked cargo-deny'; exit 1; }
+	cargo-deny $(if $(OFFLINE),--offline) check bans licenses sources $(if $(OFFLINE),,advisories)
+
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+.PHONY: msrv
+msrv: ## the library with the oldest supported Rust, if rustup has it
+	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
+	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
 
 .PHONY: bench
 bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers

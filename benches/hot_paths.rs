@@ -1,6 +1,8 @@
 //! The two hot paths, each with its lower bound, on the same token: a cache hit and SHA-256 of the token; a verification
 //! without cache and one RSA-2048 verification by aws-lc.
 
+#![allow(unsafe_code, reason = "a global allocator")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicIsize, Ordering};

@@ -119,7 +119,7 @@ mod tests {
         let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
         let first = clock.now();
         assert!((before - 1..before + 1000).contains(&first.wall_ms), "{first:?} {before}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         let second = clock.now();
         assert!(second.mono_ms >= first.mono_ms + 20 && second.wall_ms >= first.wall_ms + 20);
     }

@@ -54,8 +54,20 @@
 //! The same library has a C ABI (`include/clerk_auth.h`), on which its bindings for other languages are built.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, clippy::missing_errors_doc)]
+// The library does not panic, print or exit: it lives in processes of others.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::exit,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod api;
 mod cache;

@@ -65,7 +65,8 @@ fn sources(root: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a14_unsafe_code_lives_in_ffi_alone() {
-    assert!(read("src/lib.rs").contains("#![deny(unsafe_code)]"));
+    let manifest = read("Cargo.toml");
+    assert!(manifest.contains("\nunsafe_code = \"deny\"\n") && manifest.contains("\n[lints]\nworkspace = true\n"));
     for (path, text) in sources("src") {
         assert!(path.contains("/src/ffi/") || !text.contains("allow(unsafe_code"), "{path}");
     }

@@ -1,6 +1,6 @@
 //! The axum example, over TCP.
 
-#[allow(dead_code)] // its `main`
+#[allow(dead_code, reason = "its `main`")]
 #[path = "../examples/axum.rs"]
 mod axum_example;
 

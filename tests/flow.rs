@@ -17,7 +17,7 @@ mod store;
 #[path = "flow/sync.rs"]
 mod sync;
 
-use clerk_auth::{Attribute, Request, UserMode};
+use clerk_auth::{Attribute, Identity, Request, UserMode};
 use clerk_sim::{Org, Sim, Spoil, TokenSpec};
 use common::{Fixture, NOW_S, auth_events, bearer, client, cookies, inline, pem, word};
 use serde_json::json;
@@ -404,7 +404,7 @@ fn planted_cookie_is_ignored() {
             request.header(b"Cookie", line.as_bytes());
         }
         let answer = fixture.client.authenticate(&request);
-        assert_eq!(answer.identity().map(|i| i.subject()), Some("user_1"), "{lines:?}");
+        assert_eq!(answer.identity().map(Identity::subject), Some("user_1"), "{lines:?}");
     }
     assert_eq!(cookies(&fixture.client, &[&junk]), "none session-token-missing");
 }

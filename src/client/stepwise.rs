@@ -68,7 +68,7 @@ impl<W: Waiting> Stepwise<W> {
     /// Does nothing unless a fetch is expected.
     pub fn fetch_user(&mut self) {
         if matches!(self.next_action(), NextAction::FetchUser) {
-            self.advance(|work, inner| work.fetch_user(inner));
+            self.advance(W::fetch_user);
         }
     }
 

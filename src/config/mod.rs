@@ -108,21 +108,37 @@ impl Config {
 
     /// Sets any setting by its name. The items of a list are separated by commas; an empty value clears an optional
     /// setting.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the setting.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         find(name)?.set(self, value)
     }
 
     /// Sets an integer, or with 0 and 1 a boolean, by its name.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the setting.
     pub fn set_int(&mut self, name: &str, value: i64) -> Result<(), ConfigError> {
         find(name)?.set_int(self, value)
     }
 
     /// Appends one item to a list by its name. The item may contain commas.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the setting.
     pub fn add(&mut self, name: &str, item: &str) -> Result<(), ConfigError> {
         find(name)?.add(self, item)
     }
 
     /// Sets every setting whose environment variable is set and not empty.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the setting.
     pub fn from_env(&mut self) -> Result<(), ConfigError> {
         for setting in SETTINGS.iter().filter(|setting| !setting.env.is_empty()) {
             match std::env::var(setting.env) {

@@ -4,10 +4,10 @@
 //! All unsafe code of this crate is here. Each exported body runs inside `guard`: a panic becomes a status. Doc
 //! comments of exported items are written for readers of the header.
 
-#![allow(unsafe_code, non_camel_case_types)]
+#![allow(unsafe_code, non_camel_case_types, reason = "the C ABI")]
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
-// The contract of callers is stated once, at the top of the header.
-#![allow(clippy::missing_safety_doc)]
+#![allow(clippy::missing_safety_doc, reason = "the contract of callers is stated once, at the top of the header")]
+#![allow(missing_debug_implementations, reason = "opaque types of C")]
 
 mod authenticate;
 mod callback;

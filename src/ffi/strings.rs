@@ -141,7 +141,7 @@ pub(crate) unsafe fn copy_out(
     }
     // SAFETY: `buffer` holds `capacity` bytes, more than the string and its NUL need.
     unsafe {
-        std::ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
+        ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
         buffer.add(string.len()).write(0);
     }
     Ok(())

@@ -25,7 +25,7 @@ pub struct Organization {
 /// Fields have the names of RFC 7519 and of Clerk's session token claims. Only session tokens have a session, an organization,
 /// an actor, features, plans and factor ages; only machine tokens have scopes; only OAuth tokens have a client.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // see above
+#[allow(missing_docs, reason = "see above")]
 pub struct Claims {
     /// The payload as it was signed: one JSON object.
     pub json: String,

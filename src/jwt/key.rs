@@ -31,6 +31,10 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     /// Builds a key from modulus and exponent, big endian without leading zeros (RFC 7518 §6.3.1).
+    ///
+    /// # Errors
+    ///
+    /// A [`KeyError`] unless it is an RSA key of an accepted size.
     pub fn from_components(n: &[u8], e: &[u8]) -> Result<Self, KeyError> {
         let (Some(first), Some(last)) = (n.first(), n.last()) else { return Err(KeyError::NotRsa) };
         let bits = n.len() * 8 - first.leading_zeros() as usize;
@@ -44,6 +48,10 @@ impl VerifyingKey {
     }
 
     /// Parses DER: SubjectPublicKeyInfo (RFC 5280 §4.1) or PKCS#1 (RFC 8017 A.1.1).
+    ///
+    /// # Errors
+    ///
+    /// A [`KeyError`] unless it is an RSA key of an accepted size.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = PublicKey::from_der(der).map_err(|_| KeyError::NotRsa)?;
         let RsaPublicKeyComponents { n, e } = RsaPublicKeyComponents::<Vec<u8>>::from(&key);

@@ -16,6 +16,10 @@ const WEAK: KeyParseError = "RSA keys must have 2048 to 8192 bits and an odd exp
 const GARBAGE: KeyParseError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
 
 /// Returns all keys of a setting: at least one, all valid.
+///
+/// # Errors
+///
+/// A message for the author of the setting. It does not contain the value.
 pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
     let text = text.trim().trim_matches(['"', '\'']).trim();
     if text.starts_with('{') {

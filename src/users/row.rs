@@ -78,7 +78,7 @@ impl RowChanges {
 /// The columns of a user table and their maximum lengths in characters; 0 means unlimited. Columns that do not exist are
 /// neither read nor written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // each flag has the name of its column in `Row`
+#[allow(missing_docs, reason = "each flag has the name of its column in `Row`")]
 pub struct Schema {
     pub clerk_id: bool,
     pub email: bool,

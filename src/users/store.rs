@@ -37,7 +37,7 @@ impl std::error::Error for StoreError {}
 
 /// A read or write that a sync asks the store for; one variant per method of [`UserStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the same names as in `UserStore`
+#[allow(missing_docs, reason = "the same names as in `UserStore`")]
 pub enum StoreRequest {
     FindByKey { key: String },
     FindByClerkId { clerk_id: String },

@@ -1,6 +1,6 @@
 //! What the integration tests share: a client wired to the stand-in for Clerk, a clock set by hand, a event_log of events.
 
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod table;
 pub mod tcp_proxy;

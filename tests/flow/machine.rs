@@ -1,7 +1,7 @@
 //! Machine tokens: API keys, OAuth access tokens and M2M tokens, opaque and as JWT.
 
 use clerk_auth::internals::Config;
-use clerk_auth::{Attribute, AuthorizationParams, Secret, TokenKind};
+use clerk_auth::{Attribute, AuthorizationParams, Identity, Secret, TokenKind};
 use clerk_sim::{Fault, Kind, TokenSpec};
 use serde_json::json;
 
@@ -62,7 +62,7 @@ fn machine_jwt_is_verified_locally() {
         (Kind::SessionV2, "user_1", TokenKind::SessionToken),
     ] {
         let answer = bearer(&fixture.client, &fixture.mint(&TokenSpec::new(kind, subject)));
-        assert_eq!(answer.identity().map(|i| i.kind()), Some(expected), "{kind:?}");
+        assert_eq!(answer.identity().map(Identity::kind), Some(expected), "{kind:?}");
     }
     assert_eq!(fixture.calls(), 1);
     assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::new(Kind::Template, "user_1"))), "out token-invalid");

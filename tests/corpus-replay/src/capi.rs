@@ -3,7 +3,7 @@
 //! The functions are called through their exported signatures, as a C program calls them. Of the Rust crate only the
 //! values of its enums are used.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C ABI")]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};

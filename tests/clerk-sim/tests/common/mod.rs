@@ -1,5 +1,5 @@
 //! A small HTTP client for the tests, on a bare TCP stream.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use clerk_sim::{Result, Sim};
 use serde_json::Value;

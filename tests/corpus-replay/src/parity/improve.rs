@@ -31,7 +31,7 @@ pub fn check(right: &Value, scenario: &ScenarioOutcome) -> Findings {
 }
 
 /// The actual value is the error.
-type Match = std::result::Result<(), Value>;
+type Match = Result<(), Value>;
 
 fn holds(name: &str, expected: &Value, scenario: &ScenarioOutcome) -> Option<Match> {
     if let Some(rest) = name.strip_prefix("row_") {

@@ -94,7 +94,7 @@ impl Fixture<'_> {
             config.set_clock(&self.clock);
             config.set_user_store(Box::new(move |request, response| table.execute(request, response)))?;
             config.set_event_callback(Box::new(move |event| {
-                events.lock().unwrap_or_else(PoisonError::into_inner).push(event)
+                events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
             }))?;
             config.client()
         });
