@@ -1,6 +1,6 @@
 //! Safe wrappers around the C functions for the user store callback and the event callback.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls the C ABI")]
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
