@@ -45,7 +45,7 @@ pub enum Attribute {
     Scopes = 15,
     /// The claims as JSON.
     Claims = 16,
-    /// The user's e-mail address, in `profile` and `sync` mode.
+    /// The user's primary e-mail address if Clerk has verified it, in `profile` and `sync` mode.
     Email = 17,
     /// The username.
     Username = 18,
@@ -127,7 +127,7 @@ impl Identity {
         }
         w.put(Attribute::Claims, Some(&claims.json));
         if let Some(user) = user {
-            w.put(Attribute::Email, user.email.as_ref().map(|email| email.address.as_str()));
+            w.put(Attribute::Email, user.verified_primary_email());
             w.put(Attribute::Username, user.username.as_deref());
             w.put(Attribute::FirstName, user.first_name.as_deref());
             w.put(Attribute::LastName, user.last_name.as_deref());

@@ -98,6 +98,9 @@ type Config struct {
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
 
+	// Refuse a new Clerk user whose verified address is that of a row that the application deactivated. Default: true.
+	BlockDeactivatedEmail *bool `setting:"block_deactivated_email"`
+
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
 	// https://api.clerk.com.
 	APIURL string `setting:"api_url"`

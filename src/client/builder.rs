@@ -29,6 +29,10 @@ use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
 use crate::webhooks::SigningKeys;
 
+/// Users whose revocation is known one by one, and four times as many sessions. Independent of the size of the caches: what is
+/// evicted rejects other tokens.
+const REVOKED_USERS: usize = 16_384;
+
 /// The settings of a client, and what the application provides.
 #[derive(Default)]
 pub struct ClientBuilder {
@@ -123,6 +127,7 @@ impl ClientBuilder {
                 },
                 mode,
                 link: config.link_by_email,
+                block_deactivated_email: config.block_deactivated_email,
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,
@@ -145,8 +150,8 @@ impl ClientBuilder {
                 invalidations.clone(),
             ),
             machine_tokens: MachineTokens::new(config.expected_machine_id, invalidations.clone()),
-            revocations: Revocations::new(capacity, config.revocation_ttl_s * 1000, skew_ms),
-            webhooks: WebhookReceiver::new(signing_keys, config.instance_id, capacity),
+            revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
+            webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
             invalidations,
             results,
         };

@@ -224,6 +224,8 @@ settings! {
         user_mode: UserMode = "";
         /// whether a row without a Clerk id is linked by an address that Clerk has verified
         link_by_email: LinkByEmail = "verified";
+        /// refuse a new Clerk user whose verified address is that of a row that the application deactivated
+        block_deactivated_email: Bool = true;
     }
     Network {
         /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback

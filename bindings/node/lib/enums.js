@@ -61,6 +61,7 @@ const COLUMN = {
   lastActiveAtMs: 6,
   isActive: 7,
   bannedByClerk: 8,
+  clerkUpdatedAtMs: 9,
 };
 
 /** Options and the settings they set, in the order of the README. */
@@ -89,6 +90,7 @@ const SETTINGS = new Map(Object.entries({
   rowCheckTtlS: 'row_check_ttl_s',
   userMode: 'user_mode',
   linkByEmail: 'link_by_email',
+  blockDeactivatedEmail: 'block_deactivated_email',
   apiUrl: 'api_url',
   timeoutMs: 'timeout_ms',
   caPem: 'ca_pem',

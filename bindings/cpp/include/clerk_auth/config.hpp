@@ -141,6 +141,8 @@ public:
     Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
     // Whether a row without a Clerk id is linked by an address that Clerk has verified.
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
+    // Refuse a new Clerk user whose verified address is that of a row that the application deactivated.
+    Config &block_deactivated_email(bool value) { return set_int("block_deactivated_email", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
     // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.

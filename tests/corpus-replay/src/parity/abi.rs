@@ -117,6 +117,12 @@ impl Step {
         unsafe { read(ffi::clerk_store_request_key(self.0)) }
     }
 
+    /// Whether only a row without a Clerk id may be updated.
+    pub fn only_if_unlinked(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::clerk_store_request_only_if_unlinked(self.0) == 1 }
+    }
+
     /// What a text column is to be; the outer `None`: as it is.
     pub fn text_column(&self, column: ffi::clerk_column) -> Option<Option<String>> {
         let mut value = NONE;

@@ -25,21 +25,24 @@ pub fn is_deliberate(difference: &Difference, recorded: &Value, asked: &Asked) -
         }
         // A user whom Clerk does not know is not asked for again for ten seconds.
         "calls for users" => answer.reason == "user-not-found" && !was_let_in && asked.user_calls == 0,
-        // A row keeps the number behind its name, even when a smaller one has become free.
-        "rows" => answer.status == CLERK_OK && differ_by_kept_numbers(&recorded["rows"], asked),
+        // A row keeps the number behind its name, even when a smaller one has become free; numbers end at 3.
+        "rows" => answer.status == CLERK_OK && differ_by_numbers(&recorded["rows"], asked),
         _ => false,
     }
 }
 
-fn differ_by_kept_numbers(recorded: &Value, asked: &Asked) -> bool {
+fn differ_by_numbers(recorded: &Value, asked: &Asked) -> bool {
     let recorded = recorded.as_array().map(Vec::as_slice).unwrap_or_default();
     let is_fine = |(theirs, ours): (&Value, &Row)| {
         let before = asked.before.iter().find(|row| row["id"] == ours["id"]);
         let name = ours.get("username").and_then(Value::as_str);
         let is_kept = before.and_then(|row| row.get("username")) == ours.get("username")
             && name.and_then(|name| name.rsplit_once('-')).is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+        let number = theirs["username"].as_str().and_then(|name| name.rsplit_once('-')?.1.parse::<u32>().ok());
+        let id = format!("clerk_{}", ours.get("clerk_user_id").and_then(Value::as_str).unwrap_or_default());
+        let is_made_of_id = number > Some(3) && name.is_some_and(|name| !name.is_empty() && id.ends_with(name));
         let mut ours = ours.clone();
-        if is_kept {
+        if is_kept || is_made_of_id {
             ours.insert("username".into(), theirs["username"].clone());
         }
         is_same_row(theirs, &ours)
@@ -85,6 +88,14 @@ mod tests {
         };
         assert!(kept("ada-3", "ada-3", "ada-2"));
         assert!(!kept("ada-2", "ada-3", "ada-2"));
+        let made = |name: &str, recorded: &str| {
+            let row = |name: &str| json!({"id": 0, "username": name, "clerk_user_id": "user_1x"});
+            let mut ours = asked(Some(AuthResult::default()), &[], &[name]);
+            ours.rows = row(name).as_object().cloned().into_iter().collect();
+            is_fine("rows", json!({"rows": [row(recorded)]}), &ours)
+        };
+        assert!(made("clerk_user_1x", "ada-4") && made("user_1x", "ada-10"));
+        assert!(!made("clerk_user_1x", "ada-3") && !made("clerk_user_2x", "ada-4") && !made("", "ada-4"));
         assert!(!kept("old", "old", "ada"));
     }
 

@@ -159,7 +159,7 @@ impl Table {
     /// The user store hook.
     pub fn answer(&self, step: &Step, reply: &mut Reply) -> i32 {
         match self.perform(step, reply) {
-            Ok(()) => CLERK_STORE_OK,
+            Ok(status) => status,
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
                 CLERK_STORE_CONFLICT
             }
@@ -170,7 +170,7 @@ impl Table {
         }
     }
 
-    fn perform(&self, step: &Step, reply: &mut Reply) -> rusqlite::Result<()> {
+    fn perform(&self, step: &Step, reply: &mut Reply) -> rusqlite::Result<i32> {
         let text = || Sql::from(step.text());
         let key = || step.key().and_then(|key| key.parse::<i64>().ok()).map_or(Sql::Null, Sql::from);
         let find = |kind: i32| match kind {
@@ -195,16 +195,17 @@ impl Table {
         } else if kind == Kind::UPDATE as i32 {
             let (names, mut values) = self.wanted(step);
             values.push(key());
-            let sql = format!("UPDATE users SET {} = ? WHERE id = ?", names.join(" = ?, "));
+            let unlinked = if step.only_if_unlinked() { " AND clerk_user_id IS NULL" } else { "" };
+            let sql = format!("UPDATE users SET {} = ? WHERE id = ?{unlinked}", names.join(" = ?, "));
             if self.connection().execute(&sql, params_from_iter(values))? != 1 {
-                return Err(rusqlite::Error::QueryReturnedNoRows);
+                return Ok(CLERK_STORE_CONFLICT);
             }
         } else {
             let words = [(Kind::BEGIN, "BEGIN"), (Kind::COMMIT, "COMMIT"), (Kind::ROLLBACK, "ROLLBACK")];
             let sql = words.iter().find(|(own, _)| *own as i32 == kind).map_or("unknown step", |(_, sql)| sql);
             self.connection().execute_batch(sql)?;
         }
-        Ok(())
+        Ok(CLERK_STORE_OK)
     }
 
     fn give(&self, values: Vec<Sql>, reply: &mut Reply) {
