@@ -31,6 +31,7 @@ static const char accounts_schema[] =
     "  family_name     TEXT NOT NULL DEFAULT '',"
     "  is_active       INTEGER NOT NULL DEFAULT 1,"
     "  banned_by_clerk INTEGER NOT NULL DEFAULT 0,"
+    "  clerk_updated_at INTEGER," /* NULL is older than everything */
     "  plan            TEXT NOT NULL DEFAULT 'free'" /* not known to the library */
     ")";
 
@@ -47,6 +48,7 @@ static const struct {
     { CLERK_COLUMN_LAST_NAME, true, ":family_name" },
     { CLERK_COLUMN_IS_ACTIVE, false, ":is_active" },
     { CLERK_COLUMN_BANNED_BY_CLERK, false, ":banned_by_clerk" },
+    { CLERK_COLUMN_CLERK_UPDATED_AT_MS, false, ":clerk_updated_at" },
 };
 
 enum {
@@ -57,7 +59,8 @@ enum {
 };
 
 #define ACCOUNTS_ROW \
-    "SELECT id, clerk_id, login, email, given_name, family_name, is_active, banned_by_clerk FROM account "
+    "SELECT id, clerk_id, login, email, given_name, family_name, is_active, banned_by_clerk, clerk_updated_at " \
+    "FROM account "
 
 /* One statement for each kind of request. A parameter without a value is NULL; in UPDATE the column then keeps its
  * value. Only the e-mail address may be set to NULL, so it needs a flag. */
@@ -68,8 +71,9 @@ static const char *const accounts_sql[ACCOUNTS_KINDS] = {
     [CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN] =
         "SELECT EXISTS (SELECT 1 FROM account WHERE login = :value AND id IS NOT :key)",
     [CLERK_STORE_REQUEST_KIND_CREATE] =
-        "INSERT INTO account (clerk_id, login, email, given_name, family_name, is_active, banned_by_clerk) "
-        "VALUES (:clerk_id, :login, :email, :given_name, :family_name, :is_active, :banned_by_clerk)",
+        "INSERT INTO account (clerk_id, login, email, given_name, family_name, is_active, banned_by_clerk, "
+        "clerk_updated_at) VALUES (:clerk_id, :login, :email, :given_name, :family_name, :is_active, :banned_by_clerk, "
+        ":clerk_updated_at)",
     [CLERK_STORE_REQUEST_KIND_UPDATE] =
         "UPDATE account SET"
         "  clerk_id = coalesce(:clerk_id, clerk_id),"
@@ -78,8 +82,11 @@ static const char *const accounts_sql[ACCOUNTS_KINDS] = {
         "  given_name = coalesce(:given_name, given_name),"
         "  family_name = coalesce(:family_name, family_name),"
         "  is_active = coalesce(:is_active, is_active),"
-        "  banned_by_clerk = coalesce(:banned_by_clerk, banned_by_clerk) "
-        "WHERE id = :key",
+        "  banned_by_clerk = coalesce(:banned_by_clerk, banned_by_clerk),"
+        "  clerk_updated_at = coalesce(:clerk_updated_at, clerk_updated_at) "
+        "WHERE id = :key"
+        "  AND (NOT :only_if_unlinked OR clerk_id IS NULL)"
+        "  AND (:max_version IS NULL OR clerk_updated_at IS NULL OR clerk_updated_at <= :max_version)",
     [CLERK_STORE_REQUEST_KIND_BEGIN] = "BEGIN IMMEDIATE",
     [CLERK_STORE_REQUEST_KIND_COMMIT] = "COMMIT",
     [CLERK_STORE_REQUEST_KIND_ROLLBACK] = "ROLLBACK",
@@ -154,6 +161,7 @@ static int accounts_bind_int(sqlite3_stmt *statement, const char *name, int64_t 
 /* Binds the values of the request to the parameters that the statement has. */
 static int accounts_bind(sqlite3_stmt *statement, const clerk_store_request *request)
 {
+    int64_t version;
     int code = accounts_bind_string(statement, ":key", clerk_store_request_key(request));
 
     if (code == SQLITE_OK)
@@ -161,6 +169,10 @@ static int accounts_bind(sqlite3_stmt *statement, const clerk_store_request *req
     if (code == SQLITE_OK)
         code = accounts_bind_int(statement, ":writes_email",
                                  clerk_store_request_string_column(request, CLERK_COLUMN_EMAIL, NULL));
+    if (code == SQLITE_OK)
+        code = accounts_bind_int(statement, ":only_if_unlinked", clerk_store_request_only_if_unlinked(request));
+    if (code == SQLITE_OK && clerk_store_request_max_version(request, &version) == 1)
+        code = accounts_bind_int(statement, ":max_version", version);
     for (int i = 0; i < ACCOUNTS_COLUMNS && code == SQLITE_OK; i++) {
         int32_t column = accounts_columns[i].column;
         const char *parameter = accounts_columns[i].parameter;
@@ -193,7 +205,7 @@ static int32_t accounts_add_row(sqlite3_stmt *row, clerk_store_response *respons
 
         if (accounts_columns[i].is_string)
             status = clerk_store_response_set_string_column(response, column, accounts_string(row, i + 1));
-        else
+        else if (sqlite3_column_type(row, i + 1) != SQLITE_NULL)
             status = clerk_store_response_set_int_column(response, column, sqlite3_column_int64(row, i + 1));
     }
     return status;
@@ -214,11 +226,11 @@ static int32_t accounts_status(accounts *table, int32_t kind, int code, clerk_st
     char key[24];
 
     if (code == SQLITE_CONSTRAINT && sqlite3_extended_errcode(table->db) == SQLITE_CONSTRAINT_UNIQUE)
-        return CLERK_STORE_CONFLICT; /* another request inserted the row: the library looks for it again */
+        return CLERK_STORE_CONFLICT; /* another request was faster: the library looks again */
     if (code != SQLITE_DONE)
         return accounts_fail(response, code, sqlite3_errmsg(table->db));
     if (kind == CLERK_STORE_REQUEST_KIND_UPDATE && sqlite3_changes(table->db) == 0)
-        return accounts_fail(response, SQLITE_NOTFOUND, "the account was deleted");
+        return CLERK_STORE_CONFLICT; /* the account was deleted, or a condition is not fulfilled */
     if (kind == CLERK_STORE_REQUEST_KIND_CREATE) {
         snprintf(key, sizeof key, "%lld", (long long)sqlite3_last_insert_rowid(table->db));
         return clerk_store_response_set_created_key(response, clerk_str_of(key));

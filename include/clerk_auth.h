@@ -894,7 +894,7 @@ typedef enum clerk_attribute CLERK_INT32_ENUM {
     CLERK_ATTRIBUTE_SCOPES = 15,
     /** The claims as JSON. */
     CLERK_ATTRIBUTE_CLAIMS = 16,
-    /** The user's e-mail address, in `profile` and `sync` mode. */
+    /** The user's primary e-mail address if Clerk has verified it, in `profile` and `sync` mode. */
     CLERK_ATTRIBUTE_EMAIL = 17,
     /** The username. */
     CLERK_ATTRIBUTE_USERNAME = 18,
@@ -1037,6 +1037,10 @@ void clerk_result_free(clerk_result *result);
  * The library finds, creates and updates the row of each user in the application's own table. The table is reached by a
  * callback, or in steps by an event loop, or is replaced by an SQLite database of the library.
  *
+ * Several processes may use one table: an update has conditions, which must be part of its statement; if they leave no
+ * row, the outcome is CLERK_STORE_CONFLICT. A column for CLERK_UPDATED_AT_MS, a 64-bit integer or NULL, keeps every
+ * process from writing older data over newer.
+ *
  *     static int32_t execute(void *userdata, const clerk_store_request *request, clerk_store_response *response)
  *     {
  *         int32_t status = CLERK_STORE_OK;
@@ -1048,6 +1052,10 @@ void clerk_result_free(clerk_result *result);
  *                 status = clerk_store_response_set_string_column(response, CLERK_COLUMN_CLERK_ID,
  *                                                                 clerk_store_request_value(request));
  *             return status;
+ *         case CLERK_STORE_REQUEST_KIND_UPDATE:
+ *             // UPDATE account SET ... WHERE id = :key AND (NOT :only_if_unlinked OR clerk_id IS NULL)
+ *             //     AND (:max_version IS NULL OR updated_at IS NULL OR updated_at <= :max_version)
+ *             return CLERK_STORE_CONFLICT; // if no row was updated
  *         case CLERK_STORE_REQUEST_KIND_BEGIN:
  *         case CLERK_STORE_REQUEST_KIND_COMMIT:
  *         case CLERK_STORE_REQUEST_KIND_ROLLBACK:
@@ -1090,7 +1098,11 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
      * if the table may change it, for example to await approval.
      */
     CLERK_STORE_REQUEST_KIND_CREATE = 5,
-    /** Update the given columns of the row "key". Respond with nothing, or with the whole row. */
+    /**
+     * Update the given columns of the row "key", in one statement with the conditions
+     * `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
+     * whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
+     */
     CLERK_STORE_REQUEST_KIND_UPDATE = 6,
     /**
      * Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
@@ -1128,6 +1140,11 @@ typedef enum clerk_column CLERK_INT32_ENUM {
     CLERK_COLUMN_IS_ACTIVE = 7,
     /** Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it. */
     CLERK_COLUMN_BANNED_BY_CLERK = 8,
+    /**
+     * Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
+     * 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+     */
+    CLERK_COLUMN_CLERK_UPDATED_AT_MS = 9,
 } clerk_column;
 
 /**
@@ -1177,10 +1194,12 @@ int32_t clerk_config_set_user_store(clerk_config *config,
                                     clerk_destroy_fn destroy);
 
 /**
- * Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all.
+ * Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all but
+ * `CLERK_UPDATED_AT_MS`.
  *
  * Without `CLERK_ID`, rows are found by verified e-mail addresses only. Without `BANNED_BY_CLERK`, a row stays
- * inactive when a ban at Clerk is lifted.
+ * inactive when a ban at Clerk is lifted. Without `CLERK_UPDATED_AT_MS`, webhooks fetch the user before they change a
+ * row, except to deactivate it.
  *
  * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown column, or if both `CLERK_ID` and
  * `EMAIL` are missing. One thread at a time.
@@ -1240,6 +1259,22 @@ int32_t clerk_store_request_string_column(const clerk_store_request *request, in
  * NULL. Returns 0 if the column keeps its value. One thread at a time.
  */
 int32_t clerk_store_request_int_column(const clerk_store_request *request, int32_t column, int64_t *value);
+
+/**
+ * Returns 1 if `UPDATE` must change the row only while its column `CLERK_ID` is NULL, else 0.
+ *
+ * The condition has to be in the statement that updates. One thread at a time.
+ */
+int32_t clerk_store_request_only_if_unlinked(const clerk_store_request *request);
+
+/**
+ * Reads the highest version of a row that `UPDATE` may change.
+ *
+ * Returns 1 and sets `*version`, which may be NULL, if `UPDATE` must change the row only while its column
+ * `CLERK_UPDATED_AT_MS` is NULL or at most that. Returns 0 if there is no such condition, as for a table without the
+ * column. The condition has to be in the statement that updates. One thread at a time.
+ */
+int32_t clerk_store_request_max_version(const clerk_store_request *request, int64_t *version);
 
 /**
  * Adds a row with the application's key for it, which must not be empty. The column setters then apply to this row.
@@ -1579,15 +1614,18 @@ const char *clerk_event_kind_name(int32_t kind);
  **********************************************************************************************************************/
 
 /**
- * Verifies and applies a webhook. Blocks only in the user store and event callbacks.
+ * Verifies and applies a webhook. Blocks in the user store and event callbacks, and for at most `timeout_ms` each time
+ * that the user has to be fetched from Clerk: to create or link a row, to lift a ban that the event alone does not
+ * prove to be over, and to change a row of a table without `CLERK_UPDATED_AT_MS`.
  *
  * Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
  * timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
  * ended sessions and deleted users from now on; removes outdated entries from the caches.
  *
  * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
- * respond with 400; for `CLERK_UNAVAILABLE`, when the user store failed, with 503, and Clerk sends the webhook again.
- * `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+ * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
+ * processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
+ * thread.
  */
 CLERK_NODISCARD
 int32_t clerk_webhook_handle(const clerk_client *client,
@@ -1600,6 +1638,7 @@ int32_t clerk_webhook_handle(const clerk_client *client,
  * Begins to process a webhook for an application that queries its user table itself. Never blocks.
  *
  * Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
+ * The next action may be `FETCH_USER`.
  *
  * Returns `CLERK_PENDING` and sets `*pending`, which the caller ends with `clerk_pending_finish` (its `result` may be
  * NULL) or `clerk_pending_free`. Otherwise returns as `clerk_webhook_handle` does, with `*pending` NULL. Any thread.

@@ -23,6 +23,11 @@ impl Deadline {
         Deadline(Instant::now() + timeout)
     }
 
+    /// Returns how much time is left.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// The moment itself.
     pub fn instant(self) -> Instant {
         self.0

@@ -46,7 +46,7 @@ pub enum Attribute {
     Scopes = 15,
     /// The claims as JSON.
     Claims = 16,
-    /// The user's e-mail address, in `profile` and `sync` mode.
+    /// The user's primary e-mail address if Clerk has verified it, in `profile` and `sync` mode.
     Email = 17,
     /// The username.
     Username = 18,
@@ -127,7 +127,7 @@ impl Writer {
 
     fn put_user(&mut self, user: Option<&ClerkUser>) {
         let Some(user) = user else { return };
-        self.put(Attribute::Email, user.email.as_ref().map(|email| email.address.as_str()));
+        self.put(Attribute::Email, user.verified_primary_email());
         self.put(Attribute::Username, user.username.as_deref());
         self.put(Attribute::FirstName, user.first_name.as_deref());
         self.put(Attribute::LastName, user.last_name.as_deref());

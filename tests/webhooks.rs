@@ -184,7 +184,7 @@ fn ban_webhook_applies_in_claims_mode() {
 
 /// Threat W3.
 #[test]
-fn revocation_overflow_rejects_older_tokens() {
+fn revocations_of_a_client_with_a_tiny_cache_are_kept() {
     let fixture = Fixture::new("flood", |config| {
         config.set("user_mode", "claims").unwrap();
         config.set("cache_capacity", "1").unwrap();

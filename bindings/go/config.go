@@ -110,6 +110,9 @@ type Config struct {
 	// or a deactivated row does not reject them. Default: false.
 	MachineTokensSkipUser *bool `setting:"machine_tokens_skip_user"`
 
+	// Refuse a new Clerk user whose verified address is that of a row that the application deactivated. Default: true.
+	BlockDeactivatedEmail *bool `setting:"block_deactivated_email"`
+
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
 	// https://api.clerk.com.
 	APIURL string `setting:"api_url"`

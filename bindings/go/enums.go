@@ -228,6 +228,10 @@ const (
 
 	// Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
 	ColumnBannedByClerk Column = C.CLERK_COLUMN_BANNED_BY_CLERK
+
+	// Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
+	// 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+	ColumnClerkUpdatedAtMs Column = C.CLERK_COLUMN_CLERK_UPDATED_AT_MS
 )
 
 var columnNames = [...]string{
@@ -240,4 +244,5 @@ var columnNames = [...]string{
 	"last_active_at_ms",
 	"is_active",
 	"banned_by_clerk",
+	"clerk_updated_at_ms",
 }

@@ -21,9 +21,7 @@ pub use http::{HttpTransport, TransportConfig};
 pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
 pub use transport::{Request, Response, Transport, TransportError};
-pub use users::ClerkUser;
-#[cfg(test)]
-pub(crate) use users::EmailAddress;
+pub use users::{ClerkUser, PrimaryEmail};
 
 use crate::clock::Clock;
 use crate::config::Secret;

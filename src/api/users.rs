@@ -7,13 +7,18 @@ use serde::Deserialize;
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
 use crate::json::{self, Object};
 
-/// An email address of a Clerk user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmailAddress {
-    /// The address, without surrounding white space; never empty.
-    pub address: String,
-    /// Whether Clerk has verified that the user controls the address.
-    pub verified: bool,
+/// What Clerk says about a user's primary e-mail address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PrimaryEmail {
+    /// The user has no address at all.
+    #[default]
+    NoAddress,
+    /// The user has addresses, but none is the primary one.
+    NoPrimary,
+    /// Clerk has not verified that the user controls the primary address, or it is not an address.
+    Unverified,
+    /// The address, which Clerk has verified: without surrounding white space, with exactly one `@`.
+    Verified(String),
 }
 
 /// A snapshot of a user at Clerk.
@@ -27,10 +32,8 @@ pub struct ClerkUser {
     pub first_name: Option<String>,
     /// The last name.
     pub last_name: Option<String>,
-    /// The primary email address, or else the first one that is not empty.
-    pub email: Option<EmailAddress>,
-    /// Whether `email` is the primary address.
-    pub email_is_primary: bool,
+    /// The primary e-mail address.
+    pub email: PrimaryEmail,
     /// The URL of the profile image.
     pub image_url: Option<String>,
     /// When the user was last active, in milliseconds since 1970; Clerk gives the day only.
@@ -43,7 +46,7 @@ pub struct ClerkUser {
     pub locked: bool,
     /// Whether an organization's directory has removed the user.
     pub deprovisioned: bool,
-    /// When the user was last changed, in milliseconds since 1970.
+    /// When the user was last changed, in milliseconds since 1970: the version of the snapshot.
     pub updated_at_ms: i64,
 }
 
@@ -100,10 +103,13 @@ impl ClerkUser {
         let raw: Raw = json::derived(json)?;
         let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
         let primary_id = raw.primary_email_address_id.as_deref().filter(|id| !id.is_empty());
-        let primary = primary_id.and_then(|id| addresses.iter().find(|a| a.id.as_deref() == Some(id)));
+        let primary = primary_id.map(|id| addresses.iter().find(|address| address.id.as_deref() == Some(id)));
         let email = match primary {
-            Some(primary) => primary.parse(),
-            None => addresses.iter().find_map(RawEmail::parse),
+            Some(primary) => {
+                primary.and_then(RawEmail::verified).map_or(PrimaryEmail::Unverified, PrimaryEmail::Verified)
+            }
+            None if addresses.is_empty() => PrimaryEmail::NoAddress,
+            None => PrimaryEmail::NoPrimary,
         };
         // A NUL would end the string early for C, and databases refuse it.
         let non_empty = |value: Option<String>| value.filter(|v| !v.is_empty() && !v.contains('\0'));
@@ -112,7 +118,6 @@ impl ClerkUser {
             username: non_empty(raw.username),
             first_name: non_empty(raw.first_name),
             last_name: non_empty(raw.last_name),
-            email_is_primary: primary.is_some() && email.is_some(),
             email,
             image_url: non_empty(raw.image_url).or(non_empty(raw.profile_image_url)),
             last_active_at_ms: raw.last_active_at.and_then(to_millis),
@@ -124,11 +129,12 @@ impl ClerkUser {
         })
     }
 
-    /// Returns the primary email address if it is verified and has exactly one `@`: with several, parsers disagree about the
-    /// domain. The only address that links a user to an existing row.
+    /// Returns the primary e-mail address if Clerk has verified it. No other address counts anywhere.
     pub fn verified_primary_email(&self) -> Option<&str> {
-        let email = self.email.as_ref().filter(|email| self.email_is_primary && email.verified)?;
-        (email.address.matches('@').count() == 1).then_some(email.address.as_str())
+        match &self.email {
+            PrimaryEmail::Verified(address) => Some(address),
+            PrimaryEmail::NoAddress | PrimaryEmail::NoPrimary | PrimaryEmail::Unverified => None,
+        }
     }
 
     /// Returns whether the user may not sign in permanently: banned or deprovisioned.
@@ -138,10 +144,12 @@ impl ClerkUser {
 }
 
 impl RawEmail {
-    fn parse(&self) -> Option<EmailAddress> {
-        let address = self.email_address.as_deref().map(str::trim).filter(|a| !a.is_empty() && !a.contains('\0'))?;
+    /// Returns the address if it is verified and has exactly one `@`: with several, parsers disagree about the domain.
+    fn verified(&self) -> Option<String> {
+        let address = self.email_address.as_deref().map(str::trim)?;
         let status = self.verification.as_ref().and_then(|Object(v)| v.status.as_deref());
-        Some(EmailAddress { address: address.into(), verified: status == Some("verified") })
+        let is_address = address.matches('@').count() == 1 && !address.contains('\0');
+        (is_address && status == Some("verified")).then(|| address.to_owned())
     }
 }
 
@@ -187,7 +195,7 @@ mod tests {
     #[test]
     fn user_without_id_is_rejected() {
         assert_eq!(user("").id, "user_1");
-        assert_eq!(user(r#","new":{"x":[1]},"email_addresses":null,"banned":null"#).email, None);
+        assert_eq!(user(r#","new":{"x":[1]},"email_addresses":null,"banned":null"#).email, PrimaryEmail::NoAddress);
         for malformed in [
             "null",
             "[]",
@@ -203,44 +211,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn primary_email_is_chosen_with_its_verification() {
-        let two = r#","email_addresses":[{"id":"a","email_address":"a@x"},{"id":"b","email_address":" b@x ","verification":{"status":"verified"}}]"#;
-        let with = |primary: &str| user(&format!(r#"{two},"primary_email_address_id":{primary}"#));
-        assert_eq!(with("\"b\"").email, Some(EmailAddress { address: "b@x".into(), verified: true }));
-        assert!(with("\"b\"").email_is_primary);
-        for first in ["\"z\"", "null", "\"\""] {
-            assert_eq!(with(first).email.unwrap().address, "a@x");
-            assert!(!with(first).email_is_primary);
-        }
-        let empty_first = r#","email_addresses":[{"id":"a","email_address":" "},{"id":"b","email_address":"b@x"}]"#;
-        assert_eq!(user(empty_first).email.unwrap().address, "b@x");
-        assert_eq!(user(&format!(r#"{empty_first},"primary_email_address_id":"a""#)).email, None);
-        for status in ["\"unverified\"", "\"transferable\"", "null", "\"VERIFIED\""] {
-            let one = user(&format!(
-                r#","email_addresses":[{{"email_address":"a@x","verification":{{"status":{status}}}}}]"#
-            ));
-            assert!(!one.email.unwrap().verified);
-        }
-    }
-
     // Threat U4.
     #[test]
-    fn verified_primary_email_requires_primary_verified_and_one_at_sign() {
-        let email = |address: &str, verified: bool| Some(EmailAddress { address: address.into(), verified });
-        let verified_primary = |email: Option<EmailAddress>, email_is_primary: bool| {
-            let user = ClerkUser { email, email_is_primary, ..ClerkUser::default() };
-            user.verified_primary_email().map(str::to_owned)
+    fn only_the_verified_primary_email_counts() {
+        let two = r#","email_addresses":[{"id":"a","email_address":"a@x"},{"id":"b","email_address":" b@x ","verification":{"status":"verified"}}]"#;
+        let with = |primary: &str| user(&format!(r#"{two},"primary_email_address_id":{primary}"#)).email;
+        assert_eq!(with("\"b\""), PrimaryEmail::Verified("b@x".into()));
+        assert_eq!([with("\"a\""), with("\"z\"")], [PrimaryEmail::Unverified, PrimaryEmail::Unverified]);
+        // Neither the first nor the only verified address stands in for a primary one.
+        assert_eq!([with("null"), with("\"\"")], [PrimaryEmail::NoPrimary, PrimaryEmail::NoPrimary]);
+        let one = |address: &str, status: &str| {
+            user(&format!(
+                r#","email_addresses":[{{"id":"a","email_address":"{address}","verification":{{"status":{status}}}}}],"primary_email_address_id":"a""#
+            ))
         };
-        assert_eq!(verified_primary(email("a@x", true), true).as_deref(), Some("a@x"));
-        for (email, is_primary) in [
-            (email("a@x", false), true),
-            (email("a@x", true), false),
-            (email("a@b@x", true), true),
-            (email("a", true), true),
-            (None, true),
-        ] {
-            assert_eq!(verified_primary(email.clone(), is_primary), None, "{email:?} {is_primary}");
+        assert_eq!(one("a@x", "\"verified\"").verified_primary_email(), Some("a@x"));
+        for status in ["\"unverified\"", "\"transferable\"", "null", "\"VERIFIED\""] {
+            assert_eq!(one("a@x", status).verified_primary_email(), None, "{status}");
+        }
+        for address in [" ", "a", "a@b@x"] {
+            assert_eq!(one(address, "\"verified\"").email, PrimaryEmail::Unverified, "{address}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What an attempt to authenticate carries from step to step.
 
+use std::time::Duration;
+
 use super::invalidations::TokenKeys;
 use crate::api::{ClerkUser, MachineToken};
 use crate::clock::Now;
@@ -20,11 +22,25 @@ pub(super) struct AuthContext {
     pub is_miss_recorded: bool,
     pub client_uat: Option<i64>,
     pub is_document: bool,
+    /// The user has to come from a fetch that began after this one.
+    pub fetched_after: Option<u64>,
+    /// How long the attempt may still wait for Clerk; `None`: it has not waited yet.
+    pub clerk_time_left: Option<Duration>,
 }
 
 impl AuthContext {
     pub fn new(hash: TokenHash, now: Now, begun: u64) -> Self {
-        AuthContext { hash, now, begun, restarts: 0, is_miss_recorded: false, client_uat: None, is_document: false }
+        AuthContext {
+            hash,
+            now,
+            begun,
+            restarts: 0,
+            is_miss_recorded: false,
+            client_uat: None,
+            is_document: false,
+            fetched_after: None,
+            clerk_time_left: None,
+        }
     }
 }
 

@@ -8,16 +8,16 @@ use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
 use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::{NextAction, Step, Waiting};
-use super::user_cache::CachedUser;
+use super::user_cache::{CachedUser, FoundUser, RowRead};
 use crate::clock::{Io, Now};
 use crate::config::{Csrf, UserMode};
-use crate::events::{Event, Source};
+use crate::events::Source;
 use crate::identity::{Attribute, Identity};
 use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
-use crate::users::{Row, StoreError, StoreResponse, SyncEvent};
+use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 
 /// How often an attempt that an invalidation stops starts again. Only the application and Clerk's webhooks invalidate; the deadline
 /// bounds the time.
@@ -44,9 +44,9 @@ pub(super) enum ResolvedUser {
     /// The row was confirmed a short time ago.
     KnownRow(Arc<CachedUser>, String),
     /// The row has to be confirmed.
-    RowToCheck(Arc<CachedUser>, String),
+    RowToCheck(FoundUser, String),
     /// The row has to be found, made or updated.
-    RowToSync(Arc<CachedUser>),
+    RowToSync(FoundUser),
 }
 
 /// An authentication that waits for the user store or for Clerk.
@@ -54,12 +54,12 @@ pub(super) enum AuthWaiting {
     /// Does the row of a cached result still exist?
     RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
     /// Where is the row of a verified token's user?
-    ResolveRow(AuthContext, Box<VerifiedToken>, Arc<CachedUser>, Box<RowTask>),
-    /// The user has to be fetched.
-    FetchUser(AuthContext, Box<VerifiedToken>),
+    ResolveRow(AuthContext, Box<VerifiedToken>, FoundUser, Box<RowTask>),
+    /// The user has to be fetched; again, if a row was read that the cached user may not change.
+    FetchUser(AuthContext, Box<VerifiedToken>, Option<Box<RowRead>>),
 }
 
-type AuthStep = Step<AuthWaiting>;
+pub(super) type AuthStep = Step<AuthWaiting>;
 
 impl Inner {
     /// Looks up, verifies, and resolves the user. Returns `None` if `io` does not allow what is needed; then nothing was
@@ -110,7 +110,8 @@ impl Inner {
             Prepared::Hit(context, cached) if needs_store => {
                 let [key, subject] =
                     [Attribute::UserKey, Attribute::Subject].map(|a| cached.get(a).unwrap_or_default());
-                let task = RowTask::check(key, subject, &self.schema());
+                let owner = RowOwner::new(subject, cached.get(Attribute::Email), cached.get(Attribute::Username));
+                let task = RowTask::check(key, owner, self.schema());
                 Step::Waiting(AuthWaiting::RecheckRow(context, cached, task))
             }
             Prepared::Hit(context, cached) => Step::Done(self.finish_hit(&context, &cached)),
@@ -209,7 +210,12 @@ impl Inner {
     }
 
     /// Checks revocations and the session, then resolves the user of a verified token, whatever its class.
-    fn resolve(&self, context: &mut AuthContext, token: &VerifiedToken, io: Io) -> Result<ResolvedUser, VerifyError> {
+    pub fn resolve(
+        &self,
+        context: &mut AuthContext,
+        token: &VerifiedToken,
+        io: Io,
+    ) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
         self.check_revocations(token, now)?;
         if token.kind == TokenKind::SessionToken {
@@ -220,20 +226,22 @@ impl Inner {
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
-        let found = self.users.find(id, now, io, &self.backend)?;
+        let found = self.users.find(id, context.fetched_after, now, io, &self.backend)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
-        let user = found.user;
-        Ok(match user.row_key().filter(|_| !found.is_fetched) {
-            _ if self.settings.mode == UserMode::Profile => ResolvedUser::NoRow(Some(user)),
-            Some(key) if user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => {
-                ResolvedUser::KnownRow(user, key)
+        if let Io::Blocking(deadline) = io {
+            context.clerk_time_left = Some(deadline.remaining());
+        }
+        Ok(match found.user.row_key().filter(|_| found.origin != Origin::Fetched) {
+            _ if self.settings.mode == UserMode::Profile => ResolvedUser::NoRow(Some(found.user)),
+            Some(key) if found.user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => {
+                ResolvedUser::KnownRow(found.user, key)
             }
-            Some(key) => ResolvedUser::RowToCheck(user, key),
-            None => ResolvedUser::RowToSync(user),
+            Some(key) => ResolvedUser::RowToCheck(found, key),
+            None => ResolvedUser::RowToSync(found),
         })
     }
 
-    fn ask_or_finish(
+    pub fn ask_or_finish(
         &self,
         context: AuthContext,
         token: Box<VerifiedToken>,
@@ -246,21 +254,16 @@ impl Inner {
                 let row = Row { key, clerk_id: Some(user.user.id.clone()), is_active: true, ..Row::default() };
                 self.finish(context, token, Some(&user), Some(row), io)
             }
-            ResolvedUser::RowToCheck(user, key) => {
-                let task = RowTask::check(&key, &user.user.id, &self.schema());
-                Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
+            ResolvedUser::RowToCheck(found, key) => {
+                let task = RowTask::check(&key, RowOwner::from(&*found.user.user), self.schema());
+                Step::Waiting(AuthWaiting::ResolveRow(context, token, found, task))
             }
-            ResolvedUser::RowToSync(user) => self.sync_row(context, token, user),
+            ResolvedUser::RowToSync(found) => self.sync_row(context, token, found),
         }
     }
 
-    fn sync_row(&self, context: AuthContext, token: Box<VerifiedToken>, user: Arc<CachedUser>) -> AuthStep {
-        let task = RowTask::sync(user.user.clone(), self.schema(), self.settings.link, user.row_key());
-        Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task))
-    }
-
     /// The last step: accepts the user or not, caches the result, ends the request.
-    fn finish(
+    pub fn finish(
         &self,
         context: AuthContext,
         token: Box<VerifiedToken>,
@@ -320,7 +323,7 @@ impl Inner {
 
     /// Starts again after an invalidation: what was found out before it does not count. A signature stays verified; Clerk
     /// is asked about an opaque token again.
-    fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
+    pub fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let mut token = token;
         if matches!(token.content, TokenContent::Opaque { secret: None, .. }) {
@@ -329,12 +332,12 @@ impl Inner {
         let resolved = self.begin_again(&mut context).and_then(|()| self.resolve_again(&mut context, &mut token, io));
         match resolved {
             Ok(resolved) => self.ask_or_finish(context, token, resolved, io),
-            Err(VerifyError::WouldBlock) => Step::Waiting(AuthWaiting::FetchUser(context, token)),
+            Err(VerifyError::WouldBlock) => Step::Waiting(AuthWaiting::FetchUser(context, token, None)),
             Err(VerifyError::Refused(error)) => Step::Done(self.reject(&context, error)),
         }
     }
 
-    fn resolve_again(
+    pub fn resolve_again(
         &self,
         context: &mut AuthContext,
         token: &mut VerifiedToken,
@@ -354,6 +357,7 @@ impl Inner {
         }
         context.restarts += 1;
         context.begun = self.invalidations.sequence();
+        context.fetched_after = None;
         Ok(())
     }
 
@@ -380,7 +384,7 @@ impl Inner {
                 let mut context = context;
                 self.record_miss(&mut context);
                 match verified_before(&cached) {
-                    Some(token) => Step::Waiting(AuthWaiting::FetchUser(context, token)),
+                    Some(token) => Step::Waiting(AuthWaiting::FetchUser(context, token, None)),
                     None => Step::Done(self.reject(&context, Reason::InternalError)),
                 }
             }
@@ -393,42 +397,6 @@ impl Inner {
         let id = cached.get(Attribute::Subject).unwrap_or_default();
         if let Some(user) = self.users.cached(id, context.now) {
             user.row_check.reset();
-        }
-    }
-
-    fn finish_row(
-        &self,
-        context: AuthContext,
-        token: Box<VerifiedToken>,
-        user: Arc<CachedUser>,
-        outcome: RowOutcome,
-        events: &[SyncEvent],
-    ) -> AuthStep {
-        let clerk_id = &user.user.id;
-        match outcome {
-            RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
-            RowOutcome::Missing => self.sync_row(context, token, user),
-            // Banned at Clerk and active here, or deactivated by a ban that is no more: the row has to follow.
-            RowOutcome::Confirmed(row)
-                if row.is_active == user.user.is_blocked() && (row.is_active || row.banned_by_clerk) =>
-            {
-                self.sync_row(context, token, user)
-            }
-            RowOutcome::Refused(reason) => {
-                self.backend.emit_sync_events(events, "", clerk_id);
-                if reason == Reason::LinkConflict {
-                    self.backend.events.tell(Event::LinkConflict { clerk_id });
-                }
-                Step::Done(self.reject(&context, reason))
-            }
-            RowOutcome::Confirmed(row) | RowOutcome::Synced(row) => {
-                self.backend.emit_sync_events(events, &row.key, clerk_id);
-                user.set_row_key(&row.key);
-                if row.is_active {
-                    user.row_check.confirm(context.now);
-                }
-                self.finish(context, token, Some(&user), Some(row), Io::CacheOnly)
-            }
         }
     }
 }
@@ -450,29 +418,19 @@ impl Waiting for AuthWaiting {
             AuthWaiting::RecheckRow(context, cached, task) => match task.submit(response) {
                 TaskStep::Ask(task) => Step::Waiting(AuthWaiting::RecheckRow(context, cached, task)),
                 TaskStep::Done(outcome, _) => inner.finish_recheck(context, cached, outcome),
+                // A check asks for no fetch.
+                TaskStep::FetchUser { .. } => Step::Done(inner.reject(&context, Reason::InternalError)),
             },
-            AuthWaiting::ResolveRow(context, token, user, task) => match task.submit(response) {
-                // The next question may be a write, and it must not write what was known before an invalidation.
-                TaskStep::Ask(_) if inner.invalidations.is_invalidated_since(context.begun, &token.keys) => {
-                    inner.restart(context, token, Io::CacheOnly)
-                }
-                TaskStep::Ask(task) => Step::Waiting(AuthWaiting::ResolveRow(context, token, user, task)),
-                TaskStep::Done(outcome, events) => inner.finish_row(context, token, user, outcome, &events),
-            },
+            AuthWaiting::ResolveRow(context, token, found, task) => {
+                inner.follow_row(context, token, found, task.submit(response))
+            }
             waiting @ AuthWaiting::FetchUser(..) => Step::Waiting(waiting),
         }
     }
 
     fn fetch_user(self, inner: &Inner) -> AuthStep {
         match self {
-            AuthWaiting::FetchUser(mut context, mut token) => {
-                let io = inner.blocking();
-                match inner.resolve_again(&mut context, &mut token, io) {
-                    Ok(resolved) => inner.ask_or_finish(context, token, resolved, io),
-                    Err(VerifyError::Refused(error)) => Step::Done(inner.reject(&context, error)),
-                    Err(VerifyError::WouldBlock) => Step::Done(inner.reject(&context, Reason::InternalError)),
-                }
-            }
+            AuthWaiting::FetchUser(context, token, read) => inner.fetch_user(context, token, read.map(|read| *read)),
             waiting => Step::Waiting(waiting),
         }
     }
@@ -480,7 +438,7 @@ impl Waiting for AuthWaiting {
     fn abandon(self, inner: &Inner) -> Arc<AuthResult> {
         let (AuthWaiting::RecheckRow(context, ..)
         | AuthWaiting::ResolveRow(context, ..)
-        | AuthWaiting::FetchUser(context, _)) = self;
+        | AuthWaiting::FetchUser(context, ..)) = self;
         inner.reject(&context, Reason::StoreError)
     }
 }
@@ -497,7 +455,7 @@ fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
     Some(VerifiedToken { kind: identity.kind(), content, key_id: cached.key_id, keys: cached.keys }.into())
 }
 
-fn store_error(error: StoreError) -> AuthError {
+pub(super) fn store_error(error: StoreError) -> AuthError {
     let (code, message) = match error {
         StoreError::Failed { code, message } => (code, message),
         StoreError::Conflict => (0, "the store reports a conflict for a request that writes nothing".to_owned()),

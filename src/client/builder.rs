@@ -31,6 +31,10 @@ use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
 use crate::webhooks::SigningKeys;
 
+/// Users whose revocation is known one by one, and four times as many sessions. Independent of the size of the caches: what is
+/// evicted rejects other tokens.
+const REVOKED_USERS: usize = 16_384;
+
 /// The settings of a [`Client`], and what the application provides.
 ///
 /// There is one setter for each setting, under the name that all bindings use. The first invalid value is reported by
@@ -324,6 +328,7 @@ impl ClientBuilder {
                 mode,
                 link: config.link_by_email,
                 machine_tokens_skip_user: config.machine_tokens_skip_user,
+                block_deactivated_email: config.block_deactivated_email,
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,
@@ -350,8 +355,8 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
             ),
-            revocations: Revocations::new(capacity, config.revocation_ttl_s * 1000, skew_ms),
-            webhooks: WebhookReceiver::new(signing_keys, config.instance_id, capacity),
+            revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
+            webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
             invalidations,
             results,
         };

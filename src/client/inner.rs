@@ -22,7 +22,7 @@ use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Schema, UserStore};
+use crate::users::{Schema, SyncRules, UserStore};
 
 /// What the configuration has settled.
 pub(super) struct Settings {
@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub mode: UserMode,
     pub link: LinkByEmail,
     pub machine_tokens_skip_user: bool,
+    pub block_deactivated_email: bool,
     pub timeout: Duration,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,
@@ -63,6 +64,11 @@ impl Inner {
 
     pub fn schema(&self) -> Schema {
         self.store.as_ref().map(|store| store.schema()).unwrap_or_default()
+    }
+
+    pub fn sync_rules(&self) -> SyncRules {
+        let Settings { link, block_deactivated_email, .. } = self.settings;
+        SyncRules { schema: self.schema(), link, block_deactivated_email }
     }
 
     /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates

@@ -20,6 +20,7 @@ mod row_task;
 mod session_checks;
 mod stepwise;
 mod user_cache;
+mod user_row;
 mod verify;
 mod webhook_receiver;
 mod webhooks;

@@ -100,7 +100,7 @@ impl fmt::Debug for PendingWebhook {
 }
 
 impl PendingWebhook {
-    /// Returns what has to be done next; never [`NextAction::FetchUser`].
+    /// Returns what has to be done next. [`NextAction::FetchUser`] if the event alone may not change the row.
     pub fn next_action(&self) -> NextAction<'_> {
         self.0.next_action()
     }
@@ -108,6 +108,11 @@ impl PendingWebhook {
     /// Takes the store's response. After a failure the event has to be delivered again.
     pub fn submit(&mut self, response: Result<StoreResponse, StoreError>) {
         self.0.submit(response);
+    }
+
+    /// Waits for Clerk, at most `timeout_ms`. Does nothing unless [`NextAction::FetchUser`] is next.
+    pub fn fetch_user(&mut self) {
+        self.0.fetch_user();
     }
 
     /// Returns the outcome. An event that still waits for something has to be delivered again.

@@ -1,13 +1,13 @@
 //! One user's row: when it was last confirmed, and the questions to the user store that find, check and update it. No I/O.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::api::ClerkUser;
 use crate::clock::Now;
-use crate::config::LinkByEmail;
 use crate::reason::Reason;
-use crate::users::{Row, Schema, StoreError, StoreRequest, StoreResponse, SyncEvent, Transition, UserSync};
+use crate::users::{
+    Row, RowOwner, Schema, Snapshot, StoreError, StoreRequest, StoreResponse, SyncEvent, SyncRules, Transition,
+    UserSync,
+};
 
 /// When the store last confirmed that a row exists and is active.
 pub(super) struct RowCheck(AtomicI64);
@@ -58,34 +58,44 @@ pub(super) struct RowTask {
 }
 
 enum Work {
-    /// `clerk_id` is what the row must hold, in tables that have such a column.
-    Check {
-        key: String,
-        clerk_id: Option<String>,
-    },
+    Check { key: String, owner: RowOwner, schema: Schema },
     Sync(Box<UserSync>),
 }
 
 /// What follows a response.
-#[expect(clippy::large_enum_variant, reason = "matched at once, never stored")]
 pub(super) enum TaskStep {
     Ask(Box<RowTask>),
+    /// The user has to be fetched, see [`Transition::FetchUser`]. With what the synchronization did, for the events.
+    FetchUser {
+        row: Option<Row>,
+        is_older: bool,
+        events: Vec<SyncEvent>,
+    },
     /// With what the synchronization did, for the events.
     Done(RowOutcome, Vec<SyncEvent>),
 }
 
 impl RowTask {
-    /// Looks whether the row with this key exists and is still the user's.
-    pub fn check(key: &str, clerk_id: &str, schema: &Schema) -> Box<Self> {
+    /// Looks whether the row with this key exists and is still its owner's.
+    pub fn check(key: &str, owner: RowOwner, schema: Schema) -> Box<Self> {
         let key = key.to_owned();
         let request = StoreRequest::FindByKey { key: key.clone() };
-        Box::new(RowTask { work: Work::Check { key, clerk_id: schema.clerk_id.then(|| clerk_id.to_owned()) }, request })
+        Box::new(RowTask { work: Work::Check { key, owner, schema }, request })
     }
 
     /// Finds or makes the user's row and updates it. `own_key` is the row of an earlier synchronization.
-    pub fn sync(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> Box<Self> {
-        let (sync, request) = UserSync::start(user, schema, link, own_key);
-        Box::new(RowTask { work: Work::Sync(Box::new(sync)), request })
+    pub fn sync(snapshot: Snapshot, rules: SyncRules, own_key: Option<String>) -> TaskStep {
+        let (sync, next) = UserSync::start(snapshot, rules, own_key);
+        Self::follow(Box::new(sync), next)
+    }
+
+    fn follow(sync: Box<UserSync>, next: Result<Transition, Reason>) -> TaskStep {
+        match next {
+            Ok(Transition::Request(request)) => TaskStep::Ask(Box::new(RowTask { work: Work::Sync(sync), request })),
+            Ok(Transition::FetchUser { row, is_older }) => TaskStep::FetchUser { row, is_older, events: sync.events },
+            Ok(Transition::Done(row)) => TaskStep::Done(RowOutcome::Synced(row), sync.events),
+            Err(reason) => TaskStep::Done(RowOutcome::Refused(reason), sync.events),
+        }
     }
 
     /// Returns the question to the store.
@@ -95,44 +105,43 @@ impl RowTask {
 
     /// Takes the store's response.
     pub fn submit(self: Box<Self>, response: Result<StoreResponse, StoreError>) -> TaskStep {
-        let response = match (response, self.work) {
-            (Err(error), Work::Check { .. }) => return TaskStep::Done(RowOutcome::Failed(error), Vec::new()),
-            (Err(error), Work::Sync(sync)) => return TaskStep::Done(RowOutcome::Failed(error), sync.events),
-            (Ok(response), work) => (response, work),
-        };
-        match response {
-            (StoreResponse::Rows(rows), Work::Check { key, clerk_id }) => {
-                let row = matching_row(rows, &key, clerk_id.as_deref());
+        match (self.work, response) {
+            (Work::Check { .. }, Err(error)) => TaskStep::Done(RowOutcome::Failed(error), Vec::new()),
+            (Work::Check { key, owner, schema }, Ok(StoreResponse::Rows(rows))) => {
+                let row = matching_row(rows, &key, &owner, &schema);
                 TaskStep::Done(row.map_or(RowOutcome::Missing, RowOutcome::Confirmed), Vec::new())
             }
-            (_, Work::Check { .. }) => TaskStep::Done(RowOutcome::Refused(Reason::StoreError), Vec::new()),
-            (response, Work::Sync(mut sync)) => match sync.on_response(response) {
-                Ok(Transition::Request(request)) => {
-                    TaskStep::Ask(Box::new(RowTask { work: Work::Sync(sync), request }))
-                }
-                Ok(Transition::Done(row)) => TaskStep::Done(RowOutcome::Synced(row), sync.events),
-                Err(reason) => TaskStep::Done(RowOutcome::Refused(reason), sync.events),
-            },
+            (Work::Check { .. }, Ok(_)) => TaskStep::Done(RowOutcome::Refused(Reason::StoreError), Vec::new()),
+            (Work::Sync(sync), Err(error)) => TaskStep::Done(RowOutcome::Failed(error), sync.events),
+            (Work::Sync(mut sync), Ok(response)) => {
+                let next = sync.on_response(response);
+                Self::follow(sync, next)
+            }
         }
     }
 }
 
 /// A store that returns another row, or two, has not found the one that was asked for.
-fn matching_row(rows: Vec<Row>, key: &str, clerk_id: Option<&str>) -> Option<Row> {
+fn matching_row(rows: Vec<Row>, key: &str, owner: &RowOwner, schema: &Schema) -> Option<Row> {
     let [row] = <[Row; 1]>::try_from(rows).ok()?;
-    (row.key == key && (clerk_id.is_none() || row.clerk_id.as_deref() == clerk_id)).then_some(row)
+    (row.key == key && owner.owns(&row, schema)).then_some(row)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::api::ClerkUser;
+    use crate::config::LinkByEmail;
+    use crate::users::Origin;
 
     fn row(key: &str, clerk_id: &str) -> Row {
         Row { key: key.into(), clerk_id: Some(clerk_id.into()), is_active: true, ..Row::default() }
     }
 
     fn checked(schema: &Schema, response: Result<StoreResponse, StoreError>) -> RowOutcome {
-        match RowTask::check("1", "user_1", schema).submit(response) {
+        match RowTask::check("1", RowOwner::new("user_1", Some("own@x"), None), *schema).submit(response) {
             TaskStep::Done(outcome, events) if events.is_empty() => outcome,
             _ => panic!("a check is one question and no event"),
         }
@@ -147,8 +156,9 @@ mod tests {
             assert_eq!(rows(&others), RowOutcome::Missing, "{others:?}");
         }
         let without_ids = Schema { clerk_id: false, ..schema };
-        let own = row("1", "anything");
+        let [own, other] = ["own@x", "other@x"].map(|email| Row { email: Some(email.into()), ..row("1", "anything") });
         assert_eq!(checked(&without_ids, Ok(StoreResponse::Rows(vec![own.clone()]))), RowOutcome::Confirmed(own));
+        assert_eq!(checked(&without_ids, Ok(StoreResponse::Rows(vec![other]))), RowOutcome::Missing);
     }
 
     #[test]
@@ -157,7 +167,9 @@ mod tests {
         assert_eq!(checked(&schema, Ok(StoreResponse::Updated)), RowOutcome::Refused(Reason::StoreError));
         assert_eq!(checked(&schema, Err(StoreError::Conflict)), RowOutcome::Failed(StoreError::Conflict));
         let user = Arc::new(ClerkUser { id: "user_1".into(), ..ClerkUser::default() });
-        let task = RowTask::sync(user, schema, LinkByEmail::Verified, None);
+        let rules = SyncRules { schema, link: LinkByEmail::Verified, block_deactivated_email: true };
+        let snapshot = Snapshot { user, origin: Origin::Fetched, read_before: None };
+        let TaskStep::Ask(task) = RowTask::sync(snapshot, rules, None) else { panic!() };
         assert!(matches!(task.request(), StoreRequest::FindByClerkId { .. }));
         let step = task.submit(Ok(StoreResponse::Taken(true)));
         assert!(matches!(step, TaskStep::Done(RowOutcome::Refused(Reason::StoreError), _)));

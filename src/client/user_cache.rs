@@ -2,6 +2,7 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,30 +16,44 @@ use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
+use crate::users::{Origin, Row, Snapshot};
 
 /// How long a user that Clerk does not know is not asked for again.
 const MISSING_TTL_MS: i64 = 10_000;
 const MAX_MISSING: usize = 1024;
 /// Webhook events that were not accepted are delivered again for a day and some hours.
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
+/// Users whose order of webhook events is known; independent of the size of the cache.
+const MAX_LAST_UPDATES: usize = 65_536;
 
 /// A cached user.
 pub(super) struct CachedUser {
     pub user: Arc<ClerkUser>,
     fetched_ms: i64,
+    /// The number of the fetch; 0 for a webhook event.
+    fetch: u64,
+    /// Whether its row was written from a newer version: it has to be fetched again.
+    is_outdated: AtomicBool,
     /// The key of the row, once it is synchronized.
     row_key: Mutex<Option<String>>,
     pub row_check: RowCheck,
 }
 
 impl CachedUser {
-    fn new(user: ClerkUser, fetched_ms: i64, previous: Option<&CachedUser>) -> Self {
+    fn new(user: ClerkUser, fetched_ms: i64, fetch: u64, previous: Option<&CachedUser>) -> Self {
         CachedUser {
             user: Arc::new(user),
             fetched_ms,
+            fetch,
+            is_outdated: AtomicBool::new(false),
             row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
             row_check: RowCheck::new(i64::MIN),
         }
+    }
+
+    /// Records that the row was written from a newer version.
+    pub fn set_outdated(&self) {
+        self.is_outdated.store(true, Ordering::Relaxed);
     }
 
     pub fn row_key(&self) -> Option<String> {
@@ -51,12 +66,35 @@ impl CachedUser {
 }
 
 /// A user as [`UserCache::find`] returns it.
+#[derive(Clone)]
 pub(super) struct FoundUser {
     pub user: Arc<CachedUser>,
-    /// Whether it was fetched for this call.
-    pub is_fetched: bool,
+    pub origin: Origin,
     /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
     pub begun: Option<u64>,
+    /// Whether Clerk was asked in vain.
+    pub is_stale: bool,
+    /// The key of the row that was read before the user was fetched.
+    pub read_before: Option<String>,
+}
+
+impl FoundUser {
+    pub fn new(user: Arc<CachedUser>, origin: Origin) -> Self {
+        FoundUser { user, origin, begun: None, is_stale: false, read_before: None }
+    }
+
+    /// Returns what a synchronization works with.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { user: self.user.user.clone(), origin: self.origin, read_before: self.read_before.clone() }
+    }
+}
+
+/// A row that was read, and the user that may not be written into it.
+pub(super) struct RowRead {
+    pub found: FoundUser,
+    pub row: Option<Row>,
+    /// Whether the row was written from a newer version of the user.
+    pub is_older: bool,
 }
 
 type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
@@ -70,6 +108,8 @@ pub(super) struct UserCache {
     last_updates: Cache<Box<str>, i64, RandomState>,
     /// By id and the number of the user's last invalidation: nobody joins a fetch that began before it.
     in_flight: SingleFlight<(Box<str>, u64), Fetched>,
+    /// The number of the last fetch that has begun.
+    fetches: AtomicU64,
     invalidations: Arc<Invalidations>,
     ttl_ms: i64,
     stale_if_error_ms: i64,
@@ -80,51 +120,86 @@ impl UserCache {
         UserCache {
             users: Cache::new(capacity, RandomState::new()),
             missing: Cache::new(MAX_MISSING, RandomState::new()),
-            last_updates: Cache::new(capacity, RandomState::new()),
+            last_updates: Cache::new(MAX_LAST_UPDATES, RandomState::new()),
             in_flight: SingleFlight::default(),
+            fetches: AtomicU64::new(0),
             invalidations,
             ttl_ms,
             stale_if_error_ms,
         }
     }
 
-    /// Returns the user: cached, fetched if `io` allows, or stale while Clerk cannot be reached.
-    pub fn find(&self, id: &str, now: Now, io: Io, backend: &Backend) -> Result<FoundUser, VerifyError> {
-        if let Some(user) = self.fresh(id, now) {
-            return Ok(FoundUser { user, is_fetched: false, begun: None });
+    /// Returns a number that all fetches that begin from now on exceed.
+    pub fn last_fetch(&self) -> u64 {
+        self.fetches.load(Ordering::Acquire)
+    }
+
+    /// Returns the user: cached, fetched if `io` allows, or stale while Clerk cannot be reached. With `after` the user comes from
+    /// a fetch with a higher number, or there is an error.
+    pub fn find(
+        &self,
+        id: &str,
+        after: Option<u64>,
+        now: Now,
+        io: Io,
+        backend: &Backend,
+    ) -> Result<FoundUser, VerifyError> {
+        let is_wanted = |user: &Arc<CachedUser>| after.is_none_or(|after| user.fetch > after);
+        if let Some(user) = self.fresh(id, now).filter(is_wanted) {
+            return Ok(FoundUser::new(user, if after.is_some() { Origin::Fetched } else { Origin::Cached }));
         }
         let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
         if self.missing.get(id, now.mono_ms).is_some() {
             return Err(Reason::UserNotFound.into());
         }
         let key = self.invalidations.key(Scope::Subject, id);
-        let flight = self.in_flight.run(&(id.into(), self.invalidations.last(key)), deadline, || {
-            let begun = self.invalidations.sequence();
-            // A fetch that ended just before may have stored it.
-            let user = self.fresh(id, now).map_or_else(|| self.fetch(id, key, begun, now, deadline, backend), Ok);
-            (user, begun)
-        });
-        let (fetched, begun) = match flight {
-            Flight::Complete(fetched) => fetched,
-            Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
-        };
-        match fetched {
-            Ok(user) => Ok(FoundUser { user, is_fetched: true, begun: Some(begun) }),
-            Err(error) if error.kind == ErrorKind::NotFound => Err(Reason::UserNotFound.into()),
-            Err(error) => match self.users.get(id, now.mono_ms) {
-                Some(user) if now.mono_ms.saturating_sub(user.fetched_ms) < self.stale_if_error_ms => {
-                    backend.events.log(Level::Warn, || "Clerk cannot be reached; serving users from the cache".into());
-                    backend.events.tell(Event::StaleUserServed { clerk_id: id });
-                    Ok(FoundUser { user, is_fetched: false, begun: None })
+        let mut failure = ApiError::new(ErrorKind::Timeout);
+        for _ in 0..2 {
+            let flight = self.in_flight.run(&(id.into(), self.invalidations.last(key)), deadline, || {
+                let begun = self.invalidations.sequence();
+                // A fetch that ended just before may have stored it.
+                let stored = self.fresh(id, now).filter(is_wanted);
+                (stored.map_or_else(|| self.fetch(id, key, begun, now, deadline, backend), Ok), begun)
+            });
+            match flight {
+                Flight::Complete((Ok(user), begun)) if is_wanted(&user) => {
+                    let origin = if user.fetch == 0 { Origin::Cached } else { Origin::Fetched };
+                    return Ok(FoundUser { begun: Some(begun), ..FoundUser::new(user, origin) });
                 }
-                _ => Err(VerifyError::Refused(AuthError::unavailable(error))),
-            },
+                // Joined a fetch that began too early: the next one begins now.
+                Flight::Complete((Ok(_), _)) => continue,
+                Flight::Complete((Err(error), _)) => failure = error,
+                Flight::TimedOut | Flight::Abandoned => {}
+            }
+            break;
         }
+        if failure.kind == ErrorKind::NotFound {
+            return Err(Reason::UserNotFound.into());
+        }
+        match self.users.get(id, now.mono_ms).filter(|_| after.is_none()) {
+            Some(user) if self.may_be_stale(&user, now) => {
+                self.report_stale(id, backend);
+                Ok(FoundUser { is_stale: true, ..FoundUser::new(user, Origin::Cached) })
+            }
+            _ => Err(VerifyError::Refused(AuthError::unavailable(failure))),
+        }
+    }
+
+    /// Whether a user may still be served while Clerk cannot be reached.
+    pub fn may_be_stale(&self, user: &CachedUser, now: Now) -> bool {
+        now.mono_ms.saturating_sub(user.fetched_ms) < self.stale_if_error_ms
+    }
+
+    pub fn report_stale(&self, id: &str, backend: &Backend) {
+        backend.events.log(Level::Warn, || "Clerk cannot be reached; serving users from the cache".into());
+        backend.events.tell(Event::StaleUserServed { clerk_id: id });
     }
 
     fn fresh(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
         let user = self.users.get(id, now.mono_ms)?;
-        (now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms).then_some(user)
+        let is_fresh =
+            now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms && !user.is_outdated.load(Ordering::Relaxed);
+        is_fresh.then_some(user)
     }
 
     fn fetch(
@@ -137,12 +212,19 @@ impl UserCache {
         backend: &Backend,
     ) -> Result<Arc<CachedUser>, ApiError> {
         let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
+        let fetch = self.fetches.fetch_add(1, Ordering::AcqRel) + 1;
         match backend.user(id, deadline) {
             Ok(user) => {
                 let previous = self.users.get(id, now.mono_ms);
-                let user = Arc::new(CachedUser::new(user, now.mono_ms, previous.as_deref()));
+                // Clerk's response may be older than an event; a ban in either counts.
+                let newer = previous.as_ref().filter(|cached| cached.user.updated_at_ms > user.updated_at_ms);
+                let newer = newer.filter(|_| !user.is_blocked()).map(|cached| (*cached.user).clone());
+                let user = newer.unwrap_or(user);
+                let user = Arc::new(CachedUser::new(user, now.mono_ms, fetch, previous.as_deref()));
                 let expires_ms = self.expires_ms(now);
-                let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |_| is_current());
+                let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |cached| {
+                    is_current() && cached.is_none_or(|cached| cached.user.updated_at_ms <= user.user.updated_at_ms)
+                });
                 Ok(user)
             }
             Err(error) => {
@@ -178,7 +260,7 @@ impl UserCache {
         self.last_updates.put(id.clone(), user.updated_at_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
         self.missing.remove(&id);
         let previous = self.users.get(&id, now.mono_ms);
-        let user = Arc::new(CachedUser::new(user, now.mono_ms, previous.as_deref()));
+        let user = Arc::new(CachedUser::new(user, now.mono_ms, 0, previous.as_deref()));
         if self.users.put_if(id.clone(), user.clone(), self.expires_ms(now), now.mono_ms, |_| true).is_err() {
             self.users.remove(&id);
         }
@@ -255,8 +337,12 @@ mod tests {
         }
 
         fn find(&self, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
-            let found = self.cache.find("user_1", Now { mono_ms: now_ms, ..NOW }, io, &self.backend)?;
-            Ok((found.user.user.first_name.clone().unwrap_or_default(), found.is_fetched))
+            self.find_after(None, now_ms, io)
+        }
+
+        fn find_after(&self, after: Option<u64>, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
+            let found = self.cache.find("user_1", after, Now { mono_ms: now_ms, ..NOW }, io, &self.backend)?;
+            Ok((found.user.user.first_name.clone().unwrap_or_default(), found.origin == Origin::Fetched))
         }
     }
 
@@ -276,6 +362,43 @@ mod tests {
     }
 
     #[test]
+    fn fetch_that_must_be_later_neither_uses_the_cache_nor_joins_an_earlier_one() {
+        let release = Arc::new(std::sync::Barrier::new(2));
+        let barrier = release.clone();
+        let f = Fixture::new(move |_, call| {
+            if call == 2 {
+                barrier.wait();
+            }
+            200
+        });
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), true));
+        assert!(matches!(f.find_after(Some(1), 0, Io::CacheOnly), Err(VerifyError::WouldBlock)));
+        std::thread::scope(|scope| {
+            let earlier = scope.spawn(|| f.find_after(Some(1), 0, blocking()));
+            while !f.cache.in_flight.is_running(&("user_1".into(), 0)) {
+                std::thread::yield_now();
+            }
+            while f.cache.last_fetch() < 2 {
+                std::thread::yield_now();
+            }
+            let later = scope.spawn(|| f.find_after(Some(f.cache.last_fetch()), 0, blocking()));
+            std::thread::sleep(Duration::from_millis(50));
+            release.wait();
+            assert_eq!(earlier.join().unwrap().unwrap(), ("2".into(), true));
+            assert_eq!(later.join().unwrap().unwrap(), ("3".into(), true));
+        });
+        assert_eq!(f.find(0, blocking()).unwrap(), ("3".into(), false));
+    }
+
+    #[test]
+    fn late_demand_for_a_fetch_is_not_served_stale() {
+        let f = Fixture::new(|_, call| if call == 1 { 200 } else { 429 });
+        assert!(f.find(0, blocking()).is_ok());
+        assert!(matches!(f.find_after(Some(1), 0, blocking()), Err(VerifyError::Refused(_))));
+        assert!(f.find(1500, blocking()).is_ok());
+    }
+
+    #[test]
     fn fetch_begun_before_an_invalidation_is_not_cached() {
         let f = Fixture::new(|invalidations, call| {
             if call == 1 {
@@ -283,7 +406,7 @@ mod tests {
             }
             200
         });
-        let found = f.cache.find("user_1", NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
+        let found = f.cache.find("user_1", None, NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
         let key = f.invalidations.key(Scope::Subject, "user_1");
         assert!(f.invalidations.is_key_invalidated_since(found.begun.unwrap(), key));
         assert_eq!(f.cache.len(), 0);

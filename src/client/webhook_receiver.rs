@@ -1,6 +1,7 @@
 //! Which webhook deliveries are accepted: signed by Clerk, of this instance, and not processed before.
 
 use std::hash::RandomState;
+use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::clock::Now;
@@ -18,7 +19,7 @@ pub enum WebhookOutcome {
     Ignored,
     /// It is not a valid delivery from Clerk.
     Rejected(WebhookError),
-    /// The user store failed; the event has to be delivered again.
+    /// The user store or Clerk failed, or the same delivery is being processed: it has to come again.
     Failed(SyncError),
 }
 
@@ -44,44 +45,95 @@ impl WebhookOutcome {
     }
 }
 
-/// Signing keys, and the ids of processed deliveries.
+/// Deliveries whose ids are known. At a hundred a second, the ten minutes in which one can come again.
+const MAX_DELIVERIES: usize = 65_536;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    InProgress,
+    Processed,
+}
+
+type Deliveries = Cache<Box<str>, State, RandomState>;
+
+/// Signing keys, and the ids of deliveries.
 pub(super) struct WebhookReceiver {
     signing_keys: SigningKeys,
     instance_id: Option<String>,
-    processed_ids: Cache<Box<str>, (), RandomState>,
+    deliveries: Arc<Deliveries>,
+}
+
+/// The right to process a delivery, which nobody else has at the same time. If it is dropped, the delivery has to come again.
+pub(super) struct Reservation {
+    deliveries: Arc<Deliveries>,
+    id: Box<str>,
+    now: Now,
+    is_processed: bool,
+}
+
+impl Reservation {
+    /// Records that the delivery must not be applied again.
+    pub fn mark_processed(mut self) {
+        self.is_processed = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.is_processed {
+            self.deliveries.put(self.id.clone(), State::Processed, expires_ms(self.now), self.now.mono_ms);
+        } else {
+            self.deliveries.remove_if(&*self.id, |state| *state == State::InProgress);
+        }
+    }
+}
+
+fn expires_ms(now: Now) -> i64 {
+    now.mono_ms.saturating_add(2 * TOLERANCE_S * 1000)
 }
 
 impl WebhookReceiver {
-    pub fn new(signing_keys: SigningKeys, instance_id: Option<String>, capacity: usize) -> Self {
-        WebhookReceiver { signing_keys, instance_id, processed_ids: Cache::new(capacity, RandomState::new()) }
+    pub fn new(signing_keys: SigningKeys, instance_id: Option<String>) -> Self {
+        let deliveries = Arc::new(Cache::new(MAX_DELIVERIES, RandomState::new()));
+        WebhookReceiver { signing_keys, instance_id, deliveries }
     }
 
-    /// Verifies a delivery. Returns its id and its event if it has to be applied.
+    /// Verifies a delivery. Returns its event, and the right to process it, if it has to be applied.
     pub fn receive(
         &self,
         headers: &Headers<'_>,
         body: &[u8],
         now: Now,
-    ) -> Result<(Box<str>, WebhookEvent), WebhookOutcome> {
+    ) -> Result<(Reservation, WebhookEvent), WebhookOutcome> {
         let delivery = verify(&self.signing_keys, headers, body, now.wall_ms.div_euclid(1000))
             .map_err(WebhookOutcome::Rejected)?;
-        if self.processed_ids.get(delivery.id, now.mono_ms).is_some() {
-            return Err(WebhookOutcome::Ignored);
-        }
+        let reservation = self.reserve(delivery.id, now)?;
         let event = delivery.event().map_err(WebhookOutcome::Rejected)?;
-        let id: Box<str> = delivery.id.into();
         match &self.instance_id {
             Some(own) if event.instance_id.as_ref() != Some(own) => {
-                self.mark_processed(id, now);
+                reservation.mark_processed();
                 Err(WebhookOutcome::Ignored)
             }
-            _ => Ok((id, event.event)),
+            _ => Ok((reservation, event.event)),
         }
     }
 
-    /// Records that a delivery must not be applied again.
-    pub fn mark_processed(&self, id: Box<str>, now: Now) {
-        self.processed_ids.put(id, (), now.mono_ms.saturating_add(2 * TOLERANCE_S * 1000), now.mono_ms);
+    fn reserve(&self, id: &str, now: Now) -> Result<Reservation, WebhookOutcome> {
+        let mut known = None;
+        let put = self.deliveries.put_if(id.into(), State::InProgress, expires_ms(now), now.mono_ms, |state| {
+            known = state.copied();
+            known.is_none()
+        });
+        match (put, known) {
+            (Ok(_), _) => {
+                Ok(Reservation { deliveries: self.deliveries.clone(), id: id.into(), now, is_processed: false })
+            }
+            (Err(_), Some(State::Processed)) => Err(WebhookOutcome::Ignored),
+            (Err(_), _) => {
+                let error = StoreError::failed(0, "the delivery is being processed");
+                Err(WebhookOutcome::Failed(SyncError::Store(error)))
+            }
+        }
     }
 }
 
@@ -96,7 +148,11 @@ mod tests {
 
     const NOW: Now = Now { wall_ms: 1_800_000_000_000, mono_ms: 0 };
 
-    fn receive(receiver: &WebhookReceiver, id: &str, body: &str) -> Result<WebhookEvent, WebhookOutcome> {
+    fn reserve(
+        receiver: &WebhookReceiver,
+        id: &str,
+        body: &str,
+    ) -> Result<(Reservation, WebhookEvent), WebhookOutcome> {
         let timestamp = (NOW.wall_ms / 1000).to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
@@ -105,12 +161,16 @@ mod tests {
         for (name, value) in [("svix-id", id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
             headers.header(name.as_bytes(), value.as_bytes());
         }
-        receiver.receive(&headers, body.as_bytes(), NOW).map(|(_, event)| event)
+        receiver.receive(&headers, body.as_bytes(), NOW)
+    }
+
+    fn receive(receiver: &WebhookReceiver, id: &str, body: &str) -> Result<WebhookEvent, WebhookOutcome> {
+        reserve(receiver, id, body).map(|(_, event)| event)
     }
 
     fn receiver(instance_id: Option<&str>) -> WebhookReceiver {
         let keys = SigningKeys::parse(&[Secret::new("whsec_c2VjcmV0")]).unwrap();
-        WebhookReceiver::new(keys, instance_id.map(str::to_owned), 10)
+        WebhookReceiver::new(keys, instance_id.map(str::to_owned))
     }
 
     #[test]
@@ -119,11 +179,24 @@ mod tests {
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
         // Until it is marked, it has to come again.
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
-        receiver.mark_processed("msg_1".into(), NOW);
+        let Ok((reservation, _)) = reserve(&receiver, "msg_1", body) else { panic!() };
+        reservation.mark_processed();
         assert_eq!(receive(&receiver, "msg_1", body), Err(WebhookOutcome::Ignored));
         assert_eq!(receive(&receiver, "msg_2", body), Ok(WebhookEvent::RolesChanged));
         let rejected = Err(WebhookOutcome::Rejected(WebhookError::InvalidPayload));
         assert_eq!(receive(&receiver, "msg_3", "{}"), rejected);
+    }
+
+    #[test]
+    fn delivery_in_progress_is_refused_until_it_ends() {
+        let (receiver, body) = (receiver(None), r#"{"type":"role.updated","data":{}}"#);
+        let Ok((reservation, _)) = reserve(&receiver, "msg_1", body) else { panic!() };
+        for _ in 0..2 {
+            assert!(matches!(receive(&receiver, "msg_1", body), Err(WebhookOutcome::Failed(_))));
+        }
+        assert!(receive(&receiver, "msg_2", body).is_ok());
+        drop(reservation);
+        assert!(receive(&receiver, "msg_1", body).is_ok());
     }
 
     #[test]

@@ -2,54 +2,111 @@
 
 use std::sync::Arc;
 
+use super::auth_result::VerifyError;
 use super::inner::Inner;
 use super::invalidations::Scope;
 use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::{NextAction, Step, Waiting};
-use super::user_cache::CachedUser;
-use super::webhook_receiver::WebhookOutcome;
+use super::user_cache::{CachedUser, FoundUser};
+use super::webhook_receiver::{Reservation, WebhookOutcome};
 use crate::api::ClerkUser;
 use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
-use crate::users::{StoreError, StoreResponse, SyncError, SyncEvent};
-use crate::webhooks::{Headers, WebhookEvent};
+use crate::token::is_clerk_id;
+use crate::users::{Origin, Row, StoreError, StoreResponse, SyncError, SyncEvent};
+use crate::webhooks::{Headers, WebhookError, WebhookEvent};
+
+/// How often the row of one event is begun again at most.
+const MAX_FETCHES: u32 = 3;
 
 /// An event about a user whose row has to be updated.
 pub(super) struct RowUpdate {
     event: UserEvent,
-    task: Box<RowTask>,
+    next: Next,
+}
+
+enum Next {
+    Ask(Box<RowTask>),
+    /// The event alone may not change the row: the user has to be fetched.
+    FetchUser {
+        read_before: Option<String>,
+        after: u64,
+    },
 }
 
 struct UserEvent {
-    delivery_id: Box<str>,
+    reservation: Reservation,
     now: Now,
-    user: Arc<CachedUser>,
+    found: FoundUser,
+    /// The number of the last invalidation when the event was applied, or the user was fetched again.
+    begun: u64,
+    fetches: u32,
 }
+
+type RowStep = Step<RowUpdate>;
 
 impl Inner {
     /// Verifies a delivery and applies its event, the user's row excepted.
-    pub fn begin_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> Step<RowUpdate> {
+    pub fn begin_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> RowStep {
         let now = self.clock.now();
-        let (delivery_id, event) = match self.webhooks.receive(headers, body, now) {
+        let (reservation, event) = match self.webhooks.receive(headers, body, now) {
             Ok(received) => received,
             Err(outcome) => return Step::Done(outcome),
         };
         let outcome = match event {
+            // The id becomes part of a URL.
+            WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
+                return Step::Done(WebhookOutcome::Rejected(WebhookError::InvalidPayload));
+            }
             WebhookEvent::User(user) => match self.apply_user_update(*user, now) {
                 Some(user) if self.settings.mode == UserMode::Sync => {
-                    let (schema, link) = (self.schema(), self.settings.link);
-                    let task = RowTask::sync(user.user.clone(), schema, link, user.row_key());
-                    return Step::Waiting(RowUpdate { event: UserEvent { delivery_id, now, user }, task });
+                    let found = FoundUser::new(user, Origin::Event);
+                    let begun = self.invalidations.sequence();
+                    return self.sync_event(UserEvent { reservation, now, found, begun, fetches: 0 });
                 }
                 Some(_) => WebhookOutcome::Applied,
                 None => WebhookOutcome::Ignored,
             },
             event => self.apply(event, now),
         };
-        self.webhooks.mark_processed(delivery_id, now);
+        reservation.mark_processed();
         Step::Done(outcome)
+    }
+
+    fn sync_event(&self, event: UserEvent) -> RowStep {
+        let row_key = event.found.user.row_key();
+        let step = RowTask::sync(event.found.snapshot(), self.sync_rules(), row_key);
+        self.follow_event(event, step)
+    }
+
+    fn follow_event(&self, event: UserEvent, step: TaskStep) -> RowStep {
+        let user = &event.found.user;
+        // A newer event may have been written meanwhile, or what was written here may be older than it.
+        let key = self.invalidations.key(Scope::Subject, &user.user.id);
+        if self.invalidations.is_key_invalidated_since(event.begun, key) {
+            return self.fetch_for_event(event, None);
+        }
+        match step {
+            TaskStep::Ask(task) => Step::Waiting(RowUpdate { event, next: Next::Ask(task) }),
+            TaskStep::FetchUser { is_older: true, .. } => {
+                user.set_outdated();
+                event.reservation.mark_processed();
+                Step::Done(WebhookOutcome::Ignored)
+            }
+            TaskStep::FetchUser { row, .. } => self.fetch_for_event(event, row),
+            TaskStep::Done(row, sync_events) => Step::Done(self.finish_webhook(event, row, &sync_events)),
+        }
+    }
+
+    fn fetch_for_event(&self, mut event: UserEvent, row: Option<Row>) -> RowStep {
+        event.fetches += 1;
+        if event.fetches > MAX_FETCHES {
+            return Step::Done(WebhookOutcome::Failed(SyncError::Rejected(Reason::ServerError)));
+        }
+        let next = Next::FetchUser { read_before: row.map(|row| row.key), after: self.users.last_fetch() };
+        Step::Waiting(RowUpdate { event, next })
     }
 
     fn apply(&self, event: WebhookEvent, now: Now) -> WebhookOutcome {
@@ -95,12 +152,13 @@ impl Inner {
     }
 
     fn finish_webhook(&self, event: UserEvent, row: RowOutcome, sync_events: &[SyncEvent]) -> WebhookOutcome {
+        let user = &event.found.user;
         let row_key = if let RowOutcome::Synced(row) = &row { row.key.as_str() } else { "" };
-        self.backend.emit_sync_events(sync_events, row_key, &event.user.user.id);
+        self.backend.emit_sync_events(sync_events, row_key, &user.user.id);
         let failure = match row {
             RowOutcome::Synced(row) => {
-                event.user.set_row_key(&row.key);
-                self.webhooks.mark_processed(event.delivery_id, event.now);
+                user.set_row_key(&row.key);
+                event.reservation.mark_processed();
                 return WebhookOutcome::Applied;
             }
             RowOutcome::Confirmed(_) | RowOutcome::Missing => SyncError::Rejected(Reason::StoreError),
@@ -116,26 +174,46 @@ impl Waiting for RowUpdate {
     type Outcome = WebhookOutcome;
 
     fn next_action(&self) -> NextAction<'_> {
-        NextAction::QueryStore(self.task.request())
-    }
-
-    fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self> {
-        let RowUpdate { event, task } = self;
-        match task.submit(response) {
-            TaskStep::Ask(task) => Step::Waiting(RowUpdate { event, task }),
-            TaskStep::Done(row, sync_events) => Step::Done(inner.finish_webhook(event, row, &sync_events)),
+        match &self.next {
+            Next::Ask(task) => NextAction::QueryStore(task.request()),
+            Next::FetchUser { .. } => NextAction::FetchUser,
         }
     }
 
-    fn fetch_user(self, _: &Inner) -> Step<Self> {
-        Step::Waiting(self)
+    fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> RowStep {
+        match self.next {
+            Next::Ask(task) => inner.follow_event(self.event, task.submit(response)),
+            next @ Next::FetchUser { .. } => Step::Waiting(RowUpdate { event: self.event, next }),
+        }
     }
 
-    fn abandon(self, inner: &Inner) -> WebhookOutcome {
-        let error = StoreError::failed(0, "the user store was not asked to the end");
-        match self.submit(inner, Err(error)) {
-            Step::Done(outcome) => outcome,
-            Step::Waiting(_) => WebhookOutcome::Failed(SyncError::Rejected(Reason::InternalError)),
+    fn fetch_user(self, inner: &Inner) -> RowStep {
+        let (mut event, read_before, after) = match self {
+            RowUpdate { event, next: Next::FetchUser { read_before, after } } => (event, read_before, after),
+            waiting => return Step::Waiting(waiting),
+        };
+        let id = event.found.user.user.id.clone();
+        event.begun = inner.invalidations.sequence();
+        match inner.users.find(&id, Some(after), event.now, inner.blocking(), &inner.backend) {
+            Ok(found) => {
+                event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
+                event.found = FoundUser { read_before, ..found };
+                inner.sync_event(event)
+            }
+            // Deleted since: the event is late.
+            Err(VerifyError::Refused(error)) if error.reason == Reason::UserNotFound => {
+                inner.users.remove(&id);
+                event.reservation.mark_processed();
+                Step::Done(WebhookOutcome::Ignored)
+            }
+            Err(VerifyError::Refused(error)) => Step::Done(WebhookOutcome::Failed(SyncError::Rejected(error.reason))),
+            Err(VerifyError::WouldBlock) => {
+                Step::Done(WebhookOutcome::Failed(SyncError::Rejected(Reason::InternalError)))
+            }
         }
+    }
+
+    fn abandon(self, _: &Inner) -> WebhookOutcome {
+        WebhookOutcome::Failed(SyncError::Store(StoreError::failed(0, "the user store was not asked to the end")))
     }
 }

@@ -252,6 +252,8 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone or
         /// a deactivated row does not reject them
         machine_tokens_skip_user: Bool = false;
+        /// refuse a new Clerk user whose verified address is that of a row that the application deactivated
+        block_deactivated_email: Bool = true;
     }
     Network {
         /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback

@@ -204,8 +204,9 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
         if pending.next_action() != clerk_store_request_kind::FETCH_USER {
             return Err(CLERK_E_STATE);
         }
-        if let PendingKind::Auth(pending) = &mut pending.kind {
-            pending.fetch_user();
+        match &mut pending.kind {
+            PendingKind::Auth(pending) => pending.fetch_user(),
+            PendingKind::Webhook(pending) => pending.fetch_user(),
         }
         pending.refresh();
         Ok(())

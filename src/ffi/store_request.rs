@@ -2,7 +2,7 @@
 
 use super::strings::CStringBuf;
 use super::{as_mut, as_ref, clerk_str, guard};
-use crate::users::{RowChanges, StoreRequest};
+use crate::users::{RowChanges, StoreRequest, UpdateCondition};
 
 /// The kind of a store request, and the next action of a `clerk_pending`.
 ///
@@ -25,7 +25,9 @@ pub enum clerk_store_request_kind {
     /// Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole row
     /// if the table may change it, for example to await approval.
     CREATE = 5,
-    /// Update the given columns of the row "key". Respond with nothing, or with the whole row.
+    /// Update the given columns of the row "key", in one statement with the conditions
+    /// `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
+    /// whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
     UPDATE = 6,
     /// Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
     /// store has no transactions.
@@ -61,6 +63,9 @@ pub enum clerk_column {
     IS_ACTIVE = 7,
     /// Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     BANNED_BY_CLERK = 8,
+    /// Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
+    /// 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+    CLERK_UPDATED_AT_MS = 9,
 }
 
 /// A query or change of the application's user table. Valid during the callback, or until `clerk_pending_submit`.
@@ -70,11 +75,19 @@ pub struct clerk_store_request {
     key: Option<CStringBuf>,
     string_columns: Vec<(clerk_column, Option<CStringBuf>)>,
     int_columns: Vec<(clerk_column, Option<i64>)>,
+    condition: UpdateCondition,
 }
 
 impl clerk_store_request {
     pub(crate) fn without_values(kind: clerk_store_request_kind) -> Self {
-        clerk_store_request { kind, value: None, key: None, string_columns: Vec::new(), int_columns: Vec::new() }
+        clerk_store_request {
+            kind,
+            value: None,
+            key: None,
+            string_columns: Vec::new(),
+            int_columns: Vec::new(),
+            condition: UpdateCondition::default(),
+        }
     }
 
     pub(crate) fn new(request: &StoreRequest) -> Self {
@@ -91,27 +104,31 @@ impl clerk_store_request {
             StoreRequest::UsernameTaken { username, except_key } => {
                 with(Kind::USERNAME_TAKEN, Some(username), except_key.as_deref())
             }
-            StoreRequest::Create { fields } => with(Kind::CREATE, None, None).with_columns(fields),
-            StoreRequest::Update { key, fields } => with(Kind::UPDATE, None, Some(key)).with_columns(fields),
+            StoreRequest::Create { changes } => with(Kind::CREATE, None, None).with_columns(changes),
+            StoreRequest::Update { key, changes, condition } => clerk_store_request {
+                condition: *condition,
+                ..with(Kind::UPDATE, None, Some(key)).with_columns(changes)
+            },
         }
     }
 
-    fn with_columns(mut self, fields: &RowChanges) -> Self {
+    fn with_columns(mut self, changes: &RowChanges) -> Self {
         use clerk_column::*;
         let required = |string: &Option<String>| string.as_deref().map(|string| Some(CStringBuf::new(string)));
         let nullable = |string: &Option<Option<String>>| string.as_ref().map(|s| s.as_deref().map(CStringBuf::new));
         let mut put =
             |column, value: Option<Option<CStringBuf>>| self.string_columns.extend(value.map(|v| (column, v)));
-        put(CLERK_ID, required(&fields.clerk_id));
-        put(EMAIL, nullable(&fields.email));
-        put(USERNAME, required(&fields.username));
-        put(FIRST_NAME, required(&fields.first_name));
-        put(LAST_NAME, required(&fields.last_name));
-        put(IMAGE_URL, nullable(&fields.image_url));
+        put(CLERK_ID, required(&changes.clerk_id));
+        put(EMAIL, nullable(&changes.email));
+        put(USERNAME, required(&changes.username));
+        put(FIRST_NAME, required(&changes.first_name));
+        put(LAST_NAME, required(&changes.last_name));
+        put(IMAGE_URL, nullable(&changes.image_url));
         let mut put = |column, value: Option<Option<i64>>| self.int_columns.extend(value.map(|v| (column, v)));
-        put(LAST_ACTIVE_AT_MS, fields.last_active_at_ms);
-        put(IS_ACTIVE, fields.is_active.map(|yes| Some(yes.into())));
-        put(BANNED_BY_CLERK, fields.banned_by_clerk.map(|yes| Some(yes.into())));
+        put(LAST_ACTIVE_AT_MS, changes.last_active_at_ms);
+        put(IS_ACTIVE, changes.is_active.map(|yes| Some(yes.into())));
+        put(BANNED_BY_CLERK, changes.banned_by_clerk.map(|yes| Some(yes.into())));
+        put(CLERK_UPDATED_AT_MS, changes.clerk_updated_at_ms.map(Some));
         self
     }
 }
@@ -189,5 +206,36 @@ pub unsafe extern "C" fn clerk_store_request_int_column(
                 1
             }
         }
+    })
+}
+
+/// Returns 1 if `UPDATE` must change the row only while its column `CLERK_ID` is NULL, else 0.
+///
+/// The condition has to be in the statement that updates. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_store_request_only_if_unlinked(request: *const clerk_store_request) -> i32 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(request) }.map_or(0, |request| request.condition.only_if_unlinked.into()))
+}
+
+/// Reads the highest version of a row that `UPDATE` may change.
+///
+/// Returns 1 and sets `*version`, which may be NULL, if `UPDATE` must change the row only while its column
+/// `CLERK_UPDATED_AT_MS` is NULL or at most that. Returns 0 if there is no such condition, as for a table without the
+/// column. The condition has to be in the statement that updates. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_store_request_max_version(
+    request: *const clerk_store_request,
+    version: *mut i64,
+) -> i32 {
+    guard(0, || {
+        // SAFETY: the header's contract.
+        let Ok(request) = (unsafe { as_ref(request) }) else { return 0 };
+        let Some(max) = request.condition.max_version else { return 0 };
+        // SAFETY: the header's contract.
+        if let Ok(version) = unsafe { as_mut(version) } {
+            *version = max;
+        }
+        1
     })
 }

@@ -152,6 +152,7 @@ pub unsafe extern "C" fn clerk_store_response_set_int_column(
         let row = response.last_row()?;
         match (clerk_column::from_repr(column), value) {
             (Some(clerk_column::LAST_ACTIVE_AT_MS), ms) => row.last_active_at_ms = Some(ms),
+            (Some(clerk_column::CLERK_UPDATED_AT_MS), version) => row.clerk_updated_at_ms = Some(version),
             (Some(clerk_column::IS_ACTIVE), 0 | 1) => row.is_active = value == 1,
             (Some(clerk_column::BANNED_BY_CLERK), 0 | 1) => row.banned_by_clerk = value == 1,
             _ => return Err(CLERK_E_ARGUMENT),

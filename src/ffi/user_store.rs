@@ -8,7 +8,7 @@ use super::{
     CLERK_E_ARGUMENT, CLERK_E_PANIC, CLERK_OK, as_mut, clerk_column, clerk_config, clerk_error, clerk_store_request,
     clerk_store_request_kind, clerk_store_response, clerk_str, guard, report, status,
 };
-use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UserStore};
+use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 
 /// Executes a store request and fills the response.
 ///
@@ -90,14 +90,15 @@ impl UserStore for CallbackStore {
         let request = StoreRequest::UsernameTaken { username: username.into(), except_key: except_key.map(Into::into) };
         Ok(self.call(&clerk_store_request::new(&request))? == StoreResponse::Taken(true))
     }
-    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
-        match self.write(&StoreRequest::Create { fields: fields.clone() })? {
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
+        match self.write(&StoreRequest::Create { changes: changes.clone() })? {
             StoreResponse::Created(key) => Ok(key),
             _ => Err(StoreError::failed(0, "unexpected response of the user store")),
         }
     }
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
-        self.write(&StoreRequest::Update { key: key.into(), fields: fields.clone() }).map(drop)
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
+        let (key, changes, condition) = (key.into(), changes.clone(), *condition);
+        self.write(&StoreRequest::Update { key, changes, condition }).map(drop)
     }
     fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
         self.call(&clerk_store_request::new(request))
@@ -133,10 +134,12 @@ pub unsafe extern "C" fn clerk_config_set_user_store(
     })
 }
 
-/// Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all.
+/// Sets which columns the application's user table has: the sum of `1 << clerk_column` for each. Default: all but
+/// `CLERK_UPDATED_AT_MS`.
 ///
 /// Without `CLERK_ID`, rows are found by verified e-mail addresses only. Without `BANNED_BY_CLERK`, a row stays
-/// inactive when a ban at Clerk is lifted.
+/// inactive when a ban at Clerk is lifted. Without `CLERK_UPDATED_AT_MS`, webhooks fetch the user before they change a
+/// row, except to deactivate it.
 ///
 /// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` for an unknown column, or if both `CLERK_ID` and
 /// `EMAIL` are missing. One thread at a time.
@@ -160,6 +163,7 @@ pub unsafe extern "C" fn clerk_config_set_user_columns(config: *mut clerk_config
             schema.last_active_at = has(clerk_column::LAST_ACTIVE_AT_MS);
             schema.is_active = has(clerk_column::IS_ACTIVE);
             schema.banned_by_clerk = has(clerk_column::BANNED_BY_CLERK);
+            schema.clerk_updated_at = has(clerk_column::CLERK_UPDATED_AT_MS);
         }))
     })
 }

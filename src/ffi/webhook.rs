@@ -9,15 +9,18 @@ use super::{
 use crate::client::WebhookProgress;
 use crate::webhooks::Headers;
 
-/// Verifies and applies a webhook. Blocks only in the user store and event callbacks.
+/// Verifies and applies a webhook. Blocks in the user store and event callbacks, and for at most `timeout_ms` each time
+/// that the user has to be fetched from Clerk: to create or link a row, to lift a ban that the event alone does not
+/// prove to be over, and to change a row of a table without `CLERK_UPDATED_AT_MS`.
 ///
 /// Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
 /// timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
 /// ended sessions and deleted users from now on; removes outdated entries from the caches.
 ///
 /// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
-/// respond with 400; for `CLERK_UNAVAILABLE`, when the user store failed, with 503, and Clerk sends the webhook again.
-/// `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
+/// respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
+/// processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
+/// thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_webhook_handle(
@@ -39,6 +42,7 @@ pub unsafe extern "C" fn clerk_webhook_handle(
 /// Begins to process a webhook for an application that queries its user table itself. Never blocks.
 ///
 /// Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
+/// The next action may be `FETCH_USER`.
 ///
 /// Returns `CLERK_PENDING` and sets `*pending`, which the caller ends with `clerk_pending_finish` (its `result` may be
 /// NULL) or `clerk_pending_free`. Otherwise returns as `clerk_webhook_handle` does, with `*pending` NULL. Any thread.

@@ -1,7 +1,7 @@
 //! Compares a row with its Clerk user.
 
 use super::{Row, RowChanges, Schema};
-use crate::api::ClerkUser;
+use crate::api::{ClerkUser, PrimaryEmail};
 
 /// Returns the changes that make `row` equal to `user`; all columns of a new row if `row` is `None`.
 ///
@@ -20,12 +20,16 @@ pub fn diff(row: Option<&Row>, user: &ClerkUser, schema: &Schema) -> RowChanges 
         let old = old.as_deref().filter(|old| !old.is_empty());
         (exists && (is_new || old != new)).then(|| new.map(str::to_owned))
     };
-    let email = user.email.as_ref().map(|email| email.address.as_str());
     let last_active_at_ms = user.last_active_at_ms;
     let (is_active, banned_by_clerk) = activation(row, user, schema);
+    let email = match &user.email {
+        // What Clerk has not verified replaces nothing.
+        PrimaryEmail::Unverified if !is_new => None,
+        _ => nullable(schema.email, &old.email, user.verified_primary_email(), schema.max_email_len),
+    };
     RowChanges {
         clerk_id: (schema.clerk_id && old.clerk_id.as_deref() != Some(&user.id)).then(|| user.id.clone()),
-        email: nullable(schema.email, &old.email, email, schema.max_email_len),
+        email,
         username: None,
         first_name: required(schema.first_name, &old.first_name, &user.first_name),
         last_name: required(schema.last_name, &old.last_name, &user.last_name),
@@ -33,7 +37,9 @@ pub fn diff(row: Option<&Row>, user: &ClerkUser, schema: &Schema) -> RowChanges 
         last_active_at_ms: (schema.last_active_at && (is_new || old.last_active_at_ms != last_active_at_ms))
             .then_some(last_active_at_ms),
         is_active: is_active.filter(|_| schema.is_active),
-        banned_by_clerk: banned_by_clerk.filter(|_| schema.banned_by_clerk),
+        banned_by_clerk: banned_by_clerk.filter(|_| schema.is_active && schema.banned_by_clerk),
+        clerk_updated_at_ms: (schema.clerk_updated_at && old.clerk_updated_at_ms != Some(user.updated_at_ms))
+            .then_some(user.updated_at_ms),
     }
 }
 
@@ -44,10 +50,23 @@ fn activation(row: Option<&Row>, user: &ClerkUser, schema: &Schema) -> (Option<b
     match row {
         None => (Some(!is_blocked), Some(is_blocked)),
         Some(row) if is_blocked && row.is_active => (Some(false), Some(true)),
-        Some(row) if !is_blocked && !row.is_active && row.banned_by_clerk && schema.banned_by_clerk => {
-            (Some(true), Some(false))
-        }
+        Some(row) if lifts_ban(row, user, schema) => (Some(true), Some(false)),
         Some(_) => (None, None),
+    }
+}
+
+/// Returns whether a row is inactive because of a ban that the user no longer has.
+pub fn lifts_ban(row: &Row, user: &ClerkUser, schema: &Schema) -> bool {
+    schema.is_active && schema.banned_by_clerk && !user.is_blocked() && !row.is_active && row.banned_by_clerk
+}
+
+/// Returns the changes that deactivate the row of a user who is blocked at Clerk; they need no proof that the user is current.
+pub fn deactivation(row: &Row, user: &ClerkUser, schema: &Schema) -> RowChanges {
+    let is_deactivated = (user.is_blocked() && row.is_active).then_some(());
+    RowChanges {
+        is_active: is_deactivated.filter(|()| schema.is_active).map(|()| false),
+        banned_by_clerk: is_deactivated.filter(|()| schema.is_active && schema.banned_by_clerk).map(|()| true),
+        ..RowChanges::default()
     }
 }
 
@@ -67,15 +86,13 @@ pub fn truncate(value: &str, max_len: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::EmailAddress;
 
     fn ada() -> ClerkUser {
         ClerkUser {
             id: "user_ada".into(),
             username: Some("ada".into()),
             first_name: Some("Ada".into()),
-            email: Some(EmailAddress { address: "ada@example.com".into(), verified: true }),
-            email_is_primary: true,
+            email: PrimaryEmail::Verified("ada@example.com".into()),
             image_url: Some("https://img/1".into()),
             last_active_at_ms: Some(7),
             ..ClerkUser::default()
@@ -105,6 +122,7 @@ mod tests {
             last_active_at_ms: Some(Some(7)),
             is_active: Some(true),
             banned_by_clerk: Some(false),
+            clerk_updated_at_ms: None,
         };
         assert_eq!(diff(None, &ada(), &Schema::default()), expected);
     }
@@ -113,7 +131,10 @@ mod tests {
     fn equal_row_has_no_changes() {
         assert!(diff(Some(&synced()), &ada(), &Schema::default()).is_empty());
         let without_email = Row { email: Some(String::new()), ..synced() };
-        assert!(diff(Some(&without_email), &ClerkUser { email: None, ..ada() }, &Schema::default()).is_empty());
+        assert!(
+            diff(Some(&without_email), &ClerkUser { email: PrimaryEmail::NoAddress, ..ada() }, &Schema::default())
+                .is_empty()
+        );
     }
 
     #[test]
@@ -128,12 +149,35 @@ mod tests {
             of(ClerkUser { last_name: Some("L".into()), ..ada() }),
             RowChanges { last_name: Some("L".into()), ..none() }
         );
-        assert_eq!(of(ClerkUser { email: None, ..ada() }), RowChanges { email: Some(None), ..none() });
+        assert_eq!(
+            of(ClerkUser { email: PrimaryEmail::NoAddress, ..ada() }),
+            RowChanges { email: Some(None), ..none() }
+        );
         assert_eq!(of(ClerkUser { image_url: None, ..ada() }), RowChanges { image_url: Some(None), ..none() });
         let never_active = ClerkUser { last_active_at_ms: None, ..ada() };
         assert_eq!(of(never_active), RowChanges { last_active_at_ms: Some(None), ..none() });
         let other_id = ClerkUser { id: "user_2".into(), ..ada() };
         assert_eq!(of(other_id), RowChanges { clerk_id: Some("user_2".into()), ..none() });
+    }
+
+    #[test]
+    fn unverified_email_replaces_nothing_and_a_missing_one_clears_the_column() {
+        let email =
+            |email: PrimaryEmail| diff(Some(&synced()), &ClerkUser { email, ..ada() }, &Schema::default()).email;
+        assert_eq!(email(PrimaryEmail::Unverified), None);
+        assert_eq!([email(PrimaryEmail::NoPrimary), email(PrimaryEmail::NoAddress)], [Some(None), Some(None)]);
+        let new = ClerkUser { email: PrimaryEmail::Unverified, ..ada() };
+        assert_eq!(diff(None, &new, &Schema::default()).email, Some(None));
+    }
+
+    #[test]
+    fn version_is_written_if_the_table_has_the_column() {
+        let schema = Schema { clerk_updated_at: true, ..Schema::default() };
+        let user = ClerkUser { updated_at_ms: 5, ..ada() };
+        assert_eq!(diff(None, &user, &schema).clerk_updated_at_ms, Some(5));
+        let row = Row { clerk_updated_at_ms: Some(5), ..synced() };
+        assert!(diff(Some(&row), &user, &schema).is_empty());
+        assert_eq!(diff(Some(&row), &ClerkUser { updated_at_ms: 6, ..ada() }, &schema).clerk_updated_at_ms, Some(6));
     }
 
     #[test]

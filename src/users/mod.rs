@@ -4,6 +4,7 @@
 
 // `UserSync` decides what to read and write and does no I/O itself.
 mod diff;
+mod owner;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -11,12 +12,13 @@ mod store;
 mod sync;
 mod username;
 
-pub use row::{Row, RowChanges, Schema};
+pub(crate) use owner::RowOwner;
+pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub(crate) use store::execute;
 pub use store::{StoreError, StoreRequest, StoreResponse, UserStore};
-pub(crate) use sync::{SyncEvent, Transition, UserSync};
+pub(crate) use sync::{Origin, Snapshot, SyncEvent, SyncRules, Transition, UserSync};
 
 use crate::reason::Reason;
 

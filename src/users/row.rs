@@ -23,11 +23,13 @@ pub struct Row {
     pub is_active: bool,
     /// Whether `is_active` is `false` because of a ban at Clerk. The sync re-activates only such rows.
     pub banned_by_clerk: bool,
+    /// Clerk's `updated_at` of the user that the row was last written from, in milliseconds since 1970. `None` is older than
+    /// everything.
+    pub clerk_updated_at_ms: Option<i64>,
 }
 
 /// The columns to write. `None` leaves a column unchanged; `Some(None)` sets it to NULL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RowChanges {
     /// The id of the Clerk user that the row belongs to from now on.
     pub clerk_id: Option<String>,
@@ -47,6 +49,26 @@ pub struct RowChanges {
     pub is_active: Option<bool>,
     /// Whether `is_active` is `false` because of a ban at Clerk.
     pub banned_by_clerk: Option<bool>,
+    /// Clerk's `updated_at` of the user that the row is written from.
+    pub clerk_updated_at_ms: Option<i64>,
+}
+
+/// What a row must fulfil to be updated. The store checks it in the statement that writes (`UPDATE … WHERE …`); a row that does
+/// not fulfil it is a [`StoreError::Conflict`](super::StoreError::Conflict), after which the sync looks again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpdateCondition {
+    /// The Clerk id of the row must be NULL.
+    pub only_if_unlinked: bool,
+    /// `clerk_updated_at_ms` of the row must be NULL or at most this. `None` for tables without the column.
+    pub max_version: Option<i64>,
+}
+
+impl UpdateCondition {
+    /// Returns whether a row fulfils the condition.
+    pub fn allows(&self, row: &Row) -> bool {
+        let is_old = |max| row.clerk_updated_at_ms.is_none_or(|version| version <= max);
+        !(self.only_if_unlinked && row.clerk_id.is_some()) && self.max_version.is_none_or(is_old)
+    }
 }
 
 impl RowChanges {
@@ -72,6 +94,7 @@ impl RowChanges {
         set(&mut row.last_active_at_ms, &self.last_active_at_ms);
         set(&mut row.is_active, &self.is_active);
         set(&mut row.banned_by_clerk, &self.banned_by_clerk);
+        set(&mut row.clerk_updated_at_ms, &self.clerk_updated_at_ms.map(Some));
     }
 }
 
@@ -89,6 +112,7 @@ pub struct Schema {
     pub last_active_at: bool,
     pub is_active: bool,
     pub banned_by_clerk: bool,
+    pub clerk_updated_at: bool,
     pub max_username_len: u32,
     pub max_email_len: u32,
     pub max_name_len: u32,
@@ -96,7 +120,7 @@ pub struct Schema {
 }
 
 impl Default for Schema {
-    /// All columns, of unlimited length.
+    /// All columns but `clerk_updated_at`, of unlimited length. A table that has that column says so.
     fn default() -> Self {
         Schema {
             clerk_id: true,
@@ -108,6 +132,7 @@ impl Default for Schema {
             last_active_at: true,
             is_active: true,
             banned_by_clerk: true,
+            clerk_updated_at: false,
             max_username_len: 0,
             max_email_len: 0,
             max_name_len: 0,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
 
-use super::{Row, RowChanges, Schema, StoreError, UserStore};
+use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
@@ -21,7 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_IDLE: usize = 8;
 
 /// The migration at index n leads from schema version n to n + 1. Released migrations never change.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE clerk_user (
         id              INTEGER PRIMARY KEY AUTOINCREMENT,
         clerk_user_id   TEXT UNIQUE,
@@ -37,10 +38,14 @@ const MIGRATIONS: &[&str] = &["
         updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
     );
     CREATE INDEX clerk_user_email ON clerk_user (email);
-"];
+",
+    // NULL is older than everything.
+    "ALTER TABLE clerk_user ADD COLUMN clerk_updated_at_ms INTEGER",
+];
 
 const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
-    CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk";
+    CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk, \
+    clerk_updated_at_ms";
 
 /// A [`UserStore`] in SQLite: the table `clerk_user`, in a database file of its own or in the application's.
 ///
@@ -230,24 +235,26 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         last_active_at_ms: row.get(7)?,
         is_active: row.get(8)?,
         banned_by_clerk: row.get(9)?,
+        clerk_updated_at_ms: row.get(10)?,
     })
 }
 
 /// Returns the columns to write with their values.
-fn assignments(fields: &RowChanges) -> Vec<(&'static str, rusqlite::types::Value)> {
+fn assignments(changes: &RowChanges) -> Vec<(&'static str, rusqlite::types::Value)> {
     use rusqlite::types::Value;
     let nullable = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
     let mut list = Vec::new();
     let mut put = |name, value: Option<Value>| list.extend(value.map(|value| (name, value)));
-    put("clerk_user_id", fields.clerk_id.clone().map(Value::Text));
-    put("email", fields.email.as_ref().map(nullable));
-    put("username", fields.username.clone().map(Value::Text));
-    put("first_name", fields.first_name.clone().map(Value::Text));
-    put("last_name", fields.last_name.clone().map(Value::Text));
-    put("image_url", fields.image_url.as_ref().map(nullable));
-    put("last_active_at", fields.last_active_at_ms.map(|ms| ms.map_or(Value::Null, Value::Integer)));
-    put("is_active", fields.is_active.map(|yes| Value::Integer(yes.into())));
-    put("banned_by_clerk", fields.banned_by_clerk.map(|yes| Value::Integer(yes.into())));
+    put("clerk_user_id", changes.clerk_id.clone().map(Value::Text));
+    put("email", changes.email.as_ref().map(nullable));
+    put("username", changes.username.clone().map(Value::Text));
+    put("first_name", changes.first_name.clone().map(Value::Text));
+    put("last_name", changes.last_name.clone().map(Value::Text));
+    put("image_url", changes.image_url.as_ref().map(nullable));
+    put("last_active_at", changes.last_active_at_ms.map(|ms| ms.map_or(Value::Null, Value::Integer)));
+    put("is_active", changes.is_active.map(|yes| Value::Integer(yes.into())));
+    put("banned_by_clerk", changes.banned_by_clerk.map(|yes| Value::Integer(yes.into())));
+    put("clerk_updated_at_ms", changes.clerk_updated_at_ms.map(Value::Integer));
     list
 }
 
@@ -262,6 +269,7 @@ impl UserStore for SqliteStore {
             max_email_len: 320,
             max_name_len: 255,
             max_image_url_len: 2048,
+            clerk_updated_at: true,
             ..Schema::default()
         }
     }
@@ -302,8 +310,8 @@ impl UserStore for SqliteStore {
         Ok(found.is_some())
     }
 
-    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
-        let (names, values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
+        let (names, values): (Vec<_>, Vec<_>) = assignments(changes).into_iter().unzip();
         let placeholders: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
         let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), placeholders.join(", "));
         self.with_connection(|connection| {
@@ -312,17 +320,24 @@ impl UserStore for SqliteStore {
         })
     }
 
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
-        let (names, mut values): (Vec<_>, Vec<_>) = assignments(fields).into_iter().unzip();
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
+        let (names, mut values): (Vec<_>, Vec<_>) = assignments(changes).into_iter().unzip();
         let sets: Vec<String> = names.iter().map(|name| format!("{name} = {}", placeholder(name))).collect();
-        let sql = format!(
+        let mut sql = format!(
             "UPDATE clerk_user SET {}, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = CAST(? AS INTEGER)",
             sets.join(", ")
         );
         values.push(rusqlite::types::Value::Text(key.into()));
+        if condition.only_if_unlinked {
+            sql.push_str(" AND clerk_user_id IS NULL");
+        }
+        if let Some(version) = condition.max_version {
+            sql.push_str(" AND (clerk_updated_at_ms IS NULL OR clerk_updated_at_ms <= ?)");
+            values.push(rusqlite::types::Value::Integer(version));
+        }
         match self.with_connection(|connection| connection.prepare_cached(&sql)?.execute(params_from_iter(values)))? {
             1 => Ok(()),
-            _ => Err(StoreError::failed(-1, "no such row")),
+            _ => Err(StoreError::Conflict),
         }
     }
 }
@@ -361,11 +376,56 @@ mod tests {
         assert_eq!(store.find_by_email("ADA@example.com").unwrap(), std::slice::from_ref(&row));
         assert_eq!((row.last_active_at_ms, row.is_active), (Some(1_700_690_400_123), true));
         assert!(store.username_taken("ADA", None).unwrap() && !store.username_taken("ada", Some(&key)).unwrap());
-        store.update(&key, &RowChanges { email: Some(None), is_active: Some(false), ..RowChanges::default() }).unwrap();
+        let any = UpdateCondition::default();
+        let deactivation = RowChanges { email: Some(None), is_active: Some(false), ..RowChanges::default() };
+        store.update(&key, &deactivation, &any).unwrap();
         let changed = store.find_by_key(&key).unwrap().unwrap();
         assert_eq!((changed.email, changed.is_active, changed.username), (None, false, row.username));
-        assert!(store.update("99", &ada()).is_err());
+        assert_eq!(store.update("99", &deactivation, &any), Err(StoreError::Conflict));
         assert_eq!(store.create(&ada()), Err(StoreError::Conflict));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn update_is_written_only_if_the_row_fulfils_the_condition() {
+        let folder = folder("condition");
+        let store = SqliteStore::open(folder.join("users.db")).unwrap();
+        let key = store.create(&RowChanges { username: Some("ada".into()), ..RowChanges::default() }).unwrap();
+        let update = |name: &str, version: i64, only_if_unlinked: bool| {
+            let changes = RowChanges {
+                clerk_id: Some("user_ada".into()),
+                first_name: Some(name.into()),
+                clerk_updated_at_ms: Some(version),
+                ..RowChanges::default()
+            };
+            store.update(&key, &changes, &UpdateCondition { only_if_unlinked, max_version: Some(version) })
+        };
+        assert_eq!(update("Unlinked", 5, true), Ok(()));
+        assert_eq!(update("Linked", 6, true), Err(StoreError::Conflict));
+        assert_eq!(update("Older", 4, false), Err(StoreError::Conflict));
+        assert_eq!(update("Same", 5, false), Ok(()));
+        assert_eq!(update("Newer", 7, false), Ok(()));
+        let row = store.find_by_key(&key).unwrap().unwrap();
+        assert_eq!((row.first_name.as_deref(), row.clerk_updated_at_ms), (Some("Newer"), Some(7)));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn table_of_the_first_version_gets_the_new_column() {
+        let folder = folder("migration");
+        let path = folder.join("users.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(
+            "CREATE TABLE clerk_schema (version INTEGER NOT NULL); INSERT INTO clerk_schema VALUES (1);
+             INSERT INTO clerk_user (clerk_user_id, username) VALUES ('user_ada', 'ada')",
+        )
+        .unwrap();
+        drop(old);
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.find_by_clerk_id("user_ada").unwrap().unwrap().clerk_updated_at_ms, None);
+        drop(store);
+        assert!(SqliteStore::open(&path).is_ok());
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,12 +1,12 @@
 //! The trait that an application implements for its user table.
 
-use super::{Row, RowChanges, Schema};
+use super::{Row, RowChanges, Schema, UpdateCondition};
 
 /// Why a store did not do what a request asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// A unique column already has the value, because another request was faster or the value belongs to another row. The
-    /// sync looks again.
+    /// A unique column already has the value, because another request was faster or the value belongs to another row; or the row
+    /// does not fulfil the condition of an update. The sync looks again.
     Conflict,
     /// Any other failure. The request is answered as unavailable; nothing is cached.
     Failed {
@@ -27,7 +27,7 @@ impl StoreError {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            StoreError::Conflict => f.write_str("unique column already has the value"),
+            StoreError::Conflict => f.write_str("a unique column already has the value, or the row has changed"),
             StoreError::Failed { code, message } => write!(f, "{message} (code {code})"),
         }
     }
@@ -43,8 +43,8 @@ pub enum StoreRequest {
     FindByClerkId { clerk_id: String },
     FindByEmail { email: String },
     UsernameTaken { username: String, except_key: Option<String> },
-    Create { fields: RowChanges },
-    Update { key: String, fields: RowChanges },
+    Create { changes: RowChanges },
+    Update { key: String, changes: RowChanges, condition: UpdateCondition },
 }
 
 impl StoreRequest {
@@ -65,7 +65,7 @@ pub enum StoreResponse {
     Created(String),
     /// The row is updated.
     Updated,
-    /// A unique column already has one of the values of `Create` or `Update`.
+    /// A unique column already has one of the values of `Create` or `Update`, or the row does not fulfil the condition.
     Conflict,
 }
 
@@ -85,7 +85,7 @@ pub enum StoreResponse {
 /// ```
 /// use std::sync::{Mutex, PoisonError};
 ///
-/// use clerk_auth::users::{Row, RowChanges, StoreError, UserStore};
+/// use clerk_auth::users::{Row, RowChanges, StoreError, UpdateCondition, UserStore};
 ///
 /// #[derive(Default)]
 /// struct Table(Mutex<Vec<Row>>);
@@ -149,10 +149,10 @@ pub enum StoreResponse {
 ///         Ok(key)
 ///     }
 ///
-///     fn update(&self, key: &str, changes: &RowChanges) -> Result<(), StoreError> {
+///     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
 ///         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-///         let row = rows.iter_mut().find(|row| row.key == key);
-///         write(row.ok_or_else(|| StoreError::failed(1, "no such row"))?, changes);
+///         let row = rows.iter_mut().find(|row| row.key == key && condition.allows(row));
+///         write(row.ok_or(StoreError::Conflict)?, changes);
 ///         Ok(())
 ///     }
 /// }
@@ -226,15 +226,16 @@ pub trait UserStore: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError::Conflict`] if a unique column already has one of the values; else [`StoreError::Failed`].
-    fn create(&self, fields: &RowChanges) -> Result<String, StoreError>;
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError>;
 
-    /// Updates the row with this primary key.
+    /// Updates the row with this primary key if it fulfils `condition`, which has to be checked in the same statement or
+    /// transaction: `UPDATE … WHERE id = ? AND …`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if a unique column already has one of the values; [`StoreError::Failed`] otherwise, also if the
-    /// row does not exist.
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError>;
+    /// [`StoreError::Conflict`] if no row was updated, because there is none or it does not fulfil the condition, or if a unique
+    /// column already has one of the values; else [`StoreError::Failed`].
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError>;
 
     /// Executes a [`StoreRequest::Create`] or [`StoreRequest::Update`]; calls [`create`](Self::create) or
     /// [`update`](Self::update) by default. A table that changes what it is given (new accounts await approval, say) implements
@@ -245,8 +246,10 @@ pub trait UserStore: Send + Sync {
     /// Those of [`create`](Self::create) and [`update`](Self::update).
     fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
         match request {
-            StoreRequest::Create { fields } => self.create(fields).map(StoreResponse::Created),
-            StoreRequest::Update { key, fields } => self.update(key, fields).map(|()| StoreResponse::Updated),
+            StoreRequest::Create { changes } => self.create(changes).map(StoreResponse::Created),
+            StoreRequest::Update { key, changes, condition } => {
+                self.update(key, changes, condition).map(|()| StoreResponse::Updated)
+            }
             _ => Err(StoreError::failed(0, "not a write request")),
         }
     }

@@ -1,16 +1,53 @@
 //! The sync of one user's row: a state machine that yields store requests, takes their responses and does no I/O.
 //!
 //! A row is found by Clerk id, or else by the verified primary email address if it belongs to no Clerk user yet, or else
-//! created.
+//! created. What a snapshot may write depends on where it comes from and on the version of the row: an older one writes nothing.
 
 use std::sync::Arc;
 
-use super::diff::{diff, fits};
+use super::diff::{deactivation, diff, fits, lifts_ban};
+use super::owner::{RowOwner, may_own_row};
 use super::username::UsernameCandidates;
-use super::{Row, RowChanges, Schema, StoreRequest, StoreResponse};
+use super::{Row, RowChanges, Schema, StoreRequest, StoreResponse, UpdateCondition};
 use crate::api::ClerkUser;
 use crate::config::LinkByEmail;
 use crate::reason::Reason;
+
+/// Conflicts after which a sync ends.
+const MAX_CONFLICTS: u32 = 6;
+
+/// Where a snapshot of a user comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A cache.
+    Cached,
+    /// A webhook event, which may be late.
+    Event,
+    /// Clerk, for the attempt that runs the sync.
+    Fetched,
+}
+
+/// A user as Clerk described them.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The user.
+    pub user: Arc<ClerkUser>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The key of the row that was read before the snapshot was fetched: only of this row a ban is lifted.
+    pub read_before: Option<String>,
+}
+
+/// The table and the settings of a sync.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncRules {
+    /// The columns of the table.
+    pub schema: Schema,
+    /// Whether rows are linked by address.
+    pub link: LinkByEmail,
+    /// Whether an address of a row that the application deactivated is refused to other Clerk users.
+    pub block_deactivated_email: bool,
+}
 
 /// What follows a response of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +56,14 @@ pub enum Transition {
     Request(StoreRequest),
     /// The sync is done; this is the user's row.
     Done(Row),
+    /// The snapshot may not write what would have to be written: the user has to be fetched from Clerk, then the sync starts
+    /// again.
+    FetchUser {
+        /// The user's row, if there is one.
+        row: Option<Row>,
+        /// Whether the row was written from a newer version of the user.
+        is_older: bool,
+    },
 }
 
 /// What a sync did.
@@ -45,18 +90,19 @@ enum State {
     Done,
 }
 
+type Next = Result<Transition, Reason>;
+
 /// The sync of one user's row.
 #[derive(Debug)]
 pub struct UserSync {
-    user: Arc<ClerkUser>,
-    schema: Schema,
-    link: LinkByEmail,
+    snapshot: Snapshot,
+    rules: SyncRules,
     state: State,
     row: Option<Row>,
     row_key: Option<String>,
     is_linking: bool,
-    omit_email: bool,
-    omit_username: bool,
+    /// Whether the address is in a row that cannot be the user's.
+    is_email_taken: bool,
     conflicts: u32,
     usernames: UsernameCandidates,
     username: Option<String>,
@@ -66,138 +112,149 @@ pub struct UserSync {
 }
 
 impl UserSync {
-    /// Starts a sync. Returns it and its first request. `row_key` is the key of the row that an earlier sync found for the user;
+    /// Starts a sync. Returns it and what to do first. `row_key` is the key of the row that an earlier sync found for the user;
     /// used only for tables without a Clerk id column.
-    pub fn start(
-        user: Arc<ClerkUser>,
-        schema: Schema,
-        link: LinkByEmail,
-        row_key: Option<String>,
-    ) -> (Self, StoreRequest) {
-        let usernames = UsernameCandidates::of(&user, schema.max_username_len);
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::LinkConflict`] if nothing in the table can tell which row is the user's.
+    pub fn start(snapshot: Snapshot, rules: SyncRules, row_key: Option<String>) -> (Self, Next) {
         let mut sync = UserSync {
-            user,
-            schema,
-            link,
+            usernames: usernames(&snapshot.user, &rules.schema),
+            snapshot,
+            rules,
             state: State::Done,
             row: None,
-            row_key: None,
+            row_key: row_key.filter(|key| !key.is_empty()),
             is_linking: false,
-            omit_email: false,
-            omit_username: false,
+            is_email_taken: false,
             conflicts: 0,
-            usernames,
             username: None,
             changes: RowChanges::default(),
             events: Vec::new(),
         };
-        let request = match row_key.filter(|key| !key.is_empty()) {
-            _ if schema.clerk_id => sync.find_by_clerk_id(),
-            Some(key) => sync.find_by_key(key),
-            None => sync.find_by_email(),
-        };
-        // Without a row there is always a request: at the latest the one that creates it.
-        let request = request.unwrap_or_else(|| StoreRequest::Create { fields: sync.changes() });
-        (sync, request)
+        let next = if may_own_row(sync.user(), &rules.schema) { sync.find() } else { Err(Reason::LinkConflict) };
+        (sync, next)
     }
 
-    /// Takes the store's response to the last request. Returns the next request, or the row.
+    /// Takes the store's response to the last request. Returns what to do next.
     ///
     /// # Errors
     ///
-    /// [`Reason::LinkConflict`] if the table has no row that may be used; [`Reason::StoreError`] if the response does not fit the
-    /// request.
-    pub fn on_response(&mut self, response: StoreResponse) -> Result<Transition, Reason> {
-        let request = match (self.state, response) {
+    /// [`Reason::LinkConflict`] if the table has no row that may be used; [`Reason::UserInactive`] if the user's address is that of a
+    /// deactivated row; [`Reason::StoreError`] if the response does not fit the request, or after too many conflicts.
+    pub fn on_response(&mut self, response: StoreResponse) -> Next {
+        match (self.state, response) {
             (State::FindByKey, StoreResponse::Rows(rows)) => self.on_rows_by_key(rows),
-            (State::FindByClerkId, StoreResponse::Rows(rows)) => self.on_rows_by_clerk_id(rows)?,
-            (State::FindByEmail, StoreResponse::Rows(rows)) => self.on_rows_by_email(rows)?,
+            (State::FindByClerkId, StoreResponse::Rows(rows)) => self.on_rows_by_clerk_id(rows),
+            (State::FindByEmail, StoreResponse::Rows(rows)) => self.on_rows_by_email(rows),
             (State::CheckUsername, StoreResponse::Taken(taken)) => self.on_username(taken),
-            (State::Write, StoreResponse::Created(key)) if self.row.is_none() => self.on_created(key)?,
+            (State::Write, StoreResponse::Created(key)) if self.row.is_none() => self.on_created(key),
             (State::Write, StoreResponse::Updated) if self.row.is_some() => self.on_updated(),
-            (State::Write, StoreResponse::Rows(rows)) => self.on_written_row(rows)?,
-            (State::Write, StoreResponse::Conflict) => self.on_conflict()?,
-            _ => return Err(Reason::StoreError),
-        };
-        match (request, &self.row) {
-            (Some(request), _) => Ok(Transition::Request(request)),
-            (None, Some(row)) => Ok(Transition::Done(row.clone())),
-            (None, None) => Err(Reason::StoreError),
+            (State::Write, StoreResponse::Rows(rows)) => self.on_written_row(rows),
+            (State::Write, StoreResponse::Conflict) => self.on_conflict(),
+            _ => Err(Reason::StoreError),
         }
     }
 
-    fn find_by_key(&mut self, key: String) -> Option<StoreRequest> {
-        self.state = State::FindByKey;
-        self.row_key = Some(key.clone());
-        Some(StoreRequest::FindByKey { key })
+    fn user(&self) -> &ClerkUser {
+        &self.snapshot.user
     }
 
-    fn on_rows_by_key(&mut self, rows: Vec<Row>) -> Option<StoreRequest> {
-        match <[Row; 1]>::try_from(rows) {
-            // A table may reuse keys: the row must still have the user's address.
-            Ok([row]) if Some(&row.key) == self.row_key.as_ref() && self.has_users_email(&row) => {
-                self.row = Some(row);
-                self.ask_username()
+    fn is_fetched(&self) -> bool {
+        self.snapshot.origin == Origin::Fetched
+    }
+
+    fn request(&mut self, state: State, request: StoreRequest) -> Next {
+        self.state = state;
+        Ok(Transition::Request(request))
+    }
+
+    fn done(&mut self, row: Row) -> Next {
+        self.state = State::Done;
+        Ok(Transition::Done(row))
+    }
+
+    fn find(&mut self) -> Next {
+        match self.row_key.clone() {
+            _ if self.rules.schema.clerk_id => {
+                let clerk_id = self.user().id.clone();
+                self.request(State::FindByClerkId, StoreRequest::FindByClerkId { clerk_id })
             }
+            Some(key) => self.request(State::FindByKey, StoreRequest::FindByKey { key }),
+            None => self.find_by_email(),
+        }
+    }
+
+    fn on_rows_by_key(&mut self, rows: Vec<Row>) -> Next {
+        match <[Row; 1]>::try_from(rows) {
+            // A table may reuse keys.
+            Ok([row]) if Some(&row.key) == self.row_key.as_ref() && self.owns(&row) => self.on_own_row(row),
             _ => self.find_by_email(),
         }
     }
 
-    fn has_users_email(&self, row: &Row) -> bool {
-        match (&row.email, &self.user.email) {
-            (Some(own), Some(email)) => own.eq_ignore_ascii_case(&email.address),
-            (own, email) => own.as_deref().unwrap_or_default().is_empty() && email.is_none(),
-        }
+    fn owns(&self, row: &Row) -> bool {
+        RowOwner::from(self.user()).owns(row, &self.rules.schema)
     }
 
-    fn find_by_clerk_id(&mut self) -> Option<StoreRequest> {
-        self.state = State::FindByClerkId;
-        Some(StoreRequest::FindByClerkId { clerk_id: self.user.id.clone() })
-    }
-
-    fn on_rows_by_clerk_id(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
+    fn on_rows_by_clerk_id(&mut self, rows: Vec<Row>) -> Next {
         match <[Row; 1]>::try_from(rows) {
-            Ok([row]) if row.clerk_id.as_deref() == Some(&self.user.id) => {
-                self.row = Some(row);
-                Ok(self.ask_username())
-            }
+            Ok([row]) if self.owns(&row) => self.on_own_row(row),
+            Err(rows) if rows.is_empty() => self.find_by_email(),
             // The row of another user, or several rows.
-            Ok(_) => Err(Reason::LinkConflict),
-            Err(rows) if rows.is_empty() && self.conflicts > 0 => Ok(self.ask_username()),
-            Err(rows) if rows.is_empty() => Ok(self.find_by_email()),
-            Err(_) => Err(Reason::LinkConflict),
+            Ok(_) | Err(_) => Err(Reason::LinkConflict),
         }
     }
 
-    fn find_by_email(&mut self) -> Option<StoreRequest> {
-        match &self.user.email {
-            Some(email) if self.schema.email && fits(&email.address, self.schema.max_email_len) => {
-                self.state = State::FindByEmail;
-                Some(StoreRequest::FindByEmail { email: email.address.clone() })
-            }
-            _ => self.ask_username(),
+    /// The address to look for, if it counts and fits.
+    fn email(&self) -> Option<&str> {
+        let Schema { email, max_email_len, .. } = self.rules.schema;
+        self.user().verified_primary_email().filter(|address| email && fits(address, max_email_len))
+    }
+
+    /// No row is known to be the user's: one is linked or created, which takes more than what is in a cache or in a late event.
+    fn find_by_email(&mut self) -> Next {
+        if !self.is_fetched() {
+            return Ok(Transition::FetchUser { row: None, is_older: false });
+        }
+        match self.email().map(str::to_owned) {
+            Some(email) => self.request(State::FindByEmail, StoreRequest::FindByEmail { email }),
+            None => self.ask_username(),
         }
     }
 
-    fn on_rows_by_email(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
-        let Some(email) = &self.user.email else { return Ok(self.ask_username()) };
-        let is_verified = email.verified;
-        let mut rows: Vec<Row> = rows.into_iter().filter(|row| self.has_users_email(row)).collect();
-        let is_unlinked = rows.len() == 1 && rows[0].clerk_id.is_none();
-        let may_link = self.link == LinkByEmail::Verified && self.user.verified_primary_email().is_some();
-        if is_unlinked && may_link {
-            self.row = rows.pop();
-            self.is_linking = self.schema.clerk_id;
-        } else if !rows.is_empty() {
+    fn on_rows_by_email(&mut self, rows: Vec<Row>) -> Next {
+        let schema = self.rules.schema;
+        let email = self.email().unwrap_or_default();
+        let is_same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(email));
+        let mut rows: Vec<Row> = rows.into_iter().filter(is_same).collect();
+        if let Some(own) = &self.row {
+            self.is_email_taken = rows.iter().any(|row| row.key != own.key);
+            return self.ask_username();
+        }
+        // Another request has just made or linked it.
+        if let Some(at) = rows.iter().position(|row| schema.clerk_id && self.owns(row)) {
+            return self.on_own_row(rows.swap_remove(at));
+        }
+        let is_linkable = rows.len() == 1 && rows[0].clerk_id.is_none() && self.rules.link == LinkByEmail::Verified;
+        if let Some(row) = rows.pop_if(|_| is_linkable) {
+            self.is_linking = schema.clerk_id;
+            return self.on_own_row(row);
+        }
+        let is_deactivated = |row: &Row| schema.is_active && !row.is_active && !row.banned_by_clerk;
+        if self.rules.block_deactivated_email && rows.iter().any(is_deactivated) {
+            return Err(Reason::UserInactive);
+        }
+        if !rows.is_empty() {
             // Without Clerk ids, the next sync could not tell a new row from the existing ones.
-            if !self.schema.clerk_id {
+            if !schema.clerk_id {
                 return Err(Reason::LinkConflict);
             }
+            self.is_email_taken = true;
             self.record_link_conflict();
-            // An unverified address must not appear in two rows, one of which may be its owner's.
-            self.omit_email = !is_verified;
         }
-        Ok(self.ask_username())
+        self.ask_username()
     }
 
     fn record_link_conflict(&mut self) {
@@ -206,117 +263,166 @@ impl UserSync {
         }
     }
 
+    /// Decides what the snapshot may write into the user's row.
+    fn on_own_row(&mut self, row: Row) -> Next {
+        let schema = self.rules.schema;
+        let version = self.user().updated_at_ms;
+        let row_version = row.clerk_updated_at_ms.filter(|_| schema.clerk_updated_at);
+        if row_version.is_some_and(|own| own > version) {
+            return Ok(Transition::FetchUser { row: Some(row), is_older: true });
+        }
+        let is_newer = row_version.is_some_and(|own| own < version);
+        // Whether it may write at all, and whether it may lift a ban.
+        let (may_write, may_lift) = match self.snapshot.origin {
+            Origin::Fetched => (true, self.snapshot.read_before.as_ref() == Some(&row.key)),
+            Origin::Event => (schema.clerk_updated_at, is_newer),
+            Origin::Cached => (is_newer, false),
+        };
+        let fetch = |row| Ok(Transition::FetchUser { row: Some(row), is_older: false });
+        if lifts_ban(&row, self.user(), &schema) && !may_lift {
+            return fetch(row);
+        }
+        if may_write {
+            self.row = Some(row);
+            return if self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
+        }
+        if diff(Some(&row), self.user(), &schema).is_empty() {
+            return self.done(row);
+        }
+        self.changes = deactivation(&row, self.user(), &schema);
+        if self.snapshot.origin == Origin::Event && !self.changes.is_empty() {
+            return self.update(row);
+        }
+        fetch(row)
+    }
+
+    /// After conflicts: whether the address is another row's.
+    fn find_email_holder(&mut self) -> Next {
+        match self.email().map(str::to_owned) {
+            Some(email) => self.request(State::FindByEmail, StoreRequest::FindByEmail { email }),
+            None => self.ask_username(),
+        }
+    }
+
     /// Checks the current username candidate, or writes if none is needed.
-    fn ask_username(&mut self) -> Option<StoreRequest> {
-        if !self.schema.username || self.omit_username {
+    fn ask_username(&mut self) -> Next {
+        // A row keeps its username if that may be what conflicts.
+        if !self.rules.schema.username || (self.row.is_some() && self.conflicts > 1) {
             return self.write();
         }
         let username = self.usernames.current();
         if self.row.as_ref().and_then(|row| row.username.as_deref()) == Some(&username) {
             return self.write();
         }
-        self.state = State::CheckUsername;
         let except_key = self.row.as_ref().map(|row| row.key.clone());
-        Some(StoreRequest::UsernameTaken { username, except_key })
+        self.request(State::CheckUsername, StoreRequest::UsernameTaken { username, except_key })
     }
 
-    fn on_username(&mut self, taken: bool) -> Option<StoreRequest> {
+    fn on_username(&mut self, taken: bool) -> Next {
+        let own = self.row.as_ref().and_then(|row| row.username.as_deref());
         if !taken {
             self.username = Some(self.usernames.current());
-            return self.write();
-        }
-        let own = self.row.as_ref().and_then(|row| row.username.as_deref());
-        if own.is_some_and(|own| self.usernames.is_numbered_variant(own)) || !self.usernames.advance() {
-            return self.write();
-        }
-        self.ask_username()
-    }
-
-    fn write(&mut self) -> Option<StoreRequest> {
-        self.changes = self.changes();
-        self.state = State::Write;
-        match &self.row {
-            None => Some(StoreRequest::Create { fields: self.changes.clone() }),
-            Some(_) if self.changes.is_empty() => {
-                self.state = State::Done;
-                None
+        } else if own.is_none_or(|own| !self.usernames.is_numbered_variant(own)) {
+            if self.usernames.advance() {
+                return self.ask_username();
             }
-            Some(row) => Some(StoreRequest::Update { key: row.key.clone(), fields: self.changes.clone() }),
+            if own.is_none_or(str::is_empty) {
+                // A row that only its username tells apart needs one that can be told again.
+                if !self.rules.schema.clerk_id && self.user().verified_primary_email().is_none() {
+                    return Err(Reason::LinkConflict);
+                }
+                self.username = Some(self.usernames.unpredictable());
+            }
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Next {
+        self.changes = diff(self.row.as_ref(), self.user(), &self.rules.schema);
+        self.changes.username = self.username.clone();
+        if self.conflicts > 2 && self.is_email_taken && self.rules.schema.clerk_id {
+            self.record_link_conflict();
+            self.changes.email = self.row.is_none().then_some(None);
+        }
+        match self.row.take() {
+            None => self.request(State::Write, StoreRequest::Create { changes: self.changes.clone() }),
+            Some(row) if self.changes.is_empty() => self.done(row),
+            Some(row) => self.update(row),
         }
     }
 
-    fn changes(&self) -> RowChanges {
-        let mut changes = diff(self.row.as_ref(), &self.user, &self.schema);
-        if self.omit_email {
-            changes.email = (self.row.is_none() && self.schema.email).then_some(None);
-        }
-        changes.username = self.username.clone().filter(|_| self.schema.username && !self.omit_username);
-        changes
+    fn update(&mut self, row: Row) -> Next {
+        let condition = UpdateCondition {
+            only_if_unlinked: self.is_linking,
+            max_version: self.rules.schema.clerk_updated_at.then(|| self.user().updated_at_ms),
+        };
+        let (key, changes) = (row.key.clone(), self.changes.clone());
+        self.row = Some(row);
+        self.request(State::Write, StoreRequest::Update { key, changes, condition })
     }
 
-    fn on_created(&mut self, key: String) -> Result<Option<StoreRequest>, Reason> {
+    fn on_created(&mut self, key: String) -> Next {
         if key.is_empty() {
             return Err(Reason::StoreError);
         }
         let mut row = Row { key, is_active: true, ..Row::default() };
         self.changes.apply(&mut row);
         self.events.push(SyncEvent::Created);
-        Ok(self.finish(row))
+        self.done(row)
     }
 
-    fn on_updated(&mut self) -> Option<StoreRequest> {
-        if let Some(row) = &mut self.row {
-            self.changes.apply(row);
-        }
-        self.events.push(self.update_event());
-        self.state = State::Done;
-        None
+    fn on_updated(&mut self) -> Next {
+        let mut row = self.row.take().ok_or(Reason::StoreError)?;
+        self.changes.apply(&mut row);
+        self.record_update();
+        self.done(row)
     }
 
     /// Takes the row as it is after the write: a table may decide itself who is active.
-    fn on_written_row(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
+    fn on_written_row(&mut self, rows: Vec<Row>) -> Next {
         let [row] = <[Row; 1]>::try_from(rows).map_err(|_| Reason::StoreError)?;
         let is_other = self.row.as_ref().is_some_and(|own| own.key != row.key);
-        if row.key.is_empty() || is_other || (self.schema.clerk_id && row.clerk_id.as_deref() != Some(&self.user.id)) {
+        if row.key.is_empty() || is_other || !self.owns(&row) {
             return Err(Reason::LinkConflict);
         }
-        self.events.push(if self.row.is_none() { SyncEvent::Created } else { self.update_event() });
-        Ok(self.finish(row))
-    }
-
-    fn update_event(&self) -> SyncEvent {
-        if self.is_linking { SyncEvent::Linked } else { SyncEvent::Updated }
-    }
-
-    fn finish(&mut self, row: Row) -> Option<StoreRequest> {
-        self.row = Some(row);
-        self.state = State::Done;
-        None
-    }
-
-    /// Handles a unique column that already has a value. At first another request may have created the row: it is looked up again.
-    /// Later the value belongs to another row: email address, then username are left out.
-    fn on_conflict(&mut self) -> Result<Option<StoreRequest>, Reason> {
-        self.conflicts += 1;
-        self.usernames = UsernameCandidates::of(&self.user, self.schema.max_username_len);
-        self.username = None;
-        match self.conflicts {
-            1 => {
-                self.is_linking = false;
-                return Ok(match (self.schema.clerk_id, self.row.take()) {
-                    (true, _) => self.find_by_clerk_id(),
-                    (false, Some(row)) => self.find_by_key(row.key),
-                    (false, None) => self.find_by_email(),
-                });
-            }
-            2 => self.omit_email = true,
-            // A new row needs its username.
-            3 if self.row.is_some() => self.omit_username = true,
-            _ => return Err(Reason::LinkConflict),
+        match self.row {
+            None => self.events.push(SyncEvent::Created),
+            Some(_) => self.record_update(),
         }
-        self.record_link_conflict();
-        Ok(self.ask_username())
+        self.done(row)
     }
+
+    fn record_update(&mut self) {
+        let is_version_only = RowChanges { clerk_updated_at_ms: None, ..self.changes.clone() }.is_empty();
+        match self.is_linking {
+            true => self.events.push(SyncEvent::Linked),
+            false if is_version_only => {}
+            false => self.events.push(SyncEvent::Updated),
+        }
+    }
+
+    /// Handles a unique column that already has a value, or a row that has changed: looks again. After a second conflict a new row
+    /// gets the username made of the Clerk id, after a third the address is left out if another row has it.
+    fn on_conflict(&mut self) -> Next {
+        self.conflicts += 1;
+        if self.conflicts == MAX_CONFLICTS {
+            return Err(Reason::StoreError);
+        }
+        self.usernames = usernames(self.user(), &self.rules.schema);
+        if self.conflicts > 1 {
+            self.usernames.skip_to_fallback();
+        }
+        (self.username, self.is_linking, self.is_email_taken) = (None, false, false);
+        if let Some(row) = self.row.take() {
+            self.row_key = Some(row.key);
+        }
+        self.find()
+    }
+}
+
+fn usernames(user: &ClerkUser, schema: &Schema) -> UsernameCandidates {
+    let email = user.verified_primary_email();
+    UsernameCandidates::new(&user.id, user.username.as_deref(), email, schema.max_username_len)
 }
 
 #[cfg(test)]

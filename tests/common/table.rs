@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clerk_auth::users::{Row, RowChanges, StoreError, StoreRequest, StoreResponse, UserStore};
+use clerk_auth::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 
 /// Rows with unique Clerk ids and usernames; keys are numbers.
 #[derive(Default)]
@@ -11,6 +11,10 @@ pub struct Table {
     pub rows: Mutex<Vec<Row>>,
     /// The number of requests so far.
     pub asked: AtomicUsize,
+    /// Whether there is a column for the version of the user.
+    pub has_versions: bool,
+    /// Whether there is no column for Clerk ids.
+    pub has_no_clerk_ids: bool,
 }
 
 impl Table {
@@ -36,9 +40,9 @@ fn same(own: &Option<String>, other: &str) -> bool {
     own.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(other))
 }
 
-fn apply(fields: &RowChanges, row: &mut Row) {
+fn apply(changes: &RowChanges, row: &mut Row) {
     let RowChanges { clerk_id, email, username, first_name, last_name, image_url, last_active_at_ms, .. } =
-        fields.clone();
+        changes.clone();
     row.clerk_id = clerk_id.or(row.clerk_id.take());
     row.email = email.unwrap_or(row.email.take());
     row.username = username.or(row.username.take());
@@ -46,11 +50,16 @@ fn apply(fields: &RowChanges, row: &mut Row) {
     row.last_name = last_name.or(row.last_name.take());
     row.image_url = image_url.unwrap_or(row.image_url.take());
     row.last_active_at_ms = last_active_at_ms.unwrap_or(row.last_active_at_ms);
-    row.is_active = fields.is_active.unwrap_or(row.is_active);
-    row.banned_by_clerk = fields.banned_by_clerk.unwrap_or(row.banned_by_clerk);
+    row.is_active = changes.is_active.unwrap_or(row.is_active);
+    row.banned_by_clerk = changes.banned_by_clerk.unwrap_or(row.banned_by_clerk);
+    row.clerk_updated_at_ms = changes.clerk_updated_at_ms.or(row.clerk_updated_at_ms);
 }
 
 impl UserStore for Table {
+    fn schema(&self) -> Schema {
+        Schema { clerk_updated_at: self.has_versions, clerk_id: !self.has_no_clerk_ids, ..Schema::default() }
+    }
+
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
         Ok(self.find(|row| row.key == key).pop())
     }
@@ -67,24 +76,25 @@ impl UserStore for Table {
         Ok(!self.find(|row| same(&row.username, username) && Some(row.key.as_str()) != except_key).is_empty())
     }
 
-    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         let mut row = Row { key: number.to_string(), is_active: true, ..Row::default() };
-        apply(fields, &mut row);
+        apply(changes, &mut row);
         let mut rows = self.rows.lock().unwrap();
         let name = row.username.clone().unwrap_or_default();
-        if rows.iter().any(|other| other.clerk_id == row.clerk_id || same(&other.username, &name)) {
+        let is_same_user = |other: &Row| other.clerk_id.is_some() && other.clerk_id == row.clerk_id;
+        if rows.iter().any(|other| is_same_user(other) || same(&other.username, &name)) {
             return Err(StoreError::Conflict);
         }
         rows.push(row);
         Ok(number.to_string())
     }
 
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap();
-        let row = rows.iter_mut().find(|row| row.key == key);
-        row.map(|row| apply(fields, row)).ok_or_else(|| StoreError::failed(404, "the row is gone"))
+        let row = rows.iter_mut().find(|row| row.key == key && condition.allows(row));
+        row.map(|row| apply(changes, row)).ok_or(StoreError::Conflict)
     }
 }
 
@@ -101,8 +111,10 @@ pub fn answer(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreRespons
         StoreRequest::UsernameTaken { username, except_key } => {
             store.username_taken(username, except_key.as_deref()).map(StoreResponse::Taken)
         }
-        StoreRequest::Create { fields } => store.create(fields).map(StoreResponse::Created),
-        StoreRequest::Update { key, fields } => store.update(key, fields).map(|()| StoreResponse::Updated),
+        StoreRequest::Create { changes } => store.create(changes).map(StoreResponse::Created),
+        StoreRequest::Update { key, changes, condition } => {
+            store.update(key, changes, condition).map(|()| StoreResponse::Updated)
+        }
     };
     match answered {
         Err(StoreError::Conflict) => Ok(StoreResponse::Conflict),
@@ -157,6 +169,10 @@ fn other_row() -> Row {
 }
 
 impl UserStore for FaultyStore {
+    fn schema(&self) -> Schema {
+        self.table.schema()
+    }
+
     fn begin(&self) -> Result<(), StoreError> {
         self.fault("begin").map(|_| ())
     }
@@ -192,18 +208,18 @@ impl UserStore for FaultyStore {
         }
     }
 
-    fn create(&self, fields: &RowChanges) -> Result<String, StoreError> {
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
         match self.fault("create")? {
             Fault::Conflicts => Err(StoreError::Conflict),
             Fault::EmptyKey => Ok(String::new()),
-            _ => self.table.create(fields),
+            _ => self.table.create(changes),
         }
     }
 
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
         match self.fault("update")? {
             Fault::Conflicts => Err(StoreError::Conflict),
-            _ => self.table.update(key, fields),
+            _ => self.table.update(key, changes, condition),
         }
     }
 }

@@ -30,7 +30,7 @@ fn faulty_store_rejects_and_caches_nothing() {
         (Fault::Fails("create"), "unavailable store-error"),
         (Fault::Fails("commit"), "unavailable store-error"),
         (Fault::EmptyKey, "unavailable store-error"),
-        (Fault::Conflicts, "out link-conflict"),
+        (Fault::Conflicts, "unavailable store-error"),
         (Fault::OtherRowById, "out link-conflict"),
     ] {
         let store = Arc::new(FaultyStore::new(fault));
@@ -64,7 +64,7 @@ fn failing_update_rejects_until_it_succeeds() {
     store.set(Fault::Fails("update"));
     assert_eq!(fixture.authenticate_new("user_1"), "unavailable store-error");
     store.set(Fault::Conflicts);
-    assert_eq!(fixture.authenticate_new("user_1"), "out link-conflict");
+    assert_eq!(fixture.authenticate_new("user_1"), "unavailable store-error");
     store.set(Fault::None);
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     assert_eq!(store.table.rows()[0].first_name.as_deref(), Some("Augusta"));
@@ -154,7 +154,7 @@ fn stepwise_result_equals_blocking_result() {
         fixture.time.advance_s(59);
     }
     change(Vec::clear);
-    assert_eq!(both("user_1", true), "in verified");
+    assert_eq!(both("user_1", true), "out user-not-found", "no row is created from memory");
     [&by_client, &by_steps].iter().for_each(|fixture| fixture.time.advance_s(1));
     assert_eq!(both("user_1", true), "out user-not-found");
     assert_eq!(by_client.calls(), by_steps.calls());

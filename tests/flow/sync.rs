@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clerk_auth::Attribute;
 use clerk_auth::internals::Config;
-use clerk_auth::users::{Row, RowChanges, SqliteStore, StoreError, UserStore};
+use clerk_auth::users::{Row, RowChanges, SqliteStore, StoreError, UpdateCondition, UserStore};
 use clerk_sim::Sim;
 use serde_json::json;
 
@@ -158,7 +158,7 @@ fn deleted_row_is_created_again() {
         let after = f.row().unwrap().key;
         assert_ne!(before, after);
         assert_eq!(bearer(&f.fixture.client, &asked).identity().unwrap().get(Attribute::UserKey), Some(after.as_str()));
-        assert_eq!(f.user_calls(), 1);
+        assert_eq!(f.user_calls(), 2, "a new row needs a fetched user");
     }
 }
 
@@ -266,9 +266,9 @@ impl UserStore for RecordingStore {
         self.note(fields);
         self.1.create(fields)
     }
-    fn update(&self, key: &str, fields: &RowChanges) -> Result<(), StoreError> {
-        self.note(fields);
-        self.1.update(key, fields)
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
+        self.note(changes);
+        self.1.update(key, changes, condition)
     }
 }
 
@@ -279,7 +279,7 @@ fn metadata_reaches_neither_store_nor_result() {
     let metadata = json!({"role": "planted"});
     sim.put_user(json!({
         "id": "user_1", "username": "ada", "email_addresses": ["ada@example.com"],
-        "private_metadata": metadata, "public_metadata": metadata, "unsafe_metadata": metadata,
+        "primary_email_address_id": "idn_0001", "private_metadata": metadata, "public_metadata": metadata, "unsafe_metadata": metadata,
     }));
     let store = Arc::new(RecordingStore::default());
     let fixture = Fixture::build(sim, Some(store.clone()), |_| {});

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_auth::internals::Config;
-use clerk_auth::users::{SqliteStore, UserStore};
+use clerk_auth::users::{RowChanges, SqliteStore, UserStore};
 use clerk_auth::{Secret, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::WebhookSpec;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Leaf, Sim};
@@ -184,8 +184,13 @@ fn unresolvable_host_is_unavailable() {
     for mode in [UserMode::Profile, UserMode::Sync] {
         for state in State::ALL {
             let dir = TempDir::new();
-            let store =
-                (mode == UserMode::Sync).then(|| Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()) as _);
+            let store = (mode == UserMode::Sync).then(|| {
+                let store = SqliteStore::open(dir.join("users.db")).unwrap();
+                // Without Clerk an event changes rows and creates none.
+                let (clerk_id, username) = (Some(USER.into()), Some("ada".into()));
+                store.create(&RowChanges { clerk_id, username, ..RowChanges::default() }).unwrap();
+                Arc::new(store) as _
+            });
             let fixture = unresolvable(mode, store, |config, sim| config.jwt_key = pem(sim));
             if state != State::Nothing {
                 deliver_user(&fixture);

@@ -247,6 +247,10 @@ export interface Settings {
    */
   machineTokensSkipUser?: boolean;
   /**
+   * Refuse a new Clerk user whose verified address is that of a row that the application deactivated. Default: true.
+   */
+  blockDeactivatedEmail?: boolean;
+  /**
    * Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
    * https://api.clerk.com.
    */

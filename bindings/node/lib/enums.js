@@ -62,6 +62,7 @@ const COLUMN = {
   lastActiveAtMs: 6,
   isActive: 7,
   bannedByClerk: 8,
+  clerkUpdatedAtMs: 9,
 };
 
 /** Options and the settings they set, in the order of the README. */
@@ -93,6 +94,7 @@ const SETTINGS = new Map(Object.entries({
   userMode: 'user_mode',
   linkByEmail: 'link_by_email',
   machineTokensSkipUser: 'machine_tokens_skip_user',
+  blockDeactivatedEmail: 'block_deactivated_email',
   apiUrl: 'api_url',
   timeoutMs: 'timeout_ms',
   caPem: 'ca_pem',

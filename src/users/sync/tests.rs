@@ -1,13 +1,13 @@
 use super::*;
-use crate::api::EmailAddress;
+use crate::api::PrimaryEmail;
 
 fn ada() -> ClerkUser {
     ClerkUser {
         id: "user_ada".into(),
         username: Some("ada".into()),
         first_name: Some("Ada".into()),
-        email: Some(EmailAddress { address: "ada@example.com".into(), verified: true }),
-        email_is_primary: true,
+        email: PrimaryEmail::Verified("ada@example.com".into()),
+        updated_at_ms: 10,
         ..ClerkUser::default()
     }
 }
@@ -25,9 +25,71 @@ fn row(key: &str, clerk_id: Option<&str>, email: &str, username: &str) -> Row {
     }
 }
 
-/// Runs a sync against a table in memory with unique usernames and Clerk ids.
+const VERSIONED: Schema = Schema { clerk_updated_at: true, ..ALL };
+const WITHOUT_IDS: Schema = Schema { clerk_id: false, ..ALL };
+const ALL: Schema = Schema {
+    clerk_id: true,
+    email: true,
+    username: true,
+    first_name: true,
+    last_name: true,
+    image_url: true,
+    last_active_at: true,
+    is_active: true,
+    banned_by_clerk: true,
+    clerk_updated_at: false,
+    max_username_len: 0,
+    max_email_len: 0,
+    max_name_len: 0,
+    max_image_url_len: 0,
+};
+
+fn start(schema: Schema, origin: Origin, user: ClerkUser, row_key: Option<&str>) -> (UserSync, Next) {
+    let rules = SyncRules { schema, link: LinkByEmail::Verified, block_deactivated_email: true };
+    let read_before = row_key.map(str::to_owned);
+    let snapshot = Snapshot { user: Arc::new(user), origin, read_before: read_before.clone() };
+    UserSync::start(snapshot, rules, read_before)
+}
+
+fn same(a: &Option<String>, b: &str) -> bool {
+    a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b))
+}
+
+/// A table in memory with unique usernames and Clerk ids.
+fn respond(schema: Schema, rows: &mut Vec<Row>, request: &StoreRequest) -> StoreResponse {
+    let found = |fits: &dyn Fn(&Row) -> bool| StoreResponse::Rows(rows.iter().filter(|r| fits(r)).cloned().collect());
+    match request {
+        StoreRequest::FindByKey { key } => found(&|r| r.key == *key),
+        StoreRequest::FindByClerkId { clerk_id } => found(&|r| r.clerk_id.as_ref() == Some(clerk_id)),
+        StoreRequest::FindByEmail { email } => found(&|r| same(&r.email, email)),
+        StoreRequest::UsernameTaken { username, except_key } => StoreResponse::Taken(
+            rows.iter().any(|r| same(&r.username, username) && Some(&r.key) != except_key.as_ref()),
+        ),
+        StoreRequest::Create { changes } => {
+            let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
+            changes.apply(&mut row);
+            let clash = |r: &Row| {
+                (schema.clerk_id && r.clerk_id == row.clerk_id) || same(&r.username, row.username.as_ref().unwrap())
+            };
+            if rows.iter().any(clash) {
+                return StoreResponse::Conflict;
+            }
+            rows.push(row.clone());
+            StoreResponse::Created(row.key)
+        }
+        StoreRequest::Update { key, changes, condition } => {
+            match rows.iter_mut().find(|r| r.key == *key && condition.allows(r)) {
+                Some(row) => changes.apply(row),
+                None => return StoreResponse::Conflict,
+            }
+            StoreResponse::Updated
+        }
+    }
+}
+
+/// Runs a sync of a fetched user.
 fn run(user: ClerkUser, rows: &mut Vec<Row>) -> (Result<Row, Reason>, Vec<SyncEvent>) {
-    run_with(Schema::default(), user, None, rows)
+    run_with(ALL, user, None, rows)
 }
 
 fn run_with(
@@ -36,45 +98,26 @@ fn run_with(
     row_key: Option<&str>,
     rows: &mut Vec<Row>,
 ) -> (Result<Row, Reason>, Vec<SyncEvent>) {
-    let row_key = row_key.map(str::to_owned);
-    let (mut sync, mut request) = UserSync::start(Arc::new(user), schema, LinkByEmail::Verified, row_key);
-    for _ in 0..400 {
-        let same = |a: &Option<String>, b: &str| a.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(b));
-        let response = match &request {
-            StoreRequest::FindByKey { key } => {
-                StoreResponse::Rows(rows.iter().filter(|r| r.key == *key).cloned().collect())
-            }
-            StoreRequest::FindByClerkId { clerk_id } => {
-                StoreResponse::Rows(rows.iter().filter(|r| r.clerk_id.as_ref() == Some(clerk_id)).cloned().collect())
-            }
-            StoreRequest::FindByEmail { email } => {
-                StoreResponse::Rows(rows.iter().filter(|r| same(&r.email, email)).cloned().collect())
-            }
-            StoreRequest::UsernameTaken { username, except_key } => StoreResponse::Taken(
-                rows.iter().any(|r| same(&r.username, username) && Some(&r.key) != except_key.as_ref()),
-            ),
-            StoreRequest::Create { fields } => {
-                let mut row = Row { key: (rows.len() + 1).to_string(), ..Row::default() };
-                fields.apply(&mut row);
-                let clash = |r: &Row| {
-                    (schema.clerk_id && r.clerk_id == row.clerk_id) || same(&r.username, row.username.as_ref().unwrap())
-                };
-                if rows.iter().any(clash) {
-                    StoreResponse::Conflict
-                } else {
-                    rows.push(row.clone());
-                    StoreResponse::Created(row.key)
-                }
-            }
-            StoreRequest::Update { key, fields } => {
-                fields.apply(rows.iter_mut().find(|r| r.key == *key).unwrap());
-                StoreResponse::Updated
-            }
-        };
-        match sync.on_response(response) {
-            Ok(Transition::Request(next)) => request = next,
-            Ok(Transition::Done(row)) => return (Ok(row), sync.events),
-            Err(reason) => return (Err(reason), sync.events),
+    let (next, events) = run_from(Origin::Fetched, schema, user, row_key, rows);
+    let row = next.map(|next| match next {
+        Transition::Done(row) => row,
+        other => panic!("{other:?}"),
+    });
+    (row, events)
+}
+
+fn run_from(
+    origin: Origin,
+    schema: Schema,
+    user: ClerkUser,
+    row_key: Option<&str>,
+    rows: &mut Vec<Row>,
+) -> (Next, Vec<SyncEvent>) {
+    let (mut sync, mut next) = start(schema, origin, user, row_key);
+    for _ in 0..100 {
+        match next {
+            Ok(Transition::Request(request)) => next = sync.on_response(respond(schema, rows, &request)),
+            end => return (end, sync.events),
         }
     }
     panic!("the sync does not end");
@@ -100,25 +143,19 @@ fn row_is_linked_only_by_verified_primary_email_and_if_unlinked() {
     };
     let unlinked = row("1", None, "ADA@example.com", "ada");
     assert_eq!(linked(ada(), unlinked.clone()), (true, false));
-    let mut unverified = ada();
-    unverified.email.as_mut().unwrap().verified = false;
-    assert_eq!(linked(unverified, unlinked.clone()), (false, true));
-    let not_primary = ClerkUser { email_is_primary: false, ..ada() };
-    assert_eq!(linked(not_primary, unlinked.clone()), (false, true));
+    for email in [PrimaryEmail::Unverified, PrimaryEmail::NoPrimary, PrimaryEmail::NoAddress] {
+        assert_eq!(linked(ClerkUser { email, ..ada() }, unlinked.clone()), (false, true));
+    }
     assert_eq!(linked(ada(), row("1", Some("user_bob"), "ada@example.com", "bob")), (false, true));
-    let mut two_ats = ada();
-    two_ats.email.as_mut().unwrap().address = "a@b@example.com".into();
-    assert_eq!(linked(two_ats, row("1", None, "a@b@example.com", "bob")), (false, true));
 }
 
 // Threat U4.
 #[test]
-fn unverified_email_of_existing_row_is_omitted() {
+fn unverified_email_is_neither_looked_for_nor_written() {
     let mut rows = vec![row("1", None, "ada@example.com", "boss")];
-    let mut user = ada();
-    user.email.as_mut().unwrap().verified = false;
+    let user = ClerkUser { email: PrimaryEmail::Unverified, ..ada() };
     let (made, events) = run(user, &mut rows);
-    assert_eq!((made.unwrap().email, events), (None, vec![SyncEvent::LinkConflict, SyncEvent::Created]));
+    assert_eq!((made.unwrap().email, events), (None, vec![SyncEvent::Created]));
 }
 
 #[test]
@@ -147,113 +184,284 @@ fn sync_never_reactivates_row_deactivated_by_the_application() {
     run(ada(), &mut rows).0.unwrap();
     assert!(!run(banned.clone(), &mut rows).0.unwrap().is_active);
     assert!(rows[0].banned_by_clerk);
-    assert!(run(ada(), &mut rows).0.unwrap().is_active);
+    assert!(run_with(ALL, ada(), Some("1"), &mut rows).0.unwrap().is_active);
     assert!(!rows[0].banned_by_clerk);
     rows[0].is_active = false;
-    assert!(!run(ada(), &mut rows).0.unwrap().is_active);
+    assert!(!run_with(ALL, ada(), Some("1"), &mut rows).0.unwrap().is_active);
     run(banned, &mut rows).0.unwrap();
-    assert!(!run(ada(), &mut rows).0.unwrap().is_active);
+    assert!(!run_with(ALL, ada(), Some("1"), &mut rows).0.unwrap().is_active);
+}
+
+/// A row inactive because of a ban, written from version 10.
+fn banned_row() -> Row {
+    Row {
+        is_active: false,
+        banned_by_clerk: true,
+        clerk_updated_at_ms: Some(10),
+        ..row("1", Some("user_ada"), "ada@example.com", "ada")
+    }
+}
+
+#[test]
+fn ban_is_lifted_only_by_a_later_fetch_or_a_newer_event() {
+    for (origin, schema, version, read_before, is_lifted) in [
+        (Origin::Fetched, ALL, 10, Some("1"), true),
+        (Origin::Fetched, ALL, 10, None, false),
+        (Origin::Fetched, ALL, 10, Some("2"), false),
+        (Origin::Fetched, VERSIONED, 10, Some("1"), true),
+        (Origin::Fetched, VERSIONED, 11, None, false),
+        (Origin::Fetched, VERSIONED, 9, Some("1"), false),
+        (Origin::Event, VERSIONED, 11, None, true),
+        (Origin::Event, VERSIONED, 10, None, false),
+        (Origin::Event, VERSIONED, 9, None, false),
+        (Origin::Event, ALL, 11, None, false),
+        (Origin::Cached, VERSIONED, 11, None, false),
+        (Origin::Cached, ALL, 11, Some("1"), false),
+    ] {
+        let mut rows = vec![banned_row()];
+        let user = ClerkUser { updated_at_ms: version, ..ada() };
+        let (next, _) = run_from(origin, schema, user, read_before, &mut rows);
+        let what = format!("{origin:?} {} {version} {read_before:?}", schema.clerk_updated_at);
+        assert_eq!(rows[0].is_active, is_lifted, "{what}");
+        match next.unwrap() {
+            Transition::Done(row) => assert!(is_lifted && row.is_active, "{what}"),
+            Transition::FetchUser { row, is_older } => {
+                assert_eq!((row.unwrap(), is_older, is_lifted), (banned_row(), version < 10, false), "{what}");
+            }
+            Transition::Request(request) => panic!("{request:?}"),
+        }
+    }
+}
+
+#[test]
+fn ban_on_a_row_with_unknown_version_is_not_lifted_by_an_event() {
+    let mut rows = vec![Row { clerk_updated_at_ms: None, ..banned_row() }];
+    let (next, _) = run_from(Origin::Event, VERSIONED, ClerkUser { updated_at_ms: 99, ..ada() }, None, &mut rows);
+    assert!(matches!(next, Ok(Transition::FetchUser { is_older: false, .. })) && !rows[0].is_active);
+}
+
+#[test]
+fn older_snapshot_writes_nothing_whatever_its_origin() {
+    for origin in [Origin::Cached, Origin::Event, Origin::Fetched] {
+        let current = Row {
+            first_name: Some("Newer".into()),
+            clerk_updated_at_ms: Some(11),
+            ..row("1", Some("user_ada"), "new@example.com", "ada")
+        };
+        for banned in [false, true] {
+            let mut rows = vec![current.clone()];
+            let (next, events) = run_from(origin, VERSIONED, ClerkUser { banned, ..ada() }, None, &mut rows);
+            assert_eq!(next, Ok(Transition::FetchUser { row: Some(current.clone()), is_older: true }));
+            assert_eq!((rows, events), (vec![current.clone()], vec![]));
+        }
+    }
+}
+
+#[test]
+fn row_that_became_newer_before_the_write_is_looked_at_again() {
+    let (mut sync, next) = start(VERSIONED, Origin::Fetched, ada(), None);
+    let mut rows = vec![Row { clerk_updated_at_ms: Some(1), ..row("1", Some("user_ada"), "old@example.com", "ada") }];
+    let Ok(Transition::Request(request)) = next else { panic!("{next:?}") };
+    let Ok(Transition::Request(write)) = sync.on_response(respond(VERSIONED, &mut rows, &request)) else { panic!() };
+    let expected = UpdateCondition { only_if_unlinked: false, max_version: Some(10) };
+    assert!(matches!(&write, StoreRequest::Update { condition, .. } if *condition == expected), "{write:?}");
+    rows[0].clerk_updated_at_ms = Some(11);
+    let again = sync.on_response(respond(VERSIONED, &mut rows, &write));
+    assert!(matches!(again, Ok(Transition::Request(StoreRequest::FindByClerkId { .. }))));
+    let end = sync.on_response(StoreResponse::Rows(rows.clone()));
+    assert!(matches!(end, Ok(Transition::FetchUser { is_older: true, .. })));
+    assert_eq!(rows[0].email.as_deref(), Some("old@example.com"));
+}
+
+#[test]
+fn cached_user_neither_creates_nor_links_nor_changes_a_row() {
+    for origin in [Origin::Cached, Origin::Event] {
+        for schema in [ALL, VERSIONED, WITHOUT_IDS] {
+            for mut rows in [vec![], vec![row("1", None, "ada@example.com", "ada")]] {
+                let before = rows.clone();
+                let (next, events) = run_from(origin, schema, ada(), None, &mut rows);
+                assert_eq!(next, Ok(Transition::FetchUser { row: None, is_older: false }), "{origin:?}");
+                assert_eq!((rows, events), (before, vec![]));
+            }
+        }
+        let mut rows = vec![row("1", Some("user_ada"), "new@example.com", "ada")];
+        let (next, _) = run_from(origin, ALL, ada(), None, &mut rows);
+        assert!(matches!(next, Ok(Transition::FetchUser { row: Some(_), is_older: false })));
+        assert_eq!(rows[0].email.as_deref(), Some("new@example.com"));
+    }
+    // What is known to be newer than the row may be written.
+    let mut rows = vec![Row { clerk_updated_at_ms: Some(9), ..row("1", Some("user_ada"), "old@example.com", "ada") }];
+    run_from(Origin::Cached, VERSIONED, ada(), None, &mut rows).0.unwrap();
+    assert_eq!((rows[0].email.as_deref(), rows[0].clerk_updated_at_ms), (Some("ada@example.com"), Some(10)));
+}
+
+#[test]
+fn ban_event_deactivates_the_row_of_a_table_without_versions() {
+    let mut rows =
+        vec![Row { first_name: Some("Kept".into()), ..row("1", Some("user_ada"), "kept@example.com", "ada") }];
+    let (next, events) = run_from(Origin::Event, ALL, ClerkUser { banned: true, ..ada() }, None, &mut rows);
+    assert!(matches!(next, Ok(Transition::Done(row)) if !row.is_active && row.banned_by_clerk));
+    assert_eq!((rows[0].first_name.as_deref(), events), (Some("Kept"), vec![SyncEvent::Updated]));
+}
+
+#[test]
+fn row_is_linked_only_while_it_is_unlinked() {
+    let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
+    let mut rows = vec![row("1", None, "ada@example.com", "ada")];
+    sync.on_response(StoreResponse::Rows(vec![])).unwrap();
+    let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(rows.clone())) else { panic!() };
+    let is_conditional = |request: &StoreRequest| {
+        matches!(request, StoreRequest::Update { condition: UpdateCondition { only_if_unlinked: true, .. }, .. })
+    };
+    assert!(is_conditional(&write), "{write:?}");
+    // Another Clerk user was faster.
+    rows[0].clerk_id = Some("user_bob".into());
+    let mut next = sync.on_response(respond(ALL, &mut rows, &write));
+    while let Ok(Transition::Request(request)) = &next {
+        next = sync.on_response(respond(ALL, &mut rows, request));
+    }
+    assert!(matches!(next, Ok(Transition::Done(row)) if row.key == "2"));
+    assert_eq!(rows[0].clerk_id.as_deref(), Some("user_bob"));
+    assert_eq!(sync.events, [SyncEvent::LinkConflict, SyncEvent::Created]);
+}
+
+#[test]
+fn own_row_found_by_address_is_no_link_conflict() {
+    let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
+    sync.on_response(StoreResponse::Rows(vec![])).unwrap();
+    let own = row("1", Some("user_ada"), "ada@example.com", "ada");
+    assert_eq!(sync.on_response(StoreResponse::Rows(vec![own.clone()])), Ok(Transition::Done(own)));
+    assert!(sync.events.is_empty());
+}
+
+#[test]
+fn address_of_a_deactivated_row_is_refused_to_another_user() {
+    let deactivated = Row { is_active: false, ..row("1", Some("user_old"), "ada@example.com", "ada") };
+    assert_eq!(run(ada(), &mut vec![deactivated.clone()]).0, Err(Reason::UserInactive));
+    // A ban at Clerk is Clerk's to enforce.
+    let banned = Row { banned_by_clerk: true, ..deactivated.clone() };
+    assert!(run(ada(), &mut vec![banned]).0.unwrap().is_active);
+    let rules = SyncRules { schema: ALL, link: LinkByEmail::Verified, block_deactivated_email: false };
+    let snapshot = Snapshot { user: Arc::new(ada()), origin: Origin::Fetched, read_before: None };
+    let (mut sync, _) = UserSync::start(snapshot, rules, None);
+    sync.on_response(StoreResponse::Rows(vec![])).unwrap();
+    let next = sync.on_response(StoreResponse::Rows(vec![deactivated]));
+    assert!(matches!(next, Ok(Transition::Request(StoreRequest::UsernameTaken { .. }))));
 }
 
 // Threat H2.
 #[test]
 fn store_returning_another_row_is_rejected() {
     for rows in [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]] {
-        let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-        assert_eq!(sync.on_response(StoreResponse::Rows(rows)).unwrap_err(), Reason::LinkConflict);
+        let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
+        assert_eq!(sync.on_response(StoreResponse::Rows(rows)), Err(Reason::LinkConflict));
     }
-    let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-    assert_eq!(sync.on_response(StoreResponse::Updated).unwrap_err(), Reason::StoreError);
+    let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
+    assert_eq!(sync.on_response(StoreResponse::Updated), Err(Reason::StoreError));
 }
 
 #[test]
 fn concurrently_created_row_is_found_and_updated() {
-    let (mut sync, _) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
+    let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
     let mut next = |response| sync.on_response(response).unwrap();
     assert!(matches!(next(StoreResponse::Rows(vec![])), Transition::Request(StoreRequest::FindByEmail { .. })));
     assert!(matches!(next(StoreResponse::Rows(vec![])), Transition::Request(StoreRequest::UsernameTaken { .. })));
     assert!(matches!(next(StoreResponse::Taken(false)), Transition::Request(StoreRequest::Create { .. })));
     assert!(matches!(next(StoreResponse::Conflict), Transition::Request(StoreRequest::FindByClerkId { .. })));
     let concurrent = Row { first_name: Some("Other".into()), ..row("9", Some("user_ada"), "ada@example.com", "ada") };
-    let Transition::Request(StoreRequest::Update { key, fields }) = next(StoreResponse::Rows(vec![concurrent])) else {
+    let Transition::Request(StoreRequest::Update { key, changes, .. }) = next(StoreResponse::Rows(vec![concurrent]))
+    else {
         panic!()
     };
-    assert_eq!((key.as_str(), fields.first_name.as_deref()), ("9", Some("Ada")));
+    assert_eq!((key.as_str(), changes.first_name.as_deref()), ("9", Some("Ada")));
     assert!(matches!(next(StoreResponse::Updated), Transition::Done(row) if row.first_name.as_deref() == Some("Ada")));
 }
 
-#[test]
-fn endless_conflicts_are_rejected() {
-    let (mut sync, mut request) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-    let mut without_email = false;
-    let refused = (0..50).find_map(|_| {
-        let response = match &request {
+/// Runs a sync against a table in which every write conflicts. Returns the names and addresses it tried.
+fn run_conflicting(rows_by_email: Vec<Row>) -> (Next, Vec<(String, Option<String>)>, u32) {
+    let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+    let (mut tried, mut lookups) = (Vec::new(), 0);
+    while let Ok(Transition::Request(request)) = &next {
+        let response = match request {
             StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
-            StoreRequest::Create { fields } => {
-                without_email |= fields.email == Some(None);
+            StoreRequest::Create { changes } => {
+                tried.push((changes.username.clone().unwrap(), changes.email.clone().unwrap()));
                 StoreResponse::Conflict
             }
-            _ => StoreResponse::Rows(vec![]),
-        };
-        match sync.on_response(response) {
-            Ok(Transition::Request(next)) => {
-                request = next;
-                None
+            StoreRequest::FindByEmail { .. } => StoreResponse::Rows(rows_by_email.clone()),
+            _ => {
+                lookups += 1;
+                StoreResponse::Rows(vec![])
             }
-            other => Some(other),
-        }
-    });
-    assert_eq!((refused, without_email), (Some(Err(Reason::LinkConflict)), true));
+        };
+        next = sync.on_response(response);
+    }
+    (next, tried, lookups)
+}
+
+#[test]
+fn endless_conflicts_are_unavailable_and_look_again_each_time() {
+    let (with, without) = (Some("ada@example.com".to_owned()), None);
+    let (end, tried, lookups) = run_conflicting(vec![row("7", Some("user_bob"), "ada@example.com", "bob")]);
+    assert_eq!((end, lookups), (Err(Reason::StoreError), 6));
+    let names: Vec<&str> = tried.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [["ada"; 2].as_slice(), &["clerk_user_ada"; 4]].concat());
+    let emails: Vec<_> = tried.into_iter().map(|(_, email)| email).collect();
+    assert_eq!(emails, [with.clone(), with.clone(), with.clone(), without.clone(), without.clone(), without]);
+    // An address that nobody has is not left out.
+    let (end, tried, _) = run_conflicting(vec![]);
+    assert_eq!(end, Err(Reason::StoreError));
+    assert!(tried.into_iter().all(|(_, email)| email == with));
 }
 
 #[test]
 fn oversized_values_are_truncated_or_omitted() {
-    let schema = Schema { max_name_len: 2, max_email_len: 5, max_image_url_len: 3, ..Schema::default() };
+    let schema = Schema { max_name_len: 2, max_email_len: 5, max_image_url_len: 3, ..ALL };
     let user = ClerkUser { image_url: Some("http://long".into()), ..ada() };
-    let (mut sync, request) = UserSync::start(Arc::new(user), schema, LinkByEmail::Verified, None);
-    assert!(matches!(request, StoreRequest::FindByClerkId { .. }));
+    let (mut sync, request) = start(schema, Origin::Fetched, user, None);
+    assert!(matches!(request, Ok(Transition::Request(StoreRequest::FindByClerkId { .. }))));
     assert!(matches!(
         sync.on_response(StoreResponse::Rows(vec![])).unwrap(),
         Transition::Request(StoreRequest::UsernameTaken { .. })
     ));
-    let Transition::Request(StoreRequest::Create { fields }) = sync.on_response(StoreResponse::Taken(false)).unwrap()
+    let Transition::Request(StoreRequest::Create { changes }) = sync.on_response(StoreResponse::Taken(false)).unwrap()
     else {
         panic!()
     };
-    assert_eq!((fields.first_name.as_deref(), fields.email, fields.image_url), (Some("Ad"), Some(None), Some(None)));
+    assert_eq!((changes.first_name.as_deref(), changes.email, changes.image_url), (Some("Ad"), Some(None), Some(None)));
 }
 
 // Threat U4.
 #[test]
-fn table_without_clerk_ids_gets_no_second_row_for_an_email() {
+fn table_without_clerk_ids_refuses_an_unverified_email() {
     let in_table = |user: ClerkUser, row_key: Option<&str>, rows: &mut Vec<Row>| {
-        run_with(Schema { clerk_id: false, ..Schema::default() }, user, row_key, rows).0.map(|row| row.key)
+        run_with(WITHOUT_IDS, user, row_key, rows).0.map(|row| row.key)
     };
-    let unverified =
-        ClerkUser { email: Some(EmailAddress { address: "ada@example.com".into(), verified: false }), ..ada() };
-    let not_primary = ClerkUser { email_is_primary: false, ..ada() };
-    for user in [unverified, not_primary] {
-        let mut rows = Vec::new();
-        assert_eq!(in_table(user.clone(), None, &mut rows), Ok("1".into()));
-        assert_eq!(in_table(user.clone(), None, &mut rows), Err(Reason::LinkConflict));
-        // The row of an earlier sync is used again, unless it has another address by now.
-        assert_eq!(in_table(user.clone(), Some("1"), &mut rows), Ok("1".into()));
-        rows[0].email = Some("bob@example.com".into());
-        assert_eq!(in_table(user, Some("1"), &mut rows), Ok("2".into()));
-        assert_eq!(rows[0].email.as_deref(), Some("bob@example.com"));
+    for email in [PrimaryEmail::Unverified, PrimaryEmail::NoPrimary] {
+        for row_key in [None, Some("1")] {
+            let mut rows = vec![row("1", None, "ada@example.com", "ada")];
+            assert_eq!(
+                in_table(ClerkUser { email: email.clone(), ..ada() }, row_key, &mut rows),
+                Err(Reason::LinkConflict)
+            );
+            assert_eq!(rows.len(), 1);
+        }
     }
     let mut rows = Vec::new();
-    let without_email_at_clerk = ClerkUser { email: None, ..ada() };
+    let without_email_at_clerk = ClerkUser { email: PrimaryEmail::NoAddress, ..ada() };
     assert_eq!(in_table(without_email_at_clerk.clone(), None, &mut rows), Ok("1".into()));
     assert_eq!(in_table(without_email_at_clerk, Some("1"), &mut rows), Ok("1".into()));
     assert_eq!(in_table(ada(), None, &mut rows), Ok("2".into()));
     assert_eq!(in_table(ada(), None, &mut rows), Ok("2".into()));
+    // The key was given to another person.
+    rows[1].email = Some("bob@example.com".into());
+    assert_eq!(in_table(ada(), Some("2"), &mut rows), Ok("3".into()));
+    assert_eq!(rows[1].email.as_deref(), Some("bob@example.com"));
 }
 
 #[test]
 fn table_without_clerk_ids_keeps_email_on_username_conflict() {
-    let (mut sync, _) =
-        UserSync::start(Arc::new(ada()), Schema { clerk_id: false, ..Schema::default() }, LinkByEmail::Verified, None);
+    let (mut sync, _) = start(WITHOUT_IDS, Origin::Fetched, ada(), None);
     assert!(matches!(
         sync.on_response(StoreResponse::Rows(vec![])).unwrap(),
         Transition::Request(StoreRequest::UsernameTaken { .. })
@@ -274,12 +482,34 @@ fn table_without_clerk_ids_keeps_email_on_username_conflict() {
         sync.on_response(StoreResponse::Taken(true)).unwrap(),
         Transition::Request(StoreRequest::UsernameTaken { .. })
     ));
-    let Transition::Request(StoreRequest::Create { fields }) = sync.on_response(StoreResponse::Taken(false)).unwrap()
+    let Transition::Request(StoreRequest::Create { changes }) = sync.on_response(StoreResponse::Taken(false)).unwrap()
     else {
         panic!()
     };
-    assert_eq!(fields.username.as_deref(), Some("ada-2"));
-    assert_eq!(fields.email, Some(Some("ada@example.com".into())));
+    assert_eq!(changes.username.as_deref(), Some("ada-2"));
+    assert_eq!(changes.email, Some(Some("ada@example.com".into())));
+}
+
+#[test]
+fn popular_username_costs_at_most_four_questions() {
+    let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+    let mut asked = Vec::new();
+    while let Ok(Transition::Request(request)) = &next {
+        let response = match request {
+            StoreRequest::UsernameTaken { username, .. } => {
+                asked.push(username.clone());
+                StoreResponse::Taken(true)
+            }
+            StoreRequest::Create { changes } => {
+                assert!(changes.username.as_deref().unwrap().starts_with("clerk_user_ada-"));
+                StoreResponse::Created("1".into())
+            }
+            _ => StoreResponse::Rows(vec![]),
+        };
+        next = sync.on_response(response);
+    }
+    assert_eq!(asked, ["ada", "ada-2", "ada-3", "clerk_user_ada"]);
+    assert!(matches!(next, Ok(Transition::Done(_))));
 }
 
 #[test]
@@ -303,27 +533,26 @@ fn missing_columns_are_never_written() {
         banned_by_clerk: false,
         ..Schema::default()
     };
-    let (mut sync, _) = UserSync::start(Arc::new(ada()), only_id, LinkByEmail::Verified, None);
-    let Transition::Request(StoreRequest::Create { fields }) = sync.on_response(StoreResponse::Rows(vec![])).unwrap()
+    let (mut sync, _) = start(only_id, Origin::Fetched, ada(), None);
+    let Transition::Request(StoreRequest::Create { changes }) = sync.on_response(StoreResponse::Rows(vec![])).unwrap()
     else {
         panic!()
     };
-    assert_eq!(fields, RowChanges { clerk_id: Some("user_ada".into()), ..RowChanges::default() });
+    assert_eq!(changes, RowChanges { clerk_id: Some("user_ada".into()), ..RowChanges::default() });
 }
 
 #[test]
 fn answer_to_another_write_is_a_store_error() {
     let written = |rows: Vec<Row>, answer: StoreResponse| {
-        let (mut sync, mut request) = UserSync::start(Arc::new(ada()), Schema::default(), LinkByEmail::Verified, None);
-        while !request.is_write() {
-            let response = match request {
-                StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
-                _ => StoreResponse::Rows(rows.clone()),
+        let (mut sync, mut next) = start(Schema::default(), Origin::Fetched, ada(), None);
+        loop {
+            let response = match next.unwrap() {
+                Transition::Request(request) if request.is_write() => break,
+                Transition::Request(StoreRequest::UsernameTaken { .. }) => StoreResponse::Taken(false),
+                Transition::Request(_) => StoreResponse::Rows(rows.clone()),
+                other => panic!("nothing was written: {other:?}"),
             };
-            request = match sync.on_response(response).unwrap() {
-                Transition::Request(next) => next,
-                Transition::Done(row) => panic!("nothing was written: {row:?}"),
-            };
+            next = sync.on_response(response);
         }
         (sync.on_response(answer).map(|_| ()), sync.events)
     };

@@ -150,6 +150,8 @@ public:
     // Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk
     // alone or a deactivated row does not reject them.
     Config &machine_tokens_skip_user(bool value) { return set_int("machine_tokens_skip_user", value ? 1 : 0); }
+    // Refuse a new Clerk user whose verified address is that of a row that the application deactivated.
+    Config &block_deactivated_email(bool value) { return set_int("block_deactivated_email", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
     // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.

@@ -212,7 +212,7 @@ enum class Attribute : int32_t {
     scopes = CLERK_ATTRIBUTE_SCOPES,
     // The claims as JSON.
     claims = CLERK_ATTRIBUTE_CLAIMS,
-    // The user's e-mail address, in `profile` and `sync` mode.
+    // The user's primary e-mail address if Clerk has verified it, in `profile` and `sync` mode.
     email = CLERK_ATTRIBUTE_EMAIL,
     // The username.
     username = CLERK_ATTRIBUTE_USERNAME,
@@ -276,7 +276,9 @@ enum class StoreRequestKind : int32_t {
     // Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole
     // row if the table may change it, for example to await approval.
     create = CLERK_STORE_REQUEST_KIND_CREATE,
-    // Update the given columns of the row "key". Respond with nothing, or with the whole row.
+    // Update the given columns of the row "key", in one statement with the conditions
+    // `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with
+    // the whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
     update = CLERK_STORE_REQUEST_KIND_UPDATE,
     // Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
     // store has no transactions.
@@ -310,6 +312,9 @@ enum class Column : int32_t {
     is_active = CLERK_COLUMN_IS_ACTIVE,
     // Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
+    // Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
+    // 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+    clerk_updated_at_ms = CLERK_COLUMN_CLERK_UPDATED_AT_MS,
 };
 
 // What `clerk_result_has` checks.

@@ -112,6 +112,11 @@ impl StoreRequest {
         unsafe { from_clerk_str(ffi::clerk_store_request_value(self.0)) }
     }
 
+    pub fn only_if_unlinked(&self) -> bool {
+        // SAFETY: the request is alive during the callback.
+        unsafe { ffi::clerk_store_request_only_if_unlinked(self.0) == 1 }
+    }
+
     pub fn key(&self) -> Option<String> {
         // SAFETY: as above.
         unsafe { from_clerk_str(ffi::clerk_store_request_key(self.0)) }

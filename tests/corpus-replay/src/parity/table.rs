@@ -163,7 +163,7 @@ impl Table {
     /// Executes a store request; the user store callback.
     pub fn execute(&self, request: &StoreRequest, response: &mut StoreResponse) -> i32 {
         match self.try_execute(request, response) {
-            Ok(()) => CLERK_STORE_OK,
+            Ok(status) => status,
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
                 CLERK_STORE_CONFLICT
             }
@@ -174,7 +174,7 @@ impl Table {
         }
     }
 
-    fn try_execute(&self, request: &StoreRequest, response: &mut StoreResponse) -> rusqlite::Result<()> {
+    fn try_execute(&self, request: &StoreRequest, response: &mut StoreResponse) -> rusqlite::Result<i32> {
         let value = || Sql::from(request.value());
         let key = || request.key().and_then(|key| key.parse::<i64>().ok()).map_or(Sql::Null, Sql::from);
         let find = |kind: i32| match kind {
@@ -202,9 +202,10 @@ impl Table {
         } else if kind == Kind::UPDATE as i32 {
             let (names, mut values) = self.changes(request);
             values.push(key());
-            let sql = format!("UPDATE users SET {} = ? WHERE id = ?", names.join(" = ?, "));
+            let unlinked = if request.only_if_unlinked() { " AND clerk_user_id IS NULL" } else { "" };
+            let sql = format!("UPDATE users SET {} = ? WHERE id = ?{unlinked}", names.join(" = ?, "));
             if self.connection().execute(&sql, params_from_iter(values))? != 1 {
-                return Err(rusqlite::Error::QueryReturnedNoRows);
+                return Ok(CLERK_STORE_CONFLICT);
             }
         } else {
             let statements = [(Kind::BEGIN, "BEGIN"), (Kind::COMMIT, "COMMIT"), (Kind::ROLLBACK, "ROLLBACK")];
@@ -212,7 +213,7 @@ impl Table {
                 statements.iter().find(|(known, _)| *known as i32 == kind).map_or("unknown request", |(_, sql)| sql);
             self.connection().execute_batch(sql)?;
         }
-        Ok(())
+        Ok(CLERK_STORE_OK)
     }
 
     fn add_row(&self, values: Vec<Sql>, response: &mut StoreResponse) {
