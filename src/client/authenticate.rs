@@ -21,7 +21,7 @@ use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 
 /// Attempts that an invalidation stops start again, so often at most.
-const MAX_RESTARTS: u32 = 3;
+const MAX_RESTARTS: u32 = 8;
 
 enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
