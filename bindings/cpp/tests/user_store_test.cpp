@@ -258,8 +258,8 @@ TEST(UserStore, AnyObjectMayBeThrown) {
         {[] { throw clerk::StoreError(-77, "no connection"); }, -77, "no connection"},
         {[] { throw clerk::StoreError(11, "database is malformed"); }, -11, "database is malformed"},
         {[] { throw clerk::StoreError(0, "nothing"); }, -1, "nothing"},
-        {[] { throw clerk::Conflict(); }, -1, "a unique column already holds such a value"},
-        {[] { throw 42; }, -1, "the user store threw something that is no std::exception"},
+        {[] { throw clerk::Conflict(); }, -1, "unique constraint violated, or the row has changed"},
+        {[] { throw 42; }, -1, "the user store threw an object that is not a std::exception"},
         {[] { throw std::runtime_error(std::string(5000, 'x')); }, -1, std::string(1024, 'x')},
         {[] { throw std::runtime_error("\xff"); }, -1, "\xef\xbf\xbd"},
     };
@@ -313,7 +313,7 @@ TEST(UserStore, ConflictLooksUpTheRowAgain) {
     table.before = [&](const StoreRequest &request, StoreResponse &) {
         if (request.kind() == StoreRequestKind::create) throw clerk::Conflict();
     };
-    EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "out link-conflict");
+    EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "unavailable store-error");
     EXPECT_LT(table.diary.size(), 40U);
 }
 
