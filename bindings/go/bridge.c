@@ -206,6 +206,8 @@ static void read_request(const clerk_store_request *from, clerkgo_store_request 
         request->writes[i] = clerk_store_request_string_column(from, i, &request->strings[i]);
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS; i++)
         request->writes[CLERKGO_STRING_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_STRING_COLUMNS + i, &request->ints[i]);
+    request->only_if_unlinked = clerk_store_request_only_if_unlinked(from);
+    request->has_max_version = clerk_store_request_max_version(from, &request->max_version);
 }
 
 int32_t clerkgo_next_action(const clerk_pending *pending, clerkgo_store_request *request)

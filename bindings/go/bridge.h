@@ -9,7 +9,7 @@
 #endif
 #include <clerk_auth.h>
 
-enum { CLERKGO_ATTRIBUTES = CLERK_ATTRIBUTE_TOKEN_NAME + 1, CLERKGO_STRING_COLUMNS = 6, CLERKGO_INT_COLUMNS = 3 };
+enum { CLERKGO_ATTRIBUTES = CLERK_ATTRIBUTE_TOKEN_NAME + 1, CLERKGO_STRING_COLUMNS = 6, CLERKGO_INT_COLUMNS = 4 };
 
 /* What a function of the library returned, with its out parameters. */
 typedef struct {
@@ -56,6 +56,9 @@ typedef struct {
     int32_t writes[CLERKGO_STRING_COLUMNS + CLERKGO_INT_COLUMNS];
     clerk_str strings[CLERKGO_STRING_COLUMNS];
     int64_t ints[CLERKGO_INT_COLUMNS];
+    int32_t only_if_unlinked;
+    int32_t has_max_version;
+    int64_t max_version;
 } clerkgo_store_request;
 
 /* A row of the user table. `ends` holds where the key and each string column end in the bytes passed beside it. */

@@ -65,17 +65,17 @@ func (a *accounts) Create(_ context.Context, fields clerkauth.Fields) (*clerkaut
 	return &user, nil
 }
 
-func (a *accounts) Update(_ context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
+func (a *accounts) Update(_ context.Context, key string, fields clerkauth.Fields, condition clerkauth.UpdateCondition) (*clerkauth.User, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.rows {
-		if a.rows[i].Key == key {
+		if a.rows[i].Key == key && condition.Allows(&a.rows[i]) {
 			fields.Apply(&a.rows[i])
 			user := a.rows[i]
 			return &user, nil
 		}
 	}
-	return nil, fmt.Errorf("no row %q", key)
+	return nil, clerkauth.ErrConflict
 }
 
 func ExampleUserStore() {

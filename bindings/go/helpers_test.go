@@ -184,20 +184,20 @@ func (s *memoryStore) Create(ctx context.Context, fields clerkauth.Fields) (*cle
 	return &copied, nil
 }
 
-func (s *memoryStore) Update(ctx context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
+func (s *memoryStore) Update(ctx context.Context, key string, fields clerkauth.Fields, condition clerkauth.UpdateCondition) (*clerkauth.User, error) {
 	if err := s.enter(ctx, "update"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, row := range s.rows {
-		if row.Key == key {
+		if row.Key == key && condition.Allows(row) {
 			fields.Apply(row)
 			copied := *row
 			return &copied, nil
 		}
 	}
-	return nil, errors.New("no such row")
+	return nil, clerkauth.ErrConflict
 }
 
 func (s *memoryStore) change(key string, change func(*clerkauth.User)) {

@@ -169,7 +169,7 @@ func (s *storeSession) dispatch(request *C.clerkgo_store_request, response *C.cl
 	case C.CLERK_STORE_REQUEST_KIND_CREATE:
 		return s.addWritten(response)(s.store.Create(s.ctx, fieldsOf(request)))
 	case C.CLERK_STORE_REQUEST_KIND_UPDATE:
-		return s.addWritten(response)(s.store.Update(s.ctx, key, fieldsOf(request)))
+		return s.addWritten(response)(s.store.Update(s.ctx, key, fieldsOf(request), conditionOf(request)))
 	default:
 		return fmt.Errorf("unknown user store request %d", request.kind)
 	}
@@ -216,7 +216,7 @@ func packRow(user *User) (row C.clerkgo_row, bytes string) {
 			row.is_null[i] = 1
 		}
 	}
-	row.has_int = [...]C.uint8_t{0, 1, 1}
+	row.has_int = [...]C.uint8_t{0, 1, 1, 0}
 	if user.LastActiveAtMs != 0 {
 		row.has_int[0], row.ints[0] = 1, C.int64_t(user.LastActiveAtMs)
 	}
@@ -226,7 +226,20 @@ func packRow(user *User) (row C.clerkgo_row, bytes string) {
 	if user.BannedByClerk {
 		row.ints[2] = 1
 	}
+	if user.ClerkUpdatedAtMs != 0 {
+		row.has_int[3], row.ints[3] = 1, C.int64_t(user.ClerkUpdatedAtMs)
+	}
 	return row, unsafe.String(unsafe.SliceData(all), len(all))
+}
+
+// conditionOf returns the condition of an update.
+func conditionOf(request *C.clerkgo_store_request) UpdateCondition {
+	condition := UpdateCondition{OnlyIfUnlinked: request.only_if_unlinked == 1}
+	if request.has_max_version == 1 {
+		version := int64(request.max_version)
+		condition.MaxVersion = &version
+	}
+	return condition
 }
 
 // fieldsOf returns the columns that a request writes.
@@ -245,7 +258,7 @@ func fieldsOf(request *C.clerkgo_store_request) Fields {
 				field.Value = goString(value)
 			}
 		case write == null:
-		case column == ColumnLastActiveAtMs:
+		case column == ColumnLastActiveAtMs || column == ColumnClerkUpdatedAtMs:
 			field.Value = int64(request.ints[i-C.CLERKGO_STRING_COLUMNS])
 		default:
 			field.Value = request.ints[i-C.CLERKGO_STRING_COLUMNS] == 1

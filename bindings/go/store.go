@@ -30,18 +30,32 @@ type UserStore interface {
 	// Create inserts a row and returns it as it is in the table. It returns [ErrConflict] if a unique column already has
 	// one of the values.
 	Create(ctx context.Context, fields Fields) (*User, error)
-	// Update changes the columns in fields, and no others, and returns the row as it is in the table. It returns
-	// [ErrConflict] if a unique column already has one of the values.
-	Update(ctx context.Context, key string, fields Fields) (*User, error)
+	// Update changes the columns in fields, and no others, of the row with the key if it fulfils the condition, which must be
+	// part of the statement or of its transaction. It returns the row as it is in the table, or [ErrConflict] if no row was
+	// updated or a unique column already has one of the values.
+	Update(ctx context.Context, key string, fields Fields, condition UpdateCondition) (*User, error)
 }
 
-// ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value.
-// The library then looks for the row again.
-var ErrConflict = errors.New("a unique column already has this value")
+// UpdateCondition is what a row must fulfil to be updated. Other processes may have changed it since it was read.
+type UpdateCondition struct {
+	// OnlyIfUnlinked requires that the row has no ClerkID: UPDATE … AND clerk_id IS NULL.
+	OnlyIfUnlinked bool
+	// MaxVersion requires that ClerkUpdatedAtMs of the row is NULL or at most this. It is nil for a table without the column.
+	MaxVersion *int64
+}
+
+// Allows reports whether a row fulfils the condition.
+func (c UpdateCondition) Allows(row *User) bool {
+	return !(c.OnlyIfUnlinked && row.ClerkID != "") && (c.MaxVersion == nil || row.ClerkUpdatedAtMs <= *c.MaxVersion)
+}
+
+// ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value or
+// the row does not fulfil the [UpdateCondition]. The library then looks for the row again.
+var ErrConflict = errors.New("a unique column already has this value, or the row has changed")
 
 // Schema describes the table of a [UserStore].
 type Schema struct {
-	// Columns are the columns of the table; nil for all.
+	// Columns are the columns of the table; nil for all but ColumnClerkUpdatedAtMs.
 	Columns []Column
 	// Lengths are the maximum lengths of string columns in characters; a column that is not in it has no limit.
 	Lengths map[Column]uint32
@@ -54,7 +68,7 @@ type SchemaStore interface {
 	Schema() Schema
 }
 
-// User is a row of the user table. An empty string or a LastActiveAtMs of 0 stands for NULL in a nullable column.
+// User is a row of the user table. An empty string, and 0 in a column of milliseconds, stand for NULL in a nullable column.
 type User struct {
 	// Key is the primary key as a string; never empty.
 	Key string
@@ -71,6 +85,9 @@ type User struct {
 	IsActive bool
 	// BannedByClerk reports whether a ban at Clerk set IsActive to false.
 	BannedByClerk bool
+	// ClerkUpdatedAtMs is the version of the Clerk user that the row was last written from, in milliseconds since the Unix
+	// epoch; 0 for NULL. With this column no process writes older data over newer.
+	ClerkUpdatedAtMs int64
 	// Row is for the store's own use: handlers find it in [Auth.LocalUser].
 	Row any
 }
@@ -78,7 +95,7 @@ type User struct {
 // Field is a column to write.
 type Field struct {
 	Column Column
-	// Value is a string, an int64 (ColumnLastActiveAtMs), a bool (ColumnIsActive, ColumnBannedByClerk), or nil for NULL.
+	// Value is a string, an int64 (ColumnLastActiveAtMs, ColumnClerkUpdatedAtMs), a bool (ColumnIsActive, ColumnBannedByClerk), or nil for NULL.
 	Value any
 }
 
@@ -110,6 +127,8 @@ func (f Fields) Apply(to *User) {
 			to.IsActive = flag
 		case ColumnBannedByClerk:
 			to.BannedByClerk = flag
+		case ColumnClerkUpdatedAtMs:
+			to.ClerkUpdatedAtMs = number
 		}
 	}
 }

@@ -31,8 +31,8 @@ func (c changingStore) Create(ctx context.Context, fields clerkauth.Fields) (*cl
 	return c.written(c.memoryStore.Create(ctx, fields))
 }
 
-func (c changingStore) Update(ctx context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
-	return c.written(c.memoryStore.Update(ctx, key, fields))
+func (c changingStore) Update(ctx context.Context, key string, fields clerkauth.Fields, condition clerkauth.UpdateCondition) (*clerkauth.User, error) {
+	return c.written(c.memoryStore.Update(ctx, key, fields, condition))
 }
 
 // The row that Create or Update returns decides: a user who awaits approval is rejected, and the result is not cached.

@@ -185,7 +185,7 @@ func TestConflictIsRetried(t *testing.T) {
 	assertEqual(t, authenticate(client, sim.Session("user_ada")), "ok verified 5")
 	assertEqual(t, len(store.rows), 1)
 
-	// A permanent conflict is rejected.
+	// A permanent conflict is unavailable.
 	store.rows = nil
 	store.intercept(func(_ context.Context, method string) error {
 		if method == "create" {
@@ -194,7 +194,7 @@ func TestConflictIsRetried(t *testing.T) {
 		return nil
 	})
 	assertEqual(t, client.InvalidateAll(), nil)
-	assertEqual(t, authenticate(client, sim.Session("user_ada")), "rejected link-conflict")
+	assertEqual(t, authenticate(client, sim.Session("user_ada")), "unavailable store-error")
 	store.intercept(nil)
 	assertEqual(t, authenticate(client, sim.Session("user_ada")), "ok verified 1")
 

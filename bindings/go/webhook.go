@@ -19,8 +19,8 @@ const maxWebhookBody = 1 << 20
 // revoked sessions and deleted users from then on.
 //
 // applied is false for a valid delivery that changes nothing here. The error is an [*Error] whose Status is the response:
-// it is [ErrWebhook] (400) for an invalid delivery, and [ErrUnavailable] (503) if the user store failed, so that the
-// delivery is retried.
+// it is [ErrWebhook] (400) for an invalid delivery, and [ErrUnavailable] (503) if the user store or Clerk failed, or the
+// same delivery is being processed, so that it is retried.
 func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []byte) (applied bool, err error) {
 	if err := c.checkMayBlock(ctx); err != nil {
 		return false, err
@@ -57,7 +57,7 @@ func flatten(from http.Header) []header {
 	return headers
 }
 
-// processWebhook calls the library. A delivery never waits for Clerk, but with SQLitePath it may wait for the database.
+// processWebhook calls the library. With a user store or SQLitePath it may wait for the table, and for Clerk.
 func (c *Client) processWebhook(ctx context.Context, session *storeSession, all []header, body []byte) (C.clerkgo_call_result, error) {
 	defer runtime.KeepAlive(c)
 	headers := newCHeaders(all)

@@ -67,6 +67,7 @@ pub(super) enum TaskStep {
     Ask(Box<RowTask>),
     /// The user has to be fetched, see [`Transition::FetchUser`]. With what the synchronization did, for the events.
     FetchUser {
+        sync: Box<UserSync>,
         row: Option<Row>,
         is_older: bool,
         events: Vec<SyncEvent>,
@@ -89,10 +90,19 @@ impl RowTask {
         Self::follow(Box::new(sync), next)
     }
 
-    fn follow(sync: Box<UserSync>, next: Result<Transition, Reason>) -> TaskStep {
+    /// Goes on after [`TaskStep::FetchUser`].
+    pub fn resume(mut sync: Box<UserSync>, snapshot: Snapshot) -> TaskStep {
+        let next = sync.resume(snapshot);
+        Self::follow(sync, next)
+    }
+
+    fn follow(mut sync: Box<UserSync>, next: Result<Transition, Reason>) -> TaskStep {
         match next {
             Ok(Transition::Request(request)) => TaskStep::Ask(Box::new(RowTask { work: Work::Sync(sync), request })),
-            Ok(Transition::FetchUser { row, is_older }) => TaskStep::FetchUser { row, is_older, events: sync.events },
+            Ok(Transition::FetchUser { row, is_older }) => {
+                let events = std::mem::take(&mut sync.events);
+                TaskStep::FetchUser { sync, row, is_older, events }
+            }
             Ok(Transition::Done(row)) => TaskStep::Done(RowOutcome::Synced(row), sync.events),
             Err(reason) => TaskStep::Done(RowOutcome::Refused(reason), sync.events),
         }
@@ -168,7 +178,7 @@ mod tests {
         assert_eq!(checked(&schema, Err(StoreError::Conflict)), RowOutcome::Failed(StoreError::Conflict));
         let user = Arc::new(ClerkUser { id: "user_1".into(), ..ClerkUser::default() });
         let rules = SyncRules { schema, link: LinkByEmail::Verified, block_deactivated_email: true };
-        let snapshot = Snapshot { user, origin: Origin::Fetched, read_before: None };
+        let snapshot = Snapshot { user, origin: Origin::Fetched };
         let TaskStep::Ask(task) = RowTask::sync(snapshot, rules, None) else { panic!() };
         assert!(matches!(task.request(), StoreRequest::FindByClerkId { .. }));
         let step = task.submit(Ok(StoreResponse::Taken(true)));

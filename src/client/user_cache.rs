@@ -3,6 +3,7 @@
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -16,7 +17,7 @@ use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::users::{Origin, Row, Snapshot};
+use crate::users::{Origin, Row, Snapshot, UserSync};
 
 /// How long a user that Clerk does not know is not asked for again.
 const MISSING_TTL_MS: i64 = 10_000;
@@ -25,11 +26,17 @@ const MAX_MISSING: usize = 1024;
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 /// Users whose order of webhook events is known; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
+/// How long a fetched user of whom no row is known counts as fetched for the requests of the same moment.
+const JUST_FETCHED: Duration = Duration::from_secs(1);
+/// How many fetches that began too early a call joins before it gives up.
+const MAX_JOINS: u32 = 8;
 
 /// A cached user.
 pub(super) struct CachedUser {
     pub user: Arc<ClerkUser>,
     fetched_ms: i64,
+    /// Not by the clock of the application.
+    made_at: Instant,
     /// The number of the fetch; 0 for a webhook event.
     fetch: u64,
     /// Whether its row was written from a newer version: it has to be fetched again.
@@ -44,11 +51,21 @@ impl CachedUser {
         CachedUser {
             user: Arc::new(user),
             fetched_ms,
+            made_at: Instant::now(),
             fetch,
             is_outdated: AtomicBool::new(false),
             row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
             row_check: RowCheck::new(i64::MIN),
         }
+    }
+
+    /// Whether it was fetched a moment ago and no row is known yet: requests of a new user that come at the same time share one
+    /// fetch, also those that are a little late.
+    fn is_just_fetched(&self) -> bool {
+        self.fetch > 0
+            && self.made_at.elapsed() < JUST_FETCHED
+            && !self.is_outdated.load(Ordering::Relaxed)
+            && self.row_key.lock().is_none()
     }
 
     /// Records that the row was written from a newer version.
@@ -74,23 +91,23 @@ pub(super) struct FoundUser {
     pub begun: Option<u64>,
     /// Whether Clerk was asked in vain.
     pub is_stale: bool,
-    /// The key of the row that was read before the user was fetched.
-    pub read_before: Option<String>,
 }
 
 impl FoundUser {
     pub fn new(user: Arc<CachedUser>, origin: Origin) -> Self {
-        FoundUser { user, origin, begun: None, is_stale: false, read_before: None }
+        FoundUser { user, origin, begun: None, is_stale: false }
     }
 
     /// Returns what a synchronization works with.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { user: self.user.user.clone(), origin: self.origin, read_before: self.read_before.clone() }
+        let is_fetched = self.origin == Origin::Cached && !self.is_stale && self.user.is_just_fetched();
+        Snapshot { user: self.user.user.clone(), origin: if is_fetched { Origin::Fetched } else { self.origin } }
     }
 }
 
 /// A row that was read, and the user that may not be written into it.
 pub(super) struct RowRead {
+    pub sync: Box<UserSync>,
     pub found: FoundUser,
     pub row: Option<Row>,
     /// Whether the row was written from a newer version of the user.
@@ -106,8 +123,9 @@ pub(super) struct UserCache {
     missing: Cache<Box<str>, (), RandomState>,
     /// `updated_at` of the last applied webhook event about a user.
     last_updates: Cache<Box<str>, i64, RandomState>,
-    /// By id and the number of the user's last invalidation: nobody joins a fetch that began before it.
-    in_flight: SingleFlight<(Box<str>, u64), Fetched>,
+    /// By id, the number of the user's last invalidation (nobody joins a fetch that began before it), and whether the cache
+    /// does not do.
+    in_flight: SingleFlight<(Box<str>, u64, bool), Fetched>,
     /// The number of the last fetch that has begun.
     fetches: AtomicU64,
     invalidations: Arc<Invalidations>,
@@ -154,8 +172,9 @@ impl UserCache {
         }
         let key = self.invalidations.key(Scope::Subject, id);
         let mut failure = ApiError::new(ErrorKind::Timeout);
-        for _ in 0..2 {
-            let flight = self.in_flight.run(&(id.into(), self.invalidations.last(key)), deadline, || {
+        for _ in 0..MAX_JOINS {
+            let flight_key = (id.into(), self.invalidations.last(key), after.is_some());
+            let flight = self.in_flight.run(&flight_key, deadline, || {
                 let begun = self.invalidations.sequence();
                 // A fetch that ended just before may have stored it.
                 let stored = self.fresh(id, now).filter(is_wanted);
@@ -166,7 +185,7 @@ impl UserCache {
                     let origin = if user.fetch == 0 { Origin::Cached } else { Origin::Fetched };
                     return Ok(FoundUser { begun: Some(begun), ..FoundUser::new(user, origin) });
                 }
-                // Joined a fetch that began too early: the next one begins now.
+                // Joined a fetch that began too early: the next one begins later.
                 Flight::Complete((Ok(_), _)) => continue,
                 Flight::Complete((Err(error), _)) => failure = error,
                 Flight::TimedOut | Flight::Abandoned => {}
@@ -291,7 +310,6 @@ impl UserCache {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::super::metrics::Metrics;
     use super::*;
@@ -375,7 +393,7 @@ mod tests {
         assert!(matches!(f.find_after(Some(1), 0, Io::CacheOnly), Err(VerifyError::WouldBlock)));
         std::thread::scope(|scope| {
             let earlier = scope.spawn(|| f.find_after(Some(1), 0, blocking()));
-            while !f.cache.in_flight.is_running(&("user_1".into(), 0)) {
+            while !f.cache.in_flight.is_running(&("user_1".into(), 0, true)) {
                 std::thread::yield_now();
             }
             while f.cache.last_fetch() < 2 {
@@ -437,7 +455,7 @@ mod tests {
         std::thread::scope(|scope| {
             let older = scope.spawn(|| f.find(0, blocking()));
             let key = f.invalidations.key(Scope::Subject, "user_1");
-            while !f.cache.in_flight.is_running(&("user_1".into(), 0)) {
+            while !f.cache.in_flight.is_running(&("user_1".into(), 0, false)) {
                 std::thread::yield_now();
             }
             f.invalidations.record(key);

@@ -34,9 +34,10 @@ impl Inner {
                 self.restart(context, token, Io::CacheOnly)
             }
             TaskStep::Ask(task) => Step::Waiting(AuthWaiting::ResolveRow(context, token, found, task)),
-            TaskStep::FetchUser { row, is_older, events } => {
-                self.backend.emit_sync_events(&events, "", &found.user.user.id);
-                self.fetch_again(context, token, RowRead { found, row, is_older })
+            TaskStep::FetchUser { sync, row, is_older, events } => {
+                let row_key = row.as_ref().map_or("", |row| row.key.as_str());
+                self.backend.emit_sync_events(&events, row_key, &found.user.user.id);
+                self.fetch_again(context, token, RowRead { sync, found, row, is_older })
             }
             TaskStep::Done(outcome, events) => self.finish_row(context, token, found, outcome, &events),
         }
@@ -61,21 +62,19 @@ impl Inner {
         read: Option<RowRead>,
     ) -> AuthStep {
         let io = Io::Blocking(Deadline::after(context.clerk_time_left.unwrap_or(self.settings.timeout)));
-        let error = match (self.resolve_again(&mut context, &mut token, io), &read) {
-            (Ok(ResolvedUser::RowToSync(mut found)), Some(RowRead { row: Some(row), .. })) => {
-                found.read_before = Some(row.key.clone());
-                return self.sync_row(context, token, found);
+        let error = match (self.resolve_again(&mut context, &mut token, io), read) {
+            (Ok(ResolvedUser::RowToSync(found)), Some(read)) => {
+                let step = RowTask::resume(read.sync, found.snapshot());
+                return self.follow_row(context, token, found, step);
             }
             (Ok(resolved), _) => return self.ask_or_finish(context, token, resolved, io),
-            (Err(VerifyError::WouldBlock), _) => Reason::InternalError.into(),
-            (Err(VerifyError::Refused(error)), _) => error,
-        };
-        match read {
-            Some(read) if error.reason.category() == Category::Unavailable => {
-                self.decide_by_row(context, token, read, Some(error))
+            (Err(VerifyError::Refused(error)), Some(read)) if error.reason.category() == Category::Unavailable => {
+                return self.decide_by_row(context, token, read, Some(error));
             }
-            _ => Step::Done(self.reject(&context, error)),
-        }
+            (Err(VerifyError::Refused(error)), _) => error,
+            (Err(VerifyError::WouldBlock), _) => Reason::InternalError.into(),
+        };
+        Step::Done(self.reject(&context, error))
     }
 
     /// Without a user that is newer than the row, the row alone decides: nothing is written, and attributes of a cached user are
@@ -87,7 +86,7 @@ impl Inner {
         read: RowRead,
         error: Option<AuthError>,
     ) -> AuthStep {
-        let RowRead { found, row, is_older } = read;
+        let RowRead { found, row, is_older, .. } = read;
         let user = &found.user;
         let Some(row) = row else {
             return Step::Done(self.reject(&context, error.unwrap_or(Reason::ServerError.into())));

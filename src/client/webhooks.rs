@@ -15,7 +15,7 @@ use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
 use crate::token::is_clerk_id;
-use crate::users::{Origin, Row, StoreError, StoreResponse, SyncError, SyncEvent};
+use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
 use crate::webhooks::{Headers, WebhookError, WebhookEvent};
 
 /// How often the row of one event is begun again at most.
@@ -31,7 +31,8 @@ enum Next {
     Ask(Box<RowTask>),
     /// The event alone may not change the row: the user has to be fetched.
     FetchUser {
-        read_before: Option<String>,
+        /// What goes on then; `None`: it starts again.
+        sync: Option<Box<UserSync>>,
         after: u64,
     },
 }
@@ -83,6 +84,10 @@ impl Inner {
 
     fn follow_event(&self, event: UserEvent, step: TaskStep) -> RowStep {
         let user = &event.found.user;
+        if let TaskStep::FetchUser { row, events, .. } = &step {
+            let row_key = row.as_ref().map_or("", |row| row.key.as_str());
+            self.backend.emit_sync_events(events, row_key, &user.user.id);
+        }
         // A newer event may have been written meanwhile, or what was written here may be older than it.
         let key = self.invalidations.key(Scope::Subject, &user.user.id);
         if self.invalidations.is_key_invalidated_since(event.begun, key) {
@@ -95,17 +100,17 @@ impl Inner {
                 event.reservation.mark_processed();
                 Step::Done(WebhookOutcome::Ignored)
             }
-            TaskStep::FetchUser { row, .. } => self.fetch_for_event(event, row),
+            TaskStep::FetchUser { sync, .. } => self.fetch_for_event(event, Some(sync)),
             TaskStep::Done(row, sync_events) => Step::Done(self.finish_webhook(event, row, &sync_events)),
         }
     }
 
-    fn fetch_for_event(&self, mut event: UserEvent, row: Option<Row>) -> RowStep {
+    fn fetch_for_event(&self, mut event: UserEvent, sync: Option<Box<UserSync>>) -> RowStep {
         event.fetches += 1;
         if event.fetches > MAX_FETCHES {
             return Step::Done(WebhookOutcome::Failed(SyncError::Rejected(Reason::ServerError)));
         }
-        let next = Next::FetchUser { read_before: row.map(|row| row.key), after: self.users.last_fetch() };
+        let next = Next::FetchUser { sync, after: self.users.last_fetch() };
         Step::Waiting(RowUpdate { event, next })
     }
 
@@ -188,8 +193,8 @@ impl Waiting for RowUpdate {
     }
 
     fn fetch_user(self, inner: &Inner) -> RowStep {
-        let (mut event, read_before, after) = match self {
-            RowUpdate { event, next: Next::FetchUser { read_before, after } } => (event, read_before, after),
+        let (mut event, sync, after) = match self {
+            RowUpdate { event, next: Next::FetchUser { sync, after } } => (event, sync, after),
             waiting => return Step::Waiting(waiting),
         };
         let id = event.found.user.user.id.clone();
@@ -197,8 +202,14 @@ impl Waiting for RowUpdate {
         match inner.users.find(&id, Some(after), event.now, inner.blocking(), &inner.backend) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
-                event.found = FoundUser { read_before, ..found };
-                inner.sync_event(event)
+                event.found = found;
+                match sync {
+                    Some(sync) => {
+                        let step = RowTask::resume(sync, event.found.snapshot());
+                        inner.follow_event(event, step)
+                    }
+                    None => inner.sync_event(event),
+                }
             }
             // Deleted since: the event is late.
             Err(VerifyError::Refused(error)) if error.reason == Reason::UserNotFound => {

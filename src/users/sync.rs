@@ -34,8 +34,6 @@ pub struct Snapshot {
     pub user: Arc<ClerkUser>,
     /// Where it comes from.
     pub origin: Origin,
-    /// The key of the row that was read before the snapshot was fetched: only of this row a ban is lifted.
-    pub read_before: Option<String>,
 }
 
 /// The table and the settings of a sync.
@@ -56,8 +54,8 @@ pub enum Transition {
     Request(StoreRequest),
     /// The sync is done; this is the user's row.
     Done(Row),
-    /// The snapshot may not write what would have to be written: the user has to be fetched from Clerk, then the sync starts
-    /// again.
+    /// The snapshot may not write what would have to be written: the user has to be fetched from Clerk, then the sync goes on
+    /// with [`UserSync::resume`].
     FetchUser {
         /// The user's row, if there is one.
         row: Option<Row>,
@@ -100,7 +98,11 @@ pub struct UserSync {
     state: State,
     row: Option<Row>,
     row_key: Option<String>,
+    /// The row that was read before the snapshot was fetched: only of this row a ban is lifted.
+    read_before: Option<Row>,
     is_linking: bool,
+    /// Whether the row is only deactivated, because the snapshot may not write the rest.
+    is_partial: bool,
     /// Whether the address is in a row that cannot be the user's.
     is_email_taken: bool,
     conflicts: u32,
@@ -125,8 +127,10 @@ impl UserSync {
             rules,
             state: State::Done,
             row: None,
+            read_before: None,
             row_key: row_key.filter(|key| !key.is_empty()),
             is_linking: false,
+            is_partial: false,
             is_email_taken: false,
             conflicts: 0,
             username: None,
@@ -135,6 +139,27 @@ impl UserSync {
         };
         let next = if may_own_row(sync.user(), &rules.schema) { sync.find() } else { Err(Reason::LinkConflict) };
         (sync, next)
+    }
+
+    /// Goes on after [`Transition::FetchUser`] with the same user, fetched after the row was read.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::start`] and [`Self::on_response`].
+    pub fn resume(&mut self, snapshot: Snapshot) -> Next {
+        self.usernames = usernames(&snapshot.user, &self.rules.schema);
+        self.snapshot = snapshot;
+        match self.read_before.clone() {
+            _ if !may_own_row(self.user(), &self.rules.schema) => Err(Reason::LinkConflict),
+            Some(row) if self.owns(&row) => self.on_own_row(row),
+            _ => self.find_by_email(),
+        }
+    }
+
+    fn fetch(&mut self, row: Option<Row>, is_older: bool) -> Next {
+        (self.state, self.is_partial) = (State::Done, false);
+        self.read_before = row.clone();
+        Ok(Transition::FetchUser { row, is_older })
     }
 
     /// Takes the store's response to the last request. Returns what to do next.
@@ -216,7 +241,7 @@ impl UserSync {
     /// No row is known to be the user's: one is linked or created, which takes more than what is in a cache or in a late event.
     fn find_by_email(&mut self) -> Next {
         if !self.is_fetched() {
-            return Ok(Transition::FetchUser { row: None, is_older: false });
+            return self.fetch(None, false);
         }
         match self.email().map(str::to_owned) {
             Some(email) => self.request(State::FindByEmail, StoreRequest::FindByEmail { email }),
@@ -269,18 +294,22 @@ impl UserSync {
         let version = self.user().updated_at_ms;
         let row_version = row.clerk_updated_at_ms.filter(|_| schema.clerk_updated_at);
         if row_version.is_some_and(|own| own > version) {
-            return Ok(Transition::FetchUser { row: Some(row), is_older: true });
+            return self.fetch(Some(row), true);
         }
         let is_newer = row_version.is_some_and(|own| own < version);
         // Whether it may write at all, and whether it may lift a ban.
         let (may_write, may_lift) = match self.snapshot.origin {
-            Origin::Fetched => (true, self.snapshot.read_before.as_ref() == Some(&row.key)),
+            Origin::Fetched => (
+                true,
+                self.read_before
+                    .as_ref()
+                    .is_some_and(|read| read.key == row.key && lifts_ban(read, self.user(), &schema)),
+            ),
             Origin::Event => (schema.clerk_updated_at, is_newer),
             Origin::Cached => (is_newer, false),
         };
-        let fetch = |row| Ok(Transition::FetchUser { row: Some(row), is_older: false });
         if lifts_ban(&row, self.user(), &schema) && !may_lift {
-            return fetch(row);
+            return self.fetch(Some(row), false);
         }
         if may_write {
             self.row = Some(row);
@@ -291,9 +320,10 @@ impl UserSync {
         }
         self.changes = deactivation(&row, self.user(), &schema);
         if self.snapshot.origin == Origin::Event && !self.changes.is_empty() {
+            self.is_partial = true;
             return self.update(row);
         }
-        fetch(row)
+        self.fetch(Some(row), false)
     }
 
     /// After conflicts: whether the address is another row's.
@@ -375,6 +405,13 @@ impl UserSync {
         let mut row = self.row.take().ok_or(Reason::StoreError)?;
         self.changes.apply(&mut row);
         self.record_update();
+        self.written(row)
+    }
+
+    fn written(&mut self, row: Row) -> Next {
+        if self.is_partial && !diff(Some(&row), self.user(), &self.rules.schema).is_empty() {
+            return self.fetch(Some(row), false);
+        }
         self.done(row)
     }
 
@@ -389,7 +426,7 @@ impl UserSync {
             None => self.events.push(SyncEvent::Created),
             Some(_) => self.record_update(),
         }
-        self.done(row)
+        self.written(row)
     }
 
     fn record_update(&mut self) {
@@ -412,7 +449,7 @@ impl UserSync {
         if self.conflicts > 1 {
             self.usernames.skip_to_fallback();
         }
-        (self.username, self.is_linking, self.is_email_taken) = (None, false, false);
+        (self.username, self.is_linking, self.is_partial, self.is_email_taken) = (None, false, false, false);
         if let Some(row) = self.row.take() {
             self.row_key = Some(row.key);
         }

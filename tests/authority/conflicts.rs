@@ -175,3 +175,53 @@ fn popular_name_is_never_a_link_conflict() {
     let store = SqliteStore::open(dir.join("users.db")).unwrap();
     assert!(users.iter().all(|user| store.find_by_clerk_id(user).unwrap().is_some()));
 }
+
+#[test]
+fn concurrent_invalidations_refuse_nobody() {
+    let world = World::new(Kind::Plain, Driver::Blocking, |config| config.row_check_ttl_s = 1);
+    let users: Vec<String> = (0..6).map(|i| format!("user_2n{i}")).collect();
+    for user in &users {
+        world.sim.put_user(json!({"id": user, "username": "name"}));
+    }
+    let token = |i: usize| {
+        let spec = clerk_sim::TokenSpec::session(&users[i % 6]).sid(&format!("sess_{}", i % 5));
+        world.sim.mint(&spec, world.time.now_s())
+    };
+    let tokens: Vec<String> = (0..18).map(token).collect();
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
+    let outcomes = Mutex::new(std::collections::BTreeMap::<String, usize>::new());
+    std::thread::scope(|scope| {
+        for seed in 0..8_usize {
+            let (world, tokens, users, outcomes) = (&world, &tokens, &users, &outcomes);
+            scope.spawn(move || {
+                let mut random = seed * 7919 + 1;
+                while std::time::Instant::now() < end {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let process = &world.a;
+                    let token = &tokens[(random >> 33) % tokens.len()];
+                    let outcome = match (random >> 20) % 12 {
+                        0 if (random >> 40).is_multiple_of(8) => {
+                            process.client.invalidate_session("sess_2");
+                            continue;
+                        }
+                        1 if (random >> 40).is_multiple_of(64) => {
+                            process.client.invalidate_user(&users[3]);
+                            continue;
+                        }
+                        2..5 => super::stepwise(&process.client, token, &*process.store),
+                        _ => word(&bearer(&process.client, token)),
+                    };
+                    *outcomes.lock().unwrap().entry(outcome).or_default() += 1;
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap();
+    // An attempt that is invalidated again and again ends as unavailable, which is rare; none is refused.
+    let count = |prefix: &str| -> usize {
+        outcomes.iter().filter(|(outcome, _)| outcome.starts_with(prefix)).map(|(_, count)| count).sum()
+    };
+    assert_eq!(count("out "), 0, "{outcomes:?}");
+    assert!(count("unavailable ") * 200 < count("in "), "{outcomes:?}");
+    assert_eq!(world.rows().len(), users.len());
+}

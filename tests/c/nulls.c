@@ -97,7 +97,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_EMAIL, UINT32_MAX), CLERK_OK);
     /* No columns; neither of the two that identify a row; an unknown one. */
     for (size_t i = 0; i < 4; i++) {
-        static const uint32_t columns[] = {0, 4, 1u << 9 | 1, UINT32_MAX};
+        static const uint32_t columns[] = {0, 4, 1u << 10 | 1, UINT32_MAX};
         CHECK_STATUS(clerk_config_set_user_columns(config, columns[i]), CLERK_E_ARGUMENT);
     }
     CHECK_STATUS(clerk_config_set_event_callback(config, NULL, NULL, NULL), CLERK_OK);
@@ -176,6 +176,12 @@ static void client_functions(void) {
     CHECK_STATUS(clerk_client_invalidate_token(NULL, none), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_invalidate_user(NULL, none), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_invalidate_session(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_revoke_session(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_revoke_user(NULL, none), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_export_revocations(NULL, NULL, 0, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_import_revocations(NULL, none, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_request_credential(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_stats(NULL, NULL), CLERK_E_NULL);
@@ -423,6 +429,8 @@ static void store_requests_and_responses(void) {
     int64_t number = 7;
     CHECK_INT(clerk_store_request_string_column(NULL, CLERK_COLUMN_EMAIL, &text), 0);
     CHECK_INT(clerk_store_request_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
+    CHECK_INT(clerk_store_request_only_if_unlinked(NULL), 0);
+    CHECK_INT(clerk_store_request_max_version(NULL, &number), 0);
     CHECK_STATUS(clerk_store_response_add_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_string_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);

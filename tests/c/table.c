@@ -68,6 +68,15 @@ static bool violates_unique(const table *table, const table_row *row) {
     return false;
 }
 
+/* Whether a row fulfils the conditions of an update. */
+static bool may_update(const clerk_store_request *request, const table_row *row) {
+    int64_t max = 0;
+    bool is_limited = clerk_store_request_max_version(request, &max) == 1;
+    bool is_newer = row->has[CLERK_COLUMN_CLERK_UPDATED_AT_MS] && row->numbers[CLERK_COLUMN_CLERK_UPDATED_AT_MS] > max;
+    bool is_linked = row->has[CLERK_COLUMN_CLERK_ID];
+    return !(clerk_store_request_only_if_unlinked(request) == 1 && is_linked) && !(is_limited && is_newer);
+}
+
 static int32_t execute(table *table, const clerk_store_request *request, clerk_store_response *response) {
     int32_t kind = clerk_store_request_get_kind(request);
     clerk_str text = clerk_store_request_value(request), key = clerk_store_request_key(request);
@@ -106,13 +115,13 @@ static int32_t execute(table *table, const clerk_store_request *request, clerk_s
         for (int i = 0; i < table->count; i++) {
             if (table->rows[i].key != atoi(key.data)) continue;
             table_row row = table->rows[i];
+            if (!may_update(request, &row)) return CLERK_STORE_CONFLICT;
             write_row(request, &row);
             if (violates_unique(table, &row)) return CLERK_STORE_CONFLICT;
             table->rows[i] = row;
             return CLERK_STORE_OK;
         }
-        CHECK_OK(clerk_store_response_set_error(response, CLERK_STR("the row is gone")));
-        return -404;
+        return CLERK_STORE_CONFLICT; /* the row is gone */
     default:
         for (int i = 0; i < table->count; i++) {
             if (!matches(&table->rows[i], kind, text, key)) continue;

@@ -131,7 +131,7 @@ static void conflict_looks_for_row_again(void) {
     table.failing = CLERK_STORE_REQUEST_KIND_CREATE;
     table.code = CLERK_STORE_CONFLICT;
     CHECK_OK(clerk_client_invalidate_all(client));
-    CHECK_CSTR(outcome_of(client, new_token()), "signed_out link-conflict");
+    CHECK_CSTR(outcome_of(client, new_token()), "unavailable store-error");
     CHECK(table.counts[CLERK_STORE_REQUEST_KIND_CREATE] < 10);
     check_transactions(&table);
     clerk_client_free(client);

@@ -35,6 +35,7 @@ static clerk_client *client_of_table(table *table, counter *counted) {
     set(config, "webhook_secrets", SECRET);
     CHECK_OK(clerk_config_set_event_callback(config, count_event, counted, NULL));
     CHECK_OK(clerk_config_set_user_store(config, table_execute, table, NULL));
+    CHECK_OK(clerk_config_set_user_columns(config, (1 << COLUMNS) - 1));
     return client_of(config);
 }
 
@@ -135,6 +136,11 @@ static const clerk_store_request *begin_pending(const clerk_client *client, cons
 static int32_t execute_stepwise(table *table, clerk_pending *pending) {
     const clerk_store_request *request;
     while ((request = clerk_pending_request(pending)) != NULL) {
+        if (clerk_pending_next_action(pending) == CLERK_STORE_REQUEST_KIND_FETCH_USER) {
+            CHECK_STATUS(clerk_pending_submit(pending, CLERK_STORE_OK), CLERK_E_STATE);
+            CHECK_OK(clerk_pending_fetch(pending));
+            continue;
+        }
         int32_t returned = table_execute(table, request, clerk_pending_response(pending));
         CHECK_STATUS(clerk_pending_submit(pending, returned), CLERK_OK);
     }

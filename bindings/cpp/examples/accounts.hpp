@@ -1,7 +1,8 @@
 // accounts.hpp - an application's user table, kept in step with Clerk.
 //
-// Copy it and replace the table in memory by yours. Two things matter in any table: unique constraints, so that two
-// simultaneous first requests of a new user cannot create two rows; and writing only the requested columns.
+// Copy it and replace the table in memory by yours. Three things matter in any table: unique constraints, so that two
+// simultaneous first requests of a new user cannot create two rows; writing only the requested columns; and obeying the
+// condition of an update, so that no process writes older data over newer.
 #ifndef ACCOUNTS_HPP
 #define ACCOUNTS_HPP
 
@@ -23,6 +24,7 @@ struct Account {
     std::string family_name;
     bool is_active = true;
     bool banned_by_clerk = false;
+    std::optional<int64_t> clerk_updated_at;
     std::string plan = "free"; // used by the application only
 };
 
@@ -33,7 +35,7 @@ public:
         using clerk::Column;
         config.user_store(std::move(accounts))
             .user_columns({Column::clerk_id, Column::email, Column::username, Column::first_name, Column::last_name,
-                           Column::is_active, Column::banned_by_clerk});
+                           Column::is_active, Column::banned_by_clerk, Column::clerk_updated_at_ms});
     }
 
     void find_by_key(std::string_view key, clerk::StoreResponse &response) override {
@@ -66,10 +68,13 @@ public:
         show(response, account);
     }
 
-    void update(std::string_view key, const clerk::RowChanges &columns, clerk::StoreResponse &response) override {
+    void update(std::string_view key, const clerk::RowChanges &columns, const clerk::UpdateCondition &condition,
+                clerk::StoreResponse &response) override {
         const std::lock_guard lock(mutex_);
         const auto row = rows_.find(std::stoi(std::string(key)));
-        if (row == rows_.end()) throw clerk::StoreError(-404, "no such account");
+        // In SQL: UPDATE … WHERE id = … AND …
+        if (row == rows_.end() || !condition.allows(row->second->clerk_id.has_value(), row->second->clerk_updated_at))
+            throw clerk::Conflict();
         // Copy on write: another request may be reading the row.
         auto account = std::make_shared<Account>(*row->second);
         write(columns, *account);
@@ -99,7 +104,8 @@ protected:
             .first_name(account->given_name)
             .last_name(account->family_name)
             .is_active(account->is_active)
-            .banned_by_clerk(account->banned_by_clerk);
+            .banned_by_clerk(account->banned_by_clerk)
+            .clerk_updated_at_ms(account->clerk_updated_at);
     }
 
     void write(const clerk::RowChanges &columns, Account &account) {
@@ -110,6 +116,7 @@ protected:
         if (const auto last_name = columns.last_name()) account.family_name = *last_name;
         if (const auto is_active = columns.is_active()) account.is_active = *is_active;
         if (const auto banned = columns.banned_by_clerk()) account.banned_by_clerk = *banned;
+        if (const auto version = columns.clerk_updated_at_ms()) account.clerk_updated_at = *version;
         for (const auto &[id, other] : rows_) {
             const bool same_user = account.clerk_id && other->clerk_id == account.clerk_id;
             if (id != account.id && (same_user || same(other->login, account.login))) throw clerk::Conflict();

@@ -60,6 +60,7 @@ const std::vector<Typed> &typed() {
         {"user_mode", [](Config &c) { c.user_mode(clerk::UserMode::claims); },
          [](Config &c) { c.user_mode(clerk::UserMode::sync); }},
         {"link_by_email", [](Config &c) { c.link_by_email(clerk::LinkByEmail::never); }, nullptr},
+        {"block_deactivated_email", [](Config &c) { c.block_deactivated_email(false); }, nullptr},
         {"treat_pending_as_signed_out", [](Config &c) { c.treat_pending_as_signed_out(false); }, nullptr},
         {"allow_bare_token", [](Config &c) { c.allow_bare_token(true); }, nullptr},
         {"check_client_uat", [](Config &c) { c.check_client_uat(true); }, nullptr},

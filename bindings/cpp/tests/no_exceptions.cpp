@@ -26,7 +26,7 @@ public:
         clerk_id_ = columns.clerk_id().value_or("");
         response.created("1");
     }
-    void update(std::string_view, const clerk::RowChanges &, clerk::StoreResponse &) override {}
+    void update(std::string_view, const clerk::RowChanges &, const clerk::UpdateCondition &, clerk::StoreResponse &) override {}
 
 private:
     void show(clerk::StoreResponse &response) {

@@ -185,13 +185,53 @@ TEST(UserStore, InactiveCreatedRowRejectsItsUser) {
     EXPECT_EQ(words(made(store)), "out link-conflict");
 }
 
+TEST(UserStore, UpdateConditionAllowsUnlinkedAndOlderRows) {
+    clerk::UpdateCondition condition;
+    EXPECT_TRUE(condition.allows(true, 9));
+    condition.only_if_unlinked = true;
+    EXPECT_TRUE(condition.allows(false, 9));
+    EXPECT_FALSE(condition.allows(true, std::nullopt));
+    condition.max_version = 5;
+    EXPECT_TRUE(condition.allows(false, 5) && condition.allows(false, std::nullopt));
+    EXPECT_FALSE(condition.allows(false, 6));
+}
+
+// Another process has written the row from a newer user: the older one is not written.
+TEST(UserStore, OlderUserIsNotWritten) {
+    sim::reset();
+    sim::put_ada();
+    auto accounts = std::make_shared<Accounts>();
+    clerk::Config config = sim::config();
+    Accounts::attach(config, accounts);
+    std::vector<clerk::UpdateCondition> conditions;
+    config.user_store([&](const StoreRequest &request, StoreResponse &response) {
+        if (request.kind() == StoreRequestKind::update) conditions.push_back(request.condition());
+        accounts->answer(request, response);
+    });
+    const Client client(config);
+    EXPECT_EQ(words(authenticate(client, fresh())), "in verified");
+    sim::admin("PATCH", "/users/user_ada", {{"first_name", "Newer"}, {"updated_at", 1800000000000}});
+    client.invalidate_user("user_ada");
+    const clerk::Result newer = authenticate(client, fresh());
+    EXPECT_EQ(newer.local_user<Account>()->clerk_updated_at, 1800000000000);
+    sim::admin("PATCH", "/users/user_ada", {{"first_name", "Older"}, {"updated_at", 1700000000001}});
+    client.invalidate_user("user_ada");
+    const clerk::Result older = authenticate(client, fresh());
+    EXPECT_EQ(words(older), "in verified");
+    EXPECT_EQ(older.local_user<Account>()->given_name, "Newer");
+    ASSERT_EQ(conditions.size(), 1u);
+    EXPECT_EQ(conditions[0].max_version, 1800000000000);
+    EXPECT_FALSE(conditions[0].only_if_unlinked);
+}
+
 TEST(UserStore, UpdateMayReturnTheRow) {
     sim::reset();
     sim::put_ada();
     struct Closing : Accounts {
-        void update(std::string_view key, const clerk::RowChanges &columns, StoreResponse &response) override {
+        void update(std::string_view key, const clerk::RowChanges &columns, const clerk::UpdateCondition &condition,
+                    StoreResponse &response) override {
             rows_.begin()->second->is_active = false;
-            Accounts::update(key, columns, response);
+            Accounts::update(key, columns, condition, response);
         }
     };
     for (const bool closing : {false, true}) {
@@ -218,7 +258,7 @@ TEST(UserStore, AnyObjectMayBeThrown) {
         {[] { throw clerk::StoreError(-77, "no connection"); }, -77, "no connection"},
         {[] { throw clerk::StoreError(11, "database is malformed"); }, -11, "database is malformed"},
         {[] { throw clerk::StoreError(0, "nothing"); }, -1, "nothing"},
-        {[] { throw clerk::Conflict(); }, -1, "unique constraint violated"},
+        {[] { throw clerk::Conflict(); }, -1, "unique constraint violated, or the row has changed"},
         {[] { throw 42; }, -1, "the user store threw an object that is not a std::exception"},
         {[] { throw std::runtime_error(std::string(5000, 'x')); }, -1, std::string(1024, 'x')},
         {[] { throw std::runtime_error("\xff"); }, -1, "\xef\xbf\xbd"},
@@ -273,7 +313,7 @@ TEST(UserStore, ConflictLooksUpTheRowAgain) {
     table.before = [&](const StoreRequest &request, StoreResponse &) {
         if (request.kind() == StoreRequestKind::create) throw clerk::Conflict();
     };
-    EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "out link-conflict");
+    EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "unavailable store-error");
     EXPECT_LT(table.diary.size(), 40U);
 }
 

@@ -74,7 +74,8 @@ func TestTableIsSynchronized(t *testing.T) {
 			token := sim.Session("user_ada")
 			auth := must[*clerkauth.Auth](t)(client.Authenticate(background, request(token)))
 			want := clerkauth.User{Key: "1", ClerkID: "user_ada", Email: "ada@example.com", Username: "ada", FirstName: "Ada",
-				ImageURL: "https://img.clerk.example/default.png", LastActiveAtMs: 1700000000123, IsActive: true}
+				ImageURL: "https://img.clerk.example/default.png", LastActiveAtMs: 1700000000123, IsActive: true,
+				ClerkUpdatedAtMs: 1700000000000}
 			if auth.UserKey() != "1" || *auth.LocalUser() != want {
 				t.Errorf("%s %+v", auth.UserKey(), *auth.LocalUser())
 			}
@@ -91,6 +92,69 @@ func TestTableIsSynchronized(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestUpdateObeysItsCondition(t *testing.T) {
+	store := must[*sqlstore.Store](t)(sqlstore.New(open(t), sqlstore.Options{}))
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	must[*clerkauth.User](t)(store.Create(background, clerkauth.Fields{{Column: clerkauth.ColumnUsername, Value: "ada"}}))
+	update := func(name string, version int64, onlyIfUnlinked bool) error {
+		_, err := store.Update(background, "1", clerkauth.Fields{{Column: clerkauth.ColumnClerkID, Value: "user_ada"},
+			{Column: clerkauth.ColumnFirstName, Value: name}, {Column: clerkauth.ColumnClerkUpdatedAtMs, Value: version}},
+			clerkauth.UpdateCondition{OnlyIfUnlinked: onlyIfUnlinked, MaxVersion: &version})
+		return err
+	}
+	for _, step := range []struct {
+		name           string
+		version        int64
+		onlyIfUnlinked bool
+		want           error
+	}{
+		{"Unlinked", 5, true, nil}, {"Linked", 6, true, clerkauth.ErrConflict}, {"Older", 4, false, clerkauth.ErrConflict},
+		{"Same", 5, false, nil}, {"Newer", 7, false, nil},
+	} {
+		if err := update(step.name, step.version, step.onlyIfUnlinked); !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
+			t.Errorf("%s: %v", step.name, err)
+		}
+	}
+	row := must[*clerkauth.User](t)(store.FindByKey(background, "1"))
+	if row.FirstName != "Newer" || row.ClerkUpdatedAtMs != 7 {
+		t.Errorf("%+v", row)
+	}
+	if _, err := store.Update(background, "99", clerkauth.Fields{{Column: clerkauth.ColumnFirstName, Value: "x"}},
+		clerkauth.UpdateCondition{}); !errors.Is(err, clerkauth.ErrConflict) {
+		t.Error(err)
+	}
+}
+
+// Two clients on one table: a ban that one of them was told of is not lifted by what the other remembers.
+func TestBanIsNotLiftedByAnotherClient(t *testing.T) {
+	sim := simtest.Start(t)
+	sim.User("user_ada", ada)
+	store := must[*sqlstore.Store](t)(sqlstore.New(open(t), sqlstore.Options{}))
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	first, second := clientOf(t, sim, store), clientOf(t, sim, store)
+	token := sim.Session("user_ada")
+	for _, client := range []*clerkauth.Client{first, second} {
+		must[*clerkauth.Auth](t)(client.Authenticate(background, request(token)))
+	}
+	sim.Admin("PATCH", "/users/user_ada", `{"banned": true, "updated_at": 1800000000000}`, nil)
+	header, body := sim.Delivery(`{"type": "user.updated", "id": "user_ada"}`)
+	if applied, err := first.HandleWebhook(background, header, body); err != nil || !applied {
+		t.Error(applied, err)
+	}
+	for range 3 {
+		if _, err := second.Authenticate(background, request(token)); !errors.Is(err, clerkauth.ReasonUserInactive) {
+			t.Error(err)
+		}
+	}
+	if row := must[*clerkauth.User](t)(store.FindByClerkID(background, "user_ada")); row.IsActive || !row.BannedByClerk {
+		t.Errorf("%+v", row)
 	}
 }
 
@@ -206,7 +270,7 @@ func TestStoreMethods(t *testing.T) {
 		if found, err := store.FindByKey(background, key); err != nil || found != nil {
 			t.Error(key, found, err)
 		}
-		if _, err := store.Update(background, key, fields[:1]); err == nil {
+		if _, err := store.Update(background, key, fields[:1], clerkauth.UpdateCondition{}); err == nil {
 			t.Error("no error for the missing row " + key)
 		}
 	}

@@ -49,15 +49,16 @@ func IsConflict(err error) bool {
 
 // types are the types of the columns, which the three databases have in common.
 var types = map[clerkauth.Column]string{
-	clerkauth.ColumnClerkID:        "VARCHAR(255) UNIQUE",
-	clerkauth.ColumnEmail:          "VARCHAR(320)",
-	clerkauth.ColumnUsername:       "VARCHAR(150) NOT NULL UNIQUE",
-	clerkauth.ColumnFirstName:      "VARCHAR(150) NOT NULL DEFAULT ''",
-	clerkauth.ColumnLastName:       "VARCHAR(150) NOT NULL DEFAULT ''",
-	clerkauth.ColumnImageURL:       "VARCHAR(2048)",
-	clerkauth.ColumnLastActiveAtMs: "BIGINT",
-	clerkauth.ColumnIsActive:       "BOOLEAN NOT NULL DEFAULT TRUE",
-	clerkauth.ColumnBannedByClerk:  "BOOLEAN NOT NULL DEFAULT FALSE",
+	clerkauth.ColumnClerkID:          "VARCHAR(255) UNIQUE",
+	clerkauth.ColumnEmail:            "VARCHAR(320)",
+	clerkauth.ColumnUsername:         "VARCHAR(150) NOT NULL UNIQUE",
+	clerkauth.ColumnFirstName:        "VARCHAR(150) NOT NULL DEFAULT ''",
+	clerkauth.ColumnLastName:         "VARCHAR(150) NOT NULL DEFAULT ''",
+	clerkauth.ColumnImageURL:         "VARCHAR(2048)",
+	clerkauth.ColumnLastActiveAtMs:   "BIGINT",
+	clerkauth.ColumnIsActive:         "BOOLEAN NOT NULL DEFAULT TRUE",
+	clerkauth.ColumnBannedByClerk:    "BOOLEAN NOT NULL DEFAULT FALSE",
+	clerkauth.ColumnClerkUpdatedAtMs: "BIGINT",
 }
 
 // DefaultLengths are the lengths of the columns that [Store.CreateTable] creates.

@@ -189,7 +189,7 @@ func (s *Store) find(ctx context.Context, from querier, where string, values ...
 
 func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 	values := make([]sql.NullString, len(clerkauth.Columns()))
-	var lastActive sql.NullInt64
+	var lastActive, version sql.NullInt64
 	var isActive, banned sql.NullBool
 	user := &clerkauth.User{IsActive: true}
 	into := []any{&user.Key}
@@ -201,6 +201,8 @@ func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 			into = append(into, &isActive)
 		case clerkauth.ColumnBannedByClerk:
 			into = append(into, &banned)
+		case clerkauth.ColumnClerkUpdatedAtMs:
+			into = append(into, &version)
 		default:
 			into = append(into, &values[column])
 		}
@@ -211,7 +213,7 @@ func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 	user.ClerkID, user.Email = values[clerkauth.ColumnClerkID].String, values[clerkauth.ColumnEmail].String
 	user.Username, user.ImageURL = values[clerkauth.ColumnUsername].String, values[clerkauth.ColumnImageURL].String
 	user.FirstName, user.LastName = values[clerkauth.ColumnFirstName].String, values[clerkauth.ColumnLastName].String
-	user.LastActiveAtMs, user.BannedByClerk = lastActive.Int64, banned.Bool
+	user.LastActiveAtMs, user.ClerkUpdatedAtMs, user.BannedByClerk = lastActive.Int64, version.Int64, banned.Bool
 	if s.has(clerkauth.ColumnIsActive) {
 		// NULL counts as false.
 		user.IsActive = isActive.Bool
@@ -264,7 +266,7 @@ func (s *Store) Create(ctx context.Context, fields clerkauth.Fields) (*clerkauth
 }
 
 // Update implements [clerkauth.UserStore].
-func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
+func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields, condition clerkauth.UpdateCondition) (*clerkauth.User, error) {
 	value, ok := s.keyValue(key)
 	if !ok {
 		return nil, fmt.Errorf("sqlstore: invalid key %q", key)
@@ -278,12 +280,26 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields)
 	values = append(values, value)
 	update := "UPDATE " + s.quote(s.options.Table) + " SET " + strings.Join(sets, ", ") + " WHERE " +
 		s.quote(s.options.Key) + " = " + s.dialect.placeholder(len(values))
+	if condition.OnlyIfUnlinked {
+		update += " AND " + s.column(clerkauth.ColumnClerkID) + " IS NULL"
+	}
+	if condition.MaxVersion != nil {
+		values = append(values, *condition.MaxVersion)
+		version := s.column(clerkauth.ColumnClerkUpdatedAtMs)
+		update += " AND (" + version + " IS NULL OR " + version + " <= " + s.dialect.placeholder(len(values)) + ")"
+	}
 	return s.write(ctx, false, func(tx *sql.Tx) (string, error) {
 		if len(sets) == 0 {
 			return key, nil
 		}
-		_, err := tx.ExecContext(ctx, update, values...)
-		return key, err
+		result, err := tx.ExecContext(ctx, update, values...)
+		if err != nil {
+			return "", err
+		}
+		if updated, err := result.RowsAffected(); err == nil && updated == 0 {
+			return "", clerkauth.ErrConflict
+		}
+		return key, nil
 	})
 }
 
@@ -316,7 +332,7 @@ func (s *Store) write(ctx context.Context, created bool, change func(*sql.Tx) (s
 }
 
 func (s *Store) conflict(err error) error {
-	if err != nil && s.options.IsConflict(err) {
+	if err != nil && !errors.Is(err, clerkauth.ErrConflict) && s.options.IsConflict(err) {
 		return fmt.Errorf("%w: %w", clerkauth.ErrConflict, err)
 	}
 	return err

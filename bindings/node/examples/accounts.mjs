@@ -4,6 +4,9 @@ import { ConflictError } from 'clerk-auth';
 const same = (a, b) => a?.toLowerCase() === b?.toLowerCase();
 
 export class Accounts {
+  /** All columns, so that no process writes older data over newer. */
+  columns = ['clerkId', 'email', 'username', 'firstName', 'lastName', 'imageUrl', 'lastActiveAtMs', 'isActive',
+    'bannedByClerk', 'clerkUpdatedAtMs'];
   #rows = new Map();
 
   async findByKey(key) {
@@ -29,11 +32,17 @@ export class Accounts {
     return row; // insert into account (…) values (…) returning *
   }
 
-  async update(key, columns) {
-    const row = { ...this.#rows.get(key), ...columns };
+  async update(key, columns, { onlyIfUnlinked, maxVersion }) {
+    const old = this.#rows.get(key);
+    const isNewer = maxVersion !== null && (old?.clerkUpdatedAtMs ?? 0) > maxVersion;
+    // No row was updated: it was deleted, linked or changed meanwhile.
+    if (old === undefined || (onlyIfUnlinked && old.clerkId) || isNewer) throw new ConflictError();
+    const row = { ...old, ...columns };
     this.#checkUnique(row);
     this.#rows.set(key, row);
-    return row; // update account set … where id = $1 returning *
+    // update account set … where id = $1 and (not $2 or clerk_id is null)
+    //   and ($3 is null or clerk_updated_at is null or clerk_updated_at <= $3) returning *
+    return row;
   }
 
   /** In SQL: `unique (clerk_id)` and `unique (lower(username))`. PostgreSQL reports a conflict as 23505. */

@@ -32,6 +32,7 @@ export interface UserRow {
   lastActiveAtMs?: number | null;
   isActive?: boolean | 0 | 1;
   bannedByClerk?: boolean | 0 | 1;
+  clerkUpdatedAtMs?: number | null;
 }
 
 /** The columns to write. A column that is absent stays unchanged. */
@@ -45,16 +46,25 @@ export interface UserColumns {
   lastActiveAtMs?: number | null;
   isActive?: boolean;
   bannedByClerk?: boolean;
+  clerkUpdatedAtMs?: number | null;
+}
+
+/** What a row must fulfil to be updated. Other processes may have changed it since it was read. */
+export interface UpdateCondition {
+  /** `clerkId` of the row must be null: `update … and clerk_id is null`. */
+  onlyIfUnlinked: boolean;
+  /** `clerkUpdatedAtMs` of the row must be null or at most this. Null for a table without the column. */
+  maxVersion: number | null;
 }
 
 type Awaitable<T> = T | Promise<T>;
 
 /**
  * The application's user table. `create` and `update` are one transaction each, and throw a ConflictError when the value of a
- * unique column exists already.
+ * unique column exists already or no row was updated.
  */
 export interface UserStore<Row extends UserRow = UserRow> {
-  /** The columns of the table. Default: all. */
+  /** The columns of the table. Default: all but `clerkUpdatedAtMs`. */
   columns?: (keyof UserColumns)[];
   /** The maximum number of characters in string columns. */
   columnLengths?: { [column in 'email' | 'username' | 'firstName' | 'lastName' | 'imageUrl']?: number };
@@ -67,8 +77,11 @@ export interface UserStore<Row extends UserRow = UserRow> {
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
   /** Inserts a row. Returns its key or the row. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
-  /** Updates a row. Returns the new row or nothing. */
-  update(key: string, columns: UserColumns): Awaitable<Row | void>;
+  /**
+   * Updates a row if it fulfils the condition, which must be part of the statement; else throws a ConflictError. Returns the
+   * new row or nothing.
+   */
+  update(key: string, columns: UserColumns, condition: UpdateCondition): Awaitable<Row | void>;
 }
 
 /** The checks of `has`. All of them must pass. */

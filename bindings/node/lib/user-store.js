@@ -7,6 +7,9 @@ const { ClerkError } = require('./errors.js');
 
 const METHODS = ['findByKey', 'findByClerkId', 'findByEmail', 'usernameTaken', 'create', 'update'];
 const STRING_COLUMNS = 6;
+const MILLISECONDS = ['lastActiveAtMs', 'clerkUpdatedAtMs'];
+/** A table has this column only if it says so. */
+const OPTIONAL = 'clerkUpdatedAtMs';
 
 /** The store methods that are running in this asynchronous context, innermost first. */
 const contexts = new AsyncLocalStorage();
@@ -39,7 +42,7 @@ class UserStore {
     this.#client = client;
     this.#users = users;
     this.#timeoutMs = timeoutMs;
-    this.#columns = users.columns ?? native.columns;
+    this.#columns = users.columns ?? native.columns.filter((name) => name !== OPTIONAL);
     if (!Array.isArray(this.#columns) || !this.#columns.every((name) => native.columns.includes(name))) {
       throw new TypeError(`options.users.columns must be an array of ${native.columns.join(', ')}`);
     }
@@ -92,7 +95,7 @@ class UserStore {
     }
   }
 
-  async #call({ kind, value, key, columns }) {
+  async #call({ kind, value, key, columns, condition }) {
     const users = this.#users;
     const where = `users.${kind}()`;
     switch (kind) {
@@ -115,7 +118,7 @@ class UserStore {
         return { response: { created: toKey(row ? row.key : created, `${where}: the new row's key`) }, row };
       }
       case 'update': {
-        const row = await users.update(key, columns);
+        const row = await users.update(key, columns, condition);
         return { response: {}, row: row !== null && typeof row === 'object' ? row : null };
       }
       default:
@@ -144,7 +147,7 @@ class UserStore {
       } else if (column < STRING_COLUMNS) {
         if (value !== null && typeof value !== 'string') throw typeError('a string or null');
         flat.push(value);
-      } else if (name === 'lastActiveAtMs') {
+      } else if (MILLISECONDS.includes(name)) {
         if (value !== null && !Number.isSafeInteger(value)) throw typeError('milliseconds since 1970 or null');
         flat.push(value);
       } else {

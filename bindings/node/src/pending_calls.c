@@ -6,10 +6,11 @@
 #include "values.h"
 
 #define STRING_COLUMNS 6
-#define COLUMNS 9
+#define COLUMNS 10
 
 static const char *const column_names[COLUMNS] = {
     "clerkId", "email", "username", "firstName", "lastName", "imageUrl", "lastActiveAtMs", "isActive", "bannedByClerk",
+    "clerkUpdatedAtMs",
 };
 
 static const char *const request_names[] = {
@@ -33,7 +34,7 @@ static napi_value columns_object(napi_env env, const clerk_store_request *reques
             value = create_string(env, string);
         else if (state == 2)
             TRY(napi_get_null(env, &value));
-        else if (i == CLERK_COLUMN_LAST_ACTIVE_AT_MS)
+        else if (i == CLERK_COLUMN_LAST_ACTIVE_AT_MS || i == CLERK_COLUMN_CLERK_UPDATED_AT_MS)
             value = create_int64(env, integer);
         else
             TRY(napi_get_boolean(env, integer == 1, &value));
@@ -41,6 +42,19 @@ static napi_value columns_object(napi_env env, const clerk_store_request *reques
             return NULL;
     }
     return object;
+}
+
+/* Returns the condition of an update: {onlyIfUnlinked, maxVersion}. */
+static napi_value condition_object(napi_env env, const clerk_store_request *request)
+{
+    napi_value object = NULL, flag = NULL;
+    int64_t version = 0;
+    bool has_version = clerk_store_request_max_version(request, &version) == 1;
+    TRY(napi_create_object(env, &object));
+    TRY(napi_get_boolean(env, clerk_store_request_only_if_unlinked(request) == 1, &flag));
+    bool done = set_property(env, object, "onlyIfUnlinked", flag) &&
+                set_property(env, object, "maxVersion", has_version ? create_int64(env, version) : get_null(env));
+    return done ? object : NULL;
 }
 
 static napi_value request_object(napi_env env, const clerk_store_request *request)
@@ -53,6 +67,8 @@ static napi_value request_object(napi_env env, const clerk_store_request *reques
                 set_property(env, object, "key", create_string(env, clerk_store_request_key(request)));
     if (kind == CLERK_STORE_REQUEST_KIND_CREATE || kind == CLERK_STORE_REQUEST_KIND_UPDATE)
         done = done && set_property(env, object, "columns", columns_object(env, request));
+    if (kind == CLERK_STORE_REQUEST_KIND_UPDATE)
+        done = done && set_property(env, object, "condition", condition_object(env, request));
     return done ? object : NULL;
 }
 
@@ -69,8 +85,8 @@ static napi_value request(napi_env env, napi_callback_info info)
     return next != NULL ? request_object(env, next) : get_null(env);
 }
 
-/* Adds a row given as [key, clerkId, email, username, firstName, lastName, imageUrl, lastActiveAtMs, isActive, bannedByClerk].
- * A setter that fails invalidates the response: the library then treats it as a store failure. */
+/* Adds a row given as [key, clerkId, email, username, firstName, lastName, imageUrl, lastActiveAtMs, isActive, bannedByClerk,
+ * clerkUpdatedAtMs]. A setter that fails invalidates the response: the library then treats it as a store failure. */
 static bool add_row(napi_env env, napi_value row, clerk_store_response *response)
 {
     ARENA(arena, 4096);

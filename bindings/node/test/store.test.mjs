@@ -44,6 +44,42 @@ test('new user gets a row, the second request writes nothing', async () => {
   assert.equal(await sim.count('/users/{id}'), 1);
 });
 
+test('update gets its condition, and a row that is newer is not overwritten', async () => {
+  const names = ['clerkId', 'email', 'username', 'firstName', 'isActive', 'bannedByClerk', 'clerkUpdatedAtMs'];
+  const users = Object.assign(new UserTable(), { columns: names });
+  const conditions = [];
+  users.before = (name, key, columns, condition) => {
+    if (name === 'update') conditions.push(condition);
+  };
+  users.add({ email: 'ADA@example.com', username: 'boss' });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
+  assert.equal((await clerk.authenticate(request)).localUser.key, '1');
+  assert.equal(users.rows[0].clerkId, 'user_1');
+  assert.equal(typeof users.rows[0].clerkUpdatedAtMs, 'number');
+  assert.deepEqual(conditions, [{ onlyIfUnlinked: true, maxVersion: users.rows[0].clerkUpdatedAtMs }]);
+  // Another process has written the row from a newer user.
+  Object.assign(users.rows[0], { firstName: 'Newer', clerkUpdatedAtMs: 1900000000000 });
+  clerk.invalidateUser('user_1');
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  assert.equal(users.rows[0].firstName, 'Newer');
+  assert.equal(conditions.length, 1);
+});
+
+test('a table without clerkUpdatedAtMs is updated without a version', async () => {
+  const users = new UserTable();
+  const conditions = [];
+  users.before = (name, key, columns, condition) => {
+    if (name === 'update') conditions.push(condition);
+  };
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
+  await clerk.authenticate(request);
+  assert.equal('clerkUpdatedAtMs' in users.rows[0], false);
+  users.rows[0].firstName = 'Local';
+  clerk.invalidateUser('user_1');
+  await clerk.authenticate(request);
+  assert.deepEqual(conditions, [{ onlyIfUnlinked: false, maxVersion: null }]);
+});
+
 test('within rowCheckTtlS, 5 by default, the store is not queried', async () => {
   const users = new UserTable();
   const clerk = sim.client({ users, clock: { nowMs: Date.now() } });
@@ -175,14 +211,14 @@ test('conflict on create: the row is queried again', async () => {
   assert.equal(users.takeLog(), 'findByClerkId findByEmail usernameTaken create findByClerkId');
 });
 
-test('repeated conflicts are a link-conflict', async () => {
+test('repeated conflicts are unavailable', async () => {
   const users = new UserTable();
   users.before = (name) => {
     if (name === 'create') throw new ConflictError();
   };
   const auth = await sim.client({ users }).authenticate(request);
-  assert.equal(auth.isAuthenticated, false);
-  assert.equal(auth.reason, 'link-conflict');
+  assert.equal(auth.status, 'unavailable');
+  assert.equal(auth.reason, 'store-error');
 });
 
 test('ConflictError from a query is a store error', async () => {

@@ -17,8 +17,22 @@ beforeEach(async () => {
 const signedWebhook = (spec) => sim.admin('POST', '/webhook', spec);
 const changeUser = (user) => sim.admin('PATCH', '/users/user_1', { updated_at: Date.now() + 60_000, ...user });
 
+/** A table with all columns. */
+const VERSIONED = [
+  'clerkId',
+  'email',
+  'username',
+  'firstName',
+  'lastName',
+  'imageUrl',
+  'lastActiveAtMs',
+  'isActive',
+  'bannedByClerk',
+  'clerkUpdatedAtMs',
+];
+
 test('user.updated updates the row and the cached user', async () => {
-  const users = new UserTable();
+  const users = Object.assign(new UserTable(), { columns: VERSIONED });
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   const request = await sim.bearer({ user: 'user_1' });
   await clerk.authenticate(request);
@@ -121,9 +135,23 @@ test('slow store: 503 at the deadline, and the retry is applied', async () => {
   assert.deepEqual(created, ['user_1']);
 });
 
+test('without clerkUpdatedAtMs the user is fetched before a webhook changes the row', async () => {
+  const users = new UserTable();
+  const clerk = sim.client({ users, webhookSecrets: SECRET });
+  await clerk.authenticate(await sim.bearer({ user: 'user_1' }));
+  await changeUser({ first_name: 'Augusta' });
+  const late = await signedWebhook({ type: 'user.updated', id: 'user_1' });
+  await changeUser({ first_name: 'Newer', updated_at: Date.now() + 120_000 });
+  await sim.admin('DELETE', '/counts');
+  assert.equal((await clerk.webhooks.handle(late)).outcome, 'applied');
+  assert.equal(users.rows[0].firstName, 'Newer');
+  assert.equal(await sim.count('/users/{id}'), 1);
+});
+
 /** Starts a webhook whose store does not respond before `release` is called. */
 async function startBlocked(options) {
-  const users = new UserTable();
+  const users = Object.assign(new UserTable(), { columns: VERSIONED });
+  users.add({ clerkId: 'user_1', username: 'ada' });
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   let release;
   const called = new Promise((resolve) => {
@@ -147,7 +175,7 @@ test('close() waits for a webhook that waits for the store', async () => {
   release();
   assert.equal((await call).outcome, 'applied');
   await closed;
-  assert.equal(users.rows.length, 1);
+  assert.equal(users.rows[0].firstName, 'Ada');
 });
 
 test('abort: the promise rejects at once, the webhook is applied', async () => {
@@ -157,7 +185,7 @@ test('abort: the promise rejects at once, the webhook is applied', async () => {
   await assert.rejects(call, /enough/);
   release();
   await clerk.close();
-  assert.equal(users.rows.length, 1);
+  assert.equal(users.rows[0].firstName, 'Ada');
 });
 
 test('two concurrent webhooks and a request create one row', async () => {

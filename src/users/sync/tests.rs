@@ -46,9 +46,7 @@ const ALL: Schema = Schema {
 
 fn start(schema: Schema, origin: Origin, user: ClerkUser, row_key: Option<&str>) -> (UserSync, Next) {
     let rules = SyncRules { schema, link: LinkByEmail::Verified, block_deactivated_email: true };
-    let read_before = row_key.map(str::to_owned);
-    let snapshot = Snapshot { user: Arc::new(user), origin, read_before: read_before.clone() };
-    UserSync::start(snapshot, rules, read_before)
+    UserSync::start(Snapshot { user: Arc::new(user), origin }, rules, row_key.map(str::to_owned))
 }
 
 fn same(a: &Option<String>, b: &str) -> bool {
@@ -98,12 +96,20 @@ fn run_with(
     row_key: Option<&str>,
     rows: &mut Vec<Row>,
 ) -> (Result<Row, Reason>, Vec<SyncEvent>) {
-    let (next, events) = run_from(Origin::Fetched, schema, user, row_key, rows);
-    let row = next.map(|next| match next {
-        Transition::Done(row) => row,
-        other => panic!("{other:?}"),
-    });
-    (row, events)
+    let (mut sync, mut next) = start(schema, Origin::Fetched, user.clone(), row_key);
+    for _ in 0..100 {
+        match next {
+            Ok(Transition::Request(request)) => next = sync.on_response(respond(schema, rows, &request)),
+            // Clerk gives the same user again.
+            Ok(Transition::FetchUser { is_older: false, .. }) => {
+                next = sync.resume(Snapshot { user: Arc::new(user.clone()), origin: Origin::Fetched });
+            }
+            Ok(Transition::Done(row)) => return (Ok(row), sync.events),
+            Ok(other) => panic!("{other:?}"),
+            Err(reason) => return (Err(reason), sync.events),
+        }
+    }
+    panic!("the sync does not end");
 }
 
 fn run_from(
@@ -204,24 +210,21 @@ fn banned_row() -> Row {
 
 #[test]
 fn ban_is_lifted_only_by_a_later_fetch_or_a_newer_event() {
-    for (origin, schema, version, read_before, is_lifted) in [
-        (Origin::Fetched, ALL, 10, Some("1"), true),
-        (Origin::Fetched, ALL, 10, None, false),
-        (Origin::Fetched, ALL, 10, Some("2"), false),
-        (Origin::Fetched, VERSIONED, 10, Some("1"), true),
-        (Origin::Fetched, VERSIONED, 11, None, false),
-        (Origin::Fetched, VERSIONED, 9, Some("1"), false),
-        (Origin::Event, VERSIONED, 11, None, true),
-        (Origin::Event, VERSIONED, 10, None, false),
-        (Origin::Event, VERSIONED, 9, None, false),
-        (Origin::Event, ALL, 11, None, false),
-        (Origin::Cached, VERSIONED, 11, None, false),
-        (Origin::Cached, ALL, 11, Some("1"), false),
+    for (origin, schema, version, is_lifted) in [
+        (Origin::Fetched, ALL, 10, false),
+        (Origin::Fetched, VERSIONED, 10, false),
+        (Origin::Fetched, VERSIONED, 11, false),
+        (Origin::Event, VERSIONED, 11, true),
+        (Origin::Event, VERSIONED, 10, false),
+        (Origin::Event, VERSIONED, 9, false),
+        (Origin::Event, ALL, 11, false),
+        (Origin::Cached, VERSIONED, 11, false),
+        (Origin::Cached, ALL, 11, false),
     ] {
         let mut rows = vec![banned_row()];
         let user = ClerkUser { updated_at_ms: version, ..ada() };
-        let (next, _) = run_from(origin, schema, user, read_before, &mut rows);
-        let what = format!("{origin:?} {} {version} {read_before:?}", schema.clerk_updated_at);
+        let (next, _) = run_from(origin, schema, user, None, &mut rows);
+        let what = format!("{origin:?} {} {version}", schema.clerk_updated_at);
         assert_eq!(rows[0].is_active, is_lifted, "{what}");
         match next.unwrap() {
             Transition::Done(row) => assert!(is_lifted && row.is_active, "{what}"),
@@ -231,6 +234,42 @@ fn ban_is_lifted_only_by_a_later_fetch_or_a_newer_event() {
             Transition::Request(request) => panic!("{request:?}"),
         }
     }
+}
+
+#[test]
+fn user_fetched_after_the_row_was_read_lifts_its_ban() {
+    for (schema, version, is_lifted) in
+        [(ALL, 10, true), (VERSIONED, 10, true), (VERSIONED, 12, true), (VERSIONED, 9, false)]
+    {
+        let mut rows = vec![banned_row()];
+        let (mut sync, next) = start(schema, Origin::Cached, ada(), None);
+        let Ok(Transition::Request(request)) = next else { panic!() };
+        let next = sync.on_response(respond(schema, &mut rows, &request));
+        assert!(matches!(next, Ok(Transition::FetchUser { .. })));
+        let user = Arc::new(ClerkUser { updated_at_ms: version, ..ada() });
+        let mut next = sync.resume(Snapshot { user, origin: Origin::Fetched });
+        while let Ok(Transition::Request(request)) = &next {
+            next = sync.on_response(respond(schema, &mut rows, request));
+        }
+        assert_eq!(rows[0].is_active, is_lifted, "{version}");
+        assert_eq!(matches!(next, Ok(Transition::Done(_))), is_lifted, "{version}");
+    }
+}
+
+#[test]
+fn ban_that_came_after_the_row_was_read_is_not_lifted() {
+    let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
+    let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
+    assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
+    let Ok(Transition::Request(write)) = sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched })
+    else {
+        panic!()
+    };
+    // Another process has linked something else meanwhile, and the row is banned when it is read again.
+    assert!(matches!(write, StoreRequest::Update { .. }));
+    rows[0] = banned_row();
+    assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
+    assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
 }
 
 #[test]
@@ -300,7 +339,8 @@ fn ban_event_deactivates_the_row_of_a_table_without_versions() {
     let mut rows =
         vec![Row { first_name: Some("Kept".into()), ..row("1", Some("user_ada"), "kept@example.com", "ada") }];
     let (next, events) = run_from(Origin::Event, ALL, ClerkUser { banned: true, ..ada() }, None, &mut rows);
-    assert!(matches!(next, Ok(Transition::Done(row)) if !row.is_active && row.banned_by_clerk));
+    // What else has changed waits for a fetch.
+    assert!(matches!(next, Ok(Transition::FetchUser { row: Some(row), .. }) if !row.is_active && row.banned_by_clerk));
     assert_eq!((rows[0].first_name.as_deref(), events), (Some("Kept"), vec![SyncEvent::Updated]));
 }
 
@@ -342,7 +382,7 @@ fn address_of_a_deactivated_row_is_refused_to_another_user() {
     let banned = Row { banned_by_clerk: true, ..deactivated.clone() };
     assert!(run(ada(), &mut vec![banned]).0.unwrap().is_active);
     let rules = SyncRules { schema: ALL, link: LinkByEmail::Verified, block_deactivated_email: false };
-    let snapshot = Snapshot { user: Arc::new(ada()), origin: Origin::Fetched, read_before: None };
+    let snapshot = Snapshot { user: Arc::new(ada()), origin: Origin::Fetched };
     let (mut sync, _) = UserSync::start(snapshot, rules, None);
     sync.on_response(StoreResponse::Rows(vec![])).unwrap();
     let next = sync.on_response(StoreResponse::Rows(vec![deactivated]));

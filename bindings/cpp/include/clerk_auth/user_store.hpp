@@ -8,10 +8,10 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A unique constraint was violated. Throw it from `create` or `update`, or call StoreResponse::conflict.
+// A unique constraint was violated, or no row fulfils the condition of an update. Throw it from `create` or `update`, or call StoreResponse::conflict.
 class Conflict : public std::exception {
 public:
-    const char *what() const noexcept override { return "unique constraint violated"; }
+    const char *what() const noexcept override { return "unique constraint violated, or the row has changed"; }
 };
 
 // A failure with a code of the application, returned by Error::store_code. Other exceptions give -1.
@@ -41,6 +41,11 @@ public:
     Nullable<std::string_view> image_url() const noexcept { return text(Column::image_url); }
     std::optional<bool> is_active() const noexcept { return yes_or_no(Column::is_active); }
     std::optional<bool> banned_by_clerk() const noexcept { return yes_or_no(Column::banned_by_clerk); }
+    // Returns the version of the Clerk user that the row is written from.
+    std::optional<int64_t> clerk_updated_at_ms() const noexcept {
+        const Nullable<int64_t> written = number(Column::clerk_updated_at_ms);
+        return written ? *written : std::nullopt;
+    }
 
     Nullable<Time> last_active_at() const noexcept {
         const Nullable<int64_t> ms = number(Column::last_active_at_ms);
@@ -78,6 +83,19 @@ private:
     const clerk_store_request *request_;
 };
 
+// What a row must fulfil to be updated, in the statement that updates. Other processes may have changed it since it was read.
+struct UpdateCondition {
+    // The Clerk id of the row must be NULL.
+    bool only_if_unlinked = false;
+    // The version of the row must be NULL or at most this. Empty for a table without Column::clerk_updated_at_ms.
+    std::optional<int64_t> max_version;
+
+    // Returns whether a row fulfils the condition.
+    bool allows(bool is_linked, std::optional<int64_t> version) const noexcept {
+        return !(only_if_unlinked && is_linked) && !(max_version && version && *version > *max_version);
+    }
+};
+
 // A request to the user table. It and its string views are valid during the callback, or until the response is submitted.
 class StoreRequest {
 public:
@@ -89,6 +107,14 @@ public:
     // Returns the key of the row.
     std::optional<std::string_view> key() const noexcept { return detail::from_c(clerk_store_request_key(request_)); }
     RowChanges columns() const noexcept { return RowChanges(request_); }
+    // Returns the condition of an update.
+    UpdateCondition condition() const noexcept {
+        UpdateCondition condition;
+        int64_t version = 0;
+        condition.only_if_unlinked = clerk_store_request_only_if_unlinked(request_) == 1;
+        if (clerk_store_request_max_version(request_, &version) == 1) condition.max_version = version;
+        return condition;
+    }
 
 private:
     const clerk_store_request *request_;
@@ -109,6 +135,9 @@ public:
         Row &image_url(std::optional<std::string_view> value) { return text(Column::image_url, value); }
         Row &is_active(bool value) { return number(Column::is_active, value ? 1 : 0); }
         Row &banned_by_clerk(bool value) { return number(Column::banned_by_clerk, value ? 1 : 0); }
+        Row &clerk_updated_at_ms(std::optional<int64_t> value) {
+            return value ? number(Column::clerk_updated_at_ms, *value) : *this;
+        }
         Row &last_active_at(std::optional<std::chrono::system_clock::time_point> value) {
             if (!value) return *this;
             const auto since = std::chrono::floor<Milliseconds>(*value).time_since_epoch();
@@ -161,7 +190,7 @@ public:
         created(key);
     }
 
-    // Responds to `create` and `update`: a unique constraint was violated. The row is looked up again.
+    // Responds to `create` and `update`: a unique constraint was violated, or no row was updated. It is looked up again.
     void conflict() noexcept { status_ = CLERK_STORE_CONFLICT; }
 
     // Responds to `begin`, `commit` and `rollback`: not supported.
@@ -259,8 +288,10 @@ public:
                                 StoreResponse &response) = 0;
     // Creates a row: StoreResponse::created or StoreResponse::row.
     virtual void create(const RowChanges &columns, StoreResponse &response) = 0;
-    // Updates these columns of the row: nothing, or StoreResponse::row.
-    virtual void update(std::string_view key, const RowChanges &columns, StoreResponse &response) = 0;
+    // Updates these columns of the row if it fulfils the condition: nothing, or StoreResponse::row. Else throws Conflict or
+    // calls StoreResponse::conflict.
+    virtual void update(std::string_view key, const RowChanges &columns, const UpdateCondition &condition,
+                        StoreResponse &response) = 0;
 
     // Called around `create` and `update`; not for stepwise operations.
     virtual void begin(StoreResponse &response) { response.decline(); }
@@ -283,7 +314,7 @@ public:
         case StoreRequestKind::create:
             return create(request.columns(), response);
         case StoreRequestKind::update:
-            return update(key, request.columns(), response);
+            return update(key, request.columns(), request.condition(), response);
         case StoreRequestKind::begin:
             return begin(response);
         case StoreRequestKind::commit:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,12 +64,12 @@ func (c *customers) Create(_ context.Context, fields clerkauth.Fields) (*clerkau
 	return c.write(clerkauth.User{Key: strconv.Itoa(len(c.rows) + 1)}, fields)
 }
 
-func (c *customers) Update(_ context.Context, key string, fields clerkauth.Fields) (*clerkauth.User, error) {
+func (c *customers) Update(_ context.Context, key string, fields clerkauth.Fields, condition clerkauth.UpdateCondition) (*clerkauth.User, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	row, ok := c.rows[key]
-	if !ok {
-		return nil, fmt.Errorf("no customer %q", key)
+	if !ok || !condition.Allows(&row) {
+		return nil, clerkauth.ErrConflict
 	}
 	return c.write(row, fields)
 }

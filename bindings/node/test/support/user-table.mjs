@@ -64,10 +64,13 @@ export class UserTable {
     return this.add(columns);
   }
 
-  async update(key, columns) {
-    await this.#enter('update', key, columns);
-    const row = this.rows.find((each) => String(each.key) === key);
-    if (row === undefined) throw new Error('no such row');
+  async update(key, columns, condition) {
+    await this.#enter('update', key, columns, condition);
+    const { onlyIfUnlinked, maxVersion } = condition;
+    const isAllowed = (row) =>
+      !(onlyIfUnlinked && row.clerkId) && (maxVersion === null || (row.clerkUpdatedAtMs ?? 0) <= maxVersion);
+    const row = this.rows.find((each) => String(each.key) === key && isAllowed(each));
+    if (row === undefined) throw new ConflictError();
     this.#checkUnique({ ...row, ...columns }, row);
     return Object.assign(row, columns);
   }
