@@ -77,8 +77,9 @@ function parseHeaders(request) {
   const method = isRequest && typeof request.method === 'string' ? request.method : undefined;
   if (isFetchHeaders(headers)) {
     const get = (name) => checkValue(headers.get(name), name);
+    const [authorization, cookie] = [get('authorization'), get('cookie')];
     const others = SAFE_METHODS.has(method) ? undefined : fetchOriginHeaders(request, headers);
-    return [get('authorization'), get('cookie'), method, get('sec-fetch-dest'), get('accept'), others];
+    return [authorization, cookie, method, get('sec-fetch-dest'), get('accept'), others];
   }
   const { rawHeaders } = request;
   // Only the names in Node's own requests are certain to be in lower case.
@@ -113,7 +114,8 @@ function toPairs(headers) {
 /** Returns [name, value, ...] of the named headers, with names in lower case. The length is limited for any input. */
 function flattenHeaders(headers, names) {
   if (isFetchHeaders(headers)) {
-    const present = [...names].filter((name) => headers.has(name));
+    // Fetch knows no pseudo-headers, and throws.
+    const present = [...names].filter((name) => !name.startsWith(':') && headers.has(name));
     return present.flatMap((name) => [name, checkValue(headers.get(name), name)]);
   }
   const found = new Map();

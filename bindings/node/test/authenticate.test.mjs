@@ -185,7 +185,9 @@ test('profile mode: profile of the user', async () => {
 
 test('claims: no member reaches a prototype; a machine token has no actor', async () => {
   const clerk = sim.client({ acceptsToken: 'any' });
-  const claims = JSON.parse('{"act": {"sub": "user_2"}, "x": {"__proto__": {"isAdmin": true}}, "__proto__": {"isAdmin": true}}');
+  const claims = JSON.parse(
+    '{"act": {"sub": "user_2"}, "x": {"__proto__": {"isAdmin": true}}, "__proto__": {"isAdmin": true}}',
+  );
   const session = await clerk.authenticate(await sim.bearer({ user: 'user_1', claims }));
   assert.deepEqual(session.actor, { sub: 'user_2' });
   for (const value of [session.sessionClaims, session.sessionClaims.x]) {
@@ -403,7 +405,14 @@ test('csrf: method, host, origin and sec-fetch-site of every kind of request', a
       ['POST', [own, own], false],
       ['POST', [['Sec-Fetch-Site', 'same-origin']], true],
       ['POST', [['Sec-Fetch-Site', 'cross-site']], false],
-      ['POST', [['Sec-Fetch-Site', 'none'], ['Sec-Fetch-Site', 'none']], false],
+      [
+        'POST',
+        [
+          ['Sec-Fetch-Site', 'none'],
+          ['Sec-Fetch-Site', 'none'],
+        ],
+        false,
+      ],
     ]) {
       const auth = await clerk.authenticate(make(method, extra));
       assert.equal(auth.reason, passes ? null : 'csrf-failed', `${kind} ${method} ${extra}`);
