@@ -5,8 +5,18 @@ const same = (a, b) => a?.toLowerCase() === b?.toLowerCase();
 
 export class Accounts {
   /** All columns, so that no process writes older data over newer. */
-  columns = ['clerkId', 'email', 'username', 'firstName', 'lastName', 'imageUrl', 'lastActiveAtMs', 'isActive',
-    'bannedByClerk', 'clerkUpdatedAtMs'];
+  columns = [
+    'clerkId',
+    'email',
+    'username',
+    'firstName',
+    'lastName',
+    'imageUrl',
+    'lastActiveAtMs',
+    'isActive',
+    'bannedByClerk',
+    'clerkUpdatedAtMs',
+  ];
   #rows = new Map();
 
   async findByKey(key) {
