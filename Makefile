@@ -134,8 +134,7 @@ demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an applica
 with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
-test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) \
-    $(call with,apxs,test-apache) $(call with,nginx,test-nginx) ## everything
+test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) ## everything but the server modules
 
 .PHONY: test-rust
 test-rust: ## the core

@@ -125,9 +125,9 @@ run_cases() {
   start_sim
   admin PUT /state "{\"secret_keys\": [\"$secret_key\"], \"webhook_secret\": \"$webhook_secret\"}" > "$work/answer"
   admin PUT /users/user_ada '{"username": "ada", "first_name": "Ada", "last_name": "Lovelace",
-    "email_addresses": ["ada@example.com"]}' > "$work/answer"
+    "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}' > "$work/answer"
   admin PUT /users/user_bob '{"username": "bob", "first_name": "Bob", "last_name": "Kahn",
-    "email_addresses": ["bob@example.com"]}' > "$work/answer"
+    "email_addresses": ["bob@example.com"], "primary_email_address_id": "idn_0001"}' > "$work/answer"
   echo "A fake Clerk API runs at $api_url; it has two users, Ada and Bob."
   echo "The application's table of accounts is empty. Each case is one request to the application."
   echo 'source=verified: the token was verified now; source=cache: the result was cached.'
@@ -215,7 +215,7 @@ run_cases() {
   token=$(mint '{"user": "user_bob"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_UNAVAILABLE: server-error, HTTP 503'
-  expect 'error Clerk could not be reached or failed'
+  expect "error Clerk's host refuses connections"
   expect "accounts $king"
   expect 'events cache_miss, auth_failed(server-error)'
 

@@ -288,7 +288,8 @@ static void start_warm_up(void)
 static void shut_down(mac_client *client, void *unused)
 {
     (void)unused;
-    clerk_client_shutdown(client->handle);
+    if (clerk_client_shutdown(client->handle) != CLERK_OK)
+        return; /* nothing to cancel */
 }
 
 static void free_client(mac_client *client, void *unused)

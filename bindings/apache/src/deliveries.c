@@ -386,8 +386,8 @@ void mac_apply_deliveries(request_rec *r, mac_client *client)
         apr_pool_destroy(p);
     }
     if (missed) {
-        clerk_client_invalidate_all(client->handle);
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mod_auth_clerk: webhook deliveries were missed; all cached results are dropped");
+        if (clerk_client_invalidate_all(client->handle) == CLERK_OK)
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mod_auth_clerk: webhook deliveries were missed; all cached results are dropped");
     }
     __atomic_store_n(&client->deliveries_applied, number, __ATOMIC_RELEASE);
     apr_thread_mutex_unlock(client->lock);

@@ -259,7 +259,7 @@ def children_that_start_together_share_one_new_user_table(sim, mpm):
         assert {apache.request("/", token=token).status for _ in range(30)} == {200}
         assert "no client" not in apache.error_log, apache.error_log
 
-    sim.admin("PUT", "/users/user_row", {"email_addresses": ["row@example.com"]})
+    sim.admin("PUT", "/users/user_row", {"email_addresses": ["row@example.com"], "primary_email_address_id": "idn_0001"})
     for _ in range(10):
         with_apache(sim, mpm, check, body="ClerkUserStore sqlite:data/users.db\n" + BODY, children=8)
 

@@ -326,7 +326,7 @@ Alias /unchecked {apache.docs}/index.html
 
 
 def remote_user_is_what_is_asked_for(sim):
-    sim.admin("PUT", "/users/user_ada", {"username": "ada", "email_addresses": ["ada@example.com"]})
+    sim.admin("PUT", "/users/user_ada", {"username": "ada", "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"})
     sim.admin("PUT", "/users/user_bare", {"username": None, "email_addresses": []})
 
     def body(apache):
@@ -352,7 +352,7 @@ def remote_user_is_what_is_asked_for(sim):
 
 
 def user_store_gives_the_local_id(sim):
-    sim.admin("PUT", "/users/user_row", {"username": "row", "first_name": "J\u00f6rg%", "email_addresses": ["row@example.com"]})
+    sim.admin("PUT", "/users/user_row", {"username": "row", "first_name": "J\u00f6rg%", "email_addresses": ["row@example.com"], "primary_email_address_id": "idn_0001"})
     upstream = harness.Upstream()
 
     def body(apache):

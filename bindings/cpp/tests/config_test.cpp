@@ -64,7 +64,7 @@ const std::vector<Typed> &typed() {
         {"treat_pending_as_signed_out", [](Config &c) { c.treat_pending_as_signed_out(false); }, nullptr},
         {"allow_bare_token", [](Config &c) { c.allow_bare_token(true); }, nullptr},
         {"check_client_uat", [](Config &c) { c.check_client_uat(true); }, nullptr},
-        {"require_suffixed_cookie", [](Config &c) { c.require_suffixed_cookie(true); }, nullptr},
+        {"require_suffixed_cookie", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").require_suffixed_cookie(true); }, nullptr},
         {"csrf", [](Config &c) { c.csrf(clerk::Csrf::check); }, nullptr},
         {"machine_tokens_skip_user", [](Config &c) { c.machine_tokens_skip_user(true); }, nullptr},
         {"machine_cache_ttl_s", [](Config &c) { c.machine_cache_ttl_s(5min); },

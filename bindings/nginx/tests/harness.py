@@ -69,7 +69,7 @@ class Sim:
         return self.admin("POST", "/mint", {k: v for k, v in spec.items() if v is not None})["token"]
 
     def user(self, user="user_1", **members):
-        self.admin("PUT", f"/users/{user}", {"first_name": "Ada", "email_addresses": [f"{user}@example.com"],
+        self.admin("PUT", f"/users/{user}", {"first_name": "Ada", "email_addresses": [f"{user}@example.com"], "primary_email_address_id": "idn_0001",
                                              **members})
 
     def faults(self, *faults):
