@@ -36,7 +36,7 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
 /// A well-formed JWT whose signature has not been verified.
 ///
-/// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then [`Policy::validate`].
+/// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then `Policy::validate`.
 #[derive(Debug)]
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a str,
@@ -68,7 +68,7 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
-    /// and payload syntax. The values of the claims are checked by [`Policy::validate`].
+    /// and payload syntax. The values of the claims are checked by `Policy::validate`.
     pub fn parse(token: &'a str) -> Result<Self, Reason> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(Reason::TokenInvalid);
