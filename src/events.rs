@@ -170,11 +170,6 @@ impl EventHandlers {
         }
     }
 
-    /// `emit`, for callers that are not renamed yet.
-    pub(crate) fn tell(&self, event: Event<'_>) {
-        self.emit(event);
-    }
-
     /// Calls the log handler if its level includes `level`. The message is built only then.
     pub(crate) fn log(&self, level: Level, message: impl FnOnce() -> String) {
         if let Some((max_level, handler)) = &self.log

@@ -59,9 +59,9 @@ impl Backend {
         self.events.log(level, || format!("asking Clerk for {what} failed: {error}"));
         match error.kind {
             ErrorKind::RateLimited => {
-                self.events.tell(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
+                self.events.emit(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });
             }
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.events.tell(Event::SecretKeyRejected),
+            ErrorKind::Unauthorized | ErrorKind::Forbidden => self.events.emit(Event::SecretKeyRejected),
             _ => {}
         }
     }
@@ -69,7 +69,7 @@ impl Backend {
     /// Emits the events of a synchronization.
     pub fn emit_sync_events(&self, events: &[SyncEvent], user_key: &str, clerk_id: &str) {
         for event in events {
-            self.events.tell(match event {
+            self.events.emit(match event {
                 SyncEvent::Created => Event::UserCreated { user_key, clerk_id },
                 SyncEvent::Updated => Event::UserUpdated { user_key, clerk_id },
                 SyncEvent::Linked => Event::UserLinked { user_key, clerk_id },

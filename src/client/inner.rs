@@ -113,7 +113,7 @@ impl Inner {
         if !context.is_miss_recorded {
             context.is_miss_recorded = true;
             self.backend.metrics.cache_misses.increment();
-            self.backend.events.tell(Event::CacheMiss { token_hash: context.hash });
+            self.backend.events.emit(Event::CacheMiss { token_hash: context.hash });
         }
     }
 
@@ -135,17 +135,17 @@ impl Inner {
                 if let Some(identity) = result.identity() {
                     let user_key = identity.get(Attribute::UserKey);
                     let clerk_id = identity.subject();
-                    events.tell(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+                    events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
             (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
             (Outcome::SignedOut { reason }, _) => {
                 metrics.signed_out.increment();
-                events.tell(Event::AuthFailed { reason, token_hash });
+                events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
                 metrics.unavailable.increment();
-                events.tell(Event::AuthFailed { reason, token_hash });
+                events.emit(Event::AuthFailed { reason, token_hash });
             }
         }
         result

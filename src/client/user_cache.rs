@@ -211,7 +211,7 @@ impl UserCache {
 
     pub fn report_stale(&self, id: &str, backend: &Backend) {
         backend.events.log(Level::Warn, || "Clerk cannot be reached; serving users from the cache".into());
-        backend.events.tell(Event::StaleUserServed { clerk_id: id });
+        backend.events.emit(Event::StaleUserServed { clerk_id: id });
     }
 
     fn fresh(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {

@@ -128,7 +128,7 @@ impl Inner {
             RowOutcome::Refused(reason) => {
                 self.backend.emit_sync_events(events, "", clerk_id);
                 if reason == Reason::LinkConflict {
-                    self.backend.events.tell(Event::LinkConflict { clerk_id });
+                    self.backend.events.emit(Event::LinkConflict { clerk_id });
                 }
                 Step::Done(self.reject(&context, reason))
             }

@@ -121,7 +121,7 @@ impl Inner {
                     self.revocations.revoke_user(&id, Reason::UserNotFound, now);
                     self.users.remove(&id);
                 });
-                self.backend.events.tell(Event::UserDeleted { clerk_id: &id });
+                self.backend.events.emit(Event::UserDeleted { clerk_id: &id });
             }
             WebhookEvent::SessionEnded(id) => self.invalidate(Scope::Session, &id, || {
                 self.revocations.revoke_session(&id, now);
