@@ -143,7 +143,8 @@ fn doc(attributes: &[syn::Attribute]) -> Vec<String> {
         _ => None,
     };
     let lines = attributes.iter().filter_map(line).filter(|line| !line.starts_with("cbindgen:"));
-    let mut lines: Vec<String> = lines.map(|line| plain(&line)).collect();
+    // Examples are in Rust.
+    let mut lines: Vec<String> = lines.map(|line| plain(&line)).take_while(|line| line != "# Examples").collect();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
