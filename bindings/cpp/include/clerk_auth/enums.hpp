@@ -64,13 +64,6 @@ enum class Status : int32_t {
 // Why a request was not signed in. The names are those of Clerk's SDKs where they have one.
 //
 // Numbers are never reused and never change. A reason never contains data of a token, a response or an error.
-//
-// # Examples
-//
-// ``` use clerk_auth::{Category, Reason};
-//
-// assert_eq!(Reason::TokenExpired.as_str(), "token-expired"); assert_eq!(Reason::TokenExpired.category(),
-// Category::InvalidToken); assert_eq!(Reason::ServerError.category().http_status(), 503); ```
 enum class Reason : int32_t {
     // The request has neither an `Authorization: Bearer` header nor a session cookie.
     session_token_missing = CLERK_REASON_SESSION_TOKEN_MISSING,
