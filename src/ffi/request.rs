@@ -18,7 +18,7 @@ pub struct clerk_header {
 /// The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
 ///
 /// Set either `headers` to all lines, or `authorization` and `cookie` to the values of these two; do not pass a line
-/// both ways. The library copies what it keeps: nothing has to outlive the call.
+/// both ways. Nothing has to outlive the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct clerk_request {

@@ -63,7 +63,7 @@ unsafe fn attribute(result: *const clerk_result, attribute: Attribute) -> clerk_
     })
 }
 
-/// Returns the status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
+/// Returns the status of the authentication: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
 /// `CLERK_UNAVAILABLE`; `CLERK_E_NULL` for NULL. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -217,7 +217,7 @@ pub unsafe extern "C" fn clerk_result_expires_at_ms(result: *const clerk_result)
 /// Reads how many minutes ago the first and the second factor were verified; -1 means never.
 ///
 /// Returns 1 and sets `*first` and `*second`, either of which may be NULL; returns 0 and sets neither if the token
-/// does not say. Any thread.
+/// has no claim `fva`. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_factor_verification_age(
     result: *const clerk_result,
@@ -256,7 +256,7 @@ pub enum clerk_check {
 
 /// Checks an authorization of the user's session. `check` is a `clerk_check`.
 ///
-/// Returns 1 if it holds. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
+/// Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
 /// request that is not signed in. Combine several checks with `&&`. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, check: i32, value: clerk_str) -> i32 {
@@ -358,7 +358,7 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
 }
 
 /// # Safety
-/// `buffer` is NULL or holds `capacity` bytes; `needed` is NULL or writable.
+/// `buffer` is NULL or has `capacity` bytes; `needed` is NULL or writable.
 unsafe fn copy_out(string: &str, buffer: *mut c_char, capacity: usize, needed: *mut usize) -> Result<(), i32> {
     // SAFETY: same contract as the caller.
     if let Ok(needed) = unsafe { as_mut(needed) } {
@@ -370,7 +370,7 @@ unsafe fn copy_out(string: &str, buffer: *mut c_char, capacity: usize, needed: *
     if buffer.is_null() {
         return Err(CLERK_E_NULL);
     }
-    // SAFETY: `buffer` holds `capacity` bytes, more than the string and its NUL need.
+    // SAFETY: `buffer` has `capacity` bytes, more than the string and its NUL need.
     unsafe {
         std::ptr::copy_nonoverlapping(string.as_ptr().cast(), buffer, string.len());
         buffer.add(string.len()).write(0);
