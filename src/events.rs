@@ -102,7 +102,7 @@ pub enum Event<'a> {
 pub enum Level {
     /// Requests fail because of this.
     Error = 1,
-    /// Should be looked into.
+    /// Requests still succeed, but the cause should be examined.
     Warn = 2,
     /// Informational.
     Info = 3,
@@ -138,7 +138,7 @@ impl EventHandlers {
         }
     }
 
-    /// `emit`, for callers that are not renamed yet.
+    /// Calls the event handler; the same as [`Self::emit`].
     pub(crate) fn tell(&self, event: Event<'_>) {
         self.emit(event);
     }

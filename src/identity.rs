@@ -102,7 +102,7 @@ impl Writer {
 }
 
 impl Identity {
-    /// Makes the identity of a verified JWT, with the user and the row if there are any.
+    /// Creates the identity of a verified JWT, with the user and the row if there are any.
     pub fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
         let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
         w.put(Attribute::Subject, claims.sub.as_deref());
@@ -145,7 +145,7 @@ impl Identity {
         }
     }
 
-    /// Makes the identity of an opaque token that Clerk has verified.
+    /// Creates the identity of an opaque token that Clerk has verified.
     pub fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
         let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
         w.put(Attribute::Subject, Some(&token.subject));
@@ -206,7 +206,7 @@ impl Identity {
         self.factor_ages
     }
 
-    /// Whether a user's session fulfils all conditions. Machine tokens never do.
+    /// Returns whether a user's session passes all checks. Always false for machine tokens.
     pub fn has(&self, params: &AuthorizationParams<'_>) -> bool {
         let authorization = Authorization {
             role: self.get(Attribute::OrgRole),

@@ -1,4 +1,4 @@
-//! Strict JSON for input that anybody may send: no duplicate member, bounded depth, UTF-8 only, and every value of interest
+//! Strict JSON for unauthenticated input: no duplicate member, bounded depth, UTF-8 only, and every value of interest
 //! with its type.
 
 use std::borrow::Cow;
@@ -93,7 +93,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// 2^53: up to here a double holds every integer exactly (RFC 8259 §6).
+/// 2^53: a double represents every integer up to this exactly (RFC 8259 §6).
 pub const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl<'de> Deserialize<'de> for Json<'de> {
@@ -148,7 +148,7 @@ fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// A string and nothing else; borrowed when it holds no escapes.
+/// A string and nothing else; borrowed when it has no escapes.
 pub struct JsonStr<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonStr<'de> {
@@ -175,7 +175,7 @@ fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Re
         }
         names.push(name);
     }
-    // Two parsers of one token must not see two values (CVE-2022-39227).
+    // Two parsers must not read different values from one token (CVE-2022-39227).
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(de::Error::custom("duplicate member"));

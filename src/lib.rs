@@ -1,11 +1,11 @@
-//! clerk-auth tells a server who is calling.
+//! Verifies Clerk tokens and keeps the application's user table in sync.
 //!
-//! Give [`Client::authenticate`] the header lines of a request; it finds the Clerk token in them, verifies it, keeps the
-//! caller's row in the host's own user table in step with Clerk, remembers the answer, and tells what happened.
+//! [`Client::authenticate`] takes the header lines of a request, extracts the Clerk token, verifies it, creates or updates
+//! the user's row in the application's own table, caches the result and emits events.
 //!
-//! The same library is exported to C (`include/clerk_auth.h`) by the module `ffi`, floor by floor:
+//! The same library is exported to C (`include/clerk_auth.h`) by the module `ffi`. A layer imports from lower ones:
 //!
-//! | floor | modules |
+//! | layer | modules |
 //! |---|---|
 //! | 6 | `ffi` |
 //! | 5 | [`client`] |

@@ -36,7 +36,7 @@ pub struct ApiError {
     pub kind: ErrorKind,
     /// The HTTP status; 0 without a response.
     pub status: u16,
-    /// The time until the next attempt makes sense, from `Retry-After` or the circuit breaker.
+    /// How long to wait before the next attempt, from `Retry-After` or the circuit breaker.
     pub retry_after_ms: Option<u64>,
     /// Clerk's id of the request, for support requests.
     pub trace_id: Option<String>,
@@ -76,7 +76,7 @@ impl From<TransportError> for ApiError {
     }
 }
 
-/// Returns the body of a successful response, or the error that its status stands for.
+/// Returns the body of a successful response, or the error for its status.
 pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
     let kind = match response.status {
         200..=299 => return Ok(response.body),
@@ -84,7 +84,7 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
         403 => ErrorKind::Forbidden,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
-        // These depend on the moment, not on the request.
+        // Temporary failures: the same request may succeed later.
         408 | 421 | 425 | 499 => ErrorKind::Server,
         400..=499 => ErrorKind::BadRequest,
         500..=599 => ErrorKind::Server,

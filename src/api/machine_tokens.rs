@@ -42,11 +42,11 @@ struct Raw<'a> {
 }
 
 impl Api {
-    /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
+    /// Verifies an opaque token at Clerk. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
     ///
     /// # Errors
     ///
-    /// [`ApiError`] if Clerk's verdict could not be had.
+    /// [`ApiError`] if the call failed, so that the token is neither valid nor invalid.
     pub fn verify_machine_token(
         &self,
         kind: TokenKind,

@@ -94,7 +94,7 @@ struct RawVerification {
 }
 
 impl ClerkUser {
-    /// Parses a user object. Returns `None` if it is no JSON object, has no `id`, or a member has another type than documented.
+    /// Parses a user object. Returns `None` if it is not a JSON object, has no `id`, or a member has another type than documented.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let raw: Raw = serde_json::from_slice(json).ok()?;
         let addresses = raw.email_addresses.unwrap_or_default();
@@ -129,7 +129,7 @@ impl ClerkUser {
         (email.address.matches('@').count() == 1).then_some(email.address.as_str())
     }
 
-    /// Returns whether the user may not sign in permanently: banned or deprovisioned.
+    /// Returns whether the user is excluded permanently: banned or deprovisioned.
     pub fn is_blocked(&self) -> bool {
         self.banned || self.deprovisioned
     }

@@ -1,4 +1,4 @@
-//! What an attempt to authenticate carries from step to step.
+//! The data of one attempt to authenticate, passed from step to step.
 
 use super::invalidations::TokenKeys;
 use crate::clock::Now;
@@ -29,7 +29,7 @@ impl AuthContext {
 pub(super) struct VerifiedToken {
     pub kind: TokenKind,
     pub claims: Claims,
-    /// The key that made the signature.
+    /// The key that verified the signature.
     pub key_id: Option<[u8; 32]>,
     pub keys: TokenKeys,
 }

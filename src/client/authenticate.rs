@@ -20,7 +20,7 @@ use crate::request::{Credential, Request, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Row, StoreError, StoreResponse, SyncEvent};
 
-/// How often an attempt that an invalidation stops starts again. Only the application and Clerk's webhooks invalidate; the deadline
+/// How often an attempt starts again after an invalidation. Only the application and Clerk's webhooks invalidate; the deadline
 /// bounds the time.
 const MAX_RESTARTS: u32 = 32;
 
@@ -30,7 +30,7 @@ enum CacheLookup<'a> {
     Miss(AuthContext, Credential<'a>),
 }
 
-/// Everything that can be found out without the user store.
+/// The state of an attempt before the user store is queried.
 pub(super) enum Prepared {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
@@ -39,23 +39,23 @@ pub(super) enum Prepared {
     Machine(AuthContext, Box<VerifiedMachine>),
 }
 
-/// The user of a token, and what the store has to be asked about the row.
+/// The user of a token, and what has to be done about the row.
 pub(super) enum ResolvedUser {
-    /// No row is needed: the user mode or the token type does without.
+    /// No row is needed in this user mode or for this token type.
     NoRow(Option<Arc<CachedUser>>),
-    /// The row was confirmed a short time ago.
+    /// The row was confirmed less than `row_check_ttl_s` ago.
     KnownRow(Arc<CachedUser>, String),
     /// The row has to be confirmed.
     RowToCheck(Arc<CachedUser>, String),
-    /// The row has to be found, made or updated.
+    /// The row has to be found, created or updated.
     RowToSync(Arc<CachedUser>),
 }
 
 /// An authentication that waits for the user store or for Clerk.
 pub(super) enum AuthWaiting {
-    /// Does the row of a cached result still exist?
+    /// The row of a cached result has to be checked.
     RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
-    /// Where is the row of a verified token's user?
+    /// The row of a verified token's user has to be found, checked or updated.
     ResolveRow(AuthContext, Box<VerifiedToken>, Arc<CachedUser>, Box<RowTask>),
     /// The user has to be fetched.
     FetchUser(AuthContext, Box<VerifiedToken>),
@@ -94,7 +94,7 @@ impl Inner {
         }
     }
 
-    /// Whether the rest needs the user store.
+    /// Returns whether the remaining steps need the user store.
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
@@ -105,7 +105,7 @@ impl Inner {
         }
     }
 
-    /// Goes on to the result, or to the first question for the user store.
+    /// Continues to the result, or to the first request to the user store.
     pub fn proceed(&self, prepared: Prepared, io: Io) -> AuthStep {
         let needs_store = self.needs_store(&prepared);
         match prepared {
@@ -169,7 +169,7 @@ impl Inner {
         }
     }
 
-    /// Asks Clerk about an opaque token until the answer is younger than all invalidations.
+    /// Verifies an opaque token at Clerk, again if it was invalidated during the call.
     fn verify_opaque_current(
         &self,
         kind: TokenKind,
@@ -197,7 +197,7 @@ impl Inner {
             let begun = self.sessions.check(token.claims.sid.as_deref(), now, io, &self.backend)?;
             context.begun = context.begun.min(begun.unwrap_or(u64::MAX));
         }
-        // Machines have no user; whom an API key belongs to is for the application to find out.
+        // Machines have no user; the application decides what the owner of an API key may do.
         if self.settings.mode == UserMode::Claims || token.kind != TokenKind::SessionToken {
             return Ok(ResolvedUser::NoRow(None));
         }
@@ -272,7 +272,7 @@ impl Inner {
                 not_before_ms: not_before_ms.max().unwrap_or(i64::MIN),
                 expires_at_ms: self.settings.policy.expires_at_ms(&token.claims),
                 key_id: token.key_id,
-                // A cached row is as fresh as the store's confirmation, however new the token.
+                // The row is as fresh as the store's last confirmation, not as the token.
                 row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
             },
             context.now,
@@ -280,7 +280,7 @@ impl Inner {
         if insertion == Insertion::Invalidated {
             return self.restart(context, token, io);
         }
-        // The key may have left the set before there was a result that could be removed.
+        // The key may have been removed from the set before this result was stored.
         if token.key_id.is_some_and(|id| !self.keys.contains(&id)) {
             self.results.remove(&context.hash);
         }
@@ -321,7 +321,7 @@ impl Inner {
         self.record_outcome(Some(context.hash), AuthResult::signed_in(identity, Source::Verified).into())
     }
 
-    /// Starts again after an invalidation: what was found out before it does not count. The token stays verified.
+    /// Starts again after an invalidation with the verified token; user and row are resolved again.
     fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let resolved = self.begin_again(&mut context).and_then(|()| self.resolve(&mut context, &token, io));
@@ -371,7 +371,7 @@ impl Inner {
         }
     }
 
-    /// The store no longer confirms a row: no token of its user is accepted on an earlier confirmation.
+    /// Discards earlier confirmations of a row that the store no longer confirms.
     fn invalidate_row(&self, context: &AuthContext, cached: &CachedAuth) {
         self.results.remove(&context.hash);
         let id = cached.get(Attribute::Subject).unwrap_or_default();
@@ -392,7 +392,7 @@ impl Inner {
         match outcome {
             RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
             RowOutcome::Missing => self.sync_row(context, token, user),
-            // Banned at Clerk and active here, or deactivated by a ban that is no more: the row has to follow.
+            // Banned at Clerk but active here, or deactivated by a ban that was lifted: the row has to be updated.
             RowOutcome::Confirmed(row)
                 if row.is_active == user.user.is_blocked() && (row.is_active || row.banned_by_clerk) =>
             {
@@ -436,7 +436,7 @@ impl Waiting for AuthWaiting {
                 TaskStep::Done(outcome, _) => inner.finish_recheck(context, cached, outcome),
             },
             AuthWaiting::ResolveRow(context, token, user, task) => match task.submit(response) {
-                // The next question may be a write, and it must not write what was known before an invalidation.
+                // The next request may be a write: it must not write data from before an invalidation.
                 TaskStep::Ask(_) if inner.invalidations.is_invalidated_since(context.begun, &token.keys) => {
                     inner.restart(context, token, Io::CacheOnly)
                 }

@@ -1,4 +1,4 @@
-//! The parts of a client, and the two things that concern all of them: invalidation and the end of a request.
+//! The parts of a client, and what involves all of them: invalidation and the end of a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::{Schema, UserStore};
 
-/// What the configuration has settled.
+/// The validated configuration.
 pub(super) struct Settings {
     pub rules: ExtractOptions,
     pub accepts: Vec<TokenKind>,
@@ -54,7 +54,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Returns permission to wait for Clerk, from now until `timeout_ms` have passed.
+    /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
     }
@@ -63,9 +63,9 @@ impl Inner {
         self.store.as_ref().map(|store| store.schema()).unwrap_or_default()
     }
 
-    /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates
-    /// what was begun before: attempts that began earlier are stopped by the first record, attempts that have read the old
-    /// state after it by the second.
+    /// Runs `change`, which replaces or removes the data of a subject, a session or an organization, and invalidates
+    /// attempts that began before it: those that began earlier by the first record, those that have read the old data
+    /// after the first record by the second.
     pub fn invalidate<T>(&self, scope: Scope, id: &str, change: impl FnOnce() -> T) -> T {
         let key = self.invalidations.key(scope, id);
         self.invalidations.record(key);
@@ -75,7 +75,7 @@ impl Inner {
         changed
     }
 
-    /// The same for everything.
+    /// Does the same for everything.
     pub fn invalidate_all(&self, change: impl FnOnce()) {
         self.invalidations.record_all();
         change();
@@ -83,13 +83,13 @@ impl Inner {
         self.results.clear();
     }
 
-    /// The same for one token.
+    /// Does the same for one token.
     pub fn invalidate_token(&self, hash: &TokenHash) {
         self.invalidations.record(self.invalidations.token_key(hash));
         self.results.remove(hash);
     }
 
-    /// Forgets fetches that threads of the parent process ran.
+    /// Removes fetches that threads of the parent process ran.
     pub fn reset_after_fork(&self) {
         self.users.reset_after_fork();
         self.sessions.reset_after_fork();
@@ -99,7 +99,7 @@ impl Inner {
         }
     }
 
-    /// Records that a request was not answered from the cache; once per request.
+    /// Records a cache miss, once per request.
     pub fn record_miss(&self, context: &mut AuthContext) {
         if !context.is_miss_recorded {
             context.is_miss_recorded = true;
@@ -108,7 +108,7 @@ impl Inner {
         }
     }
 
-    /// Refuses a token.
+    /// Ends a request that is not signed in.
     pub fn reject(&self, context: &AuthContext, error: impl Into<AuthResult>) -> Arc<AuthResult> {
         self.record_outcome(Some(context.hash), with_handshake(error, context.is_document).into())
     }
@@ -118,7 +118,7 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts its hits itself: one shared counter less to contend for.
+                // The cache counts hits per shard, which avoids a contended counter.
                 if source == Source::Verified {
                     metrics.signed_in.increment();
                 }
@@ -142,7 +142,7 @@ impl Inner {
     }
 }
 
-/// Makes a result of an error, with the recommendation of a handshake.
+/// Converts an error to a result and sets `handshake_recommended`.
 pub(super) fn with_handshake(error: impl Into<AuthResult>, is_document: bool) -> AuthResult {
     let mut result = error.into();
     result.handshake_recommended = is_document && result.reason().is_some_and(handshake_may_recover);

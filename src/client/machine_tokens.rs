@@ -1,4 +1,4 @@
-//! Opaque machine tokens: Clerk verifies them, once for all that present the same one at the same time.
+//! Opaque machine tokens, verified by Clerk: concurrent requests with the same token share one call.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl MachineTokens {
         MachineTokens { in_flight: SingleFlight::default(), invalidations, expected_machine_id }
     }
 
-    /// Verifies a token by asking Clerk.
+    /// Verifies a token at Clerk.
     pub fn verify(
         &self,
         kind: TokenKind,

@@ -13,12 +13,12 @@ use crate::reason::Reason;
 pub(super) struct Revocations {
     sessions: ForkMutex<Table>,
     users: ForkMutex<Table>,
-    /// How far Clerk's clock may be ahead of this one.
+    /// The tolerated difference between Clerk's clock and this one.
     skew_ms: i64,
 }
 
 impl Revocations {
-    /// Makes tables for `capacity` users and four times as many sessions. No token lives longer than `ttl_ms`.
+    /// Creates tables for `capacity` users and four times as many sessions. `ttl_ms` is the maximum lifetime of a token.
     pub fn new(capacity: usize, ttl_ms: i64, skew_ms: i64) -> Self {
         let table = |capacity| ForkMutex::new(Table::new(capacity, ttl_ms.saturating_add(skew_ms)));
         Revocations { sessions: table(capacity.saturating_mul(4)), users: table(capacity), skew_ms }
@@ -34,7 +34,7 @@ impl Revocations {
         put(&self.users, id, reason, now);
     }
 
-    /// Whether a user is revoked for this reason.
+    /// Returns whether a user is revoked for this reason.
     pub fn is_user_revoked(&self, id: &str, reason: Reason, now: Now) -> bool {
         self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.get(id, now) == Some(reason))
     }
@@ -46,8 +46,8 @@ impl Revocations {
         }
     }
 
-    /// Returns why a token with these claims is revoked, if it is. In a forked child whose parent held the lock at the fork
-    /// that is not known.
+    /// Returns why a token with these claims is revoked, if it is. Returns [`Reason::InternalError`]
+    /// if the lock cannot be acquired in a forked child.
     pub fn find(&self, claims: &Claims, now: Now) -> Option<Reason> {
         let issued_ms = Claims::millis(&claims.iat).get().map(|at| at.saturating_sub(self.skew_ms));
         let session = claims.sid.get().map(String::as_str);
@@ -67,7 +67,7 @@ impl Revocations {
     }
 }
 
-/// A lock that a fork has left held keeps [`Revocations::find`] from finding anything valid, so nothing is lost.
+/// If a lock was held across a fork, [`Revocations::find`] rejects every token: no revocation is ignored.
 fn put(table: &ForkMutex<Table>, id: &str, reason: Reason, now: Now) {
     if let Some(mut table) = table.lock(REMOVE_TIMEOUT) {
         table.put(id, reason, now);
@@ -81,13 +81,13 @@ struct Entry {
     revoked_ms: i64,
 }
 
-/// All entries have the same lifetime, so they expire in the order in which they came.
+/// All entries have the same lifetime, so they expire in the order of insertion.
 struct Table {
     reasons: HashMap<Arc<str>, (Reason, i64), RandomState>,
     order: VecDeque<Entry>,
     capacity: usize,
     ttl_ms: i64,
-    /// When the newest entry was revoked that had to be evicted before its end. Tokens issued later cannot be its own;
+    /// When the newest entry that was evicted early was revoked. Tokens issued later cannot belong to an evicted entry;
     /// those issued before are rejected.
     evicted_ms: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! One user's row: when it was last confirmed, and the questions to the user store that find, check and update it. No I/O.
+//! One user's row: when it was last confirmed, and the store requests that find, check and update it. No I/O.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -36,7 +36,7 @@ impl RowCheck {
     }
 }
 
-/// How a task ended.
+/// The outcome of a task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RowOutcome {
     /// The row of a check.
@@ -45,7 +45,7 @@ pub(super) enum RowOutcome {
     Synced(Row),
     /// The row that was checked does not exist or belongs to another user.
     Missing,
-    /// The rules of the synchronization refuse.
+    /// The rules of the synchronization reject the row.
     Refused(Reason),
     /// The store failed.
     Failed(StoreError),
@@ -58,7 +58,7 @@ pub(super) struct RowTask {
 }
 
 enum Work {
-    /// `clerk_id` is what the row must hold, in tables that have such a column.
+    /// The Clerk id that the row must have, in tables with such a column.
     Check {
         key: String,
         clerk_id: Option<String>,
@@ -70,25 +70,25 @@ enum Work {
 #[expect(clippy::large_enum_variant, reason = "matched at once, never stored")]
 pub(super) enum TaskStep {
     Ask(Box<RowTask>),
-    /// With what the synchronization did, for the events.
+    /// Done, with what the synchronization did, for the events.
     Done(RowOutcome, Vec<SyncEvent>),
 }
 
 impl RowTask {
-    /// Looks whether the row with this key exists and is still the user's.
+    /// Checks that the row with this key exists and still belongs to the user.
     pub fn check(key: &str, clerk_id: &str, schema: &Schema) -> Box<Self> {
         let key = key.to_owned();
         let request = StoreRequest::FindByKey { key: key.clone() };
         Box::new(RowTask { work: Work::Check { key, clerk_id: schema.clerk_id.then(|| clerk_id.to_owned()) }, request })
     }
 
-    /// Finds or makes the user's row and updates it. `own_key` is the row of an earlier synchronization.
+    /// Finds or creates the user's row and updates it. `own_key` is the row of an earlier synchronization.
     pub fn sync(user: Arc<ClerkUser>, schema: Schema, link: LinkByEmail, own_key: Option<String>) -> Box<Self> {
         let (sync, request) = UserSync::start(user, schema, link, own_key);
         Box::new(RowTask { work: Work::Sync(Box::new(sync)), request })
     }
 
-    /// Returns the question to the store.
+    /// Returns the request to the store.
     pub fn request(&self) -> &StoreRequest {
         &self.request
     }
@@ -117,7 +117,7 @@ impl RowTask {
     }
 }
 
-/// A store that returns another row, or two, has not found the one that was asked for.
+/// Returns the row if the response is exactly one row with the requested key; another row, or two, count as missing.
 fn matching_row(rows: Vec<Row>, key: &str, clerk_id: Option<&str>) -> Option<Row> {
     let [row] = <[Row; 1]>::try_from(rows).ok()?;
     (row.key == key && (clerk_id.is_none() || row.clerk_id.as_deref() == clerk_id)).then_some(row)

@@ -44,7 +44,7 @@ impl Inner {
             Ok(jws.verify_signature(&others).map(|key| *key.id()))
         })?;
         let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
-        // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
+        // Before the expiry check, like Clerk's own SDK, and before the user is fetched.
         if issued_before_client_uat(jws.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
@@ -55,7 +55,7 @@ impl Inner {
         Ok(VerifiedToken { kind, claims, key_id, keys })
     }
 
-    /// Runs a key lookup with the means to fetch the JWK set, and names the failed call in its error.
+    /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.
     pub fn with_jwks<T>(
         &self,
         io: Io,
@@ -76,7 +76,7 @@ impl Inner {
         })
     }
 
-    /// Has an opaque token verified by Clerk.
+    /// Verifies an opaque token at Clerk.
     pub fn verify_opaque(
         &self,
         kind: TokenKind,

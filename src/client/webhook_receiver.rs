@@ -7,12 +7,12 @@ use crate::clock::Now;
 use crate::users::SyncError;
 use crate::webhooks::{Headers, SigningKeys, TOLERANCE_S, WebhookError, WebhookEvent, verify};
 
-/// How a webhook delivery was handled.
+/// The outcome of a webhook delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookOutcome {
     /// It was applied.
     Applied,
-    /// It was processed before, is about another instance, or is of no effect here.
+    /// It was processed before, is about another instance, or has no effect here.
     Ignored,
     /// It is not a valid delivery from Clerk.
     Rejected(WebhookError),
@@ -93,7 +93,7 @@ mod tests {
     fn processed_delivery_is_ignored() {
         let (receiver, body) = (receiver(None), r#"{"type":"role.updated","data":{}}"#);
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
-        // Until it is marked, it has to come again.
+        // Not processed until it is marked.
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
         receiver.mark_processed("msg_1".into(), NOW);
         assert_eq!(receive(&receiver, "msg_1", body), Err(WebhookOutcome::Ignored));

@@ -14,7 +14,7 @@ pub struct Organization {
     pub slug: Option<String>,
     /// The user's role with the prefix `org:`.
     pub role: Option<String>,
-    /// The user's permissions, `org:<feature>:<permission>`. Tokens never hold system permissions.
+    /// The user's permissions, `org:<feature>:<permission>`. Tokens never contain system permissions.
     pub permissions: Vec<String>,
 }
 
@@ -180,7 +180,7 @@ impl Raw {
 }
 
 impl Claims {
-    /// Parses a decoded payload. Returns `None` if it is not exactly one JSON object, holds a duplicate member, nests too deep
+    /// Parses a decoded payload. Returns `None` if it is not exactly one JSON object, has a duplicate member, nests too deep
     /// or is not UTF-8.
     pub fn parse(payload: Vec<u8>) -> Option<Self> {
         let raw: Raw = json::object(&payload)?;

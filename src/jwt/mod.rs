@@ -55,7 +55,7 @@ impl<'a> UnverifiedJwt<'a> {
             return Err(Reason::TokenInvalid);
         }
         let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded only when a key is at hand; its alphabet is checked now.
+        // The signature is decoded when a key is found; its alphabet is checked now.
         let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
             return Err(Reason::TokenInvalid);
@@ -73,12 +73,12 @@ impl<'a> UnverifiedJwt<'a> {
         Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, claims })
     }
 
-    /// Returns the token type that header and `sub` claim; to be trusted once the signature is verified.
+    /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
     pub fn kind(&self) -> TokenKind {
         self.kind
     }
 
-    /// Returns `kid` if it is a short string of unreserved characters. It is only ever compared with the ids of known keys.
+    /// Returns `kid` if it is a short string of unreserved characters. It is only compared with the ids of known keys.
     pub fn kid(&self) -> Option<&str> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+~".contains(&b);
         self.kid.as_deref().filter(|kid| !kid.is_empty() && kid.len() <= 256 && kid.bytes().all(plain))
@@ -89,7 +89,7 @@ impl<'a> UnverifiedJwt<'a> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
-    /// Returns `iat` in seconds since 1970; to be trusted once the signature is verified.
+    /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
     pub fn issued_at_s(&self) -> Option<i64> {
         Claims::millis(&self.claims.iat).get().map(|ms| ms / 1000)
     }
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    // Threats A2, A5, A7; promise 4.
+    // Threats A2, A5, A7; guarantee 4.
     #[test]
     fn unsupported_header_parameters_are_rejected() {
         for extra in [

@@ -1,4 +1,4 @@
-//! The application's own user table, and the sync that keeps its rows equal to Clerk's users.
+//! The application's own user table, and the sync that updates its rows from Clerk's users.
 //!
 //! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
 //! [`UserSync`] decides what to read and write and does no I/O itself.
@@ -20,7 +20,7 @@ pub use sync::{SyncEvent, Transition, UserSync};
 
 use crate::reason::Reason;
 
-/// Why a sync yields no row.
+/// Why a sync returns no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncError {
     /// The rules of the sync reject what the store returned.

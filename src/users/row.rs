@@ -49,7 +49,7 @@ pub struct RowChanges {
 }
 
 impl RowChanges {
-    /// Returns whether there is nothing to write.
+    /// Returns whether no column is to be written.
     pub fn is_empty(&self) -> bool {
         *self == RowChanges::default()
     }

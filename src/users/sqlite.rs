@@ -77,7 +77,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
+    /// [`ConfigError`] if the path is not a regular file (also for a symbolic link), cannot be opened, is not a database, or was
     /// migrated by a newer version of this library.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let store = SqliteStore {
@@ -112,7 +112,7 @@ impl SqliteStore {
     fn check_out(&self) -> rusqlite::Result<Connection> {
         let mut idle = self.idle.lock();
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            // SQLite connections must not be used in a forked child, nor closed there.
+            // SQLite connections must be neither used nor closed in a forked child.
             idle.drain(..).for_each(std::mem::forget);
         }
         let pooled = idle.pop();
@@ -175,7 +175,7 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Checks that the path is a regular file, or creates one that only its owner can read: it holds personal data.
+/// Checks that the path is a regular file, or creates one that only its owner can read: it contains personal data.
 fn create_private(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::OpenOptionsExt;
     match std::fs::symlink_metadata(path) {

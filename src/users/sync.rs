@@ -189,7 +189,7 @@ impl UserSync {
             self.row = rows.pop();
             self.is_linking = self.schema.clerk_id;
         } else if !rows.is_empty() {
-            // Without Clerk ids, the next sync could not tell a new row from the existing ones.
+            // Without Clerk ids, the next sync could not distinguish a new row from the existing ones.
             if !self.schema.clerk_id {
                 return Err(Reason::LinkConflict);
             }
@@ -273,7 +273,7 @@ impl UserSync {
         None
     }
 
-    /// Takes the row as it is after the write: a table may decide itself who is active.
+    /// Takes the row as it is after the write: the table may have set `is_active` itself.
     fn on_written_row(&mut self, rows: Vec<Row>) -> Result<Option<StoreRequest>, Reason> {
         let [row] = <[Row; 1]>::try_from(rows).map_err(|_| Reason::StoreError)?;
         let is_other = self.row.as_ref().is_some_and(|own| own.key != row.key);

@@ -47,7 +47,7 @@ impl UsernameCandidates {
         self.number <= LAST_NUMBER + 1
     }
 
-    /// Returns whether a username is one of the numbered candidates. A row that has one keeps it while the base is taken.
+    /// Returns whether a username is one of the numbered candidates. A row that has one is not renamed while the base is taken.
     pub fn is_numbered_variant(&self, username: &str) -> bool {
         let number = username.rsplit_once('-').and_then(|(_, digits)| digits.parse().ok());
         number.is_some_and(|n| (2..=LAST_NUMBER).contains(&n) && self.numbered(n) == username)
@@ -62,7 +62,7 @@ impl UsernameCandidates {
         base + &suffix
     }
 
-    /// Keeps the end of the id: ids differ there, not at their beginning.
+    /// Truncates the id at its start: ids differ at the end.
     fn fallback_suffix(&self) -> String {
         let excess = match self.max_len {
             0 => 0,
