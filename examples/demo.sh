@@ -62,7 +62,7 @@ start_sim() {
     [ ! -e "$work/ready" ] || break
     sleep 0.05
   done
-  [ -e "$work/ready" ] || fail "clerk-sim does not start: $(cat "$work/sim.log")"
+  [ -e "$work/ready" ] || fail "clerk-sim did not start: $(cat "$work/sim.log")"
   api_url=$(jq -r .url "$work/ready")
   admin_url=$(jq -r .admin_url "$work/ready")
 }
@@ -206,7 +206,7 @@ run_cases() {
 
   case_title 'Clerk is down: cached users are still authenticated'
   admin PUT /down '{"down": true}' > "$work/answer"
-  none='nothing that arrived'
+  none='nothing (Clerk is down)'
   request "Authorization: Bearer $first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
   expect 'events auth_success(cache)'

@@ -1,6 +1,6 @@
-// accounts.hpp - an application's user table, kept in step with Clerk.
+// accounts.hpp - an application's user table, kept in sync with Clerk.
 //
-// Copy it and replace the table in memory by yours. Two things matter in any table: unique constraints, so that two
+// Copy it and replace the table in memory with yours. Two things matter in any table: unique constraints, so that two
 // simultaneous first requests of a new user cannot create two rows; and writing only the requested columns.
 #ifndef ACCOUNTS_HPP
 #define ACCOUNTS_HPP

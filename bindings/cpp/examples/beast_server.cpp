@@ -4,9 +4,9 @@
 //     beast_server 8080
 //
 //     GET /           signed in only: the user id
-//     GET /stats      requests answered from the cache, and verified
+//     GET /stats      cached results, and verified requests
 //
-// One thread serves all connections and never blocks: it answers from the cache inline. Requests that need Clerk go to a
+// One thread serves all connections and never blocks: it uses cached results inline. Requests that need Clerk run in a
 // thread pool. Exits when standard input ends.
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
@@ -53,7 +53,7 @@ private:
         auto cached = client_.try_authenticate_cached(request);
         if (!cached.has_value()) return answer(cached.error());
         if (cached->has_value()) return answer(std::move(**cached));
-        // The request stays where it is until the pool has answered: only views of it go over.
+        // The pool receives views only: the request must not move until it is done.
         asio::post(pool_, [self = shared_from_this()] {
             auto found = std::make_shared<Who>(self->client_.try_authenticate(self->parser_->get()));
             asio::post(self->stream_.get_executor(), [self, found] { self->answer(std::move(*found)); });
