@@ -187,7 +187,7 @@ fn request_with_credential_emits_exactly_one_auth_event() {
     assert_eq!(fixture.event_log.take(), ["auth_failed token-invalid"]);
 }
 
-/// Threat U3; promise 9.
+/// Threat U3; guarantee 9.
 #[test]
 fn cached_token_expires_at_exp_plus_skew() {
     let fixture = Fixture::new(|config| {

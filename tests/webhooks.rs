@@ -237,7 +237,7 @@ fn delivery_order_does_not_change_the_final_state() {
         }
         for delivery in &deliveries {
             assert!(matches!(fixture.deliver(delivery), WebhookOutcome::Applied | WebhookOutcome::Ignored));
-            // The cached user expires; the order of events stays known.
+            // The cached user expires; the time of its last event does not.
             fixture.now_ms.fetch_add(1000, Ordering::SeqCst);
         }
         let reason = fixture.ask(&fixture.token("sess_1")).reason();

@@ -83,7 +83,7 @@ fn faulty_recheck_rejects() {
     store.set(Fault::None);
     assert_eq!(fixture.ask(&token), "in cache");
     store.set(Fault::OtherRowByKey);
-    // Another user's row does not count: the own one is looked up by Clerk id.
+    // Another user's row is ignored: the user's own row is looked up by Clerk id.
     assert_eq!(fixture.ask(&token), "in verified");
     let answer = bearer(&fixture.client, &fixture.token("user_1"));
     assert_eq!(answer.identity().unwrap().subject(), "user_1");
@@ -261,7 +261,7 @@ fn row_confirmation_is_never_older_than_row_check_ttl() {
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     table.change(|rows| rows[0].is_active = false);
     fixture.time.advance_s(9);
-    // Accepted on a confirmation of nine seconds ago, which ends in one second for this token as well.
+    // Accepted because the row was confirmed nine seconds ago; this confirmation expires in one second, also for this token.
     let token = fixture.token("user_1");
     assert_eq!(fixture.ask(&token), "in verified");
     fixture.time.advance_s(1);

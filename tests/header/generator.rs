@@ -117,7 +117,7 @@ fn tidy(item: &str) -> String {
             && let Some(end) = lines[at..].iter().position(|line| line.trim() == "*/")
         {
             let mut body: Vec<&str> = lines[at + 1..at + end].iter().map(|line| line.trim_end()).collect();
-            // What is left of an annotation for cbindgen.
+            // The rest of an annotation for cbindgen.
             while body.last().is_some_and(|line| line.trim() == "*") {
                 body.pop();
             }

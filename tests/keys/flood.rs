@@ -120,7 +120,7 @@ fn flood(fixture: &Fixture, unknown: &str, bad: &str) -> (usize, usize) {
     (sent.into_inner(), good.into_inner())
 }
 
-/// Threat A11; promise 10.
+/// Threat A11; guarantee 10.
 #[test]
 fn unknown_kids_refetch_jwks_at_most_7_per_minute() {
     let fixture = Fixture::new(|_| {});

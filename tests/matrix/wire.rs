@@ -16,7 +16,7 @@ use super::common::tcp_proxy::{Route, TcpProxy};
 use super::common::{Fixture, SLACK, TempDir, pem, timed};
 use super::{Meaning, State, TIMEOUT_MS, USER, judge};
 
-/// The server that answers on Clerk's address once the fault starts.
+/// The server at Clerk's address after the fault starts.
 #[derive(Clone, Copy, Debug)]
 enum FakeServer {
     /// Its certificate is invalid.
@@ -38,7 +38,7 @@ const FAKE_SERVERS: [FakeServer; 6] = [
     FakeServer::Shut,
 ];
 
-/// A client that talks HTTPS through a proxy, and the other server that the proxy can be switched to.
+/// A client that uses HTTPS through a proxy, and the other server that the proxy can be switched to.
 struct WireFixture {
     fixture: Fixture,
     proxy: TcpProxy,
@@ -62,7 +62,7 @@ impl WireFixture {
         [&sim, &other_sim].iter().for_each(|sim| sim.put_user(json!({"id": USER, "username": "ada"})));
         let proxy = TcpProxy::new(Route::To(sim.https_addr().unwrap()));
         let (key, port) = (pem(&sim), proxy.addr.port());
-        // The other authority is trusted, so that only the certificate's own fault counts.
+        // The other authority is trusted: only the certificate itself is invalid.
         let ca = match fake_server {
             FakeServer::With(_) => sim.ca_pem() + &other_sim.ca_pem(),
             _ => sim.ca_pem(),
