@@ -102,7 +102,7 @@ pub enum Event<'a> {
 pub enum Level {
     /// Requests fail because of this.
     Error = 1,
-    /// Requests still succeed, but the cause should be examined.
+    /// A problem that does not fail requests.
     Warn = 2,
     /// Informational.
     Info = 3,

@@ -26,7 +26,7 @@ mkdir -p "$CLERK_TMP"
 exec {turn}> "$CLERK_TMP/turn"
 flock --wait 600 "$turn"
 
-# A tree as the C library's and this folder's install rules make it together.
+# A tree with the files of the C library's and this folder's install rules.
 installed_tree() {
   rm -rf "$CLERK_CPP_STAGE"
   cp -a "$CLERK_STAGE" "$CLERK_CPP_STAGE"

@@ -36,7 +36,7 @@ pub enum clerk_event_kind {
     JWKS_REFRESHED = 8,
     /// Clerk rate-limited the library (429). No requests are sent until the wait is over.
     RATE_LIMITED = 9,
-    /// Clerk could not be reached. The cached user was served although it is stale.
+    /// Clerk could not be reached. A stale cached user was used.
     STALE_USER_SERVED = 10,
     /// A webhook reported that a user was deleted. The application decides what happens to the row.
     USER_DELETED = 11,

@@ -23,7 +23,7 @@ pub enum clerk_setting_type {
     ENUMERATION_SET = 6,
 }
 
-/// What is known about a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
+/// The description of a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
 #[repr(C)]
 pub struct clerk_setting {
     /// `sizeof(clerk_setting)`, set by the caller.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use super::guard;
 
-/// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+/// The return value of a function. Zero is success, a positive number is an expected outcome, a negative number is a failure.
 ///
 /// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 ///
@@ -95,7 +95,7 @@ pub(crate) fn is_failure(status: i32) -> bool {
     status < 0 || status == CLERK_UNAVAILABLE
 }
 
-/// What a failure means when nothing more is known of it.
+/// The message of a failure without further details.
 pub(crate) fn message(status: i32) -> &'static str {
     match status {
         CLERK_UNAVAILABLE => "the result cannot be determined now",

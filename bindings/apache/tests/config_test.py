@@ -1,10 +1,10 @@
-"""What `apachectl configtest` says: each wrong directive is named."""
+"""`apachectl configtest` names each invalid directive."""
 
 import json
 
 import harness
 
-# What stands in the server, and what the message must hold.
+# The configuration of the server, and a part of the expected message.
 WRONG = {
     "no_key": ("ClerkAudience a", "ClerkSecretKeyFile"),
     "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout"),
@@ -198,7 +198,7 @@ def cases(sim):
     for name, (body, expected) in WRONG.items():
         yield f"configtest_{name}_is_named", lambda body=body, expected=expected: wrong_config(body, expected, sim)
     for directive in SECRETS:
-        yield f"htaccess_{directive.split()[0]}_is_refused", lambda directive=directive: htaccess_cannot(directive, sim)
+        yield f"htaccess_{directive.split()[0]}_is_rejected", lambda directive=directive: htaccess_cannot(directive, sim)
     for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, public_secret_file_is_warned_about,
                  htaccess_demands_a_user,
                  authtype_without_key_is_500, jwks_file_needs_no_network, secrets_do_not_reach_the_log):

@@ -1,4 +1,4 @@
-"""Each file of examples/ is started and used."""
+"""Starts each file of examples/ and sends requests."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-// Who is calling: the four outcomes, what a result says, and for how long.
+// Authentication: the four outcomes, and the contents and lifetime of results.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>
@@ -84,7 +84,7 @@ TEST(Authenticate, ResultHasAttributes) {
     const std::string line = bearer(sim::token(specification));
     std::optional<Client> client(Client(sim::config().user_mode(clerk::UserMode::profile)));
     const clerk::Result result = client->authenticate(Request(line));
-    client.reset(); // the answer outlives it
+    client.reset(); // the result outlives it
     EXPECT_EQ(result.user_id(), "user_ada");
     EXPECT_EQ(result.session_id(), "sess_9");
     EXPECT_EQ(result.org_id(), "org_1");
@@ -146,7 +146,7 @@ TEST(Authenticate, ArrowOfTemporaryExpectedDoesNotCompile) {
     EXPECT_FALSE((std::is_invocable_v<Arrow, Answer> || std::is_invocable_v<Arrow, const Answer>));
     EXPECT_FALSE((std::is_invocable_v<Arrow, Known> || std::is_invocable_v<Arrow, const Known>));
     EXPECT_TRUE((std::is_invocable_v<Arrow, Answer &> && std::is_invocable_v<Arrow, const Known &>));
-    // What is taken out of a temporary is a value, which a reference keeps alive.
+    // A temporary returns a value, whose lifetime a reference extends.
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
@@ -166,7 +166,7 @@ TEST(Authenticate, MovedFromResultIsUnavailable) {
     clerk::Result first = client.authenticate(Request(line));
     const clerk::Result second = std::move(first);
     EXPECT_TRUE(second.signed_in());
-    EXPECT_EQ(first.outcome(), Outcome::unavailable); // NOLINT: what is left of it
+    EXPECT_EQ(first.outcome(), Outcome::unavailable); // NOLINT: use after move
     EXPECT_FALSE(first.signed_in() || first.user_id() || first.claim("sub") || first.has_role("x"));
 }
 
@@ -198,7 +198,7 @@ TEST(Authenticate, HeadersOfAnyRangeAreAccepted) {
     EXPECT_EQ(crumbs.size(), 101U);
     EXPECT_EQ(words(client.authenticate(crumbs)), "in cache");
     EXPECT_EQ(words(client.authenticate(many)), "in cache");
-    // Bytes that are no text, and a NUL, are the client's business to refuse.
+    // Bytes that are not UTF-8, and a NUL, are rejected by the client.
     EXPECT_EQ(words(client.authenticate(Request(std::string_view("Bearer \xff\0x", 10)))), "out token-invalid");
 }
 

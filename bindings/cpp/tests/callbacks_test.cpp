@@ -134,7 +134,7 @@ TEST(Callbacks, ThrowingClockFailsTheCall) {
     delivery.add("svix-id", "msg_1").add("svix-timestamp", "1").add("svix-signature", "v1,x");
     EXPECT_TRUE(is_refused(client.try_handle_webhook(delivery, "{}")));
     is_stopped = false;
-    EXPECT_EQ(ask(client, other), "in verified"); // nothing of it was remembered
+    EXPECT_EQ(ask(client, other), "in verified"); // nothing was cached
 }
 
 TEST(Callbacks, ClockCallbackSetsTheTime) {

@@ -1,4 +1,4 @@
-// The recorded cases, as `corpus-replay share` makes them ready: each gets the verdict that the C functions gave.
+// The recorded cases, prepared by `corpus-replay share`: each has the verdict of the C functions.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>

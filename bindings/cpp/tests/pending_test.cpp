@@ -80,7 +80,7 @@ TEST(PendingAuth, BeginCachedNeverBlocks) {
     EXPECT_EQ(words(failed), "unavailable store-error");
     EXPECT_THROW(std::rethrow_exception(failed.error()->cause()), std::runtime_error);
     sim::down(false);
-    // The row is gone: now Clerk must be asked after all, on a thread that may wait.
+    // The row was deleted: now a request to Clerk is needed, on a thread that may wait.
     pending = *client.authenticate_begin_cached(Request(line));
     pending.submit(empty);
     if (pending.next_action() == StoreRequestKind::fetch_user) pending.fetch();
@@ -112,7 +112,7 @@ TEST(PendingAuth, ExceptionOfTableIsTheCause) {
         void find_by_clerk_id(std::string_view, clerk::StoreResponse &) override { throw Timeout("no answer"); }
     } broken;
     const clerk::Result first = driven(begun(client, token), broken);
-    // Kept by hand, as a callback with an error would give it.
+    // Saved here, as a callback with an error would pass it.
     PendingAuth pending = begun(client, token);
     pending.submit(std::make_exception_ptr(Timeout("no answer")));
     EXPECT_TRUE(pending.done());
@@ -152,7 +152,7 @@ TEST(PendingAuth, ResponseIsFilledOnAnotherThread) {
     EXPECT_EQ(result.user_key(), "7");
     EXPECT_EQ(result.local_user<std::string>(), object);
 
-    // A conflict has the row looked for again.
+    // After a conflict the row is looked up again.
     client.invalidate_all();
     Accounts accounts;
     PendingAuth again = begun(client, token);

@@ -1,4 +1,4 @@
-// Webhooks: a delivery is checked, applied, and answered.
+// Webhooks: a delivery is verified and applied; the response.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"

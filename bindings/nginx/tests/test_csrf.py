@@ -1,4 +1,4 @@
-"""Cookie credentials on methods that change something need evidence of the same origin."""
+"""CSRF protection: cookie credentials on unsafe methods need evidence of the same origin."""
 
 import subprocess
 
@@ -68,7 +68,7 @@ def test_check_can_be_switched_off_per_location(f):
     equal(request(n.port, "/hook", method="POST", cookie=token, body=b"").status, 200)
 
 
-def test_refusal_is_named_and_reaches_no_application(f):
+def test_csrf_rejection_is_logged_and_not_forwarded(f):
     n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; location / {{ clerk_auth on;
         add_header X-Reason "$clerk_reason" always; {f.proxy()} }} }}""")
     response = request(n.port, method="POST", cookie=f.sim.mint(), body=b"x")

@@ -15,7 +15,7 @@ CLERK_AUTH_NAMESPACE_BEGIN
 template <class Body, class Fields>
 void refuse(const Result &result, boost::beast::http::response<Body, Fields> &response, std::string_view realm = {}) {
     using boost::beast::http::field;
-    // A signed-in caller who is refused here lacks a permission.
+    // A signed-in user who is rejected here lacks a permission.
     response.result(static_cast<unsigned>(result.signed_in() ? 403 : result.http_status()));
     if (const auto challenge = result.www_authenticate(realm)) response.set(field::www_authenticate, *challenge);
     if (const auto after = result.retry_after())

@@ -20,7 +20,7 @@ struct FreeError {
 };
 using ErrorHandle = std::unique_ptr<clerk_error, FreeError>;
 
-// An error of the C library, or a message of this header where there is none.
+// An error of the C library or of this header.
 struct ErrorState {
     int32_t status;
     ErrorHandle error;

@@ -205,7 +205,7 @@ private:
     std::unique_ptr<const Details> details_;
 };
 
-// Makes a Result or an Error of what a C function returned. Takes ownership of both.
+// Converts the result of a C function to a Result or an Error. Takes ownership of both.
 inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &state) {
     Result result(given);
     if (given != nullptr && given_error == nullptr && state.is_empty()) return result;
