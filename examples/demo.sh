@@ -96,7 +96,7 @@ case_title() {
 # request [HEADER LINE]...
 request() {
   local line
-  admin DELETE /counts > "$work/answer"
+  admin DELETE /counts > "$work/response"
   for line; do send "header $line"; done
   send authenticate
   send "sent $(sent)"
@@ -105,7 +105,7 @@ request() {
 # webhook TYPE USER: a webhook, signed now.
 webhook() {
   local line
-  admin DELETE /counts > "$work/answer"
+  admin DELETE /counts > "$work/response"
   admin POST /webhook "{\"type\": \"$1\", \"id\": \"$2\"}" > "$work/delivery"
   jq -r '.headers | to_entries[] | "\(.key): \(.value)"' "$work/delivery" > "$work/lines"
   while IFS= read -r line; do send "header $line"; done < "$work/lines"
@@ -123,11 +123,11 @@ run_cases() {
   local first second token
 
   start_sim
-  admin PUT /state "{\"secret_keys\": [\"$secret_key\"], \"webhook_secret\": \"$webhook_secret\"}" > "$work/answer"
+  admin PUT /state "{\"secret_keys\": [\"$secret_key\"], \"webhook_secret\": \"$webhook_secret\"}" > "$work/response"
   admin PUT /users/user_ada '{"username": "ada", "first_name": "Ada", "last_name": "Lovelace",
-    "email_addresses": ["ada@example.com"]}' > "$work/answer"
+    "email_addresses": ["ada@example.com"]}' > "$work/response"
   admin PUT /users/user_bob '{"username": "bob", "first_name": "Bob", "last_name": "Kahn",
-    "email_addresses": ["bob@example.com"]}' > "$work/answer"
+    "email_addresses": ["bob@example.com"]}' > "$work/response"
   echo "A fake Clerk API runs at $api_url; it has two users, Ada and Bob."
   echo "The application's table of accounts is empty. Each case is one request to the application."
   echo 'source=verified: the token was verified now; source=cache: the result was cached.'
@@ -165,7 +165,7 @@ run_cases() {
   expect 'sent nothing'
 
   case_title 'Ada changes her name at Clerk: the account is updated after user_ttl_s'
-  admin PATCH /users/user_ada '{"last_name": "King"}' > "$work/answer"
+  admin PATCH /users/user_ada '{"last_name": "King"}' > "$work/response"
   send 'invalidate user_ada'
   request "Authorization: Bearer $second"
   expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
@@ -205,7 +205,7 @@ run_cases() {
   expect 'events auth_success(cache)'
 
   case_title 'Clerk is down: cached users are still authenticated'
-  admin PUT /down '{"down": true}' > "$work/answer"
+  admin PUT /down '{"down": true}' > "$work/response"
   none='nothing (Clerk is down)'
   request "Authorization: Bearer $first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
@@ -220,7 +220,7 @@ run_cases() {
   expect 'events cache_miss, auth_failed(server-error)'
 
   case_title 'Clerk is back: Bob is authenticated'
-  admin PUT /down '{"down": false}' > "$work/answer"
+  admin PUT /down '{"down": false}' > "$work/response"
   none=nothing
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_OK: user_bob is account 2, source=verified'
@@ -229,7 +229,7 @@ run_cases() {
   expect 'sent GET /users/user_bob'
 
   case_title 'Bob is banned at Clerk, which sends a webhook: the account is deactivated at once'
-  admin PATCH /users/user_bob '{"banned": true}' > "$work/answer"
+  admin PATCH /users/user_bob '{"banned": true}' > "$work/response"
   webhook user.updated user_bob
   expect 'outcome CLERK_OK'
   expect "accounts $king; $bob, inactive"

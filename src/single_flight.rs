@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn permission_is_asked_only_to_start_a_fetch() {
+    fn permission_is_needed_only_to_start_a_fetch() {
         let flights: SingleFlight<&str, u8> = SingleFlight::default();
         assert_eq!(flights.run_if(&"a", in_ms(0), || false, || 1), None);
         assert_eq!(flights.run_if(&"a", in_ms(0), || true, || 1), Some(Flight::Complete(1)));

@@ -333,7 +333,7 @@ fn authenticate_cached_answers_without_clerk_only() {
 }
 
 #[test]
-fn old_jwks_sends_one_cached_caller_to_block() {
+fn stale_jwks_makes_one_cached_caller_block() {
     let fixture = Fixture::new(|_| {});
     fixture.client.warm_up().unwrap();
     let mut fetches = Vec::new();

@@ -285,7 +285,7 @@ fn organization_change_invalidates_its_tokens() {
         assert_eq!(fixture.deliver(&fixture.event(kind, data.clone())), WebhookOutcome::Applied, "{kind}");
         assert_eq!(fixture.client.stats().cached_tokens, 0, "{kind} {data}");
     }
-    let fixture = Fixture::new("nobody", |_| {});
+    let fixture = Fixture::new("no_user", |_| {});
     let unrelated = fixture.event("organizationMembership.deleted", json!({}));
     assert_eq!(fixture.deliver(&unrelated), WebhookOutcome::Rejected(WebhookError::InvalidPayload));
 }

@@ -47,7 +47,7 @@ echo "cpp: tests, under AddressSanitizer and UndefinedBehaviorSanitizer"
 timeout 120 "$CLERK_TMP/tests/tests/clerk_auth_tests" --gtest_brief=1 {turn}>&-
 echo "cpp: headers"
 bindings/cpp/tests/headers.sh {turn}>&-
-echo "cpp: somebody else's program"
+echo "cpp: a program in each supported way"
 installed_tree
 bindings/cpp/tests/use.sh {turn}>&-
 echo "cpp: all passed"

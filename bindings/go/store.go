@@ -54,7 +54,7 @@ type SchemaStore interface {
 	Schema() Schema
 }
 
-// User is a row of the user table. An empty string or a LastActiveAtMs of 0 stands for NULL in a nullable column.
+// User is a row of the user table. An empty string or a LastActiveAtMs of 0 means NULL in a nullable column.
 type User struct {
 	// Key is the primary key as a string; never empty.
 	Key string

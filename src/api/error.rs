@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Forked,
 }
 
-/// A failed call. Contains nothing of the response's body and no secret.
+/// A failed call. Contains neither the response's body nor a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The kind of failure.

@@ -57,7 +57,7 @@ struct Table {
     order: VecDeque<(Key, u64)>,
     capacity: usize,
     /// The number of the newest row that was evicted.
-    floor: u64,
+    evicted: u64,
 }
 
 impl Default for Invalidations {
@@ -68,7 +68,7 @@ impl Default for Invalidations {
 
 impl Invalidations {
     fn with_capacity(capacity: usize) -> Self {
-        let table = Table { last: HashMap::default(), order: VecDeque::new(), capacity, floor: 0 };
+        let table = Table { last: HashMap::default(), order: VecDeque::new(), capacity, evicted: 0 };
         Invalidations {
             hasher: RandomState::new(),
             sequence: AtomicU64::new(0),
@@ -149,7 +149,7 @@ impl Invalidations {
         // Locked across a fork, the table cannot be read: fail closed.
         let Some(table) = self.table.lock(LOOKUP_TIMEOUT) else { return true };
         self.last_of_all() > begun
-            || table.floor > begun
+            || table.evicted > begun
             || keys.any(|key| table.last.get(&key).is_some_and(|last| *last > begun))
     }
 }
@@ -164,7 +164,7 @@ impl Table {
             && self.last.get(&key) == Some(&sequence)
         {
             self.last.remove(&key);
-            self.floor = sequence;
+            self.evicted = sequence;
         }
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn clerks_answer_and_the_expected_machine_decide() {
+    fn clerks_response_and_expected_machine_id_are_checked() {
         let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), Arc::default());
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_checks_ask_nothing() {
+    fn disabled_checks_send_no_request() {
         let checks = SessionChecks::new(10, 0, true, Arc::default());
         let backend = backend(|| unreachable!());
         assert_eq!(checks.check(None, NOW, Io::CacheOnly, &backend).unwrap(), None);

@@ -111,7 +111,7 @@ static int32_t execute(table *table, const clerk_store_request *request, clerk_s
             table->rows[i] = row;
             return CLERK_STORE_OK;
         }
-        CHECK_OK(clerk_store_response_set_error(response, CLERK_STR("the row is gone")));
+        CHECK_OK(clerk_store_response_set_error(response, CLERK_STR("no such row")));
         return -404;
     default:
         for (int i = 0; i < table->count; i++) {

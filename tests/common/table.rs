@@ -84,7 +84,7 @@ impl UserStore for Table {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap();
         let row = rows.iter_mut().find(|row| row.key == key);
-        row.map(|row| apply(fields, row)).ok_or_else(|| StoreError::failed(404, "the row is gone"))
+        row.map(|row| apply(fields, row)).ok_or_else(|| StoreError::failed(404, "no such row"))
     }
 }
 

@@ -233,7 +233,7 @@ fn abandoned_authentication_is_unavailable_with_one_event() {
 }
 
 #[test]
-fn store_is_asked_again_after_row_check_ttl() {
+fn store_is_queried_again_after_row_check_ttl() {
     let table = Arc::new(Table::default());
     let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
     fixture.sim.put_user(json!({"id": "user_1"}));
@@ -308,7 +308,7 @@ fn two_clients_of_one_table_use_the_same_row() {
 }
 
 #[test]
-fn result_whose_row_is_gone_counts_as_a_miss() {
+fn result_without_its_row_counts_as_a_miss() {
     let store = Arc::new(FaultyStore::new(Fault::None));
     let fixture = fixture(&store, |_| {});
     let token = fixture.token("user_1");

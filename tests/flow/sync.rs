@@ -64,7 +64,7 @@ fn first_request_creates_row_and_second_is_cached() {
 }
 
 #[test]
-fn new_token_of_cached_user_asks_store_only() {
+fn new_token_of_cached_user_queries_store_only() {
     let f = SyncFixture::new(|_| {});
     f.fixture.authenticate_new("user_1");
     f.fixture.event_log.take();

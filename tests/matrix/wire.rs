@@ -99,8 +99,8 @@ fn columns(mode: UserMode) {
                     let what = format!("{fake_server:?} × {state:?} × {mode:?}");
                     let before = fixture.proxy.connections();
                     judge(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
-                    let asks = matches!(state, State::Stale | State::Nothing);
-                    assert!(!asks || fixture.proxy.connections() > before, "{what}: nobody came");
+                    let needs_clerk = matches!(state, State::Stale | State::Nothing);
+                    assert!(!needs_clerk || fixture.proxy.connections() > before, "{what}: no connection");
                     fixture.assert_no_request(&what);
                 }
             });

@@ -128,14 +128,14 @@ def websocket(sim):
 
 
 def webhooks(sim):
-    sim.admin("PUT", "/users/user_hook", {"first_name": "Ada", "email_addresses": ["hook@example.com"]})
+    sim.admin("PUT", "/users/user_hook", {"first_name": "Ada", "email_addresses": ["webhook@example.com"]})
 
     def check(apache):
         token = sim.mint(azp=APP, user="user_hook", sid="sess_hook")
         response = apache.request("/app/", token=token)
         assert response.status == 200, (response, apache.error_log[-2000:])
         lines = dict((n.lower(), v) for n, v in response.json()["headers"])
-        assert lines["x-clerk-local-user-id"] == "1" and lines["x-clerk-email"] == "hook@example.com", lines
+        assert lines["x-clerk-local-user-id"] == "1" and lines["x-clerk-email"] == "webhook@example.com", lines
         headers, payload = sim.webhook(type="session.ended", id="sess_hook")
         assert apache.request("/webhooks/clerk", headers=headers, method="POST", body=payload).status == 200
         assert {apache.request("/app/", token=token).status for _ in range(12)} == {401}

@@ -37,7 +37,7 @@ double median(std::vector<double> all) {
 void measure(Way &way) {
     const auto begin = Clock::now();
     if (!way.run(way.calls)) {
-        std::fprintf(stderr, "%s: the wrong answer\n", way.name);
+        std::fprintf(stderr, "%s: wrong result\n", way.name);
         std::exit(2);
     }
     const std::chrono::duration<double, std::nano> took = Clock::now() - begin;

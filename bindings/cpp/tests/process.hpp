@@ -1,4 +1,4 @@
-// A program that runs beside the tests and ends when its standard input does, so that none is left behind.
+// A program that runs during the tests and exits when its standard input is closed, so that none is left running.
 #ifndef PROCESS_HPP
 #define PROCESS_HPP
 

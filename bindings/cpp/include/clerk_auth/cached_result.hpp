@@ -20,7 +20,7 @@ public:
     bool has_value() const noexcept { return value_.has_value(); }
     template <class Bool, class = detail::EnableIfBool<Bool>>
     explicit operator Bool() const noexcept {
-        static_assert(detail::always_false<Bool>, "ask has_value() for an answer, then value().signed_in() for the user");
+        static_assert(detail::always_false<Bool>, "check has_value(), then value().signed_in()");
         return false;
     }
 

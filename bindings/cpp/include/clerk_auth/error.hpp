@@ -31,7 +31,7 @@ struct ErrorState {
 
 } // namespace detail
 
-// A failure of a call. Its text is for the operator, not for clients. Copies share one state; string views are valid while
+// A failure of a call. Its message is for the operator, not for clients. Copies share one state; string views are valid while
 // any copy exists.
 class Error : public std::exception {
 public:

@@ -12,7 +12,7 @@ CLERK_AUTH_NAMESPACE_BEGIN
 
 // Sets the status, `WWW-Authenticate`, `Retry-After` and body of a response to a request that is not signed in, or that
 // lacks a permission.
-inline void refuse(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
+inline void reject(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
     // A signed-in user who is rejected here lacks a permission.
     response.status = result.signed_in() ? 403 : result.http_status();
     if (const auto challenge = result.www_authenticate(realm)) response.set_header("WWW-Authenticate", *challenge);
@@ -36,7 +36,7 @@ auto require_auth(Client client, Handler handler) {
             response.status = 500;
             return;
         }
-        if (!result->signed_in()) return refuse(*result, response);
+        if (!result->signed_in()) return reject(*result, response);
         handler(request, response, *result);
     };
 }
