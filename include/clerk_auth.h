@@ -143,7 +143,7 @@ clerk_str clerk_str_of(const char *string);
  **********************************************************************************************************************/
 
 /**
- * The return value of a function. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+ * A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
  *
  * Numbers are never reused. A later version may add some: treat an unknown number as a failure.
  */
@@ -361,7 +361,7 @@ CLERK_NODISCARD int32_t clerk_setting_info(size_t index, clerk_setting *info);
 /**
  * Destroys the userdata of a callback.
  *
- * Called exactly once: when the callback is replaced, or when the last config or client that refers to it has been freed
+ * Called exactly once: when the callback is replaced, or when the last config or client that uses it has been freed
  * and no call is in progress. Runs on the thread that does so.
  */
 typedef void (*clerk_destroy_fn)(void *userdata);
@@ -909,12 +909,10 @@ clerk_str clerk_result_claims_json(const clerk_result *result);
 /**
  * Checks an authorization of the user's session. `check` is a `clerk_check`.
  *
- * Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
- * request that is not signed in. Combine several checks with `&&`. Any thread.
+ * Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token
+ * and a request that is not signed in. Combine several checks with `&&`. Any thread.
  */
-int32_t clerk_result_has(const clerk_result *result,
-                         int32_t check,
-                         clerk_str value);
+int32_t clerk_result_has(const clerk_result *result, int32_t check, clerk_str value);
 
 /**
  * Reads how many minutes ago the first and the second factor were verified; -1 means never.

@@ -132,7 +132,7 @@ impl Waiting for RowUpdate {
     }
 
     fn abandon(self, inner: &Inner) -> WebhookOutcome {
-        let error = StoreError::failed(0, "the pending webhook was finished before the user store was queried");
+        let error = StoreError::failed(0, "the pending webhook was finished too early");
         match self.submit(inner, Err(error)) {
             Step::Done(outcome) => outcome,
             Step::Waiting(_) => WebhookOutcome::Failed(SyncError::Rejected(Reason::InternalError)),

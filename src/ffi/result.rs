@@ -256,8 +256,8 @@ pub enum clerk_check {
 
 /// Checks an authorization of the user's session. `check` is a `clerk_check`.
 ///
-/// Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
-/// request that is not signed in. Combine several checks with `&&`. Any thread.
+/// Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token
+/// and a request that is not signed in. Combine several checks with `&&`. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, check: i32, value: clerk_str) -> i32 {
     guard(0, || {

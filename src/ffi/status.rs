@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use super::guard;
 
-/// The return value of a function. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+/// A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
 ///
 /// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 ///

@@ -16,8 +16,7 @@ enum class Outcome : int32_t {
     unavailable = CLERK_UNAVAILABLE,
 };
 
-// The return value of a function. Zero is success, a positive number is an expected outcome, a negative number is a
-// failure.
+// A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
 //
 // Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 enum class Status : int32_t {
