@@ -19,7 +19,7 @@ WRONG = {
     "jwks": ("ClerkJWKSFile data/garbage.txt", "ClerkJWKSFile"),
     "empty_file": ("ClerkSecretKeyFile data/empty.txt", "ClerkSecretKeyFile"),
     "binary_file": ("ClerkSecretKeyFile data/binary.txt", "ClerkSecretKeyFile"),
-    "undefined_variable": ("ClerkSecretKey ${NOT_DEFINED_ANYWHERE}", "ClerkSecretKey: the value names a variable"),
+    "undefined_variable": ("ClerkSecretKey ${NOT_DEFINED_ANYWHERE}", "ClerkSecretKey: the value uses a variable"),
     "token_kind": ("ClerkSecretKey sk_test_x\nClerkAcceptToken session", "ClerkAcceptToken"),
     "fetch_user_without_secret": ("ClerkJWTKeyFile data/key.pem\nClerkFetchUser On", "secret_key"),
     "user_store": ("ClerkSecretKey sk_test_x\nClerkUserStore mysql:x", "ClerkUserStore"),
