@@ -109,7 +109,7 @@ fn benches(c: &mut Criterion) {
     memory(&keys, &pem);
 }
 
-/// Prints the bytes in use per cached token, claims and bookkeeping included.
+/// Prints the bytes in use per cached token, including claims and overhead.
 fn memory(keys: &KeyStore, pem: &str) {
     const TOKENS: usize = 500;
     let client = client(pem, 300);

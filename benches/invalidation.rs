@@ -21,7 +21,7 @@ const COLD_PER_SECOND: u64 = 40;
 const COLD_USERS: u64 = 50;
 const SECRET: &str = "YSBzaWduaW5nIHNlY3JldCBvZiAyNCBi";
 
-/// Answers like `GET /users/{id}` after 20 ms, and counts.
+/// Responds like `GET /users/{id}` after 20 ms, and counts.
 #[derive(Default)]
 struct Clerk(AtomicU64);
 
@@ -66,7 +66,7 @@ fn deliver(client: &Client, key: &hmac::Key, number: u64) {
     assert_eq!(client.handle_webhook(&headers, body.as_bytes()), WebhookOutcome::Applied);
 }
 
-/// Runs `work` at a rate until `stop`; what a slow machine does not manage is left out.
+/// Runs `work` at a rate until `stop`; skips what a slow machine cannot complete in time.
 fn at_rate(per_second: u64, stop: &AtomicBool, mut work: impl FnMut(u64)) -> u64 {
     let (begun, mut done) = (Instant::now(), 0);
     while !stop.load(Ordering::Relaxed) {
@@ -121,7 +121,7 @@ fn measure(
         let begun = Instant::now();
         let mut at = 0_usize;
         while begun.elapsed() < Duration::from_secs(seconds) {
-            // A stride that visits all tokens in no order.
+            // A stride that visits all tokens in a scattered order.
             at = (at + 38_183) % cached.len();
             let line = format!("Bearer {}", cached[at]);
             let mut request = Request::new();
@@ -168,7 +168,7 @@ fn main() {
         .transport(clerk.clone());
     let client = builder.build().unwrap();
     let mint = |user: &str| TokenSpec::session(user).exp_in(7200).mint(&keys, "k1", now_s()).unwrap();
-    // A subject keeps 32 tokens at most.
+    // At most 32 tokens of a subject are cached.
     let users = tokens.div_ceil(25);
     println!("minting {tokens} tokens of {users} users");
     let cached: Vec<String> = (0..tokens).map(|i| mint(&format!("user_{}", i % users))).collect();

@@ -62,7 +62,7 @@ start_sim() {
     [ ! -e "$work/ready" ] || break
     sleep 0.05
   done
-  [ -e "$work/ready" ] || fail "clerk-sim does not start: $(cat "$work/sim.log")"
+  [ -e "$work/ready" ] || fail "clerk-sim did not start: $(cat "$work/sim.log")"
   api_url=$(jq -r .url "$work/ready")
   admin_url=$(jq -r .admin_url "$work/ready")
 }
@@ -96,7 +96,7 @@ case_title() {
 # request [HEADER LINE]...
 request() {
   local line
-  admin DELETE /counts > "$work/answer"
+  admin DELETE /counts > "$work/response"
   for line; do send "header $line"; done
   send authenticate
   send "sent $(sent)"
@@ -105,7 +105,7 @@ request() {
 # webhook TYPE USER: a webhook, signed now.
 webhook() {
   local line
-  admin DELETE /counts > "$work/answer"
+  admin DELETE /counts > "$work/response"
   admin POST /webhook "{\"type\": \"$1\", \"id\": \"$2\"}" > "$work/delivery"
   jq -r '.headers | to_entries[] | "\(.key): \(.value)"' "$work/delivery" > "$work/lines"
   while IFS= read -r line; do send "header $line"; done < "$work/lines"
@@ -123,7 +123,7 @@ run_cases() {
   local first second token
 
   start_sim
-  admin PUT /state "{\"secret_keys\": [\"$secret_key\"], \"webhook_secret\": \"$webhook_secret\"}" > "$work/answer"
+  admin PUT /state "{\"secret_keys\": [\"$secret_key\"], \"webhook_secret\": \"$webhook_secret\"}" > "$work/response"
   admin PUT /users/user_ada '{"username": "ada", "first_name": "Ada", "last_name": "Lovelace",
     "email_addresses": ["ada@example.com"], "primary_email_address_id": "idn_0001"}' > "$work/answer"
   admin PUT /users/user_bob '{"username": "bob", "first_name": "Bob", "last_name": "Kahn",
@@ -165,7 +165,7 @@ run_cases() {
   expect 'sent nothing'
 
   case_title 'Ada changes her name at Clerk: the account is updated after user_ttl_s'
-  admin PATCH /users/user_ada '{"last_name": "King"}' > "$work/answer"
+  admin PATCH /users/user_ada '{"last_name": "King"}' > "$work/response"
   send 'invalidate user_ada'
   request "Authorization: Bearer $second"
   expect 'outcome CLERK_OK: user_ada is account 1, source=verified'
@@ -205,8 +205,8 @@ run_cases() {
   expect 'events auth_success(cache)'
 
   case_title 'Clerk is down: cached users are still authenticated'
-  admin PUT /down '{"down": true}' > "$work/answer"
-  none='nothing that arrived'
+  admin PUT /down '{"down": true}' > "$work/response"
+  none='nothing (Clerk is down)'
   request "Authorization: Bearer $first"
   expect 'outcome CLERK_OK: user_ada is account 1, source=cache'
   expect 'events auth_success(cache)'
@@ -220,7 +220,7 @@ run_cases() {
   expect 'events cache_miss, auth_failed(server-error)'
 
   case_title 'Clerk is back: Bob is authenticated'
-  admin PUT /down '{"down": false}' > "$work/answer"
+  admin PUT /down '{"down": false}' > "$work/response"
   none=nothing
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_OK: user_bob is account 2, source=verified'
@@ -229,7 +229,7 @@ run_cases() {
   expect 'sent GET /users/user_bob'
 
   case_title 'Bob is banned at Clerk, which sends a webhook: the account is deactivated at once'
-  admin PATCH /users/user_bob '{"banned": true}' > "$work/answer"
+  admin PATCH /users/user_bob '{"banned": true}' > "$work/response"
   webhook user.updated user_bob
   expect 'outcome CLERK_OK'
   expect "accounts $king; $bob, inactive"

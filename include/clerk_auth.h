@@ -51,7 +51,7 @@
 #define CLERK_NODISCARD
 #endif
 
-/* Enumerations have 32 bits in languages that can say so. */
+/* Enumerations have 32 bits in language versions with an underlying type. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
 #define CLERK_INT32_ENUM : int32_t
 #else
@@ -143,7 +143,7 @@ clerk_str clerk_str_of(const char *string);
  **********************************************************************************************************************/
 
 /**
- * What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+ * A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
  *
  * Numbers are never reused. A later version may add some: treat an unknown number as a failure.
  */
@@ -156,7 +156,7 @@ typedef enum clerk_status CLERK_INT32_ENUM {
     CLERK_NO_CREDENTIALS = 2,
     /** The result cannot be determined now. Respond with 503, never with 401. */
     CLERK_UNAVAILABLE = 3,
-    /** The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block. */
+    /** The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block. */
     CLERK_WOULD_BLOCK = 4,
     /** The application has to query its user table. See `clerk_pending`. */
     CLERK_PENDING = 5,
@@ -168,7 +168,7 @@ typedef enum clerk_status CLERK_INT32_ENUM {
     CLERK_E_ARGUMENT = -102,
     /** A string is not valid UTF-8. */
     CLERK_E_UTF8 = -103,
-    /** `struct_size` is not supported, or a field that this version of the library does not know is set. */
+    /** `struct_size` is not supported, or a field that is unknown to this version of the library is set. */
     CLERK_E_STRUCT_SIZE = -104,
     /** The call is not allowed in the object's current state. */
     CLERK_E_STATE = -105,
@@ -315,7 +315,7 @@ typedef enum clerk_setting_type CLERK_INT32_ENUM {
 } clerk_setting_type;
 
 /**
- * What is known about a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
+ * The description of a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
  */
 typedef struct {
     /** `sizeof(clerk_setting)`, set by the caller. */
@@ -352,7 +352,7 @@ typedef struct {
 /**
  * Describes the setting at `index`, from 0 in the order of the README's tables.
  *
- * Fills `*info` as far as its `struct_size` goes.
+ * Fills `*info` up to its `struct_size`.
  *
  * Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` after the last setting, `CLERK_E_NULL` or `CLERK_E_STRUCT_SIZE`. Any thread.
  */
@@ -361,7 +361,7 @@ CLERK_NODISCARD int32_t clerk_setting_info(size_t index, clerk_setting *info);
 /**
  * Destroys the userdata of a callback.
  *
- * Called exactly once: when the callback is replaced, or when the last config or client that holds it has been freed
+ * Called exactly once: when the callback is replaced, or when the last config or client that uses it has been freed
  * and no call is in progress. Runs on the thread that does so.
  */
 typedef void (*clerk_destroy_fn)(void *userdata);
@@ -386,7 +386,7 @@ typedef void (*clerk_destroy_fn)(void *userdata);
 typedef struct clerk_client clerk_client;
 
 /**
- * Creates a client from a copy of the config. Connects to nothing yet.
+ * Creates a client from a copy of the config. Opens no connection.
  *
  * Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
  * negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
@@ -411,7 +411,7 @@ clerk_client *clerk_client_retain(const clerk_client *client);
 void clerk_client_free(clerk_client *client);
 
 /**
- * Fetches the key set now, so that the first request need not wait. Blocks for at most `timeout_ms`.
+ * Fetches the key set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
  *
  * In a child process after `fork` it must be called before any function that may send a request to Clerk.
  *
@@ -643,7 +643,7 @@ typedef struct clerk_result clerk_result;
  * Calls the user store, event, log and clock callbacks on this thread.
  *
  * Returns `CLERK_OK` if and only if the request is signed in. `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` and
- * `CLERK_UNAVAILABLE` come with a result, too; a negative status comes without. The caller frees `*result` with
+ * `CLERK_UNAVAILABLE` also set `*result`; a negative status sets it to NULL. The caller frees `*result` with
  * `clerk_result_free`. `*error` is set for `CLERK_UNAVAILABLE` and negative statuses: `CLERK_E_FORKED` after a
  * `fork`, `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
  */
@@ -756,7 +756,7 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_CSRF_FAILED = 28,
 } clerk_reason;
 
-/** The category of a reason: which HTTP status fits. */
+/** The category of a reason; it determines the HTTP status. */
 typedef enum clerk_category CLERK_INT32_ENUM {
     /** No credential was presented. The application may continue with a session of its own. */
     CLERK_CATEGORY_NO_CREDENTIALS = 1,
@@ -771,7 +771,7 @@ typedef enum clerk_category CLERK_INT32_ENUM {
 } clerk_category;
 
 /**
- * Returns the status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
+ * Returns the status of the authentication: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
  * `CLERK_UNAVAILABLE`; `CLERK_E_NULL` for NULL. Any thread.
  */
 CLERK_NODISCARD int32_t clerk_result_status(const clerk_result *result);
@@ -1001,8 +1001,8 @@ clerk_str clerk_result_claims_json(const clerk_result *result);
 /**
  * Checks an authorization of the user's session. `check` is a `clerk_check`.
  *
- * Returns 1 if it holds. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
- * request that is not signed in. Combine several checks with `&&`. Any thread.
+ * Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token
+ * and a request that is not signed in. Combine several checks with `&&`. Any thread.
  */
 int32_t clerk_result_has(const clerk_result *result, int32_t check, clerk_str value);
 
@@ -1010,7 +1010,7 @@ int32_t clerk_result_has(const clerk_result *result, int32_t check, clerk_str va
  * Reads how many minutes ago the first and the second factor were verified; -1 means never.
  *
  * Returns 1 and sets `*first` and `*second`, either of which may be NULL; returns 0 and sets neither if the token
- * does not say. Any thread.
+ * has no claim `fva`. Any thread.
  */
 int32_t clerk_result_factor_verification_age(const clerk_result *result, int64_t *first, int64_t *second);
 
@@ -1153,7 +1153,7 @@ typedef enum clerk_column CLERK_INT32_ENUM {
  * A negative number is an error code of the application.
  */
 typedef enum clerk_store_status CLERK_INT32_ENUM {
-    /** The request was executed. The response holds its outcome. */
+    /** The request was executed. The response contains its outcome. */
     CLERK_STORE_OK = 0,
     /** The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`. */
     CLERK_STORE_DECLINE = 1,
@@ -1173,7 +1173,7 @@ typedef struct clerk_store_response clerk_store_response;
  * Returns a `clerk_store_status`, or a negative error code of the application (for example a negated code of the
  * database): then the request is not signed in, and `clerk_error_store_code` returns the code.
  *
- * Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may ask for the same
+ * Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may request the same
  * user at the same time.
  */
 typedef int32_t (*clerk_user_store_fn)(void *userdata,
@@ -1432,7 +1432,7 @@ CLERK_NODISCARD int32_t clerk_pending_submit(clerk_pending *pending, int32_t out
 CLERK_NODISCARD int32_t clerk_pending_fetch(clerk_pending *pending);
 
 /**
- * Finishes an authentication or a webhook, and frees `pending` whatever is returned.
+ * Finishes an authentication or a webhook. Always frees `pending`.
  *
  * Returns as `clerk_authenticate` or `clerk_webhook_handle` does; the caller frees `*result`. `CLERK_UNAVAILABLE` if
  * the next action is not `DONE`. `result` may be NULL only for a webhook. One thread at a time.
@@ -1478,7 +1478,7 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_JWKS_REFRESHED = 8,
     /** Clerk rate-limited the library (429). No requests are sent until the wait is over. */
     CLERK_EVENT_KIND_RATE_LIMITED = 9,
-    /** Clerk could not be reached. The cached user was served although it is stale. */
+    /** Clerk could not be reached. A stale cached user was used. */
     CLERK_EVENT_KIND_STALE_USER_SERVED = 10,
     /** A webhook reported that a user was deleted. The application decides what happens to the row. */
     CLERK_EVENT_KIND_USER_DELETED = 11,
@@ -1490,7 +1490,7 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
 typedef enum clerk_log_level CLERK_INT32_ENUM {
     /** Requests fail because of this. */
     CLERK_LOG_LEVEL_ERROR = 1,
-    /** Should be looked into. */
+    /** A problem that does not fail requests. */
     CLERK_LOG_LEVEL_WARN = 2,
     /** Informational. */
     CLERK_LOG_LEVEL_INFO = 3,
@@ -1593,7 +1593,7 @@ int32_t clerk_event_reason(const clerk_event *event);
 /** Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback. */
 int32_t clerk_event_source(const clerk_event *event);
 
-/** Returns how long Clerk asked to wait, in milliseconds; -1 for other kinds. Any thread, during the callback. */
+/** Returns how long Clerk requires to wait, in milliseconds; -1 for other kinds. Any thread, during the callback. */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
 /**

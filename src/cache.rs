@@ -8,7 +8,7 @@ use lru::LruCache;
 
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 
-/// Makes hashers that pass on the eight bytes a key writes. Only for keys that are hashes already.
+/// Makes hashers that pass on the eight bytes a key writes. Only for keys that are already hashes.
 #[derive(Clone, Copy, Default)]
 pub struct PrehashedState;
 
@@ -42,7 +42,7 @@ struct Entry<V> {
     last_access_ms: i64,
 }
 
-/// Each on its own cache line, so that two cores do not contend for neighbours.
+/// Aligned to a cache line of its own, so that cores do not contend for adjacent shards.
 #[repr(align(128))]
 struct Shard<K, V, S>(ForkMutex<ShardInner<K, V, S>>);
 
@@ -64,7 +64,7 @@ pub enum Lookup<V> {
 
 /// The map. Times are milliseconds of the monotonic clock.
 ///
-/// In a forked child a shard whose lock a thread of the parent held is out of reach: its entries are not found.
+/// In a forked child, entries of a shard whose lock a thread of the parent held are not found.
 pub struct Cache<K, V, S> {
     shards: Box<[Shard<K, V, S>]>,
     hasher: S,
@@ -105,7 +105,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         }
     }
 
-    /// Looks a key up; removes a value that has expired or that `is_valid` refuses. `is_valid` runs under the shard's lock.
+    /// Looks a key up; removes a value that has expired or that `is_valid` rejects. `is_valid` runs under the shard's lock.
     pub fn lookup<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64, is_valid: impl FnOnce(&V) -> bool) -> Lookup<V>
     where
         K: Borrow<Q>,
@@ -132,8 +132,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         self.put_if(key, value, expires_ms, now_ms, |_| true).ok().flatten()
     }
 
-    /// Stores a value if `is_allowed` agrees, which is given the key's live value and runs under the shard's lock: no
-    /// [`Self::remove`] of the same key can come between. `Err` holds the value that was not stored.
+    /// Stores a value if `is_allowed` returns true. It receives the key's live value and runs under the shard's lock: no
+    /// [`Self::remove`] of the same key can run in between. `Err` contains the value that was not stored.
     pub fn put_if(
         &self,
         key: K,
@@ -161,7 +161,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         self.remove_if(key, |_| true)
     }
 
-    /// Removes an entry if its value fits.
+    /// Removes an entry if `fits` returns true for its value.
     pub fn remove_if<Q: Hash + Eq + ?Sized>(&self, key: &Q, fits: impl FnOnce(&V) -> bool) -> Option<V>
     where
         K: Borrow<Q>,
@@ -195,12 +195,12 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         }
     }
 
-    /// Counts the entries, expired ones that were not looked up since included.
+    /// Returns the number of entries, including expired ones that have not been looked up since.
     pub fn len(&self) -> usize {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
     }
 
-    /// Counts the hits of [`Self::get`] and [`Self::lookup`].
+    /// Returns the number of hits of [`Self::get`] and [`Self::lookup`].
     pub fn hits(&self) -> u64 {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.hits).sum()
     }

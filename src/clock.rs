@@ -18,7 +18,7 @@ pub struct Now {
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline `timeout` from now.
+    /// Returns the deadline `timeout` from now.
     pub fn after(timeout: Duration) -> Self {
         Deadline(Instant::now() + timeout)
     }
@@ -34,12 +34,12 @@ impl Deadline {
     }
 }
 
-/// What a call may do to find something out.
+/// What I/O a call may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
-    /// Nothing but look into the caches.
+    /// None: only the caches are read.
     CacheOnly,
-    /// Wait for Clerk until the deadline.
+    /// Waiting for Clerk until the deadline.
     Blocking(Deadline),
 }
 
@@ -88,7 +88,7 @@ impl Clock {
         Clock(Kind::System(Arc::new(System { start: Instant::now(), wall_offset_ms, refreshed_ms })))
     }
 
-    /// Returns a clock that calls `wall`, which returns milliseconds since 1970. Lifetimes follow it, too.
+    /// Returns a clock that calls `wall`, which returns milliseconds since 1970. It also replaces the monotonic clock.
     pub fn from_fn(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Clock(Kind::Custom(Arc::new(wall)))
     }

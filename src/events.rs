@@ -134,7 +134,7 @@ pub enum Event<'a> {
 pub enum Level {
     /// Requests fail because of this.
     Error = 1,
-    /// Should be looked into.
+    /// A problem that does not fail requests.
     Warn = 2,
     /// Informational.
     Info = 3,

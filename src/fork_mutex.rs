@@ -1,4 +1,4 @@
-//! A mutex that does not hang in a forked child when a thread of the parent held it at the fork.
+//! A mutex that does not block a forked child forever when a thread of the parent held it at the fork.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long a removal waits.
 pub const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Protects `T`. In the process that made it, locking waits as long as it takes.
+/// Protects `T`. In the process that created it, locking waits without a limit.
 pub struct ForkMutex<T> {
     mutex: Mutex<T>,
     pid: u32,
@@ -20,7 +20,7 @@ impl<T> ForkMutex<T> {
         ForkMutex { mutex: Mutex::new(value), pid: std::process::id() }
     }
 
-    /// Locks. Returns `None` only in a forked child, when the lock stayed held for `timeout`.
+    /// Locks. Returns `None` only in a forked child, when the lock is not released within `timeout`.
     pub fn lock(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let guard = self.mutex.try_lock();
         if guard.is_some() {

@@ -257,7 +257,7 @@ impl Identity {
         self.factor_ages
     }
 
-    /// Whether a user's session fulfils all conditions. Machine tokens never do.
+    /// Returns whether a user's session passes all checks. Always false for machine tokens.
     pub fn has(&self, params: &AuthorizationParams<'_>) -> bool {
         let authorization = Authorization {
             role: self.get(Attribute::OrgRole),

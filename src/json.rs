@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for IntegerPair {
     }
 }
 
-/// 2^53: up to here a double holds every integer exactly (RFC 8259 §6).
+/// 2^53: a double represents every integer up to this exactly (RFC 8259 §6).
 pub const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 /// A string and nothing else; borrowed when it holds no escapes.
@@ -246,7 +246,7 @@ fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Re
         }
         names.push(name);
     }
-    // Two parsers of one token must not see two values (CVE-2022-39227).
+    // Two parsers must not read different values from one token (CVE-2022-39227).
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(de::Error::custom("duplicate member"));

@@ -22,7 +22,7 @@ pub fn parse(key: &str) -> Option<ClerkInstance> {
     if !host.contains('.') || !host.bytes().all(is_allowed) {
         return None;
     }
-    // SHA-1 serves as a name only: it is how Clerk's frontend derives the suffix.
+    // SHA-1 is not used for security: Clerk's frontend derives the suffix with it.
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
     let suffix = URL_SAFE.encode(hash).chars().take(8).collect();
     Some(ClerkInstance { suffix, frontend_api: host.to_owned(), production })

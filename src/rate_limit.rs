@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-/// Gives one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
+/// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
 pub struct RateLimit {
     interval_ms: i64,
     taken_ms: Mutex<Option<i64>>,
 }
 
 impl RateLimit {
-    /// Makes a limit whose first permit is available at once.
+    /// Creates a limit whose first permit is available at once.
     pub fn every_ms(interval_ms: i64) -> Self {
         RateLimit { interval_ms, taken_ms: Mutex::new(None) }
     }
@@ -20,7 +20,7 @@ impl RateLimit {
         taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms) >= self.interval_ms)
     }
 
-    /// Whether a permit is available.
+    /// Returns whether a permit is available.
     pub fn is_available(&self, now_ms: i64) -> bool {
         self.is_due(*self.taken_ms.lock(), now_ms)
     }

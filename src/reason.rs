@@ -1,6 +1,6 @@
 //! Why a request was not signed in: the closed list of reasons, and the category of each.
 
-/// The category of a reason: which HTTP status fits.
+/// The category of a reason; it determines the HTTP status.
 #[derive(
     Clone,
     Copy,

@@ -1,4 +1,4 @@
-//! Single flight: callers that want the same thing at the same time share one fetch.
+//! Single flight: concurrent callers with the same key share one fetch.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,14 +8,14 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Deadline;
 
-/// How a shared fetch ended for one caller.
+/// The outcome of a shared fetch for one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flight<V> {
     /// The fetch returned this.
     Complete(V),
     /// The deadline passed first; the fetch may still be running.
     TimedOut,
-    /// The fetch panicked, or its thread is gone.
+    /// The fetch panicked, or its thread has ended.
     Abandoned,
 }
 
@@ -63,7 +63,7 @@ impl<K, V> Default for SingleFlight<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
-    /// Forgets all running fetches. To be called in a forked child: the threads that ran them do not exist there.
+    /// Removes all running fetches. To be called in a forked child: the threads that ran them do not exist there.
     pub fn reset_after_fork(&self) {
         self.0.lock().clear();
     }
@@ -78,7 +78,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
         self.run_if(key, deadline, || true, fetch).unwrap_or(Flight::Abandoned)
     }
 
-    /// The same, but starts a fetch only if `may_start` agrees. Returns `None` if it does not and no fetch is running.
+    /// Does the same, but starts a fetch only if `may_start` returns true. Returns `None` if neither is possible.
     pub fn run_if(
         &self,
         key: &K,
@@ -96,7 +96,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// Joins the running fetch, or starts one if `may_start` agrees: then there is a guard, and its owner has to complete
+    /// Joins the running fetch, or starts one if `may_start` returns true: then there is a guard, and its owner has to complete
     /// it. The guard may move to another thread.
     pub fn join(&self, key: &K, may_start: impl FnOnce() -> bool) -> Option<Joined<K, V>> {
         let mut running = self.0.lock();
@@ -132,7 +132,7 @@ impl<K: Hash + Eq, V> CompletionGuard<K, V> {
 impl<K: Hash + Eq, V> Drop for CompletionGuard<K, V> {
     fn drop(&mut self) {
         let mut running = self.running.lock();
-        // After a fork another fetch may have taken the place.
+        // After a fork another fetch may be registered under this key.
         if running.get(&self.key).is_some_and(|current| Arc::ptr_eq(current, &self.in_flight)) {
             running.remove(&self.key);
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn permission_is_asked_only_to_start_a_fetch() {
+    fn permission_is_needed_only_to_start_a_fetch() {
         let flights: SingleFlight<&str, u8> = SingleFlight::default();
         assert_eq!(flights.run_if(&"a", in_ms(0), || false, || 1), None);
         assert_eq!(flights.run_if(&"a", in_ms(0), || true, || 1), Some(Flight::Complete(1)));

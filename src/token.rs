@@ -42,16 +42,16 @@ impl TokenKind {
     }
 }
 
-/// What a token looks like before anything in it is decoded.
+/// The format of a token, before anything in it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFormat {
-    /// Only the Backend API can tell whether it is good.
+    /// Opaque: only the Backend API can verify it.
     Opaque(TokenKind),
-    /// To be verified here; its kind stands inside.
+    /// A JWT, verified locally; its kind is known after decoding.
     Jwt,
 }
 
-/// Tells an opaque token by its prefix; all else has to be a JWT. Prefixes are case-sensitive.
+/// Recognizes opaque tokens by their prefix; everything else has to be a JWT. Prefixes are case-sensitive.
 pub fn detect_format(token: &[u8]) -> TokenFormat {
     if token.starts_with(b"mt_") {
         TokenFormat::Opaque(TokenKind::M2mToken)

@@ -1,6 +1,6 @@
 //! Svix webhooks: verification of a delivery, and its event.
 //!
-//! The signed content is `<id>.<timestamp>.<raw body>`; the header holds a list of `v1,<base64 of HMAC-SHA256>`. Nothing is
+//! The signed content is `<id>.<timestamp>.<raw body>`; the header contains a list of `v1,<base64 of HMAC-SHA256>`. Nothing is
 //! parsed before the signature is verified.
 
 use std::fmt;
@@ -171,7 +171,7 @@ pub struct Event {
 /// What happened at Clerk.
 #[derive(Debug, PartialEq)]
 pub enum WebhookEvent {
-    /// A user was created or changed; with the user's new state.
+    /// A user was created or changed; contains the user's new state.
     User(Box<ClerkUser>),
     /// A user was deleted.
     UserDeleted(String),

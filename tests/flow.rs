@@ -185,7 +185,7 @@ fn request_with_credential_emits_exactly_one_auth_event() {
     assert_eq!(fixture.event_log.take(), ["auth_failed token-invalid"]);
 }
 
-/// Threat U3; promise 9.
+/// Threat U3; guarantee 9.
 #[test]
 fn cached_token_expires_at_exp_plus_skew() {
     let fixture = Fixture::new(|config| {
@@ -331,7 +331,7 @@ fn authenticate_cached_answers_without_clerk_only() {
 }
 
 #[test]
-fn old_jwks_sends_one_cached_caller_to_block() {
+fn stale_jwks_makes_one_cached_caller_block() {
     let fixture = Fixture::new(|_| {});
     fixture.client.warm_up().unwrap();
     let mut fetches = Vec::new();

@@ -290,7 +290,7 @@ fn jwks_above_size_limit_is_not_read() {
     assert_eq!(fixture.authenticate_new("user_1"), "unavailable jwk-failed-to-load");
 }
 
-/// Threat T1; promise 13.
+/// Threat T1; guarantee 13.
 #[test]
 fn clients_with_swapped_keys_share_nothing() {
     let (time, event_log) = (ManualClock::default(), EventLog::default());

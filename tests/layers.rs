@@ -6,7 +6,7 @@ use std::path::Path;
 /// A module's layer by its name.
 type Layers = BTreeMap<String, u32>;
 
-/// Reads the rows `| layer | modules | …` whose modules stand directly below a folder.
+/// Reads the rows `| layer | modules | …` of the modules directly below a folder.
 fn layers(page: &str, folder: &str) -> Layers {
     let mut layers = Layers::new();
     for line in page.lines().filter(|line| line.starts_with("| ")) {
@@ -15,7 +15,7 @@ fn layers(page: &str, folder: &str) -> Layers {
         for path in modules.split('`').skip(1).step_by(2) {
             let name = path.strip_prefix(folder).map(|rest| rest.trim_end_matches('/').trim_end_matches(".rs"));
             if let Some(name) = name.filter(|name| !name.is_empty() && !name.contains('/')) {
-                assert!(layers.insert(name.to_owned(), layer).is_none(), "{name} stands twice");
+                assert!(layers.insert(name.to_owned(), layer).is_none(), "{name} is listed twice");
             }
         }
     }
@@ -76,7 +76,7 @@ fn reexports(root: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// Everything that is wrong with these imports (module, imported module).
+/// The violations among these imports (module, imported module).
 fn violations(layers: &Layers, edges: &BTreeSet<(String, String)>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (from, to) in edges {
@@ -87,7 +87,7 @@ fn violations(layers: &Layers, edges: &BTreeSet<(String, String)>) -> Vec<String
             (_, None) => wrong.push(format!("{from} imports {to}, which has no layer")),
         }
     }
-    // What imports nothing that is left is taken away, again and again; what remains are cycles.
+    // Repeatedly removes imports of modules that import nothing themselves; the rest is on or before a cycle.
     let mut left = edges.clone();
     loop {
         let importing: BTreeSet<String> = left.iter().map(|(from, _)| from.clone()).collect();

@@ -1,5 +1,5 @@
 //! Faults of Clerk × cache states × user modes: an outage never signs out, and never signs in an unknown user; known users
-//! stay signed in; no result comes later than `timeout_ms` allows.
+//! stay signed in; no result is returned later than `timeout_ms` allows.
 
 mod common;
 #[path = "matrix/keys.rs"]
@@ -36,16 +36,16 @@ impl State {
     const ALL: [State; 4] = [State::Token, State::Fresh, State::Stale, State::Nothing];
 }
 
-/// What a fault means for a user who has to be fetched.
+/// The expected outcome of a fault for a user who has to be fetched.
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {
     /// Unavailable.
     Outage,
     /// Unavailable because of the server's configuration.
     Misconfigured,
-    /// It ends before the deadline.
+    /// The fault ends before the deadline.
     Passing,
-    /// Clerk refuses.
+    /// Clerk rejects the request.
     Refused(&'static str),
 }
 
@@ -154,7 +154,7 @@ fn matrix(mode: UserMode) {
     });
 }
 
-/// Threat N5; promise 11.
+/// Threat N5; guarantee 11.
 #[test]
 fn clerk_faults_in_profile_mode() {
     matrix(UserMode::Profile);

@@ -231,7 +231,7 @@ fn delivery_order_does_not_change_the_final_state() {
         }
         for delivery in &deliveries {
             assert!(matches!(fixture.deliver(delivery), WebhookOutcome::Applied | WebhookOutcome::Ignored));
-            // The cached user expires; the order of events stays known.
+            // The cached user expires; the time of its last event does not.
             fixture.now_ms.fetch_add(1000, Ordering::SeqCst);
         }
         let reason = fixture.ask(&fixture.token("sess_1")).reason();
@@ -279,7 +279,7 @@ fn organization_change_invalidates_its_tokens() {
         assert_eq!(fixture.deliver(&fixture.event(kind, data.clone())), WebhookOutcome::Applied, "{kind}");
         assert_eq!(fixture.client.stats().cached_tokens, 0, "{kind} {data}");
     }
-    let fixture = Fixture::new("nobody", |_| {});
+    let fixture = Fixture::new("no_user", |_| {});
     let unrelated = fixture.event("organizationMembership.deleted", json!({}));
     assert_eq!(fixture.deliver(&unrelated), WebhookOutcome::Rejected(WebhookError::InvalidPayload));
 }

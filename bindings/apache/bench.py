@@ -1,6 +1,6 @@
 """Requests per second of a static file: unauthenticated, behind mod_auth_clerk, and behind the modules that Debian has for bearer
 tokens, all in one event MPM, in turns. A ratio is to the unauthenticated file of the same round; the processor time is that of the least disturbed round. It fails when the cached ratio's
-median is below 0.85; CLERK_APACHE_LIMIT is another limit, 0 is none."""
+median is below 0.85; CLERK_APACHE_LIMIT sets another limit, 0 disables it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LIMIT = float(os.environ.get("CLERK_APACHE_LIMIT", 0.85))
 
 
 def config(apache, sim):
-    """What is measured: label -> (path, host)."""
+    """The measured locations: label -> (path, host)."""
     targets = {"unauthenticated": ("/plain/", "a.example"), "clerk, cached": ("/clerk/", "a.example"), "clerk, verified each time": ("/clerk/", "b.example")}
     body = f"""
 ClerkSecretKey sk_test_x
@@ -66,7 +66,7 @@ OIDCCryptoPassphrase bench
 
 
 def cpu_seconds(apache):
-    """What the children have used so far."""
+    """The processor time that the children have used so far."""
     ticks = 0
     for pid in apache.children_pids():
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -75,7 +75,7 @@ def cpu_seconds(apache):
 
 
 def rate(apache, path, host, token):
-    """Requests per second, and microseconds of processor time that Apache took for one."""
+    """Requests per second, and microseconds of processor time per request."""
     before = cpu_seconds(apache)
     said = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-H", f"Host: {host}", "-H", f"Authorization: Bearer {token}",
                            apache.origin + path], stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Debian package of the module from a copy of this folder and the staged archive, checks it with lintian, and leaves it
-# in build/deb of the repository. `make deb` calls it.
+# Builds the Debian package of the module from a copy of this folder and the staged archive, checks it with lintian, and writes it
+# to build/deb of the repository. `make deb` calls it.
 set -euo pipefail
 cd "$(dirname "$0")"
 

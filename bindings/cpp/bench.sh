@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the C++ binding costs on top of C, beside the JWT library that Debian has for C++. `make stage sim` first; needs
-# libcpp-jwt-dev, nlohmann-json3-dev and libssl-dev. Fails if a cached answer costs more than 1.05 of what it costs in C.
+# Compares the C++ binding with C and with Debian's JWT library for C++. Run `make stage sim` first; needs
+# libcpp-jwt-dev, nlohmann-json3-dev and libssl-dev. Fails if a cached result costs more than 1.05 of its cost in C.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 stage=${CLERK_STAGE:-$PWD/build/stage}

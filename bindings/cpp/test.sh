@@ -26,7 +26,7 @@ mkdir -p "$CLERK_TMP"
 exec {turn}> "$CLERK_TMP/turn"
 flock --wait 600 "$turn"
 
-# A tree as the C library's and this folder's install rules make it together.
+# A tree with the files of the C library's and this folder's install rules.
 installed_tree() {
   rm -rf "$CLERK_CPP_STAGE"
   cp -a "$CLERK_STAGE" "$CLERK_CPP_STAGE"
@@ -47,7 +47,7 @@ echo "cpp: tests, under AddressSanitizer and UndefinedBehaviorSanitizer"
 timeout 120 "$CLERK_TMP/tests/tests/clerk_auth_tests" --gtest_brief=1 {turn}>&-
 echo "cpp: headers"
 bindings/cpp/tests/headers.sh {turn}>&-
-echo "cpp: somebody else's program"
+echo "cpp: a program in each supported way"
 installed_tree
 bindings/cpp/tests/use.sh {turn}>&-
 echo "cpp: all passed"

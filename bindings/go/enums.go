@@ -185,7 +185,7 @@ const (
 	// Clerk rate-limited the library (429). No requests are sent until the wait is over.
 	EventRateLimited EventKind = C.CLERK_EVENT_KIND_RATE_LIMITED
 
-	// Clerk could not be reached. The cached user was served although it is stale.
+	// Clerk could not be reached. A stale cached user was used.
 	EventStaleUserServed EventKind = C.CLERK_EVENT_KIND_STALE_USER_SERVED
 
 	// A webhook reported that a user was deleted. The application decides what happens to the row.

@@ -153,7 +153,7 @@ func newError(status C.int32_t, result *C.clerk_result, cErr *C.clerk_error, rea
 	return err
 }
 
-// milliseconds converts a duration of the library, in which a negative number stands for none.
+// milliseconds converts a duration of the library, in which a negative number means none.
 func milliseconds(ms C.int64_t) time.Duration {
 	if ms <= 0 {
 		return 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts nginx with the module, clerk-sim and an application; prints a few requests and what came of them.
+# Starts nginx with the module, clerk-sim and an application; prints a few requests and their outcomes.
 # `make stage sim` first; `make demo-nginx` does it all.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -39,14 +39,14 @@ pub enum ErrorKind {
     Forked,
 }
 
-/// A failed call. Contains nothing of the response's body and no secret.
+/// A failed call. Contains neither the response's body nor a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The kind of failure.
     pub kind: ErrorKind,
     /// The HTTP status; 0 without a response.
     pub status: u16,
-    /// The time until the next attempt makes sense, from `Retry-After` or the circuit breaker.
+    /// How long to wait before the next attempt, from `Retry-After` or the circuit breaker.
     pub retry_after_ms: Option<u64>,
     /// Clerk's id of the request, for support requests.
     pub trace_id: Option<String>,
@@ -90,7 +90,7 @@ impl From<TransportError> for ApiError {
     }
 }
 
-/// Returns the body of a successful response, or the error that its status stands for.
+/// Returns the body of a successful response, or the error for its status.
 pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
     let kind = match response.status {
         200..=299 => return Ok(response.body),
@@ -98,7 +98,7 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
         403 => ErrorKind::Forbidden,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
-        // These depend on the moment, not on the request.
+        // Temporary failures: the same request may succeed later.
         408 | 421 | 425 | 499 => ErrorKind::Server,
         400..=499 => ErrorKind::BadRequest,
         500..=599 => ErrorKind::Server,

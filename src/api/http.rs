@@ -88,7 +88,7 @@ impl HttpTransport {
         let agent = new_agent(&self.config, &self.resolver);
         let old = std::mem::replace(&mut *self.agent.write(), agent);
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            // The parent still uses these TLS sessions: a close_notify from here would end them there.
+            // The parent still uses these TLS sessions: a close_notify from the child would close them.
             std::mem::forget(old);
             self.resolver.reset();
             return true;

@@ -55,7 +55,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// [`ApiError`] if Clerk's verdict could not be had.
+    /// [`ApiError`] if the call failed, so that the token is neither valid nor invalid.
     pub fn verify_machine_token(
         &self,
         caller: Caller<'_>,

@@ -72,7 +72,7 @@ struct Call<'a> {
 
 /// A client of the Backend API. Which calls it can make depends on the configured secrets.
 ///
-/// Calls block until the deadline they are given and may run on any number of threads.
+/// Calls block until their deadline at most and may run on any number of threads.
 pub struct Api {
     transport: Arc<dyn Transport>,
     base: String,
@@ -208,7 +208,7 @@ mod tests {
     /// Status and `Retry-After` of a response, or the error instead of one.
     type Scripted = Result<(u16, Option<&'static str>), TransportError>;
 
-    /// Returns these responses in turn, the last one for ever.
+    /// Returns these responses in turn, the last one repeatedly.
     struct ScriptedTransport {
         responses: Vec<Scripted>,
         sent: AtomicUsize,

@@ -38,7 +38,7 @@ impl CachingResolver {
         self.0.cached.lock().clear();
     }
 
-    /// Removes all addresses and forgets running lookups. To be called in a forked child: their threads do not exist there.
+    /// Removes all addresses and running lookups. To be called in a forked child: their threads do not exist there.
     pub fn reset(&self) {
         self.forget();
         self.0.in_flight.reset_after_fork();

@@ -68,7 +68,7 @@ pub enum TransportError {
 /// Sends requests to Clerk's Backend API. A client uses HTTP unless it is given another implementation.
 ///
 /// Methods are called from many threads at once and must not panic. Retries, deadlines over several attempts and circuit
-/// breakers are the caller's business: an implementation sends each request once, follows no redirect and verifies
+/// breakers are the caller's responsibility: an implementation sends each request once, follows no redirect and verifies
 /// certificates.
 pub trait Transport: Send + Sync {
     /// Sends a request and reads the complete response. Blocks for at most `timeout`.

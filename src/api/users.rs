@@ -98,7 +98,7 @@ struct RawVerification {
 }
 
 impl ClerkUser {
-    /// Parses a user object. Returns `None` if it is no JSON object, has no `id`, or a member has another type than documented.
+    /// Parses a user object. Returns `None` if it is not a JSON object, has no `id`, or a member has another type than documented.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let raw: Raw = json::derived(json)?;
         let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
@@ -137,7 +137,7 @@ impl ClerkUser {
         }
     }
 
-    /// Returns whether the user may not sign in permanently: banned or deprovisioned.
+    /// Returns whether the user is excluded permanently: banned or deprovisioned.
     pub fn is_blocked(&self) -> bool {
         self.banned || self.deprovisioned
     }

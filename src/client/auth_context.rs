@@ -1,4 +1,4 @@
-//! What an attempt to authenticate carries from step to step.
+//! The data of one attempt to authenticate, passed from step to step.
 
 use std::time::Duration;
 

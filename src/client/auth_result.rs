@@ -13,17 +13,17 @@ use crate::token::{TokenHash, TokenHashString};
 /// The four outcomes of a request. Match all of them: only `SignedIn` lets a request pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The request carries a valid token.
+    /// The request has a valid token.
     SignedIn {
-        /// Whether the token was verified now or before.
+        /// Whether the token was verified by this call or earlier.
         source: Source,
     },
-    /// The request carries a credential that is refused.
+    /// The request has a credential that is rejected.
     SignedOut {
         /// The reason.
         reason: Reason,
     },
-    /// The request carries no credential; the application may use a session of its own.
+    /// The request has no credential; the application may use a session of its own.
     NoCredentials {
         /// What is missing.
         reason: Reason,
@@ -209,9 +209,9 @@ impl From<Reason> for AuthResult {
 /// Why a step of an authentication ended without a value.
 #[derive(Debug)]
 pub(super) enum VerifyError {
-    /// Clerk would have to be asked, and the caller may not block.
+    /// A request to Clerk is needed, and the caller may not block.
     WouldBlock,
-    /// The token is refused, or cannot be verified now.
+    /// The token is rejected, or cannot be verified now.
     Refused(AuthError),
 }
 

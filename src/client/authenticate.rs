@@ -19,7 +19,7 @@ use crate::request::{Credential, Request, TokenSource, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 
-/// How often an attempt that an invalidation stops starts again. Only the application and Clerk's webhooks invalidate; the deadline
+/// How often an attempt starts again after an invalidation. Only the application and Clerk's webhooks invalidate; the deadline
 /// bounds the time.
 const MAX_RESTARTS: u32 = 32;
 
@@ -29,7 +29,7 @@ enum CacheLookup<'a> {
     Miss(AuthContext, Credential<'a>),
 }
 
-/// Everything that can be found out without the user store.
+/// The state of an attempt before the user store is queried.
 pub(super) enum Prepared {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
@@ -37,11 +37,11 @@ pub(super) enum Prepared {
     Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
 }
 
-/// The user of a token, and what the store has to be asked about the row.
+/// The user of a token, and what has to be done about the row.
 pub(super) enum ResolvedUser {
     /// No row is needed: the subject is no user, or the settings do without.
     NoRow(Option<Arc<CachedUser>>),
-    /// The row was confirmed a short time ago.
+    /// The row was confirmed less than `row_check_ttl_s` ago.
     KnownRow(Arc<CachedUser>, String),
     /// The row has to be confirmed.
     RowToCheck(FoundUser, String),
@@ -51,7 +51,7 @@ pub(super) enum ResolvedUser {
 
 /// An authentication that waits for the user store or for Clerk.
 pub(super) enum AuthWaiting {
-    /// Does the row of a cached result still exist?
+    /// The row of a cached result has to be checked.
     RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
     /// Where is the row of a verified token's user?
     ResolveRow(AuthContext, Box<VerifiedToken>, FoundUser, Box<RowTask>),
@@ -91,7 +91,7 @@ impl Inner {
         }
     }
 
-    /// Whether the rest needs the user store.
+    /// Returns whether the remaining steps need the user store.
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
@@ -102,7 +102,7 @@ impl Inner {
         }
     }
 
-    /// Goes on to the result, or to the first question for the user store.
+    /// Continues to the result, or to the first request to the user store.
     pub fn proceed(&self, prepared: Prepared, io: Io) -> AuthStep {
         let needs_store = self.needs_store(&prepared);
         match prepared {
@@ -171,7 +171,7 @@ impl Inner {
         }
     }
 
-    /// Asks Clerk about an opaque token until the answer is younger than all invalidations.
+    /// Verifies an opaque token at Clerk, again if it was invalidated during the call.
     fn verify_opaque_current(
         &self,
         kind: TokenKind,
@@ -293,7 +293,7 @@ impl Inner {
                 not_before_ms: token.not_before_ms(policy),
                 expires_at_ms: token.expires_at_ms(policy),
                 key_id: token.key_id,
-                // A cached row is as fresh as the store's confirmation, however new the token.
+                // The row is as fresh as the store's last confirmation, not as the token.
                 row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
             },
             context.now,
@@ -301,7 +301,7 @@ impl Inner {
         if insertion == Insertion::Invalidated {
             return self.restart(context, token, io);
         }
-        // The key may have left the set before there was a result that could be removed.
+        // The key may have been removed from the set before this result was stored.
         if token.key_id.is_some_and(|id| !self.keys.contains(&id)) {
             self.results.remove(&context.hash);
         }
@@ -391,7 +391,7 @@ impl Inner {
         }
     }
 
-    /// The store no longer confirms a row: no token of its user is accepted on an earlier confirmation.
+    /// Discards earlier confirmations of a row that the store no longer confirms.
     fn invalidate_row(&self, context: &AuthContext, cached: &CachedAuth) {
         self.results.remove(&context.hash);
         let id = cached.get(Attribute::Subject).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Calls to Clerk, counted, with their failures in the log and as events.
+//! Calls to Clerk: counts them, logs failures and emits their events.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenKind;
 use crate::users::SyncEvent;
 
-/// The Backend API, and who is called about it.
+/// The Backend API with the event handlers and counters of its calls.
 pub(super) struct Backend {
     pub api: Api,
     pub events: Arc<EventHandlers>,
@@ -56,7 +56,7 @@ impl Backend {
             ErrorKind::Unauthorized | ErrorKind::Forbidden => Level::Error,
             _ => Level::Warn,
         };
-        self.events.log(level, || format!("asking Clerk for {what} failed: {error}"));
+        self.events.log(level, || format!("request to Clerk for {what} failed: {error}"));
         match error.kind {
             ErrorKind::RateLimited => {
                 self.events.emit(Event::RateLimited { retry_after_ms: error.retry_after_ms.unwrap_or_default() });

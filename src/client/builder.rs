@@ -274,7 +274,7 @@ impl ClientBuilder {
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
             return Err(ConfigError::new(
                 "link_by_email",
-                "a table without a column for Clerk ids is matched by addresses only",
+                "must not be `never` for a table without a Clerk id column: its rows are found by e-mail address only",
             ));
         }
         let base = base_url("api_url", &config.api_url)?;
@@ -294,7 +294,7 @@ impl ClientBuilder {
         let results = Arc::new(ResultCache::new(capacity, invalidations.clone()));
         let keys = key_source(&config, &clock, results.clone(), listeners.clone())?;
         if config.session_check_ttl_s > 0 && config.secret_key.is_none() {
-            return Err(ConfigError::new("session_check_ttl_s", "asking Clerk about sessions needs `secret_key`"));
+            return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
         warn(&config, &listeners);
@@ -383,7 +383,7 @@ fn user_mode(config: &Config, has_store: bool) -> Result<UserMode, ConfigError> 
         ));
     }
     if mode != UserMode::Claims && config.secret_key.is_none() {
-        return Err(ConfigError::new("secret_key", "fetching users needs it; set it, or set `user_mode` to `claims`"));
+        return Err(ConfigError::new("secret_key", "needed to fetch users; set it, or set `user_mode` to `claims`"));
     }
     Ok(mode)
 }
@@ -402,7 +402,7 @@ fn key_source(
     let preloaded = match &config.jwks {
         Some(text) => Some(
             KeySet::parse(text.as_bytes())
-                .ok_or_else(|| ConfigError::new("jwks", "not a JWK set with an RSA public key for RS256 in it"))?,
+                .ok_or_else(|| ConfigError::new("jwks", "not a JWK set with an RSA public key for RS256"))?,
         ),
         None => None,
     };
@@ -415,7 +415,7 @@ fn key_source(
         let message = "no verification key configured; set `secret_key`, `jwt_key`, `jwks_url` or `jwks`";
         return Err(ConfigError::new("secret_key", message));
     }
-    // A key that has left the set no longer vouches for the tokens it signed.
+    // Tokens signed with a key that was removed from the set are no longer valid.
     let on_replaced = move |is_present: &dyn Fn(&[u8; 32]) -> bool| {
         results.retain_keys(is_present);
         listeners.emit(Event::JwksRefreshed);

@@ -1,4 +1,4 @@
-//! The parts of a client, and the two things that concern all of them: invalidation and the end of a request.
+//! The parts of a client, and what involves all of them: invalidation and the end of a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::{Schema, SyncRules, UserStore};
 
-/// What the configuration has settled.
+/// The validated configuration.
 pub(super) struct Settings {
     pub rules: ExtractOptions,
     pub csrf: Csrf,
@@ -57,7 +57,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Returns permission to wait for Clerk, from now until `timeout_ms` have passed.
+    /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
     }
@@ -83,7 +83,7 @@ impl Inner {
         changed
     }
 
-    /// The same for everything.
+    /// Does the same for everything.
     pub fn invalidate_all(&self, change: impl FnOnce()) {
         self.invalidations.record_all();
         change();
@@ -91,14 +91,14 @@ impl Inner {
         self.results.clear();
     }
 
-    /// The same for one token.
+    /// Does the same for one token.
     pub fn invalidate_token(&self, hash: &TokenHash) {
         self.invalidations.record(self.invalidations.token_key(hash));
         self.machine_tokens.forget_refusal(hash);
         self.results.remove(hash);
     }
 
-    /// Forgets fetches that threads of the parent process ran.
+    /// Removes fetches that threads of the parent process ran.
     pub fn reset_after_fork(&self) {
         self.users.reset_after_fork();
         self.sessions.reset_after_fork();
@@ -108,7 +108,7 @@ impl Inner {
         }
     }
 
-    /// Records that a request was not answered from the cache; once per request.
+    /// Records a cache miss, once per request.
     pub fn record_miss(&self, context: &mut AuthContext) {
         if !context.is_miss_recorded {
             context.is_miss_recorded = true;
@@ -117,7 +117,7 @@ impl Inner {
         }
     }
 
-    /// Refuses a token.
+    /// Ends a request that is not signed in.
     pub fn reject(&self, context: &AuthContext, error: impl Into<AuthResult>) -> Arc<AuthResult> {
         let result = with_handshake(error, context.is_document).with_token_hash(&context.hash);
         self.record_outcome(Some(context.hash), result.into())
@@ -128,7 +128,7 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts its hits itself: one shared counter less to contend for.
+                // The cache counts hits per shard, which avoids a contended counter.
                 if source == Source::Verified {
                     metrics.signed_in.increment();
                 }
@@ -152,7 +152,7 @@ impl Inner {
     }
 }
 
-/// Makes a result of an error, with the recommendation of a handshake.
+/// Converts an error to a result and sets `handshake_recommended`.
 pub(super) fn with_handshake(error: impl Into<AuthResult>, is_document: bool) -> AuthResult {
     let mut result = error.into();
     result.handshake_recommended = is_document && result.reason().is_some_and(handshake_may_recover);

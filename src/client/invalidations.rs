@@ -1,8 +1,8 @@
-//! When what was last invalidated: whatever was begun before an invalidation is neither returned nor cached after it.
+//! When what was last invalidated: a result of work that began before an invalidation is neither returned nor cached.
 //!
-//! Invalidations are numbered. An attempt carries the number of the last one at its begin; before each write to a cache and
-//! before each result it asks [`Invalidations::is_invalidated_since`]. The table is bounded: what was begun before the
-//! newest row that had to be dropped counts as invalidated.
+//! Invalidations are numbered. An attempt carries the number of the last one when it began; before each write to a cache and
+//! before each result it checks [`Invalidations::is_invalidated_since`]. The table is bounded: work that began before the
+//! newest evicted row counts as invalidated.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -12,10 +12,10 @@ use crate::cache::PrehashedState;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::token::TokenHash;
 
-/// Rows of the table. At a thousand invalidations a second, half a minute: much longer than an attempt takes.
+/// Maximum number of rows: half a minute at a thousand invalidations (two rows each) a second, much longer than an attempt.
 const CAPACITY: usize = 65_536;
 
-/// What an invalidation is about.
+/// The kind of object that is invalidated.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Scope {
     Subject,
@@ -23,7 +23,7 @@ pub(super) enum Scope {
     Organization,
 }
 
-/// A keyed hash of a scope and an id. Two ids with one key, should that ever happen, are invalidated together.
+/// A keyed hash of a scope and an id. In the unlikely case of a collision, both ids are invalidated together.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Key(pub u64);
 
@@ -56,8 +56,8 @@ struct Table {
     last: HashMap<Key, u64, PrehashedState>,
     order: VecDeque<(Key, u64)>,
     capacity: usize,
-    /// The number of the newest row that was dropped for lack of room.
-    floor: u64,
+    /// The number of the newest row that was evicted.
+    evicted: u64,
 }
 
 impl Default for Invalidations {
@@ -68,7 +68,7 @@ impl Default for Invalidations {
 
 impl Invalidations {
     fn with_capacity(capacity: usize) -> Self {
-        let table = Table { last: HashMap::default(), order: VecDeque::new(), capacity, floor: 0 };
+        let table = Table { last: HashMap::default(), order: VecDeque::new(), capacity, evicted: 0 };
         Invalidations {
             hasher: RandomState::new(),
             sequence: AtomicU64::new(0),
@@ -103,7 +103,7 @@ impl Invalidations {
         }
     }
 
-    /// Returns the number that an attempt that begins now has to carry.
+    /// Returns the number for an attempt that begins now.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::Acquire)
     }
@@ -146,10 +146,10 @@ impl Invalidations {
         if self.sequence() == begun {
             return false;
         }
-        // A table that a fork has left locked tells nothing.
+        // Locked across a fork, the table cannot be read: fail closed.
         let Some(table) = self.table.lock(LOOKUP_TIMEOUT) else { return true };
         self.last_of_all() > begun
-            || table.floor > begun
+            || table.evicted > begun
             || keys.any(|key| table.last.get(&key).is_some_and(|last| *last > begun))
     }
 }
@@ -164,7 +164,7 @@ impl Table {
             && self.last.get(&key) == Some(&sequence)
         {
             self.last.remove(&key);
-            self.floor = sequence;
+            self.evicted = sequence;
         }
     }
 }
@@ -215,7 +215,7 @@ mod tests {
         invalidations.record(Key(100));
         assert!(invalidations.is_key_invalidated_since(before, ada));
         assert!(!invalidations.is_key_invalidated_since(between, ada));
-        // One key again and again takes no more room than its rows.
+        // Repeated invalidations of one key take no more space than their rows.
         (0..1000).for_each(|_| invalidations.record(ada));
         let table = invalidations.table.lock(LOOKUP_TIMEOUT).unwrap();
         assert!(table.order.len() == 100 && table.last.len() == 1);

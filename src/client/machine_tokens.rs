@@ -1,4 +1,4 @@
-//! Opaque machine tokens: Clerk verifies them, once for all that present the same one at the same time.
+//! Opaque machine tokens, verified by Clerk: concurrent requests with the same token share one call.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl MachineTokens {
         error.map_or(VerifyError::WouldBlock, |error| VerifyError::Refused(AuthError::unavailable(error)))
     }
 
-    /// Verifies a token by asking Clerk.
+    /// Verifies a token at Clerk.
     pub fn verify(
         &self,
         kind: TokenKind,

@@ -1,18 +1,18 @@
-//! Counters of what a client has done.
+//! The counters of a client.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a client has done since it was made.
+/// The counters of a client since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests that were answered from the result cache.
+    /// Results from the cache.
     pub cache_hits: u64,
-    /// Requests whose token had to be verified.
+    /// Tokens that had to be verified.
     pub cache_misses: u64,
     /// Requests signed in after verification.
     pub signed_in: u64,
-    /// Requests refused.
+    /// Requests rejected.
     pub signed_out: u64,
     /// Requests whose result could not be determined.
     pub unavailable: u64,
@@ -28,7 +28,7 @@ pub struct Stats {
     pub jwks_age_ms: i64,
 }
 
-/// The counters that no cache keeps itself.
+/// The counters that are not part of a cache.
 #[derive(Default)]
 pub(super) struct Metrics {
     pub signed_in: Counter,
@@ -53,7 +53,7 @@ impl Counter {
 }
 
 impl Metrics {
-    /// Returns the counters; the members that caches know are left zero.
+    /// Returns the counters; those of the caches are zero.
     pub fn snapshot(&self) -> Stats {
         Stats {
             signed_in: self.signed_in.get(),

@@ -1,7 +1,7 @@
 //! The client: authenticates requests, applies webhook events, invalidates what is cached.
 //!
 //! `authenticate` is the flow of a request, `webhooks` the flow of a webhook event; both need a user store, and `stepwise`
-//! is the engine that asks it. Beside them stand the parts, each with its own state and locks.
+//! is the state machine that queries it. The other modules are the parts, each with its own state and locks.
 
 mod admission;
 mod auth_context;
@@ -81,7 +81,7 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Authenticates a request. Fetches keys and users and asks the user store as needed; waits for Clerk at most
+    /// Authenticates a request. Fetches keys and users and queries the user store as needed; waits for Clerk at most
     /// `timeout_ms`, the store's time not included.
     ///
     /// # Examples
@@ -105,7 +105,7 @@ impl Client {
         }
     }
 
-    /// Authenticates a request from the caches: never blocks, asks neither Clerk nor the user store. A token is verified if
+    /// Authenticates a request from the caches: never blocks, uses neither Clerk nor the user store. A token is verified if
     /// its key and its user are cached. Returns `None` if [`Self::authenticate`] is needed.
     ///
     /// # Examples
@@ -144,7 +144,7 @@ impl Client {
         begun.unwrap_or_else(|| AuthProgress::Done(Arc::new(Reason::InternalError.into())))
     }
 
-    /// The same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
+    /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
         self.begin_with(request, Io::CacheOnly)
     }
@@ -230,7 +230,7 @@ impl Client {
         }
     }
 
-    /// The same for an application that asks its user table itself: applies everything but the user's row.
+    /// Does the same for an application that queries its user table itself: applies everything but the user's row.
     pub fn begin_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookProgress {
         WebhookProgress::new(&self.inner, self.inner.begin_webhook(headers, body))
     }
@@ -365,12 +365,12 @@ impl Client {
         });
     }
 
-    /// Logs a panic that was caught at the border of the library.
+    /// Logs a panic that was caught at the C ABI.
     pub(crate) fn log_panic(&self, place: &str) {
         self.inner.backend.events.log(Level::Error, || format!("internal error at {place}"));
     }
 
-    /// Cancels running calls to Clerk; later ones connect again.
+    /// Cancels calls to Clerk that are in progress; later calls connect again.
     pub fn shutdown(&self) {
         self.inner.backend.api.shutdown();
     }

@@ -1,4 +1,4 @@
-//! Authentications and webhook events that wait for the application's user table, as the application sees them.
+//! Authentications and webhook events that wait for the application's user table: the public types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::users::{StoreError, StoreResponse, SyncError, UserStore};
 /// An authentication that has begun.
 #[derive(Debug)]
 pub enum AuthProgress {
-    /// It has ended.
+    /// It is done.
     Done(Arc<AuthResult>),
-    /// The user store has to be asked.
+    /// The user store has to be queried.
     Pending(Box<PendingAuth>),
 }
 
@@ -73,7 +73,7 @@ fn internal_error() -> Arc<AuthResult> {
 /// A webhook event that has been received.
 #[derive(Debug)]
 pub enum WebhookProgress {
-    /// It has been handled.
+    /// It has been processed.
     Done(WebhookOutcome),
     /// The user's row has to be updated.
     Pending(Box<PendingWebhook>),

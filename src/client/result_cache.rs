@@ -1,5 +1,5 @@
 //! Results of verified tokens, with an index by subject, session and organization: invalidating one of them costs as much
-//! as it has cached tokens, and no other user waits for it.
+//! as it has cached tokens, and blocks no other user.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::identity::{Attribute, Identity};
 use crate::token::TokenHash;
 
-/// Cached tokens of one subject at most, so that none can fill the cache.
+/// Maximum number of cached tokens of one subject, so that no subject can fill the cache.
 const MAX_PER_SUBJECT: usize = 32;
 const INDEX_SHARDS: usize = 16;
 
@@ -43,15 +43,15 @@ pub(super) struct CachedAuth {
     pub keys: TokenKeys,
     /// Before this moment of the wall clock the token is not valid.
     not_before_ms: i64,
-    /// From this moment of the wall clock on the token has expired.
+    /// At this moment of the wall clock the token expires.
     expires_at_ms: i64,
-    /// The key that made the signature.
+    /// The key that verified the signature.
     pub key_id: Option<[u8; 32]>,
     /// When the store last confirmed that the row exists and is active.
     pub row_check: RowCheck,
     begun: u64,
     ticket: u64,
-    /// Where it stands in the index, by scope.
+    /// Its positions in the index, by scope.
     positions: [AtomicU32; SCOPES],
 }
 
@@ -71,11 +71,11 @@ impl CachedAuth {
     }
 }
 
-/// How [`ResultCache::insert`] ended.
+/// The outcome of [`ResultCache::insert`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Insertion {
     Stored,
-    /// The lifetime is zero, or the shard's lock cannot be had in a forked child.
+    /// The lifetime is zero, or the shard's lock cannot be acquired in a forked child.
     NotCached,
     /// The attempt began before an invalidation: its result must not be returned either.
     Invalidated,
@@ -168,7 +168,7 @@ impl ResultCache {
     pub fn remove_all_of(&self, key: Key) {
         match self.index.take(key) {
             Some(entries) => entries.iter().for_each(|entry| self.remove_entry(entry)),
-            // A fork has left the index locked, so the entries cannot be found.
+            // Locked across a fork, the index cannot be read: invalidate everything.
             None => self.invalidations.record_all(),
         }
     }
@@ -225,7 +225,7 @@ impl Index {
         &self.shards[(key.0 >> 40) as usize % INDEX_SHARDS]
     }
 
-    /// Adds an entry. Returns false, and adds nothing, if a lock cannot be had in a forked child.
+    /// Adds an entry. Returns false, and adds nothing, if a lock cannot be acquired in a forked child.
     fn add(&self, entry: &Arc<CachedAuth>) -> bool {
         for (scope, key) in index_keys(entry).into_iter().enumerate() {
             let Some(key) = key else { continue };
@@ -270,7 +270,7 @@ impl Index {
         })
     }
 
-    /// Removes and returns all entries under a key; `None` if the lock cannot be had in a forked child.
+    /// Removes and returns all entries under a key; `None` if the lock cannot be acquired in a forked child.
     fn take(&self, key: Key) -> Option<SmallVec<[Arc<CachedAuth>; 1]>> {
         Some(self.shard(key).lock(REMOVE_TIMEOUT)?.remove(&key).unwrap_or_default())
     }
@@ -377,7 +377,7 @@ mod tests {
         f.put("b", "user_2");
         f.invalidations.record_all();
         assert_eq!(f.insert("a", "user_1", begun, 0, END_MS), Insertion::Invalidated);
-        // One that was stored while everything was being invalidated is not found.
+        // An entry that is stored during an invalidation of everything is not found.
         assert!(!f.has("b") && f.cache.index.len() == 0);
     }
 
@@ -385,7 +385,7 @@ mod tests {
     fn subject_keeps_at_most_32_tokens_whatever_their_lifetimes() {
         let f = Fixture::new(10_000);
         for i in 0..640 {
-            // Every now and then a short-lived token: an index entry that lived as long as its last token was lost here.
+            // Mixed with short-lived tokens: the index entry must not expire with the last token of its key.
             let end_ms = if i % 32 == 31 { i + 1 } else { END_MS };
             let token = i.to_string();
             assert_eq!(f.insert(&token, "user_1", 0, i, end_ms), Insertion::Stored);

@@ -107,12 +107,12 @@ impl Export {
 pub(super) struct Revocations {
     sessions: ForkMutex<Table>,
     users: ForkMutex<Table>,
-    /// How far Clerk's clock may be ahead of this one.
+    /// The tolerated difference between Clerk's clock and this one.
     skew_ms: i64,
 }
 
 impl Revocations {
-    /// Makes tables for `capacity` users and four times as many sessions. No token lives longer than `ttl_ms`.
+    /// Creates tables for `capacity` users and four times as many sessions. `ttl_ms` is the maximum lifetime of a token.
     pub fn new(capacity: usize, ttl_ms: i64, skew_ms: i64) -> Self {
         let table = |capacity| ForkMutex::new(Table::new(capacity, ttl_ms.saturating_add(skew_ms)));
         Revocations { sessions: table(capacity.saturating_mul(4)), users: table(capacity), skew_ms }
@@ -149,7 +149,7 @@ impl Revocations {
         })
     }
 
-    /// Whether a user is revoked for this reason.
+    /// Returns whether a user is revoked for this reason.
     pub fn is_user_revoked(&self, id: &str, reason: Reason, now: Now) -> bool {
         self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.find(id, now) == Some(reason))
     }
@@ -204,7 +204,7 @@ struct Table {
     order: VecDeque<(Arc<str>, Entry)>,
     capacity: usize,
     ttl_ms: i64,
-    /// When the newest entry was revoked that had to be evicted before its end. Tokens issued later cannot be its own;
+    /// When the newest entry that was evicted early was revoked. Tokens issued later cannot belong to an evicted entry;
     /// those issued before are rejected.
     evicted_ms: Option<i64>,
 }

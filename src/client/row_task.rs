@@ -1,4 +1,4 @@
-//! One user's row: when it was last confirmed, and the questions to the user store that find, check and update it. No I/O.
+//! One user's row: when it was last confirmed, and the store requests that find, check and update it. No I/O.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -36,7 +36,7 @@ impl RowCheck {
     }
 }
 
-/// How a task ended.
+/// The outcome of a task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RowOutcome {
     /// The row of a check.
@@ -45,7 +45,7 @@ pub(super) enum RowOutcome {
     Synced(Row),
     /// The row that was checked does not exist or belongs to another user.
     Missing,
-    /// The rules of the synchronization refuse.
+    /// The rules of the synchronization reject the row.
     Refused(Reason),
     /// The store failed.
     Failed(StoreError),
@@ -108,7 +108,7 @@ impl RowTask {
         }
     }
 
-    /// Returns the question to the store.
+    /// Returns the request to the store.
     pub fn request(&self) -> &StoreRequest {
         &self.request
     }

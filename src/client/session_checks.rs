@@ -15,7 +15,7 @@ use crate::token::is_clerk_id;
 
 type Checked = (Result<bool, ApiError>, u64);
 
-/// The checks. Without a lifetime every session is accepted and Clerk is not asked.
+/// The checks. With a lifetime of 0 every session is accepted without a request to Clerk.
 pub(super) struct SessionChecks {
     /// Whether tokens of the session are accepted.
     sessions: Cache<Box<str>, bool, RandomState>,
@@ -36,12 +36,12 @@ impl SessionChecks {
         self.ttl_ms > 0
     }
 
-    /// Checks a session. Returns the number of the last invalidation when a fetch that was used began.
+    /// Checks a session. Returns the number of the last invalidation when the fetch began, if one was needed.
     pub fn check(&self, sid: Option<&str>, now: Now, io: Io, backend: &Backend) -> Result<Option<u64>, VerifyError> {
         if !self.is_enabled() {
             return Ok(None);
         }
-        // A session token without a session cannot be checked, so it is refused.
+        // A session token without `sid` cannot be checked, so it is rejected.
         let Some(sid) = sid.filter(|sid| is_clerk_id(sid, "sess_")) else {
             return Err(Reason::SessionRevoked.into());
         };
@@ -85,7 +85,7 @@ impl SessionChecks {
         Ok(is_accepted)
     }
 
-    /// Whether a cached check of this session still accepts it.
+    /// Returns whether a cached check of this session still accepts it.
     pub fn is_accepted(&self, sid: Option<&str>, now: Now) -> bool {
         !self.is_enabled() || sid.is_some_and(|sid| self.sessions.get(sid, now.mono_ms) == Some(true))
     }
@@ -122,7 +122,7 @@ mod tests {
 
     type OnCall = dyn Fn() -> &'static str + Send + Sync;
 
-    /// Answers with the status that the function returns.
+    /// Responds with the status that the function returns.
     struct Sessions(Box<OnCall>);
 
     impl Transport for Sessions {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_checks_ask_nothing() {
+    fn disabled_checks_send_no_request() {
         let checks = SessionChecks::new(10, 0, true, Arc::default());
         let backend = backend(|| unreachable!());
         assert_eq!(checks.check(None, NOW, Io::CacheOnly, &backend).unwrap(), None);

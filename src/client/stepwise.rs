@@ -1,4 +1,4 @@
-//! The engine of all work that waits for the user store: asks one question at a time and takes the responses. The
+//! The state machine of all work that waits for the user store: one request at a time, then its response. The
 //! application drives it step by step, or a blocking call drives it with a [`UserStore`].
 
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute};
 /// What has to be done next.
 #[derive(Debug)]
 pub enum NextAction<'a> {
-    /// Ask the user store this, then submit its response.
+    /// Execute this store request, then submit its response.
     QueryStore(&'a StoreRequest),
     /// Call `fetch_user`, on a thread that may wait for Clerk.
     FetchUser,
-    /// Nothing: take the result.
+    /// Nothing: the result is ready.
     Done,
 }
 

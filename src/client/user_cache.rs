@@ -1,4 +1,4 @@
-//! Clerk users: from the cache while fresh, fetched once for all that ask at the same time, from the cache again in an outage.
+//! Clerk users: from the cache while fresh, else fetched once for concurrent requests, or stale during an outage.
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::users::{Origin, Row, Snapshot, UserSync};
 
-/// How long a user that Clerk does not know is not asked for again.
+/// How long a user that does not exist at Clerk is not fetched again.
 const MISSING_TTL_MS: i64 = 10_000;
 const MAX_MISSING: usize = 1024;
-/// Webhook events that were not accepted are delivered again for a day and some hours.
+/// Clerk redelivers a webhook event for more than a day if it was not accepted.
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 /// Users whose order of webhook events is known; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
@@ -119,7 +119,7 @@ type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
 /// The cache. All functions may be called by several threads at once.
 pub(super) struct UserCache {
     users: Cache<Box<str>, Arc<CachedUser>, RandomState>,
-    /// Users that Clerk does not know.
+    /// Users that do not exist at Clerk.
     missing: Cache<Box<str>, (), RandomState>,
     /// `updated_at` of the last applied webhook event about a user.
     last_updates: Cache<Box<str>, i64, RandomState>,
@@ -261,19 +261,19 @@ impl UserCache {
         now.mono_ms.saturating_add(self.ttl_ms.max(self.stale_if_error_ms))
     }
 
-    /// Returns the user if it is cached, however old.
+    /// Returns the user if it is cached, even if it is stale.
     pub fn cached(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
         self.users.get(id, now.mono_ms)
     }
 
-    /// Whether a webhook event about this user is newer than what was applied before. Events overtake one another.
+    /// Returns whether a webhook event about this user is newer than the last one applied. Events may arrive out of order.
     pub fn is_newer(&self, user: &ClerkUser, now: Now) -> bool {
         let applied = self.last_updates.get(&*user.id, now.mono_ms);
         let cached = self.users.get(&*user.id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
         applied.max(cached).is_none_or(|last| last <= user.updated_at_ms)
     }
 
-    /// Caches the user of a webhook event, which is complete: the next request need not fetch it.
+    /// Caches the user of a webhook event, which is complete: the next request does not fetch it.
     pub fn apply_update(&self, user: ClerkUser, now: Now) -> Arc<CachedUser> {
         let id: Box<str> = user.id.as_str().into();
         self.last_updates.put(id.clone(), user.updated_at_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
@@ -292,7 +292,7 @@ impl UserCache {
         self.missing.remove(id);
     }
 
-    /// Removes all users. The order of webhook events stays known.
+    /// Removes all users. Keeps the times of the last webhook events.
     pub fn clear(&self) {
         self.users.clear();
         self.missing.clear();
@@ -318,7 +318,7 @@ mod tests {
     use crate::config::Secret;
     use crate::events::EventHandlers;
 
-    /// Answers like Clerk, with the number of the call as first name; calls `on_call` while the call is running.
+    /// Responds like Clerk, with the number of the call as first name; calls `on_call` during the call.
     struct Users<F>(AtomicUsize, F);
 
     impl<F: Fn(usize) -> u16 + Send + Sync> Transport for Users<F> {

@@ -59,7 +59,7 @@ impl Inner {
         Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id, keys })
     }
 
-    /// Runs a key lookup with the means to fetch the JWK set, and names the failed call in its error.
+    /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.
     pub fn with_jwks<T>(
         &self,
         io: Io,
@@ -80,7 +80,7 @@ impl Inner {
         })
     }
 
-    /// Has an opaque token verified by Clerk.
+    /// Verifies an opaque token at Clerk.
     pub fn verify_opaque(
         &self,
         kind: TokenKind,

@@ -9,13 +9,13 @@ use crate::error::{Cause, Error, ErrorKind};
 use crate::users::{StoreError, SyncError};
 use crate::webhooks::{Headers, SigningKeys, TOLERANCE_S, WebhookError, WebhookEvent, verify};
 
-/// How a webhook delivery was handled.
+/// The outcome of a webhook delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum WebhookOutcome {
     /// It was applied.
     Applied,
-    /// It was processed before, is about another instance, or is of no effect here.
+    /// It was processed before, is about another instance, or has no effect here.
     Ignored,
     /// It is not a valid delivery from Clerk.
     Rejected(WebhookError),
@@ -177,7 +177,7 @@ mod tests {
     fn processed_delivery_is_ignored() {
         let (receiver, body) = (receiver(None), r#"{"type":"role.updated","data":{}}"#);
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
-        // Until it is marked, it has to come again.
+        // Not processed until it is marked.
         assert_eq!(receive(&receiver, "msg_1", body), Ok(WebhookEvent::RolesChanged));
         let Ok((reservation, _)) = reserve(&receiver, "msg_1", body) else { panic!() };
         reservation.mark_processed();

@@ -1,4 +1,4 @@
-//! Webhook events become invalidations here: of users, sessions, organizations, and of the users' rows.
+//! Applies webhook events: invalidates users, sessions and organizations, and updates the users' rows.
 
 use std::sync::Arc;
 
@@ -138,15 +138,15 @@ impl Inner {
         WebhookOutcome::Applied
     }
 
-    /// Caches the user of an event. Returns `None` for an event that is older than what is known: events overtake one
-    /// another, and none comes after a deletion.
+    /// Caches the user of an event. Returns `None` for an event that is older than the last one applied: events may arrive
+    /// out of order, and none is applied after a deletion.
     fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
         if self.revocations.is_user_revoked(&id, Reason::UserNotFound, now) || !self.users.is_newer(&user, now) {
             return None;
         }
         Some(self.invalidate(Scope::Subject, &id, || {
-            // In this mode no user is fetched, so the event is all that tells of a ban.
+            // In this mode no user is fetched: only the event reports a ban.
             match self.settings.mode {
                 UserMode::Claims if user.is_blocked() => self.revocations.revoke_user(&id, Reason::UserInactive, now),
                 UserMode::Claims => self.revocations.lift_ban(&id, now),

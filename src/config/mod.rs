@@ -1,4 +1,4 @@
-//! Settings: `settings.rs` holds one row for each, `parse.rs` reads their values, `secret.rs` hides what must not be shown.
+//! Settings: `settings.rs` has one row for each, `parse.rs` reads their values, `secret.rs` hides what must not be shown.
 
 mod parse;
 mod secret;
@@ -15,7 +15,7 @@ pub use settings::{Config, Csrf, Group, Kind, LinkByEmail, SETTINGS, UserMode};
 pub struct ConfigError {
     /// The setting's name, as in the table of settings.
     pub setting: &'static str,
-    /// What is wrong and how to correct it. Never holds the value of a secret.
+    /// What is wrong and how to correct it. Never contains the value of a secret.
     pub message: String,
 }
 
@@ -36,7 +36,7 @@ impl std::error::Error for ConfigError {}
 /// The setting's field in a `Config`.
 type Accessor = fn(&mut Config) -> &mut dyn parse::Value;
 
-/// What is known about a setting at run time. A NUL byte follows each string in memory, for C.
+/// The description of a setting at run time. A NUL byte follows each string in memory, for C.
 #[derive(Clone, Copy)]
 pub struct Setting {
     /// The name that all bindings use.

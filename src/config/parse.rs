@@ -1,4 +1,4 @@
-//! How the value of a setting is read from a string, a number or an item of a list.
+//! Reads the value of a setting from a string, a number or an item of a list.
 
 use super::secret::Secret;
 use super::settings::{Csrf, Kind, LinkByEmail, UserMode};
@@ -7,7 +7,7 @@ use crate::token::TokenKind;
 /// The longest value of a setting, in bytes.
 const MAX_VALUE_LEN: usize = 1 << 20;
 
-/// A field of `Config`, whatever its type. Errors are messages without the value.
+/// A field of `Config` of any type. Error messages do not contain the value.
 pub(super) trait Value {
     /// Replaces the value. `value` is trimmed and at most 1 MiB long.
     fn set(&mut self, kind: Kind, value: &str) -> Result<(), String>;
@@ -23,7 +23,7 @@ pub(super) trait Value {
     }
 }
 
-/// Checks what holds for every value and item, and trims it.
+/// Checks the rules for every value and item, and trims it.
 pub(super) fn trim(value: &str) -> Result<&str, String> {
     if value.len() > MAX_VALUE_LEN {
         return Err("must be at most 1 MiB long".into());

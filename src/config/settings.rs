@@ -74,7 +74,7 @@ pub enum Kind {
 pub enum Group {
     /// What tokens are verified with.
     Keys,
-    /// What a token must hold.
+    /// What is checked in a token.
     TokenChecks,
     /// How long results are cached.
     Caching,
@@ -167,7 +167,7 @@ macro_rules! settings {
     };
 }
 
-/// Cuts the NUL off that stays behind the string in memory, for C.
+/// Returns the string without its last byte, a NUL that remains in memory for C.
 const fn before_nul(text: &'static str) -> &'static str {
     text.split_at(text.len() - 1).0
 }

@@ -16,7 +16,7 @@ use crate::error::Cause;
 /// Calls the user store, event, log and clock callbacks on this thread.
 ///
 /// Returns `CLERK_OK` if and only if the request is signed in. `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` and
-/// `CLERK_UNAVAILABLE` come with a result, too; a negative status comes without. The caller frees `*result` with
+/// `CLERK_UNAVAILABLE` also set `*result`; a negative status sets it to NULL. The caller frees `*result` with
 /// `clerk_result_free`. `*error` is set for `CLERK_UNAVAILABLE` and negative statuses: `CLERK_E_FORKED` after a
 /// `fork`, `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
 #[must_use]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Destroys the userdata of a callback.
 ///
-/// Called exactly once: when the callback is replaced, or when the last config or client that holds it has been freed
+/// Called exactly once: when the callback is replaced, or when the last config or client that uses it has been freed
 /// and no call is in progress. Runs on the thread that does so.
 pub type clerk_destroy_fn = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 

@@ -107,7 +107,7 @@ pub(crate) unsafe fn with_client(
     unsafe { report(error, run) }
 }
 
-/// Creates a client from a copy of the config. Connects to nothing yet.
+/// Creates a client from a copy of the config. Opens no connection.
 ///
 /// Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
 /// negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn clerk_client_free(client: *mut clerk_client) {
     });
 }
 
-/// Fetches the key set now, so that the first request need not wait. Blocks for at most `timeout_ms`.
+/// Fetches the key set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
 ///
 /// In a child process after `fork` it must be called before any function that may send a request to Clerk.
 ///

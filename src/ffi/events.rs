@@ -36,7 +36,7 @@ pub enum clerk_event_kind {
     JWKS_REFRESHED = 8,
     /// Clerk rate-limited the library (429). No requests are sent until the wait is over.
     RATE_LIMITED = 9,
-    /// Clerk could not be reached. The cached user was served although it is stale.
+    /// Clerk could not be reached. A stale cached user was used.
     STALE_USER_SERVED = 10,
     /// A webhook reported that a user was deleted. The application decides what happens to the row.
     USER_DELETED = 11,
@@ -223,7 +223,7 @@ thread_local! {
 
 pub(crate) fn clock(callback: Arc<ClockCallback>) -> Clock {
     Clock::from_fn(move || {
-        // The callback has called a function that needs the time.
+        // The callback called a function that needs the time.
         if IN_CLOCK_CALLBACK.replace(true) {
             return system_ms();
         }
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns how long Clerk asked to wait, in milliseconds; -1 for other kinds. Any thread, during the callback.
+/// Returns how long Clerk requires to wait, in milliseconds; -1 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.

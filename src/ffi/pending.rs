@@ -214,7 +214,7 @@ pub unsafe extern "C" fn clerk_pending_fetch(pending: *mut clerk_pending) -> i32
     guard(CLERK_E_PANIC, || status(body()))
 }
 
-/// Finishes an authentication or a webhook, and frees `pending` whatever is returned.
+/// Finishes an authentication or a webhook. Always frees `pending`.
 ///
 /// Returns as `clerk_authenticate` or `clerk_webhook_handle` does; the caller frees `*result`. `CLERK_UNAVAILABLE` if
 /// the next action is not `DONE`. `result` may be NULL only for a webhook. One thread at a time.

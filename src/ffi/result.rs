@@ -63,7 +63,7 @@ unsafe fn attribute(result: *const clerk_result, attribute: Attribute) -> clerk_
     })
 }
 
-/// Returns the status that came with the result: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
+/// Returns the status of the authentication: `CLERK_OK`, `CLERK_SIGNED_OUT`, `CLERK_NO_CREDENTIALS` or
 /// `CLERK_UNAVAILABLE`; `CLERK_E_NULL` for NULL. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn clerk_result_expires_at_ms(result: *const clerk_result)
 /// Reads how many minutes ago the first and the second factor were verified; -1 means never.
 ///
 /// Returns 1 and sets `*first` and `*second`, either of which may be NULL; returns 0 and sets neither if the token
-/// does not say. Any thread.
+/// has no claim `fva`. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_factor_verification_age(
     result: *const clerk_result,
@@ -264,8 +264,8 @@ pub enum clerk_check {
 
 /// Checks an authorization of the user's session. `check` is a `clerk_check`.
 ///
-/// Returns 1 if it holds. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token and a
-/// request that is not signed in. Combine several checks with `&&`. Any thread.
+/// Returns 1 if the check passes. Returns 0 otherwise, also for an unknown check, an invalid value, a machine token
+/// and a request that is not signed in. Combine several checks with `&&`. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_has(result: *const clerk_result, check: i32, value: clerk_str) -> i32 {
     guard(0, || {

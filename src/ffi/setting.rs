@@ -1,4 +1,4 @@
-//! `clerk_setting`: what is known about a setting.
+//! `clerk_setting`: the description of a setting.
 
 use std::ffi::CStr;
 
@@ -23,7 +23,7 @@ pub enum clerk_setting_type {
     ENUMERATION_SET = 6,
 }
 
-/// What is known about a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
+/// The description of a setting. The strings are static and followed by a NUL byte; `data` is NULL where there is none.
 #[repr(C)]
 pub struct clerk_setting {
     /// `sizeof(clerk_setting)`, set by the caller.
@@ -133,7 +133,7 @@ fn info(index: usize, setting: &Setting, struct_size: u32) -> clerk_setting {
 
 /// Describes the setting at `index`, from 0 in the order of the README's tables.
 ///
-/// Fills `*info` as far as its `struct_size` goes.
+/// Fills `*info` up to its `struct_size`.
 ///
 /// Returns `CLERK_OK`, `CLERK_E_NOT_FOUND` after the last setting, `CLERK_E_NULL` or `CLERK_E_STRUCT_SIZE`. Any thread.
 #[must_use]
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn clerk_setting_info(index: usize, info: *mut clerk_setti
         let Some(setting) = SETTINGS.get(index) else { return CLERK_E_NOT_FOUND };
         let filled = self::info(index, setting, given);
         let len = size_of::<clerk_setting>().min(given as usize);
-        // SAFETY: the caller vouches for `given` bytes.
+        // SAFETY: `given` writable bytes are the caller's contract.
         unsafe { std::ptr::copy_nonoverlapping((&raw const filled).cast::<u8>(), info.cast(), len) };
         CLERK_OK
     })

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use super::guard;
 
-/// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a failure.
+/// A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
 ///
 /// Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 ///
@@ -21,7 +21,7 @@ pub enum clerk_status {
     CLERK_NO_CREDENTIALS = 2,
     /// The result cannot be determined now. Respond with 503, never with 401.
     CLERK_UNAVAILABLE = 3,
-    /// The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    /// The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
     CLERK_WOULD_BLOCK = 4,
     /// The application has to query its user table. See `clerk_pending`.
     CLERK_PENDING = 5,
@@ -33,7 +33,7 @@ pub enum clerk_status {
     CLERK_E_ARGUMENT = -102,
     /// A string is not valid UTF-8.
     CLERK_E_UTF8 = -103,
-    /// `struct_size` is not supported, or a field that this version of the library does not know is set.
+    /// `struct_size` is not supported, or a field that is unknown to this version of the library is set.
     CLERK_E_STRUCT_SIZE = -104,
     /// The call is not allowed in the object's current state.
     CLERK_E_STATE = -105,
@@ -62,7 +62,7 @@ pub enum clerk_status {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum clerk_store_status {
-    /// The request was executed. The response holds its outcome.
+    /// The request was executed. The response contains its outcome.
     CLERK_STORE_OK = 0,
     /// The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`.
     CLERK_STORE_DECLINE = 1,
@@ -95,7 +95,7 @@ pub(crate) fn is_failure(status: i32) -> bool {
     status < 0 || status == CLERK_UNAVAILABLE
 }
 
-/// What a failure means when nothing more is known of it.
+/// The message of a failure without further details.
 pub(crate) fn message(status: i32) -> &'static str {
     match status {
         CLERK_UNAVAILABLE => "the result cannot be determined now",

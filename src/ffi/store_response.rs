@@ -6,7 +6,7 @@ use super::{
 };
 use crate::users::{Row, StoreError, StoreResponse};
 
-/// No user table holds longer strings.
+/// The maximum length of a string in a response.
 const MAX_STRING: usize = 64 * 1024;
 /// Two rows are an error already.
 const MAX_ROWS: usize = 16;

@@ -16,7 +16,7 @@ pub struct Organization {
     pub slug: Option<String>,
     /// The user's role with the prefix `org:`.
     pub role: Option<String>,
-    /// The user's permissions, `org:<feature>:<permission>`. Tokens never hold system permissions.
+    /// The user's permissions, `org:<feature>:<permission>`. Tokens never contain system permissions.
     pub permissions: Vec<String>,
 }
 

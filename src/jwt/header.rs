@@ -16,7 +16,7 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Parses a decoded header. Returns `None` if it is no strict JSON object or holds a parameter that is not supported.
+    /// Parses a decoded header. Returns `None` if it is not a strict JSON object or has an unsupported parameter.
     pub fn parse(json: &'a [u8]) -> Option<Self> {
         object(json)
     }
@@ -27,7 +27,7 @@ impl<'de> ObjectVisitor<'de> for Header<'de> {
         let mut string = || map.next_value().map(|JsonStr(string)| string);
         match name {
             "alg" => self.alg = string()?,
-            // Only ever compared: a value that is no string matches no key, and a configured key ignores it.
+            // Only compared: a value that is not a string matches no key, and a configured key ignores it.
             "kid" => {
                 self.kid = match map.next_value()? {
                     Json::String(kid) => Some(kid),

@@ -89,7 +89,7 @@ impl std::fmt::Debug for VerifyingKey {
 }
 
 /// Parsed keys by DER, as long as a [`VerifyingKey`] refers to them. The default provider of `jsonwebtoken` parses the key for
-/// each token, which is a seventh of the work.
+/// each token, which is a seventh of the time of a verification.
 static PARSED_KEYS: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
 
 // A tree, not a hash map: comparing two keys reads a few bytes, hashing one reads all of them.

@@ -74,7 +74,7 @@ impl<'a> UnverifiedJwt<'a> {
             return Err(Reason::TokenInvalid);
         }
         let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded only when a key is at hand; its alphabet is checked now.
+        // The signature is decoded when a key is found; its alphabet is checked now.
         let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
             return Err(Reason::TokenInvalid);
@@ -92,7 +92,7 @@ impl<'a> UnverifiedJwt<'a> {
         Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, is_contradictory, payload })
     }
 
-    /// Returns the token type that header and `sub` claim; to be trusted once the signature is verified.
+    /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
     pub fn kind(&self) -> TokenKind {
         self.kind
     }
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    // Threats A2, A5, A7; promise 4.
+    // Threats A2, A5, A7; guarantee 4.
     #[test]
     fn unsupported_header_parameters_are_rejected() {
         for extra in [

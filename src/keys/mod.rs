@@ -1,4 +1,4 @@
-//! Where a verification key comes from: the configuration, or the instance's JWK set, fetched and cached.
+//! The source of verification keys: the configuration, or the instance's JWK set, fetched and cached.
 
 mod jwks;
 mod parse;
@@ -39,7 +39,7 @@ impl KeySource {
         }
     }
 
-    /// Whether the key with this id is still one of them.
+    /// Returns whether the key with this id is still in the source.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
         match self {
             KeySource::Jwks(store) => store.contains(id),
@@ -48,7 +48,7 @@ impl KeySource {
         }
     }
 
-    /// Returns other keys for the same key id after none of `tried` made the signature: Clerk may have rotated the key.
+    /// Returns other keys for the same key id after none of `tried` verified the signature: Clerk may have rotated the key.
     pub fn keys_after_rotation(
         &self,
         kid: Option<&str>,

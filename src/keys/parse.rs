@@ -1,4 +1,4 @@
-//! Configured keys: PEM (also as environment variables mangle it), bare base64, JWK or JWK set.
+//! Configured keys: PEM (also with line ends escaped or lost in environment variables), bare base64, JWK or JWK set.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -7,13 +7,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::jwks::{self, KeySet};
 use crate::jwt::{KeyError, VerifyingKey};
 
-/// Why a setting holds no key, as a message for its author.
+/// Why a setting is not a valid key, as a message for the administrator.
 pub type KeyParseError = &'static str;
 
-const PRIVATE: KeyParseError = "this is a private key; give the public one (Clerk's dashboard shows it as the JWKS public key) and treat this one as leaked";
+const PRIVATE: KeyParseError = "this is a private key; set the public key (Clerk's dashboard shows it as the JWKS public key) and replace this one, which may be exposed";
 const NOT_RSA: KeyParseError = "this is not an RSA public key; Clerk signs with RS256";
 const WEAK: KeyParseError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
-const GARBAGE: KeyParseError = "this is no key; give the public key as PEM, bare base64, JWK or JWK set";
+const GARBAGE: KeyParseError = "not a key; set the public key as PEM, bare base64, JWK or JWK set";
 
 /// Returns all keys of a setting: at least one, all valid.
 ///
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
         let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(GARBAGE)?;
         match label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => keys.push(decode(body)?),
-            "CERTIFICATE" => return Err("this is a certificate; give its public key (openssl x509 -pubkey -noout)"),
+            "CERTIFICATE" => return Err("this is a certificate; set its public key (openssl x509 -pubkey -noout)"),
             _ => return Err(GARBAGE),
         }
     }
@@ -69,6 +69,6 @@ fn parse_json(json: &[u8]) -> Result<Vec<VerifyingKey>, KeyParseError> {
         Some(Err(KeyError::NotRsa)) => return Err(NOT_RSA),
         None => {}
     }
-    let set = KeySet::parse(json).ok_or("this JWK set holds no RSA public key for RS256")?;
+    let set = KeySet::parse(json).ok_or("this JWK set contains no RSA public key for RS256")?;
     Ok(set.iter().cloned().collect())
 }

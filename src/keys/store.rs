@@ -40,7 +40,7 @@ const MAX_REFETCH_WAITERS: usize = 4;
 /// Returns the body of the JWK set before the deadline, or why there is none.
 type FetchJwks<'a> = dyn Fn(Deadline) -> Result<Vec<u8>, ApiError> + 'a;
 
-/// How one call gets the JWK set if the cached one does not do.
+/// Fetches the JWK set for one call, if the cached one is not enough.
 pub struct JwksFetcher<'a> {
     fetch: &'a FetchJwks<'a>,
     io: Io,
@@ -49,7 +49,7 @@ pub struct JwksFetcher<'a> {
 }
 
 impl<'a> JwksFetcher<'a> {
-    /// Makes a fetcher for one call. With [`Io::CacheOnly`] `fetch` is never called.
+    /// Creates a fetcher for one call. With [`Io::CacheOnly`] `fetch` is never called.
     pub fn new(fetch: &'a FetchJwks<'a>, io: Io) -> Self {
         JwksFetcher { fetch, io, has_fetched: Cell::new(false) }
     }
@@ -143,8 +143,8 @@ pub struct JwksStore {
 }
 
 impl JwksStore {
-    /// Makes a store that starts with `set`, or empty. `on_replaced` is called after each fetch that replaced the set; its
-    /// argument tells whether the key with an id is in the new one.
+    /// Creates a store with `set`, or an empty one. `on_replaced` is called after each fetch that replaced the set; its
+    /// argument returns whether the key with an id is in the new one.
     pub fn new(set: Option<(KeySet, i64)>, can_fetch: bool, on_replaced: Box<OnReplaced>) -> Self {
         JwksStore {
             loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms, number: 0 }))),
@@ -192,7 +192,7 @@ impl JwksStore {
         refused
     }
 
-    /// Returns other keys with a key id after none of `tried` made the signature: Clerk may have rotated the key.
+    /// Returns other keys with a key id after none of `tried` verified the signature: Clerk may have rotated the key.
     pub fn keys_after_rotation(
         &self,
         kid: &str,
@@ -228,7 +228,7 @@ impl JwksStore {
         self.refresh(seen.as_ref(), now_ms, fetcher)
     }
 
-    /// Forgets a running fetch. To be called in a forked child: its thread does not exist there.
+    /// Removes a running fetch. To be called in a forked child: its thread does not exist there.
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
         self.refetch_waiters.reset();
@@ -244,7 +244,7 @@ impl JwksStore {
         self.loaded.read().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
     }
 
-    /// Returns a set that may be used, refreshed if that is due.
+    /// Returns a usable set, refreshed if it is due.
     fn current(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Arc<Loaded>, KeyLookupError> {
         let seen = self.loaded.read().clone();
         if let Some(loaded) = &seen {
@@ -256,10 +256,10 @@ impl JwksStore {
                 match fetcher.io {
                     _ if self.backoff(now_ms).is_some() => {}
                     Io::Blocking(_) if self.refresh_backoff.try_acquire(now_ms) => {
-                        // The old set is kept for the case that this fails.
+                        // The old set is used if this fails.
                         let _ = self.refresh(Some(loaded), now_ms, fetcher);
                     }
-                    // If all callers try without blocking first, one has to be sent to block.
+                    // If all callers try without blocking first, one of them has to block.
                     Io::CacheOnly if self.refresh_backoff.is_available(now_ms) => {
                         return Err(KeyLookupError::WouldBlock);
                     }
@@ -339,7 +339,7 @@ impl JwksStore {
         completed(self.in_flight.run(&(), deadline, || self.load(seen, now_ms, fetcher, deadline)))
     }
 
-    /// Fetches and replaces the set, unless it is no longer the one that the caller has seen.
+    /// Fetches and replaces the set, unless another caller has replaced it since.
     fn load(
         &self,
         seen: Option<&Arc<Loaded>>,

@@ -15,7 +15,7 @@ pub use unverified::{UnverifiedClaims, decode_unverified};
 
 use crate::reason::Reason;
 
-/// The maximum length of a token in bytes. Cookies hold at most 4 KiB, headers of most servers at most 8 KiB.
+/// The maximum length of a token in bytes. Browsers limit cookies to 4 KiB, most servers limit header lines to 8 KiB.
 pub const MAX_TOKEN_LEN: usize = 16 * 1024;
 /// The maximum length of all cookie lines of a request together, in bytes.
 pub const MAX_COOKIES_LEN: usize = 64 * 1024;
@@ -105,7 +105,7 @@ pub struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Returns the token as a string, or `None` if it is no token68 (RFC 9110 §11.2). Not checked on a cache hit, because
+    /// Returns the token as a string, or `None` if it is not a token68 (RFC 9110 §11.2). Not checked on a cache hit, because
     /// only tokens that were verified are in the cache.
     pub fn token_str(&self) -> Option<&'a str> {
         bearer::is_token68(self.token).then(|| std::str::from_utf8(self.token).ok()).flatten()
@@ -115,7 +115,7 @@ impl<'a> Credential<'a> {
 /// How credentials are extracted; derived from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ExtractOptions {
-    /// The instance that the publishable key names. Without one, its suffixed cookies cannot be told from others.
+    /// The instance that the publishable key names. Without one, its suffixed cookies cannot be distinguished from others.
     pub instance: Option<ClerkInstance>,
     /// Whether `__client_uat` is checked.
     pub check_client_uat: bool,
@@ -140,7 +140,7 @@ pub struct ClerkInstance {
 ///
 /// # Errors
 ///
-/// The reason why a credential that the request does have is rejected.
+/// The reason if the request has a credential and it is rejected.
 pub fn extract<'a>(
     request: &Request<'a>,
     options: &ExtractOptions,

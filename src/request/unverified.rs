@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 
 use crate::json::{Json, ObjectVisitor, object};
 
-/// Claims of a JWT whose signature is not verified. They prove nothing.
+/// Claims of a JWT whose signature is not verified. They are not authenticated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnverifiedClaims {
     /// `iss`, if it is a string that is not empty.

@@ -5,7 +5,7 @@ use crate::api::{ClerkUser, PrimaryEmail};
 
 /// Returns the changes that make `row` equal to `user`; all columns of a new row if `row` is `None`.
 ///
-/// Covers only columns that exist in `schema`. The username is not among them: whether it is free is the store's answer.
+/// Covers only columns that exist in `schema`. The username is not among them: only the store knows whether it is free.
 pub fn diff(row: Option<&Row>, user: &ClerkUser, schema: &Schema) -> RowChanges {
     let is_new = row.is_none();
     let empty = Row::default();
@@ -14,7 +14,7 @@ pub fn diff(row: Option<&Row>, user: &ClerkUser, schema: &Schema) -> RowChanges 
         let new = truncate(new.as_deref().unwrap_or_default(), schema.max_name_len);
         (exists && (is_new || old.as_deref() != Some(&new))).then_some(new)
     };
-    // Half an address or URL is useless: what does not fit is left out.
+    // A truncated address or URL is useless: a value that does not fit is omitted.
     let nullable = |exists: bool, old: &Option<String>, new: Option<&str>, max_len: u32| {
         let new = new.filter(|new| fits(new, max_len));
         let old = old.as_deref().filter(|old| !old.is_empty());
@@ -103,7 +103,7 @@ mod tests {
         ClerkUser { banned: true, ..ada() }
     }
 
-    /// The row that a sync of `ada` leaves.
+    /// The row after a sync of `ada`.
     fn synced() -> Row {
         let mut row = Row { key: "1".into(), ..Row::default() };
         diff(None, &ada(), &Schema::default()).apply(&mut row);

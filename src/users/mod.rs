@@ -1,4 +1,4 @@
-//! The application's own user table, and the sync that keeps its rows equal to Clerk's users.
+//! The application's own user table, and the sync that updates its rows from Clerk's users.
 //!
 //! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
 

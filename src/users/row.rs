@@ -72,7 +72,7 @@ impl UpdateCondition {
 }
 
 impl RowChanges {
-    /// Returns whether there is nothing to write.
+    /// Returns whether no column is to be written.
     pub fn is_empty(&self) -> bool {
         *self == RowChanges::default()
     }

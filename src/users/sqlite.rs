@@ -124,7 +124,7 @@ impl SqliteStore {
     fn check_out(&self) -> rusqlite::Result<Connection> {
         let mut idle = self.idle.lock();
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            // SQLite connections must not be used in a forked child, nor closed there.
+            // SQLite connections must be neither used nor closed in a forked child.
             idle.drain(..).for_each(std::mem::forget);
         }
         let pooled = idle.pop();
@@ -187,7 +187,7 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Checks that the path is a regular file, or creates one that only its owner can read: it holds personal data.
+/// Checks that the path is a regular file, or creates one that only its owner can read: it contains personal data.
 fn create_private(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::OpenOptionsExt;
     match std::fs::symlink_metadata(path) {

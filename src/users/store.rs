@@ -2,13 +2,13 @@
 
 use super::{Row, RowChanges, Schema, UpdateCondition};
 
-/// Why a store did not do what a request asked for.
+/// Why a store did not execute a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// A unique column already has the value, because another request was faster or the value belongs to another row; or the row
     /// does not fulfil the condition of an update. The sync looks again.
     Conflict,
-    /// Any other failure. The request is answered as unavailable; nothing is cached.
+    /// Any other failure. The request is unavailable; nothing is cached.
     Failed {
         /// The application's error code; passed through unchanged.
         code: i32,
@@ -35,7 +35,7 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A read or write that a sync asks the store for; one variant per method of [`UserStore`].
+/// A query or write of a sync; one variant per method of [`UserStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same names as in `UserStore`")]
 pub enum StoreRequest {
@@ -238,8 +238,8 @@ pub trait UserStore: Send + Sync {
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError>;
 
     /// Executes a [`StoreRequest::Create`] or [`StoreRequest::Update`]; calls [`create`](Self::create) or
-    /// [`update`](Self::update) by default. A table that changes what it is given (new accounts await approval, say) implements
-    /// this method instead and returns [`StoreResponse::Rows`] with the row as it is after the write.
+    /// [`update`](Self::update) by default. A table that changes the values itself (new accounts await approval, for example)
+    /// implements this method instead and returns [`StoreResponse::Rows`] with the row as it is after the write.
     ///
     /// # Errors
     ///

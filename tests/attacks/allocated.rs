@@ -12,7 +12,7 @@ thread_local! {
 }
 
 fn count(bytes: usize) {
-    // The counter is gone while the thread exits.
+    // The counter does not exist any more while the thread exits.
     let _ = BYTES.try_with(|total| total.set(total.get() + bytes));
 }
 
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Returns the bytes that this thread allocates while `work` runs, freed ones included.
+/// Returns the bytes that this thread allocates while `work` runs, including freed ones.
 pub fn bytes_allocated(work: impl FnOnce()) -> usize {
     let before = BYTES.get();
     work();

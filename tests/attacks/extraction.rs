@@ -107,7 +107,7 @@ fn credential_is_a_slice_of_a_header_or_cookie_line() {
     });
 }
 
-// Threat S1; promise 1.
+// Threat S1; guarantee 1.
 #[test]
 fn verified_bytes_are_the_hashed_bytes() {
     let rig = pinned();

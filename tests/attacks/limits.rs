@@ -12,7 +12,7 @@ use super::{HEADER, payload, pinned, signed};
 /// The bytes that one request may allocate.
 const MAX_ALLOCATED: usize = 64 * 1024;
 
-// Threat A9; promise 8.
+// Threat A9; guarantee 8.
 #[test]
 fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
     let rig = pinned();

@@ -1,4 +1,4 @@
-//! Attacks on extraction and verification. Threat ids (A1, S1, U5 …) and promises are those of `docs/security.md`.
+//! Attacks on extraction and verification. Threat ids (A1, S1, U5 …) and guarantees are those of `docs/security.md`.
 
 mod allocated;
 mod classes;

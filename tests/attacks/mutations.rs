@@ -55,7 +55,7 @@ fn reencodings(token: &str) -> Vec<String> {
     distinct.into_iter().collect()
 }
 
-// Threat U1; promise 6.
+// Threat U1; guarantee 6.
 #[test]
 fn token_has_exactly_one_accepted_encoding() {
     let rig = pinned();
@@ -65,7 +65,7 @@ fn token_has_exactly_one_accepted_encoding() {
     assert!(encodings.len() > 100, "{}", encodings.len());
     let accepted: Vec<&String> = encodings.iter().filter(|s| rig.client.verify_token(s).identity().is_some()).collect();
     assert_eq!(accepted, [&token]);
-    // Only blanks around the header value are stripped.
+    // Only spaces and tabs around the header value are stripped.
     let differs_by_blanks = |encoding: &str| encoding.trim_matches([' ', '\t']) == token;
     for encoding in encodings.iter().filter(|encoding| !differs_by_blanks(encoding)) {
         assert!(ask(&rig, encoding.as_bytes()).starts_with("out "), "{encoding:?}");
@@ -162,7 +162,7 @@ fn mutated_token_is_rejected() {
         let Ok(candidate) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
         let is_signed = |candidate: &str| candidate == token || candidate == other;
         assert_eq!(rig.client.verify_token(candidate).identity().is_some(), is_signed(candidate));
-        // Blanks around a header value are not part of it.
+        // Spaces and tabs around a header value are not part of it.
         assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(candidate.trim_matches([' ', '\t'])));
     });
 }

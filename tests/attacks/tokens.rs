@@ -83,7 +83,7 @@ fn clients() -> Vec<(&'static str, Fixture)> {
     ]
 }
 
-// Threat A1; promise 2.
+// Threat A1; guarantee 2.
 #[test]
 fn alg_other_than_rs256_is_rejected_for_every_key_format() {
     let keys = KeyStore::built_in();
@@ -133,7 +133,7 @@ fn hmac_in_place_of_rs256_signature_is_rejected() {
     }
 }
 
-// Threat A3; promise 3.
+// Threat A3; guarantee 3.
 #[test]
 fn keys_and_urls_in_the_token_header_are_ignored() {
     let trap = UnresponsiveServer::start(Behavior::Silent);
@@ -153,7 +153,7 @@ fn keys_and_urls_in_the_token_header_are_ignored() {
             let header = format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"JWT",{member}}}"#);
             let claims = payload(&format!(r#","iss":"{}","n":{n}"#, trap.url()));
             assert_eq!(rig.ask(&signed("other", &header, &claims)), "out token-invalid-signature", "{form} {member}");
-            // Ignored: a token with a valid signature is accepted in spite of them.
+            // Ignored: a token with a valid signature is still accepted.
             assert_eq!(rig.ask(&signed("k1", &header, &claims)), "in verified", "{form} {member}");
         }
         assert!(rig.calls() <= calls + 1, "{form}: one refetch for an invalid signature");
@@ -297,7 +297,7 @@ fn time_claims_at_boundaries_have_expected_outcome() {
     }
 }
 
-// Threat A8; promise 5.
+// Threat A8; guarantee 5.
 #[test]
 fn token_without_exp_or_sub_is_rejected() {
     let rig = pinned();

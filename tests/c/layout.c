@@ -214,7 +214,7 @@ static void setting_names(void) {
             CHECK_CSTR(clerk_error_setting(error).data, info.name.data);
         }
         clerk_error_free(error);
-        /* The default is a value that is accepted, and the limits are the last that are. */
+        /* The default and the limits are accepted, values beyond them are not. */
         if (info.default_value.data != NULL)
             CHECK_STATUS(clerk_config_set(config, info.name, info.default_value, NULL), CLERK_OK);
         if (info.value_type == CLERK_SETTING_TYPE_INTEGER) {
@@ -252,7 +252,7 @@ static void versions(void) {
     CHECK_INT(CLERK_ABI_MAJOR, 0);
 }
 
-/* A part that is missing from the composed number would not show while it is 0. */
+/* A part that is missing in the composed number would not be noticed while it is 0. */
 #undef CLERK_VERSION_MAJOR
 #undef CLERK_VERSION_MINOR
 #undef CLERK_VERSION_PATCH

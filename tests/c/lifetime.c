@@ -156,7 +156,7 @@ static void userdata_destroyed_when_replaced_or_refused(void) {
     }
     clerk_client_free(client);
     check_destroyed(&fixture, 1);
-    /* Removed, with userdata all the same. */
+    /* Removed; the userdata is destroyed as well. */
     state given[CALLBACKS] = {0};
     CHECK_OK(clerk_config_set_event_callback(config, NULL, &given[EVENT], on_destroy));
     CHECK_OK(clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_WARN, NULL, &given[LOG], on_destroy));
@@ -287,7 +287,7 @@ static void retain_and_free(fixture *fixture) {
     clerk_client_free(client);
 }
 
-/* Calls everything that must not be called with the same client, and everything that may. */
+/* Calls every function that must not be called with the same client, and every one that may. */
 static void call_back(fixture *fixture) {
     char line[4096];
     snprintf(line, sizeof line, "Bearer %s", fixture->token);
@@ -503,7 +503,7 @@ static void shutdown_cancels_call_in_progress(void) {
     CHECK_INT(counted.destroyed, 1);
 }
 
-/* When a thread exits, the library's thread-local storage is gone; a destructor of the application may still call. */
+/* When a thread exits, the library's thread-local storage no longer exists; a destructor of the application may still call. */
 static pthread_key_t exit_key;
 static atomic_int exits;
 

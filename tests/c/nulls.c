@@ -95,7 +95,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 7), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_USERNAME, 8), CLERK_OK);
     CHECK_STATUS(clerk_config_set_user_column_length(config, CLERK_COLUMN_EMAIL, UINT32_MAX), CLERK_OK);
-    /* No columns; neither of the two that identify a row; an unknown one. */
+    /* No columns; neither column that identifies a row; an unknown column. */
     for (size_t i = 0; i < 4; i++) {
         static const uint32_t columns[] = {0, 4, 1u << 10 | 1, UINT32_MAX};
         CHECK_STATUS(clerk_config_set_user_columns(config, columns[i]), CLERK_E_ARGUMENT);

@@ -294,7 +294,7 @@ static void cancelled_at_every_step(void) {
         table.count = 0;
     }
 
-    /* It holds a reference to its client. */
+    /* It has a reference to its client. */
     clerk_pending *pending = begin_pending(client, token, &outcome);
     CHECK(pending != NULL);
     clerk_client_free(client);

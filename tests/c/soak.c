@@ -85,7 +85,7 @@ int main(void) {
     hits(client, &request, HITS / WARM_UPS);
     long before = rss_kb();
     hits(client, &request, HITS);
-    check_growth("cached answers", before);
+    check_growth("cached results", before);
 
     const char *pem = json_string(sim_admin("GET", "/keys/k1", ""), "pem");
     objects(pem, token, OBJECTS / WARM_UPS);

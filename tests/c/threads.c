@@ -155,7 +155,7 @@ int main(void) {
                          rows.rows[j].strings[CLERK_COLUMN_USERNAME]) != 0);
         }
     }
-    printf("%ld calls, %ld + %ld answers, %ld would have waited\n", (long)others, (long)results[0], (long)results[1],
+    printf("%ld calls, %ld + %ld results, %ld would have blocked\n", (long)others, (long)results[0], (long)results[1],
            (long)blocked);
     CHECK(others > 2000);
     clerk_client_free(plain);

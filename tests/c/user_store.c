@@ -221,7 +221,7 @@ static void store_failure_is_returned_and_not_cached(void) {
     CHECK_CSTR(outcome_of(client, token), "signed_in verified");
     check_transactions(&table);
 
-    /* A message that is too long or not UTF-8 is truncated or repaired, not refused. */
+    /* A message that is too long or not UTF-8 is truncated or repaired, not rejected. */
     static char oversized[1 << 20];
     memset(oversized, 'x', sizeof oversized);
     oversized[5] = (char)0xfe;

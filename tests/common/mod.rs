@@ -1,4 +1,4 @@
-//! What the integration tests share: a client wired to the stand-in for Clerk, a clock set by hand, a event_log of events.
+//! Shared by the integration tests: a client of the fake Clerk API, a manual clock, an event log.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -17,11 +17,11 @@ use clerk_auth::users::UserStore;
 use clerk_auth::{AuthResult, Client, Event, Outcome, Request, Secret, TokenHash};
 use clerk_sim::{Sim, TokenSpec};
 
-/// When every test begins, in seconds since 1970.
+/// The time at the start of every test, in seconds since 1970.
 pub const NOW_S: i64 = 1_800_000_000;
 /// The secret key of the clients.
 pub const SECRET: &str = "sk_test_simulated";
-/// How much later than `timeout_ms` a result may come, since waking a thread takes time on a busy machine.
+/// The tolerated delay of a result after `timeout_ms`: waking a thread takes time on a busy machine.
 pub const SLACK: Duration = Duration::from_millis(250);
 
 /// A clock that tests advance.
@@ -113,12 +113,12 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Makes a client with a secret key, so that the JWK set and users are fetched; `tune` may change that.
+    /// Creates a client with a secret key, so that the JWK set and users are fetched; `tune` may change that.
     pub fn new(tune: impl FnOnce(&mut Config)) -> Fixture {
         Fixture::build(Sim::start(), None, tune)
     }
 
-    /// The same, with a user table.
+    /// Does the same with a user table.
     pub fn with_store(store: Arc<dyn UserStore>, tune: impl FnOnce(&mut Config)) -> Fixture {
         Fixture::build(Sim::start(), Some(store), tune)
     }
@@ -154,7 +154,7 @@ impl Fixture {
     }
 }
 
-/// Makes a client of a fake Clerk API.
+/// Creates a client of a fake Clerk API.
 pub fn client(
     sim: &Sim,
     time: &ManualClock,
@@ -202,7 +202,7 @@ pub fn cookies(client: &Client, lines: &[&str]) -> String {
     word(&client.authenticate(&request))
 }
 
-/// Authenticates step by step; the test asks the store.
+/// Authenticates step by step; the test queries the store.
 pub fn stepwise(client: &Client, token: &str, store: &dyn UserStore) -> String {
     let line = format!("Bearer {token}");
     let mut request = Request::new();
@@ -240,7 +240,7 @@ pub fn word(answer: &AuthResult) -> String {
     }
 }
 
-/// Returns the milliseconds to wait that a result carries.
+/// Returns `retry_after_ms` of a result.
 pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
     match answer.outcome() {
         Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms,

@@ -98,7 +98,7 @@ impl UserStore for Table {
     }
 }
 
-/// Passes one request to a store, like an application that drives the steps itself.
+/// Executes one request with a store, like an application that executes the steps itself.
 pub fn answer(store: &dyn UserStore, step: &StoreRequest) -> Result<StoreResponse, StoreError> {
     let answered = match step {
         StoreRequest::FindByKey { key } => {
@@ -178,7 +178,7 @@ impl UserStore for FaultyStore {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        // A failed commit leaves nothing behind.
+        // A failed commit has no effect.
         self.fault("commit").map(|_| ()).inspect_err(|_| self.table.change(Vec::clear))
     }
 

@@ -1,4 +1,4 @@
-//! A TCP proxy whose target can be changed while the client knows one address only.
+//! A TCP proxy whose target can be changed while the client uses one address.
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Copy)]
 pub enum Route {
     To(SocketAddr),
-    /// Accepts connections and never answers.
+    /// Accepts connections and never responds.
     Silent,
     /// Closes connections at once.
     Closed,

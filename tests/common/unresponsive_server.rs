@@ -1,4 +1,4 @@
-//! Servers that count connections and never answer, or never end their answer.
+//! Servers that count connections and never respond, or never end their response.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// What the server does with a connection.
 #[derive(Clone, Copy)]
 pub enum Behavior {
-    /// Keeps it open and sends nothing.
+    /// Leaves it open and sends nothing.
     Silent,
     /// Sends a body without end.
     Endless,

@@ -1,4 +1,4 @@
-//! Whatever was begun before an invalidation is neither returned nor cached after it.
+//! A result of work that began before an invalidation is neither returned nor cached after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,7 +49,7 @@ fn ban(fixture: &Fixture) {
     deliver(fixture, "user.updated", user("user_1", 1_700_000_001_000, true));
 }
 
-/// Makes the next answer about this path slow, and old: as it was before everything that happens meanwhile.
+/// Delays the next response for this path and makes it stale: created before the delay, sent after it.
 fn slow_answer(fixture: &Fixture, path: &str, body: Value) {
     fixture.sim.fault(Fault::on(path).status(200).body(body).delay_ms(400).times(1));
 }
@@ -221,7 +221,7 @@ fn recheck_begun_before_a_ban_is_refused() {
     assert!(matches!(pending.next_action(), NextAction::QueryStore(StoreRequest::FindByKey { .. })));
     let before = store.table.rows();
     ban(&fixture);
-    // The store still has what it had when it was asked.
+    // The store returns the row as it was at the time of the query.
     let mut pending = pending;
     pending.submit(Ok(clerk_auth::users::StoreResponse::Rows(before)));
     assert_eq!(finish(pending, &store), "out user-inactive");
@@ -232,7 +232,7 @@ fn recheck_begun_before_a_ban_is_refused() {
 #[test]
 fn sync_begun_before_an_update_does_not_write_old_data() {
     let named = |name: &str, at: i64| json!({"id": "user_1", "first_name": name, "updated_at": at});
-    // The event comes while the first question is open, then while the second is.
+    // The event arrives during the first request, then during the second.
     for steps in 0..2 {
         let (fixture, store) = fixture(UserMode::Sync, |_| {});
         let own = Row { key: "1".into(), clerk_id: Some("user_1".into()), is_active: true, ..Row::default() };
@@ -293,7 +293,7 @@ fn attempt_invalidated_repeatedly_is_unavailable() {
 fn no_thread_is_signed_in_after_an_acknowledged_ban() {
     for mode in [UserMode::Profile, UserMode::Sync] {
         let (fixture, _) = fixture(mode, |config| config.user_ttl_s = 0);
-        // Odd from the acknowledgement of a ban to the begin of its end.
+        // Odd from the acknowledgement of a ban until it begins to be lifted.
         let (phase, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (late, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let tokens: Vec<String> = (0..4).map(|_| fixture.token("user_1")).collect();

@@ -80,7 +80,7 @@ fn machine_token_has_no_user_permissions() {
     }
 }
 
-/// Threat U2; promise 7.
+/// Threat U2; guarantee 7.
 #[test]
 fn token_type_not_accepted_is_rejected_without_clerk() {
     let tokens = |fixture: &Fixture| {

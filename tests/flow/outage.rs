@@ -1,4 +1,4 @@
-//! Faults of Clerk: each has its outcome and its reason, and no result comes after the deadline.
+//! Faults of Clerk: each has its outcome and its reason, and no result is returned after the deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

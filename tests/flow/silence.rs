@@ -32,29 +32,29 @@ fn no_secret_reaches_log_event_or_debug_output() {
     let client = builder.build().unwrap();
 
     let mut tokens = Vec::new();
-    let mut ask = |spec: TokenSpec| {
+    let mut authenticate = |spec: TokenSpec| {
         let token = sim.mint(&spec, time.now_s());
-        let answer = bearer(&client, &token);
-        *told.lock().unwrap() += &format!("{client:?} {answer:?}\n");
+        let result = bearer(&client, &token);
+        *output.lock().unwrap() += &format!("{client:?} {result:?}\n");
         tokens.push(token);
         matches!(answer.outcome(), Outcome::SignedIn { .. })
     };
     let good = || TokenSpec::session("user_1");
-    assert!(ask(good()));
+    assert!(authenticate(good()));
     for spoil in [Spoil::Expired, Spoil::Tampered, Spoil::WrongKey, Spoil::AlgNone] {
-        assert!(!ask(good().spoil(spoil)));
+        assert!(!authenticate(good().spoil(spoil)));
     }
-    assert!(!ask(TokenSpec::session("user_nobody")));
+    assert!(!authenticate(TokenSpec::session("user_nobody")));
     for status in [401, 403, 404, 429, 500] {
         sim.set_faults(vec![Fault::on("/users/*").status(status).body(json!({"errors": [{"message": ADDRESS}]}))]);
-        ask(good());
+        authenticate(good());
         time.advance_s(61);
     }
-    let told = told.lock().unwrap();
-    assert!(told.contains("asking Clerk for a user failed"), "something was told at all");
+    let output = output.lock().unwrap();
+    assert!(output.contains("request to Clerk for a user failed"), "nothing was logged");
     let parts = tokens.iter().flat_map(|token| token.split('.').map(str::to_owned));
     let secrets = [SECRET, "whsec_c2VjcmV0", "c2VjcmV0", ADDRESS].map(str::to_owned);
     for secret in parts.filter(|part| part.len() > 20).chain(secrets) {
-        assert!(!told.contains(&secret), "{secret} was told");
+        assert!(!output.contains(&secret), "{secret} was logged");
     }
 }

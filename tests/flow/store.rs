@@ -85,7 +85,7 @@ fn faulty_recheck_rejects() {
     store.set(Fault::None);
     assert_eq!(fixture.ask(&token), "in cache");
     store.set(Fault::OtherRowByKey);
-    // Another user's row does not count: the own one is looked up by Clerk id.
+    // Another user's row is ignored: the user's own row is looked up by Clerk id.
     assert_eq!(fixture.ask(&token), "in verified");
     let answer = bearer(&fixture.client, &fixture.token("user_1"));
     assert_eq!(answer.identity().unwrap().subject(), "user_1");
@@ -237,7 +237,7 @@ fn abandoned_authentication_is_unavailable_with_one_event() {
 }
 
 #[test]
-fn store_is_asked_again_after_row_check_ttl() {
+fn store_is_queried_again_after_row_check_ttl() {
     let table = Arc::new(Table::default());
     let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
     fixture.sim.put_user(json!({"id": "user_1"}));
@@ -265,7 +265,7 @@ fn row_confirmation_is_never_older_than_row_check_ttl() {
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
     table.change(|rows| rows[0].is_active = false);
     fixture.time.advance_s(9);
-    // Accepted on a confirmation of nine seconds ago, which ends in one second for this token as well.
+    // Accepted because the row was confirmed nine seconds ago; this confirmation expires in one second, also for this token.
     let token = fixture.token("user_1");
     assert_eq!(fixture.ask(&token), "in verified");
     fixture.time.advance_s(1);
@@ -312,7 +312,7 @@ fn two_clients_of_one_table_use_the_same_row() {
 }
 
 #[test]
-fn result_whose_row_is_gone_counts_as_a_miss() {
+fn result_without_its_row_counts_as_a_miss() {
     let store = Arc::new(FaultyStore::new(Fault::None));
     let fixture = fixture(&store, |_| {});
     let token = fixture.token("user_1");

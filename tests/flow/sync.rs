@@ -1,4 +1,4 @@
-//! Synchronization of users into a table, here the ready-made SQLite store.
+//! Synchronization of users into a table, here the built-in SQLite store.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl SyncFixture {
         self.store.find_by_clerk_id("user_1").unwrap()
     }
 
-    /// Changes the table without the library, like the application.
+    /// Changes the table directly, as the application would.
     fn sql(&self, statement: &str) {
         rusqlite::Connection::open(self.dir.join("users.db")).unwrap().execute_batch(statement).unwrap();
     }
@@ -64,7 +64,7 @@ fn first_request_creates_row_and_second_is_cached() {
 }
 
 #[test]
-fn new_token_of_cached_user_asks_store_only() {
+fn new_token_of_cached_user_queries_store_only() {
     let f = SyncFixture::new(|_| {});
     f.fixture.authenticate_new("user_1");
     f.fixture.event_log.take();
@@ -235,7 +235,7 @@ fn response_about_another_user_writes_nothing() {
     assert_eq!((f.row(), f.store.find_by_clerk_id("user_2").unwrap()), (None, None));
 }
 
-/// Records everything that it is asked to write.
+/// Records all writes.
 #[derive(Default)]
 struct RecordingStore(std::sync::Mutex<String>, Table);
 

@@ -15,7 +15,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Compares a file with what it should hold, or writes it.
+/// Compares a file with its expected content, or writes it.
 fn check(path: &str, content: &str) {
     if std::env::var_os("CLERK_WRITE_GENERATED").is_some() {
         std::fs::write(root().join(path), content).unwrap();
@@ -24,7 +24,7 @@ fn check(path: &str, content: &str) {
     assert!(committed == content, "{path} is out of date; run `make generate` and review the difference");
 }
 
-/// The same for the lines between two marks.
+/// Does the same for the lines between two marks.
 fn check_region(path: &str, begin: &str, end: &str, content: &str) {
     let file = std::fs::read_to_string(root().join(path)).unwrap();
     let (before, rest) = file.split_once(begin).unwrap_or_else(|| panic!("{path} has no line {begin}"));
@@ -60,7 +60,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A comment of whole lines, each behind `prefix`. Paragraphs stay apart.
+/// A comment of whole lines, each behind `prefix`. Paragraphs stay separate.
 fn comment(doc: &[String], prefix: &str) -> String {
     let text = doc.join("\n");
     let width = 116 - prefix.len();

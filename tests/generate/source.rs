@@ -151,7 +151,7 @@ fn doc(attributes: &[syn::Attribute]) -> Vec<String> {
     lines
 }
 
-/// Links of Rust's documentation as plain names.
+/// Replaces links of rustdoc by plain names.
 fn plain(line: &str) -> String {
     line.replace("[`", "`").replace("`]", "`")
 }

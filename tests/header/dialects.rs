@@ -21,7 +21,7 @@ impl Folder {
         Folder(path)
     }
 
-    /// What the compiler of the dialect says to the source; `Ok` without an error or a warning.
+    /// Compiles the source in the dialect; returns the compiler's output if there is an error or a warning.
     fn compile(&self, dialect: &str, source: &str, more: &[&str]) -> Result<(), String> {
         let is_cpp = dialect.starts_with("c++");
         let file = self.0.join(if is_cpp { "use.cpp" } else { "use.c" });
@@ -176,7 +176,7 @@ void example(clerk_config *config, clerk_client *client, const clerk_header *lin
             false => format!("{context}{example}    }}\n}}\n"),
         };
         let source = format!("#include <stdio.h>\n#include <stdlib.h>\n{TWICE}{source}");
-        // Each example stands alone: it may declare what the context declares, and leave a value unused.
+        // Each example is compiled separately: it may declare what the context declares, and leave a value unused.
         let relaxed = ["-Wno-unused-variable", "-Wno-unused-but-set-variable", "-Wno-unused-function"];
         for dialect in C.iter().chain(&CPP) {
             if let Err(said) = folder.compile(dialect, &source, &relaxed) {

@@ -1,4 +1,4 @@
-//! The header is what the sources and its template say, reads as promised, compiles in every dialect without a warning,
+//! The header matches the sources and its template, follows its conventions, compiles in every dialect without a warning,
 //! and declares every function of the library.
 
 mod dialects;

@@ -92,16 +92,16 @@ fn unknown_kid_does_not_block_when_limit_is_used() {
 /// sends valid ones. The arguments are the expected outcomes of the first two.
 fn flood(fixture: &Fixture, unknown: &str, bad: &str) -> (usize, usize) {
     const STEPS: usize = 60;
-    const STRANGERS: usize = 3;
+    const CLIENTS: usize = 3;
     const EACH: usize = 40;
     let (sent, good) = (AtomicUsize::new(0), AtomicUsize::new(0));
     for step in 0..STEPS {
         std::thread::scope(|scope| {
-            for stranger in 0..STRANGERS {
+            for client in 0..CLIENTS {
                 let sent = &sent;
                 scope.spawn(move || {
                     for n in 0..EACH {
-                        let kid = (step * STRANGERS + stranger) * EACH + n;
+                        let kid = (step * CLIENTS + client) * EACH + n;
                         assert_eq!(fixture.ask(&unknown_kid(kid)), unknown);
                         sent.fetch_add(1, Ordering::Relaxed);
                     }
@@ -120,7 +120,7 @@ fn flood(fixture: &Fixture, unknown: &str, bad: &str) -> (usize, usize) {
     (sent.into_inner(), good.into_inner())
 }
 
-/// Threat A11; promise 10.
+/// Threat A11; guarantee 10.
 #[test]
 fn unknown_kids_refetch_jwks_at_most_7_per_minute() {
     let fixture = Fixture::new(|_| {});

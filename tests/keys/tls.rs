@@ -30,7 +30,7 @@ fn certificate_of_configured_ca_is_trusted() {
     assert!(fixture.sim.violations().is_empty(), "{:?}", fixture.sim.violations());
 }
 
-/// Threat N1; promise 12.
+/// Threat N1; guarantee 12.
 #[test]
 fn invalid_certificate_is_unavailable_and_sends_no_request() {
     let elsewhere = Sim::builder().https(true).start().ca_pem();

@@ -92,7 +92,7 @@ impl Cell<'_> {
         self.ask(&fixture, "cold", outcome);
     }
 
-    /// The last valid set is kept for exactly an hour.
+    /// The last valid set is used for exactly an hour.
     fn kept(&self, outcome: &str) {
         let fixture = self.fixture();
         self.ask(&fixture, "good", "in verified");

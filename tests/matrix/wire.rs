@@ -14,7 +14,7 @@ use super::common::tcp_proxy::{Route, TcpProxy};
 use super::common::{Fixture, SLACK, TempDir, pem, timed};
 use super::{Meaning, State, TIMEOUT_MS, USER, judge};
 
-/// The server that answers on Clerk's address once the fault starts.
+/// The server at Clerk's address after the fault starts.
 #[derive(Clone, Copy, Debug)]
 enum FakeServer {
     /// Its certificate is invalid.
@@ -36,7 +36,7 @@ const FAKE_SERVERS: [FakeServer; 6] = [
     FakeServer::Shut,
 ];
 
-/// A client that talks HTTPS through a proxy, and the other server that the proxy can be switched to.
+/// A client that uses HTTPS through a proxy, and the other server that the proxy can be switched to.
 struct WireFixture {
     fixture: Fixture,
     proxy: TcpProxy,
@@ -60,7 +60,7 @@ impl WireFixture {
         [&sim, &other_sim].iter().for_each(|sim| sim.put_user(json!({"id": USER, "username": "ada"})));
         let proxy = TcpProxy::new(Route::To(sim.https_addr().unwrap()));
         let (key, port) = (pem(&sim), proxy.addr.port());
-        // The other authority is trusted, so that only the certificate's own fault counts.
+        // The other authority is trusted: only the certificate itself is invalid.
         let ca = match fake_server {
             FakeServer::With(_) => sim.ca_pem() + &other_sim.ca_pem(),
             _ => sim.ca_pem(),
@@ -97,8 +97,8 @@ fn columns(mode: UserMode) {
                     let what = format!("{fake_server:?} × {state:?} × {mode:?}");
                     let before = fixture.proxy.connections();
                     judge(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
-                    let asks = matches!(state, State::Stale | State::Nothing);
-                    assert!(!asks || fixture.proxy.connections() > before, "{what}: nobody came");
+                    let needs_clerk = matches!(state, State::Stale | State::Nothing);
+                    assert!(!needs_clerk || fixture.proxy.connections() > before, "{what}: no connection");
                     fixture.assert_no_request(&what);
                 }
             });

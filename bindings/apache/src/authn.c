@@ -54,7 +54,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
     if (outcome->result)
         apr_pool_cleanup_register(r->pool, outcome->result, free_result, apr_pool_cleanup_null);
     else if (outcome->status >= 0)
-        outcome->status = CLERK_E_PANIC; /* a status without its result signs no caller in */
+        outcome->status = CLERK_E_PANIC; /* a status without a result is not signed in */
     if (error) {
         clerk_str message = clerk_error_message(error);
 
@@ -65,7 +65,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
     return outcome;
 }
 
-/* What a request was redirected from, or is part of, need not be verified again. */
+/* The outcome of the main request, or of the request before a redirect, is used again. */
 static mac_outcome *outcome_of(request_rec *r, mac_client *client, int token_source)
 {
     const mac_request *before = mac_request_of(r);
@@ -95,7 +95,7 @@ static const char *plain_challenge(request_rec *r, const char *error)
                         error ? ", error=\"" : "", error ? error : "", error ? "\"" : "");
 }
 
-/* The challenge that fits a result; the library's, so that all servers say the same. */
+/* The challenge for a result, from the library, so that all servers send the same. */
 static const char *challenge_of(request_rec *r, const clerk_result *result)
 {
     clerk_str realm = mac_str(realm_of(r));
@@ -111,7 +111,7 @@ static const char *challenge_of(request_rec *r, const clerk_result *result)
     return plain_challenge(r, NULL);
 }
 
-/* Whether a page was asked for, by someone who can follow a redirect to a page for signing in. */
+/* Whether a browser navigates to a page, so that it can follow a redirect to the sign-in page. */
 static int is_page_request(const request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
@@ -122,7 +122,7 @@ static int is_page_request(const request_rec *r)
     return mode ? !strcmp(mode, "navigate") : accept && ap_strcasestr(accept, "text/html");
 }
 
-/* Everything but unreserved characters (RFC 3986) is percent-encoded. */
+/* Percent-encodes everything except unreserved characters (RFC 3986). */
 static char *query_value(apr_pool_t *p, const char *value)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -211,7 +211,7 @@ static int refuse(request_rec *r, const mac_dir_conf *conf, const mac_outcome *o
 
 /* --- cross-site requests --------------------------------------------------------------------------------------------- */
 
-/* A header credential cannot be sent by another site's page; what the browser adds by itself, such as Basic, can. */
+/* A page of another site cannot send a bearer token; credentials that the browser adds, such as Basic, it can. */
 static int may_be_cookie_credential(const request_rec *r, int token_source)
 {
     const char *authorization = apr_table_get(r->headers_in, "Authorization");
@@ -247,13 +247,13 @@ static int is_ours(request_rec *r)
     return type && !ap_cstr_casecmp(type, MAC_AUTH_TYPE);
 }
 
-/* One line for each refusal. It holds nothing that a client has sent. */
+/* Logs one line for each rejection, without any data of the request. */
 static void log_refusal(request_rec *r, const char *reason, int status)
 {
     const char *id = apr_table_get(r->subprocess_env, "UNIQUE_ID");
 
     apr_table_setn(r->subprocess_env, "CLERK_REASON", reason);
-    ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_WARNING : APLOG_INFO, 0, r, "mod_auth_clerk: refused: %s, status %d%s%s",
+    ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_WARNING : APLOG_INFO, 0, r, "mod_auth_clerk: rejected: %s, status %d%s%s",
                   reason, status, id ? ", request " : "", id ? id : "");
 }
 
@@ -265,7 +265,7 @@ static int check_outcome(request_rec *r, const mac_dir_conf *conf, mac_request *
 
     if (outcome->status == CLERK_NO_CREDENTIALS && mac_flag(conf->optional, 0)) {
         state->is_anonymous = 1;
-        r->user = apr_pstrdup(r->pool, ""); /* Apache takes a missing one for a fault; taken away again in the fixups */
+        r->user = apr_pstrdup(r->pool, ""); /* Apache treats a missing user as an error; removed in the fixups */
         return OK;
     }
     if (outcome->status != CLERK_OK) {
@@ -310,13 +310,13 @@ int mac_check_authn(request_rec *r)
     return check_outcome(r, conf, state);
 }
 
-/* `Require all granted` with `ClerkOptional On`: all requests are accepted, and signed-in callers are recognized. */
+/* `Require all granted` with `ClerkOptional On`: all requests are accepted, and the identity of signed-in users is passed on. */
 int mac_force_authn(request_rec *r)
 {
     return is_ours(r) && mac_flag(mac_dir_conf_of(r)->optional, 0) ? OK : DECLINED;
 }
 
-/* Has the other functions of this phase decide, then says 403 and not 401 to callers who are known. */
+/* Runs the other functions of this phase, then responds with 403 instead of 401 to signed-in users. */
 int mac_check_authz(request_rec *r)
 {
     mac_request *state = ap_get_module_config(r->request_config, &auth_clerk_module);

@@ -1,4 +1,4 @@
-/* `Require clerk-…`: any of the values that follow is enough. */
+/* `Require clerk-…`: one of the values has to match. */
 
 #include "mod_auth_clerk.h"
 
@@ -10,10 +10,10 @@ typedef enum { ROLE, PERMISSION, ORG, FEATURE, PLAN, CLAIM, REVERIFICATION } dem
 static const char *const names[] = { "clerk-role", "clerk-permission", "clerk-org",   "clerk-feature",
                                      "clerk-plan", "clerk-claim",      "clerk-reverification" };
 
-/* What a line demands, made when the configuration is read. */
+/* A parsed `Require` line. */
 typedef struct {
     demand_kind kind;
-    apr_array_header_t *values; /* of const char *; a claim's name and value in turn */
+    apr_array_header_t *values; /* of const char *; for claims, names and values alternate */
 } mac_demand;
 
 static int has(const clerk_result *result, int32_t check, const char *value)
@@ -99,7 +99,7 @@ static authz_status check(request_rec *r, const char *require_line, const void *
     return AUTHZ_DENIED;
 }
 
-/* `name:value`; a colon of the name is written `\:`. */
+/* `name:value`; a colon in the name is written `\:`. */
 static const char *split_claim(apr_pool_t *p, const char *word, const char **name, const char **value)
 {
     char *out = apr_palloc(p, strlen(word) + 1);

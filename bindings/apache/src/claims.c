@@ -44,7 +44,7 @@ static char *put_utf8(char *out, long code)
     return out;
 }
 
-/* `*json` is behind the backslash. Returns the end of what was written, or NULL. */
+/* `*json` points after the backslash. Returns the end of the output, or NULL. */
 static char *put_escape(char *out, const char **json)
 {
     static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -92,7 +92,7 @@ const char *mac_json_string(const char *json, char *out)
     return json + 1;
 }
 
-/* Returns what follows the value at `json`. */
+/* Returns the end of the value at `json`. */
 static const char *skip_value(const char *json)
 {
     int depth = 0, in_string = 0;

@@ -1,4 +1,4 @@
-/* Clients: made in the children, one for each distinct set of settings, ended with the child. */
+/* Clients: created in the children, one for each distinct set of settings, and freed when the child exits. */
 
 #include "mod_auth_clerk.h"
 
@@ -54,7 +54,7 @@ static void log_line(void *userdata, int32_t level, clerk_str message)
         ap_log_error(APLOG_MARK, apache, 0, child_server, "clerk: %.*s", len, message.data);
 }
 
-/* The library writes no line that no server wants. */
+/* The most verbose level of all servers. */
 static int32_t wanted_level(void)
 {
     int level = APLOG_EMERG;
@@ -72,7 +72,7 @@ static int32_t wanted_level(void)
                                   : CLERK_LOG_LEVEL_ERROR;
 }
 
-/* --- making them --------------------------------------------------------------------------------------------------- */
+/* --- creating them ------------------------------------------------------------------------------------------------- */
 
 static const char *const *split(apr_pool_t *p, const apr_array_header_t *settings, const char *name)
 {
@@ -124,7 +124,7 @@ static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings,
     clerk_config *config = mac_new_config(p, settings, &wrong);
 
     if (!wrong && clerk_config_set_log_callback(config, wanted_level(), log_line, NULL, NULL) != CLERK_OK)
-        wrong = "the library has failed";
+        wrong = "internal error of the library";
     if (!wrong && sqlite_path && clerk_config_set_sqlite_path(config, mac_str(sqlite_path), &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
     if (!wrong && clerk_client_new(config, handle, &error) != CLERK_OK)
@@ -133,7 +133,7 @@ static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings,
     return wrong;
 }
 
-/* Children that start together may meet while one of them creates the SQLite file. */
+/* Children that start at the same time may conflict while one of them creates the SQLite file. */
 static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
 {
     int tries = is_starting && sqlite_path ? 20 : 1;
@@ -144,7 +144,7 @@ static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings
     return wrong;
 }
 
-/* Call it with `lock` locked. Returns NULL, with the cause logged, when there can be none; it is tried again a second later. */
+/* Call it with `lock` locked. Returns NULL and logs the cause on failure; the next attempt is a second later. */
 static mac_client *find_or_make(const mac_server_conf *server, const apr_array_header_t *dir_settings)
 {
     apr_pool_t *p;
@@ -169,7 +169,7 @@ static mac_client *find_or_make(const mac_server_conf *server, const apr_array_h
         apr_pool_destroy(p);
         return NULL;
     }
-    /* Those of a directory live in the configuration of a request. */
+    /* Settings of a directory are part of the configuration of a request. */
     if (dir_settings)
         settings = copy_settings(p, settings);
     client->webhook_secrets = secrets_of(p, settings);
@@ -186,7 +186,7 @@ mac_client *mac_client_of_server(const server_rec *s)
     return mac_server_conf_of(s)->client;
 }
 
-/* A directory of its own settings, or a server whose client could not be made before. */
+/* A directory with its own settings, or a server whose client could not be created before. */
 static mac_client *find_slowly(mac_server_conf *server, const mac_dir_conf *dir)
 {
     mac_client *client;
@@ -220,7 +220,7 @@ mac_client *mac_client_of_request(request_rec *r)
     client = find_slowly(server, dir);
     mac_leave();
     if (!client)
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: there is no client; see the log for the cause");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: no client; the cause was logged earlier");
     return client;
 }
 
@@ -241,10 +241,10 @@ void mac_each_client(void (*function)(mac_client *client, void *data), void *dat
     apr_thread_mutex_unlock(lock);
 }
 
-/* --- the life of a child -------------------------------------------------------------------------------------------- */
+/* --- start and exit of a child------------------------------------------------------------------------------------------ */
 
-/* Prefork ends a child from inside a signal handler, wherever the child is: nothing that takes a lock may be called then, and
- * no thread of ours may be running. */
+/* Prefork ends a child inside a signal handler, at any point: then no function that takes a lock may be called, and no thread of
+ * this module may be running. */
 static int is_threaded(void)
 {
     int threaded = 0;
@@ -252,7 +252,7 @@ static int is_threaded(void)
     return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
 }
 
-/* Fetches the key sets, so that the first request need not wait. */
+/* Fetches the key sets, so that the first request does not wait for them. */
 static void *warm_up(void *unused)
 {
     server_rec *s;
@@ -273,7 +273,7 @@ static void *warm_up(void *unused)
     return NULL;
 }
 
-/* Signals are for the threads of Apache: this one must not take them. */
+/* Signals must be handled by the threads of Apache, not by this one. */
 static void start_warm_up(void)
 {
     sigset_t all, before;
@@ -311,7 +311,7 @@ static apr_status_t end_child(void *unused)
 {
     (void)unused;
     if (!is_threaded()) {
-        /* No lock, no memory; what is skipped, the end of the process does. */
+        /* Takes no lock and allocates nothing; the kernel frees the rest when the process exits. */
         each_client(retire, NULL);
         return APR_SUCCESS;
     }
@@ -324,7 +324,7 @@ static apr_status_t end_child(void *unused)
     return APR_SUCCESS;
 }
 
-/* Calls that wait for Clerk must not keep a server that is to stop at once. */
+/* Calls that wait for Clerk must not delay a server that stops. */
 void mac_child_stopping(apr_pool_t *p, int graceful)
 {
     (void)p;
@@ -346,7 +346,7 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server)
         return;
     }
     mac_deliveries_child_init(p, main_server);
-    /* Registered before any client exists and so run after whatever they are used by has ended. */
+    /* Registered before any client is created, so it runs after everything that uses clients. */
     apr_pool_pre_cleanup_register(p, NULL, end_child);
     for (s = main_server; s; s = s->next) {
         mac_server_conf *conf = mac_server_conf_of(s);

@@ -1,4 +1,4 @@
-/* Configuration: what is inherited, and how settings reach the library. */
+/* Configuration: inheritance, and conversion to settings of the library. */
 
 #include "mod_auth_clerk.h"
 
@@ -38,7 +38,7 @@ const char *mac_setting_value(const apr_array_header_t *settings, const char *na
     return NULL;
 }
 
-/* What `add` sets replaces all that `base` has under that name, lists too. */
+/* A setting of `add` replaces all values of the same name in `base`, also lists. */
 apr_array_header_t *mac_merge_settings(apr_pool_t *p, const apr_array_header_t *base, const apr_array_header_t *add)
 {
     apr_array_header_t *merged = apr_array_make(p, base->nelts + add->nelts, sizeof(mac_setting));
@@ -89,7 +89,7 @@ void *mac_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
     return conf;
 }
 
-/* Runs for each request, too: nothing is copied unless both sides verify otherwise than the server. */
+/* Also runs for each request: nothing is copied unless both sides have settings that differ from the server's. */
 void *mac_merge_dir_conf(apr_pool_t *p, void *base_conf, void *add_conf)
 {
     const mac_dir_conf *base = base_conf, *add = add_conf;
@@ -158,7 +158,7 @@ clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, 
     clerk_config *config = clerk_config_new();
 
     if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK)
-        *wrong = "the library has failed";
+        *wrong = "internal error of the library";
     else
         *wrong = mac_apply_settings(p, config, settings);
     return config;
@@ -170,8 +170,8 @@ static int32_t no_store(void *userdata, const clerk_store_request *request, cler
     return -1;
 }
 
-/* A client is made to have its settings checked, and freed at once: those that serve are made in the children. The
- * SQLite file is left for them to open, since the parent may be another user. */
+/* Creates a client to check its settings, and frees it at once: the children create their own. They also open the SQLite
+ * file, because the parent may run as another user. */
 static const char *check_settings(apr_pool_t *p, const mac_server_conf *conf)
 {
     clerk_client *client = NULL;
@@ -180,7 +180,7 @@ static const char *check_settings(apr_pool_t *p, const mac_server_conf *conf)
     clerk_config *config = mac_new_config(p, conf->settings, &wrong);
 
     if (!wrong && conf->sqlite_path && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
-        wrong = "ClerkUserStore: the library has failed";
+        wrong = "ClerkUserStore: internal error of the library";
     if (!wrong && clerk_client_new(config, &client, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
     clerk_client_free(client);
@@ -199,7 +199,7 @@ int mac_has_key(const mac_server_conf *conf)
     return 0;
 }
 
-/* Runs at every start and reload, and for `apachectl configtest`. Settings around virtual hosts need no key of their own. */
+/* Runs at every start and reload, and for `apachectl configtest`. The main server needs no key if only virtual hosts use the module. */
 int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
     apr_hash_t *checked = apr_hash_make(ptemp);
@@ -229,7 +229,7 @@ int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
     if (without_key && !apr_hash_count(checked)) {
         ap_log_error(APLOG_MARK, APLOG_ERR | APLOG_STARTUP, 0, without_key,
                      "mod_auth_clerk: no verification key configured; one of ClerkSecretKeyFile, ClerkSecretKey, "
-                     "ClerkJWTKeyFile, ClerkJWKSFile, ClerkJWKSURL is needed");
+                     "ClerkJWTKeyFile, ClerkJWKSFile, ClerkJWKSURL is required");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

@@ -20,7 +20,7 @@ static size_t host_len(const char *host, const char *port)
     return len > port_len && !strcmp(host + len - port_len, port) ? len - port_len : len;
 }
 
-/* The scheme is not compared: TLS may end in front of this server. */
+/* The scheme is not compared: TLS may be terminated by a proxy. */
 static int is_own_origin(const char *origin, const char *host)
 {
     int is_https = !strncasecmp(origin, "https://", 8);
@@ -39,7 +39,7 @@ int mac_csrf_passes(const mac_csrf_request *request)
     static const char *const safe[] = { "GET", "HEAD", "OPTIONS", "TRACE", NULL };
 
     if (request->is_websocket) {
-        /* Browsers always send Origin here, whatever else they leave out. */
+        /* Browsers always send Origin with a WebSocket upgrade. */
         if (!request->origin && !request->sec_fetch_site)
             return 1;
     } else if (request->method && is_one_of(request->method, safe)) {

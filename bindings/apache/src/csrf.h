@@ -3,7 +3,7 @@
 #ifndef MAC_CSRF_H
 #define MAC_CSRF_H
 
-/* What a request says about where it comes from. NULL: no such line. */
+/* The headers of a request that show its origin. NULL: no such header. */
 typedef struct {
     const char *method;
     const char *host;           /* with its port, if any */
@@ -13,7 +13,7 @@ typedef struct {
     const char *const *trusted; /* other origins; ends with NULL; may be NULL */
 } mac_csrf_request;
 
-/* Returns 1 if a request with a cookie credential may go on, 0 if it may be forged by another site. */
+/* Returns 1 if a request with a cookie credential is accepted, 0 if another site may have forged it. */
 int mac_csrf_passes(const mac_csrf_request *request);
 
 #endif

@@ -1,6 +1,6 @@
-/* Webhook deliveries for all processes. One process takes a delivery, verifies it and publishes it through mod_socache; each
- * other verifies it again, for itself, and applies it before the next request that it authenticates. What is shared can
- * so refuse a caller, and accept none. */
+/* Webhook deliveries for all processes. One process receives a delivery, verifies it and publishes it through mod_socache; each
+ * other process verifies it again and applies it before the next request that it authenticates. So a forged entry of the
+ * shared cache cannot sign a user in. */
 
 #include "mod_auth_clerk.h"
 
@@ -14,9 +14,9 @@
 #define CACHE_ID "auth-clerk"
 #define CHUNK 4096
 #define MAX_CHUNKS 64
-/* Svix signatures are good for five minutes: older deliveries could not be verified. */
+/* Svix signatures are valid for five minutes: older deliveries could not be verified. */
 #define LIFETIME apr_time_from_sec(300)
-/* How many deliveries a new process looks back, and a reload keeps. */
+/* How many past deliveries a new process applies, and a reload copies. */
 #define MAX_KEPT 256
 
 static ap_socache_provider_t *provider;
@@ -137,7 +137,7 @@ static apr_status_t store(apr_pool_t *p, apr_uint64_t number, const record *whol
         return APR_ENOSPC;
     for (i = 0; i <= chunks; i++) {
         chunk_id id = id_of(number, i);
-        /* The first chunk says how long the whole is. */
+        /* The first chunk contains the total length. */
         unsigned char *data = i ? whole->data + (i - 1) * CHUNK : (unsigned char *)&whole->len;
         apr_size_t len = !i ? sizeof(whole->len) : i < chunks ? CHUNK : whole->len - (apr_size_t)(chunks - 1) * CHUNK;
         apr_status_t rv = provider->store(instance, cache_server, (unsigned char *)&id, sizeof(id), expires, data, (unsigned)len, p);
@@ -174,7 +174,7 @@ static apr_uint64_t last_number(void)
     return __atomic_load_n(&mac_shared_state->deliveries, __ATOMIC_ACQUIRE);
 }
 
-/* --- reloads: the new cache gets what was in the old one ----------------------------------------------------- */
+/* --- reloads: the old cache is copied to the new one    ----------------------------------------------------- */
 
 static struct {
     apr_pool_t *pool;
@@ -210,7 +210,7 @@ static void bring_back(apr_pool_t *p)
     for (i = 0; i < carried.count; i++)
         if (carried.records[i].len
             && store(p, carried.first + (apr_uint64_t)i, &carried.records[i], apr_time_now() + LIFETIME) != APR_SUCCESS)
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cache_server, "mod_auth_clerk: a webhook delivery is lost at this reload");
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cache_server, "mod_auth_clerk: a webhook delivery was lost during this reload");
     if (carried.pool)
         apr_pool_destroy(carried.pool);
     memset(&carried, 0, sizeof(carried));
@@ -287,7 +287,7 @@ int mac_deliveries_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *
     if ((rv = ap_global_mutex_create(&mutex, NULL, CACHE_ID, NULL, s, pconf, 0)) != APR_SUCCESS)
         return failed(s, rv, "no mutex");
     if ((rv = provider->init(instance, CACHE_ID, &hints, s, pconf)) != APR_SUCCESS)
-        return failed(s, rv, "the cache cannot be made");
+        return failed(s, rv, "the cache cannot be created");
     is_ready = 1;
     apr_pool_cleanup_register(pconf, NULL, destroy_cache, apr_pool_cleanup_null);
     apr_pool_cleanup_register(pconf, NULL, carry_over, apr_pool_cleanup_null);
@@ -310,7 +310,7 @@ void mac_deliveries_child_init(apr_pool_t *p, server_rec *s)
 
 /* --- publishing and applying -------------------------------------------------------------------------------------------- */
 
-/* A reload begins new processes with what the old ones had published when it began. */
+/* At a reload, new processes start with the deliveries that were published before it. */
 static int is_outdated_process(void)
 {
     int generation = 0;
@@ -335,7 +335,7 @@ apr_status_t mac_publish_delivery(request_rec *r, const char *secrets, const cle
     return rv == APR_SUCCESS && is_outdated_process() ? APR_EAGAIN : rv;
 }
 
-/* Returns 0 if the client may have missed something. */
+/* Returns 0 if the client may have missed a delivery. */
 static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t number)
 {
     clerk_header *headers;
@@ -369,7 +369,7 @@ void mac_apply_deliveries(request_rec *r, mac_client *client)
     if (!is_ready || !client->webhook_secrets
         || __atomic_load_n(&client->deliveries_applied, __ATOMIC_ACQUIRE) == last_number())
         return;
-    /* Requests that come now wait: none may be accepted on what is no longer true. */
+    /* Requests that arrive now wait: none may be accepted with an outdated result. */
     apr_thread_mutex_lock(client->lock);
     last = last_number();
     number = client->deliveries_applied;
@@ -381,7 +381,7 @@ void mac_apply_deliveries(request_rec *r, mac_client *client)
         if (apr_pool_create(&p, r->pool) != APR_SUCCESS)
             break;
         number++;
-        /* A new client has no results that could be outdated by a delivery from before its time. */
+        /* A new client has no results that an earlier delivery could invalidate. */
         missed |= !apply(r, p, client, number) && number > client->deliveries_at_start;
         apr_pool_destroy(p);
     }

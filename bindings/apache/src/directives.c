@@ -1,4 +1,4 @@
-/* The directives. What a value may be is the library's to say: each is tried at once, so that Apache names the line. */
+/* The directives. The library checks each value when it is read, so that Apache reports the line. */
 
 #include "mod_auth_clerk.h"
 
@@ -56,12 +56,12 @@ static const char *add_setting(cmd_parms *cmd, void *dir_conf, const char *name,
     int i, kept = 0;
 
     if (!*value)
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": a value is needed", NULL);
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": a value is required", NULL);
     if (strstr(value, "${"))
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": the value names a variable that is not defined", NULL);
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": the value uses a variable that is not defined", NULL);
     APR_ARRAY_PUSH(one, mac_setting) = setting;
     if (!(scratch = clerk_config_new()))
-        return "the library has failed";
+        return "internal error of the library";
     wrong = mac_apply_settings(cmd->pool, scratch, one);
     clerk_config_free(scratch);
     if (wrong)
@@ -172,7 +172,7 @@ static const char *set_fetch_user(cmd_parms *cmd, void *conf, int on)
     return add_setting(cmd, conf, "user_mode", on ? "profile" : "claims", 0);
 }
 
-/* This setting is no list to the library: it is set whole. */
+/* This setting is not a list for the library: it is set as a whole. */
 static const char *add_token_kind(cmd_parms *cmd, void *dir_conf, const char *arg)
 {
     const mac_dir_conf *dir = dir_conf;
@@ -197,7 +197,7 @@ static const char *set_user_store(cmd_parms *cmd, void *conf, const char *arg)
     return server->sqlite_path ? NULL : "ClerkUserStore: invalid path";
 }
 
-/* --- what is done with a result ----------------------------------------------------------------------------------- */
+/* --- use of a result --------------------------------------------------------------------------------------------- */
 
 static const char *set_strip_headers(cmd_parms *cmd, void *conf, int on)
 {
@@ -274,42 +274,42 @@ static const char *set_login_url(cmd_parms *cmd, void *dir_conf, const char *arg
 
 const command_rec mac_directives[] = {
     AP_INIT_TAKE1("ClerkSecretKey", set_value, (void *)"secret_key", RSRC_CONF, "Clerk's secret key"),
-    AP_INIT_TAKE1("ClerkSecretKeyFile", set_secret_file, (void *)"secret_key", RSRC_CONF, "file that holds Clerk's secret key"),
+    AP_INIT_TAKE1("ClerkSecretKeyFile", set_secret_file, (void *)"secret_key", RSRC_CONF, "file with Clerk's secret key"),
     AP_INIT_TAKE1("ClerkMachineSecretKeyFile", set_secret_file, (void *)"machine_secret_key", RSRC_CONF,
-                  "file that holds a machine's secret key"),
+                  "file with a machine's secret key"),
     AP_INIT_TAKE1("ClerkPublishableKey", set_value, (void *)"publishable_key", RSRC_CONF, "Clerk's publishable key"),
     AP_INIT_TAKE1("ClerkJWTKeyFile", set_file, (void *)"jwt_key", RSRC_CONF, "PEM file of the public key"),
-    AP_INIT_TAKE1("ClerkJWKSFile", set_file, (void *)"jwks", RSRC_CONF, "file that holds the JWK set"),
+    AP_INIT_TAKE1("ClerkJWKSFile", set_file, (void *)"jwks", RSRC_CONF, "file with the JWK set"),
     AP_INIT_TAKE1("ClerkJWKSURL", set_value, (void *)"jwks_url", RSRC_CONF, "public URL of the JWK set"),
     AP_INIT_TAKE1("ClerkAPIURL", set_value, (void *)"api_url", RSRC_CONF, "URL of the Backend API"),
     AP_INIT_TAKE1("ClerkCAFile", set_file, (void *)"ca_pem", RSRC_CONF, "certificates to trust instead of the system's"),
-    AP_INIT_TAKE1("ClerkTimeout", set_ms, (void *)"timeout_ms", RSRC_CONF, "longest time to wait for Clerk"),
+    AP_INIT_TAKE1("ClerkTimeout", set_ms, (void *)"timeout_ms", RSRC_CONF, "time limit of calls to Clerk"),
     AP_INIT_TAKE12("ClerkCache", set_cache, NULL, RSRC_CONF, "number of verified tokens to cache, and seconds"),
     AP_INIT_ITERATE("ClerkWebhookSecret", add_item, (void *)"webhook_secrets", RSRC_CONF, "signing secrets of webhooks"),
     AP_INIT_ITERATE("ClerkWebhookSecretFile", add_secret_file, (void *)"webhook_secrets", RSRC_CONF,
-                    "files that hold signing secrets of webhooks"),
-    AP_INIT_TAKE1("ClerkUserStore", set_user_store, NULL, RSRC_CONF, "sqlite:PATH: where users are kept"),
+                    "files with signing secrets of webhooks"),
+    AP_INIT_TAKE1("ClerkUserStore", set_user_store, NULL, RSRC_CONF, "sqlite:PATH: database of the user table"),
     AP_INIT_TAKE2("ClerkSetting", set_any, NULL, RSRC_CONF, "any setting of the library by its name"),
     AP_INIT_TAKE1("ClerkSOCache", mac_set_socache, NULL, RSRC_CONF,
-                  "socache provider that carries webhook deliveries to all processes"),
-    AP_INIT_FLAG("ClerkStripHeaders", set_strip_headers, NULL, RSRC_CONF, "remove X-Clerk-* lines of clients"),
+                  "socache provider that distributes webhook deliveries to all processes"),
+    AP_INIT_FLAG("ClerkStripHeaders", set_strip_headers, NULL, RSRC_CONF, "remove X-Clerk-* request headers of clients"),
 
     AP_INIT_ITERATE("ClerkAuthorizedParties", add_item, (void *)"authorized_parties", VERIFIER, "origins for azp"),
     AP_INIT_ITERATE("ClerkAudience", add_item, (void *)"audience", VERIFIER, "audiences for aud"),
     AP_INIT_ITERATE("ClerkIssuer", add_item, (void *)"issuer", VERIFIER, "issuers for iss"),
-    AP_INIT_TAKE1("ClerkLeeway", set_ms, (void *)"clock_skew_ms", VERIFIER, "how far clocks may differ"),
+    AP_INIT_TAKE1("ClerkLeeway", set_ms, (void *)"clock_skew_ms", VERIFIER, "tolerated clock skew"),
     AP_INIT_ITERATE("ClerkAcceptToken", add_token_kind, (void *)"accepts_token", VERIFIER, "kinds of tokens that are accepted"),
     AP_INIT_FLAG("ClerkFetchUser", set_fetch_user, NULL, VERIFIER, "fetch the user from Clerk"),
 
     DIR_FLAG("ClerkOptional", optional, "accept requests without credentials"),
-    DIR_FLAG("ClerkCSRF", csrf, "check unsafe requests with a cookie for their origin"),
+    DIR_FLAG("ClerkCSRF", csrf, "CSRF protection for requests with a cookie"),
     DIR_FLAG("ClerkPassHeaders", pass_headers, "pass the identity on in X-Clerk-* request headers"),
     DIR_FLAG("ClerkPassEnv", pass_env, "pass the identity on in CLERK_* variables"),
-    DIR_FLAG("ClerkPassClaims", pass_claims, "pass all claims on, too"),
+    DIR_FLAG("ClerkPassClaims", pass_claims, "also pass all claims on"),
     AP_INIT_ITERATE("ClerkTokenSource", set_token_source, NULL, POLICY, "header, cookie"),
     AP_INIT_TAKE1("ClerkUnavailable", set_unavailable, NULL, POLICY, "status when Clerk cannot be reached"),
-    AP_INIT_TAKE1("ClerkRemoteUser", set_remote_user, NULL, POLICY, "what becomes REMOTE_USER"),
+    AP_INIT_TAKE1("ClerkRemoteUser", set_remote_user, NULL, POLICY, "value of REMOTE_USER"),
     AP_INIT_TAKE12("ClerkLoginURL", set_login_url, NULL, VERIFIER,
-                   "where browsers without a session are sent, and the query parameter that brings them back"),
+                   "sign-in page for browsers without a session, and the query parameter for the page's URL"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
 };

@@ -1,10 +1,10 @@
-/* Removes what a client may not say: X-Clerk-* lines, in any spelling that a backend may take for them. */
+/* Removes X-Clerk-* headers of clients, in every spelling that a backend may treat as the same. */
 
 #include "mod_auth_clerk.h"
 
 #include <apr_lib.h>
 
-/* Backends fold `X_Clerk_User_Id` and `x-clerk-user-id` into one name: anything but letters and digits counts as `-`. */
+/* Backends treat `X_Clerk_User_Id` and `x-clerk-user-id` as the same name: other characters than letters and digits count as `-`. */
 static int is_identity_name(const char *name, size_t len)
 {
     static const char prefix[] = "x-clerk-";
@@ -21,8 +21,8 @@ static int is_identity_name(const char *name, size_t len)
     return 1;
 }
 
-/* What `Connection` names a proxy drops: then the lines that this module adds would not arrive. Proxies part the names
- * at spaces and semicolons, too. */
+/* A proxy removes the headers that `Connection` names, also those that this module adds. Some proxies split the names at spaces
+ * and semicolons, too. */
 static const char *without_identity_names(apr_pool_t *p, const char *connection)
 {
     static const char separators[] = " \t,;\"";
@@ -69,7 +69,7 @@ void mac_strip_headers(request_rec *r)
         apr_table_setn(r->headers_in, "Connection", kept);
 }
 
-/* Before every location, subrequest and proxy. */
+/* Runs before every location, subrequest and proxy. */
 int mac_strip_request_headers(request_rec *r)
 {
     if (mac_flag(mac_server_conf_of(r->server)->strip_headers, 1))

@@ -1,11 +1,11 @@
-/* What applications are given of a caller: REMOTE_USER, variables, request headers. */
+/* Passes the identity to applications: REMOTE_USER, variables, request headers. */
 
 #include "mod_auth_clerk.h"
 
 #include <apr_base64.h>
 #include <apr_lib.h>
 
-/* One row: a value, its variable, its header line. */
+/* One row: an attribute, its variable, its header. */
 static const struct {
     int32_t attribute;
     const char *variable, *header;
@@ -76,7 +76,7 @@ const char *mac_remote_user_of(request_rec *r, const mac_dir_conf *conf, const c
     return value && is_printable(value) ? value : NULL;
 }
 
-/* Variables for logs, whatever came of the request. */
+/* Variables for logs, set for every outcome. */
 void mac_set_outcome_env(request_rec *r, const mac_outcome *outcome)
 {
     const char *status = "unavailable";
@@ -97,7 +97,7 @@ void mac_set_outcome_env(request_rec *r, const mac_outcome *outcome)
         apr_table_setn(r->subprocess_env, "CLERK_REASON", clerk_result_reason_name(outcome->result));
 }
 
-/* Percent-encodes what a header value must not hold, and `%`. */
+/* Percent-encodes characters that are not allowed in a header value, and `%`. */
 static const char *header_value(apr_pool_t *p, clerk_str value)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -171,7 +171,7 @@ static void pass_headers(request_rec *r, const clerk_result *result, int claims)
     clerk_str json = clerk_result_claims_json(result);
     size_t i;
 
-    /* What this caller lacks must not come from the client, even with `ClerkStripHeaders Off`. */
+    /* Headers without a value are removed, even with `ClerkStripHeaders Off`: the client must not set them. */
     mac_strip_headers(r);
     apr_table_setn(r->headers_in, "X-Clerk-Auth-Status", "signed-in");
     set_header(r, "X-Clerk-User-Id", clerk_result_user_id(result));
@@ -183,14 +183,14 @@ static void pass_headers(request_rec *r, const clerk_result *result, int claims)
         apr_table_setn(r->headers_in, "X-Clerk-Claims", base64url(r->pool, json));
 }
 
-/* The last phase before a response is made: only callers who were accepted come here. */
+/* The last phase before the response: only accepted requests get here. */
 int mac_fixups(request_rec *r)
 {
     const mac_dir_conf *conf = mac_dir_conf_of(r);
     const mac_request *state = mac_request_of(r);
     int is_ours = r->ap_auth_type && !strcmp(r->ap_auth_type, MAC_AUTH_TYPE);
 
-    /* A redirect from another directory may have left lines that do not apply here. */
+    /* Before a redirect, another directory may have added headers that do not apply here. */
     if (r->prev || r->main)
         mac_strip_request_headers(r);
     if (!state || !is_ours || !r->user)

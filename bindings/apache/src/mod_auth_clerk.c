@@ -1,4 +1,4 @@
-/* mod_auth_clerk: `AuthType Clerk`. Which function runs when. */
+/* mod_auth_clerk: `AuthType Clerk`. Registers the module's functions. */
 
 #include "mod_auth_clerk.h"
 
@@ -8,7 +8,7 @@
 
 static void register_hooks(apr_pool_t *p)
 {
-    /* Token verification needs no user database, but must come after mod_ssl has looked at the connection. */
+    /* Token verification needs no user database, but must run after mod_ssl has checked the connection. */
     static const char *const after[] = { "mod_ssl.c", NULL };
 
     ap_hook_pre_config(mac_deliveries_pre_config, NULL, NULL, APR_HOOK_MIDDLE);

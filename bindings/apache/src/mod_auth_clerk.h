@@ -1,4 +1,4 @@
-/* mod_auth_clerk: what its files share. Configuration is read-only once the server runs; clients exist in children only. */
+/* mod_auth_clerk: shared declarations. Configuration is read-only while the server runs; clients exist in children only. */
 
 #ifndef MOD_AUTH_CLERK_H
 #define MOD_AUTH_CLERK_H
@@ -22,7 +22,7 @@
 #include "csrf.h"
 
 #if !AP_MODULE_MAGIC_AT_LEAST(20120211, 110)
-#error "Apache 2.4.49 or newer is needed"
+#error "mod_auth_clerk needs Apache 2.4.49 or newer"
 #endif
 
 extern module AP_MODULE_DECLARE_DATA auth_clerk_module;
@@ -61,7 +61,7 @@ typedef enum {
 } mac_remote_user;
 
 typedef struct {
-    apr_array_header_t *settings; /* of mac_setting: what is verified otherwise here than in the rest of the server */
+    apr_array_header_t *settings; /* of mac_setting: those that differ from the server's */
     const char *settings_key;     /* the same as one string; NULL without any */
     int optional, csrf, pass_headers, pass_env, pass_claims;
     int token_source; /* sum of MAC_SOURCE_* */
@@ -69,7 +69,7 @@ typedef struct {
     mac_remote_user remote_user;
     const char *remote_user_claim;
     ap_expr_info_t *login_url;
-    const char *login_parameter; /* of the URL: takes the page that was asked for */
+    const char *login_parameter; /* of the URL: receives the requested page */
 } mac_dir_conf;
 
 extern const command_rec mac_directives[];
@@ -82,13 +82,13 @@ void mac_update_settings_key(apr_pool_t *p, mac_dir_conf *conf);
 
 /* The directive that sets a setting, for messages. */
 const char *mac_directive_of_setting(const char *setting);
-/* All settings as one string: equal strings make equal clients. */
+/* All settings as one string: clients with equal strings are equal. */
 const char *mac_settings_key(apr_pool_t *p, const apr_array_header_t *settings);
 apr_array_header_t *mac_merge_settings(apr_pool_t *p, const apr_array_header_t *base, const apr_array_header_t *add);
 const char *mac_setting_value(const apr_array_header_t *settings, const char *name);
-/* Returns what is wrong with the settings, or NULL. */
+/* Returns a message if the settings are invalid, or NULL. */
 const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_array_header_t *settings);
-/* A config with these settings over this module's defaults; `*wrong` says what is wrong with them, or is NULL. Free it. */
+/* A config with these settings over this module's defaults; `*wrong` is a message if they are invalid, or NULL. The caller frees it. */
 clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong);
 const char *mac_config_error(apr_pool_t *p, clerk_error *error);
 int mac_has_key(const mac_server_conf *conf);
@@ -114,7 +114,7 @@ static inline int mac_flag(int value, int unset)
 /* A client of this child. Requests with equal settings share one. */
 typedef struct mac_client {
     clerk_client *handle;
-    const char *webhook_secrets;          /* NULL: takes no webhook deliveries */
+    const char *webhook_secrets;          /* NULL: receives no webhook deliveries */
     const char *const *authorized_parties; /* ends with NULL */
     apr_thread_mutex_t *lock;             /* guards what follows */
     apr_uint64_t deliveries_applied;      /* number of the last shared delivery that it has applied; read without lock, too */
@@ -127,14 +127,14 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server);
 void mac_child_stopping(apr_pool_t *p, int graceful);
 /* The client for a request; NULL, with the cause logged, if there is none. */
 mac_client *mac_client_of_request(request_rec *r);
-/* The client of a server, whatever its directories say otherwise; NULL if it has none. */
+/* The client of a server, without the settings of its directories; NULL if it has none. */
 mac_client *mac_client_of_server(const server_rec *s);
 void mac_each_client(void (*function)(mac_client *client, void *data), void *data);
-/* Around every call of the library that may log or block: log lines go to the request's log. */
+/* Around every call of the library that may log or block: log lines are written to the request's log. */
 void mac_enter(request_rec *r);
 void mac_leave(void);
 
-/* --- what a request has come to (authn.c) ------------------------------------------------------------------------ */
+/* --- the outcome of a request (authn.c) -------------------------------------------------------------------------- */
 
 /* The outcome of one verification; shared by a request, its subrequests and internal redirects. */
 typedef struct {
@@ -144,7 +144,7 @@ typedef struct {
     clerk_result *result;  /* NULL only with a negative status */
 } mac_outcome;
 
-/* What this module keeps of a request. */
+/* The state of a request. */
 typedef struct {
     mac_outcome *outcome;
     int in_authz;
@@ -156,7 +156,7 @@ int mac_check_authz(request_rec *r);
 int mac_force_authn(request_rec *r);
 int mac_note_auth_failure(request_rec *r, const char *auth_type);
 
-/* The result of a caller whom this very request has signed in, or NULL. */
+/* The result if this request itself is signed in, or NULL. */
 const clerk_result *mac_identity(const request_rec *r);
 /* The state of this request, of the one it was redirected from, or of the one it is part of. */
 mac_request *mac_request_of(const request_rec *r);
@@ -192,7 +192,7 @@ enum {
     MAC_STAT_COUNT
 };
 
-/* One for the whole server, from its start to its end: reloads keep it. Fields are read and written atomically. */
+/* One for the whole server, across reloads. Fields are read and written atomically. */
 typedef struct {
     apr_uint64_t deliveries; /* number of the last webhook delivery that was published */
     unsigned char run_id[8];
@@ -208,9 +208,9 @@ void mac_deliveries_child_init(apr_pool_t *p, server_rec *s);
 const char *mac_set_socache(cmd_parms *cmd, void *conf, const char *arg);
 /* The number of the last delivery that was published; 0: none. */
 apr_uint64_t mac_last_delivery(void);
-/* Makes a verified delivery known to all processes of this server. */
+/* Publishes a verified delivery to all processes of this server. */
 apr_status_t mac_publish_delivery(request_rec *r, const char *secrets, const clerk_header *headers, int count, clerk_str body);
-/* Applies to a client what other processes have published; quick when there is nothing. */
+/* Applies to a client the deliveries of other processes; fast if there are none. */
 void mac_apply_deliveries(request_rec *r, mac_client *client);
 
 static inline clerk_str mac_str(const char *s)

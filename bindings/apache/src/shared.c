@@ -1,4 +1,4 @@
-/* What all processes of a server share from its start to its end: counters, and the number of the last delivery. */
+/* Memory shared by all processes of a server, across reloads: counters, and the number of the last delivery. */
 
 #include "mod_auth_clerk.h"
 
@@ -7,7 +7,7 @@
 
 mac_shared *mac_shared_state;
 
-/* In the parent, once: reloads find it again under its name in the pool of the process. */
+/* In the parent, once: reloads find it by its name in the pool of the process. */
 int mac_shared_init(server_rec *s)
 {
     static const char name[] = "mod_auth_clerk.shared";
@@ -20,14 +20,14 @@ int mac_shared_init(server_rec *s)
     if (!found) {
         rv = apr_shm_create(&segment, sizeof(mac_shared), NULL, p);
         if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "mod_auth_clerk: no shared memory");
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "mod_auth_clerk: cannot allocate shared memory");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         found = apr_shm_baseaddr_get(segment);
         memset(found, 0, sizeof(mac_shared));
         rv = apr_generate_random_bytes(((mac_shared *)found)->run_id, sizeof(((mac_shared *)found)->run_id));
         if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "mod_auth_clerk: no random numbers");
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "mod_auth_clerk: cannot generate random numbers");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         apr_pool_userdata_set(found, name, apr_pool_cleanup_null, p);

@@ -1,4 +1,4 @@
-/* `SetHandler clerk-status`: what all processes have done since the server was started. */
+/* `SetHandler clerk-status`: statistics of all processes since the server was started. */
 
 #include "mod_auth_clerk.h"
 
@@ -43,7 +43,7 @@ static apr_uint64_t value_of(const clerk_stats *from, int which)
     }
 }
 
-/* Adds what is new since the last time. */
+/* Adds the changes since the last call. */
 void mac_flush_stats(mac_client *client, apr_time_t now)
 {
     clerk_stats current = CLERK_STATS_INIT;
@@ -116,7 +116,7 @@ int mac_status_handler(request_rec *r)
     }
     client = mac_client_of_server(r->server);
     if (client && clerk_client_stats(client->handle, &current) == CLERK_OK && current.jwks_age_ms >= 0)
-        ap_rprintf(r, prometheus ? "# HELP clerk_auth_jwks_age_seconds Age of the key set in the process that answers.\n"
+        ap_rprintf(r, prometheus ? "# HELP clerk_auth_jwks_age_seconds Age of the key set in the process that responds.\n"
                                    "# TYPE clerk_auth_jwks_age_seconds gauge\nclerk_auth_jwks_age_seconds %.3f\n"
                                  : "jwks_age_s %.3f\n",
                    (double)current.jwks_age_ms / 1000);

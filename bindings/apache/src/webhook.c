@@ -1,4 +1,4 @@
-/* `SetHandler clerk-webhook`: takes Clerk's webhook deliveries. */
+/* `SetHandler clerk-webhook`: receives Clerk's webhook deliveries. */
 
 #include "mod_auth_clerk.h"
 
@@ -48,7 +48,7 @@ static int retry_later(request_rec *r)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* Even a delivery that changes nothing here may change something elsewhere. */
+/* A delivery that has no effect in this process may have one in others. */
 static int publish(request_rec *r, const mac_client *client, const clerk_header *headers, int count, clerk_str body)
 {
     apr_status_t rv = mac_publish_delivery(r, client->webhook_secrets, headers, count, body);

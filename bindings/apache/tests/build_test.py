@@ -1,4 +1,4 @@
-"""The module as a file: what it exports, what it needs, and that two Rust archives fit into one server."""
+"""The module file: its exports and dependencies; two modules with Rust archives in one server."""
 
 import re
 import subprocess

@@ -1,10 +1,10 @@
-"""What `apachectl configtest` says: each wrong directive is named."""
+"""`apachectl configtest` names each invalid directive."""
 
 import json
 
 import harness
 
-# What stands in the server, and what the message must hold.
+# The configuration of the server, and a part of the expected message.
 WRONG = {
     "no_key": ("ClerkAudience a", "ClerkSecretKeyFile"),
     "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout"),
@@ -19,7 +19,7 @@ WRONG = {
     "jwks": ("ClerkJWKSFile data/garbage.txt", "ClerkJWKSFile"),
     "empty_file": ("ClerkSecretKeyFile data/empty.txt", "ClerkSecretKeyFile"),
     "binary_file": ("ClerkSecretKeyFile data/binary.txt", "ClerkSecretKeyFile"),
-    "undefined_variable": ("ClerkSecretKey ${NOT_DEFINED_ANYWHERE}", "ClerkSecretKey: the value names a variable"),
+    "undefined_variable": ("ClerkSecretKey ${NOT_DEFINED_ANYWHERE}", "ClerkSecretKey: the value uses a variable"),
     "token_kind": ("ClerkSecretKey sk_test_x\nClerkAcceptToken session", "ClerkAcceptToken"),
     "fetch_user_without_secret": ("ClerkJWTKeyFile data/key.pem\nClerkFetchUser On", "secret_key"),
     "user_store": ("ClerkSecretKey sk_test_x\nClerkUserStore mysql:x", "ClerkUserStore"),
@@ -198,7 +198,7 @@ def cases(sim):
     for name, (body, expected) in WRONG.items():
         yield f"configtest_{name}_is_named", lambda body=body, expected=expected: wrong_config(body, expected, sim)
     for directive in SECRETS:
-        yield f"htaccess_{directive.split()[0]}_is_refused", lambda directive=directive: htaccess_cannot(directive, sim)
+        yield f"htaccess_{directive.split()[0]}_is_rejected", lambda directive=directive: htaccess_cannot(directive, sim)
     for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, public_secret_file_is_warned_about,
                  htaccess_demands_a_user,
                  authtype_without_key_is_500, jwks_file_needs_no_network, secrets_do_not_reach_the_log):

@@ -1,4 +1,4 @@
-"""Each file of examples/ is started and used."""
+"""Starts each file of examples/ and sends requests."""
 
 import contextlib
 import json
@@ -135,7 +135,7 @@ def webhooks(sim):
         response = apache.request("/app/", token=token)
         assert response.status == 200, (response, apache.error_log[-2000:])
         lines = dict((n.lower(), v) for n, v in response.json()["headers"])
-        assert lines["x-clerk-local-user-id"] == "1" and lines["x-clerk-email"] == "hook@example.com", lines
+        assert lines["x-clerk-local-user-id"] == "1" and lines["x-clerk-email"] == "webhook@example.com", lines
         headers, payload = sim.webhook(type="session.ended", id="sess_hook")
         assert apache.request("/webhooks/clerk", headers=headers, method="POST", body=payload).status == 200
         assert {apache.request("/app/", token=token).status for _ in range(12)} == {401}

@@ -1,4 +1,4 @@
-"""Starts clerk-sim, Apache and upstream servers for the tests: real programs, on 127.0.0.1, on ports the kernel picks."""
+"""Starts clerk-sim, Apache and upstream servers for the tests: real programs, on 127.0.0.1, on ports that the kernel picks."""
 
 import contextlib
 import http.server
@@ -136,7 +136,7 @@ def read_response(stream, method="GET"):
 
 
 class Upstream:
-    """An application behind the proxy: says in JSON what it was asked."""
+    """An application behind the proxy: responds with the received request as JSON."""
 
     def __init__(self):
         self.requests = []
@@ -190,7 +190,7 @@ class Upstream:
 
 
 class Apache:
-    """Debian's apache2 with a generated configuration in a directory of its own."""
+    """Debian's apache2 with a generated configuration in its own directory."""
 
     def __init__(self, mpm, body, modules=(), log_level="warn", before="", children=2, threads=8):
         self.mpm, self.directory = mpm, pathlib.Path(tempfile.mkdtemp(prefix="mod-auth-clerk-"))
@@ -252,7 +252,7 @@ class Apache:
             libraries = (subprocess.run(["cc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
                          for name in ("libasan.so", "libubsan.so"))
             log = f"log_path={self.data}/sanitizer"
-            # What Apache itself leaves behind is no concern here; each dynamic module defines the same names.
+            # Leaks of Apache itself are ignored; each dynamic module defines the same names.
             env |= {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": f"detect_leaks=0:detect_odr_violation=0:{log}", "UBSAN_OPTIONS": log}
         return env
 
@@ -261,7 +261,7 @@ class Apache:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
 
     def check(self):
-        """Like `apachectl configtest`: its exit status and what it says."""
+        """Like `apachectl configtest`: its exit status and output."""
         self.port = self.port or free_port()
         self.write_config()
         done = self.command("-t")
@@ -271,7 +271,7 @@ class Apache:
         for _ in range(5):
             self.port = free_port()
             self.write_config()
-            # Of a group of its own: Apache signals its whole group when it stops.
+            # In a process group of its own: Apache signals its whole group when it stops.
             with open(self.directory / "said.txt", "w") as said:
                 self.process = subprocess.Popen([APACHE, "-f", self.directory / "httpd.conf", "-DFOREGROUND"], env=self.environment(),
                                                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
@@ -324,7 +324,7 @@ class Apache:
         return wait_until(lambda: text in self.access_log or text in self.error_log[since:], 10, f"{text!r} in a log")
 
     def complaints(self):
-        """Lines of the error log that no run may leave."""
+        """Lines of the error log that must not occur."""
         odd = re.compile(r":(alert|emerg)\]|exit signal|exited on signal|AH00045|still did not exit|double free|panicked")
         return [line for line in self.error_log.splitlines() if odd.search(line)] + [
             path.read_text() for path in self.data.glob("sanitizer*")]
@@ -354,7 +354,7 @@ class Apache:
             return read_response(s.makefile("rb"), method)
 
     def open_websocket(self, path, headers):
-        """Upgrades, sends a message and gets it back; the response to the upgrade."""
+        """Upgrades, sends a message and receives it back; returns the response to the upgrade."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "a"), *WEBSOCKET, *headers])
         with self.connect() as s:
             s.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
@@ -373,7 +373,7 @@ WEBSOCKET = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocke
 
 
 def serve(sim, body, check, mpm="event", **options):
-    """Starts Apache with a configuration (or what makes one), has it checked, and stops it; its log must be clean."""
+    """Starts Apache with a configuration (or a function that returns one), runs the checks, and stops it; its log must be clean."""
     apache = Apache(mpm, "", log_level="info auth_clerk:debug", **options)
     try:
         apache.body = f"ClerkSecretKey sk_test_x\nClerkAPIURL {sim.url}\n" + (body(apache) if callable(body) else body)

@@ -1,4 +1,4 @@
-"""Processes and threads: start, reload, stop, forks, slow and lost key sets, memory."""
+"""Processes and threads: start, reload, stop, forks, slow and failed key set fetches, memory."""
 
 import concurrent.futures
 import os
@@ -32,7 +32,7 @@ def slow_jwks(sim, delay_ms, times=100):
 
 
 def many(mpm):
-    """How many requests wait at once, and the processes for them."""
+    """The number of concurrent requests, and the processes for them."""
     return (8, {"children": 8}) if mpm == "prefork" else (64, {"children": 2, "threads": 40})
 
 
@@ -183,7 +183,7 @@ def memory_does_not_grow(sim, mpm):
 
 
 def two_archives_in_one_server_do_not_mix(sim, mpm):
-    """A second module from the same archive, under another name, serves beside the first."""
+    """A second module from the same archive, under another name, runs in the same server."""
     second = harness.FOLDER / "build/second"
     shutil.rmtree(second, ignore_errors=True)
     shutil.copytree(harness.FOLDER / "src", second / "src")
@@ -291,7 +291,7 @@ def cases(sim):
                      graceful_stop_loses_no_request, stop_does_not_wait_for_clerk, keys_rotate_without_reload, unknown_kids_ask_clerk_little,
                      child_that_is_killed_is_replaced, requests_during_reloads_all_succeed):
             yield f"{mpm}: {case.__name__}", lambda case=case, mpm=mpm: case(sim, mpm)
-    # A sanitizer keeps what is freed for a while.
+    # A sanitizer quarantines freed memory.
     memory = () if harness.ASAN else (memory_does_not_grow,)
     for mpm in MPMS:
         for case in memory:

@@ -1,4 +1,4 @@
-"""Who may do what: Require, satisfy, redirects and subrequests, cross-site requests, users, outages."""
+"""Authorization: Require, satisfy, redirects and subrequests, cross-site requests, users, outages."""
 
 import sqlite3
 
@@ -6,7 +6,7 @@ import harness
 
 ORG = {"id": "org_1", "slug": "acme", "role": "admin", "permissions": ["invoices:read"], "features": ["export"]}
 
-# Require lines, claims of the token beside a plain one, and whether it is accepted.
+# Require lines, additional claims of the token, and whether it is accepted.
 REQUIRE = [
     ("valid-user", {}, True),
     ("user user_1", {}, True),
@@ -280,7 +280,7 @@ def virtual_hosts_have_their_own_settings(sim):
     harness.serve(sim, body, check)
 
 
-def cross_site_requests_with_cookie_are_refused(sim):
+def cross_site_requests_with_cookie_are_rejected(sim):
     def body(apache):
         return f"""
 ClerkAuthorizedParties https://app.example.com
@@ -456,7 +456,7 @@ Header always set X-Seen-User "expr=%{{REMOTE_USER}}"
 def cases(sim):
     for case in (require_decides_as_its_table_says, any_all_and_satisfy_combine_with_addresses, other_auth_types_are_left_alone,
                  redirects_and_subrequests_keep_their_own_rules, directory_settings_make_verifiers_of_their_own,
-                 server_policy_is_inherited_and_replaced, virtual_hosts_have_their_own_settings, cross_site_requests_with_cookie_are_refused, remote_user_is_what_is_asked_for,
+                 server_policy_is_inherited_and_replaced, virtual_hosts_have_their_own_settings, cross_site_requests_with_cookie_are_rejected, remote_user_is_what_is_asked_for,
                  user_store_gives_the_local_id, outage_is_503_and_never_401, public_health_check_needs_no_clerk,
                  machine_tokens_need_to_be_accepted):
         yield case.__name__, lambda case=case: case(sim)

@@ -133,7 +133,7 @@ def authorization_odd_never_passes(apache, sim, upstream):
     assert apache.request("/valid", headers=[("Authorization", f"Bearer {token}"), ("Authorization", "Bearer x")]).status == 401
 
 
-def header_oversized_is_refused(apache, sim, upstream):
+def header_oversized_is_rejected(apache, sim, upstream):
     response = apache.request("/valid", headers=[("Authorization", "Bearer " + "a" * 9000)])
     assert response.status == 400, response
     assert b"aaaaaaaaaa" not in response.body
@@ -151,7 +151,7 @@ def optional_knows_signed_in_caller(apache, sim, upstream):
     assert response.status == 200 and response.get("X-Seen-User") == "user_2", response
 
 
-def optional_still_refuses_bad_token(apache, sim, upstream):
+def optional_still_rejects_invalid_token(apache, sim, upstream):
     assert apache.request("/optional", token=sim.mint(spoil="expired")).status == 401
     assert apache.request("/optional-proxy/", token="garbage").status == 401
 
@@ -294,10 +294,10 @@ def request_bytewise_is_answered(apache, sim, upstream):
         assert harness.read_response(s.makefile("rb")).status == 200
 
 
-def log_explains_each_refusal(apache, sim, upstream):
+def log_has_a_line_for_each_rejection(apache, sim, upstream):
     apache.request("/valid", token=sim.mint(spoil="expired"))
     apache.logged("reason=token-expired")
-    apache.logged("refused: token-expired, status 401, request ")
+    apache.logged("rejected: token-expired, status 401, request ")
 
 
 def cache_shows_in_the_log(apache, sim, upstream):

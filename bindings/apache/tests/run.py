@@ -1,5 +1,5 @@
 """Runs the tests of mod_auth_clerk against real servers; ends with `N passed, N failed`. `run.py NAME...` runs those whose name
-holds one of the words."""
+contains one of the words."""
 
 import importlib
 import pathlib

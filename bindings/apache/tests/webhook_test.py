@@ -52,7 +52,7 @@ def accepted(apache, token, times=40):
     return [apache.request("/", token=token).status for _ in range(times)]
 
 
-def ended_session_is_refused_by_every_process(sim, mpm):
+def ended_session_is_rejected_by_every_process(sim, mpm):
     def check(apache):
         sid = f"sess_{mpm}_1"
         token, other = sim.mint(sid=sid), sim.mint(sid=f"sess_{mpm}_2")
@@ -61,14 +61,14 @@ def ended_session_is_refused_by_every_process(sim, mpm):
         assert response.status == 200 and response.body == b"ok\n", response
         since = len(apache.error_log)
         assert set(accepted(apache, token)) == {401}, "at once, in all processes"
-        refusing = set(re.findall(r"pid (\d+).*refused: session-revoked", apache.error_log[since:]))
+        refusing = set(re.findall(r"pid (\d+).*rejected: session-revoked", apache.error_log[since:]))
         assert len(refusing) >= 2, apache.error_log[since:]
         assert set(accepted(apache, other)) == {200}, "other sessions go on"
 
     with_apache(sim, mpm, check)
 
 
-def deleted_user_is_refused_by_every_process(sim, mpm):
+def deleted_user_is_rejected_by_every_process(sim, mpm):
     def check(apache):
         user = f"user_{mpm}_gone"
         token = sim.mint(user=user)
@@ -146,12 +146,12 @@ def missed_deliveries_drop_cached_results(sim, mpm):
     def check(apache):
         token = sim.mint()
         assert set(accepted(apache, token)) == {200}
-        # More than the small cache holds, all taken by whichever process, while the others sleep.
+        # More than fits into the small cache, each received by any process, while the others are idle.
         for i in range(20):
             data = {"id": f"user_missed_{i}", "object": "user", "public_metadata": {"x": "y" * 20000}}
             assert deliver(sim, apache, type="user.updated", data=data).status == 200
         assert set(accepted(apache, token)) == {200}
-        apache.logged("webhook deliveries were missed; all cached results are dropped")
+        apache.logged("webhook deliveries were missed; all cached results are removed")
 
     with_apache(sim, mpm, check, more="ClerkSOCache shmcb:run/small(65536)")
 
@@ -208,7 +208,7 @@ def webhook_without_socache_is_a_startup_error(sim):
 
 def cases(sim):
     for mpm in MPMS:
-        for case in (ended_session_is_refused_by_every_process, deleted_user_is_refused_by_every_process, revocation_survives_reload,
+        for case in (ended_session_is_rejected_by_every_process, deleted_user_is_refused_by_every_process, revocation_survives_reload,
                      revocation_reaches_processes_that_start_later, delivery_that_is_not_clerks_is_400_and_changes_nothing,
                      status_counts_for_all_processes):
             yield f"{mpm}: {case.__name__}", lambda case=case, mpm=mpm: case(sim, mpm)

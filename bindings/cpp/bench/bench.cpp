@@ -1,8 +1,8 @@
-// What this binding costs on top of the C functions, and what a C++ server would pick instead, on one token in one run.
+// Compares this binding with the C functions and with cpp-jwt, on one token in one run.
 //
-//     clerk_auth_bench TOKEN     with the public key in CLERK_JWT_KEY; bench.sh sees to both
+//     clerk_auth_bench TOKEN     with the public key in CLERK_JWT_KEY; bench.sh sets both
 //
-// The ways take turns, round by round, so that whatever else the machine does falls on all of them.
+// The candidates are interleaved, round by round, so that other load on the machine affects all of them.
 #include <clerk_auth.hpp>
 
 #include <jwt/jwt.hpp>
@@ -37,7 +37,7 @@ double median(std::vector<double> all) {
 void measure(Way &way) {
     const auto begin = Clock::now();
     if (!way.run(way.calls)) {
-        std::fprintf(stderr, "%s: the wrong answer\n", way.name);
+        std::fprintf(stderr, "%s: wrong result\n", way.name);
         std::exit(2);
     }
     const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
@@ -90,7 +90,7 @@ bool cpp_full(const clerk::Client &client, const std::string &line, int calls) {
     return good;
 }
 
-// As its README has it: there is no cache.
+// As in its README, without a cache.
 bool cpp_jwt(const std::string &token, const std::string &pem, int calls) {
     using namespace jwt::params;
     bool good = true;
@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     const clerk::Client client(clerk::Config().jwt_key(key));
     const clerk::Client forgetful(clerk::Config().jwt_key(key).cache_ttl_s(std::chrono::seconds(0)));
     if (!client.authenticate(clerk::Request(line))) return 2;
-    // A way that lets anything in would be fast.
+    // A candidate that accepts everything would be fast.
     const std::string forged = token.substr(0, token.size() - 4) + "AAAA", forged_line = "Bearer " + forged;
     if (cpp_jwt(forged, key, 1) || cpp_full(client, forged_line, 1) || c_full(client.native(), forged_line, 1))
         return 2;

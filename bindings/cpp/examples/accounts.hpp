@@ -1,4 +1,4 @@
-// accounts.hpp - an application's user table, kept in step with Clerk.
+// accounts.hpp - an application's user table, kept in sync with Clerk.
 //
 // Copy it and replace the table in memory by yours. Three things matter in any table: unique constraints, so that two
 // simultaneous first requests of a new user cannot create two rows; writing only the requested columns; and obeying the

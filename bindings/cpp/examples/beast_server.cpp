@@ -4,9 +4,9 @@
 //     beast_server 8080
 //
 //     GET /           signed in only: the user id
-//     GET /stats      requests answered from the cache, and verified
+//     GET /stats      cached results, and verified requests
 //
-// One thread serves all connections and never blocks: it answers from the cache inline. Requests that need Clerk go to a
+// One thread serves all connections and never blocks: it uses cached results inline. Requests that need Clerk run in a
 // thread pool. Exits when standard input ends.
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
@@ -51,16 +51,16 @@ private:
     void authenticate() {
         const auto &request = parser_->get();
         auto cached = client_.try_authenticate_cached(request);
-        if (!cached.has_value()) return answer(cached.error());
-        if (cached->has_value()) return answer(std::move(**cached));
-        // The request stays where it is until the pool has answered: only views of it go over.
+        if (!cached.has_value()) return respond(cached.error());
+        if (cached->has_value()) return respond(std::move(**cached));
+        // The pool receives views only: the request must not move until it is done.
         asio::post(pool_, [self = shared_from_this()] {
             auto found = std::make_shared<Who>(self->client_.try_authenticate(self->parser_->get()));
-            asio::post(self->stream_.get_executor(), [self, found] { self->answer(std::move(*found)); });
+            asio::post(self->stream_.get_executor(), [self, found] { self->respond(std::move(*found)); });
         });
     }
 
-    void answer(Who who) {
+    void respond(Who who) {
         response_ = {};
         response_.version(parser_->get().version());
         response_.keep_alive(parser_->get().keep_alive());
@@ -69,7 +69,7 @@ private:
             std::clog << std::string(who.error().what()) + "\n";
             response_.result(http::status::internal_server_error);
         } else if (!who->signed_in()) {
-            clerk::refuse(*who, response_);
+            clerk::reject(*who, response_);
             response_.body() = std::string(who->public_reason()) + "\n";
         } else if (parser_->get().target() == "/stats") {
             const clerk::Stats stats = client_.stats();

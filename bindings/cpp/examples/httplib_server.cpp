@@ -47,7 +47,7 @@ void route(httplib::Server &server, const clerk::Client &client) {
                }));
 
     server.Get("/invoices", clerk::require_auth(client, [](const auto &, auto &response, const clerk::Result &result) {
-                   if (!result.has_permission("org:invoices:read")) return clerk::refuse(result, response);
+                   if (!result.has_permission("org:invoices:read")) return clerk::reject(result, response);
                    response.set_content("the invoices of " + std::string(result.org_id().value_or("?")) + "\n",
                                         "text/plain");
                }));

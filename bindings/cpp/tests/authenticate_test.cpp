@@ -1,4 +1,4 @@
-// Who is calling: the four outcomes, what a result says, and for how long.
+// Authentication: the four outcomes, and the contents and lifetime of results.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>
@@ -84,7 +84,7 @@ TEST(Authenticate, ResultHasAttributes) {
     const std::string line = bearer(sim::token(specification));
     std::optional<Client> client(Client(sim::config().user_mode(clerk::UserMode::profile)));
     const clerk::Result result = client->authenticate(Request(line));
-    client.reset(); // the answer outlives it
+    client.reset(); // the result outlives it
     EXPECT_EQ(result.user_id(), "user_ada");
     EXPECT_EQ(result.session_id(), "sess_9");
     EXPECT_EQ(result.org_id(), "org_1");
@@ -96,10 +96,10 @@ TEST(Authenticate, ResultHasAttributes) {
     EXPECT_TRUE(result.has_feature("org:invoices") && !result.has_feature("user:invoices"));
     EXPECT_TRUE(result.has_plan("free_org") && !result.has_plan("gold"));
     EXPECT_TRUE(result.has(clerk::Check::reverification, "first_factor:10"));
-    EXPECT_EQ(result.text(clerk::Attribute::actor), "user_boss");
-    EXPECT_EQ(result.text(clerk::Attribute::authorized_party), "https://a.example");
-    EXPECT_EQ(result.text(clerk::Attribute::email), "ada@example.com");
-    EXPECT_EQ(result.text(clerk::Attribute::last_name), std::nullopt);
+    EXPECT_EQ(result.get(clerk::Attribute::actor), "user_boss");
+    EXPECT_EQ(result.get(clerk::Attribute::authorized_party), "https://a.example");
+    EXPECT_EQ(result.get(clerk::Attribute::email), "ada@example.com");
+    EXPECT_EQ(result.get(clerk::Attribute::last_name), std::nullopt);
     EXPECT_EQ(result.user_key(), std::nullopt);
     EXPECT_EQ(result.local_user<int>(), nullptr);
     EXPECT_EQ(result.token_type(), clerk::TokenKind::session_token);
@@ -146,7 +146,7 @@ TEST(Authenticate, ArrowOfTemporaryExpectedDoesNotCompile) {
     EXPECT_FALSE((std::is_invocable_v<Arrow, Answer> || std::is_invocable_v<Arrow, const Answer>));
     EXPECT_FALSE((std::is_invocable_v<Arrow, Known> || std::is_invocable_v<Arrow, const Known>));
     EXPECT_TRUE((std::is_invocable_v<Arrow, Answer &> && std::is_invocable_v<Arrow, const Known &>));
-    // What is taken out of a temporary is a value, which a reference keeps alive.
+    // A temporary returns a value, whose lifetime a reference extends.
     sim::reset();
     const Client client(sim::config());
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
@@ -166,7 +166,7 @@ TEST(Authenticate, MovedFromResultIsUnavailable) {
     clerk::Result first = client.authenticate(Request(line));
     const clerk::Result second = std::move(first);
     EXPECT_TRUE(second.signed_in());
-    EXPECT_EQ(first.outcome(), Outcome::unavailable); // NOLINT: what is left of it
+    EXPECT_EQ(first.outcome(), Outcome::unavailable); // NOLINT: use after move
     EXPECT_FALSE(first.signed_in() || first.user_id() || first.claim("sub") || first.has_role("x"));
 }
 
@@ -198,7 +198,7 @@ TEST(Authenticate, HeadersOfAnyRangeAreAccepted) {
     EXPECT_EQ(crumbs.size(), 101U);
     EXPECT_EQ(words(client.authenticate(crumbs)), "in cache");
     EXPECT_EQ(words(client.authenticate(many)), "in cache");
-    // Bytes that are no text, and a NUL, are the client's business to refuse.
+    // Bytes that are not UTF-8, and a NUL, are rejected by the client.
     EXPECT_EQ(words(client.authenticate(Request(std::string_view("Bearer \xff\0x", 10)))), "out token-invalid");
 }
 
@@ -253,16 +253,16 @@ TEST(Authenticate, InvalidationAndStats) {
     const Client client(sim::config());
     const std::string token = sim::token({{"user", "user_1"}, {"sid", "sess_1"}});
     EXPECT_EQ(client.stats().jwks_age, std::nullopt);
-    const auto remembered = [&] { return ask(client, token) == "in verified" && ask(client, token) == "in cache"; };
-    EXPECT_TRUE(remembered());
+    const auto is_cached = [&] { return ask(client, token) == "in verified" && ask(client, token) == "in cache"; };
+    EXPECT_TRUE(is_cached());
     client.invalidate_token(token);
-    EXPECT_TRUE(remembered());
+    EXPECT_TRUE(is_cached());
     client.invalidate_user("user_1");
-    EXPECT_TRUE(remembered());
+    EXPECT_TRUE(is_cached());
     client.invalidate_session("sess_1");
-    EXPECT_TRUE(remembered());
+    EXPECT_TRUE(is_cached());
     client.invalidate_all();
-    EXPECT_TRUE(remembered());
+    EXPECT_TRUE(is_cached());
     const clerk::Stats stats = client.stats();
     EXPECT_EQ(stats.cache_hits, 5U);
     EXPECT_EQ(stats.cache_misses, 5U);
@@ -274,7 +274,7 @@ TEST(Authenticate, InvalidationAndStats) {
     EXPECT_EQ(ask(client, token), "in cache");
 }
 
-TEST(Authenticate, WarmedUpClientAnswersFromMemory) {
+TEST(Authenticate, WarmedUpClientSendsNoRequest) {
     sim::reset();
     const Client client(sim::config());
     client.warm_up();
@@ -282,7 +282,7 @@ TEST(Authenticate, WarmedUpClientAnswersFromMemory) {
     sim::down(true);
     try {
         Client(sim::config().timeout_ms(clerk::Milliseconds(300))).warm_up();
-        ADD_FAILURE() << "nobody was there";
+        ADD_FAILURE() << "no exception was thrown";
     } catch (const clerk::Error &error) {
         EXPECT_EQ(error.status(), clerk::Status::e_api);
         EXPECT_STRNE(error.what(), "");
@@ -340,9 +340,9 @@ TEST(Authenticate, ThreadsShareOneClient) {
     for (int i = 0; i < 4; i++) {
         threads.emplace_back([&, own = client, i] {
             for (int j = 0; j < 200; j++) {
-                const std::string answer = ask(own, (i + j) % 2 != 0 ? good : bad);
+                const std::string outcome = ask(own, (i + j) % 2 != 0 ? good : bad);
                 const bool is_right =
-                    (i + j) % 2 != 0 ? answer.substr(0, 3) == "in " : answer == "out token-invalid-signature";
+                    (i + j) % 2 != 0 ? outcome.substr(0, 3) == "in " : outcome == "out token-invalid-signature";
                 wrong += is_right ? 0 : 1;
             }
         });
@@ -361,12 +361,12 @@ TEST(Authenticate, ForkedChildNeedsWarmUp) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-        const bool remembered = client.authenticate(Request(line)).signed_in();
+        const bool is_cached = client.authenticate(Request(line)).signed_in();
         const auto asking = client.try_authenticate(Request(other));
-        const bool refused = !asking.has_value() && asking.error().status() == clerk::Status::e_forked;
+        const bool is_rejected = !asking.has_value() && asking.error().status() == clerk::Status::e_forked;
         const bool warmed_up = client.try_warm_up().has_value();
         const auto again = client.try_authenticate(Request(other));
-        _exit(remembered && refused && warmed_up && again.has_value() && again->outcome() == Outcome::signed_out ? 0 : 1);
+        _exit(is_cached && is_rejected && warmed_up && again.has_value() && again->outcome() == Outcome::signed_out ? 0 : 1);
     }
     int status = -1;
     waitpid(child, &status, 0);

@@ -41,16 +41,16 @@ TEST(Callbacks, EachRequestEmitsOneEvent) {
 TEST(Callbacks, RateLimitedEventHasRetryAfter) {
     sim::reset();
     sim::admin("PUT", "/faults", {{{"path", "/jwks"}, {"status", 429}, {"headers", {{"Retry-After", "7"}}}}});
-    std::optional<clerk::Milliseconds> told;
+    std::optional<clerk::Milliseconds> retry_after;
     clerk::Config config = sim::config();
     config.on_event([&](const clerk::Event &event) {
-        if (event.kind() == clerk::EventKind::rate_limited) told = event.retry_after();
+        if (event.kind() == clerk::EventKind::rate_limited) retry_after = event.retry_after();
     });
     const std::string line = bearer(sim::token({{"user", "user_1"}}));
     const clerk::Result result = Client(config).authenticate(Request(line));
     EXPECT_EQ(result.outcome(), clerk::Outcome::unavailable);
     EXPECT_EQ(result.http_status(), 503);
-    EXPECT_EQ(told, std::chrono::seconds(7));
+    EXPECT_EQ(retry_after, std::chrono::seconds(7));
     EXPECT_GT(result.retry_after().value(), std::chrono::seconds(6));
     EXPECT_EQ(result.error()->http_status(), 429);
     EXPECT_GT(result.error()->retry_after().value(), std::chrono::seconds(6));
@@ -79,13 +79,13 @@ TEST(Callbacks, LogMessagesAreFilteredByLevel) {
 TEST(Callbacks, ExceptionOfListenerIsReturnedByResult) {
     sim::reset();
     clerk::Config config = sim::config();
-    struct Heard : std::runtime_error {
+    struct EventError : std::runtime_error {
         using std::runtime_error::runtime_error;
     };
-    int told = 0;
+    int count = 0;
     config.on_event([&](const clerk::Event &event) {
-        told++;
-        throw Heard(std::string(clerk::name(event.kind())));
+        count++;
+        throw EventError(std::string(clerk::name(event.kind())));
     });
     config.on_log(clerk::LogLevel::debug, [](clerk::LogLevel, std::string_view) { throw 42; });
     const Client client(config);
@@ -97,8 +97,8 @@ TEST(Callbacks, ExceptionOfListenerIsReturnedByResult) {
     const auto second = client.authenticate_cached(Request(line));
     ASSERT_TRUE(second.has_value());
     EXPECT_EQ(words(*second), "in cache");
-    EXPECT_THROW(std::rethrow_exception(second->listener_exception()), Heard);
-    EXPECT_GE(told, 3);
+    EXPECT_THROW(std::rethrow_exception(second->listener_exception()), EventError);
+    EXPECT_GE(count, 3);
     const Client quiet(sim::config());
     EXPECT_EQ(quiet.authenticate(Request(line)).listener_exception(), nullptr);
 }
@@ -134,7 +134,7 @@ TEST(Callbacks, ThrowingClockFailsTheCall) {
     delivery.add("svix-id", "msg_1").add("svix-timestamp", "1").add("svix-signature", "v1,x");
     EXPECT_TRUE(is_refused(client.try_handle_webhook(delivery, "{}")));
     is_stopped = false;
-    EXPECT_EQ(ask(client, other), "in verified"); // nothing of it was remembered
+    EXPECT_EQ(ask(client, other), "in verified"); // nothing was cached
 }
 
 TEST(Callbacks, ClockCallbackSetsTheTime) {

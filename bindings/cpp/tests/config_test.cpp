@@ -1,4 +1,4 @@
-// Settings: each by its name, and what is wrong with them.
+// Settings: each by its name, and errors for invalid values.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A value that the library refuses, or, for texts that may be anything, one that is too long for all of them.
+// A value that the library rejects; for strings without a format, one that is too long.
 const std::string endless(2 << 20, 'x');
 
 struct Typed {
@@ -132,7 +132,7 @@ TEST(Settings, EnumerationsHaveTheLibrarysNames) {
     EXPECT_TRUE(Client::make(
         usable().publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").check_client_uat(true)).has_value());
 
-    // And they do what they say.
+    // The settings take effect.
     sim::reset();
     const std::string pending = sim::token({{"sts", "pending"}}), bare = sim::token({{"user", "user_1"}});
     EXPECT_EQ(ask(Client(sim::config()), pending), "out session-pending");
@@ -169,7 +169,7 @@ TEST(Settings, EveryErrorNamesTheSetting) {
     EXPECT_EQ(wrong(usable().sqlite_path("/nonexistent/users.db")).status(), clerk::Status::e_config);
     Config moved = usable();
     const Config elsewhere = std::move(moved);
-    EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: what is left of it
+    EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: use after move
 }
 
 TEST(Settings, SettingsAreReadFromTheEnvironment) {

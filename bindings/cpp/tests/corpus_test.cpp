@@ -1,4 +1,4 @@
-// The recorded cases, as `corpus-replay share` makes them ready: each gets the verdict that the C functions gave.
+// The recorded cases, prepared by `corpus-replay share`: each has the verdict of the C functions.
 #include "sim.hpp"
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ clerk::Expected<clerk::Client> client_of(const Json &test, Now now) {
     return clerk::Client::make(config);
 }
 
-clerk::Result answer(const clerk::Client &client, const Json &request) {
+clerk::Result authenticate(const clerk::Client &client, const Json &request) {
     const std::vector<std::pair<std::string, std::string>> headers = request.at("headers");
     const std::string method = request.at("method");
     return client.authenticate(clerk::Request(headers, method));
@@ -47,7 +47,7 @@ Json verdict_of(const clerk::Result &result) {
         {"session_id", text(result.session_id())},
         {"org_id", text(result.org_id())},
         {"org_role", text(result.org_role())},
-        {"org_permissions", result.text(clerk::Attribute::org_permissions) ? Json(result.org_permissions()) : Json(nullptr)},
+        {"org_permissions", result.get(clerk::Attribute::org_permissions) ? Json(result.org_permissions()) : Json(nullptr)},
     };
 }
 
@@ -58,11 +58,11 @@ Json play(const Json &test) {
     const auto client = client_of(test, now);
     if (!client.has_value()) return {{"status", "signed_out"}, {"refused", client.error().setting().value_or("")}};
     for (const Json &step : test.at("prelude")) {
-        if (step.contains("request")) static_cast<void>(answer(*client, step.at("request")));
+        if (step.contains("request")) static_cast<void>(authenticate(*client, step.at("request")));
         if (step.contains("state")) sim::admin("PUT", "/state", step.at("state"));
         if (step.contains("advance_ms")) *now = now->load() + clerk::Milliseconds(step.at("advance_ms").get<int64_t>());
     }
-    return verdict_of(answer(*client, test.at("request")));
+    return verdict_of(authenticate(*client, test.at("request")));
 }
 
 } // namespace

@@ -94,7 +94,7 @@ TEST(Examples, HttplibServer) {
     sim::down(false);
     ASSERT_TRUE(away);
     EXPECT_EQ(away->status, 503);
-    EXPECT_EQ(away->body, "unavailable\n"); // what is wrong on our side is no caller's business
+    EXPECT_EQ(away->body, "unavailable\n"); // clients receive no details of server errors
     EXPECT_FALSE(away->has_header("WWW-Authenticate"));
     EXPECT_EQ(process.end(), 0);
 }

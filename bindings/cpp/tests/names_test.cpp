@@ -103,7 +103,7 @@ TEST(Names, EveryFunctionOfTheLibraryIsUsed) {
         if (!std::regex_search(here, std::regex("\\b" + function[1].str() + "\\b"))) unused.insert(function[1]);
     }
     EXPECT_GT(functions.size(), 80U);
-    // An Error has its status beside it, a text its length; the names of settings are for tests.
+    // An Error has its status as well, a string its length; the names of settings are for tests.
     EXPECT_EQ(unused, (std::set<std::string>{"clerk_error_status", "clerk_setting_info", "clerk_str_of"}));
 }
 

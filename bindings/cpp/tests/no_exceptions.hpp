@@ -4,7 +4,7 @@
 
 #include <string>
 
-// What came of each thing that such a server does, separated by "|".
+// The outcome of each call, separated by "|".
 std::string story_without_exceptions(const std::string &api_url, const std::string &token, const std::string &expired);
 
 #endif

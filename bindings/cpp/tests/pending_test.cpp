@@ -15,7 +15,7 @@ using clerk::StoreRequestKind;
 namespace {
 
 Client client_of_steps(clerk::Config config = sim::config()) {
-    config.user_store([](const clerk::StoreRequest &, clerk::StoreResponse &) { ADD_FAILURE() << "the hook of a client of steps"; });
+    config.user_store([](const clerk::StoreRequest &, clerk::StoreResponse &) { ADD_FAILURE() << "unexpected user store call"; });
     return Client(config);
 }
 
@@ -75,12 +75,12 @@ TEST(PendingAuth, BeginCachedNeverBlocks) {
     ASSERT_TRUE(known.has_value() && known->has_value());
     PendingAuth pending = std::move(**known);
     EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_key);
-    pending.submit(std::make_exception_ptr(std::runtime_error("no answer")));
+    pending.submit(std::make_exception_ptr(std::runtime_error("no response")));
     const clerk::Result failed = pending.finish();
     EXPECT_EQ(words(failed), "unavailable store-error");
     EXPECT_THROW(std::rethrow_exception(failed.error()->cause()), std::runtime_error);
     sim::down(false);
-    // The row is gone: now Clerk must be asked after all, on a thread that may wait.
+    // The row was deleted: now a request to Clerk is needed, on a thread that may wait.
     pending = *client.authenticate_begin_cached(Request(line));
     pending.submit(empty);
     if (pending.next_action() == StoreRequestKind::fetch_user) pending.fetch();
@@ -109,17 +109,17 @@ TEST(PendingAuth, ExceptionOfTableIsTheCause) {
         using std::runtime_error::runtime_error;
     };
     struct Broken : Accounts {
-        void find_by_clerk_id(std::string_view, clerk::StoreResponse &) override { throw Timeout("no answer"); }
+        void find_by_clerk_id(std::string_view, clerk::StoreResponse &) override { throw Timeout("no response"); }
     } broken;
     const clerk::Result first = driven(begun(client, token), broken);
-    // Kept by hand, as a callback with an error would give it.
+    // Saved here, as a callback with an error would pass it.
     PendingAuth pending = begun(client, token);
-    pending.submit(std::make_exception_ptr(Timeout("no answer")));
+    pending.submit(std::make_exception_ptr(Timeout("no response")));
     EXPECT_TRUE(pending.done());
     const clerk::Result second = pending.finish();
     for (const clerk::Result *result : {&first, &second}) {
         EXPECT_EQ(words(*result), "unavailable store-error");
-        EXPECT_EQ(result->error()->message(), "no answer");
+        EXPECT_EQ(result->error()->message(), "no response");
         EXPECT_THROW(std::rethrow_exception(result->error()->cause()), Timeout);
     }
     pending = begun(client, token);
@@ -152,7 +152,7 @@ TEST(PendingAuth, ResponseIsFilledOnAnotherThread) {
     EXPECT_EQ(result.user_key(), "7");
     EXPECT_EQ(result.local_user<std::string>(), object);
 
-    // A conflict has the row looked for again.
+    // After a conflict the row is looked up again.
     client.invalidate_all();
     Accounts accounts;
     PendingAuth again = begun(client, token);
@@ -173,10 +173,10 @@ TEST(PendingAuth, OutOfOrderOrAbandonedIsUnavailable) {
     { const PendingAuth given_up = begun(client, token); }
     PendingAuth pending = begun(client, token);
     EXPECT_EQ(pending.try_fetch().error().status(), clerk::Status::e_state);
-    clerk::StoreResponse stranger = pending.response();
-    stranger.row("9").clerk_id("user_boss");
-    pending.submit(stranger);
-    EXPECT_EQ(pending.try_submit(stranger).error().status(), clerk::Status::e_state);
+    clerk::StoreResponse other_row = pending.response();
+    other_row.row("9").clerk_id("user_boss");
+    pending.submit(other_row);
+    EXPECT_EQ(pending.try_submit(other_row).error().status(), clerk::Status::e_state);
     EXPECT_FALSE(pending.finish().signed_in());
     EXPECT_EQ(client.stats().cached_tokens, 0U);
 }

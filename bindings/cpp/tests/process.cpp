@@ -10,7 +10,7 @@
 
 namespace {
 
-// Neither a caller's Clerk settings nor its place to look for cases may come in.
+// The caller's Clerk settings and its path of the cases are not passed on.
 std::vector<std::string> environment(const Process::Variables &variables) {
     std::vector<std::string> all;
     for (char **entry = environ; *entry != nullptr; ++entry) {

@@ -1,4 +1,4 @@
-// A program that runs beside the tests and ends when its standard input does, so that none is left behind.
+// A program that runs during the tests and exits when its standard input is closed, so that none is left running.
 #ifndef PROCESS_HPP
 #define PROCESS_HPP
 
@@ -11,17 +11,17 @@ class Process {
 public:
     using Variables = std::vector<std::pair<std::string, std::string>>;
 
-    // The variables come on top of this process's environment; those of Clerk's settings are left out.
+    // The variables are added to this process's environment, without those of Clerk's settings.
     explicit Process(const std::vector<std::string> &command, const Variables &variables = {});
     ~Process();
     Process(const Process &) = delete;
     Process &operator=(const Process &) = delete;
 
-    // The next line of standard output (and standard error, which goes there, too); "" at its end.
+    // The next line of standard output (and standard error, which is redirected to it); "" at its end.
     std::string line();
     // All that is left of it.
     std::string rest();
-    // Closes standard input, reads what is left, and returns the exit code; -1 if a signal ended it.
+    // Closes standard input, reads the rest, and returns the exit code; -1 if a signal ended it.
     int end();
 
 private:

@@ -1,4 +1,4 @@
-// The stand-in for Clerk, and short ways to clients of it.
+// The fake Clerk API, and helpers that create clients of it.
 #ifndef SIM_HPP
 #define SIM_HPP
 
@@ -14,10 +14,10 @@ using Json = nlohmann::json;
 // One for all tests; runs until the tests end.
 const std::string &url();
 const std::string &https_url();
-// The authority to trust for HTTPS, as PEM.
+// The certificate authority for HTTPS, as PEM.
 std::string ca();
 
-// One call of the admin API; every answer but 200 is an exception.
+// One call of the admin API; throws for every status but 200.
 Json admin(const std::string &method, const std::string &path, const Json &body = nullptr);
 
 // Up, without faults, with the first key, all counts at 0.
@@ -25,12 +25,12 @@ void reset();
 void down(bool is_down);
 // A session token, from a specification such as {{"user", "user_1"}}.
 std::string token(const Json &specification);
-// How often something was asked since the last reset: "/jwks", "/users/{id}", …
+// The number of requests since the last reset: "/jwks", "/users/{id}", …
 int64_t count(const std::string &pattern);
 // Ada Lovelace, with a verified address.
 void put_ada();
 
-// Settings for the stand-in: its address and a secret key.
+// Settings for the fake Clerk API: its URL and a secret key.
 clerk::Config config();
 
 } // namespace sim

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Somebody else's program, built in each way that the README names, and run. test.sh says where everything lies.
+# Builds a program in each way that the README describes, and runs it. test.sh sets the paths.
 set -euo pipefail
 tree=$(cd "$(dirname "$0")/../../.." && pwd)
 out=${CLERK_TMP:?run test.sh}/use
@@ -10,7 +10,7 @@ CLERK_JWT_KEY=$("$sim" key --name k1 --form pem)
 export CLERK_JWT_KEY
 token=$("$sim" mint --user user_1 --exp-in 600)
 
-# NAME PROGRAM: it says who the token is about, and lets nobody else in.
+# NAME PROGRAM: prints the user of a valid token, and rejects an invalid one.
 runs() {
   local said
   said=$("$2" "Bearer $token")
@@ -35,7 +35,7 @@ cmake_use() {
 }
 
 unset CMAKE_PREFIX_PATH
-# What is found at run time, the build has to have seen to.
+# Shared libraries must be found at run time without further settings.
 unset LD_LIBRARY_PATH
 cmake_use find_package -DHOW=find_package -DLINK=clerk_auth::cpp -DCMAKE_PREFIX_PATH="$installed"
 cmake_use find_package-static -DHOW=find_package -DLINK=clerk_auth::cpp_static -DCMAKE_PREFIX_PATH="$installed"
@@ -49,7 +49,7 @@ read -ra flags <<< "$(pkg-config --cflags --libs clerk-auth)"
 c++ -std=c++17 "$tree/bindings/cpp/examples/who.cpp" "${flags[@]}" "-Wl,-rpath,$installed/lib" -o "$out/pkg-config"
 runs pkg-config "$out/pkg-config"
 
-# None of them may have linked what it was not asked to.
+# No program may be linked with other libraries.
 for name in find_package-static add_subdirectory-source FetchContent-source; do
   ldd "$out/$name/use" | grep -q libclerk_auth && { echo "FAIL $name: needs the shared library"; exit 1; }
 done

@@ -1,4 +1,4 @@
-// The user store: the contract of every binding, and what C++ adds.
+// The user store: the contract of every binding, and C++ features.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"
@@ -78,7 +78,7 @@ TEST(UserStore, RowIsCreatedFoundUpdatedAndRejected) {
     EXPECT_EQ(words(authenticate(client, token)), "in verified");
     const auto updated = authenticate(client, token).local_user<Account>();
     EXPECT_EQ(updated->given_name, "Augusta");
-    EXPECT_EQ(account->given_name, "Ada"); // what an earlier request holds does not change under it
+    EXPECT_EQ(account->given_name, "Ada"); // rows of an earlier request do not change
 
     updated->is_active = false;
     const clerk::Result refused = authenticate(client, token);
@@ -330,7 +330,7 @@ TEST(UserStore, SlowStoreBlocksTheCaller) {
     const auto begun = std::chrono::steady_clock::now();
     const clerk::Result result = authenticate(client, fresh());
     const auto took = std::chrono::steady_clock::now() - begun;
-    // The deadline is about Clerk; a table that answers late has answered.
+    // The deadline limits requests to Clerk only; a late response of the table is used.
     EXPECT_EQ(words(result), "in verified");
     EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.diary.size()));
 }
@@ -357,7 +357,7 @@ TEST(UserStore, ReentrantBlockingCallsAreRejected) {
         EXPECT_EQ(own->stats().cached_tokens, 0U);
         own->invalidate_all();
         EXPECT_EQ(ask(other, token), "in verified");
-        own->authenticate(Request(line)).signed_in(); // throws, and what it throws is the cause
+        own->authenticate(Request(line)).signed_in(); // throws; the exception is the cause
     };
     own.emplace(table.config());
     const clerk::Result result = authenticate(*own, token);
@@ -402,7 +402,7 @@ TEST(UserStore, InvalidResponsesAreFailures) {
         EXPECT_EQ(result.error()->message().find("the user store's response"), 0U) << result.error()->message();
         EXPECT_LE(result.error()->store_code(), -101);
     }
-    // Somebody else's row is not hers, whatever the table says.
+    // Another user's row is rejected, even if the table returns it.
     clerk::Config config = sim::config();
     config.user_store(
         [&](const StoreRequest &, StoreResponse &response) { response.row("9", std::make_shared<int>(9)).clerk_id("user_boss"); });

@@ -1,4 +1,4 @@
-// Webhooks: a delivery is checked, applied, and answered.
+// Webhooks: a delivery is verified and applied; the response.
 #include "sim.hpp"
 
 #include "../examples/accounts.hpp"
@@ -96,7 +96,7 @@ TEST(Webhooks, WebhookIsDrivenStepByStep) {
     sim::put_ada();
     clerk::Config config = sim::config();
     config.webhook_secrets({secret}).user_store(
-        [](const clerk::StoreRequest &, clerk::StoreResponse &) { ADD_FAILURE() << "the hook of a client of steps"; });
+        [](const clerk::StoreRequest &, clerk::StoreResponse &) { ADD_FAILURE() << "unexpected user store call"; });
     const Client client(config);
     Accounts accounts;
     const auto driven = [&accounts](clerk::PendingWebhook pending) {

@@ -28,7 +28,7 @@ enum {
     NGX_HTTP_CLERK_AUTH_OPTIONAL
 };
 
-/* What a location serves itself. */
+/* The content handler of a location. */
 enum {
     NGX_HTTP_CLERK_AUTH_SERVES_NOTHING = 0,
     NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT,
@@ -39,7 +39,7 @@ enum {
 #define NGX_HTTP_CLERK_AUTH_FROM_HEADER 0x0001
 #define NGX_HTTP_CLERK_AUTH_FROM_COOKIE 0x0002
 
-/* One setting of the library, as a directive gave it. `values` is NULL where no directive did. */
+/* One setting of the library. `values` is NULL if no directive set it. */
 typedef struct {
     ngx_str_t *values;
     ngx_uint_t count;
@@ -57,10 +57,10 @@ typedef struct {
     ngx_uint_t party_count;
     unsigned has_webhook_secrets : 1;
     ngx_thread_pool_t *thread_pool; /* for the key set at start */
-    clerk_client *client; /* this worker's; NULL in the master, and where it could not be made */
+    clerk_client *client; /* this worker's; NULL in the master, and if it could not be created */
 } ngx_http_clerk_auth_client_t;
 
-/* Requirements: all groups must hold; in a group, one value. */
+/* Requirements: every group must be met, by one of its values. */
 typedef struct {
     ngx_array_t *groups; /* of ngx_array_t of ngx_str_t */
 } ngx_http_clerk_auth_check_t;
@@ -85,11 +85,11 @@ typedef struct ngx_http_clerk_auth_zone_s ngx_http_clerk_auth_zone_t;
 typedef struct {
     ngx_array_t clients; /* of ngx_http_clerk_auth_client_t * */
     ngx_shm_zone_t *zone;
-    unsigned is_used : 1; /* a directive of this module stands somewhere */
+    unsigned is_used : 1; /* a directive of this module is used */
 } ngx_http_clerk_auth_main_conf_t;
 
 typedef struct {
-    unsigned keeps_headers_somewhere : 1; /* a location of this server keeps X-Clerk-* request headers */
+    unsigned keeps_headers_somewhere : 1; /* a location of this server does not remove X-Clerk-* request headers */
 } ngx_http_clerk_auth_srv_conf_t;
 
 typedef struct {
@@ -130,7 +130,7 @@ enum {
     NGX_HTTP_CLERK_AUTH_CACHE_OFFLOAD
 };
 
-/* What is known of a request. Found again after internal redirects, which clear r->ctx, through the pool's cleanups. */
+/* The state of a request. Found through the pool's cleanups after internal redirects, which clear r->ctx. */
 typedef struct {
     ngx_http_request_t *request;
     ngx_http_clerk_auth_client_t *client;
@@ -140,7 +140,7 @@ typedef struct {
     ngx_uint_t cache;
     int32_t status; /* CLERK_OK, _SIGNED_OUT, _NO_CREDENTIALS, _UNAVAILABLE, or negative */
     clerk_result *result;
-    const char *refusal; /* this module's own reason, static; NULL if the result's counts */
+    const char *refusal; /* this module's own reason, static; NULL to use the result's */
     ngx_table_elt_t *challenge;
     ngx_table_elt_t *retry_after;
     void *delivery; /* of a webhook location, which verifies nothing */
@@ -148,7 +148,7 @@ typedef struct {
     unsigned has_added_headers : 1;
 } ngx_http_clerk_auth_ctx_t;
 
-/* Counters of a worker that the library does not keep. */
+/* Counters of a worker that the library does not have. */
 typedef struct {
     ngx_atomic_uint_t offloaded;
     ngx_atomic_uint_t queue_full;
@@ -179,7 +179,7 @@ char *ngx_http_clerk_auth_set_www_authenticate(ngx_conf_t *cf, ngx_command_t *cm
 char *ngx_http_clerk_auth_set_thread_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_serves(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* value: what a directive gives, from the configuration, the environment or a file */
+/* value: the value of a directive, from the configuration, the environment or a file */
 ngx_int_t ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out);
 ngx_int_t ngx_http_clerk_auth_read_value(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out);
 
@@ -230,7 +230,7 @@ typedef struct {
     ngx_uint_t next;
 } ngx_http_clerk_auth_lines_t;
 
-/* The next request header, NULL behind the last; begin with `{ &r->headers_in.headers.part, 0 }`. */
+/* The next request header, NULL after the last; begin with `{ &r->headers_in.headers.part, 0 }`. */
 static ngx_inline ngx_table_elt_t *
 ngx_http_clerk_auth_next_line(ngx_http_clerk_auth_lines_t *lines)
 {
@@ -268,7 +268,7 @@ const char *ngx_http_clerk_auth_reason(ngx_http_clerk_auth_ctx_t *ctx);
 const char *ngx_http_clerk_auth_status_name(ngx_http_clerk_auth_ctx_t *ctx);
 ngx_int_t ngx_http_clerk_auth_return_url(ngx_http_request_t *r, ngx_str_t *url);
 
-/* claim: no I/O, nothing of nginx but its pool and strings */
+/* claim: no I/O, uses only nginx's pool and strings */
 ngx_int_t ngx_http_clerk_auth_claim_value(ngx_pool_t *pool, ngx_str_t *json, ngx_str_t *value);
 
 /* csrf: no I/O */

@@ -13,7 +13,7 @@ ngx_http_clerk_auth_header_value(ngx_http_request_t *r, const char *name)
     return count == 1 ? h->value : none;
 }
 
-/* A cookie on a request that changes something: only with evidence that a page of the same origin sent it. */
+/* CSRF: a cookie on an unsafe method is accepted only if the request has evidence of the same origin. */
 static ngx_uint_t
 ngx_http_clerk_auth_may_be_forged(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_ctx_t *ctx)
@@ -26,7 +26,7 @@ ngx_http_clerk_auth_may_be_forged(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     ngx_str_null(&method);
     host = ngx_http_clerk_auth_header_value(r, "host");
     if (lcf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT) {
-        /* The proxy describes the request; a browser sends these names to another site only after a preflight request. */
+        /* Set by the proxy; a browser sends these headers to another site only after a preflight request. */
         method = ngx_http_clerk_auth_header_value(r, "x-forwarded-method");
         site = ngx_http_clerk_auth_header_value(r, "x-forwarded-host");
         host = site.len > 0 ? site : host;
@@ -64,7 +64,7 @@ ngx_http_clerk_auth_has(const clerk_result *result, ngx_uint_t requirement, ngx_
     return 0;
 }
 
-/* NULL, or why a requirement is not fulfilled. */
+/* Returns NULL, or why a requirement is not met. */
 static const char *
 ngx_http_clerk_auth_failed_check(ngx_http_clerk_auth_loc_conf_t *lcf, const clerk_result *result)
 {
@@ -91,7 +91,7 @@ ngx_http_clerk_auth_failed_check(ngx_http_clerk_auth_loc_conf_t *lcf, const cler
     return NULL;
 }
 
-/* NGX_OK, NGX_ERROR, or the status of the first `clerk_auth_require` that is not fulfilled. */
+/* Returns NGX_OK, NGX_ERROR, or the status of the first `clerk_auth_require` that is not met. */
 static ngx_int_t
 ngx_http_clerk_auth_failed_require(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf)
 {
@@ -123,7 +123,7 @@ ngx_http_clerk_auth_refuse_requirement(ngx_http_request_t *r, ngx_http_clerk_aut
 
     ngx_http_clerk_auth_counters.requirement_failed++;
     if (ctx->status != CLERK_OK) {
-        /* Without a credential: authentication comes first, and there is no error to name. */
+        /* Without a credential the challenge has no error code. */
         status = NGX_HTTP_UNAUTHORIZED;
         error = NULL;
     } else if (status == NGX_HTTP_UNAUTHORIZED) {
@@ -152,7 +152,7 @@ ngx_http_clerk_auth_refuse_result(ngx_http_request_t *r, ngx_http_clerk_auth_loc
                                                                                                       : "invalid_token",
             reason);
     case CLERK_UNAVAILABLE:
-        /* 500: the server is set up wrongly, a secret key that Clerk rejects for one. Asking again does not help. */
+        /* 500: the server is misconfigured, for example Clerk rejects the secret key. A retry does not help. */
         if (status != NGX_HTTP_INTERNAL_SERVER_ERROR) {
             status = lcf->unavailable;
         }
@@ -163,7 +163,7 @@ ngx_http_clerk_auth_refuse_result(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     }
 }
 
-/* NGX_OK: signed in. NGX_DECLINED: anonymous, and that is fine here. Else the status of the response. */
+/* Returns NGX_OK: signed in. NGX_DECLINED: anonymous, which is accepted here. Else the status of the response. */
 static ngx_int_t
 ngx_http_clerk_auth_decide(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx)
 {
@@ -204,7 +204,7 @@ ngx_http_clerk_auth_forward_identity(ngx_http_request_t *r, ngx_http_clerk_auth_
     if (!lcf->pass_headers && !ctx->has_added_headers) {
         return NGX_OK;
     }
-    /* What the client sent, where this location keeps it, and what a location before a redirect added. */
+    /* Removes the client's headers if this location did not, and those that a location before a redirect added. */
     if (ngx_http_clerk_auth_remove_headers(r) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -259,7 +259,7 @@ ngx_http_clerk_auth_preaccess_handler(ngx_http_request_t *r)
     return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* 200 with X-Clerk-* response headers, or a refusal: for `auth_request` and for forward authentication over HTTP. */
+/* 200 with X-Clerk-* response headers, or a rejection: for `auth_request` and for forward authentication over HTTP. */
 ngx_int_t
 ngx_http_clerk_auth_endpoint_handler(ngx_http_request_t *r)
 {

@@ -1,4 +1,4 @@
-/* A claim, as JSON, to the value of a variable. */
+/* Converts a claim, as JSON, to the value of a variable. */
 
 #include "ngx_http_clerk_auth.h"
 
@@ -60,7 +60,7 @@ ngx_http_clerk_auth_get_escape(u_char **p, u_char *last, uint32_t *c)
     return NGX_OK;
 }
 
-/* From behind the opening quote to behind the closing one. Control characters would split a header line. */
+/* Reads a string after its opening quote up to and including the closing one. Control characters would split a header line. */
 static ngx_int_t
 ngx_http_clerk_auth_get_string(u_char **p, u_char *last, u_char **out)
 {
@@ -106,7 +106,7 @@ ngx_http_clerk_auth_get_scalar(u_char **p, u_char *last, u_char **out)
 
 /*
  * Strings without their quotes, arrays of scalars joined by ",", everything else as JSON. NGX_DECLINED: the claim is
- * null, or holds a control character, which no variable may carry into a header.
+ * null, or has a control character, which must not get into a header.
  */
 ngx_int_t
 ngx_http_clerk_auth_claim_value(ngx_pool_t *pool, ngx_str_t *json, ngx_str_t *value)

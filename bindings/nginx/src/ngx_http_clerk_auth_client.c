@@ -1,4 +1,4 @@
-/* One clerk_client per distinct set of settings and worker. Made in workers only: nothing of it survives a fork. */
+/* One clerk_client per distinct set of settings and worker. Created in workers only, after the fork. */
 
 #include "ngx_http_clerk_auth.h"
 
@@ -26,7 +26,7 @@ ngx_http_clerk_auth_log_level(int32_t level)
     }
 }
 
-/* Any thread: a write to the worker's log is all it does. */
+/* Any thread: it only writes to the worker's log. */
 static void
 ngx_http_clerk_auth_log(void *userdata, int32_t level, clerk_str message)
 {
@@ -34,7 +34,7 @@ ngx_http_clerk_auth_log(void *userdata, int32_t level, clerk_str message)
         message.data);
 }
 
-/* The settings as a whole, at `nginx -t`: a client is made of them and freed at once. It connects to nothing. */
+/* Checks the settings together, at `nginx -t`: creates a client and frees it at once. It opens no connection. */
 char *
 ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *client)
 {
@@ -96,7 +96,7 @@ ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t
     clerk_config_free(config);
     if (rc != NGX_OK) {
         ngx_http_clerk_auth_log_error(cycle->log, NGX_LOG_ERR,
-            "no client, its locations answer that they are unavailable; tried again in five seconds", error);
+            "no client, its locations are unavailable; next attempt in five seconds", error);
         clerk_error_free(error);
     }
     return rc;
@@ -126,7 +126,7 @@ ngx_http_clerk_auth_warm_up_done(ngx_event_t *ev)
     ngx_destroy_pool(ev->data);
 }
 
-/* Fetches the key set in a thread, so that the first request need not wait. */
+/* Fetches the key set in a thread, so that the first request does not wait for it. */
 static void
 ngx_http_clerk_auth_client_warm_up(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t *client)
 {
@@ -174,7 +174,7 @@ ngx_http_clerk_auth_clients_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_c
     return NGX_OK;
 }
 
-/* Where a client could not be made (a user store that cannot be opened, say), another attempt. */
+/* Tries again to create a client, for example when its user store could not be opened. */
 void
 ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf)
 {

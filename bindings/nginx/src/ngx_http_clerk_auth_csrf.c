@@ -1,6 +1,6 @@
 /*
- * Evidence that a browser sent a request from a page of the same origin. Needed where a cookie signs in: browsers send
- * cookies along with requests that other sites make.
+ * Checks that a browser sent a request from a page of the same origin. Needed for cookies, because browsers add them to
+ * requests that other sites make.
  */
 
 #include "ngx_http_clerk_auth.h"
@@ -11,7 +11,7 @@ ngx_http_clerk_auth_equals(ngx_str_t *string, const char *literal)
     return string->len == ngx_strlen(literal) && ngx_strncmp(string->data, literal, string->len) == 0;
 }
 
-/* Methods that change nothing; case matters in a method. */
+/* Safe methods (RFC 9110 section 9.2.1); methods are case-sensitive. */
 ngx_uint_t
 ngx_http_clerk_auth_is_safe_method(ngx_str_t *method)
 {
@@ -19,7 +19,7 @@ ngx_http_clerk_auth_is_safe_method(ngx_str_t *method)
            || ngx_http_clerk_auth_equals(method, "OPTIONS") || ngx_http_clerk_auth_equals(method, "TRACE");
 }
 
-/* Without a port that is the scheme's own. */
+/* Without the default port of the scheme. */
 static size_t
 ngx_http_clerk_auth_host_len(u_char *host, size_t len, const char *port)
 {

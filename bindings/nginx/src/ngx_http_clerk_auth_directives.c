@@ -1,8 +1,8 @@
-/* Directives that are about a location. */
+/* Directives for locations. */
 
 #include "ngx_http_clerk_auth.h"
 
-/* As nginx's own, with the directive in the message. */
+/* Like nginx's own function, with the directive in the message. */
 char *
 ngx_http_clerk_auth_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

@@ -1,8 +1,8 @@
-/* X-Clerk-* headers: what a client sends is removed, what was verified is added. */
+/* X-Clerk-* headers: removes those of clients, adds those of verified requests. */
 
 #include "ngx_http_clerk_auth.h"
 
-/* Applications fold header names into variables: letter case is lost, and what is no letter or digit becomes "_". */
+/* Applications convert header names to variables: letter case is lost, and other characters than letters and digits become "_". */
 static ngx_uint_t
 ngx_http_clerk_auth_is_reserved(const u_char *name, size_t len)
 {
@@ -26,7 +26,7 @@ ngx_http_clerk_auth_is_reserved(const u_char *name, size_t len)
 }
 
 /*
- * Removes all reserved request headers. Other parts of nginx point to elements of this list, so none may move: a part is
+ * Removes all reserved request headers. nginx has pointers to elements of this list, so none may move: a part is
  * shortened or split, and an empty part is unlinked, since the usual loop reads the first element of a part unchecked.
  */
 static ngx_int_t
@@ -76,7 +76,7 @@ ngx_http_clerk_auth_unlink_headers(ngx_list_t *list)
     if (!is_changed) {
         return NGX_OK;
     }
-    /* The next push must not write behind a shortened part. */
+    /* The next push must not write after a shortened part. */
     list->last = prev;
     if (list->last == &list->part && list->part.nelts == 0) {
         list->part.elts = base;
@@ -86,7 +86,7 @@ ngx_http_clerk_auth_unlink_headers(ngx_list_t *list)
     return NGX_OK;
 }
 
-/* A subrequest shares the parts of its list with the main request, which may keep what its own location keeps: a new list. */
+/* A subrequest shares the parts of its list with the main request, whose headers must not change: creates a new list. */
 static ngx_int_t
 ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
 {
@@ -110,7 +110,7 @@ ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
     return NGX_OK;
 }
 
-/* A hop-by-hop list that names a reserved header would have a proxy behind this one drop it. */
+/* If `Connection` named a reserved header, the next proxy would remove it. */
 static ngx_int_t
 ngx_http_clerk_auth_clean_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
@@ -197,7 +197,7 @@ ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r)
     return ngx_http_clerk_auth_remove_headers(r) == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* The first line with this name; `*count`, if wanted, is how many there are. */
+/* Returns the first line with this name; `*count`, if not NULL, is the number of lines. */
 ngx_table_elt_t *
 ngx_http_clerk_auth_find_header(ngx_http_request_t *r, const char *name, ngx_uint_t *count)
 {
@@ -245,7 +245,7 @@ ngx_http_clerk_auth_is_encoded(clerk_str in, size_t i)
     return c < 0x20 || c > 0x7e || c == '%' || (c == ' ' && (i == 0 || i == in.len - 1));
 }
 
-/* What no header value may hold, and "%", is percent-encoded. */
+/* Percent-encodes characters that are not allowed in a header value, and "%". */
 static ngx_int_t
 ngx_http_clerk_auth_encode(ngx_pool_t *pool, clerk_str in, ngx_str_t *out)
 {

@@ -15,7 +15,7 @@ static void ngx_http_clerk_auth_exit_process(ngx_cycle_t *cycle);
 #define L NGX_HTTP_LOC_CONF
 #define E NGX_HTTP_LMT_CONF
 #define LOC(member) NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_clerk_auth_loc_conf_t, member)
-/* `post` names the setting of the library. */
+/* `post` is the name of the library's setting. */
 #define SETTING(name) NGX_HTTP_LOC_CONF_OFFSET, 0, (void *) name
 
 static ngx_conf_enum_t ngx_http_clerk_auth_modes[] = {
@@ -292,7 +292,7 @@ ngx_http_clerk_auth_init(ngx_conf_t *cf)
     return ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_ACCESS_PHASE, ngx_http_clerk_auth_access_handler);
 }
 
-/* Also called in helper processes, which serve nothing: no client is made there, and never in the master. */
+/* Also called in helper processes, which serve no requests. No client is created there or in the master. */
 static ngx_int_t
 ngx_http_clerk_auth_init_process(ngx_cycle_t *cycle)
 {

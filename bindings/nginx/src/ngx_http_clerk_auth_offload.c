@@ -2,17 +2,17 @@
 
 #include "ngx_http_clerk_auth.h"
 
-/* A thread cannot be cancelled. The timer keeps a worker that was asked to quit alive for as long. */
+/* A thread cannot be cancelled. The timer prevents a worker that is shutting down from exiting before the thread is done. */
 #define NGX_HTTP_CLERK_AUTH_ALERT_MS 60000
 
 static ngx_thread_task_t *
 ngx_http_clerk_auth_work_task(ngx_http_clerk_auth_work_t *work)
 {
-    /* The task was allocated with the work as its context, right behind it. */
+    /* The task was allocated with the work as its context, directly after it. */
     return (ngx_thread_task_t *) ((u_char *) work - sizeof(ngx_thread_task_t));
 }
 
-/* `size` bytes for `data`, zeroed, from the request's pool. */
+/* Allocates work with `size` zeroed bytes of `data` from the request's pool. */
 ngx_http_clerk_auth_work_t *
 ngx_http_clerk_auth_work_create(ngx_http_request_t *r, size_t size)
 {
@@ -34,7 +34,7 @@ ngx_http_clerk_auth_work_run(void *data, ngx_log_t *log)
 {
     ngx_http_clerk_auth_work_t *work = data;
 
-    /* The pool runs its whole queue before the worker exits; a fast stop must not wait for that. */
+    /* The pool runs its whole queue before the worker exits; a fast shutdown must not wait for that. */
     if (!ngx_terminate) {
         work->run(work, log);
     }
@@ -50,7 +50,7 @@ ngx_http_clerk_auth_work_done(ngx_event_t *ev)
     ngx_http_set_log_request(c->log, r);
 
     if (ev->timedout) {
-        ngx_log_error(NGX_LOG_ALERT, c->log, 0, "clerk_auth: a thread has been at work for too long");
+        ngx_log_error(NGX_LOG_ALERT, c->log, 0, "clerk_auth: a thread has been busy for too long");
         ev->timedout = 0;
         ngx_add_timer(ev, NGX_HTTP_CLERK_AUTH_ALERT_MS);
         return;
@@ -71,7 +71,7 @@ ngx_http_clerk_auth_work_done(ngx_event_t *ev)
     }
 #endif
     if (c->error) {
-        /* The client closed the connection: nothing may reach an upstream. */
+        /* The client closed the connection: the request must not be forwarded. */
         ngx_http_finalize_request(r, NGX_ERROR);
     } else {
         r->write_event_handler(r);
@@ -79,7 +79,7 @@ ngx_http_clerk_auth_work_done(ngx_event_t *ev)
     ngx_http_run_posted_requests(c);
 }
 
-/* Suspends the request: the caller returns NGX_AGAIN from its phase, or NGX_DONE with the request's count raised. */
+/* Suspends the request: the caller returns NGX_AGAIN from its phase, or NGX_DONE with the request's count incremented. */
 ngx_int_t
 ngx_http_clerk_auth_work_post(ngx_http_clerk_auth_work_t *work, ngx_thread_pool_t *pool)
 {

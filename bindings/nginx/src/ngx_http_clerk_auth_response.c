@@ -1,8 +1,8 @@
-/* Refusals: status, challenge (RFC 6750 section 3), Retry-After, redirect to a sign-in page, log line. */
+/* Rejections: status, challenge (RFC 6750 section 3), Retry-After, redirect to a sign-in page, log line. */
 
 #include "ngx_http_clerk_auth.h"
 
-/* Sets a response header once: a refusal after an internal redirect reuses the line of the first one. */
+/* Sets a response header once: a rejection after an internal redirect reuses the line of the first one. */
 static ngx_int_t
 ngx_http_clerk_auth_set_header(ngx_http_request_t *r, ngx_table_elt_t **line, const char *name, ngx_str_t *value)
 {
@@ -102,7 +102,7 @@ ngx_http_clerk_auth_add_challenge(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     if (ngx_http_clerk_auth_set_header(r, &ctx->challenge, "WWW-Authenticate", &value) != NGX_OK) {
         return NGX_ERROR;
     }
-    /* So that `satisfy any` can take it back. */
+    /* `satisfy any` may remove it again. */
 #if (nginx_version >= 1023000)
     if (ctx->challenge != r->headers_out.www_authenticate) {
         ctx->challenge->next = r->headers_out.www_authenticate;
@@ -126,7 +126,7 @@ ngx_http_clerk_auth_add_retry_after(ngx_http_request_t *r, ngx_http_clerk_auth_c
     return ngx_http_clerk_auth_set_header(r, &ctx->retry_after, "Retry-After", &value);
 }
 
-/* A page that a browser shows, not a request of a script. */
+/* Returns whether a browser navigates to a page; false for requests of scripts. */
 static ngx_uint_t
 ngx_http_clerk_auth_is_page_request(ngx_http_request_t *r)
 {
@@ -178,14 +178,14 @@ ngx_http_clerk_auth_log_refusal(ngx_http_request_t *r, ngx_uint_t status, const 
     key = ngx_hash_key(name.data, name.len);
     id = ngx_http_get_variable(r, &name, key);
     if (id == NULL || id->not_found || !id->valid) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: refused with %ui: %s", status, reason);
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s", status, reason);
         return;
     }
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: refused with %ui: %s, request id %v", status,
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s, request id %v", status,
         reason, id);
 }
 
-/* Returns the status to end the request with. `error` is NULL where RFC 6750 wants no code; `reason` is static. */
+/* Returns the status to end the request with. `error` is NULL where RFC 6750 has no error code; `reason` is static. */
 ngx_int_t
 ngx_http_clerk_auth_refuse(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx,
     ngx_uint_t status, const char *error, const char *reason)
@@ -214,7 +214,7 @@ ngx_http_clerk_auth_refuse(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     return rc == NGX_OK ? (ngx_int_t) status : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* Sends a whole response from memory; for content handlers. */
+/* Sends a complete response from memory; for content handlers. */
 ngx_int_t
 ngx_http_clerk_auth_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *type, ngx_str_t *body)
 {

@@ -2,7 +2,7 @@
 
 #include "ngx_http_clerk_auth.h"
 
-/* The library's name of a setting, NULL behind the last. */
+/* The library's name of a setting, NULL after the last. */
 const char *
 ngx_http_clerk_auth_setting_name(ngx_uint_t number)
 {
@@ -153,7 +153,7 @@ ngx_http_clerk_auth_set_list(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     return ngx_http_clerk_auth_setting_put(cf, conf, cmd->post, &value[1], cf->args->nelts - 1, 1);
 }
 
-/* Several words of a closed list. */
+/* Several names of a closed list. */
 char *
 ngx_http_clerk_auth_set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -261,7 +261,7 @@ ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     return ngx_http_clerk_auth_setting_put(cf, conf, cmd->post, &mode, 1, 0);
 }
 
-/* `sqlite:PATH` or `off`. Opened by the workers, as the user they run as. */
+/* `sqlite:PATH` or `off`. Opened by the workers, with their user. */
 char *
 ngx_http_clerk_auth_set_user_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -291,13 +291,13 @@ ngx_http_clerk_auth_set_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     const char *name = (const char *) value[1].data;
 
     if (value[1].len == 0 || ngx_http_clerk_auth_setting_name(ngx_http_clerk_auth_setting_number(name)) == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"clerk_auth_setting\": there is no setting \"%V\"", &value[1]);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"clerk_auth_setting\": unknown setting \"%V\"", &value[1]);
         return NGX_CONF_ERROR;
     }
     return ngx_http_clerk_auth_setting_put(cf, conf, name, &value[2], 1, 0);
 }
 
-/* The address of the key set, from a publishable key ("pk_test_" and the base64 of the host and "$"). */
+/* The URL of the key set, from a publishable key ("pk_test_" and the base64 of the host and "$"). */
 static ngx_int_t
 ngx_http_clerk_auth_jwks_url(ngx_str_t *key, u_char *url, size_t size)
 {
@@ -318,7 +318,7 @@ ngx_http_clerk_auth_jwks_url(ngx_str_t *key, u_char *url, size_t size)
     return NGX_OK;
 }
 
-/* Writes all settings into `config`. On failure `*wrong` is the setting, where it is known. */
+/* Writes all settings into `config`. On failure `*wrong` is the setting, if known. */
 ngx_int_t
 ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_config *config, ngx_uint_t with_store,
     clerk_error **error, ngx_http_clerk_auth_setting_t **wrong)
@@ -330,7 +330,7 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
     clerk_str mode;
 
 #define NGX_HTTP_CLERK_AUTH_IS_SET(name) (settings[ngx_http_clerk_auth_setting_number(name)].values != NULL)
-    /* A session token lives for a minute, and systemd waits five seconds for a server to stop. */
+    /* A session token is valid for a minute, and systemd waits five seconds for a server to stop. */
     if (clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), 60, error) != CLERK_OK
         || clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, error) != CLERK_OK)
     {
@@ -358,7 +358,7 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
     }
     if (settings[store].values != NULL && settings[store].values[0].len > 0) {
         *wrong = &settings[store];
-        /* Without the store, the mode that asks for the same settings. */
+        /* Without the store, a mode that needs the same settings. */
         mode = with_store ? clerk_str_of("sync") : clerk_str_of("profile");
         if (clerk_config_set(config, CLERK_STR("user_mode"), mode, error) != CLERK_OK
             || (with_store

@@ -1,4 +1,4 @@
-/* Values of directives: as they stand, from the environment, from a file. */
+/* Values of directives: literal, from the environment, or from a file. */
 
 #include "ngx_http_clerk_auth.h"
 
@@ -41,7 +41,7 @@ ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out)
     }
     ngx_close_file(file.fd);
     if (n < 0 || (size_t) n != out->len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": \"%V\" is no regular file of at most 256k",
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": \"%V\" is not a regular file of at most 256k",
             cf->args->elts, path);
         return NGX_ERROR;
     }
@@ -53,8 +53,8 @@ ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out)
 }
 
 /*
- * A value, `env:NAME` or `file:PATH`. Read here, in the master, while the configuration is parsed: workers have neither
- * the environment nor, often, the right to read the file. Erased with the configuration, so `in` must be writable.
+ * A value, `env:NAME` or `file:PATH`. Read in the master, while the configuration is parsed: workers have neither
+ * the environment nor, usually, permission to read the file. Wiped with the configuration, so `in` must be writable.
  */
 ngx_int_t
 ngx_http_clerk_auth_read_value(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out)
@@ -66,7 +66,7 @@ ngx_http_clerk_auth_read_value(ngx_conf_t *cf, ngx_str_t *in, ngx_str_t *out)
     if (in->len > 4 && ngx_strncmp(in->data, "env:", 4) == 0) {
         value = getenv((char *) in->data + 4);
         if (value == NULL || *value == '\0') {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": the environment has no variable \"%s\"",
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": no environment variable \"%s\"",
                 cf->args->elts, in->data + 4);
             return NGX_ERROR;
         }

@@ -43,7 +43,7 @@ static ngx_http_variable_t ngx_http_clerk_auth_variables[] = {
     ngx_http_null_variable
 };
 
-/* Static words, for logs and responses. */
+/* Static strings, for logs and responses. */
 const char *
 ngx_http_clerk_auth_reason(ngx_http_clerk_auth_ctx_t *ctx)
 {
@@ -99,7 +99,7 @@ ngx_http_clerk_auth_get_attribute(ngx_http_request_t *r, ngx_http_variable_value
     value = clerk_result_get(ctx->result, (int32_t) data);
     for (i = 0; i < value.len; i++) {
         if ((u_char) value.data[i] < 0x20 || value.data[i] == 0x7f) {
-            /* A header that is made of it would be split. */
+            /* It would split a header that contains it. */
             return ngx_http_clerk_auth_not_found(v);
         }
     }
@@ -201,8 +201,8 @@ ngx_http_clerk_auth_get_pointed_claim(ngx_http_request_t *r, ngx_http_variable_v
 }
 
 /*
- * The address of the request, percent-encoded, to be put into the query of a sign-in page. Behind a proxy that asks an
- * endpoint, the address that the proxy names.
+ * The URL of the request, percent-encoded, for the query of a sign-in page. In an endpoint for forward authentication, the
+ * URL in the proxy's headers.
  */
 ngx_int_t
 ngx_http_clerk_auth_return_url(ngx_http_request_t *r, ngx_str_t *url)

@@ -1,8 +1,8 @@
-/* From header lines to a result: inline where memory is enough, in a thread where Clerk or the user store is needed. */
+/* From header lines to a result: inline if the cache is enough, in a thread if Clerk or the user store is needed. */
 
 #include "ngx_http_clerk_auth.h"
 
-/* Lines that are collected without an allocation. */
+/* The number of lines that are collected without an allocation. */
 #define NGX_HTTP_CLERK_AUTH_LINES 8
 
 typedef struct {
@@ -57,7 +57,7 @@ ngx_http_clerk_auth_find_own_ctx(ngx_http_request_t *r)
     return NULL;
 }
 
-/* What is known of this request; of a subrequest that was not verified itself, what is known of the main request. */
+/* Returns the state of this request; for a subrequest that was not verified itself, that of the main request. */
 ngx_http_clerk_auth_ctx_t *
 ngx_http_clerk_auth_find_ctx(ngx_http_request_t *r)
 {
@@ -69,7 +69,7 @@ ngx_http_clerk_auth_find_ctx(ngx_http_request_t *r)
     return ctx == NULL || ctx->state != NGX_HTTP_CLERK_AUTH_DONE ? NULL : ctx;
 }
 
-/* This request's own, made if need be. */
+/* Returns this request's own state; creates it if needed. */
 ngx_http_clerk_auth_ctx_t *
 ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r)
 {
@@ -138,7 +138,7 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_c
     return NGX_OK;
 }
 
-/* A token that a variable holds is presented as a bearer token. */
+/* The token of a variable is passed as a bearer token. */
 static ngx_int_t
 ngx_http_clerk_auth_collect_variable(ngx_http_request_t *r, ngx_http_complex_value_t *token,
     ngx_http_clerk_auth_found_t *found)
@@ -174,7 +174,7 @@ ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, cle
     ctx->refusal = refusal;
 }
 
-/* In a thread: touches the job and the client, nothing of the request. */
+/* In a thread: uses the job and the client, not the request. */
 static void
 ngx_http_clerk_auth_job_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
 {
@@ -244,8 +244,8 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
 }
 
 /*
- * NGX_OK: `*ctx` holds the result. NGX_AGAIN: suspended; the phase runs again with the result. What was verified with
- * the same settings is not verified again after an internal redirect.
+ * NGX_OK: `*ctx` has the result. NGX_AGAIN: suspended; the phase runs again with the result. A request is not verified
+ * again with the same settings after an internal redirect.
  */
 ngx_int_t
 ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
@@ -288,7 +288,7 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     if (rc != NGX_OK) {
         return NGX_ERROR;
     }
-    /* A line that says Bearer decides alone; else the cookie does. */
+    /* If the header is a bearer token, the cookie is ignored. */
     ctx->has_cookie_credential = found.has_cookie && !found.has_bearer;
     request.headers = found.lines;
     request.header_count = found.count;

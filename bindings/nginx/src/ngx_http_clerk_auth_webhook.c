@@ -1,11 +1,11 @@
-/* `clerk_auth_webhook`: takes deliveries, applies them in a thread, and shares them with the other workers. */
+/* `clerk_auth_webhook`: receives deliveries, applies them in a thread, and shares them with the other workers. */
 
 #include "ngx_http_clerk_auth.h"
 
 /* Clerk's events are a few kilobytes. */
 #define NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK (256 * 1024)
 
-/* Svix's own names and those of Standard Webhooks mean the same. */
+/* Svix's own names and those of Standard Webhooks are equivalent. */
 static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
     { "svix-id", "svix-timestamp", "svix-signature" },
     { "webhook-id", "webhook-timestamp", "webhook-signature" },
@@ -13,7 +13,7 @@ static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
 
 typedef struct {
     ngx_shm_zone_t *zone;
-    clerk_client **clients; /* the location's own comes first: its status is the response's */
+    clerk_client **clients; /* the location's own is first: its status determines the response */
     ngx_uint_t count;
     ngx_str_t parts[4];
     int32_t status;
@@ -35,7 +35,7 @@ ngx_http_clerk_auth_webhook_lines(ngx_str_t parts[4], clerk_header lines[3], cle
     body->len = parts[3].len;
 }
 
-/* In a thread. Clients with other secrets reject what is not theirs. */
+/* In a thread. Clients with other secrets reject the delivery. */
 static void
 ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
 {
@@ -55,7 +55,7 @@ ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *lo
     }
 }
 
-/* Also after the sender closed the connection: what was applied here must reach the other workers. */
+/* Also after the sender closed the connection: the other workers need an event that was applied here. */
 static void
 ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
 {
@@ -105,7 +105,7 @@ ngx_http_clerk_auth_webhook_resume(ngx_http_request_t *r)
     }
 }
 
-/* The body as one piece, from memory or the temporary file. */
+/* Returns the body as one string, from memory or the temporary file. */
 static ngx_int_t
 ngx_http_clerk_auth_read_body(ngx_http_request_t *r, ngx_str_t *body)
 {
@@ -235,8 +235,8 @@ ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r)
 }
 
 /*
- * Applies a delivery that another worker took, in memory only: that worker has updated the user store. One whose
- * signature is too old says nothing that a new worker, with empty caches, would not learn from Clerk.
+ * Applies a delivery that another worker received, in memory only: that worker has updated the user store. One whose
+ * signature is too old is not needed by a new worker, whose caches are empty.
  */
 void
 ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str_t parts[4], ngx_log_t *log)

@@ -1,6 +1,6 @@
 /*
  * Shared memory: a ring of webhook deliveries that every worker applies, and each worker's statistics. It survives a
- * reload: new workers apply what the ring still holds.
+ * reload: new workers apply the deliveries in the ring.
  */
 
 #include "ngx_http_clerk_auth.h"
@@ -10,7 +10,7 @@
 #define NGX_HTTP_CLERK_AUTH_MIN_ZONE (1024 * 1024)
 #define NGX_HTTP_CLERK_AUTH_SLOTS 128
 
-/* A signed delivery; behind it svix-id, svix-timestamp, svix-signature and body. */
+/* A signed delivery; followed by svix-id, svix-timestamp, svix-signature and body. */
 typedef struct {
     uint64_t size; /* with the parts, a multiple of 8 */
     uint64_t worker;
@@ -23,10 +23,10 @@ typedef struct {
 } ngx_http_clerk_auth_slot_t;
 
 typedef struct {
-    uint64_t head; /* bytes written since the zone was made */
-    uint64_t tail; /* where the oldest record begins */
+    uint64_t head; /* bytes written since the zone was created */
+    uint64_t tail; /* start of the oldest record */
     uint64_t capacity;
-    uint64_t workers; /* numbers given out */
+    uint64_t workers; /* numbers assigned */
     u_char *ring;
     uint64_t retired[NGX_HTTP_CLERK_AUTH_STATISTICS];
     ngx_http_clerk_auth_slot_t slots[NGX_HTTP_CLERK_AUTH_SLOTS];
@@ -178,7 +178,7 @@ ngx_http_clerk_auth_invalidate_all(void)
 
     for (i = 0; i < ngx_http_clerk_auth_main->clients.nelts; i++) {
         if (clients[i]->client != NULL && clerk_client_invalidate_all(clients[i]->client) != CLERK_OK) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "clerk_auth: a cache could not be emptied");
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "clerk_auth: a cache could not be cleared");
         }
     }
 }
@@ -201,7 +201,7 @@ ngx_http_clerk_auth_apply_record(ngx_http_clerk_auth_record_t *record, ngx_log_t
     ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main, parts, log);
 }
 
-/* Copies what is new out of the ring, so that the lock is not kept while it is applied. */
+/* Copies new deliveries from the ring, so that they are applied without the lock. */
 static void
 ngx_http_clerk_auth_apply_records(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *log)
 {
@@ -231,7 +231,7 @@ ngx_http_clerk_auth_apply_records(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *l
 
     if (is_behind) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
-            "clerk_auth: webhook events came faster than this worker applied them; its caches are emptied");
+            "clerk_auth: webhook events arrived faster than this worker applied them; its caches are cleared");
         ngx_http_clerk_auth_invalidate_all();
     }
     for (p = copy; p != NULL && p < copy + len; p += record->size) {
@@ -258,7 +258,7 @@ ngx_http_clerk_auth_tick(ngx_event_t *ev)
     ngx_add_timer(ev, NGX_HTTP_CLERK_AUTH_POLL_MS);
 }
 
-/* Counters outlive their worker; how much was cached does not. */
+/* Counters outlive their worker; gauges do not. */
 static void
 ngx_http_clerk_auth_release_slot(ngx_http_clerk_auth_shared_t *shared, ngx_http_clerk_auth_slot_t *slot)
 {
@@ -321,7 +321,7 @@ ngx_http_clerk_auth_zone_stop(ngx_http_clerk_auth_main_conf_t *mcf)
     }
 }
 
-/* Sums up what the workers did, this one up to now. Returns how many there are; without a zone, this one. */
+/* Adds up the statistics of all workers. Returns the number of workers; without a zone, only this one. */
 ngx_uint_t
 ngx_http_clerk_auth_zone_statistics(ngx_http_clerk_auth_main_conf_t *mcf,
     uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS])

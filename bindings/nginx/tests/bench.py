@@ -10,7 +10,7 @@ from harness import equal, request
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 32
 
-# Name, directives, the ratio that is promised.
+# Name, directives, the minimum ratio.
 ROWS = [
     ("auth_request to return 204", "auth_request /allow;", None),
     ("cached", "clerk_auth on;", 0.80),

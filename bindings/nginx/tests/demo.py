@@ -1,4 +1,4 @@
-"""A few requests through nginx, and what came of each."""
+"""Sends a few requests through nginx and prints their outcomes."""
 
 import sys
 import time

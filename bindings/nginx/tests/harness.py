@@ -44,7 +44,7 @@ def wait_until(condition, seconds=10, what="condition"):
 
 
 class Sim:
-    """clerk-sim and its admin API. It ends when its standard input does."""
+    """clerk-sim and its admin API. It exits when its standard input is closed."""
 
     def __init__(self, *options):
         self.process = subprocess.Popen(
@@ -89,7 +89,7 @@ class Sim:
 
 
 class Application:
-    """Answers with the request it saw, as JSON; a websocket upgrade is accepted and echoes lines."""
+    """Responds with the received request, as JSON; a websocket upgrade is accepted and echoes lines."""
 
     def __init__(self):
         application = self
@@ -155,7 +155,7 @@ class Response:
         return json.loads(self.body)
 
     def passed(self, name):
-        """The values the application saw under a name, folded as applications fold it."""
+        """The values that the application received under a name, normalized as applications do."""
         fold = lambda n: re.sub("[^a-z0-9]", "_", n.lower())
         return [v for n, v in self.json()["headers"] if fold(n) == fold(name)]
 
@@ -184,7 +184,7 @@ def request(port, path="/", token=None, method="GET", headers=(), body=None, coo
 
 
 def raw(port, data, timeout=15, until_close=True):
-    """Sends bytes, returns what comes until the server closes."""
+    """Sends bytes, returns the response until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
         s.sendall(data)
         answer = b""
@@ -194,7 +194,7 @@ def raw(port, data, timeout=15, until_close=True):
 
 
 def together(count, function):
-    """Runs function(i) in `count` threads at once; returns the results, exceptions among them."""
+    """Runs function(i) in `count` threads at once; returns the results, including exceptions."""
     results = [None] * count
 
     def run(i):
@@ -220,7 +220,7 @@ def statuses(results):
 
 
 class Nginx:
-    """nginx in a directory of its own. `server` is what stands in a server block, `http` what stands beside it."""
+    """nginx in its own directory. `server` is the content of a server block, `http` that of the http block."""
 
     def __init__(self, http_block, workers=1, main="", level="info", environment=(), user="root", modules=(MODULE,),
                  master=True, expect_failure=False):
@@ -262,7 +262,7 @@ class Nginx:
             f"{temp}{http_block}\n}}\n")
 
     def check(self):
-        """`nginx -t`: its exit code and what it said."""
+        """`nginx -t`: its exit code and its output."""
         result = subprocess.run([NGINX, "-t", "-c", self.conf, "-p", self.directory, "-e", self.log_path],
                                 capture_output=True, text=True, env=self.environment, timeout=20, check=False)
         return result.returncode, result.stderr
@@ -332,7 +332,7 @@ class Nginx:
 
 
 class Fixture:
-    """What a test is given."""
+    """The fixture of a test."""
 
     def __init__(self):
         self.sim = Sim()
@@ -348,12 +348,12 @@ class Fixture:
         return server
 
     def keys(self, extra=""):
-        """Directives for a server that asks this clerk-sim."""
+        """Directives for a server that uses this clerk-sim."""
         return (f"clerk_auth_secret_key sk_test_nginx;\nclerk_auth_api_url {self.sim.url};\n"
                 f"clerk_auth_authorized_parties {PARTY};\n{extra}\n")
 
     def directory_file(self, name, content, mode=0o644):
-        """A file beside the servers."""
+        """A file in the directory of the servers."""
         path = self.directory / name
         path.write_text(content)
         path.chmod(mode)

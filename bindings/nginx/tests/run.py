@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the tests of the nginx module: `run.py [part of a name]...`. The last line says how many passed and failed."""
+"""Runs the tests of the nginx module: `run.py [part of a name]...`. The last line counts passed and failed tests."""
 
 import importlib
 import pathlib

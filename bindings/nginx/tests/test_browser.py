@@ -1,4 +1,4 @@
-"""A real browser: signs in, is let in, is protected from other sites, signs out, is refused."""
+"""A real browser: signs in, is accepted, is protected from CSRF, signs out, is rejected."""
 
 import re
 import shutil
@@ -67,8 +67,8 @@ def test_browser_signs_in_is_protected_and_signs_out(f):
     found = dict(line.split("=", 1) for line in out.splitlines())
     equal(found, {"before": "401", "after": "200", "user": "user_ada", "post": "200", "other": "opaque",
                   "signed-out": "401", "end": "yes"})
-    # The other page's request carried the cookie, and was refused for its origin.
+    # The other page's request had the cookie, and was rejected because of its origin.
     equal([s["method"] for s in f.application.seen if s["target"] == "/app"], ["GET", "POST"])
-    assert "refused with 403: csrf-failed" in n.log()
+    assert "rejected with 403: csrf-failed" in n.log()
 
     assert "please sign in" in browse(f, f"http://127.0.0.1:{n.port}/account")

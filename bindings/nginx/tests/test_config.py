@@ -1,4 +1,4 @@
-"""Directives: contexts, values, merging; what `nginx -t` refuses, and that it names the directive."""
+"""Directives: contexts, values, merging; `nginx -t` rejects invalid values and names the directive."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import subprocess
 from harness import HERE, MODULE, ROOT, Nginx, equal, request
 
 
-def refused(f, http, pattern, main="", environment=()):
+def rejected(f, http, pattern, main="", environment=()):
     n = Nginx(http, main=main, environment=environment, expect_failure=True)
     try:
         code, said = n.check()
@@ -23,7 +23,7 @@ def server(inside):
     return f"server {{ listen 127.0.0.1:@port@; {inside} }}"
 
 
-def test_bad_values_are_refused_with_the_directive_named(f):
+def test_invalid_values_are_rejected_with_the_directive_named(f):
     good = "clerk_auth_secret_key sk_test_secret; "
     for directive in (
             "clerk_auth maybe", "clerk_auth_secret_key pk_test_x", "clerk_auth_secret_key env:CLERK_NOT_SET",
@@ -42,51 +42,51 @@ def test_bad_values_are_refused_with_the_directive_named(f):
             "clerk_auth_strip_headers maybe", "clerk_auth_realm $unknown_variable"):
         name = directive.split()[0]
         prefix = "" if name == "clerk_auth_secret_key" else good
-        refused(f, prefix + server(f"{directive}; location / {{ clerk_auth on; }}"), rf'"{name}"|unknown "unknown_va')
-        refused(f, prefix + f"{directive}; " + server("location / { clerk_auth on; }"), rf'"{name}"|unknown "unknown_va')
+        rejected(f, prefix + server(f"{directive}; location / {{ clerk_auth on; }}"), rf'"{name}"|unknown "unknown_va')
+        rejected(f, prefix + f"{directive}; " + server("location / { clerk_auth on; }"), rf'"{name}"|unknown "unknown_va')
 
 
-def test_missing_settings_are_refused(f):
-    refused(f, server("location / { clerk_auth on; }"), '"clerk_auth_secret_key": ')
-    refused(f, server("location / { clerk_auth optional; }"), '"clerk_auth_secret_key": ')
-    refused(f, server("location / { clerk_auth_endpoint; }"), '"clerk_auth_secret_key": ')
+def test_missing_settings_are_rejected(f):
+    rejected(f, server("location / { clerk_auth on; }"), '"clerk_auth_secret_key": ')
+    rejected(f, server("location / { clerk_auth optional; }"), '"clerk_auth_secret_key": ')
+    rejected(f, server("location / { clerk_auth_endpoint; }"), '"clerk_auth_secret_key": ')
     pem = f.directory_file("k1.pem", f.sim.pem())
-    refused(f, f"clerk_auth_jwt_key file:{pem};" + server("location / { clerk_auth on; clerk_auth_fetch_user on; }"),
+    rejected(f, f"clerk_auth_jwt_key file:{pem};" + server("location / { clerk_auth on; clerk_auth_fetch_user on; }"),
             '"clerk_auth_secret_key": ')
-    refused(f, f"clerk_auth_jwt_key file:{pem};"
+    rejected(f, f"clerk_auth_jwt_key file:{pem};"
             + server("location / { clerk_auth on; clerk_auth_user_store sqlite:users.db; }"),
             '"clerk_auth_(secret_key|user_store)": ')
-    refused(f, "clerk_auth_secret_key sk_test_secret;" + server("location / { clerk_auth_webhook; }"),
+    rejected(f, "clerk_auth_secret_key sk_test_secret;" + server("location / { clerk_auth_webhook; }"),
             '"clerk_auth_webhook" needs "clerk_auth_zone"')
-    refused(f, "clerk_auth_zone z:1m; clerk_auth_secret_key sk_test_secret;"
+    rejected(f, "clerk_auth_zone z:1m; clerk_auth_secret_key sk_test_secret;"
             + server("location / { clerk_auth_webhook; }"), '"clerk_auth_webhook" needs "clerk_auth_webhook_secret"')
-    refused(f, "clerk_auth_secret_key sk_test_secret;"
+    rejected(f, "clerk_auth_secret_key sk_test_secret;"
             + server("location / { clerk_auth on; clerk_auth_thread_pool none; }"), "unknown thread pool \"none\"")
 
 
-def test_duplicates_and_wrong_contexts_are_refused(f):
+def test_duplicates_and_wrong_contexts_are_rejected(f):
     for directive in ("clerk_auth on", "clerk_auth_realm a", "clerk_auth_token_source header", "clerk_auth_csrf off",
                       "clerk_auth_www_authenticate off", "clerk_auth_unavailable 401", "clerk_auth_issuer https://a",
                       "clerk_auth_leeway 1s", "clerk_auth_thread_pool default", "clerk_auth_login_redirect /x"):
-        refused(f, "clerk_auth_secret_key sk_test_secret;" + server(f"{directive}; {directive};"),
+        rejected(f, "clerk_auth_secret_key sk_test_secret;" + server(f"{directive}; {directive};"),
                 rf'"{directive.split()[0]}"')
     for directive in ("clerk_auth_secret_key x", "clerk_auth_publishable_key x", "clerk_auth_jwks_url https://x",
                       "clerk_auth_api_url https://x", "clerk_auth_timeout 1s", "clerk_auth_cache off",
                       "clerk_auth_webhook_secret whsec_eA==", "clerk_auth_zone a:1m", "clerk_auth_set $x y"):
-        refused(f, server(f"location / {{ {directive}; }}"), rf'"{directive.split()[0]}" directive is not allowed here')
+        rejected(f, server(f"location / {{ {directive}; }}"), rf'"{directive.split()[0]}" directive is not allowed here')
     for directive in ("clerk_auth_endpoint", "clerk_auth_webhook", "clerk_auth_status"):
-        refused(f, server(f"{directive};"), rf'"{directive}" directive is not allowed here')
-        refused(f, server(f"location / {{ empty_gif; {directive}; }}"), rf'"{directive}"')
-    refused(f, "clerk_auth_zone a:1m; clerk_auth_zone b:1m;" + server(""), '"clerk_auth_zone" directive is duplicate')
+        rejected(f, server(f"{directive};"), rf'"{directive}" directive is not allowed here')
+        rejected(f, server(f"location / {{ empty_gif; {directive}; }}"), rf'"{directive}"')
+    rejected(f, "clerk_auth_zone a:1m; clerk_auth_zone b:1m;" + server(""), '"clerk_auth_zone" directive is duplicate')
     for zone in ("a", "a:512k", ":1m", "a:x"):
-        refused(f, f"clerk_auth_zone {zone};" + server(""), '"clerk_auth_zone" directive takes name:size')
+        rejected(f, f"clerk_auth_zone {zone};" + server(""), '"clerk_auth_zone" directive takes name:size')
     for words in ("x y", "$x .y", "$x y."):
-        refused(f, f"clerk_auth_set {words};" + server(""), '"clerk_auth_set" directive takes')
+        rejected(f, f"clerk_auth_set {words};" + server(""), '"clerk_auth_set" directive takes')
 
 
 def test_message_names_file_and_line(f):
-    refused(f, "clerk_auth_secret_key sk_test_secret;\n\n" + server("\nclerk_auth_leeway 1h;"), r"nginx\.conf:\d+")
-    refused(f, server(f"clerk_auth_jwks_url https://x.example;\nlocation / {{ clerk_auth on; clerk_auth_fetch_user on; }}"),
+    rejected(f, "clerk_auth_secret_key sk_test_secret;\n\n" + server("\nclerk_auth_leeway 1h;"), r"nginx\.conf:\d+")
+    rejected(f, server(f"clerk_auth_jwks_url https://x.example;\nlocation / {{ clerk_auth on; clerk_auth_fetch_user on; }}"),
             r'"clerk_auth_secret_key": .* in .*nginx\.conf:\d+')
 
 
@@ -155,7 +155,7 @@ def test_issuer_audience_and_leeway_are_enforced(f):
     equal([request(n.port, p, token=late).status for p in ("/leeway", "/")], [200, 401])
 
 
-def test_machine_tokens_are_refused_unless_accepted(f):
+def test_machine_tokens_are_rejected_unless_accepted(f):
     f.sim.admin("PUT", "/state", {"oauth_tokens": {"oat_1": {"subject": "user_1"}}})
     n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; clerk_auth on;
         location /machine {{ clerk_auth_accept_token session_token oauth_token; {f.proxy()} }} location / {{ {f.proxy()} }} }}""")

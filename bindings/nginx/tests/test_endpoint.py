@@ -1,4 +1,4 @@
-"""`clerk_auth_endpoint`: for auth_request, and for proxies that ask over HTTP."""
+"""`clerk_auth_endpoint`: for auth_request, and for forward authentication of other proxies."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Each file in examples/ is started as it is, with addresses and paths of this machine in place of those in it."""
+"""Each file in examples/ is started with its addresses and paths replaced, and otherwise unchanged."""
 
 import json
 import os
@@ -154,6 +154,6 @@ def test_user_sync_and_webhooks(f):
     d = f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})
     headers = list(d["headers"].items())
     equal(request(n.port, "/clerk/webhook", method="POST", headers=headers, body=d["body"].encode()).status, 200)
-    wait_until(lambda: {request(n.port, token=f.sim.mint()).status for _ in range(6)} == {401}, seconds=2, what="refused")
+    wait_until(lambda: {request(n.port, token=f.sim.mint()).status for _ in range(6)} == {401}, seconds=2, what="rejected")
     for path, line in (("/clerk/status", b"webhooks_applied 1\n"), ("/clerk/metrics", b"clerk_auth_webhooks_applied_total 1\n")):
         wait_until(lambda: line in request(n.port, path).body, what=path)

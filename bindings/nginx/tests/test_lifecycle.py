@@ -1,4 +1,4 @@
-"""Requests that wait in threads: reload, quit, stop, aborts, a full queue, slow and dead Clerk, helpers, memory."""
+"""Requests that wait in threads: reload, quit, stop, aborts, a full queue, outages and slow responses of Clerk, helper processes, memory."""
 
 import os
 import pathlib
@@ -42,7 +42,7 @@ def suspended(f, n, count=COUNT, delay_ms=300, path="/"):
 def slow_server(f, **options):
     for i in range(COUNT):
         f.sim.user(f"user_{i}")
-    # Without its own check for clients that have gone, proxy_pass shows what this module forwards.
+    # Without nginx's own check for disconnected clients, proxy_pass shows what this module forwards.
     n = f.simple(location="clerk_auth_fetch_user on; proxy_ignore_client_abort on;", main=options.pop("main", THREADS),
                  server=f"location /free {{ {f.proxy()} }}", **options)
     f.sim.user("user_warm")
@@ -65,7 +65,7 @@ def test_unrelated_requests_are_not_delayed_by_suspended_ones(f):
             time.sleep(0.005)
     equal(statuses(join()), {200: COUNT})
     delays.sort()
-    # The median is what the module costs; the tail is this machine's.
+    # The median is the cost of the module; the tail depends on the machine.
     assert delays[50] < 0.005 and delays[90] < 0.05, delays[-10:]
 
 
@@ -227,7 +227,7 @@ def test_master_and_helpers_make_no_client(f):
     cache.mkdir()
     n = f.simple(http=f"proxy_cache_path {cache} keys_zone=c:1m;", level="debug", workers=2)
     equal(request(n.port, token=f.sim.mint()).status, 200)
-    # What makes a client warms it up in a thread; without threads there is none.
+    # A process that creates a client warms it up in a thread; without threads there is no client.
     status = lambda pid: int(re.search(r"Threads:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
     equal(status(n.process.pid), 1)
     children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(n.process.pid)], capture_output=True, text=True,
@@ -351,7 +351,7 @@ def test_memory_is_steady_over_100000_requests(f):
     load(10_000)
     before = resident()
     equal(load(100_000), 100_000)
-    # AddressSanitizer keeps what was freed for a while.
+    # AddressSanitizer quarantines freed memory.
     assert resident() - before < (65536 if PRELOAD else 1024), (before, resident())
 
 

@@ -1,4 +1,4 @@
-"""How the module takes part in nginx's phases: satisfy, redirects, subrequests, other access modules."""
+"""The module in nginx's phases: satisfy, redirects, subrequests, other access modules."""
 
 import time
 
@@ -21,7 +21,7 @@ def test_satisfy_all_and_any_with_allow_and_deny(f):
         found = tuple(request(n.port, path, token=t).status for t in (None, token, "bad"))
         equal(found, wanted, path)
     equal(request(n.port, "/any-allow").get("WWW-Authenticate"), None)
-    # Denied by address: the token was not even looked at.
+    # Denied by address: the token was not verified.
     hits = f.sim.jwks_fetches()
     request(n.port, "/all-deny", token=f.sim.mint(kid="unknown"))
     equal(f.sim.jwks_fetches(), hits)

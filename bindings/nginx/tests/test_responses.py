@@ -54,7 +54,7 @@ def test_bad_tokens_are_401_invalid_token_and_echo_nothing(f):
     equal(f.application.seen, [])
 
 
-def test_authorization_twice_is_refused(f):
+def test_authorization_twice_is_rejected(f):
     n = f.simple()
     token = f.sim.mint()
     for second in (token, "other"):
@@ -70,7 +70,7 @@ def test_other_scheme_falls_back_to_the_cookie(f):
     equal(request(n.port, headers=[("Authorization", "Basic dTpw")]).status, 401)
 
 
-def test_oversized_headers_are_refused(f):
+def test_oversized_headers_are_rejected(f):
     n = f.simple()
     for size in (8 * 1024, 16 * 1024, 100 * 1024):
         response = request(n.port, token="A" * size)
@@ -138,7 +138,7 @@ def test_requirements_of_every_kind(f):
         equal(request(n.port, path, token=admin).status, status, path)
 
 
-def test_optional_lets_the_anonymous_pass_and_refuses_bad_tokens(f):
+def test_optional_accepts_anonymous_and_rejects_invalid_tokens(f):
     n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@;
         location / {{ clerk_auth optional; clerk_auth_pass_headers on;
                       proxy_set_header X-Seen "$clerk_user_id|$clerk_status"; {f.proxy()} }} }}""")
@@ -276,11 +276,11 @@ def test_networkless_pem_never_asks_clerk(f):
     equal(f.sim.jwks_fetches(), 0)
 
 
-def test_refusals_are_explained_in_the_log_without_the_token(f):
+def test_rejections_are_logged_without_the_token(f):
     n = f.simple(level="debug")
     token = f.sim.mint(spoil="expired")
     request(n.port, token=token)
-    wait_until(lambda: "clerk_auth: refused with 401: token-expired, request id " in n.log(), what="a line in the log")
+    wait_until(lambda: "clerk_auth: rejected with 401: token-expired, request id " in n.log(), what="a line in the log")
     ours = [line for line in n.log().splitlines() if "clerk_auth" in line]
     assert not any(token in line or token.split(".")[2] in line for line in ours)
 

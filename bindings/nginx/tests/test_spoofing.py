@@ -1,4 +1,4 @@
-"""X-Clerk-* request headers that a client sends never reach an application."""
+"""X-Clerk-* request headers of clients never reach an application."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""User sync at the edge, webhooks, the zone between workers, statistics."""
+"""User sync, webhooks, shared memory of the workers, statistics."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ def deliver(n, delivery, **options):
 
 
 def each_worker(f, n, token, tries=60):
-    """The status each worker gives: connections are spread by the kernel."""
+    """The status from each worker: the kernel distributes connections."""
     found = {}
     for _ in range(tries):
         response = request(n.port, token=token)
         if response.status == 200:
             found.setdefault(response.passed("V")[0].split("|")[2], set()).add(200)
         else:
-            found.setdefault("refused", set()).add(response.status)
+            found.setdefault("rejected", set()).add(response.status)
     return found
 
 
@@ -89,7 +89,7 @@ def test_store_that_cannot_be_opened_is_503_and_heals(f):
     wait_until(lambda: request(n.port, token=f.sim.mint()).status == 200, seconds=15, what="the store is opened")
 
 
-def test_ended_session_is_refused_by_all_workers_within_a_second(f):
+def test_ended_session_is_rejected_by_all_workers_within_a_second(f):
     f.sim.user()
     for store in (False, True):
         n = server(f, workers=4, store=store)
@@ -99,10 +99,10 @@ def test_ended_session_is_refused_by_all_workers_within_a_second(f):
                                             data={"id": f"sess_{store}", "user_id": "user_1", "status": "revoked"}))
         equal(response.status, 200)
         time.sleep(1)
-        equal(each_worker(f, n, token), {"refused": {401}})
+        equal(each_worker(f, n, token), {"rejected": {401}})
         equal(request(n.port, token=f.sim.mint(sid="sess_other")).status, 200)
         n.reload()
-        equal(each_worker(f, n, token), {"refused": {401}}, "after a reload")
+        equal(each_worker(f, n, token), {"rejected": {401}}, "after a reload")
 
 
 def test_killed_worker_is_replaced_by_one_that_knows_the_revocations(f):
@@ -118,11 +118,11 @@ def test_killed_worker_is_replaced_by_one_that_knows_the_revocations(f):
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: pid not in n.worker_pids() and len(n.worker_pids()) == 2, what="a new worker")
     time.sleep(0.5)
-    equal(each_worker(f, n, token), {"refused": {401}})
+    equal(each_worker(f, n, token), {"rejected": {401}})
     wait_until(lambda: status(n)["workers"] == 2, what="both workers are counted")
 
 
-def test_banned_user_is_refused_by_all_workers_within_a_second(f):
+def test_banned_user_is_rejected_by_all_workers_within_a_second(f):
     f.sim.user()
     n = server(f, workers=4)
     token = f.sim.mint(exp_in=300)
@@ -130,13 +130,13 @@ def test_banned_user_is_refused_by_all_workers_within_a_second(f):
     f.sim.admin("PATCH", "/users/user_1", {"banned": True})
     equal(deliver(n, f.sim.webhook("user.updated", "user_1")).status, 200)
     time.sleep(1)
-    equal(each_worker(f, n, token), {"refused": {403}})
+    equal(each_worker(f, n, token), {"rejected": {403}})
     equal(users(f)[0]["is_active"], 0)
     n.reload()
-    equal(each_worker(f, n, token), {"refused": {403}})
+    equal(each_worker(f, n, token), {"rejected": {403}})
 
 
-def test_deleted_user_is_refused_and_updates_reach_the_row(f):
+def test_deleted_user_is_rejected_and_updates_reach_the_row(f):
     f.sim.user()
     n = server(f, workers=2)
     token = f.sim.mint(exp_in=300)
@@ -148,7 +148,7 @@ def test_deleted_user_is_refused_and_updates_reach_the_row(f):
     equal(deliver(n, f.sim.webhook("user.deleted", "user_1")).status, 200)
     time.sleep(1)
     found = each_worker(f, n, token)
-    assert set(found) == {"refused"} and found["refused"] <= {401, 403}, found
+    assert set(found) == {"rejected"} and found["rejected"] <= {401, 403}, found
 
 
 def test_locations_with_other_settings_learn_of_it_too(f):
@@ -203,7 +203,7 @@ def test_delivery_in_pieces_chunked_and_from_a_temporary_file(f):
         equal(request(n.port, token=f.sim.mint(sid=f"sess_{i}")).status, 401)
 
 
-def test_protection_of_the_server_does_not_refuse_webhooks(f):
+def test_protection_of_the_server_does_not_reject_webhooks(f):
     n = f.nginx(f"""{f.keys()} clerk_auth_zone clerk:1m; clerk_auth_webhook_secret {WEBHOOK_SECRET};
         server {{ listen 127.0.0.1:@port@; clerk_auth on; location = /webhook {{ clerk_auth_webhook; }} }}""")
     equal(deliver(n, f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})).status, 200)
@@ -245,7 +245,7 @@ def test_largest_delivery_reaches_all_workers(f):
     d = f.sim.webhook("session.revoked", "sess_big", data={"id": "sess_big", "user_id": "user_1", "pad": "x" * 250_000})
     equal(deliver(n, d).status, 200)
     time.sleep(1)
-    equal(each_worker(f, n, token), {"refused": {401}})
+    equal(each_worker(f, n, token), {"rejected": {401}})
 
 
 def test_statistics_add_up_over_workers_and_survive_reload(f):

@@ -95,7 +95,7 @@ export type TokenType =
 export type LogLevel =
   // Requests fail because of this.
   | 'error'
-  // Should be looked into.
+  // A problem that does not fail requests.
   | 'warn'
   // Informational.
   | 'info'
@@ -121,7 +121,7 @@ export type EventName =
   | 'jwksRefreshed'
   // Clerk rate-limited the library (429). No requests are sent until the wait is over.
   | 'rateLimited'
-  // Clerk could not be reached. The cached user was served although it is stale.
+  // Clerk could not be reached. A stale cached user was used.
   | 'staleUserServed'
   // A webhook reported that a user was deleted. The application decides what happens to the row.
   | 'userDeleted'

@@ -20,7 +20,7 @@ struct result_cache {
 
 /* Defines `exports.result`. */
 bool result_define(napi_env env, napi_value exports);
-/* Returns an external that owns `core`. NULL stands for an unavailable result without any details. */
+/* Returns an external that owns `core`. NULL means an unavailable result without any details. */
 napi_value result_create(napi_env env, clerk_result *core);
 /* The same, but reuses the external of a cached result. */
 napi_value result_cache_get(napi_env env, struct result_cache *cache, clerk_result *core);

@@ -1,6 +1,6 @@
 //! A fake Clerk Backend API for tests and demos.
 //!
-//! [`Sim`] starts a server on a free port. It holds users, sessions, machine tokens and a JWK set,
+//! [`Sim`] starts a server on a free port. It has users, sessions, machine tokens and a JWK set,
 //! rejects what the real API rejects, injects faults ([`Fault`]), and counts and logs requests.
 //! The crate also mints tokens ([`TokenSpec`], [`recipe`]), signs webhooks ([`webhook`]) and reads
 //! the recorded cases ([`corpus`]).

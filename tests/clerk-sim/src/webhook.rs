@@ -31,7 +31,7 @@ pub struct WebhookSpec {
     pub svix_id: Option<String>,
     /// Unix seconds; now if missing
     pub timestamp: Option<i64>,
-    /// Whether the signature shall be wrong
+    /// Whether to make the signature invalid
     pub bad_signature: bool,
 }
 

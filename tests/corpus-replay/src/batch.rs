@@ -113,7 +113,7 @@ fn start<R: Report>(
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(case) = cases.get(index) else { return };
-                // A panic here is a fault of this program: no panic of the library crosses the ABI.
+                // A panic here is a defect of this program: no panic of the library crosses the ABI.
                 let report = match catch_unwind(AssertUnwindSafe(|| run_case(&corpus, case, now))) {
                     Ok(Ok(report)) => report,
                     Ok(Err(error)) => R::failed(case, format!("cannot be run: {error}")),

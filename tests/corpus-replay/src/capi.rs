@@ -49,7 +49,7 @@ impl Config {
     /// Sets `clock` as the clock of the client.
     pub fn set_clock(&self, clock: &Clock) {
         let userdata = Arc::into_raw(clock.clone()).cast_mut().cast();
-        // SAFETY: the config is alive; `drop_clock` releases the reference that `userdata` holds.
+        // SAFETY: the config is alive; `drop_clock` releases the reference in `userdata`.
         let status = unsafe {
             ffi::clerk_config_set_clock_callback(self.0.as_ptr(), Some(read_clock), userdata, Some(drop_clock))
         };

@@ -1,4 +1,4 @@
-//! A Clerk instance of a case: a client, and what the fake Clerk API holds for it.
+//! A Clerk instance of a case: a client, and its state in the fake Clerk API.
 //!
 //! A step of a prelude that names options or API members of its own is for another instance in the same process. All
 //! instances of a case have the same API URL, as at Clerk, so that a cache keyed by the URL would be noticed.
@@ -32,8 +32,8 @@ pub struct Instance {
     is_down: bool,
 }
 
-/// Returns the members of a step that name another instance; empty for a step of the case's own. `options` and `api`, as
-/// in a case, stand for their members.
+/// Returns the members of a step that name another instance; empty for a step of the case's own. `options` and `api` are replaced
+/// by their members, as in a case.
 pub fn members(step: &Map<String, Value>) -> Map<String, Value> {
     let mut members = Map::new();
     for (name, value) in step.iter().filter(|(name, _)| !ACTIONS.contains(&name.as_str())) {
@@ -71,7 +71,7 @@ impl Instance {
         Ok(sim.set_down(self.is_down)?)
     }
 
-    /// Takes back what the fake API holds, and what it has counted since `load`.
+    /// Copies the fake API's state and counts since `load` back to this instance.
     pub fn save(&mut self, sim: &Sim) {
         self.state = sim.state();
         self.faults = sim.faults();
@@ -81,7 +81,7 @@ impl Instance {
     }
 }
 
-/// Returns the options and the API of a case with `members` laid over them.
+/// Returns the options and the API of a case with `members` added or replaced.
 fn overlay(case: &Value, members: &Map<String, Value>) -> Result<(Value, Value)> {
     let (options, api) = (case["options"].clone(), case.get("api").cloned().unwrap_or_default());
     if members.is_empty() {

@@ -55,7 +55,7 @@ pub fn configure(settings: &[Setting], clock: &Clock) -> std::result::Result<Con
     Ok(config)
 }
 
-/// Returns the settings that the options of a case stand for. Fails on an unknown option or a wrong type.
+/// Converts the options of a case to settings. Fails on an unknown option or a wrong type.
 pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<Setting>> {
     let mut settings = vec![Setting::set("api_url", api_url), Setting::set("user_mode", "claims")];
     for (name, value) in options.as_object().ok_or("options: must be an object")? {
@@ -88,7 +88,7 @@ fn token_types(names: &[String]) -> String {
     if known.is_empty() { names.join(",") } else { known.join(",") }
 }
 
-/// Passes numbers on unchanged: it is for the library to reject one that is not an integer.
+/// Passes numbers on unchanged: the library has to reject one that is not an integer.
 fn number(name: &str, value: &Value) -> Option<Setting> {
     match (value, value.as_i64()) {
         (Value::Null, _) => None,

@@ -148,7 +148,7 @@ fn status(call: &CallResult) -> &'static str {
     if call.status == clerk_auth::internals::ffi::CLERK_OK { SIGNED_IN } else { SIGNED_OUT }
 }
 
-/// Returns the reason that a rejected configuration stands for: that of an invalid key, otherwise the expected one, since
+/// Returns the reason for a rejected configuration: that of an invalid key, otherwise the expected one, since
 /// the recordings have no reason for other settings.
 fn reason_of(error: &ConfigError, expected: &Value) -> Option<String> {
     match error.setting.as_str() {

@@ -13,9 +13,9 @@ CLERK_AUTH_NAMESPACE_BEGIN
 // Sets the status, `WWW-Authenticate` and `Retry-After` of a response to a request that is not signed in. The body is
 // left to the application; Result::public_reason is safe to send.
 template <class Body, class Fields>
-void refuse(const Result &result, boost::beast::http::response<Body, Fields> &response, std::string_view realm = {}) {
+void reject(const Result &result, boost::beast::http::response<Body, Fields> &response, std::string_view realm = {}) {
     using boost::beast::http::field;
-    // A signed-in caller who is refused here lacks a permission.
+    // A signed-in user who is rejected here lacks a permission.
     response.result(static_cast<unsigned>(result.signed_in() ? 403 : result.http_status()));
     if (const auto challenge = result.www_authenticate(realm)) response.set(field::www_authenticate, *challenge);
     if (const auto after = result.retry_after())

@@ -1,4 +1,4 @@
-// The result of a call that answers from the cache only.
+// The result of a call that uses only the cache.
 #ifndef CLERK_AUTH_CACHED_RESULT_HPP
 #define CLERK_AUTH_CACHED_RESULT_HPP
 
@@ -8,8 +8,8 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A value, or nothing if the cache is not enough to answer. Not convertible to bool: `if (cached)` would accept every
-// request with an answer, rejections included. Accessing a missing value throws std::bad_optional_access, or ends the
+// A value, or nothing if the cache is not enough. Not convertible to bool: `if (cached)` would accept every
+// request with a result, including rejections. Accessing a missing value throws std::bad_optional_access, or ends the
 // process when exceptions are disabled.
 template <class T>
 class [[nodiscard]] Cached {
@@ -20,7 +20,7 @@ public:
     bool has_value() const noexcept { return value_.has_value(); }
     template <class Bool, class = detail::EnableIfBool<Bool>>
     explicit operator Bool() const noexcept {
-        static_assert(detail::always_false<Bool>, "ask has_value() for an answer, then value().signed_in() for the user");
+        static_assert(detail::always_false<Bool>, "check has_value(), then value().signed_in()");
         return false;
     }
 

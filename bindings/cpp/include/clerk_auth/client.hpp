@@ -101,8 +101,8 @@ public:
         return begun(status, pending, result, error, std::move(state));
     }
 
-    // Like `authenticate_begin`, but never blocks. Returns an empty Cached if more than a look at the user's row is
-    // needed: call `authenticate_begin` then. A row that is gone leads to StoreRequestKind::fetch_user, which blocks.
+    // Like `authenticate_begin`, but never blocks. Returns an empty Cached if more than a query of the user's row is
+    // needed: call `authenticate_begin` then. A deleted row leads to StoreRequestKind::fetch_user, which blocks.
     Expected<Cached<PendingAuth>> try_authenticate_begin_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
         const clerk_request native = request.native();

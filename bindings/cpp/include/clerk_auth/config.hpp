@@ -247,14 +247,14 @@ public:
         return record_status("user_columns", clerk_config_set_user_columns(config_.get(), bits), nullptr);
     }
 
-    // Declares how many characters fit into a string column; 0 is no limit.
+    // Sets the maximum length of a string column in characters; 0 means no limit.
     Config &user_column_length(Column column, uint32_t characters) {
         if (error_) return *this;
         const int32_t status = clerk_config_set_user_column_length(config_.get(), detail::number(column), characters);
         return record_status("user_column_length", status, nullptr);
     }
 
-    // Uses the ready-made user table in the SQLite file at `path`, creating it if it does not exist.
+    // Uses the built-in user table in the SQLite file at `path`, creating it if it does not exist.
     Config &sqlite_path(std::string_view path) {
         return setting("sqlite", [&](clerk_error **error) {
             return clerk_config_set_sqlite_path(config_.get(), detail::to_c(path), error);

@@ -16,8 +16,7 @@ enum class Outcome : int32_t {
     unavailable = CLERK_UNAVAILABLE,
 };
 
-// What a function returns. Zero is success, a positive number is an expected outcome, a negative number is a
-// failure.
+// A return value. Zero is success, a positive number is an expected outcome, a negative number is a failure.
 //
 // Numbers are never reused. A later version may add some: treat an unknown number as a failure.
 enum class Status : int32_t {
@@ -29,7 +28,7 @@ enum class Status : int32_t {
     no_credentials = CLERK_NO_CREDENTIALS,
     // The result cannot be determined now. Respond with 503, never with 401.
     unavailable = CLERK_UNAVAILABLE,
-    // The cache cannot answer. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    // The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
     would_block = CLERK_WOULD_BLOCK,
     // The application has to query its user table. See `clerk_pending`.
     pending = CLERK_PENDING,
@@ -41,7 +40,7 @@ enum class Status : int32_t {
     e_argument = CLERK_E_ARGUMENT,
     // A string is not valid UTF-8.
     e_utf8 = CLERK_E_UTF8,
-    // `struct_size` is not supported, or a field that this version of the library does not know is set.
+    // `struct_size` is not supported, or a field that is unknown to this version of the library is set.
     e_struct_size = CLERK_E_STRUCT_SIZE,
     // The call is not allowed in the object's current state.
     e_state = CLERK_E_STATE,
@@ -123,7 +122,7 @@ enum class Reason : int32_t {
     csrf_failed = CLERK_REASON_CSRF_FAILED,
 };
 
-// The category of a reason: which HTTP status fits.
+// The category of a reason; it determines the HTTP status.
 enum class Category : int32_t {
     // No credential was presented. The application may continue with a session of its own.
     no_credentials = CLERK_CATEGORY_NO_CREDENTIALS,
@@ -149,7 +148,7 @@ enum class Source : int32_t {
 enum class LogLevel : int32_t {
     // Requests fail because of this.
     error = CLERK_LOG_LEVEL_ERROR,
-    // Should be looked into.
+    // A problem that does not fail requests.
     warn = CLERK_LOG_LEVEL_WARN,
     // Informational.
     info = CLERK_LOG_LEVEL_INFO,
@@ -241,7 +240,7 @@ enum class EventKind : int32_t {
     jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
     // Clerk rate-limited the library (429). No requests are sent until the wait is over.
     rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
-    // Clerk could not be reached. The cached user was served although it is stale.
+    // Clerk could not be reached. A stale cached user was used.
     stale_user_served = CLERK_EVENT_KIND_STALE_USER_SERVED,
     // A webhook reported that a user was deleted. The application decides what happens to the row.
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,

@@ -20,7 +20,7 @@ struct FreeError {
 };
 using ErrorHandle = std::unique_ptr<clerk_error, FreeError>;
 
-// An error of the C library, or a message of this header where there is none.
+// An error of the C library or of this header.
 struct ErrorState {
     int32_t status;
     ErrorHandle error;
@@ -31,7 +31,7 @@ struct ErrorState {
 
 } // namespace detail
 
-// A failure of a call. Its text is for the operator, not for clients. Copies share one state; string views are valid while
+// A failure of a call. Its message is for the operator, not for clients. Copies share one state; string views are valid while
 // any copy exists.
 class Error : public std::exception {
 public:

@@ -12,8 +12,8 @@ CLERK_AUTH_NAMESPACE_BEGIN
 
 // Sets the status, `WWW-Authenticate`, `Retry-After` and body of a response to a request that is not signed in, or that
 // lacks a permission.
-inline void refuse(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
-    // A signed-in caller who is refused here lacks a permission.
+inline void reject(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
+    // A signed-in user who is rejected here lacks a permission.
     response.status = result.signed_in() ? 403 : result.http_status();
     if (const auto challenge = result.www_authenticate(realm)) response.set_header("WWW-Authenticate", *challenge);
     if (const auto after = result.retry_after())
@@ -22,7 +22,7 @@ inline void refuse(const Result &result, ::httplib::Response &response, std::str
     response.set_content(std::string(message) + "\n", "text/plain");
 }
 
-// Wraps a handler so that it runs only for signed-in callers. A call that fails is answered with 500 without details; call
+// Wraps a handler so that it runs only for signed-in callers. The response to a failed call is 500 without details; call
 // `try_authenticate` in a handler of your own to get the error.
 //
 // `server.Get("/me", clerk::require_auth(client, [](const auto &request, auto &response, const clerk::Result &who)
@@ -36,7 +36,7 @@ auto require_auth(Client client, Handler handler) {
             response.status = 500;
             return;
         }
-        if (!result->signed_in()) return refuse(*result, response);
+        if (!result->signed_in()) return reject(*result, response);
         handler(request, response, *result);
     };
 }

@@ -98,17 +98,17 @@ public:
     // Returns all claims as JSON.
     View session_claims() const &noexcept { return detail::from_c(clerk_result_claims_json(handle_.get())); }
     View session_claims() const && = delete;
-    View org_id() const &noexcept { return text(Attribute::org_id); }
+    View org_id() const &noexcept { return get(Attribute::org_id); }
     View org_id() const && = delete;
-    View org_slug() const &noexcept { return text(Attribute::org_slug); }
+    View org_slug() const &noexcept { return get(Attribute::org_slug); }
     View org_slug() const && = delete;
     // Returns the role with the prefix `org:`.
-    View org_role() const &noexcept { return text(Attribute::org_role); }
+    View org_role() const &noexcept { return get(Attribute::org_role); }
     View org_role() const && = delete;
 
     std::vector<std::string_view> org_permissions() const & {
         std::vector<std::string_view> all;
-        std::string_view rest = text(Attribute::org_permissions).value_or(std::string_view());
+        std::string_view rest = get(Attribute::org_permissions).value_or(std::string_view());
         while (!rest.empty()) {
             const std::size_t comma = rest.find(',');
             all.push_back(rest.substr(0, comma));
@@ -119,10 +119,10 @@ public:
     std::vector<std::string_view> org_permissions() const && = delete;
 
     // Returns an attribute.
-    View text(Attribute which) const &noexcept {
+    View get(Attribute which) const &noexcept {
         return detail::from_c(clerk_result_get(handle_.get(), detail::number(which)));
     }
-    View text(Attribute which) const && = delete;
+    View get(Attribute which) const && = delete;
 
     // Returns one claim as JSON. `path` is a claim name or a JSON Pointer (RFC 6901) such as `/o/id`.
     std::optional<std::string> claim(std::string_view path) const {
@@ -208,7 +208,7 @@ private:
     std::unique_ptr<const Details> details_;
 };
 
-// Makes a Result or an Error of what a C function returned. Takes ownership of both.
+// Converts the result of a C function to a Result or an Error. Takes ownership of both.
 inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &state) {
     Result result(given);
     if (given != nullptr && given_error == nullptr && state.is_empty()) return result;

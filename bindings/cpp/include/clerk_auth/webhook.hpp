@@ -32,7 +32,7 @@ private:
     std::optional<Error> error_;
 };
 
-// Makes a WebhookResult or an Error of what a C function returned. Takes ownership of the error.
+// Converts the result of a C function to a WebhookResult or an Error. Takes ownership of the error.
 inline Expected<WebhookResult> make_webhook_result(int32_t status, clerk_error *given, const detail::CallState &state) {
     detail::ErrorHandle error(given);
     if (state.clock) return detail::make_error(CLERK_E_STATE, "the clock callback threw", {}, state.clock);

@@ -88,7 +88,7 @@ pub struct Event {
     pub source: Option<&'static str>,
 }
 
-/// Names a source as the recordings do: "api" stands for a token that was not cached.
+/// Names a source as the recordings do: "api" means that the token was not cached.
 fn source(number: i32) -> Option<&'static str> {
     match number {
         1 => Some("cache"),

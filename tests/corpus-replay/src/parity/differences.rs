@@ -1,5 +1,5 @@
-//! Deliberate differences from recordings that are marked as right. `docs/differences-from-django-clerk-sdk.md` lists the
-//! same rules; keep both in step.
+//! Deliberate differences from recordings that are marked as correct. `docs/differences-from-django-clerk-sdk.md` lists the
+//! same rules; change both together.
 
 use clerk_auth::internals::ffi::CLERK_OK;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub fn is_deliberate(difference: &Difference, recorded: &Value, request: &Reques
         "HTTP status" => {
             recorded["http_status"] == 401 && auth.reason == "user-inactive" && request.response.http_status == 403
         }
-        // That Clerk has no such user is cached for ten seconds.
+        // A user that does not exist at Clerk is cached as missing for ten seconds.
         "calls for users" => auth.reason == "user-not-found" && !was_signed_in && request.user_calls == 0,
         // A row keeps the numeric suffix of its username, even if a lower one has become available; suffixes end at 3.
         "rows" => auth.status == CLERK_OK && differ_by_suffix(&recorded["rows"], request),

@@ -1,4 +1,4 @@
-//! Scenarios in which django-clerk-sdk is not to be followed: every member of `right_outcome` has to hold.
+//! Scenarios in which django-clerk-sdk is not to be followed: every member of `right_outcome` has to match.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::keep::same_second;
 use super::scenario::{RequestOutcome, ScenarioOutcome};
 use super::table::Row;
 
-/// The members of `right_outcome` that do not hold or are unknown.
+/// The members of `right_outcome` that do not match or are unknown.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Members that do not hold.
+    /// Members that do not match.
     pub failed: Vec<String>,
-    /// Members that this program does not know.
+    /// Members that are unknown to this program.
     pub unknown: Vec<String>,
 }
 

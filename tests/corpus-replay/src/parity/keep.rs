@@ -1,4 +1,4 @@
-//! Scenarios whose recording is right: every request has to have the recorded outcome.
+//! Scenarios whose recording is correct: every request has to have the recorded outcome.
 
 use clerk_auth::internals::ffi::clerk_event_kind;
 use serde_json::Value;

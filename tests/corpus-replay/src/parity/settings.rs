@@ -9,7 +9,7 @@ use super::table::Table;
 use crate::Result;
 use crate::capi::{Config, ConfigError};
 
-/// The maximum of `cache_ttl_s`; stands for `None`, with which Django's cache has no limit.
+/// The maximum of `cache_ttl_s`; replaces `None`, which means no limit in Django's cache.
 const MAX_CACHE_TTL_S: i64 = 86_400;
 
 /// Creates the config of a scenario. Settings that it does not name have the values of the recordings. As in
