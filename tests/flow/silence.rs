@@ -17,8 +17,8 @@ fn no_secret_reaches_log_event_or_debug_output() {
     let (sim, time, dir) = (Sim::start(), ManualClock::default(), TempDir::new());
     let email = json!([{"id": "idn_1", "email_address": ADDRESS, "verification": "verified"}]);
     sim.put_user(json!({"id": "user_1", "primary_email_address_id": "idn_1", "email_addresses": email}));
-    let told = Arc::new(Mutex::new(String::new()));
-    let (events, logs) = (told.clone(), told.clone());
+    let output = Arc::new(Mutex::new(String::new()));
+    let (events, logs) = (output.clone(), output.clone());
     let builder = Client::builder()
         .secret_key(SECRET)
         .webhook_secrets(["whsec_c2VjcmV0"])
@@ -28,7 +28,7 @@ fn no_secret_reaches_log_event_or_debug_output() {
         .on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"))
         .on_log(LogLevel::Debug, move |level, text| *logs.lock().unwrap() += &format!("{level:?} {text}\n"))
         .user_store(Arc::new(SqliteStore::open(dir.join("users.db")).unwrap()));
-    *told.lock().unwrap() += &format!("{builder:?}\n");
+    *output.lock().unwrap() += &format!("{builder:?}\n");
     let client = builder.build().unwrap();
 
     let mut tokens = Vec::new();
@@ -37,7 +37,7 @@ fn no_secret_reaches_log_event_or_debug_output() {
         let result = bearer(&client, &token);
         *output.lock().unwrap() += &format!("{client:?} {result:?}\n");
         tokens.push(token);
-        matches!(answer.outcome(), Outcome::SignedIn { .. })
+        matches!(result.outcome(), Outcome::SignedIn { .. })
     };
     let good = || TokenSpec::session("user_1");
     assert!(authenticate(good()));
