@@ -49,11 +49,14 @@ fn tests_named_in_security_page_exist() {
     }
 }
 
-/// The paths and contents of all files below a file or folder.
+/// The paths and contents of the files below a file or folder, without those in `SKIPPED`.
 fn sources(root: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
     while let Some(path) = paths.pop() {
+        if SKIPPED.iter().any(|skipped| format!("{}/", path.display()).contains(skipped)) {
+            continue;
+        }
         match path.is_dir() {
             true => paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path())),
             // Binary files hold no prose.
@@ -189,11 +192,7 @@ fn planted_banned_words_are_found() {
 
 #[test]
 fn banned_words_do_not_occur_in_prose() {
-    let files: Vec<(String, String)> = PROSE
-        .iter()
-        .flat_map(|root| sources(root))
-        .filter(|(path, _)| !SKIPPED.iter().any(|skipped| path.contains(skipped)))
-        .collect();
+    let files: Vec<(String, String)> = PROSE.iter().flat_map(|root| sources(root)).collect();
     assert!(files.len() > 400, "{}", files.len());
     let found: Vec<String> = files
         .iter()

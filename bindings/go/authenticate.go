@@ -62,7 +62,7 @@ func (c *Client) VerifyToken(ctx context.Context, token string) (*Auth, error) {
 	return c.finish(result, nil)
 }
 
-// TokenSource tells where the token of a request was found.
+// TokenSource is where the token of a request was found.
 type TokenSource int32
 
 // The sources of a token.

@@ -77,7 +77,7 @@ impl CircuitBreaker {
         Ok(CallPermit { breaker: self, generation: state.generation, key, is_probe })
     }
 
-    /// Forgets a call under way. To be called in a forked child: its thread does not exist there.
+    /// Discards a call in progress. Must be called in a forked child: its thread does not exist there.
     pub fn reset_after_fork(&self) {
         let mut state = self.state.lock();
         state.is_probing = false;

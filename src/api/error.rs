@@ -23,7 +23,7 @@ pub enum ErrorKind {
     ConnectionRefused,
     /// The host name was not found.
     NameResolution,
-    /// The host's certificate is not valid.
+    /// The server's certificate is not valid.
     Certificate,
     /// The deadline passed.
     Timeout,

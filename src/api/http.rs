@@ -166,7 +166,7 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Tells why there is no connection.
+/// Returns why there is no connection.
 fn connection_error(error: &ureq::Error) -> TransportError {
     let of_tls = |error: &rustls::Error| match error {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => TransportError::Certificate,

@@ -55,9 +55,9 @@ const ENDPOINTS: usize = 6;
 /// Who causes a call. What unauthenticated clients cause must not stop the calls for others.
 #[derive(Clone, Copy)]
 pub enum Caller<'a> {
-    /// The application, or somebody whose token was verified.
+    /// The application, or a client whose token was verified.
     Known,
-    /// Somebody whose token was never verified. Each attempt after the first needs the permission of the function.
+    /// A client whose token was never verified. Each attempt after the first needs the permission of the function.
     Unknown(&'a dyn Fn() -> bool),
 }
 

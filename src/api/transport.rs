@@ -53,7 +53,7 @@ pub enum TransportError {
     ConnectionRefused,
     /// The host name was not found.
     NameResolution,
-    /// The host's certificate is not valid.
+    /// The server's certificate is not valid.
     Certificate,
     /// The timeout elapsed.
     Timeout,

@@ -218,7 +218,7 @@ mod tests {
         let with = |primary: &str| user(&format!(r#"{two},"primary_email_address_id":{primary}"#)).email;
         assert_eq!(with("\"b\""), PrimaryEmail::Verified("b@x".into()));
         assert_eq!([with("\"a\""), with("\"z\"")], [PrimaryEmail::Unverified, PrimaryEmail::Unverified]);
-        // Neither the first nor the only verified address stands in for a primary one.
+        // Neither the first nor the only verified address replaces a missing primary one.
         assert_eq!([with("null"), with("\"\"")], [PrimaryEmail::NoPrimary, PrimaryEmail::NoPrimary]);
         let one = |address: &str, status: &str| {
             user(&format!(

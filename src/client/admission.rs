@@ -105,12 +105,12 @@ impl Admission {
         }
     }
 
-    /// Forgets that a token was refused.
+    /// Removes the refusal of a token.
     pub fn forget_refusal(&self, hash: &TokenHash) {
         self.refused.remove(hash);
     }
 
-    /// Forgets all refusals.
+    /// Removes all refusals.
     pub fn forget_refusals(&self) {
         self.refused.clear();
     }

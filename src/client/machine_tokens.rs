@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::token::{TokenHash, TokenKind};
 
-/// Clerk's answer and what follows from it, and the number of the last invalidation when the call began.
+/// Clerk's response and what follows from it, and the number of the last invalidation when the call began.
 type Verified = (Result<Result<MachineToken, Reason>, ApiError>, u64);
 
 /// A verified opaque token.
@@ -118,12 +118,12 @@ impl MachineTokens {
         }
     }
 
-    /// Forgets that a token was refused.
+    /// Removes the refusal of a token.
     pub fn forget_refusal(&self, hash: &TokenHash) {
         self.admission.forget_refusal(hash);
     }
 
-    /// Forgets all refusals.
+    /// Removes all refusals.
     pub fn forget_refusals(&self) {
         self.admission.forget_refusals();
     }

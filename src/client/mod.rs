@@ -340,7 +340,7 @@ impl Client {
         let (sessions, users) = export.ids();
         let sessions: Vec<_> = sessions.into_iter().map(|id| (state(Some(&id), None), id)).collect();
         let users: Vec<_> = users.into_iter().map(|id| (state(None, Some(&id)), id)).collect();
-        // Where users are fetched, Clerk tells of bans and of their end.
+        // Where users are fetched, Clerk reports bans and their end.
         let bans = if inner.settings.mode == UserMode::Claims { Vec::new() } else { export.take_bans() };
         let is_evicting = inner.revocations.merge(&export, now);
         for (_, id) in sessions.iter().filter(|(before, id)| *before != state(Some(id), None)) {

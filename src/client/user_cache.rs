@@ -123,7 +123,7 @@ pub(super) struct UserCache {
     missing: Cache<Box<str>, (), RandomState>,
     /// `updated_at` of the last applied webhook event about a user.
     last_updates: Cache<Box<str>, i64, RandomState>,
-    /// By id, the number of the user's last invalidation (nobody joins a fetch that began before it), and whether the cache
+    /// By id, the number of the user's last invalidation (no request joins a fetch that began before it), and whether the cache
     /// does not do.
     in_flight: SingleFlight<(Box<str>, u64, bool), Fetched>,
     /// The number of the last fetch that has begun.

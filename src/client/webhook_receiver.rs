@@ -63,7 +63,7 @@ pub(super) struct WebhookReceiver {
     deliveries: Arc<Deliveries>,
 }
 
-/// The right to process a delivery, which nobody else has at the same time. If it is dropped, the delivery has to come again.
+/// The right to process a delivery, which no other thread has at the same time. If it is dropped, Clerk must send the delivery again.
 pub(super) struct Reservation {
     deliveries: Arc<Deliveries>,
     id: Box<str>,

@@ -4,7 +4,7 @@ use super::username::UsernameCandidates;
 use super::{Row, Schema};
 use crate::api::{ClerkUser, PrimaryEmail};
 
-/// What tells a user's row from the rows of other users.
+/// What distinguishes a user's row from the rows of other users.
 #[derive(Clone, Debug)]
 pub struct RowOwner {
     clerk_id: String,
@@ -43,7 +43,7 @@ impl From<&ClerkUser> for RowOwner {
     }
 }
 
-/// Returns whether a row of this table can be told to be the user's. Without Clerk ids nothing but a verified address does, or
+/// Returns whether a row of this table can be recognized as the user's. Without Clerk ids nothing but a verified address does, or
 /// the username of a user who has no address at all.
 pub fn may_own_row(user: &ClerkUser, schema: &Schema) -> bool {
     schema.clerk_id

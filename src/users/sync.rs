@@ -357,7 +357,7 @@ impl UserSync {
                 return self.ask_username();
             }
             if own.is_none_or(str::is_empty) {
-                // A row that only its username tells apart needs one that can be told again.
+                // A row that only its username identifies needs one that can be recognized again.
                 if !self.rules.schema.clerk_id && self.user().verified_primary_email().is_none() {
                     return Err(Reason::LinkConflict);
                 }

@@ -49,7 +49,7 @@ impl UsernameCandidates {
         self.number = LAST_NUMBER + 1;
     }
 
-    /// Returns a name that nobody can have taken in advance, for a new row whose candidates are all taken.
+    /// Returns a name that cannot have been taken in advance, for a new row whose candidates are all taken.
     pub fn unpredictable(&self) -> String {
         last_chars(&format!("{}-{:016x}", self.fallback, RandomState::new().hash_one(&self.fallback)), self.max_len)
     }

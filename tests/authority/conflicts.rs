@@ -177,7 +177,7 @@ fn popular_name_is_never_a_link_conflict() {
 }
 
 #[test]
-fn concurrent_invalidations_refuse_nobody() {
+fn concurrent_invalidations_reject_no_request() {
     let world = World::new(Kind::Plain, Driver::Blocking, |config| config.row_check_ttl_s = 1);
     let users: Vec<String> = (0..6).map(|i| format!("user_2n{i}")).collect();
     for user in &users {

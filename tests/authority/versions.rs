@@ -31,7 +31,7 @@ fn assert_out(world: &World, token: &str) {
 }
 
 #[test]
-fn ban_told_to_one_process_is_not_lifted_by_anothers_memory() {
+fn ban_received_by_one_process_is_not_lifted_by_anothers_cache() {
     everywhere(
         |_| (),
         |world| {
@@ -52,7 +52,7 @@ fn ban_is_lifted_by_a_fetch_after_the_row_was_read() {
             world.sim.put_user(banned(2));
             let _ = world.update(&world.a, &banned(2));
             world.sim.put_user(ada(3, json!({})));
-            // The first request finds the row inactive; the next one asks Clerk.
+            // The first request finds the row inactive; the next one fetches the user.
             world.ask(&world.b, &token);
             assert_eq!(world.sign_in(&world.b, ADA), "in verified", "{}", world.what());
             let row = &world.rows()[0];
@@ -120,7 +120,7 @@ fn fetch_in_flight_while_a_ban_is_applied_elsewhere_lifts_nothing() {
 }
 
 #[test]
-fn newer_unban_event_lifts_a_ban_and_an_equal_one_asks_clerk() {
+fn newer_unban_event_lifts_a_ban_and_an_equal_one_fetches_the_user() {
     everywhere(
         |_| (),
         |world| {

@@ -155,7 +155,7 @@ fn invalid_certificate_is_tried_once() {
 }
 
 #[test]
-fn unreachable_hosts_are_told_apart_and_tried_once() {
+fn unreachable_hosts_are_distinguished_and_tried_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (url, kind) in [
         (format!("http://127.0.0.1:{port}"), "ConnectionRefused"),

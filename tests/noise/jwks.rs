@@ -124,7 +124,7 @@ fn slow_jwks_holds_few_threads() {
     }
 }
 
-/// A flood of key ids that nobody has, on the system's clock, and a rotation in the middle.
+/// A flood of key ids that do not exist, on the system's clock, and a rotation in the middle.
 fn first_success_during_flood(kid: impl Fn(usize) -> usize + Sync, delay_ms: u64) -> Duration {
     let fixture = Fixture::new(|_| {});
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");

@@ -147,7 +147,7 @@ fn revoked_token_is_no_longer_first_class() {
     assert_eq!(fixture.sim.requests(VERIFY), 3);
 }
 
-/// Threat N6: nobody but a few waits, and a known caller does not wait for them.
+/// Threat N6: only a few wait, and a known caller does not wait for them.
 #[test]
 fn slow_clerk_holds_few_threads_of_never_good_tokens() {
     let fixture = fixture(|config| config.timeout_ms = 4000);

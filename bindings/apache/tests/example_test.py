@@ -128,7 +128,7 @@ def websocket(sim):
 
 
 def webhooks(sim):
-    sim.admin("PUT", "/users/user_hook", {"first_name": "Ada", "email_addresses": ["hook@example.com"], "primary_email_address_id": "idn_0001"})
+    sim.admin("PUT", "/users/user_hook", {"first_name": "Ada", "email_addresses": ["webhook@example.com"], "primary_email_address_id": "idn_0001"})
 
     def check(apache):
         token = sim.mint(azp=APP, user="user_hook", sid="sess_hook")

@@ -130,7 +130,7 @@ func TestUpdateObeysItsCondition(t *testing.T) {
 	}
 }
 
-// Two clients on one table: a ban that one of them was told of is not lifted by what the other remembers.
+// Two clients on one table: a ban that one of them has received is not lifted by what the other has cached.
 func TestBanIsNotLiftedByAnotherClient(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)

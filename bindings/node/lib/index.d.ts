@@ -104,7 +104,7 @@ export interface Auth<Row extends UserRow = UserRow> {
   /** True for the status `signed-in` only. */
   readonly isAuthenticated: boolean;
   readonly reason: Reason | null;
-  /** What a client may be told: `reason`, or for 500 and 503 `category`, because the reason describes the server. */
+  /** What a client may receive: `reason`, or for 500 and 503 `category`, because the reason describes the server. */
   readonly publicReason: Reason | Category | null;
   readonly category: Category | null;
   readonly source: Source | null;

@@ -448,7 +448,7 @@ fn endless_conflicts_are_unavailable_and_look_again_each_time() {
     assert_eq!(names, [["ada"; 2].as_slice(), &["clerk_user_ada"; 4]].concat());
     let emails: Vec<_> = tried.into_iter().map(|(_, email)| email).collect();
     assert_eq!(emails, [with.clone(), with.clone(), with.clone(), without.clone(), without.clone(), without]);
-    // An address that nobody has is not left out.
+    // An address that no row has is not left out.
     let (end, tried, _) = run_conflicting(vec![]);
     assert_eq!(end, Err(Reason::StoreError));
     assert!(tried.into_iter().all(|(_, email)| email == with));
