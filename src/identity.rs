@@ -28,9 +28,9 @@ pub enum Attribute {
     OrgId = 6,
     /// The active organization's slug.
     OrgSlug = 7,
-    /// The role in it, with the prefix `org:`.
+    /// The role in the active organization, with the prefix `org:`.
     OrgRole = 8,
-    /// The permissions in it, separated by commas.
+    /// The permissions in the active organization, separated by commas.
     OrgPermissions = 9,
     /// `fea`
     Features = 10,
@@ -56,7 +56,7 @@ pub enum Attribute {
     LastName = 20,
     /// The URL of the profile image.
     ImageUrl = 21,
-    /// The application's id of the user, stored at Clerk.
+    /// `external_id`: the application's id of the user, stored at Clerk.
     ExternalId = 22,
     /// The name of an API key.
     TokenName = 23,

@@ -50,7 +50,7 @@ func (c UpdateCondition) Allows(row *User) bool {
 }
 
 // ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value or
-// the row does not fulfil the [UpdateCondition]. The library then looks for the row again.
+// the row does not fulfil the [UpdateCondition]. The library then looks up the row again.
 var ErrConflict = errors.New("a unique column already has this value, or the row has changed")
 
 // Schema describes the table of a [UserStore].

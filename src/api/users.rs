@@ -38,7 +38,7 @@ pub struct ClerkUser {
     pub image_url: Option<String>,
     /// When the user was last active, in milliseconds since 1970; Clerk gives the day only.
     pub last_active_at_ms: Option<i64>,
-    /// The application's id of the user, stored at Clerk.
+    /// `external_id`: the application's id of the user, stored at Clerk.
     pub external_id: Option<String>,
     /// Whether the user is banned.
     pub banned: bool,

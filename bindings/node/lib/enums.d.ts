@@ -13,7 +13,7 @@ export type Reason =
   | 'token-invalid'
   // No key of this instance verifies the signature.
   | 'token-invalid-signature'
-  // `exp` has passed, with the clock skew allowed for.
+  // `exp` plus the clock skew has passed.
   | 'token-expired'
   // `nbf` is in the future.
   | 'token-not-active-yet'
@@ -25,15 +25,15 @@ export type Reason =
   | 'token-invalid-audience'
   // `iss` is not among the configured issuers.
   | 'token-invalid-issuer'
-  // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+  // The type of the token is not accepted, for example an OAuth token where only session tokens are.
   | 'token-type-not-supported'
   // No key of this instance has the token's key id.
   | 'jwk-kid-mismatch'
   // No verification key is configured for this token.
   | 'jwk-failed-to-resolve'
-  // The key set could not be fetched.
+  // The JWK set could not be fetched.
   | 'jwk-failed-to-load'
-  // The response to the fetch of the key set is not a JWK set.
+  // The fetched document is not a valid JWK set.
   | 'jwk-remote-invalid'
   // Clerk rejects the secret key.
   | 'secret-key-invalid'
@@ -47,7 +47,7 @@ export type Reason =
   | 'session-pending'
   // The session has ended or was revoked.
   | 'session-revoked'
-  // The matching row belongs to another Clerk user.
+  // The user's row is ambiguous or belongs to another Clerk user.
   | 'link-conflict'
   // The user store failed.
   | 'store-error'
@@ -117,7 +117,7 @@ export type EventName =
   | 'userLinked'
   // A row with the user's e-mail address or username belongs to another user. It was not changed.
   | 'linkConflict'
-  // The key set was fetched.
+  // The JWK set was fetched.
   | 'jwksRefreshed'
   // Clerk rate-limited the library (429). No requests are sent until the wait is over.
   | 'rateLimited'
