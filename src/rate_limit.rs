@@ -26,7 +26,7 @@ impl RateLimit {
     }
 
     /// Makes the permit available.
-    pub fn renew(&self) {
+    pub fn release(&self) {
         *self.taken_ms.lock() = None;
     }
 
@@ -141,7 +141,7 @@ mod tests {
         assert!(limit.is_available(0) && limit.try_acquire(0));
         assert!(!limit.is_available(9_999) && !limit.try_acquire(9_999));
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
-        limit.renew();
+        limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
     }
 

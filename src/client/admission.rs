@@ -106,12 +106,12 @@ impl Admission {
     }
 
     /// Removes the refusal of a token.
-    pub fn forget_refusal(&self, hash: &TokenHash) {
+    pub fn remove_refusal(&self, hash: &TokenHash) {
         self.refused.remove(hash);
     }
 
     /// Removes all refusals.
-    pub fn forget_refusals(&self) {
+    pub fn clear_refusals(&self) {
         self.refused.clear();
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn standing_follows_the_last_answer() {
+    fn standing_follows_the_last_response() {
         let (admission, hash) = (Admission::new(5000), TokenHash::of(b"ak_x"));
         let refusal = Some(Reason::TokenInvalid);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown);
@@ -151,7 +151,7 @@ mod tests {
         admission.record(hash, refusal, at(0), || false);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown, "invalidated meanwhile");
         admission.record(hash, refusal, at(0), || true);
-        admission.forget_refusal(&hash);
+        admission.remove_refusal(&hash);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_callers_are_limited_and_forgotten_after_a_fork() {
+    fn waiting_callers_are_limited_and_reset_after_fork() {
         let admission = Admission::new(0);
         let waiting: Vec<_> = (0..MAX_WAITING).map(|_| admission.try_wait().unwrap()).collect();
         assert!(admission.try_wait().is_err());

@@ -361,7 +361,7 @@ impl Client {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
             self.inner.sessions.clear();
-            self.inner.machine_tokens.forget_refusals();
+            self.inner.machine_tokens.clear_refusals();
         });
     }
 

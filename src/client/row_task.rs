@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn response_to_another_question_is_a_store_error() {
+    fn response_to_another_request_is_a_store_error() {
         let schema = Schema::default();
         assert_eq!(checked(&schema, Ok(StoreResponse::Updated)), RowOutcome::Refused(Reason::StoreError));
         assert_eq!(checked(&schema, Err(StoreError::Conflict)), RowOutcome::Failed(StoreError::Conflict));

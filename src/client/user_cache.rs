@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_that_must_be_later_neither_uses_the_cache_nor_joins_an_earlier_one() {
+    fn fetch_after_a_number_uses_neither_cache_nor_earlier_fetch() {
         let release = Arc::new(std::sync::Barrier::new(2));
         let barrier = release.clone();
         let f = Fixture::new(move |_, call| {

@@ -224,8 +224,8 @@ public:
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_user_store_fn callback = [](void *userdata, const clerk_store_request *request, clerk_store_response *response) noexcept {
-            StoreResponse answer(response, detail::CallScope::current());
-            return run_store(Stored::of(userdata), request, answer);
+            StoreResponse filled(response, detail::CallScope::current());
+            return run_store(Stored::of(userdata), request, filled);
         };
         return set_callback(clerk_config_set_user_store(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
                                                  Stored::destroy));
@@ -236,10 +236,10 @@ public:
         if (error_) return *this;
         if (store == nullptr) return set_callback(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
         return user_store(
-            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->answer(request, response); });
+            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->execute(request, response); });
     }
 
-    // Declares which columns the application's table has. Default: all.
+    // Declares which columns the application's table has. Default: all but Column::clerk_updated_at_ms.
     Config &user_columns(std::initializer_list<Column> columns) {
         if (error_) return *this;
         uint32_t bits = 0;
