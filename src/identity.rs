@@ -200,7 +200,7 @@ impl Identity {
         }
     }
 
-    /// Returns what Clerk has said about the opaque token that this identity was made of.
+    /// Returns Clerk's response about the opaque token of this identity.
     pub(crate) fn machine_token(&self) -> MachineToken {
         let string = |attribute| self.get(attribute).map(str::to_owned);
         let scopes = self.get(Attribute::Scopes).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());

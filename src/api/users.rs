@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
 use crate::json::{self, Object};
 
-/// What Clerk says about a user's primary e-mail address.
+/// A user's primary e-mail address, as Clerk reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PrimaryEmail {
     /// The user has no address at all.

@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed. See
+    /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
     /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
         let begun = self.begin_with(request, self.inner.blocking());
@@ -154,7 +154,7 @@ impl Client {
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
     }
 
-    /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A
+    /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A
     /// user or session that is known to be deleted, banned or revoked is rejected.
     ///
     /// # Examples

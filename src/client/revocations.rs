@@ -35,7 +35,7 @@ impl Revocation {
         }
     }
 
-    /// A ban and its end overrule each other by time; what cannot be lifted overrules both.
+    /// Of a ban and its end, the later one takes precedence; what cannot be lifted takes precedence over both.
     fn rank(self) -> u8 {
         match self {
             Revocation::Lifted | Revocation::Banned => 0,

@@ -392,7 +392,7 @@ impl JwksStore {
 /// Returns the pause after a failed fetch, the `failures`-th in a row.
 fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
     match (error.retry_after_ms.map(i64::try_from), error.kind) {
-        // Clerk was not asked.
+        // No request was sent.
         (_, ErrorKind::Cancelled | ErrorKind::Forked) => 0,
         (Some(Ok(ms)), _) => ms,
         (

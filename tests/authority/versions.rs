@@ -1,4 +1,4 @@
-//! Older data never overrules newer.
+//! Older data never replaces newer.
 
 use clerk_auth::WebhookOutcome;
 use clerk_sim::Fault;
