@@ -86,7 +86,7 @@ type User struct {
 	// BannedByClerk reports whether a ban at Clerk set IsActive to false.
 	BannedByClerk bool
 	// ClerkUpdatedAtMs is the version of the Clerk user that the row was last written from, in milliseconds since the Unix
-	// epoch; 0 for NULL. With this column no process writes older data over newer.
+	// epoch; 0 for NULL. With this column no process overwrites newer data with older.
 	ClerkUpdatedAtMs int64
 	// Row is for the store's own use: handlers find it in [Auth.LocalUser].
 	Row any

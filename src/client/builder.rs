@@ -264,10 +264,13 @@ impl ClientBuilder {
         check_secret("machine_secret_key", config.machine_secret_key.as_ref())?;
         if config.expected_machine_id.as_ref().is_some_and(|id| !is_clerk_id(id, "mch_")) {
             // The value is not shown: it may be a secret that was pasted here.
-            return Err(ConfigError::new("expected_machine_id", "not the id of a machine; it begins with `mch_`"));
+            return Err(ConfigError::new("expected_machine_id", "not a machine id; it begins with `mch_`"));
         }
         if config.require_suffixed_cookie && instance.is_none() {
-            return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
+            return Err(ConfigError::new(
+                "require_suffixed_cookie",
+                "needs `publishable_key`, from which the suffix is derived",
+            ));
         }
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);

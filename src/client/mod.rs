@@ -329,7 +329,7 @@ impl Client {
         self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
     }
 
-    /// Adds the revocations of another process to this one's: a union in which each keeps its expiry. Returns `false`, and
+    /// Merges the revocations of another process into those of this one; each keeps its expiry. Returns `false`, and
     /// changes nothing, if the JSON is malformed.
     pub fn import_revocations(&self, json: &str) -> bool {
         let inner = &*self.inner;

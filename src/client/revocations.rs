@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(reasons(), [None, Some(Reason::UserNotFound)]);
     }
 
-    /// Sends what `from` knows to `to`, as JSON.
+    /// Sends the revocations of `from` to `to`, as JSON.
     fn send(from: &Revocations, to: &Revocations, now: Now) {
         to.merge(&Export::parse(&from.export(now).unwrap().to_json()).unwrap(), now);
     }

@@ -74,7 +74,7 @@ public:
     std::exception_ptr cause() const noexcept { return state_->cause; }
 
 private:
-    // Does not call the library without one of its errors: it may be the library that cannot be used.
+    // Calls the library only for an error that the library returned: otherwise the library itself may be unusable.
     template <class Getter>
     auto query(Getter &&getter) const noexcept -> decltype(getter(nullptr)) {
         if (state_->error == nullptr) return std::nullopt;

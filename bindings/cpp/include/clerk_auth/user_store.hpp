@@ -83,7 +83,7 @@ private:
     const clerk_store_request *request_;
 };
 
-// What a row must fulfil to be updated, in the statement that updates. Other processes may have changed it since it was read.
+// The condition that a row must meet to be updated, as part of the statement that updates. Other processes may have changed it since it was read.
 struct UpdateCondition {
     // The Clerk id of the row must be NULL.
     bool only_if_unlinked = false;
