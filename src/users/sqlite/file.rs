@@ -137,9 +137,9 @@ impl DatabaseFile {
         warnings
     }
 
-    /// Removes the file if it is empty. The caller has locked it exclusively.
-    pub fn remove_if_empty(&self) {
-        if fs::metadata(&self.path).is_ok_and(|about| about.is_file() && about.len() == 0) {
+    /// Removes the file at the path if it is this one and empty.
+    pub fn remove_if_empty(&self, id: FileId) {
+        if fs::metadata(&self.path).is_ok_and(|about| FileId::from(&about) == id && about.len() == 0) {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -63,6 +63,9 @@ fn wait_for_lock(attempt: i32) -> bool {
 fn open(file: &DatabaseFile) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&file.path, flags)?;
+    if connection.is_readonly(MAIN_DB)? {
+        return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_READONLY), None));
+    }
     connection.busy_handler(Some(wait_for_lock))?;
     // Triggers and views in the file must not run functions with side effects.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -115,58 +118,35 @@ fn try_prepare(file: &DatabaseFile) -> Result<FileId, StoreError> {
         enable_wal(connection).map_err(|error| explain(&file.path, &error))
     });
     if prepared.is_err() && is_new {
-        discard(file, id);
+        // A process that starts at the same time finds it deleted, and creates it again.
+        file.remove_if_empty(id);
     }
     prepared.map(|()| id)
 }
 
-/// Removes a new file that is still empty, unless another process is using it.
-fn discard(file: &DatabaseFile, id: FileId) {
-    let Ok(pooled) = connect(file, 0, id) else { return };
-    let connection = &pooled.connection;
-    if connection.execute_batch("BEGIN EXCLUSIVE").is_ok() && file.check(&pooled.files).is_ok() {
-        file.remove_if_empty();
-    }
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'clerk_schema'";
-    if connection.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(0);
-    }
+/// Returns the version of the tables; 0 if there are none.
+fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)")?;
     let version: Option<i64> = connection.query_row("SELECT max(version) FROM clerk_schema", [], |row| row.get(0))?;
     Ok(version.and_then(|version| usize::try_from(version).ok()).unwrap_or(0))
 }
 
 fn migrate(file: &DatabaseFile, pooled: &pool::Pooled) -> Result<(), StoreError> {
     let explain = |error: rusqlite::Error| explain(&file.path, &error);
-    let latest = MIGRATIONS.len();
-    let known_version = |connection: &Connection| match version(connection).map_err(explain)? {
-        version if version > latest => {
-            Err(file.error(format!("user table has schema version {version}; this library supports up to {latest}")))
-        }
-        version => Ok(version),
-    };
-    if pooled.connection.is_readonly(MAIN_DB).map_err(explain)? {
-        return Err(explain(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_READONLY), None)));
-    }
-    if known_version(&pooled.connection)? == latest {
-        return Ok(());
-    }
+    // Fails if the database cannot be written, also if there is nothing to migrate.
     let transaction =
         Transaction::new_unchecked(&pooled.connection, TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have created the file, found it unusable, and removed it.
     file.check(&pooled.files)?;
-    let version = known_version(&transaction)?;
-    let migrate = || {
-        transaction.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)")?;
-        for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
-            transaction.execute_batch(sql)?;
-            transaction.execute("INSERT INTO clerk_schema (version) VALUES (?1)", [index as i64 + 1])?;
-        }
-        Ok(())
-    };
-    migrate().map_err(explain)?;
+    let (version, latest) = (schema_version(&transaction).map_err(explain)?, MIGRATIONS.len());
+    if version > latest {
+        return Err(file.error(format!("user table has schema version {version}; this library supports up to {latest}")));
+    }
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        transaction.execute_batch(sql).map_err(explain)?;
+        let sql = "INSERT INTO clerk_schema (version) VALUES (?1)";
+        transaction.execute(sql, [index as i64 + 1]).map_err(explain)?;
+    }
     transaction.commit().map_err(explain)?;
     file.check(&pooled.files)
 }
