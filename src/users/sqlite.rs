@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
@@ -116,7 +116,7 @@ impl SqliteStore {
         // Triggers and views in the file must not run functions with side effects.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        enable_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(connection)
     }
@@ -190,16 +190,30 @@ impl From<rusqlite::Error> for StoreError {
 /// Checks that the path is a regular file, or creates one that only its owner can read: it contains personal data.
 fn create_private(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::OpenOptionsExt;
+    if std::fs::symlink_metadata(path).is_err()
+        && let Err(e) = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+        // Another process may have created it in the meantime.
+        && e.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(ConfigError::new("sqlite", format!("cannot create the file: {e}")));
+    }
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_file() => Ok(()),
         Ok(_) => Err(ConfigError::new("sqlite", "not a regular file")),
-        Err(_) => std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map(drop)
-            .map_err(|e| ConfigError::new("sqlite", format!("cannot create the file: {e}"))),
+        Err(e) => Err(ConfigError::new("sqlite", format!("cannot create the file: {e}"))),
+    }
+}
+
+/// While another process does the same with a new file, SQLite fails at once, without the busy timeout.
+fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let end = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -363,6 +377,23 @@ mod tests {
             is_active: Some(true),
             ..RowChanges::default()
         }
+    }
+
+    #[test]
+    fn new_file_opened_by_many_at_once_opens_for_all() {
+        let folder = folder("many");
+        for round in 0..20 {
+            let (path, barrier) = (folder.join(format!("{round}.db")), std::sync::Barrier::new(8));
+            std::thread::scope(|scope| {
+                let open = || {
+                    barrier.wait();
+                    SqliteStore::open(&path).map(drop)
+                };
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                opened.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+            });
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

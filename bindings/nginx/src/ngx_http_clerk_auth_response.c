@@ -168,21 +168,10 @@ ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf
 static void
 ngx_http_clerk_auth_log_refusal(ngx_http_request_t *r, ngx_uint_t status, const char *reason)
 {
-    static ngx_str_t name = ngx_string("request_id");
-    ngx_http_variable_value_t *id;
-    ngx_uint_t key;
+    u_char line[128], *p;
 
-    if (r->connection->log->log_level < NGX_LOG_INFO) {
-        return;
-    }
-    key = ngx_hash_key(name.data, name.len);
-    id = ngx_http_get_variable(r, &name, key);
-    if (id == NULL || id->not_found || !id->valid) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s", status, reason);
-        return;
-    }
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s, request id %v", status,
-        reason, id);
+    p = ngx_snprintf(line, sizeof(line), "rejected with %ui: %s", status, reason);
+    ngx_http_clerk_auth_log_request(r, NGX_LOG_INFO, (const char *) line, p - line);
 }
 
 /* Returns the status to end the request with. `error` is NULL where RFC 6750 has no error code; `reason` is static. */
