@@ -131,8 +131,6 @@ def cache_too_small_for_the_revocations_rejects_older_tokens(sim, mpm):
             assert deliver(sim, apache, type="session.ended", id=f"sess_{'x' * 110}{i}").status == 200
             i += 1
             assert i < 2000, "the cache is not full"
-        assert apache.request("/", token=older).status == 200, "this process knows all of them"
-        time.sleep(1)
         apache.graceful()
         harness.wait_until(lambda: set(accepted(apache, older, 10)) == {401}, 5, "rejected")
         time.sleep(6)
