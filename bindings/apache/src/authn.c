@@ -314,20 +314,23 @@ int mac_force_authn(request_rec *r)
 int mac_check_authz(request_rec *r)
 {
     mac_request *state = ap_get_module_config(r->request_config, &auth_clerk_module);
-    int status, redirect;
+    int status;
 
     if (!state || state->in_authz || !is_ours(r))
         return DECLINED;
+    /* `Require valid-user` takes any user that is not NULL. */
+    if (state->is_anonymous)
+        r->user = NULL;
     state->in_authz = 1;
     status = ap_run_auth_checker(r);
     state->in_authz = 0;
+    if (state->is_anonymous)
+        r->user = apr_pstrdup(r->pool, "");
     if (status != HTTP_UNAUTHORIZED && status != HTTP_FORBIDDEN)
         return status;
     if (state->is_anonymous) {
-        if (status == HTTP_UNAUTHORIZED && (redirect = redirect_to_login(r, mac_dir_conf_of(r)))) {
-            apr_table_unset(r->err_headers_out, "WWW-Authenticate");
-            status = redirect;
-        }
+        if (status == HTTP_UNAUTHORIZED)
+            status = unauthorized(r, mac_dir_conf_of(r), plain_challenge(r, NULL));
         log_refusal(r, "session-token-missing", status);
         return status;
     }

@@ -144,7 +144,8 @@ static ngx_int_t
 ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf)
 {
     ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-    ngx_table_elt_t *location = NULL;
+    static ngx_str_t no_store = ngx_string("no-store");
+    ngx_table_elt_t *location = NULL, *cache_control = NULL;
     ngx_str_t url;
 
     /* With `satisfy any` another module may still grant access. */
@@ -158,7 +159,10 @@ ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf
     if (url.len == 0 || !ngx_http_clerk_auth_is_printable(&url)) {
         return NGX_DECLINED;
     }
-    if (ngx_http_clerk_auth_set_header(r, &location, "Location", &url) != NGX_OK) {
+    /* The URL may contain the requested one. */
+    if (ngx_http_clerk_auth_set_header(r, &location, "Location", &url) != NGX_OK
+        || ngx_http_clerk_auth_set_header(r, &cache_control, "Cache-Control", &no_store) != NGX_OK)
+    {
         return NGX_ERROR;
     }
     r->headers_out.location = location;
