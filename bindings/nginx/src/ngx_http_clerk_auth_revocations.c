@@ -14,7 +14,7 @@ struct ngx_http_clerk_auth_revocations_s {
     uint64_t version; /* changes with `json` */
     u_char *json;
     size_t len;
-    ngx_uint_t is_partial; /* it stands for revocations for which there is no room */
+    ngx_uint_t is_partial; /* it replaces revocations for which there is no room */
 };
 
 static uint64_t

@@ -9,6 +9,8 @@
 /* At least one of the largest deliveries. */
 #define NGX_HTTP_CLERK_AUTH_MIN_ZONE (1024 * 1024)
 #define NGX_HTTP_CLERK_AUTH_SLOTS 128
+/* Changes with the structures in the zone: a reload may load another version of this module. */
+#define NGX_HTTP_CLERK_AUTH_LAYOUT 0x636c65726b0001
 
 /* A signed delivery; followed by svix-id, svix-timestamp, svix-signature and body. */
 typedef struct {
@@ -23,6 +25,7 @@ typedef struct {
 } ngx_http_clerk_auth_slot_t;
 
 typedef struct {
+    uint64_t layout;
     uint64_t head; /* bytes written since the zone was created */
     uint64_t tail; /* start of the oldest record */
     uint64_t capacity;
@@ -59,6 +62,11 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_clerk_auth_shared_t *shared;
 
     if (old != NULL) {
+        if (old->shared->layout != NGX_HTTP_CLERK_AUTH_LAYOUT) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                "\"clerk_auth_zone\" is of another version of this module: restart nginx instead of reloading it");
+            return NGX_ERROR;
+        }
         *zone = *old;
         return NGX_OK;
     }
@@ -71,6 +79,7 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (shared == NULL) {
         return NGX_ERROR;
     }
+    shared->layout = NGX_HTTP_CLERK_AUTH_LAYOUT;
     /* The other half is for revocations. */
     zone->pool->log_nomem = 0;
     shared->capacity = zone->pool->pfree / 2 * ngx_pagesize;
