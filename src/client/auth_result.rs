@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{ApiError, ErrorKind};
+use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;
 use crate::events::Source;
@@ -167,9 +167,9 @@ pub struct AuthError {
 impl AuthError {
     /// Returns the error for a failed call to Clerk.
     pub(super) fn unavailable(error: ApiError) -> AuthError {
-        let reason = match error.kind {
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
-            _ => Reason::ServerError,
+        let reason = match error.is_secret_key_rejected() {
+            true => Reason::SecretKeyInvalid,
+            false => Reason::ServerError,
         };
         AuthError { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
     }

@@ -1,7 +1,5 @@
 //! From a credential to a verified token.
 
-use std::cell::RefCell;
-
 use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
@@ -65,17 +63,13 @@ impl Inner {
         io: Io,
         lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
     ) -> Result<T, VerifyError> {
-        let cause = RefCell::new(None);
-        let fetch = |deadline: Deadline| {
-            self.backend.jwks(deadline).inspect_err(|error| {
-                *cause.borrow_mut() = Some(Box::new(Cause::Api(error.clone())));
-            })
-        };
+        let fetch = |deadline: Deadline| self.backend.jwks(deadline);
         lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
             KeyLookupError::WouldBlock => VerifyError::WouldBlock,
             KeyLookupError::Refused(reason) => reason.into(),
-            KeyLookupError::Unavailable(reason, retry_after_ms) => {
-                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.take() })
+            KeyLookupError::Unavailable(reason, retry_after_ms, error) => {
+                let cause = error.map(|error| Box::new(Cause::Api(*error)));
+                VerifyError::Refused(AuthError { reason, retry_after_ms, cause })
             }
         })
     }

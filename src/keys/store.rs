@@ -69,8 +69,8 @@ pub enum KeyLookupError {
     WouldBlock,
     /// There is no key for this token.
     Refused(Reason),
-    /// The set cannot be fetched now; with the milliseconds to wait, if known.
-    Unavailable(Reason, Option<u64>),
+    /// The set cannot be fetched now; with the milliseconds to wait, if known, and the failed call.
+    Unavailable(Reason, Option<u64>, Option<Box<ApiError>>),
 }
 
 struct Loaded {
@@ -95,7 +95,9 @@ impl Failure {
     fn error_at(&self, now_ms: i64) -> KeyLookupError {
         let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
         match &self.error {
-            KeyLookupError::Unavailable(reason, _) => KeyLookupError::Unavailable(*reason, left_ms),
+            KeyLookupError::Unavailable(reason, _, cause) => {
+                KeyLookupError::Unavailable(*reason, left_ms, cause.clone())
+            }
             error => error.clone(),
         }
     }
@@ -272,7 +274,7 @@ impl JwksStore {
             return Err(error);
         }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
-        self.loaded.read().clone().ok_or(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None))
+        self.loaded.read().clone().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
     }
 
     /// Returns the error of the last fetch while no other one may be begun.
@@ -378,10 +380,13 @@ impl JwksStore {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
                 _ => Reason::JwkFailedToLoad,
             };
-            (KeyLookupError::Unavailable(reason, error.retry_after_ms), backoff_ms(&error, failures))
+            let backoff_ms = backoff_ms(&error, failures);
+            (unavailable(reason, Some(error)), backoff_ms)
         })?;
-        let invalid = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
-        let set = KeySet::parse(&body).ok_or((invalid, REFRESH_BACKOFF_MS))?;
+        let set = KeySet::parse(&body).ok_or_else(|| {
+            let error = ApiError::new(ErrorKind::BadResponse);
+            (unavailable(Reason::JwkRemoteInvalid, Some(error)), REFRESH_BACKOFF_MS)
+        })?;
         let loaded = Arc::new(Loaded { set, fetched_ms: now_ms, number });
         *self.loaded.write() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
@@ -410,14 +415,18 @@ fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
     }
 }
 
+fn unavailable(reason: Reason, cause: Option<ApiError>) -> KeyLookupError {
+    KeyLookupError::Unavailable(reason, cause.as_ref().and_then(|error| error.retry_after_ms), cause.map(Box::new))
+}
+
 fn internal_error() -> KeyLookupError {
-    KeyLookupError::Unavailable(Reason::InternalError, None)
+    unavailable(Reason::InternalError, None)
 }
 
 fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookupError> {
     match flight {
         Flight::Complete(outcome) => outcome,
-        Flight::TimedOut => Err(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None)),
+        Flight::TimedOut => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Timeout)))),
         Flight::Abandoned => Err(internal_error()),
     }
 }
