@@ -13,6 +13,7 @@
  *     Request          clerk_request: the header lines of a request
  *     Authenticate     blocking, from the cache, one token
  *     Result           clerk_result: status, reason, attributes, checks
+ *     Explanation      clerk_explanation: why a token is accepted or rejected
  *     User store       the application's user table, by callback, in steps or in SQLite
  *     Events and log   callbacks
  *     Webhooks         Clerk's webhooks
@@ -1030,6 +1031,58 @@ const char *clerk_token_kind_name(int32_t kind);
 
 /** Frees a result. NULL is ignored. Any thread. */
 void clerk_result_free(clerk_result *result);
+
+/**********************************************************************************************************************
+ * Section - Explanation
+ *
+ *     clerk_explanation *explanation = NULL;
+ *     if (clerk_explain(client, token, &explanation, NULL) == CLERK_OK)
+ *         printf("%s\n", clerk_explanation_text(explanation).data);
+ *     clerk_explanation_free(explanation);
+ **********************************************************************************************************************/
+
+/**
+ * Why a token is accepted or rejected, check by check. Immutable; any thread may read it. The caller frees it, once.
+ */
+typedef struct clerk_explanation clerk_explanation;
+
+/**
+ * Explains why a token is accepted or rejected, check by check, without trusting it. The token may be any bytes.
+ *
+ * For operators and tests; it must not be sent to clients. It contains neither the token nor its signature; values of
+ * the token are truncated and escaped. It rests on what is in memory: no request is sent, the user store is not
+ * queried, and no event is emitted. If the key set was not fetched yet, the signature is not checked: call
+ * `clerk_client_warm_up` first.
+ *
+ * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token that
+ * is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also in
+ * callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_explain(const clerk_client *client,
+                      clerk_str token,
+                      clerk_explanation **explanation,
+                      clerk_error **error);
+
+/**
+ * Returns the explanation as a JSON object; NULL data for NULL.
+ *
+ * Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
+ * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
+ * order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
+ * failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_json(const clerk_explanation *explanation);
+
+/**
+ * Returns the explanation as text for people, one line for each check; NULL data for NULL.
+ *
+ * The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_text(const clerk_explanation *explanation);
+
+/** Frees an explanation. NULL is ignored. Any thread. */
+void clerk_explanation_free(clerk_explanation *explanation);
 
 /**********************************************************************************************************************
  * Section - User store

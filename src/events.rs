@@ -170,11 +170,14 @@ impl EventHandlers {
         }
     }
 
+    /// Returns whether the log handler is called for lines at this level.
+    pub(crate) fn is_logged(&self, level: Level) -> bool {
+        self.log.as_ref().is_some_and(|(max_level, _)| level <= *max_level)
+    }
+
     /// Calls the log handler if its level includes `level`. The message is built only then.
     pub(crate) fn log(&self, level: Level, message: impl FnOnce() -> String) {
-        if let Some((max_level, handler)) = &self.log
-            && level <= *max_level
-        {
+        if let Some((_, handler)) = self.log.as_ref().filter(|_| self.is_logged(level)) {
             handler(level, &message());
         }
     }

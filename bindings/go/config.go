@@ -46,6 +46,10 @@ type Config struct {
 	// Origins of which `azp` must be one, compared exactly; empty: not checked.
 	AuthorizedParties []string `setting:"authorized_parties"`
 
+	// `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+	// `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+	AuthorizedPartiesMissing string `setting:"authorized_parties_missing"`
+
 	// Audiences of which `aud` must contain one; empty: not checked.
 	Audience []string `setting:"audience"`
 

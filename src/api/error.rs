@@ -101,13 +101,13 @@ impl ApiError {
         match (self.kind, self.transport) {
             (_, Some(error)) => write!(f, "{error}")?,
             (ErrorKind::CircuitOpen, _) => {
-                f.write_str("no request was sent: too many recent requests to Clerk failed")?
+                f.write_str("no request was sent: too many recent requests to Clerk failed")?;
             }
             (ErrorKind::Throttled, _) => {
-                f.write_str("no request was sent: too many opaque tokens that were never valid")?
+                f.write_str("no request was sent: too many opaque tokens that were never valid")?;
             }
             (ErrorKind::Unauthorized, _) if self.status == 0 => {
-                f.write_str("no secret key is configured for this request")?
+                f.write_str("no secret key is configured for this request")?;
             }
             (_, _) if self.status == 0 => f.write_str("http: unexpected response body")?,
             (..) => {

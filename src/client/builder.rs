@@ -20,7 +20,7 @@ use super::user_cache::UserCache;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode, rows};
+use crate::config::{AuthorizedPartiesMissing, Config, ConfigError, LinkByEmail, Secret, UserMode, rows};
 use crate::error::Error;
 use crate::events::{Event, EventHandlers, Level};
 use crate::jwt::Policy;
@@ -87,6 +87,13 @@ macro_rules! setter {
         $(#[$doc])*
         pub fn $name(mut self, value: UserMode) -> Self {
             self.config.$name = Some(value);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident AuthorizedPartiesMissing) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: AuthorizedPartiesMissing) -> Self {
+            self.config.$name = value;
             self
         }
     };
@@ -319,6 +326,7 @@ impl ClientBuilder {
                 accepts: config.accepts_token,
                 policy: Policy {
                     authorized_parties: config.authorized_parties,
+                    accept_missing_azp: config.authorized_parties_missing == AuthorizedPartiesMissing::Accept,
                     audience: config.audience,
                     issuer: config.issuer,
                     clock_skew_ms: skew_ms,

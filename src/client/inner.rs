@@ -140,10 +140,12 @@ impl Inner {
             }
             (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
             (Outcome::SignedOut { reason }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.unavailable.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }

@@ -9,6 +9,7 @@ mod auth_result;
 mod authenticate;
 mod backend;
 mod builder;
+mod explain;
 mod inner;
 mod invalidations;
 mod machine_tokens;
@@ -44,6 +45,7 @@ use crate::clock::Io;
 use crate::config::UserMode;
 use crate::error::Error;
 use crate::events::{Level, Source};
+use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
@@ -178,10 +180,37 @@ impl Client {
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
-            Err(VerifyError::Refused(error)) => error.into(),
+            Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        if !result.is_signed_in() {
+            inner.log_rejection(Some(context.hash), &result);
+        }
         Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Explains why a token is accepted or rejected, check by check, without trusting it. For operators.
+    ///
+    /// By what is in memory: it sends no request, queries no user store, emits no event. If the key set was not fetched yet, the
+    /// signature is not checked; see [`Self::warm_up`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{CheckStatus, Client, Reason};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).authorized_parties(["https://b.example"]).build()?;
+    /// let explanation = client.explain(token);
+    /// assert_eq!(explanation.reason(), Some(Reason::TokenInvalidAuthorizedParties));
+    /// assert_eq!(explanation.summary(), r#"azp "https://app.example.com" not in authorized_parties"#);
+    /// let failed = explanation.checks().iter().find(|check| check.status == CheckStatus::Failed).unwrap();
+    /// assert_eq!((failed.name, failed.expected.as_str()), ("azp", r#"one of ["https://b.example"]"#));
+    /// println!("{explanation}"); // one line for each check, with hints
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn explain(&self, token: impl AsRef<[u8]>) -> Explanation {
+        self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
     }
 
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits

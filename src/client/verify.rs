@@ -69,7 +69,7 @@ impl Inner {
             KeyLookupError::Refused(reason) => reason.into(),
             KeyLookupError::Unavailable(reason, retry_after_ms, error) => {
                 let cause = error.map(|error| Box::new(Cause::Api(*error)));
-                VerifyError::Refused(AuthError { reason, retry_after_ms, cause })
+                VerifyError::Refused(AuthError { retry_after_ms, cause, ..reason.into() })
             }
         })
     }

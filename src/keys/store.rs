@@ -12,6 +12,7 @@ use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io};
+use crate::jwt::KnownKeys;
 use crate::rate_limit::{RateLimit, Slots, TokenBucket};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
@@ -234,6 +235,14 @@ impl JwksStore {
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
         self.refetch_waiters.reset();
+    }
+
+    /// Returns what is known of the keys with a key id, without a fetch.
+    pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
+        let loaded = self.loaded.read().clone();
+        loaded.map_or(KnownKeys::NotFetched, |loaded| {
+            KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned())
+        })
     }
 
     /// Whether the key with this id is in the set.

@@ -164,6 +164,11 @@ export interface Settings {
    */
   authorizedParties?: string | string[];
   /**
+   * `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+   * `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+   */
+  authorizedPartiesMissing?: 'refuse' | 'accept';
+  /**
    * Audiences of which `aud` must contain one; empty: not checked.
    */
   audience?: string | string[];

@@ -10,6 +10,14 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
+// Why a token is accepted or rejected, for operators. Not to be sent to clients.
+struct Explanation {
+    // A JSON object; its members are described at `clerk_explanation_json`.
+    std::string json;
+    // One line for each check.
+    std::string text;
+};
+
 // Counters since the client was created.
 struct Stats {
     uint64_t cache_hits;
@@ -172,6 +180,20 @@ public:
         return Credential{std::string_view(token.data, token.len), static_cast<TokenSource>(source)};
     }
 
+    // Explains why a token is accepted or rejected, check by check, without trusting it and without a request to Clerk. May
+    // be called from callbacks.
+    Expected<Explanation> try_explain(std::string_view token) const noexcept {
+        clerk_explanation *explanation = nullptr;
+        const Expected<void> done = call([&](const clerk_client *client, clerk_error **error) {
+            return clerk_explain(client, detail::to_c(token), &explanation, error);
+        });
+        if (!done.has_value()) return done.error();
+        const std::unique_ptr<clerk_explanation, decltype(&clerk_explanation_free)> owner(explanation,
+                                                                                          &clerk_explanation_free);
+        const auto copy = [](clerk_str string) { return std::string(string.data, string.len); };
+        return Explanation{copy(clerk_explanation_json(explanation)), copy(clerk_explanation_text(explanation))};
+    }
+
     // Reject all tokens of a session or a user from now on. May be called from callbacks, like the next two.
     Expected<void> try_revoke_session(std::string_view session_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
@@ -263,6 +285,7 @@ public:
     void invalidate_session(std::string_view session_id) const { try_invalidate_session(session_id).value(); }
     void invalidate_all() const { try_invalidate_all().value(); }
     Credential credential(const Request &request) const { return try_credential(request).value(); }
+    Explanation explain(std::string_view token) const { return try_explain(token).value(); }
     void revoke_session(std::string_view session_id) const { try_revoke_session(session_id).value(); }
     void revoke_user(std::string_view clerk_id) const { try_revoke_user(clerk_id).value(); }
     std::string export_revocations() const { return try_export_revocations().value(); }

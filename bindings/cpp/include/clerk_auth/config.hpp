@@ -107,6 +107,9 @@ public:
     Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
     // Origins of which `azp` must be one, compared exactly; empty: not checked.
     Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    // `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+    // `Origin` and to servers; a wrong or empty `azp` is rejected all the same.
+    Config &authorized_parties_missing(AuthorizedPartiesMissing value) { return set("authorized_parties_missing", name(value)); }
     // Audiences of which `aud` must contain one; empty: not checked.
     Config &audience(const List &items) { return list("audience", items); }
     // Issuers of which `iss` must be one; empty: not checked.

@@ -350,6 +350,19 @@ enum class TokenSource : int32_t {
     cookie = CLERK_TOKEN_SOURCE_COOKIE,
 };
 
+// The values of the setting `authorized_parties_missing`.
+enum class AuthorizedPartiesMissing { refuse, accept };
+
+constexpr std::string_view name(AuthorizedPartiesMissing value) noexcept {
+    switch (value) {
+    case AuthorizedPartiesMissing::refuse:
+        return "refuse";
+    case AuthorizedPartiesMissing::accept:
+        break;
+    }
+    return "accept";
+}
+
 // The values of the setting `csrf`.
 enum class Csrf { off, check };
 
