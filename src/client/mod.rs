@@ -22,6 +22,7 @@ mod session_checks;
 mod stepwise;
 mod user_cache;
 mod user_row;
+mod validate;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
