@@ -528,10 +528,16 @@ typedef struct {
     uint64_t cached_users;
     /** Age of the key set in milliseconds; -1 if there is none. */
     int64_t jwks_age_ms;
+    /** Requests without a credential. */
+    uint64_t no_credentials;
+    /** Calls that returned `CLERK_WOULD_BLOCK`. */
+    uint64_t would_block;
+    /** Requests whose result could not be determined because the user store failed; also counted in `unavailable`. */
+    uint64_t store_errors;
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
-#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Fills `*stats` up to its `struct_size`.
@@ -657,7 +663,10 @@ int32_t clerk_authenticate(const clerk_client *client,
 /**
  * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
  *
- * A token that is not in the cache is verified if its key is, and if no user has to be looked up.
+ * A token that is not in the cache is verified if its key is, and if no user has to be looked up. With a user store,
+ * there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
+ * block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
+ * change take effect at once.
  *
  * Returns `CLERK_WOULD_BLOCK` without a result if that is not enough: then call `clerk_authenticate` or
  * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
@@ -1054,9 +1063,9 @@ typedef struct clerk_explanation clerk_explanation;
  * queried, and no event is emitted. If the key set was not fetched yet, the signature is not checked: call
  * `clerk_client_warm_up` first.
  *
- * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token that
- * is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also in
- * callbacks.
+ * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
+ * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
+ * in callbacks.
  */
 CLERK_NODISCARD
 int32_t clerk_explain(const clerk_client *client,
@@ -1537,6 +1546,11 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_USER_DELETED = 11,
     /** Clerk rejected the secret key. Cached results may still be served for a while. */
     CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
+    /**
+     * A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+     * was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+     */
+    CLERK_EVENT_KIND_JWKS_FETCH_LIMITED = 13,
 } clerk_event_kind;
 
 /** The severity of a log line. Smaller is more severe. */
@@ -1646,7 +1660,10 @@ int32_t clerk_event_reason(const clerk_event *event);
 /** Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback. */
 int32_t clerk_event_source(const clerk_event *event);
 
-/** Returns how long Clerk requires to wait, in milliseconds; -1 for other kinds. Any thread, during the callback. */
+/**
+ * Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
+ * Any thread, during the callback.
+ */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
 /**

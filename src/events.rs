@@ -120,6 +120,12 @@ pub enum Event<'a> {
         /// The deleted Clerk user.
         clerk_id: &'a str,
     },
+    /// A token's key is not in the key set, which is not fetched again yet because it was just fetched for another token. After a
+    /// rotation of Clerk's keys, tokens are rejected until then. Emitted once until the next such fetch.
+    JwksFetchLimited {
+        /// The time until the next fetch may begin.
+        retry_after_ms: u64,
+    },
     /// Clerk is unavailable, and a stale cached user was used.
     StaleUserServed {
         /// The Clerk user.

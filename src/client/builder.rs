@@ -421,12 +421,23 @@ fn key_source(
         return Err(ConfigError::new("secret_key", message));
     }
     // Tokens signed with a key that was removed from the set are no longer valid.
+    let limit_listeners = listeners.clone();
     let on_replaced = move |is_present: &dyn Fn(&[u8; 32]) -> bool| {
         results.retain_keys(is_present);
         listeners.emit(Event::JwksRefreshed);
     };
+    let on_limited = move |retry_after_ms: u64| {
+        limit_listeners.emit(Event::JwksFetchLimited { retry_after_ms });
+        limit_listeners.log(Level::Debug, || {
+            format!(
+                "a token's key is not in the key set, which was fetched for another token just now: if Clerk has rotated its \
+                 keys, tokens are rejected until the next fetch may begin, in {retry_after_ms} ms"
+            )
+        });
+    };
     let preloaded = preloaded.map(|set| (set, now_ms));
-    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced)).into()))
+    let store = JwksStore::new(preloaded, can_fetch, Box::new(on_replaced), Box::new(on_limited));
+    Ok(KeySource::Jwks(store.into()))
 }
 
 /// Logs settings that are valid and probably not intended.

@@ -130,14 +130,15 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly)?;
-        if inner.needs_store(&prepared) {
-            return None;
+        let prepared = inner.prepare(request, Io::CacheOnly).filter(|prepared| !inner.needs_store(prepared));
+        let result = match prepared.map(|prepared| AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly))) {
+            Some(AuthProgress::Done(result)) => Some(result),
+            Some(AuthProgress::Pending(_)) | None => None,
+        };
+        if result.is_none() {
+            inner.backend.metrics.would_block.increment();
         }
-        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
-            AuthProgress::Done(result) => Some(result),
-            AuthProgress::Pending(_) => None,
-        }
+        result
     }
 
     /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed. See
@@ -149,7 +150,11 @@ impl Client {
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        self.begin_with(request, Io::CacheOnly)
+        let begun = self.begin_with(request, Io::CacheOnly);
+        if begun.is_none() {
+            self.inner.backend.metrics.would_block.increment();
+        }
+        begun
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {

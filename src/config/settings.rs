@@ -258,8 +258,10 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         user_ttl_s: Int(0 to 86_400) = 300;
         /// how old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used
         user_stale_if_error_s: Int(0 to 86_400) = 3600;
-        /// how long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request
-        row_check_ttl_s: Int(0 to 3600) = 0;
+        /// how long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+        /// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never has
+        /// a result
+        row_check_ttl_s: Int(0 to 3600) = 5;
     }
     Users {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

@@ -48,6 +48,13 @@ impl KeySource {
         }
     }
 
+    /// Records that a token was verified by the key with this id.
+    pub fn confirm(&self, id: &[u8; 32], now_ms: i64) {
+        if let KeySource::Jwks(store) = self {
+            store.confirm(id, now_ms);
+        }
+    }
+
     /// Returns whether the key with this id is still in the source.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
         match self {

@@ -54,10 +54,13 @@ public:
     explicit Client(const Config &config) : Client(make(config).value()) {}
 #endif
 
-    Client(const Client &other) noexcept : handle_(clerk_client_retain(other.handle_.get())) {}
+    Client(const Client &other) noexcept : handle_(clerk_client_retain(other.handle_.get())), rows_(other.rows_) {}
     Client(Client &&) noexcept = default;
     Client &operator=(const Client &other) noexcept {
-        if (this != &other) handle_.reset(clerk_client_retain(other.handle_.get()));
+        if (this != &other) {
+            handle_.reset(clerk_client_retain(other.handle_.get()));
+            rows_ = other.rows_;
+        }
         return *this;
     }
     Client &operator=(Client &&) noexcept = default;
@@ -75,6 +78,7 @@ public:
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
         detail::CallState state;
+        state.cache = rows_;
         const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate(handle_.get(), &native, &result, &error);
         return make_result(status, result, error, state);
@@ -87,6 +91,7 @@ public:
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         detail::CallState state;
+        state.cache = rows_;
         const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate_cached(handle_.get(), &native, &result);
         if (status == CLERK_WOULD_BLOCK && result == nullptr && !state.clock) return Cached<Result>();
@@ -104,6 +109,7 @@ public:
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
         auto state = std::make_unique<detail::CallState>();
+        state->cache = rows_;
         const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin(handle_.get(), &native, &result, &pending, &error);
         return begun(status, pending, result, error, std::move(state));
@@ -117,6 +123,7 @@ public:
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
         auto state = std::make_unique<detail::CallState>();
+        state->cache = rows_;
         const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin_cached(handle_.get(), &native, &result, &pending);
         if (status == CLERK_WOULD_BLOCK && result == nullptr && !state->clock) return Cached<PendingAuth>();
@@ -325,6 +332,7 @@ private:
     }
 
     std::unique_ptr<clerk_client, Free> handle_;
+    std::shared_ptr<detail::RowCache> rows_ = std::make_shared<detail::RowCache>(); // shared by copies
 };
 
 CLERK_AUTH_NAMESPACE_END
