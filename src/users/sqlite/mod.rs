@@ -1,5 +1,6 @@
 //! A ready-made user table in SQLite.
 
+mod backup;
 mod error;
 mod file;
 mod pool;
@@ -83,10 +84,17 @@ impl SqliteStore {
     /// An [`Error`] of the kind `Config` if the path is not a regular file, cannot be opened or written, is no database, or was
     /// migrated by a newer version of this library.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::prepare(path.as_ref()).map_err(|error| match error {
-            StoreError::Failed { message, .. } => ConfigError::new("sqlite", message).into(),
-            StoreError::Conflict => ConfigError::new("sqlite", error.to_string()).into(),
-        })
+        Self::prepare(path.as_ref()).map_err(config_error)
+    }
+
+    /// Copies a database that may be in use into a new file with mode 0600, as it is at one moment. It contains all tables, and
+    /// needs no other file: a plain copy of the database without its `-wal` file may lack rows, or be empty.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Config` if there is no database at `path`, `destination` exists, or the copy cannot be written.
+    pub fn backup(path: impl AsRef<Path>, destination: impl AsRef<Path>) -> Result<(), Error> {
+        backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }
 
     fn prepare(path: &Path) -> Result<Self, StoreError> {
@@ -153,6 +161,14 @@ impl SqliteStore {
             connection.prepare_cached(&sql)?.query_map([value], read_row)?.collect()
         })
     }
+}
+
+fn config_error(error: StoreError) -> Error {
+    let message = match error {
+        StoreError::Failed { message, .. } => message,
+        StoreError::Conflict => error.to_string(),
+    };
+    ConfigError::new("sqlite", message).into()
 }
 
 impl Drop for SqliteStore {
