@@ -49,7 +49,8 @@
 //!
 //! # Cargo features
 //!
-//! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
+//! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
 //!
 //! The same library has a C ABI (`include/clerk_auth.h`), on which its bindings for other languages are built.
 

@@ -311,7 +311,7 @@ static void application_uses_the_same_database(void) {
         clerk_config *config = sim_config();
         clerk_error *error = NULL;
         CHECK_STATUS(clerk_config_set_sqlite_path(config, clerk_str_of(at.path), &error), CLERK_E_CONFIG);
-        CHECK(strstr(clerk_error_message(error).data, "another SQLite library in this process") != NULL);
+        CHECK(strstr(clerk_error_message(error).data, "another part of this process has the database open") != NULL);
         clerk_error_free(error);
         CHECK_INT(sqlite3_close(db), SQLITE_OK);
         CHECK_OK(clerk_config_set_sqlite_path(config, clerk_str_of(at.path), NULL));
@@ -321,7 +321,7 @@ static void application_uses_the_same_database(void) {
         CHECK_INT(sqlite3_exec(db, "SELECT * FROM own", NULL, NULL, NULL), SQLITE_OK);
         usleep(1100000);
         const char *message = failure_of(client, at.tokens[1]);
-        CHECK(message != NULL && strstr(message, "another SQLite library in this process") != NULL);
+        CHECK(message != NULL && strstr(message, "another part of this process has the database open") != NULL);
         sqlite3_close(db);
         clerk_client_free(client);
         end(&at);

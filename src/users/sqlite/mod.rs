@@ -104,7 +104,7 @@ impl SqliteStore {
         Ok(SqliteStore { number: pool::add_store(id)?, file, id, warnings, moved: OnceLock::new() })
     }
 
-    /// Checks that the files of a connection are still at their paths.
+    /// Checks that files which are open are still at their paths.
     fn check(&self, files: &OpenFiles) -> Result<(), StoreError> {
         let checked = self.file.check(files);
         if let Err(error @ StoreError::Failed { code: SQLITE_READONLY_DBMOVED, .. }) = &checked {
@@ -113,25 +113,25 @@ impl SqliteStore {
         checked
     }
 
-    /// Returns a connection without a transaction.
-    fn check_out(&self) -> Result<Pooled, StoreError> {
+    /// Returns a connection to the database that is at the path, and whether it is in a transaction of this thread.
+    fn check_out(&self) -> Result<(Pooled, bool), StoreError> {
         if let Some(error) = self.moved.get() {
             return Err(error.clone());
         }
-        // On failure the connection is dropped.
-        if let Some(pooled) = pool::take_idle(self.number)? {
-            self.check(&pooled.files)?;
-            return Ok(pooled);
+        match pool::check_out(self.number)? {
+            // `commit` checks the files.
+            Some((pooled, true)) => Ok((pooled, true)),
+            pooled => {
+                // On failure the connection is dropped.
+                self.check(&OpenFiles::from(self.id))?;
+                pooled.map_or_else(|| Ok((schema::connect(&self.file, self.number, self.id)?, false)), Ok)
+            }
         }
-        self.check(&OpenFiles::from(self.id))?;
-        schema::connect(&self.file, self.number, self.id)
     }
 
     /// Runs on the connection of this thread's transaction, or on any connection.
     fn with_connection<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let transaction = pool::take_transaction(self.number)?;
-        let is_in_transaction = transaction.is_some();
-        let pooled = transaction.map_or_else(|| self.check_out(), Ok)?;
+        let (pooled, is_in_transaction) = self.check_out()?;
         let outcome = run(&pooled.connection).map_err(|error| self.explain(error));
         // In a transaction, `rollback` follows an error.
         if is_in_transaction || outcome.as_ref().err().is_none_or(is_harmless) {
@@ -239,9 +239,12 @@ impl UserStore for SqliteStore {
     }
 
     fn begin(&self) -> Result<(), StoreError> {
-        let pooled = self.check_out()?;
+        let (pooled, is_in_transaction) = self.check_out()?;
+        self.check(&pooled.files)?;
         pool::check_sole_copy(self.id)?;
-        pooled.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.explain(error))?;
+        if !is_in_transaction {
+            pooled.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.explain(error))?;
+        }
         pool::put_back(pooled, true);
         Ok(())
     }
