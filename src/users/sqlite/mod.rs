@@ -63,8 +63,8 @@ pub struct SqliteStore {
     file: DatabaseFile,
     id: FileId,
     warnings: Mutex<Vec<String>>,
-    /// Set when a file was deleted or replaced: other processes may use what is there now, and what is still open here is no
-    /// longer in step with it.
+    /// Set when a file was deleted or replaced: other processes may use the new one, and connections to both would corrupt
+    /// it.
     moved: OnceLock<StoreError>,
 }
 

@@ -69,7 +69,7 @@ struct FileUse {
 }
 
 impl Registry {
-    /// Forgets what a forked child has inherited.
+    /// Discards what a forked child has inherited, without closing it.
     fn adopt(&mut self) {
         if !self.files.is_empty() {
             self.inherited = Some("a connection to the database was in use when this process was forked");
