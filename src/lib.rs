@@ -78,6 +78,7 @@ mod error;
 mod events;
 mod ffi;
 mod fork_mutex;
+mod handshake;
 mod identity;
 #[doc(hidden)]
 pub mod internals;
@@ -94,9 +95,9 @@ pub mod users;
 mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
-pub use config::{Csrf, LinkByEmail, Secret, UserMode};
+pub use config::{Csrf, Handshake, HandshakeQuery, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};
-pub use events::{Event, Level as LogLevel, Source};
+pub use events::{Event, HandshakeSource, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};
 pub use jwt::{AuthorizationParams, FactorLevel, Reverification};
 pub use reason::{Category, Reason};

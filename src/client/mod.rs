@@ -9,10 +9,12 @@ mod auth_result;
 mod authenticate;
 mod backend;
 mod builder;
+mod handshakes;
 mod inner;
 mod invalidations;
 mod machine_tokens;
 mod metrics;
+mod pages;
 mod pending;
 mod result_cache;
 mod revocations;
@@ -38,6 +40,7 @@ use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
+use pages::Attempt;
 use revocations::Export;
 
 use crate::clock::Io;
@@ -127,11 +130,11 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly)?;
+        let Attempt { prepared, addition } = inner.prepare_page(request, Io::CacheOnly)?;
         if inner.needs_store(&prepared) {
             return None;
         }
-        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
+        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition) {
             AuthProgress::Done(result) => Some(result),
             AuthProgress::Pending(_) => None,
         }
@@ -150,8 +153,8 @@ impl Client {
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let prepared = self.inner.prepare(request, io)?;
-        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 
     /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A

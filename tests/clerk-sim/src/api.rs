@@ -3,6 +3,7 @@
 use crate::check::{self, Access};
 use crate::complete;
 use crate::fault;
+use crate::handshake;
 use crate::http::{Request, Response, percent_decode};
 use crate::list;
 use crate::response;
@@ -32,6 +33,10 @@ pub enum Route {
     VerifyApiKey,
     /// Verifies an M2M token
     VerifyM2m,
+    /// Exchanges the nonce of a handshake
+    HandshakePayload,
+    /// Refreshes a session
+    RefreshSession(String),
     /// A known path with the wrong method
     WrongMethod,
     /// Any other path
@@ -51,6 +56,8 @@ impl Route {
             ["sessions"] => ("GET", Route::Sessions),
             ["sessions", session] if !session.is_empty() => ("GET", Route::Session(id(session))),
             ["sessions", session, "revoke"] => ("POST", Route::RevokeSession(id(session))),
+            ["sessions", session, "refresh"] => ("POST", Route::RefreshSession(id(session))),
+            ["clients", "handshake_payload"] => ("GET", Route::HandshakePayload),
             ["oauth_applications", "access_tokens", "verify"] => ("POST", Route::VerifyOauth),
             ["api_keys", "verify"] => ("POST", Route::VerifyApiKey),
             ["m2m_tokens", "verify"] => ("POST", Route::VerifyM2m),
@@ -81,6 +88,8 @@ impl Route {
             Route::VerifyOauth => "/oauth_applications/access_tokens/verify",
             Route::VerifyApiKey => "/api_keys/verify",
             Route::VerifyM2m => "/m2m_tokens/verify",
+            Route::HandshakePayload => "/clients/handshake_payload",
+            Route::RefreshSession(_) => "/sessions/{id}/refresh",
             Route::WrongMethod | Route::Unknown => "(other)",
         }
     }
@@ -108,6 +117,8 @@ pub fn respond(request: &Request, route: &Route, state: &mut ApiState, now_ms: i
             let machine = check::calling_machine(request, state);
             verify(request, &["token"], &state.m2m_tokens, "m2m_tokens", machine.as_deref())
         }
+        Route::HandshakePayload => handshake::payload(request, state),
+        Route::RefreshSession(_) => handshake::refresh(request, state),
         Route::WrongMethod => {
             response::error(405, "method_not_allowed", "Method not allowed", "This endpoint has another method")
         }

@@ -35,6 +35,10 @@ pub struct ApiState {
     pub api_keys: Objects,
     /// M2M tokens by token
     pub m2m_tokens: Objects,
+    /// `Set-Cookie` lines by nonce, or a scripted response; a nonce is removed when it is exchanged
+    pub nonces: Objects,
+    /// The answer to a refresh: `{cookies}` or a scripted response; null refuses
+    pub refresh: Value,
 }
 
 impl Default for ApiState {
@@ -52,6 +56,8 @@ impl Default for ApiState {
             oauth_tokens: Map::new(),
             api_keys: Map::new(),
             m2m_tokens: Map::new(),
+            nonces: Map::new(),
+            refresh: Value::Null,
         }
     }
 }
@@ -83,6 +89,8 @@ impl ApiState {
                 "oauth_tokens" => self.oauth_tokens = objects(name, value)?,
                 "api_keys" => self.api_keys = objects(name, value)?,
                 "m2m_tokens" => self.m2m_tokens = objects(name, value)?,
+                "nonces" => self.nonces = objects(name, value)?,
+                "refresh" => self.refresh = value.clone(),
                 "faults" | "note" => {}
                 other if other.starts_with('$') => {}
                 other => return Err(Error::new(format!("{other}: unknown member of the state"))),
@@ -98,6 +106,7 @@ impl ApiState {
             "signing_key": self.signing_key, "instance_id": self.instance_id,
             "webhook_secret": self.webhook_secret, "users": self.users, "sessions": self.sessions,
             "oauth_tokens": self.oauth_tokens, "api_keys": self.api_keys, "m2m_tokens": self.m2m_tokens,
+            "nonces": self.nonces, "refresh": self.refresh,
         })
     }
 }
