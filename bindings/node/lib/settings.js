@@ -14,6 +14,7 @@ const ROW_CHECK_TTL_S = 5;
 function toSettings(option, value) {
   const name = SETTINGS.get(option);
   const typeError = (expected) => new TypeError(`options.${option} must be ${expected}`);
+  if (option === 'handshake' && typeof value === 'boolean') return [['set', name, value ? 'on' : 'off']];
   switch (typeof value) {
     case 'string':
       return [['set', name, value]];
@@ -69,7 +70,8 @@ function parseOptions(options) {
   if (all.clock !== undefined && !Number.isSafeInteger(all.clock?.nowMs)) {
     throw new TypeError('options.clock.nowMs must be an integer');
   }
-  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock };
+  const handshake = all.handshake === true || all.handshake === 'on';
+  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock, handshake };
 }
 
 module.exports = { parseOptions, checkOptions };

@@ -120,6 +120,18 @@ enum class Reason : int32_t {
     internal_error = CLERK_REASON_INTERNAL_ERROR,
     // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
     csrf_failed = CLERK_REASON_CSRF_FAILED,
+    // `handshake`: the address carries a development browser, which Clerk has to be told of.
+    dev_browser_sync = CLERK_REASON_DEV_BROWSER_SYNC,
+    // `handshake`: a browser that the development instance does not know.
+    dev_browser_missing = CLERK_REASON_DEV_BROWSER_MISSING,
+    // `handshake`: a satellite has to ask the primary domain whether the browser is signed in.
+    satellite_needs_syncing = CLERK_REASON_SATELLITE_NEEDS_SYNCING,
+    // `handshake`: a satellite asks the primary domain of a development instance.
+    primary_responds_to_syncing = CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING,
+    // `cross_origin_sync`: the visitor follows a link from another site.
+    primary_domain_cross_origin_sync = CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC,
+    // `organization_patterns`: the path belongs to another organization than the active one.
+    active_organization_mismatch = CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH,
 };
 
 // The category of a reason; it determines the HTTP status.
@@ -246,6 +258,12 @@ enum class EventKind : int32_t {
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
     // Clerk rejected the secret key. Cached results may still be served for a while.
     secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
+    // A browser is redirected to Clerk.
+    handshake_started = CLERK_EVENT_KIND_HANDSHAKE_STARTED,
+    // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
+    handshake_resolved = CLERK_EVENT_KIND_HANDSHAKE_RESOLVED,
+    // Clerk's answer to a handshake was not accepted or could not be fetched.
+    handshake_failed = CLERK_EVENT_KIND_HANDSHAKE_FAILED,
 };
 
 // The kind of a store request, and the next action of a `clerk_pending`.
@@ -389,6 +407,32 @@ constexpr std::string_view name(LinkByEmail value) noexcept {
         break;
     }
     return "verified";
+}
+
+// The values of the setting `handshake`.
+enum class Handshake { off, on };
+
+constexpr std::string_view name(Handshake value) noexcept {
+    switch (value) {
+    case Handshake::off:
+        return "off";
+    case Handshake::on:
+        break;
+    }
+    return "on";
+}
+
+// The values of the setting `handshake_query`.
+enum class HandshakeQuery { development, always };
+
+constexpr std::string_view name(HandshakeQuery value) noexcept {
+    switch (value) {
+    case HandshakeQuery::development:
+        return "development";
+    case HandshakeQuery::always:
+        break;
+    }
+    return "always";
 }
 
 namespace detail {
