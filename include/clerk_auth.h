@@ -770,7 +770,7 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_INTERNAL_ERROR = 27,
     /** `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin. */
     CLERK_REASON_CSRF_FAILED = 28,
-    /** `handshake`: the address carries a development browser, which Clerk has to be told of. */
+    /** `handshake`: the address carries a development browser, which has to be passed on to Clerk. */
     CLERK_REASON_DEV_BROWSER_SYNC = 29,
     /** `handshake`: a browser that the development instance does not know. */
     CLERK_REASON_DEV_BROWSER_MISSING = 30,
@@ -1557,11 +1557,11 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_HANDSHAKE_STARTED = 13,
     /** A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies. */
     CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 14,
-    /** Clerk's answer to a handshake was not accepted or could not be fetched. */
+    /** Clerk's response to a handshake was not accepted or could not be fetched. */
     CLERK_EVENT_KIND_HANDSHAKE_FAILED = 15,
 } clerk_event_kind;
 
-/** Where Clerk's answer to a handshake came from. */
+/** Where Clerk's response to a handshake came from. */
 typedef enum clerk_handshake_source CLERK_INT32_ENUM {
     /** A nonce was exchanged at Clerk. */
     CLERK_HANDSHAKE_SOURCE_NONCE = 1,
@@ -1685,13 +1685,13 @@ int32_t clerk_event_source(const clerk_event *event);
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
 /**
- * Returns where Clerk's answer to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
+ * Returns where Clerk's response to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
  * during the callback.
  */
 int32_t clerk_event_handshake_source(const clerk_event *event);
 
 /**
- * Returns how many `Set-Cookie` lines of Clerk's answer to a handshake were not passed on, because they are malformed
+ * Returns how many `Set-Cookie` lines of Clerk's response to a handshake were not passed on, because they are malformed
  * or not for Clerk's cookies; 0 for other kinds. Any thread, during the callback.
  */
 int64_t clerk_event_dropped_lines(const clerk_event *event);

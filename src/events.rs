@@ -24,7 +24,7 @@ impl Source {
     }
 }
 
-/// Where Clerk's answer to a handshake came from.
+/// Where Clerk's response to a handshake came from.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames,
 )]
@@ -160,7 +160,7 @@ pub enum Event<'a> {
         /// How many `Set-Cookie` lines were not passed on, because they are malformed or not for Clerk's cookies.
         dropped_lines: usize,
     },
-    /// Clerk's answer to a handshake was not accepted or could not be fetched.
+    /// Clerk's response to a handshake was not accepted or could not be fetched.
     HandshakeFailed {
         /// Why.
         reason: Reason,

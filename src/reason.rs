@@ -134,7 +134,7 @@ pub enum Reason {
     InternalError = 27,
     /// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
     CsrfFailed = 28,
-    /// `handshake`: the address carries a development browser, which Clerk has to be told of.
+    /// `handshake`: the address carries a development browser, which has to be passed on to Clerk.
     DevBrowserSync = 29,
     /// `handshake`: a browser that the development instance does not know.
     DevBrowserMissing = 30,

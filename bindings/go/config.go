@@ -194,6 +194,10 @@ type Config struct {
 
 	// End of the generated settings.
 
+	// PublicURL returns the URL under which a browser sent the request, for Handshake; "" for the request's own scheme,
+	// host and target. A server behind a proxy that ends TLS needs it, or TrustForwarded.
+	PublicURL func(*http.Request) string
+
 	// Settings sets further settings by their names in the C library, such as those of a newer version. Applied last.
 	Settings map[string]string
 

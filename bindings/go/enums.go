@@ -93,7 +93,7 @@ const (
 	// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
 	ReasonCsrfFailed Reason = C.CLERK_REASON_CSRF_FAILED
 
-	// `handshake`: the address carries a development browser, which Clerk has to be told of.
+	// `handshake`: the address carries a development browser, which has to be passed on to Clerk.
 	ReasonDevBrowserSync Reason = C.CLERK_REASON_DEV_BROWSER_SYNC
 
 	// `handshake`: a browser that the development instance does not know.
@@ -218,7 +218,7 @@ const (
 	// A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
 	EventHandshakeResolved EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_RESOLVED
 
-	// Clerk's answer to a handshake was not accepted or could not be fetched.
+	// Clerk's response to a handshake was not accepted or could not be fetched.
 	EventHandshakeFailed EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_FAILED
 )
 

@@ -33,7 +33,7 @@ impl std::fmt::Debug for RefreshRequest<'_> {
     }
 }
 
-/// Clerk's answer to a refresh.
+/// Clerk's response to a refresh.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refresh {
     /// `Set-Cookie` lines, not checked yet.

@@ -147,7 +147,7 @@ impl AuthResult {
     }
 
     /// Returns where to redirect the browser, for `Location` of a 307, with `handshake` on. Also for a request that is signed in:
-    /// a development instance removes Clerk's answer from the address. To be looked at before the outcome, and sent with
+    /// a development instance removes Clerk's response from the address. To be looked at before the outcome, and sent with
     /// [`set_cookies`](Self::set_cookies) and [`cache_control`](Self::cache_control).
     pub fn redirect(&self) -> Option<&str> {
         self.response.as_ref()?.location.as_deref().map(without_nul)

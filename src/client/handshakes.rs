@@ -65,7 +65,7 @@ impl Handshakes {
         }
     }
 
-    /// Exchanges a nonce for the lines of a handshake; `None` for one that is unknown or was exchanged before. `browser` stands
+    /// Exchanges a nonce for the lines of a handshake; `None` for one that is unknown or was exchanged before. `browser` is a key
     /// for the browser: an answer is not shared with another one.
     pub fn payload(
         &self,

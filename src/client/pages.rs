@@ -1,4 +1,4 @@
-//! The flow of a request with `handshake` on, around that of `authenticate`: Clerk's answer, the rows of Clerk's decision table,
+//! The flow of a request with `handshake` on, around that of `authenticate`: Clerk's response, the rows of Clerk's decision table,
 //! the refresh of an expired session, redirects. The pure rules are in `handshake/`.
 
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl<'a> Flow<'_, 'a> {
         }
     }
 
-    /// Reads Clerk's answer. Returns `Some(None)` if it counts as not given.
+    /// Reads Clerk's response. Returns `Some(None)` if it counts as not given.
     fn resolve(&mut self, answer: &Answer) -> Option<Option<Attempt>> {
         let settings = &self.handshakes.settings;
         let (found, source, text) = match answer {

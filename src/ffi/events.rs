@@ -46,7 +46,7 @@ pub enum clerk_event_kind {
     HANDSHAKE_STARTED = 13,
     /// A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
     HANDSHAKE_RESOLVED = 14,
-    /// Clerk's answer to a handshake was not accepted or could not be fetched.
+    /// Clerk's response to a handshake was not accepted or could not be fetched.
     HANDSHAKE_FAILED = 15,
 }
 
@@ -322,7 +322,7 @@ pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -
     guard(-1, || unsafe { as_ref(event) }.map_or(-1, |event| event.retry_after_ms))
 }
 
-/// Returns where Clerk's answer to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
+/// Returns where Clerk's response to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
 /// during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_handshake_source(event: *const clerk_event) -> i32 {
@@ -330,7 +330,7 @@ pub unsafe extern "C" fn clerk_event_handshake_source(event: *const clerk_event)
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.handshake_source))
 }
 
-/// Returns how many `Set-Cookie` lines of Clerk's answer to a handshake were not passed on, because they are malformed
+/// Returns how many `Set-Cookie` lines of Clerk's response to a handshake were not passed on, because they are malformed
 /// or not for Clerk's cookies; 0 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_dropped_lines(event: *const clerk_event) -> i64 {

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result
 /// Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
 ///
 /// To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
-/// answer from the address. An application that does not redirect serves or refuses the request by its status as usual.
+/// response from the address. An application that does not redirect serves or refuses the request by its status as usual.
 /// With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
 ///
 /// Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The

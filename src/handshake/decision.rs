@@ -40,9 +40,9 @@ pub enum Destination {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// Nobody is signed in.
+    /// The request is not signed in.
     SignedOut(Reason),
-    /// A redirect if the request is eligible; otherwise nobody is signed in, for the same reason.
+    /// A redirect if the request is eligible; otherwise the request is not signed in, for the same reason.
     Redirect(Reason, Destination),
     /// The session token has to be verified.
     Verify(&'a [u8]),

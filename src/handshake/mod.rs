@@ -1,7 +1,7 @@
 //! The browser handshake: keeps pages signed in whose session cookie, which lives a minute, is stale. Clerk's Frontend API
 //! knows the browser by a long-lived cookie of its own; the browser is redirected there and comes back with fresh cookies.
 //!
-//! Pure: decides from a request what is to be done, builds redirects, filters what Clerk answers. Calls to Clerk are in
+//! Pure: decides from a request what is to be done, builds redirects, filters what Clerk responds. Calls to Clerk are in
 //! `api/`, the flow is in `client/handshakes.rs`.
 
 mod address;

@@ -1,4 +1,4 @@
-//! Which organization a path belongs to. Patterns have the syntax of path-to-regexp 6: `:name` stands for a part of a segment,
+//! Which organization a path belongs to. Patterns have the syntax of path-to-regexp 6: `:name` matches a part of a segment,
 //! `(.*)` for anything, and a slash at the end is optional. Letters match in either case.
 
 /// Longer paths belong to no organization.

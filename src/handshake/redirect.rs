@@ -1,4 +1,4 @@
-//! The redirect to Clerk, and the one that removes Clerk's answer from the address of a development instance.
+//! The redirect to Clerk, and the one that removes Clerk's response from the address of a development instance.
 
 use super::address::{Address, split_url};
 use super::decision::{Destination, Page, satellite_url};

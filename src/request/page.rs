@@ -1,5 +1,5 @@
-//! What the browser handshake reads of a request besides credentials: the parts of the public URL, and what Clerk is told of
-//! the browser when a session is refreshed.
+//! What the browser handshake reads of a request besides credentials: the parts of the public URL, and what is passed on to
+//! Clerk about the browser when a session is refreshed.
 
 use super::csrf::Single;
 use super::{Request, trim};

@@ -63,7 +63,7 @@ export type Reason =
   | 'internal-error'
   // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
   | 'csrf-failed'
-  // `handshake`: the address carries a development browser, which Clerk has to be told of.
+  // `handshake`: the address carries a development browser, which has to be passed on to Clerk.
   | 'dev-browser-sync'
   // `handshake`: a browser that the development instance does not know.
   | 'dev-browser-missing'
@@ -143,7 +143,7 @@ export type EventName =
   | 'handshakeStarted'
   // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
   | 'handshakeResolved'
-  // Clerk's answer to a handshake was not accepted or could not be fetched.
+  // Clerk's response to a handshake was not accepted or could not be fetched.
   | 'handshakeFailed';
 
 /** The settings, as the README of the library describes them. */

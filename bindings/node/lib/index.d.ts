@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
-import { Category, EventName, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
+import { Category, EventName, HandshakeSource, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
 
 /** The version of the library. */
 export const version: string;
@@ -173,8 +173,8 @@ export interface ClerkEvent {
   reason: Reason | null;
   source: Source | null;
   retryAfterMs?: number;
-  /** Where Clerk's answer to a handshake came from. */
-  handshakeSource?: 'nonce' | 'token' | 'refresh';
+  /** Where Clerk's response to a handshake came from. */
+  handshakeSource?: HandshakeSource;
   /** How many `Set-Cookie` lines of it were not passed on. */
   droppedLines?: number;
 }

@@ -3,7 +3,9 @@
 //! A nonce is exchanged once. The answers are scripted by the state, which the fake Frontend API (`frontend`) changes, too.
 
 use crate::fault::body_bytes;
+use crate::frontend;
 use crate::http::{Request, Response};
+use crate::keys::KeyStore;
 use crate::response;
 use crate::state::ApiState;
 use serde_json::{Map, Value, json};
@@ -19,8 +21,8 @@ pub fn payload(request: &Request, state: &mut ApiState) -> Response {
     }
 }
 
-/// Refreshes a session: responds with the cookies of the state.
-pub fn refresh(request: &Request, state: &ApiState) -> Response {
+/// Refreshes a session: responds with the cookies of the state, or with those of the fake Frontend API.
+pub fn refresh(request: &Request, state: &mut ApiState, keys: &KeyStore, now: i64) -> Response {
     let body: Map<String, Value> = match serde_json::from_slice(&request.body) {
         Ok(body) => body,
         Err(_) => return response::for_status(400),
@@ -32,7 +34,13 @@ pub fn refresh(request: &Request, state: &ApiState) -> Response {
     if let Some(name) = body.keys().find(|name| !known.contains(&name.as_str())) {
         return response::error(422, "form_param_unknown", "is unknown", &format!("{name} is not a member"));
     }
+    let body = Value::Object(body);
     match &state.refresh {
+        Value::Null if state.frontend.as_ref().is_some_and(|frontend| frontend.refresh) => {
+            frontend::refresh(&body, state, keys, now).unwrap_or_else(|| {
+                response::error(401, "refresh_token_not_found", "Refresh token not found", "Unknown token")
+            })
+        }
         Value::Null => response::error(401, "refresh_token_not_found", "Refresh token not found", "Unknown token"),
         Value::Object(answer) if answer.contains_key("cookies") => {
             response::object(&json!({"object": "cookies", "cookies": answer["cookies"]}))

@@ -1,6 +1,7 @@
 //! The state of the fake instance: secret keys, signing keys, users, sessions, machine tokens.
 
 use crate::error::{Error, Result};
+use crate::frontend::Frontend;
 use crate::keys::{DEFAULT_KID, KeyStore};
 use serde_json::{Map, Value, json};
 
@@ -39,6 +40,8 @@ pub struct ApiState {
     pub nonces: Objects,
     /// The answer to a refresh: `{cookies}` or a scripted response; null refuses
     pub refresh: Value,
+    /// The fake Frontend API; none if absent
+    pub frontend: Option<Frontend>,
 }
 
 impl Default for ApiState {
@@ -58,6 +61,7 @@ impl Default for ApiState {
             m2m_tokens: Map::new(),
             nonces: Map::new(),
             refresh: Value::Null,
+            frontend: None,
         }
     }
 }
@@ -91,6 +95,7 @@ impl ApiState {
                 "m2m_tokens" => self.m2m_tokens = objects(name, value)?,
                 "nonces" => self.nonces = objects(name, value)?,
                 "refresh" => self.refresh = value.clone(),
+                "frontend" => self.frontend = serde_json::from_value(value.clone())?,
                 "faults" | "note" => {}
                 other if other.starts_with('$') => {}
                 other => return Err(Error::new(format!("{other}: unknown member of the state"))),
@@ -106,7 +111,7 @@ impl ApiState {
             "signing_key": self.signing_key, "instance_id": self.instance_id,
             "webhook_secret": self.webhook_secret, "users": self.users, "sessions": self.sessions,
             "oauth_tokens": self.oauth_tokens, "api_keys": self.api_keys, "m2m_tokens": self.m2m_tokens,
-            "nonces": self.nonces, "refresh": self.refresh,
+            "nonces": self.nonces, "refresh": self.refresh, "frontend": self.frontend,
         })
     }
 }

@@ -120,7 +120,7 @@ enum class Reason : int32_t {
     internal_error = CLERK_REASON_INTERNAL_ERROR,
     // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
     csrf_failed = CLERK_REASON_CSRF_FAILED,
-    // `handshake`: the address carries a development browser, which Clerk has to be told of.
+    // `handshake`: the address carries a development browser, which has to be passed on to Clerk.
     dev_browser_sync = CLERK_REASON_DEV_BROWSER_SYNC,
     // `handshake`: a browser that the development instance does not know.
     dev_browser_missing = CLERK_REASON_DEV_BROWSER_MISSING,
@@ -262,7 +262,7 @@ enum class EventKind : int32_t {
     handshake_started = CLERK_EVENT_KIND_HANDSHAKE_STARTED,
     // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
     handshake_resolved = CLERK_EVENT_KIND_HANDSHAKE_RESOLVED,
-    // Clerk's answer to a handshake was not accepted or could not be fetched.
+    // Clerk's response to a handshake was not accepted or could not be fetched.
     handshake_failed = CLERK_EVENT_KIND_HANDSHAKE_FAILED,
 };
 

@@ -32,13 +32,13 @@ public:
         return source == 0 ? std::nullopt : std::optional<Source>(static_cast<Source>(source));
     }
 
-    // Returns where Clerk's answer to a handshake came from; handshake_resolved only.
+    // Returns where Clerk's response to a handshake came from; handshake_resolved only.
     std::optional<HandshakeSource> handshake_source() const noexcept {
         const int32_t source = clerk_event_handshake_source(event_);
         return source == 0 ? std::nullopt : std::optional<HandshakeSource>(static_cast<HandshakeSource>(source));
     }
 
-    // Returns how many `Set-Cookie` lines of Clerk's answer were not passed on; handshake_resolved only.
+    // Returns how many `Set-Cookie` lines of Clerk's response were not passed on; handshake_resolved only.
     int64_t dropped_lines() const noexcept { return clerk_event_dropped_lines(event_); }
 
     // Returns the Retry-After of a rate_limited event.
