@@ -856,14 +856,16 @@ int32_t clerk_result_handshake_recommended(const clerk_result *result);
  * Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
  *
  * To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
- * answer from the address. An application that does not redirect serves or refuses the request by its status as usual.
+ * response from the address. An application that does not redirect serves or refuses the request by its status as usual.
  * With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
  *
  * Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The
  * string is printable ASCII, is followed by a NUL and lives as long as the result. Do not log it: it may hold a token.
  * Any thread.
  */
-CLERK_NODISCARD int32_t clerk_result_redirect(const clerk_result *result, clerk_str *url);
+CLERK_NODISCARD
+int32_t clerk_result_redirect(const clerk_result *result,
+                              clerk_str *url);
 
 /**
  * Returns the number of `Set-Cookie` lines that belong to the response; 0 for NULL.

@@ -152,6 +152,23 @@ const (
 // String returns the name, such as "verified"; "" for an unknown number.
 func (s Source) String() string { return C.GoString(C.clerk_source_name(C.int32_t(s))) }
 
+// HandshakeSource is where Clerk's response to a handshake came from.
+type HandshakeSource int32
+
+const (
+	// A nonce was exchanged at Clerk.
+	HandshakeSourceNonce HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_NONCE
+
+	// A handshake token was verified.
+	HandshakeSourceToken HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_TOKEN
+
+	// The session was refreshed with its refresh cookie.
+	HandshakeSourceRefresh HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_REFRESH
+)
+
+// String returns the name, such as "refresh"; "" for an unknown number.
+func (h HandshakeSource) String() string { return C.GoString(C.clerk_handshake_source_name(C.int32_t(h))) }
+
 // TokenKind is a kind of token that Clerk issues.
 type TokenKind int32
 

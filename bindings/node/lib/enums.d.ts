@@ -94,6 +94,14 @@ export type Source =
   // The token was verified by this call.
   | 'verified';
 
+export type HandshakeSource =
+  // A nonce was exchanged at Clerk.
+  | 'nonce'
+  // A handshake token was verified.
+  | 'token'
+  // The session was refreshed with its refresh cookie.
+  | 'refresh';
+
 export type TokenType =
   // A signed-in user's short-lived session JWT.
   | 'session_token'

@@ -368,6 +368,16 @@ enum class TokenSource : int32_t {
     cookie = CLERK_TOKEN_SOURCE_COOKIE,
 };
 
+// Where Clerk's response to a handshake came from.
+enum class HandshakeSource : int32_t {
+    // A nonce was exchanged at Clerk.
+    nonce = CLERK_HANDSHAKE_SOURCE_NONCE,
+    // A handshake token was verified.
+    token = CLERK_HANDSHAKE_SOURCE_TOKEN,
+    // The session was refreshed with its refresh cookie.
+    refresh = CLERK_HANDSHAKE_SOURCE_REFRESH,
+};
+
 // The values of the setting `csrf`.
 enum class Csrf { off, check };
 
@@ -449,6 +459,9 @@ constexpr int32_t number(Enum value) noexcept {
 inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
 inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
 inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view name(HandshakeSource source) noexcept {
+    return clerk_handshake_source_name(detail::number(source));
+}
 inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 
