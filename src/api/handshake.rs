@@ -63,7 +63,7 @@ struct CodedError {
     code: String,
 }
 
-/// The word for an answer that has no code.
+/// The word for a response that has no code.
 const UNEXPECTED: &str = "unexpected-bapi-error";
 
 impl Api {
@@ -79,16 +79,21 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError`] if the call failed.
-    pub fn handshake_payload(&self, nonce: &str, deadline: Instant) -> Result<Option<Vec<Value>>, ApiError> {
+    pub fn handshake_payload(
+        &self,
+        caller: Caller<'_>,
+        nonce: &str,
+        deadline: Instant,
+    ) -> Result<Option<Vec<Value>>, ApiError> {
         let url = self.url(&format!("clients/handshake_payload?nonce={nonce}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
-        self.call_once(Endpoint::HandshakePayload, nonce, &request, deadline, |response| {
+        let call = Call { endpoint: Endpoint::HandshakePayload, caller, key: nonce };
+        self.call_once(call, &request, deadline, |response| {
             if matches!(response.status, 400 | 404 | 410) {
                 return Ok(None);
             }
             let body = successful_body(response)?;
-            let payload: Payload =
-                serde_json::from_slice(&body).map_err(|_| ApiError::new(ErrorKind::BadResponse))?;
+            let payload: Payload = serde_json::from_slice(&body).map_err(|_| ApiError::new(ErrorKind::BadResponse))?;
             Ok(Some(payload.directives))
         })
     }
@@ -115,7 +120,8 @@ impl Api {
         let mut word = "fetch-error".to_owned();
         let secret = self.secret().map_err(|error| (error, word.clone()))?;
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
-        let answer = self.call_once(Endpoint::SessionRefresh, refresh.session_id, &request, deadline, |response| {
+        let call = Call { endpoint: Endpoint::SessionRefresh, caller: Caller::Known, key: refresh.session_id };
+        let response = self.call_once(call, &request, deadline, |response| {
             if response.status != 200 {
                 word = error_code(&response.body);
             }
@@ -123,21 +129,19 @@ impl Api {
                 return Ok(Refresh::Refused(word.clone()));
             }
             let body = successful_body(response)?;
-            let cookies = serde_json::from_slice(&body).map_or(Vec::new(), |answer: Cookies| answer.cookies);
+            let cookies = serde_json::from_slice(&body).map_or(Vec::new(), |response: Cookies| response.cookies);
             Ok(Refresh::Cookies(cookies))
         });
-        answer.map_err(|error| (error, word))
+        response.map_err(|error| (error, word))
     }
 
     fn call_once<T>(
         &self,
-        endpoint: Endpoint,
-        key: &str,
+        call: Call<'_>,
         request: &Request<'_>,
         deadline: Instant,
         read: impl FnOnce(Response) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let call = Call { endpoint, caller: Caller::Unknown(&|| false), key };
         self.behind_breaker(call, || {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -158,7 +162,7 @@ fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
 /// Returns the code of the first error.
 fn error_code(body: &[u8]) -> String {
     let errors: Option<Errors> = serde_json::from_slice(body).ok();
-    let code = errors.and_then(|answer| answer.errors.into_iter().next()).map(|error| error.code);
+    let code = errors.and_then(|response| response.errors.into_iter().next()).map(|error| error.code);
     let is_word = |code: &String| {
         (1..=64).contains(&code.len())
             && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))

@@ -79,7 +79,14 @@ pub struct AuthResult {
 
 impl AuthResult {
     fn new(outcome: Outcome) -> Self {
-        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None, token_hash: None, response: None }
+        AuthResult {
+            outcome,
+            identity: None,
+            handshake_recommended: false,
+            cause: None,
+            token_hash: None,
+            response: None,
+        }
     }
 
     pub(crate) fn with_token_hash(self, hash: &TokenHash) -> Self {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::metrics::Metrics;
-use crate::api::{
-    Api, ApiError, Caller, ClerkUser, ErrorKind, MachineToken, Refresh, RefreshRequest, SessionState,
-};
+use crate::api::{Api, ApiError, Caller, ClerkUser, ErrorKind, MachineToken, Refresh, RefreshRequest, SessionState};
 use crate::clock::Deadline;
 use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenKind;
@@ -51,10 +49,11 @@ impl Backend {
     /// Exchanges the nonce of a handshake.
     pub fn handshake_payload(
         &self,
+        caller: Caller<'_>,
         nonce: &str,
         deadline: Deadline,
     ) -> Result<Option<Vec<serde_json::Value>>, ApiError> {
-        self.logged("a handshake", self.api.handshake_payload(nonce, deadline.instant()))
+        self.logged("a handshake", self.api.handshake_payload(caller, nonce, deadline.instant()))
     }
 
     /// Refreshes a session. The error is a word, as Clerk's SDKs write it.

@@ -12,7 +12,7 @@ use crate::api::RefreshRequest;
 use crate::clock::{Io, Now};
 use crate::config::Csrf;
 use crate::events::{Event, HandshakeSource};
-use crate::handshake::{self, Answer, Decision, Destination, Lines, Page, PageResponse};
+use crate::handshake::{self, ClerkResponse, Decision, Destination, Lines, Page, PageResponse};
 use crate::identity::Attribute;
 use crate::jwt::{Claims, UnverifiedJwt};
 use crate::reason::{Category, Reason};
@@ -92,7 +92,7 @@ struct Flow<'f, 'a> {
     page: Page<'a>,
     io: Io,
     now: Now,
-    /// Why an answer of Clerk was not accepted.
+    /// Why a response of Clerk was not accepted.
     failed: Option<Reason>,
 }
 
@@ -116,9 +116,9 @@ impl<'a> Flow<'_, 'a> {
     fn cookies(&mut self) -> Option<Attempt> {
         let is_forged = self.inner.settings.csrf == Csrf::Check
             && !self.request.is_same_origin(&self.inner.settings.policy.authorized_parties);
-        let answer = handshake::answer(&self.page, &self.handshakes.settings).filter(|_| !is_forged);
-        if let Some(answer) = answer
-            && let Some(attempt) = self.resolve(&answer)?
+        let response = handshake::clerk_response(&self.page, &self.handshakes.settings).filter(|_| !is_forged);
+        if let Some(response) = response
+            && let Some(attempt) = self.resolve(&response)?
         {
             return Some(attempt);
         }
@@ -132,17 +132,19 @@ impl<'a> Flow<'_, 'a> {
     }
 
     /// Reads Clerk's response. Returns `Some(None)` if it counts as not given.
-    fn resolve(&mut self, answer: &Answer) -> Option<Option<Attempt>> {
+    fn resolve(&mut self, response: &ClerkResponse) -> Option<Option<Attempt>> {
         let settings = &self.handshakes.settings;
-        let (found, source, text) = match answer {
-            Answer::Nonce(nonce) => {
+        let (found, source, text) = match response {
+            ClerkResponse::Nonce(nonce) => {
                 let agent = self.request.page().user_agent.unwrap_or_default();
                 let browser = [self.request.cookie_lines(), &[agent]].concat();
+                let session_id = self.known_session();
+                let session_id = session_id.as_deref();
                 let payload =
-                    self.handshakes.payload(nonce, &browser, self.now, self.io, &self.inner.backend);
+                    self.handshakes.payload(nonce, &browser, session_id, self.now, self.io, &self.inner.backend);
                 (payload.map(Option::unwrap_or_default), HandshakeSource::Nonce, nonce)
             }
-            Answer::Token(token) => (self.payload_of_token(token), HandshakeSource::Token, token),
+            ClerkResponse::Token(token) => (self.payload_of_token(token), HandshakeSource::Token, token),
         };
         let lines = match found {
             Ok(lines) => lines,
@@ -156,7 +158,7 @@ impl<'a> Flow<'_, 'a> {
             }
         };
         let prepared = match lines.session(&settings.instance.suffix) {
-            Some(session) => self.verify_answer(session.as_bytes())?,
+            Some(session) => self.verify_response(session.as_bytes())?,
             None => return Some(Some(self.resolved(None, &lines, source, text))),
         };
         if let Prepared::Rejected(_, error) = &prepared
@@ -166,6 +168,14 @@ impl<'a> Flow<'_, 'a> {
             return Some(None);
         }
         Some(Some(self.resolved(Some(prepared), &lines, source, text)))
+    }
+
+    /// Returns the id of the session of the request's session cookie, expired or not, if its signature can be verified at once.
+    fn known_session(&self) -> Option<String> {
+        let token = std::str::from_utf8(self.page.cookies.session?).ok()?;
+        let jws = UnverifiedJwt::parse(token).ok().filter(|jws| jws.kind() == TokenKind::SessionToken)?;
+        self.inner.verify_signature(&jws, self.now, Io::CacheOnly).ok()?;
+        jws.into_claims().ok()?.sid.into_option()
     }
 
     /// Verifies a handshake token. Its payload is all that counts in it.
@@ -181,8 +191,8 @@ impl<'a> Flow<'_, 'a> {
         Ok(Arc::new(Lines::filter(lines.into_iter().flatten())))
     }
 
-    /// Verifies the session token of an answer.
-    fn verify_answer(&self, token: &[u8]) -> Option<Prepared> {
+    /// Verifies the session token of a response.
+    fn verify_response(&self, token: &[u8]) -> Option<Prepared> {
         let credential = Credential { token, source: TokenSource::Cookie, client_uat: None };
         let found = self.inner.lookup_credential(self.request, credential, self.now);
         match self.inner.prepare_found(found, self.io)? {
@@ -190,7 +200,10 @@ impl<'a> Flow<'_, 'a> {
                 if may_recover(error.reason) && !self.handshakes.settings.instance.production =>
             {
                 self.inner.backend.events.log(crate::events::Level::Warn, || {
-                    format!("a session that Clerk has just issued: {}; is the clock of this machine right?", error.reason)
+                    format!(
+                        "a session that Clerk has just issued: {}; is the clock of this machine right?",
+                        error.reason
+                    )
                 });
                 context.leeway_ms = DEVELOPMENT_LEEWAY_MS;
                 self.inner.prepare_found(CacheLookup::Miss(context, credential), self.io)
@@ -199,18 +212,18 @@ impl<'a> Flow<'_, 'a> {
         }
     }
 
-    /// Ends a request with an answer of Clerk. `prepared` is `None` if the answer holds no session.
-    fn resolved(&self, prepared: Option<Prepared>, lines: &Lines, source: HandshakeSource, answer: &str) -> Attempt {
+    /// Ends a request with a response of Clerk. `prepared` is `None` if the response holds no session.
+    fn resolved(&self, prepared: Option<Prepared>, lines: &Lines, source: HandshakeSource, response: &str) -> Attempt {
         let mut attempt = match prepared {
             Some(prepared) => prepared.into(),
             None => self.done(Reason::SessionTokenMissing.into(), None),
         };
         let settings = &self.handshakes.settings;
-        let is_unchanged = || self.handshakes.may_redirect_unchanged(answer, self.now);
+        let is_unchanged = || self.handshakes.may_redirect_unchanged(response, self.now);
         let redirects_unchanged = source != HandshakeSource::Refresh && !settings.instance.production && is_unchanged();
         let response = match source {
             HandshakeSource::Refresh => handshake::after_refresh(lines.kept.clone()),
-            _ => handshake::after_answer(&self.page, settings, lines.kept.clone(), redirects_unchanged),
+            _ => handshake::after_response(&self.page, settings, lines.kept.clone(), redirects_unchanged),
         };
         attempt.addition.response = Some(response);
         attempt.addition.resolved = Some((source, lines.dropped));
@@ -250,7 +263,9 @@ impl<'a> Flow<'_, 'a> {
                 let active = [Attribute::OrgId, Attribute::OrgSlug].map(|attribute| cached.get(attribute));
                 (*context, self.after_verification(Some(active)))
             }
-            Prepared::Resolved(context, token, _) => (*context, self.after_verification(Some(active_organization(token)))),
+            Prepared::Resolved(context, token, _) => {
+                (*context, self.after_verification(Some(active_organization(token))))
+            }
             Prepared::Done(_) | Prepared::Rejected(..) => return Some(prepared.into()),
         };
         let Some(reason) = reason else { return Some(prepared.into()) };
@@ -282,7 +297,13 @@ impl<'a> Flow<'_, 'a> {
             Err(word) => word,
         };
         let word = handshake::refresh_word(Reason::TokenExpired, &word);
-        Some(self.redirect(Some(context), Reason::TokenExpired, Destination::FrontendApi, &word, Some(credential.token)))
+        Some(self.redirect(
+            Some(context),
+            Reason::TokenExpired,
+            Destination::FrontendApi,
+            &word,
+            Some(credential.token),
+        ))
     }
 
     /// Refreshes a session whose token is verified but for its expiry. The error is a word, as Clerk's SDKs write it.
@@ -393,7 +414,10 @@ impl<'a> Flow<'_, 'a> {
 fn active_organization(token: &VerifiedToken) -> [Option<&str>; 2] {
     let TokenContent::Jwt(claims) = &token.content else { return [None, None] };
     let organization = claims.organization.as_ref();
-    [organization.map(|organization| &*organization.id), organization.and_then(|organization| organization.slug.as_deref())]
+    [
+        organization.map(|organization| &*organization.id),
+        organization.and_then(|organization| organization.slug.as_deref()),
+    ]
 }
 
 /// Returns whether Clerk can renew a session whose token was rejected for this reason.

@@ -53,11 +53,11 @@ pub enum Handshake {
     On,
 }
 
-/// Where the answer of a handshake is read from the query.
+/// Where the response of a handshake is read from the query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum HandshakeQuery {
-    /// With development instances only: production instances answer with cookies.
+    /// With development instances only: production instances respond with cookies.
     #[default]
     Development,
     /// With every instance.
@@ -333,7 +333,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         satellite_auto_sync: Bool = false;
         /// origins of satellites to which the primary application of a development instance passes sessions on
         satellite_origins: List = "";
-        /// `development`: production instances read the answer of a handshake from cookies only; `always`: from the query
+        /// `development`: production instances read the response of a handshake from cookies only; `always`: from the query
         /// too
         handshake_query: HandshakeQuery = "development";
         /// pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there

@@ -18,11 +18,11 @@ pub struct Address<'a> {
 
 /// Parameters that are not sent to Clerk: they belong to one visit.
 const NOT_SENT: &[&str] = &["__clerk_db_jwt", "__dev_session"];
-/// The same, and those of an earlier answer, which would be read before the next one.
-const NOT_SENT_NOR_ANSWER: &[&str] =
+/// The same, and those of an earlier response, which would be read before the next one.
+const NOT_SENT_NOR_RESPONSE: &[&str] =
     &["__clerk_db_jwt", "__dev_session", "__clerk_handshake", "__clerk_handshake_nonce"];
-/// Parameters of an answer, which are removed when it has been read.
-const ANSWER: &[&str] = &["__clerk_handshake", "__clerk_help", "__clerk_db_jwt", "__clerk_handshake_nonce"];
+/// Parameters of a response, which are removed when it has been read.
+const RESPONSE: &[&str] = &["__clerk_handshake", "__clerk_help", "__clerk_db_jwt", "__clerk_handshake_nonce"];
 
 impl<'a> Address<'a> {
     /// Returns the public URL of a request; `None` if it is not known or malformed. The host counts as stated by the
@@ -40,15 +40,15 @@ impl<'a> Address<'a> {
         format!("{}{}", self.origin, self.target)
     }
 
-    /// Returns the URL without parameters that Clerk must not get, nor with `cut_answer` those of an earlier answer.
-    pub fn url_for_clerk(&self, cut_answer: bool) -> String {
-        let names = if cut_answer { NOT_SENT_NOR_ANSWER } else { NOT_SENT };
+    /// Returns the URL without parameters that Clerk must not get, nor with `cut_response` those of an earlier response.
+    pub fn url_for_clerk(&self, cut_response: bool) -> String {
+        let names = if cut_response { NOT_SENT_NOR_RESPONSE } else { NOT_SENT };
         format!("{}{}", self.origin, query::without(&self.target, names))
     }
 
-    /// Returns the URL without the parameters of an answer, and whether there were any.
-    pub fn url_without_answer(&self) -> (String, bool) {
-        let target = query::without(&self.target, ANSWER);
+    /// Returns the URL without the parameters of a response, and whether there were any.
+    pub fn url_without_response(&self) -> (String, bool) {
+        let target = query::without(&self.target, RESPONSE);
         let is_changed = target.len() != self.target.len();
         (format!("{}{target}", self.origin), is_changed)
     }
@@ -57,7 +57,6 @@ impl<'a> Address<'a> {
     pub fn path(&self) -> &str {
         query::split(&self.target).0
     }
-
 }
 
 /// The first element of a list.
@@ -83,9 +82,7 @@ pub fn origin(scheme: &[u8], host: &[u8]) -> Option<String> {
     let (name, port) = host.split_at(name_len);
     let is_name = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        }
+        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
     };
     if !is_name {
         return None;
@@ -184,7 +181,9 @@ mod tests {
     fn forwarded_lines_count_only_if_trusted_and_only_the_first_element() {
         let mut request = Request::new();
         request.scheme(b"http").target(b"/").header(b"Host", b"10.0.0.5:8080");
-        request.header(b"X-Forwarded-Host", b"app.example.com , evil.example").header(b"x-forwarded-proto", b"https,http");
+        request
+            .header(b"X-Forwarded-Host", b"app.example.com , evil.example")
+            .header(b"x-forwarded-proto", b"https,http");
         assert_eq!(Address::of(&request, true).unwrap().url(), "https://app.example.com/");
         assert_eq!(Address::of(&request, false).unwrap().url(), "http://10.0.0.5:8080/");
     }

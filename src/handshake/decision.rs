@@ -48,9 +48,9 @@ pub enum Decision<'a> {
     Verify(&'a [u8]),
 }
 
-/// The answer of a handshake.
+/// The response of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ClerkResponse {
     /// A nonce, to be exchanged for the payload.
     Nonce(String),
     /// A token that contains the payload.
@@ -95,18 +95,18 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Returns the answer of a handshake that the request carries: in the query if the settings allow it, or in a cookie. A nonce
+/// Returns the response of a handshake that the request carries: in the query if the settings allow it, or in a cookie. A nonce
 /// comes before a token.
-pub fn answer(page: &Page<'_>, settings: &Settings) -> Option<Answer> {
+pub fn clerk_response(page: &Page<'_>, settings: &Settings) -> Option<ClerkResponse> {
     let find = |name: &str, cookie: Option<&[u8]>| {
         let in_query = settings.reads_query.then(|| page.parameter_value(name)).flatten();
         in_query.or_else(|| cookie.map(|value| String::from_utf8_lossy(value).into_owned()))
     };
-    let nonce = find("__clerk_handshake_nonce", page.cookies.nonce).map(Answer::Nonce);
-    nonce.or_else(|| find("__clerk_handshake", page.cookies.handshake).map(Answer::Token))
+    let nonce = find("__clerk_handshake_nonce", page.cookies.nonce).map(ClerkResponse::Nonce);
+    nonce.or_else(|| find("__clerk_handshake", page.cookies.handshake).map(ClerkResponse::Token))
 }
 
-/// Decides about a request without an answer.
+/// Decides about a request without a response.
 pub fn decide<'a>(page: &Page<'a>, settings: &Settings) -> Decision<'a> {
     let is_development = !settings.instance.production;
     if settings.is_satellite && page.is_top_level {

@@ -13,8 +13,8 @@ mod redirect;
 mod referrer;
 mod settings;
 
-pub use decision::{Answer, Decision, Destination, Page, answer, decide, wants_other_organization};
+pub use decision::{ClerkResponse, Decision, Destination, Page, clerk_response, decide, wants_other_organization};
 pub use payload::Lines;
-pub use redirect::{PageResponse, after_answer, after_refresh, redirect, refresh_word};
+pub use redirect::{PageResponse, after_refresh, after_response, redirect, refresh_word};
 pub use referrer::needs_cross_origin_sync;
 pub use settings::Settings;

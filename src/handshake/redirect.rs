@@ -120,16 +120,16 @@ fn frontend_api_url(
     url
 }
 
-/// Returns the response to a request with an answer from Clerk: its lines, and for a development instance the redirect to the
-/// address without the answer. `redirects_unchanged`: also if the answer was not in the address.
-pub fn after_answer(
+/// Returns the response to a request with a response from Clerk: its lines, and for a development instance the redirect to the
+/// address without the response. `redirects_unchanged`: also if the response was not in the address.
+pub fn after_response(
     page: &Page<'_>,
     settings: &Settings,
     lines: Vec<String>,
     redirects_unchanged: bool,
 ) -> PageResponse {
     let address = page.address.as_ref().filter(|_| page.is_eligible && !settings.instance.production);
-    let clean = address.map(Address::url_without_answer);
+    let clean = address.map(Address::url_without_response);
     let location = clean.filter(|(_, is_changed)| *is_changed || redirects_unchanged).map(|(url, _)| url);
     let no_store = location.is_some() || !lines.is_empty();
     PageResponse::new(location, lines, no_store)

@@ -26,9 +26,10 @@ fn is_clerks(origin: &str, settings: &Settings, own_origin: &str) -> bool {
     host == frontend
         || *origin == format!("https://{}", portal(frontend))
         || (!settings.instance.production
-            && (PORTAL_SUFFIXES.iter().any(|suffix| {
-                host.strip_suffix(suffix).is_some_and(|name| !name.ends_with(".clerk"))
-            }) || (host.starts_with("accounts.") && LEGACY_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))))
+            && (PORTAL_SUFFIXES
+                .iter()
+                .any(|suffix| host.strip_suffix(suffix).is_some_and(|name| !name.ends_with(".clerk")))
+                || (host.starts_with("accounts.") && LEGACY_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))))
 }
 
 /// The host of the accounts portal that belongs to a Frontend API.

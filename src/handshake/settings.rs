@@ -21,11 +21,11 @@ pub struct Settings {
     pub sign_in_url: Option<String>,
     /// The origins that a browser is sent back to; empty: that of the request.
     pub origins: Vec<String>,
-    /// The origins of satellites that the primary application of a development instance answers.
+    /// The origins of satellites that the primary application of a development instance responds to.
     pub satellite_origins: Vec<String>,
     /// `trust_forwarded`
     pub trust_forwarded: bool,
-    /// Whether an answer is read from the query.
+    /// Whether a response is read from the query.
     pub reads_query: bool,
     /// `handshake_send_session`
     pub sends_session: bool,
@@ -71,7 +71,9 @@ impl Settings {
         if config.is_satellite && !instance.production {
             match sign_in_url.and_then(split_url) {
                 None => return error("sign_in_url", "a satellite of a development instance needs it"),
-                Some((of_page, _)) if domain.and_then(|domain| origin(b"https", domain.as_bytes())) == Some(of_page.clone()) => {
+                Some((of_page, _))
+                    if domain.and_then(|domain| origin(b"https", domain.as_bytes())) == Some(of_page.clone()) =>
+                {
                     return error("sign_in_url", "must be on the primary domain, not on the satellite's own");
                 }
                 Some(_) => {}
@@ -84,7 +86,9 @@ impl Settings {
         let public_origins = origins("public_origin", &config.public_origin)?;
         let parties = config.authorized_parties.iter().filter_map(|party| whole_origin(party));
         let mut origins_known: Vec<String> = public_origins.into_iter().chain(parties.clone()).collect();
-        if let Some(domain) = domain.filter(|_| !config.public_origin.is_empty() || !config.authorized_parties.is_empty()) {
+        if let Some(domain) =
+            domain.filter(|_| !config.public_origin.is_empty() || !config.authorized_parties.is_empty())
+        {
             origins_known.extend(origin(b"https", domain.as_bytes()));
         }
         let satellites = origins("satellite_origins", &config.satellite_origins)?.into_iter().chain(parties).collect();
@@ -149,7 +153,8 @@ fn proxy_url(url: &str) -> Result<String, ConfigError> {
         None => split_url(url).is_some_and(|(_, rest)| is_plain(rest)),
     };
     if !is_valid {
-        let message = "write https://host/path, or a path that begins with one slash; without user info, query and fragment";
+        let message =
+            "write https://host/path, or a path that begins with one slash; without user info, query and fragment";
         return Err(ConfigError::new("proxy_url", message));
     }
     Ok(url.trim_end_matches('/').to_owned())

@@ -115,7 +115,10 @@ mod tests {
             "__clerk_handshake=h; __clerk_handshake_x=no; __clerk_handshake_nonce=; __clerk_handshake_nonce=n; \
              __refresh=no; __refresh_1Z8AzTQD=r; __clerk_db_jwt=plain; __clerk_db_jwt_1Z8AzTQD=suffixed",
         );
-        assert_eq!((cookies.handshake, cookies.nonce, cookies.refresh), (Some(&b"h"[..]), Some(&b"n"[..]), Some(&b"r"[..])));
+        assert_eq!(
+            (cookies.handshake, cookies.nonce, cookies.refresh),
+            (Some(&b"h"[..]), Some(&b"n"[..]), Some(&b"r"[..]))
+        );
         assert_eq!((cookies.dev_browser, cookies.is_suffixed), (Some(&b"plain"[..]), false));
         let suffixed = read("__client_uat_1Z8AzTQD=5; __clerk_db_jwt=plain; __clerk_db_jwt_1Z8AzTQD=suffixed");
         assert_eq!((suffixed.dev_browser, suffixed.client_uat), (Some(&b"suffixed"[..]), 5));
@@ -123,7 +126,9 @@ mod tests {
 
     #[test]
     fn redirect_count_is_decimal_digits_only() {
-        for (value, count) in [("3", 3), ("", 0), ("+1", 0), ("0x3", 0), ("2.5", 0), ("-1", 0), ("99999999999", u32::MAX)] {
+        for (value, count) in
+            [("3", 3), ("", 0), ("+1", 0), ("0x3", 0), ("2.5", 0), ("-1", 0), ("99999999999", u32::MAX)]
+        {
             assert_eq!(read(&format!("__clerk_redirect_count={value}")).redirect_count, count, "{value}");
         }
     }

@@ -98,11 +98,13 @@ impl Site {
         let mut stream = TcpStream::connect(self.sim.addr()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let cookies = self.cookie_line();
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: clerk\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: clerk\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n")
+            .unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
         let fields: Vec<(&str, &str)> = response.lines().filter_map(|line| line.split_once(": ")).collect();
-        let values = |name: &str| fields.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value).collect::<Vec<_>>();
+        let values =
+            |name: &str| fields.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value).collect::<Vec<_>>();
         assert!(response.starts_with("HTTP/1.1 307 "), "{url}: {response}");
         self.store(values("Set-Cookie"));
         values("Location")[0].to_owned()

@@ -42,7 +42,10 @@ fn stale_session_goes_to_clerk_and_comes_back_signed_in() {
 fn redirect_is_built_without_waiting_and_clerk_is_left_to_the_blocking_call() {
     let fixture = live(|config| config.jwt_key = None);
     let page = Browser::document("/").cookie("__client_uat", "1700000000");
-    assert_eq!(seen(&page.send_cached(&fixture.client).unwrap()), ("out client-uat-but-no-session-token".into(), 1, true));
+    assert_eq!(
+        seen(&page.send_cached(&fixture.client).unwrap()),
+        ("out client-uat-but-no-session-token".into(), 1, true)
+    );
     let expired = Browser::document("/").expired(&fixture);
     assert!(expired.send_cached(&fixture.client).is_none(), "the keys are missing");
     fixture.client.warm_up().unwrap();
@@ -122,7 +125,10 @@ fn client_uat_is_compared_before_the_signature() {
     let token = fixture.mint(&session());
     let page = |uat: i64| Browser::document("/").cookie("__session", &*token).cookie("__client_uat", uat.to_string());
     assert_eq!(word(&page(NOW_S - 100).send(&fixture.client)), "in verified");
-    assert_eq!(seen(&page(NOW_S + 1).send(&fixture.client)), ("out session-token-iat-before-client-uat".into(), 1, true));
+    assert_eq!(
+        seen(&page(NOW_S + 1).send(&fixture.client)),
+        ("out session-token-iat-before-client-uat".into(), 1, true)
+    );
 }
 
 #[test]
@@ -131,7 +137,8 @@ fn bearer_token_uses_no_cookie() {
     let token = fixture.mint(&TokenSpec::session("user_bob").sid("sess_bob").azp(ORIGIN));
     fixture.sim.update(|state| state.refresh = json!({"cookies": lines(&token)}));
     let ada = fixture.mint(&TokenSpec { iat_in: Some(-180), ..session().exp_in(-120) });
-    let bob = TokenSpec { iat_in: Some(-180), ..TokenSpec::session("user_bob").sid("sess_bob").azp(ORIGIN).exp_in(-120) };
+    let bob =
+        TokenSpec { iat_in: Some(-180), ..TokenSpec::session("user_bob").sid("sess_bob").azp(ORIGIN).exp_in(-120) };
     let bob = fixture.mint(&bob);
     let with_cookies = |page: Browser| {
         let page = page.cookie("__session", &*bob).cookie("__client_uat", "1700000000");
@@ -153,7 +160,10 @@ fn organization_of_the_path_is_activated() {
     let fixture = live(|config| config.set("organization_patterns", "/orgs/:slug,/orgs/:slug/(.*)").unwrap());
     let token = fixture.mint(&session());
     let page = |target: &str| {
-        Browser::document(target).cookie("__session", &*token).cookie("__client_uat", "1700000000").send(&fixture.client)
+        Browser::document(target)
+            .cookie("__session", &*token)
+            .cookie("__client_uat", "1700000000")
+            .send(&fixture.client)
     };
     assert_eq!(seen(&page("/")), ("in verified".into(), 0, false));
     let other = page("/orgs/acme/settings");
@@ -182,7 +192,10 @@ fn unknown_public_origin_is_warned_of() {
         let sink = lines.clone();
         let builder = Client::builder().handshake("on").publishable_key(LIVE_KEY).secret_key("sk_live_x");
         let builder = builder.set("public_origin", origin);
-        builder.on_log(clerk_auth::LogLevel::Warn, move |_, line| sink.lock().unwrap().push(line.to_owned())).build().unwrap();
+        builder
+            .on_log(clerk_auth::LogLevel::Warn, move |_, line| sink.lock().unwrap().push(line.to_owned()))
+            .build()
+            .unwrap();
         let found = lines.lock().unwrap().iter().filter(|line| line.starts_with("handshake: neither")).count();
         found
     };

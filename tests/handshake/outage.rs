@@ -18,7 +18,11 @@ fn outage_during_the_exchange_is_unavailable_and_then_heals() {
     let page = Browser::document("/").expired(&fixture).cookie("__clerk_handshake_nonce", "n1");
     for fault in [
         Fault { status: Some(500), ..Fault::default() },
-        Fault { status: Some(429), headers: json!({"Retry-After": "0"}).as_object().unwrap().clone(), ..Fault::default() },
+        Fault {
+            status: Some(429),
+            headers: json!({"Retry-After": "0"}).as_object().unwrap().clone(),
+            ..Fault::default()
+        },
         Fault { close: true, ..Fault::default() },
         Fault { body: Some(json!({"$text": "<html>"})), ..Fault::default() },
         Fault { body: Some(json!({"directives": "__session=a"})), ..Fault::default() },

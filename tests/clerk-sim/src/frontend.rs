@@ -101,10 +101,8 @@ impl Frontend {
         let suffix = self.suffix();
         let browser = self.browsers.get(id).cloned().unwrap_or_default();
         let keep = format!("Path=/; Max-Age={YEAR_S}; SameSite=Lax");
-        let mut lines = vec![
-            format!("__clerk_handshake=; Path=/; {PAST}"),
-            format!("__clerk_handshake_nonce=; Path=/; {PAST}"),
-        ];
+        let mut lines =
+            vec![format!("__clerk_handshake=; Path=/; {PAST}"), format!("__clerk_handshake_nonce=; Path=/; {PAST}")];
         let token = self.mint(&browser, origin, keys, instance_key, now);
         for name in [String::new(), format!("_{suffix}")] {
             match &token {
@@ -169,13 +167,7 @@ pub fn refresh(body: &Value, state: &mut ApiState, keys: &KeyStore, now: i64) ->
 }
 
 /// `GET /v1/client/handshake`: sends the browser back with a nonce or a token.
-fn handshake(
-    request: &Request,
-    frontend: &mut Frontend,
-    state: &mut ApiState,
-    keys: &KeyStore,
-    now: i64,
-) -> Response {
+fn handshake(request: &Request, frontend: &mut Frontend, state: &mut ApiState, keys: &KeyStore, now: i64) -> Response {
     let query = request.query();
     let find = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
     let Some(url) = find("redirect_url").filter(|url| frontend.is_allowed(url)) else {
@@ -194,7 +186,8 @@ fn handshake(
         }
         _ => {
             let mut spec = TokenSpec::session("user_handshake");
-            spec.claims = json!({"handshake": lines, "sub": null, "sid": null}).as_object().cloned().unwrap_or_default();
+            spec.claims =
+                json!({"handshake": lines, "sub": null, "sid": null}).as_object().cloned().unwrap_or_default();
             ("__clerk_handshake", spec.mint(keys, &state.signing_key, now).unwrap_or_default())
         }
     };
@@ -282,7 +275,8 @@ fn new_token(request: &Request, frontend: &Frontend, state: &ApiState, keys: &Ke
 }
 
 fn redirect(location: &str, cookies: &[String]) -> Response {
-    let mut headers = vec![("Location".to_owned(), location.to_owned()), ("Cache-Control".to_owned(), "no-store".to_owned())];
+    let mut headers =
+        vec![("Location".to_owned(), location.to_owned()), ("Cache-Control".to_owned(), "no-store".to_owned())];
     headers.extend(cookies.iter().map(|line| ("Set-Cookie".to_owned(), line.clone())));
     Response { status: 307, headers, body: Vec::new() }
 }
