@@ -175,7 +175,7 @@ type Config struct {
 	// Origins of satellites to which the primary application of a development instance passes sessions on.
 	SatelliteOrigins []string `setting:"satellite_origins"`
 
-	// `development`: production instances read the answer of a handshake from cookies only; `always`: from the query
+	// `development`: production instances read the response of a handshake from cookies only; `always`: from the query
 	// too. Default: development.
 	HandshakeQuery string `setting:"handshake_query"`
 

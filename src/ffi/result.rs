@@ -132,8 +132,8 @@ pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result
 /// Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
 ///
 /// To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
-/// response from the address. An application that does not redirect serves or refuses the request by its status as usual.
-/// With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
+/// response from the address. An application that does not redirect serves or refuses the request by its status as
+/// usual. With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
 ///
 /// Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The
 /// string is printable ASCII, is followed by a NUL and lives as long as the result. Do not log it: it may hold a token.
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_redirect(result: *const clerk_result, url: *mut clerk_str) -> i32 {
     // SAFETY: the header's contract.
-    unsafe { response_string(result, url, |response| response.location.as_deref()) }
+    guard(CLERK_E_PANIC, || status(unsafe { response_string(result, url, |response| response.location.as_deref()) }))
 }
 
 /// Returns the number of `Set-Cookie` lines that belong to the response; 0 for NULL.
@@ -158,8 +158,8 @@ pub unsafe extern "C" fn clerk_result_set_cookie_count(result: *const clerk_resu
 ///
 /// Add each line to the response by itself, in this order, whatever the status is; do not join them.
 ///
-/// Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status. The
-/// string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
+/// Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status.
+/// The string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_set_cookie(
@@ -167,19 +167,23 @@ pub unsafe extern "C" fn clerk_result_set_cookie(
     index: usize,
     line: *mut clerk_str,
 ) -> i32 {
-    // SAFETY: the header's contract.
-    unsafe { response_string(result, line, |response| response.set_cookies.get(index).map(String::as_str)) }
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's contract.
+        status(unsafe { response_string(result, line, |response| response.set_cookies.get(index).map(String::as_str)) })
+    })
 }
 
 /// Reads the value of a `Cache-Control` line to be added to the response: "no-store" with a redirect or cookies.
 ///
-/// Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The string
-/// is static and followed by a NUL. Any thread.
+/// Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The
+/// string is static and followed by a NUL. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_cache_control(result: *const clerk_result, value: *mut clerk_str) -> i32 {
-    // SAFETY: the header's contract.
-    unsafe { response_string(result, value, |response| response.no_store.then_some("no-store\0")) }
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's contract.
+        status(unsafe { response_string(result, value, |response| response.no_store.then_some("no-store\0")) })
+    })
 }
 
 /// Sets `*out` to a string of the response, whose last byte is a NUL.
@@ -190,16 +194,13 @@ unsafe fn response_string(
     result: *const clerk_result,
     out: *mut clerk_str,
     string: impl for<'r> FnOnce(&'r PageResponse) -> Option<&'r str>,
-) -> i32 {
-    let body = || {
-        // SAFETY: same contract as the caller; the string is alive while the result is.
-        let (out, result) = unsafe { (as_mut(out)?, read(result)) };
-        *out = clerk_str::NONE;
-        let found = result?.response.as_deref().and_then(string).ok_or(CLERK_E_NOT_FOUND)?;
-        *out = clerk_str { data: found.as_ptr().cast(), len: found.len() - 1 };
-        Ok(())
-    };
-    guard(CLERK_E_PANIC, || status(body()))
+) -> Result<(), i32> {
+    // SAFETY: same contract as the caller; the string lives as long as the result.
+    let (out, result) = unsafe { (as_mut(out)?, read(result)) };
+    *out = clerk_str::NONE;
+    let found = result?.response.as_deref().and_then(string).ok_or(CLERK_E_NOT_FOUND)?;
+    *out = clerk_str { data: found.as_ptr().cast(), len: found.len() - 1 };
+    Ok(())
 }
 
 /// Returns 1 if Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back);

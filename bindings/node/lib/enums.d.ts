@@ -358,7 +358,7 @@ export interface Settings {
    */
   satelliteOrigins?: string | string[];
   /**
-   * `development`: production instances read the answer of a handshake from cookies only; `always`: from the query
+   * `development`: production instances read the response of a handshake from cookies only; `always`: from the query
    * too. Default: development.
    */
   handshakeQuery?: 'development' | 'always';

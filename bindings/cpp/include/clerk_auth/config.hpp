@@ -193,8 +193,8 @@ public:
     Config &satellite_auto_sync(bool value) { return set_int("satellite_auto_sync", value ? 1 : 0); }
     // Origins of satellites to which the primary application of a development instance passes sessions on.
     Config &satellite_origins(const List &items) { return list("satellite_origins", items); }
-    // `development`: production instances read the answer of a handshake from cookies only; `always`: from the query
-    // too.
+    // `development`: production instances read the response of a handshake from cookies only; `always`: from the
+    // query too.
     Config &handshake_query(HandshakeQuery value) { return set("handshake_query", name(value)); }
     // Pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there.
     Config &handshake_send_session(bool value) { return set_int("handshake_send_session", value ? 1 : 0); }
