@@ -861,16 +861,14 @@ int32_t clerk_result_handshake_recommended(const clerk_result *result);
  * Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
  *
  * To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
- * response from the address. An application that does not redirect serves or refuses the request by its status as usual.
- * With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
+ * response from the address. An application that does not redirect serves or refuses the request by its status as
+ * usual. With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
  *
  * Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The
  * string is printable ASCII, is followed by a NUL and lives as long as the result. Do not log it: it may hold a token.
  * Any thread.
  */
-CLERK_NODISCARD
-int32_t clerk_result_redirect(const clerk_result *result,
-                              clerk_str *url);
+CLERK_NODISCARD int32_t clerk_result_redirect(const clerk_result *result, clerk_str *url);
 
 /**
  * Returns the number of `Set-Cookie` lines that belong to the response; 0 for NULL.
@@ -884,16 +882,16 @@ size_t clerk_result_set_cookie_count(const clerk_result *result);
  *
  * Add each line to the response by itself, in this order, whatever the status is; do not join them.
  *
- * Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status. The
- * string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
+ * Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status.
+ * The string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
  */
 CLERK_NODISCARD int32_t clerk_result_set_cookie(const clerk_result *result, size_t index, clerk_str *line);
 
 /**
  * Reads the value of a `Cache-Control` line to be added to the response: "no-store" with a redirect or cookies.
  *
- * Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The string
- * is static and followed by a NUL. Any thread.
+ * Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The
+ * string is static and followed by a NUL. Any thread.
  */
 CLERK_NODISCARD int32_t clerk_result_cache_control(const clerk_result *result, clerk_str *value);
 
