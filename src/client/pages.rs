@@ -25,7 +25,8 @@ const DEVELOPMENT_LEEWAY_MS: i64 = 86_400_000;
 /// A request that was prepared, and what the handshake adds to its end.
 pub(super) struct Attempt {
     pub prepared: Prepared,
-    pub addition: Addition,
+    /// `None` for most requests.
+    pub addition: Option<Box<Addition>>,
 }
 
 /// What the handshake adds to the end of a request.
@@ -38,13 +39,19 @@ pub(super) struct Addition {
 
 impl From<Prepared> for Attempt {
     fn from(prepared: Prepared) -> Self {
-        Attempt { prepared, addition: Addition::default() }
+        Attempt { prepared, addition: None }
+    }
+}
+
+impl Attempt {
+    fn addition(&mut self) -> &mut Addition {
+        self.addition.get_or_insert_default()
     }
 }
 
 impl Addition {
     /// Adds cookies and redirect to the result of the request they belong to, and emits the events.
-    pub fn attach(self, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
+    pub fn attach(self: Box<Self>, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
         if let Some(reason) = self.failed {
             inner.backend.events.emit(Event::HandshakeFailed { reason });
         }
@@ -80,7 +87,9 @@ impl Inner {
             Ok(Some(credential)) => flow.bearer(&credential),
             Err(_) => self.prepare(request, io).map(Attempt::from),
         }?;
-        attempt.addition.failed = flow.failed;
+        if flow.failed.is_some() {
+            attempt.addition().failed = flow.failed;
+        }
         Some(attempt)
     }
 }
@@ -89,14 +98,14 @@ struct Flow<'f, 'a> {
     inner: &'f Inner,
     handshakes: &'f Handshakes,
     request: &'f Request<'a>,
-    page: Page<'a>,
+    page: Page<'f, 'a>,
     io: Io,
     now: Now,
     /// Why a response of Clerk was not accepted.
     failed: Option<Reason>,
 }
 
-impl<'a> Flow<'_, 'a> {
+impl<'f, 'a> Flow<'f, 'a> {
     /// A request with an `Authorization` token: no cookie counts, and nothing is refreshed.
     fn bearer(&self, credential: &Credential<'a>) -> Option<Attempt> {
         let prepared = self.inner.prepare(self.request, self.io)?;
@@ -225,8 +234,9 @@ impl<'a> Flow<'_, 'a> {
             HandshakeSource::Refresh => handshake::after_refresh(lines.kept.clone()),
             _ => handshake::after_response(&self.page, settings, lines.kept.clone(), redirects_unchanged),
         };
-        attempt.addition.response = Some(response);
-        attempt.addition.resolved = Some((source, lines.dropped));
+        let addition = attempt.addition();
+        addition.response = Some(response);
+        addition.resolved = Some((source, lines.dropped));
         attempt
     }
 
@@ -325,7 +335,7 @@ impl<'a> Flow<'_, 'a> {
             return failed("unexpected-bapi-error");
         }
         // Clerk would refuse these.
-        let Some(address) = &self.page.address else { return failed("refresh_request_origin_invalid") };
+        let Some(address) = self.page.address() else { return failed("refresh_request_origin_invalid") };
         match claims.azp.as_deref() {
             Some(azp) if azp == address.origin => {}
             Some(_) => return failed("refresh_request_origin_azp_mismatch"),
@@ -392,7 +402,7 @@ impl<'a> Flow<'_, 'a> {
 
     fn end_redirect(&self, context: Option<AuthContext>, reason: Reason, response: Option<PageResponse>) -> Attempt {
         let mut result = AuthResult::from(reason);
-        let is_unknown_address = self.page.is_eligible && self.page.address.is_none();
+        let is_unknown_address = self.page.is_eligible && self.page.address().is_none();
         result.handshake_recommended = response.is_some() || is_unknown_address;
         if let Some(response) = response {
             self.inner.backend.events.emit(Event::HandshakeStarted { reason });

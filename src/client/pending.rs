@@ -26,14 +26,14 @@ pub enum AuthProgress {
 pub struct PendingAuth {
     steps: Stepwise<AuthWaiting>,
     inner: Arc<Inner>,
-    addition: Addition,
+    addition: Option<Box<Addition>>,
 }
 
 impl AuthProgress {
     /// The addition goes to the result.
-    pub(super) fn new(inner: &Arc<Inner>, step: Step<AuthWaiting>, addition: Addition) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, step: Step<AuthWaiting>, addition: Option<Box<Addition>>) -> Self {
         match step {
-            Step::Done(result) => AuthProgress::Done(addition.attach(inner, result)),
+            Step::Done(result) => AuthProgress::Done(attach(addition, inner, result)),
             Step::Waiting(work) => {
                 let steps = Stepwise::new(inner.clone(), work);
                 AuthProgress::Pending(Box::new(PendingAuth { steps, inner: inner.clone(), addition }))
@@ -68,12 +68,19 @@ impl PendingAuth {
     /// Returns the result. An authentication that still waits for something ends as unavailable.
     pub fn into_result(self) -> Arc<AuthResult> {
         let result = self.steps.into_outcome().unwrap_or_else(internal_error);
-        self.addition.attach(&self.inner, result)
+        attach(self.addition, &self.inner, result)
     }
 
     pub(super) fn run(self, store: Option<&dyn UserStore>) -> Arc<AuthResult> {
         let result = store.and_then(|store| self.steps.run(store)).unwrap_or_else(internal_error);
-        self.addition.attach(&self.inner, result)
+        attach(self.addition, &self.inner, result)
+    }
+}
+
+fn attach(addition: Option<Box<Addition>>, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
+    match addition {
+        Some(addition) => addition.attach(inner, result),
+        None => result,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is to be done with a request that has no `Authorization` token, up to the verification of its session token. The order
 //! is that of Clerk's JavaScript SDK.
 
+use once_cell::unsync::OnceCell;
+
 use super::address::Address;
 use super::organization::Target;
 use super::settings::Settings;
@@ -9,11 +11,13 @@ use crate::request::{BrowserCookies, Request};
 
 /// A request as the handshake sees it.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct Page<'r, 'a> {
     /// The cookies of the instance.
     pub cookies: BrowserCookies<'a>,
-    /// The public URL, if it is known and one that browsers may be sent back to.
-    pub address: Option<Address<'a>>,
+    request: &'r Request<'a>,
+    settings: &'r Settings,
+    /// Made when it is needed: most requests do without.
+    address: OnceCell<Option<Address<'a>>>,
     /// The query of the request, with the path before it; read even if the public URL is not known.
     pub target: &'a str,
     /// Whether a browser requests a document, so that it may be redirected.
@@ -57,20 +61,30 @@ pub enum ClerkResponse {
     Token(String),
 }
 
-impl<'a> Page<'a> {
+impl<'r, 'a> Page<'r, 'a> {
     /// Reads a request.
-    pub fn read(request: &Request<'a>, cookies: BrowserCookies<'a>, settings: &Settings) -> Self {
-        let address = Address::of(request, settings.trust_forwarded);
+    pub fn read(request: &'r Request<'a>, cookies: BrowserCookies<'a>, settings: &'r Settings) -> Self {
         let lines = request.page();
         Page {
             cookies,
-            address: address.filter(|address| settings.is_known_origin(&address.origin)),
+            request,
+            settings,
+            address: OnceCell::new(),
             target: std::str::from_utf8(lines.target).unwrap_or_default(),
             is_eligible: request.is_document_request(),
             is_top_level: request.is_top_level_document(),
             is_get: request.is_get(),
             referer: lines.referer.and_then(|line| std::str::from_utf8(line).ok()),
         }
+    }
+
+    /// Returns the public URL, if it is known and one that browsers may be sent back to.
+    pub fn address(&self) -> Option<&Address<'a>> {
+        let made = self.address.get_or_init(|| {
+            let address = Address::of(self.request, self.settings.trust_forwarded);
+            address.filter(|address| self.settings.is_known_origin(&address.origin))
+        });
+        made.as_ref()
     }
 
     /// Returns the decoded value of a parameter. Clerk's parameters have names that begin with `__`.
@@ -97,7 +111,7 @@ impl<'a> Page<'a> {
 
 /// Returns the response of a handshake that the request carries: in the query if the settings allow it, or in a cookie. A nonce
 /// comes before a token.
-pub fn clerk_response(page: &Page<'_>, settings: &Settings) -> Option<ClerkResponse> {
+pub fn clerk_response(page: &Page<'_, '_>, settings: &Settings) -> Option<ClerkResponse> {
     let find = |name: &str, cookie: Option<&[u8]>| {
         let in_query = settings.reads_query.then(|| page.parameter_value(name)).flatten();
         in_query.or_else(|| cookie.map(|value| String::from_utf8_lossy(value).into_owned()))
@@ -107,7 +121,7 @@ pub fn clerk_response(page: &Page<'_>, settings: &Settings) -> Option<ClerkRespo
 }
 
 /// Decides about a request without a response.
-pub fn decide<'a>(page: &Page<'a>, settings: &Settings) -> Decision<'a> {
+pub fn decide<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Decision<'a> {
     let is_development = !settings.instance.production;
     if settings.is_satellite && page.is_top_level {
         let synced = page.parameter("__clerk_synced");
@@ -140,15 +154,23 @@ pub fn decide<'a>(page: &Page<'a>, settings: &Settings) -> Decision<'a> {
 }
 
 /// Returns the URL of the satellite that asks for the development browser, if it is one that the settings name.
-pub(super) fn satellite_url(page: &Page<'_>, settings: &Settings) -> Option<String> {
+pub(super) fn satellite_url(page: &Page<'_, '_>, settings: &Settings) -> Option<String> {
     let url = page.parameter_value("__clerk_redirect_url")?;
     let (origin, _) = super::address::split_url(&url)?;
     settings.satellite_origins.contains(&origin).then_some(url)
 }
 
 /// Returns whether the path belongs to another organization than the active one, given by id and slug.
-pub fn wants_other_organization(page: &Page<'_>, settings: &Settings, id: Option<&str>, slug: Option<&str>) -> bool {
-    let path = page.address.as_ref().map(Address::path);
+pub fn wants_other_organization(
+    page: &Page<'_, '_>,
+    settings: &Settings,
+    id: Option<&str>,
+    slug: Option<&str>,
+) -> bool {
+    if settings.patterns.is_empty() {
+        return false;
+    }
+    let path = page.address().map(Address::path);
     match path.and_then(|path| settings.patterns.find(path)) {
         Some(Target::OrganizationId(wanted)) => id != Some(wanted),
         Some(Target::OrganizationSlug(wanted)) => slug != Some(wanted),

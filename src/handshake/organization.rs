@@ -53,6 +53,11 @@ impl Patterns {
         })
     }
 
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.organization.is_empty() && self.personal.is_empty()
+    }
+
     /// Returns what a path belongs to.
     pub fn find<'a>(&self, path: &'a str) -> Option<Target<'a>> {
         if path.len() > MAX_PATH_LEN {

@@ -44,13 +44,13 @@ impl PageResponse {
 ///
 /// `word` is the reason as Clerk's SDKs write it, `session` the session token.
 pub fn redirect(
-    page: &Page<'_>,
+    page: &Page<'_, '_>,
     settings: &Settings,
     destination: Destination,
     word: &str,
     session: Option<&[u8]>,
 ) -> Option<PageResponse> {
-    let address = page.address.as_ref().filter(|_| page.is_eligible)?;
+    let address = page.address().filter(|_| page.is_eligible)?;
     let count = page.cookies.redirect_count;
     if count >= MAX_REDIRECTS {
         return None;
@@ -81,7 +81,7 @@ pub fn redirect(
 }
 
 fn frontend_api_url(
-    page: &Page<'_>,
+    page: &Page<'_, '_>,
     address: &Address<'_>,
     settings: &Settings,
     word: &str,
@@ -123,12 +123,12 @@ fn frontend_api_url(
 /// Returns the response to a request with a response from Clerk: its lines, and for a development instance the redirect to the
 /// address without the response. `redirects_unchanged`: also if the response was not in the address.
 pub fn after_response(
-    page: &Page<'_>,
+    page: &Page<'_, '_>,
     settings: &Settings,
     lines: Vec<String>,
     redirects_unchanged: bool,
 ) -> PageResponse {
-    let address = page.address.as_ref().filter(|_| page.is_eligible && !settings.instance.production);
+    let address = page.address().filter(|_| page.is_eligible && !settings.instance.production);
     let clean = address.map(Address::url_without_response);
     let location = clean.filter(|(_, is_changed)| *is_changed || redirects_unchanged).map(|(url, _)| url);
     let no_store = location.is_some() || !lines.is_empty();

@@ -11,11 +11,11 @@ const PORTAL_SUFFIXES: &[&str] = &[".accounts.dev", ".accountsstage.dev", ".acco
 
 /// Returns whether a request for a document follows a link from another site than the application's own and Clerk's, outside a
 /// series of redirects.
-pub fn needs_cross_origin_sync(page: &Page<'_>, settings: &Settings) -> bool {
+pub fn needs_cross_origin_sync(page: &Page<'_, '_>, settings: &Settings) -> bool {
     if !settings.cross_origin_sync || settings.is_satellite || !page.is_top_level || page.cookies.redirect_count > 0 {
         return false;
     }
-    let (Some(address), Some(referer)) = (&page.address, page.referer) else { return false };
+    let (Some(address), Some(referer)) = (page.address(), page.referer) else { return false };
     let Some((origin, _)) = split_url(referer) else { return false };
     origin != address.origin && !is_clerks(&origin, settings, &address.origin)
 }
