@@ -167,7 +167,9 @@ const (
 )
 
 // String returns the name, such as "refresh"; "" for an unknown number.
-func (h HandshakeSource) String() string { return C.GoString(C.clerk_handshake_source_name(C.int32_t(h))) }
+func (h HandshakeSource) String() string {
+	return C.GoString(C.clerk_handshake_source_name(C.int32_t(h)))
+}
 
 // TokenKind is a kind of token that Clerk issues.
 type TokenKind int32

@@ -43,7 +43,7 @@ func TestHandshakeRedirectsPageAndSendsCookies(t *testing.T) {
 	}
 
 	lines := []string{"__session=" + sim.Session("user_1") + "; Path=/", "__client_uat=1700000000; Path=/"}
-	sim.Admin("PUT", "/state", `{"nonces": {"n1": ["` + strings.Join(lines, `","`) + `"], "n2": ["__session=; Path=/"]}}`, nil)
+	sim.Admin("PUT", "/state", `{"nonces": {"n1": ["`+strings.Join(lines, `","`)+`"], "n2": ["__session=; Path=/"]}}`, nil)
 	status, body, header = serve(handler, pageRequest("/", stale+"; __clerk_handshake_nonce=n1"))
 	assertEqual(t, status, 200)
 	assertEqual(t, body, "user_1")

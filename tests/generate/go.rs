@@ -72,10 +72,16 @@ fn constants(list: &Enumeration, go: &str, prefix: &str, doc: &str) -> String {
     let example = list.values.last().unwrap().snake();
     let example = if list.name == "reason" { example.replace('_', "-") } else { example };
     let c = list.name;
-    made + &format!(
-        "// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n\
-         func ({receiver} {go}) String() string {{ return C.GoString(C.clerk_{c}_name(C.int32_t({receiver}))) }}\n\n"
-    )
+    let (head, body) = (
+        format!("func ({receiver} {go}) String() string"),
+        format!("return C.GoString(C.clerk_{c}_name(C.int32_t({receiver})))"),
+    );
+    // As gofmt breaks it.
+    let function = match head.len() + body.len() {
+        ..94 => format!("{head} {{ {body} }}"),
+        _ => format!("{head} {{\n\t{body}\n}}"),
+    };
+    made + &format!("// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n{function}\n\n")
 }
 
 #[test]

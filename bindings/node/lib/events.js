@@ -25,7 +25,8 @@ function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfte
     source: native.sources[source] ?? null,
   };
   if (retryAfterMs >= 0) event.retryAfterMs = retryAfterMs;
-  if (handshakeSource > 0) Object.assign(event, { handshakeSource: native.handshakeSources[handshakeSource], droppedLines });
+  if (handshakeSource > 0)
+    Object.assign(event, { handshakeSource: native.handshakeSources[handshakeSource], droppedLines });
   return event;
 }
 

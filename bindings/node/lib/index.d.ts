@@ -1,6 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
-import { Category, EventName, HandshakeSource, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
+import {
+  Category,
+  EventName,
+  HandshakeSource,
+  LogLevel,
+  Reason,
+  Settings,
+  Source,
+  Status,
+  TokenType,
+} from './enums.js';
 
 /** The version of the library. */
 export const version: string;
