@@ -10,6 +10,7 @@ mod jwks;
 mod machine_tokens;
 mod resolver;
 mod sessions;
+mod tls;
 mod transport;
 mod users;
 
@@ -128,6 +129,11 @@ impl Api {
         self.behind_breaker(call, || {
             self.send_with_retries(request, deadline, may_retry)
                 .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
+                .map_err(|error| match request.bearer {
+                    // Without a secret key in the request, its rejection is not about one.
+                    None if error.is_secret_key_rejected() => ApiError { kind: ErrorKind::Declined, ..error },
+                    _ => error,
+                })
         })
     }
 
@@ -138,8 +144,7 @@ impl Api {
             Some(open_ms) => Err(open_ms),
             None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
         };
-        let permit = permit
-            .map_err(|open_ms| ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) })?;
+        let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
         let outcome = send();
         permit.record(&outcome, self.clock.now().mono_ms);
         outcome
@@ -148,6 +153,12 @@ impl Api {
     fn breaker(&self, endpoint: Endpoint, caller: Caller<'_>) -> &CircuitBreaker {
         let breakers = if matches!(caller, Caller::Known) { &self.breakers } else { &self.unknown_breakers };
         &breakers[endpoint as usize]
+    }
+
+    /// Returns the error of a call that an open circuit stops, with the failure that opened it.
+    fn open_error(&self, endpoint: Endpoint, caller: Caller<'_>, open_ms: u64) -> ApiError {
+        let error = self.breaker(endpoint, caller).open_error(open_ms);
+        if error.previous.is_some() { error } else { self.breaker(endpoint, Caller::Known).open_error(open_ms) }
     }
 
     /// Returns how long the circuit of an endpoint stays open for a caller; `None` if a call may be sent. Where known callers are

@@ -88,7 +88,10 @@ impl Inner {
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
-            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::Refused(error)), _) => {
+                let error = self.with_detail(error, &credential, &context);
+                Some(Prepared::Rejected(context, error))
+            }
             (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
             (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
@@ -135,13 +138,13 @@ impl Inner {
         let now = self.clock.now();
         match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => self.lookup_credential(request, credential, now),
-            Ok(None) => self.end(request, None, Reason::SessionTokenMissing),
-            Err(reason) => self.end(request, None, reason),
+            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Err(reason) => self.end(request, None, reason.into()),
         }
     }
 
-    fn end<'a>(&self, request: &Request<'_>, hash: Option<TokenHash>, reason: Reason) -> CacheLookup<'a> {
-        let result = with_handshake(reason, request.is_document_request());
+    fn end<'a>(&self, request: &Request<'_>, hash: Option<TokenHash>, error: AuthError) -> CacheLookup<'a> {
+        let result = with_handshake(error, request.is_document_request());
         let result = hash.iter().fold(result, AuthResult::with_token_hash);
         CacheLookup::Done(self.record_outcome(hash, result.into()))
     }
@@ -158,7 +161,8 @@ impl Inner {
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return self.end(request, Some(hash), Reason::CsrfFailed);
+            let error = AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() };
+            return self.end(request, Some(hash), error);
         }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
@@ -169,7 +173,7 @@ impl Inner {
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context);
-            return self.end(request, Some(hash), reason);
+            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context));
         }
         let cached = self.results.get(&hash, now).filter(|cached| {
             cached.is_current(now)

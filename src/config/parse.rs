@@ -1,7 +1,7 @@
 //! Reads the value of a setting from a string, a number or an item of a list.
 
 use super::secret::Secret;
-use super::settings::{Csrf, Handshake, HandshakeQuery, Kind, LinkByEmail, UserMode};
+use super::settings::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, Kind, LinkByEmail, UserMode};
 use crate::token::TokenKind;
 
 /// The longest value of a setting, in bytes.
@@ -151,7 +151,7 @@ macro_rules! enum_value {
         })+
     };
 }
-enum_value!(LinkByEmail Csrf Handshake HandshakeQuery);
+enum_value!(LinkByEmail Csrf Handshake HandshakeQuery AuthorizedPartiesMissing);
 
 impl Value for Vec<TokenKind> {
     fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {

@@ -42,12 +42,15 @@ pub enum clerk_event_kind {
     USER_DELETED = 11,
     /// Clerk rejected the secret key. Cached results may still be served for a while.
     SECRET_KEY_REJECTED = 12,
+    /// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+    /// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+    JWKS_FETCH_LIMITED = 13,
     /// A browser is redirected to Clerk.
-    HANDSHAKE_STARTED = 13,
+    HANDSHAKE_STARTED = 14,
     /// A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
-    HANDSHAKE_RESOLVED = 14,
+    HANDSHAKE_RESOLVED = 15,
     /// Clerk's response to a handshake was not accepted or could not be fetched.
-    HANDSHAKE_FAILED = 15,
+    HANDSHAKE_FAILED = 16,
 }
 
 /// An event. Valid only during the callback.
@@ -119,8 +122,9 @@ impl clerk_event {
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
             Event::SecretKeyRejected => made.kind = Kind::SECRET_KEY_REJECTED,
-            Event::RateLimited { retry_after_ms } => {
-                made.kind = Kind::RATE_LIMITED;
+            Event::RateLimited { retry_after_ms } | Event::JwksFetchLimited { retry_after_ms } => {
+                let is_by_clerk = matches!(event, Event::RateLimited { .. });
+                made.kind = if is_by_clerk { Kind::RATE_LIMITED } else { Kind::JWKS_FETCH_LIMITED };
                 made.retry_after_ms = i64::try_from(retry_after_ms).unwrap_or(i64::MAX);
             }
             Event::HandshakeStarted { reason } => {
@@ -315,7 +319,8 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+/// Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
+/// Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.

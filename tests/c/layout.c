@@ -34,7 +34,7 @@ LAYOUT(clerk_request, accept, 152);
 LAYOUT(clerk_request, sec_fetch_dest, 168);
 LAYOUT(clerk_request, referer, 184);
 
-_Static_assert(sizeof(clerk_stats) == 88, "clerk_stats");
+_Static_assert(sizeof(clerk_stats) == 112, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
 LAYOUT(clerk_stats, reserved, 4);
 LAYOUT(clerk_stats, cache_hits, 8);
@@ -47,6 +47,9 @@ LAYOUT(clerk_stats, user_fetches, 56);
 LAYOUT(clerk_stats, cached_tokens, 64);
 LAYOUT(clerk_stats, cached_users, 72);
 LAYOUT(clerk_stats, jwks_age_ms, 80);
+LAYOUT(clerk_stats, no_credentials, 88);
+LAYOUT(clerk_stats, would_block, 96);
+LAYOUT(clerk_stats, store_errors, 104);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,
@@ -86,8 +89,8 @@ FROZEN(CLERK_EVENT_KIND_JWKS_REFRESHED, 8);
 FROZEN(CLERK_EVENT_KIND_STALE_USER_SERVED, 10);
 FROZEN(CLERK_EVENT_KIND_USER_DELETED, 11);
 FROZEN(CLERK_EVENT_KIND_SECRET_KEY_REJECTED, 12);
-FROZEN(CLERK_EVENT_KIND_HANDSHAKE_STARTED, 13);
-FROZEN(CLERK_EVENT_KIND_HANDSHAKE_FAILED, 15);
+FROZEN(CLERK_EVENT_KIND_HANDSHAKE_STARTED, 14);
+FROZEN(CLERK_EVENT_KIND_HANDSHAKE_FAILED, 16);
 FROZEN(CLERK_HANDSHAKE_SOURCE_NONCE, 1);
 FROZEN(CLERK_HANDSHAKE_SOURCE_REFRESH, 3);
 FROZEN(CLERK_STORE_REQUEST_KIND_DONE, 0);

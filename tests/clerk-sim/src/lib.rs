@@ -33,6 +33,7 @@ mod keys;
 mod list;
 mod mint;
 mod mutate;
+mod pages;
 mod port;
 pub mod recipe;
 mod response;

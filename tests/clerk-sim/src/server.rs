@@ -7,6 +7,7 @@ use crate::fault::{self, Fault, Faults};
 use crate::http::{ReadError, Request, Response, read_request};
 use crate::keys::KeyStore;
 use crate::lock;
+use crate::pages;
 use crate::response;
 use crate::state::ApiState;
 use crate::stats::{LogEntry, Stats, redacted_headers};
@@ -125,8 +126,13 @@ impl Shared {
     }
 
     fn respond(&self, request: &Request, route: &Route) -> Response {
+        let now_ms = now_ms();
+        let signing_key = lock(&self.state).signing_key.clone();
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        api::respond(request, route, &mut lock(&self.state), &keys, now_ms())
+        // The Frontend API has such pages of its own.
+        let has_frontend = lock(&self.state).frontend.is_some();
+        let page = (!has_frontend).then(|| pages::respond(request, &keys, &signing_key, now_ms / 1000)).flatten();
+        page.unwrap_or_else(|| api::respond(request, route, &mut lock(&self.state), &keys, now_ms))
     }
 }
 
