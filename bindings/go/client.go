@@ -28,6 +28,8 @@ type Client struct {
 	hasSQLite    bool
 	realm        string
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
+	handshake    bool
+	publicURL    func(*http.Request) string
 }
 
 // clientHandle frees the C client when the Client is unreachable. It is a separate object because a Client's store may
@@ -70,7 +72,8 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, errorHandler: config.ErrorHandler}
+		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
+	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
 	if c.errorHandler == nil {
 		c.errorHandler = WriteError
