@@ -10,6 +10,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 LIBDIR ?= $(PREFIX)/lib
 JOBS ?= 2
+# The shared library uses the SQLite library of the system, so that a process has one copy of it; `bundled` compiles a copy.
+SQLITE ?= system
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME := libclerk_auth.so.0
@@ -44,13 +46,22 @@ tools: ## install what is missing (apt, as root), or say what to install
 
 # --- the library ---------------------------------------------------------------------------------------------------
 
+ifeq ($(SQLITE),system)
+SHARED_FEATURES := --no-default-features --features capi,sqlite
+else ifneq ($(SQLITE),bundled)
+$(error SQLITE is `system` or `bundled`)
+endif
+
 # Each artifact is built by itself: a build of several crate types at once silently loses link-time optimization.
 $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
-	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib
+	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
+	    || { echo 'missing: libsqlite3-dev; install it (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
+	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
 	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
 
-# Only the functions of the header stay global, so that two Rust archives can live in one program.
+# Only the functions of the header stay global, so that two Rust archives can live in one program. Contains SQLite, so that
+# static programs and the bindings need no other file.
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	@mkdir -p $(OUT)
 	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type staticlib

@@ -49,7 +49,8 @@
 //!
 //! # Cargo features
 //!
-//! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
+//! * `bundled-sqlite` (default): the same with a copy of SQLite.
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!

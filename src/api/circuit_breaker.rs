@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::error::{ApiError, ErrorKind};
+use crate::fork_mutex::ResetMutex;
 
 /// The number of keys with a failure since the last success that opens the circuit, and of failures in a row about one key
 /// that stops the calls about it.
@@ -42,7 +42,7 @@ struct KeyState {
 /// The state of one endpoint. Times are milliseconds of the monotonic clock.
 #[derive(Default)]
 pub struct CircuitBreaker {
-    state: Mutex<State>,
+    state: ResetMutex<State>,
     hasher: RandomState,
 }
 

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -14,6 +13,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::NextTimeout;
 
 use crate::clock::Deadline;
+use crate::fork_mutex::ResetMutex;
 use crate::single_flight::{Flight, SingleFlight};
 
 /// How long addresses are cached.
@@ -28,7 +28,7 @@ pub struct CachingResolver(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    cached: Mutex<HashMap<String, (Addresses, Instant)>>,
+    cached: ResetMutex<HashMap<String, (Addresses, Instant)>>,
     in_flight: SingleFlight<String, Addresses>,
 }
 

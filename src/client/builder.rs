@@ -300,7 +300,7 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
-        warn(&config, &listeners);
+        warn(&config, store.as_deref(), &listeners);
         let api = Api::new(
             transport,
             base,
@@ -483,7 +483,10 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Logs settings that are valid and probably not intended.
-fn warn(config: &Config, listeners: &EventHandlers) {
+fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandlers) {
+    for warning in store.map(UserStore::warnings).unwrap_or_default() {
+        listeners.log(Level::Warn, || format!("user store: {warning}"));
+    }
     if config.authorized_parties.is_empty() && config.accepts_token.contains(&TokenKind::SessionToken) {
         listeners.log(Level::Warn, || {
             "authorized_parties is empty: session tokens issued to sibling subdomains are accepted".into()

@@ -16,6 +16,8 @@ mod config;
 mod enums;
 mod error;
 mod events;
+#[cfg(feature = "sqlite")]
+mod fork;
 mod pending;
 mod request;
 mod result;

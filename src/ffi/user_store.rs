@@ -226,6 +226,7 @@ pub unsafe extern "C" fn clerk_config_set_sqlite_path(
 
 #[cfg(feature = "sqlite")]
 fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::error::Error> {
+    super::fork::prepare_for_sqlite();
     Ok(Arc::new(crate::users::SqliteStore::open(path)?))
 }
 

@@ -6,12 +6,11 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-
 use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io};
+use crate::fork_mutex::ResetMutex;
 use crate::rate_limit::{RateLimit, Slots, TokenBucket};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
@@ -124,10 +123,10 @@ type OnReplaced = dyn Fn(&dyn Fn(&[u8; 32]) -> bool) + Send + Sync;
 
 /// The cached JWK set. Times are milliseconds of the monotonic clock.
 pub struct JwksStore {
-    loaded: RwLock<Option<Arc<Loaded>>>,
+    loaded: ResetMutex<Option<Arc<Loaded>>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
     /// The last fetch, if it failed.
-    last_failure: Mutex<Option<Failure>>,
+    last_failure: ResetMutex<Option<Failure>>,
     /// The number of fetches begun.
     fetches: AtomicU64,
     refresh_backoff: RateLimit,
@@ -147,9 +146,9 @@ impl JwksStore {
     /// argument returns whether the key with an id is in the new one.
     pub fn new(set: Option<(KeySet, i64)>, can_fetch: bool, on_replaced: Box<OnReplaced>) -> Self {
         JwksStore {
-            loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms, number: 0 }))),
+            loaded: ResetMutex::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms, number: 0 }))),
             in_flight: SingleFlight::default(),
-            last_failure: Mutex::default(),
+            last_failure: ResetMutex::default(),
             fetches: AtomicU64::new(0),
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
@@ -224,7 +223,7 @@ impl JwksStore {
         if !self.can_fetch {
             return Ok(());
         }
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         self.refresh(seen.as_ref(), now_ms, fetcher)
     }
 
@@ -236,17 +235,17 @@ impl JwksStore {
 
     /// Whether the key with this id is in the set.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
-        self.loaded.read().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
+        self.loaded.lock().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
     }
 
     /// Returns the age of the set, if there is one.
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
-        self.loaded.read().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
+        self.loaded.lock().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
     }
 
     /// Returns a usable set, refreshed if it is due.
     fn current(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Arc<Loaded>, KeyLookupError> {
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         if let Some(loaded) = &seen {
             let age_ms = now_ms.saturating_sub(loaded.fetched_ms);
             if !self.can_fetch || age_ms < REFRESH_AFTER_MS {
@@ -265,14 +264,14 @@ impl JwksStore {
                     }
                     _ => {}
                 }
-                return Ok(self.loaded.read().clone().unwrap_or_else(|| loaded.clone()));
+                return Ok(self.loaded.lock().clone().unwrap_or_else(|| loaded.clone()));
             }
         }
         if let Some(error) = self.backoff(now_ms) {
             return Err(error);
         }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
-        self.loaded.read().clone().ok_or(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None))
+        self.loaded.lock().clone().ok_or(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None))
     }
 
     /// Returns the error of the last fetch while no other one may be begun.
@@ -326,7 +325,7 @@ impl JwksStore {
             }
         };
         outcome?;
-        Ok(self.loaded.read().clone().map_or(Refetch::Limited, of_kind))
+        Ok(self.loaded.lock().clone().map_or(Refetch::Limited, of_kind))
     }
 
     fn refresh(
@@ -347,7 +346,7 @@ impl JwksStore {
         fetcher: &JwksFetcher<'_>,
         deadline: Deadline,
     ) -> Result<(), KeyLookupError> {
-        if self.loaded.read().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if self.loaded.lock().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
         let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
@@ -383,7 +382,7 @@ impl JwksStore {
         let invalid = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
         let set = KeySet::parse(&body).ok_or((invalid, REFRESH_BACKOFF_MS))?;
         let loaded = Arc::new(Loaded { set, fetched_ms: now_ms, number });
-        *self.loaded.write() = Some(loaded.clone());
+        *self.loaded.lock() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
         Ok(())
     }
