@@ -15,8 +15,9 @@ SQLITE ?= system
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME := libclerk_auth.so.0
-# What a Rust archive needs on Linux; tests/install.sh compares it with what rustc says.
-STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+# What a Rust archive needs on Linux; tests/install.sh compares it with what rustc says. Not the unwinder: compilers add
+# libgcc_s, or libgcc_eh to fully static programs, where there is no libgcc_s.
+STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl -lc
 
 TARGET := target/release
 OUT := build
@@ -80,7 +81,7 @@ generate: header ## write everything that is generated from the Rust sources: he
 
 define fill
 	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
-	    -e 's|@CMAKE_STATIC_LIBS@|gcc_s;util;rt;pthread;m;dl;c|g' $(1)
+	    -e 's|@CMAKE_STATIC_LIBS@|util;rt;pthread;m;dl;c|g' $(1)
 endef
 
 # $(1): destination, $(2): prefix, $(3): libdir

@@ -98,11 +98,11 @@ pub mod users;
 mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
-pub use config::{Csrf, LinkByEmail, Secret, UserMode};
+pub use config::{AuthorizedPartiesMissing, Csrf, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};
 pub use events::{Event, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};
-pub use jwt::{AuthorizationParams, FactorLevel, Reverification};
+pub use jwt::{AuthorizationParams, Check, CheckStatus, Explanation, FactorLevel, Reverification};
 pub use reason::{Category, Reason};
 pub use request::Request;
 pub use token::{TokenHash, TokenKind};

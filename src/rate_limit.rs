@@ -25,6 +25,13 @@ impl RateLimit {
         self.is_due(*self.taken_ms.lock(), now_ms)
     }
 
+    /// Returns the milliseconds until a permit is available; 0 if one is.
+    pub fn wait_ms(&self, now_ms: i64) -> u64 {
+        let taken_ms = *self.taken_ms.lock();
+        let left_ms = taken_ms.map_or(0, |taken_ms| self.interval_ms - now_ms.saturating_sub(taken_ms));
+        u64::try_from(left_ms).unwrap_or(0)
+    }
+
     /// Makes the permit available.
     pub fn release(&self) {
         *self.taken_ms.lock() = None;

@@ -114,7 +114,10 @@ fn wider_mode_of_an_existing_file_is_logged_once() {
     for wide in [0o644, 0o660, 0o604] {
         fs::set_permissions(&path, Permissions::from_mode(wide)).unwrap();
         let lines = log(&path);
-        assert!(lines.len() == 1 && lines[0].starts_with("Warn ") && lines[0].contains(&format!("{wide:04o}")), "{lines:?}");
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("Warn ") && lines[0].contains(&format!("{wide:04o}")),
+            "{lines:?}"
+        );
         assert_eq!(mode(&path), wide);
     }
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -126,7 +129,8 @@ fn wider_mode_of_an_existing_file_is_logged_once() {
 #[test]
 fn journal_mode_of_the_applications_database_is_kept() {
     let dir = TempDir::new();
-    let journal_mode = |path: &Path| -> String { outside(path).query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap() };
+    let journal_mode =
+        |path: &Path| -> String { outside(path).query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap() };
     for (mode, object) in [("delete", "TABLE own (x)"), ("wal", "TABLE own (x)"), ("delete", "VIEW own AS SELECT 1")] {
         let path = dir.join(format!("{mode}-{}.db", object.len()));
         let own = outside(&path);

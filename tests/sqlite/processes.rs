@@ -63,7 +63,8 @@ fn child() {
                 let name = format!("ada{i}");
                 create(&store, &name).unwrap();
                 let at_once: Vec<_> = std::thread::scope(|scope| {
-                    let finds: Vec<_> = (0..4).map(|_| scope.spawn(|| find(&store, &name).unwrap().is_some())).collect();
+                    let finds: Vec<_> =
+                        (0..4).map(|_| scope.spawn(|| find(&store, &name).unwrap().is_some())).collect();
                     finds.into_iter().map(|find| find.join().unwrap()).collect()
                 });
                 assert_eq!(at_once, [true; 4]);

@@ -238,7 +238,9 @@ pub fn put_back(pooled: Pooled, is_in_transaction: bool) {
     }
     if is_in_transaction {
         registry.transactions.push((thread::current().id(), pooled));
-    } else if !registry.is_forking && registry.idle.iter().filter(|other| other.store == pooled.store).count() < MAX_IDLE {
+    } else if !registry.is_forking
+        && registry.idle.iter().filter(|other| other.store == pooled.store).count() < MAX_IDLE
+    {
         registry.idle.push(pooled);
     } else {
         drop(registry);

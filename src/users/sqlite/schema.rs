@@ -140,7 +140,9 @@ fn migrate(file: &DatabaseFile, pooled: &pool::Pooled) -> Result<(), StoreError>
     file.check(&pooled.files)?;
     let (version, latest) = (schema_version(&transaction).map_err(explain)?, MIGRATIONS.len());
     if version > latest {
-        return Err(file.error(format!("user table has schema version {version}; this library supports up to {latest}")));
+        return Err(
+            file.error(format!("user table has schema version {version}; this library supports up to {latest}"))
+        );
     }
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(sql).map_err(explain)?;
