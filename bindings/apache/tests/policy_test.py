@@ -358,6 +358,7 @@ def user_store_gives_the_local_id(sim):
     def body(apache):
         return f"""
 ClerkUserStore sqlite:data/users.db
+ClerkSetting row_check_ttl_s 0
 <Location />
   AuthType Clerk
   ClerkRemoteUser local_user_id
