@@ -83,7 +83,10 @@ impl Inner {
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
-            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::Refused(error)), _) => {
+                let error = self.with_detail(error, &credential, &context);
+                Some(Prepared::Rejected(context, error))
+            }
             (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
             (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
@@ -129,22 +132,22 @@ impl Inner {
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         let is_document = request.is_document_request();
-        let end = |hash: Option<TokenHash>, reason: Reason| {
-            let result = with_handshake(reason, is_document);
+        let end = |hash: Option<TokenHash>, error: AuthError| {
+            let result = with_handshake(error, is_document);
             let result = hash.iter().fold(result, AuthResult::with_token_hash);
             CacheLookup::Done(self.record_outcome(hash, result.into()))
         };
         let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
-            Ok(None) => return end(None, Reason::SessionTokenMissing),
-            Err(reason) => return end(None, reason),
+            Ok(None) => return end(None, Reason::SessionTokenMissing.into()),
+            Err(reason) => return end(None, reason.into()),
         };
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return end(Some(hash), Reason::CsrfFailed);
+            return end(Some(hash), AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() });
         }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
@@ -155,7 +158,7 @@ impl Inner {
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context);
-            return end(Some(hash), reason);
+            return end(Some(hash), self.with_detail(reason.into(), &credential, &context));
         }
         let cached = self.results.get(&hash, now).filter(|cached| {
             cached.is_current(now)
@@ -191,7 +194,7 @@ impl Inner {
         }
     }
 
-    /// The gate where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
+    /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
         let known = token.user_id().and_then(|id| self.users.cached(id, now));
@@ -321,8 +324,8 @@ impl Inner {
         self.record_outcome(Some(context.hash), result.into())
     }
 
-    /// Starts again after an invalidation: what was found out before it does not count. A signature stays verified; Clerk
-    /// is asked about an opaque token again.
+    /// Starts again after an invalidation: nothing from before it is used. A signature stays verified; an opaque token is
+    /// verified by Clerk again.
     pub fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let mut token = token;

@@ -94,7 +94,7 @@ impl Inner {
     /// Does the same for one token.
     pub fn invalidate_token(&self, hash: &TokenHash) {
         self.invalidations.record(self.invalidations.token_key(hash));
-        self.machine_tokens.forget_refusal(hash);
+        self.machine_tokens.remove_refusal(hash);
         self.results.remove(hash);
     }
 
@@ -128,9 +128,9 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts hits per shard, which avoids a contended counter.
-                if source == Source::Verified {
-                    metrics.signed_in.increment();
+                match source {
+                    Source::Verified => metrics.signed_in.increment(),
+                    Source::Cache => self.results.count_hit(&token_hash),
                 }
                 if let Some(identity) = result.identity() {
                     let user_key = identity.get(Attribute::UserKey);
@@ -138,13 +138,19 @@ impl Inner {
                     events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
-            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedIn { .. }, None) => {}
+            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
             (Outcome::SignedOut { reason }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.unavailable.increment();
+                if reason == Reason::StoreError {
+                    metrics.store_errors.increment();
+                }
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
         }

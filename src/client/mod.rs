@@ -9,6 +9,7 @@ mod auth_result;
 mod authenticate;
 mod backend;
 mod builder;
+mod explain;
 mod inner;
 mod invalidations;
 mod machine_tokens;
@@ -21,6 +22,7 @@ mod session_checks;
 mod stepwise;
 mod user_cache;
 mod user_row;
+mod validate;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
@@ -43,7 +45,8 @@ use revocations::Export;
 use crate::clock::Io;
 use crate::config::UserMode;
 use crate::error::Error;
-use crate::events::{Level, Source};
+use crate::events::Source;
+use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
@@ -127,17 +130,18 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly)?;
-        if inner.needs_store(&prepared) {
-            return None;
+        let prepared = inner.prepare(request, Io::CacheOnly).filter(|prepared| !inner.needs_store(prepared));
+        let result = match prepared.map(|prepared| AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly))) {
+            Some(AuthProgress::Done(result)) => Some(result),
+            Some(AuthProgress::Pending(_)) | None => None,
+        };
+        if result.is_none() {
+            inner.backend.metrics.would_block.increment();
         }
-        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
-            AuthProgress::Done(result) => Some(result),
-            AuthProgress::Pending(_) => None,
-        }
+        result
     }
 
-    /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed. See
+    /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
     /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
         let begun = self.begin_with(request, self.inner.blocking());
@@ -146,7 +150,11 @@ impl Client {
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        self.begin_with(request, Io::CacheOnly)
+        let begun = self.begin_with(request, Io::CacheOnly);
+        if begun.is_none() {
+            self.inner.backend.metrics.would_block.increment();
+        }
+        begun
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
@@ -154,7 +162,7 @@ impl Client {
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
     }
 
-    /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A
+    /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A
     /// user or session that is known to be deleted, banned or revoked is rejected.
     ///
     /// # Examples
@@ -178,10 +186,37 @@ impl Client {
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
-            Err(VerifyError::Refused(error)) => error.into(),
+            Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        if !result.is_signed_in() {
+            inner.log_rejection(Some(context.hash), &result);
+        }
         Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Explains why a token is accepted or rejected, check by check, without trusting it. For operators.
+    ///
+    /// By what is in memory: it sends no request, queries no user store, emits no event. If the key set was not fetched yet, the
+    /// signature is not checked; see [`Self::warm_up`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{CheckStatus, Client, Reason};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).authorized_parties(["https://b.example"]).build()?;
+    /// let explanation = client.explain(token);
+    /// assert_eq!(explanation.reason(), Some(Reason::TokenInvalidAuthorizedParties));
+    /// assert_eq!(explanation.summary(), r#"azp "https://app.example.com" not in authorized_parties"#);
+    /// let failed = explanation.checks().iter().find(|check| check.status == CheckStatus::Failed).unwrap();
+    /// assert_eq!((failed.name, failed.expected.as_str()), ("azp", r#"one of ["https://b.example"]"#));
+    /// println!("{explanation}"); // one line for each check, with hints
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn explain(&self, token: impl AsRef<[u8]>) -> Explanation {
+        self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
     }
 
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits
@@ -329,7 +364,7 @@ impl Client {
         self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
     }
 
-    /// Adds the revocations of another process to this one's: a union in which each keeps its expiry. Returns `false`, and
+    /// Merges the revocations of another process into those of this one; each keeps its expiry. Returns `false`, and
     /// changes nothing, if the JSON is malformed.
     pub fn import_revocations(&self, json: &str) -> bool {
         let inner = &*self.inner;
@@ -361,13 +396,14 @@ impl Client {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
             self.inner.sessions.clear();
-            self.inner.machine_tokens.forget_refusals();
+            self.inner.machine_tokens.clear_refusals();
         });
     }
 
     /// Logs a panic that was caught at the C ABI.
+    #[cfg(feature = "capi")]
     pub(crate) fn log_panic(&self, place: &str) {
-        self.inner.backend.events.log(Level::Error, || format!("internal error at {place}"));
+        self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
     /// Cancels calls to Clerk that are in progress; later calls connect again.

@@ -6,6 +6,7 @@
 
 mod authorization;
 mod claims;
+mod explain;
 mod header;
 mod key;
 mod permissions;
@@ -17,6 +18,7 @@ use serde::de::MapAccess;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
+pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
@@ -29,10 +31,27 @@ use crate::token::TokenKind;
 
 /// `cat` of a session token.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
+/// `cat` of a token of a JWT template, which may outlive its session.
+const CATEGORY_TEMPLATE: &str = "cl_B7d4PD222AAA";
 /// `cat` of a machine-to-machine token.
 const CATEGORY_M2M: &str = "cl_B7d4PD333AAA";
 /// `cat` that some instances put on every token; carries no information.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
+
+/// The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
+const ALGORITHM: &str = "RS256";
+
+/// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
+/// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
+fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
+    if token.len() > MAX_TOKEN_LEN {
+        return None;
+    }
+    let (header, payload, signature) = split_jws(token)?;
+    let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_valid = !payload.is_empty() && !signature.is_empty() && signature.bytes().all(base64url);
+    is_valid.then_some((header, payload, signature))
+}
 
 /// A well-formed JWT whose signature has not been verified.
 ///
@@ -68,28 +87,32 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
-    /// and payload syntax. The values of the claims are checked by `Policy::validate`.
+    /// and payload syntax; [`Reason::TokenTypeNotSupported`] for a token of a JWT template. The values of the claims are
+    /// checked by `Policy::validate`.
     pub fn parse(token: &'a str) -> Result<Self, Reason> {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(Reason::TokenInvalid);
-        }
-        let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded when a key is found; its alphabet is checked now.
-        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
-            return Err(Reason::TokenInvalid);
-        }
+        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::TokenInvalid)?;
         let header = Header::parse(&header).ok_or(Reason::TokenInvalid)?;
-        // The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
-        if header.alg != "RS256" {
+        if header.alg != ALGORITHM {
             return Err(Reason::TokenInvalid);
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
         let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, &subject).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, &subject)?;
+        let kid = header.kid.map(Into::into);
+        Ok(UnverifiedJwt { kid, kind, is_contradictory, payload, ..UnverifiedJwt::of_parts(token, signature) })
+    }
+
+    /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
+    fn for_signature(token: &'a str, kid: Option<&str>) -> Self {
+        let (_, signature) = token.rsplit_once('.').unwrap_or_default();
+        UnverifiedJwt { kid: kid.map(Into::into), ..UnverifiedJwt::of_parts(token, signature) }
+    }
+
+    fn of_parts(token: &'a str, signature: &'a str) -> Self {
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, is_contradictory, payload })
+        let kind = TokenKind::SessionToken;
+        UnverifiedJwt { signing_input, signature, kid: None, kind, is_contradictory: false, payload: Vec::new() }
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -123,9 +146,9 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
-/// that are never accepted.
-fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKind, bool)> {
+/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another; the reason for types that
+/// are never accepted.
+fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Result<(TokenKind, bool), Reason> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -135,16 +158,16 @@ fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKi
     }
     let access_token = typ.eq_ignore_ascii_case("at+jwt");
     if !access_token && !typ.eq_ignore_ascii_case("JWT") {
-        return None;
+        return Err(Reason::TokenInvalid);
     }
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
     match category {
-        CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
-        _ if subject.is_machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
-        _ if access_token => Some((TokenKind::OauthToken, false)),
-        CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
-        // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
-        _ => None,
+        CATEGORY_TEMPLATE => Err(Reason::TokenTypeNotSupported),
+        CATEGORY_M2M => Ok((TokenKind::M2mToken, false)),
+        _ if subject.is_machine => Ok((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if access_token => Ok((TokenKind::OauthToken, false)),
+        CATEGORY_SESSION | CATEGORY_IGNORE => Ok((TokenKind::SessionToken, false)),
+        _ => Err(Reason::TokenInvalid),
     }
 }
 
@@ -176,9 +199,11 @@ mod tests {
         let contradictory = token(&with(r#""cat":"cl_B7d4PD111AAA""#), machine);
         let contradictory = UnverifiedJwt::parse(&contradictory).unwrap();
         assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
-        for invalid in
-            [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
-        {
+        for subject in [user, machine] {
+            let template = kind(&with(r#""cat":"cl_B7d4PD222AAA""#), subject);
+            assert_eq!(template, Err(Reason::TokenTypeNotSupported));
+        }
+        for invalid in [r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#] {
             assert_eq!(kind(&with(invalid), user), Err(Reason::TokenInvalid), "{invalid}");
         }
     }

@@ -132,6 +132,13 @@ impl KeySet {
         self.0.get(kid)
     }
 
+    /// Returns the key ids, sorted.
+    pub fn kids(&self) -> Vec<String> {
+        let mut kids: Vec<_> = self.0.keys().cloned().collect();
+        kids.sort_unstable();
+        kids
+    }
+
     /// Iterates over all keys.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.0.values().flat_map(|keys| keys.iter())
@@ -200,10 +207,10 @@ mod tests {
 
     #[test]
     fn invalid_sets_are_rejected() {
-        for odd in
+        for invalid in
             ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#]
         {
-            assert!(KeySet::parse(odd.as_bytes()).is_none(), "{odd}");
+            assert!(KeySet::parse(invalid.as_bytes()).is_none(), "{invalid}");
         }
         let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MAX_KEYS), rsa(""));
         assert!(KeySet::parse(many.as_bytes()).is_none());

@@ -65,6 +65,14 @@ static void call_every_function(void) {
     CALL(clerk_verify_token(client, empty, &result, &error));
     CALL(clerk_verify_token(client, with_nul, &result, &error));
     CALL(clerk_verify_token(client, string, NULL, &error));
+    CALL(clerk_explain(client, string, &explanation, &error));
+    CALL(clerk_explain(NULL, string, &explanation, &error));
+    CALL(clerk_explain(client, null_string, &explanation, &error));
+    CALL(clerk_explain(client, huge_string, &explanation, &error));
+    CALL(clerk_explain(client, not_utf8, &explanation, &error));
+    CALL(clerk_explain(client, empty, &explanation, &error));
+    CALL(clerk_explain(client, with_nul, &explanation, &error));
+    CALL(clerk_explain(client, string, NULL, &error));
     CALL(clerk_config_set_sqlite_path(config, string, &error));
     CALL(clerk_config_set_sqlite_path(NULL, string, &error));
     CALL(clerk_config_set_sqlite_path(config, null_string, &error));

@@ -183,6 +183,14 @@ static void client_functions(void) {
     CHECK_STATUS(clerk_client_export_revocations(NULL, NULL, 0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_import_revocations(NULL, none, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_request_credential(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(NULL, none, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(client, none, NULL, NULL), CLERK_E_NULL);
+    clerk_explanation *explanation = DIRTY(clerk_explanation);
+    CHECK_STATUS(clerk_explain(NULL, none, &explanation, NULL), CLERK_E_NULL);
+    CHECK(explanation == NULL);
+    CHECK_STR(clerk_explanation_json(NULL), NULL);
+    CHECK_STR(clerk_explanation_text(NULL), NULL);
+    clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);

@@ -65,7 +65,7 @@ fn machine_jwt_is_verified_locally() {
         assert_eq!(answer.identity().map(Identity::kind), Some(expected), "{kind:?}");
     }
     assert_eq!(fixture.calls(), 1);
-    assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::new(Kind::Template, "user_1"))), "out token-invalid");
+    assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::new(Kind::Template, "user_1"))), "out token-type-not-supported");
 }
 
 /// Threat U2.
@@ -155,7 +155,7 @@ fn machine_token_needs_every_flag() {
 }
 
 #[test]
-fn unknown_opaque_token_is_rejected_and_asked_about_once() {
+fn unknown_opaque_token_is_rejected_after_one_call() {
     let fixture = fixture(|config| config.machine_cache_ttl_s = 60);
     for token in ["ak_unknown", "oat_unknown", "mt_unknown"] {
         assert_eq!([fixture.ask(token), fixture.ask(token)], ["out token-invalid", "out token-invalid"]);

@@ -49,7 +49,7 @@ export interface UserColumns {
   clerkUpdatedAtMs?: number | null;
 }
 
-/** What a row must fulfil to be updated. Other processes may have changed it since it was read. */
+/** The condition that a row must meet to be updated. Other processes may have changed it since it was read. */
 export interface UpdateCondition {
   /** `clerkId` of the row must be null: `update … and clerk_id is null`. */
   onlyIfUnlinked: boolean;
@@ -78,7 +78,7 @@ export interface UserStore<Row extends UserRow = UserRow> {
   /** Inserts a row. Returns its key or the row. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
-   * Updates a row if it fulfils the condition, which must be part of the statement; else throws a ConflictError. Returns the
+   * Updates a row if it meets the condition, which must be part of the statement; else throws a ConflictError. Returns the
    * new row or nothing.
    */
   update(key: string, columns: UserColumns, condition: UpdateCondition): Awaitable<Row | void>;
@@ -222,6 +222,33 @@ export interface CallOptions {
 }
 
 /** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
+/** One check of an explanation. Values of the token are truncated and escaped. */
+export interface Check {
+  name: string;
+  status: 'ok' | 'failed' | 'skipped';
+  expected: string;
+  found: string;
+  /** How it may be mended. */
+  hint?: string;
+  /** The failure in one phrase. */
+  failure?: string;
+}
+
+/** Why a token is accepted or rejected; without the token and its signature. */
+export interface Explanation {
+  /** Whether a check fails. Checks that are skipped may still reject the token. */
+  rejected: boolean;
+  reason: Reason | null;
+  /** The failure that decides, as in the log at debug level. */
+  summary: string;
+  /** The token's type; null if it has none. */
+  kind: TokenKind | null;
+  /** In the order of verification. */
+  checks: Check[];
+  /** One line for each check. */
+  text: string;
+}
+
 export class ClerkClient<Row extends UserRow = UserRow> {
   constructor(options?: ClientOptions<Row>);
   readonly events: ClerkEvents;
@@ -240,13 +267,18 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   invalidateUser(clerkId: string): void;
   invalidateSession(sessionId: string): void;
   invalidateAll(): void;
+  /**
+   * Explains why a token is accepted or rejected, without trusting it and without a request: `warmUp` first, so that
+   * signatures can be checked. For operators; not to be sent to clients.
+   */
+  explain(token: string): Explanation;
   /** Rejects all tokens of a session from now on, for `revocationTtlS`. */
   revokeSession(sessionId: string): void;
   /** Rejects all tokens of a Clerk user from now on, for `revocationTtlS`. */
   revokeUser(clerkId: string): void;
   /** Returns all revocations as JSON, for `importRevocations` in another process. */
   exportRevocations(): string;
-  /** Adds the revocations of another process: a union in which each keeps its expiry. */
+  /** Merges the revocations of another process into those of this client; each keeps its expiry. */
   importRevocations(json: string): void;
   stats(): Stats;
   /** @internal */
