@@ -30,6 +30,9 @@ struct Stats {
     uint64_t cached_tokens;
     uint64_t cached_users;
     std::optional<Milliseconds> jwks_age;
+    uint64_t no_credentials;
+    uint64_t would_block;  // empty Cached values
+    uint64_t store_errors; // also counted in `unavailable`
 };
 
 // Verifies requests. Copies share one client, like std::shared_ptr: const member functions may run on any number of
@@ -267,7 +270,8 @@ public:
             call([&](const clerk_client *client, clerk_error **) { return clerk_client_stats(client, &s); });
         if (!done.has_value()) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
-                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms)};
+                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms),
+                     s.no_credentials, s.would_block, s.store_errors};
     }
 
 #if CLERK_AUTH_EXCEPTIONS
