@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::fork_mutex::ResetMutex;
 
 /// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
 pub struct RateLimit {
     interval_ms: i64,
-    taken_ms: Mutex<Option<i64>>,
+    taken_ms: ResetMutex<Option<i64>>,
 }
 
 impl RateLimit {
     /// Creates a limit whose first permit is available at once.
     pub fn every_ms(interval_ms: i64) -> Self {
-        RateLimit { interval_ms, taken_ms: Mutex::new(None) }
+        RateLimit { interval_ms, taken_ms: ResetMutex::default() }
     }
 
     fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
@@ -33,7 +33,7 @@ impl RateLimit {
     }
 
     /// Makes the permit available.
-    pub fn renew(&self) {
+    pub fn release(&self) {
         *self.taken_ms.lock() = None;
     }
 
@@ -53,13 +53,13 @@ pub struct TokenBucket {
     capacity: i64,
     interval_ms: i64,
     /// When the bucket is full again.
-    full_at_ms: Mutex<i64>,
+    full_at_ms: ResetMutex<i64>,
 }
 
 impl TokenBucket {
     /// Makes a full bucket.
     pub fn new(capacity: u32, interval_ms: i64) -> Self {
-        TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: Mutex::new(i64::MIN) }
+        TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: ResetMutex::new(i64::MIN) }
     }
 
     /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.
@@ -88,33 +88,33 @@ impl TokenBucket {
     }
 }
 
-/// A bounded number of places, for calls that run or wait at the same time.
+/// A semaphore without waiting: a bounded number of slots for calls that run or wait at the same time.
 pub struct Slots {
     taken: AtomicUsize,
     max: usize,
 }
 
-/// One place, until it is dropped.
+/// One slot, until it is dropped.
 pub struct Slot<'a>(&'a Slots);
 
 impl Slots {
-    /// Makes `max` free places.
+    /// Creates `max` free slots.
     pub fn new(max: usize) -> Self {
         Slots { taken: AtomicUsize::new(0), max }
     }
 
-    /// Whether no place is free.
+    /// Returns whether no slot is free.
     pub fn is_full(&self) -> bool {
         self.taken.load(Ordering::Relaxed) >= self.max
     }
 
-    /// Takes a place, if one is free.
+    /// Acquires a slot, if one is free.
     pub fn try_acquire(&self) -> Option<Slot<'_>> {
         let next = |taken: usize| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Slot(self))
     }
 
-    /// Frees all places. To be called in a forked child: the threads of the parent do not exist there.
+    /// Frees all slots. To be called in a forked child: the threads of the parent do not exist there.
     pub fn reset(&self) {
         self.taken.store(0, Ordering::Relaxed);
     }
@@ -148,7 +148,7 @@ mod tests {
         assert!(limit.is_available(0) && limit.try_acquire(0));
         assert!(!limit.is_available(9_999) && !limit.try_acquire(9_999));
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
-        limit.renew();
+        limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
     }
 

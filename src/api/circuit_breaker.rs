@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::error::{ApiError, ErrorKind};
+use crate::fork_mutex::ResetMutex;
 
 /// The number of keys with a failure since the last success that opens the circuit, and of failures in a row about one key
 /// that stops the calls about it.
@@ -44,7 +44,7 @@ struct KeyState {
 /// The state of one endpoint. Times are milliseconds of the monotonic clock.
 #[derive(Default)]
 pub struct CircuitBreaker {
-    state: Mutex<State>,
+    state: ResetMutex<State>,
     hasher: RandomState,
 }
 
@@ -250,7 +250,7 @@ mod tests {
         }
         drop(breaker.try_acquire("y", now_ms));
         assert_eq!(call(&breaker, "y", &failed(ErrorKind::Cancelled, None), now_ms), Ok(()));
-        assert_eq!(call(&breaker, "y", &Ok(()), now_ms), Ok(()), "an abandoned probe frees its place");
+        assert_eq!(call(&breaker, "y", &Ok(()), now_ms), Ok(()), "an abandoned probe frees its slot");
         assert!(breaker.try_acquire("y", now_ms).is_ok() && breaker.try_acquire("z", now_ms).is_ok());
     }
 

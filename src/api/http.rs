@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use rustls::RootCertStore;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, Proxy};
@@ -15,6 +14,7 @@ use super::resolver::CachingResolver;
 use super::tls::{self, TlsConnector};
 use super::transport::{Request, Response, Transport, TransportError};
 use crate::config::ConfigError;
+use crate::fork_mutex::ResetMutex;
 
 /// The settings of an [`HttpTransport`].
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,8 @@ pub struct HttpTransport {
     /// The authorities of `ca_pem`.
     roots: Option<Arc<RootCertStore>>,
     resolver: CachingResolver,
-    agent: RwLock<Agent>,
+    /// `None` in a forked child whose parent was just replacing it.
+    agent: ResetMutex<Option<Agent>>,
     pid: AtomicU32,
     shutdowns: AtomicU32,
 }
@@ -77,15 +78,19 @@ impl HttpTransport {
             .output_buffer_size(16 * 1024)
             .build();
         let resolver = CachingResolver::default();
-        let agent = RwLock::new(new_agent(&config, roots.clone(), &resolver));
+        let agent = ResetMutex::new(Some(new_agent(&config, roots.clone(), &resolver)));
         let pid = AtomicU32::new(std::process::id());
         Ok(HttpTransport { config, roots, resolver, agent, pid, shutdowns: AtomicU32::new(0) })
+    }
+
+    fn agent(&self) -> Agent {
+        self.agent.lock().get_or_insert_with(|| new_agent(&self.config, self.roots.clone(), &self.resolver)).clone()
     }
 
     /// Drops all connections. Returns whether they belonged to the parent of a fork.
     fn replace_agent(&self) -> bool {
         let agent = new_agent(&self.config, self.roots.clone(), &self.resolver);
-        let old = std::mem::replace(&mut *self.agent.write(), agent);
+        let old = self.agent.lock().replace(agent);
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
             // The parent still uses these TLS sessions: a close_notify from the child would close them.
             std::mem::forget(old);
@@ -129,7 +134,7 @@ impl Transport for HttpTransport {
             return Err(TransportError::Forked);
         }
         let shutdowns = self.shutdowns.load(Ordering::SeqCst);
-        let agent = self.agent.read().clone();
+        let agent = self.agent();
         let exchange = std::panic::AssertUnwindSafe(|| Self::exchange(&agent, request, timeout));
         // A panic inside ureq would leave the lock of its pool poisoned.
         let Ok(outcome) = std::panic::catch_unwind(exchange) else {
@@ -142,7 +147,7 @@ impl Transport for HttpTransport {
             error => {
                 let error = transport_error(&error);
                 if !matches!(error, TransportError::Timeout | TransportError::TooLarge) {
-                    self.resolver.forget();
+                    self.resolver.clear();
                 }
                 error
             }
@@ -159,7 +164,7 @@ impl Transport for HttpTransport {
             return;
         }
         self.shutdowns.fetch_add(1, Ordering::SeqCst);
-        let old = self.agent.read().clone();
+        let old = self.agent();
         // An agent that was shut down stays unusable: later requests need another.
         self.replace_agent();
         old.shutdown();

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -16,6 +15,7 @@ use ureq::unversioned::transport::NextTimeout;
 use super::tls::failure;
 use super::transport::TransportError;
 use crate::clock::Deadline;
+use crate::fork_mutex::ResetMutex;
 use crate::single_flight::{Flight, SingleFlight};
 
 /// How long addresses are cached.
@@ -30,19 +30,19 @@ pub struct CachingResolver(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    cached: Mutex<HashMap<String, (Addresses, Instant)>>,
+    cached: ResetMutex<HashMap<String, (Addresses, Instant)>>,
     in_flight: SingleFlight<String, Result<Addresses, TransportError>>,
 }
 
 impl CachingResolver {
     /// Removes all addresses. To be called when a connection failed: the host may have moved.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.0.cached.lock().clear();
     }
 
     /// Removes all addresses and running lookups. To be called in a forked child: their threads do not exist there.
     pub fn reset(&self) {
-        self.forget();
+        self.clear();
         self.0.in_flight.reset_after_fork();
     }
 
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn lookup_is_cached_until_forgotten() {
+    fn lookup_is_cached_until_cleared() {
         let resolver = CachingResolver::default();
         assert_eq!(resolve(&resolver, "http://127.0.0.1:81").unwrap(), ["127.0.0.1:81".parse().unwrap()]);
         assert!(resolver.0.cached.lock().is_empty());
         let local = resolve(&resolver, "http://localhost:82").unwrap();
         assert!(local.iter().all(|a| a.ip().is_loopback() && a.port() == 82));
         assert!(resolver.0.cached.lock().contains_key("localhost:82"));
-        resolver.forget();
+        resolver.clear();
         assert!(resolver.0.cached.lock().is_empty());
     }
 

@@ -268,10 +268,13 @@ impl ClientBuilder {
         };
         if config.expected_machine_id.as_ref().is_some_and(|id| !is_clerk_id(id, "mch_")) {
             // The value is not shown: it may be a secret that was pasted here.
-            return Err(ConfigError::new("expected_machine_id", "not the id of a machine; it begins with `mch_`"));
+            return Err(ConfigError::new("expected_machine_id", "not a machine id; it begins with `mch_`"));
         }
         if config.require_suffixed_cookie && instance.is_none() {
-            return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
+            return Err(ConfigError::new(
+                "require_suffixed_cookie",
+                "needs `publishable_key`, from which the suffix is derived",
+            ));
         }
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
@@ -301,7 +304,7 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
-        warn(&config, &listeners);
+        warn(&config, store.as_deref(), &listeners);
         let api = Api::new(
             transport,
             base,
@@ -441,7 +444,10 @@ fn key_source(
 }
 
 /// Logs settings that are valid and probably not intended.
-fn warn(config: &Config, listeners: &EventHandlers) {
+fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandlers) {
+    for warning in store.map(UserStore::warnings).unwrap_or_default() {
+        listeners.log(Level::Warn, || format!("user store: {warning}"));
+    }
     if config.authorized_parties.is_empty() && config.accepts_token.contains(&TokenKind::SessionToken) {
         listeners.log(Level::Warn, || {
             "authorized_parties is empty: session tokens issued to sibling subdomains are accepted".into()

@@ -38,12 +38,12 @@ pub unsafe extern "C" fn clerk_authenticate(
 
 /// Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
 ///
-/// A token that is not in the cache is verified if its key is, and if no user has to be looked up. With a user store,
+/// Verifies a token that is not in the cache if its key is cached and no user has to be looked up. With a user store,
 /// there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
 /// block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
 /// change take effect at once.
 ///
-/// Returns `CLERK_WOULD_BLOCK` without a result if that is not enough: then call `clerk_authenticate` or
+/// Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
 /// `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
 /// caller frees `*result`. Any thread, also in callbacks.
 #[must_use]
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn clerk_authenticate_cached(
 /// Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
 /// `timeout_ms` if keys are fetched.
 ///
-/// Rejects a user or a session that this process knows to be deleted, banned or revoked.
+/// Rejects tokens of users and sessions that this client has recorded as deleted, banned or revoked.
 ///
 /// Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
 #[must_use]

@@ -17,6 +17,8 @@ mod enums;
 mod error;
 mod events;
 mod explanation;
+#[cfg(feature = "sqlite")]
+mod fork;
 mod pending;
 mod request;
 mod result;

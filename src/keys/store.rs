@@ -6,12 +6,11 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-
 use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io};
+use crate::fork_mutex::ResetMutex;
 use crate::jwt::{KnownKeys, VerifyingKey};
 use crate::rate_limit::{RateLimit, Slots, TokenBucket};
 use crate::reason::Reason;
@@ -147,10 +146,10 @@ type OnLimited = dyn Fn(u64) + Send + Sync;
 
 /// The cached JWK set. Times are milliseconds of the monotonic clock.
 pub struct JwksStore {
-    loaded: RwLock<Option<Arc<Loaded>>>,
+    loaded: ResetMutex<Option<Arc<Loaded>>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
     /// The last fetch, if it failed.
-    last_failure: Mutex<Option<Failure>>,
+    last_failure: ResetMutex<Option<Failure>>,
     /// The number of fetches begun.
     fetches: AtomicU64,
     refresh_backoff: RateLimit,
@@ -179,9 +178,9 @@ impl JwksStore {
         on_limited: Box<OnLimited>,
     ) -> Self {
         JwksStore {
-            loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded::new(set, fetched_ms, 0, None)))),
+            loaded: ResetMutex::new(set.map(|(set, fetched_ms)| Arc::new(Loaded::new(set, fetched_ms, 0, None)))),
             in_flight: SingleFlight::default(),
-            last_failure: Mutex::default(),
+            last_failure: ResetMutex::default(),
             fetches: AtomicU64::new(0),
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
@@ -214,7 +213,7 @@ impl JwksStore {
             let refetched = self.refetch(&loaded, refused_before.is_some(), now_ms, fetcher)?;
             if let Some(keys) = refetched.loaded().and_then(|loaded| loaded.set.get(kid)) {
                 // Clerk has rotated its keys: that was not one of the fetches that the limit is for.
-                self.refetch_limit.renew();
+                self.refetch_limit.release();
                 return Ok(keys.clone());
             }
             if !matches!(refetched, Refetch::Fetched(_)) {
@@ -249,7 +248,7 @@ impl JwksStore {
         }
         let refetched = self.refetch(&loaded, false, now_ms, fetcher)?;
         let keys = refetched.loaded().and_then(others).ok_or(refused)?;
-        self.refetch_limit.renew();
+        self.refetch_limit.release();
         Ok(keys)
     }
 
@@ -257,10 +256,10 @@ impl JwksStore {
     /// if it is used up: Clerk does rotate its keys, and may do so again. Once for each set, so that no client can have the
     /// set fetched more often.
     pub fn confirm(&self, key_id: &[u8; 32], now_ms: i64) {
-        let loaded = self.loaded.read().clone();
+        let loaded = self.loaded.lock().clone();
         let Some(loaded) = loaded.filter(|loaded| loaded.new_keys.contains(key_id)) else { return };
         if !self.refetch_limit.is_available(now_ms) && !loaded.has_renewed.swap(true, Ordering::SeqCst) {
-            self.refetch_limit.renew();
+            self.refetch_limit.release();
         }
     }
 
@@ -269,7 +268,7 @@ impl JwksStore {
         if !self.can_fetch {
             return Ok(());
         }
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         self.refresh(seen.as_ref(), now_ms, fetcher)
     }
 
@@ -281,7 +280,7 @@ impl JwksStore {
 
     /// Returns what is known of the keys with a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
-        let loaded = self.loaded.read().clone();
+        let loaded = self.loaded.lock().clone();
         loaded.map_or(KnownKeys::NotFetched, |loaded| {
             KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned())
         })
@@ -289,17 +288,17 @@ impl JwksStore {
 
     /// Whether the key with this id is in the set.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
-        self.loaded.read().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
+        self.loaded.lock().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
     }
 
     /// Returns the age of the set, if there is one.
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
-        self.loaded.read().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
+        self.loaded.lock().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
     }
 
     /// Returns a usable set, refreshed if it is due.
     fn current(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Arc<Loaded>, KeyLookupError> {
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         if let Some(loaded) = &seen {
             let age_ms = now_ms.saturating_sub(loaded.fetched_ms);
             if !self.can_fetch || age_ms < REFRESH_AFTER_MS {
@@ -318,14 +317,14 @@ impl JwksStore {
                     }
                     _ => {}
                 }
-                return Ok(self.loaded.read().clone().unwrap_or_else(|| loaded.clone()));
+                return Ok(self.loaded.lock().clone().unwrap_or_else(|| loaded.clone()));
             }
         }
         if let Some(error) = self.backoff(now_ms) {
             return Err(error);
         }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
-        self.loaded.read().clone().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
+        self.loaded.lock().clone().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
     }
 
     /// Returns the error of the last fetch while no other one may be begun.
@@ -392,7 +391,7 @@ impl JwksStore {
             }
         };
         outcome?;
-        Ok(self.loaded.read().clone().map_or(Refetch::Limited, of_kind))
+        Ok(self.loaded.lock().clone().map_or(Refetch::Limited, of_kind))
     }
 
     fn refresh(
@@ -413,7 +412,7 @@ impl JwksStore {
         fetcher: &JwksFetcher<'_>,
         deadline: Deadline,
     ) -> Result<(), KeyLookupError> {
-        if self.loaded.read().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if self.loaded.lock().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
         let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
@@ -451,9 +450,9 @@ impl JwksStore {
             let error = ApiError::new(ErrorKind::BadResponse);
             (unavailable(Reason::JwkRemoteInvalid, Some(error)), REFRESH_BACKOFF_MS)
         })?;
-        let before = self.loaded.read().clone();
+        let before = self.loaded.lock().clone();
         let loaded = Arc::new(Loaded::new(set, now_ms, number, before.as_deref()));
-        *self.loaded.write() = Some(loaded.clone());
+        *self.loaded.lock() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
         Ok(())
     }
@@ -462,7 +461,7 @@ impl JwksStore {
 /// Returns the pause after a failed fetch, the `failures`-th in a row.
 fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
     match (error.retry_after_ms.map(i64::try_from), error.kind) {
-        // Clerk was not asked.
+        // No request was sent.
         (_, ErrorKind::Cancelled | ErrorKind::Forked) => 0,
         (Some(Ok(ms)), _) => ms,
         (

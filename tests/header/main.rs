@@ -124,7 +124,7 @@ fn sections_follow_the_order_of_use() {
         "Result",
         "Explanation",
         "User store",
-        "User store in steps",
+        "Asynchronous user store",
         "Events and log",
         "Webhooks",
     ];
