@@ -1069,8 +1069,8 @@ typedef struct clerk_explanation clerk_explanation;
  * `clerk_client_warm_up` first.
  *
  * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
- * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
- * in callbacks.
+ * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread,
+ * also in callbacks.
  */
 CLERK_NODISCARD
 int32_t clerk_explain(const clerk_client *client,

@@ -17,8 +17,8 @@ pub struct clerk_explanation {
 /// `clerk_client_warm_up` first.
 ///
 /// Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
-/// that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
-/// in callbacks.
+/// that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread,
+/// also in callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_explain(
