@@ -1670,8 +1670,8 @@ int32_t clerk_event_reason(const clerk_event *event);
 int32_t clerk_event_source(const clerk_event *event);
 
 /**
- * Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any thread,
- * during the callback.
+ * Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any
+ * thread, during the callback.
  */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
