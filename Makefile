@@ -172,6 +172,12 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
 
+# Repeats the loops of tests/sqlite that start and kill processes.
+CRASH_S ?= 120
+.PHONY: crash
+crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
+
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
     $(shell find tests/corpus-replay tests/clerk-sim -name '*.rs')

@@ -50,7 +50,7 @@
 //! # Cargo features
 //!
 //! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
-//! * `bundled-sqlite` (default): the same with a copy of SQLite.
+//! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!

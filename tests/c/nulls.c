@@ -83,6 +83,8 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_add(config, name, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MIN, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MAX, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(none, CLERK_STR("/nowhere/copy"), NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(CLERK_STR("/nowhere/at/all"), none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, with_nul, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
