@@ -14,7 +14,7 @@
  *     Authenticate     blocking, from the cache, one token
  *     Result           clerk_result: status, reason, attributes, checks
  *     Explanation      clerk_explanation: why a token is accepted or rejected
- *     User store       the application's user table, by callback, in steps or in SQLite
+ *     User store       the application's user table: callback, asynchronous, or SQLite
  *     Events and log   callbacks
  *     Webhooks         Clerk's webhooks
  *
@@ -684,7 +684,7 @@ int32_t clerk_authenticate(const clerk_client *client,
 /**
  * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
  *
- * A token that is not in the cache is verified if its key is, and if no user has to be looked up. With a user store,
+ * Verifies a token that is not in the cache if its key is cached and no user has to be looked up. With a user store,
  * there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
  * block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
  * change take effect at once.
@@ -1138,8 +1138,8 @@ typedef struct clerk_explanation clerk_explanation;
  * `clerk_client_warm_up` first.
  *
  * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
- * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
- * in callbacks.
+ * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread,
+ * also in callbacks.
  */
 CLERK_NODISCARD
 int32_t clerk_explain(const clerk_client *client,
@@ -1782,8 +1782,8 @@ int32_t clerk_event_reason(const clerk_event *event);
 int32_t clerk_event_source(const clerk_event *event);
 
 /**
- * Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
- * Any thread, during the callback.
+ * Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any
+ * thread, during the callback.
  */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 

@@ -290,6 +290,12 @@ type Stats struct {
 	UserFetches  uint64 // requests for a user
 	CachedTokens uint64 // results in the cache now
 	CachedUsers  uint64 // users in the cache now
+	// NoCredentials counts requests without a credential.
+	NoCredentials uint64
+	// WouldBlock counts calls that may not block and had no result.
+	WouldBlock uint64
+	// StoreErrors counts requests for which the user store failed. Unavailable counts them as well.
+	StoreErrors uint64
 	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
 }
@@ -306,6 +312,7 @@ func (c *Client) Stats() (Stats, error) {
 		CacheHits: uint64(s.cache_hits), CacheMisses: uint64(s.cache_misses), SignedIn: uint64(s.signed_in),
 		SignedOut: uint64(s.signed_out), Unavailable: uint64(s.unavailable), JWKSFetches: uint64(s.jwks_fetches),
 		UserFetches: uint64(s.user_fetches), CachedTokens: uint64(s.cached_tokens), CachedUsers: uint64(s.cached_users),
-		JWKSAge: time.Duration(s.jwks_age_ms) * time.Millisecond,
+		JWKSAge:       time.Duration(s.jwks_age_ms) * time.Millisecond,
+		NoCredentials: uint64(s.no_credentials), WouldBlock: uint64(s.would_block), StoreErrors: uint64(s.store_errors),
 	}, nil
 }

@@ -319,8 +319,8 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
-/// Any thread, during the callback.
+/// Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any
+/// thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.

@@ -245,6 +245,11 @@ export interface Stats {
   cachedTokens: number;
   cachedUsers: number;
   jwksAgeMs: number;
+  noCredentials: number;
+  /** Calls of `authenticateCached` without a result. */
+  wouldBlock: number;
+  /** Also counted in `unavailable`. */
+  storeErrors: number;
 }
 
 export interface CallOptions {
