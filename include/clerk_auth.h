@@ -1134,7 +1134,7 @@ typedef struct clerk_explanation clerk_explanation;
  *
  * For operators and tests; it must not be sent to clients. It contains neither the token nor its signature; values of
  * the token are truncated and escaped. It rests on what is in memory: no request is sent, the user store is not
- * queried, and no event is emitted. If the key set was not fetched yet, the signature is not checked: call
+ * queried, and no event is emitted. If the JWK set was not fetched yet, the signature is not checked: call
  * `clerk_client_warm_up` first.
  *
  * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
@@ -1654,11 +1654,11 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
      */
     CLERK_EVENT_KIND_JWKS_FETCH_LIMITED = 13,
     /** A browser is redirected to Clerk. */
-    CLERK_EVENT_KIND_HANDSHAKE_STARTED = 13,
+    CLERK_EVENT_KIND_HANDSHAKE_STARTED = 14,
     /** A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies. */
-    CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 14,
+    CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 15,
     /** Clerk's response to a handshake was not accepted or could not be fetched. */
-    CLERK_EVENT_KIND_HANDSHAKE_FAILED = 15,
+    CLERK_EVENT_KIND_HANDSHAKE_FAILED = 16,
 } clerk_event_kind;
 
 /** Where Clerk's response to a handshake came from. */
