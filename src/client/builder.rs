@@ -9,6 +9,7 @@ use ureq::http::Uri;
 
 use super::Client;
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
 use super::machine_tokens::MachineTokens;
@@ -355,6 +356,7 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
             ),
+            blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
             invalidations,

@@ -3,10 +3,10 @@
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::auth_context::Demand;
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 use super::invalidations::{Invalidations, Key, Scope};
@@ -26,8 +26,6 @@ const MAX_MISSING: usize = 1024;
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 /// Users whose order of webhook events is known; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
-/// How long a fetched user of whom no row is known counts as fetched for the requests of the same moment.
-const JUST_FETCHED: Duration = Duration::from_secs(1);
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
 
@@ -35,10 +33,10 @@ const MAX_JOINS: u32 = 8;
 pub(super) struct CachedUser {
     pub user: Arc<ClerkUser>,
     fetched_ms: i64,
-    /// Not by the clock of the application.
-    made_at: Instant,
     /// The number of the fetch; 0 for a webhook event.
     fetch: u64,
+    /// The number of the fetch by the order in which they ended; 0 for a webhook event.
+    ended: u64,
     /// Whether its row was written from a newer version: it has to be fetched again.
     is_outdated: AtomicBool,
     /// The key of the row, once it is synchronized.
@@ -47,25 +45,16 @@ pub(super) struct CachedUser {
 }
 
 impl CachedUser {
-    fn new(user: ClerkUser, fetched_ms: i64, fetch: u64, previous: Option<&CachedUser>) -> Self {
+    fn new(user: ClerkUser, fetched_ms: i64, (fetch, ended): (u64, u64), previous: Option<&CachedUser>) -> Self {
         CachedUser {
             user: Arc::new(user),
             fetched_ms,
-            made_at: Instant::now(),
             fetch,
+            ended,
             is_outdated: AtomicBool::new(false),
             row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
             row_check: RowCheck::new(i64::MIN),
         }
-    }
-
-    /// Whether it was fetched a moment ago and no row is known yet: requests of a new user that come at the same time share one
-    /// fetch, also those that are a little late.
-    fn is_just_fetched(&self) -> bool {
-        self.fetch > 0
-            && self.made_at.elapsed() < JUST_FETCHED
-            && !self.is_outdated.load(Ordering::Relaxed)
-            && self.row_key.lock().is_none()
     }
 
     /// Records that the row was written from a newer version.
@@ -100,8 +89,7 @@ impl FoundUser {
 
     /// Returns what a synchronization works with.
     pub fn snapshot(&self) -> Snapshot {
-        let is_fetched = self.origin == Origin::Cached && !self.is_stale && self.user.is_just_fetched();
-        Snapshot { user: self.user.user.clone(), origin: if is_fetched { Origin::Fetched } else { self.origin } }
+        Snapshot { user: self.user.user.clone(), origin: self.origin }
     }
 }
 
@@ -128,6 +116,8 @@ pub(super) struct UserCache {
     in_flight: SingleFlight<(Box<str>, u64, bool), Fetched>,
     /// The number of the last fetch that has begun.
     fetches: AtomicU64,
+    /// The number of fetches that have ended.
+    ended: AtomicU64,
     invalidations: Arc<Invalidations>,
     ttl_ms: i64,
     stale_if_error_ms: i64,
@@ -141,6 +131,7 @@ impl UserCache {
             last_updates: Cache::new(MAX_LAST_UPDATES, RandomState::new()),
             in_flight: SingleFlight::default(),
             fetches: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             invalidations,
             ttl_ms,
             stale_if_error_ms,
@@ -152,24 +143,30 @@ impl UserCache {
         self.fetches.load(Ordering::Acquire)
     }
 
+    /// Returns the number of the last fetch that has ended, for [`Demand::last_ended`].
+    pub fn last_ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Returns the user: cached, fetched if `io` allows, or stale while Clerk cannot be reached. With `after` the user comes from
     /// a fetch with a higher number, or there is an error.
     pub fn find(
         &self,
         id: &str,
-        after: Option<u64>,
+        Demand { after, last_ended }: Demand,
         now: Now,
         io: Io,
         backend: &Backend,
     ) -> Result<FoundUser, VerifyError> {
         let is_wanted = |user: &Arc<CachedUser>| after.is_none_or(|after| user.fetch > after);
         if let Some(user) = self.fresh(id, now).filter(is_wanted) {
-            return Ok(FoundUser::new(user, if after.is_some() { Origin::Fetched } else { Origin::Cached }));
+            let is_fetched = after.is_some() || user.ended > last_ended;
+            return Ok(FoundUser::new(user, if is_fetched { Origin::Fetched } else { Origin::Cached }));
         }
-        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
         if self.missing.get(id, now.mono_ms).is_some() {
             return Err(Reason::UserNotFound.into());
         }
+        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
         let key = self.invalidations.key(Scope::Subject, id);
         let mut failure = ApiError::new(ErrorKind::Timeout);
         for _ in 0..MAX_JOINS {
@@ -239,7 +236,8 @@ impl UserCache {
                 let newer = previous.as_ref().filter(|cached| cached.user.updated_at_ms > user.updated_at_ms);
                 let newer = newer.filter(|_| !user.is_blocked()).map(|cached| (*cached.user).clone());
                 let user = newer.unwrap_or(user);
-                let user = Arc::new(CachedUser::new(user, now.mono_ms, fetch, previous.as_deref()));
+                let numbers = (fetch, self.ended.fetch_add(1, Ordering::AcqRel) + 1);
+                let user = Arc::new(CachedUser::new(user, now.mono_ms, numbers, previous.as_deref()));
                 let expires_ms = self.expires_ms(now);
                 let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |cached| {
                     is_current() && cached.is_none_or(|cached| cached.user.updated_at_ms <= user.user.updated_at_ms)
@@ -273,13 +271,14 @@ impl UserCache {
         applied.max(cached).is_none_or(|last| last <= user.updated_at_ms)
     }
 
-    /// Caches the user of a webhook event, which is complete: the next request does not fetch it.
-    pub fn apply_update(&self, user: ClerkUser, now: Now) -> Arc<CachedUser> {
+    /// Caches the user of a webhook event, which is complete: requests do not fetch it before it is older than `user_ttl_s`.
+    /// `age_ms` is how old it is already; an event may be late.
+    pub fn apply_update(&self, user: ClerkUser, age_ms: i64, now: Now) -> Arc<CachedUser> {
         let id: Box<str> = user.id.as_str().into();
         self.last_updates.put(id.clone(), user.updated_at_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
         self.missing.remove(&id);
         let previous = self.users.get(&id, now.mono_ms);
-        let user = Arc::new(CachedUser::new(user, now.mono_ms, 0, previous.as_deref()));
+        let user = Arc::new(CachedUser::new(user, now.mono_ms.saturating_sub(age_ms), (0, 0), previous.as_deref()));
         if self.users.put_if(id.clone(), user.clone(), self.expires_ms(now), now.mono_ms, |_| true).is_err() {
             self.users.remove(&id);
         }
@@ -310,6 +309,7 @@ impl UserCache {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::super::metrics::Metrics;
     use super::*;
@@ -359,7 +359,13 @@ mod tests {
         }
 
         fn find_after(&self, after: Option<u64>, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
-            let found = self.cache.find("user_1", after, Now { mono_ms: now_ms, ..NOW }, io, &self.backend)?;
+            let found = self.cache.find(
+                "user_1",
+                Demand { after, last_ended: u64::MAX },
+                Now { mono_ms: now_ms, ..NOW },
+                io,
+                &self.backend,
+            )?;
             Ok((found.user.user.first_name.clone().unwrap_or_default(), found.origin == Origin::Fetched))
         }
     }
@@ -424,7 +430,7 @@ mod tests {
             }
             200
         });
-        let found = f.cache.find("user_1", None, NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
+        let found = f.cache.find("user_1", Demand::default(), NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
         let key = f.invalidations.key(Scope::Subject, "user_1");
         assert!(f.invalidations.is_key_invalidated_since(found.begun.unwrap(), key));
         assert_eq!(f.cache.len(), 0);
@@ -489,7 +495,7 @@ mod tests {
         f.cache.cached("user_1", NOW).unwrap().set_row_key("7");
         let update = |updated_at_ms| ClerkUser { id: "user_1".into(), updated_at_ms, ..ClerkUser::default() };
         assert!(f.cache.is_newer(&update(5), NOW));
-        f.cache.apply_update(update(5), NOW);
+        f.cache.apply_update(update(5), 0, NOW);
         assert!(!f.cache.is_newer(&update(4), NOW) && f.cache.is_newer(&update(5), NOW));
         assert_eq!(f.cache.cached("user_1", NOW).unwrap().row_key().as_deref(), Some("7"));
         f.cache.remove("user_1");

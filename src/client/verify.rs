@@ -6,7 +6,7 @@ use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_befor
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
-use crate::clock::{Deadline, Io};
+use crate::clock::{Deadline, Io, Now};
 use crate::jwt::UnverifiedJwt;
 use crate::keys::{JwksFetcher, KeyLookupError};
 use crate::reason::Reason;
@@ -78,6 +78,15 @@ impl Inner {
                 VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.take() })
             }
         })
+    }
+
+    /// The gate where neither a user is fetched nor a row is queried: what this process knows of both decides.
+    pub fn check_memory(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        self.check_known(token, now)?;
+        match token.user_id() {
+            Some(id) if self.blocked_users.has_inactive_row(id, now) => Err(Reason::UserInactive.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Verifies an opaque token at Clerk.

@@ -149,9 +149,15 @@ impl UserSync {
     pub fn resume(&mut self, snapshot: Snapshot) -> Next {
         self.usernames = usernames(&snapshot.user, &self.rules.schema);
         self.snapshot = snapshot;
+        if !may_own_row(self.user(), &self.rules.schema) {
+            return Err(Reason::LinkConflict);
+        }
         match self.read_before.clone() {
-            _ if !may_own_row(self.user(), &self.rules.schema) => Err(Reason::LinkConflict),
-            Some(row) if self.owns(&row) => self.on_own_row(row),
+            // The fetch took time, in which the row may have changed.
+            Some(row) if self.owns(&row) => {
+                self.row_key = Some(row.key);
+                self.find()
+            }
             _ => self.find_by_email(),
         }
     }
@@ -299,13 +305,8 @@ impl UserSync {
         let is_newer = row_version.is_some_and(|own| own < version);
         // Whether it may write at all, and whether it may lift a ban.
         let (may_write, may_lift) = match self.snapshot.origin {
-            Origin::Fetched => (
-                true,
-                self.read_before
-                    .as_ref()
-                    .is_some_and(|read| read.key == row.key && lifts_ban(read, self.user(), &schema)),
-            ),
-            Origin::Event => (schema.clerk_updated_at, is_newer),
+            Origin::Fetched => (true, self.was_banned_before_the_fetch(&row, is_newer)),
+            Origin::Event => (row_version.is_some(), is_newer),
             Origin::Cached => (is_newer, false),
         };
         if lifts_ban(&row, self.user(), &schema) && !may_lift {
@@ -324,6 +325,14 @@ impl UserSync {
             return self.update(row);
         }
         self.fetch(Some(row), false)
+    }
+
+    /// Whether a banned row was banned already when the snapshot was fetched.
+    fn was_banned_before_the_fetch(&self, row: &Row, is_newer: bool) -> bool {
+        self.read_before.as_ref().is_some_and(|read| {
+            let is_unchanged = read.clerk_updated_at_ms == row.clerk_updated_at_ms;
+            read.key == row.key && lifts_ban(read, self.user(), &self.rules.schema) && (is_unchanged || is_newer)
+        })
     }
 
     /// After conflicts: whether the address is another row's.
@@ -385,6 +394,9 @@ impl UserSync {
         let condition = UpdateCondition {
             only_if_unlinked: self.is_linking,
             max_version: self.rules.schema.clerk_updated_at.then(|| self.user().updated_at_ms),
+            // The application may deactivate the row at any moment.
+            only_if_active: self.changes.is_active == Some(false),
+            only_if_banned: self.changes.is_active == Some(true),
         };
         let (key, changes) = (row.key.clone(), self.changes.clone());
         self.row = Some(row);

@@ -1,6 +1,7 @@
 //! Who may overrule whom: older data never overrules newer, and an address counts only with its proof. Two clients on one table
 //! stand for two processes. The rules are those of `docs/security.md`.
 
+mod activation;
 mod addresses;
 #[path = "../common/mod.rs"]
 mod common;

@@ -288,6 +288,12 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields,
 		version := s.column(clerkauth.ColumnClerkUpdatedAtMs)
 		update += " AND (" + version + " IS NULL OR " + version + " <= " + s.dialect.placeholder(len(values)) + ")"
 	}
+	if condition.OnlyIfActive {
+		update += " AND " + s.column(clerkauth.ColumnIsActive) + " = TRUE"
+	}
+	if condition.OnlyIfBanned {
+		update += " AND " + s.column(clerkauth.ColumnBannedByClerk) + " = TRUE AND " + s.column(clerkauth.ColumnIsActive) + " = FALSE"
+	}
 	return s.write(ctx, false, func(tx *sql.Tx) (string, error) {
 		if len(sets) == 0 {
 			return key, nil

@@ -55,6 +55,10 @@ export interface UpdateCondition {
   onlyIfUnlinked: boolean;
   /** `clerkUpdatedAtMs` of the row must be null or at most this. Null for a table without the column. */
   maxVersion: number | null;
+  /** `isActive` of the row must be true: a row that the application has deactivated meanwhile is not marked as banned. */
+  onlyIfActive: boolean;
+  /** `isActive` of the row must be false and `bannedByClerk` true: only a ban is lifted. */
+  onlyIfBanned: boolean;
 }
 
 type Awaitable<T> = T | Promise<T>;
