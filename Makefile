@@ -180,6 +180,14 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+# Debian packages that only the tests of user stores need.
+STORES := postgresql mariadb-server
+
+.PHONY: test-stores
+test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
+	@scripts/tools.sh $(STORES)
+	tests/stores/run.sh
+
 # Debian packages that only the tests of one server need.
 APACHE := apache2 apache2-dev apache2-utils wrk php-fpm lintian dpkg-dev
 

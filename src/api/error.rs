@@ -57,6 +57,11 @@ impl ApiError {
         ApiError { kind, status: 0, retry_after_ms: None, trace_id: None }
     }
 
+    /// The error of a call that is not sent, because the circuit stays open for this time.
+    pub(crate) fn circuit_open(retry_after_ms: u64) -> Self {
+        ApiError { retry_after_ms: Some(retry_after_ms), ..ApiError::new(ErrorKind::CircuitOpen) }
+    }
+
     /// Returns whether the same request may succeed on the next attempt.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Server | ErrorKind::Network)

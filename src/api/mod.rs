@@ -120,8 +120,7 @@ impl Api {
             Some(open_ms) => Err(open_ms),
             None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
         };
-        let permit = permit
-            .map_err(|open_ms| ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) })?;
+        let permit = permit.map_err(ApiError::circuit_open)?;
         let may_retry = || match call.caller {
             Caller::Known => true,
             Caller::Unknown(may_retry) => may_retry(),

@@ -174,6 +174,11 @@ fn to_millis(value: i64) -> Option<i64> {
 }
 
 impl Api {
+    /// Returns the error of a fetch while the circuit is open; `None` if a call may be sent.
+    pub fn users_circuit_open(&self) -> Option<ApiError> {
+        self.open_for_ms(Endpoint::Users, Caller::Known, self.clock.now().mono_ms).map(ApiError::circuit_open)
+    }
+
     /// Fetches a user. `id` must be a valid user id: it becomes part of the URL.
     pub fn user(&self, id: &str, deadline: Instant) -> Result<ClerkUser, ApiError> {
         let url = self.url(&format!("users/{id}"));

@@ -10,6 +10,7 @@ mod authenticate;
 mod backend;
 mod blocked_users;
 mod builder;
+mod cached_user;
 mod inner;
 mod invalidations;
 mod machine_tokens;

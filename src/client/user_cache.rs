@@ -2,22 +2,20 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::auth_context::Demand;
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
+pub(super) use super::cached_user::{CachedUser, FoundUser, RowRead};
 use super::invalidations::{Invalidations, Key, Scope};
-use super::row_task::RowCheck;
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::users::{Origin, Row, Snapshot, UserSync};
+use crate::users::Origin;
 
 /// How long a user that does not exist at Clerk is not fetched again.
 const MISSING_TTL_MS: i64 = 10_000;
@@ -28,79 +26,6 @@ const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 const MAX_LAST_UPDATES: usize = 65_536;
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
-
-/// A cached user.
-pub(super) struct CachedUser {
-    pub user: Arc<ClerkUser>,
-    fetched_ms: i64,
-    /// The number of the fetch; 0 for a webhook event.
-    fetch: u64,
-    /// The number of the fetch by the order in which they ended; 0 for a webhook event.
-    ended: u64,
-    /// Whether its row was written from a newer version: it has to be fetched again.
-    is_outdated: AtomicBool,
-    /// The key of the row, once it is synchronized.
-    row_key: Mutex<Option<String>>,
-    pub row_check: RowCheck,
-}
-
-impl CachedUser {
-    fn new(user: ClerkUser, fetched_ms: i64, (fetch, ended): (u64, u64), previous: Option<&CachedUser>) -> Self {
-        CachedUser {
-            user: Arc::new(user),
-            fetched_ms,
-            fetch,
-            ended,
-            is_outdated: AtomicBool::new(false),
-            row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
-            row_check: RowCheck::new(i64::MIN),
-        }
-    }
-
-    /// Records that the row was written from a newer version.
-    pub fn set_outdated(&self) {
-        self.is_outdated.store(true, Ordering::Relaxed);
-    }
-
-    pub fn row_key(&self) -> Option<String> {
-        self.row_key.lock().clone()
-    }
-
-    pub fn set_row_key(&self, key: &str) {
-        *self.row_key.lock() = Some(key.to_owned());
-    }
-}
-
-/// A user as [`UserCache::find`] returns it.
-#[derive(Clone)]
-pub(super) struct FoundUser {
-    pub user: Arc<CachedUser>,
-    pub origin: Origin,
-    /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
-    pub begun: Option<u64>,
-    /// Whether Clerk was asked in vain.
-    pub is_stale: bool,
-}
-
-impl FoundUser {
-    pub fn new(user: Arc<CachedUser>, origin: Origin) -> Self {
-        FoundUser { user, origin, begun: None, is_stale: false }
-    }
-
-    /// Returns what a synchronization works with.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { user: self.user.user.clone(), origin: self.origin }
-    }
-}
-
-/// A row that was read, and the user that may not be written into it.
-pub(super) struct RowRead {
-    pub sync: Box<UserSync>,
-    pub found: FoundUser,
-    pub row: Option<Row>,
-    /// Whether the row was written from a newer version of the user.
-    pub is_older: bool,
-}
 
 type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
 
@@ -166,7 +91,12 @@ impl UserCache {
         if self.missing.get(id, now.mono_ms).is_some() {
             return Err(Reason::UserNotFound.into());
         }
-        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
+        let stale = || self.users.get(id, now.mono_ms).filter(|user| after.is_none() && self.may_be_stale(user, now));
+        let Io::Blocking(deadline) = io else {
+            // While the circuit is open, Clerk would not be asked.
+            let is_open = backend.api.users_circuit_open().filter(|_| stale().is_none());
+            return Err(is_open.map_or(VerifyError::WouldBlock, |error| AuthError::unavailable(error).into()));
+        };
         let key = self.invalidations.key(Scope::Subject, id);
         let mut failure = ApiError::new(ErrorKind::Timeout);
         for _ in 0..MAX_JOINS {
@@ -192,13 +122,9 @@ impl UserCache {
         if failure.kind == ErrorKind::NotFound {
             return Err(Reason::UserNotFound.into());
         }
-        match self.users.get(id, now.mono_ms).filter(|_| after.is_none()) {
-            Some(user) if self.may_be_stale(&user, now) => {
-                self.report_stale(id, backend);
-                Ok(FoundUser { is_stale: true, ..FoundUser::new(user, Origin::Cached) })
-            }
-            _ => Err(VerifyError::Refused(AuthError::unavailable(failure))),
-        }
+        let user = stale().ok_or_else(|| AuthError::unavailable(failure))?;
+        self.report_stale(id, backend);
+        Ok(FoundUser { is_stale: true, ..FoundUser::new(user, Origin::Cached) })
     }
 
     /// Whether a user may still be served while Clerk cannot be reached.
@@ -213,8 +139,7 @@ impl UserCache {
 
     fn fresh(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
         let user = self.users.get(id, now.mono_ms)?;
-        let is_fresh =
-            now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms && !user.is_outdated.load(Ordering::Relaxed);
+        let is_fresh = now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms && !user.is_outdated();
         is_fresh.then_some(user)
     }
 

@@ -105,6 +105,8 @@ pub struct UserSync {
     is_partial: bool,
     /// Whether the address is in a row that cannot be the user's.
     is_email_taken: bool,
+    /// Whether the address is in a row that the application has deactivated.
+    is_email_blocked: bool,
     conflicts: u32,
     usernames: UsernameCandidates,
     username: Option<String>,
@@ -132,6 +134,7 @@ impl UserSync {
             is_linking: false,
             is_partial: false,
             is_email_taken: false,
+            is_email_blocked: false,
             conflicts: 0,
             username: None,
             changes: RowChanges::default(),
@@ -258,10 +261,17 @@ impl UserSync {
     fn on_rows_by_email(&mut self, rows: Vec<Row>) -> Next {
         let schema = self.rules.schema;
         let email = self.email().unwrap_or_default();
-        let is_same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(email));
+        let is_same = |row: &Row| is_email(row, email);
         let mut rows: Vec<Row> = rows.into_iter().filter(is_same).collect();
+        let is_deactivated = |row: &Row| schema.is_active && !row.is_active && !row.banned_by_clerk;
         if let Some(own) = &self.row {
-            self.is_email_taken = rows.iter().any(|row| row.key != own.key);
+            rows.retain(|row| row.key != own.key);
+            self.is_email_blocked = self.rules.block_deactivated_email && rows.iter().any(is_deactivated);
+            // A ban is written nevertheless.
+            if self.is_email_blocked && !self.user().is_blocked() {
+                return Err(Reason::UserInactive);
+            }
+            self.is_email_taken = !rows.is_empty();
             return self.ask_username();
         }
         // Another request has just made or linked it.
@@ -273,7 +283,6 @@ impl UserSync {
             self.is_linking = schema.clerk_id;
             return self.on_own_row(row);
         }
-        let is_deactivated = |row: &Row| schema.is_active && !row.is_active && !row.banned_by_clerk;
         if self.rules.block_deactivated_email && rows.iter().any(is_deactivated) {
             return Err(Reason::UserInactive);
         }
@@ -313,8 +322,11 @@ impl UserSync {
             return self.fetch(Some(row), false);
         }
         if may_write {
+            // The new address may be that of a row that the application has deactivated.
+            let is_checked = self.rules.block_deactivated_email && schema.is_active;
+            let has_new_email = is_checked && self.email().is_some_and(|new| !is_email(&row, new));
             self.row = Some(row);
-            return if self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
+            return if has_new_email || self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
         }
         if diff(Some(&row), self.user(), &schema).is_empty() {
             return self.done(row);
@@ -335,7 +347,7 @@ impl UserSync {
         })
     }
 
-    /// After conflicts: whether the address is another row's.
+    /// Before an address is written, and after conflicts: whether it is another row's.
     fn find_email_holder(&mut self) -> Next {
         match self.email().map(str::to_owned) {
             Some(email) => self.request(State::FindByEmail, StoreRequest::FindByEmail { email }),
@@ -379,7 +391,9 @@ impl UserSync {
     fn write(&mut self) -> Next {
         self.changes = diff(self.row.as_ref(), self.user(), &self.rules.schema);
         self.changes.username = self.username.clone();
-        if self.conflicts > 2 && self.is_email_taken && self.rules.schema.clerk_id {
+        if self.is_email_blocked {
+            self.changes.email = None;
+        } else if self.conflicts > 2 && self.is_email_taken && self.rules.schema.clerk_id {
             self.record_link_conflict();
             self.changes.email = self.row.is_none().then_some(None);
         }
@@ -467,6 +481,10 @@ impl UserSync {
         }
         self.find()
     }
+}
+
+fn is_email(row: &Row, email: &str) -> bool {
+    row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(email))
 }
 
 fn usernames(user: &ClerkUser, schema: &Schema) -> UsernameCandidates {

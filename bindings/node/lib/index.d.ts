@@ -79,7 +79,7 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
-  /** Inserts a row. Returns its key or the row. */
+  /** Inserts a row. Returns its key or the row; a row with `isActive` false rejects the request that created it. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
    * Updates a row if it fulfils the condition, which must be part of the statement; else throws a ConflictError. Returns the
@@ -220,6 +220,13 @@ export interface Stats {
   jwksAgeMs: number;
 }
 
+/** Where a request has a credential. */
+export interface Credential {
+  /** The token that `authenticate` would verify; null if there is none or it is malformed. */
+  token: string | null;
+  source: 'none' | 'header' | 'cookie';
+}
+
 export interface CallOptions {
   /** Rejects the promise when aborted. The call itself continues. */
   signal?: AbortSignal | null;
@@ -235,6 +242,8 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   authenticate(request: RequestLike, options?: CallOptions): Promise<Auth<Row>>;
   /** Returns the cached result, or undefined. Never waits. */
   authenticateCached(request: RequestLike): Auth<Row> | undefined;
+  /** Finds the credential of a request. Verifies nothing, emits no event, caches nothing. */
+  credential(request: RequestLike): Credential;
   /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
   /** Fetches the keys, so that the first request does not have to. */

@@ -398,6 +398,20 @@ test('findByEmail: null rows are ignored, two rows are ambiguous', async () => {
   assert.notEqual(seen[1][1], '7');
 });
 
+test('row that the table made inactive itself is rejected at once', async () => {
+  const users = new UserTable();
+  // New accounts await approval.
+  users.create = async (columns) => users.add({ ...columns, isActive: false });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
+  for (let i = 0; i < 2; i++) assert.equal((await clerk.authenticate(request)).reason, 'user-inactive');
+  users.rows[0].isActive = true;
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  users.update = async (key, columns) => Object.assign(users.rows[0], columns, { isActive: false });
+  users.rows[0].firstName = 'Local';
+  clerk.invalidateUser('user_1');
+  assert.equal((await clerk.authenticate(request)).reason, 'user-inactive');
+});
+
 test('localUser.row is null after update() that returns nothing', async () => {
   const users = new UserTable();
   users.add({ clerkId: 'user_1', username: 'old' });
