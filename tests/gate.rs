@@ -1,4 +1,5 @@
-//! One gate for a user, whatever brought them: session token, OAuth JWT, opaque OAuth token or API key; in every mode and function.
+//! The same access checks for every token of a user: session token, OAuth JWT, opaque OAuth token or API key; in every mode
+//! and function.
 
 mod common;
 
@@ -388,7 +389,7 @@ fn ban_in_no_cache_is_rejected_by_verify_token() {
 }
 
 #[test]
-fn machine_token_that_skips_the_row_is_rejected_after_a_ban_that_no_cache_holds() {
+fn ban_in_no_cache_rejects_machine_token_that_skips_the_row() {
     let fixture = fixture(Some(Arc::new(Table::default())), |config| {
         config.machine_tokens_skip_user = true;
         config.user_ttl_s = 0;

@@ -22,7 +22,7 @@ const MISSING_TTL_MS: i64 = 10_000;
 const MAX_MISSING: usize = 1024;
 /// Clerk redelivers a webhook event for more than a day if it was not accepted.
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
-/// Users whose order of webhook events is known; independent of the size of the cache.
+/// Maximum number of users whose last webhook event is recorded; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_that_must_be_later_neither_uses_the_cache_nor_joins_an_earlier_one() {
+    fn fetch_after_a_number_uses_neither_cache_nor_earlier_fetch() {
         let release = Arc::new(std::sync::Barrier::new(2));
         let barrier = release.clone();
         let f = Fixture::new(move |_, call| {

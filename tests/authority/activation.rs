@@ -142,7 +142,7 @@ fn deactivation_while_an_event_is_applied_stays() {
 
 /// The application deactivates a row on one thread while bans come and go.
 #[test]
-fn deactivation_survives_bans_that_come_and_go_at_the_same_time() {
+fn deactivation_survives_concurrent_bans() {
     let world = World::new(Kind::Sqlite, Driver::Blocking, |config| config.user_ttl_s = 0);
     world.sim.put_user(ada(1, json!({})));
     assert_eq!(world.sign_in(&world.a, ADA), "in verified");
@@ -171,7 +171,7 @@ fn deactivation_survives_bans_that_come_and_go_at_the_same_time() {
 }
 
 #[test]
-fn failed_first_sign_in_leaves_no_user_to_make_a_row_of() {
+fn failed_first_sign_in_leaves_no_user_to_create_a_row_from() {
     // The fetch succeeded, the store did not. Then the user is deleted, and the row is not made from memory at once.
     for kind in TABLES {
         let world = World::new(kind, Driver::Stepwise, |_| ());
@@ -184,7 +184,7 @@ fn failed_first_sign_in_leaves_no_user_to_make_a_row_of() {
 }
 
 #[test]
-fn restart_during_a_fetch_lifts_no_ban_from_memory() {
+fn restart_during_a_fetch_lifts_no_ban_from_a_cache() {
     for kind in TABLES {
         let world = World::new(kind, Driver::Stepwise, |config| {
             config.set("accepts_token", "session_token,api_key").unwrap();

@@ -117,7 +117,7 @@ fn table_without_clerk_ids_refuses_an_unproven_address_before_any_row() {
 }
 
 #[test]
-fn key_given_to_another_person_is_theirs_alone() {
+fn reused_key_belongs_to_the_new_user_only() {
     for driver in super::DRIVERS {
         let world = World::new(Kind::WithoutIds, driver, |_| ());
         world.sim.put_user(ada(1, json!({})));
@@ -137,7 +137,7 @@ fn key_given_to_another_person_is_theirs_alone() {
 }
 
 #[test]
-fn person_of_a_deactivated_row_is_refused_with_a_new_account() {
+fn user_of_a_deactivated_row_is_rejected_with_a_new_account() {
     everywhere(
         |_| (),
         |world| {
@@ -160,7 +160,7 @@ fn person_of_a_deactivated_row_is_refused_with_a_new_account() {
 
 /// The order of sign-in and proof makes no difference.
 #[test]
-fn person_of_a_deactivated_row_is_refused_if_the_address_is_proven_later() {
+fn user_of_a_deactivated_row_is_rejected_if_verified_later() {
     for by_event in [true, false] {
         everywhere(
             |config| config.user_ttl_s = 0,
@@ -232,7 +232,7 @@ impl Required {
 }
 
 #[test]
-fn unproven_address_does_not_lock_its_owner_out_of_a_table_that_requires_it() {
+fn unproven_address_does_not_lock_out_its_owner() {
     for claimed in unproven() {
         let store = Arc::new(Required(Table::default()));
         let fixture = Fixture::with_store(store.clone(), |config| config.user_ttl_s = 0);
