@@ -62,7 +62,7 @@ pub(super) struct FoundUser {
     pub origin: Origin,
     /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
     pub begun: Option<u64>,
-    /// Whether Clerk was asked in vain.
+    /// Whether a fetch failed, so that a cached user is returned.
     pub is_stale: bool,
 }
 
