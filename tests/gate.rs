@@ -507,3 +507,41 @@ fn imported_end_of_a_ban_lifts_no_ban_of_this_process() {
         assert_eq!(fixture.ask(&token), "out user-inactive", "{forged}");
     }
 }
+
+/// A request that is waiting for Clerk while the application, or another process, revokes.
+#[test]
+fn revocation_during_a_request_rejects_it() {
+    for mode in [UserMode::Profile, UserMode::Sync] {
+        for by_import in [false, true] {
+            let fixture = fixture(Some(Arc::new(Table::default())), |config| config.user_mode = Some(mode));
+            let other = self::fixture(None, |_| {});
+            let tokens = tokens_of_ada(&fixture);
+            let session = fixture.mint(&TokenSpec::session(ADA).sid("sess_waiting"));
+            fixture.sim.fault(Fault::on("/users/*").delay_ms(300).times(1));
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = tokens
+                    .iter()
+                    .map(|(_, token)| token)
+                    .chain([&session])
+                    .map(|t| scope.spawn(|| fixture.ask(t)))
+                    .collect();
+                let begun = std::time::Instant::now();
+                while fixture.sim.requests("/users/*") == 0 && begun.elapsed().as_secs() < 5 {
+                    std::thread::yield_now();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                match by_import {
+                    true => {
+                        assert!(other.client.revoke_session("sess_waiting") && other.client.revoke_user(ADA));
+                        assert!(fixture.client.import_revocations(&other.client.export_revocations().unwrap()));
+                    }
+                    false => assert!(fixture.client.revoke_session("sess_waiting") && fixture.client.revoke_user(ADA)),
+                }
+                for asked in asked {
+                    assert_eq!(asked.join().unwrap(), "out session-revoked", "{mode:?} {by_import}");
+                }
+            });
+            assert_eq!(fixture.client.stats().cached_tokens, 0);
+        }
+    }
+}

@@ -107,6 +107,8 @@ pub struct UserSync {
     is_email_taken: bool,
     /// Whether the address is in a row that the application has deactivated.
     is_email_blocked: bool,
+    /// Whether the rows with the address have been looked for.
+    is_email_checked: bool,
     conflicts: u32,
     usernames: UsernameCandidates,
     username: Option<String>,
@@ -135,6 +137,7 @@ impl UserSync {
             is_partial: false,
             is_email_taken: false,
             is_email_blocked: false,
+            is_email_checked: false,
             conflicts: 0,
             username: None,
             changes: RowChanges::default(),
@@ -152,6 +155,7 @@ impl UserSync {
     pub fn resume(&mut self, snapshot: Snapshot) -> Next {
         self.usernames = usernames(&snapshot.user, &self.rules.schema);
         self.snapshot = snapshot;
+        (self.is_email_blocked, self.is_email_checked) = (false, false);
         if !may_own_row(self.user(), &self.rules.schema) {
             return Err(Reason::LinkConflict);
         }
@@ -260,6 +264,7 @@ impl UserSync {
 
     fn on_rows_by_email(&mut self, rows: Vec<Row>) -> Next {
         let schema = self.rules.schema;
+        self.is_email_checked = true;
         let email = self.email().unwrap_or_default();
         let is_same = |row: &Row| is_email(row, email);
         let mut rows: Vec<Row> = rows.into_iter().filter(is_same).collect();
@@ -323,8 +328,8 @@ impl UserSync {
         }
         if may_write {
             // The new address may be that of a row that the application has deactivated.
-            let is_checked = self.rules.block_deactivated_email && schema.is_active;
-            let has_new_email = is_checked && self.email().is_some_and(|new| !is_email(&row, new));
+            let is_unchecked = self.rules.block_deactivated_email && schema.is_active && !self.is_email_checked;
+            let has_new_email = is_unchecked && self.email().is_some_and(|new| !is_email(&row, new));
             self.row = Some(row);
             return if has_new_email || self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
         }
