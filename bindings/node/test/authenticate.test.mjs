@@ -440,7 +440,14 @@ test('credential: found without verification, event or cache entry', async () =>
     [{ cookie: 'a=b; __session=tok' }, 'tok', 'cookie'],
     [{ cookie: '__session=tok', authorization: 'Bearer other' }, 'other', 'header'],
     [{ authorization: 'Bearer' }, null, 'header'],
-    [[['Authorization', 'Bearer a'], ['authorization', 'Bearer b']], null, 'header'],
+    [
+      [
+        ['Authorization', 'Bearer a'],
+        ['authorization', 'Bearer b'],
+      ],
+      null,
+      'header',
+    ],
     [new Headers({ authorization: 'Bearer tok' }), 'tok', 'header'],
     [{ cookie: '__session=t\u00f6k' }, 't\u00f6k', 'cookie'],
   ]) {
