@@ -199,6 +199,14 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+# Debian packages that only the tests of user stores need.
+STORES := postgresql mariadb-server
+
+.PHONY: test-stores
+test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
+	@scripts/tools.sh $(STORES)
+	tests/stores/run.sh
+
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
 APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk

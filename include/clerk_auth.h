@@ -1191,6 +1191,8 @@ void clerk_explanation_free(clerk_explanation *explanation);
  *         case CLERK_STORE_REQUEST_KIND_UPDATE:
  *             // UPDATE account SET ... WHERE id = :key AND (NOT :only_if_unlinked OR clerk_id IS NULL)
  *             //     AND (:max_version IS NULL OR updated_at IS NULL OR updated_at <= :max_version)
+ *             //     AND (NOT :only_if_active OR is_active)
+ *             //     AND (NOT :only_if_banned OR (banned_by_clerk AND NOT is_active))
  *             return CLERK_STORE_CONFLICT; // if no row was updated
  *         case CLERK_STORE_REQUEST_KIND_BEGIN:
  *         case CLERK_STORE_REQUEST_KIND_COMMIT:
@@ -1237,8 +1239,9 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
     CLERK_STORE_REQUEST_KIND_CREATE = 5,
     /**
      * Update the given columns of the row "key", in one statement with the conditions
-     * `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
-     * whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
+     * `clerk_store_request_only_if_unlinked`, `clerk_store_request_max_version`, `clerk_store_request_only_if_active`
+     * and `clerk_store_request_only_if_banned`. Respond with nothing, or with the whole row. Return
+     * `CLERK_STORE_CONFLICT` if no row was updated.
      */
     CLERK_STORE_REQUEST_KIND_UPDATE = 6,
     /**
@@ -1439,6 +1442,23 @@ int32_t clerk_store_request_only_if_unlinked(const clerk_store_request *request)
  * the column. The condition must be part of the statement that updates. One thread at a time.
  */
 int32_t clerk_store_request_max_version(const clerk_store_request *request, int64_t *version);
+
+/**
+ * Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is true, else 0.
+ *
+ * Then a row that the application has deactivated meanwhile is not marked as banned by Clerk. The condition has to be
+ * in the statement that updates. One thread at a time.
+ */
+int32_t clerk_store_request_only_if_active(const clerk_store_request *request);
+
+/**
+ * Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is false and `BANNED_BY_CLERK` is true,
+ * else 0.
+ *
+ * Then a row that the application has deactivated meanwhile is not activated. The condition has to be in the statement
+ * that updates. One thread at a time.
+ */
+int32_t clerk_store_request_only_if_banned(const clerk_store_request *request);
 
 /**
  * Adds a row. `key` is the application's key of the row; it must not be empty. The column setters then apply to it.

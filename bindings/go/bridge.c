@@ -237,6 +237,8 @@ static void read_request(const clerk_store_request *from, clerkgo_store_request 
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS; i++)
         request->writes[CLERKGO_STRING_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_STRING_COLUMNS + i, &request->ints[i]);
     request->only_if_unlinked = clerk_store_request_only_if_unlinked(from);
+    request->only_if_active = clerk_store_request_only_if_active(from);
+    request->only_if_banned = clerk_store_request_only_if_banned(from);
     request->has_max_version = clerk_store_request_max_version(from, &request->max_version);
 }
 

@@ -59,6 +59,8 @@ typedef struct {
     clerk_str strings[CLERKGO_STRING_COLUMNS];
     int64_t ints[CLERKGO_INT_COLUMNS];
     int32_t only_if_unlinked;
+    int32_t only_if_active;
+    int32_t only_if_banned;
     int32_t has_max_version;
     int64_t max_version;
 } clerkgo_store_request;

@@ -10,6 +10,15 @@ use crate::jwt::{Claim, Claims, Policy};
 use crate::token::{TokenHash, TokenKind};
 use crate::users::Row;
 
+/// Which fetches of a user count for an attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand {
+    /// The user has to come from a fetch that began after this one.
+    pub after: Option<u64>,
+    /// A fetch that has ended after this one ended during the attempt, and counts as its own.
+    pub last_ended: u64,
+}
+
 /// One request with a credential.
 #[derive(Clone, Copy)]
 pub(super) struct AuthContext {
@@ -22,8 +31,8 @@ pub(super) struct AuthContext {
     pub is_miss_recorded: bool,
     pub client_uat: Option<i64>,
     pub is_document: bool,
-    /// The user has to come from a fetch that began after this one.
-    pub fetched_after: Option<u64>,
+    /// Which fetches of the user count.
+    pub demand: Demand,
     /// How much more the clocks may differ than the settings allow: in development, for a token that Clerk has just issued.
     pub leeway_ms: i64,
     /// How long the attempt may still wait for Clerk; `None`: it has not waited yet.
@@ -40,7 +49,7 @@ impl AuthContext {
             is_miss_recorded: false,
             client_uat: None,
             is_document: false,
-            fetched_after: None,
+            demand: Demand::default(),
             leeway_ms: 0,
             clerk_time_left: None,
         }

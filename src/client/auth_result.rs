@@ -267,6 +267,12 @@ pub(super) enum VerifyError {
     Refused(AuthError),
 }
 
+impl From<AuthError> for VerifyError {
+    fn from(error: AuthError) -> Self {
+        VerifyError::Refused(error)
+    }
+}
+
 impl From<Reason> for VerifyError {
     fn from(reason: Reason) -> Self {
         VerifyError::Refused(reason.into())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, Demand, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
@@ -167,6 +167,7 @@ impl Inner {
         let mut context = AuthContext {
             client_uat: credential.client_uat,
             is_document: request.is_document_request(),
+            demand: Demand { after: None, last_ended: self.users.last_ended() },
             ..AuthContext::new(hash, now, self.invalidations.sequence())
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
@@ -212,8 +213,10 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
-        let known = token.user_id().and_then(|id| self.users.cached(id, now));
-        if known.is_some_and(|known| known.user.is_blocked()) {
+        let is_banned = |id| {
+            self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
+        };
+        if token.user_id().is_some_and(is_banned) {
             return Err(Reason::UserInactive.into());
         }
         match token.session_id() {
@@ -244,7 +247,7 @@ impl Inner {
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
-        let found = self.users.find(id, context.fetched_after, now, io, &self.backend)?;
+        let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
         if let Io::Blocking(deadline) = io {
             context.clerk_time_left = Some(deadline.remaining());
@@ -291,6 +294,9 @@ impl Inner {
     ) -> AuthStep {
         if self.invalidations.is_invalidated_since(context.begun, &token.keys) {
             return self.restart(context, token, io);
+        }
+        if let (Some(id), Some(row)) = (token.user_id(), &row) {
+            self.blocked_users.record_row(id, row.is_active, context.now);
         }
         let is_blocked = user.is_some_and(|user| user.user.is_blocked());
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
@@ -375,7 +381,7 @@ impl Inner {
         }
         context.restarts += 1;
         context.begun = self.invalidations.sequence();
-        context.fetched_after = None;
+        context.demand.after = None;
         Ok(())
     }
 
@@ -391,9 +397,11 @@ impl Inner {
                     };
                 }
                 cached.row_check.confirm(context.now);
+                self.record_row(&context, &cached, true);
                 Step::Done(self.finish_hit(&context, &cached))
             }
             RowOutcome::Confirmed(_) | RowOutcome::Synced(_) => {
+                self.record_row(&context, &cached, false);
                 self.invalidate_row(&context, &cached);
                 Step::Done(self.reject(&context, Reason::UserInactive))
             }
@@ -407,6 +415,10 @@ impl Inner {
                 }
             }
         }
+    }
+
+    fn record_row(&self, context: &AuthContext, cached: &CachedAuth, is_active: bool) {
+        self.blocked_users.record_row(cached.get(Attribute::Subject).unwrap_or_default(), is_active, context.now);
     }
 
     /// Discards earlier confirmations of a row that the store no longer confirms.

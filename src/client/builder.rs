@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Client;
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
 use super::handshakes::Handshakes;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
@@ -370,6 +371,7 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
             ),
+            blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
             handshakes: handshake.map(|settings| Box::new(Handshakes::new(settings))),

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::auth_context::AuthContext;
+use super::auth_context::{AuthContext, Demand};
+use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
 use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
 use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
-use super::user_cache::UserCache;
+use super::user_cache::{FoundUser, UserCache};
 use super::webhook_receiver::WebhookReceiver;
-use crate::clock::{Clock, Deadline, Io};
+use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
 use crate::events::{Event, Source};
 use crate::identity::Attribute;
@@ -23,7 +25,7 @@ use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Schema, SyncRules, UserStore};
+use crate::users::{Origin, Schema, SyncRules, UserStore};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -54,6 +56,7 @@ pub(super) struct Inner {
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
     pub revocations: Revocations,
+    pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,
     /// `None` with `handshake` off.
     pub handshakes: Option<Box<Handshakes>>,
@@ -72,6 +75,17 @@ impl Inner {
     pub fn sync_rules(&self) -> SyncRules {
         let Settings { link, block_deactivated_email, .. } = self.settings;
         SyncRules { schema: self.schema(), link, block_deactivated_email }
+    }
+
+    /// Returns a user, and records whether Clerk says that the user is banned.
+    pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
+        let found = self.users.find(id, demand, now, io, &self.backend)?;
+        if found.origin == Origin::Fetched {
+            let key = self.invalidations.key(Scope::Subject, id);
+            let is_current = found.begun.is_some_and(|begun| !self.invalidations.is_key_invalidated_since(begun, key));
+            self.blocked_users.record_fetched(&found.user.user, now, is_current);
+        }
+        Ok(found)
     }
 
     /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates

@@ -8,7 +8,9 @@ mod auth_context;
 mod auth_result;
 mod authenticate;
 mod backend;
+mod blocked_users;
 mod builder;
+mod cached_user;
 mod explain;
 mod handshakes;
 mod inner;
@@ -191,7 +193,7 @@ impl Client {
         let context =
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
-        let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
+        let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
@@ -331,7 +333,10 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn invalidate_user(&self, clerk_id: &str) {
-        self.inner.invalidate(Scope::Subject, clerk_id, || self.inner.users.remove(clerk_id));
+        self.inner.invalidate(Scope::Subject, clerk_id, || {
+            self.inner.users.remove(clerk_id);
+            self.inner.blocked_users.forget_row(clerk_id);
+        });
     }
 
     /// Invalidates a session and the results of all its tokens.
@@ -402,6 +407,7 @@ impl Client {
     pub fn invalidate_all(&self) {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
+            self.inner.blocked_users.forget_rows();
             self.inner.sessions.clear();
             self.inner.machine_tokens.clear_refusals();
         });

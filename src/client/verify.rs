@@ -86,6 +86,15 @@ impl Inner {
         })
     }
 
+    /// The gate where neither a user is fetched nor a row is queried: what this process knows of both decides.
+    pub fn check_memory(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        self.check_known(token, now)?;
+        match token.user_id() {
+            Some(id) if self.blocked_users.has_inactive_row(id, now) => Err(Reason::UserInactive.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Verifies an opaque token at Clerk.
     pub fn verify_opaque(
         &self,

@@ -451,6 +451,8 @@ static void store_requests_and_responses(void) {
     CHECK_INT(clerk_store_request_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
     CHECK_INT(clerk_store_request_only_if_unlinked(NULL), 0);
     CHECK_INT(clerk_store_request_max_version(NULL, &number), 0);
+    CHECK_INT(clerk_store_request_only_if_active(NULL), 0);
+    CHECK_INT(clerk_store_request_only_if_banned(NULL), 0);
     CHECK_STATUS(clerk_store_response_add_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_string_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);

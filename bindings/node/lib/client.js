@@ -120,6 +120,12 @@ class ClerkClient {
     return this.#handshake ? parsePage(request, options) : parseHeaders(request);
   }
 
+  /** Returns where the request has a credential, and the token; verifies nothing. */
+  credential(request) {
+    const headers = parseHeaders(request);
+    return this.#callSync((addon) => addon.credential(...headers));
+  }
+
   async verifyToken(token, options) {
     const signal = getSignal(options);
     checkString(token, 'token');

@@ -67,6 +67,10 @@ export interface UpdateCondition {
   onlyIfUnlinked: boolean;
   /** `clerkUpdatedAtMs` of the row must be null or at most this. Null for a table without the column. */
   maxVersion: number | null;
+  /** `isActive` of the row must be true: a row that the application has deactivated meanwhile is not marked as banned. */
+  onlyIfActive: boolean;
+  /** `isActive` of the row must be false and `bannedByClerk` true: only a ban is lifted. */
+  onlyIfBanned: boolean;
 }
 
 type Awaitable<T> = T | Promise<T>;
@@ -87,7 +91,7 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
-  /** Inserts a row. Returns its key or the row. */
+  /** Inserts a row. Returns its key or the row; a row with `isActive` false rejects the request that created it. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
    * Updates a row if it meets the condition, which must be part of the statement; else throws a ConflictError. Returns the
@@ -252,6 +256,13 @@ export interface Stats {
   storeErrors: number;
 }
 
+/** Where a request has a credential. */
+export interface Credential {
+  /** The token that `authenticate` would verify; null if there is none or it is malformed. */
+  token: string | null;
+  source: 'none' | 'header' | 'cookie';
+}
+
 export interface CallOptions {
   /** Rejects the promise when aborted. The call itself continues. */
   signal?: AbortSignal | null;
@@ -296,6 +307,9 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row> | undefined;
   /** Whether the setting `handshake` is on. */
   readonly handshake: boolean;
+  authenticateCached(request: RequestLike): Auth<Row> | undefined;
+  /** Finds the credential of a request. Verifies nothing, emits no event, caches nothing. */
+  credential(request: RequestLike): Credential;
   /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
   /** Fetches the keys, so that the first request does not have to. */

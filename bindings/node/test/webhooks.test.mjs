@@ -151,7 +151,7 @@ test('without clerkUpdatedAtMs the user is fetched before a webhook changes the 
 /** Starts a webhook whose store does not respond before `release` is called. */
 async function startBlocked(options) {
   const users = Object.assign(new UserTable(), { columns: VERSIONED });
-  users.add({ clerkId: 'user_1', username: 'ada' });
+  users.add({ clerkId: 'user_1', username: 'ada', clerkUpdatedAtMs: 1 });
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   let release;
   const called = new Promise((resolve) => {

@@ -291,7 +291,8 @@ enum class StoreRequestKind : int32_t {
     // row if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
     create = CLERK_STORE_REQUEST_KIND_CREATE,
     // Update the given columns of the row "key", in one statement with the conditions
-    // `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with
+    // `clerk_store_request_only_if_unlinked`, `clerk_store_request_max_version`,
+    // `clerk_store_request_only_if_active` and `clerk_store_request_only_if_banned`. Respond with nothing, or with
     // the whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
     update = CLERK_STORE_REQUEST_KIND_UPDATE,
     // Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
