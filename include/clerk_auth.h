@@ -1654,11 +1654,11 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
      */
     CLERK_EVENT_KIND_JWKS_FETCH_LIMITED = 13,
     /** A browser is redirected to Clerk. */
-    CLERK_EVENT_KIND_HANDSHAKE_STARTED = 13,
+    CLERK_EVENT_KIND_HANDSHAKE_STARTED = 14,
     /** A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies. */
-    CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 14,
+    CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 15,
     /** Clerk's response to a handshake was not accepted or could not be fetched. */
-    CLERK_EVENT_KIND_HANDSHAKE_FAILED = 15,
+    CLERK_EVENT_KIND_HANDSHAKE_FAILED = 16,
 } clerk_event_kind;
 
 /** Where Clerk's response to a handshake came from. */

@@ -234,9 +234,7 @@ const (
 	// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
 	// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
 	EventJWKSFetchLimited EventKind = C.CLERK_EVENT_KIND_JWKS_FETCH_LIMITED
-)
 
-// String returns the name, such as "jwks_fetch_limited"; "" for an unknown number.
 	// A browser is redirected to Clerk.
 	EventHandshakeStarted EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_STARTED
 

@@ -149,7 +149,7 @@ export type EventName =
   | 'secretKeyRejected'
   // A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
   // was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
-  | 'jwksFetchLimited';
+  | 'jwksFetchLimited'
   // A browser is redirected to Clerk.
   | 'handshakeStarted'
   // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.

@@ -372,6 +372,16 @@ enum class TokenSource : int32_t {
     cookie = CLERK_TOKEN_SOURCE_COOKIE,
 };
 
+// Where Clerk's response to a handshake came from.
+enum class HandshakeSource : int32_t {
+    // A nonce was exchanged at Clerk.
+    nonce = CLERK_HANDSHAKE_SOURCE_NONCE,
+    // A handshake token was verified.
+    token = CLERK_HANDSHAKE_SOURCE_TOKEN,
+    // The session was refreshed with its refresh cookie.
+    refresh = CLERK_HANDSHAKE_SOURCE_REFRESH,
+};
+
 // The values of the setting `authorized_parties_missing`.
 enum class AuthorizedPartiesMissing { refuse, accept };
 
@@ -384,15 +394,6 @@ constexpr std::string_view name(AuthorizedPartiesMissing value) noexcept {
     }
     return "accept";
 }
-// Where Clerk's response to a handshake came from.
-enum class HandshakeSource : int32_t {
-    // A nonce was exchanged at Clerk.
-    nonce = CLERK_HANDSHAKE_SOURCE_NONCE,
-    // A handshake token was verified.
-    token = CLERK_HANDSHAKE_SOURCE_TOKEN,
-    // The session was refreshed with its refresh cookie.
-    refresh = CLERK_HANDSHAKE_SOURCE_REFRESH,
-};
 
 // The values of the setting `csrf`.
 enum class Csrf { off, check };
