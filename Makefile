@@ -164,6 +164,7 @@ endef
 test-corpus: ## the recorded verdicts and scenarios, through the C functions
 	$(call replay,verdicts,tests/corpus/verdicts.json)
 	$(call replay,parity,tests/corpus/seed_parity.json)
+	$(call replay,handshake,tests/corpus/handshake.json)
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
@@ -171,6 +172,12 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+
+# Repeats the loops of tests/sqlite that start and kill processes.
+CRASH_S ?= 120
+.PHONY: crash
+crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
 
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \

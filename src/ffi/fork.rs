@@ -1,18 +1,9 @@
 //! Handlers that the C library calls around each `fork` of the process.
 
-use std::ffi::c_int;
-
 use once_cell::sync::Lazy;
 
 use super::guard;
 use crate::users::{after_fork, before_fork, set_private_copy};
-
-type Handler = unsafe extern "C" fn();
-
-// SAFETY: as POSIX declares it.
-unsafe extern "C" {
-    fn pthread_atfork(prepare: Option<Handler>, parent: Option<Handler>, child: Option<Handler>) -> c_int;
-}
 
 extern "C" fn prepare() {
     guard((), before_fork);
@@ -30,7 +21,7 @@ pub(crate) fn prepare_for_sqlite() {
             set_private_copy();
         }
         // SAFETY: the handlers live as long as the process, because the library is never unmapped.
-        unsafe { pthread_atfork(Some(prepare), Some(finish), Some(finish)) };
+        unsafe { libc::pthread_atfork(Some(prepare), Some(finish), Some(finish)) };
     });
     Lazy::force(&REGISTERED);
 }

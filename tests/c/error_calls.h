@@ -80,6 +80,17 @@ static void call_every_function(void) {
     CALL(clerk_config_set_sqlite_path(config, not_utf8, &error));
     CALL(clerk_config_set_sqlite_path(config, empty, &error));
     CALL(clerk_config_set_sqlite_path(config, with_nul, &error));
+    CALL(clerk_sqlite_backup(string, string, &error));
+    CALL(clerk_sqlite_backup(null_string, string, &error));
+    CALL(clerk_sqlite_backup(huge_string, string, &error));
+    CALL(clerk_sqlite_backup(not_utf8, string, &error));
+    CALL(clerk_sqlite_backup(empty, string, &error));
+    CALL(clerk_sqlite_backup(with_nul, string, &error));
+    CALL(clerk_sqlite_backup(string, null_string, &error));
+    CALL(clerk_sqlite_backup(string, huge_string, &error));
+    CALL(clerk_sqlite_backup(string, not_utf8, &error));
+    CALL(clerk_sqlite_backup(string, empty, &error));
+    CALL(clerk_sqlite_backup(string, with_nul, &error));
     CALL(clerk_authenticate_begin(client, &request, &result, &pending, &error));
     CALL(clerk_authenticate_begin(NULL, &request, &result, &pending, &error));
     CALL(clerk_authenticate_begin(client, NULL, &result, &pending, &error));

@@ -1,10 +1,11 @@
 //! Files that are deleted, replaced, damaged or locked while the store uses them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clerk_auth::users::{RowChanges, StoreError, UpdateCondition, UserStore};
+use clerk_auth::users::{RowChanges, SqliteStore, StoreError, UpdateCondition, UserStore};
 
 use super::common::TempDir;
 use super::{create, find, names, open, outside, refusal};
@@ -126,7 +127,7 @@ fn damaged_database_is_an_error_and_no_row_is_invented() {
         let mut bad = good.clone();
         bad[page * 4096..][..4096].fill(0x5a);
         fs::write(&path, &bad).unwrap();
-        let Ok(store) = clerk_auth::users::SqliteStore::open(&path) else {
+        let Ok(store) = SqliteStore::open(&path) else {
             errors += 1;
             continue;
         };
@@ -154,4 +155,68 @@ fn flag_that_is_neither_0_nor_1_is_an_error() {
     create(&store, "ada").unwrap();
     outside(&path).execute_batch("PRAGMA ignore_check_constraints = 1; UPDATE clerk_user SET is_active = 2").unwrap();
     failure(find(&store, "ada"), &path);
+}
+
+/// The database as a power failure leaves it: what was synchronized, and a part of the WAL.
+#[test]
+fn truncated_wal_keeps_what_was_committed_before() {
+    let dir = TempDir::new();
+    let path = dir.join("users.db");
+    let store = open(&path);
+    for i in 0..20 {
+        create(&store, &format!("ada{i}")).unwrap();
+    }
+    let (database, wal) = (fs::read(&path).unwrap(), fs::read(dir.join("users.db-wal")).unwrap());
+    drop(store);
+    let mut counts = Vec::new();
+    for step in 0..=25 {
+        let copy = dir.join(format!("copy{step}.db"));
+        fs::write(&copy, &database).unwrap();
+        // Ends in the middle of a frame most of the time; the last bytes are lost, or never reached the device.
+        let end = wal.len() * step / 25;
+        let mut torn = wal[..end].to_vec();
+        let lost = torn.len().saturating_sub(100 * ((step + 1) % 2));
+        torn[lost..].fill(0);
+        fs::write(dir.join(format!("copy{step}.db-wal")), torn).unwrap();
+        let store = open(&copy);
+        let rows = (0..20).filter(|i| find(&store, &format!("ada{i}")).unwrap().is_some()).count();
+        assert!((0..rows).all(|i| find(&store, &format!("ada{i}")).unwrap().is_some()), "not the first {rows}");
+        create(&store, "bob").unwrap();
+        drop(store);
+        let check: String = outside(&copy).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+        counts.push(rows);
+    }
+    assert!(counts.is_sorted() && counts[0] == 0 && counts.ends_with(&[20]) && counts[12] > 5, "{counts:?}");
+}
+
+#[test]
+fn backup_has_every_row_and_a_plain_copy_has_not() {
+    let dir = TempDir::new();
+    let path = dir.join("users.db");
+    let store = open(&path);
+    outside(&path).execute_batch("CREATE TABLE own (x); INSERT INTO own VALUES (7)").unwrap();
+    for i in 0..20 {
+        create(&store, &format!("ada{i}")).unwrap();
+    }
+    fs::copy(&path, dir.join("plain.db")).unwrap();
+    SqliteStore::backup(&path, dir.join("backup.db")).unwrap();
+    assert_eq!(fs::metadata(dir.join("backup.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    create(&store, "bob").unwrap();
+    let rows =
+        |name: &str| (0..20).filter(|i| find(&open(dir.join(name)), &format!("ada{i}")).unwrap().is_some()).count();
+    assert_eq!((rows("plain.db"), rows("backup.db")), (0, 20));
+    let own: i64 = outside(dir.join("backup.db")).query_row("SELECT x FROM own", [], |row| row.get(0)).unwrap();
+    assert_eq!(own, 7);
+    let before = names(&dir.join(""));
+    for (from, to, cause) in [
+        ("users.db", "backup.db", "File exists"),
+        ("no.db", "copy.db", "no such database"),
+        ("users.db", "no/copy.db", "No such file"),
+        ("", "copy.db", ""),
+    ] {
+        let message = SqliteStore::backup(dir.join(from), dir.join(to)).unwrap_err().to_string();
+        assert!(message.contains(cause), "{message}");
+    }
+    assert_eq!(names(&dir.join("")), before);
 }

@@ -12,10 +12,7 @@ use std::path::Path;
 use clerk_auth::users::{Row, RowChanges, SqliteStore, StoreError, UserStore};
 
 fn user(name: &str) -> RowChanges {
-    let mut user = RowChanges::default();
-    user.clerk_id = Some(format!("user_{name}"));
-    user.username = Some(name.into());
-    user
+    RowChanges { clerk_id: Some(format!("user_{name}")), username: Some(name.into()), ..RowChanges::default() }
 }
 
 /// Creates a row as the library does: in a transaction.

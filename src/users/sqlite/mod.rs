@@ -1,5 +1,6 @@
 //! A ready-made user table in SQLite.
 
+mod backup;
 mod error;
 mod file;
 mod pool;
@@ -62,8 +63,8 @@ pub struct SqliteStore {
     file: DatabaseFile,
     id: FileId,
     warnings: Mutex<Vec<String>>,
-    /// Set when a file was deleted or replaced: other processes may use what is there now, and what is still open here is no
-    /// longer in step with it.
+    /// Set when a file was deleted or replaced: other processes may use the new one, and connections to both would corrupt
+    /// it.
     moved: OnceLock<StoreError>,
 }
 
@@ -83,10 +84,17 @@ impl SqliteStore {
     /// An [`Error`] of the kind `Config` if the path is not a regular file, cannot be opened or written, is no database, or was
     /// migrated by a newer version of this library.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::prepare(path.as_ref()).map_err(|error| match error {
-            StoreError::Failed { message, .. } => ConfigError::new("sqlite", message).into(),
-            StoreError::Conflict => ConfigError::new("sqlite", error.to_string()).into(),
-        })
+        Self::prepare(path.as_ref()).map_err(config_error)
+    }
+
+    /// Copies a database that may be in use into a new file with mode 0600, as it is at one moment. It contains all tables, and
+    /// needs no other file: a plain copy of the database without its `-wal` file may lack rows, or be empty.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Config` if there is no database at `path`, `destination` exists, or the copy cannot be written.
+    pub fn backup(path: impl AsRef<Path>, destination: impl AsRef<Path>) -> Result<(), Error> {
+        backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }
 
     fn prepare(path: &Path) -> Result<Self, StoreError> {
@@ -96,7 +104,7 @@ impl SqliteStore {
         Ok(SqliteStore { number: pool::add_store(id)?, file, id, warnings, moved: OnceLock::new() })
     }
 
-    /// Checks that the files of a connection are still at their paths.
+    /// Checks that files which are open are still at their paths.
     fn check(&self, files: &OpenFiles) -> Result<(), StoreError> {
         let checked = self.file.check(files);
         if let Err(error @ StoreError::Failed { code: SQLITE_READONLY_DBMOVED, .. }) = &checked {
@@ -105,25 +113,25 @@ impl SqliteStore {
         checked
     }
 
-    /// Returns a connection without a transaction.
-    fn check_out(&self) -> Result<Pooled, StoreError> {
+    /// Returns a connection to the database that is at the path, and whether it is in a transaction of this thread.
+    fn check_out(&self) -> Result<(Pooled, bool), StoreError> {
         if let Some(error) = self.moved.get() {
             return Err(error.clone());
         }
-        // On failure the connection is dropped.
-        if let Some(pooled) = pool::take_idle(self.number)? {
-            self.check(&pooled.files)?;
-            return Ok(pooled);
+        match pool::check_out(self.number)? {
+            // `commit` checks the files.
+            Some((pooled, true)) => Ok((pooled, true)),
+            pooled => {
+                // On failure the connection is dropped.
+                self.check(&OpenFiles::from(self.id))?;
+                pooled.map_or_else(|| Ok((schema::connect(&self.file, self.number, self.id)?, false)), Ok)
+            }
         }
-        self.check(&OpenFiles::from(self.id))?;
-        schema::connect(&self.file, self.number, self.id)
     }
 
     /// Runs on the connection of this thread's transaction, or on any connection.
     fn with_connection<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let transaction = pool::take_transaction(self.number)?;
-        let is_in_transaction = transaction.is_some();
-        let pooled = transaction.map_or_else(|| self.check_out(), Ok)?;
+        let (pooled, is_in_transaction) = self.check_out()?;
         let outcome = run(&pooled.connection).map_err(|error| self.explain(error));
         // In a transaction, `rollback` follows an error.
         if is_in_transaction || outcome.as_ref().err().is_none_or(is_harmless) {
@@ -153,6 +161,14 @@ impl SqliteStore {
             connection.prepare_cached(&sql)?.query_map([value], read_row)?.collect()
         })
     }
+}
+
+fn config_error(error: StoreError) -> Error {
+    let message = match error {
+        StoreError::Failed { message, .. } => message,
+        StoreError::Conflict => error.to_string(),
+    };
+    ConfigError::new("sqlite", message).into()
 }
 
 impl Drop for SqliteStore {
@@ -223,9 +239,12 @@ impl UserStore for SqliteStore {
     }
 
     fn begin(&self) -> Result<(), StoreError> {
-        let pooled = self.check_out()?;
+        let (pooled, is_in_transaction) = self.check_out()?;
+        self.check(&pooled.files)?;
         pool::check_sole_copy(self.id)?;
-        pooled.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.explain(error))?;
+        if !is_in_transaction {
+            pooled.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.explain(error))?;
+        }
         pool::put_back(pooled, true);
         Ok(())
     }

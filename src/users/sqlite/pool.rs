@@ -69,7 +69,7 @@ struct FileUse {
 }
 
 impl Registry {
-    /// Forgets what a forked child has inherited.
+    /// Discards what a forked child has inherited, without closing it.
     fn adopt(&mut self) {
         if !self.files.is_empty() {
             self.inherited = Some("a connection to the database was in use when this process was forked");
@@ -80,6 +80,12 @@ impl Registry {
         forget(take(&mut self.idle));
         forget(take(&mut self.transactions));
         (self.is_forking, self.is_open_elsewhere) = (false, false);
+    }
+
+    fn take_transaction(&mut self, store: u64) -> Option<Pooled> {
+        let thread = thread::current().id();
+        let at = self.transactions.iter().position(|(owner, pooled)| *owner == thread && pooled.store == store);
+        at.map(|at| self.transactions.swap_remove(at).1)
     }
 
     fn uses(&mut self, file: FileId) -> Option<&mut FileUse> {
@@ -104,15 +110,12 @@ impl Counted {
         }
         Ok(Counted { file, process: std::process::id() })
     }
-
-    fn is_inherited(&self) -> bool {
-        self.process != std::process::id()
-    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if self.is_inherited() {
+        // The registry of a forked child does not count it.
+        if self.process != std::process::id() {
             return;
         }
         if let Some(mut registry) = lock() {
@@ -130,7 +133,7 @@ pub struct Pooled {
     pub files: OpenFiles,
     store: u64,
     // Dropped after the connection.
-    counted: Counted,
+    _counted: Counted,
 }
 
 /// Locks the registry. Returns `None` in a forked child if the lock was held at the fork.
@@ -210,32 +213,33 @@ pub fn open(
 ) -> Result<Pooled, StoreError> {
     let counted = Counted::new(file)?;
     let (connection, files) = connect()?;
-    let pooled = Pooled { connection, files, store, counted };
+    let pooled = Pooled { connection, files, store, _counted: counted };
     look_for_other_copy(file)?;
     Ok(pooled)
 }
 
 /// Takes the connection of this thread's transaction.
 pub fn take_transaction(store: u64) -> Result<Option<Pooled>, StoreError> {
-    let thread = thread::current().id();
-    let mut registry = enter(false)?;
-    let at = registry.transactions.iter().position(|(owner, pooled)| *owner == thread && pooled.store == store);
-    Ok(at.map(|at| registry.transactions.swap_remove(at).1))
+    Ok(enter(false)?.take_transaction(store))
 }
 
-/// Takes an idle connection.
-pub fn take_idle(store: u64) -> Result<Option<Pooled>, StoreError> {
-    let mut registry = enter(true)?;
+/// Takes the connection of this thread's transaction, or an idle one. Returns also whether it is in a transaction.
+pub fn check_out(store: u64) -> Result<Option<(Pooled, bool)>, StoreError> {
+    let mut registry = enter(false)?;
+    if let Some(pooled) = registry.take_transaction(store) {
+        return Ok(Some((pooled, true)));
+    }
+    if registry.is_forking {
+        drop(registry);
+        registry = enter(true)?;
+    }
     let at = registry.idle.iter().rposition(|pooled| pooled.store == store);
-    Ok(at.map(|at| registry.idle.swap_remove(at)))
+    Ok(at.map(|at| (registry.idle.swap_remove(at), false)))
 }
 
 /// Keeps a connection for the next use, or closes it.
 pub fn put_back(pooled: Pooled, is_in_transaction: bool) {
     let Some(mut registry) = lock() else { return };
-    if pooled.counted.is_inherited() {
-        return;
-    }
     if is_in_transaction {
         registry.transactions.push((thread::current().id(), pooled));
     } else if !registry.is_forking
@@ -274,7 +278,8 @@ fn look_for_other_copy(file: FileId) -> Result<(), StoreError> {
     if descriptors <= used.opened {
         return Ok(());
     }
-    let message = "another SQLite library in this process has the database open, which corrupts it;         use a database of its own, or a clerk-auth that is linked with the SQLite library of the system";
+    let message = "another part of this process has the database open, such as a second SQLite library, and would corrupt it: \
+        use a database of its own, or a clerk-auth that is linked with the SQLite library of the system";
     Err(StoreError::failed(SQLITE_MISUSE, message))
 }
 
