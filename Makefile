@@ -164,6 +164,7 @@ endef
 test-corpus: ## the recorded verdicts and scenarios, through the C functions
 	$(call replay,verdicts,tests/corpus/verdicts.json)
 	$(call replay,parity,tests/corpus/seed_parity.json)
+	$(call replay,handshake,tests/corpus/handshake.json)
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo

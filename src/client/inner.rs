@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::auth_context::AuthContext;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
+use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
 use super::result_cache::ResultCache;
@@ -54,6 +55,8 @@ pub(super) struct Inner {
     pub machine_tokens: MachineTokens,
     pub revocations: Revocations,
     pub webhooks: WebhookReceiver,
+    /// `None` with `handshake` off.
+    pub handshakes: Option<Box<Handshakes>>,
 }
 
 impl Inner {
@@ -103,6 +106,9 @@ impl Inner {
         self.users.reset_after_fork();
         self.sessions.reset_after_fork();
         self.machine_tokens.reset_after_fork();
+        if let Some(handshakes) = &self.handshakes {
+            handshakes.reset_after_fork();
+        }
         if let KeySource::Jwks(store) = &self.keys {
             store.reset_after_fork();
         }

@@ -10,10 +10,12 @@ mod authenticate;
 mod backend;
 mod builder;
 mod explain;
+mod handshakes;
 mod inner;
 mod invalidations;
 mod machine_tokens;
 mod metrics;
+mod pages;
 mod pending;
 mod result_cache;
 mod revocations;
@@ -40,6 +42,7 @@ use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
+use pages::Attempt;
 use revocations::Export;
 
 use crate::clock::Io;
@@ -130,8 +133,12 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly).filter(|prepared| !inner.needs_store(prepared));
-        let result = match prepared.map(|prepared| AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly))) {
+        let attempt = inner.prepare_page(request, Io::CacheOnly);
+        let attempt = attempt.filter(|attempt| !inner.needs_store(&attempt.prepared));
+        let progress = attempt.map(|Attempt { prepared, addition }| {
+            AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition)
+        });
+        let result = match progress {
             Some(AuthProgress::Done(result)) => Some(result),
             Some(AuthProgress::Pending(_)) | None => None,
         };
@@ -158,8 +165,8 @@ impl Client {
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let prepared = self.inner.prepare(request, io)?;
-        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 
     /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A

@@ -1,8 +1,8 @@
 //! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
 //! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
-//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is read, in time and memory
-//! that grow linearly with its length. No I/O; the time is an argument.
+//! before any claim. Of a token whose signature is not verified, nothing but key id, token type and `iat` is read, in time and
+//! memory that grow linearly with its length. No I/O; the time is an argument.
 
 mod authorization;
 mod claims;
@@ -63,21 +63,25 @@ pub struct UnverifiedJwt<'a> {
     kid: Option<String>,
     kind: TokenKind,
     is_contradictory: bool,
+    issued_at: Claim<f64>,
     payload: Vec<u8>,
 }
 
-/// The only claim that is read before the signature is verified.
+/// The claims that are read before the signature is verified.
 #[derive(Default)]
 struct UnverifiedSubject {
     is_machine: bool,
+    issued_at: Claim<f64>,
 }
 
 impl<'de> ObjectVisitor<'de> for UnverifiedSubject {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        if name == "sub" {
-            self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_"));
+        match name {
+            "sub" => self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_")),
+            "iat" => self.issued_at = map.next_value::<Json<'de>>()?.number(),
+            _ => return Ok(false),
         }
-        Ok(name == "sub")
+        Ok(true)
     }
 }
 
@@ -100,7 +104,15 @@ impl<'a> UnverifiedJwt<'a> {
         let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
         let (kind, is_contradictory) = classify(&header, &subject)?;
         let kid = header.kid.map(Into::into);
-        Ok(UnverifiedJwt { kid, kind, is_contradictory, payload, ..UnverifiedJwt::of_parts(token, signature) })
+        let issued_at = subject.issued_at;
+        Ok(UnverifiedJwt {
+            kid,
+            kind,
+            is_contradictory,
+            issued_at,
+            payload,
+            ..UnverifiedJwt::of_parts(token, signature)
+        })
     }
 
     /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
@@ -112,7 +124,20 @@ impl<'a> UnverifiedJwt<'a> {
     fn of_parts(token: &'a str, signature: &'a str) -> Self {
         let signing_input = &token[..token.len() - signature.len() - 1];
         let kind = TokenKind::SessionToken;
-        UnverifiedJwt { signing_input, signature, kid: None, kind, is_contradictory: false, payload: Vec::new() }
+        UnverifiedJwt {
+            signing_input,
+            signature,
+            kid: None,
+            kind,
+            is_contradictory: false,
+            issued_at: Claim::Absent,
+            payload: Vec::new(),
+        }
+    }
+
+    /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        Claims::millis(&self.issued_at).get().map(|ms| ms / 1000)
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -134,6 +159,11 @@ impl<'a> UnverifiedJwt<'a> {
     /// Returns the first key that verifies the signature, or `None`.
     pub fn verify_signature<'k>(&self, keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
+    }
+
+    /// Returns the payload. To be called once the signature is verified.
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
     }
 
     /// Parses the claims. To be called once the signature is verified.

@@ -92,7 +92,8 @@ TEST(UserStore, LocalUserIsThereOnCachedResults) {
     sim::reset();
     sim::put_ada();
     auto accounts = std::make_shared<Accounts>();
-    clerk::Config config = sim::config().row_check_ttl_s(std::chrono::minutes(1));
+    clerk::Config config = sim::config();
+    config.row_check_ttl_s(std::chrono::minutes(1));
     Accounts::attach(config, accounts);
     const Client client(config);
     const std::string token = fresh();

@@ -139,6 +139,9 @@ def test_each_server_has_the_lines_of_its_own_requests(f):
     assert "rejected" not in n.log(), n.log()
     lines = [line for line in (f.directory / "loud.log").read_text().splitlines() if "clerk_auth: " in line]
     assert all(re.search(r"request id [0-9a-f]{32}, client: 127\.0\.0\.1, server: ", line) for line in lines if "[info]" in line), lines
+    for reason in ("token-expired", "user-not-found"):
+        explained = [line for line in lines if "[debug]" in line and f"clerk_auth: rejected: {reason}: " in line]
+        assert len(explained) == 1 and re.search(r", request id [0-9a-f]{32}, client: ", explained[0]), (reason, lines)
     for token in (expired, unknown):
         assert not any(part in line for part in token.split(".")[1:] for line in lines), lines
 

@@ -1,13 +1,25 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
-import { Category, EventName, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
+import {
+  Category,
+  EventName,
+  HandshakeSource,
+  LogLevel,
+  Reason,
+  Settings,
+  Source,
+  Status,
+  TokenType,
+} from './enums.js';
 
 /** The version of the library. */
 export const version: string;
 
 export * from './enums.js';
 
-export interface ClientOptions<Row extends UserRow = UserRow> extends Settings {
+export interface ClientOptions<Row extends UserRow = UserRow> extends Omit<Settings, 'handshake'> {
+  /** Keeps pages signed in: the middleware redirects browsers to Clerk and back. Needs both keys. */
+  handshake?: boolean | Settings['handshake'];
   /** The environment that provides missing settings. Default: `process.env`. `false` disables it. */
   env?: boolean | Record<string, string | undefined>;
   /** The application's user table. */
@@ -116,6 +128,13 @@ export interface Auth<Row extends UserRow = UserRow> {
   /** The underlying error of an `unavailable` result, for the log. Do not send it to clients. */
   readonly error: ClerkError | null;
 
+  /** The `Location` of a 307, with `handshake` on. To be looked at before `status`. Do not log it. */
+  readonly redirect: string | null;
+  /** The values of `Set-Cookie` lines to add to the response, whatever the status is, each by itself. */
+  readonly setCookies: string[];
+  /** The value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies. */
+  readonly cacheControl: string | null;
+
   readonly tokenType: TokenType | null;
   readonly userId: string | null;
   readonly subject: string | null;
@@ -164,6 +183,10 @@ export interface ClerkEvent {
   reason: Reason | null;
   source: Source | null;
   retryAfterMs?: number;
+  /** Where Clerk's response to a handshake came from. */
+  handshakeSource?: HandshakeSource;
+  /** How many `Set-Cookie` lines of it were not passed on. */
+  droppedLines?: number;
 }
 
 export interface LogEvent {
@@ -190,6 +213,14 @@ export type HeadersLike =
 /** Node's request, a Fetch request, or the headers alone. */
 export type RequestLike = { headers: HeadersLike; method?: string; rawHeaders?: string[] } | HeadersLike;
 
+/** How the browser addressed the request; for the setting `handshake`. Default: what Node's or Fetch's request says. */
+export interface PageOptions {
+  /** `https` or `http`. */
+  scheme?: string;
+  /** Path and query, exactly as received. */
+  target?: string;
+}
+
 /** A webhook request with its raw body. */
 export type WebhookRequest =
   | Request
@@ -214,6 +245,11 @@ export interface Stats {
   cachedTokens: number;
   cachedUsers: number;
   jwksAgeMs: number;
+  noCredentials: number;
+  /** Calls of `authenticateCached` without a result. */
+  wouldBlock: number;
+  /** Also counted in `unavailable`. */
+  storeErrors: number;
 }
 
 export interface CallOptions {
@@ -255,9 +291,11 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   /** Verifies a webhook and applies it. Rejects for wrong use only. */
   readonly webhooks: { handle(request: WebhookRequest, options?: CallOptions): Promise<WebhookResult> };
   /** Authenticates a request. An invalid token is a status, not a rejection; it rejects for wrong use only. */
-  authenticate(request: RequestLike, options?: CallOptions): Promise<Auth<Row>>;
+  authenticate(request: RequestLike, options?: CallOptions & PageOptions): Promise<Auth<Row>>;
   /** Returns the cached result, or undefined. Never waits. */
-  authenticateCached(request: RequestLike): Auth<Row> | undefined;
+  authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row> | undefined;
+  /** Whether the setting `handshake` is on. */
+  readonly handshake: boolean;
   /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
   /** Fetches the keys, so that the first request does not have to. */

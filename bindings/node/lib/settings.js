@@ -13,6 +13,7 @@ const DEFAULT_TIMEOUT_MS = 5000;
 function toSettings(option, value) {
   const name = SETTINGS.get(option);
   const typeError = (expected) => new TypeError(`options.${option} must be ${expected}`);
+  if (option === 'handshake' && typeof value === 'boolean') return [['set', name, value ? 'on' : 'off']];
   switch (typeof value) {
     case 'string':
       return [['set', name, value]];
@@ -66,7 +67,8 @@ function parseOptions(options) {
   if (all.clock !== undefined && !Number.isSafeInteger(all.clock?.nowMs)) {
     throw new TypeError('options.clock.nowMs must be an integer');
   }
-  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock };
+  const handshake = all.handshake === true || all.handshake === 'on';
+  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock, handshake };
 }
 
 module.exports = { parseOptions, checkOptions };

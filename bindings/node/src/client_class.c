@@ -117,8 +117,8 @@ static napi_value construct(napi_env env, napi_callback_info info)
  * block. */
 static napi_value authenticate_cached(napi_env env, napi_callback_info info)
 {
-    size_t count = 6;
-    napi_value arguments[6];
+    size_t count = REQUEST_ARGUMENTS;
+    napi_value arguments[REQUEST_ARGUMENTS];
     clerk_result *result = NULL;
     ARENA(arena, 8192);
     struct request request;
