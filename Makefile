@@ -57,7 +57,7 @@ endif
 $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
 	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
-	    || { echo 'missing: libsqlite3-dev; install it (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
+	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
 	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
 	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
 

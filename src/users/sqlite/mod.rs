@@ -3,6 +3,7 @@
 mod backup;
 mod error;
 mod file;
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "the C ABI calls it around a fork"))]
 mod pool;
 mod schema;
 
@@ -21,6 +22,7 @@ use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
+#[cfg(feature = "capi")]
 pub(crate) use self::pool::{after_fork, before_fork, set_private_copy};
 
 const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
