@@ -33,6 +33,8 @@ pub(super) struct AuthContext {
     pub is_document: bool,
     /// Which fetches of the user count.
     pub demand: Demand,
+    /// How much more the clocks may differ than the settings allow: in development, for a token that Clerk has just issued.
+    pub leeway_ms: i64,
     /// How long the attempt may still wait for Clerk; `None`: it has not waited yet.
     pub clerk_time_left: Option<Duration>,
 }
@@ -48,6 +50,7 @@ impl AuthContext {
             client_uat: None,
             is_document: false,
             demand: Demand::default(),
+            leeway_ms: 0,
             clerk_time_left: None,
         }
     }
@@ -129,5 +132,5 @@ impl VerifiedToken {
 
 /// Whether a token was issued before the browser's last sign-in or sign-out; only checked with `check_client_uat`.
 pub(super) fn issued_before_client_uat(issued_at_s: Option<i64>, client_uat: Option<i64>) -> bool {
-    client_uat.is_some_and(|uat| issued_at_s.unwrap_or(0) < uat)
+    client_uat.is_some_and(|uat| issued_at_s.is_some_and(|issued| issued < uat))
 }

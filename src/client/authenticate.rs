@@ -23,7 +23,7 @@ use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 /// bounds the time.
 const MAX_RESTARTS: u32 = 32;
 
-enum CacheLookup<'a> {
+pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
@@ -65,7 +65,12 @@ impl Inner {
     /// Looks up, verifies, and resolves the user. Returns `None` if `io` does not allow what is needed; then nothing was
     /// recorded.
     pub fn prepare(&self, request: &Request<'_>, io: Io) -> Option<Prepared> {
-        let (mut context, credential) = match self.lookup(request) {
+        self.prepare_found(self.lookup(request), io)
+    }
+
+    /// Does the same for a credential that was looked up.
+    pub fn prepare_found(&self, found: CacheLookup<'_>, io: Io) -> Option<Prepared> {
+        let (mut context, credential) = match found {
             CacheLookup::Done(result) => return Some(Prepared::Done(result)),
             CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
             CacheLookup::Miss(context, credential) => (context, credential),
@@ -83,7 +88,10 @@ impl Inner {
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
-            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::Refused(error)), _) => {
+                let error = self.with_detail(error, &credential, &context);
+                Some(Prepared::Rejected(context, error))
+            }
             (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
             (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
@@ -128,27 +136,37 @@ impl Inner {
 
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
-        let is_document = request.is_document_request();
-        let end = |hash: Option<TokenHash>, reason: Reason| {
-            let result = with_handshake(reason, is_document);
-            let result = hash.iter().fold(result, AuthResult::with_token_hash);
-            CacheLookup::Done(self.record_outcome(hash, result.into()))
-        };
-        let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return end(None, Reason::SessionTokenMissing),
-            Err(reason) => return end(None, reason),
-        };
+        match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
+            Ok(Some(credential)) => self.lookup_credential(request, credential, now),
+            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Err(reason) => self.end(request, None, reason.into()),
+        }
+    }
+
+    fn end<'a>(&self, request: &Request<'_>, hash: Option<TokenHash>, error: AuthError) -> CacheLookup<'a> {
+        let result = with_handshake(error, request.is_document_request());
+        let result = hash.iter().fold(result, AuthResult::with_token_hash);
+        CacheLookup::Done(self.record_outcome(hash, result.into()))
+    }
+
+    /// Looks a credential of the request up.
+    pub fn lookup_credential<'a>(
+        &self,
+        request: &Request<'_>,
+        credential: Credential<'a>,
+        now: Now,
+    ) -> CacheLookup<'a> {
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return end(Some(hash), Reason::CsrfFailed);
+            let error = AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() };
+            return self.end(request, Some(hash), error);
         }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
-            is_document,
+            is_document: request.is_document_request(),
             demand: Demand { after: None, last_ended: self.users.last_ended() },
             ..AuthContext::new(hash, now, self.invalidations.sequence())
         };
@@ -156,7 +174,7 @@ impl Inner {
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context);
-            return end(Some(hash), reason);
+            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context));
         }
         let cached = self.results.get(&hash, now).filter(|cached| {
             cached.is_current(now)

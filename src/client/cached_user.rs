@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
 use super::row_task::RowCheck;
 use crate::api::ClerkUser;
+use crate::fork_mutex::ResetMutex;
 use crate::users::{Origin, Row, Snapshot, UserSync};
 
 /// A cached user.
@@ -20,7 +19,7 @@ pub(super) struct CachedUser {
     /// Whether its row was written from a newer version: it has to be fetched again.
     is_outdated: AtomicBool,
     /// The key of the row, once it is synchronized.
-    row_key: Mutex<Option<String>>,
+    row_key: ResetMutex<Option<String>>,
     pub row_check: RowCheck,
 }
 
@@ -32,7 +31,7 @@ impl CachedUser {
             fetch,
             ended,
             is_outdated: AtomicBool::new(false),
-            row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
+            row_key: ResetMutex::new(previous.and_then(CachedUser::row_key)),
             row_check: RowCheck::new(i64::MIN),
         }
     }

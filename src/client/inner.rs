@@ -8,6 +8,7 @@ use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
 use super::result_cache::ResultCache;
@@ -57,6 +58,8 @@ pub(super) struct Inner {
     pub revocations: Revocations,
     pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,
+    /// `None` with `handshake` off.
+    pub handshakes: Option<Box<Handshakes>>,
 }
 
 impl Inner {
@@ -117,6 +120,9 @@ impl Inner {
         self.users.reset_after_fork();
         self.sessions.reset_after_fork();
         self.machine_tokens.reset_after_fork();
+        if let Some(handshakes) = &self.handshakes {
+            handshakes.reset_after_fork();
+        }
         if let KeySource::Jwks(store) = &self.keys {
             store.reset_after_fork();
         }
@@ -142,9 +148,9 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts hits per shard, which avoids a contended counter.
-                if source == Source::Verified {
-                    metrics.signed_in.increment();
+                match source {
+                    Source::Verified => metrics.signed_in.increment(),
+                    Source::Cache => self.results.count_hit(&token_hash),
                 }
                 if let Some(identity) = result.identity() {
                     let user_key = identity.get(Attribute::UserKey);
@@ -152,13 +158,19 @@ impl Inner {
                     events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
-            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedIn { .. }, None) => {}
+            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
             (Outcome::SignedOut { reason }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.unavailable.increment();
+                if reason == Reason::StoreError {
+                    metrics.store_errors.increment();
+                }
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
         }

@@ -117,8 +117,8 @@ static napi_value construct(napi_env env, napi_callback_info info)
  * block. */
 static napi_value authenticate_cached(napi_env env, napi_callback_info info)
 {
-    size_t count = 6;
-    napi_value arguments[6];
+    size_t count = REQUEST_ARGUMENTS;
+    napi_value arguments[REQUEST_ARGUMENTS];
     clerk_result *result = NULL;
     ARENA(arena, 8192);
     struct request request;
@@ -238,6 +238,7 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("invalidateAll", cache_invalidate_all),
         METHOD("revokeSession", cache_revoke_session),
         METHOD("revokeUser", cache_revoke_user),
+        METHOD("explain", cache_explain),
         METHOD("exportRevocations", cache_export_revocations),
         METHOD("importRevocations", cache_import_revocations),
         METHOD("stats", cache_stats),
