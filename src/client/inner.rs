@@ -197,3 +197,33 @@ fn handshake_may_recover(reason: Reason) -> bool {
             | Reason::SessionTokenIatBeforeClientUat
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Client;
+    use super::*;
+
+    #[test]
+    fn invalidation_stops_what_began_before_and_during_the_change() {
+        let (jwt_key, _) = crate::internals::example();
+        let client = Client::builder().jwt_key(jwt_key).build().unwrap();
+        let (inner, hash) = (&client.inner, TokenHash::of(b"token"));
+        let keys = inner.invalidations.token_keys(&hash, "user_1", Some("sess_1"), Some("org_1"));
+        let is_stopped = |begun| inner.invalidations.is_invalidated_since(begun, &keys);
+        for (scope, id) in [(Scope::Subject, "user_1"), (Scope::Session, "sess_1"), (Scope::Organization, "org_1")] {
+            let before = inner.invalidations.sequence();
+            let during = inner.invalidate(scope, id, || {
+                assert!(is_stopped(before), "the change can be read already: {scope:?}");
+                inner.invalidations.sequence()
+            });
+            assert!(is_stopped(during), "what was read may be from before the change: {scope:?}");
+            assert!(!is_stopped(inner.invalidations.sequence()));
+        }
+        let (before, mut during) = (inner.invalidations.sequence(), 0);
+        inner.invalidate_all(|| {
+            assert!(is_stopped(before));
+            during = inner.invalidations.sequence();
+        });
+        assert!(is_stopped(during) && !is_stopped(inner.invalidations.sequence()));
+    }
+}

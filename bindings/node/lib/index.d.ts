@@ -305,11 +305,10 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   authenticate(request: RequestLike, options?: CallOptions & PageOptions): Promise<Auth<Row>>;
   /** Returns the cached result, or undefined. Never waits. */
   authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row> | undefined;
-  /** Whether the setting `handshake` is on. */
-  readonly handshake: boolean;
-  authenticateCached(request: RequestLike): Auth<Row> | undefined;
   /** Finds the credential of a request. Verifies nothing, emits no event, caches nothing. */
   credential(request: RequestLike): Credential;
+  /** Whether the setting `handshake` is on. */
+  readonly handshake: boolean;
   /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
   /** Fetches the keys, so that the first request does not have to. */
