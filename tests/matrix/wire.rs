@@ -190,7 +190,9 @@ fn unresolvable_host_is_unavailable() {
                 let store = SqliteStore::open(dir.join("users.db")).unwrap();
                 // Without Clerk an event creates no row, and changes those whose version is known.
                 let (clerk_id, username) = (Some(USER.into()), Some("ada".into()));
-                store.create(&RowChanges { clerk_id, username, clerk_updated_at_ms: Some(1), ..RowChanges::default() }).unwrap();
+                store
+                    .create(&RowChanges { clerk_id, username, clerk_updated_at_ms: Some(1), ..RowChanges::default() })
+                    .unwrap();
                 Arc::new(store) as _
             });
             let fixture = unresolvable(mode, store, |config, sim| config.jwt_key = pem(sim));
