@@ -78,6 +78,7 @@ const std::vector<Typed> &typed() {
         {"satellite_origins", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).satellite_origins({"https://other.example"}); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).satellite_origins({"other.example"}); }},
         {"handshake_query", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).handshake_query(clerk::HandshakeQuery::always); }, nullptr},
         {"handshake_send_session", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).handshake_send_session(false); }, nullptr},
+        {"refresh", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).refresh(true); }, nullptr},
         {"cross_origin_sync", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).cross_origin_sync(false); }, nullptr},
         {"organization_patterns", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).organization_patterns({"/orgs/:slug"}); }, nullptr},
         {"personal_account_patterns", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).personal_account_patterns({"/me"}); }, nullptr},
