@@ -167,7 +167,7 @@ impl Inner {
         let mut context = AuthContext {
             client_uat: credential.client_uat,
             is_document: request.is_document_request(),
-            demand: Demand { after: None, last_ended: self.users.last_ended() },
+            demand: Demand { after: None, last_ended: request.marked().unwrap_or_else(|| self.users.last_ended()) },
             ..AuthContext::new(hash, now, self.invalidations.sequence())
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)

@@ -177,6 +177,8 @@ napi_value async_call_authenticate(napi_env env, napi_callback_info info)
         async_call_free(env, call);
         return NULL;
     }
+    /* The request begins here, not when a thread of the pool takes it. */
+    call->request.core.mark = clerk_client_mark(call->core);
     return authenticate_cached(call) ? finish_now(env, call) : submit(env, call);
 }
 
