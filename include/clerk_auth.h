@@ -614,8 +614,8 @@ typedef struct {
     /** Value of the `Referer` header, or empty. */
     clerk_str referer;
     /**
-     * Value of `clerk_client_mark` when the request began; or 0: the request begins with the call. For an
-     * application that passes requests to other threads.
+     * Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+     * requests to other threads.
      */
     uint64_t mark;
 } clerk_request;
@@ -652,12 +652,11 @@ int32_t clerk_request_credential(const clerk_client *client,
                                  int32_t *source);
 
 /**
- * Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that Clerk
- * returns after it counts as fetched for that request, so that requests that begin together share one fetch.
+ * Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+ * Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
  *
  * Returns 0 if `client` is NULL. Any thread, also in callbacks.
  */
-CLERK_NODISCARD
 uint64_t clerk_client_mark(const clerk_client *client);
 
 /**********************************************************************************************************************

@@ -55,8 +55,8 @@ pub struct clerk_request {
     pub sec_fetch_dest: clerk_str,
     /// Value of the `Referer` header, or empty.
     pub referer: clerk_str,
-    /// Value of `clerk_client_mark` when the request began; or 0: the request begins with the call. For an
-    /// application that passes requests to other threads.
+    /// Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+    /// requests to other threads.
     pub mark: u64,
 }
 
@@ -154,11 +154,10 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     Ok(parsed)
 }
 
-/// Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that Clerk
-/// returns after it counts as fetched for that request, so that requests that begin together share one fetch.
+/// Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+/// Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
 ///
 /// Returns 0 if `client` is NULL. Any thread, also in callbacks.
-#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_client_mark(client: *const clerk_client) -> u64 {
     let mut mark = 0;
