@@ -170,6 +170,7 @@ func (c *Client) finish(result C.clerkgo_call_result, cause error) (*Auth, error
 	if auth == nil {
 		return nil, usageError(ErrInternal, "a signed-in result without a subject")
 	}
+	auth.rows = c.rows
 	if auth.Source() == SourceCache && auth.page == nil {
 		c.results.put(auth)
 	}

@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -25,6 +26,7 @@ type Client struct {
 	limiter      limiter
 	callbacks    *callbacks
 	store        UserStore
+	rows         *rowCache
 	hasSQLite    bool
 	realm        string
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
@@ -40,7 +42,7 @@ type clientHandle struct {
 	_ [16]byte
 }
 
-// New returns a client with the given settings. It validates all of them and makes no network request. The error is an
+// New returns a client with the given settings. It validates all of them and makes no request to Clerk. The error is an
 // [*Error]: for an invalid setting it is [ErrConfig], and Setting names the setting.
 func New(config Config) (*Client, error) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
@@ -75,6 +77,9 @@ func New(config Config) (*Client, error) {
 		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
+	if config.Store != nil {
+		c.rows = newRowCache(config.CacheCapacity)
+	}
 	if c.errorHandler == nil {
 		c.errorHandler = WriteError
 	}
@@ -111,7 +116,25 @@ func configure(to configBuilder, config *Config, own *callbacks) error {
 	}
 	C.clerkgo_set_user_store(to.config)
 	if store, ok := config.Store.(SchemaStore); ok {
-		return to.setSchema(store.Schema())
+		if err := to.setSchema(store.Schema()); err != nil {
+			return err
+		}
+	}
+	return checkStore(config.Store)
+}
+
+// checkTimeout is the maximum time that New waits for the user store.
+const checkTimeout = 5 * time.Second
+
+func checkStore(store UserStore) error {
+	checker, ok := store.(StoreChecker)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	if err := checker.Check(ctx); errors.Is(err, ErrConfig) {
+		return &Error{Status: http.StatusInternalServerError, kind: ErrConfig, cause: err}
 	}
 	return nil
 }
@@ -130,6 +153,7 @@ func (c *Client) Close() error {
 	C.clerk_client_shutdown(c.c)
 	C.clerk_client_invalidate_all(c.c)
 	c.results.clear()
+	c.rows.clear()
 	// A callback may refer to the client.
 	c.callbacks.set.Store(nil)
 	runtime.KeepAlive(c)
@@ -180,6 +204,7 @@ func (c *Client) InvalidateSession(sessionID string) error {
 // InvalidateAll clears all caches but the JWKS.
 func (c *Client) InvalidateAll() error {
 	return c.callOpen(func() C.int32_t {
+		defer c.rows.clear()
 		defer c.results.clear()
 		return C.clerk_client_invalidate_all(c.c)
 	})

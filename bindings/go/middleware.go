@@ -139,6 +139,16 @@ func FromContext(ctx context.Context) (*Auth, bool) {
 	return result.auth, true
 }
 
+// ContextWithAuth returns a context in which [FromContext] returns auth, for the tests of handlers without their middleware and
+// for middlewares of one's own. A nil auth is a request that is not signed in, with the error [ErrNoCredentials].
+func ContextWithAuth(ctx context.Context, auth *Auth) context.Context {
+	result := &authContext{Context: ctx, auth: auth}
+	if !auth.IsAuthenticated() {
+		result.auth, result.err = nil, &Error{Category: CategoryNoCredentials, Status: http.StatusUnauthorized, kind: ErrNoCredentials}
+	}
+	return result
+}
+
 // ErrorFromContext returns why the request is not signed in, for handlers behind [Client.WithAuth]; nil if it is. The error
 // is [ErrArgument] if the request did not pass a middleware.
 func ErrorFromContext(ctx context.Context) error {
