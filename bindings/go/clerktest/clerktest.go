@@ -34,6 +34,7 @@ import (
 
 const (
 	issuer    = "https://clerk.test.example"
+	party     = "https://app.test.example"
 	lifetime  = time.Minute
 	primaryID = "idn_1"
 	secretKey = "sk_test_clerk_auth_testing"
@@ -91,7 +92,7 @@ func New(t testing.TB) *Clerk {
 
 // Config returns the settings of a client that accepts the tokens of this instance, and of no other.
 func (c *Clerk) Config() clerkauth.Config {
-	return clerkauth.Config{APIURL: c.server.URL, SecretKey: secretKey, JWTKey: c.JWTKey(), Issuer: []string{issuer},
+	return clerkauth.Config{APIURL: c.server.URL, SecretKey: secretKey, JWTKey: c.JWTKey(), Issuer: []string{issuer}, AuthorizedParties: []string{party},
 		WebhookSecrets: []string{c.WebhookSecret()}}
 }
 
@@ -212,7 +213,7 @@ func (c *Clerk) Token(options ...Option) string {
 		issued = now.Add(t.expiresIn - lifetime)
 	}
 	scope := "u:"
-	claims := map[string]any{"exp": now.Add(t.expiresIn).Unix(), "fva": t.ages, "iat": issued.Unix(), "iss": issuer,
+	claims := map[string]any{"azp": party, "exp": now.Add(t.expiresIn).Unix(), "fva": t.ages, "iat": issued.Unix(), "iss": issuer,
 		"jti": randomID(), "nbf": issued.Add(-10 * time.Second).Unix(), "sid": t.session, "sts": "active", "sub": t.user, "v": 2}
 	names := make([]string, 0, len(t.features))
 	if t.orgID != "" {
