@@ -29,6 +29,7 @@ type Client struct {
 	rows         *rowCache
 	hasSQLite    bool
 	realm        string
+	onAnswer     func(context.Context, Answer)
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
 	handshake    bool
 	publicURL    func(*http.Request) string
@@ -63,7 +64,11 @@ func New(config Config) (*Client, error) {
 	}
 	defer C.clerk_config_free(cConfig)
 	own := &callbacks{}
-	own.set.Store(&callbackSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock})
+	set := &callbackSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock}
+	if config.Logger == nil {
+		set.logger = slog.New(&throttle{})
+	}
+	own.set.Store(set)
 	if err := configure(configBuilder{cConfig}, &config, own); err != nil {
 		return nil, err
 	}
@@ -74,7 +79,7 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
+		realm: config.Realm, onAnswer: config.OnAnswer, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
 	if config.Store != nil {
@@ -96,13 +101,14 @@ func configure(to configBuilder, config *Config, own *callbacks) error {
 	if config.OnEvent != nil || config.Logger != nil {
 		C.clerkgo_set_event_callback(to.config, own.retain())
 	}
+	level := C.int32_t(C.CLERK_LOG_LEVEL_WARN)
 	if config.Logger != nil {
-		level := C.int32_t(C.CLERK_LOG_LEVEL_INFO)
+		level = C.CLERK_LOG_LEVEL_INFO
 		if config.Logger.Enabled(context.Background(), slog.LevelDebug) {
 			level = C.CLERK_LOG_LEVEL_DEBUG
 		}
-		C.clerkgo_set_log_callback(to.config, level, own.retain())
 	}
+	C.clerkgo_set_log_callback(to.config, level, own.retain())
 	if config.Clock != nil {
 		C.clerkgo_set_clock_callback(to.config, own.retain())
 	}
@@ -139,7 +145,7 @@ func checkStore(store UserStore) error {
 	return nil
 }
 
-// Close aborts calls to Clerk that are in flight and clears the caches. Queued and later calls return [ErrClosed]. Results
+// Close aborts calls to Clerk that are in flight and clears the caches. These, queued and later calls return [ErrClosed]. Results
 // that were returned before stay valid. Close may be called more than once; its error is nil for every client that [New]
 // returned.
 func (c *Client) Close() error {
@@ -182,6 +188,10 @@ func (c *Client) WarmUp(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if result.status != C.CLERK_OK && c.closed.Load() {
+		freeCallResult(result)
+		return usageError(ErrClosed, "")
 	}
 	return statusError(result.status, result.error)
 }
