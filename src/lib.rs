@@ -50,6 +50,8 @@
 //! # Cargo features
 //!
 //! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
+//!   export the symbols `clerk_*`.
 //!
 //! The same library has a C ABI (`include/clerk_auth.h`), on which its bindings for other languages are built.
 
@@ -76,6 +78,7 @@ mod clock;
 mod config;
 mod error;
 mod events;
+#[cfg(feature = "capi")]
 mod ffi;
 mod fork_mutex;
 mod identity;
@@ -104,11 +107,11 @@ pub use request::Request;
 pub use token::{TokenHash, TokenKind};
 pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 
-/// Authentications and webhook events whose user table the application asks itself, step by step.
+/// Authentications and webhook events for applications that query their user table themselves, one request at a time.
 ///
-/// For user tables behind an asynchronous driver. [`Client::begin`] verifies the token; then the application asks its table
-/// what [`PendingAuth::next_action`](stepwise::PendingAuth::next_action) says and submits each response, until the result is
-/// there.
+/// For user tables behind an asynchronous driver. [`Client::begin`] verifies the token; then the application executes each
+/// request of [`PendingAuth::next_action`](stepwise::PendingAuth::next_action) and submits the response, until the result is
+/// ready.
 ///
 /// # Examples
 ///
@@ -119,7 +122,7 @@ pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 /// use clerk_auth::users::{StoreError, StoreRequest, StoreResponse};
 /// use clerk_auth::{AuthResult, Client, Request};
 ///
-/// async fn ask_table(request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+/// async fn query_table(request: &StoreRequest) -> Result<StoreResponse, StoreError> {
 ///     match request {
 ///         StoreRequest::FindByClerkId { clerk_id } => {
 ///             // SELECT … FROM users WHERE clerk_id = $1
@@ -139,7 +142,7 @@ pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 ///     loop {
 ///         match pending.next_action() {
 ///             NextAction::QueryStore(request) => {
-///                 let response = ask_table(request).await;
+///                 let response = query_table(request).await;
 ///                 pending.submit(response);
 ///             }
 ///             NextAction::FetchUser => pending.fetch_user(), // waits for Clerk: call it on a thread that may block
@@ -166,7 +169,7 @@ pub mod stepwise {
 /// use clerk_auth::transport::{Request, Response, Transport, TransportError};
 /// use clerk_auth::{Client, UserMode};
 ///
-/// /// Answers every request with the same user.
+/// /// Responds to every request with the same user.
 /// struct FakeClerk;
 ///
 /// impl Transport for FakeClerk {

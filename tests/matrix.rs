@@ -97,7 +97,7 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
 }
 
 /// One cell: fills the caches, starts the fault, authenticates, and checks the result.
-fn judge(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) {
+fn check_outcome(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) {
     let first = fixture.token(USER);
     if state != State::Nothing {
         assert_eq!(fixture.ask(&first), "in verified", "{what}");
@@ -134,7 +134,7 @@ fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning
         config.user_mode = Some(mode);
         config.timeout_ms = TIMEOUT_MS;
     });
-    judge(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
+    check_outcome(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
         Some(fault) => fixture.sim.fault(fault.clone()),
         None => fixture.sim.set_down(true).unwrap(),
     });

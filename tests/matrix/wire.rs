@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::common::tcp_proxy::{Route, TcpProxy};
 use super::common::{Fixture, SLACK, TempDir, pem, timed};
-use super::{Meaning, State, TIMEOUT_MS, USER, judge};
+use super::{Meaning, State, TIMEOUT_MS, USER, check_outcome};
 
 /// The server at Clerk's address after the fault starts.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ fn columns(mode: UserMode) {
                     let fixture = WireFixture::new(fake_server, mode, true);
                     let what = format!("{fake_server:?} × {state:?} × {mode:?}");
                     let before = fixture.proxy.connections();
-                    judge(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
+                    check_outcome(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
                     let needs_clerk = matches!(state, State::Stale | State::Nothing);
                     assert!(!needs_clerk || fixture.proxy.connections() > before, "{what}: no connection");
                     fixture.assert_no_request(&what);
@@ -195,7 +195,7 @@ fn unresolvable_host_is_unavailable() {
             if state != State::Nothing {
                 deliver_user(&fixture);
             }
-            judge(&fixture, state, Meaning::Outage, &format!("no such name × {state:?} × {mode:?}"), || {});
+            check_outcome(&fixture, state, Meaning::Outage, &format!("no such name × {state:?} × {mode:?}"), || {});
         }
     }
 }
