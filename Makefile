@@ -212,6 +212,18 @@ msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
 
+# The shared library is measured as C programs load it.
+GATES := CLERK_LIBRARY=$(STAGE)/lib/$(SONAME) $(CARGO) bench --jobs $(JOBS) -p clerk-auth --bench gates --
+
+.PHONY: bench-quick
+bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %)
+	$(GATES) $(if $(SLACK),--slack $(SLACK))
+
+.PHONY: bench-instructions
+bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by callgrind
+	@scripts/tools.sh valgrind
+	$(GATES) --instructions
+
 .PHONY: bench
 bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers
 	$(CARGO) bench --jobs $(JOBS) -p clerk-auth

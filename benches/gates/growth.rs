@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_auth::internals::ffi::{CLERK_OK, clerk_header};
 
 use crate::library::{Client, Library};
-use crate::sample::{PARTY, lines, now_s};
+use crate::sample::{PARTY, lines, signing_input};
 use crate::signer::Signer;
 use crate::slices::{interleave, median};
 
@@ -85,16 +85,9 @@ fn in_chunks(values: &mut [String], chunk: usize, work: impl Fn(usize, &mut [Str
     });
 }
 
-/// Signs a token of Clerk's version 2. Each user has one; a thousand share an organization.
+/// Signs the token of a user.
 fn token(signer: &Signer, number: usize) -> String {
-    let (iat, org) = (now_s(), number / 1000);
-    let header = r#"{"alg":"RS256","cat":"cl_B7d4PD111AAA","kid":"bench","typ":"JWT"}"#;
-    let claims = format!(
-        r#"{{"azp":"https://app.example.com","exp":{},"fea":"o:invoices,o:reports","fva":[5,-1],"iat":{iat},"iss":"https://clerk.example.com","nbf":{},"o":{{"fpm":"3,1","id":"org_2bench{org:021}","per":"read,manage","rol":"admin","slg":"acme"}},"pla":"o:pro","sid":"sess_2bench{number:021}","sts":"active","sub":"user_2bench{number:021}","v":2}}"#,
-        iat + 7200,
-        iat - 10
-    );
-    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let input = signing_input("bench", &format!("user_2bench{number:021}"), number);
     let signature = URL_SAFE_NO_PAD.encode(signer.sign(input.as_bytes()));
     format!("{input}.{signature}")
 }

@@ -1,5 +1,6 @@
 //! Results and errors of an authentication.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::api::{ApiError, ErrorKind};
@@ -71,21 +72,32 @@ pub struct AuthResult {
     pub(crate) handshake_recommended: bool,
     /// The underlying error, if there is one.
     pub(crate) cause: Option<Box<Cause>>,
-    token_hash: Option<TokenHashString>,
+    token_hash: Option<TokenHash>,
+    /// Made when it is asked for: most results are only read.
+    token_hash_string: OnceLock<Box<TokenHashString>>,
 }
 
 impl AuthResult {
     fn new(outcome: Outcome) -> Self {
-        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None, token_hash: None }
+        AuthResult {
+            outcome,
+            identity: None,
+            handshake_recommended: false,
+            cause: None,
+            token_hash: None,
+            token_hash_string: OnceLock::new(),
+        }
     }
 
-    pub(crate) fn with_token_hash(self, hash: &TokenHash) -> Self {
-        AuthResult { token_hash: Some(hash.to_c_string()), ..self }
+    pub(crate) fn with_token_hash(mut self, hash: &TokenHash) -> Self {
+        self.token_hash = Some(*hash);
+        self
     }
 
     /// Returns the hash of the token, as events have it; `None` if the request carries no token. A NUL follows it.
     pub fn token_hash(&self) -> Option<&str> {
-        self.token_hash.as_ref().map(TokenHashString::as_str)
+        let hash = self.token_hash?;
+        Some(self.token_hash_string.get_or_init(|| hash.to_c_string().into()).as_str())
     }
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
@@ -13,7 +13,6 @@ use crate::clock::{Io, Now};
 use crate::config::{Csrf, UserMode};
 use crate::events::Source;
 use crate::identity::{Attribute, Identity};
-use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
@@ -25,14 +24,24 @@ const MAX_RESTARTS: u32 = 32;
 
 enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
-    Hit(AuthContext, Arc<CachedAuth>),
+    /// A cached result whose row has to be checked.
+    StaleRow(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
+}
+
+/// What was read of a cached result.
+enum CacheRead {
+    Hit(Arc<AuthResult>),
+    /// The session or the row has to be checked, or the browser has signed in since.
+    ToCheck(Arc<CachedAuth>),
+    /// Outside of its lifetime, or of a type that is not accepted here.
+    Unusable,
 }
 
 /// The state of an attempt before the user store is queried.
 pub(super) enum Prepared {
     Done(Arc<AuthResult>),
-    Hit(AuthContext, Arc<CachedAuth>),
+    StaleRow(AuthContext, Arc<CachedAuth>),
     Rejected(AuthContext, AuthError),
     Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
 }
@@ -67,7 +76,7 @@ impl Inner {
     pub fn prepare(&self, request: &Request<'_>, io: Io) -> Option<Prepared> {
         let (mut context, credential) = match self.lookup(request) {
             CacheLookup::Done(result) => return Some(Prepared::Done(result)),
-            CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
+            CacheLookup::StaleRow(context, cached) => return Some(Prepared::StaleRow(context, cached)),
             CacheLookup::Miss(context, credential) => (context, credential),
         };
         if matches!(io, Io::Blocking(_)) {
@@ -94,7 +103,7 @@ impl Inner {
     /// Returns whether the remaining steps need the user store.
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
-            Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
+            Prepared::StaleRow(..) => true,
             Prepared::Resolved(_, _, resolved) => {
                 matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
             }
@@ -104,17 +113,15 @@ impl Inner {
 
     /// Continues to the result, or to the first request to the user store.
     pub fn proceed(&self, prepared: Prepared, io: Io) -> AuthStep {
-        let needs_store = self.needs_store(&prepared);
         match prepared {
             Prepared::Done(result) => Step::Done(result),
-            Prepared::Hit(context, cached) if needs_store => {
+            Prepared::StaleRow(context, cached) => {
                 let [key, subject] =
                     [Attribute::UserKey, Attribute::Subject].map(|a| cached.get(a).unwrap_or_default());
                 let owner = RowOwner::new(subject, cached.get(Attribute::Email), cached.get(Attribute::Username));
                 let task = RowTask::check(key, owner, self.schema());
                 Step::Waiting(AuthWaiting::RecheckRow(context, cached, task))
             }
-            Prepared::Hit(context, cached) => Step::Done(self.finish_hit(&context, &cached)),
             Prepared::Rejected(mut context, error) => {
                 self.record_miss(&mut context);
                 Step::Done(self.reject(&context, error))
@@ -157,18 +164,38 @@ impl Inner {
             self.record_miss(&mut context);
             return end(Some(hash), reason);
         }
-        let cached = self.results.get(&hash, now).filter(|cached| {
-            cached.is_current(now)
-                && cached.result.identity().is_some_and(|identity| {
-                    self.check_token_type(identity.kind(), credential.source).is_ok()
-                        && (identity.kind() != TokenKind::SessionToken
-                            || self.sessions.is_accepted(identity.get(Attribute::SessionId), now))
-                })
-        });
-        match cached {
-            Some(cached) => CacheLookup::Hit(context, cached),
-            None => CacheLookup::Miss(context, credential),
+        let found = self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now));
+        match found {
+            Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_outcome(Some(hash), result)),
+            Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
+                match cached.is_row_fresh(now, self.settings.row_check_ttl_ms) {
+                    true => CacheLookup::Done(self.finish_hit(&context, &cached)),
+                    false => CacheLookup::StaleRow(context, cached),
+                }
+            }
+            _ => CacheLookup::Miss(context, credential),
         }
+    }
+
+    /// Reads a cached result under the cache's lock: in the usual case nothing else has to be checked, and one reference is
+    /// counted.
+    fn read_cached(&self, cached: &Arc<CachedAuth>, credential: &Credential<'_>, now: Now) -> CacheRead {
+        let identity = cached.result.identity().filter(|identity| {
+            cached.is_current(now) && self.check_token_type(identity.kind(), credential.source).is_ok()
+        });
+        let Some(identity) = identity else { return CacheRead::Unusable };
+        if self.sessions.is_enabled()
+            || !cached.is_row_fresh(now, self.settings.row_check_ttl_ms)
+            || issued_before_client_uat(identity.issued_at_s(), credential.client_uat)
+        {
+            return CacheRead::ToCheck(cached.clone());
+        }
+        CacheRead::Hit(cached.result.clone())
+    }
+
+    fn is_session_accepted(&self, cached: &CachedAuth, now: Now) -> bool {
+        let is_session = cached.result.identity().is_some_and(|identity| identity.kind() == TokenKind::SessionToken);
+        !is_session || self.sessions.is_accepted(cached.get(Attribute::SessionId), now)
     }
 
     /// Verifies an opaque token at Clerk, again if it was invalidated during the call.
@@ -183,9 +210,14 @@ impl Inner {
             let machine = self.verify_opaque(kind, credential, context, io)?;
             context.begun = context.begun.min(machine.begun);
             if !self.invalidations.is_invalidated_since(context.begun, &machine.keys) {
-                let content =
-                    TokenContent::Opaque { token: machine.token, secret: credential.token_str().map(Into::into) };
-                return Ok(VerifiedToken { kind, content, key_id: None, keys: machine.keys });
+                return Ok(VerifiedToken {
+                    identity: Identity::of_machine_token(kind, &machine.token),
+                    key_id: None,
+                    secret: credential.token_str().map(Into::into),
+                    keys: machine.keys,
+                    not_before_ms: i64::MIN,
+                    expires_at_ms: machine.token.expires_at_ms.unwrap_or(i64::MAX),
+                });
             }
             self.begin_again(context)?;
         }
@@ -218,11 +250,11 @@ impl Inner {
     ) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
         self.check_revocations(token, now)?;
-        if token.kind == TokenKind::SessionToken {
+        if token.kind() == TokenKind::SessionToken {
             let begun = self.sessions.check(token.session_id(), now, io, &self.backend)?;
             context.begun = context.begun.min(begun.unwrap_or(u64::MAX));
         }
-        let is_skipped = self.settings.machine_tokens_skip_user && token.kind != TokenKind::SessionToken;
+        let is_skipped = self.settings.machine_tokens_skip_user && token.kind() != TokenKind::SessionToken;
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
@@ -278,20 +310,19 @@ impl Inner {
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
             return Step::Done(self.reject(&context, Reason::UserInactive));
         }
-        let identity = token.identity(user.map(|user| &*user.user), row.as_ref());
-        let policy = &self.settings.policy;
+        let identity = token.identity.with_user(user.map(|user| &*user.user), row.as_ref());
         let insertion = self.results.insert(
             NewResult {
                 identity: &identity,
                 hash: context.hash,
                 keys: token.keys,
                 begun: context.begun,
-                ttl_ms: match token.content {
-                    TokenContent::Jwt(_) => self.settings.cache_ttl_ms,
-                    TokenContent::Opaque { .. } => self.settings.machine_cache_ttl_ms,
+                ttl_ms: match token.is_opaque() {
+                    false => self.settings.cache_ttl_ms,
+                    true => self.settings.machine_cache_ttl_ms,
                 },
-                not_before_ms: token.not_before_ms(policy),
-                expires_at_ms: token.expires_at_ms(policy),
+                not_before_ms: token.not_before_ms,
+                expires_at_ms: token.expires_at_ms,
                 key_id: token.key_id,
                 // The row is as fresh as the store's last confirmation, not as the token.
                 row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
@@ -326,7 +357,7 @@ impl Inner {
     pub fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let mut token = token;
-        if matches!(token.content, TokenContent::Opaque { secret: None, .. }) {
+        if token.is_opaque() && token.secret.is_none() {
             return Step::Done(self.reject(&context, Reason::ServerError));
         }
         let resolved = self.begin_again(&mut context).and_then(|()| self.resolve_again(&mut context, &mut token, io));
@@ -343,10 +374,9 @@ impl Inner {
         token: &mut VerifiedToken,
         io: Io,
     ) -> Result<ResolvedUser, VerifyError> {
-        if let TokenContent::Opaque { secret: Some(secret), .. } = &token.content {
-            let secret = secret.clone();
+        if let Some(secret) = token.secret.clone() {
             let credential = Credential { token: secret.as_bytes(), source: TokenSource::Header, client_uat: None };
-            *token = self.verify_opaque_current(token.kind, &credential, context, io)?;
+            *token = self.verify_opaque_current(token.kind(), &credential, context, io)?;
         }
         self.resolve(context, token, io)
     }
@@ -445,14 +475,18 @@ impl Waiting for AuthWaiting {
 
 /// Returns the token of a cached result.
 fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
-    let identity = cached.result.identity()?;
-    let content = match (cached.key_id, identity.get(Attribute::Claims)) {
-        (None, _) => TokenContent::Opaque { token: identity.machine_token(), secret: None },
-        (Some(_), json) => {
-            TokenContent::Jwt(Claims::parse(identity.kind(), json.unwrap_or_default().as_bytes().to_vec())?.into())
+    let identity = cached.result.identity()?.clone();
+    Some(
+        VerifiedToken {
+            identity,
+            key_id: cached.key_id,
+            secret: None,
+            keys: cached.keys,
+            not_before_ms: cached.not_before_ms,
+            expires_at_ms: cached.expires_at_ms,
         }
-    };
-    Some(VerifiedToken { kind: identity.kind(), content, key_id: cached.key_id, keys: cached.keys }.into())
+        .into(),
+    )
 }
 
 pub(super) fn store_error(error: StoreError) -> AuthError {

@@ -36,6 +36,7 @@ pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
+use authenticate::Prepared;
 use inner::Inner;
 use invalidations::Scope;
 use revocations::Export;
@@ -127,10 +128,11 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly)?;
-        if inner.needs_store(&prepared) {
-            return None;
-        }
+        let prepared = match inner.prepare(request, Io::CacheOnly)? {
+            Prepared::Done(result) => return Some(result),
+            prepared if inner.needs_store(&prepared) => return None,
+            prepared => prepared,
+        };
         match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
             AuthProgress::Done(result) => Some(result),
             AuthProgress::Pending(_) => None,
@@ -177,7 +179,7 @@ impl Client {
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
-            Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
+            Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
             Err(VerifyError::Refused(error)) => error.into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
 use crate::clock::{Deadline, Io};
-use crate::jwt::UnverifiedJwt;
+use crate::identity::Identity;
+use crate::jwt::{Decoded, UnverifiedJwt};
 use crate::keys::{JwksFetcher, KeyLookupError};
 use crate::reason::Reason;
 use crate::request::{Credential, TokenSource};
@@ -31,7 +32,8 @@ impl Inner {
         io: Io,
     ) -> Result<VerifiedToken, VerifyError> {
         // The parts' own alphabet is checked when they are decoded.
-        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
+        let mut decoded = Decoded::default();
+        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default(), &mut decoded)?;
         let kind = jws.kind();
         self.check_token_type(kind, credential.source)?;
         if jws.is_contradictory() {
@@ -48,15 +50,18 @@ impl Inner {
         })?;
         let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
         // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
-        let claims = jws.into_claims()?;
+        let claims = jws.into_claims();
         if issued_before_client_uat(claims.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
-        self.settings.policy.validate(kind, &claims, context.now.wall_ms)?;
-        let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
+        let policy = &self.settings.policy;
+        policy.validate(kind, &claims, context.now.wall_ms)?;
+        let organization = claims.organization.as_ref().map(|organization| &*organization.id);
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
-        Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id, keys })
+        let (not_before_ms, expires_at_ms) = (policy.not_before_ms(&claims), policy.expires_at_ms(&claims));
+        let identity = Identity::of_claims(kind, &claims);
+        Ok(VerifiedToken { identity, key_id, secret: None, keys, not_before_ms, expires_at_ms })
     }
 
     /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.

@@ -56,6 +56,7 @@ const MIN_SIZE: usize = offset_of!(clerk_request, method);
 ///
 /// # Safety
 /// `request` is NULL or points to `struct_size` readable bytes; they and what they point to live during `'a`.
+#[inline]
 pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'a>, i32> {
     if request.is_null() {
         return Err(CLERK_E_NULL);
@@ -71,21 +72,27 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     if bytes.get(known..).is_some_and(|tail| tail.iter().any(|b| *b != 0)) {
         return Err(CLERK_E_STRUCT_SIZE);
     }
-    let none = clerk_str::NONE;
-    let mut copy = clerk_request {
-        struct_size: 0,
-        flags: 0,
-        headers: std::ptr::null(),
-        header_count: 0,
-        authorization: none,
-        cookie: none,
-        method: none,
-        host: none,
-        origin: none,
-        sec_fetch_site: none,
+    let copy = if given >= known {
+        // SAFETY: the whole structure is readable.
+        unsafe { request.read_unaligned() }
+    } else {
+        let none = clerk_str::NONE;
+        let mut copy = clerk_request {
+            struct_size: 0,
+            flags: 0,
+            headers: std::ptr::null(),
+            header_count: 0,
+            authorization: none,
+            cookie: none,
+            method: none,
+            host: none,
+            origin: none,
+            sec_fetch_site: none,
+        };
+        // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given) };
+        copy
     };
-    // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known)) };
     if copy.flags != 0 || copy.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }

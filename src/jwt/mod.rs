@@ -1,7 +1,7 @@
 //! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
 //! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
-//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is read, in time and memory
+//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is used, in time and memory
 //! that grow linearly with its length. No I/O; the time is an argument.
 
 mod authorization;
@@ -11,18 +11,18 @@ mod key;
 mod permissions;
 mod policy;
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::MapAccess;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
+use claims::Members;
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
 
-pub use crate::json::Claim;
-use crate::json::{Json, ObjectVisitor, object};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, split_jws};
 use crate::token::TokenKind;
@@ -34,6 +34,16 @@ const CATEGORY_M2M: &str = "cl_B7d4PD333AAA";
 /// `cat` that some instances put on every token; carries no information.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
+/// The decoded header and payload of a JWT.
+#[derive(Debug, Default)]
+pub struct Decoded(Vec<u8>);
+
+/// Decodes base64url into a buffer that is large enough.
+fn decode<'a>(part: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Reason> {
+    let len = URL_SAFE_NO_PAD.decode_slice(part, buffer).map_err(|_| Reason::TokenInvalid)?;
+    Ok(&buffer[..len])
+}
+
 /// A well-formed JWT whose signature has not been verified.
 ///
 /// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then `Policy::validate`.
@@ -41,55 +51,42 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a str,
     signature: &'a str,
-    kid: Option<String>,
+    kid: Option<Cow<'a, str>>,
     kind: TokenKind,
     is_contradictory: bool,
-    payload: Vec<u8>,
-}
-
-/// The only claim that is read before the signature is verified.
-#[derive(Default)]
-struct UnverifiedSubject {
-    is_machine: bool,
-}
-
-impl<'de> ObjectVisitor<'de> for UnverifiedSubject {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        if name == "sub" {
-            self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_"));
-        }
-        Ok(name == "sub")
-    }
+    members: Members<'a>,
 }
 
 impl<'a> UnverifiedJwt<'a> {
-    /// Parses a compact JWS.
+    /// Parses a compact JWS. `decoded` receives header and payload, which the result borrows.
     ///
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
     /// and payload syntax. The values of the claims are checked by `Policy::validate`.
-    pub fn parse(token: &'a str) -> Result<Self, Reason> {
+    pub fn parse(token: &'a str, decoded: &'a mut Decoded) -> Result<Self, Reason> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(Reason::TokenInvalid);
         }
         let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded when a key is found; its alphabet is checked now.
-        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
+        // The signature is decoded when a key is found; its alphabet is checked now. Without a branch for each byte.
+        let is_base64url = |b: u8| b.is_ascii_alphanumeric() | (b == b'-') | (b == b'_');
+        let is_signature = signature.bytes().fold(true, |is_valid, b| is_valid & is_base64url(b));
+        if payload.is_empty() || signature.is_empty() || !is_signature {
             return Err(Reason::TokenInvalid);
         }
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::TokenInvalid)?;
-        let header = Header::parse(&header).ok_or(Reason::TokenInvalid)?;
+        let size = base64::decoded_len_estimate(header.len());
+        decoded.0.resize(size + base64::decoded_len_estimate(payload.len()), 0);
+        let (for_header, for_payload) = decoded.0.split_at_mut(size);
+        let header = Header::parse(decode(header, for_header)?).ok_or(Reason::TokenInvalid)?;
         // The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
         if header.alg != "RS256" {
             return Err(Reason::TokenInvalid);
         }
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
-        let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, &subject).ok_or(Reason::TokenInvalid)?;
+        let members = Members::parse(decode(payload, for_payload)?).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, members.has_machine_subject()).ok_or(Reason::TokenInvalid)?;
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, is_contradictory, payload })
+        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid, kind, is_contradictory, members })
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -113,19 +110,15 @@ impl<'a> UnverifiedJwt<'a> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
-    /// Parses the claims. To be called once the signature is verified.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::TokenInvalid`] if they are not one JSON object without duplicate members.
-    pub fn into_claims(self) -> Result<Claims, Reason> {
-        Claims::parse(self.kind, self.payload).ok_or(Reason::TokenInvalid)
+    /// Returns the claims. To be called once the signature is verified.
+    pub fn into_claims(self) -> Claims<'a> {
+        self.members.into_claims(self.kind)
     }
 }
 
 /// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
 /// that are never accepted.
-fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKind, bool)> {
+fn classify(header: &Header<'_>, has_machine_subject: bool) -> Option<(TokenKind, bool)> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -140,7 +133,7 @@ fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKi
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
     match category {
         CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
-        _ if subject.is_machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if has_machine_subject => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
         _ if access_token => Some((TokenKind::OauthToken, false)),
         CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
         // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
@@ -159,7 +152,7 @@ mod tests {
     const HEADER: &str = r#"{"alg":"RS256","kid":"ins_1","typ":"JWT"}"#;
 
     fn kind(header: &str, payload: &str) -> Result<TokenKind, Reason> {
-        UnverifiedJwt::parse(&token(header, payload)).map(|t| t.kind())
+        UnverifiedJwt::parse(&token(header, payload), &mut Decoded::default()).map(|t| t.kind())
     }
 
     #[test]
@@ -174,7 +167,8 @@ mod tests {
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
         let contradictory = token(&with(r#""cat":"cl_B7d4PD111AAA""#), machine);
-        let contradictory = UnverifiedJwt::parse(&contradictory).unwrap();
+        let mut decoded = Decoded::default();
+        let contradictory = UnverifiedJwt::parse(&contradictory, &mut decoded).unwrap();
         assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
         for invalid in
             [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
@@ -207,7 +201,7 @@ mod tests {
     fn malformed_key_ids_are_ignored() {
         let kid = |kid: &str| {
             let jws = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
-            UnverifiedJwt::parse(&jws).unwrap().kid().map(str::to_owned)
+            UnverifiedJwt::parse(&jws, &mut Decoded::default()).unwrap().kid().map(str::to_owned)
         };
         assert_eq!(kid("ins_2abc"), Some("ins_2abc".into()));
         for malformed in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
@@ -215,7 +209,7 @@ mod tests {
         }
         for malformed in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
             let jws = token(&format!(r#"{{"alg":"RS256","kid":{malformed}}}"#), "{}");
-            assert_eq!(UnverifiedJwt::parse(&jws).unwrap().kid(), None, "{malformed}");
+            assert_eq!(UnverifiedJwt::parse(&jws, &mut Decoded::default()).unwrap().kid(), None, "{malformed}");
         }
     }
 
@@ -223,7 +217,7 @@ mod tests {
     #[test]
     fn token_with_non_canonical_encoding_is_rejected() {
         let valid = token(HEADER, r#"{"sub":"user_1"}"#);
-        assert!(UnverifiedJwt::parse(&valid).is_ok());
+        assert!(UnverifiedJwt::parse(&valid, &mut Decoded::default()).is_ok());
         let padded = valid.replace('.', "=.");
         let dotted = format!("{valid}.");
         let empty = valid.rsplit_once('.').unwrap().0.to_owned() + ".";
@@ -239,7 +233,7 @@ mod tests {
             String::new(),
             ".".repeat(60_000),
         ]) {
-            assert_eq!(UnverifiedJwt::parse(&invalid).unwrap_err(), Reason::TokenInvalid);
+            assert_eq!(UnverifiedJwt::parse(&invalid, &mut Decoded::default()).unwrap_err(), Reason::TokenInvalid);
         }
     }
 }

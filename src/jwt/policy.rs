@@ -1,7 +1,7 @@
 //! Validates the claims of a token whose signature is verified, with the rules of Clerk's JavaScript SDK.
 
 use super::claims::Claims;
-use crate::json::Claim;
+use crate::json::{Claim, Strings};
 use crate::reason::Reason;
 use crate::token::{TokenKind, is_clerk_id};
 
@@ -41,7 +41,7 @@ impl Policy {
     /// # Errors
     ///
     /// The reason of the first check that fails.
-    pub fn validate(&self, kind: TokenKind, claims: &Claims, wall_ms: i64) -> Result<(), Reason> {
+    pub fn validate(&self, kind: TokenKind, claims: &Claims<'_>, wall_ms: i64) -> Result<(), Reason> {
         subject(kind, claims)?;
         self.audience(claims)?;
         self.authorized_party(kind, claims)?;
@@ -54,15 +54,24 @@ impl Policy {
             return Err(Reason::SessionPending);
         }
         if kind == TokenKind::M2mToken
-            && self.expected_machine_id.as_ref().is_some_and(|machine| !claims.scopes.contains(machine))
+            && self.expected_machine_id.as_ref().is_some_and(|machine| !contains(&claims.scopes, machine))
         {
             return Err(Reason::TokenInvalidAudience);
         }
         Ok(())
     }
 
+    /// Returns from when on the token is valid, clock skew included, in milliseconds since 1970.
+    pub fn not_before_ms(&self, claims: &Claims<'_>) -> i64 {
+        let times = [&claims.nbf, &claims.iat].map(|claim| match Claims::millis(claim) {
+            Claim::Present(ms) => ms.saturating_sub(self.clock_skew_ms),
+            _ => i64::MIN,
+        });
+        times[0].max(times[1])
+    }
+
     /// Returns when the token expires, clock skew included, in milliseconds since 1970.
-    pub fn expires_at_ms(&self, claims: &Claims) -> i64 {
+    pub fn expires_at_ms(&self, claims: &Claims<'_>) -> i64 {
         match Claims::millis(&claims.exp) {
             Claim::Present(exp) => exp.saturating_add(self.clock_skew_ms),
             _ => i64::MIN,
@@ -70,27 +79,31 @@ impl Policy {
     }
 
     /// Stricter than Clerk's SDK, which skips the check for a token without `aud`.
-    fn audience(&self, claims: &Claims) -> Result<(), Reason> {
+    fn audience(&self, claims: &Claims<'_>) -> Result<(), Reason> {
         let accepted = self.audience.is_empty()
-            || claims.aud.get().is_some_and(|aud| aud.iter().any(|one| self.audience.contains(one)));
+            || claims.aud.get().is_some_and(|aud| self.audience.iter().any(|accepted| contains(aud, accepted)));
         accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
     }
 
     /// M2M tokens are created by a server and have no `azp`.
-    fn authorized_party(&self, kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
+    fn authorized_party(&self, kind: TokenKind, claims: &Claims<'_>) -> Result<(), Reason> {
         let accepted = self.authorized_parties.is_empty()
             || kind == TokenKind::M2mToken
-            || claims.azp.get().is_some_and(|azp| !azp.is_empty() && self.authorized_parties.contains(azp));
+            || claims
+                .azp
+                .get()
+                .is_some_and(|azp| !azp.is_empty() && self.authorized_parties.iter().any(|party| party == azp));
         accepted.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
     }
 
-    fn issuer(&self, claims: &Claims) -> Result<(), Reason> {
-        let accepted = self.issuer.is_empty() || claims.iss.get().is_some_and(|iss| self.issuer.contains(iss));
+    fn issuer(&self, claims: &Claims<'_>) -> Result<(), Reason> {
+        let accepted = self.issuer.is_empty()
+            || claims.iss.get().is_some_and(|iss| self.issuer.iter().any(|accepted| accepted == iss));
         accepted.then_some(()).ok_or(Reason::TokenInvalidIssuer)
     }
 
     /// `exp` is required. A token expires at `exp + skew` and is valid from `nbf - skew` and `iat - skew` on, both inclusive.
-    fn times(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
+    fn times(&self, claims: &Claims<'_>, now: i64) -> Result<(), Reason> {
         let exp = Claims::millis(&claims.exp);
         let nbf = Claims::millis(&claims.nbf);
         let iat = Claims::millis(&claims.iat);
@@ -111,8 +124,12 @@ impl Policy {
     }
 }
 
+fn contains(strings: &Strings<'_>, string: &str) -> bool {
+    strings.iter().any(|one| one == string)
+}
+
 /// `sub` is required and must be a Clerk id: it becomes part of URLs and of table rows.
-fn subject(kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
+fn subject(kind: TokenKind, claims: &Claims<'_>) -> Result<(), Reason> {
     let prefix = if kind == TokenKind::M2mToken { "mch_" } else { "user_" };
     let is_id = claims.sub.get().is_some_and(|sub| is_clerk_id(sub, prefix));
     is_id.then_some(()).ok_or(Reason::TokenInvalid)
@@ -126,7 +143,8 @@ mod tests {
 
     fn validate(policy: &Policy, extra: &str) -> Result<(), Reason> {
         let json = format!(r#"{{"sub":"user_1"{extra}}}"#);
-        policy.validate(TokenKind::SessionToken, &Claims::parse(TokenKind::SessionToken, json.into()).unwrap(), NOW)
+        let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap();
+        policy.validate(TokenKind::SessionToken, &claims, NOW)
     }
 
     #[test]

@@ -14,7 +14,11 @@ pub(super) enum Single<'a> {
 
 impl<'a> Single<'a> {
     pub fn add(&mut self, value: &'a [u8]) {
-        *self = if let Single::Absent = self { Single::Once(trim(value)) } else { Single::Several };
+        *self = if let Single::Absent = self { Single::Once(value) } else { Single::Several };
+    }
+
+    fn trimmed(self) -> Self {
+        if let Single::Once(value) = self { Single::Once(trim(value)) } else { self }
     }
 }
 
@@ -26,12 +30,12 @@ impl Request<'_> {
         if matches!(self.method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") {
             return true;
         }
-        match self.sec_fetch_site {
+        match self.sec_fetch_site.trimmed() {
             Single::Once(b"same-origin" | b"none") => return true,
             Single::Absent | Single::Once(b"same-site" | b"cross-site") => {}
             Single::Once(_) | Single::Several => return false,
         }
-        let Single::Once(origin) = self.origin else { return false };
+        let Single::Once(origin) = self.origin.trimmed() else { return false };
         let Some((scheme, authority)) = split_origin(origin) else { return false };
         if authorized_parties.iter().any(|party| party.as_bytes() == origin) {
             return true;
@@ -41,7 +45,7 @@ impl Request<'_> {
             b"http" => 80,
             _ => return false,
         };
-        let host = match (self.authority, self.host) {
+        let host = match (self.authority.trimmed(), self.host.trimmed()) {
             (Single::Once(authority), Single::Absent) => authority,
             (Single::Absent, Single::Once(host)) => host,
             (Single::Once(authority), Single::Once(host)) if authority == host => host,
