@@ -74,7 +74,7 @@ pub struct Cache<K, V, S> {
 const PROMOTE_EVERY_MS: i64 = 1000;
 const SHARDS: usize = 16;
 
-impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
+impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     /// Makes a cache for `capacity` entries. Below 64 there is one shard and the order is exact; above, it is exact per shard.
     pub fn new(capacity: usize, hasher: S) -> Self {
         let shards = if capacity < 64 { 1 } else { SHARDS };
@@ -98,6 +98,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Option<V>
     where
         K: Borrow<Q>,
+        V: Clone,
     {
         match self.lookup(key, now_ms, |_| true, V::clone) {
             Lookup::Hit(value) => Some(value),
@@ -166,6 +167,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         K: Borrow<Q>,
     {
         self.remove_if(key, |_| true)
+    }
+
+    /// Removes an entry and returns its value, unless it has expired.
+    pub fn take<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entry = self.shard(key).lock(LOOKUP_TIMEOUT)?.map.pop(key)?;
+        (entry.expires_ms > now_ms).then_some(entry.value)
     }
 
     /// Removes an entry if `fits` returns true for its value.
@@ -272,6 +282,7 @@ mod tests {
         (0..50).for_each(|i| assert_eq!(cache.put(i, i, 10, 0), None));
         assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
         assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
+        assert_eq!((cache.take(&2, 9), cache.take(&2, 9), cache.take(&4, 10)), (Some(2), None, None));
         cache.clear();
         assert_eq!(cache.len(), 0);
     }

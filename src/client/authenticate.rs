@@ -83,12 +83,20 @@ impl Inner {
             self.record_miss(&mut context);
         }
         let verified = match detect_format(credential.token) {
-            TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io),
-            TokenFormat::Jwt => self.verify_jwt(&credential, &context, io),
+            TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io).map(Box::new),
+            TokenFormat::Jwt => match self.take_verified(&credential, &context) {
+                Some(token) => Ok(token),
+                None => self.verify_jwt(&credential, &context, io).map(Box::new),
+            },
         };
-        let prepared = verified.and_then(|token| {
-            let resolved = self.resolve(&mut context, &token, io)?;
-            Ok(Prepared::Resolved(context, token.into(), resolved))
+        let prepared = verified.and_then(|token| match self.resolve(&mut context, &token, io) {
+            Ok(resolved) => Ok(Prepared::Resolved(context, token, resolved)),
+            Err(error) => {
+                if matches!(error, VerifyError::WouldBlock) {
+                    self.verified.put(&context, token);
+                }
+                Err(error)
+            }
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
@@ -98,6 +106,17 @@ impl Inner {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
             }
         }
+    }
+
+    /// Returns the token if an attempt without I/O has just verified it, and this request may present it.
+    fn take_verified(&self, credential: &Credential<'_>, context: &AuthContext) -> Option<Box<VerifiedToken>> {
+        if self.settings.mode == UserMode::Claims && !self.sessions.is_enabled() {
+            return None;
+        }
+        self.verified.take(&context.hash, context.now, &self.keys).filter(|token| {
+            self.check_token_type(token.kind(), credential.source).is_ok()
+                && !issued_before_client_uat(token.identity.issued_at_s(), credential.client_uat)
+        })
     }
 
     /// Returns whether the remaining steps need the user store.
@@ -153,15 +172,14 @@ impl Inner {
         {
             return end(Some(hash), Reason::CsrfFailed);
         }
-        let mut context = AuthContext {
-            client_uat: credential.client_uat,
-            is_document,
-            ..AuthContext::new(hash, now, self.invalidations.sequence())
-        };
+        // Read before the cache is.
+        let begun = self.invalidations.sequence();
+        let context =
+            || AuthContext { client_uat: credential.client_uat, is_document, ..AuthContext::new(hash, now, begun) };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
-            self.record_miss(&mut context);
+            self.record_miss(&mut context());
             return end(Some(hash), reason);
         }
         let found = self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now));
@@ -169,11 +187,11 @@ impl Inner {
             Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_outcome(Some(hash), result)),
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
                 match cached.is_row_fresh(now, self.settings.row_check_ttl_ms) {
-                    true => CacheLookup::Done(self.finish_hit(&context, &cached)),
-                    false => CacheLookup::StaleRow(context, cached),
+                    true => CacheLookup::Done(self.finish_hit(&context(), &cached)),
+                    false => CacheLookup::StaleRow(context(), cached),
                 }
             }
-            _ => CacheLookup::Miss(context, credential),
+            _ => CacheLookup::Miss(context(), credential),
         }
     }
 

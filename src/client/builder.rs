@@ -17,6 +17,7 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
@@ -353,6 +354,7 @@ impl ClientBuilder {
                 !config.treat_pending_as_signed_out,
                 invalidations.clone(),
             ),
+            verified: VerifiedTokens::default(),
             machine_tokens: MachineTokens::new(
                 config.expected_machine_id,
                 config.machine_cache_ttl_s * 1000,

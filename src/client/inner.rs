@@ -12,6 +12,7 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::clock::{Clock, Deadline, Io};
 use crate::config::{Csrf, LinkByEmail, UserMode};
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     pub users: UserCache,
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
+    pub verified: VerifiedTokens,
     pub revocations: Revocations,
     pub webhooks: WebhookReceiver,
 }

@@ -21,6 +21,7 @@ mod session_checks;
 mod stepwise;
 mod user_cache;
 mod user_row;
+mod verified_tokens;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
@@ -130,8 +131,12 @@ impl Client {
         let inner = &self.inner;
         let prepared = match inner.prepare(request, Io::CacheOnly)? {
             Prepared::Done(result) => return Some(result),
-            prepared if inner.needs_store(&prepared) => return None,
-            prepared => prepared,
+            prepared if !inner.needs_store(&prepared) => prepared,
+            Prepared::Resolved(context, token, _) => {
+                inner.verified.put(&context, token);
+                return None;
+            }
+            _ => return None,
         };
         match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
             AuthProgress::Done(result) => Some(result),

@@ -52,12 +52,12 @@ const MAX_SIZE: usize = 4096;
 /// Size of the structure in its first version.
 const MIN_SIZE: usize = offset_of!(clerk_request, method);
 
-/// Reads a caller's structure, which may be older and shorter than this one, or newer and longer.
+/// Adds the lines of a caller's structure, which may be older and shorter than this one, or newer and longer.
 ///
 /// # Safety
 /// `request` is NULL or points to `struct_size` readable bytes; they and what they point to live during `'a`.
 #[inline]
-pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'a>, i32> {
+pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     if request.is_null() {
         return Err(CLERK_E_NULL);
     }
@@ -102,7 +102,6 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         // SAFETY: not NULL; `header_count` lines are the caller's contract.
         count => unsafe { std::slice::from_raw_parts(copy.headers, count) },
     };
-    let mut parsed = Request::new();
     for header in headers {
         // SAFETY: both strings are the caller's contract.
         parsed.header(unsafe { header.name.bytes() }?, unsafe { header.value.bytes() }?);
@@ -122,7 +121,7 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     }
     // SAFETY: the string is the caller's contract.
     parsed.method(unsafe { copy.method.bytes() }?);
-    Ok(parsed)
+    Ok(())
 }
 
 /// Where the token of a request was found.
@@ -166,7 +165,9 @@ pub unsafe extern "C" fn clerk_request_credential(
     // SAFETY: the header's contract.
     unsafe {
         accessor(client, |client| {
-            if let Some((place, found)) = client.credential(&read(request)?) {
+            let mut parsed = Request::new();
+            read(request, &mut parsed)?;
+            if let Some((place, found)) = client.credential(&parsed) {
                 let place = match place {
                     TokenSource::Header => clerk_token_source::HEADER,
                     TokenSource::Cookie => clerk_token_source::COOKIE,

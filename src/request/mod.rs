@@ -53,6 +53,7 @@ impl<'a> Request<'a> {
     }
 
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
+    #[inline]
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
         // Length and first letter leave one name, or two, to compare.
         match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
@@ -86,7 +87,7 @@ impl<'a> Request<'a> {
 }
 
 /// Compares a header name without case. A known length lets the compiler compare several bytes at once.
-#[inline]
+#[inline(always)]
 fn is_name<const N: usize>(name: &[u8], lowercase: &[u8; N]) -> bool {
     let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
     name.iter().zip(lowercase).fold(true, |is_same, (a, b)| is_same & (a.to_ascii_lowercase() == *b))
