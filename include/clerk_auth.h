@@ -13,7 +13,8 @@
  *     Request          clerk_request: the header lines of a request
  *     Authenticate     blocking, from the cache, one token
  *     Result           clerk_result: status, reason, attributes, checks
- *     User store       the application's user table: callback, asynchronous, or SQLite
+ *     Explanation      clerk_explanation: why a token is accepted or rejected
+ *     User store       the application's user table, by callback, in steps or in SQLite
  *     Events and log   callbacks
  *     Webhooks         Clerk's webhooks
  *
@@ -532,10 +533,16 @@ typedef struct {
     uint64_t cached_users;
     /** Age of the JWK set in milliseconds; -1 if there is none. */
     int64_t jwks_age_ms;
+    /** Requests without a credential. */
+    uint64_t no_credentials;
+    /** Calls that returned `CLERK_WOULD_BLOCK`. */
+    uint64_t would_block;
+    /** Requests whose result could not be determined because the user store failed; also counted in `unavailable`. */
+    uint64_t store_errors;
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
-#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Fills `*stats` up to its `struct_size`.
@@ -661,7 +668,10 @@ int32_t clerk_authenticate(const clerk_client *client,
 /**
  * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
  *
- * Verifies a token that is not in the cache if its key is cached and no user has to be looked up.
+ * A token that is not in the cache is verified if its key is, and if no user has to be looked up. With a user store,
+ * there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
+ * block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
+ * change take effect at once.
  *
  * Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
  * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
@@ -1037,6 +1047,58 @@ const char *clerk_token_kind_name(int32_t kind);
 void clerk_result_free(clerk_result *result);
 
 /**********************************************************************************************************************
+ * Section - Explanation
+ *
+ *     clerk_explanation *explanation = NULL;
+ *     if (clerk_explain(client, token, &explanation, NULL) == CLERK_OK)
+ *         printf("%s\n", clerk_explanation_text(explanation).data);
+ *     clerk_explanation_free(explanation);
+ **********************************************************************************************************************/
+
+/**
+ * Why a token is accepted or rejected, check by check. Immutable; any thread may read it. The caller frees it, once.
+ */
+typedef struct clerk_explanation clerk_explanation;
+
+/**
+ * Explains why a token is accepted or rejected, check by check, without trusting it. The token may be any bytes.
+ *
+ * For operators and tests; it must not be sent to clients. It contains neither the token nor its signature; values of
+ * the token are truncated and escaped. It rests on what is in memory: no request is sent, the user store is not
+ * queried, and no event is emitted. If the key set was not fetched yet, the signature is not checked: call
+ * `clerk_client_warm_up` first.
+ *
+ * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
+ * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
+ * in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_explain(const clerk_client *client,
+                      clerk_str token,
+                      clerk_explanation **explanation,
+                      clerk_error **error);
+
+/**
+ * Returns the explanation as a JSON object; NULL data for NULL.
+ *
+ * Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
+ * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
+ * order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
+ * failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_json(const clerk_explanation *explanation);
+
+/**
+ * Returns the explanation as text for people, one line for each check; NULL data for NULL.
+ *
+ * The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_text(const clerk_explanation *explanation);
+
+/** Frees an explanation. NULL is ignored. Any thread. */
+void clerk_explanation_free(clerk_explanation *explanation);
+
+/**********************************************************************************************************************
  * Section - User store
  *
  * The library finds, creates and updates the row of each user in the application's own table: through a callback, or
@@ -1228,13 +1290,37 @@ CLERK_NODISCARD int32_t clerk_config_set_user_column_length(clerk_config *config
 /**
  * Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
  *
- * Opens the database now. Creates it, readable by its owner only, if it does not exist. `path` is UTF-8 and is
- * copied.
+ * Creates the database, readable by its owner only, if it does not exist, and closes it again; clients open it at their
+ * first use. Symbolic links and a relative path are resolved now. A database without other tables is used in WAL mode; the
+ * journal mode of the application's own database stays as it is. `path` is UTF-8 and is copied.
+ *
+ * No other copy of SQLite in this process may open the database: locks belong to the process, so that two copies do not see
+ * each other's, and the file is corrupted. The shared library uses the SQLite library of the system, so an application that
+ * uses that, too, may open the database as well. The archive and the bindings contain a copy: then only other processes
+ * may open it, and the functions fail once they find it opened by another copy.
+ *
+ * No connection is open across `fork`: idle ones are closed before it, and those in use are waited for, at most 250 ms. If
+ * one is open all the same, requests of the child are unavailable, because it would lose rows. The application's own
+ * connections must be closed before a fork as well.
  *
  * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
  * thread at a time.
  */
-CLERK_NODISCARD int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
+CLERK_NODISCARD
+int32_t clerk_config_set_sqlite_path(clerk_config *config,
+                                     clerk_str path,
+                                     clerk_error **error);
+
+/**
+ * Copies the SQLite database at `path`, which may be in use, into a new file that only its owner can read.
+ *
+ * The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not
+ * enough: without its `-wal` file it may lack rows, or be empty. Both paths are UTF-8.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, if
+ * `destination` exists, or if the copy cannot be written. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_sqlite_backup(clerk_str path, clerk_str destination, clerk_error **error);
 
 /** Returns the kind of the request, a `clerk_store_request_kind`; 0 for NULL. One thread at a time. */
 int32_t clerk_store_request_get_kind(const clerk_store_request *request);
@@ -1493,6 +1579,11 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_USER_DELETED = 11,
     /** Clerk rejected the secret key. Cached results may still be served for a while. */
     CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
+    /**
+     * A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+     * was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+     */
+    CLERK_EVENT_KIND_JWKS_FETCH_LIMITED = 13,
 } clerk_event_kind;
 
 /** The severity of a log line. Smaller is more severe. */
@@ -1603,7 +1694,8 @@ int32_t clerk_event_reason(const clerk_event *event);
 int32_t clerk_event_source(const clerk_event *event);
 
 /**
- * Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+ * Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
+ * Any thread, during the callback.
  */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 

@@ -120,6 +120,12 @@ pub enum Event<'a> {
         /// The deleted Clerk user.
         clerk_id: &'a str,
     },
+    /// A token's key is not in the key set, which is not fetched again yet because it was just fetched for another token. After a
+    /// rotation of Clerk's keys, tokens are rejected until then. Emitted once until the next such fetch.
+    JwksFetchLimited {
+        /// The time until the next fetch may begin.
+        retry_after_ms: u64,
+    },
     /// Clerk is unavailable, and a stale cached user was used.
     StaleUserServed {
         /// The Clerk user.
@@ -170,11 +176,14 @@ impl EventHandlers {
         }
     }
 
+    /// Returns whether the log handler is called for lines at this level.
+    pub(crate) fn is_logged(&self, level: Level) -> bool {
+        self.log.as_ref().is_some_and(|(max_level, _)| level <= *max_level)
+    }
+
     /// Calls the log handler if its level includes `level`. The message is built only then.
     pub(crate) fn log(&self, level: Level, message: impl FnOnce() -> String) {
-        if let Some((max_level, handler)) = &self.log
-            && level <= *max_level
-        {
+        if let Some((_, handler)) = self.log.as_ref().filter(|_| self.is_logged(level)) {
             handler(level, &message());
         }
     }

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -179,6 +180,53 @@ func (c *Client) InvalidateAll() error {
 		defer c.results.clear()
 		return C.clerk_client_invalidate_all(c.c)
 	})
+}
+
+// Explain explains why a token is accepted or rejected, check by check, without trusting it. It rests on what is in memory:
+// it makes no network request and does not query the user store. Call [Client.WarmUp] first, so that signatures can be
+// checked. For operators; do not send the explanation to clients.
+func (c *Client) Explain(token string) (*Explanation, error) {
+	if err := c.checkOpen(); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(c)
+	var explanation *C.clerk_explanation
+	var cErr *C.clerk_error
+	status := C.clerk_explain(c.c, cStr(token), &explanation, &cErr)
+	if err := statusError(status, cErr); err != nil {
+		return nil, err
+	}
+	defer C.clerk_explanation_free(explanation)
+	explained := &Explanation{Text: goString(C.clerk_explanation_text(explanation))}
+	if err := json.Unmarshal([]byte(goString(C.clerk_explanation_json(explanation))), explained); err != nil {
+		return nil, &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}
+	}
+	return explained, nil
+}
+
+// Explanation says why a token is accepted or rejected. It contains neither the token nor its signature.
+type Explanation struct {
+	// Rejected reports whether a check fails. Checks that are skipped may still reject the token.
+	Rejected bool `json:"rejected"`
+	// Reason is the name of the [Reason] if the token is rejected.
+	Reason string `json:"reason"`
+	// Summary is the failure that decides, as in the log at debug level.
+	Summary string `json:"summary"`
+	// Kind is the name of the token's type, such as "session_token"; empty if it has none.
+	Kind   string  `json:"kind"`
+	Checks []Check `json:"checks"`
+	// Text has one line for each check.
+	Text string `json:"-"`
+}
+
+// Check is one check of an [Explanation], in the order of verification.
+type Check struct {
+	Name     string `json:"name"`
+	Status   string `json:"status"` // "ok", "failed" or "skipped"
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+	Hint     string `json:"hint"`
+	Failure  string `json:"failure"`
 }
 
 // RevokeSession rejects all tokens of a session from now on, for revocation_ttl_s.

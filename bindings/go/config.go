@@ -46,6 +46,10 @@ type Config struct {
 	// Origins of which `azp` must be one, compared exactly; empty: not checked.
 	AuthorizedParties []string `setting:"authorized_parties"`
 
+	// `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+	// `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+	AuthorizedPartiesMissing string `setting:"authorized_parties_missing"`
+
 	// Audiences of which `aud` must contain one; empty: not checked.
 	Audience []string `setting:"audience"`
 
@@ -96,8 +100,9 @@ type Config struct {
 	// 3600.
 	UserStaleIfErrorS *int64 `setting:"user_stale_if_error_s"`
 
-	// How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
-	// Default: 0.
+	// How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+	// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
+	// has a result. Default: 5.
 	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
 
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

@@ -193,9 +193,13 @@ const (
 
 	// Clerk rejected the secret key. Cached results may still be served for a while.
 	EventSecretKeyRejected EventKind = C.CLERK_EVENT_KIND_SECRET_KEY_REJECTED
+
+	// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+	// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+	EventJWKSFetchLimited EventKind = C.CLERK_EVENT_KIND_JWKS_FETCH_LIMITED
 )
 
-// String returns the name, such as "secret_key_rejected"; "" for an unknown number.
+// String returns the name, such as "jwks_fetch_limited"; "" for an unknown number.
 func (e EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C.int32_t(e))) }
 
 // Column is a column of the application's user table.

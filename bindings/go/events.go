@@ -28,7 +28,7 @@ func (e Event) Level() slog.Level {
 	switch e.Kind {
 	case EventAuthSuccess, EventCacheMiss:
 		return slog.LevelDebug
-	case EventLinkConflict, EventRateLimited, EventStaleUserServed:
+	case EventLinkConflict, EventRateLimited, EventJWKSFetchLimited, EventStaleUserServed:
 		return slog.LevelWarn
 	case EventSecretKeyRejected:
 		return slog.LevelError

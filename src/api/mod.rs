@@ -9,6 +9,7 @@ mod jwks;
 mod machine_tokens;
 mod resolver;
 mod sessions;
+mod tls;
 mod transport;
 mod users;
 
@@ -120,15 +121,19 @@ impl Api {
             Some(open_ms) => Err(open_ms),
             None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
         };
-        let permit = permit
-            .map_err(|open_ms| ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) })?;
+        let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
         let may_retry = || match call.caller {
             Caller::Known => true,
             Caller::Unknown(may_retry) => may_retry(),
         };
         let outcome = self
             .send_with_retries(request, deadline, may_retry)
-            .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
+            .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
+            .map_err(|error| match request.bearer {
+                // Without a secret key in the request, its rejection is not about one.
+                None if error.is_secret_key_rejected() => ApiError { kind: ErrorKind::Declined, ..error },
+                _ => error,
+            });
         permit.record(&outcome, self.clock.now().mono_ms);
         outcome
     }
@@ -136,6 +141,12 @@ impl Api {
     fn breaker(&self, endpoint: Endpoint, caller: Caller<'_>) -> &CircuitBreaker {
         let breakers = if matches!(caller, Caller::Known) { &self.breakers } else { &self.unknown_breakers };
         &breakers[endpoint as usize]
+    }
+
+    /// Returns the error of a call that an open circuit stops, with the failure that opened it.
+    fn open_error(&self, endpoint: Endpoint, caller: Caller<'_>, open_ms: u64) -> ApiError {
+        let error = self.breaker(endpoint, caller).open_error(open_ms);
+        if error.previous.is_some() { error } else { self.breaker(endpoint, Caller::Known).open_error(open_ms) }
     }
 
     /// Returns how long the circuit of an endpoint stays open for a caller; `None` if a call may be sent. Where known callers are

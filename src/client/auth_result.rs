@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::api::{ApiError, ErrorKind};
+use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;
 use crate::events::Source;
@@ -75,6 +75,8 @@ pub struct AuthResult {
     token_hash: Option<TokenHash>,
     /// Made when it is asked for: most results are only read.
     token_hash_string: OnceLock<Box<TokenHashString>>,
+    /// What the debug line says.
+    pub(super) detail: Option<String>,
 }
 
 impl AuthResult {
@@ -86,6 +88,7 @@ impl AuthResult {
             cause: None,
             token_hash: None,
             token_hash_string: OnceLock::new(),
+            detail: None,
         }
     }
 
@@ -174,16 +177,23 @@ pub struct AuthError {
     pub retry_after_ms: Option<u64>,
     /// The underlying error, if there is one.
     pub cause: Option<Box<Cause>>,
+    /// What the debug line says, if it is logged.
+    pub detail: Option<String>,
 }
 
 impl AuthError {
     /// Returns the error for a failed call to Clerk.
     pub(super) fn unavailable(error: ApiError) -> AuthError {
-        let reason = match error.kind {
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
-            _ => Reason::ServerError,
+        let reason = match error.is_secret_key_rejected() {
+            true => Reason::SecretKeyInvalid,
+            false => Reason::ServerError,
         };
-        AuthError { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
+        AuthError {
+            reason,
+            retry_after_ms: error.retry_after_ms,
+            cause: Some(Box::new(Cause::Api(error))),
+            detail: None,
+        }
     }
 }
 
@@ -195,20 +205,20 @@ impl From<AuthError> for Error {
 
 impl From<Reason> for AuthError {
     fn from(reason: Reason) -> Self {
-        AuthError { reason, retry_after_ms: None, cause: None }
+        AuthError { reason, retry_after_ms: None, cause: None, detail: None }
     }
 }
 
 impl From<AuthError> for AuthResult {
     /// The category of the reason decides the outcome.
     fn from(error: AuthError) -> Self {
-        let AuthError { reason, retry_after_ms, cause } = error;
+        let AuthError { reason, retry_after_ms, cause, detail } = error;
         let outcome = match reason.category() {
             Category::NoCredentials => Outcome::NoCredentials { reason },
             Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
             Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms },
         };
-        AuthResult { cause, ..AuthResult::new(outcome) }
+        AuthResult { cause, detail, ..AuthResult::new(outcome) }
     }
 }
 

@@ -58,6 +58,12 @@ pub(super) enum ResolvedUser {
     RowToSync(FoundUser),
 }
 
+impl ResolvedUser {
+    pub fn needs_store(&self) -> bool {
+        matches!(self, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
+    }
+}
+
 /// An authentication that waits for the user store or for Clerk.
 pub(super) enum AuthWaiting {
     /// The row of a cached result has to be checked.
@@ -100,7 +106,10 @@ impl Inner {
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
-            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::Refused(error)), _) => {
+                let error = self.with_detail(error, &credential, &context);
+                Some(Prepared::Rejected(context, error))
+            }
             (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
             (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
@@ -123,9 +132,7 @@ impl Inner {
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::StaleRow(..) => true,
-            Prepared::Resolved(_, _, resolved) => {
-                matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
-            }
+            Prepared::Resolved(_, _, resolved) => resolved.needs_store(),
             Prepared::Done(_) | Prepared::Rejected(..) => false,
         }
     }
@@ -155,22 +162,22 @@ impl Inner {
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         let is_document = request.is_document_request();
-        let end = |hash: Option<TokenHash>, reason: Reason| {
-            let result = with_handshake(reason, is_document);
+        let end = |hash: Option<TokenHash>, error: AuthError| {
+            let result = with_handshake(error, is_document);
             let result = hash.iter().fold(result, AuthResult::with_token_hash);
             CacheLookup::Done(self.record_outcome(hash, result.into()))
         };
         let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => credential,
-            Ok(None) => return end(None, Reason::SessionTokenMissing),
-            Err(reason) => return end(None, reason),
+            Ok(None) => return end(None, Reason::SessionTokenMissing.into()),
+            Err(reason) => return end(None, reason.into()),
         };
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return end(Some(hash), Reason::CsrfFailed);
+            return end(Some(hash), AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() });
         }
         // Read before the cache is.
         let begun = self.invalidations.sequence();
@@ -180,7 +187,7 @@ impl Inner {
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context());
-            return end(Some(hash), reason);
+            return end(Some(hash), self.with_detail(reason.into(), &credential, &context()));
         }
         let found = self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now));
         match found {

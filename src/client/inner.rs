@@ -130,9 +130,9 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts hits per shard, which avoids a contended counter.
-                if source == Source::Verified {
-                    metrics.signed_in.increment();
+                match source {
+                    Source::Verified => metrics.signed_in.increment(),
+                    Source::Cache => self.results.count_hit(&token_hash),
                 }
                 if let Some(identity) = result.identity() {
                     let user_key = identity.get(Attribute::UserKey);
@@ -140,13 +140,19 @@ impl Inner {
                     events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
-            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedIn { .. }, None) => {}
+            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
             (Outcome::SignedOut { reason }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.unavailable.increment();
+                if reason == Reason::StoreError {
+                    metrics.store_errors.increment();
+                }
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
         }

@@ -9,6 +9,7 @@ mod auth_result;
 mod authenticate;
 mod backend;
 mod builder;
+mod explain;
 mod inner;
 mod invalidations;
 mod machine_tokens;
@@ -21,6 +22,7 @@ mod session_checks;
 mod stepwise;
 mod user_cache;
 mod user_row;
+mod validate;
 mod verified_tokens;
 mod verify;
 mod webhook_receiver;
@@ -46,6 +48,7 @@ use crate::clock::Io;
 use crate::config::UserMode;
 use crate::error::Error;
 use crate::events::Source;
+use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
@@ -129,19 +132,24 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = match inner.prepare(request, Io::CacheOnly)? {
-            Prepared::Done(result) => return Some(result),
-            prepared if !inner.needs_store(&prepared) => prepared,
-            Prepared::Resolved(context, token, _) => {
+        let result = match inner.prepare(request, Io::CacheOnly) {
+            Some(Prepared::Done(result)) => return Some(result),
+            Some(Prepared::Resolved(context, token, resolved)) if resolved.needs_store() => {
                 inner.verified.put(&context, token);
-                return None;
+                None
             }
-            _ => return None,
+            Some(prepared) if !inner.needs_store(&prepared) => {
+                match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
+                    AuthProgress::Done(result) => Some(result),
+                    AuthProgress::Pending(_) => None,
+                }
+            }
+            _ => None,
         };
-        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
-            AuthProgress::Done(result) => Some(result),
-            AuthProgress::Pending(_) => None,
+        if result.is_none() {
+            inner.backend.metrics.would_block.increment();
         }
+        result
     }
 
     /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
@@ -153,7 +161,11 @@ impl Client {
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        self.begin_with(request, Io::CacheOnly)
+        let begun = self.begin_with(request, Io::CacheOnly);
+        if begun.is_none() {
+            self.inner.backend.metrics.would_block.increment();
+        }
+        begun
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
@@ -185,10 +197,37 @@ impl Client {
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
-            Err(VerifyError::Refused(error)) => error.into(),
+            Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        if !result.is_signed_in() {
+            inner.log_rejection(Some(context.hash), &result);
+        }
         Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Explains why a token is accepted or rejected, check by check, without trusting it. For operators.
+    ///
+    /// By what is in memory: it sends no request, queries no user store, emits no event. If the key set was not fetched yet, the
+    /// signature is not checked; see [`Self::warm_up`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{CheckStatus, Client, Reason};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).authorized_parties(["https://b.example"]).build()?;
+    /// let explanation = client.explain(token);
+    /// assert_eq!(explanation.reason(), Some(Reason::TokenInvalidAuthorizedParties));
+    /// assert_eq!(explanation.summary(), r#"azp "https://app.example.com" not in authorized_parties"#);
+    /// let failed = explanation.checks().iter().find(|check| check.status == CheckStatus::Failed).unwrap();
+    /// assert_eq!((failed.name, failed.expected.as_str()), ("azp", r#"one of ["https://b.example"]"#));
+    /// println!("{explanation}"); // one line for each check, with hints
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn explain(&self, token: impl AsRef<[u8]>) -> Explanation {
+        self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
     }
 
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits

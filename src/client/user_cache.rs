@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 use super::invalidations::{Invalidations, Key, Scope};
@@ -15,6 +13,7 @@ use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
+use crate::fork_mutex::ResetMutex;
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::users::{Origin, Row, Snapshot, UserSync};
@@ -42,7 +41,7 @@ pub(super) struct CachedUser {
     /// Whether its row was written from a newer version: it has to be fetched again.
     is_outdated: AtomicBool,
     /// The key of the row, once it is synchronized.
-    row_key: Mutex<Option<String>>,
+    row_key: ResetMutex<Option<String>>,
     pub row_check: RowCheck,
 }
 
@@ -54,7 +53,7 @@ impl CachedUser {
             made_at: Instant::now(),
             fetch,
             is_outdated: AtomicBool::new(false),
-            row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
+            row_key: ResetMutex::new(previous.and_then(CachedUser::row_key)),
             row_check: RowCheck::new(i64::MIN),
         }
     }

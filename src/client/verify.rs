@@ -1,7 +1,5 @@
 //! From a credential to a verified token.
 
-use std::cell::RefCell;
-
 use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
@@ -48,7 +46,7 @@ impl Inner {
             let others = self.keys.keys_after_rotation(jws.kid(), &keys, now_ms, fetcher)?;
             Ok(jws.verify_signature(&others).map(|key| *key.id()))
         })?;
-        let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
+        let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
         // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
         let claims = jws.into_claims();
         if issued_before_client_uat(claims.issued_at_s(), credential.client_uat) {
@@ -56,12 +54,13 @@ impl Inner {
         }
         let policy = &self.settings.policy;
         policy.validate(kind, &claims, context.now.wall_ms)?;
+        self.keys.confirm(&key_id, now_ms);
         let organization = claims.organization.as_ref().map(|organization| &*organization.id);
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
         let (not_before_ms, expires_at_ms) = (policy.not_before_ms(&claims), policy.expires_at_ms(&claims));
         let identity = Identity::of_claims(kind, &claims);
-        Ok(VerifiedToken { identity, key_id, secret: None, keys, not_before_ms, expires_at_ms })
+        Ok(VerifiedToken { identity, key_id: Some(key_id), secret: None, keys, not_before_ms, expires_at_ms })
     }
 
     /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.
@@ -70,17 +69,13 @@ impl Inner {
         io: Io,
         lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
     ) -> Result<T, VerifyError> {
-        let cause = RefCell::new(None);
-        let fetch = |deadline: Deadline| {
-            self.backend.jwks(deadline).inspect_err(|error| {
-                *cause.borrow_mut() = Some(Box::new(Cause::Api(error.clone())));
-            })
-        };
+        let fetch = |deadline: Deadline| self.backend.jwks(deadline);
         lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
             KeyLookupError::WouldBlock => VerifyError::WouldBlock,
             KeyLookupError::Refused(reason) => reason.into(),
-            KeyLookupError::Unavailable(reason, retry_after_ms) => {
-                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.take() })
+            KeyLookupError::Unavailable(reason, retry_after_ms, error) => {
+                let cause = error.map(|error| Box::new(Cause::Api(*error)));
+                VerifyError::Refused(AuthError { retry_after_ms, cause, ..reason.into() })
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Reads the value of a setting from a string, a number or an item of a list.
 
 use super::secret::Secret;
-use super::settings::{Csrf, Kind, LinkByEmail, UserMode};
+use super::settings::{AuthorizedPartiesMissing, Csrf, Kind, LinkByEmail, UserMode};
 use crate::token::TokenKind;
 
 /// The longest value of a setting, in bytes.
@@ -149,6 +149,13 @@ impl Value for LinkByEmail {
 }
 
 impl Value for Csrf {
+    fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
+        *self = value.parse().map_err(|_| one_of(kind))?;
+        Ok(())
+    }
+}
+
+impl Value for AuthorizedPartiesMissing {
     fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
         *self = value.parse().map_err(|_| one_of(kind))?;
         Ok(())

@@ -42,6 +42,17 @@ pub enum Csrf {
     Check,
 }
 
+/// What is done with a token without `azp` where `authorized_parties` is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum AuthorizedPartiesMissing {
+    /// It is rejected.
+    #[default]
+    Refuse,
+    /// It is accepted: Clerk issues such tokens for navigations without an `Origin`, and to servers.
+    Accept,
+}
+
 /// The type of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -108,6 +119,7 @@ macro_rules! field {
     (UserMode) => { Option<UserMode> };
     (LinkByEmail) => { LinkByEmail };
     (Csrf) => { Csrf };
+    (AuthorizedPartiesMissing) => { AuthorizedPartiesMissing };
     (TokenKinds) => { Vec<TokenKind> };
 }
 
@@ -126,6 +138,9 @@ macro_rules! kind {
     };
     (Csrf) => {
         Kind::Enum(<Csrf as strum::VariantNames>::VARIANTS)
+    };
+    (AuthorizedPartiesMissing) => {
+        Kind::Enum(<AuthorizedPartiesMissing as strum::VariantNames>::VARIANTS)
     };
     (TokenKinds) => {
         Kind::EnumSet(&TOKEN_KINDS)
@@ -206,6 +221,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         accepts_token: TokenKinds = "session_token";
         /// origins of which `azp` must be one, compared exactly; empty: not checked
         authorized_parties: List = "" from "CLERK_AUTH_PARTIES";
+        /// `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an `Origin`
+        /// and to servers; a wrong or empty `azp` is rejected all the same
+        authorized_parties_missing: AuthorizedPartiesMissing = "refuse";
         /// audiences of which `aud` must contain one; empty: not checked
         audience: List = "" from "CLERK_AUDIENCE";
         /// issuers of which `iss` must be one; empty: not checked
@@ -240,8 +258,10 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         user_ttl_s: Int(0 to 86_400) = 300;
         /// how old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used
         user_stale_if_error_s: Int(0 to 86_400) = 3600;
-        /// how long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request
-        row_check_ttl_s: Int(0 to 3600) = 0;
+        /// how long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+        /// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never has
+        /// a result
+        row_check_ttl_s: Int(0 to 3600) = 5;
     }
     Users {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

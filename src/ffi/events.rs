@@ -42,6 +42,9 @@ pub enum clerk_event_kind {
     USER_DELETED = 11,
     /// Clerk rejected the secret key. Cached results may still be served for a while.
     SECRET_KEY_REJECTED = 12,
+    /// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+    /// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+    JWKS_FETCH_LIMITED = 13,
 }
 
 /// An event. Valid only during the callback.
@@ -109,8 +112,9 @@ impl clerk_event {
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
             Event::SecretKeyRejected => made.kind = Kind::SECRET_KEY_REJECTED,
-            Event::RateLimited { retry_after_ms } => {
-                made.kind = Kind::RATE_LIMITED;
+            Event::RateLimited { retry_after_ms } | Event::JwksFetchLimited { retry_after_ms } => {
+                let is_by_clerk = matches!(event, Event::RateLimited { .. });
+                made.kind = if is_by_clerk { Kind::RATE_LIMITED } else { Kind::JWKS_FETCH_LIMITED };
                 made.retry_after_ms = i64::try_from(retry_after_ms).unwrap_or(i64::MAX);
             }
         }
@@ -291,7 +295,8 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+/// Returns how long Clerk requires to wait, or how long the key set is not fetched, in milliseconds; -1 for other kinds.
+/// Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.

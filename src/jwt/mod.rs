@@ -6,6 +6,7 @@
 
 mod authorization;
 mod claims;
+mod explain;
 mod header;
 mod key;
 mod permissions;
@@ -19,6 +20,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
 use claims::Members;
+pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 pub use policy::Policy;
@@ -29,10 +31,15 @@ use crate::token::TokenKind;
 
 /// `cat` of a session token.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
+/// `cat` of a token of a JWT template, which may outlive its session.
+const CATEGORY_TEMPLATE: &str = "cl_B7d4PD222AAA";
 /// `cat` of a machine-to-machine token.
 const CATEGORY_M2M: &str = "cl_B7d4PD333AAA";
 /// `cat` that some instances put on every token; carries no information.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
+
+/// The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
+const ALGORITHM: &str = "RS256";
 
 /// The decoded header and payload of a JWT.
 #[derive(Debug, Default)]
@@ -54,6 +61,17 @@ fn decode<'a>(part: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Reason> {
     Ok(&buffer[..len])
 }
 
+/// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
+/// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
+fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
+    if token.len() > MAX_TOKEN_LEN {
+        return None;
+    }
+    let (header, payload, signature) = split_jws(token)?;
+    let is_valid = !payload.is_empty() && !signature.is_empty() && is_base64url(signature);
+    is_valid.then_some((header, payload, signature))
+}
+
 /// A well-formed JWT whose signature has not been verified.
 ///
 /// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then `Policy::validate`.
@@ -73,28 +91,34 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
-    /// and payload syntax. The values of the claims are checked by `Policy::validate`.
+    /// and payload syntax; [`Reason::TokenTypeNotSupported`] for a token of a JWT template. The values of the claims are
+    /// checked by `Policy::validate`.
     pub fn parse(token: &'a str, decoded: &'a mut Decoded) -> Result<Self, Reason> {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(Reason::TokenInvalid);
-        }
-        let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded when a key is found; its alphabet is checked now.
-        if payload.is_empty() || signature.is_empty() || !is_base64url(signature) {
-            return Err(Reason::TokenInvalid);
-        }
+        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
         let size = base64::decoded_len_estimate(header.len());
         decoded.0.resize(size + base64::decoded_len_estimate(payload.len()), 0);
         let (for_header, for_payload) = decoded.0.split_at_mut(size);
         let header = Header::parse(decode(header, for_header)?).ok_or(Reason::TokenInvalid)?;
-        // The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
-        if header.alg != "RS256" {
+        if header.alg != ALGORITHM {
             return Err(Reason::TokenInvalid);
         }
         let members = Members::parse(decode(payload, for_payload)?).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, members.has_machine_subject()).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, members.has_machine_subject())?;
         let signing_input = &token[..token.len() - signature.len() - 1];
         Ok(UnverifiedJwt { signing_input, signature, kid: header.kid, kind, is_contradictory, members })
+    }
+
+    /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
+    fn for_signature(token: &'a str, kid: Option<&'a str>) -> Self {
+        let (signing_input, signature) = token.rsplit_once('.').unwrap_or_default();
+        UnverifiedJwt {
+            signing_input,
+            signature,
+            kid: kid.map(Into::into),
+            kind: TokenKind::SessionToken,
+            is_contradictory: false,
+            members: Members::default(),
+        }
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -124,9 +148,9 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
-/// that are never accepted.
-fn classify(header: &Header<'_>, has_machine_subject: bool) -> Option<(TokenKind, bool)> {
+/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another; the reason for types that
+/// are never accepted.
+fn classify(header: &Header<'_>, has_machine_subject: bool) -> Result<(TokenKind, bool), Reason> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -136,16 +160,16 @@ fn classify(header: &Header<'_>, has_machine_subject: bool) -> Option<(TokenKind
     }
     let access_token = typ.eq_ignore_ascii_case("at+jwt");
     if !access_token && !typ.eq_ignore_ascii_case("JWT") {
-        return None;
+        return Err(Reason::TokenInvalid);
     }
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
     match category {
-        CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
-        _ if has_machine_subject => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
-        _ if access_token => Some((TokenKind::OauthToken, false)),
-        CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
-        // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
-        _ => None,
+        CATEGORY_TEMPLATE => Err(Reason::TokenTypeNotSupported),
+        CATEGORY_M2M => Ok((TokenKind::M2mToken, false)),
+        _ if has_machine_subject => Ok((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if access_token => Ok((TokenKind::OauthToken, false)),
+        CATEGORY_SESSION | CATEGORY_IGNORE => Ok((TokenKind::SessionToken, false)),
+        _ => Err(Reason::TokenInvalid),
     }
 }
 
@@ -178,9 +202,11 @@ mod tests {
         let mut decoded = Decoded::default();
         let contradictory = UnverifiedJwt::parse(&contradictory, &mut decoded).unwrap();
         assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
-        for invalid in
-            [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
-        {
+        for subject in [user, machine] {
+            let template = kind(&with(r#""cat":"cl_B7d4PD222AAA""#), subject);
+            assert_eq!(template, Err(Reason::TokenTypeNotSupported));
+        }
+        for invalid in [r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#] {
             assert_eq!(kind(&with(invalid), user), Err(Reason::TokenInvalid), "{invalid}");
         }
     }

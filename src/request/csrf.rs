@@ -58,6 +58,20 @@ impl Request<'_> {
     }
 }
 
+impl<'a> Request<'a> {
+    /// Returns the headers that show where a request comes from, for the log.
+    pub(crate) fn origin_headers(&self) -> [(&'static str, Option<&'a [u8]>); 3] {
+        let shown = |header: Single<'a>| match header {
+            Single::Absent => None,
+            Single::Once(value) => Some(value),
+            Single::Several => Some(b"(several lines)".as_slice()),
+        };
+        let host = if let Single::Absent = self.host { self.authority } else { self.host };
+        [("Sec-Fetch-Site", self.sec_fetch_site), ("Origin", self.origin), ("Host", host)]
+            .map(|(name, header)| (name, shown(header)))
+    }
+}
+
 /// Splits `scheme://host[:port]`. An opaque origin (`null`) has no such form.
 fn split_origin(origin: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', origin)?;

@@ -29,7 +29,7 @@ LAYOUT(clerk_request, host, 72);
 LAYOUT(clerk_request, origin, 88);
 LAYOUT(clerk_request, sec_fetch_site, 104);
 
-_Static_assert(sizeof(clerk_stats) == 88, "clerk_stats");
+_Static_assert(sizeof(clerk_stats) == 112, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
 LAYOUT(clerk_stats, reserved, 4);
 LAYOUT(clerk_stats, cache_hits, 8);
@@ -42,6 +42,9 @@ LAYOUT(clerk_stats, user_fetches, 56);
 LAYOUT(clerk_stats, cached_tokens, 64);
 LAYOUT(clerk_stats, cached_users, 72);
 LAYOUT(clerk_stats, jwks_age_ms, 80);
+LAYOUT(clerk_stats, no_credentials, 88);
+LAYOUT(clerk_stats, would_block, 96);
+LAYOUT(clerk_stats, store_errors, 104);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,

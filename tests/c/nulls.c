@@ -83,6 +83,8 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_add(config, name, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MIN, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MAX, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(none, CLERK_STR("/nowhere/copy"), NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(CLERK_STR("/nowhere/at/all"), none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, with_nul, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
@@ -181,6 +183,14 @@ static void client_functions(void) {
     CHECK_STATUS(clerk_client_export_revocations(NULL, NULL, 0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_import_revocations(NULL, none, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_request_credential(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(NULL, none, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(client, none, NULL, NULL), CLERK_E_NULL);
+    clerk_explanation *explanation = DIRTY(clerk_explanation);
+    CHECK_STATUS(clerk_explain(NULL, none, &explanation, NULL), CLERK_E_NULL);
+    CHECK(explanation == NULL);
+    CHECK_STR(clerk_explanation_json(NULL), NULL);
+    CHECK_STR(clerk_explanation_text(NULL), NULL);
+    clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);

@@ -44,7 +44,7 @@ fn faults() -> Vec<(&'static str, Fault, &'static str, &'static str)> {
     let (load, invalid) = ("unavailable jwk-failed-to-load", "unavailable jwk-remote-invalid");
     vec![
         ("401", all().status(401), secret, secret),
-        ("402", all().status(402), secret, secret),
+        ("402", all().status(402), server, load),
         ("403", all().status(403), secret, load),
         ("404", all().status(404), "out user-not-found", load),
         ("400", all().status(400), server, load),

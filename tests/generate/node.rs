@@ -83,8 +83,6 @@ fn option(setting: &Setting) -> String {
         Kind::EnumSet(_) => "TokenType | 'any' | (TokenType | 'any')[]".into(),
     };
     let default = match setting.name {
-        // The one default of this binding.
-        "row_check_ttl_s" => " Default: 5 with `users`, else 0.".into(),
         _ if setting.default.is_empty() => String::new(),
         _ => format!(" Default: {}.", setting.default),
     };

@@ -42,7 +42,7 @@ WRONG = {
 SECRETS = ["ClerkSecretKey sk_test_x", "ClerkSecretKeyFile x", "ClerkJWTKeyFile x", "ClerkJWKSFile x", "ClerkJWKSURL https://x.example",
            "ClerkAPIURL http://127.0.0.1:1", "ClerkWebhookSecret whsec_eA==", "ClerkAudience x", "ClerkAuthorizedParties https://x.example",
            "ClerkIssuer x", "ClerkLeeway 300", "ClerkAcceptToken any", "ClerkStripHeaders Off", "ClerkLoginURL /x", "ClerkSetting jwt_key x",
-           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off"]
+           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off", "ClerkCSRF Off"]
 
 
 def prepared(body, sim):

@@ -156,6 +156,11 @@ class ClerkClient {
     this.#callSync((addon) => addon.importRevocations(checkString(json, 'json')));
   }
 
+  explain(token) {
+    const { json, text } = this.#callSync((addon) => addon.explain(checkString(token, 'token')));
+    return { ...JSON.parse(json), text };
+  }
+
   stats() {
     return this.#callSync((addon) => addon.stats());
   }

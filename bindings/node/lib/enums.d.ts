@@ -126,7 +126,10 @@ export type EventName =
   // A webhook reported that a user was deleted. The application decides what happens to the row.
   | 'userDeleted'
   // Clerk rejected the secret key. Cached results may still be served for a while.
-  | 'secretKeyRejected';
+  | 'secretKeyRejected'
+  // A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+  // was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+  | 'jwksFetchLimited';
 
 /** The settings, as the README of the library describes them. */
 export interface Settings {
@@ -163,6 +166,11 @@ export interface Settings {
    * Origins of which `azp` must be one, compared exactly; empty: not checked.
    */
   authorizedParties?: string | string[];
+  /**
+   * `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+   * `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+   */
+  authorizedPartiesMissing?: 'refuse' | 'accept';
   /**
    * Audiences of which `aud` must contain one; empty: not checked.
    */
@@ -229,8 +237,9 @@ export interface Settings {
    */
   userStaleIfErrorS?: number | string;
   /**
-   * How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
-   * Default: 5 with `users`, else 0.
+   * How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+   * application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
+   * has a result. Default: 5.
    */
   rowCheckTtlS?: number | string;
   /**

@@ -75,6 +75,7 @@ const SETTINGS = new Map(Object.entries({
   jwksUrl: 'jwks_url',
   acceptsToken: 'accepts_token',
   authorizedParties: 'authorized_parties',
+  authorizedPartiesMissing: 'authorized_parties_missing',
   audience: 'audience',
   issuer: 'issuer',
   expectedMachineId: 'expected_machine_id',

@@ -222,6 +222,33 @@ export interface CallOptions {
 }
 
 /** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
+/** One check of an explanation. Values of the token are truncated and escaped. */
+export interface Check {
+  name: string;
+  status: 'ok' | 'failed' | 'skipped';
+  expected: string;
+  found: string;
+  /** How it may be mended. */
+  hint?: string;
+  /** The failure in one phrase. */
+  failure?: string;
+}
+
+/** Why a token is accepted or rejected; without the token and its signature. */
+export interface Explanation {
+  /** Whether a check fails. Checks that are skipped may still reject the token. */
+  rejected: boolean;
+  reason: Reason | null;
+  /** The failure that decides, as in the log at debug level. */
+  summary: string;
+  /** The token's type; null if it has none. */
+  kind: TokenKind | null;
+  /** In the order of verification. */
+  checks: Check[];
+  /** One line for each check. */
+  text: string;
+}
+
 export class ClerkClient<Row extends UserRow = UserRow> {
   constructor(options?: ClientOptions<Row>);
   readonly events: ClerkEvents;
@@ -240,6 +267,11 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   invalidateUser(clerkId: string): void;
   invalidateSession(sessionId: string): void;
   invalidateAll(): void;
+  /**
+   * Explains why a token is accepted or rejected, without trusting it and without a request: `warmUp` first, so that
+   * signatures can be checked. For operators; not to be sent to clients.
+   */
+  explain(token: string): Explanation;
   /** Rejects all tokens of a session from now on, for `revocationTtlS`. */
   revokeSession(sessionId: string): void;
   /** Rejects all tokens of a Clerk user from now on, for `revocationTtlS`. */

@@ -200,6 +200,7 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("invalidateAll", cache_invalidate_all),
         METHOD("revokeSession", cache_revoke_session),
         METHOD("revokeUser", cache_revoke_user),
+        METHOD("explain", cache_explain),
         METHOD("exportRevocations", cache_export_revocations),
         METHOD("importRevocations", cache_import_revocations),
         METHOD("stats", cache_stats),

@@ -31,6 +31,7 @@ mod keys;
 mod list;
 mod mint;
 mod mutate;
+mod pages;
 mod port;
 pub mod recipe;
 mod response;

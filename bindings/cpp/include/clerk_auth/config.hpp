@@ -107,6 +107,9 @@ public:
     Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
     // Origins of which `azp` must be one, compared exactly; empty: not checked.
     Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    // `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+    // `Origin` and to servers; a wrong or empty `azp` is rejected all the same.
+    Config &authorized_parties_missing(AuthorizedPartiesMissing value) { return set("authorized_parties_missing", name(value)); }
     // Audiences of which `aud` must contain one; empty: not checked.
     Config &audience(const List &items) { return list("audience", items); }
     // Issuers of which `iss` must be one; empty: not checked.
@@ -139,8 +142,9 @@ public:
     Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
     // How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used.
     Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
-    // How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each
-    // request.
+    // How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by
+    // the application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached`
+    // never has a result.
     Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
     // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
     // with a user store, else `claims`.

@@ -247,6 +247,9 @@ enum class EventKind : int32_t {
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
     // Clerk rejected the secret key. Cached results may still be served for a while.
     secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
+    // A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because
+    // it was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+    jwks_fetch_limited = CLERK_EVENT_KIND_JWKS_FETCH_LIMITED,
 };
 
 // The kind of a store request, and the next action of a `clerk_pending`.
@@ -350,6 +353,19 @@ enum class TokenSource : int32_t {
     // A session cookie.
     cookie = CLERK_TOKEN_SOURCE_COOKIE,
 };
+
+// The values of the setting `authorized_parties_missing`.
+enum class AuthorizedPartiesMissing { refuse, accept };
+
+constexpr std::string_view name(AuthorizedPartiesMissing value) noexcept {
+    switch (value) {
+    case AuthorizedPartiesMissing::refuse:
+        return "refuse";
+    case AuthorizedPartiesMissing::accept:
+        break;
+    }
+    return "accept";
+}
 
 // The values of the setting `csrf`.
 enum class Csrf { off, check };

@@ -157,8 +157,9 @@ public:
 
     // --- other outcomes of the call ----------------------------------------------------------------------------------
 
-    // Returns the application's object for the user's row, as the user store returned it during this call. Null if the store
-    // was not called (`row_check_ttl_s`) or returned an object of another type.
+    // Returns the application's object for the user's row, as the user store returned it during this call; for a cached result,
+    // for which the store was not called (`row_check_ttl_s`), as it returned it last. Null if it returned none or one of another
+    // type. Cached results share the object: it must not be changed without a lock.
     template <class T>
     std::shared_ptr<T> local_user() const noexcept {
         if (details_ == nullptr || details_->row_type != &detail::type_tag<T>) return nullptr;
@@ -211,7 +212,9 @@ private:
 // Converts the result of a C function to a Result or an Error. Takes ownership of both.
 inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &state) {
     Result result(given);
-    if (given != nullptr && given_error == nullptr && state.is_empty()) return result;
+    const bool has_cached_rows = state.cache != nullptr && !state.cache->is_empty();
+    if (given != nullptr && given_error == nullptr && state.is_empty() && !(has_cached_rows && result.user_key()))
+        return result;
     detail::ErrorHandle error(given_error);
     // The result was computed with a wrong time.
     if (state.clock) return detail::make_error(CLERK_E_STATE, "the clock callback threw", {}, state.clock);
@@ -221,11 +224,14 @@ inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_e
     if (error != nullptr) details->error = detail::take_error(status, error.release(), state.store);
     details->listener = state.listener;
     const std::optional<std::string_view> key = result.user_key();
-    for (detail::RowObject &row : state.rows) {
-        if (key != row.key) continue;
-        details->row = row.object;
-        details->row_type = row.type;
+    const detail::RowObject *own = nullptr;
+    for (const detail::RowObject &row : state.rows) {
+        if (key == row.key) own = &row;
     }
+    if (own != nullptr && state.cache != nullptr) state.cache->put(*own);
+    const detail::RowObject cached = own == nullptr && key && has_cached_rows ? state.cache->get(*key) : detail::RowObject();
+    details->row = own != nullptr ? own->object : cached.object;
+    details->row_type = own != nullptr ? own->type : cached.type;
     result.details_ = std::move(details);
     return result;
 }

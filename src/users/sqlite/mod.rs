@@ -1,47 +1,27 @@
 //! A ready-made user table in SQLite.
 
-use std::collections::HashMap;
+mod backup;
+mod error;
+mod file;
+mod pool;
+mod schema;
+
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::ThreadId;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
+use rusqlite::ffi::SQLITE_READONLY_DBMOVED;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
+use self::error::{explain, is_harmless};
+use self::file::{DatabaseFile, FileId, OpenFiles};
+use self::pool::Pooled;
 use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
-/// How long to wait for another writer.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of idle connections.
-const MAX_IDLE: usize = 8;
-
-/// The migration at index n leads from schema version n to n + 1. Released migrations never change.
-const MIGRATIONS: &[&str] = &[
-    "
-    CREATE TABLE clerk_user (
-        id              INTEGER PRIMARY KEY AUTOINCREMENT,
-        clerk_user_id   TEXT UNIQUE,
-        email           TEXT COLLATE NOCASE,
-        username        TEXT NOT NULL UNIQUE COLLATE NOCASE,
-        first_name      TEXT NOT NULL DEFAULT '',
-        last_name       TEXT NOT NULL DEFAULT '',
-        image_url       TEXT,
-        last_active_at  TEXT,
-        is_active       INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-        banned_by_clerk INTEGER NOT NULL DEFAULT 0 CHECK (banned_by_clerk IN (0, 1)),
-        created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-        updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-    );
-    CREATE INDEX clerk_user_email ON clerk_user (email);
-",
-    // NULL is older than everything.
-    "ALTER TABLE clerk_user ADD COLUMN clerk_updated_at_ms INTEGER",
-];
+pub(crate) use self::pool::{after_fork, before_fork, set_private_copy};
 
 const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
     CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk, \
@@ -49,8 +29,15 @@ const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name
 
 /// A [`UserStore`] in SQLite: the table `clerk_user`, in a database file of its own or in the application's.
 ///
-/// Opens up to eight connections in WAL mode; several threads and processes may use the same file. A write waits up to two
-/// seconds for another one. Connections are not carried across `fork`: a child opens its own.
+/// Opens up to eight connections, the first at the first use; several threads and processes may use the same file. A write waits
+/// up to two seconds for another one. A database that contains no other tables is used in WAL mode; the mode of the application's
+/// own database stays as it is. When the file is deleted or replaced while it is in use, requests fail.
+///
+/// Two copies of SQLite must not use one file in the same process: POSIX locks belong to the process, so that neither copy would
+/// see the locks of the other, and the database would be corrupted. In a Rust program all crates share one copy.
+///
+/// Connections are not carried across `fork`. A child that was forked while a connection was open is refused, because its writes
+/// would be lost: fork before the first use, or open the store in the child. (The C ABI closes idle connections before each fork.)
 ///
 /// # Examples
 ///
@@ -72,96 +59,100 @@ const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name
 /// # }
 /// ```
 pub struct SqliteStore {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    in_transaction: Mutex<HashMap<ThreadId, Connection>>,
-    pid: AtomicU32,
+    number: u64,
+    file: DatabaseFile,
+    id: FileId,
+    warnings: Mutex<Vec<String>>,
+    /// Set when a file was deleted or replaced: other processes may use the new one, and connections to both would corrupt
+    /// it.
+    moved: OnceLock<StoreError>,
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.file.path).finish_non_exhaustive()
     }
 }
 
 impl SqliteStore {
-    /// Opens the database, creates it with mode 0600 if it does not exist, and migrates its tables.
+    /// Opens the database, creates it with mode 0600 if it does not exist, migrates its tables, and closes it again.
+    ///
+    /// Symbolic links and a relative path are resolved now.
     ///
     /// # Errors
     ///
-    /// An [`Error`] of the kind `Config` if the path is not a regular file (a symbolic link is none), cannot be opened, is no database, or was
+    /// An [`Error`] of the kind `Config` if the path is not a regular file, cannot be opened or written, is no database, or was
     /// migrated by a newer version of this library.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let store = SqliteStore {
-            path: path.as_ref().to_owned(),
-            idle: Mutex::default(),
-            in_transaction: Mutex::default(),
-            pid: AtomicU32::new(std::process::id()),
-        };
-        let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot open the user table: {e}"));
-        create_private(&store.path)?;
-        let mut connection = store.connect().map_err(error)?;
-        migrate(&mut connection)?;
-        store.idle.lock().push(connection);
-        Ok(store)
+        Self::prepare(path.as_ref()).map_err(config_error)
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // Triggers and views in the file must not run functions with side effects.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok(connection)
+    /// Copies a database that may be in use into a new file with mode 0600, as it is at one moment. It contains all tables, and
+    /// needs no other file: a plain copy of the database without its `-wal` file may lack rows, or be empty.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Config` if there is no database at `path`, `destination` exists, or the copy cannot be written.
+    pub fn backup(path: impl AsRef<Path>, destination: impl AsRef<Path>) -> Result<(), Error> {
+        backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }
 
-    fn check_out(&self) -> rusqlite::Result<Connection> {
-        let mut idle = self.idle.lock();
-        if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            // SQLite connections must be neither used nor closed in a forked child.
-            idle.drain(..).for_each(std::mem::forget);
+    fn prepare(path: &Path) -> Result<Self, StoreError> {
+        let file = DatabaseFile::resolve(path)?;
+        let id = schema::prepare(&file)?;
+        let warnings = Mutex::new(file.warnings());
+        Ok(SqliteStore { number: pool::add_store(id)?, file, id, warnings, moved: OnceLock::new() })
+    }
+
+    /// Checks that files which are open are still at their paths.
+    fn check(&self, files: &OpenFiles) -> Result<(), StoreError> {
+        let checked = self.file.check(files);
+        if let Err(error @ StoreError::Failed { code: SQLITE_READONLY_DBMOVED, .. }) = &checked {
+            let _ = self.moved.set(error.clone());
         }
-        let pooled = idle.pop();
-        drop(idle);
-        pooled.map_or_else(|| self.connect(), Ok)
+        checked
     }
 
-    fn check_in(&self, connection: Connection) {
-        let mut idle = self.idle.lock();
-        if idle.len() < MAX_IDLE {
-            idle.push(connection);
+    /// Returns a connection to the database that is at the path, and whether it is in a transaction of this thread.
+    fn check_out(&self) -> Result<(Pooled, bool), StoreError> {
+        if let Some(error) = self.moved.get() {
+            return Err(error.clone());
+        }
+        match pool::check_out(self.number)? {
+            // `commit` checks the files.
+            Some((pooled, true)) => Ok((pooled, true)),
+            pooled => {
+                // On failure the connection is dropped.
+                self.check(&OpenFiles::from(self.id))?;
+                pooled.map_or_else(|| Ok((schema::connect(&self.file, self.number, self.id)?, false)), Ok)
+            }
         }
     }
 
     /// Runs on the connection of this thread's transaction, or on any connection.
     fn with_connection<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let thread = std::thread::current().id();
-        let transaction = self.in_transaction.lock().remove(&thread);
-        let in_transaction = transaction.is_some();
-        let connection = transaction.map_or_else(|| self.check_out(), Ok)?;
-        let outcome = run(&connection);
-        if in_transaction {
-            self.in_transaction.lock().insert(thread, connection);
-        } else {
-            self.check_in(connection);
+        let (pooled, is_in_transaction) = self.check_out()?;
+        let outcome = run(&pooled.connection).map_err(|error| self.explain(error));
+        // In a transaction, `rollback` follows an error.
+        if is_in_transaction || outcome.as_ref().err().is_none_or(is_harmless) {
+            pool::put_back(pooled, is_in_transaction);
         }
-        Ok(outcome?)
+        outcome
     }
 
     fn end_transaction(&self, statement: &str) -> Result<(), StoreError> {
-        let transaction = self.in_transaction.lock().remove(&std::thread::current().id());
-        if let Some(connection) = transaction {
-            // On failure the connection is dropped, which rolls back.
-            connection.execute_batch(statement)?;
-            self.check_in(connection);
-        }
+        let Some(pooled) = pool::take_transaction(self.number)? else { return Ok(()) };
+        // On failure the connection is dropped, which rolls back.
+        pooled.connection.execute_batch(statement).map_err(|error| self.explain(error))?;
+        // What was committed to a file that is no longer there is lost.
+        self.check(&pooled.files)?;
+        pool::put_back(pooled, false);
         Ok(())
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    fn explain(&self, error: rusqlite::Error) -> StoreError {
+        explain(&self.file.path, &error)
     }
 
     fn find_rows(&self, condition: &str, value: &str) -> Result<Vec<Row>, StoreError> {
@@ -172,58 +163,27 @@ impl SqliteStore {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error() {
-            Some(e)
-                if e.code == ErrorCode::ConstraintViolation
-                    && e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE =>
-            {
-                StoreError::Conflict
-            }
-            Some(e) => StoreError::failed(e.extended_code, error.to_string()),
-            None => StoreError::failed(-1, error.to_string()),
-        }
-    }
+fn config_error(error: StoreError) -> Error {
+    let message = match error {
+        StoreError::Failed { message, .. } => message,
+        StoreError::Conflict => error.to_string(),
+    };
+    ConfigError::new("sqlite", message).into()
 }
 
-/// Checks that the path is a regular file, or creates one that only its owner can read: it contains personal data.
-fn create_private(path: &Path) -> Result<(), ConfigError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_file() => Ok(()),
-        Ok(_) => Err(ConfigError::new("sqlite", "not a regular file")),
-        Err(_) => std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map(drop)
-            .map_err(|e| ConfigError::new("sqlite", format!("cannot create the file: {e}"))),
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        pool::remove_store(self.number);
     }
-}
-
-fn migrate(connection: &mut Connection) -> Result<(), ConfigError> {
-    let error = |e: rusqlite::Error| ConfigError::new("sqlite", format!("cannot migrate the user table: {e}"));
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error)?;
-    transaction.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)").map_err(error)?;
-    let version: Option<i64> =
-        transaction.query_row("SELECT max(version) FROM clerk_schema", [], |row| row.get(0)).map_err(error)?;
-    let version = version.and_then(|v| usize::try_from(v).ok()).unwrap_or(0);
-    if version > MIGRATIONS.len() {
-        return Err(ConfigError::new(
-            "sqlite",
-            format!("user table has schema version {version}; this library supports up to {}", MIGRATIONS.len()),
-        ));
-    }
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
-        transaction.execute_batch(sql).map_err(error)?;
-        transaction.execute("INSERT INTO clerk_schema (version) VALUES (?1)", [index as i64 + 1]).map_err(error)?;
-    }
-    transaction.commit().map_err(error)
 }
 
 fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    // Any other number comes from a damaged file.
+    let flag = |column| match row.get::<_, i64>(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    };
     Ok(Row {
         key: row.get::<_, i64>(0)?.to_string(),
         clerk_id: row.get(1)?,
@@ -233,8 +193,8 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         last_name: row.get(5)?,
         image_url: row.get(6)?,
         last_active_at_ms: row.get(7)?,
-        is_active: row.get(8)?,
-        banned_by_clerk: row.get(9)?,
+        is_active: flag(8)?,
+        banned_by_clerk: flag(9)?,
         clerk_updated_at_ms: row.get(10)?,
     })
 }
@@ -274,10 +234,18 @@ impl UserStore for SqliteStore {
         }
     }
 
+    fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock())
+    }
+
     fn begin(&self) -> Result<(), StoreError> {
-        let connection = self.check_out()?;
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.in_transaction.lock().insert(std::thread::current().id(), connection);
+        let (pooled, is_in_transaction) = self.check_out()?;
+        self.check(&pooled.files)?;
+        pool::check_sole_copy(self.id)?;
+        if !is_in_transaction {
+            pooled.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.explain(error))?;
+        }
+        pool::put_back(pooled, true);
         Ok(())
     }
 
@@ -344,6 +312,8 @@ impl UserStore for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
@@ -415,7 +385,7 @@ mod tests {
         let folder = folder("migration");
         let path = folder.join("users.db");
         let old = Connection::open(&path).unwrap();
-        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(schema::MIGRATIONS[0]).unwrap();
         old.execute_batch(
             "CREATE TABLE clerk_schema (version INTEGER NOT NULL); INSERT INTO clerk_schema VALUES (1);
              INSERT INTO clerk_user (clerk_user_id, username) VALUES ('user_ada', 'ada')",
@@ -442,25 +412,6 @@ mod tests {
         let key = store.create(&ada()).unwrap();
         store.commit().unwrap();
         assert!(store.find_by_key(&key).unwrap().is_some());
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    // Threat R3.
-    #[test]
-    fn database_file_is_private_regular_and_of_known_version() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder("file");
-        let path = folder.join("users.db");
-        drop(SqliteStore::open(&path).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        drop(SqliteStore::open(&path).unwrap());
-        std::os::unix::fs::symlink(&path, folder.join("link.db")).unwrap();
-        assert!(SqliteStore::open(folder.join("link.db")).is_err());
-        assert!(SqliteStore::open(folder.join("no/such.db")).is_err());
-        Connection::open(&path).unwrap().execute("INSERT INTO clerk_schema VALUES (99)", []).unwrap();
-        assert!(SqliteStore::open(&path).err().unwrap().to_string().contains("version 99"));
-        std::fs::write(folder.join("junk.db"), [7; 8192]).unwrap();
-        assert!(SqliteStore::open(folder.join("junk.db")).is_err());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
