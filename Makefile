@@ -57,7 +57,7 @@ endif
 $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
 	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
-	    || { echo 'missing: libsqlite3-dev; install it (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
+	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
 	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
 	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
 
@@ -164,6 +164,7 @@ endef
 test-corpus: ## the recorded verdicts and scenarios, through the C functions
 	$(call replay,verdicts,tests/corpus/verdicts.json)
 	$(call replay,parity,tests/corpus/seed_parity.json)
+	$(call replay,handshake,tests/corpus/handshake.json)
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
@@ -197,6 +198,14 @@ test-go: $(BINDING) ## the Go binding
 .PHONY: test-node
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
+
+# Debian packages that only the tests of user stores need.
+STORES := postgresql mariadb-server
+
+.PHONY: test-stores
+test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
+	@scripts/tools.sh $(STORES)
+	tests/stores/run.sh
 
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk

@@ -24,6 +24,29 @@ impl Source {
     }
 }
 
+/// Where Clerk's response to a handshake came from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum HandshakeSource {
+    /// A nonce was exchanged at Clerk.
+    Nonce = 1,
+    /// A handshake token was verified.
+    Token = 2,
+    /// The session was refreshed with its refresh cookie.
+    Refresh = 3,
+}
+
+impl HandshakeSource {
+    /// Returns the name, such as `nonce`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// An event, borrowed for the call of the handler. Contains no token, no secret and no e-mail address.
 ///
 /// [`ClientBuilder::on_event`](crate::ClientBuilder::on_event) sets the handler.
@@ -130,6 +153,23 @@ pub enum Event<'a> {
     StaleUserServed {
         /// The Clerk user.
         clerk_id: &'a str,
+    },
+    /// A browser is redirected to Clerk. The request is not signed in.
+    HandshakeStarted {
+        /// Why.
+        reason: Reason,
+    },
+    /// A browser came back from Clerk, or its session was refreshed: the response sets Clerk's cookies.
+    HandshakeResolved {
+        /// Where they came from.
+        source: HandshakeSource,
+        /// How many `Set-Cookie` lines were not passed on, because they are malformed or not for Clerk's cookies.
+        dropped_lines: usize,
+    },
+    /// Clerk's response to a handshake was not accepted or could not be fetched.
+    HandshakeFailed {
+        /// Why.
+        reason: Reason,
     },
 }
 

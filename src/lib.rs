@@ -82,6 +82,7 @@ mod events;
 #[cfg(feature = "capi")]
 mod ffi;
 mod fork_mutex;
+mod handshake;
 mod identity;
 #[doc(hidden)]
 pub mod internals;
@@ -98,9 +99,9 @@ pub mod users;
 mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
-pub use config::{AuthorizedPartiesMissing, Csrf, LinkByEmail, Secret, UserMode};
+pub use config::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};
-pub use events::{Event, Level as LogLevel, Source};
+pub use events::{Event, HandshakeSource, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};
 pub use jwt::{AuthorizationParams, Check, CheckStatus, Explanation, FactorLevel, Reverification};
 pub use reason::{Category, Reason};

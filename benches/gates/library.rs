@@ -146,17 +146,11 @@ impl Client {
 
 /// A request with these lines.
 pub fn request(lines: &[clerk_header]) -> clerk_request {
-    let none = clerk_str { data: ptr::null(), len: 0 };
     clerk_request {
         struct_size: size_of::<clerk_request>() as u32,
-        flags: 0,
         headers: lines.as_ptr(),
         header_count: lines.len(),
-        authorization: none,
-        cookie: none,
-        method: none,
-        host: none,
-        origin: none,
-        sec_fetch_site: none,
+        // SAFETY: zero bytes are null pointers and numbers.
+        ..unsafe { std::mem::zeroed() }
     }
 }

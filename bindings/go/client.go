@@ -28,6 +28,8 @@ type Client struct {
 	hasSQLite    bool
 	realm        string
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
+	handshake    bool
+	publicURL    func(*http.Request) string
 }
 
 // clientHandle frees the C client when the Client is unreachable. It is a separate object because a Client's store may
@@ -70,7 +72,8 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, errorHandler: config.ErrorHandler}
+		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
+	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
 	if c.errorHandler == nil {
 		c.errorHandler = WriteError
@@ -287,6 +290,12 @@ type Stats struct {
 	UserFetches  uint64 // requests for a user
 	CachedTokens uint64 // results in the cache now
 	CachedUsers  uint64 // users in the cache now
+	// NoCredentials counts requests without a credential.
+	NoCredentials uint64
+	// WouldBlock counts calls that may not block and had no result.
+	WouldBlock uint64
+	// StoreErrors counts requests for which the user store failed. Unavailable counts them as well.
+	StoreErrors uint64
 	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
 }
@@ -303,6 +312,7 @@ func (c *Client) Stats() (Stats, error) {
 		CacheHits: uint64(s.cache_hits), CacheMisses: uint64(s.cache_misses), SignedIn: uint64(s.signed_in),
 		SignedOut: uint64(s.signed_out), Unavailable: uint64(s.unavailable), JWKSFetches: uint64(s.jwks_fetches),
 		UserFetches: uint64(s.user_fetches), CachedTokens: uint64(s.cached_tokens), CachedUsers: uint64(s.cached_users),
-		JWKSAge: time.Duration(s.jwks_age_ms) * time.Millisecond,
+		JWKSAge:       time.Duration(s.jwks_age_ms) * time.Millisecond,
+		NoCredentials: uint64(s.no_credentials), WouldBlock: uint64(s.would_block), StoreErrors: uint64(s.store_errors),
 	}, nil
 }

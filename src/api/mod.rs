@@ -1,9 +1,10 @@
 //! Clerk's Backend API: calls with one deadline each, retries, a circuit breaker per endpoint, and typed errors.
 //!
-//! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`.
+//! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`, `handshake`.
 
 mod circuit_breaker;
 mod error;
+mod handshake;
 mod http;
 mod jwks;
 mod machine_tokens;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
+pub use handshake::{Refresh, RefreshRequest};
 pub use http::{HttpTransport, TransportConfig};
 pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
@@ -49,9 +51,13 @@ pub enum Endpoint {
     OauthTokens,
     /// `POST /api_keys/verify`
     ApiKeys,
+    /// `GET /clients/handshake_payload`
+    HandshakePayload,
+    /// `POST /sessions/{id}/refresh`
+    SessionRefresh,
 }
 
-const ENDPOINTS: usize = 6;
+const ENDPOINTS: usize = 8;
 
 /// Who causes a call. What unauthenticated clients cause must not stop the calls for others.
 #[derive(Clone, Copy)]
@@ -116,24 +122,30 @@ impl Api {
         deadline: Instant,
         parse: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<T, ApiError> {
+        let may_retry = || match call.caller {
+            Caller::Known => true,
+            Caller::Unknown(may_retry) => may_retry(),
+        };
+        self.behind_breaker(call, || {
+            self.send_with_retries(request, deadline, may_retry)
+                .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
+                .map_err(|error| match request.bearer {
+                    // Without a secret key in the request, its rejection is not about one.
+                    None if error.is_secret_key_rejected() => ApiError { kind: ErrorKind::Declined, ..error },
+                    _ => error,
+                })
+        })
+    }
+
+    /// Runs `send` unless the endpoint's circuit is open, and records its outcome.
+    fn behind_breaker<T>(&self, call: Call<'_>, send: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
         let now_ms = self.clock.now().mono_ms;
         let permit = match self.open_for_ms(call.endpoint, call.caller, now_ms) {
             Some(open_ms) => Err(open_ms),
             None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
         };
         let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
-        let may_retry = || match call.caller {
-            Caller::Known => true,
-            Caller::Unknown(may_retry) => may_retry(),
-        };
-        let outcome = self
-            .send_with_retries(request, deadline, may_retry)
-            .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
-            .map_err(|error| match request.bearer {
-                // Without a secret key in the request, its rejection is not about one.
-                None if error.is_secret_key_rejected() => ApiError { kind: ErrorKind::Declined, ..error },
-                _ => error,
-            });
+        let outcome = send();
         permit.record(&outcome, self.clock.now().mono_ms);
         outcome
     }

@@ -31,10 +31,11 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-// The body of a request may hold a token, that of a response a user's data: `Debug` shows neither.
+// Query and body of a request may hold a token, the body of a response a user's data: `Debug` shows none of them.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("url", &self.url).field("limit", &self.limit).finish_non_exhaustive()
+        let path = self.url.split('?').next().unwrap_or_default();
+        f.debug_struct("Request").field("url", &path).field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

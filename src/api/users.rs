@@ -189,6 +189,12 @@ fn to_millis(value: i64) -> Option<i64> {
 }
 
 impl Api {
+    /// Returns the error of a fetch while the circuit is open; `None` if a call may be sent.
+    pub fn users_circuit_error(&self) -> Option<ApiError> {
+        let open_ms = self.open_for_ms(Endpoint::Users, Caller::Known, self.clock.now().mono_ms)?;
+        Some(self.open_error(Endpoint::Users, Caller::Known, open_ms))
+    }
+
     /// Fetches a user. `id` must be a valid user id: it becomes part of the URL.
     pub fn user(&self, id: &str, deadline: Instant) -> Result<ClerkUser, ApiError> {
         let url = self.url(&format!("users/{id}"));
@@ -287,7 +293,7 @@ mod tests {
         }
         assert_eq!(user(r#","locked":"true","image_url":false,"username":true"#), plain);
         assert!(user(r#","locked":true"#).locked);
-        assert_eq!(user(r#","username":false,"banned":true"#).is_blocked(), true);
+        assert!(user(r#","username":false,"banned":true"#).is_blocked());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;
 use crate::events::Source;
+use crate::handshake::PageResponse;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 use crate::token::{TokenHash, TokenHashString};
@@ -75,6 +76,8 @@ pub struct AuthResult {
     token_hash: Option<TokenHash>,
     /// Made when it is asked for: most results are only read.
     token_hash_string: OnceLock<Box<TokenHashString>>,
+    /// What the browser handshake adds to the response.
+    pub(crate) response: Option<Box<PageResponse>>,
     /// What the debug line says.
     pub(super) detail: Option<String>,
 }
@@ -88,6 +91,7 @@ impl AuthResult {
             cause: None,
             token_hash: None,
             token_hash_string: OnceLock::new(),
+            response: None,
             detail: None,
         }
     }
@@ -132,8 +136,11 @@ impl AuthResult {
         }
     }
 
-    /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503.
+    /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 307 with a [`redirect`](Self::redirect).
     pub fn http_status(&self) -> u16 {
+        if self.redirect().is_some() {
+            return 307;
+        }
         self.reason().map_or(200, |reason| reason.category().http_status())
     }
 
@@ -155,6 +162,30 @@ impl AuthResult {
         }
     }
 
+    /// Returns where to redirect the browser, for `Location` of a 307, with `handshake` on. Also for a request that is signed in:
+    /// a development instance removes Clerk's response from the address. To be looked at before the outcome, and sent with
+    /// [`set_cookies`](Self::set_cookies) and [`cache_control`](Self::cache_control).
+    pub fn redirect(&self) -> Option<&str> {
+        self.response.as_ref()?.location.as_deref().map(without_nul)
+    }
+
+    /// Returns the values of `Set-Cookie` lines to add to the response, whatever the outcome, in this order, each as a line
+    /// of its own.
+    pub fn set_cookies(&self) -> impl ExactSizeIterator<Item = &str> {
+        let lines = self.response.as_ref().map_or(&[][..], |response| &response.set_cookies);
+        lines.iter().map(|line| without_nul(line))
+    }
+
+    /// Returns the value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies.
+    pub fn cache_control(&self) -> Option<&'static str> {
+        self.response.as_ref().filter(|response| response.no_store).map(|_| "no-store")
+    }
+
+    /// Returns the result with what the handshake adds to the response.
+    pub(super) fn with_response(self, response: PageResponse) -> Self {
+        AuthResult { response: Some(Box::new(response)), ..self }
+    }
+
     /// Returns whether Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back).
     pub fn handshake_recommended(&self) -> bool {
         self.handshake_recommended
@@ -166,6 +197,11 @@ impl AuthResult {
         let retry_after_ms = self.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         self.reason().map(|reason| Error::not_signed_in(reason, retry_after_ms, cause))
     }
+}
+
+/// A NUL follows the strings of a response in memory, for C.
+fn without_nul(string: &str) -> &str {
+    string.strip_suffix('\0').unwrap_or(string)
 }
 
 /// Why a request is not signed in.
@@ -235,6 +271,12 @@ pub(super) enum VerifyError {
     WouldBlock,
     /// The token is rejected, or cannot be verified now.
     Refused(AuthError),
+}
+
+impl From<AuthError> for VerifyError {
+    fn from(error: AuthError) -> Self {
+        VerifyError::Refused(error)
+    }
 }
 
 impl From<Reason> for VerifyError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, Demand, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
@@ -22,10 +22,10 @@ use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 /// bounds the time.
 const MAX_RESTARTS: u32 = 32;
 
-enum CacheLookup<'a> {
+pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
-    /// A cached result whose row has to be checked.
-    StaleRow(AuthContext, Arc<CachedAuth>),
+    /// A cached result that is still to be checked.
+    Hit(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
 }
 
@@ -41,7 +41,7 @@ enum CacheRead {
 /// The state of an attempt before the user store is queried.
 pub(super) enum Prepared {
     Done(Arc<AuthResult>),
-    StaleRow(AuthContext, Arc<CachedAuth>),
+    Hit(AuthContext, Arc<CachedAuth>),
     Rejected(AuthContext, AuthError),
     Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
 }
@@ -80,9 +80,14 @@ impl Inner {
     /// Looks up, verifies, and resolves the user. Returns `None` if `io` does not allow what is needed; then nothing was
     /// recorded.
     pub fn prepare(&self, request: &Request<'_>, io: Io) -> Option<Prepared> {
-        let (mut context, credential) = match self.lookup(request) {
+        self.prepare_found(self.lookup(request), io)
+    }
+
+    /// Does the same for a credential that was looked up.
+    pub fn prepare_found(&self, found: CacheLookup<'_>, io: Io) -> Option<Prepared> {
+        let (mut context, credential) = match found {
             CacheLookup::Done(result) => return Some(Prepared::Done(result)),
-            CacheLookup::StaleRow(context, cached) => return Some(Prepared::StaleRow(context, cached)),
+            CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
             CacheLookup::Miss(context, credential) => (context, credential),
         };
         if matches!(io, Io::Blocking(_)) {
@@ -131,7 +136,7 @@ impl Inner {
     /// Returns whether the remaining steps need the user store.
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
-            Prepared::StaleRow(..) => true,
+            Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
             Prepared::Resolved(_, _, resolved) => resolved.needs_store(),
             Prepared::Done(_) | Prepared::Rejected(..) => false,
         }
@@ -139,15 +144,17 @@ impl Inner {
 
     /// Continues to the result, or to the first request to the user store.
     pub fn proceed(&self, prepared: Prepared, io: Io) -> AuthStep {
+        let needs_store = self.needs_store(&prepared);
         match prepared {
             Prepared::Done(result) => Step::Done(result),
-            Prepared::StaleRow(context, cached) => {
+            Prepared::Hit(context, cached) if needs_store => {
                 let [key, subject] =
                     [Attribute::UserKey, Attribute::Subject].map(|a| cached.get(a).unwrap_or_default());
                 let owner = RowOwner::new(subject, cached.get(Attribute::Email), cached.get(Attribute::Username));
                 let task = RowTask::check(key, owner, self.schema());
                 Step::Waiting(AuthWaiting::RecheckRow(context, cached, task))
             }
+            Prepared::Hit(context, cached) => Step::Done(self.finish_hit(&context, &cached)),
             Prepared::Rejected(mut context, error) => {
                 self.record_miss(&mut context);
                 Step::Done(self.reject(&context, error))
@@ -161,42 +168,62 @@ impl Inner {
 
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
-        let is_document = request.is_document_request();
-        let end = |hash: Option<TokenHash>, error: AuthError| {
-            let result = with_handshake(error, is_document);
-            let result = hash.iter().fold(result, AuthResult::with_token_hash);
-            CacheLookup::Done(self.record_outcome(hash, result.into()))
-        };
-        let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return end(None, Reason::SessionTokenMissing.into()),
-            Err(reason) => return end(None, reason.into()),
-        };
+        match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
+            Ok(Some(credential)) => self.find(request, credential, now, true),
+            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Err(reason) => self.end(request, None, reason.into()),
+        }
+    }
+
+    fn end<'a>(&self, request: &Request<'_>, hash: Option<TokenHash>, error: AuthError) -> CacheLookup<'a> {
+        let result = with_handshake(error, request.is_document_request());
+        let result = hash.iter().fold(result, AuthResult::with_token_hash);
+        CacheLookup::Done(self.record_outcome(hash, result.into()))
+    }
+
+    /// Looks a credential of the request up. A cached result is not finished, but returned for more checks.
+    pub fn lookup_credential<'a>(
+        &self,
+        request: &Request<'_>,
+        credential: Credential<'a>,
+        now: Now,
+    ) -> CacheLookup<'a> {
+        self.find(request, credential, now, false)
+    }
+
+    fn find<'a>(
+        &self,
+        request: &Request<'_>,
+        credential: Credential<'a>,
+        now: Now,
+        finishes_hits: bool,
+    ) -> CacheLookup<'a> {
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return end(Some(hash), AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() });
+            let error = AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() };
+            return self.end(request, Some(hash), error);
         }
         // Read before the cache is.
-        let begun = self.invalidations.sequence();
-        let context =
-            || AuthContext { client_uat: credential.client_uat, is_document, ..AuthContext::new(hash, now, begun) };
+        let (begun, last_ended) = (self.invalidations.sequence(), self.users.last_ended());
+        let context = || AuthContext {
+            client_uat: credential.client_uat,
+            is_document: request.is_document_request(),
+            demand: Demand { after: None, last_ended },
+            ..AuthContext::new(hash, now, begun)
+        };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context());
-            return end(Some(hash), self.with_detail(reason.into(), &credential, &context()));
+            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context()));
         }
-        let found = self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now));
-        match found {
+        match self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now, finishes_hits)) {
             Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_outcome(Some(hash), result)),
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
-                match cached.is_row_fresh(now, self.settings.row_check_ttl_ms) {
-                    true => CacheLookup::Done(self.finish_hit(&context(), &cached)),
-                    false => CacheLookup::StaleRow(context(), cached),
-                }
+                CacheLookup::Hit(context(), cached)
             }
             _ => CacheLookup::Miss(context(), credential),
         }
@@ -204,12 +231,19 @@ impl Inner {
 
     /// Reads a cached result under the cache's lock: in the usual case nothing else has to be checked, and one reference is
     /// counted.
-    fn read_cached(&self, cached: &Arc<CachedAuth>, credential: &Credential<'_>, now: Now) -> CacheRead {
+    fn read_cached(
+        &self,
+        cached: &Arc<CachedAuth>,
+        credential: &Credential<'_>,
+        now: Now,
+        finishes_hits: bool,
+    ) -> CacheRead {
         let identity = cached.result.identity().filter(|identity| {
             cached.is_current(now) && self.check_token_type(identity.kind(), credential.source).is_ok()
         });
         let Some(identity) = identity else { return CacheRead::Unusable };
-        if self.sessions.is_enabled()
+        if !finishes_hits
+            || self.sessions.is_enabled()
             || !cached.is_row_fresh(now, self.settings.row_check_ttl_ms)
             || issued_before_client_uat(identity.issued_at_s(), credential.client_uat)
         {
@@ -251,8 +285,10 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
-        let known = token.user_id().and_then(|id| self.users.cached(id, now));
-        if known.is_some_and(|known| known.user.is_blocked()) {
+        let is_banned = |id| {
+            self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
+        };
+        if token.user_id().is_some_and(is_banned) {
             return Err(Reason::UserInactive.into());
         }
         match token.session_id() {
@@ -283,7 +319,7 @@ impl Inner {
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
-        let found = self.users.find(id, context.fetched_after, now, io, &self.backend)?;
+        let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
         if let Io::Blocking(deadline) = io {
             context.clerk_time_left = Some(deadline.remaining());
@@ -330,6 +366,9 @@ impl Inner {
     ) -> AuthStep {
         if self.invalidations.is_invalidated_since(context.begun, &token.keys) {
             return self.restart(context, token, io);
+        }
+        if let (Some(id), Some(row)) = (token.user_id(), &row) {
+            self.blocked_users.record_row(id, row.is_active, context.now);
         }
         let is_blocked = user.is_some_and(|user| user.user.is_blocked());
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
@@ -412,7 +451,7 @@ impl Inner {
         }
         context.restarts += 1;
         context.begun = self.invalidations.sequence();
-        context.fetched_after = None;
+        context.demand.after = None;
         Ok(())
     }
 
@@ -428,9 +467,11 @@ impl Inner {
                     };
                 }
                 cached.row_check.confirm(context.now);
+                self.record_row(&context, &cached, true);
                 Step::Done(self.finish_hit(&context, &cached))
             }
             RowOutcome::Confirmed(_) | RowOutcome::Synced(_) => {
+                self.record_row(&context, &cached, false);
                 self.invalidate_row(&context, &cached);
                 Step::Done(self.reject(&context, Reason::UserInactive))
             }
@@ -444,6 +485,10 @@ impl Inner {
                 }
             }
         }
+    }
+
+    fn record_row(&self, context: &AuthContext, cached: &CachedAuth, is_active: bool) {
+        self.blocked_users.record_row(cached.get(Attribute::Subject).unwrap_or_default(), is_active, context.now);
     }
 
     /// Discards earlier confirmations of a row that the store no longer confirms.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::Client;
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
+use super::handshakes::Handshakes;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
 use super::machine_tokens::MachineTokens;
@@ -22,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{AuthorizedPartiesMissing, Config, ConfigError, LinkByEmail, UserMode, rows};
 use crate::error::Error;
 use crate::events::{Event, EventHandlers, Level};
+use crate::handshake;
 use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
@@ -277,6 +280,8 @@ impl ClientBuilder {
                 "needs `publishable_key`, from which the suffix is derived",
             ));
         }
+        let handshake = handshake::Settings::new(&config, instance.as_ref())?;
+        let instance = handshake.as_ref().map_or(instance, |settings| Some(settings.instance.clone()));
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
@@ -306,6 +311,9 @@ impl ClientBuilder {
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
         warn(&config, store.as_deref(), &listeners);
+        if let Some(settings) = &handshake {
+            settings.warn(&config, &listeners);
+        }
         let api = Api::new(
             transport,
             base,
@@ -365,8 +373,10 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
             ),
+            blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
+            handshakes: handshake.map(|settings| Box::new(Handshakes::new(settings))),
             invalidations,
             results,
         };

@@ -95,8 +95,9 @@ impl Inner {
             let detail = match (&result.detail, result.cause.as_deref()) {
                 (Some(detail), _) => detail.clone(),
                 (None, Some(Cause::Api(error))) => error.to_string(),
-                (None, Some(Cause::UserStore { code, message })) => {
-                    format!("user store failed with code {code}: {}", quoted(message))
+                // The message is the application's own.
+                (None, Some(Cause::UserStore { code, .. })) => {
+                    format!("the user store failed with code {code}; the error of the result has its message")
                 }
                 (None, None) => of_reason(reason).to_owned(),
             };

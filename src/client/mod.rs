@@ -8,12 +8,16 @@ mod auth_context;
 mod auth_result;
 mod authenticate;
 mod backend;
+mod blocked_users;
 mod builder;
+mod cached_user;
 mod explain;
+mod handshakes;
 mod inner;
 mod invalidations;
 mod machine_tokens;
 mod metrics;
+mod pages;
 mod pending;
 mod result_cache;
 mod revocations;
@@ -42,6 +46,7 @@ use auth_result::{AuthError, VerifyError};
 use authenticate::Prepared;
 use inner::Inner;
 use invalidations::Scope;
+use pages::Attempt;
 use revocations::Export;
 
 use crate::clock::Io;
@@ -132,14 +137,14 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let result = match inner.prepare(request, Io::CacheOnly) {
-            Some(Prepared::Done(result)) => return Some(result),
-            Some(Prepared::Resolved(context, token, resolved)) if resolved.needs_store() => {
+        let result = match inner.prepare_page(request, Io::CacheOnly) {
+            Some(Attempt { prepared: Prepared::Done(result), addition: None }) => return Some(result),
+            Some(Attempt { prepared: Prepared::Resolved(context, token, resolved), .. }) if resolved.needs_store() => {
                 inner.verified.put(&context, token);
                 None
             }
-            Some(prepared) if !inner.needs_store(&prepared) => {
-                match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
+            Some(Attempt { prepared, addition }) if !inner.needs_store(&prepared) => {
+                match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition) {
                     AuthProgress::Done(result) => Some(result),
                     AuthProgress::Pending(_) => None,
                 }
@@ -169,8 +174,8 @@ impl Client {
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let prepared = self.inner.prepare(request, io)?;
-        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 
     /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A
@@ -195,7 +200,7 @@ impl Client {
         let context =
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
-        let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
+        let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
@@ -335,7 +340,10 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn invalidate_user(&self, clerk_id: &str) {
-        self.inner.invalidate(Scope::Subject, clerk_id, || self.inner.users.remove(clerk_id));
+        self.inner.invalidate(Scope::Subject, clerk_id, || {
+            self.inner.users.remove(clerk_id);
+            self.inner.blocked_users.forget_row(clerk_id);
+        });
     }
 
     /// Invalidates a session and the results of all its tokens.
@@ -406,6 +414,7 @@ impl Client {
     pub fn invalidate_all(&self) {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
+            self.inner.blocked_users.forget_rows();
             self.inner.sessions.clear();
             self.inner.machine_tokens.clear_refusals();
         });

@@ -203,7 +203,7 @@ impl ResultCache {
         self.entries.len()
     }
 
-    /// Counts a request that ended with the cached result. One that was found and then failed a check does not count.
+    /// Counts a request that ended with the cached result. One that was found but then rejected is none.
     pub fn count_hit(&self, hash: &TokenHash) {
         let counter = &self.hits[usize::from(hash.as_bytes()[0]) % HIT_COUNTERS];
         counter.0.fetch_add(1, Ordering::Relaxed);

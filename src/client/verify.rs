@@ -4,7 +4,7 @@ use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
-use crate::clock::{Deadline, Io};
+use crate::clock::{Deadline, Io, Now};
 use crate::identity::Identity;
 use crate::jwt::{Decoded, UnverifiedJwt};
 use crate::keys::{JwksFetcher, KeyLookupError};
@@ -37,30 +37,41 @@ impl Inner {
         if jws.is_contradictory() {
             return Err(Reason::TokenInvalid.into());
         }
-        let now_ms = context.now.mono_ms;
-        let key_id = self.with_jwks(io, |fetcher| {
-            let keys = self.keys.keys_for(jws.kid(), now_ms, fetcher)?;
-            if let Some(key) = jws.verify_signature(&keys) {
-                return Ok(Some(*key.id()));
-            }
-            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now_ms, fetcher)?;
-            Ok(jws.verify_signature(&others).map(|key| *key.id()))
-        })?;
-        let key_id = key_id.ok_or(Reason::TokenInvalidSignature)?;
-        // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
-        let claims = jws.into_claims();
-        if issued_before_client_uat(claims.issued_at_s(), credential.client_uat) {
+        // Before the signature, like Clerk's own SDK: after a newer sign-in no key is fetched for an old cookie.
+        if issued_before_client_uat(jws.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
+        let key_id = self.verify_signature(&jws, context.now, io)?;
+        let claims = jws.into_claims();
         let policy = &self.settings.policy;
-        policy.validate(kind, &claims, context.now.wall_ms)?;
-        self.keys.confirm(&key_id, now_ms);
+        match context.leeway_ms {
+            0 => policy.validate(kind, &claims, context.now.wall_ms)?,
+            leeway_ms => {
+                let mut policy = policy.clone();
+                policy.clock_skew_ms = policy.clock_skew_ms.max(leeway_ms);
+                policy.validate(kind, &claims, context.now.wall_ms)?;
+            }
+        }
+        self.keys.confirm(&key_id, context.now.mono_ms);
         let organization = claims.organization.as_ref().map(|organization| &*organization.id);
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
         let (not_before_ms, expires_at_ms) = (policy.not_before_ms(&claims), policy.expires_at_ms(&claims));
         let identity = Identity::of_claims(kind, &claims);
         Ok(VerifiedToken { identity, key_id: Some(key_id), secret: None, keys, not_before_ms, expires_at_ms })
+    }
+
+    /// Verifies a signature; returns the id of the key that made it.
+    pub fn verify_signature(&self, jws: &UnverifiedJwt<'_>, now: Now, io: Io) -> Result<[u8; 32], VerifyError> {
+        let key_id = self.with_jwks(io, |fetcher| {
+            let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetcher)?;
+            if let Some(key) = jws.verify_signature(&keys) {
+                return Ok(Some(*key.id()));
+            }
+            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now.mono_ms, fetcher)?;
+            Ok(jws.verify_signature(&others).map(|key| *key.id()))
+        })?;
+        key_id.ok_or(Reason::TokenInvalidSignature.into())
     }
 
     /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.
@@ -78,6 +89,15 @@ impl Inner {
                 VerifyError::Refused(AuthError { retry_after_ms, cause, ..reason.into() })
             }
         })
+    }
+
+    /// The gate where neither a user is fetched nor a row is queried: what this process knows of both decides.
+    pub fn check_memory(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        self.check_known(token, now)?;
+        match token.user_id() {
+            Some(id) if self.blocked_users.has_inactive_row(id, now) => Err(Reason::UserInactive.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Verifies an opaque token at Clerk.

@@ -13,12 +13,12 @@ pub struct clerk_explanation {
 ///
 /// For operators and tests; it must not be sent to clients. It contains neither the token nor its signature; values of
 /// the token are truncated and escaped. It rests on what is in memory: no request is sent, the user store is not
-/// queried, and no event is emitted. If the key set was not fetched yet, the signature is not checked: call
+/// queried, and no event is emitted. If the JWK set was not fetched yet, the signature is not checked: call
 /// `clerk_client_warm_up` first.
 ///
 /// Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
-/// that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread, also
-/// in callbacks.
+/// that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread,
+/// also in callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_explain(

@@ -202,18 +202,18 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
 
 /// Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
 ///
-/// Creates the database, readable by its owner only, if it does not exist, and closes it again; clients open it at their
-/// first use. Symbolic links and a relative path are resolved now. A database without other tables is used in WAL mode; the
-/// journal mode of the application's own database stays as it is. `path` is UTF-8 and is copied.
+/// Creates the database, readable by its owner only, if it does not exist, and closes it again; clients open it at
+/// their first use. Symbolic links and a relative path are resolved now. A database without other tables is used in
+/// WAL mode; the journal mode of the application's own database stays as it is. `path` is UTF-8 and is copied.
 ///
-/// No other copy of SQLite in this process may open the database: locks belong to the process, so that two copies do not see
-/// each other's, and the file is corrupted. The shared library uses the SQLite library of the system, so an application that
-/// uses that, too, may open the database as well. The archive and the bindings contain a copy: then only other processes
-/// may open it, and the functions fail once they find it opened by another copy.
+/// No other copy of SQLite in this process may open the database: locks belong to the process, so that two copies do
+/// not see each other's, and the file is corrupted. The shared library uses the SQLite library of the system, so an
+/// application that uses that, too, may open the database as well. The archive and the bindings contain a copy: then
+/// only other processes may open it, and the functions fail once they find it opened by another copy.
 ///
-/// No connection is open across `fork`: idle ones are closed before it, and those in use are waited for, at most 250 ms. If
-/// one is open all the same, requests of the child are unavailable, because it would lose rows. The application's own
-/// connections must be closed before a fork as well.
+/// No connection is open across `fork`: idle ones are closed before it, and those in use are waited for, at most 250
+/// ms. If one is open all the same, requests of the child are unavailable, because it would lose rows. The
+/// application's own connections must be closed before a fork as well.
 ///
 /// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
 /// thread at a time.

@@ -161,6 +161,11 @@ impl<'a> Members<'a> {
         self.claims.sub.as_deref().is_some_and(|sub| sub.starts_with("mch_"))
     }
 
+    /// Returns `iat` in seconds since 1970.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        self.claims.issued_at_s()
+    }
+
     /// `v: 2` selects the layout with `o`; any other version is read as layout 1, like Clerk's SDK.
     fn organization(&self) -> Option<Organization<'a>> {
         if self.version == Claim::Present(2.0) {

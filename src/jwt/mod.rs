@@ -1,8 +1,8 @@
 //! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
 //! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
-//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is used, in time and memory
-//! that grow linearly with its length. No I/O; the time is an argument.
+//! before any claim. Of a token whose signature is not verified, nothing but key id, token type and `iat` is read, in time and
+//! memory that grow linearly with its length. No I/O; the time is an argument.
 
 mod authorization;
 mod claims;
@@ -119,6 +119,11 @@ impl<'a> UnverifiedJwt<'a> {
             is_contradictory: false,
             members: Members::default(),
         }
+    }
+
+    /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        self.members.issued_at_s()
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.

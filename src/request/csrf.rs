@@ -14,15 +14,28 @@ pub(super) enum Single<'a> {
 
 impl<'a> Single<'a> {
     pub fn add(&mut self, value: &'a [u8]) {
-        *self = if let Single::Absent = self { Single::Once(value) } else { Single::Several };
+        *self = if let Single::Absent = self { Single::Once(trim(value)) } else { Single::Several };
     }
 
-    fn trimmed(self) -> Self {
-        if let Single::Once(value) = self { Single::Once(trim(value)) } else { self }
+    /// Does the same, but an empty line counts as absent.
+    pub fn add_unless_empty(&mut self, value: &'a [u8]) {
+        if !trim(value).is_empty() {
+            self.add(value);
+        }
     }
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Returns the host, of `Host` or `:authority`. `None` if there is none, or several that differ.
+    pub(crate) fn host(&self) -> Option<&'a [u8]> {
+        match (self.authority, self.host) {
+            (Single::Once(authority), Single::Absent) => Some(authority),
+            (Single::Absent, Single::Once(host)) => Some(host),
+            (Single::Once(authority), Single::Once(host)) if authority == host => Some(host),
+            _ => None,
+        }
+    }
+
     /// Returns whether a cookie of this request may be a credential: the method is safe, or `Sec-Fetch-Site` or `Origin` show
     /// that the request comes from its own origin or an authorized party. Duplicate and malformed lines show nothing.
     pub(crate) fn is_same_origin(&self, authorized_parties: &[String]) -> bool {
@@ -30,12 +43,12 @@ impl Request<'_> {
         if matches!(self.method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") {
             return true;
         }
-        match self.sec_fetch_site.trimmed() {
+        match self.sec_fetch_site {
             Single::Once(b"same-origin" | b"none") => return true,
             Single::Absent | Single::Once(b"same-site" | b"cross-site") => {}
             Single::Once(_) | Single::Several => return false,
         }
-        let Single::Once(origin) = self.origin.trimmed() else { return false };
+        let Single::Once(origin) = self.origin else { return false };
         let Some((scheme, authority)) = split_origin(origin) else { return false };
         if authorized_parties.iter().any(|party| party.as_bytes() == origin) {
             return true;
@@ -45,12 +58,7 @@ impl Request<'_> {
             b"http" => 80,
             _ => return false,
         };
-        let host = match (self.authority.trimmed(), self.host.trimmed()) {
-            (Single::Once(authority), Single::Absent) => authority,
-            (Single::Absent, Single::Once(host)) => host,
-            (Single::Once(authority), Single::Once(host)) if authority == host => host,
-            _ => return false,
-        };
+        let Some(host) = self.host() else { return false };
         match (split_port(authority, default_port), split_port(host, default_port)) {
             (Some((name, port)), Some((own_name, own_port))) => name.eq_ignore_ascii_case(own_name) && port == own_port,
             _ => false,

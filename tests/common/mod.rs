@@ -78,6 +78,11 @@ impl EventLog {
             Event::StaleUserServed { .. } => "stale_user_served".into(),
             Event::SecretKeyRejected => "secret_key_rejected".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
+            Event::HandshakeStarted { reason } => format!("handshake_started {reason}"),
+            Event::HandshakeResolved { source, dropped_lines } => {
+                format!("handshake_resolved {} {dropped_lines}", source.as_str())
+            }
+            Event::HandshakeFailed { reason } => format!("handshake_failed {reason}"),
             other => panic!("an event that the log does not know: {other:?}"),
         };
         let hash = match event {

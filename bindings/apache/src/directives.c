@@ -156,7 +156,8 @@ static const char *set_ms(cmd_parms *cmd, void *conf, const char *arg)
 {
     apr_interval_time_t time;
 
-    if (ap_timeout_parameter_parse(arg, &time, "s") != APR_SUCCESS || time < 0)
+    /* Without a number Apache would take it for 0. */
+    if (!apr_isdigit(*arg) || ap_timeout_parameter_parse(arg, &time, "s") != APR_SUCCESS || time < 0)
         return apr_pstrcat(cmd->pool, cmd->cmd->name, ": must be a time, such as 3, 3s or 500ms", NULL);
     return add_setting(cmd, conf, cmd->info, apr_psprintf(cmd->pool, "%" APR_TIME_T_FMT, apr_time_as_msec(time)), 0);
 }

@@ -119,6 +119,7 @@ LogLevel warn
         loud = apache.directory / "loud.log"
         harness.wait_until(lambda: "rejected: token-expired, status 401, request " in loud.read_text(), what="the line")
         assert "rejected" not in apache.error_log, apache.error_log
+        assert re.search(r"\[auth_clerk:debug\] .* clerk: rejected: token-expired: .*, request ", loud.read_text()), loud.read_text()
         assert not any(part in loud.read_text() for part in expired.split(".")[1:])
 
     harness.serve(sim, body, check)

@@ -7,7 +7,8 @@ import harness
 # The configuration of the server, and a part of the expected message.
 WRONG = {
     "no_key": ("ClerkAudience a", "ClerkSecretKeyFile"),
-    "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout"),
+    "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout: must be a time"),
+    "leeway_negative": ("ClerkSecretKey sk_test_x\nClerkLeeway -5", "ClerkLeeway: must be a time"),
     "timeout_out_of_range": ("ClerkSecretKey sk_test_x\nClerkTimeout 900", "ClerkTimeout"),
     "cache": ("ClerkSecretKey sk_test_x\nClerkCache many", "ClerkCache"),
     "cache_ttl": ("ClerkSecretKey sk_test_x\nClerkCache 10 forever", "ClerkCache"),

@@ -92,7 +92,8 @@ TEST(UserStore, LocalUserIsThereOnCachedResults) {
     sim::reset();
     sim::put_ada();
     auto accounts = std::make_shared<Accounts>();
-    clerk::Config config = sim::config().row_check_ttl_s(std::chrono::minutes(1));
+    clerk::Config config = sim::config();
+    config.row_check_ttl_s(std::chrono::minutes(1));
     Accounts::attach(config, accounts);
     const Client client(config);
     const std::string token = fresh();
@@ -225,6 +226,23 @@ TEST(UserStore, UpdateConditionAllowsUnlinkedAndOlderRows) {
     condition.max_version = 5;
     EXPECT_TRUE(condition.allows(false, 5) && condition.allows(false, std::nullopt));
     EXPECT_FALSE(condition.allows(false, 6));
+}
+
+TEST(UserStore, UpdateConditionAllowsActiveOrBannedRows) {
+    const auto allowed = [](const clerk::UpdateCondition &condition) {
+        std::string states;
+        for (const bool is_active : {true, false})
+            for (const bool banned : {true, false}) states += condition.allows(true, 9, is_active, banned) ? '1' : '0';
+        return states;
+    };
+    clerk::UpdateCondition condition;
+    EXPECT_EQ(allowed(condition), "1111");
+    condition.only_if_active = true;
+    EXPECT_EQ(allowed(condition), "1100");
+    condition.only_if_active = false;
+    condition.only_if_banned = true;
+    EXPECT_EQ(allowed(condition), "0010");
+    EXPECT_TRUE(condition.allows(true, 9));
 }
 
 // Another process has written the row from a newer user: the older one is not written.

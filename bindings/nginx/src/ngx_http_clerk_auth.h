@@ -84,6 +84,7 @@ typedef struct ngx_http_clerk_auth_zone_s ngx_http_clerk_auth_zone_t;
 typedef struct {
     ngx_array_t clients; /* of ngx_http_clerk_auth_client_t * */
     ngx_shm_zone_t *zone;
+    ngx_int_t request_id; /* index of $request_id: without one, each use would have another value */
     unsigned is_used : 1; /* a directive of this module is used */
 } ngx_http_clerk_auth_main_conf_t;
 

@@ -68,7 +68,7 @@ ngx_http_clerk_auth_copy_line(u_char *out, const char *line, size_t len)
 void
 ngx_http_clerk_auth_log_request(ngx_http_request_t *r, ngx_uint_t level, const char *line, size_t len)
 {
-    static ngx_str_t name = ngx_string("request_id");
+    ngx_http_clerk_auth_main_conf_t *mcf = ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module);
     ngx_http_variable_value_t *id;
     u_char copy[NGX_HTTP_CLERK_AUTH_MAX_LINE];
 
@@ -76,7 +76,7 @@ ngx_http_clerk_auth_log_request(ngx_http_request_t *r, ngx_uint_t level, const c
         return;
     }
     len = ngx_http_clerk_auth_copy_line(copy, line, len);
-    id = ngx_http_get_variable(r, &name, ngx_hash_key(name.data, name.len));
+    id = ngx_http_get_indexed_variable(r, mcf->request_id);
     if (id == NULL || id->not_found || !id->valid) {
         ngx_log_error(level, r->connection->log, 0, "clerk_auth: %*s", len, copy);
     } else {

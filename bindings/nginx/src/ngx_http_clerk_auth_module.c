@@ -278,12 +278,17 @@ ngx_http_clerk_auth_add_handler(ngx_http_core_main_conf_t *cmcf, ngx_uint_t phas
 static ngx_int_t
 ngx_http_clerk_auth_init(ngx_conf_t *cf)
 {
+    static ngx_str_t request_id = ngx_string("request_id");
     ngx_http_core_main_conf_t *cmcf;
     ngx_http_clerk_auth_main_conf_t *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_clerk_auth_module);
     if (!mcf->is_used) {
         return NGX_OK;
+    }
+    mcf->request_id = ngx_http_get_variable_index(cf, &request_id);
+    if (mcf->request_id == NGX_ERROR) {
+        return NGX_ERROR;
     }
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     if (ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK

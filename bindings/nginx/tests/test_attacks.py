@@ -139,6 +139,10 @@ def test_each_server_has_the_lines_of_its_own_requests(f):
     assert "rejected" not in n.log(), n.log()
     lines = [line for line in (f.directory / "loud.log").read_text().splitlines() if "clerk_auth: " in line]
     assert all(re.search(r"request id [0-9a-f]{32}, client: 127\.0\.0\.1, server: ", line) for line in lines if "[info]" in line), lines
+    for reason in ("token-expired", "user-not-found"):
+        found = [line for line in lines if f"clerk_auth: rejected: {reason}: " in line or f"clerk_auth: rejected with 401: {reason}" in line]
+        equal(["debug" if "[debug]" in line else "info" for line in found], ["debug", "info"], reason)
+        equal(len({re.search(r", request id ([0-9a-f]{32})", line)[1] for line in found}), 1, f"{found}")
     for token in (expired, unknown):
         assert not any(part in line for part in token.split(".")[1:] for line in lines), lines
 

@@ -67,7 +67,7 @@ def test_local_user_id_is_the_key_of_the_row(f):
 
 def test_row_that_the_application_deactivated_is_403(f):
     f.sim.user()
-    n = server(f)
+    n = server(f, inside="clerk_auth_setting row_check_ttl_s 0;")
     token = f.sim.mint()
     equal(request(n.port, token=token).status, 200)
     with sqlite3.connect(f.directory / "store/users.db") as db:

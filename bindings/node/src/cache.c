@@ -142,6 +142,9 @@ napi_value cache_stats(napi_env env, napi_callback_info info)
         { "cachedTokens", (int64_t)stats.cached_tokens },
         { "cachedUsers", (int64_t)stats.cached_users },
         { "jwksAgeMs", stats.jwks_age_ms },
+        { "noCredentials", (int64_t)stats.no_credentials },
+        { "wouldBlock", (int64_t)stats.would_block },
+        { "storeErrors", (int64_t)stats.store_errors },
     };
     TRY(napi_create_object(env, &object));
     for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {

@@ -50,7 +50,7 @@ impl DatabaseFile {
     /// later. The file need not exist.
     pub fn resolve(path: &Path) -> Result<Self, StoreError> {
         let path = resolve(path)
-            .map_err(|error| StoreError::failed(-1, format!("{}: cannot be found: {error}", path.display())))?;
+            .map_err(|error| StoreError::failed(-1, format!("{:?}: cannot be found: {error}", path.display())))?;
         let beside = |suffix: &str| {
             let mut name = path.clone().into_os_string();
             name.push(suffix);
@@ -157,6 +157,9 @@ pub fn count_descriptors(file: FileId) -> usize {
 }
 
 fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "the path contains a NUL"));
+    }
     let mut path = std::path::absolute(path)?;
     for _ in 0..MAX_LINKS {
         match fs::canonicalize(&path) {

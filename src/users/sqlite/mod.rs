@@ -3,6 +3,7 @@
 mod backup;
 mod error;
 mod file;
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "the C ABI calls it around a fork"))]
 mod pool;
 mod schema;
 
@@ -21,6 +22,7 @@ use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
+#[cfg(feature = "capi")]
 pub(crate) use self::pool::{after_fork, before_fork, set_private_copy};
 
 const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
@@ -299,6 +301,12 @@ impl UserStore for SqliteStore {
         if condition.only_if_unlinked {
             sql.push_str(" AND clerk_user_id IS NULL");
         }
+        if condition.only_if_active {
+            sql.push_str(" AND is_active");
+        }
+        if condition.only_if_banned {
+            sql.push_str(" AND banned_by_clerk AND NOT is_active");
+        }
         if let Some(version) = condition.max_version {
             sql.push_str(" AND (clerk_updated_at_ms IS NULL OR clerk_updated_at_ms <= ?)");
             values.push(rusqlite::types::Value::Integer(version));
@@ -368,7 +376,11 @@ mod tests {
                 clerk_updated_at_ms: Some(version),
                 ..RowChanges::default()
             };
-            store.update(&key, &changes, &UpdateCondition { only_if_unlinked, max_version: Some(version) })
+            store.update(
+                &key,
+                &changes,
+                &UpdateCondition { only_if_unlinked, max_version: Some(version), ..UpdateCondition::default() },
+            )
         };
         assert_eq!(update("Unlinked", 5, true), Ok(()));
         assert_eq!(update("Linked", 6, true), Err(StoreError::Conflict));
@@ -377,6 +389,20 @@ mod tests {
         assert_eq!(update("Newer", 7, false), Ok(()));
         let row = store.find_by_key(&key).unwrap().unwrap();
         assert_eq!((row.first_name.as_deref(), row.clerk_updated_at_ms), (Some("Newer"), Some(7)));
+        let any = UpdateCondition::default();
+        let (only_if_active, only_if_banned) =
+            (UpdateCondition { only_if_active: true, ..any }, UpdateCondition { only_if_banned: true, ..any });
+        for (is_active, banned) in [(true, true), (true, false), (false, true), (false, false)] {
+            let state =
+                RowChanges { is_active: Some(is_active), banned_by_clerk: Some(banned), ..RowChanges::default() };
+            store.update(&key, &state, &any).unwrap();
+            let row = store.find_by_key(&key).unwrap().unwrap();
+            for condition in [only_if_active, only_if_banned] {
+                assert_eq!(store.update(&key, &state, &condition).is_ok(), condition.allows(&row), "{condition:?}");
+            }
+            assert_eq!(only_if_active.allows(&row), is_active);
+            assert_eq!(only_if_banned.allows(&row), banned && !is_active);
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 

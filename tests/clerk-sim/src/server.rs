@@ -84,7 +84,11 @@ impl Shared {
             status: None,
             fault: fault.is_some(),
             https,
-            violations: check::violations(request, route.access()),
+            violations: match route {
+                // Browsers call it.
+                Route::Frontend => Vec::new(),
+                _ => check::violations(request, route.access()),
+            },
         };
         let early = match &fault {
             Some(fault) if fault.answer_before_delay => Some(self.respond(request, &route)),
@@ -125,8 +129,10 @@ impl Shared {
         let now_ms = now_ms();
         let signing_key = lock(&self.state).signing_key.clone();
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        pages::respond(request, &keys, &signing_key, now_ms / 1000)
-            .unwrap_or_else(|| api::respond(request, route, &mut lock(&self.state), now_ms))
+        // The Frontend API has such pages of its own.
+        let has_frontend = lock(&self.state).frontend.is_some();
+        let page = (!has_frontend).then(|| pages::respond(request, &keys, &signing_key, now_ms / 1000)).flatten();
+        page.unwrap_or_else(|| api::respond(request, route, &mut lock(&self.state), &keys, now_ms))
     }
 }
 

@@ -30,6 +30,9 @@ struct Stats {
     uint64_t cached_tokens;
     uint64_t cached_users;
     std::optional<Milliseconds> jwks_age;
+    uint64_t no_credentials;
+    uint64_t would_block;  // empty Cached values
+    uint64_t store_errors; // also counted in `unavailable`
 };
 
 // Verifies requests. Copies share one client, like std::shared_ptr: const member functions may run on any number of
@@ -201,7 +204,7 @@ public:
         return Explanation{copy(clerk_explanation_json(explanation)), copy(clerk_explanation_text(explanation))};
     }
 
-    // Reject all tokens of a session or a user from now on. May be called from callbacks, like the next two.
+    // Rejects all tokens of a session or a user from now on. May be called from callbacks, like the next two.
     Expected<void> try_revoke_session(std::string_view session_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
             return clerk_client_revoke_session(client, detail::to_c(session_id));
@@ -267,7 +270,8 @@ public:
             call([&](const clerk_client *client, clerk_error **) { return clerk_client_stats(client, &s); });
         if (!done.has_value()) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
-                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms)};
+                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms),
+                     s.no_credentials, s.would_block, s.store_errors};
     }
 
 #if CLERK_AUTH_EXCEPTIONS

@@ -173,6 +173,42 @@ public:
     // How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
     // session token.
     Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
+    // `on`: a document request with a stale session cookie is redirected to Clerk and comes back signed in; needs
+    // `publishable_key` and `secret_key`.
+    Config &handshake(Handshake value) { return set("handshake", name(value)); }
+    // With `handshake`: renew an expired session with its refresh cookie, without a redirect.
+    Config &refresh(bool value) { return set_int("refresh", value ? 1 : 0); }
+    // Origins under which browsers reach the application (`https://app.example.com`), compared exactly; empty:
+    // `authorized_parties`. With neither, any host of a request counts.
+    Config &public_origin(const List &items) { return list("public_origin", items); }
+    // Read the host and the scheme of the public URL from `X-Forwarded-Host` and `X-Forwarded-Proto`; only behind a
+    // proxy that sets or removes both.
+    Config &trust_forwarded(bool value) { return set_int("trust_forwarded", value ? 1 : 0); }
+    // URL of a proxy in front of Clerk's Frontend API, or its path on the application's own origin, such as
+    // `/__clerk`.
+    Config &proxy_url(std::string_view value) { return set("proxy_url", value); }
+    // Domain of this application if it is a satellite, such as `satellite.example.net`.
+    Config &domain(std::string_view value) { return set("domain", value); }
+    // Whether the application is a satellite: it shares the sessions of a primary application on another domain.
+    Config &is_satellite(bool value) { return set_int("is_satellite", value ? 1 : 0); }
+    // URL of the primary application's sign-in page; needed by a satellite of a development instance.
+    Config &sign_in_url(std::string_view value) { return set("sign_in_url", value); }
+    // Whether a satellite asks the primary domain about visitors without cookies at their first request.
+    Config &satellite_auto_sync(bool value) { return set_int("satellite_auto_sync", value ? 1 : 0); }
+    // Origins of satellites to which the primary application of a development instance passes sessions on.
+    Config &satellite_origins(const List &items) { return list("satellite_origins", items); }
+    // `development`: production instances read the response of a handshake from cookies only; `always`: from the
+    // query too.
+    Config &handshake_query(HandshakeQuery value) { return set("handshake_query", name(value)); }
+    // Pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there.
+    Config &handshake_send_session(bool value) { return set_int("handshake_send_session", value ? 1 : 0); }
+    // Redirect a visitor who follows a link from another site to Clerk once; only for applications on several
+    // domains.
+    Config &cross_origin_sync(bool value) { return set_int("cross_origin_sync", value ? 1 : 0); }
+    // Paths that belong to an organization, such as `/orgs/:slug` or `/orgs/:slug/(.*)`.
+    Config &organization_patterns(const List &items) { return list("organization_patterns", items); }
+    // Paths that belong to the personal account, such as `/me` or `/me/(.*)`.
+    Config &personal_account_patterns(const List &items) { return list("personal_account_patterns", items); }
 
     // End of the generated settings.
 
@@ -263,6 +299,15 @@ public:
         return setting("sqlite", [&](clerk_error **error) {
             return clerk_config_set_sqlite_path(config_.get(), detail::to_c(path), error);
         });
+    }
+
+    // Copies the SQLite database at `path`, which may be in use, into a new file. An Error if there is none, if `destination`
+    // exists, or if the copy cannot be written.
+    static std::optional<Error> sqlite_backup(std::string_view path, std::string_view destination) {
+        clerk_error *error = nullptr;
+        const int32_t status = clerk_sqlite_backup(detail::to_c(path), detail::to_c(destination), &error);
+        if (status == CLERK_OK) return std::nullopt;
+        return detail::take_error(status, error);
     }
 
     // Returns the first error so far.

@@ -55,7 +55,7 @@ public:
         return why ? std::optional<Category>(category_of(*why)) : std::nullopt;
     }
 
-    // Returns the HTTP status for this result: 200, 401, 403, 500 or 503.
+    // Returns the HTTP status for this result: 200, 401, 403, 500 or 503; 307 with a redirect().
     int http_status() const noexcept { return clerk_result_http_status(handle_.get()); }
     // Returns the time for `Retry-After`, if known.
     std::optional<Milliseconds> retry_after() const noexcept {
@@ -69,6 +69,29 @@ public:
     }
     // Returns whether a redirect to Clerk's Frontend API could restore this browser's session (a handshake).
     bool handshake_recommended() const noexcept { return clerk_result_handshake_recommended(handle_.get()) == 1; }
+
+    // Returns the `Location` of a 307, with the setting `handshake` on. To be looked at before the outcome: a signed-in
+    // request may be redirected, too. Do not log it.
+    std::optional<std::string_view> redirect() const &noexcept {
+        clerk_str url{};
+        return clerk_result_redirect(handle_.get(), &url) == CLERK_OK ? detail::from_c(url) : std::nullopt;
+    }
+    std::optional<std::string_view> redirect() const && = delete;
+    // Returns the `Set-Cookie` lines of the response, whatever the outcome: add each by itself, in this order.
+    std::vector<std::string_view> set_cookies() const & {
+        std::vector<std::string_view> lines(clerk_result_set_cookie_count(handle_.get()));
+        for (std::size_t i = 0; i < lines.size(); ++i) {
+            clerk_str line{};
+            if (clerk_result_set_cookie(handle_.get(), i, &line) == CLERK_OK) lines[i] = *detail::from_c(line);
+        }
+        return lines;
+    }
+    std::vector<std::string_view> set_cookies() const && = delete;
+    // Returns the value of a `Cache-Control` line: "no-store" with a redirect or cookies. Static.
+    std::optional<std::string_view> cache_control() const noexcept {
+        clerk_str value{};
+        return clerk_result_cache_control(handle_.get(), &value) == CLERK_OK ? detail::from_c(value) : std::nullopt;
+    }
 
     // Returns whether the token was verified now or before, if signed in.
     std::optional<Source> source() const noexcept {
