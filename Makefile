@@ -193,6 +193,18 @@ test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
 test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx (needs nginx and nginx-dev)
 	bindings/nginx/test.sh
 
+# --- reliability: docs/reliability.md has the figures -----------------------------------------------------------------
+
+.PHONY: fuzz-quick
+fuzz-quick: ## every fuzz target for 4 seconds (90 s, and 2 to 3 minutes to build)
+	scripts/fuzz.sh 4
+
+SECONDS_EACH ?= 60
+
+.PHONY: fuzz
+fuzz: ## fuzz targets for a minute each (18 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
+	scripts/fuzz.sh $(SECONDS_EACH) $(TARGETS)
+
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check

@@ -19,6 +19,8 @@ pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverif
 pub use claims::Claims;
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
+#[cfg(fuzzing)]
+pub use permissions::decode as decode_permissions;
 pub use policy::Policy;
 
 pub use crate::json::Claim;

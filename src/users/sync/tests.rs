@@ -401,6 +401,17 @@ fn store_returning_another_row_is_rejected() {
 }
 
 #[test]
+fn row_without_a_key_is_a_store_error() {
+    let unkeyed = || StoreResponse::Rows(vec![row("", Some("user_ada"), "ada@example.com", "ada")]);
+    for origin in [Origin::Fetched, Origin::Event, Origin::Cached] {
+        let (mut sync, _) = start(VERSIONED, origin, ada(), None);
+        assert_eq!(sync.on_response(unkeyed()), Err(Reason::StoreError), "{origin:?}");
+    }
+    let (mut sync, _) = start(WITHOUT_IDS, Origin::Fetched, ada(), None);
+    assert_eq!(sync.on_response(unkeyed()), Err(Reason::StoreError));
+}
+
+#[test]
 fn concurrently_created_row_is_found_and_updated() {
     let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
     let mut next = |response| sync.on_response(response).unwrap();
