@@ -37,6 +37,7 @@ const EXAMPLE_TOKEN: &str = concat!(
 );
 
 /// The C ABI, as `tests/corpus-replay` calls it.
+#[cfg(feature = "capi")]
 pub mod ffi {
     pub use crate::ffi::*;
 }

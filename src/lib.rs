@@ -50,6 +50,8 @@
 //! # Cargo features
 //!
 //! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
+//!   export the symbols `clerk_*`.
 //!
 //! The same library has a C ABI (`include/clerk_auth.h`), on which its bindings for other languages are built.
 
@@ -77,6 +79,7 @@ mod clock;
 mod config;
 mod error;
 mod events;
+#[cfg(feature = "capi")]
 mod ffi;
 mod fork_mutex;
 mod identity;

@@ -43,7 +43,7 @@ use revocations::Export;
 use crate::clock::Io;
 use crate::config::UserMode;
 use crate::error::Error;
-use crate::events::{Level, Source};
+use crate::events::Source;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
@@ -366,8 +366,9 @@ impl Client {
     }
 
     /// Logs a panic that was caught at the C ABI.
+    #[cfg(feature = "capi")]
     pub(crate) fn log_panic(&self, place: &str) {
-        self.inner.backend.events.log(Level::Error, || format!("internal error at {place}"));
+        self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
     /// Cancels calls to Clerk that are in progress; later calls connect again.
