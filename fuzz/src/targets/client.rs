@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clerk_auth::transport::{Request as ApiRequest, Response, Transport, TransportError};
 use clerk_auth::users::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
-use clerk_auth::{AuthResult, Client, Event, Outcome, Request, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{Attribute, AuthResult, Client, Event, Outcome, Request, UserMode, WebhookHeaders, WebhookOutcome};
 use serde_json::{Value, json};
 
 use crate::input::Input;
@@ -35,9 +35,53 @@ struct World {
     users: Mutex<Vec<ClerkUser>>,
     is_down: Mutex<bool>,
     jwks: Mutex<Vec<&'static str>>,
+    /// What happens while the next request is answered, after the answer was made.
+    meanwhile: Mutex<Option<Meanwhile>>,
+    /// What has happened then: whether an event was applied.
+    happened: Mutex<Vec<(Meanwhile, bool)>>,
+    /// The number of the next event.
+    next: AtomicU64,
+    /// For what happens meanwhile. Emptied at the end: the client has this object as its transport.
+    client: Mutex<Option<Client>>,
+}
+
+/// What happens at Clerk or in the application while a request of the client is under way.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Ban(usize),
+    Delete(usize),
+    RevokeSession(&'static str),
+    RevokeUser(usize),
 }
 
 impl World {
+    fn run_meanwhile(&self) {
+        let Some(what) = self.meanwhile.lock().expect("no panic").take() else { return };
+        let Some(client) = self.client.lock().expect("no panic").clone() else { return };
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let is_applied = match what {
+            Meanwhile::Ban(user) => {
+                self.change(user, |user| user.banned = true);
+                let event = self.user(user).map(|user| json!({"type": "user.updated", "data": user}));
+                event.is_some_and(|event| deliver(&client, self, number, &event))
+            }
+            Meanwhile::Delete(user) => {
+                self.change(user, |user| user.exists = false);
+                deliver(&client, self, number, &json!({"type": "user.deleted", "data": {"id": user_id(user)}}))
+            }
+            Meanwhile::RevokeSession(sid) => client.revoke_session(sid),
+            Meanwhile::RevokeUser(user) => client.revoke_user(&user_id(user)),
+        };
+        self.happened.lock().expect("no panic").push((what, is_applied));
+    }
+
+    fn change(&self, number: usize, change: impl FnOnce(&mut ClerkUser)) -> ClerkUser {
+        let mut users = self.users.lock().expect("no panic");
+        change(&mut users[number]);
+        users[number].version += 1;
+        users[number].clone()
+    }
+
     fn now_ms(&self) -> i64 {
         self.now_ms.load(Ordering::SeqCst)
     }
@@ -64,6 +108,7 @@ impl Transport for World {
             None => Some(tokens::jwk_set(&self.jwks.lock().expect("no panic"))),
         };
         let status = if found.is_some() { 200 } else { 404 };
+        self.run_meanwhile();
         Ok(Response { status, retry_after: None, trace_id: None, body: found.unwrap_or_default() })
     }
     fn reset_after_fork(&self) -> bool {
@@ -72,13 +117,17 @@ impl Transport for World {
     fn shutdown(&self) {}
 }
 
-/// The application's table.
+/// The application's table. What is not committed is lost.
 #[derive(Default)]
-struct Table(Mutex<Vec<Row>>);
+struct Table(Mutex<Vec<Row>>, Mutex<Option<Vec<Row>>>);
 
 impl Table {
     fn find(&self, fits: impl Fn(&Row) -> bool) -> Vec<Row> {
         self.0.lock().expect("no panic").iter().filter(|row| fits(row)).cloned().collect()
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Vec<Row>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        write(self.1.lock().expect("no panic").as_mut().expect("a transaction"))
     }
 }
 
@@ -102,6 +151,17 @@ impl UserStore for Table {
             ..Schema::default()
         }
     }
+    fn begin(&self) -> Result<(), StoreError> {
+        *self.1.lock().expect("no panic") = Some(self.find(|_| true));
+        Ok(())
+    }
+    fn commit(&self) -> Result<(), StoreError> {
+        *self.0.lock().expect("no panic") = self.1.lock().expect("no panic").take().expect("a transaction");
+        Ok(())
+    }
+    fn rollback(&self) {
+        *self.1.lock().expect("no panic") = None;
+    }
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
         Ok(self.find(|row| row.key == key).pop())
     }
@@ -117,20 +177,23 @@ impl UserStore for Table {
             .is_empty())
     }
     fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
-        let mut rows = self.0.lock().expect("no panic");
-        if rows.iter().any(|row| row.clerk_id == changes.clerk_id) {
-            return Err(StoreError::Conflict);
-        }
-        let mut row = Row { key: format!("{}", rows.len() + 1), is_active: true, ..Row::default() };
-        apply(changes, &mut row);
-        rows.push(row.clone());
-        Ok(row.key)
+        self.write(|rows| {
+            if rows.iter().any(|row| row.clerk_id == changes.clerk_id) {
+                return Err(StoreError::Conflict);
+            }
+            let mut row = Row { key: format!("{}", rows.len() + 1), is_active: true, ..Row::default() };
+            apply(changes, &mut row);
+            rows.push(row.clone());
+            Ok(row.key)
+        })
     }
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
-        let mut rows = self.0.lock().expect("no panic");
-        let row = rows.iter_mut().find(|row| row.key == key && condition.allows(row)).ok_or(StoreError::Conflict)?;
-        apply(changes, row);
-        Ok(())
+        self.write(|rows| {
+            let row =
+                rows.iter_mut().find(|row| row.key == key && condition.allows(row)).ok_or(StoreError::Conflict)?;
+            apply(changes, row);
+            Ok(())
+        })
     }
 }
 
@@ -160,6 +223,23 @@ struct Model {
 }
 
 impl Model {
+    /// Takes in what has happened while requests were under way.
+    fn learn(&mut self, world: &World, now_ms: i64) {
+        for (what, is_applied) in world.happened.lock().expect("no panic").drain(..) {
+            match what {
+                Meanwhile::Ban(user) | Meanwhile::Delete(user) => {
+                    let of = &mut self.users[user];
+                    of.is_touched = true;
+                    of.blocked_since_ms = of.blocked_since_ms.or(Some(now_ms));
+                    of.is_known_blocked |= is_applied;
+                    of.is_deleted_by_event |= is_applied && matches!(what, Meanwhile::Delete(_));
+                }
+                Meanwhile::RevokeSession(sid) => self.revoked_sessions.push(sid.to_owned()),
+                Meanwhile::RevokeUser(user) => self.users[user].is_revoked = true,
+            }
+        }
+    }
+
     /// Why a token must not be signed in.
     fn forbids(&self, session: &Session, now_ms: i64, is_verify_only: bool) -> Option<&'static str> {
         let user = &self.users[session.user];
@@ -239,6 +319,10 @@ pub fn client(data: &[u8]) {
         users: Mutex::new(vec![plain; USERS]),
         is_down: Mutex::new(false),
         jwks: Mutex::new(vec!["k1", "k2"]),
+        meanwhile: Mutex::new(None),
+        happened: Mutex::new(Vec::new()),
+        next: AtomicU64::new(1000),
+        client: Mutex::new(None),
     });
     let table = Arc::new(Table::default());
     let events = Arc::new(AtomicU64::new(0));
@@ -263,6 +347,7 @@ pub fn client(data: &[u8]) {
         builder = builder.user_store(table.clone());
     }
     let client = builder.build().expect("a client");
+    *world.client.lock().expect("no panic") = Some(client.clone());
     let pool = tokens::pool();
     let mut model = Model {
         mode,
@@ -276,6 +361,7 @@ pub fn client(data: &[u8]) {
     while !input.is_empty() && count < 200 {
         count += 1;
         let now_ms = world.now_ms();
+        model.learn(&world, now_ms);
         let number = usize::from(input.byte()) % pool.len();
         let session = &pool[number];
         let who = session.user;
@@ -298,32 +384,38 @@ pub fn client(data: &[u8]) {
                     let result = watch(|| client.authenticate_cached(&request));
                     let ends = events.load(Ordering::SeqCst) - before;
                     assert_eq!(ends, u64::from(result.is_some()), "events of a cached authentication");
+                    model.learn(&world, now_ms);
                     if let Some(result) = result {
                         judge(&model, session, &result, now_ms, false);
                     }
                 } else {
                     let result = watch(|| client.authenticate(&request));
                     assert_eq!(events.load(Ordering::SeqCst) - before, 1, "events of an authentication");
+                    model.learn(&world, now_ms);
                     judge(&model, session, &result, now_ms, false);
+                    if let (UserMode::Sync, Some(identity)) = (mode, result.identity()) {
+                        let rows = table.find(|row| row.clerk_id == Some(user_id(who)));
+                        assert_eq!(
+                            rows.first().map(|row| row.key.as_str()),
+                            identity.get(Attribute::UserKey),
+                            "the row is not in the table"
+                        );
+                    }
                 }
             }
             6 => {
                 let result = watch(|| client.verify_token(&session.token));
+                model.learn(&world, now_ms);
                 judge(&model, session, &result, now_ms, true);
             }
             7 | 8 => {
                 // Banned, unbanned or deleted at Clerk; perhaps with an event.
-                let user = {
-                    let mut users = world.users.lock().expect("no panic");
-                    let user = &mut users[who];
-                    match input.below(3) {
-                        0 => user.banned = true,
-                        1 => user.banned = false,
-                        _ => user.exists = false,
-                    }
-                    user.version += 1;
-                    user.clone()
-                };
+                let kind = input.below(3);
+                let user = world.change(who, |user| match kind {
+                    0 => user.banned = true,
+                    1 => user.banned = false,
+                    _ => user.exists = false,
+                });
                 let of = &mut model.users[who];
                 of.is_touched = true;
                 let is_blocked = user.banned || !user.exists;
@@ -349,9 +441,18 @@ pub fn client(data: &[u8]) {
                 assert!(client.revoke_session(&session.sid));
                 model.revoked_sessions.push(session.sid.clone());
             }
-            11 if input.byte() & 3 == 0 => {
-                assert!(client.revoke_user(&user_id(who)));
-                model.users[who].is_revoked = true;
+            11 => {
+                let what = match input.below(8) {
+                    0..=2 => Meanwhile::Ban(who),
+                    3 | 4 => Meanwhile::Delete(who),
+                    5 | 6 => Meanwhile::RevokeSession(&session.sid),
+                    _ => Meanwhile::RevokeUser(who),
+                };
+                *world.meanwhile.lock().expect("no panic") = Some(what);
+                if input.byte() & 7 == 0 {
+                    world.run_meanwhile();
+                    model.learn(&world, now_ms);
+                }
             }
             12 => {
                 let kind = input.one_of(&["session.ended", "session.revoked", "session.removed"]);
@@ -391,6 +492,7 @@ pub fn client(data: &[u8]) {
         let rows = table.0.lock().expect("no panic");
         assert!((0..USERS).all(|user| rows.iter().filter(|row| row.clerk_id == Some(user_id(user))).count() <= 1));
     }
+    *world.client.lock().expect("no panic") = None;
     let stats = client.stats();
     assert!(stats.cached_tokens <= 1000 && stats.cached_users <= 1000);
 }
