@@ -52,7 +52,7 @@ pub mod publishable_key {
     pub use crate::publishable_key::parse;
 }
 
-/// Parts that the targets of `fuzz/` call directly.
+/// Parts that the targets of `fuzz/` and `tests/schedules` call directly.
 #[cfg(fuzzing)]
 pub mod parts {
     pub use crate::api::PrimaryEmail;
@@ -60,7 +60,9 @@ pub mod parts {
     pub use crate::clock::{Deadline, Io};
     pub use crate::jwt::{Policy, decode_permissions};
     pub use crate::keys::{JwksFetcher, JwksStore, KeyLookupError};
+    pub use crate::rate_limit::{RateLimit, Slots, TokenBucket};
     pub use crate::request::ClerkInstance;
+    pub use crate::single_flight::{Flight, SingleFlight};
     pub use crate::users::machine::{Origin, Snapshot, SyncRules, Transition, UserSync};
     pub use crate::webhooks::{SigningKeys, WebhookEvent, verify};
 
