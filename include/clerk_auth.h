@@ -13,7 +13,7 @@
  *     Request          clerk_request: the header lines of a request
  *     Authenticate     blocking, from the cache, one token
  *     Result           clerk_result: status, reason, attributes, checks
- *     User store       the application's user table, by callback, in steps or in SQLite
+ *     User store       the application's user table: callback, asynchronous, or SQLite
  *     Events and log   callbacks
  *     Webhooks         Clerk's webhooks
  *
@@ -156,7 +156,10 @@ typedef enum clerk_status CLERK_INT32_ENUM {
     CLERK_NO_CREDENTIALS = 2,
     /** The result cannot be determined now. Respond with 503, never with 401. */
     CLERK_UNAVAILABLE = 3,
-    /** The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block. */
+    /**
+     * The cached data is not sufficient. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may
+     * block.
+     */
     CLERK_WOULD_BLOCK = 4,
     /** The application has to query its user table. See `clerk_pending`. */
     CLERK_PENDING = 5,
@@ -292,7 +295,7 @@ CLERK_NODISCARD int32_t clerk_config_add(clerk_config *config, clerk_str name, c
 /**
  * Sets every setting whose environment variable is set and not empty. The README lists the variables.
  *
- * No other function reads settings from the environment. It must not run while another thread calls `setenv`.
+ * No other function reads settings from the environment. Must not run while another thread calls `setenv`.
  *
  * Returns as `clerk_config_set` does. One thread at a time.
  */
@@ -405,13 +408,13 @@ clerk_client *clerk_client_retain(const clerk_client *client);
 /**
  * Drops a reference to a client. The last one frees it. NULL is ignored.
  *
- * A callback may drop the reference that the call around it uses. A thread needs a reference of its own if another
- * may drop one during its calls. Any thread, also in callbacks.
+ * A callback may drop the reference of the call that it runs in. A thread needs its own reference if another thread
+ * may drop the last one during its calls. Any thread, also in callbacks.
  */
 void clerk_client_free(clerk_client *client);
 
 /**
- * Fetches the key set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
+ * Fetches the JWK set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
  *
  * In a child process after `fork` it must be called before any function that may send a request to Clerk.
  *
@@ -442,18 +445,18 @@ CLERK_NODISCARD int32_t clerk_client_invalidate_user(const clerk_client *client,
 CLERK_NODISCARD int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str session_id);
 
 /**
- * Clears all caches except the key set.
+ * Clears all caches except the JWK set.
  *
  * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
 
 /**
- * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as a webhook event about its end does.
+ * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
  *
- * Revocations are known to this client only. Other processes learn them by `clerk_client_import_revocations`.
+ * Revocations are stored in this client only; `clerk_client_export_revocations` copies them for other processes.
  *
- * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not the id of a session. Any thread,
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not a session id. Any thread,
  * also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_revoke_session(const clerk_client *client, clerk_str session_id);
@@ -466,13 +469,14 @@ CLERK_NODISCARD int32_t clerk_client_revoke_session(const clerk_client *client, 
 CLERK_NODISCARD int32_t clerk_client_revoke_user(const clerk_client *client, clerk_str clerk_id);
 
 /**
- * Copies all revocations as JSON into `buffer`, followed by a NUL: for `clerk_client_import_revocations` in another
- * process. It holds ids and times, no tokens.
+ * Copies all revocations as JSON into `buffer`, followed by a NUL, for `clerk_client_import_revocations` in another
+ * process. The JSON contains ids and times, but no tokens.
  *
- * `*needed` receives the length without the NUL and may be NULL. It may grow between two calls.
+ * `*needed` receives the length without the NUL. `needed` may be NULL. The length may grow between two calls.
  *
  * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
- * `buffer` may be NULL. `CLERK_E_STATE` in a forked child that cannot read them. Any thread, also in callbacks.
+ * `buffer` may be NULL. `CLERK_E_STATE` in a forked child if a thread of the parent was using them at the fork. Any
+ * thread, also in callbacks.
  */
 CLERK_NODISCARD
 int32_t clerk_client_export_revocations(const clerk_client *client,
@@ -481,8 +485,9 @@ int32_t clerk_client_export_revocations(const clerk_client *client,
                                         size_t *needed);
 
 /**
- * Adds the revocations of another process to those of this client: a union in which each keeps its expiry. May be
- * repeated; processes may import from each other.
+ * Merges the revocations of another process into those of this client. Each keeps its expiry.
+ *
+ * Idempotent: an export may be imported repeatedly, and processes may import from each other.
  *
  * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_ARGUMENT` if the JSON is malformed or of another
  * version; then nothing is imported. Any thread, also in callbacks.
@@ -517,7 +522,7 @@ typedef struct {
     uint64_t signed_out;
     /** Requests whose result could not be determined. */
     uint64_t unavailable;
-    /** Requests for the key set. */
+    /** Requests for the JWK set. */
     uint64_t jwks_fetches;
     /** Requests for a user. */
     uint64_t user_fetches;
@@ -525,7 +530,7 @@ typedef struct {
     uint64_t cached_tokens;
     /** Users in the cache now. */
     uint64_t cached_users;
-    /** Age of the key set in milliseconds; -1 if there is none. */
+    /** Age of the JWK set in milliseconds; -1 if there is none. */
     int64_t jwks_age_ms;
 } clerk_stats;
 
@@ -561,8 +566,8 @@ typedef struct {
 /**
  * The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
  *
- * Set either `headers` to all lines, or the other members to the values of their lines; do not pass a line both ways:
- * it would count as two. The library copies what it keeps: nothing has to outlive the call.
+ * Set either `headers` to all lines, or the other members to the values of their lines. A line that is passed both
+ * ways counts as two. The library copies what it keeps: nothing has to outlive the call.
  */
 typedef struct {
     /** `sizeof(clerk_request)`, set by `CLERK_REQUEST_INIT`. */
@@ -607,8 +612,8 @@ typedef enum clerk_token_source CLERK_INT32_ENUM {
 /**
  * Finds the credential of a request, as `clerk_authenticate` would. Verifies nothing and emits no event.
  *
- * Sets `*token` to a part of the request's own lines, which is not followed by a NUL; NULL data if there is none or it
- * is malformed. Sets `*source` to a `clerk_token_source`. Either may be NULL.
+ * Sets `*token` to a slice of the request's own lines, not followed by a NUL; NULL data if there is no credential or
+ * it is malformed. Sets `*source` to a `clerk_token_source`. `token` and `source` may be NULL.
  *
  * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
  */
@@ -656,9 +661,9 @@ int32_t clerk_authenticate(const clerk_client *client,
 /**
  * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
  *
- * A token that is not in the cache is verified if its key is, and if no user has to be looked up.
+ * Verifies a token that is not in the cache if its key is cached and no user has to be looked up.
  *
- * Returns `CLERK_WOULD_BLOCK` without a result if that is not enough: then call `clerk_authenticate` or
+ * Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
  * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
  * caller frees `*result`. Any thread, also in callbacks.
  */
@@ -671,7 +676,7 @@ int32_t clerk_authenticate_cached(const clerk_client *client,
  * Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
  * `timeout_ms` if keys are fetched.
  *
- * Rejects a user or a session that this process knows to be deleted, banned or revoked.
+ * Rejects tokens of users and sessions that this client has recorded as deleted, banned or revoked.
  *
  * Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
  */
@@ -704,7 +709,7 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_TOKEN_INVALID = 2,
     /** No key of this instance verifies the signature. */
     CLERK_REASON_TOKEN_INVALID_SIGNATURE = 3,
-    /** `exp` has passed, with the clock skew allowed for. */
+    /** `exp` plus the clock skew has passed. */
     CLERK_REASON_TOKEN_EXPIRED = 4,
     /** `nbf` is in the future. */
     CLERK_REASON_TOKEN_NOT_ACTIVE_YET = 5,
@@ -716,15 +721,15 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_TOKEN_INVALID_AUDIENCE = 8,
     /** `iss` is not among the configured issuers. */
     CLERK_REASON_TOKEN_INVALID_ISSUER = 9,
-    /** The kind of token is not accepted here, for example an OAuth token where only session tokens are. */
+    /** The type of the token is not accepted, for example an OAuth token where only session tokens are. */
     CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED = 10,
     /** No key of this instance has the token's key id. */
     CLERK_REASON_JWK_KID_MISMATCH = 11,
     /** No verification key is configured for this token. */
     CLERK_REASON_JWK_FAILED_TO_RESOLVE = 12,
-    /** The key set could not be fetched. */
+    /** The JWK set could not be fetched. */
     CLERK_REASON_JWK_FAILED_TO_LOAD = 13,
-    /** The response to the fetch of the key set is not a JWK set. */
+    /** The fetched document is not a valid JWK set. */
     CLERK_REASON_JWK_REMOTE_INVALID = 14,
     /** Clerk rejects the secret key. */
     CLERK_REASON_SECRET_KEY_INVALID = 15,
@@ -738,7 +743,7 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_SESSION_PENDING = 19,
     /** The session has ended or was revoked. */
     CLERK_REASON_SESSION_REVOKED = 20,
-    /** The matching row belongs to another Clerk user. */
+    /** The user's row is ambiguous or belongs to another Clerk user. */
     CLERK_REASON_LINK_CONFLICT = 21,
     /** The user store failed. */
     CLERK_REASON_STORE_ERROR = 22,
@@ -803,7 +808,7 @@ int64_t clerk_result_retry_after_ms(const clerk_result *result);
 /**
  * Copies the value of a `WWW-Authenticate` header (RFC 6750) for a 401 or 403 into `buffer`, followed by a NUL.
  *
- * It has no error code if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
+ * The value has no `error` if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
  * empty.
  *
  * Returns as `clerk_result_claim` does; `CLERK_E_NOT_FOUND` if the HTTP status is neither 401 nor 403. Any thread.
@@ -846,7 +851,7 @@ typedef enum clerk_source CLERK_INT32_ENUM {
     CLERK_SOURCE_VERIFIED = 2,
 } clerk_source;
 
-/** The kinds of tokens that Clerk issues. */
+/** The types of tokens that Clerk issues. */
 typedef enum clerk_token_kind CLERK_INT32_ENUM {
     /** A signed-in user's short-lived session JWT. */
     CLERK_TOKEN_KIND_SESSION_TOKEN = 1,
@@ -876,9 +881,9 @@ typedef enum clerk_attribute CLERK_INT32_ENUM {
     CLERK_ATTRIBUTE_ORG_ID = 6,
     /** The active organization's slug. */
     CLERK_ATTRIBUTE_ORG_SLUG = 7,
-    /** The role in it, with the prefix `org:`. */
+    /** The role in the active organization, with the prefix `org:`. */
     CLERK_ATTRIBUTE_ORG_ROLE = 8,
-    /** The permissions in it, separated by commas. */
+    /** The permissions in the active organization, separated by commas. */
     CLERK_ATTRIBUTE_ORG_PERMISSIONS = 9,
     /** `fea` */
     CLERK_ATTRIBUTE_FEATURES = 10,
@@ -904,7 +909,7 @@ typedef enum clerk_attribute CLERK_INT32_ENUM {
     CLERK_ATTRIBUTE_LAST_NAME = 20,
     /** The URL of the profile image. */
     CLERK_ATTRIBUTE_IMAGE_URL = 21,
-    /** The application's id of the user, stored at Clerk. */
+    /** `external_id`: the application's id of the user, stored at Clerk. */
     CLERK_ATTRIBUTE_EXTERNAL_ID = 22,
     /** The name of an API key. */
     CLERK_ATTRIBUTE_TOKEN_NAME = 23,
@@ -963,8 +968,8 @@ clerk_str clerk_result_user_key(const clerk_result *result);
 clerk_str clerk_result_session_id(const clerk_result *result);
 
 /**
- * Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not or the request is not signed
- * in. Any thread.
+ * Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not expire or the request is not
+ * signed in. Any thread.
  */
 int64_t clerk_result_expires_at_ms(const clerk_result *result);
 
@@ -979,7 +984,7 @@ clerk_str clerk_result_get(const clerk_result *result, int32_t which);
  * Copies one claim as JSON into `buffer`, followed by a NUL.
  *
  * `path` is the name of a claim, or a JSON Pointer (RFC 6901) such as `/o/id`. `*needed` receives the length without
- * the NUL and may be NULL.
+ * the NUL. `needed` may be NULL.
  *
  * Returns `CLERK_OK` or a negative status: `CLERK_E_NOT_FOUND`, or `CLERK_E_ARGUMENT` if `capacity` is too small.
  * With a `capacity` of 0, `buffer` may be NULL. Any thread.
@@ -1034,12 +1039,12 @@ void clerk_result_free(clerk_result *result);
 /**********************************************************************************************************************
  * Section - User store
  *
- * The library finds, creates and updates the row of each user in the application's own table. The table is reached by a
- * callback, or in steps by an event loop, or is replaced by an SQLite database of the library.
+ * The library finds, creates and updates the row of each user in the application's own table: through a callback, or
+ * asynchronously (next section). Or it stores the users in an SQLite database of its own.
  *
- * Several processes may use one table: an update has conditions, which must be part of its statement; if they leave no
- * row, the outcome is CLERK_STORE_CONFLICT. A column for CLERK_UPDATED_AT_MS, a 64-bit integer or NULL, keeps every
- * process from writing older data over newer.
+ * Several processes may use one table: an update has conditions, which must be part of its statement; if no row meets
+ * them, the outcome is CLERK_STORE_CONFLICT. A column for CLERK_UPDATED_AT_MS, a 64-bit integer or NULL, prevents that
+ * a process overwrites newer data with older.
  *
  *     static int32_t execute(void *userdata, const clerk_store_request *request, clerk_store_response *response)
  *     {
@@ -1085,17 +1090,18 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
     /** Find the row of the Clerk user with the id in "value", compared exactly. Respond as above. */
     CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
     /**
-     * Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as above.
+     * Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several.
+     * Respond as above.
      */
     CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
     /**
-     * Check whether a row other than "key" has the username in "value", compared without case. Respond with
+     * Check whether a row other than "key" has the username in "value", compared case-insensitively. Respond with
      * `clerk_store_response_set_username_taken`.
      */
     CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN = 4,
     /**
      * Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole row
-     * if the table may change it, for example to await approval.
+     * if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
      */
     CLERK_STORE_REQUEST_KIND_CREATE = 5,
     /**
@@ -1126,7 +1132,7 @@ typedef enum clerk_column CLERK_INT32_ENUM {
     CLERK_COLUMN_CLERK_ID = 0,
     /** String or NULL. */
     CLERK_COLUMN_EMAIL = 1,
-    /** String, unique without case. */
+    /** String, unique, compared case-insensitively. */
     CLERK_COLUMN_USERNAME = 2,
     /** String, never NULL. */
     CLERK_COLUMN_FIRST_NAME = 3,
@@ -1142,7 +1148,7 @@ typedef enum clerk_column CLERK_INT32_ENUM {
     CLERK_COLUMN_BANNED_BY_CLERK = 8,
     /**
      * Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
-     * 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+     * 1970-01-01 UTC. Optional: without it, rows are written only from a user that was just fetched.
      */
     CLERK_COLUMN_CLERK_UPDATED_AT_MS = 9,
 } clerk_column;
@@ -1157,7 +1163,10 @@ typedef enum clerk_store_status CLERK_INT32_ENUM {
     CLERK_STORE_OK = 0,
     /** The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`. */
     CLERK_STORE_DECLINE = 1,
-    /** A unique constraint failed. Only for `CREATE` and `UPDATE`; the library looks for the row again. */
+    /**
+     * A unique constraint was violated, or an `UPDATE` matched no row. Only for `CREATE` and `UPDATE`. The row is
+     * looked up again.
+     */
     CLERK_STORE_CONFLICT = 2,
 } clerk_store_status;
 
@@ -1173,8 +1182,8 @@ typedef struct clerk_store_response clerk_store_response;
  * Returns a `clerk_store_status`, or a negative error code of the application (for example a negated code of the
  * database): then the request is not signed in, and `clerk_error_store_code` returns the code.
  *
- * Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may request the same
- * user at the same time.
+ * Runs on the thread of the call that needs it, several at once, with no lock held. Two calls for the same user may
+ * run at the same time.
  */
 typedef int32_t (*clerk_user_store_fn)(void *userdata,
                                        const clerk_store_request *request,
@@ -1263,7 +1272,7 @@ int32_t clerk_store_request_int_column(const clerk_store_request *request, int32
 /**
  * Returns 1 if `UPDATE` must change the row only while its column `CLERK_ID` is NULL, else 0.
  *
- * The condition has to be in the statement that updates. One thread at a time.
+ * The condition must be part of the statement that updates. One thread at a time.
  */
 int32_t clerk_store_request_only_if_unlinked(const clerk_store_request *request);
 
@@ -1271,13 +1280,13 @@ int32_t clerk_store_request_only_if_unlinked(const clerk_store_request *request)
  * Reads the highest version of a row that `UPDATE` may change.
  *
  * Returns 1 and sets `*version`, which may be NULL, if `UPDATE` must change the row only while its column
- * `CLERK_UPDATED_AT_MS` is NULL or at most that. Returns 0 if there is no such condition, as for a table without the
- * column. The condition has to be in the statement that updates. One thread at a time.
+ * `CLERK_UPDATED_AT_MS` is NULL or at most `*version`. Returns 0 if there is no such condition, as for a table without
+ * the column. The condition must be part of the statement that updates. One thread at a time.
  */
 int32_t clerk_store_request_max_version(const clerk_store_request *request, int64_t *version);
 
 /**
- * Adds a row with the application's key for it, which must not be empty. The column setters then apply to this row.
+ * Adds a row. `key` is the application's key of the row; it must not be empty. The column setters then apply to it.
  *
  * A row is active unless `IS_ACTIVE` is set to 0. `key` is copied.
  *
@@ -1333,9 +1342,9 @@ CLERK_NODISCARD int32_t clerk_store_response_set_created_key(clerk_store_respons
 CLERK_NODISCARD int32_t clerk_store_response_set_error(clerk_store_response *response, clerk_str message);
 
 /**********************************************************************************************************************
- * Section - User store in steps
+ * Section - Asynchronous user store
  *
- * For event loops, which query the table asynchronously: they run the body of this loop once for each action.
+ * For event loops and asynchronous database drivers. An event loop runs the body of this loop once for each action.
  *
  *     clerk_pending *pending = NULL;
  *     clerk_result *result = NULL;
@@ -1474,7 +1483,7 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_USER_LINKED = 6,
     /** A row with the user's e-mail address or username belongs to another user. It was not changed. */
     CLERK_EVENT_KIND_LINK_CONFLICT = 7,
-    /** The key set was fetched. */
+    /** The JWK set was fetched. */
     CLERK_EVENT_KIND_JWKS_REFRESHED = 8,
     /** Clerk rate-limited the library (429). No requests are sent until the wait is over. */
     CLERK_EVENT_KIND_RATE_LIMITED = 9,
@@ -1518,7 +1527,7 @@ typedef void (*clerk_log_fn)(void *userdata, int32_t level, clerk_str message);
 /**
  * Returns the time in milliseconds since 1970-01-01 UTC.
  *
- * Called once or twice per call of the library, from any thread. Calls of the library from inside it use the system
+ * Called once or twice per library call, from any thread. Library calls inside the callback use the system
  * time.
  */
 typedef int64_t (*clerk_clock_fn)(void *userdata);
@@ -1593,7 +1602,9 @@ int32_t clerk_event_reason(const clerk_event *event);
 /** Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback. */
 int32_t clerk_event_source(const clerk_event *event);
 
-/** Returns how long Clerk requires to wait, in milliseconds; -1 for other kinds. Any thread, during the callback. */
+/**
+ * Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+ */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
 
 /**
@@ -1615,11 +1626,13 @@ const char *clerk_event_kind_name(int32_t kind);
 
 /**
  * Verifies and applies a webhook. Blocks in the user store and event callbacks, and for at most `timeout_ms` each time
- * that the user has to be fetched from Clerk: to create or link a row, to lift a ban that the event alone does not
- * prove to be over, and to change a row of a table without `CLERK_UPDATED_AT_MS`.
+ * that it fetches the user from Clerk.
+ *
+ * The user is fetched to create or link a row, to lift a ban if the event is not newer than the row, and to change a
+ * row of a table without `CLERK_UPDATED_AT_MS`.
  *
  * Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
- * timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
+ * timestamp, and that this message was not processed before. Then updates the user, also in the user store; rejects
  * ended sessions and deleted users from now on; removes outdated entries from the caches.
  *
  * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`

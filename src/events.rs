@@ -106,7 +106,7 @@ pub enum Event<'a> {
         /// The Clerk user.
         clerk_id: &'a str,
     },
-    /// The key set was fetched.
+    /// The JWK set was fetched.
     JwksRefreshed,
     /// Clerk is rate-limiting (429). No request is sent until then.
     RateLimited {

@@ -28,9 +28,9 @@ pub enum Attribute {
     OrgId = 6,
     /// The active organization's slug.
     OrgSlug = 7,
-    /// The role in it, with the prefix `org:`.
+    /// The role in the active organization, with the prefix `org:`.
     OrgRole = 8,
-    /// The permissions in it, separated by commas.
+    /// The permissions in the active organization, separated by commas.
     OrgPermissions = 9,
     /// `fea`
     Features = 10,
@@ -56,7 +56,7 @@ pub enum Attribute {
     LastName = 20,
     /// The URL of the profile image.
     ImageUrl = 21,
-    /// The application's id of the user, stored at Clerk.
+    /// `external_id`: the application's id of the user, stored at Clerk.
     ExternalId = 22,
     /// The name of an API key.
     TokenName = 23,
@@ -200,7 +200,7 @@ impl Identity {
         }
     }
 
-    /// Returns what Clerk has said about the opaque token that this identity was made of.
+    /// Returns Clerk's response about the opaque token of this identity.
     pub(crate) fn machine_token(&self) -> MachineToken {
         let string = |attribute| self.get(attribute).map(str::to_owned);
         let scopes = self.get(Attribute::Scopes).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());

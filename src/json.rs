@@ -1,4 +1,4 @@
-//! Strict JSON for input that anybody may send: no duplicate member, bounded depth, UTF-8 only, every value of interest with
+//! Strict JSON for untrusted input: no duplicate member, bounded depth, UTF-8 only, every value of interest with
 //! its type, and nothing kept of the others.
 
 use std::borrow::Cow;

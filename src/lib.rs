@@ -108,11 +108,11 @@ pub use request::Request;
 pub use token::{TokenHash, TokenKind};
 pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 
-/// Authentications and webhook events whose user table the application asks itself, step by step.
+/// Authentications and webhook events for applications that query their user table themselves, one request at a time.
 ///
-/// For user tables behind an asynchronous driver. [`Client::begin`] verifies the token; then the application asks its table
-/// what [`PendingAuth::next_action`](stepwise::PendingAuth::next_action) says and submits each response, until the result is
-/// there.
+/// For user tables behind an asynchronous driver. [`Client::begin`] verifies the token; then the application executes each
+/// request of [`PendingAuth::next_action`](stepwise::PendingAuth::next_action) and submits the response, until the result is
+/// ready.
 ///
 /// # Examples
 ///
@@ -123,7 +123,7 @@ pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 /// use clerk_auth::users::{StoreError, StoreRequest, StoreResponse};
 /// use clerk_auth::{AuthResult, Client, Request};
 ///
-/// async fn ask_table(request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+/// async fn query_table(request: &StoreRequest) -> Result<StoreResponse, StoreError> {
 ///     match request {
 ///         StoreRequest::FindByClerkId { clerk_id } => {
 ///             // SELECT … FROM users WHERE clerk_id = $1
@@ -143,7 +143,7 @@ pub use webhooks::{Headers as WebhookHeaders, WebhookError};
 ///     loop {
 ///         match pending.next_action() {
 ///             NextAction::QueryStore(request) => {
-///                 let response = ask_table(request).await;
+///                 let response = query_table(request).await;
 ///                 pending.submit(response);
 ///             }
 ///             NextAction::FetchUser => pending.fetch_user(), // waits for Clerk: call it on a thread that may block
@@ -170,7 +170,7 @@ pub mod stepwise {
 /// use clerk_auth::transport::{Request, Response, Transport, TransportError};
 /// use clerk_auth::{Client, UserMode};
 ///
-/// /// Answers every request with the same user.
+/// /// Responds to every request with the same user.
 /// struct FakeClerk;
 ///
 /// impl Transport for FakeClerk {

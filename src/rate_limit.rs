@@ -26,7 +26,7 @@ impl RateLimit {
     }
 
     /// Makes the permit available.
-    pub fn renew(&self) {
+    pub fn release(&self) {
         *self.taken_ms.lock() = None;
     }
 
@@ -81,33 +81,33 @@ impl TokenBucket {
     }
 }
 
-/// A bounded number of places, for calls that run or wait at the same time.
+/// A semaphore without waiting: a bounded number of slots for calls that run or wait at the same time.
 pub struct Slots {
     taken: AtomicUsize,
     max: usize,
 }
 
-/// One place, until it is dropped.
+/// One slot, until it is dropped.
 pub struct Slot<'a>(&'a Slots);
 
 impl Slots {
-    /// Makes `max` free places.
+    /// Creates `max` free slots.
     pub fn new(max: usize) -> Self {
         Slots { taken: AtomicUsize::new(0), max }
     }
 
-    /// Whether no place is free.
+    /// Returns whether no slot is free.
     pub fn is_full(&self) -> bool {
         self.taken.load(Ordering::Relaxed) >= self.max
     }
 
-    /// Takes a place, if one is free.
+    /// Acquires a slot, if one is free.
     pub fn try_acquire(&self) -> Option<Slot<'_>> {
         let next = |taken: usize| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Slot(self))
     }
 
-    /// Frees all places. To be called in a forked child: the threads of the parent do not exist there.
+    /// Frees all slots. To be called in a forked child: the threads of the parent do not exist there.
     pub fn reset(&self) {
         self.taken.store(0, Ordering::Relaxed);
     }
@@ -141,7 +141,7 @@ mod tests {
         assert!(limit.is_available(0) && limit.try_acquire(0));
         assert!(!limit.is_available(9_999) && !limit.try_acquire(9_999));
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
-        limit.renew();
+        limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
     }
 

@@ -84,7 +84,7 @@ pub enum Reason {
     TokenInvalid = 2,
     /// No key of this instance verifies the signature.
     TokenInvalidSignature = 3,
-    /// `exp` has passed, with the clock skew allowed for.
+    /// `exp` plus the clock skew has passed.
     TokenExpired = 4,
     /// `nbf` is in the future.
     TokenNotActiveYet = 5,
@@ -96,15 +96,15 @@ pub enum Reason {
     TokenInvalidAudience = 8,
     /// `iss` is not among the configured issuers.
     TokenInvalidIssuer = 9,
-    /// The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+    /// The type of the token is not accepted, for example an OAuth token where only session tokens are.
     TokenTypeNotSupported = 10,
     /// No key of this instance has the token's key id.
     JwkKidMismatch = 11,
     /// No verification key is configured for this token.
     JwkFailedToResolve = 12,
-    /// The key set could not be fetched.
+    /// The JWK set could not be fetched.
     JwkFailedToLoad = 13,
-    /// The response to the fetch of the key set is not a JWK set.
+    /// The fetched document is not a valid JWK set.
     JwkRemoteInvalid = 14,
     /// Clerk rejects the secret key.
     SecretKeyInvalid = 15,
@@ -118,7 +118,7 @@ pub enum Reason {
     SessionPending = 19,
     /// The session has ended or was revoked.
     SessionRevoked = 20,
-    /// The matching row belongs to another Clerk user.
+    /// The user's row is ambiguous or belongs to another Clerk user.
     LinkConflict = 21,
     /// The user store failed.
     StoreError = 22,

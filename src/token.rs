@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// The kinds of tokens that Clerk issues.
+/// The types of tokens that Clerk issues.
 #[derive(
     Clone,
     Copy,

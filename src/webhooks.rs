@@ -57,13 +57,13 @@ pub struct SigningKeys(Vec<hmac::Key>);
 
 impl SigningKeys {
     /// Decodes `whsec_…` secrets.
-    pub fn parse(texts: &[Secret]) -> Result<Self, ConfigError> {
-        let wrong =
+    pub fn parse(secrets: &[Secret]) -> Result<Self, ConfigError> {
+        let invalid_secret =
             || ConfigError::new("webhook_secrets", "not a signing secret; copy `whsec_…` from the webhook's page");
-        let keys = texts.iter().map(|text| {
-            let text = text.expose();
-            let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text)).map_err(|_| wrong())?;
-            if key.is_empty() { Err(wrong()) } else { Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)) }
+        let keys = secrets.iter().map(|secret| {
+            let secret = secret.expose();
+            let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).map_err(|_| invalid_secret())?;
+            if key.is_empty() { Err(invalid_secret()) } else { Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)) }
         });
         Ok(SigningKeys(keys.collect::<Result<_, _>>()?))
     }
@@ -122,9 +122,9 @@ pub fn verify<'a>(
     body: &'a [u8],
     now_s: i64,
 ) -> Result<Delivery<'a>, WebhookError> {
-    let family = if headers.svix.id.is_some() { &headers.svix } else { &headers.plain };
+    let header_set = if headers.svix.id.is_some() { &headers.svix } else { &headers.plain };
     let (Some(id), Some(timestamp), Some(signatures), false) =
-        (family.id, family.timestamp, family.signature, headers.has_duplicates || body.len() > MAX_BODY)
+        (header_set.id, header_set.timestamp, header_set.signature, headers.has_duplicates || body.len() > MAX_BODY)
     else {
         return Err(WebhookError::Malformed);
     };
@@ -343,17 +343,17 @@ mod tests {
         ] {
             assert_eq!(check(&GOOD, BODY, now), right);
         }
-        for odd in ["-1649367553", "+1649367553", "1649367553.0", "", " 1649367553", "99999999999999999999"] {
+        for invalid in ["-1649367553", "+1649367553", "1649367553.0", "", " 1649367553", "99999999999999999999"] {
             let mut lines = GOOD;
-            lines[1].1 = odd;
-            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::TimestampOutOfTolerance), "{odd}");
+            lines[1].1 = invalid;
+            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::TimestampOutOfTolerance), "{invalid}");
         }
     }
 
     #[test]
     fn invalid_signing_secret_is_a_config_error() {
-        for odd in ["whsec_", "whsec_*", "not base64!"] {
-            assert_eq!(SigningKeys::parse(&[Secret::new(odd)]).err().unwrap().setting, "webhook_secrets");
+        for invalid in ["whsec_", "whsec_*", "not base64!"] {
+            assert_eq!(SigningKeys::parse(&[Secret::new(invalid)]).err().unwrap().setting, "webhook_secrets");
         }
     }
 
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(event(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
         let user = event(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
         assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.banned));
-        for odd in [
+        for invalid in [
             "",
             "[]",
             r#"{"type":"user.updated"}"#,
@@ -384,7 +384,7 @@ mod tests {
             r#"{"type":"organizationMembership.updated","data":[["user_1"],null]}"#,
             r#"{"type":"organizationMembership.updated","data":{"public_user_data":["user_1"]}}"#,
         ] {
-            assert_eq!(event(odd), Err(WebhookError::InvalidPayload), "{odd}");
+            assert_eq!(event(invalid), Err(WebhookError::InvalidPayload), "{invalid}");
         }
     }
 }

@@ -307,7 +307,7 @@ fn token_without_azp_is_rejected_with_authorized_parties() {
 }
 
 #[test]
-fn authenticate_cached_answers_without_clerk_only() {
+fn authenticate_cached_needs_no_call_to_clerk() {
     let fixture = Fixture::new(|config| config.user_mode = Some(UserMode::Profile));
     fixture.sim.put_user(json!({"id": "user_1"}));
     let first = fixture.token("user_1");

@@ -1,4 +1,5 @@
-//! One gate for a user, whatever brought them: session token, OAuth JWT, opaque OAuth token or API key; in every mode and function.
+//! The same access checks for every token of a user: session token, OAuth JWT, opaque OAuth token or API key; in every mode
+//! and function.
 
 mod common;
 

@@ -160,7 +160,7 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
 }
 
 /// One cell: fills the caches, starts the fault, authenticates, and checks the result.
-fn judge(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) -> bool {
+fn check_outcome(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) -> bool {
     let first = fixture.token(USER);
     if state != State::Nothing {
         assert_eq!(fixture.ask(&first), "in verified", "{what}");
@@ -193,7 +193,7 @@ fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning
         config.user_mode = Some(mode);
         config.timeout_ms = TIMEOUT_MS;
     });
-    judge(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || start(&fixture, fault))
+    check_outcome(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || start(&fixture, fault))
 }
 
 fn matrix(mode: UserMode) {

@@ -43,7 +43,7 @@ enum Status {
 struct User {
     id: String,
     status: Status,
-    /// Raised with each change: a result is judged only if nothing has changed meanwhile.
+    /// Raised with each change: a result is checked only if nothing has changed meanwhile.
     changes: u64,
     /// Whose tokens have ended, and which is current.
     session: usize,
@@ -59,7 +59,7 @@ struct World {
     faults: AtomicU64,
     is_faulty: AtomicBool,
     requests: AtomicU64,
-    judged: AtomicU64,
+    checked: AtomicU64,
     events: AtomicU64,
     /// How late the machine wakes up a thread, in microseconds: the worst of the last seconds.
     late_us: AtomicI64,
@@ -83,7 +83,7 @@ impl User {
     }
 }
 
-/// One request and its judgement.
+/// One request and its check.
 fn ask(world: &World, client: &Client, number: usize, kind: u64) {
     let before = world.users[number].read().unwrap();
     let (token, changes, status) = match kind {
@@ -111,7 +111,7 @@ fn ask(world: &World, client: &Client, number: usize, kind: u64) {
     if !is_same || status == Status::Changing {
         return;
     }
-    world.judged.fetch_add(1, Ordering::SeqCst);
+    world.checked.fetch_add(1, Ordering::SeqCst);
     match (result.outcome(), status) {
         (Outcome::SignedIn { .. }, Status::Active) => {
             assert_eq!(result.identity().and_then(|identity| identity.user_id()), Some(id.as_str()));
@@ -256,7 +256,7 @@ fn results_stay_right_while_everything_changes() {
         faults: AtomicU64::new(0),
         is_faulty: AtomicBool::new(false),
         requests: AtomicU64::new(0),
-        judged: AtomicU64::new(0),
+        checked: AtomicU64::new(0),
         events: AtomicU64::new(0),
         late_us: AtomicI64::new(0),
         latencies_us: Mutex::new(Vec::new()),
@@ -313,9 +313,9 @@ fn results_stay_right_while_everything_changes() {
     let _ = std::fs::remove_file(&database);
     chart::write(&folder, &samples);
     let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-    println!("soak: {seconds} s, {} requests, {} judged", count(&world.requests), count(&world.judged));
+    println!("soak: {seconds} s, {} requests, {} checked", count(&world.requests), count(&world.checked));
     assert_eq!(count(&world.events), count(&world.requests), "events and requests");
-    assert!(count(&world.judged) * 10 > count(&world.requests) * 5, "half of the results cannot be judged");
+    assert!(count(&world.checked) * 10 > count(&world.requests) * 5, "half of the results cannot be checked");
     process::assert_flat(&samples);
 }
 

@@ -46,7 +46,7 @@ func (c *Client) authenticateBlocking(ctx context.Context, params requestParams)
 	return c.finish(result, nil)
 }
 
-// VerifyToken verifies a session JWT. It loads no user, uses no cache and emits no event, but may fetch the JWKS. It
+// VerifyToken verifies a session JWT. It fetches no user, uses no cache and emits no event, but may fetch the JWKS. It
 // returns what [Client.Authenticate] returns.
 func (c *Client) VerifyToken(ctx context.Context, token string) (*Auth, error) {
 	if err := c.checkMayBlock(ctx); err != nil {

@@ -265,14 +265,14 @@ func TestInvalidate(t *testing.T) {
 	client := newClient(t, sim)
 	token := sim.Mint(`{"user": "user_1", "sid": "sess_a"}`)
 	assertEqual(t, authenticate(client, token), "ok verified")
-	for name, forget := range map[string]func() error{
+	for name, invalidate := range map[string]func() error{
 		"token":   func() error { return client.InvalidateToken(token) },
 		"session": func() error { return client.InvalidateSession("sess_a") },
 		"user":    func() error { return client.InvalidateUser("user_1") },
 		"all":     client.InvalidateAll,
 	} {
 		assertEqual(t, authenticate(client, token), "ok cache")
-		if err := forget(); err != nil {
+		if err := invalidate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		assertEqual(t, authenticate(client, token), "ok verified")

@@ -214,7 +214,7 @@ func (c *Client) ExportRevocations() (string, error) {
 	}
 }
 
-// ImportRevocations adds the revocations of another process: a union in which each keeps its expiry.
+// ImportRevocations merges the revocations of another process into those of this client; each keeps its expiry.
 func (c *Client) ImportRevocations(json string) error {
 	return c.callOpen(func() C.int32_t { return C.clerk_client_import_revocations(c.c, cStr(json), nil) })
 }

@@ -72,12 +72,12 @@ func callWithContext[T any](ctx context.Context, l *limiter, call func() T, drop
 		defer l.release()
 		return call(), nil
 	}
-	var settled atomic.Bool // set by whichever of the two goroutines is first
+	var claimed atomic.Bool // set by whichever of the two goroutines is first
 	done := make(chan T, 1)
 	go func() {
 		defer l.release()
 		result := call()
-		if settled.CompareAndSwap(false, true) {
+		if claimed.CompareAndSwap(false, true) {
 			done <- result
 		} else {
 			drop(result)
@@ -87,7 +87,7 @@ func callWithContext[T any](ctx context.Context, l *limiter, call func() T, drop
 	case result := <-done:
 		return result, nil
 	case <-ctx.Done():
-		if settled.CompareAndSwap(false, true) {
+		if claimed.CompareAndSwap(false, true) {
 			return zero, contextError(ctx)
 		}
 		return <-done, nil

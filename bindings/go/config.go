@@ -27,7 +27,7 @@ type Config struct {
 	// Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
 	PublishableKey string `setting:"publishable_key"`
 
-	// Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+	// Public key for verification without network: PEM (also with escaped or missing line breaks), bare base64, JWK or
 	// JWK set.
 	JWTKey string `setting:"jwt_key"`
 
@@ -40,7 +40,7 @@ type Config struct {
 	// Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
 	JWKSURL string `setting:"jwks_url"`
 
-	// Kinds of tokens that are accepted; machine tokens are accepted in the header only. Default: session_token.
+	// Token types that are accepted; machine tokens in the `Authorization` header only. Default: session_token.
 	AcceptsToken []string `setting:"accepts_token"`
 
 	// Origins of which `azp` must be one, compared exactly; empty: not checked.
@@ -67,7 +67,7 @@ type Config struct {
 	// Check the `__client_uat` cookie too, so that signing out takes effect before the token expires. Default: false.
 	CheckClientUat *bool `setting:"check_client_uat"`
 
-	// Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+	// Read the suffixed session cookie only, not `__session`, which sites on sibling domains may set as well; needs
 	// `publishable_key`. Default: false.
 	RequireSuffixedCookie *bool `setting:"require_suffixed_cookie"`
 
@@ -75,7 +75,8 @@ type Config struct {
 	// shows the request's own origin or one of `authorized_parties`. Default: off.
 	Csrf string `setting:"csrf"`
 
-	// How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
+	// How long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks.
+	// Default: 0.
 	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
 
 	// How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
@@ -106,11 +107,11 @@ type Config struct {
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
 
-	// Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
-	// or a deactivated row does not reject them. Default: false.
+	// Accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of
+	// which no webhook was received, then does not reject them. Default: false.
 	MachineTokensSkipUser *bool `setting:"machine_tokens_skip_user"`
 
-	// Refuse a new Clerk user whose verified address is that of a row that the application deactivated. Default: true.
+	// Reject a new Clerk user whose verified address is in a row that the application deactivated. Default: true.
 	BlockDeactivatedEmail *bool `setting:"block_deactivated_email"`
 
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
@@ -132,7 +133,7 @@ type Config struct {
 	// Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
 	WebhookSecrets []string `setting:"webhook_secrets"`
 
-	// Webhooks of other instances (`ins_…`) are ignored.
+	// Id of the Clerk instance (`ins_…`); webhooks of other instances are ignored.
 	InstanceID string `setting:"instance_id"`
 
 	// How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a

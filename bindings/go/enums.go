@@ -18,7 +18,7 @@ const (
 	// No key of this instance verifies the signature.
 	ReasonTokenInvalidSignature Reason = C.CLERK_REASON_TOKEN_INVALID_SIGNATURE
 
-	// `exp` has passed, with the clock skew allowed for.
+	// `exp` plus the clock skew has passed.
 	ReasonTokenExpired Reason = C.CLERK_REASON_TOKEN_EXPIRED
 
 	// `nbf` is in the future.
@@ -36,7 +36,7 @@ const (
 	// `iss` is not among the configured issuers.
 	ReasonTokenInvalidIssuer Reason = C.CLERK_REASON_TOKEN_INVALID_ISSUER
 
-	// The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+	// The type of the token is not accepted, for example an OAuth token where only session tokens are.
 	ReasonTokenTypeNotSupported Reason = C.CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED
 
 	// No key of this instance has the token's key id.
@@ -45,10 +45,10 @@ const (
 	// No verification key is configured for this token.
 	ReasonJWKFailedToResolve Reason = C.CLERK_REASON_JWK_FAILED_TO_RESOLVE
 
-	// The key set could not be fetched.
+	// The JWK set could not be fetched.
 	ReasonJWKFailedToLoad Reason = C.CLERK_REASON_JWK_FAILED_TO_LOAD
 
-	// The response to the fetch of the key set is not a JWK set.
+	// The fetched document is not a valid JWK set.
 	ReasonJWKRemoteInvalid Reason = C.CLERK_REASON_JWK_REMOTE_INVALID
 
 	// Clerk rejects the secret key.
@@ -69,7 +69,7 @@ const (
 	// The session has ended or was revoked.
 	ReasonSessionRevoked Reason = C.CLERK_REASON_SESSION_REVOKED
 
-	// The matching row belongs to another Clerk user.
+	// The user's row is ambiguous or belongs to another Clerk user.
 	ReasonLinkConflict Reason = C.CLERK_REASON_LINK_CONFLICT
 
 	// The user store failed.
@@ -179,7 +179,7 @@ const (
 	// A row with the user's e-mail address or username belongs to another user. It was not changed.
 	EventLinkConflict EventKind = C.CLERK_EVENT_KIND_LINK_CONFLICT
 
-	// The key set was fetched.
+	// The JWK set was fetched.
 	EventJWKSRefreshed EventKind = C.CLERK_EVENT_KIND_JWKS_REFRESHED
 
 	// Clerk rate-limited the library (429). No requests are sent until the wait is over.
@@ -208,7 +208,7 @@ const (
 	// String or NULL.
 	ColumnEmail Column = C.CLERK_COLUMN_EMAIL
 
-	// String, unique without case.
+	// String, unique, compared case-insensitively.
 	ColumnUsername Column = C.CLERK_COLUMN_USERNAME
 
 	// String, never NULL.
@@ -230,7 +230,7 @@ const (
 	ColumnBannedByClerk Column = C.CLERK_COLUMN_BANNED_BY_CLERK
 
 	// Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
-	// 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+	// 1970-01-01 UTC. Optional: without it, rows are written only from a user that was just fetched.
 	ColumnClerkUpdatedAtMs Column = C.CLERK_COLUMN_CLERK_UPDATED_AT_MS
 )
 

@@ -167,7 +167,7 @@ func TestNestedRequestIsAuthenticatedSeparately(t *testing.T) {
 	assertEqual(t, served, 6)
 }
 
-// A result in a context that lives long is not the answer to a later request.
+// A result in a long-lived context is not reused for a later request.
 func TestNestedMiddlewareAuthenticatesAgainAfterASecond(t *testing.T) {
 	sim := simtest.Start(t)
 	var events eventLog

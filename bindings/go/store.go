@@ -50,7 +50,7 @@ func (c UpdateCondition) Allows(row *User) bool {
 }
 
 // ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value or
-// the row does not fulfil the [UpdateCondition]. The library then looks for the row again.
+// the row does not fulfil the [UpdateCondition]. The library then looks up the row again.
 var ErrConflict = errors.New("a unique column already has this value, or the row has changed")
 
 // Schema describes the table of a [UserStore].
@@ -86,7 +86,7 @@ type User struct {
 	// BannedByClerk reports whether a ban at Clerk set IsActive to false.
 	BannedByClerk bool
 	// ClerkUpdatedAtMs is the version of the Clerk user that the row was last written from, in milliseconds since the Unix
-	// epoch; 0 for NULL. With this column no process writes older data over newer.
+	// epoch; 0 for NULL. With this column no process overwrites newer data with older.
 	ClerkUpdatedAtMs int64
 	// Row is for the store's own use: handlers find it in [Auth.LocalUser].
 	Row any

@@ -238,7 +238,7 @@ mod tests {
         }
         drop(breaker.try_acquire("y", now_ms));
         assert_eq!(call(&breaker, "y", &failed(ErrorKind::Cancelled, None), now_ms), Ok(()));
-        assert_eq!(call(&breaker, "y", &Ok(()), now_ms), Ok(()), "an abandoned probe frees its place");
+        assert_eq!(call(&breaker, "y", &Ok(()), now_ms), Ok(()), "an abandoned probe frees its slot");
         assert!(breaker.try_acquire("y", now_ms).is_ok() && breaker.try_acquire("z", now_ms).is_ok());
     }
 

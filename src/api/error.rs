@@ -33,7 +33,7 @@ pub enum ErrorKind {
     BadResponse,
     /// Not sent: the circuit breaker is open after repeated failures or a rate limit.
     CircuitOpen,
-    /// Not sent: too many opaque tokens that were never valid are being verified.
+    /// Not sent: too many unknown opaque tokens are being verified.
     Throttled,
     /// Not sent: the process was forked after the client was created.
     Forked,

@@ -143,7 +143,7 @@ impl Transport for HttpTransport {
             ureq::Error::Timeout(_) => TransportError::Timeout,
             ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
             error => {
-                self.resolver.forget();
+                self.resolver.clear();
                 connection_error(&error)
             }
         })

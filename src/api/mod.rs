@@ -162,7 +162,7 @@ impl Api {
                 Ok(Err(error)) => error,
                 Err(error) => error.into(),
             };
-            // That time ran out after a response says less than the response.
+            // An earlier response is a better error than the timeout after it.
             if let (ErrorKind::Timeout, Some(last_error)) = (error.kind, last_error.take()) {
                 return Err(last_error);
             }

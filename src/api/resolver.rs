@@ -34,13 +34,13 @@ struct Inner {
 
 impl CachingResolver {
     /// Removes all addresses. To be called when a connection failed: the host may have moved.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.0.cached.lock().clear();
     }
 
     /// Removes all addresses and running lookups. To be called in a forked child: their threads do not exist there.
     pub fn reset(&self) {
-        self.forget();
+        self.clear();
         self.0.in_flight.reset_after_fork();
     }
 
@@ -110,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn lookup_is_cached_until_forgotten() {
+    fn lookup_is_cached_until_cleared() {
         let resolver = CachingResolver::default();
         assert_eq!(resolve(&resolver, "http://127.0.0.1:81").unwrap(), ["127.0.0.1:81".parse().unwrap()]);
         assert!(resolver.0.cached.lock().is_empty());
         let local = resolve(&resolver, "http://localhost:82").unwrap();
         assert!(local.iter().all(|a| a.ip().is_loopback() && a.port() == 82));
         assert!(resolver.0.cached.lock().contains_key("localhost:82"));
-        resolver.forget();
+        resolver.clear();
         assert!(resolver.0.cached.lock().is_empty());
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
 use crate::json::{self, Object};
 
-/// What Clerk says about a user's primary e-mail address.
+/// A user's primary e-mail address, as Clerk reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PrimaryEmail {
     /// The user has no address at all.
@@ -38,7 +38,7 @@ pub struct ClerkUser {
     pub image_url: Option<String>,
     /// When the user was last active, in milliseconds since 1970; Clerk gives the day only.
     pub last_active_at_ms: Option<i64>,
-    /// The application's id of the user, stored at Clerk.
+    /// `external_id`: the application's id of the user, stored at Clerk.
     pub external_id: Option<String>,
     /// Whether the user is banned.
     pub banned: bool,

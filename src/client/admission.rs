@@ -1,4 +1,4 @@
-//! Which opaque tokens may cost a call to Clerk, and how many of them: only Clerk can tell a valid one from an invented one.
+//! Which opaque tokens may cost a call to Clerk, and how many of them: only Clerk can verify them.
 //!
 //! Tokens that were valid a short time ago are not limited. All others share a token bucket, a number of concurrent calls, and a
 //! number of callers that may wait.
@@ -84,13 +84,13 @@ impl Admission {
         self.bucket.try_acquire(now.mono_ms).is_ok()
     }
 
-    /// Returns why a caller of an unknown token would be turned away now, without taking anything.
+    /// Returns why a caller of an unknown token would be rejected now. Acquires nothing.
     pub fn would_refuse(&self, now: Now) -> Option<ApiError> {
         let is_busy = self.waiting.is_full() || self.calls.is_full();
         is_busy.then_some(BUSY_RETRY_MS).or(self.bucket.wait_ms(now.mono_ms)).map(throttled)
     }
 
-    /// Records what Clerk says about a token, if that `is_current`, which runs under a lock.
+    /// Records Clerk's verdict on a token if `is_current` returns true; `is_current` runs under a lock.
     pub fn record(&self, hash: TokenHash, refusal: Option<Reason>, now: Now, is_current: impl Fn() -> bool) {
         let Some(reason) = refusal else {
             let expires_ms = now.mono_ms.saturating_add(self.result_ttl_ms).saturating_add(VALID_TTL_MS);
@@ -98,7 +98,7 @@ impl Admission {
             let _ = self.valid.put_if(hash, (), expires_ms, now.mono_ms, |_| is_current());
             return;
         };
-        // A token that was valid is asked about once more before its refusal is cached.
+        // A token that was valid is verified once more before its refusal is cached.
         if self.valid.remove(&hash).is_none() {
             let expires_ms = now.mono_ms.saturating_add(REFUSED_TTL_MS);
             let _ = self.refused.put_if(hash, reason, expires_ms, now.mono_ms, |_| is_current());
@@ -106,12 +106,12 @@ impl Admission {
     }
 
     /// Removes the refusal of a token.
-    pub fn forget_refusal(&self, hash: &TokenHash) {
+    pub fn remove_refusal(&self, hash: &TokenHash) {
         self.refused.remove(hash);
     }
 
     /// Removes all refusals.
-    pub fn forget_refusals(&self) {
+    pub fn clear_refusals(&self) {
         self.refused.clear();
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn standing_follows_the_last_answer() {
+    fn standing_follows_the_last_response() {
         let (admission, hash) = (Admission::new(5000), TokenHash::of(b"ak_x"));
         let refusal = Some(Reason::TokenInvalid);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown);
@@ -147,11 +147,11 @@ mod tests {
         assert_eq!(admission.standing(&hash, at(605_000)), Standing::Unknown);
         admission.record(hash, None, at(0), || true);
         admission.record(hash, refusal, at(0), || true);
-        assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown, "asked about once more");
+        assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown, "verified once more");
         admission.record(hash, refusal, at(0), || false);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown, "invalidated meanwhile");
         admission.record(hash, refusal, at(0), || true);
-        admission.forget_refusal(&hash);
+        admission.remove_refusal(&hash);
         assert_eq!(admission.standing(&hash, at(0)), Standing::Unknown);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_callers_are_limited_and_forgotten_after_a_fork() {
+    fn waiting_callers_are_limited_and_reset_after_fork() {
         let admission = Admission::new(0);
         let waiting: Vec<_> = (0..MAX_WAITING).map(|_| admission.try_wait().unwrap()).collect();
         assert!(admission.try_wait().is_err());

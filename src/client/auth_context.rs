@@ -53,13 +53,13 @@ pub(super) struct VerifiedToken {
     pub keys: TokenKeys,
 }
 
-/// What a verified token says.
+/// The content of a verified token.
 pub(super) enum TokenContent {
     Jwt(Box<Claims>),
     Opaque {
-        /// What Clerk says about it.
+        /// Clerk's response about it.
         token: MachineToken,
-        /// The token itself, so that Clerk can be asked again; `None` if the result comes from the cache.
+        /// The token itself, so that it can be verified again; `None` if the result comes from the cache.
         secret: Option<Box<str>>,
     },
 }

@@ -191,7 +191,7 @@ impl Inner {
         }
     }
 
-    /// The gate where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
+    /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
         let known = token.user_id().and_then(|id| self.users.cached(id, now));
@@ -321,8 +321,8 @@ impl Inner {
         self.record_outcome(Some(context.hash), result.into())
     }
 
-    /// Starts again after an invalidation: what was found out before it does not count. A signature stays verified; Clerk
-    /// is asked about an opaque token again.
+    /// Starts again after an invalidation: nothing from before it is used. A signature stays verified; an opaque token is
+    /// verified by Clerk again.
     pub fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let mut token = token;

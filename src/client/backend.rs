@@ -20,7 +20,7 @@ impl Backend {
     /// Fetches the JWK set.
     pub fn jwks(&self, deadline: Deadline) -> Result<Vec<u8>, ApiError> {
         self.metrics.jwks_fetches.increment();
-        self.logged("the key set", self.api.jwks(deadline.instant()))
+        self.logged("the JWK set", self.api.jwks(deadline.instant()))
     }
 
     /// Fetches a user.

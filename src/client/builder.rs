@@ -264,10 +264,13 @@ impl ClientBuilder {
         check_secret("machine_secret_key", config.machine_secret_key.as_ref())?;
         if config.expected_machine_id.as_ref().is_some_and(|id| !is_clerk_id(id, "mch_")) {
             // The value is not shown: it may be a secret that was pasted here.
-            return Err(ConfigError::new("expected_machine_id", "not the id of a machine; it begins with `mch_`"));
+            return Err(ConfigError::new("expected_machine_id", "not a machine id; it begins with `mch_`"));
         }
         if config.require_suffixed_cookie && instance.is_none() {
-            return Err(ConfigError::new("require_suffixed_cookie", "the suffix is made of `publishable_key`; set it"));
+            return Err(ConfigError::new(
+                "require_suffixed_cookie",
+                "needs `publishable_key`, from which the suffix is derived",
+            ));
         }
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
@@ -447,29 +450,29 @@ fn base_url(setting: &'static str, url: &str) -> Result<String, ConfigError> {
 
 /// Accepts `https`, and `http` on a loopback address only, because a secret is sent there.
 fn check_url(setting: &'static str, url: &str) -> Result<(), ConfigError> {
-    let wrong = |why: &str| ConfigError::new(setting, why);
+    let invalid_url = |why: &str| ConfigError::new(setting, why);
     // The parser drops a fragment.
     if !url.bytes().all(|b| b.is_ascii_graphic() && !b"#\\<>\"^`{|}".contains(&b)) {
-        return Err(wrong("must be printable ASCII without spaces, fragment or backslash"));
+        return Err(invalid_url("must be printable ASCII without spaces, fragment or backslash"));
     }
-    let uri: Uri = url.parse().map_err(|_| wrong("not a URL; write https://host"))?;
-    let authority = uri.authority().ok_or_else(|| wrong("URL has no host; write https://host"))?;
+    let uri: Uri = url.parse().map_err(|_| invalid_url("not a URL; write https://host"))?;
+    let authority = uri.authority().ok_or_else(|| invalid_url("URL has no host; write https://host"))?;
     if authority.as_str().contains('@') || uri.query().is_some() {
-        return Err(wrong("must not contain user info or a query"));
+        return Err(invalid_url("must not contain user info or a query"));
     }
     let host = authority.host();
     let port = authority.as_str().strip_prefix(host).unwrap_or(authority.as_str());
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
     if host.is_empty() || !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-        return Err(wrong("host or port is malformed; write https://host"));
+        return Err(invalid_url("host or port is malformed; write https://host"));
     }
     if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) || uri.path().contains('%') {
-        return Err(wrong("must have a plain path"));
+        return Err(invalid_url("must have a plain path"));
     }
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("https") => Ok(()),
         Some("http") if is_loopback(host) => Ok(()),
-        _ => Err(wrong("must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])")),
+        _ => Err(invalid_url("must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])")),
     }
 }
 

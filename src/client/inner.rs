@@ -94,7 +94,7 @@ impl Inner {
     /// Does the same for one token.
     pub fn invalidate_token(&self, hash: &TokenHash) {
         self.invalidations.record(self.invalidations.token_key(hash));
-        self.machine_tokens.forget_refusal(hash);
+        self.machine_tokens.remove_refusal(hash);
         self.results.remove(hash);
     }
 

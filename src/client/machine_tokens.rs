@@ -39,7 +39,7 @@ impl MachineTokens {
         MachineTokens { in_flight: SingleFlight::default(), admission, invalidations, expected_machine_id }
     }
 
-    /// Returns what can be said of a token without asking Clerk: nothing, or that it is refused, or that Clerk would not be asked
+    /// Returns what can be said of a token without a call to Clerk: nothing, or that it is refused, or that no call may be sent
     /// now.
     pub fn verify_cached(&self, kind: TokenKind, hash: TokenHash, now: Now, backend: &Backend) -> VerifyError {
         let is_known = match self.admission.standing(&hash, now) {
@@ -66,21 +66,21 @@ impl MachineTokens {
         backend: &Backend,
     ) -> Result<VerifiedMachine, VerifyError> {
         let unavailable = |error| VerifyError::Refused(AuthError::unavailable(error));
-        let ask = |caller: Caller<'_>| {
+        let call = |caller: Caller<'_>| {
             let begun = self.invalidations.sequence();
-            let answer = backend.machine_token(caller, kind, token, now.wall_ms, deadline);
-            let judged = answer.map(|machine| self.judge(kind, machine));
-            if let Ok(judged) = &judged {
+            let response = backend.machine_token(caller, kind, token, now.wall_ms, deadline);
+            let checked = response.map(|machine| self.check_machine(kind, machine));
+            if let Ok(checked) = &checked {
                 let key = self.invalidations.token_key(&hash);
                 let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
-                self.admission.record(hash, judged.as_ref().err().copied(), now, is_current);
+                self.admission.record(hash, checked.as_ref().err().copied(), now, is_current);
             }
-            (judged, begun)
+            (checked, begun)
         };
         let key = (hash, self.invalidations.last(self.invalidations.token_key(&hash)));
         let flight = match self.admission.standing(&hash, now) {
             Standing::Refused(reason) => return Err(reason.into()),
-            Standing::Valid => self.in_flight.run(&key, deadline, || ask(Caller::Known)),
+            Standing::Valid => self.in_flight.run(&key, deadline, || call(Caller::Known)),
             Standing::Unknown => {
                 let caller = Caller::Unknown(&|| self.admission.may_retry(now));
                 let _waiting = self.admission.try_wait().map_err(unavailable)?;
@@ -92,24 +92,24 @@ impl MachineTokens {
                     };
                     permit.is_ok()
                 };
-                let joined = self.in_flight.run_if(&key, deadline, &mut may_start, || ask(caller));
+                let joined = self.in_flight.run_if(&key, deadline, &mut may_start, || call(caller));
                 match (joined, permit) {
                     (_, Err(error)) => return Err(unavailable(error)),
                     (joined, Ok(_)) => joined.unwrap_or(Flight::Abandoned),
                 }
             }
         };
-        let (judged, begun) = match flight {
+        let (checked, begun) = match flight {
             Flight::Complete(verified) => verified,
             Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
         };
-        let machine = judged.map_err(unavailable)??;
+        let machine = checked.map_err(unavailable)??;
         let organization = Some(machine.subject.as_str()).filter(|subject| subject.starts_with("org_"));
         let keys = self.invalidations.token_keys(&hash, &machine.subject, None, organization);
         Ok(VerifiedMachine { token: machine, keys, begun })
     }
 
-    fn judge(&self, kind: TokenKind, machine: Option<MachineToken>) -> Result<MachineToken, Reason> {
+    fn check_machine(&self, kind: TokenKind, machine: Option<MachineToken>) -> Result<MachineToken, Reason> {
         let machine = machine.ok_or(Reason::TokenInvalid)?;
         let expected = self.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
         match expected {
@@ -119,13 +119,13 @@ impl MachineTokens {
     }
 
     /// Removes the refusal of a token.
-    pub fn forget_refusal(&self, hash: &TokenHash) {
-        self.admission.forget_refusal(hash);
+    pub fn remove_refusal(&self, hash: &TokenHash) {
+        self.admission.remove_refusal(hash);
     }
 
     /// Removes all refusals.
-    pub fn forget_refusals(&self) {
-        self.admission.forget_refusals();
+    pub fn clear_refusals(&self) {
+        self.admission.clear_refusals();
     }
 
     pub fn reset_after_fork(&self) {
@@ -169,10 +169,10 @@ mod tests {
 
     fn verify(
         tokens: &MachineTokens,
-        answer: impl Fn() -> (u16, &'static str) + Send + Sync + 'static,
+        response: impl Fn() -> (u16, &'static str) + Send + Sync + 'static,
     ) -> Result<VerifiedMachine, VerifyError> {
         let secret = Some(Secret::new("sk_test_x"));
-        let transport = Arc::new(Verifier(Box::new(answer)));
+        let transport = Arc::new(Verifier(Box::new(response)));
         let api = Api::new(transport, "http://127.0.0.1".into(), secret, None, None, Clock::system());
         let backend = Backend { api, events: Arc::new(EventHandlers::default()), metrics: Metrics::default() };
         let now = Now { wall_ms: 0, mono_ms: 0 };
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn clerks_answer_and_the_expected_machine_decide() {
+    fn clerks_response_and_the_expected_machine_decide() {
         let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), 0, Arc::default());
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);

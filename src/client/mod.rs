@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Begins an authentication whose user store the application asks itself. Waits for Clerk as needed. See
+    /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
     /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
         let begun = self.begin_with(request, self.inner.blocking());
@@ -154,7 +154,7 @@ impl Client {
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
     }
 
-    /// Verifies a JWT only: fetches no user, asks no user store, caches nothing, emits no event. May fetch the JWK set. A
+    /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A
     /// user or session that is known to be deleted, banned or revoked is rejected.
     ///
     /// # Examples
@@ -329,7 +329,7 @@ impl Client {
         self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
     }
 
-    /// Adds the revocations of another process to this one's: a union in which each keeps its expiry. Returns `false`, and
+    /// Merges the revocations of another process into those of this one; each keeps its expiry. Returns `false`, and
     /// changes nothing, if the JSON is malformed.
     pub fn import_revocations(&self, json: &str) -> bool {
         let inner = &*self.inner;
@@ -361,7 +361,7 @@ impl Client {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
             self.inner.sessions.clear();
-            self.inner.machine_tokens.forget_refusals();
+            self.inner.machine_tokens.clear_refusals();
         });
     }
 

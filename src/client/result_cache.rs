@@ -204,7 +204,7 @@ const SCOPES: usize = 3;
 
 type Shard = HashMap<Key, SmallVec<[Arc<CachedAuth>; 1]>, PrehashedState>;
 
-/// The entries of each subject, session and organization. An entry knows its positions, so that removing it takes the same
+/// The entries of each subject, session and organization. An entry stores its positions, so that removing it takes the same
 /// time however many others there are. Each position is read and written under the lock of its key's shard.
 struct Index {
     shards: [ForkMutex<Shard>; INDEX_SHARDS],

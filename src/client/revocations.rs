@@ -35,7 +35,7 @@ impl Revocation {
         }
     }
 
-    /// A ban and its end overrule each other by time; what cannot be lifted overrules both.
+    /// Of a ban and its end, the later one takes precedence; what cannot be lifted takes precedence over both.
     fn rank(self) -> u8 {
         match self {
             Revocation::Lifted | Revocation::Banned => 0,
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(reasons(), [None, Some(Reason::UserNotFound)]);
     }
 
-    /// Sends what `from` knows to `to`, as JSON.
+    /// Sends the revocations of `from` to `to`, as JSON.
     fn send(from: &Revocations, to: &Revocations, now: Now) {
         to.merge(&Export::parse(&from.export(now).unwrap().to_json()).unwrap(), now);
     }

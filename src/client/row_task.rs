@@ -77,20 +77,20 @@ pub(super) enum TaskStep {
 }
 
 impl RowTask {
-    /// Looks whether the row with this key exists and is still its owner's.
+    /// Checks that the row with this key exists and still belongs to its owner.
     pub fn check(key: &str, owner: RowOwner, schema: Schema) -> Box<Self> {
         let key = key.to_owned();
         let request = StoreRequest::FindByKey { key: key.clone() };
         Box::new(RowTask { work: Work::Check { key, owner, schema }, request })
     }
 
-    /// Finds or makes the user's row and updates it. `own_key` is the row of an earlier synchronization.
+    /// Finds or creates the user's row and updates it. `own_key` is the row of an earlier synchronization.
     pub fn sync(snapshot: Snapshot, rules: SyncRules, own_key: Option<String>) -> TaskStep {
         let (sync, next) = UserSync::start(snapshot, rules, own_key);
         Self::follow(Box::new(sync), next)
     }
 
-    /// Goes on after [`TaskStep::FetchUser`].
+    /// Continues after [`TaskStep::FetchUser`].
     pub fn resume(mut sync: Box<UserSync>, snapshot: Snapshot) -> TaskStep {
         let next = sync.resume(snapshot);
         Self::follow(sync, next)
@@ -131,7 +131,7 @@ impl RowTask {
     }
 }
 
-/// A store that returns another row, or two, has not found the one that was asked for.
+/// Returns the row with this key and owner. A store that returns another row, or two, has not found it.
 fn matching_row(rows: Vec<Row>, key: &str, owner: &RowOwner, schema: &Schema) -> Option<Row> {
     let [row] = <[Row; 1]>::try_from(rows).ok()?;
     (row.key == key && owner.owns(&row, schema)).then_some(row)
@@ -153,7 +153,7 @@ mod tests {
     fn checked(schema: &Schema, response: Result<StoreResponse, StoreError>) -> RowOutcome {
         match RowTask::check("1", RowOwner::new("user_1", Some("own@x"), None), *schema).submit(response) {
             TaskStep::Done(outcome, events) if events.is_empty() => outcome,
-            _ => panic!("a check is one question and no event"),
+            _ => panic!("a check is one request and no event"),
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn response_to_another_question_is_a_store_error() {
+    fn response_to_another_request_is_a_store_error() {
         let schema = Schema::default();
         assert_eq!(checked(&schema, Ok(StoreResponse::Updated)), RowOutcome::Refused(Reason::StoreError));
         assert_eq!(checked(&schema, Err(StoreError::Conflict)), RowOutcome::Failed(StoreError::Conflict));

@@ -90,7 +90,7 @@ impl SessionChecks {
         !self.is_enabled() || sid.is_some_and(|sid| self.sessions.get(sid, now.mono_ms) == Some(true))
     }
 
-    /// Whether a cached check says that this session has ended.
+    /// Whether a cached check found that this session has ended.
     pub fn is_rejected(&self, sid: &str, now: Now) -> bool {
         self.is_enabled() && self.sessions.get(sid, now.mono_ms) == Some(false)
     }

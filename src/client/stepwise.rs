@@ -29,7 +29,7 @@ pub(super) trait Waiting: Sized {
     /// Waits for Clerk, at most `timeout_ms`.
     fn fetch_user(self, inner: &Inner) -> Step<Self>;
 
-    /// Ends work that was not driven to its end.
+    /// Ends incomplete work. Returns its outcome.
     fn abandon(self, inner: &Inner) -> Self::Outcome;
 }
 

@@ -24,9 +24,9 @@ const MISSING_TTL_MS: i64 = 10_000;
 const MAX_MISSING: usize = 1024;
 /// Clerk redelivers a webhook event for more than a day if it was not accepted.
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
-/// Users whose order of webhook events is known; independent of the size of the cache.
+/// Maximum number of users whose last webhook event is recorded; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
-/// How long a fetched user of whom no row is known counts as fetched for the requests of the same moment.
+/// How long a fetched user without a known row counts as just fetched, for concurrent requests.
 const JUST_FETCHED: Duration = Duration::from_secs(1);
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
@@ -59,8 +59,7 @@ impl CachedUser {
         }
     }
 
-    /// Whether it was fetched a moment ago and no row is known yet: requests of a new user that come at the same time share one
-    /// fetch, also those that are a little late.
+    /// Whether it was just fetched and its row is not known yet: nearly simultaneous requests of a new user share one fetch.
     fn is_just_fetched(&self) -> bool {
         self.fetch > 0
             && self.made_at.elapsed() < JUST_FETCHED
@@ -89,7 +88,7 @@ pub(super) struct FoundUser {
     pub origin: Origin,
     /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
     pub begun: Option<u64>,
-    /// Whether Clerk was asked in vain.
+    /// Whether a fetch failed, so that a cached user is returned.
     pub is_stale: bool,
 }
 
@@ -98,7 +97,7 @@ impl FoundUser {
         FoundUser { user, origin, begun: None, is_stale: false }
     }
 
-    /// Returns what a synchronization works with.
+    /// Returns the snapshot for a synchronization.
     pub fn snapshot(&self) -> Snapshot {
         let is_fetched = self.origin == Origin::Cached && !self.is_stale && self.user.is_just_fetched();
         Snapshot { user: self.user.user.clone(), origin: if is_fetched { Origin::Fetched } else { self.origin } }
@@ -380,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_that_must_be_later_neither_uses_the_cache_nor_joins_an_earlier_one() {
+    fn fetch_after_a_number_uses_neither_cache_nor_earlier_fetch() {
         let release = Arc::new(std::sync::Barrier::new(2));
         let barrier = release.clone();
         let f = Fixture::new(move |_, call| {

@@ -18,7 +18,7 @@ impl Inner {
         self.follow_row(context, token, found, step)
     }
 
-    /// Goes on after a response of the store.
+    /// Continues after a response of the store.
     pub fn follow_row(
         &self,
         context: AuthContext,
@@ -27,7 +27,7 @@ impl Inner {
         step: TaskStep,
     ) -> AuthStep {
         match step {
-            // The next question may be a write, and it must not write what was known before an invalidation.
+            // The next request may be a write, and it must not write data from before an invalidation.
             TaskStep::Ask(_) | TaskStep::FetchUser { .. }
                 if self.invalidations.is_invalidated_since(context.begun, &token.keys) =>
             {
@@ -43,7 +43,7 @@ impl Inner {
         }
     }
 
-    /// Clerk is asked once for each reading of the row, and not again if it did not answer before.
+    /// Fetches the user once for each time that the row was read, and not again after a failed fetch.
     fn fetch_again(&self, mut context: AuthContext, token: Box<VerifiedToken>, read: RowRead) -> AuthStep {
         if read.is_older {
             read.found.user.set_outdated();
@@ -77,8 +77,8 @@ impl Inner {
         Step::Done(self.reject(&context, error))
     }
 
-    /// Without a user that is newer than the row, the row alone decides: nothing is written, and attributes of a cached user are
-    /// added only as far as they may be stale. `error` is why Clerk could not be asked.
+    /// Finishes by the row alone if there is no user newer than it: writes nothing, and adds attributes of a cached user only if
+    /// the user may be stale. `error` is why the fetch failed.
     fn decide_by_row(
         &self,
         context: AuthContext,

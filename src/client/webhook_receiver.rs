@@ -45,7 +45,7 @@ impl WebhookOutcome {
     }
 }
 
-/// Deliveries whose ids are known. At a hundred a second, the ten minutes in which one can come again.
+/// Maximum number of recorded deliveries: at a hundred a second, those of the ten minutes in which one can be repeated.
 const MAX_DELIVERIES: usize = 65_536;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(super) struct WebhookReceiver {
     deliveries: Arc<Deliveries>,
 }
 
-/// The right to process a delivery, which no other thread has at the same time. If it is dropped, Clerk must send the delivery again.
+/// Reserves a delivery for one thread. If dropped without [`Self::mark_processed`], Clerk must send the delivery again.
 pub(super) struct Reservation {
     deliveries: Arc<Deliveries>,
     id: Box<str>,
@@ -98,7 +98,7 @@ impl WebhookReceiver {
         WebhookReceiver { signing_keys, instance_id, deliveries }
     }
 
-    /// Verifies a delivery. Returns its event, and the right to process it, if it has to be applied.
+    /// Verifies a delivery. Returns its event and a reservation if it has to be applied.
     pub fn receive(
         &self,
         headers: &Headers<'_>,

@@ -18,7 +18,7 @@ use crate::token::is_clerk_id;
 use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
 use crate::webhooks::{Headers, WebhookError, WebhookEvent};
 
-/// How often the row of one event is begun again at most.
+/// The maximum number of fetches for the row of one event.
 const MAX_FETCHES: u32 = 3;
 
 /// An event about a user whose row has to be updated.
@@ -31,7 +31,7 @@ enum Next {
     Ask(Box<RowTask>),
     /// The event alone may not change the row: the user has to be fetched.
     FetchUser {
-        /// What goes on then; `None`: it starts again.
+        /// The sync to continue then; `None` starts a new one.
         sync: Option<Box<UserSync>>,
         after: u64,
     },
@@ -211,7 +211,7 @@ impl Waiting for RowUpdate {
                     None => inner.sync_event(event),
                 }
             }
-            // Deleted since: the event is late.
+            // Deleted meanwhile: the event is late.
             Err(VerifyError::Refused(error)) if error.reason == Reason::UserNotFound => {
                 inner.users.remove(&id);
                 event.reservation.mark_processed();
@@ -225,6 +225,9 @@ impl Waiting for RowUpdate {
     }
 
     fn abandon(self, _: &Inner) -> WebhookOutcome {
-        WebhookOutcome::Failed(SyncError::Store(StoreError::failed(0, "the user store was not asked to the end")))
+        WebhookOutcome::Failed(SyncError::Store(StoreError::failed(
+            0,
+            "the webhook was finished before its last store request",
+        )))
     }
 }

@@ -191,8 +191,8 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         secret_key: Secret = "" from "CLERK_SECRET_KEY";
         /// publishable key (`pk_live_…`); selects this instance's own suffixed session cookie
         publishable_key: String = "" from "CLERK_PUBLISHABLE_KEY";
-        /// public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK
-        /// or JWK set
+        /// public key for verification without network: PEM (also with escaped or missing line breaks), bare base64, JWK or JWK
+        /// set
         jwt_key: String = "" from "CLERK_JWT_KEY";
         /// machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key
         machine_secret_key: Secret = "" from "CLERK_MACHINE_SECRET_KEY";
@@ -202,7 +202,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         jwks_url: String = "";
     }
     TokenChecks {
-        /// kinds of tokens that are accepted; machine tokens are accepted in the header only
+        /// token types that are accepted; machine tokens in the `Authorization` header only
         accepts_token: TokenKinds = "session_token";
         /// origins of which `azp` must be one, compared exactly; empty: not checked
         authorized_parties: List = "" from "CLERK_AUTH_PARTIES";
@@ -220,13 +220,13 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         allow_bare_token: Bool = false;
         /// check the `__client_uat` cookie too, so that signing out takes effect before the token expires
         check_client_uat: Bool = false;
-        /// read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+        /// read the suffixed session cookie only, not `__session`, which sites on sibling domains may set as well; needs
         /// `publishable_key`
         require_suffixed_cookie: Bool = false;
         /// `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin` that
         /// shows the request's own origin or one of `authorized_parties`
         csrf: Csrf = "off";
-        /// how long a session check (Clerk says that the session is active) is cached; 0: no session checks
+        /// how long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks
         session_check_ttl_s: Int(0 to 3600) = 0;
     }
     Caching {
@@ -249,10 +249,10 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         user_mode: UserMode = "";
         /// whether a row without a Clerk id is linked by an address that Clerk has verified
         link_by_email: LinkByEmail = "verified";
-        /// accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone or
-        /// a deactivated row does not reject them
+        /// accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of which
+        /// no webhook was received, then does not reject them
         machine_tokens_skip_user: Bool = false;
-        /// refuse a new Clerk user whose verified address is that of a row that the application deactivated
+        /// reject a new Clerk user whose verified address is in a row that the application deactivated
         block_deactivated_email: Bool = true;
     }
     Network {
@@ -270,7 +270,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
     Webhooks {
         /// signing secrets of webhook endpoints (`whsec_…`), several during rotation
         webhook_secrets: SecretList = "" from "CLERK_WEBHOOK_SIGNING_SECRET";
-        /// webhooks of other instances (`ins_…`) are ignored
+        /// id of the Clerk instance (`ins_…`); webhooks of other instances are ignored
         instance_id: String = "";
         /// how long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
         /// session token

@@ -38,9 +38,9 @@ pub unsafe extern "C" fn clerk_authenticate(
 
 /// Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
 ///
-/// A token that is not in the cache is verified if its key is, and if no user has to be looked up.
+/// Verifies a token that is not in the cache if its key is cached and no user has to be looked up.
 ///
-/// Returns `CLERK_WOULD_BLOCK` without a result if that is not enough: then call `clerk_authenticate` or
+/// Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
 /// `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
 /// caller frees `*result`. Any thread, also in callbacks.
 #[must_use]
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn clerk_authenticate_cached(
 /// Verifies one JWT: fetches no user, queries no user store, caches nothing, emits no event. Blocks for at most
 /// `timeout_ms` if keys are fetched.
 ///
-/// Rejects a user or a session that this process knows to be deleted, banned or revoked.
+/// Rejects tokens of users and sessions that this client has recorded as deleted, banned or revoked.
 ///
 /// Returns as `clerk_authenticate` does; the caller frees `*result`. Any thread.
 #[must_use]

@@ -169,8 +169,8 @@ pub unsafe extern "C" fn clerk_client_retain(client: *const clerk_client) -> *mu
 
 /// Drops a reference to a client. The last one frees it. NULL is ignored.
 ///
-/// A callback may drop the reference that the call around it uses. A thread needs a reference of its own if another
-/// may drop one during its calls. Any thread, also in callbacks.
+/// A callback may drop the reference of the call that it runs in. A thread needs its own reference if another thread
+/// may drop the last one during its calls. Any thread, also in callbacks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_client_free(client: *mut clerk_client) {
     guard((), || {
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn clerk_client_free(client: *mut clerk_client) {
     });
 }
 
-/// Fetches the key set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
+/// Fetches the JWK set now, so that the first request does not wait for it. Blocks for at most `timeout_ms`.
 ///
 /// In a child process after `fork` it must be called before any function that may send a request to Clerk.
 ///
@@ -260,11 +260,11 @@ pub unsafe extern "C" fn clerk_client_invalidate_session(client: *const clerk_cl
     }
 }
 
-/// Rejects all tokens of a session from now on, for `revocation_ttl_s`, as a webhook event about its end does.
+/// Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
 ///
-/// Revocations are known to this client only. Other processes learn them by `clerk_client_import_revocations`.
+/// Revocations are stored in this client only; `clerk_client_export_revocations` copies them for other processes.
 ///
-/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not the id of a session. Any thread,
+/// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not a session id. Any thread,
 /// also in callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -285,13 +285,14 @@ pub unsafe extern "C" fn clerk_client_revoke_user(client: *const clerk_client, c
     unsafe { accessor(client, |client| client.revoke_user(clerk_id.to_str()?).then_some(()).ok_or(CLERK_E_ARGUMENT)) }
 }
 
-/// Copies all revocations as JSON into `buffer`, followed by a NUL: for `clerk_client_import_revocations` in another
-/// process. It holds ids and times, no tokens.
+/// Copies all revocations as JSON into `buffer`, followed by a NUL, for `clerk_client_import_revocations` in another
+/// process. The JSON contains ids and times, but no tokens.
 ///
-/// `*needed` receives the length without the NUL and may be NULL. It may grow between two calls.
+/// `*needed` receives the length without the NUL. `needed` may be NULL. The length may grow between two calls.
 ///
 /// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
-/// `buffer` may be NULL. `CLERK_E_STATE` in a forked child that cannot read them. Any thread, also in callbacks.
+/// `buffer` may be NULL. `CLERK_E_STATE` in a forked child if a thread of the parent was using them at the fork. Any
+/// thread, also in callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_client_export_revocations(
@@ -309,8 +310,9 @@ pub unsafe extern "C" fn clerk_client_export_revocations(
     }
 }
 
-/// Adds the revocations of another process to those of this client: a union in which each keeps its expiry. May be
-/// repeated; processes may import from each other.
+/// Merges the revocations of another process into those of this client. Each keeps its expiry.
+///
+/// Idempotent: an export may be imported repeatedly, and processes may import from each other.
 ///
 /// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_ARGUMENT` if the JSON is malformed or of another
 /// version; then nothing is imported. Any thread, also in callbacks.
@@ -332,7 +334,7 @@ pub unsafe extern "C" fn clerk_client_import_revocations(
     unsafe { report(error, body) }
 }
 
-/// Clears all caches except the key set.
+/// Clears all caches except the JWK set.
 ///
 /// Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
 #[must_use]

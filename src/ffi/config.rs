@@ -105,7 +105,7 @@ pub unsafe extern "C" fn clerk_config_add(
 
 /// Sets every setting whose environment variable is set and not empty. The README lists the variables.
 ///
-/// No other function reads settings from the environment. It must not run while another thread calls `setenv`.
+/// No other function reads settings from the environment. Must not run while another thread calls `setenv`.
 ///
 /// Returns as `clerk_config_set` does. One thread at a time.
 #[must_use]

@@ -86,7 +86,7 @@ impl clerk_error {
             ErrorKind::Unauthorized | ErrorKind::Forbidden => "Clerk rejected the secret key",
             ErrorKind::RateLimited => "rate limited by Clerk",
             ErrorKind::CircuitOpen => "no request was sent: too many recent requests to Clerk failed",
-            ErrorKind::Throttled => "no request was sent: too many opaque tokens that were never valid",
+            ErrorKind::Throttled => "no request was sent: too many unknown opaque tokens",
             ErrorKind::ConnectionRefused => "Clerk's host refuses connections",
             ErrorKind::NameResolution => "the name of Clerk's host was not found",
             ErrorKind::Certificate => "the certificate of Clerk's host is not valid",

@@ -32,7 +32,7 @@ pub enum clerk_event_kind {
     USER_LINKED = 6,
     /// A row with the user's e-mail address or username belongs to another user. It was not changed.
     LINK_CONFLICT = 7,
-    /// The key set was fetched.
+    /// The JWK set was fetched.
     JWKS_REFRESHED = 8,
     /// Clerk rate-limited the library (429). No requests are sent until the wait is over.
     RATE_LIMITED = 9,
@@ -128,7 +128,7 @@ pub type clerk_event_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, eve
 pub type clerk_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level: i32, message: clerk_str)>;
 /// Returns the time in milliseconds since 1970-01-01 UTC.
 ///
-/// Called once or twice per call of the library, from any thread. Calls of the library from inside it use the system
+/// Called once or twice per library call, from any thread. Library calls inside the callback use the system
 /// time.
 pub type clerk_clock_fn = Option<unsafe extern "C" fn(userdata: *mut c_void) -> i64>;
 
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns how long Clerk requires to wait, in milliseconds; -1 for other kinds. Any thread, during the callback.
+/// Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.

@@ -18,8 +18,8 @@ pub struct clerk_header {
 
 /// The header lines of a request. Initialize with `CLERK_REQUEST_INIT`.
 ///
-/// Set either `headers` to all lines, or the other members to the values of their lines; do not pass a line both ways:
-/// it would count as two. The library copies what it keeps: nothing has to outlive the call.
+/// Set either `headers` to all lines, or the other members to the values of their lines. A line that is passed both
+/// ways counts as two. The library copies what it keeps: nothing has to outlive the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct clerk_request {
@@ -132,8 +132,8 @@ pub enum clerk_token_source {
 
 /// Finds the credential of a request, as `clerk_authenticate` would. Verifies nothing and emits no event.
 ///
-/// Sets `*token` to a part of the request's own lines, which is not followed by a NUL; NULL data if there is none or it
-/// is malformed. Sets `*source` to a `clerk_token_source`. Either may be NULL.
+/// Sets `*token` to a slice of the request's own lines, not followed by a NUL; NULL data if there is no credential or
+/// it is malformed. Sets `*source` to a `clerk_token_source`. `token` and `source` may be NULL.
 ///
 /// Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
 #[must_use]

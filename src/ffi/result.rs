@@ -214,8 +214,8 @@ pub unsafe extern "C" fn clerk_result_claims_json(result: *const clerk_result) -
     unsafe { attribute(result, Attribute::Claims) }
 }
 
-/// Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not or the request is not signed
-/// in. Any thread.
+/// Returns when the token expires, in milliseconds since 1970-01-01 UTC; 0 if it does not expire or the request is not
+/// signed in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_expires_at_ms(result: *const clerk_result) -> i64 {
     // SAFETY: the header's contract.
@@ -300,7 +300,7 @@ fn reverification(value: &str) -> Option<Reverification> {
 /// Copies one claim as JSON into `buffer`, followed by a NUL.
 ///
 /// `path` is the name of a claim, or a JSON Pointer (RFC 6901) such as `/o/id`. `*needed` receives the length without
-/// the NUL and may be NULL.
+/// the NUL. `needed` may be NULL.
 ///
 /// Returns `CLERK_OK` or a negative status: `CLERK_E_NOT_FOUND`, or `CLERK_E_ARGUMENT` if `capacity` is too small.
 /// With a `capacity` of 0, `buffer` may be NULL. Any thread.
@@ -328,7 +328,7 @@ pub unsafe extern "C" fn clerk_result_claim(
 
 /// Copies the value of a `WWW-Authenticate` header (RFC 6750) for a 401 or 403 into `buffer`, followed by a NUL.
 ///
-/// It has no error code if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
+/// The value has no `error` if no credential was presented; else `invalid_token` or `insufficient_scope`. `realm` may be
 /// empty.
 ///
 /// Returns as `clerk_result_claim` does; `CLERK_E_NOT_FOUND` if the HTTP status is neither 401 nor 403. Any thread.

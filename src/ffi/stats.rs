@@ -22,7 +22,7 @@ pub struct clerk_stats {
     pub signed_out: u64,
     /// Requests whose result could not be determined.
     pub unavailable: u64,
-    /// Requests for the key set.
+    /// Requests for the JWK set.
     pub jwks_fetches: u64,
     /// Requests for a user.
     pub user_fetches: u64,
@@ -30,7 +30,7 @@ pub struct clerk_stats {
     pub cached_tokens: u64,
     /// Users in the cache now.
     pub cached_users: u64,
-    /// Age of the key set in milliseconds; -1 if there is none.
+    /// Age of the JWK set in milliseconds; -1 if there is none.
     pub jwks_age_ms: i64,
 }
 

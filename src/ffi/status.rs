@@ -21,7 +21,8 @@ pub enum clerk_status {
     CLERK_NO_CREDENTIALS = 2,
     /// The result cannot be determined now. Respond with 503, never with 401.
     CLERK_UNAVAILABLE = 3,
-    /// The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    /// The cached data is not sufficient. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may
+    /// block.
     CLERK_WOULD_BLOCK = 4,
     /// The application has to query its user table. See `clerk_pending`.
     CLERK_PENDING = 5,
@@ -66,7 +67,8 @@ pub enum clerk_store_status {
     CLERK_STORE_OK = 0,
     /// The store has no transactions. Only for `BEGIN`, `COMMIT` and `ROLLBACK`.
     CLERK_STORE_DECLINE = 1,
-    /// A unique constraint failed. Only for `CREATE` and `UPDATE`; the library looks for the row again.
+    /// A unique constraint was violated, or an `UPDATE` matched no row. Only for `CREATE` and `UPDATE`. The row is
+    /// looked up again.
     CLERK_STORE_CONFLICT = 2,
 }
 

@@ -17,13 +17,14 @@ pub enum clerk_store_request_kind {
     FIND_BY_KEY = 1,
     /// Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
     FIND_BY_CLERK_ID = 2,
-    /// Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as above.
+    /// Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several.
+    /// Respond as above.
     FIND_BY_EMAIL = 3,
-    /// Check whether a row other than "key" has the username in "value", compared without case. Respond with
+    /// Check whether a row other than "key" has the username in "value", compared case-insensitively. Respond with
     /// `clerk_store_response_set_username_taken`.
     USERNAME_TAKEN = 4,
     /// Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole row
-    /// if the table may change it, for example to await approval.
+    /// if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
     CREATE = 5,
     /// Update the given columns of the row "key", in one statement with the conditions
     /// `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
@@ -49,7 +50,7 @@ pub enum clerk_column {
     CLERK_ID = 0,
     /// String or NULL.
     EMAIL = 1,
-    /// String, unique without case.
+    /// String, unique, compared case-insensitively.
     USERNAME = 2,
     /// String, never NULL.
     FIRST_NAME = 3,
@@ -64,7 +65,7 @@ pub enum clerk_column {
     /// Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     BANNED_BY_CLERK = 8,
     /// Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
-    /// 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+    /// 1970-01-01 UTC. Optional: without it, rows are written only from a user that was just fetched.
     CLERK_UPDATED_AT_MS = 9,
 }
 
@@ -211,7 +212,7 @@ pub unsafe extern "C" fn clerk_store_request_int_column(
 
 /// Returns 1 if `UPDATE` must change the row only while its column `CLERK_ID` is NULL, else 0.
 ///
-/// The condition has to be in the statement that updates. One thread at a time.
+/// The condition must be part of the statement that updates. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_store_request_only_if_unlinked(request: *const clerk_store_request) -> i32 {
     // SAFETY: the header's contract.
@@ -221,8 +222,8 @@ pub unsafe extern "C" fn clerk_store_request_only_if_unlinked(request: *const cl
 /// Reads the highest version of a row that `UPDATE` may change.
 ///
 /// Returns 1 and sets `*version`, which may be NULL, if `UPDATE` must change the row only while its column
-/// `CLERK_UPDATED_AT_MS` is NULL or at most that. Returns 0 if there is no such condition, as for a table without the
-/// column. The condition has to be in the statement that updates. One thread at a time.
+/// `CLERK_UPDATED_AT_MS` is NULL or at most `*version`. Returns 0 if there is no such condition, as for a table without
+/// the column. The condition must be part of the statement that updates. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_store_request_max_version(
     request: *const clerk_store_request,

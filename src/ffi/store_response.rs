@@ -84,7 +84,7 @@ unsafe fn column_value<'a>(string: clerk_str) -> Result<&'a str, i32> {
     if string.len() > MAX_STRING || string.contains('\0') { Err(CLERK_E_ARGUMENT) } else { Ok(string) }
 }
 
-/// Adds a row with the application's key for it, which must not be empty. The column setters then apply to this row.
+/// Adds a row. `key` is the application's key of the row; it must not be empty. The column setters then apply to it.
 ///
 /// A row is active unless `IS_ACTIVE` is set to 0. `key` is copied.
 ///

@@ -15,8 +15,8 @@ use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreRespo
 /// Returns a `clerk_store_status`, or a negative error code of the application (for example a negated code of the
 /// database): then the request is not signed in, and `clerk_error_store_code` returns the code.
 ///
-/// Runs on the thread of the call that needs it, several at once, with no lock held. Two calls may request the same
-/// user at the same time.
+/// Runs on the thread of the call that needs it, several at once, with no lock held. Two calls for the same user may
+/// run at the same time.
 pub type clerk_user_store_fn = Option<
     unsafe extern "C" fn(
         userdata: *mut c_void,

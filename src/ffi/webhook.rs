@@ -10,11 +10,13 @@ use crate::client::WebhookProgress;
 use crate::webhooks::Headers;
 
 /// Verifies and applies a webhook. Blocks in the user store and event callbacks, and for at most `timeout_ms` each time
-/// that the user has to be fetched from Clerk: to create or link a row, to lift a ban that the event alone does not
-/// prove to be over, and to change a row of a table without `CLERK_UPDATED_AT_MS`.
+/// that it fetches the user from Clerk.
+///
+/// The user is fetched to create or link a row, to lift a ban if the event is not newer than the row, and to change a
+/// row of a table without `CLERK_UPDATED_AT_MS`.
 ///
 /// Takes all header lines and the body exactly as received. Checks the Svix signature against `webhook_secrets`, the
-/// timestamp, and that this message was not processed before. Then updates the user, in the user store too; rejects
+/// timestamp, and that this message was not processed before. Then updates the user, also in the user store; rejects
 /// ended sessions and deleted users from now on; removes outdated entries from the caches.
 ///
 /// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`

@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn invalid_sets_are_rejected() {
-        for odd in
+        for invalid in
             ["", "null", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":["x",5]}"#]
         {
-            assert!(KeySet::parse(odd.as_bytes()).is_none(), "{odd}");
+            assert!(KeySet::parse(invalid.as_bytes()).is_none(), "{invalid}");
         }
         let many = format!(r#"{{"keys":[{}{{"kid":"a",{}}}]}}"#, "0,".repeat(MAX_KEYS), rsa(""));
         assert!(KeySet::parse(many.as_bytes()).is_none());

@@ -13,7 +13,7 @@ pub type KeyParseError = &'static str;
 const PRIVATE: KeyParseError = "this is a private key; set the public key (Clerk's dashboard shows it as the JWKS public key) and replace this one, which may be exposed";
 const NOT_RSA: KeyParseError = "this is not an RSA public key; Clerk signs with RS256";
 const WEAK: KeyParseError = "RSA keys must have 2048 to 8192 bits and an odd exponent above 1";
-const GARBAGE: KeyParseError = "not a key; set the public key as PEM, bare base64, JWK or JWK set";
+const UNRECOGNIZED: KeyParseError = "not a key; set the public key as PEM, bare base64, JWK or JWK set";
 
 /// Returns all keys of a setting: at least one, all valid.
 ///
@@ -36,12 +36,12 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
     let mut keys = Vec::new();
     // What stands before the first block or between two is ignored (RFC 7468 §2); each block has to be read.
     for block in text.split("-----BEGIN").skip(1) {
-        let (label, rest) = block.strip_prefix(' ').and_then(|block| block.split_once("-----")).ok_or(GARBAGE)?;
-        let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(GARBAGE)?;
+        let (label, rest) = block.strip_prefix(' ').and_then(|block| block.split_once("-----")).ok_or(UNRECOGNIZED)?;
+        let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(UNRECOGNIZED)?;
         match label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => keys.push(decode(body)?),
             "CERTIFICATE" => return Err("this is a certificate; set its public key (openssl x509 -pubkey -noout)"),
-            _ => return Err(GARBAGE),
+            _ => return Err(UNRECOGNIZED),
         }
     }
     Ok(keys)
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
 fn decode(base64: &str) -> Result<VerifyingKey, KeyParseError> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let compact: String = base64.split_ascii_whitespace().collect();
-    let der = GeneralPurpose::new(&STANDARD, config).decode(compact).map_err(|_| GARBAGE)?;
+    let der = GeneralPurpose::new(&STANDARD, config).decode(compact).map_err(|_| UNRECOGNIZED)?;
     VerifyingKey::from_der(&der).map_err(|error| match error {
         KeyError::Weak => WEAK,
         KeyError::NotRsa if aws_lc_rs::rsa::KeyPair::from_der(&der).is_ok() => PRIVATE,

@@ -180,7 +180,7 @@ impl JwksStore {
             let refetched = self.refetch(&loaded, refused_before.is_some(), now_ms, fetcher)?;
             if let Some(keys) = refetched.loaded().and_then(|loaded| loaded.set.get(kid)) {
                 // Clerk has rotated its keys: that was not one of the fetches that the limit is for.
-                self.refetch_limit.renew();
+                self.refetch_limit.release();
                 return Ok(keys.clone());
             }
             if !matches!(refetched, Refetch::Fetched(_)) {
@@ -215,7 +215,7 @@ impl JwksStore {
         }
         let refetched = self.refetch(&loaded, false, now_ms, fetcher)?;
         let keys = refetched.loaded().and_then(others).ok_or(refused)?;
-        self.refetch_limit.renew();
+        self.refetch_limit.release();
         Ok(keys)
     }
 
@@ -392,7 +392,7 @@ impl JwksStore {
 /// Returns the pause after a failed fetch, the `failures`-th in a row.
 fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
     match (error.retry_after_ms.map(i64::try_from), error.kind) {
-        // Clerk was not asked.
+        // No request was sent.
         (_, ErrorKind::Cancelled | ErrorKind::Forked) => 0,
         (Some(Ok(ms)), _) => ms,
         (

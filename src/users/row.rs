@@ -120,7 +120,7 @@ pub struct Schema {
 }
 
 impl Default for Schema {
-    /// All columns but `clerk_updated_at`, of unlimited length. A table that has that column says so.
+    /// All columns but `clerk_updated_at`, of unlimited length.
     fn default() -> Self {
         Schema {
             clerk_id: true,

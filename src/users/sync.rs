@@ -54,7 +54,7 @@ pub enum Transition {
     Request(StoreRequest),
     /// The sync is done; this is the user's row.
     Done(Row),
-    /// The snapshot may not write what would have to be written: the user has to be fetched from Clerk, then the sync goes on
+    /// The snapshot may not write what would have to be written: the user has to be fetched from Clerk, then the sync continues
     /// with [`UserSync::resume`].
     FetchUser {
         /// The user's row, if there is one.
@@ -119,7 +119,7 @@ impl UserSync {
     ///
     /// # Errors
     ///
-    /// [`Reason::LinkConflict`] if nothing in the table can tell which row is the user's.
+    /// [`Reason::LinkConflict`] if no column of the table identifies the user's row.
     pub fn start(snapshot: Snapshot, rules: SyncRules, row_key: Option<String>) -> (Self, Next) {
         let mut sync = UserSync {
             usernames: usernames(&snapshot.user, &rules.schema),
@@ -141,7 +141,7 @@ impl UserSync {
         (sync, next)
     }
 
-    /// Goes on after [`Transition::FetchUser`] with the same user, fetched after the row was read.
+    /// Continues after [`Transition::FetchUser`] with the same user, fetched after the row was read.
     ///
     /// # Errors
     ///
@@ -440,7 +440,7 @@ impl UserSync {
         }
     }
 
-    /// Handles a unique column that already has a value, or a row that has changed: looks again. After a second conflict a new row
+    /// Handles a violated unique constraint, or a row that has changed: looks up the row again. After a second conflict a new row
     /// gets the username made of the Clerk id, after a third the address is left out if another row has it.
     fn on_conflict(&mut self) -> Next {
         self.conflicts += 1;

@@ -110,14 +110,14 @@ fn credential_is_a_slice_of_a_header_or_cookie_line() {
 // Threat S1; guarantee 1.
 #[test]
 fn verified_bytes_are_the_hashed_bytes() {
-    let rig = pinned();
+    let fixture = pinned();
     let options = options(None, false, false);
     for_all(1500, lines(), |lines| {
         let request = request(&lines);
         let found = extract(&request, &options, 1_800_000_000);
         for _ in 0..2 {
-            let answer = rig.client.authenticate(&request);
-            let hashes = rig.event_log.take_hashes();
+            let answer = fixture.client.authenticate(&request);
+            let hashes = fixture.event_log.take_hashes();
             match &found {
                 Ok(Some(credential)) => {
                     assert!(!hashes.is_empty());
@@ -134,14 +134,14 @@ fn verified_bytes_are_the_hashed_bytes() {
     });
     // No fragment has become a cache key of a valid result.
     for piece in ["K", "a", "__session", "5", "x", TOKENS[0].split('.').next().unwrap()] {
-        assert_eq!(rig.ask(piece), "out token-invalid");
+        assert_eq!(fixture.ask(piece), "out token-invalid");
     }
 }
 
 // Threat S1.
 #[test]
 fn ambiguous_cookie_lines_do_not_poison_the_cache() {
-    let rig = pinned();
+    let fixture = pinned();
     let victim = &TOKENS[0];
     // First or last, quoted or not: parsers differ in which of the two cookies they take.
     for line in [
@@ -152,34 +152,34 @@ fn ambiguous_cookie_lines_do_not_poison_the_cache() {
         format!("__session=K, __session={victim}"),
         format!("__session=K%3B __session={victim}"),
     ] {
-        super::common::cookies(&rig.client, &[&line]);
-        super::common::cookies(&rig.client, &["__session=K", &line]);
+        super::common::cookies(&fixture.client, &[&line]);
+        super::common::cookies(&fixture.client, &["__session=K", &line]);
         for planted in ["K", "\"K", "K,"] {
-            let answer = bearer(&rig.client, planted);
+            let answer = bearer(&fixture.client, planted);
             assert!(answer.identity().is_none(), "{line} {planted}");
         }
-        assert_eq!(super::common::cookies(&rig.client, &["__session=K"]), "out token-invalid", "{line}");
+        assert_eq!(super::common::cookies(&fixture.client, &["__session=K"]), "out token-invalid", "{line}");
     }
 }
 
 #[test]
 fn header_names_are_case_insensitive_and_exact() {
-    let rig = pinned();
+    let fixture = pinned();
     let value = format!("Bearer {}", TOKENS[0]);
-    let ask = |rig: &Fixture, name: &[u8]| {
+    let ask = |fixture: &Fixture, name: &[u8]| {
         let mut request = Request::new();
         request.header(name, value.as_bytes());
-        word(&rig.client.authenticate(&request)).split(' ').next().unwrap().to_owned()
+        word(&fixture.client.authenticate(&request)).split(' ').next().unwrap().to_owned()
     };
     for name in ["authorization", "AUTHORIZATION", "Authorization"] {
-        assert_eq!(ask(&rig, name.as_bytes()), "in");
+        assert_eq!(ask(&fixture, name.as_bytes()), "in");
     }
     for_all(1000, vec(any::<u8>(), 0..20), |name| {
         if !name.eq_ignore_ascii_case(b"authorization") {
-            assert_eq!(ask(&rig, &name), "none");
+            assert_eq!(ask(&fixture, &name), "none");
         }
     });
     for name in ["Proxy-Authorization", "X-Authorization", "Authorization ", "authorization\0", "HTTP_AUTHORIZATION"] {
-        assert_eq!(ask(&rig, name.as_bytes()), "none", "{name}");
+        assert_eq!(ask(&fixture, name.as_bytes()), "none", "{name}");
     }
 }

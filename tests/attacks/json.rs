@@ -163,9 +163,9 @@ fn truncated_and_mutated_json_never_panics() {
 
 #[test]
 fn arbitrary_signed_claims_require_subject_and_expiry() {
-    let rig = pinned();
+    let fixture = pinned();
     for_all(300, json(), |claims| {
-        let answer = bearer(&rig.client, &signed("k1", HEADER, &claims));
+        let answer = bearer(&fixture.client, &signed("k1", HEADER, &claims));
         if let Some(identity) = answer.identity() {
             assert!(identity.subject().starts_with("user_"));
             assert!(identity.expires_at_ms() > NOW_S * 1000 - 5000);
@@ -177,7 +177,7 @@ fn arbitrary_signed_claims_require_subject_and_expiry() {
         for claims in
             [format!("{valid},\"x\":{value}}}"), format!("{valid},{name}:{value}}}"), format!("{valid}}}{value}")]
         {
-            let answer = bearer(&rig.client, &signed("k1", HEADER, &claims));
+            let answer = bearer(&fixture.client, &signed("k1", HEADER, &claims));
             assert!(answer.identity().is_none_or(|identity| identity.subject() == "user_1"));
         }
     });

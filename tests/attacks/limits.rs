@@ -15,7 +15,7 @@ const MAX_ALLOCATED: usize = 64 * 1024;
 // Threat A9; guarantee 8.
 #[test]
 fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
-    let rig = pinned();
+    let fixture = pinned();
     let dots = ".".repeat(16 << 20);
     let lines = [
         ("Authorization", format!("Bearer {dots}")),
@@ -27,7 +27,7 @@ fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
         let mut request = Request::new();
         request.header(name.as_bytes(), line.as_bytes());
         let mut outcome = String::new();
-        let (allocated, took) = timed(|| bytes_allocated(|| outcome = word(&rig.client.authenticate(&request))));
+        let (allocated, took) = timed(|| bytes_allocated(|| outcome = word(&fixture.client.authenticate(&request))));
         assert_eq!(outcome, "out token-invalid");
         assert!(allocated < 4096, "{name} allocated {allocated} bytes");
         assert!(took.as_secs() < 5, "{name} took {took:?}");
@@ -42,7 +42,7 @@ fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
 // Threat A9.
 #[test]
 fn oversized_cookie_lines_are_rejected() {
-    let rig = pinned();
+    let fixture = pinned();
     let token = signed("k1", HEADER, &payload(""));
     let line = format!("{}__session={token}", "; ".repeat(40_000));
     let many: Vec<String> = (0..200).map(|n| format!("c{n}={}", "x".repeat(400))).collect();
@@ -51,14 +51,14 @@ fn oversized_cookie_lines_are_rejected() {
         for line in &lines {
             request.header(b"Cookie", line.as_bytes());
         }
-        assert_eq!(word(&rig.client.authenticate(&request)), "out token-invalid");
+        assert_eq!(word(&fixture.client.authenticate(&request)), "out token-invalid");
     }
 }
 
 // Threat A2.
 #[test]
 fn token_of_maximum_length_uses_bounded_memory() {
-    let rig = pinned();
+    let fixture = pinned();
     let fill = |unit: &str, open: &str, close: &str, length: usize| {
         format!("{open}{}{close}", unit.repeat((length - open.len() - close.len()) / unit.len()))
     };
@@ -79,7 +79,7 @@ fn token_of_maximum_length_uses_bounded_memory() {
         let mut request = Request::new();
         request.header(b"Authorization", line.as_bytes());
         let mut outcome = String::new();
-        let allocated = bytes_allocated(|| outcome = word(&rig.client.authenticate(&request)));
+        let allocated = bytes_allocated(|| outcome = word(&fixture.client.authenticate(&request)));
         assert!(outcome.starts_with("out "), "{outcome}");
         assert!(allocated <= MAX_ALLOCATED, "{} allocated {allocated} bytes", &payload[..40]);
     }
@@ -133,7 +133,7 @@ fn costly_payloads() -> Vec<String> {
 // Promise 8: nothing but structure, type and key id is computed before the signature is verified.
 #[test]
 fn forged_token_costs_little_before_its_signature_is_checked() {
-    let rig = pinned();
+    let fixture = pinned();
     for payload in costly_payloads() {
         let token = format!("{}.{}.{}", b64u(HEADER.as_bytes()), b64u(payload.as_bytes()), "A".repeat(342));
         assert!(token.len() <= MAX_TOKEN_LEN, "{}", token.len());
@@ -147,7 +147,7 @@ fn forged_token_costs_little_before_its_signature_is_checked() {
             let (allocated, took) = (0..5)
                 .map(|_| {
                     let mut rejected = None;
-                    let cost = timed(|| bytes_allocated(|| rejected = rig.client.authenticate_cached(&request)));
+                    let cost = timed(|| bytes_allocated(|| rejected = fixture.client.authenticate_cached(&request)));
                     assert!(word(&rejected.unwrap()).starts_with("out token-invalid"), "{shown}");
                     cost
                 })
@@ -162,12 +162,12 @@ fn forged_token_costs_little_before_its_signature_is_checked() {
 
 #[test]
 fn signed_token_with_costly_claims_uses_bounded_memory() {
-    let rig = pinned();
+    let fixture = pinned();
     for payload in costly_payloads() {
         // Without `exp`: rejected, but after the signature.
         let token = signed("k1", HEADER, &payload);
         let mut outcome = String::new();
-        let allocated = bytes_allocated(|| outcome = rig.ask(&token));
+        let allocated = bytes_allocated(|| outcome = fixture.ask(&token));
         assert!(outcome.starts_with("out "), "{outcome}");
         assert!(allocated <= 2 * MAX_ALLOCATED, "{} allocated {allocated} bytes", &payload[..40.min(payload.len())]);
     }
@@ -195,7 +195,7 @@ fn jwks_of_a_million_items_uses_bounded_memory() {
 // Threat A9.
 #[test]
 fn token_over_maximum_length_is_rejected() {
-    let rig = pinned();
+    let fixture = pinned();
     let of_length = |length: usize| {
         let fixed = signed("k1", HEADER, &payload(r#","x":"""#)).len();
         let fill = "y".repeat((length - fixed) / 4 * 3);
@@ -203,21 +203,21 @@ fn token_over_maximum_length_is_rejected() {
     };
     let (longest, longer) = (of_length(MAX_TOKEN_LEN), of_length(MAX_TOKEN_LEN + 4));
     assert!(MAX_TOKEN_LEN - 4 < longest.len() && longest.len() <= MAX_TOKEN_LEN && longer.len() > MAX_TOKEN_LEN);
-    assert_eq!([rig.ask(&longest), rig.ask(&longer)], ["in verified", "out token-invalid"]);
-    let verified = [&longest, &longer].map(|token| word(&rig.client.verify_token(token)));
+    assert_eq!([fixture.ask(&longest), fixture.ask(&longer)], ["in verified", "out token-invalid"]);
+    let verified = [&longest, &longer].map(|token| word(&fixture.client.verify_token(token)));
     assert_eq!(verified, ["in verified", "out token-invalid"]);
 }
 
 // Threat A2.
 #[test]
 fn jwe_and_compressed_tokens_are_rejected_before_decoding() {
-    let rig = pinned();
+    let fixture = pinned();
     let body = b64u(&[7; 6000]);
     let jwe = format!("{}.{body}.AAAA.{body}.AAAA", b64u(br#"{"alg":"RSA-OAEP","enc":"A128GCM","zip":"DEF"}"#));
     let deflated = signed("k1", &HEADER.replace('}', r#","zip":"DEF"}"#), &payload(""));
     let nested = signed("k1", &HEADER.replace('}', r#","cty":"JWT"}"#), &payload(""));
     for token in [jwe, deflated, nested, "a.b".into(), "a.b.c.d".into(), "....".into()] {
-        let allocated = bytes_allocated(|| assert_eq!(rig.ask(&token), "out token-invalid"));
+        let allocated = bytes_allocated(|| assert_eq!(fixture.ask(&token), "out token-invalid"));
         assert!(allocated < MAX_ALLOCATED, "allocated {allocated} bytes");
     }
 }

@@ -17,11 +17,11 @@ fn token() -> String {
 }
 
 /// Sends the bytes as a header line.
-fn ask(rig: &Fixture, token: &[u8]) -> String {
+fn ask(fixture: &Fixture, token: &[u8]) -> String {
     let line = [b"Bearer ", token].concat();
     let mut request = Request::new();
     request.header(b"Authorization", &line);
-    word(&rig.client.authenticate(&request))
+    word(&fixture.client.authenticate(&request))
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -58,23 +58,24 @@ fn reencodings(token: &str) -> Vec<String> {
 // Threat U1; guarantee 6.
 #[test]
 fn token_has_exactly_one_accepted_encoding() {
-    let rig = pinned();
+    let fixture = pinned();
     let token = token();
     let mut encodings = reencodings(&token);
     encodings.push(token.clone());
     assert!(encodings.len() > 100, "{}", encodings.len());
-    let accepted: Vec<&String> = encodings.iter().filter(|s| rig.client.verify_token(s).identity().is_some()).collect();
+    let accepted: Vec<&String> =
+        encodings.iter().filter(|s| fixture.client.verify_token(s).identity().is_some()).collect();
     assert_eq!(accepted, [&token]);
     // Only spaces and tabs around the header value are stripped.
     let differs_by_blanks = |encoding: &str| encoding.trim_matches([' ', '\t']) == token;
     for encoding in encodings.iter().filter(|encoding| !differs_by_blanks(encoding)) {
-        assert!(ask(&rig, encoding.as_bytes()).starts_with("out "), "{encoding:?}");
+        assert!(ask(&fixture, encoding.as_bytes()).starts_with("out "), "{encoding:?}");
         let line = format!("__session={encoding}");
-        let outcome = super::common::cookies(&rig.client, &[&line]);
+        let outcome = super::common::cookies(&fixture.client, &[&line]);
         assert!(!outcome.starts_with("in "), "{encoding:?}");
     }
-    assert!(ask(&rig, token.as_bytes()).starts_with("in "));
-    assert_eq!(rig.client.stats().cached_tokens, 1);
+    assert!(ask(&fixture, token.as_bytes()).starts_with("in "));
+    assert_eq!(fixture.client.stats().cached_tokens, 1);
 }
 
 #[derive(Clone, Debug)]
@@ -154,15 +155,17 @@ fn changed(token: &[u8], other: &str, change: &Change) -> Vec<u8> {
 // Threat U1.
 #[test]
 fn mutated_token_is_rejected() {
-    let rig = pinned();
+    let fixture = pinned();
     let token = token();
     let other = signed("k1", HEADER, &payload(r#","z":1"#));
     for_all(6000, proptest::collection::vec(changes(), 1..4), |list| {
         let bytes = list.iter().fold(token.clone().into_bytes(), |bytes, change| changed(&bytes, &other, change));
-        let Ok(candidate) = std::str::from_utf8(&bytes) else { return assert!(ask(&rig, &bytes).starts_with("out ")) };
+        let Ok(candidate) = std::str::from_utf8(&bytes) else {
+            return assert!(ask(&fixture, &bytes).starts_with("out "));
+        };
         let is_signed = |candidate: &str| candidate == token || candidate == other;
-        assert_eq!(rig.client.verify_token(candidate).identity().is_some(), is_signed(candidate));
+        assert_eq!(fixture.client.verify_token(candidate).identity().is_some(), is_signed(candidate));
         // Spaces and tabs around a header value are not part of it.
-        assert_eq!(ask(&rig, &bytes).starts_with("in "), is_signed(candidate.trim_matches([' ', '\t'])));
+        assert_eq!(ask(&fixture, &bytes).starts_with("in "), is_signed(candidate.trim_matches([' ', '\t'])));
     });
 }

@@ -58,8 +58,8 @@ fn plus(number: &[u8], modulus: &[u8]) -> Option<Vec<u8>> {
 // Threat A6.
 #[test]
 fn malformed_signature_is_rejected() {
-    let rig = pinned();
-    let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
+    let fixture = pinned();
+    let modulus = from_b64u(fixture.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
     let token = signed("k1", HEADER, &payload(""));
     let (input, signature) = token.rsplit_once('.').unwrap();
     let valid = from_b64u(signature).unwrap();
@@ -89,18 +89,18 @@ fn malformed_signature_is_rejected() {
         ("length of an ECDSA signature", vec![0; 64]),
     ];
     for (name, bytes) in malformed {
-        let outcome = rig.ask(&format!("{input}.{}", b64u(&bytes)));
+        let outcome = fixture.ask(&format!("{input}.{}", b64u(&bytes)));
         let expected = if bytes.is_empty() { "out token-invalid" } else { "out token-invalid-signature" };
         assert_eq!(outcome, expected, "{name}");
     }
-    assert_eq!(rig.ask(&token), "in verified");
+    assert_eq!(fixture.ask(&token), "in verified");
 }
 
 // Threat A6.
 #[test]
 fn signature_plus_modulus_is_rejected() {
-    let rig = pinned();
-    let modulus = from_b64u(rig.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
+    let fixture = pinned();
+    let modulus = from_b64u(fixture.sim.keys().jwk("k1")["n"].as_str().unwrap()).unwrap();
     let found = (0..400).find_map(|n| {
         let token = signed("k1", HEADER, &payload(&format!(r#","n":{n}"#)));
         let (input, signature) = token.rsplit_once('.').unwrap();
@@ -108,21 +108,21 @@ fn signature_plus_modulus_is_rejected() {
         Some((token.clone(), format!("{input}.{}", b64u(&sum))))
     });
     let (valid, other) = found.expect("one signature in eight is small enough");
-    assert_eq!([rig.ask(&valid), rig.ask(&other)], ["in verified", "out token-invalid-signature"]);
+    assert_eq!([fixture.ask(&valid), fixture.ask(&other)], ["in verified", "out token-invalid-signature"]);
 }
 
 // Threat A6.
 #[test]
 fn signature_with_other_padding_or_digest_is_rejected() {
-    let rig = pinned();
-    let key = rig.sim.keys();
+    let fixture = pinned();
+    let key = fixture.sim.keys();
     let input = {
         let token = signed("k1", HEADER, &payload(""));
         token.rsplit_once('.').unwrap().0.to_owned()
     };
     for alg in ["RS1", "RS384", "RS512", "PS256", "PS384", "PS512"] {
         let signature = key.get("k1").unwrap().sign(alg, input.as_bytes()).unwrap();
-        assert_eq!(rig.ask(&format!("{input}.{}", b64u(&signature))), "out token-invalid-signature", "{alg}");
+        assert_eq!(fixture.ask(&format!("{input}.{}", b64u(&signature))), "out token-invalid-signature", "{alg}");
     }
 }
 
@@ -131,7 +131,7 @@ fn signature_with_other_padding_or_digest_is_rejected() {
 fn bad_signature_is_reported_before_invalid_claims() {
     let sim = Sim::start();
     let key = sim.keys().pem("k1");
-    let rig = super::Fixture::build(sim, None, |config| {
+    let fixture = super::Fixture::build(sim, None, |config| {
         config.jwt_key = Some(key);
         config.authorized_parties = vec!["https://app.example.com".into()];
         config.issuer = vec!["https://clerk.example.com".into()];
@@ -152,8 +152,8 @@ fn bad_signature_is_reported_before_invalid_claims() {
     ];
     for (reason, change) in faults {
         let spec = change(valid(TokenSpec::session("user_1")));
-        assert_eq!(rig.ask(&rig.mint(&spec)), format!("out {reason}"));
-        assert_eq!(rig.ask(&rig.mint(&spec.key("k1_rotated"))), "out token-invalid-signature", "{reason}");
+        assert_eq!(fixture.ask(&fixture.mint(&spec)), format!("out {reason}"));
+        assert_eq!(fixture.ask(&fixture.mint(&spec.key("k1_rotated"))), "out token-invalid-signature", "{reason}");
     }
-    assert_eq!(rig.ask(&rig.mint(&valid(TokenSpec::session("user_1")))), "in verified");
+    assert_eq!(fixture.ask(&fixture.mint(&valid(TokenSpec::session("user_1")))), "in verified");
 }

@@ -69,10 +69,10 @@ fn clients() -> Vec<(&'static str, Fixture)> {
         Fixture::build(Sim::start(), None, |config| config.jwt_key = Some(key))
     };
     let fetched = |key: &Value| {
-        let rig = Fixture::new(|_| {});
-        rig.sim.set_jwks_raw(json!({"keys": [key]}));
-        rig.client.warm_up().unwrap();
-        rig
+        let fixture = Fixture::new(|_| {});
+        fixture.sim.set_jwks_raw(json!({"keys": [key]}));
+        fixture.client.warm_up().unwrap();
+        fixture
     };
     vec![
         ("PEM", pinned()),
@@ -109,13 +109,13 @@ fn alg_other_than_rs256_is_rejected_for_every_key_format() {
         signatures.extend(secrets.iter().map(|secret| hmac_sha256(secret, input.as_bytes())));
         for signature in signatures {
             let token = format!("{input}.{}", b64u(&signature));
-            for (form, rig) in &clients {
-                assert_eq!(rig.ask(&token), "out token-invalid", "{alg} {form}");
+            for (form, fixture) in &clients {
+                assert_eq!(fixture.ask(&token), "out token-invalid", "{alg} {form}");
             }
         }
     }
-    for (form, rig) in &clients {
-        assert_eq!(rig.ask(&signed("k1", HEADER, &payload(""))), "in verified", "{form}");
+    for (form, fixture) in &clients {
+        assert_eq!(fixture.ask(&signed("k1", HEADER, &payload(""))), "in verified", "{form}");
     }
 }
 
@@ -125,10 +125,10 @@ fn hmac_in_place_of_rs256_signature_is_rejected() {
     let keys = KeyStore::built_in();
     let pem = keys.pem("k1");
     let input = format!("{}.{}", b64u(HEADER.as_bytes()), b64u(payload("").as_bytes()));
-    for (form, rig) in clients() {
+    for (form, fixture) in clients() {
         for secret in [&b""[..], pem.as_bytes()] {
             let token = format!("{input}.{}", b64u(&hmac_sha256(secret, input.as_bytes())));
-            assert_eq!(rig.ask(&token), "out token-invalid-signature", "{form}");
+            assert_eq!(fixture.ask(&token), "out token-invalid-signature", "{form}");
         }
     }
 }
@@ -136,37 +136,41 @@ fn hmac_in_place_of_rs256_signature_is_rejected() {
 // Threat A3; guarantee 3.
 #[test]
 fn keys_and_urls_in_the_token_header_are_ignored() {
-    let trap = UnresponsiveServer::start(Behavior::Silent);
+    let server = UnresponsiveServer::start(Behavior::Silent);
     let jwk = KeyStore::built_in().jwk("other");
-    let address = format!("{}/jwks.json", trap.url());
+    let address = format!("{}/jwks.json", server.url());
     let parameters = [
         format!(r#""jwk":{jwk}"#),
         format!(r#""jku":"{address}""#),
         format!(r#""x5u":"{address}""#),
         r#""x5c":["MIICljCCAX6gAwIBAgIBATANBgkqhkiG9w0BAQsFADAQMQ4wDAYDVQQDDAVvdGhlcg=="]"#.to_owned(),
-        format!(r#""jwk":{jwk},"jku":"{address}","x5u":"{address}","x5t":"AAAA","iss":"{}""#, trap.url()),
+        format!(r#""jwk":{jwk},"jku":"{address}","x5u":"{address}","x5t":"AAAA","iss":"{}""#, server.url()),
     ];
-    for (form, rig) in clients() {
-        let calls = rig.calls();
+    for (form, fixture) in clients() {
+        let calls = fixture.calls();
         for (n, member) in parameters.iter().enumerate() {
-            let kid = rig.sim.keys().get("k1").unwrap().kid.clone();
+            let kid = fixture.sim.keys().get("k1").unwrap().kid.clone();
             let header = format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"JWT",{member}}}"#);
-            let claims = payload(&format!(r#","iss":"{}","n":{n}"#, trap.url()));
-            assert_eq!(rig.ask(&signed("other", &header, &claims)), "out token-invalid-signature", "{form} {member}");
+            let claims = payload(&format!(r#","iss":"{}","n":{n}"#, server.url()));
+            assert_eq!(
+                fixture.ask(&signed("other", &header, &claims)),
+                "out token-invalid-signature",
+                "{form} {member}"
+            );
             // Ignored: a token with a valid signature is still accepted.
-            assert_eq!(rig.ask(&signed("k1", &header, &claims)), "in verified", "{form} {member}");
+            assert_eq!(fixture.ask(&signed("k1", &header, &claims)), "in verified", "{form} {member}");
         }
-        assert!(rig.calls() <= calls + 1, "{form}: one refetch for an invalid signature");
+        assert!(fixture.calls() <= calls + 1, "{form}: one refetch for an invalid signature");
     }
-    assert_eq!(trap.connections(), 0);
+    assert_eq!(server.connections(), 0);
 }
 
 // Threat A4.
 #[test]
 fn malformed_kid_triggers_no_jwks_fetch() {
-    let rig = Fixture::new(|_| {});
-    rig.client.warm_up().unwrap();
-    let right = rig.sim.keys().get("k1").unwrap().kid.clone();
+    let fixture = Fixture::new(|_| {});
+    fixture.client.warm_up().unwrap();
+    let right = fixture.sim.keys().get("k1").unwrap().kid.clone();
     let long = format!("\"{}\"", "k".repeat(257));
     for kid in [
         r#""""#,
@@ -186,15 +190,15 @@ fn malformed_kid_triggers_no_jwks_fetch() {
         "true",
     ] {
         let header = format!(r#"{{"alg":"RS256","kid":{kid},"typ":"JWT"}}"#);
-        assert_eq!(rig.ask(&signed("k1", &header, &payload(""))), "out jwk-kid-mismatch", "{kid}");
+        assert_eq!(fixture.ask(&signed("k1", &header, &payload(""))), "out jwk-kid-mismatch", "{kid}");
     }
-    assert_eq!(rig.calls(), 1);
+    assert_eq!(fixture.calls(), 1);
 }
 
 // Threats A5, A7.
 #[test]
 fn ambiguous_signed_token_is_rejected() {
-    let rig = pinned();
+    let fixture = pinned();
     let header = |more: &str| HEADER.replace('}', &format!(",{more}}}"));
     for more in [
         r#""crit":[]"#,
@@ -210,7 +214,7 @@ fn ambiguous_signed_token_is_rejected() {
         r#""kid":"ins_2corpusKeyOne000000000000001""#,
         r#""x":1,"x":1"#,
     ] {
-        assert_eq!(rig.ask(&signed("k1", &header(more), &payload(""))), "out token-invalid", "{more}");
+        assert_eq!(fixture.ask(&signed("k1", &header(more), &payload(""))), "out token-invalid", "{more}");
     }
     for more in [
         r#","sub":"user_2""#,
@@ -225,16 +229,16 @@ fn ambiguous_signed_token_is_rejected() {
         "} x",
         "}\0",
     ] {
-        assert_eq!(rig.ask(&signed("k1", HEADER, &payload(more))), "out token-invalid", "{more}");
+        assert_eq!(fixture.ask(&signed("k1", HEADER, &payload(more))), "out token-invalid", "{more}");
     }
     let claims = payload(r#","S\u0075b":"user_2","SUB":"user_3","sub ":"user_4""#);
-    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in verified", "names are case-sensitive");
+    assert_eq!(fixture.ask(&signed("k1", HEADER, &claims)), "in verified", "names are case-sensitive");
 }
 
 // Threat A8.
 #[test]
 fn time_claims_at_boundaries_have_expected_outcome() {
-    let rig = pinned();
+    let fixture = pinned();
     let (valid, malformed) = ("in verified", "out token-invalid");
     let (expired, not_yet, future) = ("out token-expired", "out token-not-active-yet", "out token-iat-in-the-future");
     let past = ["-1", "-0", "0", "0.5", "1", "1e0", "1799999990", "-9007199254740992", "1.799999994999e9"];
@@ -292,7 +296,7 @@ fn time_claims_at_boundaries_have_expected_outcome() {
         for (name, outcome) in ["exp", "nbf", "iat"].into_iter().zip(outcomes) {
             let end = if name == "exp" { String::new() } else { format!(r#","exp":{}"#, NOW_S + 60) };
             let claims = format!(r#"{{"sub":"user_1"{end},"{name}":{value}}}"#);
-            assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), outcome, "{name}: {value}");
+            assert_eq!(fixture.ask(&signed("k1", HEADER, &claims)), outcome, "{name}: {value}");
         }
     }
 }
@@ -300,7 +304,7 @@ fn time_claims_at_boundaries_have_expected_outcome() {
 // Threat A8; guarantee 5.
 #[test]
 fn token_without_exp_or_sub_is_rejected() {
-    let rig = pinned();
+    let fixture = pinned();
     for claims in [
         "{}".to_owned(),
         format!(r#"{{"exp":{}}}"#, NOW_S + 60),
@@ -311,17 +315,17 @@ fn token_without_exp_or_sub_is_rejected() {
         format!(r#"{{"sub":"USER_1","exp":{}}}"#, NOW_S + 60),
         format!(r#"[{{"sub":"user_1","exp":{}}}]"#, NOW_S + 60),
     ] {
-        assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "out token-invalid", "{claims}");
+        assert_eq!(fixture.ask(&signed("k1", HEADER, &claims)), "out token-invalid", "{claims}");
     }
 }
 
 // Threat U5.
 #[test]
 fn javascript_prototype_names_are_ordinary_claims() {
-    let rig = pinned();
+    let fixture = pinned();
     let claims = payload(r#","__proto__":{"org_role":"org:admin"},"constructor":{"prototype":1},"toString":1"#);
-    assert_eq!(rig.ask(&signed("k1", HEADER, &claims)), "in verified");
+    assert_eq!(fixture.ask(&signed("k1", HEADER, &claims)), "in verified");
     let spec = TokenSpec::session("user_1").claim("__proto__", json!({"sub": "user_2"}));
-    let answer = super::common::bearer(&rig.client, &rig.mint(&spec));
+    let answer = super::common::bearer(&fixture.client, &fixture.mint(&spec));
     assert_eq!(answer.identity().unwrap().subject(), "user_1");
 }

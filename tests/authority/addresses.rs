@@ -114,7 +114,7 @@ fn table_without_clerk_ids_refuses_an_unproven_address_before_any_row() {
 }
 
 #[test]
-fn key_given_to_another_person_is_theirs_alone() {
+fn reused_key_belongs_to_the_new_user_only() {
     for driver in super::DRIVERS {
         let world = World::new(Kind::WithoutIds, driver, |_| ());
         world.sim.put_user(ada(1, json!({})));
@@ -134,7 +134,7 @@ fn key_given_to_another_person_is_theirs_alone() {
 }
 
 #[test]
-fn person_of_a_deactivated_row_is_refused_with_a_new_account() {
+fn user_of_a_deactivated_row_is_rejected_with_a_new_account() {
     everywhere(
         |_| (),
         |world| {

@@ -1,5 +1,5 @@
-//! Who may overrule whom: older data never overrules newer, and an address counts only with its proof. Two clients on one table
-//! stand for two processes. The rules are those of `docs/security.md`.
+//! Precedence of sources: older data never replaces newer, and only a verified address is used. Two clients on one table
+//! represent two processes. The rules are those of `docs/security.md`.
 
 mod addresses;
 #[path = "../common/mod.rs"]

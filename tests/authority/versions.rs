@@ -1,4 +1,4 @@
-//! Older data never overrules newer.
+//! Older data never replaces newer.
 
 use clerk_auth::WebhookOutcome;
 use clerk_sim::Fault;
@@ -62,7 +62,7 @@ fn ban_is_lifted_by_a_fetch_after_the_row_was_read() {
 }
 
 #[test]
-fn ban_is_not_lifted_while_clerk_cannot_be_asked() {
+fn ban_is_not_lifted_during_an_outage() {
     everywhere(
         |_| (),
         |world| {
@@ -164,7 +164,7 @@ fn address_that_has_moved_on_is_not_written_back() {
 }
 
 #[test]
-fn process_with_older_memory_fetches_the_newer_user_once() {
+fn process_with_an_older_cached_user_fetches_the_newer_once() {
     for kind in [Kind::Sqlite, Kind::Versioned] {
         let world = World::new(kind, super::Driver::Blocking, |_| ());
         known_to_both(&world);
@@ -182,7 +182,7 @@ fn process_with_older_memory_fetches_the_newer_user_once() {
 }
 
 #[test]
-fn older_memory_during_an_outage_leaves_the_decision_to_the_row() {
+fn row_decides_in_an_outage_if_the_cached_user_is_older() {
     for kind in [Kind::Sqlite, Kind::Versioned] {
         for stale_s in [0, 3600] {
             let world = World::new(kind, super::Driver::Blocking, |config| config.user_stale_if_error_s = stale_s);
@@ -201,7 +201,7 @@ fn older_memory_during_an_outage_leaves_the_decision_to_the_row() {
 }
 
 #[test]
-fn erased_row_is_not_made_again_from_memory() {
+fn erased_row_is_not_created_again_from_a_cache() {
     everywhere(
         |_| (),
         |world| {
@@ -243,7 +243,7 @@ fn event_creates_a_row_only_of_a_user_that_clerk_still_has() {
 }
 
 #[test]
-fn outage_creates_no_row_from_memory_and_is_unavailable() {
+fn outage_creates_no_row_from_a_cache_and_is_unavailable() {
     everywhere(
         |_| (),
         |world| {

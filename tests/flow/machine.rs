@@ -155,7 +155,7 @@ fn machine_token_needs_every_flag() {
 }
 
 #[test]
-fn unknown_opaque_token_is_rejected_and_asked_about_once() {
+fn unknown_opaque_token_is_rejected_after_one_call() {
     let fixture = fixture(|config| config.machine_cache_ttl_s = 60);
     for token in ["ak_unknown", "oat_unknown", "mt_unknown"] {
         assert_eq!([fixture.ask(token), fixture.ask(token)], ["out token-invalid", "out token-invalid"]);

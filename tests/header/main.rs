@@ -123,7 +123,7 @@ fn sections_follow_the_order_of_use() {
         "Authenticate",
         "Result",
         "User store",
-        "User store in steps",
+        "Asynchronous user store",
         "Events and log",
         "Webhooks",
     ];

@@ -37,7 +37,7 @@ fn unknown_kids_and_bad_signatures_share_the_refetch_limit() {
     for kid in 0..10 {
         assert_eq!(fixture.ask(&unknown_kid(kid)), "out jwk-kid-mismatch");
     }
-    assert_eq!(fetches(&fixture), 2, "both kinds share one ration");
+    assert_eq!(fetches(&fixture), 2, "both kinds share one limit");
 }
 
 /// Threat A11.

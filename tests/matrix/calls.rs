@@ -37,7 +37,7 @@ fn fixture(sim: Sim, tune: impl FnOnce(&mut Config)) -> Fixture {
 }
 
 /// Asks and checks outcome, time and events.
-fn judge(fixture: &Fixture, token: &str, right: &str, is_cached: bool, what: &str) -> bool {
+fn check_outcome(fixture: &Fixture, token: &str, right: &str, is_cached: bool, what: &str) -> bool {
     fixture.event_log.take();
     let is_in_time = in_time(is_cached, what, || assert_eq!(fixture.ask(token), right, "{what}"));
     let events = fixture.event_log.take();
@@ -84,7 +84,7 @@ fn clerk_faults_when_opaque_token_is_verified() {
         }
         start(&fixture, fault);
         let right = if is_cached { "in cache" } else { outcome(meaning) };
-        let in_time = judge(&fixture, KEY, right, is_cached, &format!("{name} × opaque × cached {is_cached}"));
+        let in_time = check_outcome(&fixture, KEY, right, is_cached, &format!("{name} × opaque × cached {is_cached}"));
         if is_cached {
             // The cached result ends; a token that was valid is not rejected because of an outage.
             fixture.time.advance_s(31);
@@ -135,7 +135,7 @@ fn clerk_faults_when_session_is_checked() {
             _ => outcome(meaning),
         };
         let is_cached = matches!(checked_before_s, Some(0 | 59));
-        judge(&fixture, &asked, right, is_cached, &format!("{name} × session × {checked_before_s:?}"))
+        check_outcome(&fixture, &asked, right, is_cached, &format!("{name} × session × {checked_before_s:?}"))
     };
     each(session_faults(), |name, fault, meaning| {
         [None, Some(0), Some(59), Some(60)].into_iter().all(|before| cell(name, fault, meaning, before))

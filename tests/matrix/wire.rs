@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::common::tcp_proxy::{Route, TcpProxy};
 use super::common::{Fixture, TempDir, pem};
-use super::{Meaning, State, TIMEOUT_MS, USER, in_time, judge, until_in_time};
+use super::{Meaning, State, TIMEOUT_MS, USER, check_outcome, in_time, until_in_time};
 
 /// The server at Clerk's address after the fault starts.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ fn columns(mode: UserMode) {
                         let fixture = WireFixture::new(fake_server, mode, true);
                         let before = fixture.proxy.connections();
                         let is_in_time =
-                            judge(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
+                            check_outcome(&fixture.fixture, state, Meaning::Outage, &what, || fixture.start_fault());
                         let needs_clerk = matches!(state, State::Stale | State::Nothing);
                         assert!(!needs_clerk || fixture.proxy.connections() > before, "{what}: no connection");
                         fixture.assert_no_request(&what);
@@ -203,7 +203,7 @@ fn unresolvable_host_is_unavailable() {
                 if state != State::Nothing {
                     deliver_user(&fixture);
                 }
-                judge(&fixture, state, Meaning::Outage, &what, || {})
+                check_outcome(&fixture, state, Meaning::Outage, &what, || {})
             });
         }
     }

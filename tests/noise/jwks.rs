@@ -53,7 +53,7 @@ fn failed_fetch_without_keys_backs_off_10_seconds() {
 
 /// Threat A11.
 #[test]
-fn passing_failures_without_keys_back_off_from_the_third_on() {
+fn transient_failures_without_keys_back_off_from_the_third_on() {
     let fixture = Fixture::new(|_| {});
     fixture.sim.fault(Fault::on("/jwks").reset());
     let fetched = || fixture.client.stats().jwks_fetches;
@@ -96,7 +96,7 @@ fn warm_up_fetches_in_spite_of_the_back_off() {
 
 /// Threat A11.
 #[test]
-fn slow_jwks_holds_few_threads() {
+fn slow_jwks_blocks_few_threads() {
     for is_kid_known in [true, false] {
         let fixture = Fixture::new(|_| {});
         fixture.authenticate_new("user_1");

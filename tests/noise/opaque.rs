@@ -35,7 +35,7 @@ fn made_up(n: usize) -> String {
 
 /// Threat N6.
 #[test]
-fn never_good_tokens_cost_at_most_60_calls_a_minute() {
+fn unknown_tokens_cost_at_most_60_calls_a_minute() {
     let fixture = fixture(|_| {});
     for n in 0..600 {
         let answer = word(&bearer(&fixture.client, &made_up(n)));
@@ -64,7 +64,7 @@ fn refused_by_admission_carries_retry_after() {
 
 /// Threat N6.
 #[test]
-fn good_token_stays_good_through_noise() {
+fn known_token_is_verified_during_a_flood_of_unknown_ones() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask(GOOD), "in verified");
     for n in 0..100 {
@@ -78,7 +78,7 @@ fn good_token_stays_good_through_noise() {
 
 /// Threat N6.
 #[test]
-fn rate_limit_for_never_good_token_does_not_stop_good_ones() {
+fn rate_limit_for_unknown_tokens_does_not_stop_known_ones() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask(GOOD), "in verified");
     fixture.sim.fault(Fault::on(VERIFY).status(429).header("Retry-After", "30").times(1));
@@ -89,7 +89,7 @@ fn rate_limit_for_never_good_token_does_not_stop_good_ones() {
 }
 
 #[test]
-fn rate_limit_for_good_token_stops_never_good_ones() {
+fn rate_limit_for_known_tokens_stops_unknown_ones() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask(GOOD), "in verified");
     fixture.sim.fault(Fault::on(VERIFY).status(429).header("Retry-After", "30").times(1));
@@ -100,7 +100,7 @@ fn rate_limit_for_good_token_stops_never_good_ones() {
 }
 
 #[test]
-fn failures_of_never_good_tokens_do_not_stop_good_ones() {
+fn failures_of_unknown_tokens_do_not_stop_known_ones() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask(GOOD), "in verified");
     fixture.sim.fault(Fault::on(VERIFY).status(302).times(5));
@@ -126,7 +126,7 @@ fn refused_token_is_cached_for_60_seconds() {
 }
 
 #[test]
-fn invalidated_token_is_asked_again() {
+fn invalidated_token_is_verified_by_clerk_again() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask("ak_later"), "out token-invalid");
     add_key(&fixture, "ak_later");
@@ -139,7 +139,7 @@ fn invalidated_token_is_asked_again() {
 }
 
 #[test]
-fn revoked_token_is_no_longer_first_class() {
+fn revoked_token_is_limited_like_an_unknown_one() {
     let fixture = fixture(|_| {});
     assert_eq!(fixture.ask(GOOD), "in verified");
     fixture.sim.update(|state| drop(state.api_keys.shift_remove(GOOD)));
@@ -149,7 +149,7 @@ fn revoked_token_is_no_longer_first_class() {
 
 /// Threat N6: only a few wait, and a known caller does not wait for them.
 #[test]
-fn slow_clerk_holds_few_threads_of_never_good_tokens() {
+fn slow_clerk_blocks_few_threads_of_unknown_tokens() {
     let fixture = fixture(|config| config.timeout_ms = 4000);
     assert_eq!(fixture.ask(GOOD), "in verified");
     fixture.sim.reset_counts();
@@ -172,7 +172,7 @@ fn slow_clerk_holds_few_threads_of_never_good_tokens() {
 
 /// The same token from many clients must not hold a thread each.
 #[test]
-fn slow_clerk_holds_few_threads_of_one_never_good_token() {
+fn slow_clerk_blocks_few_threads_of_one_unknown_token() {
     let fixture = fixture(|config| config.timeout_ms = 4000);
     fixture.sim.fault(Fault::on(VERIFY).delay_ms(1500).times(1));
     let waited = AtomicUsize::new(0);
@@ -191,7 +191,7 @@ fn slow_clerk_holds_few_threads_of_one_never_good_token() {
 }
 
 #[test]
-fn each_attempt_of_a_never_good_token_counts() {
+fn each_attempt_of_an_unknown_token_counts() {
     let fixture = fixture(|config| config.timeout_ms = 3000);
     fixture.sim.fault(Fault::on(VERIFY).status(500));
     (0..30).for_each(|n| drop(fixture.ask(&made_up(n))));

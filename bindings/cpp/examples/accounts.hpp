@@ -2,7 +2,7 @@
 //
 // Copy it and replace the table in memory by yours. Three things matter in any table: unique constraints, so that two
 // simultaneous first requests of a new user cannot create two rows; writing only the requested columns; and obeying the
-// condition of an update, so that no process writes older data over newer.
+// condition of an update, so that no process overwrites newer data with older.
 #ifndef ACCOUNTS_HPP
 #define ACCOUNTS_HPP
 

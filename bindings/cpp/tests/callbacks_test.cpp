@@ -13,19 +13,19 @@ using clerk::Request;
 
 TEST(Callbacks, EachRequestEmitsOneEvent) {
     sim::reset();
-    std::string heard;
+    std::string received;
     clerk::Config config = sim::config();
     config.on_event([&](const clerk::Event &event) {
-        heard += clerk::name(event.kind());
-        if (event.source()) heard.append(" ").append(clerk::name(*event.source()));
-        if (event.reason()) heard.append(" ").append(clerk::name(*event.reason()));
-        if (event.clerk_id()) heard.append(" ").append(*event.clerk_id());
+        received += clerk::name(event.kind());
+        if (event.source()) received.append(" ").append(clerk::name(*event.source()));
+        if (event.reason()) received.append(" ").append(clerk::name(*event.reason()));
+        if (event.clerk_id()) received.append(" ").append(*event.clerk_id());
         if (event.token_hash()) {
             EXPECT_EQ(event.token_hash()->substr(0, 11), "clerk:auth:");
             EXPECT_EQ(event.token_hash()->size(), 11U + 64U);
         }
         EXPECT_FALSE(event.user_key() || event.retry_after());
-        heard += "|";
+        received += "|";
     });
     const Client client(config);
     const std::string token = sim::token({{"user", "user_1"}});
@@ -33,7 +33,7 @@ TEST(Callbacks, EachRequestEmitsOneEvent) {
     ask(client, token);
     ask(client, sim::token({{"user", "user_1"}, {"spoil", "expired"}}));
     static_cast<void>(client.authenticate(Request()));
-    EXPECT_EQ(heard, "cache_miss|jwks_refreshed|auth_success verified user_1|"
+    EXPECT_EQ(received, "cache_miss|jwks_refreshed|auth_success verified user_1|"
                      "auth_success cache user_1|"
                      "cache_miss|auth_failed token-expired|");
 }

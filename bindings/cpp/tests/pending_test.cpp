@@ -138,7 +138,7 @@ TEST(PendingAuth, ResponseIsFilledOnAnotherThread) {
     const std::string token = sim::token({{"user", "user_ada"}});
     PendingAuth pending = begun(client, token);
     EXPECT_EQ(pending.next_action(), StoreRequestKind::find_by_clerk_id);
-    EXPECT_EQ(pending.request().text(), "user_ada");
+    EXPECT_EQ(pending.request().value(), "user_ada");
     clerk::StoreResponse response = pending.response();
     PendingAuth moved = std::move(pending);
     auto object = std::make_shared<std::string>("the row");

@@ -16,19 +16,19 @@ using clerk::StoreRequestKind;
 
 namespace {
 
-// The accounts of the examples, with a diary and failures on demand.
+// The accounts of the examples, with a list of the requests and failures on demand.
 struct Table {
     std::shared_ptr<Accounts> accounts = std::make_shared<Accounts>();
-    std::vector<StoreRequestKind> diary;
+    std::vector<StoreRequestKind> requests;
     std::function<void(const StoreRequest &, StoreResponse &)> before = [](const StoreRequest &, StoreResponse &) {};
 
     clerk::Config config() {
         clerk::Config config = sim::config();
         Accounts::attach(config, accounts);
         config.user_store([this](const StoreRequest &request, StoreResponse &response) {
-            diary.push_back(request.kind());
+            requests.push_back(request.kind());
             before(request, response);
-            if (response.status() == CLERK_STORE_OK) accounts->answer(request, response);
+            if (response.status() == CLERK_STORE_OK) accounts->execute(request, response);
         });
         return config;
     }
@@ -95,12 +95,12 @@ TEST(UserStore, CachedRowNeedsNoTable) {
     const Client client(table.config().row_check_ttl_s(std::chrono::minutes(1)));
     const std::string token = fresh();
     EXPECT_EQ(ask(client, token), "in verified");
-    table.diary.clear();
+    table.requests.clear();
     const clerk::Result cached = authenticate(client, token);
     EXPECT_EQ(words(cached), "in cache");
     EXPECT_EQ(cached.user_key(), "1");
     EXPECT_EQ(cached.local_user<Account>(), nullptr);
-    EXPECT_TRUE(table.diary.empty());
+    EXPECT_TRUE(table.requests.empty());
     EXPECT_EQ(ask_cached(client, token), "in cache");
 }
 
@@ -206,7 +206,7 @@ TEST(UserStore, OlderUserIsNotWritten) {
     std::vector<clerk::UpdateCondition> conditions;
     config.user_store([&](const StoreRequest &request, StoreResponse &response) {
         if (request.kind() == StoreRequestKind::update) conditions.push_back(request.condition());
-        accounts->answer(request, response);
+        accounts->execute(request, response);
     });
     const Client client(config);
     EXPECT_EQ(words(authenticate(client, fresh())), "in verified");
@@ -307,14 +307,14 @@ TEST(UserStore, ConflictLooksUpTheRowAgain) {
         EXPECT_EQ(words(result), "in verified");
         EXPECT_FALSE(result.error());
         EXPECT_EQ(times, 2);
-        EXPECT_EQ(std::count(table.diary.begin(), table.diary.end(), StoreRequestKind::rollback), 1);
+        EXPECT_EQ(std::count(table.requests.begin(), table.requests.end(), StoreRequestKind::rollback), 1);
     }
     Table table;
     table.before = [&](const StoreRequest &request, StoreResponse &) {
         if (request.kind() == StoreRequestKind::create) throw clerk::Conflict();
     };
     EXPECT_EQ(words(authenticate(Client(table.config()), fresh())), "unavailable store-error");
-    EXPECT_LT(table.diary.size(), 40U);
+    EXPECT_LT(table.requests.size(), 40U);
 }
 
 TEST(UserStore, SlowStoreBlocksTheCaller) {
@@ -332,7 +332,7 @@ TEST(UserStore, SlowStoreBlocksTheCaller) {
     const auto took = std::chrono::steady_clock::now() - begun;
     // The deadline limits requests to Clerk only; a late response of the table is used.
     EXPECT_EQ(words(result), "in verified");
-    EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.diary.size()));
+    EXPECT_GE(took, std::chrono::milliseconds(60) * static_cast<int>(table.requests.size()));
 }
 
 TEST(UserStore, ReentrantBlockingCallsAreRejected) {
@@ -393,7 +393,7 @@ TEST(UserStore, InvalidResponsesAreFailures) {
         clerk::Config config = sim::config();
         config.user_store([&](const StoreRequest &request, StoreResponse &response) {
             EXPECT_EQ(request.kind(), StoreRequestKind::find_by_clerk_id);
-            EXPECT_EQ(request.text(), "user_ada");
+            EXPECT_EQ(request.value(), "user_ada");
             EXPECT_EQ(request.key(), std::nullopt);
             fill(response);
         });
@@ -454,7 +454,7 @@ TEST(UserStore, EveryColumnIsReadAndWritten) {
                 .banned_by_clerk(false);
             return;
         }
-        table.accounts->answer(request, response);
+        table.accounts->execute(request, response);
     });
     const Client client(config);
     const std::string token = fresh();

@@ -63,7 +63,7 @@ TEST(Webhooks, DeliveriesAreVerifiedAndAppliedOnce) {
     EXPECT_EQ(client.handle_webhook(changed.headers, changed.body).outcome(), WebhookResult::Outcome::rejected);
 }
 
-TEST(Webhooks, FailingStoreAsksForRedelivery) {
+TEST(Webhooks, FailingStoreIsUnavailable) {
     sim::reset();
     sim::put_ada();
     auto accounts = std::make_shared<Accounts>();
@@ -72,7 +72,7 @@ TEST(Webhooks, FailingStoreAsksForRedelivery) {
     Accounts::attach(config, accounts);
     config.webhook_secrets({secret}).user_store([&](const clerk::StoreRequest &step, clerk::StoreResponse &response) {
         if (is_full) throw std::runtime_error("disk full");
-        accounts->answer(step, response);
+        accounts->execute(step, response);
     });
     const Client client(config);
     const std::string token = sim::token({{"user", "user_ada"}});

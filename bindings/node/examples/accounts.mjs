@@ -4,7 +4,7 @@ import { ConflictError } from 'clerk-auth';
 const same = (a, b) => a?.toLowerCase() === b?.toLowerCase();
 
 export class Accounts {
-  /** All columns, so that no process writes older data over newer. */
+  /** All columns, so that no process overwrites newer data with older. */
   columns = [
     'clerkId',
     'email',

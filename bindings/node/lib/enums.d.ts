@@ -13,7 +13,7 @@ export type Reason =
   | 'token-invalid'
   // No key of this instance verifies the signature.
   | 'token-invalid-signature'
-  // `exp` has passed, with the clock skew allowed for.
+  // `exp` plus the clock skew has passed.
   | 'token-expired'
   // `nbf` is in the future.
   | 'token-not-active-yet'
@@ -25,15 +25,15 @@ export type Reason =
   | 'token-invalid-audience'
   // `iss` is not among the configured issuers.
   | 'token-invalid-issuer'
-  // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+  // The type of the token is not accepted, for example an OAuth token where only session tokens are.
   | 'token-type-not-supported'
   // No key of this instance has the token's key id.
   | 'jwk-kid-mismatch'
   // No verification key is configured for this token.
   | 'jwk-failed-to-resolve'
-  // The key set could not be fetched.
+  // The JWK set could not be fetched.
   | 'jwk-failed-to-load'
-  // The response to the fetch of the key set is not a JWK set.
+  // The fetched document is not a valid JWK set.
   | 'jwk-remote-invalid'
   // Clerk rejects the secret key.
   | 'secret-key-invalid'
@@ -47,7 +47,7 @@ export type Reason =
   | 'session-pending'
   // The session has ended or was revoked.
   | 'session-revoked'
-  // The matching row belongs to another Clerk user.
+  // The user's row is ambiguous or belongs to another Clerk user.
   | 'link-conflict'
   // The user store failed.
   | 'store-error'
@@ -117,7 +117,7 @@ export type EventName =
   | 'userLinked'
   // A row with the user's e-mail address or username belongs to another user. It was not changed.
   | 'linkConflict'
-  // The key set was fetched.
+  // The JWK set was fetched.
   | 'jwksRefreshed'
   // Clerk rate-limited the library (429). No requests are sent until the wait is over.
   | 'rateLimited'
@@ -139,7 +139,7 @@ export interface Settings {
    */
   publishableKey?: string;
   /**
-   * Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
+   * Public key for verification without network: PEM (also with escaped or missing line breaks), bare base64, JWK or
    * JWK set.
    */
   jwtKey?: string;
@@ -156,7 +156,7 @@ export interface Settings {
    */
   jwksUrl?: string;
   /**
-   * Kinds of tokens that are accepted; machine tokens are accepted in the header only. Default: session_token.
+   * Token types that are accepted; machine tokens in the `Authorization` header only. Default: session_token.
    */
   acceptsToken?: TokenType | 'any' | (TokenType | 'any')[];
   /**
@@ -192,7 +192,7 @@ export interface Settings {
    */
   checkClientUat?: boolean;
   /**
-   * Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+   * Read the suffixed session cookie only, not `__session`, which sites on sibling domains may set as well; needs
    * `publishable_key`. Default: false.
    */
   requireSuffixedCookie?: boolean;
@@ -202,7 +202,8 @@ export interface Settings {
    */
   csrf?: 'off' | 'check';
   /**
-   * How long a session check (Clerk says that the session is active) is cached; 0: no session checks. Default: 0.
+   * How long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks.
+   * Default: 0.
    */
   sessionCheckTtlS?: number | string;
   /**
@@ -242,12 +243,12 @@ export interface Settings {
    */
   linkByEmail?: 'never' | 'verified';
   /**
-   * Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk alone
-   * or a deactivated row does not reject them. Default: false.
+   * Accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of
+   * which no webhook was received, then does not reject them. Default: false.
    */
   machineTokensSkipUser?: boolean;
   /**
-   * Refuse a new Clerk user whose verified address is that of a row that the application deactivated. Default: true.
+   * Reject a new Clerk user whose verified address is in a row that the application deactivated. Default: true.
    */
   blockDeactivatedEmail?: boolean;
   /**
@@ -276,7 +277,7 @@ export interface Settings {
    */
   webhookSecrets?: string | string[];
   /**
-   * Webhooks of other instances (`ins_…`) are ignored.
+   * Id of the Clerk instance (`ins_…`); webhooks of other instances are ignored.
    */
   instanceId?: string;
   /**

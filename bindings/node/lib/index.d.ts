@@ -49,7 +49,7 @@ export interface UserColumns {
   clerkUpdatedAtMs?: number | null;
 }
 
-/** What a row must fulfil to be updated. Other processes may have changed it since it was read. */
+/** The condition that a row must meet to be updated. Other processes may have changed it since it was read. */
 export interface UpdateCondition {
   /** `clerkId` of the row must be null: `update … and clerk_id is null`. */
   onlyIfUnlinked: boolean;
@@ -78,7 +78,7 @@ export interface UserStore<Row extends UserRow = UserRow> {
   /** Inserts a row. Returns its key or the row. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
-   * Updates a row if it fulfils the condition, which must be part of the statement; else throws a ConflictError. Returns the
+   * Updates a row if it meets the condition, which must be part of the statement; else throws a ConflictError. Returns the
    * new row or nothing.
    */
   update(key: string, columns: UserColumns, condition: UpdateCondition): Awaitable<Row | void>;
@@ -246,7 +246,7 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   revokeUser(clerkId: string): void;
   /** Returns all revocations as JSON, for `importRevocations` in another process. */
   exportRevocations(): string;
-  /** Adds the revocations of another process: a union in which each keeps its expiry. */
+  /** Merges the revocations of another process into those of this client; each keeps its expiry. */
   importRevocations(json: string): void;
   stats(): Stats;
   /** @internal */

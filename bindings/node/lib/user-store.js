@@ -8,7 +8,7 @@ const { ClerkError } = require('./errors.js');
 const METHODS = ['findByKey', 'findByClerkId', 'findByEmail', 'usernameTaken', 'create', 'update'];
 const STRING_COLUMNS = 6;
 const MILLISECONDS = ['lastActiveAtMs', 'clerkUpdatedAtMs'];
-/** A table has this column only if it says so. */
+/** Optional: a table has this column only if `columns` lists it. */
 const OPTIONAL = 'clerkUpdatedAtMs';
 
 /** The store methods that are running in this asynchronous context, innermost first. */

@@ -276,7 +276,7 @@ impl Model {
     }
 }
 
-fn judge(model: &Model, session: &Session, result: &AuthResult, now_ms: i64, is_verify_only: bool) {
+fn check(model: &Model, session: &Session, result: &AuthResult, now_ms: i64, is_verify_only: bool) {
     match result.identity() {
         Some(identity) => {
             assert_eq!(
@@ -386,13 +386,13 @@ pub fn client(data: &[u8]) {
                     assert_eq!(ends, u64::from(result.is_some()), "events of a cached authentication");
                     model.learn(&world, now_ms);
                     if let Some(result) = result {
-                        judge(&model, session, &result, now_ms, false);
+                        check(&model, session, &result, now_ms, false);
                     }
                 } else {
                     let result = watch(|| client.authenticate(&request));
                     assert_eq!(events.load(Ordering::SeqCst) - before, 1, "events of an authentication");
                     model.learn(&world, now_ms);
-                    judge(&model, session, &result, now_ms, false);
+                    check(&model, session, &result, now_ms, false);
                     if let (UserMode::Sync, Some(identity)) = (mode, result.identity()) {
                         let rows = table.find(|row| row.clerk_id == Some(user_id(who)));
                         assert_eq!(
@@ -406,7 +406,7 @@ pub fn client(data: &[u8]) {
             6 => {
                 let result = watch(|| client.verify_token(&session.token));
                 model.learn(&world, now_ms);
-                judge(&model, session, &result, now_ms, true);
+                check(&model, session, &result, now_ms, true);
             }
             7 | 8 => {
                 // Banned, unbanned or deleted at Clerk; perhaps with an event.

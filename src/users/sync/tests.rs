@@ -297,7 +297,7 @@ fn older_snapshot_writes_nothing_whatever_its_origin() {
 }
 
 #[test]
-fn row_that_became_newer_before_the_write_is_looked_at_again() {
+fn row_that_became_newer_before_the_write_is_read_again() {
     let (mut sync, next) = start(VERSIONED, Origin::Fetched, ada(), None);
     let mut rows = vec![Row { clerk_updated_at_ms: Some(1), ..row("1", Some("user_ada"), "old@example.com", "ada") }];
     let Ok(Transition::Request(request)) = next else { panic!("{next:?}") };
@@ -451,7 +451,7 @@ fn run_conflicting(rows_by_email: Vec<Row>) -> (Next, Vec<(String, Option<String
 }
 
 #[test]
-fn endless_conflicts_are_unavailable_and_look_again_each_time() {
+fn repeated_conflicts_read_the_row_again_and_end_unavailable() {
     let (with, without) = (Some("ada@example.com".to_owned()), None);
     let (end, tried, lookups) = run_conflicting(vec![row("7", Some("user_bob"), "ada@example.com", "bob")]);
     assert_eq!((end, lookups), (Err(Reason::StoreError), 6));
@@ -542,7 +542,7 @@ fn table_without_clerk_ids_keeps_email_on_username_conflict() {
 }
 
 #[test]
-fn popular_username_costs_at_most_four_questions() {
+fn popular_username_costs_at_most_four_queries() {
     let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
     let mut asked = Vec::new();
     while let Ok(Transition::Request(request)) = &next {
@@ -593,7 +593,7 @@ fn missing_columns_are_never_written() {
 }
 
 #[test]
-fn answer_to_another_write_is_a_store_error() {
+fn response_to_another_write_is_a_store_error() {
     let written = |rows: Vec<Row>, answer: StoreResponse| {
         let (mut sync, mut next) = start(Schema::default(), Origin::Fetched, ada(), None);
         loop {

@@ -8,7 +8,7 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
-// A value, or nothing if the cache is not enough. Not convertible to bool: `if (cached)` would accept every
+// A value, or nothing if the cached data is not sufficient. Not convertible to bool: `if (cached)` would accept every
 // request with a result, including rejections. Accessing a missing value throws std::bad_optional_access, or ends the
 // process when exceptions are disabled.
 template <class T>

@@ -72,7 +72,7 @@ public:
         return make_result(status, result, error, state);
     }
 
-    // Authenticates a request from memory. Never blocks. Returns an empty Cached if that needs Clerk or the user store:
+    // Authenticates a request from the cache. Never blocks. Returns an empty Cached if that needs Clerk or the user store:
     // call `authenticate` or `authenticate_begin` then.
     Expected<Cached<Result>> try_authenticate_cached(const Request &request) const noexcept {
         if (!is_open()) return closed();
@@ -128,7 +128,7 @@ public:
         return make_result(status, result, error, state);
     }
 
-    // Verifies and applies a webhook delivery. `body` must be the bytes as received.
+    // Verifies and applies a webhook. `body` must be the bytes as received.
     Expected<WebhookResult> try_handle_webhook(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_error *error = nullptr;
@@ -172,7 +172,7 @@ public:
         return Credential{std::string_view(token.data, token.len), static_cast<TokenSource>(source)};
     }
 
-    // Reject all tokens of a session or a user from now on. May be called from callbacks, like the next two.
+    // Rejects all tokens of a session or a user from now on. May be called from callbacks, like the next two.
     Expected<void> try_revoke_session(std::string_view session_id) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
             return clerk_client_revoke_session(client, detail::to_c(session_id));
@@ -200,14 +200,14 @@ public:
             if (is_complete) return json;
         }
     }
-    // Adds the revocations of another process: a union in which each keeps its expiry.
+    // Merges the revocations of another process into those of this client; each keeps its expiry.
     Expected<void> try_import_revocations(std::string_view json) const noexcept {
         return call([&](const clerk_client *client, clerk_error **error) {
             return clerk_client_import_revocations(client, detail::to_c(json), error);
         });
     }
 
-    // Remove cached results. May be called from callbacks, like `shutdown` and `stats`.
+    // Removes cached results. May be called from callbacks, like `shutdown` and `stats`.
     Expected<void> try_invalidate_token(std::string_view token) const noexcept {
         return call([&](const clerk_client *client, clerk_error **) {
             return clerk_client_invalidate_token(client, detail::to_c(token));

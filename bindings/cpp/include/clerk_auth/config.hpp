@@ -94,8 +94,8 @@ public:
     Config &secret_key(std::string_view value) { return set("secret_key", value); }
     // Publishable key (`pk_live_…`); selects this instance's own suffixed session cookie.
     Config &publishable_key(std::string_view value) { return set("publishable_key", value); }
-    // Public key for verification without network: PEM (also with escaped or missing line ends), bare base64, JWK or
-    // JWK set.
+    // Public key for verification without network: PEM (also with escaped or missing line breaks), bare base64, JWK
+    // or JWK set.
     Config &jwt_key(std::string_view value) { return set("jwt_key", value); }
     // Machine secret key; verifies opaque M2M tokens granted to that machine, instead of the secret key.
     Config &machine_secret_key(std::string_view value) { return set("machine_secret_key", value); }
@@ -103,7 +103,7 @@ public:
     Config &jwks(std::string_view value) { return set("jwks", value); }
     // Public URL of the JWK set (`https://<frontend API>/.well-known/jwks.json`), fetched without the secret key.
     Config &jwks_url(std::string_view value) { return set("jwks_url", value); }
-    // Kinds of tokens that are accepted; machine tokens are accepted in the header only.
+    // Token types that are accepted; machine tokens in the `Authorization` header only.
     Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
     // Origins of which `azp` must be one, compared exactly; empty: not checked.
     Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
@@ -121,13 +121,13 @@ public:
     Config &allow_bare_token(bool value) { return set_int("allow_bare_token", value ? 1 : 0); }
     // Check the `__client_uat` cookie too, so that signing out takes effect before the token expires.
     Config &check_client_uat(bool value) { return set_int("check_client_uat", value ? 1 : 0); }
-    // Read the suffixed session cookie only, which sites on sibling domains cannot mistake for theirs; needs
+    // Read the suffixed session cookie only, not `__session`, which sites on sibling domains may set as well; needs
     // `publishable_key`.
     Config &require_suffixed_cookie(bool value) { return set_int("require_suffixed_cookie", value ? 1 : 0); }
     // `check`: a cookie on a method other than GET, HEAD, OPTIONS and TRACE needs a `Sec-Fetch-Site` or `Origin`
     // that shows the request's own origin or one of `authorized_parties`.
     Config &csrf(Csrf value) { return set("csrf", name(value)); }
-    // How long a session check (Clerk says that the session is active) is cached; 0: no session checks.
+    // How long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks.
     Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
     // How long a verified token is cached, at most until it expires; 0: not cached.
     Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
@@ -147,10 +147,10 @@ public:
     Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
     // Whether a row without a Clerk id is linked by an address that Clerk has verified.
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
-    // Accept a user's API keys and OAuth tokens without the Clerk user and the row, so that a ban known to Clerk
-    // alone or a deactivated row does not reject them.
+    // Accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of
+    // which no webhook was received, then does not reject them.
     Config &machine_tokens_skip_user(bool value) { return set_int("machine_tokens_skip_user", value ? 1 : 0); }
-    // Refuse a new Clerk user whose verified address is that of a row that the application deactivated.
+    // Reject a new Clerk user whose verified address is in a row that the application deactivated.
     Config &block_deactivated_email(bool value) { return set_int("block_deactivated_email", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
@@ -164,7 +164,7 @@ public:
     Config &user_agent(std::string_view value) { return set("user_agent", value); }
     // Signing secrets of webhook endpoints (`whsec_…`), several during rotation.
     Config &webhook_secrets(const List &items) { return list("webhook_secrets", items); }
-    // Webhooks of other instances (`ins_…`) are ignored.
+    // Id of the Clerk instance (`ins_…`); webhooks of other instances are ignored.
     Config &instance_id(std::string_view value) { return set("instance_id", value); }
     // How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
     // session token.
@@ -224,8 +224,8 @@ public:
         if (error_) return *this;
         using Stored = detail::Callback<std::decay_t<Function>>;
         const clerk_user_store_fn callback = [](void *userdata, const clerk_store_request *request, clerk_store_response *response) noexcept {
-            StoreResponse answer(response, detail::CallScope::current());
-            return run_store(Stored::of(userdata), request, answer);
+            StoreResponse filled(response, detail::CallScope::current());
+            return run_store(Stored::of(userdata), request, filled);
         };
         return set_callback(clerk_config_set_user_store(config_.get(), callback, detail::make_callback(std::forward<Function>(function)),
                                                  Stored::destroy));
@@ -236,10 +236,10 @@ public:
         if (error_) return *this;
         if (store == nullptr) return set_callback(clerk_config_set_user_store(config_.get(), nullptr, nullptr, nullptr));
         return user_store(
-            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->answer(request, response); });
+            [store = std::move(store)](const StoreRequest &request, StoreResponse &response) { store->execute(request, response); });
     }
 
-    // Declares which columns the application's table has. Default: all.
+    // Declares which columns the application's table has. Default: all but Column::clerk_updated_at_ms.
     Config &user_columns(std::initializer_list<Column> columns) {
         if (error_) return *this;
         uint32_t bits = 0;

@@ -28,7 +28,8 @@ enum class Status : int32_t {
     no_credentials = CLERK_NO_CREDENTIALS,
     // The result cannot be determined now. Respond with 503, never with 401.
     unavailable = CLERK_UNAVAILABLE,
-    // The cache is not enough. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that may block.
+    // The cached data is not sufficient. Call `clerk_authenticate` or `clerk_authenticate_begin` on a thread that
+    // may block.
     would_block = CLERK_WOULD_BLOCK,
     // The application has to query its user table. See `clerk_pending`.
     pending = CLERK_PENDING,
@@ -70,7 +71,7 @@ enum class Reason : int32_t {
     token_invalid = CLERK_REASON_TOKEN_INVALID,
     // No key of this instance verifies the signature.
     token_invalid_signature = CLERK_REASON_TOKEN_INVALID_SIGNATURE,
-    // `exp` has passed, with the clock skew allowed for.
+    // `exp` plus the clock skew has passed.
     token_expired = CLERK_REASON_TOKEN_EXPIRED,
     // `nbf` is in the future.
     token_not_active_yet = CLERK_REASON_TOKEN_NOT_ACTIVE_YET,
@@ -82,15 +83,15 @@ enum class Reason : int32_t {
     token_invalid_audience = CLERK_REASON_TOKEN_INVALID_AUDIENCE,
     // `iss` is not among the configured issuers.
     token_invalid_issuer = CLERK_REASON_TOKEN_INVALID_ISSUER,
-    // The kind of token is not accepted here, for example an OAuth token where only session tokens are.
+    // The type of the token is not accepted, for example an OAuth token where only session tokens are.
     token_type_not_supported = CLERK_REASON_TOKEN_TYPE_NOT_SUPPORTED,
     // No key of this instance has the token's key id.
     jwk_kid_mismatch = CLERK_REASON_JWK_KID_MISMATCH,
     // No verification key is configured for this token.
     jwk_failed_to_resolve = CLERK_REASON_JWK_FAILED_TO_RESOLVE,
-    // The key set could not be fetched.
+    // The JWK set could not be fetched.
     jwk_failed_to_load = CLERK_REASON_JWK_FAILED_TO_LOAD,
-    // The response to the fetch of the key set is not a JWK set.
+    // The fetched document is not a valid JWK set.
     jwk_remote_invalid = CLERK_REASON_JWK_REMOTE_INVALID,
     // Clerk rejects the secret key.
     secret_key_invalid = CLERK_REASON_SECRET_KEY_INVALID,
@@ -104,7 +105,7 @@ enum class Reason : int32_t {
     session_pending = CLERK_REASON_SESSION_PENDING,
     // The session has ended or was revoked.
     session_revoked = CLERK_REASON_SESSION_REVOKED,
-    // The matching row belongs to another Clerk user.
+    // The user's row is ambiguous or belongs to another Clerk user.
     link_conflict = CLERK_REASON_LINK_CONFLICT,
     // The user store failed.
     store_error = CLERK_REASON_STORE_ERROR,
@@ -156,7 +157,7 @@ enum class LogLevel : int32_t {
     debug = CLERK_LOG_LEVEL_DEBUG,
 };
 
-// The kinds of tokens that Clerk issues.
+// The types of tokens that Clerk issues.
 enum class TokenKind : int32_t {
     // A signed-in user's short-lived session JWT.
     session_token = CLERK_TOKEN_KIND_SESSION_TOKEN,
@@ -186,9 +187,9 @@ enum class Attribute : int32_t {
     org_id = CLERK_ATTRIBUTE_ORG_ID,
     // The active organization's slug.
     org_slug = CLERK_ATTRIBUTE_ORG_SLUG,
-    // The role in it, with the prefix `org:`.
+    // The role in the active organization, with the prefix `org:`.
     org_role = CLERK_ATTRIBUTE_ORG_ROLE,
-    // The permissions in it, separated by commas.
+    // The permissions in the active organization, separated by commas.
     org_permissions = CLERK_ATTRIBUTE_ORG_PERMISSIONS,
     // `fea`
     features = CLERK_ATTRIBUTE_FEATURES,
@@ -214,7 +215,7 @@ enum class Attribute : int32_t {
     last_name = CLERK_ATTRIBUTE_LAST_NAME,
     // The URL of the profile image.
     image_url = CLERK_ATTRIBUTE_IMAGE_URL,
-    // The application's id of the user, stored at Clerk.
+    // `external_id`: the application's id of the user, stored at Clerk.
     external_id = CLERK_ATTRIBUTE_EXTERNAL_ID,
     // The name of an API key.
     token_name = CLERK_ATTRIBUTE_TOKEN_NAME,
@@ -236,7 +237,7 @@ enum class EventKind : int32_t {
     user_linked = CLERK_EVENT_KIND_USER_LINKED,
     // A row with the user's e-mail address or username belongs to another user. It was not changed.
     link_conflict = CLERK_EVENT_KIND_LINK_CONFLICT,
-    // The key set was fetched.
+    // The JWK set was fetched.
     jwks_refreshed = CLERK_EVENT_KIND_JWKS_REFRESHED,
     // Clerk rate-limited the library (429). No requests are sent until the wait is over.
     rate_limited = CLERK_EVENT_KIND_RATE_LIMITED,
@@ -259,14 +260,14 @@ enum class StoreRequestKind : int32_t {
     find_by_key = CLERK_STORE_REQUEST_KIND_FIND_BY_KEY,
     // Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
     find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
-    // Find all rows with the e-mail address in "value", compared without case. Two rows are enough. Respond as
-    // above.
+    // Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are
+    // several. Respond as above.
     find_by_email = CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL,
-    // Check whether a row other than "key" has the username in "value", compared without case. Respond with
+    // Check whether a row other than "key" has the username in "value", compared case-insensitively. Respond with
     // `clerk_store_response_set_username_taken`.
     username_taken = CLERK_STORE_REQUEST_KIND_USERNAME_TAKEN,
     // Insert a row with the given columns. Respond with `clerk_store_response_set_created_key`, or with the whole
-    // row if the table may change it, for example to await approval.
+    // row if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
     create = CLERK_STORE_REQUEST_KIND_CREATE,
     // Update the given columns of the row "key", in one statement with the conditions
     // `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with
@@ -290,7 +291,7 @@ enum class Column : int32_t {
     clerk_id = CLERK_COLUMN_CLERK_ID,
     // String or NULL.
     email = CLERK_COLUMN_EMAIL,
-    // String, unique without case.
+    // String, unique, compared case-insensitively.
     username = CLERK_COLUMN_USERNAME,
     // String, never NULL.
     first_name = CLERK_COLUMN_FIRST_NAME,
@@ -305,7 +306,7 @@ enum class Column : int32_t {
     // Integer: 1 if the row is inactive because of a ban at Clerk, 0 if the application deactivated it.
     banned_by_clerk = CLERK_COLUMN_BANNED_BY_CLERK,
     // Integer or NULL: the version of the Clerk user that the row was last written from, in milliseconds since
-    // 1970-01-01 UTC. Optional: a table without it is written from a user that was just fetched only.
+    // 1970-01-01 UTC. Optional: without it, rows are written only from a user that was just fetched.
     clerk_updated_at_ms = CLERK_COLUMN_CLERK_UPDATED_AT_MS,
 };
 

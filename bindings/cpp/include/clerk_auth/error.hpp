@@ -74,15 +74,15 @@ public:
     std::exception_ptr cause() const noexcept { return state_->cause; }
 
 private:
-    // Does not call the library without one of its errors: it may be the library that cannot be used.
-    template <class Ask>
-    auto query(Ask &&ask) const noexcept -> decltype(ask(nullptr)) {
+    // Calls the library only for an error that the library returned: otherwise the library itself may be unusable.
+    template <class Getter>
+    auto query(Getter &&getter) const noexcept -> decltype(getter(nullptr)) {
         if (state_->error == nullptr) return std::nullopt;
-        return ask(state_->error.get());
+        return getter(state_->error.get());
     }
-    std::optional<int32_t> number(int32_t (*ask)(const clerk_error *)) const noexcept {
-        return query([ask](const clerk_error *error) {
-            const int32_t number = ask(error);
+    std::optional<int32_t> number(int32_t (*getter)(const clerk_error *)) const noexcept {
+        return query([getter](const clerk_error *error) {
+            const int32_t number = getter(error);
             return number == 0 ? std::nullopt : std::optional<int32_t>(number);
         });
     }
@@ -126,7 +126,7 @@ public:
     // Not convertible to bool: `if (client.try_authenticate(request))` would accept every request.
     template <class Bool, class = detail::EnableIfBool<Bool>>
     explicit operator Bool() const noexcept {
-        static_assert(detail::always_false<Bool>, "ask has_value() for an error, then value().signed_in() for the user");
+        static_assert(detail::always_false<Bool>, "check has_value() for an error, then value().signed_in() for the user");
         return false;
     }
 

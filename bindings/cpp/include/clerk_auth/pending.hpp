@@ -34,21 +34,21 @@ public:
 
     // Submits the response. Never blocks.
     Expected<void> try_submit(const StoreResponse &response) noexcept {
-        if (state_ == nullptr) return is_over();
+        if (state_ == nullptr) return finished_error();
         const detail::CallScope scope(*state_);
         return done_with(clerk_pending_submit(handle_.get(), response.status()));
     }
     // Executes the request with `store` on this thread and submits its response.
     Expected<void> try_submit(UserStore &store) noexcept {
-        if (state_ == nullptr) return is_over();
+        if (state_ == nullptr) return finished_error();
         StoreResponse filled = response();
-        auto ask = [&store](const StoreRequest &request, StoreResponse &response) { store.answer(request, response); };
-        run_store(ask, clerk_pending_request(handle_.get()), filled);
+        auto execute = [&store](const StoreRequest &request, StoreResponse &response) { store.execute(request, response); };
+        run_store(execute, clerk_pending_request(handle_.get()), filled);
         return try_submit(filled);
     }
     // Fetches the user from Clerk, within `timeout_ms`, when the next action is StoreRequestKind::fetch_user.
     Expected<void> try_fetch() noexcept {
-        if (state_ == nullptr) return is_over();
+        if (state_ == nullptr) return finished_error();
         const detail::CallScope scope(*state_);
         return done_with(clerk_pending_fetch(handle_.get()));
     }
@@ -81,7 +81,7 @@ protected:
             concluded.reset();
             return value;
         }
-        if (state_ == nullptr || handle_ == nullptr) return is_over();
+        if (state_ == nullptr || handle_ == nullptr) return finished_error();
         const detail::CallScope scope(*state_);
         return end(handle_.release(), *state_);
     }
@@ -91,7 +91,7 @@ private:
         void operator()(clerk_pending *pending) const noexcept { clerk_pending_free(pending); }
     };
 
-    static Error is_over() { return detail::make_error(CLERK_E_STATE, "no action is pending"); }
+    static Error finished_error() { return detail::make_error(CLERK_E_STATE, "no action is pending"); }
     static Expected<void> done_with(int32_t status) {
         if (status != CLERK_OK) return detail::take_error(status, nullptr);
         return {};

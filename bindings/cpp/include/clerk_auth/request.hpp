@@ -147,7 +147,7 @@ public:
                      std::string_view cookie CLERK_AUTH_LIFETIMEBOUND = {},
                      std::string_view method CLERK_AUTH_LIFETIMEBOUND = {}) noexcept
         : authorization_(authorization), cookie_(cookie), method_(method) {}
-    // The views would dangle: `clerk::Request request("Bearer " + token)`. Name the string first.
+    // The views would dangle: `clerk::Request request("Bearer " + token)`. Store the string in a variable first.
     template <class... Strings, class = detail::EnableIfDangling<Strings...>>
     explicit Request(Strings &&...) = delete;
 

@@ -34,7 +34,7 @@ public:
     bool signed_in() const noexcept { return clerk_result_status(handle_.get()) == CLERK_OK; }
     template <class Bool, class = detail::EnableIfBool<Bool>>
     explicit operator Bool() const noexcept {
-        static_assert(detail::always_false<Bool>, "ask signed_in()");
+        static_assert(detail::always_false<Bool>, "check signed_in()");
         return false;
     }
 

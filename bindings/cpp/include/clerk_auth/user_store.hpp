@@ -83,7 +83,7 @@ private:
     const clerk_store_request *request_;
 };
 
-// What a row must fulfil to be updated, in the statement that updates. Other processes may have changed it since it was read.
+// The condition that a row must meet to be updated, as part of the statement that updates. Other processes may have changed it since it was read.
 struct UpdateCondition {
     // The Clerk id of the row must be NULL.
     bool only_if_unlinked = false;
@@ -103,7 +103,7 @@ public:
 
     StoreRequestKind kind() const noexcept { return static_cast<StoreRequestKind>(clerk_store_request_get_kind(request_)); }
     // Returns the Clerk id, e-mail address or username to look up.
-    std::optional<std::string_view> text() const noexcept { return detail::from_c(clerk_store_request_value(request_)); }
+    std::optional<std::string_view> value() const noexcept { return detail::from_c(clerk_store_request_value(request_)); }
     // Returns the key of the row.
     std::optional<std::string_view> key() const noexcept { return detail::from_c(clerk_store_request_key(request_)); }
     RowChanges columns() const noexcept { return RowChanges(request_); }
@@ -298,10 +298,10 @@ public:
     virtual void commit(StoreResponse &response) { response.decline(); }
     virtual void rollback(StoreResponse &response) { response.decline(); }
 
-    // Dispatches a request to the function above that serves it.
-    void answer(const StoreRequest &request, StoreResponse &response) {
+    // Executes a request: calls the function above for its kind.
+    void execute(const StoreRequest &request, StoreResponse &response) {
         const std::string_view key = request.key().value_or(std::string_view());
-        const std::string_view text = request.text().value_or(std::string_view());
+        const std::string_view text = request.value().value_or(std::string_view());
         switch (request.kind()) {
         case StoreRequestKind::find_by_key:
             return find_by_key(key, response);
