@@ -3,6 +3,8 @@
 # Needs `make stage sim`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Build scripts look at these variables, which make sets for other targets.
+unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
 host=$(rustc -vV | sed -n 's/^host: //p')
 # --target keeps the flags away from build scripts.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/asan \

@@ -2,6 +2,8 @@
 # Builds the library with the lowest versions that Cargo.toml allows for its own dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Build scripts look at these variables, which make sets for other targets.
+unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
 copy=build/minimal-versions
 rm -rf "$copy"
 mkdir -p "$copy"

@@ -3,6 +3,8 @@
 # same archive. Needs the rustup component rust-src. `tsan.sh FILTER…` passes its arguments to cargo test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Build scripts look at these variables, which make sets for other targets.
+unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
 [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] || { echo 'rust-src is missing: rustup component add rust-src'; exit 1; }
 host=$(rustc -vV | sed -n 's/^host: //p')
 # aws-lc is not instrumented: only what it does is suppressed, not what its callers do.

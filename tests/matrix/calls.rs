@@ -156,7 +156,7 @@ fn deliver(fixture: &Fixture, kind: &str, id: &str, svix_id: &str) -> WebhookOut
     fixture.client.handle_webhook(&headers, delivery.body.as_bytes())
 }
 
-/// An event whose user has to be fetched is delivered again until Clerk answers; one that says all is applied at once.
+/// An event whose user has to be fetched is delivered again until the fetch succeeds; any other is applied at once.
 /// Threat N5.
 #[test]
 fn clerk_faults_when_webhook_event_is_applied() {

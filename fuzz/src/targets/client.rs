@@ -197,7 +197,7 @@ impl UserStore for Table {
     }
 }
 
-/// What the client has been told, and what has ever happened.
+/// What the client knows, and what has ever happened.
 #[derive(Clone, Default)]
 struct User {
     /// Since when the user is banned or deleted at Clerk.

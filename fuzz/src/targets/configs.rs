@@ -98,7 +98,7 @@ pub fn config(data: &[u8]) {
         count += 1;
         let line = String::from_utf8_lossy(input.line()).into_owned();
         let Some((name, value)) = line.split_once('=') else { continue };
-        // A byte stands for a setting, so that mutations find the names.
+        // A byte selects a setting, so that mutations find the names.
         let by_index = name.as_bytes().first().map(|b| SETTINGS[usize::from(*b) % SETTINGS.len()].name);
         let outcome = match (name.as_bytes(), by_index) {
             ([_], Some(name)) => watch(|| config.set(name, value)),

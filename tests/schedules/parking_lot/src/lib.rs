@@ -54,7 +54,7 @@ impl Condvar {
     }
 }
 
-/// Passes the guard by value, as `std` wants it.
+/// Passes the guard by value, as `std` takes it.
 fn replace_guard<'a, T>(guard: &mut MutexGuard<'a, T>, wait: impl FnOnce(MutexGuard<'a, T>) -> MutexGuard<'a, T>) {
     // SAFETY: the guard is moved out and another one of the same mutex is moved in. If `wait` panics, which it does when the
     // execution has failed, the guard must not be dropped twice: the process ends.
