@@ -197,6 +197,17 @@ fn changes(world: &World, clerk: &FakeClerk, client: &Client) {
             clerk.rotate();
             // As after an announced rotation: else the first tokens of the new key wait for the limit that forged ones use.
             assert!(client.warm_up().is_ok());
+            // The set holds the new key and the last one: all tokens are replaced before the next rotation.
+            for (number, place) in world.users.iter().enumerate() {
+                let (id, session_number) = {
+                    let user = place.read().unwrap();
+                    (user.id.clone(), user.session)
+                };
+                let token = clerk.mint(&TokenSpec::session(&id).sid(&session(number, session_number)).exp_in(3600));
+                let mut user = place.write().unwrap();
+                user.token = token;
+                user.changes += 1;
+            }
         }
         if n.is_multiple_of(100) {
             world.is_faulty.store(true, Ordering::SeqCst);
