@@ -216,9 +216,11 @@ MINUTES ?= 15
 soak: ## requests beside changes, bans, rotations and faults, with an oracle (MINUTES=15); charts in build/soak
 	CLERK_SOAK_S=$$(( $(MINUTES) * 60 )) $(CARGO) test --jobs $(JOBS) --test soak -- --nocapture
 
+# One test at a time: the parsed keys are shared by the whole process.
 .PHONY: shuttle
 shuttle: ## the library's locks under thousands of schedules (2 min, and 3 to build); SHUTTLE_SCHEDULES=… takes more
-	RUSTFLAGS="--cfg fuzzing" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS)
+	RUSTFLAGS="--cfg fuzzing" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
+	    -- --test-threads 1
 
 .PHONY: asan
 asan: $(OUT)/staged $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)

@@ -99,7 +99,7 @@ fn ask(world: &World, client: &Client, number: usize, kind: u64) {
     let mut request = Request::new();
     request.header(b"Authorization", line.as_bytes());
     let begun = Instant::now();
-    let cached = (kind % 3 == 0).then(|| client.authenticate_cached(&request)).flatten();
+    let cached = kind.is_multiple_of(3).then(|| client.authenticate_cached(&request)).flatten();
     let result = cached.unwrap_or_else(|| client.authenticate(&request));
     let took = begun.elapsed();
     world.requests.fetch_add(1, Ordering::SeqCst);

@@ -194,7 +194,9 @@ fn invalidated(invalidate: impl Fn(&Client, &Clerk) + Send + Sync + 'static) {
             .collect();
         invalidate(&client, &clerk);
         assert!(!ask(&client), "signed in after the invalidation");
-        handles.into_iter().for_each(|handle| drop(handle.join().unwrap()));
+        handles.into_iter().for_each(|handle| {
+            let _ = handle.join().unwrap();
+        });
         assert!(!ask(&client), "signed in from what an attempt from before has cached");
         assert_eq!(events.load(Ordering::SeqCst), 4);
     });
