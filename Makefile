@@ -218,7 +218,7 @@ soak: ## requests beside changes, bans, rotations and faults, with an oracle (MI
 
 # One test at a time: the parsed keys are shared by the whole process.
 .PHONY: shuttle
-shuttle: ## the library's locks under thousands of schedules (2 min, and 3 to build); SHUTTLE_SCHEDULES=… takes more
+shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to build); SHUTTLE_SCHEDULES=… takes more
 	RUSTFLAGS="--cfg fuzzing" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
 	    -- --test-threads 1
 
