@@ -10,11 +10,14 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 LIBDIR ?= $(PREFIX)/lib
 JOBS ?= 2
+# The shared library uses the SQLite library of the system, so that a process has one copy of it; `bundled` compiles a copy.
+SQLITE ?= system
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SONAME := libclerk_auth.so.0
-# What a Rust archive needs on Linux; tests/install.sh compares it with what rustc says.
-STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+# What a Rust archive needs on Linux; tests/install.sh compares it with what rustc says. Not the unwinder: compilers add
+# libgcc_s, or libgcc_eh to fully static programs, where there is no libgcc_s.
+STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl -lc
 
 TARGET := target/release
 OUT := build
@@ -44,13 +47,22 @@ tools: ## install what is missing (apt, as root), or say what to install
 
 # --- the library ---------------------------------------------------------------------------------------------------
 
+ifeq ($(SQLITE),system)
+SHARED_FEATURES := --no-default-features --features capi,sqlite
+else ifneq ($(SQLITE),bundled)
+$(error SQLITE is `system` or `bundled`)
+endif
+
 # Each artifact is built by itself: a build of several crate types at once silently loses link-time optimization.
 $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
-	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib
+	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
+	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
+	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
 	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
 
-# Only the functions of the header stay global, so that two Rust archives can live in one program.
+# Only the functions of the header stay global, so that two Rust archives can live in one program. Contains SQLite, so that
+# static programs and the bindings need no other file.
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	@mkdir -p $(OUT)
 	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
@@ -69,7 +81,7 @@ generate: header ## write everything that is generated from the Rust sources: he
 
 define fill
 	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
-	    -e 's|@CMAKE_STATIC_LIBS@|gcc_s;util;rt;pthread;m;dl;c|g' $(1)
+	    -e 's|@CMAKE_STATIC_LIBS@|util;rt;pthread;m;dl;c|g' $(1)
 endef
 
 # $(1): destination, $(2): prefix, $(3): libdir
@@ -134,7 +146,7 @@ demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an applica
 with = $(if $(or $(shell command -v $(1)),$(filter true,$(CI))),$(2))
 
 .PHONY: test
-test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) ## everything but the server modules
+test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call with,node,test-node) test-servers ## everything
 
 .PHONY: test-rust
 test-rust: ## the core
@@ -152,6 +164,7 @@ endef
 test-corpus: ## the recorded verdicts and scenarios, through the C functions
 	$(call replay,verdicts,tests/corpus/verdicts.json)
 	$(call replay,parity,tests/corpus/seed_parity.json)
+	$(call replay,handshake,tests/corpus/handshake.json)
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
@@ -159,6 +172,12 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+
+# Repeats the loops of tests/sqlite that start and kill processes.
+CRASH_S ?= 120
+.PHONY: crash
+crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
 
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
@@ -180,17 +199,38 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+# Debian packages that only the tests of user stores need.
+STORES := postgresql mariadb-server
+
+.PHONY: test-stores
+test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
+	@scripts/tools.sh $(STORES)
+	tests/stores/run.sh
+
 # Debian packages that only the tests of one server need.
-APACHE := apache2 apache2-dev apache2-utils wrk php-fpm lintian dpkg-dev
+NGINX := nginx nginx-dev caddy php-fpm chromium wrk
+APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
+
+# $(1): server, $(2): its packages
+define test_server
+	@status=0; scripts/tools.sh --optional $(2) || status=$$?; \
+	    case $$status in 0) $(MAKE) --no-print-directory test-$(1);; 3) echo "left out: the tests of the $(1) module";; *) exit 1;; esac
+endef
+
+.PHONY: test-servers
+test-servers: $(OUT)/staged $(SIM) ## the nginx and Apache modules; without CI, those whose packages are installed or can be
+	$(call test_server,nginx,$(NGINX))
+	$(call test_server,apache,$(APACHE))
 
 .PHONY: test-apache
-test-apache: $(OUT)/staged $(SIM) ## the Apache module, in real servers
+test-apache: $(OUT)/staged $(SIM) ## the Apache module, in Debian's Apache
 	@scripts/tools.sh $(APACHE)
 	$(MAKE) -C bindings/apache
 	python3 bindings/apache/tests/run.py
 
 .PHONY: test-nginx
-test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx (needs nginx and nginx-dev)
+test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx
+	@scripts/tools.sh $(NGINX)
 	bindings/nginx/test.sh
 
 # --- reliability: docs/reliability.md has the figures -----------------------------------------------------------------
@@ -219,7 +259,7 @@ soak: ## requests beside changes, bans, rotations and faults, with an oracle (MI
 # One test at a time: the parsed keys are shared by the whole process.
 .PHONY: shuttle
 shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to build); SHUTTLE_SCHEDULES=… takes more
-	RUSTFLAGS="--cfg fuzzing" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
+	RUSTFLAGS="--cfg fuzzing --cfg shuttle" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
 	    -- --test-threads 1
 
 .PHONY: asan
@@ -279,7 +319,7 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 .PHONY: deb deb-apache deb-nginx
 deb: deb-apache deb-nginx ## Debian packages of the server modules
 deb-apache: $(OUT)/staged
-	@scripts/tools.sh $(APACHE)
+	@scripts/tools.sh apache2 apache2-dev debhelper dpkg-dev lintian
 	bindings/apache/deb.sh
 deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb

@@ -86,7 +86,9 @@ static const char *const accounts_sql[ACCOUNTS_KINDS] = {
         "  clerk_updated_at = coalesce(:clerk_updated_at, clerk_updated_at) "
         "WHERE id = :key"
         "  AND (NOT :only_if_unlinked OR clerk_id IS NULL)"
-        "  AND (:max_version IS NULL OR clerk_updated_at IS NULL OR clerk_updated_at <= :max_version)",
+        "  AND (:max_version IS NULL OR clerk_updated_at IS NULL OR clerk_updated_at <= :max_version)"
+        "  AND (NOT :only_if_active OR is_active)"
+        "  AND (NOT :only_if_banned OR (banned_by_clerk AND NOT is_active))",
     [CLERK_STORE_REQUEST_KIND_BEGIN] = "BEGIN IMMEDIATE",
     [CLERK_STORE_REQUEST_KIND_COMMIT] = "COMMIT",
     [CLERK_STORE_REQUEST_KIND_ROLLBACK] = "ROLLBACK",
@@ -171,6 +173,10 @@ static int accounts_bind(sqlite3_stmt *statement, const clerk_store_request *req
                                  clerk_store_request_string_column(request, CLERK_COLUMN_EMAIL, NULL));
     if (code == SQLITE_OK)
         code = accounts_bind_int(statement, ":only_if_unlinked", clerk_store_request_only_if_unlinked(request));
+    if (code == SQLITE_OK)
+        code = accounts_bind_int(statement, ":only_if_active", clerk_store_request_only_if_active(request));
+    if (code == SQLITE_OK)
+        code = accounts_bind_int(statement, ":only_if_banned", clerk_store_request_only_if_banned(request));
     if (code == SQLITE_OK && clerk_store_request_max_version(request, &version) == 1)
         code = accounts_bind_int(statement, ":max_version", version);
     for (int i = 0; i < ACCOUNTS_COLUMNS && code == SQLITE_OK; i++) {

@@ -13,6 +13,7 @@
  *     Request          clerk_request: the header lines of a request
  *     Authenticate     blocking, from the cache, one token
  *     Result           clerk_result: status, reason, attributes, checks
+ *     Explanation      clerk_explanation: why a token is accepted or rejected
  *     User store       the application's user table: callback, asynchronous, or SQLite
  *     Events and log   callbacks
  *     Webhooks         Clerk's webhooks
@@ -532,10 +533,16 @@ typedef struct {
     uint64_t cached_users;
     /** Age of the JWK set in milliseconds; -1 if there is none. */
     int64_t jwks_age_ms;
+    /** Requests without a credential. */
+    uint64_t no_credentials;
+    /** Calls that returned `CLERK_WOULD_BLOCK`. */
+    uint64_t would_block;
+    /** Requests whose result could not be determined because the user store failed; also counted in `unavailable`. */
+    uint64_t store_errors;
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
-#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Fills `*stats` up to its `struct_size`.
@@ -593,11 +600,27 @@ typedef struct {
     clerk_str origin;
     /** Value of the `Sec-Fetch-Site` header, or empty. */
     clerk_str sec_fetch_site;
+    /**
+     * Scheme of the request, "https" or "http", as the browser used it; or empty. The setting `handshake` needs this
+     * and the next two, and `host` unless `headers` has the line; without them no request is redirected.
+     */
+    clerk_str scheme;
+    /** Request target: path and query exactly as the browser sent them, beginning with "/"; or empty. */
+    clerk_str target;
+    /** Value of the `Accept` header, or empty. This and the next two count instead of lines in `headers`. */
+    clerk_str accept;
+    /** Value of the `Sec-Fetch-Dest` header, or empty. */
+    clerk_str sec_fetch_dest;
+    /** Value of the `Referer` header, or empty. */
+    clerk_str referer;
 } clerk_request;
 
 /** Initializes a `clerk_request` without header lines. */
 #define CLERK_REQUEST_INIT                                                                                             \
-    { sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } }
+    {                                                                                                                  \
+        sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 },            \
+        { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }                                   \
+    }
 
 /** Where the token of a request was found. */
 typedef enum clerk_token_source CLERK_INT32_ENUM {
@@ -661,7 +684,10 @@ int32_t clerk_authenticate(const clerk_client *client,
 /**
  * Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
  *
- * Verifies a token that is not in the cache if its key is cached and no user has to be looked up.
+ * Verifies a token that is not in the cache if its key is cached and no user has to be looked up. With a user store,
+ * there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
+ * block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
+ * change take effect at once.
  *
  * Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
  * `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the
@@ -759,6 +785,18 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_INTERNAL_ERROR = 27,
     /** `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin. */
     CLERK_REASON_CSRF_FAILED = 28,
+    /** `handshake`: the address carries a development browser, which has to be passed on to Clerk. */
+    CLERK_REASON_DEV_BROWSER_SYNC = 29,
+    /** `handshake`: a browser that the development instance does not know. */
+    CLERK_REASON_DEV_BROWSER_MISSING = 30,
+    /** `handshake`: a satellite has to ask the primary domain whether the browser is signed in. */
+    CLERK_REASON_SATELLITE_NEEDS_SYNCING = 31,
+    /** `handshake`: a satellite asks the primary domain of a development instance. */
+    CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING = 32,
+    /** `cross_origin_sync`: the visitor follows a link from another site. */
+    CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC = 33,
+    /** `organization_patterns`: the path belongs to another organization than the active one. */
+    CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH = 34,
 } clerk_reason;
 
 /** The category of a reason; it determines the HTTP status. */
@@ -799,7 +837,10 @@ const char *clerk_result_reason_name(const clerk_result *result);
  */
 const char *clerk_result_public_reason(const clerk_result *result);
 
-/** Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 500 for NULL. Any thread. */
+/**
+ * Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 307 with `clerk_result_redirect`; 500 for NULL.
+ * Any thread.
+ */
 int32_t clerk_result_http_status(const clerk_result *result);
 
 /** Returns how many milliseconds to wait before the next attempt, for `Retry-After`; -1 if unknown. Any thread. */
@@ -825,6 +866,44 @@ int32_t clerk_result_www_authenticate(const clerk_result *result,
  * else 0. Any thread.
  */
 int32_t clerk_result_handshake_recommended(const clerk_result *result);
+
+/**
+ * Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
+ *
+ * To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
+ * response from the address. An application that does not redirect serves or refuses the request by its status as
+ * usual. With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
+ *
+ * Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The
+ * string is printable ASCII, is followed by a NUL and lives as long as the result. Do not log it: it may hold a token.
+ * Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_result_redirect(const clerk_result *result, clerk_str *url);
+
+/**
+ * Returns the number of `Set-Cookie` lines that belong to the response; 0 for NULL.
+ *
+ * There may be some with any status: a browser that was signed out elsewhere has its cookies removed. Any thread.
+ */
+size_t clerk_result_set_cookie_count(const clerk_result *result);
+
+/**
+ * Reads the value of a `Set-Cookie` line; `index` is less than `clerk_result_set_cookie_count`.
+ *
+ * Add each line to the response by itself, in this order, whatever the status is; do not join them.
+ *
+ * Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status.
+ * The string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_result_set_cookie(const clerk_result *result, size_t index, clerk_str *line);
+
+/**
+ * Reads the value of a `Cache-Control` line to be added to the response: "no-store" with a redirect or cookies.
+ *
+ * Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The
+ * string is static and followed by a NUL. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_result_cache_control(const clerk_result *result, clerk_str *value);
 
 /**
  * Returns the name of a reason, such as "token-expired"; "" for an unknown number.
@@ -1037,6 +1116,58 @@ const char *clerk_token_kind_name(int32_t kind);
 void clerk_result_free(clerk_result *result);
 
 /**********************************************************************************************************************
+ * Section - Explanation
+ *
+ *     clerk_explanation *explanation = NULL;
+ *     if (clerk_explain(client, token, &explanation, NULL) == CLERK_OK)
+ *         printf("%s\n", clerk_explanation_text(explanation).data);
+ *     clerk_explanation_free(explanation);
+ **********************************************************************************************************************/
+
+/**
+ * Why a token is accepted or rejected, check by check. Immutable; any thread may read it. The caller frees it, once.
+ */
+typedef struct clerk_explanation clerk_explanation;
+
+/**
+ * Explains why a token is accepted or rejected, check by check, without trusting it. The token may be any bytes.
+ *
+ * For operators and tests; it must not be sent to clients. It contains neither the token nor its signature; values of
+ * the token are truncated and escaped. It rests on what is in memory: no request is sent, the user store is not
+ * queried, and no event is emitted. If the JWK set was not fetched yet, the signature is not checked: call
+ * `clerk_client_warm_up` first.
+ *
+ * Returns `CLERK_OK` and sets `*explanation`, which the caller frees with `clerk_explanation_free`, also for a token
+ * that is rejected. Otherwise returns a negative status, sets `*explanation` to NULL and sets `*error`. Any thread,
+ * also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_explain(const clerk_client *client,
+                      clerk_str token,
+                      clerk_explanation **explanation,
+                      clerk_error **error);
+
+/**
+ * Returns the explanation as a JSON object; NULL data for NULL.
+ *
+ * Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
+ * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
+ * order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
+ * failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_json(const clerk_explanation *explanation);
+
+/**
+ * Returns the explanation as text for people, one line for each check; NULL data for NULL.
+ *
+ * The string lives as long as the explanation. Any thread.
+ */
+clerk_str clerk_explanation_text(const clerk_explanation *explanation);
+
+/** Frees an explanation. NULL is ignored. Any thread. */
+void clerk_explanation_free(clerk_explanation *explanation);
+
+/**********************************************************************************************************************
  * Section - User store
  *
  * The library finds, creates and updates the row of each user in the application's own table: through a callback, or
@@ -1060,6 +1191,8 @@ void clerk_result_free(clerk_result *result);
  *         case CLERK_STORE_REQUEST_KIND_UPDATE:
  *             // UPDATE account SET ... WHERE id = :key AND (NOT :only_if_unlinked OR clerk_id IS NULL)
  *             //     AND (:max_version IS NULL OR updated_at IS NULL OR updated_at <= :max_version)
+ *             //     AND (NOT :only_if_active OR is_active)
+ *             //     AND (NOT :only_if_banned OR (banned_by_clerk AND NOT is_active))
  *             return CLERK_STORE_CONFLICT; // if no row was updated
  *         case CLERK_STORE_REQUEST_KIND_BEGIN:
  *         case CLERK_STORE_REQUEST_KIND_COMMIT:
@@ -1106,8 +1239,9 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
     CLERK_STORE_REQUEST_KIND_CREATE = 5,
     /**
      * Update the given columns of the row "key", in one statement with the conditions
-     * `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
-     * whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
+     * `clerk_store_request_only_if_unlinked`, `clerk_store_request_max_version`, `clerk_store_request_only_if_active`
+     * and `clerk_store_request_only_if_banned`. Respond with nothing, or with the whole row. Return
+     * `CLERK_STORE_CONFLICT` if no row was updated.
      */
     CLERK_STORE_REQUEST_KIND_UPDATE = 6,
     /**
@@ -1228,13 +1362,34 @@ CLERK_NODISCARD int32_t clerk_config_set_user_column_length(clerk_config *config
 /**
  * Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
  *
- * Opens the database now. Creates it, readable by its owner only, if it does not exist. `path` is UTF-8 and is
- * copied.
+ * Creates the database, readable by its owner only, if it does not exist, and closes it again; clients open it at
+ * their first use. Symbolic links and a relative path are resolved now. A database without other tables is used in
+ * WAL mode; the journal mode of the application's own database stays as it is. `path` is UTF-8 and is copied.
+ *
+ * No other copy of SQLite in this process may open the database: locks belong to the process, so that two copies do
+ * not see each other's, and the file is corrupted. The shared library uses the SQLite library of the system, so an
+ * application that uses that, too, may open the database as well. The archive and the bindings contain a copy: then
+ * only other processes may open it, and the functions fail once they find it opened by another copy.
+ *
+ * No connection is open across `fork`: idle ones are closed before it, and those in use are waited for, at most 250
+ * ms. If one is open all the same, requests of the child are unavailable, because it would lose rows. The
+ * application's own connections must be closed before a fork as well.
  *
  * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
  * thread at a time.
  */
 CLERK_NODISCARD int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
+
+/**
+ * Copies the SQLite database at `path`, which may be in use, into a new file that only its owner can read.
+ *
+ * The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not
+ * enough: without its `-wal` file it may lack rows, or be empty. Both paths are UTF-8.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, if
+ * `destination` exists, or if the copy cannot be written. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_sqlite_backup(clerk_str path, clerk_str destination, clerk_error **error);
 
 /** Returns the kind of the request, a `clerk_store_request_kind`; 0 for NULL. One thread at a time. */
 int32_t clerk_store_request_get_kind(const clerk_store_request *request);
@@ -1284,6 +1439,23 @@ int32_t clerk_store_request_only_if_unlinked(const clerk_store_request *request)
  * the column. The condition must be part of the statement that updates. One thread at a time.
  */
 int32_t clerk_store_request_max_version(const clerk_store_request *request, int64_t *version);
+
+/**
+ * Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is true, else 0.
+ *
+ * Then a row that the application has deactivated meanwhile is not marked as banned by Clerk. The condition has to be
+ * in the statement that updates. One thread at a time.
+ */
+int32_t clerk_store_request_only_if_active(const clerk_store_request *request);
+
+/**
+ * Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is false and `BANNED_BY_CLERK` is true,
+ * else 0.
+ *
+ * Then a row that the application has deactivated meanwhile is not activated. The condition has to be in the statement
+ * that updates. One thread at a time.
+ */
+int32_t clerk_store_request_only_if_banned(const clerk_store_request *request);
 
 /**
  * Adds a row. `key` is the application's key of the row; it must not be empty. The column setters then apply to it.
@@ -1493,7 +1665,28 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_USER_DELETED = 11,
     /** Clerk rejected the secret key. Cached results may still be served for a while. */
     CLERK_EVENT_KIND_SECRET_KEY_REJECTED = 12,
+    /**
+     * A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+     * was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+     */
+    CLERK_EVENT_KIND_JWKS_FETCH_LIMITED = 13,
+    /** A browser is redirected to Clerk. */
+    CLERK_EVENT_KIND_HANDSHAKE_STARTED = 14,
+    /** A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies. */
+    CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 15,
+    /** Clerk's response to a handshake was not accepted or could not be fetched. */
+    CLERK_EVENT_KIND_HANDSHAKE_FAILED = 16,
 } clerk_event_kind;
+
+/** Where Clerk's response to a handshake came from. */
+typedef enum clerk_handshake_source CLERK_INT32_ENUM {
+    /** A nonce was exchanged at Clerk. */
+    CLERK_HANDSHAKE_SOURCE_NONCE = 1,
+    /** A handshake token was verified. */
+    CLERK_HANDSHAKE_SOURCE_TOKEN = 2,
+    /** The session was refreshed with its refresh cookie. */
+    CLERK_HANDSHAKE_SOURCE_REFRESH = 3,
+} clerk_handshake_source;
 
 /** The severity of a log line. Smaller is more severe. */
 typedef enum clerk_log_level CLERK_INT32_ENUM {
@@ -1596,16 +1789,32 @@ clerk_str clerk_event_clerk_id(const clerk_event *event);
  */
 clerk_str clerk_event_token_hash(const clerk_event *event);
 
-/** Returns why the request was not signed in, a `clerk_reason`; 0 for other kinds. Any thread, during the callback. */
+/**
+ * Returns why the request was not signed in, or a handshake was started or failed, a `clerk_reason`; 0 for other kinds.
+ * Any thread, during the callback.
+ */
 int32_t clerk_event_reason(const clerk_event *event);
 
 /** Returns where the result came from, a `clerk_source`; 0 for other kinds. Any thread, during the callback. */
 int32_t clerk_event_source(const clerk_event *event);
 
 /**
- * Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+ * Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any
+ * thread, during the callback.
  */
 int64_t clerk_event_retry_after_ms(const clerk_event *event);
+
+/**
+ * Returns where Clerk's response to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
+ * during the callback.
+ */
+int32_t clerk_event_handshake_source(const clerk_event *event);
+
+/**
+ * Returns how many `Set-Cookie` lines of Clerk's response to a handshake were not passed on, because they are malformed
+ * or not for Clerk's cookies; 0 for other kinds. Any thread, during the callback.
+ */
+int64_t clerk_event_dropped_lines(const clerk_event *event);
 
 /**
  * Returns the name of an event kind, such as "auth_success"; "" for an unknown number.
@@ -1613,6 +1822,13 @@ int64_t clerk_event_retry_after_ms(const clerk_event *event);
  * The string is static and never NULL. Any thread.
  */
 const char *clerk_event_kind_name(int32_t kind);
+
+/**
+ * Returns the name of a handshake's source: "nonce", "token" or "refresh"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_handshake_source_name(int32_t source);
 
 /**********************************************************************************************************************
  * Section - Webhooks

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, with apt when root; otherwise says in one line what to install.
-# tools.sh [PACKAGE]... needs these Debian packages, too.
+# tools.sh [--optional] [PACKAGE]... needs these Debian packages, too. --optional: exits with 3 if they are missing and cannot be
+# installed, except in CI.
 # Toolchains (Rust, a C compiler, make) are expected; in CI anything that stays missing is a failure.
 set -euo pipefail
 
@@ -10,6 +11,9 @@ declare -A packages=(
   [curl]=curl [flock]=util-linux [jq]=jq [sqlite3]=sqlite3 [python3]=python3
 )
 PATH=$PATH:/usr/sbin
+optional=
+[ "${1:-}" = --optional ] && { optional=yes; shift; }
+[ "${CI:-}" != true ] || optional=
 missing=()
 for command in "${!packages[@]}"; do
   command -v "$command" > /dev/null || missing+=("${packages[$command]}")
@@ -40,9 +44,13 @@ done
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
   echo "missing, please install: ${missing[*]}" >&2
+  [ -z "$optional" ] || exit 3
   exit 1
 fi
 echo "installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+if ! apt-get update -qq || ! apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null; then
+  echo "could not be installed: ${missing[*]}" >&2
+  [ -z "$optional" ] || exit 3
+  exit 1
+fi

@@ -48,7 +48,6 @@ struct Shard<K, V, S>(ForkMutex<ShardInner<K, V, S>>);
 
 struct ShardInner<K, V, S> {
     map: LruCache<K, Entry<V>, S>,
-    hits: u64,
 }
 
 /// What [`Cache::lookup`] found.
@@ -83,7 +82,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
             // `LruCache::new` would allocate room for all entries at once.
             let mut map = LruCache::unbounded_with_hasher(hasher.clone());
             map.resize(capacity);
-            Shard(ForkMutex::new(ShardInner { map, hits: 0 }))
+            Shard(ForkMutex::new(ShardInner { map }))
         };
         Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
     }
@@ -118,7 +117,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
             return removed.map_or(Lookup::Miss, |entry| Lookup::Removed(entry.value));
         }
         let value = entry.value.clone();
-        shard.hits += 1;
         if now_ms.saturating_sub(entry.last_access_ms) >= PROMOTE_EVERY_MS
             && let Some(entry) = shard.map.get_mut(key)
         {
@@ -199,11 +197,6 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn len(&self) -> usize {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
     }
-
-    /// Returns the number of hits of [`Self::get`] and [`Self::lookup`].
-    pub fn hits(&self) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.hits).sum()
-    }
 }
 
 #[cfg(test)]
@@ -251,7 +244,7 @@ mod tests {
         cache.shards[0].0.pretend_forked();
         let held = cache.shards[0].0.lock(LOOKUP_TIMEOUT);
         let begun = Instant::now();
-        assert_eq!((cache.get(&"a", 0), cache.len(), cache.hits()), (None, 0, 0));
+        assert_eq!((cache.get(&"a", 0), cache.len()), (None, 0));
         assert_eq!(cache.put_if("b", 2, 10, 0, |_| true), Err(2));
         assert!(begun.elapsed() < Duration::from_secs(1));
         assert_eq!((cache.remove(&"a"), cache.retain(|_| false)), (None, vec![]));
@@ -278,6 +271,6 @@ mod tests {
         assert_eq!((cache.remove_if("a", |v| *v == 1), cache.remove_if("a", |v| *v == 2)), (None, Some(2)));
         cache.put("b", 1, 100, 0);
         assert_eq!(cache.lookup("b", 0, |_| false), Lookup::Removed(1));
-        assert_eq!((cache.lookup("b", 0, |_| true), cache.hits()), (Lookup::Miss, 0));
+        assert_eq!(cache.lookup("b", 0, |_| true), Lookup::Miss);
     }
 }

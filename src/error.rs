@@ -24,8 +24,8 @@ pub enum ErrorKind {
 
 /// The error of all functions of this crate, for the application and its log. Never to be sent to an HTTP client.
 ///
-/// `Display` says what failed; [`source`](StdError::source) is the underlying error, if there is one. Neither contains a
-/// token or a secret.
+/// `Display` says what failed, why and what may help, in one line: `unavailable: jwk-failed-to-load: tls: certificate expired
+/// (…)`. [`source`](StdError::source) is the underlying error, if there is one. Neither contains a token or a secret.
 ///
 /// # Examples
 ///
@@ -168,7 +168,12 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.message)?;
+        match self.api() {
+            Some(error) => write!(f, ": {error}"),
+            // The message of a user store is the application's own.
+            None => Ok(()),
+        }
     }
 }
 
@@ -204,7 +209,7 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Api(error) => write!(f, "call to Clerk failed: {error}"),
+            Cause::Api(error) => error.fmt(f),
             Cause::UserStore { code, message } => write!(f, "user store failed: {message} (code {code})"),
         }
     }
@@ -242,7 +247,8 @@ mod tests {
         assert!(error.is_unavailable() && error.is_rate_limited() && !error.is_timeout() && !error.is_user_store());
         assert_eq!((error.http_status(), error.trace_id()), (Some(429), Some("t1")));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
-        assert!(error.source().unwrap().to_string().starts_with("call to Clerk failed"));
+        assert_eq!(error.source().unwrap().to_string(), "http 429: rate limited by Clerk, trace t1");
+        assert_eq!(error.to_string(), "unavailable: server-error: http 429: rate limited by Clerk, trace t1");
         let timeout = unavailable(ApiErrorKind::Timeout, 0);
         assert!(timeout.is_timeout() && !timeout.is_rate_limited() && timeout.http_status().is_none());
     }

@@ -24,6 +24,29 @@ impl Source {
     }
 }
 
+/// Where Clerk's response to a handshake came from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr, strum::VariantArray, strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum HandshakeSource {
+    /// A nonce was exchanged at Clerk.
+    Nonce = 1,
+    /// A handshake token was verified.
+    Token = 2,
+    /// The session was refreshed with its refresh cookie.
+    Refresh = 3,
+}
+
+impl HandshakeSource {
+    /// Returns the name, such as `nonce`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// An event, borrowed for the call of the handler. Contains no token, no secret and no e-mail address.
 ///
 /// [`ClientBuilder::on_event`](crate::ClientBuilder::on_event) sets the handler.
@@ -120,10 +143,33 @@ pub enum Event<'a> {
         /// The deleted Clerk user.
         clerk_id: &'a str,
     },
+    /// A token's key is not in the key set, which is not fetched again yet because it was just fetched for another token. After a
+    /// rotation of Clerk's keys, tokens are rejected until then. Emitted once until the next such fetch.
+    JwksFetchLimited {
+        /// The time until the next fetch may begin.
+        retry_after_ms: u64,
+    },
     /// Clerk is unavailable, and a stale cached user was used.
     StaleUserServed {
         /// The Clerk user.
         clerk_id: &'a str,
+    },
+    /// A browser is redirected to Clerk. The request is not signed in.
+    HandshakeStarted {
+        /// Why.
+        reason: Reason,
+    },
+    /// A browser came back from Clerk, or its session was refreshed: the response sets Clerk's cookies.
+    HandshakeResolved {
+        /// Where they came from.
+        source: HandshakeSource,
+        /// How many `Set-Cookie` lines were not passed on, because they are malformed or not for Clerk's cookies.
+        dropped_lines: usize,
+    },
+    /// Clerk's response to a handshake was not accepted or could not be fetched.
+    HandshakeFailed {
+        /// Why.
+        reason: Reason,
     },
 }
 
@@ -170,11 +216,14 @@ impl EventHandlers {
         }
     }
 
+    /// Returns whether the log handler is called for lines at this level.
+    pub(crate) fn is_logged(&self, level: Level) -> bool {
+        self.log.as_ref().is_some_and(|(max_level, _)| level <= *max_level)
+    }
+
     /// Calls the log handler if its level includes `level`. The message is built only then.
     pub(crate) fn log(&self, level: Level, message: impl FnOnce() -> String) {
-        if let Some((max_level, handler)) = &self.log
-            && level <= *max_level
-        {
+        if let Some((_, handler)) = self.log.as_ref().filter(|_| self.is_logged(level)) {
             handler(level, &message());
         }
     }

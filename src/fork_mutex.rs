@@ -1,13 +1,23 @@
-//! A mutex that does not block a forked child forever when a thread of the parent held it at the fork.
+//! Mutexes that do not block a forked child forever when a thread of the parent held them at the fork.
+//!
+//! They are those of the standard library: each consists of its own memory alone. Those of `parking_lot` share tables of the
+//! process, which the parent may have locked as well.
 
+#[cfg(not(shuttle))]
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use once_cell::race::OnceBox;
+// `make shuttle` replaces `parking_lot` by the locks of shuttle.
+#[cfg(shuttle)]
+use parking_lot::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How long a lookup in a forked child waits for a lock before it treats it as held forever.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long a removal waits.
 pub const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a forked child waits before it replaces what a lock protects. Such locks are held for microseconds.
+const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Protects `T`. In the process that created it, locking waits without a limit.
 pub struct ForkMutex<T> {
@@ -22,18 +32,17 @@ impl<T> ForkMutex<T> {
 
     /// Locks. Returns `None` only in a forked child, when the lock is not released within `timeout`.
     pub fn lock(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
-        let guard = self.mutex.try_lock();
+        let guard = try_lock(&self.mutex);
         if guard.is_some() {
             return guard;
         }
         if std::process::id() == self.pid {
-            return Some(self.mutex.lock());
+            return Some(self.mutex.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let deadline = Instant::now() + timeout;
         loop {
-            // Not `try_lock_for`: its queue has locks of its own, which the parent may have held as well.
             std::thread::yield_now();
-            let guard = self.mutex.try_lock();
+            let guard = try_lock(&self.mutex);
             if guard.is_some() || Instant::now() >= deadline {
                 return guard;
             }
@@ -44,6 +53,44 @@ impl<T> ForkMutex<T> {
     #[cfg(test)]
     pub fn pretend_forked(&mut self) {
         self.pid = 0;
+    }
+}
+
+/// A panic while a lock is held leaves the value as it is: no invariant spans several statements.
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Protects a `T` that a forked child may replace: if a thread of the parent held the lock at the fork, the child continues
+/// with the default value.
+pub struct ResetMutex<T> {
+    inherited: ForkMutex<T>,
+    replacement: OnceBox<ResetMutex<T>>,
+}
+
+impl<T> ResetMutex<T> {
+    pub fn new(value: T) -> Self {
+        ResetMutex { inherited: ForkMutex::new(value), replacement: OnceBox::new() }
+    }
+}
+
+impl<T: Default> Default for ResetMutex<T> {
+    fn default() -> Self {
+        ResetMutex::new(T::default())
+    }
+}
+
+impl<T: Default> ResetMutex<T> {
+    /// Locks.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        if let Some(replacement) = self.replacement.get() {
+            return replacement.lock();
+        }
+        self.inherited.lock(RESET_TIMEOUT).unwrap_or_else(|| self.replacement.get_or_init(Box::default).lock())
     }
 }
 
@@ -61,5 +108,19 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(1));
         drop(held);
         assert_eq!(mutex.lock(LOOKUP_TIMEOUT).map(|guard| *guard), Some(5));
+    }
+
+    #[test]
+    fn value_locked_at_fork_is_replaced_in_the_child() {
+        let mut mutex = ResetMutex::new(5);
+        assert_eq!(*mutex.lock(), 5);
+        mutex.inherited.pretend_forked();
+        let held = mutex.inherited.mutex.lock();
+        *mutex.lock() += 1;
+        let begun = Instant::now();
+        assert_eq!(*mutex.lock(), 1);
+        assert!(begun.elapsed() < RESET_TIMEOUT, "the second call does not wait again");
+        drop(held);
+        assert_eq!(*mutex.lock(), 1);
     }
 }

@@ -49,7 +49,8 @@
 //!
 //! # Cargo features
 //!
-//! * `sqlite` (default): [`SqliteStore`](users::SqliteStore), a user table in a SQLite file.
+//! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
+//! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!
@@ -82,6 +83,7 @@ mod events;
 #[cfg(feature = "capi")]
 mod ffi;
 mod fork_mutex;
+mod handshake;
 mod identity;
 #[doc(hidden)]
 pub mod internals;
@@ -98,11 +100,11 @@ pub mod users;
 mod webhooks;
 
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
-pub use config::{Csrf, LinkByEmail, Secret, UserMode};
+pub use config::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};
-pub use events::{Event, Level as LogLevel, Source};
+pub use events::{Event, HandshakeSource, Level as LogLevel, Source};
 pub use identity::{Attribute, Identity};
-pub use jwt::{AuthorizationParams, FactorLevel, Reverification};
+pub use jwt::{AuthorizationParams, Check, CheckStatus, Explanation, FactorLevel, Reverification};
 pub use reason::{Category, Reason};
 pub use request::Request;
 pub use token::{TokenHash, TokenKind};

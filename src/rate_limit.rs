@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::fork_mutex::ResetMutex;
 
 /// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
 pub struct RateLimit {
     interval_ms: i64,
-    taken_ms: Mutex<Option<i64>>,
+    taken_ms: ResetMutex<Option<i64>>,
 }
 
 impl RateLimit {
     /// Creates a limit whose first permit is available at once.
     pub fn every_ms(interval_ms: i64) -> Self {
-        RateLimit { interval_ms, taken_ms: Mutex::new(None) }
+        RateLimit { interval_ms, taken_ms: ResetMutex::default() }
     }
 
     fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
@@ -23,6 +23,13 @@ impl RateLimit {
     /// Returns whether a permit is available.
     pub fn is_available(&self, now_ms: i64) -> bool {
         self.is_due(*self.taken_ms.lock(), now_ms)
+    }
+
+    /// Returns the milliseconds until a permit is available; 0 if one is.
+    pub fn wait_ms(&self, now_ms: i64) -> u64 {
+        let taken_ms = *self.taken_ms.lock();
+        let left_ms = taken_ms.map_or(0, |taken_ms| self.interval_ms - now_ms.saturating_sub(taken_ms));
+        u64::try_from(left_ms).unwrap_or(0)
     }
 
     /// Makes the permit available.
@@ -46,13 +53,13 @@ pub struct TokenBucket {
     capacity: i64,
     interval_ms: i64,
     /// When the bucket is full again.
-    full_at_ms: Mutex<i64>,
+    full_at_ms: ResetMutex<i64>,
 }
 
 impl TokenBucket {
     /// Makes a full bucket.
     pub fn new(capacity: u32, interval_ms: i64) -> Self {
-        TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: Mutex::new(i64::MIN) }
+        TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: ResetMutex::new(i64::MIN) }
     }
 
     /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.

@@ -134,6 +134,18 @@ pub enum Reason {
     InternalError = 27,
     /// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
     CsrfFailed = 28,
+    /// `handshake`: the address carries a development browser, which has to be passed on to Clerk.
+    DevBrowserSync = 29,
+    /// `handshake`: a browser that the development instance does not know.
+    DevBrowserMissing = 30,
+    /// `handshake`: a satellite has to ask the primary domain whether the browser is signed in.
+    SatelliteNeedsSyncing = 31,
+    /// `handshake`: a satellite asks the primary domain of a development instance.
+    PrimaryRespondsToSyncing = 32,
+    /// `cross_origin_sync`: the visitor follows a link from another site.
+    PrimaryDomainCrossOriginSync = 33,
+    /// `organization_patterns`: the path belongs to another organization than the active one.
+    ActiveOrganizationMismatch = 34,
 }
 
 impl Reason {
@@ -164,7 +176,13 @@ impl Reason {
             | Reason::SessionRevoked
             | Reason::SessionTokenButNoClientUat
             | Reason::ClientUatButNoSessionToken
-            | Reason::SessionTokenIatBeforeClientUat => Category::InvalidToken,
+            | Reason::SessionTokenIatBeforeClientUat
+            | Reason::DevBrowserSync
+            | Reason::DevBrowserMissing
+            | Reason::SatelliteNeedsSyncing
+            | Reason::PrimaryRespondsToSyncing
+            | Reason::PrimaryDomainCrossOriginSync
+            | Reason::ActiveOrganizationMismatch => Category::InvalidToken,
             Reason::UserInactive | Reason::LinkConflict | Reason::CsrfFailed => Category::Forbidden,
             Reason::JwkFailedToResolve | Reason::SecretKeyInvalid => Category::Misconfigured,
             Reason::JwkFailedToLoad
@@ -194,8 +212,8 @@ mod tests {
             let same = Reason::ALL.iter().filter(|other| other.as_str() == reason.as_str()).count();
             assert_eq!(same, 1, "{reason}");
         }
-        assert_eq!(Reason::ALL.len(), 28);
-        assert_eq!((Reason::from_repr(0), Reason::from_repr(29)), (None, None));
+        assert_eq!(Reason::ALL.len(), 34);
+        assert_eq!((Reason::from_repr(0), Reason::from_repr(35)), (None, None));
         assert_eq!(Reason::TokenIatInTheFuture.as_str(), "token-iat-in-the-future");
         assert_eq!(Category::NoCredentials.as_str(), "no_credentials");
     }

@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+#[cfg(not(shuttle))]
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+// `make shuttle` replaces `parking_lot` by the locks of shuttle.
+#[cfg(shuttle)]
+use parking_lot::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Deadline;
+use crate::fork_mutex::ResetMutex;
 
 /// The outcome of a shared fetch for one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +35,35 @@ enum State<V> {
 pub struct InFlight<V> {
     state: Mutex<State<V>>,
     completed: Condvar,
+    /// The process that fetches: its threads do not exist in a forked child.
+    pid: u32,
+}
+
+impl<V> InFlight<V> {
+    fn is_inherited(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<V: Clone> InFlight<V> {
     /// Waits for the fetch to end, at most until the deadline.
     pub fn wait(&self, deadline: Deadline) -> Flight<V> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         loop {
             match &*state {
                 State::Complete(value) => return Flight::Complete(value.clone()),
                 State::Abandoned => return Flight::Abandoned,
                 State::Running => {}
             }
-            if self.completed.wait_until(&mut state, deadline.instant()).timed_out() {
+            let left = deadline.instant().saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Flight::TimedOut;
             }
+            state = self.completed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -51,7 +71,7 @@ impl<V: Clone> InFlight<V> {
 /// A running fetch, with the guard if it was started by this call.
 pub type Joined<K, V> = (Arc<InFlight<V>>, Option<CompletionGuard<K, V>>);
 
-type Running<K, V> = Mutex<HashMap<K, Arc<InFlight<V>>>>;
+type Running<K, V> = ResetMutex<HashMap<K, Arc<InFlight<V>>>>;
 
 /// The running fetches by key. Clones share them.
 pub struct SingleFlight<K, V>(Arc<Running<K, V>>);
@@ -70,7 +90,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
 
     /// Whether a fetch for this key is running.
     pub fn is_running(&self, key: &K) -> bool {
-        self.0.lock().contains_key(key)
+        self.0.lock().get(key).is_some_and(|in_flight| !in_flight.is_inherited())
     }
 
     /// Runs `fetch`, or waits for the one that is running.
@@ -100,13 +120,17 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
     /// it. The guard may move to another thread.
     pub fn join(&self, key: &K, may_start: impl FnOnce() -> bool) -> Option<Joined<K, V>> {
         let mut running = self.0.lock();
-        if let Some(in_flight) = running.get(key) {
+        if let Some(in_flight) = running.get(key).filter(|in_flight| !in_flight.is_inherited()) {
             return Some((in_flight.clone(), None));
         }
         if !may_start() {
             return None;
         }
-        let in_flight = Arc::new(InFlight { state: Mutex::new(State::Running), completed: Condvar::new() });
+        let in_flight = Arc::new(InFlight {
+            state: Mutex::new(State::Running),
+            completed: Condvar::new(),
+            pid: std::process::id(),
+        });
         running.insert(key.clone(), in_flight.clone());
         let guard =
             CompletionGuard { running: self.0.clone(), key: key.clone(), in_flight: in_flight.clone(), value: None };
@@ -137,7 +161,7 @@ impl<K: Hash + Eq, V> Drop for CompletionGuard<K, V> {
             running.remove(&self.key);
         }
         drop(running);
-        *self.in_flight.state.lock() = self.value.take().map_or(State::Abandoned, State::Complete);
+        *self.in_flight.state() = self.value.take().map_or(State::Abandoned, State::Complete);
         self.in_flight.completed.notify_all();
     }
 }

@@ -1,5 +1,7 @@
 //! The flow of a request: a client against a fake Clerk API over TCP, with a manual clock.
 
+#[path = "flow/cached.rs"]
+mod cached;
 mod common;
 #[path = "flow/invalidation.rs"]
 mod invalidation;

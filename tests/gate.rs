@@ -60,7 +60,11 @@ fn tokens_of_others(fixture: &Fixture) -> [String; 3] {
 }
 
 fn deliver(fixture: &Fixture, kind: &str, id: &str) -> WebhookOutcome {
-    let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new(kind, id) };
+    deliver_spec(fixture, WebhookSpec::new(kind, id))
+}
+
+fn deliver_spec(fixture: &Fixture, spec: WebhookSpec) -> WebhookOutcome {
+    let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..spec };
     let delivery = fixture.sim.webhook(&spec).unwrap();
     let mut headers = Headers::default();
     delivery.headers.iter().for_each(|(name, value)| {
@@ -342,6 +346,202 @@ fn exported_revocations_reject_in_another_process() {
         }
         for bad in ["", "{}", "[1]", &a.replace("sess_2", "../x")] {
             assert!(!second.client.import_revocations(bad), "{bad}");
+        }
+    }
+}
+
+/// What this process knows of a ban does not depend on the caches of users.
+#[test]
+fn ban_in_no_cache_is_rejected_by_verify_token() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        for by_webhook in [true, false] {
+            if mode == UserMode::Claims && !by_webhook {
+                continue;
+            }
+            let fixture = fixture(Some(Arc::new(Table::default())), |config| {
+                config.user_mode = Some(mode);
+                config.user_ttl_s = 0;
+                config.user_stale_if_error_s = 0;
+                config.cache_capacity = 1;
+            });
+            let tokens = tokens_of_ada(&fixture);
+            ban(&fixture, 2000);
+            if by_webhook {
+                assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+            } else {
+                assert_eq!(fixture.ask(&tokens[0].1), "out user-inactive");
+            }
+            fixture.time.advance_s(30);
+            for (class, token) in &tokens[..2] {
+                assert_eq!(verify(&fixture.client, token), "out user-inactive", "{mode:?} {class} {by_webhook}");
+            }
+            // The end of the ban is learned in the same way.
+            fixture.time.advance_s(1);
+            fixture.sim.patch_user(ADA, json!({"banned": false, "updated_at": 3000})).unwrap();
+            if by_webhook {
+                assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+            } else {
+                assert!(fixture.ask(&tokens[0].1).starts_with("in "));
+            }
+            assert_eq!(verify(&fixture.client, &tokens[0].1), "in verified", "{mode:?} {by_webhook}");
+        }
+    }
+}
+
+#[test]
+fn ban_in_no_cache_rejects_machine_token_that_skips_the_row() {
+    let fixture = fixture(Some(Arc::new(Table::default())), |config| {
+        config.machine_tokens_skip_user = true;
+        config.user_ttl_s = 0;
+        config.user_stale_if_error_s = 0;
+    });
+    ban(&fixture, 2000);
+    let _ = deliver(&fixture, "user.updated", ADA);
+    fixture.time.advance_s(30);
+    for (class, token) in &tokens_of_ada(&fixture)[1..] {
+        assert_eq!(fixture.ask(token), "out user-inactive", "{class}");
+    }
+}
+
+#[test]
+fn row_that_was_inactive_is_rejected_by_verify_token() {
+    let table = Arc::new(Table::default());
+    let fixture = fixture(Some(table.clone()), |_| {});
+    let tokens = tokens_of_ada(&fixture);
+    let verified = |expected: &str| {
+        for (class, token) in &tokens[..2] {
+            assert_eq!(verify(&fixture.client, token), expected, "{class}");
+        }
+    };
+    assert_eq!(fixture.ask(&tokens[0].1), "in verified");
+    verified("in verified");
+    for again in [&tokens[0].1, &tokens[1].1, &fixture.token(ADA)] {
+        table.change(|rows| rows[0].is_active = false);
+        assert_eq!(fixture.ask(again), "out user-inactive");
+        verified("out user-inactive");
+        table.change(|rows| rows[0].is_active = true);
+        assert!(fixture.ask(again).starts_with("in "));
+        verified("in verified");
+    }
+    table.change(|rows| rows[0].is_active = false);
+    assert_eq!(fixture.ask(&tokens[0].1), "out user-inactive");
+    table.change(|rows| rows[0].is_active = true);
+    // The application says that it has changed the row.
+    fixture.client.invalidate_user(ADA);
+    verified("in verified");
+    assert_eq!(table.asked(), {
+        verified("in verified");
+        table.asked()
+    });
+}
+
+/// Without a row to decide, an event that is late must not stand for what Clerk says now.
+#[test]
+fn late_event_does_not_hide_a_ban_or_deletion_in_profile_mode() {
+    for is_deleted in [true, false] {
+        for is_known in [true, false] {
+            let fixture = fixture(None, |config| config.user_mode = Some(UserMode::Profile));
+            let token = fixture.token(ADA);
+            if is_known {
+                assert_eq!(fixture.ask(&token), "in verified");
+            }
+            fixture.sim.patch_user(ADA, json!({"updated_at": 2000})).unwrap();
+            let delivery = deliver(&fixture, "user.updated", ADA);
+            assert_eq!(delivery, WebhookOutcome::Applied);
+            // Another process received the event of this.
+            match is_deleted {
+                true => drop(fixture.sim.delete_user(ADA)),
+                false => ban(&fixture, 3000),
+            }
+            let expected = if is_deleted { "out user-not-found" } else { "out user-inactive" };
+            assert_eq!(fixture.ask(&token), expected, "{is_known}");
+            assert_eq!(fixture.authenticate_new(ADA), expected, "{is_known}");
+        }
+    }
+}
+
+#[test]
+fn event_in_time_is_served_without_a_fetch_until_its_user_is_old() {
+    let fixture = fixture(None, |config| config.user_mode = Some(UserMode::Profile));
+    fixture.sim.patch_user(ADA, json!({"updated_at": fixture.time.now_s() * 1000})).unwrap();
+    fixture.time.advance_s(100);
+    assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+    fixture.time.advance_s(199);
+    assert_eq!(fixture.authenticate_new(ADA), "in verified");
+    assert_eq!(fixture.sim.requests("/users/*"), 0);
+    fixture.time.advance_s(1);
+    assert_eq!(fixture.authenticate_new(ADA), "in verified");
+    assert_eq!(fixture.sim.requests("/users/*"), 1);
+}
+
+/// An event that is not newer than the ban is no proof of its end.
+#[test]
+fn event_of_the_same_version_ends_no_ban() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        let fixture = fixture(Some(Arc::new(Table::default())), |config| config.user_mode = Some(mode));
+        let token = fixture.token(ADA);
+        ban(&fixture, 2000);
+        assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+        fixture.time.advance_s(1);
+        // Clerk still says banned.
+        let data = Some(json!({"id": ADA, "username": "ada", "updated_at": 2000}));
+        let _ = deliver_spec(&fixture, WebhookSpec { data, ..WebhookSpec::new("user.updated", "") });
+        assert_eq!(fixture.ask(&token), "out user-inactive", "{mode:?}");
+        assert_eq!(verify(&fixture.client, &token), "out user-inactive", "{mode:?}");
+    }
+}
+
+/// Shared state may reject, never admit: what a webhook has banned here is not lifted by another process.
+#[test]
+fn imported_end_of_a_ban_lifts_no_ban_of_this_process() {
+    let fixture = fixture(None, |config| config.user_mode = Some(UserMode::Claims));
+    let token = fixture.token(ADA);
+    ban(&fixture, 2000);
+    assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
+    let own = fixture.client.export_revocations().unwrap();
+    let far = |json: &str| json.replace(&format!("{}", fixture.time.now_s() * 1000), "9000000000000000");
+    for forged in [own.replace("banned", "lifted"), far(&own.replace("banned", "lifted")), far(&own)] {
+        assert!(fixture.client.import_revocations(&forged));
+        assert_eq!(fixture.ask(&token), "out user-inactive", "{forged}");
+        assert!(fixture.client.import_revocations(&own.replace("banned", "lifted")));
+        assert_eq!(fixture.ask(&token), "out user-inactive", "{forged}");
+    }
+}
+
+/// A request that is waiting for Clerk while the application, or another process, revokes.
+#[test]
+fn revocation_during_a_request_rejects_it() {
+    for mode in [UserMode::Profile, UserMode::Sync] {
+        for by_import in [false, true] {
+            let fixture = fixture(Some(Arc::new(Table::default())), |config| config.user_mode = Some(mode));
+            let other = self::fixture(None, |_| {});
+            let tokens = tokens_of_ada(&fixture);
+            let session = fixture.mint(&TokenSpec::session(ADA).sid("sess_waiting"));
+            fixture.sim.fault(Fault::on("/users/*").delay_ms(300).times(1));
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = tokens
+                    .iter()
+                    .map(|(_, token)| token)
+                    .chain([&session])
+                    .map(|t| scope.spawn(|| fixture.ask(t)))
+                    .collect();
+                let begun = std::time::Instant::now();
+                while fixture.sim.requests("/users/*") == 0 && begun.elapsed().as_secs() < 5 {
+                    std::thread::yield_now();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                match by_import {
+                    true => {
+                        assert!(other.client.revoke_session("sess_waiting") && other.client.revoke_user(ADA));
+                        assert!(fixture.client.import_revocations(&other.client.export_revocations().unwrap()));
+                    }
+                    false => assert!(fixture.client.revoke_session("sess_waiting") && fixture.client.revoke_user(ADA)),
+                }
+                for asked in asked {
+                    assert_eq!(asked.join().unwrap(), "out session-revoked", "{mode:?} {by_import}");
+                }
+            });
+            assert_eq!(fixture.client.stats().cached_tokens, 0);
         }
     }
 }

@@ -105,6 +105,11 @@ PROGRAM
 runs() {
   [ "$(LD_LIBRARY_PATH=$1 "$2")" = "$version" ]
 }
+# is_fully_static PROGRAM: it needs no shared library, not even that of C, and runs.
+is_fully_static() {
+  ! readelf -dW "$1" | grep NEEDED
+  runs /nowhere "$1"
+}
 # by_pkg_config ROOT LIBDIR [SYSROOT]
 by_pkg_config() {
   local flags libdir
@@ -120,9 +125,11 @@ by_pkg_config() {
   cc -std=c11 -Wall -Werror -o "$tmp/static" "$tmp/use/use.c" "${flags[@]}"
   runs /nowhere "$tmp/static"
   ! ldd "$tmp/static" | grep clerk
+  cc -std=c11 -static -o "$tmp/fully-static" "$tmp/use/use.c" "${flags[@]}"
+  is_fully_static "$tmp/fully-static"
 }
 # `set -e` has no effect inside `||`: each check gets its own shell.
-export -f by_pkg_config runs
+export -f by_pkg_config runs is_fully_static
 export tmp version
 alone() { bash -euo pipefail -c '"$@"' _ "$@"; }
 check "pkg-config, shared and static" alone by_pkg_config "$here" "$here/lib"
@@ -139,6 +146,8 @@ add_executable(shared use.c)
 target_link_libraries(shared PRIVATE clerk_auth::clerk_auth)
 add_executable(static use.c)
 target_link_libraries(static PRIVATE clerk_auth::static)
+add_executable(fully_static use.c)
+target_link_libraries(fully_static PRIVATE clerk_auth::static -static)
 file(WRITE "${CMAKE_BINARY_DIR}/version.txt" "${clerk_auth_VERSION}")
 PROJECT
 # by_cmake LIBDIR
@@ -152,6 +161,7 @@ by_cmake() {
   runs /nowhere "$built/static"
   readelf -dW "$built/shared" | grep 'NEEDED.*libclerk_auth\.so\.0' > /dev/null
   ! ldd "$built/static" | grep clerk
+  is_fully_static "$built/fully_static"
 }
 by_cmake_prefix() {
   rm -rf "$tmp/built"
@@ -188,7 +198,7 @@ same_symbols() {
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
   rustc=$(cargo rustc --release --jobs 2 --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
-    sed -n 's/^note: native-static-libs: //p')
+    sed -n 's/^note: native-static-libs: //p' | sed 's/-lgcc_s *//')
   makefile=$(sed -n 's/^STATIC_LIBS := //p' Makefile)
   pc=$(sed -n 's/^Libs.private: //p' "$here/lib/pkgconfig/clerk-auth.pc")
   cmake=$(sed -n 's/.*INTERFACE_LINK_LIBRARIES "\(.*\)".*/-l\1/p' "$config" | sed 's/;/ -l/g')

@@ -3,6 +3,8 @@
 mod common;
 #[path = "keys/flood.rs"]
 mod flood;
+#[path = "keys/rotation.rs"]
+mod rotation;
 #[path = "keys/texts.rs"]
 mod texts;
 #[path = "keys/tls.rs"]

@@ -201,3 +201,34 @@ fn table_rows_are_read() {
     assert_eq!(layers(page, "src/"), expected);
     assert_eq!(layers(page, "src/a/"), [("x".to_owned(), 1)].into());
 }
+
+/// The files that may import a lock of `std` or `parking_lot`: they never wait for it without a limit in a forked child.
+const OWN_LOCKS: [&str; 4] = ["fork_mutex.rs", "single_flight.rs", "jwt/key.rs", "users/sqlite"];
+
+#[test]
+fn locks_are_those_that_survive_a_fork() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut imports = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            let product = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            for line in product.lines().filter(|line| line.trim_start().starts_with("use ")) {
+                let is_lock = ["Mutex", "RwLock", "Condvar"].iter().any(|lock| line.contains(lock));
+                if is_lock && !line.contains("crate::fork_mutex") {
+                    imports += 1;
+                    let is_own = name.ends_with("tests.rs") || OWN_LOCKS.iter().any(|own| name.starts_with(own));
+                    assert!(is_own, "{name}: {line}");
+                }
+            }
+        }
+    }
+    assert!(imports >= 3, "{imports}");
+}

@@ -19,6 +19,7 @@ import (
 type Auth struct {
 	result *authResult
 	user   *User
+	page   *Page
 }
 
 // authResult owns references to a result of the library. Its finalizer frees them.
@@ -58,7 +59,7 @@ func newAuth(c *C.clerk_result) *Auth {
 	runtime.SetFinalizer(result, func(r *authResult) {
 		C.clerkgo_free_results(r.c, C.size_t(1+r.refs.Load()%refBatch))
 	})
-	return &Auth{result: result}
+	return &Auth{result: result, page: newPage(c, &view)}
 }
 
 // refBatch is how many references are freed per cgo call: one call for each would cost more than the reference.

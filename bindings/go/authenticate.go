@@ -18,7 +18,7 @@ func (c *Client) Authenticate(ctx context.Context, r *http.Request) (*Auth, erro
 	if r == nil {
 		return nil, usageError(ErrArgument, "the request is nil")
 	}
-	return c.authenticate(ctx, paramsOf(r))
+	return c.authenticate(ctx, c.params(r))
 }
 
 func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth, error) {
@@ -78,7 +78,7 @@ func (c *Client) Credential(r *http.Request) (token string, source TokenSource, 
 	if r == nil {
 		return "", TokenSourceNone, usageError(ErrArgument, "the request is nil")
 	}
-	params := paramsOf(r)
+	params := c.params(r)
 	var found C.clerkgo_credential
 	err = c.callOpen(func() C.int32_t {
 		p, hasSecond := &params, C.int32_t(0)
@@ -89,7 +89,8 @@ func (c *Client) Credential(r *http.Request) (token string, source TokenSource, 
 			cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
 			cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
 			cData(p.accept), C.size_t(len(p.accept)), cData(p.host), C.size_t(len(p.host)),
-			cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)))
+			cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)),
+			cData(p.page), C.size_t(len(p.page)))
 		return found.status
 	})
 	if err != nil {
@@ -130,7 +131,8 @@ func (c *Client) call(mode C.int32_t, p *requestParams) C.clerkgo_call_result {
 		cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
 		cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
 		cData(p.accept), C.size_t(len(p.accept)), cData(p.host), C.size_t(len(p.host)),
-		cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)))
+		cData(p.origin), C.size_t(len(p.origin)), cData(p.fetchSite), C.size_t(len(p.fetchSite)),
+		cData(p.page), C.size_t(len(p.page)))
 }
 
 // callBlocking acquires a slot and runs a call that may wait for Clerk.
@@ -166,7 +168,7 @@ func (c *Client) finish(result C.clerkgo_call_result, cause error) (*Auth, error
 	if auth == nil {
 		return nil, usageError(ErrInternal, "a signed-in result without a subject")
 	}
-	if auth.Source() == SourceCache {
+	if auth.Source() == SourceCache && auth.page == nil {
 		c.results.put(auth)
 	}
 	return auth, nil

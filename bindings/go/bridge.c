@@ -1,6 +1,8 @@
 #include "bridge.h"
 #include "_cgo_export.h"
 
+#include <string.h>
+
 static clerk_str str(const char *data, size_t len)
 {
     clerk_str made = { data, len };
@@ -38,8 +40,30 @@ static clerkgo_call_result end_call(int32_t before, clerkgo_call_result call)
     return call;
 }
 
+enum { CLERKGO_HEADERS = 9, CLERKGO_PAGE_FIELDS = 7 };
+
+/* Adds the parts that a redirect needs. */
+static void add_page(clerk_request *request, clerk_header *headers, const char *page, size_t page_len)
+{
+    static const char *const names[CLERKGO_PAGE_FIELDS] = {
+        NULL, NULL, "referer", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    };
+    const char *end = page + page_len;
+    for (int i = 0; i < CLERKGO_PAGE_FIELDS && page < end; i++) {
+        const char *next = memchr(page, 0, (size_t)(end - page));
+        clerk_str field = str(page, (size_t)((next != NULL ? next : end) - page));
+        if (i == 0)
+            request->scheme = field;
+        else if (i == 1)
+            request->target = field;
+        else if (field.len > 0)
+            headers[request->header_count++] = (clerk_header){ str(names[i], strlen(names[i])), field };
+        page = next != NULL ? next + 1 : end;
+    }
+}
+
 /* Fills a request, which borrows `headers` and the caller's strings. */
-static clerk_request make_request(clerk_header headers[4], CLERKGO_REQUEST)
+static clerk_request make_request(clerk_header headers[CLERKGO_HEADERS], CLERKGO_REQUEST)
 {
     clerk_request request = CLERK_REQUEST_INIT;
     request.headers = headers;
@@ -58,18 +82,20 @@ static clerk_request make_request(clerk_header headers[4], CLERKGO_REQUEST)
         headers[request.header_count++] = (clerk_header){ CLERK_STR("sec-fetch-dest"), str(fetch_dest, fetch_dest_len) };
     if (accept_len > 0)
         headers[request.header_count++] = (clerk_header){ CLERK_STR("accept"), str(accept, accept_len) };
+    if (page_len > 0)
+        add_page(&request, headers, page, page_len);
     return request;
 }
 
 #define CLERKGO_ARGUMENTS                                                                                              \
     authorization, authorization_len, authorization2, authorization2_len, has_authorization2, cookie, cookie_len,      \
         method, method_len, fetch_dest, fetch_dest_len, accept, accept_len, host, host_len, origin, origin_len,        \
-        fetch_site, fetch_site_len
+        fetch_site, fetch_site_len, page, page_len
 
 clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_REQUEST)
 {
     clerkgo_credential found = { CLERK_E_ARGUMENT, CLERK_TOKEN_SOURCE_NONE, 0, 0 };
-    clerk_header headers[4];
+    clerk_header headers[CLERKGO_HEADERS];
     clerk_request request = make_request(headers, CLERKGO_ARGUMENTS);
     clerk_str token = { NULL, 0 };
     int32_t before = clock_begin();
@@ -84,7 +110,7 @@ clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_R
 clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST)
 {
     clerkgo_call_result call = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
-    clerk_header headers[4];
+    clerk_header headers[CLERKGO_HEADERS];
     clerk_request request = make_request(headers, CLERKGO_ARGUMENTS);
     int32_t before = clock_begin();
     switch (mode) {
@@ -178,6 +204,10 @@ void clerkgo_read_result(const clerk_result *result, clerkgo_result_view *view)
     view->expires_at_ms = clerk_result_expires_at_ms(result);
     view->user_id = clerk_result_user_id(result);
     view->token_hash = clerk_result_token_hash(result);
+    view->redirect = str(NULL, 0);
+    if (clerk_result_redirect(result, &view->redirect) != CLERK_OK)
+        view->redirect = str(NULL, 0);
+    view->set_cookie_count = clerk_result_set_cookie_count(result);
     for (int32_t i = 0; i < CLERKGO_ATTRIBUTES; i++)
         view->attributes[i] = clerk_result_get(result, i);
 }
@@ -207,6 +237,8 @@ static void read_request(const clerk_store_request *from, clerkgo_store_request 
     for (int32_t i = 0; i < CLERKGO_INT_COLUMNS; i++)
         request->writes[CLERKGO_STRING_COLUMNS + i] = clerk_store_request_int_column(from, CLERKGO_STRING_COLUMNS + i, &request->ints[i]);
     request->only_if_unlinked = clerk_store_request_only_if_unlinked(from);
+    request->only_if_active = clerk_store_request_only_if_active(from);
+    request->only_if_banned = clerk_store_request_only_if_banned(from);
     request->has_max_version = clerk_store_request_max_version(from, &request->max_version);
 }
 
@@ -261,7 +293,7 @@ static void on_event(void *userdata, const clerk_event *event)
     clerkgo_event view = {
         clerk_event_get_kind(event), clerk_event_user_key(event), clerk_event_clerk_id(event),
         clerk_event_token_hash(event), clerk_event_reason(event), clerk_event_source(event),
-        clerk_event_retry_after_ms(event),
+        clerk_event_retry_after_ms(event), clerk_event_handshake_source(event), clerk_event_dropped_lines(event),
     };
     struct callback_frame frame = { (uintptr_t)userdata, innermost };
     innermost = &frame;

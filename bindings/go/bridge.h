@@ -35,6 +35,8 @@ typedef struct {
     int64_t expires_at_ms;
     clerk_str user_id;
     clerk_str token_hash;
+    clerk_str redirect;
+    size_t set_cookie_count;
     clerk_str attributes[CLERKGO_ATTRIBUTES];
 } clerkgo_result_view;
 
@@ -57,6 +59,8 @@ typedef struct {
     clerk_str strings[CLERKGO_STRING_COLUMNS];
     int64_t ints[CLERKGO_INT_COLUMNS];
     int32_t only_if_unlinked;
+    int32_t only_if_active;
+    int32_t only_if_banned;
     int32_t has_max_version;
     int64_t max_version;
 } clerkgo_store_request;
@@ -77,15 +81,18 @@ typedef struct {
     int32_t reason;
     int32_t source;
     int64_t retry_after_ms;
+    int32_t handshake_source;
+    int64_t dropped_lines;
 } clerkgo_event;
 
 /* The parts of a request that the library reads. `authorization2` is a second Authorization header; the library rejects
- * such requests. */
+ * such requests. `page` holds scheme, target, Referer, User-Agent and X-Forwarded-For, -Host and -Proto, separated by NUL. */
 #define CLERKGO_REQUEST                                                                                                \
     const char *authorization, size_t authorization_len, const char *authorization2, size_t authorization2_len,        \
         int32_t has_authorization2, const char *cookie, size_t cookie_len, const char *method, size_t method_len,      \
         const char *fetch_dest, size_t fetch_dest_len, const char *accept, size_t accept_len, const char *host,        \
-        size_t host_len, const char *origin, size_t origin_len, const char *fetch_site, size_t fetch_site_len
+        size_t host_len, const char *origin, size_t origin_len, const char *fetch_site, size_t fetch_site_len,         \
+        const char *page, size_t page_len
 
 /* Which function authenticates: from the cache only, blocking, and both as the start of a stepwise authentication. */
 enum { CLERKGO_CACHED, CLERKGO_BLOCKING, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };

@@ -83,7 +83,8 @@ func clerkgoEvent(handle C.uintptr_t, view *C.clerkgo_event) {
 	event := Event{
 		Kind: EventKind(view.kind), UserKey: goString(view.user_key), ClerkID: goString(view.clerk_id),
 		TokenHash: goString(view.token_hash), Reason: Reason(view.reason), Source: Source(view.source),
-		RetryAfter: milliseconds(view.retry_after_ms),
+		RetryAfter: milliseconds(view.retry_after_ms), HandshakeSource: HandshakeSource(view.handshake_source),
+		DroppedLines: int(view.dropped_lines),
 	}
 	set.run("event", func() {
 		if set.logger != nil {

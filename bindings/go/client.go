@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -27,6 +28,8 @@ type Client struct {
 	hasSQLite    bool
 	realm        string
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
+	handshake    bool
+	publicURL    func(*http.Request) string
 }
 
 // clientHandle frees the C client when the Client is unreachable. It is a separate object because a Client's store may
@@ -69,7 +72,8 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, errorHandler: config.ErrorHandler}
+		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
+	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
 	if c.errorHandler == nil {
 		c.errorHandler = WriteError
@@ -181,6 +185,53 @@ func (c *Client) InvalidateAll() error {
 	})
 }
 
+// Explain explains why a token is accepted or rejected, check by check, without trusting it. It rests on what is in memory:
+// it makes no network request and does not query the user store. Call [Client.WarmUp] first, so that signatures can be
+// checked. For operators; do not send the explanation to clients.
+func (c *Client) Explain(token string) (*Explanation, error) {
+	if err := c.checkOpen(); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(c)
+	var explanation *C.clerk_explanation
+	var cErr *C.clerk_error
+	status := C.clerk_explain(c.c, cStr(token), &explanation, &cErr)
+	if err := statusError(status, cErr); err != nil {
+		return nil, err
+	}
+	defer C.clerk_explanation_free(explanation)
+	explained := &Explanation{Text: goString(C.clerk_explanation_text(explanation))}
+	if err := json.Unmarshal([]byte(goString(C.clerk_explanation_json(explanation))), explained); err != nil {
+		return nil, &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}
+	}
+	return explained, nil
+}
+
+// Explanation says why a token is accepted or rejected. It contains neither the token nor its signature.
+type Explanation struct {
+	// Rejected reports whether a check fails. Checks that are skipped may still reject the token.
+	Rejected bool `json:"rejected"`
+	// Reason is the name of the [Reason] if the token is rejected.
+	Reason string `json:"reason"`
+	// Summary is the failure that decides, as in the log at debug level.
+	Summary string `json:"summary"`
+	// Kind is the name of the token's type, such as "session_token"; empty if it has none.
+	Kind   string  `json:"kind"`
+	Checks []Check `json:"checks"`
+	// Text has one line for each check.
+	Text string `json:"-"`
+}
+
+// Check is one check of an [Explanation], in the order of verification.
+type Check struct {
+	Name     string `json:"name"`
+	Status   string `json:"status"` // "ok", "failed" or "skipped"
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+	Hint     string `json:"hint"`
+	Failure  string `json:"failure"`
+}
+
 // RevokeSession rejects all tokens of a session from now on, for revocation_ttl_s.
 func (c *Client) RevokeSession(sessionID string) error {
 	return c.callOpen(func() C.int32_t { return C.clerk_client_revoke_session(c.c, cStr(sessionID)) })
@@ -239,6 +290,12 @@ type Stats struct {
 	UserFetches  uint64 // requests for a user
 	CachedTokens uint64 // results in the cache now
 	CachedUsers  uint64 // users in the cache now
+	// NoCredentials counts requests without a credential.
+	NoCredentials uint64
+	// WouldBlock counts calls that may not block and had no result.
+	WouldBlock uint64
+	// StoreErrors counts requests for which the user store failed. Unavailable counts them as well.
+	StoreErrors uint64
 	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
 }
@@ -255,6 +312,7 @@ func (c *Client) Stats() (Stats, error) {
 		CacheHits: uint64(s.cache_hits), CacheMisses: uint64(s.cache_misses), SignedIn: uint64(s.signed_in),
 		SignedOut: uint64(s.signed_out), Unavailable: uint64(s.unavailable), JWKSFetches: uint64(s.jwks_fetches),
 		UserFetches: uint64(s.user_fetches), CachedTokens: uint64(s.cached_tokens), CachedUsers: uint64(s.cached_users),
-		JWKSAge: time.Duration(s.jwks_age_ms) * time.Millisecond,
+		JWKSAge:       time.Duration(s.jwks_age_ms) * time.Millisecond,
+		NoCredentials: uint64(s.no_credentials), WouldBlock: uint64(s.would_block), StoreErrors: uint64(s.store_errors),
 	}, nil
 }

@@ -46,6 +46,10 @@ type Config struct {
 	// Origins of which `azp` must be one, compared exactly; empty: not checked.
 	AuthorizedParties []string `setting:"authorized_parties"`
 
+	// `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+	// `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+	AuthorizedPartiesMissing string `setting:"authorized_parties_missing"`
+
 	// Audiences of which `aud` must contain one; empty: not checked.
 	Audience []string `setting:"audience"`
 
@@ -96,8 +100,9 @@ type Config struct {
 	// 3600.
 	UserStaleIfErrorS *int64 `setting:"user_stale_if_error_s"`
 
-	// How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
-	// Default: 0.
+	// How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+	// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
+	// has a result. Default: 5.
 	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
 
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
@@ -140,7 +145,64 @@ type Config struct {
 	// session token. Default: 86400.
 	RevocationTTLS *int64 `setting:"revocation_ttl_s"`
 
+	// `on`: a document request with a stale session cookie is redirected to Clerk and comes back signed in; needs
+	// `publishable_key` and `secret_key`. Default: off.
+	Handshake string `setting:"handshake"`
+
+	// With `handshake`: renew an expired session with its refresh cookie, without a redirect. Default: true.
+	Refresh *bool `setting:"refresh"`
+
+	// Origins under which browsers reach the application (`https://app.example.com`), compared exactly; empty:
+	// `authorized_parties`. With neither, any host of a request counts.
+	PublicOrigin []string `setting:"public_origin"`
+
+	// Read the host and the scheme of the public URL from `X-Forwarded-Host` and `X-Forwarded-Proto`; only behind a
+	// proxy that sets or removes both. Default: false.
+	TrustForwarded *bool `setting:"trust_forwarded"`
+
+	// URL of a proxy in front of Clerk's Frontend API, or its path on the application's own origin, such as `/__clerk`.
+	ProxyURL string `setting:"proxy_url"`
+
+	// Domain of this application if it is a satellite, such as `satellite.example.net`.
+	Domain string `setting:"domain"`
+
+	// Whether the application is a satellite: it shares the sessions of a primary application on another domain.
+	// Default: false.
+	IsSatellite *bool `setting:"is_satellite"`
+
+	// URL of the primary application's sign-in page; needed by a satellite of a development instance.
+	SignInURL string `setting:"sign_in_url"`
+
+	// Whether a satellite asks the primary domain about visitors without cookies at their first request. Default:
+	// false.
+	SatelliteAutoSync *bool `setting:"satellite_auto_sync"`
+
+	// Origins of satellites to which the primary application of a development instance passes sessions on.
+	SatelliteOrigins []string `setting:"satellite_origins"`
+
+	// `development`: production instances read the response of a handshake from cookies only; `always`: from the query
+	// too. Default: development.
+	HandshakeQuery string `setting:"handshake_query"`
+
+	// Pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there.
+	// Default: true.
+	HandshakeSendSession *bool `setting:"handshake_send_session"`
+
+	// Redirect a visitor who follows a link from another site to Clerk once; only for applications on several domains.
+	// Default: false.
+	CrossOriginSync *bool `setting:"cross_origin_sync"`
+
+	// Paths that belong to an organization, such as `/orgs/:slug` or `/orgs/:slug/(.*)`.
+	OrganizationPatterns []string `setting:"organization_patterns"`
+
+	// Paths that belong to the personal account, such as `/me` or `/me/(.*)`.
+	PersonalAccountPatterns []string `setting:"personal_account_patterns"`
+
 	// End of the generated settings.
+
+	// PublicURL returns the URL under which a browser sent the request, for Handshake; "" for the request's own scheme,
+	// host and target. A server behind a proxy that ends TLS needs it, or TrustForwarded.
+	PublicURL func(*http.Request) string
 
 	// Settings sets further settings by their names in the C library, such as those of a newer version. Applied last.
 	Settings map[string]string

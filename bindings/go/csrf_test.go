@@ -2,6 +2,7 @@ package clerkauth_test
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
@@ -73,6 +74,34 @@ func TestTokenHashIsOnAuthAndError(t *testing.T) {
 	}
 	_, err = client.Authenticate(background, bearerRequest("abc"))
 	assertEqual(t, err.(*clerkauth.Error).TokenHash, "clerk:auth:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+}
+
+func TestRejectedTokenIsExplained(t *testing.T) {
+	sim := simtest.Start(t)
+	client := newClient(t, sim, func(c *clerkauth.Config) { c.AuthorizedParties = []string{"https://a.example"} })
+	assertEqual(t, client.WarmUp(background), nil)
+	token := sim.Mint(`{"user": "user_1", "azp": "https://b.example"}`)
+	explanation, err := client.Explain(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertEqual(t, explanation.Reason, "token-invalid-authorized-parties")
+	assertEqual(t, authenticate(client, token), "rejected "+explanation.Reason)
+	assertEqual(t, explanation.Summary, `azp "https://b.example" not in authorized_parties`)
+	var failed []string
+	for _, check := range explanation.Checks {
+		if check.Status == "failed" {
+			failed = append(failed, check.Name)
+		}
+	}
+	assertEqual(t, strings.Join(failed, " "), "azp")
+	if strings.Contains(explanation.Text, token[len(token)-40:]) {
+		t.Error("the signature is shown")
+	}
+	explanation, err = client.Explain("\xff")
+	if err != nil || !explanation.Rejected || explanation.Kind != "" {
+		t.Errorf("%+v, %v", explanation, err)
+	}
 }
 
 func TestRevocationsAreExported(t *testing.T) {

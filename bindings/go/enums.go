@@ -92,9 +92,27 @@ const (
 
 	// `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
 	ReasonCsrfFailed Reason = C.CLERK_REASON_CSRF_FAILED
+
+	// `handshake`: the address carries a development browser, which has to be passed on to Clerk.
+	ReasonDevBrowserSync Reason = C.CLERK_REASON_DEV_BROWSER_SYNC
+
+	// `handshake`: a browser that the development instance does not know.
+	ReasonDevBrowserMissing Reason = C.CLERK_REASON_DEV_BROWSER_MISSING
+
+	// `handshake`: a satellite has to ask the primary domain whether the browser is signed in.
+	ReasonSatelliteNeedsSyncing Reason = C.CLERK_REASON_SATELLITE_NEEDS_SYNCING
+
+	// `handshake`: a satellite asks the primary domain of a development instance.
+	ReasonPrimaryRespondsToSyncing Reason = C.CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING
+
+	// `cross_origin_sync`: the visitor follows a link from another site.
+	ReasonPrimaryDomainCrossOriginSync Reason = C.CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC
+
+	// `organization_patterns`: the path belongs to another organization than the active one.
+	ReasonActiveOrganizationMismatch Reason = C.CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH
 )
 
-// String returns the name, such as "csrf-failed"; "" for an unknown number.
+// String returns the name, such as "active-organization-mismatch"; "" for an unknown number.
 func (r Reason) String() string { return C.GoString(C.clerk_reason_name(C.int32_t(r))) }
 
 // Category is the category of a [Reason].
@@ -133,6 +151,25 @@ const (
 
 // String returns the name, such as "verified"; "" for an unknown number.
 func (s Source) String() string { return C.GoString(C.clerk_source_name(C.int32_t(s))) }
+
+// HandshakeSource is where Clerk's response to a handshake came from.
+type HandshakeSource int32
+
+const (
+	// A nonce was exchanged at Clerk.
+	HandshakeSourceNonce HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_NONCE
+
+	// A handshake token was verified.
+	HandshakeSourceToken HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_TOKEN
+
+	// The session was refreshed with its refresh cookie.
+	HandshakeSourceRefresh HandshakeSource = C.CLERK_HANDSHAKE_SOURCE_REFRESH
+)
+
+// String returns the name, such as "refresh"; "" for an unknown number.
+func (h HandshakeSource) String() string {
+	return C.GoString(C.clerk_handshake_source_name(C.int32_t(h)))
+}
 
 // TokenKind is a kind of token that Clerk issues.
 type TokenKind int32
@@ -193,9 +230,22 @@ const (
 
 	// Clerk rejected the secret key. Cached results may still be served for a while.
 	EventSecretKeyRejected EventKind = C.CLERK_EVENT_KIND_SECRET_KEY_REJECTED
+
+	// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+	// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+	EventJWKSFetchLimited EventKind = C.CLERK_EVENT_KIND_JWKS_FETCH_LIMITED
+
+	// A browser is redirected to Clerk.
+	EventHandshakeStarted EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_STARTED
+
+	// A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
+	EventHandshakeResolved EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_RESOLVED
+
+	// Clerk's response to a handshake was not accepted or could not be fetched.
+	EventHandshakeFailed EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_FAILED
 )
 
-// String returns the name, such as "secret_key_rejected"; "" for an unknown number.
+// String returns the name, such as "handshake_failed"; "" for an unknown number.
 func (e EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C.int32_t(e))) }
 
 // Column is a column of the application's user table.

@@ -42,7 +42,7 @@ type Error struct {
 	Reason Reason
 	// Category groups the reasons by what to respond; 0 if the call was not an authentication.
 	Category Category
-	// Status is the HTTP status to respond with: 400, 401, 403, 500 or 503.
+	// Status is the HTTP status to respond with: 400, 401, 403, 500 or 503; 307 with a redirect of Page.
 	Status int
 	// RetryAfter is how long to wait before the next attempt; 0 if unknown.
 	RetryAfter time.Duration
@@ -56,6 +56,8 @@ type Error struct {
 	TraceID string
 	// HandshakeRecommended reports whether Clerk's own SDKs would redirect this request to a handshake.
 	HandshakeRecommended bool
+	// Page is what the browser handshake adds to the response; nil if nothing. [WriteError] and the middlewares send it.
+	Page *Page
 
 	kind    error
 	message string
@@ -136,6 +138,7 @@ func newError(status C.int32_t, result *C.clerk_result, cErr *C.clerk_error, rea
 		err.TokenHash = goString(view.token_hash)
 		err.HandshakeRecommended = view.handshake_recommended == 1
 		err.WWWAuthenticate = wwwAuthenticate(result, realm)
+		err.Page = newPage(result, &view)
 		C.clerk_result_free(result)
 	}
 	if cErr != nil {

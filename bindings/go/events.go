@@ -21,6 +21,10 @@ type Event struct {
 	Source Source
 	// RetryAfter is how long Clerk's rate limit lasts; 0 for other events.
 	RetryAfter time.Duration
+	// HandshakeSource is where Clerk's response to a handshake came from; 0 for other events.
+	HandshakeSource HandshakeSource
+	// DroppedLines is how many Set-Cookie lines of it were not passed on.
+	DroppedLines int
 }
 
 // Level returns the level at which the event is logged. Events that occur for every request have [slog.LevelDebug].
@@ -28,7 +32,7 @@ func (e Event) Level() slog.Level {
 	switch e.Kind {
 	case EventAuthSuccess, EventCacheMiss:
 		return slog.LevelDebug
-	case EventLinkConflict, EventRateLimited, EventStaleUserServed:
+	case EventLinkConflict, EventRateLimited, EventJWKSFetchLimited, EventStaleUserServed:
 		return slog.LevelWarn
 	case EventSecretKeyRejected:
 		return slog.LevelError
@@ -55,6 +59,7 @@ func (e Event) attrs() []slog.Attr {
 	add("token_hash", e.TokenHash)
 	add("reason", e.Reason.String())
 	add("source", e.Source.String())
+	add("handshake_source", e.HandshakeSource.String())
 	if e.RetryAfter > 0 {
 		attrs = append(attrs, slog.Duration("retry_after", e.RetryAfter))
 	}

@@ -211,7 +211,8 @@ func (s *memoryStore) change(key string, change func(*clerkauth.User)) {
 }
 
 func withStore(store clerkauth.UserStore) func(*clerkauth.Config) {
-	return func(config *clerkauth.Config) { config.Store = store }
+	// Each request sees the row as it is.
+	return func(config *clerkauth.Config) { config.Store, config.RowCheckTTLS = store, clerkauth.Int(0) }
 }
 
 // userID returns the id of the user with this number.

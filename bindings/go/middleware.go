@@ -19,6 +19,18 @@ type authContext struct {
 	at     time.Time
 	auth   *Auth
 	err    *Error
+	isSent bool
+}
+
+// page returns what the handshake adds to the response, unless it was sent.
+func (a *authContext) page() *Page {
+	switch {
+	case a.isSent:
+		return nil
+	case a.err != nil:
+		return a.err.Page
+	}
+	return a.auth.Page()
 }
 
 // maxReuse is how long an inner middleware may reuse the result of an outer one. A context can live as long as a connection.
@@ -58,6 +70,7 @@ func (c *Client) Require(allowed func(*Auth) bool) func(http.Handler) http.Handl
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, result := c.authenticateRequest(r)
 			switch {
+			case result.page().write(w):
 			case result.err != nil:
 				c.handleError(w, r, result.err)
 			case allowed != nil && !allowed(result.auth):
@@ -73,8 +86,10 @@ func (c *Client) Require(allowed func(*Auth) bool) func(http.Handler) http.Handl
 // signed in, and the error from [ErrorFromContext] if it is not. Do not respond with 401 to [ErrUnavailable].
 func (c *Client) WithAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, _ = c.authenticateRequest(r)
-		next.ServeHTTP(w, r)
+		r, result := c.authenticateRequest(r)
+		if !result.page().write(w) {
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 
@@ -91,9 +106,12 @@ func (c *Client) handleError(w http.ResponseWriter, r *http.Request, err *Error)
 // middleware of the same client for the same header lines and for a second only: a handler may build requests of its own in
 // that context, and a context may outlive the token.
 func (c *Client) authenticateRequest(r *http.Request) (*http.Request, *authContext) {
-	ctx, params := r.Context(), paramsOf(r)
+	ctx, params := r.Context(), c.params(r)
 	if outer, ok := ctx.Value(clientKey{c}).(*authContext); ok && outer.isReusable(params) {
-		return r, outer
+		// The outer middleware has sent the page.
+		inner := *outer
+		inner.isSent = true
+		return r, &inner
 	}
 	auth, err := c.authenticate(ctx, params)
 	result := &authContext{Context: ctx, client: c, params: params, at: time.Now(), auth: auth}
@@ -155,8 +173,13 @@ func (c *Client) forbidden() *Error {
 
 // WriteError writes the response to a request that was not accepted: the status, WWW-Authenticate, Retry-After, and the
 // category as JSON, such as {"error":"invalid_token"}. It reveals nothing else to the client.
+//
+// With a [Page] it writes the redirect instead, or also the cookies, unless a middleware has sent them.
 func WriteError(w http.ResponseWriter, _ *http.Request, err *Error) {
 	header := w.Header()
+	if err.Page != nil && len(header["Set-Cookie"]) == 0 && err.Page.write(w) {
+		return
+	}
 	if err.WWWAuthenticate != "" {
 		header.Set("WWW-Authenticate", err.WWWAuthenticate)
 	}

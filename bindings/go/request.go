@@ -25,6 +25,21 @@ type requestParams struct {
 	method, fetchDest, accept string
 	// For the setting csrf. A header that occurs twice is joined, which makes it invalid.
 	host, origin, fetchSite string
+	// For the setting handshake: scheme, target, and headers, separated by NUL bytes; "" without it.
+	page string
+}
+
+// params reads a request for this client's settings.
+func (c *Client) params(r *http.Request) requestParams {
+	params := paramsOf(r)
+	if c != nil && c.handshake {
+		url := ""
+		if c.publicURL != nil {
+			url = c.publicURL(r)
+		}
+		params.addPage(r, url)
+	}
+	return params
 }
 
 func paramsOf(r *http.Request) requestParams {

@@ -234,7 +234,11 @@ func packRow(user *User) (row C.clerkgo_row, bytes string) {
 
 // conditionOf returns the condition of an update.
 func conditionOf(request *C.clerkgo_store_request) UpdateCondition {
-	condition := UpdateCondition{OnlyIfUnlinked: request.only_if_unlinked == 1}
+	condition := UpdateCondition{
+		OnlyIfUnlinked: request.only_if_unlinked == 1,
+		OnlyIfActive:   request.only_if_active == 1,
+		OnlyIfBanned:   request.only_if_banned == 1,
+	}
 	if request.has_max_version == 1 {
 		version := int64(request.max_version)
 		condition.MaxVersion = &version

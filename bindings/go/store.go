@@ -42,11 +42,18 @@ type UpdateCondition struct {
 	OnlyIfUnlinked bool
 	// MaxVersion requires that ClerkUpdatedAtMs of the row is NULL or at most this. It is nil for a table without the column.
 	MaxVersion *int64
+	// OnlyIfActive requires that IsActive of the row is true: a row that the application has deactivated meanwhile is not
+	// marked as banned.
+	OnlyIfActive bool
+	// OnlyIfBanned requires that IsActive of the row is false and BannedByClerk true: a row that the application has
+	// deactivated meanwhile is not activated.
+	OnlyIfBanned bool
 }
 
 // Allows reports whether a row fulfils the condition.
 func (c UpdateCondition) Allows(row *User) bool {
-	return !(c.OnlyIfUnlinked && row.ClerkID != "") && (c.MaxVersion == nil || row.ClerkUpdatedAtMs <= *c.MaxVersion)
+	return !(c.OnlyIfUnlinked && row.ClerkID != "") && (c.MaxVersion == nil || row.ClerkUpdatedAtMs <= *c.MaxVersion) &&
+		(!c.OnlyIfActive || row.IsActive) && (!c.OnlyIfBanned || (row.BannedByClerk && !row.IsActive))
 }
 
 // ErrConflict is returned by Create and Update of a [UserStore], wrapped or not, if a unique column already has the value or

@@ -12,7 +12,7 @@ done
 export PKG_CONFIG_PATH=$CLERK_STAGE/lib/pkgconfig GOTOOLCHAIN=local GOFLAGS=-mod=readonly
 unset LD_LIBRARY_PATH
 
-for tool in go gofmt cc nm ldd curl pkg-config timeout; do
+for tool in go gofmt cc nm ldd readelf curl pkg-config timeout; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
 done
 for file in "$CLERK_SIM" "$CLERK_CASES"; do
@@ -109,6 +109,11 @@ older_library() {
   cat "$work/older/output.txt"
   grep -q '0\.0\.7 with binary interface 0\.0 .* built for binary interface 0\.[1-9]' "$work/older/output.txt"
 }
+# Needs no shared library, not even that of C.
+fully_static() {
+  go build -tags netgo,osusergo -ldflags '-linkmode external -extldflags -static' -o "$work/hello-static" ./examples/hello &&
+    ! readelf -dW "$work/hello-static" | grep NEEDED && rejects_anonymous "$work/hello-static"
+}
 # rejects_anonymous PROGRAM: prints its address, and responds with 401 to a request without a token.
 rejects_anonymous() {
   CLERK_SECRET_KEY=sk_test_x "$1" > "$work/address.txt" &
@@ -128,6 +133,7 @@ check "all tests, with the shared library" shared
 check "routers and database/sql" other_modules
 check "fuzzing" fuzz
 check "programs need no libclerk_auth at run time" self_contained
+check "a fully static program" fully_static
 check "go mod vendor" vendor
 check "a clear error without the archive" missing_archive
 check "a clear error without cgo" missing_cgo

@@ -4,6 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-(cd ../.. && scripts/tools.sh nginx nginx-dev caddy php-fpm chromium)
 make
 exec python3 tests/run.py "$@"

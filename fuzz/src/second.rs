@@ -170,11 +170,12 @@ pub enum Class {
     Machine,
 }
 
-/// Classifies a token; `None` if it is of a kind that is never accepted.
+/// Classifies a token; the second value is whether header and subject contradict one another. `None` if it is of a kind that is
+/// never accepted.
 pub fn class(jws: &Jws) -> Option<(Class, bool)> {
     let typ = jws.header.text("typ").unwrap_or("JWT").to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-    if typ != "jwt" && typ != "at+jwt" {
+    if (typ != "jwt" && typ != "at+jwt") || is_template(jws) {
         return None;
     }
     let is_machine = jws.payload.text("sub").is_some_and(|sub| sub.starts_with("mch_"));
@@ -188,9 +189,15 @@ pub fn class(jws: &Jws) -> Option<(Class, bool)> {
     }
 }
 
+/// Whether a token says that it is one of a JWT template.
+pub fn is_template(jws: &Jws) -> bool {
+    jws.header.text("cat") == Some("cl_B7d4PD222AAA")
+}
+
 /// The settings that claims are checked against.
 pub struct Rules {
     pub parties: Vec<String>,
+    pub accepts_missing_azp: bool,
     pub audience: Vec<String>,
     pub issuer: Vec<String>,
     pub skew_ms: i64,
@@ -220,7 +227,10 @@ pub fn is_accepted(class: Class, claims: &Tree, rules: &Rules, now_ms: i64) -> b
     let azp = claims.text("azp");
     claims.text("sub").is_some_and(is_id)
         && (rules.audience.is_empty() || audience.iter().any(|aud| rules.audience.contains(aud)))
-        && (rules.parties.is_empty() || class == Class::Machine || (azp != Some("") && contains(&rules.parties, azp)))
+        && (rules.parties.is_empty()
+            || class == Class::Machine
+            || (rules.accepts_missing_azp && claims.get("azp").is_none())
+            || (azp != Some("") && contains(&rules.parties, azp)))
         && (rules.issuer.is_empty() || contains(&rules.issuer, claims.text("iss")))
         && now < exp + skew
         && nbf.is_none_or(|nbf| nbf - skew <= now)

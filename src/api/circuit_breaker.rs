@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::error::{ApiError, ErrorKind};
+use crate::fork_mutex::ResetMutex;
 
 /// The number of keys with a failure since the last success that opens the circuit, and of failures in a row about one key
 /// that stops the calls about it.
@@ -31,6 +31,8 @@ struct State {
     /// How often it opened since it was closed.
     openings: usize,
     is_probing: bool,
+    /// The last failure since the last success.
+    last_failure: Option<ApiError>,
 }
 
 #[derive(Default)]
@@ -42,7 +44,7 @@ struct KeyState {
 /// The state of one endpoint. Times are milliseconds of the monotonic clock.
 #[derive(Default)]
 pub struct CircuitBreaker {
-    state: Mutex<State>,
+    state: ResetMutex<State>,
     hasher: RandomState,
 }
 
@@ -58,6 +60,12 @@ impl CircuitBreaker {
     /// Returns how long the circuit stays open; `None` if a call may be permitted.
     pub fn open_for_ms(&self, now_ms: i64) -> Option<u64> {
         self.state.lock().open_until_ms.and_then(|until_ms| left_ms(until_ms, now_ms))
+    }
+
+    /// Returns the error of a call that is not permitted, with the last failure.
+    pub fn open_error(&self, retry_after_ms: u64) -> ApiError {
+        let previous = self.state.lock().last_failure.clone().map(Box::new);
+        ApiError { retry_after_ms: Some(retry_after_ms), previous, ..ApiError::new(ErrorKind::CircuitOpen) }
     }
 
     /// Permits a call about `key`, or returns the milliseconds to wait.
@@ -91,6 +99,9 @@ impl CallPermit<'_> {
         let mut state = self.breaker.state.lock();
         if state.generation != self.generation {
             return;
+        }
+        if let Some(error) = outcome.as_ref().err().filter(|e| e.kind == ErrorKind::RateLimited || is_failure(e.kind)) {
+            state.last_failure = Some(ApiError { trace_id: None, retry_after_ms: None, ..error.clone() });
         }
         match outcome.as_ref().err().map(|error| (error.kind, error.retry_after_ms)) {
             Some((ErrorKind::RateLimited, retry_after_ms)) => {
@@ -129,6 +140,7 @@ impl State {
     fn close(&mut self, key: u64) {
         self.failed.clear();
         self.by_key.remove(&key);
+        self.last_failure = None;
         if self.open_until_ms.take().is_some() {
             self.generation += 1;
             self.openings = 0;

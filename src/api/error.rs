@@ -9,10 +9,12 @@ pub enum ErrorKind {
     NotFound,
     /// Another 4xx, such as 400 or 422: the request is invalid.
     BadRequest,
-    /// 401, 402: Clerk rejects the secret key.
+    /// 401: Clerk rejects the secret key.
     Unauthorized,
     /// 403: the secret key lacks the permission.
     Forbidden,
+    /// 402, or 403 for another reason than the secret key, such as an exceeded quota.
+    Declined,
     /// 429: too many requests.
     RateLimited,
     /// 5xx, and 408, 421, 425, 499: the request may succeed later.
@@ -40,32 +42,101 @@ pub enum ErrorKind {
 }
 
 /// A failed call. Contains neither the response's body nor a secret.
+///
+/// `Display` says what failed and what may help, in one line: `tls: certificate expired (check this machine's clock; …)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The kind of failure.
     pub kind: ErrorKind,
+    /// Why there is no response.
+    pub transport: Option<TransportError>,
     /// The HTTP status; 0 without a response.
     pub status: u16,
+    /// Clerk's code of the error, such as `quota_exceeded`.
+    pub code: Option<String>,
     /// How long to wait before the next attempt, from `Retry-After` or the circuit breaker.
     pub retry_after_ms: Option<u64>,
     /// Clerk's id of the request, for support requests.
     pub trace_id: Option<String>,
+    /// The failure because of which the circuit breaker is open.
+    pub previous: Option<Box<ApiError>>,
 }
 
 impl ApiError {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        ApiError { kind, status: 0, retry_after_ms: None, trace_id: None }
+        let transport = match kind {
+            ErrorKind::Network => Some(TransportError::Network),
+            ErrorKind::ConnectionRefused => Some(TransportError::ConnectionRefused),
+            ErrorKind::NameResolution => Some(TransportError::NameResolution),
+            ErrorKind::Certificate => Some(TransportError::Certificate),
+            ErrorKind::Timeout => Some(TransportError::Timeout),
+            ErrorKind::Cancelled => Some(TransportError::Cancelled),
+            ErrorKind::Forked => Some(TransportError::Forked),
+            _ => None,
+        };
+        ApiError { kind, transport, status: 0, code: None, retry_after_ms: None, trace_id: None, previous: None }
     }
 
     /// Returns whether the same request may succeed on the next attempt.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Server | ErrorKind::Network)
     }
+
+    /// Returns whether Clerk rejects the secret key, or lets it do too little.
+    pub fn is_secret_key_rejected(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            ErrorKind::Unauthorized => Some("copy secret_key from Clerk's dashboard"),
+            ErrorKind::Forbidden => Some("use a secret key that may do this"),
+            ErrorKind::Declined => Some("see the plan and the limits of the instance in Clerk's dashboard"),
+            ErrorKind::BadResponse if self.transport.is_none() => Some("check api_url and proxy"),
+            _ => self.transport.and_then(TransportError::hint),
+        }
+    }
+
+    fn fmt_without_hint(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kind, self.transport) {
+            (_, Some(error)) => write!(f, "{error}")?,
+            (ErrorKind::CircuitOpen, _) => {
+                f.write_str("no request was sent: too many recent requests to Clerk failed")?;
+            }
+            (ErrorKind::Throttled, _) => {
+                f.write_str("no request was sent: too many opaque tokens that were never valid")?;
+            }
+            (ErrorKind::Unauthorized, _) if self.status == 0 => {
+                f.write_str("no secret key is configured for this request")?;
+            }
+            (_, _) if self.status == 0 => f.write_str("http: unexpected response body")?,
+            (..) => {
+                write!(f, "http {}", self.status)?;
+                if let Some(code) = &self.code {
+                    write!(f, " {code}")?;
+                }
+            }
+        }
+        match self.kind {
+            ErrorKind::Unauthorized if self.status != 0 => f.write_str(": Clerk rejects the secret key"),
+            ErrorKind::Forbidden => f.write_str(": the secret key lacks the permission"),
+            ErrorKind::RateLimited => f.write_str(": rate limited by Clerk"),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} (status {})", self.kind, self.status)?;
+        self.fmt_without_hint(f)?;
+        if let Some(previous) = &self.previous {
+            f.write_str("; the last one: ")?;
+            previous.fmt_without_hint(f)?;
+        }
+        let hint = self.hint().or_else(|| self.previous.as_ref().and_then(|previous| previous.hint()));
+        if let Some(hint) = hint {
+            write!(f, " ({hint})")?;
+        }
         match &self.trace_id {
             Some(trace) => write!(f, ", trace {trace}"),
             None => Ok(()),
@@ -77,25 +148,44 @@ impl std::error::Error for ApiError {}
 
 impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
-        ApiError::new(match error {
-            TransportError::Network => ErrorKind::Network,
+        let kind = match error {
             TransportError::ConnectionRefused => ErrorKind::ConnectionRefused,
             TransportError::NameResolution => ErrorKind::NameResolution,
-            TransportError::Certificate => ErrorKind::Certificate,
+            TransportError::Certificate
+            | TransportError::CertificateExpired
+            | TransportError::CertificateNotValidYet
+            | TransportError::CertificateForOtherHost
+            | TransportError::CertificateUnknownIssuer
+            | TransportError::CertificateSelfSigned
+            | TransportError::CertificateRevoked
+            | TransportError::NoRootCertificates => ErrorKind::Certificate,
             TransportError::Timeout => ErrorKind::Timeout,
             TransportError::Cancelled => ErrorKind::Cancelled,
             TransportError::TooLarge => ErrorKind::BadResponse,
             TransportError::Forked => ErrorKind::Forked,
-        })
+            TransportError::Network
+            | TransportError::Unreachable
+            | TransportError::ConnectionClosed
+            | TransportError::TooManyOpenFiles
+            | TransportError::Proxy
+            | TransportError::NotTls
+            | TransportError::Tls
+            | TransportError::NotHttp => ErrorKind::Network,
+        };
+        ApiError { transport: Some(error), ..ApiError::new(kind) }
     }
 }
 
 /// Returns the body of a successful response, or the error for its status.
 pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
-    let kind = match response.status {
+    let code = match response.status {
         200..=299 => return Ok(response.body),
-        401 | 402 => ErrorKind::Unauthorized,
-        403 => ErrorKind::Forbidden,
+        _ => error_code(&response.body),
+    };
+    let kind = match response.status {
+        401 => ErrorKind::Unauthorized,
+        403 if code.as_deref().is_none_or(|code| KEY_CODES.contains(&code)) => ErrorKind::Forbidden,
+        402 | 403 => ErrorKind::Declined,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
         // Temporary failures: the same request may succeed later.
@@ -106,7 +196,27 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
     };
     let retry_after_ms = response.retry_after.as_deref().and_then(retry_after_ms);
     let trace_id = response.trace_id.map(|trace| trace.chars().filter(char::is_ascii_graphic).take(64).collect());
-    Err(ApiError { kind, status: response.status, retry_after_ms, trace_id })
+    Err(ApiError { status: response.status, code, retry_after_ms, trace_id, ..ApiError::new(kind) })
+}
+
+/// The codes with which Clerk says, with 403, that the secret key is the cause.
+const KEY_CODES: [&str; 4] =
+    ["authorization_invalid", "authorization_missing_scopes", "authentication_invalid", "clerk_key_invalid"];
+
+/// Returns the code of the first error of Clerk's error envelope.
+fn error_code(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: String,
+    }
+    let Envelope { errors } = serde_json::from_slice(body).ok()?;
+    let code = errors.into_iter().next()?.code;
+    let is_code = code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (is_code && !code.is_empty()).then_some(code)
 }
 
 /// Parses seconds or a date (RFC 9110 §10.2.3); limited to one minute.

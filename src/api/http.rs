@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
+use rustls::RootCertStore;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, Proxy};
 
 use super::API_VERSION;
 use super::resolver::CachingResolver;
+use super::tls::{self, TlsConnector};
 use super::transport::{Request, Response, Transport, TransportError};
 use crate::config::ConfigError;
+use crate::fork_mutex::ResetMutex;
 
 /// The settings of an [`HttpTransport`].
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,11 @@ pub struct TransportConfig {
 /// Sends requests over HTTP/1.1 and TLS with pooled connections. One instance serves any number of threads.
 pub struct HttpTransport {
     config: ureq::config::Config,
+    /// The authorities of `ca_pem`.
+    roots: Option<Arc<RootCertStore>>,
     resolver: CachingResolver,
-    agent: RwLock<Agent>,
+    /// `None` in a forked child whose parent was just replacing it.
+    agent: ResetMutex<Option<Agent>>,
     pid: AtomicU32,
     shutdowns: AtomicU32,
 }
@@ -53,14 +57,11 @@ impl HttpTransport {
             None => None,
         };
         let roots = match &config.ca_pem {
-            Some(pem) => RootCerts::Specific(Arc::new(certificates(pem)?)),
-            None => RootCerts::PlatformVerifier,
+            Some(pem) => Some(Arc::new(tls::root_certificates(pem).ok_or_else(|| {
+                ConfigError::new("ca_pem", "contains no certificate; pass PEM data, not a file name")
+            })?)),
+            None => None,
         };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build();
         let user_agent = config.user_agent.as_deref().unwrap_or(USER_AGENT);
         if !user_agent.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             return Err(ConfigError::new("user_agent", "must be printable ASCII"));
@@ -70,7 +71,6 @@ impl HttpTransport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
-            .tls_config(tls)
             .user_agent(user_agent)
             .accept("application/json")
             .max_idle_connections_per_host(8)
@@ -78,15 +78,19 @@ impl HttpTransport {
             .output_buffer_size(16 * 1024)
             .build();
         let resolver = CachingResolver::default();
-        let agent = RwLock::new(new_agent(&config, &resolver));
+        let agent = ResetMutex::new(Some(new_agent(&config, roots.clone(), &resolver)));
         let pid = AtomicU32::new(std::process::id());
-        Ok(HttpTransport { config, resolver, agent, pid, shutdowns: AtomicU32::new(0) })
+        Ok(HttpTransport { config, roots, resolver, agent, pid, shutdowns: AtomicU32::new(0) })
+    }
+
+    fn agent(&self) -> Agent {
+        self.agent.lock().get_or_insert_with(|| new_agent(&self.config, self.roots.clone(), &self.resolver)).clone()
     }
 
     /// Drops all connections. Returns whether they belonged to the parent of a fork.
     fn replace_agent(&self) -> bool {
-        let agent = new_agent(&self.config, &self.resolver);
-        let old = std::mem::replace(&mut *self.agent.write(), agent);
+        let agent = new_agent(&self.config, self.roots.clone(), &self.resolver);
+        let old = self.agent.lock().replace(agent);
         if self.pid.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
             // The parent still uses these TLS sessions: a close_notify from the child would close them.
             std::mem::forget(old);
@@ -130,7 +134,7 @@ impl Transport for HttpTransport {
             return Err(TransportError::Forked);
         }
         let shutdowns = self.shutdowns.load(Ordering::SeqCst);
-        let agent = self.agent.read().clone();
+        let agent = self.agent();
         let exchange = std::panic::AssertUnwindSafe(|| Self::exchange(&agent, request, timeout));
         // A panic inside ureq would leave the lock of its pool poisoned.
         let Ok(outcome) = std::panic::catch_unwind(exchange) else {
@@ -140,11 +144,12 @@ impl Transport for HttpTransport {
         outcome.map_err(|error| match error {
             // Not to be retried on a new connection.
             _ if shutdowns != self.shutdowns.load(Ordering::SeqCst) => TransportError::Cancelled,
-            ureq::Error::Timeout(_) => TransportError::Timeout,
-            ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
             error => {
-                self.resolver.clear();
-                connection_error(&error)
+                let error = transport_error(&error);
+                if !matches!(error, TransportError::Timeout | TransportError::TooLarge) {
+                    self.resolver.clear();
+                }
+                error
             }
         })
     }
@@ -159,42 +164,42 @@ impl Transport for HttpTransport {
             return;
         }
         self.shutdowns.fetch_add(1, Ordering::SeqCst);
-        let old = self.agent.read().clone();
+        let old = self.agent();
         // An agent that was shut down stays unusable: later requests need another.
         self.replace_agent();
         old.shutdown();
     }
 }
 
-/// Returns why there is no connection.
-fn connection_error(error: &ureq::Error) -> TransportError {
-    let of_tls = |error: &rustls::Error| match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => TransportError::Certificate,
-        _ => TransportError::Network,
-    };
+/// Returns why there is no response.
+fn transport_error(error: &ureq::Error) -> TransportError {
     match error {
+        ureq::Error::Timeout(_) => TransportError::Timeout,
+        ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
         ureq::Error::HostNotFound => TransportError::NameResolution,
-        ureq::Error::Rustls(error) => of_tls(error),
-        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(error) => of_tls(error),
-            None if error.kind() == std::io::ErrorKind::ConnectionRefused => TransportError::ConnectionRefused,
-            None => TransportError::Network,
-        },
+        ureq::Error::ConnectProxyFailed(_) => TransportError::Proxy,
+        ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => TransportError::NotHttp,
+        ureq::Error::Tls(_) => TransportError::Tls,
+        ureq::Error::Io(error) => of_io(error),
         _ => TransportError::Network,
     }
 }
 
-fn new_agent(config: &ureq::config::Config, resolver: &CachingResolver) -> Agent {
-    Agent::with_parts(config.clone(), DefaultConnector::default(), resolver.clone())
+fn of_io(error: &std::io::Error) -> TransportError {
+    let Some(inner) = error.get_ref() else { return TransportError::of_io(error) };
+    if let Some(error) = inner.downcast_ref::<TransportError>() {
+        *error
+    } else if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+        tls::of_rustls(error)
+    } else if let Some(error) = inner.downcast_ref::<ureq::Error>() {
+        transport_error(error)
+    } else {
+        TransportError::of_io(error)
+    }
 }
 
-fn certificates(pem: &str) -> Result<Vec<ureq::tls::Certificate<'static>>, ConfigError> {
-    let invalid = || ConfigError::new("ca_pem", "contains no certificate; pass PEM data, not a file name");
-    let mut found = Vec::new();
-    for item in parse_pem(pem.as_bytes()) {
-        if let PemItem::Certificate(certificate) = item.map_err(|_| invalid())? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() { Err(invalid()) } else { Ok(found) }
+fn new_agent(config: &ureq::config::Config, roots: Option<Arc<RootCertStore>>, resolver: &CachingResolver) -> Agent {
+    let connector =
+        ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(roots));
+    Agent::with_parts(config.clone(), connector, resolver.clone())
 }

@@ -46,9 +46,11 @@ struct Raw<'a> {
 }
 
 impl Api {
-    /// Returns how long the circuit for tokens of a kind stays open; `None` if a call may be sent.
-    pub fn machine_circuit_open_ms(&self, kind: TokenKind, caller: Caller<'_>) -> Option<u64> {
-        self.open_for_ms(endpoint(kind)?, caller, self.clock.now().mono_ms)
+    /// Returns the error of a call for a token of a kind while the circuit is open; `None` if a call may be sent.
+    pub fn machine_circuit_error(&self, kind: TokenKind, caller: Caller<'_>) -> Option<ApiError> {
+        let endpoint = endpoint(kind)?;
+        let open_ms = self.open_for_ms(endpoint, caller, self.clock.now().mono_ms)?;
+        Some(self.open_error(endpoint, caller, open_ms))
     }
 
     /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.

@@ -1,14 +1,16 @@
 //! Clerk's Backend API: calls with one deadline each, retries, a circuit breaker per endpoint, and typed errors.
 //!
-//! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`.
+//! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`, `handshake`.
 
 mod circuit_breaker;
 mod error;
+mod handshake;
 mod http;
 mod jwks;
 mod machine_tokens;
 mod resolver;
 mod sessions;
+mod tls;
 mod transport;
 mod users;
 
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
+pub use handshake::{Refresh, RefreshRequest};
 pub use http::{HttpTransport, TransportConfig};
 pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
@@ -48,9 +51,13 @@ pub enum Endpoint {
     OauthTokens,
     /// `POST /api_keys/verify`
     ApiKeys,
+    /// `GET /clients/handshake_payload`
+    HandshakePayload,
+    /// `POST /sessions/{id}/refresh`
+    SessionRefresh,
 }
 
-const ENDPOINTS: usize = 6;
+const ENDPOINTS: usize = 8;
 
 /// Who causes a call. What unauthenticated clients cause must not stop the calls for others.
 #[derive(Clone, Copy)]
@@ -115,20 +122,30 @@ impl Api {
         deadline: Instant,
         parse: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<T, ApiError> {
+        let may_retry = || match call.caller {
+            Caller::Known => true,
+            Caller::Unknown(may_retry) => may_retry(),
+        };
+        self.behind_breaker(call, || {
+            self.send_with_retries(request, deadline, may_retry)
+                .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
+                .map_err(|error| match request.bearer {
+                    // Without a secret key in the request, its rejection is not about one.
+                    None if error.is_secret_key_rejected() => ApiError { kind: ErrorKind::Declined, ..error },
+                    _ => error,
+                })
+        })
+    }
+
+    /// Runs `send` unless the endpoint's circuit is open, and records its outcome.
+    fn behind_breaker<T>(&self, call: Call<'_>, send: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
         let now_ms = self.clock.now().mono_ms;
         let permit = match self.open_for_ms(call.endpoint, call.caller, now_ms) {
             Some(open_ms) => Err(open_ms),
             None => self.breaker(call.endpoint, call.caller).try_acquire(call.key, now_ms),
         };
-        let permit = permit
-            .map_err(|open_ms| ApiError { retry_after_ms: Some(open_ms), ..ApiError::new(ErrorKind::CircuitOpen) })?;
-        let may_retry = || match call.caller {
-            Caller::Known => true,
-            Caller::Unknown(may_retry) => may_retry(),
-        };
-        let outcome = self
-            .send_with_retries(request, deadline, may_retry)
-            .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)));
+        let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
+        let outcome = send();
         permit.record(&outcome, self.clock.now().mono_ms);
         outcome
     }
@@ -136,6 +153,12 @@ impl Api {
     fn breaker(&self, endpoint: Endpoint, caller: Caller<'_>) -> &CircuitBreaker {
         let breakers = if matches!(caller, Caller::Known) { &self.breakers } else { &self.unknown_breakers };
         &breakers[endpoint as usize]
+    }
+
+    /// Returns the error of a call that an open circuit stops, with the failure that opened it.
+    fn open_error(&self, endpoint: Endpoint, caller: Caller<'_>, open_ms: u64) -> ApiError {
+        let error = self.breaker(endpoint, caller).open_error(open_ms);
+        if error.previous.is_some() { error } else { self.breaker(endpoint, Caller::Known).open_error(open_ms) }
     }
 
     /// Returns how long the circuit of an endpoint stays open for a caller; `None` if a call may be sent. Where known callers are

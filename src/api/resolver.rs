@@ -6,14 +6,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::tls::failure;
+use super::transport::TransportError;
 use crate::clock::Deadline;
+use crate::fork_mutex::ResetMutex;
 use crate::single_flight::{Flight, SingleFlight};
 
 /// How long addresses are cached.
@@ -28,8 +30,8 @@ pub struct CachingResolver(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    cached: Mutex<HashMap<String, (Addresses, Instant)>>,
-    in_flight: SingleFlight<String, Addresses>,
+    cached: ResetMutex<HashMap<String, (Addresses, Instant)>>,
+    in_flight: SingleFlight<String, Result<Addresses, TransportError>>,
 }
 
 impl CachingResolver {
@@ -56,21 +58,22 @@ impl CachingResolver {
             // `getaddrinfo` cannot be cancelled: it gets a thread, which is left alone when it takes too long.
             let (inner, name) = (self.0.clone(), name.to_owned());
             let lookup = move || {
-                let found = name.to_socket_addrs();
-                let addresses: Addresses = found.map(|a| a.take(MAX_ADDRESSES).collect()).unwrap_or_default();
+                let found = name.to_socket_addrs().map(|found| found.take(MAX_ADDRESSES).collect::<Addresses>());
+                let found = found.ok().filter(|addresses| !addresses.is_empty());
                 let mut cached = inner.cached.lock();
-                match addresses.is_empty() {
-                    true => cached.remove(&name),
-                    false => cached.insert(name, (addresses.clone(), Instant::now())),
+                match &found {
+                    None => cached.remove(&name),
+                    Some(addresses) => cached.insert(name, (addresses.clone(), Instant::now())),
                 };
                 drop(cached);
-                guard.complete(addresses);
+                guard.complete(found.ok_or_else(|| TransportError::NameResolution.unless_out_of_files()));
             };
             std::thread::Builder::new().name("clerk-resolve".into()).stack_size(256 * 1024).spawn(lookup)?;
         }
         match in_flight.wait(deadline) {
-            Flight::Complete(addresses) if !addresses.is_empty() => Ok(addresses),
-            Flight::Complete(_) | Flight::Abandoned => Err(Error::HostNotFound),
+            Flight::Complete(Ok(addresses)) => Ok(addresses),
+            Flight::Complete(Err(error)) => Err(failure(error)),
+            Flight::Abandoned => Err(Error::HostNotFound),
             Flight::TimedOut => Err(Error::Timeout(timeout.reason)),
         }
     }
@@ -129,8 +132,8 @@ mod tests {
             let waiting = scope.spawn(|| resolve(&resolver, "http://slow.invalid"));
             std::thread::sleep(Duration::from_millis(50));
             assert!(!waiting.is_finished());
-            guard.unwrap().complete(Vec::new());
-            assert!(matches!(waiting.join().unwrap(), Err(Error::HostNotFound)));
+            guard.unwrap().complete(Err(TransportError::NameResolution));
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The trait through which calls to Clerk's Backend API are sent.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::config::Secret;
@@ -30,10 +31,11 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-// The body of a request may hold a token, that of a response a user's data: `Debug` shows neither.
+// Query and body of a request may hold a token, the body of a response a user's data: `Debug` shows none of them.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("url", &self.url).field("limit", &self.limit).finish_non_exhaustive()
+        let path = self.url.split('?').next().unwrap_or_default();
+        f.debug_struct("Request").field("url", &path).field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
@@ -43,17 +45,17 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Why there is no response.
+/// Why there is no response. `Display` names the layer first, as in `tls: certificate expired`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// No connection was made, or it was lost.
+    /// No connection was made, or it was lost, for another reason than those below.
     Network,
     /// The host refuses connections.
     ConnectionRefused,
     /// The host name was not found.
     NameResolution,
-    /// The server's certificate is not valid.
+    /// The server's certificate is not valid, for another reason than those below.
     Certificate,
     /// The timeout elapsed.
     Timeout,
@@ -63,7 +65,120 @@ pub enum TransportError {
     TooLarge,
     /// The process was forked after the transport was created; see [`Transport::reset_after_fork`].
     Forked,
+    /// There is no route to the host.
+    Unreachable,
+    /// The server closed the connection before its response was complete.
+    ConnectionClosed,
+    /// The process or the system has no file descriptor left.
+    TooManyOpenFiles,
+    /// The HTTP proxy did not make the connection.
+    Proxy,
+    /// The server's certificate has expired.
+    CertificateExpired,
+    /// The server's certificate is not valid yet.
+    CertificateNotValidYet,
+    /// The server's certificate is for another host.
+    CertificateForOtherHost,
+    /// The server's certificate was issued by an authority that is not trusted.
+    CertificateUnknownIssuer,
+    /// The server's certificate is signed by itself.
+    CertificateSelfSigned,
+    /// The server's certificate was revoked.
+    CertificateRevoked,
+    /// The system has no certificates of authorities to trust.
+    NoRootCertificates,
+    /// The server does not speak TLS on this port.
+    NotTls,
+    /// TLS failed for another reason.
+    Tls,
+    /// The response is not HTTP.
+    NotHttp,
 }
+
+impl TransportError {
+    /// Returns how the operator may mend it, if the error itself does not say so.
+    pub(crate) fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            TransportError::ConnectionRefused => "check api_url, the port and the firewall",
+            TransportError::NameResolution => "check api_url and the name servers in /etc/resolv.conf",
+            TransportError::Timeout => "check the network and the firewall, or raise timeout_ms",
+            TransportError::Unreachable => "check the network and the routes",
+            TransportError::TooManyOpenFiles => "raise the limit (ulimit -n, LimitNOFILE=)",
+            TransportError::Proxy => "check the setting proxy",
+            TransportError::CertificateExpired => "check this machine's clock; else the server needs a new certificate",
+            TransportError::CertificateNotValidYet => "check this machine's clock",
+            TransportError::CertificateForOtherHost => "check the host in api_url and the name servers",
+            TransportError::CertificateUnknownIssuer => {
+                "if a proxy or a server of your own presents it, set ca_pem to its authority"
+            }
+            TransportError::CertificateSelfSigned => "if the server is your own, set ca_pem to its certificate",
+            TransportError::NoRootCertificates => "install ca-certificates, or set ca_pem",
+            TransportError::NotTls => "check whether api_url must begin with http:// or have another port",
+            TransportError::NotHttp => "check whether api_url must begin with https:// or have another port",
+            _ => return None,
+        })
+    }
+
+    /// Returns `TooManyOpenFiles` if no file can be opened now, else this error: for functions of the system that do not say why
+    /// they failed.
+    pub(crate) fn unless_out_of_files(self) -> Self {
+        match std::fs::File::open("/").map_err(|error| TransportError::of_io(&error)) {
+            Err(TransportError::TooManyOpenFiles) => TransportError::TooManyOpenFiles,
+            _ => self,
+        }
+    }
+
+    /// Returns which of these a system error is.
+    pub(crate) fn of_io(error: &std::io::Error) -> Self {
+        // EMFILE and ENFILE, the same on all Unix systems.
+        if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) {
+            return TransportError::TooManyOpenFiles;
+        }
+        match error.kind() {
+            ErrorKind::ConnectionRefused => TransportError::ConnectionRefused,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+                TransportError::Unreachable
+            }
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => TransportError::ConnectionClosed,
+            ErrorKind::TimedOut => TransportError::Timeout,
+            _ => TransportError::Network,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TransportError::Network => "connect: no connection, or it was lost",
+            TransportError::ConnectionRefused => "connect: connection refused",
+            TransportError::NameResolution => "dns: host name not found",
+            TransportError::Certificate => "tls: invalid certificate",
+            TransportError::Timeout => "timeout: no response within timeout_ms",
+            TransportError::Cancelled => "cancelled: the client was shut down",
+            TransportError::TooLarge => "http: response too long",
+            TransportError::Forked => "fork: call clerk_client_warm_up in the child process first",
+            TransportError::Unreachable => "connect: network or host unreachable",
+            TransportError::ConnectionClosed => "connect: connection closed by the server",
+            TransportError::TooManyOpenFiles => "too many open files",
+            TransportError::Proxy => "proxy: no connection through the proxy",
+            TransportError::CertificateExpired => "tls: certificate expired",
+            TransportError::CertificateNotValidYet => "tls: certificate not valid yet",
+            TransportError::CertificateForOtherHost => "tls: certificate for another host",
+            TransportError::CertificateUnknownIssuer => "tls: certificate from an unknown authority",
+            TransportError::CertificateSelfSigned => "tls: self-signed certificate",
+            TransportError::CertificateRevoked => "tls: certificate revoked",
+            TransportError::NoRootCertificates => "tls: no trusted certificates on this machine",
+            TransportError::NotTls => "tls: the server does not speak TLS on this port",
+            TransportError::Tls => "tls: handshake failed",
+            TransportError::NotHttp => "http: the response is not HTTP",
+        })
+    }
+}
+
+impl std::error::Error for TransportError {}
 
 /// Sends requests to Clerk's Backend API. A client uses HTTP unless it is given another implementation.
 ///

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
-use crate::json::{self, Object};
+use crate::json::{self, Json, Object};
 
 /// A user's primary e-mail address, as Clerk reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,30 +50,32 @@ pub struct ClerkUser {
     pub updated_at_ms: i64,
 }
 
+/// What decides who the user is, which address counts and whether the user is blocked must have the documented type; another
+/// member of a wrong type counts as absent.
 #[derive(Deserialize)]
 struct Raw {
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     username: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     first_name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     last_name: Option<String>,
     #[serde(default)]
     primary_email_address_id: Option<String>,
     #[serde(default)]
     email_addresses: Option<Vec<Object<RawEmail>>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     image_url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     profile_image_url: Option<String>,
     #[serde(default, deserialize_with = "lenient_time")]
     last_active_at: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_string")]
     external_id: Option<String>,
     #[serde(default)]
     banned: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_bool")]
     locked: Option<bool>,
     #[serde(default)]
     deprovisioned: Option<bool>,
@@ -98,7 +100,8 @@ struct RawVerification {
 }
 
 impl ClerkUser {
-    /// Parses a user object. Returns `None` if it is not a JSON object, has no `id`, or a member has another type than documented.
+    /// Parses a user object. Returns `None` if it is not a JSON object, has no `id`, or has a wrong type in `id`, the addresses,
+    /// `banned` or `deprovisioned`: a user who may be blocked is not taken for one who is not.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let raw: Raw = json::derived(json)?;
         let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
@@ -153,6 +156,17 @@ impl RawEmail {
     }
 }
 
+fn lenient_string<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    Ok(Json::deserialize(input)?.string().into_option())
+}
+
+fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
+    Ok(match Json::deserialize(input)? {
+        Json::Bool(value) => Some(value),
+        _ => None,
+    })
+}
+
 /// Reads a time from a number or a string of one. Anything else is `None`: a user without it is still usable.
 fn lenient_time<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     use serde_json::Value;
@@ -174,6 +188,12 @@ fn to_millis(value: i64) -> Option<i64> {
 }
 
 impl Api {
+    /// Returns the error of a fetch while the circuit is open; `None` if a call may be sent.
+    pub fn users_circuit_open(&self) -> Option<ApiError> {
+        let open_ms = self.open_for_ms(Endpoint::Users, Caller::Known, self.clock.now().mono_ms)?;
+        Some(self.open_error(Endpoint::Users, Caller::Known, open_ms))
+    }
+
     /// Fetches a user. `id` must be a valid user id: it becomes part of the URL.
     pub fn user(&self, id: &str, deadline: Instant) -> Result<ClerkUser, ApiError> {
         let url = self.url(&format!("users/{id}"));
@@ -257,6 +277,37 @@ mod tests {
             ["\"soon\"", "true", "[1]", "{}", "1e25", "-1e25", "9223372036854775807", "-9223372036854775808"]
         {
             assert_eq!(at(malformed), None, "{malformed}");
+        }
+    }
+
+    #[test]
+    fn optional_member_of_a_wrong_type_counts_as_absent() {
+        let members =
+            ["username", "first_name", "last_name", "image_url", "profile_image_url", "external_id", "locked", "new"];
+        let plain = user("");
+        for member in members {
+            for wrong in ["1", "1.5", "null", "[]", r#"["x"]"#, "{}", r#"{"a":[{"b":1}]}"#] {
+                assert_eq!(user(&format!(r#","{member}":{wrong}"#)), plain, "{member}: {wrong}");
+            }
+        }
+        assert_eq!(user(r#","locked":"true","image_url":false,"username":true"#), plain);
+        assert!(user(r#","locked":true"#).locked);
+        assert_eq!(user(r#","username":false,"banned":true"#).is_blocked(), true);
+    }
+
+    #[test]
+    fn security_relevant_member_of_a_wrong_type_rejects_the_user() {
+        let wrong = |member: &str| ClerkUser::parse(format!(r#"{{"id":"user_1",{member}}}"#).as_bytes());
+        for member in ["banned", "deprovisioned"] {
+            for value in ["1", "0", "\"true\"", "\"false\"", "[]", "{}", "[true]"] {
+                assert_eq!(wrong(&format!(r#""{member}":{value}"#)), None, "{member}: {value}");
+            }
+        }
+        for value in ["5", "true", "[]", "{}"] {
+            assert_eq!(wrong(&format!(r#""primary_email_address_id":{value}"#)), None, "{value}");
+        }
+        for value in ["5", "true", r#""a@x""#, "{}", "[5]", r#"["a@x"]"#, r#"[{"id":"a","verification":true}]"#] {
+            assert_eq!(wrong(&format!(r#""email_addresses":{value}"#)), None, "{value}");
         }
     }
 

@@ -49,10 +49,15 @@ pub(super) struct Admission {
 impl Admission {
     /// `result_ttl_ms` is how long results of opaque tokens are cached.
     pub fn new(result_ttl_ms: i64) -> Self {
+        Self::with_limit(result_ttl_ms, BURST, CALL_INTERVAL_MS)
+    }
+
+    /// Does the same with another limit: `burst` calls at once after a pause, then one in each interval.
+    pub fn with_limit(result_ttl_ms: i64, burst: u32, interval_ms: i64) -> Self {
         Admission {
             valid: Cache::new(MAX_VALID, RandomState::new()),
             refused: Cache::new(MAX_REFUSED, RandomState::new()),
-            bucket: TokenBucket::new(BURST, CALL_INTERVAL_MS),
+            bucket: TokenBucket::new(burst, interval_ms),
             calls: Slots::new(MAX_CALLS),
             waiting: Slots::new(MAX_WAITING),
             result_ttl_ms,

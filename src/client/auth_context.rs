@@ -10,6 +10,15 @@ use crate::jwt::{Claim, Claims, Policy};
 use crate::token::{TokenHash, TokenKind};
 use crate::users::Row;
 
+/// Which fetches of a user count for an attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand {
+    /// The user has to come from a fetch that began after this one.
+    pub after: Option<u64>,
+    /// A fetch that has ended after this one ended during the attempt, and counts as its own.
+    pub last_ended: u64,
+}
+
 /// One request with a credential.
 #[derive(Clone, Copy)]
 pub(super) struct AuthContext {
@@ -22,8 +31,10 @@ pub(super) struct AuthContext {
     pub is_miss_recorded: bool,
     pub client_uat: Option<i64>,
     pub is_document: bool,
-    /// The user has to come from a fetch that began after this one.
-    pub fetched_after: Option<u64>,
+    /// Which fetches of the user count.
+    pub demand: Demand,
+    /// How much more the clocks may differ than the settings allow: in development, for a token that Clerk has just issued.
+    pub leeway_ms: i64,
     /// How long the attempt may still wait for Clerk; `None`: it has not waited yet.
     pub clerk_time_left: Option<Duration>,
 }
@@ -38,7 +49,8 @@ impl AuthContext {
             is_miss_recorded: false,
             client_uat: None,
             is_document: false,
-            fetched_after: None,
+            demand: Demand::default(),
+            leeway_ms: 0,
             clerk_time_left: None,
         }
     }
@@ -120,5 +132,5 @@ impl VerifiedToken {
 
 /// Whether a token was issued before the browser's last sign-in or sign-out; only checked with `check_client_uat`.
 pub(super) fn issued_before_client_uat(issued_at_s: Option<i64>, client_uat: Option<i64>) -> bool {
-    client_uat.is_some_and(|uat| issued_at_s.unwrap_or(0) < uat)
+    client_uat.is_some_and(|uat| issued_at_s.is_some_and(|issued| issued < uat))
 }

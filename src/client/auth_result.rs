@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::{ApiError, ErrorKind};
+use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;
 use crate::events::Source;
+use crate::handshake::PageResponse;
 use crate::identity::Identity;
 use crate::reason::{Category, Reason};
 use crate::token::{TokenHash, TokenHashString};
@@ -72,11 +73,23 @@ pub struct AuthResult {
     /// The underlying error, if there is one.
     pub(crate) cause: Option<Box<Cause>>,
     token_hash: Option<TokenHashString>,
+    /// What the browser handshake adds to the response.
+    pub(crate) response: Option<Box<PageResponse>>,
+    /// What the debug line says.
+    pub(super) detail: Option<String>,
 }
 
 impl AuthResult {
     fn new(outcome: Outcome) -> Self {
-        AuthResult { outcome, identity: None, handshake_recommended: false, cause: None, token_hash: None }
+        AuthResult {
+            outcome,
+            identity: None,
+            handshake_recommended: false,
+            cause: None,
+            token_hash: None,
+            response: None,
+            detail: None,
+        }
     }
 
     pub(crate) fn with_token_hash(self, hash: &TokenHash) -> Self {
@@ -117,8 +130,11 @@ impl AuthResult {
         }
     }
 
-    /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503.
+    /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 307 with a [`redirect`](Self::redirect).
     pub fn http_status(&self) -> u16 {
+        if self.redirect().is_some() {
+            return 307;
+        }
         self.reason().map_or(200, |reason| reason.category().http_status())
     }
 
@@ -140,6 +156,30 @@ impl AuthResult {
         }
     }
 
+    /// Returns where to redirect the browser, for `Location` of a 307, with `handshake` on. Also for a request that is signed in:
+    /// a development instance removes Clerk's response from the address. To be looked at before the outcome, and sent with
+    /// [`set_cookies`](Self::set_cookies) and [`cache_control`](Self::cache_control).
+    pub fn redirect(&self) -> Option<&str> {
+        self.response.as_ref()?.location.as_deref().map(without_nul)
+    }
+
+    /// Returns the values of `Set-Cookie` lines to add to the response, whatever the outcome, in this order, each as a line
+    /// of its own.
+    pub fn set_cookies(&self) -> impl ExactSizeIterator<Item = &str> {
+        let lines = self.response.as_ref().map_or(&[][..], |response| &response.set_cookies);
+        lines.iter().map(|line| without_nul(line))
+    }
+
+    /// Returns the value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies.
+    pub fn cache_control(&self) -> Option<&'static str> {
+        self.response.as_ref().filter(|response| response.no_store).map(|_| "no-store")
+    }
+
+    /// Returns the result with what the handshake adds to the response.
+    pub(super) fn with_response(self, response: PageResponse) -> Self {
+        AuthResult { response: Some(Box::new(response)), ..self }
+    }
+
     /// Returns whether Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back).
     pub fn handshake_recommended(&self) -> bool {
         self.handshake_recommended
@@ -153,6 +193,11 @@ impl AuthResult {
     }
 }
 
+/// A NUL follows the strings of a response in memory, for C.
+fn without_nul(string: &str) -> &str {
+    string.strip_suffix('\0').unwrap_or(string)
+}
+
 /// Why a request is not signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthError {
@@ -162,16 +207,23 @@ pub struct AuthError {
     pub retry_after_ms: Option<u64>,
     /// The underlying error, if there is one.
     pub cause: Option<Box<Cause>>,
+    /// What the debug line says, if it is logged.
+    pub detail: Option<String>,
 }
 
 impl AuthError {
     /// Returns the error for a failed call to Clerk.
     pub(super) fn unavailable(error: ApiError) -> AuthError {
-        let reason = match error.kind {
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => Reason::SecretKeyInvalid,
-            _ => Reason::ServerError,
+        let reason = match error.is_secret_key_rejected() {
+            true => Reason::SecretKeyInvalid,
+            false => Reason::ServerError,
         };
-        AuthError { reason, retry_after_ms: error.retry_after_ms, cause: Some(Box::new(Cause::Api(error))) }
+        AuthError {
+            reason,
+            retry_after_ms: error.retry_after_ms,
+            cause: Some(Box::new(Cause::Api(error))),
+            detail: None,
+        }
     }
 }
 
@@ -183,20 +235,20 @@ impl From<AuthError> for Error {
 
 impl From<Reason> for AuthError {
     fn from(reason: Reason) -> Self {
-        AuthError { reason, retry_after_ms: None, cause: None }
+        AuthError { reason, retry_after_ms: None, cause: None, detail: None }
     }
 }
 
 impl From<AuthError> for AuthResult {
     /// The category of the reason decides the outcome.
     fn from(error: AuthError) -> Self {
-        let AuthError { reason, retry_after_ms, cause } = error;
+        let AuthError { reason, retry_after_ms, cause, detail } = error;
         let outcome = match reason.category() {
             Category::NoCredentials => Outcome::NoCredentials { reason },
             Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
             Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms },
         };
-        AuthResult { cause, ..AuthResult::new(outcome) }
+        AuthResult { cause, detail, ..AuthResult::new(outcome) }
     }
 }
 
@@ -213,6 +265,12 @@ pub(super) enum VerifyError {
     WouldBlock,
     /// The token is rejected, or cannot be verified now.
     Refused(AuthError),
+}
+
+impl From<AuthError> for VerifyError {
+    fn from(error: AuthError) -> Self {
+        VerifyError::Refused(error)
+    }
 }
 
 impl From<Reason> for VerifyError {

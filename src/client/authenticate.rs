@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, Demand, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
@@ -23,7 +23,7 @@ use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 /// bounds the time.
 const MAX_RESTARTS: u32 = 32;
 
-enum CacheLookup<'a> {
+pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     Hit(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
@@ -65,7 +65,12 @@ impl Inner {
     /// Looks up, verifies, and resolves the user. Returns `None` if `io` does not allow what is needed; then nothing was
     /// recorded.
     pub fn prepare(&self, request: &Request<'_>, io: Io) -> Option<Prepared> {
-        let (mut context, credential) = match self.lookup(request) {
+        self.prepare_found(self.lookup(request), io)
+    }
+
+    /// Does the same for a credential that was looked up.
+    pub fn prepare_found(&self, found: CacheLookup<'_>, io: Io) -> Option<Prepared> {
+        let (mut context, credential) = match found {
             CacheLookup::Done(result) => return Some(Prepared::Done(result)),
             CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
             CacheLookup::Miss(context, credential) => (context, credential),
@@ -83,7 +88,10 @@ impl Inner {
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
-            (Err(VerifyError::Refused(error)), _) => Some(Prepared::Rejected(context, error)),
+            (Err(VerifyError::Refused(error)), _) => {
+                let error = self.with_detail(error, &credential, &context);
+                Some(Prepared::Rejected(context, error))
+            }
             (Err(VerifyError::WouldBlock), Io::CacheOnly) => None,
             (Err(VerifyError::WouldBlock), Io::Blocking(_)) => {
                 Some(Prepared::Rejected(context, Reason::InternalError.into()))
@@ -128,34 +136,45 @@ impl Inner {
 
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
-        let is_document = request.is_document_request();
-        let end = |hash: Option<TokenHash>, reason: Reason| {
-            let result = with_handshake(reason, is_document);
-            let result = hash.iter().fold(result, AuthResult::with_token_hash);
-            CacheLookup::Done(self.record_outcome(hash, result.into()))
-        };
-        let credential = match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return end(None, Reason::SessionTokenMissing),
-            Err(reason) => return end(None, reason),
-        };
+        match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
+            Ok(Some(credential)) => self.lookup_credential(request, credential, now),
+            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Err(reason) => self.end(request, None, reason.into()),
+        }
+    }
+
+    fn end<'a>(&self, request: &Request<'_>, hash: Option<TokenHash>, error: AuthError) -> CacheLookup<'a> {
+        let result = with_handshake(error, request.is_document_request());
+        let result = hash.iter().fold(result, AuthResult::with_token_hash);
+        CacheLookup::Done(self.record_outcome(hash, result.into()))
+    }
+
+    /// Looks a credential of the request up.
+    pub fn lookup_credential<'a>(
+        &self,
+        request: &Request<'_>,
+        credential: Credential<'a>,
+        now: Now,
+    ) -> CacheLookup<'a> {
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
         {
-            return end(Some(hash), Reason::CsrfFailed);
+            let error = AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() };
+            return self.end(request, Some(hash), error);
         }
         let mut context = AuthContext {
             client_uat: credential.client_uat,
-            is_document,
+            is_document: request.is_document_request(),
+            demand: Demand { after: None, last_ended: self.users.last_ended() },
             ..AuthContext::new(hash, now, self.invalidations.sequence())
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
             self.record_miss(&mut context);
-            return end(Some(hash), reason);
+            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context));
         }
         let cached = self.results.get(&hash, now).filter(|cached| {
             cached.is_current(now)
@@ -194,8 +213,10 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
-        let known = token.user_id().and_then(|id| self.users.cached(id, now));
-        if known.is_some_and(|known| known.user.is_blocked()) {
+        let is_banned = |id| {
+            self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
+        };
+        if token.user_id().is_some_and(is_banned) {
             return Err(Reason::UserInactive.into());
         }
         match token.session_id() {
@@ -226,7 +247,7 @@ impl Inner {
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
-        let found = self.users.find(id, context.fetched_after, now, io, &self.backend)?;
+        let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
         if let Io::Blocking(deadline) = io {
             context.clerk_time_left = Some(deadline.remaining());
@@ -273,6 +294,9 @@ impl Inner {
     ) -> AuthStep {
         if self.invalidations.is_invalidated_since(context.begun, &token.keys) {
             return self.restart(context, token, io);
+        }
+        if let (Some(id), Some(row)) = (token.user_id(), &row) {
+            self.blocked_users.record_row(id, row.is_active, context.now);
         }
         let is_blocked = user.is_some_and(|user| user.user.is_blocked());
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
@@ -357,7 +381,7 @@ impl Inner {
         }
         context.restarts += 1;
         context.begun = self.invalidations.sequence();
-        context.fetched_after = None;
+        context.demand.after = None;
         Ok(())
     }
 
@@ -373,9 +397,11 @@ impl Inner {
                     };
                 }
                 cached.row_check.confirm(context.now);
+                self.record_row(&context, &cached, true);
                 Step::Done(self.finish_hit(&context, &cached))
             }
             RowOutcome::Confirmed(_) | RowOutcome::Synced(_) => {
+                self.record_row(&context, &cached, false);
                 self.invalidate_row(&context, &cached);
                 Step::Done(self.reject(&context, Reason::UserInactive))
             }
@@ -389,6 +415,10 @@ impl Inner {
                 }
             }
         }
+    }
+
+    fn record_row(&self, context: &AuthContext, cached: &CachedAuth, is_active: bool) {
+        self.blocked_users.record_row(cached.get(Attribute::Subject).unwrap_or_default(), is_active, context.now);
     }
 
     /// Discards earlier confirmations of a row that the store no longer confirms.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::metrics::Metrics;
-use crate::api::{Api, ApiError, Caller, ClerkUser, ErrorKind, MachineToken, SessionState};
+use crate::api::{Api, ApiError, Caller, ClerkUser, ErrorKind, MachineToken, Refresh, RefreshRequest, SessionState};
 use crate::clock::Deadline;
 use crate::events::{Event, EventHandlers, Level};
 use crate::token::TokenKind;
@@ -44,6 +44,25 @@ impl Backend {
         deadline: Deadline,
     ) -> Result<Option<MachineToken>, ApiError> {
         self.logged("a machine token", self.api.verify_machine_token(caller, kind, token, wall_ms, deadline.instant()))
+    }
+
+    /// Exchanges the nonce of a handshake.
+    pub fn handshake_payload(
+        &self,
+        caller: Caller<'_>,
+        nonce: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<serde_json::Value>>, ApiError> {
+        self.logged("a handshake", self.api.handshake_payload(caller, nonce, deadline.instant()))
+    }
+
+    /// Refreshes a session. The error is a word, as Clerk's SDKs write it.
+    pub fn refresh_session(&self, refresh: &RefreshRequest<'_>, deadline: Deadline) -> Result<Refresh, String> {
+        let answer = self.api.refresh_session(refresh, deadline.instant());
+        answer.map_err(|(error, word)| {
+            self.log_api_error("a session to be refreshed", &error);
+            word
+        })
     }
 
     fn logged<T>(&self, what: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {

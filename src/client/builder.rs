@@ -1,14 +1,13 @@
 //! Validates a configuration and builds a client. Errors name the setting.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::Uri;
-
 use super::Client;
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
+use super::handshakes::Handshakes;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
 use super::machine_tokens::MachineTokens;
@@ -17,12 +16,14 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
+use super::validate::{base_url, check_keys, check_url};
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LinkByEmail, Secret, UserMode, rows};
+use crate::config::{AuthorizedPartiesMissing, Config, ConfigError, LinkByEmail, UserMode, rows};
 use crate::error::Error;
 use crate::events::{Event, EventHandlers, Level};
+use crate::handshake;
 use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
@@ -87,6 +88,13 @@ macro_rules! setter {
         $(#[$doc])*
         pub fn $name(mut self, value: UserMode) -> Self {
             self.config.$name = Some(value);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident AuthorizedPartiesMissing) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: AuthorizedPartiesMissing) -> Self {
+            self.config.$name = value;
             self
         }
     };
@@ -251,6 +259,7 @@ impl ClientBuilder {
         }
         let clock = clock.unwrap_or_else(Clock::system);
         let listeners = Arc::new(listeners);
+        check_keys(&config)?;
         let instance = match &config.publishable_key {
             Some(key) => Some(publishable_key::parse(key).ok_or_else(|| {
                 ConfigError::new(
@@ -260,8 +269,6 @@ impl ClientBuilder {
             })?),
             None => None,
         };
-        check_secret("secret_key", config.secret_key.as_ref())?;
-        check_secret("machine_secret_key", config.machine_secret_key.as_ref())?;
         if config.expected_machine_id.as_ref().is_some_and(|id| !is_clerk_id(id, "mch_")) {
             // The value is not shown: it may be a secret that was pasted here.
             return Err(ConfigError::new("expected_machine_id", "not a machine id; it begins with `mch_`"));
@@ -272,6 +279,8 @@ impl ClientBuilder {
                 "needs `publishable_key`, from which the suffix is derived",
             ));
         }
+        let handshake = handshake::Settings::new(&config, instance.as_ref())?;
+        let instance = handshake.as_ref().map_or(instance, |settings| Some(settings.instance.clone()));
         let mode = user_mode(&config, store.is_some())?;
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
@@ -300,7 +309,10 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
-        warn(&config, &listeners);
+        warn(&config, store.as_deref(), &listeners);
+        if let Some(settings) = &handshake {
+            settings.warn(&config, &listeners);
+        }
         let api = Api::new(
             transport,
             base,
@@ -322,6 +334,7 @@ impl ClientBuilder {
                 accepts: config.accepts_token,
                 policy: Policy {
                     authorized_parties: config.authorized_parties,
+                    accept_missing_azp: config.authorized_parties_missing == AuthorizedPartiesMissing::Accept,
                     audience: config.audience,
                     issuer: config.issuer,
                     clock_skew_ms: skew_ms,
@@ -358,8 +371,10 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
             ),
+            blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
             webhooks: WebhookReceiver::new(signing_keys, config.instance_id),
+            handshakes: handshake.map(|settings| Box::new(Handshakes::new(settings))),
             invalidations,
             results,
         };
@@ -419,71 +434,30 @@ fn key_source(
         return Err(ConfigError::new("secret_key", message));
     }
     // Tokens signed with a key that was removed from the set are no longer valid.
+    let limit_listeners = listeners.clone();
     let on_replaced = move |is_present: &dyn Fn(&[u8; 32]) -> bool| {
         results.retain_keys(is_present);
         listeners.emit(Event::JwksRefreshed);
     };
+    let on_limited = move |retry_after_ms: u64| {
+        limit_listeners.emit(Event::JwksFetchLimited { retry_after_ms });
+        limit_listeners.log(Level::Debug, || {
+            format!(
+                "a token's key is not in the key set, which was fetched for another token just now: if Clerk has rotated its \
+                 keys, tokens are rejected until the next fetch may begin, in {retry_after_ms} ms"
+            )
+        });
+    };
     let preloaded = preloaded.map(|set| (set, now_ms));
-    Ok(KeySource::Jwks(JwksStore::new(preloaded, can_fetch, Box::new(on_replaced)).into()))
-}
-
-fn check_secret(setting: &'static str, secret: Option<&Secret>) -> Result<(), ConfigError> {
-    let Some(secret) = secret.map(Secret::expose) else { return Ok(()) };
-    if secret.starts_with("pk_") {
-        return Err(ConfigError::new(setting, "this is a publishable key; a secret key begins with `sk_`"));
-    }
-    if secret.starts_with("whsec_") {
-        return Err(ConfigError::new(setting, "this is a webhook signing secret; set it as `webhook_secrets`"));
-    }
-    if secret.len() > 1024 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(ConfigError::new(setting, "must be printable ASCII without spaces"));
-    }
-    Ok(())
-}
-
-/// Returns the URL without a slash or `/v1` at its end.
-fn base_url(setting: &'static str, url: &str) -> Result<String, ConfigError> {
-    check_url(setting, url)?;
-    let url = url.trim_end_matches('/');
-    Ok(url.strip_suffix("/v1").unwrap_or(url).to_owned())
-}
-
-/// Accepts `https`, and `http` on a loopback address only, because a secret is sent there.
-fn check_url(setting: &'static str, url: &str) -> Result<(), ConfigError> {
-    let invalid_url = |why: &str| ConfigError::new(setting, why);
-    // The parser drops a fragment.
-    if !url.bytes().all(|b| b.is_ascii_graphic() && !b"#\\<>\"^`{|}".contains(&b)) {
-        return Err(invalid_url("must be printable ASCII without spaces, fragment or backslash"));
-    }
-    let uri: Uri = url.parse().map_err(|_| invalid_url("not a URL; write https://host"))?;
-    let authority = uri.authority().ok_or_else(|| invalid_url("URL has no host; write https://host"))?;
-    if authority.as_str().contains('@') || uri.query().is_some() {
-        return Err(invalid_url("must not contain user info or a query"));
-    }
-    let host = authority.host();
-    let port = authority.as_str().strip_prefix(host).unwrap_or(authority.as_str());
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
-    if host.is_empty() || !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-        return Err(invalid_url("host or port is malformed; write https://host"));
-    }
-    if uri.path().split('/').any(|segment| matches!(segment, "." | "..")) || uri.path().contains('%') {
-        return Err(invalid_url("must have a plain path"));
-    }
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("https") => Ok(()),
-        Some("http") if is_loopback(host) => Ok(()),
-        _ => Err(invalid_url("must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])")),
-    }
-}
-
-/// The usual spellings only: a resolver may read others, such as `127.1` or `0x7f000001`, as another host.
-fn is_loopback(host: &str) -> bool {
-    let is_v4 = |host: &str| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback() && ip.to_string() == host);
-    host == "localhost" || host == "[::1]" || is_v4(host)
+    let store = JwksStore::new(preloaded, can_fetch, Box::new(on_replaced), Box::new(on_limited));
+    Ok(KeySource::Jwks(store.into()))
 }
 
 /// Logs settings that are valid and probably not intended.
-fn warn(config: &Config, listeners: &EventHandlers) {
+fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandlers) {
+    for warning in store.map(UserStore::warnings).unwrap_or_default() {
+        listeners.log(Level::Warn, || format!("user store: {warning}"));
+    }
     if config.authorized_parties.is_empty() && config.accepts_token.contains(&TokenKind::SessionToken) {
         listeners.log(Level::Warn, || {
             "authorized_parties is empty: session tokens issued to sibling subdomains are accepted".into()
@@ -495,71 +469,6 @@ fn warn(config: &Config, listeners: &EventHandlers) {
             listeners.log(Level::Warn, || {
                 format!("authorized_parties: `{party}` matches no browser's origin; write https://host without a path")
             });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn url_is_accepted_only_in_its_usual_spelling() {
-        for good in [
-            "https://api.clerk.com",
-            "https://api.clerk.com/v1/",
-            "https://proxy.example:8443/clerk",
-            "http://localhost:3000",
-            "http://127.0.0.1:1",
-            "http://127.255.255.254/",
-            "http://[::1]:80",
-            "https://[2001:db8::1]",
-        ] {
-            assert_eq!(check_url("api_url", good), Ok(()), "{good}");
-        }
-        for bad in [
-            "https://user@api.clerk.com",
-            "https://user:password@api.clerk.com",
-            "https://@api.clerk.com",
-            "https://api.clerk.com#x",
-            "https://api.clerk.com/#",
-            "https://api.clerk.com?x=1",
-            "https://api.clerk.com/?",
-            "https://api.clerk.com/../v1",
-            "https://api.clerk.com/%2e%2e",
-            "https://api.clerk.com:",
-            "https://api.clerk.com:0",
-            "https://api.clerk.com:065",
-            "https://api.clerk.com:65536",
-            "https://api.clerk.com\\@evil.example",
-            "https://api clerk.com",
-            "https://ápi.clerk.com",
-            "https://",
-            "https:///v1",
-            "HTTP://127.0.0.1",
-            "http://api.clerk.com",
-            "http://LOCALHOST",
-            "http://localhost.",
-            "http://localhost.example",
-            "http://[localhost]",
-            "http://[127.0.0.1]",
-            "http://127.1",
-            "http://127.0.0.01",
-            "http://0127.0.0.1",
-            "http://0x7f.0.0.1",
-            "http://0x7f000001",
-            "http://2130706433",
-            "http://127.0.0.1.",
-            "http://0.0.0.0",
-            "http://[::]",
-            "http://::1",
-            "http://[0:0:0:0:0:0:0:1]",
-            "http://[::ffff:127.0.0.1]",
-            "http://[::1%lo]",
-            "ftp://127.0.0.1",
-            "127.0.0.1",
-        ] {
-            assert!(check_url("api_url", bad).is_err(), "{bad}");
         }
     }
 }

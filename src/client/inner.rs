@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::auth_context::AuthContext;
+use super::auth_context::{AuthContext, Demand};
+use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
+use super::blocked_users::BlockedUsers;
+use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
 use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
-use super::user_cache::UserCache;
+use super::user_cache::{FoundUser, UserCache};
 use super::webhook_receiver::WebhookReceiver;
-use crate::clock::{Clock, Deadline, Io};
+use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
 use crate::events::{Event, Source};
 use crate::identity::Attribute;
@@ -22,7 +25,7 @@ use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Schema, SyncRules, UserStore};
+use crate::users::{Origin, Schema, SyncRules, UserStore};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -53,7 +56,10 @@ pub(super) struct Inner {
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
     pub revocations: Revocations,
+    pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,
+    /// `None` with `handshake` off.
+    pub handshakes: Option<Box<Handshakes>>,
 }
 
 impl Inner {
@@ -69,6 +75,17 @@ impl Inner {
     pub fn sync_rules(&self) -> SyncRules {
         let Settings { link, block_deactivated_email, .. } = self.settings;
         SyncRules { schema: self.schema(), link, block_deactivated_email }
+    }
+
+    /// Returns a user, and records whether Clerk says that the user is banned.
+    pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
+        let found = self.users.find(id, demand, now, io, &self.backend)?;
+        if found.origin == Origin::Fetched {
+            let key = self.invalidations.key(Scope::Subject, id);
+            let is_current = found.begun.is_some_and(|begun| !self.invalidations.is_key_invalidated_since(begun, key));
+            self.blocked_users.record_fetched(&found.user.user, now, is_current);
+        }
+        Ok(found)
     }
 
     /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates
@@ -103,6 +120,9 @@ impl Inner {
         self.users.reset_after_fork();
         self.sessions.reset_after_fork();
         self.machine_tokens.reset_after_fork();
+        if let Some(handshakes) = &self.handshakes {
+            handshakes.reset_after_fork();
+        }
         if let KeySource::Jwks(store) = &self.keys {
             store.reset_after_fork();
         }
@@ -128,9 +148,9 @@ impl Inner {
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome, token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
-                // The cache counts hits per shard, which avoids a contended counter.
-                if source == Source::Verified {
-                    metrics.signed_in.increment();
+                match source {
+                    Source::Verified => metrics.signed_in.increment(),
+                    Source::Cache => self.results.count_hit(&token_hash),
                 }
                 if let Some(identity) = result.identity() {
                     let user_key = identity.get(Attribute::UserKey);
@@ -138,13 +158,19 @@ impl Inner {
                     events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
                 }
             }
-            (Outcome::SignedIn { .. } | Outcome::NoCredentials { .. }, _) => {}
+            (Outcome::SignedIn { .. }, None) => {}
+            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
             (Outcome::SignedOut { reason }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
             (Outcome::Unavailable { reason, .. }, _) => {
+                self.log_rejection(token_hash, &result);
                 metrics.unavailable.increment();
+                if reason == Reason::StoreError {
+                    metrics.store_errors.increment();
+                }
                 events.emit(Event::AuthFailed { reason, token_hash });
             }
         }
@@ -170,4 +196,34 @@ fn handshake_may_recover(reason: Reason) -> bool {
             | Reason::ClientUatButNoSessionToken
             | Reason::SessionTokenIatBeforeClientUat
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Client;
+    use super::*;
+
+    #[test]
+    fn invalidation_stops_what_began_before_and_during_the_change() {
+        let (jwt_key, _) = crate::internals::example();
+        let client = Client::builder().jwt_key(jwt_key).build().unwrap();
+        let (inner, hash) = (&client.inner, TokenHash::of(b"token"));
+        let keys = inner.invalidations.token_keys(&hash, "user_1", Some("sess_1"), Some("org_1"));
+        let is_stopped = |begun| inner.invalidations.is_invalidated_since(begun, &keys);
+        for (scope, id) in [(Scope::Subject, "user_1"), (Scope::Session, "sess_1"), (Scope::Organization, "org_1")] {
+            let before = inner.invalidations.sequence();
+            let during = inner.invalidate(scope, id, || {
+                assert!(is_stopped(before), "the change can be read already: {scope:?}");
+                inner.invalidations.sequence()
+            });
+            assert!(is_stopped(during), "what was read may be from before the change: {scope:?}");
+            assert!(!is_stopped(inner.invalidations.sequence()));
+        }
+        let (before, mut during) = (inner.invalidations.sequence(), 0);
+        inner.invalidate_all(|| {
+            assert!(is_stopped(before));
+            during = inner.invalidations.sequence();
+        });
+        assert!(is_stopped(during) && !is_stopped(inner.invalidations.sequence()));
+    }
 }

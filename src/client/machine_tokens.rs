@@ -49,7 +49,7 @@ impl MachineTokens {
         };
         let caller = if is_known { Caller::Known } else { Caller::Unknown(&|| false) };
         let key = (hash, self.invalidations.last(self.invalidations.token_key(&hash)));
-        let is_open = backend.api.machine_circuit_open_ms(kind, caller).map(circuit_open);
+        let is_open = backend.api.machine_circuit_error(kind, caller);
         let is_limited = !is_known && !self.in_flight.is_running(&key);
         let error = is_open.or_else(|| self.admission.would_refuse(now).filter(|_| is_limited));
         error.map_or(VerifyError::WouldBlock, |error| VerifyError::Refused(AuthError::unavailable(error)))
@@ -86,7 +86,7 @@ impl MachineTokens {
                 let _waiting = self.admission.try_wait().map_err(unavailable)?;
                 let mut permit = Ok(None);
                 let mut may_start = || {
-                    permit = match backend.api.machine_circuit_open_ms(kind, caller).map(circuit_open) {
+                    permit = match backend.api.machine_circuit_error(kind, caller) {
                         Some(error) => Err(error),
                         None => self.admission.try_call(now).map(Some),
                     };
@@ -132,10 +132,6 @@ impl MachineTokens {
         self.in_flight.reset_after_fork();
         self.admission.reset_after_fork();
     }
-}
-
-fn circuit_open(retry_after_ms: u64) -> ApiError {
-    ApiError { retry_after_ms: Some(retry_after_ms), ..ApiError::new(ErrorKind::CircuitOpen) }
 }
 
 #[cfg(test)]

@@ -26,6 +26,12 @@ pub struct Stats {
     pub cached_users: u64,
     /// Age of the JWK set in milliseconds, -1 without one.
     pub jwks_age_ms: i64,
+    /// Requests without a credential.
+    pub no_credentials: u64,
+    /// Calls that may not block and had no result, so that another call followed.
+    pub would_block: u64,
+    /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
+    pub store_errors: u64,
 }
 
 /// The counters that are not part of a cache.
@@ -37,6 +43,9 @@ pub(super) struct Metrics {
     pub cache_misses: Counter,
     pub jwks_fetches: Counter,
     pub user_fetches: Counter,
+    pub no_credentials: Counter,
+    pub would_block: Counter,
+    pub store_errors: Counter,
 }
 
 #[derive(Default)]
@@ -57,6 +66,9 @@ impl Metrics {
     pub fn snapshot(&self) -> Stats {
         Stats {
             signed_in: self.signed_in.get(),
+            no_credentials: self.no_credentials.get(),
+            would_block: self.would_block.get(),
+            store_errors: self.store_errors.get(),
             signed_out: self.signed_out.get(),
             unavailable: self.unavailable.get(),
             cache_misses: self.cache_misses.get(),
@@ -81,13 +93,17 @@ mod tests {
             &metrics.cache_misses,
             &metrics.jwks_fetches,
             &metrics.user_fetches,
+            &metrics.no_credentials,
+            &metrics.would_block,
+            &metrics.store_errors,
         ];
         for (times, counter) in counters.into_iter().enumerate() {
             (0..=times).for_each(|_| counter.increment());
         }
-        let Stats { signed_in, signed_out, unavailable, cache_misses, jwks_fetches, user_fetches, .. } =
-            metrics.snapshot();
-        let counts = [signed_in, signed_out, unavailable, cache_misses, jwks_fetches, user_fetches];
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6]);
+        let stats = metrics.snapshot();
+        let results = [stats.signed_in, stats.signed_out, stats.unavailable, stats.cache_misses];
+        let calls = [stats.jwks_fetches, stats.user_fetches];
+        assert_eq!((results, calls), ([1, 2, 3, 4], [5, 6]));
+        assert_eq!([stats.no_credentials, stats.would_block, stats.store_errors], [7, 8, 9]);
     }
 }

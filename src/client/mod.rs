@@ -8,11 +8,16 @@ mod auth_context;
 mod auth_result;
 mod authenticate;
 mod backend;
+mod blocked_users;
 mod builder;
+mod cached_user;
+mod explain;
+mod handshakes;
 mod inner;
 mod invalidations;
 mod machine_tokens;
 mod metrics;
+mod pages;
 mod pending;
 mod result_cache;
 mod revocations;
@@ -21,6 +26,7 @@ mod session_checks;
 mod stepwise;
 mod user_cache;
 mod user_row;
+mod validate;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
@@ -38,12 +44,14 @@ use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use inner::Inner;
 use invalidations::Scope;
+use pages::Attempt;
 use revocations::Export;
 
 use crate::clock::Io;
 use crate::config::UserMode;
 use crate::error::Error;
 use crate::events::Source;
+use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
@@ -127,14 +135,19 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let prepared = inner.prepare(request, Io::CacheOnly)?;
-        if inner.needs_store(&prepared) {
-            return None;
+        let attempt = inner.prepare_page(request, Io::CacheOnly);
+        let attempt = attempt.filter(|attempt| !inner.needs_store(&attempt.prepared));
+        let progress = attempt.map(|Attempt { prepared, addition }| {
+            AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition)
+        });
+        let result = match progress {
+            Some(AuthProgress::Done(result)) => Some(result),
+            Some(AuthProgress::Pending(_)) | None => None,
+        };
+        if result.is_none() {
+            inner.backend.metrics.would_block.increment();
         }
-        match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly)) {
-            AuthProgress::Done(result) => Some(result),
-            AuthProgress::Pending(_) => None,
-        }
+        result
     }
 
     /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
@@ -146,12 +159,16 @@ impl Client {
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        self.begin_with(request, Io::CacheOnly)
+        let begun = self.begin_with(request, Io::CacheOnly);
+        if begun.is_none() {
+            self.inner.backend.metrics.would_block.increment();
+        }
+        begun
     }
 
     fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let prepared = self.inner.prepare(request, io)?;
-        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io)))
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+        Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 
     /// Verifies a JWT only: fetches no user, queries no user store, caches nothing, emits no event. May fetch the JWK set. A
@@ -176,12 +193,39 @@ impl Client {
         let context =
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
-        let result = match verified.and_then(|token| inner.check_known(&token, context.now).map(|()| token)) {
+        let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
-            Err(VerifyError::Refused(error)) => error.into(),
+            Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        if !result.is_signed_in() {
+            inner.log_rejection(Some(context.hash), &result);
+        }
         Arc::new(result.with_token_hash(&context.hash))
+    }
+
+    /// Explains why a token is accepted or rejected, check by check, without trusting it. For operators.
+    ///
+    /// By what is in memory: it sends no request, queries no user store, emits no event. If the key set was not fetched yet, the
+    /// signature is not checked; see [`Self::warm_up`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{CheckStatus, Client, Reason};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).authorized_parties(["https://b.example"]).build()?;
+    /// let explanation = client.explain(token);
+    /// assert_eq!(explanation.reason(), Some(Reason::TokenInvalidAuthorizedParties));
+    /// assert_eq!(explanation.summary(), r#"azp "https://app.example.com" not in authorized_parties"#);
+    /// let failed = explanation.checks().iter().find(|check| check.status == CheckStatus::Failed).unwrap();
+    /// assert_eq!((failed.name, failed.expected.as_str()), ("azp", r#"one of ["https://b.example"]"#));
+    /// println!("{explanation}"); // one line for each check, with hints
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn explain(&self, token: impl AsRef<[u8]>) -> Explanation {
+        self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
     }
 
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits
@@ -289,7 +333,10 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn invalidate_user(&self, clerk_id: &str) {
-        self.inner.invalidate(Scope::Subject, clerk_id, || self.inner.users.remove(clerk_id));
+        self.inner.invalidate(Scope::Subject, clerk_id, || {
+            self.inner.users.remove(clerk_id);
+            self.inner.blocked_users.forget_row(clerk_id);
+        });
     }
 
     /// Invalidates a session and the results of all its tokens.
@@ -360,6 +407,7 @@ impl Client {
     pub fn invalidate_all(&self) {
         self.inner.invalidate_all(|| {
             self.inner.users.clear();
+            self.inner.blocked_users.forget_rows();
             self.inner.sessions.clear();
             self.inner.machine_tokens.clear_refusals();
         });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::auth_result::AuthResult;
 use super::authenticate::AuthWaiting;
 use super::inner::Inner;
+use super::pages::Addition;
 use super::stepwise::{NextAction, Step, Stepwise};
 use super::webhook_receiver::WebhookOutcome;
 use super::webhooks::RowUpdate;
@@ -22,13 +23,21 @@ pub enum AuthProgress {
 }
 
 /// An authentication that waits for the user store. May move between threads.
-pub struct PendingAuth(Stepwise<AuthWaiting>);
+pub struct PendingAuth {
+    steps: Stepwise<AuthWaiting>,
+    inner: Arc<Inner>,
+    addition: Option<Box<Addition>>,
+}
 
 impl AuthProgress {
-    pub(super) fn new(inner: &Arc<Inner>, step: Step<AuthWaiting>) -> Self {
+    /// The addition goes to the result.
+    pub(super) fn new(inner: &Arc<Inner>, step: Step<AuthWaiting>, addition: Option<Box<Addition>>) -> Self {
         match step {
-            Step::Done(result) => AuthProgress::Done(result),
-            Step::Waiting(work) => AuthProgress::Pending(Box::new(PendingAuth(Stepwise::new(inner.clone(), work)))),
+            Step::Done(result) => AuthProgress::Done(attach(addition, inner, result)),
+            Step::Waiting(work) => {
+                let steps = Stepwise::new(inner.clone(), work);
+                AuthProgress::Pending(Box::new(PendingAuth { steps, inner: inner.clone(), addition }))
+            }
         }
     }
 }
@@ -42,27 +51,36 @@ impl fmt::Debug for PendingAuth {
 impl PendingAuth {
     /// Returns what has to be done next.
     pub fn next_action(&self) -> NextAction<'_> {
-        self.0.next_action()
+        self.steps.next_action()
     }
 
     /// Takes the store's response. After a failure the result is [`Reason::StoreError`], and nothing is cached. Does nothing
     /// unless [`NextAction::QueryStore`] is next.
     pub fn submit(&mut self, response: Result<StoreResponse, StoreError>) {
-        self.0.submit(response);
+        self.steps.submit(response);
     }
 
     /// Waits for Clerk, at most `timeout_ms`. Does nothing unless [`NextAction::FetchUser`] is next.
     pub fn fetch_user(&mut self) {
-        self.0.fetch_user();
+        self.steps.fetch_user();
     }
 
     /// Returns the result. An authentication that still waits for something ends as unavailable.
     pub fn into_result(self) -> Arc<AuthResult> {
-        self.0.into_outcome().unwrap_or_else(internal_error)
+        let result = self.steps.into_outcome().unwrap_or_else(internal_error);
+        attach(self.addition, &self.inner, result)
     }
 
     pub(super) fn run(self, store: Option<&dyn UserStore>) -> Arc<AuthResult> {
-        store.and_then(|store| self.0.run(store)).unwrap_or_else(internal_error)
+        let result = store.and_then(|store| self.steps.run(store)).unwrap_or_else(internal_error);
+        attach(self.addition, &self.inner, result)
+    }
+}
+
+fn attach(addition: Option<Box<Addition>>, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
+    match addition {
+        Some(addition) => addition.attach(inner, result),
+        None => result,
     }
 }
 

@@ -195,6 +195,8 @@ struct Entry {
     expires_ms: i64,
     /// When it was revoked, by the wall clock.
     revoked_ms: i64,
+    /// Whether another process has reported it.
+    is_imported: bool,
 }
 
 /// Own entries have the same lifetime, so they expire in the order in which they came. Imported ones may expire earlier; then
@@ -223,7 +225,7 @@ impl Table {
             Some(known) if known.revocation.rank() > revocation.rank() => known.revocation,
             _ => revocation,
         };
-        self.insert(id, Entry { revocation, expires_ms, revoked_ms: now.wall_ms }, now);
+        self.insert(id, Entry { revocation, expires_ms, revoked_ms: now.wall_ms, is_imported: false }, now);
     }
 
     fn insert(&mut self, id: &str, entry: Entry, now: Now) {
@@ -280,9 +282,16 @@ impl Table {
                 continue;
             }
             let expires_ms = now.mono_ms.saturating_add(left_ms);
-            let given_entry = Entry { revocation: given.revocation, expires_ms, revoked_ms: given.revoked_at_ms };
+            let given_entry = Entry {
+                revocation: given.revocation,
+                expires_ms,
+                revoked_ms: given.revoked_at_ms.min(now.wall_ms),
+                is_imported: true,
+            };
             let merged = match self.entries.get(given.id.as_str()).filter(|known| now.mono_ms < known.expires_ms) {
                 None => given_entry,
+                // What other processes report ends no ban that a webhook has reported here.
+                Some(known) if given.revocation == Revocation::Lifted && !known.is_imported => continue,
                 Some(known) => {
                     let by_strength = |entry: &Entry| (entry.revocation.rank(), entry.revoked_ms);
                     let stronger = if by_strength(&given_entry) > by_strength(known) { given_entry } else { *known };
@@ -290,7 +299,8 @@ impl Table {
                     if stronger.revocation == known.revocation && !is_later {
                         continue;
                     }
-                    Entry { expires_ms: expires_ms.max(known.expires_ms), ..stronger }
+                    let is_imported = known.is_imported || known.revocation == Revocation::Lifted;
+                    Entry { expires_ms: expires_ms.max(known.expires_ms), is_imported, ..stronger }
                 }
             };
             self.insert(&given.id, merged, now);

@@ -2,22 +2,20 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
+use super::auth_context::Demand;
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
+pub(super) use super::cached_user::{CachedUser, FoundUser, RowRead};
 use super::invalidations::{Invalidations, Key, Scope};
-use super::row_task::RowCheck;
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::users::{Origin, Row, Snapshot, UserSync};
+use crate::users::Origin;
 
 /// How long a user that does not exist at Clerk is not fetched again.
 const MISSING_TTL_MS: i64 = 10_000;
@@ -26,92 +24,8 @@ const MAX_MISSING: usize = 1024;
 const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 /// Maximum number of users whose last webhook event is recorded; independent of the size of the cache.
 const MAX_LAST_UPDATES: usize = 65_536;
-/// How long a fetched user without a known row counts as just fetched, for concurrent requests.
-const JUST_FETCHED: Duration = Duration::from_secs(1);
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
-
-/// A cached user.
-pub(super) struct CachedUser {
-    pub user: Arc<ClerkUser>,
-    fetched_ms: i64,
-    /// Not by the clock of the application.
-    made_at: Instant,
-    /// The number of the fetch; 0 for a webhook event.
-    fetch: u64,
-    /// Whether its row was written from a newer version: it has to be fetched again.
-    is_outdated: AtomicBool,
-    /// The key of the row, once it is synchronized.
-    row_key: Mutex<Option<String>>,
-    pub row_check: RowCheck,
-}
-
-impl CachedUser {
-    fn new(user: ClerkUser, fetched_ms: i64, fetch: u64, previous: Option<&CachedUser>) -> Self {
-        CachedUser {
-            user: Arc::new(user),
-            fetched_ms,
-            made_at: Instant::now(),
-            fetch,
-            is_outdated: AtomicBool::new(false),
-            row_key: Mutex::new(previous.and_then(CachedUser::row_key)),
-            row_check: RowCheck::new(i64::MIN),
-        }
-    }
-
-    /// Whether it was just fetched and its row is not known yet: nearly simultaneous requests of a new user share one fetch.
-    fn is_just_fetched(&self) -> bool {
-        self.fetch > 0
-            && self.made_at.elapsed() < JUST_FETCHED
-            && !self.is_outdated.load(Ordering::Relaxed)
-            && self.row_key.lock().is_none()
-    }
-
-    /// Records that the row was written from a newer version.
-    pub fn set_outdated(&self) {
-        self.is_outdated.store(true, Ordering::Relaxed);
-    }
-
-    pub fn row_key(&self) -> Option<String> {
-        self.row_key.lock().clone()
-    }
-
-    pub fn set_row_key(&self, key: &str) {
-        *self.row_key.lock() = Some(key.to_owned());
-    }
-}
-
-/// A user as [`UserCache::find`] returns it.
-#[derive(Clone)]
-pub(super) struct FoundUser {
-    pub user: Arc<CachedUser>,
-    pub origin: Origin,
-    /// The number of the last invalidation when the fetch began; `None` if it comes from the cache.
-    pub begun: Option<u64>,
-    /// Whether a fetch failed, so that a cached user is returned.
-    pub is_stale: bool,
-}
-
-impl FoundUser {
-    pub fn new(user: Arc<CachedUser>, origin: Origin) -> Self {
-        FoundUser { user, origin, begun: None, is_stale: false }
-    }
-
-    /// Returns the snapshot for a synchronization.
-    pub fn snapshot(&self) -> Snapshot {
-        let is_fetched = self.origin == Origin::Cached && !self.is_stale && self.user.is_just_fetched();
-        Snapshot { user: self.user.user.clone(), origin: if is_fetched { Origin::Fetched } else { self.origin } }
-    }
-}
-
-/// A row that was read, and the user that may not be written into it.
-pub(super) struct RowRead {
-    pub sync: Box<UserSync>,
-    pub found: FoundUser,
-    pub row: Option<Row>,
-    /// Whether the row was written from a newer version of the user.
-    pub is_older: bool,
-}
 
 type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
 
@@ -127,6 +41,8 @@ pub(super) struct UserCache {
     in_flight: SingleFlight<(Box<str>, u64, bool), Fetched>,
     /// The number of the last fetch that has begun.
     fetches: AtomicU64,
+    /// The number of fetches that have ended.
+    ended: AtomicU64,
     invalidations: Arc<Invalidations>,
     ttl_ms: i64,
     stale_if_error_ms: i64,
@@ -140,6 +56,7 @@ impl UserCache {
             last_updates: Cache::new(MAX_LAST_UPDATES, RandomState::new()),
             in_flight: SingleFlight::default(),
             fetches: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             invalidations,
             ttl_ms,
             stale_if_error_ms,
@@ -151,24 +68,35 @@ impl UserCache {
         self.fetches.load(Ordering::Acquire)
     }
 
+    /// Returns the number of the last fetch that has ended, for [`Demand::last_ended`].
+    pub fn last_ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Returns the user: cached, fetched if `io` allows, or stale while Clerk cannot be reached. With `after` the user comes from
     /// a fetch with a higher number, or there is an error.
     pub fn find(
         &self,
         id: &str,
-        after: Option<u64>,
+        Demand { after, last_ended }: Demand,
         now: Now,
         io: Io,
         backend: &Backend,
     ) -> Result<FoundUser, VerifyError> {
         let is_wanted = |user: &Arc<CachedUser>| after.is_none_or(|after| user.fetch > after);
         if let Some(user) = self.fresh(id, now).filter(is_wanted) {
-            return Ok(FoundUser::new(user, if after.is_some() { Origin::Fetched } else { Origin::Cached }));
+            let is_fetched = after.is_some() || user.ended > last_ended;
+            return Ok(FoundUser::new(user, if is_fetched { Origin::Fetched } else { Origin::Cached }));
         }
-        let Io::Blocking(deadline) = io else { return Err(VerifyError::WouldBlock) };
         if self.missing.get(id, now.mono_ms).is_some() {
             return Err(Reason::UserNotFound.into());
         }
+        let stale = || self.users.get(id, now.mono_ms).filter(|user| after.is_none() && self.may_be_stale(user, now));
+        let Io::Blocking(deadline) = io else {
+            // While the circuit is open, Clerk would not be asked.
+            let is_open = backend.api.users_circuit_open().filter(|_| stale().is_none());
+            return Err(is_open.map_or(VerifyError::WouldBlock, |error| AuthError::unavailable(error).into()));
+        };
         let key = self.invalidations.key(Scope::Subject, id);
         let mut failure = ApiError::new(ErrorKind::Timeout);
         for _ in 0..MAX_JOINS {
@@ -194,13 +122,9 @@ impl UserCache {
         if failure.kind == ErrorKind::NotFound {
             return Err(Reason::UserNotFound.into());
         }
-        match self.users.get(id, now.mono_ms).filter(|_| after.is_none()) {
-            Some(user) if self.may_be_stale(&user, now) => {
-                self.report_stale(id, backend);
-                Ok(FoundUser { is_stale: true, ..FoundUser::new(user, Origin::Cached) })
-            }
-            _ => Err(VerifyError::Refused(AuthError::unavailable(failure))),
-        }
+        let user = stale().ok_or_else(|| AuthError::unavailable(failure))?;
+        self.report_stale(id, backend);
+        Ok(FoundUser { is_stale: true, ..FoundUser::new(user, Origin::Cached) })
     }
 
     /// Whether a user may still be served while Clerk cannot be reached.
@@ -215,8 +139,7 @@ impl UserCache {
 
     fn fresh(&self, id: &str, now: Now) -> Option<Arc<CachedUser>> {
         let user = self.users.get(id, now.mono_ms)?;
-        let is_fresh =
-            now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms && !user.is_outdated.load(Ordering::Relaxed);
+        let is_fresh = now.mono_ms.saturating_sub(user.fetched_ms) < self.ttl_ms && !user.is_outdated();
         is_fresh.then_some(user)
     }
 
@@ -238,7 +161,8 @@ impl UserCache {
                 let newer = previous.as_ref().filter(|cached| cached.user.updated_at_ms > user.updated_at_ms);
                 let newer = newer.filter(|_| !user.is_blocked()).map(|cached| (*cached.user).clone());
                 let user = newer.unwrap_or(user);
-                let user = Arc::new(CachedUser::new(user, now.mono_ms, fetch, previous.as_deref()));
+                let numbers = (fetch, self.ended.fetch_add(1, Ordering::AcqRel) + 1);
+                let user = Arc::new(CachedUser::new(user, now.mono_ms, numbers, previous.as_deref()));
                 let expires_ms = self.expires_ms(now);
                 let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |cached| {
                     is_current() && cached.is_none_or(|cached| cached.user.updated_at_ms <= user.user.updated_at_ms)
@@ -272,13 +196,14 @@ impl UserCache {
         applied.max(cached).is_none_or(|last| last <= user.updated_at_ms)
     }
 
-    /// Caches the user of a webhook event, which is complete: the next request does not fetch it.
-    pub fn apply_update(&self, user: ClerkUser, now: Now) -> Arc<CachedUser> {
+    /// Caches the user of a webhook event, which is complete: requests do not fetch it before it is older than `user_ttl_s`.
+    /// `age_ms` is how old it is already; an event may be late.
+    pub fn apply_update(&self, user: ClerkUser, age_ms: i64, now: Now) -> Arc<CachedUser> {
         let id: Box<str> = user.id.as_str().into();
         self.last_updates.put(id.clone(), user.updated_at_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
         self.missing.remove(&id);
         let previous = self.users.get(&id, now.mono_ms);
-        let user = Arc::new(CachedUser::new(user, now.mono_ms, 0, previous.as_deref()));
+        let user = Arc::new(CachedUser::new(user, now.mono_ms.saturating_sub(age_ms), (0, 0), previous.as_deref()));
         if self.users.put_if(id.clone(), user.clone(), self.expires_ms(now), now.mono_ms, |_| true).is_err() {
             self.users.remove(&id);
         }
@@ -309,6 +234,7 @@ impl UserCache {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::super::metrics::Metrics;
     use super::*;
@@ -358,7 +284,13 @@ mod tests {
         }
 
         fn find_after(&self, after: Option<u64>, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
-            let found = self.cache.find("user_1", after, Now { mono_ms: now_ms, ..NOW }, io, &self.backend)?;
+            let found = self.cache.find(
+                "user_1",
+                Demand { after, last_ended: u64::MAX },
+                Now { mono_ms: now_ms, ..NOW },
+                io,
+                &self.backend,
+            )?;
             Ok((found.user.user.first_name.clone().unwrap_or_default(), found.origin == Origin::Fetched))
         }
     }
@@ -423,7 +355,7 @@ mod tests {
             }
             200
         });
-        let found = f.cache.find("user_1", None, NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
+        let found = f.cache.find("user_1", Demand::default(), NOW, blocking(), &f.backend).unwrap_or_else(|_| panic!());
         let key = f.invalidations.key(Scope::Subject, "user_1");
         assert!(f.invalidations.is_key_invalidated_since(found.begun.unwrap(), key));
         assert_eq!(f.cache.len(), 0);
@@ -488,7 +420,7 @@ mod tests {
         f.cache.cached("user_1", NOW).unwrap().set_row_key("7");
         let update = |updated_at_ms| ClerkUser { id: "user_1".into(), updated_at_ms, ..ClerkUser::default() };
         assert!(f.cache.is_newer(&update(5), NOW));
-        f.cache.apply_update(update(5), NOW);
+        f.cache.apply_update(update(5), 0, NOW);
         assert!(!f.cache.is_newer(&update(4), NOW) && f.cache.is_newer(&update(5), NOW));
         assert_eq!(f.cache.cached("user_1", NOW).unwrap().row_key().as_deref(), Some("7"));
         f.cache.remove("user_1");

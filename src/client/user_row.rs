@@ -48,10 +48,10 @@ impl Inner {
         if read.is_older {
             read.found.user.set_outdated();
         }
-        if context.fetched_after.is_some() || read.found.is_stale {
+        if context.demand.after.is_some() || read.found.is_stale {
             return self.decide_by_row(context, token, read, None);
         }
-        context.fetched_after = Some(self.users.last_fetch());
+        context.demand.after = Some(self.users.last_fetch());
         Step::Waiting(AuthWaiting::FetchUser(context, token, Some(Box::new(read))))
     }
 
@@ -62,8 +62,10 @@ impl Inner {
         read: Option<RowRead>,
     ) -> AuthStep {
         let io = Io::Blocking(Deadline::after(context.clerk_time_left.unwrap_or(self.settings.timeout)));
+        let restarts = context.restarts;
         let error = match (self.resolve_again(&mut context, &mut token, io), read) {
-            (Ok(ResolvedUser::RowToSync(found)), Some(read)) => {
+            // After a restart the user may come from a fetch before the row was read.
+            (Ok(ResolvedUser::RowToSync(found)), Some(read)) if context.restarts == restarts => {
                 let step = RowTask::resume(read.sync, found.snapshot());
                 return self.follow_row(context, token, found, step);
             }
@@ -93,6 +95,7 @@ impl Inner {
         };
         let is_blocked = user.user.is_blocked();
         let is_fetched = found.origin == Origin::Fetched;
+        self.blocked_users.record_row(&user.user.id, row.is_active, context.now);
         if !row.is_active || (is_blocked && (is_fetched || !is_older)) {
             return Step::Done(self.reject(&context, Reason::UserInactive));
         }

@@ -1,12 +1,10 @@
 //! From a credential to a verified token.
 
-use std::cell::RefCell;
-
 use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
-use crate::clock::{Deadline, Io};
+use crate::clock::{Deadline, Io, Now};
 use crate::jwt::UnverifiedJwt;
 use crate::keys::{JwksFetcher, KeyLookupError};
 use crate::reason::Reason;
@@ -37,26 +35,38 @@ impl Inner {
         if jws.is_contradictory() {
             return Err(Reason::TokenInvalid.into());
         }
-        let now_ms = context.now.mono_ms;
-        let key_id = self.with_jwks(io, |fetcher| {
-            let keys = self.keys.keys_for(jws.kid(), now_ms, fetcher)?;
-            if let Some(key) = jws.verify_signature(&keys) {
-                return Ok(Some(*key.id()));
-            }
-            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now_ms, fetcher)?;
-            Ok(jws.verify_signature(&others).map(|key| *key.id()))
-        })?;
-        let key_id = Some(key_id.ok_or(Reason::TokenInvalidSignature)?);
-        // Before the lifetime, like Clerk's own SDK, and before the user is fetched.
-        let claims = jws.into_claims()?;
-        if issued_before_client_uat(claims.issued_at_s(), credential.client_uat) {
+        // Before the signature, like Clerk's own SDK: after a newer sign-in no key is fetched for an old cookie.
+        if issued_before_client_uat(jws.issued_at_s(), credential.client_uat) {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
-        self.settings.policy.validate(kind, &claims, context.now.wall_ms)?;
+        let key_id = self.verify_signature(&jws, context.now, io)?;
+        let claims = jws.into_claims()?;
+        match context.leeway_ms {
+            0 => self.settings.policy.validate(kind, &claims, context.now.wall_ms)?,
+            leeway_ms => {
+                let mut policy = self.settings.policy.clone();
+                policy.clock_skew_ms = policy.clock_skew_ms.max(leeway_ms);
+                policy.validate(kind, &claims, context.now.wall_ms)?;
+            }
+        }
+        self.keys.confirm(&key_id, context.now.mono_ms);
         let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
-        Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id, keys })
+        Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id: Some(key_id), keys })
+    }
+
+    /// Verifies a signature; returns the id of the key that made it.
+    pub fn verify_signature(&self, jws: &UnverifiedJwt<'_>, now: Now, io: Io) -> Result<[u8; 32], VerifyError> {
+        let key_id = self.with_jwks(io, |fetcher| {
+            let keys = self.keys.keys_for(jws.kid(), now.mono_ms, fetcher)?;
+            if let Some(key) = jws.verify_signature(&keys) {
+                return Ok(Some(*key.id()));
+            }
+            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now.mono_ms, fetcher)?;
+            Ok(jws.verify_signature(&others).map(|key| *key.id()))
+        })?;
+        key_id.ok_or(Reason::TokenInvalidSignature.into())
     }
 
     /// Runs a key lookup that may fetch the JWK set; its error includes the failed call.
@@ -65,19 +75,24 @@ impl Inner {
         io: Io,
         lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
     ) -> Result<T, VerifyError> {
-        let cause = RefCell::new(None);
-        let fetch = |deadline: Deadline| {
-            self.backend.jwks(deadline).inspect_err(|error| {
-                *cause.borrow_mut() = Some(Box::new(Cause::Api(error.clone())));
-            })
-        };
+        let fetch = |deadline: Deadline| self.backend.jwks(deadline);
         lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
             KeyLookupError::WouldBlock => VerifyError::WouldBlock,
             KeyLookupError::Refused(reason) => reason.into(),
-            KeyLookupError::Unavailable(reason, retry_after_ms) => {
-                VerifyError::Refused(AuthError { reason, retry_after_ms, cause: cause.take() })
+            KeyLookupError::Unavailable(reason, retry_after_ms, error) => {
+                let cause = error.map(|error| Box::new(Cause::Api(*error)));
+                VerifyError::Refused(AuthError { retry_after_ms, cause, ..reason.into() })
             }
         })
+    }
+
+    /// The gate where neither a user is fetched nor a row is queried: what this process knows of both decides.
+    pub fn check_memory(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+        self.check_known(token, now)?;
+        match token.user_id() {
+            Some(id) if self.blocked_users.has_inactive_row(id, now) => Err(Reason::UserInactive.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Verifies an opaque token at Clerk.

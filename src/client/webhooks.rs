@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::auth_context::Demand;
 use super::auth_result::VerifyError;
 use super::inner::Inner;
 use super::invalidations::Scope;
@@ -146,13 +147,23 @@ impl Inner {
             return None;
         }
         Some(self.invalidate(Scope::Subject, &id, || {
+            let is_banned = self.blocked_users.record_event(&user, now);
+            let age_ms = match self.settings.mode {
+                // A ban counts as long as its event is the newest. Where no row decides, an event that is late is no better than a
+                // user that was cached for as long.
+                _ if user.is_blocked() => 0,
+                _ if is_banned => i64::MAX,
+                UserMode::Profile => now.wall_ms.saturating_sub(user.updated_at_ms).max(0),
+                UserMode::Claims | UserMode::Sync => 0,
+            };
             // In this mode no user is fetched: only the event reports a ban.
-            match self.settings.mode {
-                UserMode::Claims if user.is_blocked() => self.revocations.revoke_user(&id, Reason::UserInactive, now),
-                UserMode::Claims => self.revocations.lift_ban(&id, now),
-                UserMode::Profile | UserMode::Sync => {}
+            if self.settings.mode == UserMode::Claims {
+                match is_banned {
+                    true => self.revocations.revoke_user(&id, Reason::UserInactive, now),
+                    false => self.revocations.lift_ban(&id, now),
+                }
             }
-            self.users.apply_update(user, now)
+            self.users.apply_update(user, age_ms, now)
         }))
     }
 
@@ -199,7 +210,8 @@ impl Waiting for RowUpdate {
         };
         let id = event.found.user.user.id.clone();
         event.begun = inner.invalidations.sequence();
-        match inner.users.find(&id, Some(after), event.now, inner.blocking(), &inner.backend) {
+        let demand = Demand { after: Some(after), last_ended: 0 };
+        match inner.find_user(&id, demand, event.now, inner.blocking()) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
                 event.found = found;

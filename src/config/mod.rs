@@ -8,7 +8,9 @@ use std::fmt;
 
 pub use secret::Secret;
 pub(crate) use settings::rows;
-pub use settings::{Config, Csrf, Group, Kind, LinkByEmail, SETTINGS, UserMode};
+pub use settings::{
+    AuthorizedPartiesMissing, Config, Csrf, Group, Handshake, HandshakeQuery, Kind, LinkByEmail, SETTINGS, UserMode,
+};
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Reads the value of a setting from a string, a number or an item of a list.
 
 use super::secret::Secret;
-use super::settings::{Csrf, Kind, LinkByEmail, UserMode};
+use super::settings::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, Kind, LinkByEmail, UserMode};
 use crate::token::TokenKind;
 
 /// The longest value of a setting, in bytes.
@@ -141,19 +141,17 @@ impl Value for Option<UserMode> {
     }
 }
 
-impl Value for LinkByEmail {
-    fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
-        *self = value.parse().map_err(|_| one_of(kind))?;
-        Ok(())
-    }
+macro_rules! enum_value {
+    ($($enumeration:ident)+) => {
+        $(impl Value for $enumeration {
+            fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
+                *self = value.parse().map_err(|_| one_of(kind))?;
+                Ok(())
+            }
+        })+
+    };
 }
-
-impl Value for Csrf {
-    fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {
-        *self = value.parse().map_err(|_| one_of(kind))?;
-        Ok(())
-    }
-}
+enum_value!(LinkByEmail Csrf Handshake HandshakeQuery AuthorizedPartiesMissing);
 
 impl Value for Vec<TokenKind> {
     fn set(&mut self, kind: Kind, value: &str) -> Result<(), String> {

@@ -42,6 +42,39 @@ pub enum Csrf {
     Check,
 }
 
+/// Whether pages are kept signed in by the browser handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Handshake {
+    /// They are not; a stale session cookie is refused.
+    #[default]
+    Off,
+    /// A document request with a stale session cookie is redirected to Clerk and back.
+    On,
+}
+
+/// Where the response of a handshake is read from the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum HandshakeQuery {
+    /// With development instances only: production instances respond with cookies.
+    #[default]
+    Development,
+    /// With every instance.
+    Always,
+}
+
+/// What is done with a token without `azp` where `authorized_parties` is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum AuthorizedPartiesMissing {
+    /// It is rejected.
+    #[default]
+    Refuse,
+    /// It is accepted: Clerk issues such tokens for navigations without an `Origin`, and to servers.
+    Accept,
+}
+
 /// The type of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,6 +117,8 @@ pub enum Group {
     Network,
     /// What webhooks are accepted and applied.
     Webhooks,
+    /// How pages are kept signed in by the browser handshake.
+    Handshake,
 }
 
 impl Group {
@@ -108,6 +143,9 @@ macro_rules! field {
     (UserMode) => { Option<UserMode> };
     (LinkByEmail) => { LinkByEmail };
     (Csrf) => { Csrf };
+    (Handshake) => { Handshake };
+    (HandshakeQuery) => { HandshakeQuery };
+    (AuthorizedPartiesMissing) => { AuthorizedPartiesMissing };
     (TokenKinds) => { Vec<TokenKind> };
 }
 
@@ -126,6 +164,15 @@ macro_rules! kind {
     };
     (Csrf) => {
         Kind::Enum(<Csrf as strum::VariantNames>::VARIANTS)
+    };
+    (Handshake) => {
+        Kind::Enum(<Handshake as strum::VariantNames>::VARIANTS)
+    };
+    (HandshakeQuery) => {
+        Kind::Enum(<HandshakeQuery as strum::VariantNames>::VARIANTS)
+    };
+    (AuthorizedPartiesMissing) => {
+        Kind::Enum(<AuthorizedPartiesMissing as strum::VariantNames>::VARIANTS)
     };
     (TokenKinds) => {
         Kind::EnumSet(&TOKEN_KINDS)
@@ -206,6 +253,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         accepts_token: TokenKinds = "session_token";
         /// origins of which `azp` must be one, compared exactly; empty: not checked
         authorized_parties: List = "" from "CLERK_AUTH_PARTIES";
+        /// `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an `Origin`
+        /// and to servers; a wrong or empty `azp` is rejected all the same
+        authorized_parties_missing: AuthorizedPartiesMissing = "refuse";
         /// audiences of which `aud` must contain one; empty: not checked
         audience: List = "" from "CLERK_AUDIENCE";
         /// issuers of which `iss` must be one; empty: not checked
@@ -240,8 +290,10 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         user_ttl_s: Int(0 to 86_400) = 300;
         /// how old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used
         user_stale_if_error_s: Int(0 to 86_400) = 3600;
-        /// how long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request
-        row_check_ttl_s: Int(0 to 3600) = 0;
+        /// how long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+        /// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never has
+        /// a result
+        row_check_ttl_s: Int(0 to 3600) = 5;
     }
     Users {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
@@ -275,6 +327,43 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// how long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
         /// session token
         revocation_ttl_s: Int(60 to 315_360_000) = 86_400;
+    }
+    Handshake {
+        /// `on`: a document request with a stale session cookie is redirected to Clerk and comes back signed in; needs
+        /// `publishable_key` and `secret_key`
+        handshake: Handshake = "off";
+        /// with `handshake`: renew an expired session with its refresh cookie, without a redirect
+        refresh: Bool = true;
+        /// origins under which browsers reach the application (`https://app.example.com`), compared exactly; empty:
+        /// `authorized_parties`. With neither, any host of a request counts
+        public_origin: List = "";
+        /// read the host and the scheme of the public URL from `X-Forwarded-Host` and `X-Forwarded-Proto`; only behind a
+        /// proxy that sets or removes both
+        trust_forwarded: Bool = false;
+        /// URL of a proxy in front of Clerk's Frontend API, or its path on the application's own origin, such as
+        /// `/__clerk`
+        proxy_url: String = "" from "CLERK_PROXY_URL";
+        /// domain of this application if it is a satellite, such as `satellite.example.net`
+        domain: String = "" from "CLERK_DOMAIN";
+        /// whether the application is a satellite: it shares the sessions of a primary application on another domain
+        is_satellite: Bool = false from "CLERK_IS_SATELLITE";
+        /// URL of the primary application's sign-in page; needed by a satellite of a development instance
+        sign_in_url: String = "" from "CLERK_SIGN_IN_URL";
+        /// whether a satellite asks the primary domain about visitors without cookies at their first request
+        satellite_auto_sync: Bool = false;
+        /// origins of satellites to which the primary application of a development instance passes sessions on
+        satellite_origins: List = "";
+        /// `development`: production instances read the response of a handshake from cookies only; `always`: from the query
+        /// too
+        handshake_query: HandshakeQuery = "development";
+        /// pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there
+        handshake_send_session: Bool = true;
+        /// redirect a visitor who follows a link from another site to Clerk once; only for applications on several domains
+        cross_origin_sync: Bool = false;
+        /// paths that belong to an organization, such as `/orgs/:slug` or `/orgs/:slug/(.*)`
+        organization_patterns: List = "";
+        /// paths that belong to the personal account, such as `/me` or `/me/(.*)`
+        personal_account_patterns: List = "";
     }
 } } }
 pub(crate) use rows;

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::{clerk_event_kind, guard};
-use crate::events::Source;
+use crate::events::{HandshakeSource, Source};
 use crate::reason::{Category, Reason};
 use crate::token::TokenKind;
 
@@ -70,6 +70,14 @@ pub extern "C" fn clerk_category_name(category: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_source_name(source: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(Source, source))
+}
+
+/// Returns the name of a handshake's source: "nonce", "token" or "refresh"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn clerk_handshake_source_name(source: i32) -> *const c_char {
+    guard(c"".as_ptr(), || name_of!(HandshakeSource, source))
 }
 
 /// Returns the name of a token type, such as "session_token"; "" for an unknown number.

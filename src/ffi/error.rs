@@ -5,7 +5,7 @@ use super::{
     CLERK_E_API, CLERK_E_CONFIG, CLERK_E_PANIC, CLERK_E_WEBHOOK, CLERK_OK, CLERK_UNAVAILABLE, CLERK_WEBHOOK_IGNORED,
     as_ref, clerk_str, guard, is_failure, message,
 };
-use crate::api::{ApiError, ErrorKind};
+use crate::api::ApiError;
 use crate::client::WebhookOutcome;
 use crate::config::ConfigError;
 use crate::error::{Cause, Error};
@@ -82,25 +82,11 @@ impl clerk_error {
     }
 
     fn api(status: i32, error: &ApiError) -> Self {
-        let message = match error.kind {
-            ErrorKind::Unauthorized | ErrorKind::Forbidden => "Clerk rejected the secret key",
-            ErrorKind::RateLimited => "rate limited by Clerk",
-            ErrorKind::CircuitOpen => "no request was sent: too many recent requests to Clerk failed",
-            ErrorKind::Throttled => "no request was sent: too many unknown opaque tokens",
-            ErrorKind::ConnectionRefused => "Clerk's host refuses connections",
-            ErrorKind::NameResolution => "the name of Clerk's host was not found",
-            ErrorKind::Certificate => "the certificate of Clerk's host is not valid",
-            ErrorKind::Timeout => "Clerk did not respond within timeout_ms",
-            ErrorKind::Cancelled => "the request to Clerk was cancelled",
-            ErrorKind::BadResponse => "unexpected response from Clerk",
-            ErrorKind::Forked => message(super::CLERK_E_FORKED),
-            _ => "Clerk could not be reached or failed",
-        };
         clerk_error {
             trace_id: error.trace_id.as_deref().map(CStringBuf::new),
             http_status: error.status.into(),
             retry_after_ms: error.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(-1),
-            ..Self::new(status, message)
+            ..Self::new(status, &error.to_string())
         }
     }
 

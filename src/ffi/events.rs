@@ -42,6 +42,15 @@ pub enum clerk_event_kind {
     USER_DELETED = 11,
     /// Clerk rejected the secret key. Cached results may still be served for a while.
     SECRET_KEY_REJECTED = 12,
+    /// A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+    /// was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+    JWKS_FETCH_LIMITED = 13,
+    /// A browser is redirected to Clerk.
+    HANDSHAKE_STARTED = 14,
+    /// A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
+    HANDSHAKE_RESOLVED = 15,
+    /// Clerk's response to a handshake was not accepted or could not be fetched.
+    HANDSHAKE_FAILED = 16,
 }
 
 /// An event. Valid only during the callback.
@@ -52,6 +61,8 @@ pub struct clerk_event {
     reason: i32,
     source: i32,
     retry_after_ms: i64,
+    handshake_source: i32,
+    dropped_lines: i64,
     hash: Option<TokenHash>,
     hash_string: OnceCell<InlineCString>,
 }
@@ -81,6 +92,8 @@ impl clerk_event {
             reason: 0,
             source: 0,
             retry_after_ms: -1,
+            handshake_source: 0,
+            dropped_lines: 0,
             hash: None,
             hash_string: OnceCell::new(),
         };
@@ -109,9 +122,23 @@ impl clerk_event {
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
             Event::SecretKeyRejected => made.kind = Kind::SECRET_KEY_REJECTED,
-            Event::RateLimited { retry_after_ms } => {
-                made.kind = Kind::RATE_LIMITED;
+            Event::RateLimited { retry_after_ms } | Event::JwksFetchLimited { retry_after_ms } => {
+                let is_by_clerk = matches!(event, Event::RateLimited { .. });
+                made.kind = if is_by_clerk { Kind::RATE_LIMITED } else { Kind::JWKS_FETCH_LIMITED };
                 made.retry_after_ms = i64::try_from(retry_after_ms).unwrap_or(i64::MAX);
+            }
+            Event::HandshakeStarted { reason } => {
+                made.kind = Kind::HANDSHAKE_STARTED;
+                made.reason = reason as i32;
+            }
+            Event::HandshakeResolved { source, dropped_lines } => {
+                made.kind = Kind::HANDSHAKE_RESOLVED;
+                made.handshake_source = source as i32;
+                made.dropped_lines = i64::try_from(dropped_lines).unwrap_or(i64::MAX);
+            }
+            Event::HandshakeFailed { reason } => {
+                made.kind = Kind::HANDSHAKE_FAILED;
+                made.reason = reason as i32;
             }
         }
         made
@@ -277,7 +304,8 @@ fn view(event: Result<&clerk_event, i32>, string: impl FnOnce(&clerk_event) -> O
     event.ok().and_then(string).map_or(clerk_str::NONE, InlineCString::view)
 }
 
-/// Returns why the request was not signed in, a `clerk_reason`; 0 for other kinds. Any thread, during the callback.
+/// Returns why the request was not signed in, or a handshake was started or failed, a `clerk_reason`; 0 for other kinds.
+/// Any thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_reason(event: *const clerk_event) -> i32 {
     // SAFETY: the header's contract.
@@ -291,9 +319,26 @@ pub unsafe extern "C" fn clerk_event_source(event: *const clerk_event) -> i32 {
     guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.source))
 }
 
-/// Returns the time to wait, in milliseconds, of `RATE_LIMITED`; -1 for other kinds. Any thread, during the callback.
+/// Returns the time to wait, in milliseconds, of `RATE_LIMITED` and `JWKS_FETCH_LIMITED`; -1 for other kinds. Any
+/// thread, during the callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_event_retry_after_ms(event: *const clerk_event) -> i64 {
     // SAFETY: the header's contract.
     guard(-1, || unsafe { as_ref(event) }.map_or(-1, |event| event.retry_after_ms))
+}
+
+/// Returns where Clerk's response to a handshake came from, a `clerk_handshake_source`; 0 for other kinds. Any thread,
+/// during the callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_event_handshake_source(event: *const clerk_event) -> i32 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.handshake_source))
+}
+
+/// Returns how many `Set-Cookie` lines of Clerk's response to a handshake were not passed on, because they are malformed
+/// or not for Clerk's cookies; 0 for other kinds. Any thread, during the callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_event_dropped_lines(event: *const clerk_event) -> i64 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(event) }.map_or(0, |event| event.dropped_lines))
 }

@@ -16,6 +16,9 @@ mod config;
 mod enums;
 mod error;
 mod events;
+mod explanation;
+#[cfg(feature = "sqlite")]
+mod fork;
 mod pending;
 mod request;
 mod result;
@@ -35,6 +38,7 @@ pub use config::*;
 pub use enums::*;
 pub use error::*;
 pub use events::*;
+pub use explanation::*;
 pub use pending::*;
 pub use request::*;
 pub use result::*;

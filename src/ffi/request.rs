@@ -44,6 +44,17 @@ pub struct clerk_request {
     pub origin: clerk_str,
     /// Value of the `Sec-Fetch-Site` header, or empty.
     pub sec_fetch_site: clerk_str,
+    /// Scheme of the request, "https" or "http", as the browser used it; or empty. The setting `handshake` needs this
+    /// and the next two, and `host` unless `headers` has the line; without them no request is redirected.
+    pub scheme: clerk_str,
+    /// Request target: path and query exactly as the browser sent them, beginning with "/"; or empty.
+    pub target: clerk_str,
+    /// Value of the `Accept` header, or empty. This and the next two count instead of lines in `headers`.
+    pub accept: clerk_str,
+    /// Value of the `Sec-Fetch-Dest` header, or empty.
+    pub sec_fetch_dest: clerk_str,
+    /// Value of the `Referer` header, or empty.
+    pub referer: clerk_str,
 }
 
 /// No server accepts more header lines.
@@ -83,6 +94,11 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         host: none,
         origin: none,
         sec_fetch_site: none,
+        scheme: none,
+        target: none,
+        accept: none,
+        sec_fetch_dest: none,
+        referer: none,
     };
     // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known)) };
@@ -96,9 +112,20 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         count => unsafe { std::slice::from_raw_parts(copy.headers, count) },
     };
     let mut parsed = Request::new();
+    let overrides: [(&[u8], clerk_str); 3] =
+        [(b"accept", copy.accept), (b"sec-fetch-dest", copy.sec_fetch_dest), (b"referer", copy.referer)];
+    let has_overrides = overrides.iter().any(|(_, value)| value.len > 0);
     for header in headers {
         // SAFETY: both strings are the caller's contract.
-        parsed.header(unsafe { header.name.bytes() }?, unsafe { header.value.bytes() }?);
+        let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
+        let is_overridden = |(other, value): &(&[u8], clerk_str)| value.len > 0 && name.eq_ignore_ascii_case(other);
+        if !has_overrides || !overrides.iter().any(is_overridden) {
+            parsed.header(name, value);
+        }
+    }
+    for (name, value) in overrides.into_iter().filter(|_| has_overrides) {
+        // SAFETY: the string is the caller's contract.
+        parsed.header(name, unsafe { value.bytes() }?);
     }
     for (name, value) in [
         (&b"authorization"[..], copy.authorization),
@@ -115,6 +142,8 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     }
     // SAFETY: the string is the caller's contract.
     parsed.method(unsafe { copy.method.bytes() }?);
+    // SAFETY: the strings are the caller's contract.
+    parsed.scheme(unsafe { copy.scheme.bytes() }?).target(unsafe { copy.target.bytes() }?);
     Ok(parsed)
 }
 

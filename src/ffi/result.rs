@@ -8,6 +8,7 @@ use super::{
     CLERK_UNAVAILABLE, as_mut, as_ref, clerk_category_name, clerk_reason_name, clerk_str, guard, status, strings,
 };
 use crate::client::{AuthResult, Outcome};
+use crate::handshake::PageResponse;
 use crate::identity::{Attribute, Identity};
 use crate::jwt::{AuthorizationParams, FactorLevel, Reverification};
 use crate::reason::Category;
@@ -107,7 +108,8 @@ pub unsafe extern "C" fn clerk_result_public_reason(result: *const clerk_result)
     })
 }
 
-/// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 500 for NULL. Any thread.
+/// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 307 with `clerk_result_redirect`; 500 for NULL.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_http_status(result: *const clerk_result) -> i32 {
     // SAFETY: the header's contract.
@@ -125,6 +127,80 @@ pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result
         Ok(Outcome::Unavailable { retry_after_ms: Some(ms), .. }) => i64::try_from(ms).unwrap_or(i64::MAX),
         _ => -1,
     })
+}
+
+/// Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
+///
+/// To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
+/// response from the address. An application that does not redirect serves or refuses the request by its status as
+/// usual. With a redirect, also send the `Set-Cookie` lines and `clerk_result_cache_control`.
+///
+/// Returns `CLERK_OK` and sets `*url`, or `CLERK_E_NOT_FOUND` if there is no redirect, or another negative status. The
+/// string is printable ASCII, is followed by a NUL and lives as long as the result. Do not log it: it may hold a token.
+/// Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_redirect(result: *const clerk_result, url: *mut clerk_str) -> i32 {
+    // SAFETY: the header's contract.
+    guard(CLERK_E_PANIC, || status(unsafe { response_string(result, url, |response| response.location.as_deref()) }))
+}
+
+/// Returns the number of `Set-Cookie` lines that belong to the response; 0 for NULL.
+///
+/// There may be some with any status: a browser that was signed out elsewhere has its cookies removed. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_set_cookie_count(result: *const clerk_result) -> usize {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { read(result) }.map_or(0, |result| result.set_cookies().len()))
+}
+
+/// Reads the value of a `Set-Cookie` line; `index` is less than `clerk_result_set_cookie_count`.
+///
+/// Add each line to the response by itself, in this order, whatever the status is; do not join them.
+///
+/// Returns `CLERK_OK` and sets `*line`, or `CLERK_E_NOT_FOUND` if there is no such line, or another negative status.
+/// The string is printable ASCII, is followed by a NUL and lives as long as the result. Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_set_cookie(
+    result: *const clerk_result,
+    index: usize,
+    line: *mut clerk_str,
+) -> i32 {
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's contract.
+        status(unsafe { response_string(result, line, |response| response.set_cookies.get(index).map(String::as_str)) })
+    })
+}
+
+/// Reads the value of a `Cache-Control` line to be added to the response: "no-store" with a redirect or cookies.
+///
+/// Returns `CLERK_OK` and sets `*value`, or `CLERK_E_NOT_FOUND` if there is none, or another negative status. The
+/// string is static and followed by a NUL. Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_cache_control(result: *const clerk_result, value: *mut clerk_str) -> i32 {
+    guard(CLERK_E_PANIC, || {
+        // SAFETY: the header's contract.
+        status(unsafe { response_string(result, value, |response| response.no_store.then_some("no-store\0")) })
+    })
+}
+
+/// Sets `*out` to a string of the response, whose last byte is a NUL.
+///
+/// # Safety
+/// As for [`read`]; `out` is NULL or writable.
+unsafe fn response_string(
+    result: *const clerk_result,
+    out: *mut clerk_str,
+    string: impl for<'r> FnOnce(&'r PageResponse) -> Option<&'r str>,
+) -> Result<(), i32> {
+    // SAFETY: same contract as the caller; the string lives as long as the result.
+    let (out, result) = unsafe { (as_mut(out)?, read(result)) };
+    *out = clerk_str::NONE;
+    let found = result?.response.as_deref().and_then(string).ok_or(CLERK_E_NOT_FOUND)?;
+    *out = clerk_str { data: found.as_ptr().cast(), len: found.len() - 1 };
+    Ok(())
 }
 
 /// Returns 1 if Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back);

@@ -32,6 +32,12 @@ pub struct clerk_stats {
     pub cached_users: u64,
     /// Age of the JWK set in milliseconds; -1 if there is none.
     pub jwks_age_ms: i64,
+    /// Requests without a credential.
+    pub no_credentials: u64,
+    /// Calls that returned `CLERK_WOULD_BLOCK`.
+    pub would_block: u64,
+    /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
+    pub store_errors: u64,
 }
 
 /// Smallest and largest `struct_size` that is accepted.
@@ -68,6 +74,9 @@ pub unsafe extern "C" fn clerk_client_stats(client: *const clerk_client, stats: 
             cached_tokens: now.cached_tokens,
             cached_users: now.cached_users,
             jwks_age_ms: now.jwks_age_ms,
+            no_credentials: now.no_credentials,
+            would_block: now.would_block,
+            store_errors: now.store_errors,
         };
         // SAFETY: `given` writable bytes are the caller's contract; ours are `known`.
         unsafe {

@@ -27,8 +27,9 @@ pub enum clerk_store_request_kind {
     /// if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
     CREATE = 5,
     /// Update the given columns of the row "key", in one statement with the conditions
-    /// `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with the
-    /// whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
+    /// `clerk_store_request_only_if_unlinked`, `clerk_store_request_max_version`, `clerk_store_request_only_if_active`
+    /// and `clerk_store_request_only_if_banned`. Respond with nothing, or with the whole row. Return
+    /// `CLERK_STORE_CONFLICT` if no row was updated.
     UPDATE = 6,
     /// Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
     /// store has no transactions.
@@ -217,6 +218,27 @@ pub unsafe extern "C" fn clerk_store_request_int_column(
 pub unsafe extern "C" fn clerk_store_request_only_if_unlinked(request: *const clerk_store_request) -> i32 {
     // SAFETY: the header's contract.
     guard(0, || unsafe { as_ref(request) }.map_or(0, |request| request.condition.only_if_unlinked.into()))
+}
+
+/// Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is true, else 0.
+///
+/// Then a row that the application has deactivated meanwhile is not marked as banned by Clerk. The condition has to be
+/// in the statement that updates. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_store_request_only_if_active(request: *const clerk_store_request) -> i32 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(request) }.map_or(0, |request| request.condition.only_if_active.into()))
+}
+
+/// Returns 1 if `UPDATE` must change the row only while its column `IS_ACTIVE` is false and `BANNED_BY_CLERK` is true,
+/// else 0.
+///
+/// Then a row that the application has deactivated meanwhile is not activated. The condition has to be in the statement
+/// that updates. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_store_request_only_if_banned(request: *const clerk_store_request) -> i32 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { as_ref(request) }.map_or(0, |request| request.condition.only_if_banned.into()))
 }
 
 /// Reads the highest version of a row that `UPDATE` may change.

@@ -202,8 +202,18 @@ pub unsafe extern "C" fn clerk_config_set_user_column_length(
 
 /// Stores users in the table `clerk_user` of the SQLite database at `path`, instead of calling a user store callback.
 ///
-/// Opens the database now. Creates it, readable by its owner only, if it does not exist. `path` is UTF-8 and is
-/// copied.
+/// Creates the database, readable by its owner only, if it does not exist, and closes it again; clients open it at
+/// their first use. Symbolic links and a relative path are resolved now. A database without other tables is used in
+/// WAL mode; the journal mode of the application's own database stays as it is. `path` is UTF-8 and is copied.
+///
+/// No other copy of SQLite in this process may open the database: locks belong to the process, so that two copies do
+/// not see each other's, and the file is corrupted. The shared library uses the SQLite library of the system, so an
+/// application that uses that, too, may open the database as well. The archive and the bindings contain a copy: then
+/// only other processes may open it, and the functions fail once they find it opened by another copy.
+///
+/// No connection is open across `fork`: idle ones are closed before it, and those in use are waited for, at most 250
+/// ms. If one is open all the same, requests of the child are unavailable, because it would lose rows. The
+/// application's own connections must be closed before a fork as well.
 ///
 /// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if the database cannot be opened. One
 /// thread at a time.
@@ -224,13 +234,53 @@ pub unsafe extern "C" fn clerk_config_set_sqlite_path(
     unsafe { report(error, body) }
 }
 
+/// Copies the SQLite database at `path`, which may be in use, into a new file that only its owner can read.
+///
+/// The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not
+/// enough: without its `-wal` file it may lack rows, or be empty. Both paths are UTF-8.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, if
+/// `destination` exists, or if the copy cannot be written. Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_sqlite_backup(
+    path: clerk_str,
+    destination: clerk_str,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    let body = || {
+        // SAFETY: the header's contract.
+        let (path, destination) = unsafe { (path.to_str()?, destination.to_str()?) };
+        backup_sqlite(path, destination)?;
+        Ok(CLERK_OK)
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
+}
+
 #[cfg(feature = "sqlite")]
 fn open_sqlite(path: &str) -> Result<Arc<dyn UserStore>, crate::error::Error> {
+    super::fork::prepare_for_sqlite();
     Ok(Arc::new(crate::users::SqliteStore::open(path)?))
+}
+
+#[cfg(feature = "sqlite")]
+fn backup_sqlite(path: &str, destination: &str) -> Result<(), crate::error::Error> {
+    super::fork::prepare_for_sqlite();
+    crate::users::SqliteStore::backup(path, destination)
 }
 
 #[cfg(not(feature = "sqlite"))]
 fn open_sqlite(_: &str) -> Result<Arc<dyn UserStore>, crate::error::Error> {
-    let message = "this library was built without the feature `sqlite`";
-    Err(crate::config::ConfigError::new("sqlite", message).into())
+    Err(without_sqlite())
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn backup_sqlite(_: &str, _: &str) -> Result<(), crate::error::Error> {
+    Err(without_sqlite())
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn without_sqlite() -> crate::error::Error {
+    crate::config::ConfigError::new("sqlite", "this library was built without the feature `sqlite`").into()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
@@ -9,7 +10,7 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, aws_lc};
 use jsonwebtoken::signature::{Error as SignatureError, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use once_cell::sync::Lazy;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use sha2::{Digest, Sha256};
 
 /// Why a key is rejected.
@@ -62,10 +63,12 @@ impl VerifyingKey {
     fn intern(parsed: ParsedPublicKey) -> Self {
         let der: Box<[u8]> = parsed.as_ref().into();
         let id = Sha256::digest(&der).into();
-        let mut keys = PARSED_KEYS.write();
-        keys.retain(|_, key| key.strong_count() > 0);
-        let parsed = keys.get(&der).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(parsed));
-        keys.insert(der.clone(), Arc::downgrade(&parsed));
+        let mut parsed = Arc::new(parsed);
+        if let Some(mut keys) = parsed_keys_mut() {
+            keys.retain(|_, key| key.strong_count() > 0);
+            parsed = keys.get(&der).and_then(Weak::upgrade).unwrap_or(parsed);
+            keys.insert(der.clone(), Arc::downgrade(&parsed));
+        }
         VerifyingKey { decoding: DecodingKey::from_rsa_der(&der), _parsed: parsed, id }
     }
 
@@ -92,8 +95,23 @@ impl std::fmt::Debug for VerifyingKey {
 /// each token, which is a seventh of the time of a verification.
 static PARSED_KEYS: Lazy<RwLock<ParsedByDer>> = Lazy::new(RwLock::default);
 
+/// How long a new key waits for [`PARSED_KEYS`]. A key that is not in it is parsed for each token.
+const INTERN_TIMEOUT: Duration = Duration::from_millis(100);
+
 // A tree, not a hash map: comparing two keys reads a few bytes, hashing one reads all of them.
 type ParsedByDer = BTreeMap<Box<[u8]>, Weak<ParsedPublicKey>>;
+
+/// Not `write`: in a forked child, the lock may be held by a thread of the parent.
+fn parsed_keys_mut() -> Option<RwLockWriteGuard<'static, ParsedByDer>> {
+    let deadline = Instant::now() + INTERN_TIMEOUT;
+    loop {
+        let keys = PARSED_KEYS.try_write();
+        if keys.is_some() || Instant::now() >= deadline {
+            return keys;
+        }
+        std::thread::yield_now();
+    }
+}
 
 static PROVIDER: Lazy<CryptoProvider> =
     Lazy::new(|| CryptoProvider { verifier_factory: cached_verifier, ..aws_lc::DEFAULT_PROVIDER.clone() });
@@ -126,7 +144,7 @@ fn cached_verifier(
 ) -> Result<Box<dyn JwtVerifier>, jsonwebtoken::errors::Error> {
     let parsed = match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
-            PARSED_KEYS.read().get(der.as_slice()).and_then(Weak::upgrade)
+            PARSED_KEYS.try_read().and_then(|keys| keys.get(der.as_slice()).and_then(Weak::upgrade))
         }
         _ => None,
     };

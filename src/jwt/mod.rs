@@ -1,11 +1,12 @@
 //! Parses and verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725).
 //!
 //! Cheap checks come first: format, sizes, alphabet, algorithm and token type before a key is looked up, the signature
-//! before any claim. Of a token whose signature is not verified, nothing but key id and token type is read, in time and memory
-//! that grow linearly with its length. No I/O; the time is an argument.
+//! before any claim. Of a token whose signature is not verified, nothing but key id, token type and `iat` is read, in time and
+//! memory that grow linearly with its length. No I/O; the time is an argument.
 
 mod authorization;
 mod claims;
+mod explain;
 mod header;
 mod key;
 mod permissions;
@@ -17,6 +18,7 @@ use serde::de::MapAccess;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
+pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 #[cfg(fuzzing)]
@@ -31,10 +33,27 @@ use crate::token::TokenKind;
 
 /// `cat` of a session token.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
+/// `cat` of a token of a JWT template, which may outlive its session.
+const CATEGORY_TEMPLATE: &str = "cl_B7d4PD222AAA";
 /// `cat` of a machine-to-machine token.
 const CATEGORY_M2M: &str = "cl_B7d4PD333AAA";
 /// `cat` that some instances put on every token; carries no information.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
+
+/// The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
+const ALGORITHM: &str = "RS256";
+
+/// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
+/// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
+fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
+    if token.len() > MAX_TOKEN_LEN {
+        return None;
+    }
+    let (header, payload, signature) = split_jws(token)?;
+    let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_valid = !payload.is_empty() && !signature.is_empty() && signature.bytes().all(base64url);
+    is_valid.then_some((header, payload, signature))
+}
 
 /// A well-formed JWT whose signature has not been verified.
 ///
@@ -46,21 +65,25 @@ pub struct UnverifiedJwt<'a> {
     kid: Option<String>,
     kind: TokenKind,
     is_contradictory: bool,
+    issued_at: Claim<f64>,
     payload: Vec<u8>,
 }
 
-/// The only claim that is read before the signature is verified.
+/// The claims that are read before the signature is verified.
 #[derive(Default)]
 struct UnverifiedSubject {
     is_machine: bool,
+    issued_at: Claim<f64>,
 }
 
 impl<'de> ObjectVisitor<'de> for UnverifiedSubject {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        if name == "sub" {
-            self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_"));
+        match name {
+            "sub" => self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_")),
+            "iat" => self.issued_at = map.next_value::<Json<'de>>()?.number(),
+            _ => return Ok(false),
         }
-        Ok(name == "sub")
+        Ok(true)
     }
 }
 
@@ -70,28 +93,53 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
-    /// and payload syntax. The values of the claims are checked by `Policy::validate`.
+    /// and payload syntax; [`Reason::TokenTypeNotSupported`] for a token of a JWT template. The values of the claims are
+    /// checked by `Policy::validate`.
     pub fn parse(token: &'a str) -> Result<Self, Reason> {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(Reason::TokenInvalid);
-        }
-        let (header, payload, signature) = split_jws(token).ok_or(Reason::TokenInvalid)?;
-        // The signature is decoded when a key is found; its alphabet is checked now.
-        let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if payload.is_empty() || signature.is_empty() || !signature.bytes().all(base64url) {
-            return Err(Reason::TokenInvalid);
-        }
+        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::TokenInvalid)?;
         let header = Header::parse(&header).ok_or(Reason::TokenInvalid)?;
-        // The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
-        if header.alg != "RS256" {
+        if header.alg != ALGORITHM {
             return Err(Reason::TokenInvalid);
         }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
         let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, &subject).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, &subject)?;
+        let kid = header.kid.map(Into::into);
+        let issued_at = subject.issued_at;
+        Ok(UnverifiedJwt {
+            kid,
+            kind,
+            is_contradictory,
+            issued_at,
+            payload,
+            ..UnverifiedJwt::of_parts(token, signature)
+        })
+    }
+
+    /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
+    fn for_signature(token: &'a str, kid: Option<&str>) -> Self {
+        let (_, signature) = token.rsplit_once('.').unwrap_or_default();
+        UnverifiedJwt { kid: kid.map(Into::into), ..UnverifiedJwt::of_parts(token, signature) }
+    }
+
+    fn of_parts(token: &'a str, signature: &'a str) -> Self {
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid.map(Into::into), kind, is_contradictory, payload })
+        let kind = TokenKind::SessionToken;
+        UnverifiedJwt {
+            signing_input,
+            signature,
+            kid: None,
+            kind,
+            is_contradictory: false,
+            issued_at: Claim::Absent,
+            payload: Vec::new(),
+        }
+    }
+
+    /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        Claims::millis(&self.issued_at).get().map(|ms| ms / 1000)
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -115,6 +163,11 @@ impl<'a> UnverifiedJwt<'a> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
+    /// Returns the payload. To be called once the signature is verified.
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
     /// Parses the claims. To be called once the signature is verified.
     ///
     /// # Errors
@@ -125,9 +178,9 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another. Returns `None` for types
-/// that are never accepted.
-fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKind, bool)> {
+/// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another; the reason for types that
+/// are never accepted.
+fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Result<(TokenKind, bool), Reason> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -137,16 +190,16 @@ fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Option<(TokenKi
     }
     let access_token = typ.eq_ignore_ascii_case("at+jwt");
     if !access_token && !typ.eq_ignore_ascii_case("JWT") {
-        return None;
+        return Err(Reason::TokenInvalid);
     }
     let category = header.cat.as_deref().unwrap_or(CATEGORY_IGNORE);
     match category {
-        CATEGORY_M2M => Some((TokenKind::M2mToken, false)),
-        _ if subject.is_machine => Some((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
-        _ if access_token => Some((TokenKind::OauthToken, false)),
-        CATEGORY_SESSION | CATEGORY_IGNORE => Some((TokenKind::SessionToken, false)),
-        // JWT template tokens (`cl_B7d4PD222AAA`) may outlive their session; unknown categories are rejected as well.
-        _ => None,
+        CATEGORY_TEMPLATE => Err(Reason::TokenTypeNotSupported),
+        CATEGORY_M2M => Ok((TokenKind::M2mToken, false)),
+        _ if subject.is_machine => Ok((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if access_token => Ok((TokenKind::OauthToken, false)),
+        CATEGORY_SESSION | CATEGORY_IGNORE => Ok((TokenKind::SessionToken, false)),
+        _ => Err(Reason::TokenInvalid),
     }
 }
 
@@ -178,9 +231,11 @@ mod tests {
         let contradictory = token(&with(r#""cat":"cl_B7d4PD111AAA""#), machine);
         let contradictory = UnverifiedJwt::parse(&contradictory).unwrap();
         assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
-        for invalid in
-            [r#""cat":"cl_B7d4PD222AAA""#, r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#]
-        {
+        for subject in [user, machine] {
+            let template = kind(&with(r#""cat":"cl_B7d4PD222AAA""#), subject);
+            assert_eq!(template, Err(Reason::TokenTypeNotSupported));
+        }
+        for invalid in [r#""cat":"x""#, r#""cat":null"#, r#""typ":"logout+jwt""#, r#""typ":5"#] {
             assert_eq!(kind(&with(invalid), user), Err(Reason::TokenInvalid), "{invalid}");
         }
     }

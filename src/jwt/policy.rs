@@ -10,6 +10,8 @@ use crate::token::{TokenKind, is_clerk_id};
 pub struct Policy {
     /// The accepted values of `azp`; not checked if empty.
     pub authorized_parties: Vec<String>,
+    /// Whether a token without `azp` is accepted nevertheless.
+    pub accept_missing_azp: bool,
     /// The accepted audiences, one of which `aud` must name; not checked if empty.
     pub audience: Vec<String>,
     /// The accepted values of `iss`; not checked if empty.
@@ -26,6 +28,7 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             authorized_parties: Vec::new(),
+            accept_missing_azp: false,
             audience: Vec::new(),
             issuer: Vec::new(),
             clock_skew_ms: 0,
@@ -42,23 +45,7 @@ impl Policy {
     ///
     /// The reason of the first check that fails.
     pub fn validate(&self, kind: TokenKind, claims: &Claims, wall_ms: i64) -> Result<(), Reason> {
-        subject(kind, claims)?;
-        self.audience(claims)?;
-        self.authorized_party(kind, claims)?;
-        self.issuer(claims)?;
-        self.times(claims, wall_ms)?;
-        if matches!(claims.sid, Claim::Invalid) || matches!(claims.sts, Claim::Invalid) {
-            return Err(Reason::TokenInvalid);
-        }
-        if claims.sts.as_deref() == Some("pending") && self.treat_pending_as_signed_out {
-            return Err(Reason::SessionPending);
-        }
-        if kind == TokenKind::M2mToken
-            && self.expected_machine_id.as_ref().is_some_and(|machine| !claims.scopes.contains(machine))
-        {
-            return Err(Reason::TokenInvalidAudience);
-        }
-        Ok(())
+        CHECKS.iter().try_for_each(|check| (check.run)(self, kind, claims, wall_ms))
     }
 
     /// Returns when the token expires, clock skew included, in milliseconds since 1970.
@@ -69,53 +56,107 @@ impl Policy {
         }
     }
 
-    /// Stricter than Clerk's SDK, which skips the check for a token without `aud`.
-    fn audience(&self, claims: &Claims) -> Result<(), Reason> {
-        let accepted = self.audience.is_empty()
-            || claims.aud.get().is_some_and(|aud| aud.iter().any(|one| self.audience.contains(one)));
-        accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
-    }
-
-    /// M2M tokens are created by a server and have no `azp`.
-    fn authorized_party(&self, kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
-        let accepted = self.authorized_parties.is_empty()
-            || kind == TokenKind::M2mToken
-            || claims.azp.get().is_some_and(|azp| !azp.is_empty() && self.authorized_parties.contains(azp));
-        accepted.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
-    }
-
-    fn issuer(&self, claims: &Claims) -> Result<(), Reason> {
-        let accepted = self.issuer.is_empty() || claims.iss.get().is_some_and(|iss| self.issuer.contains(iss));
-        accepted.then_some(()).ok_or(Reason::TokenInvalidIssuer)
-    }
-
-    /// `exp` is required. A token expires at `exp + skew` and is valid from `nbf - skew` and `iat - skew` on, both inclusive.
-    fn times(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
-        let exp = Claims::millis(&claims.exp);
-        let nbf = Claims::millis(&claims.nbf);
-        let iat = Claims::millis(&claims.iat);
-        let Claim::Present(exp) = exp else { return Err(Reason::TokenInvalid) };
-        if nbf == Claim::Invalid || iat == Claim::Invalid {
-            return Err(Reason::TokenInvalid);
-        }
-        let latest = now.saturating_add(self.clock_skew_ms);
-        if exp <= now.saturating_sub(self.clock_skew_ms) {
-            Err(Reason::TokenExpired)
-        } else if nbf.get().is_some_and(|nbf| *nbf > latest) {
-            Err(Reason::TokenNotActiveYet)
-        } else if iat.get().is_some_and(|iat| *iat > latest) {
-            Err(Reason::TokenIatInTheFuture)
-        } else {
-            Ok(())
-        }
+    /// The time until which, and from which on, a time is valid now, both inclusive.
+    fn limits(&self, now_ms: i64) -> (i64, i64) {
+        (now_ms.saturating_sub(self.clock_skew_ms), now_ms.saturating_add(self.clock_skew_ms))
     }
 }
 
+/// One check of the claims.
+pub struct ClaimCheck {
+    /// The claim.
+    pub name: &'static str,
+    /// The check at a time in milliseconds since 1970.
+    pub run: fn(&Policy, TokenKind, &Claims, i64) -> Result<(), Reason>,
+}
+
+/// The checks of the claims, in order.
+pub const CHECKS: &[ClaimCheck] = &[
+    ClaimCheck { name: "sub", run: subject },
+    ClaimCheck { name: "aud", run: audience },
+    ClaimCheck { name: "azp", run: authorized_party },
+    ClaimCheck { name: "iss", run: issuer },
+    ClaimCheck { name: "exp", run: expiry },
+    ClaimCheck { name: "nbf", run: not_before },
+    ClaimCheck { name: "iat", run: issued_at },
+    ClaimCheck { name: "sid", run: session },
+    ClaimCheck { name: "sts", run: session_status },
+    ClaimCheck { name: "scopes", run: machine_scopes },
+];
+
 /// `sub` is required and must be a Clerk id: it becomes part of URLs and of table rows.
-fn subject(kind: TokenKind, claims: &Claims) -> Result<(), Reason> {
+fn subject(_: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
     let prefix = if kind == TokenKind::M2mToken { "mch_" } else { "user_" };
     let is_id = claims.sub.get().is_some_and(|sub| is_clerk_id(sub, prefix));
     is_id.then_some(()).ok_or(Reason::TokenInvalid)
+}
+
+/// Stricter than Clerk's SDK, which skips the check for a token without `aud`.
+fn audience(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    let accepted = policy.audience.is_empty()
+        || claims.aud.get().is_some_and(|aud| aud.iter().any(|one| policy.audience.contains(one)));
+    accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
+}
+
+/// M2M tokens are created by a server and have no `azp`.
+fn authorized_party(policy: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    let accepted = policy.authorized_parties.is_empty()
+        || kind == TokenKind::M2mToken
+        || match &claims.azp {
+            Claim::Present(azp) => !azp.is_empty() && policy.authorized_parties.contains(azp),
+            Claim::Absent => policy.accept_missing_azp,
+            Claim::Invalid => false,
+        };
+    accepted.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
+}
+
+fn issuer(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    let accepted = policy.issuer.is_empty() || claims.iss.get().is_some_and(|iss| policy.issuer.contains(iss));
+    accepted.then_some(()).ok_or(Reason::TokenInvalidIssuer)
+}
+
+/// `exp` is required. A token expires at `exp + skew` and is valid from `nbf - skew` and `iat - skew` on, both inclusive.
+fn expiry(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+    match Claims::millis(&claims.exp) {
+        Claim::Present(exp) if exp > policy.limits(now).0 => Ok(()),
+        Claim::Present(_) => Err(Reason::TokenExpired),
+        Claim::Absent | Claim::Invalid => Err(Reason::TokenInvalid),
+    }
+}
+
+fn not_before(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+    has_begun(policy, &claims.nbf, Reason::TokenNotActiveYet, now)
+}
+
+fn issued_at(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+    has_begun(policy, &claims.iat, Reason::TokenIatInTheFuture, now)
+}
+
+fn has_begun(policy: &Policy, claim: &Claim<f64>, reason: Reason, now: i64) -> Result<(), Reason> {
+    match Claims::millis(claim) {
+        Claim::Absent => Ok(()),
+        Claim::Present(begin) if begin <= policy.limits(now).1 => Ok(()),
+        Claim::Present(_) => Err(reason),
+        Claim::Invalid => Err(Reason::TokenInvalid),
+    }
+}
+
+fn session(_: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    if claims.sid == Claim::Invalid { Err(Reason::TokenInvalid) } else { Ok(()) }
+}
+
+fn session_status(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    match &claims.sts {
+        Claim::Invalid => Err(Reason::TokenInvalid),
+        Claim::Present(sts) if sts == "pending" && policy.treat_pending_as_signed_out => Err(Reason::SessionPending),
+        Claim::Present(_) | Claim::Absent => Ok(()),
+    }
+}
+
+fn machine_scopes(policy: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+    let machine = policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
+    let accepted = machine.is_none_or(|machine| claims.scopes.contains(machine));
+    accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
 }
 
 #[cfg(test)]
@@ -169,6 +210,24 @@ mod tests {
                 );
             }
             assert_eq!(validate(&Policy::default(), &format!(r#"{valid},"{claim}":"other""#)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn missing_azp_is_accepted_only_by_the_setting() {
+        let parties = vec!["https://a.example".to_owned()];
+        let strict = Policy { authorized_parties: parties, ..Policy::default() };
+        let lenient = Policy { accept_missing_azp: true, ..strict.clone() };
+        let with = |policy: &Policy, azp: &str| validate(policy, &format!(r#","exp":1700000060{azp}"#));
+        let refused = Err(Reason::TokenInvalidAuthorizedParties);
+        assert_eq!((with(&strict, ""), with(&lenient, "")), (refused, Ok(())));
+        for policy in [&strict, &lenient] {
+            assert_eq!(with(policy, r#","azp":"https://a.example""#), Ok(()));
+            for azp in
+                [r#""""#, r#""https://b.example""#, r#""https://a.example/""#, "null", "5", r#"["https://a.example"]"#]
+            {
+                assert_eq!(with(policy, &format!(r#","azp":{azp}"#)), refused, "{azp}");
+            }
         }
     }
 

@@ -132,6 +132,13 @@ impl KeySet {
         self.0.get(kid)
     }
 
+    /// Returns the key ids, sorted.
+    pub fn kids(&self) -> Vec<String> {
+        let mut kids: Vec<_> = self.0.keys().cloned().collect();
+        kids.sort_unstable();
+        kids
+    }
+
     /// Iterates over all keys.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.0.values().flat_map(|keys| keys.iter())

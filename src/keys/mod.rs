@@ -10,7 +10,7 @@ pub use store::{JwksFetcher, JwksStore, KeyLookupError};
 
 use std::sync::Arc;
 
-use crate::jwt::VerifyingKey;
+use crate::jwt::{KnownKeys, VerifyingKey};
 use crate::reason::Reason;
 
 /// The keys that may have signed a token.
@@ -36,6 +36,22 @@ impl KeySource {
                 Some(kid) => store.keys_for(kid, now_ms, fetcher),
                 None => Err(KeyLookupError::Refused(Reason::JwkKidMismatch)),
             },
+        }
+    }
+
+    /// Returns what is known of the keys for a key id, without a fetch.
+    pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
+        match self {
+            KeySource::Pinned(keys) => KnownKeys::Pinned(keys.clone()),
+            KeySource::Missing => KnownKeys::Missing,
+            KeySource::Jwks(store) => store.known(kid),
+        }
+    }
+
+    /// Records that a token was verified by the key with this id.
+    pub fn confirm(&self, id: &[u8; 32], now_ms: i64) {
+        if let KeySource::Jwks(store) = self {
+            store.confirm(id, now_ms);
         }
     }
 

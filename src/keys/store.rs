@@ -4,14 +4,14 @@
 use std::cell::Cell;
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io};
+use crate::fork_mutex::ResetMutex;
+use crate::jwt::{KnownKeys, VerifyingKey};
 use crate::rate_limit::{RateLimit, Slots, TokenBucket};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
@@ -69,8 +69,8 @@ pub enum KeyLookupError {
     WouldBlock,
     /// There is no key for this token.
     Refused(Reason),
-    /// The set cannot be fetched now; with the milliseconds to wait, if known.
-    Unavailable(Reason, Option<u64>),
+    /// The set cannot be fetched now; with the milliseconds to wait, if known, and the failed call.
+    Unavailable(Reason, Option<u64>, Option<Box<ApiError>>),
 }
 
 struct Loaded {
@@ -78,6 +78,25 @@ struct Loaded {
     fetched_ms: i64,
     /// The number of the fetch; 0 for a configured set.
     number: u64,
+    /// The ids of the keys that came with the last rotation.
+    new_keys: Vec<[u8; 32]>,
+    /// Whether a sign-in by a new key has renewed the limit of fetches.
+    has_renewed: AtomicBool,
+}
+
+impl Loaded {
+    fn new(set: KeySet, fetched_ms: i64, number: u64, before: Option<&Loaded>) -> Self {
+        let is_new =
+            |key: &&VerifyingKey| before.is_some_and(|before| before.set.iter().all(|old| old.id() != key.id()));
+        let mut new_keys: Vec<_> = set.iter().filter(is_new).map(|key| *key.id()).collect();
+        let mut has_renewed = false;
+        // Nothing has been rotated since: the set before, fetched again.
+        if let Some(before) = before.filter(|_| new_keys.is_empty()) {
+            new_keys.clone_from(&before.new_keys);
+            has_renewed = before.has_renewed.load(Ordering::SeqCst);
+        }
+        Loaded { set, fetched_ms, number, new_keys, has_renewed: AtomicBool::new(has_renewed) }
+    }
 }
 
 /// A failed fetch.
@@ -95,7 +114,9 @@ impl Failure {
     fn error_at(&self, now_ms: i64) -> KeyLookupError {
         let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
         match &self.error {
-            KeyLookupError::Unavailable(reason, _) => KeyLookupError::Unavailable(*reason, left_ms),
+            KeyLookupError::Unavailable(reason, _, cause) => {
+                KeyLookupError::Unavailable(*reason, left_ms, cause.clone())
+            }
             error => error.clone(),
         }
     }
@@ -121,13 +142,14 @@ impl Refetch {
 }
 
 type OnReplaced = dyn Fn(&dyn Fn(&[u8; 32]) -> bool) + Send + Sync;
+type OnLimited = dyn Fn(u64) + Send + Sync;
 
 /// The cached JWK set. Times are milliseconds of the monotonic clock.
 pub struct JwksStore {
-    loaded: RwLock<Option<Arc<Loaded>>>,
+    loaded: ResetMutex<Option<Arc<Loaded>>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
     /// The last fetch, if it failed.
-    last_failure: Mutex<Option<Failure>>,
+    last_failure: ResetMutex<Option<Failure>>,
     /// The number of fetches begun.
     fetches: AtomicU64,
     refresh_backoff: RateLimit,
@@ -140,16 +162,25 @@ pub struct JwksStore {
     refused_kids: Cache<String, u64, RandomState>,
     can_fetch: bool,
     on_replaced: Box<OnReplaced>,
+    on_limited: Box<OnLimited>,
+    /// Whether `on_limited` was called since the last fetch that the limit allowed.
+    is_limit_reported: AtomicBool,
 }
 
 impl JwksStore {
     /// Creates a store with `set`, or an empty one. `on_replaced` is called after each fetch that replaced the set; its
-    /// argument returns whether the key with an id is in the new one.
-    pub fn new(set: Option<(KeySet, i64)>, can_fetch: bool, on_replaced: Box<OnReplaced>) -> Self {
+    /// argument returns whether the key with an id is in the new one. `on_limited` is called, once for each interval, when a
+    /// token whose key is not in the set causes no fetch because of the limit; its argument is the milliseconds until one may.
+    pub fn new(
+        set: Option<(KeySet, i64)>,
+        can_fetch: bool,
+        on_replaced: Box<OnReplaced>,
+        on_limited: Box<OnLimited>,
+    ) -> Self {
         JwksStore {
-            loaded: RwLock::new(set.map(|(set, fetched_ms)| Arc::new(Loaded { set, fetched_ms, number: 0 }))),
+            loaded: ResetMutex::new(set.map(|(set, fetched_ms)| Arc::new(Loaded::new(set, fetched_ms, 0, None)))),
             in_flight: SingleFlight::default(),
-            last_failure: Mutex::default(),
+            last_failure: ResetMutex::default(),
             fetches: AtomicU64::new(0),
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
@@ -159,6 +190,8 @@ impl JwksStore {
             refused_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
             can_fetch,
             on_replaced,
+            on_limited,
+            is_limit_reported: AtomicBool::new(false),
         }
     }
 
@@ -219,12 +252,23 @@ impl JwksStore {
         Ok(keys)
     }
 
+    /// Records that a token was verified by a key. The first one of a key that came with a rotation renews the limit of fetches
+    /// if it is used up: Clerk does rotate its keys, and may do so again. Once for each set, so that no client can have the
+    /// set fetched more often.
+    pub fn confirm(&self, key_id: &[u8; 32], now_ms: i64) {
+        let loaded = self.loaded.lock().clone();
+        let Some(loaded) = loaded.filter(|loaded| loaded.new_keys.contains(key_id)) else { return };
+        if !self.refetch_limit.is_available(now_ms) && !loaded.has_renewed.swap(true, Ordering::SeqCst) {
+            self.refetch_limit.release();
+        }
+    }
+
     /// Fetches the set now, whatever its age.
     pub fn warm_up(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<(), KeyLookupError> {
         if !self.can_fetch {
             return Ok(());
         }
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         self.refresh(seen.as_ref(), now_ms, fetcher)
     }
 
@@ -234,19 +278,27 @@ impl JwksStore {
         self.refetch_waiters.reset();
     }
 
+    /// Returns what is known of the keys with a key id, without a fetch.
+    pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
+        let loaded = self.loaded.lock().clone();
+        loaded.map_or(KnownKeys::NotFetched, |loaded| {
+            KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned())
+        })
+    }
+
     /// Whether the key with this id is in the set.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
-        self.loaded.read().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
+        self.loaded.lock().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
     }
 
     /// Returns the age of the set, if there is one.
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
-        self.loaded.read().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
+        self.loaded.lock().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
     }
 
     /// Returns a usable set, refreshed if it is due.
     fn current(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Arc<Loaded>, KeyLookupError> {
-        let seen = self.loaded.read().clone();
+        let seen = self.loaded.lock().clone();
         if let Some(loaded) = &seen {
             let age_ms = now_ms.saturating_sub(loaded.fetched_ms);
             if !self.can_fetch || age_ms < REFRESH_AFTER_MS {
@@ -265,14 +317,14 @@ impl JwksStore {
                     }
                     _ => {}
                 }
-                return Ok(self.loaded.read().clone().unwrap_or_else(|| loaded.clone()));
+                return Ok(self.loaded.lock().clone().unwrap_or_else(|| loaded.clone()));
             }
         }
         if let Some(error) = self.backoff(now_ms) {
             return Err(error);
         }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
-        self.loaded.read().clone().ok_or(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None))
+        self.loaded.lock().clone().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
     }
 
     /// Returns the error of the last fetch while no other one may be begun.
@@ -284,6 +336,15 @@ impl JwksStore {
     /// Returns what is known without a fetch: after a failed one it is unknown whether the token's key exists.
     fn limited(&self, now_ms: i64) -> Result<Refetch, KeyLookupError> {
         self.last_failure.lock().as_ref().map_or(Ok(Refetch::Limited), |failure| Err(failure.error_at(now_ms)))
+    }
+
+    /// Does the same, and reports that the limit is the reason.
+    fn report_limit(&self, now_ms: i64) -> Result<Refetch, KeyLookupError> {
+        let limited = self.limited(now_ms)?;
+        if !self.is_limit_reported.swap(true, Ordering::SeqCst) {
+            (self.on_limited)(self.refetch_limit.wait_ms(now_ms));
+        }
+        Ok(limited)
     }
 
     /// Fetches the set because of a token whose key is not in it. Any client can send such a token, so the fetches are
@@ -307,14 +368,18 @@ impl JwksStore {
                         || (is_repeated_kid && self.repeated_kid_limit.wait_ms(now_ms).is_none())
                 }
             };
-            return if is_worthwhile { Err(KeyLookupError::WouldBlock) } else { self.limited(now_ms) };
+            return if is_worthwhile { Err(KeyLookupError::WouldBlock) } else { self.report_limit(now_ms) };
         };
         let may_start = || {
-            self.refetch_limit.try_acquire(now_ms)
-                || (is_repeated_kid && self.repeated_kid_limit.try_acquire(now_ms).is_ok())
+            let may_start = self.refetch_limit.try_acquire(now_ms)
+                || (is_repeated_kid && self.repeated_kid_limit.try_acquire(now_ms).is_ok());
+            if may_start {
+                self.is_limit_reported.store(false, Ordering::SeqCst);
+            }
+            may_start
         };
         let (outcome, of_kind): (_, fn(Arc<Loaded>) -> Refetch) = match self.in_flight.join(&(), may_start) {
-            None => return self.limited(now_ms),
+            None => return self.report_limit(now_ms),
             Some((in_flight, None)) => {
                 let Some(_waiting) = self.refetch_waiters.try_acquire() else { return self.limited(now_ms) };
                 (completed(in_flight.wait(deadline)), Refetch::Joined)
@@ -326,7 +391,7 @@ impl JwksStore {
             }
         };
         outcome?;
-        Ok(self.loaded.read().clone().map_or(Refetch::Limited, of_kind))
+        Ok(self.loaded.lock().clone().map_or(Refetch::Limited, of_kind))
     }
 
     fn refresh(
@@ -347,7 +412,7 @@ impl JwksStore {
         fetcher: &JwksFetcher<'_>,
         deadline: Deadline,
     ) -> Result<(), KeyLookupError> {
-        if self.loaded.read().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if self.loaded.lock().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
         let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
@@ -378,12 +443,16 @@ impl JwksStore {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
                 _ => Reason::JwkFailedToLoad,
             };
-            (KeyLookupError::Unavailable(reason, error.retry_after_ms), backoff_ms(&error, failures))
+            let backoff_ms = backoff_ms(&error, failures);
+            (unavailable(reason, Some(error)), backoff_ms)
         })?;
-        let invalid = KeyLookupError::Unavailable(Reason::JwkRemoteInvalid, None);
-        let set = KeySet::parse(&body).ok_or((invalid, REFRESH_BACKOFF_MS))?;
-        let loaded = Arc::new(Loaded { set, fetched_ms: now_ms, number });
-        *self.loaded.write() = Some(loaded.clone());
+        let set = KeySet::parse(&body).ok_or_else(|| {
+            let error = ApiError::new(ErrorKind::BadResponse);
+            (unavailable(Reason::JwkRemoteInvalid, Some(error)), REFRESH_BACKOFF_MS)
+        })?;
+        let before = self.loaded.lock().clone();
+        let loaded = Arc::new(Loaded::new(set, now_ms, number, before.as_deref()));
+        *self.loaded.lock() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
         Ok(())
     }
@@ -410,14 +479,18 @@ fn backoff_ms(error: &ApiError, failures: u32) -> i64 {
     }
 }
 
+fn unavailable(reason: Reason, cause: Option<ApiError>) -> KeyLookupError {
+    KeyLookupError::Unavailable(reason, cause.as_ref().and_then(|error| error.retry_after_ms), cause.map(Box::new))
+}
+
 fn internal_error() -> KeyLookupError {
-    KeyLookupError::Unavailable(Reason::InternalError, None)
+    unavailable(Reason::InternalError, None)
 }
 
 fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookupError> {
     match flight {
         Flight::Complete(outcome) => outcome,
-        Flight::TimedOut => Err(KeyLookupError::Unavailable(Reason::JwkFailedToLoad, None)),
+        Flight::TimedOut => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Timeout)))),
         Flight::Abandoned => Err(internal_error()),
     }
 }
@@ -447,7 +520,7 @@ mod tests {
             calls.set(calls.get() + 1);
             Ok(format!(r#"{{"keys":[{{"kty":"RSA","kid":"{}","n":"{key}","e":"AQAB"}}]}}"#, kid.get()).into_bytes())
         };
-        let store = JwksStore::new(None, true, Box::new(|_| {}));
+        let store = JwksStore::new(None, true, Box::new(|_| {}), Box::new(|_| {}));
         let lookup = |kid: &str| {
             let fetcher = JwksFetcher::new(&fetch, Io::Blocking(Deadline::after(Duration::from_secs(1))));
             let keys = store.keys_for(kid, 0, &fetcher)?;

@@ -16,11 +16,11 @@ const CLIENT_UAT: &[u8] = b"__client_uat";
 
 /// Clerk's cookies in a request. Of several with the same name the first that is not empty counts.
 #[derive(Default)]
-struct SessionCookies<'a> {
-    session: Option<&'a [u8]>,
-    session_suffixed: Option<&'a [u8]>,
-    client_uat: Option<&'a [u8]>,
-    client_uat_suffixed: Option<&'a [u8]>,
+pub(super) struct SessionCookies<'a> {
+    pub(super) session: Option<&'a [u8]>,
+    pub(super) session_suffixed: Option<&'a [u8]>,
+    pub(super) client_uat: Option<&'a [u8]>,
+    pub(super) client_uat_suffixed: Option<&'a [u8]>,
     /// The number of suffixed session cookies, counted where the instance's suffix is unknown.
     unknown_suffixes: usize,
 }
@@ -64,7 +64,7 @@ pub fn extract<'a>(lines: &[&'a [u8]], options: &ExtractOptions, now_s: i64) -> 
 }
 
 impl<'a> SessionCookies<'a> {
-    fn parse(lines: &[&'a [u8]], suffix: Option<&str>) -> Self {
+    pub(super) fn parse(lines: &[&'a [u8]], suffix: Option<&str>) -> Self {
         let mut cookies = SessionCookies::default();
         for pair in lines.iter().flat_map(|line| pairs(line)) {
             let pair = trim(pair);
@@ -102,7 +102,7 @@ impl<'a> SessionCookies<'a> {
 }
 
 /// Splits a cookie line at its semicolons.
-fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
         let line = rest?;
@@ -113,7 +113,7 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Returns whether the suffixed cookies are to be used: `usesSuffixedCookies` of `@clerk/backend`, check by check.
-fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &ClerkInstance, now_s: i64) -> bool {
+pub(super) fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &ClerkInstance, now_s: i64) -> bool {
     // The usual case: both names have the same values, which Clerk's rules resolve to the suffixed ones.
     if cookies.session.is_some()
         && cookies.session == cookies.session_suffixed
@@ -157,7 +157,7 @@ fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &ClerkInstance,
 }
 
 /// Parses like JavaScript's `parseInt(value) || 0`, saturating.
-fn parse_int_prefix(value: &[u8]) -> i64 {
+pub(super) fn parse_int_prefix(value: &[u8]) -> i64 {
     let (negative, digits) = match value {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),

@@ -16,9 +16,26 @@ impl<'a> Single<'a> {
     pub fn add(&mut self, value: &'a [u8]) {
         *self = if let Single::Absent = self { Single::Once(trim(value)) } else { Single::Several };
     }
+
+    /// Does the same, but an empty line counts as absent.
+    pub fn add_unless_empty(&mut self, value: &'a [u8]) {
+        if !trim(value).is_empty() {
+            self.add(value);
+        }
+    }
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Returns the host, of `Host` or `:authority`. `None` if there is none, or several that differ.
+    pub(crate) fn host(&self) -> Option<&'a [u8]> {
+        match (self.authority, self.host) {
+            (Single::Once(authority), Single::Absent) => Some(authority),
+            (Single::Absent, Single::Once(host)) => Some(host),
+            (Single::Once(authority), Single::Once(host)) if authority == host => Some(host),
+            _ => None,
+        }
+    }
+
     /// Returns whether a cookie of this request may be a credential: the method is safe, or `Sec-Fetch-Site` or `Origin` show
     /// that the request comes from its own origin or an authorized party. Duplicate and malformed lines show nothing.
     pub(crate) fn is_same_origin(&self, authorized_parties: &[String]) -> bool {
@@ -41,16 +58,25 @@ impl Request<'_> {
             b"http" => 80,
             _ => return false,
         };
-        let host = match (self.authority, self.host) {
-            (Single::Once(authority), Single::Absent) => authority,
-            (Single::Absent, Single::Once(host)) => host,
-            (Single::Once(authority), Single::Once(host)) if authority == host => host,
-            _ => return false,
-        };
+        let Some(host) = self.host() else { return false };
         match (split_port(authority, default_port), split_port(host, default_port)) {
             (Some((name, port)), Some((own_name, own_port))) => name.eq_ignore_ascii_case(own_name) && port == own_port,
             _ => false,
         }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Returns the headers that show where a request comes from, for the log.
+    pub(crate) fn origin_headers(&self) -> [(&'static str, Option<&'a [u8]>); 3] {
+        let shown = |header: Single<'a>| match header {
+            Single::Absent => None,
+            Single::Once(value) => Some(value),
+            Single::Several => Some(b"(several lines)".as_slice()),
+        };
+        let host = if let Single::Absent = self.host { self.authority } else { self.host };
+        [("Sec-Fetch-Site", self.sec_fetch_site), ("Origin", self.origin), ("Host", host)]
+            .map(|(name, header)| (name, shown(header)))
     }
 }
 

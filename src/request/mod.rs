@@ -4,11 +4,15 @@
 //! application is skipped. A request with a Bearer header never falls back to its cookies.
 
 mod bearer;
+mod browser_cookies;
 mod cookies;
 mod csrf;
+mod page;
 mod unverified;
 
+pub use browser_cookies::BrowserCookies;
 use csrf::Single;
+pub use page::PageLines;
 use smallvec::SmallVec;
 pub(crate) use unverified::split_jws;
 pub use unverified::{UnverifiedClaims, decode_unverified};
@@ -37,13 +41,15 @@ pub struct Request<'a> {
     authorization: Lines<'a>,
     cookies: Lines<'a>,
     method: &'a [u8],
-    fetch_dest: Option<&'a [u8]>,
+    fetch_dest: Single<'a>,
+    /// The first `Accept` line: several count as one list.
     accept: Option<&'a [u8]>,
     host: Single<'a>,
     /// `:authority` of HTTP/2 and HTTP/3.
     authority: Single<'a>,
     origin: Single<'a>,
     sec_fetch_site: Single<'a>,
+    page: PageLines<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -58,11 +64,14 @@ impl<'a> Request<'a> {
             4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
             6 if name.eq_ignore_ascii_case(b"origin") => self.origin.add(value),
             6 if name.eq_ignore_ascii_case(b"cookie") => self.cookies.push(value),
-            6 if name.eq_ignore_ascii_case(b"accept") => self.accept = Some(value),
+            6 if name.eq_ignore_ascii_case(b"accept") => page::set_first(&mut self.accept, value),
+            7 if name.eq_ignore_ascii_case(b"referer") => page::set_first(&mut self.page.referer, value),
+            10 if name.eq_ignore_ascii_case(b"user-agent") => page::set_first(&mut self.page.user_agent, value),
             10 if name.eq_ignore_ascii_case(b":authority") => self.authority.add(value),
             13 if name.eq_ignore_ascii_case(b"authorization") => self.authorization.push(value),
-            14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => self.fetch_dest = Some(value),
+            14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => self.fetch_dest.add_unless_empty(value),
             14 if name.eq_ignore_ascii_case(b"sec-fetch-site") => self.sec_fetch_site.add(value),
+            15..=17 => self.page.forwarded_header(name, value),
             _ => {}
         }
         self
@@ -78,8 +87,9 @@ impl<'a> Request<'a> {
     pub fn is_document_request(&self) -> bool {
         self.method == b"GET"
             && match self.fetch_dest {
-                Some(dest) => dest == b"document" || dest == b"iframe",
-                None => self.accept.is_some_and(|accept| accept.starts_with(b"text/html")),
+                Single::Once(dest) => dest == b"document" || dest == b"iframe",
+                Single::Absent => self.accept.is_some_and(|accept| accept.starts_with(b"text/html")),
+                Single::Several => false,
             }
     }
 }
@@ -169,7 +179,12 @@ pub fn locate<'a>(
     }
 }
 
-fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
+/// Extracts the credential of the `Authorization` header. Returns `Ok(None)` if it has none.
+///
+/// # Errors
+///
+/// The reason if it has a credential and it is rejected.
+pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
     // RFC 9110 §5.3: Authorization is no list; two lines of it are request smuggling or a broken proxy.
     if request.authorization.len() > 1 {
         return Err(Reason::TokenInvalid);
@@ -225,6 +240,10 @@ mod tests {
         };
         assert!(is_document("GET", &[("Sec-Fetch-Dest", "document")]));
         assert!(is_document("GET", &[("Accept", "text/html,*/*")]));
+        assert!(is_document("GET", &[("Sec-Fetch-Dest", ""), ("Accept", "text/html")]));
+        assert!(is_document("GET", &[("Accept", ""), ("Accept", "text/html"), ("Accept", "*/*")]));
+        assert!(!is_document("GET", &[("Accept", "*/*"), ("Accept", "text/html")]));
+        assert!(!is_document("GET", &[("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Dest", "empty")]));
         assert!(!is_document("GET", &[("Sec-Fetch-Dest", "empty"), ("Accept", "text/html")]));
         assert!(!is_document("POST", &[("Accept", "text/html")]));
     }

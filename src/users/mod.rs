@@ -16,6 +16,8 @@ pub(crate) use owner::RowOwner;
 pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+#[cfg(all(feature = "capi", feature = "sqlite"))]
+pub(crate) use sqlite::{after_fork, before_fork, set_private_copy};
 pub(crate) use store::execute;
 pub use store::{StoreError, StoreRequest, StoreResponse, UserStore};
 pub(crate) use sync::{Origin, Snapshot, SyncEvent, SyncRules, Transition, UserSync};

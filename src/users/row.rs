@@ -61,13 +61,20 @@ pub struct UpdateCondition {
     pub only_if_unlinked: bool,
     /// `clerk_updated_at_ms` of the row must be NULL or at most this. `None` for tables without the column.
     pub max_version: Option<i64>,
+    /// `is_active` of the row must be true: a row that the application has deactivated meanwhile is not marked as banned.
+    pub only_if_active: bool,
+    /// `is_active` of the row must be false and `banned_by_clerk` true: only a ban is lifted.
+    pub only_if_banned: bool,
 }
 
 impl UpdateCondition {
     /// Returns whether a row fulfils the condition.
     pub fn allows(&self, row: &Row) -> bool {
         let is_old = |max| row.clerk_updated_at_ms.is_none_or(|version| version <= max);
-        !(self.only_if_unlinked && row.clerk_id.is_some()) && self.max_version.is_none_or(is_old)
+        !(self.only_if_unlinked && row.clerk_id.is_some())
+            && self.max_version.is_none_or(is_old)
+            && (!self.only_if_active || row.is_active)
+            && (!self.only_if_banned || (row.banned_by_clerk && !row.is_active))
     }
 }
 

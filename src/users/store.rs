@@ -172,6 +172,12 @@ pub trait UserStore: Send + Sync {
         Schema::default()
     }
 
+    /// Returns what an operator should know about the table, such as a file that other users can read. Each is logged as a warning
+    /// when a client is built.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Begins a transaction on this thread; called before each write.
     ///
     /// # Errors

@@ -105,6 +105,10 @@ pub struct UserSync {
     is_partial: bool,
     /// Whether the address is in a row that cannot be the user's.
     is_email_taken: bool,
+    /// Whether the address is in a row that the application has deactivated.
+    is_email_blocked: bool,
+    /// Whether the rows with the address have been looked for.
+    is_email_checked: bool,
     conflicts: u32,
     usernames: UsernameCandidates,
     username: Option<String>,
@@ -132,6 +136,8 @@ impl UserSync {
             is_linking: false,
             is_partial: false,
             is_email_taken: false,
+            is_email_blocked: false,
+            is_email_checked: false,
             conflicts: 0,
             username: None,
             changes: RowChanges::default(),
@@ -149,9 +155,16 @@ impl UserSync {
     pub fn resume(&mut self, snapshot: Snapshot) -> Next {
         self.usernames = usernames(&snapshot.user, &self.rules.schema);
         self.snapshot = snapshot;
+        (self.is_email_blocked, self.is_email_checked) = (false, false);
+        if !may_own_row(self.user(), &self.rules.schema) {
+            return Err(Reason::LinkConflict);
+        }
         match self.read_before.clone() {
-            _ if !may_own_row(self.user(), &self.rules.schema) => Err(Reason::LinkConflict),
-            Some(row) if self.owns(&row) => self.on_own_row(row),
+            // The fetch took time, in which the row may have changed.
+            Some(row) if self.owns(&row) => {
+                self.row_key = Some(row.key);
+                self.find()
+            }
             _ => self.find_by_email(),
         }
     }
@@ -253,11 +266,19 @@ impl UserSync {
 
     fn on_rows_by_email(&mut self, rows: Vec<Row>) -> Next {
         let schema = self.rules.schema;
+        self.is_email_checked = true;
         let email = self.email().unwrap_or_default();
-        let is_same = |row: &Row| row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(email));
+        let is_same = |row: &Row| is_email(row, email);
         let mut rows: Vec<Row> = rows.into_iter().filter(is_same).collect();
+        let is_deactivated = |row: &Row| schema.is_active && !row.is_active && !row.banned_by_clerk;
         if let Some(own) = &self.row {
-            self.is_email_taken = rows.iter().any(|row| row.key != own.key);
+            rows.retain(|row| row.key != own.key);
+            self.is_email_blocked = self.rules.block_deactivated_email && rows.iter().any(is_deactivated);
+            // A ban is written nevertheless.
+            if self.is_email_blocked && !self.user().is_blocked() {
+                return Err(Reason::UserInactive);
+            }
+            self.is_email_taken = !rows.is_empty();
             return self.ask_username();
         }
         // Another request has just made or linked it.
@@ -269,7 +290,6 @@ impl UserSync {
             self.is_linking = schema.clerk_id;
             return self.on_own_row(row);
         }
-        let is_deactivated = |row: &Row| schema.is_active && !row.is_active && !row.banned_by_clerk;
         if self.rules.block_deactivated_email && rows.iter().any(is_deactivated) {
             return Err(Reason::UserInactive);
         }
@@ -301,21 +321,19 @@ impl UserSync {
         let is_newer = row_version.is_some_and(|own| own < version);
         // Whether it may write at all, and whether it may lift a ban.
         let (may_write, may_lift) = match self.snapshot.origin {
-            Origin::Fetched => (
-                true,
-                self.read_before
-                    .as_ref()
-                    .is_some_and(|read| read.key == row.key && lifts_ban(read, self.user(), &schema)),
-            ),
-            Origin::Event => (schema.clerk_updated_at, is_newer),
+            Origin::Fetched => (true, self.was_banned_before_the_fetch(&row, is_newer)),
+            Origin::Event => (row_version.is_some(), is_newer),
             Origin::Cached => (is_newer, false),
         };
         if lifts_ban(&row, self.user(), &schema) && !may_lift {
             return self.fetch(Some(row), false);
         }
         if may_write {
+            // The new address may be that of a row that the application has deactivated.
+            let is_unchecked = self.rules.block_deactivated_email && schema.is_active && !self.is_email_checked;
+            let has_new_email = is_unchecked && self.email().is_some_and(|new| !is_email(&row, new));
             self.row = Some(row);
-            return if self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
+            return if has_new_email || self.conflicts > 1 { self.find_email_holder() } else { self.ask_username() };
         }
         if diff(Some(&row), self.user(), &schema).is_empty() {
             return self.done(row);
@@ -328,7 +346,15 @@ impl UserSync {
         self.fetch(Some(row), false)
     }
 
-    /// After conflicts: whether the address is another row's.
+    /// Whether a banned row was banned already when the snapshot was fetched.
+    fn was_banned_before_the_fetch(&self, row: &Row, is_newer: bool) -> bool {
+        self.read_before.as_ref().is_some_and(|read| {
+            let is_unchanged = read.clerk_updated_at_ms == row.clerk_updated_at_ms;
+            read.key == row.key && lifts_ban(read, self.user(), &self.rules.schema) && (is_unchanged || is_newer)
+        })
+    }
+
+    /// Before an address is written, and after conflicts: whether it is another row's.
     fn find_email_holder(&mut self) -> Next {
         match self.email().map(str::to_owned) {
             Some(email) => self.request(State::FindByEmail, StoreRequest::FindByEmail { email }),
@@ -372,7 +398,9 @@ impl UserSync {
     fn write(&mut self) -> Next {
         self.changes = diff(self.row.as_ref(), self.user(), &self.rules.schema);
         self.changes.username = self.username.clone();
-        if self.conflicts > 2 && self.is_email_taken && self.rules.schema.clerk_id {
+        if self.is_email_blocked {
+            self.changes.email = None;
+        } else if self.conflicts > 2 && self.is_email_taken && self.rules.schema.clerk_id {
             self.record_link_conflict();
             self.changes.email = self.row.is_none().then_some(None);
         }
@@ -387,6 +415,9 @@ impl UserSync {
         let condition = UpdateCondition {
             only_if_unlinked: self.is_linking,
             max_version: self.rules.schema.clerk_updated_at.then(|| self.user().updated_at_ms),
+            // The application may deactivate the row at any moment.
+            only_if_active: self.changes.is_active == Some(false),
+            only_if_banned: self.changes.is_active == Some(true),
         };
         let (key, changes) = (row.key.clone(), self.changes.clone());
         self.row = Some(row);
@@ -457,6 +488,10 @@ impl UserSync {
         }
         self.find()
     }
+}
+
+fn is_email(row: &Row, email: &str) -> bool {
+    row.email.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(email))
 }
 
 fn usernames(user: &ClerkUser, schema: &Schema) -> UsernameCandidates {

@@ -159,7 +159,7 @@ fn machine_subject_where_sessions_are_accepted_is_another_type() {
         (ignored.as_str(), "in verified"),
         (M2M, "in verified"),
         (session.as_str(), "out token-invalid"),
-        (template.as_str(), "out token-invalid"),
+        (template.as_str(), "out token-type-not-supported"),
     ] {
         let token = token(header, "mch_1", "");
         assert_eq!(sessions.ask(&token), "out token-type-not-supported", "{header}");

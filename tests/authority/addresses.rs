@@ -1,9 +1,12 @@
 //! An address counts only with its proof.
 
+use std::sync::Arc;
+
 use clerk_auth::Attribute;
-use clerk_auth::users::Row;
+use clerk_auth::users::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use serde_json::{Value, json};
 
+use super::common::table::Table;
 use super::common::{Fixture, bearer};
 use super::{ADA, Driver, Kind, World, ada, address, everywhere};
 
@@ -153,6 +156,100 @@ fn user_of_a_deactivated_row_is_rejected_with_a_new_account() {
         assert_eq!(world.sign_in(&world.a, ADA), "in verified", "{}", world.what());
         assert_eq!(world.rows()[0].clerk_id.as_deref(), Some("user_2old"));
     });
+}
+
+/// The order of sign-in and proof makes no difference.
+#[test]
+fn user_of_a_deactivated_row_is_rejected_if_verified_later() {
+    for by_event in [true, false] {
+        everywhere(
+            |config| config.user_ttl_s = 0,
+            |world| {
+                world.add(Row { is_active: false, ..staff(Some("user_2old")) });
+                world.sim.put_user(ada(1, address(CEO, "unverified", true)));
+                assert_eq!(world.sign_in(&world.a, ADA), "in verified", "{}", world.what());
+                let proven = ada(2, address(CEO, "verified", true));
+                world.sim.put_user(proven.clone());
+                if by_event {
+                    let _ = world.update(&world.b, &proven);
+                }
+                for process in [&world.a, &world.b] {
+                    assert_eq!(world.sign_in(process, ADA), "out user-inactive", "{}", world.what());
+                }
+                assert_eq!(world.rows()[1].email, None, "{}", world.what());
+                // A ban in between does not help.
+                for (version, banned) in [(3, true), (4, false)] {
+                    let user = ada(version, merge(address(CEO, "verified", true), json!({"banned": banned})));
+                    world.sim.put_user(user.clone());
+                    let _ = world.update(&world.b, &user);
+                    assert_eq!(world.sign_in(&world.a, ADA), "out user-inactive", "{}", world.what());
+                    assert_eq!(world.rows()[1].email, None, "{}", world.what());
+                }
+            },
+        );
+    }
+}
+
+/// A table in which addresses are unique and required.
+struct Required(Table);
+
+impl UserStore for Required {
+    fn schema(&self) -> Schema {
+        self.0.schema()
+    }
+    fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
+        self.0.find_by_key(key)
+    }
+    fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
+        self.0.find_by_clerk_id(clerk_id)
+    }
+    fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
+        self.0.find_by_email(email)
+    }
+    fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
+        self.0.username_taken(username, except_key)
+    }
+    fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
+        self.check(changes, None)?;
+        self.0.create(changes)
+    }
+    fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
+        self.check(changes, Some(key))?;
+        self.0.update(key, changes, condition)
+    }
+}
+
+impl Required {
+    fn check(&self, changes: &RowChanges, key: Option<&str>) -> Result<(), StoreError> {
+        match &changes.email {
+            Some(None) => Err(StoreError::failed(19, "NOT NULL constraint failed")),
+            Some(Some(email)) if self.0.find_by_email(email)?.iter().any(|row| Some(row.key.as_str()) != key) => {
+                Err(StoreError::Conflict)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn unproven_address_does_not_lock_out_its_owner() {
+    for claimed in unproven() {
+        let store = Arc::new(Required(Table::default()));
+        let fixture = Fixture::with_store(store.clone(), |config| config.user_ttl_s = 0);
+        fixture.sim.put_user(eve(1, address("eve@example.com", "verified", true)));
+        assert_eq!(fixture.authenticate_new(EVE), "in verified");
+        fixture.sim.put_user(eve(2, claimed.clone()));
+        let _ = fixture.authenticate_new(EVE);
+        fixture.sim.put_user(ada(1, address(CEO, "verified", true)));
+        assert_eq!(fixture.authenticate_new(ADA), "in verified", "{claimed}");
+        let rows = store.0.rows();
+        assert_eq!(rows.len(), 2, "{claimed}");
+        assert_eq!(rows[1].clerk_id.as_deref(), Some(ADA), "{claimed}");
+        // Eve without any row is unavailable, and takes nothing.
+        fixture.sim.put_user(ada(1, merge(json!({"id": "user_2new", "username": "new"}), claimed.clone())));
+        assert_eq!(fixture.authenticate_new("user_2new"), "unavailable store-error", "{claimed}");
+        assert_eq!(store.0.rows().len(), 2, "{claimed}");
+    }
 }
 
 #[test]

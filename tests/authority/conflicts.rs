@@ -70,7 +70,7 @@ fn row_linked_by_another_user_meanwhile_is_not_taken_over() {
     let dir = TempDir::new();
     let link = RowChanges { clerk_id: Some("user_2bob".into()), ..RowChanges::default() };
     let (fixture, store) = racing(&dir, move |store| {
-        let _ = store.update("1", &link, &UpdateCondition { only_if_unlinked: true, max_version: None });
+        let _ = store.update("1", &link, &UpdateCondition { only_if_unlinked: true, ..UpdateCondition::default() });
     });
     store.create(&named(None, "ada@example.com", "boss")).unwrap();
     assert_eq!(fixture.authenticate_new(ADA), "in verified");

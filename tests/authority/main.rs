@@ -1,6 +1,7 @@
 //! Precedence of sources: older data never replaces newer, and only a verified address is used. Two clients on one table
 //! represent two processes. The rules are those of `docs/security.md`.
 
+mod activation;
 mod addresses;
 #[path = "../common/mod.rs"]
 mod common;

@@ -228,6 +228,8 @@ clerk_config *sim_config(void) {
     clerk_config *config = clerk_config_new();
     set(config, "api_url", sim_url());
     set(config, "secret_key", "sk_test_simulated");
+    /* Each request sees the row as it is. */
+    set(config, "row_check_ttl_s", "0");
     return config;
 }
 

@@ -9,6 +9,7 @@ static clerk_config *config;
 static clerk_client *client, *parents, *made;
 static clerk_pending *pending;
 static clerk_result *result;
+static clerk_explanation *explanation;
 static clerk_error *error;
 
 static clerk_str string, null_string, huge_string, not_utf8, empty, with_nul;
@@ -71,6 +72,8 @@ static void after(const char *call, int32_t status) {
     clerk_result_free(result);
     clerk_pending_free(pending);
     clerk_client_free(made);
+    clerk_explanation_free(explanation);
+    explanation = NULL;
     result = NULL;
     pending = NULL;
     made = NULL;

@@ -181,6 +181,53 @@ static void lock_held_across_fork_is_skipped(void) {
     clerk_client_free(all.client);
 }
 
+static void *keep_fetching(void *given) {
+    busy *at = given;
+    for (int i = 0; !atomic_load(&stop); i++) {
+        char user[16];
+        snprintf(user, sizeof user, "user_%d", i % KNOWN);
+        CHECK_STATUS(clerk_client_invalidate_user(at->client, clerk_str_of(user)), CLERK_OK);
+        CHECK(strncmp(outcome_of(at->client, at->tokens[i % KNOWN]), "signed_in ", 10) == 0);
+    }
+    return NULL;
+}
+
+/* The same while threads of the parent fetch users: after `clerk_client_warm_up` the child fetches, too. */
+static void fetches_at_fork_do_not_block_the_child(void) {
+    sim_reset();
+    clerk_config *config = sim_config();
+    set(config, "user_mode", "profile");
+    busy all = {client_of(config), {NULL}};
+    for (int i = 0; i < KNOWN; i++) {
+        char user[16];
+        snprintf(user, sizeof user, "user_%d", i);
+        put_user(user);
+        all.tokens[i] = token_of(user);
+    }
+    put_user("user_fresh");
+    const char *fresh = token_of("user_fresh");
+    atomic_store(&stop, false);
+    pthread_t threads[4 * BUSY];
+    for (int i = 0; i < 4 * BUSY; i++) CHECK(pthread_create(&threads[i], NULL, keep_fetching, &all) == 0);
+    for (int child = 0; child < FORKS; child++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            alarm(10);
+            check_forked(all.client, fresh);
+            CHECK_STATUS(clerk_client_warm_up(all.client, NULL), CLERK_OK);
+            CHECK_CSTR(outcome_of(all.client, fresh), "signed_in verified");
+            _exit(0);
+        }
+        int status = -1;
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK_INT(status, 0);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 4 * BUSY; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    clerk_client_free(all.client);
+}
+
 static void sqlite_store_works_in_children(void) {
     sim_reset();
     char folder[] = "/tmp/clerk-fork-XXXXXX", path[64], rest[80];
@@ -233,5 +280,6 @@ int main(void) {
     nested_fork_before_first_use();
     sqlite_store_works_in_children();
     lock_held_across_fork_is_skipped();
+    fetches_at_fork_do_not_block_the_child();
     return 0;
 }

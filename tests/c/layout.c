@@ -17,7 +17,7 @@ _Static_assert(sizeof(clerk_header) == 32, "clerk_header");
 LAYOUT(clerk_header, name, 0);
 LAYOUT(clerk_header, value, 16);
 
-_Static_assert(sizeof(clerk_request) == 120, "clerk_request");
+_Static_assert(sizeof(clerk_request) == 200, "clerk_request");
 LAYOUT(clerk_request, struct_size, 0);
 LAYOUT(clerk_request, flags, 4);
 LAYOUT(clerk_request, headers, 8);
@@ -28,8 +28,13 @@ LAYOUT(clerk_request, method, 56);
 LAYOUT(clerk_request, host, 72);
 LAYOUT(clerk_request, origin, 88);
 LAYOUT(clerk_request, sec_fetch_site, 104);
+LAYOUT(clerk_request, scheme, 120);
+LAYOUT(clerk_request, target, 136);
+LAYOUT(clerk_request, accept, 152);
+LAYOUT(clerk_request, sec_fetch_dest, 168);
+LAYOUT(clerk_request, referer, 184);
 
-_Static_assert(sizeof(clerk_stats) == 88, "clerk_stats");
+_Static_assert(sizeof(clerk_stats) == 112, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
 LAYOUT(clerk_stats, reserved, 4);
 LAYOUT(clerk_stats, cache_hits, 8);
@@ -42,6 +47,9 @@ LAYOUT(clerk_stats, user_fetches, 56);
 LAYOUT(clerk_stats, cached_tokens, 64);
 LAYOUT(clerk_stats, cached_users, 72);
 LAYOUT(clerk_stats, jwks_age_ms, 80);
+LAYOUT(clerk_stats, no_credentials, 88);
+LAYOUT(clerk_stats, would_block, 96);
+LAYOUT(clerk_stats, store_errors, 104);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,
@@ -81,6 +89,11 @@ FROZEN(CLERK_EVENT_KIND_JWKS_REFRESHED, 8);
 FROZEN(CLERK_EVENT_KIND_STALE_USER_SERVED, 10);
 FROZEN(CLERK_EVENT_KIND_USER_DELETED, 11);
 FROZEN(CLERK_EVENT_KIND_SECRET_KEY_REJECTED, 12);
+FROZEN(CLERK_EVENT_KIND_JWKS_FETCH_LIMITED, 13);
+FROZEN(CLERK_EVENT_KIND_HANDSHAKE_STARTED, 14);
+FROZEN(CLERK_EVENT_KIND_HANDSHAKE_FAILED, 16);
+FROZEN(CLERK_HANDSHAKE_SOURCE_NONCE, 1);
+FROZEN(CLERK_HANDSHAKE_SOURCE_REFRESH, 3);
 FROZEN(CLERK_STORE_REQUEST_KIND_DONE, 0);
 FROZEN(CLERK_STORE_REQUEST_KIND_FIND_BY_KEY, 1);
 FROZEN(CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID, 2);
@@ -162,6 +175,12 @@ static const struct {
      CLERK_CATEGORY_INVALID_TOKEN},
     {CLERK_REASON_INTERNAL_ERROR, "internal-error", CLERK_CATEGORY_UNAVAILABLE},
     {CLERK_REASON_CSRF_FAILED, "csrf-failed", CLERK_CATEGORY_FORBIDDEN},
+    {CLERK_REASON_DEV_BROWSER_SYNC, "dev-browser-sync", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_DEV_BROWSER_MISSING, "dev-browser-missing", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_SATELLITE_NEEDS_SYNCING, "satellite-needs-syncing", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING, "primary-responds-to-syncing", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC, "primary-domain-cross-origin-sync", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH, "active-organization-mismatch", CLERK_CATEGORY_INVALID_TOKEN},
 };
 
 /* The string for an enumerator is its name in lower case. */
@@ -198,7 +217,15 @@ static void names_of_enumerators(void) {
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, STALE_USER_SERVED);
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, USER_DELETED);
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, SECRET_KEY_REJECTED);
-    CHECK_CSTR(clerk_event_kind_name(CLERK_EVENT_KIND_SECRET_KEY_REJECTED + 1), "");
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, JWKS_FETCH_LIMITED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_STARTED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_RESOLVED);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_FAILED);
+    CHECK_CSTR(clerk_event_kind_name(CLERK_EVENT_KIND_HANDSHAKE_FAILED + 1), "");
+    CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, NONCE);
+    CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, TOKEN);
+    CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, REFRESH);
+    CHECK_CSTR(clerk_handshake_source_name(CLERK_HANDSHAKE_SOURCE_REFRESH + 1), "");
 }
 
 /* Every name is accepted by a config: an empty value clears the setting, or is reported as invalid by that name. */

@@ -40,6 +40,7 @@ static void strings_and_names(void) {
         CHECK_INT(clerk_reason_category(unknown[i]), 0);
         CHECK_CSTR(clerk_category_name(unknown[i]), "");
         CHECK_CSTR(clerk_source_name(unknown[i]), "");
+        CHECK_CSTR(clerk_handshake_source_name(unknown[i]), "");
         CHECK_CSTR(clerk_token_kind_name(unknown[i]), "");
         CHECK_CSTR(clerk_event_kind_name(unknown[i]), "");
     }
@@ -83,6 +84,8 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_add(config, name, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MIN, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_int(config, CLERK_STR("timeout_ms"), INT64_MAX, NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(none, CLERK_STR("/nowhere/copy"), NULL), CLERK_E_CONFIG);
+    CHECK_STATUS(clerk_sqlite_backup(CLERK_STR("/nowhere/at/all"), none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set_sqlite_path(config, with_nul, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_from_env(config, NULL), CLERK_OK);
@@ -181,6 +184,14 @@ static void client_functions(void) {
     CHECK_STATUS(clerk_client_export_revocations(NULL, NULL, 0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_import_revocations(NULL, none, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_request_credential(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(NULL, none, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_explain(client, none, NULL, NULL), CLERK_E_NULL);
+    clerk_explanation *explanation = DIRTY(clerk_explanation);
+    CHECK_STATUS(clerk_explain(NULL, none, &explanation, NULL), CLERK_E_NULL);
+    CHECK(explanation == NULL);
+    CHECK_STR(clerk_explanation_json(NULL), NULL);
+    CHECK_STR(clerk_explanation_text(NULL), NULL);
+    clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
@@ -329,6 +340,13 @@ static void results(void) {
     CHECK_INT(clerk_result_http_status(NULL), 500);
     CHECK_INT(clerk_result_retry_after_ms(NULL), -1);
     CHECK_INT(clerk_result_handshake_recommended(NULL), 0);
+    clerk_str page = CLERK_STR("x");
+    CHECK_STATUS(clerk_result_redirect(NULL, &page), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_redirect(NULL, NULL), CLERK_E_NULL);
+    CHECK_INT(clerk_result_set_cookie_count(NULL), 0);
+    CHECK_STATUS(clerk_result_set_cookie(NULL, 0, &page), CLERK_E_NULL);
+    CHECK_STATUS(clerk_result_cache_control(NULL, &page), CLERK_E_NULL);
+    CHECK(page.data == NULL);
     CHECK_INT(clerk_result_source(NULL), 0);
     CHECK_INT(clerk_result_token_kind(NULL), 0);
     CHECK_STR(clerk_result_get(NULL, CLERK_ATTRIBUTE_SUBJECT), NULL);
@@ -402,6 +420,8 @@ static void null_events(void) {
     CHECK_INT(clerk_event_reason(NULL), 0);
     CHECK_INT(clerk_event_source(NULL), 0);
     CHECK_INT(clerk_event_retry_after_ms(NULL), -1);
+    CHECK_INT(clerk_event_handshake_source(NULL), 0);
+    CHECK_INT(clerk_event_dropped_lines(NULL), 0);
 }
 
 static int32_t never(void *userdata, const clerk_store_request *request, clerk_store_response *response) {
@@ -431,6 +451,8 @@ static void store_requests_and_responses(void) {
     CHECK_INT(clerk_store_request_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, &number), 0);
     CHECK_INT(clerk_store_request_only_if_unlinked(NULL), 0);
     CHECK_INT(clerk_store_request_max_version(NULL, &number), 0);
+    CHECK_INT(clerk_store_request_only_if_active(NULL), 0);
+    CHECK_INT(clerk_store_request_only_if_banned(NULL), 0);
     CHECK_STATUS(clerk_store_response_add_row(NULL, CLERK_STR("1")), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_string_column(NULL, CLERK_COLUMN_EMAIL, none), CLERK_E_NULL);
     CHECK_STATUS(clerk_store_response_set_int_column(NULL, CLERK_COLUMN_IS_ACTIVE, 1), CLERK_E_NULL);

@@ -11,10 +11,10 @@ out=$PWD/build/c
 for name in "${!CLERK_@}"; do unset "$name"; done
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 
-programs=(layout nulls errors config authenticate credential revocations user_store pending webhook lifetime threads fork soak accounts)
-under_valgrind=(nulls errors config authenticate credential revocations user_store pending webhook lifetime accounts)
+programs=(layout nulls errors config authenticate credential page explain revocations user_store pending webhook lifetime threads fork sqlite soak accounts)
+under_valgrind=(nulls errors config authenticate credential page explain revocations user_store pending webhook lifetime accounts)
 
-for tool in cc c++ pkg-config valgrind readelf nm ldd timeout flock; do
+for tool in cc c++ pkg-config sqlite3 valgrind readelf nm ldd timeout flock; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
 done
 for file in "$stage/lib/libclerk_auth.so" "$stage/lib/libclerk_auth.a" "$sim"; do
@@ -62,11 +62,13 @@ read -ra link_static <<< "$(pkg-config --static --libs clerk-auth | sed 's/-lcle
 for shared in check table; do
   cc "${c[@]}" "${include[@]}" -c -o "$out/$shared.o" "tests/c/$shared.c"
 done
+# Whether the library uses the SQLite library of the system, as the programs do.
+shared_sqlite=$(readelf -dW "$stage/lib/libclerk_auth.so" | grep -c 'NEEDED.*\[libsqlite3\.so' || true)
 build() {
-  cc "${c[@]}" "${include[@]}" -o "$out/$1" "tests/c/$1.c" "$out/check.o" "$out/table.o" "${link[@]}" -lpthread
+  cc "${c[@]}" "-DSHARED_SQLITE=$shared_sqlite" "${include[@]}" -o "$out/$1" "tests/c/$1.c" "$out/check.o" "$out/table.o" "${link[@]}" -lpthread
 }
 build_static() {
-  cc "${c[@]}" "${include[@]}" -o "$out/$1-static" "tests/c/$1.c" "$out/check.o" "$out/table.o" "${link_static[@]}"
+  cc "${c[@]}" "${include[@]}" -o "$out/$1-static" "tests/c/$1.c" "$out/check.o" "$out/table.o" "${link_static[@]}" -lsqlite3
 }
 build_twice() {
   cc "${c[@]}" "${include[@]}" -c -o "$out/twice.o" tests/c/twice.c &&
@@ -109,6 +111,10 @@ two_copies_can_be_loaded_and_unloaded() {
 program_links_with_archive() {
   timeout 60 "$out/authenticate-static" && ! ldd "$out/authenticate-static" | grep clerk
 }
+# Its copy of SQLite is another one than the program's.
+sqlite_store_works_in_the_archive() {
+  timeout 60 "$out/sqlite-static"
+}
 memcheck() {
   timeout 150 valgrind --leak-check=full --show-leak-kinds=definite,indirect --error-exitcode=9 \
     --errors-for-leak-kinds=definite,indirect -q "$1"
@@ -121,10 +127,11 @@ for _ in $(seq 100); do [ -s "$CLERK_SIM_READY" ] && break; sleep 0.1; done
 
 if [ $# -eq 0 ]; then
   build_static authenticate
+  build_static sqlite
   build_twice
   for name in nulls_calls_every_function archive_exports_only_listed_symbols \
     library_has_soname_and_stays_mapped library_calls_its_own_functions header_defines_only_prefixed_macros \
-    two_copies_can_be_loaded_and_unloaded program_links_with_archive; do
+    two_copies_can_be_loaded_and_unloaded program_links_with_archive sqlite_store_works_in_the_archive; do
     check "${name//_/ }" "$name"
   done
   check "header works twice and in C and C++" "$out/twice"

@@ -74,7 +74,11 @@ static bool may_update(const clerk_store_request *request, const table_row *row)
     bool is_limited = clerk_store_request_max_version(request, &max) == 1;
     bool is_newer = row->has[CLERK_COLUMN_CLERK_UPDATED_AT_MS] && row->numbers[CLERK_COLUMN_CLERK_UPDATED_AT_MS] > max;
     bool is_linked = row->has[CLERK_COLUMN_CLERK_ID];
-    return !(clerk_store_request_only_if_unlinked(request) == 1 && is_linked) && !(is_limited && is_newer);
+    bool is_active = row->numbers[CLERK_COLUMN_IS_ACTIVE] != 0;
+    bool is_banned = !is_active && row->numbers[CLERK_COLUMN_BANNED_BY_CLERK] != 0;
+    return !(clerk_store_request_only_if_unlinked(request) == 1 && is_linked) && !(is_limited && is_newer) &&
+           !(clerk_store_request_only_if_active(request) == 1 && !is_active) &&
+           !(clerk_store_request_only_if_banned(request) == 1 && !is_banned);
 }
 
 static int32_t execute(table *table, const clerk_store_request *request, clerk_store_response *response) {

@@ -74,9 +74,15 @@ impl EventLog {
             Event::LinkConflict { .. } => "link_conflict".into(),
             Event::JwksRefreshed => "jwks_refreshed".into(),
             Event::RateLimited { retry_after_ms } => format!("rate_limited {retry_after_ms}"),
+            Event::JwksFetchLimited { retry_after_ms } => format!("jwks_fetch_limited {retry_after_ms}"),
             Event::StaleUserServed { .. } => "stale_user_served".into(),
             Event::SecretKeyRejected => "secret_key_rejected".into(),
             Event::UserDeleted { .. } => "user_deleted".into(),
+            Event::HandshakeStarted { reason } => format!("handshake_started {reason}"),
+            Event::HandshakeResolved { source, dropped_lines } => {
+                format!("handshake_resolved {} {dropped_lines}", source.as_str())
+            }
+            Event::HandshakeFailed { reason } => format!("handshake_failed {reason}"),
             other => panic!("an event that the log does not know: {other:?}"),
         };
         let hash = match event {
@@ -165,6 +171,8 @@ pub fn client(
     let mut config = Config::new();
     config.api_url = sim.url();
     config.secret_key = Some(Secret::new(SECRET));
+    // Each request sees the row as it is.
+    config.row_check_ttl_s = 0;
     tune(&mut config);
     let mut builder = builder(config).on_event(event_log.handler()).clock(time.clock());
     if let Some(store) = store {

@@ -65,7 +65,7 @@ fn machine_jwt_is_verified_locally() {
         assert_eq!(answer.identity().map(Identity::kind), Some(expected), "{kind:?}");
     }
     assert_eq!(fixture.calls(), 1);
-    assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::new(Kind::Template, "user_1"))), "out token-invalid");
+    assert_eq!(fixture.ask(&fixture.mint(&TokenSpec::new(Kind::Template, "user_1"))), "out token-type-not-supported");
 }
 
 /// Threat U2.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::common::table::Table;
 use super::common::unresponsive_server::{Behavior, UnresponsiveServer};
-use super::common::{Fixture, SLACK, auth_events, bearer, pem, retry_after_ms, timed, word};
+use super::common::{Fixture, SLACK, auth_events, bearer, inline, pem, retry_after_ms, timed, word};
 
 const TIMEOUT_MS: i64 = 600;
 const LIMIT: Duration = Duration::from_millis(TIMEOUT_MS as u64).saturating_add(SLACK);
@@ -44,7 +44,7 @@ fn faults() -> Vec<(&'static str, Fault, &'static str, &'static str)> {
     let (load, invalid) = ("unavailable jwk-failed-to-load", "unavailable jwk-remote-invalid");
     vec![
         ("401", all().status(401), secret, secret),
-        ("402", all().status(402), secret, secret),
+        ("402", all().status(402), server, load),
         ("403", all().status(403), secret, load),
         ("404", all().status(404), "out user-not-found", load),
         ("400", all().status(400), server, load),
@@ -408,4 +408,27 @@ fn shutdown_cancels_running_calls_and_later_ones_reconnect() {
         assert!(took < Duration::from_secs(10), "took {took:?}");
     });
     assert_eq!((fixture.authenticate_new("user_1").as_str(), fixture.calls()), ("in verified", 2));
+}
+
+/// What a call from the caches can know, it says: no thread is needed to wait for nothing.
+#[test]
+fn missing_user_and_open_circuit_are_known_without_blocking() {
+    let fixture = Fixture::new(|config| {
+        config.set("user_mode", "profile").unwrap();
+        config.user_stale_if_error_s = 0;
+    });
+    assert_eq!(fixture.authenticate_new("user_none"), "out user-not-found");
+    let calls = fixture.calls();
+    let token = fixture.token("user_none");
+    assert_eq!(inline(&fixture.client, &token).as_deref(), Some("out user-not-found"));
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    fixture.sim.fault(Fault::on("/users/*").status(429).header("Retry-After", "30").times(1));
+    let token = fixture.token("user_1");
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(fixture.ask(&token), "unavailable server-error");
+    assert_eq!(inline(&fixture.client, &token).as_deref(), Some("unavailable server-error"));
+    assert_eq!(fixture.calls(), calls + 1);
+    fixture.time.advance_s(30);
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(fixture.ask(&token), "in verified");
 }

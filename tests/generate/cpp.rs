@@ -51,6 +51,9 @@ constexpr int32_t number(Enum value) noexcept {
 inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
 inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
 inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view name(HandshakeSource source) noexcept {
+    return clerk_handshake_source_name(detail::number(source));
+}
 inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 

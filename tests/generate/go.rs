@@ -35,7 +35,7 @@ fn camel(snake: &str) -> String {
 }
 
 /// The enumerations of the Go binding: C name, Go type, prefix of the constants, description of the type.
-const TYPES: [(&str, &str, &str, &str); 6] = [
+const TYPES: [(&str, &str, &str, &str); 7] = [
     (
         "reason",
         "Reason",
@@ -44,6 +44,12 @@ const TYPES: [(&str, &str, &str, &str); 6] = [
     ),
     ("category", "Category", "Category", "Category is the category of a [Reason]."),
     ("source", "Source", "Source", "Source is where a result came from."),
+    (
+        "handshake_source",
+        "HandshakeSource",
+        "HandshakeSource",
+        "HandshakeSource is where Clerk's response to a handshake came from.",
+    ),
     ("token_kind", "TokenKind", "TokenKind", "TokenKind is a kind of token that Clerk issues."),
     ("event_kind", "EventKind", "Event", "EventKind is the kind of an [Event]."),
     ("column", "Column", "Column", "Column is a column of the application's user table."),
@@ -66,10 +72,16 @@ fn constants(list: &Enumeration, go: &str, prefix: &str, doc: &str) -> String {
     let example = list.values.last().unwrap().snake();
     let example = if list.name == "reason" { example.replace('_', "-") } else { example };
     let c = list.name;
-    made + &format!(
-        "// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n\
-         func ({receiver} {go}) String() string {{ return C.GoString(C.clerk_{c}_name(C.int32_t({receiver}))) }}\n\n"
-    )
+    let (head, body) = (
+        format!("func ({receiver} {go}) String() string"),
+        format!("return C.GoString(C.clerk_{c}_name(C.int32_t({receiver})))"),
+    );
+    // As gofmt breaks it.
+    let function = match head.len() + body.len() {
+        ..94 => format!("{head} {{ {body} }}"),
+        _ => format!("{head} {{\n\t{body}\n}}"),
+    };
+    made + &format!("// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n{function}\n\n")
 }
 
 #[test]

@@ -83,8 +83,6 @@ fn option(setting: &Setting) -> String {
         Kind::EnumSet(_) => "TokenType | 'any' | (TokenType | 'any')[]".into(),
     };
     let default = match setting.name {
-        // The one default of this binding.
-        "row_check_ttl_s" => " Default: 5 with `users`, else 0.".into(),
         _ if setting.default.is_empty() => String::new(),
         _ => format!(" Default: {}.", setting.default),
     };
@@ -103,6 +101,7 @@ fn node_types_are_up_to_date() {
     made += &union("Reason", values("reason", |name| name.replace('_', "-")));
     made += &union("Category", values("category", |name| name));
     made += &union("Source", values("source", |name| name));
+    made += &union("HandshakeSource", values("handshake_source", |name| name));
     made += &union("TokenType", values("token_kind", |name| name));
     made += &union("LogLevel", values("log_level", |name| name));
     made += &union("EventName", values("event_kind", |name| lower_camel(&name)));

@@ -36,7 +36,7 @@ impl Enumeration {
 }
 
 /// The C name and the Rust name of each enumeration.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 14] = [
     ("status", "clerk_status"),
     ("reason", "Reason"),
     ("category", "Category"),
@@ -50,6 +50,7 @@ const NAMES: [(&str, &str); 13] = [
     ("check", "clerk_check"),
     ("setting_type", "clerk_setting_type"),
     ("token_source", "clerk_token_source"),
+    ("handshake_source", "HandshakeSource"),
 ];
 
 /// Reads all enumerations. Panics when one is missing.

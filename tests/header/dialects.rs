@@ -156,18 +156,18 @@ fn examples_compile_in_every_dialect() {
     let folder = Folder::new("examples");
     let context = "
 int32_t execute(void *userdata, const clerk_store_request *request, clerk_store_response *response);
-void example(clerk_config *config, clerk_client *client, const clerk_header *lines, size_t line_count, clerk_str body);
-void example(clerk_config *config, clerk_client *client, const clerk_header *lines, size_t line_count, clerk_str body)
+void example(clerk_config *config, clerk_client *client, const clerk_header *lines, size_t line_count, clerk_str body, clerk_str token);
+void example(clerk_config *config, clerk_client *client, const clerk_header *lines, size_t line_count, clerk_str body, clerk_str token)
 {
     const char *authorization = NULL;
     clerk_request request = CLERK_REQUEST_INIT;
     clerk_result *result = NULL;
-    (void)config, (void)client, (void)lines, (void)line_count, (void)body, (void)authorization;
+    (void)config, (void)client, (void)lines, (void)line_count, (void)body, (void)token, (void)authorization;
     (void)request, (void)result;
     {
 ";
     let found = examples(&committed());
-    assert_eq!(found.len(), 12);
+    assert_eq!(found.len(), 13);
     for (section, example) in found {
         assert!(example.lines().filter(|line| !line.is_empty()).count() >= 2, "{section} has no example");
         let begins_with_function = example.trim_start().starts_with("static ");

@@ -14,6 +14,7 @@ fn values(kind: &str) -> (&'static str, &'static [&'static str]) {
         "clerk_pending *" => ("begin()", &["NULL"]),
         "clerk_pending **" => ("&pending", &["NULL"]),
         "clerk_result **" => ("&result", &["NULL"]),
+        "clerk_explanation **" => ("&explanation", &["NULL"]),
         "clerk_error **" => ("&error", &[]),
         "const clerk_request *" => (
             "&request",

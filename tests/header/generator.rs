@@ -147,11 +147,12 @@ fn tidy(item: &str) -> String {
 }
 
 /// Types that modules other than src/ffi link to in their docs.
-const RENAMED: [(&str, &str); 6] = [
+const RENAMED: [(&str, &str); 7] = [
     ("Reason", "clerk_reason"),
     ("Category", "clerk_category"),
     ("Source", "clerk_source"),
     ("Level", "clerk_log_level"),
     ("TokenKind", "clerk_token_kind"),
     ("Attribute", "clerk_attribute"),
+    ("HandshakeSource", "clerk_handshake_source"),
 ];

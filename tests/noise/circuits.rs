@@ -149,7 +149,7 @@ fn invalid_certificate_is_tried_once() {
         let answer = bearer(&fixture.client, &fixture.token("user_0"));
         assert_eq!(word(&answer), UNAVAILABLE);
         let error = answer.error().unwrap_or_else(|| panic!("{answer:?}"));
-        assert!(error.source().unwrap().to_string().contains("Certificate"), "{leaf:?}: {error}");
+        assert!(error.source().unwrap().to_string().starts_with("tls: "), "{leaf:?}: {error}");
         assert_eq!(fixture.sim.connections(), 1, "{leaf:?}");
     }
 }
@@ -158,8 +158,8 @@ fn invalid_certificate_is_tried_once() {
 fn unreachable_hosts_are_distinguished_and_tried_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (url, kind) in [
-        (format!("http://127.0.0.1:{port}"), "ConnectionRefused"),
-        ("https://clerk.invalid".to_owned(), "NameResolution"),
+        (format!("http://127.0.0.1:{port}"), "connect: connection refused"),
+        ("https://clerk.invalid".to_owned(), "dns: host name not found"),
     ] {
         let fixture = users(1, |config| {
             config.api_url = url;
@@ -168,7 +168,7 @@ fn unreachable_hosts_are_distinguished_and_tried_once() {
         let (answer, took) = timed(|| bearer(&fixture.client, &fixture.token("user_0")));
         let error = answer.error().unwrap_or_else(|| panic!("{answer:?}"));
         assert!(error.source().unwrap().to_string().contains(kind), "{error}");
-        assert!(kind != "ConnectionRefused" || took < Duration::from_millis(90), "tried again: {took:?}");
+        assert!(!kind.starts_with("connect") || took < Duration::from_millis(90), "tried again: {took:?}");
     }
 }
 

@@ -30,19 +30,39 @@ static apr_status_t free_result(void *result)
     return APR_SUCCESS;
 }
 
+static clerk_str line(const request_rec *r, const char *name)
+{
+    return mac_str(apr_table_get(r->headers_in, name));
+}
+
+/* A page of another site can open a WebSocket. In HTTP/2 the method is CONNECT (RFC 8441), which is not safe. */
+static const char *method_of(const request_rec *r)
+{
+    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
+
+    /* Redirects and subrequests are GET requests. */
+    while (r->prev || r->main)
+        r = r->prev ? r->prev : r->main;
+    if (upgrade && r->method_number == M_GET && ap_strcasestr(upgrade, "websocket")
+        && (apr_table_get(r->headers_in, "Origin") || apr_table_get(r->headers_in, "Sec-Fetch-Site")))
+        return "CONNECT";
+    return r->method;
+}
+
 static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_source)
 {
-    const char *authorization = apr_table_get(r->headers_in, "Authorization");
-    const char *cookie = apr_table_get(r->headers_in, "Cookie");
     mac_outcome *outcome = apr_pcalloc(r->pool, sizeof(*outcome));
     clerk_request request = CLERK_REQUEST_INIT;
     clerk_error *error = NULL;
 
-    if (authorization && token_source & MAC_SOURCE_HEADER)
-        request.authorization = mac_str(authorization);
-    if (cookie && token_source & MAC_SOURCE_COOKIE)
-        request.cookie = mac_str(cookie);
-    request.method = mac_str(r->method);
+    if (token_source & MAC_SOURCE_HEADER)
+        request.authorization = line(r, "Authorization");
+    if (token_source & MAC_SOURCE_COOKIE)
+        request.cookie = line(r, "Cookie");
+    request.method = mac_str(method_of(r));
+    request.host = line(r, "Host");
+    request.origin = line(r, "Origin");
+    request.sec_fetch_site = line(r, "Sec-Fetch-Site");
     outcome->client = client;
     outcome->token_source = token_source;
 
@@ -196,7 +216,9 @@ static int refuse(request_rec *r, const mac_dir_conf *conf, const mac_outcome *o
         if (status == HTTP_UNAUTHORIZED)
             return unauthorized(r, conf, challenge_of(r, outcome->result));
         if (status == HTTP_FORBIDDEN) {
-            set_challenge(r, challenge_of(r, outcome->result));
+            /* No other token would help against CSRF. */
+            if (clerk_result_reason(outcome->result) != CLERK_REASON_CSRF_FAILED)
+                set_challenge(r, challenge_of(r, outcome->result));
             return status;
         }
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -209,35 +231,6 @@ static int refuse(request_rec *r, const mac_dir_conf *conf, const mac_outcome *o
     }
 }
 
-/* --- cross-site requests --------------------------------------------------------------------------------------------- */
-
-/* A page of another site cannot send a bearer token; credentials that the browser adds, such as Basic, it can. */
-static int may_be_cookie_credential(const request_rec *r, int token_source)
-{
-    const char *authorization = apr_table_get(r->headers_in, "Authorization");
-    const char *cookie = apr_table_get(r->headers_in, "Cookie");
-
-    if (!(token_source & MAC_SOURCE_COOKIE) || !cookie || !ap_strstr_c(cookie, "__session"))
-        return 0;
-    return !(token_source & MAC_SOURCE_HEADER) || !authorization || ap_cstr_casecmpn(authorization, "Bearer ", 7);
-}
-
-static int passes_csrf_check(request_rec *r, const mac_dir_conf *conf, const mac_client *client, int token_source)
-{
-    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
-    mac_csrf_request request = { 0 };
-
-    if (!mac_flag(conf->csrf, 1) || !may_be_cookie_credential(r, token_source))
-        return 1;
-    request.method = r->method;
-    request.host = apr_table_get(r->headers_in, "Host");
-    request.origin = apr_table_get(r->headers_in, "Origin");
-    request.sec_fetch_site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
-    request.is_websocket = upgrade && ap_strcasestr(upgrade, "websocket");
-    request.trusted = client->authorized_parties;
-    return mac_csrf_passes(&request);
-}
-
 /* --- phases ---------------------------------------------------------------------------------------------------------- */
 
 static int is_ours(request_rec *r)
@@ -247,14 +240,20 @@ static int is_ours(request_rec *r)
     return type && !ap_cstr_casecmp(type, MAC_AUTH_TYPE);
 }
 
-/* Logs one line for each rejection, without any data of the request. */
-static void log_refusal(request_rec *r, const char *reason, int status)
+/* For log lines: ", request ID", if mod_unique_id is loaded. */
+const char *mac_request_id(const request_rec *r)
 {
     const char *id = apr_table_get(r->subprocess_env, "UNIQUE_ID");
 
+    return id ? apr_pstrcat(r->pool, ", request ", id, NULL) : "";
+}
+
+/* Logs one line for each rejection, without any data of the request. */
+static void log_refusal(request_rec *r, const char *reason, int status)
+{
     apr_table_setn(r->subprocess_env, "CLERK_REASON", reason);
-    ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_WARNING : APLOG_INFO, 0, r, "mod_auth_clerk: rejected: %s, status %d%s%s",
-                  reason, status, id ? ", request " : "", id ? id : "");
+    ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_WARNING : APLOG_INFO, 0, r, "mod_auth_clerk: rejected: %s, status %d%s",
+                  reason, status, mac_request_id(r));
 }
 
 static int check_outcome(request_rec *r, const mac_dir_conf *conf, mac_request *state)
@@ -298,11 +297,6 @@ int mac_check_authn(request_rec *r)
     r->user = NULL;
     if (!(client = mac_client_of_request(r)))
         return HTTP_INTERNAL_SERVER_ERROR;
-    if (!passes_csrf_check(r, conf, client, token_source)) {
-        apr_table_setn(r->subprocess_env, "CLERK_STATUS", "invalid");
-        log_refusal(r, "csrf-failed", HTTP_FORBIDDEN);
-        return HTTP_FORBIDDEN;
-    }
     state = apr_pcalloc(r->pool, sizeof(*state));
     state->outcome = outcome_of(r, client, token_source);
     ap_set_module_config(r->request_config, &auth_clerk_module, state);
@@ -320,20 +314,23 @@ int mac_force_authn(request_rec *r)
 int mac_check_authz(request_rec *r)
 {
     mac_request *state = ap_get_module_config(r->request_config, &auth_clerk_module);
-    int status, redirect;
+    int status;
 
     if (!state || state->in_authz || !is_ours(r))
         return DECLINED;
+    /* `Require valid-user` takes any user that is not NULL. */
+    if (state->is_anonymous)
+        r->user = NULL;
     state->in_authz = 1;
     status = ap_run_auth_checker(r);
     state->in_authz = 0;
+    if (state->is_anonymous)
+        r->user = apr_pstrdup(r->pool, "");
     if (status != HTTP_UNAUTHORIZED && status != HTTP_FORBIDDEN)
         return status;
     if (state->is_anonymous) {
-        if (status == HTTP_UNAUTHORIZED && (redirect = redirect_to_login(r, mac_dir_conf_of(r)))) {
-            apr_table_unset(r->err_headers_out, "WWW-Authenticate");
-            status = redirect;
-        }
+        if (status == HTTP_UNAUTHORIZED)
+            status = unauthorized(r, mac_dir_conf_of(r), plain_challenge(r, NULL));
         log_refusal(r, "session-token-missing", status);
         return status;
     }

@@ -11,7 +11,6 @@ static server_rec *child_server;
 static apr_thread_mutex_t *lock; /* guards what follows, and what is allocated from child_pool */
 static apr_hash_t *clients;      /* settings as a string -> mac_client */
 static apr_time_t failed_at;
-static int is_starting; /* in child_init */
 static pthread_t warm_up_thread;
 static int has_warm_up_thread;
 
@@ -49,7 +48,7 @@ static void log_line(void *userdata, int32_t level, clerk_str message)
 
     (void)userdata;
     if (current)
-        ap_log_rerror(APLOG_MARK, apache, 0, current, "clerk: %.*s", len, message.data);
+        ap_log_rerror(APLOG_MARK, apache, 0, current, "clerk: %.*s%s", len, message.data, mac_request_id(current));
     else
         ap_log_error(APLOG_MARK, apache, 0, child_server, "clerk: %.*s", len, message.data);
 }
@@ -74,24 +73,6 @@ static int32_t wanted_level(void)
 
 /* --- creating them ------------------------------------------------------------------------------------------------- */
 
-static const char *const *split(apr_pool_t *p, const apr_array_header_t *settings, const char *name)
-{
-    apr_array_header_t *items = apr_array_make(p, 4, sizeof(const char *));
-    int i;
-
-    for (i = 0; i < settings->nelts; i++) {
-        const mac_setting *setting = &APR_ARRAY_IDX(settings, i, mac_setting);
-        char *rest = NULL, *item;
-
-        if (strcmp(setting->name, name))
-            continue;
-        for (item = apr_strtok(apr_pstrdup(p, setting->value), ", ", &rest); item; item = apr_strtok(NULL, ", ", &rest))
-            APR_ARRAY_PUSH(items, const char *) = item;
-    }
-    APR_ARRAY_PUSH(items, const char *) = NULL;
-    return (const char *const *)items->elts;
-}
-
 static const char *secrets_of(apr_pool_t *p, const apr_array_header_t *settings)
 {
     apr_array_header_t *secrets = apr_array_make(p, 2, sizeof(mac_setting));
@@ -101,6 +82,16 @@ static const char *secrets_of(apr_pool_t *p, const apr_array_header_t *settings)
         if (!strcmp(APR_ARRAY_IDX(settings, i, mac_setting).name, "webhook_secrets"))
             APR_ARRAY_PUSH(secrets, mac_setting) = APR_ARRAY_IDX(settings, i, mac_setting);
     return secrets->nelts ? mac_settings_key(p, secrets) : NULL;
+}
+
+static void tag_secrets(apr_pool_t *p, mac_client *client, const apr_array_header_t *settings)
+{
+    int i;
+
+    client->tags = apr_palloc(p, (apr_size_t)(settings->nelts + 1) * sizeof(*client->tags));
+    for (i = 0; i < settings->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(settings, i, mac_setting).name, "webhook_secrets"))
+            client->tags[client->tag_count++] = mac_tag_of(APR_ARRAY_IDX(settings, i, mac_setting).value);
 }
 
 static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t *settings)
@@ -117,7 +108,7 @@ static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t
     return copy;
 }
 
-static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
 {
     clerk_error *error = NULL;
     const char *wrong;
@@ -130,17 +121,6 @@ static const char *try_handle(apr_pool_t *p, const apr_array_header_t *settings,
     if (!wrong && clerk_client_new(config, handle, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
     clerk_config_free(config);
-    return wrong;
-}
-
-/* Children that start at the same time may conflict while one of them creates the SQLite file. */
-static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
-{
-    int tries = is_starting && sqlite_path ? 20 : 1;
-    const char *wrong;
-
-    while ((wrong = try_handle(p, settings, sqlite_path, handle)) && --tries > 0)
-        apr_sleep(apr_time_from_msec(50));
     return wrong;
 }
 
@@ -173,8 +153,10 @@ static mac_client *find_or_make(const mac_server_conf *server, const apr_array_h
     if (dir_settings)
         settings = copy_settings(p, settings);
     client->webhook_secrets = secrets_of(p, settings);
-    client->deliveries_at_start = mac_last_delivery();
-    client->authorized_parties = split(p, settings, "authorized_parties");
+    tag_secrets(p, client, settings);
+    /* In this order: a delivery is counted after its revocations were shared. */
+    client->deliveries_applied = mac_last_delivery();
+    mac_share_revocations(client, child_server, 1);
     apr_hash_set(clients, key, APR_HASH_KEY_STRING, client);
     return client;
 }
@@ -287,9 +269,12 @@ static void start_warm_up(void)
 
 static void shut_down(mac_client *client, void *unused)
 {
+    int32_t status = clerk_client_shutdown(client->handle);
+
     (void)unused;
-    if (clerk_client_shutdown(client->handle) != CLERK_OK)
-        return; /* nothing to cancel */
+    if (status != CLERK_OK)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child_server, "mod_auth_clerk: calls to Clerk could not be cancelled: %s",
+                     clerk_status_name(status));
 }
 
 static void free_client(mac_client *client, void *unused)
@@ -345,7 +330,7 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server)
         lock = NULL;
         return;
     }
-    mac_deliveries_child_init(p, main_server);
+    mac_cache_child_init(p, main_server);
     /* Registered before any client is created, so it runs after everything that uses clients. */
     apr_pool_pre_cleanup_register(p, NULL, end_child);
     for (s = main_server; s; s = s->next) {
@@ -355,9 +340,7 @@ void mac_child_init(apr_pool_t *p, server_rec *main_server)
             continue;
         conf->dir_clients = apr_hash_make(p);
         failed_at = 0;
-        is_starting = 1;
         conf->client = find_or_make(conf, NULL);
-        is_starting = 0;
         needs_warm_up |= conf->client != NULL;
     }
     if (needs_warm_up && is_threaded())

@@ -18,7 +18,7 @@ void *mac_create_dir_conf(apr_pool_t *p, char *path)
 
     (void)path;
     conf->settings = apr_array_make(p, 0, sizeof(mac_setting));
-    conf->optional = conf->csrf = conf->pass_headers = conf->pass_env = conf->pass_claims = MAC_UNSET;
+    conf->optional = conf->pass_headers = conf->pass_env = conf->pass_claims = MAC_UNSET;
     conf->token_source = conf->unavailable = MAC_UNSET;
     return conf;
 }
@@ -103,7 +103,6 @@ void *mac_merge_dir_conf(apr_pool_t *p, void *base_conf, void *add_conf)
         mac_update_settings_key(p, conf);
     }
     conf->optional = merged(base->optional, add->optional);
-    conf->csrf = merged(base->csrf, add->csrf);
     conf->pass_headers = merged(base->pass_headers, add->pass_headers);
     conf->pass_env = merged(base->pass_env, add->pass_env);
     conf->pass_claims = merged(base->pass_claims, add->pass_claims);
@@ -157,7 +156,8 @@ clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, 
 {
     clerk_config *config = clerk_config_new();
 
-    if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK)
+    if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK
+        || clerk_config_set(config, CLERK_STR("csrf"), CLERK_STR("check"), NULL) != CLERK_OK)
         *wrong = "internal error of the library";
     else
         *wrong = mac_apply_settings(p, config, settings);

@@ -28,6 +28,7 @@ static const struct {
     { "clock_skew_ms", "ClerkLeeway" },
     { "accepts_token", "ClerkAcceptToken" },
     { "user_mode", "ClerkFetchUser" },
+    { "csrf", "ClerkCSRF" },
     { "sqlite", "ClerkUserStore" },
     { "sqlite_path", "ClerkUserStore" },
 };
@@ -155,7 +156,8 @@ static const char *set_ms(cmd_parms *cmd, void *conf, const char *arg)
 {
     apr_interval_time_t time;
 
-    if (ap_timeout_parameter_parse(arg, &time, "s") != APR_SUCCESS || time < 0)
+    /* Without a number Apache would take it for 0. */
+    if (!apr_isdigit(*arg) || ap_timeout_parameter_parse(arg, &time, "s") != APR_SUCCESS || time < 0)
         return apr_pstrcat(cmd->pool, cmd->cmd->name, ": must be a time, such as 3, 3s or 500ms", NULL);
     return add_setting(cmd, conf, cmd->info, apr_psprintf(cmd->pool, "%" APR_TIME_T_FMT, apr_time_as_msec(time)), 0);
 }
@@ -170,6 +172,11 @@ static const char *set_cache(cmd_parms *cmd, void *conf, const char *entries, co
 static const char *set_fetch_user(cmd_parms *cmd, void *conf, int on)
 {
     return add_setting(cmd, conf, "user_mode", on ? "profile" : "claims", 0);
+}
+
+static const char *set_csrf(cmd_parms *cmd, void *conf, int on)
+{
+    return add_setting(cmd, conf, "csrf", on ? "check" : "off", 0);
 }
 
 /* This setting is not a list for the library: it is set as a whole. */
@@ -299,10 +306,10 @@ const command_rec mac_directives[] = {
     AP_INIT_ITERATE("ClerkIssuer", add_item, (void *)"issuer", VERIFIER, "issuers for iss"),
     AP_INIT_TAKE1("ClerkLeeway", set_ms, (void *)"clock_skew_ms", VERIFIER, "tolerated clock skew"),
     AP_INIT_ITERATE("ClerkAcceptToken", add_token_kind, (void *)"accepts_token", VERIFIER, "kinds of tokens that are accepted"),
+    AP_INIT_FLAG("ClerkCSRF", set_csrf, NULL, VERIFIER, "CSRF protection for requests with a cookie"),
     AP_INIT_FLAG("ClerkFetchUser", set_fetch_user, NULL, VERIFIER, "fetch the user from Clerk"),
 
     DIR_FLAG("ClerkOptional", optional, "accept requests without credentials"),
-    DIR_FLAG("ClerkCSRF", csrf, "CSRF protection for requests with a cookie"),
     DIR_FLAG("ClerkPassHeaders", pass_headers, "pass the identity on in X-Clerk-* request headers"),
     DIR_FLAG("ClerkPassEnv", pass_env, "pass the identity on in CLERK_* variables"),
     DIR_FLAG("ClerkPassClaims", pass_claims, "also pass all claims on"),

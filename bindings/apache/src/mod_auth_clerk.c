@@ -11,9 +11,9 @@ static void register_hooks(apr_pool_t *p)
     /* Token verification needs no user database, but must run after mod_ssl has checked the connection. */
     static const char *const after[] = { "mod_ssl.c", NULL };
 
-    ap_hook_pre_config(mac_deliveries_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_config(mac_cache_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(mac_check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(mac_deliveries_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(mac_cache_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(mac_child_init, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_child_stopping(mac_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 

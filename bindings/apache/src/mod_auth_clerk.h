@@ -19,7 +19,6 @@
 #include <clerk_auth.h>
 
 #include "claims.h"
-#include "csrf.h"
 
 #if !AP_MODULE_MAGIC_AT_LEAST(20120211, 110)
 #error "mod_auth_clerk needs Apache 2.4.49 or newer"
@@ -63,7 +62,7 @@ typedef enum {
 typedef struct {
     apr_array_header_t *settings; /* of mac_setting: those that differ from the server's */
     const char *settings_key;     /* the same as one string; NULL without any */
-    int optional, csrf, pass_headers, pass_env, pass_claims;
+    int optional, pass_headers, pass_env, pass_claims;
     int token_source; /* sum of MAC_SOURCE_* */
     int unavailable;  /* HTTP status */
     mac_remote_user remote_user;
@@ -115,10 +114,10 @@ static inline int mac_flag(int value, int unset)
 typedef struct mac_client {
     clerk_client *handle;
     const char *webhook_secrets;          /* NULL: receives no webhook deliveries */
-    const char *const *authorized_parties; /* ends with NULL */
+    apr_uint64_t *tags;                   /* of its webhook secrets */
+    int tag_count;
     apr_thread_mutex_t *lock;             /* guards what follows */
     apr_uint64_t deliveries_applied;      /* number of the last shared delivery that it has applied; read without lock, too */
-    apr_uint64_t deliveries_at_start;
     clerk_stats flushed;                  /* what it has added to the shared statistics */
     apr_time_t flushed_at;
 } mac_client;
@@ -151,6 +150,7 @@ typedef struct {
     int is_anonymous; /* accepted without credentials (ClerkOptional) */
 } mac_request;
 
+const char *mac_request_id(const request_rec *r);
 int mac_check_authn(request_rec *r);
 int mac_check_authz(request_rec *r);
 int mac_force_authn(request_rec *r);
@@ -177,7 +177,11 @@ void mac_flush_stats(mac_client *client, apr_time_t now);
 void mac_retire_stats(mac_client *client);
 int mac_log_transaction(request_rec *r);
 
-/* --- shared between processes (shared.c, deliveries.c) ------------------------------------------------------------ */
+/* --- shared between processes (shared.c, cache.c, deliveries.c, revocations.c) ------------------------------------------ */
+
+#define MAC_MAX_TAGS 64
+/* Some providers take no more than 30 days. */
+#define MAC_REVOCATIONS_LIFETIME apr_time_from_sec(29 * 86400)
 
 enum {
     MAC_STAT_CACHE_HITS,
@@ -196,16 +200,38 @@ enum {
 typedef struct {
     apr_uint64_t deliveries; /* number of the last webhook delivery that was published */
     unsigned char run_id[8];
+    apr_uint64_t revocation_tags[MAC_MAX_TAGS]; /* records of revocations that were stored; guarded by the cache's mutex */
     apr_uint64_t stats[MAC_STAT_COUNT];
 } mac_shared;
 
 extern mac_shared *mac_shared_state;
 
 int mac_shared_init(server_rec *s);
-int mac_deliveries_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
-int mac_deliveries_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
-void mac_deliveries_child_init(apr_pool_t *p, server_rec *s);
+
+typedef struct {
+    unsigned char *data;
+    apr_size_t len;
+} mac_record;
+
+typedef enum { MAC_DELIVERY = 'd', MAC_REVOCATIONS = 'r' } mac_record_kind;
+
+int mac_cache_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+int mac_cache_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+void mac_cache_child_init(apr_pool_t *p, server_rec *s);
 const char *mac_set_socache(cmd_parms *cmd, void *conf, const char *arg);
+/* No server of this process receives webhooks unless it is ready. */
+int mac_cache_is_ready(void);
+apr_status_t mac_cache_lock(void);
+void mac_cache_unlock(void);
+/* With the cache locked. */
+apr_status_t mac_cache_store(apr_pool_t *p, mac_record_kind kind, apr_uint64_t number, const mac_record *whole, apr_time_t expires);
+apr_status_t mac_cache_retrieve(apr_pool_t *p, mac_record_kind kind, apr_uint64_t number, mac_record *whole);
+
+/* A number for one or more webhook secrets. */
+apr_uint64_t mac_tag_of(const char *secrets);
+/* Unites the revocations of a client and those in the cache, in both: after each delivery, and when a client is new or has
+ * missed deliveries (`is_start`). */
+void mac_share_revocations(mac_client *client, server_rec *s, int is_start);
 /* The number of the last delivery that was published; 0: none. */
 apr_uint64_t mac_last_delivery(void);
 /* Publishes a verified delivery to all processes of this server. */

@@ -49,10 +49,12 @@ static int retry_later(request_rec *r)
 }
 
 /* A delivery that has no effect in this process may have one in others. */
-static int publish(request_rec *r, const mac_client *client, const clerk_header *headers, int count, clerk_str body)
+static int publish(request_rec *r, mac_client *client, const clerk_header *headers, int count, clerk_str body)
 {
-    apr_status_t rv = mac_publish_delivery(r, client->webhook_secrets, headers, count, body);
+    apr_status_t rv;
 
+    mac_share_revocations(client, r->server, 0);
+    rv = mac_publish_delivery(r, client->webhook_secrets, headers, count, body);
     if (rv == APR_SUCCESS)
         return OK;
     ap_log_rerror(APLOG_MARK, APR_STATUS_IS_EAGAIN(rv) ? APLOG_INFO : APLOG_ERR, rv, r,

@@ -7,7 +7,8 @@ import harness
 # The configuration of the server, and a part of the expected message.
 WRONG = {
     "no_key": ("ClerkAudience a", "ClerkSecretKeyFile"),
-    "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout"),
+    "timeout": ("ClerkSecretKey sk_test_x\nClerkTimeout soon", "ClerkTimeout: must be a time"),
+    "leeway_negative": ("ClerkSecretKey sk_test_x\nClerkLeeway -5", "ClerkLeeway: must be a time"),
     "timeout_out_of_range": ("ClerkSecretKey sk_test_x\nClerkTimeout 900", "ClerkTimeout"),
     "cache": ("ClerkSecretKey sk_test_x\nClerkCache many", "ClerkCache"),
     "cache_ttl": ("ClerkSecretKey sk_test_x\nClerkCache 10 forever", "ClerkCache"),
@@ -42,7 +43,7 @@ WRONG = {
 SECRETS = ["ClerkSecretKey sk_test_x", "ClerkSecretKeyFile x", "ClerkJWTKeyFile x", "ClerkJWKSFile x", "ClerkJWKSURL https://x.example",
            "ClerkAPIURL http://127.0.0.1:1", "ClerkWebhookSecret whsec_eA==", "ClerkAudience x", "ClerkAuthorizedParties https://x.example",
            "ClerkIssuer x", "ClerkLeeway 300", "ClerkAcceptToken any", "ClerkStripHeaders Off", "ClerkLoginURL /x", "ClerkSetting jwt_key x",
-           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off"]
+           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off", "ClerkCSRF Off"]
 
 
 def prepared(body, sim):

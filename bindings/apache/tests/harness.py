@@ -308,7 +308,8 @@ class Apache:
         self.send_signal(signal.SIGUSR1)
         wait_until(lambda: self.error_log.count("resuming normal operations") > before, 60, "reload")
 
-    def stop(self, number=signal.SIGTERM):
+    def stop(self, number=signal.SIGWINCH):
+        """Stops gracefully: at SIGTERM mod_mpm_event closes connections that its threads are using, and may crash."""
         if self.process and self.process.poll() is None:
             self.send_signal(number)
             try:
@@ -331,7 +332,7 @@ class Apache:
 
     def close(self):
         try:
-            self.stop()
+            self.stop(signal.SIGTERM)
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -372,7 +373,7 @@ class Apache:
 WEBSOCKET = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", "eA=="), ("Sec-WebSocket-Version", "13")]
 
 
-def serve(sim, body, check, mpm="event", **options):
+def serve(sim, body, check, mpm="event", allow=None, **options):
     """Starts Apache with a configuration (or a function that returns one), runs the checks, and stops it; its log must be clean."""
     apache = Apache(mpm, "", log_level="info auth_clerk:debug", **options)
     try:
@@ -380,6 +381,7 @@ def serve(sim, body, check, mpm="event", **options):
         apache.start()
         check(apache)
         assert apache.stop() == 0
-        assert not apache.complaints(), apache.complaints()
+        complaints = [line for line in apache.complaints() if not (allow and allow in line)]
+        assert not complaints, complaints
     finally:
         apache.close()

@@ -358,6 +358,7 @@ def user_store_gives_the_local_id(sim):
     def body(apache):
         return f"""
 ClerkUserStore sqlite:data/users.db
+ClerkSetting row_check_ttl_s 0
 <Location />
   AuthType Clerk
   ClerkRemoteUser local_user_id
@@ -392,7 +393,7 @@ ClerkUserStore sqlite:data/users.db
 
 def outage_is_503_and_never_401(sim):
     def body(apache):
-        blocks = {"default": "", "as401": "ClerkUnavailable 401", "as500": "ClerkUnavailable 500", "opt": "ClerkOptional On"}
+        blocks = {"default": "", "as401": "ClerkUnavailable 401", "as500": "ClerkUnavailable 500", "opt": "ClerkOptional On\nRequire all granted"}
         return ("ClerkTimeout 1\n" + "\n".join(f"Alias /{name} {apache.docs}/index.html\n<Location /{name}>\nAuthType Clerk\nRequire valid-user\n"
                                                f"{line}\n</Location>" for name, line in blocks.items()))
 

@@ -143,7 +143,9 @@ def header_oversized_is_rejected(apache, sim, upstream):
 def optional_lets_requests_without_credentials_pass(apache, sim, upstream):
     response = apache.request("/optional")
     assert response.status == 200 and response.get("X-Seen-User") == "", response
-    assert apache.request("/optional-valid").status == 200
+    response = apache.request("/optional-valid")
+    assert response.status == 401, "valid-user requires a user"
+    assert apache.request("/optional-valid", token=sim.mint()).status == 200
 
 
 def optional_knows_signed_in_caller(apache, sim, upstream):

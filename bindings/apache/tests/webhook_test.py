@@ -32,10 +32,11 @@ ClerkWebhookSecret {harness.WEBHOOK_SECRET}
 
 def with_apache(sim, mpm, check, more="", **options):
     apache = harness.Apache(mpm, "", log_level="info auth_clerk:debug", **{"children": 4, "threads": 4, **options})
+    started = min(2, apache.children)
     apache.body = body(sim, more)
     try:
         apache.start()
-        harness.wait_until(lambda: len(apache.children_pids()) >= 2, what="children")
+        harness.wait_until(lambda: len(apache.children_pids()) >= started, what="children")
         check(apache)
         assert apache.stop() == 0
         assert not apache.complaints(), apache.complaints()
@@ -91,6 +92,51 @@ def revocation_survives_reload(sim, mpm):
         assert deliver(sim, apache, type="session.ended", id=sid + "_x").status == 200
 
     with_apache(sim, mpm, check)
+
+
+def revocation_outlives_its_signature_and_reloads(sim, mpm):
+    def check(apache):
+        sid = f"sess_{mpm}_old"
+        token = sim.mint(sid=sid, exp_in=600)
+        # Signatures are valid for five minutes, and this one is almost as old.
+        assert deliver(sim, apache, type="session.ended", id=sid, timestamp=int(time.time()) - 296).status == 200
+        time.sleep(6)
+        for _ in range(2):
+            apache.graceful()
+            assert set(accepted(apache, token, 20)) == {401}
+        assert set(accepted(apache, sim.mint(sid=sid + "_new"), 20)) == {200}
+
+    with_apache(sim, mpm, check)
+
+
+def revocations_follow_the_rotation_of_the_secret(sim, mpm):
+    second, other = "whsec_c2Vjb25kLXNlY3JldC1zZWNvbmQtc2VjcmV0", "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldA=="
+
+    def check(apache):
+        sid = f"sess_{mpm}_rotated"
+        token = sim.mint(sid=sid, exp_in=600)
+        assert deliver(sim, apache, type="session.ended", id=sid).status == 200
+        for secrets, status in ((f"{harness.WEBHOOK_SECRET} {second}", 401), (second, 401), (other, 200)):
+            apache.write_config(re.sub("ClerkWebhookSecret .*", f"ClerkWebhookSecret {secrets}", apache.body))
+            apache.graceful()
+            harness.wait_until(lambda: set(accepted(apache, token, 10)) == {status}, 5, f"{status} with {secrets}")
+
+    with_apache(sim, mpm, check)
+
+
+def cache_too_small_for_the_revocations_rejects_older_tokens(sim, mpm):
+    def check(apache):
+        older, i = sim.mint(exp_in=900), 0
+        while "too small for all revocations" not in apache.error_log:
+            assert deliver(sim, apache, type="session.ended", id=f"sess_{'x' * 110}{i}").status == 200
+            i += 1
+            assert i < 2000, "the cache is not full"
+        apache.graceful()
+        harness.wait_until(lambda: set(accepted(apache, older, 10)) == {401}, 5, "rejected")
+        time.sleep(6)
+        assert apache.request("/", token=sim.mint()).status == 200, "issued later; Clerk's clock may be five seconds ahead"
+
+    with_apache(sim, mpm, check, more="ClerkSOCache shmcb:run/small(65536)", children=1)
 
 
 def revocation_reaches_processes_that_start_later(sim, mpm):
@@ -208,10 +254,11 @@ def webhook_without_socache_is_a_startup_error(sim):
 
 def cases(sim):
     for mpm in MPMS:
-        for case in (ended_session_is_rejected_by_every_process, deleted_user_is_refused_by_every_process, revocation_survives_reload,
+        for case in (ended_session_is_rejected_by_every_process, deleted_user_is_rejected_by_every_process, revocation_survives_reload,
                      revocation_reaches_processes_that_start_later, delivery_that_is_not_clerks_is_400_and_changes_nothing,
-                     status_counts_for_all_processes):
+                     revocation_outlives_its_signature_and_reloads, status_counts_for_all_processes):
             yield f"{mpm}: {case.__name__}", lambda case=case, mpm=mpm: case(sim, mpm)
-    for case in (large_deliveries_are_carried_whole, missed_deliveries_drop_cached_results):
+    for case in (large_deliveries_are_carried_whole, missed_deliveries_drop_cached_results,
+                 revocations_follow_the_rotation_of_the_secret, cache_too_small_for_the_revocations_rejects_older_tokens):
         yield case.__name__, lambda case=case: case(sim, "event")
     yield webhook_without_socache_is_a_startup_error.__name__, lambda: webhook_without_socache_is_a_startup_error(sim)

@@ -15,5 +15,5 @@ add_library(clerk_auth::static STATIC IMPORTED GLOBAL)
 set_target_properties(clerk_auth::static PROPERTIES
   IMPORTED_LOCATION "${_archive}"
   INTERFACE_INCLUDE_DIRECTORIES "${_root}/include"
-  INTERFACE_LINK_LIBRARIES "gcc_s;util;rt;pthread;m;dl;c")
+  INTERFACE_LINK_LIBRARIES "util;rt;pthread;m;dl;c")
 add_dependencies(clerk_auth::static clerk_auth_core)

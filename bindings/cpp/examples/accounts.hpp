@@ -73,7 +73,9 @@ public:
         const std::lock_guard lock(mutex_);
         const auto row = rows_.find(std::stoi(std::string(key)));
         // In SQL: UPDATE … WHERE id = … AND …
-        if (row == rows_.end() || !condition.allows(row->second->clerk_id.has_value(), row->second->clerk_updated_at))
+        if (row == rows_.end()) throw clerk::Conflict();
+        const Account &old = *row->second;
+        if (!condition.allows(old.clerk_id.has_value(), old.clerk_updated_at, old.is_active, old.banned_by_clerk))
             throw clerk::Conflict();
         // Copy on write: another request may be reading the row.
         auto account = std::make_shared<Account>(*row->second);

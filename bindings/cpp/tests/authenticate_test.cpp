@@ -417,6 +417,19 @@ TEST(Authenticate, CredentialAndTokenHash) {
     EXPECT_FALSE(none.token_hash());
 }
 
+TEST(Authenticate, RejectedTokenIsExplained) {
+    sim::reset();
+    const Client client(sim::config().authorized_parties({"https://a.example"}));
+    client.warm_up();
+    const std::string token = sim::token({{"user", "user_1"}, {"azp", "https://b.example"}});
+    const clerk::Explanation explanation = client.explain(token);
+    EXPECT_EQ(ask(client, token), "out token-invalid-authorized-parties");
+    EXPECT_NE(explanation.json.find("\"reason\":\"token-invalid-authorized-parties\""), std::string::npos);
+    EXPECT_NE(explanation.text.find("azp \"https://b.example\" not in authorized_parties"), std::string::npos);
+    EXPECT_EQ(explanation.text.find(token.substr(token.size() - 40)), std::string::npos);
+    EXPECT_TRUE(client.try_explain(std::string_view("\0\xff", 2)).has_value());
+}
+
 TEST(Authenticate, RevocationsAreExported) {
     sim::reset();
     const Client first(sim::config()), second(sim::config());

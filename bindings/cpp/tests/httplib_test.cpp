@@ -43,3 +43,37 @@ TEST(Httplib, ServerErrorsAreNotSentToClients) {
     EXPECT_EQ(failed.body, "");
     EXPECT_TRUE(failed.headers.empty());
 }
+
+TEST(Httplib, HandshakeRedirectsAPageAndSendsCookies) {
+    sim::reset();
+    clerk::Client client(sim::config()
+                             .handshake(clerk::Handshake::on)
+                             .publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k")
+                             .public_origin({"https://app.example.com"}));
+    const auto page = [&](const std::string &cookie) {
+        httplib::Request request;
+        request.method = "GET";
+        request.target = "/a?b=c";
+        request.headers.emplace("Host", "app.example.com");
+        request.headers.emplace("Sec-Fetch-Dest", "document");
+        request.headers.emplace("Cookie", cookie);
+        httplib::Response response;
+        response.status = 200;
+        const auto handler = [](const httplib::Request &, httplib::Response &out, const clerk::Result &) { out.body = "in"; };
+        clerk::require_auth(client, handler, "https")(request, response);
+        return response;
+    };
+    const httplib::Response away = page("__client_uat=1700000000");
+    EXPECT_EQ(away.status, 307);
+    EXPECT_EQ(away.get_header_value("Location").rfind("https://clerk.example.com/v1/client/handshake?redirect_url=https%3A%2F%2F"
+                                                      "app.example.com%2Fa%3Fb%3Dc&",
+                                                      0),
+              0U);
+    EXPECT_EQ(away.get_header_value("Cache-Control"), "no-store");
+    const std::string session = "__session=" + sim::token({{"user", "user_1"}}) + "; Path=/";
+    sim::admin("PUT", "/state", {{"nonces", {{"n1", {session, "__client_uat=1; Path=/"}}}}});
+    const httplib::Response back = page("__clerk_handshake_nonce=n1");
+    EXPECT_EQ(back.body, "in");
+    EXPECT_EQ(back.get_header_value_count("Set-Cookie"), 2U);
+    EXPECT_EQ(back.get_header_value("Set-Cookie", "", 0), session);
+}

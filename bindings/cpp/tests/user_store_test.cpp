@@ -88,6 +88,38 @@ TEST(UserStore, RowIsCreatedFoundUpdatedAndRejected) {
     EXPECT_FALSE(refused.error());
 }
 
+TEST(UserStore, LocalUserIsThereOnCachedResults) {
+    sim::reset();
+    sim::put_ada();
+    auto accounts = std::make_shared<Accounts>();
+    clerk::Config config = sim::config();
+    config.row_check_ttl_s(std::chrono::minutes(1));
+    Accounts::attach(config, accounts);
+    const Client client(config);
+    const std::string token = fresh();
+    const auto account = authenticate(client, token).local_user<Account>();
+    ASSERT_NE(account, nullptr);
+    const std::string line = bearer(token);
+    const auto check = [&](const clerk::Result &cached) {
+        EXPECT_EQ(words(cached), "in cache");
+        EXPECT_EQ(cached.local_user<Account>(), account);
+        EXPECT_EQ(cached.local_user<int>(), nullptr);
+    };
+    const Client copy(client);
+    check(client.authenticate(Request(line)));
+    check(copy.authenticate(Request(line)));
+    const auto without_blocking = client.authenticate_cached(Request(line));
+    ASSERT_TRUE(without_blocking.has_value());
+    check(*without_blocking);
+    // Another token of the same user, without a call of the store.
+    const std::string next = fresh();
+    EXPECT_EQ(authenticate(client, next).local_user<Account>(), account);
+    sim::admin("PATCH", "/users/user_ada", {{"first_name", "Augusta"}});
+    client.invalidate_user("user_ada");
+    EXPECT_EQ(authenticate(client, token).local_user<Account>()->given_name, "Augusta");
+    EXPECT_EQ(authenticate(client, token).local_user<Account>()->given_name, "Augusta");
+}
+
 TEST(UserStore, CachedRowNeedsNoTable) {
     sim::reset();
     sim::put_ada();
@@ -99,7 +131,7 @@ TEST(UserStore, CachedRowNeedsNoTable) {
     const clerk::Result cached = authenticate(client, token);
     EXPECT_EQ(words(cached), "in cache");
     EXPECT_EQ(cached.user_key(), "1");
-    EXPECT_EQ(cached.local_user<Account>(), nullptr);
+    EXPECT_NE(cached.local_user<Account>(), nullptr);
     EXPECT_TRUE(table.requests.empty());
     EXPECT_EQ(ask_cached(client, token), "in cache");
 }
@@ -194,6 +226,23 @@ TEST(UserStore, UpdateConditionAllowsUnlinkedAndOlderRows) {
     condition.max_version = 5;
     EXPECT_TRUE(condition.allows(false, 5) && condition.allows(false, std::nullopt));
     EXPECT_FALSE(condition.allows(false, 6));
+}
+
+TEST(UserStore, UpdateConditionAllowsActiveOrBannedRows) {
+    const auto allowed = [](const clerk::UpdateCondition &condition) {
+        std::string states;
+        for (const bool is_active : {true, false})
+            for (const bool banned : {true, false}) states += condition.allows(true, 9, is_active, banned) ? '1' : '0';
+        return states;
+    };
+    clerk::UpdateCondition condition;
+    EXPECT_EQ(allowed(condition), "1111");
+    condition.only_if_active = true;
+    EXPECT_EQ(allowed(condition), "1100");
+    condition.only_if_active = false;
+    condition.only_if_banned = true;
+    EXPECT_EQ(allowed(condition), "0010");
+    EXPECT_TRUE(condition.allows(true, 9));
 }
 
 // Another process has written the row from a newer user: the older one is not written.

@@ -47,6 +47,16 @@ func IsConflict(err error) bool {
 		strings.Contains(message, "Error 1062")
 }
 
+// isAborted reports whether the database has aborted a transaction because of another one, a deadlock for example, so that
+// the same transaction may succeed when it begins again.
+func isAborted(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "40001" || state.SQLState() == "40P01"
+	}
+	return strings.Contains(err.Error(), "Error 1213")
+}
+
 // types are the types of the columns, which the three databases have in common.
 var types = map[clerkauth.Column]string{
 	clerkauth.ColumnClerkID:          "VARCHAR(255) UNIQUE",

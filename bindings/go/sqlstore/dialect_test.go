@@ -56,6 +56,67 @@ func (c connection) QueryContext(_ context.Context, query string, values []drive
 	return &row{"7", "user_1", "Ada", "5"}, nil
 }
 
+// aborting is a driver whose first transactions are deadlocked at commit.
+type aborting struct {
+	recorder
+	aborts int
+}
+
+func (a *aborting) Connect(context.Context) (driver.Conn, error) {
+	return abortingConnection{connection{&a.recorder}, a}, nil
+}
+
+type abortingConnection struct {
+	connection
+	of *aborting
+}
+
+func (c abortingConnection) Begin() (driver.Tx, error) {
+	_, err := c.connection.Begin()
+	return c, err
+}
+
+func (c abortingConnection) Commit() error {
+	if c.of.aborts--; c.of.aborts >= 0 {
+		return errors.New("Error 1213 (40001): Deadlock found when trying to get lock; try restarting transaction")
+	}
+	return c.connection.Commit()
+}
+
+func TestAbortedTransactionBeginsAgain(t *testing.T) {
+	for aborts, succeeds := range map[int]bool{0: true, 1: true, maxRestarts: true, maxRestarts + 1: false} {
+		for _, dialect := range []*Dialect{&Postgres, &MySQL} {
+			aborting := &aborting{aborts: aborts}
+			db := sql.OpenDB(aborting)
+			defer db.Close()
+			written := 0
+			store, err := New(db, Options{Dialect: dialect, Columns: map[clerkauth.Column]string{
+				clerkauth.ColumnClerkID: "clerk", clerkauth.ColumnUsername: "login", clerkauth.ColumnClerkUpdatedAtMs: "version"},
+				AfterWrite: func(context.Context, *sql.Tx, *clerkauth.User, bool) error { written++; return nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fields := clerkauth.Fields{{Column: clerkauth.ColumnClerkID, Value: "user_1"}}
+			made, err := store.Create(context.Background(), fields)
+			if (err == nil) != succeeds || errors.Is(err, clerkauth.ErrConflict) || (succeeds && made.Key != "7") {
+				t.Errorf("%d: %v", aborts, err)
+			}
+			if tries := min(aborts, maxRestarts) + 1; written != tries {
+				t.Errorf("%d transactions, want %d", written, tries)
+			}
+			inserts := 0
+			for _, statement := range aborting.statements {
+				if strings.HasPrefix(statement, "INSERT") && strings.HasSuffix(statement, "<user_1>") {
+					inserts++
+				}
+			}
+			if inserts != written {
+				t.Errorf("%d inserts in %d transactions", inserts, written)
+			}
+		}
+	}
+}
+
 // row is a result of one row.
 type row []string
 

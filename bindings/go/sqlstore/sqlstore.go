@@ -31,7 +31,7 @@ type Options struct {
 	// Lengths are the maximum lengths of string columns in characters; [DefaultLengths] if nil. An empty map sets no limits.
 	Lengths map[clerkauth.Column]uint32
 	// AfterWrite is called in the transaction that created or updated a row, such as to write related rows. If it returns an
-	// error, the transaction is rolled back.
+	// error, the transaction is rolled back. It is called again if the database aborts the transaction, as for a deadlock.
 	AfterWrite func(ctx context.Context, tx *sql.Tx, user *clerkauth.User, created bool) error
 	// IsConflict reports whether an error of the driver is a violated unique constraint; [IsConflict] if nil.
 	IsConflict func(error) bool
@@ -229,17 +229,16 @@ func (s *Store) Create(ctx context.Context, fields clerkauth.Fields) (*clerkauth
 		values = append(values, value)
 		names, placeholders = append(names, s.quote(name)), append(placeholders, s.dialect.placeholder(len(values)))
 	}
-	key := ""
+	newKey := ""
 	if s.options.NewKey != nil {
-		newKey, err := s.options.NewKey()
-		if err != nil {
+		var err error
+		if newKey, err = s.options.NewKey(); err != nil {
 			return nil, err
 		}
 		value, ok := s.keyValue(newKey)
 		if !ok {
 			return nil, fmt.Errorf("sqlstore: invalid key %q", newKey)
 		}
-		key = newKey
 		add(s.options.Key, value)
 	}
 	for _, field := range fields {
@@ -249,10 +248,11 @@ func (s *Store) Create(ctx context.Context, fields clerkauth.Fields) (*clerkauth
 		strings.Join(placeholders, ", ") + ")"
 	return s.write(ctx, true, func(tx *sql.Tx) (string, error) {
 		switch {
-		case key != "":
+		case newKey != "":
 			_, err := tx.ExecContext(ctx, insert, values...)
-			return key, err
+			return newKey, err
 		case s.dialect.Returning:
+			var key string
 			err := tx.QueryRowContext(ctx, insert+" RETURNING "+s.quote(s.options.Key), values...).Scan(&key)
 			return key, err
 		}
@@ -288,6 +288,12 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields,
 		version := s.column(clerkauth.ColumnClerkUpdatedAtMs)
 		update += " AND (" + version + " IS NULL OR " + version + " <= " + s.dialect.placeholder(len(values)) + ")"
 	}
+	if condition.OnlyIfActive {
+		update += " AND " + s.column(clerkauth.ColumnIsActive) + " = TRUE"
+	}
+	if condition.OnlyIfBanned {
+		update += " AND " + s.column(clerkauth.ColumnBannedByClerk) + " = TRUE AND " + s.column(clerkauth.ColumnIsActive) + " = FALSE"
+	}
 	return s.write(ctx, false, func(tx *sql.Tx) (string, error) {
 		if len(sets) == 0 {
 			return key, nil
@@ -303,8 +309,21 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields,
 	})
 }
 
-// write runs a change in a transaction and reads the row within it.
+// maxRestarts is how often a transaction that the database has aborted begins again.
+const maxRestarts = 10
+
+// write runs a change in a transaction, again if the database aborts it because of another one.
 func (s *Store) write(ctx context.Context, created bool, change func(*sql.Tx) (string, error)) (*clerkauth.User, error) {
+	for restarts := 0; ; restarts++ {
+		user, err := s.writeOnce(ctx, created, change)
+		if err == nil || restarts == maxRestarts || !isAborted(err) {
+			return user, err
+		}
+	}
+}
+
+// writeOnce runs a change in a transaction and reads the row within it.
+func (s *Store) writeOnce(ctx context.Context, created bool, change func(*sql.Tx) (string, error)) (*clerkauth.User, error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err

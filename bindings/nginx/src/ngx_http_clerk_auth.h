@@ -2,9 +2,9 @@
  * ngx_http_clerk_auth_module: verifies Clerk tokens before a request reaches a location.
  *
  * The parts: module (merging, phases, processes), directives and value (reading the configuration), settings (directives
- * to settings of the library), client (one clerk_client per distinct set of settings and worker), verify (header lines to a result, inline or
- * offloaded), access (result and requirements to a decision), offload (thread pool), headers, response, variables,
- * claim and csrf (pure), webhook, zone (shared memory), status.
+ * to settings of the library), client (one clerk_client per distinct set of settings and worker), log (lines of the library),
+ * verify (header lines to a result, inline or offloaded), access (result and requirements to a decision), offload (thread
+ * pool), headers, response, variables, claim (pure), webhook, zone (shared memory), revocations (in the zone), status.
  */
 
 #ifndef NGX_HTTP_CLERK_AUTH_H
@@ -53,9 +53,8 @@ typedef struct {
 typedef struct {
     ngx_http_clerk_auth_setting_t *settings;
     ngx_uint_t number;
-    ngx_str_t *parties; /* authorized parties, for the origin check */
-    ngx_uint_t party_count;
-    unsigned has_webhook_secrets : 1;
+    ngx_http_clerk_auth_setting_t *secrets; /* of webhooks; without values if there are none */
+    ngx_log_t *log; /* the most verbose one of its locations */
     ngx_thread_pool_t *thread_pool; /* for the key set at start */
     clerk_client *client; /* this worker's; NULL in the master, and if it could not be created */
 } ngx_http_clerk_auth_client_t;
@@ -85,6 +84,7 @@ typedef struct ngx_http_clerk_auth_zone_s ngx_http_clerk_auth_zone_t;
 typedef struct {
     ngx_array_t clients; /* of ngx_http_clerk_auth_client_t * */
     ngx_shm_zone_t *zone;
+    ngx_int_t request_id; /* index of $request_id: without one, each use would have another value */
     unsigned is_used : 1; /* a directive of this module is used */
 } ngx_http_clerk_auth_main_conf_t;
 
@@ -101,6 +101,7 @@ typedef struct {
     ngx_uint_t status_format;
     ngx_uint_t token_source;
     ngx_http_complex_value_t *token;
+    ngx_uint_t token_is_cookie;
     ngx_thread_pool_t *thread_pool;
 
     ngx_http_complex_value_t *realm;
@@ -112,7 +113,6 @@ typedef struct {
     ngx_array_t *require; /* of ngx_http_clerk_auth_require_t */
     ngx_http_clerk_auth_check_t checks[NGX_HTTP_CLERK_AUTH_REQUIREMENTS];
 
-    ngx_flag_t csrf;
     ngx_flag_t pass_headers;
     ngx_flag_t pass_claims;
     ngx_flag_t strip_headers;
@@ -144,7 +144,6 @@ typedef struct {
     ngx_table_elt_t *challenge;
     ngx_table_elt_t *retry_after;
     void *delivery; /* of a webhook location, which verifies nothing */
-    unsigned has_cookie_credential : 1;
     unsigned has_added_headers : 1;
 } ngx_http_clerk_auth_ctx_t;
 
@@ -194,6 +193,7 @@ char *ngx_http_clerk_auth_set_list(ngx_conf_t *cf, ngx_command_t *cmd, void *con
 char *ngx_http_clerk_auth_set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_msec(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_csrf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_user_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -207,7 +207,22 @@ char *ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_clien
 ngx_int_t ngx_http_clerk_auth_clients_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_clients_stop(ngx_http_clerk_auth_main_conf_t *mcf);
+
+/* log: lines of the library, in the log of the request that caused them */
+typedef struct {
+    ngx_http_request_t *request; /* in the event loop */
+    u_char *lines; /* in a thread: kept until the event loop writes them; freed by `_write` */
+    size_t len;
+    size_t size;
+} ngx_http_clerk_auth_log_t;
+
+void ngx_http_clerk_auth_log_begin(ngx_http_clerk_auth_log_t *log);
+void ngx_http_clerk_auth_log_end(void);
+void ngx_http_clerk_auth_log_write(ngx_http_clerk_auth_log_t *log, ngx_http_request_t *r);
+void ngx_http_clerk_auth_log_callback(void *userdata, int32_t level, clerk_str message);
+int32_t ngx_http_clerk_auth_log_level(ngx_log_t *log);
 void ngx_http_clerk_auth_log_error(ngx_log_t *log, ngx_uint_t level, const char *what, const clerk_error *error);
+void ngx_http_clerk_auth_log_request(ngx_http_request_t *r, ngx_uint_t level, const char *line, size_t len);
 
 /* verify */
 ngx_http_clerk_auth_ctx_t *ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r);
@@ -271,11 +286,6 @@ ngx_int_t ngx_http_clerk_auth_return_url(ngx_http_request_t *r, ngx_str_t *url);
 /* claim: no I/O, uses only nginx's pool and strings */
 ngx_int_t ngx_http_clerk_auth_claim_value(ngx_pool_t *pool, ngx_str_t *json, ngx_str_t *value);
 
-/* csrf: no I/O */
-ngx_uint_t ngx_http_clerk_auth_is_safe_method(ngx_str_t *method);
-ngx_uint_t ngx_http_clerk_auth_is_same_origin(ngx_str_t *sec_fetch_site, ngx_str_t *origin, ngx_str_t *host,
-    ngx_str_t *parties, ngx_uint_t party_count);
-
 /* webhook */
 ngx_int_t ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r);
 void ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str_t parts[4], ngx_log_t *log);
@@ -285,6 +295,13 @@ char *ngx_http_clerk_auth_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *con
 ngx_int_t ngx_http_clerk_auth_zone_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_zone_stop(ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *zone, ngx_str_t parts[4], ngx_log_t *log);
+void ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *zone, ngx_http_clerk_auth_client_t *client, ngx_uint_t is_start,
+    ngx_log_t *log);
+
+/* revocations: of all workers, in the zone; any thread */
+typedef struct ngx_http_clerk_auth_revocations_s ngx_http_clerk_auth_revocations_t;
+void ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
+    ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log);
 
 /* status */
 #define NGX_HTTP_CLERK_AUTH_STATISTICS 16

@@ -1,48 +1,6 @@
-/* From a result to a decision: origin check, requirements, headers for the application. */
+/* From a result to a decision: requirements, headers for the application. */
 
 #include "ngx_http_clerk_auth.h"
-
-static ngx_str_t
-ngx_http_clerk_auth_header_value(ngx_http_request_t *r, const char *name)
-{
-    ngx_str_t none = ngx_null_string;
-    ngx_table_elt_t *h;
-    ngx_uint_t count = 0;
-
-    h = ngx_http_clerk_auth_find_header(r, name, &count);
-    return count == 1 ? h->value : none;
-}
-
-/* CSRF: a cookie on an unsafe method is accepted only if the request has evidence of the same origin. */
-static ngx_uint_t
-ngx_http_clerk_auth_may_be_forged(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
-    ngx_http_clerk_auth_ctx_t *ctx)
-{
-    ngx_str_t site, origin, host, method;
-
-    if (!lcf->csrf || !ctx->has_cookie_credential) {
-        return 0;
-    }
-    ngx_str_null(&method);
-    host = ngx_http_clerk_auth_header_value(r, "host");
-    if (lcf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT) {
-        /* Set by the proxy; a browser sends these headers to another site only after a preflight request. */
-        method = ngx_http_clerk_auth_header_value(r, "x-forwarded-method");
-        site = ngx_http_clerk_auth_header_value(r, "x-forwarded-host");
-        host = site.len > 0 ? site : host;
-    }
-    if (host.len == 0) {
-        host = r->headers_in.server;
-    }
-    if (ngx_http_clerk_auth_is_safe_method(&r->main->method_name)
-        && (method.len == 0 || ngx_http_clerk_auth_is_safe_method(&method)))
-    {
-        return 0;
-    }
-    site = ngx_http_clerk_auth_header_value(r, "sec-fetch-site");
-    origin = ngx_http_clerk_auth_header_value(r, "origin");
-    return !ngx_http_clerk_auth_is_same_origin(&site, &origin, &host, ctx->client->parties, ctx->client->party_count);
-}
 
 static ngx_uint_t
 ngx_http_clerk_auth_has(const clerk_result *result, ngx_uint_t requirement, ngx_str_t *value)
@@ -144,6 +102,10 @@ ngx_http_clerk_auth_refuse_result(ngx_http_request_t *r, ngx_http_clerk_auth_loc
     case CLERK_NO_CREDENTIALS:
         return ngx_http_clerk_auth_refuse(r, lcf, ctx, NGX_HTTP_UNAUTHORIZED, NULL, reason);
     case CLERK_SIGNED_OUT:
+        if (clerk_result_reason(ctx->result) == CLERK_REASON_CSRF_FAILED) {
+            ngx_http_clerk_auth_counters.csrf_rejected++;
+            return ngx_http_clerk_auth_refuse(r, lcf, ctx, NGX_HTTP_FORBIDDEN, NULL, reason);
+        }
         if (status == NGX_HTTP_FORBIDDEN) {
             return ngx_http_clerk_auth_refuse(r, lcf, ctx, NGX_HTTP_FORBIDDEN, "insufficient_scope", reason);
         }
@@ -171,15 +133,8 @@ ngx_http_clerk_auth_decide(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     ngx_int_t rc;
 
     if (ctx->status == CLERK_OK) {
-        if (ctx->refusal != NULL) {
-            /* Of the location that the request was redirected from. */
-            ctx->refusal = NULL;
-        }
-        if (ngx_http_clerk_auth_may_be_forged(r, lcf, ctx)) {
-            ngx_http_clerk_auth_counters.csrf_rejected++;
-            ctx->refusal = "csrf-failed";
-            return ngx_http_clerk_auth_refuse(r, lcf, ctx, NGX_HTTP_FORBIDDEN, NULL, ctx->refusal);
-        }
+        /* It may be of the location that the request was redirected from. */
+        ctx->refusal = NULL;
     } else if (ctx->status != CLERK_NO_CREDENTIALS || lcf->mode != NGX_HTTP_CLERK_AUTH_OPTIONAL) {
         return ngx_http_clerk_auth_refuse_result(r, lcf, ctx);
     }

@@ -2,38 +2,6 @@
 
 #include "ngx_http_clerk_auth.h"
 
-void
-ngx_http_clerk_auth_log_error(ngx_log_t *log, ngx_uint_t level, const char *what, const clerk_error *error)
-{
-    clerk_str message = clerk_error_message(error), trace = clerk_error_trace_id(error);
-
-    ngx_log_error(level, log, 0, "clerk_auth: %s: %*s%s%*s", what, message.len, message.data,
-        trace.len > 0 ? ", trace id " : "", trace.len, trace.data == NULL ? "" : trace.data);
-}
-
-static ngx_uint_t
-ngx_http_clerk_auth_log_level(int32_t level)
-{
-    switch (level) {
-    case CLERK_LOG_LEVEL_ERROR:
-        return NGX_LOG_ERR;
-    case CLERK_LOG_LEVEL_WARN:
-        return NGX_LOG_WARN;
-    case CLERK_LOG_LEVEL_INFO:
-        return NGX_LOG_INFO;
-    default:
-        return NGX_LOG_DEBUG;
-    }
-}
-
-/* Any thread: it only writes to the worker's log. */
-static void
-ngx_http_clerk_auth_log(void *userdata, int32_t level, clerk_str message)
-{
-    ngx_log_error(ngx_http_clerk_auth_log_level(level), (ngx_log_t *) userdata, 0, "clerk_auth: %*s", message.len,
-        message.data);
-}
-
 /* Checks the settings together, at `nginx -t`: creates a client and frees it at once. It opens no connection. */
 char *
 ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *client)
@@ -74,7 +42,8 @@ ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *c
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t *client)
+ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf,
+    ngx_http_clerk_auth_client_t *client)
 {
     ngx_http_clerk_auth_setting_t *wrong = NULL;
     clerk_error *error = NULL;
@@ -82,13 +51,10 @@ ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t
     int32_t level;
     ngx_int_t rc;
 
-    level = cycle->log->log_level >= NGX_LOG_DEBUG  ? CLERK_LOG_LEVEL_DEBUG
-            : cycle->log->log_level >= NGX_LOG_INFO ? CLERK_LOG_LEVEL_INFO
-            : cycle->log->log_level >= NGX_LOG_WARN ? CLERK_LOG_LEVEL_WARN
-                                                    : CLERK_LOG_LEVEL_ERROR;
+    level = ngx_max(ngx_http_clerk_auth_log_level(cycle->log), ngx_http_clerk_auth_log_level(client->log));
     rc = ngx_http_clerk_auth_settings_apply(client, config, 1, &error, &wrong);
     if (rc == NGX_OK
-        && (clerk_config_set_log_callback(config, level, ngx_http_clerk_auth_log, cycle->log, NULL) != CLERK_OK
+        && (clerk_config_set_log_callback(config, level, ngx_http_clerk_auth_log_callback, cycle->log, NULL) != CLERK_OK
             || clerk_client_new(config, &client->client, &error) != CLERK_OK))
     {
         rc = NGX_ERROR;
@@ -98,8 +64,10 @@ ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t
         ngx_http_clerk_auth_log_error(cycle->log, NGX_LOG_ERR,
             "no client, its locations are unavailable; next attempt in five seconds", error);
         clerk_error_free(error);
+        return rc;
     }
-    return rc;
+    ngx_http_clerk_auth_zone_share(mcf->zone, client, 1, cycle->log);
+    return NGX_OK;
 }
 
 typedef struct {
@@ -167,7 +135,7 @@ ngx_http_clerk_auth_clients_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_c
         return NGX_ERROR;
     }
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (ngx_http_clerk_auth_client_make(cycle, clients[i]) == NGX_OK) {
+        if (ngx_http_clerk_auth_client_make(cycle, mcf, clients[i]) == NGX_OK) {
             ngx_http_clerk_auth_client_warm_up(cycle, clients[i]);
         }
     }
@@ -188,7 +156,7 @@ ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_c
     }
     last = ngx_time();
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (clients[i]->client == NULL && ngx_http_clerk_auth_client_make(cycle, clients[i]) == NGX_OK) {
+        if (clients[i]->client == NULL && ngx_http_clerk_auth_client_make(cycle, mcf, clients[i]) == NGX_OK) {
             ngx_http_clerk_auth_client_warm_up(cycle, clients[i]);
         }
     }

@@ -50,6 +50,8 @@ ngx_http_clerk_auth_set_token_source(ngx_conf_t *cf, ngx_command_t *cmd, void *c
         if (lcf->token == NULL || ngx_http_clerk_auth_compile(cf, &value[1], lcf->token) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
+        lcf->token_is_cookie = ngx_strncasecmp(value[1].data, (u_char *) "$cookie_", 8) == 0
+                               || ngx_strncasecmp(value[1].data, (u_char *) "${cookie_", 9) == 0;
         return NGX_CONF_OK;
     }
     for (i = 1; i < cf->args->nelts; i++) {

@@ -110,43 +110,58 @@ ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
     return NGX_OK;
 }
 
+/* The next name in a `Connection` header. Some proxies split at spaces and semicolons, too. */
+static ngx_str_t
+ngx_http_clerk_auth_next_token(u_char **p, u_char *last)
+{
+    static const char separators[] = " \t,;\"";
+    ngx_str_t token;
+
+    while (*p < last && ngx_strchr(separators, **p) != NULL) {
+        (*p)++;
+    }
+    token.data = *p;
+    while (*p < last && ngx_strchr(separators, **p) == NULL) {
+        (*p)++;
+    }
+    token.len = *p - token.data;
+    return token;
+}
+
 /* If `Connection` named a reserved header, the next proxy would remove it. */
 static ngx_int_t
 ngx_http_clerk_auth_clean_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    u_char *p = h->value.data, *last = p + h->value.len, *token, *out, *end;
+    u_char *p = h->value.data, *last = p + h->value.len, *out;
     ngx_uint_t is_reserved = 0;
+    ngx_str_t token;
 
-    for (token = p; token < last; token++) {
-        while (token < last && (*token == ' ' || *token == '\t' || *token == ',')) {
-            token++;
-        }
-        is_reserved |= ngx_http_clerk_auth_is_reserved(token, last - token);
-        while (token < last && *token != ',') {
-            token++;
-        }
-    }
+    do {
+        token = ngx_http_clerk_auth_next_token(&p, last);
+        is_reserved |= ngx_http_clerk_auth_is_reserved(token.data, token.len);
+    } while (token.len > 0);
     if (!is_reserved) {
         return NGX_OK;
     }
-    out = ngx_pnalloc(r->pool, h->value.len + 1);
+    /* A separator becomes two characters at most. */
+    out = ngx_pnalloc(r->pool, 2 * h->value.len + 1);
     if (out == NULL) {
         return NGX_ERROR;
     }
+    p = h->value.data;
     h->value.data = out;
-    while (p < last) {
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
+    for (;;) {
+        token = ngx_http_clerk_auth_next_token(&p, last);
+        if (token.len == 0) {
+            break;
         }
-        for (end = p; end < last && *end != ','; end++) {
+        if (ngx_http_clerk_auth_is_reserved(token.data, token.len)) {
+            continue;
         }
-        if (end > p && !ngx_http_clerk_auth_is_reserved(p, end - p)) {
-            if (out > h->value.data) {
-                *out++ = ',';
-            }
-            out = ngx_cpymem(out, p, end - p);
+        if (out > h->value.data) {
+            out = ngx_cpymem(out, ", ", 2);
         }
-        p = end;
+        out = ngx_cpymem(out, token.data, token.len);
     }
     *out = '\0';
     h->value.len = out - h->value.data;

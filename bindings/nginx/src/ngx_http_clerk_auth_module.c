@@ -36,7 +36,7 @@ static ngx_command_t ngx_http_clerk_auth_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
     { ngx_string("clerk_auth_thread_pool"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_thread_pool,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
-    { ngx_string("clerk_auth_csrf"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(csrf), NULL },
+    { ngx_string("clerk_auth_csrf"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_csrf, SETTING("csrf") },
     { ngx_string("clerk_auth_pass_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_headers), NULL },
     { ngx_string("clerk_auth_pass_claims"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_claims), NULL },
     { ngx_string("clerk_auth_strip_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(strip_headers), NULL },
@@ -161,7 +161,6 @@ ngx_http_clerk_auth_create_loc_conf(ngx_conf_t *cf)
     lcf->thread_pool = NGX_CONF_UNSET_PTR;
     lcf->unavailable = NGX_CONF_UNSET_UINT;
     lcf->www_authenticate = NGX_CONF_UNSET;
-    lcf->csrf = NGX_CONF_UNSET;
     lcf->pass_headers = NGX_CONF_UNSET;
     lcf->pass_claims = NGX_CONF_UNSET;
     lcf->strip_headers = NGX_CONF_UNSET;
@@ -172,6 +171,8 @@ static char *
 ngx_http_clerk_auth_merge_client(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t *mcf,
     ngx_http_clerk_auth_loc_conf_t *conf)
 {
+    ngx_http_core_loc_conf_t *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
     if (conf->thread_pool == NULL) {
         conf->thread_pool = ngx_thread_pool_add(cf, NULL);
         if (conf->thread_pool == NULL) {
@@ -185,13 +186,16 @@ ngx_http_clerk_auth_merge_client(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t
     if (conf->client->thread_pool == NULL) {
         conf->client->thread_pool = conf->thread_pool;
     }
+    if (conf->client->log == NULL || conf->client->log->log_level < clcf->error_log->log_level) {
+        conf->client->log = clcf->error_log;
+    }
     if (conf->serves == NGX_HTTP_CLERK_AUTH_SERVES_WEBHOOK) {
         if (mcf->zone == NULL) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                 "\"clerk_auth_webhook\" needs \"clerk_auth_zone\": without it other workers do not get the events");
             return NGX_CONF_ERROR;
         }
-        if (!conf->client->has_webhook_secrets) {
+        if (conf->client->secrets->values == NULL) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"clerk_auth_webhook\" needs \"clerk_auth_webhook_secret\"");
             return NGX_CONF_ERROR;
         }
@@ -216,7 +220,6 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->login_redirect, prev->login_redirect, NULL);
     ngx_conf_merge_ptr_value(conf->thread_pool, prev->thread_pool, NULL);
     ngx_conf_merge_uint_value(conf->unavailable, prev->unavailable, NGX_HTTP_SERVICE_UNAVAILABLE);
-    ngx_conf_merge_value(conf->csrf, prev->csrf, 1);
     ngx_conf_merge_value(conf->pass_headers, prev->pass_headers, 0);
     ngx_conf_merge_value(conf->pass_claims, prev->pass_claims, 0);
     ngx_conf_merge_value(conf->strip_headers, prev->strip_headers, 1);
@@ -226,6 +229,7 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->www_authenticate, prev->www_authenticate, 1);
     if (conf->token_source == 0 && conf->token == NULL) {
         conf->token = prev->token;
+        conf->token_is_cookie = prev->token_is_cookie;
         conf->token_source = prev->token_source;
         if (conf->token_source == 0 && conf->token == NULL) {
             conf->token_source = NGX_HTTP_CLERK_AUTH_FROM_HEADER | NGX_HTTP_CLERK_AUTH_FROM_COOKIE;
@@ -274,12 +278,17 @@ ngx_http_clerk_auth_add_handler(ngx_http_core_main_conf_t *cmcf, ngx_uint_t phas
 static ngx_int_t
 ngx_http_clerk_auth_init(ngx_conf_t *cf)
 {
+    static ngx_str_t request_id = ngx_string("request_id");
     ngx_http_core_main_conf_t *cmcf;
     ngx_http_clerk_auth_main_conf_t *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_clerk_auth_module);
     if (!mcf->is_used) {
         return NGX_OK;
+    }
+    mcf->request_id = ngx_http_get_variable_index(cf, &request_id);
+    if (mcf->request_id == NGX_ERROR) {
+        return NGX_ERROR;
     }
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     if (ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK

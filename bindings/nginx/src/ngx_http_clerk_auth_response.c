@@ -144,7 +144,8 @@ static ngx_int_t
 ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf)
 {
     ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-    ngx_table_elt_t *location = NULL;
+    static ngx_str_t no_store = ngx_string("no-store");
+    ngx_table_elt_t *location = NULL, *cache_control = NULL;
     ngx_str_t url;
 
     /* With `satisfy any` another module may still grant access. */
@@ -158,7 +159,10 @@ ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf
     if (url.len == 0 || !ngx_http_clerk_auth_is_printable(&url)) {
         return NGX_DECLINED;
     }
-    if (ngx_http_clerk_auth_set_header(r, &location, "Location", &url) != NGX_OK) {
+    /* The URL may contain the requested one. */
+    if (ngx_http_clerk_auth_set_header(r, &location, "Location", &url) != NGX_OK
+        || ngx_http_clerk_auth_set_header(r, &cache_control, "Cache-Control", &no_store) != NGX_OK)
+    {
         return NGX_ERROR;
     }
     r->headers_out.location = location;
@@ -168,21 +172,10 @@ ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf
 static void
 ngx_http_clerk_auth_log_refusal(ngx_http_request_t *r, ngx_uint_t status, const char *reason)
 {
-    static ngx_str_t name = ngx_string("request_id");
-    ngx_http_variable_value_t *id;
-    ngx_uint_t key;
+    u_char line[128], *p;
 
-    if (r->connection->log->log_level < NGX_LOG_INFO) {
-        return;
-    }
-    key = ngx_hash_key(name.data, name.len);
-    id = ngx_http_get_variable(r, &name, key);
-    if (id == NULL || id->not_found || !id->valid) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s", status, reason);
-        return;
-    }
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "clerk_auth: rejected with %ui: %s, request id %v", status,
-        reason, id);
+    p = ngx_snprintf(line, sizeof(line), "rejected with %ui: %s", status, reason);
+    ngx_http_clerk_auth_log_request(r, NGX_LOG_INFO, (const char *) line, p - line);
 }
 
 /* Returns the status to end the request with. `error` is NULL where RFC 6750 has no error code; `reason` is static. */

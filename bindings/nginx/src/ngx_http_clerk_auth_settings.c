@@ -243,22 +243,35 @@ ngx_http_clerk_auth_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     return rv;
 }
 
+/* `on` or `off`, as a value of the setting. */
+static char *
+ngx_http_clerk_auth_set_switch(ngx_conf_t *cf, void *conf, const char *name, const char *on, const char *off)
+{
+    ngx_str_t *value = cf->args->elts, chosen;
+
+    if (ngx_strcmp(value[1].data, "on") == 0) {
+        chosen.data = (u_char *) on;
+    } else if (ngx_strcmp(value[1].data, "off") == 0) {
+        chosen.data = (u_char *) off;
+    } else {
+        return "takes \"on\" or \"off\"";
+    }
+    chosen.len = ngx_strlen(chosen.data);
+    /* Values are wiped with the configuration. */
+    chosen.data = ngx_pstrdup(cf->pool, &chosen);
+    return chosen.data == NULL ? NGX_CONF_ERROR : ngx_http_clerk_auth_setting_put(cf, conf, name, &chosen, 1, 0);
+}
+
+char *
+ngx_http_clerk_auth_set_csrf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_clerk_auth_set_switch(cf, conf, cmd->post, "check", "off");
+}
+
 char *
 ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    static ngx_str_t modes[] = { ngx_string("claims"), ngx_string("profile") };
-    ngx_str_t *value = cf->args->elts, mode;
-    ngx_uint_t is_on = ngx_strcmp(value[1].data, "on") == 0;
-
-    if (!is_on && ngx_strcmp(value[1].data, "off") != 0) {
-        return "takes \"on\" or \"off\"";
-    }
-    mode.len = modes[is_on].len;
-    mode.data = ngx_pstrdup(cf->pool, &modes[is_on]);
-    if (mode.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-    return ngx_http_clerk_auth_setting_put(cf, conf, cmd->post, &mode, 1, 0);
+    return ngx_http_clerk_auth_set_switch(cf, conf, cmd->post, "profile", "claims");
 }
 
 /* `sqlite:PATH` or `off`. Opened by the workers, with their user. */
@@ -332,7 +345,8 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
 #define NGX_HTTP_CLERK_AUTH_IS_SET(name) (settings[ngx_http_clerk_auth_setting_number(name)].values != NULL)
     /* A session token is valid for a minute, and systemd waits five seconds for a server to stop. */
     if (clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), 60, error) != CLERK_OK
-        || clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, error) != CLERK_OK)
+        || clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, error) != CLERK_OK
+        || clerk_config_set(config, CLERK_STR("csrf"), CLERK_STR("check"), error) != CLERK_OK)
     {
         return NGX_ERROR;
     }
@@ -400,7 +414,6 @@ ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_con
     ngx_http_clerk_auth_setting_t *settings)
 {
     ngx_http_clerk_auth_client_t **known = mcf->clients.elts, **place, *client;
-    ngx_http_clerk_auth_setting_t *parties;
     ngx_uint_t i;
 
     for (i = 0; i < mcf->clients.nelts; i++) {
@@ -416,9 +429,6 @@ ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_con
     *place = client;
     client->settings = settings;
     client->number = mcf->clients.nelts;
-    parties = &settings[ngx_http_clerk_auth_setting_number("authorized_parties")];
-    client->parties = parties->values;
-    client->party_count = parties->values == NULL ? 0 : parties->count;
-    client->has_webhook_secrets = NGX_HTTP_CLERK_AUTH_IS_SET("webhook_secrets");
+    client->secrets = &settings[ngx_http_clerk_auth_setting_number("webhook_secrets")];
     return ngx_http_clerk_auth_client_check(cf, client) == NGX_CONF_OK ? client : NULL;
 }

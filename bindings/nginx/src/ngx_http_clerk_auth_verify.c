@@ -8,8 +8,7 @@
 typedef struct {
     clerk_header *lines;
     ngx_uint_t count;
-    ngx_uint_t has_bearer;
-    ngx_uint_t has_cookie;
+    clerk_str method;
 } ngx_http_clerk_auth_found_t;
 
 typedef struct {
@@ -19,6 +18,7 @@ typedef struct {
     int32_t status;
     clerk_result *result;
     clerk_error *error;
+    ngx_http_clerk_auth_log_t log;
 } ngx_http_clerk_auth_job_t;
 
 ngx_http_clerk_auth_counters_t ngx_http_clerk_auth_counters;
@@ -91,31 +91,89 @@ ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r)
     return ctx;
 }
 
-static ngx_uint_t
-ngx_http_clerk_auth_is_bearer(ngx_str_t *value)
-{
-    u_char *p = value->data, *last = value->data + value->len;
+/* The credential, and what shows whether a page of the same origin made the request. */
+typedef struct {
+    ngx_uint_t source;
+    ngx_uint_t is_forwarded; /* in an endpoint: the proxy's headers name the host */
+    ngx_uint_t is_websocket;
+    ngx_uint_t is_of_browser;
+} ngx_http_clerk_auth_selection_t;
 
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
+/* The library's name of a header line; NULL if it does not need the line. */
+static const char *
+ngx_http_clerk_auth_select(ngx_http_clerk_auth_selection_t *selection, ngx_table_elt_t *h)
+{
+    switch (h->key.len) {
+    case 4:
+        return !selection->is_forwarded && ngx_http_clerk_auth_is_named(h, "host", 4) ? "host" : NULL;
+    case 6:
+        if (ngx_http_clerk_auth_is_named(h, "origin", 6)) {
+            selection->is_of_browser = 1;
+            return "origin";
+        }
+        return (selection->source & NGX_HTTP_CLERK_AUTH_FROM_COOKIE) && ngx_http_clerk_auth_is_named(h, "cookie", 6)
+                   ? "cookie" : NULL;
+    case 7:
+        selection->is_websocket |= ngx_http_clerk_auth_is_named(h, "upgrade", 7)
+                                   && ngx_strlcasestrn(h->value.data, h->value.data + h->value.len,
+                                          (u_char *) "websocket", 9 - 1) != NULL;
+        return NULL;
+    case 13:
+        return (selection->source & NGX_HTTP_CLERK_AUTH_FROM_HEADER)
+                       && ngx_http_clerk_auth_is_named(h, "authorization", 13) ? "authorization" : NULL;
+    case 14:
+        if (ngx_http_clerk_auth_is_named(h, "sec-fetch-site", 14)) {
+            selection->is_of_browser = 1;
+            return "sec-fetch-site";
+        }
+        return NULL;
+    case 16:
+        return selection->is_forwarded && ngx_http_clerk_auth_is_named(h, "x-forwarded-host", 16) ? "host" : NULL;
+    default:
+        return NULL;
     }
-    return last - p >= 6 && ngx_strncasecmp(p, (u_char *) "bearer", 6) == 0;
+}
+
+static clerk_str
+ngx_http_clerk_auth_method(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
+    ngx_http_clerk_auth_selection_t *selection)
+{
+    clerk_str method = { (const char *) r->main->method_name.data, r->main->method_name.len }, unknown = { NULL, 0 };
+    ngx_uint_t count = 0;
+    ngx_table_elt_t *h;
+
+    if (!(r->main->method & (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS | NGX_HTTP_TRACE))) {
+        return method;
+    }
+    if (lcf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT) {
+        h = ngx_http_clerk_auth_find_header(r, "x-forwarded-method", &count);
+        if (count > 1) {
+            return unknown;
+        }
+        if (h != NULL) {
+            method.data = (const char *) h->value.data;
+            method.len = h->value.len;
+        }
+    }
+    /* A page of another site can open a WebSocket. In HTTP/2 the method is CONNECT (RFC 8441), which is not safe. */
+    return selection->is_websocket && selection->is_of_browser ? CLERK_STR("CONNECT") : method;
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_clerk_auth_found_t *found)
+ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_found_t *found)
 {
     ngx_http_clerk_auth_lines_t all = { &r->headers_in.headers.part, 0 };
-    ngx_uint_t is_cookie, n = 0, capacity = NGX_HTTP_CLERK_AUTH_LINES;
+    ngx_http_clerk_auth_selection_t selection = { lcf->token_source, 0, 0, 0 };
+    ngx_uint_t n = found->count, capacity = NGX_HTTP_CLERK_AUTH_LINES;
     ngx_table_elt_t *h;
     clerk_header *grown;
+    const char *name;
 
-    found->has_bearer = found->has_cookie = 0;
+    selection.is_forwarded = lcf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT
+                             && ngx_http_clerk_auth_find_header(r, "x-forwarded-host", NULL) != NULL;
     while ((h = ngx_http_clerk_auth_next_line(&all)) != NULL) {
-        is_cookie = (source & NGX_HTTP_CLERK_AUTH_FROM_COOKIE) && ngx_http_clerk_auth_is_named(h, "cookie", 6);
-        if (!is_cookie
-            && !((source & NGX_HTTP_CLERK_AUTH_FROM_HEADER) && ngx_http_clerk_auth_is_named(h, "authorization", 13)))
-        {
+        name = ngx_http_clerk_auth_select(&selection, h);
+        if (name == NULL) {
             continue;
         }
         if (n == capacity) {
@@ -127,41 +185,43 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_uint_t source, ngx_http_c
             found->lines = grown;
             capacity *= 2;
         }
-        found->lines[n].name = is_cookie ? CLERK_STR("cookie") : CLERK_STR("authorization");
+        found->lines[n].name = clerk_str_of(name);
         found->lines[n].value.data = (const char *) h->value.data;
         found->lines[n].value.len = h->value.len;
         n++;
-        found->has_cookie |= is_cookie;
-        found->has_bearer |= !is_cookie && ngx_http_clerk_auth_is_bearer(&h->value);
     }
     found->count = n;
+    found->method = ngx_http_clerk_auth_method(r, lcf, &selection);
     return NGX_OK;
 }
 
-/* The token of a variable is passed as a bearer token. */
+/* The token of a variable is passed as a bearer token; that of `$cookie_NAME` as a cookie, since browsers send it unasked. */
 static ngx_int_t
-ngx_http_clerk_auth_collect_variable(ngx_http_request_t *r, ngx_http_complex_value_t *token,
+ngx_http_clerk_auth_collect_token(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_found_t *found)
 {
     ngx_str_t value;
+    size_t prefix_len = lcf->token_is_cookie ? 10 : 7;
     u_char *line;
 
-    found->count = found->has_bearer = found->has_cookie = 0;
-    if (ngx_http_complex_value(r, token, &value) != NGX_OK) {
+    if (lcf->token == NULL) {
+        return NGX_OK;
+    }
+    if (ngx_http_complex_value(r, lcf->token, &value) != NGX_OK) {
         return NGX_ERROR;
     }
     if (value.len == 0) {
         return NGX_OK;
     }
-    line = ngx_pnalloc(r->pool, 7 + value.len);
+    line = ngx_pnalloc(r->pool, prefix_len + value.len);
     if (line == NULL) {
         return NGX_ERROR;
     }
-    found->lines[0].name = CLERK_STR("authorization");
+    found->lines[0].name = lcf->token_is_cookie ? CLERK_STR("cookie") : CLERK_STR("authorization");
     found->lines[0].value.data = (const char *) line;
-    found->lines[0].value.len = 7 + value.len;
-    ngx_memcpy(ngx_cpymem(line, "Bearer ", 7), value.data, value.len);
-    found->count = found->has_bearer = 1;
+    found->lines[0].value.len = prefix_len + value.len;
+    ngx_memcpy(ngx_cpymem(line, lcf->token_is_cookie ? "__session=" : "Bearer ", prefix_len), value.data, value.len);
+    found->count = 1;
     return NGX_OK;
 }
 
@@ -180,7 +240,9 @@ ngx_http_clerk_auth_job_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
 {
     ngx_http_clerk_auth_job_t *job = work->data;
 
+    ngx_http_clerk_auth_log_begin(&job->log);
     job->status = clerk_authenticate(job->client, &job->request, &job->result, &job->error);
+    ngx_http_clerk_auth_log_end();
 }
 
 static void
@@ -188,6 +250,7 @@ ngx_http_clerk_auth_job_done(ngx_http_clerk_auth_work_t *work)
 {
     ngx_http_clerk_auth_job_t *job = work->data;
 
+    ngx_http_clerk_auth_log_write(&job->log, work->request);
     if (job->error != NULL) {
         ngx_http_clerk_auth_log_error(work->request->connection->log,
             job->status == CLERK_UNAVAILABLE ? NGX_LOG_WARN : NGX_LOG_ERR, clerk_status_name(job->status), job->error);
@@ -256,7 +319,7 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     clerk_header lines[NGX_HTTP_CLERK_AUTH_LINES];
     clerk_request request = CLERK_REQUEST_INIT;
     clerk_result *result = NULL;
-    ngx_int_t rc;
+    ngx_http_clerk_auth_log_t log = { NULL, NULL, 0, 0 };
     int32_t status;
 
     ctx = ngx_http_clerk_auth_get_ctx(r);
@@ -283,19 +346,18 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
         return NGX_OK;
     }
     found.lines = lines;
-    rc = lcf->token != NULL ? ngx_http_clerk_auth_collect_variable(r, lcf->token, &found)
-                            : ngx_http_clerk_auth_collect(r, lcf->token_source, &found);
-    if (rc != NGX_OK) {
+    found.count = 0;
+    if (ngx_http_clerk_auth_collect_token(r, lcf, &found) != NGX_OK || ngx_http_clerk_auth_collect(r, lcf, &found) != NGX_OK) {
         return NGX_ERROR;
     }
-    /* If the header is a bearer token, the cookie is ignored. */
-    ctx->has_cookie_credential = found.has_cookie && !found.has_bearer;
     request.headers = found.lines;
     request.header_count = found.count;
-    request.method.data = (const char *) r->main->method_name.data;
-    request.method.len = r->main->method_name.len;
+    request.method = found.method;
 
+    log.request = r;
+    ngx_http_clerk_auth_log_begin(&log);
     status = clerk_authenticate_cached(lcf->client->client, &request, &result);
+    ngx_http_clerk_auth_log_end();
     if (status == CLERK_WOULD_BLOCK) {
         return ngx_http_clerk_auth_offload(r, lcf, ctx, &request);
     }

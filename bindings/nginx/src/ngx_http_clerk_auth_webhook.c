@@ -13,11 +13,12 @@ static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
 
 typedef struct {
     ngx_shm_zone_t *zone;
-    clerk_client **clients; /* the location's own is first: its status determines the response */
+    ngx_http_clerk_auth_client_t **clients; /* the location's own is first: its status determines the response */
     ngx_uint_t count;
     ngx_str_t parts[4];
     int32_t status;
     clerk_error *error;
+    ngx_http_clerk_auth_log_t log;
     unsigned is_done : 1;
 } ngx_http_clerk_auth_delivery_t;
 
@@ -46,13 +47,18 @@ ngx_http_clerk_auth_delivery_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *lo
     int32_t status;
 
     ngx_http_clerk_auth_webhook_lines(delivery->parts, lines, &body);
-    delivery->status = clerk_webhook_handle(delivery->clients[0], lines, 3, body, &delivery->error);
+    ngx_http_clerk_auth_log_begin(&delivery->log);
+    delivery->status = clerk_webhook_handle(delivery->clients[0]->client, lines, 3, body, &delivery->error);
     for (i = 1; i < delivery->count && delivery->status >= CLERK_OK; i++) {
-        status = clerk_webhook_handle(delivery->clients[i], lines, 3, body, NULL);
+        status = clerk_webhook_handle(delivery->clients[i]->client, lines, 3, body, NULL);
         if (status == CLERK_UNAVAILABLE || (status == CLERK_OK && delivery->status == CLERK_WEBHOOK_IGNORED)) {
             delivery->status = status;
         }
     }
+    for (i = 0; i < delivery->count && delivery->status >= CLERK_OK; i++) {
+        ngx_http_clerk_auth_zone_share(delivery->zone, delivery->clients[i], 0, log);
+    }
+    ngx_http_clerk_auth_log_end();
 }
 
 /* Also after the sender closed the connection: the other workers need an event that was applied here. */
@@ -63,6 +69,7 @@ ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
     ngx_log_t *log = work->request->connection->log;
 
     delivery->is_done = 1;
+    ngx_http_clerk_auth_log_write(&delivery->log, work->request);
     if (delivery->error != NULL) {
         ngx_http_clerk_auth_log_error(log, delivery->status == CLERK_E_WEBHOOK ? NGX_LOG_INFO : NGX_LOG_ERR,
             "webhook event rejected", delivery->error);
@@ -141,22 +148,23 @@ ngx_http_clerk_auth_read_body(ngx_http_request_t *r, ngx_str_t *body)
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_list_clients(ngx_http_request_t *r, clerk_client *own, ngx_http_clerk_auth_delivery_t *delivery)
+ngx_http_clerk_auth_list_clients(ngx_http_request_t *r, ngx_http_clerk_auth_client_t *own,
+    ngx_http_clerk_auth_delivery_t *delivery)
 {
     ngx_http_clerk_auth_main_conf_t *mcf = ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module);
     ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
     ngx_uint_t i;
 
     delivery->zone = mcf->zone;
-    delivery->clients = ngx_palloc(r->pool, mcf->clients.nelts * sizeof(clerk_client *));
+    delivery->clients = ngx_palloc(r->pool, mcf->clients.nelts * sizeof(ngx_http_clerk_auth_client_t *));
     if (delivery->clients == NULL) {
         return NGX_ERROR;
     }
     delivery->clients[0] = own;
     delivery->count = 1;
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (clients[i]->client != NULL && clients[i]->client != own && clients[i]->has_webhook_secrets) {
-            delivery->clients[delivery->count++] = clients[i]->client;
+        if (clients[i]->client != NULL && clients[i] != own && clients[i]->secrets->values != NULL) {
+            delivery->clients[delivery->count++] = clients[i];
         }
     }
     return NGX_OK;
@@ -196,7 +204,7 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
-    if (ngx_http_clerk_auth_list_clients(r, lcf->client->client, delivery) != NGX_OK) {
+    if (ngx_http_clerk_auth_list_clients(r, lcf->client, delivery) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     work->run = ngx_http_clerk_auth_delivery_run;
@@ -236,7 +244,7 @@ ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r)
 
 /*
  * Applies a delivery that another worker received, in memory only: that worker has updated the user store. One whose
- * signature is too old is not needed by a new worker, whose caches are empty.
+ * signature is too old is not needed by a new worker: its caches are empty, and it has imported the revocations.
  */
 void
 ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str_t parts[4], ngx_log_t *log)
@@ -250,7 +258,7 @@ ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str
 
     ngx_http_clerk_auth_webhook_lines(parts, lines, &body);
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (clients[i]->client == NULL || !clients[i]->has_webhook_secrets) {
+        if (clients[i]->client == NULL || clients[i]->secrets->values == NULL) {
             continue;
         }
         pending = NULL;

@@ -1,14 +1,16 @@
 /*
- * Shared memory: a ring of webhook deliveries that every worker applies, and each worker's statistics. It survives a
- * reload: new workers apply the deliveries in the ring.
+ * Shared memory: a ring of webhook deliveries that every worker applies, the revocations for workers that start later, and
+ * each worker's statistics. It survives a reload.
  */
 
 #include "ngx_http_clerk_auth.h"
 
 #define NGX_HTTP_CLERK_AUTH_POLL_MS 250
-/* At least three of the largest deliveries. */
+/* At least one of the largest deliveries. */
 #define NGX_HTTP_CLERK_AUTH_MIN_ZONE (1024 * 1024)
 #define NGX_HTTP_CLERK_AUTH_SLOTS 128
+/* Changes with the structures in the zone: a reload may load another version of this module. */
+#define NGX_HTTP_CLERK_AUTH_LAYOUT 0x636c65726b0001
 
 /* A signed delivery; followed by svix-id, svix-timestamp, svix-signature and body. */
 typedef struct {
@@ -23,11 +25,13 @@ typedef struct {
 } ngx_http_clerk_auth_slot_t;
 
 typedef struct {
+    uint64_t layout;
     uint64_t head; /* bytes written since the zone was created */
     uint64_t tail; /* start of the oldest record */
     uint64_t capacity;
     uint64_t workers; /* numbers assigned */
     u_char *ring;
+    ngx_http_clerk_auth_revocations_t *revocations;
     uint64_t retired[NGX_HTTP_CLERK_AUTH_STATISTICS];
     ngx_http_clerk_auth_slot_t slots[NGX_HTTP_CLERK_AUTH_SLOTS];
 } ngx_http_clerk_auth_shared_t;
@@ -58,6 +62,11 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_clerk_auth_shared_t *shared;
 
     if (old != NULL) {
+        if (old->shared->layout != NGX_HTTP_CLERK_AUTH_LAYOUT) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                "\"clerk_auth_zone\" is of another version of this module: restart nginx instead of reloading it");
+            return NGX_ERROR;
+        }
         *zone = *old;
         return NGX_OK;
     }
@@ -70,7 +79,10 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (shared == NULL) {
         return NGX_ERROR;
     }
-    shared->capacity = zone->pool->pfree * ngx_pagesize;
+    shared->layout = NGX_HTTP_CLERK_AUTH_LAYOUT;
+    /* The other half is for revocations. */
+    zone->pool->log_nomem = 0;
+    shared->capacity = zone->pool->pfree / 2 * ngx_pagesize;
     shared->ring = ngx_slab_alloc(zone->pool, shared->capacity);
     if (shared->ring == NULL) {
         return NGX_ERROR;
@@ -133,6 +145,19 @@ ngx_http_clerk_auth_ring_read(ngx_http_clerk_auth_shared_t *shared, uint64_t at,
     ngx_memcpy((u_char *) data + first, shared->ring, len - first);
 }
 
+/* Any thread. `is_start`: the client is new, or has missed deliveries. */
+void
+ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *shm_zone, ngx_http_clerk_auth_client_t *client, ngx_uint_t is_start,
+    ngx_log_t *log)
+{
+    ngx_http_clerk_auth_zone_t *zone = shm_zone == NULL ? NULL : shm_zone->data;
+
+    if (zone != NULL && client->client != NULL && client->secrets->values != NULL) {
+        ngx_http_clerk_auth_revocations_share(zone->pool, &zone->shared->revocations, client->secrets, client->client,
+            is_start, log);
+    }
+}
+
 void
 ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], ngx_log_t *log)
 {
@@ -171,14 +196,15 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
 }
 
 static void
-ngx_http_clerk_auth_invalidate_all(void)
+ngx_http_clerk_auth_invalidate_all(ngx_log_t *log)
 {
     ngx_http_clerk_auth_client_t **clients = ngx_http_clerk_auth_main->clients.elts;
     ngx_uint_t i;
 
     for (i = 0; i < ngx_http_clerk_auth_main->clients.nelts; i++) {
+        ngx_http_clerk_auth_zone_share(ngx_http_clerk_auth_main->zone, clients[i], 1, log);
         if (clients[i]->client != NULL && clerk_client_invalidate_all(clients[i]->client) != CLERK_OK) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "clerk_auth: a cache could not be cleared");
+            ngx_log_error(NGX_LOG_ERR, log, 0, "clerk_auth: a cache could not be cleared");
         }
     }
 }
@@ -232,7 +258,7 @@ ngx_http_clerk_auth_apply_records(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *l
     if (is_behind) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
             "clerk_auth: webhook events arrived faster than this worker applied them; its caches are cleared");
-        ngx_http_clerk_auth_invalidate_all();
+        ngx_http_clerk_auth_invalidate_all(log);
     }
     for (p = copy; p != NULL && p < copy + len; p += record->size) {
         record = (ngx_http_clerk_auth_record_t *) p;

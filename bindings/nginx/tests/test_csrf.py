@@ -2,7 +2,7 @@
 
 import subprocess
 
-from harness import PARTY, equal, request
+from harness import PARTY, equal, raw, request
 
 HOST = ("Host", "app.test:8443")
 
@@ -83,3 +83,59 @@ def test_http2_requests_are_checked_against_their_authority(f):
                                "-X", "DELETE", f"http://127.0.0.1:{n.port}/", "-H", f"Origin: {origin}", "-H",
                                f"Cookie: __session={f.sim.mint()}"], capture_output=True, text=True, check=True).stdout
         equal(said, status, origin)
+
+
+def test_websocket_of_another_site_is_rejected(f):
+    n = f.simple()
+    token = f.sim.mint()
+    upgrade = [("Upgrade", "WebSocket"), ("Connection", "Upgrade"), HOST]
+    for origin, status in (("https://evil.example", 403), ("null", 403), ("https://app.test:8443", 200), (PARTY, 200)):
+        headers = [*upgrade, ("Origin", origin)]
+        equal(request(n.port, cookie=token, headers=headers).status, status, origin)
+        equal(request(n.port, token=token, headers=headers).status, 200, "a bearer token")
+    equal(request(n.port, cookie=token, headers=[*upgrade, ("Sec-Fetch-Site", "cross-site")]).status, 403)
+    equal(request(n.port, cookie=token, headers=upgrade).status, 200, "not a browser: it always sends Origin")
+
+
+def test_cookie_from_a_variable_is_checked_too(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; clerk_auth on;
+        location /plain {{ clerk_auth_token_source $cookie_session; {f.proxy()} }}
+        location /braces {{ clerk_auth_token_source "${{cookie_session}}"; {f.proxy()} }}
+        location /header {{ clerk_auth_token_source $http_x_token; {f.proxy()} }} }}""")
+    token = f.sim.mint()
+    mine = [("Cookie", f"a=b; session={token}")]
+    for path in ("/plain", "/braces"):
+        equal(request(n.port, path, headers=mine).status, 200, path)
+        equal(request(n.port, path, method="POST", headers=mine, body=b"").status, 403, path)
+        equal(request(n.port, path, method="POST", headers=[*mine, ("Sec-Fetch-Site", "same-origin")], body=b"").status, 200)
+    equal(request(n.port, "/header", method="POST", headers=[("X-Token", token)], body=b"").status, 200)
+
+
+def test_duplicate_host_or_method_of_a_proxy_is_no_evidence(f):
+    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; location = /auth {{ clerk_auth_endpoint; }} }}""")
+    cookie = f.sim.mint()
+    own = [("Origin", "https://app.test"), ("X-Forwarded-Host", "app.test")]
+    rows = [
+        ([], 200),
+        ([("X-Forwarded-Method", "POST"), *own], 200),
+        ([("X-Forwarded-Method", "POST"), *own, ("X-Forwarded-Host", "evil.example")], 403),
+        ([("X-Forwarded-Method", "GET"), ("X-Forwarded-Method", "POST")], 403),
+        ([("X-Forwarded-Method", "")], 403),
+        ([("X-Forwarded-Method", "post")], 403),
+        ([("X-Forwarded-Method", "GET")], 200),
+    ]
+    for headers, status in rows:
+        equal(request(n.port, "/auth", cookie=cookie, headers=headers).status, status, str(headers))
+    equal(request(n.port, "/auth", method="POST", cookie=cookie, headers=[("X-Forwarded-Method", "GET")]).status, 403)
+
+
+def test_requests_without_one_host_have_no_own_origin(f):
+    n = f.simple()
+    cookie = f.sim.mint()
+    for host, status in ((b"Host: a.test\r\n", b"200"), (b"", b"403"), (b"Host: evil.example\r\n", b"403")):
+        said = raw(n.port, b"POST / HTTP/1.0\r\n" + host + b"Origin: https://a.test\r\nContent-Length: 0\r\nCookie: __session="
+                   + cookie.encode() + b"\r\n\r\n")
+        equal(said.split()[1], status, str(host))
+    said = raw(n.port, b"POST / HTTP/1.1\r\nHost: a.test\r\nHost: evil.example\r\nOrigin: https://evil.example\r\n"
+               b"Connection: close\r\nContent-Length: 0\r\nCookie: __session=" + cookie.encode() + b"\r\n\r\n")
+    assert said.split()[1] in (b"400", b"403"), said

@@ -79,7 +79,8 @@ def test_connection_header_cannot_name_what_the_module_adds(f):
         proxy_pass http://127.0.0.1:{f.application.port}; proxy_http_version 1.1;
         proxy_set_header Connection $http_connection; }} }}""")
     for value, passed in (("close, X-Clerk-User-Id", ["close"]), ("X_Clerk_User_Id , keep-alive,x-clerk-org-id", ["keep-alive"]),
-                          ("X-Clerk-User-Id", []), ("close", ["close"])):
+                          ("X-Clerk-User-Id", []), ("close", ["close"]), ("close X-Clerk-User-Id", ["close"]),
+                          ("close;x-clerk-org-id", ["close"]), ('te, "X-Clerk-User-Id"', ["te"]), ("a,,X-CLERK-USER-ID,b", ["a, b"])):
         response = request(n.port, token=f.sim.mint(), headers=[("Connection", value)])
         equal(response.status, 200)
         equal(response.passed("Connection"), passed, value)

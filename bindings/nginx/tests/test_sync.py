@@ -1,5 +1,6 @@
 """User sync, webhooks, shared memory of the workers, statistics."""
 
+import base64
 import os
 import signal
 import sqlite3
@@ -66,7 +67,7 @@ def test_local_user_id_is_the_key_of_the_row(f):
 
 def test_row_that_the_application_deactivated_is_403(f):
     f.sim.user()
-    n = server(f)
+    n = server(f, inside="clerk_auth_setting row_check_ttl_s 0;")
     token = f.sim.mint()
     equal(request(n.port, token=token).status, 200)
     with sqlite3.connect(f.directory / "store/users.db") as db:
@@ -120,6 +121,66 @@ def test_killed_worker_is_replaced_by_one_that_knows_the_revocations(f):
     time.sleep(0.5)
     equal(each_worker(f, n, token), {"rejected": {401}})
     wait_until(lambda: status(n)["workers"] == 2, what="both workers are counted")
+
+
+def revoke(f, n, session, **spec):
+    d = f.sim.webhook("session.revoked", session, data={"id": session, "user_id": "user_1", "status": "revoked"}, **spec)
+    return deliver(n, d).status
+
+
+def test_revocation_outlives_its_signature_and_reloads(f):
+    n = server(f, workers=2, store=False)
+    f.sim.user()
+    token = f.sim.mint(sid="sess_old", exp_in=600)
+    equal(request(n.port, token=token).status, 200)
+    # Signatures are valid for five minutes, and this one is almost as old.
+    equal(revoke(f, n, "sess_old", timestamp=int(time.time()) - 296), 200)
+    time.sleep(6)
+    for _ in range(2):
+        n.reload()
+        equal(each_worker(f, n, token), {"rejected": {401}}, "after a reload")
+    equal(request(n.port, token=f.sim.mint(sid="sess_new")).status, 200)
+
+
+def test_revocations_follow_the_rotation_of_the_secret(f):
+    first, second, other = WEBHOOK_SECRET, "whsec_c2Vjb25kLXNlY3JldC1zZWNvbmQtc2VjcmV0", "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldA=="
+    block = f"""{f.keys()} clerk_auth_zone clerk:1m; clerk_auth_webhook_secret SECRETS;
+        server {{ listen 127.0.0.1:@port@; location = /webhook {{ clerk_auth_webhook; }}
+        location / {{ clerk_auth on; {f.proxy()} }} }}"""
+    n = f.nginx(block.replace("SECRETS", first))
+    token = f.sim.mint(sid="sess_rotated", exp_in=600)
+    equal(revoke(f, n, "sess_rotated"), 200)
+
+    def change(secrets):
+        text = n.conf.read_text()
+        n.conf.write_text(text[:text.index("clerk_auth_webhook_secret")] + f"clerk_auth_webhook_secret {secrets};"
+                          + text[text.index("\n", text.index("clerk_auth_webhook_secret")):])
+        n.reload()
+        return request(n.port, token=token).status
+
+    equal(change(f"{first} {second}"), 401)
+    equal(change(second), 401)
+    # Another instance's sessions are not affected.
+    equal(change(other), 200)
+
+
+def test_zone_too_small_for_the_revocations_rejects_older_tokens(f):
+    # Each secret has its own copy of the revocations.
+    secrets = " ".join(f"whsec_{base64.b64encode(bytes([i]) * 24).decode()}" for i in range(24))
+    n = f.nginx(f"""{f.keys()} clerk_auth_zone clerk:1m; clerk_auth_webhook_secret {WEBHOOK_SECRET} {secrets};
+        server {{ listen 127.0.0.1:@port@; location = /webhook {{ clerk_auth_webhook; }}
+        location / {{ clerk_auth on; {f.proxy()} }} }}""")
+    older, i = f.sim.mint(exp_in=900), 0
+    while "is too small for all revocations" not in n.log():
+        equal(revoke(f, n, f"sess_{'x' * 110}{i}"), 200)
+        i += 1
+        assert i < 400, "the zone is not full"
+    equal(request(n.port, token=older).status, 200, "this worker knows all of them")
+    time.sleep(1)
+    n.reload()
+    equal(request(n.port, token=older).status, 401)
+    time.sleep(6)
+    equal(request(n.port, token=f.sim.mint()).status, 200, "issued later; Clerk's clock may be five seconds ahead")
 
 
 def test_banned_user_is_rejected_by_all_workers_within_a_second(f):
@@ -257,9 +318,9 @@ def test_statistics_add_up_over_workers_and_survive_reload(f):
     for _ in range(5):
         request(n.port, token=f.sim.mint(spoil="expired"))
     request(n.port, method="POST", cookie=token, body=b"x")
-    wait_until(lambda: status(n)["csrf_rejected"] == 1 and status(n)["signed_out"] == 5, what="numbers add up")
+    wait_until(lambda: status(n)["csrf_rejected"] == 1 and status(n)["signed_out"] == 6, what="numbers add up")
     found = status(n)
-    equal((found["workers"], found["cache_hits"] + found["signed_in"]), (2, 21))
+    equal((found["workers"], found["cache_hits"] + found["signed_in"]), (2, 20))
     assert 1 <= found["offloaded"] <= 4, found
     n.reload()
     wait_until(lambda: status(n)["workers"] == 2, what="old workers are gone")

@@ -42,16 +42,18 @@ export class Accounts {
     return row; // insert into account (…) values (…) returning *
   }
 
-  async update(key, columns, { onlyIfUnlinked, maxVersion }) {
+  async update(key, columns, { onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned }) {
     const old = this.#rows.get(key);
     const isNewer = maxVersion !== null && (old?.clerkUpdatedAtMs ?? 0) > maxVersion;
+    const isOtherwise = (onlyIfActive && !old?.isActive) || (onlyIfBanned && (old?.isActive || !old?.bannedByClerk));
     // No row was updated: it was deleted, linked or changed meanwhile.
-    if (old === undefined || (onlyIfUnlinked && old.clerkId) || isNewer) throw new ConflictError();
+    if (old === undefined || (onlyIfUnlinked && old.clerkId) || isNewer || isOtherwise) throw new ConflictError();
     const row = { ...old, ...columns };
     this.#checkUnique(row);
     this.#rows.set(key, row);
     // update account set … where id = $1 and (not $2 or clerk_id is null)
-    //   and ($3 is null or clerk_updated_at is null or clerk_updated_at <= $3) returning *
+    //   and ($3 is null or clerk_updated_at is null or clerk_updated_at <= $3)
+    //   and (not $4 or is_active) and (not $5 or (banned_by_clerk and not is_active)) returning *
     return row;
   }
 

@@ -87,6 +87,21 @@ class Auth {
     return result.handshakeRecommended(this.#result) === 1;
   }
 
+  /** The `Location` of a 307, with `handshake` on; null without a redirect. To be looked at before `status`. Do not log it. */
+  get redirect() {
+    return result.redirect(this.#result);
+  }
+
+  /** The values of `Set-Cookie` lines to add to the response, whatever the status is, each by itself. */
+  get setCookies() {
+    return result.setCookies(this.#result);
+  }
+
+  /** The value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies; else null. */
+  get cacheControl() {
+    return result.cacheControl(this.#result);
+  }
+
   get userId() {
     return result.userId(this.#result);
   }

@@ -4,7 +4,7 @@ const native = require('./native.js');
 const { Auth } = require('./auth.js');
 const { ClerkError, closedError, fromException, fromNative, fromStatus } = require('./errors.js');
 const { ClerkEvents } = require('./events.js');
-const { parseHeaders } = require('./request.js');
+const { parseHeaders, parsePage } = require('./request.js');
 const { parseOptions } = require('./settings.js');
 const { UserStore, isInStoreCall } = require('./user-store.js');
 const webhooks = require('./webhooks.js');
@@ -43,9 +43,11 @@ class ClerkClient {
   #inFlight = new Set();
   #closing = null;
   #webhooks;
+  #handshake;
 
   constructor(options = {}) {
-    const { settings, timeoutMs, storeTimeoutMs, clock } = parseOptions(options);
+    const { settings, timeoutMs, storeTimeoutMs, clock, handshake } = parseOptions(options);
+    this.#handshake = handshake;
     this.#storeTimeoutMs = storeTimeoutMs;
     if (options.users !== undefined && options.users !== null) {
       this.#store = new UserStore(this, options.users, storeTimeoutMs);
@@ -92,9 +94,14 @@ class ClerkClient {
     return this.#webhooks;
   }
 
+  /** Whether the setting `handshake` is on. */
+  get handshake() {
+    return this.#handshake;
+  }
+
   async authenticate(request, options) {
     const signal = options === undefined ? undefined : getSignal(options);
-    const headers = parseHeaders(request);
+    const headers = this.#parse(request, options);
     const cached = this.#authenticateCached(headers);
     if (cached !== undefined) return cached;
     return abortable(
@@ -104,8 +111,19 @@ class ClerkClient {
   }
 
   /** Returns the cached result, or undefined. */
-  authenticateCached(request) {
-    return this.#authenticateCached(parseHeaders(request));
+  authenticateCached(request, options) {
+    return this.#authenticateCached(this.#parse(request, options));
+  }
+
+  /** Reads a request; with `handshake` on also its scheme and target, which options may override. */
+  #parse(request, options) {
+    return this.#handshake ? parsePage(request, options) : parseHeaders(request);
+  }
+
+  /** Returns where the request has a credential, and the token; verifies nothing. */
+  credential(request) {
+    const headers = parseHeaders(request);
+    return this.#callSync((addon) => addon.credential(...headers));
   }
 
   async verifyToken(token, options) {
@@ -156,6 +174,11 @@ class ClerkClient {
     this.#callSync((addon) => addon.importRevocations(checkString(json, 'json')));
   }
 
+  explain(token) {
+    const { json, text } = this.#callSync((addon) => addon.explain(checkString(token, 'token')));
+    return { ...JSON.parse(json), text };
+  }
+
   stats() {
     return this.#callSync((addon) => addon.stats());
   }
@@ -201,7 +224,9 @@ class ClerkClient {
     const addon = this.#open();
     let handle;
     try {
-      handle = addon.authenticateCached(headers[0], headers[1], headers[2], headers[3], headers[4], headers[5]);
+      handle = this.#handshake
+        ? addon.authenticateCached(...headers)
+        : addon.authenticateCached(headers[0], headers[1], headers[2], headers[3], headers[4], headers[5]);
     } catch (error) {
       throw fromException(error);
     }

@@ -62,7 +62,19 @@ export type Reason =
   // Internal error of this library.
   | 'internal-error'
   // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
-  | 'csrf-failed';
+  | 'csrf-failed'
+  // `handshake`: the address carries a development browser, which has to be passed on to Clerk.
+  | 'dev-browser-sync'
+  // `handshake`: a browser that the development instance does not know.
+  | 'dev-browser-missing'
+  // `handshake`: a satellite has to ask the primary domain whether the browser is signed in.
+  | 'satellite-needs-syncing'
+  // `handshake`: a satellite asks the primary domain of a development instance.
+  | 'primary-responds-to-syncing'
+  // `cross_origin_sync`: the visitor follows a link from another site.
+  | 'primary-domain-cross-origin-sync'
+  // `organization_patterns`: the path belongs to another organization than the active one.
+  | 'active-organization-mismatch';
 
 export type Category =
   // No credential was presented. The application may continue with a session of its own.
@@ -81,6 +93,14 @@ export type Source =
   | 'cache'
   // The token was verified by this call.
   | 'verified';
+
+export type HandshakeSource =
+  // A nonce was exchanged at Clerk.
+  | 'nonce'
+  // A handshake token was verified.
+  | 'token'
+  // The session was refreshed with its refresh cookie.
+  | 'refresh';
 
 export type TokenType =
   // A signed-in user's short-lived session JWT.
@@ -126,7 +146,16 @@ export type EventName =
   // A webhook reported that a user was deleted. The application decides what happens to the row.
   | 'userDeleted'
   // Clerk rejected the secret key. Cached results may still be served for a while.
-  | 'secretKeyRejected';
+  | 'secretKeyRejected'
+  // A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because it
+  // was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+  | 'jwksFetchLimited'
+  // A browser is redirected to Clerk.
+  | 'handshakeStarted'
+  // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
+  | 'handshakeResolved'
+  // Clerk's response to a handshake was not accepted or could not be fetched.
+  | 'handshakeFailed';
 
 /** The settings, as the README of the library describes them. */
 export interface Settings {
@@ -163,6 +192,11 @@ export interface Settings {
    * Origins of which `azp` must be one, compared exactly; empty: not checked.
    */
   authorizedParties?: string | string[];
+  /**
+   * `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+   * `Origin` and to servers; a wrong or empty `azp` is rejected all the same. Default: refuse.
+   */
+  authorizedPartiesMissing?: 'refuse' | 'accept';
   /**
    * Audiences of which `aud` must contain one; empty: not checked.
    */
@@ -229,8 +263,9 @@ export interface Settings {
    */
   userStaleIfErrorS?: number | string;
   /**
-   * How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each request.
-   * Default: 5 with `users`, else 0.
+   * How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
+   * application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
+   * has a result. Default: 5.
    */
   rowCheckTtlS?: number | string;
   /**
@@ -285,4 +320,73 @@ export interface Settings {
    * session token. Default: 86400.
    */
   revocationTtlS?: number | string;
+  /**
+   * `on`: a document request with a stale session cookie is redirected to Clerk and comes back signed in; needs
+   * `publishable_key` and `secret_key`. Default: off.
+   */
+  handshake?: 'off' | 'on';
+  /**
+   * With `handshake`: renew an expired session with its refresh cookie, without a redirect. Default: true.
+   */
+  refresh?: boolean;
+  /**
+   * Origins under which browsers reach the application (`https://app.example.com`), compared exactly; empty:
+   * `authorized_parties`. With neither, any host of a request counts.
+   */
+  publicOrigin?: string | string[];
+  /**
+   * Read the host and the scheme of the public URL from `X-Forwarded-Host` and `X-Forwarded-Proto`; only behind a
+   * proxy that sets or removes both. Default: false.
+   */
+  trustForwarded?: boolean;
+  /**
+   * URL of a proxy in front of Clerk's Frontend API, or its path on the application's own origin, such as
+   * `/__clerk`.
+   */
+  proxyUrl?: string;
+  /**
+   * Domain of this application if it is a satellite, such as `satellite.example.net`.
+   */
+  domain?: string;
+  /**
+   * Whether the application is a satellite: it shares the sessions of a primary application on another domain.
+   * Default: false.
+   */
+  isSatellite?: boolean;
+  /**
+   * URL of the primary application's sign-in page; needed by a satellite of a development instance.
+   */
+  signInUrl?: string;
+  /**
+   * Whether a satellite asks the primary domain about visitors without cookies at their first request. Default:
+   * false.
+   */
+  satelliteAutoSync?: boolean;
+  /**
+   * Origins of satellites to which the primary application of a development instance passes sessions on.
+   */
+  satelliteOrigins?: string | string[];
+  /**
+   * `development`: production instances read the response of a handshake from cookies only; `always`: from the query
+   * too. Default: development.
+   */
+  handshakeQuery?: 'development' | 'always';
+  /**
+   * Pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there.
+   * Default: true.
+   */
+  handshakeSendSession?: boolean;
+  /**
+   * Redirect a visitor who follows a link from another site to Clerk once; only for applications on several domains.
+   * Default: false.
+   */
+  crossOriginSync?: boolean;
+  /**
+   * Paths that belong to an organization, such as `/orgs/:slug` or `/orgs/:slug/(.*)`.
+   */
+  organizationPatterns?: string | string[];
+  /**
+   * Paths that belong to the personal account, such as `/me` or `/me/(.*)`.
+   */
+  personalAccountPatterns?: string | string[];
 }

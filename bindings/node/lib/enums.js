@@ -75,6 +75,7 @@ const SETTINGS = new Map(Object.entries({
   jwksUrl: 'jwks_url',
   acceptsToken: 'accepts_token',
   authorizedParties: 'authorized_parties',
+  authorizedPartiesMissing: 'authorized_parties_missing',
   audience: 'audience',
   issuer: 'issuer',
   expectedMachineId: 'expected_machine_id',
@@ -103,6 +104,21 @@ const SETTINGS = new Map(Object.entries({
   webhookSecrets: 'webhook_secrets',
   instanceId: 'instance_id',
   revocationTtlS: 'revocation_ttl_s',
+  handshake: 'handshake',
+  refresh: 'refresh',
+  publicOrigin: 'public_origin',
+  trustForwarded: 'trust_forwarded',
+  proxyUrl: 'proxy_url',
+  domain: 'domain',
+  isSatellite: 'is_satellite',
+  signInUrl: 'sign_in_url',
+  satelliteAutoSync: 'satellite_auto_sync',
+  satelliteOrigins: 'satellite_origins',
+  handshakeQuery: 'handshake_query',
+  handshakeSendSession: 'handshake_send_session',
+  crossOriginSync: 'cross_origin_sync',
+  organizationPatterns: 'organization_patterns',
+  personalAccountPatterns: 'personal_account_patterns',
 }));
 
 /** Environment variables and the options they set. */
@@ -118,6 +134,10 @@ const ENVIRONMENT = {
   CLERK_API_URL: 'apiUrl',
   CLERK_TIMEOUT_MS: 'timeoutMs',
   CLERK_WEBHOOK_SIGNING_SECRET: 'webhookSecrets',
+  CLERK_PROXY_URL: 'proxyUrl',
+  CLERK_DOMAIN: 'domain',
+  CLERK_IS_SATELLITE: 'isSatellite',
+  CLERK_SIGN_IN_URL: 'signInUrl',
 };
 
 module.exports = { STATUSES, LOG_LEVELS, ATTRIBUTE, CHECK, COLUMN, SETTINGS, ENVIRONMENT };

@@ -15,7 +15,7 @@ function logEvent(level, message) {
   return { level: LOG_LEVELS[level - 1], message };
 }
 
-function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs) {
+function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfterMs, handshakeSource, droppedLines) {
   const event = {
     type,
     userKey,
@@ -25,6 +25,8 @@ function clerkEvent(type, userKey, clerkId, tokenHash, reason, source, retryAfte
     source: native.sources[source] ?? null,
   };
   if (retryAfterMs >= 0) event.retryAfterMs = retryAfterMs;
+  if (handshakeSource > 0)
+    Object.assign(event, { handshakeSource: native.handshakeSources[handshakeSource], droppedLines });
   return event;
 }
 

@@ -1,11 +1,13 @@
 'use strict';
 
-const { authenticate, getAuth, rejection, resolveClient } = require('./middleware.js');
+const { authenticate, getAuth, rejection, resolveClient, respondToPage } = require('./middleware.js');
 
 function clerkMiddleware(clientOrOptions) {
   const client = resolveClient(clientOrOptions);
   return function clerk(req, res, next) {
-    authenticate(client, req).then(() => next(), next);
+    // `protocol` follows the setting `trust proxy`.
+    const page = client.handshake ? { scheme: req.protocol, target: req.originalUrl } : undefined;
+    authenticate(client, req, req, page).then((auth) => respondToPage(client, auth, res) || next(), next);
   };
 }
 

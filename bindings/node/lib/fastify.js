@@ -15,8 +15,14 @@ async function clerkPlugin(fastify, options = {}) {
     throw new TypeError('client must be a ClerkClient');
   const isOwned = sharedClient === undefined && Object.keys(settings).length > 0;
   const client = sharedClient ?? middleware.resolveClient(isOwned ? settings : undefined);
-  fastify.addHook(hookName, async (request) => {
-    await middleware.authenticate(client, request.raw);
+  fastify.addHook(hookName, async (request, reply) => {
+    // `protocol` follows the option `trustProxy`.
+    const page = client.handshake ? { scheme: request.protocol, target: request.originalUrl } : undefined;
+    const auth = await middleware.authenticate(client, request.raw, request.raw, page);
+    if (!client.handshake) return;
+    for (const line of auth.setCookies) reply.header('Set-Cookie', line);
+    if (auth.cacheControl !== null) reply.header('Cache-Control', auth.cacheControl);
+    if (auth.redirect !== null) return reply.code(307).header('Location', auth.redirect).send();
   });
   if (isOwned) fastify.addHook('onClose', () => client.close());
 }

@@ -1,7 +1,7 @@
 'use strict';
 // Middleware for plain `http`.
 
-const { authenticate, getAuth, rejection, resolveClient } = require('./middleware.js');
+const { authenticate, getAuth, rejection, resolveClient, respondToPage } = require('./middleware.js');
 
 function send(res, { status, headers, body }) {
   res.writeHead(status, { ...headers, 'Content-Type': 'application/json' });
@@ -14,7 +14,8 @@ function withAuth(clientOrOptions, handler) {
   if (typeof handler !== 'function') throw new TypeError('handler must be a function');
   return async function clerkHandler(req, res) {
     try {
-      await authenticate(client, req);
+      const auth = await authenticate(client, req);
+      if (respondToPage(client, auth, res)) return;
     } catch (error) {
       // Wrong use of the package, such as a closed client: the handler is not called.
       process.emitWarning(error);

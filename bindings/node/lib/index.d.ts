@@ -1,13 +1,25 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
-import { Category, EventName, LogLevel, Reason, Settings, Source, Status, TokenType } from './enums.js';
+import {
+  Category,
+  EventName,
+  HandshakeSource,
+  LogLevel,
+  Reason,
+  Settings,
+  Source,
+  Status,
+  TokenType,
+} from './enums.js';
 
 /** The version of the library. */
 export const version: string;
 
 export * from './enums.js';
 
-export interface ClientOptions<Row extends UserRow = UserRow> extends Settings {
+export interface ClientOptions<Row extends UserRow = UserRow> extends Omit<Settings, 'handshake'> {
+  /** Keeps pages signed in: the middleware redirects browsers to Clerk and back. Needs both keys. */
+  handshake?: boolean | Settings['handshake'];
   /** The environment that provides missing settings. Default: `process.env`. `false` disables it. */
   env?: boolean | Record<string, string | undefined>;
   /** The application's user table. */
@@ -55,6 +67,10 @@ export interface UpdateCondition {
   onlyIfUnlinked: boolean;
   /** `clerkUpdatedAtMs` of the row must be null or at most this. Null for a table without the column. */
   maxVersion: number | null;
+  /** `isActive` of the row must be true: a row that the application has deactivated meanwhile is not marked as banned. */
+  onlyIfActive: boolean;
+  /** `isActive` of the row must be false and `bannedByClerk` true: only a ban is lifted. */
+  onlyIfBanned: boolean;
 }
 
 type Awaitable<T> = T | Promise<T>;
@@ -75,7 +91,7 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
-  /** Inserts a row. Returns its key or the row. */
+  /** Inserts a row. Returns its key or the row; a row with `isActive` false rejects the request that created it. */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
    * Updates a row if it meets the condition, which must be part of the statement; else throws a ConflictError. Returns the
@@ -115,6 +131,13 @@ export interface Auth<Row extends UserRow = UserRow> {
   readonly handshakeRecommended: boolean;
   /** The underlying error of an `unavailable` result, for the log. Do not send it to clients. */
   readonly error: ClerkError | null;
+
+  /** The `Location` of a 307, with `handshake` on. To be looked at before `status`. Do not log it. */
+  readonly redirect: string | null;
+  /** The values of `Set-Cookie` lines to add to the response, whatever the status is, each by itself. */
+  readonly setCookies: string[];
+  /** The value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies. */
+  readonly cacheControl: string | null;
 
   readonly tokenType: TokenType | null;
   readonly userId: string | null;
@@ -164,6 +187,10 @@ export interface ClerkEvent {
   reason: Reason | null;
   source: Source | null;
   retryAfterMs?: number;
+  /** Where Clerk's response to a handshake came from. */
+  handshakeSource?: HandshakeSource;
+  /** How many `Set-Cookie` lines of it were not passed on. */
+  droppedLines?: number;
 }
 
 export interface LogEvent {
@@ -190,6 +217,14 @@ export type HeadersLike =
 /** Node's request, a Fetch request, or the headers alone. */
 export type RequestLike = { headers: HeadersLike; method?: string; rawHeaders?: string[] } | HeadersLike;
 
+/** How the browser addressed the request; for the setting `handshake`. Default: what Node's or Fetch's request says. */
+export interface PageOptions {
+  /** `https` or `http`. */
+  scheme?: string;
+  /** Path and query, exactly as received. */
+  target?: string;
+}
+
 /** A webhook request with its raw body. */
 export type WebhookRequest =
   | Request
@@ -214,6 +249,18 @@ export interface Stats {
   cachedTokens: number;
   cachedUsers: number;
   jwksAgeMs: number;
+  noCredentials: number;
+  /** Calls of `authenticateCached` without a result. */
+  wouldBlock: number;
+  /** Also counted in `unavailable`. */
+  storeErrors: number;
+}
+
+/** Where a request has a credential. */
+export interface Credential {
+  /** The token that `authenticate` would verify; null if there is none or it is malformed. */
+  token: string | null;
+  source: 'none' | 'header' | 'cookie';
 }
 
 export interface CallOptions {
@@ -222,15 +269,46 @@ export interface CallOptions {
 }
 
 /** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
+/** One check of an explanation. Values of the token are truncated and escaped. */
+export interface Check {
+  name: string;
+  status: 'ok' | 'failed' | 'skipped';
+  expected: string;
+  found: string;
+  /** How it may be mended. */
+  hint?: string;
+  /** The failure in one phrase. */
+  failure?: string;
+}
+
+/** Why a token is accepted or rejected; without the token and its signature. */
+export interface Explanation {
+  /** Whether a check fails. Checks that are skipped may still reject the token. */
+  rejected: boolean;
+  reason: Reason | null;
+  /** The failure that decides, as in the log at debug level. */
+  summary: string;
+  /** The token's type; null if it has none. */
+  kind: TokenKind | null;
+  /** In the order of verification. */
+  checks: Check[];
+  /** One line for each check. */
+  text: string;
+}
+
 export class ClerkClient<Row extends UserRow = UserRow> {
   constructor(options?: ClientOptions<Row>);
   readonly events: ClerkEvents;
   /** Verifies a webhook and applies it. Rejects for wrong use only. */
   readonly webhooks: { handle(request: WebhookRequest, options?: CallOptions): Promise<WebhookResult> };
   /** Authenticates a request. An invalid token is a status, not a rejection; it rejects for wrong use only. */
-  authenticate(request: RequestLike, options?: CallOptions): Promise<Auth<Row>>;
+  authenticate(request: RequestLike, options?: CallOptions & PageOptions): Promise<Auth<Row>>;
   /** Returns the cached result, or undefined. Never waits. */
-  authenticateCached(request: RequestLike): Auth<Row> | undefined;
+  authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row> | undefined;
+  /** Finds the credential of a request. Verifies nothing, emits no event, caches nothing. */
+  credential(request: RequestLike): Credential;
+  /** Whether the setting `handshake` is on. */
+  readonly handshake: boolean;
   /** Verifies a JWT without cache, user lookup and events. */
   verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
   /** Fetches the keys, so that the first request does not have to. */
@@ -240,6 +318,11 @@ export class ClerkClient<Row extends UserRow = UserRow> {
   invalidateUser(clerkId: string): void;
   invalidateSession(sessionId: string): void;
   invalidateAll(): void;
+  /**
+   * Explains why a token is accepted or rejected, without trusting it and without a request: `warmUp` first, so that
+   * signatures can be checked. For operators; not to be sent to clients.
+   */
+  explain(token: string): Explanation;
   /** Rejects all tokens of a session from now on, for `revocationTtlS`. */
   revokeSession(sessionId: string): void;
   /** Rejects all tokens of a Clerk user from now on, for `revocationTtlS`. */

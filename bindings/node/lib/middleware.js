@@ -19,10 +19,31 @@ function resolveClient(clientOrOptions) {
  * Authenticates Node's or Fetch's own request: a framework's object may have its headers elsewhere. Stores the result under
  * `key`, an object that lives as long as the request.
  */
-async function authenticate(client, request, key = request) {
-  const auth = await client.authenticate(request);
+async function authenticate(client, request, key = request, page = undefined) {
+  const auth = await client.authenticate(request, page);
   auths.set(key, auth);
   return auth;
+}
+
+/**
+ * Adds the cookies of a handshake to Node's response. With a redirect, sends the response and returns true: the handler must not
+ * be called.
+ */
+function respondToPage(client, auth, res) {
+  if (!client.handshake) return false;
+  addCookies(auth, res);
+  const location = auth.redirect;
+  if (location === null) return false;
+  res.statusCode = 307;
+  res.setHeader('Location', location);
+  res.end();
+  return true;
+}
+
+function addCookies(auth, res) {
+  const lines = auth.setCookies;
+  if (lines.length > 0) res.setHeader('Set-Cookie', [res.getHeader('Set-Cookie') ?? [], lines].flat());
+  if (auth.cacheControl !== null) res.setHeader('Cache-Control', auth.cacheControl);
 }
 
 /** Returns the result stored under `key`. Throws `CLERK_NO_MIDDLEWARE` if there is none. */
@@ -44,6 +65,8 @@ function rejection(auth, params) {
     return response(403, 'forbidden', { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' });
   }
   const headers = {};
+  const location = auth.redirect;
+  if (location !== null) return response(307, auth.publicReason, { Location: location });
   const challenge = auth.challenge();
   if (challenge !== null) headers['WWW-Authenticate'] = challenge;
   if (auth.status === 'unavailable' && auth.retryAfterMs !== null) {
@@ -56,4 +79,4 @@ function response(status, error, headers) {
   return { status, headers: { ...headers, 'Cache-Control': 'no-store' }, body: { error } };
 }
 
-module.exports = { authenticate, getAuth, rejection, resolveClient };
+module.exports = { authenticate, getAuth, rejection, resolveClient, respondToPage };

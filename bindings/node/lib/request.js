@@ -7,6 +7,16 @@ const { isPlainObject } = require('./is-plain-object.js');
 /** What the setting `csrf` needs of requests with an unsafe method. */
 const ORIGIN_HEADERS = new Set(['host', ':authority', 'origin', 'sec-fetch-site']);
 const HEADERS = new Set(['authorization', 'cookie', 'sec-fetch-dest', 'accept', ...ORIGIN_HEADERS]);
+/** What the setting `handshake` needs of every request. */
+const PAGE_HEADERS = new Set([
+  ...ORIGIN_HEADERS,
+  'referer',
+  'user-agent',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+]);
+const ALL_HEADERS = new Set([...HEADERS, ...PAGE_HEADERS]);
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 /** The library rejects a duplicate header, so a third value need not be copied. */
 const MAX_VALUES = 2;
@@ -64,30 +74,58 @@ function hostOf(request) {
   return typeof request.url === 'string' && URL.canParse(request.url) ? new URL(request.url).host : undefined;
 }
 
-function fetchOriginHeaders(request, headers) {
-  const pairs = flattenHeaders(headers, ORIGIN_HEADERS);
+function fetchHeaders(request, headers, names) {
+  const pairs = flattenHeaders(headers, names);
   const host = headers.has('host') ? undefined : hostOf(request);
   return host === undefined || host === '' ? pairs : [...pairs, 'host', host];
 }
 
-/** Returns the addon's arguments: [authorization, cookie, method, secFetchDest, accept, others]. */
-function parseHeaders(request) {
+/**
+ * Returns `{scheme, target}` of Node's or Fetch's request: how the browser addressed it, as far as this process knows. `given`
+ * overrides both.
+ */
+function pageOf(request, given) {
+  let { scheme, target } = given ?? {};
+  const url = typeof request.url === 'string' ? request.url : undefined;
+  if (url !== undefined && !url.startsWith('/') && URL.canParse(url)) {
+    const parsed = new URL(url);
+    scheme ??= parsed.protocol.slice(0, -1);
+    target ??= parsed.pathname + parsed.search;
+  }
+  if (request.socket) scheme ??= request.socket.encrypted === true ? 'https' : 'http';
+  target ??= typeof request.originalUrl === 'string' ? request.originalUrl : url;
+  return { scheme: checkValue(scheme, 'scheme'), target: checkValue(target, 'target') };
+}
+
+/** Returns the addon's arguments for a client with `handshake` on: the same, then scheme and target. */
+function parsePage(request, given) {
+  const parsed = parseHeaders(request, PAGE_HEADERS);
+  const { scheme, target } = pageOf(request, given);
+  return [...parsed, scheme, target];
+}
+
+/**
+ * Returns the addon's arguments: [authorization, cookie, method, secFetchDest, accept, others]. `always` names the headers that
+ * are read for safe methods, too.
+ */
+function parseHeaders(request, always) {
   const headers = getHeaders(request);
   const isRequest = headers !== request;
   const method = isRequest && typeof request.method === 'string' ? request.method : undefined;
   if (isFetchHeaders(headers)) {
     const get = (name) => checkValue(headers.get(name), name);
     const [authorization, cookie] = [get('authorization'), get('cookie')];
-    const others = SAFE_METHODS.has(method) ? undefined : fetchOriginHeaders(request, headers);
+    const names = always ?? (SAFE_METHODS.has(method) ? undefined : ORIGIN_HEADERS);
+    const others = names === undefined ? undefined : fetchHeaders(request, headers, names);
     return [authorization, cookie, method, get('sec-fetch-dest'), get('accept'), others];
   }
   const { rawHeaders } = request;
   // Only the names in Node's own requests are certain to be in lower case.
-  if (!isRequest || !Array.isArray(rawHeaders)) return parseObject(headers, method);
+  if (!isRequest || !Array.isArray(rawHeaders)) return parseObject(headers, method, always);
   const authorization = headers.authorization;
-  if (Array.isArray(headers.cookie) || Array.isArray(authorization)) return parseObject(headers, method);
+  if (Array.isArray(headers.cookie) || Array.isArray(authorization)) return parseObject(headers, method, always);
   const hasDuplicate = typeof authorization === 'string' && hasDuplicateAuthorization(rawHeaders);
-  const names = new Set(SAFE_METHODS.has(method) ? [] : ORIGIN_HEADERS);
+  const names = new Set(always ?? (SAFE_METHODS.has(method) ? [] : ORIGIN_HEADERS));
   if (hasDuplicate) names.add('authorization');
   const others = names.size > 0 ? flattenRawHeaders(rawHeaders, names) : undefined;
   return [
@@ -138,8 +176,9 @@ function flattenHeaders(headers, names) {
   return flat;
 }
 
-function parseObject(headers, method) {
-  return [undefined, undefined, method, undefined, undefined, flattenHeaders(headers, HEADERS)];
+function parseObject(headers, method, always) {
+  const names = always === undefined ? HEADERS : ALL_HEADERS;
+  return [undefined, undefined, method, undefined, undefined, flattenHeaders(headers, names)];
 }
 
-module.exports = { flattenHeaders, getHeaders, isFetchHeaders, parseHeaders };
+module.exports = { flattenHeaders, getHeaders, isFetchHeaders, parseHeaders, parsePage };

@@ -8,12 +8,12 @@ const { isPlainObject } = require('./is-plain-object.js');
 const PACKAGE_OPTIONS = new Set(['env', 'users', 'storeTimeoutMs', 'clock']);
 
 const DEFAULT_TIMEOUT_MS = 5000;
-const ROW_CHECK_TTL_S = 5;
 
 /** Returns the `[function, name, value]` calls that set one option. */
 function toSettings(option, value) {
   const name = SETTINGS.get(option);
   const typeError = (expected) => new TypeError(`options.${option} must be ${expected}`);
+  if (option === 'handshake' && typeof value === 'boolean') return [['set', name, value ? 'on' : 'off']];
   switch (typeof value) {
     case 'string':
       return [['set', name, value]];
@@ -55,8 +55,6 @@ function parseOptions(options) {
       throw new TypeError(`options.${option} is not a setting`);
   }
   const all = withEnvironment(options);
-  // Without a TTL every request would query the table, and `authenticateCached` would never have a result.
-  if (all.users) all.rowCheckTtlS ??= ROW_CHECK_TTL_S;
   const settings = [];
   for (const option of SETTINGS.keys()) {
     if (all[option] !== undefined && all[option] !== null) settings.push(...toSettings(option, all[option]));
@@ -69,7 +67,8 @@ function parseOptions(options) {
   if (all.clock !== undefined && !Number.isSafeInteger(all.clock?.nowMs)) {
     throw new TypeError('options.clock.nowMs must be an integer');
   }
-  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock };
+  const handshake = all.handshake === true || all.handshake === 'on';
+  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock, handshake };
 }
 
 module.exports = { parseOptions, checkOptions };

@@ -115,15 +115,23 @@ class UserStore {
       case 'create': {
         const created = await users.create(columns);
         const row = created !== null && typeof created === 'object' ? created : null;
-        return { response: { created: toKey(row ? row.key : created, `${where}: the new row's key`) }, row };
+        const createdKey = toKey(row ? row.key : created, `${where}: the new row's key`);
+        return { response: this.#inactiveRow(where, columns, row) ?? { created: createdKey }, row };
       }
       case 'update': {
-        const row = await users.update(key, columns, condition);
-        return { response: {}, row: row !== null && typeof row === 'object' ? row : null };
+        const updated = await users.update(key, columns, condition);
+        const row = updated !== null && typeof updated === 'object' ? updated : null;
+        return { response: this.#inactiveRow(where, columns, row) ?? {}, row };
       }
       default:
         throw new ClerkError('CLERK_INTERNAL', `unknown store request: ${kind}`);
     }
+  }
+
+  /** A table may decide itself who is active, for example to await approval: then the row that was written is the response. */
+  #inactiveRow(where, columns, row) {
+    if (row === null || (row.isActive !== false && row.isActive !== 0)) return null;
+    return { rows: [this.#flatten(where, { ...columns, ...row })] };
   }
 
   #foundRows(where, rows) {

@@ -71,7 +71,9 @@ function readBody(request, timeoutMs) {
   }
   const raw = toBuffer(request.rawBody ?? request.body);
   if (raw !== undefined) return raw;
-  if (request.body !== undefined && request.body !== null) {
+  // A body parser that is not for this content type sets `body` to `{}` (Express 4) and leaves the stream unread.
+  const isUnread = request.readableDidRead === false && !request.readableEnded;
+  if (request.body !== undefined && request.body !== null && !isUnread) {
     throw new TypeError('request.body must be the raw bytes (a Buffer or a string), not a parsed body');
   }
   if (typeof request[Symbol.asyncIterator] === 'function') {

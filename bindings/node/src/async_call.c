@@ -165,8 +165,8 @@ static napi_value finish_now(napi_env env, struct async_call *call)
 
 napi_value async_call_authenticate(napi_env env, napi_callback_info info)
 {
-    size_t count = 6;
-    napi_value arguments[6];
+    size_t count = REQUEST_ARGUMENTS;
+    napi_value arguments[REQUEST_ARGUMENTS];
     struct client *client = open_client_of_this(env, info, &count, arguments);
     if (client == NULL)
         return NULL;

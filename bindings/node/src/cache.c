@@ -90,6 +90,33 @@ napi_value cache_export_revocations(napi_env env, napi_callback_info info)
     return string;
 }
 
+napi_value cache_explain(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value argument, object = NULL;
+    clerk_str token;
+    clerk_explanation *explanation = NULL;
+    ARENA(arena, 4096);
+
+    struct client *client = open_client_of_this(env, info, &count, &argument);
+    if (client == NULL)
+        return NULL;
+    int32_t status = CLERK_E_ARGUMENT;
+    bool is_read = get_string(env, argument, &arena, &token);
+    if (is_read && token.data != NULL)
+        status = clerk_explain(client->core, token, &explanation, NULL);
+    arena_free(&arena);
+    if (!is_read)
+        return NULL;
+    if (status != CLERK_OK)
+        return throw_status(env, status);
+    bool is_created = napi_create_object(env, &object) == napi_ok &&
+                      set_property(env, object, "json", create_string(env, clerk_explanation_json(explanation))) &&
+                      set_property(env, object, "text", create_string(env, clerk_explanation_text(explanation)));
+    clerk_explanation_free(explanation);
+    return is_created ? object : NULL;
+}
+
 napi_value cache_stats(napi_env env, napi_callback_info info)
 {
     size_t count = 0;
@@ -115,6 +142,9 @@ napi_value cache_stats(napi_env env, napi_callback_info info)
         { "cachedTokens", (int64_t)stats.cached_tokens },
         { "cachedUsers", (int64_t)stats.cached_users },
         { "jwksAgeMs", stats.jwks_age_ms },
+        { "noCredentials", (int64_t)stats.no_credentials },
+        { "wouldBlock", (int64_t)stats.would_block },
+        { "storeErrors", (int64_t)stats.store_errors },
     };
     TRY(napi_create_object(env, &object));
     for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {

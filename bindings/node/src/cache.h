@@ -1,4 +1,4 @@
-/* Methods of `Client` that invalidate cache entries, exchange revocations and read the counters. */
+/* Methods of `Client` that never wait: invalidation, revocations, explanations, counters. */
 #ifndef CLERK_NODE_CACHE_H
 #define CLERK_NODE_CACHE_H
 
@@ -12,6 +12,7 @@ napi_value cache_revoke_session(napi_env env, napi_callback_info info);
 napi_value cache_revoke_user(napi_env env, napi_callback_info info);
 napi_value cache_export_revocations(napi_env env, napi_callback_info info);
 napi_value cache_import_revocations(napi_env env, napi_callback_info info);
+napi_value cache_explain(napi_env env, napi_callback_info info);
 napi_value cache_stats(napi_env env, napi_callback_info info);
 
 #endif

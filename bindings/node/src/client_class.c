@@ -117,8 +117,8 @@ static napi_value construct(napi_env env, napi_callback_info info)
  * block. */
 static napi_value authenticate_cached(napi_env env, napi_callback_info info)
 {
-    size_t count = 6;
-    napi_value arguments[6];
+    size_t count = REQUEST_ARGUMENTS;
+    napi_value arguments[REQUEST_ARGUMENTS];
     clerk_result *result = NULL;
     ARENA(arena, 8192);
     struct request request;
@@ -136,6 +136,43 @@ static napi_value authenticate_cached(napi_env env, napi_callback_info info)
     if (status == CLERK_WOULD_BLOCK)
         return get_undefined(env);
     return result != NULL ? result_cache_get(env, &client->results, result) : throw_status(env, status);
+}
+
+static napi_value credential_object(napi_env env, clerk_str token, int32_t source)
+{
+    static const char *const names[] = { [CLERK_TOKEN_SOURCE_NONE] = "none",
+                                         [CLERK_TOKEN_SOURCE_HEADER] = "header",
+                                         [CLERK_TOKEN_SOURCE_COOKIE] = "cookie" };
+    napi_value object = NULL, string = get_null(env);
+    TRY(napi_create_object(env, &object));
+    /* Header values are Latin-1 in Node. */
+    if (token.data != NULL)
+        TRY(napi_create_string_latin1(env, token.data, token.len, &string));
+    bool done =
+        set_property(env, object, "token", string) && set_property(env, object, "source", create_name(env, names[source]));
+    return done ? object : NULL;
+}
+
+/* credential(authorization, cookie, method, secFetchDest, accept, others): {token, source}. */
+static napi_value credential(napi_env env, napi_callback_info info)
+{
+    size_t count = 6;
+    napi_value arguments[6], object = NULL;
+    clerk_str token;
+    int32_t source;
+    ARENA(arena, 8192);
+    struct request request;
+
+    struct client *client = open_client_of_this(env, info, &count, arguments);
+    if (client == NULL)
+        return NULL;
+    if (request_from_arguments(env, count, arguments, &arena, &request)) {
+        int32_t status = clerk_request_credential(client->core, &request.core, &token, &source);
+        /* The token is a view of the arena's copy. */
+        object = status == CLERK_OK ? credential_object(env, token, source) : throw_status(env, status);
+    }
+    arena_free(&arena);
+    return object;
 }
 
 /* takeEvents(callback) */
@@ -191,6 +228,7 @@ bool client_class_define(napi_env env, napi_value exports)
     const napi_property_descriptor methods[] = {
         METHOD("authenticate", async_call_authenticate),
         METHOD("authenticateCached", authenticate_cached),
+        METHOD("credential", credential),
         METHOD("verifyToken", async_call_verify_token),
         METHOD("warmUp", async_call_warm_up),
         METHOD("processWebhook", webhook_process),
@@ -200,6 +238,7 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("invalidateAll", cache_invalidate_all),
         METHOD("revokeSession", cache_revoke_session),
         METHOD("revokeUser", cache_revoke_user),
+        METHOD("explain", cache_explain),
         METHOD("exportRevocations", cache_export_revocations),
         METHOD("importRevocations", cache_import_revocations),
         METHOD("stats", cache_stats),

@@ -30,6 +30,7 @@ bool enums_define(napi_env env, napi_value exports)
 {
     return list(env, exports, "reasons", clerk_reason_name) &&
            list(env, exports, "categories", clerk_category_name) && list(env, exports, "sources", clerk_source_name) &&
+           list(env, exports, "handshakeSources", clerk_handshake_source_name) &&
            list(env, exports, "tokenTypes", clerk_token_kind_name) && list(env, exports, "events", clerk_event_kind_name) &&
            settings(env, exports);
 }

@@ -12,6 +12,8 @@ struct queued_event {
     int32_t kind; /* a clerk_event_kind; 0 is a log message */
     int32_t level, reason, source;
     int64_t retry_after_ms;
+    int32_t handshake_source;
+    int64_t dropped_lines;
     clerk_str strings[3]; /* user key, Clerk id, token hash; or the log message */
     char bytes[];
 };
@@ -87,6 +89,8 @@ void event_queue_add_event(struct event_queue *queue, const clerk_event *event)
         .reason = clerk_event_reason(event),
         .source = clerk_event_source(event),
         .retry_after_ms = clerk_event_retry_after_ms(event),
+        .handshake_source = clerk_event_handshake_source(event),
+        .dropped_lines = clerk_event_dropped_lines(event),
     };
     const clerk_str strings[] = { clerk_event_user_key(event), clerk_event_clerk_id(event),
                                   clerk_event_token_hash(event) };
@@ -104,8 +108,8 @@ void event_queue_add_log(struct event_queue *queue, int32_t level, clerk_str mes
 static bool call(napi_env env, const struct queued_event *event, napi_value callback)
 {
     bool is_log = event->kind == 0;
-    size_t count = is_log ? 3 : 7;
-    napi_value self = get_undefined(env), arguments[7];
+    size_t count = is_log ? 3 : 9;
+    napi_value self = get_undefined(env), arguments[9];
 
     arguments[0] = create_int64(env, event->kind);
     if (is_log) {
@@ -118,6 +122,8 @@ static bool call(napi_env env, const struct queued_event *event, napi_value call
         arguments[4] = create_int64(env, event->reason);
         arguments[5] = create_int64(env, event->source);
         arguments[6] = create_int64(env, event->retry_after_ms);
+        arguments[7] = create_int64(env, event->handshake_source);
+        arguments[8] = create_int64(env, event->dropped_lines);
     }
     for (size_t i = 0; i < count; i++) {
         if (arguments[i] == NULL)

@@ -44,16 +44,19 @@ static napi_value columns_object(napi_env env, const clerk_store_request *reques
     return object;
 }
 
-/* Returns the condition of an update: {onlyIfUnlinked, maxVersion}. */
+/* Returns the condition of an update: {onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned}. */
 static napi_value condition_object(napi_env env, const clerk_store_request *request)
 {
-    napi_value object = NULL, flag = NULL;
+    napi_value object = NULL, unlinked = NULL, active = NULL, banned = NULL;
     int64_t version = 0;
     bool has_version = clerk_store_request_max_version(request, &version) == 1;
     TRY(napi_create_object(env, &object));
-    TRY(napi_get_boolean(env, clerk_store_request_only_if_unlinked(request) == 1, &flag));
-    bool done = set_property(env, object, "onlyIfUnlinked", flag) &&
-                set_property(env, object, "maxVersion", has_version ? create_int64(env, version) : get_null(env));
+    TRY(napi_get_boolean(env, clerk_store_request_only_if_unlinked(request) == 1, &unlinked));
+    TRY(napi_get_boolean(env, clerk_store_request_only_if_active(request) == 1, &active));
+    TRY(napi_get_boolean(env, clerk_store_request_only_if_banned(request) == 1, &banned));
+    bool done = set_property(env, object, "onlyIfUnlinked", unlinked) &&
+                set_property(env, object, "maxVersion", has_version ? create_int64(env, version) : get_null(env)) &&
+                set_property(env, object, "onlyIfActive", active) && set_property(env, object, "onlyIfBanned", banned);
     return done ? object : NULL;
 }
 

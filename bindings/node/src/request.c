@@ -28,6 +28,9 @@ bool request_from_arguments(napi_env env, size_t count, const napi_value *argume
         !add_header(env, request, CLERK_STR("sec-fetch-dest"), arguments[3], arena) ||
         !add_header(env, request, CLERK_STR("accept"), arguments[4], arena))
         return false;
+    if (count >= REQUEST_ARGUMENTS && (!get_string(env, arguments[6], arena, &request->core.scheme) ||
+                                       !get_string(env, arguments[7], arena, &request->core.target)))
+        return false;
     TRY(napi_is_array(env, arguments[5], &is_array));
     if (!is_array)
         return true;

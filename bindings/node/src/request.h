@@ -16,8 +16,10 @@ struct request {
     clerk_header headers[MAX_HEADERS];
 };
 
-/* Reads a request from (authorization, cookie, method, secFetchDest, accept, [name, value, ...]). Its strings are in the arena.
- * Returns false with an exception pending. */
+#define REQUEST_ARGUMENTS 8
+
+/* Reads a request from (authorization, cookie, method, secFetchDest, accept, [name, value, ...], scheme, target), of which the last
+ * two may be absent. Its strings are in the arena. Returns false with an exception pending. */
 bool request_from_arguments(napi_env env, size_t count, const napi_value *arguments, struct arena *arena,
                             struct request *request);
 

@@ -106,6 +106,45 @@ GETTER(user_id, create_string(env, clerk_result_user_id(core)))
 GETTER(token_hash, create_string(env, clerk_result_token_hash(core)))
 GETTER(expires_at_ms, create_int64(env, clerk_result_expires_at_ms(core)))
 
+/* redirect(result): the value of `Location`, or null. */
+static napi_value redirect(napi_env env, napi_callback_info info)
+{
+    napi_value arguments[1];
+    clerk_str url = { NULL, 0 };
+    const struct result *result = result_from_arguments(env, info, 1, arguments);
+    if (result == NULL)
+        return NULL;
+    return clerk_result_redirect(result->core, &url) == CLERK_OK ? create_string(env, url) : get_null(env);
+}
+
+/* setCookies(result): the values of the `Set-Cookie` lines. */
+static napi_value set_cookies(napi_env env, napi_callback_info info)
+{
+    napi_value arguments[1], lines = NULL;
+    const struct result *result = result_from_arguments(env, info, 1, arguments);
+    if (result == NULL)
+        return NULL;
+    size_t count = clerk_result_set_cookie_count(result->core);
+    TRY(napi_create_array_with_length(env, count, &lines));
+    for (size_t i = 0; i < count; i++) {
+        clerk_str line = { NULL, 0 };
+        ignore_status(clerk_result_set_cookie(result->core, i, &line));
+        TRY(napi_set_element(env, lines, (uint32_t)i, create_string(env, line)));
+    }
+    return lines;
+}
+
+/* cacheControl(result): the value of `Cache-Control`, or null. */
+static napi_value cache_control(napi_env env, napi_callback_info info)
+{
+    napi_value arguments[1];
+    clerk_str value = { NULL, 0 };
+    const struct result *result = result_from_arguments(env, info, 1, arguments);
+    if (result == NULL)
+        return NULL;
+    return clerk_result_cache_control(result->core, &value) == CLERK_OK ? create_string(env, value) : get_null(env);
+}
+
 /* get(result, attribute) */
 static napi_value get(napi_env env, napi_callback_info info)
 {
@@ -188,6 +227,8 @@ bool result_define(napi_env env, napi_value exports)
            set_method(env, object, "handshakeRecommended", handshake_recommended) &&
            set_method(env, object, "userId", user_id) && set_method(env, object, "expiresAtMs", expires_at_ms) &&
            set_method(env, object, "tokenHash", token_hash) &&
+           set_method(env, object, "redirect", redirect) && set_method(env, object, "setCookies", set_cookies) &&
+           set_method(env, object, "cacheControl", cache_control) &&
            set_method(env, object, "get", get) &&
            set_method(env, object, "factorVerificationAge", factor_verification_age) &&
            set_method(env, object, "has", has) && set_method(env, object, "challenge", challenge) &&

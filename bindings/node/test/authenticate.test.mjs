@@ -429,6 +429,55 @@ test('token hash: on every result with a token', async () => {
   assert.equal((await clerk.authenticate({})).tokenHash, null);
 });
 
+test('credential: found without verification, event or cache entry', async () => {
+  const clerk = sim.client();
+  let events = 0;
+  clerk.events.on('authFailed', () => events++);
+  for (const [headers, token, source] of [
+    [{}, null, 'none'],
+    [{ cookie: 'a=b' }, null, 'none'],
+    [{ authorization: 'Basic abc' }, null, 'none'],
+    [{ cookie: 'a=b; __session=tok' }, 'tok', 'cookie'],
+    [{ cookie: '__session=tok', authorization: 'Bearer other' }, 'other', 'header'],
+    [{ authorization: 'Bearer' }, null, 'header'],
+    [
+      [
+        ['Authorization', 'Bearer a'],
+        ['authorization', 'Bearer b'],
+      ],
+      null,
+      'header',
+    ],
+    [new Headers({ authorization: 'Bearer tok' }), 'tok', 'header'],
+    [{ cookie: '__session=t\u00f6k' }, 't\u00f6k', 'cookie'],
+  ]) {
+    assert.deepEqual(clerk.credential({ headers }), { token, source }, JSON.stringify(headers));
+  }
+  assert.throws(() => clerk.credential('Bearer tok'), TypeError);
+  assert.equal(clerk.stats().cacheMisses, 0);
+  await clerk.close();
+  assert.throws(() => clerk.credential({ headers: {} }), ClerkError);
+  assert.equal(events, 0);
+});
+
+test('explain: a rejected token, check by check', async () => {
+  const clerk = sim.client({ authorizedParties: ['https://a.example'] });
+  await clerk.warmUp();
+  const { authorization } = await sim.bearer({ user: 'user_1', azp: 'https://b.example' });
+  const token = authorization.slice('Bearer '.length);
+  const explanation = clerk.explain(token);
+  assert.equal(explanation.reason, (await clerk.authenticate({ authorization })).reason);
+  assert.equal(explanation.summary, 'azp "https://b.example" not in authorized_parties');
+  const failed = explanation.checks.filter((check) => check.status === 'failed');
+  assert.deepEqual(
+    failed.map((check) => check.name),
+    ['azp'],
+  );
+  assert.ok(!JSON.stringify(explanation).includes(token.slice(-40)));
+  assert.equal(clerk.explain('').rejected, true);
+  assert.throws(() => clerk.explain(undefined), TypeError);
+});
+
 test('revocations: by call, and from one client to another', async () => {
   const [first, second] = [sim.client(), sim.client()];
   const requests = [await sim.bearer({ user: 'user_1', sid: 'sess_1' }), await sim.bearer({ user: 'user_2' })];

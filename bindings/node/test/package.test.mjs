@@ -93,7 +93,17 @@ test('packed package installs offline without scripts and works', async (t) => {
   assert.match(older, /CLERK_LOAD/);
   assert.ok(older.includes(`addon version ${manifest.version} does not match package version 9.8.7`), older);
   rmSync(join(installed, 'prebuilds'), { recursive: true });
-  assert.match(await failing("require('clerk-auth')"), /clerk-auth 9\.8\.7 has no addon for \w+-\w+/);
+  assert.match(await failing("require('clerk-auth')"), /clerk-auth 9\.8\.7 has no addon for \w+-\w+: /);
+  const onMusl = "process.report.getReport = () => ({ header: {} }); require('clerk-auth')";
+  assert.match(await failing(onMusl), /no addon for \w+-\w+ with musl; the addons of the package are for glibc/);
+
+  // A bundler has moved the files out of the package.
+  const bundle = mkdtempSync(join(work, 'bundle-'));
+  cpSync(join(root, 'lib'), join(bundle, 'lib'), { recursive: true });
+  writeFileSync(join(bundle, 'package.json'), '{"name": "app", "version": "1.0.0"}');
+  const bundled = await failing(`require(${JSON.stringify(join(bundle, 'lib/index.js'))})`);
+  for (const line of ['--external:clerk-auth', 'commonjs clerk-auth', 'serverExternalPackages', 'rollupOptions'])
+    assert.ok(bundled.includes(line), bundled);
 });
 
 test('example server: users, roles, events, webhooks', async (t) => {

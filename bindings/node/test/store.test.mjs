@@ -56,7 +56,8 @@ test('update gets its condition, and a row that is newer is not overwritten', as
   assert.equal((await clerk.authenticate(request)).localUser.key, '1');
   assert.equal(users.rows[0].clerkId, 'user_1');
   assert.equal(typeof users.rows[0].clerkUpdatedAtMs, 'number');
-  assert.deepEqual(conditions, [{ onlyIfUnlinked: true, maxVersion: users.rows[0].clerkUpdatedAtMs }]);
+  const maxVersion = users.rows[0].clerkUpdatedAtMs;
+  assert.deepEqual(conditions, [{ onlyIfUnlinked: true, maxVersion, onlyIfActive: false, onlyIfBanned: false }]);
   // Another process has written the row from a newer user.
   Object.assign(users.rows[0], { firstName: 'Newer', clerkUpdatedAtMs: 1900000000000 });
   clerk.invalidateUser('user_1');
@@ -77,7 +78,8 @@ test('a table without clerkUpdatedAtMs is updated without a version', async () =
   users.rows[0].firstName = 'Local';
   clerk.invalidateUser('user_1');
   await clerk.authenticate(request);
-  assert.deepEqual(conditions, [{ onlyIfUnlinked: false, maxVersion: null }]);
+  const expected = { onlyIfUnlinked: false, maxVersion: null, onlyIfActive: false, onlyIfBanned: false };
+  assert.deepEqual(conditions, [expected]);
 });
 
 test('within rowCheckTtlS, 5 by default, the store is not queried', async () => {
@@ -394,6 +396,20 @@ test('findByEmail: null rows are ignored, two rows are ambiguous', async () => {
   assert.deepEqual(seen[0], ['signed-in', '7', 0]);
   assert.deepEqual(seen[1], seen[2]);
   assert.notEqual(seen[1][1], '7');
+});
+
+test('row that the table made inactive itself is rejected at once', async () => {
+  const users = new UserTable();
+  // New accounts await approval.
+  users.create = async (columns) => users.add({ ...columns, isActive: false });
+  const clerk = sim.client({ users, rowCheckTtlS: 0 });
+  for (let i = 0; i < 2; i++) assert.equal((await clerk.authenticate(request)).reason, 'user-inactive');
+  users.rows[0].isActive = true;
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  users.update = async (key, columns) => Object.assign(users.rows[0], columns, { isActive: false });
+  users.rows[0].firstName = 'Local';
+  clerk.invalidateUser('user_1');
+  assert.equal((await clerk.authenticate(request)).reason, 'user-inactive');
 });
 
 test('localUser.row is null after update() that returns nothing', async () => {

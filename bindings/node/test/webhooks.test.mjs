@@ -151,7 +151,7 @@ test('without clerkUpdatedAtMs the user is fetched before a webhook changes the 
 /** Starts a webhook whose store does not respond before `release` is called. */
 async function startBlocked(options) {
   const users = Object.assign(new UserTable(), { columns: VERSIONED });
-  users.add({ clerkId: 'user_1', username: 'ada' });
+  users.add({ clerkId: 'user_1', username: 'ada', clerkUpdatedAtMs: 1 });
   const clerk = sim.client({ users, webhookSecrets: SECRET });
   let release;
   const called = new Promise((resolve) => {
@@ -292,6 +292,31 @@ test('accepted forms of a webhook request', async (t) => {
     (error) => error,
   );
   assert.ok(huge instanceof Error || huge.status === 400, String(huge.status));
+});
+
+test('unread stream is read although a body parser for other types set `body`', async (t) => {
+  const clerk = sim.client({ webhookSecrets: SECRET });
+  const server = http.createServer(async (req, res) => {
+    // What express.urlencoded() of Express 4 does with JSON; with `?parsed`, what express.json() does.
+    req.body = {};
+    if (req.url.includes('parsed')) for await (const chunk of req) req.body = JSON.parse(chunk);
+    const handled = clerk.webhooks.handle(req).then(
+      ({ outcome }) => outcome,
+      (error) => error.name,
+    );
+    res.end(await handled);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  for (const [path, expected] of [
+    ['', 'applied'],
+    ['?parsed', 'TypeError'],
+  ]) {
+    const { headers, body } = await signedWebhook({ type: 'session.ended', id: 'sess_1' });
+    const url = `http://127.0.0.1:${server.address().port}/${path}`;
+    assert.equal(await (await fetch(url, { method: 'POST', headers, body })).text(), expected);
+  }
 });
 
 test('body that does not arrive is rejected at the deadline', async () => {

@@ -346,10 +346,19 @@ fn authenticate(input: &mut Input<'_>, world: &mut World, client: *mut clerk_cli
         host: none,
         origin: none,
         sec_fetch_site: none,
+        scheme: none,
+        target: none,
+        accept: none,
+        sec_fetch_dest: none,
+        referer: none,
     };
     match input.byte() {
         0 => request.header_count = 1,
         1 => request.struct_size = u32::from(input.byte()),
+        2 => {
+            (request.scheme, request.target, request.accept) = (str_of(b"https"), header.value, str_of(b"text/html"));
+            (request.sec_fetch_dest, request.referer) = (str_of(b"document"), header.value);
+        }
         n if n & 1 == 1 => (request.headers, request.header_count) = (&raw const header, 1),
         _ if is_cookie => request.cookie = header.value,
         _ => request.authorization = header.value,

@@ -261,15 +261,84 @@ fn ban_that_came_after_the_row_was_read_is_not_lifted() {
     let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
     let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
     assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
-    let Ok(Transition::Request(write)) = sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched })
-    else {
-        panic!()
-    };
+    // The row is read again after the fetch.
+    assert!(sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched }).is_ok());
+    sync.on_response(StoreResponse::Rows(rows.clone())).unwrap();
+    // No other row has the new address.
+    let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
     // Another process has linked something else meanwhile, and the row is banned when it is read again.
     assert!(matches!(write, StoreRequest::Update { .. }));
     rows[0] = banned_row();
     assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
     assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
+}
+
+/// Runs a sync of a fetched user; `change` runs before the first write.
+fn run_changing(user: ClerkUser, rows: &mut Vec<Row>, change: impl FnOnce(&mut Row)) -> (Row, Vec<UpdateCondition>) {
+    let mut change = Some(change);
+    let (mut sync, mut next) = start(ALL, Origin::Fetched, user.clone(), None);
+    let mut conditions = Vec::new();
+    loop {
+        next = match next.unwrap() {
+            Transition::Request(request) => {
+                if let StoreRequest::Update { condition, .. } = &request {
+                    conditions.push(*condition);
+                    change.take().into_iter().for_each(|change| change(&mut rows[0]));
+                }
+                sync.on_response(respond(ALL, rows, &request))
+            }
+            Transition::FetchUser { .. } => {
+                sync.resume(Snapshot { user: Arc::new(user.clone()), origin: Origin::Fetched })
+            }
+            Transition::Done(row) => return (row, conditions),
+        };
+    }
+}
+
+#[test]
+fn row_deactivated_before_the_write_is_neither_activated_nor_marked_as_banned() {
+    let by_application = |row: &mut Row| (row.is_active, row.banned_by_clerk) = (false, false);
+    let mut rows = vec![banned_row()];
+    let (row, conditions) = run_changing(ada(), &mut rows, by_application);
+    assert!(!row.is_active && !rows[0].is_active && !rows[0].banned_by_clerk);
+    assert!(conditions[0].only_if_banned && !conditions[0].only_if_active);
+
+    let mut rows = vec![row_of_ada()];
+    let (row, conditions) = run_changing(ClerkUser { banned: true, ..ada() }, &mut rows, by_application);
+    assert!(!row.is_active && !rows[0].banned_by_clerk);
+    assert!(conditions[0].only_if_active && !conditions[0].only_if_banned);
+    // Other changes have no such condition.
+    let renamed = ClerkUser { first_name: Some("Augusta".into()), ..ada() };
+    let (row, conditions) = run_changing(renamed, &mut vec![row_of_ada()], by_application);
+    assert!(!conditions[0].only_if_active && !conditions[0].only_if_banned);
+    assert_eq!(row.first_name.as_deref(), Some("Augusta"));
+}
+
+fn row_of_ada() -> Row {
+    row("1", Some("user_ada"), "ada@example.com", "ada")
+}
+
+#[test]
+fn row_that_changed_during_the_fetch_is_read_again() {
+    let mut rows = vec![banned_row()];
+    let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
+    let next = sync.on_response(StoreResponse::Rows(rows.clone()));
+    assert!(matches!(next, Ok(Transition::FetchUser { .. })));
+    // The application has deactivated it.
+    rows[0].banned_by_clerk = false;
+    let mut next = sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched });
+    while let Ok(Transition::Request(request)) = &next {
+        next = sync.on_response(respond(ALL, &mut rows, request));
+    }
+    assert!(matches!(next, Ok(Transition::Done(row)) if !row.is_active) && !rows[0].is_active);
+}
+
+#[test]
+fn event_changes_a_row_of_unknown_version_only_after_a_fetch() {
+    let mut rows = vec![row("1", Some("user_ada"), "new@example.com", "ada")];
+    let (next, _) = run_from(Origin::Event, VERSIONED, ada(), None, &mut rows);
+    assert!(matches!(next, Ok(Transition::FetchUser { row: Some(_), is_older: false })));
+    assert_eq!(rows[0].email.as_deref(), Some("new@example.com"));
 }
 
 #[test]
@@ -301,8 +370,9 @@ fn row_that_became_newer_before_the_write_is_read_again() {
     let (mut sync, next) = start(VERSIONED, Origin::Fetched, ada(), None);
     let mut rows = vec![Row { clerk_updated_at_ms: Some(1), ..row("1", Some("user_ada"), "old@example.com", "ada") }];
     let Ok(Transition::Request(request)) = next else { panic!("{next:?}") };
-    let Ok(Transition::Request(write)) = sync.on_response(respond(VERSIONED, &mut rows, &request)) else { panic!() };
-    let expected = UpdateCondition { only_if_unlinked: false, max_version: Some(10) };
+    sync.on_response(respond(VERSIONED, &mut rows, &request)).unwrap();
+    let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
+    let expected = UpdateCondition { max_version: Some(10), ..UpdateCondition::default() };
     assert!(matches!(&write, StoreRequest::Update { condition, .. } if *condition == expected), "{write:?}");
     rows[0].clerk_updated_at_ms = Some(11);
     let again = sync.on_response(respond(VERSIONED, &mut rows, &write));

@@ -3,7 +3,10 @@
 use crate::check::{self, Access};
 use crate::complete;
 use crate::fault;
+use crate::frontend;
+use crate::handshake;
 use crate::http::{Request, Response, percent_decode};
+use crate::keys::KeyStore;
 use crate::list;
 use crate::response;
 use crate::state::{ApiState, Objects};
@@ -32,6 +35,12 @@ pub enum Route {
     VerifyApiKey,
     /// Verifies an M2M token
     VerifyM2m,
+    /// Exchanges the nonce of a handshake
+    HandshakePayload,
+    /// Refreshes a session
+    RefreshSession(String),
+    /// A path of the Frontend API
+    Frontend,
     /// A known path with the wrong method
     WrongMethod,
     /// Any other path
@@ -51,6 +60,10 @@ impl Route {
             ["sessions"] => ("GET", Route::Sessions),
             ["sessions", session] if !session.is_empty() => ("GET", Route::Session(id(session))),
             ["sessions", session, "revoke"] => ("POST", Route::RevokeSession(id(session))),
+            ["sessions", session, "refresh"] => ("POST", Route::RefreshSession(id(session))),
+            ["client", "handshake"] | ["sign-in"] | ["sign-in", "submit"] | ["sign-out"] => ("GET", Route::Frontend),
+            ["client", "sessions", _, "tokens"] => ("POST", Route::Frontend),
+            ["clients", "handshake_payload"] => ("GET", Route::HandshakePayload),
             ["oauth_applications", "access_tokens", "verify"] => ("POST", Route::VerifyOauth),
             ["api_keys", "verify"] => ("POST", Route::VerifyApiKey),
             ["m2m_tokens", "verify"] => ("POST", Route::VerifyM2m),
@@ -62,7 +75,7 @@ impl Route {
     /// Returns the credentials that the endpoint requires.
     pub fn access(&self) -> Access {
         match self {
-            Route::PublicJwks => Access::Public,
+            Route::PublicJwks | Route::Frontend => Access::Public,
             Route::VerifyM2m => Access::Machine,
             _ => Access::Secret,
         }
@@ -81,13 +94,20 @@ impl Route {
             Route::VerifyOauth => "/oauth_applications/access_tokens/verify",
             Route::VerifyApiKey => "/api_keys/verify",
             Route::VerifyM2m => "/m2m_tokens/verify",
+            Route::HandshakePayload => "/clients/handshake_payload",
+            Route::RefreshSession(_) => "/sessions/{id}/refresh",
+            Route::Frontend => "(frontend)",
             Route::WrongMethod | Route::Unknown => "(other)",
         }
     }
 }
 
 /// Responds to a request from the state; revoking a session changes the state.
-pub fn respond(request: &Request, route: &Route, state: &mut ApiState, now_ms: i64) -> Response {
+pub fn respond(request: &Request, route: &Route, state: &mut ApiState, keys: &KeyStore, now_ms: i64) -> Response {
+    if *route == Route::Frontend {
+        let found = frontend::respond(request, state, keys, now_ms / 1000);
+        return found.unwrap_or_else(|| response::not_found("resource", request.api_path()));
+    }
     let rejection = check::reject_credentials(request, route.access(), state).or_else(|| match route {
         Route::PublicJwks => None,
         _ => check::reject_version(request),
@@ -108,10 +128,12 @@ pub fn respond(request: &Request, route: &Route, state: &mut ApiState, now_ms: i
             let machine = check::calling_machine(request, state);
             verify(request, &["token"], &state.m2m_tokens, "m2m_tokens", machine.as_deref())
         }
+        Route::HandshakePayload => handshake::payload(request, state),
+        Route::RefreshSession(_) => handshake::refresh(request, state, keys, now_ms / 1000),
         Route::WrongMethod => {
             response::error(405, "method_not_allowed", "Method not allowed", "This endpoint has another method")
         }
-        Route::Unknown => response::not_found("resource", request.api_path()),
+        Route::Frontend | Route::Unknown => response::not_found("resource", request.api_path()),
     }
 }
 

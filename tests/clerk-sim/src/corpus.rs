@@ -69,14 +69,24 @@ impl Corpus {
 
     /// Mints all tokens of a case at `now`.
     pub fn tokens(&self, case: &Case, now: i64) -> Result<Tokens> {
-        let recipes = case.json.get("tokens").and_then(Json::members).unwrap_or_default();
-        recipes
-            .iter()
-            .map(|(name, recipe)| match recipe::mint(recipe, &self.keys, now) {
-                Ok(token) => Ok((name.clone(), token)),
-                Err(error) => Err(Error::new(format!("{}, token {name}: {error}", case.id()))),
-            })
-            .collect()
+        let mut recipes: Vec<_> = case.json.get("tokens").and_then(Json::members).unwrap_or_default().iter().collect();
+        let mut tokens = Tokens::new();
+        // A token whose recipe names other tokens is minted after them.
+        while !recipes.is_empty() {
+            let names: Vec<String> = recipes.iter().map(|(name, _)| format!("{{{{token:{name}}}}}")).collect();
+            let needs_other = |recipe: &Json| names.iter().any(|name| recipe.to_json().contains(name));
+            let (later, ready): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|(_, recipe)| needs_other(recipe));
+            if ready.is_empty() {
+                return Err(Error::new(format!("{}: tokens name each other", case.id())));
+            }
+            for (name, recipe) in ready {
+                let token = recipe::mint(&with_tokens(recipe, &tokens), &self.keys, now)
+                    .map_err(|error| Error::new(format!("{}, token {name}: {error}", case.id())))?;
+                tokens.insert(name.clone(), token);
+            }
+            recipes = later;
+        }
+        Ok(tokens)
     }
 
     /// Replaces the placeholders of a request, which is that of the case or of a prelude.
@@ -96,7 +106,7 @@ impl Corpus {
         if !cookies.is_empty() {
             headers.push(("Cookie".to_owned(), cookies.join("; ")));
         }
-        Ok(CaseRequest { method: string("method")?, url: string("url")?, headers })
+        Ok(CaseRequest { method: string("method")?, url: expand(&string("url")?, tokens, now), headers })
     }
 
     /// Returns the value of a configured key: `{key, form}`, `{text}` or null.
@@ -134,6 +144,31 @@ pub fn expand(string: &str, tokens: &Tokens, now: i64) -> String {
     let string = replace_placeholders(string, |name| tokens.get(name.strip_prefix("token:")?).cloned());
     let percent_encoded = |name: &str| Some(tokens.get(name.strip_prefix("token_pct:")?)?.replace('.', "%2E"));
     fill_string(&replace_placeholders(&string, percent_encoded), now)
+}
+
+/// Replaces the placeholders in all strings of a JSON value.
+pub fn expand_json(value: &Value, tokens: &Tokens, now: i64) -> Value {
+    match value {
+        Value::String(string) => Value::String(expand(string, tokens, now)),
+        Value::Array(items) => items.iter().map(|item| expand_json(item, tokens, now)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), expand_json(value, tokens, now))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Replaces `{{token:t}}` in all strings of a recipe.
+fn with_tokens(recipe: &Json, tokens: &Tokens) -> Json {
+    let replace = |string: &str| replace_placeholders(string, |name| tokens.get(name.strip_prefix("token:")?).cloned());
+    match recipe {
+        Json::String(string) => Json::String(replace(string)),
+        Json::Array(items) => Json::Array(items.iter().map(|item| with_tokens(item, tokens)).collect()),
+        Json::Object(members) => {
+            Json::Object(members.iter().map(|(name, value)| (name.clone(), with_tokens(value, tokens))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// Reads an array of `[name, value]`; empty if absent.

@@ -7,12 +7,13 @@ use crate::fault::{self, Fault, Faults};
 use crate::http::{ReadError, Request, Response, read_request};
 use crate::keys::KeyStore;
 use crate::lock;
+use crate::pages;
 use crate::response;
 use crate::state::ApiState;
 use crate::stats::{LogEntry, Stats, redacted_headers};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -83,7 +84,11 @@ impl Shared {
             status: None,
             fault: fault.is_some(),
             https,
-            violations: check::violations(request, route.access()),
+            violations: match route {
+                // Browsers call it.
+                Route::Frontend => Vec::new(),
+                _ => check::violations(request, route.access()),
+            },
         };
         let early = match &fault {
             Some(fault) if fault.answer_before_delay => Some(self.respond(request, &route)),
@@ -121,7 +126,13 @@ impl Shared {
     }
 
     fn respond(&self, request: &Request, route: &Route) -> Response {
-        api::respond(request, route, &mut lock(&self.state), now_ms())
+        let now_ms = now_ms();
+        let signing_key = lock(&self.state).signing_key.clone();
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        // The Frontend API has such pages of its own.
+        let has_frontend = lock(&self.state).frontend.is_some();
+        let page = (!has_frontend).then(|| pages::respond(request, &keys, &signing_key, now_ms / 1000)).flatten();
+        page.unwrap_or_else(|| api::respond(request, route, &mut lock(&self.state), &keys, now_ms))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state of the fake instance: secret keys, signing keys, users, sessions, machine tokens.
 
 use crate::error::{Error, Result};
+use crate::frontend::Frontend;
 use crate::keys::{DEFAULT_KID, KeyStore};
 use serde_json::{Map, Value, json};
 
@@ -35,6 +36,12 @@ pub struct ApiState {
     pub api_keys: Objects,
     /// M2M tokens by token
     pub m2m_tokens: Objects,
+    /// `Set-Cookie` lines by nonce, or a scripted response; a nonce is removed when it is exchanged
+    pub nonces: Objects,
+    /// The answer to a refresh: `{cookies}` or a scripted response; null refuses
+    pub refresh: Value,
+    /// The fake Frontend API; none if absent
+    pub frontend: Option<Frontend>,
 }
 
 impl Default for ApiState {
@@ -52,6 +59,9 @@ impl Default for ApiState {
             oauth_tokens: Map::new(),
             api_keys: Map::new(),
             m2m_tokens: Map::new(),
+            nonces: Map::new(),
+            refresh: Value::Null,
+            frontend: None,
         }
     }
 }
@@ -83,6 +93,9 @@ impl ApiState {
                 "oauth_tokens" => self.oauth_tokens = objects(name, value)?,
                 "api_keys" => self.api_keys = objects(name, value)?,
                 "m2m_tokens" => self.m2m_tokens = objects(name, value)?,
+                "nonces" => self.nonces = objects(name, value)?,
+                "refresh" => self.refresh = value.clone(),
+                "frontend" => self.frontend = serde_json::from_value(value.clone())?,
                 "faults" | "note" => {}
                 other if other.starts_with('$') => {}
                 other => return Err(Error::new(format!("{other}: unknown member of the state"))),
@@ -98,6 +111,7 @@ impl ApiState {
             "signing_key": self.signing_key, "instance_id": self.instance_id,
             "webhook_secret": self.webhook_secret, "users": self.users, "sessions": self.sessions,
             "oauth_tokens": self.oauth_tokens, "api_keys": self.api_keys, "m2m_tokens": self.m2m_tokens,
+            "nonces": self.nonces, "refresh": self.refresh, "frontend": self.frontend,
         })
     }
 }

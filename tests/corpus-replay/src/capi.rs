@@ -56,6 +56,16 @@ impl Config {
         assert_eq!(status, ffi::CLERK_OK, "clerk_config_set_clock_callback");
     }
 
+    /// Counts the `Set-Cookie` lines that are not passed on.
+    pub fn count_dropped_lines(&self, counter: &Clock) {
+        let userdata = Arc::into_raw(counter.clone()).cast_mut().cast();
+        // SAFETY: the config is alive; `drop_clock` releases the reference in `userdata`.
+        let status = unsafe {
+            ffi::clerk_config_set_event_callback(self.0.as_ptr(), Some(add_dropped_lines), userdata, Some(drop_clock))
+        };
+        assert_eq!(status, ffi::CLERK_OK, "clerk_config_set_event_callback");
+    }
+
     pub fn client(&self) -> Result<Client, ConfigError> {
         let mut client = ptr::null_mut();
         // SAFETY: the config is alive; both out parameters are writable.
@@ -74,6 +84,13 @@ impl Drop for Config {
 unsafe extern "C" fn read_clock(userdata: *mut c_void) -> i64 {
     // SAFETY: `set_clock` made it from an `AtomicI64` that lives until `drop_clock`.
     unsafe { &*userdata.cast::<AtomicI64>() }.load(Ordering::SeqCst)
+}
+
+unsafe extern "C" fn add_dropped_lines(userdata: *mut c_void, event: *const ffi::clerk_event) {
+    // SAFETY: the event lives during the callback.
+    let lines = unsafe { ffi::clerk_event_dropped_lines(event) };
+    // SAFETY: `count_dropped_lines` made it from an `AtomicI64` that lives until `drop_clock`.
+    unsafe { &*userdata.cast::<AtomicI64>() }.fetch_add(lines, Ordering::SeqCst);
 }
 
 unsafe extern "C" fn drop_clock(userdata: *mut c_void) {
@@ -110,6 +127,43 @@ impl Client {
             host: NONE,
             origin: NONE,
             sec_fetch_site: NONE,
+            scheme: NONE,
+            target: NONE,
+            accept: NONE,
+            sec_fetch_dest: NONE,
+            referer: NONE,
+        };
+        // SAFETY: the client is alive; the request and all it points to live during the call.
+        self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })
+    }
+
+    /// Does the same for a request that may be redirected. `host` is empty if the header lines have it.
+    pub fn authenticate_page(
+        &self,
+        method: &str,
+        [scheme, host, target]: [&str; 3],
+        headers: &[(String, String)],
+    ) -> CallResult {
+        let lines: Vec<ffi::clerk_header> = headers
+            .iter()
+            .map(|(name, value)| ffi::clerk_header { name: to_clerk_str(name), value: to_clerk_str(value) })
+            .collect();
+        let request = ffi::clerk_request {
+            struct_size: size_of::<ffi::clerk_request>() as u32,
+            flags: 0,
+            headers: lines.as_ptr(),
+            header_count: lines.len(),
+            authorization: NONE,
+            cookie: NONE,
+            method: to_clerk_str(method),
+            host: to_clerk_str(host),
+            origin: NONE,
+            sec_fetch_site: NONE,
+            scheme: to_clerk_str(scheme),
+            target: to_clerk_str(target),
+            accept: NONE,
+            sec_fetch_dest: NONE,
+            referer: NONE,
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
         self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })
@@ -164,6 +218,39 @@ impl AuthResult {
     pub fn user_id(&self) -> Option<String> {
         // SAFETY: as above.
         unsafe { from_clerk_str(ffi::clerk_result_user_id(self.0.as_ptr())) }
+    }
+
+    /// Returns where to redirect the browser.
+    pub fn redirect(&self) -> Option<String> {
+        let mut url = NONE;
+        // SAFETY: the result is alive, the string is writable.
+        let status = unsafe { ffi::clerk_result_redirect(self.0.as_ptr(), &mut url) };
+        // SAFETY: the result is alive.
+        (status == ffi::CLERK_OK).then(|| unsafe { from_clerk_str(url) }).flatten()
+    }
+
+    /// Returns the `Set-Cookie` lines.
+    pub fn set_cookies(&self) -> Vec<String> {
+        // SAFETY: the result is alive.
+        let count = unsafe { ffi::clerk_result_set_cookie_count(self.0.as_ptr()) };
+        let line = |index| {
+            let mut line = NONE;
+            // SAFETY: the result is alive, the string is writable.
+            let status = unsafe { ffi::clerk_result_set_cookie(self.0.as_ptr(), index, &mut line) };
+            assert_eq!(status, ffi::CLERK_OK, "clerk_result_set_cookie");
+            // SAFETY: the result is alive.
+            unsafe { from_clerk_str(line) }.unwrap_or_default()
+        };
+        (0..count).map(line).collect()
+    }
+
+    /// Returns the value of `Cache-Control`.
+    pub fn cache_control(&self) -> Option<String> {
+        let mut value = NONE;
+        // SAFETY: the result is alive, the string is writable.
+        let status = unsafe { ffi::clerk_result_cache_control(self.0.as_ptr(), &mut value) };
+        // SAFETY: the string is static.
+        (status == ffi::CLERK_OK).then(|| unsafe { from_clerk_str(value) }).flatten()
     }
 
     /// Returns a `clerk_token_kind`, or 0.

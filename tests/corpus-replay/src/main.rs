@@ -4,6 +4,7 @@ mod batch;
 mod capi;
 mod case_runner;
 mod compare;
+mod handshake;
 mod instance;
 mod options;
 mod parity;
@@ -13,7 +14,7 @@ mod verdicts;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: corpus-replay verdicts|share|parity FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
+    "usage: corpus-replay verdicts|share|parity|handshake FILE.json [--case ID-PREFIX] [--now SECONDS] [--threads N]";
 
 /// An error in a corpus file or in the command line, as a message.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Ok(Some(lexopt::Arg::Value(command))) if command == "verdicts" => batch::run(args, verdicts::run),
         Ok(Some(lexopt::Arg::Value(command))) if command == "share" => share::run(args),
         Ok(Some(lexopt::Arg::Value(command))) if command == "parity" => batch::run(args, parity::run),
+        Ok(Some(lexopt::Arg::Value(command))) if command == "handshake" => batch::run(args, handshake::run),
         Ok(_) => Err(USAGE.into()),
         Err(error) => Err(error.into()),
     };

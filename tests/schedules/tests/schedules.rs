@@ -123,7 +123,7 @@ fn jwk_set(kid: &str) -> Vec<u8> {
 #[test]
 fn rotated_key_is_found_beside_unknown_ones() {
     check(|| {
-        let store = JwksStore::new(None, true, Box::new(|_| {}));
+        let store = JwksStore::new(None, true, Box::new(|_| {}), Box::new(|_| {}));
         let (running, fetches) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let outcomes = all(3, move |n| {
             let fetch = |_: Deadline| {

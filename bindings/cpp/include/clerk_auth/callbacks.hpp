@@ -4,9 +4,15 @@
 
 #include "error.hpp"
 
+#include <atomic>
 #include <limits>
+#include <list>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -22,7 +28,48 @@ inline constexpr char type_tag = 0;
 struct RowObject {
     std::string key;
     std::shared_ptr<void> object;
-    const void *type;
+    const void *type = nullptr;
+};
+
+// The application's objects for rows, as the user store returned them last; for cached results, for which the store is not
+// called. The least recently used one is evicted. Any thread.
+class RowCache {
+public:
+    static constexpr std::size_t capacity = 10000;
+
+    bool is_empty() const noexcept { return is_empty_.load(std::memory_order_relaxed); }
+
+    void put(const RowObject &row) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        erase(row.key);
+        rows_.push_front(row);
+        by_key_.emplace(rows_.front().key, rows_.begin());
+        if (rows_.size() > capacity) erase(rows_.back().key);
+        is_empty_.store(false, std::memory_order_relaxed);
+    }
+
+    // Returns a row without an object if there is none.
+    RowObject get(std::string_view key) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto found = by_key_.find(key);
+        if (found == by_key_.end()) return {};
+        rows_.splice(rows_.begin(), rows_, found->second);
+        return *found->second;
+    }
+
+private:
+    void erase(std::string_view key) {
+        const auto found = by_key_.find(key);
+        if (found == by_key_.end()) return;
+        const auto row = found->second;
+        by_key_.erase(found);
+        rows_.erase(row);
+    }
+
+    std::mutex mutex_;
+    std::list<RowObject> rows_; // the last used one first
+    std::unordered_map<std::string_view, std::list<RowObject>::iterator> by_key_;
+    std::atomic<bool> is_empty_{true};
 };
 
 // State of one call: exceptions thrown by callbacks, and the rows the user store returned.
@@ -31,6 +78,7 @@ struct CallState {
     std::exception_ptr clock;
     std::exception_ptr listener;
     std::vector<RowObject> rows;
+    std::shared_ptr<RowCache> cache; // the client's; null for webhooks
 
     bool is_empty() const noexcept { return !store && !clock && !listener && rows.empty(); }
 };

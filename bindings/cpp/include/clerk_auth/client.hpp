@@ -10,6 +10,14 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
+// Why a token is accepted or rejected, for operators. Not to be sent to clients.
+struct Explanation {
+    // A JSON object; its members are described at `clerk_explanation_json`.
+    std::string json;
+    // One line for each check.
+    std::string text;
+};
+
 // Counters since the client was created.
 struct Stats {
     uint64_t cache_hits;
@@ -22,6 +30,9 @@ struct Stats {
     uint64_t cached_tokens;
     uint64_t cached_users;
     std::optional<Milliseconds> jwks_age;
+    uint64_t no_credentials;
+    uint64_t would_block;  // empty Cached values
+    uint64_t store_errors; // also counted in `unavailable`
 };
 
 // Verifies requests. Copies share one client, like std::shared_ptr: const member functions may run on any number of
@@ -46,10 +57,13 @@ public:
     explicit Client(const Config &config) : Client(make(config).value()) {}
 #endif
 
-    Client(const Client &other) noexcept : handle_(clerk_client_retain(other.handle_.get())) {}
+    Client(const Client &other) noexcept : handle_(clerk_client_retain(other.handle_.get())), rows_(other.rows_) {}
     Client(Client &&) noexcept = default;
     Client &operator=(const Client &other) noexcept {
-        if (this != &other) handle_.reset(clerk_client_retain(other.handle_.get()));
+        if (this != &other) {
+            handle_.reset(clerk_client_retain(other.handle_.get()));
+            rows_ = other.rows_;
+        }
         return *this;
     }
     Client &operator=(Client &&) noexcept = default;
@@ -67,6 +81,7 @@ public:
         clerk_result *result = nullptr;
         clerk_error *error = nullptr;
         detail::CallState state;
+        state.cache = rows_;
         const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate(handle_.get(), &native, &result, &error);
         return make_result(status, result, error, state);
@@ -79,6 +94,7 @@ public:
         const clerk_request native = request.native();
         clerk_result *result = nullptr;
         detail::CallState state;
+        state.cache = rows_;
         const detail::CallScope scope(state);
         const int32_t status = clerk_authenticate_cached(handle_.get(), &native, &result);
         if (status == CLERK_WOULD_BLOCK && result == nullptr && !state.clock) return Cached<Result>();
@@ -96,6 +112,7 @@ public:
         clerk_pending *pending = nullptr;
         clerk_error *error = nullptr;
         auto state = std::make_unique<detail::CallState>();
+        state->cache = rows_;
         const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin(handle_.get(), &native, &result, &pending, &error);
         return begun(status, pending, result, error, std::move(state));
@@ -109,6 +126,7 @@ public:
         clerk_result *result = nullptr;
         clerk_pending *pending = nullptr;
         auto state = std::make_unique<detail::CallState>();
+        state->cache = rows_;
         const detail::CallScope scope(*state);
         const int32_t status = clerk_authenticate_begin_cached(handle_.get(), &native, &result, &pending);
         if (status == CLERK_WOULD_BLOCK && result == nullptr && !state->clock) return Cached<PendingAuth>();
@@ -170,6 +188,20 @@ public:
         });
         if (!done.has_value()) return done.error();
         return Credential{std::string_view(token.data, token.len), static_cast<TokenSource>(source)};
+    }
+
+    // Explains why a token is accepted or rejected, check by check, without trusting it and without a request to Clerk. May
+    // be called from callbacks.
+    Expected<Explanation> try_explain(std::string_view token) const noexcept {
+        clerk_explanation *explanation = nullptr;
+        const Expected<void> done = call([&](const clerk_client *client, clerk_error **error) {
+            return clerk_explain(client, detail::to_c(token), &explanation, error);
+        });
+        if (!done.has_value()) return done.error();
+        const std::unique_ptr<clerk_explanation, decltype(&clerk_explanation_free)> owner(explanation,
+                                                                                          &clerk_explanation_free);
+        const auto copy = [](clerk_str string) { return std::string(string.data, string.len); };
+        return Explanation{copy(clerk_explanation_json(explanation)), copy(clerk_explanation_text(explanation))};
     }
 
     // Rejects all tokens of a session or a user from now on. May be called from callbacks, like the next two.
@@ -238,7 +270,8 @@ public:
             call([&](const clerk_client *client, clerk_error **) { return clerk_client_stats(client, &s); });
         if (!done.has_value()) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
-                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms)};
+                     s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms),
+                     s.no_credentials, s.would_block, s.store_errors};
     }
 
 #if CLERK_AUTH_EXCEPTIONS
@@ -263,6 +296,7 @@ public:
     void invalidate_session(std::string_view session_id) const { try_invalidate_session(session_id).value(); }
     void invalidate_all() const { try_invalidate_all().value(); }
     Credential credential(const Request &request) const { return try_credential(request).value(); }
+    Explanation explain(std::string_view token) const { return try_explain(token).value(); }
     void revoke_session(std::string_view session_id) const { try_revoke_session(session_id).value(); }
     void revoke_user(std::string_view clerk_id) const { try_revoke_user(clerk_id).value(); }
     std::string export_revocations() const { return try_export_revocations().value(); }
@@ -302,6 +336,7 @@ private:
     }
 
     std::unique_ptr<clerk_client, Free> handle_;
+    std::shared_ptr<detail::RowCache> rows_ = std::make_shared<detail::RowCache>(); // shared by copies
 };
 
 CLERK_AUTH_NAMESPACE_END

@@ -107,6 +107,9 @@ public:
     Config &accepts_token(std::initializer_list<TokenKind> kinds) { return token_kinds("accepts_token", kinds); }
     // Origins of which `azp` must be one, compared exactly; empty: not checked.
     Config &authorized_parties(const List &items) { return list("authorized_parties", items); }
+    // `accept`: a token without `azp` passes `authorized_parties`, as Clerk issues them for navigations without an
+    // `Origin` and to servers; a wrong or empty `azp` is rejected all the same.
+    Config &authorized_parties_missing(AuthorizedPartiesMissing value) { return set("authorized_parties_missing", name(value)); }
     // Audiences of which `aud` must contain one; empty: not checked.
     Config &audience(const List &items) { return list("audience", items); }
     // Issuers of which `iss` must be one; empty: not checked.
@@ -139,8 +142,9 @@ public:
     Config &user_ttl_s(std::chrono::seconds value) { return set_int("user_ttl_s", value.count()); }
     // How old a fetched user may be when Clerk is unavailable (stale-if-error); 0: stale users are not used.
     Config &user_stale_if_error_s(std::chrono::seconds value) { return set_int("user_stale_if_error_s", value.count()); }
-    // How long a row check (the user's row exists and is active) is cached; 0: the store is queried for each
-    // request.
+    // How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by
+    // the application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached`
+    // never has a result.
     Config &row_check_ttl_s(std::chrono::seconds value) { return set_int("row_check_ttl_s", value.count()); }
     // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
     // with a user store, else `claims`.
@@ -169,6 +173,42 @@ public:
     // How long ended sessions and deleted users are rejected after a webhook; must be at least the lifetime of a
     // session token.
     Config &revocation_ttl_s(std::chrono::seconds value) { return set_int("revocation_ttl_s", value.count()); }
+    // `on`: a document request with a stale session cookie is redirected to Clerk and comes back signed in; needs
+    // `publishable_key` and `secret_key`.
+    Config &handshake(Handshake value) { return set("handshake", name(value)); }
+    // With `handshake`: renew an expired session with its refresh cookie, without a redirect.
+    Config &refresh(bool value) { return set_int("refresh", value ? 1 : 0); }
+    // Origins under which browsers reach the application (`https://app.example.com`), compared exactly; empty:
+    // `authorized_parties`. With neither, any host of a request counts.
+    Config &public_origin(const List &items) { return list("public_origin", items); }
+    // Read the host and the scheme of the public URL from `X-Forwarded-Host` and `X-Forwarded-Proto`; only behind a
+    // proxy that sets or removes both.
+    Config &trust_forwarded(bool value) { return set_int("trust_forwarded", value ? 1 : 0); }
+    // URL of a proxy in front of Clerk's Frontend API, or its path on the application's own origin, such as
+    // `/__clerk`.
+    Config &proxy_url(std::string_view value) { return set("proxy_url", value); }
+    // Domain of this application if it is a satellite, such as `satellite.example.net`.
+    Config &domain(std::string_view value) { return set("domain", value); }
+    // Whether the application is a satellite: it shares the sessions of a primary application on another domain.
+    Config &is_satellite(bool value) { return set_int("is_satellite", value ? 1 : 0); }
+    // URL of the primary application's sign-in page; needed by a satellite of a development instance.
+    Config &sign_in_url(std::string_view value) { return set("sign_in_url", value); }
+    // Whether a satellite asks the primary domain about visitors without cookies at their first request.
+    Config &satellite_auto_sync(bool value) { return set_int("satellite_auto_sync", value ? 1 : 0); }
+    // Origins of satellites to which the primary application of a development instance passes sessions on.
+    Config &satellite_origins(const List &items) { return list("satellite_origins", items); }
+    // `development`: production instances read the response of a handshake from cookies only; `always`: from the
+    // query too.
+    Config &handshake_query(HandshakeQuery value) { return set("handshake_query", name(value)); }
+    // Pass the stale session token to Clerk in the redirect, so that it can be renewed even during an outage there.
+    Config &handshake_send_session(bool value) { return set_int("handshake_send_session", value ? 1 : 0); }
+    // Redirect a visitor who follows a link from another site to Clerk once; only for applications on several
+    // domains.
+    Config &cross_origin_sync(bool value) { return set_int("cross_origin_sync", value ? 1 : 0); }
+    // Paths that belong to an organization, such as `/orgs/:slug` or `/orgs/:slug/(.*)`.
+    Config &organization_patterns(const List &items) { return list("organization_patterns", items); }
+    // Paths that belong to the personal account, such as `/me` or `/me/(.*)`.
+    Config &personal_account_patterns(const List &items) { return list("personal_account_patterns", items); }
 
     // End of the generated settings.
 

@@ -121,6 +121,18 @@ enum class Reason : int32_t {
     internal_error = CLERK_REASON_INTERNAL_ERROR,
     // `csrf`: a cookie on an unsafe method, without evidence that the request comes from the same origin.
     csrf_failed = CLERK_REASON_CSRF_FAILED,
+    // `handshake`: the address carries a development browser, which has to be passed on to Clerk.
+    dev_browser_sync = CLERK_REASON_DEV_BROWSER_SYNC,
+    // `handshake`: a browser that the development instance does not know.
+    dev_browser_missing = CLERK_REASON_DEV_BROWSER_MISSING,
+    // `handshake`: a satellite has to ask the primary domain whether the browser is signed in.
+    satellite_needs_syncing = CLERK_REASON_SATELLITE_NEEDS_SYNCING,
+    // `handshake`: a satellite asks the primary domain of a development instance.
+    primary_responds_to_syncing = CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING,
+    // `cross_origin_sync`: the visitor follows a link from another site.
+    primary_domain_cross_origin_sync = CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC,
+    // `organization_patterns`: the path belongs to another organization than the active one.
+    active_organization_mismatch = CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH,
 };
 
 // The category of a reason; it determines the HTTP status.
@@ -247,6 +259,15 @@ enum class EventKind : int32_t {
     user_deleted = CLERK_EVENT_KIND_USER_DELETED,
     // Clerk rejected the secret key. Cached results may still be served for a while.
     secret_key_rejected = CLERK_EVENT_KIND_SECRET_KEY_REJECTED,
+    // A token's key is not in the key set, which is not fetched again before `clerk_event_retry_after_ms`, because
+    // it was just fetched for another token. After a rotation of Clerk's keys, tokens are rejected until then.
+    jwks_fetch_limited = CLERK_EVENT_KIND_JWKS_FETCH_LIMITED,
+    // A browser is redirected to Clerk.
+    handshake_started = CLERK_EVENT_KIND_HANDSHAKE_STARTED,
+    // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
+    handshake_resolved = CLERK_EVENT_KIND_HANDSHAKE_RESOLVED,
+    // Clerk's response to a handshake was not accepted or could not be fetched.
+    handshake_failed = CLERK_EVENT_KIND_HANDSHAKE_FAILED,
 };
 
 // The kind of a store request, and the next action of a `clerk_pending`.
@@ -270,7 +291,8 @@ enum class StoreRequestKind : int32_t {
     // row if the application stores other values, for example `IS_ACTIVE` 0 until an approval.
     create = CLERK_STORE_REQUEST_KIND_CREATE,
     // Update the given columns of the row "key", in one statement with the conditions
-    // `clerk_store_request_only_if_unlinked` and `clerk_store_request_max_version`. Respond with nothing, or with
+    // `clerk_store_request_only_if_unlinked`, `clerk_store_request_max_version`,
+    // `clerk_store_request_only_if_active` and `clerk_store_request_only_if_banned`. Respond with nothing, or with
     // the whole row. Return `CLERK_STORE_CONFLICT` if no row was updated.
     update = CLERK_STORE_REQUEST_KIND_UPDATE,
     // Only to a callback: begin a transaction, `CREATE` or `UPDATE` follows. Return `CLERK_STORE_DECLINE` if the
@@ -351,6 +373,29 @@ enum class TokenSource : int32_t {
     cookie = CLERK_TOKEN_SOURCE_COOKIE,
 };
 
+// Where Clerk's response to a handshake came from.
+enum class HandshakeSource : int32_t {
+    // A nonce was exchanged at Clerk.
+    nonce = CLERK_HANDSHAKE_SOURCE_NONCE,
+    // A handshake token was verified.
+    token = CLERK_HANDSHAKE_SOURCE_TOKEN,
+    // The session was refreshed with its refresh cookie.
+    refresh = CLERK_HANDSHAKE_SOURCE_REFRESH,
+};
+
+// The values of the setting `authorized_parties_missing`.
+enum class AuthorizedPartiesMissing { refuse, accept };
+
+constexpr std::string_view name(AuthorizedPartiesMissing value) noexcept {
+    switch (value) {
+    case AuthorizedPartiesMissing::refuse:
+        return "refuse";
+    case AuthorizedPartiesMissing::accept:
+        break;
+    }
+    return "accept";
+}
+
 // The values of the setting `csrf`.
 enum class Csrf { off, check };
 
@@ -392,6 +437,32 @@ constexpr std::string_view name(LinkByEmail value) noexcept {
     return "verified";
 }
 
+// The values of the setting `handshake`.
+enum class Handshake { off, on };
+
+constexpr std::string_view name(Handshake value) noexcept {
+    switch (value) {
+    case Handshake::off:
+        return "off";
+    case Handshake::on:
+        break;
+    }
+    return "on";
+}
+
+// The values of the setting `handshake_query`.
+enum class HandshakeQuery { development, always };
+
+constexpr std::string_view name(HandshakeQuery value) noexcept {
+    switch (value) {
+    case HandshakeQuery::development:
+        return "development";
+    case HandshakeQuery::always:
+        break;
+    }
+    return "always";
+}
+
 namespace detail {
 
 template <class Enum>
@@ -406,6 +477,9 @@ constexpr int32_t number(Enum value) noexcept {
 inline std::string_view name(Reason reason) noexcept { return clerk_reason_name(detail::number(reason)); }
 inline std::string_view name(Category category) noexcept { return clerk_category_name(detail::number(category)); }
 inline std::string_view name(Source source) noexcept { return clerk_source_name(detail::number(source)); }
+inline std::string_view name(HandshakeSource source) noexcept {
+    return clerk_handshake_source_name(detail::number(source));
+}
 inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 

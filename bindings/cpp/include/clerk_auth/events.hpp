@@ -20,7 +20,7 @@ public:
     // Returns "clerk:auth:" followed by the SHA-256 of the token in hexadecimal.
     std::optional<std::string_view> token_hash() const noexcept { return detail::from_c(clerk_event_token_hash(event_)); }
 
-    // Returns why the request was not signed in; auth_failed only.
+    // Returns why the request was not signed in, or a handshake was started or failed.
     std::optional<Reason> reason() const noexcept {
         const int32_t reason = clerk_event_reason(event_);
         return reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(reason));
@@ -31,6 +31,15 @@ public:
         const int32_t source = clerk_event_source(event_);
         return source == 0 ? std::nullopt : std::optional<Source>(static_cast<Source>(source));
     }
+
+    // Returns where Clerk's response to a handshake came from; handshake_resolved only.
+    std::optional<HandshakeSource> handshake_source() const noexcept {
+        const int32_t source = clerk_event_handshake_source(event_);
+        return source == 0 ? std::nullopt : std::optional<HandshakeSource>(static_cast<HandshakeSource>(source));
+    }
+
+    // Returns how many `Set-Cookie` lines of Clerk's response were not passed on; handshake_resolved only.
+    int64_t dropped_lines() const noexcept { return clerk_event_dropped_lines(event_); }
 
     // Returns the Retry-After of a rate_limited event.
     std::optional<Milliseconds> retry_after() const noexcept {

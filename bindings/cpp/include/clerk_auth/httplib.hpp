@@ -10,9 +10,30 @@
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
+// A request that may be redirected, with the setting `handshake`. `scheme` is the one that browsers use, "https" or "http"; it
+// may be empty with `trust_forwarded`. Valid while the request is.
+inline Request page(const ::httplib::Request &request, std::string_view scheme) {
+    Request made(request.headers, request.method);
+    made.scheme(scheme).target(request.target);
+    return made;
+}
+
+// Adds the cookies of a handshake to the response, whatever the outcome. Returns true if the response is a redirect now and
+// is to be sent as it is.
+inline bool apply(const Result &result, ::httplib::Response &response) {
+    for (const std::string_view line : result.set_cookies()) response.headers.emplace("Set-Cookie", std::string(line));
+    if (const auto value = result.cache_control()) response.set_header("Cache-Control", std::string(*value));
+    const auto location = result.redirect();
+    if (!location) return false;
+    response.status = 307;
+    response.set_header("Location", std::string(*location));
+    return true;
+}
+
 // Sets the status, `WWW-Authenticate`, `Retry-After` and body of a response to a request that is not signed in, or that
-// lacks a permission.
+// lacks a permission; with a handshake, its redirect and cookies.
 inline void reject(const Result &result, ::httplib::Response &response, std::string_view realm = {}) {
+    if (apply(result, response)) return;
     // A signed-in user who is rejected here lacks a permission.
     response.status = result.signed_in() ? 403 : result.http_status();
     if (const auto challenge = result.www_authenticate(realm)) response.set_header("WWW-Authenticate", *challenge);
@@ -27,16 +48,19 @@ inline void reject(const Result &result, ::httplib::Response &response, std::str
 //
 // `server.Get("/me", clerk::require_auth(client, [](const auto &request, auto &response, const clerk::Result &who)
 // {…}));`
+//
+// With the setting `handshake`, `scheme` is the one that browsers use: pages are redirected to Clerk and back.
 template <class Handler>
-auto require_auth(Client client, Handler handler) {
-    return [client = std::move(client), handler = std::move(handler)](const ::httplib::Request &request,
-                                                                      ::httplib::Response &response) {
-        const Expected<Result> result = client.try_authenticate({request.headers, request.method});
+auto require_auth(Client client, Handler handler, std::string scheme = {}) {
+    return [client = std::move(client), handler = std::move(handler),
+            scheme = std::move(scheme)](const ::httplib::Request &request, ::httplib::Response &response) {
+        const Expected<Result> result = client.try_authenticate(page(request, scheme));
         if (!result.has_value()) {
             response.status = 500;
             return;
         }
         if (!result->signed_in()) return reject(*result, response);
+        if (apply(*result, response)) return;
         handler(request, response, *result);
     };
 }

@@ -59,6 +59,8 @@ struct IsField<
 inline bool is_relevant_header(std::string_view name) noexcept {
     constexpr std::string_view lines[] = {"authorization",  "cookie",           "accept",     "sec-fetch-dest",
                                           "host",           ":authority",       "origin",     "sec-fetch-site",
+                                          "referer",        "user-agent",       "x-forwarded-for",
+                                          "x-forwarded-host", "x-forwarded-proto",
                                           "svix-id",        "svix-timestamp",   "webhook-id", "webhook-timestamp",
                                           "svix-signature", "webhook-signature"};
     for (const std::string_view line : lines) {
@@ -132,7 +134,7 @@ private:
     static constexpr std::size_t max_headers = 1024;
 
     // Enough for most requests without an allocation. Not zeroed: `inline_count_` of them are set.
-    std::array<clerk_header, 8> inline_;
+    std::array<clerk_header, 12> inline_;
     std::vector<clerk_header> heap_;
     std::size_t inline_count_ = 0;
 };
@@ -178,6 +180,17 @@ public:
         return *this;
     }
 
+    // Used by the setting `handshake`, which redirects no request without both: the scheme under which the browser sent the
+    // request ("https" or "http"), and the target, path and query exactly as received.
+    Request &scheme(std::string_view scheme) noexcept {
+        scheme_ = scheme;
+        return *this;
+    }
+    Request &target(std::string_view target) noexcept {
+        target_ = target;
+        return *this;
+    }
+
     clerk_request native() const noexcept {
         clerk_request request = CLERK_REQUEST_INIT;
         const Headers *headers = own_ ? &*own_ : headers_;
@@ -191,6 +204,8 @@ public:
         request.host = detail::to_c(host_);
         request.origin = detail::to_c(origin_);
         request.sec_fetch_site = detail::to_c(sec_fetch_site_);
+        request.scheme = detail::to_c(scheme_);
+        request.target = detail::to_c(target_);
         return request;
     }
 
@@ -201,6 +216,8 @@ private:
     std::string_view host_;
     std::string_view origin_;
     std::string_view sec_fetch_site_;
+    std::string_view scheme_;
+    std::string_view target_;
     const Headers *headers_ = nullptr;
     std::optional<Headers> own_;
 };

@@ -55,7 +55,7 @@ public:
         return why ? std::optional<Category>(category_of(*why)) : std::nullopt;
     }
 
-    // Returns the HTTP status for this result: 200, 401, 403, 500 or 503.
+    // Returns the HTTP status for this result: 200, 401, 403, 500 or 503; 307 with a redirect().
     int http_status() const noexcept { return clerk_result_http_status(handle_.get()); }
     // Returns the time for `Retry-After`, if known.
     std::optional<Milliseconds> retry_after() const noexcept {
@@ -69,6 +69,29 @@ public:
     }
     // Returns whether a redirect to Clerk's Frontend API could restore this browser's session (a handshake).
     bool handshake_recommended() const noexcept { return clerk_result_handshake_recommended(handle_.get()) == 1; }
+
+    // Returns the `Location` of a 307, with the setting `handshake` on. To be looked at before the outcome: a signed-in
+    // request may be redirected, too. Do not log it.
+    std::optional<std::string_view> redirect() const &noexcept {
+        clerk_str url{};
+        return clerk_result_redirect(handle_.get(), &url) == CLERK_OK ? detail::from_c(url) : std::nullopt;
+    }
+    std::optional<std::string_view> redirect() const && = delete;
+    // Returns the `Set-Cookie` lines of the response, whatever the outcome: add each by itself, in this order.
+    std::vector<std::string_view> set_cookies() const & {
+        std::vector<std::string_view> lines(clerk_result_set_cookie_count(handle_.get()));
+        for (std::size_t i = 0; i < lines.size(); ++i) {
+            clerk_str line{};
+            if (clerk_result_set_cookie(handle_.get(), i, &line) == CLERK_OK) lines[i] = *detail::from_c(line);
+        }
+        return lines;
+    }
+    std::vector<std::string_view> set_cookies() const && = delete;
+    // Returns the value of a `Cache-Control` line: "no-store" with a redirect or cookies. Static.
+    std::optional<std::string_view> cache_control() const noexcept {
+        clerk_str value{};
+        return clerk_result_cache_control(handle_.get(), &value) == CLERK_OK ? detail::from_c(value) : std::nullopt;
+    }
 
     // Returns whether the token was verified now or before, if signed in.
     std::optional<Source> source() const noexcept {
@@ -157,8 +180,9 @@ public:
 
     // --- other outcomes of the call ----------------------------------------------------------------------------------
 
-    // Returns the application's object for the user's row, as the user store returned it during this call. Null if the store
-    // was not called (`row_check_ttl_s`) or returned an object of another type.
+    // Returns the application's object for the user's row, as the user store returned it during this call; for a cached result,
+    // for which the store was not called (`row_check_ttl_s`), as it returned it last. Null if it returned none or one of another
+    // type. Cached results share the object: it must not be changed without a lock.
     template <class T>
     std::shared_ptr<T> local_user() const noexcept {
         if (details_ == nullptr || details_->row_type != &detail::type_tag<T>) return nullptr;
@@ -211,7 +235,9 @@ private:
 // Converts the result of a C function to a Result or an Error. Takes ownership of both.
 inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_error *given_error, detail::CallState &state) {
     Result result(given);
-    if (given != nullptr && given_error == nullptr && state.is_empty()) return result;
+    const bool has_cached_rows = state.cache != nullptr && !state.cache->is_empty();
+    if (given != nullptr && given_error == nullptr && state.is_empty() && !(has_cached_rows && result.user_key()))
+        return result;
     detail::ErrorHandle error(given_error);
     // The result was computed with a wrong time.
     if (state.clock) return detail::make_error(CLERK_E_STATE, "the clock callback threw", {}, state.clock);
@@ -221,11 +247,14 @@ inline Expected<Result> make_result(int32_t status, clerk_result *given, clerk_e
     if (error != nullptr) details->error = detail::take_error(status, error.release(), state.store);
     details->listener = state.listener;
     const std::optional<std::string_view> key = result.user_key();
-    for (detail::RowObject &row : state.rows) {
-        if (key != row.key) continue;
-        details->row = row.object;
-        details->row_type = row.type;
+    const detail::RowObject *own = nullptr;
+    for (const detail::RowObject &row : state.rows) {
+        if (key == row.key) own = &row;
     }
+    if (own != nullptr && state.cache != nullptr) state.cache->put(*own);
+    const detail::RowObject cached = own == nullptr && key && has_cached_rows ? state.cache->get(*key) : detail::RowObject();
+    details->row = own != nullptr ? own->object : cached.object;
+    details->row_type = own != nullptr ? own->type : cached.type;
     result.details_ = std::move(details);
     return result;
 }

@@ -89,10 +89,19 @@ struct UpdateCondition {
     bool only_if_unlinked = false;
     // The version of the row must be NULL or at most this. Empty for a table without Column::clerk_updated_at_ms.
     std::optional<int64_t> max_version;
+    // The row must be active: one that the application has deactivated meanwhile is not marked as banned.
+    bool only_if_active = false;
+    // The row must be inactive because of a ban: one that the application has deactivated meanwhile stays so.
+    bool only_if_banned = false;
 
     // Returns whether a row fulfils the condition.
+    bool allows(bool is_linked, std::optional<int64_t> version, bool is_active, bool banned_by_clerk) const noexcept {
+        return !(only_if_unlinked && is_linked) && !(max_version && version && *version > *max_version) &&
+               !(only_if_active && !is_active) && !(only_if_banned && (is_active || !banned_by_clerk));
+    }
+    // The same for a table without is_active, for which there is no condition about it.
     bool allows(bool is_linked, std::optional<int64_t> version) const noexcept {
-        return !(only_if_unlinked && is_linked) && !(max_version && version && *version > *max_version);
+        return allows(is_linked, version, !only_if_banned, true);
     }
 };
 
@@ -112,6 +121,8 @@ public:
         UpdateCondition condition;
         int64_t version = 0;
         condition.only_if_unlinked = clerk_store_request_only_if_unlinked(request_) == 1;
+        condition.only_if_active = clerk_store_request_only_if_active(request_) == 1;
+        condition.only_if_banned = clerk_store_request_only_if_banned(request_) == 1;
         if (clerk_store_request_max_version(request_, &version) == 1) condition.max_version = version;
         return condition;
     }

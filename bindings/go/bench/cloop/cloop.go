@@ -2,7 +2,7 @@
 package cloop
 
 // #cgo CFLAGS: -O2 -I${SRCDIR}/../../lib/linux_amd64
-// #cgo LDFLAGS: ${SRCDIR}/../../lib/linux_amd64/libclerk_auth.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+// #cgo LDFLAGS: ${SRCDIR}/../../lib/linux_amd64/libclerk_auth.a -lutil -lrt -lpthread -lm -ldl -lc
 // #include <clerk_auth.h>
 //
 // static clerk_client *new_client(clerk_str jwt_key)

@@ -72,5 +72,45 @@ export function testMiddleware(name, serve) {
     assert.deepEqual([code, JSON.parse(text)], [500, { error: 'misconfigured' }]);
   });
 
+  test(`${name}: handshake redirects a page to Clerk and back`, async (t) => {
+    const client = sim.client({ handshake: true, publishableKey: 'pk_live_Y2xlcmsuZXhhbXBsZS5jb20k' });
+    const { url, close } = await serve(client);
+    t.after(close);
+    const cookie = async (spec) => `__session=${await sim.token(spec)}; __client_uat=1700000000`;
+    const stale = await cookie({ user: 'user_1', spoil: 'expired' });
+    const page = (path, headers) =>
+      fetch(url + path, { headers: { accept: 'text/html', ...headers }, redirect: 'manual' });
+
+    const away = await page('/private?a=b%20c', { cookie: stale });
+    assert.equal(away.status, 307);
+    const location = new URL(away.headers.get('location'));
+    assert.equal(location.origin + location.pathname, 'https://clerk.example.com/v1/client/handshake');
+    assert.equal(location.searchParams.get('redirect_url'), `${url}/private?a=b%20c`);
+    assert.equal(away.headers.get('cache-control'), 'no-store');
+    assert.deepEqual(away.headers.getSetCookie(), ['__clerk_redirect_count=1; SameSite=Lax; HttpOnly; Max-Age=2']);
+    assert.equal(await away.text(), '');
+    const call = await page('/private', { accept: 'application/json', cookie: stale });
+    assert.deepEqual([call.status, call.headers.getSetCookie()], [401, []]);
+
+    const lines = [`__session=${await sim.token({ user: 'user_1' })}; Path=/`, '__client_uat=1700000000; Path=/'];
+    await sim.admin('PUT', '/state', { nonces: { n1: lines, n2: ['__session=; Path=/'] } });
+    const back = await page('/private', { cookie: `${stale}; __clerk_handshake_nonce=n1` });
+    assert.deepEqual([back.status, await back.text()], [200, 'signed-in user_1']);
+    assert.deepEqual(back.headers.getSetCookie(), lines);
+    const signedOut = await page('/private', { cookie: `${stale}; __clerk_handshake_nonce=n2` });
+    assert.deepEqual([signedOut.status, signedOut.headers.getSetCookie()], [401, ['__session=; Path=/']]);
+  });
+
+  test(`${name}: handshake redirects to known origins only`, async (t) => {
+    const client = sim.client({
+      handshake: 'on',
+      publishableKey: 'pk_live_Y2xlcmsuZXhhbXBsZS5jb20k',
+      publicOrigin: ['https://app.example.com'],
+    });
+    const headers = { accept: 'text/html', cookie: '__client_uat=1700000000', 'x-forwarded-host': 'app.example.com' };
+    const { code, headers: received } = await get(t, client, '/private', headers);
+    assert.deepEqual([code, received.get('location')], [401, null]);
+  });
+
   return sim;
 }

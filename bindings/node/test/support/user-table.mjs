@@ -66,9 +66,12 @@ export class UserTable {
 
   async update(key, columns, condition) {
     await this.#enter('update', key, columns, condition);
-    const { onlyIfUnlinked, maxVersion } = condition;
+    const { onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned } = condition;
     const isAllowed = (row) =>
-      !(onlyIfUnlinked && row.clerkId) && (maxVersion === null || (row.clerkUpdatedAtMs ?? 0) <= maxVersion);
+      !(onlyIfUnlinked && row.clerkId) &&
+      (maxVersion === null || (row.clerkUpdatedAtMs ?? 0) <= maxVersion) &&
+      (!onlyIfActive || row.isActive) &&
+      (!onlyIfBanned || (row.bannedByClerk && !row.isActive));
     const row = this.rows.find((each) => String(each.key) === key && isAllowed(each));
     if (row === undefined) throw new ConflictError();
     this.#checkUnique({ ...row, ...columns }, row);

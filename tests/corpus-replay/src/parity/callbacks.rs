@@ -117,6 +117,16 @@ impl StoreRequest {
         unsafe { ffi::clerk_store_request_only_if_unlinked(self.0) == 1 }
     }
 
+    pub fn only_if_active(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::clerk_store_request_only_if_active(self.0) == 1 }
+    }
+
+    pub fn only_if_banned(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::clerk_store_request_only_if_banned(self.0) == 1 }
+    }
+
     pub fn key(&self) -> Option<String> {
         // SAFETY: as above.
         unsafe { from_clerk_str(ffi::clerk_store_request_key(self.0)) }

@@ -202,8 +202,13 @@ impl Table {
         } else if kind == Kind::UPDATE as i32 {
             let (names, mut values) = self.changes(request);
             values.push(key());
-            let unlinked = if request.only_if_unlinked() { " AND clerk_user_id IS NULL" } else { "" };
-            let sql = format!("UPDATE users SET {} = ? WHERE id = ?{unlinked}", names.join(" = ?, "));
+            let condition = [
+                (request.only_if_unlinked(), " AND clerk_user_id IS NULL"),
+                (request.only_if_active(), " AND is_active"),
+                (request.only_if_banned(), " AND banned_by_clerk AND NOT is_active"),
+            ];
+            let condition: String = condition.iter().filter(|(holds, _)| *holds).map(|(_, sql)| *sql).collect();
+            let sql = format!("UPDATE users SET {} = ? WHERE id = ?{condition}", names.join(" = ?, "));
             if self.connection().execute(&sql, params_from_iter(values))? != 1 {
                 return Ok(CLERK_STORE_CONFLICT);
             }

@@ -1,0 +1,190 @@
+//! `GET /clients/handshake_payload` and `POST /sessions/{id}/refresh`: fresh cookies for a browser. Neither call is repeated:
+//! a nonce can be exchanged, and an expired token refreshed, once.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::classify_response;
+use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request, Response};
+
+/// What a session is refreshed with.
+#[derive(Clone, Copy)]
+pub struct RefreshRequest<'a> {
+    /// The session's id, which becomes part of the URL.
+    pub session_id: &'a str,
+    /// The expired token.
+    pub expired_token: &'a str,
+    /// The refresh cookie.
+    pub refresh_token: &'a str,
+    /// The origin of the public URL.
+    pub origin: &'a str,
+    /// Whether suffixed cookies are in use.
+    pub suffixed_cookies: bool,
+    /// Headers of the browser's request, by name in lower case.
+    pub headers: &'a [(&'static str, String)],
+}
+
+// Holds tokens.
+impl std::fmt::Debug for RefreshRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshRequest").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Clerk's response to a refresh.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refresh {
+    /// `Set-Cookie` lines, not checked yet.
+    Cookies(Vec<Value>),
+    /// Clerk refuses; why, in a word of `[a-z0-9_-]`.
+    Refused(String),
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    directives: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Cookies {
+    #[serde(default)]
+    cookies: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<CodedError>,
+}
+
+#[derive(Deserialize)]
+struct CodedError {
+    code: String,
+}
+
+/// The word for a response that has no code.
+const UNEXPECTED: &str = "unexpected-bapi-error";
+
+impl Api {
+    /// Returns how long the circuit of an endpoint stays open for clients whose token was never verified; `None` if a call may be
+    /// sent.
+    pub fn handshake_circuit_open_ms(&self) -> Option<u64> {
+        self.open_for_ms(Endpoint::HandshakePayload, Caller::Unknown(&|| false), self.clock.now().mono_ms)
+    }
+
+    /// Exchanges a nonce for the `Set-Cookie` lines of a handshake, which are not checked yet. Returns `Ok(None)` if the nonce is
+    /// unknown or was exchanged before.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] if the call failed.
+    pub fn handshake_payload(
+        &self,
+        caller: Caller<'_>,
+        nonce: &str,
+        deadline: Instant,
+    ) -> Result<Option<Vec<Value>>, ApiError> {
+        let url = self.url(&format!("clients/handshake_payload?nonce={nonce}"));
+        let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
+        let call = Call { endpoint: Endpoint::HandshakePayload, caller, key: nonce };
+        self.call_once(call, &request, deadline, |response| {
+            if matches!(response.status, 400 | 404 | 410) {
+                return Ok(None);
+            }
+            let body = successful_body(response)?;
+            let payload: Payload = serde_json::from_slice(&body).map_err(|_| ApiError::new(ErrorKind::BadResponse))?;
+            Ok(Some(payload.directives))
+        })
+    }
+
+    /// Has Clerk refresh a session whose token has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] if the call failed, and a word for it as Clerk's SDKs write it.
+    pub fn refresh_session(
+        &self,
+        refresh: &RefreshRequest<'_>,
+        deadline: Instant,
+    ) -> Result<Refresh, (ApiError, String)> {
+        let query = if refresh.suffixed_cookies { "?suffixed_cookies=true" } else { "" };
+        let url = self.url(&format!("sessions/{}/refresh{query}", refresh.session_id));
+        let headers: serde_json::Map<String, Value> =
+            refresh.headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
+        let body = json!({
+            "format": "cookie", "expired_token": refresh.expired_token, "refresh_token": refresh.refresh_token,
+            "request_origin": refresh.origin, "request_headers": headers,
+        });
+        let body = body.to_string();
+        let mut word = "fetch-error".to_owned();
+        let secret = self.secret().map_err(|error| (error, word.clone()))?;
+        let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
+        let call = Call { endpoint: Endpoint::SessionRefresh, caller: Caller::Known, key: refresh.session_id };
+        let response = self.call_once(call, &request, deadline, |response| {
+            if response.status != 200 {
+                word = error_code(&response.body);
+            }
+            if matches!(response.status, 400..=499 if response.status != 429) {
+                return Ok(Refresh::Refused(word.clone()));
+            }
+            let body = successful_body(response)?;
+            let cookies = serde_json::from_slice(&body).map_or(Vec::new(), |response: Cookies| response.cookies);
+            Ok(Refresh::Cookies(cookies))
+        });
+        response.map_err(|error| (error, word))
+    }
+
+    fn call_once<T>(
+        &self,
+        call: Call<'_>,
+        request: &Request<'_>,
+        deadline: Instant,
+        read: impl FnOnce(Response) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.behind_breaker(call, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ApiError::new(ErrorKind::Timeout));
+            }
+            self.transport.send(request, left).map_err(ApiError::from).and_then(read)
+        })
+    }
+}
+
+/// Returns the body of a 200; any other status is an error.
+fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
+    let status = response.status;
+    let body = classify_response(response)?;
+    if status == 200 { Ok(body) } else { Err(ApiError { status, ..ApiError::new(ErrorKind::BadResponse) }) }
+}
+
+/// Returns the code of the first error.
+fn error_code(body: &[u8]) -> String {
+    let errors: Option<Errors> = serde_json::from_slice(body).ok();
+    let code = errors.and_then(|response| response.errors.into_iter().next()).map(|error| error.code);
+    let is_word = |code: &String| {
+        (1..=64).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+    };
+    code.filter(is_word).unwrap_or_else(|| UNEXPECTED.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_the_first_error_counts_if_it_is_a_word() {
+        for (body, code) in [
+            (r#"{"errors":[{"code":"refresh_token_not_found"},{"code":"other"}]}"#, "refresh_token_not_found"),
+            (r#"{"errors":[{"code":"a b&c=d\r\nX: y"}]}"#, UNEXPECTED),
+            (r#"{"errors":[{"code":""}]}"#, UNEXPECTED),
+            (r#"{"errors":[{"message":"x"}]}"#, UNEXPECTED),
+            (r#"{"errors":[]}"#, UNEXPECTED),
+            ("<html>", UNEXPECTED),
+        ] {
+            assert_eq!(error_code(body.as_bytes()), code, "{body}");
+        }
+    }
+}

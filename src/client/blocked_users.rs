@@ -1,0 +1,122 @@
+//! Users that this process knows to be blocked, for calls that neither fetch a user nor query a row. Bounded; depends on no
+//! setting of the caches.
+
+use std::hash::RandomState;
+
+use crate::api::ClerkUser;
+use crate::cache::Cache;
+use crate::clock::Now;
+
+/// At most this many of each kind; independent of the size of the caches.
+const MAX_USERS: usize = 65_536;
+/// How long a row counts as inactive after it was read. The application may activate it at any moment.
+const ROW_TTL_MS: i64 = 5 * 60 * 1000;
+
+pub(super) struct BlockedUsers {
+    /// By id, the version of the user that was banned or deprovisioned at Clerk.
+    bans: Cache<Box<str>, i64, RandomState>,
+    /// The users whose row was inactive when it was last read.
+    inactive_rows: Cache<Box<str>, (), RandomState>,
+    ban_ttl_ms: i64,
+}
+
+impl BlockedUsers {
+    pub fn new(ban_ttl_ms: i64) -> Self {
+        let inactive_rows = Cache::new(MAX_USERS, RandomState::new());
+        BlockedUsers { bans: Cache::new(MAX_USERS, RandomState::new()), inactive_rows, ban_ttl_ms }
+    }
+
+    /// Records the user of a webhook event. Returns whether the user is known to be banned, which an event ends only if it is
+    /// newer than the ban.
+    pub fn record_event(&self, user: &ClerkUser, now: Now) -> bool {
+        self.record(user, now, |banned_ms| banned_ms < user.updated_at_ms)
+    }
+
+    /// Records a user that was fetched. `is_current`: nothing about the user was invalidated since.
+    pub fn record_fetched(&self, user: &ClerkUser, now: Now, is_current: bool) {
+        self.record(user, now, |banned_ms| {
+            banned_ms < user.updated_at_ms || (is_current && banned_ms == user.updated_at_ms)
+        });
+    }
+
+    fn record(&self, user: &ClerkUser, now: Now, ends: impl FnOnce(i64) -> bool) -> bool {
+        let id = user.id.as_str();
+        if user.is_blocked() {
+            let expires_ms = now.mono_ms.saturating_add(self.ban_ttl_ms);
+            let version = self.bans.get(id, now.mono_ms).unwrap_or(i64::MIN).max(user.updated_at_ms);
+            self.bans.put(id.into(), version, expires_ms, now.mono_ms);
+        } else {
+            self.bans.remove_if(id, |banned_ms| ends(*banned_ms));
+        }
+        self.is_banned(id, now)
+    }
+
+    pub fn is_banned(&self, id: &str, now: Now) -> bool {
+        self.bans.get(id, now.mono_ms).is_some()
+    }
+
+    /// Records whether a user's row was active when it was read.
+    pub fn record_row(&self, id: &str, is_active: bool, now: Now) {
+        if is_active {
+            self.forget_row(id);
+        } else {
+            self.inactive_rows.put(id.into(), (), now.mono_ms.saturating_add(ROW_TTL_MS), now.mono_ms);
+        }
+    }
+
+    pub fn has_inactive_row(&self, id: &str, now: Now) -> bool {
+        self.inactive_rows.get(id, now.mono_ms).is_some()
+    }
+
+    /// Removes what is known of a user's row.
+    pub fn forget_row(&self, id: &str) {
+        self.inactive_rows.remove(id);
+    }
+
+    /// Removes what is known of all rows.
+    pub fn forget_rows(&self) {
+        self.inactive_rows.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { wall_ms: 0, mono_ms: 0 };
+
+    fn user(version: i64, banned: bool) -> ClerkUser {
+        ClerkUser { id: "user_1".into(), updated_at_ms: version, banned, ..ClerkUser::default() }
+    }
+
+    #[test]
+    fn ban_ends_with_a_newer_event_or_a_current_fetch() {
+        let blocked = BlockedUsers::new(1000);
+        let ban = || assert!(blocked.record_event(&user(5, true), NOW));
+        for (version, ends) in [(4, false), (5, false), (6, true)] {
+            ban();
+            assert_eq!(blocked.record_event(&user(version, false), NOW), !ends, "{version}");
+        }
+        for (version, is_current, ends) in [(4, true, false), (5, false, false), (5, true, true), (6, false, true)] {
+            ban();
+            blocked.record_fetched(&user(version, false), NOW, is_current);
+            assert_eq!(blocked.is_banned("user_1", NOW), !ends, "{version} {is_current}");
+        }
+        // An older report of the ban does not make it older.
+        ban();
+        blocked.record_fetched(&user(3, true), NOW, true);
+        assert!(blocked.record_event(&user(4, false), NOW));
+        assert!(!blocked.is_banned("user_1", Now { mono_ms: 1000, ..NOW }) && !blocked.is_banned("user_2", NOW));
+    }
+
+    #[test]
+    fn inactive_row_is_known_until_it_is_read_again() {
+        let blocked = BlockedUsers::new(1000);
+        blocked.record_row("user_1", false, NOW);
+        assert!(blocked.has_inactive_row("user_1", NOW) && !blocked.has_inactive_row("user_2", NOW));
+        assert!(!blocked.has_inactive_row("user_1", Now { mono_ms: ROW_TTL_MS, ..NOW }));
+        blocked.record_row("user_1", false, NOW);
+        blocked.record_row("user_1", true, NOW);
+        assert!(!blocked.has_inactive_row("user_1", NOW));
+    }
+}

@@ -1,0 +1,166 @@
+//! The tables, their migrations, and how a database is opened the first time.
+
+use std::cell::Cell;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::ffi::SQLITE_READONLY;
+use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
+
+use super::error::{explain, is_transient};
+use super::file::{DatabaseFile, FileId};
+use super::pool;
+use crate::users::StoreError;
+
+/// How long to wait for another writer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the start waits for processes that start at the same time. SQLite itself does not wait for every lock that a new
+/// database takes.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+const START_POLL: Duration = Duration::from_millis(5);
+
+/// The migration at index n leads from schema version n to n + 1. Released migrations never change.
+pub const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE clerk_user (
+        id              INTEGER PRIMARY KEY AUTOINCREMENT,
+        clerk_user_id   TEXT UNIQUE,
+        email           TEXT COLLATE NOCASE,
+        username        TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        first_name      TEXT NOT NULL DEFAULT '',
+        last_name       TEXT NOT NULL DEFAULT '',
+        image_url       TEXT,
+        last_active_at  TEXT,
+        is_active       INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+        banned_by_clerk INTEGER NOT NULL DEFAULT 0 CHECK (banned_by_clerk IN (0, 1)),
+        created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+        updated_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    );
+    CREATE INDEX clerk_user_email ON clerk_user (email);
+",
+    // NULL is older than everything.
+    "ALTER TABLE clerk_user ADD COLUMN clerk_updated_at_ms INTEGER",
+];
+
+/// Called while another connection has a lock; returns whether to try again. Pauses are shorter than those of SQLite, which are up
+/// to 100 ms: a writer would not get its turn beside others that write all the time.
+fn wait_for_lock(attempt: i32) -> bool {
+    thread_local! {
+        static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    let begin = BEGIN.get().filter(|_| attempt > 0).unwrap_or(now);
+    BEGIN.set(Some(begin));
+    if now.duration_since(begin) >= BUSY_TIMEOUT {
+        return false;
+    }
+    thread::sleep(Duration::from_millis(if attempt < 20 { 1 } else { 5 }));
+    true
+}
+
+/// Opens a connection to an existing database.
+fn open(file: &DatabaseFile) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&file.path, flags)?;
+    if connection.is_readonly(MAIN_DB)? {
+        return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_READONLY), None));
+    }
+    connection.busy_handler(Some(wait_for_lock))?;
+    // Triggers and views in the file must not run functions with side effects.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    Ok(connection)
+}
+
+/// Opens a connection of a store to `id`, which is the file at the path.
+pub fn connect(file: &DatabaseFile, store: u64, id: FileId) -> Result<pool::Pooled, StoreError> {
+    pool::open(store, id, || {
+        let connect = || {
+            let connection = open(file)?;
+            // Reads from the file, after which the WAL is open.
+            let is_wal = is_wal(&connection)?;
+            // The default, FULL, is for a rollback journal, which NORMAL does not protect from a power failure.
+            if is_wal {
+                connection.pragma_update(None, "synchronous", "NORMAL")?;
+            }
+            Ok((connection, is_wal))
+        };
+        let (connection, is_wal) = connect().map_err(|error| explain(&file.path, &error))?;
+        let files = file.opened(id, is_wal)?;
+        Ok((connection, files))
+    })
+}
+
+fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Creates the database if it does not exist, and migrates its tables. Returns which file it is. Leaves no connection open.
+pub fn prepare(file: &DatabaseFile) -> Result<FileId, StoreError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        match try_prepare(file) {
+            Err(error) if is_transient(&error) && Instant::now() < deadline => thread::sleep(START_POLL),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn try_prepare(file: &DatabaseFile) -> Result<FileId, StoreError> {
+    let is_new = pool::exclusively(|| file.create_if_missing())?;
+    let id = file.id()?;
+    let prepared = connect(file, 0, id).and_then(|pooled| {
+        let connection = &pooled.connection;
+        migrate(file, &pooled)?;
+        enable_wal(connection).map_err(|error| explain(&file.path, &error))
+    });
+    if prepared.is_err() && is_new {
+        // A process that starts at the same time finds it deleted, and creates it again.
+        file.remove_if_empty(id);
+    }
+    prepared.map(|()| id)
+}
+
+/// Returns the version of the tables; 0 if there are none.
+fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS clerk_schema (version INTEGER NOT NULL)")?;
+    let version: Option<i64> = connection.query_row("SELECT max(version) FROM clerk_schema", [], |row| row.get(0))?;
+    Ok(version.and_then(|version| usize::try_from(version).ok()).unwrap_or(0))
+}
+
+fn migrate(file: &DatabaseFile, pooled: &pool::Pooled) -> Result<(), StoreError> {
+    let explain = |error: rusqlite::Error| explain(&file.path, &error);
+    // Fails if the database cannot be written, also if there is nothing to migrate.
+    let transaction =
+        Transaction::new_unchecked(&pooled.connection, TransactionBehavior::Immediate).map_err(explain)?;
+    // Another process may have created the file, found it unusable, and removed it.
+    file.check(&pooled.files)?;
+    let (version, latest) = (schema_version(&transaction).map_err(explain)?, MIGRATIONS.len());
+    if version > latest {
+        return Err(
+            file.error(format!("user table has schema version {version}; this library supports up to {latest}"))
+        );
+    }
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        transaction.execute_batch(sql).map_err(explain)?;
+        let sql = "INSERT INTO clerk_schema (version) VALUES (?1)";
+        transaction.execute(sql, [index as i64 + 1]).map_err(explain)?;
+    }
+    transaction.commit().map_err(explain)?;
+    file.check(&pooled.files)
+}
+
+/// Switches a database to WAL, unless it contains tables of the application, which chooses the mode of its own database.
+fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+               AND tbl_name NOT IN ('clerk_user', 'clerk_schema')";
+    let others: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    if others == 0 && !is_wal(connection)? {
+        // The mode stays as it was, without an error, where the file system cannot share memory.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    Ok(())
+}

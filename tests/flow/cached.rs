@@ -1,0 +1,105 @@
+//! `authenticate_cached` with a user store, and what is counted.
+
+use std::sync::Arc;
+
+use clerk_auth::Request;
+use clerk_auth::internals::Config;
+use clerk_sim::Fault;
+
+use super::common::table::{Fault as StoreFault, FaultyStore, Table};
+use super::common::{Fixture, bearer, inline};
+
+fn with_default_settings(table: &Arc<Table>) -> Fixture {
+    let fixture = Fixture::with_store(table.clone(), |config| {
+        config.row_check_ttl_s = Config::new().row_check_ttl_s;
+    });
+    fixture.sim.put_user(serde_json::json!({"id": "user_1", "object": "user"}));
+    fixture
+}
+
+#[test]
+fn cached_result_with_a_row_needs_no_blocking_call_by_default() {
+    let table = Arc::new(Table::default());
+    let fixture = with_default_settings(&table);
+    let token = fixture.token("user_1");
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(fixture.ask(&token), "in verified");
+    for _ in 0..100 {
+        assert_eq!(inline(&fixture.client, &token).as_deref(), Some("in cache"));
+    }
+    let next = fixture.token("user_1");
+    assert_eq!(inline(&fixture.client, &next).as_deref(), Some("in verified"), "the row is known");
+    fixture.time.advance_ms(5000);
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(fixture.ask(&token), "in cache");
+    assert_eq!(inline(&fixture.client, &token).as_deref(), Some("in cache"));
+}
+
+#[test]
+fn changed_row_takes_effect_after_invalidation_or_row_check_ttl() {
+    for is_invalidated in [true, false] {
+        let table = Arc::new(Table::default());
+        let fixture = with_default_settings(&table);
+        let token = fixture.token("user_1");
+        assert_eq!(fixture.ask(&token), "in verified");
+        table.change(|rows| rows[0].is_active = false);
+        assert_eq!(inline(&fixture.client, &token).as_deref(), Some("in cache"));
+        match is_invalidated {
+            true => fixture.client.invalidate_user("user_1"),
+            false => fixture.time.advance_ms(5000),
+        }
+        assert_eq!(inline(&fixture.client, &token), None);
+        assert_eq!(fixture.ask(&token), "out user-inactive");
+    }
+}
+
+#[test]
+fn each_request_is_counted_once() {
+    let table = Arc::new(Table::default());
+    let fixture = with_default_settings(&table);
+    let token = fixture.token("user_1");
+    let counts = || {
+        let stats = fixture.client.stats();
+        let results = [stats.cache_hits, stats.signed_in, stats.signed_out, stats.unavailable, stats.no_credentials];
+        (results, stats.would_block, stats.cache_misses, stats.store_errors)
+    };
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(counts(), ([0, 0, 0, 0, 0], 1, 0, 0));
+    fixture.ask(&token);
+    assert_eq!(counts(), ([0, 1, 0, 0, 0], 1, 1, 0));
+    (0..3).for_each(|_| assert!(inline(&fixture.client, &token).is_some()));
+    assert_eq!(counts(), ([3, 1, 0, 0, 0], 1, 1, 0));
+    // A hit whose row has to be checked first: one call that would block, one hit.
+    fixture.time.advance_ms(5000);
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(counts(), ([3, 1, 0, 0, 0], 2, 1, 0));
+    fixture.ask(&token);
+    assert_eq!(counts(), ([4, 1, 0, 0, 0], 2, 1, 0));
+    // Neither the row nor the result: the hit was none.
+    fixture.time.advance_ms(5000);
+    table.change(|rows| rows[0].is_active = false);
+    assert_eq!(fixture.ask(&token), "out user-inactive");
+    assert_eq!(counts(), ([4, 1, 1, 0, 0], 2, 1, 0));
+    fixture.client.authenticate_cached(&Request::new());
+    fixture.client.authenticate(&Request::new());
+    assert_eq!(counts(), ([4, 1, 1, 0, 2], 2, 1, 0));
+    fixture.sim.fault(Fault::on("/users/*").status(500));
+    fixture.client.invalidate_all();
+    bearer(&fixture.client, &token);
+    assert_eq!(counts(), ([4, 1, 1, 1, 2], 2, 2, 0));
+    fixture.sim.clear_faults();
+}
+
+#[test]
+fn failure_of_the_user_store_is_counted_once() {
+    let store = Arc::new(FaultyStore::new(StoreFault::None));
+    let fixture = Fixture::with_store(store.clone(), |config| config.row_check_ttl_s = 5);
+    fixture.sim.put_user(serde_json::json!({"id": "user_1", "object": "user"}));
+    let token = fixture.token("user_1");
+    assert_eq!(fixture.ask(&token), "in verified");
+    fixture.time.advance_ms(5000);
+    store.set(StoreFault::Fails("find_by_key"));
+    assert_eq!(fixture.ask(&token), "unavailable store-error");
+    let stats = fixture.client.stats();
+    assert_eq!((stats.store_errors, stats.unavailable, stats.cache_hits, stats.signed_in), (1, 1, 0, 1));
+}

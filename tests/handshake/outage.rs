@@ -1,0 +1,103 @@
+//! Failures of Clerk in the middle of a handshake.
+
+use std::sync::Barrier;
+
+use clerk_sim::Fault;
+use serde_json::json;
+
+use super::common::{SLACK, retry_after_ms, timed, word};
+use super::{Browser, handshake_token, lines, live, seen, session};
+
+const PAYLOAD: &str = "/clients/handshake_payload";
+
+// Threat H11.
+#[test]
+fn outage_during_the_exchange_is_unavailable_and_then_heals() {
+    let fixture = live(|config| config.timeout_ms = 1000);
+    let token = fixture.mint(&session());
+    let page = Browser::document("/").expired(&fixture).cookie("__clerk_handshake_nonce", "n1");
+    for fault in [
+        Fault { status: Some(500), ..Fault::default() },
+        Fault {
+            status: Some(429),
+            headers: json!({"Retry-After": "0"}).as_object().unwrap().clone(),
+            ..Fault::default()
+        },
+        Fault { close: true, ..Fault::default() },
+        Fault { body: Some(json!({"$text": "<html>"})), ..Fault::default() },
+        Fault { body: Some(json!({"directives": "__session=a"})), ..Fault::default() },
+        Fault { body: Some(json!({})), ..Fault::default() },
+    ] {
+        let fixture = live(|config| config.timeout_ms = 1000);
+        fixture.sim.update(|state| state.nonces.insert("n1".into(), lines(&token)));
+        fixture.sim.set_faults(vec![Fault { path: PAYLOAD.into(), times: Some(1), ..fault }]);
+        let result = page.send(&fixture.client);
+        assert_eq!((seen(&result), result.http_status()), (("unavailable server-error".into(), 0, false), 503));
+        assert!(retry_after_ms(&result).is_some());
+        assert_eq!(fixture.sim.requests(PAYLOAD), 1, "a nonce is not sent twice in one request");
+        fixture.sim.clear_faults();
+        fixture.time.advance_s(60);
+        let _ = word(&result);
+    }
+}
+
+// Threat H11.
+#[test]
+fn slow_exchange_ends_at_the_deadline_of_the_request() {
+    let fixture = live(|config| config.timeout_ms = 400);
+    fixture.sim.set_faults(vec![Fault { path: PAYLOAD.into(), delay_ms: 3000, ..Fault::default() }]);
+    let page = Browser::document("/").cookie("__clerk_handshake_nonce", "n1");
+    let (result, took) = timed(|| page.send(&fixture.client));
+    assert_eq!(result.http_status(), 503);
+    assert!(took < std::time::Duration::from_millis(400) + SLACK, "{took:?}");
+}
+
+// Threat H11.
+#[test]
+fn keys_that_cannot_be_fetched_are_unavailable_not_signed_out() {
+    let fixture = live(|_| {});
+    fixture.sim.set_faults(vec![Fault { path: "/jwks".into(), status: Some(500), ..Fault::default() }]);
+    let token = fixture.mint(&session());
+    let page = Browser::document("/").cookie("__clerk_handshake", handshake_token(&fixture, &lines(&token)));
+    let result = page.send(&fixture.client);
+    assert_eq!((seen(&result), result.http_status()), (("unavailable jwk-failed-to-load".into(), 0, false), 503));
+}
+
+#[test]
+fn outage_of_the_refresh_leaves_the_redirect() {
+    let fixture = live(|_| {});
+    fixture.sim.set_faults(vec![Fault { path: "/sessions/*/refresh".into(), close: true, ..Fault::default() }]);
+    let page = Browser::document("/").expired(&fixture).cookie("__refresh_naoXFJnI", "rt_0");
+    let result = page.send(&fixture.client);
+    assert_eq!(seen(&result), ("out token-expired".into(), 1, true));
+    assert!(result.redirect().unwrap().contains("refresh-fetch-error"));
+}
+
+#[test]
+fn rejected_secret_key_is_misconfigured() {
+    let fixture = live(|_| {});
+    fixture.sim.update(|state| state.secret_keys = vec!["sk_live_other".into()]);
+    let result = Browser::document("/").cookie("__clerk_handshake_nonce", "n1").send(&fixture.client);
+    assert_eq!((seen(&result), result.http_status()), (("unavailable secret-key-invalid".into(), 0, false), 500));
+}
+
+#[test]
+fn requests_of_one_page_share_the_exchange() {
+    let fixture = live(|_| {});
+    let token = fixture.mint(&session());
+    fixture.client.warm_up().unwrap();
+    fixture.sim.update(|state| state.nonces.insert("n1".into(), lines(&token)));
+    fixture.sim.set_faults(vec![Fault { path: PAYLOAD.into(), delay_ms: 200, ..Fault::default() }]);
+    let page = Browser::document("/").cookie("__clerk_handshake_nonce", "n1");
+    let barrier = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                barrier.wait();
+                let result = page.send(&fixture.client);
+                assert!(result.is_signed_in() && result.set_cookies().len() == 3, "{}", word(&result));
+            });
+        }
+    });
+    assert_eq!(fixture.sim.requests(PAYLOAD), 1);
+}
