@@ -215,7 +215,7 @@ run_cases() {
   token=$(mint '{"user": "user_bob"}')
   request "Authorization: Bearer $token"
   expect 'outcome CLERK_UNAVAILABLE: server-error, HTTP 503'
-  expect "error Clerk's host refuses connections"
+  expect "error connect: connection refused (check api_url, the port and the firewall)"
   expect "accounts $king"
   expect 'events cache_miss, auth_failed(server-error)'
 

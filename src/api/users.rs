@@ -292,7 +292,7 @@ mod tests {
         }
         assert_eq!(user(r#","locked":"true","image_url":false,"username":true"#), plain);
         assert!(user(r#","locked":true"#).locked);
-        assert_eq!(user(r#","username":false,"banned":true"#).is_blocked(), true);
+        assert!(user(r#","username":false,"banned":true"#).is_blocked());
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Attempt {
 
 impl Addition {
     /// Adds cookies and redirect to the result of the request they belong to, and emits the events.
-    pub fn attach(self: Box<Self>, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
+    pub fn attach(self, inner: &Inner, result: Arc<AuthResult>) -> Arc<AuthResult> {
         if let Some(reason) = self.failed {
             inner.backend.events.emit(Event::HandshakeFailed { reason });
         }
@@ -359,9 +359,8 @@ impl<'f, 'a> Flow<'f, 'a> {
             suffixed_cookies: self.page.cookies.is_suffixed,
             headers: &headers,
         };
-        let refreshed = match self.handshakes.refresh(&request, self.now, self.io, &self.inner.backend) {
-            Ok(refreshed) => refreshed,
-            Err(_) => return None,
+        let Ok(refreshed) = self.handshakes.refresh(&request, self.now, self.io, &self.inner.backend) else {
+            return None;
         };
         let lines = match refreshed {
             Ok(lines) => lines,

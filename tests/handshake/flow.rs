@@ -196,8 +196,7 @@ fn unknown_public_origin_is_warned_of() {
             .on_log(clerk_auth::LogLevel::Warn, move |_, line| sink.lock().unwrap().push(line.to_owned()))
             .build()
             .unwrap();
-        let found = lines.lock().unwrap().iter().filter(|line| line.starts_with("handshake: neither")).count();
-        found
+        lines.lock().unwrap().iter().filter(|line| line.starts_with("handshake: neither")).count()
     };
     assert_eq!((warnings(""), warnings(ORIGIN)), (1, 0));
 }

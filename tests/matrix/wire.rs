@@ -174,6 +174,8 @@ fn unresolvable(mode: UserMode, store: Option<Arc<dyn UserStore>>, tune: impl Fn
 }
 
 fn deliver_user(fixture: &Fixture) {
+    // An event that is late is no fresh user.
+    fixture.sim.patch_user(USER, json!({"updated_at": fixture.time.now_s() * 1000})).unwrap();
     let spec = WebhookSpec { timestamp: Some(fixture.time.now_s()), ..WebhookSpec::new("user.updated", USER) };
     let delivery = fixture.sim.webhook(&spec).unwrap();
     let mut headers = WebhookHeaders::default();
@@ -194,9 +196,11 @@ fn unresolvable_host_is_unavailable() {
                 let dir = TempDir::new();
                 let store = (mode == UserMode::Sync).then(|| {
                     let store = SqliteStore::open(dir.join("users.db")).unwrap();
-                    // Without Clerk an event changes rows and creates none.
+                    // Without Clerk an event creates no row, and changes those whose version is known.
                     let (clerk_id, username) = (Some(USER.into()), Some("ada".into()));
-                    store.create(&RowChanges { clerk_id, username, ..RowChanges::default() }).unwrap();
+                    let changes =
+                        RowChanges { clerk_id, username, clerk_updated_at_ms: Some(1), ..RowChanges::default() };
+                    store.create(&changes).unwrap();
                     Arc::new(store) as _
                 });
                 let fixture = unresolvable(mode, store, |config, sim| config.jwt_key = pem(sim));

@@ -84,7 +84,7 @@ impl Frontend {
 
     fn is_allowed(&self, url: &str) -> bool {
         let origin = origin_of(url);
-        !origin.is_empty() && (self.allowed_origins.is_empty() || self.allowed_origins.iter().any(|o| *o == origin))
+        !origin.is_empty() && (self.allowed_origins.is_empty() || self.allowed_origins.contains(&origin))
     }
 
     /// Mints a session token for a browser, for the application at `origin`.
