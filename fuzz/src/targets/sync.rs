@@ -189,7 +189,9 @@ fn check_request(request: &StoreRequest, user: &ClerkUser, seen: &[Row], schema:
             if changes.is_active == Some(true) {
                 assert!(rows.iter().any(|row| row.banned_by_clerk && !row.is_active), "activated without a ban");
                 assert!(!user.is_blocked(), "a blocked user is activated");
+                assert!(condition.only_if_banned, "activated without the condition");
             }
+            assert!(changes.is_active != Some(false) || condition.only_if_active, "banned without the condition");
             assert!(!schema.clerk_updated_at || condition.max_version == Some(user.updated_at_ms));
             changes
         }
