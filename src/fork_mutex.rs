@@ -56,7 +56,7 @@ impl<T> ForkMutex<T> {
     }
 }
 
-/// A panic while a lock is held leaves the value as it is: no invariant spans several statements.
+/// Without poisoning, as the mutexes of `parking_lot`.
 fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),

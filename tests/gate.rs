@@ -499,7 +499,10 @@ fn imported_end_of_a_ban_lifts_no_ban_of_this_process() {
     ban(&fixture, 2000);
     assert_eq!(deliver(&fixture, "user.updated", ADA), WebhookOutcome::Applied);
     let own = fixture.client.export_revocations().unwrap();
-    let far = |json: &str| json.replace(&format!("{}", fixture.time.now_s() * 1000), "9000000000000000");
+    // Later than the ban.
+    fixture.time.advance_s(1);
+    let banned_ms = (fixture.time.now_s() - 1) * 1000;
+    let far = |json: &str| json.replace(&banned_ms.to_string(), "9000000000000000");
     for forged in [own.replace("banned", "lifted"), far(&own.replace("banned", "lifted")), far(&own)] {
         assert!(fixture.client.import_revocations(&forged));
         assert_eq!(fixture.ask(&token), "out user-inactive", "{forged}");

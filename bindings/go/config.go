@@ -102,7 +102,7 @@ type Config struct {
 
 	// How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
 	// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
-	// has a result. Default: 5.
+	// has a result. Default: 0.
 	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
 
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

@@ -67,10 +67,12 @@ struct CodedError {
 const UNEXPECTED: &str = "unexpected-bapi-error";
 
 impl Api {
-    /// Returns how long the circuit of an endpoint stays open for clients whose token was never verified; `None` if a call may be
-    /// sent.
-    pub fn handshake_circuit_open_ms(&self) -> Option<u64> {
-        self.open_for_ms(Endpoint::HandshakePayload, Caller::Unknown(&|| false), self.clock.now().mono_ms)
+    /// Returns the error of an exchange for a client whose token was never verified, while the circuit is open; `None` if a call
+    /// may be sent.
+    pub fn handshake_circuit_error(&self) -> Option<ApiError> {
+        let caller = Caller::Unknown(&|| false);
+        let open_ms = self.open_for_ms(Endpoint::HandshakePayload, caller, self.clock.now().mono_ms)?;
+        Some(self.open_error(Endpoint::HandshakePayload, caller, open_ms))
     }
 
     /// Exchanges a nonce for the `Set-Cookie` lines of a handshake, which are not checked yet. Returns `Ok(None)` if the nonce is

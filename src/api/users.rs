@@ -189,7 +189,7 @@ fn to_millis(value: i64) -> Option<i64> {
 
 impl Api {
     /// Returns the error of a fetch while the circuit is open; `None` if a call may be sent.
-    pub fn users_circuit_open(&self) -> Option<ApiError> {
+    pub fn users_circuit_error(&self) -> Option<ApiError> {
         let open_ms = self.open_for_ms(Endpoint::Users, Caller::Known, self.clock.now().mono_ms)?;
         Some(self.open_error(Endpoint::Users, Caller::Known, open_ms))
     }

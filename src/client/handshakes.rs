@@ -114,8 +114,8 @@ impl Handshakes {
         let _waiting = self.nonces.try_wait().map_err(unavailable)?;
         let mut permit = Ok(None);
         let may_start = || {
-            permit = match backend.api.handshake_circuit_open_ms() {
-                Some(ms) => Err(ApiError { retry_after_ms: Some(ms), ..ApiError::new(ErrorKind::CircuitOpen) }),
+            permit = match backend.api.handshake_circuit_error() {
+                Some(error) => Err(error),
                 None => self.nonces.try_call(now).map(Some),
             };
             permit.is_ok()

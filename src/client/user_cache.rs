@@ -94,7 +94,7 @@ impl UserCache {
         let stale = || self.users.get(id, now.mono_ms).filter(|user| after.is_none() && self.may_be_stale(user, now));
         let Io::Blocking(deadline) = io else {
             // While the circuit is open, Clerk would not be asked.
-            let is_open = backend.api.users_circuit_open().filter(|_| stale().is_none());
+            let is_open = backend.api.users_circuit_error().filter(|_| stale().is_none());
             return Err(is_open.map_or(VerifyError::WouldBlock, |error| AuthError::unavailable(error).into()));
         };
         let key = self.invalidations.key(Scope::Subject, id);

@@ -293,7 +293,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// how long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
         /// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never has
         /// a result
-        row_check_ttl_s: Int(0 to 3600) = 5;
+        row_check_ttl_s: Int(0 to 3600) = 0;
     }
     Users {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

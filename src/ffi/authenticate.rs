@@ -39,9 +39,9 @@ pub unsafe extern "C" fn clerk_authenticate(
 /// Authenticates a request from the cache. Never blocks: no request to Clerk, no user store. For event loops.
 ///
 /// Verifies a token that is not in the cache if its key is cached and no user has to be looked up. With a user store,
-/// there is a result if the user's row was confirmed less than `row_check_ttl_s` ago (5 by default) by a call that may
-/// block; with 0 there is none. After the application has changed a row, `clerk_client_invalidate_user` makes the
-/// change take effect at once.
+/// there is a result only if the user's row was confirmed less than `row_check_ttl_s` ago by a call that may block. The
+/// default is 0, with which there is none: for an event loop set it, for example to 5. After the application has changed
+/// a row, `clerk_client_invalidate_user` makes the change take effect at once.
 ///
 /// Returns `CLERK_WOULD_BLOCK` without a result if more is needed: then call `clerk_authenticate` or
 /// `clerk_authenticate_begin` on a thread that may block. Otherwise returns as `clerk_authenticate` does, and the

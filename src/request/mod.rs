@@ -60,18 +60,19 @@ impl<'a> Request<'a> {
 
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host.add(value),
-            6 if name.eq_ignore_ascii_case(b"origin") => self.origin.add(value),
-            6 if name.eq_ignore_ascii_case(b"cookie") => self.cookies.push(value),
-            6 if name.eq_ignore_ascii_case(b"accept") => page::set_first(&mut self.accept, value),
-            7 if name.eq_ignore_ascii_case(b"referer") => page::set_first(&mut self.page.referer, value),
-            10 if name.eq_ignore_ascii_case(b"user-agent") => page::set_first(&mut self.page.user_agent, value),
-            10 if name.eq_ignore_ascii_case(b":authority") => self.authority.add(value),
-            13 if name.eq_ignore_ascii_case(b"authorization") => self.authorization.push(value),
-            14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => self.fetch_dest.add_unless_empty(value),
-            14 if name.eq_ignore_ascii_case(b"sec-fetch-site") => self.sec_fetch_site.add(value),
-            15..=17 => self.page.forwarded_header(name, value),
+        // Length and first letter leave one name, or two, to compare.
+        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
+            (4, Some(b'h')) if is_name(name, b"host") => self.host.add(value),
+            (6, Some(b'o')) if is_name(name, b"origin") => self.origin.add(value),
+            (6, Some(b'c')) if is_name(name, b"cookie") => self.cookies.push(value),
+            (6, Some(b'a')) if is_name(name, b"accept") => page::set_first(&mut self.accept, value),
+            (7, Some(b'r')) if is_name(name, b"referer") => page::set_first(&mut self.page.referer, value),
+            (10, Some(b'u')) if is_name(name, b"user-agent") => page::set_first(&mut self.page.user_agent, value),
+            (10, Some(b':')) if is_name(name, b":authority") => self.authority.add(value),
+            (13, Some(b'a')) if is_name(name, b"authorization") => self.authorization.push(value),
+            (14, Some(b's')) if is_name(name, b"sec-fetch-dest") => self.fetch_dest.add_unless_empty(value),
+            (14, Some(b's')) if is_name(name, b"sec-fetch-site") => self.sec_fetch_site.add(value),
+            (15..=17, Some(b'x')) => self.page.forwarded_header(name, value),
             _ => {}
         }
         self
@@ -92,6 +93,13 @@ impl<'a> Request<'a> {
                 Single::Several => false,
             }
     }
+}
+
+/// Compares a header name without case. A known length lets the compiler compare several bytes at once.
+#[inline(always)]
+fn is_name<const N: usize>(name: &[u8], lowercase: &[u8; N]) -> bool {
+    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
+    name.iter().zip(lowercase).fold(true, |is_same, (a, b)| is_same & (a.to_ascii_lowercase() == *b))
 }
 
 /// Where a token was found.

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use clerk_auth::Request;
-use clerk_auth::internals::Config;
 use clerk_sim::Fault;
 
 use super::common::table::{Fault as StoreFault, FaultyStore, Table};
 use super::common::{Fixture, bearer, inline};
 
-fn with_default_settings(table: &Arc<Table>) -> Fixture {
+fn with_row_check_ttl(table: &Arc<Table>) -> Fixture {
     let fixture = Fixture::with_store(table.clone(), |config| {
-        config.row_check_ttl_s = Config::new().row_check_ttl_s;
+        config.row_check_ttl_s = 5;
     });
     fixture.sim.put_user(serde_json::json!({"id": "user_1", "object": "user"}));
     fixture
 }
 
 #[test]
-fn cached_result_with_a_row_needs_no_blocking_call_by_default() {
+fn cached_result_with_a_row_needs_no_blocking_call_within_row_check_ttl() {
     let table = Arc::new(Table::default());
-    let fixture = with_default_settings(&table);
+    let fixture = with_row_check_ttl(&table);
     let token = fixture.token("user_1");
     assert_eq!(inline(&fixture.client, &token), None);
     assert_eq!(fixture.ask(&token), "in verified");
@@ -39,7 +38,7 @@ fn cached_result_with_a_row_needs_no_blocking_call_by_default() {
 fn changed_row_takes_effect_after_invalidation_or_row_check_ttl() {
     for is_invalidated in [true, false] {
         let table = Arc::new(Table::default());
-        let fixture = with_default_settings(&table);
+        let fixture = with_row_check_ttl(&table);
         let token = fixture.token("user_1");
         assert_eq!(fixture.ask(&token), "in verified");
         table.change(|rows| rows[0].is_active = false);
@@ -56,7 +55,7 @@ fn changed_row_takes_effect_after_invalidation_or_row_check_ttl() {
 #[test]
 fn each_request_is_counted_once() {
     let table = Arc::new(Table::default());
-    let fixture = with_default_settings(&table);
+    let fixture = with_row_check_ttl(&table);
     let token = fixture.token("user_1");
     let counts = || {
         let stats = fixture.client.stats();

@@ -17,9 +17,15 @@ done
 
 work=$(mktemp -d)
 chmod 755 "$work"
+# The process that the database itself names: in between there may be a shell.
+stop_mariadb() {
+  [ ! -s "$work/mariadb/pid" ] || kill -9 "$(cat "$work/mariadb/pid")" 2> /dev/null || true
+  [ -z "${mariadb:-}" ] || wait "$mariadb" 2> /dev/null || true
+  mariadb=
+}
 stop() {
   [ ! -e "$work/postgres/postmaster.pid" ] || as postgres pg_ctl -D "$work/postgres" -m immediate -w stop > /dev/null || true
-  [ -z "${mariadb:-}" ] || { kill -9 "$mariadb" && wait "$mariadb"; } 2> /dev/null || true
+  stop_mariadb
   rm -rf "$work"
 }
 trap stop EXIT
@@ -60,7 +66,7 @@ start_mariadb() {
   for _ in 1 2 3; do
     port=$(free_port)
     as mysql mariadbd --no-defaults --datadir="$work/mariadb" --port="$port" --bind-address=127.0.0.1 \
-      --socket="$work/mariadb/socket" --innodb-flush-log-at-trx-commit=0 2> "$work/mariadb/log" &
+      --socket="$work/mariadb/socket" --pid-file="$work/mariadb/pid" --innodb-flush-log-at-trx-commit=0 2> "$work/mariadb/log" &
     mariadb=$!
     for _ in $(seq 200); do
       if mariadb --no-defaults --user root --socket "$work/mariadb/socket" --execute 'CREATE DATABASE test' 2> /dev/null; then
@@ -70,6 +76,7 @@ start_mariadb() {
       kill -0 "$mariadb" 2> /dev/null || break
       sleep 0.1
     done
+    stop_mariadb
   done
   cat "$work/mariadb/log" >&2
   return 1

@@ -66,6 +66,22 @@ const std::vector<Typed> &typed() {
         {"check_client_uat", [](Config &c) { c.check_client_uat(true); }, nullptr},
         {"require_suffixed_cookie", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").require_suffixed_cookie(true); }, nullptr},
         {"csrf", [](Config &c) { c.csrf(clerk::Csrf::check); }, nullptr},
+        {"authorized_parties_missing", [](Config &c) { c.authorized_parties_missing(clerk::AuthorizedPartiesMissing::accept); }, nullptr},
+        {"handshake", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on); }, nullptr},
+        {"public_origin", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).public_origin({"https://app.example.com"}); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).public_origin({"https://app.example.com/"}); }},
+        {"trust_forwarded", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).trust_forwarded(true); }, nullptr},
+        {"proxy_url", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).proxy_url("/__clerk"); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).proxy_url("//x"); }},
+        {"domain", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).domain("app.example.com"); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).domain("https://app.example.com"); }},
+        {"is_satellite", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).domain("app.example.com").is_satellite(true); }, nullptr},
+        {"sign_in_url", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).sign_in_url("https://app.example.com/sign-in"); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).sign_in_url("sign-in"); }},
+        {"satellite_auto_sync", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).satellite_auto_sync(true); }, nullptr},
+        {"satellite_origins", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).satellite_origins({"https://other.example"}); }, [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).satellite_origins({"other.example"}); }},
+        {"handshake_query", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).handshake_query(clerk::HandshakeQuery::always); }, nullptr},
+        {"handshake_send_session", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).handshake_send_session(false); }, nullptr},
+        {"refresh", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).refresh(true); }, nullptr},
+        {"cross_origin_sync", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).cross_origin_sync(false); }, nullptr},
+        {"organization_patterns", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).organization_patterns({"/orgs/:slug"}); }, nullptr},
+        {"personal_account_patterns", [](Config &c) { c.publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").handshake(clerk::Handshake::on).personal_account_patterns({"/me"}); }, nullptr},
         {"machine_tokens_skip_user", [](Config &c) { c.machine_tokens_skip_user(true); }, nullptr},
         {"machine_cache_ttl_s", [](Config &c) { c.machine_cache_ttl_s(5min); },
          [](Config &c) { c.machine_cache_ttl_s(6min); }},
@@ -167,6 +183,7 @@ TEST(Settings, EveryErrorNamesTheSetting) {
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::username, 3)).setting(), "user_column_length");
     EXPECT_EQ(wrong(usable().user_column_length(clerk::Column::is_active, 3)).status(), clerk::Status::e_argument);
     EXPECT_EQ(wrong(usable().sqlite_path("/nonexistent/users.db")).status(), clerk::Status::e_config);
+    EXPECT_EQ(Config::sqlite_backup("/nonexistent/users.db", "/nonexistent/copy.db")->status(), clerk::Status::e_config);
     Config moved = usable();
     const Config elsewhere = std::move(moved);
     EXPECT_EQ(wrong(moved.timeout_ms(1s)).status(), clerk::Status::e_null); // NOLINT: use after move

@@ -71,8 +71,8 @@ Names of_cpp() {
 
 TEST(Names, EnumerationsMatchTheHeader) {
     const Names c = of_c(), cpp = of_cpp();
-    EXPECT_EQ(c.size(), 13U);
-    EXPECT_EQ(c.at("reason").size(), 28U);
+    EXPECT_EQ(c.size(), 14U);
+    EXPECT_EQ(c.at("reason").size(), 34U);
     EXPECT_EQ(c.at("status").size(), 19U);
     EXPECT_EQ(c, cpp);
 }

@@ -265,7 +265,7 @@ export interface Settings {
   /**
    * How long a row check (the user's row exists and is active) is cached, and so how late a change of the row by the
    * application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never
-   * has a result. Default: 5.
+   * has a result. Default: 0.
    */
   rowCheckTtlS?: number | string;
   /**

@@ -289,7 +289,7 @@ export interface Explanation {
   /** The failure that decides, as in the log at debug level. */
   summary: string;
   /** The token's type; null if it has none. */
-  kind: TokenKind | null;
+  kind: TokenType | null;
   /** In the order of verification. */
   checks: Check[];
   /** One line for each check. */

@@ -8,6 +8,7 @@ const { isPlainObject } = require('./is-plain-object.js');
 const PACKAGE_OPTIONS = new Set(['env', 'users', 'storeTimeoutMs', 'clock']);
 
 const DEFAULT_TIMEOUT_MS = 5000;
+const ROW_CHECK_TTL_S = 5;
 
 /** Returns the `[function, name, value]` calls that set one option. */
 function toSettings(option, value) {
@@ -55,6 +56,8 @@ function parseOptions(options) {
       throw new TypeError(`options.${option} is not a setting`);
   }
   const all = withEnvironment(options);
+  // Without a TTL every request would query the table, and `authenticateCached` would never have a result.
+  if (all.users) all.rowCheckTtlS ??= ROW_CHECK_TTL_S;
   const settings = [];
   for (const option of SETTINGS.keys()) {
     if (all[option] !== undefined && all[option] !== null) settings.push(...toSettings(option, all[option]));

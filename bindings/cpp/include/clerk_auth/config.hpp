@@ -301,6 +301,15 @@ public:
         });
     }
 
+    // Copies the SQLite database at `path`, which may be in use, into a new file. An Error if there is none, if `destination`
+    // exists, or if the copy cannot be written.
+    static std::optional<Error> sqlite_backup(std::string_view path, std::string_view destination) {
+        clerk_error *error = nullptr;
+        const int32_t status = clerk_sqlite_backup(detail::to_c(path), detail::to_c(destination), &error);
+        if (status == CLERK_OK) return std::nullopt;
+        return detail::take_error(status, error);
+    }
+
     // Returns the first error so far.
     const std::optional<Error> &error() const noexcept { return error_; }
 
