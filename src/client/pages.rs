@@ -194,10 +194,8 @@ impl<'f, 'a> Flow<'f, 'a> {
             return Err(Reason::TokenInvalid.into());
         }
         self.inner.verify_signature(&jws, self.now, self.io)?;
-        let payload: serde_json::Value =
-            serde_json::from_slice(&jws.into_payload()).map_err(|_| Reason::TokenInvalid)?;
-        let lines = payload.get("handshake").and_then(serde_json::Value::as_array);
-        Ok(Arc::new(Lines::filter(lines.into_iter().flatten())))
+        let lines = Lines::of_token(&jws.into_payload()).ok_or(Reason::TokenInvalid)?;
+        Ok(Arc::new(lines))
     }
 
     /// Verifies the session token of a response.
