@@ -183,6 +183,39 @@ impl<'de> Deserialize<'de> for StringOrArray<'de> {
     }
 }
 
+/// An array of at most 512 items; an item that is no string is `None`.
+#[derive(Debug, PartialEq)]
+pub struct AnyItems(pub Claim<Vec<Option<String>>>);
+
+impl Default for AnyItems {
+    fn default() -> Self {
+        AnyItems(Claim::Absent)
+    }
+}
+
+impl<'de> Read<'de> for AnyItems {
+    fn scalar(_: Json<'de>) -> Self {
+        AnyItems(Claim::Invalid)
+    }
+
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut strings = Vec::new();
+        while let Some(item) = array.next_element::<Json<'de>>()? {
+            if strings.len() == MAX_ITEMS {
+                return skip_array(array).map(|()| AnyItems(Claim::Invalid));
+            }
+            strings.push(item.string().into_option().map(Cow::into_owned));
+        }
+        Ok(AnyItems(Claim::Present(strings)))
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyItems {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
+    }
+}
+
 /// An array of exactly two integers.
 pub struct IntegerPair(pub Claim<[i64; 2]>);
 
@@ -298,6 +331,16 @@ impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
     }
 }
 
+/// Parses input that is exactly one value, in UTF-8: serde_json does not check the strings that it skips.
+fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Returns whether input is JSON.
+pub fn is_valid(bytes: &[u8]) -> bool {
+    from_bytes::<de::IgnoredAny>(bytes).is_some()
+}
+
 /// Parses input that is exactly one object. Returns `None` otherwise.
 pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
     object_of_str(std::str::from_utf8(bytes).ok()?)
@@ -343,9 +386,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// Deserializes a member of a derived type from an object only.
+pub fn only_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// Deserializes a member from an array of objects.
+pub fn only_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Vec::deserialize(deserializer).map(|items| items.into_iter().map(|Object(item)| item).collect())
+}
+
 /// Parses input that is exactly one object of a derived type. Returns `None` otherwise.
 pub fn derived<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
-    serde_json::from_slice(bytes).ok().map(|Object(value)| value)
+    from_bytes(bytes).map(|Object(value)| value)
 }
 
 #[cfg(test)]
@@ -392,6 +445,7 @@ mod tests {
         for other in [r#"["a"]"#, r#""a""#, "null", "[]", "{}", r#"{"id":"a","id":"a"}"#, r#"{"id":"a"} x"#] {
             assert_eq!(derived::<Id<'_>>(other.as_bytes()), None, "{other}");
         }
+        assert_eq!(derived::<Id<'_>>(b"{\"id\":\"a\",\"x\":\"\xff\"}"), None, "ignored and not UTF-8");
     }
 
     #[test]
@@ -413,6 +467,16 @@ mod tests {
             assert!(!is_accepted(invalid.as_bytes()), "{invalid}");
         }
         assert!(!is_accepted(b"{\"x\":\"\xff\"}"));
+    }
+
+    #[test]
+    fn array_of_any_items_keeps_the_strings_and_is_bounded() {
+        let read = |input: &str| serde_json::from_str::<AnyItems>(input).unwrap().0;
+        assert_eq!(read(r#"["a",1,["b"],null]"#), Claim::Present(vec![Some("a".into()), None, None, None]));
+        assert!(matches!(read(&format!("[{}0]", "0,".repeat(MAX_ITEMS - 1))), Claim::Present(_)));
+        for malformed in ["{}", "null", r#""a""#, &format!("[{}0]", "0,".repeat(MAX_ITEMS))] {
+            assert_eq!(read(malformed), Claim::Invalid);
+        }
     }
 
     #[test]

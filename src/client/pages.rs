@@ -200,10 +200,8 @@ impl<'f, 'a> Flow<'f, 'a> {
             return Err(Reason::TokenInvalid.into());
         }
         self.inner.verify_signature(&jws, self.now, self.io)?;
-        let payload: serde_json::Value =
-            serde_json::from_str(jws.into_claims().json).map_err(|_| Reason::TokenInvalid)?;
-        let lines = payload.get("handshake").and_then(serde_json::Value::as_array);
-        Ok(Arc::new(Lines::filter(lines.into_iter().flatten())))
+        let lines = Lines::of_token(jws.into_claims().json.as_bytes()).ok_or(Reason::TokenInvalid)?;
+        Ok(Arc::new(lines))
     }
 
     /// Verifies the session token of a response.

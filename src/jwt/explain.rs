@@ -11,7 +11,7 @@ use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
 use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify};
-use crate::json::Claim;
+use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, TokenSource};
 use crate::token::{TokenFormat, TokenKind, detect_format};
@@ -335,7 +335,7 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
 fn unreadable(decoded: Option<&[u8]>) -> &'static str {
     match decoded {
         None => "not base64url without padding",
-        Some(json) if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() => "not JSON",
+        Some(json) if !is_valid(json) => "not JSON",
         Some(_) => "a duplicate, unsupported or wrong member",
     }
 }

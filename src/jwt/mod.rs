@@ -23,6 +23,8 @@ use claims::Members;
 pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
+#[cfg(fuzzing)]
+pub use permissions::decode as decode_permissions;
 pub use policy::Policy;
 
 use crate::reason::Reason;
