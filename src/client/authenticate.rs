@@ -170,7 +170,10 @@ impl Inner {
         let now = self.clock.now();
         match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => self.find(request, credential, now, true),
-            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Ok(None) => {
+                let error = AuthError { detail: self.scheme_detail(request), ..Reason::SessionTokenMissing.into() };
+                self.end(request, None, error)
+            }
             Err(reason) => self.end(request, None, reason.into()),
         }
     }

@@ -465,6 +465,20 @@ fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandler
             "authorized_parties is empty: session tokens issued to sibling subdomains are accepted".into()
         });
     }
+    let is_of = |kind: &str| {
+        let starts = |key: &str| key.get(3..).is_some_and(|key| key.starts_with(kind));
+        (
+            config.secret_key.as_ref().is_some_and(|key| starts(key.expose())),
+            config.publishable_key.as_deref().is_some_and(starts),
+        )
+    };
+    if matches!((is_of("live_"), is_of("test_")), ((true, false), (false, true)) | ((false, true), (true, false))) {
+        listeners.log(Level::Warn, || {
+            "secret_key and publishable_key are of different instances: one is of a production instance (live), the other of a \
+             development instance (test)"
+                .into()
+        });
+    }
     for party in &config.authorized_parties {
         let rest = party.split_once("://").map(|(_, rest)| rest);
         if rest.is_none_or(|rest| rest.contains('/') || rest.bytes().any(|b| b.is_ascii_uppercase())) {

@@ -84,12 +84,19 @@ impl Inner {
         })
     }
 
+    /// Returns what the debug line says of a request without a credential that has an `Authorization` header.
+    pub fn scheme_detail(&self, request: &Request<'_>) -> Option<String> {
+        (self.backend.events.is_logged(Level::Debug) && request.has_authorization())
+            .then(|| "the Authorization header does not begin with `Bearer `, and there is no session cookie".into())
+    }
+
     /// Logs why a request is not signed in, in one line.
     pub fn log_rejection(&self, token_hash: Option<TokenHash>, result: &AuthResult) {
         self.backend.events.log(Level::Debug, || {
             let (what, reason) = match result.outcome {
                 Outcome::Unavailable { reason, .. } => ("unavailable", reason),
-                Outcome::SignedOut { reason } | Outcome::NoCredentials { reason } => ("rejected", reason),
+                Outcome::SignedOut { reason } => ("rejected", reason),
+                Outcome::NoCredentials { reason } => ("no credentials", reason),
                 Outcome::SignedIn { .. } => ("accepted", Reason::InternalError),
             };
             let detail = match (&result.detail, result.cause.as_deref()) {

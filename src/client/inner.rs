@@ -161,7 +161,10 @@ impl Inner {
                 }
             }
             (Outcome::SignedIn { .. }, None) => {}
-            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
+            (Outcome::NoCredentials { .. }, _) => {
+                self.log_rejection(token_hash, &result);
+                metrics.no_credentials.increment();
+            }
             (Outcome::SignedOut { reason }, _) => {
                 self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();

@@ -18,6 +18,7 @@ use crate::token::{TokenFormat, TokenKind, detect_format};
 
 /// The longest value of a token that is shown, in characters.
 const MAX_SHOWN: usize = 64;
+const SIGNATURE: &str = "signature";
 /// The number of key ids of a set that are shown.
 const MAX_KIDS: usize = 4;
 
@@ -106,12 +107,18 @@ impl Explanation {
         self.reason
     }
 
+    /// Returns whether the signature was verified. If not, a token without a failed check may be forged: the keys were not fetched
+    /// yet, or Clerk verifies its type.
+    pub fn is_signature_verified(&self) -> bool {
+        self.checks.iter().any(|check| check.name == SIGNATURE && check.status == CheckStatus::Ok)
+    }
+
     /// Returns the failure that decides, in one phrase: the text of the debug line. Empty if no check fails.
     pub fn summary(&self) -> &str {
         self.reason.and_then(|reason| self.failure(reason)).unwrap_or_default()
     }
 
-    /// Returns the explanation as a JSON object: `rejected`, `reason`, `summary`, `kind`, and `checks` with `name`, `status`,
+    /// Returns the explanation as a JSON object: `rejected`, `reason`, `summary`, `kind`, `verified`, and `checks` with `name`, `status`,
     /// `expected`, `found`, `hint` and `failure`.
     pub fn to_json(&self) -> String {
         serde_json::json!({
@@ -119,6 +126,7 @@ impl Explanation {
             "reason": self.reason.map(Reason::as_str),
             "summary": self.summary(),
             "kind": self.kind.map(TokenKind::as_str),
+            "verified": self.is_signature_verified(),
             "checks": self.checks,
         })
         .to_string()
@@ -154,7 +162,8 @@ impl fmt::Display for Explanation {
         }
         match self.reason {
             Some(reason) => write!(f, "rejected: {reason}"),
-            None => f.write_str("no check fails"),
+            None if self.is_signature_verified() => f.write_str("no check fails"),
+            None => f.write_str("no check fails, but the signature was not verified"),
         }
     }
 }
@@ -246,12 +255,14 @@ fn mistake(token: &[u8]) -> Option<&'static str> {
         _ if starts("sk_") => "this is a secret key: it must not leave the server; replace it",
         _ if starts("pk_") => "this is a publishable key; send the session token",
         _ if starts("whsec_") => "this is the secret of a webhook: it must not leave the server; replace it",
-        _ if starts("__session") => "this is a whole cookie; send its value",
+        _ if starts("__session=") => "this is a whole cookie; send its value",
         _ if token.starts_with(b"\"") || token.starts_with(b"'") => "remove the quotes",
         _ if token.len() > MAX_TOKEN_LEN => "keep the claims of the session token small",
         _ if token.iter().any(u8::is_ascii_whitespace) => "the token contains white space",
         _ if token.iter().filter(|b| **b == b'.').count() == 1 => "the token was cut",
+        _ if token.ends_with(b".") => "the token is not signed",
         _ if token.contains(&b'%') => "the token is percent-encoded",
+        _ if starts("__") => "this is a whole cookie; send the value of __session",
         _ if token.contains(&b'=') => "remove the padding (=)",
         _ => return None,
     })
@@ -279,7 +290,8 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
         let expected =
             "a JSON object without duplicate members, with `alg` and without `crit`, `b64`, `zip`, `enc`, `cty`";
         let found = unreadable(header.as_deref());
-        into.push(Check::failed("header", Reason::TokenInvalid, expected, found, format!("header: {found}")));
+        let check = Check::failed("header", Reason::TokenInvalid, expected, found, format!("header: {found}"));
+        into.push(Check { hint: mistake(token.as_bytes()), ..check });
         return None;
     };
     into.push(Check::ok("header", "a JSON object", "a JSON object"));
@@ -399,19 +411,22 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
             Some(keys)
         }
         KnownKeys::Set(kids, None) => {
-            let failure = format!("{shown} not in the set of {}: another instance's token?", set(&kids));
+            let failure = match kid {
+                Some(_) => format!("{shown} not in the set of {}: another instance's token?", set(&kids)),
+                None => format!("{shown}, expected one of the set of {}", set(&kids)),
+            };
             let check = Check::failed("kid", Reason::JwkKidMismatch, set(&kids), shown.clone(), failure);
             into.push(check.hint("compare the instance of the frontend's publishable key with that of secret_key"));
             None
         }
     };
     into.push(match keys {
-        None => Check::skipped("signature", VERIFIED, "no key to verify it with"),
-        Some(keys) if jwt.verify_signature(keys.as_ref()).is_some() => Check::ok("signature", VERIFIED, "verified"),
+        None => Check::skipped(SIGNATURE, VERIFIED, "no key to verify it with"),
+        Some(keys) if jwt.verify_signature(keys.as_ref()).is_some() => Check::ok(SIGNATURE, VERIFIED, "verified"),
         Some(keys) => {
             let count = keys.as_ref().len();
             let failure = format!("signature of none of {count} keys, {shown}: forged, changed, or another instance's");
-            Check::failed("signature", Reason::TokenInvalidSignature, VERIFIED, "not verified", failure)
+            Check::failed(SIGNATURE, Reason::TokenInvalidSignature, VERIFIED, "not verified", failure)
                 .hint("check that jwt_key or secret_key belongs to the instance that issued the token")
         }
     });
@@ -454,7 +469,10 @@ fn explain_claim<K>(
                 Claim::Present(aud) => format!("aud {}", list(aud)),
                 other => absent(name, other),
             };
-            let failure = format!("{found} names no configured audience");
+            let failure = match claims.aud {
+                Claim::Present(_) => format!("{found} names no configured audience"),
+                _ => format!("{found}, expected one of the setting audience"),
+            };
             (configured("one of", &policy.audience), found, Some(failure), Some("compare it with the setting audience"))
         }
         "azp" if kind == TokenKind::M2mToken => (String::new(), "M2M tokens have no azp".into(), None, None),
@@ -465,6 +483,10 @@ fn explain_claim<K>(
                     format!("{found}, expected one of authorized_parties"),
                     "tokens of a navigation without Origin have none: authorized_parties_missing = accept accepts them",
                 ),
+                Claim::Present(ref party) if is_nearly(party, &policy.authorized_parties) => (
+                    format!("{found} not in authorized_parties"),
+                    "the comparison is exact: an origin is in lower case, without a path and without a slash at its end",
+                ),
                 _ => (
                     format!("{found} not in authorized_parties"),
                     "add the origin of the frontend to authorized_parties",
@@ -474,7 +496,10 @@ fn explain_claim<K>(
         }
         "iss" => {
             let found = string(name, &claims.iss);
-            let failure = format!("{found} not in issuer");
+            let failure = match claims.iss {
+                Claim::Present(_) => format!("{found} not in issuer"),
+                _ => format!("{found}, expected one of the setting issuer"),
+            };
             (
                 configured("one of", &policy.issuer),
                 found,
@@ -520,7 +545,8 @@ fn explain_claim<K>(
             };
             let hint =
                 "the session has tasks left, such as choosing an organization; or set treat_pending_as_signed_out";
-            (expected, string(name, &claims.sts), None, Some(hint))
+            let is_pending = outcome == Err(Reason::SessionPending);
+            (expected, string(name, &claims.sts), None, is_pending.then_some(hint))
         }
         _ => {
             let expected = match (&policy.expected_machine_id, kind) {
@@ -539,6 +565,12 @@ fn explain_claim<K>(
             Check { hint, ..Check::failed(name, reason, expected, found, failure) }
         }
     }
+}
+
+/// Returns whether an origin differs from one of these only by its case or by slashes at the end.
+fn is_nearly(party: &str, origins: &[String]) -> bool {
+    let bare = |origin: &str| origin.trim_end_matches('/').to_ascii_lowercase();
+    origins.iter().any(|origin| bare(origin) == bare(party))
 }
 
 fn absent<T>(name: &str, claim: &Claim<T>) -> String {

@@ -53,6 +53,11 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Returns whether the request has an `Authorization` line that is not empty.
+    pub(crate) fn has_authorization(&self) -> bool {
+        self.authorization.iter().any(|line| !trim(line).is_empty())
+    }
+
     /// Creates a request without headers.
     pub fn new() -> Self {
         Self::default()
