@@ -37,6 +37,17 @@ pub struct Library {
     pub set_created_key: unsafe extern "C" fn(*mut clerk_store_response, clerk_str) -> i32,
 }
 
+/// # Safety
+/// `F` is the type of the function.
+unsafe fn function<F: Copy>(handle: *mut c_void, name: &CStr) -> F {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: the handle is open, the name a C string.
+    let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+    assert!(!address.is_null(), "{name:?} is not exported");
+    // SAFETY: the caller's contract; a function pointer has the size of an address.
+    unsafe { std::mem::transmute_copy(&address) }
+}
+
 impl Library {
     /// Loads the library that `CLERK_LIBRARY` names, or the installed one.
     pub fn load() -> Library {
@@ -45,28 +56,22 @@ impl Library {
         // SAFETY: the path is a C string.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "{name} cannot be loaded: run the benches with make");
-        let find = |name: &CStr| {
-            // SAFETY: the handle is open, the name a C string.
-            let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
-            assert!(!address.is_null(), "{name:?} is not exported");
-            address
-        };
         // SAFETY: the signatures are those of the header, which was generated from the same sources.
         unsafe {
             Library {
-                config_new: std::mem::transmute(find(c"clerk_config_new")),
-                config_free: std::mem::transmute(find(c"clerk_config_free")),
-                config_set: std::mem::transmute(find(c"clerk_config_set")),
-                config_set_user_store: std::mem::transmute(find(c"clerk_config_set_user_store")),
-                client_new: std::mem::transmute(find(c"clerk_client_new")),
-                client_free: std::mem::transmute(find(c"clerk_client_free")),
-                authenticate: std::mem::transmute(find(c"clerk_authenticate")),
-                authenticate_cached: std::mem::transmute(find(c"clerk_authenticate_cached")),
-                result_free: std::mem::transmute(find(c"clerk_result_free")),
-                error_message: std::mem::transmute(find(c"clerk_error_message")),
-                request_kind: std::mem::transmute(find(c"clerk_store_request_get_kind")),
-                set_username_taken: std::mem::transmute(find(c"clerk_store_response_set_username_taken")),
-                set_created_key: std::mem::transmute(find(c"clerk_store_response_set_created_key")),
+                config_new: function(handle, c"clerk_config_new"),
+                config_free: function(handle, c"clerk_config_free"),
+                config_set: function(handle, c"clerk_config_set"),
+                config_set_user_store: function(handle, c"clerk_config_set_user_store"),
+                client_new: function(handle, c"clerk_client_new"),
+                client_free: function(handle, c"clerk_client_free"),
+                authenticate: function(handle, c"clerk_authenticate"),
+                authenticate_cached: function(handle, c"clerk_authenticate_cached"),
+                result_free: function(handle, c"clerk_result_free"),
+                error_message: function(handle, c"clerk_error_message"),
+                request_kind: function(handle, c"clerk_store_request_get_kind"),
+                set_username_taken: function(handle, c"clerk_store_response_set_username_taken"),
+                set_created_key: function(handle, c"clerk_store_response_set_created_key"),
             }
         }
     }

@@ -101,7 +101,7 @@ fn hit(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) {
     let slices = interleave(
         vec![
             Box::new(|n| {
-                (0..n).for_each(|_| _ = black_box(black_box(sha256 as fn(&[u8]) -> [u8; 32])(token.as_bytes())))
+                (0..n).for_each(|_| _ = black_box(black_box(sha256 as fn(&[u8]) -> [u8; 32])(token.as_bytes())));
             }),
             hits(&client, &header),
             hits(&client, &cookie),

@@ -29,11 +29,10 @@ impl VerifiedTokens {
 
     /// Removes and returns a token that is still valid: within its lifetime, and its key still in use.
     pub fn take(&self, hash: &TokenHash, now: Now, keys: &KeySource) -> Option<Box<VerifiedToken>> {
-        let is_valid = |token: &Box<VerifiedToken>| {
+        self.0.take(hash, now.mono_ms).filter(|token| {
             (token.not_before_ms..token.expires_at_ms).contains(&now.wall_ms)
                 && token.key_id.is_some_and(|id| keys.contains(&id))
-        };
-        self.0.take(hash, now.mono_ms).filter(is_valid)
+        })
     }
 }
 
@@ -81,6 +80,6 @@ mod tests {
             assert!(!take(ms, keys));
         }
         put(Some(id));
-        assert!(!verified.take(&hash, Now { wall_ms: 2000, mono_ms: 1000 + TTL_MS }, &keys).is_some());
+        assert!(verified.take(&hash, Now { wall_ms: 2000, mono_ms: 1000 + TTL_MS }, &keys).is_none());
     }
 }

@@ -34,7 +34,9 @@ fn sixteen_megabytes_of_dots_are_rejected_without_allocation() {
     }
     for token in [dots.as_str(), &dots[..MAX_TOKEN_LEN]] {
         let allocated = bytes_allocated(|| {
-            assert!(UnverifiedJwt::parse(token, &mut Decoded::default()).is_err() && decode_unverified(token).is_none())
+            assert!(
+                UnverifiedJwt::parse(token, &mut Decoded::default()).is_err() && decode_unverified(token).is_none()
+            );
         });
         assert!(allocated < 1024, "allocated {allocated} bytes");
     }
