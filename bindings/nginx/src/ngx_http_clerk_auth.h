@@ -92,6 +92,8 @@ typedef struct {
 
 typedef struct {
     unsigned keeps_headers_somewhere : 1; /* a location of this server does not remove X-Clerk-* request headers */
+    ngx_http_server_name_t *names; /* of `server_name` */
+    ngx_uint_t name_count;
 } ngx_http_clerk_auth_srv_conf_t;
 
 typedef struct {
@@ -243,6 +245,7 @@ ngx_int_t ngx_http_clerk_auth_preaccess_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_endpoint_handler(ngx_http_request_t *r);
 
 /* pages */
+ngx_int_t ngx_http_clerk_auth_copy_server_names(ngx_conf_t *cf);
 void ngx_http_clerk_auth_page_of(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx,
     clerk_request *request);
 ngx_int_t ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx);

@@ -309,7 +309,8 @@ ngx_http_clerk_auth_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    if (ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
+    if (ngx_http_clerk_auth_copy_server_names(cf) != NGX_OK
+        || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_REWRITE_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_PREACCESS_PHASE, ngx_http_clerk_auth_preaccess_handler)
                != NGX_OK)

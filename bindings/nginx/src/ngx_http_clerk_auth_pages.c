@@ -32,6 +32,29 @@ ngx_module_t ngx_http_clerk_auth_filter_module = {
 
 static ngx_http_output_header_filter_pt ngx_http_clerk_auth_next_header_filter;
 
+/* nginx frees its own array once the configuration was read. */
+ngx_int_t
+ngx_http_clerk_auth_copy_server_names(ngx_conf_t *cf)
+{
+    ngx_http_core_main_conf_t *cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    ngx_http_core_srv_conf_t **servers = cmcf->servers.elts;
+    ngx_http_clerk_auth_srv_conf_t *scf;
+    ngx_array_t *names;
+    ngx_uint_t i;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+        scf = servers[i]->ctx->srv_conf[ngx_http_clerk_auth_module.ctx_index];
+        names = &servers[i]->server_names;
+        scf->names = ngx_palloc(cf->pool, names->nelts * sizeof(ngx_http_server_name_t));
+        if (scf->names == NULL) {
+            return NGX_ERROR;
+        }
+        ngx_memcpy(scf->names, names->elts, names->nelts * sizeof(ngx_http_server_name_t));
+        scf->name_count = names->nelts;
+    }
+    return NGX_OK;
+}
+
 /* `host` is in lower case; so is a name of `server_name`. */
 static ngx_uint_t
 ngx_http_clerk_auth_name_matches(ngx_http_server_name_t *name, ngx_str_t *host)
@@ -65,8 +88,7 @@ ngx_http_clerk_auth_name_matches(ngx_http_server_name_t *name, ngx_str_t *host)
 static ngx_uint_t
 ngx_http_clerk_auth_is_own_host(ngx_http_request_t *r)
 {
-    ngx_http_core_srv_conf_t *cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    ngx_http_server_name_t *names = cscf->server_names.elts;
+    ngx_http_clerk_auth_srv_conf_t *scf = ngx_http_get_module_srv_conf(r, ngx_http_clerk_auth_module);
     ngx_str_t *host = &r->headers_in.server, port;
     ngx_table_elt_t *line;
     ngx_uint_t i, count = 0;
@@ -86,8 +108,8 @@ ngx_http_clerk_auth_is_own_host(ngx_http_request_t *r)
     {
         return 0;
     }
-    for (i = 0; i < cscf->server_names.nelts; i++) {
-        if (ngx_http_clerk_auth_name_matches(&names[i], host)) {
+    for (i = 0; i < scf->name_count; i++) {
+        if (ngx_http_clerk_auth_name_matches(&scf->names[i], host)) {
             return 1;
         }
     }
