@@ -177,6 +177,7 @@ const char *mac_check_page_settings(const apr_array_header_t *settings);
 void mac_add_page(request_rec *r, const mac_client *client, int token_source, clerk_request *request, clerk_header *headers);
 /* Adds the cookies of a result to the response. */
 void mac_send_cookies(request_rec *r, const clerk_result *result);
+void mac_restore_cookies(request_rec *r);
 /* The status of a redirect, or 0. */
 int mac_redirect_page(request_rec *r, const mac_outcome *outcome);
 /* Whether a sign-in page helps. */

@@ -119,6 +119,28 @@ void mac_send_cookies(request_rec *r, const clerk_result *result)
         apr_table_mergen(r->err_headers_out, "Cache-Control", value.data);
 }
 
+static int has_line(const apr_table_t *headers, const char *value)
+{
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)apr_table_elts(headers)->elts;
+    int i;
+
+    for (i = 0; i < apr_table_elts(headers)->nelts; i++)
+        if (!ap_cstr_casecmp(entries[i].key, "Set-Cookie") && !strcmp(entries[i].val, value))
+            return 1;
+    return 0;
+}
+
+/* An error that a filter finds, such as 416, loses `err_headers_out`, whose lines are among the others then. */
+void mac_restore_cookies(request_rec *r)
+{
+    const mac_request *state = mac_request_of(r);
+    clerk_str value;
+
+    if (state && clerk_result_set_cookie(state->outcome->result, 0, &value) == CLERK_OK
+        && !has_line(r->err_headers_out, value.data))
+        mac_send_cookies(r, state->outcome->result);
+}
+
 int mac_redirect_page(request_rec *r, const mac_outcome *outcome)
 {
     clerk_str url;

@@ -153,7 +153,11 @@ def forged_host_gets_the_plain_refusal(sim):
         assert is_plain(site.page())
 
     serve(sim, check)
-    serve(sim, check_names, origin="", body=f"ServerName {HOST}\nServerAlias www.example.org *.example.org")
+    serve(sim, check_names, origin="", body=f"""
+<VirtualHost *:*>
+  ServerName {HOST}
+  ServerAlias www.example.org *.example.org
+</VirtualHost>""")
     # A party that is no origin allows no host either.
     serve(sim, check_party, origin="", body=f"ServerName {HOST}\nClerkAuthorizedParties api")
 
@@ -237,16 +241,16 @@ def only_the_browsers_own_request_is_redirected(sim):
         (site.apache.docs / "page.html").write_text("page\n")
         (site.apache.docs / "open" / ".htaccess").write_text("RewriteEngine On\nRewriteRule ^front /page.html\n")
         (site.apache.docs / "all.html").write_text('<!--#include virtual="/page.html" -->')
-        assert is_plain(site.page("/none"))
-        assert is_plain(site.page("/none", method="POST", headers=[PAGE, ("Sec-Fetch-Site", "same-origin")]))
+        assert is_plain(site.page("/none"), 404)
+        assert is_plain(site.page("/none", method="POST", headers=[PAGE, ("Sec-Fetch-Site", "same-origin")]), 404)
         assert site.page("/all.html", f"{UAT}; __clerk_handshake_nonce=good").all("Set-Cookie") == []
         assert redirect_url(site.page("/open/front?a=1")) == f"http://{HOST}/open/front?a=1"
         assert site.exchanges() == 0
 
-    serve(sim, check, body=f"""
+    serve(sim, check, body=lambda apache: f"""
 ErrorDocument 404 /page.html
 AddOutputFilter INCLUDES .html
-<Directory />
+<Directory {apache.docs}>
   AllowOverride All
   Options FollowSymLinks Includes
 </Directory>
