@@ -214,7 +214,7 @@ impl Inner {
         let context = || AuthContext {
             client_uat: credential.client_uat,
             is_document: request.is_document_request(),
-            demand: Demand { after: None, last_ended },
+            demand: Demand { after: None, last_ended: request.marked().unwrap_or(last_ended) },
             ..AuthContext::new(hash, now, begun)
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)

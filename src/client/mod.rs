@@ -235,6 +235,12 @@ impl Client {
         self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
     }
 
+    /// Returns a mark of this moment for [`Request::mark`]. A user that Clerk returns after it counts as fetched for the request,
+    /// so that requests that begin together share one fetch, whenever their calls begin.
+    pub fn mark(&self) -> u64 {
+        self.inner.users.last_ended()
+    }
+
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits
     /// no event.
     pub fn credential<'a>(&self, request: &Request<'a>) -> Option<(TokenSource, Option<&'a [u8]>)> {

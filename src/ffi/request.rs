@@ -3,7 +3,7 @@
 use std::mem::{offset_of, size_of};
 
 use super::client::accessor;
-use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, as_mut, clerk_client, clerk_str};
+use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, CLERK_OK, as_mut, clerk_client, clerk_str};
 use crate::request::{Request, TokenSource};
 
 /// One header line.
@@ -55,6 +55,9 @@ pub struct clerk_request {
     pub sec_fetch_dest: clerk_str,
     /// Value of the `Referer` header, or empty.
     pub referer: clerk_str,
+    /// Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+    /// requests to other threads.
+    pub mark: u64,
 }
 
 /// No server accepts more header lines.
@@ -104,6 +107,7 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
             accept: none,
             sec_fetch_dest: none,
             referer: none,
+            mark: 0,
         };
         // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given) };
@@ -150,7 +154,27 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
     parsed.method(unsafe { copy.method.bytes() }?);
     // SAFETY: the strings are the caller's contract.
     parsed.scheme(unsafe { copy.scheme.bytes() }?).target(unsafe { copy.target.bytes() }?);
+    if let Some(mark) = copy.mark.checked_sub(1) {
+        parsed.mark(mark);
+    }
     Ok(())
+}
+
+/// Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+/// Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
+///
+/// Returns 0 if `client` is NULL. Any thread, also in callbacks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_mark(client: *const clerk_client) -> u64 {
+    let mut mark = 0;
+    // SAFETY: the header's contract.
+    let status = unsafe {
+        accessor(client, |client| {
+            mark = client.mark().saturating_add(1);
+            Ok(())
+        })
+    };
+    if status == CLERK_OK { mark } else { 0 }
 }
 
 /// Where the token of a request was found.
