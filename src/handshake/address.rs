@@ -52,7 +52,7 @@ impl<'a> Address<'a> {
     }
 
     fn url_without(&self, names: &[&str], max_len: usize) -> Option<String> {
-        let mut url = Url::new(&self.origin, max_len);
+        let mut url = Url::new(&self.origin, self.origin.len() + self.target.len(), max_len);
         url.push_target(query::without(self.target, names));
         url.finish()
     }
@@ -63,7 +63,7 @@ impl<'a> Address<'a> {
         match std::str::from_utf8(path) {
             Ok(path) if path.is_ascii() && path.len() <= max_len => Cow::Borrowed(path),
             _ => {
-                let mut encoded = Url::new("", max_len);
+                let mut encoded = Url::new("", path.len(), max_len);
                 encoded.push_target([path]);
                 Cow::Owned(encoded.finish().unwrap_or_default())
             }

@@ -8,6 +8,7 @@ use once_cell::unsync::OnceCell;
 use super::address::{Address, MAX_TARGET_LEN};
 use super::organization::{MAX_PATH_LEN, Target};
 use super::query::{self, Value};
+use super::redirect::MAX_LOCATION_LEN;
 use super::settings::Settings;
 use crate::reason::Reason;
 use crate::request::{BrowserCookies, Request};
@@ -157,7 +158,9 @@ pub fn decide<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Decision<'a> {
 
 /// Returns the URL of the satellite that asks for the development browser, if it is one that the settings name.
 pub(super) fn satellite_url<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Option<Cow<'a, str>> {
-    let url = page.parameter_value("__clerk_redirect_url")?.to_str();
+    let url = page.parameter_value("__clerk_redirect_url")?;
+    // Of a longer one no redirect is made.
+    let url = (url.bytes().count() <= MAX_LOCATION_LEN).then(|| url.to_str())?;
     let (origin, _) = super::address::split_url(&url)?;
     settings.satellite_origins.contains(&origin).then_some(url)
 }

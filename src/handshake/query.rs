@@ -42,11 +42,17 @@ impl<'a> Value<'a> {
     /// Returns the value; one that is too long or not UTF-8 is replaced.
     pub fn to_str(self) -> Cow<'a, str> {
         let (Value::Encoded(raw) | Value::Plain(raw)) = self;
+        let len = self.bytes().count();
         let is_verbatim = matches!(self, Value::Plain(_)) || !raw.iter().any(|b| matches!(b, b'%' | b'+'));
         match std::str::from_utf8(raw) {
-            Ok(value) if is_verbatim && value.len() <= MAX_VALUE_LEN => Cow::Borrowed(value),
-            _ if is_verbatim || self.bytes().count() > MAX_VALUE_LEN => Cow::Borrowed(INVALID),
-            _ => String::from_utf8(self.bytes().collect()).map_or(Cow::Borrowed(INVALID), Cow::Owned),
+            _ if len > MAX_VALUE_LEN => Cow::Borrowed(INVALID),
+            Ok(value) if is_verbatim => Cow::Borrowed(value),
+            Err(_) if is_verbatim => Cow::Borrowed(INVALID),
+            _ => {
+                let mut bytes = Vec::with_capacity(len);
+                bytes.extend(self.bytes());
+                String::from_utf8(bytes).map_or(Cow::Borrowed(INVALID), Cow::Owned)
+            }
         }
     }
 }
@@ -125,9 +131,10 @@ pub struct Url {
 }
 
 impl Url {
-    /// Begins a URL.
-    pub fn new(start: &str, max_len: usize) -> Self {
-        let mut url = Url { text: String::with_capacity(512), max_len, is_too_long: false };
+    /// Begins a URL of about `expected_len` bytes.
+    pub fn new(start: &str, expected_len: usize, max_len: usize) -> Self {
+        let text = String::with_capacity(expected_len.min(max_len));
+        let mut url = Url { text, max_len, is_too_long: false };
         url.push(start);
         url
     }
@@ -269,7 +276,7 @@ mod tests {
         assert_eq!(set("/a?b&"), "/a?b&x=t");
         assert_eq!(set("/a"), "/a?x=t");
         let append = |start: &str, value: &str| {
-            let mut url = Url::new(start, 100);
+            let mut url = Url::new(start, 100, 100);
             url.push_parameter("x", value.bytes());
             url.finish().unwrap()
         };
@@ -281,15 +288,15 @@ mod tests {
     #[test]
     fn url_that_is_too_long_is_none() {
         let build = |value: &str| {
-            let mut url = Url::new("/", 8);
+            let mut url = Url::new("/", 8, 8);
             url.push_parameter("x", value.bytes());
             url.push("");
             url.finish()
         };
         assert_eq!(build("abcd").as_deref(), Some("/?x=abcd"));
         assert_eq!((build("abcde"), build("ab/"), build("abcd abcd")), (None, None, None));
-        assert_eq!(Url::new("123456789", 8).finish(), None);
-        let mut url = Url::new("/", 4);
+        assert_eq!(Url::new("123456789", 8, 8).finish(), None);
+        let mut url = Url::new("/", 0, 4);
         url.push_target([&b"\xe9"[..]]);
         assert_eq!(url.finish().as_deref(), Some("/%E9"));
     }

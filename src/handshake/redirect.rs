@@ -11,7 +11,7 @@ use crate::reason::Reason;
 /// A browser that was redirected this often within two seconds is not redirected again.
 const MAX_REDIRECTS: u32 = 3;
 /// Longer addresses do not pass common limits of header lines.
-const MAX_LOCATION_LEN: usize = 7 * 1024;
+pub const MAX_LOCATION_LEN: usize = 7 * 1024;
 
 /// What the response to a request needs besides its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,24 +58,27 @@ pub fn redirect(
     let location = match destination {
         Destination::FrontendApi => {
             let session = session.filter(|_| settings.sends_session);
-            let build = |session| frontend_api_url(page, address, settings, word, session);
+            let back = address.url_for_clerk(settings.reads_query, MAX_LOCATION_LEN)?;
+            let build = |session| frontend_api_url(page, address, &back, settings, word, session);
+            let session = session.filter(|session| back.len() + session.len() < MAX_LOCATION_LEN);
             session.and_then(|session| build(Some(session))).or_else(|| build(None))?
         }
         Destination::PrimaryDomain => {
-            let mut url = Url::new(settings.sign_in_url.as_deref()?, MAX_LOCATION_LEN);
-            url.push_parameter("__clerk_redirect_url", address.url(MAX_LOCATION_LEN)?.bytes());
+            let back = address.url(MAX_LOCATION_LEN)?;
+            let mut url = Url::new(settings.sign_in_url.as_deref()?, back.len() + 512, MAX_LOCATION_LEN);
+            url.push_parameter("__clerk_redirect_url", back.bytes());
             url.finish()?
         }
         Destination::Satellite => {
             let url = satellite_url(page, settings)?;
             let (start, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
-            let mut with_browser = Url::new(start, MAX_LOCATION_LEN);
+            let mut with_browser = Url::new(start, start.len() + 512, MAX_LOCATION_LEN);
             if let Some(dev_browser) = page.dev_browser() {
                 with_browser.push_parameter("__clerk_db_jwt", dev_browser.bytes());
             }
             let with_browser = with_browser.finish()?;
             let (origin, rest) = split_url(&with_browser)?;
-            let mut url = Url::new(&origin, MAX_LOCATION_LEN);
+            let mut url = Url::new(&origin, url.len() + 512, MAX_LOCATION_LEN);
             url.push(if rest.starts_with('/') { "" } else { "/" });
             url.push_target(query::set(rest.as_bytes(), "__clerk_synced", b"__clerk_synced=true")).push(fragment);
             url.finish()?
@@ -88,17 +91,19 @@ pub fn redirect(
 fn frontend_api_url(
     page: &Page<'_, '_>,
     address: &Address<'_>,
+    back: &str,
     settings: &Settings,
     word: &str,
     session: Option<&[u8]>,
 ) -> Option<String> {
-    let mut url = match settings.proxy_url.as_deref() {
-        Some(path) if path.is_empty() || path.starts_with('/') => Url::new(&address.origin, MAX_LOCATION_LEN),
-        Some(_) => Url::new("", MAX_LOCATION_LEN),
-        None => Url::new("https://", MAX_LOCATION_LEN),
+    let start = match settings.proxy_url.as_deref() {
+        Some(path) if path.is_empty() || path.starts_with('/') => &address.origin,
+        Some(_) => "",
+        None => "https://",
     };
+    let expected_len = back.len() + session.map_or(0, <[u8]>::len) + 1024;
+    let mut url = Url::new(start, expected_len, MAX_LOCATION_LEN);
     url.push(settings.proxy_url.as_deref().unwrap_or(&settings.instance.frontend_api));
-    let back = address.url_for_clerk(settings.reads_query, MAX_LOCATION_LEN)?;
     url.push("/v1/client/handshake?redirect_url=").push_encoded(back.bytes());
     url.push("&__clerk_api_version=").push(API_VERSION);
     url.push("&suffixed_cookies=").push(if page.cookies.is_suffixed { "true" } else { "false" });
