@@ -42,9 +42,10 @@ impl Patterns {
     /// The name of the setting and what is wrong.
     pub fn parse(organization: &[String], personal: &[String]) -> Result<Self, (&'static str, String)> {
         let all = |setting: &'static str, patterns: &[String]| {
-            let parsed = patterns.iter().map(|pattern| {
-                parse(pattern).map_err(|why| (setting, format!("`{}`: {why}", pattern.escape_default())))
-            });
+            let parsed = patterns.iter().enumerate();
+            // Not the item itself: it may be a key that belongs to another setting.
+            let parsed =
+                parsed.map(|(at, pattern)| parse(pattern).map_err(|why| (setting, format!("item {} {why}", at + 1))));
             parsed.collect::<Result<Vec<_>, _>>()
         };
         Ok(Patterns {
@@ -89,7 +90,7 @@ fn parse(pattern: &str) -> Result<Vec<Part>, &'static str> {
         if c == ':' {
             let (name, after) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
             if name.is_empty() {
-                return Err("a name must follow `:`");
+                return Err("needs a name after each `:`");
             }
             let anything = after.strip_prefix("(.*)");
             parts.push(match anything {
@@ -98,10 +99,10 @@ fn parse(pattern: &str) -> Result<Vec<Part>, &'static str> {
             });
             rest = anything.unwrap_or(after);
         } else if c == '(' {
-            rest = rest.strip_prefix(".*)").ok_or("the only expression in parentheses is `(.*)`")?;
+            rest = rest.strip_prefix(".*)").ok_or("has an expression in parentheses other than `(.*)`")?;
             parts.push(Part::Anything(None));
         } else if matches!(c, '{' | '}' | ')' | '*' | '+' | '?' | '\\') {
-            return Err("only `:name` and `(.*)` are supported");
+            return Err("has a special character outside of `:name` and `(.*)`");
         } else {
             match parts.last_mut() {
                 Some(Part::Literal(literal)) => literal.push(c.to_ascii_lowercase()),
