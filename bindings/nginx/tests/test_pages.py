@@ -193,7 +193,7 @@ def test_cookies_are_on_every_response(f):
     equal(comes_back("/files/", out), 401)
     equal(comes_back("/files/none", f.lines), 404)
     equal(comes_back("/files/refused.html", f.lines, ("If-None-Match", etag)), 304)
-    # The next two are made anew after the headers were collected.
+    # A filter ends these two, which clears the headers of the first response.
     equal(comes_back("/files/refused.html", f.lines, ("If-Match", '"other"')), 412)
     equal(comes_back("/files/refused.html", f.lines, ("Range", "bytes=1000-")), 416)
     equal(comes_back("/gone", f.lines), 404)
