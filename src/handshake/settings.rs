@@ -256,7 +256,8 @@ pub mod tests {
     #[test]
     fn party_that_is_no_origin_does_not_allow_any_host() {
         let known = |parties: &[&str]| {
-            let set = |config: &mut Config| parties.iter().for_each(|party| config.add("authorized_parties", party).unwrap());
+            let set =
+                |config: &mut Config| parties.iter().for_each(|party| config.add("authorized_parties", party).unwrap());
             settings(true, set).unwrap().is_known_origin("https://evil.example")
         };
         assert!(known(&[]));

@@ -320,6 +320,8 @@ void ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *zone, ngx_http_clerk_auth_cl
 typedef struct ngx_http_clerk_auth_revocations_s ngx_http_clerk_auth_revocations_t;
 void ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
     ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log);
+ngx_int_t ngx_http_clerk_auth_revocations_copy(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
+    ngx_slab_pool_t *old_pool, ngx_http_clerk_auth_revocations_t *old);
 
 /* status */
 #define NGX_HTTP_CLERK_AUTH_STATISTICS 16

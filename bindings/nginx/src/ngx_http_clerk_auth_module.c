@@ -221,6 +221,40 @@ ngx_http_clerk_auth_merge_client(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t
     return NGX_CONF_OK;
 }
 
+/* A block of `if` or `limit_except` serves what its location serves. */
+static void
+ngx_http_clerk_auth_merge_serves(ngx_http_core_loc_conf_t *clcf, ngx_http_clerk_auth_loc_conf_t *prev,
+    ngx_http_clerk_auth_loc_conf_t *conf)
+{
+    static const ngx_http_handler_pt handlers[] = { NULL, ngx_http_clerk_auth_endpoint_handler,
+        ngx_http_clerk_auth_webhook_handler, ngx_http_clerk_auth_status_handler };
+
+    if (clcf->noname && clcf->handler == NULL && prev->serves != NGX_HTTP_CLERK_AUTH_SERVES_NOTHING) {
+        conf->serves = prev->serves;
+        conf->status_format = prev->status_format;
+        clcf->handler = handlers[conf->serves];
+    }
+}
+
+/* Returns a directive of this location that would have no effect without `clerk_auth`, or NULL. */
+static const char *
+ngx_http_clerk_auth_unused_requirement(ngx_http_core_loc_conf_t *clcf, ngx_http_clerk_auth_loc_conf_t *conf)
+{
+    static const char *names[] = { "_role", "_permission", "_feature", "_plan", "_org" };
+    ngx_uint_t i;
+
+    /* An outer level may have requirements for its locations, and `clerk_auth off` is explicit. */
+    if (conf->mode != NGX_CONF_UNSET_UINT || (clcf->name.len == 0 && !clcf->noname)) {
+        return NULL;
+    }
+    for (i = 0; i < NGX_HTTP_CLERK_AUTH_REQUIREMENTS; i++) {
+        if (conf->checks[i].groups != NULL) {
+            return names[i];
+        }
+    }
+    return conf->require != NULL ? "" : NULL;
+}
+
 static char *
 ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
@@ -228,10 +262,16 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_clerk_auth_loc_conf_t *conf = child;
     ngx_http_clerk_auth_main_conf_t *mcf;
     ngx_http_clerk_auth_srv_conf_t *scf;
+    ngx_http_core_loc_conf_t *clcf;
+    const char *requirement;
     ngx_uint_t i;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_clerk_auth_module);
     scf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_clerk_auth_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    ngx_http_clerk_auth_merge_serves(clcf, prev, conf);
+    requirement = ngx_http_clerk_auth_unused_requirement(clcf, conf);
 
     ngx_conf_merge_uint_value(conf->mode, prev->mode, NGX_HTTP_CLERK_AUTH_OFF);
     ngx_conf_merge_ptr_value(conf->realm, prev->realm, NULL);
@@ -271,6 +311,11 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
     if (conf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT && conf->mode == NGX_HTTP_CLERK_AUTH_OFF) {
         conf->mode = NGX_HTTP_CLERK_AUTH_ON;
+    }
+    if (conf->mode == NGX_HTTP_CLERK_AUTH_OFF && requirement != NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"clerk_auth_require%s\" in location \"%V\" needs \"clerk_auth on\"",
+            requirement, &clcf->name);
+        return NGX_CONF_ERROR;
     }
     if (conf->mode == NGX_HTTP_CLERK_AUTH_OFF && conf->serves != NGX_HTTP_CLERK_AUTH_SERVES_WEBHOOK) {
         mcf->is_used |= conf->serves;

@@ -218,7 +218,7 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     return NGX_OK;
 }
 
-/* The token of a variable is passed as a bearer token; that of `$cookie_NAME` as a cookie, since browsers send it unasked. */
+/* The token of a variable is passed as a bearer token; that of a cookie as a cookie, since browsers send it unasked. */
 static ngx_int_t
 ngx_http_clerk_auth_collect_token(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_found_t *found)
