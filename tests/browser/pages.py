@@ -120,7 +120,7 @@ def stolen_nonce_is_refused_the_second_time(visit):
     visit.reload([], 401)
 
 
-FORGED = ["evil.example", "{own}.evil.example", "{own}@evil.example", "evil.example@{own}", "{name}:1", "{name}", "{name}.:{port}", "[::1]:{port}",
+FORGED = ["evil.example", "{own}.evil.example", "{own}@evil.example", "evil.example@{own}", "{name}:1", "{name}.:{port}", "[::1]:{port}",
           "{name}:0{port}", "{own}%00.evil.example", "{own},evil.example", "{own}/evil.example", "{own}\\evil.example", "{own}#evil.example"]
 TARGETS = ["//evil.example{path}", "{path}\\evil.example", "{path}?a=//evil.example", "{path}@evil.example", "{path}%0d%0aLocation:%20//evil.example",
            "http://evil.example{path}", "http://{own}@evil.example{path}", "{path}//evil.example"]
