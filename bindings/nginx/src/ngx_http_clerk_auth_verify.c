@@ -252,7 +252,7 @@ static void
 ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, clerk_result *result, const char *refusal)
 {
     ctx->state = NGX_HTTP_CLERK_AUTH_DONE;
-    ctx->status = status;
+    ctx->status = ngx_http_clerk_auth_page_status(ctx->client, status, result);
     ctx->result = result;
     ctx->refusal = refusal;
     if (ngx_http_clerk_auth_keep_lines(ctx) != NGX_OK) {
