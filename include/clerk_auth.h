@@ -613,13 +613,18 @@ typedef struct {
     clerk_str sec_fetch_dest;
     /** Value of the `Referer` header, or empty. */
     clerk_str referer;
+    /**
+     * Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+     * requests to other threads.
+     */
+    uint64_t mark;
 } clerk_request;
 
 /** Initializes a `clerk_request` without header lines. */
 #define CLERK_REQUEST_INIT                                                                                             \
     {                                                                                                                  \
         sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 },            \
-        { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }                                   \
+        { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0                                \
     }
 
 /** Where the token of a request was found. */
@@ -645,6 +650,14 @@ int32_t clerk_request_credential(const clerk_client *client,
                                  const clerk_request *request,
                                  clerk_str *token,
                                  int32_t *source);
+
+/**
+ * Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+ * Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
+ *
+ * Returns 0 if `client` is NULL. Any thread, also in callbacks.
+ */
+uint64_t clerk_client_mark(const clerk_client *client);
 
 /**********************************************************************************************************************
  * Section - Authenticate

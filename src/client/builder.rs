@@ -17,6 +17,7 @@ use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
 use super::validate::{base_url, check_keys, check_url};
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
@@ -366,6 +367,7 @@ impl ClientBuilder {
                 !config.treat_pending_as_signed_out,
                 invalidations.clone(),
             ),
+            verified: VerifiedTokens::default(),
             machine_tokens: MachineTokens::new(
                 config.expected_machine_id,
                 config.machine_cache_ttl_s * 1000,

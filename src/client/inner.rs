@@ -15,6 +15,7 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::{FoundUser, UserCache};
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
@@ -55,6 +56,7 @@ pub(super) struct Inner {
     pub users: UserCache,
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
+    pub verified: VerifiedTokens,
     pub revocations: Revocations,
     pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::claims::Claims;
+use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
-use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, UnverifiedSubject, VerifyingKey, base64url_parts, classify};
-use crate::json::{Claim, object};
+use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify};
+use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, TokenSource};
 use crate::token::{TokenFormat, TokenKind, detect_format};
@@ -216,7 +216,8 @@ pub fn explain<K: AsRef<[VerifyingKey]>>(token: &[u8], expectations: &Expectatio
     match detect_format(token) {
         TokenFormat::Opaque(kind) => explain_opaque(token, kind, expectations, &mut explanation),
         TokenFormat::Jwt => {
-            if let Some(claims) = explain_jwt(token, expectations, &mut explanation) {
+            let mut payload = Vec::new();
+            if let Some(claims) = explain_jwt(token, &mut payload, expectations, &mut explanation) {
                 explain_claims(&claims, expectations, &mut explanation);
             }
         }
@@ -267,12 +268,13 @@ fn mistake(token: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Checks everything before the claims. Returns the claims if they can be read.
-fn explain_jwt<K: AsRef<[VerifyingKey]>>(
+/// Checks everything before the claims. Returns the claims if they can be read; they borrow `decoded`.
+fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     token: &[u8],
+    decoded: &'a mut Vec<u8>,
     expectations: &Expectations<'_, K>,
     into: &mut Explanation,
-) -> Option<Claims> {
+) -> Option<Claims<'a>> {
     const PARTS: &str = "three parts in base64url, separated by dots";
     let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token)?)));
     let Some((token, (header, payload, _))) = parts else {
@@ -301,14 +303,14 @@ fn explain_jwt<K: AsRef<[VerifyingKey]>>(
             Check::failed("alg", Reason::TokenInvalid, ALGORITHM, alg, failure).hint("Clerk signs with RS256 only")
         }
     });
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok();
-    let Some(subject) = payload.as_deref().and_then(object::<UnverifiedSubject>) else {
-        let found = unreadable(payload.as_deref());
+    let payload = URL_SAFE_NO_PAD.decode_vec(payload, decoded).ok().map(|()| decoded.as_slice());
+    let Some(members) = payload.and_then(Members::parse) else {
+        let found = unreadable(payload);
         let expected = "a JSON object without duplicate members";
         into.push(Check::failed("payload", Reason::TokenInvalid, expected, found, format!("payload: {found}")));
         return None;
     };
-    let kind = match classify(&header, &subject) {
+    let kind = match classify(&header, members.has_machine_subject()) {
         Ok((kind, is_contradictory)) => {
             into.kind = Some(kind);
             into.push(type_check(kind, expectations, type_members(&header)));
@@ -338,21 +340,14 @@ fn explain_jwt<K: AsRef<[VerifyingKey]>>(
         }
     };
     explain_signature(token, header.kid.as_deref(), expectations, into);
-    let claims = Claims::parse(kind, payload.unwrap_or_default());
-    into.push(match claims {
-        Some(_) => Check::ok("claims", "no duplicate members", "no duplicate members"),
-        None => {
-            let found = "duplicate members in nested claims";
-            Check::failed("claims", Reason::TokenInvalid, "no duplicate members", found, format!("claims: {found}"))
-        }
-    });
-    claims
+    into.push(Check::ok("claims", "no duplicate members", "no duplicate members"));
+    Some(members.into_claims(kind))
 }
 
 fn unreadable(decoded: Option<&[u8]>) -> &'static str {
     match decoded {
         None => "not base64url without padding",
-        Some(json) if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() => "not JSON",
+        Some(json) if !is_valid(json) => "not JSON",
         Some(_) => "a duplicate, unsupported or wrong member",
     }
 }
@@ -448,7 +443,7 @@ fn set(kids: &[String]) -> String {
     if shown.is_empty() { "no keys".to_owned() } else { shown.join(", ") }
 }
 
-fn explain_claims<K>(claims: &Claims, expectations: &Expectations<'_, K>, into: &mut Explanation) {
+fn explain_claims<K>(claims: &Claims<'_>, expectations: &Expectations<'_, K>, into: &mut Explanation) {
     let kind = into.kind.unwrap_or(TokenKind::SessionToken);
     for check in CHECKS {
         let outcome = (check.run)(expectations.policy, kind, claims, expectations.wall_ms);
@@ -460,7 +455,7 @@ fn explain_claim<K>(
     check: &ClaimCheck,
     outcome: Result<(), Reason>,
     kind: TokenKind,
-    claims: &Claims,
+    claims: &Claims<'_>,
     expectations: &Expectations<'_, K>,
 ) -> Check {
     let (policy, now_ms) = (expectations.policy, expectations.wall_ms);
@@ -588,12 +583,12 @@ fn absent<T>(name: &str, claim: &Claim<T>) -> String {
     }
 }
 
-fn string(name: &str, claim: &Claim<String>) -> String {
+fn string(name: &str, claim: &Claim<impl AsRef<str>>) -> String {
     claim.as_deref().map_or_else(|| absent(name, claim), |value| format!("{name} {}", quoted(value)))
 }
 
-fn list(values: &[String]) -> String {
-    let mut shown: Vec<_> = values.iter().take(MAX_KIDS).map(|value| quoted(value)).collect();
+fn list(values: &[impl AsRef<str>]) -> String {
+    let mut shown: Vec<_> = values.iter().take(MAX_KIDS).map(|value| quoted(value.as_ref())).collect();
     if values.len() > MAX_KIDS {
         shown.push(format!("{} more", values.len() - MAX_KIDS));
     }
