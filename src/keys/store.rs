@@ -111,6 +111,15 @@ struct Failure {
 }
 
 impl Failure {
+    /// Returns what failed, for an operator.
+    fn describe(&self) -> String {
+        match &self.error {
+            KeyLookupError::Unavailable(_, _, Some(cause)) => cause.to_string(),
+            KeyLookupError::Unavailable(reason, ..) | KeyLookupError::Refused(reason) => reason.to_string(),
+            KeyLookupError::WouldBlock => "it would block".to_owned(),
+        }
+    }
+
     /// Returns the error for another caller, with the time that is left.
     fn error_at(&self, now_ms: i64) -> KeyLookupError {
         let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
@@ -282,9 +291,10 @@ impl JwksStore {
     /// Returns what is known of the keys with a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
         let loaded = self.loaded.lock().clone();
-        loaded.map_or(KnownKeys::NotFetched, |loaded| {
-            KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned())
-        })
+        match loaded {
+            Some(loaded) => KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned()),
+            None => KnownKeys::NotFetched(self.last_failure.lock().as_ref().map(Failure::describe)),
+        }
     }
 
     /// Whether the key with this id is in the set.
