@@ -37,6 +37,8 @@ WRONG = {
     "login_parameter": ("<Location />\nClerkLoginURL /sign-in a=b\n</Location>", "ClerkLoginURL"),
     "role_without_value": ("<Location />\nRequire clerk-role\n</Location>", "Require"),
     "claim_without_value": ("<Location />\nRequire clerk-claim plan\n</Location>", "clerk-claim"),
+    "reverification_unknown": ("<Location />\nRequire clerk-reverification strict second\n</Location>", "clerk-reverification: must be"),
+    "reverification_zero": ("<Location />\nRequire clerk-reverification first_factor:0\n</Location>", "clerk-reverification: must be"),
     "audience_in_location": ('<Location />\nClerkAudience ""\n</Location>', "ClerkAudience"),
 }
 
@@ -117,7 +119,7 @@ ClerkLoginURL /sign-in
   ClerkLoginURL "https://%{{HTTP_HOST}}/sign-in" redirect_url
   Require clerk-role admin org:member
   Require clerk-claim "https\\:a:b"
-  Require clerk-reverification strict
+  Require clerk-reverification strict multi_factor:90
 </Location>""", sim)
 
 
