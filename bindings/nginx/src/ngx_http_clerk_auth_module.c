@@ -37,6 +37,9 @@ static ngx_command_t ngx_http_clerk_auth_commands[] = {
     { ngx_string("clerk_auth_thread_pool"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_thread_pool,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
     { ngx_string("clerk_auth_csrf"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_csrf, SETTING("csrf") },
+    { ngx_string("clerk_auth_pages"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_pages, SETTING("handshake") },
+    { ngx_string("clerk_auth_public_origin"), H|S|L|NGX_CONF_1MORE, ngx_http_clerk_auth_set_list,
+      SETTING("public_origin") },
     { ngx_string("clerk_auth_pass_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_headers), NULL },
     { ngx_string("clerk_auth_pass_claims"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_claims), NULL },
     { ngx_string("clerk_auth_strip_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(strip_headers), NULL },
@@ -121,6 +124,21 @@ ngx_module_t ngx_http_clerk_auth_module = {
     NULL,                             /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+/* Returns whether a directive is named after a setting of the library. */
+ngx_uint_t
+ngx_http_clerk_auth_has_directive(clerk_str setting)
+{
+    static const size_t prefix = sizeof("clerk_auth_") - 1;
+    ngx_command_t *cmd;
+
+    for (cmd = ngx_http_clerk_auth_commands; cmd->name.len > 0; cmd++) {
+        if (cmd->name.len == prefix + setting.len && ngx_memcmp(cmd->name.data + prefix, setting.data, setting.len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
 static void *
 ngx_http_clerk_auth_create_main_conf(ngx_conf_t *cf)
@@ -336,7 +354,8 @@ ngx_http_clerk_auth_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    if (ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
+    if (ngx_http_clerk_auth_copy_server_names(cf) != NGX_OK
+        || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_REWRITE_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_PREACCESS_PHASE, ngx_http_clerk_auth_preaccess_handler)
                != NGX_OK)

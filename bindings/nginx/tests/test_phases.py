@@ -147,7 +147,7 @@ def test_ssi_includes_are_made_for_the_signed_in_only(f):
 
 
 def test_if_and_limit_except_serve_what_their_location_serves(f):
-    for name in ("auth", "hook", "status"):
+    for name in ("auth", "webhook", "status"):
         f.directory_file(name, "a file")
     for i in range(9):
         f.sim.user(f"user_{i}")
@@ -156,7 +156,7 @@ def test_if_and_limit_except_serve_what_their_location_serves(f):
         location = /auth {{ clerk_auth_endpoint; clerk_auth_fetch_user on; if ($arg_x) {{ set $y 1; }}
                             limit_except GET {{ clerk_auth_require_role admin; }} }}
         location /app {{ auth_request /auth; {f.proxy()} }}
-        location = /hook {{ clerk_auth_webhook; if ($arg_x) {{ set $y 1; }} limit_except POST {{ allow all; }} }}
+        location = /webhook {{ clerk_auth_webhook; if ($arg_x) {{ set $y 1; }} limit_except POST {{ allow all; }} }}
         location = /status {{ clerk_auth_status; if ($arg_x) {{ set $y 1; }} limit_except GET {{ allow all; }} }}
         location = /other {{ clerk_auth_endpoint; if ($arg_x) {{ return 204; }} }} }}""")
     tokens = [f.sim.mint(user=f"user_{i}") for i in range(9)]
@@ -166,8 +166,8 @@ def test_if_and_limit_except_serve_what_their_location_serves(f):
         equal(request(n.port, "/app" + query).status, 401, query)
         equal(request(n.port, "/app" + query, token=tokens.pop()).status, 200, query)
         equal(request(n.port, "/auth" + query, token=tokens.pop(), method="POST", body=b"").status, 403)
-        equal(request(n.port, "/hook" + query, method="POST", body=b"{}").status, 400, query)
-        equal(request(n.port, "/hook" + query).status, 405, query)
+        equal(request(n.port, "/webhook" + query, method="POST", body=b"{}").status, 400, query)
+        equal(request(n.port, "/webhook" + query).status, 405, query)
         assert b"signed_in" in request(n.port, "/status" + query).body, query
         equal(request(n.port, "/status" + query, method="POST", body=b"").status, 405, query)
     equal([request(n.port, path).status for path in ("/other", "/other?x=1")], [401, 204])
