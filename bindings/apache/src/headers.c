@@ -127,7 +127,8 @@ void mac_insert_trailer_filter(request_rec *r)
 {
     apr_table_t *lines;
 
-    if (r->main || !apr_table_get(r->headers_in, "Transfer-Encoding"))
+    /* In HTTP/2 a body of any kind may have trailers. */
+    if (r->main || (r->proto_num < HTTP_VERSION(2, 0) && !apr_table_get(r->headers_in, "Transfer-Encoding")))
         return;
     lines = apr_table_make(r->pool, 16);
     apr_table_do(add_identity_line, lines, r->headers_in, NULL);

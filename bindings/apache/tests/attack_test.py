@@ -4,9 +4,14 @@ import json
 import re
 import socketserver
 import struct
+import sys
 import threading
 
 import harness
+
+sys.path.append(str(harness.ROOT / "bindings/nginx/tests"))
+
+import http2  # noqa: E402
 
 
 class FastCGI(socketserver.StreamRequestHandler):
@@ -171,6 +176,25 @@ ClerkAPIURL {sim.url}
         apache.close()
 
 
+def http2_post(apache, path, token, length):
+    """The body of the response to a request with a body and trailers."""
+    head = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path), ("authorization", f"Bearer {token}"),
+            *([("content-length", length)] if length else [])]
+    trailers = [("x-clerk-user-id", "user_evil"), ("x-kept", "kept")]
+    fields = [b"".join(http2.field(name, value) for name, value in lines) for lines in (head, trailers)]
+    with apache.connect() as s:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2.frame(4, 0, 0) + http2.frame(1, 4, 1, fields[0]) + http2.frame(0, 0, 1, b"x")
+                  + http2.frame(1, 5, 1, fields[1]))
+        stream, body = s.makefile("rb"), b""
+        while (start := stream.read(9)):
+            content = stream.read(int.from_bytes(start[:3], "big"))
+            assert start[3] not in (3, 7), (start, content)
+            body += content if start[3] == 0 else b""
+            if start[3] in (0, 1) and start[4] & 1:
+                break
+        return body.decode()
+
+
 def trailers_are_no_way_to_set_identity_headers(sim):
     body = b"1\r\nx\r\n0\r\nX-Clerk-User-Id: user_evil\r\nx_clerk_email: user_evil\r\nX-Kept: kept\r\n\r\n"
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FastCGI) as application:
@@ -186,9 +210,13 @@ def trailers_are_no_way_to_set_identity_headers(sim):
                 assert "user_evil" not in response.body.decode(), (path, variables)
                 assert variables.get("HTTP_X_CLERK_USER_ID") == user and variables.get("HTTP_X_CLERK_AUTH_STATUS") == status, variables
                 assert variables["HTTP_X_KEPT"] == "kept", variables
+            for path, length in (("/public", "1"), ("/public", None), ("/member", "1"), ("/member", None)):
+                said = http2_post(apache, path, token, length)
+                assert "user_evil" not in said and '"HTTP_X_KEPT": "kept"' in said, (path, length, said)
 
         harness.serve(sim, f"""
 MergeTrailers On
+Protocols h2c http/1.1
 ClerkAuthorizedParties https://app.example.com
 ProxyPass / fcgi://127.0.0.1:{application.server_address[1]}/
 ClerkPassHeaders On
@@ -200,7 +228,7 @@ ClerkPassHeaders On
 <Location /member>
   AuthType Clerk
   Require valid-user
-</Location>""", check, modules=["proxy_fcgi"])
+</Location>""", check, modules=["proxy_fcgi", "http2"])
         application.shutdown()
 
 
