@@ -1164,9 +1164,10 @@ int32_t clerk_explain(const clerk_client *client,
  * Returns the explanation as a JSON object; NULL data for NULL.
  *
  * Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
- * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
- * order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
- * failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+ * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `verified`, whether the
+ * signature was verified: if not, a token that no check rejects may be forged; `checks`, an array in the order of
+ * verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it failed
+ * `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
  */
 clerk_str clerk_explanation_json(const clerk_explanation *explanation);
 

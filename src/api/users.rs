@@ -1,11 +1,12 @@
 //! `GET /users/{id}`: a user, parsed leniently. Unknown members are ignored.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
-use crate::json::{self, Json, Object};
+use crate::json::{self, Items, Json, Object};
 
 /// A user's primary e-mail address, as Clerk reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ struct Raw {
     #[serde(default)]
     primary_email_address_id: Option<String>,
     #[serde(default)]
-    email_addresses: Option<Vec<Object<RawEmail>>>,
+    email_addresses: Option<Items<Object<RawEmail>>>,
     #[serde(default, deserialize_with = "lenient_string")]
     image_url: Option<String>,
     #[serde(default, deserialize_with = "lenient_string")]
@@ -104,7 +105,12 @@ impl ClerkUser {
     /// `banned` or `deprovisioned`: a user who may be blocked is not taken for one who is not.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let raw: Raw = json::derived(json)?;
-        let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
+        let addresses: Vec<_> = raw
+            .email_addresses
+            .into_iter()
+            .flat_map(|Items(addresses)| addresses)
+            .map(|Object(address)| address)
+            .collect();
         let primary_id = raw.primary_email_address_id.as_deref().filter(|id| !id.is_empty());
         let primary = primary_id.map(|id| addresses.iter().find(|address| address.id.as_deref() == Some(id)));
         let email = match primary {
@@ -157,7 +163,7 @@ impl RawEmail {
 }
 
 fn lenient_string<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    Ok(Json::deserialize(input)?.string().into_option())
+    Ok(Json::deserialize(input)?.string().into_option().map(Cow::into_owned))
 }
 
 fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
@@ -169,11 +175,10 @@ fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<boo
 
 /// Reads a time from a number or a string of one. Anything else is `None`: a user without it is still usable.
 fn lenient_time<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
-    use serde_json::Value;
-    Ok(match Value::deserialize(input)? {
+    Ok(match Json::deserialize(input)? {
         // Drops fractions; saturates, and `to_millis` rejects the limits.
-        Value::Number(number) => number.as_i64().or(number.as_f64().map(|n| n as i64)),
-        Value::String(string) => string.parse().ok(),
+        Json::Number(number) => Some(number as i64),
+        Json::String(string) => string.parse().ok(),
         _ => None,
     })
 }

@@ -15,6 +15,7 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::{FoundUser, UserCache};
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
@@ -55,6 +56,7 @@ pub(super) struct Inner {
     pub users: UserCache,
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
+    pub verified: VerifiedTokens,
     pub revocations: Revocations,
     pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,
@@ -143,6 +145,21 @@ impl Inner {
         self.record_outcome(Some(context.hash), result.into())
     }
 
+    /// Ends a request with a cached result that was counted already.
+    pub fn record_hit(&self, token_hash: TokenHash, result: Arc<AuthResult>) -> Arc<AuthResult> {
+        self.emit_success(&result, Source::Cache, token_hash);
+        result
+    }
+
+    #[inline]
+    fn emit_success(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
+        let events = &self.backend.events;
+        if let Some(identity) = result.identity().filter(|_| events.has_listener()) {
+            let (user_key, clerk_id) = (identity.get(Attribute::UserKey), identity.subject());
+            events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+        }
+    }
+
     /// Ends a request: emits its one event and counts it.
     pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
         let Backend { events, metrics, .. } = &self.backend;
@@ -150,16 +167,15 @@ impl Inner {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
                 match source {
                     Source::Verified => metrics.signed_in.increment(),
-                    Source::Cache => self.results.count_hit(&token_hash),
+                    Source::Cache => self.results.count_hit(),
                 }
-                if let Some(identity) = result.identity() {
-                    let user_key = identity.get(Attribute::UserKey);
-                    let clerk_id = identity.subject();
-                    events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
-                }
+                self.emit_success(&result, source, token_hash);
             }
             (Outcome::SignedIn { .. }, None) => {}
-            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
+            (Outcome::NoCredentials { .. }, _) => {
+                self.log_rejection(token_hash, &result);
+                metrics.no_credentials.increment();
+            }
             (Outcome::SignedOut { reason }, _) => {
                 self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();

@@ -27,6 +27,7 @@ mod stepwise;
 mod user_cache;
 mod user_row;
 mod validate;
+mod verified_tokens;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
@@ -42,6 +43,7 @@ pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
+use authenticate::{CacheLookup, Prepared};
 use inner::Inner;
 use invalidations::Scope;
 use pages::Attempt;
@@ -135,14 +137,22 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let attempt = inner.prepare_page(request, Io::CacheOnly);
-        let attempt = attempt.filter(|attempt| !inner.needs_store(&attempt.prepared));
-        let progress = attempt.map(|Attempt { prepared, addition }| {
-            AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition)
-        });
-        let result = match progress {
-            Some(AuthProgress::Done(result)) => Some(result),
-            Some(AuthProgress::Pending(_)) | None => None,
+        let found = inner.lookup_unless_page(request);
+        if let Some(CacheLookup::Done(result)) = found {
+            return Some(result);
+        }
+        let result = match inner.prepare_page(request, found, Io::CacheOnly) {
+            Some(Attempt { prepared: Prepared::Resolved(context, token, resolved), .. }) if resolved.needs_store() => {
+                inner.verified.put(&context, token);
+                None
+            }
+            Some(Attempt { prepared, addition }) if !inner.needs_store(&prepared) => {
+                match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition) {
+                    AuthProgress::Done(result) => Some(result),
+                    AuthProgress::Pending(_) => None,
+                }
+            }
+            _ => None,
         };
         if result.is_none() {
             inner.backend.metrics.would_block.increment();
@@ -153,21 +163,27 @@ impl Client {
     /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
     /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
-        let begun = self.begin_with(request, self.inner.blocking());
+        let begun = self.begin_with(request, || self.inner.blocking());
         begun.unwrap_or_else(|| AuthProgress::Done(Arc::new(Reason::InternalError.into())))
     }
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        let begun = self.begin_with(request, Io::CacheOnly);
+        let begun = self.begin_with(request, || Io::CacheOnly);
         if begun.is_none() {
             self.inner.backend.metrics.would_block.increment();
         }
         begun
     }
 
-    fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+    fn begin_with(&self, request: &Request<'_>, io: impl FnOnce() -> Io) -> Option<AuthProgress> {
+        let found = self.inner.lookup_unless_page(request);
+        if let Some(CacheLookup::Done(result)) = found {
+            return Some(AuthProgress::Done(result));
+        }
+        // The time to wait begins here: most requests end before.
+        let io = io();
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, found, io)?;
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 
@@ -194,7 +210,7 @@ impl Client {
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
-            Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
+            Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };

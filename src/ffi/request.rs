@@ -66,11 +66,12 @@ const MAX_SIZE: usize = 4096;
 /// Size of the structure in its first version.
 const MIN_SIZE: usize = offset_of!(clerk_request, method);
 
-/// Reads a caller's structure, which may be older and shorter than this one, or newer and longer.
+/// Adds the lines of a caller's structure, which may be older and shorter than this one, or newer and longer.
 ///
 /// # Safety
 /// `request` is NULL or points to `struct_size` readable bytes; they and what they point to live during `'a`.
-pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'a>, i32> {
+#[inline]
+pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     if request.is_null() {
         return Err(CLERK_E_NULL);
     }
@@ -85,39 +86,29 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     if bytes.get(known..).is_some_and(|tail| tail.iter().any(|b| *b != 0)) {
         return Err(CLERK_E_STRUCT_SIZE);
     }
-    let none = clerk_str::NONE;
-    let mut copy = clerk_request {
-        struct_size: 0,
-        flags: 0,
-        headers: std::ptr::null(),
-        header_count: 0,
-        authorization: none,
-        cookie: none,
-        method: none,
-        host: none,
-        origin: none,
-        sec_fetch_site: none,
-        scheme: none,
-        target: none,
-        accept: none,
-        sec_fetch_dest: none,
-        referer: none,
-        mark: 0,
+    let mut copy;
+    let request = if given >= known && request.is_aligned() {
+        // SAFETY: the whole structure is readable.
+        unsafe { &*request }
+    } else {
+        // SAFETY: zero bytes are null pointers and numbers; `known` bytes at most are copied, and any bytes are as good.
+        unsafe {
+            copy = std::mem::zeroed::<clerk_request>();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known));
+        }
+        &copy
     };
-    // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known)) };
-    if copy.flags != 0 || copy.header_count > MAX_HEADERS {
+    if request.flags != 0 || request.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }
-    let headers = match copy.header_count {
+    let headers = match request.header_count {
         0 => &[],
-        _ if copy.headers.is_null() => return Err(CLERK_E_NULL),
+        _ if request.headers.is_null() => return Err(CLERK_E_NULL),
         // SAFETY: not NULL; `header_count` lines are the caller's contract.
-        count => unsafe { std::slice::from_raw_parts(copy.headers, count) },
+        count => unsafe { std::slice::from_raw_parts(request.headers, count) },
     };
-    let mut parsed = Request::new();
     let overrides: [(&[u8], clerk_str); 3] =
-        [(b"accept", copy.accept), (b"sec-fetch-dest", copy.sec_fetch_dest), (b"referer", copy.referer)];
+        [(b"accept", request.accept), (b"sec-fetch-dest", request.sec_fetch_dest), (b"referer", request.referer)];
     let has_overrides = overrides.iter().any(|(_, value)| value.len > 0);
     for header in headers {
         // SAFETY: both strings are the caller's contract.
@@ -127,31 +118,29 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
             parsed.header(name, value);
         }
     }
-    for (name, value) in overrides.into_iter().filter(|_| has_overrides) {
-        // SAFETY: the string is the caller's contract.
-        parsed.header(name, unsafe { value.bytes() }?);
-    }
-    for (name, value) in [
-        (&b"authorization"[..], copy.authorization),
-        (b"cookie", copy.cookie),
-        (b"host", copy.host),
-        (b"origin", copy.origin),
-        (b"sec-fetch-site", copy.sec_fetch_site),
-    ] {
-        // SAFETY: the string is the caller's contract.
-        let value = unsafe { value.bytes() }?;
-        if !value.is_empty() {
-            parsed.header(name, value);
+    let mut add = |name: &[u8], value: clerk_str| {
+        if value.len > 0 {
+            // SAFETY: the string is the caller's contract.
+            parsed.header(name, unsafe { value.bytes() }?);
         }
+        Ok::<(), i32>(())
+    };
+    for (name, value) in overrides {
+        add(name, value)?;
     }
+    add(b"authorization", request.authorization)?;
+    add(b"cookie", request.cookie)?;
+    add(b"host", request.host)?;
+    add(b"origin", request.origin)?;
+    add(b"sec-fetch-site", request.sec_fetch_site)?;
     // SAFETY: the string is the caller's contract.
-    parsed.method(unsafe { copy.method.bytes() }?);
+    parsed.method(unsafe { request.method.bytes() }?);
     // SAFETY: the strings are the caller's contract.
-    parsed.scheme(unsafe { copy.scheme.bytes() }?).target(unsafe { copy.target.bytes() }?);
-    if let Some(mark) = copy.mark.checked_sub(1) {
+    parsed.scheme(unsafe { request.scheme.bytes() }?).target(unsafe { request.target.bytes() }?);
+    if let Some(mark) = request.mark.checked_sub(1) {
         parsed.mark(mark);
     }
-    Ok(parsed)
+    Ok(())
 }
 
 /// Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
@@ -212,7 +201,9 @@ pub unsafe extern "C" fn clerk_request_credential(
     // SAFETY: the header's contract.
     unsafe {
         accessor(client, |client| {
-            if let Some((place, found)) = client.credential(&read(request)?) {
+            let mut parsed = Request::new();
+            read(request, &mut parsed)?;
+            if let Some((place, found)) = client.credential(&parsed) {
                 let place = match place {
                     TokenSource::Header => clerk_token_source::HEADER,
                     TokenSource::Cookie => clerk_token_source::COOKIE,

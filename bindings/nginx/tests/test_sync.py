@@ -65,6 +65,20 @@ def test_local_user_id_is_the_key_of_the_row(f):
     equal(len(users(f)), 1)
 
 
+def test_first_sign_ins_that_wait_for_a_thread_share_one_fetch(f):
+    f.sim.user()
+    f.sim.user("user_2")
+    n = server(f, workers=1, main="thread_pool default threads=16;")
+    equal(request(n.port, token=f.sim.mint(user="user_2")).status, 200)
+    f.sim.faults({"path": "/users/*", "delay_ms": 20})
+    tokens = [f.sim.mint(sid=f"sess_{i}") for i in range(64)]
+    fetches = lambda: sum(count for path, count in f.sim.counts().items() if "/users/" in path)
+    before = fetches()
+    equal(statuses(together(64, lambda i: request(n.port, token=tokens[i]))), {200: 64})
+    equal(fetches() - before, 1)
+    equal(len(users(f)), 2)
+
+
 def test_row_that_the_application_deactivated_is_403(f):
     f.sim.user()
     n = server(f, inside="clerk_auth_setting row_check_ttl_s 0;")
@@ -140,6 +154,32 @@ def test_revocation_outlives_its_signature_and_reloads(f):
         n.reload()
         equal(each_worker(f, n, token), {"rejected": {401}}, "after a reload")
     equal(request(n.port, token=f.sim.mint(sid="sess_new")).status, 200)
+
+
+def test_revocation_outlives_a_changed_size_or_name_of_the_zone(f):
+    n = server(f, workers=2, store=False)
+    f.sim.user()
+    token = f.sim.mint(sid="sess_old", exp_in=600)
+    equal(revoke(f, n, "sess_old"), 200)
+    text = n.conf.read_text()
+    for zone in ("clerk:2m", "other:2m", "other:1m", "clerk:8m"):
+        n.conf.write_text(text.replace("clerk_auth_zone clerk:1m", f"clerk_auth_zone {zone}"))
+        n.reload()
+        equal(each_worker(f, n, token), {"rejected": {401}}, zone)
+    equal(revoke(f, n, "sess_new"), 200)
+    time.sleep(1)
+    equal(each_worker(f, n, f.sim.mint(sid="sess_new")), {"rejected": {401}})
+
+
+def test_webhook_that_cannot_be_handled_now_is_503_with_retry_after(f):
+    n = server(f, workers=1)
+    (f.directory / "store/users.db").unlink(missing_ok=True)
+    (f.directory / "store/users.db").mkdir()
+    d = f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})
+    n.reload()
+    response = deliver(n, d)
+    equal((response.status, response.all("Retry-After")), (503, ["1"]))
+    (f.directory / "store/users.db").rmdir()
 
 
 def test_revocations_follow_the_rotation_of_the_secret(f):

@@ -461,6 +461,8 @@ export interface Explanation {
   summary: string;
   /** The token's type; null if it has none. */
   kind: TokenType | null;
+  /** Whether the signature was verified. If not, a token that no check rejects may be forged. */
+  verified: boolean;
   /** In the order of verification. */
   checks: Check[];
   /** One line for each check. */
