@@ -154,7 +154,7 @@ fn forged_page_request_costs_little() {
 #[test]
 fn opaque_token_of_any_length_costs_little() {
     let fixture = Fixture::build(Sim::start(), None, |config| {
-        config.set("accepts_token", "api_key,m2m_token,oauth_token").unwrap()
+        config.set("accepts_token", "api_key,m2m_token,oauth_token").unwrap();
     });
     for start in ["ak_", "mt_", "oat_"] {
         for length in [4, 16 * 1024, 16 * 1024 + 1, 1 << 20] {
