@@ -255,6 +255,10 @@ def test_configuration_errors_are_named(f):
     rejected(f, secret + key + "clerk_auth_public_origin app.example.com;" + guarded, r'"clerk_auth_public_origin": public_origin: not an origin.*:\d+')
     forwarded = secret + key + "clerk_auth_setting trust_forwarded 1;"
     rejected(f, forwarded + guarded, r'trust_forwarded with "clerk_auth_pages" needs "clerk_auth_public_origin" in .*:\d+')
+    warning = '"clerk_auth_pages" without "clerk_auth_public_origin": browsers are sent back to the names of "server_name" only'
+    for http, warns in ((secret + key + guarded, True), (secret + key + "clerk_auth_authorized_parties https://a.example;" + guarded, False)):
+        code, said = f.nginx(http).check()
+        equal((code, warning in said), (0, warns), said)
     for http in (forwarded + "clerk_auth_public_origin https://app.example.com;" + guarded,
                  forwarded.replace("1;", "false;") + guarded, forwarded + guarded.replace("pages on", "pages off"),
                  "clerk_auth_pages on;" + secret + guarded.replace("pages on", "pages off")):
