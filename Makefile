@@ -214,13 +214,19 @@ APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
 # $(1): server, $(2): its packages
 define test_server
 	@status=0; scripts/tools.sh --optional $(2) || status=$$?; \
-	    case $$status in 0) $(MAKE) --no-print-directory test-$(1);; 3) echo "left out: the tests of the $(1) module";; *) exit 1;; esac
+	    case $$status in 0) $(MAKE) --no-print-directory test-$(1);; 3) echo "left out: test-$(1)";; *) exit 1;; esac
 endef
 
 .PHONY: test-servers
-test-servers: $(OUT)/staged $(SIM) ## the nginx and Apache modules; without CI, those whose packages are installed or can be
+test-servers: $(OUT)/staged $(SIM) ## the nginx and Apache modules, pages in a browser; without CI, those whose packages are installed or can be
 	$(call test_server,nginx,$(NGINX))
 	$(call test_server,apache,$(APACHE))
+	$(call test_server,pages,chromium)
+
+.PHONY: test-pages
+test-pages: $(OUT)/staged $(SIM) ## pages of the Go and the Node binding in a browser: they stay signed in
+	@scripts/tools.sh chromium
+	tests/browser/pages.sh $(call with,go,go) $(call with,node,node)
 
 .PHONY: test-apache
 test-apache: $(OUT)/staged $(SIM) ## the Apache module, in Debian's Apache
@@ -308,6 +314,18 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
+
+# The shared library is measured as C programs load it.
+GATES := CLERK_LIBRARY=$(STAGE)/lib/$(SONAME) $(CARGO) bench --jobs $(JOBS) -p clerk-auth --bench gates --
+
+.PHONY: bench-quick
+bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %)
+	$(GATES) $(if $(SLACK),--slack $(SLACK))
+
+.PHONY: bench-instructions
+bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by callgrind
+	@scripts/tools.sh valgrind
+	$(GATES) --instructions
 
 .PHONY: bench
 bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers

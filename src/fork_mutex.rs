@@ -31,11 +31,17 @@ impl<T> ForkMutex<T> {
     }
 
     /// Locks. Returns `None` only in a forked child, when the lock is not released within `timeout`.
+    #[inline]
     pub fn lock(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let guard = try_lock(&self.mutex);
         if guard.is_some() {
             return guard;
         }
+        self.lock_contended(timeout)
+    }
+
+    #[cold]
+    fn lock_contended(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         if std::process::id() == self.pid {
             return Some(self.mutex.lock().unwrap_or_else(PoisonError::into_inner));
         }

@@ -3,7 +3,7 @@
 pub use crate::api::ClerkUser;
 use crate::client::ClientBuilder;
 pub use crate::config::{Config, ConfigError, Group, Kind, SETTINGS, Setting};
-pub use crate::jwt::{Claims, UnverifiedJwt, VerifyingKey};
+pub use crate::jwt::{Claims, Decoded, UnverifiedJwt, VerifyingKey};
 pub use crate::keys::KeySet;
 pub use crate::request::{Credential, ExtractOptions, MAX_TOKEN_LEN, TokenSource, decode_unverified, extract};
 

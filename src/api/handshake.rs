@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::classify_response;
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request, Response};
-use crate::json::{self, Items, Object, Strings};
+use crate::json::{self, AnyItems, Items, Object};
 
 /// What a session is refreshed with.
 #[derive(Clone, Copy)]
@@ -45,13 +45,13 @@ pub enum Refresh {
 
 #[derive(Deserialize)]
 struct Payload {
-    directives: Strings,
+    directives: AnyItems,
 }
 
 #[derive(Deserialize)]
 struct Cookies {
     #[serde(default)]
-    cookies: Strings,
+    cookies: AnyItems,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! `GET /users/{id}`: a user, parsed leniently. Unknown members are ignored.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -162,7 +163,7 @@ impl RawEmail {
 }
 
 fn lenient_string<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    Ok(Json::deserialize(input)?.string().into_option())
+    Ok(Json::deserialize(input)?.string().into_option().map(Cow::into_owned))
 }
 
 fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {

@@ -3,7 +3,7 @@
 
 use serde::de::MapAccess;
 
-use crate::json::{ObjectVisitor, Strings, object};
+use crate::json::{AnyItems, ObjectVisitor, object};
 
 const MAX_LINES: usize = 32;
 const MAX_LINE_LEN: usize = 8 * 1024;
@@ -21,7 +21,7 @@ pub struct Lines {
 impl Lines {
     /// Filters the lines of a handshake token's payload; `None` if it is no JSON object with unique members.
     pub fn of_token(payload: &[u8]) -> Option<Self> {
-        let Payload(Strings(lines)) = object(payload)?;
+        let Payload(AnyItems(lines)) = object(payload)?;
         Some(Lines::filter(lines.into_option().unwrap_or_default()))
     }
 
@@ -55,7 +55,7 @@ impl Lines {
 }
 
 #[derive(Default)]
-struct Payload(Strings);
+struct Payload(AnyItems);
 
 impl<'de> ObjectVisitor<'de> for Payload {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
