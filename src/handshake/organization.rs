@@ -2,7 +2,7 @@
 //! `(.*)` for anything, and a slash at the end is optional. Letters match in either case.
 
 /// Longer paths belong to no organization.
-pub const MAX_PATH_LEN: usize = 1024;
+pub(super) const MAX_PATH_LEN: usize = 1024;
 const MAX_PATTERN_LEN: usize = 256;
 /// Bounds the time to match a path.
 const MAX_PARTS: usize = 16;
