@@ -285,7 +285,7 @@ miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and r
 	    --skip cost --skip million --skip capacity_holds --skip proptest
 
 .PHONY: cover
-cover: ## lines of src/ that the Rust tests run; fails below 96 % (15 min; needs llvm-tools)
+cover: $(OUT)/staged $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
 	scripts/cover.sh
 
 .PHONY: mutants

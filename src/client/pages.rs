@@ -154,7 +154,7 @@ impl<'f, 'a> Flow<'f, 'a> {
     }
 
     /// Reads Clerk's response. Returns `Some(None)` if it counts as not given.
-    fn resolve(&mut self, response: &ClerkResponse) -> Option<Option<Attempt>> {
+    fn resolve(&mut self, response: &ClerkResponse<'_>) -> Option<Option<Attempt>> {
         let settings = &self.handshakes.settings;
         let (found, source, text) = match response {
             ClerkResponse::Nonce(nonce) => {

@@ -151,12 +151,15 @@ const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_ar
 
 /* systemd gives a server five seconds to stop. */
 #define DEFAULT_TIMEOUT_MS 3000
+/* A session token is valid for a minute. */
+#define DEFAULT_CACHE_TTL_S 60
 
 clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong)
 {
     clerk_config *config = clerk_config_new();
 
     if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK
+        || clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), DEFAULT_CACHE_TTL_S, NULL) != CLERK_OK
         || clerk_config_set(config, CLERK_STR("csrf"), CLERK_STR("check"), NULL) != CLERK_OK)
         *wrong = "internal error of the library";
     else

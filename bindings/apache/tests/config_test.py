@@ -39,6 +39,8 @@ WRONG = {
     "login_parameter": ("<Location />\nClerkLoginURL /sign-in a=b\n</Location>", "ClerkLoginURL"),
     "role_without_value": ("<Location />\nRequire clerk-role\n</Location>", "Require"),
     "claim_without_value": ("<Location />\nRequire clerk-claim plan\n</Location>", "clerk-claim"),
+    "reverification_unknown": ("<Location />\nRequire clerk-reverification strict second\n</Location>", "clerk-reverification: must be"),
+    "reverification_zero": ("<Location />\nRequire clerk-reverification first_factor:0\n</Location>", "clerk-reverification: must be"),
     "pages_without_publishable_key": ("ClerkSecretKey sk_test_x\nClerkPages On", "ClerkPublishableKey: publishable_key: `handshake` needs it"),
     "pages_without_secret_key": (f"ClerkJWTKeyFile data/key.pem\nClerkPublishableKey {LIVE}\nClerkPages On", "ClerkSecretKey: secret_key: `handshake` needs"),
     "pages_in_location_without_key": ("ClerkSecretKey sk_test_x\n<Location /a>\nClerkPages On\n</Location>", "ClerkPublishableKey: publishable_key"),
@@ -134,7 +136,7 @@ ClerkLoginURL /sign-in
   ClerkLoginURL "https://%{{HTTP_HOST}}/sign-in" redirect_url
   Require clerk-role admin org:member
   Require clerk-claim "https\\:a:b"
-  Require clerk-reverification strict
+  Require clerk-reverification strict multi_factor:90
 </Location>""", sim)
 
 
