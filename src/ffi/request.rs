@@ -107,14 +107,16 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
         // SAFETY: not NULL; `header_count` lines are the caller's contract.
         count => unsafe { std::slice::from_raw_parts(request.headers, count) },
     };
-    let overrides: [(&[u8], clerk_str); 3] =
-        [(b"accept", request.accept), (b"sec-fetch-dest", request.sec_fetch_dest), (b"referer", request.referer)];
-    let has_overrides = overrides.iter().any(|(_, value)| value.len > 0);
+    let overrides = || {
+        [(&b"accept"[..], request.accept), (b"sec-fetch-dest", request.sec_fetch_dest), (b"referer", request.referer)]
+    };
+    let has_overrides = (request.accept.len | request.sec_fetch_dest.len | request.referer.len) != 0;
+    let is_overridden =
+        |name: &[u8]| overrides().iter().any(|(other, value)| value.len > 0 && name.eq_ignore_ascii_case(other));
     for header in headers {
         // SAFETY: both strings are the caller's contract.
         let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
-        let is_overridden = |(other, value): &(&[u8], clerk_str)| value.len > 0 && name.eq_ignore_ascii_case(other);
-        if !has_overrides || !overrides.iter().any(is_overridden) {
+        if !has_overrides || !is_overridden(name) {
             parsed.header(name, value);
         }
     }
@@ -125,8 +127,8 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
         }
         Ok::<(), i32>(())
     };
-    for (name, value) in overrides {
-        add(name, value)?;
+    if has_overrides {
+        overrides().into_iter().try_for_each(|(name, value)| add(name, value))?;
     }
     add(b"authorization", request.authorization)?;
     add(b"cookie", request.cookie)?;

@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
     }
 
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
-    #[inline]
+    #[inline(always)]
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
         const HOST: Name = Name::new(b"host");
         const ORIGIN: Name = Name::new(b"origin");
@@ -231,8 +231,16 @@ pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Re
 }
 
 /// Strips spaces and tabs at both ends.
-#[inline]
-fn trim(mut value: &[u8]) -> &[u8] {
+#[inline(always)]
+fn trim(value: &[u8]) -> &[u8] {
+    match value {
+        [] | [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => trim_blanks(value),
+        _ => value,
+    }
+}
+
+#[cold]
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
