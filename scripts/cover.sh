@@ -23,10 +23,15 @@ if [ $# -eq 0 ]; then
     SANITIZE='' tests/c/sanitize.sh target/debug/libclerk_auth.a nulls errors config authenticate credential page explain \
         revocations user_store pending webhook lifetime threads fork accounts 2>&1 | tee "$out/c.log"
     ! grep -q '^FAIL' "$out/c.log"
+    # The recorded cases call the functions of the header, too.
+    for recorded in verdicts:verdicts parity:seed_parity handshake:handshake; do
+        cargo run --quiet --jobs "${JOBS:-2}" -p corpus-replay -- "${recorded%:*}" "tests/corpus/${recorded#*:}.json" | tail -n 1
+    done
 fi
 "$tools/llvm-profdata" merge -sparse "$out"/*.profraw -o "$out/all.profdata"
 mapfile -t binaries < <(sed -n 's/^ *Running .*(\(target.*\))$/\1/p' "$out/log")
 [ $# -gt 0 ] || for name in $(sed -n 's/^ok //p' "$out/c.log"); do binaries+=("build/instrumented/$name"); done
+[ $# -gt 0 ] || binaries+=(target/debug/corpus-replay)
 [ "${#binaries[@]}" -gt 0 ] || { tail "$out/log"; exit 1; }
 objects=("${binaries[0]}")
 for binary in "${binaries[@]:1}"; do objects+=(-object "$binary"); done

@@ -127,7 +127,7 @@ pub fn split_url(url: &str) -> Option<(String, &str)> {
 }
 
 /// Longer targets have no parameter and no public URL: reading them must not take long. A response of Clerk has 16 KiB at most.
-pub const MAX_TARGET_LEN: usize = 32 * 1024;
+pub(super) const MAX_TARGET_LEN: usize = 32 * 1024;
 
 /// Checks the request target.
 fn target(target: &[u8]) -> Option<&[u8]> {

@@ -2,7 +2,7 @@
 //! `(.*)` for anything, and a slash at the end is optional. Letters match in either case.
 
 /// Longer paths belong to no organization.
-pub const MAX_PATH_LEN: usize = 1024;
+pub(super) const MAX_PATH_LEN: usize = 1024;
 const MAX_PATTERN_LEN: usize = 256;
 /// Bounds the time to match a path.
 const MAX_PARTS: usize = 16;
@@ -210,14 +210,10 @@ mod tests {
     #[test]
     fn matching_takes_bounded_time() {
         let patterns = Patterns::parse(&["/".to_owned() + &"(.*)-".repeat(7) + "x"], &[]).unwrap();
-        let find = |times: usize| {
-            let path = "/".to_owned() + &"a-".repeat(times);
-            let started = std::time::Instant::now();
-            (0..20).for_each(|_| assert_eq!(patterns.find(&path), None));
-            started.elapsed()
-        };
-        let shortest = |times: usize| (0..20).map(|_| find(times)).min().unwrap();
-        let (short, long) = (shortest(60), shortest(480));
-        assert!(long < 30 * short, "8 times as long takes {long:?} instead of {short:?}");
+        let path = "/".to_owned() + &"a-".repeat(480);
+        let started = std::time::Instant::now();
+        (0..200).for_each(|_| assert_eq!(patterns.find(&path), None));
+        // 0.1 s unoptimized; half a minute with backtracking.
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
     }
 }

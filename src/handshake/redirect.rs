@@ -11,7 +11,7 @@ use crate::reason::Reason;
 /// A browser that was redirected this often within two seconds is not redirected again.
 const MAX_REDIRECTS: u32 = 3;
 /// Longer addresses do not pass common limits of header lines.
-pub const MAX_LOCATION_LEN: usize = 7 * 1024;
+pub(super) const MAX_LOCATION_LEN: usize = 7 * 1024;
 
 /// What the response to a request needs besides its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -171,6 +171,8 @@ mac_request *mac_request_of(const request_rec *r);
 
 /* pages.c: the browser handshake */
 void mac_read_page_settings(mac_client *client, const apr_array_header_t *settings);
+/* Whether pages are redirected and no setting names the origins that browsers are sent back to. */
+int mac_sends_back_to_names(const apr_array_header_t *settings);
 const char *mac_check_page_settings(const apr_array_header_t *settings);
 /* Adds what the library needs of a page's request; `headers` has room for MAC_PAGE_HEADERS lines. */
 #define MAC_PAGE_HEADERS 4

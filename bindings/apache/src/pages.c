@@ -29,12 +29,17 @@ void mac_read_page_settings(mac_client *client, const apr_array_header_t *settin
     client->checks_host = checks_host(settings);
 }
 
+int mac_sends_back_to_names(const apr_array_header_t *settings)
+{
+    return has_pages(settings) && checks_host(settings);
+}
+
 const char *mac_check_page_settings(const apr_array_header_t *settings)
 {
     const char *forwarded = mac_setting_value(settings, "trust_forwarded");
 
     /* The host of a proxy's header cannot be compared with ServerName. */
-    if (has_pages(settings) && checks_host(settings) && forwarded && strcmp(forwarded, "false") && strcmp(forwarded, "0"))
+    if (mac_sends_back_to_names(settings) && forwarded && strcmp(forwarded, "false") && strcmp(forwarded, "0"))
         return "ClerkSetting trust_forwarded: with ClerkPages it needs ClerkPublicOrigin";
     return NULL;
 }

@@ -93,6 +93,18 @@ def settings_around_virtual_hosts_need_no_key(sim):
                 f"ClerkPublishableKey {LIVE}\n</VirtualHost>", sim)
 
 
+def pages_without_origin_are_warned_of(sim):
+    for body, warns in ((PAGES, True), (f"{PAGES}\nClerkAuthorizedParties https://a.example", False), (f"{PAGES}\nClerkPages Off", False),
+                        (f"{PAGES}\nClerkPublicOrigin https://a.example\n<Location /a>\nClerkLeeway 1\n</Location>", False),
+                        (f"{PAGES}\nClerkPages Off\n<Location /a>\nClerkPages On\n</Location>", True)):
+        apache = prepared(body, sim)
+        try:
+            status, said = apache.check()
+            assert status == 0 and ("ClerkPages without ClerkPublicOrigin" in said) == warns, (body, said)
+        finally:
+            apache.close()
+
+
 def every_directive_is_accepted(sim):
     good_config(f"""
 ClerkSecretKey sk_test_x
@@ -219,7 +231,7 @@ def cases(sim):
         yield f"configtest_{name}_is_named", lambda body=body, expected=expected: wrong_config(body, expected, sim)
     for directive in SECRETS:
         yield f"htaccess_{directive.split()[0]}_is_rejected", lambda directive=directive: htaccess_cannot(directive, sim)
-    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, public_secret_file_is_warned_about,
+    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, pages_without_origin_are_warned_of, public_secret_file_is_warned_about,
                  htaccess_demands_a_user,
                  authtype_without_key_is_500, jwks_file_needs_no_network, secrets_do_not_reach_the_log):
         yield case.__name__, lambda case=case: case(sim)

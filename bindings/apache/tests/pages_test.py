@@ -237,6 +237,34 @@ ProxyErrorOverride On
 </Location>""")
 
 
+def cache_keeps_no_cookies_of_a_visitor(sim):
+    def check(site):
+        (site.apache.docs / "cached.txt").write_text("cached\n")
+        signed_in = f"{site.lines[0].split(';')[0]}; {UAT}"
+        response = site.page("/cached.txt", f"{UAT}; __clerk_handshake_nonce=good")
+        assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, site.lines, ["MISS from stored"]), response
+        assert site.page("/cached.txt").status == 307
+        for stored in ("MISS", "HIT"):
+            response = site.page("/cached.txt", signed_in)
+            assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, [], [f"{stored} from stored"]), response
+        # A stored page is sent with the cookies of the one who comes back.
+        site.nonces(n1=site.lines)
+        response = site.page("/cached.txt", f"{UAT}; __clerk_handshake_nonce=n1")
+        assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, site.lines, ["HIT from stored"]), response
+        assert site.page("/cached.txt").status == 307
+
+    serve(sim, check, modules=["cache", "cache_disk"], children=1, body=lambda apache: f"""
+ServerName stored
+CacheQuickHandler Off
+CacheRoot {apache.data}
+CacheEnable disk /cached.txt
+CacheHeader On
+<Location /cached.txt>
+  {GUARDED}
+  Header set Cache-Control "max-age=60"
+</Location>""")
+
+
 def only_the_browsers_own_request_is_redirected(sim):
     def check(site):
         (site.apache.docs / "page.html").write_text("page\n")
@@ -453,6 +481,7 @@ def cases(sim):
     for mpm in ("event", "prefork"):
         yield f"stale_page_goes_to_clerk_and_comes_back_signed_in {mpm}", lambda mpm=mpm: stale_page_goes_to_clerk_and_comes_back_signed_in(sim, mpm)
     for case in (only_documents_are_redirected, forged_host_gets_the_plain_refusal, forged_target_never_names_a_host, cookies_are_on_every_response,
+                 cache_keeps_no_cookies_of_a_visitor,
                  only_the_browsers_own_request_is_redirected, pages_are_merged_like_other_settings, trusted_forwarded_host_is_one_of_the_origins,
                  development_instance_comes_back_by_the_address, production_instance_reads_no_response_from_the_address,
                  outage_is_503_and_the_next_request_tries_again, used_and_invented_nonces_are_refused_without_a_loop,
