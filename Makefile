@@ -223,13 +223,19 @@ APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
 # $(1): server, $(2): its packages
 define test_server
 	@status=0; scripts/tools.sh --optional $(2) || status=$$?; \
-	    case $$status in 0) $(MAKE) --no-print-directory test-$(1);; 3) echo "left out: the tests of the $(1) module";; *) exit 1;; esac
+	    case $$status in 0) $(MAKE) --no-print-directory test-$(1);; 3) echo "left out: test-$(1)";; *) exit 1;; esac
 endef
 
 .PHONY: test-servers
-test-servers: $(OUT)/staged $(SIM) ## the nginx and Apache modules; without CI, those whose packages are installed or can be
+test-servers: $(OUT)/staged $(SIM) ## the nginx and Apache modules, pages in a browser; without CI, those whose packages are installed or can be
 	$(call test_server,nginx,$(NGINX))
 	$(call test_server,apache,$(APACHE))
+	$(call test_server,pages,chromium)
+
+.PHONY: test-pages
+test-pages: $(OUT)/staged $(SIM) ## pages of the Go and the Node binding in a browser: they stay signed in
+	@scripts/tools.sh chromium
+	tests/browser/pages.sh $(call with,go,go) $(call with,node,node)
 
 .PHONY: test-apache
 test-apache: $(OUT)/staged $(SIM) ## the Apache module, in Debian's Apache
@@ -241,6 +247,63 @@ test-apache: $(OUT)/staged $(SIM) ## the Apache module, in Debian's Apache
 test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx
 	@scripts/tools.sh $(NGINX)
 	bindings/nginx/test.sh
+
+# --- reliability: docs/reliability.md has the figures -----------------------------------------------------------------
+
+.PHONY: fuzz-quick
+fuzz-quick: ## every fuzz target for 4 seconds (90 s, and 2 to 3 minutes to build)
+	scripts/fuzz.sh 4
+
+SECONDS_EACH ?= 60
+
+.PHONY: fuzz
+fuzz: ## fuzz targets for a minute each (18 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
+	scripts/fuzz.sh $(SECONDS_EACH) $(TARGETS)
+
+# API faults × cache states × user modes, three times; no result later than 50 ms after timeout_ms.
+.PHONY: faults
+faults: ## Clerk faults × states × calls, three times, with 50 ms of tolerance (6 min, on an idle machine)
+	@for run in 1 2 3; do CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --test matrix -- --test-threads 2; done
+
+MINUTES ?= 15
+
+.PHONY: soak
+soak: ## requests beside changes, bans, rotations and faults, with an oracle (MINUTES=15); charts in build/soak
+	CLERK_SOAK_S=$$(( $(MINUTES) * 60 )) $(CARGO) test --jobs $(JOBS) --test soak -- --nocapture
+
+# One test at a time: the parsed keys are shared by the whole process.
+.PHONY: shuttle
+shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to build); SHUTTLE_SCHEDULES=… takes more
+	RUSTFLAGS="--cfg fuzzing --cfg shuttle" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
+	    -- --test-threads 1
+
+.PHONY: asan
+asan: $(OUT)/staged $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)
+	scripts/asan.sh
+
+.PHONY: tsan
+tsan: $(OUT)/staged $(SIM) ## Rust tests and C tests under ThreadSanitizer, with an instrumented std (20 min; needs rust-src)
+	scripts/tsan.sh
+
+MIRI := json:: request:: jwt::permissions jwt::policy users::sync users::diff users::username cache:: rate_limit:: token::
+
+.PHONY: miri
+miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and rust-src)
+	@cargo +nightly miri --version > /dev/null 2>&1 || { echo 'Miri is missing: rustup +nightly component add miri rust-src'; exit 1; }
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --lib --no-default-features --target-dir target/miri -- $(MIRI) \
+	    --skip cost --skip million --skip capacity_holds --skip proptest
+
+.PHONY: cover
+cover: ## lines of src/ that the Rust tests run; fails below 96 % (15 min; needs llvm-tools)
+	scripts/cover.sh
+
+.PHONY: mutants
+mutants: ## mutation tests of the five core files (2 h; needs cargo-mutants); SHARD=1/4 takes a part
+	scripts/mutants.sh
+
+.PHONY: minimal-versions
+minimal-versions: ## the library with the lowest versions that Cargo.toml allows (3 min)
+	scripts/minimal-versions.sh
 
 .PHONY: lint
 lint: ## formatting, clippy, docs
@@ -265,6 +328,18 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
+
+# The shared library is measured as C programs load it.
+GATES := CLERK_LIBRARY=$(STAGE)/lib/$(SONAME) $(CARGO) bench --jobs $(JOBS) -p clerk-auth --bench gates --
+
+.PHONY: bench-quick
+bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %)
+	$(GATES) $(if $(SLACK),--slack $(SLACK))
+
+.PHONY: bench-instructions
+bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by callgrind
+	@scripts/tools.sh valgrind
+	$(GATES) --instructions
 
 .PHONY: bench
 bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers

@@ -6,7 +6,8 @@
  *     echo "Bearer eyJ..." | explain           from standard input, which `ps` does not show
  *
  * --set NAME=VALUE sets any setting. The token is not trusted and not printed. Fetches the key set; sends no other request.
- * Exits with 0 if no check fails, 1 if one does, 2 after an error.
+ * Exits with 0 if no check fails, 1 if one does, 2 after an error, 3 if no check fails but the signature was not verified:
+ * without the key set, or because Clerk verifies the type of the token.
  */
 #include <clerk_auth.h>
 
@@ -35,9 +36,11 @@ static int explain(const clerk_client *client, clerk_str token, bool as_json)
         return report("clerk_explain", error);
     clerk_str shown = as_json ? clerk_explanation_json(explanation) : clerk_explanation_text(explanation);
     printf("%s\n", shown.data);
-    bool is_rejected = strstr(clerk_explanation_json(explanation).data, "\"rejected\":true") != NULL;
+    const char *json = clerk_explanation_json(explanation).data;
+    bool is_rejected = strstr(json, "\"rejected\":true") != NULL;
+    bool is_verified = strstr(json, "\"verified\":true") != NULL;
     clerk_explanation_free(explanation);
-    return is_rejected ? 1 : 0;
+    return is_rejected ? 1 : is_verified ? 0 : 3;
 }
 
 int main(int argc, char **argv)

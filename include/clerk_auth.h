@@ -613,13 +613,18 @@ typedef struct {
     clerk_str sec_fetch_dest;
     /** Value of the `Referer` header, or empty. */
     clerk_str referer;
+    /**
+     * Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+     * requests to other threads.
+     */
+    uint64_t mark;
 } clerk_request;
 
 /** Initializes a `clerk_request` without header lines. */
 #define CLERK_REQUEST_INIT                                                                                             \
     {                                                                                                                  \
         sizeof(clerk_request), 0, NULL, 0, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 },            \
-        { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }                                   \
+        { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0                                \
     }
 
 /** Where the token of a request was found. */
@@ -645,6 +650,14 @@ int32_t clerk_request_credential(const clerk_client *client,
                                  const clerk_request *request,
                                  clerk_str *token,
                                  int32_t *source);
+
+/**
+ * Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+ * Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
+ *
+ * Returns 0 if `client` is NULL. Any thread, also in callbacks.
+ */
+uint64_t clerk_client_mark(const clerk_client *client);
 
 /**********************************************************************************************************************
  * Section - Authenticate
@@ -1151,9 +1164,10 @@ int32_t clerk_explain(const clerk_client *client,
  * Returns the explanation as a JSON object; NULL data for NULL.
  *
  * Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
- * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
- * order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
- * failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+ * decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `verified`, whether the
+ * signature was verified: if not, a token that no check rejects may be forged; `checks`, an array in the order of
+ * verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it failed
+ * `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
  */
 clerk_str clerk_explanation_json(const clerk_explanation *explanation);
 

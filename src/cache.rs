@@ -52,9 +52,9 @@ struct ShardInner<K, V, S> {
 
 /// What [`Cache::lookup`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Lookup<V> {
-    /// A live value.
-    Hit(V),
+pub enum Lookup<V, R = V> {
+    /// What was read of a live value.
+    Hit(R),
     /// A value that had expired or was not valid; it is removed.
     Removed(V),
     /// Nothing.
@@ -73,7 +73,7 @@ pub struct Cache<K, V, S> {
 const PROMOTE_EVERY_MS: i64 = 1000;
 const SHARDS: usize = 16;
 
-impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
+impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     /// Makes a cache for `capacity` entries. Below 64 there is one shard and the order is exact; above, it is exact per shard.
     pub fn new(capacity: usize, hasher: S) -> Self {
         let shards = if capacity < 64 { 1 } else { SHARDS };
@@ -88,8 +88,8 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &ForkMutex<ShardInner<K, V, S>> {
-        // The map inside uses the hash's lowest and highest bits; the shard is chosen by others.
-        let index = (self.hasher.hash_one(key) >> 40) as usize % self.shards.len();
+        // The map inside uses the hash's lowest and highest bits; the shard is chosen by others. Their number is a power of two.
+        let index = (self.hasher.hash_one(key) >> 40) as usize & (self.shards.len() - 1);
         &self.shards[index].0
     }
 
@@ -97,15 +97,23 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Option<V>
     where
         K: Borrow<Q>,
+        V: Clone,
     {
-        match self.lookup(key, now_ms, |_| true) {
+        match self.lookup(key, now_ms, |_| true, V::clone) {
             Lookup::Hit(value) => Some(value),
             Lookup::Removed(_) | Lookup::Miss => None,
         }
     }
 
-    /// Looks a key up; removes a value that has expired or that `is_valid` rejects. `is_valid` runs under the shard's lock.
-    pub fn lookup<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64, is_valid: impl FnOnce(&V) -> bool) -> Lookup<V>
+    /// Looks a key up and reads the value; removes one that has expired or that `is_valid` rejects. Both functions run under the
+    /// shard's lock.
+    pub fn lookup<Q: Hash + Eq + ?Sized, R>(
+        &self,
+        key: &Q,
+        now_ms: i64,
+        is_valid: impl FnOnce(&V) -> bool,
+        read: impl FnOnce(&V) -> R,
+    ) -> Lookup<V, R>
     where
         K: Borrow<Q>,
     {
@@ -116,13 +124,13 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
             let removed = shard.map.pop(key);
             return removed.map_or(Lookup::Miss, |entry| Lookup::Removed(entry.value));
         }
-        let value = entry.value.clone();
+        let read = read(&entry.value);
         if now_ms.saturating_sub(entry.last_access_ms) >= PROMOTE_EVERY_MS
             && let Some(entry) = shard.map.get_mut(key)
         {
             entry.last_access_ms = now_ms;
         }
-        Lookup::Hit(value)
+        Lookup::Hit(read)
     }
 
     /// Stores a value. Returns the value it displaced: the key's old one, or in a full shard the least recently used.
@@ -157,6 +165,15 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         K: Borrow<Q>,
     {
         self.remove_if(key, |_| true)
+    }
+
+    /// Removes an entry and returns its value, unless it has expired.
+    pub fn take<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entry = self.shard(key).lock(LOOKUP_TIMEOUT)?.map.pop(key)?;
+        (entry.expires_ms > now_ms).then_some(entry.value)
     }
 
     /// Removes an entry if `fits` returns true for its value.
@@ -223,7 +240,7 @@ mod tests {
         let cache = Cache::new(10, RandomState::new());
         cache.put("a", 1, 100, 0);
         assert_eq!(cache.get(&"a", 99), Some(1));
-        assert_eq!(cache.lookup(&"a", 100, |_| true), Lookup::Removed(1));
+        assert_eq!(cache.lookup(&"a", 100, |_| true, i32::clone), Lookup::Removed(1));
         cache.put("b", 1, 100, 100);
         assert_eq!(cache.len(), 0);
     }
@@ -258,6 +275,7 @@ mod tests {
         (0..50).for_each(|i| assert_eq!(cache.put(i, i, 10, 0), None));
         assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
         assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
+        assert_eq!((cache.take(&2, 9), cache.take(&2, 9), cache.take(&4, 10)), (Some(2), None, None));
         cache.clear();
         assert_eq!(cache.len(), 0);
     }
@@ -270,7 +288,7 @@ mod tests {
         assert_eq!(cache.put_if("a", 2, 200, 100, |old| old.is_none_or(|old| *old > 1)), Ok(Some(1)));
         assert_eq!((cache.remove_if("a", |v| *v == 1), cache.remove_if("a", |v| *v == 2)), (None, Some(2)));
         cache.put("b", 1, 100, 0);
-        assert_eq!(cache.lookup("b", 0, |_| false), Lookup::Removed(1));
-        assert_eq!(cache.lookup("b", 0, |_| true), Lookup::Miss);
+        assert_eq!(cache.lookup("b", 0, |_| false, i32::clone), Lookup::Removed(1));
+        assert_eq!(cache.lookup("b", 0, |_| true, i32::clone), Lookup::Miss);
     }
 }

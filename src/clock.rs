@@ -66,7 +66,8 @@ const REFRESH_OFFSET_EVERY_MS: i64 = 1000;
 
 impl System {
     fn now(&self) -> Now {
-        let mono_ms = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let elapsed = self.start.elapsed();
+        let mono_ms = elapsed.as_secs() as i64 * 1000 + i64::from(elapsed.subsec_millis());
         if mono_ms.saturating_sub(self.refreshed_ms.load(Ordering::Acquire)) >= REFRESH_OFFSET_EVERY_MS {
             self.wall_offset_ms.store(system_ms().saturating_sub(mono_ms), Ordering::Relaxed);
             self.refreshed_ms.store(mono_ms, Ordering::Release);

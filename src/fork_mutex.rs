@@ -3,10 +3,14 @@
 //! They are those of the standard library: each consists of its own memory alone. Those of `parking_lot` share tables of the
 //! process, which the parent may have locked as well.
 
+#[cfg(not(shuttle))]
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
+// `make shuttle` replaces `parking_lot` by the locks of shuttle.
+#[cfg(shuttle)]
+use parking_lot::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How long a lookup in a forked child waits for a lock before it treats it as held forever.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1);
@@ -27,11 +31,17 @@ impl<T> ForkMutex<T> {
     }
 
     /// Locks. Returns `None` only in a forked child, when the lock is not released within `timeout`.
+    #[inline]
     pub fn lock(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let guard = try_lock(&self.mutex);
         if guard.is_some() {
             return guard;
         }
+        self.lock_contended(timeout)
+    }
+
+    #[cold]
+    fn lock_contended(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         if std::process::id() == self.pid {
             return Some(self.mutex.lock().unwrap_or_else(PoisonError::into_inner));
         }

@@ -1,6 +1,7 @@
 //! The authenticated caller: an immutable snapshot of token, user and row, in one allocation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::api::{ClerkUser, MachineToken};
 use crate::jwt::{Authorization, AuthorizationParams, Claims};
@@ -69,13 +70,6 @@ impl Attribute {
 
 const ATTRIBUTES: usize = Attribute::ALL.len();
 
-#[derive(Clone, Copy, Default)]
-struct Span {
-    start: u32,
-    /// One more than the length; 0 if absent.
-    len1: u32,
-}
-
 /// The authenticated caller: the claims of the token, and in `profile` and `sync` mode the user's profile.
 ///
 /// # Examples
@@ -98,128 +92,160 @@ struct Span {
 /// assert!(!has(AuthorizationParams { role: Some("billing"), ..Default::default() }));
 /// # Ok::<(), clerk_auth::Error>(())
 /// ```
-// Each attribute is followed by a NUL, so that C can read it in place.
 #[derive(Clone)]
 pub struct Identity {
-    memory: Box<str>,
-    spans: [Span; ATTRIBUTES],
+    attributes: Attributes,
     kind: TokenKind,
     expires_at_ms: i64,
     issued_at_s: Option<i64>,
     factor_ages: Option<[i64; 2]>,
 }
 
-struct Writer {
-    memory: String,
-    spans: [Span; ATTRIBUTES],
+/// All attributes in one allocation, in their order. Each is followed by a NUL, so that C can read it in place. Cheap to clone.
+#[derive(Clone)]
+struct Attributes {
+    memory: Arc<str>,
+    /// Where each attribute and its NUL end; where the one before it ends if it is absent.
+    ends: [u32; ATTRIBUTES],
 }
 
-impl Writer {
-    fn put(&mut self, attribute: Attribute, value: Option<&str>) {
-        // A NUL inside would end the string early for C.
-        if let Some(value) = value.filter(|v| !v.contains('\0')) {
-            let start = self.memory.len() as u32;
-            self.memory.push_str(value);
-            self.memory.push('\0');
-            self.spans[attribute as usize] = Span { start, len1: value.len() as u32 + 1 };
+impl Attributes {
+    /// `write` appends the value of an attribute and returns whether there is one.
+    fn new(capacity: usize, mut write: impl FnMut(Attribute, &mut String) -> bool) -> Self {
+        let (mut memory, mut ends) = (String::with_capacity(capacity), [0; ATTRIBUTES]);
+        for (attribute, end) in Attribute::ALL.iter().zip(&mut ends) {
+            let start = memory.len();
+            let is_present = write(*attribute, &mut memory);
+            // A NUL inside would end the string early for C.
+            if is_present && memchr::memchr(0, &memory.as_bytes()[start..]).is_none() {
+                memory.push('\0');
+            } else {
+                memory.truncate(start);
+            }
+            *end = memory.len() as u32;
         }
+        Attributes { memory: memory.into(), ends }
     }
 
-    fn put_user(&mut self, user: Option<&ClerkUser>) {
-        let Some(user) = user else { return };
-        self.put(Attribute::Email, user.verified_primary_email());
-        self.put(Attribute::Username, user.username.as_deref());
-        self.put(Attribute::FirstName, user.first_name.as_deref());
-        self.put(Attribute::LastName, user.last_name.as_deref());
-        self.put(Attribute::ImageUrl, user.image_url.as_deref());
-        self.put(Attribute::ExternalId, user.external_id.as_deref());
+    fn get(&self, attribute: Attribute) -> Option<&str> {
+        let i = attribute as usize;
+        let (start, end) = (i.checked_sub(1).map_or(0, |before| self.ends[before]), self.ends[i]);
+        self.memory.get(start as usize..(end as usize).checked_sub(1)?)
     }
+}
+
+fn push(memory: &mut String, value: Option<&str>) -> bool {
+    value.inspect(|value| memory.push_str(value)).is_some()
+}
+
+fn push_joined(memory: &mut String, values: &[impl AsRef<str>], separator: char) -> bool {
+    for (i, value) in values.iter().enumerate() {
+        if i > 0 {
+            memory.push(separator);
+        }
+        memory.push_str(value.as_ref());
+    }
+    true
+}
+
+/// Returns an attribute that comes from the user.
+fn of_user(user: &ClerkUser, attribute: Attribute) -> Option<&str> {
+    match attribute {
+        Attribute::Email => user.verified_primary_email(),
+        Attribute::Username => user.username.as_deref(),
+        Attribute::FirstName => user.first_name.as_deref(),
+        Attribute::LastName => user.last_name.as_deref(),
+        Attribute::ImageUrl => user.image_url.as_deref(),
+        Attribute::ExternalId => user.external_id.as_deref(),
+        _ => None,
+    }
+}
+
+fn is_of_user(attribute: Attribute) -> bool {
+    use Attribute::{Email, ExternalId, FirstName, ImageUrl, LastName, Username};
+    matches!(attribute, Email | Username | FirstName | LastName | ImageUrl | ExternalId)
 }
 
 impl Identity {
-    /// Makes the identity of a verified JWT, with the user and the row if there are any.
-    pub(crate) fn of_claims(kind: TokenKind, claims: &Claims, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
-        let mut w = Writer { memory: String::with_capacity(claims.json.len() + 384), spans: Default::default() };
-        w.put(Attribute::Subject, claims.sub.as_deref());
-        w.put(Attribute::UserKey, row.map(|row| row.key.as_str()));
-        w.put(Attribute::SessionId, claims.sid.as_deref());
-        w.put(Attribute::SessionStatus, claims.sts.as_deref());
-        w.put(Attribute::Issuer, claims.iss.as_deref());
-        w.put(Attribute::AuthorizedParty, claims.azp.as_deref());
-        if let Some(org) = &claims.organization {
-            w.put(Attribute::OrgId, Some(&org.id));
-            w.put(Attribute::OrgSlug, org.slug.as_deref());
-            w.put(Attribute::OrgRole, org.role.as_deref());
-            w.put(Attribute::OrgPermissions, Some(&org.permissions.join(",")));
-        }
-        w.put(Attribute::Features, claims.features.as_deref());
-        w.put(Attribute::Plans, claims.plans.as_deref());
-        w.put(Attribute::Actor, claims.actor.as_deref());
-        if kind != TokenKind::SessionToken {
-            w.put(Attribute::TokenId, claims.jti.as_deref());
-            w.put(Attribute::ClientId, claims.client_id.as_deref());
-            w.put(Attribute::Scopes, Some(&claims.scopes.join(" ")));
-        }
-        w.put(Attribute::Claims, Some(&claims.json));
-        w.put_user(user);
+    /// Makes the identity of a verified JWT, without user and row.
+    pub(crate) fn of_claims(kind: TokenKind, claims: &Claims<'_>) -> Self {
+        let organization = claims.organization.as_ref();
+        let is_machine = kind != TokenKind::SessionToken;
+        let attributes = Attributes::new(claims.json.len() + 384, |attribute, memory| {
+            let value = match attribute {
+                Attribute::Subject => claims.sub.as_deref(),
+                Attribute::SessionId => claims.sid.as_deref(),
+                Attribute::SessionStatus => claims.sts.as_deref(),
+                Attribute::Issuer => claims.iss.as_deref(),
+                Attribute::AuthorizedParty => claims.azp.as_deref(),
+                Attribute::OrgId => organization.map(|organization| &*organization.id),
+                Attribute::OrgSlug => organization.and_then(|organization| organization.slug.as_deref()),
+                Attribute::OrgRole => organization.and_then(|organization| organization.role.as_deref()),
+                Attribute::OrgPermissions => {
+                    return organization
+                        .is_some_and(|organization| push_joined(memory, &organization.permissions, ','));
+                }
+                Attribute::Features => claims.features.as_deref(),
+                Attribute::Plans => claims.plans.as_deref(),
+                Attribute::Actor => claims.actor.as_deref(),
+                Attribute::TokenId if is_machine => claims.jti.as_deref(),
+                Attribute::ClientId if is_machine => claims.client_id.as_deref(),
+                Attribute::Scopes if is_machine => return push_joined(memory, &claims.scopes, ' '),
+                Attribute::Claims => Some(claims.json),
+                _ => None,
+            };
+            push(memory, value)
+        });
         let millis = |claim| Claims::millis(claim).get().copied();
         Identity {
-            memory: w.memory.into(),
-            spans: w.spans,
+            attributes,
             kind,
             expires_at_ms: millis(&claims.exp).unwrap_or_default(),
-            issued_at_s: millis(&claims.iat).map(|ms| ms / 1000),
+            issued_at_s: claims.issued_at_s(),
             factor_ages: claims.fva.get().copied(),
         }
     }
 
-    /// Makes the identity of an opaque token that Clerk has verified, with the user and the row if there are any.
-    pub(crate) fn of_machine_token(
-        kind: TokenKind,
-        token: &MachineToken,
-        user: Option<&ClerkUser>,
-        row: Option<&Row>,
-    ) -> Self {
-        let mut w = Writer { memory: String::with_capacity(256), spans: Default::default() };
-        w.put(Attribute::Subject, Some(&token.subject));
-        w.put(Attribute::UserKey, row.map(|row| row.key.as_str()));
-        w.put(Attribute::OrgId, Some(token.subject.as_str()).filter(|subject| subject.starts_with("org_")));
-        w.put(Attribute::TokenId, Some(&token.id));
-        w.put(Attribute::ClientId, token.client_id.as_deref());
-        w.put(Attribute::Scopes, Some(&token.scopes.join(" ")));
-        w.put(Attribute::TokenName, token.name.as_deref());
-        w.put(Attribute::Claims, token.claims.as_deref());
-        w.put_user(user);
-        Identity {
-            memory: w.memory.into(),
-            spans: w.spans,
-            kind,
-            expires_at_ms: token.expires_at_ms.unwrap_or(0),
-            issued_at_s: None,
-            factor_ages: None,
-        }
+    /// Makes the identity of an opaque token that Clerk has verified, without user and row.
+    pub(crate) fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
+        let attributes = Attributes::new(256, |attribute, memory| {
+            let value = match attribute {
+                Attribute::Subject => Some(&*token.subject),
+                Attribute::OrgId => Some(&*token.subject).filter(|subject| subject.starts_with("org_")),
+                Attribute::TokenId => Some(&*token.id),
+                Attribute::ClientId => token.client_id.as_deref(),
+                Attribute::Scopes => return push_joined(memory, &token.scopes, ' '),
+                Attribute::TokenName => token.name.as_deref(),
+                Attribute::Claims => token.claims.as_deref(),
+                _ => None,
+            };
+            push(memory, value)
+        });
+        let expires_at_ms = token.expires_at_ms.unwrap_or(0);
+        Identity { attributes, kind, expires_at_ms, issued_at_s: None, factor_ages: None }
     }
 
-    /// Returns Clerk's response about the opaque token of this identity.
-    pub(crate) fn machine_token(&self) -> MachineToken {
-        let string = |attribute| self.get(attribute).map(str::to_owned);
-        let scopes = self.get(Attribute::Scopes).unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
-        MachineToken {
-            id: string(Attribute::TokenId).unwrap_or_default(),
-            subject: self.subject().to_owned(),
-            scopes: scopes.map(str::to_owned).collect(),
-            client_id: string(Attribute::ClientId),
-            name: string(Attribute::TokenName),
-            claims: string(Attribute::Claims),
-            expires_at_ms: Some(self.expires_at_ms).filter(|ms| *ms != 0),
+    /// Returns the identity of the same token with this user and row, whatever user and row it has now.
+    pub(crate) fn with_user(&self, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
+        let is_replaced = |attribute| attribute == Attribute::UserKey || is_of_user(attribute);
+        let has_none = || Attribute::ALL.iter().all(|a| !is_replaced(*a) || self.get(*a).is_none());
+        if user.is_none() && row.is_none() && has_none() {
+            return self.clone();
         }
+        let attributes = Attributes::new(self.attributes.memory.len() + 256, |attribute, memory| {
+            let value = match attribute {
+                Attribute::UserKey => row.map(|row| &*row.key),
+                attribute if is_of_user(attribute) => user.and_then(|user| of_user(user, attribute)),
+                attribute => self.get(attribute),
+            };
+            push(memory, value)
+        });
+        Identity { attributes, ..self.clone() }
     }
 
     /// Returns an attribute, if it is present.
     pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        let Span { start, len1 } = self.spans[attribute as usize];
-        let len = (len1 as usize).checked_sub(1)?;
-        self.memory.get(start as usize..start as usize + len)
+        self.attributes.get(attribute)
     }
 
     /// Returns the token's subject: the id of the Clerk user or the machine.
@@ -271,7 +297,7 @@ impl Identity {
 
     /// Returns the size in memory in bytes.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.memory.len()
+        size_of::<Self>() + self.attributes.memory.len()
     }
 }
 
@@ -291,9 +317,32 @@ mod tests {
             assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
         assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
-        let claims = Claims::parse(TokenKind::SessionToken, br#"{"sub":"user_1","sid":"a\u0000b"}"#.to_vec()).unwrap();
-        let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
+        let json = br#"{"sub":"user_1","sid":"a\u0000b","iss":"https://x","o":{"id":"org_1"},"v":2}"#;
+        let claims = Claims::parse(TokenKind::SessionToken, json).unwrap();
+        let identity = Identity::of_claims(TokenKind::SessionToken, &claims);
         assert_eq!((identity.user_id(), identity.get(Attribute::SessionId)), (Some("user_1"), None));
-        assert_eq!(&identity.memory[..7], "user_1\0");
+        assert_eq!(
+            (identity.get(Attribute::Issuer), identity.get(Attribute::OrgPermissions)),
+            (Some("https://x"), Some(""))
+        );
+        assert_eq!((identity.get(Attribute::UserKey), identity.get(Attribute::TokenName)), (None, None));
+        assert_eq!(&identity.attributes.memory[..17], "user_1\0https://x\0");
+    }
+
+    #[test]
+    fn user_and_row_replace_those_of_the_identity() {
+        let claims = Claims::parse(TokenKind::SessionToken, br#"{"sub":"user_1","sts":"active"}"#).unwrap();
+        let identity = Identity::of_claims(TokenKind::SessionToken, &claims);
+        let user = ClerkUser { id: "user_1".into(), first_name: Some("Ada".into()), ..ClerkUser::default() };
+        let row = Row { key: "42".into(), ..Row::default() };
+        let of = |identity: &Identity| {
+            [Attribute::UserKey, Attribute::FirstName, Attribute::SessionStatus]
+                .map(|a| identity.get(a).map(str::to_owned))
+        };
+        let [key, name, status] = ["42", "Ada", "active"].map(|value| Some(value.to_owned()));
+        let with_user = identity.with_user(Some(&user), Some(&row));
+        assert_eq!(of(&with_user), [key.clone(), name, status.clone()]);
+        assert_eq!(of(&with_user.with_user(None, Some(&row))), [key, None, status.clone()]);
+        assert_eq!(of(&with_user.with_user(None, None)), [None, None, status]);
     }
 }

@@ -3,7 +3,7 @@
 pub use crate::api::{ClerkUser, HttpTransport, PrimaryEmail, Probe, TransportConfig};
 use crate::client::ClientBuilder;
 pub use crate::config::{Config, ConfigError, Group, Kind, SETTINGS, Setting};
-pub use crate::jwt::{Claims, UnverifiedJwt, VerifyingKey};
+pub use crate::jwt::{Claims, Decoded, UnverifiedJwt, VerifyingKey};
 pub use crate::keys::KeySet;
 pub use crate::request::{Credential, ExtractOptions, MAX_TOKEN_LEN, TokenSource, decode_unverified, extract};
 
@@ -50,4 +50,24 @@ pub mod keys {
 /// Publishable keys.
 pub mod publishable_key {
     pub use crate::publishable_key::parse;
+}
+
+/// Parts that the targets of `fuzz/` and `tests/schedules` call directly.
+#[cfg(fuzzing)]
+pub mod parts {
+    pub use crate::api::PrimaryEmail;
+    pub use crate::cache::{Cache, Lookup};
+    pub use crate::clock::{Deadline, Io};
+    pub use crate::jwt::{Policy, decode_permissions};
+    pub use crate::keys::{JwksFetcher, JwksStore, KeyLookupError};
+    pub use crate::rate_limit::{RateLimit, Slots, TokenBucket};
+    pub use crate::request::ClerkInstance;
+    pub use crate::single_flight::{Flight, SingleFlight};
+    pub use crate::users::machine::{Origin, Snapshot, SyncRules, Transition, UserSync};
+    pub use crate::webhooks::{SigningKeys, WebhookEvent, verify};
+
+    /// Makes the error of a call to Clerk that a server error ended.
+    pub fn server_error() -> crate::api::ApiError {
+        crate::api::ApiError::new(crate::api::ErrorKind::Server)
+    }
 }

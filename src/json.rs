@@ -48,10 +48,10 @@ impl<T> Claim<T> {
     }
 }
 
-impl Claim<String> {
+impl<T: AsRef<str>> Claim<T> {
     /// Returns the string, or `None` if it is absent or invalid.
     pub fn as_deref(&self) -> Option<&str> {
-        self.get().map(String::as_str)
+        self.get().map(T::as_ref)
     }
 }
 
@@ -126,10 +126,10 @@ pub enum Json<'a> {
     Object,
 }
 
-impl Json<'_> {
-    pub fn string(self) -> Claim<String> {
+impl<'a> Json<'a> {
+    pub fn string(self) -> Claim<Cow<'a, str>> {
         match self {
-            Json::String(string) => Claim::Present(string.into_owned()),
+            Json::String(string) => Claim::Present(string),
             _ => Claim::Invalid,
         }
     }
@@ -155,9 +155,12 @@ impl<'de> Deserialize<'de> for Json<'de> {
 }
 
 /// A string, or an array of at most 512 strings and nothing else (RFC 7519 §4.1.3).
-pub struct StringOrArray(pub Claim<Vec<String>>);
+pub struct StringOrArray<'a>(pub Claim<Strings<'a>>);
 
-impl<'de> Read<'de> for StringOrArray {
+/// The strings of an array; without escapes they borrow from the input.
+pub type Strings<'a> = Vec<Cow<'a, str>>;
+
+impl<'de> Read<'de> for StringOrArray<'de> {
     fn scalar(json: Json<'de>) -> Self {
         StringOrArray(Claim::from_option(json.string().into_option().map(|string| vec![string])))
     }
@@ -166,7 +169,7 @@ impl<'de> Read<'de> for StringOrArray {
         let mut strings = Vec::new();
         while let Some(item) = array.next_element::<Json<'de>>()? {
             match item {
-                Json::String(string) if strings.len() < MAX_ITEMS => strings.push(string.into_owned()),
+                Json::String(string) if strings.len() < MAX_ITEMS => strings.push(string),
                 _ => return skip_array(array).map(|()| StringOrArray(Claim::Invalid)),
             }
         }
@@ -174,7 +177,40 @@ impl<'de> Read<'de> for StringOrArray {
     }
 }
 
-impl<'de> Deserialize<'de> for StringOrArray {
+impl<'de> Deserialize<'de> for StringOrArray<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer)
+    }
+}
+
+/// An array of at most 512 items; an item that is no string is `None`.
+#[derive(Debug, PartialEq)]
+pub struct AnyItems(pub Claim<Vec<Option<String>>>);
+
+impl Default for AnyItems {
+    fn default() -> Self {
+        AnyItems(Claim::Absent)
+    }
+}
+
+impl<'de> Read<'de> for AnyItems {
+    fn scalar(_: Json<'de>) -> Self {
+        AnyItems(Claim::Invalid)
+    }
+
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut strings = Vec::new();
+        while let Some(item) = array.next_element::<Json<'de>>()? {
+            if strings.len() == MAX_ITEMS {
+                return skip_array(array).map(|()| AnyItems(Claim::Invalid));
+            }
+            strings.push(item.string().into_option().map(Cow::into_owned));
+        }
+        Ok(AnyItems(Claim::Present(strings)))
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyItems {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read(deserializer)
     }
@@ -234,9 +270,18 @@ pub trait ObjectVisitor<'de>: Default {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
+fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(map: A) -> Result<T, A::Error> {
     let mut object = T::default();
+    read_members_into(&mut object, map)?;
+    Ok(object)
+}
+
+fn read_members_into<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(
+    object: &mut T,
+    mut map: A,
+) -> Result<(), A::Error> {
     let mut names: SmallVec<[Cow<'de, str>; 16]> = SmallVec::new();
+    let mut is_sorted = true;
     while let Some(JsonStr(name)) = map.next_key()? {
         if names.len() == MAX_MEMBERS {
             return Err(de::Error::custom("too many members"));
@@ -244,14 +289,17 @@ fn read_members<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(mut map: A) -> Re
         if !object.member(&name, &mut map)? {
             map.next_value::<Json<'de>>()?;
         }
+        is_sorted &= names.last().is_none_or(|last| *last < name);
         names.push(name);
     }
-    // Two parsers must not read different values from one token (CVE-2022-39227).
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(de::Error::custom("duplicate member"));
+    // Two parsers must not read different values from one token (CVE-2022-39227). Clerk sorts the members of its tokens.
+    if !is_sorted {
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(de::Error::custom("duplicate member"));
+        }
     }
-    Ok(object)
+    Ok(())
 }
 
 /// An object whose members are checked and dropped.
@@ -283,12 +331,40 @@ impl<'de, T: ObjectVisitor<'de>> Deserialize<'de> for Nested<T> {
     }
 }
 
+/// Parses input that is exactly one value, in UTF-8: serde_json does not check the strings that it skips.
+fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Returns whether input is JSON.
+pub fn is_valid(bytes: &[u8]) -> bool {
+    from_bytes::<de::IgnoredAny>(bytes).is_some()
+}
+
 /// Parses input that is exactly one object. Returns `None` otherwise.
 pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
-    match serde_json::from_slice(bytes) {
-        Ok(Nested(Claim::Present(object))) => Some(object),
-        _ => None,
+    object_of_str(std::str::from_utf8(bytes).ok()?)
+}
+
+/// Parses a string that is exactly one object. Returns `None` otherwise.
+pub fn object_of_str<'de, T: ObjectVisitor<'de>>(string: &'de str) -> Option<T> {
+    /// Reads into a value that is not moved any more.
+    struct Into<'a, T>(&'a mut T);
+
+    impl<'de, T: ObjectVisitor<'de>> Visitor<'de> for Into<'_, T> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+            read_members_into(self.0, map)
+        }
     }
+
+    let (mut object, mut deserializer) = (T::default(), serde_json::Deserializer::from_str(string));
+    deserializer.deserialize_map(Into(&mut object)).ok()?;
+    deserializer.end().ok()?;
+    Some(object)
 }
 
 /// A value whose type is derived, from an object only: derived code accepts an array of the members as well.
@@ -310,14 +386,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// Deserializes a member of a derived type from an object only.
+pub fn only_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// Deserializes a member from an array of objects.
+pub fn only_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Vec::deserialize(deserializer).map(|items| items.into_iter().map(|Object(item)| item).collect())
+}
+
 /// Parses input that is exactly one object of a derived type. Returns `None` otherwise.
 pub fn derived<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
-    serde_json::from_slice(bytes).ok().map(|Object(value)| value)
+    from_bytes(bytes).map(|Object(value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn strings(input: &str) -> Claim<Strings<'_>> {
+        serde_json::from_str::<StringOrArray<'_>>(input).unwrap().0
+    }
 
     fn is_accepted(bytes: &[u8]) -> bool {
         object::<Dropped>(bytes).is_some()
@@ -341,9 +431,8 @@ mod tests {
         };
         assert!(is_accepted(members(MAX_MEMBERS).as_bytes()) && !is_accepted(members(MAX_MEMBERS + 1).as_bytes()));
         let items = |count: usize| format!("[{}\"x\"]", "\"x\",".repeat(count - 1));
-        let read = |json: &str| serde_json::from_str::<StringOrArray>(json).unwrap().0;
-        assert!(matches!(read(&items(MAX_ITEMS)), Claim::Present(items) if items.len() == MAX_ITEMS));
-        assert_eq!(read(&items(MAX_ITEMS + 1)), Claim::Invalid);
+        assert!(matches!(strings(&items(MAX_ITEMS)), Claim::Present(items) if items.len() == MAX_ITEMS));
+        assert_eq!(strings(&items(MAX_ITEMS + 1)), Claim::Invalid);
     }
 
     #[test]
@@ -356,6 +445,7 @@ mod tests {
         for other in [r#"["a"]"#, r#""a""#, "null", "[]", "{}", r#"{"id":"a","id":"a"}"#, r#"{"id":"a"} x"#] {
             assert_eq!(derived::<Id<'_>>(other.as_bytes()), None, "{other}");
         }
+        assert_eq!(derived::<Id<'_>>(b"{\"id\":\"a\",\"x\":\"\xff\"}"), None, "ignored and not UTF-8");
     }
 
     #[test]
@@ -380,8 +470,17 @@ mod tests {
     }
 
     #[test]
+    fn array_of_any_items_keeps_the_strings_and_is_bounded() {
+        let read = |input: &str| serde_json::from_str::<AnyItems>(input).unwrap().0;
+        assert_eq!(read(r#"["a",1,["b"],null]"#), Claim::Present(vec![Some("a".into()), None, None, None]));
+        assert!(matches!(read(&format!("[{}0]", "0,".repeat(MAX_ITEMS - 1))), Claim::Present(_)));
+        for malformed in ["{}", "null", r#""a""#, &format!("[{}0]", "0,".repeat(MAX_ITEMS))] {
+            assert_eq!(read(malformed), Claim::Invalid);
+        }
+    }
+
+    #[test]
     fn arrays_and_pairs_of_wrong_types_are_invalid() {
-        let strings = |input: &str| serde_json::from_str::<StringOrArray>(input).unwrap().0;
         assert_eq!(strings(r#""a""#), Claim::Present(vec!["a".into()]));
         assert_eq!(strings(r#"["a","b"]"#), Claim::Present(vec!["a".into(), "b".into()]));
         for malformed in [r#"["a",1]"#, r#"[["a"]]"#, "null", "5", "{}"] {

@@ -2,8 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+#[cfg(not(shuttle))]
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+// `make shuttle` replaces `parking_lot` by the locks of shuttle.
+#[cfg(shuttle)]
+use parking_lot::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Deadline;
 use crate::fork_mutex::ResetMutex;

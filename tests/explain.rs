@@ -241,6 +241,73 @@ fn nothing_is_explained_below_debug_level() {
 }
 
 #[test]
+fn request_without_a_credential_is_logged_and_the_scheme_is_named() {
+    let fixture = Fixture::new();
+    let token = fixture.sim.mint_now(&fixture.spec());
+    let none = "neither an Authorization: Bearer header nor a session cookie";
+    let scheme = "the Authorization header does not begin with `Bearer `, and there is no session cookie";
+    for (line, found) in [("", none), (token.as_str(), scheme), ("Token abc", scheme), ("Basic dXNlcjpwYXNz", scheme)] {
+        let result = fixture.client.authenticate(Request::new().header(b"Authorization", line.as_bytes()));
+        assert_eq!(result.reason(), Some(Reason::SessionTokenMissing));
+        assert_eq!(fixture.log.take(), [format!("no credentials: session-token-missing: {found}")]);
+    }
+}
+
+#[test]
+fn token_whose_signature_was_not_verified_is_not_called_sound() {
+    let fixture = Fixture::new();
+    let forged = fixture.sim.mint_now(&fixture.spec().spoil(Spoil::WrongKey));
+    let verified = |client: &Client, token: &str| {
+        let explanation = client.explain(token);
+        let json: Value = serde_json::from_str(&explanation.to_json()).unwrap();
+        assert_eq!(json["verified"], json!(explanation.is_signature_verified()));
+        let end = explanation.to_string().lines().last().unwrap().to_owned();
+        (explanation.reason().is_none(), explanation.is_signature_verified(), end)
+    };
+    let sound = fixture.sim.mint_now(&fixture.spec());
+    assert_eq!(verified(&fixture.client, &sound), (true, true, "no check fails".into()));
+    let without_keys = Client::builder().secret_key("sk_test_hidden").api_url(fixture.sim.url()).build().unwrap();
+    let machines = Client::builder().secret_key("sk_test_hidden").set("accepts_token", "any").build().unwrap();
+    for (client, token) in [(&without_keys, forged.as_str()), (&machines, "ak_0123456789")] {
+        let end = "no check fails, but the signature was not verified";
+        assert_eq!(verified(client, token), (true, false, end.into()));
+    }
+}
+
+#[test]
+fn missing_claims_and_mistakes_are_worded_plainly() {
+    let sim = Sim::start();
+    let client = Client::builder()
+        .secret_key("sk_test_hidden")
+        .api_url(sim.url())
+        .authorized_parties(["https://app.example.com"])
+        .audience(["api"])
+        .build()
+        .unwrap();
+    client.warm_up().unwrap();
+    let spec = || TokenSpec::session("user_2ada").azp("https://app.example.com");
+    let mint = |spec: &TokenSpec| sim.mint_now(spec);
+    let sound = mint(&spec());
+    for (token, expected) in [
+        (sound.clone(), "no aud, expected one of the setting audience"),
+        (
+            mint(&TokenSpec { header: serde_json::from_value(json!({"kid": null})).unwrap(), ..spec() }),
+            "no kid, expected one of the set of \"ins_",
+        ),
+        (mint(&spec().azp("https://app.example.com/")), "the comparison is exact"),
+        (mint(&spec().azp("https://APP.example.com")), "the comparison is exact"),
+        (format!("__session={sound}"), "this is a whole cookie"),
+        (format!(" {sound}"), "the token contains white space"),
+        (format!("Token {sound}"), "the token contains white space"),
+        (format!("Bearer {sound}"), "`Bearer` is there twice"),
+        (mint(&spec().spoil(Spoil::AlgNone)), "the token is not signed"),
+    ] {
+        let text = client.explain(&token).to_string();
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
 fn csrf_rejection_names_the_origin() {
     let (sim, log) = (Sim::start(), Log::default());
     let client = Client::builder()

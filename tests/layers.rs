@@ -232,3 +232,17 @@ fn locks_are_those_that_survive_a_fork() {
     }
     assert!(imports >= 3, "{imports}");
 }
+
+/// serde_json skips strings that are not UTF-8, and derived code reads an array as an object; `src/json.rs` rejects both.
+#[test]
+fn bytes_are_read_as_json_by_one_module_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let callers: BTreeSet<String> = sources(&root)
+        .into_iter()
+        .filter(|(_, source)| {
+            ["from_slice(", "from_reader("].iter().any(|call| code(source).contains(&format!("serde_json::{call}")))
+        })
+        .map(|(module, _)| module)
+        .collect();
+    assert_eq!(callers, BTreeSet::new());
+}

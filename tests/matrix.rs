@@ -1,6 +1,8 @@
 //! Faults of Clerk × cache states × user modes: an outage never signs out, and never signs in an unknown user; known users
 //! stay signed in; no result is returned later than `timeout_ms` allows.
 
+#[path = "matrix/calls.rs"]
+mod calls;
 mod common;
 #[path = "matrix/keys.rs"]
 mod keys;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use clerk_auth::UserMode;
 use clerk_auth::users::SqliteStore;
 use clerk_sim::{Fault, Sim};
-use common::{Fixture, SLACK, TempDir, pem, timed};
+use common::{Fixture, TempDir, pem, timed};
 use serde_json::{Value, json};
 
 const TIMEOUT_MS: i64 = 400;
@@ -36,7 +38,7 @@ impl State {
     const ALL: [State; 4] = [State::Token, State::Fresh, State::Stale, State::Nothing];
 }
 
-/// The expected outcome of a fault for a user who has to be fetched.
+/// The expected outcome of a fault where Clerk has to be asked.
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {
     /// Unavailable.
@@ -49,14 +51,14 @@ enum Meaning {
     Refused(&'static str),
 }
 
-fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
-    let on = || Fault::on("/users/*");
+/// The name of each, what the server does (`None`: it is down), and what is expected.
+type List<T> = Vec<(&'static str, Option<Fault>, T)>;
+type Faults = List<Meaning>;
+
+/// The faults of a connection or of the server, whatever is asked.
+fn wire_faults(path: &str) -> Faults {
+    let on = || Fault::on(path);
     let text = |text: &str| json!({"$text": text});
-    let user = |extra: Value| {
-        let mut user = json!({"id": USER, "object": "user"});
-        user.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        user
-    };
     let outage = Meaning::Outage;
     vec![
         ("down", None, outage),
@@ -66,8 +68,6 @@ fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
         ("drip", Some(Fault { drip_ms: 100, ..on() }), outage),
         ("401", Some(on().status(401)), Meaning::Misconfigured),
         ("403", Some(on().status(403)), Meaning::Misconfigured),
-        ("404", Some(on().status(404)), Meaning::Refused("out user-not-found")),
-        ("banned", Some(on().body(user(json!({"banned": true})))), Meaning::Refused("out user-inactive")),
         ("429", Some(on().status(429).header("Retry-After", "2")), outage),
         ("429 without a time", Some(on().status(429)), outage),
         ("429 for ever", Some(on().status(429).header("Retry-After", "99999999999999999999")), outage),
@@ -77,12 +77,75 @@ fn faults() -> Vec<(&'static str, Option<Fault>, Meaning)> {
         ("503", Some(on().status(503)), outage),
         ("html", Some(on().body(text("<html></html>"))), outage),
         ("empty", Some(on().body(text(""))), outage),
+        ("an array", Some(on().body(json!([USER]))), outage),
         ("cut", Some(Fault { truncate: Some(10), ..on() }), outage),
-        ("another user", Some(on().body(json!({"id": "user_2bob"}))), outage),
+        ("garbage", Some(Fault { garbage: true, ..on() }), outage),
         ("gzip", Some(on().header("Content-Encoding", "gzip").body(text("\u{1f}\u{8b}\u{8}"))), outage),
         ("2 MiB", Some(on().body(text(&"x".repeat(2 << 20)))), outage),
         ("redirect", Some(on().status(302).header("Location", "/v1/users/user_2bob")), outage),
     ]
+}
+
+fn faults() -> Faults {
+    let on = || Fault::on("/users/*");
+    let user = |id: &str, extra: Value| {
+        let mut user = json!({"id": id, "object": "user"});
+        user.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        on().body(user)
+    };
+    let mut faults = wire_faults("/users/*");
+    faults.extend([
+        ("404", Some(on().status(404)), Meaning::Refused("out user-not-found")),
+        ("banned", Some(user(USER, json!({"banned": true}))), Meaning::Refused("out user-inactive")),
+        ("another user", Some(user("user_2bob", json!({}))), Meaning::Outage),
+    ]);
+    faults
+}
+
+/// Starts a fault.
+fn start(fixture: &Fixture, fault: Option<&Fault>) {
+    match fault {
+        Some(fault) => fixture.sim.fault(fault.clone()),
+        None => fixture.sim.set_down(true).unwrap(),
+    }
+}
+
+/// The tolerated delay of a result: on a machine of its own, `make faults` sets less than the default.
+fn slack() -> Duration {
+    let ms = std::env::var("CLERK_TEST_SLACK_MS").ok().and_then(|ms| ms.parse().ok());
+    ms.map_or(common::SLACK, Duration::from_millis)
+}
+
+/// How often a cell whose result was late is repeated: the machine may be busy.
+const REPEATS: usize = 3;
+
+/// Returns whether `run` ends in time: at once if nothing has to be fetched, else `timeout_ms`. Prints what is late.
+fn in_time(is_cached: bool, what: &str, run: impl FnOnce()) -> bool {
+    let ((), took) = timed(run);
+    let timeout = if is_cached { Duration::ZERO } else { Duration::from_millis(TIMEOUT_MS as u64) };
+    if took > timeout + slack() {
+        eprintln!("{what} took {took:?}");
+    }
+    took <= timeout + slack()
+}
+
+/// Runs a cell until it returns `true`.
+fn until_in_time(what: &str, cell: impl Fn() -> bool) {
+    assert!((0..REPEATS).any(|_| cell()), "{what} is late {REPEATS} times");
+}
+
+/// Runs a cell for each fault, several at once: the slow ones wait for timeouts.
+fn each<T: Copy + Sync>(faults: List<T>, cell: impl Fn(&str, Option<&Fault>, T) -> bool + Sync) {
+    let cell = &cell;
+    std::thread::scope(|scope| {
+        for some in faults.chunks(faults.len().div_ceil(6)) {
+            scope.spawn(move || {
+                for (name, fault, meaning) in some {
+                    until_in_time(name, || cell(name, fault.as_ref(), *meaning));
+                }
+            });
+        }
+    });
 }
 
 fn expected(state: State, meaning: Meaning) -> &'static str {
@@ -97,7 +160,7 @@ fn expected(state: State, meaning: Meaning) -> &'static str {
 }
 
 /// One cell: fills the caches, starts the fault, authenticates, and checks the result.
-fn check_outcome(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) {
+fn check_outcome(fixture: &Fixture, state: State, meaning: Meaning, what: &str, start_fault: impl FnOnce()) -> bool {
     let first = fixture.token(USER);
     if state != State::Nothing {
         assert_eq!(fixture.ask(&first), "in verified", "{what}");
@@ -108,22 +171,18 @@ fn check_outcome(fixture: &Fixture, state: State, meaning: Meaning, what: &str, 
     start_fault();
     let token = if state == State::Token { first } else { fixture.token(USER) };
     fixture.event_log.take();
-    let (outcome, took) = timed(|| fixture.ask(&token));
-    assert_eq!(outcome, expected(state, meaning), "{what}");
-    let limit = match state {
-        State::Token | State::Fresh => SLACK,
-        _ => Duration::from_millis(TIMEOUT_MS as u64) + SLACK,
-    };
-    assert!(took <= limit, "{what} took {took:?}");
+    let is_cached = matches!(state, State::Token | State::Fresh);
+    let is_in_time = in_time(is_cached, what, || assert_eq!(fixture.ask(&token), expected(state, meaning), "{what}"));
     let events = fixture.event_log.take();
     let stale = matches!(meaning, Meaning::Outage | Meaning::Misconfigured) && state == State::Stale;
     assert_eq!(events.iter().any(|event| event == "stale_user_served"), stale, "{what}: {events:?}");
     let is_emitted = meaning == Meaning::Misconfigured && matches!(state, State::Stale | State::Nothing);
     assert_eq!(events.iter().any(|event| event == "secret_key_rejected"), is_emitted, "{what}: {events:?}");
     assert_eq!(common::auth_events(&events), 1, "{what}: {events:?}");
+    is_in_time
 }
 
-fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning: Meaning) {
+fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning: Meaning) -> bool {
     let dir = TempDir::new();
     let sim = Sim::start();
     sim.put_user(json!({"id": USER, "username": "ada"}));
@@ -134,24 +193,11 @@ fn cell(mode: UserMode, state: State, name: &str, fault: Option<&Fault>, meaning
         config.user_mode = Some(mode);
         config.timeout_ms = TIMEOUT_MS;
     });
-    check_outcome(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || match fault {
-        Some(fault) => fixture.sim.fault(fault.clone()),
-        None => fixture.sim.set_down(true).unwrap(),
-    });
+    check_outcome(&fixture, state, meaning, &format!("{name} × {state:?} × {mode:?}"), || start(&fixture, fault))
 }
 
 fn matrix(mode: UserMode) {
-    let cells: Vec<_> = faults().into_iter().flat_map(|fault| State::ALL.map(|state| (fault.clone(), state))).collect();
-    // The slow cells wait for timeouts, so several run at once.
-    std::thread::scope(|scope| {
-        for some in cells.chunks(cells.len().div_ceil(6)) {
-            scope.spawn(move || {
-                for ((name, fault, meaning), state) in some {
-                    cell(mode, *state, name, fault.as_ref(), *meaning);
-                }
-            });
-        }
-    });
+    each(faults(), |name, fault, meaning| State::ALL.into_iter().all(|state| cell(mode, state, name, fault, meaning)));
 }
 
 /// Threat N5; guarantee 11.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use clerk_auth::{Client, ClientBuilder, LogLevel, Request};
+use clerk_auth::{Client, ClientBuilder, LogLevel, Reason, Request};
 use clerk_sim::{Fault, Leaf, Sim, TokenSpec};
 use serde_json::json;
 
@@ -65,6 +65,18 @@ fn respond_with(response: &'static [u8]) -> u16 {
     })
 }
 
+/// Reads a request, which may arrive in pieces, and sends `response`.
+fn proxy_with(response: &'static [u8]) -> u16 {
+    serve(move |mut stream| {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+            head.push(byte[0]);
+        }
+        let _ = stream.write_all(response);
+    })
+}
+
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -118,6 +130,60 @@ fn wrong_protocol_on_the_port_is_named() {
     let tls_alert = respond_with(b"\x15\x03\x03\x00\x02\x02\x46");
     for port in [ssh, tls_alert] {
         assert_seen(&request(&format!("http://localhost:{port}"), |b| b), "http: the response is not HTTP", "https://");
+    }
+}
+
+#[test]
+fn proxy_that_fails_is_not_taken_for_clerk() {
+    let through = |proxy: String| request("https://api.clerk.com", move |builder| builder.proxy(proxy));
+    for proxy in [format!("http://127.0.0.1:{}", free_port()), "http://clerk-auth-test.invalid:3128".to_owned()] {
+        assert_seen(&through(proxy), "proxy: the proxy cannot be reached", "check the setting proxy");
+    }
+    let asks = proxy_with(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    let refuses = proxy_with(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    for (port, cause, hint) in [
+        (asks, "proxy: authentication required", "http://user:password@host:port"),
+        (refuses, "proxy: no connection through the proxy", "permits the host"),
+    ] {
+        assert_seen(&through(format!("http://127.0.0.1:{port}")), cause, hint);
+    }
+}
+
+#[test]
+fn rejected_handshake_of_tls_is_named() {
+    // The alerts protocol_version and handshake_failure.
+    for alert in [&b"\x15\x03\x03\x00\x02\x02\x46"[..], b"\x15\x03\x03\x00\x02\x02\x28"] {
+        let port = respond_with(alert);
+        let seen =
+            request(&format!("https://localhost:{port}"), |b| b.ca_pem(Sim::builder().leaf(Leaf::Ok).start().ca_pem()));
+        assert_seen(&seen, "tls: no version or cipher in common with the server", "TLS 1.2");
+    }
+}
+
+/// 403 is not always about the secret key: a firewall or a proxy answers in its own format.
+#[test]
+fn forbidden_by_a_firewall_is_not_a_wrong_secret_key() {
+    let sim = Sim::start();
+    let key = common::pem(&sim).unwrap();
+    let authorization = format!("Bearer {}", sim.mint_now(&TokenSpec::session("user_1")));
+    for (body, cause, reason) in [
+        (json!({"$text": "<html>blocked</html>"}), "http 403 (not a response of Clerk", Reason::ServerError),
+        (json!({"errors": []}), "http 403 (not a response of Clerk", Reason::ServerError),
+        (json!({"errors": [{"code": "quota_exceeded"}]}), "http 403 quota_exceeded", Reason::ServerError),
+        (json!({"errors": [{"code": "authorization_invalid"}]}), "lacks the permission", Reason::SecretKeyInvalid),
+    ] {
+        sim.clear_faults();
+        sim.fault(Fault::on("/users/*").status(403).body(body));
+        let client = Client::builder()
+            .secret_key("sk_test_hidden")
+            .jwt_key(&key)
+            .user_mode(clerk_auth::UserMode::Profile)
+            .api_url(sim.url())
+            .build()
+            .unwrap();
+        let result = client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+        assert_eq!(result.reason(), Some(reason), "{cause}");
+        assert!(result.error().unwrap().to_string().contains(cause), "{cause}: {:?}", result.error());
     }
 }
 

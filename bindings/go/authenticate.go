@@ -25,7 +25,7 @@ func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth,
 	if err := c.checkOpen(); err != nil {
 		return nil, err
 	}
-	if result := c.call(C.CLERKGO_CACHED, &params); result.status != C.CLERK_WOULD_BLOCK {
+	if result := c.call(C.CLERKGO_CACHED, &params, 0); result.status != C.CLERK_WOULD_BLOCK {
 		return c.finish(result, nil)
 	}
 	return c.authenticateBlocking(ctx, params)
@@ -36,10 +36,12 @@ func (c *Client) authenticateBlocking(ctx context.Context, params requestParams)
 	if err := c.checkMayBlock(ctx); err != nil {
 		return nil, err
 	}
+	// The request begins here, not when it has a slot.
+	mark := C.clerk_client_mark(c.c)
 	if c.store != nil {
-		return c.authenticateStepwise(ctx, &params)
+		return c.authenticateStepwise(ctx, &params, mark)
 	}
-	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BLOCKING, &params) })
+	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BLOCKING, &params, mark) })
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +123,13 @@ func (c *Client) checkMayBlock(ctx context.Context) error {
 type storeKey struct{ client *Client }
 
 // call calls the library's function for the mode, without a limit.
-func (c *Client) call(mode C.int32_t, p *requestParams) C.clerkgo_call_result {
+func (c *Client) call(mode C.int32_t, p *requestParams, mark C.uint64_t) C.clerkgo_call_result {
 	defer runtime.KeepAlive(c)
 	hasSecond := C.int32_t(0)
 	if p.hasSecondAuthorization {
 		hasSecond = 1
 	}
-	return C.clerkgo_authenticate(mode, c.c, cData(p.authorization), C.size_t(len(p.authorization)),
+	return C.clerkgo_authenticate(mode, c.c, mark, cData(p.authorization), C.size_t(len(p.authorization)),
 		cData(p.secondAuthorization), C.size_t(len(p.secondAuthorization)), hasSecond, cData(p.cookie), C.size_t(len(p.cookie)),
 		cData(p.method), C.size_t(len(p.method)), cData(p.fetchDest), C.size_t(len(p.fetchDest)),
 		cData(p.accept), C.size_t(len(p.accept)), cData(p.host), C.size_t(len(p.host)),

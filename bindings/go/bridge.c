@@ -107,11 +107,12 @@ clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_R
     return found;
 }
 
-clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST)
+clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, uint64_t mark, CLERKGO_REQUEST)
 {
     clerkgo_call_result call = { CLERK_E_ARGUMENT, NULL, NULL, NULL };
     clerk_header headers[CLERKGO_HEADERS];
     clerk_request request = make_request(headers, CLERKGO_ARGUMENTS);
+    request.mark = mark;
     int32_t before = clock_begin();
     switch (mode) {
     case CLERKGO_CACHED:

@@ -100,7 +100,8 @@ enum { CLERKGO_CACHED, CLERKGO_BLOCKING, CLERKGO_BEGIN_CACHED, CLERKGO_BEGIN };
 /* The status of a call during which the clock callback failed. Its result, pending authentication and error are freed. */
 enum { CLERKGO_E_CLOCK = -9001 };
 
-clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, CLERKGO_REQUEST);
+/* `mark` is 0 or what clerk_client_mark returned when the request began. */
+clerkgo_call_result clerkgo_authenticate(int32_t mode, const clerk_client *client, uint64_t mark, CLERKGO_REQUEST);
 /* Where the token of a request is: `offset` in the Authorization header or the cookies, by `source`. */
 typedef struct {
     int32_t status;

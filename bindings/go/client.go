@@ -216,8 +216,10 @@ type Explanation struct {
 	// Summary is the failure that decides, as in the log at debug level.
 	Summary string `json:"summary"`
 	// Kind is the name of the token's type, such as "session_token"; empty if it has none.
-	Kind   string  `json:"kind"`
-	Checks []Check `json:"checks"`
+	Kind string `json:"kind"`
+	// Verified reports whether the signature was verified. If not, a token that no check rejects may be forged.
+	Verified bool    `json:"verified"`
+	Checks   []Check `json:"checks"`
 	// Text has one line for each check.
 	Text string `json:"-"`
 }

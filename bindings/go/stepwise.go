@@ -41,11 +41,11 @@ func (c *Client) newStoreSession(ctx context.Context) *storeSession {
 
 // authenticateStepwise authenticates with a user store in Go. Store methods run between C calls: they get the request's
 // context, hold no thread, and may panic. A cached result that only needs its row checked takes no slot.
-func (c *Client) authenticateStepwise(ctx context.Context, params *requestParams) (*Auth, error) {
-	result := c.call(C.CLERKGO_BEGIN_CACHED, params)
+func (c *Client) authenticateStepwise(ctx context.Context, params *requestParams, mark C.uint64_t) (*Auth, error) {
+	result := c.call(C.CLERKGO_BEGIN_CACHED, params, mark)
 	if result.status == C.CLERK_WOULD_BLOCK {
 		var err error
-		result, err = c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BEGIN, params) })
+		result, err = c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BEGIN, params, mark) })
 		if err != nil {
 			return nil, err
 		}

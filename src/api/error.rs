@@ -1,6 +1,7 @@
 //! Errors of Backend API calls.
 
 use super::transport::{Response, TransportError};
+use crate::json::{self, Object};
 
 /// What kind of failure an [`ApiError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum ErrorKind {
     Unauthorized,
     /// 403: the secret key lacks the permission.
     Forbidden,
-    /// 402, or 403 for another reason than the secret key, such as an exceeded quota.
+    /// 402, or 403 for another reason than the secret key, such as an exceeded quota or a firewall.
     Declined,
     /// 429: too many requests.
     RateLimited,
@@ -91,7 +92,12 @@ impl ApiError {
         match self.kind {
             ErrorKind::Unauthorized => Some("copy secret_key from Clerk's dashboard"),
             ErrorKind::Forbidden => Some("use a secret key that may do this"),
+            // Not in Clerk's format: of a firewall or a proxy.
+            ErrorKind::Declined if self.code.is_none() => {
+                Some("not a response of Clerk: check api_url, firewalls and proxies")
+            }
             ErrorKind::Declined => Some("see the plan and the limits of the instance in Clerk's dashboard"),
+            ErrorKind::BadRequest if self.status == 407 => TransportError::ProxyAuthentication.hint(),
             ErrorKind::BadResponse if self.transport.is_none() => Some("check api_url and proxy"),
             _ => self.transport.and_then(TransportError::hint),
         }
@@ -149,7 +155,7 @@ impl std::error::Error for ApiError {}
 impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
         let kind = match error {
-            TransportError::ConnectionRefused => ErrorKind::ConnectionRefused,
+            TransportError::ConnectionRefused | TransportError::ProxyUnreachable => ErrorKind::ConnectionRefused,
             TransportError::NameResolution => ErrorKind::NameResolution,
             TransportError::Certificate
             | TransportError::CertificateExpired
@@ -168,7 +174,10 @@ impl From<TransportError> for ApiError {
             | TransportError::ConnectionClosed
             | TransportError::TooManyOpenFiles
             | TransportError::Proxy
+            | TransportError::ProxyAuthentication
             | TransportError::NotTls
+            | TransportError::TlsVersion
+            | TransportError::ClientCertificate
             | TransportError::Tls
             | TransportError::NotHttp => ErrorKind::Network,
         };
@@ -184,7 +193,7 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
     };
     let kind = match response.status {
         401 => ErrorKind::Unauthorized,
-        403 if code.as_deref().is_none_or(|code| KEY_CODES.contains(&code)) => ErrorKind::Forbidden,
+        403 if code.as_deref().is_some_and(|code| KEY_CODES.contains(&code)) => ErrorKind::Forbidden,
         402 | 403 => ErrorKind::Declined,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
@@ -207,14 +216,14 @@ const KEY_CODES: [&str; 4] =
 fn error_code(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Envelope {
-        errors: Vec<Entry>,
+        errors: Vec<Object<Entry>>,
     }
     #[derive(serde::Deserialize)]
     struct Entry {
         code: String,
     }
-    let Envelope { errors } = serde_json::from_slice(body).ok()?;
-    let code = errors.into_iter().next()?.code;
+    let Envelope { errors } = json::derived(body)?;
+    let Object(Entry { code }) = errors.into_iter().next()?;
     let is_code = code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (is_code && !code.is_empty()).then_some(code)
 }

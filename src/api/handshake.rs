@@ -4,10 +4,11 @@
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::classify_response;
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request, Response};
+use crate::json::{self, AnyItems, Object};
 
 /// What a session is refreshed with.
 #[derive(Clone, Copy)]
@@ -36,26 +37,26 @@ impl std::fmt::Debug for RefreshRequest<'_> {
 /// Clerk's response to a refresh.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refresh {
-    /// `Set-Cookie` lines, not checked yet.
-    Cookies(Vec<Value>),
+    /// `Set-Cookie` lines, not checked yet; `None` for what is no string.
+    Cookies(Vec<Option<String>>),
     /// Clerk refuses; why, in a word of `[a-z0-9_-]`.
     Refused(String),
 }
 
 #[derive(Deserialize)]
 struct Payload {
-    directives: Vec<Value>,
+    directives: AnyItems,
 }
 
 #[derive(Deserialize)]
 struct Cookies {
     #[serde(default)]
-    cookies: Vec<Value>,
+    cookies: AnyItems,
 }
 
 #[derive(Deserialize)]
 struct Errors {
-    errors: Vec<CodedError>,
+    errors: Vec<Object<CodedError>>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +76,7 @@ impl Api {
         Some(self.open_error(Endpoint::HandshakePayload, caller, open_ms))
     }
 
-    /// Exchanges a nonce for the `Set-Cookie` lines of a handshake, which are not checked yet. Returns `Ok(None)` if the nonce is
+    /// Exchanges a nonce for the `Set-Cookie` lines of a handshake, which are not checked yet: `None` for what is no string. Returns `Ok(None)` if the nonce is
     /// unknown or was exchanged before.
     ///
     /// # Errors
@@ -86,7 +87,7 @@ impl Api {
         caller: Caller<'_>,
         nonce: &str,
         deadline: Instant,
-    ) -> Result<Option<Vec<Value>>, ApiError> {
+    ) -> Result<Option<Vec<Option<String>>>, ApiError> {
         let url = self.url(&format!("clients/handshake_payload?nonce={nonce}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         let call = Call { endpoint: Endpoint::HandshakePayload, caller, key: nonce };
@@ -95,8 +96,8 @@ impl Api {
                 return Ok(None);
             }
             let body = successful_body(response)?;
-            let payload: Payload = serde_json::from_slice(&body).map_err(|_| ApiError::new(ErrorKind::BadResponse))?;
-            Ok(Some(payload.directives))
+            let payload = json::derived(&body).and_then(|Payload { directives }| directives.0.into_option());
+            payload.map(Some).ok_or(ApiError::new(ErrorKind::BadResponse))
         })
     }
 
@@ -112,7 +113,7 @@ impl Api {
     ) -> Result<Refresh, (ApiError, String)> {
         let query = if refresh.suffixed_cookies { "?suffixed_cookies=true" } else { "" };
         let url = self.url(&format!("sessions/{}/refresh{query}", refresh.session_id));
-        let headers: serde_json::Map<String, Value> =
+        let headers: Map<String, Value> =
             refresh.headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
         let body = json!({
             "format": "cookie", "expired_token": refresh.expired_token, "refresh_token": refresh.refresh_token,
@@ -131,8 +132,8 @@ impl Api {
                 return Ok(Refresh::Refused(word.clone()));
             }
             let body = successful_body(response)?;
-            let cookies = serde_json::from_slice(&body).map_or(Vec::new(), |response: Cookies| response.cookies);
-            Ok(Refresh::Cookies(cookies))
+            let cookies = json::derived(&body).and_then(|Cookies { cookies }| cookies.0.into_option());
+            Ok(Refresh::Cookies(cookies.unwrap_or_default()))
         });
         response.map_err(|error| (error, word))
     }
@@ -163,8 +164,8 @@ fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
 
 /// Returns the code of the first error.
 fn error_code(body: &[u8]) -> String {
-    let errors: Option<Errors> = serde_json::from_slice(body).ok();
-    let code = errors.and_then(|response| response.errors.into_iter().next()).map(|error| error.code);
+    let errors = json::derived(body).map(|Errors { errors }| errors);
+    let code = errors.and_then(|errors| errors.into_iter().next()).map(|Object(error)| error.code);
     let is_word = |code: &String| {
         (1..=64).contains(&code.len())
             && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
@@ -184,6 +185,8 @@ mod tests {
             (r#"{"errors":[{"code":""}]}"#, UNEXPECTED),
             (r#"{"errors":[{"message":"x"}]}"#, UNEXPECTED),
             (r#"{"errors":[]}"#, UNEXPECTED),
+            (r#"[[["a"]]]"#, UNEXPECTED),
+            (r#"{"errors":[["a"]]}"#, UNEXPECTED),
             ("<html>", UNEXPECTED),
         ] {
             assert_eq!(error_code(body.as_bytes()), code, "{body}");

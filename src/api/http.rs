@@ -1,6 +1,7 @@
 //! The [`Transport`] over ureq and rustls: pooled connections, no redirects, no proxy from the environment, limited bodies,
 //! certificates always verified.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -59,6 +60,19 @@ pub struct Probe {
     pub elapsed: Duration,
 }
 
+// Neither the proxy's password nor a user's data is shown.
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 impl HttpTransport {
     /// Creates a transport. Opens no connection yet.
     ///
@@ -67,10 +81,12 @@ impl HttpTransport {
     /// [`ConfigError`] if a setting is invalid.
     pub fn new(config: &TransportConfig) -> Result<Self, ConfigError> {
         let proxy = match &config.proxy {
-            Some(proxy) => Some(
-                Proxy::new(proxy)
-                    .map_err(|_| ConfigError::new("proxy", "invalid proxy URL; expected http://host:port"))?,
-            ),
+            Some(proxy) => Some(parse_proxy(proxy).ok_or_else(|| {
+                ConfigError::new(
+                    "proxy",
+                    "not the URL of an HTTP proxy; expected http://host:port, or with user:password@",
+                )
+            })?),
             None => None,
         };
         let roots = match &config.ca_pem {
@@ -104,6 +120,18 @@ impl HttpTransport {
         self.agent.lock().get_or_insert_with(|| new_agent(&self.config, self.roots.clone(), &self.resolver)).clone()
     }
 
+    /// Returns where a connection failed: with a proxy only the proxy is looked up and connected to.
+    fn at_proxy(&self, error: TransportError) -> TransportError {
+        match error {
+            TransportError::NameResolution | TransportError::ConnectionRefused | TransportError::Unreachable
+                if self.config.proxy().is_some() =>
+            {
+                TransportError::ProxyUnreachable
+            }
+            error => error,
+        }
+    }
+
     /// Drops all connections. Returns whether they belonged to the parent of a fork.
     fn replace_agent(&self) -> bool {
         let agent = new_agent(&self.config, self.roots.clone(), &self.resolver);
@@ -121,14 +149,16 @@ impl HttpTransport {
     ///
     /// # Errors
     ///
-    /// A [`TransportError`] if there is no response.
-    pub fn probe(&self, url: &str, bearer: Option<&Secret>, timeout: Duration) -> Result<Probe, TransportError> {
+    /// Why there is no response, and what may help.
+    pub fn probe(&self, url: &str, bearer: Option<&Secret>, timeout: Duration) -> Result<Probe, String> {
         let begun = Instant::now();
         let mut date = None;
         let request = Request { url, bearer, body: None, limit: MAX_PROBE_LEN };
         let read_date = |headers: &HeaderMap| date = header(headers, "date");
-        let response = Self::exchange_with(&self.agent(), &request, timeout, read_date)
-            .map_err(|error| self.at_proxy(transport_error(&error)))?;
+        let response = Self::exchange_with(&self.agent(), &request, timeout, read_date).map_err(|error| {
+            let error = self.at_proxy(transport_error(&error));
+            error.hint().map_or(error.to_string(), |hint| format!("{error}; {hint}"))
+        })?;
         let Response { status, retry_after, body, .. } = response;
         Ok(Probe { status, date, retry_after, body, elapsed: begun.elapsed() })
     }
@@ -192,7 +222,7 @@ impl Transport for HttpTransport {
             // Not to be retried on a new connection.
             _ if shutdowns != self.shutdowns.load(Ordering::SeqCst) => TransportError::Cancelled,
             error => {
-                let error = transport_error(&error);
+                let error = self.at_proxy(transport_error(&error));
                 if !matches!(error, TransportError::Timeout | TransportError::TooLarge) {
                     self.resolver.clear();
                 }
@@ -218,12 +248,25 @@ impl Transport for HttpTransport {
     }
 }
 
+/// Parses the URL of a proxy that speaks HTTP. SOCKS is not built in.
+fn parse_proxy(url: &str) -> Option<Proxy> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // ureq would use the default port for one that is out of range.
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+    let is_valid =
+        ["http", "https"].contains(&scheme) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    is_valid.then(|| Proxy::new(url).ok()).flatten()
+}
+
 /// Returns why there is no response.
 fn transport_error(error: &ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(_) => TransportError::Timeout,
         ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
         ureq::Error::HostNotFound => TransportError::NameResolution,
+        ureq::Error::ConnectProxyFailed(why) if why.contains(" 407/") => TransportError::ProxyAuthentication,
         ureq::Error::ConnectProxyFailed(_) => TransportError::Proxy,
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => TransportError::NotHttp,
         ureq::Error::Tls(_) => TransportError::Tls,
@@ -249,4 +292,37 @@ fn new_agent(config: &ureq::config::Config, roots: Option<Arc<RootCertStore>>, r
     let connector =
         ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(roots));
     Agent::with_parts(config.clone(), connector, resolver.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_that_cannot_be_used_is_rejected() {
+        for good in [
+            "http://proxy:3128",
+            "http://proxy",
+            "proxy:3128",
+            "http://user:p%40ss@proxy:3128/",
+            "https://proxy",
+            "http://[::1]:8080",
+            "http://[::1]",
+        ] {
+            assert!(parse_proxy(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "http://",
+            "socks5://proxy:1080",
+            "socks4://proxy",
+            "ftp://proxy",
+            "http://proxy:99999",
+            "http://proxy:0",
+            "http://proxy:x",
+            "not a URL",
+        ] {
+            assert!(parse_proxy(bad).is_none(), "{bad}");
+        }
+    }
 }

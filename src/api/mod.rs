@@ -277,8 +277,7 @@ mod tests {
             assert_eq!(run(&[Err(error), Ok((200, None))]), (Err(kind), 1));
         }
         assert_eq!(run(&[Ok((503, None))]), (Err(ErrorKind::Server), 3));
-        for (status, kind) in [(401, ErrorKind::Unauthorized), (403, ErrorKind::Forbidden), (404, ErrorKind::NotFound)]
-        {
+        for (status, kind) in [(401, ErrorKind::Unauthorized), (403, ErrorKind::Declined), (404, ErrorKind::NotFound)] {
             assert_eq!(run(&[Ok((status, None))]), (Err(kind), 1));
         }
         assert_eq!(run(&[Ok((429, Some("1")))]), (Err(ErrorKind::RateLimited), 1));

@@ -11,8 +11,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme, StreamOwned,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError,
+    RootCertStore, SignatureScheme, StreamOwned,
 };
 use ureq::Error;
 use ureq::unversioned::transport::time::{Duration, Instant};
@@ -205,6 +205,15 @@ pub fn of_rustls(error: &rustls::Error) -> TransportError {
         rustls::Error::InvalidCertificate(error) => of_certificate(error),
         rustls::Error::NoCertificatesPresented => TransportError::Certificate,
         rustls::Error::InvalidMessage(_) => TransportError::NotTls,
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity,
+        ) => TransportError::TlsVersion,
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::NoCertificate) => {
+            TransportError::ClientCertificate
+        }
         _ => TransportError::Tls,
     }
 }

@@ -73,6 +73,10 @@ pub enum TransportError {
     TooManyOpenFiles,
     /// The HTTP proxy did not make the connection.
     Proxy,
+    /// The HTTP proxy was not found, refuses connections or cannot be reached.
+    ProxyUnreachable,
+    /// The HTTP proxy asks for a user and a password, or rejects them.
+    ProxyAuthentication,
     /// The server's certificate has expired.
     CertificateExpired,
     /// The server's certificate is not valid yet.
@@ -89,6 +93,10 @@ pub enum TransportError {
     NoRootCertificates,
     /// The server does not speak TLS on this port.
     NotTls,
+    /// The server has no version of TLS or no cipher in common with this client.
+    TlsVersion,
+    /// The server asks for a certificate of the client.
+    ClientCertificate,
     /// TLS failed for another reason.
     Tls,
     /// The response is not HTTP.
@@ -104,7 +112,13 @@ impl TransportError {
             TransportError::Timeout => "check the network and the firewall, or raise timeout_ms",
             TransportError::Unreachable => "check the network and the routes",
             TransportError::TooManyOpenFiles => "raise the limit (ulimit -n, LimitNOFILE=)",
-            TransportError::Proxy => "check the setting proxy",
+            TransportError::Proxy => "check the setting proxy, and whether the proxy permits the host of api_url",
+            TransportError::ProxyUnreachable => "check the setting proxy",
+            TransportError::ProxyAuthentication => "set proxy to http://user:password@host:port",
+            TransportError::TlsVersion => "the server or a proxy before it needs TLS 1.2 or 1.3",
+            TransportError::ClientCertificate => "api_url must be a server that needs no client certificate",
+            TransportError::Certificate => "it is malformed, not for servers, or of an unsupported kind",
+            TransportError::ConnectionClosed => "check the firewall, proxies and the port in api_url",
             TransportError::CertificateExpired => "check this machine's clock; else the server needs a new certificate",
             TransportError::CertificateNotValidYet => "check this machine's clock",
             TransportError::CertificateForOtherHost => "check the host in api_url and the name servers",
@@ -164,6 +178,8 @@ impl fmt::Display for TransportError {
             TransportError::ConnectionClosed => "connect: connection closed by the server",
             TransportError::TooManyOpenFiles => "too many open files",
             TransportError::Proxy => "proxy: no connection through the proxy",
+            TransportError::ProxyUnreachable => "proxy: the proxy cannot be reached",
+            TransportError::ProxyAuthentication => "proxy: authentication required",
             TransportError::CertificateExpired => "tls: certificate expired",
             TransportError::CertificateNotValidYet => "tls: certificate not valid yet",
             TransportError::CertificateForOtherHost => "tls: certificate for another host",
@@ -172,6 +188,8 @@ impl fmt::Display for TransportError {
             TransportError::CertificateRevoked => "tls: certificate revoked",
             TransportError::NoRootCertificates => "tls: no trusted certificates on this machine",
             TransportError::NotTls => "tls: the server does not speak TLS on this port",
+            TransportError::TlsVersion => "tls: no version or cipher in common with the server",
+            TransportError::ClientCertificate => "tls: the server asks for a client certificate",
             TransportError::Tls => "tls: handshake failed",
             TransportError::NotHttp => "http: the response is not HTTP",
         })

@@ -1,5 +1,6 @@
 //! `GET /users/{id}`: a user, parsed leniently. Unknown members are ignored.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -157,7 +158,7 @@ impl RawEmail {
 }
 
 fn lenient_string<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    Ok(Json::deserialize(input)?.string().into_option())
+    Ok(Json::deserialize(input)?.string().into_option().map(Cow::into_owned))
 }
 
 fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
@@ -169,11 +170,10 @@ fn lenient_bool<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<boo
 
 /// Reads a time from a number or a string of one. Anything else is `None`: a user without it is still usable.
 fn lenient_time<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
-    use serde_json::Value;
-    Ok(match Value::deserialize(input)? {
+    Ok(match Json::deserialize(input)? {
         // Drops fractions; saturates, and `to_millis` rejects the limits.
-        Value::Number(number) => number.as_i64().or(number.as_f64().map(|n| n as i64)),
-        Value::String(string) => string.parse().ok(),
+        Json::Number(number) => Some(number as i64),
+        Json::String(string) => string.parse().ok(),
         _ => None,
     })
 }

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use super::invalidations::TokenKeys;
-use crate::api::{ClerkUser, MachineToken};
 use crate::clock::Now;
-use crate::identity::Identity;
-use crate::jwt::{Claim, Claims, Policy};
+use crate::identity::{Attribute, Identity};
 use crate::token::{TokenHash, TokenKind};
-use crate::users::Row;
 
 /// Which fetches of a user count for an attempt.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,75 +55,40 @@ impl AuthContext {
 
 /// A verified token whose user is still to be resolved.
 pub(super) struct VerifiedToken {
-    pub kind: TokenKind,
-    pub content: TokenContent,
-    /// The key that made the signature of a JWT.
+    /// What the token says.
+    pub identity: Identity,
+    /// The key that made the signature of a JWT; `None` for an opaque token, which Clerk verified.
     pub key_id: Option<[u8; 32]>,
+    /// An opaque token itself, so that Clerk can be asked again; `None` if the result comes from the cache.
+    pub secret: Option<Box<str>>,
     pub keys: TokenKeys,
-}
-
-/// The content of a verified token.
-pub(super) enum TokenContent {
-    Jwt(Box<Claims>),
-    Opaque {
-        /// Clerk's response about it.
-        token: MachineToken,
-        /// The token itself, so that it can be verified again; `None` if the result comes from the cache.
-        secret: Option<Box<str>>,
-    },
+    /// From when on the token is valid, clock skew included.
+    pub not_before_ms: i64,
+    /// When it expires, clock skew included; `i64::MAX` if it does not.
+    pub expires_at_ms: i64,
 }
 
 impl VerifiedToken {
-    pub fn subject(&self) -> &str {
-        match &self.content {
-            TokenContent::Jwt(claims) => claims.sub.as_deref().unwrap_or_default(),
-            TokenContent::Opaque { token, .. } => &token.subject,
-        }
+    pub fn kind(&self) -> TokenKind {
+        self.identity.kind()
+    }
+
+    pub fn is_opaque(&self) -> bool {
+        self.key_id.is_none()
     }
 
     /// Returns the id of the Clerk user, if the subject is a user.
     pub fn user_id(&self) -> Option<&str> {
-        Some(self.subject()).filter(|subject| subject.starts_with("user_"))
+        self.identity.user_id()
     }
 
     pub fn session_id(&self) -> Option<&str> {
-        self.claims().and_then(|claims| claims.sid.as_deref())
+        self.identity.get(Attribute::SessionId)
     }
 
     /// Returns `iat` in milliseconds since 1970; `None` if it is not known.
     pub fn issued_at_ms(&self) -> Option<i64> {
-        self.claims().and_then(|claims| Claims::millis(&claims.iat).get().copied())
-    }
-
-    pub fn not_before_ms(&self, policy: &Policy) -> i64 {
-        let claims = self.claims().into_iter().flat_map(|claims| [&claims.nbf, &claims.iat]);
-        let times = claims.filter_map(|claim| match Claims::millis(claim) {
-            Claim::Present(ms) => Some(ms.saturating_sub(policy.clock_skew_ms)),
-            _ => None,
-        });
-        times.max().unwrap_or(i64::MIN)
-    }
-
-    /// Returns when the token expires; `i64::MAX` if it does not.
-    pub fn expires_at_ms(&self, policy: &Policy) -> i64 {
-        match &self.content {
-            TokenContent::Jwt(claims) => policy.expires_at_ms(claims),
-            TokenContent::Opaque { token, .. } => token.expires_at_ms.unwrap_or(i64::MAX),
-        }
-    }
-
-    pub fn identity(&self, user: Option<&ClerkUser>, row: Option<&Row>) -> Identity {
-        match &self.content {
-            TokenContent::Jwt(claims) => Identity::of_claims(self.kind, claims, user, row),
-            TokenContent::Opaque { token, .. } => Identity::of_machine_token(self.kind, token, user, row),
-        }
-    }
-
-    fn claims(&self) -> Option<&Claims> {
-        match &self.content {
-            TokenContent::Jwt(claims) => Some(claims),
-            TokenContent::Opaque { .. } => None,
-        }
+        self.identity.issued_at_s().map(|seconds| seconds.saturating_mul(1000))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Results and errors of an authentication.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::api::ApiError;
@@ -72,7 +73,9 @@ pub struct AuthResult {
     pub(crate) handshake_recommended: bool,
     /// The underlying error, if there is one.
     pub(crate) cause: Option<Box<Cause>>,
-    token_hash: Option<TokenHashString>,
+    token_hash: Option<TokenHash>,
+    /// Made when it is asked for: most results are only read.
+    token_hash_string: OnceLock<Box<TokenHashString>>,
     /// What the browser handshake adds to the response.
     pub(crate) response: Option<Box<PageResponse>>,
     /// What the debug line says.
@@ -87,18 +90,21 @@ impl AuthResult {
             handshake_recommended: false,
             cause: None,
             token_hash: None,
+            token_hash_string: OnceLock::new(),
             response: None,
             detail: None,
         }
     }
 
-    pub(crate) fn with_token_hash(self, hash: &TokenHash) -> Self {
-        AuthResult { token_hash: Some(hash.to_c_string()), ..self }
+    pub(crate) fn with_token_hash(mut self, hash: &TokenHash) -> Self {
+        self.token_hash = Some(*hash);
+        self
     }
 
     /// Returns the hash of the token, as events have it; `None` if the request carries no token. A NUL follows it.
     pub fn token_hash(&self) -> Option<&str> {
-        self.token_hash.as_ref().map(TokenHashString::as_str)
+        let hash = self.token_hash?;
+        Some(self.token_hash_string.get_or_init(|| hash.to_c_string().into()).as_str())
     }
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, Demand, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, Demand, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
 use super::result_cache::{CachedAuth, Insertion, NewResult};
@@ -13,7 +13,6 @@ use crate::clock::{Io, Now};
 use crate::config::{Csrf, UserMode};
 use crate::events::Source;
 use crate::identity::{Attribute, Identity};
-use crate::jwt::Claims;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, extract};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
@@ -25,8 +24,18 @@ const MAX_RESTARTS: u32 = 32;
 
 pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
+    /// A cached result that is still to be checked.
     Hit(AuthContext, Arc<CachedAuth>),
     Miss(AuthContext, Credential<'a>),
+}
+
+/// What was read of a cached result.
+enum CacheRead {
+    Hit(Arc<AuthResult>),
+    /// The session or the row has to be checked, or the browser has signed in since.
+    ToCheck(Arc<CachedAuth>),
+    /// Outside of its lifetime, or of a type that is not accepted here.
+    Unusable,
 }
 
 /// The state of an attempt before the user store is queried.
@@ -47,6 +56,12 @@ pub(super) enum ResolvedUser {
     RowToCheck(FoundUser, String),
     /// The row has to be found, made or updated.
     RowToSync(FoundUser),
+}
+
+impl ResolvedUser {
+    pub fn needs_store(&self) -> bool {
+        matches!(self, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
+    }
 }
 
 /// An authentication that waits for the user store or for Clerk.
@@ -79,12 +94,20 @@ impl Inner {
             self.record_miss(&mut context);
         }
         let verified = match detect_format(credential.token) {
-            TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io),
-            TokenFormat::Jwt => self.verify_jwt(&credential, &context, io),
+            TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io).map(Box::new),
+            TokenFormat::Jwt => match self.take_verified(&credential, &context) {
+                Some(token) => Ok(token),
+                None => self.verify_jwt(&credential, &context, io).map(Box::new),
+            },
         };
-        let prepared = verified.and_then(|token| {
-            let resolved = self.resolve(&mut context, &token, io)?;
-            Ok(Prepared::Resolved(context, token.into(), resolved))
+        let prepared = verified.and_then(|token| match self.resolve(&mut context, &token, io) {
+            Ok(resolved) => Ok(Prepared::Resolved(context, token, resolved)),
+            Err(error) => {
+                if matches!(error, VerifyError::WouldBlock) {
+                    self.verified.put(&context, token);
+                }
+                Err(error)
+            }
         });
         match (prepared, io) {
             (Ok(prepared), _) => Some(prepared),
@@ -99,13 +122,22 @@ impl Inner {
         }
     }
 
+    /// Returns the token if an attempt without I/O has just verified it, and this request may present it.
+    fn take_verified(&self, credential: &Credential<'_>, context: &AuthContext) -> Option<Box<VerifiedToken>> {
+        if self.settings.mode == UserMode::Claims && !self.sessions.is_enabled() {
+            return None;
+        }
+        self.verified.take(&context.hash, context.now, &self.keys).filter(|token| {
+            self.check_token_type(token.kind(), credential.source).is_ok()
+                && !issued_before_client_uat(token.identity.issued_at_s(), credential.client_uat)
+        })
+    }
+
     /// Returns whether the remaining steps need the user store.
     pub fn needs_store(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::Hit(context, cached) => !cached.is_row_fresh(context.now, self.settings.row_check_ttl_ms),
-            Prepared::Resolved(_, _, resolved) => {
-                matches!(resolved, ResolvedUser::RowToCheck(..) | ResolvedUser::RowToSync(_))
-            }
+            Prepared::Resolved(_, _, resolved) => resolved.needs_store(),
             Prepared::Done(_) | Prepared::Rejected(..) => false,
         }
     }
@@ -137,8 +169,11 @@ impl Inner {
     fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
-            Ok(Some(credential)) => self.lookup_credential(request, credential, now),
-            Ok(None) => self.end(request, None, Reason::SessionTokenMissing.into()),
+            Ok(Some(credential)) => self.find(request, credential, now, true),
+            Ok(None) => {
+                let error = AuthError { detail: self.scheme_detail(request), ..Reason::SessionTokenMissing.into() };
+                self.end(request, None, error)
+            }
             Err(reason) => self.end(request, None, reason.into()),
         }
     }
@@ -149,12 +184,22 @@ impl Inner {
         CacheLookup::Done(self.record_outcome(hash, result.into()))
     }
 
-    /// Looks a credential of the request up.
+    /// Looks a credential of the request up. A cached result is not finished, but returned for more checks.
     pub fn lookup_credential<'a>(
         &self,
         request: &Request<'_>,
         credential: Credential<'a>,
         now: Now,
+    ) -> CacheLookup<'a> {
+        self.find(request, credential, now, false)
+    }
+
+    fn find<'a>(
+        &self,
+        request: &Request<'_>,
+        credential: Credential<'a>,
+        now: Now,
+        finishes_hits: bool,
     ) -> CacheLookup<'a> {
         let hash = TokenHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
@@ -164,30 +209,55 @@ impl Inner {
             let error = AuthError { detail: self.csrf_detail(request), ..Reason::CsrfFailed.into() };
             return self.end(request, Some(hash), error);
         }
-        let mut context = AuthContext {
+        // Read before the cache is.
+        let (begun, last_ended) = (self.invalidations.sequence(), self.users.last_ended());
+        let context = || AuthContext {
             client_uat: credential.client_uat,
             is_document: request.is_document_request(),
-            demand: Demand { after: None, last_ended: self.users.last_ended() },
-            ..AuthContext::new(hash, now, self.invalidations.sequence())
+            demand: Demand { after: None, last_ended: request.marked().unwrap_or(last_ended) },
+            ..AuthContext::new(hash, now, begun)
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
             && let Err(reason) = self.check_token_type(kind, credential.source)
         {
-            self.record_miss(&mut context);
-            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context));
+            self.record_miss(&mut context());
+            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context()));
         }
-        let cached = self.results.get(&hash, now).filter(|cached| {
-            cached.is_current(now)
-                && cached.result.identity().is_some_and(|identity| {
-                    self.check_token_type(identity.kind(), credential.source).is_ok()
-                        && (identity.kind() != TokenKind::SessionToken
-                            || self.sessions.is_accepted(identity.get(Attribute::SessionId), now))
-                })
+        match self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now, finishes_hits)) {
+            Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_outcome(Some(hash), result)),
+            Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
+                CacheLookup::Hit(context(), cached)
+            }
+            _ => CacheLookup::Miss(context(), credential),
+        }
+    }
+
+    /// Reads a cached result under the cache's lock: in the usual case nothing else has to be checked, and one reference is
+    /// counted.
+    fn read_cached(
+        &self,
+        cached: &Arc<CachedAuth>,
+        credential: &Credential<'_>,
+        now: Now,
+        finishes_hits: bool,
+    ) -> CacheRead {
+        let identity = cached.result.identity().filter(|identity| {
+            cached.is_current(now) && self.check_token_type(identity.kind(), credential.source).is_ok()
         });
-        match cached {
-            Some(cached) => CacheLookup::Hit(context, cached),
-            None => CacheLookup::Miss(context, credential),
+        let Some(identity) = identity else { return CacheRead::Unusable };
+        if !finishes_hits
+            || self.sessions.is_enabled()
+            || !cached.is_row_fresh(now, self.settings.row_check_ttl_ms)
+            || issued_before_client_uat(identity.issued_at_s(), credential.client_uat)
+        {
+            return CacheRead::ToCheck(cached.clone());
         }
+        CacheRead::Hit(cached.result.clone())
+    }
+
+    fn is_session_accepted(&self, cached: &CachedAuth, now: Now) -> bool {
+        let is_session = cached.result.identity().is_some_and(|identity| identity.kind() == TokenKind::SessionToken);
+        !is_session || self.sessions.is_accepted(cached.get(Attribute::SessionId), now)
     }
 
     /// Verifies an opaque token at Clerk, again if it was invalidated during the call.
@@ -202,9 +272,14 @@ impl Inner {
             let machine = self.verify_opaque(kind, credential, context, io)?;
             context.begun = context.begun.min(machine.begun);
             if !self.invalidations.is_invalidated_since(context.begun, &machine.keys) {
-                let content =
-                    TokenContent::Opaque { token: machine.token, secret: credential.token_str().map(Into::into) };
-                return Ok(VerifiedToken { kind, content, key_id: None, keys: machine.keys });
+                return Ok(VerifiedToken {
+                    identity: Identity::of_machine_token(kind, &machine.token),
+                    key_id: None,
+                    secret: credential.token_str().map(Into::into),
+                    keys: machine.keys,
+                    not_before_ms: i64::MIN,
+                    expires_at_ms: machine.token.expires_at_ms.unwrap_or(i64::MAX),
+                });
             }
             self.begin_again(context)?;
         }
@@ -239,11 +314,11 @@ impl Inner {
     ) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
         self.check_revocations(token, now)?;
-        if token.kind == TokenKind::SessionToken {
+        if token.kind() == TokenKind::SessionToken {
             let begun = self.sessions.check(token.session_id(), now, io, &self.backend)?;
             context.begun = context.begun.min(begun.unwrap_or(u64::MAX));
         }
-        let is_skipped = self.settings.machine_tokens_skip_user && token.kind != TokenKind::SessionToken;
+        let is_skipped = self.settings.machine_tokens_skip_user && token.kind() != TokenKind::SessionToken;
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
             return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
@@ -302,20 +377,19 @@ impl Inner {
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
             return Step::Done(self.reject(&context, Reason::UserInactive));
         }
-        let identity = token.identity(user.map(|user| &*user.user), row.as_ref());
-        let policy = &self.settings.policy;
+        let identity = token.identity.with_user(user.map(|user| &*user.user), row.as_ref());
         let insertion = self.results.insert(
             NewResult {
                 identity: &identity,
                 hash: context.hash,
                 keys: token.keys,
                 begun: context.begun,
-                ttl_ms: match token.content {
-                    TokenContent::Jwt(_) => self.settings.cache_ttl_ms,
-                    TokenContent::Opaque { .. } => self.settings.machine_cache_ttl_ms,
+                ttl_ms: match token.is_opaque() {
+                    false => self.settings.cache_ttl_ms,
+                    true => self.settings.machine_cache_ttl_ms,
                 },
-                not_before_ms: token.not_before_ms(policy),
-                expires_at_ms: token.expires_at_ms(policy),
+                not_before_ms: token.not_before_ms,
+                expires_at_ms: token.expires_at_ms,
                 key_id: token.key_id,
                 // The row is as fresh as the store's last confirmation, not as the token.
                 row_verified_at_ms: user.map_or(context.now.mono_ms, |user| user.row_check.confirmed_ms()),
@@ -350,7 +424,7 @@ impl Inner {
     pub fn restart(&self, mut context: AuthContext, token: Box<VerifiedToken>, io: Io) -> AuthStep {
         self.record_miss(&mut context);
         let mut token = token;
-        if matches!(token.content, TokenContent::Opaque { secret: None, .. }) {
+        if token.is_opaque() && token.secret.is_none() {
             return Step::Done(self.reject(&context, Reason::ServerError));
         }
         let resolved = self.begin_again(&mut context).and_then(|()| self.resolve_again(&mut context, &mut token, io));
@@ -367,10 +441,9 @@ impl Inner {
         token: &mut VerifiedToken,
         io: Io,
     ) -> Result<ResolvedUser, VerifyError> {
-        if let TokenContent::Opaque { secret: Some(secret), .. } = &token.content {
-            let secret = secret.clone();
+        if let Some(secret) = token.secret.clone() {
             let credential = Credential { token: secret.as_bytes(), source: TokenSource::Header, client_uat: None };
-            *token = self.verify_opaque_current(token.kind, &credential, context, io)?;
+            *token = self.verify_opaque_current(token.kind(), &credential, context, io)?;
         }
         self.resolve(context, token, io)
     }
@@ -475,14 +548,18 @@ impl Waiting for AuthWaiting {
 
 /// Returns the token of a cached result.
 fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
-    let identity = cached.result.identity()?;
-    let content = match (cached.key_id, identity.get(Attribute::Claims)) {
-        (None, _) => TokenContent::Opaque { token: identity.machine_token(), secret: None },
-        (Some(_), json) => {
-            TokenContent::Jwt(Claims::parse(identity.kind(), json.unwrap_or_default().as_bytes().to_vec())?.into())
+    let identity = cached.result.identity()?.clone();
+    Some(
+        VerifiedToken {
+            identity,
+            key_id: cached.key_id,
+            secret: None,
+            keys: cached.keys,
+            not_before_ms: cached.not_before_ms,
+            expires_at_ms: cached.expires_at_ms,
         }
-    };
-    Some(VerifiedToken { kind: identity.kind(), content, key_id: cached.key_id, keys: cached.keys }.into())
+        .into(),
+    )
 }
 
 pub(super) fn store_error(error: StoreError) -> AuthError {

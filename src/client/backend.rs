@@ -52,7 +52,7 @@ impl Backend {
         caller: Caller<'_>,
         nonce: &str,
         deadline: Deadline,
-    ) -> Result<Option<Vec<serde_json::Value>>, ApiError> {
+    ) -> Result<Option<Vec<Option<String>>>, ApiError> {
         self.logged("a handshake", self.api.handshake_payload(caller, nonce, deadline.instant()))
     }
 

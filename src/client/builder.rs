@@ -17,6 +17,7 @@ use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::UserCache;
 use super::validate::{base_url, check_keys, check_url};
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
@@ -366,6 +367,7 @@ impl ClientBuilder {
                 !config.treat_pending_as_signed_out,
                 invalidations.clone(),
             ),
+            verified: VerifiedTokens::default(),
             machine_tokens: MachineTokens::new(
                 config.expected_machine_id,
                 config.machine_cache_ttl_s * 1000,
@@ -461,6 +463,20 @@ fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandler
     if config.authorized_parties.is_empty() && config.accepts_token.contains(&TokenKind::SessionToken) {
         listeners.log(Level::Warn, || {
             "authorized_parties is empty: session tokens issued to sibling subdomains are accepted".into()
+        });
+    }
+    let is_of = |kind: &str| {
+        let starts = |key: &str| key.get(3..).is_some_and(|key| key.starts_with(kind));
+        (
+            config.secret_key.as_ref().is_some_and(|key| starts(key.expose())),
+            config.publishable_key.as_deref().is_some_and(starts),
+        )
+    };
+    if matches!((is_of("live_"), is_of("test_")), ((true, false), (false, true)) | ((false, true), (true, false))) {
+        listeners.log(Level::Warn, || {
+            "secret_key and publishable_key are of different instances: one is of a production instance (live), the other of a \
+             development instance (test)"
+                .into()
         });
     }
     for party in &config.authorized_parties {

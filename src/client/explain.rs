@@ -1,11 +1,12 @@
 //! Why a token is rejected: the explanation of any token, and the debug line of a rejected request.
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken};
+use super::auth_context::{AuthContext, VerifiedToken};
 use super::auth_result::{AuthError, AuthResult, Cause, Outcome, VerifyError};
 use super::inner::Inner;
 use crate::clock::Now;
 use crate::events::Level;
-use crate::jwt::{Check, Expectations, Explanation, UnverifiedJwt, explain, quoted};
+use crate::identity::Identity;
+use crate::jwt::{Check, Decoded, Expectations, Explanation, UnverifiedJwt, explain, quoted};
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
@@ -31,16 +32,24 @@ impl Inner {
     fn revocation_check(&self, token: &[u8], is_rejected: bool, now: Now) -> Check {
         const NAME: &str = "revocation";
         const EXPECTED: &str = "neither session nor user known as revoked, ended or banned";
+        let mut decoded = Decoded::default();
         let parsed = std::str::from_utf8(token).ok().filter(|_| !is_rejected).and_then(|token| {
-            let jws = UnverifiedJwt::parse(token).ok()?;
-            Some((jws.kind(), jws.into_claims().ok()?))
+            let jws = UnverifiedJwt::parse(token, &mut decoded).ok()?;
+            Some((jws.kind(), jws.into_claims()))
         });
         let Some((kind, claims)) = parsed else {
             return Check::skipped(NAME, EXPECTED, "the token is rejected before");
         };
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&TokenHash::of(token), subject, session, None);
-        let token = VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id: None, keys };
+        let token = VerifiedToken {
+            identity: Identity::of_claims(kind, &claims),
+            key_id: None,
+            secret: None,
+            keys,
+            not_before_ms: i64::MIN,
+            expires_at_ms: i64::MAX,
+        };
         match self.check_known(&token, now) {
             Err(VerifyError::Refused(error)) => {
                 Check::failed(NAME, error.reason, EXPECTED, error.reason.as_str(), of_reason(error.reason))
@@ -75,12 +84,19 @@ impl Inner {
         })
     }
 
+    /// Returns what the debug line says of a request without a credential that has an `Authorization` header.
+    pub fn scheme_detail(&self, request: &Request<'_>) -> Option<String> {
+        (self.backend.events.is_logged(Level::Debug) && request.has_authorization())
+            .then(|| "the Authorization header does not begin with `Bearer `, and there is no session cookie".into())
+    }
+
     /// Logs why a request is not signed in, in one line.
     pub fn log_rejection(&self, token_hash: Option<TokenHash>, result: &AuthResult) {
         self.backend.events.log(Level::Debug, || {
             let (what, reason) = match result.outcome {
                 Outcome::Unavailable { reason, .. } => ("unavailable", reason),
-                Outcome::SignedOut { reason } | Outcome::NoCredentials { reason } => ("rejected", reason),
+                Outcome::SignedOut { reason } => ("rejected", reason),
+                Outcome::NoCredentials { reason } => ("no credentials", reason),
                 Outcome::SignedIn { .. } => ("accepted", Reason::InternalError),
             };
             let detail = match (&result.detail, result.cause.as_deref()) {

@@ -99,7 +99,7 @@ impl Handshakes {
             // It is used up either way.
             self.nonces.record(hash, Some(Reason::TokenInvalid), now, || true);
             let Some(values) = payload else { return Ok(None) };
-            let lines = Arc::new(Lines::filter(&values));
+            let lines = Arc::new(Lines::filter(values));
             let expires_ms = now.mono_ms.saturating_add(RESPONSE_TTL_MS);
             let _ = self.payloads.put_if(key, lines.clone(), expires_ms, now.mono_ms, |_| true);
             Ok(Some(lines))
@@ -152,7 +152,7 @@ impl Handshakes {
             }
             let (refreshed, ttl_ms) = match backend.refresh_session(request, deadline) {
                 Ok(Refresh::Cookies(values)) if values.is_empty() => (failed("unexpected-sdk-error"), REFUSED_TTL_MS),
-                Ok(Refresh::Cookies(values)) => (Ok(Arc::new(Lines::filter(&values))), RESPONSE_TTL_MS),
+                Ok(Refresh::Cookies(values)) => (Ok(Arc::new(Lines::filter(values))), RESPONSE_TTL_MS),
                 Ok(Refresh::Refused(word)) => (failed(&word), REFUSED_TTL_MS),
                 Err(word) => return failed(&word),
             };

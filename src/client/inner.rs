@@ -15,6 +15,7 @@ use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
 use super::user_cache::{FoundUser, UserCache};
+use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
@@ -55,6 +56,7 @@ pub(super) struct Inner {
     pub users: UserCache,
     pub sessions: SessionChecks,
     pub machine_tokens: MachineTokens,
+    pub verified: VerifiedTokens,
     pub revocations: Revocations,
     pub blocked_users: BlockedUsers,
     pub webhooks: WebhookReceiver,
@@ -159,7 +161,10 @@ impl Inner {
                 }
             }
             (Outcome::SignedIn { .. }, None) => {}
-            (Outcome::NoCredentials { .. }, _) => metrics.no_credentials.increment(),
+            (Outcome::NoCredentials { .. }, _) => {
+                self.log_rejection(token_hash, &result);
+                metrics.no_credentials.increment();
+            }
             (Outcome::SignedOut { reason }, _) => {
                 self.log_rejection(token_hash, &result);
                 metrics.signed_out.increment();

@@ -27,6 +27,7 @@ mod stepwise;
 mod user_cache;
 mod user_row;
 mod validate;
+mod verified_tokens;
 mod verify;
 mod webhook_receiver;
 mod webhooks;
@@ -42,6 +43,7 @@ pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
+use authenticate::Prepared;
 use inner::Inner;
 use invalidations::Scope;
 use pages::Attempt;
@@ -135,14 +137,19 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let attempt = inner.prepare_page(request, Io::CacheOnly);
-        let attempt = attempt.filter(|attempt| !inner.needs_store(&attempt.prepared));
-        let progress = attempt.map(|Attempt { prepared, addition }| {
-            AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition)
-        });
-        let result = match progress {
-            Some(AuthProgress::Done(result)) => Some(result),
-            Some(AuthProgress::Pending(_)) | None => None,
+        let result = match inner.prepare_page(request, Io::CacheOnly) {
+            Some(Attempt { prepared: Prepared::Done(result), addition: None }) => return Some(result),
+            Some(Attempt { prepared: Prepared::Resolved(context, token, resolved), .. }) if resolved.needs_store() => {
+                inner.verified.put(&context, token);
+                None
+            }
+            Some(Attempt { prepared, addition }) if !inner.needs_store(&prepared) => {
+                match AuthProgress::new(inner, inner.proceed(prepared, Io::CacheOnly), addition) {
+                    AuthProgress::Done(result) => Some(result),
+                    AuthProgress::Pending(_) => None,
+                }
+            }
+            _ => None,
         };
         if result.is_none() {
             inner.backend.metrics.would_block.increment();
@@ -194,7 +201,7 @@ impl Client {
             AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
         let verified = inner.verify_jwt(&credential, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
-            Ok(token) => AuthResult::signed_in(token.identity(None, None), Source::Verified),
+            Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
@@ -226,6 +233,12 @@ impl Client {
     /// ```
     pub fn explain(&self, token: impl AsRef<[u8]>) -> Explanation {
         self.inner.explain(token.as_ref(), TokenSource::Header, self.inner.clock.now())
+    }
+
+    /// Returns a mark of this moment for [`Request::mark`]. A user that Clerk returns after it counts as fetched for the request,
+    /// so that requests that begin together share one fetch, whenever their calls begin.
+    pub fn mark(&self) -> u64 {
+        self.inner.users.last_ended()
     }
 
     /// Returns where the request has a credential, and the token unless the credential is malformed. Verifies nothing, emits

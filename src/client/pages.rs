@@ -1,9 +1,10 @@
 //! The flow of a request with `handshake` on, around that of `authenticate`: Clerk's response, the rows of Clerk's decision table,
 //! the refresh of an expired session, redirects. The pure rules are in `handshake/`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthResult, Outcome, VerifyError};
 use super::authenticate::{CacheLookup, Prepared};
 use super::handshakes::Handshakes;
@@ -14,7 +15,7 @@ use crate::config::Csrf;
 use crate::events::{Event, HandshakeSource};
 use crate::handshake::{self, ClerkResponse, Decision, Destination, Lines, Page, PageResponse};
 use crate::identity::Attribute;
-use crate::jwt::{Claims, UnverifiedJwt};
+use crate::jwt::{Claims, Decoded, UnverifiedJwt};
 use crate::reason::{Category, Reason};
 use crate::request::{BrowserCookies, Credential, MAX_TOKEN_LEN, Request, TokenSource, extract_header};
 use crate::token::{TokenHash, TokenKind};
@@ -111,7 +112,7 @@ impl<'f, 'a> Flow<'f, 'a> {
         let prepared = self.inner.prepare(self.request, self.io)?;
         let is_session = || {
             let token = credential.token_str().unwrap_or_default();
-            UnverifiedJwt::parse(token).is_ok_and(|jws| jws.kind() == TokenKind::SessionToken)
+            UnverifiedJwt::parse(token, &mut Decoded::default()).is_ok_and(|jws| jws.kind() == TokenKind::SessionToken)
         };
         Some(match prepared {
             Prepared::Rejected(context, error) if may_recover(error.reason) && is_session() => {
@@ -182,22 +183,25 @@ impl<'f, 'a> Flow<'f, 'a> {
     /// Returns the id of the session of the request's session cookie, expired or not, if its signature can be verified at once.
     fn known_session(&self) -> Option<String> {
         let token = std::str::from_utf8(self.page.cookies.session?).ok()?;
-        let jws = UnverifiedJwt::parse(token).ok().filter(|jws| jws.kind() == TokenKind::SessionToken)?;
+        let mut decoded = Decoded::default();
+        let jws = UnverifiedJwt::parse(token, &mut decoded).ok()?;
+        if jws.kind() != TokenKind::SessionToken {
+            return None;
+        }
         self.inner.verify_signature(&jws, self.now, Io::CacheOnly).ok()?;
-        jws.into_claims().ok()?.sid.into_option()
+        jws.into_claims().sid.into_option().map(Cow::into_owned)
     }
 
     /// Verifies a handshake token. Its payload is all that counts in it.
     fn payload_of_token(&self, token: &str) -> Result<Arc<Lines>, VerifyError> {
-        let jws = UnverifiedJwt::parse(token)?;
+        let mut decoded = Decoded::default();
+        let jws = UnverifiedJwt::parse(token, &mut decoded)?;
         if jws.kind() != TokenKind::SessionToken || jws.is_contradictory() {
             return Err(Reason::TokenInvalid.into());
         }
         self.inner.verify_signature(&jws, self.now, self.io)?;
-        let payload: serde_json::Value =
-            serde_json::from_slice(&jws.into_payload()).map_err(|_| Reason::TokenInvalid)?;
-        let lines = payload.get("handshake").and_then(serde_json::Value::as_array);
-        Ok(Arc::new(Lines::filter(lines.into_iter().flatten())))
+        let lines = Lines::of_token(jws.into_claims().json.as_bytes()).ok_or(Reason::TokenInvalid)?;
+        Ok(Arc::new(lines))
     }
 
     /// Verifies the session token of a response.
@@ -325,7 +329,8 @@ impl<'f, 'a> Flow<'f, 'a> {
             return failed(self.no_refresh_word());
         };
         let expired_token = credential.token_str().unwrap_or_default();
-        let claims = UnverifiedJwt::parse(expired_token).and_then(UnverifiedJwt::into_claims);
+        let mut decoded = Decoded::default();
+        let claims = UnverifiedJwt::parse(expired_token, &mut decoded).map(UnverifiedJwt::into_claims);
         let Ok(claims) = claims else { return failed("expired-session-token-decode-failed") };
         let Some(session_id) = claims.sid.as_deref().filter(|sid| !sid.is_empty()) else {
             return failed("expired-session-token-missing-sid-claim");
@@ -421,12 +426,7 @@ impl<'f, 'a> Flow<'f, 'a> {
 }
 
 fn active_organization(token: &VerifiedToken) -> [Option<&str>; 2] {
-    let TokenContent::Jwt(claims) = &token.content else { return [None, None] };
-    let organization = claims.organization.as_ref();
-    [
-        organization.map(|organization| &*organization.id),
-        organization.and_then(|organization| organization.slug.as_deref()),
-    ]
+    [Attribute::OrgId, Attribute::OrgSlug].map(|attribute| token.identity.get(attribute))
 }
 
 /// Returns whether Clerk can renew a session whose token was rejected for this reason.
@@ -450,10 +450,10 @@ fn is_rejected_token(reason: Reason) -> bool {
 }
 
 /// Returns whether a token was accepted, or rejected for its user, and is of the same user and session as the expired one.
-fn is_renewal(prepared: &Prepared, expired: &Claims) -> bool {
+fn is_renewal(prepared: &Prepared, expired: &Claims<'_>) -> bool {
     let (subject, session) = match prepared {
         Prepared::Hit(_, cached) => (cached.get(Attribute::Subject), cached.get(Attribute::SessionId)),
-        Prepared::Resolved(_, token, _) => (Some(token.subject()), token.session_id()),
+        Prepared::Resolved(_, token, _) => (token.identity.get(Attribute::Subject), token.session_id()),
         Prepared::Rejected(_, error) => return !is_rejected_token(error.reason),
         Prepared::Done(_) => return false,
     };

@@ -42,9 +42,9 @@ pub(super) struct CachedAuth {
     pub hash: TokenHash,
     pub keys: TokenKeys,
     /// Before this moment of the wall clock the token is not valid.
-    not_before_ms: i64,
+    pub not_before_ms: i64,
     /// At this moment of the wall clock the token expires.
-    expires_at_ms: i64,
+    pub expires_at_ms: i64,
     /// The key that verified the signature.
     pub key_id: Option<[u8; 32]>,
     /// When the store last confirmed that the row exists and is active.
@@ -109,13 +109,13 @@ impl ResultCache {
         }
     }
 
-    /// Returns a result that has not expired.
-    pub fn get(&self, hash: &TokenHash, now: Now) -> Option<Arc<CachedAuth>> {
+    /// Reads a result that has not expired. `read` runs under a lock.
+    pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<CachedAuth>) -> R) -> Option<R> {
         // Invalidations of single subjects remove their entries; those of everything also count here, for entries that
         // are being stored at the same time.
         let is_valid = |entry: &Arc<CachedAuth>| entry.begun >= self.invalidations.last_of_all();
-        match self.entries.lookup(hash, now.mono_ms, is_valid) {
-            Lookup::Hit(entry) => Some(entry),
+        match self.entries.lookup(hash, now.mono_ms, is_valid, read) {
+            Lookup::Hit(read) => Some(read),
             Lookup::Miss => None,
             Lookup::Removed(entry) => {
                 self.index.remove(&entry);
@@ -336,8 +336,8 @@ mod tests {
 
         fn insert(&self, token: &str, subject: &str, begun: u64, now_ms: i64, end_ms: i64) -> Insertion {
             let json = format!(r#"{{"sub":"{subject}","sid":"sess_{token}","org_id":"org_1"}}"#);
-            let claims = Claims::parse(TokenKind::SessionToken, json.into_bytes()).unwrap();
-            let identity = Identity::of_claims(TokenKind::SessionToken, &claims, None, None);
+            let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap();
+            let identity = Identity::of_claims(TokenKind::SessionToken, &claims);
             let hash = TokenHash::of(token.as_bytes());
             let sid = format!("sess_{token}");
             let keys = self.invalidations.token_keys(&hash, subject, Some(&sid), Some("org_1"));
@@ -360,7 +360,7 @@ mod tests {
         }
 
         fn has(&self, token: &str) -> bool {
-            self.cache.get(&TokenHash::of(token.as_bytes()), at(0)).is_some()
+            self.cache.get(&TokenHash::of(token.as_bytes()), at(0), |_| ()).is_some()
         }
 
         fn key(&self, scope: Scope, id: &str) -> Key {
@@ -409,7 +409,7 @@ mod tests {
             let end_ms = if i % 32 == 31 { i + 1 } else { END_MS };
             let token = i.to_string();
             assert_eq!(f.insert(&token, "user_1", 0, i, end_ms), Insertion::Stored);
-            assert!(f.cache.get(&TokenHash::of(token.as_bytes()), at(i)).is_some());
+            assert!(f.cache.get(&TokenHash::of(token.as_bytes()), at(i), |_| ()).is_some());
         }
         assert_eq!((f.cache.len(), f.cache.index.len()), (MAX_PER_SUBJECT, 3 * MAX_PER_SUBJECT));
         assert!(f.has("639") && f.has("608") && !f.has("607"));
@@ -442,7 +442,7 @@ mod tests {
         (0..100).for_each(|i| f.put(&i.to_string(), &format!("user_{i}")));
         assert_eq!((f.cache.len(), f.cache.index.len()), (10, 30));
         let last = TokenHash::of(b"99");
-        assert!(f.cache.get(&last, at(END_MS)).is_none());
+        assert!(f.cache.get(&last, at(END_MS), |_| ()).is_none());
         assert_eq!((f.cache.len(), f.cache.index.len()), (9, 27));
         f.cache.retain_keys(&|id| *id != [1; 32]);
         assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));

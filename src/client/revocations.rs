@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
+use crate::json;
 use crate::reason::Reason;
 use crate::token::is_clerk_id;
 
@@ -50,7 +51,9 @@ impl Revocation {
 #[serde(deny_unknown_fields)]
 pub(super) struct Export {
     version: u32,
+    #[serde(deserialize_with = "json::only_object")]
     sessions: ExportedTable,
+    #[serde(deserialize_with = "json::only_object")]
     users: ExportedTable,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Export {
 struct ExportedTable {
     /// Tokens issued until then are rejected, because revocations had to be evicted.
     evicted_at_ms: Option<i64>,
+    #[serde(deserialize_with = "json::only_objects")]
     entries: Vec<ExportedEntry>,
 }
 
@@ -80,7 +84,7 @@ impl Export {
 
     /// Returns `None` unless every member is well-formed.
     pub fn parse(json: &str) -> Option<Self> {
-        let export: Export = serde_json::from_str(json).ok()?;
+        let export: Export = json::derived(json.as_bytes())?;
         let are_ids = |table: &ExportedTable, prefix| table.entries.iter().all(|entry| is_clerk_id(&entry.id, prefix));
         let is_valid =
             export.version == Self::VERSION && are_ids(&export.sessions, "sess_") && are_ids(&export.users, "user_");

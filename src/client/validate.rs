@@ -98,10 +98,10 @@ fn check_kind(setting: &'static str, value: &str, expected: KeyKind) -> Result<(
     }
 }
 
-/// Rejects what shells, container runtimes and copying leave in a key.
+/// Rejects what shells, container runtimes, editors and copying leave in a key.
 fn check_characters(setting: &'static str, value: &str) -> Result<(), ConfigError> {
     let wrong = |why: &str| Err(ConfigError::new(setting, why));
-    if value.contains(['"', '\'', '`']) {
+    if value.contains(['"', '\'', '`', '“', '”', '„', '‘', '’', '«', '»']) {
         return wrong("the key is in quotes; set it without them");
     }
     if value.contains('\\') {
@@ -110,8 +110,21 @@ fn check_characters(setting: &'static str, value: &str) -> Result<(), ConfigErro
     if value.contains(['$', '{', '}', '<', '>']) {
         return wrong("this is a placeholder that was not replaced by the key");
     }
+    if value.contains(['*', '•', '●', '…']) || value.contains("...") {
+        return wrong("this is a masked key; copy the whole key from Clerk's dashboard");
+    }
+    if value.contains(['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}']) {
+        return wrong("the key contains an invisible character, such as a byte order mark; remove it");
+    }
     if value.len() > 1024 || !value.bytes().all(|b| b.is_ascii_graphic()) {
-        return wrong("must be printable ASCII without spaces");
+        return wrong("must be printable ASCII without spaces, and at most 1024 bytes long");
+    }
+    // The alphabets of base64 and base64url.
+    if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-+/=".contains(&b)) {
+        return wrong("contains a character that no key has, such as a comma, a semicolon or a number sign");
+    }
+    if value.split('_').all(|part| ["sk", "pk", "ak", "live", "test", "whsec", ""].contains(&part)) {
+        return wrong("this is only the beginning of a key");
     }
     Ok(())
 }
@@ -251,6 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn beginning_of_a_key_is_rejected_by_name() {
+        for (setting, beginnings) in [
+            ("secret_key", &["sk_", "sk_live", "sk_live_", "sk_test_", "sk_test__", "live_", "test_"][..]),
+            ("machine_secret_key", &["ak_"]),
+            ("publishable_key", &["pk_", "pk_live_", "pk_test"]),
+            ("webhook_secrets", &["whsec_"]),
+        ] {
+            for beginning in beginnings {
+                let mut config = Config::new();
+                config.set(setting, beginning).unwrap();
+                let error = check_keys(&config).unwrap_err();
+                assert!(
+                    error.setting == setting && error.message.contains("beginning of a key"),
+                    "{beginning}: {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn key_with_quotes_or_escapes_is_rejected_by_name() {
         for (setting, key) in [
             ("secret_key", "sk_live_x"),
@@ -265,6 +298,18 @@ mod tests {
                 (format!("{key}\\n"), "literal"),
                 (format!("{key}\\r\\n"), "literal"),
                 (format!("${{{key}}}"), "placeholder"),
+                (format!("“{key}”"), "quotes"),
+                (format!("‘{key}"), "quotes"),
+                (format!("\u{feff}{key}"), "invisible"),
+                (format!("{key}\u{200b}"), "invisible"),
+                (format!("{key}..."), "masked"),
+                (format!("{}…", &key[..4]), "masked"),
+                (format!("{}••••", &key[..4]), "masked"),
+                (format!("{}****", &key[..4]), "masked"),
+                (format!("{key};"), "no key has"),
+                (format!("{key}#main"), "no key has"),
+                (format!("{key}%0A"), "no key has"),
+                (format!("{key}|"), "no key has"),
                 (format!("{key} x"), "without spaces"),
                 (format!("{key}\nx"), "without spaces"),
                 (format!("{key}\u{a0}x"), "without spaces"),

@@ -1,11 +1,12 @@
 //! From a credential to a verified token.
 
-use super::auth_context::{AuthContext, TokenContent, VerifiedToken, issued_before_client_uat};
+use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
 use super::machine_tokens::VerifiedMachine;
 use crate::clock::{Deadline, Io, Now};
-use crate::jwt::UnverifiedJwt;
+use crate::identity::Identity;
+use crate::jwt::{Decoded, UnverifiedJwt};
 use crate::keys::{JwksFetcher, KeyLookupError};
 use crate::reason::Reason;
 use crate::request::{Credential, TokenSource};
@@ -29,7 +30,8 @@ impl Inner {
         io: Io,
     ) -> Result<VerifiedToken, VerifyError> {
         // The parts' own alphabet is checked when they are decoded.
-        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default())?;
+        let mut decoded = Decoded::default();
+        let jws = UnverifiedJwt::parse(std::str::from_utf8(credential.token).unwrap_or_default(), &mut decoded)?;
         let kind = jws.kind();
         self.check_token_type(kind, credential.source)?;
         if jws.is_contradictory() {
@@ -40,20 +42,23 @@ impl Inner {
             return Err(Reason::SessionTokenIatBeforeClientUat.into());
         }
         let key_id = self.verify_signature(&jws, context.now, io)?;
-        let claims = jws.into_claims()?;
+        let claims = jws.into_claims();
+        let policy = &self.settings.policy;
         match context.leeway_ms {
-            0 => self.settings.policy.validate(kind, &claims, context.now.wall_ms)?,
+            0 => policy.validate(kind, &claims, context.now.wall_ms)?,
             leeway_ms => {
-                let mut policy = self.settings.policy.clone();
+                let mut policy = policy.clone();
                 policy.clock_skew_ms = policy.clock_skew_ms.max(leeway_ms);
                 policy.validate(kind, &claims, context.now.wall_ms)?;
             }
         }
         self.keys.confirm(&key_id, context.now.mono_ms);
-        let organization = claims.organization.as_ref().map(|organization| organization.id.as_str());
+        let organization = claims.organization.as_ref().map(|organization| &*organization.id);
         let (subject, session) = (claims.sub.as_deref().unwrap_or_default(), claims.sid.as_deref());
         let keys = self.invalidations.token_keys(&context.hash, subject, session, organization);
-        Ok(VerifiedToken { kind, content: TokenContent::Jwt(claims.into()), key_id: Some(key_id), keys })
+        let (not_before_ms, expires_at_ms) = (policy.not_before_ms(&claims), policy.expires_at_ms(&claims));
+        let identity = Identity::of_claims(kind, &claims);
+        Ok(VerifiedToken { identity, key_id: Some(key_id), secret: None, keys, not_before_ms, expires_at_ms })
     }
 
     /// Verifies a signature; returns the id of the key that made it.

@@ -68,7 +68,7 @@ impl Setting {
 
     fn set(&self, config: &mut Config, value: &str) -> Result<(), ConfigError> {
         let set = |value: &str| (self.field)(config).set(self.kind, value);
-        parse::trim(value).and_then(set).map_err(|message| self.error(message))
+        self.trim(value).and_then(set).map_err(|message| self.error(message))
     }
 
     fn set_int(&self, config: &mut Config, value: i64) -> Result<(), ConfigError> {
@@ -80,7 +80,18 @@ impl Setting {
             "" => Err("an item must not be empty".into()),
             item => (self.field)(config).add(item),
         };
-        parse::trim(item).and_then(add).map_err(|message| self.error(message))
+        self.trim(item).and_then(add).map_err(|message| self.error(message))
+    }
+
+    /// Checks the rules for every value and item, and trims it. A secret must not become part of a log line or a request.
+    fn trim<'a>(&self, value: &'a str) -> Result<&'a str, String> {
+        let is_for_keys = matches!(self.kind, Kind::Secret | Kind::SecretList) || self.group == Group::Keys;
+        match is_for_keys || !has_secret(value) {
+            true => parse::trim(value),
+            false => {
+                Err("contains a key; keys are set as `secret_key`, `machine_secret_key` or `webhook_secrets`".into())
+            }
+        }
     }
 }
 
@@ -158,7 +169,18 @@ impl Config {
     }
 }
 
+/// Returns whether a word of the value begins like one of Clerk's secrets.
+fn has_secret(value: &str) -> bool {
+    let is_separator = |c: char| c.is_whitespace() || ",;=:\"'`[]()".contains(c);
+    value
+        .split(is_separator)
+        .any(|word| ["sk_live_", "sk_test_", "whsec_", "ak_"].iter().any(|start| word.starts_with(start)))
+}
+
 fn find(name: &str) -> Result<&'static Setting, ConfigError> {
+    if has_secret(name) {
+        return Err(ConfigError::new("unknown setting", "a key is in the place of a setting's name"));
+    }
     Setting::by_name(name).ok_or_else(|| {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         ConfigError::new("unknown setting", format!("no setting is named `{shown}`; the README lists all settings"))
@@ -238,6 +260,28 @@ mod tests {
         assert!(Config::new().add("audience", " ").is_err());
         assert!(Config::new().set("jwt_key", "a\0b").is_err());
         assert!(Config::new().set("jwt_key", &"x".repeat((1 << 20) + 1)).is_err());
+    }
+
+    #[test]
+    fn secret_in_the_place_of_another_value_is_rejected_and_not_shown() {
+        let is_key = |setting: &&Setting| {
+            setting.group == Group::Keys || matches!(setting.kind, Kind::Secret | Kind::SecretList)
+        };
+        for secret in ["sk_live_hidden", "sk_test_hidden", "whsec_hidden", "ak_hidden"] {
+            for setting in SETTINGS.iter().filter(|setting| !is_key(setting)) {
+                for value in [secret.to_owned(), format!(" \"{secret}\""), format!("https://a.example,{secret}")] {
+                    let error = Config::new().set(setting.name, &value).unwrap_err();
+                    assert!(error.setting == setting.name && !error.to_string().contains("hidden"), "{error}");
+                    if matches!(setting.kind, Kind::List) {
+                        assert!(!Config::new().add(setting.name, &value).unwrap_err().to_string().contains("hidden"));
+                    }
+                }
+            }
+            assert!(!Config::new().set(secret, "secret_key").unwrap_err().to_string().contains("hidden"));
+        }
+        let mut config = Config::new();
+        config.set("user_agent", "risk_live_1 (task_test_2)").unwrap();
+        config.set("audience", "desk_live_x").unwrap();
     }
 
     #[test]

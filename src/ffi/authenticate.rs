@@ -10,6 +10,7 @@ use super::{
 use crate::api::ErrorKind;
 use crate::client::AuthResult;
 use crate::error::Cause;
+use crate::request::Request;
 
 /// Authenticates a request. Blocks for at most `timeout_ms` while it fetches keys and users.
 ///
@@ -30,8 +31,9 @@ pub unsafe extern "C" fn clerk_authenticate(
     // SAFETY: the header's contract.
     unsafe {
         blocking(client, result, error, |client| {
-            let request = request::read(request)?;
-            Ok(client.client().authenticate(&request))
+            let mut parsed = Request::new();
+            request::read(request, &mut parsed)?;
+            Ok(client.client().authenticate(&parsed))
         })
     }
 }
@@ -65,7 +67,9 @@ pub unsafe extern "C" fn clerk_authenticate_cached(
             let retained = client.has_callbacks.then(|| retain(client)).transpose()?;
             // Inside another callback, that one's guard stays in place.
             let _in_progress = retained.as_ref().and_then(|client| ReentrancyGuard::enter(client).ok());
-            client.client().authenticate_cached(&request::read(request)?).ok_or(CLERK_WOULD_BLOCK)
+            let mut parsed = Request::new();
+            request::read(request, &mut parsed)?;
+            client.client().authenticate_cached(&parsed).ok_or(CLERK_WOULD_BLOCK)
         }
     });
     match found {

@@ -54,9 +54,10 @@ pub unsafe extern "C" fn clerk_explain(
 /// Returns the explanation as a JSON object; NULL data for NULL.
 ///
 /// Its members: `rejected`, a boolean; `reason`, the name of a `clerk_reason` or null; `summary`, the failure that
-/// decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `checks`, an array in the
-/// order of verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it
-/// failed `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
+/// decides, as in the log at debug level; `kind`, the name of a `clerk_token_kind` or null; `verified`, whether the
+/// signature was verified: if not, a token that no check rejects may be forged; `checks`, an array in the order of
+/// verification. A check has `name`, `status` (`ok`, `failed` or `skipped`), `expected` and `found`; if it failed
+/// `failure`, and if there is one `hint`. The string lives as long as the explanation. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_explanation_json(explanation: *const clerk_explanation) -> clerk_str {
     let view = |explanation: &clerk_explanation| explanation.json.view();

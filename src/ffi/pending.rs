@@ -109,7 +109,9 @@ unsafe fn begin(
             if result.is_null() || pending.is_null() {
                 return Err(CLERK_E_NULL.into());
             }
-            match body(client.client(), &request::read(request)?) {
+            let mut parsed = Request::new();
+            request::read(request, &mut parsed)?;
+            match body(client.client(), &parsed) {
                 Some(AuthProgress::Done(found)) => write_result(found, result),
                 Some(AuthProgress::Pending(begun)) => Ok(write_pending(client, PendingKind::Auth(begun), pending)),
                 None => Ok(CLERK_WOULD_BLOCK),

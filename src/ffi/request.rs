@@ -3,7 +3,7 @@
 use std::mem::{offset_of, size_of};
 
 use super::client::accessor;
-use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, as_mut, clerk_client, clerk_str};
+use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, CLERK_OK, as_mut, clerk_client, clerk_str};
 use crate::request::{Request, TokenSource};
 
 /// One header line.
@@ -55,6 +55,9 @@ pub struct clerk_request {
     pub sec_fetch_dest: clerk_str,
     /// Value of the `Referer` header, or empty.
     pub referer: clerk_str,
+    /// Value of `clerk_client_mark` when the request began; or 0: it begins with the call. For applications that pass
+    /// requests to other threads.
+    pub mark: u64,
 }
 
 /// No server accepts more header lines.
@@ -63,11 +66,12 @@ const MAX_SIZE: usize = 4096;
 /// Size of the structure in its first version.
 const MIN_SIZE: usize = offset_of!(clerk_request, method);
 
-/// Reads a caller's structure, which may be older and shorter than this one, or newer and longer.
+/// Adds the lines of a caller's structure, which may be older and shorter than this one, or newer and longer.
 ///
 /// # Safety
 /// `request` is NULL or points to `struct_size` readable bytes; they and what they point to live during `'a`.
-pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'a>, i32> {
+#[inline]
+pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     if request.is_null() {
         return Err(CLERK_E_NULL);
     }
@@ -82,26 +86,33 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     if bytes.get(known..).is_some_and(|tail| tail.iter().any(|b| *b != 0)) {
         return Err(CLERK_E_STRUCT_SIZE);
     }
-    let none = clerk_str::NONE;
-    let mut copy = clerk_request {
-        struct_size: 0,
-        flags: 0,
-        headers: std::ptr::null(),
-        header_count: 0,
-        authorization: none,
-        cookie: none,
-        method: none,
-        host: none,
-        origin: none,
-        sec_fetch_site: none,
-        scheme: none,
-        target: none,
-        accept: none,
-        sec_fetch_dest: none,
-        referer: none,
+    let copy = if given >= known {
+        // SAFETY: the whole structure is readable.
+        unsafe { request.read_unaligned() }
+    } else {
+        let none = clerk_str::NONE;
+        let mut copy = clerk_request {
+            struct_size: 0,
+            flags: 0,
+            headers: std::ptr::null(),
+            header_count: 0,
+            authorization: none,
+            cookie: none,
+            method: none,
+            host: none,
+            origin: none,
+            sec_fetch_site: none,
+            scheme: none,
+            target: none,
+            accept: none,
+            sec_fetch_dest: none,
+            referer: none,
+            mark: 0,
+        };
+        // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given) };
+        copy
     };
-    // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known)) };
     if copy.flags != 0 || copy.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }
@@ -111,7 +122,6 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
         // SAFETY: not NULL; `header_count` lines are the caller's contract.
         count => unsafe { std::slice::from_raw_parts(copy.headers, count) },
     };
-    let mut parsed = Request::new();
     let overrides: [(&[u8], clerk_str); 3] =
         [(b"accept", copy.accept), (b"sec-fetch-dest", copy.sec_fetch_dest), (b"referer", copy.referer)];
     let has_overrides = overrides.iter().any(|(_, value)| value.len > 0);
@@ -144,7 +154,27 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request) -> Result<Request<'
     parsed.method(unsafe { copy.method.bytes() }?);
     // SAFETY: the strings are the caller's contract.
     parsed.scheme(unsafe { copy.scheme.bytes() }?).target(unsafe { copy.target.bytes() }?);
-    Ok(parsed)
+    if let Some(mark) = copy.mark.checked_sub(1) {
+        parsed.mark(mark);
+    }
+    Ok(())
+}
+
+/// Returns a mark of this moment, for `mark` of a `clerk_request` that another thread will authenticate. A user that
+/// Clerk returns after it counts as fetched for that request: requests that begin together share one fetch.
+///
+/// Returns 0 if `client` is NULL. Any thread, also in callbacks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_mark(client: *const clerk_client) -> u64 {
+    let mut mark = 0;
+    // SAFETY: the header's contract.
+    let status = unsafe {
+        accessor(client, |client| {
+            mark = client.mark().saturating_add(1);
+            Ok(())
+        })
+    };
+    if status == CLERK_OK { mark } else { 0 }
 }
 
 /// Where the token of a request was found.
@@ -188,7 +218,9 @@ pub unsafe extern "C" fn clerk_request_credential(
     // SAFETY: the header's contract.
     unsafe {
         accessor(client, |client| {
-            if let Some((place, found)) = client.credential(&read(request)?) {
+            let mut parsed = Request::new();
+            read(request, &mut parsed)?;
+            if let Some((place, found)) = client.credential(&parsed) {
                 let place = match place {
                     TokenSource::Header => clerk_token_source::HEADER,
                     TokenSource::Cookie => clerk_token_source::COOKIE,

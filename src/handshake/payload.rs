@@ -1,7 +1,9 @@
 //! The payload of a handshake or a refresh: `Set-Cookie` lines from Clerk. Only Clerk's own cookies are passed on, and nothing
 //! that could end a header line.
 
-use serde_json::Value;
+use serde::de::MapAccess;
+
+use crate::json::{AnyItems, ObjectVisitor, object};
 
 const MAX_LINES: usize = 32;
 const MAX_LINE_LEN: usize = 8 * 1024;
@@ -17,16 +19,22 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Filters the lines of a payload.
-    pub fn filter<'a>(lines: impl IntoIterator<Item = &'a Value>) -> Self {
+    /// Filters the lines of a handshake token's payload; `None` if it is no JSON object with unique members.
+    pub fn of_token(payload: &[u8]) -> Option<Self> {
+        let Payload(AnyItems(lines)) = object(payload)?;
+        Some(Lines::filter(lines.into_option().unwrap_or_default()))
+    }
+
+    /// Filters the lines of a payload; `None` is what is no string.
+    pub fn filter(lines: Vec<Option<String>>) -> Self {
         let mut filtered = Lines::default();
         let mut len = 0;
         for line in lines {
-            let line = line.as_str().filter(|line| is_clerks_cookie(line));
+            let line = line.filter(|line| is_clerks_cookie(line));
             match line.filter(|line| filtered.kept.len() < MAX_LINES && len + line.len() <= MAX_LINES_LEN) {
                 Some(line) => {
                     len += line.len();
-                    filtered.kept.push(line.to_owned());
+                    filtered.kept.push(line);
                 }
                 None => filtered.dropped += 1,
             }
@@ -46,6 +54,18 @@ impl Lines {
     }
 }
 
+#[derive(Default)]
+struct Payload(AnyItems);
+
+impl<'de> ObjectVisitor<'de> for Payload {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        if name == "handshake" {
+            self.0 = map.next_value()?;
+        }
+        Ok(name == "handshake")
+    }
+}
+
 /// The name of a line's cookie; empty if it has none.
 fn name(line: &str) -> &str {
     let first_part = line.split(';').next().unwrap_or_default();
@@ -61,12 +81,30 @@ fn is_clerks_cookie(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn filter(lines: &Value) -> Lines {
-        Lines::filter(lines.as_array().unwrap())
+        Lines::of_token(json!({"handshake": lines}).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn payload_of_a_token_is_an_object_with_unique_members() {
+        let line = r#"["__session=a"]"#;
+        let kept = |payload: &str| Lines::of_token(payload.as_bytes()).map(|lines| lines.kept.len());
+        for (payload, lines) in [
+            (format!(r#"{{"handshake":{line}}}"#), Some(1)),
+            ("{}".into(), Some(0)),
+            (r#"{"handshake":"__session=a"}"#.into(), Some(0)),
+            (r#"{"handshake":{"0":"__session=a"}}"#.into(), Some(0)),
+            (format!("[{line}]"), None),
+            (format!(r#"{{"handshake":[],"handshake":{line}}}"#), None),
+            (format!(r#"{{"handshake":{line},"x":{{"a":1,"a":2}}}}"#), None),
+        ] {
+            assert_eq!(kept(&payload), lines, "{payload}");
+        }
+        assert_eq!(Lines::of_token(b"{\"handshake\":[],\"x\":\"\xff\"}"), None);
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub struct Settings {
     pub satellite_auto_sync: bool,
     /// `sign_in_url`
     pub sign_in_url: Option<String>,
-    /// The origins that a browser is sent back to; empty: that of the request.
+    /// The origins that a browser is sent back to.
     pub origins: Vec<String>,
+    /// Whether a browser is sent back to whatever host its request names: no setting names the origins.
+    pub any_origin: bool,
     /// The origins of satellites that the primary application of a development instance responds to.
     pub satellite_origins: Vec<String>,
     /// `trust_forwarded`
@@ -86,9 +88,9 @@ impl Settings {
         let public_origins = origins("public_origin", &config.public_origin)?;
         let parties = config.authorized_parties.iter().filter_map(|party| whole_origin(party));
         let mut origins_known: Vec<String> = public_origins.into_iter().chain(parties.clone()).collect();
-        if let Some(domain) =
-            domain.filter(|_| !config.public_origin.is_empty() || !config.authorized_parties.is_empty())
-        {
+        // A party that is no origin limits the tokens all the same, so it does not open the redirects to any host.
+        let any_origin = config.public_origin.is_empty() && config.authorized_parties.is_empty();
+        if let Some(domain) = domain.filter(|_| !any_origin) {
             origins_known.extend(origin(b"https", domain.as_bytes()));
         }
         let satellites = origins("satellite_origins", &config.satellite_origins)?.into_iter().chain(parties).collect();
@@ -102,6 +104,7 @@ impl Settings {
             satellite_auto_sync: config.satellite_auto_sync,
             sign_in_url: sign_in_url.map(str::to_owned),
             origins: origins_known,
+            any_origin,
             satellite_origins: satellites,
             trust_forwarded: config.trust_forwarded,
             sends_session: config.handshake_send_session,
@@ -113,7 +116,7 @@ impl Settings {
 
     /// Logs settings that are valid and probably not intended.
     pub fn warn(&self, config: &Config, listeners: &EventHandlers) {
-        if self.origins.is_empty() {
+        if self.any_origin {
             listeners.log(Level::Warn, || {
                 "handshake: neither public_origin nor authorized_parties is set: a browser is sent back to whatever host its \
                  request names"
@@ -130,7 +133,7 @@ impl Settings {
 
     /// Returns whether browsers may be sent back to an origin.
     pub fn is_known_origin(&self, origin: &str) -> bool {
-        self.origins.is_empty() || self.origins.iter().any(|known| known == origin)
+        self.any_origin || self.origins.iter().any(|known| known == origin)
     }
 
     /// Returns the host of the Frontend API, or of its proxy on `own_origin` or elsewhere, without port.
@@ -248,6 +251,19 @@ pub mod tests {
         assert_eq!(host(true, true), "clerk.satellite.example.net");
         assert_eq!(host(true, false), "clerk.example.com");
         assert_eq!(host(false, true), "clean-mayfly-62.clerk.accounts.dev");
+    }
+
+    #[test]
+    fn party_that_is_no_origin_does_not_allow_any_host() {
+        let known = |parties: &[&str]| {
+            let set =
+                |config: &mut Config| parties.iter().for_each(|party| config.add("authorized_parties", party).unwrap());
+            settings(true, set).unwrap().is_known_origin("https://evil.example")
+        };
+        assert!(known(&[]));
+        for party in ["api", "https://*.example.com", "https://app.example.com/", "app.example.com", "null"] {
+            assert!(!known(&[party]), "{party}");
+        }
     }
 
     #[test]

@@ -1,87 +1,89 @@
 //! Parses the claims of a token in both of Clerk's layouts (session token versions 1 and 2), by the class of the token: what is
 //! a claim of another class is a custom claim, which only [`Claims::json`] holds.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 
 use super::permissions;
-use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, StringOrArray};
+use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, StringOrArray, Strings};
 use crate::token::TokenKind;
 
 /// The active organization of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Organization {
+pub struct Organization<'a> {
     /// The organization's id, `org_…`.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// The organization's slug.
-    pub slug: Option<String>,
+    pub slug: Option<Cow<'a, str>>,
     /// The user's role with the prefix `org:`.
-    pub role: Option<String>,
+    pub role: Option<Cow<'a, str>>,
     /// The user's permissions, `org:<feature>:<permission>`. Tokens never contain system permissions.
-    pub permissions: Vec<String>,
+    pub permissions: Strings<'a>,
 }
 
-/// The claims of a token, each with its type checked but its value not validated; see `Policy`.
+/// The claims of a token, each with its type checked but its value not validated; see `Policy`. Borrow the payload.
 ///
 /// Fields have the names of RFC 7519 and of Clerk's session token claims. Only session tokens have a session, an organization,
 /// an actor, features, plans and factor ages; only machine tokens have scopes; only OAuth tokens have a client.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "see above")]
-pub struct Claims {
+pub struct Claims<'a> {
     /// The payload as it was signed: one JSON object.
-    pub json: String,
-    pub sub: Claim<String>,
-    pub sid: Claim<String>,
-    pub iss: Claim<String>,
-    pub azp: Claim<String>,
-    pub jti: Claim<String>,
-    pub aud: Claim<Vec<String>>,
+    pub json: &'a str,
+    pub sub: Claim<Cow<'a, str>>,
+    pub sid: Claim<Cow<'a, str>>,
+    pub iss: Claim<Cow<'a, str>>,
+    pub azp: Claim<Cow<'a, str>>,
+    pub jti: Claim<Cow<'a, str>>,
+    pub aud: Claim<Strings<'a>>,
     pub exp: Claim<f64>,
     pub nbf: Claim<f64>,
     pub iat: Claim<f64>,
-    pub sts: Claim<String>,
+    pub sts: Claim<Cow<'a, str>>,
     pub fva: Claim<[i64; 2]>,
     /// `sub` of `act`: the user who impersonates the subject.
-    pub actor: Option<String>,
-    pub organization: Option<Organization>,
+    pub actor: Option<Cow<'a, str>>,
+    pub organization: Option<Organization<'a>>,
     /// `fea`, unchanged.
-    pub features: Option<String>,
+    pub features: Option<Cow<'a, str>>,
     /// `pla`, unchanged.
-    pub plans: Option<String>,
-    pub scopes: Vec<String>,
-    pub client_id: Option<String>,
+    pub plans: Option<Cow<'a, str>>,
+    pub scopes: Strings<'a>,
+    pub client_id: Option<Cow<'a, str>>,
 }
 
 /// The members of a payload, whatever the class of the token.
-#[derive(Default)]
-struct Raw {
-    claims: Claims,
+#[derive(Debug, Default)]
+pub(super) struct Members<'a> {
+    claims: Claims<'a>,
     version: Claim<f64>,
-    o: Claim<OrgV2>,
-    act: Claim<Act>,
-    org_id: Claim<String>,
-    org_slug: Claim<String>,
-    org_role: Claim<String>,
-    org_permissions: Claim<Vec<String>>,
-    scp: Claim<Vec<String>>,
-    scope: Claim<String>,
-    m2m_scopes: Claim<Vec<String>>,
+    o: Claim<OrgV2<'a>>,
+    act: Claim<Act<'a>>,
+    org_id: Claim<Cow<'a, str>>,
+    org_slug: Claim<Cow<'a, str>>,
+    org_role: Claim<Cow<'a, str>>,
+    org_permissions: Claim<Strings<'a>>,
+    scp: Claim<Strings<'a>>,
+    scope: Claim<Cow<'a, str>>,
+    m2m_scopes: Claim<Strings<'a>>,
 }
 
-#[derive(Default)]
-struct OrgV2 {
-    id: Claim<String>,
-    slug: Claim<String>,
-    role: Claim<String>,
-    permissions: Claim<String>,
-    masks: Claim<String>,
+#[derive(Debug, Default)]
+struct OrgV2<'a> {
+    id: Claim<Cow<'a, str>>,
+    slug: Claim<Cow<'a, str>>,
+    role: Claim<Cow<'a, str>>,
+    permissions: Claim<Cow<'a, str>>,
+    masks: Claim<Cow<'a, str>>,
 }
 
-#[derive(Default)]
-struct Act {
-    sub: Claim<String>,
+#[derive(Debug, Default)]
+struct Act<'a> {
+    sub: Claim<Cow<'a, str>>,
 }
 
-impl<'de> ObjectVisitor<'de> for OrgV2 {
+impl<'de> ObjectVisitor<'de> for OrgV2<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let slot = match name {
             "id" => &mut self.id,
@@ -96,7 +98,7 @@ impl<'de> ObjectVisitor<'de> for OrgV2 {
     }
 }
 
-impl<'de> ObjectVisitor<'de> for Act {
+impl<'de> ObjectVisitor<'de> for Act<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         if name == "sub" {
             self.sub = map.next_value::<Json<'de>>()?.string();
@@ -105,7 +107,7 @@ impl<'de> ObjectVisitor<'de> for Act {
     }
 }
 
-impl<'de> ObjectVisitor<'de> for Raw {
+impl<'de> ObjectVisitor<'de> for Members<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let claims = &mut self.claims;
         let mut value = || map.next_value::<Json<'de>>();
@@ -115,7 +117,7 @@ impl<'de> ObjectVisitor<'de> for Raw {
             "iss" => claims.iss = value()?.string(),
             "azp" => claims.azp = value()?.string(),
             "jti" => claims.jti = value()?.string(),
-            "aud" => claims.aud = map.next_value::<StringOrArray>()?.0,
+            "aud" => claims.aud = map.next_value::<StringOrArray<'de>>()?.0,
             "exp" => claims.exp = value()?.number(),
             "nbf" => claims.nbf = value()?.number(),
             "iat" => claims.iat = value()?.number(),
@@ -128,31 +130,50 @@ impl<'de> ObjectVisitor<'de> for Raw {
             "org_id" => self.org_id = value()?.string(),
             "org_slug" => self.org_slug = value()?.string(),
             "org_role" => self.org_role = value()?.string(),
-            "org_permissions" => self.org_permissions = map.next_value::<StringOrArray>()?.0,
-            "scp" => self.scp = map.next_value::<StringOrArray>()?.0,
+            "org_permissions" => self.org_permissions = map.next_value::<StringOrArray<'de>>()?.0,
+            "scp" => self.scp = map.next_value::<StringOrArray<'de>>()?.0,
             "scope" => self.scope = value()?.string(),
-            "scopes" => self.m2m_scopes = map.next_value::<StringOrArray>()?.0,
-            "o" => self.o = map.next_value::<Nested<OrgV2>>()?.0,
-            "act" => self.act = map.next_value::<Nested<Act>>()?.0,
+            "scopes" => self.m2m_scopes = map.next_value::<StringOrArray<'de>>()?.0,
+            "o" => self.o = map.next_value::<Nested<OrgV2<'de>>>()?.0,
+            "act" => self.act = map.next_value::<Nested<Act<'de>>>()?.0,
             _ => return Ok(false),
         }
         Ok(true)
     }
 }
 
-fn non_empty(claim: &Claim<String>) -> Option<String> {
+fn non_empty<'a>(claim: &Claim<Cow<'a, str>>) -> Option<Cow<'a, str>> {
     claim.get().filter(|value| !value.is_empty()).cloned()
 }
 
-impl Raw {
+impl<'a> Members<'a> {
+    /// Parses a payload. Returns `None` if it is not exactly one JSON object, holds a duplicate member at any depth, nests too
+    /// deep or is not UTF-8.
+    pub fn parse(payload: &'a [u8]) -> Option<Self> {
+        let json = std::str::from_utf8(payload).ok()?;
+        let mut members: Self = json::object_of_str(json)?;
+        members.claims.json = json;
+        Some(members)
+    }
+
+    /// Returns whether `sub` is the id of a machine.
+    pub fn has_machine_subject(&self) -> bool {
+        self.claims.sub.as_deref().is_some_and(|sub| sub.starts_with("mch_"))
+    }
+
+    /// Returns `iat` in seconds since 1970.
+    pub fn issued_at_s(&self) -> Option<i64> {
+        self.claims.issued_at_s()
+    }
+
     /// `v: 2` selects the layout with `o`; any other version is read as layout 1, like Clerk's SDK.
-    fn organization(&self) -> Option<Organization> {
+    fn organization(&self) -> Option<Organization<'a>> {
         if self.version == Claim::Present(2.0) {
             let o = self.o.get()?;
             return Some(Organization {
                 id: non_empty(&o.id)?,
                 slug: non_empty(&o.slug),
-                role: non_empty(&o.role).map(|role| format!("org:{role}")),
+                role: non_empty(&o.role).map(|role| format!("org:{role}").into()),
                 permissions: permissions::decode(
                     self.claims.features.as_deref().unwrap_or_default(),
                     o.permissions.as_deref().unwrap_or_default(),
@@ -169,9 +190,10 @@ impl Raw {
     }
 
     /// OAuth: `scp`, else `scope` (RFC 9068 §2.2.3). M2M: `scopes`, else `aud`. A claim of the wrong type grants nothing.
-    fn scopes(&self, kind: TokenKind) -> Vec<String> {
-        let split =
-            |list: &str| list.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    fn scopes(&self, kind: TokenKind) -> Strings<'a> {
+        let split = |list: &str| -> Vec<_> {
+            list.split(' ').filter(|scope| !scope.is_empty()).map(|scope| Cow::Owned(scope.to_owned())).collect()
+        };
         let (first, second) = match kind {
             TokenKind::OauthToken => (&self.scp, self.scope.get().map(|scope| split(scope))),
             TokenKind::M2mToken => (&self.m2m_scopes, self.claims.aud.get().cloned()),
@@ -183,23 +205,25 @@ impl Raw {
             Claim::Absent => second.unwrap_or_default(),
         }
     }
+
+    /// Returns the claims of a token of this class.
+    pub fn into_claims(self, kind: TokenKind) -> Claims<'a> {
+        let scopes = self.scopes(kind);
+        if kind == TokenKind::SessionToken {
+            let organization = self.organization();
+            let actor = self.act.get().and_then(|act| act.sub.get()).cloned();
+            return Claims { scopes, organization, actor, client_id: None, ..self.claims };
+        }
+        let Claims { json, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = self.claims;
+        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
+        Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() }
+    }
 }
 
-impl Claims {
-    /// Parses the decoded payload of a token of this class. Returns `None` if it is not exactly one JSON object, holds a
-    /// duplicate member at any depth, nests too deep or is not UTF-8.
-    pub fn parse(kind: TokenKind, payload: Vec<u8>) -> Option<Self> {
-        let raw: Raw = json::object(&payload)?;
-        let json = String::from_utf8(payload).ok()?;
-        let scopes = raw.scopes(kind);
-        if kind == TokenKind::SessionToken {
-            let organization = raw.organization();
-            let actor = raw.act.get().and_then(|act| act.sub.get()).cloned();
-            return Some(Claims { json, scopes, organization, actor, client_id: None, ..raw.claims });
-        }
-        let Claims { sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = raw.claims;
-        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
-        Some(Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() })
+impl<'a> Claims<'a> {
+    /// Parses the decoded payload of a token of this class. Returns `None` if it is malformed.
+    pub fn parse(kind: TokenKind, payload: &'a [u8]) -> Option<Self> {
+        Members::parse(payload).map(|members| members.into_claims(kind))
     }
 
     /// Returns `iat` in seconds since 1970.
@@ -223,8 +247,8 @@ impl Claims {
 mod tests {
     use super::*;
 
-    fn claims(json: &str) -> Claims {
-        Claims::parse(TokenKind::SessionToken, json.into()).unwrap()
+    fn claims(json: &str) -> Claims<'_> {
+        Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap()
     }
 
     #[test]
@@ -263,7 +287,7 @@ mod tests {
 
     #[test]
     fn scopes_are_read_by_class() {
-        let scopes = |kind, json: &str| Claims::parse(kind, json.into()).unwrap().scopes;
+        let scopes = |kind, json: &'static str| Claims::parse(kind, json.as_bytes()).unwrap().scopes;
         let all = r#"{"scp":["a","b"],"scope":"c","scopes":"mch_1 mch_2","aud":["mch_3"]}"#;
         assert_eq!(scopes(TokenKind::OauthToken, all), ["a", "b"]);
         assert_eq!(scopes(TokenKind::OauthToken, r#"{"scope":"a  b","aud":["c"]}"#), ["a", "b"]);

@@ -7,17 +7,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::claims::Claims;
+use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
-use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, UnverifiedSubject, VerifyingKey, base64url_parts, classify};
-use crate::json::{Claim, object};
+use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify};
+use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, TokenSource};
 use crate::token::{TokenFormat, TokenKind, detect_format};
 
 /// The longest value of a token that is shown, in characters.
 const MAX_SHOWN: usize = 64;
+const SIGNATURE: &str = "signature";
 /// The number of key ids of a set that are shown.
 const MAX_KIDS: usize = 4;
 
@@ -106,12 +107,18 @@ impl Explanation {
         self.reason
     }
 
+    /// Returns whether the signature was verified. If not, a token without a failed check may be forged: the keys were not fetched
+    /// yet, or Clerk verifies its type.
+    pub fn is_signature_verified(&self) -> bool {
+        self.checks.iter().any(|check| check.name == SIGNATURE && check.status == CheckStatus::Ok)
+    }
+
     /// Returns the failure that decides, in one phrase: the text of the debug line. Empty if no check fails.
     pub fn summary(&self) -> &str {
         self.reason.and_then(|reason| self.failure(reason)).unwrap_or_default()
     }
 
-    /// Returns the explanation as a JSON object: `rejected`, `reason`, `summary`, `kind`, and `checks` with `name`, `status`,
+    /// Returns the explanation as a JSON object: `rejected`, `reason`, `summary`, `kind`, `verified`, and `checks` with `name`, `status`,
     /// `expected`, `found`, `hint` and `failure`.
     pub fn to_json(&self) -> String {
         serde_json::json!({
@@ -119,6 +126,7 @@ impl Explanation {
             "reason": self.reason.map(Reason::as_str),
             "summary": self.summary(),
             "kind": self.kind.map(TokenKind::as_str),
+            "verified": self.is_signature_verified(),
             "checks": self.checks,
         })
         .to_string()
@@ -154,7 +162,8 @@ impl fmt::Display for Explanation {
         }
         match self.reason {
             Some(reason) => write!(f, "rejected: {reason}"),
-            None => f.write_str("no check fails"),
+            None if self.is_signature_verified() => f.write_str("no check fails"),
+            None => f.write_str("no check fails, but the signature was not verified"),
         }
     }
 }
@@ -207,7 +216,8 @@ pub fn explain<K: AsRef<[VerifyingKey]>>(token: &[u8], expectations: &Expectatio
     match detect_format(token) {
         TokenFormat::Opaque(kind) => explain_opaque(token, kind, expectations, &mut explanation),
         TokenFormat::Jwt => {
-            if let Some(claims) = explain_jwt(token, expectations, &mut explanation) {
+            let mut payload = Vec::new();
+            if let Some(claims) = explain_jwt(token, &mut payload, expectations, &mut explanation) {
                 explain_claims(&claims, expectations, &mut explanation);
             }
         }
@@ -245,23 +255,26 @@ fn mistake(token: &[u8]) -> Option<&'static str> {
         _ if starts("sk_") => "this is a secret key: it must not leave the server; replace it",
         _ if starts("pk_") => "this is a publishable key; send the session token",
         _ if starts("whsec_") => "this is the secret of a webhook: it must not leave the server; replace it",
-        _ if starts("__session") => "this is a whole cookie; send its value",
+        _ if starts("__session=") => "this is a whole cookie; send its value",
         _ if token.starts_with(b"\"") || token.starts_with(b"'") => "remove the quotes",
         _ if token.len() > MAX_TOKEN_LEN => "keep the claims of the session token small",
         _ if token.iter().any(u8::is_ascii_whitespace) => "the token contains white space",
         _ if token.iter().filter(|b| **b == b'.').count() == 1 => "the token was cut",
+        _ if token.ends_with(b".") => "the token is not signed",
         _ if token.contains(&b'%') => "the token is percent-encoded",
+        _ if starts("__") => "this is a whole cookie; send the value of __session",
         _ if token.contains(&b'=') => "remove the padding (=)",
         _ => return None,
     })
 }
 
-/// Checks everything before the claims. Returns the claims if they can be read.
-fn explain_jwt<K: AsRef<[VerifyingKey]>>(
+/// Checks everything before the claims. Returns the claims if they can be read; they borrow `decoded`.
+fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     token: &[u8],
+    decoded: &'a mut Vec<u8>,
     expectations: &Expectations<'_, K>,
     into: &mut Explanation,
-) -> Option<Claims> {
+) -> Option<Claims<'a>> {
     const PARTS: &str = "three parts in base64url, separated by dots";
     let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token)?)));
     let Some((token, (header, payload, _))) = parts else {
@@ -277,7 +290,8 @@ fn explain_jwt<K: AsRef<[VerifyingKey]>>(
         let expected =
             "a JSON object without duplicate members, with `alg` and without `crit`, `b64`, `zip`, `enc`, `cty`";
         let found = unreadable(header.as_deref());
-        into.push(Check::failed("header", Reason::TokenInvalid, expected, found, format!("header: {found}")));
+        let check = Check::failed("header", Reason::TokenInvalid, expected, found, format!("header: {found}"));
+        into.push(Check { hint: mistake(token.as_bytes()), ..check });
         return None;
     };
     into.push(Check::ok("header", "a JSON object", "a JSON object"));
@@ -289,14 +303,14 @@ fn explain_jwt<K: AsRef<[VerifyingKey]>>(
             Check::failed("alg", Reason::TokenInvalid, ALGORITHM, alg, failure).hint("Clerk signs with RS256 only")
         }
     });
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok();
-    let Some(subject) = payload.as_deref().and_then(object::<UnverifiedSubject>) else {
-        let found = unreadable(payload.as_deref());
+    let payload = URL_SAFE_NO_PAD.decode_vec(payload, decoded).ok().map(|()| decoded.as_slice());
+    let Some(members) = payload.and_then(Members::parse) else {
+        let found = unreadable(payload);
         let expected = "a JSON object without duplicate members";
         into.push(Check::failed("payload", Reason::TokenInvalid, expected, found, format!("payload: {found}")));
         return None;
     };
-    let kind = match classify(&header, &subject) {
+    let kind = match classify(&header, members.has_machine_subject()) {
         Ok((kind, is_contradictory)) => {
             into.kind = Some(kind);
             into.push(type_check(kind, expectations, type_members(&header)));
@@ -326,21 +340,14 @@ fn explain_jwt<K: AsRef<[VerifyingKey]>>(
         }
     };
     explain_signature(token, header.kid.as_deref(), expectations, into);
-    let claims = Claims::parse(kind, payload.unwrap_or_default());
-    into.push(match claims {
-        Some(_) => Check::ok("claims", "no duplicate members", "no duplicate members"),
-        None => {
-            let found = "duplicate members in nested claims";
-            Check::failed("claims", Reason::TokenInvalid, "no duplicate members", found, format!("claims: {found}"))
-        }
-    });
-    claims
+    into.push(Check::ok("claims", "no duplicate members", "no duplicate members"));
+    Some(members.into_claims(kind))
 }
 
 fn unreadable(decoded: Option<&[u8]>) -> &'static str {
     match decoded {
         None => "not base64url without padding",
-        Some(json) if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() => "not JSON",
+        Some(json) if !is_valid(json) => "not JSON",
         Some(_) => "a duplicate, unsupported or wrong member",
     }
 }
@@ -404,19 +411,22 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
             Some(keys)
         }
         KnownKeys::Set(kids, None) => {
-            let failure = format!("{shown} not in the set of {}: another instance's token?", set(&kids));
+            let failure = match kid {
+                Some(_) => format!("{shown} not in the set of {}: another instance's token?", set(&kids)),
+                None => format!("{shown}, expected one of the set of {}", set(&kids)),
+            };
             let check = Check::failed("kid", Reason::JwkKidMismatch, set(&kids), shown.clone(), failure);
             into.push(check.hint("compare the instance of the frontend's publishable key with that of secret_key"));
             None
         }
     };
     into.push(match keys {
-        None => Check::skipped("signature", VERIFIED, "no key to verify it with"),
-        Some(keys) if jwt.verify_signature(keys.as_ref()).is_some() => Check::ok("signature", VERIFIED, "verified"),
+        None => Check::skipped(SIGNATURE, VERIFIED, "no key to verify it with"),
+        Some(keys) if jwt.verify_signature(keys.as_ref()).is_some() => Check::ok(SIGNATURE, VERIFIED, "verified"),
         Some(keys) => {
             let count = keys.as_ref().len();
             let failure = format!("signature of none of {count} keys, {shown}: forged, changed, or another instance's");
-            Check::failed("signature", Reason::TokenInvalidSignature, VERIFIED, "not verified", failure)
+            Check::failed(SIGNATURE, Reason::TokenInvalidSignature, VERIFIED, "not verified", failure)
                 .hint("check that jwt_key or secret_key belongs to the instance that issued the token")
         }
     });
@@ -430,7 +440,7 @@ fn set(kids: &[String]) -> String {
     if shown.is_empty() { "no keys".to_owned() } else { shown.join(", ") }
 }
 
-fn explain_claims<K>(claims: &Claims, expectations: &Expectations<'_, K>, into: &mut Explanation) {
+fn explain_claims<K>(claims: &Claims<'_>, expectations: &Expectations<'_, K>, into: &mut Explanation) {
     let kind = into.kind.unwrap_or(TokenKind::SessionToken);
     for check in CHECKS {
         let outcome = (check.run)(expectations.policy, kind, claims, expectations.wall_ms);
@@ -442,7 +452,7 @@ fn explain_claim<K>(
     check: &ClaimCheck,
     outcome: Result<(), Reason>,
     kind: TokenKind,
-    claims: &Claims,
+    claims: &Claims<'_>,
     expectations: &Expectations<'_, K>,
 ) -> Check {
     let (policy, now_ms) = (expectations.policy, expectations.wall_ms);
@@ -459,7 +469,10 @@ fn explain_claim<K>(
                 Claim::Present(aud) => format!("aud {}", list(aud)),
                 other => absent(name, other),
             };
-            let failure = format!("{found} names no configured audience");
+            let failure = match claims.aud {
+                Claim::Present(_) => format!("{found} names no configured audience"),
+                _ => format!("{found}, expected one of the setting audience"),
+            };
             (configured("one of", &policy.audience), found, Some(failure), Some("compare it with the setting audience"))
         }
         "azp" if kind == TokenKind::M2mToken => (String::new(), "M2M tokens have no azp".into(), None, None),
@@ -470,6 +483,10 @@ fn explain_claim<K>(
                     format!("{found}, expected one of authorized_parties"),
                     "tokens of a navigation without Origin have none: authorized_parties_missing = accept accepts them",
                 ),
+                Claim::Present(ref party) if is_nearly(party, &policy.authorized_parties) => (
+                    format!("{found} not in authorized_parties"),
+                    "the comparison is exact: an origin is in lower case, without a path and without a slash at its end",
+                ),
                 _ => (
                     format!("{found} not in authorized_parties"),
                     "add the origin of the frontend to authorized_parties",
@@ -479,7 +496,10 @@ fn explain_claim<K>(
         }
         "iss" => {
             let found = string(name, &claims.iss);
-            let failure = format!("{found} not in issuer");
+            let failure = match claims.iss {
+                Claim::Present(_) => format!("{found} not in issuer"),
+                _ => format!("{found}, expected one of the setting issuer"),
+            };
             (
                 configured("one of", &policy.issuer),
                 found,
@@ -525,7 +545,8 @@ fn explain_claim<K>(
             };
             let hint =
                 "the session has tasks left, such as choosing an organization; or set treat_pending_as_signed_out";
-            (expected, string(name, &claims.sts), None, Some(hint))
+            let is_pending = outcome == Err(Reason::SessionPending);
+            (expected, string(name, &claims.sts), None, is_pending.then_some(hint))
         }
         _ => {
             let expected = match (&policy.expected_machine_id, kind) {
@@ -546,6 +567,12 @@ fn explain_claim<K>(
     }
 }
 
+/// Returns whether an origin differs from one of these only by its case or by slashes at the end.
+fn is_nearly(party: &str, origins: &[String]) -> bool {
+    let bare = |origin: &str| origin.trim_end_matches('/').to_ascii_lowercase();
+    origins.iter().any(|origin| bare(origin) == bare(party))
+}
+
 fn absent<T>(name: &str, claim: &Claim<T>) -> String {
     match claim {
         Claim::Absent => format!("no {name}"),
@@ -553,12 +580,12 @@ fn absent<T>(name: &str, claim: &Claim<T>) -> String {
     }
 }
 
-fn string(name: &str, claim: &Claim<String>) -> String {
+fn string(name: &str, claim: &Claim<impl AsRef<str>>) -> String {
     claim.as_deref().map_or_else(|| absent(name, claim), |value| format!("{name} {}", quoted(value)))
 }
 
-fn list(values: &[String]) -> String {
-    let mut shown: Vec<_> = values.iter().take(MAX_KIDS).map(|value| quoted(value)).collect();
+fn list(values: &[impl AsRef<str>]) -> String {
+    let mut shown: Vec<_> = values.iter().take(MAX_KIDS).map(|value| quoted(value.as_ref())).collect();
     if values.len() > MAX_KIDS {
         shown.push(format!("{} more", values.len() - MAX_KIDS));
     }

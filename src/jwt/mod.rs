@@ -12,19 +12,21 @@ mod key;
 mod permissions;
 mod policy;
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::MapAccess;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 pub use claims::Claims;
+use claims::Members;
 pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
+#[cfg(fuzzing)]
+pub use permissions::decode as decode_permissions;
 pub use policy::Policy;
 
-pub use crate::json::Claim;
-use crate::json::{Json, ObjectVisitor, object};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, split_jws};
 use crate::token::TokenKind;
@@ -41,6 +43,26 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 /// The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
 const ALGORITHM: &str = "RS256";
 
+/// The decoded header and payload of a JWT.
+#[derive(Debug, Default)]
+pub struct Decoded(Vec<u8>);
+
+/// Whether a string consists of the alphabet (RFC 4648 §5). Without a branch for each byte, so that several are compared at once.
+fn is_base64url(string: &str) -> bool {
+    let invalid = string.bytes().fold(0, |invalid: u8, b| {
+        let is_letter = u8::from((b | 0x20).wrapping_sub(b'a') < 26);
+        let is_digit = u8::from(b.wrapping_sub(b'0') < 10);
+        invalid | ((is_letter | is_digit | u8::from(b == b'-') | u8::from(b == b'_')) ^ 1)
+    });
+    invalid == 0
+}
+
+/// Decodes base64url into a buffer that is large enough.
+fn decode<'a>(part: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Reason> {
+    let len = URL_SAFE_NO_PAD.decode_slice(part, buffer).map_err(|_| Reason::TokenInvalid)?;
+    Ok(&buffer[..len])
+}
+
 /// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
 /// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
 fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
@@ -48,8 +70,7 @@ fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
         return None;
     }
     let (header, payload, signature) = split_jws(token)?;
-    let base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_valid = !payload.is_empty() && !signature.is_empty() && signature.bytes().all(base64url);
+    let is_valid = !payload.is_empty() && !signature.is_empty() && is_base64url(signature);
     is_valid.then_some((header, payload, signature))
 }
 
@@ -60,84 +81,51 @@ fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a str,
     signature: &'a str,
-    kid: Option<String>,
+    kid: Option<Cow<'a, str>>,
     kind: TokenKind,
     is_contradictory: bool,
-    issued_at: Claim<f64>,
-    payload: Vec<u8>,
-}
-
-/// The claims that are read before the signature is verified.
-#[derive(Default)]
-struct UnverifiedSubject {
-    is_machine: bool,
-    issued_at: Claim<f64>,
-}
-
-impl<'de> ObjectVisitor<'de> for UnverifiedSubject {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "sub" => self.is_machine = matches!(map.next_value()?, Json::String(sub) if sub.starts_with("mch_")),
-            "iat" => self.issued_at = map.next_value::<Json<'de>>()?.number(),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
+    members: Members<'a>,
 }
 
 impl<'a> UnverifiedJwt<'a> {
-    /// Parses a compact JWS.
+    /// Parses a compact JWS. `decoded` receives header and payload, which the result borrows.
     ///
     /// # Errors
     ///
     /// [`Reason::TokenInvalid`] for everything that can be rejected without a key: size, format, header, algorithm, token type
     /// and payload syntax; [`Reason::TokenTypeNotSupported`] for a token of a JWT template. The values of the claims are
     /// checked by `Policy::validate`.
-    pub fn parse(token: &'a str) -> Result<Self, Reason> {
+    pub fn parse(token: &'a str, decoded: &'a mut Decoded) -> Result<Self, Reason> {
         let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::TokenInvalid)?;
-        let header = Header::parse(&header).ok_or(Reason::TokenInvalid)?;
+        let size = base64::decoded_len_estimate(header.len());
+        decoded.0.resize(size + base64::decoded_len_estimate(payload.len()), 0);
+        let (for_header, for_payload) = decoded.0.split_at_mut(size);
+        let header = Header::parse(decode(header, for_header)?).ok_or(Reason::TokenInvalid)?;
         if header.alg != ALGORITHM {
             return Err(Reason::TokenInvalid);
         }
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Reason::TokenInvalid)?;
-        let subject: UnverifiedSubject = object(&payload).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, &subject)?;
-        let kid = header.kid.map(Into::into);
-        let issued_at = subject.issued_at;
-        Ok(UnverifiedJwt {
-            kid,
-            kind,
-            is_contradictory,
-            issued_at,
-            payload,
-            ..UnverifiedJwt::of_parts(token, signature)
-        })
+        let members = Members::parse(decode(payload, for_payload)?).ok_or(Reason::TokenInvalid)?;
+        let (kind, is_contradictory) = classify(&header, members.has_machine_subject())?;
+        let signing_input = &token[..token.len() - signature.len() - 1];
+        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid, kind, is_contradictory, members })
     }
 
     /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
-    fn for_signature(token: &'a str, kid: Option<&str>) -> Self {
-        let (_, signature) = token.rsplit_once('.').unwrap_or_default();
-        UnverifiedJwt { kid: kid.map(Into::into), ..UnverifiedJwt::of_parts(token, signature) }
-    }
-
-    fn of_parts(token: &'a str, signature: &'a str) -> Self {
-        let signing_input = &token[..token.len() - signature.len() - 1];
-        let kind = TokenKind::SessionToken;
+    fn for_signature(token: &'a str, kid: Option<&'a str>) -> Self {
+        let (signing_input, signature) = token.rsplit_once('.').unwrap_or_default();
         UnverifiedJwt {
             signing_input,
             signature,
-            kid: None,
-            kind,
+            kid: kid.map(Into::into),
+            kind: TokenKind::SessionToken,
             is_contradictory: false,
-            issued_at: Claim::Absent,
-            payload: Vec::new(),
+            members: Members::default(),
         }
     }
 
     /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
     pub fn issued_at_s(&self) -> Option<i64> {
-        Claims::millis(&self.issued_at).get().map(|ms| ms / 1000)
+        self.members.issued_at_s()
     }
 
     /// Returns the token type according to header and `sub`; not authenticated until the signature is verified.
@@ -161,24 +149,15 @@ impl<'a> UnverifiedJwt<'a> {
         keys.iter().find(|key| key.verify(self.signing_input, self.signature))
     }
 
-    /// Returns the payload. To be called once the signature is verified.
-    pub fn into_payload(self) -> Vec<u8> {
-        self.payload
-    }
-
-    /// Parses the claims. To be called once the signature is verified.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::TokenInvalid`] if they are not one JSON object without duplicate members.
-    pub fn into_claims(self) -> Result<Claims, Reason> {
-        Claims::parse(self.kind, self.payload).ok_or(Reason::TokenInvalid)
+    /// Returns the claims. To be called once the signature is verified.
+    pub fn into_claims(self) -> Claims<'a> {
+        self.members.into_claims(self.kind)
     }
 }
 
 /// Determines the token type from `typ`, `cat` and `sub`, and whether they contradict one another; the reason for types that
 /// are never accepted.
-fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Result<(TokenKind, bool), Reason> {
+fn classify(header: &Header<'_>, has_machine_subject: bool) -> Result<(TokenKind, bool), Reason> {
     // RFC 7515 §4.1.9: a media type, compared without case, `application/` optional.
     let mut typ = header.typ.as_deref().unwrap_or("JWT");
     if let Some((prefix, rest)) = typ.split_at_checked(12)
@@ -194,7 +173,7 @@ fn classify(header: &Header<'_>, subject: &UnverifiedSubject) -> Result<(TokenKi
     match category {
         CATEGORY_TEMPLATE => Err(Reason::TokenTypeNotSupported),
         CATEGORY_M2M => Ok((TokenKind::M2mToken, false)),
-        _ if subject.is_machine => Ok((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
+        _ if has_machine_subject => Ok((TokenKind::M2mToken, category != CATEGORY_IGNORE)),
         _ if access_token => Ok((TokenKind::OauthToken, false)),
         CATEGORY_SESSION | CATEGORY_IGNORE => Ok((TokenKind::SessionToken, false)),
         _ => Err(Reason::TokenInvalid),
@@ -212,7 +191,7 @@ mod tests {
     const HEADER: &str = r#"{"alg":"RS256","kid":"ins_1","typ":"JWT"}"#;
 
     fn kind(header: &str, payload: &str) -> Result<TokenKind, Reason> {
-        UnverifiedJwt::parse(&token(header, payload)).map(|t| t.kind())
+        UnverifiedJwt::parse(&token(header, payload), &mut Decoded::default()).map(|t| t.kind())
     }
 
     #[test]
@@ -227,7 +206,8 @@ mod tests {
         assert_eq!(kind(&with(r#""cat":"cl_B7d4PD333AAA""#), user), Ok(TokenKind::M2mToken));
         assert_eq!(kind(&with(r#""cat":"cl_I7d4PD111III""#), user), Ok(TokenKind::SessionToken));
         let contradictory = token(&with(r#""cat":"cl_B7d4PD111AAA""#), machine);
-        let contradictory = UnverifiedJwt::parse(&contradictory).unwrap();
+        let mut decoded = Decoded::default();
+        let contradictory = UnverifiedJwt::parse(&contradictory, &mut decoded).unwrap();
         assert_eq!((contradictory.kind(), contradictory.is_contradictory()), (TokenKind::M2mToken, true));
         for subject in [user, machine] {
             let template = kind(&with(r#""cat":"cl_B7d4PD222AAA""#), subject);
@@ -262,7 +242,7 @@ mod tests {
     fn malformed_key_ids_are_ignored() {
         let kid = |kid: &str| {
             let jws = token(&format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), "{}");
-            UnverifiedJwt::parse(&jws).unwrap().kid().map(str::to_owned)
+            UnverifiedJwt::parse(&jws, &mut Decoded::default()).unwrap().kid().map(str::to_owned)
         };
         assert_eq!(kid("ins_2abc"), Some("ins_2abc".into()));
         for malformed in ["", "../keys", "a b", "a\\u0000", "é", &"a".repeat(257)] {
@@ -270,15 +250,25 @@ mod tests {
         }
         for malformed in [r#"["ins_1"]"#, r#"{"ins_1":"ins_1"}"#, "5", "null", "true"] {
             let jws = token(&format!(r#"{{"alg":"RS256","kid":{malformed}}}"#), "{}");
-            assert_eq!(UnverifiedJwt::parse(&jws).unwrap().kid(), None, "{malformed}");
+            assert_eq!(UnverifiedJwt::parse(&jws, &mut Decoded::default()).unwrap().kid(), None, "{malformed}");
         }
+    }
+
+    #[test]
+    fn alphabet_is_that_of_base64url() {
+        let is_member = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        for b in 0..128 {
+            let string = format!("{}{}", "A".repeat(40), char::from(b));
+            assert_eq!(is_base64url(&string), is_member(b), "{b}");
+        }
+        assert!(!is_base64url("AAé"));
     }
 
     // Threat U1.
     #[test]
     fn token_with_non_canonical_encoding_is_rejected() {
         let valid = token(HEADER, r#"{"sub":"user_1"}"#);
-        assert!(UnverifiedJwt::parse(&valid).is_ok());
+        assert!(UnverifiedJwt::parse(&valid, &mut Decoded::default()).is_ok());
         let padded = valid.replace('.', "=.");
         let dotted = format!("{valid}.");
         let empty = valid.rsplit_once('.').unwrap().0.to_owned() + ".";
@@ -294,7 +284,7 @@ mod tests {
             String::new(),
             ".".repeat(60_000),
         ]) {
-            assert_eq!(UnverifiedJwt::parse(&invalid).unwrap_err(), Reason::TokenInvalid);
+            assert_eq!(UnverifiedJwt::parse(&invalid, &mut Decoded::default()).unwrap_err(), Reason::TokenInvalid);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The n-th mask in `fpm` belongs to the n-th feature in `fea`, as Clerk documents it. A feature with a malformed scope, name
 //! or mask grants nothing.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 /// The maximum number of digits of a mask, which has one bit per permission.
@@ -11,7 +13,7 @@ const MAX_DIGITS: usize = 1024;
 const MAX_GRANTED: usize = 1024;
 
 /// Returns `org:<feature>:<permission>` for each bit that is set.
-pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<String> {
+pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<Cow<'static, str>> {
     if is_ambiguous(items(features), items(masks).count()) {
         return Vec::new();
     }
@@ -24,7 +26,7 @@ pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<String> {
                 if granted.len() == MAX_GRANTED {
                     return Vec::new();
                 }
-                granted.push(format!("org:{name}:{permission}"));
+                granted.push(["org:", name, ":", permission].concat().into());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Validates the claims of a token whose signature is verified, with the rules of Clerk's JavaScript SDK.
 
 use super::claims::Claims;
-use crate::json::Claim;
+use crate::json::{Claim, Strings};
 use crate::reason::Reason;
 use crate::token::{TokenKind, is_clerk_id};
 
@@ -44,12 +44,21 @@ impl Policy {
     /// # Errors
     ///
     /// The reason of the first check that fails.
-    pub fn validate(&self, kind: TokenKind, claims: &Claims, wall_ms: i64) -> Result<(), Reason> {
+    pub fn validate(&self, kind: TokenKind, claims: &Claims<'_>, wall_ms: i64) -> Result<(), Reason> {
         CHECKS.iter().try_for_each(|check| (check.run)(self, kind, claims, wall_ms))
     }
 
+    /// Returns from when on the token is valid, clock skew included, in milliseconds since 1970.
+    pub fn not_before_ms(&self, claims: &Claims<'_>) -> i64 {
+        let times = [&claims.nbf, &claims.iat].map(|claim| match Claims::millis(claim) {
+            Claim::Present(ms) => ms.saturating_sub(self.clock_skew_ms),
+            _ => i64::MIN,
+        });
+        times[0].max(times[1])
+    }
+
     /// Returns when the token expires, clock skew included, in milliseconds since 1970.
-    pub fn expires_at_ms(&self, claims: &Claims) -> i64 {
+    pub fn expires_at_ms(&self, claims: &Claims<'_>) -> i64 {
         match Claims::millis(&claims.exp) {
             Claim::Present(exp) => exp.saturating_add(self.clock_skew_ms),
             _ => i64::MIN,
@@ -67,7 +76,7 @@ pub struct ClaimCheck {
     /// The claim.
     pub name: &'static str,
     /// The check at a time in milliseconds since 1970.
-    pub run: fn(&Policy, TokenKind, &Claims, i64) -> Result<(), Reason>,
+    pub run: fn(&Policy, TokenKind, &Claims<'_>, i64) -> Result<(), Reason>,
 }
 
 /// The checks of the claims, in order.
@@ -84,39 +93,44 @@ pub const CHECKS: &[ClaimCheck] = &[
     ClaimCheck { name: "scopes", run: machine_scopes },
 ];
 
+fn contains(strings: &Strings<'_>, string: &str) -> bool {
+    strings.iter().any(|one| one == string)
+}
+
 /// `sub` is required and must be a Clerk id: it becomes part of URLs and of table rows.
-fn subject(_: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn subject(_: &Policy, kind: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     let prefix = if kind == TokenKind::M2mToken { "mch_" } else { "user_" };
     let is_id = claims.sub.get().is_some_and(|sub| is_clerk_id(sub, prefix));
     is_id.then_some(()).ok_or(Reason::TokenInvalid)
 }
 
 /// Stricter than Clerk's SDK, which skips the check for a token without `aud`.
-fn audience(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn audience(policy: &Policy, _: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     let accepted = policy.audience.is_empty()
-        || claims.aud.get().is_some_and(|aud| aud.iter().any(|one| policy.audience.contains(one)));
+        || claims.aud.get().is_some_and(|aud| policy.audience.iter().any(|accepted| contains(aud, accepted)));
     accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
 }
 
 /// M2M tokens are created by a server and have no `azp`.
-fn authorized_party(policy: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn authorized_party(policy: &Policy, kind: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     let accepted = policy.authorized_parties.is_empty()
         || kind == TokenKind::M2mToken
         || match &claims.azp {
-            Claim::Present(azp) => !azp.is_empty() && policy.authorized_parties.contains(azp),
+            Claim::Present(azp) => !azp.is_empty() && policy.authorized_parties.iter().any(|party| party == azp),
             Claim::Absent => policy.accept_missing_azp,
             Claim::Invalid => false,
         };
     accepted.then_some(()).ok_or(Reason::TokenInvalidAuthorizedParties)
 }
 
-fn issuer(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
-    let accepted = policy.issuer.is_empty() || claims.iss.get().is_some_and(|iss| policy.issuer.contains(iss));
+fn issuer(policy: &Policy, _: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
+    let accepted = policy.issuer.is_empty()
+        || claims.iss.get().is_some_and(|iss| policy.issuer.iter().any(|accepted| accepted == iss));
     accepted.then_some(()).ok_or(Reason::TokenInvalidIssuer)
 }
 
 /// `exp` is required. A token expires at `exp + skew` and is valid from `nbf - skew` and `iat - skew` on, both inclusive.
-fn expiry(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+fn expiry(policy: &Policy, _: TokenKind, claims: &Claims<'_>, now: i64) -> Result<(), Reason> {
     match Claims::millis(&claims.exp) {
         Claim::Present(exp) if exp > policy.limits(now).0 => Ok(()),
         Claim::Present(_) => Err(Reason::TokenExpired),
@@ -124,11 +138,11 @@ fn expiry(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<()
     }
 }
 
-fn not_before(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+fn not_before(policy: &Policy, _: TokenKind, claims: &Claims<'_>, now: i64) -> Result<(), Reason> {
     has_begun(policy, &claims.nbf, Reason::TokenNotActiveYet, now)
 }
 
-fn issued_at(policy: &Policy, _: TokenKind, claims: &Claims, now: i64) -> Result<(), Reason> {
+fn issued_at(policy: &Policy, _: TokenKind, claims: &Claims<'_>, now: i64) -> Result<(), Reason> {
     has_begun(policy, &claims.iat, Reason::TokenIatInTheFuture, now)
 }
 
@@ -141,11 +155,11 @@ fn has_begun(policy: &Policy, claim: &Claim<f64>, reason: Reason, now: i64) -> R
     }
 }
 
-fn session(_: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn session(_: &Policy, _: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     if claims.sid == Claim::Invalid { Err(Reason::TokenInvalid) } else { Ok(()) }
 }
 
-fn session_status(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn session_status(policy: &Policy, _: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     match &claims.sts {
         Claim::Invalid => Err(Reason::TokenInvalid),
         Claim::Present(sts) if sts == "pending" && policy.treat_pending_as_signed_out => Err(Reason::SessionPending),
@@ -153,9 +167,9 @@ fn session_status(policy: &Policy, _: TokenKind, claims: &Claims, _: i64) -> Res
     }
 }
 
-fn machine_scopes(policy: &Policy, kind: TokenKind, claims: &Claims, _: i64) -> Result<(), Reason> {
+fn machine_scopes(policy: &Policy, kind: TokenKind, claims: &Claims<'_>, _: i64) -> Result<(), Reason> {
     let machine = policy.expected_machine_id.as_ref().filter(|_| kind == TokenKind::M2mToken);
-    let accepted = machine.is_none_or(|machine| claims.scopes.contains(machine));
+    let accepted = machine.is_none_or(|machine| contains(&claims.scopes, machine));
     accepted.then_some(()).ok_or(Reason::TokenInvalidAudience)
 }
 
@@ -167,7 +181,8 @@ mod tests {
 
     fn validate(policy: &Policy, extra: &str) -> Result<(), Reason> {
         let json = format!(r#"{{"sub":"user_1"{extra}}}"#);
-        policy.validate(TokenKind::SessionToken, &Claims::parse(TokenKind::SessionToken, json.into()).unwrap(), NOW)
+        let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap();
+        policy.validate(TokenKind::SessionToken, &claims, NOW)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A JWK set (RFC 7517 §5): its usable keys by key id.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::Engine as _;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Keys;
-use crate::json::{Claim, Json, Nested, ObjectVisitor, StringOrArray, object};
+use crate::json::{Claim, Json, Nested, ObjectVisitor, StringOrArray, Strings, object};
 use crate::jwt::{KeyError, VerifyingKey};
 
 /// The maximum number of keys in a set.
@@ -18,18 +19,18 @@ pub const MAX_KEYS: usize = 1024;
 pub struct KeySet(HashMap<String, Keys>);
 
 #[derive(Default)]
-struct Jwk {
-    kty: Claim<String>,
-    kid: Claim<String>,
-    usage: Claim<String>,
-    alg: Claim<String>,
-    key_ops: Claim<Vec<String>>,
-    n: Claim<String>,
-    e: Claim<String>,
+struct Jwk<'a> {
+    kty: Claim<Cow<'a, str>>,
+    kid: Claim<Cow<'a, str>>,
+    usage: Claim<Cow<'a, str>>,
+    alg: Claim<Cow<'a, str>>,
+    key_ops: Claim<Strings<'a>>,
+    n: Claim<Cow<'a, str>>,
+    e: Claim<Cow<'a, str>>,
     is_private: bool,
 }
 
-impl<'de> ObjectVisitor<'de> for Jwk {
+impl<'de> ObjectVisitor<'de> for Jwk<'de> {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         let mut value = || map.next_value::<Json<'de>>();
         match name {
@@ -37,7 +38,7 @@ impl<'de> ObjectVisitor<'de> for Jwk {
             "kid" => self.kid = value()?.string(),
             "use" => self.usage = value()?.string(),
             "alg" => self.alg = value()?.string(),
-            "key_ops" => self.key_ops = map.next_value::<StringOrArray>()?.0,
+            "key_ops" => self.key_ops = map.next_value::<StringOrArray<'de>>()?.0,
             "n" => self.n = value()?.string(),
             "e" => self.e = value()?.string(),
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
@@ -50,10 +51,10 @@ impl<'de> ObjectVisitor<'de> for Jwk {
     }
 }
 
-impl Jwk {
+impl Jwk<'_> {
     /// Returns the key if it is an RSA public key for RS256 signatures (RFC 7517 §4, RFC 7518 §6.3).
     fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
-        let absent_or = |member: &Claim<String>, right: &str| match member {
+        let absent_or = |member: &Claim<Cow<'_, str>>, right: &str| match member {
             Claim::Absent => true,
             _ => member.as_deref() == Some(right),
         };
@@ -66,7 +67,7 @@ impl Jwk {
             && absent_or(&self.usage, "sig")
             && absent_or(&self.alg, "RS256")
             && may_verify;
-        let number = |member: &Claim<String>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
+        let number = |member: &Claim<Cow<'_, str>>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
         let (Some(n), Some(e), true) = (number(&self.n), number(&self.e), right) else { return Err(KeyError::NotRsa) };
         VerifyingKey::from_components(&n, &e)
     }
@@ -99,13 +100,13 @@ impl<'de> Deserialize<'de> for List {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
                 let mut keys = Vec::new();
                 let mut count = 0;
-                while let Some(Nested(jwk)) = seq.next_element::<Nested<Jwk>>()? {
+                while let Some(Nested(jwk)) = seq.next_element::<Nested<Jwk<'de>>>()? {
                     count += 1;
                     if count > MAX_KEYS {
                         return Err(de::Error::custom("too many keys"));
                     }
                     if let Some((Claim::Present(kid), Ok(key))) = jwk.get().map(|jwk| (&jwk.kid, jwk.verifying_key())) {
-                        keys.push((kid.clone(), key));
+                        keys.push((kid.clone().into_owned(), key));
                     }
                 }
                 Ok(List(keys))
@@ -147,13 +148,13 @@ impl KeySet {
 
 /// Parses a single JWK; its key id is ignored.
 pub fn parse_jwk(json: &[u8]) -> Option<Result<VerifyingKey, KeyError>> {
-    let jwk: Jwk = object(json)?;
+    let jwk: Jwk<'_> = object(json)?;
     matches!(jwk.kty, Claim::Present(_)).then(|| jwk.verifying_key())
 }
 
 /// Whether this is a JWK with private members.
 pub fn is_private_jwk(json: &[u8]) -> bool {
-    object::<Jwk>(json).is_some_and(|jwk| jwk.is_private)
+    object::<Jwk<'_>>(json).is_some_and(|jwk| jwk.is_private)
 }
 
 #[cfg(test)]

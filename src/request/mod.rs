@@ -50,9 +50,15 @@ pub struct Request<'a> {
     origin: Single<'a>,
     sec_fetch_site: Single<'a>,
     page: PageLines<'a>,
+    mark: Option<u64>,
 }
 
 impl<'a> Request<'a> {
+    /// Returns whether the request has an `Authorization` line that is not empty.
+    pub(crate) fn has_authorization(&self) -> bool {
+        self.authorization.iter().any(|line| !trim(line).is_empty())
+    }
+
     /// Creates a request without headers.
     pub fn new() -> Self {
         Self::default()
@@ -82,6 +88,18 @@ impl<'a> Request<'a> {
     pub fn method(&mut self, method: &'a [u8]) -> &mut Self {
         self.method = method;
         self
+    }
+
+    /// Sets when the request began, for an application that calls the client some time later, on another thread: the value that
+    /// [`Client::mark`](crate::Client::mark) returned then. Without it, the request begins with the call.
+    pub fn mark(&mut self, mark: u64) -> &mut Self {
+        self.mark = Some(mark);
+        self
+    }
+
+    /// Returns the value of [`Self::mark`].
+    pub(crate) fn marked(&self) -> Option<u64> {
+        self.mark
     }
 
     /// Returns whether a browser requests a document, so that it would follow a redirect.

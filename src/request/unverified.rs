@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memchr;
 use serde::de::MapAccess;
 
 use crate::json::{Json, ObjectVisitor, object};
@@ -46,7 +47,9 @@ pub fn decode_unverified(token: &str) -> Option<UnverifiedClaims> {
 /// Splits a compact JWS into header, payload and signature; `None` unless there are exactly three parts. Allocates nothing,
 /// however many dots there are (CVE-2025-30204).
 pub(crate) fn split_jws(token: &str) -> Option<(&str, &str, &str)> {
-    let (header, rest) = token.split_once('.')?;
-    let (payload, signature) = rest.split_once('.')?;
-    (!signature.contains('.')).then_some((header, payload, signature))
+    let bytes = token.as_bytes();
+    let first = memchr(b'.', bytes)?;
+    let second = first + 1 + memchr(b'.', &bytes[first + 1..])?;
+    let signature = token.get(second + 1..)?;
+    memchr(b'.', signature.as_bytes()).is_none().then_some((&token[..first], &token[first + 1..second], signature))
 }

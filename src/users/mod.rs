@@ -24,6 +24,13 @@ pub(crate) use sync::{Origin, Snapshot, SyncEvent, SyncRules, Transition, UserSy
 
 use crate::reason::Reason;
 
+/// The state machine of the sync, for `internals`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod machine {
+    pub use super::sync::{Origin, Snapshot, SyncRules, Transition, UserSync};
+}
+
 /// Why a row was not created or updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

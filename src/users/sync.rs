@@ -183,6 +183,8 @@ impl UserSync {
     /// deactivated row; [`Reason::StoreError`] if the response does not fit the request, or after too many conflicts.
     pub fn on_response(&mut self, response: StoreResponse) -> Next {
         match (self.state, response) {
+            // Such a row could not be found again.
+            (_, StoreResponse::Rows(rows)) if rows.iter().any(|row| row.key.is_empty()) => Err(Reason::StoreError),
             (State::FindByKey, StoreResponse::Rows(rows)) => self.on_rows_by_key(rows),
             (State::FindByClerkId, StoreResponse::Rows(rows)) => self.on_rows_by_clerk_id(rows),
             (State::FindByEmail, StoreResponse::Rows(rows)) => self.on_rows_by_email(rows),
@@ -450,7 +452,7 @@ impl UserSync {
     fn on_written_row(&mut self, rows: Vec<Row>) -> Next {
         let [row] = <[Row; 1]>::try_from(rows).map_err(|_| Reason::StoreError)?;
         let is_other = self.row.as_ref().is_some_and(|own| own.key != row.key);
-        if row.key.is_empty() || is_other || !self.owns(&row) {
+        if is_other || !self.owns(&row) {
             return Err(Reason::LinkConflict);
         }
         match self.row {

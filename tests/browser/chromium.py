@@ -8,7 +8,7 @@ import tempfile
 import time
 
 OPTIONS = ("--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-proxy-server --no-first-run "
-           "--disable-background-networking --disable-component-update --remote-debugging-pipe").split()
+           "--disable-features=BackForwardCache --disable-background-networking --disable-component-update --remote-debugging-pipe").split()
 
 
 class Chromium:
@@ -28,7 +28,7 @@ class Chromium:
                                         stderr=subprocess.DEVNULL)
         os.close(to_read)
         os.close(to_write)
-        self.number, self.received, self.session = 0, b"", None
+        self.number, self.received, self.session, self.events = 0, b"", None, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         return self
@@ -71,6 +71,7 @@ class Chromium:
             if said.get("id") == self.number:
                 assert "error" not in said, said
                 return said["result"]
+            self.events.append(said)
 
     def run(self, script):
         """Returns the value of a JavaScript expression in the page; a promise is awaited."""
@@ -93,6 +94,21 @@ class Chromium:
     def open(self, url):
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && document.URL !== 'about:blank'")
+
+    def redirects(self, action):
+        """Runs `action`, which leaves the page, and waits for the next one. Returns the URLs that redirected on the way."""
+        self.call("Network.enable")
+        self.run("window.isLeft = true")
+        self.events.clear()
+        action()
+        self.wait_for("!window.isLeft && document.readyState === 'complete' && document.URL !== 'about:blank'")
+        requests = (event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent")
+        return [request["redirectResponse"]["url"] for request in requests
+                if request.get("type") == "Document" and "redirectResponse" in request]
+
+    def status(self):
+        """The status of the response that the page is."""
+        return self.run("performance.getEntriesByType('navigation')[0].responseStatus")
 
     def click(self, selector):
         """Clicks an element with the mouse, as a user does."""

@@ -17,7 +17,7 @@ _Static_assert(sizeof(clerk_header) == 32, "clerk_header");
 LAYOUT(clerk_header, name, 0);
 LAYOUT(clerk_header, value, 16);
 
-_Static_assert(sizeof(clerk_request) == 200, "clerk_request");
+_Static_assert(sizeof(clerk_request) == 208, "clerk_request");
 LAYOUT(clerk_request, struct_size, 0);
 LAYOUT(clerk_request, flags, 4);
 LAYOUT(clerk_request, headers, 8);
@@ -33,6 +33,7 @@ LAYOUT(clerk_request, target, 136);
 LAYOUT(clerk_request, accept, 152);
 LAYOUT(clerk_request, sec_fetch_dest, 168);
 LAYOUT(clerk_request, referer, 184);
+LAYOUT(clerk_request, mark, 200);
 
 _Static_assert(sizeof(clerk_stats) == 112, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);

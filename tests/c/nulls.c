@@ -184,6 +184,8 @@ static void client_functions(void) {
     CHECK_STATUS(clerk_client_export_revocations(NULL, NULL, 0, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_import_revocations(NULL, none, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_request_credential(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_INT(clerk_client_mark(NULL), 0);
+    CHECK(clerk_client_mark(client) > 0);
     CHECK_STATUS(clerk_explain(NULL, none, NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_explain(client, none, NULL, NULL), CLERK_E_NULL);
     clerk_explanation *explanation = DIRTY(clerk_explanation);

@@ -55,6 +55,28 @@ fn username_falls_back_to_clerk_id() {
     assert_eq!(fixture.authenticate_new("user_1"), "in verified");
 }
 
+/// A user that was fetched after the application received the request counts as fetched for it, wherever it waited.
+#[test]
+fn marked_request_shares_the_fetch_that_ended_after_its_mark() {
+    let store = Arc::new(FaultyStore::new(Fault::None));
+    let fixture = fixture(&store, |_| {});
+    let line = |user: &str| format!("Bearer {}", fixture.token(user));
+    let mark = fixture.client.mark();
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+    for (mark, calls) in [(Some(mark), 0), (Some(fixture.client.mark()), 1), (Some(u64::MAX), 1), (None, 1)] {
+        store.table.change(Vec::clear);
+        let (before, line) = (fixture.calls(), line("user_1"));
+        let mut request = Request::new();
+        request.header(b"Authorization", line.as_bytes());
+        if let Some(mark) = mark {
+            request.mark(mark);
+        }
+        assert_eq!(word(&fixture.client.authenticate(&request)), "in verified");
+        assert_eq!(fixture.calls() - before, calls, "{mark:?}");
+        assert_eq!(store.table.rows().len(), 1);
+    }
+}
+
 #[test]
 fn failing_update_rejects_until_it_succeeds() {
     let store = Arc::new(FaultyStore::new(Fault::None));

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use clerk_auth::users::{SqliteStore, StoreError};
 use clerk_auth::{Client, LogLevel};
 
 use super::common::TempDir;
@@ -162,4 +163,106 @@ fn newer_schema_is_refused() {
     outside(&path).execute("INSERT INTO clerk_schema VALUES (99)", []).unwrap();
     let message = refusal(&path);
     assert!(message.contains("version 99") && message.contains("users.db"), "{message}");
+}
+
+#[test]
+fn name_that_is_no_path_of_a_database_is_refused_and_leaves_no_file() {
+    let dir = TempDir::new();
+    drop(open(dir.join("users.db")));
+    let before = names(&dir.join(""));
+    let in_folder = |name: &str| dir.join(name).display().to_string();
+    for (name, cause) in [
+        (":memory:".to_owned(), "databases in memory"),
+        ("file:users.db?mode=ro".to_owned(), "URIs"),
+        (format!("file:{}", in_folder("users.db")), "URIs"),
+        (in_folder("other.db-wal"), "beside a database"),
+        (in_folder("other.db-shm"), "beside a database"),
+        (in_folder("users.db-journal"), "beside a database"),
+        (String::new(), "empty path"),
+    ] {
+        let message = refusal(&name);
+        assert!(message.contains(cause) && message.contains(&format!("{name:?}")), "{name}: {message}");
+        let message = SqliteStore::backup(dir.join("users.db"), &name).unwrap_err().to_string();
+        assert!(message.contains(cause) && message.contains(&format!("{name:?}")), "{name}: {message}");
+        assert!(!Path::new(&name).exists());
+    }
+    assert_eq!(names(&dir.join("")), before);
+}
+
+#[test]
+fn tables_of_the_application_by_the_same_names_are_refused_unchanged() {
+    const OWN: &str = "clerk_user_id TEXT UNIQUE, email TEXT, username TEXT NOT NULL UNIQUE, first_name TEXT, last_name TEXT, \
+        image_url TEXT, last_active_at TEXT, is_active INTEGER, banned_by_clerk INTEGER, clerk_updated_at_ms INTEGER, \
+        updated_at TEXT)";
+    const CURRENT: &str =
+        "CREATE TABLE clerk_schema (version INTEGER NOT NULL); INSERT INTO clerk_schema VALUES (1), (2);";
+    for (sql, cause) in [
+        ("CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, name TEXT)".to_owned(), "already exists"),
+        ("CREATE TABLE own (x); CREATE VIEW clerk_user AS SELECT * FROM own".to_owned(), "already exists"),
+        ("CREATE TABLE clerk_schema (v TEXT)".to_owned(), "no such column"),
+        (
+            "CREATE TABLE clerk_schema (version); INSERT INTO clerk_schema VALUES ('a')".to_owned(),
+            "Invalid column type",
+        ),
+        (CURRENT.to_owned(), "no such table"),
+        (format!("{CURRENT} CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, username TEXT)"), "no such column"),
+        (format!("{CURRENT} CREATE TABLE clerk_user (id TEXT PRIMARY KEY, {OWN}"), "`id` is not"),
+        (format!("{CURRENT} CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, {OWN} WITHOUT ROWID"), "rowid"),
+        (
+            format!("{CURRENT} CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, {}", OWN.replace(" UNIQUE", "")),
+            "UNIQUE",
+        ),
+        (
+            format!(
+                "{CURRENT} CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, {}; CREATE UNIQUE INDEX i ON clerk_user \
+                 (clerk_user_id) WHERE is_active",
+                OWN.replace("id TEXT UNIQUE", "id TEXT")
+            ),
+            "UNIQUE",
+        ),
+    ] {
+        let dir = TempDir::new();
+        let path = dir.join("app.db");
+        outside(&path).execute_batch(&sql).unwrap();
+        let before = fs::read(&path).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains("not those of this library") && message.contains(cause), "{sql}: {message}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{sql}");
+        assert_eq!(names(&dir.join("")), ["app.db"]);
+    }
+}
+
+#[test]
+fn columns_and_triggers_that_the_application_adds_are_kept() {
+    let dir = TempDir::new();
+    let path = dir.join("users.db");
+    drop(open(&path));
+    outside(&path)
+        .execute_batch(
+            "CREATE TABLE log (n INTEGER PRIMARY KEY, name TEXT); INSERT INTO log VALUES (500, '');
+             ALTER TABLE clerk_user ADD COLUMN tenant TEXT NOT NULL DEFAULT 'a';
+             ALTER TABLE clerk_user ADD COLUMN full_name TEXT AS (first_name || last_name);
+             CREATE TRIGGER logged AFTER INSERT ON clerk_user BEGIN INSERT INTO log (name) VALUES (new.username); END",
+        )
+        .unwrap();
+    let store = open(&path);
+    let key = create(&store, "ada").unwrap();
+    assert_eq!((key.as_str(), find(&store, "ada").unwrap().unwrap().key.as_str()), ("1", "1"));
+}
+
+#[test]
+fn row_that_a_trigger_discards_is_an_error() {
+    for trigger in [
+        "BEFORE INSERT ON clerk_user BEGIN SELECT raise(ignore); END",
+        "AFTER INSERT ON clerk_user BEGIN DELETE FROM clerk_user WHERE id = new.id; END",
+        "AFTER INSERT ON clerk_user BEGIN UPDATE clerk_user SET clerk_user_id = NULL WHERE id = new.id; END",
+    ] {
+        let dir = TempDir::new();
+        let path = dir.join("users.db");
+        let store = open(&path);
+        outside(&path).execute_batch(&format!("CREATE TRIGGER odd {trigger}")).unwrap();
+        let StoreError::Failed { message, .. } = create(&store, "ada").unwrap_err() else { panic!("{trigger}") };
+        assert!(message.contains("trigger") && message.contains("users.db"), "{message}");
+        assert!(find(&store, "ada").unwrap().is_none(), "{trigger}");
+    }
 }

@@ -76,7 +76,7 @@ pub fn verify(settings: &Settings, token: &[u8], output: &Output) -> Result<Exit
 /// Verifies a delivery. Nothing is applied but to this process.
 pub fn webhook(settings: &Settings, headers: [&str; 3], body: &[u8], output: &Output) -> Result<ExitCode, Failure> {
     if settings.optional("webhook_secrets").is_none() {
-        return Err(Failure::usage("CLERK_WEBHOOK_SECRETS is not set"));
+        return Err(Failure::usage("CLERK_WEBHOOK_SIGNING_SECRET is not set"));
     }
     let client = settings.client(|_| ())?;
     let mut delivery = WebhookHeaders::new();

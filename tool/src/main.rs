@@ -102,7 +102,7 @@ enum Store {
 
 #[derive(Subcommand)]
 enum Webhook {
-    /// Verifies the signature, with CLERK_WEBHOOK_SECRETS
+    /// Verifies the signature, with CLERK_WEBHOOK_SIGNING_SECRET
     Verify {
         /// The raw body, or `-` for the standard input
         body: PathBuf,

@@ -22,7 +22,7 @@ pub fn get(settings: &Settings, path: &str, secret: Option<&Secret>) -> Result<P
     let url = format!("{}{path}", settings.get("api_url").trim().trim_end_matches('/'));
     transport
         .probe(&url, secret, Duration::from_millis(timeout))
-        .map_err(|error| Failure::unavailable(format!("{url}: {error}; {}", error.hint())))
+        .map_err(|error| Failure::unavailable(format!("{url}: {error}")))
 }
 
 /// Returns the body of a response with status 200.

@@ -24,6 +24,13 @@ const clerk_result *mac_identity(const request_rec *r)
     return state && state->outcome->status == CLERK_OK ? state->outcome->result : NULL;
 }
 
+const request_rec *mac_first_request(const request_rec *r)
+{
+    while (r->prev || r->main)
+        r = r->prev ? r->prev : r->main;
+    return r;
+}
+
 static apr_status_t free_result(void *result)
 {
     clerk_result_free(result);
@@ -41,8 +48,7 @@ static const char *method_of(const request_rec *r)
     const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
 
     /* Redirects and subrequests are GET requests. */
-    while (r->prev || r->main)
-        r = r->prev ? r->prev : r->main;
+    r = mac_first_request(r);
     if (upgrade && r->method_number == M_GET && ap_strcasestr(upgrade, "websocket")
         && (apr_table_get(r->headers_in, "Origin") || apr_table_get(r->headers_in, "Sec-Fetch-Site")))
         return "CONNECT";
@@ -53,6 +59,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
 {
     mac_outcome *outcome = apr_pcalloc(r->pool, sizeof(*outcome));
     clerk_request request = CLERK_REQUEST_INIT;
+    clerk_header headers[MAC_PAGE_HEADERS];
     clerk_error *error = NULL;
 
     if (token_source & MAC_SOURCE_HEADER)
@@ -63,6 +70,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
     request.host = line(r, "Host");
     request.origin = line(r, "Origin");
     request.sec_fetch_site = line(r, "Sec-Fetch-Site");
+    mac_add_page(r, client, token_source, &request, headers);
     outcome->client = client;
     outcome->token_source = token_source;
 
@@ -82,6 +90,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
                       (int)message.len, message.data ? message.data : "");
         clerk_error_free(error);
     }
+    mac_send_cookies(r, outcome->result);
     return outcome;
 }
 
@@ -182,9 +191,9 @@ static int redirect_to_login(request_rec *r, const mac_dir_conf *conf)
     return HTTP_MOVED_TEMPORARILY;
 }
 
-static int unauthorized(request_rec *r, const mac_dir_conf *conf, const char *challenge)
+static int unauthorized(request_rec *r, const mac_dir_conf *conf, const char *challenge, const mac_outcome *outcome)
 {
-    int redirect = redirect_to_login(r, conf);
+    int redirect = mac_may_sign_in(outcome) ? redirect_to_login(r, conf) : 0;
 
     if (redirect)
         return redirect;
@@ -211,10 +220,11 @@ static int refuse(request_rec *r, const mac_dir_conf *conf, const mac_outcome *o
 
     switch (outcome->status) {
     case CLERK_NO_CREDENTIALS:
-        return unauthorized(r, conf, plain_challenge(r, NULL));
+        return unauthorized(r, conf, plain_challenge(r, NULL), outcome);
     case CLERK_SIGNED_OUT:
-        if (status == HTTP_UNAUTHORIZED)
-            return unauthorized(r, conf, challenge_of(r, outcome->result));
+        /* A redirect that is not sent is a refusal. */
+        if (status == HTTP_UNAUTHORIZED || status == HTTP_TEMPORARY_REDIRECT)
+            return unauthorized(r, conf, challenge_of(r, outcome->result), outcome);
         if (status == HTTP_FORBIDDEN) {
             /* No other token would help against CSRF. */
             if (clerk_result_reason(outcome->result) != CLERK_REASON_CSRF_FAILED)
@@ -260,8 +270,10 @@ static int check_outcome(request_rec *r, const mac_dir_conf *conf, mac_request *
 {
     const mac_outcome *outcome = state->outcome;
     const char *user;
-    int status;
+    int status = mac_redirect_page(r, outcome);
 
+    if (status)
+        return status;
     if (outcome->status == CLERK_NO_CREDENTIALS && mac_flag(conf->optional, 0)) {
         state->is_anonymous = 1;
         r->user = apr_pstrdup(r->pool, ""); /* Apache treats a missing user as an error; removed in the fixups */
@@ -330,7 +342,7 @@ int mac_check_authz(request_rec *r)
         return status;
     if (state->is_anonymous) {
         if (status == HTTP_UNAUTHORIZED)
-            status = unauthorized(r, mac_dir_conf_of(r), plain_challenge(r, NULL));
+            status = unauthorized(r, mac_dir_conf_of(r), plain_challenge(r, NULL), state->outcome);
         log_refusal(r, "session-token-missing", status);
         return status;
     }

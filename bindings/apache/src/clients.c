@@ -152,6 +152,7 @@ static mac_client *find_or_make(const mac_server_conf *server, const apr_array_h
     /* Settings of a directory are part of the configuration of a request. */
     if (dir_settings)
         settings = copy_settings(p, settings);
+    mac_read_page_settings(client, settings);
     client->webhook_secrets = secrets_of(p, settings);
     tag_secrets(p, client, settings);
     /* In this order: a delivery is counted after its revocations were shared. */

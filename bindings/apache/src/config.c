@@ -164,6 +164,38 @@ clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, 
     return config;
 }
 
+/* Directories with settings of their own, which exist while the configuration is read. */
+typedef struct {
+    const server_rec *server;
+    const mac_dir_conf *dir;
+} known_dir;
+
+static apr_array_header_t *known_dirs;
+
+static apr_status_t forget_dirs(void *unused)
+{
+    (void)unused;
+    known_dirs = NULL;
+    return APR_SUCCESS;
+}
+
+void mac_remember_dir(cmd_parms *cmd, const mac_dir_conf *dir)
+{
+    known_dir *place;
+    int i;
+
+    if (!known_dirs) {
+        known_dirs = apr_array_make(cmd->pool, 8, sizeof(known_dir));
+        apr_pool_cleanup_register(cmd->pool, NULL, forget_dirs, apr_pool_cleanup_null);
+    }
+    for (i = 0; i < known_dirs->nelts; i++)
+        if (APR_ARRAY_IDX(known_dirs, i, known_dir).dir == dir)
+            return;
+    place = apr_array_push(known_dirs);
+    place->server = cmd->server;
+    place->dir = dir;
+}
+
 static int32_t no_store(void *userdata, const clerk_store_request *request, clerk_store_response *response)
 {
     (void)userdata, (void)request, (void)response;
@@ -172,14 +204,21 @@ static int32_t no_store(void *userdata, const clerk_store_request *request, cler
 
 /* Creates a client to check its settings, and frees it at once: the children create their own. They also open the SQLite
  * file, because the parent may run as another user. */
-static const char *check_settings(apr_pool_t *p, const mac_server_conf *conf)
+static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const apr_array_header_t *settings, const char *sqlite_path)
 {
+    const char *key = apr_pstrcat(p, mac_settings_key(p, settings), sqlite_path, NULL);
     clerk_client *client = NULL;
     clerk_error *error = NULL;
     const char *wrong;
-    clerk_config *config = mac_new_config(p, conf->settings, &wrong);
+    clerk_config *config;
 
-    if (!wrong && conf->sqlite_path && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
+    if (apr_hash_get(checked, key, APR_HASH_KEY_STRING))
+        return NULL;
+    apr_hash_set(checked, key, APR_HASH_KEY_STRING, key);
+    config = mac_new_config(p, settings, &wrong);
+    if (!wrong)
+        wrong = mac_check_page_settings(settings);
+    if (!wrong && sqlite_path && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
         wrong = "ClerkUserStore: internal error of the library";
     if (!wrong && clerk_client_new(config, &client, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
@@ -199,6 +238,22 @@ int mac_has_key(const mac_server_conf *conf)
     return 0;
 }
 
+/* The settings of a server, then with those of each directory that applies to it. */
+static const char *check_server(apr_pool_t *p, apr_hash_t *checked, const server_rec *s, const server_rec *main_server)
+{
+    const mac_server_conf *conf = mac_server_conf_of(s);
+    const char *wrong = check_settings(p, checked, conf->settings, conf->sqlite_path);
+    int i;
+
+    for (i = 0; !wrong && known_dirs && i < known_dirs->nelts; i++) {
+        const known_dir *known = &APR_ARRAY_IDX(known_dirs, i, known_dir);
+
+        if (known->server == s || known->server == main_server)
+            wrong = check_settings(p, checked, mac_merge_settings(p, conf->settings, known->dir->settings), conf->sqlite_path);
+    }
+    return wrong;
+}
+
 /* Runs at every start and reload, and for `apachectl configtest`. The main server needs no key if only virtual hosts use the module. */
 int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
@@ -208,7 +263,7 @@ int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
     (void)pconf, (void)plog;
     for (s = main_server; s; s = s->next) {
         const mac_server_conf *conf = mac_server_conf_of(s);
-        const char *key, *wrong;
+        const char *wrong;
 
         if (!conf->settings->nelts && !conf->sqlite_path)
             continue;
@@ -216,11 +271,7 @@ int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
             without_key = s;
             continue;
         }
-        key = apr_pstrcat(ptemp, mac_settings_key(ptemp, conf->settings), conf->sqlite_path, NULL);
-        if (apr_hash_get(checked, key, APR_HASH_KEY_STRING))
-            continue;
-        apr_hash_set(checked, key, APR_HASH_KEY_STRING, conf);
-        if ((wrong = check_settings(ptemp, conf))) {
+        if ((wrong = check_server(ptemp, checked, s, main_server))) {
             ap_log_error(APLOG_MARK, APLOG_ERR | APLOG_STARTUP, 0, s, "mod_auth_clerk: %s (server defined at %s:%u)",
                          wrong, s->defn_name ? s->defn_name : "the main configuration", s->defn_line_number);
             return HTTP_INTERNAL_SERVER_ERROR;

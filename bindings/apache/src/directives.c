@@ -29,6 +29,8 @@ static const struct {
     { "accepts_token", "ClerkAcceptToken" },
     { "user_mode", "ClerkFetchUser" },
     { "csrf", "ClerkCSRF" },
+    { "handshake", "ClerkPages" },
+    { "public_origin", "ClerkPublicOrigin" },
     { "sqlite", "ClerkUserStore" },
     { "sqlite_path", "ClerkUserStore" },
 };
@@ -74,8 +76,10 @@ static const char *add_setting(cmd_parms *cmd, void *dir_conf, const char *name,
         settings->nelts = kept;
     }
     APR_ARRAY_PUSH(settings, mac_setting) = setting;
-    if (cmd->path)
+    if (cmd->path) {
         mac_update_settings_key(cmd->pool, dir);
+        mac_remember_dir(cmd, dir);
+    }
     return NULL;
 }
 
@@ -177,6 +181,11 @@ static const char *set_fetch_user(cmd_parms *cmd, void *conf, int on)
 static const char *set_csrf(cmd_parms *cmd, void *conf, int on)
 {
     return add_setting(cmd, conf, "csrf", on ? "check" : "off", 0);
+}
+
+static const char *set_pages(cmd_parms *cmd, void *conf, int on)
+{
+    return add_setting(cmd, conf, "handshake", on ? "on" : "off", 0);
 }
 
 /* This setting is not a list for the library: it is set as a whole. */
@@ -307,6 +316,8 @@ const command_rec mac_directives[] = {
     AP_INIT_TAKE1("ClerkLeeway", set_ms, (void *)"clock_skew_ms", VERIFIER, "tolerated clock skew"),
     AP_INIT_ITERATE("ClerkAcceptToken", add_token_kind, (void *)"accepts_token", VERIFIER, "kinds of tokens that are accepted"),
     AP_INIT_FLAG("ClerkCSRF", set_csrf, NULL, VERIFIER, "CSRF protection for requests with a cookie"),
+    AP_INIT_FLAG("ClerkPages", set_pages, NULL, VERIFIER, "redirect pages with a stale session cookie to Clerk and back"),
+    AP_INIT_ITERATE("ClerkPublicOrigin", add_item, (void *)"public_origin", VERIFIER, "origins that browsers are sent back to"),
     AP_INIT_FLAG("ClerkFetchUser", set_fetch_user, NULL, VERIFIER, "fetch the user from Clerk"),
 
     DIR_FLAG("ClerkOptional", optional, "accept requests without credentials"),

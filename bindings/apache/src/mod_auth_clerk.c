@@ -22,6 +22,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_authn(mac_check_authn, after, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authz(mac_check_authz, NULL, NULL, APR_HOOK_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(mac_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(mac_restore_cookies, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(mac_fixups, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(mac_webhook_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(mac_status_handler, NULL, NULL, APR_HOOK_MIDDLE);

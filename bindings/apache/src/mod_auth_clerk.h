@@ -91,6 +91,8 @@ const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_ar
 clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong);
 const char *mac_config_error(apr_pool_t *p, clerk_error *error);
 int mac_has_key(const mac_server_conf *conf);
+/* Settings of a directory, to be checked together with those of its server. */
+void mac_remember_dir(cmd_parms *cmd, const mac_dir_conf *dir);
 int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
 static inline mac_server_conf *mac_server_conf_of(const server_rec *s)
@@ -113,6 +115,8 @@ static inline int mac_flag(int value, int unset)
 /* A client of this child. Requests with equal settings share one. */
 typedef struct mac_client {
     clerk_client *handle;
+    int has_pages;                        /* ClerkPages On */
+    int checks_host;                      /* no setting names the origins that a browser is sent back to */
     const char *webhook_secrets;          /* NULL: receives no webhook deliveries */
     apr_uint64_t *tags;                   /* of its webhook secrets */
     int tag_count;
@@ -156,6 +160,8 @@ int mac_check_authz(request_rec *r);
 int mac_force_authn(request_rec *r);
 int mac_note_auth_failure(request_rec *r, const char *auth_type);
 
+/* The browser's own request, which a redirect or a subrequest comes from. */
+const request_rec *mac_first_request(const request_rec *r);
 /* The result if this request itself is signed in, or NULL. */
 const clerk_result *mac_identity(const request_rec *r);
 /* The state of this request, of the one it was redirected from, or of the one it is part of. */
@@ -163,6 +169,19 @@ mac_request *mac_request_of(const request_rec *r);
 
 /* --- the rest ---------------------------------------------------------------------------------------------------- */
 
+/* pages.c: the browser handshake */
+void mac_read_page_settings(mac_client *client, const apr_array_header_t *settings);
+const char *mac_check_page_settings(const apr_array_header_t *settings);
+/* Adds what the library needs of a page's request; `headers` has room for MAC_PAGE_HEADERS lines. */
+#define MAC_PAGE_HEADERS 4
+void mac_add_page(request_rec *r, const mac_client *client, int token_source, clerk_request *request, clerk_header *headers);
+/* Adds the cookies of a result to the response. */
+void mac_send_cookies(request_rec *r, const clerk_result *result);
+void mac_restore_cookies(request_rec *r);
+/* The status of a redirect, or 0. */
+int mac_redirect_page(request_rec *r, const mac_outcome *outcome);
+/* Whether a sign-in page helps. */
+int mac_may_sign_in(const mac_outcome *outcome);
 int mac_strip_request_headers(request_rec *r); /* headers.c */
 void mac_strip_headers(request_rec *r);
 int mac_fixups(request_rec *r); /* identity.c */

@@ -7,6 +7,7 @@ import harness
 
 sys.path.insert(0, str(harness.ROOT / "tests/browser"))
 
+import pages  # noqa: E402
 from chromium import Chromium  # noqa: E402
 
 
@@ -62,5 +63,27 @@ ProxyPass /app {upstream.url}/app"""
         upstream.close()
 
 
+def browser_stays_signed_in_on_pages(sim):
+    upstream = harness.Upstream()
+    body = f"""
+ClerkPublishableKey {pages.PUBLISHABLE_KEY}
+ClerkSetting proxy_url {sim.url}
+ClerkLeeway 0
+ClerkPages On
+<Location /page>
+  AuthType Clerk
+  Require valid-user
+  ClerkPassHeaders On
+</Location>
+ProxyPass /page {upstream.url}/page"""
+    try:
+        sim.admin("PUT", "/state", pages.frontend())
+        harness.serve(sim, body, lambda apache: pages.check(sim, f"{apache.origin}/page"))
+    finally:
+        sim.admin("PUT", "/state", {"frontend": None})
+        upstream.close()
+
+
 def cases(sim):
-    yield browser_signs_in_is_protected_and_signs_out.__name__, lambda: browser_signs_in_is_protected_and_signs_out(sim)
+    for case in (browser_signs_in_is_protected_and_signs_out, browser_stays_signed_in_on_pages):
+        yield case.__name__, lambda case=case: case(sim)

@@ -4,6 +4,8 @@ import json
 
 import harness
 
+LIVE = "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"
+PAGES = f"ClerkSecretKey sk_test_x\nClerkPublishableKey {LIVE}\nClerkPages On"
 # The configuration of the server, and a part of the expected message.
 WRONG = {
     "no_key": ("ClerkAudience a", "ClerkSecretKeyFile"),
@@ -37,13 +39,22 @@ WRONG = {
     "login_parameter": ("<Location />\nClerkLoginURL /sign-in a=b\n</Location>", "ClerkLoginURL"),
     "role_without_value": ("<Location />\nRequire clerk-role\n</Location>", "Require"),
     "claim_without_value": ("<Location />\nRequire clerk-claim plan\n</Location>", "clerk-claim"),
+    "pages_without_publishable_key": ("ClerkSecretKey sk_test_x\nClerkPages On", "ClerkPublishableKey: publishable_key: `handshake` needs it"),
+    "pages_without_secret_key": (f"ClerkJWTKeyFile data/key.pem\nClerkPublishableKey {LIVE}\nClerkPages On", "ClerkSecretKey: secret_key: `handshake` needs"),
+    "pages_in_location_without_key": ("ClerkSecretKey sk_test_x\n<Location /a>\nClerkPages On\n</Location>", "ClerkPublishableKey: publishable_key"),
+    "pages_in_virtual_host_without_key": (
+        "ClerkSecretKey sk_test_x\n<VirtualHost *>\n<Directory />\nClerkPages On\n</Directory>\n</VirtualHost>", "ClerkPublishableKey"),
+    "public_origin": (f"{PAGES}\nClerkPublicOrigin app.example.com", "ClerkPublicOrigin: public_origin: not an origin"),
+    "satellite_without_domain": (f"{PAGES}\nClerkSetting is_satellite true", "ClerkSetting domain: domain: a satellite"),
+    "proxy_url": (f"{PAGES}\nClerkSetting proxy_url //evil.example", "ClerkSetting proxy_url"),
+    "forwarded_without_origin": (f"{PAGES}\nClerkSetting trust_forwarded 1", "trust_forwarded: with ClerkPages it needs ClerkPublicOrigin"),
     "audience_in_location": ('<Location />\nClerkAudience ""\n</Location>', "ClerkAudience"),
 }
 
 SECRETS = ["ClerkSecretKey sk_test_x", "ClerkSecretKeyFile x", "ClerkJWTKeyFile x", "ClerkJWKSFile x", "ClerkJWKSURL https://x.example",
            "ClerkAPIURL http://127.0.0.1:1", "ClerkWebhookSecret whsec_eA==", "ClerkAudience x", "ClerkAuthorizedParties https://x.example",
            "ClerkIssuer x", "ClerkLeeway 300", "ClerkAcceptToken any", "ClerkStripHeaders Off", "ClerkLoginURL /x", "ClerkSetting jwt_key x",
-           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off", "ClerkCSRF Off"]
+           "ClerkUserStore sqlite:x", "ClerkMachineSecretKeyFile x", "ClerkFetchUser Off", "ClerkCSRF Off", "ClerkPages Off", "ClerkPublicOrigin https://x.example"]
 
 
 def prepared(body, sim):
@@ -76,6 +87,8 @@ def good_config(body, sim):
 
 def settings_around_virtual_hosts_need_no_key(sim):
     good_config("ClerkTimeout 2\n<VirtualHost *:*>\nServerName a.example\nClerkSecretKey sk_test_x\n</VirtualHost>", sim)
+    good_config(f"<Location /a>\nClerkPages On\n</Location>\n<VirtualHost *:*>\nServerName a.example\nClerkSecretKey sk_test_x\n"
+                f"ClerkPublishableKey {LIVE}\n</VirtualHost>", sim)
 
 
 def every_directive_is_accepted(sim):
@@ -90,6 +103,8 @@ ClerkWebhookSecret {harness.WEBHOOK_SECRET}
 ClerkSOCache shmcb
 ClerkUserStore sqlite:data/users.db
 ClerkSetting user_ttl_s 60
+ClerkPages Off
+ClerkPublicOrigin https://a.example https://b.example
 ClerkStripHeaders On
 ClerkAuthorizedParties https://a.example https://b.example
 ClerkOptional Off
@@ -103,6 +118,8 @@ ClerkRemoteUser email
 ClerkLoginURL /sign-in
 <Location />
   ClerkAudience a b
+  ClerkPages On
+  ClerkPublicOrigin https://a.example
   ClerkIssuer https://clerk.example.com
   ClerkLeeway 2
   ClerkAcceptToken session_token oauth_token

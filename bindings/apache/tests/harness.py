@@ -339,8 +339,8 @@ class Apache:
     def connect(self, timeout=15):
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
-    def request(self, path, token=None, cookie=None, headers=(), method="GET", body=None, timeout=15):
-        lines = [("Host", f"127.0.0.1:{self.port}"), *headers]
+    def request(self, path, token=None, cookie=None, headers=(), method="GET", body=None, timeout=15, host=None):
+        lines = [("Host", host or f"127.0.0.1:{self.port}"), *headers]
         if token is not None:
             lines.append(("Authorization", f"Bearer {token}"))
         if cookie is not None:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import harness  # noqa: E402
 
-FILES = "build_test config_test request_test policy_test protocol_test lifecycle_test webhook_test example_test attack_test browser_test".split()
+FILES = "build_test config_test request_test policy_test protocol_test lifecycle_test webhook_test example_test attack_test pages_test browser_test".split()
 
 
 def main(words):

@@ -3,8 +3,8 @@
  *
  * The parts: module (merging, phases, processes), directives and value (reading the configuration), settings (directives
  * to settings of the library), client (one clerk_client per distinct set of settings and worker), log (lines of the library),
- * verify (header lines to a result, inline or offloaded), access (result and requirements to a decision), offload (thread
- * pool), headers, response, variables, claim (pure), webhook, zone (shared memory), revocations (in the zone), status.
+ * verify (header lines to a result, inline or offloaded), access (result and requirements to a decision), pages (the browser
+ * handshake), offload (thread pool), headers, response, variables, claim (pure), webhook, zone (shared memory), revocations (in the zone), status.
  */
 
 #ifndef NGX_HTTP_CLERK_AUTH_H
@@ -57,6 +57,8 @@ typedef struct {
     ngx_log_t *log; /* the most verbose one of its locations */
     ngx_thread_pool_t *thread_pool; /* for the key set at start */
     clerk_client *client; /* this worker's; NULL in the master, and if it could not be created */
+    unsigned has_pages : 1; /* `clerk_auth_pages on` */
+    unsigned checks_host : 1; /* no setting names the origins that a browser is sent back to */
 } ngx_http_clerk_auth_client_t;
 
 /* Requirements: every group must be met, by one of its values. */
@@ -90,6 +92,8 @@ typedef struct {
 
 typedef struct {
     unsigned keeps_headers_somewhere : 1; /* a location of this server does not remove X-Clerk-* request headers */
+    ngx_http_server_name_t *names; /* of `server_name` */
+    ngx_uint_t name_count;
 } ngx_http_clerk_auth_srv_conf_t;
 
 typedef struct {
@@ -144,7 +148,9 @@ typedef struct {
     ngx_table_elt_t *challenge;
     ngx_table_elt_t *retry_after;
     void *delivery; /* of a webhook location, which verifies nothing */
+    ngx_array_t *lines; /* of ngx_str_t: values of Set-Cookie for the response, whatever it is; NULL if there are none */
     unsigned has_added_headers : 1;
+    unsigned is_verified_again : 1; /* with other settings, after an internal redirect */
 } ngx_http_clerk_auth_ctx_t;
 
 /* Counters of a worker that the library does not have. */
@@ -167,6 +173,7 @@ struct ngx_http_clerk_auth_work_s {
 };
 
 extern ngx_module_t ngx_http_clerk_auth_module;
+extern ngx_module_t ngx_http_clerk_auth_filter_module;
 extern ngx_http_clerk_auth_counters_t ngx_http_clerk_auth_counters;
 
 /* directives */
@@ -194,6 +201,7 @@ char *ngx_http_clerk_auth_set_words(ngx_conf_t *cf, ngx_command_t *cmd, void *co
 char *ngx_http_clerk_auth_set_msec(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_csrf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_clerk_auth_set_pages(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_user_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_clerk_auth_set_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -203,6 +211,7 @@ ngx_int_t ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *clien
     ngx_uint_t with_store, clerk_error **error, ngx_http_clerk_auth_setting_t **wrong);
 
 /* client */
+ngx_uint_t ngx_http_clerk_auth_has_directive(clerk_str setting);
 char *ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *client);
 ngx_int_t ngx_http_clerk_auth_clients_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf);
 void ngx_http_clerk_auth_clients_retry(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf);
@@ -234,6 +243,14 @@ ngx_int_t ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_
 ngx_int_t ngx_http_clerk_auth_access_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_preaccess_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_endpoint_handler(ngx_http_request_t *r);
+
+/* pages */
+ngx_int_t ngx_http_clerk_auth_copy_server_names(ngx_conf_t *cf);
+void ngx_http_clerk_auth_page_of(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx,
+    clerk_request *request);
+ngx_int_t ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx);
+ngx_int_t ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx);
+ngx_uint_t ngx_http_clerk_auth_may_sign_in(ngx_http_clerk_auth_ctx_t *ctx);
 
 /* offload */
 ngx_http_clerk_auth_work_t *ngx_http_clerk_auth_work_create(ngx_http_request_t *r, size_t size);
@@ -274,6 +291,7 @@ ngx_table_elt_t *ngx_http_clerk_auth_find_header(ngx_http_request_t *r, const ch
 /* response */
 ngx_int_t ngx_http_clerk_auth_refuse(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_ctx_t *ctx, ngx_uint_t status, const char *error, const char *reason);
+ngx_int_t ngx_http_clerk_auth_set_header(ngx_http_request_t *r, ngx_table_elt_t **line, const char *name, ngx_str_t *value);
 ngx_int_t ngx_http_clerk_auth_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
 
 /* variables */
@@ -302,6 +320,8 @@ void ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *zone, ngx_http_clerk_auth_cl
 typedef struct ngx_http_clerk_auth_revocations_s ngx_http_clerk_auth_revocations_t;
 void ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
     ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log);
+ngx_int_t ngx_http_clerk_auth_revocations_copy(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
+    ngx_slab_pool_t *old_pool, ngx_http_clerk_auth_revocations_t *old);
 
 /* status */
 #define NGX_HTTP_CLERK_AUTH_STATISTICS 16

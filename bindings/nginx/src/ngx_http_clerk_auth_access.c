@@ -188,6 +188,10 @@ ngx_http_clerk_auth_access_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+    rc = ngx_http_clerk_auth_redirect_page(r, ctx);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
     decision = ngx_http_clerk_auth_decide(r, lcf, ctx);
     if (decision == NGX_OK || decision == NGX_DECLINED) {
         return ngx_http_clerk_auth_forward_identity(r, lcf, ctx) == NGX_OK ? decision : NGX_HTTP_INTERNAL_SERVER_ERROR;

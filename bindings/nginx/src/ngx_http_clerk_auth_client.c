@@ -34,8 +34,9 @@ ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *c
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"%V\": %*s in %V:%ui", &wrong->directive, message.len, message.data,
             &wrong->file, wrong->line);
     } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"clerk_auth_%*s\": %*s", name.len, name.data == NULL ? "" : name.data,
-            message.len, message.data);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"clerk_auth_%s%*s\": %*s",
+            name.data == NULL || ngx_http_clerk_auth_has_directive(name) ? "" : "setting ", name.len,
+            name.data == NULL ? "" : name.data, message.len, message.data);
     }
     clerk_error_free(error);
     return NGX_CONF_ERROR;

@@ -35,6 +35,31 @@ ngx_http_clerk_auth_compile(ngx_conf_t *cf, ngx_str_t *value, ngx_http_complex_v
     return ngx_http_compile_complex_value(&ccv);
 }
 
+/* Browsers of other sites cannot send a header or an argument with a token; what any other variable holds may be a cookie. */
+static ngx_uint_t
+ngx_http_clerk_auth_is_bearer(ngx_str_t *variable)
+{
+    ngx_str_t name = { variable->len - 1, variable->data + 1 };
+    size_t i;
+
+    if (name.len > 2 && name.data[0] == '{' && name.data[name.len - 1] == '}') {
+        name.data++;
+        name.len -= 2;
+    }
+    for (i = 0; i < name.len; i++) {
+        if (!((name.data[i] >= 'a' && name.data[i] <= 'z') || (name.data[i] >= 'A' && name.data[i] <= 'Z')
+              || (name.data[i] >= '0' && name.data[i] <= '9') || name.data[i] == '_'))
+        {
+            return 0;
+        }
+    }
+    if (name.len == 11 && ngx_strncasecmp(name.data, (u_char *) "http_cookie", 11) == 0) {
+        return 0;
+    }
+    return (name.len > 5 && ngx_strncasecmp(name.data, (u_char *) "http_", 5) == 0)
+           || (name.len > 4 && ngx_strncasecmp(name.data, (u_char *) "arg_", 4) == 0);
+}
+
 char *
 ngx_http_clerk_auth_set_token_source(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -50,8 +75,7 @@ ngx_http_clerk_auth_set_token_source(ngx_conf_t *cf, ngx_command_t *cmd, void *c
         if (lcf->token == NULL || ngx_http_clerk_auth_compile(cf, &value[1], lcf->token) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
-        lcf->token_is_cookie = ngx_strncasecmp(value[1].data, (u_char *) "$cookie_", 8) == 0
-                               || ngx_strncasecmp(value[1].data, (u_char *) "${cookie_", 9) == 0;
+        lcf->token_is_cookie = !ngx_http_clerk_auth_is_bearer(&value[1]);
         return NGX_CONF_OK;
     }
     for (i = 1; i < cf->args->nelts; i++) {

@@ -37,6 +37,9 @@ static ngx_command_t ngx_http_clerk_auth_commands[] = {
     { ngx_string("clerk_auth_thread_pool"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_thread_pool,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
     { ngx_string("clerk_auth_csrf"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_csrf, SETTING("csrf") },
+    { ngx_string("clerk_auth_pages"), H|S|L|NGX_CONF_TAKE1, ngx_http_clerk_auth_set_pages, SETTING("handshake") },
+    { ngx_string("clerk_auth_public_origin"), H|S|L|NGX_CONF_1MORE, ngx_http_clerk_auth_set_list,
+      SETTING("public_origin") },
     { ngx_string("clerk_auth_pass_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_headers), NULL },
     { ngx_string("clerk_auth_pass_claims"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(pass_claims), NULL },
     { ngx_string("clerk_auth_strip_headers"), H|S|L|NGX_CONF_FLAG, ngx_conf_set_flag_slot, LOC(strip_headers), NULL },
@@ -122,6 +125,21 @@ ngx_module_t ngx_http_clerk_auth_module = {
     NGX_MODULE_V1_PADDING
 };
 
+/* Returns whether a directive is named after a setting of the library. */
+ngx_uint_t
+ngx_http_clerk_auth_has_directive(clerk_str setting)
+{
+    static const size_t prefix = sizeof("clerk_auth_") - 1;
+    ngx_command_t *cmd;
+
+    for (cmd = ngx_http_clerk_auth_commands; cmd->name.len > 0; cmd++) {
+        if (cmd->name.len == prefix + setting.len && ngx_memcmp(cmd->name.data + prefix, setting.data, setting.len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void *
 ngx_http_clerk_auth_create_main_conf(ngx_conf_t *cf)
 {
@@ -203,6 +221,40 @@ ngx_http_clerk_auth_merge_client(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t
     return NGX_CONF_OK;
 }
 
+/* A block of `if` or `limit_except` serves what its location serves. */
+static void
+ngx_http_clerk_auth_merge_serves(ngx_http_core_loc_conf_t *clcf, ngx_http_clerk_auth_loc_conf_t *prev,
+    ngx_http_clerk_auth_loc_conf_t *conf)
+{
+    static const ngx_http_handler_pt handlers[] = { NULL, ngx_http_clerk_auth_endpoint_handler,
+        ngx_http_clerk_auth_webhook_handler, ngx_http_clerk_auth_status_handler };
+
+    if (clcf->noname && clcf->handler == NULL && prev->serves != NGX_HTTP_CLERK_AUTH_SERVES_NOTHING) {
+        conf->serves = prev->serves;
+        conf->status_format = prev->status_format;
+        clcf->handler = handlers[conf->serves];
+    }
+}
+
+/* Returns a directive of this location that would have no effect without `clerk_auth`, or NULL. */
+static const char *
+ngx_http_clerk_auth_unused_requirement(ngx_http_core_loc_conf_t *clcf, ngx_http_clerk_auth_loc_conf_t *conf)
+{
+    static const char *names[] = { "_role", "_permission", "_feature", "_plan", "_org" };
+    ngx_uint_t i;
+
+    /* An outer level may have requirements for its locations, and `clerk_auth off` is explicit. */
+    if (conf->mode != NGX_CONF_UNSET_UINT || (clcf->name.len == 0 && !clcf->noname)) {
+        return NULL;
+    }
+    for (i = 0; i < NGX_HTTP_CLERK_AUTH_REQUIREMENTS; i++) {
+        if (conf->checks[i].groups != NULL) {
+            return names[i];
+        }
+    }
+    return conf->require != NULL ? "" : NULL;
+}
+
 static char *
 ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
@@ -210,10 +262,16 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_clerk_auth_loc_conf_t *conf = child;
     ngx_http_clerk_auth_main_conf_t *mcf;
     ngx_http_clerk_auth_srv_conf_t *scf;
+    ngx_http_core_loc_conf_t *clcf;
+    const char *requirement;
     ngx_uint_t i;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_clerk_auth_module);
     scf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_clerk_auth_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    ngx_http_clerk_auth_merge_serves(clcf, prev, conf);
+    requirement = ngx_http_clerk_auth_unused_requirement(clcf, conf);
 
     ngx_conf_merge_uint_value(conf->mode, prev->mode, NGX_HTTP_CLERK_AUTH_OFF);
     ngx_conf_merge_ptr_value(conf->realm, prev->realm, NULL);
@@ -254,6 +312,11 @@ ngx_http_clerk_auth_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->serves == NGX_HTTP_CLERK_AUTH_SERVES_ENDPOINT && conf->mode == NGX_HTTP_CLERK_AUTH_OFF) {
         conf->mode = NGX_HTTP_CLERK_AUTH_ON;
     }
+    if (conf->mode == NGX_HTTP_CLERK_AUTH_OFF && requirement != NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"clerk_auth_require%s\" in location \"%V\" needs \"clerk_auth on\"",
+            requirement, &clcf->name);
+        return NGX_CONF_ERROR;
+    }
     if (conf->mode == NGX_HTTP_CLERK_AUTH_OFF && conf->serves != NGX_HTTP_CLERK_AUTH_SERVES_WEBHOOK) {
         mcf->is_used |= conf->serves;
         return NGX_CONF_OK;
@@ -291,7 +354,8 @@ ngx_http_clerk_auth_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    if (ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
+    if (ngx_http_clerk_auth_copy_server_names(cf) != NGX_OK
+        || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_POST_READ_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_REWRITE_PHASE, ngx_http_clerk_auth_strip_handler) != NGX_OK
         || ngx_http_clerk_auth_add_handler(cmcf, NGX_HTTP_PREACCESS_PHASE, ngx_http_clerk_auth_preaccess_handler)
                != NGX_OK)

@@ -3,7 +3,7 @@
 #include "ngx_http_clerk_auth.h"
 
 /* Sets a response header once: a rejection after an internal redirect reuses the line of the first one. */
-static ngx_int_t
+ngx_int_t
 ngx_http_clerk_auth_set_header(ngx_http_request_t *r, ngx_table_elt_t **line, const char *name, ngx_str_t *value)
 {
     ngx_table_elt_t *h = *line;
@@ -141,7 +141,7 @@ ngx_http_clerk_auth_is_page_request(ngx_http_request_t *r)
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf)
+ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx)
 {
     ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
     static ngx_str_t no_store = ngx_string("no-store");
@@ -149,7 +149,8 @@ ngx_http_clerk_auth_redirect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf
     ngx_str_t url;
 
     /* With `satisfy any` another module may still grant access. */
-    if (lcf->login_redirect == NULL || clcf->satisfy == NGX_HTTP_SATISFY_ANY || !ngx_http_clerk_auth_is_page_request(r))
+    if (lcf->login_redirect == NULL || clcf->satisfy == NGX_HTTP_SATISFY_ANY || !ngx_http_clerk_auth_is_page_request(r)
+        || (lcf->client->has_pages && !ngx_http_clerk_auth_may_sign_in(ctx)))
     {
         return NGX_DECLINED;
     }
@@ -189,7 +190,7 @@ ngx_http_clerk_auth_refuse(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
 
     switch (status) {
     case NGX_HTTP_UNAUTHORIZED:
-        rc = ngx_http_clerk_auth_redirect(r, lcf);
+        rc = ngx_http_clerk_auth_redirect(r, lcf, ctx);
         if (rc != NGX_DECLINED) {
             return rc;
         }

@@ -223,3 +223,34 @@ ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth
         ngx_log_error(NGX_LOG_ERR, log, 0, "clerk_auth: the revocations of this worker could not be shared");
     }
 }
+
+/* Copies all entries to another zone. */
+ngx_int_t
+ngx_http_clerk_auth_revocations_copy(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
+    ngx_slab_pool_t *old_pool, ngx_http_clerk_auth_revocations_t *old)
+{
+    ngx_http_clerk_auth_revocations_t *entry;
+    ngx_int_t rc = NGX_OK;
+
+    ngx_shmtx_lock(&old_pool->mutex);
+    for (; old != NULL && rc == NGX_OK; old = old->next) {
+        entry = ngx_slab_calloc(pool, sizeof(*entry));
+        if (entry == NULL) {
+            rc = NGX_ERROR;
+            break;
+        }
+        *entry = *old;
+        entry->json = old->len == 0 ? NULL : ngx_slab_alloc(pool, old->len);
+        if (old->len > 0) {
+            if (entry->json == NULL) {
+                rc = NGX_ERROR;
+                break;
+            }
+            ngx_memcpy(entry->json, old->json, old->len);
+        }
+        entry->next = *list;
+        *list = entry;
+    }
+    ngx_shmtx_unlock(&old_pool->mutex);
+    return rc;
+}

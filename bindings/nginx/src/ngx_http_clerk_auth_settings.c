@@ -269,6 +269,12 @@ ngx_http_clerk_auth_set_csrf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 char *
+ngx_http_clerk_auth_set_pages(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_clerk_auth_set_switch(cf, conf, cmd->post, "on", "off");
+}
+
+char *
 ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_http_clerk_auth_set_switch(cf, conf, cmd->post, "profile", "claims");
@@ -409,6 +415,52 @@ ngx_http_clerk_auth_settings_equal(ngx_http_clerk_auth_setting_t *a, ngx_http_cl
     return 1;
 }
 
+static ngx_uint_t
+ngx_http_clerk_auth_setting_is(ngx_http_clerk_auth_setting_t *settings, const char *name, const char *value)
+{
+    ngx_http_clerk_auth_setting_t *setting = &settings[ngx_http_clerk_auth_setting_number(name)];
+
+    return setting->values != NULL && setting->count == 1 && setting->values[0].len == ngx_strlen(value)
+           && ngx_memcmp(setting->values[0].data, value, setting->values[0].len) == 0;
+}
+
+static ngx_uint_t
+ngx_http_clerk_auth_setting_has_value(ngx_http_clerk_auth_setting_t *settings, const char *name)
+{
+    ngx_http_clerk_auth_setting_t *setting = &settings[ngx_http_clerk_auth_setting_number(name)];
+    ngx_uint_t i;
+
+    for (i = 0; setting->values != NULL && i < setting->count; i++) {
+        if (setting->values[i].len > 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What the browser handshake needs to know of the settings. */
+static char *
+ngx_http_clerk_auth_settings_pages(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *client)
+{
+    ngx_http_clerk_auth_setting_t *settings = client->settings, *forwarded;
+
+    client->has_pages = ngx_http_clerk_auth_setting_is(settings, "handshake", "on");
+    client->checks_host = !ngx_http_clerk_auth_setting_has_value(settings, "public_origin")
+                          && !ngx_http_clerk_auth_setting_has_value(settings, "authorized_parties");
+    if (!client->has_pages || !client->checks_host || !ngx_http_clerk_auth_setting_has_value(settings, "trust_forwarded")
+        || ngx_http_clerk_auth_setting_is(settings, "trust_forwarded", "false")
+        || ngx_http_clerk_auth_setting_is(settings, "trust_forwarded", "0"))
+    {
+        return NGX_CONF_OK;
+    }
+    /* The host of a proxy's header cannot be compared with `server_name`. */
+    forwarded = &settings[ngx_http_clerk_auth_setting_number("trust_forwarded")];
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+        "\"%V\": trust_forwarded with \"clerk_auth_pages\" needs \"clerk_auth_public_origin\" in %V:%ui",
+        &forwarded->directive, &forwarded->file, forwarded->line);
+    return NGX_CONF_ERROR;
+}
+
 ngx_http_clerk_auth_client_t *
 ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_conf_t *mcf,
     ngx_http_clerk_auth_setting_t *settings)
@@ -430,5 +482,8 @@ ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_con
     client->settings = settings;
     client->number = mcf->clients.nelts;
     client->secrets = &settings[ngx_http_clerk_auth_setting_number("webhook_secrets")];
+    if (ngx_http_clerk_auth_settings_pages(cf, client) != NGX_CONF_OK) {
+        return NULL;
+    }
     return ngx_http_clerk_auth_client_check(cf, client) == NGX_CONF_OK ? client : NULL;
 }

@@ -3,7 +3,7 @@
 #include "ngx_http_clerk_auth.h"
 
 /* The number of lines that are collected without an allocation. */
-#define NGX_HTTP_CLERK_AUTH_LINES 8
+#define NGX_HTTP_CLERK_AUTH_LINES 16
 
 typedef struct {
     clerk_header *lines;
@@ -95,14 +95,36 @@ ngx_http_clerk_auth_get_ctx(ngx_http_request_t *r)
 typedef struct {
     ngx_uint_t source;
     ngx_uint_t is_forwarded; /* in an endpoint: the proxy's headers name the host */
+    ngx_uint_t is_page; /* what the browser handshake reads is needed, too */
     ngx_uint_t is_websocket;
     ngx_uint_t is_of_browser;
 } ngx_http_clerk_auth_selection_t;
+
+/* The same for a line that only the browser handshake reads. */
+static const char *
+ngx_http_clerk_auth_select_for_page(ngx_table_elt_t *h)
+{
+    static const char *names[] = { "accept", "referer", "user-agent", "sec-fetch-dest", "x-forwarded-for",
+        "x-forwarded-host", "x-forwarded-proto" };
+    ngx_uint_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (ngx_http_clerk_auth_is_named(h, names[i], ngx_strlen(names[i]))) {
+            return names[i];
+        }
+    }
+    return NULL;
+}
 
 /* The library's name of a header line; NULL if it does not need the line. */
 static const char *
 ngx_http_clerk_auth_select(ngx_http_clerk_auth_selection_t *selection, ngx_table_elt_t *h)
 {
+    const char *name = selection->is_page ? ngx_http_clerk_auth_select_for_page(h) : NULL;
+
+    if (name != NULL) {
+        return name;
+    }
     switch (h->key.len) {
     case 4:
         return !selection->is_forwarded && ngx_http_clerk_auth_is_named(h, "host", 4) ? "host" : NULL;
@@ -160,10 +182,11 @@ ngx_http_clerk_auth_method(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
 }
 
 static ngx_int_t
-ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_found_t *found)
+ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_uint_t is_page,
+    ngx_http_clerk_auth_found_t *found)
 {
     ngx_http_clerk_auth_lines_t all = { &r->headers_in.headers.part, 0 };
-    ngx_http_clerk_auth_selection_t selection = { lcf->token_source, 0, 0, 0 };
+    ngx_http_clerk_auth_selection_t selection = { lcf->token_source, 0, is_page, 0, 0 };
     ngx_uint_t n = found->count, capacity = NGX_HTTP_CLERK_AUTH_LINES;
     ngx_table_elt_t *h;
     clerk_header *grown;
@@ -195,7 +218,7 @@ ngx_http_clerk_auth_collect(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     return NGX_OK;
 }
 
-/* The token of a variable is passed as a bearer token; that of `$cookie_NAME` as a cookie, since browsers send it unasked. */
+/* The token of a variable is passed as a bearer token; that of a cookie as a cookie, since browsers send it unasked. */
 static ngx_int_t
 ngx_http_clerk_auth_collect_token(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf,
     ngx_http_clerk_auth_found_t *found)
@@ -232,6 +255,11 @@ ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, cle
     ctx->status = status;
     ctx->result = result;
     ctx->refusal = refusal;
+    if (ngx_http_clerk_auth_keep_lines(ctx) != NGX_OK) {
+        clerk_result_free(ctx->result);
+        ctx->result = NULL;
+        ctx->status = CLERK_E_PANIC;
+    }
 }
 
 /* In a thread: uses the job and the client, not the request. */
@@ -270,7 +298,7 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     size_t size;
     u_char *p;
 
-    size = request->header_count * sizeof(clerk_header) + request->method.len;
+    size = request->header_count * sizeof(clerk_header) + request->method.len + request->target.len;
     for (i = 0; i < request->header_count; i++) {
         size += request->headers[i].value.len;
     }
@@ -293,7 +321,9 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
         p = ngx_cpymem(p, request->headers[i].value.data, request->headers[i].value.len);
     }
     job->request.method.data = (const char *) p;
-    ngx_memcpy(p, request->method.data, request->method.len);
+    p = ngx_cpymem(p, request->method.data, request->method.len);
+    job->request.target.data = (const char *) p;
+    ngx_memcpy(p, request->target.data, request->target.len);
     work->run = ngx_http_clerk_auth_job_run;
     work->done = ngx_http_clerk_auth_job_done;
 
@@ -335,6 +365,7 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     {
         return NGX_OK;
     }
+    ctx->is_verified_again = ctx->state == NGX_HTTP_CLERK_AUTH_DONE;
     clerk_result_free(ctx->result);
     ctx->result = NULL;
     ctx->client = lcf->client;
@@ -347,7 +378,10 @@ ngx_http_clerk_auth_verify(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t
     }
     found.lines = lines;
     found.count = 0;
-    if (ngx_http_clerk_auth_collect_token(r, lcf, &found) != NGX_OK || ngx_http_clerk_auth_collect(r, lcf, &found) != NGX_OK) {
+    ngx_http_clerk_auth_page_of(r, lcf, ctx, &request);
+    if (ngx_http_clerk_auth_collect_token(r, lcf, &found) != NGX_OK
+        || ngx_http_clerk_auth_collect(r, lcf, request.target.len > 0, &found) != NGX_OK)
+    {
         return NGX_ERROR;
     }
     request.headers = found.lines;

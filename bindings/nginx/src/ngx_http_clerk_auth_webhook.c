@@ -85,6 +85,14 @@ ngx_http_clerk_auth_delivery_done(ngx_http_clerk_auth_work_t *work)
     }
 }
 
+/* 503 with `Retry-After`: the sender tries again. */
+static ngx_int_t
+ngx_http_clerk_auth_retry_later(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx, const char *reason)
+{
+    return ngx_http_clerk_auth_refuse(r, ngx_http_get_module_loc_conf(r, ngx_http_clerk_auth_module), ctx,
+        NGX_HTTP_SERVICE_UNAVAILABLE, NULL, reason);
+}
+
 static void
 ngx_http_clerk_auth_webhook_resume(ngx_http_request_t *r)
 {
@@ -102,7 +110,7 @@ ngx_http_clerk_auth_webhook_resume(ngx_http_request_t *r)
         ngx_http_finalize_request(r, ngx_http_clerk_auth_send(r, NGX_HTTP_OK, &nothing, &nothing));
         return;
     case CLERK_UNAVAILABLE:
-        ngx_http_finalize_request(r, NGX_HTTP_SERVICE_UNAVAILABLE);
+        ngx_http_finalize_request(r, ngx_http_clerk_auth_retry_later(r, ctx, "unavailable"));
         return;
     case CLERK_E_WEBHOOK:
         ngx_http_finalize_request(r, NGX_HTTP_BAD_REQUEST);
@@ -181,12 +189,12 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     ngx_uint_t i, count, family;
     ngx_int_t rc;
 
-    if (lcf->client->client == NULL) {
-        return NGX_HTTP_SERVICE_UNAVAILABLE;
-    }
     work = ngx_http_clerk_auth_work_create(r, sizeof(ngx_http_clerk_auth_delivery_t));
     if (ctx == NULL || work == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (lcf->client->client == NULL) {
+        return ngx_http_clerk_auth_retry_later(r, ctx, "client-unavailable");
     }
     delivery = work->data;
     delivery->status = CLERK_UNAVAILABLE;
@@ -210,7 +218,7 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     work->run = ngx_http_clerk_auth_delivery_run;
     work->done = ngx_http_clerk_auth_delivery_done;
     if (ngx_http_clerk_auth_work_post(work, lcf->thread_pool) != NGX_OK) {
-        return NGX_HTTP_SERVICE_UNAVAILABLE;
+        return ngx_http_clerk_auth_retry_later(r, ctx, "queue-full");
     }
     ctx->delivery = delivery;
     r->write_event_handler = ngx_http_clerk_auth_webhook_resume;

@@ -55,6 +55,27 @@ ngx_http_clerk_auth_zone(ngx_http_clerk_auth_main_conf_t *mcf)
     return mcf->zone == NULL ? NULL : mcf->zone->data;
 }
 
+/* The zone of the running configuration, if a reload changes its name or size: nginx then creates another one. */
+static ngx_http_clerk_auth_zone_t *
+ngx_http_clerk_auth_replaced_zone(ngx_shm_zone_t *shm_zone)
+{
+    ngx_list_part_t *part = &((ngx_cycle_t *) ngx_cycle)->shared_memory.part;
+    ngx_http_clerk_auth_zone_t *zone;
+    ngx_shm_zone_t *zones;
+    ngx_uint_t i;
+
+    for (; part != NULL; part = part->next) {
+        zones = part->elts;
+        for (i = 0; i < part->nelts; i++) {
+            if (zones[i].tag == &ngx_http_clerk_auth_module && &zones[i] != shm_zone) {
+                zone = zones[i].data;
+                return zone->shared != NULL && zone->shared->layout == NGX_HTTP_CLERK_AUTH_LAYOUT ? zone : NULL;
+            }
+        }
+    }
+    return NULL;
+}
+
 static ngx_int_t
 ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
@@ -89,6 +110,14 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
     zone->shared = shared;
     zone->pool->data = shared;
+    old = ngx_http_clerk_auth_replaced_zone(shm_zone);
+    if (old == NULL) {
+        return NGX_OK;
+    }
+    if (ngx_http_clerk_auth_revocations_copy(zone->pool, &shared->revocations, old->pool, old->shared->revocations) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0, "\"clerk_auth_zone\" is too small for the present revocations");
+        return NGX_ERROR;
+    }
     return NGX_OK;
 }
 

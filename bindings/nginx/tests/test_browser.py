@@ -7,6 +7,7 @@ from harness import ROOT, equal, wait_until
 
 sys.path.insert(0, str(ROOT / "tests/browser"))
 
+import pages  # noqa: E402
 from chromium import Chromium  # noqa: E402
 
 
@@ -45,3 +46,11 @@ def test_browser_signs_in_is_protected_and_signs_out(f):
         browser.open(f"{site}/app")
         browser.wait_for(f"document.URL.startsWith('{f.sim.url}/sign-in?')")
         equal(len(f.application.seen), count)
+
+
+def test_browser_stays_signed_in_on_pages(f):
+    f.sim.admin("PUT", "/state", pages.frontend())
+    n = f.nginx(f"""clerk_auth_secret_key sk_live_nginx; clerk_auth_publishable_key {pages.PUBLISHABLE_KEY}; clerk_auth_leeway 0;
+        clerk_auth_api_url {f.sim.url}; clerk_auth_setting proxy_url {f.sim.url}; clerk_auth_pages on; types {{ text/html html; }}
+        server {{ listen 127.0.0.1:@port@; server_name 127.0.0.1; location /page {{ clerk_auth on; clerk_auth_pass_headers on; {f.proxy()} }} }}""")
+    pages.check(f.sim, f"http://127.0.0.1:{n.port}/page")

@@ -64,6 +64,22 @@ def test_missing_settings_are_rejected(f):
             + server("location / { clerk_auth on; clerk_auth_thread_pool none; }"), "unknown thread pool \"none\"")
 
 
+def test_requirement_in_a_location_without_authentication_is_rejected(f):
+    good = "clerk_auth_secret_key sk_test_secret; "
+    for name, value in (("role", "admin"), ("permission", "a:b"), ("org", "acme"), ("feature", "x"), ("plan", "pro"), ("", "$host")):
+        directive = f"clerk_auth_require_{name} {value};".replace("_ ", " ")
+        named = rf'"{directive.split()[0]}" in location "/a" needs "clerk_auth on"'
+        rejected(f, good + server(f"location /a {{ {directive} }}"), named)
+        rejected(f, good + server(f"clerk_auth off; location /a {{ {directive} }}"), named)
+        rejected(f, good + server(f"location /a {{ limit_except GET {{ {directive} }} }}"), named)
+        for accepted in (f"clerk_auth on; location /a {{ {directive} }}", f"{directive} location /a {{ clerk_auth on; }}",
+                         f"location /a {{ clerk_auth optional; {directive} }}", f"location /a {{ clerk_auth_endpoint; {directive} }}",
+                         f"{directive} location /a {{ }}", f"location /a {{ clerk_auth off; {directive} }}"):
+            n = Nginx(good + server(accepted), expect_failure=True)
+            equal(n.check()[0], 0, accepted)
+            n.discard()
+
+
 def test_duplicates_and_wrong_contexts_are_rejected(f):
     for directive in ("clerk_auth on", "clerk_auth_realm a", "clerk_auth_token_source header", "clerk_auth_csrf off",
                       "clerk_auth_www_authenticate off", "clerk_auth_unavailable 401", "clerk_auth_issuer https://a",

@@ -98,13 +98,17 @@ def test_websocket_of_another_site_is_rejected(f):
 
 
 def test_cookie_from_a_variable_is_checked_too(f):
-    n = f.nginx(f"""{f.keys()} server {{ listen 127.0.0.1:@port@; clerk_auth on;
+    n = f.nginx(f"""{f.keys()} map $cookie_session $mapped {{ default $cookie_session; }} server {{ listen 127.0.0.1:@port@; clerk_auth on;
         location /plain {{ clerk_auth_token_source $cookie_session; {f.proxy()} }}
         location /braces {{ clerk_auth_token_source "${{cookie_session}}"; {f.proxy()} }}
+        location /map {{ clerk_auth_token_source $mapped; {f.proxy()} }}
+        location /either {{ clerk_auth_token_source $http_x_token$cookie_session; {f.proxy()} }}
+        location /text {{ clerk_auth_token_source "${{http_x_token}}$cookie_session"; {f.proxy()} }}
+        location /set {{ set $copied $cookie_session; clerk_auth_token_source $copied; {f.proxy()} }}
         location /header {{ clerk_auth_token_source $http_x_token; {f.proxy()} }} }}""")
     token = f.sim.mint()
     mine = [("Cookie", f"a=b; session={token}")]
-    for path in ("/plain", "/braces"):
+    for path in ("/plain", "/braces", "/map", "/either", "/text", "/set"):
         equal(request(n.port, path, headers=mine).status, 200, path)
         equal(request(n.port, path, method="POST", headers=mine, body=b"").status, 403, path)
         equal(request(n.port, path, method="POST", headers=[*mine, ("Sec-Fetch-Site", "same-origin")], body=b"").status, 200)

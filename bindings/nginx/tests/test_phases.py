@@ -2,7 +2,7 @@
 
 import time
 
-from harness import equal, request, wait_until
+from harness import WEBHOOK_SECRET, equal, request, wait_until
 
 PASSWORDS = "u:{PLAIN}p\n"
 BASIC = [("Authorization", "Basic dTpw")]
@@ -144,6 +144,33 @@ def test_ssi_includes_are_made_for_the_signed_in_only(f):
     equal(response.status, 200)
     assert b'"V", "user_1"' in response.body, response
     equal(request(n.port, "/page.shtml").status, 401)
+
+
+def test_if_and_limit_except_serve_what_their_location_serves(f):
+    for name in ("auth", "webhook", "status"):
+        f.directory_file(name, "a file")
+    for i in range(9):
+        f.sim.user(f"user_{i}")
+    n = f.nginx(f"""{f.keys()} clerk_auth_zone z:1m; clerk_auth_webhook_secret {WEBHOOK_SECRET};
+        server {{ listen 127.0.0.1:@port@; root {f.directory};
+        location = /auth {{ clerk_auth_endpoint; clerk_auth_fetch_user on; if ($arg_x) {{ set $y 1; }}
+                            limit_except GET {{ clerk_auth_require_role admin; }} }}
+        location /app {{ auth_request /auth; {f.proxy()} }}
+        location = /webhook {{ clerk_auth_webhook; if ($arg_x) {{ set $y 1; }} limit_except POST {{ allow all; }} }}
+        location = /status {{ clerk_auth_status; if ($arg_x) {{ set $y 1; }} limit_except GET {{ allow all; }} }}
+        location = /other {{ clerk_auth_endpoint; if ($arg_x) {{ return 204; }} }} }}""")
+    tokens = [f.sim.mint(user=f"user_{i}") for i in range(9)]
+    for query in ("", "?x=1"):
+        equal(request(n.port, "/auth" + query).status, 401, query)
+        equal(request(n.port, "/auth" + query, token=tokens.pop()).get("X-Clerk-Auth-Status"), "signed-in", query)
+        equal(request(n.port, "/app" + query).status, 401, query)
+        equal(request(n.port, "/app" + query, token=tokens.pop()).status, 200, query)
+        equal(request(n.port, "/auth" + query, token=tokens.pop(), method="POST", body=b"").status, 403)
+        equal(request(n.port, "/webhook" + query, method="POST", body=b"{}").status, 400, query)
+        equal(request(n.port, "/webhook" + query).status, 405, query)
+        assert b"signed_in" in request(n.port, "/status" + query).body, query
+        equal(request(n.port, "/status" + query, method="POST", body=b"").status, 405, query)
+    equal([request(n.port, path).status for path in ("/other", "/other?x=1")], [401, 204])
 
 
 def test_variable_that_was_read_before_verification_is_read_again(f):

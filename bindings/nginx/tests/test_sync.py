@@ -142,6 +142,32 @@ def test_revocation_outlives_its_signature_and_reloads(f):
     equal(request(n.port, token=f.sim.mint(sid="sess_new")).status, 200)
 
 
+def test_revocation_outlives_a_changed_size_or_name_of_the_zone(f):
+    n = server(f, workers=2, store=False)
+    f.sim.user()
+    token = f.sim.mint(sid="sess_old", exp_in=600)
+    equal(revoke(f, n, "sess_old"), 200)
+    text = n.conf.read_text()
+    for zone in ("clerk:2m", "other:2m", "other:1m", "clerk:8m"):
+        n.conf.write_text(text.replace("clerk_auth_zone clerk:1m", f"clerk_auth_zone {zone}"))
+        n.reload()
+        equal(each_worker(f, n, token), {"rejected": {401}}, zone)
+    equal(revoke(f, n, "sess_new"), 200)
+    time.sleep(1)
+    equal(each_worker(f, n, f.sim.mint(sid="sess_new")), {"rejected": {401}})
+
+
+def test_webhook_that_cannot_be_handled_now_is_503_with_retry_after(f):
+    n = server(f, workers=1)
+    (f.directory / "store/users.db").unlink(missing_ok=True)
+    (f.directory / "store/users.db").mkdir()
+    d = f.sim.webhook("session.revoked", "sess_1", data={"id": "sess_1", "user_id": "user_1"})
+    n.reload()
+    response = deliver(n, d)
+    equal((response.status, response.all("Retry-After")), (503, ["1"]))
+    (f.directory / "store/users.db").rmdir()
+
+
 def test_revocations_follow_the_rotation_of_the_secret(f):
     first, second, other = WEBHOOK_SECRET, "whsec_c2Vjb25kLXNlY3JldC1zZWNvbmQtc2VjcmV0", "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldA=="
     block = f"""{f.keys()} clerk_auth_zone clerk:1m; clerk_auth_webhook_secret SECRETS;

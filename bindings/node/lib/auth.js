@@ -24,11 +24,14 @@ class Auth {
   #result;
   #claims;
   #error;
+  #store;
   #row;
 
-  constructor(handle, error = null, row = null) {
+  /** `row` is what this call read last; for a cached result, `store.cachedRow(key)` returns what an earlier call did. */
+  constructor(handle, error = null, store = null, row = null) {
     this.#result = handle;
     this.#error = error;
+    this.#store = store;
     this.#row = row;
   }
 
@@ -178,11 +181,12 @@ class Auth {
     return result.expiresAtMs(this.#result) || null;
   }
 
-  /** The user's row: its key, and the row itself if this call read it from the store. */
+  /** The user's row: its key, and the row as it was last read. */
   get localUser() {
     const key = this.#get(ATTRIBUTE.userKey);
     if (key === null) return null;
-    return { key, row: this.#row !== null && String(this.#row.key) === key ? this.#row : null };
+    if (this.#row === null || String(this.#row.key) !== key) this.#row = this.#store?.cachedRow(key) ?? null;
+    return { key, row: this.#row };
   }
 
   /** The Clerk user's profile, in the user modes `profile` and `sync`; null in mode `claims`. */

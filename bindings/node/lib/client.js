@@ -40,17 +40,18 @@ class ClerkClient {
   #events;
   #storeTimeoutMs;
   #isClosed = false;
+  #isMarked = false;
   #inFlight = new Set();
   #closing = null;
   #webhooks;
   #handshake;
 
   constructor(options = {}) {
-    const { settings, timeoutMs, storeTimeoutMs, clock, handshake } = parseOptions(options);
+    const { settings, timeoutMs, storeTimeoutMs, cacheCapacity, clock, handshake } = parseOptions(options);
     this.#handshake = handshake;
     this.#storeTimeoutMs = storeTimeoutMs;
     if (options.users !== undefined && options.users !== null) {
-      this.#store = new UserStore(this, options.users, storeTimeoutMs);
+      this.#store = new UserStore(this, options.users, storeTimeoutMs, cacheCapacity);
     }
     const nativeOptions = {
       settings,
@@ -136,6 +137,7 @@ class ClerkClient {
   async warmUp(options) {
     const signal = getSignal(options);
     const warmUp = async () => {
+      await this.#store?.check();
       const { status, error } = await this.#native.warmUp();
       if (status !== 'CLERK_OK') throw fromStatus(status, error);
     };
@@ -156,6 +158,7 @@ class ClerkClient {
 
   invalidateAll() {
     this.#callSync((addon) => addon.invalidateAll());
+    this.#store?.clear();
   }
 
   revokeSession(sessionId) {
@@ -231,7 +234,7 @@ class ClerkClient {
       throw fromException(error);
     }
     if (this.#events.hasListeners) this.#flushEvents();
-    return handle === undefined ? undefined : new Auth(handle);
+    return handle === undefined ? undefined : new Auth(handle, null, this.#store);
   }
 
   /** Runs a call that may wait, registered for `close()`. Rejects it inside a method of this client's user store. */
@@ -256,9 +259,18 @@ class ClerkClient {
   }
 
   async #authenticate(headers) {
+    this.#mark();
     const callResult = await this.#native.authenticate(...headers);
     this.#flushEvents();
     return this.#toAuth(await this.#finish(callResult));
+  }
+
+  /** Requests of one turn of the event loop begin together, not when a thread takes them: new users among them are fetched once. */
+  #mark() {
+    if (this.#isMarked) return;
+    this.#native.mark();
+    this.#isMarked = true;
+    setImmediate(() => (this.#isMarked = false));
   }
 
   /** Executes the store requests of a pending call. */
@@ -268,7 +280,7 @@ class ClerkClient {
 
   #toAuth({ status, result, error, row = null, cause }) {
     if (result === undefined) throw fromStatus(status, error);
-    const auth = new Auth(result, null, row);
+    const auth = new Auth(result, null, this.#store, row);
     if (error === null) return auth;
     const { reason, retryAfterMs } = auth;
     return new Auth(result, fromNative(error, { reason, retryAfterMs, cause }), null);

@@ -41,11 +41,16 @@ export interface UserRow {
   firstName?: string | null;
   lastName?: string | null;
   imageUrl?: string | null;
-  lastActiveAtMs?: number | null;
-  isActive?: boolean | 0 | 1;
-  bannedByClerk?: boolean | 0 | 1;
-  clerkUpdatedAtMs?: number | null;
+  lastActiveAtMs?: StoredTime;
+  isActive?: StoredFlag;
+  bannedByClerk?: StoredFlag;
+  clerkUpdatedAtMs?: StoredTime;
 }
+
+/** What drivers return for a BIGINT of milliseconds, or for a time. */
+export type StoredTime = number | bigint | string | Date | null;
+/** What drivers return for a BOOLEAN, TINYINT or BIT(1). Null counts as false. */
+export type StoredFlag = boolean | number | bigint | string | Uint8Array | null;
 
 /** The columns to write. A column that is absent stays unchanged. */
 export interface UserColumns {
@@ -77,7 +82,9 @@ type Awaitable<T> = T | Promise<T>;
 
 /**
  * The application's user table. `create` and `update` are one transaction each, and throw a ConflictError when the value of a
- * unique column exists already or no row was updated.
+ * unique column exists already or no row was updated. The errors of pg, mysql2, better-sqlite3, node:sqlite and Prisma for a
+ * unique column count as one, also within those of a query builder. A method whose transaction the database aborted, as for a
+ * deadlock, is called again.
  */
 export interface UserStore<Row extends UserRow = UserRow> {
   /** The columns of the table. Default: all but `clerkUpdatedAtMs`. */
@@ -91,13 +98,18 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
-  /** Inserts a row. Returns its key or the row; a row with `isActive` false rejects the request that created it. */
+  /**
+   * Inserts a row. Returns it, or its key: then `findByKey` reads it. A row with `isActive` false rejects the request that
+   * created it.
+   */
   create(columns: UserColumns): Awaitable<UserKey | Row>;
   /**
    * Updates a row if it meets the condition, which must be part of the statement; else throws a ConflictError. Returns the
-   * new row or nothing.
+   * new row, or nothing: then `findByKey` reads it.
    */
   update(key: string, columns: UserColumns, condition: UpdateCondition): Awaitable<Row | void>;
+  /** Rejects a table that cannot be used. Called by `warmUp` and before the first query, until it has succeeded. */
+  check?(): Promise<void>;
 }
 
 /** The checks of `has`. All of them must pass. */
@@ -161,7 +173,10 @@ export interface Auth<Row extends UserRow = UserRow> {
   readonly tokenName: string | null;
   readonly clientId: string | null;
   readonly scopes: string[] | null;
-  /** The user's row: its key, and the row itself if this call read it from the store. */
+  /**
+   * The user's row: its key, and the row as it was last read, at most `rowCheckTtlS` ago. All requests share it: do not change
+   * it. Null if more users than `cacheCapacity` were seen since.
+   */
   readonly localUser: { key: string; row: Row | null } | null;
   readonly profile: {
     email: string | null;
@@ -290,6 +305,8 @@ export interface Explanation {
   summary: string;
   /** The token's type; null if it has none. */
   kind: TokenType | null;
+  /** Whether the signature was verified. If not, a token that no check rejects may be forged. */
+  verified: boolean;
   /** In the order of verification. */
   checks: Check[];
   /** One line for each check. */

@@ -8,6 +8,7 @@ const { isPlainObject } = require('./is-plain-object.js');
 const PACKAGE_OPTIONS = new Set(['env', 'users', 'storeTimeoutMs', 'clock']);
 
 const DEFAULT_TIMEOUT_MS = 5000;
+const DEFAULT_CACHE_CAPACITY = 10_000;
 const ROW_CHECK_TTL_S = 5;
 
 /** Returns the `[function, name, value]` calls that set one option. */
@@ -71,7 +72,8 @@ function parseOptions(options) {
     throw new TypeError('options.clock.nowMs must be an integer');
   }
   const handshake = all.handshake === true || all.handshake === 'on';
-  return { settings, timeoutMs, storeTimeoutMs, clock: all.clock, handshake };
+  const cacheCapacity = Number(all.cacheCapacity) || DEFAULT_CACHE_CAPACITY;
+  return { settings, timeoutMs, storeTimeoutMs, cacheCapacity, clock: all.clock, handshake };
 }
 
 module.exports = { parseOptions, checkOptions };

@@ -2,14 +2,22 @@
 // Adapts the application's user table, an object of methods, to the library's requests.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { toBoolean, toMilliseconds } = require('./columns.js');
+const { isAborted, isConflict } = require('./database-errors.js');
 const native = require('./native.js');
 const { ClerkError } = require('./errors.js');
+const { RowCache } = require('./row-cache.js');
 
 const METHODS = ['findByKey', 'findByClerkId', 'findByEmail', 'usernameTaken', 'create', 'update'];
 const STRING_COLUMNS = 6;
 const MILLISECONDS = ['lastActiveAtMs', 'clerkUpdatedAtMs'];
 /** Optional: a table has this column only if `columns` lists it. */
 const OPTIONAL = 'clerkUpdatedAtMs';
+/** The columns that decide whose row it is and whether it counts. */
+const REQUIRED = ['clerkId', 'isActive', 'bannedByClerk'];
+/** How often a statement is repeated that the database has aborted because of another transaction. */
+const MAX_RESTARTS = 10;
 
 /** The store methods that are running in this asynchronous context, innermost first. */
 const contexts = new AsyncLocalStorage();
@@ -28,13 +36,18 @@ function toKey(value, where) {
   throw new TypeError(`${where} must be a string or an integer`);
 }
 
+const isRow = (value) => typeof value === 'object' && value !== null;
+
 class UserStore {
   #client;
   #users;
   #timeoutMs;
   #columns;
+  #rows;
+  /** The promise of `users.check()`; undefined before it, and after it failed. */
+  #checked;
 
-  constructor(client, users, timeoutMs) {
+  constructor(client, users, timeoutMs, rowCapacity) {
     if (users === null || typeof users !== 'object') throw new TypeError('options.users must be an object');
     for (const name of METHODS) {
       if (typeof users[name] !== 'function') throw new TypeError(`options.users.${name} must be a function`);
@@ -42,6 +55,7 @@ class UserStore {
     this.#client = client;
     this.#users = users;
     this.#timeoutMs = timeoutMs;
+    this.#rows = new RowCache(rowCapacity);
     this.#columns = users.columns ?? native.columns.filter((name) => name !== OPTIONAL);
     if (!Array.isArray(this.#columns) || !this.#columns.every((name) => native.columns.includes(name))) {
       throw new TypeError(`options.users.columns must be an array of ${native.columns.join(', ')}`);
@@ -68,6 +82,27 @@ class UserStore {
     });
   }
 
+  /** The row that the table had when it was last read. */
+  cachedRow(key) {
+    return this.#rows.get(key);
+  }
+
+  clear() {
+    this.#rows.clear();
+  }
+
+  /** Calls `users.check()`, which rejects a table that cannot be used, until it has succeeded once. */
+  async check() {
+    if (typeof this.#users.check !== 'function') return;
+    this.#checked ??= this.#users.check();
+    try {
+      await this.#checked;
+    } catch (error) {
+      this.#checked = undefined;
+      throw error;
+    }
+  }
+
   /** Executes the requests of a pending call until it is done, within one deadline. Adds the last row and the store's error. */
   async run(pending) {
     const session = new StoreSession((request) => this.#execute(request), this.#timeoutMs);
@@ -89,7 +124,10 @@ class UserStore {
   async #execute(request) {
     const context = { client: this.#client, outer: contexts.getStore(), isActive: true };
     try {
-      return await contexts.run(context, () => this.#call(request));
+      return await contexts.run(context, async () => {
+        await this.check();
+        return this.#call(request);
+      });
     } finally {
       context.isActive = false;
     }
@@ -114,24 +152,29 @@ class UserStore {
       }
       case 'create': {
         const created = await users.create(columns);
-        const row = created !== null && typeof created === 'object' ? created : null;
-        const createdKey = toKey(row ? row.key : created, `${where}: the new row's key`);
-        return { response: this.#inactiveRow(where, columns, row) ?? { created: createdKey }, row };
+        const createdKey = toKey(isRow(created) ? created.key : created, `${where}: the new row's key`);
+        return this.#writtenRow(where, createdKey, created, { created: createdKey });
       }
-      case 'update': {
-        const updated = await users.update(key, columns, condition);
-        const row = updated !== null && typeof updated === 'object' ? updated : null;
-        return { response: this.#inactiveRow(where, columns, row) ?? {}, row };
-      }
+      case 'update':
+        return this.#writtenRow(where, key, await users.update(key, columns, condition), {});
       default:
         throw new ClerkError('CLERK_INTERNAL', `unknown store request: ${kind}`);
     }
   }
 
-  /** A table may decide itself who is active, for example to await approval: then the row that was written is the response. */
-  #inactiveRow(where, columns, row) {
-    if (row === null || (row.isActive !== false && row.isActive !== 0)) return null;
-    return { rows: [this.#flatten(where, { ...columns, ...row })] };
+  /**
+   * Responds to a write with the row as the table has it now, so that its types are checked at once, and because a table may
+   * decide itself who is active. A method that returns no row, or not all of it, leaves it to `findByKey`.
+   */
+  async #writtenRow(where, key, returned, withoutRow) {
+    const isComplete =
+      isRow(returned) && REQUIRED.every((name) => returned[name] !== undefined || !this.#columns.includes(name));
+    const row = isComplete ? returned : await this.#users.findByKey(key);
+    if (!isRow(row)) {
+      this.#rows.delete(key);
+      return { response: withoutRow, row: null };
+    }
+    return { response: { rows: [this.#flatten(where, row)] }, row };
   }
 
   #foundRows(where, rows) {
@@ -145,7 +188,7 @@ class UserStore {
 
   /** Returns a row as [key, ...columns]. Rejects any other type, a missing `isActive` among them. */
   #flatten(where, row) {
-    if (typeof row !== 'object') throw new TypeError(`${where} must return a row or null`);
+    if (!isRow(row)) throw new TypeError(`${where} must return a row or null`);
     const flat = [toKey(row.key, `${where}: row.key`)];
     for (const [column, name] of native.columns.entries()) {
       const value = this.#columns.includes(name) ? (row[name] ?? null) : undefined;
@@ -156,13 +199,16 @@ class UserStore {
         if (value !== null && typeof value !== 'string') throw typeError('a string or null');
         flat.push(value);
       } else if (MILLISECONDS.includes(name)) {
-        if (value !== null && !Number.isSafeInteger(value)) throw typeError('milliseconds since 1970 or null');
-        flat.push(value);
+        const milliseconds = toMilliseconds(value);
+        if (milliseconds === undefined) throw typeError('milliseconds since 1970 or null');
+        flat.push(milliseconds);
       } else {
-        if (value !== true && value !== false && value !== 0 && value !== 1) throw typeError('a boolean');
-        flat.push(Number(value));
+        const flag = row[name] === undefined ? undefined : toBoolean(value);
+        if (flag === undefined) throw typeError('a boolean');
+        flat.push(Number(flag));
       }
     }
+    this.#rows.set(flat[0], row);
     return flat;
   }
 }
@@ -189,15 +235,27 @@ class StoreSession {
 
   /** Returns the response to a request. A failure is a response, too. */
   async respond(request) {
+    const isWrite = request.kind === 'create' || request.kind === 'update';
     try {
-      const { response, row } = await Promise.race([this.#execute(request), this.#timeout]);
+      const { response, row } = await this.#executeAgain(request);
       if (row !== undefined) this.row = row;
       return response;
     } catch (error) {
-      if (error?.code === 'CLERK_CONFLICT' && (request.kind === 'create' || request.kind === 'update'))
-        return { conflict: true };
+      if (isWrite && isConflict(error)) return { conflict: true };
       this.error = error;
       return { failed: 'the user store failed' };
+    }
+  }
+
+  /** Executes a request, again if the database aborts it because of another transaction, within the deadline. */
+  async #executeAgain(request) {
+    for (let restarts = 0; ; restarts++) {
+      try {
+        return await Promise.race([this.#execute(request), this.#timeout]);
+      } catch (error) {
+        if (restarts === MAX_RESTARTS || !isAborted(error)) throw error;
+        await Promise.race([sleep(Math.random() * 2 ** restarts), this.#timeout]);
+      }
     }
   }
 

@@ -177,6 +177,7 @@ napi_value async_call_authenticate(napi_env env, napi_callback_info info)
         async_call_free(env, call);
         return NULL;
     }
+    call->request.core.mark = client->mark;
     return authenticate_cached(call) ? finish_now(env, call) : submit(env, call);
 }
 

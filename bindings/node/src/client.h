@@ -23,6 +23,7 @@ struct client {
     bool closed;
     int64_t timeout_ms;
     bool has_store;
+    uint64_t mark; /* when the requests of this turn of the event loop began */
     int calls_in_flight;
     struct result_cache results;
     struct client *previous, *next;

@@ -212,6 +212,17 @@ static napi_value set_time(napi_env env, napi_callback_info info)
     return get_undefined(env);
 }
 
+/* mark(): the requests that follow begin now. */
+static napi_value mark(napi_env env, napi_callback_info info)
+{
+    size_t count = 0;
+    struct client *client = open_client_of_this(env, info, &count, NULL);
+    if (client == NULL)
+        return NULL;
+    client->mark = clerk_client_mark(client->core);
+    return get_undefined(env);
+}
+
 static napi_value close_client(napi_env env, napi_callback_info info)
 {
     size_t count = 0;
@@ -245,6 +256,7 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("takeEvents", take_events),
         METHOD("setEventMask", set_event_mask),
         METHOD("setTime", set_time),
+        METHOD("mark", mark),
         METHOD("close", close_client),
     };
     napi_value class = NULL;

@@ -161,6 +161,14 @@ fn malformed_export_is_refused_as_a_whole() {
     ] {
         assert!(Export::parse(&table(&entry.replacen(good, bad, 1))).is_none(), "{bad}");
     }
+    // Arrays of the members are no objects.
+    for (good, bad) in [
+        (table(""), r#"[1,{"evicted_at_ms":null,"entries":[]},{"evicted_at_ms":null,"entries":[]}]"#.to_owned()),
+        (table(""), table("").replacen(r#"{"evicted_at_ms":null,"entries":[]}"#, "[null,[]]", 1)),
+        (table(entry), table(r#"["user_1","deleted",1,2]"#)),
+    ] {
+        assert!(Export::parse(&good).is_some() && Export::parse(&bad).is_none(), "{bad}");
+    }
     for bad in ["", "{}", "null", "[]", &table(entry).replace("\"version\":1", "\"version\":2"), &(table(entry) + "x")]
     {
         assert!(Export::parse(bad).is_none(), "{bad}");

@@ -6,13 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::error::explain;
-use super::file::DatabaseFile;
+use super::file::{DatabaseFile, absolute, unusable};
 use super::schema::connect;
 use crate::users::StoreError;
 
 /// Copies the database at `from` into a new file.
 pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
     let source = DatabaseFile::resolve(from)?;
+    let to = &absolute(to).map_err(|error| unusable(to, &error))?;
     let failed =
         |error: io::Error| StoreError::failed(-1, format!("{}: cannot write the backup: {error}", to.display()));
     if fs::metadata(&source.path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
@@ -31,6 +32,5 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

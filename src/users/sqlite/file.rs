@@ -49,8 +49,7 @@ impl DatabaseFile {
     /// Follows symbolic links now, so that neither a changed link nor a changed working directory leads to another database
     /// later. The file need not exist.
     pub fn resolve(path: &Path) -> Result<Self, StoreError> {
-        let path = resolve(path)
-            .map_err(|error| StoreError::failed(-1, format!("{:?}: cannot be found: {error}", path.display())))?;
+        let path = absolute(path).and_then(|path| follow_links(&path)).map_err(|error| unusable(path, &error))?;
         let beside = |suffix: &str| {
             let mut name = path.clone().into_os_string();
             name.push(suffix);
@@ -96,7 +95,10 @@ impl DatabaseFile {
     pub fn opened(&self, database: FileId, is_wal: bool) -> Result<OpenFiles, StoreError> {
         let id = |path: &Path| match fs::metadata(path) {
             Ok(about) => Ok(FileId::from(&about)),
-            Err(error) => Err(self.error(error)),
+            Err(error) => {
+                let message = format!("{}: {error}; is the database open by another name?", path.display());
+                Err(StoreError::failed(-1, message))
+            }
         };
         let beside = |path| is_wal.then(|| id(path)).transpose();
         let files = OpenFiles { database, wal: beside(&self.wal)?, shm: beside(&self.shm)? };
@@ -156,11 +158,29 @@ pub fn count_descriptors(file: FileId) -> usize {
     entries.filter(|entry| fs::metadata(entry.path()).is_ok_and(|about| FileId::from(&about) == file)).count()
 }
 
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    if path.as_os_str().as_encoded_bytes().contains(&0) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "the path contains a NUL"));
+/// An error for a path that leads to no database.
+pub fn unusable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::failed(-1, format!("{:?}: cannot be used: {error}", path.display()))
+}
+
+/// Makes a path of a database absolute, so that SQLite takes it for nothing but the path of a file.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let refused = |why: &str| Err(io::Error::new(ErrorKind::InvalidInput, why));
+    if name.contains(&0) {
+        return refused("the path contains a NUL");
     }
-    let mut path = std::path::absolute(path)?;
+    if name == b":memory:" || name.starts_with(b"file:") {
+        return refused("not the path of a file; databases in memory and URIs are not supported");
+    }
+    if [&b"-wal"[..], b"-shm", b"-journal"].iter().any(|suffix| name.ends_with(suffix)) {
+        return refused("SQLite uses this name for a file beside a database");
+    }
+    std::path::absolute(path)
+}
+
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::canonicalize(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -284,10 +284,14 @@ impl UserStore for SqliteStore {
         let (names, values): (Vec<_>, Vec<_>) = assignments(changes).into_iter().unzip();
         let placeholders: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
         let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), placeholders.join(", "));
-        self.with_connection(|connection| {
+        let (id, found) = self.with_connection(|connection| {
             connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-            Ok(connection.last_insert_rowid().to_string())
-        })
+            let id = connection.last_insert_rowid();
+            let sql = "SELECT 1 FROM clerk_user WHERE id = ?1 AND clerk_user_id IS ?2";
+            let found = connection.prepare_cached(sql)?.query_row(params![id, changes.clerk_id], |_| Ok(()));
+            Ok((id, found.optional()?))
+        })?;
+        found.map(|()| id.to_string()).ok_or_else(|| self.file.error("a trigger on `clerk_user` discarded the new row"))
     }
 
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {

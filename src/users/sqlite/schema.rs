@@ -1,16 +1,17 @@
 //! The tables, their migrations, and how a database is opened the first time.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::ffi::SQLITE_READONLY;
+use rusqlite::ffi::{SQLITE_ERROR, SQLITE_READONLY};
 use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{explain, is_transient};
 use super::file::{DatabaseFile, FileId};
-use super::pool;
+use super::{COLUMNS, pool};
 use crate::users::StoreError;
 
 /// How long to wait for another writer.
@@ -42,6 +43,13 @@ pub const MIGRATIONS: &[&str] = &[
     // NULL is older than everything.
     "ALTER TABLE clerk_user ADD COLUMN clerk_updated_at_ms INTEGER",
 ];
+
+const HAS_KEY: &str = "SELECT count(*) = 1 FROM pragma_table_info('clerk_user') \
+    WHERE name = 'id' AND pk = 1 AND upper(type) = 'INTEGER'";
+const HAS_UNIQUE_COLUMNS: &str = "SELECT count(DISTINCT lower(i.name)) = 2 \
+    FROM pragma_index_list('clerk_user') AS l JOIN pragma_index_info(l.name) AS i \
+    WHERE l.\"unique\" AND NOT l.partial AND lower(i.name) IN ('clerk_user_id', 'username') \
+    AND (SELECT count(*) FROM pragma_index_info(l.name)) = 1";
 
 /// Called while another connection has a lock; returns whether to try again. Pauses are shorter than those of SQLite, which are up
 /// to 100 ms: a writer would not get its turn beside others that write all the time.
@@ -138,19 +146,51 @@ fn migrate(file: &DatabaseFile, pooled: &pool::Pooled) -> Result<(), StoreError>
         Transaction::new_unchecked(&pooled.connection, TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have created the file, found it unusable, and removed it.
     file.check(&pooled.files)?;
-    let (version, latest) = (schema_version(&transaction).map_err(explain)?, MIGRATIONS.len());
+    let version = schema_version(&transaction).map_err(|error| explain_tables(file, &error))?;
+    let latest = MIGRATIONS.len();
     if version > latest {
         return Err(
             file.error(format!("user table has schema version {version}; this library supports up to {latest}"))
         );
     }
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
-        transaction.execute_batch(sql).map_err(explain)?;
+        transaction.execute_batch(sql).map_err(|error| explain_tables(file, &error))?;
         let sql = "INSERT INTO clerk_schema (version) VALUES (?1)";
         transaction.execute(sql, [index as i64 + 1]).map_err(explain)?;
     }
+    check_tables(file, &transaction)?;
     transaction.commit().map_err(explain)?;
     file.check(&pooled.files)
+}
+
+/// The error of tables that the library did not create, or that were changed so that it cannot use them.
+fn other_tables(file: &DatabaseFile, cause: impl Display) -> StoreError {
+    file.error(format!(
+        "the tables `clerk_user` and `clerk_schema` are not those of this library: {cause}; use another database, or a user store \
+         of your own"
+    ))
+}
+
+/// Converts an error of a statement that fails on other tables. Others, such as a full device, keep their message.
+fn explain_tables(file: &DatabaseFile, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error() {
+        Some(known) if known.extended_code != SQLITE_ERROR => explain(&file.path, error),
+        _ => other_tables(file, error),
+    }
+}
+
+/// Checks what the statements of the store rest on: the columns, the key, and one row for each user and each username.
+fn check_tables(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {
+    let failed = |error| explain_tables(file, &error);
+    connection.prepare(&format!("SELECT rowid, {COLUMNS} FROM clerk_user")).map_err(failed)?;
+    let is_true = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(failed);
+    if !is_true(HAS_KEY)? {
+        return Err(other_tables(file, "`id` is not INTEGER PRIMARY KEY"));
+    }
+    if !is_true(HAS_UNIQUE_COLUMNS)? {
+        return Err(other_tables(file, "`clerk_user_id` and `username` are not UNIQUE"));
+    }
+    Ok(())
 }
 
 /// Switches a database to WAL, unless it contains tables of the application, which chooses the mode of its own database.

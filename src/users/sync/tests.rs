@@ -462,12 +462,25 @@ fn address_of_a_deactivated_row_is_refused_to_another_user() {
 // Threat H2.
 #[test]
 fn store_returning_another_row_is_rejected() {
-    for rows in [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![Row::default(); 2]] {
+    for rows in
+        [vec![row("1", Some("user_bob"), "b", "b")], vec![row("1", None, "b", "b")], vec![row("1", None, "b", "b"); 2]]
+    {
         let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
         assert_eq!(sync.on_response(StoreResponse::Rows(rows)), Err(Reason::LinkConflict));
     }
     let (mut sync, _) = start(ALL, Origin::Fetched, ada(), None);
     assert_eq!(sync.on_response(StoreResponse::Updated), Err(Reason::StoreError));
+}
+
+#[test]
+fn row_without_a_key_is_a_store_error() {
+    let unkeyed = || StoreResponse::Rows(vec![row("", Some("user_ada"), "ada@example.com", "ada")]);
+    for origin in [Origin::Fetched, Origin::Event, Origin::Cached] {
+        let (mut sync, _) = start(VERSIONED, origin, ada(), None);
+        assert_eq!(sync.on_response(unkeyed()), Err(Reason::StoreError), "{origin:?}");
+    }
+    let (mut sync, _) = start(WITHOUT_IDS, Origin::Fetched, ada(), None);
+    assert_eq!(sync.on_response(unkeyed()), Err(Reason::StoreError));
 }
 
 #[test]

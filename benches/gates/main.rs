@@ -1,0 +1,213 @@
+//! The gates of performance: each path beside its physical limit, as ratios that hold on a busy machine. `make bench-quick`
+//! runs it; it ends with a table and fails if a gate is missed.
+//!
+//! `--slack 0.05` allows five percent more; `--instructions` counts the instructions of a hit by valgrind instead;
+//! `CLERK_BENCH_ENTRIES` sets how many tokens are cached at most.
+
+#![allow(unsafe_code, reason = "calls the C ABI")]
+
+mod allocations;
+mod growth;
+mod instructions;
+mod library;
+mod miss;
+mod sample;
+mod signer;
+mod slices;
+mod table;
+
+use std::hint::black_box;
+
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use clerk_auth::internals::ffi::{CLERK_OK, CLERK_SIGNED_OUT, clerk_header};
+use clerk_auth::{Client, Request};
+use clerk_sim::KeyStore;
+use sha2::{Digest, Sha256};
+
+use library::Library;
+use sample::{PARTY, cookie, lines, token};
+use slices::{Operation, interleave};
+use table::Gate;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+const SLICES: usize = 600;
+const USER: &str = "user_2bench00000000000000000000001";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
+    if let Some(path) = value("--run") {
+        return instructions::run(path, &arguments);
+    }
+    let slack = value("--slack").map_or(0.0, |slack| slack.parse().expect("--slack takes a number"));
+    let mut gates = Vec::new();
+    if arguments.iter().any(|a| a == "--instructions") {
+        gates.push(instructions::measure());
+    } else {
+        let library = Library::load();
+        let keys = KeyStore::built_in();
+        let token = token(&keys, USER);
+        println!("token: {} bytes", token.len());
+        cold(library, &keys, &token, &mut gates);
+        hit(library, &keys, &token, &mut gates);
+        gates.push(allocations_of_a_hit(&keys, &token));
+        grown(library, &mut gates);
+        gates.push(Gate::at_most("whole miss, CPU time", "µs", miss::measure(library), 35.0, 60.0));
+        garbage(library, &keys, &token, &mut gates);
+    }
+    if !table::print(&gates, slack) {
+        std::process::exit(1);
+    }
+}
+
+fn cold(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) {
+    let pem = keys.pem("k1");
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let der = pem.lines().filter(|line| !line.starts_with("--")).collect::<String>();
+    let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, STANDARD.decode(der).unwrap()).unwrap();
+    let client = library.client(&[("jwt_key", &pem), PARTY, ("cache_ttl_s", "0")], None);
+    let value = format!("Bearer {token}");
+    let lines = lines("Authorization", &value);
+    assert_eq!(client.cached(&lines), CLERK_OK);
+    let slices = interleave(
+        vec![
+            Box::new(|n| (0..n).for_each(|_| key.verify_sig(black_box(input.as_bytes()), &signature).unwrap())),
+            Box::new(|n| (0..n).for_each(|_| _ = black_box(client.cached(&lines)))),
+        ],
+        SLICES,
+    );
+    println!("cold verification {:.2} µs; RSA-2048 by aws-lc {:.2} µs", slices.ns(1) / 1e3, slices.ns(0) / 1e3);
+    gates.push(Gate::at_most("cold verification / RSA-2048 by aws-lc", "×", slices.ratio(1, 0), 1.12, 1.18));
+}
+
+fn hit(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) {
+    let pem = keys.pem("k1");
+    let (bearer, cookie) = (format!("Bearer {token}"), cookie(token));
+    let (header, cookie) = (lines("Authorization", &bearer), lines("Cookie", &cookie));
+    let client = library.client(&[("jwt_key", &pem), PARTY], None);
+    let sim = clerk_sim::Sim::start();
+    sim.put_user(serde_json::json!({"id": USER}));
+    let sync = miss::sync_client(library, &sim, &pem);
+    assert_eq!(
+        (client.cached(&header), client.cached(&cookie), sync.blocking(&header)),
+        (CLERK_OK, CLERK_OK, CLERK_OK)
+    );
+    let hits = |client, lines| -> Operation<'_> { Box::new(move |n| repeat(client, lines, n)) };
+    let slices = interleave(
+        vec![
+            Box::new(|n| {
+                (0..n).for_each(|_| _ = black_box(black_box(sha256 as fn(&[u8]) -> [u8; 32])(token.as_bytes())));
+            }),
+            hits(&client, &header),
+            hits(&client, &cookie),
+            hits(&sync, &header),
+        ],
+        SLICES,
+    );
+    println!(
+        "hit {:.3} µs, by cookie {:.3} µs, in sync mode {:.3} µs; SHA-256 of the token {:.3} µs",
+        slices.ns(1) / 1e3,
+        slices.ns(2) / 1e3,
+        slices.ns(3) / 1e3,
+        slices.ns(0) / 1e3
+    );
+    gates.push(Gate::at_most("hit by Authorization / SHA-256 of the token", "×", slices.ratio(1, 0), 1.12, 1.20));
+    gates.push(Gate::at_most("hit by Cookie / SHA-256 of the token", "×", slices.ratio(2, 0), 1.20, 1.28));
+    gates.push(Gate::at_most("hit in sync mode / SHA-256 of the token", "×", slices.ratio(3, 0), 1.15, 1.25));
+}
+
+fn sha256(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+fn repeat(client: &library::Client, lines: &[clerk_header], n: u64) {
+    (0..n).for_each(|_| _ = black_box(client.cached(lines)));
+}
+
+/// Counted in the Rust library, which is compiled from the same sources: the shared one has an allocator of its own.
+fn allocations_of_a_hit(keys: &KeyStore, token: &str) -> Gate {
+    let client = Client::builder().jwt_key(keys.pem("k1")).authorized_parties([PARTY.1]).build().unwrap();
+    let cookie = cookie(token);
+    let bearer = format!("Bearer {token}");
+    let hit = || {
+        for (name, value) in [("Authorization", &bearer), ("Cookie", &cookie)] {
+            let mut request = Request::new();
+            assert!(
+                client.authenticate_cached(request.header(name.as_bytes(), value.as_bytes())).unwrap().is_signed_in()
+            );
+        }
+    };
+    hit();
+    let (calls, _) = allocations::count(hit);
+    Gate::at_most("heap allocations of a hit", "", calls as f64, 0.0, 0.0)
+}
+
+fn grown(library: Library, gates: &mut Vec<Gate>) {
+    let entries = std::env::var("CLERK_BENCH_ENTRIES").map_or(1_000_000, |entries| entries.parse().unwrap());
+    let growth = growth::measure(library, entries);
+    println!("{entries} entries of {:.0} bytes, {:.0} of them claims", growth.entry_bytes, growth.payload_bytes);
+    gates.push(Gate::at_least("hits with 2 threads / 1 thread", "×", growth.two_threads, 1.7, 1.55));
+    gates.push(Gate::at_least("hits with 8 threads / 2 threads", "×", growth.eight_threads, 0.95, 0.9));
+    gates.push(Gate::at_most("random hit among all entries / among one", "×", growth.hit_ratio, 4.0, 5.0));
+    let overhead = growth.entry_bytes - growth.payload_bytes;
+    gates.push(Gate::at_most("memory of an entry besides its claims", "B", overhead, 320.0, 450.0));
+}
+
+fn garbage(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) {
+    let jwks = serde_json::json!({"keys": [keys.jwk("k1")]}).to_string();
+    let settings = [("jwks", jwks.as_str()), PARTY];
+    let client = library.client(&settings, None);
+    let with_header = |header: &str| {
+        let (_, rest) = token.split_once('.').unwrap();
+        format!("Bearer {}.{rest}", URL_SAFE_NO_PAD.encode(header))
+    };
+    let values = [
+        ("garbage: no token", "Bearer ".to_owned()),
+        ("garbage: two dots", "Bearer a.b.c".to_owned()),
+        ("garbage: another algorithm", with_header(r#"{"alg":"HS256","kid":"ins_other","typ":"JWT"}"#)),
+        ("garbage: unknown key id", with_header(r#"{"alg":"RS256","kid":"ins_other","typ":"JWT"}"#)),
+    ];
+    let requests: Vec<_> = values.iter().map(|(_, value)| lines("Authorization", value)).collect();
+    let client = &client;
+    for lines in &requests {
+        assert_eq!(client.cached(lines), CLERK_SIGNED_OUT);
+    }
+    let slices = interleave(
+        requests.iter().map(|lines| -> Operation<'_> { Box::new(move |n| repeat(client, lines, n)) }).collect(),
+        SLICES / 2,
+    );
+    for (i, (name, _)) in values.iter().enumerate() {
+        gates.push(Gate::at_most(name, "µs", slices.ns(i) / 1e3, 1.0, 1.0));
+    }
+    gates.push(growing_garbage(&jwks, token));
+}
+
+/// How much more is allocated to reject a token of 15 KB than one of 1 KB.
+fn growing_garbage(jwks: &str, token: &str) -> Gate {
+    let client = Client::builder().jwks(jwks).authorized_parties([PARTY.1]).build().unwrap();
+    let (_, rest) = token.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    let header = |alg: &str, filler: usize| {
+        let filler = "x".repeat(filler);
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","kid":"ins_other","typ":"JWT","x":"{filler}"}}"#))
+    };
+    let bytes = |value: String| {
+        let mut request = Request::new();
+        request.header(b"Authorization", value.as_bytes());
+        allocations::count(|| assert!(!client.authenticate(&request).is_signed_in())).1
+    };
+    let worst = ["HS256", "RS256"]
+        .map(|alg| {
+            let of = |filler| bytes(format!("Bearer {}.{payload}.{signature}", header(alg, filler)));
+            of(10);
+            of(10_000).saturating_sub(of(10))
+        })
+        .into_iter()
+        .max();
+    Gate::at_most("garbage: bytes allocated for 13 KB more", "B", worst.unwrap_or(0) as f64, 0.0, 0.0)
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Measures which lines of src/ the Rust tests run. Fails below the minimum.
+# Needs the rustup component llvm-tools; `cover.sh FILTER…` runs only the tests that cargo selects with these arguments.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Build scripts look at these variables, which make sets for other targets.
+unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
+minimum=96.0
+host=$(rustc -vV | sed -n 's/^host: //p')
+tools=$(rustc --print sysroot)/lib/rustlib/$host/bin
+[ -x "$tools/llvm-cov" ] || { echo 'llvm-cov is missing: rustup component add llvm-tools'; exit 1; }
+out=$PWD/build/cover
+rm -rf "$out"
+mkdir -p "$out"
+# Only this package is instrumented: dependencies are shared with other builds.
+printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage\n' > "$out/rustc"
+chmod +x "$out/rustc"
+export RUSTC_WORKSPACE_WRAPPER=$out/rustc LLVM_PROFILE_FILE=$out/%8m.profraw
+cargo test --jobs "${JOBS:-2}" -p clerk-auth --no-fail-fast "$@" 2>&1 | tee "$out/log" | grep -E '^test result|FAILED|panicked' || true
+"$tools/llvm-profdata" merge -sparse "$out"/*.profraw -o "$out/all.profdata"
+mapfile -t binaries < <(sed -n 's/^ *Running .*(\(target.*\))$/\1/p' "$out/log")
+[ "${#binaries[@]}" -gt 0 ] || { tail "$out/log"; exit 1; }
+objects=("${binaries[0]}")
+for binary in "${binaries[@]:1}"; do objects+=(-object "$binary"); done
+ignored='(tests?/|tests\.rs|/registry/|/rustc/|benches/|build\.rs)'
+"$tools/llvm-cov" report "${objects[@]}" -instr-profile="$out/all.profdata" -ignore-filename-regex="$ignored" > "$out/report.txt"
+"$tools/llvm-cov" show "${objects[@]}" -instr-profile="$out/all.profdata" -ignore-filename-regex="$ignored" \
+    -show-line-counts-or-regions=false > "$out/lines.txt"
+lines=$(awk '/^TOTAL/ { for (i = 1; i <= NF; i++) if ($i ~ /%$/) p[++n] = $i; sub("%", "", p[3]); print p[3] }' "$out/report.txt")
+echo "lines covered: $lines % (minimum $minimum %), see build/cover/report.txt and lines.txt"
+! grep -q 'FAILED' "$out/log" || { echo 'tests failed'; exit 1; }
+[ $# -gt 0 ] || awk -v is="$lines" -v minimum="$minimum" 'BEGIN { exit !(is >= minimum) }'
