@@ -208,6 +208,28 @@ test-go: $(BINDING) ## the Go binding
 test-node: $(BINDING) ## the Node binding
 	bindings/node/test.sh
 
+# The oldest glibc that the packages run on; zig links for it. `PACK_GLIBC=` links with the system's compiler instead.
+PACK_GLIBC := 2.28
+ZIG := $(OUT)/zig/bin/python3
+
+$(ZIG):
+	python3 -m venv $(OUT)/zig
+	$(OUT)/zig/bin/pip install --quiet --disable-pip-version-check 'ziglang==0.17.1'
+
+.PHONY: pack-node
+pack-node: $(OUT)/staged $(if $(PACK_GLIBC),$(ZIG)) ## the npm packages of this platform, in build/npm
+	cd bindings/node && { [ -e node_modules/node-api-headers ] || npm ci --silent --ignore-scripts; } && \
+	    PYTHON=$(abspath $(ZIG)) node build.mjs $(if $(PACK_GLIBC),--glibc $(PACK_GLIBC)) && node pack.mjs
+
+.PHONY: pack-go
+pack-go: $(OUT)/staged ## the Go module with its archive, as a file-based GOPROXY in build/goproxy
+	bindings/go/lib/copy.sh
+	cd bindings/go && go run ./internal/pack -version v$(VERSION) -out $(abspath $(OUT)/goproxy)
+
+.PHONY: test-packages
+test-packages: pack-node pack-go $(SIM) ## the packages in empty npm, pnpm, yarn and Go projects, with the README's lines only
+	tests/packages/run.sh
+
 # Debian packages that only the tests of user stores need.
 STORES := postgresql mariadb-server
 
@@ -294,7 +316,7 @@ miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and r
 	    --skip cost --skip million --skip capacity_holds --skip proptest
 
 .PHONY: cover
-cover: ## lines of src/ that the Rust tests run; fails below 96 % (15 min; needs llvm-tools)
+cover: $(OUT)/staged $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
 	scripts/cover.sh
 
 .PHONY: mutants

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures which lines of src/ the Rust tests run. Fails below the minimum.
-# Needs the rustup component llvm-tools; `cover.sh FILTER…` runs only the tests that cargo selects with these arguments.
+# Measures which lines of src/ the Rust and C tests run. Fails below the minimum. Needs the rustup component llvm-tools and
+# `make stage sim`; `cover.sh FILTER…` runs only the Rust tests that cargo selects with these arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Build scripts look at these variables, which make sets for other targets.
@@ -17,12 +17,25 @@ printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage\n' > "$out/rustc"
 chmod +x "$out/rustc"
 export RUSTC_WORKSPACE_WRAPPER=$out/rustc LLVM_PROFILE_FILE=$out/%8m.profraw
 cargo test --jobs "${JOBS:-2}" -p clerk-auth --no-fail-fast "$@" 2>&1 | tee "$out/log" | grep -E '^test result|FAILED|panicked' || true
+if [ $# -eq 0 ]; then
+    # The functions of the header are tested from C.
+    cargo rustc --jobs "${JOBS:-2}" --lib --crate-type staticlib 2>&1 | tee -a "$out/log" | grep '^error' || true
+    SANITIZE='' tests/c/sanitize.sh target/debug/libclerk_auth.a nulls errors config authenticate credential page explain \
+        revocations user_store pending webhook lifetime threads fork accounts 2>&1 | tee "$out/c.log"
+    ! grep -q '^FAIL' "$out/c.log"
+    # The recorded cases call the functions of the header, too.
+    for recorded in verdicts:verdicts parity:seed_parity handshake:handshake; do
+        cargo run --quiet --jobs "${JOBS:-2}" -p corpus-replay -- "${recorded%:*}" "tests/corpus/${recorded#*:}.json" | tail -n 1
+    done
+fi
 "$tools/llvm-profdata" merge -sparse "$out"/*.profraw -o "$out/all.profdata"
 mapfile -t binaries < <(sed -n 's/^ *Running .*(\(target.*\))$/\1/p' "$out/log")
+[ $# -gt 0 ] || for name in $(sed -n 's/^ok //p' "$out/c.log"); do binaries+=("build/instrumented/$name"); done
+[ $# -gt 0 ] || binaries+=(target/debug/corpus-replay)
 [ "${#binaries[@]}" -gt 0 ] || { tail "$out/log"; exit 1; }
 objects=("${binaries[0]}")
 for binary in "${binaries[@]:1}"; do objects+=(-object "$binary"); done
-ignored='(tests?/|tests\.rs|/registry/|/rustc/|benches/|build\.rs)'
+ignored='(tests?/|tests\.rs|/registry/|/rustc/|/rustlib/|benches/|build\.rs)'
 "$tools/llvm-cov" report "${objects[@]}" -instr-profile="$out/all.profdata" -ignore-filename-regex="$ignored" > "$out/report.txt"
 "$tools/llvm-cov" show "${objects[@]}" -instr-profile="$out/all.profdata" -ignore-filename-regex="$ignored" \
     -show-line-counts-or-regions=false > "$out/lines.txt"

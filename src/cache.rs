@@ -48,6 +48,7 @@ struct Shard<K, V, S>(ForkMutex<ShardInner<K, V, S>>);
 
 struct ShardInner<K, V, S> {
     map: LruCache<K, Entry<V>, S>,
+    tally: u64,
 }
 
 /// What [`Cache::lookup`] found.
@@ -82,7 +83,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             // `LruCache::new` would allocate room for all entries at once.
             let mut map = LruCache::unbounded_with_hasher(hasher.clone());
             map.resize(capacity);
-            Shard(ForkMutex::new(ShardInner { map }))
+            Shard(ForkMutex::new(ShardInner { map, tally: 0 }))
         };
         Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
     }
@@ -99,20 +100,20 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         K: Borrow<Q>,
         V: Clone,
     {
-        match self.lookup(key, now_ms, |_| true, V::clone) {
+        match self.lookup(key, now_ms, |_| true, |value, _| value.clone()) {
             Lookup::Hit(value) => Some(value),
             Lookup::Removed(_) | Lookup::Miss => None,
         }
     }
 
     /// Looks a key up and reads the value; removes one that has expired or that `is_valid` rejects. Both functions run under the
-    /// shard's lock.
+    /// shard's lock. `read` receives a counter of the shard, too; see [`Self::tally`].
     pub fn lookup<Q: Hash + Eq + ?Sized, R>(
         &self,
         key: &Q,
         now_ms: i64,
         is_valid: impl FnOnce(&V) -> bool,
-        read: impl FnOnce(&V) -> R,
+        read: impl FnOnce(&V, &mut u64) -> R,
     ) -> Lookup<V, R>
     where
         K: Borrow<Q>,
@@ -124,7 +125,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             let removed = shard.map.pop(key);
             return removed.map_or(Lookup::Miss, |entry| Lookup::Removed(entry.value));
         }
-        let read = read(&entry.value);
+        let read = read(&entry.value, &mut shard.tally);
         if now_ms.saturating_sub(entry.last_access_ms) >= PROMOTE_EVERY_MS
             && let Some(entry) = shard.map.get_mut(key)
         {
@@ -211,6 +212,11 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     }
 
     /// Returns the number of entries, including expired ones that have not been looked up since.
+    /// Returns the sum of the shards' counters.
+    pub fn tally(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.tally).sum()
+    }
+
     pub fn len(&self) -> usize {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
     }
@@ -240,7 +246,7 @@ mod tests {
         let cache = Cache::new(10, RandomState::new());
         cache.put("a", 1, 100, 0);
         assert_eq!(cache.get(&"a", 99), Some(1));
-        assert_eq!(cache.lookup(&"a", 100, |_| true, i32::clone), Lookup::Removed(1));
+        assert_eq!(cache.lookup(&"a", 100, |_| true, |value, _| *value), Lookup::Removed(1));
         cache.put("b", 1, 100, 100);
         assert_eq!(cache.len(), 0);
     }
@@ -288,7 +294,7 @@ mod tests {
         assert_eq!(cache.put_if("a", 2, 200, 100, |old| old.is_none_or(|old| *old > 1)), Ok(Some(1)));
         assert_eq!((cache.remove_if("a", |v| *v == 1), cache.remove_if("a", |v| *v == 2)), (None, Some(2)));
         cache.put("b", 1, 100, 0);
-        assert_eq!(cache.lookup("b", 0, |_| false, i32::clone), Lookup::Removed(1));
-        assert_eq!(cache.lookup("b", 0, |_| true, i32::clone), Lookup::Miss);
+        assert_eq!(cache.lookup("b", 0, |_| false, |value, _| *value), Lookup::Removed(1));
+        assert_eq!(cache.lookup("b", 0, |_| true, |value, _| *value), Lookup::Miss);
     }
 }

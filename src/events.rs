@@ -209,6 +209,11 @@ impl EventHandlers {
         self.log = Some((level, Box::new(handler)));
     }
 
+    /// Returns whether there is an event handler.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.event.is_some()
+    }
+
     /// Calls the event handler.
     pub(crate) fn emit(&self, event: Event<'_>) {
         if let Some(handler) = &self.event {

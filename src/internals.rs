@@ -58,6 +58,7 @@ pub mod parts {
     pub use crate::api::PrimaryEmail;
     pub use crate::cache::{Cache, Lookup};
     pub use crate::clock::{Deadline, Io};
+    pub use crate::handshake::Lines as HandshakeLines;
     pub use crate::jwt::{Policy, decode_permissions};
     pub use crate::keys::{JwksFetcher, JwksStore, KeyLookupError};
     pub use crate::rate_limit::{RateLimit, Slots, TokenBucket};

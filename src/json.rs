@@ -396,6 +396,33 @@ pub fn only_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer
     Vec::deserialize(deserializer).map(|items| items.into_iter().map(|Object(item)| item).collect())
 }
 
+/// An array of at most 512 items: a short item may take many times its length.
+#[derive(Debug, Default)]
+pub struct Items<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemsOf<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ItemsOf<T> {
+            type Value = Items<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_ITEMS} items")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Items<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = array.next_element()? {
+                    if items.len() == MAX_ITEMS {
+                        return Err(de::Error::invalid_length(MAX_ITEMS + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(ItemsOf(PhantomData))
+    }
+}
+
 /// Parses input that is exactly one object of a derived type. Returns `None` otherwise.
 pub fn derived<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
     from_bytes(bytes).map(|Object(value)| value)

@@ -90,6 +90,16 @@ impl TokenHash {
         TokenHash(Sha256::digest(token).into())
     }
 
+    /// Hashes several strings, each with its length.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        TokenHash(hash.finalize().into())
+    }
+
     /// Returns the 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -91,3 +91,48 @@ fn debug_output_of_a_builder_hides_secrets() {
     let shown = format!("{builder:?}");
     assert!(!shown.contains("hidden") && shown.contains("has_user_store: false"), "{shown}");
 }
+
+#[test]
+fn value_of_a_setting_is_in_no_error_and_no_log_line() {
+    const SECRET: &str = "sk_live_hiddenhiddenhidden";
+    let valid: &[(&str, &str)] = &[
+        ("secret_key", "sk_test_x"),
+        ("publishable_key", "pk_test_Y2xlYW4tbWF5Zmx5LTYyLmNsZXJrLmFjY291bnRzLmRldiQ="),
+        ("jwt_key", clerk_auth::internals::example().0),
+        ("authorized_parties", "https://app.example.com"),
+        ("accepts_token", "session_token,m2m_token"),
+        ("handshake", "on"),
+    ];
+    let mut rejected = 0;
+    for setting in clerk_auth::internals::SETTINGS {
+        for value in [
+            SECRET.to_owned(),
+            format!("https://{SECRET}@example.com/{SECRET}"),
+            format!("/{SECRET}{{"),
+            format!("/:{SECRET}?"),
+            format!("-----BEGIN {SECRET}-----"),
+            format!("{{\"keys\":\"{SECRET}\"}}"),
+            format!("[\"{SECRET}\""),
+            format!("{SECRET}\n\u{a0}"),
+            format!("{SECRET} é"),
+        ] {
+            let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+            let lines = log.clone();
+            let mut builder = Client::builder().on_log(clerk_auth::LogLevel::Debug, move |_, line| {
+                lines.lock().unwrap().push_str(line);
+            });
+            for (name, valid) in valid {
+                builder = builder.set(name, if *name == setting.name { &value } else { valid });
+            }
+            if valid.iter().all(|(name, _)| *name != setting.name) {
+                builder = builder.set(setting.name, &value);
+            }
+            let outcome = builder.build();
+            rejected += usize::from(outcome.is_err());
+            let said =
+                outcome.err().map(|error| format!("{error} {error:?}")).unwrap_or_default() + &log.lock().unwrap();
+            assert!(!said.contains("hidden"), "{}: {said}", setting.name);
+        }
+    }
+    assert!(rejected > 300, "{rejected}");
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use clerk_auth::{Check, CheckStatus, Client, LogLevel, Reason, Request};
 
-use clerk_sim::{Kind, Sim, Spoil, TokenSpec};
+use clerk_sim::{Fault, Kind, Sim, Spoil, TokenSpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -214,7 +214,10 @@ fn explanation_makes_no_request() {
     let sim = Sim::start();
     let client = Client::builder().secret_key("sk_test_hidden").api_url(sim.url()).build().unwrap();
     let explanation = client.explain(sim.mint_now(&TokenSpec::session("user_2ada")));
-    assert_eq!(check(explanation.checks(), "kid").found, "the key set was not fetched yet");
+    assert_eq!(
+        check(explanation.checks(), "kid").found,
+        "the key set was not fetched yet; clerk_client_warm_up fetches it"
+    );
     assert_eq!(check(explanation.checks(), "signature").status, CheckStatus::Skipped);
     client.explain("ak_0123456789");
     assert_eq!(sim.stats().total(), 0);
@@ -304,6 +307,21 @@ fn missing_claims_and_mistakes_are_worded_plainly() {
     ] {
         let text = client.explain(&token).to_string();
         assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn keys_that_could_not_be_fetched_are_explained_by_the_failure() {
+    let sim = Sim::start();
+    let token = sim.mint_now(&TokenSpec::session("user_2ada"));
+    for (status, cause) in [(401, "http 401"), (403, "http 403"), (502, "http 502")] {
+        sim.set_faults(vec![Fault::on("/jwks").status(status)]);
+        let client = Client::builder().secret_key("sk_test_hidden").api_url(sim.url()).build().unwrap();
+        client.warm_up().unwrap_err();
+        let (explanation, requests) = (client.explain(&token), sim.stats().total());
+        let kid = &check(explanation.checks(), "kid").found;
+        assert!(kid.starts_with("the key set could not be fetched: ") && kid.contains(cause), "{kid}");
+        assert_eq!((explanation.is_signature_verified(), sim.stats().total()), (false, requests));
     }
 }
 

@@ -19,6 +19,7 @@ import (
 type Auth struct {
 	result *authResult
 	user   *User
+	rows   *rowCache
 	page   *Page
 }
 
@@ -114,11 +115,14 @@ func (a *Auth) UserID() string {
 // UserKey returns the key of the user's row in the user store; "" unless user_mode is "sync".
 func (a *Auth) UserKey() string { return a.attribute(C.CLERK_ATTRIBUTE_USER_KEY) }
 
-// LocalUser returns the row that the user store returned during this request; nil if the store was not queried, which the
-// setting row_check_ttl_s allows.
+// LocalUser returns the user's row, as the user store returned it last: during this request, or at most row_check_ttl_s ago. All
+// requests share it: do not change it. It is nil without a user store, and if more users than cache_capacity were seen since.
 func (a *Auth) LocalUser() *User {
 	if !a.IsAuthenticated() {
 		return nil
+	}
+	if a.user == nil {
+		return a.rows.get(a.UserKey())
 	}
 	return a.user
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"time"
 )
 
 // Authenticate authenticates a request. The request is signed in if and only if the error is nil. Otherwise the Auth is
@@ -22,11 +23,25 @@ func (c *Client) Authenticate(ctx context.Context, r *http.Request) (*Auth, erro
 }
 
 func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth, error) {
+	if c == nil || c.onAnswer == nil {
+		return c.authenticateOnce(ctx, params)
+	}
+	started := time.Now()
+	auth, err := c.authenticateOnce(ctx, params)
+	c.onAnswer(ctx, Answer{Auth: auth, Err: err, Duration: time.Since(started)})
+	return auth, err
+}
+
+func (c *Client) authenticateOnce(ctx context.Context, params requestParams) (*Auth, error) {
 	if err := c.checkOpen(); err != nil {
 		return nil, err
 	}
 	if result := c.call(C.CLERKGO_CACHED, &params, 0); result.status != C.CLERK_WOULD_BLOCK {
-		return c.finish(result, nil)
+		auth, err := c.finish(result, nil)
+		if err != nil {
+			c.warn(ctx, err)
+		}
+		return auth, err
 	}
 	return c.authenticateBlocking(ctx, params)
 }
@@ -39,13 +54,17 @@ func (c *Client) authenticateBlocking(ctx context.Context, params requestParams)
 	// The request begins here, not when it has a slot.
 	mark := C.clerk_client_mark(c.c)
 	if c.store != nil {
-		return c.authenticateStepwise(ctx, &params, mark)
+		auth, err := c.authenticateStepwise(ctx, &params, mark)
+		c.warn(ctx, err)
+		return auth, err
 	}
 	result, err := c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BLOCKING, &params, mark) })
 	if err != nil {
 		return nil, err
 	}
-	return c.finish(result, nil)
+	auth, err := c.finish(result, nil)
+	c.warn(ctx, err)
+	return auth, err
 }
 
 // VerifyToken verifies a session JWT. It fetches no user, uses no cache and emits no event, but may fetch the JWKS. It
@@ -159,6 +178,10 @@ func (c *Client) acquireSlot(ctx context.Context) error {
 
 // finish converts a call result and takes ownership of it. Only CLERK_OK with a subject gives an Auth.
 func (c *Client) finish(result C.clerkgo_call_result, cause error) (*Auth, error) {
+	if result.status == C.CLERK_UNAVAILABLE && c.closed.Load() {
+		freeCallResult(result)
+		return nil, usageError(ErrClosed, "")
+	}
 	if result.status != C.CLERK_OK {
 		return nil, newError(result.status, result.result, result.error, c.realm, cause)
 	}
@@ -170,6 +193,7 @@ func (c *Client) finish(result C.clerkgo_call_result, cause error) (*Auth, error
 	if auth == nil {
 		return nil, usageError(ErrInternal, "a signed-in result without a subject")
 	}
+	auth.rows = c.rows
 	if auth.Source() == SourceCache && auth.page == nil {
 		c.results.put(auth)
 	}

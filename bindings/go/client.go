@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -25,8 +26,10 @@ type Client struct {
 	limiter      limiter
 	callbacks    *callbacks
 	store        UserStore
+	rows         *rowCache
 	hasSQLite    bool
 	realm        string
+	onAnswer     func(context.Context, Answer)
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
 	handshake    bool
 	publicURL    func(*http.Request) string
@@ -40,7 +43,7 @@ type clientHandle struct {
 	_ [16]byte
 }
 
-// New returns a client with the given settings. It validates all of them and makes no network request. The error is an
+// New returns a client with the given settings. It validates all of them and makes no request to Clerk. The error is an
 // [*Error]: for an invalid setting it is [ErrConfig], and Setting names the setting.
 func New(config Config) (*Client, error) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
@@ -61,7 +64,11 @@ func New(config Config) (*Client, error) {
 	}
 	defer C.clerk_config_free(cConfig)
 	own := &callbacks{}
-	own.set.Store(&callbackSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock})
+	set := &callbackSet{onEvent: config.OnEvent, logger: config.Logger, clock: config.Clock}
+	if config.Logger == nil {
+		set.logger = slog.New(&throttle{})
+	}
+	own.set.Store(set)
 	if err := configure(configBuilder{cConfig}, &config, own); err != nil {
 		return nil, err
 	}
@@ -72,9 +79,12 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
-		realm: config.Realm, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
+		realm: config.Realm, onAnswer: config.OnAnswer, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
+	if config.Store != nil {
+		c.rows = newRowCache(config.CacheCapacity)
+	}
 	if c.errorHandler == nil {
 		c.errorHandler = WriteError
 	}
@@ -91,13 +101,14 @@ func configure(to configBuilder, config *Config, own *callbacks) error {
 	if config.OnEvent != nil || config.Logger != nil {
 		C.clerkgo_set_event_callback(to.config, own.retain())
 	}
+	level := C.int32_t(C.CLERK_LOG_LEVEL_WARN)
 	if config.Logger != nil {
-		level := C.int32_t(C.CLERK_LOG_LEVEL_INFO)
+		level = C.CLERK_LOG_LEVEL_INFO
 		if config.Logger.Enabled(context.Background(), slog.LevelDebug) {
 			level = C.CLERK_LOG_LEVEL_DEBUG
 		}
-		C.clerkgo_set_log_callback(to.config, level, own.retain())
 	}
+	C.clerkgo_set_log_callback(to.config, level, own.retain())
 	if config.Clock != nil {
 		C.clerkgo_set_clock_callback(to.config, own.retain())
 	}
@@ -111,12 +122,30 @@ func configure(to configBuilder, config *Config, own *callbacks) error {
 	}
 	C.clerkgo_set_user_store(to.config)
 	if store, ok := config.Store.(SchemaStore); ok {
-		return to.setSchema(store.Schema())
+		if err := to.setSchema(store.Schema()); err != nil {
+			return err
+		}
+	}
+	return checkStore(config.Store)
+}
+
+// checkTimeout is the maximum time that New waits for the user store.
+const checkTimeout = 5 * time.Second
+
+func checkStore(store UserStore) error {
+	checker, ok := store.(StoreChecker)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	if err := checker.Check(ctx); errors.Is(err, ErrConfig) {
+		return &Error{Status: http.StatusInternalServerError, kind: ErrConfig, cause: err}
 	}
 	return nil
 }
 
-// Close aborts calls to Clerk that are in flight and clears the caches. Queued and later calls return [ErrClosed]. Results
+// Close aborts calls to Clerk that are in flight and clears the caches. These, queued and later calls return [ErrClosed]. Results
 // that were returned before stay valid. Close may be called more than once; its error is nil for every client that [New]
 // returned.
 func (c *Client) Close() error {
@@ -130,6 +159,7 @@ func (c *Client) Close() error {
 	C.clerk_client_shutdown(c.c)
 	C.clerk_client_invalidate_all(c.c)
 	c.results.clear()
+	c.rows.clear()
 	// A callback may refer to the client.
 	c.callbacks.set.Store(nil)
 	runtime.KeepAlive(c)
@@ -159,6 +189,10 @@ func (c *Client) WarmUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if result.status != C.CLERK_OK && c.closed.Load() {
+		freeCallResult(result)
+		return usageError(ErrClosed, "")
+	}
 	return statusError(result.status, result.error)
 }
 
@@ -180,6 +214,7 @@ func (c *Client) InvalidateSession(sessionID string) error {
 // InvalidateAll clears all caches but the JWKS.
 func (c *Client) InvalidateAll() error {
 	return c.callOpen(func() C.int32_t {
+		defer c.rows.clear()
 		defer c.results.clear()
 		return C.clerk_client_invalidate_all(c.c)
 	})

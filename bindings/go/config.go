@@ -4,6 +4,7 @@ package clerkauth
 import "C"
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -216,7 +217,10 @@ type Config struct {
 	// block return [ErrReentrant] in it. A panic is recovered and logged to Logger. OnEvent, Logger and Clock must not end
 	// their goroutine (runtime.Goexit, which t.Fatal calls): with C frames on the stack, that ends the process.
 	OnEvent func(Event)
-	// Logger receives the events and the log lines of the library.
+	// OnAnswer is called after every authentication, with the context of the request, on its goroutine.
+	OnAnswer func(context.Context, Answer)
+	// Logger receives the events and the log lines of the library. If it is nil, [slog.Default] receives what an operator has to
+	// know, at slog.LevelWarn and above, once a minute at most for each; slog.New(slog.DiscardHandler) disables that.
 	Logger *slog.Logger
 	// Clock returns the time, for tests; time.Now if nil. If it panics, the call returns [ErrInternal].
 	Clock func() time.Time
@@ -238,6 +242,14 @@ func Int(value int64) *int64 { return &value }
 
 // Bool returns a pointer to value, for settings that may be false.
 func Bool(value bool) *bool { return &value }
+
+// Seconds returns a duration for a setting in seconds: Config{CacheTTLS: clerkauth.Seconds(5 * time.Minute)}. It rounds up.
+func Seconds(d time.Duration) *int64 { return Int(int64((d + time.Second - 1) / time.Second)) }
+
+// Milliseconds returns a duration for a setting in milliseconds: Config{TimeoutMs: clerkauth.Milliseconds(2 * time.Second)}.
+func Milliseconds(d time.Duration) *int64 {
+	return Int(int64((d + time.Millisecond - 1) / time.Millisecond))
+}
 
 // configBuilder applies settings to a clerk_config.
 type configBuilder struct {

@@ -27,6 +27,16 @@ type Event struct {
 	DroppedLines int
 }
 
+// Answer is the result of one authentication, for metrics and traces.
+type Answer struct {
+	// Auth is the result of a signed-in request; nil if Err is not nil.
+	Auth *Auth
+	// Err is why the request is not signed in: an [*Error] with a Reason.
+	Err error
+	// Duration is how long the authentication took.
+	Duration time.Duration
+}
+
 // Level returns the level at which the event is logged. Events that occur for every request have [slog.LevelDebug].
 func (e Event) Level() slog.Level {
 	switch e.Kind {

@@ -4,9 +4,11 @@ package clerkauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -93,6 +95,49 @@ func (c *Client) WithAuth(next http.Handler) http.Handler {
 	})
 }
 
+// OptionalAuth returns a middleware like [Client.WithAuth] that passes on requests without credentials and signed-in ones.
+// [Config.ErrorHandler] responds to a request with an invalid token, and to one whose result is unavailable.
+func (c *Client) OptionalAuth(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, result := c.authenticateRequest(r)
+		switch {
+		case result.page().write(w):
+		case result.err != nil && !errors.Is(result.err, ErrNoCredentials):
+			c.handleError(w, r, result.err)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// RequireReverification returns a middleware like [Client.RequireAuth] for routes that need a factor which was verified recently
+// (see [Auth.HasReverification]). It responds to others in the form for which Clerk's frontend libraries ask for the factor.
+func (c *Client) RequireReverification(level string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return c.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if auth, _ := FromContext(r.Context()); auth.HasReverification(level) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("WWW-Authenticate", c.forbidden().WWWAuthenticate)
+			w.WriteHeader(http.StatusForbidden)
+			_ = json.NewEncoder(w).Encode(reverificationError(level))
+		}))
+	}
+}
+
+func reverificationError(level string) any {
+	var reverification any = level
+	if factor, minutes, found := strings.Cut(level, ":"); found {
+		after, _ := strconv.Atoi(minutes)
+		reverification = map[string]any{"level": factor, "afterMinutes": after}
+	}
+	return map[string]any{"clerk_error": map[string]any{"type": "forbidden", "reason": "reverification-error",
+		"metadata": map[string]any{"reverification": reverification}}}
+}
+
 // handleError calls Config.ErrorHandler, which a client that New did not create has not.
 func (c *Client) handleError(w http.ResponseWriter, r *http.Request, err *Error) {
 	if c == nil || c.errorHandler == nil {
@@ -137,6 +182,16 @@ func FromContext(ctx context.Context) (*Auth, bool) {
 		return nil, false
 	}
 	return result.auth, true
+}
+
+// ContextWithAuth returns a context in which [FromContext] returns auth, for the tests of handlers without their middleware and
+// for middlewares of one's own. A nil auth is a request that is not signed in, with the error [ErrNoCredentials].
+func ContextWithAuth(ctx context.Context, auth *Auth) context.Context {
+	result := &authContext{Context: ctx, auth: auth}
+	if !auth.IsAuthenticated() {
+		result.auth, result.err = nil, &Error{Category: CategoryNoCredentials, Status: http.StatusUnauthorized, kind: ErrNoCredentials}
+	}
+	return result
 }
 
 // ErrorFromContext returns why the request is not signed in, for handlers behind [Client.WithAuth]; nil if it is. The error

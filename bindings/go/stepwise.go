@@ -114,7 +114,8 @@ func (c *Client) finishWithUser(session *storeSession, result C.clerkgo_call_res
 	if err != nil || session.user == nil || session.user.Key != auth.UserKey() {
 		return auth, err
 	}
-	return &Auth{result: auth.result, user: session.user}, nil
+	c.rows.put(session.user)
+	return &Auth{result: auth.result, user: session.user, rows: c.rows, page: auth.page}, nil
 }
 
 // execute executes one store request and returns what a store callback in C would.

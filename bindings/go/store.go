@@ -75,6 +75,14 @@ type SchemaStore interface {
 	Schema() Schema
 }
 
+// StoreChecker is a [UserStore] that can tell whether its table can be used.
+type StoreChecker interface {
+	UserStore
+	// Check returns an error that is [ErrConfig] if the table cannot be used. [New] calls it once and returns that error; it
+	// ignores others, such as that of a database that cannot be reached.
+	Check(ctx context.Context) error
+}
+
 // User is a row of the user table. An empty string, and 0 in a column of milliseconds, stand for NULL in a nullable column.
 type User struct {
 	// Key is the primary key as a string; never empty.

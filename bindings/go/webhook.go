@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"runtime"
@@ -45,6 +46,35 @@ func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []b
 		failed.Status = http.StatusBadRequest
 	}
 	return false, failed
+}
+
+// WebhookEvent is an event that Clerk has signed.
+type WebhookEvent struct {
+	// ID is the id of the delivery, the same when Clerk repeats it.
+	ID string `json:"-"`
+	// Type is the type, such as "user.updated".
+	Type string `json:"type"`
+	// Data is what the event is about, such as the user.
+	Data json.RawMessage `json:"data"`
+	// Applied reports whether the event changed something here; as what [Client.HandleWebhook] returns.
+	Applied bool `json:"-"`
+}
+
+// ReceiveWebhook verifies and processes a webhook delivery like [Client.HandleWebhook], and returns its event, also one that
+// changes nothing here.
+func (c *Client) ReceiveWebhook(ctx context.Context, header http.Header, body []byte) (*WebhookEvent, error) {
+	applied, err := c.HandleWebhook(ctx, header, body)
+	if err != nil {
+		return nil, err
+	}
+	event := &WebhookEvent{Applied: applied}
+	if err := json.Unmarshal(body, event); err != nil {
+		return nil, &Error{Status: http.StatusBadRequest, kind: ErrWebhook, cause: err}
+	}
+	if event.ID = header.Get("Svix-Id"); event.ID == "" {
+		event.ID = header.Get("Webhook-Id")
+	}
+	return event, nil
 }
 
 func flatten(from http.Header) []header {

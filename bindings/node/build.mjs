@@ -1,5 +1,7 @@
 // Builds the addon with the system's C compiler: `node build.mjs [--archive FILE] [--include DIR]`.
 //
+// `--glibc 2.28` builds with zig (the Python package ziglang), so that the addon runs on that version of glibc and newer.
+//
 // Without options it links the library of CLERK_STAGE, of this repository (`make stage` at its top) or of pkg-config.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
@@ -12,7 +14,12 @@ const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 
 const { values } = parseArgs({
-  options: { archive: { type: 'string' }, include: { type: 'string' }, out: { type: 'string' } },
+  options: {
+    archive: { type: 'string' },
+    include: { type: 'string' },
+    out: { type: 'string' },
+    glibc: { type: 'string' },
+  },
 });
 
 function pkgConfig(...args) {
@@ -42,10 +49,19 @@ const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
 const out = values.out ?? join(here, 'prebuilds', `${process.platform}-${process.arch}`, 'node.napi.node');
 const sources = readdirSync(join(here, 'src')).filter((name) => name.endsWith('.c'));
 
+const architectures = { x64: 'x86_64', arm64: 'aarch64' };
+const [compiler, ...prefix] =
+  values.glibc === undefined
+    ? [process.env.CC ?? 'cc']
+    : [process.env.PYTHON ?? 'python3', '-m', 'ziglang', 'cc', '-target'].concat(
+        `${architectures[process.arch]}-linux-gnu.${values.glibc}`,
+      );
+
 mkdirSync(dirname(out), { recursive: true });
 execFileSync(
-  process.env.CC ?? 'cc',
+  compiler,
   [
+    ...prefix,
     '-std=c11',
     '-D_GNU_SOURCE',
     '-O2',
@@ -61,12 +77,12 @@ execFileSync(
     `-I${require('node-api-headers').include_dir}`,
     ...sources.map((name) => join(here, 'src', name)),
     archive,
-    '-lgcc_s',
+    values.glibc === undefined ? '-lgcc_s' : '-lunwind',
     '-lpthread',
     '-lm',
     '-ldl',
     '-Wl,--gc-sections',
-    '-Wl,--exclude-libs,ALL',
+    `-Wl,--version-script=${join(here, 'src/exports.map')}`,
     '-Wl,-z,nodelete',
     '-s',
     '-o',

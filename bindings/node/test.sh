@@ -103,6 +103,7 @@ in_background run_on "$(node --version)" "$(command -v node)" test/*.test.mjs
 in_background check_lint
 in_background check_types tsconfig.json
 in_background check_types tsconfig.node10.json
+in_background check_types tsconfig.bundler.json
 for version in "${runtimes[@]}"; do
   readarray -t files < <(suite "$version")
   in_background run_on "v$version" "runtimes/node_modules/node-$version/bin/node" "${files[@]}"

@@ -1,7 +1,5 @@
 //! Fuzz targets. `FUZZ_TARGET` selects one; each checks more than the absence of panics, against a second reader, a model or
 //! invariants. An input may cost at most [`Limit`].
-//!
-//! To be added with their subjects: the payload and the URL of the handshake, sealed entries of a shared cache.
 
 mod input;
 mod limits;

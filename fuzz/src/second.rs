@@ -73,7 +73,8 @@ impl Tree {
         Tree::parse(json).filter(|tree| matches!(tree, Tree::Object(_)) && tree.is_strict())
     }
 
-    fn is_strict(&self) -> bool {
+    /// Whether no object has a member twice, or too many.
+    pub fn is_strict(&self) -> bool {
         match self {
             Tree::Array(items) => items.iter().all(Tree::is_strict),
             Tree::Object(members) => {
@@ -126,6 +127,11 @@ impl Tree {
             _ => None,
         }
     }
+}
+
+/// Whether `part` occurs in `whole`.
+pub fn contains(whole: &[u8], part: &[u8]) -> bool {
+    whole.windows(part.len()).any(|window| window == part)
 }
 
 /// Decodes base64url and checks that this is the only spelling of these bytes.

@@ -93,6 +93,26 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
             b"\x01__session=a.b.c; __session_1Z8AzTQD=d.e.f; __client_uat=1; __client_uat_1Z8AzTQD=1".to_vec(),
             b"\x03__session=\"a\"; __client_uat=0\n__session_12345678=x; theme=dark".to_vec(),
         ],
+        "handshake_payload" => [
+            r#"{"handshake":["__session=a.b.c; Path=/","__session_1Z8AzTQD=d=e; Secure","__client_uat=1","evil=1",5]}"#,
+            r#"{"handshake":["__session=","__clerk_db_jwt=x","__refresh_1Z8AzTQD=y; HttpOnly"],"exp":1}"#,
+            r#"{"handshake":[],"handshake":["__session=a"]}"#,
+        ]
+        .map(|payload| payload.as_bytes().to_vec())
+        .to_vec(),
+        "handshake_url" => {
+            let requests = [
+                "https\n/\nCookie:__session={0}; __client_uat=1",
+                "https\n/?a=b&__clerk_db_jwt=x\nCookie:__session={5}; __client_uat=1800000000",
+                "https\n/orgs/acme/x?__clerk_handshake={h0}\nCookie:__session={2}; __client_uat=1",
+                "https\n/a?__clerk_synced=false&__clerk_redirect_url=https%3A%2F%2Fsatellite.example.net%2F%3Fa%23b\nCookie:__clerk_db_jwt=y",
+                "http\n//evil.example/\\?__clerk_handshake_nonce=abc\nHost:evil.example:8080",
+                "https\n/\nX-Forwarded-Host:evil.example\nX-Forwarded-Proto:https\nCookie:__client_uat=1",
+                "https\n/me/x?%5F%5Fclerk_db_jwt=%ff\nReferer:https://evil.example/a\nCookie:__session={2}; __client_uat=1",
+                "https\n/\nAuthorization:Bearer {5}\nCookie:__client_uat=1",
+            ];
+            (0..8_u8).flat_map(|site| requests.map(|request| [&[site, 0], request.as_bytes()].concat())).collect()
+        }
         "permissions" => vec![
             b"o:a,u:b,ou:c\nread,write,x\n3,1,18446744073709551616".to_vec(),
             [&b"o:a\n"[..], &b",".repeat(7500), b"\n", &b"9".repeat(4090)].concat(),
@@ -283,6 +303,32 @@ const HTTP: &[&str] = &[
     "Accept:",
     "text/html",
 ];
+const HANDSHAKE: &[&str] = &[
+    "handshake",
+    "__clerk_handshake",
+    "__clerk_handshake_nonce",
+    "__clerk_db_jwt",
+    "__clerk_synced",
+    "__clerk_redirect_url",
+    "__clerk_redirect_count=",
+    "__dev_session",
+    "__refresh_",
+    "https://satellite.example.net",
+    "https%3A%2F%2F",
+    "app.example.com",
+    "X-Forwarded-Host:",
+    "X-Forwarded-Proto:",
+    "Referer:",
+    "User-Agent:",
+    "Sec-Fetch-Dest:",
+    "document",
+    "{0}",
+    "{2}",
+    "{5}",
+    "{h0}",
+    "{h1}",
+    "organization_id",
+];
 const KEYS: &[&str] = &[
     "-----BEGIN PUBLIC KEY-----",
     "-----END PUBLIC KEY-----",
@@ -316,6 +362,7 @@ pub fn write(directory: &Path) -> io::Result<()> {
             "request" | "cookies" => [HTTP, JSON].concat(),
             "jws" | "claims" => JSON.to_vec(),
             "webhook" => [HTTP, API].concat(),
+            "handshake_payload" | "handshake_url" => [HTTP, HANDSHAKE].concat(),
             "keys" | "publishable_key" => [KEYS, API].concat(),
             "jwk_set" | "user" | "answers" => [API, JSON].concat(),
             "config" => settings,

@@ -5,6 +5,7 @@ mod answers;
 mod caches;
 mod client;
 mod configs;
+mod handshake;
 mod json;
 mod requests;
 mod sync;
@@ -23,6 +24,8 @@ pub const ALL: &[Target] = &[
     target("claims", Limit { bytes: 128 << 10, ..UNAUTHENTICATED }, 12 << 10, requests::claims),
     target("permissions", Limit { bytes: 1 << 20, ..UNAUTHENTICATED }, 12 << 10, requests::permissions),
     target("webhook", Limit { bytes_per_byte: 8, ..AUTHENTICATED }, (1 << 20) + 1024, requests::webhook),
+    target("handshake_payload", AUTHENTICATED, 20 << 10, handshake::payload),
+    target("handshake_url", UNAUTHENTICATED, 80 << 10, handshake::url),
     target("keys", AUTHENTICATED, 64 << 10, configs::keys),
     target("jwk_set", Limit { bytes: 256 << 10, ..AUTHENTICATED }, 1 << 20, configs::jwk_set),
     target("publishable_key", UNAUTHENTICATED, 4 << 10, configs::publishable_key),

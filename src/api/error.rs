@@ -1,7 +1,7 @@
 //! Errors of Backend API calls.
 
 use super::transport::{Response, TransportError};
-use crate::json::{self, Object};
+use crate::json::{self, Items, Object};
 
 /// What kind of failure an [`ApiError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,13 +216,13 @@ const KEY_CODES: [&str; 4] =
 fn error_code(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Envelope {
-        errors: Vec<Object<Entry>>,
+        errors: Items<Object<Entry>>,
     }
     #[derive(serde::Deserialize)]
     struct Entry {
         code: String,
     }
-    let Envelope { errors } = json::derived(body)?;
+    let Envelope { errors: Items(errors) } = json::derived(body)?;
     let Object(Entry { code }) = errors.into_iter().next()?;
     let is_code = code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (is_code && !code.is_empty()).then_some(code)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::classify_response;
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request, Response};
-use crate::json::{self, AnyItems, Object};
+use crate::json::{self, AnyItems, Items, Object};
 
 /// What a session is refreshed with.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ struct Cookies {
 
 #[derive(Deserialize)]
 struct Errors {
-    errors: Vec<Object<CodedError>>,
+    errors: Items<Object<CodedError>>,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +164,7 @@ fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
 
 /// Returns the code of the first error.
 fn error_code(body: &[u8]) -> String {
-    let errors = json::derived(body).map(|Errors { errors }| errors);
+    let errors = json::derived(body).map(|Errors { errors: Items(errors) }| errors);
     let code = errors.and_then(|errors| errors.into_iter().next()).map(|Object(error)| error.code);
     let is_word = |code: &String| {
         (1..=64).contains(&code.len())

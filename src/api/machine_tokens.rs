@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
-use crate::json;
+use crate::json::{self, Items};
 use crate::token::{TokenKind, is_clerk_id};
 
 /// A machine token that Clerk has verified.
@@ -33,7 +33,7 @@ struct Raw<'a> {
     id: Option<String>,
     subject: Option<String>,
     #[serde(default)]
-    scopes: Option<Vec<String>>,
+    scopes: Option<Items<String>>,
     client_id: Option<String>,
     name: Option<String>,
     #[serde(borrow)]
@@ -120,7 +120,7 @@ fn parse_response(body: &[u8], object: &str, wall_ms: i64) -> Option<Option<Mach
         return Some(None);
     }
     let claims = raw.claims.map(|c| c.get().to_owned()).filter(|c| c.starts_with('{'));
-    let scopes = raw.scopes.unwrap_or_default();
+    let Items(scopes) = raw.scopes.unwrap_or_default();
     Some(Some(MachineToken { id, subject, scopes, client_id: raw.client_id, name: raw.name, claims, expires_at_ms }))
 }
 

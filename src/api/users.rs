@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
-use crate::json::{self, Json, Object};
+use crate::json::{self, Items, Json, Object};
 
 /// A user's primary e-mail address, as Clerk reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Raw {
     #[serde(default)]
     primary_email_address_id: Option<String>,
     #[serde(default)]
-    email_addresses: Option<Vec<Object<RawEmail>>>,
+    email_addresses: Option<Items<Object<RawEmail>>>,
     #[serde(default, deserialize_with = "lenient_string")]
     image_url: Option<String>,
     #[serde(default, deserialize_with = "lenient_string")]
@@ -105,7 +105,12 @@ impl ClerkUser {
     /// `banned` or `deprovisioned`: a user who may be blocked is not taken for one who is not.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let raw: Raw = json::derived(json)?;
-        let addresses: Vec<_> = raw.email_addresses.into_iter().flatten().map(|Object(address)| address).collect();
+        let addresses: Vec<_> = raw
+            .email_addresses
+            .into_iter()
+            .flat_map(|Items(addresses)| addresses)
+            .map(|Object(address)| address)
+            .collect();
         let primary_id = raw.primary_email_address_id.as_deref().filter(|id| !id.is_empty());
         let primary = primary_id.map(|id| addresses.iter().find(|address| address.id.as_deref() == Some(id)));
         let email = match primary {

@@ -166,7 +166,8 @@ impl Inner {
         }
     }
 
-    fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
+    /// Looks the credential of a request up. A cached result that needs no more checks ends the request.
+    pub fn lookup<'a>(&self, request: &Request<'a>) -> CacheLookup<'a> {
         let now = self.clock.now();
         match extract(request, &self.settings.rules, now.wall_ms.div_euclid(1000)) {
             Ok(Some(credential)) => self.find(request, credential, now, true),
@@ -223,8 +224,13 @@ impl Inner {
             self.record_miss(&mut context());
             return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context()));
         }
-        match self.results.get(&hash, now, |cached| self.read_cached(cached, &credential, now, finishes_hits)) {
-            Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_outcome(Some(hash), result)),
+        let read = |cached: &_, hits: &mut _| {
+            let read = self.read_cached(cached, &credential, now, finishes_hits);
+            *hits += u64::from(matches!(read, CacheRead::Hit(_)));
+            read
+        };
+        match self.results.get(&hash, now, read) {
+            Some(CacheRead::Hit(result)) => CacheLookup::Done(self.record_hit(hash, result)),
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
                 CacheLookup::Hit(context(), cached)
             }

@@ -479,11 +479,14 @@ fn warn(config: &Config, store: Option<&dyn UserStore>, listeners: &EventHandler
                 .into()
         });
     }
-    for party in &config.authorized_parties {
+    for (at, party) in config.authorized_parties.iter().enumerate() {
         let rest = party.split_once("://").map(|(_, rest)| rest);
         if rest.is_none_or(|rest| rest.contains('/') || rest.bytes().any(|b| b.is_ascii_uppercase())) {
             listeners.log(Level::Warn, || {
-                format!("authorized_parties: `{party}` matches no browser's origin; write https://host without a path")
+                format!(
+                    "authorized_parties: item {} matches no browser's origin; write https://host without a path",
+                    at + 1
+                )
             });
         }
     }

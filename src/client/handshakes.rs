@@ -204,10 +204,5 @@ fn unavailable(error: ApiError) -> VerifyError {
 
 /// A hash of several strings, each with its length.
 fn key(parts: &[&[u8]]) -> Key {
-    let mut joined = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
-    for part in parts {
-        joined.extend((part.len() as u64).to_le_bytes());
-        joined.extend(*part);
-    }
-    *TokenHash::of(&joined).as_bytes()
+    *TokenHash::of_parts(parts).as_bytes()
 }

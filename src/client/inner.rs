@@ -145,6 +145,21 @@ impl Inner {
         self.record_outcome(Some(context.hash), result.into())
     }
 
+    /// Ends a request with a cached result that was counted already.
+    pub fn record_hit(&self, token_hash: TokenHash, result: Arc<AuthResult>) -> Arc<AuthResult> {
+        self.emit_success(&result, Source::Cache, token_hash);
+        result
+    }
+
+    #[inline]
+    fn emit_success(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
+        let events = &self.backend.events;
+        if let Some(identity) = result.identity().filter(|_| events.has_listener()) {
+            let (user_key, clerk_id) = (identity.get(Attribute::UserKey), identity.subject());
+            events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+        }
+    }
+
     /// Ends a request: emits its one event and counts it.
     pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
         let Backend { events, metrics, .. } = &self.backend;
@@ -152,13 +167,9 @@ impl Inner {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
                 match source {
                     Source::Verified => metrics.signed_in.increment(),
-                    Source::Cache => self.results.count_hit(&token_hash),
+                    Source::Cache => self.results.count_hit(),
                 }
-                if let Some(identity) = result.identity() {
-                    let user_key = identity.get(Attribute::UserKey);
-                    let clerk_id = identity.subject();
-                    events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
-                }
+                self.emit_success(&result, source, token_hash);
             }
             (Outcome::SignedIn { .. }, None) => {}
             (Outcome::NoCredentials { .. }, _) => {

@@ -82,7 +82,8 @@ impl MachineTokens {
             Standing::Refused(reason) => return Err(reason.into()),
             Standing::Valid => self.in_flight.run(&key, deadline, || call(Caller::Known)),
             Standing::Unknown => {
-                let caller = Caller::Unknown(&|| self.admission.may_retry(now));
+                let may_retry = || self.admission.may_retry(now);
+                let caller = Caller::Unknown(&may_retry);
                 let _waiting = self.admission.try_wait().map_err(unavailable)?;
                 let mut permit = Ok(None);
                 let mut may_start = || {

@@ -43,7 +43,7 @@ pub use webhook_receiver::WebhookOutcome;
 
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
-use authenticate::Prepared;
+use authenticate::{CacheLookup, Prepared};
 use inner::Inner;
 use invalidations::Scope;
 use pages::Attempt;
@@ -137,8 +137,11 @@ impl Client {
     /// ```
     pub fn authenticate_cached(&self, request: &Request<'_>) -> Option<Arc<AuthResult>> {
         let inner = &self.inner;
-        let result = match inner.prepare_page(request, Io::CacheOnly) {
-            Some(Attempt { prepared: Prepared::Done(result), addition: None }) => return Some(result),
+        let found = inner.lookup_unless_page(request);
+        if let Some(CacheLookup::Done(result)) = found {
+            return Some(result);
+        }
+        let result = match inner.prepare_page(request, found, Io::CacheOnly) {
             Some(Attempt { prepared: Prepared::Resolved(context, token, resolved), .. }) if resolved.needs_store() => {
                 inner.verified.put(&context, token);
                 None
@@ -160,21 +163,27 @@ impl Client {
     /// Begins an authentication for an application that queries its user table itself. Waits for Clerk as needed. See
     /// [`stepwise`](crate::stepwise) for an example.
     pub fn begin(&self, request: &Request<'_>) -> AuthProgress {
-        let begun = self.begin_with(request, self.inner.blocking());
+        let begun = self.begin_with(request, || self.inner.blocking());
         begun.unwrap_or_else(|| AuthProgress::Done(Arc::new(Reason::InternalError.into())))
     }
 
     /// Does the same without waiting for Clerk. Returns `None` if [`Self::begin`] is needed.
     pub fn begin_cached(&self, request: &Request<'_>) -> Option<AuthProgress> {
-        let begun = self.begin_with(request, Io::CacheOnly);
+        let begun = self.begin_with(request, || Io::CacheOnly);
         if begun.is_none() {
             self.inner.backend.metrics.would_block.increment();
         }
         begun
     }
 
-    fn begin_with(&self, request: &Request<'_>, io: Io) -> Option<AuthProgress> {
-        let Attempt { prepared, addition } = self.inner.prepare_page(request, io)?;
+    fn begin_with(&self, request: &Request<'_>, io: impl FnOnce() -> Io) -> Option<AuthProgress> {
+        let found = self.inner.lookup_unless_page(request);
+        if let Some(CacheLookup::Done(result)) = found {
+            return Some(AuthProgress::Done(result));
+        }
+        // The time to wait begins here: most requests end before.
+        let io = io();
+        let Attempt { prepared, addition } = self.inner.prepare_page(request, found, io)?;
         Some(AuthProgress::new(&self.inner, self.inner.proceed(prepared, io), addition))
     }
 

@@ -69,13 +69,25 @@ impl Addition {
 }
 
 impl Inner {
-    /// Prepares a request. Returns `None` if `io` does not allow what is needed; then nothing was recorded.
-    pub fn prepare_page(&self, request: &Request<'_>, io: Io) -> Option<Attempt> {
-        let handshakes = self.handshakes.as_deref().filter(|_| {
+    fn handshakes_of(&self, request: &Request<'_>) -> Option<&Handshakes> {
+        self.handshakes.as_deref().filter(|_| {
             // Without a target the caller cannot redirect.
             !request.page().target.is_empty() && self.settings.accepts.contains(&TokenKind::SessionToken)
-        });
-        let Some(handshakes) = handshakes else { return self.prepare(request, io).map(Attempt::from) };
+        })
+    }
+
+    /// Looks the credential of a request up. Returns `None` for a page, whose handshake comes first.
+    pub fn lookup_unless_page<'a>(&self, request: &Request<'a>) -> Option<CacheLookup<'a>> {
+        self.handshakes_of(request).is_none().then(|| self.lookup(request))
+    }
+
+    /// Prepares a request; `found` is what was looked up. Returns `None` if `io` does not allow what is needed; then nothing was
+    /// recorded.
+    pub fn prepare_page(&self, request: &Request<'_>, found: Option<CacheLookup<'_>>, io: Io) -> Option<Attempt> {
+        if let Some(found) = found {
+            return self.prepare_found(found, io).map(Attempt::from);
+        }
+        let handshakes = self.handshakes_of(request)?;
         let now = self.clock.now();
         let rules = &self.settings.rules;
         let Ok(cookies) = BrowserCookies::read(request, rules, now.wall_ms.div_euclid(1000)) else {
@@ -142,7 +154,7 @@ impl<'f, 'a> Flow<'f, 'a> {
     }
 
     /// Reads Clerk's response. Returns `Some(None)` if it counts as not given.
-    fn resolve(&mut self, response: &ClerkResponse) -> Option<Option<Attempt>> {
+    fn resolve(&mut self, response: &ClerkResponse<'_>) -> Option<Option<Attempt>> {
         let settings = &self.handshakes.settings;
         let (found, source, text) = match response {
             ClerkResponse::Nonce(nonce) => {

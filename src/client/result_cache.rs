@@ -87,15 +87,9 @@ pub(super) struct ResultCache {
     index: Index,
     invalidations: Arc<Invalidations>,
     tickets: AtomicU64,
-    hits: [HitCounter; HIT_COUNTERS],
+    /// Hits that were counted later than in [`Self::get`].
+    late_hits: AtomicU64,
 }
-
-/// A counter on a cache line of its own. Each token has one of several, so that cores do not contend for one.
-#[derive(Default)]
-#[repr(align(128))]
-struct HitCounter(AtomicU64);
-
-const HIT_COUNTERS: usize = 16;
 
 impl ResultCache {
     pub fn new(capacity: usize, invalidations: Arc<Invalidations>) -> Self {
@@ -105,12 +99,12 @@ impl ResultCache {
             index: Index::default(),
             invalidations,
             tickets: AtomicU64::new(0),
-            hits: Default::default(),
+            late_hits: AtomicU64::new(0),
         }
     }
 
-    /// Reads a result that has not expired. `read` runs under a lock.
-    pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<CachedAuth>) -> R) -> Option<R> {
+    /// Reads a result that has not expired. `read` runs under a lock; it adds to the counter if the request ends with the result.
+    pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<CachedAuth>, &mut u64) -> R) -> Option<R> {
         // Invalidations of single subjects remove their entries; those of everything also count here, for entries that
         // are being stored at the same time.
         let is_valid = |entry: &Arc<CachedAuth>| entry.begun >= self.invalidations.last_of_all();
@@ -204,13 +198,12 @@ impl ResultCache {
     }
 
     /// Counts a request that ended with the cached result. One that was found but then rejected is none.
-    pub fn count_hit(&self, hash: &TokenHash) {
-        let counter = &self.hits[usize::from(hash.as_bytes()[0]) % HIT_COUNTERS];
-        counter.0.fetch_add(1, Ordering::Relaxed);
+    pub fn count_hit(&self) {
+        self.late_hits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn hits(&self) -> u64 {
-        self.hits.iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum()
+        self.late_hits.load(Ordering::Relaxed) + self.entries.tally()
     }
 
     /// From the index first: see `insert`.
@@ -360,7 +353,7 @@ mod tests {
         }
 
         fn has(&self, token: &str) -> bool {
-            self.cache.get(&TokenHash::of(token.as_bytes()), at(0), |_| ()).is_some()
+            self.cache.get(&TokenHash::of(token.as_bytes()), at(0), |_, _| ()).is_some()
         }
 
         fn key(&self, scope: Scope, id: &str) -> Key {
@@ -409,7 +402,7 @@ mod tests {
             let end_ms = if i % 32 == 31 { i + 1 } else { END_MS };
             let token = i.to_string();
             assert_eq!(f.insert(&token, "user_1", 0, i, end_ms), Insertion::Stored);
-            assert!(f.cache.get(&TokenHash::of(token.as_bytes()), at(i), |_| ()).is_some());
+            assert!(f.cache.get(&TokenHash::of(token.as_bytes()), at(i), |_, _| ()).is_some());
         }
         assert_eq!((f.cache.len(), f.cache.index.len()), (MAX_PER_SUBJECT, 3 * MAX_PER_SUBJECT));
         assert!(f.has("639") && f.has("608") && !f.has("607"));
@@ -442,7 +435,7 @@ mod tests {
         (0..100).for_each(|i| f.put(&i.to_string(), &format!("user_{i}")));
         assert_eq!((f.cache.len(), f.cache.index.len()), (10, 30));
         let last = TokenHash::of(b"99");
-        assert!(f.cache.get(&last, at(END_MS), |_| ()).is_none());
+        assert!(f.cache.get(&last, at(END_MS), |_, _| ()).is_none());
         assert_eq!((f.cache.len(), f.cache.index.len()), (9, 27));
         f.cache.retain_keys(&|id| *id != [1; 32]);
         assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));

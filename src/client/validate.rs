@@ -123,6 +123,10 @@ fn check_characters(setting: &'static str, value: &str) -> Result<(), ConfigErro
     if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-+/=".contains(&b)) {
         return wrong("contains a character that no key has, such as a comma, a semicolon or a number sign");
     }
+    if value.rsplit('_').next().is_some_and(|end| end.len() >= 4 && end.bytes().all(|b| b.eq_ignore_ascii_case(&b'x')))
+    {
+        return wrong("this is a placeholder that was not replaced by the key");
+    }
     if value.split('_').all(|part| ["sk", "pk", "ak", "live", "test", "whsec", ""].contains(&part)) {
         return wrong("this is only the beginning of a key");
     }
@@ -303,6 +307,7 @@ mod tests {
                 (format!("\u{feff}{key}"), "invisible"),
                 (format!("{key}\u{200b}"), "invisible"),
                 (format!("{key}..."), "masked"),
+                (format!("{}_xxxxxxxx", &key[..2]), "placeholder"),
                 (format!("{}…", &key[..4]), "masked"),
                 (format!("{}••••", &key[..4]), "masked"),
                 (format!("{}****", &key[..4]), "masked"),

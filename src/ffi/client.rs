@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::user_store::{CallbackStore, StoreChoice};
 use super::{
     CLERK_E_API, CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, as_ref,
-    clerk_config, clerk_error, clerk_str, events, guard, report, strings, take_panic_location,
+    clerk_config, clerk_error, clerk_str, conclude, events, guard, report, strings, take_panic_location,
 };
 use crate::client::{Client, ClientBuilder};
 use crate::users::UserStore;
@@ -18,6 +18,8 @@ pub struct clerk_client {
     client: Client,
     /// Whether a call without I/O can run a callback all the same.
     pub(crate) has_callbacks: bool,
+    /// Whether any call can run a callback.
+    calls_back: bool,
 }
 
 impl clerk_client {
@@ -82,29 +84,32 @@ pub(crate) unsafe fn retain(client: *const clerk_client) -> Result<Arc<clerk_cli
 pub(crate) unsafe fn with_client(
     client: *const clerk_client,
     error: *mut *mut clerk_error,
-    body: impl FnOnce(&Arc<clerk_client>) -> Result<i32, clerk_error>,
+    body: impl FnOnce(&clerk_client) -> Result<i32, clerk_error>,
 ) -> i32 {
-    let run = || {
-        // SAFETY: same contract as the caller.
-        let client = unsafe { retain(client) }?;
+    // SAFETY: same contract as the caller.
+    unsafe {
+        strings::clear(error);
+        let borrowed = match as_ref(client) {
+            Ok(borrowed) => borrowed,
+            Err(status) => return conclude(error, Some(Err(status.into()))),
+        };
+        // Without callbacks nothing can free the client meanwhile, or call it again.
+        let retained = borrowed.calls_back.then(|| retain(client));
         let outcome = guard(None, || {
-            let _in_progress = match ReentrancyGuard::enter(&client) {
-                Ok(in_progress) => in_progress,
-                Err(status) => return Some(Err(status.into())),
-            };
-            Some(body(&client))
+            let in_progress = retained.iter().flatten().map(ReentrancyGuard::enter).next().transpose();
+            Some(in_progress.map_err(clerk_error::from).and_then(|_in_progress| body(borrowed)))
         });
         let outcome = outcome.unwrap_or_else(|| {
             let location = take_panic_location().unwrap_or_default();
-            guard((), || client.client.log_panic(&location));
+            guard((), || borrowed.client.log_panic(&location));
             Err(CLERK_E_PANIC.into())
         });
-        // The last reference runs the destructors of callbacks.
-        guard((), || drop(client));
-        outcome
-    };
-    // SAFETY: same contract as the caller.
-    unsafe { report(error, run) }
+        if retained.is_some() {
+            // The last reference runs the destructors of callbacks.
+            guard((), || drop(retained));
+        }
+        conclude(error, Some(outcome))
+    }
 }
 
 /// Creates a client from a copy of the config. Opens no connection.
@@ -143,7 +148,8 @@ pub unsafe extern "C" fn clerk_client_new(
             clock: config.clock.clone().map(events::clock),
             ..ClientBuilder::default()
         };
-        let made = Arc::into_raw(Arc::new(clerk_client { client: builder.build()?, has_callbacks }));
+        let calls_back = has_callbacks || matches!(config.store, StoreChoice::Callback(_));
+        let made = Arc::into_raw(Arc::new(clerk_client { client: builder.build()?, has_callbacks, calls_back }));
         // SAFETY: not NULL, see above; the rest is the header's contract.
         unsafe { client.write(made.cast_mut()) };
         Ok(CLERK_OK)

@@ -30,8 +30,18 @@ pub struct clerk_error {
 /// `error` is NULL or writable.
 pub(crate) unsafe fn report(error: *mut *mut clerk_error, body: impl FnOnce() -> Result<i32, clerk_error>) -> i32 {
     // SAFETY: same contract as the caller.
-    unsafe { strings::clear(error) };
-    let failure = match guard(None, || Some(body())) {
+    unsafe {
+        strings::clear(error);
+        conclude(error, guard(None, || Some(body())))
+    }
+}
+
+/// Returns the status of an outcome, `None` after a panic, and writes its error to `*error`.
+///
+/// # Safety
+/// `error` is NULL or writable.
+pub(crate) unsafe fn conclude(error: *mut *mut clerk_error, outcome: Option<Result<i32, clerk_error>>) -> i32 {
+    let failure = match outcome {
         Some(Ok(status)) if !is_failure(status) => return status,
         Some(Ok(status)) => (status, None),
         Some(Err(failure)) => (failure.status, Some(failure)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authenticate::write_result;
-use super::client::{ReentrancyGuard, with_client};
+use super::client::{ReentrancyGuard, retain, with_client};
 use super::{
     CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STATE, CLERK_PENDING, CLERK_WOULD_BLOCK, as_mut, as_ref, clerk_client,
     clerk_error, clerk_request, clerk_result, clerk_store_request, clerk_store_request_kind, clerk_store_response,
@@ -113,7 +113,7 @@ unsafe fn begin(
             request::read(request, &mut parsed)?;
             match body(client.client(), &parsed) {
                 Some(AuthProgress::Done(found)) => write_result(found, result),
-                Some(AuthProgress::Pending(begun)) => Ok(write_pending(client, PendingKind::Auth(begun), pending)),
+                Some(AuthProgress::Pending(begun)) => write_pending(client, PendingKind::Auth(begun), pending),
                 None => Ok(CLERK_WOULD_BLOCK),
             }
         })
@@ -121,11 +121,15 @@ unsafe fn begin(
 }
 
 /// # Safety
-/// `out` is writable.
-pub(crate) unsafe fn write_pending(client: &Arc<clerk_client>, kind: PendingKind, out: *mut *mut clerk_pending) -> i32 {
+/// `client` was made by `clerk_client_new`; `out` is writable.
+pub(crate) unsafe fn write_pending(
+    client: &clerk_client,
+    kind: PendingKind,
+    out: *mut *mut clerk_pending,
+) -> Result<i32, clerk_error> {
     // SAFETY: same contract as the caller.
-    unsafe { out.write(Box::into_raw(Box::new(clerk_pending::new(client.clone(), kind)))) };
-    CLERK_PENDING
+    unsafe { out.write(Box::into_raw(Box::new(clerk_pending::new(retain(client)?, kind)))) };
+    Ok(CLERK_PENDING)
 }
 
 /// Returns what to do next, a `clerk_store_request_kind`.

@@ -86,75 +86,60 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
     if bytes.get(known..).is_some_and(|tail| tail.iter().any(|b| *b != 0)) {
         return Err(CLERK_E_STRUCT_SIZE);
     }
-    let copy = if given >= known {
+    let mut copy;
+    let request = if given >= known && request.is_aligned() {
         // SAFETY: the whole structure is readable.
-        unsafe { request.read_unaligned() }
+        unsafe { &*request }
     } else {
-        let none = clerk_str::NONE;
-        let mut copy = clerk_request {
-            struct_size: 0,
-            flags: 0,
-            headers: std::ptr::null(),
-            header_count: 0,
-            authorization: none,
-            cookie: none,
-            method: none,
-            host: none,
-            origin: none,
-            sec_fetch_site: none,
-            scheme: none,
-            target: none,
-            accept: none,
-            sec_fetch_dest: none,
-            referer: none,
-            mark: 0,
-        };
-        // SAFETY: both sides hold that many bytes; any bytes make a `clerk_request`.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given) };
-        copy
+        // SAFETY: zero bytes are null pointers and numbers; `known` bytes at most are copied, and any bytes are as good.
+        unsafe {
+            copy = std::mem::zeroed::<clerk_request>();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known));
+        }
+        &copy
     };
-    if copy.flags != 0 || copy.header_count > MAX_HEADERS {
+    if request.flags != 0 || request.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }
-    let headers = match copy.header_count {
+    let headers = match request.header_count {
         0 => &[],
-        _ if copy.headers.is_null() => return Err(CLERK_E_NULL),
+        _ if request.headers.is_null() => return Err(CLERK_E_NULL),
         // SAFETY: not NULL; `header_count` lines are the caller's contract.
-        count => unsafe { std::slice::from_raw_parts(copy.headers, count) },
+        count => unsafe { std::slice::from_raw_parts(request.headers, count) },
     };
-    let overrides: [(&[u8], clerk_str); 3] =
-        [(b"accept", copy.accept), (b"sec-fetch-dest", copy.sec_fetch_dest), (b"referer", copy.referer)];
-    let has_overrides = overrides.iter().any(|(_, value)| value.len > 0);
+    let overrides = || {
+        [(&b"accept"[..], request.accept), (b"sec-fetch-dest", request.sec_fetch_dest), (b"referer", request.referer)]
+    };
+    let has_overrides = (request.accept.len | request.sec_fetch_dest.len | request.referer.len) != 0;
+    let is_overridden =
+        |name: &[u8]| overrides().iter().any(|(other, value)| value.len > 0 && name.eq_ignore_ascii_case(other));
     for header in headers {
         // SAFETY: both strings are the caller's contract.
         let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
-        let is_overridden = |(other, value): &(&[u8], clerk_str)| value.len > 0 && name.eq_ignore_ascii_case(other);
-        if !has_overrides || !overrides.iter().any(is_overridden) {
+        if !has_overrides || !is_overridden(name) {
             parsed.header(name, value);
         }
     }
-    for (name, value) in overrides.into_iter().filter(|_| has_overrides) {
-        // SAFETY: the string is the caller's contract.
-        parsed.header(name, unsafe { value.bytes() }?);
-    }
-    for (name, value) in [
-        (&b"authorization"[..], copy.authorization),
-        (b"cookie", copy.cookie),
-        (b"host", copy.host),
-        (b"origin", copy.origin),
-        (b"sec-fetch-site", copy.sec_fetch_site),
-    ] {
-        // SAFETY: the string is the caller's contract.
-        let value = unsafe { value.bytes() }?;
-        if !value.is_empty() {
-            parsed.header(name, value);
+    let mut add = |name: &[u8], value: clerk_str| {
+        if value.len > 0 {
+            // SAFETY: the string is the caller's contract.
+            parsed.header(name, unsafe { value.bytes() }?);
         }
+        Ok::<(), i32>(())
+    };
+    if has_overrides {
+        overrides().into_iter().try_for_each(|(name, value)| add(name, value))?;
     }
+    add(b"authorization", request.authorization)?;
+    add(b"cookie", request.cookie)?;
+    add(b"host", request.host)?;
+    add(b"origin", request.origin)?;
+    add(b"sec-fetch-site", request.sec_fetch_site)?;
     // SAFETY: the string is the caller's contract.
-    parsed.method(unsafe { copy.method.bytes() }?);
+    parsed.method(unsafe { request.method.bytes() }?);
     // SAFETY: the strings are the caller's contract.
-    parsed.scheme(unsafe { copy.scheme.bytes() }?).target(unsafe { copy.target.bytes() }?);
-    if let Some(mark) = copy.mark.checked_sub(1) {
+    parsed.scheme(unsafe { request.scheme.bytes() }?).target(unsafe { request.target.bytes() }?);
+    if let Some(mark) = request.mark.checked_sub(1) {
         parsed.mark(mark);
     }
     Ok(())

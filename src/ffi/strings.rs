@@ -31,15 +31,13 @@ impl clerk_str {
     ///
     /// # Safety
     /// If `len` is not 0, `data` is NULL or points to `len` readable bytes that do not change during `'a`.
+    #[inline(always)]
     pub(crate) unsafe fn bytes<'a>(self) -> Result<&'a [u8], i32> {
         if self.len == 0 {
             return Ok(&[]);
         }
-        if self.data.is_null() {
-            return Err(CLERK_E_NULL);
-        }
-        if self.len > isize::MAX as usize {
-            return Err(CLERK_E_ARGUMENT);
+        if self.data.is_null() || self.len > isize::MAX as usize {
+            return Err(if self.data.is_null() { CLERK_E_NULL } else { CLERK_E_ARGUMENT });
         }
         // SAFETY: not NULL, not too long; the rest is the caller's contract.
         Ok(unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })

@@ -68,7 +68,7 @@ pub unsafe extern "C" fn clerk_webhook_begin(
             let (headers, body) = read(headers, header_count, body)?;
             match client.client().begin_webhook(&headers, body) {
                 WebhookProgress::Done(outcome) => clerk_error::of_webhook(outcome),
-                WebhookProgress::Pending(row) => Ok(write_pending(client, PendingKind::Webhook(row), pending)),
+                WebhookProgress::Pending(row) => write_pending(client, PendingKind::Webhook(row), pending),
             }
         })
     }

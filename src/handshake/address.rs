@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::query;
+use super::query::{self, Url};
 use crate::request::Request;
 
 /// The public URL.
@@ -12,8 +12,8 @@ use crate::request::Request;
 pub struct Address<'a> {
     /// Scheme, host and port, in lower case, without a default port.
     pub origin: String,
-    /// Path and query, beginning with a slash.
-    pub target: Cow<'a, str>,
+    /// Path and query, beginning with a slash: no white space, control character or fragment, but perhaps more than ASCII.
+    pub target: &'a [u8],
 }
 
 /// Parameters that are not sent to Clerk: they belong to one visit.
@@ -35,27 +35,39 @@ impl<'a> Address<'a> {
         Some(Address { origin: origin(scheme, host)?, target: target(lines.target)? })
     }
 
-    /// Returns the whole URL.
-    pub fn url(&self) -> String {
-        format!("{}{}", self.origin, self.target)
+    /// Returns the whole URL, or `None` if it is too long.
+    pub fn url(&self, max_len: usize) -> Option<String> {
+        self.url_without(&[], max_len)
     }
 
-    /// Returns the URL without parameters that Clerk must not get, nor with `cut_response` those of an earlier response.
-    pub fn url_for_clerk(&self, cut_response: bool) -> String {
-        let names = if cut_response { NOT_SENT_NOR_RESPONSE } else { NOT_SENT };
-        format!("{}{}", self.origin, query::without(&self.target, names))
+    /// Returns the URL without parameters that Clerk must not get, nor with `cut_response` those of an earlier response; `None` if
+    /// it is too long.
+    pub fn url_for_clerk(&self, cut_response: bool, max_len: usize) -> Option<String> {
+        self.url_without(if cut_response { NOT_SENT_NOR_RESPONSE } else { NOT_SENT }, max_len)
     }
 
-    /// Returns the URL without the parameters of a response, and whether there were any.
-    pub fn url_without_response(&self) -> (String, bool) {
-        let target = query::without(&self.target, RESPONSE);
-        let is_changed = target.len() != self.target.len();
-        (format!("{}{target}", self.origin), is_changed)
+    /// Returns the URL without the parameters of a response, or `None` if it is too long; and whether there were any.
+    pub fn url_without_response(&self, max_len: usize) -> (Option<String>, bool) {
+        (self.url_without(RESPONSE, max_len), query::has_any(self.target, RESPONSE))
     }
 
-    /// Returns the path.
-    pub fn path(&self) -> &str {
-        query::split(&self.target).0
+    fn url_without(&self, names: &[&str], max_len: usize) -> Option<String> {
+        let mut url = Url::new(&self.origin, self.origin.len() + self.target.len(), max_len);
+        url.push_target(query::without(self.target, names));
+        url.finish()
+    }
+
+    /// Returns the path, with bytes that are not ASCII percent-encoded; an empty one if it is longer.
+    pub fn path(&self, max_len: usize) -> Cow<'a, str> {
+        let path = query::split(self.target).0;
+        match std::str::from_utf8(path) {
+            Ok(path) if path.is_ascii() && path.len() <= max_len => Cow::Borrowed(path),
+            _ => {
+                let mut encoded = Url::new("", path.len(), max_len);
+                encoded.push_target([path]);
+                Cow::Owned(encoded.finish().unwrap_or_default())
+            }
+        }
     }
 }
 
@@ -65,9 +77,15 @@ fn first_element(line: &[u8]) -> &[u8] {
     line[..end].trim_ascii()
 }
 
+/// A host name has 253 characters at most (RFC 1035 §2.3.4), a port 5.
+const MAX_HOST_LEN: usize = 260;
+
 /// Returns a serialized origin (RFC 6454 §6.2) in lower case; `None` unless the scheme is `http` or `https` and the host has
 /// a plain form.
 pub fn origin(scheme: &[u8], host: &[u8]) -> Option<String> {
+    if scheme.len() > MAX_HOST_LEN || host.len() > MAX_HOST_LEN {
+        return None;
+    }
     let scheme = std::str::from_utf8(scheme).ok()?.to_ascii_lowercase();
     let default_port = match scheme.as_str() {
         "https" => "443",
@@ -108,24 +126,13 @@ pub fn split_url(url: &str) -> Option<(String, &str)> {
     Some((origin(scheme.as_bytes(), host.as_bytes())?, rest))
 }
 
-/// Checks the request target; encodes bytes that are not ASCII.
-fn target(target: &[u8]) -> Option<Cow<'_, str>> {
-    if !target.starts_with(b"/") || target.iter().any(|b| b.is_ascii_control() || matches!(b, b' ' | b'#')) {
-        return None;
-    }
-    match std::str::from_utf8(target) {
-        Ok(target) if target.is_ascii() => Some(Cow::Borrowed(target)),
-        _ => {
-            let mut encoded = String::with_capacity(target.len() * 3);
-            for byte in target {
-                match byte.is_ascii() {
-                    true => encoded.push(char::from(*byte)),
-                    false => query::push_percent(&mut encoded, *byte),
-                }
-            }
-            Some(Cow::Owned(encoded))
-        }
-    }
+/// Longer targets have no parameter and no public URL: reading them must not take long. A response of Clerk has 16 KiB at most.
+pub(super) const MAX_TARGET_LEN: usize = 32 * 1024;
+
+/// Checks the request target.
+fn target(target: &[u8]) -> Option<&[u8]> {
+    let is_part = |b: &u8| !b.is_ascii_control() && !matches!(b, b' ' | b'#');
+    (target.len() <= MAX_TARGET_LEN && target.starts_with(b"/") && target.iter().all(is_part)).then_some(target)
 }
 
 #[cfg(test)]
@@ -135,7 +142,7 @@ mod tests {
     fn address<'a>(scheme: &'a str, host: &'a str, target: &'a str) -> Option<String> {
         let mut request = Request::new();
         request.scheme(scheme.as_bytes()).target(target.as_bytes()).header(b"Host", host.as_bytes());
-        Address::of(&request, false).map(|address| address.url())
+        Address::of(&request, false).and_then(|address| address.url(1000))
     }
 
     #[test]
@@ -172,6 +179,8 @@ mod tests {
             ("https", "app.example.com", "@evil.example/"),
             ("https", "app.example.com", "/a\r\nX: y"),
             ("https", "app.example.com", "/a b"),
+            ("https", &"a".repeat(MAX_HOST_LEN + 1), "/"),
+            ("https", "app.example.com", &"/".repeat(MAX_TARGET_LEN + 1)),
         ] {
             assert_eq!(address(scheme, host, target), None, "{scheme} {host} {target}");
         }
@@ -184,8 +193,8 @@ mod tests {
         request
             .header(b"X-Forwarded-Host", b"app.example.com , evil.example")
             .header(b"x-forwarded-proto", b"https,http");
-        assert_eq!(Address::of(&request, true).unwrap().url(), "https://app.example.com/");
-        assert_eq!(Address::of(&request, false).unwrap().url(), "http://10.0.0.5:8080/");
+        assert_eq!(Address::of(&request, true).unwrap().url(100).unwrap(), "https://app.example.com/");
+        assert_eq!(Address::of(&request, false).unwrap().url(100).unwrap(), "http://10.0.0.5:8080/");
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What is to be done with a request that has no `Authorization` token, up to the verification of its session token. The order
 //! is that of Clerk's JavaScript SDK.
 
+use std::borrow::Cow;
+
 use once_cell::unsync::OnceCell;
 
-use super::address::Address;
-use super::organization::Target;
+use super::address::{Address, MAX_TARGET_LEN};
+use super::organization::{MAX_PATH_LEN, Target};
+use super::query::{self, Value};
+use super::redirect::MAX_LOCATION_LEN;
 use super::settings::Settings;
 use crate::reason::Reason;
 use crate::request::{BrowserCookies, Request};
@@ -19,7 +23,7 @@ pub struct Page<'r, 'a> {
     /// Made when it is needed: most requests do without.
     address: OnceCell<Option<Address<'a>>>,
     /// The query of the request, with the path before it; read even if the public URL is not known.
-    pub target: &'a str,
+    target: &'a [u8],
     /// Whether a browser requests a document, so that it may be redirected.
     pub is_eligible: bool,
     /// Whether it is a document for a tab of its own.
@@ -54,11 +58,11 @@ pub enum Decision<'a> {
 
 /// The response of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClerkResponse {
+pub enum ClerkResponse<'a> {
     /// A nonce, to be exchanged for the payload.
-    Nonce(String),
+    Nonce(Cow<'a, str>),
     /// A token that contains the payload.
-    Token(String),
+    Token(Cow<'a, str>),
 }
 
 impl<'r, 'a> Page<'r, 'a> {
@@ -70,7 +74,7 @@ impl<'r, 'a> Page<'r, 'a> {
             request,
             settings,
             address: OnceCell::new(),
-            target: std::str::from_utf8(lines.target).unwrap_or_default(),
+            target: if lines.target.len() <= MAX_TARGET_LEN { lines.target } else { b"" },
             is_eligible: request.is_document_request(),
             is_top_level: request.is_top_level_document(),
             is_get: request.is_get(),
@@ -87,21 +91,19 @@ impl<'r, 'a> Page<'r, 'a> {
         made.as_ref()
     }
 
-    /// Returns the decoded value of a parameter. Clerk's parameters have names that begin with `__`.
-    pub fn parameter(&self, name: &str) -> Option<String> {
-        let has_any = self.target.contains("__") || self.target.contains('%');
-        has_any.then(|| super::query::find(self.target, name)).flatten()
+    /// Returns the value of a parameter.
+    pub fn parameter(&self, name: &str) -> Option<Value<'a>> {
+        query::find(self.target, name)
     }
 
     /// Returns the same for a parameter that counts as absent if it is empty.
-    pub fn parameter_value(&self, name: &str) -> Option<String> {
+    pub fn parameter_value(&self, name: &str) -> Option<Value<'a>> {
         self.parameter(name).filter(|value| !value.is_empty())
     }
 
     /// Returns the development browser: that of the query, or else of the cookie.
-    pub fn dev_browser(&self) -> Option<String> {
-        let cookie = || self.cookies.dev_browser.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
-        self.parameter_value("__clerk_db_jwt").or_else(cookie)
+    pub fn dev_browser(&self) -> Option<Value<'a>> {
+        self.parameter_value("__clerk_db_jwt").or(self.cookies.dev_browser.map(Value::Plain))
     }
 
     fn is_signed_out(&self) -> bool {
@@ -111,10 +113,10 @@ impl<'r, 'a> Page<'r, 'a> {
 
 /// Returns the response of a handshake that the request carries: in the query if the settings allow it, or in a cookie. A nonce
 /// comes before a token.
-pub fn clerk_response(page: &Page<'_, '_>, settings: &Settings) -> Option<ClerkResponse> {
-    let find = |name: &str, cookie: Option<&[u8]>| {
+pub fn clerk_response<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Option<ClerkResponse<'a>> {
+    let find = |name: &str, cookie: Option<&'a [u8]>| {
         let in_query = settings.reads_query.then(|| page.parameter_value(name)).flatten();
-        in_query.or_else(|| cookie.map(|value| String::from_utf8_lossy(value).into_owned()))
+        in_query.or(cookie.map(Value::Plain)).map(Value::to_str)
     };
     let nonce = find("__clerk_handshake_nonce", page.cookies.nonce).map(ClerkResponse::Nonce);
     nonce.or_else(|| find("__clerk_handshake", page.cookies.handshake).map(ClerkResponse::Token))
@@ -125,8 +127,9 @@ pub fn decide<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Decision<'a> {
     let is_development = !settings.instance.production;
     if settings.is_satellite && page.is_top_level {
         let synced = page.parameter("__clerk_synced");
-        let asks_to_sync = synced.as_deref() == Some("false");
-        if synced.as_deref() != Some("true") && (page.is_signed_out() || asks_to_sync) {
+        let is = |word: &str| synced.is_some_and(|value| value.bytes().eq(word.bytes()));
+        let asks_to_sync = is("false");
+        if !is("true") && (page.is_signed_out() || asks_to_sync) {
             if !asks_to_sync && !settings.satellite_auto_sync {
                 return Decision::SignedOut(Reason::SessionTokenAndUatMissing);
             }
@@ -154,8 +157,10 @@ pub fn decide<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Decision<'a> {
 }
 
 /// Returns the URL of the satellite that asks for the development browser, if it is one that the settings name.
-pub(super) fn satellite_url(page: &Page<'_, '_>, settings: &Settings) -> Option<String> {
+pub(super) fn satellite_url<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Option<Cow<'a, str>> {
     let url = page.parameter_value("__clerk_redirect_url")?;
+    // Of a longer one no redirect is made.
+    let url = (url.bytes().count() <= MAX_LOCATION_LEN).then(|| url.to_str())?;
     let (origin, _) = super::address::split_url(&url)?;
     settings.satellite_origins.contains(&origin).then_some(url)
 }
@@ -170,8 +175,8 @@ pub fn wants_other_organization(
     if settings.patterns.is_empty() {
         return false;
     }
-    let path = page.address().map(Address::path);
-    match path.and_then(|path| settings.patterns.find(path)) {
+    let path = page.address().map(|address| address.path(MAX_PATH_LEN));
+    match path.as_deref().and_then(|path| settings.patterns.find(path)) {
         Some(Target::OrganizationId(wanted)) => id != Some(wanted),
         Some(Target::OrganizationSlug(wanted)) => slug != Some(wanted),
         Some(Target::PersonalAccount) => id.is_some(),

@@ -2,8 +2,8 @@
 
 use super::address::{Address, split_url};
 use super::decision::{Destination, Page, satellite_url};
-use super::organization::Target;
-use super::query::{self, encode};
+use super::organization::{MAX_PATH_LEN, Target};
+use super::query::{self, Url};
 use super::settings::Settings;
 use crate::api::API_VERSION;
 use crate::reason::Reason;
@@ -11,7 +11,7 @@ use crate::reason::Reason;
 /// A browser that was redirected this often within two seconds is not redirected again.
 const MAX_REDIRECTS: u32 = 3;
 /// Longer addresses do not pass common limits of header lines.
-const MAX_LOCATION_LEN: usize = 7 * 1024;
+pub(super) const MAX_LOCATION_LEN: usize = 7 * 1024;
 
 /// What the response to a request needs besides its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,66 +58,72 @@ pub fn redirect(
     let location = match destination {
         Destination::FrontendApi => {
             let session = session.filter(|_| settings.sends_session);
-            let build = |session| frontend_api_url(page, address, settings, word, session);
-            Some(build(session)).filter(|url| url.len() <= MAX_LOCATION_LEN).unwrap_or_else(|| build(None))
+            let back = address.url_for_clerk(settings.reads_query, MAX_LOCATION_LEN)?;
+            let build = |session| frontend_api_url(page, address, &back, settings, word, session);
+            let session = session.filter(|session| back.len() + session.len() < MAX_LOCATION_LEN);
+            session.and_then(|session| build(Some(session))).or_else(|| build(None))?
         }
         Destination::PrimaryDomain => {
-            query::append(settings.sign_in_url.as_deref()?, "__clerk_redirect_url", &address.url())
+            let back = address.url(MAX_LOCATION_LEN)?;
+            let mut url = Url::new(settings.sign_in_url.as_deref()?, back.len() + 512, MAX_LOCATION_LEN);
+            url.push_parameter("__clerk_redirect_url", back.bytes());
+            url.finish()?
         }
         Destination::Satellite => {
             let url = satellite_url(page, settings)?;
-            let (url, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
-            let url = match page.dev_browser() {
-                Some(dev_browser) => query::append(url, "__clerk_db_jwt", &dev_browser),
-                None => url.to_owned(),
-            };
-            let (origin, rest) = split_url(&url)?;
-            let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-            format!("{origin}{}{fragment}", query::set(&rest, "__clerk_synced", "true"))
+            let (start, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+            let mut with_browser = Url::new(start, start.len() + 512, MAX_LOCATION_LEN);
+            if let Some(dev_browser) = page.dev_browser() {
+                with_browser.push_parameter("__clerk_db_jwt", dev_browser.bytes());
+            }
+            let with_browser = with_browser.finish()?;
+            let (origin, rest) = split_url(&with_browser)?;
+            let mut url = Url::new(&origin, url.len() + 512, MAX_LOCATION_LEN);
+            url.push(if rest.starts_with('/') { "" } else { "/" });
+            url.push_target(query::set(rest.as_bytes(), "__clerk_synced", b"__clerk_synced=true")).push(fragment);
+            url.finish()?
         }
     };
     let cookie = format!("__clerk_redirect_count={}; SameSite=Lax; HttpOnly; Max-Age=2", count + 1);
-    (location.len() <= MAX_LOCATION_LEN).then(|| PageResponse::new(Some(location), vec![cookie], true))
+    Some(PageResponse::new(Some(location), vec![cookie], true))
 }
 
 fn frontend_api_url(
     page: &Page<'_, '_>,
     address: &Address<'_>,
+    back: &str,
     settings: &Settings,
     word: &str,
     session: Option<&[u8]>,
-) -> String {
-    let base = match settings.proxy_url.as_deref() {
-        Some(path) if path.is_empty() || path.starts_with('/') => format!("{}{path}", address.origin),
-        Some(url) => url.to_owned(),
-        None => format!("https://{}", settings.instance.frontend_api),
+) -> Option<String> {
+    let start = match settings.proxy_url.as_deref() {
+        Some(path) if path.is_empty() || path.starts_with('/') => &address.origin,
+        Some(_) => "",
+        None => "https://",
     };
-    let mut url = format!(
-        "{base}/v1/client/handshake?redirect_url={}&__clerk_api_version={API_VERSION}&suffixed_cookies={}\
-         &__clerk_hs_reason={}&format=nonce",
-        encode(address.url_for_clerk(settings.reads_query).as_bytes()),
-        page.cookies.is_suffixed,
-        encode(word.as_bytes()),
-    );
-    let mut add = |name: &str, value: &[u8]| {
-        url.push('&');
-        url.push_str(name);
-        url.push('=');
-        url.push_str(&encode(value));
-    };
+    let expected_len = back.len() + session.map_or(0, <[u8]>::len) + 1024;
+    let mut url = Url::new(start, expected_len, MAX_LOCATION_LEN);
+    url.push(settings.proxy_url.as_deref().unwrap_or(&settings.instance.frontend_api));
+    url.push("/v1/client/handshake?redirect_url=").push_encoded(back.bytes());
+    url.push("&__clerk_api_version=").push(API_VERSION);
+    url.push("&suffixed_cookies=").push(if page.cookies.is_suffixed { "true" } else { "false" });
+    url.push("&__clerk_hs_reason=").push_encoded(word.bytes()).push("&format=nonce");
     if let Some(session) = session {
-        add("__session", session);
+        url.push("&__session=").push_encoded(session.iter().copied());
     }
     if let Some(dev_browser) = page.dev_browser().filter(|_| !settings.instance.production) {
-        add("__clerk_db_jwt", dev_browser.as_bytes());
+        url.push("&__clerk_db_jwt=").push_encoded(dev_browser.bytes());
     }
-    match settings.patterns.find(address.path()) {
-        Some(Target::OrganizationId(id)) => add("organization_id", id.as_bytes()),
-        Some(Target::OrganizationSlug(slug)) => add("organization_id", slug.as_bytes()),
-        Some(Target::PersonalAccount) => add("organization_id", b""),
-        None => {}
+    let path = address.path(MAX_PATH_LEN);
+    let organization = match settings.patterns.find(&path) {
+        Some(Target::OrganizationId(id) | Target::OrganizationSlug(id)) => Some(id),
+        Some(Target::PersonalAccount) => Some(""),
+        None => None,
+    };
+    if let Some(organization) = organization {
+        url.push("&organization_id=").push_encoded(organization.bytes());
     }
-    url
+    url.finish()
 }
 
 /// Returns the response to a request with a response from Clerk: its lines, and for a development instance the redirect to the
@@ -129,8 +135,8 @@ pub fn after_response(
     redirects_unchanged: bool,
 ) -> PageResponse {
     let address = page.address().filter(|_| page.is_eligible && !settings.instance.production);
-    let clean = address.map(Address::url_without_response);
-    let location = clean.filter(|(_, is_changed)| *is_changed || redirects_unchanged).map(|(url, _)| url);
+    let clean = address.map(|address| address.url_without_response(MAX_LOCATION_LEN));
+    let location = clean.filter(|(_, is_changed)| *is_changed || redirects_unchanged).and_then(|(url, _)| url);
     let no_store = location.is_some() || !lines.is_empty();
     PageResponse::new(location, lines, no_store)
 }

@@ -118,8 +118,8 @@ impl Settings {
     pub fn warn(&self, config: &Config, listeners: &EventHandlers) {
         if self.any_origin {
             listeners.log(Level::Warn, || {
-                "handshake: neither public_origin nor authorized_parties is set: a browser is sent back to whatever host its \
-                 request names"
+                "handshake: neither public_origin nor authorized_parties is set: a browser is sent back to the host that its \
+                 request names, which a server has to check"
                     .into()
             });
         }

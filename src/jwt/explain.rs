@@ -75,8 +75,8 @@ pub enum KnownKeys<K> {
     Pinned(K),
     /// A key set: its key ids, and the keys with the token's key id.
     Set(Vec<String>, Option<K>),
-    /// The key set was not fetched yet.
-    NotFetched,
+    /// The key set was not fetched yet; why the last fetch failed, if there was one.
+    NotFetched(Option<String>),
     /// No key is configured.
     Missing,
 }
@@ -401,9 +401,12 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
             into.push(check.hint("set secret_key, jwt_key or jwks_url"));
             None
         }
-        KnownKeys::NotFetched => {
-            let check = Check::skipped("kid", "the key set of the instance", "the key set was not fetched yet");
-            into.push(check.hint("clerk_client_warm_up fetches it"));
+        KnownKeys::NotFetched(failure) => {
+            let found = match failure {
+                Some(failure) => format!("the key set could not be fetched: {failure}"),
+                None => "the key set was not fetched yet; clerk_client_warm_up fetches it".to_owned(),
+            };
+            into.push(Check::skipped("kid", "the key set of the instance", found));
             None
         }
         KnownKeys::Set(kids, Some(keys)) => {

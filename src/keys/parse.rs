@@ -34,17 +34,28 @@ pub fn parse(text: &str) -> Result<Vec<VerifyingKey>, KeyParseError> {
         return Ok(vec![decode(&text)?]);
     }
     let mut keys = Vec::new();
-    // What stands before the first block or between two is ignored (RFC 7468 §2); each block has to be read.
-    for block in text.split("-----BEGIN").skip(1) {
+    let mut blocks = text.split("-----BEGIN");
+    // What stands before the first block or between two is ignored (RFC 7468 §2), unless it is a block that is not read.
+    let mut ignored = blocks.next().unwrap_or_default();
+    for block in blocks {
         let (label, rest) = block.strip_prefix(' ').and_then(|block| block.split_once("-----")).ok_or(UNRECOGNIZED)?;
-        let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(UNRECOGNIZED)?;
+        let (body, after) = rest.split_once(&format!("-----END {label}-----")).ok_or(UNRECOGNIZED)?;
+        if is_block(ignored) {
+            return Err(UNRECOGNIZED);
+        }
+        ignored = after;
         match label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => keys.push(decode(body)?),
             "CERTIFICATE" => return Err("this is a certificate; set its public key (openssl x509 -pubkey -noout)"),
             _ => return Err(UNRECOGNIZED),
         }
     }
-    Ok(keys)
+    if is_block(ignored) { Err(UNRECOGNIZED) } else { Ok(keys) }
+}
+
+/// Whether there are traces of a block, such as one whose first line has a space that is not ASCII.
+fn is_block(ignored: &str) -> bool {
+    ["---", "BEGIN", "END ", "MII"].iter().any(|trace| ignored.contains(trace))
 }
 
 fn decode(base64: &str) -> Result<VerifyingKey, KeyParseError> {

@@ -32,8 +32,9 @@ const REFETCH_INTERVAL_MS: i64 = 10_000;
 const NEGATIVE_TTL_MS: i64 = 30_000;
 const MAX_UNKNOWN_KIDS: usize = 1024;
 /// Fetches beyond that limit, at once and one per interval, for key ids that were refused because of it and come again. After a
-/// rotation all tokens have the new key id; invented ones differ.
+/// rotation all tokens have the new key id; invented ones differ, or else delay the new key by this interval at most.
 const REPEATED_KID_BURST: u32 = 3;
+const REPEATED_KID_INTERVAL_MS: i64 = 1000;
 /// The number of callers that wait for a fetch because the cached set has no key for their token.
 const MAX_REFETCH_WAITERS: usize = 4;
 
@@ -110,6 +111,15 @@ struct Failure {
 }
 
 impl Failure {
+    /// Returns what failed, for an operator.
+    fn describe(&self) -> String {
+        match &self.error {
+            KeyLookupError::Unavailable(_, _, Some(cause)) => cause.to_string(),
+            KeyLookupError::Unavailable(reason, ..) | KeyLookupError::Refused(reason) => reason.to_string(),
+            KeyLookupError::WouldBlock => "it would block".to_owned(),
+        }
+    }
+
     /// Returns the error for another caller, with the time that is left.
     fn error_at(&self, now_ms: i64) -> KeyLookupError {
         let left_ms = u64::try_from(self.backoff_until_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0);
@@ -185,7 +195,7 @@ impl JwksStore {
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
             refetch_waiters: Slots::new(MAX_REFETCH_WAITERS),
-            repeated_kid_limit: TokenBucket::new(REPEATED_KID_BURST, REFETCH_INTERVAL_MS),
+            repeated_kid_limit: TokenBucket::new(REPEATED_KID_BURST, REPEATED_KID_INTERVAL_MS),
             unknown_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
             refused_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
             can_fetch,
@@ -281,9 +291,10 @@ impl JwksStore {
     /// Returns what is known of the keys with a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
         let loaded = self.loaded.lock().clone();
-        loaded.map_or(KnownKeys::NotFetched, |loaded| {
-            KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned())
-        })
+        match loaded {
+            Some(loaded) => KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned()),
+            None => KnownKeys::NotFetched(self.last_failure.lock().as_ref().map(Failure::describe)),
+        }
     }
 
     /// Whether the key with this id is in the set.

@@ -1,7 +1,6 @@
 //! The `Authorization` header (RFC 9110 §11.4, RFC 6750 §2.1).
 
-use memchr::memchr;
-
+use super::name::Name;
 use super::{check_len, trim};
 use crate::reason::Reason;
 
@@ -11,12 +10,14 @@ pub fn parse(value: &[u8], allow_bare_token: bool) -> Result<Option<&[u8]>, Reas
     if value.is_empty() {
         return Ok(None);
     }
+    const BEARER: Name = Name::new(b"bearer");
     // RFC 9110 §11.4: spaces follow a scheme; `Bearer` with another character behind it is another scheme.
-    let (scheme, rest) = value.split_at(memchr(b' ', value).unwrap_or(value.len()));
-    if scheme.eq_ignore_ascii_case(b"bearer") {
+    if let Some((scheme, rest @ ([] | [b' ', ..]))) = value.split_at_checked(6)
+        && BEARER.is(scheme)
+    {
         return check_len(trim(rest)).map(Some).ok_or(Reason::TokenInvalid);
     }
-    if allow_bare_token && rest.is_empty() && is_token68(value) {
+    if allow_bare_token && is_token68(value) {
         return check_len(value).map(Some).ok_or(Reason::TokenInvalid);
     }
     Ok(None)

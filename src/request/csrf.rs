@@ -13,11 +13,13 @@ pub(super) enum Single<'a> {
 }
 
 impl<'a> Single<'a> {
+    #[inline]
     pub fn add(&mut self, value: &'a [u8]) {
         *self = if let Single::Absent = self { Single::Once(trim(value)) } else { Single::Several };
     }
 
     /// Does the same, but an empty line counts as absent.
+    #[inline]
     pub fn add_unless_empty(&mut self, value: &'a [u8]) {
         if !trim(value).is_empty() {
             self.add(value);

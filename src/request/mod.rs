@@ -7,6 +7,7 @@ mod bearer;
 mod browser_cookies;
 mod cookies;
 mod csrf;
+mod name;
 mod page;
 mod unverified;
 
@@ -18,6 +19,7 @@ pub(crate) use unverified::split_jws;
 pub use unverified::{UnverifiedClaims, decode_unverified};
 
 use crate::reason::Reason;
+use name::Name;
 
 /// The maximum length of a token in bytes. Browsers limit cookies to 4 KiB, most servers limit header lines to 8 KiB.
 pub const MAX_TOKEN_LEN: usize = 16 * 1024;
@@ -38,7 +40,7 @@ type Lines<'a> = SmallVec<[&'a [u8]; 2]>;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
-    authorization: Lines<'a>,
+    authorization: Single<'a>,
     cookies: Lines<'a>,
     method: &'a [u8],
     fetch_dest: Single<'a>,
@@ -54,9 +56,13 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns whether the request has an `Authorization` line that is not empty.
+    /// Returns whether the request has an `Authorization` line that is not empty, or several.
     pub(crate) fn has_authorization(&self) -> bool {
-        self.authorization.iter().any(|line| !trim(line).is_empty())
+        match self.authorization {
+            Single::Absent => false,
+            Single::Once(line) => !line.is_empty(),
+            Single::Several => true,
+        }
     }
 
     /// Creates a request without headers.
@@ -65,20 +71,30 @@ impl<'a> Request<'a> {
     }
 
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
+    #[inline(always)]
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
-        // Length and first letter leave one name, or two, to compare.
-        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
-            (4, Some(b'h')) if is_name(name, b"host") => self.host.add(value),
-            (6, Some(b'o')) if is_name(name, b"origin") => self.origin.add(value),
-            (6, Some(b'c')) if is_name(name, b"cookie") => self.cookies.push(value),
-            (6, Some(b'a')) if is_name(name, b"accept") => page::set_first(&mut self.accept, value),
-            (7, Some(b'r')) if is_name(name, b"referer") => page::set_first(&mut self.page.referer, value),
-            (10, Some(b'u')) if is_name(name, b"user-agent") => page::set_first(&mut self.page.user_agent, value),
-            (10, Some(b':')) if is_name(name, b":authority") => self.authority.add(value),
-            (13, Some(b'a')) if is_name(name, b"authorization") => self.authorization.push(value),
-            (14, Some(b's')) if is_name(name, b"sec-fetch-dest") => self.fetch_dest.add_unless_empty(value),
-            (14, Some(b's')) if is_name(name, b"sec-fetch-site") => self.sec_fetch_site.add(value),
-            (15..=17, Some(b'x')) => self.page.forwarded_header(name, value),
+        const HOST: Name = Name::new(b"host");
+        const ORIGIN: Name = Name::new(b"origin");
+        const COOKIE: Name = Name::new(b"cookie");
+        const ACCEPT: Name = Name::new(b"accept");
+        const REFERER: Name = Name::new(b"referer");
+        const USER_AGENT: Name = Name::new(b"user-agent");
+        const AUTHORITY: Name = Name::new(b":authority");
+        const AUTHORIZATION: Name = Name::new(b"authorization");
+        const SEC_FETCH_DEST: Name = Name::new(b"sec-fetch-dest");
+        const SEC_FETCH_SITE: Name = Name::new(b"sec-fetch-site");
+        match name.len() {
+            4 if HOST.is(name) => self.host.add(value),
+            6 if COOKIE.is(name) => self.cookies.push(value),
+            6 if ORIGIN.is(name) => self.origin.add(value),
+            6 if ACCEPT.is(name) => page::set_first(&mut self.accept, value),
+            7 if REFERER.is(name) => page::set_first(&mut self.page.referer, value),
+            10 if USER_AGENT.is(name) => page::set_first(&mut self.page.user_agent, value),
+            10 if AUTHORITY.is(name) => self.authority.add(value),
+            13 if AUTHORIZATION.is(name) => self.authorization.add(value),
+            14 if SEC_FETCH_SITE.is(name) => self.sec_fetch_site.add(value),
+            14 if SEC_FETCH_DEST.is(name) => self.fetch_dest.add_unless_empty(value),
+            15..=17 if matches!(name, [b'x' | b'X', ..]) => self.page.forwarded_header(name, value),
             _ => {}
         }
         self
@@ -111,13 +127,6 @@ impl<'a> Request<'a> {
                 Single::Several => false,
             }
     }
-}
-
-/// Compares a header name without case. A known length lets the compiler compare several bytes at once.
-#[inline(always)]
-fn is_name<const N: usize>(name: &[u8], lowercase: &[u8; N]) -> bool {
-    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
-    name.iter().zip(lowercase).fold(true, |is_same, (a, b)| is_same & (a.to_ascii_lowercase() == *b))
 }
 
 /// Where a token was found.
@@ -211,24 +220,34 @@ pub fn locate<'a>(
 ///
 /// The reason if it has a credential and it is rejected.
 pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
-    // RFC 9110 §5.3: Authorization is no list; two lines of it are request smuggling or a broken proxy.
-    if request.authorization.len() > 1 {
-        return Err(Reason::TokenInvalid);
-    }
-    if let Some(line) = request.authorization.first()
-        && let Some(token) = bearer::parse(line, options.allow_bare_token)?
-    {
-        return Ok(Some(Credential { token, source: TokenSource::Header, client_uat: None }));
-    }
-    Ok(None)
+    let line = match request.authorization {
+        Single::Absent => return Ok(None),
+        Single::Once(line) => line,
+        // RFC 9110 §5.3: Authorization is no list; two lines of it are request smuggling or a broken proxy.
+        Single::Several => return Err(Reason::TokenInvalid),
+    };
+    let token = bearer::parse(line, options.allow_bare_token)?;
+    Ok(token.map(|token| Credential { token, source: TokenSource::Header, client_uat: None }))
 }
 
 /// Strips spaces and tabs at both ends.
+#[inline(always)]
 fn trim(value: &[u8]) -> &[u8] {
-    let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
-    let start = value.iter().position(|b| !is_blank(b)).unwrap_or(value.len());
-    let end = value.iter().rposition(|b| !is_blank(b)).map_or(start, |i| i + 1);
-    &value[start..end]
+    match value {
+        [] | [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => trim_blanks(value),
+        _ => value,
+    }
+}
+
+#[cold]
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Returns the token if it is neither empty nor too long.

@@ -24,6 +24,7 @@ pub struct PageLines<'a> {
 }
 
 /// Sets the value of the first line that is not empty.
+#[inline]
 pub(super) fn set_first<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
     let value = trim(value);
     if field.is_none() && !value.is_empty() {

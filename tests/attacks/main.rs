@@ -4,6 +4,7 @@ mod allocated;
 mod classes;
 #[path = "../common/mod.rs"]
 mod common;
+mod costs;
 mod extraction;
 mod json;
 mod limits;

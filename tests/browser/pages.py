@@ -120,8 +120,43 @@ def stolen_nonce_is_refused_the_second_time(visit):
     visit.reload([], 401)
 
 
+FORGED = ["evil.example", "{own}.evil.example", "{own}@evil.example", "evil.example@{own}", "{name}:1", "{name}.:{port}", "[::1]:{port}",
+          "{name}:0{port}", "{own}%00.evil.example", "{own},evil.example", "{own}/evil.example", "{own}\\evil.example", "{own}#evil.example"]
+TARGETS = ["//evil.example{path}", "{path}\\evil.example", "{path}?a=//evil.example", "{path}@evil.example", "{path}%0d%0aLocation:%20//evil.example",
+           "http://evil.example{path}", "http://{own}@evil.example{path}", "{path}//evil.example"]
+
+
+def forged_address_redirects_nowhere_else(page):
+    """Requests that no browser sends: what they get names no host but the page's."""
+    own = urllib.parse.urlsplit(page)
+    words = {"own": own.netloc, "name": own.hostname, "port": own.port, "path": own.path}
+
+    def location(host, target, *headers):
+        with contextlib.closing(http.client.HTTPConnection(own.netloc, timeout=10)) as connection:
+            connection.putrequest("GET", target.format(**words), skip_host=True)
+            for header in (("Host", host.format(**words)), ("Sec-Fetch-Dest", "document"), ("Cookie", "__client_uat=1700000000"), *headers):
+                connection.putheader(*header)
+            connection.endheaders()
+            response = connection.getresponse()
+        return response.headers.get("Location") if response.status == 307 else None
+
+    def redirect_url(*request):
+        query = urllib.parse.urlsplit(location(*request) or "").query
+        return dict(urllib.parse.parse_qsl(query)).get("redirect_url", "")
+
+    assert redirect_url("{own}", "{path}") == page
+    for host in FORGED:
+        assert location(host, "{path}") is None, host
+    for name in ("X-Forwarded-Host", "X-Host", "Forwarded", "X-Original-Host"):
+        assert redirect_url("{own}", "{path}", (name, "evil.example"), ("X-Forwarded-Proto", "https")) == page, name
+    for target in TARGETS:
+        url = redirect_url("{own}", target)
+        assert not url or url.startswith(f"http://{own.netloc}/"), (target, url)
+
+
 def check(sim, page):
     """All visits, with a browser of their own."""
+    forged_address_redirects_nowhere_else(page)
     with Chromium() as browser:
         visit = Visit(browser, sim, page)
         stays_signed_in(visit)

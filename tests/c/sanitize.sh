@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs C tests under a sanitizer with an archive that was built with the same one: `SANITIZE=address sanitize.sh ARCHIVE NAME…`.
-# scripts/asan.sh and scripts/tsan.sh build the archive. Needs `make stage sim`.
+# Runs C tests with an instrumented archive, under the sanitizer that it was built with: `SANITIZE=address sanitize.sh ARCHIVE
+# NAME…`; without one, `SANITIZE=`. The scripts asan.sh, tsan.sh and cover.sh build the archive. Needs `make stage sim`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,7 +8,7 @@ archive=$1
 shift
 stage=${CLERK_STAGE:-$PWD/build/stage}
 sim=${CLERK_SIM:-$PWD/target/release/clerk-sim}
-out=$PWD/build/$SANITIZE
+out=$PWD/build/${SANITIZE:-instrumented}
 for name in "${!CLERK_@}"; do unset "$name"; done
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig
 
@@ -21,9 +21,12 @@ sim_pid=$!
 trap 'kill "$sim_pid" 2> /dev/null || true' EXIT
 
 version=$(pkg-config --modversion clerk-auth)
-flags=(-std=c11 -D_DEFAULT_SOURCE "-DPACKAGE_VERSION=\"$version\"" -O1 -g "-fsanitize=$SANITIZE")
+flags=(-std=c11 -D_DEFAULT_SOURCE "-DPACKAGE_VERSION=\"$version\"" -O1 -g ${SANITIZE:+"-fsanitize=$SANITIZE"})
 read -ra include <<< "$(pkg-config --cflags clerk-auth)"
 read -ra libraries <<< "$(pkg-config --static --libs-only-l clerk-auth | sed 's/-lclerk_auth//')"
+
+# Writes the counters of `make cover`; another archive has no such symbol.
+[ -n "$SANITIZE" ] || flags+=(-Wl,-u,__llvm_profile_runtime)
 
 passed=0 failed=0
 for name in "$@"; do

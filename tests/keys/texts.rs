@@ -103,7 +103,9 @@ fn invalid_keys_are_config_errors() {
 fn pem_with_odd_label_is_a_config_error() {
     let pem = Sim::start().keys().pem("k1");
     assert!(built(&pem).is_ok());
-    for space in ["\u{a0}", "\u{2003}", "\u{3000}", "\t", "  ", "", "_"] {
+    for space in
+        ["\u{a0}", "\u{2003}", "\u{3000}", "\u{200b}", "\u{2060}", "\u{feff}", "\t", "  ", "", "_", " \u{200b}"]
+    {
         for text in [
             pem.replace("BEGIN ", &format!("BEGIN{space}")),
             pem.replace("BEGIN PUBLIC ", &format!("BEGIN PUBLIC{space}")),
@@ -118,6 +120,14 @@ fn pem_with_odd_label_is_a_config_error() {
         pem.replacen('\n', "\n\u{a0}", 2),
         format!("{pem}-----BEGIN"),
         format!("{pem}-----BEGIN PUBLIC KEY-----"),
+        // A second block that is not read.
+        format!("{pem}{}", pem.replacen("-----BEGIN", "-----\u{200b}BEGIN", 1)),
+        format!("{pem}{}", pem.replacen("-----BEGIN", "----BEGIN", 1)),
+        format!("{pem}{}", pem.replacen("-----BEGIN", "\u{2013}\u{2013}BEGIN", 1)),
+        format!("{pem}{}", pem.replacen("BEGIN", "begin", 1)),
+        format!("{}{pem}", pem.replacen("-----BEGIN", "-----\u{200b}BEGIN", 1)),
+        format!("{}{pem}", pem.replace('-', "\u{2013}")),
+        format!("{pem}{}", pem.lines().nth(1).unwrap()),
     ] {
         assert_eq!(built(&text).expect_err(&text).setting(), Some("jwt_key"), "{text}");
     }

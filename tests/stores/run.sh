@@ -91,15 +91,20 @@ cmp -s node/package-lock.json node/node_modules/installed-lock.json || {
   npm ci --silent --ignore-scripts --prefix node
   cp node/package-lock.json node/node_modules/installed-lock.json
 }
-export STORES_NODE=$here/node STORES_CLERK_AUTH=$root/bindings/node/lib/index.js
+export STORES_NODE=$here/node STORES_CLERK_AUTH=$root/bindings/node/lib
 
 status=0
-(cd "$root/bindings/go/stores" && timeout 900 go test -count=1 -v ./...) > "$work/output.txt" 2>&1 || status=$?
-# Each leaf of the tree of tests counts.
-grep -E '^ *--- (PASS|FAIL)' "$work/output.txt" | sed 's/^ *--- //' > "$work/results.txt" || true
-[ "$status" -eq 0 ] || tail -n 100 "$work/output.txt"
+(cd "$root/bindings/go/stores" && timeout 900 go test -count=1 -v ./...) > "$work/go.txt" 2>&1 || status=$?
+(cd node && timeout 300 node --test --test-reporter=tap libraries.test.mjs) > "$work/node.txt" 2>&1 || status=$?
+[ "$status" -eq 0 ] || { tail -n 100 "$work/go.txt"; grep -A 25 '^not ok' "$work/node.txt" || tail -n 40 "$work/node.txt"; }
+{
+  # Each leaf of the tree of Go's tests counts.
+  grep -E '^ *--- (PASS|FAIL)' "$work/go.txt" | sed 's/^ *--- //; s/: /\t/; s/ (.*//' | sort -t "$(printf '\t')" -k 2 |
+    awk -F '\t' 'NR > 1 && index($2, last "/") != 1 { print result, last } { result = $1; last = $2 } END { if (NR) print result, last }'
+  sed -n 's/^ok [0-9]* - /PASS /p; s/^not ok [0-9]* - /FAIL /p' "$work/node.txt"
+} > "$work/results.txt" || true
 sort -k2 "$work/results.txt"
-passed=$(grep -c '^PASS.*/\(Go\|Node\)' "$work/results.txt" || true)
-failed=$(grep -c '^FAIL.*/\(Go\|Node\)' "$work/results.txt" || true)
+passed=$(grep -c '^PASS' "$work/results.txt" || true)
+failed=$(grep -c '^FAIL' "$work/results.txt" || true)
 echo "$passed passed, $failed failed"
 [ "$status" -eq 0 ] && [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]

@@ -90,6 +90,7 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
                       (int)message.len, message.data ? message.data : "");
         clerk_error_free(error);
     }
+    outcome->status = mac_page_status(client, outcome->status, outcome->result);
     mac_send_cookies(r, outcome->result);
     return outcome;
 }

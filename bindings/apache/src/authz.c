@@ -117,6 +117,25 @@ static const char *split_claim(apr_pool_t *p, const char *word, const char **nam
     return NULL;
 }
 
+/* Returns whether the library knows the value: a preset, or a level and minutes. */
+static int is_reverification(const char *value)
+{
+    static const char *const known[] = { "strict_mfa", "strict", "moderate", "lax", "first_factor:", "second_factor:", "multi_factor:" };
+    size_t i, digits;
+
+    for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        size_t len = strlen(known[i]);
+
+        if (known[i][len - 1] != ':' && !strcmp(value, known[i]))
+            return 1;
+        if (known[i][len - 1] == ':' && !strncmp(value, known[i], len)) {
+            digits = strspn(value + len, "0123456789");
+            return digits > 0 && digits < 10 && value[len] != '0' && !value[len + digits];
+        }
+    }
+    return 0;
+}
+
 static const char *parse(cmd_parms *cmd, const char *line, const void **parsed, demand_kind kind)
 {
     mac_demand *made = apr_palloc(cmd->pool, sizeof(*made));
@@ -129,6 +148,9 @@ static const char *parse(cmd_parms *cmd, const char *line, const void **parsed, 
 
         if (wrong)
             return wrong;
+        if (kind == REVERIFICATION && !is_reverification(word))
+            return "Require clerk-reverification: must be strict_mfa, strict, moderate, lax, or a level and minutes, such as "
+                   "first_factor:10";
         APR_ARRAY_PUSH(made->values, const char *) = word;
         if (kind == CLAIM)
             APR_ARRAY_PUSH(made->values, const char *) = value;

@@ -151,12 +151,15 @@ const char *mac_apply_settings(apr_pool_t *p, clerk_config *config, const apr_ar
 
 /* systemd gives a server five seconds to stop. */
 #define DEFAULT_TIMEOUT_MS 3000
+/* A session token is valid for a minute. */
+#define DEFAULT_CACHE_TTL_S 60
 
 clerk_config *mac_new_config(apr_pool_t *p, const apr_array_header_t *settings, const char **wrong)
 {
     clerk_config *config = clerk_config_new();
 
     if (!config || clerk_config_set_int(config, CLERK_STR("timeout_ms"), DEFAULT_TIMEOUT_MS, NULL) != CLERK_OK
+        || clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), DEFAULT_CACHE_TTL_S, NULL) != CLERK_OK
         || clerk_config_set(config, CLERK_STR("csrf"), CLERK_STR("check"), NULL) != CLERK_OK)
         *wrong = "internal error of the library";
     else
@@ -204,8 +207,9 @@ static int32_t no_store(void *userdata, const clerk_store_request *request, cler
 
 /* Creates a client to check its settings, and frees it at once: the children create their own. They also open the SQLite
  * file, because the parent may run as another user. */
-static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const apr_array_header_t *settings, const char *sqlite_path)
+static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const server_rec *s, const apr_array_header_t *settings)
 {
+    const char *sqlite_path = mac_server_conf_of(s)->sqlite_path;
     const char *key = apr_pstrcat(p, mac_settings_key(p, settings), sqlite_path, NULL);
     clerk_client *client = NULL;
     clerk_error *error = NULL;
@@ -215,6 +219,9 @@ static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const apr_
     if (apr_hash_get(checked, key, APR_HASH_KEY_STRING))
         return NULL;
     apr_hash_set(checked, key, APR_HASH_KEY_STRING, key);
+    if (mac_sends_back_to_names(settings))
+        ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, s, "mod_auth_clerk: ClerkPages without ClerkPublicOrigin: browsers are "
+                     "sent back to ServerName and ServerAlias only");
     config = mac_new_config(p, settings, &wrong);
     if (!wrong)
         wrong = mac_check_page_settings(settings);
@@ -242,14 +249,14 @@ int mac_has_key(const mac_server_conf *conf)
 static const char *check_server(apr_pool_t *p, apr_hash_t *checked, const server_rec *s, const server_rec *main_server)
 {
     const mac_server_conf *conf = mac_server_conf_of(s);
-    const char *wrong = check_settings(p, checked, conf->settings, conf->sqlite_path);
+    const char *wrong = check_settings(p, checked, s, conf->settings);
     int i;
 
     for (i = 0; !wrong && known_dirs && i < known_dirs->nelts; i++) {
         const known_dir *known = &APR_ARRAY_IDX(known_dirs, i, known_dir);
 
         if (known->server == s || known->server == main_server)
-            wrong = check_settings(p, checked, mac_merge_settings(p, conf->settings, known->dir->settings), conf->sqlite_path);
+            wrong = check_settings(p, checked, s, mac_merge_settings(p, conf->settings, known->dir->settings));
     }
     return wrong;
 }

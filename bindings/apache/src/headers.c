@@ -3,6 +3,7 @@
 #include "mod_auth_clerk.h"
 
 #include <apr_lib.h>
+#include <util_filter.h>
 
 /* Backends treat `X_Clerk_User_Id` and `x-clerk-user-id` as the same name: other characters than letters and digits count as `-`. */
 static int is_identity_name(const char *name, size_t len)
@@ -41,23 +42,32 @@ static const char *without_identity_names(apr_pool_t *p, const char *connection)
     return dropped ? kept : connection;
 }
 
-void mac_strip_headers(request_rec *r)
+/* Returns whether there were any. */
+static int strip_table(apr_pool_t *p, apr_table_t *table)
 {
-    const apr_array_header_t *lines = apr_table_elts(r->headers_in);
-    const char *connection, *kept;
-    int i = 0;
+    const apr_array_header_t *lines = apr_table_elts(table);
+    int i = 0, found = 0;
 
     while (i < lines->nelts) {
         const char *name = APR_ARRAY_IDX(lines, i, apr_table_entry_t).key;
 
         if (name && is_identity_name(name, strlen(name))) {
             /* Removes every line of that name; the others move up. */
-            apr_table_unset(r->headers_in, apr_pstrdup(r->pool, name));
+            apr_table_unset(table, apr_pstrdup(p, name));
+            found = 1;
             i = 0;
         } else {
             i++;
         }
     }
+    return found;
+}
+
+void mac_strip_headers(request_rec *r)
+{
+    const char *connection, *kept;
+
+    strip_table(r->pool, r->headers_in);
     connection = apr_table_get(r->headers_in, "Connection");
     if (!connection)
         return;
@@ -75,4 +85,52 @@ int mac_strip_request_headers(request_rec *r)
     if (mac_flag(mac_server_conf_of(r->server)->strip_headers, 1))
         mac_strip_headers(r);
     return DECLINED;
+}
+
+/* --- trailers ------------------------------------------------------------------------------------------------------ */
+
+static ap_filter_rec_t *trailer_filter;
+
+static int add_line(void *table, const char *name, const char *value)
+{
+    apr_table_addn(table, name, value);
+    return 1;
+}
+
+static int add_identity_line(void *table, const char *name, const char *value)
+{
+    return is_identity_name(name, strlen(name)) ? add_line(table, name, value) : 1;
+}
+
+/* With `MergeTrailers On` Apache adds the lines after a chunked body to the headers, also those that this module has set, and
+ * mod_proxy_fcgi reads the body before it passes the headers on. */
+static apr_status_t strip_trailers(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                                   apr_off_t readbytes)
+{
+    apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+    request_rec *r = f->r;
+
+    if (strip_table(r->pool, r->trailers_in)) {
+        strip_table(r->pool, r->headers_in);
+        apr_table_do(add_line, r->headers_in, f->ctx, NULL);
+    }
+    return rv;
+}
+
+void mac_register_trailer_filter(void)
+{
+    trailer_filter = ap_register_input_filter("CLERK_TRAILERS", strip_trailers, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+/* Runs after the fixups: the headers are as the application shall see them. */
+void mac_insert_trailer_filter(request_rec *r)
+{
+    apr_table_t *lines;
+
+    /* In HTTP/2 a body of any kind may have trailers. */
+    if (r->main || (r->proto_num < HTTP_VERSION(2, 0) && !apr_table_get(r->headers_in, "Transfer-Encoding")))
+        return;
+    lines = apr_table_make(r->pool, 16);
+    apr_table_do(add_identity_line, lines, r->headers_in, NULL);
+    ap_add_input_filter_handle(trailer_filter, lines, r, r->connection);
 }

@@ -190,8 +190,9 @@ int mac_fixups(request_rec *r)
     const mac_request *state = mac_request_of(r);
     int is_ours = r->ap_auth_type && !strcmp(r->ap_auth_type, MAC_AUTH_TYPE);
 
-    /* Before a redirect, another directory may have added headers that do not apply here. */
-    if (r->prev || r->main)
+    /* Before a redirect, another directory may have added headers that do not apply here. A module that has read the body may
+     * have added its trailers. */
+    if (r->prev || r->main || !apr_is_empty_table(r->trailers_in))
         mac_strip_request_headers(r);
     if (!state || !is_ours || !r->user)
         return DECLINED;

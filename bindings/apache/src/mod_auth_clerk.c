@@ -27,6 +27,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(mac_webhook_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(mac_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(mac_log_transaction, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(mac_insert_trailer_filter, NULL, NULL, APR_HOOK_LAST);
+    mac_register_trailer_filter();
     mac_register_authz(p);
 }
 

@@ -171,6 +171,8 @@ mac_request *mac_request_of(const request_rec *r);
 
 /* pages.c: the browser handshake */
 void mac_read_page_settings(mac_client *client, const apr_array_header_t *settings);
+/* Whether pages are redirected and no setting names the origins that browsers are sent back to. */
+int mac_sends_back_to_names(const apr_array_header_t *settings);
 const char *mac_check_page_settings(const apr_array_header_t *settings);
 /* Adds what the library needs of a page's request; `headers` has room for MAC_PAGE_HEADERS lines. */
 #define MAC_PAGE_HEADERS 4
@@ -180,10 +182,14 @@ void mac_send_cookies(request_rec *r, const clerk_result *result);
 void mac_restore_cookies(request_rec *r);
 /* The status of a redirect, or 0. */
 int mac_redirect_page(request_rec *r, const mac_outcome *outcome);
+/* The status of a request: some refusals of the handshake concern anonymous ones. */
+int32_t mac_page_status(const mac_client *client, int32_t status, const clerk_result *result);
 /* Whether a sign-in page helps. */
 int mac_may_sign_in(const mac_outcome *outcome);
 int mac_strip_request_headers(request_rec *r); /* headers.c */
 void mac_strip_headers(request_rec *r);
+void mac_register_trailer_filter(void);
+void mac_insert_trailer_filter(request_rec *r);
 int mac_fixups(request_rec *r); /* identity.c */
 /* REMOTE_USER of a signed-in caller; NULL if the result has no such value. */
 const char *mac_remote_user_of(request_rec *r, const mac_dir_conf *conf, const clerk_result *result);

@@ -29,12 +29,17 @@ void mac_read_page_settings(mac_client *client, const apr_array_header_t *settin
     client->checks_host = checks_host(settings);
 }
 
+int mac_sends_back_to_names(const apr_array_header_t *settings)
+{
+    return has_pages(settings) && checks_host(settings);
+}
+
 const char *mac_check_page_settings(const apr_array_header_t *settings)
 {
     const char *forwarded = mac_setting_value(settings, "trust_forwarded");
 
     /* The host of a proxy's header cannot be compared with ServerName. */
-    if (has_pages(settings) && checks_host(settings) && forwarded && strcmp(forwarded, "false") && strcmp(forwarded, "0"))
+    if (mac_sends_back_to_names(settings) && forwarded && strcmp(forwarded, "false") && strcmp(forwarded, "0"))
         return "ClerkSetting trust_forwarded: with ClerkPages it needs ClerkPublicOrigin";
     return NULL;
 }
@@ -75,11 +80,8 @@ static clerk_str page_scheme(request_rec *r, const mac_client *client)
     /* ErrorDocument turns other methods into GET; the request line keeps the browser's. */
     if (!is_of_browser(r) || r->method_number != M_GET || strncmp(mac_first_request(r)->the_request, "GET ", 4))
         return none;
-    if (client->checks_host && !is_own_host(r)) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mod_auth_clerk: no redirect: the host or its port is not this server's%s",
-                      mac_request_id(r));
+    if (client->checks_host && !is_own_host(r))
         return none;
-    }
     return mac_str(ap_http_scheme(r));
 }
 
@@ -146,11 +148,33 @@ int mac_redirect_page(request_rec *r, const mac_outcome *outcome)
     clerk_str url;
     const char *reason = outcome->status == CLERK_OK ? "signed-in" : clerk_result_reason_name(outcome->result);
 
-    if (!is_of_browser(r) || clerk_result_redirect(outcome->result, &url) != CLERK_OK)
+    if (!outcome->client->has_pages || !is_of_browser(r))
         return 0;
+    if (clerk_result_redirect(outcome->result, &url) != CLERK_OK) {
+        if (clerk_result_handshake_recommended(outcome->result) == 1)
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mod_auth_clerk: no redirect: not for this host, port or location%s",
+                          mac_request_id(r));
+        return 0;
+    }
     apr_table_setn(r->err_headers_out, "Location", apr_pstrmemdup(r->pool, url.data, url.len));
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "mod_auth_clerk: redirected: %s%s", reason, mac_request_id(r));
     return HTTP_TEMPORARY_REDIRECT;
+}
+
+int32_t mac_page_status(const mac_client *client, int32_t status, const clerk_result *result)
+{
+    if (!client->has_pages || status != CLERK_SIGNED_OUT)
+        return status;
+    switch (clerk_result_reason(result)) {
+    case CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN:
+    case CLERK_REASON_DEV_BROWSER_SYNC:
+    case CLERK_REASON_DEV_BROWSER_MISSING:
+    case CLERK_REASON_SATELLITE_NEEDS_SYNCING:
+    case CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING:
+        return CLERK_NO_CREDENTIALS;
+    default:
+        return status;
+    }
 }
 
 /* With any other reason than that the browser is signed out, Clerk may consider it signed in, and its sign-in page would send

@@ -1,8 +1,40 @@
 """What an attacker may try: none of it reaches an application with an identity that was not verified."""
 
+import json
 import re
+import socketserver
+import struct
+import sys
+import threading
 
 import harness
+
+sys.path.append(str(harness.ROOT / "bindings/nginx/tests"))
+
+import http2  # noqa: E402
+
+
+class FastCGI(socketserver.StreamRequestHandler):
+    """An application that responds with its variables as JSON."""
+
+    def handle(self):
+        data, kind, size = b"", 0, 1
+        while (kind, size) != (5, 0):
+            _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", self.rfile.read(8))
+            content = self.rfile.read(size + padding)[:size]
+            data += content if kind == 4 else b""
+        variables = {}
+        while data:
+            lengths = []
+            for _ in range(2):
+                width = 4 if data[0] & 0x80 else 1
+                lengths.append(int.from_bytes(data[:width], "big") & 0x7FFFFFFF)
+                data = data[width:]
+            name, data = data[:lengths[0]].decode(), data[lengths[0]:]
+            variables[name], data = data[:lengths[1]].decode("latin-1"), data[lengths[1]:]
+        said = b"Content-Type: application/json\r\n\r\n" + json.dumps(variables).encode()
+        for kind, content in ((6, said), (6, b""), (3, bytes(8))):
+            self.wfile.write(struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content)
 
 
 def with_proxy(sim, check, require="valid-user"):
@@ -144,7 +176,170 @@ ClerkAPIURL {sim.url}
         apache.close()
 
 
-CASES = (path_tricks_do_not_leave_a_protected_location, duplicate_credentials_never_choose_the_better_one,
+def http2_post(apache, path, token, length):
+    """The body of the response to a request with a body and trailers."""
+    head = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path), ("authorization", f"Bearer {token}"),
+            *([("content-length", length)] if length else [])]
+    trailers = [("x-clerk-user-id", "user_evil"), ("x-kept", "kept")]
+    fields = [b"".join(http2.field(name, value) for name, value in lines) for lines in (head, trailers)]
+    with apache.connect() as s:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2.frame(4, 0, 0) + http2.frame(1, 4, 1, fields[0]) + http2.frame(0, 0, 1, b"x")
+                  + http2.frame(1, 5, 1, fields[1]))
+        stream, body = s.makefile("rb"), b""
+        while (start := stream.read(9)):
+            content = stream.read(int.from_bytes(start[:3], "big"))
+            assert start[3] not in (3, 7), (start, content)
+            body += content if start[3] == 0 else b""
+            if start[3] in (0, 1) and start[4] & 1:
+                break
+        return body.decode()
+
+
+def trailers_are_no_way_to_set_identity_headers(sim):
+    body = b"1\r\nx\r\n0\r\nX-Clerk-User-Id: user_evil\r\nx_clerk_email: user_evil\r\nX-Kept: kept\r\n\r\n"
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FastCGI) as application:
+        application.daemon_threads = True
+        threading.Thread(target=application.serve_forever, args=(0.05,), daemon=True).start()
+
+        def check(apache):
+            token = sim.mint(azp="https://app.example.com")
+            for path, status, user in (("/public", None, None), ("/optional", "signed-out", None), ("/member", "signed-in", "user_1")):
+                response = apache.request(path, method="POST", headers=[("Transfer-Encoding", "chunked"), ("X-Clerk-User-Id", "user_evil")],
+                                          body=body, token=token if user else None)
+                variables = response.json()
+                assert "user_evil" not in response.body.decode(), (path, variables)
+                assert variables.get("HTTP_X_CLERK_USER_ID") == user and variables.get("HTTP_X_CLERK_AUTH_STATUS") == status, variables
+                assert variables["HTTP_X_KEPT"] == "kept", variables
+            for path, length in (("/public", "1"), ("/public", None), ("/member", "1"), ("/member", None)):
+                said = http2_post(apache, path, token, length)
+                assert "user_evil" not in said and '"HTTP_X_KEPT": "kept"' in said, (path, length, said)
+
+        harness.serve(sim, f"""
+MergeTrailers On
+Protocols h2c http/1.1
+ClerkAuthorizedParties https://app.example.com
+ProxyPass / fcgi://127.0.0.1:{application.server_address[1]}/
+ClerkPassHeaders On
+<Location /optional>
+  AuthType Clerk
+  ClerkOptional On
+  Require all granted
+</Location>
+<Location /member>
+  AuthType Clerk
+  Require valid-user
+</Location>""", check, modules=["proxy_fcgi", "http2"])
+        application.shutdown()
+
+
+def webdav_needs_the_rights_of_source_and_destination(sim):
+    def body(apache):
+        for name in ("mine", "theirs"):
+            (apache.docs / name).mkdir()
+            (apache.docs / name).chmod(0o777)
+            (apache.docs / name / "x.txt").write_text(name)
+        return f"""
+ClerkAuthorizedParties https://app.example.com
+DavLockDB {apache.data}/lock
+<Location />
+  Dav On
+  AuthType Clerk
+  Require valid-user
+</Location>
+<Location /theirs>
+  Require clerk-role admin
+</Location>"""
+
+    def check(apache):
+        token = sim.mint(azp="https://app.example.com")
+        admin = sim.mint(azp="https://app.example.com", org={"id": "org_1", "slug": "a", "role": "admin"})
+        for method in ("COPY", "MOVE"):
+            for source, destination in (("mine", "theirs"), ("theirs", "mine")):
+                to = [("Destination", f"{apache.origin}/{destination}/y.txt")]
+                assert apache.request(f"/{source}/x.txt", method=method, headers=to).status == 401
+                assert apache.request(f"/{source}/x.txt", method=method, headers=to, token=token).status == 403
+                cross = [*to, ("Origin", "https://evil.example")]
+                assert apache.request(f"/{source}/x.txt", method=method, headers=cross, cookie=admin).status == 403
+                assert not (apache.docs / destination / "y.txt").exists()
+        to = [("Destination", f"{apache.origin}/theirs/y.txt")]
+        assert apache.request("/mine/x.txt", method="COPY", headers=to, token=admin).status == 201
+        assert apache.request("/theirs/x.txt", method="PROPFIND", token=token).status == 403
+
+    harness.serve(sim, body, check, modules=["dav", "dav_fs"])
+
+
+def sections_and_rewrites_lead_to_no_weaker_rule(sim):
+    upstream = harness.Upstream()
+
+    def body(apache):
+        (apache.docs / "open" / "a.secret").write_text("secret")
+        (apache.docs / "valid" / "b.txt").write_text("secret")
+        (apache.docs / "open" / "page.html").write_text('<!--#include virtual="/open/a.secret" -->')
+        return f"""
+ClerkAuthorizedParties https://app.example.com
+RewriteEngine On
+RewriteRule ^/proxied/(.*) {upstream.url}/$1 [P]
+RewriteRule ^/passed/(.*) /open/$1 [PT]
+RewriteRule ^/file/(.*) {apache.docs}/open/$1 [L]
+AddType text/html .html
+AddOutputFilter INCLUDES .html
+ErrorDocument 401 /valid/b.txt
+<Location /valid>
+  AuthType Clerk
+  Require clerk-role admin
+</Location>
+<Files "*.secret">
+  AuthType Clerk
+  Require clerk-role admin
+</Files>
+<Location /proxied>
+  AuthType Clerk
+  Require clerk-role admin
+  ClerkPassHeaders On
+</Location>
+<Location /either>
+  AuthType Clerk
+  <If "%{{HTTP:X-Other}} == '1'">
+    ClerkAuthorizedParties https://other.example.com
+    Require valid-user
+  </If>
+  <Else>
+    Require clerk-role admin
+  </Else>
+</Location>
+<Location /limited>
+  AuthType Clerk
+  <Limit GET>
+    Require valid-user
+  </Limit>
+  <LimitExcept GET>
+    Require clerk-role admin
+  </LimitExcept>
+</Location>"""
+
+    def check(apache):
+        member, other = sim.mint(azp="https://app.example.com"), sim.mint(azp="https://other.example.com")
+        admin = sim.mint(azp="https://app.example.com", user="user_2", org={"id": "org_1", "slug": "a", "role": "admin"})
+        for path in ("/proxied/x", "/passed/a.secret", "/file/a.secret", "/open/a.secret", "/either"):
+            for token, status in ((None, 401), (member, 403), (other, 401)):
+                response = apache.request(path, token=token)
+                assert response.status == status and b"secret" != response.body, (path, token, response)
+            assert apache.request(path, token=admin).status in (200, 404), path
+        assert apache.request("/open/page.html").body != b"secret"
+        for token, status in ((member, 401), (admin, 401), (other, 404)):
+            assert apache.request("/either", token=token, headers=[("X-Other", "1")]).status == status
+        for method, status in (("GET", 404), ("HEAD", 404), ("POST", 403), ("BREW", 403), ("OPTIONS", 403)):
+            assert apache.request("/limited", token=member, method=method).status == status, method
+        assert len(upstream.requests) == 1, upstream.requests
+
+    try:
+        harness.serve(sim, body, check)
+    finally:
+        upstream.close()
+
+
+CASES = (trailers_are_no_way_to_set_identity_headers, webdav_needs_the_rights_of_source_and_destination,
+         sections_and_rewrites_lead_to_no_weaker_rule, path_tricks_do_not_leave_a_protected_location, duplicate_credentials_never_choose_the_better_one,
          smuggling_attempts_are_one_request_or_none, forged_host_is_not_trusted, responses_echo_nothing_of_a_request,
          each_server_has_the_lines_of_its_own_requests, htaccess_cannot_weaken_a_location)
 

@@ -39,6 +39,8 @@ WRONG = {
     "login_parameter": ("<Location />\nClerkLoginURL /sign-in a=b\n</Location>", "ClerkLoginURL"),
     "role_without_value": ("<Location />\nRequire clerk-role\n</Location>", "Require"),
     "claim_without_value": ("<Location />\nRequire clerk-claim plan\n</Location>", "clerk-claim"),
+    "reverification_unknown": ("<Location />\nRequire clerk-reverification strict second\n</Location>", "clerk-reverification: must be"),
+    "reverification_zero": ("<Location />\nRequire clerk-reverification first_factor:0\n</Location>", "clerk-reverification: must be"),
     "pages_without_publishable_key": ("ClerkSecretKey sk_test_x\nClerkPages On", "ClerkPublishableKey: publishable_key: `handshake` needs it"),
     "pages_without_secret_key": (f"ClerkJWTKeyFile data/key.pem\nClerkPublishableKey {LIVE}\nClerkPages On", "ClerkSecretKey: secret_key: `handshake` needs"),
     "pages_in_location_without_key": ("ClerkSecretKey sk_test_x\n<Location /a>\nClerkPages On\n</Location>", "ClerkPublishableKey: publishable_key"),
@@ -91,6 +93,18 @@ def settings_around_virtual_hosts_need_no_key(sim):
                 f"ClerkPublishableKey {LIVE}\n</VirtualHost>", sim)
 
 
+def pages_without_origin_are_warned_of(sim):
+    for body, warns in ((PAGES, True), (f"{PAGES}\nClerkAuthorizedParties https://a.example", False), (f"{PAGES}\nClerkPages Off", False),
+                        (f"{PAGES}\nClerkPublicOrigin https://a.example\n<Location /a>\nClerkLeeway 1\n</Location>", False),
+                        (f"{PAGES}\nClerkPages Off\n<Location /a>\nClerkPages On\n</Location>", True)):
+        apache = prepared(body, sim)
+        try:
+            status, said = apache.check()
+            assert status == 0 and ("ClerkPages without ClerkPublicOrigin" in said) == warns, (body, said)
+        finally:
+            apache.close()
+
+
 def every_directive_is_accepted(sim):
     good_config(f"""
 ClerkSecretKey sk_test_x
@@ -134,7 +148,7 @@ ClerkLoginURL /sign-in
   ClerkLoginURL "https://%{{HTTP_HOST}}/sign-in" redirect_url
   Require clerk-role admin org:member
   Require clerk-claim "https\\:a:b"
-  Require clerk-reverification strict
+  Require clerk-reverification strict multi_factor:90
 </Location>""", sim)
 
 
@@ -217,7 +231,7 @@ def cases(sim):
         yield f"configtest_{name}_is_named", lambda body=body, expected=expected: wrong_config(body, expected, sim)
     for directive in SECRETS:
         yield f"htaccess_{directive.split()[0]}_is_rejected", lambda directive=directive: htaccess_cannot(directive, sim)
-    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, public_secret_file_is_warned_about,
+    for case in (settings_around_virtual_hosts_need_no_key, every_directive_is_accepted, pages_without_origin_are_warned_of, public_secret_file_is_warned_about,
                  htaccess_demands_a_user,
                  authtype_without_key_is_500, jwks_file_needs_no_network, secrets_do_not_reach_the_log):
         yield case.__name__, lambda case=case: case(sim)

@@ -44,6 +44,23 @@ def static_site(sim):
     with_example(sim, "static-site.conf", check)
 
 
+def pages(sim):
+    def check(apache):
+        browser = [("Accept", "text/html"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "www.example.com")]
+        stale = ("Cookie", f"__client_uat=1700000000; __session={sim.mint(spoil='expired', azp=APP)}")
+        response = apache.request("/app/a", headers=[*browser, stale])
+        assert response.status == 307 and response.get("Location").startswith("https://clerk.example.com/v1/client/handshake?"), response
+        assert "redirect_url=https%3A%2F%2Fwww.example.com%2Fapp%2Fa&" in response.get("Location"), response
+        assert apache.request("/app/api", headers=[*browser, stale]).status == 302, "the sign-in page, as without ClerkPages"
+        for path, headers in (("/app/a", browser[:1]), ("/app/a", [*browser[:2], ("X-Forwarded-Host", "evil.example")])):
+            assert apache.request(path, headers=[*headers, stale]).status == 401, (path, headers)
+        assert apache.request("/app/a", headers=browser).status == 302
+        signed_in = ("Cookie", f"__client_uat=1; __session={sim.mint(azp=APP)}")
+        assert apache.request("/app/a", headers=[*browser, signed_in]).status == 200
+
+    with_example(sim, "pages.conf", check)
+
+
 def reverse_proxy(sim):
     def check(apache):
         spoofed = [("X-Clerk-User-Id", "user_evil")]
@@ -149,7 +166,7 @@ def every_example_is_tested(_sim):
     assert tested == {path.name for path in EXAMPLES.glob("*.conf")}, tested
 
 
-CASES = [static_site, reverse_proxy, roles, jwks_only, php_fpm, websocket, webhooks]
+CASES = [static_site, pages, reverse_proxy, roles, jwks_only, php_fpm, websocket, webhooks]
 
 
 def cases(sim):

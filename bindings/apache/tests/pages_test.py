@@ -1,6 +1,7 @@
 """`ClerkPages`: redirects to Clerk, cookies on every response, and what gets neither. clerk-sim is Clerk and its Frontend API."""
 
 import re
+import subprocess
 import urllib.parse
 
 import harness
@@ -147,7 +148,7 @@ def forged_host_gets_the_plain_refusal(sim):
             assert redirect_url(site.page(host=host)) == f"http://{host.lower()}/app"
         for host in ("example.org", "www.example.org.evil.example", "wwwxexample.org"):
             assert is_plain(site.page(host=host)), host
-        site.apache.logged("no redirect: the host or its port is not this server's")
+        site.apache.logged("no redirect: not for this host, port or location")
 
     def check_party(site):
         assert is_plain(site.page())
@@ -233,6 +234,34 @@ ProxyErrorOverride On
   RewriteEngine On
   RewriteRule ^ /valid/index.html
   Header set Cache-Control "private"
+</Location>""")
+
+
+def cache_keeps_no_cookies_of_a_visitor(sim):
+    def check(site):
+        (site.apache.docs / "cached.txt").write_text("cached\n")
+        signed_in = f"{site.lines[0].split(';')[0]}; {UAT}"
+        response = site.page("/cached.txt", f"{UAT}; __clerk_handshake_nonce=good")
+        assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, site.lines, ["MISS from stored"]), response
+        assert site.page("/cached.txt").status == 307
+        for stored in ("MISS", "HIT"):
+            response = site.page("/cached.txt", signed_in)
+            assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, [], [f"{stored} from stored"]), response
+        # A stored page is sent with the cookies of the one who comes back.
+        site.nonces(n1=site.lines)
+        response = site.page("/cached.txt", f"{UAT}; __clerk_handshake_nonce=n1")
+        assert (response.status, response.all("Set-Cookie"), response.all("X-Cache")) == (200, site.lines, ["HIT from stored"]), response
+        assert site.page("/cached.txt").status == 307
+
+    serve(sim, check, modules=["cache", "cache_disk"], children=1, body=lambda apache: f"""
+ServerName stored
+CacheQuickHandler Off
+CacheRoot {apache.data}
+CacheEnable disk /cached.txt
+CacheHeader On
+<Location /cached.txt>
+  {GUARDED}
+  Header set Cache-Control "max-age=60"
 </Location>""")
 
 
@@ -392,6 +421,10 @@ def optional_location_renews_sessions_and_serves_visitors(sim):
     def check(site):
         assert site.page(cookies=site.stale()).status == 307
         assert dict(site.page(cookies="").json()["headers"])["X-Clerk-Auth-Status"] == "signed-out"
+        # The session cookie has gone: the page is renewed, its images are served to a visitor. An expired token is refused.
+        assert site.page().status == 307
+        assert dict(site.page(headers=[]).json()["headers"])["X-Clerk-Auth-Status"] == "signed-out"
+        assert is_plain(site.page(cookies=site.stale(), headers=[]))
         # Signed out elsewhere: the page is served, and the browser's cookies are cleared.
         response = site.page(cookies=f"{UAT}; __clerk_handshake_nonce=out")
         assert (response.status, response.all("Set-Cookie")) == (200, OUT), response
@@ -427,14 +460,32 @@ def bearer_request_uses_no_cookie(sim):
     serve(sim, check)
 
 
+def http2_page_is_redirected_and_gets_its_cookies(sim):
+    def check(site):
+        def curl(host, cookies):
+            return subprocess.run(["curl", "-sS", "-i", "--noproxy", "*", "--http2-prior-knowledge", f"{site.apache.origin}/app", "-H", f"Host: {host}",
+                                   "-H", "Sec-Fetch-Dest: document", "-b", cookies], capture_output=True, text=True, timeout=20, check=True).stdout
+
+        said = curl(HOST, UAT)
+        assert said.startswith("HTTP/2 307") and "redirect_url=http%3A%2F%2Fapp.example.com%2Fapp&" in said, said
+        said = curl("evil.example", UAT)
+        assert said.startswith("HTTP/2 401") and "location" not in said, said
+        said = curl(HOST, f"{UAT}; __clerk_handshake_nonce=good")
+        assert re.findall(r"(?m)^set-cookie: (.*?)\r?$", said) == site.lines, said
+
+    for origin, body in ((f"http://{HOST}", ""), ("", f"ServerName {HOST}")):
+        serve(sim, check, origin=origin, body=f"Protocols h2c http/1.1\n{body}", modules=["http2"])
+
+
 def cases(sim):
     for mpm in ("event", "prefork"):
         yield f"stale_page_goes_to_clerk_and_comes_back_signed_in {mpm}", lambda mpm=mpm: stale_page_goes_to_clerk_and_comes_back_signed_in(sim, mpm)
     for case in (only_documents_are_redirected, forged_host_gets_the_plain_refusal, forged_target_never_names_a_host, cookies_are_on_every_response,
+                 cache_keeps_no_cookies_of_a_visitor,
                  only_the_browsers_own_request_is_redirected, pages_are_merged_like_other_settings, trusted_forwarded_host_is_one_of_the_origins,
                  development_instance_comes_back_by_the_address, production_instance_reads_no_response_from_the_address,
                  outage_is_503_and_the_next_request_tries_again, used_and_invented_nonces_are_refused_without_a_loop,
                  token_that_is_no_handshake_is_ignored_without_calls, lines_of_clerk_inject_nothing,
                  redirects_stop_after_three_and_not_at_the_sign_in_page, optional_location_renews_sessions_and_serves_visitors,
-                 refresh_needs_no_redirect_and_is_limited, bearer_request_uses_no_cookie):
+                 refresh_needs_no_redirect_and_is_limited, bearer_request_uses_no_cookie, http2_page_is_redirected_and_gets_its_cookies):
         yield case.__name__, lambda case=case: case(sim)

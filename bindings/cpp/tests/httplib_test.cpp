@@ -50,11 +50,11 @@ TEST(Httplib, HandshakeRedirectsAPageAndSendsCookies) {
                              .handshake(clerk::Handshake::on)
                              .publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k")
                              .public_origin({"https://app.example.com"}));
-    const auto page = [&](const std::string &cookie) {
+    const auto page = [&](const std::string &cookie, const std::string &host = "app.example.com") {
         httplib::Request request;
         request.method = "GET";
         request.target = "/a?b=c";
-        request.headers.emplace("Host", "app.example.com");
+        request.headers.emplace("Host", host);
         request.headers.emplace("Sec-Fetch-Dest", "document");
         request.headers.emplace("Cookie", cookie);
         httplib::Response response;
@@ -70,6 +70,11 @@ TEST(Httplib, HandshakeRedirectsAPageAndSendsCookies) {
                                                       0),
               0U);
     EXPECT_EQ(away.get_header_value("Cache-Control"), "no-store");
+    for (const char *host : {"evil.example", "app.example.com@evil.example", "app.example.com:8443", "app.example.com.", ""}) {
+        const httplib::Response refused = page("__client_uat=1700000000", host);
+        EXPECT_EQ(refused.status, 401) << host;
+        EXPECT_FALSE(refused.has_header("Location") || refused.has_header("Set-Cookie")) << host;
+    }
     const std::string session = "__session=" + sim::token({{"user", "user_1"}}) + "; Path=/";
     sim::admin("PUT", "/state", {{"nonces", {{"n1", {session, "__client_uat=1; Path=/"}}}}});
     const httplib::Response back = page("__clerk_handshake_nonce=n1");

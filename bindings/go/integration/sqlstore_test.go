@@ -16,6 +16,7 @@ import (
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
 	"github.com/clerk-auth/clerk-auth/bindings/go/sqlstore"
+	"github.com/clerk-auth/clerk-auth/bindings/go/storetest"
 )
 
 var background = context.Background()
@@ -306,4 +307,12 @@ func TestIsConflict(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestStorePassesTheTestsOfStores(t *testing.T) {
+	store := must[*sqlstore.Store](t)(sqlstore.New(open(t), sqlstore.Options{}))
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Run(t, store)
 }

@@ -11,12 +11,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 )
 
 // recorder is a driver that records statements. Each SELECT finds one row, each INSERT creates the key 7.
-type recorder struct{ statements []string }
+type recorder struct {
+	statements []string
+	collations [][]string
+}
 
 func (r *recorder) Connect(context.Context) (driver.Conn, error) { return connection{r}, nil }
 func (r *recorder) Driver() driver.Driver                        { return nil }
@@ -49,6 +53,9 @@ func (c connection) ExecContext(_ context.Context, query string, values []driver
 }
 
 func (c connection) QueryContext(_ context.Context, query string, values []driver.NamedValue) (driver.Rows, error) {
+	if strings.Contains(query, "information_schema") {
+		return &columns{c.collations}, nil
+	}
 	c.record(query, values)
 	if strings.HasPrefix(query, "INSERT") {
 		return &row{"7"}, nil
@@ -117,6 +124,87 @@ func TestAbortedTransactionBeginsAgain(t *testing.T) {
 	}
 }
 
+// columns are rows of information_schema.columns.
+type columns struct{ rows [][]string }
+
+func (c *columns) Columns() []string { return []string{"name", "charset", "collation"} }
+func (c *columns) Close() error      { return nil }
+func (c *columns) Next(into []driver.Value) error {
+	if len(c.rows) == 0 {
+		return io.EOF
+	}
+	for i, value := range c.rows[0] {
+		into[i] = value
+	}
+	c.rows = c.rows[1:]
+	return nil
+}
+
+func TestTableOfAnotherCharacterSetIsRejected(t *testing.T) {
+	for _, test := range []struct {
+		isRejected bool
+		collations [][]string
+	}{
+		{false, nil},
+		{false, [][]string{{"clerk_id", "utf8mb4", "utf8mb4_bin"}, {"email", "utf8mb4", "utf8mb4_general_ci"}, {"notes", "latin1", "latin1_swedish_ci"}}},
+		{false, [][]string{{"clerk_id", "utf8mb4", "utf8mb4_0900_as_cs"}}},
+		{true, [][]string{{"clerk_id", "utf8mb4", "utf8mb4_general_ci"}}},
+		{true, [][]string{{"clerk_id", "latin1", "latin1_bin"}}},
+		{true, [][]string{{"clerk_id", "utf8mb4", "utf8mb4_bin"}, {"first_name", "latin1", "latin1_swedish_ci"}}},
+		{true, [][]string{{"first_name", "utf8mb3", "utf8mb3_general_ci"}}},
+	} {
+		db := sql.OpenDB(&recorder{collations: test.collations})
+		defer db.Close()
+		store, err := New(db, Options{Dialect: &MySQL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Check(context.Background()); errors.Is(err, clerkauth.ErrConfig) != test.isRejected {
+			t.Errorf("%v: %v", test.collations, err)
+		}
+		client, err := clerkauth.New(clerkauth.Config{SecretKey: "sk_test_x", Store: store})
+		if errors.Is(err, clerkauth.ErrConfig) != test.isRejected {
+			t.Errorf("%v: %v", test.collations, err)
+		}
+		_, err = store.FindByKey(context.Background(), "1")
+		if errors.Is(err, clerkauth.ErrConfig) != test.isRejected {
+			t.Errorf("%v: %v", test.collations, err)
+		}
+		_ = client.Close()
+	}
+}
+
+func TestValuesOfDriversAreScanned(t *testing.T) {
+	at := time.UnixMilli(1700000000123)
+	for _, value := range []any{int64(1700000000123), "1700000000123", []byte("1700000000123"), at} {
+		var scanned milliseconds
+		if err := scanned.Scan(value); err != nil || scanned != 1700000000123 {
+			t.Errorf("%T: %d %v", value, scanned, err)
+		}
+	}
+	for want, values := range map[bool][]any{
+		true:  {true, int64(1), "1", "t", "true", []byte("1"), []byte{1}},
+		false: {nil, false, int64(0), "0", "f", []byte("0"), []byte{0}},
+	} {
+		for _, value := range values {
+			scanned := flag(!want)
+			if err := scanned.Scan(value); err != nil || bool(scanned) != want {
+				t.Errorf("%T %v: %v %v", value, value, scanned, err)
+			}
+		}
+	}
+	for _, value := range []any{1.5, "yes", []byte{2}, int64(2), at} {
+		if err := new(flag).Scan(value); err == nil {
+			t.Errorf("%v is no boolean", value)
+		}
+	}
+	for _, value := range []any{1.5, "soon", true} {
+		if err := new(milliseconds).Scan(value); err == nil {
+			t.Errorf("%v is no time", value)
+		}
+	}
+}
+
 // row is a result of one row.
 type row []string
 
@@ -133,7 +221,8 @@ func (r *row) Next(into []driver.Value) error {
 	return nil
 }
 
-const inSQLite = `CREATE TABLE IF NOT EXISTS "app"."user" ("id" INTEGER PRIMARY KEY AUTOINCREMENT, "clerk" VARCHAR(255) UNIQUE, "login" VARCHAR(150) NOT NULL UNIQUE, "version" BIGINT)
+const inSQLite = `CREATE TABLE IF NOT EXISTS "app"."user" ("id" INTEGER PRIMARY KEY AUTOINCREMENT, "clerk" VARCHAR(255) UNIQUE, "login" VARCHAR(150) NOT NULL, "version" BIGINT)
+CREATE UNIQUE INDEX IF NOT EXISTS "app"."user_login" ON "user" (LOWER("login"))
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE "clerk" = ? <user_1>
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE LOWER("login") = LOWER(?) AND "id" <> ? LIMIT 1 <Ada> <7>
 BEGIN
@@ -145,7 +234,8 @@ UPDATE "app"."user" SET "clerk" = ?, "login" = ? WHERE "id" = ? AND "clerk" IS N
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE "id" = ? <7>
 COMMIT`
 
-const inPostgres = `CREATE TABLE IF NOT EXISTS "app"."user" ("id" BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, "clerk" VARCHAR(255) UNIQUE, "login" VARCHAR(150) NOT NULL UNIQUE, "version" BIGINT)
+const inPostgres = `CREATE TABLE IF NOT EXISTS "app"."user" ("id" BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, "clerk" VARCHAR(255) UNIQUE, "login" VARCHAR(150) NOT NULL, "version" BIGINT)
+CREATE UNIQUE INDEX IF NOT EXISTS "user_login" ON "app"."user" (LOWER("login"))
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE "clerk" = $1 <user_1>
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE LOWER("login") = LOWER($1) AND "id" <> $2 LIMIT 1 <Ada> <7>
 BEGIN
@@ -157,7 +247,7 @@ UPDATE "app"."user" SET "clerk" = $1, "login" = $2 WHERE "id" = $3 AND "clerk" I
 SELECT "id", "clerk", "login", "version" FROM "app"."user" WHERE "id" = $1 <7>
 COMMIT`
 
-const inMySQL = "CREATE TABLE IF NOT EXISTS `app`.`user` (`id` BIGINT AUTO_INCREMENT PRIMARY KEY, `clerk` VARCHAR(255) UNIQUE, `login` VARCHAR(150) NOT NULL UNIQUE, `version` BIGINT)\n" +
+const inMySQL = "CREATE TABLE IF NOT EXISTS `app`.`user` (`id` BIGINT AUTO_INCREMENT PRIMARY KEY, `clerk` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin UNIQUE, `login` VARCHAR(150) NOT NULL UNIQUE, `version` BIGINT) DEFAULT CHARACTER SET utf8mb4\n" +
 	"SELECT `id`, `clerk`, `login`, `version` FROM `app`.`user` WHERE `clerk` = ? <user_1>\n" +
 	"SELECT `id`, `clerk`, `login`, `version` FROM `app`.`user` WHERE LOWER(`login`) = LOWER(?) AND `id` <> ? LIMIT 1 <Ada> <7>\n" +
 	"BEGIN\n" +

@@ -6,9 +6,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 )
@@ -44,6 +47,7 @@ type Store struct {
 	options Options
 	columns []clerkauth.Column
 	selects string
+	checked atomic.Bool
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
@@ -171,6 +175,11 @@ func one(users []*clerkauth.User, err error) (*clerkauth.User, error) {
 }
 
 func (s *Store) find(ctx context.Context, from querier, where string, values ...any) ([]*clerkauth.User, error) {
+	if from == querier(s.db) {
+		if err := s.Check(ctx); err != nil {
+			return nil, err
+		}
+	}
 	rows, err := from.QueryContext(ctx, s.selects+where, values...)
 	if err != nil {
 		return nil, err
@@ -189,8 +198,8 @@ func (s *Store) find(ctx context.Context, from querier, where string, values ...
 
 func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 	values := make([]sql.NullString, len(clerkauth.Columns()))
-	var lastActive, version sql.NullInt64
-	var isActive, banned sql.NullBool
+	var lastActive, version milliseconds
+	var isActive, banned flag
 	user := &clerkauth.User{IsActive: true}
 	into := []any{&user.Key}
 	for _, column := range s.columns {
@@ -213,10 +222,9 @@ func (s *Store) scan(rows *sql.Rows) (*clerkauth.User, error) {
 	user.ClerkID, user.Email = values[clerkauth.ColumnClerkID].String, values[clerkauth.ColumnEmail].String
 	user.Username, user.ImageURL = values[clerkauth.ColumnUsername].String, values[clerkauth.ColumnImageURL].String
 	user.FirstName, user.LastName = values[clerkauth.ColumnFirstName].String, values[clerkauth.ColumnLastName].String
-	user.LastActiveAtMs, user.ClerkUpdatedAtMs, user.BannedByClerk = lastActive.Int64, version.Int64, banned.Bool
+	user.LastActiveAtMs, user.ClerkUpdatedAtMs, user.BannedByClerk = int64(lastActive), int64(version), bool(banned)
 	if s.has(clerkauth.ColumnIsActive) {
-		// NULL counts as false.
-		user.IsActive = isActive.Bool
+		user.IsActive = bool(isActive)
 	}
 	return user, nil
 }
@@ -319,11 +327,21 @@ func (s *Store) write(ctx context.Context, created bool, change func(*sql.Tx) (s
 		if err == nil || restarts == maxRestarts || !isAborted(err) {
 			return user, err
 		}
+		// Two transactions that have aborted each other should not meet again.
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Duration(rand.Int63n(int64(time.Millisecond) << restarts))):
+		}
 	}
 }
 
 // writeOnce runs a change in a transaction and reads the row within it.
 func (s *Store) writeOnce(ctx context.Context, created bool, change func(*sql.Tx) (string, error)) (*clerkauth.User, error) {
+	// A query of its own, which must not wait for a connection within the transaction.
+	if err := s.Check(ctx); err != nil {
+		return nil, err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err

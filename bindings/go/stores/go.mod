@@ -1,11 +1,12 @@
 module github.com/clerk-auth/clerk-auth/bindings/go/stores
 
-go 1.22
+go 1.23
 
 require (
 	github.com/clerk-auth/clerk-auth/bindings/go v0.0.0-00010101000000-000000000000
 	github.com/go-sql-driver/mysql v1.8.1
 	github.com/jackc/pgx/v5 v5.7.1
+	github.com/lib/pq v1.10.9
 )
 
 require (

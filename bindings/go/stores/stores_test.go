@@ -29,6 +29,7 @@ func setups(t *testing.T) []setup {
 		{"GoPostgres", "Go", "pgx", postgres},
 		{"NodePostgres", "Node", "pgx", postgres},
 		{"GoMariaDB", "Go", "mysql", mariadb},
+		{"NodeMariaDB", "Node", "mysql", mariadb},
 	}
 }
 
@@ -40,6 +41,9 @@ type world struct {
 	job     job
 	workers []*worker
 }
+
+// rounds is how often a race is run.
+const rounds = 5
 
 // tables is the number of tables so far.
 var tables int
@@ -63,7 +67,11 @@ func everywhere(t *testing.T, statements []string, test func(w *world)) {
 				t.Fatal(err)
 			}
 			for _, statement := range statements {
-				w.exec(strings.ReplaceAll(statement, "{table}", table))
+				lower := "(email)"
+				if s.driver == "pgx" {
+					lower = "(LOWER(email))"
+				}
+				w.exec(strings.NewReplacer("{table}", table, "{lower(email)}", lower).Replace(statement))
 			}
 			w.workers = start(t, s.language, w.job)
 			test(w)
@@ -128,6 +136,15 @@ func (w *world) count(where string, values ...any) int {
 	return count
 }
 
+func (w *world) key(where string) string {
+	w.Helper()
+	var key string
+	if err := w.db.QueryRow("SELECT id FROM " + w.job.Table + " WHERE " + where).Scan(&key); err != nil {
+		w.Fatal(err)
+	}
+	return key
+}
+
 func names(prefix string, count int) []string {
 	all := make([]string, count)
 	for i := range all {
@@ -154,55 +171,79 @@ func TestFirstSignInsCreateOneRowEach(t *testing.T) {
 	})
 }
 
-// TestTwoNewUsersWantOneUsername sends 4 × 8 first requests at a time, with only two users among them.
-func TestTwoNewUsersWantOneUsername(t *testing.T) {
-	everywhere(t, nil, func(w *world) {
-		for round := range 6 {
-			pair := names(fmt.Sprintf("pair%dx", round), 2)
-			for _, user := range pair {
-				w.user(user, fmt.Sprintf("wanted%d", round), user+"@example.com", 1, "")
-			}
-			w.signIn(slices.Repeat(pair, 4))
-		}
-		if rows := w.count("1 = 1"); rows != 12 {
-			w.Errorf("%d rows", rows)
-		}
-	})
+// TestManyNewUsersWantOneUsername sends the first requests of 50 users at once, several of each: everyone gets a row with the
+// own address, and one of them the username.
+func TestManyNewUsersWantOneUsername(t *testing.T) {
+	for name, statements := range map[string][]string{
+		"any address":    nil,
+		"unique address": {"CREATE UNIQUE INDEX {table}_mail ON {table} (email)"},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", ""), func(t *testing.T) {
+			everywhere(t, statements, func(w *world) {
+				for round := range rounds {
+					users := names(fmt.Sprintf("same%dx", round), 50)
+					wanted := fmt.Sprintf("Wanted%d", round)
+					for _, user := range users {
+						w.user(user, wanted, user+"@example.com", 1, "")
+					}
+					w.signIn(users)
+					// Those who differ in case want the same, too.
+					if rows := w.count("LOWER(username) = LOWER('" + wanted + "')"); rows != 1 {
+						w.Errorf("%d rows have the username", rows)
+					}
+				}
+				if rows := w.count("1 = 1"); rows != 50*rounds {
+					w.Errorf("%d rows", rows)
+				}
+				if rows := w.count("email IS NULL OR LOWER(email) <> LOWER(clerk_id) || '@example.com'"); w.job.Driver != "mysql" && rows != 0 {
+					w.Errorf("%d rows without their address", rows)
+				}
+				if rows := w.count("email IS NULL"); rows != 0 {
+					w.Errorf("%d rows without an address", rows)
+				}
+			})
+		})
+	}
 }
 
 // TestManyUsersHaveOneProvenAddress: at most one of them gets a row that was prepared, and each has a row.
 func TestManyUsersHaveOneProvenAddress(t *testing.T) {
 	for name, statements := range map[string][]string{
 		"empty table":    nil,
-		"prepared row":   {"INSERT INTO {table} (email, username) VALUES ('SHARED@example.com', 'prepared')"},
-		"unique address": {"CREATE UNIQUE INDEX {table}_email ON {table} (email)"},
-		"unique address and prepared row": {
-			"CREATE UNIQUE INDEX {table}_email ON {table} (email)",
-			"INSERT INTO {table} (email, username) VALUES ('shared@example.com', 'prepared')",
-		},
+		"prepared row":   nil,
+		"unique address": {"CREATE UNIQUE INDEX {table}_mail ON {table} (email)"},
+		// As the store compares addresses, so that two processes do not create one each.
+		"unique address and prepared row": {"CREATE UNIQUE INDEX {table}_mail ON {table} {lower(email)}"},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", ""), func(t *testing.T) {
 			everywhere(t, statements, func(w *world) {
-				users := names("shared", 50)
-				for i, user := range users {
-					w.user(user, fmt.Sprintf("own%d", i), "shared@example.com", 1, "")
-				}
-				keys := w.signIn(users)
-				prepared := strings.Contains(name, "prepared")
-				if rows := w.count("clerk_id IS NOT NULL"); rows != len(users) {
-					w.Errorf("%d rows with a user", rows)
-				}
-				linked := 0
-				for _, key := range keys {
-					if key == "1" {
-						linked++
+				for round := range rounds {
+					users := names(fmt.Sprintf("shared%dx", round), 50)
+					address := fmt.Sprintf("shared%d@example.com", round)
+					prepared := ""
+					if strings.Contains(name, "prepared") {
+						w.exec(fmt.Sprintf("INSERT INTO %s (email, username) VALUES ('%s', 'prepared%d')", w.job.Table, strings.ToUpper(address), round))
+						prepared = w.key(fmt.Sprintf("username = 'prepared%d'", round))
+					}
+					for i, user := range users {
+						w.user(user, fmt.Sprintf("own%dx%d", round, i), address, 1, "")
+					}
+					keys := w.signIn(users)
+					linked := 0
+					for _, key := range keys {
+						if key == prepared {
+							linked++
+						}
+					}
+					if prepared != "" && linked != 1 {
+						w.Errorf("%d users have the prepared row", linked)
+					}
+					if rows := w.count("LOWER(email) = '" + address + "'"); strings.Contains(name, "unique") && rows != 1 {
+						w.Errorf("%d rows with the address", rows)
 					}
 				}
-				if prepared && linked != 1 {
-					w.Errorf("%d users have the prepared row", linked)
-				}
-				if rows := w.count("LOWER(email) = 'shared@example.com'"); strings.Contains(name, "unique") && rows != 1 {
-					w.Errorf("%d rows with the address", rows)
+				if rows := w.count("clerk_id IS NOT NULL"); rows != 50*rounds {
+					w.Errorf("%d rows with a user", rows)
 				}
 			})
 		})

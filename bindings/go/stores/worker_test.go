@@ -23,7 +23,7 @@ import (
 
 const (
 	workers = 4
-	threads = 8
+	threads = 16
 )
 
 // job describes the client of a worker. Workers get it in the environment variable STORES_JOB.

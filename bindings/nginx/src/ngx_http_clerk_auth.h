@@ -249,6 +249,7 @@ ngx_int_t ngx_http_clerk_auth_copy_server_names(ngx_conf_t *cf);
 void ngx_http_clerk_auth_page_of(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx,
     clerk_request *request);
 ngx_int_t ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx);
+int32_t ngx_http_clerk_auth_page_status(ngx_http_clerk_auth_client_t *client, int32_t status, const clerk_result *result);
 ngx_int_t ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx);
 ngx_uint_t ngx_http_clerk_auth_may_sign_in(ngx_http_clerk_auth_ctx_t *ctx);
 

@@ -120,7 +120,6 @@ ngx_http_clerk_auth_is_own_host(ngx_http_request_t *r)
 static clerk_str
 ngx_http_clerk_auth_page_scheme(ngx_http_request_t *r, ngx_http_clerk_auth_client_t *client)
 {
-    static const char refusal[] = "no redirect: the host or its port is not this server's";
     ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
     clerk_str none = { NULL, 0 };
 
@@ -137,7 +136,6 @@ ngx_http_clerk_auth_page_scheme(ngx_http_request_t *r, ngx_http_clerk_auth_clien
         return none;
     }
     if (client->checks_host && !ngx_http_clerk_auth_is_own_host(r)) {
-        ngx_http_clerk_auth_log_request(r, NGX_LOG_INFO, refusal, sizeof(refusal) - 1);
         return none;
     }
 #if (NGX_HTTP_SSL)
@@ -206,12 +204,19 @@ ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx)
 ngx_int_t
 ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx)
 {
+    static const char refusal[] = "no redirect: not for this host, port or location";
     ngx_table_elt_t *location = NULL;
     ngx_str_t copy;
     clerk_str url;
     u_char line[128], *p;
 
-    if (r != r->main || r->error_page || clerk_result_redirect(ctx->result, &url) != CLERK_OK) {
+    if (!ctx->client->has_pages || r != r->main || r->error_page) {
+        return NGX_DECLINED;
+    }
+    if (clerk_result_redirect(ctx->result, &url) != CLERK_OK) {
+        if (clerk_result_handshake_recommended(ctx->result) == 1) {
+            ngx_http_clerk_auth_log_request(r, NGX_LOG_INFO, refusal, sizeof(refusal) - 1);
+        }
         return NGX_DECLINED;
     }
     copy.len = url.len;
@@ -227,6 +232,25 @@ ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx
     p = ngx_snprintf(line, sizeof(line), "redirected: %s", ctx->status == CLERK_OK ? "signed-in" : ngx_http_clerk_auth_reason(ctx));
     ngx_http_clerk_auth_log_request(r, NGX_LOG_INFO, (const char *) line, p - line);
     return NGX_HTTP_TEMPORARY_REDIRECT;
+}
+
+/* Some refusals of the handshake concern requests whose token was not read, or that have none: they are anonymous. */
+int32_t
+ngx_http_clerk_auth_page_status(ngx_http_clerk_auth_client_t *client, int32_t status, const clerk_result *result)
+{
+    if (!client->has_pages || status != CLERK_SIGNED_OUT) {
+        return status;
+    }
+    switch (clerk_result_reason(result)) {
+    case CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN:
+    case CLERK_REASON_DEV_BROWSER_SYNC:
+    case CLERK_REASON_DEV_BROWSER_MISSING:
+    case CLERK_REASON_SATELLITE_NEEDS_SYNCING:
+    case CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING:
+        return CLERK_NO_CREDENTIALS;
+    default:
+        return status;
+    }
 }
 
 /*

@@ -447,6 +447,10 @@ ngx_http_clerk_auth_settings_pages(ngx_conf_t *cf, ngx_http_clerk_auth_client_t 
     client->has_pages = ngx_http_clerk_auth_setting_is(settings, "handshake", "on");
     client->checks_host = !ngx_http_clerk_auth_setting_has_value(settings, "public_origin")
                           && !ngx_http_clerk_auth_setting_has_value(settings, "authorized_parties");
+    if (client->has_pages && client->checks_host) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+            "\"clerk_auth_pages\" without \"clerk_auth_public_origin\": browsers are sent back to the names of \"server_name\" only");
+    }
     if (!client->has_pages || !client->checks_host || !ngx_http_clerk_auth_setting_has_value(settings, "trust_forwarded")
         || ngx_http_clerk_auth_setting_is(settings, "trust_forwarded", "false")
         || ngx_http_clerk_auth_setting_is(settings, "trust_forwarded", "0"))

@@ -45,6 +45,9 @@ ngx_http_clerk_auth_read_file(ngx_conf_t *cf, ngx_str_t *path, ngx_str_t *out)
             cf->args->elts, path);
         return NGX_ERROR;
     }
+    if (ngx_strstr(((ngx_str_t *) cf->args->elts)->data, "secret") != NULL && (ngx_file_access(&info) & S_IROTH)) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "\"%V\": all users can read \"%V\"", cf->args->elts, path);
+    }
     while (out->len > 0 && (out->data[out->len - 1] == '\n' || out->data[out->len - 1] == '\r')) {
         out->len--;
     }

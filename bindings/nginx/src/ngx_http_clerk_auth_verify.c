@@ -252,7 +252,7 @@ static void
 ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, clerk_result *result, const char *refusal)
 {
     ctx->state = NGX_HTTP_CLERK_AUTH_DONE;
-    ctx->status = status;
+    ctx->status = ngx_http_clerk_auth_page_status(ctx->client, status, result);
     ctx->result = result;
     ctx->refusal = refusal;
     if (ngx_http_clerk_auth_keep_lines(ctx) != NGX_OK) {
@@ -314,6 +314,8 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     job->status = CLERK_UNAVAILABLE;
     job->request = *request;
     job->request.headers = lines;
+    /* A request that waits for a thread shares the fetch of those that began before it. */
+    job->request.mark = clerk_client_mark(job->client);
     for (i = 0; i < request->header_count; i++) {
         lines[i].name = request->headers[i].name;
         lines[i].value.data = (const char *) p;

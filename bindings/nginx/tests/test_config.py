@@ -119,6 +119,18 @@ def test_secrets_come_from_value_environment_or_file(f):
         assert "sk_test_right" not in n.log()
 
 
+def test_secret_file_that_all_users_can_read_is_warned_about(f):
+    pem = f.directory_file("k1.pem", f.sim.pem())
+    for mode, is_warned in ((0o644, True), (0o640, False), (0o600, False)):
+        secret = f.directory_file("secret", "sk_test_right\n", mode)
+        n = Nginx(f"clerk_auth_secret_key file:{secret}; clerk_auth_jwt_key file:{pem};" + server("location / { clerk_auth on; }"),
+                  expect_failure=True)
+        code, said = n.check()
+        equal((code, said.count(f'"clerk_auth_secret_key": all users can read "{secret}"'), said.count("all users")),
+              (0, int(is_warned), int(is_warned)))
+        n.discard()
+
+
 def test_environment_of_the_server_does_not_configure_the_module(f):
     n = f.simple(environment={"CLERK_AUTH_PARTIES": "https://other.example.com", "CLERK_JWT_KEY": "x"})
     equal(request(n.port, token=f.sim.mint()).status, 200)

@@ -56,6 +56,20 @@ def test_reverse_proxy_to_a_plain_application(f):
     equal(request(n.port, "/orders").status, 401)
 
 
+def test_pages_that_stay_signed_in(f):
+    n = start(f, "pages")
+    browser = [*PAGE, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "app.example.com")]
+    stale = ("Cookie", f"__client_uat=1700000000; __session={f.sim.mint(spoil='expired')}")
+    response = request(n.port, "/orders", headers=[*browser, stale])
+    equal((response.status, response.get("Location")[:52]), (307, "https://clerk.example.com/v1/client/handshake?redire"))
+    assert "redirect_url=https%3A%2F%2Fapp.example.com%2Forders&" in response.get("Location"), response
+    equal([request(n.port, path, headers=[*headers, stale]).status for path, headers in
+           (("/api/", browser), ("/orders", PAGE), ("/orders", [*browser[:2], ("X-Forwarded-Host", "evil.example")]))], [401, 401, 401])
+    equal(request(n.port, "/orders", headers=browser).status, 302)
+    equal(request(n.port, "/orders", cookie=f.sim.mint(), headers=browser).status, 307)
+    equal(request(n.port, "/orders", headers=[*browser, ("Cookie", f"__client_uat=1; __session={f.sim.mint()}")]).status, 200)
+
+
 def test_public_health_check(f):
     n = start(f, "health-check")
     equal([request(n.port, path).status for path in ("/healthz", "/welcome", "/", "/healthz/x")], [200, 200, 401, 401])

@@ -2,9 +2,10 @@
 
 import re
 import subprocess
+import time
 import urllib.parse
 
-from harness import cookie_suffix, equal, raw, request, wait_until
+from harness import cookie_suffix, equal, raw, request, together, wait_until
 from test_config import rejected, server
 
 LIVE_KEY = "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"
@@ -114,7 +115,7 @@ def test_forged_host_gets_the_plain_refusal(f):
         equal(redirect_url(page(n, headers=[PAGE, ("Host", "APP.Example.com")])), "http://app.example.com/")
     response = page(by_name, headers=[PAGE, ("Host", f"app.example.com:{by_name.port}")])
     equal(redirect_url(response), f"http://app.example.com:{by_name.port}/")
-    assert "no redirect: the host or its port is not this server's" in by_name.log()
+    assert "no redirect: not for this host, port or location" in by_name.log()
     # Two lines, or none, name no host.
     for head in (b"GET / HTTP/1.1\r\nHost: app.example.com\r\nHost: evil.example\r\n", b"GET / HTTP/1.0\r\n"):
         said = raw(named.port, head + b"Sec-Fetch-Dest: document\r\nCookie: __client_uat=1700000000\r\nConnection: close\r\n\r\n")
@@ -193,7 +194,7 @@ def test_cookies_are_on_every_response(f):
     equal(comes_back("/files/", out), 401)
     equal(comes_back("/files/none", f.lines), 404)
     equal(comes_back("/files/refused.html", f.lines, ("If-None-Match", etag)), 304)
-    # The next two are made again after the headers were collected.
+    # A filter ends these two, which clears the headers of the first response.
     equal(comes_back("/files/refused.html", f.lines, ("If-Match", '"other"')), 412)
     equal(comes_back("/files/refused.html", f.lines, ("Range", "bytes=1000-")), 416)
     equal(comes_back("/gone", f.lines), 404)
@@ -203,6 +204,30 @@ def test_cookies_are_on_every_response(f):
     equal(comes_back("/intercept", f.lines), 200)
     # Settings of its own: verified again, by the cookies of the request, which are the old ones.
     equal(comes_back("/other", f.lines), 401)
+
+
+def test_cache_keeps_no_cookies_of_a_visitor(f):
+    n = f.nginx(f"""{keys(f)} proxy_cache_path {f.directory}/cache keys_zone=pages:1m; clerk_auth on;
+        server {{ listen 127.0.0.1:@port@; location / {{ proxy_cache pages; proxy_cache_valid any 1m; add_header X-Cache $upstream_cache_status always;
+        {f.proxy()} }} }}
+        server {{ listen 127.0.0.1:@portFront@; location / {{ clerk_auth off; proxy_cache pages; proxy_cache_key front$uri; proxy_cache_valid any 1m;
+        proxy_set_header Host app.example.com; proxy_pass http://127.0.0.1:@port@; }} }}""", user="root")
+    lines = [f"__session={f.sim.mint(azp=None)}; Path=/", "__client_uat=1700000000; Path=/"]
+    f.sim.admin("PUT", "/state", {"nonces": {f"n{i}": lines for i in range(4)}})
+    signed_in = f"{lines[0].split(';')[0]}; __client_uat=1700000000"
+
+    def get(cookies):
+        response = page(n, "/a", cookies)
+        return response.status, response.all("Set-Cookie"), response.get("X-Cache")
+
+    equal(get("__clerk_handshake_nonce=n0; __client_uat=1"), (200, lines, "MISS"))
+    equal(get(signed_in), (200, [], "HIT"))
+    equal(get("__clerk_handshake_nonce=n1; __client_uat=1"), (200, lines, "HIT"))
+    equal(get("__client_uat=1")[0], 307)
+    # A cache in front stores neither the redirect nor a response with cookies.
+    n.port = n.ports["Front"]
+    equal([get(cookies)[:2] for cookies in ("__client_uat=1", "__clerk_handshake_nonce=n2; __client_uat=1", "__clerk_handshake_nonce=n3; __client_uat=1")],
+          [(307, [COUNT.format(1)]), (200, lines), (200, lines)])
 
 
 def test_only_the_browsers_own_request_is_redirected(f):
@@ -255,6 +280,10 @@ def test_configuration_errors_are_named(f):
     rejected(f, secret + key + "clerk_auth_public_origin app.example.com;" + guarded, r'"clerk_auth_public_origin": public_origin: not an origin.*:\d+')
     forwarded = secret + key + "clerk_auth_setting trust_forwarded 1;"
     rejected(f, forwarded + guarded, r'trust_forwarded with "clerk_auth_pages" needs "clerk_auth_public_origin" in .*:\d+')
+    warning = '"clerk_auth_pages" without "clerk_auth_public_origin": browsers are sent back to the names of "server_name" only'
+    for http, warns in ((secret + key + guarded, True), (secret + key + "clerk_auth_authorized_parties https://a.example;" + guarded, False)):
+        code, said = f.nginx(http).check()
+        equal((code, warning in said), (0, warns), said)
     for http in (forwarded + "clerk_auth_public_origin https://app.example.com;" + guarded,
                  forwarded.replace("1;", "false;") + guarded, forwarded + guarded.replace("pages on", "pages off"),
                  "clerk_auth_pages on;" + secret + guarded.replace("pages on", "pages off")):
@@ -306,6 +335,37 @@ def test_outage_is_503_and_the_next_request_tries_again(f):
         assert response.status == 500 or int(response.get("Retry-After")) >= 1, response
     f.sim.faults()
     wait_until(lambda: page(n, cookies=cookies).all("Set-Cookie") == f.lines, 30, "it heals")
+
+
+def test_suspended_exchanges_survive_reload_and_quit(f):
+    for end in ("reload", "stop"):
+        n = site(f)
+        wait_until(lambda: f.sim.jwks_fetches() > 0, what="keys")
+        f.sim.admin("PUT", "/state", {"nonces": {f"n{i}": f.lines for i in range(8)}})
+        f.sim.faults({"path": "/clients/handshake_payload", "delay_ms": 700})
+
+        def ask(i, n=n):
+            if i == 8:
+                time.sleep(0.3)
+                return getattr(n, end)()
+            return page(n, cookies=f"__client_uat=1; __clerk_handshake_nonce=n{i}")
+
+        responses = together(9, ask)[:8]
+        equal([(response.status, response.all("Set-Cookie")) for response in responses], 8 * [(200, f.lines)], end)
+        f.sim.faults()
+
+
+def test_exchange_is_shared_and_aborts_are_harmless(f):
+    n = site(f)
+    f.sim.faults({"path": "/clients/handshake_payload", "delay_ms": 300})
+    responses = together(20, lambda _: page(n, cookies="__client_uat=1; __clerk_handshake_nonce=good"))
+    equal({(response.status, *response.all("Set-Cookie")) for response in responses}, {(200, *f.lines)})
+    equal(exchanges(f), 1)
+    before = len(f.application.seen)
+    for i in range(5):
+        raw(n.port, f"GET / HTTP/1.1\r\nHost: app.example.com\r\nCookie: __clerk_handshake_nonce=gone{i}\r\n\r\n".encode(), until_close=False)
+    time.sleep(0.6)
+    equal((page(n).status, len(f.application.seen)), (307, before))
 
 
 def test_used_and_invented_nonces_are_refused_without_a_loop(f):
@@ -365,6 +425,10 @@ def test_optional_location_renews_sessions_and_serves_visitors(f):
         location /open {{ clerk_auth optional; clerk_auth_pass_headers on; {f.proxy()} }}""")
     equal(page(n, "/open", stale(f)).status, 307)
     equal(page(n, "/open", cookies="").passed("X-Clerk-Auth-Status"), ["signed-out"])
+    # The session cookie has gone: the page is renewed, its images are served to a visitor. An expired token is refused.
+    equal(page(n, "/open").status, 307)
+    equal(page(n, "/open", headers=[HOST]).passed("X-Clerk-Auth-Status"), ["signed-out"])
+    assert is_plain(page(n, "/open", stale(f), headers=[HOST]))
     # Signed out elsewhere: the page is served, and the browser's cookies are cleared.
     response = page(n, "/open", "__client_uat=1700000000; __clerk_handshake_nonce=out")
     equal((response.status, response.all("Set-Cookie")[0]), (200, CLEARED))

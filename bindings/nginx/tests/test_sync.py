@@ -65,6 +65,20 @@ def test_local_user_id_is_the_key_of_the_row(f):
     equal(len(users(f)), 1)
 
 
+def test_first_sign_ins_that_wait_for_a_thread_share_one_fetch(f):
+    f.sim.user()
+    f.sim.user("user_2")
+    n = server(f, workers=1, main="thread_pool default threads=16;")
+    equal(request(n.port, token=f.sim.mint(user="user_2")).status, 200)
+    f.sim.faults({"path": "/users/*", "delay_ms": 20})
+    tokens = [f.sim.mint(sid=f"sess_{i}") for i in range(64)]
+    fetches = lambda: sum(count for path, count in f.sim.counts().items() if "/users/" in path)
+    before = fetches()
+    equal(statuses(together(64, lambda i: request(n.port, token=tokens[i]))), {200: 64})
+    equal(fetches() - before, 1)
+    equal(len(users(f)), 2)
+
+
 def test_row_that_the_application_deactivated_is_403(f):
     f.sim.user()
     n = server(f, inside="clerk_auth_setting row_check_ttl_s 0;")

@@ -254,4 +254,4 @@ class Auth {
   }
 }
 
-module.exports = { Auth };
+module.exports = { Auth, parseClaims };

@@ -1,5 +1,6 @@
 'use strict';
 
+const { channel: diagnosticsChannel } = require('node:diagnostics_channel');
 const native = require('./native.js');
 const { Auth } = require('./auth.js');
 const { ClerkError, closedError, fromException, fromNative, fromStatus } = require('./errors.js');
@@ -7,8 +8,10 @@ const { ClerkEvents } = require('./events.js');
 const { parseHeaders, parsePage } = require('./request.js');
 const { parseOptions } = require('./settings.js');
 const { UserStore, isInStoreCall } = require('./user-store.js');
+const { warnOfResult } = require('./warnings.js');
 const webhooks = require('./webhooks.js');
 
+const channel = diagnosticsChannel('clerk-auth:authenticate');
 const ALL_COLUMNS = (1 << native.columns.length) - 1;
 
 function getSignal(options) {
@@ -83,7 +86,8 @@ class ClerkClient {
     // Warnings about the settings are queued by now; the next tick gives the caller time to add a listener.
     process.nextTick(() => {
       this.#events.flush(this.#native);
-      if (!this.#events.hasListeners) this.#native.setEventMask(0);
+      // Else all events would be queued until the first listener is added.
+      if (!this.#events.hasListeners) this.#native.setEventMask(1);
     });
   }
 
@@ -101,10 +105,33 @@ class ClerkClient {
   }
 
   async authenticate(request, options) {
+    return channel.hasSubscribers ? this.#observe(request, options) : this.#authenticateRequest(request, options);
+  }
+
+  /** Publishes the result, and how long it took, on the channel `clerk-auth:authenticate`. */
+  async #observe(request, options) {
+    const started = performance.now();
+    let auth = null;
+    let error = null;
+    try {
+      auth = await this.#authenticateRequest(request, options);
+      return auth;
+    } catch (thrown) {
+      error = thrown;
+      throw thrown;
+    } finally {
+      channel.publish({ client: this, auth, error, durationMs: performance.now() - started });
+    }
+  }
+
+  async #authenticateRequest(request, options) {
     const signal = options === undefined ? undefined : getSignal(options);
     const headers = this.#parse(request, options);
     const cached = this.#authenticateCached(headers);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) {
+      if (!this.#events.hasLogListener) warnOfResult(cached);
+      return cached;
+    }
     return abortable(
       this.#call(() => this.#authenticate(headers)),
       signal,
@@ -249,7 +276,7 @@ class ClerkClient {
       throw fromException(error);
     } finally {
       this.#inFlight.delete(promise);
-      this.#flushEvents();
+      this.#events.flush(this.#native);
     }
   }
 
@@ -262,7 +289,9 @@ class ClerkClient {
     this.#mark();
     const callResult = await this.#native.authenticate(...headers);
     this.#flushEvents();
-    return this.#toAuth(await this.#finish(callResult));
+    const auth = this.#toAuth(await this.#finish(callResult));
+    if (!this.#events.hasLogListener) warnOfResult(auth);
+    return auth;
   }
 
   /** Requests of one turn of the event loop begin together, not when a thread takes them: new users among them are fetched once. */

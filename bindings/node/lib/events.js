@@ -5,6 +5,7 @@ const { EventEmitter } = require('node:events');
 const { inspect } = require('node:util');
 const { LOG_LEVELS } = require('./enums.js');
 const native = require('./native.js');
+const { warnOfLog } = require('./warnings.js');
 
 const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 /** Event names by number; 0 is the log. */
@@ -40,6 +41,8 @@ class ClerkEvents extends EventEmitter {
   #queue = [];
   /** Whether any event has a listener. */
   hasListeners = false;
+  /** Whether the log has one. */
+  hasLogListener = false;
 
   /** `setMask(mask)` is called with the sum of `1 << number` of the events that have a listener. */
   constructor(setMask) {
@@ -76,7 +79,9 @@ class ClerkEvents extends EventEmitter {
       if (name !== '' && (name === added || this.listenerCount(name) > 0)) mask |= 1 << number;
     }
     this.hasListeners = mask !== 0;
-    this.#setMask(mask);
+    this.hasLogListener = (mask & 1) !== 0;
+    // Without a listener, warnings of the log are emitted as those of the process.
+    this.#setMask(mask | 1);
   }
 
   #enqueue = (kind, ...fields) => {
@@ -90,6 +95,10 @@ class ClerkEvents extends EventEmitter {
     if (events.length === 0) return;
     this.#queue = [];
     for (const event of events) {
+      if (event.type === undefined && !this.hasLogListener) {
+        warnOfLog(event);
+        continue;
+      }
       try {
         this.emit(event.type ?? 'log', event);
       } catch (error) {

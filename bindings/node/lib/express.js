@@ -1,17 +1,40 @@
 'use strict';
 
-const { authenticate, getAuth, rejection, resolveClient, respondToPage } = require('./middleware.js');
+const {
+  authenticate,
+  checkMiddlewareOptions,
+  checkParams,
+  clientResolver,
+  getAuth,
+  rejection,
+  rejectionOfInvalid,
+  respondToPage,
+} = require('./middleware.js');
 
-function clerkMiddleware(clientOrOptions) {
-  const client = resolveClient(clientOrOptions);
-  return function clerk(req, res, next) {
+function send(res, { status, headers, body }) {
+  res.status(status).set(headers).json(body);
+}
+
+function clerkMiddleware(source, middlewareOptions) {
+  const clientOf = clientResolver(source);
+  const options = checkMiddlewareOptions(middlewareOptions);
+  async function handle(req, res) {
+    const client = await clientOf(req);
     // `protocol` follows the setting `trust proxy`.
     const page = client.handshake ? { scheme: req.protocol, target: req.originalUrl } : undefined;
-    authenticate(client, req, req, page).then((auth) => respondToPage(client, auth, res) || next(), next);
+    const auth = await authenticate(client, req, req, page);
+    if (respondToPage(client, auth, res)) return true;
+    const rejected = rejectionOfInvalid(auth, options);
+    if (rejected !== null) send(res, rejected);
+    return rejected !== null;
+  }
+  return function clerk(req, res, next) {
+    handle(req, res).then((isSent) => isSent || next(), next);
   };
 }
 
 function requireAuth(params) {
+  checkParams(params);
   return function clerkRequireAuth(req, res, next) {
     let rejected;
     try {
@@ -20,7 +43,7 @@ function requireAuth(params) {
       return next(error);
     }
     if (rejected === null) return next();
-    res.status(rejected.status).set(rejected.headers).json(rejected.body);
+    send(res, rejected);
   };
 }
 

@@ -17,7 +17,12 @@ export const version: string;
 
 export * from './enums.js';
 
-export interface ClientOptions<Row extends UserRow = UserRow> extends Omit<Settings, 'handshake'> {
+export interface ClientOptions<Row extends UserRow = UserRow, Token extends TokenType = TokenType> extends Omit<
+  Settings,
+  'handshake' | 'acceptsToken'
+> {
+  /** Token types that are accepted; machine tokens in the `Authorization` header only. Default: session_token. */
+  acceptsToken?: Token | 'any' | readonly (Token | 'any')[];
   /** Keeps pages signed in: the middleware redirects browsers to Clerk and back. Needs both keys. */
   handshake?: boolean | Settings['handshake'];
   /** The environment that provides missing settings. Default: `process.env`. `false` disables it. */
@@ -126,49 +131,70 @@ export interface AuthorizationParams {
     | { level: 'first_factor' | 'second_factor' | 'multi_factor'; afterMinutes: number };
 }
 
-/** The result of an authentication. */
-export interface Auth<Row extends UserRow = UserRow> {
-  readonly status: Status;
-  /** True for the status `signed-in` only. */
-  readonly isAuthenticated: boolean;
-  readonly reason: Reason | null;
-  /** What a client may receive: `reason`, or for 500 and 503 `category`, because the reason describes the server. */
-  readonly publicReason: Reason | Category | null;
+declare global {
+  /**
+   * The custom claims of session tokens. Extend it:
+   * `declare global { interface CustomJwtSessionClaims { metadata: { plan?: string } } }`
+   */
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type
+  interface CustomJwtSessionClaims {}
+}
+
+/** The claims of a session token. */
+export type SessionClaims = CustomJwtSessionClaims & {
+  sub: string;
+  iss: string;
+  exp: number;
+  iat: number;
+  nbf?: number;
+  azp?: string;
+  sid?: string;
+  /** Other claims, and those of custom templates. */
+  [claim: string]: unknown;
+};
+
+/** What every result has. */
+interface AuthBase {
   readonly category: Category | null;
-  readonly source: Source | null;
   readonly httpStatus: number;
   /** Milliseconds until a retry may succeed; null if unknown. */
   readonly retryAfterMs: number | null;
   /** Whether Clerk's handshake may recover the session. */
   readonly handshakeRecommended: boolean;
-  /** The underlying error of an `unavailable` result, for the log. Do not send it to clients. */
-  readonly error: ClerkError | null;
-
   /** The `Location` of a 307, with `handshake` on. To be looked at before `status`. Do not log it. */
   readonly redirect: string | null;
   /** The values of `Set-Cookie` lines to add to the response, whatever the status is, each by itself. */
   readonly setCookies: string[];
   /** The value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies. */
   readonly cacheControl: string | null;
+  /** The hash of the token, as events have it; null if the request carries no token. */
+  readonly tokenHash: string | null;
+  /** Returns true if all checks pass; false for none and for an unknown one. */
+  readonly has: (params: AuthorizationParams) => boolean;
+  /** Returns the value of a `WWW-Authenticate` header; null unless `httpStatus` is 401 or 403. */
+  readonly challenge: (realm?: string) => string | null;
+}
 
-  readonly tokenType: TokenType | null;
-  readonly userId: string | null;
-  readonly subject: string | null;
-  readonly sessionId: string | null;
+/** What a signed-in result has, whatever the type of the token. */
+interface SignedInBase<Row extends UserRow> extends AuthBase {
+  readonly status: 'signed-in';
+  readonly isAuthenticated: true;
+  readonly reason: null;
+  readonly publicReason: null;
+  readonly source: Source;
+  readonly error: null;
+  /** The claim `sub`: the Clerk user or the machine. */
+  readonly subject: string;
   readonly sessionStatus: string | null;
-  readonly sessionClaims: Record<string, unknown> | null;
-  readonly actor: Record<string, unknown> | null;
   readonly orgId: string | null;
   readonly orgSlug: string | null;
   readonly orgRole: string | null;
   readonly orgPermissions: string[] | null;
   /** Minutes since the first and the second factor were verified; -1 for never. */
   readonly factorVerificationAge: [number, number] | null;
-  /** The token's expiry in milliseconds since 1970. */
+  /** The token's expiry in milliseconds since 1970; null if it does not expire. */
   readonly expiresAtMs: number | null;
   readonly tokenId: string | null;
-  /** The hash of the token, as events have it; null if the request carries no token. */
-  readonly tokenHash: string | null;
   /** The name of an API key. */
   readonly tokenName: string | null;
   readonly clientId: string | null;
@@ -186,12 +212,95 @@ export interface Auth<Row extends UserRow = UserRow> {
     imageUrl: string | null;
     externalId: string | null;
   } | null;
-
-  /** Returns true if all checks pass; false for none and for an unknown one. */
-  readonly has: (params: AuthorizationParams) => boolean;
-  /** Returns the value of a `WWW-Authenticate` header; null unless `httpStatus` is 401 or 403. */
-  readonly challenge: (realm?: string) => string | null;
 }
+
+/** The result of a valid session token. */
+export interface SessionAuth<Row extends UserRow = UserRow> extends SignedInBase<Row> {
+  readonly tokenType: 'session_token';
+  readonly userId: string;
+  readonly sessionId: string | null;
+  readonly sessionClaims: SessionClaims;
+  readonly actor: Record<string, unknown> | null;
+}
+
+/** The result of a valid machine token. */
+export interface MachineAuth<
+  Token extends MachineTokenType = MachineTokenType,
+  Row extends UserRow = UserRow,
+> extends SignedInBase<Row> {
+  readonly tokenType: Token;
+  /** Null if the subject is a machine. */
+  readonly userId: string | null;
+  readonly sessionId: null;
+  /** Null for an opaque token. */
+  readonly sessionClaims: Record<string, unknown> | null;
+  readonly actor: null;
+}
+
+/** The result of a request that is not signed in. */
+export interface SignedOutAuth extends AuthBase {
+  readonly status: Exclude<Status, 'signed-in'>;
+  readonly isAuthenticated: false;
+  readonly reason: Reason;
+  /** What a client may receive: `reason`, or for 500 and 503 `category`, because the reason describes the server. */
+  readonly publicReason: Reason | Category;
+  readonly source: null;
+  /** The underlying error of an `unavailable` result, for the log. Do not send it to clients. */
+  readonly error: ClerkError | null;
+  readonly tokenType: null;
+  readonly userId: null;
+  readonly subject: null;
+  readonly sessionId: null;
+  readonly sessionStatus: null;
+  readonly sessionClaims: null;
+  readonly actor: null;
+  readonly orgId: null;
+  readonly orgSlug: null;
+  readonly orgRole: null;
+  readonly orgPermissions: null;
+  readonly factorVerificationAge: null;
+  readonly expiresAtMs: null;
+  readonly tokenId: null;
+  readonly tokenName: null;
+  readonly clientId: null;
+  readonly scopes: null;
+  readonly localUser: null;
+  readonly profile: null;
+}
+
+export type MachineTokenType = Exclude<TokenType, 'session_token'>;
+
+type SignedInAuth<Row extends UserRow, Token extends TokenType> = Token extends MachineTokenType
+  ? MachineAuth<Token, Row>
+  : SessionAuth<Row>;
+
+/**
+ * The result of an authentication; `isAuthenticated` narrows it. `Token` are the types of tokens that the client accepts
+ * (`acceptsToken`), of which `tokenType` is one.
+ */
+export type Auth<Row extends UserRow = UserRow, Token extends TokenType = 'session_token'> =
+  SignedInAuth<Row, Token> | SignedOutAuth;
+
+/** What the middleware and the options `acceptsToken` may be given. */
+export type AcceptsToken = TokenType | 'any' | readonly (TokenType | 'any')[];
+
+/** The argument of `requireAuth`. All of it must be fulfilled. */
+export interface RequireAuthParams extends AuthorizationParams {
+  /** The types of tokens that the route accepts, among those that the client accepts. Others are rejected with 401. */
+  acceptsToken?: AcceptsToken;
+}
+
+export interface MiddlewareOptions {
+  /**
+   * Responds to requests with an invalid token (401, 403), and to those whose result is unavailable (503), also where
+   * authentication is optional. Requests without a credential are passed on. Default: false.
+   */
+  rejectInvalid?: boolean;
+}
+
+/** A client of any row and any type of token. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type AnyClient = ClerkClient<any, any>;
 
 export interface ClerkEvent {
   type: EventName;
@@ -251,6 +360,54 @@ export interface WebhookResult {
   /** The status to respond with. */
   httpStatus: 200 | 400 | 503;
   error: ClerkError | null;
+  /** The verified event, if it was applied or ignored; Clerk may deliver it again. Null if it was not accepted. */
+  event: WebhookEvent | null;
+}
+
+/** A user as Clerk's API has it; only the members that are read here are listed. */
+export interface WebhookUser {
+  id: string;
+  username: string | null;
+  first_name: string | null;
+  last_name: string | null;
+  image_url?: string;
+  external_id?: string | null;
+  banned?: boolean;
+  primary_email_address_id: string | null;
+  email_addresses: { id: string; email_address: string; verification: { status: string } | null }[];
+  updated_at: number;
+  public_metadata?: Record<string, unknown>;
+  [member: string]: unknown;
+}
+
+interface WebhookEventBase<Type extends string, Data> {
+  type: Type;
+  data: Data;
+  object: 'event';
+  timestamp: number;
+  instance_id?: string;
+}
+
+/** An event of Clerk; `type` narrows `data`. */
+export type WebhookEvent =
+  | WebhookEventBase<'user.created' | 'user.updated', WebhookUser>
+  | WebhookEventBase<'user.deleted', { id: string; deleted: boolean; [member: string]: unknown }>
+  | WebhookEventBase<
+      'session.created' | 'session.ended' | 'session.removed' | 'session.revoked',
+      { id: string; user_id: string; status: string; [member: string]: unknown }
+    >
+  | WebhookEventBase<
+      `organization${string}` | `email.${string}` | `sms.${string}` | `role.${string}` | `permission.${string}`,
+      Record<string, unknown>
+    >;
+
+/** What the channel `clerk-auth:authenticate` of `node:diagnostics_channel` publishes for each call of `authenticate`. */
+export interface AuthenticateMessage {
+  client: AnyClient;
+  /** Null if the call was rejected with `error`. */
+  auth: Auth<UserRow, TokenType> | null;
+  error: unknown;
+  durationMs: number;
 }
 
 export interface Stats {
@@ -283,7 +440,6 @@ export interface CallOptions {
   signal?: AbortSignal | null;
 }
 
-/** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
 /** One check of an explanation. Values of the token are truncated and escaped. */
 export interface Check {
   name: string;
@@ -313,21 +469,22 @@ export interface Explanation {
   text: string;
 }
 
-export class ClerkClient<Row extends UserRow = UserRow> {
-  constructor(options?: ClientOptions<Row>);
+/** Verifies Clerk tokens and caches the results. Create one client and share it between requests. */
+export class ClerkClient<Row extends UserRow = UserRow, Token extends TokenType = 'session_token'> {
+  constructor(options?: ClientOptions<Row, Token>);
   readonly events: ClerkEvents;
   /** Verifies a webhook and applies it. Rejects for wrong use only. */
   readonly webhooks: { handle(request: WebhookRequest, options?: CallOptions): Promise<WebhookResult> };
   /** Authenticates a request. An invalid token is a status, not a rejection; it rejects for wrong use only. */
-  authenticate(request: RequestLike, options?: CallOptions & PageOptions): Promise<Auth<Row>>;
+  authenticate(request: RequestLike, options?: CallOptions & PageOptions): Promise<Auth<Row, Token>>;
   /** Returns the cached result, or undefined. Never waits. */
-  authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row> | undefined;
+  authenticateCached(request: RequestLike, options?: PageOptions): Auth<Row, Token> | undefined;
   /** Finds the credential of a request. Verifies nothing, emits no event, caches nothing. */
   credential(request: RequestLike): Credential;
   /** Whether the setting `handshake` is on. */
   readonly handshake: boolean;
   /** Verifies a JWT without cache, user lookup and events. */
-  verifyToken(token: string, options?: CallOptions): Promise<Auth<Row>>;
+  verifyToken(token: string, options?: CallOptions): Promise<Auth<Row, Token>>;
   /** Fetches the keys, so that the first request does not have to. */
   warmUp(options?: CallOptions): Promise<void>;
   /** Removes cached results; the next request is verified again. */

@@ -2,14 +2,23 @@
 
 const middleware = require('./middleware.js');
 
-function clerkMiddleware(clientOrOptions) {
-  const client = middleware.resolveClient(clientOrOptions);
+function send(ctx, { status, headers, body }) {
+  ctx.status = status;
+  ctx.set(headers);
+  ctx.body = body;
+}
+
+function clerkMiddleware(source, middlewareOptions) {
+  const clientOf = middleware.clientResolver(source);
+  const options = middleware.checkMiddlewareOptions(middlewareOptions);
   return async function clerk(ctx, next) {
+    const client = await clientOf(ctx);
     // `protocol` follows the setting `proxy`.
     const page = client.handshake ? { scheme: ctx.protocol, target: ctx.originalUrl } : undefined;
     const auth = await middleware.authenticate(client, ctx.req, ctx.req, page);
     ctx.state.auth = auth;
-    if (!client.handshake) return next();
+    const rejected = middleware.rejectionOfInvalid(auth, options);
+    if (!client.handshake) return rejected === null ? next() : send(ctx, rejected);
     const { redirect, setCookies, cacheControl } = auth;
     if (setCookies.length > 0) ctx.append('Set-Cookie', setCookies);
     if (cacheControl !== null) ctx.set('Cache-Control', cacheControl);
@@ -19,6 +28,7 @@ function clerkMiddleware(clientOrOptions) {
       ctx.body = '';
       return;
     }
+    if (rejected !== null) return send(ctx, rejected);
     try {
       return await next();
     } catch (error) {
@@ -36,12 +46,11 @@ function getAuth(ctx) {
 }
 
 function requireAuth(params) {
+  middleware.checkParams(params);
   return async function clerkRequireAuth(ctx, next) {
     const rejected = middleware.rejection(getAuth(ctx), params);
     if (rejected === null) return next();
-    ctx.status = rejected.status;
-    ctx.set(rejected.headers);
-    ctx.body = rejected.body;
+    send(ctx, rejected);
   };
 }
 

@@ -6,6 +6,7 @@ const { createRequire } = require('node:module');
 const { join } = require('node:path');
 const { version } = require('../package.json');
 const { ClerkError } = require('./errors.js');
+const { isMusl, platformPackage } = require('./platforms.js');
 
 const EXTERNAL = `clerk-auth ${version} has an addon, which bundlers cannot include: mark the package as external, and deploy \
 node_modules with the bundle.
@@ -25,13 +26,6 @@ function packageFolder() {
   }
 }
 
-/** Returns whether Node runs on musl, as on Alpine Linux. Slow: only for messages. */
-function isMusl() {
-  if (process.platform !== 'linux') return false;
-  const report = process.report?.getReport();
-  return report !== undefined && report.header.glibcVersionRuntime === undefined;
-}
-
 function describePlatform(platform) {
   const note = '; the addons of the package are for glibc: use an image such as node:22-slim, not node:22-alpine';
   return isMusl() ? `${platform} with musl${note}` : platform;
@@ -41,9 +35,9 @@ function load() {
   const platform = `${process.platform}-${process.arch}`;
   const folder = packageFolder();
   if (folder === undefined) throw new ClerkError('CLERK_LOAD', EXTERNAL);
-  const file = join(folder, 'prebuilds', platform, 'node.napi.node');
-  if (!existsSync(file)) {
-    const message = `clerk-auth ${version} has no addon for ${describePlatform(platform)}: ${file} does not exist`;
+  const file = findAddon(folder, platform);
+  if (file === undefined) {
+    const message = `clerk-auth ${version} has no addon for ${describePlatform(platform)}: ${howToGetIt(folder, platform)}`;
     throw new ClerkError('CLERK_LOAD', message);
   }
   let native;
@@ -58,6 +52,25 @@ function load() {
     throw new ClerkError('CLERK_LOAD', message);
   }
   return native;
+}
+
+/** Returns the addon that was built in this folder, or that of the platform's package. */
+function findAddon(folder, platform) {
+  const built = join(folder, 'prebuilds', platform, 'node.napi.node');
+  if (existsSync(built)) return built;
+  const name = `clerk-auth-${platform}-gnu`;
+  try {
+    return createRequire(join(folder, 'package.json')).resolve(name);
+  } catch {
+    return undefined;
+  }
+}
+
+function howToGetIt(folder, platform) {
+  const name = platformPackage();
+  if (name !== undefined)
+    return `install ${name}@${version}, an optional dependency that was left out (--no-optional, or a lock file of another platform)`;
+  return `build it from source with a C compiler and Rust (${join(folder, 'README.md')}, "Building"), as prebuilds/${platform}/node.napi.node`;
 }
 
 /** Loads a file that bundlers do not try to resolve. */

@@ -48,10 +48,13 @@ function rowsOf(result) {
   return Array.isArray(result[0]) ? result[0] : result;
 }
 
+/** Returns what a driver of MySQL says about a write. */
+const headerOf = (result) => (Array.isArray(result) ? result[0] : result);
+
 /** Returns how many rows a write of MySQL matched or changed. */
 function countOf(result) {
   if (typeof result === 'number') return result;
-  const header = Array.isArray(result) ? result[0] : result;
+  const header = headerOf(result);
   const count = header?.affectedRows ?? header?.rowCount ?? header?.changes;
   if (count === undefined) throw new TypeError('the result of `query` must have the number of affected rows');
   return Number(count);
@@ -162,8 +165,9 @@ class SqlUserStore {
     }
     const insert = `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`;
     if (this.#dialect.returning) return rowsOf(await this.#run(`${insert} RETURNING ${this.#select}`, values))[0];
-    await this.#run(insert, values);
-    return this.findByClerkId(columns.clerkId);
+    const inserted = await this.#run(insert, values);
+    const id = this.#newKey === undefined ? headerOf(inserted)?.insertId : values[0];
+    return id === undefined ? this.findByClerkId(columns.clerkId) : this.findByKey(String(id));
   }
 
   async update(key, columns, { onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned }) {

@@ -35,9 +35,9 @@ class Subject {
     return names.every((name) => this.columns.includes(name));
   }
 
-  /** Leaves out what the table lacks. */
+  /** Leaves out what the table lacks, and what is undefined. */
   only(columns) {
-    return Object.fromEntries(Object.entries(columns).filter(([name]) => this.has(name)));
+    return Object.fromEntries(Object.entries(columns).filter(([name, value]) => value !== undefined && this.has(name)));
   }
 
   newUser(columns = {}) {

@@ -7,6 +7,7 @@ const http = require('node:http');
 const { userStoreTests } = require('./store-tests.js');
 
 const ISSUER = 'https://clerk.test.example';
+const PARTY = 'https://app.test.example';
 const LIFETIME_S = 60;
 const PRIMARY = 'idn_1';
 
@@ -80,6 +81,7 @@ class TestClerk {
       secretKey: 'sk_test_clerk_auth_testing',
       jwtKey: this.jwtKey,
       issuer: [ISSUER],
+      authorizedParties: [PARTY],
       webhookSecrets: [this.webhookSecret],
     };
   }
@@ -150,6 +152,7 @@ class TestClerk {
     );
     const organization = { id: orgId, slg: orgSlug, rol: orgRole.replace(/^org:/, ''), ...packed };
     return this.sign({
+      azp: PARTY,
       exp: now + expiresInS,
       fva: factorVerificationAge,
       iat: issued,

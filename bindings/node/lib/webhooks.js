@@ -1,6 +1,7 @@
 'use strict';
 // Reads webhook requests and maps the library's status to an outcome.
 
+const { parseClaims } = require('./auth.js');
 const { ClerkError, fromNative, fromStatus } = require('./errors.js');
 const { flattenHeaders, getHeaders, isFetchHeaders } = require('./request.js');
 
@@ -87,6 +88,16 @@ function readBody(request, timeoutMs) {
   throw new TypeError('request.body must be the raw bytes of the webhook');
 }
 
+/** Returns the event of a verified body; null if it is no object. */
+function parseEvent(body) {
+  try {
+    const event = parseClaims(body.toString());
+    return typeof event === 'object' && event !== null ? event : null;
+  } catch {
+    return null;
+  }
+}
+
 const OUTCOMES = {
   CLERK_OK: { outcome: 'applied', httpStatus: 200 },
   CLERK_WEBHOOK_IGNORED: { outcome: 'ignored', httpStatus: 200 },
@@ -102,12 +113,14 @@ async function handle(request, timeoutMs, processWebhook) {
     body = await readBody(request, timeoutMs);
   } catch (error) {
     if (error instanceof TypeError) throw error;
-    return { ...OUTCOMES.CLERK_E_WEBHOOK, error };
+    return { ...OUTCOMES.CLERK_E_WEBHOOK, error, event: null };
   }
   const { status, error, cause } = await processWebhook(headers, body);
   const outcome = OUTCOMES[status];
   if (outcome === undefined) throw fromStatus(status, error);
-  return { ...outcome, error: error && fromNative(error, { cause }) };
+  // Only what Clerk has signed.
+  const isVerified = status === 'CLERK_OK' || status === 'CLERK_WEBHOOK_IGNORED';
+  return { ...outcome, error: error && fromNative(error, { cause }), event: isVerified ? parseEvent(body) : null };
 }
 
 module.exports = { handle };

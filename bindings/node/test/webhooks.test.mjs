@@ -40,7 +40,8 @@ test('user.updated updates the row and the cached user', async () => {
   const webhook = await signedWebhook({ type: 'user.updated', id: 'user_1' });
   users.takeLog();
   await sim.admin('DELETE', '/counts');
-  const result = await clerk.webhooks.handle(webhook);
+  const { event, ...result } = await clerk.webhooks.handle(webhook);
+  assert.deepEqual([event.type, event.data.id], ['user.updated', 'user_1']);
   assert.deepEqual(result, { outcome: 'applied', httpStatus: 200, error: null });
   assert.equal(users.takeLog(), 'findByClerkId update');
   assert.equal(users.rows[0].firstName, 'Augusta');

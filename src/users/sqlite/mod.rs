@@ -291,7 +291,9 @@ impl UserStore for SqliteStore {
             let found = connection.prepare_cached(sql)?.query_row(params![id, changes.clerk_id], |_| Ok(()));
             Ok((id, found.optional()?))
         })?;
-        found.map(|()| id.to_string()).ok_or_else(|| self.file.error("a trigger on `clerk_user` discarded the new row"))
+        found
+            .map(|()| id.to_string())
+            .ok_or_else(|| self.file.error("a trigger on `clerk_user` discarded the new row, or the table was changed"))
     }
 
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {

@@ -132,6 +132,7 @@ impl Client {
             accept: NONE,
             sec_fetch_dest: NONE,
             referer: NONE,
+            mark: 0,
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
         self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })
@@ -164,6 +165,7 @@ impl Client {
             accept: NONE,
             sec_fetch_dest: NONE,
             referer: NONE,
+            mark: 0,
         };
         // SAFETY: the client is alive; the request and all it points to live during the call.
         self.call(|client, result, error| unsafe { ffi::clerk_authenticate(client, &request, result, error) })

@@ -1,22 +1,19 @@
 // A worker of bindings/go/stores: prints "ready", then for each line of tokens a line of outcomes.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import pg from 'pg';
-import { Accounts } from './accounts.mjs';
+import { libraries } from './stores.mjs';
 
 const { ClerkClient } = createRequire(import.meta.url)(process.env.STORES_CLERK_AUTH);
-const THREADS = 8;
+const THREADS = 16;
 const job = JSON.parse(process.env.STORES_JOB);
 
-// 64-bit integers of the table are numbers of milliseconds.
-pg.types.setTypeParser(pg.types.builtins.INT8, Number);
-const pool = new pg.Pool({ connectionString: job.source, max: THREADS });
+const { store, close } = await libraries[job.driver === 'mysql' ? 'mysql2' : 'pg'](job.source, job.table);
 const clerk = new ClerkClient({
   env: false,
   apiUrl: job.api_url,
   secretKey: 'sk_test_stores',
   timeoutMs: 30_000,
-  users: new Accounts(pool, job.table),
+  users: store,
 });
 await clerk.warmUp();
 console.log('ready');
@@ -42,4 +39,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify(outcomes));
 }
 await clerk.close();
-await pool.end();
+await close();

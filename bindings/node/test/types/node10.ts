@@ -5,6 +5,8 @@ import * as onFastify from 'clerk-auth/fastify';
 import * as onHono from 'clerk-auth/hono';
 import * as onHttp from 'clerk-auth/http';
 import * as onKoa from 'clerk-auth/koa';
+import { SqlUserStore } from 'clerk-auth/sql';
+import { startTestClerk } from 'clerk-auth/testing';
 
 const clerk = new ClerkClient({ env: false, secretKey: 'sk' });
 onExpress.requireAuth({ role: 'org:admin' });
@@ -15,5 +17,7 @@ onHttp.withAuth(clerk, (req, res) => {
   const auth: Auth = onHttp.getAuth(req);
   res.end(auth.userId);
 });
+void startTestClerk().then(({ options }) => options.apiUrl);
+new SqlUserStore({ dialect: 'mysql', query: () => [] }).check();
 // @ts-expect-error no such setting
 onExpress.clerkMiddleware({ nonsense: true });

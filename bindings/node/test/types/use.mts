@@ -10,6 +10,8 @@ import * as onFastify from 'clerk-auth/fastify';
 import * as onHono from 'clerk-auth/hono';
 import * as onHttp from 'clerk-auth/http';
 import * as onKoa from 'clerk-auth/koa';
+import { SqlUserStore } from 'clerk-auth/sql';
+import { startTestClerk, userStoreTests } from 'clerk-auth/testing';
 
 interface Account extends UserRow {
   key: number;
@@ -65,6 +67,48 @@ const line: string | null = has({ role: 'x' }) ? null : challenge('here');
 await clerk.authenticate({}, { signal: null });
 console.log(disposed, line, version, known, plan, reason, ages, admin, outcome, httpStatus, hits);
 
+declare global {
+  interface CustomJwtSessionClaims {
+    metadata?: { plan: 'free' | 'paid' };
+  }
+}
+if (auth.isAuthenticated) {
+  const narrowed: [string, string, 'free' | 'paid' | undefined, null] = [
+    auth.userId,
+    auth.sessionClaims.sub,
+    auth.sessionClaims.metadata?.plan,
+    auth.reason,
+  ];
+  console.log(narrowed, auth.sessionClaims.other, auth.localUser?.row?.plan);
+} else {
+  const narrowed: [null, Reason] = [auth.userId, auth.reason];
+  console.log(narrowed);
+}
+// @ts-expect-error the request may not be signed in
+const unchecked: string = auth.userId;
+const machines = new ClerkClient({ acceptsToken: ['session_token', 'm2m_token'] });
+const either = await machines.authenticate({});
+if (either.isAuthenticated) {
+  if (either.tokenType === 'session_token') console.log(either.userId.length, either.sessionClaims.sub);
+  // @ts-expect-error the subject may be a machine
+  else console.log(either.userId.length, either.subject.length);
+  // @ts-expect-error not accepted by this client
+  if (either.tokenType === 'api_key') console.log(unchecked);
+}
+const account: Account | null | undefined = onExpress.getAuth<Account>(null as never).localUser?.row;
+onExpress.requireAuth({ acceptsToken: ['api_key', 'any'], permission: 'org:a:b' });
+// @ts-expect-error not a check
+onExpress.requireAuth({ signInUrl: '/' });
+// @ts-expect-error not an object of checks
+onExpress.requireAuth('org:admin');
+// @ts-expect-error not an option
+onHono.clerkMiddleware(clerk, { nonsense: true });
+await using test = await startTestClerk();
+new ClerkClient({ ...test.options, users: new SqlUserStore({ dialect: 'sqlite', query: () => [] }) });
+for (const { name, run } of userStoreTests(() => users)) console.log(name, run(), account);
+// @ts-expect-error no such dialect
+new SqlUserStore({ dialect: 'oracle', query: () => [] });
+
 // @ts-expect-error no such setting
 new ClerkClient({ secretkey: 'sk' });
 // @ts-expect-error no such mode
@@ -79,7 +123,8 @@ auth.isAuthenticated = true;
 auth.has({ nonsense: 'x' });
 
 const app = express();
-app.use(onExpress.clerkMiddleware(clerk as ClerkClient));
+app.use(onExpress.clerkMiddleware(clerk, { rejectInvalid: true }));
+app.use(onExpress.clerkMiddleware((req) => (req.hostname === 'a.example' ? clerk : new ClerkClient())));
 app.get('/', onExpress.requireAuth({ role: 'org:admin' }), (req, res) => res.send(onExpress.getAuth(req).userId));
 
 const fastify = Fastify();
@@ -88,11 +133,11 @@ fastify.get('/', { preHandler: onFastify.requireAuth() }, async (request) => onF
 
 const koa = new Koa();
 koa.use(onKoa.clerkMiddleware({ secretKey: 'sk' })).use(onKoa.requireAuth());
-koa.use((ctx) => void onKoa.getAuth(ctx).userId);
+koa.use((ctx) => void onKoa.getAuth<Account>(ctx).localUser?.row?.plan);
 
 const hono = new Hono();
 hono.use('*', onHono.clerkMiddleware());
-hono.get('/', onHono.requireAuth(), (c) => c.text(onHono.getAuth(c).userId ?? ''));
+hono.get('/', onHono.requireAuth(), (c) => c.text(onHono.getAuth(c).userId ?? c.get('clerkAuth').reason ?? ''));
 
 http.createServer(
   onHttp.withAuth(undefined, (req, res) => onHttp.requireAuth(req, res) && res.end(onHttp.getAuth(req).userId)),

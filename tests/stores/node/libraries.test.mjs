@@ -1,0 +1,55 @@
+// Every library passes the tests that every user store must pass.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { libraries } from './stores.mjs';
+
+const require = createRequire(import.meta.url);
+const { ClerkClient } = require(process.env.STORES_CLERK_AUTH);
+const { startTestClerk, userStoreTests } = require(join(process.env.STORES_CLERK_AUTH, 'testing.js'));
+const { STORES_POSTGRES, STORES_MARIADB } = process.env;
+
+const clerk = await startTestClerk();
+after(() => clerk.close());
+
+for (const [name, open] of Object.entries(libraries)) {
+  const isMysql = /mysql/i.test(name);
+  const source = isMysql ? STORES_MARIADB : STORES_POSTGRES;
+  const { store, close } = await open(source, `library_${name}`);
+  await store.createTable();
+  after(close);
+  for (const { name: contract, run } of userStoreTests(() => store)) test(`${name}, ${contract}`, run);
+
+  test(`${name}, a client signs users in and has the whole row`, async () => {
+    const client = new ClerkClient({ ...clerk.options, users: store });
+    const { id } = clerk.user({ email: `${name}@example.com`, username: name });
+    const headers = clerk.headers({ userId: id });
+    const first = await client.authenticate({ headers });
+    assert.equal(first.status, 'signed-in', String(first.error?.cause));
+    const { row } = (await client.authenticate({ headers })).localUser;
+    assert.deepEqual([row.clerk_id, row.email], [id, `${name}@example.com`]);
+    await client.close();
+  });
+
+  if (!isMysql) continue;
+  test(`${name}, a table of another character set or collation is refused at start`, async () => {
+    for (const [index, column] of [
+      'clerk_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE',
+      'clerk_id VARCHAR(255) CHARACTER SET latin1 COLLATE latin1_bin UNIQUE',
+    ].entries()) {
+      const table = `refused_${name}_${index}`;
+      const refused = await open(source, table);
+      const mysql = await import('mysql2/promise');
+      const [, user, host, port, database] = /^(\w+)@tcp\(([^:]+):(\d+)\)\/(\w+)$/.exec(source);
+      const db = await mysql.default.createConnection({ user, host, port: Number(port), database });
+      await db.query(`CREATE TABLE ${table} (id BIGINT AUTO_INCREMENT PRIMARY KEY, ${column})`);
+      await db.end();
+      const client = new ClerkClient({ ...clerk.options, users: refused.store });
+      await assert.rejects(client.warmUp(), /ALTER it to CHARACTER SET utf8mb4 COLLATE utf8mb4_bin/);
+      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, 'store-error');
+      await client.close();
+      await refused.close();
+    }
+  });
+}
