@@ -109,6 +109,21 @@ endef
 install: lib ## install into PREFIX (default /usr/local), below DESTDIR; libraries into LIBDIR
 	$(call install_tree,install,$(DESTDIR),$(PREFIX),$(LIBDIR))
 
+.PHONY: tool
+tool: $(TARGET)/clerk-auth ## the command clerk-auth, which explains tokens and checks settings
+
+$(TARGET)/clerk-auth: $(SOURCES) $(shell find tool tests/clerk-sim -name '*.rs' -o -name Cargo.toml)
+	$(HAS_CARGO)
+	$(RELEASE) build --release --jobs $(JOBS) -p clerk-auth-tool
+	@touch $@
+
+.PHONY: install-tool
+install-tool: tool ## the command and its manual page, into PREFIX
+	@umask 022; install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 755 $(TARGET)/clerk-auth '$(DESTDIR)$(PREFIX)/bin/'
+	@$(TARGET)/clerk-auth man > $(OUT)/clerk-auth.1
+	install -m 644 $(OUT)/clerk-auth.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
+
 .PHONY: uninstall
 uninstall: ## remove what `make install` with the same variables has installed
 	$(call install_tree,uninstall,$(DESTDIR),$(PREFIX),$(LIBDIR))
