@@ -294,7 +294,7 @@ fuzz-quick: ## every fuzz target for 4 seconds (90 s, and 2 to 3 minutes to buil
 SECONDS_EACH ?= 60
 
 .PHONY: fuzz
-fuzz: ## fuzz targets for a minute each (18 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
+fuzz: ## fuzz targets for a minute each (20 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
 	scripts/fuzz.sh $(SECONDS_EACH) $(TARGETS)
 
 # API faults × cache states × user modes, three times; no result later than 50 ms after timeout_ms.

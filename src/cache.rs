@@ -211,12 +211,12 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         }
     }
 
-    /// Returns the number of entries, including expired ones that have not been looked up since.
     /// Returns the sum of the shards' counters.
     pub fn tally(&self) -> u64 {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.tally).sum()
     }
 
+    /// Returns the number of entries, including expired ones that have not been looked up since.
     pub fn len(&self) -> usize {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
     }

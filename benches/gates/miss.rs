@@ -43,7 +43,15 @@ unsafe extern "C" fn store(
 pub fn sync_client(library: Library, sim: &Sim, pem: &str) -> Client {
     LIBRARY.get_or_init(|| library);
     let url = sim.url();
-    let settings = [("jwt_key", pem), PARTY, ("user_mode", "sync"), ("secret_key", "sk_test_bench"), ("api_url", &url)];
+    let settings = [
+        ("jwt_key", pem),
+        PARTY,
+        ("user_mode", "sync"),
+        ("secret_key", "sk_test_bench"),
+        ("api_url", &url),
+        // By default the store is asked on each hit, which is the application's time.
+        ("row_check_ttl_s", "60"),
+    ];
     library.client(&settings, Some(store))
 }
 

@@ -12,7 +12,7 @@ import (
 
 func ExampleNew() {
 	client, err := clerkauth.New(clerkauth.Config{
-		SecretKey:         "sk_test_...", // or FromEnv: true, which reads CLERK_SECRET_KEY
+		SecretKey:         "sk_test_4f7a0c2b91d84e63", // or FromEnv: true, which reads CLERK_SECRET_KEY
 		AuthorizedParties: []string{"https://app.example.com"},
 	})
 	if err != nil {
@@ -22,7 +22,7 @@ func ExampleNew() {
 	defer client.Close()
 
 	// New validates all settings.
-	_, err = clerkauth.New(clerkauth.Config{SecretKey: "sk_test_...", UserMode: "unknown"})
+	_, err = clerkauth.New(clerkauth.Config{SecretKey: "sk_test_4f7a0c2b91d84e63", UserMode: "unknown"})
 	var authErr *clerkauth.Error
 	if errors.Is(err, clerkauth.ErrConfig) && errors.As(err, &authErr) {
 		fmt.Println("invalid setting:", authErr.Setting)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -33,7 +34,14 @@ func (t *throttle) Handle(ctx context.Context, record slog.Record) error {
 	return slog.Default().Handler().Handle(ctx, record)
 }
 
+// addresses are in the errors of databases that quote the values of a statement.
+var addresses = regexp.MustCompile(`[^\s'"(=]+@[^\s'")]+`)
+
+// varying is what differs where the message is the same: numbers and trace ids.
+var varying = regexp.MustCompile(`trace \S+|\d+`)
+
 func (t *throttle) isRepeated(message string) bool {
+	message = varying.ReplaceAllString(message, "")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -66,7 +74,7 @@ func (c *Client) warn(ctx context.Context, err error) {
 	case errors.Is(err, ErrUnavailable):
 		attrs := []any{slog.String("reason", failed.Reason.String())}
 		if cause := failed.Unwrap(); cause != nil {
-			attrs = append(attrs, slog.String("cause", cause.Error()))
+			attrs = append(attrs, slog.String("cause", addresses.ReplaceAllString(cause.Error(), "[address]")))
 		}
 		set.logger.WarnContext(ctx, "clerkauth: requests cannot be authenticated: "+failed.Reason.String(), attrs...)
 	case failed.Reason == ReasonTokenNotActiveYet || failed.Reason == ReasonTokenIatInTheFuture:

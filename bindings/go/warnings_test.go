@@ -58,7 +58,7 @@ func TestWithoutLoggerWarningsReachTheDefaultLogOnce(t *testing.T) {
 		token  string
 		want   []string
 	}{
-		"store": {func(c *clerkauth.Config) { c.Store = brokenStore{&memoryStore{}} }, clerk.Token(), []string{"store-error", "no such table"}},
+		"store": {func(c *clerkauth.Config) { c.Store = brokenStore{&memoryStore{}} }, clerk.Token(), []string{"store-error", "no such table, [address]"}},
 		"Clerk": {func(c *clerkauth.Config) {
 			c.APIURL, c.UserMode, c.TimeoutMs = "http://127.0.0.1:9", "profile", clerkauth.Milliseconds(300*time.Millisecond)
 		}, clerk.Token(), []string{"level=WARN", "cannot be authenticated"}},
@@ -103,7 +103,7 @@ func TestWithoutLoggerWarningsReachTheDefaultLogOnce(t *testing.T) {
 type brokenStore struct{ *memoryStore }
 
 func (brokenStore) FindByClerkID(context.Context, string) (*clerkauth.User, error) {
-	return nil, errors.New("no such table")
+	return nil, errors.New("no such table, ada@example.com")
 }
 
 type traceKey struct{}

@@ -79,13 +79,13 @@ run_on() {
   fi
 }
 
-# The skipped files do not depend on the version of Node. Fastify 5 needs Node 20.
+# The skipped files do not depend on the version of Node. Fastify 5 and @clerk/express need Node 20.
 suite() {
   local version=$1 file
   for file in test/*.test.mjs; do
     case $file in
       test/names.* | test/settings.* | test/package.* | test/soak.*) ;;
-      test/fastify.*) [ "${version%%.*}" -lt 20 ] || echo "$file" ;;
+      test/fastify.* | test/examples.*) [ "${version%%.*}" -lt 20 ] || echo "$file" ;;
       *) echo "$file" ;;
     esac
   done

@@ -139,7 +139,7 @@ func (s *subject) update(key string, columns values, condition clerkauth.UpdateC
 	case err != nil:
 		return err
 	case row == nil || row.Key != key:
-		return fmt.Errorf("Update returned the row %+v", row)
+		return fmt.Errorf("the row that Update returned is %+v", row)
 	}
 	return nil
 }

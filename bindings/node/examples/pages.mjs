@@ -11,7 +11,7 @@ await once(server, 'listening');
 const origin = `http://127.0.0.1:${server.address().port}`;
 
 const app = express();
-app.use(clerkMiddleware({ handshake: true, publicOrigin: [origin] }));
+app.use(clerkMiddleware({ handshake: true, publicOrigin: [origin], authorizedParties: [origin] }));
 app.get('/', requireAuth(), (req, res) => res.send(`hello, ${getAuth(req).userId}\n`));
 server.on('request', app);
 console.log(origin);

@@ -7,21 +7,25 @@ const lastTimes = new Map();
 
 function warn(message) {
   const now = Date.now();
-  const last = lastTimes.get(message);
+  // Numbers and trace ids differ where the message is the same.
+  const key = message.replace(/trace \S+|\d+/g, '');
+  const last = lastTimes.get(key);
   if (last !== undefined && now - last < INTERVAL_MS) return;
   if (lastTimes.size >= MAX_MESSAGES) lastTimes.clear();
-  lastTimes.set(message, now);
+  lastTimes.set(key, now);
   process.emitWarning(message, { type: 'ClerkWarning', code: 'CLERK_AUTH' });
 }
 
 const CLOCK_REASONS = ['token-not-active-yet', 'token-iat-in-the-future'];
 
+/** A database may quote the values of a statement. */
+const withoutAddresses = (message) => message.slice(0, 200).replace(/[^\s'"(=]+@[^\s'")]+/g, '[address]');
+
 /** Warns of a result that says something about this server. */
 function warnOfResult(auth) {
   if (auth.status === 'unavailable') {
     const { message, cause } = auth.error;
-    // Without ids and numbers, which would make every message another one.
-    const detail = cause instanceof Error ? ` (${cause.name}: ${cause.message.slice(0, 200)})` : '';
+    const detail = cause instanceof Error ? ` (${cause.name}: ${withoutAddresses(cause.message)})` : '';
     warn(`clerk-auth: requests cannot be authenticated: ${auth.reason}: ${message}${detail}`);
   } else if (CLOCK_REASONS.includes(auth.reason)) {
     warn(`clerk-auth: tokens are rejected as ${auth.reason}: the clock of this machine may be behind that of Clerk`);

@@ -26,11 +26,11 @@ async function ask(options, headers = clerk.headers(), times = 3) {
 test('a store that fails is heard once, with its error', async () => {
   const users = new UserTable();
   users.before = () => {
-    throw new Error('relation "account" does not exist');
+    throw new Error('relation "account" does not exist: (email)=(ada@example.com)');
   };
   await ask({ users });
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0], /store-error.*relation "account" does not exist/);
+  assert.match(warnings[0], /store-error.*relation "account" does not exist: \(email\)=\(\[address\]\)/);
 });
 
 test('Clerk that cannot be reached, and a key that it rejects, are heard', async () => {

@@ -337,6 +337,7 @@ fn authenticate(input: &mut Input<'_>, world: &mut World, client: *mut clerk_cli
     let none = str_of(b"");
     let mut request = clerk_request {
         struct_size: size_of::<clerk_request>() as u32,
+        mark: u64::from(input.byte() & 1),
         flags: u32::from(input.byte() == 7),
         headers: null(),
         header_count: 0,

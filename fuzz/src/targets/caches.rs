@@ -98,7 +98,7 @@ pub fn cache(data: &[u8]) {
             }
             4 => {
                 let is_valid = input.byte() & 3 != 0;
-                let found = watch(|| cache.lookup(&key, now_ms, |_| is_valid));
+                let found = watch(|| cache.lookup(&key, now_ms, |_| is_valid, |value, _| *value));
                 assert_eq!(found, model.lookup(key, now_ms, is_valid));
             }
             5 => {

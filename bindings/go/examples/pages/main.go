@@ -18,7 +18,9 @@ func main() {
 		log.Fatal(err)
 	}
 	origin := "http://" + listener.Addr().String()
-	client, err := clerkauth.New(clerkauth.Config{FromEnv: true, Handshake: "on", PublicOrigin: []string{origin}})
+	client, err := clerkauth.New(clerkauth.Config{
+		FromEnv: true, Handshake: "on", PublicOrigin: []string{origin}, AuthorizedParties: []string{origin},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,0 +1,72 @@
+// The examples that docs/migrating.md and the README refer to.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startTestClerk } from 'clerk-auth/testing';
+
+const clerk = await startTestClerk();
+after(() => clerk.close());
+
+/** Starts an example that prints its port. Returns a function that requests a path. */
+async function serve(t, file) {
+  const { secretKey, apiUrl, jwtKey } = clerk.options;
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`../examples/${file}`, import.meta.url))], {
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      CLERK_SECRET_KEY: secretKey,
+      CLERK_PUBLISHABLE_KEY: `pk_test_${Buffer.from('clerk.test.example$').toString('base64').replace(/=*$/, '')}`,
+      CLERK_API_URL: apiUrl,
+      CLERK_JWT_KEY: jwtKey,
+      CLERK_TELEMETRY_DISABLED: '1',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const { value: port } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  return async (path, headers = {}) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers, redirect: 'manual' });
+    return [response.status, (await response.text()).trim()];
+  };
+}
+
+test('migrated application responds as the one with @clerk/express', async (t) => {
+  const before = await serve(t, 'migrating/before.mjs');
+  const migrated = await serve(t, 'migrating/after.mjs');
+  const ada = clerk.headers({ userId: 'user_ada' });
+  const reader = { userId: 'user_eve', orgId: 'org_1', orgRole: 'org:member', orgPermissions: ['org:invoices:read'] };
+  const requests = [
+    ['/', {}],
+    ['/', ada],
+    ['/me', ada],
+    ['/me', clerk.headers(reader)],
+    ['/invoices', clerk.headers(reader)],
+    ['/me', {}],
+    ['/me', { authorization: 'Bearer forged' }],
+    ['/invoices', ada],
+    ['/', { authorization: `Bearer ${clerk.token({ expiresInS: -60 })}` }],
+  ];
+  const seen = [];
+  for (const [path, headers] of requests) {
+    const [theirs, ours] = [await before(path, headers), await migrated(path, headers)];
+    assert.equal(ours[0], theirs[0], `${path}: ${ours} and ${theirs}`);
+    // Only the bodies of errors differ.
+    if (ours[0] === 200) assert.equal(ours[1], theirs[1]);
+    seen.push(ours[0]);
+  }
+  assert.deepEqual(seen, [200, 200, 200, 200, 200, 401, 401, 403, 200]);
+});
+
+test('metrics for Prometheus count the results', async (t) => {
+  const ask = await serve(t, 'metrics.mjs');
+  const headers = clerk.headers({ userId: 'user_ada' });
+  assert.deepEqual(await ask('/', headers), [200, 'user_ada']);
+  await ask('/', headers);
+  assert.equal((await ask('/'))[0], 401);
+  const [, metrics] = await ask('/metrics');
+  for (const [outcome, count] of Object.entries({ verified: 1, cache: 1, 'session-token-missing': 1 }))
+    assert.ok(metrics.includes(`clerk_authentications_count{outcome="${outcome}"} ${count}\n`), metrics);
+  assert.match(metrics, /^clerk_cache_hits_total 1$/m);
+});
