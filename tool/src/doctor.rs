@@ -143,7 +143,7 @@ fn check_clerk(settings: &Settings, report: &mut Report) {
         }
         (200 | 429, true) => report.add("secret key", Mark::Ok, "accepted", ""),
         (status, true) => {
-            report.add("secret key", Mark::Failed, format!("Clerk responded with {status}"), "try again later")
+            report.add("secret key", Mark::Failed, format!("Clerk responded with {status}"), "try again later");
         }
     }
     match (probe.status, KeySet::parse(&probe.body)) {

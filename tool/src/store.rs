@@ -16,7 +16,7 @@ fn open(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-const ROWS: &str = "select id, clerk_id, email, username, is_active from users order by id";
+const ROWS: &str = "select id, clerk_user_id, email, username, is_active from clerk_user order by id";
 
 /// Prints each row.
 pub fn list(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
@@ -69,14 +69,14 @@ pub fn check(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
     add(
         "columns",
         one(
-            "select count(*) from pragma_table_info('users') where name in ('id','clerk_id','email','username','is_active')",
+            "select count(*) from pragma_table_info('clerk_user') where name in ('id','clerk_user_id','email','username','is_active')",
         ),
         |value| value == "5",
         "this is no database of the SQLite store, or an older one: open it with the library once",
     );
-    add("rows", one("select count(*) from users"), |_| true, "");
-    add("inactive rows", one("select count(*) from users where not is_active"), |_| true, "");
-    add("rows without Clerk id", one("select count(*) from users where clerk_id is null"), |_| true, "");
+    add("rows", one("select count(*) from clerk_user"), |_| true, "");
+    add("inactive rows", one("select count(*) from clerk_user where not is_active"), |_| true, "");
+    add("rows without Clerk id", one("select count(*) from clerk_user where clerk_user_id is null"), |_| true, "");
     add("journal", one("pragma journal_mode"), |value| value == "wal", "");
     let is_good = found.iter().all(|check| check.mark != Mark::Failed);
     let (lines, array) = output::checks(&found);

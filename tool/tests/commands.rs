@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use clerk_auth::users::{RowChanges, UserStore};
 use clerk_sim::{Sim, TokenSpec};
 use serde_json::{Value, json};
 
@@ -174,9 +175,15 @@ fn store_is_listed_and_checked_without_a_change() {
     let fixture = Fixture::new();
     let path = std::env::temp_dir().join(format!("clerk-auth-{}.db", std::process::id()));
     let name = path.to_str().unwrap();
-    drop(clerk_auth::users::SqliteStore::open(&path).unwrap());
+    let store = clerk_auth::users::SqliteStore::open(&path).unwrap();
+    let mut ada = RowChanges::default();
+    ada.clerk_id = Some("user_1".into());
+    ada.username = Some("ada".into());
+    store.create(&ada).unwrap();
+    drop(store);
     let (code, listed) = fixture.json(&["store", "list", name]);
-    assert_eq!((code, &listed["rows"]), (0, &json!([])));
+    let row = json!({"key": 1, "clerk_id": "user_1", "email": null, "username": "ada", "is_active": true});
+    assert_eq!((code, &listed["rows"]), (0, &json!([row])));
     assert_eq!(fixture.json(&["store", "check", name]).0, 0);
     std::fs::write(&path, b"not a database, but long enough to be taken for one").unwrap();
     let output = fixture.run(&["store", "check", name], &[], b"");
@@ -189,7 +196,7 @@ fn store_is_listed_and_checked_without_a_change() {
 #[test]
 fn webhook_deliveries_are_verified() {
     let fixture = Fixture::new();
-    let made = fixture.run(&["sim", "webhook", "--type", "user.updated", "--user", "user_1"], &[], b"");
+    let made = fixture.run(&["sim", "webhook", "--type", "session.revoked", "--id", "sess_1"], &[], b"");
     let delivery: Value = serde_json::from_slice(&made.stdout).unwrap();
     let header = |name: &str| delivery["headers"][name].as_str().unwrap();
     let secret = clerk_sim::DEFAULT_WEBHOOK_SECRET;
