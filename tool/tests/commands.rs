@@ -177,8 +177,7 @@ fn store_is_listed_and_checked_without_a_change() {
     let name = path.to_str().unwrap();
     let store = clerk_auth::users::SqliteStore::open(&path).unwrap();
     let mut ada = RowChanges::default();
-    ada.clerk_id = Some("user_1".into());
-    ada.username = Some("ada".into());
+    (ada.clerk_id, ada.username) = (Some("user_1".into()), Some("ada".into()));
     store.create(&ada).unwrap();
     drop(store);
     let (code, listed) = fixture.json(&["store", "list", name]);
