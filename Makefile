@@ -8,7 +8,14 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-LIBDIR ?= $(PREFIX)/lib
+LIBDIR ?= $(if $(filter /,$(PREFIX)),,$(PREFIX))/lib
+# The names that GNU's conventions use.
+ifdef prefix
+override PREFIX := $(prefix)
+endif
+ifdef libdir
+override LIBDIR := $(libdir)
+endif
 JOBS ?= 2
 # The shared library uses the SQLite library of the system, so that a process has one copy of it; `bundled` compiles a copy.
 SQLITE ?= system
@@ -19,12 +26,20 @@ SONAME := libclerk_auth.so.0
 # libgcc_s, or libgcc_eh to fully static programs, where there is no libgcc_s.
 STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl -lc
 
-TARGET := target/release
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+TARGET := $(TARGET_DIR)/release
 OUT := build
 STAGE := $(abspath $(OUT)/stage)
 SIM := $(TARGET)/clerk-sim
 # Build scripts look at these variables: without them, cargo called by hand and by make share what they have built.
 CARGO := env -u PKG_CONFIG_PATH -u CMAKE_PREFIX_PATH -u LD_LIBRARY_PATH cargo
+# No file that is installed contains a path of the machine that built it. C parts (TLS, SQLite) get what Debian gives its own.
+REMAP := $(CURDIR)=/clerk-auth $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+RELEASE := RUSTFLAGS="$(strip $(RUSTFLAGS) $(REMAP:%=--remap-path-prefix=%) --remap-path-prefix=$$(rustc --print sysroot)=/rust)" \
+    CFLAGS="$(strip $(CFLAGS) $(REMAP:%=-ffile-prefix-map=%) -fstack-protector-strong $(if $(filter x86_64,$(shell uname -m)),-fcf-protection) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)" \
+    $(CARGO)
+# What `sudo make install` needs in addition is nothing, if the library was built before.
+HAS_CARGO = @command -v cargo > /dev/null || { echo 'cargo is not in PATH: run `make lib` as the user who has it, then `make install`' >&2; exit 1; }
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
 # The staged tree is what a user gets from `make install`: examples and C tests see nothing else.
@@ -55,18 +70,24 @@ endif
 
 # Each artifact is built by itself: a build of several crate types at once silently loses link-time optimization.
 $(OUT)/$(SONAME): $(SOURCES)
+	$(HAS_CARGO)
 	@mkdir -p $(OUT)
 	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
 	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
-	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
-	strip --strip-unneeded -o $@ $(TARGET)/libclerk_auth.so
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
+	$(if $(NO_STRIP),cp,strip --strip-unneeded -o $@) $(TARGET)/libclerk_auth.so $(if $(NO_STRIP),$@)
 
 # Only the functions of the header stay global, so that two Rust archives can live in one program. Contains SQLite, so that
 # static programs and the bindings need no other file.
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
+	$(HAS_CARGO)
 	@mkdir -p $(OUT)
-	$(CARGO) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
 	scripts/archive.sh $(TARGET)/libclerk_auth.a tests/abi/symbols.txt $@
+
+.PHONY: native-static-libs
+native-static-libs: # for tests/install.sh
+	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib -- --print native-static-libs 2>&1
 
 .PHONY: lib
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
@@ -79,43 +100,46 @@ header: ## write include/clerk_auth.h, the list of symbols and tests/c/error_cal
 generate: header ## write everything that is generated from the Rust sources: header, README tables, lists of the bindings
 	CLERK_WRITE_GENERATED=1 $(CARGO) test --jobs $(JOBS) --test generate -- --test-threads 1
 
-define fill
-	sed -e 's|@PREFIX@|$(2)|g' -e 's|@LIBDIR@|$(3)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
-	    -e 's|@CMAKE_STATIC_LIBS@|util;rt;pthread;m;dl;c|g' $(1)
-endef
-
-# $(1): destination, $(2): prefix, $(3): libdir
+# $(1): install or uninstall, $(2): destination, $(3): prefix, $(4): libdir
 define install_tree
-	install -d $(1)$(2)/include/clerk_auth $(1)$(3)/pkgconfig $(1)$(3)/cmake/clerk_auth
-	install -m 644 include/clerk_auth.h $(1)$(2)/include/
-	install -m 644 bindings/cpp/include/clerk_auth.hpp $(1)$(2)/include/
-	install -m 644 bindings/cpp/include/clerk_auth/*.hpp $(1)$(2)/include/clerk_auth/
-	install -m 644 bindings/cpp/cmake/clerk_auth-cpp.cmake $(1)$(3)/cmake/clerk_auth/
-	install -m 755 $(OUT)/$(SONAME) $(1)$(3)/libclerk_auth.so.$(VERSION)
-	ln -sfn libclerk_auth.so.$(VERSION) $(1)$(3)/$(SONAME)
-	ln -sfn $(SONAME) $(1)$(3)/libclerk_auth.so
-	install -m 644 $(OUT)/libclerk_auth.a $(1)$(3)/
-	$(call fill,clerk-auth.pc.in,$(2),$(3)) > $(1)$(3)/pkgconfig/clerk-auth.pc
-	$(call fill,cmake/clerk_auth-config.cmake.in,$(2),$(3)) > $(1)$(3)/cmake/clerk_auth/clerk_auth-config.cmake
-	$(call fill,cmake/clerk_auth-config-version.cmake.in,$(2),$(3)) > $(1)$(3)/cmake/clerk_auth/clerk_auth-config-version.cmake
+	@DESTDIR='$(2)' PREFIX='$(3)' LIBDIR='$(4)' OUT='$(OUT)' VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' scripts/install.sh $(1)
 endef
 
 .PHONY: install
-install: lib ## install into PREFIX (default /usr/local), below DESTDIR
-	$(call install_tree,$(DESTDIR),$(PREFIX),$(LIBDIR))
+install: lib ## install into PREFIX (default /usr/local), below DESTDIR; libraries into LIBDIR
+	$(call install_tree,install,$(DESTDIR),$(PREFIX),$(LIBDIR))
+
+.PHONY: tool
+tool: $(TARGET)/clerk-auth ## the command clerk-auth, which explains tokens and checks settings
+
+$(TARGET)/clerk-auth: $(SOURCES) $(shell find tool tests/clerk-sim -name '*.rs' -o -name Cargo.toml)
+	$(HAS_CARGO)
+	$(RELEASE) build --release --jobs $(JOBS) -p clerk-auth-tool
+	@touch $@
+
+.PHONY: install-tool
+install-tool: tool ## the command and its manual page, into PREFIX
+	@umask 022; install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 755 $(TARGET)/clerk-auth '$(DESTDIR)$(PREFIX)/bin/'
+	@$(TARGET)/clerk-auth man > $(OUT)/clerk-auth.1
+	install -m 644 $(OUT)/clerk-auth.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` with the same variables has installed
+	$(call install_tree,uninstall,$(DESTDIR),$(PREFIX),$(LIBDIR))
 
 HPP := $(wildcard bindings/cpp/include/*.hpp bindings/cpp/include/clerk_auth/*.hpp bindings/cpp/cmake/clerk_auth-cpp.cmake)
 
-$(OUT)/staged: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a include/clerk_auth.h clerk-auth.pc.in $(wildcard cmake/*.in) $(HPP)
+$(OUT)/staged: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a include/clerk_auth.h clerk-auth.pc.in scripts/install.sh $(wildcard cmake/*.in) $(HPP)
 	@rm -rf $(STAGE)
-	$(call install_tree,,$(STAGE),$(STAGE)/lib)
+	@QUIET=1; export QUIET; PREFIX='$(STAGE)' LIBDIR='$(STAGE)/lib' OUT='$(OUT)' VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' DESTDIR= scripts/install.sh install
 	@touch $@
 
 .PHONY: stage
 stage: $(OUT)/staged
 
 $(SIM): $(shell find tests/clerk-sim -name '*.rs' -o -name '*.json' -path '*/data/*') tests/clerk-sim/Cargo.toml Cargo.lock
-	$(CARGO) build --release --jobs $(JOBS) -p clerk-sim
+	$(RELEASE) build --release --jobs $(JOBS) -p clerk-sim
 	@touch $@
 
 .PHONY: sim
@@ -155,7 +179,7 @@ test-rust: ## the core
 # $(1): subcommand, $(2): file
 define replay
 	@mkdir -p $(OUT)
-	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- $(1) $(2) > $(OUT)/$(1).jsonl \
+	$(RELEASE) run --quiet --release --jobs $(JOBS) -p corpus-replay -- $(1) $(2) > $(OUT)/$(1).jsonl \
 	    || { grep '"verdict":"fail"' $(OUT)/$(1).jsonl; tail -n 1 $(OUT)/$(1).jsonl; exit 1; }
 	@tail -n 1 $(OUT)/$(1).jsonl
 endef
@@ -183,7 +207,7 @@ crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 secon
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
     $(shell find tests/corpus-replay tests/clerk-sim -name '*.rs')
 	@mkdir -p $(@D)
-	$(CARGO) run --quiet --release --jobs $(JOBS) -p corpus-replay -- share $< > $@
+	$(RELEASE) run --quiet --release --jobs $(JOBS) -p corpus-replay -- share $< > $@
 
 BINDING := $(OUT)/staged $(SIM) $(CLERK_CASES)
 
@@ -325,6 +349,11 @@ lint: ## formatting, clippy, docs
 	$(CARGO) clippy --lib --no-default-features --jobs $(JOBS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
 
+.PHONY: third-party
+third-party: ## write THIRD-PARTY-LICENSES from the sources of all crates that the library contains
+	scripts/third-party.py > $(OUT)/THIRD-PARTY-LICENSES
+	mv $(OUT)/THIRD-PARTY-LICENSES .
+
 .PHONY: deny
 deny: ## licences, duplicate majors, banned crates and sources of all dependencies; advisories unless OFFLINE=1
 	@command -v cargo-deny > /dev/null || { echo 'cargo-deny is missing: cargo install --locked cargo-deny'; exit 1; }
@@ -351,7 +380,7 @@ bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by c
 
 .PHONY: bench
 bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers
-	$(CARGO) bench --jobs $(JOBS) -p clerk-auth
+	$(RELEASE) bench --jobs $(JOBS) -p clerk-auth
 	bindings/cpp/bench.sh
 	bindings/go/bench.sh
 	bindings/node/bench.sh

@@ -38,9 +38,11 @@ here=$tmp/here dest=$tmp/dest arch=$tmp/arch
 install_with() {
   make --no-print-directory install "$@" > "$tmp/make.txt" 2>&1 || { cat "$tmp/make.txt" >&2; exit 1; }
 }
-install_with PREFIX="$here"
+# A caller's umask changes nothing; nor does a PATH without cargo, as that of sudo, once the library is built.
+(umask 077 && PATH=/usr/local/bin:/usr/bin:/bin install_with PREFIX="$here")
 install_with DESTDIR="$dest" PREFIX=/opt/clerk
-install_with PREFIX="$arch" LIBDIR="$arch/lib/arch"
+install_with prefix="$(realpath --relative-to=. "$arch")" libdir="$arch/lib/arch"
+install_with PREFIX="$tmp/split" LIBDIR="$tmp/libraries"
 
 # installs_files ROOT LIBDIR: these files and no others.
 installs_files() {
@@ -56,20 +58,53 @@ $lib/libclerk_auth.so
 $lib/libclerk_auth.so.0
 $lib/libclerk_auth.so.$version
 $lib/pkgconfig/clerk-auth.pc
+$(printf 'share/doc/clerk-auth/%s\n' CHANGELOG.md LICENSE-APACHE LICENSE-MIT README.md THIRD-PARTY-LICENSES)
 LIST
   ) && [ "$(readlink "$1/$lib/libclerk_auth.so")" = libclerk_auth.so.0 ] &&
     [ "$(readlink "$1/$lib/libclerk_auth.so.0")" = "libclerk_auth.so.$version" ] &&
     # Writable by the owner only, readable by all.
-    [ -z "$(find "$1" -type f -perm /022)" ] && [ -z "$(find "$1" -type f ! -perm -044)" ]
+    [ -z "$(find "$1" -type f -perm /022)" ] && [ -z "$(find "$1" -type f ! -perm -044)" ] &&
+    [ -z "$(find "$1" -mindepth 1 -type d ! -perm 755)" ]
 }
 check "files below PREFIX" installs_files "$here" lib
 check "files below DESTDIR and PREFIX" installs_files "$dest/opt/clerk" lib
-check "files below PREFIX with a separate LIBDIR" installs_files "$arch" lib/arch
+check "files below a relative prefix with a separate libdir" installs_files "$arch" lib/arch
 templates_are_filled() {
   ! grep -rn "@\|$dest" "$here"/lib/{pkgconfig,cmake} "$dest"/opt/clerk/lib/{pkgconfig,cmake} &&
     ! grep -rn '@' "$arch"/lib/arch/{pkgconfig,cmake}
 }
 check "templates are filled and do not contain DESTDIR" templates_are_filled
+
+# rejects_in_one_line EXPECTED VARIABLE...: `make install` fails and says why.
+rejects_in_one_line() {
+  local expected=$1 status=0
+  shift
+  make --no-print-directory install "$@" > "$tmp/make.txt" 2>&1 || status=$?
+  cat "$tmp/make.txt"
+  [ "$status" -ne 0 ] && grep -F "make install: $expected" "$tmp/make.txt" && [ "$(grep -vc '^make: \*\*\*' "$tmp/make.txt")" -eq 1 ]
+}
+touch "$tmp/file"
+check "an empty PREFIX is rejected" rejects_in_one_line "PREFIX is empty" PREFIX=
+check "a PREFIX that is a file is rejected" rejects_in_one_line "$tmp/file is not a folder" PREFIX="$tmp/file"
+if [ "$(id -u)" -eq 0 ] && unshare --mount true 2> /dev/null; then
+  export -f rejects_in_one_line
+  export tmp
+  mkdir "$tmp/read-only"
+  check "a read-only PREFIX is rejected" unshare --mount bash -c \
+    'mount -t tmpfs -o ro tmpfs "$tmp/read-only" && rejects_in_one_line "$tmp/read-only is not writable" PREFIX="$tmp/read-only"'
+fi
+uninstalls() {
+  install_with PREFIX="$tmp/removed" && touch "$tmp/removed/lib/of-the-user" &&
+    make --no-print-directory uninstall PREFIX="$tmp/removed" &&
+    diff <(find "$tmp/removed" ! -type d) <(echo "$tmp/removed/lib/of-the-user")
+}
+check "uninstall removes what install has installed, and nothing else" uninstalls
+# Paths of the machine that built it, which would be in panic messages.
+no_build_paths() {
+  ! strings "$here"/lib/libclerk_auth.{a,so} | grep -F -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" -e "$(rustc --print sysroot)"
+}
+check "no path of the machine in the objects" no_build_paths
+check "licences of all linked crates are named" scripts/third-party.py --check
 
 # --- a program --------------------------------------------------------------------------------------------------------
 
@@ -159,6 +194,8 @@ by_cmake() {
   [ "$(cat "$built/version.txt")" = "$version" ]
   runs "$1" "$built/shared"
   runs /nowhere "$built/static"
+  # The loader finds the library in the folder itself, not by way of the CMake files.
+  readelf -dW "$built/shared" | grep "R.*PATH.*\[$1[]:]"
   readelf -dW "$built/shared" | grep 'NEEDED.*libclerk_auth\.so\.0' > /dev/null
   ! ldd "$built/static" | grep clerk
   is_fully_static "$built/fully_static"
@@ -177,6 +214,7 @@ export -f by_cmake by_cmake_prefix cmake_rejects
 check "CMake, shared and static" alone by_cmake "$here/lib"
 check "CMake below DESTDIR" alone by_cmake "$dest/opt/clerk/lib"
 check "CMake with a separate LIBDIR" alone by_cmake "$arch/lib/arch"
+check "CMake with a LIBDIR outside PREFIX" alone by_cmake "$tmp/libraries"
 check "CMake by CMAKE_PREFIX_PATH" alone by_cmake_prefix "$here" 0.1
 check "CMake rejects a later version" alone cmake_rejects "$here" 0.2
 # An installation of the next major version.
@@ -185,6 +223,36 @@ sed -i "s/PACKAGE_VERSION \"$version\"/PACKAGE_VERSION \"1.2.0\"/" \
   "$tmp/next/lib/cmake/clerk_auth/clerk_auth-config-version.cmake"
 check "CMake rejects another major version" alone cmake_rejects "$tmp/next" 0.1
 check "CMake accepts a later minor version" alone by_cmake_prefix "$tmp/next" 1.1
+
+# A header that another version left, and a library that does not belong to it.
+cp -r "$here" "$tmp/mixed"
+sed -i 's/define CLERK_VERSION_MINOR .*/define CLERK_VERSION_MINOR 7/' "$tmp/mixed/include/clerk_auth.h"
+names_the_mix() {
+  cmake_rejects "$tmp/mixed" 0.1 2>&1 | grep 'clerk_auth.h is of version 0\.7\.0'
+}
+export -f names_the_mix
+check "CMake rejects a header of another version" alone names_the_mix
+
+cat > "$tmp/use/source.txt" << 'PROJECT'
+cmake_minimum_required(VERSION 3.15)
+project(use C)
+add_subdirectory("${TREE}" clerk_auth)
+add_executable(use use.c)
+target_link_libraries(use PRIVATE clerk_auth::clerk_auth)
+install(TARGETS use RUNTIME DESTINATION bin)
+PROJECT
+from_source() {
+  mkdir "$tmp/source"
+  cp "$tmp/use/use.c" "$tmp/source"
+  cp "$tmp/use/source.txt" "$tmp/source/CMakeLists.txt"
+  cmake -S "$tmp/source" -B "$tmp/source/built" -DTREE="$PWD"
+  cmake --build "$tmp/source/built"
+  runs /nowhere "$tmp/source/built/use"
+  cmake --install "$tmp/source/built" --prefix "$tmp/source/installed"
+  [ "$(cd "$tmp/source/installed" && find . ! -type d)" = ./bin/use ]
+}
+export -f from_source
+check "CMake from source, installing nothing of its own" alone from_source
 
 # --- lists -------------------------------------------------------------------------------------------------
 
@@ -197,7 +265,7 @@ same_symbols() {
 }
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
-  rustc=$(cargo rustc --release --jobs 2 --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
+  rustc=$(make --no-print-directory native-static-libs |
     sed -n 's/^note: native-static-libs: //p' | sed 's/-lgcc_s *//')
   makefile=$(sed -n 's/^STATIC_LIBS := //p' Makefile)
   pc=$(sed -n 's/^Libs.private: //p' "$here/lib/pkgconfig/clerk-auth.pc")

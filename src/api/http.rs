@@ -1,11 +1,13 @@
 //! The [`Transport`] over ureq and rustls: pooled connections, no redirects, no proxy from the environment, limited bodies,
 //! certificates always verified.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
+use ureq::http::HeaderMap;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, Proxy};
 
@@ -13,7 +15,7 @@ use super::API_VERSION;
 use super::resolver::CachingResolver;
 use super::tls::{self, TlsConnector};
 use super::transport::{Request, Response, Transport, TransportError};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Secret};
 use crate::fork_mutex::ResetMutex;
 
 /// The settings of an [`HttpTransport`].
@@ -39,8 +41,37 @@ pub struct HttpTransport {
     shutdowns: AtomicU32,
 }
 
+/// The largest response that a diagnosis reads.
+const MAX_PROBE_LEN: usize = 1024 * 1024;
 const SDK: &str = concat!("clerk-auth/", env!("CARGO_PKG_VERSION"));
 const USER_AGENT: &str = concat!("clerk-auth@", env!("CARGO_PKG_VERSION"));
+
+/// A response as a diagnosis needs it.
+pub struct Probe {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Date`, unchanged.
+    pub date: Option<String>,
+    /// The header `Retry-After`, unchanged.
+    pub retry_after: Option<String>,
+    /// The complete body.
+    pub body: Vec<u8>,
+    /// From the call to the response.
+    pub elapsed: Duration,
+}
+
+// Neither the proxy's password nor a user's data is shown.
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("status", &self.status).finish_non_exhaustive()
+    }
+}
 
 impl HttpTransport {
     /// Creates a transport. Opens no connection yet.
@@ -114,7 +145,34 @@ impl HttpTransport {
         false
     }
 
+    /// Sends a GET for a diagnosis: the same connection as [`Transport::send`] makes, and more of the response.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no response, and what may help.
+    pub fn probe(&self, url: &str, bearer: Option<&Secret>, timeout: Duration) -> Result<Probe, String> {
+        let begun = Instant::now();
+        let mut date = None;
+        let request = Request { url, bearer, body: None, limit: MAX_PROBE_LEN };
+        let read_date = |headers: &HeaderMap| date = header(headers, "date");
+        let response = Self::exchange_with(&self.agent(), &request, timeout, read_date).map_err(|error| {
+            let error = self.at_proxy(transport_error(&error));
+            error.hint().map_or(error.to_string(), |hint| format!("{error}; {hint}"))
+        })?;
+        let Response { status, retry_after, body, .. } = response;
+        Ok(Probe { status, date, retry_after, body, elapsed: begun.elapsed() })
+    }
+
     fn exchange(agent: &Agent, request: &Request<'_>, timeout: Duration) -> Result<Response, ureq::Error> {
+        Self::exchange_with(agent, request, timeout, |_| ())
+    }
+
+    fn exchange_with(
+        agent: &Agent,
+        request: &Request<'_>,
+        timeout: Duration,
+        read: impl FnOnce(&HeaderMap),
+    ) -> Result<Response, ureq::Error> {
         macro_rules! prepare {
             ($builder:expr) => {{
                 let builder = $builder
@@ -133,13 +191,18 @@ impl HttpTransport {
             None => prepare!(agent.get(request.url)).call()?,
             Some(body) => prepare!(agent.post(request.url)).header("Content-Type", "application/json").send(body)?,
         };
-        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let retry_after = header("retry-after");
-        let trace_id = header("clerk-trace-id").or_else(|| header("cf-ray"));
+        let headers = response.headers();
+        read(headers);
+        let retry_after = header(headers, "retry-after");
+        let trace_id = header(headers, "clerk-trace-id").or_else(|| header(headers, "cf-ray"));
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(request.limit as u64).read_to_vec()?;
         Ok(Response { status, retry_after, trace_id, body })
     }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 impl Transport for HttpTransport {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
 pub use handshake::{Refresh, RefreshRequest};
-pub use http::{HttpTransport, TransportConfig};
+pub use http::{HttpTransport, Probe, TransportConfig};
 pub use machine_tokens::MachineToken;
 pub use sessions::SessionState;
 pub use transport::{Request, Response, Transport, TransportError};

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::{self, Read, Write};
+use std::time::SystemTime;
 
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
@@ -256,6 +257,9 @@ impl Response {
         let has = |name: &str| self.headers.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
         if !framing.is_empty() && !has(framing.split(':').next().unwrap_or_default()) {
             out.push_str(&format!("{framing}\r\n"));
+        }
+        if !has("date") {
+            out.push_str(&format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now())));
         }
         if !keep_alive && !has("connection") {
             out.push_str("Connection: close\r\n");

@@ -16,6 +16,7 @@
 mod admin;
 mod api;
 mod check;
+pub mod cli;
 pub mod complete;
 mod conn;
 mod control;

@@ -1,0 +1,173 @@
+//! The command `clerk-auth`: what an operator asks about tokens, settings, keys, users and stores.
+//!
+//! Settings come from the environment, or from a file of `NAME=value` lines. Secrets are never read from arguments, and never
+//! printed.
+
+mod checks;
+mod doctor;
+mod input;
+mod output;
+mod settings;
+mod store;
+mod users;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use output::{Failure, Output};
+use settings::Settings;
+
+/// Explains and verifies Clerk tokens, and checks what a server needs for it.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Arguments {
+    /// Reads settings that the environment does not have from this file of `NAME=value` lines
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Prints JSON, as also when the output is no terminal
+    #[arg(long, global = true, conflicts_with = "plain")]
+    json: bool,
+    /// Prints lines for people, as also on a terminal
+    #[arg(long, global = true)]
+    plain: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Settings are read from environment variables such as CLERK_SECRET_KEY; `clerk-auth config` lists them.
+Exit codes: 0 yes, 1 no (the token is rejected, a check failed), 2 wrong usage or settings, 3 Clerk or the store cannot be reached.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Decodes a token without trusting it, and says check by check what was expected, what was found, and how to mend it
+    Explain {
+        /// The token, or `-` to read it from the standard input; `Bearer ` before it is ignored
+        token: String,
+        /// Fetches Clerk's keys first, so that the signature can be checked
+        #[arg(long)]
+        fetch_keys: bool,
+    },
+    /// Verifies a token as a server would, and prints the identity or the reason
+    Verify {
+        /// The token, or `-` to read it from the standard input
+        token: String,
+    },
+    /// Lists the keys of the instance, and which of them can verify tokens
+    Jwks,
+    /// Fetches a user from Clerk, as the library sees it
+    User {
+        /// The id, `user_…`
+        id: String,
+    },
+    /// Lists or checks the rows of a SQLite user table
+    #[command(subcommand)]
+    Store(Store),
+    /// Verifies a webhook delivery
+    #[command(subcommand)]
+    Webhook(Webhook),
+    /// Checks settings, name resolution, connection, TLS, clock, keys and rate limit, each by itself
+    Doctor,
+    /// Lists all settings: their values in force, secrets masked, and where each comes from
+    Config,
+    /// Runs a fake Clerk API, or makes tokens, keys and webhooks for tests; `clerk-auth sim --help` lists its commands
+    #[command(disable_help_flag = true)]
+    Sim {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Prints the completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Prints the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+#[derive(Subcommand)]
+enum Store {
+    /// Prints each row: key, Clerk id, address, username, whether it is active
+    List {
+        /// The database
+        path: PathBuf,
+    },
+    /// Opens the table as a server would, read-only, and says what is wrong with it
+    Check {
+        /// The database
+        path: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum Webhook {
+    /// Verifies the signature, with CLERK_WEBHOOK_SIGNING_SECRET
+    Verify {
+        /// The raw body, or `-` for the standard input
+        body: PathBuf,
+        /// The header `svix-id`
+        #[arg(long)]
+        id: String,
+        /// The header `svix-timestamp`
+        #[arg(long)]
+        timestamp: String,
+        /// The header `svix-signature`
+        #[arg(long)]
+        signature: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let is_json = arguments.json || (!arguments.plain && !std::io::stdout().is_terminal());
+    let output = Output::new(is_json);
+    match run(arguments, &output) {
+        Ok(code) => code,
+        Err(failure) => {
+            anstream::eprintln!("clerk-auth: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let settings = || Settings::read(arguments.env_file.as_deref());
+    match arguments.command {
+        Command::Explain { token, fetch_keys } => {
+            checks::explain(&settings()?, &input::token(&token)?, fetch_keys, output)
+        }
+        Command::Verify { token } => checks::verify(&settings()?, &input::token(&token)?, output),
+        Command::Jwks => users::jwks(&settings()?, output),
+        Command::User { id } => users::user(&settings()?, &id, output),
+        Command::Store(Store::List { path }) => store::list(&path, output),
+        Command::Store(Store::Check { path }) => store::check(&path, output),
+        Command::Webhook(Webhook::Verify { body, id, timestamp, signature }) => {
+            checks::webhook(&settings()?, [&id, &timestamp, &signature], &input::body(&body)?, output)
+        }
+        Command::Doctor => doctor::run(&settings()?, output),
+        Command::Config => settings()?.print(output),
+        Command::Sim { arguments } => clerk_sim::cli::run(arguments)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::usage(error.to_string())),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "clerk-auth", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let page = clap_mangen::Man::new(Arguments::command());
+            page.render(&mut std::io::stdout()).map_err(|error| Failure::usage(error.to_string()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
