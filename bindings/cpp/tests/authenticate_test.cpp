@@ -417,6 +417,20 @@ TEST(Authenticate, CredentialAndTokenHash) {
     EXPECT_FALSE(none.token_hash());
 }
 
+TEST(Authenticate, MarkBelongsToTheRequestAndMovesWithEachFetch) {
+    sim::reset();
+    sim::put_ada();
+    const Client client(sim::config().user_mode(clerk::UserMode::profile));
+    const std::string line = bearer(sim::token({{"user", "user_ada"}}));
+    const std::uint64_t before = client.mark();
+    EXPECT_NE(before, 0u);
+    EXPECT_EQ(Request(line).mark(before).native().mark, before);
+    EXPECT_EQ(Request(line).native().mark, 0u);
+    EXPECT_TRUE(client.authenticate(Request(line).mark(before)).signed_in());
+    EXPECT_GT(client.mark(), before);
+    EXPECT_EQ(Client(client).mark(), client.mark());
+}
+
 TEST(Authenticate, RejectedTokenIsExplained) {
     sim::reset();
     const Client client(sim::config().authorized_parties({"https://a.example"}));

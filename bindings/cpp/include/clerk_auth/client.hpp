@@ -305,6 +305,10 @@ public:
     Stats stats() const { return try_stats().value(); }
 #endif
 
+    // Returns a mark of this moment, for `Request::mark`: a user that Clerk returns after it counts as fetched for that request,
+    // so that requests which begin together share one fetch.
+    std::uint64_t mark() const noexcept { return clerk_client_mark(handle_.get()); }
+
     const clerk_client *native() const noexcept { return handle_.get(); }
 
 private:

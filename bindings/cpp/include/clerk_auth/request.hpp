@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <type_traits>
 #include <utility>
@@ -191,6 +192,12 @@ public:
         return *this;
     }
 
+    // The value of `Client::mark` when the request began, for a request that another thread authenticates.
+    Request &mark(std::uint64_t mark) noexcept {
+        mark_ = mark;
+        return *this;
+    }
+
     clerk_request native() const noexcept {
         clerk_request request = CLERK_REQUEST_INIT;
         const Headers *headers = own_ ? &*own_ : headers_;
@@ -206,6 +213,7 @@ public:
         request.sec_fetch_site = detail::to_c(sec_fetch_site_);
         request.scheme = detail::to_c(scheme_);
         request.target = detail::to_c(target_);
+        request.mark = mark_;
         return request;
     }
 
@@ -218,6 +226,7 @@ private:
     std::string_view sec_fetch_site_;
     std::string_view scheme_;
     std::string_view target_;
+    std::uint64_t mark_ = 0;
     const Headers *headers_ = nullptr;
     std::optional<Headers> own_;
 };
