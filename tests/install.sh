@@ -252,7 +252,7 @@ from_source() {
   [ "$(cd "$tmp/source/installed" && find . ! -type d)" = ./bin/use ]
 }
 export -f from_source
-check "CMake from source, installing nothing of its own" alone from_source
+check "CMake from source, which installs no files of its own" alone from_source
 
 # --- lists -------------------------------------------------------------------------------------------------
 
