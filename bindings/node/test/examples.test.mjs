@@ -1,6 +1,7 @@
 // The examples that docs/migrating.md and the README refer to.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -26,10 +27,16 @@ async function serve(t, file) {
   });
   t.after(() => child.kill('SIGKILL'));
   const { value: port } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
-  return async (path, headers = {}) => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers, redirect: 'manual' });
-    return [response.status, (await response.text()).trim()];
-  };
+  // Not fetch, which sends no Host of ours.
+  return (path, headers = {}) =>
+    new Promise((resolve, reject) => {
+      const request = http.get({ host: '127.0.0.1', port, path, headers, agent: false }, async (response) => {
+        let body = '';
+        for await (const chunk of response.setEncoding('utf8')) body += chunk;
+        resolve([response.statusCode, body.trim()]);
+      });
+      request.on('error', reject);
+    });
 }
 
 test('migrated application responds as the one with @clerk/express', async (t) => {
@@ -69,4 +76,23 @@ test('metrics for Prometheus count the results', async (t) => {
   for (const [outcome, count] of Object.entries({ verified: 1, cache: 1, 'session-token-missing': 1 }))
     assert.ok(metrics.includes(`clerk_authentications_count{outcome="${outcome}"} ${count}\n`), metrics);
   assert.match(metrics, /^clerk_cache_hits_total 1$/m);
+});
+
+test('each site accepts the tokens of its own authorized party', async (t) => {
+  const ask = await serve(t, 'tenants.mjs');
+  const from = (host, azp) => ask('/', { ...clerk.headers({ userId: 'user_ada', claims: { azp } }), host });
+  const [shop, admin] = ['shop.example.com', 'admin.example.com'];
+  // Twice: a result that one client has cached is none of the other's.
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual(await from(shop, `https://${shop}`), [200, `user_ada at ${shop}`]);
+    assert.deepEqual(await from(admin, `https://${admin}`), [200, `user_ada at ${admin}`]);
+    const wrong = [401, '{"error":"token-invalid-authorized-parties"}'];
+    assert.deepEqual(await from(shop, `https://${admin}`), wrong);
+    assert.deepEqual(await from(admin, `https://${shop}`), wrong);
+    assert.deepEqual(await from(admin, undefined), wrong);
+    assert.equal((await from('other.example.com', `https://${shop}`))[0], 421);
+  }
+  const { authorization } = clerk.headers({ userId: 'user_ada', claims: { azp: `https://${shop}` } });
+  assert.equal((await ask('/', { authorization, host: shop }))[0], 200);
+  assert.equal((await ask('/', { authorization, host: admin }))[0], 401);
 });
