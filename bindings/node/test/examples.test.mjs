@@ -39,32 +39,36 @@ async function serve(t, file) {
     });
 }
 
-test('migrated application responds as the one with @clerk/express', async (t) => {
-  const before = await serve(t, 'migrating/before.mjs');
-  const migrated = await serve(t, 'migrating/after.mjs');
-  const ada = clerk.headers({ userId: 'user_ada' });
-  const reader = { userId: 'user_eve', orgId: 'org_1', orgRole: 'org:member', orgPermissions: ['org:invoices:read'] };
-  const requests = [
-    ['/', {}],
-    ['/', ada],
-    ['/me', ada],
-    ['/me', clerk.headers(reader)],
-    ['/invoices', clerk.headers(reader)],
-    ['/me', {}],
-    ['/me', { authorization: 'Bearer forged' }],
-    ['/invoices', ada],
-    ['/', { authorization: `Bearer ${clerk.token({ expiresInS: -60 })}` }],
-  ];
-  const seen = [];
-  for (const [path, headers] of requests) {
-    const [theirs, ours] = [await before(path, headers), await migrated(path, headers)];
-    assert.equal(ours[0], theirs[0], `${path}: ${ours} and ${theirs}`);
-    // Only the bodies of errors differ.
-    if (ours[0] === 200) assert.equal(ours[1], theirs[1]);
-    seen.push(ours[0]);
-  }
-  assert.deepEqual(seen, [200, 200, 200, 200, 200, 401, 401, 403, 200]);
-});
+for (const [framework, suffix] of [
+  ['express', ''],
+  ['fastify', '-fastify'],
+])
+  test(`migrated application responds as the one with @clerk/${framework}`, async (t) => {
+    const before = await serve(t, `migrating/before${suffix}.mjs`);
+    const migrated = await serve(t, `migrating/after${suffix}.mjs`);
+    const ada = clerk.headers({ userId: 'user_ada' });
+    const reader = { userId: 'user_eve', orgId: 'org_1', orgRole: 'org:member', orgPermissions: ['org:invoices:read'] };
+    const requests = [
+      ['/', {}],
+      ['/', ada],
+      ['/me', ada],
+      ['/me', clerk.headers(reader)],
+      ['/invoices', clerk.headers(reader)],
+      ['/me', {}],
+      ['/me', { authorization: 'Bearer forged' }],
+      ['/invoices', ada],
+      ['/', { authorization: `Bearer ${clerk.token({ expiresInS: -60 })}` }],
+    ];
+    const seen = [];
+    for (const [path, headers] of requests) {
+      const [theirs, ours] = [await before(path, headers), await migrated(path, headers)];
+      assert.equal(ours[0], theirs[0], `${path}: ${ours} and ${theirs}`);
+      // Only the bodies of errors differ.
+      if (ours[0] === 200) assert.equal(ours[1], theirs[1]);
+      seen.push(ours[0]);
+    }
+    assert.deepEqual(seen, [200, 200, 200, 200, 200, 401, 401, 403, 200]);
+  });
 
 test('metrics for Prometheus count the results', async (t) => {
   const ask = await serve(t, 'metrics.mjs');
