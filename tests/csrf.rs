@@ -257,3 +257,43 @@ fn planted_plain_cookie_is_ignored_if_the_suffixed_one_is_required() {
     let builder = clerk_auth::internals::builder(config);
     assert_eq!(builder.build().unwrap_err().setting(), Some("require_suffixed_cookie"));
 }
+
+#[test]
+fn ignored_cookies_are_no_credential_on_any_method() {
+    let fixture = fixture(|config| config.ignore_cookies = true);
+    let token = fixture.token("user_1");
+    let cookie = format!("__session={token}; __session_1Z8AzTQD={token}; __client_uat=1");
+    let forged = [("Host", OWN), ("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")];
+    for method in ["GET", "POST"] {
+        // Neither from the cache nor verified, and no CSRF check: there is nothing to forge.
+        for _ in 0..2 {
+            let result = send(&fixture, method, ("Cookie", &cookie), &forged);
+            assert_eq!(word(&result), "none session-token-missing", "{method}");
+        }
+        let both = [("Cookie", cookie.as_str())];
+        assert!(word(&send(&fixture, method, ("Authorization", &format!("Bearer {token}")), &both)).starts_with("in "));
+        assert_eq!(word(&send(&fixture, method, ("Authorization", "Bearer"), &both)), "out token-invalid");
+        assert_eq!(word(&send(&fixture, method, ("Authorization", "Basic abc"), &both)), "none session-token-missing");
+    }
+    let mut request = Request::new();
+    request.method(b"GET").header(b"Cookie", cookie.as_bytes());
+    assert_eq!(fixture.client.credential(&request), None);
+    let long = format!("__session={}", "a".repeat(100_000));
+    assert_eq!(word(&send(&fixture, "GET", ("Cookie", &long), &[])), "none session-token-missing");
+}
+
+#[test]
+fn ignore_cookies_with_a_setting_that_reads_cookies_is_an_error() {
+    let build = |name: &str, value: &str| {
+        let mut config = Config::new();
+        config.secret_key = Some(clerk_auth::Secret::new("sk_test_x"));
+        config.publishable_key = Some("pk_live_Y2xlcmsuY2xlcmsuZGV2JA".into());
+        config.ignore_cookies = true;
+        config.set(name, value).unwrap();
+        clerk_auth::internals::builder(config).build().map(|_| ())
+    };
+    for (name, value) in [("handshake", "on"), ("check_client_uat", "true"), ("require_suffixed_cookie", "true")] {
+        assert_eq!(build(name, value).unwrap_err().setting(), Some("ignore_cookies"), "{name}");
+    }
+    assert!(build("csrf", "check").is_ok());
+}

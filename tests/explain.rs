@@ -344,6 +344,26 @@ fn csrf_rejection_names_the_origin() {
     assert!(lines[0].contains(r#"no Sec-Fetch-Site, Origin "https://evil.example\u{1}", no Host"#), "{lines:?}");
 }
 
+#[test]
+fn authorized_party_that_is_no_origin_is_logged_without_its_value() {
+    let warned = |parties: &[&str]| {
+        let log = Log::default();
+        let (jwt_key, _) = clerk_auth::internals::example();
+        let builder = Client::builder().jwt_key(jwt_key).authorized_parties(parties.iter().copied());
+        builder.on_log(LogLevel::Warn, log.handler()).build().unwrap();
+        log.take()
+    };
+    assert_eq!(warned(&["https://app.example.com", "http://localhost:3000"]), Vec::<String>::new());
+    for party in
+        ["https://app.example.com/", "https://app.example.com/path", "app.example.com", "https://App.example.com"]
+    {
+        let lines = warned(&["https://app.example.com", party]);
+        assert_eq!(lines.len(), 1, "{party} {lines:?}");
+        assert!(lines[0].contains("item 2 matches no browser's origin"), "{lines:?}");
+        assert!(!lines[0].contains(party), "{lines:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -15,7 +15,7 @@ use clerk_auth::internals::Config;
 use clerk_auth::users::UserStore;
 use clerk_sim::webhook::WebhookSpec;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Fault, Kind, Sim, TokenSpec};
-use common::table::Table;
+use common::table::{Fault as StoreFault, FaultyStore, Table};
 use common::{Fixture, bearer, inline, stepwise, word};
 use serde_json::json;
 
@@ -547,4 +547,58 @@ fn revocation_during_a_request_rejects_it() {
             assert_eq!(fixture.client.stats().cached_tokens, 0);
         }
     }
+}
+
+#[test]
+fn deletion_that_the_store_cannot_write_is_delivered_again() {
+    for fault in [
+        StoreFault::Fails("find_by_clerk_id"),
+        StoreFault::Fails("begin"),
+        StoreFault::Fails("update"),
+        StoreFault::Conflicts,
+        StoreFault::OtherRowById,
+    ] {
+        let store = Arc::new(FaultyStore::new(StoreFault::None));
+        let fixture = fixture(Some(store.clone()), |config| config.deactivate_deleted_users = true);
+        let token = fixture.token(ADA);
+        assert_eq!(fixture.ask(&token), "in verified", "{fault:?}");
+        let delivery = WebhookSpec { svix_id: Some("msg_1".into()), ..WebhookSpec::new("user.deleted", ADA) };
+        store.set(fault);
+        for _ in 0..2 {
+            let outcome = deliver_spec(&fixture, delivery.clone());
+            assert!(matches!(outcome, WebhookOutcome::Failed(_)), "{fault:?} {outcome:?}");
+            // The user is rejected at once nevertheless.
+            assert_eq!(fixture.ask(&token), "out user-not-found", "{fault:?}");
+            assert!(store.table.rows()[0].is_active, "{fault:?}");
+        }
+        store.set(StoreFault::None);
+        assert_eq!(deliver_spec(&fixture, delivery.clone()), WebhookOutcome::Applied, "{fault:?}");
+        assert!(!store.table.rows()[0].is_active, "{fault:?}");
+        assert_eq!(deliver_spec(&fixture, delivery), WebhookOutcome::Ignored, "{fault:?}");
+    }
+}
+
+#[test]
+fn deactivate_deleted_users_without_a_table_for_it_is_an_error() {
+    let build = |mode: &str, store: Option<Arc<dyn UserStore>>| {
+        let mut config = Config::new();
+        config.secret_key = Some(clerk_auth::Secret::new("sk_test_x"));
+        config.deactivate_deleted_users = true;
+        config.set("user_mode", mode).unwrap();
+        let builder = clerk_auth::internals::builder(config);
+        let built = match store {
+            Some(store) => builder.user_store(store).build(),
+            None => builder.build(),
+        };
+        built.map(|_| ()).map_err(|error| error.setting().map(str::to_owned))
+    };
+    let table = || -> Arc<dyn UserStore> { Arc::new(Table::default()) };
+    let without_ids = Arc::new(Table { has_no_clerk_ids: true, ..Table::default() });
+    let refused = Err(Some("deactivate_deleted_users".into()));
+    for (mode, store) in
+        [("", None), ("claims", Some(table())), ("profile", Some(table())), ("sync", Some(without_ids))]
+    {
+        assert_eq!(build(mode, store), refused, "{mode}");
+    }
+    assert_eq!(build("", Some(table())), Ok(()));
 }

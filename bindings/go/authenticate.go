@@ -36,7 +36,7 @@ func (c *Client) authenticateOnce(ctx context.Context, params requestParams) (*A
 	if err := c.checkOpen(); err != nil {
 		return nil, err
 	}
-	if result := c.call(C.CLERKGO_CACHED, &params, 0); result.status != C.CLERK_WOULD_BLOCK {
+	if result := c.callInline(ctx, C.CLERKGO_CACHED, &params, 0); result.status != C.CLERK_WOULD_BLOCK {
 		auth, err := c.finish(result, nil)
 		if err != nil {
 			c.warn(ctx, err)
@@ -141,6 +141,14 @@ func (c *Client) checkMayBlock(ctx context.Context) error {
 // storeKey marks the contexts that a client passes to its user store.
 type storeKey struct{ client *Client }
 
+// callInline is call for a mode that never waits. It enters a scope only if there is a Logger for the context.
+func (c *Client) callInline(ctx context.Context, mode C.int32_t, p *requestParams, mark C.uint64_t) C.clerkgo_call_result {
+	if c.hasLogger {
+		defer enterCall(ctx).leave()
+	}
+	return c.call(mode, p, mark)
+}
+
 // call calls the library's function for the mode, without a limit.
 func (c *Client) call(mode C.int32_t, p *requestParams, mark C.uint64_t) C.clerkgo_call_result {
 	defer runtime.KeepAlive(c)
@@ -161,7 +169,11 @@ func (c *Client) callBlocking(ctx context.Context, call func() C.clerkgo_call_re
 	if err := c.acquireSlot(ctx); err != nil {
 		return C.clerkgo_call_result{}, err
 	}
-	return callWithContext(ctx, &c.limiter, call, freeCallResult)
+	inContext := func() C.clerkgo_call_result {
+		defer enterCall(ctx).leave()
+		return call()
+	}
+	return callWithContext(ctx, &c.limiter, inContext, freeCallResult)
 }
 
 func (c *Client) acquireSlot(ctx context.Context) error {

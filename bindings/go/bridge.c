@@ -279,6 +279,16 @@ int32_t clerkgo_in_callback(uintptr_t handle)
     return 0;
 }
 
+/* The context of the current call. Callbacks run on the thread of the call. */
+static _Thread_local uintptr_t current_context;
+
+uintptr_t clerkgo_set_context(uintptr_t context)
+{
+    uintptr_t before = current_context;
+    current_context = context;
+    return before;
+}
+
 static void *userdata_of(uintptr_t handle)
 {
     return (void *)handle; /* never dereferenced: a runtime/cgo handle */
@@ -298,7 +308,7 @@ static void on_event(void *userdata, const clerk_event *event)
     };
     struct callback_frame frame = { (uintptr_t)userdata, innermost };
     innermost = &frame;
-    clerkgoEvent(frame.handle, &view);
+    clerkgoEvent(frame.handle, current_context, &view);
     innermost = frame.outer;
 }
 
@@ -306,7 +316,7 @@ static void on_log(void *userdata, int32_t level, clerk_str message)
 {
     struct callback_frame frame = { (uintptr_t)userdata, innermost };
     innermost = &frame;
-    clerkgoLog(frame.handle, level, (char *)message.data, message.len);
+    clerkgoLog(frame.handle, current_context, level, (char *)message.data, message.len);
     innermost = frame.outer;
 }
 

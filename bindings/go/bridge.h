@@ -146,4 +146,7 @@ int32_t clerkgo_set_user_store(clerk_config *config);
 /* Reports whether this thread is in a callback that was set with the handle. */
 int32_t clerkgo_in_callback(uintptr_t handle);
 
+/* Sets the Go handle of the context for what is logged on this thread, 0 for none. Returns the one before. */
+uintptr_t clerkgo_set_context(uintptr_t context);
+
 #endif

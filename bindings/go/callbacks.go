@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/cgo"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,39 @@ func recoverCallback(name string, body func()) (panicked any, ok bool) {
 	return nil, true
 }
 
+// callScope is the time of a call into the library, in which lines and events are logged with the context of the request.
+type callScope struct {
+	handle cgo.Handle
+	before C.uintptr_t
+}
+
+// enterCall begins a scope on this thread; the caller defers leave. It allocates, so that calls for cached results do without it
+// unless there is a Logger.
+func enterCall(ctx context.Context) callScope {
+	if ctx == nil {
+		return callScope{}
+	}
+	runtime.LockOSThread()
+	handle := cgo.NewHandle(ctx)
+	return callScope{handle, C.clerkgo_set_context(C.uintptr_t(handle))}
+}
+
+func (s callScope) leave() {
+	if s.handle == 0 {
+		return
+	}
+	C.clerkgo_set_context(s.before)
+	s.handle.Delete()
+	runtime.UnlockOSThread()
+}
+
+func contextOf(handle C.uintptr_t) context.Context {
+	if handle == 0 {
+		return context.Background()
+	}
+	return cgo.Handle(handle).Value().(context.Context)
+}
+
 //export clerkgoRelease
 func clerkgoRelease(handle C.uintptr_t) {
 	if h := cgo.Handle(handle); h.Value().(*callbacks).refs.Add(-1) == 0 {
@@ -78,7 +112,7 @@ func clerkgoRelease(handle C.uintptr_t) {
 }
 
 //export clerkgoEvent
-func clerkgoEvent(handle C.uintptr_t, view *C.clerkgo_event) {
+func clerkgoEvent(handle, current C.uintptr_t, view *C.clerkgo_event) {
 	set := callbackSetOf(handle)
 	event := Event{
 		Kind: EventKind(view.kind), UserKey: goString(view.user_key), ClerkID: goString(view.clerk_id),
@@ -88,7 +122,7 @@ func clerkgoEvent(handle C.uintptr_t, view *C.clerkgo_event) {
 	}
 	set.run("event", func() {
 		if set.logger != nil {
-			event.log(context.Background(), set.logger)
+			event.log(contextOf(current), set.logger)
 		}
 		if set.onEvent != nil {
 			set.onEvent(event)
@@ -97,7 +131,7 @@ func clerkgoEvent(handle C.uintptr_t, view *C.clerkgo_event) {
 }
 
 //export clerkgoLog
-func clerkgoLog(handle C.uintptr_t, level C.int32_t, message *C.char, length C.size_t) {
+func clerkgoLog(handle, current C.uintptr_t, level C.int32_t, message *C.char, length C.size_t) {
 	set := callbackSetOf(handle)
 	if set.logger == nil {
 		return
@@ -112,7 +146,7 @@ func clerkgoLog(handle C.uintptr_t, level C.int32_t, message *C.char, length C.s
 		slogLevel = slog.LevelInfo
 	}
 	line := C.GoStringN(message, C.int(length))
-	set.run("log", func() { set.logger.Log(context.Background(), slogLevel, line) })
+	set.run("log", func() { set.logger.Log(contextOf(current), slogLevel, line) })
 }
 
 // clerkgoClock writes the time and returns 1, or returns 0 if the clock panicked.

@@ -28,6 +28,7 @@ type Client struct {
 	store        UserStore
 	rows         *rowCache
 	hasSQLite    bool
+	hasLogger    bool
 	realm        string
 	onAnswer     func(context.Context, Answer)
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
@@ -78,7 +79,7 @@ func New(config Config) (*Client, error) {
 	if err := statusError(status, cErr); err != nil {
 		return nil, err
 	}
-	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "",
+	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "", hasLogger: config.Logger != nil,
 		realm: config.Realm, onAnswer: config.OnAnswer, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)

@@ -84,6 +84,10 @@ type Config struct {
 	// Default: 0.
 	SessionCheckTTLS *int64 `setting:"session_check_ttl_s"`
 
+	// Read tokens from the `Authorization` header only, never from a cookie; not together with `handshake`,
+	// `check_client_uat` or `require_suffixed_cookie`, which read cookies. Default: false.
+	IgnoreCookies *bool `setting:"ignore_cookies"`
+
 	// How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
 	CacheTTLS *int64 `setting:"cache_ttl_s"`
 
@@ -119,6 +123,11 @@ type Config struct {
 
 	// Reject a new Clerk user whose verified address is in a row that the application deactivated. Default: true.
 	BlockDeactivatedEmail *bool `setting:"block_deactivated_email"`
+
+	// Deactivate the row of a user that Clerk has deleted when the webhook `user.deleted` arrives, as the application
+	// would: nothing activates it again; needs `user_mode` `sync` and columns for the Clerk id and `is_active`.
+	// Default: false.
+	DeactivateDeletedUsers *bool `setting:"deactivate_deleted_users"`
 
 	// Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
 	// https://api.clerk.com.

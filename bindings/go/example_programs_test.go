@@ -114,3 +114,68 @@ func TestShopExample(t *testing.T) {
 	status, _ := fetch(t, "GET", url+"/orders", token)
 	assertEqual(t, status, 401)
 }
+
+func TestTenantsExample(t *testing.T) {
+	sim := simtest.Start(t)
+	url := startProgram(t, "tenants", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL)
+	token := func(party string) string { return sim.Mint(`{"user": "user_1", "azp": "` + party + `"}`) }
+	ask := func(host, token string) (int, string) {
+		request, err := http.NewRequest("GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		request.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, strings.TrimSpace(string(body))
+	}
+	shop, admin := token("https://shop.example.com"), token("https://admin.example.com")
+	// Twice: a result that one client has cached is none of the other's.
+	for range 2 {
+		for _, test := range []struct {
+			host, token, body string
+			status            int
+		}{
+			{"shop.example.com", shop, "user_1 at shop.example.com", 200},
+			{"admin.example.com", admin, "user_1 at admin.example.com", 200},
+			{"admin.example.com", shop, `{"error":"invalid_token"}`, 401},
+			{"shop.example.com", admin, `{"error":"invalid_token"}`, 401},
+			{"other.example.com", shop, "", 421},
+		} {
+			if status, body := ask(test.host, test.token); status != test.status || body != test.body {
+				t.Errorf("%s: %d %q", test.host, status, body)
+			}
+		}
+	}
+}
+
+func TestMetricsExample(t *testing.T) {
+	sim := simtest.Start(t)
+	url := startProgram(t, "metrics", "CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL="+sim.URL)
+	token := sim.Session("user_1")
+	for _, token := range []string{token, token, "", "nonsense"} {
+		fetch(t, "GET", url, token)
+	}
+	status, metrics := fetch(t, "GET", url+"/metrics", "")
+	assertEqual(t, status, 200)
+	for _, line := range []string{
+		`clerk_authentication_seconds_count{outcome="verified"} 1`,
+		`clerk_authentication_seconds_count{outcome="cache"} 1`,
+		`clerk_authentication_seconds_count{outcome="session-token-missing"} 1`,
+		`clerk_authentication_seconds_bucket{outcome="token-invalid",le="+Inf"} 1`,
+		"clerk_cache_hits_total 1",
+		"clerk_jwks_fetches_total 1",
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("missing: %s\n%s", line, metrics)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func (c *Client) newStoreSession(ctx context.Context) *storeSession {
 // authenticateStepwise authenticates with a user store in Go. Store methods run between C calls: they get the request's
 // context, hold no thread, and may panic. A cached result that only needs its row checked takes no slot.
 func (c *Client) authenticateStepwise(ctx context.Context, params *requestParams, mark C.uint64_t) (*Auth, error) {
-	result := c.call(C.CLERKGO_BEGIN_CACHED, params, mark)
+	result := c.callInline(ctx, C.CLERKGO_BEGIN_CACHED, params, mark)
 	if result.status == C.CLERK_WOULD_BLOCK {
 		var err error
 		result, err = c.callBlocking(ctx, func() C.clerkgo_call_result { return c.call(C.CLERKGO_BEGIN, params, mark) })
@@ -57,7 +57,7 @@ func (c *Client) authenticateStepwise(ctx context.Context, params *requestParams
 	if err := c.runPending(ctx, session, result.pending); err != nil {
 		return nil, err
 	}
-	return c.finishWithUser(session, C.clerkgo_finish(result.pending))
+	return c.finishWithUser(session, c.finishPending(ctx, result.pending))
 }
 
 // runPending performs the actions of a pending authentication or delivery until none is left. It frees pending unless it
@@ -85,6 +85,7 @@ func (c *Client) runPending(ctx context.Context, session *storeSession, pending 
 			}
 			isOwner = false // the call owns it, and may outlive ctx
 			fetched, err := callWithContext(ctx, &c.limiter, func() C.clerkgo_call_result {
+				defer enterCall(ctx).leave()
 				return C.clerkgo_call_result{status: C.clerkgo_fetch(pending), pending: pending}
 			}, freeCallResult)
 			if err != nil {
@@ -96,12 +97,28 @@ func (c *Client) runPending(ctx context.Context, session *storeSession, pending 
 			if returned >= 0 && ctx.Err() != nil {
 				return contextError(ctx)
 			}
-			status = C.clerkgo_submit(pending, returned)
+			status = c.submit(ctx, pending, returned)
 		}
 		if status != C.CLERK_OK {
 			return newError(status, nil, nil, "", nil)
 		}
 	}
+}
+
+// submit passes the store's response on, and logs with ctx what follows.
+func (c *Client) submit(ctx context.Context, pending *C.clerk_pending, returned C.int32_t) C.int32_t {
+	if c.hasLogger {
+		defer enterCall(ctx).leave()
+	}
+	return C.clerkgo_submit(pending, returned)
+}
+
+// finishPending ends a pending call, and logs its result with ctx.
+func (c *Client) finishPending(ctx context.Context, pending *C.clerk_pending) C.clerkgo_call_result {
+	if c.hasLogger {
+		defer enterCall(ctx).leave()
+	}
+	return C.clerkgo_finish(pending)
 }
 
 // finishWithUser converts a call result like finish, and adds the row that the store returned.

@@ -100,16 +100,20 @@ func (c *Client) processWebhook(ctx context.Context, session *storeSession, all 
 			}
 			defer c.limiter.release()
 		}
+		defer enterCall(ctx).leave()
 		return C.clerkgo_handle_webhook(c.c, headers.data, headers.count, data, C.size_t(len(body))), nil
 	}
-	result := C.clerkgo_begin_webhook(c.c, headers.data, headers.count, data, C.size_t(len(body)))
+	result := func() C.clerkgo_call_result {
+		defer enterCall(ctx).leave()
+		return C.clerkgo_begin_webhook(c.c, headers.data, headers.count, data, C.size_t(len(body)))
+	}()
 	if result.status != C.CLERK_PENDING {
 		return result, nil
 	}
 	if err := c.runPending(ctx, session, result.pending); err != nil {
 		return C.clerkgo_call_result{}, err
 	}
-	return C.clerkgo_finish(result.pending), nil
+	return c.finishPending(ctx, result.pending), nil
 }
 
 // WebhookHandler returns a handler for webhook deliveries. It needs the unmodified body: no middleware may read it before.

@@ -232,7 +232,8 @@ impl Transport for HttpTransport {
     }
 
     fn reset_after_fork(&self) -> bool {
-        self.replace_agent()
+        // The running requests of an agent that was replaced could no longer be cancelled.
+        self.pid.load(Ordering::Relaxed) != std::process::id() && self.replace_agent()
     }
 
     fn shutdown(&self) {

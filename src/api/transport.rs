@@ -211,8 +211,8 @@ pub trait Transport: Send + Sync {
     /// A [`TransportError`] if there is no complete response. A response with an error status is `Ok`.
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError>;
 
-    /// Drops all connections and makes the transport usable in a forked child, where the TLS sessions of the parent must not be
-    /// closed. Returns whether this process is a child in which the transport had not been reset yet.
+    /// Makes the transport usable in a forked child: drops all connections there, without closing the TLS sessions of the parent.
+    /// Changes nothing in another process. Returns whether this process is a child in which the transport had not been reset yet.
     fn reset_after_fork(&self) -> bool;
 
     /// Cancels all requests in flight, which return [`TransportError::Cancelled`]. Later requests work as before.

@@ -21,7 +21,7 @@ use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
 use crate::api::{Api, HttpTransport, Transport, TransportConfig};
 use crate::clock::Clock;
-use crate::config::{AuthorizedPartiesMissing, Config, ConfigError, LinkByEmail, UserMode, rows};
+use crate::config::{AuthorizedPartiesMissing, Config, ConfigError, Handshake, LinkByEmail, UserMode, rows};
 use crate::error::Error;
 use crate::events::{Event, EventHandlers, Level};
 use crate::handshake;
@@ -280,6 +280,14 @@ impl ClientBuilder {
                 "needs `publishable_key`, from which the suffix is derived",
             ));
         }
+        let reads_cookies =
+            config.handshake == Handshake::On || config.check_client_uat || config.require_suffixed_cookie;
+        if config.ignore_cookies && reads_cookies {
+            return Err(ConfigError::new(
+                "ignore_cookies",
+                "not together with `handshake`, `check_client_uat` or `require_suffixed_cookie`, which read cookies",
+            ));
+        }
         let handshake = handshake::Settings::new(&config, instance.as_ref())?;
         let instance = handshake.as_ref().map_or(instance, |settings| Some(settings.instance.clone()));
         let mode = user_mode(&config, store.is_some())?;
@@ -288,6 +296,13 @@ impl ClientBuilder {
             return Err(ConfigError::new(
                 "link_by_email",
                 "must not be `never` for a table without a Clerk id column: its rows are found by e-mail address only",
+            ));
+        }
+        let has_columns = || store.as_ref().is_some_and(|store| store.schema().clerk_id && store.schema().is_active);
+        if config.deactivate_deleted_users && !(mode == UserMode::Sync && has_columns()) {
+            return Err(ConfigError::new(
+                "deactivate_deleted_users",
+                "needs `user_mode` `sync` and a table with columns for the Clerk id and `is_active`",
             ));
         }
         let base = base_url("api_url", &config.api_url)?;
@@ -330,6 +345,7 @@ impl ClientBuilder {
                     check_client_uat: config.check_client_uat,
                     allow_bare_token: config.allow_bare_token,
                     require_suffixed_cookie: config.require_suffixed_cookie,
+                    ignore_cookies: config.ignore_cookies,
                 },
                 csrf: config.csrf,
                 accepts: config.accepts_token,
@@ -346,6 +362,7 @@ impl ClientBuilder {
                 link: config.link_by_email,
                 machine_tokens_skip_user: config.machine_tokens_skip_user,
                 block_deactivated_email: config.block_deactivated_email,
+                deactivate_deleted_users: config.deactivate_deleted_users,
                 timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,

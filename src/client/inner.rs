@@ -38,6 +38,7 @@ pub(super) struct Settings {
     pub link: LinkByEmail,
     pub machine_tokens_skip_user: bool,
     pub block_deactivated_email: bool,
+    pub deactivate_deleted_users: bool,
     pub timeout: Duration,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,

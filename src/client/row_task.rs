@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::clock::Now;
 use crate::reason::Reason;
 use crate::users::{
-    Row, RowOwner, Schema, Snapshot, StoreError, StoreRequest, StoreResponse, SyncEvent, SyncRules, Transition,
-    UserSync,
+    Deactivation, DeactivationStep, Row, RowOwner, Schema, Snapshot, StoreError, StoreRequest, StoreResponse,
+    SyncEvent, SyncRules, Transition, UserSync,
 };
 
 /// When the store last confirmed that a row exists and is active.
@@ -41,9 +41,9 @@ impl RowCheck {
 pub(super) enum RowOutcome {
     /// The row of a check.
     Confirmed(Row),
-    /// The row of a synchronization, up to date.
+    /// The row of a synchronization, up to date, or of a deactivation.
     Synced(Row),
-    /// The row that was checked does not exist or belongs to another user.
+    /// The row that was checked does not exist or belongs to another user; the row to deactivate does not exist.
     Missing,
     /// The rules of the synchronization reject the row.
     Refused(Reason),
@@ -51,7 +51,7 @@ pub(super) enum RowOutcome {
     Failed(StoreError),
 }
 
-/// A check or a synchronization of one row.
+/// A check, a synchronization or a deactivation of one row.
 pub(super) struct RowTask {
     work: Work,
     request: StoreRequest,
@@ -60,6 +60,7 @@ pub(super) struct RowTask {
 enum Work {
     Check { key: String, owner: RowOwner, schema: Schema },
     Sync(Box<UserSync>),
+    Deactivate(Deactivation),
 }
 
 /// What follows a response.
@@ -82,6 +83,12 @@ impl RowTask {
         let key = key.to_owned();
         let request = StoreRequest::FindByKey { key: key.clone() };
         Box::new(RowTask { work: Work::Check { key, owner, schema }, request })
+    }
+
+    /// Deactivates the row of a deleted user.
+    pub fn deactivate(clerk_id: String, schema: Schema) -> Box<Self> {
+        let (deactivation, request) = Deactivation::start(clerk_id, schema);
+        Box::new(RowTask { work: Work::Deactivate(deactivation), request })
     }
 
     /// Finds or creates the user's row and updates it. `own_key` is the row of an earlier synchronization.
@@ -116,12 +123,25 @@ impl RowTask {
     /// Takes the store's response.
     pub fn submit(self: Box<Self>, response: Result<StoreResponse, StoreError>) -> TaskStep {
         match (self.work, response) {
-            (Work::Check { .. }, Err(error)) => TaskStep::Done(RowOutcome::Failed(error), Vec::new()),
+            (Work::Check { .. } | Work::Deactivate(_), Err(error)) => {
+                TaskStep::Done(RowOutcome::Failed(error), Vec::new())
+            }
             (Work::Check { key, owner, schema }, Ok(StoreResponse::Rows(rows))) => {
                 let row = matching_row(rows, &key, &owner, &schema);
                 TaskStep::Done(row.map_or(RowOutcome::Missing, RowOutcome::Confirmed), Vec::new())
             }
             (Work::Check { .. }, Ok(_)) => TaskStep::Done(RowOutcome::Refused(Reason::StoreError), Vec::new()),
+            (Work::Deactivate(mut deactivation), Ok(response)) => match deactivation.on_response(response) {
+                Ok(DeactivationStep::Request(request)) => {
+                    TaskStep::Ask(Box::new(RowTask { work: Work::Deactivate(deactivation), request }))
+                }
+                Ok(DeactivationStep::NoRow) => TaskStep::Done(RowOutcome::Missing, Vec::new()),
+                Ok(DeactivationStep::Done(row, is_written)) => {
+                    let events = if is_written { vec![SyncEvent::Updated] } else { Vec::new() };
+                    TaskStep::Done(RowOutcome::Synced(row), events)
+                }
+                Err(reason) => TaskStep::Done(RowOutcome::Refused(reason), Vec::new()),
+            },
             (Work::Sync(sync), Err(error)) => TaskStep::Done(RowOutcome::Failed(error), sync.events),
             (Work::Sync(mut sync), Ok(response)) => {
                 let next = sync.on_response(response);

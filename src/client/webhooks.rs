@@ -23,12 +23,14 @@ use crate::webhooks::{Headers, WebhookError, WebhookEvent};
 const MAX_FETCHES: u32 = 3;
 
 /// An event about a user whose row has to be updated.
-pub(super) struct RowUpdate {
-    event: UserEvent,
-    next: Next,
+pub(super) enum RowUpdate {
+    /// From the user.
+    Sync(UserEvent, Next),
+    /// The user is deleted: the row is deactivated.
+    Deactivation(Reservation, String, Box<RowTask>),
 }
 
-enum Next {
+pub(super) enum Next {
     Ask(Box<RowTask>),
     /// The event alone may not change the row: the user has to be fetched.
     FetchUser {
@@ -38,7 +40,7 @@ enum Next {
     },
 }
 
-struct UserEvent {
+pub(super) struct UserEvent {
     reservation: Reservation,
     now: Now,
     found: FoundUser,
@@ -71,6 +73,11 @@ impl Inner {
                 Some(_) => WebhookOutcome::Applied,
                 None => WebhookOutcome::Ignored,
             },
+            WebhookEvent::UserDeleted(id) if self.settings.deactivate_deleted_users => {
+                self.remove_user(&id, now);
+                let task = RowTask::deactivate(id.clone(), self.schema());
+                return Step::Waiting(RowUpdate::Deactivation(reservation, id, task));
+            }
             event => self.apply(event, now),
         };
         reservation.mark_processed();
@@ -95,7 +102,7 @@ impl Inner {
             return self.fetch_for_event(event, None);
         }
         match step {
-            TaskStep::Ask(task) => Step::Waiting(RowUpdate { event, next: Next::Ask(task) }),
+            TaskStep::Ask(task) => Step::Waiting(RowUpdate::Sync(event, Next::Ask(task))),
             TaskStep::FetchUser { is_older: true, .. } => {
                 user.set_outdated();
                 event.reservation.mark_processed();
@@ -112,18 +119,12 @@ impl Inner {
             return Step::Done(WebhookOutcome::Failed(SyncError::Rejected(Reason::ServerError)));
         }
         let next = Next::FetchUser { sync, after: self.users.last_fetch() };
-        Step::Waiting(RowUpdate { event, next })
+        Step::Waiting(RowUpdate::Sync(event, next))
     }
 
     fn apply(&self, event: WebhookEvent, now: Now) -> WebhookOutcome {
         match event {
-            WebhookEvent::UserDeleted(id) => {
-                self.invalidate(Scope::Subject, &id, || {
-                    self.revocations.revoke_user(&id, Reason::UserNotFound, now);
-                    self.users.remove(&id);
-                });
-                self.backend.events.emit(Event::UserDeleted { clerk_id: &id });
-            }
+            WebhookEvent::UserDeleted(id) => self.remove_user(&id, now),
             WebhookEvent::SessionEnded(id) => self.invalidate(Scope::Session, &id, || {
                 self.revocations.revoke_session(&id, now);
                 self.sessions.remove(&id);
@@ -137,6 +138,14 @@ impl Inner {
             WebhookEvent::User(_) | WebhookEvent::Other => return WebhookOutcome::Ignored,
         }
         WebhookOutcome::Applied
+    }
+
+    fn remove_user(&self, id: &str, now: Now) {
+        self.invalidate(Scope::Subject, id, || {
+            self.revocations.revoke_user(id, Reason::UserNotFound, now);
+            self.users.remove(id);
+        });
+        self.backend.events.emit(Event::UserDeleted { clerk_id: id });
     }
 
     /// Caches the user of an event. Returns `None` for an event that is older than the last one applied: events may arrive
@@ -167,6 +176,28 @@ impl Inner {
         }))
     }
 
+    fn follow_deactivation(&self, reservation: Reservation, id: String, step: TaskStep) -> RowStep {
+        let failure = match step {
+            TaskStep::Ask(task) => return Step::Waiting(RowUpdate::Deactivation(reservation, id, task)),
+            TaskStep::Done(RowOutcome::Synced(row), sync_events) => {
+                self.backend.emit_sync_events(&sync_events, &row.key, &id);
+                reservation.mark_processed();
+                return Step::Done(WebhookOutcome::Applied);
+            }
+            TaskStep::Done(RowOutcome::Missing, _) => {
+                reservation.mark_processed();
+                return Step::Done(WebhookOutcome::Applied);
+            }
+            TaskStep::Done(RowOutcome::Refused(reason), _) => SyncError::Rejected(reason),
+            TaskStep::Done(RowOutcome::Failed(error), _) => SyncError::Store(error),
+            TaskStep::Done(RowOutcome::Confirmed(_), _) | TaskStep::FetchUser { .. } => {
+                SyncError::Rejected(Reason::StoreError)
+            }
+        };
+        // Not marked: the event has to be delivered again.
+        Step::Done(WebhookOutcome::Failed(failure))
+    }
+
     fn finish_webhook(&self, event: UserEvent, row: RowOutcome, sync_events: &[SyncEvent]) -> WebhookOutcome {
         let user = &event.found.user;
         let row_key = if let RowOutcome::Synced(row) = &row { row.key.as_str() } else { "" };
@@ -190,22 +221,27 @@ impl Waiting for RowUpdate {
     type Outcome = WebhookOutcome;
 
     fn next_action(&self) -> NextAction<'_> {
-        match &self.next {
-            Next::Ask(task) => NextAction::QueryStore(task.request()),
-            Next::FetchUser { .. } => NextAction::FetchUser,
+        match self {
+            RowUpdate::Sync(_, Next::Ask(task)) | RowUpdate::Deactivation(.., task) => {
+                NextAction::QueryStore(task.request())
+            }
+            RowUpdate::Sync(_, Next::FetchUser { .. }) => NextAction::FetchUser,
         }
     }
 
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> RowStep {
-        match self.next {
-            Next::Ask(task) => inner.follow_event(self.event, task.submit(response)),
-            next @ Next::FetchUser { .. } => Step::Waiting(RowUpdate { event: self.event, next }),
+        match self {
+            RowUpdate::Sync(event, Next::Ask(task)) => inner.follow_event(event, task.submit(response)),
+            RowUpdate::Deactivation(reservation, id, task) => {
+                inner.follow_deactivation(reservation, id, task.submit(response))
+            }
+            waiting @ RowUpdate::Sync(_, Next::FetchUser { .. }) => Step::Waiting(waiting),
         }
     }
 
     fn fetch_user(self, inner: &Inner) -> RowStep {
         let (mut event, sync, after) = match self {
-            RowUpdate { event, next: Next::FetchUser { sync, after } } => (event, sync, after),
+            RowUpdate::Sync(event, Next::FetchUser { sync, after }) => (event, sync, after),
             waiting => return Step::Waiting(waiting),
         };
         let id = event.found.user.user.id.clone();

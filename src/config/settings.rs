@@ -278,6 +278,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         csrf: Csrf = "off";
         /// how long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks
         session_check_ttl_s: Int(0 to 3600) = 0;
+        /// read tokens from the `Authorization` header only, never from a cookie; not together with `handshake`,
+        /// `check_client_uat` or `require_suffixed_cookie`, which read cookies
+        ignore_cookies: Bool = false;
     }
     Caching {
         /// how long a verified token is cached, at most until it expires; 0: not cached
@@ -306,6 +309,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         machine_tokens_skip_user: Bool = false;
         /// reject a new Clerk user whose verified address is in a row that the application deactivated
         block_deactivated_email: Bool = true;
+        /// deactivate the row of a user that Clerk has deleted when the webhook `user.deleted` arrives, as the application would:
+        /// nothing activates it again; needs `user_mode` `sync` and columns for the Clerk id and `is_active`
+        deactivate_deleted_users: Bool = false;
     }
     Network {
         /// base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback

@@ -168,6 +168,8 @@ pub struct ExtractOptions {
     pub allow_bare_token: bool,
     /// Whether of the session cookies only the instance's suffixed one is read.
     pub require_suffixed_cookie: bool,
+    /// Whether only the `Authorization` header is read.
+    pub ignore_cookies: bool,
 }
 
 /// A Clerk instance, as its publishable key names it.
@@ -193,7 +195,7 @@ pub fn extract<'a>(
 ) -> Result<Option<Credential<'a>>, Reason> {
     match extract_header(request, options)? {
         Some(credential) => Ok(Some(credential)),
-        None => cookies::extract(&request.cookies, options, now_s),
+        None => extract_cookie(request, options, now_s),
     }
 }
 
@@ -204,7 +206,7 @@ pub fn locate<'a>(
     now_s: i64,
 ) -> Option<(TokenSource, Option<&'a [u8]>)> {
     let (source, found) = match extract_header(request, options) {
-        Ok(None) => (TokenSource::Cookie, cookies::extract(&request.cookies, options, now_s)),
+        Ok(None) => (TokenSource::Cookie, extract_cookie(request, options, now_s)),
         found => (TokenSource::Header, found),
     };
     match found {
@@ -228,6 +230,17 @@ pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Re
     };
     let token = bearer::parse(line, options.allow_bare_token)?;
     Ok(token.map(|token| Credential { token, source: TokenSource::Header, client_uat: None }))
+}
+
+fn extract_cookie<'a>(
+    request: &Request<'a>,
+    options: &ExtractOptions,
+    now_s: i64,
+) -> Result<Option<Credential<'a>>, Reason> {
+    match options.ignore_cookies {
+        true => Ok(None),
+        false => cookies::extract(&request.cookies, options, now_s),
+    }
 }
 
 /// Strips spaces and tabs at both ends.

@@ -3,6 +3,7 @@
 //! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
 
 // `UserSync` decides what to read and write and does no I/O itself.
+mod deactivation;
 mod diff;
 mod owner;
 mod row;
@@ -12,6 +13,7 @@ mod store;
 mod sync;
 mod username;
 
+pub(crate) use deactivation::{Deactivation, DeactivationStep};
 pub(crate) use owner::RowOwner;
 pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]

@@ -80,7 +80,13 @@ fn request(lines: &[(bool, Vec<u8>)]) -> Request<'_> {
 
 fn options(key: Option<&str>, check_client_uat: bool, allow_bare_token: bool) -> ExtractOptions {
     let instance = key.and_then(publishable_key::parse);
-    ExtractOptions { instance, check_client_uat, allow_bare_token, require_suffixed_cookie: false }
+    ExtractOptions {
+        instance,
+        check_client_uat,
+        allow_bare_token,
+        require_suffixed_cookie: false,
+        ignore_cookies: false,
+    }
 }
 
 fn is_slice_of(credential: &Credential<'_>, lines: &[(bool, Vec<u8>)]) -> bool {

@@ -6,6 +6,7 @@ mod addresses;
 #[path = "../common/mod.rs"]
 mod common;
 mod conflicts;
+mod deletions;
 mod deliveries;
 mod versions;
 

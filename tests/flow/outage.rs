@@ -410,6 +410,23 @@ fn shutdown_cancels_running_calls_and_later_ones_reconnect() {
     assert_eq!((fixture.authenticate_new("user_1").as_str(), fixture.calls()), ("in verified", 2));
 }
 
+#[test]
+fn shutdown_cancels_running_calls_after_a_warm_up() {
+    let fixture = users(|config| config.timeout_ms = 20_000);
+    fixture.sim.fault(Fault::on("/users/*").delay_ms(15_000).times(1));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| timed(|| fixture.authenticate_new("user_1")));
+        while fixture.calls() == 0 {
+            std::thread::yield_now();
+        }
+        fixture.client.warm_up().unwrap();
+        fixture.client.shutdown();
+        let (ended, took) = waiting.join().unwrap();
+        assert_eq!(ended, "unavailable server-error");
+        assert!(took < Duration::from_secs(10), "took {took:?}");
+    });
+}
+
 /// What a call from the caches can know, it says: no thread is needed to wait for nothing.
 #[test]
 fn missing_user_and_open_circuit_are_known_without_blocking() {

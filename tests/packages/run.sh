@@ -186,6 +186,7 @@ check "links of the README work on the registry's page" links
 check "npm pack refuses to pack without an addon" without_addon
 check "a clear error without the package of the platform" without_optional
 check "the addon runs on glibc 2.28" glibc
+. "$here/bundlers.sh"
 check "go get from a file-based proxy, and the quick start of the README" with_go
 check "the same, fully static" with_go_static
 check "clerktest from the module" with_clerktest

@@ -37,6 +37,11 @@ function checkString(value, name) {
   return value;
 }
 
+/** Returns whether an authentication or a webhook is unavailable. */
+function isUnavailable(value) {
+  return value?.status === 'unavailable' || value?.outcome === 'unavailable';
+}
+
 class ClerkClient {
   #native;
   #store = null;
@@ -166,7 +171,7 @@ class ClerkClient {
     const warmUp = async () => {
       await this.#store?.check();
       const { status, error } = await this.#native.warmUp();
-      if (status !== 'CLERK_OK') throw fromStatus(status, error);
+      if (status !== 'CLERK_OK') throw this.#isClosed ? closedError() : fromStatus(status, error);
     };
     return abortable(this.#call(warmUp), signal);
   }
@@ -220,7 +225,7 @@ class ClerkClient {
     this.#callSync((addon) => addon.setTime(nowMs));
   }
 
-  /** Cancels calls that wait for Clerk. Resolves when no call is in flight. */
+  /** Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. */
   async close() {
     this.#checkNotInStoreCall();
     this.#closing ??= this.#close();
@@ -271,9 +276,12 @@ class ClerkClient {
     const promise = body();
     this.#inFlight.add(promise);
     try {
-      return await promise;
+      const value = await promise;
+      // Canceled: the result says nothing about the request.
+      if (this.#isClosed && isUnavailable(value)) throw closedError();
+      return value;
     } catch (error) {
-      throw fromException(error);
+      throw this.#isClosed && error?.code === 'CLERK_UNAVAILABLE' ? closedError() : fromException(error);
     } finally {
       this.#inFlight.delete(promise);
       this.#events.flush(this.#native);
@@ -290,7 +298,7 @@ class ClerkClient {
     const callResult = await this.#native.authenticate(...headers);
     this.#flushEvents();
     const auth = this.#toAuth(await this.#finish(callResult));
-    if (!this.#events.hasLogListener) warnOfResult(auth);
+    if (!this.#events.hasLogListener && !this.#isClosed) warnOfResult(auth);
     return auth;
   }
 

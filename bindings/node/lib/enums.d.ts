@@ -241,6 +241,11 @@ export interface Settings {
    */
   sessionCheckTtlS?: number | string;
   /**
+   * Read tokens from the `Authorization` header only, never from a cookie; not together with `handshake`,
+   * `check_client_uat` or `require_suffixed_cookie`, which read cookies. Default: false.
+   */
+  ignoreCookies?: boolean;
+  /**
    * How long a verified token is cached, at most until it expires; 0: not cached. Default: 300.
    */
   cacheTtlS?: number | string;
@@ -286,6 +291,12 @@ export interface Settings {
    * Reject a new Clerk user whose verified address is in a row that the application deactivated. Default: true.
    */
   blockDeactivatedEmail?: boolean;
+  /**
+   * Deactivate the row of a user that Clerk has deleted when the webhook `user.deleted` arrives, as the application
+   * would: nothing activates it again; needs `user_mode` `sync` and columns for the Clerk id and `is_active`.
+   * Default: false.
+   */
+  deactivateDeletedUsers?: boolean;
   /**
    * Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback. Default:
    * https://api.clerk.com.

@@ -508,7 +508,7 @@ export class ClerkClient<Row extends UserRow = UserRow, Token extends TokenType 
   stats(): Stats;
   /** @internal */
   setTime(nowMs: number): void;
-  /** Cancels calls that wait for Clerk. Resolves when no call is in flight. Rejects inside a method of `users`. */
+  /** Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`. */
   close(): Promise<void>;
   /** Same as `close`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -132,6 +132,9 @@ public:
     Config &csrf(Csrf value) { return set("csrf", name(value)); }
     // How long a session check (a request to Clerk whether the session is active) is cached; 0: no session checks.
     Config &session_check_ttl_s(std::chrono::seconds value) { return set_int("session_check_ttl_s", value.count()); }
+    // Read tokens from the `Authorization` header only, never from a cookie; not together with `handshake`,
+    // `check_client_uat` or `require_suffixed_cookie`, which read cookies.
+    Config &ignore_cookies(bool value) { return set_int("ignore_cookies", value ? 1 : 0); }
     // How long a verified token is cached, at most until it expires; 0: not cached.
     Config &cache_ttl_s(std::chrono::seconds value) { return set_int("cache_ttl_s", value.count()); }
     // How many verified tokens, and how many users, are cached.
@@ -156,6 +159,10 @@ public:
     Config &machine_tokens_skip_user(bool value) { return set_int("machine_tokens_skip_user", value ? 1 : 0); }
     // Reject a new Clerk user whose verified address is in a row that the application deactivated.
     Config &block_deactivated_email(bool value) { return set_int("block_deactivated_email", value ? 1 : 0); }
+    // Deactivate the row of a user that Clerk has deleted when the webhook `user.deleted` arrives, as the
+    // application would: nothing activates it again; needs `user_mode` `sync` and columns for the Clerk id and
+    // `is_active`.
+    Config &deactivate_deleted_users(bool value) { return set_int("deactivate_deleted_users", value ? 1 : 0); }
     // Base URL of the Backend API, with or without `/v1`, for every call; `http` only on loopback.
     Config &api_url(std::string_view value) { return set("api_url", value); }
     // Time limit of a call to Clerk, with all retries: name lookup, connection, TLS, response.

@@ -1,0 +1,1 @@
+export default { serverExternalPackages: ['clerk-auth'], typescript: { ignoreBuildErrors: true } };
