@@ -93,7 +93,7 @@ enum Store {
         /// The database
         path: PathBuf,
     },
-    /// Opens the table as a server would, read-only, and says what is wrong with it
+    /// Checks the file and the columns of the table, and counts its rows; changes nothing
     Check {
         /// The database
         path: PathBuf,

@@ -77,7 +77,7 @@ pub fn check(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
     add("rows", one("select count(*) from clerk_user"), |_| true, "");
     add("inactive rows", one("select count(*) from clerk_user where not is_active"), |_| true, "");
     add("rows without Clerk id", one("select count(*) from clerk_user where clerk_user_id is null"), |_| true, "");
-    add("journal", one("pragma journal_mode"), |value| value == "wal", "");
+    add("journal", one("pragma journal_mode"), |_| true, "");
     let is_good = found.iter().all(|check| check.mark != Mark::Failed);
     let (lines, array) = output::checks(&found);
     Ok(output.report(is_good, &json!({"checks": array}), &lines))

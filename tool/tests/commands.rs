@@ -184,6 +184,9 @@ fn store_is_listed_and_checked_without_a_change() {
     let row = json!({"key": 1, "clerk_id": "user_1", "email": null, "username": "ada", "is_active": true});
     assert_eq!((code, &listed["rows"]), (0, &json!([row])));
     assert_eq!(fixture.json(&["store", "check", name]).0, 0);
+    // A database of the application keeps the journal that the application has chosen.
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
+    assert_eq!(fixture.json(&["store", "check", name]).0, 0);
     std::fs::write(&path, b"not a database, but long enough to be taken for one").unwrap();
     let output = fixture.run(&["store", "check", name], &[], b"");
     assert_ne!(output.status.code(), Some(0));
