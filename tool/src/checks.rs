@@ -36,12 +36,14 @@ pub fn explain(settings: &Settings, token: &[u8], fetch_keys: bool, output: &Out
         checks.push(output::Check { name: check.name.into(), mark, found, hint });
     }
     let (mut lines, _) = output::checks(&checks);
+    let advice = "with CLERK_SECRET_KEY, --fetch-keys fetches the keys that verify it";
     lines.push(match (explanation.reason(), explanation.is_signature_verified()) {
         (Some(reason), _) => (Mark::Failed, format!("rejected: {reason}: {}", explanation.summary())),
         (None, true) => (Mark::Ok, "no check fails, and the signature is verified".into()),
-        (None, false) => {
-            (Mark::Skipped, "no check fails, but the signature was not verified: the token may be forged".into())
-        }
+        (None, false) => (
+            Mark::Skipped,
+            format!("no check fails, but the signature was not verified, so the token may be forged; {advice}"),
+        ),
     });
     let object: Value = serde_json::from_str(&explanation.to_json()).unwrap_or_default();
     Ok(output.report(explanation.reason().is_none(), &object, &lines))

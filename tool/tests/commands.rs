@@ -52,6 +52,8 @@ fn valid_token_is_verified_and_explained() {
     assert_eq!((code, &verified["subject"]), (0, &json!("user_1")));
     let (code, explained) = fixture.json(&["explain", "--fetch-keys", &token]);
     assert_eq!((code, &explained["verified"], &explained["rejected"]), (0, &json!(true), &json!(false)));
+    let printed = fixture.run(&["--plain", "explain", &token], &[], b"").stdout;
+    assert!(String::from_utf8(printed).unwrap().contains("--fetch-keys"));
     // Nothing was fetched: not trusted, not rejected.
     let (code, explained) = fixture.json(&["explain", &token]);
     assert_eq!((code, &explained["verified"]), (0, &json!(false)));
