@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the C tests and the fuzz targets under AddressSanitizer and LeakSanitizer, including the library's own code.
-# Needs `make stage sim`.
+# Needs `make sim`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Build scripts look at these variables, which make sets for other targets.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures which lines of src/ the Rust and C tests run. Fails below the minimum. Needs the rustup component llvm-tools and
-# `make stage sim`; `cover.sh FILTER…` runs only the Rust tests that cargo selects with these arguments.
+# `make sim`; `cover.sh FILTER…` runs only the Rust tests that cargo selects with these arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Build scripts look at these variables, which make sets for other targets.
