@@ -50,6 +50,12 @@ no_dependencies() {
 vet() {
   go vet ./... && go vet -tags clerk_shared ./... && (cd integration && go vet ./...) && (cd bench && go vet ./...)
 }
+staticcheck() {
+  local module
+  for module in . integration stores bench; do
+    (cd "$module" && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || return 1
+  done
+}
 shared() {
   LD_LIBRARY_PATH=$CLERK_STAGE/lib timeout 120 go test -count=1 -tags clerk_shared ./...
 }
@@ -127,10 +133,11 @@ rejects_anonymous() {
 check "gofmt" gofmt_clean
 check "no dependencies" no_dependencies
 check "go vet, both ways to link, all modules" vet
+check "staticcheck, all modules" staticcheck
 check "all tests, with the race detector and cgocheck2" \
   env GOEXPERIMENT=cgocheck2 timeout 180 go test -race -count=1 ./...
 check "all tests, with the shared library" shared
-check "routers and database/sql" other_modules
+check "routers, database/sql, Prometheus, OpenTelemetry" other_modules
 check "fuzzing" fuzz
 check "programs need no libclerk_auth at run time" self_contained
 check "a fully static program" fully_static
