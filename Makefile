@@ -74,7 +74,7 @@ $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
 	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
 	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
-	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES) -- -C linker=$(CURDIR)/scripts/link-versions.sh
 	$(if $(NO_STRIP),cp,strip --strip-unneeded -o $@) $(TARGET)/libclerk_auth.so $(if $(NO_STRIP),$@)
 
 # Only the functions of the header stay global, so that two Rust archives can live in one program. Contains SQLite, so that
@@ -386,7 +386,15 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/node/bench.sh
 
 .PHONY: deb deb-apache deb-nginx
-deb: deb-apache deb-nginx ## Debian packages of the server modules
+deb: deb-library deb-apache deb-nginx ## Debian packages of the library, the command and the server modules, in build/deb
+.PHONY: deb-library
+deb-library: $(OUT)/staged tool
+	@scripts/tools.sh debhelper dpkg-dev lintian
+	TARGET='$(abspath $(TARGET))' VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' packaging/deb.sh
+.PHONY: test-deb
+test-deb: deb-library $(SIM) ## these packages in a Debian of their own: installed, examples compiled and run, removed (5 min, as root)
+	@scripts/tools.sh debootstrap
+	packaging/test-deb.sh
 deb-apache: $(OUT)/staged
 	@scripts/tools.sh apache2 apache2-dev debhelper dpkg-dev lintian
 	bindings/apache/deb.sh
