@@ -192,10 +192,15 @@ test-corpus: ## the recorded verdicts and scenarios, through the C functions
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
-	tests/install.sh
+	$(MAKE) --no-print-directory test-install
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+
+.PHONY: test-install
+test-install: $(OUT)/staged ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
+	tests/install.sh
+	tests/readme-install.sh
 
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
