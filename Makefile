@@ -198,9 +198,17 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
 
 .PHONY: test-install
-test-install: $(OUT)/staged ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
+test-install: $(OUT)/staged abi ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
 	tests/install.sh
 	tests/readme-install.sh
+
+.PHONY: abi abi-write
+abi: ## the ABI of the header against the committed one, by abidiff
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py check
+abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py write
 
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
