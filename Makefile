@@ -414,6 +414,12 @@ deb-apache: $(OUT)/staged
 deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb
 
+.PHONY: dist test-dist
+dist: ## a source tarball with all crates, in build/dist (2 min)
+	packaging/dist.sh
+test-dist: dist ## the tarball builds and installs without network (8 min)
+	packaging/test-dist.sh
+
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them
 	bindings/nginx/bench.sh
