@@ -415,7 +415,7 @@ deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb
 
 .PHONY: dist test-dist
-dist: ## a source tarball with all crates, in build/dist (2 min)
+dist: ## a source tarball with all crates, in build/dist (3 min)
 	packaging/dist.sh
 test-dist: dist ## the tarball builds and installs without network (8 min)
 	packaging/test-dist.sh

@@ -11,8 +11,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out" "$work/$name"
 git archive HEAD | tar -x -C "$work/$name"
-(cd "$work/$name" && mkdir -p .cargo && cargo vendor --locked --quiet --versioned-dirs vendor >> .cargo/config.toml)
+(cd "$work/$name" && cargo vendor --locked --quiet --versioned-dirs vendor)
+mkdir -p "$work/$name/.cargo"
+cat > "$work/$name/.cargo/config.toml" << 'CONFIG'
+[source.crates-io]
+replace-with = "vendored"
+
+[source.vendored]
+directory = "vendor"
+CONFIG
 # The same commit makes the same bytes.
 tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" -C "$work" "$name" |
-  xz -T 2 -6 > "$out/$name.tar.xz"
+  xz -T 2 -4 > "$out/$name.tar.xz"
 (cd "$out" && sha256sum "$name.tar.xz" | tee "$name.tar.xz.sha256")
