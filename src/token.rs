@@ -124,8 +124,10 @@ impl BegunHash {
     pub fn of(token: &[u8]) -> (TokenHash, Self) {
         let signed = token.len().checked_sub(SIGNATURE_LEN + 1).filter(|dot| token[*dot] == b'.').unwrap_or(0);
         let (begin, end) = token.split_at(signed - signed % BLOCK_LEN);
-        let begun = BegunHash { sha256: Sha256::new_with_prefix(begin), len: begin.len() };
-        (TokenHash(begun.sha256.clone().chain_update(end).finalize().into()), begun)
+        let mut sha256 = Sha256::new_with_prefix(begin);
+        let begun = BegunHash { sha256: sha256.clone(), len: begin.len() };
+        sha256.update(end);
+        (TokenHash(sha256.finalize().into()), begun)
     }
 
     /// Returns the hash of the signing input of the same token.

@@ -34,7 +34,7 @@ impl Inner {
     ) -> Result<VerifiedToken, VerifyError> {
         // The parts' own alphabet is checked when they are decoded.
         let mut decoded = Decoded::default();
-        let jws = UnparsedJwt::decode(std::str::from_utf8(credential.token).unwrap_or_default(), &mut decoded)?;
+        let jws = UnparsedJwt::decode(credential.token, &mut decoded)?;
         if let Some(reason) = self.refuse_by_key(&jws, credential, context.now) {
             return Err(reason.into());
         }

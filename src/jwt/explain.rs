@@ -276,7 +276,7 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     into: &mut Explanation,
 ) -> Option<Claims<'a>> {
     const PARTS: &str = "three parts in base64url, separated by dots";
-    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token)?)));
+    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token.as_bytes())?)));
     let Some((token, (header, payload, _))) = parts else {
         let dots = token.iter().filter(|b| **b == b'.').count();
         let check = malformed(PARTS, format!("{} bytes with {dots} dots", token.len()));

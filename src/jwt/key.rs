@@ -82,15 +82,14 @@ impl VerifyingKey {
 
     /// Returns whether `signature`, in base64url, is this key's signature of `signing_input`.
     pub fn verify(&self, signing_input: &str, signature: &str) -> bool {
-        self.verify_hashed(signing_input, &Sha256::digest(signing_input).into(), signature)
+        self.verify_hashed(signing_input.as_bytes(), &Sha256::digest(signing_input).into(), signature)
     }
 
     /// Does the same with the SHA-256 of `signing_input`.
-    pub fn verify_hashed(&self, signing_input: &str, hash: &[u8; 32], signature: &str) -> bool {
+    pub fn verify_hashed(&self, signing_input: &[u8], hash: &[u8; 32], signature: &str) -> bool {
         install_provider();
-        MESSAGE_HASH.set(Some((signing_input.as_bytes().as_ptr_range(), *hash)));
-        let outcome =
-            jsonwebtoken::crypto::verify(signature, signing_input.as_bytes(), &self.decoding, Algorithm::RS256);
+        MESSAGE_HASH.set(Some((signing_input.as_ptr_range(), *hash)));
+        let outcome = jsonwebtoken::crypto::verify(signature, signing_input, &self.decoding, Algorithm::RS256);
         MESSAGE_HASH.set(None);
         outcome.unwrap_or(false)
     }
