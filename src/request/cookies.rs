@@ -112,19 +112,31 @@ pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Returns whether both names have the same values, as they usually do: then the suffixed ones can be used without a look at them.
+pub(super) fn are_equal(cookies: &SessionCookies<'_>) -> bool {
+    cookies.session.is_some()
+        && cookies.session == cookies.session_suffixed
+        && cookies.client_uat.is_some()
+        && cookies.client_uat == cookies.client_uat_suffixed
+}
+
+fn decode(cookie: Option<&[u8]>) -> Option<UnverifiedClaims> {
+    decode_unverified(std::str::from_utf8(check_len(cookie?)?).ok()?)
+}
+
+/// Returns whether a session cookie can be decoded and has an issuer.
+pub(super) fn has_issuer(session: &[u8]) -> bool {
+    decode(Some(session)).is_some_and(|claims| claims.has_issuer())
+}
+
 /// Returns whether the suffixed cookies are to be used: `usesSuffixedCookies` of `@clerk/backend`, check by check.
 pub(super) fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &ClerkInstance, now_s: i64) -> bool {
-    // The usual case: both names have the same values, which Clerk's rules resolve to the suffixed ones.
-    if cookies.session.is_some()
-        && cookies.session == cookies.session_suffixed
-        && cookies.client_uat == cookies.client_uat_suffixed
-    {
+    if are_equal(cookies) {
         return true;
     }
-    let decode = |cookie: Option<&[u8]>| decode_unverified(std::str::from_utf8(check_len(cookie?)?).ok()?);
     let plain = decode(cookies.session);
     if cookies.session.is_some() {
-        let Some(plain) = plain.as_ref().filter(|p| p.iss.is_some() || p.iss_wrong_type) else { return false };
+        let Some(plain) = plain.as_ref().filter(|plain| plain.has_issuer()) else { return false };
         let is_own = plain.iss.as_deref().is_some_and(|iss| {
             let host = iss.strip_prefix("https://").or_else(|| iss.strip_prefix("http://")).unwrap_or(iss);
             host == instance.frontend_api
