@@ -883,7 +883,7 @@ int32_t clerk_result_handshake_recommended(const clerk_result *result);
 /**
  * Returns 1 if the request showed no token, so that an application that serves anonymous requests may serve this one:
  * without credentials, and with the setting `handshake` on also where no session cookie was read, for which the status
- * is `CLERK_SIGNED_OUT`; else 0. To be called after `clerk_result_redirect`: such a request may be redirected. Any thread.
+ * is `CLERK_SIGNED_OUT`; else 0. Call `clerk_result_redirect` first: such a request may be redirected. Any thread.
  */
 int32_t clerk_result_is_anonymous(const clerk_result *result);
 
