@@ -168,17 +168,21 @@ pub(super) fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &Cle
     !(cookies.client_uat_suffixed.is_none() && cookies.session_suffixed.is_some())
 }
 
-/// Parses like JavaScript's `parseInt(value) || 0`, saturating.
+/// Parses like JavaScript's `parseInt(value) || 0`, hexadecimal digits after `0x` included, saturating.
 pub(super) fn parse_int_prefix(value: &[u8]) -> i64 {
     let (negative, digits) = match value {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, value),
     };
+    let (radix, digits) = match digits {
+        [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+        _ => (10, digits),
+    };
     let value = digits
         .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+        .map_while(|b| char::from(*b).to_digit(radix))
+        .fold(0_i64, |n, digit| n.saturating_mul(i64::from(radix)).saturating_add(i64::from(digit)));
     if negative { -value } else { value }
 }
 
@@ -323,9 +327,19 @@ mod tests {
 
     #[test]
     fn client_uat_is_parsed_like_parse_int() {
-        for (value, expected) in
-            [("7", 7), ("-7", -7), ("+7", 7), ("7x", 7), ("x7", 0), ("99999999999999999999", i64::MAX)]
-        {
+        for (value, expected) in [
+            ("7", 7),
+            ("-7", -7),
+            ("+7", 7),
+            ("7x", 7),
+            ("x7", 0),
+            ("7.9e3", 7),
+            ("0x1F", 31),
+            ("-0X1g", -1),
+            ("0x", 0),
+            ("99999999999999999999", i64::MAX),
+            ("0xffffffffffffffffffff", i64::MAX),
+        ] {
             assert_eq!(parse_int_prefix(value.as_bytes()), expected, "{value}");
         }
     }
