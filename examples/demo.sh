@@ -4,9 +4,10 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-demo=$root/build/examples/demo
+# DEMO: the program, compiled with another copy of the library.
+demo=${DEMO:-$root/build/examples/demo}
 sim=${CLERK_SIM:-$root/target/release/clerk-sim}
-export LD_LIBRARY_PATH=$root/build/stage/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+[ -n "${DEMO:-}" ] || export LD_LIBRARY_PATH=$root/build/stage/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 # The frontend's origin, and its Clerk instance: `pk_test_` and base64 of `clerk.example.com$`. The suffix of its cookies is
 # the first eight characters of the key's SHA-1 in base64url. The secrets are not real.

@@ -50,6 +50,12 @@ no_dependencies() {
 vet() {
   go vet ./... && go vet -tags clerk_shared ./... && (cd integration && go vet ./...) && (cd bench && go vet ./...)
 }
+staticcheck() {
+  local module
+  for module in . integration stores bench; do
+    (cd "$module" && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || return 1
+  done
+}
 shared() {
   LD_LIBRARY_PATH=$CLERK_STAGE/lib timeout 120 go test -count=1 -tags clerk_shared ./...
 }
@@ -99,11 +105,12 @@ one_cgo_error() {
 older_library() {
   mkdir -p "$work/older"
   {
-    nm -D --defined-only "$CLERK_STAGE/lib/libclerk_auth.so" | awk '$3 ~ /^clerk_/ { print $3 }' |
+    nm -D --defined-only "$CLERK_STAGE/lib/libclerk_auth.so" | awk '$3 ~ /^clerk_/ { sub("@.*", "", $3); print $3 }' |
       sed -e '/^clerk_version$/d' -e '/^clerk_abi_version$/d' -e 's/.*/void *&(void) { return 0; }/'
     echo 'const char *clerk_version(void) { return "0.0.7"; } unsigned clerk_abi_version(void) { return 0; }'
   } > "$work/older.c"
-  cc -shared -fPIC -Wl,-soname,libclerk_auth.so.0 -o "$work/older/libclerk_auth.so.0" "$work/older.c" &&
+  echo 'CLERK_0 { global: *; };' > "$work/older.map"
+  cc -shared -fPIC -Wl,-soname,libclerk_auth.so.0 -Wl,--version-script="$work/older.map" -o "$work/older/libclerk_auth.so.0" "$work/older.c" &&
     go build -tags clerk_shared -o "$work/hello-shared" ./examples/hello || return 1
   if LD_LIBRARY_PATH=$work/older "$work/hello-shared" 2> "$work/older/output.txt"; then return 1; fi
   cat "$work/older/output.txt"
@@ -127,10 +134,11 @@ rejects_anonymous() {
 check "gofmt" gofmt_clean
 check "no dependencies" no_dependencies
 check "go vet, both ways to link, all modules" vet
+check "staticcheck, all modules" staticcheck
 check "all tests, with the race detector and cgocheck2" \
   env GOEXPERIMENT=cgocheck2 timeout 180 go test -race -count=1 ./...
 check "all tests, with the shared library" shared
-check "routers and database/sql" other_modules
+check "routers, database/sql, Prometheus, OpenTelemetry" other_modules
 check "fuzzing" fuzz
 check "programs need no libclerk_auth at run time" self_contained
 check "a fully static program" fully_static

@@ -5,18 +5,18 @@ const CONFLICTS = new Set([
   'CLERK_CONFLICT',
   '23505', // PostgreSQL: unique_violation
   'ER_DUP_ENTRY',
-  1062,
+  '1062',
   'SQLITE_CONSTRAINT_UNIQUE',
   'SQLITE_CONSTRAINT_PRIMARYKEY',
-  2067, // the same in node:sqlite
-  1555,
+  '2067', // the same in node:sqlite
+  '1555',
   'P2002', // Prisma
 ]);
 const ABORTED = new Set([
   '40001', // SQLSTATE: serialization_failure, and MySQL's deadlock
   '40P01', // PostgreSQL: deadlock_detected
   'ER_LOCK_DEADLOCK',
-  1213,
+  '1213',
   'P2034', // Prisma
 ]);
 /** Where query builders have the error of the driver. */
@@ -25,7 +25,7 @@ const CODES = ['code', 'errno', 'errcode', 'sqlState', 'sqlstate', 'originalCode
 
 function hasCode(error, codes, depth = 0) {
   if (typeof error !== 'object' || error === null || depth > 6) return false;
-  if (CODES.some((name) => codes.has(error[name]))) return true;
+  if (CODES.some((name) => codes.has(String(error[name])))) return true;
   return INNER.some((name) => hasCode(error[name], codes, depth + 1));
 }
 

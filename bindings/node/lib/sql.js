@@ -167,7 +167,10 @@ class SqlUserStore {
     if (this.#dialect.returning) return rowsOf(await this.#run(`${insert} RETURNING ${this.#select}`, values))[0];
     const inserted = await this.#run(insert, values);
     const id = this.#newKey === undefined ? headerOf(inserted)?.insertId : values[0];
-    return id === undefined ? this.findByClerkId(columns.clerkId) : this.findByKey(String(id));
+    if (id !== undefined) return this.findByKey(String(id));
+    // Some query builders return the number of rows only. Both columns are unique.
+    const name = typeof columns.clerkId === 'string' ? 'clerkId' : 'username';
+    return (await this.#rows(`${this.#names[name]} = ?`, [columns[name]]))[0];
   }
 
   async update(key, columns, { onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned }) {

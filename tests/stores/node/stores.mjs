@@ -1,4 +1,6 @@
 // A SqlUserStore over each library; the README shows the same lines.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -10,6 +12,26 @@ const THREADS = 16;
 function mysqlOptions(source) {
   const [, user, host, port, database] = /^(\w+)@tcp\(([^:]+):(\d+)\)\/(\w+)$/.exec(source);
   return { user, host, port: Number(port), database };
+}
+
+/** Generates Prisma's client. The path of an engine keeps the generator, which needs none, from downloading it. */
+function prismaClient(provider) {
+  const folder = join(import.meta.dirname, 'node_modules', '.prisma', provider);
+  const schema = join(folder, 'schema.prisma');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    schema,
+    [
+      'generator client {\n  provider = "prisma-client-js"\n  output = "./client"\n}',
+      `datasource db {\n  provider = "${provider}"\n}`,
+      'model Note {\n  id Int @id\n}',
+    ].join('\n'),
+  );
+  execFileSync(process.execPath, [require.resolve('prisma/build/index.js'), 'generate', '--schema', schema], {
+    env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: '1' },
+    cwd: folder,
+  });
+  return require(join(folder, 'client')).PrismaClient;
 }
 
 /** Each function returns `{store, close}`. */
@@ -50,6 +72,27 @@ export const libraries = {
     const query = (sql, values) => db.$client.query(sql, values);
     const store = new SqlUserStore({ dialect: 'postgresql', table, query });
     return { store, close: () => db.$client.end() };
+  },
+
+  async prismaPostgres(source, table) {
+    const { PrismaPg } = await import('@prisma/adapter-pg');
+    const PrismaClient = prismaClient('postgresql');
+    const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: source, max: THREADS }) });
+    const query = (sql, values) => prisma.$queryRawUnsafe(sql, ...values);
+    const store = new SqlUserStore({ dialect: 'postgresql', table, query });
+    return { store, close: () => prisma.$disconnect() };
+  },
+
+  async prismaMysql(source, table) {
+    const { PrismaMariaDb } = await import('@prisma/adapter-mariadb');
+    const PrismaClient = prismaClient('mysql');
+    const prisma = new PrismaClient({
+      adapter: new PrismaMariaDb({ ...mysqlOptions(source), connectionLimit: THREADS }),
+    });
+    const query = (sql, values) =>
+      sql.startsWith('SELECT') ? prisma.$queryRawUnsafe(sql, ...values) : prisma.$executeRawUnsafe(sql, ...values);
+    const store = new SqlUserStore({ dialect: 'mysql', table, query });
+    return { store, close: () => prisma.$disconnect() };
   },
 
   async typeormPostgres(source, table) {
