@@ -79,7 +79,11 @@ impl<'a> BrowserCookies<'a> {
 
     /// Returns the development browser, of the cookies that are used.
     pub fn dev_browser(&self) -> Option<&'a [u8]> {
-        self.dev_browsers[usize::from(self.is_suffixed())]
+        match self.dev_browsers {
+            // The usual case, for which no token is decoded.
+            [plain, suffixed] if plain == suffixed => plain,
+            browsers => browsers[usize::from(self.is_suffixed())],
+        }
     }
 
     fn slot(&mut self, name: &[u8], suffix: &[u8]) -> Option<&mut Option<&'a [u8]>> {
