@@ -196,11 +196,21 @@ test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C program
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+	@! CLERK_SECRET_KEY=sk_test_none CLERK_API_URL=http://127.0.0.1:9 examples/demo.sh --token bad > $(OUT)/demo-bad.txt 2>&1
+	@grep '^FAILED  structure: 3 bytes with 0 dots' $(OUT)/demo-bad.txt
 
 .PHONY: test-install
-test-install: $(OUT)/staged ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
+test-install: $(OUT)/staged abi ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
 	tests/install.sh
 	tests/readme-install.sh
+
+.PHONY: abi abi-write
+abi: ## the ABI of the header against the committed one, by abidiff
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py check
+abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py write
 
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
@@ -405,6 +415,17 @@ deb-apache: $(OUT)/staged
 	bindings/apache/deb.sh
 deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb
+
+.PHONY: dist test-dist
+dist: ## a source tarball with all crates, in build/dist (3 min)
+	packaging/dist.sh
+test-dist: dist ## the tarball builds and installs without network (8 min)
+	packaging/test-dist.sh
+
+.PHONY: test-musl
+test-musl: ## a static program for musl; needs the target of rustup (5 min)
+	@scripts/tools.sh musl-tools
+	JOBS=$(JOBS) packaging/test-musl.sh
 
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them

@@ -243,7 +243,7 @@ run_cases() {
   expect 'sent nothing'
 }
 
-# Against Clerk itself: no expectations.
+# Against Clerk itself. A token that is not accepted is explained.
 use_clerk() {
   [ -n "${CLERK_SECRET_KEY:-}" ] || fail "CLERK_SECRET_KEY has to be the secret key (sk_...) of the token's instance"
   echo "Using ${CLERK_API_URL:-https://api.clerk.com} and an empty, temporary table of accounts."
@@ -251,7 +251,12 @@ use_clerk() {
   for title in 'Your token' 'The same token again'; do
     case_title "$title"
     send "header Authorization: Bearer ${1#Bearer }"
-    send authenticate
+    send authenticate | tee "$work/outcome"
+    if ! grep -q '^ *outcome *CLERK_OK' "$work/outcome"; then
+      echo
+      printf '%s\n' "$1" | "$(dirname "$demo")/explain" || true
+      fail 'the token was not accepted'
+    fi
   done
 }
 
