@@ -74,7 +74,7 @@ $(OUT)/$(SONAME): $(SOURCES)
 	@mkdir -p $(OUT)
 	@[ $(SQLITE) = bundled ] || pkg-config --exists 'sqlite3 >= 3.34.1' \
 	    || { echo 'missing: pkg-config or libsqlite3-dev; install both (`make tools` does), or build with SQLITE=bundled' >&2; exit 1; }
-	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES)
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type cdylib $(SHARED_FEATURES) -- -C linker=$(CURDIR)/scripts/link-versions.sh
 	$(if $(NO_STRIP),cp,strip --strip-unneeded -o $@) $(TARGET)/libclerk_auth.so $(if $(NO_STRIP),$@)
 
 # Only the functions of the header stay global, so that two Rust archives can live in one program. Contains SQLite, so that
@@ -192,10 +192,25 @@ test-corpus: ## the recorded verdicts and scenarios, through the C functions
 
 .PHONY: test-c
 test-c: $(OUT)/staged $(EXAMPLES) $(SIM) ## the C ABI: installed tree, C programs, valgrind, demo
-	tests/install.sh
+	$(MAKE) --no-print-directory test-install
 	tests/c/run.sh
 	examples/demo.sh > $(OUT)/demo.txt
 	@tail -n 1 $(OUT)/demo.txt | grep -x 'demo: ok'
+	@! CLERK_SECRET_KEY=sk_test_none CLERK_API_URL=http://127.0.0.1:9 examples/demo.sh --token bad > $(OUT)/demo-bad.txt 2>&1
+	@grep '^FAILED  structure: 3 bytes with 0 dots' $(OUT)/demo-bad.txt
+
+.PHONY: test-install
+test-install: $(OUT)/staged abi ## make install, pkg-config and CMake, and the README's install in a mount namespace (2 min)
+	tests/install.sh
+	tests/readme-install.sh
+
+.PHONY: abi abi-write
+abi: ## the ABI of the header against the committed one, by abidiff
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py check
+abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
+	@scripts/tools.sh abigail-tools
+	python3 scripts/abi.py write
 
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
@@ -401,12 +416,31 @@ test-docs: $(OUT)/staged $(SIM) ## the documentation: links, every code block, p
 	python3 tests/site/run.py
 
 .PHONY: deb deb-apache deb-nginx
-deb: deb-apache deb-nginx ## Debian packages of the server modules
+deb: deb-library deb-apache deb-nginx ## Debian packages of the library, the command and the server modules, in build/deb
+.PHONY: deb-library
+deb-library: $(OUT)/staged tool
+	@scripts/tools.sh debhelper dpkg-dev lintian
+	TARGET='$(abspath $(TARGET))' VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' packaging/deb.sh
+.PHONY: test-deb
+test-deb: deb-library $(SIM) ## these packages in a Debian of their own: installed, examples compiled and run, removed (5 min, as root)
+	@scripts/tools.sh debootstrap
+	packaging/test-deb.sh
 deb-apache: $(OUT)/staged
 	@scripts/tools.sh apache2 apache2-dev debhelper dpkg-dev lintian
 	bindings/apache/deb.sh
 deb-nginx: $(OUT)/staged
 	$(MAKE) -C bindings/nginx deb
+
+.PHONY: dist test-dist
+dist: ## a source tarball with all crates, in build/dist (3 min)
+	packaging/dist.sh
+test-dist: dist ## the tarball builds and installs without network (8 min)
+	packaging/test-dist.sh
+
+.PHONY: test-musl
+test-musl: ## a static program for musl; needs the target of rustup (5 min)
+	@scripts/tools.sh musl-tools
+	JOBS=$(JOBS) packaging/test-musl.sh
 
 .PHONY: bench-servers
 bench-servers: $(OUT)/staged $(SIM) ## server modules: requests a second, beside the same server without them

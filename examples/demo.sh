@@ -4,9 +4,10 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-demo=$root/build/examples/demo
+# DEMO: the program, compiled with another copy of the library.
+demo=${DEMO:-$root/build/examples/demo}
 sim=${CLERK_SIM:-$root/target/release/clerk-sim}
-export LD_LIBRARY_PATH=$root/build/stage/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+[ -n "${DEMO:-}" ] || export LD_LIBRARY_PATH=$root/build/stage/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 # The frontend's origin, and its Clerk instance: `pk_test_` and base64 of `clerk.example.com$`. The suffix of its cookies is
 # the first eight characters of the key's SHA-1 in base64url. The secrets are not real.
@@ -242,7 +243,7 @@ run_cases() {
   expect 'sent nothing'
 }
 
-# Against Clerk itself: no expectations.
+# Against Clerk itself. A token that is not accepted is explained.
 use_clerk() {
   [ -n "${CLERK_SECRET_KEY:-}" ] || fail "CLERK_SECRET_KEY has to be the secret key (sk_...) of the token's instance"
   echo "Using ${CLERK_API_URL:-https://api.clerk.com} and an empty, temporary table of accounts."
@@ -250,7 +251,12 @@ use_clerk() {
   for title in 'Your token' 'The same token again'; do
     case_title "$title"
     send "header Authorization: Bearer ${1#Bearer }"
-    send authenticate
+    send authenticate | tee "$work/outcome"
+    if ! grep -q '^ *outcome *CLERK_OK' "$work/outcome"; then
+      echo
+      printf '%s\n' "$1" | "$(dirname "$demo")/explain" || true
+      fail 'the token was not accepted'
+    fi
   done
 }
 

@@ -214,6 +214,11 @@ impl EventHandlers {
         self.event.is_some()
     }
 
+    /// Returns whether there is a log handler.
+    pub(crate) fn has_log_handler(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Calls the event handler.
     pub(crate) fn emit(&self, event: Event<'_>) {
         if let Some(handler) = &self.event {

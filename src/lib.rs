@@ -95,6 +95,7 @@ mod rate_limit;
 mod reason;
 mod request;
 mod single_flight;
+mod stderr_log;
 mod token;
 pub mod users;
 mod webhooks;

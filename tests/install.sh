@@ -261,7 +261,28 @@ functions_of_header() {
 }
 same_symbols() {
   diff <(functions_of_header) tests/abi/symbols.txt &&
-    diff <(nm -D --defined-only "$here/lib/libclerk_auth.so" | awk '{ print $3 }' | sort) tests/abi/symbols.txt
+    diff <(nm -D --defined-only "$here/lib/libclerk_auth.so" | awk '$2 == "T" { print $3 }' | sort) \
+      <(sed 's/$/@@CLERK_0/' tests/abi/symbols.txt)
+}
+# The symbols file of Debian says in which version each function was added.
+debian_symbols() {
+  diff <(sed -n 's/^ \(clerk_[a-z0-9_]*\)@CLERK_0 .*/\1/p' packaging/debian/libclerk-auth0.symbols | sort) tests/abi/symbols.txt
+}
+same_versions() {
+  local found
+  found=$(
+    awk '/^#define CLERK_VERSION_(MAJOR|MINOR|PATCH) / { version = version "." $3 } END { print "header " substr(version, 2) }' \
+      "$here/include/clerk_auth.h"
+    sed -n 's/^Version: /pkg-config /p' "$here/lib/pkgconfig/clerk-auth.pc"
+    sed -n 's/^set(PACKAGE_VERSION "\?\([0-9.]*\).*/CMake \1/p' "$here/lib/cmake/clerk_auth/clerk_auth-config-version.cmake"
+    sed -n 's/^version = "\(.*\)"/command \1/p' tool/Cargo.toml
+    sed -n 's/^  "version": "\(.*\)",/npm \1/p' bindings/node/package.json
+    sed -n 's/^## \[\([0-9.]*\)\].*/changelog \1/p' CHANGELOG.md | head -n 1
+    sed -n '1s/.*(\(.*\)).*/Debian \1/p' packaging/debian/changelog
+    sed -n '1s/.*(\(.*\)).*/Debian-Apache \1/p' bindings/apache/debian/changelog
+  )
+  echo "$found"
+  [ "$(wc -l <<< "$found")" -eq 8 ] && [ "$(sed 's/.* //' <<< "$found" | sort -u)" = "$version" ]
 }
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
@@ -278,6 +299,8 @@ no_bitcode() {
     ! grep 'llvmbc\|llvmcmd\|debug_info' "$tmp/sections.txt"
 }
 check "functions of header, library and tests/abi/symbols.txt" same_symbols
+check "functions of the symbols file of Debian" debian_symbols
+check "versions of all parts" same_versions
 check "libraries of rustc, Makefile, pkg-config and CMake" same_libraries
 check "archive contains neither bitcode nor debug information" no_bitcode
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -109,7 +110,9 @@ func configure(to configBuilder, config *Config, own *callbacks) error {
 			level = C.CLERK_LOG_LEVEL_DEBUG
 		}
 	}
-	C.clerkgo_set_log_callback(to.config, level, own.retain())
+	if config.Logger != nil || os.Getenv("CLERK_LOG") == "" { // else the library writes to standard error
+		C.clerkgo_set_log_callback(to.config, level, own.retain())
+	}
 	if config.Clock != nil {
 		C.clerkgo_set_clock_callback(to.config, own.retain())
 	}

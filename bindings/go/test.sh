@@ -105,11 +105,12 @@ one_cgo_error() {
 older_library() {
   mkdir -p "$work/older"
   {
-    nm -D --defined-only "$CLERK_STAGE/lib/libclerk_auth.so" | awk '$3 ~ /^clerk_/ { print $3 }' |
+    nm -D --defined-only "$CLERK_STAGE/lib/libclerk_auth.so" | awk '$3 ~ /^clerk_/ { sub("@.*", "", $3); print $3 }' |
       sed -e '/^clerk_version$/d' -e '/^clerk_abi_version$/d' -e 's/.*/void *&(void) { return 0; }/'
     echo 'const char *clerk_version(void) { return "0.0.7"; } unsigned clerk_abi_version(void) { return 0; }'
   } > "$work/older.c"
-  cc -shared -fPIC -Wl,-soname,libclerk_auth.so.0 -o "$work/older/libclerk_auth.so.0" "$work/older.c" &&
+  echo 'CLERK_0 { global: *; };' > "$work/older.map"
+  cc -shared -fPIC -Wl,-soname,libclerk_auth.so.0 -Wl,--version-script="$work/older.map" -o "$work/older/libclerk_auth.so.0" "$work/older.c" &&
     go build -tags clerk_shared -o "$work/hello-shared" ./examples/hello || return 1
   if LD_LIBRARY_PATH=$work/older "$work/hello-shared" 2> "$work/older/output.txt"; then return 1; fi
   cat "$work/older/output.txt"

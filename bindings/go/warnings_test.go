@@ -228,3 +228,25 @@ func TestDurationsOfSettingsRoundUp(t *testing.T) {
 	assertEqual(t, *clerkauth.Milliseconds(2 * time.Second), 2000)
 	assertEqual(t, *clerkauth.Milliseconds(time.Microsecond), 1)
 }
+
+func TestVariableSendsLinesToStandardErrorInsteadOfTheDefaultLog(t *testing.T) {
+	log := defaultLog(t)
+	clerk := clerktest.New(t)
+	t.Setenv("CLERK_LOG", "off")
+	withoutParties := func(config *clerkauth.Config) { config.AuthorizedParties = nil }
+	clientWith(t, clerk, withoutParties)
+	if strings.Contains(log.String(), "authorized_parties") {
+		t.Errorf("a line of the library: %s", log)
+	}
+	t.Setenv("CLERK_LOG", "loud")
+	var failed *clerkauth.Error
+	config := clerk.Config()
+	if _, err := clerkauth.New(config); !errors.As(err, &failed) || failed.Setting != "CLERK_LOG" {
+		t.Errorf("an unknown level: %v", err)
+	}
+	t.Setenv("CLERK_LOG", "")
+	clientWith(t, clerk, withoutParties)
+	if !strings.Contains(log.String(), "authorized_parties") {
+		t.Errorf("no line of the library: %s", log)
+	}
+}

@@ -29,6 +29,7 @@ use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
 use crate::request::ExtractOptions;
+use crate::stderr_log;
 use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
 use crate::webhooks::SigningKeys;
@@ -219,6 +220,9 @@ impl ClientBuilder {
     }
 
     /// Sets the function to be called for log lines at `level` and above. They contain no token and no secret.
+    ///
+    /// Without it, warnings and errors are written to standard error, each once a minute at most. The environment variable
+    /// `CLERK_LOG` (`off`, `error`, `warn`, `info`, `debug`) selects the level, and then every line is written.
     pub fn on_log(mut self, level: Level, handler: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         self.listeners.on_log(level, handler);
         self
@@ -259,6 +263,11 @@ impl ClientBuilder {
             return Err(error);
         }
         let clock = clock.unwrap_or_else(Clock::system);
+        let mut listeners = listeners;
+        let lines = stderr_log::Lines::from_env()?;
+        if let (false, Some((level, handler))) = (listeners.has_log_handler(), lines.handler(clock.clone())) {
+            listeners.on_log(level, handler);
+        }
         let listeners = Arc::new(listeners);
         check_keys(&config)?;
         let instance = match &config.publishable_key {
@@ -327,7 +336,7 @@ impl ClientBuilder {
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
         warn(&config, store.as_deref(), &listeners);
         if let Some(settings) = &handshake {
-            settings.warn(&config, &listeners);
+            settings.warn(&listeners);
         }
         let api = Api::new(
             transport,

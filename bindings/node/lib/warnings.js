@@ -32,9 +32,14 @@ function warnOfResult(auth) {
   }
 }
 
-/** Warns of what the library logs at the levels `warn` and `error`. */
+const LEVELS = ['off', 'error', 'warn', 'info', 'debug'];
+
+/** Warns of what the library logs at the levels `warn` and `error`; with CLERK_LOG all lines of its level go to standard error. */
 function warnOfLog({ level, message }) {
-  if (level === 'warn' || level === 'error') warn(`clerk-auth: ${message}`);
+  const { CLERK_LOG } = process.env;
+  if (CLERK_LOG) {
+    if (LEVELS.indexOf(level) <= LEVELS.indexOf(CLERK_LOG)) process.stderr.write(`clerk-auth: ${level}: ${message}\n`);
+  } else if (level === 'warn' || level === 'error') warn(`clerk-auth: ${message}`);
 }
 
 module.exports = { warnOfLog, warnOfResult };

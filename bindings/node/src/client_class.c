@@ -9,6 +9,8 @@
 #include "values.h"
 #include "webhook.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void on_event(void *data, const clerk_event *event)
@@ -42,6 +44,13 @@ static int32_t on_store_request(void *data, const clerk_store_request *request, 
     return -1;
 }
 
+/* Listeners receive lines for debugging only if the environment asks for them: each costs a call into JavaScript. */
+static int32_t log_level(void)
+{
+    const char *level = getenv("CLERK_LOG");
+    return level != NULL && strcmp(level, "debug") == 0 ? CLERK_LOG_LEVEL_DEBUG : CLERK_LOG_LEVEL_INFO;
+}
+
 static bool set_callbacks(napi_env env, struct client *client, clerk_config *config, napi_value options)
 {
     napi_value value;
@@ -59,8 +68,7 @@ static bool set_callbacks(napi_env env, struct client *client, clerk_config *con
     atomic_store(&client->now_ms, now_ms);
     int32_t status = clerk_config_set_event_callback(config, on_event, client_retain(client), client_release);
     if (status == CLERK_OK)
-        status = clerk_config_set_log_callback(config, CLERK_LOG_LEVEL_INFO, on_log, client_retain(client),
-                                               client_release);
+        status = clerk_config_set_log_callback(config, log_level(), on_log, client_retain(client), client_release);
     if (status == CLERK_OK && has_clock)
         status = clerk_config_set_clock_callback(config, on_clock, client_retain(client), client_release);
     if (status == CLERK_OK && client->has_store)

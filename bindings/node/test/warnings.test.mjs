@@ -1,8 +1,10 @@
 // What is heard without a listener: warnings of the process, and the diagnostics channel.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import diagnostics from 'node:diagnostics_channel';
 import { after, beforeEach, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { ClerkClient } from 'clerk-auth';
 import { startTestClerk } from 'clerk-auth/testing';
 import { UserTable } from './support/user-table.mjs';
@@ -82,4 +84,25 @@ test('the diagnostics channel has the result and the duration of every call', as
   );
   assert.ok(messages.every((message) => message.client === client && message.durationMs >= 0));
   await client.close();
+});
+
+test('CLERK_LOG sends the lines of the log to standard error', () => {
+  const program = `
+    import { ClerkClient } from 'clerk-auth';
+    import { startTestClerk } from 'clerk-auth/testing';
+    const clerk = await startTestClerk();
+    const client = new ClerkClient({ ...clerk.options, authorizedParties: ['https://other.example'] });
+    await client.authenticate({ headers: clerk.headers({ azp: 'https://a.example' }) });
+    await client.close();
+    await clerk.close();`;
+  const linesWith = (level) =>
+    spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+      env: { ...process.env, CLERK_LOG: level },
+      cwd: fileURLToPath(new URL('.', import.meta.url)),
+      encoding: 'utf8',
+    }).stderr;
+  const rejected = /^clerk-auth: debug: rejected: token-invalid-authorized-parties/m;
+  assert.match(linesWith('debug'), rejected);
+  assert.doesNotMatch(linesWith('info'), rejected);
+  assert.match(linesWith('loud'), /CLERK_LOG/);
 });
