@@ -39,6 +39,7 @@ PAGES = {
     "docs/security.md": "project/security.md",
     "docs/performance.md": "project/performance.md",
     "docs/reliability.md": "project/reliability.md",
+    "docs/releasing.md": "project/releasing.md",
     "docs/glossary.md": "reference/glossary.md",
 }
 # The parts of README.md that are pages; any other link to it leads to the first page.
