@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* [export] Returns the revocations as JSON, which the caller frees; NULL after an error. */
+/* Returns the revocations as JSON, which the caller frees; NULL after an error. */
 static char *export_revocations(const clerk_client *client)
 {
     size_t needed = 0;
@@ -23,7 +23,6 @@ static char *export_revocations(const clerk_client *client)
             return NULL;
     }
 }
-/* [end] */
 
 static int32_t authenticate(const clerk_client *client, const char *authorization)
 {

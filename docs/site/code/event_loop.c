@@ -26,7 +26,7 @@ typedef struct job {
 /* Jobs for the worker. A server has several workers, and a limit on the number of jobs. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static job *waiting;
+static job *first, **last = &first;
 static int is_ending;
 /* The worker writes the pointers of finished jobs to this pipe; the loop polls the other end. */
 static int finished[2];
@@ -53,11 +53,11 @@ static void *work(void *client)
 {
     for (;;) {
         pthread_mutex_lock(&lock);
-        while (waiting == NULL && !is_ending)
+        while (first == NULL && !is_ending)
             pthread_cond_wait(&changed, &lock);
-        job *next = waiting;
-        if (next != NULL)
-            waiting = next->next;
+        job *next = first;
+        if (next != NULL && (first = next->next) == NULL)
+            last = &first;
         pthread_mutex_unlock(&lock);
         if (next == NULL)
             return NULL;
@@ -73,7 +73,8 @@ static void *work(void *client)
 }
 /* [end] */
 
-/* [loop] Authenticates without waiting, or passes the request to the worker. Returns 1 if the worker has it. */
+/* [loop] */
+/* Authenticates without waiting, or passes the request to the worker. Returns 1 if the worker has it. */
 static int on_request(const clerk_client *client, job *new_job)
 {
     clerk_request request = CLERK_REQUEST_INIT;
@@ -87,8 +88,8 @@ static int on_request(const clerk_client *client, job *new_job)
     }
     new_job->mark = clerk_client_mark(client);
     pthread_mutex_lock(&lock);
-    new_job->next = waiting;
-    waiting = new_job;
+    *last = new_job;
+    last = &new_job->next;
     pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
     return 1;
@@ -156,7 +157,8 @@ int main(void)
     is_ending = 1;
     pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
-    clerk_client_shutdown(client) == CLERK_OK ? (void)0 : abort();
+    if (clerk_client_shutdown(client) != CLERK_OK) /* it fails for NULL only */
+        return 2;
     pthread_join(worker, NULL);
     clerk_client_free(client);
     return 0;

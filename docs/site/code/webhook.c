@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* [handle] Returns the HTTP status to respond with. */
+/* [handle] */
+/* Returns the HTTP status to respond with. */
 static int handle(const clerk_client *client, const clerk_header *lines, size_t count, clerk_str body)
 {
     clerk_error *error = NULL;
