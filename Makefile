@@ -330,11 +330,11 @@ shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to
 	    -- --test-threads 1
 
 .PHONY: asan
-asan: $(OUT)/staged $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)
+asan: $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)
 	scripts/asan.sh
 
 .PHONY: tsan
-tsan: $(OUT)/staged $(SIM) ## Rust tests and C tests under ThreadSanitizer, with an instrumented std (20 min; needs rust-src)
+tsan: $(SIM) ## Rust tests and C tests under ThreadSanitizer, with an instrumented std (20 min; needs rust-src)
 	scripts/tsan.sh
 
 MIRI := json:: request:: jwt::permissions jwt::policy users::sync users::diff users::username cache:: rate_limit:: token::
@@ -346,7 +346,7 @@ miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and r
 	    --skip cost --skip million --skip capacity_holds --skip proptest
 
 .PHONY: cover
-cover: $(OUT)/staged $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
+cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
 	scripts/cover.sh
 
 .PHONY: mutants
@@ -399,6 +399,21 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/cpp/bench.sh
 	bindings/go/bench.sh
 	bindings/node/bench.sh
+
+# Debian packages that the documentation is built with.
+DOCS := doxygen graphviz python3-venv
+
+.PHONY: docs
+docs: ## the documentation, in build/site (2 min; later runs 1 min)
+	@scripts/tools.sh $(DOCS)
+	JOBS=$(JOBS) docs/site/build.sh
+
+.PHONY: test-docs
+test-docs: $(OUT)/staged $(SIM) ## the documentation: links, every code block, pages in a browser (4 min)
+	@scripts/tools.sh $(DOCS) chromium
+	bindings/go/lib/copy.sh
+	CLERK_DOCS_ALL=1 JOBS=$(JOBS) docs/site/build.sh
+	python3 tests/site/run.py
 
 .PHONY: deb deb-apache deb-nginx
 deb: deb-library deb-apache deb-nginx ## Debian packages of the library, the command and the server modules, in build/deb

@@ -26,7 +26,7 @@ pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     /// A cached result that is still to be checked.
     Hit(AuthContext, Arc<CachedAuth>),
-    Miss(AuthContext, Credential<'a>, BegunHash),
+    Miss(AuthContext, Credential<'a>, BegunHash<'a>),
 }
 
 /// What was read of a cached result.

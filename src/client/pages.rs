@@ -373,7 +373,7 @@ impl<'f, 'a> Flow<'f, 'a> {
             expired_token,
             refresh_token,
             origin: &address.origin,
-            suffixed_cookies: self.page.cookies.is_suffixed,
+            suffixed_cookies: self.page.cookies.is_suffixed(),
             headers: &headers,
         };
         let Ok(refreshed) = self.handshakes.refresh(&request, self.now, self.io, &self.inner.backend) else {

@@ -28,7 +28,7 @@ impl Inner {
     pub fn verify_jwt(
         &self,
         credential: &Credential<'_>,
-        begun: &BegunHash,
+        begun: &BegunHash<'_>,
         context: &AuthContext,
         io: Io,
     ) -> Result<VerifiedToken, VerifyError> {
@@ -83,7 +83,7 @@ impl Inner {
     pub fn verify_signature(
         &self,
         jws: &UnverifiedJwt<'_>,
-        begun: &BegunHash,
+        begun: &BegunHash<'_>,
         now: Now,
         io: Io,
     ) -> Result<[u8; 32], VerifyError> {

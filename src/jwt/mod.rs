@@ -195,7 +195,7 @@ impl<'a> UnverifiedJwt<'a> {
     }
 
     /// Returns the SHA-256 of what is signed. `begun` is that of the same token.
-    pub(crate) fn signing_hash(&self, begun: &BegunHash) -> [u8; 32] {
+    pub(crate) fn signing_hash(&self, begun: &BegunHash<'_>) -> [u8; 32] {
         begun.of_signing_input(self.signing_input)
     }
 

@@ -19,6 +19,13 @@ pub struct UnverifiedClaims {
     pub exp: Option<f64>,
 }
 
+impl UnverifiedClaims {
+    /// Returns whether `iss` is truthy in JavaScript.
+    pub fn has_issuer(&self) -> bool {
+        self.iss.is_some() || self.iss_wrong_type
+    }
+}
+
 impl<'de> ObjectVisitor<'de> for UnverifiedClaims {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
