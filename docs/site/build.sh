@@ -78,8 +78,11 @@ else
   left_out npm 'the Node reference'
 fi
 if command -v cargo > /dev/null; then
+  rm -rf "${CARGO_TARGET_DIR:-target}/doc" # may hold other crates
   quietly cargo doc --no-deps --lib --quiet --jobs "${JOBS:-2}" --package clerk-auth
   cp -r "${CARGO_TARGET_DIR:-target}/doc" "$site/rust"
+  # rustdoc's pages link to an index of crates, which it does not write.
+  echo '<!doctype html><meta http-equiv="refresh" content="0; url=clerk_auth/index.html"><title>clerk_auth</title>' > "$site/rust/index.html"
 else
   left_out cargo 'the Rust reference'
 fi
