@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 root=$PWD out=$PWD/build/docs site=$PWD/build/site here=$PWD/docs/site
-# TypeDoc reads the declarations of the Node package.
-typedoc='typedoc@0.28.20 typescript@5.9.3 @types/node@18.19.130 @types/express@5.0.6 @types/koa@3.0.3 fastify@5.12.8 hono@4.13.19 koa@3.3.0'
+# TypeDoc reads the declarations of the Node package; tests/site checks the types of programs with the same compiler.
+typedoc='typedoc@0.28.20 typescript@5.9.3 @types/node@18.19.130 @types/express@5.0.6 @types/koa@3.0.3 fastify@5.12.8 hono@4.13.19 koa@3.3.0
+  pg@8.23.1 @types/pg@8.23.1'
 mkdir -p "$out"
 
 # left_out PROGRAM REFERENCE
