@@ -330,11 +330,11 @@ shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to
 	    -- --test-threads 1
 
 .PHONY: asan
-asan: $(OUT)/staged $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)
+asan: $(SIM) ## C tests and fuzz targets under AddressSanitizer (12 min)
 	scripts/asan.sh
 
 .PHONY: tsan
-tsan: $(OUT)/staged $(SIM) ## Rust tests and C tests under ThreadSanitizer, with an instrumented std (20 min; needs rust-src)
+tsan: $(SIM) ## Rust tests and C tests under ThreadSanitizer, with an instrumented std (20 min; needs rust-src)
 	scripts/tsan.sh
 
 MIRI := json:: request:: jwt::permissions jwt::policy users::sync users::diff users::username cache:: rate_limit:: token::
@@ -346,7 +346,7 @@ miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and r
 	    --skip cost --skip million --skip capacity_holds --skip proptest
 
 .PHONY: cover
-cover: $(OUT)/staged $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
+cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (15 min; needs llvm-tools)
 	scripts/cover.sh
 
 .PHONY: mutants

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use clerk_auth::{Check, CheckStatus, Client, LogLevel, Reason, Request};
+use clerk_auth::{Check, CheckStatus, Client, LogLevel, Reason, Request, TokenKind, UserMode};
 
 use clerk_sim::{Fault, Kind, Sim, Spoil, TokenSpec};
 use proptest::prelude::*;
@@ -322,6 +322,79 @@ fn keys_that_could_not_be_fetched_are_explained_by_the_failure() {
         let kid = &check(explanation.checks(), "kid").found;
         assert!(kid.starts_with("the key set could not be fetched: ") && kid.contains(cause), "{kid}");
         assert_eq!((explanation.is_signature_verified(), sim.stats().total()), (false, requests));
+    }
+}
+
+/// What the token itself does not show: an opaque token, cookies, the user at Clerk.
+#[test]
+fn rejection_that_no_check_of_a_token_shows_is_worded_in_the_log() {
+    let (sim, log) = (Sim::start(), Log::default());
+    sim.update(|state| {
+        let m2m = json!({"id": "mt_1", "subject": "mch_1", "scopes": ["mch_other"]});
+        state.m2m_tokens.insert("mt_other".into(), m2m);
+    });
+    sim.put_user(json!({"id": "user_2banned", "banned": true}));
+    let client = Client::builder()
+        .secret_key("sk_test_hidden")
+        .api_url(sim.url())
+        .user_mode(UserMode::Profile)
+        .check_client_uat(true)
+        .accepts_token([TokenKind::SessionToken, TokenKind::ApiKey, TokenKind::M2mToken])
+        .expected_machine_id("mch_2own")
+        .on_log(LogLevel::Debug, log.handler())
+        .build()
+        .unwrap();
+    client.warm_up().unwrap();
+    log.take();
+    let session = |user: &str| sim.mint_now(&TokenSpec::session(user));
+    let (bearer, cookie) = ("Authorization", "Cookie");
+    for (name, line, expected) in [
+        (
+            bearer,
+            "Bearer ak_unknown".into(),
+            "rejected: token-invalid: opaque api_key: unknown, revoked or expired at Clerk, or malformed",
+        ),
+        (
+            bearer,
+            "Bearer mt_other".into(),
+            "rejected: token-invalid-audience: opaque m2m_token: its scopes lack expected_machine_id",
+        ),
+        (
+            bearer,
+            format!("Bearer {}", session("user_2banned")),
+            "rejected: user-inactive: the user is banned or deprovisioned at Clerk, or the row is not active",
+        ),
+        (
+            bearer,
+            format!("Bearer {}", session("user_2deleted")),
+            "rejected: user-not-found: Clerk has no user with the id in sub: deleted, or another instance's",
+        ),
+        (
+            cookie,
+            format!("__session={}; __client_uat=0", session("user_2ada")),
+            "rejected: session-token-but-no-client-uat: a session cookie, but __client_uat says that the browser is signed out",
+        ),
+        (
+            cookie,
+            format!("__session={}; __client_uat=99999999999", session("user_2ada")),
+            "rejected: session-token-iat-before-client-uat: iat is before the last sign-in or sign-out in __client_uat",
+        ),
+        (
+            cookie,
+            "__client_uat=7".into(),
+            "rejected: client-uat-but-no-session-token: __client_uat says that the browser is signed in, but there is no \
+             session cookie",
+        ),
+        (
+            cookie,
+            "__client_uat=0".into(),
+            "no credentials: session-token-and-uat-missing: no session cookie, and __client_uat says that the browser is signed \
+             out",
+        ),
+    ] {
+        client.authenticate(Request::new().header(name.as_bytes(), line.as_bytes()));
+        let lines = log.take();
+        assert!(lines.last().is_some_and(|line| line.starts_with(expected)), "expected `{expected}`, found {lines:?}");
     }
 }
 

@@ -48,7 +48,10 @@ fn from_verdicts(target: &str, seeds: &mut Vec<Vec<u8>>) {
         for (_, token) in &tokens {
             let (header, payload) = (text(&token["header"]), text(&token["payload"]));
             match target {
-                "claims" => seeds.push(lines(&[number as u8, 130], [header.as_bytes(), payload.as_bytes()])),
+                // Also with the policy that rejects nothing but what is always rejected.
+                "claims" => seeds.extend(
+                    [number as u8, 0].map(|policy| lines(&[policy, 130], [header.as_bytes(), payload.as_bytes()])),
+                ),
                 "jws" if token["header"].is_object() && token["payload"].is_object() => {
                     seeds.push(tokens::sign("k1", token["header"].clone(), &token["payload"]).into_bytes());
                 }
@@ -117,6 +120,10 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
             b"o:a,u:b,ou:c\nread,write,x\n3,1,18446744073709551616".to_vec(),
             [&b"o:a\n"[..], &b",".repeat(7500), b"\n", &b"9".repeat(4090)].concat(),
         ],
+        "claims" => {
+            let pending = json!({"sub": "user_1", "sid": "sess_1", "iat": NOW_S, "exp": NOW_S + 60, "sts": "pending"});
+            vec![lines(&[0, 130], [&br#"{"alg":"RS256","kid":"k1"}"#[..], pending.to_string().as_bytes()])]
+        }
         "keys" => names
             .iter()
             .flat_map(|name| [jwk(name), key(name, "public_pem"), key(name, "private_pem")])
@@ -153,8 +160,18 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
                 json!({"object": object, "id": "x_1", "subject": "user_1", "scopes": ["a"], "claims": {"a": 1},
                     "revoked": false, "expired": false, "expiration": (NOW_S + 5) * 1000})
             };
+            let changed = |member: &str, value: Value| {
+                let mut body = token("api_key");
+                body[member] = value;
+                body
+            };
             let bodies = [
                 (0, token("api_key")),
+                (0, changed("revoked", json!(true))),
+                (0, changed("expired", json!(true))),
+                (0, changed("active", json!(false))),
+                (0, changed("expiration", json!(NOW_S * 1000))),
+                (0, changed("object", json!("m2m_token"))),
                 (1, token("clerk_idp_oauth_access_token")),
                 (2, json!({"id": "user_0", "first_name": "Ada", "banned": false})),
                 (3, json!({"id": "sess_0_1", "status": "active"})),

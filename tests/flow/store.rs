@@ -330,7 +330,8 @@ fn two_clients_of_one_table_use_the_same_row() {
     });
     assert!(users.iter().all(|outcome| outcome == "in verified"), "{users:?}");
     assert_eq!(table.rows().len(), 1);
-    assert!(fixture.sim.requests("/users/user_1") <= 2);
+    // One for each client, and one more for requests that began between the first fetch and the creation of the row.
+    assert!(fixture.sim.requests("/users/user_1") <= 4);
 }
 
 #[test]

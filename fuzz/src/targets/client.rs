@@ -309,6 +309,54 @@ fn deliver(client: &Client, world: &World, number: u64, event: &Value) -> bool {
     outcome == WebhookOutcome::Applied
 }
 
+/// Checks what the client says of a token, in each way.
+fn check_each_way(client: &Client, world: &World, model: &mut Model, session: &Session) {
+    let line = format!("Bearer {}", session.token);
+    let mut request = Request::new();
+    request.header(b"Authorization", line.as_bytes());
+    let ways: [(bool, &dyn Fn() -> Option<Arc<AuthResult>>); 4] = [
+        (false, &|| client.authenticate_cached(&request)),
+        (false, &|| Some(client.authenticate(&request))),
+        (false, &|| client.authenticate_cached(&request)),
+        (true, &|| Some(client.verify_token(&session.token))),
+    ];
+    for (is_verify_only, ask) in ways {
+        let (now_ms, result) = (world.now_ms(), watch(ask));
+        model.learn(world, now_ms);
+        if let Some(result) = result {
+            check(model, session, &result, now_ms, is_verify_only);
+        }
+    }
+}
+
+/// What hardly any order of operations meets by chance: a token expires, a session is revoked during a request for it, and a user is
+/// banned, each while the result is cached.
+fn finish(client: &Client, world: &World, model: &mut Model) {
+    let [expiring, revoked, banned] = [0, 8, 14].map(|number| &tokens::pool()[number]);
+    let end_ms = expiring.exp_s * 1000 + SKEW_MS;
+    if world.now_ms() < end_ms {
+        for now_ms in [end_ms - 1, end_ms] {
+            world.now_ms.store(now_ms, Ordering::SeqCst);
+            check_each_way(client, world, model, expiring);
+        }
+    }
+    client.invalidate_user(&user_id(revoked.user));
+    *world.meanwhile.lock().expect("no panic") = Some(Meanwhile::RevokeSession(&revoked.sid));
+    check_each_way(client, world, model, revoked);
+    world.run_meanwhile();
+    check_each_way(client, world, model, revoked);
+    check_each_way(client, world, model, banned);
+    if world.change(banned.user, |user| user.banned = true).exists {
+        let event = json!({"type": "user.updated", "data": world.user(banned.user)});
+        let is_applied = deliver(client, world, world.next.fetch_add(1, Ordering::SeqCst), &event);
+        let of = &mut model.users[banned.user];
+        of.is_touched = true;
+        of.blocked_since_ms = of.blocked_since_ms.or(Some(world.now_ms()));
+        of.is_known_blocked |= is_applied;
+        check_each_way(client, world, model, banned);
+    }
+}
+
 /// Input: the mode, then operations.
 pub fn client(data: &[u8]) {
     let mut input = Input(data);
@@ -492,6 +540,7 @@ pub fn client(data: &[u8]) {
         let rows = table.0.lock().expect("no panic");
         assert!((0..USERS).all(|user| rows.iter().filter(|row| row.clerk_id == Some(user_id(user))).count() <= 1));
     }
+    finish(&client, &world, &mut model);
     *world.client.lock().expect("no panic") = None;
     let stats = client.stats();
     assert!(stats.cached_tokens <= 1000 && stats.cached_users <= 1000);

@@ -346,6 +346,23 @@ pub fn webhook(data: &[u8]) {
     let tags = [&b"other"[..], SECRET].map(|key| format!("v1,{}", STANDARD.encode(second::hmac_sha256(key, &message))));
     let signature = String::from_utf8_lossy(&signature).into_owned();
     assert!(signature.split(' ').any(|one| tags.iter().any(|tag| tag == one)), "accepted without a signature");
+    // The same delivery at the ends of the tolerance, and with one of its lines twice.
+    for (offset_s, is_accepted) in [(-301, false), (-300, true), (300, true), (301, false)] {
+        assert_eq!(
+            verify(&keys, &headers, body, sent_s + offset_s).is_ok(),
+            is_accepted,
+            "{offset_s} s after it was sent"
+        );
+    }
+    for line in &lines {
+        let mut twice = WebhookHeaders::new();
+        for (name, value) in lines.iter().chain([line]) {
+            twice.header(name, value);
+        }
+        let name = &line.0;
+        let is_ours = name.to_ascii_lowercase().starts_with(format!("{family}-").as_bytes());
+        assert!(!is_ours || verify(&keys, &twice, body, now_s).is_err(), "accepted with a line twice");
+    }
 
     let event = watch(|| delivery.event());
     let Ok(event) = event else { return };
