@@ -400,6 +400,21 @@ bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their phy
 	bindings/go/bench.sh
 	bindings/node/bench.sh
 
+# Debian packages that the documentation is built with.
+DOCS := doxygen graphviz python3-venv
+
+.PHONY: docs
+docs: ## the documentation, in build/site (2 min; later runs 1 min)
+	@scripts/tools.sh $(DOCS)
+	JOBS=$(JOBS) docs/site/build.sh
+
+.PHONY: test-docs
+test-docs: $(OUT)/staged $(SIM) ## the documentation: links, every code block, pages in a browser (4 min)
+	@scripts/tools.sh $(DOCS) chromium
+	bindings/go/lib/copy.sh
+	CLERK_DOCS_ALL=1 JOBS=$(JOBS) docs/site/build.sh
+	python3 tests/site/run.py
+
 .PHONY: deb deb-apache deb-nginx
 deb: deb-library deb-apache deb-nginx ## Debian packages of the library, the command and the server modules, in build/deb
 .PHONY: deb-library

@@ -881,6 +881,13 @@ int32_t clerk_result_www_authenticate(const clerk_result *result,
 int32_t clerk_result_handshake_recommended(const clerk_result *result);
 
 /**
+ * Returns 1 if the request showed no token, so that an application that serves anonymous requests may serve this one:
+ * without credentials, and with the setting `handshake` on also where no session cookie was read, for which the status
+ * is `CLERK_SIGNED_OUT`; else 0. Call `clerk_result_redirect` first: such a request may be redirected. Any thread.
+ */
+int32_t clerk_result_is_anonymous(const clerk_result *result);
+
+/**
  * Reads where to redirect the browser, with the setting `handshake` on: the value of `Location` for a 307.
  *
  * To be called before the status is looked at: a request that is signed in may be redirected, too, to remove Clerk's
@@ -1755,9 +1762,9 @@ int32_t clerk_config_set_event_callback(clerk_config *config,
 /**
  * Sets the log callback for lines at `level`, a `clerk_log_level`, or above. NULL removes it.
  *
- * Without one, warnings and errors are written to standard error, each once a minute at most. The environment variable `CLERK_LOG`
- * (`off`, `error`, `warn`, `info`, `debug`) selects the level; every line is written then. Another value is refused by
- * `clerk_client_new` with `CLERK_E_CONFIG`.
+ * Without one, warnings and errors are written to standard error, each once a minute at most. The environment variable
+ * `CLERK_LOG` (`off`, `error`, `warn`, `info`, `debug`) selects the level; every line is written then. Another value is
+ * refused by `clerk_client_new` with `CLERK_E_CONFIG`.
  *
  * Ownership of `userdata` is as for `clerk_config_set_event_callback`.
  *

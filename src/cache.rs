@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lru::LruCache;
 
@@ -68,6 +69,8 @@ pub enum Lookup<V, R = V> {
 pub struct Cache<K, V, S> {
     shards: Box<[Shard<K, V, S>]>,
     hasher: S,
+    /// Whether anything was ever stored. Many caches of a client stay empty, and are looked up for each new token.
+    is_used: AtomicBool,
 }
 
 /// An entry is moved to the front at most this often, so that a hit writes no shared memory but its lock.
@@ -85,7 +88,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             map.resize(capacity);
             Shard(ForkMutex::new(ShardInner { map, tally: 0 }))
         };
-        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher }
+        Cache { shards: (0..shards).map(|_| shard()).collect(), hasher, is_used: AtomicBool::new(false) }
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &ForkMutex<ShardInner<K, V, S>> {
@@ -118,6 +121,9 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     where
         K: Borrow<Q>,
     {
+        if !self.is_used.load(Ordering::Acquire) {
+            return Lookup::Miss;
+        }
         let Some(mut guard) = self.shard(key).lock(LOOKUP_TIMEOUT) else { return Lookup::Miss };
         let shard = &mut *guard;
         let Some(entry) = shard.map.peek(key) else { return Lookup::Miss };
@@ -149,6 +155,10 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         now_ms: i64,
         is_allowed: impl FnOnce(Option<&V>) -> bool,
     ) -> Result<Option<V>, V> {
+        // Before the value can be found.
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Release);
+        }
         let shard = if expires_ms > now_ms { self.shard(&key).lock(LOOKUP_TIMEOUT) } else { None };
         let Some(mut shard) = shard else { return Err(value) };
         let current = shard.map.peek(&key).filter(|entry| entry.expires_ms > now_ms).map(|entry| &entry.value);

@@ -1,10 +1,9 @@
 //! The authenticated caller: an immutable snapshot of token, user and row, in one allocation.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::api::{ClerkUser, MachineToken};
-use crate::jwt::{Authorization, AuthorizationParams, Claims};
+use crate::jwt::{Authorization, AuthorizationParams, Claims, push_joined};
 use crate::token::TokenKind;
 use crate::users::Row;
 
@@ -101,30 +100,31 @@ pub struct Identity {
     factor_ages: Option<[i64; 2]>,
 }
 
-/// All attributes in one allocation, in their order. Each is followed by a NUL, so that C can read it in place. Cheap to clone.
+/// All attributes in one allocation, in their order. Each is followed by a NUL, so that C can read it in place.
 #[derive(Clone)]
 struct Attributes {
-    memory: Arc<str>,
+    /// A clone has no room to spare.
+    memory: String,
     /// Where each attribute and its NUL end; where the one before it ends if it is absent.
     ends: [u32; ATTRIBUTES],
 }
 
 impl Attributes {
-    /// `write` appends the value of an attribute and returns whether there is one.
-    fn new(capacity: usize, mut write: impl FnMut(Attribute, &mut String) -> bool) -> Self {
+    /// `write` appends the value of an attribute and returns whether there is one. `may_have_nul`: whether a value may contain a NUL.
+    fn new(capacity: usize, may_have_nul: bool, mut write: impl FnMut(Attribute, &mut String) -> bool) -> Self {
         let (mut memory, mut ends) = (String::with_capacity(capacity), [0; ATTRIBUTES]);
         for (attribute, end) in Attribute::ALL.iter().zip(&mut ends) {
             let start = memory.len();
             let is_present = write(*attribute, &mut memory);
             // A NUL inside would end the string early for C.
-            if is_present && memchr::memchr(0, &memory.as_bytes()[start..]).is_none() {
+            if is_present && !(may_have_nul && memchr::memchr(0, &memory.as_bytes()[start..]).is_some()) {
                 memory.push('\0');
             } else {
                 memory.truncate(start);
             }
             *end = memory.len() as u32;
         }
-        Attributes { memory: memory.into(), ends }
+        Attributes { memory, ends }
     }
 
     fn get(&self, attribute: Attribute) -> Option<&str> {
@@ -136,16 +136,6 @@ impl Attributes {
 
 fn push(memory: &mut String, value: Option<&str>) -> bool {
     value.inspect(|value| memory.push_str(value)).is_some()
-}
-
-fn push_joined(memory: &mut String, values: &[impl AsRef<str>], separator: char) -> bool {
-    for (i, value) in values.iter().enumerate() {
-        if i > 0 {
-            memory.push(separator);
-        }
-        memory.push_str(value.as_ref());
-    }
-    true
 }
 
 /// Returns an attribute that comes from the user.
@@ -171,7 +161,9 @@ impl Identity {
     pub(crate) fn of_claims(kind: TokenKind, claims: &Claims<'_>) -> Self {
         let organization = claims.organization.as_ref();
         let is_machine = kind != TokenKind::SessionToken;
-        let attributes = Attributes::new(claims.json.len() + 384, |attribute, memory| {
+        // JSON has no NUL but as an escape.
+        let may_have_nul = memchr::memchr(b'\\', claims.json.as_bytes()).is_some();
+        let attributes = Attributes::new(claims.json.len() + 384, may_have_nul, |attribute, memory| {
             let value = match attribute {
                 Attribute::Subject => claims.sub.as_deref(),
                 Attribute::SessionId => claims.sid.as_deref(),
@@ -180,17 +172,21 @@ impl Identity {
                 Attribute::AuthorizedParty => claims.azp.as_deref(),
                 Attribute::OrgId => organization.map(|organization| &*organization.id),
                 Attribute::OrgSlug => organization.and_then(|organization| organization.slug.as_deref()),
-                Attribute::OrgRole => organization.and_then(|organization| organization.role.as_deref()),
+                Attribute::OrgRole => {
+                    return organization.is_some_and(|organization| organization.push_role(memory));
+                }
                 Attribute::OrgPermissions => {
-                    return organization
-                        .is_some_and(|organization| push_joined(memory, &organization.permissions, ','));
+                    return organization.inspect(|organization| organization.push_permissions(memory)).is_some();
                 }
                 Attribute::Features => claims.features.as_deref(),
                 Attribute::Plans => claims.plans.as_deref(),
                 Attribute::Actor => claims.actor.as_deref(),
                 Attribute::TokenId if is_machine => claims.jti.as_deref(),
                 Attribute::ClientId if is_machine => claims.client_id.as_deref(),
-                Attribute::Scopes if is_machine => return push_joined(memory, &claims.scopes, ' '),
+                Attribute::Scopes if is_machine => {
+                    push_joined(memory, &claims.scopes, ' ');
+                    return true;
+                }
                 Attribute::Claims => Some(claims.json),
                 _ => None,
             };
@@ -208,13 +204,16 @@ impl Identity {
 
     /// Makes the identity of an opaque token that Clerk has verified, without user and row.
     pub(crate) fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
-        let attributes = Attributes::new(256, |attribute, memory| {
+        let attributes = Attributes::new(256, true, |attribute, memory| {
             let value = match attribute {
                 Attribute::Subject => Some(&*token.subject),
                 Attribute::OrgId => Some(&*token.subject).filter(|subject| subject.starts_with("org_")),
                 Attribute::TokenId => Some(&*token.id),
                 Attribute::ClientId => token.client_id.as_deref(),
-                Attribute::Scopes => return push_joined(memory, &token.scopes, ' '),
+                Attribute::Scopes => {
+                    push_joined(memory, &token.scopes, ' ');
+                    return true;
+                }
                 Attribute::TokenName => token.name.as_deref(),
                 Attribute::Claims => token.claims.as_deref(),
                 _ => None,
@@ -225,14 +224,15 @@ impl Identity {
         Identity { attributes, kind, expires_at_ms, issued_at_s: None, factor_ages: None }
     }
 
-    /// Returns the identity of the same token with this user and row, whatever user and row it has now.
-    pub(crate) fn with_user(&self, user: Option<&ClerkUser>, row: Option<&Row>) -> Self {
+    /// Returns the identity of the same token with this user and row, whatever user and row it has now; `None` if it has neither
+    /// and gets none.
+    pub(crate) fn with_user(&self, user: Option<&ClerkUser>, row: Option<&Row>) -> Option<Self> {
         let is_replaced = |attribute| attribute == Attribute::UserKey || is_of_user(attribute);
         let has_none = || Attribute::ALL.iter().all(|a| !is_replaced(*a) || self.get(*a).is_none());
         if user.is_none() && row.is_none() && has_none() {
-            return self.clone();
+            return None;
         }
-        let attributes = Attributes::new(self.attributes.memory.len() + 256, |attribute, memory| {
+        let attributes = Attributes::new(self.attributes.memory.len() + 256, true, |attribute, memory| {
             let value = match attribute {
                 Attribute::UserKey => row.map(|row| &*row.key),
                 attribute if is_of_user(attribute) => user.and_then(|user| of_user(user, attribute)),
@@ -240,7 +240,8 @@ impl Identity {
             };
             push(memory, value)
         });
-        Identity { attributes, ..self.clone() }
+        let Identity { kind, expires_at_ms, issued_at_s, factor_ages, .. } = *self;
+        Some(Identity { attributes, kind, expires_at_ms, issued_at_s, factor_ages })
     }
 
     /// Returns an attribute, if it is present.
@@ -340,9 +341,10 @@ mod tests {
                 .map(|a| identity.get(a).map(str::to_owned))
         };
         let [key, name, status] = ["42", "Ada", "active"].map(|value| Some(value.to_owned()));
-        let with_user = identity.with_user(Some(&user), Some(&row));
+        let with_user = identity.with_user(Some(&user), Some(&row)).unwrap();
         assert_eq!(of(&with_user), [key.clone(), name, status.clone()]);
-        assert_eq!(of(&with_user.with_user(None, Some(&row))), [key, None, status.clone()]);
-        assert_eq!(of(&with_user.with_user(None, None)), [None, None, status]);
+        assert_eq!(of(&with_user.with_user(None, Some(&row)).unwrap()), [key, None, status.clone()]);
+        assert_eq!(of(&with_user.with_user(None, None).unwrap()), [None, None, status]);
+        assert!(identity.with_user(None, None).is_none());
     }
 }

@@ -226,7 +226,7 @@ impl<'de> Read<'de> for IntegerPair {
 
     fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
         let integer = |item: Json<'_>| match item {
-            Json::Number(n) if n.fract() == 0.0 && n.abs() <= MAX_EXACT_INTEGER => Some(n as i64),
+            Json::Number(n) if n.abs() <= MAX_EXACT_INTEGER && n as i64 as f64 == n => Some(n as i64),
             _ => None,
         };
         let mut pair: SmallVec<[Option<i64>; 2]> = SmallVec::new();
@@ -257,10 +257,20 @@ pub struct JsonStr<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonStr<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Json::deserialize(deserializer)? {
-            Json::String(string) => Ok(JsonStr(string)),
-            _ => Err(de::Error::custom("expected a string")),
+        struct StrVisitor;
+        impl<'de> Visitor<'de> for StrVisitor {
+            type Value = JsonStr<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(JsonStr(Cow::Borrowed(value)))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(JsonStr(Cow::Owned(value.into())))
+            }
         }
+        deserializer.deserialize_str(StrVisitor)
     }
 }
 
@@ -343,12 +353,13 @@ pub fn is_valid(bytes: &[u8]) -> bool {
 
 /// Parses input that is exactly one object. Returns `None` otherwise.
 pub fn object<'de, T: ObjectVisitor<'de>>(bytes: &'de [u8]) -> Option<T> {
-    object_of_str(std::str::from_utf8(bytes).ok()?)
+    let mut object = T::default();
+    object_into(&mut object, std::str::from_utf8(bytes).ok()?).then_some(object)
 }
 
-/// Parses a string that is exactly one object. Returns `None` otherwise.
-pub fn object_of_str<'de, T: ObjectVisitor<'de>>(string: &'de str) -> Option<T> {
-    /// Reads into a value that is not moved any more.
+/// Parses a string that is exactly one object into a value that is not moved. Returns false if it is not; then the value has
+/// some of its members.
+pub fn object_into<'de, T: ObjectVisitor<'de>>(object: &mut T, string: &'de str) -> bool {
     struct Into<'a, T>(&'a mut T);
 
     impl<'de, T: ObjectVisitor<'de>> Visitor<'de> for Into<'_, T> {
@@ -361,10 +372,8 @@ pub fn object_of_str<'de, T: ObjectVisitor<'de>>(string: &'de str) -> Option<T> 
         }
     }
 
-    let (mut object, mut deserializer) = (T::default(), serde_json::Deserializer::from_str(string));
-    deserializer.deserialize_map(Into(&mut object)).ok()?;
-    deserializer.end().ok()?;
-    Some(object)
+    let mut deserializer = serde_json::Deserializer::from_str(string);
+    deserializer.deserialize_map(Into(object)).is_ok() && deserializer.end().is_ok()
 }
 
 /// A value whose type is derived, from an object only: derived code accepts an array of the members as well.

@@ -157,6 +157,21 @@ impl Reason {
         self.into()
     }
 
+    /// Returns whether the request showed no token, so that the application may continue without a user: there was none, or with
+    /// `handshake` on none was read.
+    pub fn is_anonymous(self) -> bool {
+        matches!(
+            self,
+            Reason::SessionTokenMissing
+                | Reason::SessionTokenAndUatMissing
+                | Reason::ClientUatButNoSessionToken
+                | Reason::DevBrowserSync
+                | Reason::DevBrowserMissing
+                | Reason::SatelliteNeedsSyncing
+                | Reason::PrimaryRespondsToSyncing
+        )
+    }
+
     /// Returns the category.
     pub fn category(self) -> Category {
         match self {
@@ -216,5 +231,17 @@ mod tests {
         assert_eq!((Reason::from_repr(0), Reason::from_repr(35)), (None, None));
         assert_eq!(Reason::TokenIatInTheFuture.as_str(), "token-iat-in-the-future");
         assert_eq!(Category::NoCredentials.as_str(), "no_credentials");
+    }
+
+    #[test]
+    fn reasons_without_a_token_are_anonymous() {
+        let anonymous: Vec<i32> =
+            Reason::ALL.iter().filter(|reason| reason.is_anonymous()).map(|reason| *reason as i32).collect();
+        assert_eq!(anonymous, [1, 23, 25, 29, 30, 31, 32]);
+        for reason in Reason::ALL {
+            let (is_anonymous, category) = (reason.is_anonymous(), reason.category());
+            assert!(is_anonymous || category != Category::NoCredentials, "{reason}");
+            assert!(!is_anonymous || category.http_status() == 401, "{reason}");
+        }
     }
 }

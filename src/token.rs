@@ -106,6 +106,41 @@ impl TokenHash {
     }
 }
 
+/// SHA-256 of the first bytes of a token, or of none: the hash of what is signed continues from there.
+#[derive(Default)]
+pub(crate) struct BegunHash<'a> {
+    sha256: Sha256,
+    /// What has been hashed. While it is borrowed it cannot change.
+    begin: &'a [u8],
+}
+
+/// The length of the signature of an RSA key of 2048 bits, in base64url.
+const SIGNATURE_LEN: usize = 342;
+/// SHA-256 takes this many bytes at a time.
+const BLOCK_LEN: usize = 64;
+
+impl<'a> BegunHash<'a> {
+    /// Hashes a token, and returns the hash of the blocks before its signature as well.
+    #[inline]
+    pub fn of(token: &'a [u8]) -> (TokenHash, Self) {
+        let signed = token.len().checked_sub(SIGNATURE_LEN + 1).filter(|dot| token[*dot] == b'.').unwrap_or(0);
+        let (begin, end) = token.split_at(signed - signed % BLOCK_LEN);
+        let mut sha256 = Sha256::new_with_prefix(begin);
+        let begun = BegunHash { sha256: sha256.clone(), begin };
+        sha256.update(end);
+        (TokenHash(sha256.finalize().into()), begun)
+    }
+
+    /// Returns the hash of a signing input. It is hashed as a whole unless it is that of the same token, at the same place in memory.
+    pub fn of_signing_input(&self, signing_input: &[u8]) -> [u8; 32] {
+        let is_same = std::ptr::eq(signing_input.as_ptr(), self.begin.as_ptr());
+        match signing_input.get(self.begin.len()..).filter(|_| is_same) {
+            Some(rest) => self.sha256.clone().chain_update(rest).finalize().into(),
+            None => Sha256::digest(signing_input).into(),
+        }
+    }
+}
+
 /// A token hash in its text form, `clerk:auth:` and 64 hexadecimal digits, with a NUL behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenHashString([u8; TokenHashString::LEN + 1]);
@@ -166,6 +201,27 @@ mod tests {
         for jwt in ["MT_x", "m2m_x", "eyJ.e.s", ""] {
             assert_eq!(detect_format(jwt.as_bytes()), TokenFormat::Jwt);
         }
+    }
+
+    #[test]
+    fn begun_hash_continues_to_the_hash_of_the_signing_input() {
+        for len in [0, 1, 63, 64, 65, 127, 128, 640] {
+            let signed = "x".repeat(len);
+            for signature in [0, 341, 342, 343] {
+                let token = format!("{signed}.{}", "y".repeat(signature));
+                let (hash, begun) = BegunHash::of(token.as_bytes());
+                assert_eq!(hash, TokenHash::of(token.as_bytes()));
+                assert_eq!(begun.of_signing_input(&token.as_bytes()[..len]), TokenHash::of(signed.as_bytes()).0);
+                assert_eq!(begun.begin.len(), if signature == 342 { len / 64 * 64 } else { 0 });
+            }
+        }
+    }
+
+    #[test]
+    fn begun_hash_of_another_token_is_not_continued() {
+        let (token, other) = (format!("{}.{}", "x".repeat(640), "y".repeat(342)), "z".repeat(640));
+        let (_, begun) = BegunHash::of(token.as_bytes());
+        assert_eq!(begun.of_signing_input(other.as_bytes()), TokenHash::of(other.as_bytes()).0);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clerk_auth::Reason;
+
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -209,6 +211,7 @@ fn planted_banned_words_are_found() {
 fn banned_words_do_not_occur_in_prose() {
     let files: Vec<(String, String)> = PROSE.iter().flat_map(|root| sources(root)).collect();
     assert!(files.len() > 400, "{}", files.len());
+    assert!(files.iter().any(|(path, _)| path.ends_with("docs/site/tasks/troubleshoot.md")));
     let found: Vec<String> = files
         .iter()
         .flat_map(|(path, text)| banned(text).into_iter().map(move |word| format!("{path}: {word}")))
@@ -228,6 +231,38 @@ fn banned_words_do_not_occur_in_test_names() {
         .flat_map(|name| banned(&name.replace('_', " ")).into_iter().map(move |word| format!("{name}: {word}")))
         .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The headings of the third level of the page on rejected requests, each with the line that follows.
+fn troubleshooting_entries() -> Vec<(String, String)> {
+    let page = read("docs/site/tasks/troubleshoot.md");
+    let lines: Vec<&str> = page.lines().filter(|line| !line.is_empty()).collect();
+    let is_entry = |pair: &&[&str]| pair[0].starts_with("### ");
+    lines.windows(2).filter(is_entry).map(|pair| (pair[0][4..].to_owned(), pair[1].to_owned())).collect()
+}
+
+#[test]
+fn every_reason_has_one_troubleshooting_entry_with_cause_and_cure() {
+    let entries = troubleshooting_entries();
+    let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    let mut reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    names.sort_unstable();
+    reasons.sort_unstable();
+    assert_eq!(names, reasons);
+    let page = read("docs/site/tasks/troubleshoot.md");
+    for part in page.split("\n### ").skip(1) {
+        assert!(part.contains("\n: **Cause.** ") && part.contains("\n: **Cure.** "), "{part}");
+    }
+}
+
+#[test]
+fn troubleshooting_entry_states_the_status_of_its_category() {
+    for (name, statuses) in troubleshooting_entries() {
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == name).unwrap();
+        let status = reason.category().http_status().to_string();
+        // A redirect is stated in addition, or alone where the request is signed in without it.
+        assert!(statuses.starts_with(&status) || statuses.starts_with("307"), "{name}: {statuses}");
+    }
 }
 
 #[test]

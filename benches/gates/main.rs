@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code, reason = "calls the C ABI")]
 
-mod allocations;
+#[path = "../../tests/attacks/allocated.rs"]
+mod allocated;
 mod growth;
 mod instructions;
 mod library;
@@ -26,13 +27,11 @@ use clerk_auth::{Client, Request};
 use clerk_sim::KeyStore;
 use sha2::{Digest, Sha256};
 
+use allocated::bytes_allocated;
 use library::Library;
 use sample::{PARTY, cookie, lines, token};
 use slices::{Operation, interleave};
 use table::Gate;
-
-#[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 const SLICES: usize = 600;
 const USER: &str = "user_2bench00000000000000000000001";
@@ -140,8 +139,8 @@ fn allocations_of_a_hit(keys: &KeyStore, token: &str) -> Gate {
         }
     };
     hit();
-    let (calls, _) = allocations::count(hit);
-    Gate::at_most("heap allocations of a hit", "", calls as f64, 0.0, 0.0)
+    let bytes = bytes_allocated(hit);
+    Gate::at_most("heap memory allocated by a hit", "B", bytes as f64, 0.0, 0.0)
 }
 
 fn grown(library: Library, gates: &mut Vec<Gate>) {
@@ -199,7 +198,7 @@ fn growing_garbage(jwks: &str, token: &str) -> Gate {
     let bytes = |value: String| {
         let mut request = Request::new();
         request.header(b"Authorization", value.as_bytes());
-        allocations::count(|| assert!(!client.authenticate(&request).is_signed_in())).1
+        bytes_allocated(|| assert!(!client.authenticate(&request).is_signed_in()))
     };
     let worst = ["HS256", "RS256"]
         .map(|alg| {

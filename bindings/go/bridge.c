@@ -200,6 +200,7 @@ void clerkgo_read_result(const clerk_result *result, clerkgo_result_view *view)
     view->source = clerk_result_source(result);
     view->token_kind = clerk_result_token_kind(result);
     view->handshake_recommended = clerk_result_handshake_recommended(result);
+    view->is_anonymous = clerk_result_is_anonymous(result);
     view->has_factor_ages = clerk_result_factor_verification_age(result, &view->first_factor_age, &view->second_factor_age);
     view->retry_after_ms = clerk_result_retry_after_ms(result);
     view->expires_at_ms = clerk_result_expires_at_ms(result);

@@ -28,6 +28,7 @@ typedef struct {
     int32_t source;
     int32_t token_kind;
     int32_t handshake_recommended;
+    int32_t is_anonymous;
     int32_t has_factor_ages;
     int64_t first_factor_age;
     int64_t second_factor_age;

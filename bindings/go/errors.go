@@ -56,6 +56,9 @@ type Error struct {
 	TraceID string
 	// HandshakeRecommended reports whether Clerk's own SDKs would redirect this request to a handshake.
 	HandshakeRecommended bool
+	// Anonymous reports whether the request showed no token: it has no credentials, or with [Config.Handshake] no session cookie
+	// was read. [Client.OptionalAuth] passes such a request on, unless its Page is a redirect.
+	Anonymous bool
 	// Page is what the browser handshake adds to the response; nil if nothing. [WriteError] and the middlewares send it.
 	Page *Page
 
@@ -137,6 +140,7 @@ func newError(status C.int32_t, result *C.clerk_result, cErr *C.clerk_error, rea
 		err.RetryAfter = milliseconds(view.retry_after_ms)
 		err.TokenHash = goString(view.token_hash)
 		err.HandshakeRecommended = view.handshake_recommended == 1
+		err.Anonymous = view.is_anonymous == 1
 		err.WWWAuthenticate = wwwAuthenticate(result, realm)
 		err.Page = newPage(result, &view)
 		C.clerk_result_free(result)

@@ -102,12 +102,17 @@ func (c *Client) OptionalAuth(next http.Handler) http.Handler {
 		r, result := c.authenticateRequest(r)
 		switch {
 		case result.page().write(w):
-		case result.err != nil && !errors.Is(result.err, ErrNoCredentials):
+		case result.err != nil && !isAnonymous(result.err):
 			c.handleError(w, r, result.err)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+func isAnonymous(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Anonymous
 }
 
 // RequireReverification returns a middleware like [Client.RequireAuth] for routes that need a factor which was verified recently
@@ -189,7 +194,7 @@ func FromContext(ctx context.Context) (*Auth, bool) {
 func ContextWithAuth(ctx context.Context, auth *Auth) context.Context {
 	result := &authContext{Context: ctx, auth: auth}
 	if !auth.IsAuthenticated() {
-		result.auth, result.err = nil, &Error{Category: CategoryNoCredentials, Status: http.StatusUnauthorized, kind: ErrNoCredentials}
+		result.auth, result.err = nil, &Error{Category: CategoryNoCredentials, Status: http.StatusUnauthorized, kind: ErrNoCredentials, Anonymous: true}
 	}
 	return result
 }

@@ -74,8 +74,9 @@ func (params *requestParams) addPage(r *http.Request, url string) {
 	params.fetchDest = single(nonEmpty(r.Header["Sec-Fetch-Dest"]))
 	params.accept = first(nonEmpty(r.Header["Accept"]))
 	fields := []string{
-		scheme, target, first(r.Header["Referer"]), first(r.Header["User-Agent"]), first(r.Header["X-Forwarded-For"]),
-		first(r.Header["X-Forwarded-Host"]), first(r.Header["X-Forwarded-Proto"]),
+		scheme, target, first(nonEmpty(r.Header["Referer"])), first(nonEmpty(r.Header["User-Agent"])),
+		first(nonEmpty(r.Header["X-Forwarded-For"])), first(nonEmpty(r.Header["X-Forwarded-Host"])),
+		first(nonEmpty(r.Header["X-Forwarded-Proto"])),
 	}
 	for i, field := range fields {
 		// net/http rejects header lines with a NUL byte.

@@ -72,6 +72,37 @@ func TestHandshakeRefusesForeignHost(t *testing.T) {
 	}
 }
 
+func TestHandshakeOptionalAuthServesRequestsWithoutSessionCookie(t *testing.T) {
+	sim := simtest.Start(t)
+	handler := handshakeClient(t, sim).OptionalAuth(writeUser)
+	image := func(cookie string) *http.Request {
+		r := pageRequest("/", cookie)
+		r.Header.Set("Sec-Fetch-Dest", "image")
+		return r
+	}
+	status, _, header := serve(handler, image("__client_uat=1700000000"))
+	assertEqual(t, status, 200)
+	assertEqual(t, header.Get("Location")+header.Get("Set-Cookie"), "")
+	status, _, _ = serve(handler, image(""))
+	assertEqual(t, status, 200)
+	status, _, _ = serve(handler, image("__client_uat=1700000000; __session="+sim.Mint(`{"user": "user_1", "spoil": "expired"}`)))
+	assertEqual(t, status, 401)
+	status, _, _ = serve(handler, pageRequest("/", "__client_uat=1700000000"))
+	assertEqual(t, status, 307)
+}
+
+func TestHandshakeIgnoresEmptyForwardedLines(t *testing.T) {
+	sim := simtest.Start(t)
+	trust := func(c *clerkauth.Config) { c.PublicURL, c.TrustForwarded = nil, clerkauth.Bool(true) }
+	r := pageRequest("/", "__client_uat=1700000000")
+	r.Header["X-Forwarded-Host"] = []string{"", "app.example.com, evil.example"}
+	r.Header["X-Forwarded-Proto"] = []string{"", "https"}
+	_, _, header := serve(handshakeClient(t, sim, trust).RequireAuth(writeUser), r)
+	if location := header.Get("Location"); !strings.Contains(location, "?redirect_url=https%3A%2F%2Fapp.example.com%2F&") {
+		t.Errorf("got %q", location)
+	}
+}
+
 func TestHandshakePageIsOnErrorAndAuth(t *testing.T) {
 	sim := simtest.Start(t)
 	client := handshakeClient(t, sim)

@@ -85,7 +85,7 @@ suite() {
   for file in test/*.test.mjs; do
     case $file in
       test/names.* | test/settings.* | test/package.* | test/soak.*) ;;
-      test/fastify.* | test/examples.*) [ "${version%%.*}" -lt 20 ] || echo "$file" ;;
+      test/fastify.* | test/handshake.* | test/examples.*) [ "${version%%.*}" -lt 20 ] || echo "$file" ;;
       *) echo "$file" ;;
     esac
   done

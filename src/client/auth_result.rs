@@ -191,6 +191,12 @@ impl AuthResult {
         self.handshake_recommended
     }
 
+    /// Returns whether the request showed no token, so that an application that serves anonymous requests may serve this one. True
+    /// without credentials, and with `handshake` on also where no session cookie was read; such a request may have a redirect.
+    pub fn is_anonymous(&self) -> bool {
+        self.reason().is_some_and(Reason::is_anonymous)
+    }
+
     /// Returns why the request is not signed in, with the underlying error, for the log. `None` if it is.
     pub fn error(&self) -> Option<Error> {
         let cause = self.cause.as_deref().cloned();

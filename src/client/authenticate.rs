@@ -15,7 +15,7 @@ use crate::events::Source;
 use crate::identity::{Attribute, Identity};
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, extract};
-use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
+use crate::token::{BegunHash, TokenFormat, TokenHash, TokenKind, detect_format};
 use crate::users::{Origin, Row, RowOwner, StoreError, StoreResponse};
 
 /// How often an attempt starts again after an invalidation. Only the application and Clerk's webhooks invalidate; the deadline
@@ -26,7 +26,7 @@ pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     /// A cached result that is still to be checked.
     Hit(AuthContext, Arc<CachedAuth>),
-    Miss(AuthContext, Credential<'a>),
+    Miss(AuthContext, Credential<'a>, BegunHash<'a>),
 }
 
 /// What was read of a cached result.
@@ -85,10 +85,10 @@ impl Inner {
 
     /// Does the same for a credential that was looked up.
     pub fn prepare_found(&self, found: CacheLookup<'_>, io: Io) -> Option<Prepared> {
-        let (mut context, credential) = match found {
+        let (mut context, credential, begun) = match found {
             CacheLookup::Done(result) => return Some(Prepared::Done(result)),
             CacheLookup::Hit(context, cached) => return Some(Prepared::Hit(context, cached)),
-            CacheLookup::Miss(context, credential) => (context, credential),
+            CacheLookup::Miss(context, credential, begun) => (context, credential, begun),
         };
         if matches!(io, Io::Blocking(_)) {
             self.record_miss(&mut context);
@@ -97,7 +97,7 @@ impl Inner {
             TokenFormat::Opaque(kind) => self.verify_opaque_current(kind, &credential, &mut context, io).map(Box::new),
             TokenFormat::Jwt => match self.take_verified(&credential, &context) {
                 Some(token) => Ok(token),
-                None => self.verify_jwt(&credential, &context, io).map(Box::new),
+                None => self.verify_jwt(&credential, &begun, &context, io).map(Box::new),
             },
         };
         let prepared = verified.and_then(|token| match self.resolve(&mut context, &token, io) {
@@ -202,7 +202,7 @@ impl Inner {
         now: Now,
         finishes_hits: bool,
     ) -> CacheLookup<'a> {
-        let hash = TokenHash::of(credential.token);
+        let (hash, begun_hash) = BegunHash::of(credential.token);
         if self.settings.csrf == Csrf::Check
             && credential.source == TokenSource::Cookie
             && !request.is_same_origin(&self.settings.policy.authorized_parties)
@@ -234,7 +234,7 @@ impl Inner {
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
                 CacheLookup::Hit(context(), cached)
             }
-            _ => CacheLookup::Miss(context(), credential),
+            _ => CacheLookup::Miss(context(), credential, begun_hash),
         }
     }
 
@@ -294,6 +294,11 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
+        self.check_known_state(token, now)
+    }
+
+    /// The part of [`Self::check_known`] that is no revocation.
+    fn check_known_state(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         let is_banned = |id| {
             self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
         };
@@ -326,7 +331,7 @@ impl Inner {
         }
         let is_skipped = self.settings.machine_tokens_skip_user && token.kind() != TokenKind::SessionToken;
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
-            return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
+            return self.check_known_state(token, now).map(|()| ResolvedUser::NoRow(None));
         };
         let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
@@ -383,10 +388,10 @@ impl Inner {
         if is_blocked || row.as_ref().is_some_and(|row| !row.is_active) {
             return Step::Done(self.reject(&context, Reason::UserInactive));
         }
-        let identity = token.identity.with_user(user.map(|user| &*user.user), row.as_ref());
+        let with_user = token.identity.with_user(user.map(|user| &*user.user), row.as_ref());
         let insertion = self.results.insert(
             NewResult {
-                identity: &identity,
+                identity: with_user.as_ref().unwrap_or(&token.identity),
                 hash: context.hash,
                 keys: token.keys,
                 begun: context.begun,
@@ -409,7 +414,7 @@ impl Inner {
         if token.key_id.is_some_and(|id| !self.keys.contains(&id)) {
             self.results.remove(&context.hash);
         }
-        Step::Done(self.record_verified(&context, identity))
+        Step::Done(self.record_verified(&context, with_user.unwrap_or(token.identity)))
     }
 
     fn finish_hit(&self, context: &AuthContext, cached: &CachedAuth) -> Arc<AuthResult> {

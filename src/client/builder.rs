@@ -336,7 +336,7 @@ impl ClientBuilder {
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
         warn(&config, store.as_deref(), &listeners);
         if let Some(settings) = &handshake {
-            settings.warn(&config, &listeners);
+            settings.warn(&listeners);
         }
         let api = Api::new(
             transport,

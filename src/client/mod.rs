@@ -57,7 +57,7 @@ use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
-use crate::token::{TokenHash, is_clerk_id};
+use crate::token::{BegunHash, TokenHash, is_clerk_id};
 use crate::webhooks::Headers;
 
 /// Authenticates requests, applies webhook events, and caches what it found out.
@@ -206,9 +206,9 @@ impl Client {
     pub fn verify_token(&self, token: &str) -> Arc<AuthResult> {
         let inner = &*self.inner;
         let credential = Credential { token: token.as_bytes(), source: TokenSource::Header, client_uat: None };
-        let context =
-            AuthContext::new(TokenHash::of(credential.token), inner.clock.now(), inner.invalidations.sequence());
-        let verified = inner.verify_jwt(&credential, &context, inner.blocking());
+        let (hash, begun) = BegunHash::of(credential.token);
+        let context = AuthContext::new(hash, inner.clock.now(), inner.invalidations.sequence());
+        let verified = inner.verify_jwt(&credential, &begun, &context, inner.blocking());
         let result = match verified.and_then(|token| inner.check_memory(&token, context.now).map(|()| token)) {
             Ok(token) => AuthResult::signed_in(token.identity, Source::Verified),
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),

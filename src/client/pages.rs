@@ -18,7 +18,7 @@ use crate::identity::Attribute;
 use crate::jwt::{Claims, Decoded, UnverifiedJwt};
 use crate::reason::{Category, Reason};
 use crate::request::{BrowserCookies, Credential, MAX_TOKEN_LEN, Request, TokenSource, extract_header};
-use crate::token::{TokenHash, TokenKind};
+use crate::token::{BegunHash, TokenHash, TokenKind};
 
 /// In development a wrong clock is tolerated when the browser comes back.
 const DEVELOPMENT_LEEWAY_MS: i64 = 86_400_000;
@@ -200,7 +200,7 @@ impl<'f, 'a> Flow<'f, 'a> {
         if jws.kind() != TokenKind::SessionToken {
             return None;
         }
-        self.inner.verify_signature(&jws, self.now, Io::CacheOnly).ok()?;
+        self.inner.verify_signature(&jws, &BegunHash::default(), self.now, Io::CacheOnly).ok()?;
         jws.into_claims().sid.into_option().map(Cow::into_owned)
     }
 
@@ -211,7 +211,7 @@ impl<'f, 'a> Flow<'f, 'a> {
         if jws.kind() != TokenKind::SessionToken || jws.is_contradictory() {
             return Err(Reason::TokenInvalid.into());
         }
-        self.inner.verify_signature(&jws, self.now, self.io)?;
+        self.inner.verify_signature(&jws, &BegunHash::default(), self.now, self.io)?;
         let lines = Lines::of_token(jws.into_claims().json.as_bytes()).ok_or(Reason::TokenInvalid)?;
         Ok(Arc::new(lines))
     }
@@ -231,7 +231,7 @@ impl<'f, 'a> Flow<'f, 'a> {
                     )
                 });
                 context.leeway_ms = DEVELOPMENT_LEEWAY_MS;
-                self.inner.prepare_found(CacheLookup::Miss(context, credential), self.io)
+                self.inner.prepare_found(CacheLookup::Miss(context, credential, BegunHash::default()), self.io)
             }
             prepared => Some(prepared),
         }
@@ -373,7 +373,7 @@ impl<'f, 'a> Flow<'f, 'a> {
             expired_token,
             refresh_token,
             origin: &address.origin,
-            suffixed_cookies: self.page.cookies.is_suffixed,
+            suffixed_cookies: self.page.cookies.is_suffixed(),
             headers: &headers,
         };
         let Ok(refreshed) = self.handshakes.refresh(&request, self.now, self.io, &self.inner.backend) else {

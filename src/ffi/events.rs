@@ -185,9 +185,9 @@ pub unsafe extern "C" fn clerk_config_set_event_callback(
 
 /// Sets the log callback for lines at `level`, a `clerk_log_level`, or above. NULL removes it.
 ///
-/// Without one, warnings and errors are written to standard error, each once a minute at most. The environment variable `CLERK_LOG`
-/// (`off`, `error`, `warn`, `info`, `debug`) selects the level; every line is written then. Another value is refused by
-/// `clerk_client_new` with `CLERK_E_CONFIG`.
+/// Without one, warnings and errors are written to standard error, each once a minute at most. The environment variable
+/// `CLERK_LOG` (`off`, `error`, `warn`, `info`, `debug`) selects the level; every line is written then. Another value is
+/// refused by `clerk_client_new` with `CLERK_E_CONFIG`.
 ///
 /// Ownership of `userdata` is as for `clerk_config_set_event_callback`.
 ///

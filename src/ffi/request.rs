@@ -4,7 +4,7 @@ use std::mem::{offset_of, size_of};
 
 use super::client::accessor;
 use super::{CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_STRUCT_SIZE, CLERK_OK, as_mut, clerk_client, clerk_str};
-use crate::request::{Request, TokenSource};
+use crate::request::{LineSource, Request, TokenSource};
 
 /// One header line.
 #[repr(C)]
@@ -66,6 +66,58 @@ const MAX_SIZE: usize = 4096;
 /// Size of the structure in its first version.
 const MIN_SIZE: usize = offset_of!(clerk_request, method);
 
+/// A structure whose pointers and lengths [`read`] has checked.
+#[repr(transparent)]
+struct CheckedRequest(clerk_request);
+
+// SAFETY: what a caller passes to a function does not change before it returns.
+unsafe impl Sync for CheckedRequest {}
+
+impl clerk_request {
+    /// The values of members that count as lines, besides those of the credential. The first three replace lines of `headers`.
+    fn members(&self) -> [(&'static [u8], clerk_str); 6] {
+        [
+            (b"accept", self.accept),
+            (b"sec-fetch-dest", self.sec_fetch_dest),
+            (b"referer", self.referer),
+            (b"host", self.host),
+            (b"origin", self.origin),
+            (b"sec-fetch-site", self.sec_fetch_site),
+        ]
+    }
+
+    /// The lines in `headers`.
+    ///
+    /// # Safety
+    /// `headers` is NULL or points to `header_count` lines, which live during `'a`.
+    unsafe fn lines<'a>(&self) -> Result<&'a [clerk_header], i32> {
+        match self.header_count {
+            0 => Ok(&[]),
+            _ if self.headers.is_null() => Err(CLERK_E_NULL),
+            // SAFETY: not NULL; the rest is the caller's contract.
+            count => Ok(unsafe { std::slice::from_raw_parts(self.headers, count) }),
+        }
+    }
+}
+
+impl<'a> LineSource<'a> for CheckedRequest {
+    fn for_each(&self, add: &mut dyn FnMut(&[u8], &'a [u8])) {
+        // SAFETY: `read` has checked the strings; that they can be read is its contract.
+        let bytes = |string: clerk_str| unsafe { string.bytes() }.unwrap_or_default();
+        let members = self.0.members();
+        let is_replaced =
+            |name: &[u8]| members[..3].iter().any(|(other, value)| value.len > 0 && name.eq_ignore_ascii_case(other));
+        // SAFETY: as above.
+        for header in unsafe { self.0.lines() }.unwrap_or_default() {
+            let name = bytes(header.name);
+            if !is_replaced(name) {
+                add(name, bytes(header.value));
+            }
+        }
+        members.into_iter().filter(|(_, value)| value.len > 0).for_each(|(name, value)| add(name, bytes(value)));
+    }
+}
+
 /// Adds the lines of a caller's structure, which may be older and shorter than this one, or newer and longer.
 ///
 /// # Safety
@@ -86,59 +138,81 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
     if bytes.get(known..).is_some_and(|tail| tail.iter().any(|b| *b != 0)) {
         return Err(CLERK_E_STRUCT_SIZE);
     }
-    let mut copy;
-    let request = if given >= known && request.is_aligned() {
-        // SAFETY: the whole structure is readable.
-        unsafe { &*request }
-    } else {
-        // SAFETY: zero bytes are null pointers and numbers; `known` bytes at most are copied, and any bytes are as good.
-        unsafe {
-            copy = std::mem::zeroed::<clerk_request>();
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known));
-        }
-        &copy
+    if given >= known && request.is_aligned() {
+        // SAFETY: the whole structure is readable and lives as long as the request; a newtype of it has its layout.
+        let checked = unsafe { &*request.cast::<CheckedRequest>() };
+        // SAFETY: same contract as the caller.
+        unsafe { read_credential(&checked.0, parsed)? };
+        parsed.defer(checked);
+        // SAFETY: same contract as the caller.
+        return unsafe { read_parts(&checked.0, parsed) };
+    }
+    // SAFETY: zero bytes are null pointers and numbers; `known` bytes at most are copied, and any bytes are as good.
+    let copy = unsafe {
+        let mut copy = std::mem::zeroed::<clerk_request>();
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut copy).cast(), given.min(known));
+        CheckedRequest(copy)
     };
+    // SAFETY: same contract as the caller.
+    unsafe { read_credential(&copy.0, parsed)? };
+    copy.for_each(&mut |name, value| parsed.other_header(name, value));
+    // SAFETY: same contract as the caller.
+    unsafe { read_parts(&copy.0, parsed) }
+}
+
+/// Checks all lines, and adds those that can hold a credential.
+///
+/// # Safety
+/// As for [`read`].
+#[inline(always)]
+unsafe fn read_credential<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     if request.flags != 0 || request.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }
-    let headers = match request.header_count {
-        0 => &[],
-        _ if request.headers.is_null() => return Err(CLERK_E_NULL),
-        // SAFETY: not NULL; `header_count` lines are the caller's contract.
-        count => unsafe { std::slice::from_raw_parts(request.headers, count) },
-    };
-    let overrides = || {
-        [(&b"accept"[..], request.accept), (b"sec-fetch-dest", request.sec_fetch_dest), (b"referer", request.referer)]
-    };
-    let has_overrides = (request.accept.len | request.sec_fetch_dest.len | request.referer.len) != 0;
-    let is_overridden =
-        |name: &[u8]| overrides().iter().any(|(other, value)| value.len > 0 && name.eq_ignore_ascii_case(other));
-    for header in headers {
-        // SAFETY: both strings are the caller's contract.
-        let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
-        if !has_overrides || !is_overridden(name) {
-            parsed.header(name, value);
+    // SAFETY: same contract as the caller.
+    for header in unsafe { request.lines() }? {
+        if !(header.name.has_bytes() && header.value.has_bytes()) {
+            header.name.check()?;
+            header.value.check()?;
         }
+        // Most lines end here.
+        if matches!(header.name.len, 6 | 13) {
+            // SAFETY: both strings are the caller's contract.
+            let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
+            parsed.credential_header(name, value);
+        }
+    }
+    let others =
+        [request.accept, request.sec_fetch_dest, request.referer, request.host, request.origin, request.sec_fetch_site];
+    // Most callers set none of them.
+    if others.iter().fold(0, |lengths, value| lengths | value.len) != 0 {
+        others.iter().try_for_each(|value| value.check())?;
     }
     let mut add = |name: &[u8], value: clerk_str| {
         if value.len > 0 {
             // SAFETY: the string is the caller's contract.
-            parsed.header(name, unsafe { value.bytes() }?);
+            parsed.credential_header(name, unsafe { value.bytes() }?);
         }
         Ok::<(), i32>(())
     };
-    if has_overrides {
-        overrides().into_iter().try_for_each(|(name, value)| add(name, value))?;
-    }
     add(b"authorization", request.authorization)?;
     add(b"cookie", request.cookie)?;
-    add(b"host", request.host)?;
-    add(b"origin", request.origin)?;
-    add(b"sec-fetch-site", request.sec_fetch_site)?;
-    // SAFETY: the string is the caller's contract.
-    parsed.method(unsafe { request.method.bytes() }?);
+    Ok(())
+}
+
+/// Adds what is no line.
+///
+/// # Safety
+/// As for [`read`].
+#[inline(always)]
+unsafe fn read_parts<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     // SAFETY: the strings are the caller's contract.
-    parsed.scheme(unsafe { request.scheme.bytes() }?).target(unsafe { request.target.bytes() }?);
+    let (method, scheme, target) =
+        unsafe { (request.method.bytes()?, request.scheme.bytes()?, request.target.bytes()?) };
+    parsed.method(method);
+    if !(scheme.is_empty() && target.is_empty()) {
+        parsed.scheme(scheme).target(target);
+    }
     if let Some(mark) = request.mark.checked_sub(1) {
         parsed.mark(mark);
     }

@@ -211,6 +211,15 @@ pub unsafe extern "C" fn clerk_result_handshake_recommended(result: *const clerk
     guard(0, || unsafe { read(result) }.map_or(0, |result| result.handshake_recommended.into()))
 }
 
+/// Returns 1 if the request showed no token, so that an application that serves anonymous requests may serve this one:
+/// without credentials, and with the setting `handshake` on also where no session cookie was read, for which the status
+/// is `CLERK_SIGNED_OUT`; else 0. Call `clerk_result_redirect` first: such a request may be redirected. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_result_is_anonymous(result: *const clerk_result) -> i32 {
+    // SAFETY: the header's contract.
+    guard(0, || unsafe { read(result) }.map_or(0, |result| result.is_anonymous().into()))
+}
+
 /// Returns where the result came from, a `clerk_source`; 0 if the request is not signed in. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_source(result: *const clerk_result) -> i32 {

@@ -27,17 +27,32 @@ impl clerk_str {
         string.map_or(Self::NONE, |string| clerk_str { data: string.as_ptr().cast(), len: string.len() })
     }
 
+    /// Returns whether it is valid and not empty.
+    #[inline(always)]
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.data.is_null() && self.len.wrapping_sub(1) < isize::MAX as usize
+    }
+
+    /// Checks pointer and length, without reading.
+    #[inline(always)]
+    pub(crate) fn check(self) -> Result<(), i32> {
+        match self.len {
+            0 => Ok(()),
+            _ if self.data.is_null() => Err(CLERK_E_NULL),
+            len if len > isize::MAX as usize => Err(CLERK_E_ARGUMENT),
+            _ => Ok(()),
+        }
+    }
+
     /// The bytes it points to.
     ///
     /// # Safety
     /// If `len` is not 0, `data` is NULL or points to `len` readable bytes that do not change during `'a`.
     #[inline(always)]
     pub(crate) unsafe fn bytes<'a>(self) -> Result<&'a [u8], i32> {
+        self.check()?;
         if self.len == 0 {
             return Ok(&[]);
-        }
-        if self.data.is_null() || self.len > isize::MAX as usize {
-            return Err(if self.data.is_null() { CLERK_E_NULL } else { CLERK_E_ARGUMENT });
         }
         // SAFETY: not NULL, not too long; the rest is the caller's contract.
         Ok(unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })

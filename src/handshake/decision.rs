@@ -103,7 +103,7 @@ impl<'r, 'a> Page<'r, 'a> {
 
     /// Returns the development browser: that of the query, or else of the cookie.
     pub fn dev_browser(&self) -> Option<Value<'a>> {
-        self.parameter_value("__clerk_db_jwt").or(self.cookies.dev_browser.map(Value::Plain))
+        self.parameter_value("__clerk_db_jwt").or(self.cookies.dev_browser().map(Value::Plain))
     }
 
     fn is_signed_out(&self) -> bool {
@@ -144,7 +144,7 @@ pub fn decide<'a>(page: &Page<'_, 'a>, settings: &Settings) -> Decision<'a> {
         if page.parameter("__clerk_db_jwt").is_some() {
             return Decision::Redirect(Reason::DevBrowserSync, Destination::FrontendApi);
         }
-        if page.cookies.dev_browser.is_none() {
+        if page.cookies.dev_browser().is_none() {
             return Decision::Redirect(Reason::DevBrowserMissing, Destination::FrontendApi);
         }
     }

@@ -28,10 +28,14 @@ impl Lines {
     /// Filters the lines of a payload; `None` is what is no string.
     pub fn filter(lines: Vec<Option<String>>) -> Self {
         let mut filtered = Lines::default();
-        let mut len = 0;
+        let (mut len, mut is_full) = (0, false);
         for line in lines {
-            let line = line.filter(|line| is_clerks_cookie(line));
-            match line.filter(|line| filtered.kept.len() < MAX_LINES && len + line.len() <= MAX_LINES_LEN) {
+            match line.filter(|line| !is_full && is_clerks_cookie(line)) {
+                // The order matters, so nothing that follows is kept either.
+                Some(line) if filtered.kept.len() == MAX_LINES || len + line.len() > MAX_LINES_LEN => {
+                    is_full = true;
+                    filtered.dropped += 1;
+                }
                 Some(line) => {
                     len += line.len();
                     filtered.kept.push(line);
@@ -141,6 +145,10 @@ mod tests {
         assert_eq!((many.kept.len(), many.dropped), (32, 8));
         let long = filter(&json!(vec![format!("__session={}", "a".repeat(7000)); 8]));
         assert_eq!((long.kept.len(), long.dropped), (4, 4));
+        let mut mixed = vec![format!("__session={}", "a".repeat(7000)); 5];
+        mixed.push("__client_uat=1".into());
+        let mixed = filter(&json!(mixed));
+        assert_eq!((mixed.kept.len(), mixed.dropped), (4, 2), "what follows is dropped, too");
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn frontend_api_url(
     url.push(settings.proxy_url.as_deref().unwrap_or(&settings.instance.frontend_api));
     url.push("/v1/client/handshake?redirect_url=").push_encoded(back.bytes());
     url.push("&__clerk_api_version=").push(API_VERSION);
-    url.push("&suffixed_cookies=").push(if page.cookies.is_suffixed { "true" } else { "false" });
+    url.push("&suffixed_cookies=").push(if page.cookies.is_suffixed() { "true" } else { "false" });
     url.push("&__clerk_hs_reason=").push_encoded(word.bytes()).push("&format=nonce");
     if let Some(session) = session {
         url.push("&__session=").push_encoded(session.iter().copied());

@@ -115,18 +115,12 @@ impl Settings {
     }
 
     /// Logs settings that are valid and probably not intended.
-    pub fn warn(&self, config: &Config, listeners: &EventHandlers) {
+    pub fn warn(&self, listeners: &EventHandlers) {
         if self.any_origin {
             listeners.log(Level::Warn, || {
                 "handshake: neither public_origin nor authorized_parties is set: a browser is sent back to the host that its \
                  request names, which a server has to check"
                     .into()
-            });
-        }
-        let is_live = config.secret_key.as_ref().map(|key| key.expose().starts_with("sk_live_"));
-        if is_live.is_some_and(|is_live| is_live != self.instance.production) {
-            listeners.log(Level::Warn, || {
-                "publishable_key and secret_key are of different kinds: one of a development, one of a production instance".into()
             });
         }
     }

@@ -10,16 +10,56 @@ use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, Obj
 use crate::token::TokenKind;
 
 /// The active organization of a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Organization<'a> {
     /// The organization's id, `org_…`.
     pub id: Cow<'a, str>,
     /// The organization's slug.
     pub slug: Option<Cow<'a, str>>,
-    /// The user's role with the prefix `org:`.
-    pub role: Option<Cow<'a, str>>,
-    /// The user's permissions, `org:<feature>:<permission>`. Tokens never contain system permissions.
-    pub permissions: Strings<'a>,
+    role: Option<Cow<'a, str>>,
+    permissions: Permissions<'a>,
+}
+
+/// The permissions of a session, as the layout of its token has them.
+#[derive(Clone, Debug)]
+enum Permissions<'a> {
+    /// Version 1: a list.
+    List(Strings<'a>),
+    /// Version 2: features, permissions and masks.
+    Masks([Option<Cow<'a, str>>; 3]),
+}
+
+impl Organization<'_> {
+    /// Appends the user's role with the prefix `org:`. Returns whether there is one.
+    pub fn push_role(&self, memory: &mut String) -> bool {
+        let Some(role) = &self.role else { return false };
+        if let Permissions::Masks(_) = self.permissions {
+            memory.push_str("org:");
+        }
+        memory.push_str(role);
+        true
+    }
+
+    /// Appends the user's permissions, `org:<feature>:<permission>`, separated by commas. Tokens never contain system permissions.
+    pub fn push_permissions(&self, memory: &mut String) {
+        match &self.permissions {
+            Permissions::List(permissions) => push_joined(memory, permissions, ','),
+            Permissions::Masks(lists) => {
+                let [features, permissions, masks] = lists.each_ref().map(|list| list.as_deref().unwrap_or_default());
+                permissions::push(memory, features, permissions, masks);
+            }
+        }
+    }
+}
+
+/// Appends strings with a separator between them.
+pub fn push_joined(memory: &mut String, values: &[impl AsRef<str>], separator: char) {
+    for (i, value) in values.iter().enumerate() {
+        if i > 0 {
+            memory.push(separator);
+        }
+        memory.push_str(value.as_ref());
+    }
 }
 
 /// The claims of a token, each with its type checked but its value not validated; see `Policy`. Borrow the payload.
@@ -147,13 +187,12 @@ fn non_empty<'a>(claim: &Claim<Cow<'a, str>>) -> Option<Cow<'a, str>> {
 }
 
 impl<'a> Members<'a> {
-    /// Parses a payload. Returns `None` if it is not exactly one JSON object, holds a duplicate member at any depth, nests too
-    /// deep or is not UTF-8.
-    pub fn parse(payload: &'a [u8]) -> Option<Self> {
-        let json = std::str::from_utf8(payload).ok()?;
-        let mut members: Self = json::object_of_str(json)?;
-        members.claims.json = json;
-        Some(members)
+    /// Parses a payload into empty members. Returns false if it is not exactly one JSON object, holds a duplicate member at any
+    /// depth, nests too deep or is not UTF-8.
+    pub fn parse(&mut self, payload: &'a [u8]) -> bool {
+        let Ok(json) = std::str::from_utf8(payload) else { return false };
+        self.claims.json = json;
+        json::object_into(self, json)
     }
 
     /// Returns whether `sub` is the id of a machine.
@@ -170,22 +209,19 @@ impl<'a> Members<'a> {
     fn organization(&self) -> Option<Organization<'a>> {
         if self.version == Claim::Present(2.0) {
             let o = self.o.get()?;
+            let lists = [self.claims.features.clone(), o.permissions.get().cloned(), o.masks.get().cloned()];
             return Some(Organization {
                 id: non_empty(&o.id)?,
                 slug: non_empty(&o.slug),
-                role: non_empty(&o.role).map(|role| format!("org:{role}").into()),
-                permissions: permissions::decode(
-                    self.claims.features.as_deref().unwrap_or_default(),
-                    o.permissions.as_deref().unwrap_or_default(),
-                    o.masks.as_deref().unwrap_or_default(),
-                ),
+                role: non_empty(&o.role),
+                permissions: Permissions::Masks(lists),
             });
         }
         Some(Organization {
             id: non_empty(&self.org_id)?,
             slug: non_empty(&self.org_slug),
             role: non_empty(&self.org_role),
-            permissions: self.org_permissions.get().cloned().unwrap_or_default(),
+            permissions: Permissions::List(self.org_permissions.get().cloned().unwrap_or_default()),
         })
     }
 
@@ -206,24 +242,30 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Returns the claims of a token of this class.
-    pub fn into_claims(self, kind: TokenKind) -> Claims<'a> {
+    /// Returns the claims of a token of this class: those that only other classes have become absent.
+    pub fn claims(&mut self, kind: TokenKind) -> &mut Claims<'a> {
         let scopes = self.scopes(kind);
+        let organization = self.organization().filter(|_| kind == TokenKind::SessionToken);
+        let claims = &mut self.claims;
+        (claims.scopes, claims.organization) = (scopes, organization);
         if kind == TokenKind::SessionToken {
-            let organization = self.organization();
-            let actor = self.act.get().and_then(|act| act.sub.get()).cloned();
-            return Claims { scopes, organization, actor, client_id: None, ..self.claims };
+            claims.actor = self.act.get().and_then(|act| act.sub.get()).cloned();
+        } else {
+            (claims.sid, claims.sts, claims.fva) = (Claim::Absent, Claim::Absent, Claim::Absent);
+            (claims.features, claims.plans) = (None, None);
         }
-        let Claims { json, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, .. } = self.claims;
-        let client_id = client_id.filter(|_| kind == TokenKind::OauthToken);
-        Claims { json, scopes, sub, iss, azp, jti, aud, exp, nbf, iat, client_id, ..Claims::default() }
+        if kind != TokenKind::OauthToken {
+            claims.client_id = None;
+        }
+        claims
     }
 }
 
 impl<'a> Claims<'a> {
     /// Parses the decoded payload of a token of this class. Returns `None` if it is malformed.
     pub fn parse(kind: TokenKind, payload: &'a [u8]) -> Option<Self> {
-        Members::parse(payload).map(|members| members.into_claims(kind))
+        let mut members = Members::default();
+        members.parse(payload).then(|| std::mem::take(members.claims(kind)))
     }
 
     /// Returns `iat` in seconds since 1970.
@@ -235,7 +277,7 @@ impl<'a> Claims<'a> {
     pub fn millis(claim: &Claim<f64>) -> Claim<i64> {
         match claim {
             Claim::Present(seconds) if seconds.is_finite() && seconds.abs() <= MAX_EXACT_INTEGER => {
-                Claim::Present((seconds.trunc() as i64).saturating_mul(1000))
+                Claim::Present((*seconds as i64).saturating_mul(1000))
             }
             Claim::Absent => Claim::Absent,
             _ => Claim::Invalid,
@@ -253,13 +295,20 @@ mod tests {
 
     #[test]
     fn organization_is_read_from_both_layouts() {
-        let v1 = claims(r#"{"org_id":"org_1","org_slug":"acme","org_role":"org:admin","org_permissions":["org:a:b"]}"#);
-        let v2 = claims(r#"{"v":2,"fea":"o:a","o":{"id":"org_1","slg":"acme","rol":"admin","per":"b","fpm":"1"}}"#);
-        assert_eq!(v1.organization, v2.organization);
-        assert_eq!(v1.organization.unwrap().role.as_deref(), Some("org:admin"));
+        for json in [
+            r#"{"org_id":"org_1","org_slug":"acme","org_role":"org:admin","org_permissions":["org:a:b","org:a:c"]}"#,
+            r#"{"v":2,"fea":"o:a","o":{"id":"org_1","slg":"acme","rol":"admin","per":"b,c","fpm":"3"}}"#,
+        ] {
+            let organization = claims(json).organization.unwrap();
+            let (mut role, mut permissions) = (String::new(), String::new());
+            assert!(organization.push_role(&mut role));
+            organization.push_permissions(&mut permissions);
+            assert_eq!((&*organization.id, organization.slug.as_deref()), ("org_1", Some("acme")));
+            assert_eq!((role.as_str(), permissions.as_str()), ("org:admin", "org:a:b,org:a:c"));
+        }
         for none in [r#"{"v":2,"org_id":"org_1"}"#, r#"{"v":2,"o":null}"#, r#"{"o":{"id":"org_1"}}"#, r#"{"org_id":5}"#]
         {
-            assert_eq!(claims(none).organization, None, "{none}");
+            assert!(claims(none).organization.is_none(), "{none}");
         }
     }
 

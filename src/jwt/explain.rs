@@ -10,11 +10,13 @@ use serde::Serialize;
 use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
-use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify};
+use super::{
+    ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify, kind_of_header, plain_kid,
+};
 use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, TokenSource};
-use crate::token::{TokenFormat, TokenKind, detect_format};
+use crate::token::{BegunHash, TokenFormat, TokenKind, detect_format};
 
 /// The longest value of a token that is shown, in characters.
 const MAX_SHOWN: usize = 64;
@@ -88,6 +90,8 @@ pub struct Expectations<'a, K> {
     pub source: TokenSource,
     /// Finds the keys with a key id.
     pub keys: &'a dyn Fn(Option<&str>) -> KnownKeys<K>,
+    /// Whether there is certainly no key with a key id: then the token is rejected before its payload is parsed.
+    pub is_refused: &'a dyn Fn(Option<&str>) -> bool,
     pub wall_ms: i64,
 }
 
@@ -276,7 +280,7 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     into: &mut Explanation,
 ) -> Option<Claims<'a>> {
     const PARTS: &str = "three parts in base64url, separated by dots";
-    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token)?)));
+    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token.as_bytes())?)));
     let Some((token, (header, payload, _))) = parts else {
         let dots = token.iter().filter(|b| **b == b'.').count();
         let check = malformed(PARTS, format!("{} bytes with {dots} dots", token.len()));
@@ -304,12 +308,19 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
         }
     });
     let payload = URL_SAFE_NO_PAD.decode_vec(payload, decoded).ok().map(|()| decoded.as_slice());
-    let Some(members) = payload.and_then(Members::parse) else {
+    let mut members = Members::default();
+    if !payload.is_some_and(|payload| members.parse(payload)) {
+        if let Some(kind) = payload.and_then(|payload| kind_of_header(&header, payload))
+            && (expectations.is_refused)(plain_kid(header.kid.as_deref()))
+        {
+            into.push(type_check(kind, expectations, type_members(&header)));
+            explain_signature(token, header.kid.as_deref(), expectations, into);
+        }
         let found = unreadable(payload);
         let expected = "a JSON object without duplicate members";
         into.push(Check::failed("payload", Reason::TokenInvalid, expected, found, format!("payload: {found}")));
         return None;
-    };
+    }
     let kind = match classify(&header, members.has_machine_subject()) {
         Ok((kind, is_contradictory)) => {
             into.kind = Some(kind);
@@ -341,7 +352,7 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     };
     explain_signature(token, header.kid.as_deref(), expectations, into);
     into.push(Check::ok("claims", "no duplicate members", "no duplicate members"));
-    Some(members.into_claims(kind))
+    Some(std::mem::take(members.claims(kind)))
 }
 
 fn unreadable(decoded: Option<&[u8]>) -> &'static str {
@@ -389,6 +400,7 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
 ) {
     const VERIFIED: &str = "a signature by a key of the instance";
     let jwt = UnverifiedJwt::for_signature(token, kid);
+    let hash = jwt.signing_hash(&BegunHash::default());
     let shown = kid.map_or_else(|| "no kid".to_owned(), |kid| format!("kid {}", quoted(kid)));
     let keys = match (expectations.keys)(jwt.kid()) {
         KnownKeys::Pinned(keys) => {
@@ -425,7 +437,9 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
     };
     into.push(match keys {
         None => Check::skipped(SIGNATURE, VERIFIED, "no key to verify it with"),
-        Some(keys) if jwt.verify_signature(keys.as_ref()).is_some() => Check::ok(SIGNATURE, VERIFIED, "verified"),
+        Some(keys) if jwt.verify_signature(&hash, keys.as_ref()).is_some() => {
+            Check::ok(SIGNATURE, VERIFIED, "verified")
+        }
         Some(keys) => {
             let count = keys.as_ref().len();
             let failure = format!("signature of none of {count} keys, {shown}: forged, changed, or another instance's");

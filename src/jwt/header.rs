@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use serde::de::{Error as _, MapAccess};
 
 use crate::json::{Json, JsonStr, ObjectVisitor, object};
+
+/// The maximum length of a header with escapes. Clerk's headers have a hundred bytes and no escapes.
+const MAX_ESCAPED_LEN: usize = 1024;
 
 /// The header parameters in use. Parameters that change the meaning of the token make the header unreadable.
 #[derive(Debug, Default)]
@@ -16,8 +20,12 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Parses a decoded header. Returns `None` if it is not a strict JSON object or has an unsupported parameter.
+    /// Parses a decoded header. Returns `None` if it is not a strict JSON object, has an unsupported parameter, or is long and has
+    /// escapes, whose strings cannot be read in place.
     pub fn parse(json: &'a [u8]) -> Option<Self> {
+        if json.len() > MAX_ESCAPED_LEN && memchr(b'\\', json).is_some() {
+            return None;
+        }
         object(json)
     }
 }

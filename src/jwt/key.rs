@@ -1,9 +1,12 @@
 //! RSA public keys that are parsed once, and the `jsonwebtoken` provider that verifies with the parsed form.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, aws_lc};
@@ -11,7 +14,7 @@ use jsonwebtoken::signature::{Error as SignatureError, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use once_cell::sync::Lazy;
 use parking_lot::{RwLock, RwLockWriteGuard};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 /// Why a key is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +82,16 @@ impl VerifyingKey {
 
     /// Returns whether `signature`, in base64url, is this key's signature of `signing_input`.
     pub fn verify(&self, signing_input: &str, signature: &str) -> bool {
+        self.verify_hashed(signing_input.as_bytes(), &Sha256::digest(signing_input).into(), signature)
+    }
+
+    /// Does the same with the SHA-256 of `signing_input`.
+    pub fn verify_hashed(&self, signing_input: &[u8], hash: &[u8; 32], signature: &str) -> bool {
         install_provider();
-        jsonwebtoken::crypto::verify(signature, signing_input.as_bytes(), &self.decoding, Algorithm::RS256)
-            .unwrap_or(false)
+        MESSAGE_HASH.set(Some((signing_input.as_ptr_range(), *hash)));
+        let outcome = jsonwebtoken::crypto::verify(signature, signing_input, &self.decoding, Algorithm::RS256);
+        MESSAGE_HASH.set(None);
+        outcome.unwrap_or(false)
     }
 }
 
@@ -124,11 +134,25 @@ fn install_provider() {
     Lazy::force(&INSTALLED);
 }
 
+thread_local! {
+    /// The SHA-256 of the message that [`VerifyingKey::verify_hashed`] passes to `jsonwebtoken`, from there to [`CachedVerifier`]: most of
+    /// it was hashed for the hash of the whole token.
+    static MESSAGE_HASH: Cell<Option<(Range<*const u8>, [u8; 32])>> = const { Cell::new(None) };
+}
+
 struct CachedVerifier(Arc<ParsedPublicKey>);
 
 impl Verifier<Vec<u8>> for CachedVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        self.0.verify_sig(message, signature).map_err(|_| SignatureError::new())
+        // The context that hashes and verifies in one step costs more than the hash.
+        let hash = match MESSAGE_HASH.take() {
+            Some((range, hash)) if range == message.as_ptr_range() => {
+                debug_assert_eq!(hash, *Sha256::digest(message));
+                Digest::import_less_safe(&hash, &SHA256).map_err(|_| SignatureError::new())?
+            }
+            _ => digest(&SHA256, message),
+        };
+        self.0.verify_digest_sig(&hash, signature).map_err(|_| SignatureError::new())
     }
 }
 

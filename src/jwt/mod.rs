@@ -12,14 +12,12 @@ mod key;
 mod permissions;
 mod policy;
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::{memchr, memmem};
+use once_cell::sync::Lazy;
 
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
-pub use claims::Claims;
 use claims::Members;
+pub use claims::{Claims, push_joined};
 pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
@@ -28,8 +26,9 @@ pub use permissions::decode as decode_permissions;
 pub use policy::Policy;
 
 use crate::reason::Reason;
+pub use crate::request::Decoded;
 use crate::request::{MAX_TOKEN_LEN, split_jws};
-use crate::token::TokenKind;
+use crate::token::{BegunHash, TokenKind};
 
 /// `cat` of a session token.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
@@ -43,13 +42,9 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 /// The algorithm is fixed, not negotiated (RFC 8725 §3.1): Clerk signs with RS256.
 const ALGORITHM: &str = "RS256";
 
-/// The decoded header and payload of a JWT.
-#[derive(Debug, Default)]
-pub struct Decoded(Vec<u8>);
-
 /// Whether a string consists of the alphabet (RFC 4648 §5). Without a branch for each byte, so that several are compared at once.
-fn is_base64url(string: &str) -> bool {
-    let invalid = string.bytes().fold(0, |invalid: u8, b| {
+fn is_base64url(string: &[u8]) -> bool {
+    let invalid = string.iter().fold(0, |invalid: u8, &b| {
         let is_letter = u8::from((b | 0x20).wrapping_sub(b'a') < 26);
         let is_digit = u8::from(b.wrapping_sub(b'0') < 10);
         invalid | ((is_letter | is_digit | u8::from(b == b'-') | u8::from(b == b'_')) ^ 1)
@@ -57,34 +52,97 @@ fn is_base64url(string: &str) -> bool {
     invalid == 0
 }
 
-/// Decodes base64url into a buffer that is large enough.
-fn decode<'a>(part: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Reason> {
-    let len = URL_SAFE_NO_PAD.decode_slice(part, buffer).map_err(|_| Reason::TokenInvalid)?;
-    Ok(&buffer[..len])
-}
-
 /// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
 /// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
-fn base64url_parts(token: &str) -> Option<(&str, &str, &str)> {
+fn base64url_parts(token: &[u8]) -> Option<(&[u8], &[u8], &str)> {
     if token.len() > MAX_TOKEN_LEN {
         return None;
     }
     let (header, payload, signature) = split_jws(token)?;
     let is_valid = !payload.is_empty() && !signature.is_empty() && is_base64url(signature);
-    is_valid.then_some((header, payload, signature))
+    Some((header, payload, std::str::from_utf8(signature).ok().filter(|_| is_valid)?))
+}
+
+/// A JWT with an acceptable header, whose payload is decoded but not parsed.
+#[derive(Debug)]
+pub struct UnparsedJwt<'a> {
+    signing_input: &'a [u8],
+    signature: &'a str,
+    header: Header<'a>,
+    payload: &'a [u8],
+}
+
+impl<'a> UnparsedJwt<'a> {
+    /// Decodes a compact JWS into `decoded`, which the result borrows.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenInvalid`] for its size, format, header or algorithm.
+    pub fn decode(token: &'a [u8], decoded: &'a mut Decoded) -> Result<Self, Reason> {
+        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
+        let mut decoder = decoded.decoder();
+        let header = decoder.decode(header).and_then(Header::parse).ok_or(Reason::TokenInvalid)?;
+        if header.alg != ALGORITHM {
+            return Err(Reason::TokenInvalid);
+        }
+        let payload = decoder.decode(payload).ok_or(Reason::TokenInvalid)?;
+        let signing_input = &token[..token.len() - signature.len() - 1];
+        Ok(UnparsedJwt { signing_input, signature, header, payload })
+    }
+
+    /// Returns the token type that the header alone determines; see [`kind_of_header`].
+    pub fn kind_of_header(&self) -> Option<TokenKind> {
+        kind_of_header(&self.header, self.payload)
+    }
+
+    /// Returns the key id; see [`UnverifiedJwt::kid`].
+    pub fn kid(&self) -> Option<&str> {
+        plain_kid(self.header.kid.as_deref())
+    }
+}
+
+/// Returns the token type that the header alone determines: `None` if the payload may say that the subject is a machine, or if a
+/// token with this header is never accepted.
+fn kind_of_header(header: &Header<'_>, payload: &[u8]) -> Option<TokenKind> {
+    static MACHINE: Lazy<memmem::Finder<'static>> = Lazy::new(|| memmem::Finder::new(b"\"mch_"));
+    let may_be_machine = || MACHINE.find(payload).is_some() || memchr(b'\\', payload).is_some();
+    classify(header, false).ok().filter(|_| !may_be_machine()).map(|(kind, _)| kind)
+}
+
+/// Returns a key id if it is a short string of unreserved characters.
+fn plain_kid(kid: Option<&str>) -> Option<&str> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+~".contains(&b);
+    kid.filter(|kid| (1..=256).contains(&kid.len()) && kid.bytes().all(is_plain))
 }
 
 /// A well-formed JWT whose signature has not been verified.
 ///
-/// Call [`verify_signature`](Self::verify_signature), then [`into_claims`](Self::into_claims), then `Policy::validate`.
+/// Call [`verify_signature`](Self::verify_signature), then [`claims`](Self::claims), then `Policy::validate`.
 #[derive(Debug)]
 pub struct UnverifiedJwt<'a> {
-    signing_input: &'a str,
+    signing_input: &'a [u8],
     signature: &'a str,
-    kid: Option<Cow<'a, str>>,
+    header: Header<'a>,
+    payload: &'a [u8],
     kind: TokenKind,
     is_contradictory: bool,
     members: Members<'a>,
+}
+
+impl<'a> From<UnparsedJwt<'a>> for UnverifiedJwt<'a> {
+    #[inline]
+    fn from(jws: UnparsedJwt<'a>) -> Self {
+        let UnparsedJwt { signing_input, signature, header, payload } = jws;
+        UnverifiedJwt {
+            signing_input,
+            signature,
+            header,
+            payload,
+            kind: TokenKind::SessionToken,
+            is_contradictory: false,
+            members: Members::default(),
+        }
+    }
 }
 
 impl<'a> UnverifiedJwt<'a> {
@@ -96,31 +154,29 @@ impl<'a> UnverifiedJwt<'a> {
     /// and payload syntax; [`Reason::TokenTypeNotSupported`] for a token of a JWT template. The values of the claims are
     /// checked by `Policy::validate`.
     pub fn parse(token: &'a str, decoded: &'a mut Decoded) -> Result<Self, Reason> {
-        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
-        let size = base64::decoded_len_estimate(header.len());
-        decoded.0.resize(size + base64::decoded_len_estimate(payload.len()), 0);
-        let (for_header, for_payload) = decoded.0.split_at_mut(size);
-        let header = Header::parse(decode(header, for_header)?).ok_or(Reason::TokenInvalid)?;
-        if header.alg != ALGORITHM {
+        let mut jws = UnverifiedJwt::from(UnparsedJwt::decode(token.as_bytes(), decoded)?);
+        jws.parse_payload().map(|()| jws)
+    }
+
+    /// Parses the payload of a JWT that was made from an [`UnparsedJwt`]. In place: the claims are large.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TokenInvalid`] for the syntax of the payload and the token type, [`Reason::TokenTypeNotSupported`] for a token of
+    /// a JWT template.
+    pub fn parse_payload(&mut self) -> Result<(), Reason> {
+        if !self.members.parse(self.payload) {
             return Err(Reason::TokenInvalid);
         }
-        let members = Members::parse(decode(payload, for_payload)?).ok_or(Reason::TokenInvalid)?;
-        let (kind, is_contradictory) = classify(&header, members.has_machine_subject())?;
-        let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(UnverifiedJwt { signing_input, signature, kid: header.kid, kind, is_contradictory, members })
+        (self.kind, self.is_contradictory) = classify(&self.header, self.members.has_machine_subject())?;
+        Ok(())
     }
 
     /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
     fn for_signature(token: &'a str, kid: Option<&'a str>) -> Self {
         let (signing_input, signature) = token.rsplit_once('.').unwrap_or_default();
-        UnverifiedJwt {
-            signing_input,
-            signature,
-            kid: kid.map(Into::into),
-            kind: TokenKind::SessionToken,
-            is_contradictory: false,
-            members: Members::default(),
-        }
+        let header = Header { kid: kid.map(Into::into), ..Header::default() };
+        UnparsedJwt { signing_input: signing_input.as_bytes(), signature, header, payload: b"" }.into()
     }
 
     /// Returns `iat` in seconds since 1970; not authenticated until the signature is verified.
@@ -140,18 +196,27 @@ impl<'a> UnverifiedJwt<'a> {
 
     /// Returns `kid` if it is a short string of unreserved characters. It is only ever compared with the ids of known keys.
     pub fn kid(&self) -> Option<&str> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+~".contains(&b);
-        self.kid.as_deref().filter(|kid| !kid.is_empty() && kid.len() <= 256 && kid.bytes().all(plain))
+        plain_kid(self.header.kid.as_deref())
     }
 
-    /// Returns the first key that verifies the signature, or `None`.
-    pub fn verify_signature<'k>(&self, keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
-        keys.iter().find(|key| key.verify(self.signing_input, self.signature))
+    /// Returns the SHA-256 of what is signed. `begun` is that of the same token.
+    pub(crate) fn signing_hash(&self, begun: &BegunHash<'_>) -> [u8; 32] {
+        begun.of_signing_input(self.signing_input)
+    }
+
+    /// Returns the first key that verifies the signature, or `None`. `hash` is [`Self::signing_hash`].
+    pub fn verify_signature<'k>(&self, hash: &[u8; 32], keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
+        keys.iter().find(|key| key.verify_hashed(self.signing_input, hash, self.signature))
     }
 
     /// Returns the claims. To be called once the signature is verified.
-    pub fn into_claims(self) -> Claims<'a> {
-        self.members.into_claims(self.kind)
+    pub fn claims(&mut self) -> &mut Claims<'a> {
+        self.members.claims(self.kind)
+    }
+
+    /// Does the same, for a longer life.
+    pub fn into_claims(mut self) -> Claims<'a> {
+        std::mem::take(self.claims())
     }
 }
 
@@ -182,6 +247,9 @@ fn classify(header: &Header<'_>, has_machine_subject: bool) -> Result<(TokenKind
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn token(header: &str, payload: &str) -> String {
@@ -259,9 +327,9 @@ mod tests {
         let is_member = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         for b in 0..128 {
             let string = format!("{}{}", "A".repeat(40), char::from(b));
-            assert_eq!(is_base64url(&string), is_member(b), "{b}");
+            assert_eq!(is_base64url(string.as_bytes()), is_member(b), "{b}");
         }
-        assert!(!is_base64url("AAé"));
+        assert!(!is_base64url("AAé".as_bytes()));
     }
 
     // Threat U1.

@@ -3,8 +3,6 @@
 //! The n-th mask in `fpm` belongs to the n-th feature in `fea`, as Clerk documents it. A feature with a malformed scope, name
 //! or mask grants nothing.
 
-use std::borrow::Cow;
-
 use smallvec::SmallVec;
 
 /// The maximum number of digits of a mask, which has one bit per permission.
@@ -12,29 +10,55 @@ const MAX_DIGITS: usize = 1024;
 /// The maximum number of permissions that a token grants; beyond, it grants none.
 const MAX_GRANTED: usize = 1024;
 
-/// Returns `org:<feature>:<permission>` for each bit that is set.
-pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<Cow<'static, str>> {
-    if is_ambiguous(items(features), items(masks).count()) {
-        return Vec::new();
+/// Appends `org:<feature>:<permission>` for each bit that is set, separated by commas.
+pub fn push(memory: &mut String, features: &str, permissions: &str, masks: &str) {
+    if is_ambiguous(features, masks) {
+        return;
     }
-    let mut granted = Vec::new();
+    let (start, mut granted) = (memory.len(), 0);
     for (feature, mask) in items(features).zip(items(masks)) {
         let Some(name) = organization_feature(feature) else { continue };
         let bits = Bits::of(mask);
         for (bit, permission) in items(permissions).enumerate().take(bits.len()) {
             if bits.get(bit) && !permission.is_empty() {
-                if granted.len() == MAX_GRANTED {
-                    return Vec::new();
+                if granted == MAX_GRANTED {
+                    return memory.truncate(start);
                 }
-                granted.push(["org:", name, ":", permission].concat().into());
+                granted += 1;
+                for part in [if granted == 1 { "" } else { "," }, "org:", name, ":", permission] {
+                    memory.push_str(part);
+                }
             }
         }
     }
-    granted
 }
 
-fn items(list: &str) -> impl Iterator<Item = &str> + Clone {
-    list.split(',').map(str::trim)
+/// Returns what [`push`] appends, as a list.
+#[cfg(any(test, fuzzing))]
+pub fn decode(features: &str, permissions: &str, masks: &str) -> Vec<String> {
+    let mut memory = String::new();
+    push(&mut memory, features, permissions, masks);
+    memory.split(',').filter(|permission| !permission.is_empty()).map(str::to_owned).collect()
+}
+
+/// Returns the items of a list. By bytes: these lists are short.
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let (item, after) = match list.bytes().position(|b| b == b',') {
+            Some(comma) => (&list[..comma], Some(&list[comma + 1..])),
+            None => (list, None),
+        };
+        rest = after;
+        Some(trim(item))
+    })
+}
+
+/// Trims white space. Does nothing to most items.
+fn trim(item: &str) -> &str {
+    let is_plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
+    if is_plain(item.as_bytes().first()) && is_plain(item.as_bytes().last()) { item } else { item.trim() }
 }
 
 /// Returns the name of a feature in the scope of organizations: `o`, `ou` or `uo`.
@@ -45,11 +69,16 @@ fn organization_feature(feature: &str) -> Option<&str> {
 
 /// Returns whether a user feature precedes an organization feature and there is one mask per organization feature: Clerk's
 /// SDK assigns these masks differently from the documentation, so they grant nothing.
-fn is_ambiguous<'a>(features: impl Iterator<Item = &'a str> + Clone, masks: usize) -> bool {
-    let is_organization = |feature: &str| organization_feature(feature).is_some();
-    let organization = features.clone().filter(|feature| is_organization(feature)).count();
-    let shifted = features.clone().take(organization).any(|feature| !is_organization(feature));
-    shifted && masks == organization && organization < features.count()
+fn is_ambiguous(features: &str, masks: &str) -> bool {
+    let (mut count, mut organization, mut first_other) = (0, 0, None);
+    for feature in items(features) {
+        match organization_feature(feature) {
+            Some(_) => organization += 1,
+            None => first_other = first_other.or(Some(count)),
+        }
+        count += 1;
+    }
+    first_other.is_some_and(|first| first < organization) && items(masks).count() == organization
 }
 
 /// The bits of a decimal number, lowest first.

@@ -39,6 +39,16 @@ impl KeySource {
         }
     }
 
+    /// Returns the reason if there is certainly no key for a key id: what [`Self::keys_for`] would return, without a fetch.
+    pub fn refusal(&self, kid: Option<&str>, now_ms: i64) -> Option<Reason> {
+        match (self, kid) {
+            (KeySource::Pinned(_), _) => None,
+            (KeySource::Missing, _) => Some(Reason::JwkFailedToResolve),
+            (KeySource::Jwks(store), Some(kid)) => store.is_unknown(kid, now_ms).then_some(Reason::JwkKidMismatch),
+            (KeySource::Jwks(_), None) => Some(Reason::JwkKidMismatch),
+        }
+    }
+
     /// Returns what is known of the keys for a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
         match self {

@@ -235,6 +235,16 @@ impl JwksStore {
         refused
     }
 
+    /// Returns whether a set that needs no refresh has no key with this id, and none is fetched for it.
+    pub fn is_unknown(&self, kid: &str, now_ms: i64) -> bool {
+        let loaded = self.loaded.lock();
+        let is_current =
+            |loaded: &&Arc<Loaded>| !self.can_fetch || now_ms.saturating_sub(loaded.fetched_ms) < REFRESH_AFTER_MS;
+        let is_absent = loaded.as_ref().filter(is_current).is_some_and(|loaded| loaded.set.get(kid).is_none());
+        drop(loaded);
+        is_absent && (!self.can_fetch || self.unknown_kids.get(kid, now_ms).is_some())
+    }
+
     /// Returns other keys with a key id after none of `tried` verified the signature: Clerk may have rotated the key.
     pub fn keys_after_rotation(
         &self,

@@ -15,6 +15,8 @@ pub fn parse(value: &[u8], allow_bare_token: bool) -> Result<Option<&[u8]>, Reas
     if let Some((scheme, rest @ ([] | [b' ', ..]))) = value.split_at_checked(6)
         && BEARER.is(scheme)
     {
+        // One space is the rule.
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
         return check_len(trim(rest)).map(Some).ok_or(Reason::TokenInvalid);
     }
     if allow_bare_token && is_token68(value) {

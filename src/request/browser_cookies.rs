@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::cookies::{SessionCookies, pairs, parse_int_prefix, uses_suffixed_cookies};
+use super::cookies::{SessionCookies, are_equal, has_issuer, pairs, parse_int_prefix, uses_suffixed_cookies};
 use super::{ExtractOptions, MAX_COOKIES_LEN, Request, trim};
 use crate::reason::Reason;
 
@@ -13,10 +13,12 @@ pub struct BrowserCookies<'a> {
     pub session: Option<&'a [u8]>,
     /// When the browser last signed in, in seconds since 1970; 0 if signed out. Of the cookies that are used.
     pub client_uat: i64,
-    /// Whether the suffixed cookies are used.
-    pub is_suffixed: bool,
-    /// The development browser. Of the cookies that are used.
-    pub dev_browser: Option<&'a [u8]>,
+    /// Whether the suffixed cookies are used; `is_suffixed()` has the exact answer.
+    is_suffixed: bool,
+    /// Whether both kinds of cookies hold the same values, so that it makes no difference for the session.
+    is_equal: bool,
+    /// The development browser, of the plain cookie and of the suffixed one.
+    dev_browsers: [Option<&'a [u8]>; 2],
     /// The refresh token, which is in a suffixed cookie only.
     pub refresh: Option<&'a [u8]>,
     /// The handshake token.
@@ -42,42 +44,58 @@ impl<'a> BrowserCookies<'a> {
         let session = SessionCookies::parse(lines, suffix);
         let is_suffixed = options.require_suffixed_cookie
             || options.instance.as_ref().is_some_and(|instance| uses_suffixed_cookies(&session, instance, now_s));
-        let mut cookies = BrowserCookies::default();
-        (cookies.session, cookies.is_suffixed) = match is_suffixed {
-            true => (session.session_suffixed, true),
-            false => (session.session, false),
+        let mut cookies = BrowserCookies {
+            session: if is_suffixed { session.session_suffixed } else { session.session },
+            is_suffixed,
+            is_equal: !options.require_suffixed_cookie && are_equal(&session),
+            ..BrowserCookies::default()
         };
+        let mut redirect_count = None;
         let client_uat = if is_suffixed { session.client_uat_suffixed } else { session.client_uat };
         cookies.client_uat = client_uat.map_or(0, parse_int_prefix);
         for pair in lines.iter().flat_map(|line| pairs(line)).map(trim).filter(|pair| pair.starts_with(b"__")) {
             let Some(equals) = memchr(b'=', pair) else { continue };
             let (name, value) = (trim(&pair[..equals]), unquote(trim(&pair[equals + 1..])));
-            cookies.set(name, value, suffix.unwrap_or_default().as_bytes());
+            let slot = match name {
+                b"__clerk_redirect_count" => &mut redirect_count,
+                name => match cookies.slot(name, suffix.unwrap_or_default().as_bytes()) {
+                    Some(slot) => slot,
+                    None => continue,
+                },
+            };
+            if slot.is_none() && !value.is_empty() {
+                *slot = Some(value);
+            }
         }
+        cookies.redirect_count = redirect_count.map_or(0, parse_count);
         Ok(cookies)
     }
 
-    fn set(&mut self, name: &[u8], value: &'a [u8], suffix: &[u8]) {
+    /// Returns whether the suffixed cookies are used.
+    pub fn is_suffixed(&self) -> bool {
+        // Equal values are read once; Clerk's rules count them as plain if they are no token with an issuer.
+        self.is_suffixed && (!self.is_equal || self.session.is_some_and(has_issuer))
+    }
+
+    /// Returns the development browser, of the cookies that are used.
+    pub fn dev_browser(&self) -> Option<&'a [u8]> {
+        match self.dev_browsers {
+            // The usual case, for which no token is decoded.
+            [plain, suffixed] if plain == suffixed => plain,
+            browsers => browsers[usize::from(self.is_suffixed())],
+        }
+    }
+
+    fn slot(&mut self, name: &[u8], suffix: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         let is_own = |rest: &[u8]| rest.strip_prefix(b"_") == Some(suffix);
-        let slot = match name {
+        Some(match name {
             b"__clerk_handshake" => &mut self.handshake,
             b"__clerk_handshake_nonce" => &mut self.nonce,
-            b"__clerk_redirect_count" => {
-                if self.redirect_count == 0 {
-                    self.redirect_count = parse_count(value);
-                }
-                return;
-            }
-            _ => match (name.strip_prefix(b"__clerk_db_jwt"), name.strip_prefix(b"__refresh")) {
-                (Some(b""), _) if !self.is_suffixed => &mut self.dev_browser,
-                (Some(rest), _) if self.is_suffixed && is_own(rest) => &mut self.dev_browser,
-                (_, Some(rest)) if is_own(rest) => &mut self.refresh,
-                _ => return,
-            },
-        };
-        if slot.is_none() && !value.is_empty() {
-            *slot = Some(value);
-        }
+            b"__clerk_db_jwt" => &mut self.dev_browsers[0],
+            _ if name.strip_prefix(b"__clerk_db_jwt").is_some_and(is_own) => &mut self.dev_browsers[1],
+            _ if name.strip_prefix(b"__refresh").is_some_and(is_own) => &mut self.refresh,
+            _ => return None,
+        })
     }
 }
 
@@ -98,6 +116,9 @@ fn parse_count(value: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::super::ClerkInstance;
     use super::*;
 
@@ -119,9 +140,49 @@ mod tests {
             (cookies.handshake, cookies.nonce, cookies.refresh),
             (Some(&b"h"[..]), Some(&b"n"[..]), Some(&b"r"[..]))
         );
-        assert_eq!((cookies.dev_browser, cookies.is_suffixed), (Some(&b"plain"[..]), false));
+        assert_eq!((cookies.dev_browser(), cookies.is_suffixed()), (Some(&b"plain"[..]), false));
         let suffixed = read("__client_uat_1Z8AzTQD=5; __clerk_db_jwt=plain; __clerk_db_jwt_1Z8AzTQD=suffixed");
-        assert_eq!((suffixed.dev_browser, suffixed.client_uat), (Some(&b"suffixed"[..]), 5));
+        assert_eq!((suffixed.dev_browser(), suffixed.client_uat), (Some(&b"suffixed"[..]), 5));
+    }
+
+    #[test]
+    fn equal_values_count_as_plain_if_they_are_no_token_with_an_issuer() {
+        let token = |payload: &str| format!("e30.{}.AAAA", URL_SAFE_NO_PAD.encode(payload));
+        let (own, foreign) = (token(r#"{"iss":"https://us"}"#), token(r#"{"iss":"https://other.example"}"#));
+        let browsers = "__clerk_db_jwt=plain; __clerk_db_jwt_1Z8AzTQD=suffixed";
+        for (session, uat, is_suffixed) in [
+            (own.as_str(), "5", true),
+            (&own, "0", true),
+            (&foreign, "5", true),
+            (&token("{}"), "5", false),
+            (&token(r#"{"iss":""}"#), "5", false),
+            ("garbage", "5", false),
+            ("garbage", "0", false),
+            // Without a time Clerk's rules prefer the plain cookies, unless they are another instance's.
+            (&own, "", false),
+            (&foreign, "", true),
+            ("garbage", "", false),
+        ] {
+            let line = format!(
+                "__session={session}; __session_1Z8AzTQD={session}; __client_uat={uat}; __client_uat_1Z8AzTQD={uat}; {browsers}"
+            );
+            let cookies = read(&line);
+            let browser: &[u8] = if is_suffixed { b"suffixed" } else { b"plain" };
+            assert_eq!((cookies.is_suffixed(), cookies.dev_browser()), (is_suffixed, Some(browser)), "{session} {uat}");
+            assert_eq!(cookies.session, Some(session.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn first_of_several_redirect_counts_is_used() {
+        for (line, count) in [
+            ("__clerk_redirect_count=0; __clerk_redirect_count=3", 0),
+            ("__clerk_redirect_count=x; __clerk_redirect_count=3", 0),
+            ("__clerk_redirect_count=; __clerk_redirect_count=3", 3),
+            ("__clerk_redirect_count=2; __clerk_redirect_count=3", 2),
+        ] {
+            assert_eq!(read(line).redirect_count, count, "{line}");
+        }
     }
 
     #[test]

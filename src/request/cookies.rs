@@ -112,19 +112,31 @@ pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Returns whether both names have the same values, as they usually do: then the suffixed ones can be used without a look at them.
+pub(super) fn are_equal(cookies: &SessionCookies<'_>) -> bool {
+    cookies.session.is_some()
+        && cookies.session == cookies.session_suffixed
+        && cookies.client_uat.is_some()
+        && cookies.client_uat == cookies.client_uat_suffixed
+}
+
+fn decode(cookie: Option<&[u8]>) -> Option<UnverifiedClaims> {
+    decode_unverified(std::str::from_utf8(check_len(cookie?)?).ok()?)
+}
+
+/// Returns whether a session cookie can be decoded and has an issuer.
+pub(super) fn has_issuer(session: &[u8]) -> bool {
+    decode(Some(session)).is_some_and(|claims| claims.has_issuer())
+}
+
 /// Returns whether the suffixed cookies are to be used: `usesSuffixedCookies` of `@clerk/backend`, check by check.
 pub(super) fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &ClerkInstance, now_s: i64) -> bool {
-    // The usual case: both names have the same values, which Clerk's rules resolve to the suffixed ones.
-    if cookies.session.is_some()
-        && cookies.session == cookies.session_suffixed
-        && cookies.client_uat == cookies.client_uat_suffixed
-    {
+    if are_equal(cookies) {
         return true;
     }
-    let decode = |cookie: Option<&[u8]>| decode_unverified(std::str::from_utf8(check_len(cookie?)?).ok()?);
     let plain = decode(cookies.session);
     if cookies.session.is_some() {
-        let Some(plain) = plain.as_ref().filter(|p| p.iss.is_some() || p.iss_wrong_type) else { return false };
+        let Some(plain) = plain.as_ref().filter(|plain| plain.has_issuer()) else { return false };
         let is_own = plain.iss.as_deref().is_some_and(|iss| {
             let host = iss.strip_prefix("https://").or_else(|| iss.strip_prefix("http://")).unwrap_or(iss);
             host == instance.frontend_api
@@ -156,17 +168,21 @@ pub(super) fn uses_suffixed_cookies(cookies: &SessionCookies<'_>, instance: &Cle
     !(cookies.client_uat_suffixed.is_none() && cookies.session_suffixed.is_some())
 }
 
-/// Parses like JavaScript's `parseInt(value) || 0`, saturating.
+/// Parses like JavaScript's `parseInt(value) || 0`, hexadecimal digits after `0x` included, saturating.
 pub(super) fn parse_int_prefix(value: &[u8]) -> i64 {
     let (negative, digits) = match value {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, value),
     };
+    let (radix, digits) = match digits {
+        [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+        _ => (10, digits),
+    };
     let value = digits
         .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+        .map_while(|b| char::from(*b).to_digit(radix))
+        .fold(0_i64, |n, digit| n.saturating_mul(i64::from(radix)).saturating_add(i64::from(digit)));
     if negative { -value } else { value }
 }
 
@@ -311,9 +327,19 @@ mod tests {
 
     #[test]
     fn client_uat_is_parsed_like_parse_int() {
-        for (value, expected) in
-            [("7", 7), ("-7", -7), ("+7", 7), ("7x", 7), ("x7", 0), ("99999999999999999999", i64::MAX)]
-        {
+        for (value, expected) in [
+            ("7", 7),
+            ("-7", -7),
+            ("+7", 7),
+            ("7x", 7),
+            ("x7", 0),
+            ("7.9e3", 7),
+            ("0x1F", 31),
+            ("-0X1g", -1),
+            ("0x", 0),
+            ("99999999999999999999", i64::MAX),
+            ("0xffffffffffffffffffff", i64::MAX),
+        ] {
             assert_eq!(parse_int_prefix(value.as_bytes()), expected, "{value}");
         }
     }

@@ -30,7 +30,8 @@ impl<'a> Single<'a> {
 impl<'a> Request<'a> {
     /// Returns the host, of `Host` or `:authority`. `None` if there is none, or several that differ.
     pub(crate) fn host(&self) -> Option<&'a [u8]> {
-        match (self.authority, self.host) {
+        let lines = self.other.get();
+        match (lines.authority, lines.host) {
             (Single::Once(authority), Single::Absent) => Some(authority),
             (Single::Absent, Single::Once(host)) => Some(host),
             (Single::Once(authority), Single::Once(host)) if authority == host => Some(host),
@@ -45,12 +46,12 @@ impl<'a> Request<'a> {
         if matches!(self.method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") {
             return true;
         }
-        match self.sec_fetch_site {
+        match self.other.get().sec_fetch_site {
             Single::Once(b"same-origin" | b"none") => return true,
             Single::Absent | Single::Once(b"same-site" | b"cross-site") => {}
             Single::Once(_) | Single::Several => return false,
         }
-        let Single::Once(origin) = self.origin else { return false };
+        let Single::Once(origin) = self.other.get().origin else { return false };
         let Some((scheme, authority)) = split_origin(origin) else { return false };
         if authorized_parties.iter().any(|party| party.as_bytes() == origin) {
             return true;
@@ -76,8 +77,9 @@ impl<'a> Request<'a> {
             Single::Once(value) => Some(value),
             Single::Several => Some(b"(several lines)".as_slice()),
         };
-        let host = if let Single::Absent = self.host { self.authority } else { self.host };
-        [("Sec-Fetch-Site", self.sec_fetch_site), ("Origin", self.origin), ("Host", host)]
+        let lines = self.other.get();
+        let host = if let Single::Absent = lines.host { lines.authority } else { lines.host };
+        [("Sec-Fetch-Site", lines.sec_fetch_site), ("Origin", lines.origin), ("Host", host)]
             .map(|(name, header)| (name, shown(header)))
     }
 }

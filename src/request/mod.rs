@@ -3,23 +3,28 @@
 //! Reads `Authorization` per RFC 9110 §11.4 and RFC 6750 §2.1, cookies per RFC 6265 §5.4. A malformed cookie of another
 //! application is skipped. A request with a Bearer header never falls back to its cookies.
 
+mod base64url;
 mod bearer;
 mod browser_cookies;
 mod cookies;
 mod csrf;
 mod name;
+mod other_lines;
 mod page;
 mod unverified;
 
+pub use base64url::Decoded;
 pub use browser_cookies::BrowserCookies;
 use csrf::Single;
-pub use page::PageLines;
+#[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only the C ABI defers lines"))]
+pub(crate) use other_lines::LineSource;
 use smallvec::SmallVec;
 pub(crate) use unverified::split_jws;
 pub use unverified::{UnverifiedClaims, decode_unverified};
 
 use crate::reason::Reason;
 use name::Name;
+use other_lines::LazyLines;
 
 /// The maximum length of a token in bytes. Browsers limit cookies to 4 KiB, most servers limit header lines to 8 KiB.
 pub const MAX_TOKEN_LEN: usize = 16 * 1024;
@@ -43,15 +48,7 @@ pub struct Request<'a> {
     authorization: Single<'a>,
     cookies: Lines<'a>,
     method: &'a [u8],
-    fetch_dest: Single<'a>,
-    /// The first `Accept` line: several count as one list.
-    accept: Option<&'a [u8]>,
-    host: Single<'a>,
-    /// `:authority` of HTTP/2 and HTTP/3.
-    authority: Single<'a>,
-    origin: Single<'a>,
-    sec_fetch_site: Single<'a>,
-    page: PageLines<'a>,
+    other: LazyLines<'a>,
     mark: Option<u64>,
 }
 
@@ -71,32 +68,36 @@ impl<'a> Request<'a> {
     }
 
     /// Adds one header line. Names are case-insensitive (RFC 9110 §5.1). To be called once per line, in order.
-    #[inline(always)]
     pub fn header(&mut self, name: &[u8], value: &'a [u8]) -> &mut Self {
-        const HOST: Name = Name::new(b"host");
-        const ORIGIN: Name = Name::new(b"origin");
-        const COOKIE: Name = Name::new(b"cookie");
-        const ACCEPT: Name = Name::new(b"accept");
-        const REFERER: Name = Name::new(b"referer");
-        const USER_AGENT: Name = Name::new(b"user-agent");
-        const AUTHORITY: Name = Name::new(b":authority");
-        const AUTHORIZATION: Name = Name::new(b"authorization");
-        const SEC_FETCH_DEST: Name = Name::new(b"sec-fetch-dest");
-        const SEC_FETCH_SITE: Name = Name::new(b"sec-fetch-site");
-        match name.len() {
-            4 if HOST.is(name) => self.host.add(value),
-            6 if COOKIE.is(name) => self.cookies.push(value),
-            6 if ORIGIN.is(name) => self.origin.add(value),
-            6 if ACCEPT.is(name) => page::set_first(&mut self.accept, value),
-            7 if REFERER.is(name) => page::set_first(&mut self.page.referer, value),
-            10 if USER_AGENT.is(name) => page::set_first(&mut self.page.user_agent, value),
-            10 if AUTHORITY.is(name) => self.authority.add(value),
-            13 if AUTHORIZATION.is(name) => self.authorization.add(value),
-            14 if SEC_FETCH_SITE.is(name) => self.sec_fetch_site.add(value),
-            14 if SEC_FETCH_DEST.is(name) => self.fetch_dest.add_unless_empty(value),
-            15..=17 if matches!(name, [b'x' | b'X', ..]) => self.page.forwarded_header(name, value),
-            _ => {}
+        if !self.credential_header(name, value) {
+            self.other_header(name, value);
         }
+        self
+    }
+
+    /// Adds a line unless it is one of [`Self::credential_header`].
+    pub(crate) fn other_header(&mut self, name: &[u8], value: &'a [u8]) {
+        self.other.change(|lines| lines.add(name, value));
+    }
+
+    /// Adds a line if it is one of those that can hold a credential. Returns whether it is.
+    #[inline(always)]
+    pub(crate) fn credential_header(&mut self, name: &[u8], value: &'a [u8]) -> bool {
+        const COOKIE: Name = Name::new(b"cookie");
+        const AUTHORIZATION: Name = Name::new(b"authorization");
+        match name.len() {
+            13 if AUTHORIZATION.is(name) => self.authorization.add(value),
+            6 if COOKIE.is(name) => self.cookies.push(value),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Adds all lines of a source but those of [`Self::credential_header`], before any other call. They are read when they are
+    /// needed.
+    #[cfg_attr(not(any(test, feature = "capi")), allow(dead_code, reason = "only the C ABI defers lines"))]
+    pub(crate) fn defer(&mut self, source: &'a dyn LineSource<'a>) -> &mut Self {
+        self.other.defer(source);
         self
     }
 
@@ -121,9 +122,9 @@ impl<'a> Request<'a> {
     /// Returns whether a browser requests a document, so that it would follow a redirect.
     pub fn is_document_request(&self) -> bool {
         self.method == b"GET"
-            && match self.fetch_dest {
+            && match self.other.get().fetch_dest {
                 Single::Once(dest) => dest == b"document" || dest == b"iframe",
-                Single::Absent => self.accept.is_some_and(|accept| accept.starts_with(b"text/html")),
+                Single::Absent => self.other.get().accept.is_some_and(|accept| accept.starts_with(b"text/html")),
                 Single::Several => false,
             }
     }

@@ -50,19 +50,19 @@ impl<'a> PageLines<'a> {
 impl<'a> Request<'a> {
     /// Sets the scheme under which the request arrived, `https` or `http`. Without it no request is redirected.
     pub fn scheme(&mut self, scheme: &'a [u8]) -> &mut Self {
-        self.page.scheme = scheme;
+        self.other.change(|lines| lines.page.scheme = scheme);
         self
     }
 
     /// Sets the request target: path and query, exactly as the browser sent them. Without it no request is redirected.
     pub fn target(&mut self, target: &'a [u8]) -> &mut Self {
-        self.page.target = target;
+        self.other.change(|lines| lines.page.target = target);
         self
     }
 
     /// Returns what the handshake reads.
     pub(crate) fn page(&self) -> &PageLines<'a> {
-        &self.page
+        &self.other.get().page
     }
 
     /// Returns the cookie lines.
@@ -72,7 +72,7 @@ impl<'a> Request<'a> {
 
     /// Returns the value of `Origin`, if there is one.
     pub(crate) fn origin(&self) -> Option<&'a [u8]> {
-        match self.origin {
+        match self.other.get().origin {
             Single::Once(origin) => Some(origin),
             Single::Absent | Single::Several => None,
         }
@@ -84,6 +84,6 @@ impl<'a> Request<'a> {
 
     /// Returns whether `Sec-Fetch-Dest` says that a document is requested, for a tab of its own.
     pub(crate) fn is_top_level_document(&self) -> bool {
-        self.is_get() && matches!(self.fetch_dest, Single::Once(b"document"))
+        self.is_get() && matches!(self.other.get().fetch_dest, Single::Once(b"document"))
     }
 }

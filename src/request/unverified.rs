@@ -1,10 +1,9 @@
 //! Claims of a JWT that is not verified; read only to choose between two session cookies.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memchr;
 use serde::de::MapAccess;
 
+use super::Decoded;
 use crate::json::{Json, ObjectVisitor, object};
 
 /// Claims of a JWT whose signature is not verified. They are not authenticated.
@@ -18,6 +17,13 @@ pub struct UnverifiedClaims {
     pub iat: Option<f64>,
     /// `exp` in seconds since 1970.
     pub exp: Option<f64>,
+}
+
+impl UnverifiedClaims {
+    /// Returns whether `iss` is truthy in JavaScript.
+    pub fn has_issuer(&self) -> bool {
+        self.iss.is_some() || self.iss_wrong_type
+    }
 }
 
 impl<'de> ObjectVisitor<'de> for UnverifiedClaims {
@@ -39,17 +45,14 @@ impl<'de> ObjectVisitor<'de> for UnverifiedClaims {
 
 /// Decodes the payload of a compact JWS without verifying it. Returns `None` if the token is malformed.
 pub fn decode_unverified(token: &str) -> Option<UnverifiedClaims> {
-    let (_, payload, _) = split_jws(token)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    object(&payload)
+    let (_, payload, _) = split_jws(token.as_bytes())?;
+    object(Decoded::default().decoder().decode(payload)?)
 }
 
 /// Splits a compact JWS into header, payload and signature; `None` unless there are exactly three parts. Allocates nothing,
 /// however many dots there are (CVE-2025-30204).
-pub(crate) fn split_jws(token: &str) -> Option<(&str, &str, &str)> {
-    let bytes = token.as_bytes();
-    let first = memchr(b'.', bytes)?;
-    let second = first + 1 + memchr(b'.', &bytes[first + 1..])?;
-    let signature = token.get(second + 1..)?;
-    memchr(b'.', signature.as_bytes()).is_none().then_some((&token[..first], &token[first + 1..second], signature))
+pub(crate) fn split_jws(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (header, rest) = token.split_at(memchr(b'.', token)?);
+    let (payload, signature) = rest[1..].split_at(memchr(b'.', &rest[1..])?);
+    memchr(b'.', &signature[1..]).is_none().then_some((header, payload, &signature[1..]))
 }

@@ -216,3 +216,47 @@ fn user_of_a_megabyte_uses_memory_in_proportion() {
         assert!(took.as_millis() < 1000, "{shown} took {took:?}");
     }
 }
+
+#[test]
+fn garbage_of_any_size_allocates_the_same() {
+    let sim = Sim::start();
+    let jwks = format!(r#"{{"keys":[{}]}}"#, sim.keys().jwk("k1"));
+    let client = Client::builder().jwks(jwks).build().unwrap();
+    let token = |header: &str, payload: &str, signature: usize| {
+        let parts = [header, payload].map(|part| b64u(part.as_bytes()));
+        format!("{}.{}.{}", parts[0], parts[1], "A".repeat(signature))
+    };
+    let header = |alg: &str, kid: &str, x: &str| format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"JWT","x":{x}}}"#);
+    let string = |n: usize| format!(r#""{}""#, "x".repeat(n));
+    let escapes = |n: usize| format!(r#""{}""#, r"\u0061".repeat(n / 6));
+    let array = |n: usize| format!("[{}0]", "[],".repeat(n / 3));
+    type Garbage<'a> = (&'a str, &'a dyn Fn(usize) -> String);
+    let kinds: [Garbage<'_>; 11] = [
+        ("dots", &|n| ".".repeat(n)),
+        ("text", &|n| "x".repeat(n)),
+        ("another algorithm", &|n| token(&header("HS256", "ins_x", &string(n)), "{}", 342)),
+        ("a long algorithm", &|n| token(&header(&"x".repeat(n), "ins_x", "1"), "{}", 342)),
+        ("unknown key", &|n| token(&header("RS256", "ins_x", &string(n)), "{}", 342)),
+        ("unknown key, array", &|n| token(&header("RS256", "ins_x", &array(n)), "{}", 342)),
+        ("unknown key, escapes", &|n| token(&header("RS256", "ins_x", &escapes(n)), "{}", 342)),
+        ("unknown key, long", &|n| token(&header("RS256", &"x".repeat(n), "1"), "{}", 342)),
+        ("unknown key, payload", &|n| token(&header("RS256", "ins_x", "1"), &format!(r#"{{"x":{}}}"#, string(n)), 342)),
+        ("unknown key, payload of arrays", &|n| {
+            token(&header("RS256", "ins_x", "1"), &format!(r#"{{"aud":{}}}"#, array(n)), 342)
+        }),
+        ("unknown key, signature", &|n| token(&header("RS256", "ins_x", "1"), "{}", n)),
+    ];
+    for (kind, garbage) in kinds {
+        let allocated = [100, 1200, 11_000].map(|n| {
+            let line = format!("Bearer {}", garbage(n));
+            let mut request = Request::new();
+            request.header(b"Authorization", line.as_bytes());
+            let mut rejected = false;
+            let once = bytes_allocated(|| rejected = !client.authenticate(&request).is_signed_in());
+            assert!(rejected, "{kind}");
+            once
+        });
+        assert!(allocated.iter().all(|bytes| *bytes <= 1024), "{kind}: {allocated:?}");
+        assert!(allocated[2] <= allocated[0], "{kind}: {allocated:?}");
+    }
+}

@@ -342,6 +342,7 @@ static void results(void) {
     CHECK_INT(clerk_result_http_status(NULL), 500);
     CHECK_INT(clerk_result_retry_after_ms(NULL), -1);
     CHECK_INT(clerk_result_handshake_recommended(NULL), 0);
+    CHECK_INT(clerk_result_is_anonymous(NULL), 0);
     clerk_str page = CLERK_STR("x");
     CHECK_STATUS(clerk_result_redirect(NULL, &page), CLERK_E_NULL);
     CHECK_STATUS(clerk_result_redirect(NULL, NULL), CLERK_E_NULL);

@@ -111,11 +111,36 @@ static void missing_parts_and_foreign_hosts_get_no_redirect(void) {
     check_plain(authenticate(client, &request), 401);
     request = page("__client_uat=1700000000"), request.host = CLERK_STR("evil.example");
     check_plain(authenticate(client, &request), 401);
+    request = page("__client_uat=1700000000"), request.target = CLERK_STR("http://app.example.com/a");
+    check_plain(authenticate(client, &request), 401);
+    request = page("__client_uat=1700000000"), request.target = CLERK_STR("*");
+    check_plain(authenticate(client, &request), 401);
     request = page("__client_uat=1700000000"), request.method = CLERK_STR("POST");
     check_plain(authenticate(client, &request), 401);
     /* Of an older program, whose structure ends before the new members. */
     request = page("__client_uat=1700000000"), request.struct_size = offsetof(clerk_request, scheme);
     check_plain(authenticate(client, &request), 401);
+    clerk_client_free(client);
+}
+
+static void request_without_session_cookie_is_anonymous(void) {
+    sim_reset();
+    clerk_client *client = page_client();
+    static const struct { const char *cookie; int32_t status, is_anonymous; } cases[] = {
+        {NULL, CLERK_NO_CREDENTIALS, 1},
+        {"__client_uat=1700000000", CLERK_SIGNED_OUT, 1},
+        {"__session=a.b.c; __client_uat=1700000000", CLERK_SIGNED_OUT, 0},
+        {"__session=a.b.c", CLERK_SIGNED_OUT, 0},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        clerk_request request = page(cases[i].cookie);
+        request.sec_fetch_dest = CLERK_STR("image");
+        clerk_result *result = authenticate(client, &request);
+        CHECK_STATUS(clerk_result_status(result), cases[i].status);
+        CHECK_INT(clerk_result_is_anonymous(result), cases[i].is_anonymous);
+        clerk_result_free(result);
+    }
     clerk_client_free(client);
 }
 
@@ -142,6 +167,7 @@ int main(void) {
     stale_page_is_redirected_and_comes_back();
     pending_authentication_has_the_cookies_at_its_end();
     missing_parts_and_foreign_hosts_get_no_redirect();
+    request_without_session_cookie_is_anonymous();
     members_count_instead_of_header_lines();
     return 0;
 }

@@ -18,6 +18,8 @@ struct Site {
     sim: Sim,
     client: Client,
     cookies: BTreeMap<String, String>,
+    /// Cookies whose names begin so are not stored.
+    refused: &'static [&'static str],
     /// The redirects of the last visit, by who sent them.
     hops: Vec<&'static str>,
 }
@@ -38,7 +40,7 @@ fn site(key: &str, change: impl FnOnce(&mut Frontend)) -> Site {
         .clock_skew_ms(0)
         .build()
         .unwrap();
-    Site { sim, client, cookies: BTreeMap::new(), hops: Vec::new() }
+    Site { sim, client, cookies: BTreeMap::new(), refused: &[], hops: Vec::new() }
 }
 
 impl Site {
@@ -49,10 +51,11 @@ impl Site {
     fn store<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
         for line in lines {
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
-            match line.contains("Expires=Thu, 01 Jan 1970") {
-                true => self.cookies.remove(name),
-                false => self.cookies.insert(name.into(), value.into()),
-            };
+            if line.contains("Expires=Thu, 01 Jan 1970") {
+                self.cookies.remove(name);
+            } else if !self.refused.iter().any(|prefix| name.starts_with(prefix)) {
+                self.cookies.insert(name.into(), value.into());
+            }
         }
     }
 
@@ -177,5 +180,29 @@ fn keys_of_another_instance_end_after_three_redirects() {
         let result = site.sign_in();
         assert_eq!((result.is_signed_in(), result.http_status()), (false, 401), "{}", word(&result));
         assert_eq!(site.hops.iter().filter(|hop| **hop == "app").count(), 3);
+    }
+}
+
+// Threat H8.
+#[test]
+fn browser_that_refuses_cookies_does_not_loop() {
+    let redirects = |site: &Site| site.hops.iter().filter(|hop| **hop == "app").count();
+    for token_format in [false, true] {
+        let mut site = site(LIVE_KEY, |frontend| frontend.token_format = token_format);
+        site.refused = &["__"];
+        assert_eq!(word(&site.sign_in()), "none session-token-and-uat-missing");
+        assert_eq!(redirects(&site), 0);
+        // Too long for a browser, such as a session with many claims.
+        site.refused = &["__session"];
+        for visit in 0..2 {
+            let page = if visit == 0 { site.sign_in() } else { site.visit("http://127.0.0.1:9/page") };
+            assert!(page.is_signed_in(), "{}", word(&page));
+            assert_eq!(redirects(&site), 1);
+            site.cookies.remove("__clerk_redirect_count");
+        }
+        site.refused = &["__session", "__clerk_handshake"];
+        let page = site.visit("http://127.0.0.1:9/page");
+        assert_eq!((word(&page), page.http_status()), ("out client-uat-but-no-session-token".into(), 401));
+        assert_eq!(redirects(&site), 3);
     }
 }

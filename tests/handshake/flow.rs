@@ -62,6 +62,43 @@ fn redirect_is_built_without_waiting_and_clerk_is_left_to_the_blocking_call() {
 }
 
 #[test]
+fn redirect_names_the_cookies_that_clerks_rules_choose() {
+    let fixture = live(|_| {});
+    let token = fixture.mint(&session());
+    let both = Browser::document("/").cookie("__session", &*token).cookie("__session_naoXFJnI", &*token);
+    let uats = |uat: &str| both.clone().cookie("__client_uat", uat).cookie("__client_uat_naoXFJnI", uat);
+    for (page, is_suffixed) in [(uats("0"), true), (both.clone(), false), (both.cookie("__client_uat", "0"), false)] {
+        let result = page.send(&fixture.client);
+        assert_eq!(seen(&result), ("out session-token-but-no-client-uat".into(), 1, true));
+        assert!(result.redirect().unwrap().contains(&format!("&suffixed_cookies={is_suffixed}&")), "{is_suffixed}");
+    }
+}
+
+#[test]
+fn request_without_a_session_cookie_is_anonymous() {
+    for (fixture, pages) in [
+        (live(|_| {}), vec![("", true), ("__client_uat=1700000000", true), ("__session=a.b.c; __client_uat=5", false)]),
+        (development(|_| {}), vec![("", true), ("__clerk_db_jwt=dvb_1", true), ("__session=a.b.c", true)]),
+    ] {
+        for (cookies, is_anonymous) in pages {
+            for mut page in [Browser::fetch("/"), Browser::document("/")] {
+                page.cookies = cookies.split("; ").filter_map(|pair| pair.split_once('=')).map(own).collect();
+                let result = page.send(&fixture.client);
+                assert_eq!(result.is_anonymous(), is_anonymous, "{cookies} {}", word(&result));
+                assert!(!result.is_signed_in());
+            }
+        }
+    }
+    let fixture = live(|_| {});
+    let expired = Browser::fetch("/").expired(&fixture).send(&fixture.client);
+    assert_eq!((word(&expired), expired.is_anonymous()), ("out token-expired".into(), false));
+}
+
+fn own((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
 fn setting_off_and_request_without_target_are_as_before() {
     let off = live(|config| config.set("handshake", "off").unwrap());
     let result = Browser::document("/").expired(&off).send(&off.client);

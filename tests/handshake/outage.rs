@@ -37,8 +37,25 @@ fn outage_during_the_exchange_is_unavailable_and_then_heals() {
         assert_eq!(fixture.sim.requests(PAYLOAD), 1, "a nonce is not sent twice in one request");
         fixture.sim.clear_faults();
         fixture.time.advance_s(60);
-        let _ = word(&result);
+        assert_eq!(seen(&page.send(&fixture.client)), ("in verified".into(), 3, false));
     }
+}
+
+// Threat H11.
+#[test]
+fn keys_missing_after_the_exchange_are_unavailable_and_the_browser_keeps_its_cookies() {
+    let fixture = live(|_| {});
+    fixture.sim.set_faults(vec![Fault { path: "/jwks".into(), status: Some(500), ..Fault::default() }]);
+    let token = fixture.mint(&session());
+    fixture.sim.update(|state| state.nonces.insert("n1".into(), lines(&token)));
+    let result = Browser::document("/").cookie("__clerk_handshake_nonce", "n1").send(&fixture.client);
+    // The nonce is used up: without its cookies the browser could not come back signed in.
+    assert_eq!((seen(&result), result.http_status()), (("unavailable jwk-failed-to-load".into(), 3, false), 503));
+    fixture.sim.clear_faults();
+    fixture.time.advance_s(60);
+    let token = fixture.mint(&session());
+    let next = Browser::document("/").cookie("__session", token).cookie("__client_uat", "1700000000");
+    assert_eq!(seen(&next.send(&fixture.client)), ("in verified".into(), 0, false));
 }
 
 // Threat H11.

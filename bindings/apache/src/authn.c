@@ -90,7 +90,9 @@ static mac_outcome *authenticate(request_rec *r, mac_client *client, int token_s
                       (int)message.len, message.data ? message.data : "");
         clerk_error_free(error);
     }
-    outcome->status = mac_page_status(client, outcome->status, outcome->result);
+    /* With the handshake a request whose token was not read, or that has none, is signed out, too. */
+    if (outcome->status == CLERK_SIGNED_OUT && clerk_result_is_anonymous(outcome->result))
+        outcome->status = CLERK_NO_CREDENTIALS;
     mac_send_cookies(r, outcome->result);
     return outcome;
 }

@@ -182,8 +182,6 @@ void mac_send_cookies(request_rec *r, const clerk_result *result);
 void mac_restore_cookies(request_rec *r);
 /* The status of a redirect, or 0. */
 int mac_redirect_page(request_rec *r, const mac_outcome *outcome);
-/* The status of a request: some refusals of the handshake concern anonymous ones. */
-int32_t mac_page_status(const mac_client *client, int32_t status, const clerk_result *result);
 /* Whether a sign-in page helps. */
 int mac_may_sign_in(const mac_outcome *outcome);
 int mac_strip_request_headers(request_rec *r); /* headers.c */

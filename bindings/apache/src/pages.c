@@ -161,22 +161,6 @@ int mac_redirect_page(request_rec *r, const mac_outcome *outcome)
     return HTTP_TEMPORARY_REDIRECT;
 }
 
-int32_t mac_page_status(const mac_client *client, int32_t status, const clerk_result *result)
-{
-    if (!client->has_pages || status != CLERK_SIGNED_OUT)
-        return status;
-    switch (clerk_result_reason(result)) {
-    case CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN:
-    case CLERK_REASON_DEV_BROWSER_SYNC:
-    case CLERK_REASON_DEV_BROWSER_MISSING:
-    case CLERK_REASON_SATELLITE_NEEDS_SYNCING:
-    case CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING:
-        return CLERK_NO_CREDENTIALS;
-    default:
-        return status;
-    }
-}
-
 /* With any other reason than that the browser is signed out, Clerk may consider it signed in, and its sign-in page would send
  * it back at once, for ever. */
 int mac_may_sign_in(const mac_outcome *outcome)

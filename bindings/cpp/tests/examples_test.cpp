@@ -25,7 +25,8 @@ Process::Variables environment() {
     return {{"CLERK_API_URL", sim::url()},
             {"CLERK_SECRET_KEY", "sk_test_simulated"},
             {"CLERK_WEBHOOK_SIGNING_SECRET", secret},
-            {"CLERK_TIMEOUT_MS", "500"}};
+            {"CLERK_TIMEOUT_MS", "500"},
+            {"CLERK_LOG", "off"}}; // the tests read what the programs print
 }
 
 std::string program(const std::string &name) { return std::string(EXAMPLES) + "/" + name; }

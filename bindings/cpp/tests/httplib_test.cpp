@@ -50,10 +50,11 @@ TEST(Httplib, HandshakeRedirectsAPageAndSendsCookies) {
                              .handshake(clerk::Handshake::on)
                              .publishable_key("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k")
                              .public_origin({"https://app.example.com"}));
-    const auto page = [&](const std::string &cookie, const std::string &host = "app.example.com") {
+    const auto page = [&](const std::string &cookie, const std::string &host = "app.example.com",
+                          const std::string &target = "/a?b=c", const std::string &method = "GET") {
         httplib::Request request;
-        request.method = "GET";
-        request.target = "/a?b=c";
+        request.method = method;
+        request.target = target;
         request.headers.emplace("Host", host);
         request.headers.emplace("Sec-Fetch-Dest", "document");
         request.headers.emplace("Cookie", cookie);
@@ -75,6 +76,13 @@ TEST(Httplib, HandshakeRedirectsAPageAndSendsCookies) {
         EXPECT_EQ(refused.status, 401) << host;
         EXPECT_FALSE(refused.has_header("Location") || refused.has_header("Set-Cookie")) << host;
     }
+    for (const char *target : {"http://evil.example/", "http://app.example.com/", "*", "@evil.example/"})
+        EXPECT_FALSE(page("__client_uat=1700000000", "app.example.com", target).has_header("Location")) << target;
+    for (const char *method : {"HEAD", "POST"})
+        EXPECT_FALSE(page("__client_uat=1700000000", "app.example.com", "/", method).has_header("Location")) << method;
+    EXPECT_NE(page("__client_uat=1700000000", "app.example.com", "//evil.example/").get_header_value("Location").find(
+                  "?redirect_url=https%3A%2F%2Fapp.example.com%2F%2Fevil.example%2F&"),
+              std::string::npos);
     const std::string session = "__session=" + sim::token({{"user", "user_1"}}) + "; Path=/";
     sim::admin("PUT", "/state", {{"nonces", {{"n1", {session, "__client_uat=1; Path=/"}}}}});
     const httplib::Response back = page("__clerk_handshake_nonce=n1");

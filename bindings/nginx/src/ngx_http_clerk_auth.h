@@ -151,6 +151,7 @@ typedef struct {
     ngx_array_t *lines; /* of ngx_str_t: values of Set-Cookie for the response, whatever it is; NULL if there are none */
     unsigned has_added_headers : 1;
     unsigned is_verified_again : 1; /* with other settings, after an internal redirect */
+    unsigned is_not_stored : 1;     /* the response gets Cache-Control: no-store */
 } ngx_http_clerk_auth_ctx_t;
 
 /* Counters of a worker that the library does not have. */
@@ -249,7 +250,6 @@ ngx_int_t ngx_http_clerk_auth_copy_server_names(ngx_conf_t *cf);
 void ngx_http_clerk_auth_page_of(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_t *lcf, ngx_http_clerk_auth_ctx_t *ctx,
     clerk_request *request);
 ngx_int_t ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx_t *ctx);
-int32_t ngx_http_clerk_auth_page_status(ngx_http_clerk_auth_client_t *client, int32_t status, const clerk_result *result);
 ngx_int_t ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx);
 ngx_uint_t ngx_http_clerk_auth_may_sign_in(ngx_http_clerk_auth_ctx_t *ctx);
 

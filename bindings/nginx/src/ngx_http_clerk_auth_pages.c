@@ -164,7 +164,7 @@ ngx_http_clerk_auth_page_of(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     request->target.len = r->unparsed_uri.len;
 }
 
-/* Copies the cookies of the result, which may be freed before the response is sent. */
+/* Copies what the handshake adds to the response: the result may be freed before the response is sent. */
 ngx_int_t
 ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx)
 {
@@ -173,6 +173,9 @@ ngx_http_clerk_auth_keep_lines(ngx_http_clerk_auth_ctx_t *ctx)
     clerk_str value;
     ngx_str_t *line;
 
+    if (clerk_result_cache_control(ctx->result, &value) == CLERK_OK) {
+        ctx->is_not_stored = 1;
+    }
     if (count == 0) {
         return NGX_OK;
     }
@@ -234,25 +237,6 @@ ngx_http_clerk_auth_redirect_page(ngx_http_request_t *r, ngx_http_clerk_auth_ctx
     return NGX_HTTP_TEMPORARY_REDIRECT;
 }
 
-/* Some refusals of the handshake concern requests whose token was not read, or that have none: they are anonymous. */
-int32_t
-ngx_http_clerk_auth_page_status(ngx_http_clerk_auth_client_t *client, int32_t status, const clerk_result *result)
-{
-    if (!client->has_pages || status != CLERK_SIGNED_OUT) {
-        return status;
-    }
-    switch (clerk_result_reason(result)) {
-    case CLERK_REASON_CLIENT_UAT_BUT_NO_SESSION_TOKEN:
-    case CLERK_REASON_DEV_BROWSER_SYNC:
-    case CLERK_REASON_DEV_BROWSER_MISSING:
-    case CLERK_REASON_SATELLITE_NEEDS_SYNCING:
-    case CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING:
-        return CLERK_NO_CREDENTIALS;
-    default:
-        return status;
-    }
-}
-
 /*
  * Returns whether a sign-in page helps: the browser is signed out. With any other reason Clerk may consider it signed in, and
  * its sign-in page would send it back at once, for ever.
@@ -286,7 +270,7 @@ ngx_http_clerk_auth_has_line(ngx_http_request_t *r, ngx_str_t *value)
     return 0;
 }
 
-/* Adds the cookies to any response of the main request, also to error pages and those of an application. */
+/* Adds cookies and Cache-Control to any response of the main request, also to error pages and those of an application. */
 static ngx_int_t
 ngx_http_clerk_auth_header_filter(ngx_http_request_t *r)
 {
@@ -294,19 +278,18 @@ ngx_http_clerk_auth_header_filter(ngx_http_request_t *r)
     ngx_http_clerk_auth_ctx_t *ctx = NULL;
     ngx_table_elt_t *h;
     ngx_str_t *lines;
-    ngx_uint_t i;
+    ngx_uint_t i, count;
 
     if (r == r->main) {
         ctx = ngx_http_clerk_auth_find_ctx(r);
     }
-    if (ctx == NULL || ctx->lines == NULL || ctx->lines->nelts == 0) {
+    /* Every response with cookies has Cache-Control, and a redirect without cookies, too. */
+    if (ctx == NULL || !ctx->is_not_stored || ngx_http_clerk_auth_has_line(r, &no_store)) {
         return ngx_http_clerk_auth_next_header_filter(r);
     }
-    lines = ctx->lines->elts;
-    if (ngx_http_clerk_auth_has_line(r, &lines[0])) {
-        return ngx_http_clerk_auth_next_header_filter(r);
-    }
-    for (i = 0; i < ctx->lines->nelts; i++) {
+    lines = ctx->lines ? ctx->lines->elts : NULL;
+    count = ctx->lines ? ctx->lines->nelts : 0;
+    for (i = 0; i < count; i++) {
         h = NULL;
         if (ngx_http_clerk_auth_set_header(r, &h, "Set-Cookie", &lines[i]) != NGX_OK) {
             return NGX_ERROR;

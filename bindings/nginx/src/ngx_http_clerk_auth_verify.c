@@ -252,7 +252,8 @@ static void
 ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, clerk_result *result, const char *refusal)
 {
     ctx->state = NGX_HTTP_CLERK_AUTH_DONE;
-    ctx->status = ngx_http_clerk_auth_page_status(ctx->client, status, result);
+    /* With the handshake a request whose token was not read, or that has none, is signed out, too. */
+    ctx->status = status == CLERK_SIGNED_OUT && clerk_result_is_anonymous(result) ? CLERK_NO_CREDENTIALS : status;
     ctx->result = result;
     ctx->refusal = refusal;
     if (ngx_http_clerk_auth_keep_lines(ctx) != NGX_OK) {

@@ -311,6 +311,10 @@ def test_development_instance_comes_back_by_the_address(f):
     equal((response.status, response.get("Location")), (307, "http://app.example.com/a?b=1&c=%20"))
     equal((response.all("Set-Cookie"), response.all("Cache-Control")), (f.lines, ["no-store"]))
     equal(f.application.seen, [])
+    # A used nonce leaves the address, too; nothing may store that redirect.
+    response = page(n, "/a?__clerk_handshake_nonce=used", cookies="__clerk_db_jwt=d")
+    equal((response.status, response.get("Location")), (307, "http://app.example.com/a"))
+    equal((response.all("Set-Cookie"), response.all("Cache-Control")), ([], ["no-store"]))
     # A form is not sent twice.
     response = page(n, "/a?__clerk_handshake_nonce=n2", "__clerk_db_jwt=d", [HOST, ("Sec-Fetch-Site", "same-origin")], method="POST")
     equal((response.status, response.get("Location"), response.all("Set-Cookie")), (200, None, f.lines))

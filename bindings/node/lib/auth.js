@@ -90,6 +90,11 @@ class Auth {
     return result.handshakeRecommended(this.#result) === 1;
   }
 
+  /** Whether the request showed no token, with `handshake` on also where no session cookie was read. */
+  get isAnonymous() {
+    return result.isAnonymous(this.#result) === 1;
+  }
+
   /** The `Location` of a 307, with `handshake` on; null without a redirect. To be looked at before `status`. Do not log it. */
   get redirect() {
     return result.redirect(this.#result);

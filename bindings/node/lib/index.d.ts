@@ -161,6 +161,8 @@ interface AuthBase {
   readonly retryAfterMs: number | null;
   /** Whether Clerk's handshake may recover the session. */
   readonly handshakeRecommended: boolean;
+  /** Whether the request showed no token, with `handshake` on also where no session cookie was read. */
+  readonly isAnonymous: boolean;
   /** The `Location` of a 307, with `handshake` on. To be looked at before `status`. Do not log it. */
   readonly redirect: string | null;
   /** The values of `Set-Cookie` lines to add to the response, whatever the status is, each by itself. */

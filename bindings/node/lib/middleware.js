@@ -152,7 +152,7 @@ function forbidden(error, member) {
 
 /** Returns the response to a request with an invalid token, or whose result is unavailable; null for one without a credential. */
 function rejectionOfInvalid(auth, { rejectInvalid }) {
-  const isInvalid = auth.status === 'signed-out' || auth.status === 'unavailable';
+  const isInvalid = (auth.status === 'signed-out' && !auth.isAnonymous) || auth.status === 'unavailable';
   return rejectInvalid && isInvalid ? unauthenticated(auth) : null;
 }
 

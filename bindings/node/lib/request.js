@@ -87,7 +87,8 @@ function fetchHeaders(request, headers, names) {
 function pageOf(request, given) {
   let { scheme, target } = given ?? {};
   const url = typeof request.url === 'string' ? request.url : undefined;
-  if (url !== undefined && !url.startsWith('/') && URL.canParse(url)) {
+  // Node's own request has the target itself: an absolute one is left as it is, and refused.
+  if (url !== undefined && !request.socket && !url.startsWith('/') && URL.canParse(url)) {
     const parsed = new URL(url);
     scheme ??= parsed.protocol.slice(0, -1);
     target ??= parsed.pathname + parsed.search;

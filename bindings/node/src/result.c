@@ -102,6 +102,7 @@ GETTER(token_type, create_name(env, clerk_token_kind_name(clerk_result_token_kin
 GETTER(http_status, create_int64(env, core != NULL ? clerk_result_http_status(core) : 503))
 GETTER(retry_after_ms, create_int64(env, core != NULL ? clerk_result_retry_after_ms(core) : -1))
 GETTER(handshake_recommended, create_int64(env, clerk_result_handshake_recommended(core)))
+GETTER(is_anonymous, create_int64(env, clerk_result_is_anonymous(core)))
 GETTER(user_id, create_string(env, clerk_result_user_id(core)))
 GETTER(token_hash, create_string(env, clerk_result_token_hash(core)))
 GETTER(expires_at_ms, create_int64(env, clerk_result_expires_at_ms(core)))
@@ -225,6 +226,7 @@ bool result_define(napi_env env, napi_value exports)
            set_method(env, object, "tokenType", token_type) && set_method(env, object, "httpStatus", http_status) &&
            set_method(env, object, "retryAfterMs", retry_after_ms) &&
            set_method(env, object, "handshakeRecommended", handshake_recommended) &&
+           set_method(env, object, "isAnonymous", is_anonymous) &&
            set_method(env, object, "userId", user_id) && set_method(env, object, "expiresAtMs", expires_at_ms) &&
            set_method(env, object, "tokenHash", token_hash) &&
            set_method(env, object, "redirect", redirect) && set_method(env, object, "setCookies", set_cookies) &&

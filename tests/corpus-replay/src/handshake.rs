@@ -67,7 +67,8 @@ pub fn run(corpus: &Corpus, case: &Case, now: i64) -> Result<Report> {
 
     let settings = options::settings(&case.value["options"], corpus, &sim.url())?;
     let client = options::configure(&settings, &clock).and_then(|config| {
-        for (name, value) in [("handshake", "on"), ("handshake_query", "always"), ("cross_origin_sync", "true")] {
+        let defaults = [("handshake", "on"), ("handshake_query", "always"), ("cross_origin_sync", "true")];
+        for (name, value) in defaults.iter().filter(|(name, _)| case.value["options"].get(name).is_none()) {
             config.set(name, value)?;
         }
         config.count_dropped_lines(&dropped_lines);

@@ -74,13 +74,18 @@ pub fn settings(options: &Value, corpus: &Corpus, api_url: &str) -> Result<Vec<S
             "accepts_token" => settings.push(Setting::set(name, token_types(&strings(name, value)?))),
             "clock_skew_in_ms" => settings.extend(number("clock_skew_ms", value)),
             "api_timeout_ms" => settings.extend(number("timeout_ms", value)),
-            "proxy_url" | "domain" | "sign_in_url" => {
+            "proxy_url" | "domain" | "sign_in_url" | "handshake_query" => {
                 settings.extend(value.as_str().map(|value| Setting::set(name, value)));
             }
-            "is_satellite" | "satellite_auto_sync" | "trust_forwarded" => {
+            "is_satellite"
+            | "satellite_auto_sync"
+            | "trust_forwarded"
+            | "cross_origin_sync"
+            | "refresh"
+            | "handshake_send_session" => {
                 settings.extend(value.as_bool().map(|value| Setting::set(name, value.to_string())));
             }
-            "public_origin" | "organization_patterns" | "personal_account_patterns" => {
+            "public_origin" | "satellite_origins" | "organization_patterns" | "personal_account_patterns" => {
                 settings.extend(strings(name, value)?.into_iter().map(|item| Setting::add(name, item)));
             }
             // Not a setting: the fake API refuses connections.

@@ -69,6 +69,9 @@ public:
     }
     // Returns whether a redirect to Clerk's Frontend API could restore this browser's session (a handshake).
     bool handshake_recommended() const noexcept { return clerk_result_handshake_recommended(handle_.get()) == 1; }
+    // Returns whether the request showed no token, so that an application that serves anonymous requests may serve this one;
+    // with the setting `handshake` on also where no session cookie was read. Such a request may have a redirect.
+    bool is_anonymous() const noexcept { return clerk_result_is_anonymous(handle_.get()) == 1; }
 
     // Returns the `Location` of a 307, with the setting `handshake` on. To be looked at before the outcome: a signed-in
     // request may be redirected, too. Do not log it.
