@@ -37,7 +37,7 @@ pub fn list(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
             json!({"key": key, "clerk_id": clerk_id, "email": email, "username": username, "is_active": is_active}),
         );
     }
-    Ok(output.report(true, &json!({"rows": rows}), &lines))
+    output.report(true, &json!({"rows": rows}), &lines)
 }
 
 /// Checks the file and its table.
@@ -80,5 +80,5 @@ pub fn check(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
     add("journal", one("pragma journal_mode"), |_| true, "");
     let is_good = found.iter().all(|check| check.mark != Mark::Failed);
     let (lines, array) = output::checks(&found);
-    Ok(output.report(is_good, &json!({"checks": array}), &lines))
+    output.report(is_good, &json!({"checks": array}), &lines)
 }
