@@ -158,7 +158,7 @@ examples: tools $(EXAMPLES) ## the C examples, against the staged tree only
 
 .PHONY: demo
 demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C library; TOKEN=… talks to the real Clerk
-	@examples/demo.sh $(if $(TOKEN),--token "$(TOKEN)")
+	@examples/demo.sh $(if $(TOKEN),--token $(call quoted,$(TOKEN)))
 
 .PHONY: demo-nginx
 demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an application, and what came of a few requests
