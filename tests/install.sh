@@ -255,6 +255,14 @@ names_the_mix() {
 }
 export -f names_the_mix
 check "CMake rejects a header of another version" alone names_the_mix
+# An older CMake is not at hand: its version is.
+mkdir "$tmp/old"
+sed 's/^find_package(clerk_auth \$.*/set(CMAKE_VERSION 3.14.7)\n&/' "$tmp/use/CMakeLists.txt" > "$tmp/old/CMakeLists.txt"
+names_the_old_version() {
+  ! cmake -S "$tmp/old" -B "$tmp/old/built" -DCMAKE_PREFIX_PATH="$here" > "$tmp/old/log.txt" 2>&1 &&
+    grep 'clerk_auth needs CMake 3\.15 or newer; this is 3\.14\.7' "$tmp/old/log.txt"
+}
+check "CMake that is too old is named" names_the_old_version
 
 cat > "$tmp/use/source.txt" << 'PROJECT'
 cmake_minimum_required(VERSION 3.15)
