@@ -69,9 +69,10 @@ pub fn check(path: &Path, output: &Output) -> Result<ExitCode, Failure> {
     add(
         "columns",
         one(
-            "select count(*) from pragma_table_info('clerk_user') where name in ('id','clerk_user_id','email','username','is_active')",
+            "select count(*) from pragma_table_info('clerk_user') where name in ('id', 'clerk_user_id', 'email', 'username', 'first_name',
+             'last_name', 'image_url', 'last_active_at', 'is_active', 'banned_by_clerk', 'created_at', 'updated_at', 'clerk_updated_at_ms')",
         ),
-        |value| value == "5",
+        |value| value == "13",
         "this is no database of the SQLite store, or an older one: open it with the library once",
     );
     add("rows", one("select count(*) from clerk_user"), |_| true, "");

@@ -294,6 +294,10 @@ fn store_is_listed_and_checked_without_a_change() {
     // A database of the application keeps the journal that the application has chosen.
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
     assert_eq!(fixture.json(&["store", "check", name]).0, 0);
+    // A table of an older version.
+    let older = "alter table clerk_user drop column clerk_updated_at_ms";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    assert_eq!(fixture.json(&["store", "check", name]).0, 1);
     std::fs::write(&path, b"not a database, but long enough to be taken for one").unwrap();
     let output = fixture.run(&["store", "check", name], &[], b"");
     assert_ne!(output.status.code(), Some(0));
