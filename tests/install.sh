@@ -309,11 +309,12 @@ same_versions() {
     sed -n 's/^version = "\(.*\)"/command \1/p' tool/Cargo.toml
     sed -n 's/^  "version": "\(.*\)",/npm \1/p' bindings/node/package.json
     sed -n 's/^## \[\([0-9.]*\)\].*/changelog \1/p' CHANGELOG.md | head -n 1
+    sed -n 's/^  "version.*": "\(.*\)",/vcpkg \1/p' packaging/vcpkg/vcpkg.json
     sed -n '1s/.*(\(.*\)).*/Debian \1/p' packaging/debian/changelog
     sed -n '1s/.*(\(.*\)).*/Debian-Apache \1/p' bindings/apache/debian/changelog
   )
   echo "$found"
-  [ "$(wc -l <<< "$found")" -eq 8 ] && [ "$(sed 's/.* //' <<< "$found" | sort -u)" = "$version" ]
+  [ "$(wc -l <<< "$found")" -eq 9 ] && [ "$(sed 's/.* //' <<< "$found" | sort -u)" = "$version" ]
 }
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
