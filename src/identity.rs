@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::api::{ClerkUser, MachineToken};
-use crate::jwt::{Authorization, AuthorizationParams, Claims, push_joined};
+use crate::jwt::{Authorization, AuthorizationParams, Claims, Organization, push_joined};
 use crate::token::TokenKind;
 use crate::users::Row;
 
@@ -171,7 +171,7 @@ impl Identity {
                 Attribute::Issuer => claims.iss.as_deref(),
                 Attribute::AuthorizedParty => claims.azp.as_deref(),
                 Attribute::OrgId => organization.map(|organization| &*organization.id),
-                Attribute::OrgSlug => organization.and_then(|organization| organization.slug.as_deref()),
+                Attribute::OrgSlug => organization.and_then(Organization::slug),
                 Attribute::OrgRole => {
                     return organization.is_some_and(|organization| organization.push_role(memory));
                 }

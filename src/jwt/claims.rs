@@ -14,8 +14,7 @@ use crate::token::TokenKind;
 pub struct Organization<'a> {
     /// The organization's id, `org_…`.
     pub id: Cow<'a, str>,
-    /// The organization's slug.
-    pub slug: Option<Cow<'a, str>>,
+    slug: Option<Cow<'a, str>>,
     role: Option<Cow<'a, str>>,
     permissions: Permissions<'a>,
 }
@@ -30,6 +29,13 @@ enum Permissions<'a> {
 }
 
 impl Organization<'_> {
+    /// Returns the slug.
+    // Inlined, it would be read before the check that there is an organization: harmless, but valgrind reports it.
+    #[inline(never)]
+    pub fn slug(&self) -> Option<&str> {
+        self.slug.as_deref()
+    }
+
     /// Appends the user's role with the prefix `org:`. Returns whether there is one.
     pub fn push_role(&self, memory: &mut String) -> bool {
         let Some(role) = &self.role else { return false };

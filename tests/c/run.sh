@@ -9,6 +9,7 @@ sim=${CLERK_SIM:-$PWD/target/release/clerk-sim}
 out=$PWD/build/c
 # Neither the caller's Clerk settings nor another copy of the library may be used.
 for name in "${!CLERK_@}"; do unset "$name"; done
+export CLERK_LOG=off # the test of these lines sets it
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 
 programs=(layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime threads fork sqlite soak accounts)

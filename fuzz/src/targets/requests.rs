@@ -263,7 +263,7 @@ fn compare_claims(class: Class, claims: &Claims, tree: &Tree) {
     let organization = claims.organization.as_ref();
     assert_eq!(organization.map(|o| &*o.id), part(names[0]));
     if let Some(organization) = organization {
-        assert_eq!(organization.slug.as_deref(), part(names[1]));
+        assert_eq!(organization.slug(), part(names[1]));
         let role = part(names[2]).map(|role| if is_v2 { format!("org:{role}") } else { role.to_owned() });
         let mut own_role = String::new();
         let has_role = organization.push_role(&mut own_role);
