@@ -28,15 +28,16 @@ enum Permissions<'a> {
     Masks([Option<Cow<'a, str>>; 3]),
 }
 
+// Inlined, these functions would read members before the check that there is an organization: harmless, but valgrind reports it.
 impl Organization<'_> {
     /// Returns the slug.
-    // Inlined, it would be read before the check that there is an organization: harmless, but valgrind reports it.
     #[inline(never)]
     pub fn slug(&self) -> Option<&str> {
         self.slug.as_deref()
     }
 
     /// Appends the user's role with the prefix `org:`. Returns whether there is one.
+    #[inline(never)]
     pub fn push_role(&self, memory: &mut String) -> bool {
         let Some(role) = &self.role else { return false };
         if let Permissions::Masks(_) = self.permissions {
@@ -47,6 +48,7 @@ impl Organization<'_> {
     }
 
     /// Appends the user's permissions, `org:<feature>:<permission>`, separated by commas. Tokens never contain system permissions.
+    #[inline(never)]
     pub fn push_permissions(&self, memory: &mut String) {
         match &self.permissions {
             Permissions::List(permissions) => push_joined(memory, permissions, ','),
