@@ -146,6 +146,21 @@ func TestOptionalAuthRejectsInvalidTokensOnly(t *testing.T) {
 	}
 }
 
+func TestRequireReverificationPanicsAtAnInvalidLevel(t *testing.T) {
+	client := clerktest.New(t).Client()
+	for level, want := range map[string]bool{"stict": true, "": true, "first_factor": true, "first_factor:0": true, "first_factor:-1": true,
+		"first_factor:10m": true, "third_factor:10": true, "strict:10": true, "lax": false, "second_factor:1440": false} {
+		func() {
+			defer func() {
+				if got := recover() != nil; got != want {
+					t.Errorf("%q: panics: %v", level, got)
+				}
+			}()
+			client.RequireReverification(level)
+		}()
+	}
+}
+
 func TestRequireReverificationRespondsInClerksForm(t *testing.T) {
 	clerk := clerktest.New(t)
 	handler := clerk.Client().RequireReverification("first_factor:5")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
