@@ -176,7 +176,8 @@ class ClerkClient {
   async warmUp(options) {
     const signal = getSignal(options);
     const warmUp = async () => {
-      await this.#store?.check();
+      const storeError = await this.#store?.warmUp();
+      if (storeError !== undefined) throw storeError;
       const { status, error } = await this.#native.warmUp();
       if (status !== 'CLERK_OK') throw this.#isClosed ? closedError() : fromStatus(status, error);
     };
