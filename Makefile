@@ -100,14 +100,17 @@ header: ## write include/clerk_auth.h, the list of symbols and tests/c/error_cal
 generate: header ## write everything that is generated from the Rust sources: header, README tables, lists of the bindings
 	CLERK_WRITE_GENERATED=1 $(CARGO) test --jobs $(JOBS) --test generate -- --test-threads 1
 
-# $(1): install or uninstall, $(2): destination, $(3): prefix, $(4): libdir
+# In quotes for the shell, whatever a path contains.
+quoted = '$(subst ','\'',$(1))'
+# $(1): a command of scripts/install.sh
 define install_tree
-	@DESTDIR='$(2)' PREFIX='$(3)' LIBDIR='$(4)' OUT='$(OUT)' VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' scripts/install.sh $(1)
+	@DESTDIR=$(call quoted,$(DESTDIR)) PREFIX=$(call quoted,$(PREFIX)) LIBDIR=$(call quoted,$(LIBDIR)) OUT='$(OUT)' TARGET='$(TARGET)' \
+	    VERSION='$(VERSION)' STATIC_LIBS='$(STATIC_LIBS)' scripts/install.sh $(1)
 endef
 
 .PHONY: install
 install: lib ## install into PREFIX (default /usr/local), below DESTDIR; libraries into LIBDIR
-	$(call install_tree,install,$(DESTDIR),$(PREFIX),$(LIBDIR))
+	$(call install_tree,install)
 
 .PHONY: tool
 tool: $(TARGET)/clerk-auth ## the command clerk-auth, which explains tokens and checks settings
@@ -119,14 +122,11 @@ $(TARGET)/clerk-auth: $(SOURCES) $(shell find tool tests/clerk-sim -name '*.rs' 
 
 .PHONY: install-tool
 install-tool: tool ## the command and its manual page, into PREFIX
-	@umask 022; install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
-	install -m 755 $(TARGET)/clerk-auth '$(DESTDIR)$(PREFIX)/bin/'
-	@$(TARGET)/clerk-auth man > $(OUT)/clerk-auth.1
-	install -m 644 $(OUT)/clerk-auth.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
+	$(call install_tree,install-tool)
 
 .PHONY: uninstall
-uninstall: ## remove what `make install` with the same variables has installed
-	$(call install_tree,uninstall,$(DESTDIR),$(PREFIX),$(LIBDIR))
+uninstall: ## remove what `make install` and `make install-tool` with the same variables have installed
+	$(call install_tree,uninstall)
 
 HPP := $(wildcard bindings/cpp/include/*.hpp bindings/cpp/include/clerk_auth/*.hpp bindings/cpp/cmake/clerk_auth-cpp.cmake)
 
@@ -158,7 +158,7 @@ examples: tools $(EXAMPLES) ## the C examples, against the staged tree only
 
 .PHONY: demo
 demo: tools $(EXAMPLES) $(SIM) ## requests being authenticated through the C library; TOKEN=… talks to the real Clerk
-	@examples/demo.sh $(if $(TOKEN),--token "$(TOKEN)")
+	@examples/demo.sh $(if $(TOKEN),--token $(call quoted,$(TOKEN)))
 
 .PHONY: demo-nginx
 demo-nginx: $(OUT)/staged $(SIM) ## nginx with the module in front of an application, and what came of a few requests
@@ -350,7 +350,7 @@ cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (
 	scripts/cover.sh
 
 .PHONY: mutants
-mutants: ## mutation tests of the five core files (2 h; needs cargo-mutants); SHARD=1/4 takes a part
+mutants: ## mutation tests of the five core files (2 h; needs cargo-mutants); SHARD=0/4 takes the first of four parts
 	scripts/mutants.sh
 
 .PHONY: minimal-versions

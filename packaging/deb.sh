@@ -28,8 +28,8 @@ strip --strip-unneeded "$source/built/clerk-auth"
 for shell in bash zsh fish; do "$TARGET/clerk-auth" completions "$shell" > "$source/built/completions.$shell"; done
 
 (cd "$source" && dpkg-buildpackage --build=binary --no-sign --jobs=1 > "$work/log.txt" 2>&1) || { tail -n 40 "$work/log.txt" >&2; exit 1; }
-rm -f "$out"/{lib,}clerk-auth{0,-dev,}_*
+rm -f "$out"/{libclerk-auth0,libclerk-auth-dev,clerk-auth}_*
 cp "$work"/*.deb "$out/"
 # Reported and accepted: the packages close no bug of Debian.
 lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --tag-display-limit 0 "$work"/*.changes
-ls "$out"/{lib,}clerk-auth{0,-dev,}_*.deb 2> /dev/null
+ls "$out"/{libclerk-auth0,libclerk-auth-dev,clerk-auth}_*.deb

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Mutation tests of the five core files: one change of the code at a time, and a test has to fail. Fails below the minimum.
-# `mutants.sh FILE…` tests other files; SHARD=1/4 tests a part. Needs `cargo install cargo-mutants`.
+# `mutants.sh FILE…` tests other files; SHARD=0/4 tests the first of four parts. Needs `cargo install cargo-mutants`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Build scripts look at these variables, which make sets for other targets.

@@ -462,3 +462,33 @@ proptest! {
         }
     }
 }
+
+// A key id that is certainly unknown comes before the payload, in both.
+#[test]
+fn token_wrong_in_two_ways_is_explained_by_the_reason_of_its_rejection() {
+    let sim = Sim::start();
+    let jwks = format!(r#"{{"keys":[{}]}}"#, sim.keys().jwk("k1"));
+    let client = Client::builder().jwks(jwks).build().unwrap();
+    let token = |header: &str, payload: &str| {
+        let [header, payload] = [header, payload].map(|part| clerk_sim::encoding::b64u(part.as_bytes()));
+        format!("{header}.{payload}.AAAA")
+    };
+    let unknown = r#"{"alg":"RS256","kid":"ins_x"}"#;
+    for (header, payload, reason) in [
+        (unknown, "{}", Reason::JwkKidMismatch),
+        (unknown, r#"{"sub":"user_1""#, Reason::JwkKidMismatch),
+        (unknown, r#"{"sub":1,"sub":2}"#, Reason::JwkKidMismatch),
+        (unknown, r#"{"sub":"mch_1""#, Reason::TokenInvalid),
+        (unknown, r#"{"sub":"mch_1"}"#, Reason::TokenTypeNotSupported),
+        (unknown, r#"{"sub":"\u006dch_1"}"#, Reason::TokenTypeNotSupported),
+        (r#"{"alg":"RS256","typ":"at+jwt"}"#, "{", Reason::TokenTypeNotSupported),
+        (r#"{"alg":"RS256","cat":"cl_B7d4PD222AAA"}"#, "{}", Reason::TokenTypeNotSupported),
+        (r#"{"alg":"HS256","kid":"ins_x"}"#, "{", Reason::TokenInvalid),
+    ] {
+        let token = token(header, payload);
+        let authorization = format!("Bearer {token}");
+        let result = client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+        let explained = client.explain(&token).reason();
+        assert_eq!((result.reason(), explained), (Some(reason), Some(reason)), "{header} {payload}");
+    }
+}

@@ -75,16 +75,23 @@ templates_are_filled() {
 }
 check "templates are filled and do not contain DESTDIR" templates_are_filled
 
-# rejects_in_one_line EXPECTED VARIABLE...: `make install` fails and says why.
+# rejects_in_one_line EXPECTED VARIABLE...: `make install` and `make install-tool` fail and say why.
 rejects_in_one_line() {
-  local expected=$1 status=0
+  local expected=$1 status target
   shift
-  make --no-print-directory install "$@" > "$tmp/make.txt" 2>&1 || status=$?
-  cat "$tmp/make.txt"
-  [ "$status" -ne 0 ] && grep -F "make install: $expected" "$tmp/make.txt" && [ "$(grep -vc '^make: \*\*\*' "$tmp/make.txt")" -eq 1 ]
+  for target in install install-tool; do
+    status=0
+    make --no-print-directory -o tool "$target" "$@" > "$tmp/make.txt" 2>&1 || status=$?
+    cat "$tmp/make.txt"
+    [ "$status" -ne 0 ] && grep -F "make $target: $expected" "$tmp/make.txt" &&
+      [ "$(grep -vc '^make: \*\*\*' "$tmp/make.txt")" -eq 1 ] || return 1
+  done
 }
 touch "$tmp/file"
 check "an empty PREFIX is rejected" rejects_in_one_line "PREFIX is empty" PREFIX=
+check "a PREFIX of blanks is rejected" rejects_in_one_line "PREFIX is empty" PREFIX=' '
+check "a PREFIX with a quote is rejected" rejects_in_one_line "PREFIX, LIBDIR and DESTDIR cannot contain" PREFIX="$tmp/o'clock"
+check "a PREFIX that cannot be created is rejected" rejects_in_one_line "mkdir: " PREFIX=/proc/none
 check "a PREFIX that is a file is rejected" rejects_in_one_line "$tmp/file is not a folder" PREFIX="$tmp/file"
 if [ "$(id -u)" -eq 0 ] && unshare --mount true 2> /dev/null; then
   export -f rejects_in_one_line
@@ -94,9 +101,15 @@ if [ "$(id -u)" -eq 0 ] && unshare --mount true 2> /dev/null; then
     'mount -t tmpfs -o ro tmpfs "$tmp/read-only" && rejects_in_one_line "$tmp/read-only is not writable" PREFIX="$tmp/read-only"'
 fi
 uninstalls() {
-  install_with PREFIX="$tmp/removed" && touch "$tmp/removed/lib/of-the-user" &&
+  local of_the_user=(include/clerk_auth/user.h lib/cmake/clerk_auth/user.txt lib/user share/doc/clerk-auth/user)
+  # The command is a script here: it is not built for this test.
+  printf '#!/bin/sh\necho .TH\n' > "$tmp/clerk-auth" && chmod +x "$tmp/clerk-auth" && install_with PREFIX="$tmp/removed" &&
+    (umask 077 && make --no-print-directory -o tool install-tool TARGET="$tmp" PREFIX="$tmp/removed") &&
+    [ "$(cd "$tmp/removed" && find bin share/man -printf '%m %p\n' | sort -k 2 | tr '\n' ' ')" = \
+      '755 bin 755 bin/clerk-auth 755 share/man 755 share/man/man1 644 share/man/man1/clerk-auth.1 ' ] &&
+    (cd "$tmp/removed" && touch "${of_the_user[@]}") &&
     make --no-print-directory uninstall PREFIX="$tmp/removed" &&
-    diff <(find "$tmp/removed" ! -type d) <(echo "$tmp/removed/lib/of-the-user")
+    diff <(cd "$tmp/removed" && find . ! -type d | sort) <(printf './%s\n' "${of_the_user[@]}")
 }
 check "uninstall removes what install has installed, and nothing else" uninstalls
 # Paths of the machine that built it, which would be in panic messages.
@@ -169,6 +182,15 @@ export tmp version
 alone() { bash -euo pipefail -c '"$@"' _ "$@"; }
 check "pkg-config, shared and static" alone by_pkg_config "$here" "$here/lib"
 check "pkg-config below DESTDIR" alone by_pkg_config "$dest/opt/clerk" "$dest/opt/clerk/lib" "$dest"
+pkg_config_with_blank() {
+  make --no-print-directory install PREFIX="$tmp/a b"
+  export PKG_CONFIG_PATH="$tmp/a b/lib/pkgconfig"
+  # Its output is quoted for a shell.
+  eval "cc -std=c11 -o '$tmp/blank' '$tmp/use/use.c' $(pkg-config --cflags --libs clerk-auth)"
+  runs "$tmp/a b/lib" "$tmp/blank"
+}
+export -f pkg_config_with_blank
+check "pkg-config with a blank in PREFIX" alone pkg_config_with_blank
 check "pkg-config with a separate LIBDIR" alone by_pkg_config "$arch" "$arch/lib/arch"
 
 cat > "$tmp/use/CMakeLists.txt" << 'PROJECT'
@@ -215,6 +237,7 @@ check "CMake, shared and static" alone by_cmake "$here/lib"
 check "CMake below DESTDIR" alone by_cmake "$dest/opt/clerk/lib"
 check "CMake with a separate LIBDIR" alone by_cmake "$arch/lib/arch"
 check "CMake with a LIBDIR outside PREFIX" alone by_cmake "$tmp/libraries"
+check "CMake with a blank in PREFIX" alone by_cmake_prefix "$tmp/a b" 0.1
 check "CMake by CMAKE_PREFIX_PATH" alone by_cmake_prefix "$here" 0.1
 check "CMake rejects a later version" alone cmake_rejects "$here" 0.2
 # An installation of the next major version.
@@ -232,6 +255,14 @@ names_the_mix() {
 }
 export -f names_the_mix
 check "CMake rejects a header of another version" alone names_the_mix
+# An older CMake is not at hand: its version is.
+mkdir "$tmp/old"
+sed 's/^find_package(clerk_auth \$.*/set(CMAKE_VERSION 3.14.7)\n&/' "$tmp/use/CMakeLists.txt" > "$tmp/old/CMakeLists.txt"
+names_the_old_version() {
+  ! cmake -S "$tmp/old" -B "$tmp/old/built" -DCMAKE_PREFIX_PATH="$here" > "$tmp/old/log.txt" 2>&1 &&
+    grep 'clerk_auth needs CMake 3\.15 or newer; this is 3\.14\.7' "$tmp/old/log.txt"
+}
+check "CMake that is too old is named" names_the_old_version
 
 cat > "$tmp/use/source.txt" << 'PROJECT'
 cmake_minimum_required(VERSION 3.15)
@@ -278,11 +309,12 @@ same_versions() {
     sed -n 's/^version = "\(.*\)"/command \1/p' tool/Cargo.toml
     sed -n 's/^  "version": "\(.*\)",/npm \1/p' bindings/node/package.json
     sed -n 's/^## \[\([0-9.]*\)\].*/changelog \1/p' CHANGELOG.md | head -n 1
+    sed -n 's/^  "version.*": "\(.*\)",/vcpkg \1/p' packaging/vcpkg/vcpkg.json
     sed -n '1s/.*(\(.*\)).*/Debian \1/p' packaging/debian/changelog
     sed -n '1s/.*(\(.*\)).*/Debian-Apache \1/p' bindings/apache/debian/changelog
   )
   echo "$found"
-  [ "$(wc -l <<< "$found")" -eq 8 ] && [ "$(sed 's/.* //' <<< "$found" | sort -u)" = "$version" ]
+  [ "$(wc -l <<< "$found")" -eq 9 ] && [ "$(sed 's/.* //' <<< "$found" | sort -u)" = "$version" ]
 }
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake

@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 root=$PWD out=$PWD/build/docs site=$PWD/build/site here=$PWD/docs/site
-# TypeDoc reads the declarations of the Node package.
-typedoc='typedoc@0.28.20 typescript@5.9.3 @types/node@18.19.130 @types/express@5.0.6 @types/koa@3.0.3 fastify@5.12.8 hono@4.13.19 koa@3.3.0'
+# TypeDoc reads the declarations of the Node package; tests/site checks the types of programs with the same compiler.
+typedoc='typedoc@0.28.20 typescript@5.9.3 @types/node@18.19.130 @types/express@5.0.6 @types/koa@3.0.3 fastify@5.12.8 hono@4.13.19 koa@3.3.0
+  pg@8.23.1 @types/pg@8.23.1'
 mkdir -p "$out"
 
 # left_out PROGRAM REFERENCE
@@ -78,8 +79,11 @@ else
   left_out npm 'the Node reference'
 fi
 if command -v cargo > /dev/null; then
+  rm -rf "${CARGO_TARGET_DIR:-target}/doc" # may hold other crates
   quietly cargo doc --no-deps --lib --quiet --jobs "${JOBS:-2}" --package clerk-auth
   cp -r "${CARGO_TARGET_DIR:-target}/doc" "$site/rust"
+  # rustdoc's pages link to an index of crates, which it does not write.
+  echo '<!doctype html><meta http-equiv="refresh" content="0; url=clerk_auth/index.html"><title>clerk_auth</title>' > "$site/rust/index.html"
 else
   left_out cargo 'the Rust reference'
 fi

@@ -2,6 +2,7 @@
 //! certificates always verified.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -249,15 +250,28 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Parses the URL of a proxy that speaks HTTP. SOCKS is not built in.
+/// Parses the URL of a proxy that speaks HTTP. SOCKS is not built in. Without a scheme it needs a port: a bare word is no proxy.
 fn parse_proxy(url: &str) -> Option<Proxy> {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority = rest.rsplit_once('@').map_or(rest, |(_, authority)| authority);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_name = |host: &str| {
+        (1..=253).contains(&host.len()) && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(host),
+    };
     // ureq would use the default port for one that is out of range.
-    let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
-    let is_valid =
-        ["http", "https"].contains(&scheme) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_valid = is_host
+        && port.map_or(scheme.is_some(), is_port)
+        && scheme.is_none_or(|scheme| ["http", "https"].contains(&scheme))
+        && !rest.contains(['/', '?', '#', ' ']);
     is_valid.then(|| Proxy::new(url).ok()).flatten()
 }
 
@@ -322,6 +336,14 @@ mod tests {
             "http://proxy:0",
             "http://proxy:x",
             "not a URL",
+            "junk",
+            "http://proxy/path",
+            "http://proxy:3128?a",
+            "http://[::1",
+            "http://[proxy]:1",
+            "http://pro xy:1",
+            "http://user@",
+            &"a".repeat(300),
         ] {
             assert!(parse_proxy(bad).is_none(), "{bad}");
         }

@@ -19,6 +19,7 @@ impl Inner {
             accepts: &self.settings.accepts,
             source,
             keys: &|kid| self.keys.known(kid),
+            is_refused: &|kid| self.keys.refusal(kid, now.mono_ms).is_some(),
             wall_ms: now.wall_ms,
         };
         let mut explanation = explain(token, &expectations);

@@ -361,6 +361,18 @@ mod tests {
         }
     }
 
+    /// Entries expire by the monotonic clock, which the clock of the tokens may be ahead of.
+    #[test]
+    fn result_is_current_until_the_token_expires_by_the_wall_clock() {
+        let f = Fixture::new(10);
+        assert_eq!(f.insert("a", "user_1", 0, 0, 100), Insertion::Stored);
+        let is_current = |wall_ms| {
+            let now = Now { wall_ms, mono_ms: 0 };
+            f.cache.get(&TokenHash::of(b"a"), now, |entry, _| entry.is_current(now))
+        };
+        assert_eq!([99, 100, 101].map(is_current), [Some(true), Some(false), Some(false)]);
+    }
+
     #[test]
     fn removal_by_scope_affects_that_scope_only() {
         let f = Fixture::new(100);

@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
-use super::{ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify};
+use super::{
+    ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify, kind_of_header, plain_kid,
+};
 use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
 use crate::request::{MAX_TOKEN_LEN, TokenSource};
@@ -88,6 +90,8 @@ pub struct Expectations<'a, K> {
     pub source: TokenSource,
     /// Finds the keys with a key id.
     pub keys: &'a dyn Fn(Option<&str>) -> KnownKeys<K>,
+    /// Whether there is certainly no key with a key id: then the token is rejected before its payload is parsed.
+    pub is_refused: &'a dyn Fn(Option<&str>) -> bool,
     pub wall_ms: i64,
 }
 
@@ -306,6 +310,12 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     let payload = URL_SAFE_NO_PAD.decode_vec(payload, decoded).ok().map(|()| decoded.as_slice());
     let mut members = Members::default();
     if !payload.is_some_and(|payload| members.parse(payload)) {
+        if let Some(kind) = payload.and_then(|payload| kind_of_header(&header, payload))
+            && (expectations.is_refused)(plain_kid(header.kid.as_deref()))
+        {
+            into.push(type_check(kind, expectations, type_members(&header)));
+            explain_signature(token, header.kid.as_deref(), expectations, into);
+        }
         let found = unreadable(payload);
         let expected = "a JSON object without duplicate members";
         into.push(Check::failed("payload", Reason::TokenInvalid, expected, found, format!("payload: {found}")));

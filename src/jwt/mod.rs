@@ -90,18 +90,23 @@ impl<'a> UnparsedJwt<'a> {
         Ok(UnparsedJwt { signing_input, signature, header, payload })
     }
 
-    /// Returns the token type that the header alone determines: `None` if the payload may say that the subject is a machine, or
-    /// if a token with this header is never accepted.
+    /// Returns the token type that the header alone determines; see [`kind_of_header`].
     pub fn kind_of_header(&self) -> Option<TokenKind> {
-        static MACHINE: Lazy<memmem::Finder<'static>> = Lazy::new(|| memmem::Finder::new(b"\"mch_"));
-        let may_be_machine = || MACHINE.find(self.payload).is_some() || memchr(b'\\', self.payload).is_some();
-        classify(&self.header, false).ok().filter(|_| !may_be_machine()).map(|(kind, _)| kind)
+        kind_of_header(&self.header, self.payload)
     }
 
     /// Returns the key id; see [`UnverifiedJwt::kid`].
     pub fn kid(&self) -> Option<&str> {
         plain_kid(self.header.kid.as_deref())
     }
+}
+
+/// Returns the token type that the header alone determines: `None` if the payload may say that the subject is a machine, or if a
+/// token with this header is never accepted.
+fn kind_of_header(header: &Header<'_>, payload: &[u8]) -> Option<TokenKind> {
+    static MACHINE: Lazy<memmem::Finder<'static>> = Lazy::new(|| memmem::Finder::new(b"\"mch_"));
+    let may_be_machine = || MACHINE.find(payload).is_some() || memchr(b'\\', payload).is_some();
+    classify(header, false).ok().filter(|_| !may_be_machine()).map(|(kind, _)| kind)
 }
 
 /// Returns a key id if it is a short string of unreserved characters.

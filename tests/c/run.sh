@@ -12,7 +12,7 @@ for name in "${!CLERK_@}"; do unset "$name"; done
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 
 programs=(layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime threads fork sqlite soak accounts)
-under_valgrind=(nulls errors config authenticate credential page explain stderr_log stderr_log revocations user_store pending webhook lifetime accounts)
+under_valgrind=(nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime accounts)
 
 for tool in cc c++ pkg-config sqlite3 valgrind readelf nm ldd timeout flock; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }

@@ -26,6 +26,8 @@ common=(tests/c/check.c tests/c/table.c)
 if [ "$SANITIZE" = address ]; then
   common+=(tests/c/asan_fork.c)
   flags+=(-Wl,--wrap={malloc,calloc,realloc,aligned_alloc,posix_memalign,free})
+elif [ "$SANITIZE" = thread ]; then
+  common+=(tests/c/tsan_memory.c)
 fi
 
 # One object in which only the functions of the header are global, like the archive that is installed: programs have an SQLite

@@ -209,7 +209,8 @@ fn one_failed_attempt_of_a_new_token_is_retried() {
 fn json_array_is_no_machine_token() {
     let fixture = fixture(|_| {});
     for body in [
-        json!(["api_key", "ak_1", "org_1", [], null, null, false, false, null, true]),
+        // In the order in which the members are declared: accepted, if an array could be read as that object.
+        json!(["api_key", "ak_1", "org_1", [], null, null, null, false, false, null, true]),
         json!(["user_1"]),
         json!([]),
         json!([["api_key"]]),

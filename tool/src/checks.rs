@@ -2,25 +2,26 @@
 
 use std::process::ExitCode;
 
-use clerk_auth::{CheckStatus, Outcome, WebhookHeaders, WebhookOutcome};
+use clerk_auth::internals::builder;
+use clerk_auth::{CheckStatus, Client, LogLevel, Outcome, WebhookHeaders, WebhookOutcome};
 use serde_json::{Value, json};
 
 use crate::output::{self, Failure, Mark, Output};
 use crate::settings::Settings;
 
+/// Makes a client for what needs no key of Clerk's. A client needs one; without any, it gets one that no signature would match.
+fn client_without_key(settings: &Settings) -> Result<Client, Failure> {
+    if settings.optional("secret_key").is_some() || settings.optional("jwt_key").is_some() {
+        return settings.client(|_| ());
+    }
+    let mut config = settings.config()?;
+    config.set("secret_key", "sk_test_none").map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(builder(config).on_log(LogLevel::Warn, |_, _| ()).build()?)
+}
+
 /// Explains a token. With no settings at all its claims and times are checked, but not its signature.
 pub fn explain(settings: &Settings, token: &[u8], fetch_keys: bool, output: &Output) -> Result<ExitCode, Failure> {
-    // A client needs a key. Without one, there is none that any signature would match.
-    let client = match settings.client(|_| ()) {
-        Err(_)
-            if settings.optional("secret_key").is_none() && settings.optional("jwt_key").is_none() && !fetch_keys =>
-        {
-            let mut config = settings.config()?;
-            config.set("secret_key", "sk_test_none").map_err(|error| Failure::usage(error.to_string()))?;
-            clerk_auth::internals::builder(config).build()?
-        }
-        client => client?,
-    };
+    let client = if fetch_keys { settings.client(|_| ())? } else { client_without_key(settings)? };
     if fetch_keys {
         client.warm_up()?;
     }
@@ -46,12 +47,13 @@ pub fn explain(settings: &Settings, token: &[u8], fetch_keys: bool, output: &Out
         ),
     });
     let object: Value = serde_json::from_str(&explanation.to_json()).unwrap_or_default();
-    Ok(output.report(explanation.reason().is_none(), &object, &lines))
+    output.report(explanation.reason().is_none(), &object, &lines)
 }
 
 /// Verifies a token as a server with the same settings would.
 pub fn verify(settings: &Settings, token: &[u8], output: &Output) -> Result<ExitCode, Failure> {
-    let client = settings.client(|line| eprintln!("{line}"))?;
+    // As in a server without a log callback: warnings, and what CLERK_LOG selects, go to standard error.
+    let client = builder(settings.config()?).build()?;
     let result = client.verify_token(std::str::from_utf8(token).unwrap_or("\u{fffd}"));
     if let Outcome::Unavailable { .. } = result.outcome() {
         let error = result.error().map(|error| error.to_string()).unwrap_or_default();
@@ -72,7 +74,7 @@ pub fn verify(settings: &Settings, token: &[u8], output: &Output) -> Result<Exit
     if !is_signed_in {
         lines.push((Mark::None, client.explain(token).summary().to_owned()));
     }
-    Ok(output.report(is_signed_in, &object, &lines))
+    output.report(is_signed_in, &object, &lines)
 }
 
 /// Verifies a delivery. Nothing is applied but to this process.
@@ -80,7 +82,7 @@ pub fn webhook(settings: &Settings, headers: [&str; 3], body: &[u8], output: &Ou
     if settings.optional("webhook_secrets").is_none() {
         return Err(Failure::usage("CLERK_WEBHOOK_SIGNING_SECRET is not set"));
     }
-    let client = settings.client(|_| ())?;
+    let client = client_without_key(settings)?;
     let mut delivery = WebhookHeaders::new();
     for (name, value) in ["svix-id", "svix-timestamp", "svix-signature"].into_iter().zip(headers) {
         delivery.header(name.as_bytes(), value.as_bytes());
@@ -93,5 +95,5 @@ pub fn webhook(settings: &Settings, headers: [&str; 3], body: &[u8], output: &Ou
         None => (Mark::Ok, "the delivery is from Clerk".to_owned()),
         Some(error) => (Mark::Failed, error.clone()),
     };
-    Ok(output.report(error.is_none(), &json!({"valid": error.is_none(), "error": error}), &[line]))
+    output.report(error.is_none(), &json!({"valid": error.is_none(), "error": error}), &[line])
 }

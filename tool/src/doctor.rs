@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clerk_auth::internals::KeySet;
 use serde_json::json;
 
-use crate::output::{self, Check, Failure, Mark, Output};
+use crate::output::{self, Check, Failure, Mark, Output, redact};
 use crate::settings::Settings;
 use crate::users::get;
 
@@ -19,30 +19,34 @@ struct Report(Vec<Check>);
 
 impl Report {
     fn add(&mut self, name: &str, mark: Mark, found: impl Into<String>, hint: &str) {
-        self.0.push(Check { name: name.into(), mark, found: found.into(), hint: hint.into() });
+        self.0.push(Check { name: name.into(), mark, found: redact(&found.into()), hint: hint.into() });
     }
 }
 
 pub fn run(settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let mut report = Report(Vec::new());
-    check_settings(settings, &mut report);
+    let is_valid = check_settings(settings, &mut report);
     check_connection(settings, &mut report);
-    check_clerk(settings, &mut report);
+    check_clerk(settings, is_valid, &mut report);
     let is_good = report.0.iter().all(|check| check.mark != Mark::Failed);
     let (lines, array) = output::checks(&report.0);
-    Ok(output.report(is_good, &json!({"healthy": is_good, "checks": array}), &lines))
+    output.report(is_good, &json!({"healthy": is_good, "checks": array}), &lines)
 }
 
-fn check_settings(settings: &Settings, report: &mut Report) {
+/// Returns whether the settings are valid.
+fn check_settings(settings: &Settings, report: &mut Report) -> bool {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let log = warnings.clone();
-    match settings.client(move |line| log.lock().unwrap_or_else(|e| e.into_inner()).push(line.to_owned())) {
+    let client = settings.client(move |line| log.lock().unwrap_or_else(|e| e.into_inner()).push(line.to_owned()));
+    let is_valid = client.is_ok();
+    match client {
         Ok(_) => report.add("settings", Mark::Ok, "valid", ""),
         Err(failure) => report.add("settings", Mark::Failed, failure.message, "`clerk-auth config` lists them"),
     }
     for warning in warnings.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
         report.add("settings", Mark::Skipped, warning, "");
     }
+    is_valid
 }
 
 /// Returns host and port of a URL.
@@ -106,8 +110,9 @@ fn check_connection(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn check_clerk(settings: &Settings, report: &mut Report) {
-    let secret = settings.secret_key().ok();
+/// The secret key is sent only if the settings are valid: an invalid URL may lead elsewhere.
+fn check_clerk(settings: &Settings, is_valid: bool, report: &mut Report) {
+    let secret = settings.secret_key().ok().filter(|_| is_valid);
     let probe = match get(settings, "/v1/jwks", secret.as_ref()) {
         Ok(probe) => probe,
         Err(failure) => {
@@ -132,6 +137,9 @@ fn check_clerk(settings: &Settings, report: &mut Report) {
         }
     }
     match (probe.status, secret.is_some()) {
+        (_, false) if !is_valid => {
+            report.add("secret key", Mark::Skipped, "not sent, because the settings are not valid", "");
+        }
         (_, false) => report.add("secret key", Mark::Skipped, "CLERK_SECRET_KEY is not set", ""),
         (401 | 403, true) => {
             report.add(

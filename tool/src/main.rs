@@ -11,13 +11,14 @@ mod settings;
 mod store;
 mod users;
 
-use std::io::IsTerminal;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use output::{Failure, Output};
+use output::{Failure, Output, redact};
 use settings::Settings;
 
 /// Explains and verifies Clerk tokens, and checks what a server needs for it.
@@ -46,7 +47,7 @@ enum Command {
     /// Decodes a token without trusting it, and says check by check what was expected, what was found, and how to mend it
     Explain {
         /// The token, or `-` to read it from the standard input; `Bearer ` before it is ignored
-        token: String,
+        token: OsString,
         /// Fetches Clerk's keys first, so that the signature can be checked
         #[arg(long)]
         fetch_keys: bool,
@@ -54,7 +55,7 @@ enum Command {
     /// Verifies a token as a server would, and prints the identity or the reason
     Verify {
         /// The token, or `-` to read it from the standard input
-        token: String,
+        token: OsString,
     },
     /// Lists the keys of the instance, and which of them can verify tokens
     Jwks,
@@ -77,7 +78,7 @@ enum Command {
     #[command(disable_help_flag = true)]
     Sim {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<std::ffi::OsString>,
+        arguments: Vec<OsString>,
     },
     /// Prints the completions for a shell
     Completions { shell: clap_complete::Shell },
@@ -119,15 +120,33 @@ enum Webhook {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return print_usage(&error),
+    };
     let is_json = arguments.json || (!arguments.plain && !std::io::stdout().is_terminal());
     let output = Output::new(is_json);
     match run(arguments, &output) {
         Ok(code) => code,
-        Err(failure) => {
-            anstream::eprintln!("clerk-auth: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => print_failure(&failure),
+    }
+}
+
+fn print_failure(failure: &Failure) -> ExitCode {
+    // A closed standard error cannot be reported.
+    let _ = writeln!(std::io::stderr(), "clerk-auth: {}", redact(&failure.message));
+    ExitCode::from(failure.code)
+}
+
+/// Prints the help, or what is wrong with the arguments; a token or a secret among them is cut.
+fn print_usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = write!(std::io::stderr(), "{}", redact(&error.render().to_string()));
+        return ExitCode::from(2);
+    }
+    match output::print(error.render().ansi().to_string().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => print_failure(&failure),
     }
 }
 
@@ -151,13 +170,15 @@ fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| Failure::usage(error.to_string())),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "clerk-auth", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "clerk-auth", &mut script);
+            output::print(&script).map(|()| ExitCode::SUCCESS)
         }
         Command::Man => {
-            let page = clap_mangen::Man::new(Arguments::command());
-            page.render(&mut std::io::stdout()).map_err(|error| Failure::usage(error.to_string()))?;
-            Ok(ExitCode::SUCCESS)
+            let mut page = Vec::new();
+            let manual = clap_mangen::Man::new(Arguments::command());
+            manual.render(&mut page).map_err(|error| Failure::usage(error.to_string()))?;
+            output::print(&page).map(|()| ExitCode::SUCCESS)
         }
     }
 }

@@ -8,7 +8,8 @@ use clerk_auth::internals::{Config, Kind, SETTINGS, builder};
 use clerk_auth::{Client, Secret};
 use serde_json::{Value, json};
 
-use crate::output::{Failure, Mark, Output};
+use crate::input;
+use crate::output::{Failure, Mark, Output, redact};
 
 pub struct Settings {
     /// By name of the setting, its value and its source.
@@ -75,7 +76,9 @@ impl Settings {
     pub fn print(&self, output: &Output) -> Result<ExitCode, Failure> {
         let (mut lines, mut all) = (Vec::new(), Vec::new());
         for setting in SETTINGS {
-            let is_secret = matches!(setting.kind, Kind::Secret | Kind::SecretList);
+            // A private key may have been set in the place of the public one.
+            let is_key = ["jwt_key", "jwks"].contains(&setting.name);
+            let is_secret = is_key || matches!(setting.kind, Kind::Secret | Kind::SecretList);
             let (value, source) = match self.set.get(setting.name) {
                 Some((value, source)) => (if is_secret { mask(value) } else { shown(value) }, source.as_str()),
                 None => (setting.default.to_owned(), "default"),
@@ -88,7 +91,7 @@ impl Settings {
             lines.push((Mark::Failed, failure.message.clone()));
         }
         let error = is_valid.as_ref().err().map(|failure| failure.message.as_str());
-        let code = output.report(error.is_none(), &json!({"settings": Value::Array(all), "error": error}), &lines);
+        let code = output.report(error.is_none(), &json!({"settings": Value::Array(all), "error": error}), &lines)?;
         Ok(if error.is_some() { ExitCode::from(2) } else { code })
     }
 }
@@ -99,8 +102,9 @@ fn mask(secret: &str) -> String {
     format!("{}… ({} characters)", known.unwrap_or_default(), secret.trim().chars().count())
 }
 
-/// Returns a value in one line.
+/// Returns a value in one line, without secrets that were set in its place.
 fn shown(value: &str) -> String {
+    let value = redact(value);
     let line: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
     if line.len() < value.len() { format!("{line}…") } else { line }
 }
@@ -108,7 +112,7 @@ fn shown(value: &str) -> String {
 /// Reads lines `NAME=value`; `export ` before, and quotes around the value, are accepted. `#` begins a comment line.
 fn parse(path: &Path) -> Result<HashMap<String, String>, Failure> {
     let name = path.display();
-    let content = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    let content = String::from_utf8(input::file(path)?).map_err(|_| Failure::usage(format!("{name} is not UTF-8")))?;
     let mut found = HashMap::new();
     for (number, line) in content.lines().enumerate() {
         let line = line.trim();

@@ -7,10 +7,10 @@ use clerk_auth::Secret;
 use clerk_auth::internals::{ClerkUser, HttpTransport, KeySet, PrimaryEmail, Probe, TransportConfig};
 use serde_json::{Value, json};
 
-use crate::output::{Failure, Mark, Output};
+use crate::output::{Failure, Mark, Output, redact};
 use crate::settings::Settings;
 
-/// Sends a GET with the secret key. `path` begins with a slash.
+/// Sends a GET. `path` begins with a slash. A secret is given only if the settings are valid: it must not be sent elsewhere.
 pub fn get(settings: &Settings, path: &str, secret: Option<&Secret>) -> Result<Probe, Failure> {
     let config = TransportConfig {
         ca_pem: settings.optional("ca_pem"),
@@ -18,11 +18,19 @@ pub fn get(settings: &Settings, path: &str, secret: Option<&Secret>) -> Result<P
         user_agent: settings.optional("user_agent"),
     };
     let transport = HttpTransport::new(&config).map_err(|error| Failure::usage(error.to_string()))?;
-    let timeout = settings.get("timeout_ms").trim().parse().unwrap_or(5000);
-    let url = format!("{}{path}", settings.get("api_url").trim().trim_end_matches('/'));
+    let timeout = settings.get("timeout_ms").trim().parse().ok().filter(|ms| (1..=60_000).contains(ms)).unwrap_or(5000);
+    let base = settings.get("api_url").trim().trim_end_matches('/');
+    let url = format!("{}{path}", base.strip_suffix("/v1").unwrap_or(base));
     transport
         .probe(&url, secret, Duration::from_millis(timeout))
-        .map_err(|error| Failure::unavailable(format!("{url}: {error}")))
+        .map_err(|error| Failure::unavailable(redact(&format!("{url}: {error}"))))
+}
+
+/// Sends a GET with the secret key, once all settings are known to be valid.
+fn get_with_key(settings: &Settings, path: &str) -> Result<Probe, Failure> {
+    let secret = settings.secret_key()?;
+    settings.client(|_| ())?;
+    get(settings, path, Some(&secret))
 }
 
 /// Returns the body of a response with status 200.
@@ -37,8 +45,7 @@ fn body(probe: Probe, what: &str) -> Result<Vec<u8>, Failure> {
 
 /// Prints the keys of the instance.
 pub fn jwks(settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    let secret = settings.secret_key()?;
-    let json = body(get(settings, "/v1/jwks", Some(&secret))?, "the key set")?;
+    let json = body(get_with_key(settings, "/v1/jwks")?, "the key set")?;
     let accepted = KeySet::parse(&json).ok_or_else(|| Failure::unavailable("the response is no key set"))?.kids();
     let set: Value = serde_json::from_slice(&json).unwrap_or_default();
     let (mut lines, mut keys) = (Vec::new(), Vec::new());
@@ -50,7 +57,7 @@ pub fn jwks(settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
         lines.push((mark, format!("{kid}  {kty} {alg} use={usage}")));
         keys.push(json!({"kid": kid, "kty": kty, "alg": alg, "use": usage, "accepted": is_accepted}));
     }
-    Ok(output.report(!accepted.is_empty(), &json!({"keys": keys}), &lines))
+    output.report(!accepted.is_empty(), &json!({"keys": keys}), &lines)
 }
 
 /// Prints a user as the library reads it.
@@ -61,8 +68,7 @@ pub fn user(settings: &Settings, id: &str, output: &Output) -> Result<ExitCode, 
     if !is_id {
         return Err(Failure::usage("not a user id; it begins with `user_`"));
     }
-    let secret = settings.secret_key()?;
-    let json = body(get(settings, &format!("/v1/users/{id}"), Some(&secret))?, "the user")?;
+    let json = body(get_with_key(settings, &format!("/v1/users/{id}"))?, "the user")?;
     let user = ClerkUser::parse(&json).ok_or_else(|| Failure::unavailable("the response is no user"))?;
     let email = match &user.email {
         PrimaryEmail::Verified(address) => address.clone(),
@@ -85,5 +91,5 @@ pub fn user(settings: &Settings, id: &str, output: &Output) -> Result<ExitCode, 
     let is_blocked = user.banned || user.deprovisioned;
     let lines: Vec<_> = members.iter().map(|(name, value)| (Mark::None, format!("{name:<16}{value}"))).collect();
     let object = Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
-    Ok(output.report(!is_blocked, &object, &lines))
+    output.report(!is_blocked, &object, &lines)
 }

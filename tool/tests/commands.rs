@@ -87,6 +87,111 @@ fn any_bytes_are_explained_and_no_signature_is_printed() {
 }
 
 #[test]
+fn arguments_of_any_bytes_are_explained_and_never_repeated_whole() {
+    use std::os::unix::ffi::OsStrExt;
+    let fixture = Fixture::new();
+    let token = fixture.token(600);
+    let signature = token.rsplit('.').next().unwrap();
+    let assigned = format!("--json={token}");
+    for (arguments, code) in [
+        (vec!["explain", "Bearer", &token], 2),
+        (vec![&token], 2),
+        (vec![&assigned], 2),
+        (vec!["completions", &token], 2),
+        (vec!["sim", &token], 2),
+        (vec!["user", &token], 2),
+        (vec!["--env-file", &token, "config"], 2),
+        (vec!["store", "list", &token], 3),
+        (vec!["webhook", "verify", &token, "--id", "i", "--timestamp", "1", "--signature", &token], 2),
+    ] {
+        let output =
+            fixture.run(&arguments, &[("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_c2VjcmV0c2VjcmV0c2VjcmV0")], b"");
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}");
+        assert!(!printed.contains(signature), "{printed}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clerk-auth"));
+    let output = command.env_clear().arg("explain").arg(std::ffi::OsStr::from_bytes(b"\xff\xfe.a.b")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    // Longer than what is read.
+    let output = fixture.run(&["explain", "-"], &[], &vec![b'a'; 3 << 20]);
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &explained["reason"]), (Some(1), &json!("token-invalid")));
+}
+
+#[test]
+fn closed_output_is_no_failure_and_full_output_is_named() {
+    for arguments in
+        [&["--help"][..], &["config"], &["completions", "bash"], &["man"], &["explain", "a"], &["sim", "--help"]]
+    {
+        let run = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_clerk-auth"));
+            command.args(arguments).env_clear().env("CLERK_SECRET_KEY", "sk_test_x").stdout(stdout).output().unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run(writer.into());
+        let expected = i32::from(arguments[0] == "explain");
+        assert_eq!(
+            (output.status.code(), output.stderr.as_slice()),
+            (Some(expected), &b""[..]),
+            "{arguments:?}: {output:?}"
+        );
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(full.into());
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
+        assert!(printed.contains("No space left") && printed.lines().count() == 1, "{printed}");
+    }
+}
+
+#[test]
+fn secret_key_is_sent_to_valid_urls_only() {
+    let fixture = Fixture::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    // Another name of the loopback interface, which the library does not accept without TLS.
+    let url = format!("http://127.1:{}", listener.local_addr().unwrap().port());
+    for arguments in [&["jwks"][..], &["user", "user_1"]] {
+        let variables = [("CLERK_SECRET_KEY", "sk_test_x"), ("CLERK_API_URL", &url)];
+        let output = fixture.run(arguments, &variables, b"");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(printed.contains("api_url"), "{printed}");
+        assert!(listener.accept().is_err(), "{arguments:?} has connected");
+    }
+    let with_version = format!("{}/v1", fixture.sim.url());
+    let variables = [("CLERK_SECRET_KEY", "sk_test_x"), ("CLERK_API_URL", &with_version)];
+    for arguments in [&["jwks"][..], &["user", "user_1"], &["doctor"]] {
+        let output = fixture.run(arguments, &variables, b"");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    }
+    let variables = [("CLERK_SECRET_KEY", "pk_test_x")];
+    let output = fixture.run(&["--plain", "doctor"], &variables, b"");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("not sent"));
+}
+
+#[test]
+fn secrets_in_the_place_of_other_settings_are_not_printed() {
+    let fixture = Fixture::new();
+    for (name, value) in [
+        ("CLERK_PUBLISHABLE_KEY", "sk_live_hiddenpart"),
+        ("CLERK_AUDIENCE", "whsec_hiddenpart"),
+        ("CLERK_TIMEOUT_MS", "sk_test_hiddenpart"),
+        ("CLERK_API_URL", "https://ada:hiddenpart@127.0.0.1:9"),
+        ("CLERK_API_URL", "sk_live_hiddenpart"),
+        ("CLERK_JWT_KEY", "{\"d\":\"hiddenpart\",\"kty\":\"RSA\"}"),
+        ("CLERK_JWT_KEY", "-----BEGIN PRIVATE KEY----- hiddenpart"),
+    ] {
+        for command in ["config", "doctor", "jwks"] {
+            let output = fixture.run(&[command], &[(name, value), ("CLERK_SECRET_KEY", "sk_test_x")], b"");
+            let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(!printed.contains("hiddenpart"), "{command} {name}: {printed}");
+        }
+    }
+}
+
+#[test]
 fn keys_and_users_are_fetched() {
     let fixture = Fixture::new();
     let (code, keys) = fixture.json(&["jwks"]);
@@ -189,6 +294,10 @@ fn store_is_listed_and_checked_without_a_change() {
     // A database of the application keeps the journal that the application has chosen.
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
     assert_eq!(fixture.json(&["store", "check", name]).0, 0);
+    // A table of an older version.
+    let older = "alter table clerk_user drop column clerk_updated_at_ms";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    assert_eq!(fixture.json(&["store", "check", name]).0, 1);
     std::fs::write(&path, b"not a database, but long enough to be taken for one").unwrap();
     let output = fixture.run(&["store", "check", name], &[], b"");
     assert_ne!(output.status.code(), Some(0));
@@ -211,4 +320,6 @@ fn webhook_deliveries_are_verified() {
     assert_eq!(fixture.run(&arguments, &variables, body.as_bytes()).status.code(), Some(0));
     assert_eq!(fixture.run(&arguments, &variables, b"{}").status.code(), Some(1));
     assert_eq!(fixture.run(&arguments, &variables[..1], body.as_bytes()).status.code(), Some(2));
+    // Only the signing secret is needed.
+    assert_eq!(fixture.run(&arguments, &variables[1..], body.as_bytes()).status.code(), Some(0));
 }

@@ -36,12 +36,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         Some(Command(command)) if command == "mint" => mint(&mut args),
         Some(Command(command)) if command == "key" => key(&mut args),
         Some(Command(command)) if command == "webhook" => webhook(&mut args),
-        Some(Long("help") | Short('h')) => {
-            print!("{USAGE}");
-            Ok(())
-        }
+        Some(Long("help") | Short('h')) => print(USAGE),
         Some(other) => Err(usage(other.unexpected())),
         None => Err(Error::new(format!("missing command\n{USAGE}"))),
+    }
+}
+
+/// Writes to the standard output. A reader that closes it early, such as `head`, is no failure.
+fn print(line: &str) -> Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -190,7 +196,7 @@ fn mint(args: &mut lexopt::Parser) -> Result<()> {
     let keys = options.keys()?;
     let now = options.parsed("now")?.unwrap_or_else(now_s);
     if let Some(json) = options.get("recipe") {
-        println!("{}", recipe::mint(&Json::parse(json)?, &keys, now)?);
+        print(&format!("{}\n", recipe::mint(&Json::parse(json)?, &keys, now)?))?;
         return Ok(());
     }
     let mut spec: Map<String, Value> = options.get("spec").map(serde_json::from_str).transpose()?.unwrap_or_default();
@@ -229,7 +235,7 @@ fn mint(args: &mut lexopt::Parser) -> Result<()> {
         claims[name] = serde_json::from_str(json)?;
     }
     let spec: TokenSpec = serde_json::from_value(Value::Object(spec))?;
-    println!("{}", spec.mint(&keys, "k1", now)?);
+    print(&format!("{}\n", spec.mint(&keys, "k1", now)?))?;
     Ok(())
 }
 
@@ -241,7 +247,7 @@ fn key(args: &mut lexopt::Parser) -> Result<()> {
         "jwks" => keys.jwks(&[name])?.to_string(),
         form => keys.get(name)?.form(form).ok_or_else(|| Error::new(format!("{form}: unknown form")))?,
     };
-    println!("{}", encoded.trim_end());
+    print(&format!("{}\n", encoded.trim_end()))?;
     Ok(())
 }
 
@@ -266,6 +272,6 @@ fn webhook(args: &mut lexopt::Parser) -> Result<()> {
     let spec: WebhookSpec = serde_json::from_value(Value::Object(spec))?;
     let delivery = create(&spec, &state, now_s() * 1000)?;
     let headers: Map<String, Value> = delivery.headers.into_iter().map(|(name, value)| (name, json!(value))).collect();
-    println!("{}", json!({"headers": headers, "body": delivery.body}));
+    print(&format!("{}\n", json!({"headers": headers, "body": delivery.body})))?;
     Ok(())
 }
