@@ -129,6 +129,48 @@ func TestOnAnswerHasContextResultAndDuration(t *testing.T) {
 	assertEqual(t, strings.Join(answers, ", "), "trace-1 user_ada true, trace-1 token-expired true, trace-1 session-token-missing true")
 }
 
+// waitingStore is a database that does not respond.
+type waitingStore struct {
+	clerkauth.UserStore
+	called chan struct{}
+}
+
+func (w waitingStore) FindByClerkID(ctx context.Context, _ string) (*clerkauth.User, error) {
+	w.called <- struct{}{}
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func TestCloseEndsTheContextOfTheStore(t *testing.T) {
+	clerk := clerktest.New(t)
+	store := waitingStore{&memoryStore{}, make(chan struct{})}
+	client := clientWith(t, clerk, func(c *clerkauth.Config) { c.Store = store })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	result := make(chan error)
+	go func() {
+		_, err := client.Authenticate(ctx, clerk.Request("GET", "/"))
+		result <- err
+	}()
+	<-store.called
+	assertEqual(t, client.Close(), nil)
+	assertEqual(t, errors.Is(<-result, clerkauth.ErrClosed), true)
+	assertEqual(t, ctx.Err(), nil)
+}
+
+func TestOnAnswerPanicLeavesTheResult(t *testing.T) {
+	clerk := clerktest.New(t)
+	var lines bytes.Buffer
+	client := clientWith(t, clerk, func(c *clerkauth.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		c.OnAnswer = func(context.Context, clerkauth.Answer) { panic("metrics are down") }
+	})
+	auth, err := client.Authenticate(context.Background(), clerk.Request("GET", "/", clerktest.User("user_ada")))
+	assertEqual(t, auth.UserID(), "user_ada")
+	assertEqual(t, err, nil)
+	assertEqual(t, strings.Contains(lines.String(), "callback=OnAnswer panic=\"metrics are down\""), true)
+}
+
 func TestOptionalAuthRejectsInvalidTokensOnly(t *testing.T) {
 	clerk := clerktest.New(t)
 	handler := clerk.Client().OptionalAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
