@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -284,6 +285,9 @@ func TestDurationsOfSettingsRoundUp(t *testing.T) {
 	assertEqual(t, *clerkauth.Seconds(0), 0)
 	assertEqual(t, *clerkauth.Milliseconds(2 * time.Second), 2000)
 	assertEqual(t, *clerkauth.Milliseconds(time.Microsecond), 1)
+	assertEqual(t, *clerkauth.Seconds(-time.Nanosecond), -1)
+	assertEqual(t, *clerkauth.Milliseconds(-500 * time.Microsecond), -1)
+	assertEqual(t, *clerkauth.Seconds(math.MaxInt64), math.MaxInt64/int64(time.Second)+1)
 }
 
 func TestVariableSendsLinesToStandardErrorInsteadOfTheDefaultLog(t *testing.T) {
