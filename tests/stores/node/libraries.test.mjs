@@ -1,13 +1,13 @@
 // Every library passes the tests that every user store must pass.
-import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { after, test } from "node:test";
-import { libraries } from "./stores.mjs";
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { libraries } from './stores.mjs';
 
 const require = createRequire(import.meta.url);
 const { ClerkClient } = require(process.env.STORES_CLERK_AUTH);
-const { startTestClerk, userStoreTests } = require(join(process.env.STORES_CLERK_AUTH, "testing.js"));
+const { startTestClerk, userStoreTests } = require(join(process.env.STORES_CLERK_AUTH, 'testing.js'));
 const { STORES_POSTGRES, STORES_MARIADB } = process.env;
 
 const clerk = await startTestClerk();
@@ -26,7 +26,7 @@ for (const [name, open] of Object.entries(libraries)) {
     const { id } = clerk.user({ email: `${name}@example.com`, username: name });
     const headers = clerk.headers({ userId: id });
     const first = await client.authenticate({ headers });
-    assert.equal(first.status, "signed-in", String(first.error?.cause));
+    assert.equal(first.status, 'signed-in', String(first.error?.cause));
     const { row } = (await client.authenticate({ headers })).localUser;
     assert.deepEqual([row.clerk_id, row.email], [id, `${name}@example.com`]);
     await client.close();
@@ -36,7 +36,7 @@ for (const [name, open] of Object.entries(libraries)) {
     test(`${name}, a table that compares Clerk ids without case is refused at start`, async () => {
       const table = `refused_${name}`.toLowerCase();
       const refused = await open(source, table);
-      const { default: pg } = await import("pg");
+      const { default: pg } = await import('pg');
       const db = new pg.Client(source);
       await db.connect();
       await db.query(
@@ -45,7 +45,7 @@ for (const [name, open] of Object.entries(libraries)) {
       await db.query(`CREATE TABLE ${table} (id BIGSERIAL PRIMARY KEY, clerk_id TEXT COLLATE ${table}_ci UNIQUE)`);
       const client = new ClerkClient({ ...clerk.options, users: refused.store });
       await assert.rejects(client.warmUp(), /clerk_id is compared without case/);
-      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, "store-error");
+      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, 'store-error');
       await db.query(`ALTER TABLE ${table} ALTER clerk_id TYPE TEXT COLLATE "C"`);
       await client.warmUp();
       await db.end();
@@ -56,19 +56,19 @@ for (const [name, open] of Object.entries(libraries)) {
   }
   test(`${name}, a table of another character set or collation is refused at start`, async () => {
     for (const [index, column] of [
-      "clerk_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE",
-      "clerk_id VARCHAR(255) CHARACTER SET latin1 COLLATE latin1_bin UNIQUE",
+      'clerk_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE',
+      'clerk_id VARCHAR(255) CHARACTER SET latin1 COLLATE latin1_bin UNIQUE',
     ].entries()) {
       const table = `refused_${name}_${index}`;
       const refused = await open(source, table);
-      const mysql = await import("mysql2/promise");
+      const mysql = await import('mysql2/promise');
       const [, user, host, port, database] = /^(\w+)@tcp\(([^:]+):(\d+)\)\/(\w+)$/.exec(source);
       const db = await mysql.default.createConnection({ user, host, port: Number(port), database });
       await db.query(`CREATE TABLE ${table} (id BIGINT AUTO_INCREMENT PRIMARY KEY, ${column})`);
       await db.end();
       const client = new ClerkClient({ ...clerk.options, users: refused.store });
       await assert.rejects(client.warmUp(), /ALTER it to CHARACTER SET utf8mb4 COLLATE utf8mb4_bin/);
-      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, "store-error");
+      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, 'store-error');
       await client.close();
       await refused.close();
     }
