@@ -5,6 +5,8 @@ import "C"
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"time"
@@ -28,8 +30,22 @@ func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth,
 	}
 	started := time.Now()
 	auth, err := c.authenticateOnce(ctx, params)
-	c.onAnswer(ctx, Answer{Auth: auth, Err: err, Duration: time.Since(started)})
+	c.answer(ctx, Answer{Auth: auth, Err: err, Duration: time.Since(started)})
 	return auth, err
+}
+
+// answer calls Config.OnAnswer and logs a panic of it, which must not change the result.
+func (c *Client) answer(ctx context.Context, answer Answer) {
+	defer func() {
+		if value := recover(); value != nil {
+			logger := slog.Default()
+			if set := c.callbacks.set.Load(); set != nil && set.logger != nil {
+				logger = set.logger
+			}
+			logger.ErrorContext(ctx, "clerkauth: a callback panicked", "callback", "OnAnswer", "panic", fmt.Sprint(value))
+		}
+	}()
+	c.onAnswer(ctx, answer)
 }
 
 func (c *Client) authenticateOnce(ctx context.Context, params requestParams) (*Auth, error) {
@@ -177,7 +193,7 @@ func (c *Client) callBlocking(ctx context.Context, call func() C.clerkgo_call_re
 }
 
 func (c *Client) acquireSlot(ctx context.Context) error {
-	if err := c.limiter.acquire(ctx, c.done); err != nil {
+	if err := c.limiter.acquire(ctx, c.closing.Done()); err != nil {
 		return err
 	}
 	// The client may have been closed while the call was queued.

@@ -2,7 +2,14 @@
 #ifndef CLERKGO_BRIDGE_H
 #define CLERKGO_BRIDGE_H
 
-#ifdef __has_include
+#ifdef __linux__
+#include <features.h>
+#endif
+#if !defined(__linux__) && !defined(CLERKGO_SHARED)
+#error "clerkauth needs linux/amd64 or linux/arm64: build in a container, or for one with GOOS=linux, CGO_ENABLED=1 and a C compiler for it"
+#elif !defined(__GLIBC__) && !defined(CLERKGO_SHARED)
+#error "clerkauth links an archive for glibc: with musl, as on Alpine Linux, install the library and build with -tags clerk_shared"
+#elif defined(__has_include)
 #if !__has_include(<clerk_auth.h>)
 #error "clerk_auth.h is missing: run bindings/go/lib/copy.sh in a checkout of clerk-auth, or build with -tags clerk_shared against an installed library"
 #endif

@@ -22,7 +22,8 @@ type Client struct {
 	c            *C.clerk_client
 	handle       *clientHandle
 	closed       atomic.Bool
-	done         chan struct{} // closed by Close
+	closing      context.Context // done after Close
+	cancel       context.CancelFunc
 	results      resultCache
 	limiter      limiter
 	callbacks    *callbacks
@@ -80,7 +81,8 @@ func New(config Config) (*Client, error) {
 	if err := statusError(status, cErr); err != nil {
 		return nil, err
 	}
-	c := &Client{c: client, done: make(chan struct{}), callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "", hasLogger: config.Logger != nil,
+	closing, cancel := context.WithCancel(context.Background())
+	c := &Client{c: client, closing: closing, cancel: cancel, callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "", hasLogger: config.Logger != nil,
 		realm: config.Realm, onAnswer: config.OnAnswer, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)
@@ -159,7 +161,7 @@ func (c *Client) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	close(c.done)
+	c.cancel()
 	C.clerk_client_shutdown(c.c)
 	C.clerk_client_invalidate_all(c.c)
 	c.results.clear()

@@ -253,11 +253,21 @@ func Int(value int64) *int64 { return &value }
 func Bool(value bool) *bool { return &value }
 
 // Seconds returns a duration for a setting in seconds: Config{CacheTTLS: clerkauth.Seconds(5 * time.Minute)}. It rounds up.
-func Seconds(d time.Duration) *int64 { return Int(int64((d + time.Second - 1) / time.Second)) }
+func Seconds(d time.Duration) *int64 { return Int(roundUp(d, time.Second)) }
 
 // Milliseconds returns a duration for a setting in milliseconds: Config{TimeoutMs: clerkauth.Milliseconds(2 * time.Second)}.
-func Milliseconds(d time.Duration) *int64 {
-	return Int(int64((d + time.Millisecond - 1) / time.Millisecond))
+func Milliseconds(d time.Duration) *int64 { return Int(roundUp(d, time.Millisecond)) }
+
+// roundUp divides away from zero: a negative duration stays invalid, and does not become the 0 that disables something.
+func roundUp(d, unit time.Duration) int64 {
+	whole := int64(d / unit)
+	switch rest := d % unit; {
+	case rest > 0:
+		whole++
+	case rest < 0:
+		whole--
+	}
+	return whole
 }
 
 // configBuilder applies settings to a clerk_config.

@@ -2,5 +2,6 @@
 
 package clerkauth
 
+// #cgo CFLAGS: -DCLERKGO_SHARED
 // #cgo pkg-config: clerk-auth
 import "C"

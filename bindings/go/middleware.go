@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -116,8 +117,12 @@ func isAnonymous(err error) bool {
 }
 
 // RequireReverification returns a middleware like [Client.RequireAuth] for routes that need a factor which was verified recently
-// (see [Auth.HasReverification]). It responds to others in the form for which Clerk's frontend libraries ask for the factor.
+// (see [Auth.HasReverification]). It responds to others in the form for which Clerk's frontend libraries ask for the factor. It
+// panics if there is no such level, which would reject every request.
 func (c *Client) RequireReverification(level string) func(http.Handler) http.Handler {
+	if !reverificationLevel.MatchString(level) {
+		panic("clerkauth: RequireReverification: invalid level " + strconv.Quote(level))
+	}
 	return func(next http.Handler) http.Handler {
 		return c.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if auth, _ := FromContext(r.Context()); auth.HasReverification(level) {
@@ -132,6 +137,8 @@ func (c *Client) RequireReverification(level string) func(http.Handler) http.Han
 		}))
 	}
 }
+
+var reverificationLevel = regexp.MustCompile(`^(strict_mfa|strict|moderate|lax|(first|second|multi)_factor:[1-9][0-9]{0,8})$`)
 
 func reverificationError(level string) any {
 	var reverification any = level

@@ -30,13 +30,21 @@ func (p *StorePanicError) Unwrap() error {
 // storeSession executes the store requests of one authentication or webhook delivery.
 type storeSession struct {
 	ctx   context.Context
+	end   context.CancelFunc
 	store UserStore
 	err   error // the last error of the store
 	user  *User // the last row that the store returned
 }
 
+// newStoreSession returns a session whose context is also done when the client is closed. The caller defers end.
 func (c *Client) newStoreSession(ctx context.Context) *storeSession {
-	return &storeSession{ctx: context.WithValue(ctx, storeKey{c}, true), store: c.store}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, storeKey{c}, true))
+	stop := context.AfterFunc(c.closing, func() { cancel(usageError(ErrClosed, "")) })
+	end := func() {
+		stop()
+		cancel(nil)
+	}
+	return &storeSession{ctx: ctx, end: end, store: c.store}
 }
 
 // authenticateStepwise authenticates with a user store in Go. Store methods run between C calls: they get the request's
@@ -54,6 +62,7 @@ func (c *Client) authenticateStepwise(ctx context.Context, params *requestParams
 		return c.finish(result, nil)
 	}
 	session := c.newStoreSession(ctx)
+	defer session.end()
 	if err := c.runPending(ctx, session, result.pending); err != nil {
 		return nil, err
 	}

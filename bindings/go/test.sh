@@ -95,6 +95,17 @@ missing_cgo() {
   one_cgo_error env CGO_ENABLED=0 go build ./... && one_cgo_error env -u CC -u CGO_ENABLED PATH="$work/nocc" go build ./... &&
     one_cgo_error env CGO_ENABLED=0 GOOS=windows go build .
 }
+# The archive is for glibc on Linux.
+other_systems() {
+  if CC="${CC:-cc} -U__linux__" go build . 2> "$work/other.txt"; then return 1; fi
+  cat "$work/other.txt"
+  [ "$(grep -c 'error:' "$work/other.txt")" -eq 1 ] && grep -q 'clerkauth needs linux/amd64 or linux/arm64' "$work/other.txt" || return 1
+  local musl='#include <features.h>\n#undef __GLIBC__\n#include "bridge.h"\n'
+  # shellcheck disable=SC2059
+  if printf "$musl" | ${CC:-cc} -fsyntax-only -I. -I"$CLERK_STAGE/include" -xc - 2> "$work/other.txt"; then return 1; fi
+  cat "$work/other.txt"
+  [ "$(grep -c 'error:' "$work/other.txt")" -eq 1 ] && grep -q 'clerkauth links an archive for glibc' "$work/other.txt"
+}
 one_cgo_error() {
   if "$@" 2> "$work/nocgo.txt"; then return 1; fi
   cat "$work/nocgo.txt"
@@ -145,6 +156,7 @@ check "a fully static program" fully_static
 check "go mod vendor" vendor
 check "a clear error without the archive" missing_archive
 check "a clear error without cgo" missing_cgo
+check "a clear error on another system and on musl" other_systems
 check "an older library is rejected" older_library
 
 echo "$passed passed, $failed failed"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -129,6 +130,48 @@ func TestOnAnswerHasContextResultAndDuration(t *testing.T) {
 	assertEqual(t, strings.Join(answers, ", "), "trace-1 user_ada true, trace-1 token-expired true, trace-1 session-token-missing true")
 }
 
+// waitingStore is a database that does not respond.
+type waitingStore struct {
+	clerkauth.UserStore
+	called chan struct{}
+}
+
+func (w waitingStore) FindByClerkID(ctx context.Context, _ string) (*clerkauth.User, error) {
+	w.called <- struct{}{}
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func TestCloseEndsTheContextOfTheStore(t *testing.T) {
+	clerk := clerktest.New(t)
+	store := waitingStore{&memoryStore{}, make(chan struct{})}
+	client := clientWith(t, clerk, func(c *clerkauth.Config) { c.Store = store })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	result := make(chan error)
+	go func() {
+		_, err := client.Authenticate(ctx, clerk.Request("GET", "/"))
+		result <- err
+	}()
+	<-store.called
+	assertEqual(t, client.Close(), nil)
+	assertEqual(t, errors.Is(<-result, clerkauth.ErrClosed), true)
+	assertEqual(t, ctx.Err(), nil)
+}
+
+func TestOnAnswerPanicLeavesTheResult(t *testing.T) {
+	clerk := clerktest.New(t)
+	var lines bytes.Buffer
+	client := clientWith(t, clerk, func(c *clerkauth.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		c.OnAnswer = func(context.Context, clerkauth.Answer) { panic("metrics are down") }
+	})
+	auth, err := client.Authenticate(context.Background(), clerk.Request("GET", "/", clerktest.User("user_ada")))
+	assertEqual(t, auth.UserID(), "user_ada")
+	assertEqual(t, err, nil)
+	assertEqual(t, strings.Contains(lines.String(), "callback=OnAnswer panic=\"metrics are down\""), true)
+}
+
 func TestOptionalAuthRejectsInvalidTokensOnly(t *testing.T) {
 	clerk := clerktest.New(t)
 	handler := clerk.Client().OptionalAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -143,6 +186,21 @@ func TestOptionalAuthRejectsInvalidTokensOnly(t *testing.T) {
 		response := httptest.NewRecorder()
 		handler.ServeHTTP(response, request)
 		assertEqual(t, fmt.Sprint(response.Code, " ", response.Body), want)
+	}
+}
+
+func TestRequireReverificationPanicsAtAnInvalidLevel(t *testing.T) {
+	client := clerktest.New(t).Client()
+	for level, want := range map[string]bool{"stict": true, "": true, "first_factor": true, "first_factor:0": true, "first_factor:-1": true,
+		"first_factor:10m": true, "third_factor:10": true, "strict:10": true, "lax": false, "second_factor:1440": false} {
+		func() {
+			defer func() {
+				if got := recover() != nil; got != want {
+					t.Errorf("%q: panics: %v", level, got)
+				}
+			}()
+			client.RequireReverification(level)
+		}()
 	}
 }
 
@@ -227,6 +285,9 @@ func TestDurationsOfSettingsRoundUp(t *testing.T) {
 	assertEqual(t, *clerkauth.Seconds(0), 0)
 	assertEqual(t, *clerkauth.Milliseconds(2 * time.Second), 2000)
 	assertEqual(t, *clerkauth.Milliseconds(time.Microsecond), 1)
+	assertEqual(t, *clerkauth.Seconds(-time.Nanosecond), -1)
+	assertEqual(t, *clerkauth.Milliseconds(-500 * time.Microsecond), -1)
+	assertEqual(t, *clerkauth.Seconds(math.MaxInt64), math.MaxInt64/int64(time.Second)+1)
 }
 
 func TestVariableSendsLinesToStandardErrorInsteadOfTheDefaultLog(t *testing.T) {

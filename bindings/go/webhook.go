@@ -27,6 +27,7 @@ func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []b
 		return false, err
 	}
 	session := c.newStoreSession(ctx)
+	defer session.end()
 	result, err := c.processWebhook(ctx, session, flatten(header), body)
 	if err != nil {
 		return false, err

@@ -33,7 +33,6 @@ import (
 )
 
 const (
-	issuer    = "https://clerk.test.example"
 	party     = "https://app.test.example"
 	lifetime  = time.Minute
 	primaryID = "idn_1"
@@ -54,6 +53,7 @@ type Clerk struct {
 	t      testing.TB
 	server *httptest.Server
 	kid    string
+	issuer string // instances have the key in common
 	secret []byte
 
 	once   sync.Once // for the client of Context
@@ -83,7 +83,7 @@ type Profile struct {
 // New starts a Clerk instance that ends with the test.
 func New(t testing.TB) *Clerk {
 	t.Helper()
-	c := &Clerk{t: t, kid: "ins_" + randomID(), secret: random(24), version: time.Now().UnixMilli(),
+	c := &Clerk{t: t, kid: "ins_" + randomID(), issuer: "https://clerk-" + randomID() + ".test.example", secret: random(24), version: time.Now().UnixMilli(),
 		users: map[string]*Profile{}, versions: map[string]int64{}, ended: map[string]bool{}}
 	c.server = httptest.NewServer(http.HandlerFunc(c.respond))
 	t.Cleanup(c.server.Close)
@@ -92,7 +92,7 @@ func New(t testing.TB) *Clerk {
 
 // Config returns the settings of a client that accepts the tokens of this instance, and of no other.
 func (c *Clerk) Config() clerkauth.Config {
-	return clerkauth.Config{APIURL: c.server.URL, SecretKey: secretKey, JWTKey: c.JWTKey(), Issuer: []string{issuer}, AuthorizedParties: []string{party},
+	return clerkauth.Config{APIURL: c.server.URL, SecretKey: secretKey, JWTKey: c.JWTKey(), Issuer: []string{c.issuer}, AuthorizedParties: []string{party},
 		WebhookSecrets: []string{c.WebhookSecret()}}
 }
 
@@ -213,7 +213,7 @@ func (c *Clerk) Token(options ...Option) string {
 		issued = now.Add(t.expiresIn - lifetime)
 	}
 	scope := "u:"
-	claims := map[string]any{"azp": party, "exp": now.Add(t.expiresIn).Unix(), "fva": t.ages, "iat": issued.Unix(), "iss": issuer,
+	claims := map[string]any{"azp": party, "exp": now.Add(t.expiresIn).Unix(), "fva": t.ages, "iat": issued.Unix(), "iss": c.issuer,
 		"jti": randomID(), "nbf": issued.Add(-10 * time.Second).Unix(), "sid": t.session, "sts": "active", "sub": t.user, "v": 2}
 	names := make([]string, 0, len(t.features))
 	if t.orgID != "" {

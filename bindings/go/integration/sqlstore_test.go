@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -315,4 +316,41 @@ func TestStorePassesTheTestsOfStores(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.Run(t, store)
+}
+
+func TestSQLStoreRejectsClerkIDsComparedWithoutCase(t *testing.T) {
+	db := open(t)
+	must[sql.Result](t)(db.Exec("CREATE TABLE clerk_user (id INTEGER PRIMARY KEY, clerk_id TEXT UNIQUE COLLATE NOCASE)"))
+	columns := map[clerkauth.Column]string{clerkauth.ColumnClerkID: "clerk_id"}
+	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{Columns: columns}))
+	for _, err := range []error{store.Check(background), errOf(store.FindByClerkID(background, "user_a")),
+		errOf(clerkauth.New(clerkauth.Config{SecretKey: "sk_test_go", Store: store}))} {
+		if !errors.Is(err, clerkauth.ErrConfig) || !strings.Contains(err.Error(), "clerk_user.clerk_id is compared without case") {
+			t.Error(err)
+		}
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
+// Without a busy timeout SQLite aborts a transaction at once while another one writes.
+func TestSQLStoreRepeatsWhatSQLiteAborts(t *testing.T) {
+	db := must[*sql.DB](t)(sql.Open("sqlite3", "file:"+t.TempDir()+"/app.db?_busy_timeout=0&_journal_mode=WAL"))
+	t.Cleanup(func() { _ = db.Close() })
+	store := must[*sqlstore.Store](t)(sqlstore.New(db, sqlstore.Options{}))
+	if err := store.CreateTable(background); err != nil {
+		t.Fatal(err)
+	}
+	created := make(chan error)
+	for i := range 8 {
+		go func() {
+			_, err := store.Create(background, clerkauth.Fields{{Column: clerkauth.ColumnUsername, Value: fmt.Sprint("user", i)}})
+			created <- err
+		}()
+	}
+	for range 8 {
+		if err := <-created; err != nil {
+			t.Error(err)
+		}
+	}
 }

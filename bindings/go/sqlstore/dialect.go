@@ -20,7 +20,7 @@ type Dialect struct {
 	Returning bool
 	// Identity is the type of an integer key that the database generates; for [Store.CreateTable] only.
 	Identity string
-	// IgnoresCase reports whether the database compares strings without case by default: then Clerk ids need a binary
+	// IgnoresCase reports whether the database compares strings without case by default, as MySQL: then Clerk ids need a binary
 	// collation, which [Store.Check] requires, and usernames need no index on LOWER.
 	IgnoresCase bool
 }
@@ -58,7 +58,10 @@ func isAborted(err error) bool {
 	if errors.As(err, &state) {
 		return state.SQLState() == "40001" || state.SQLState() == "40P01"
 	}
-	return strings.Contains(err.Error(), "Error 1213")
+	message := err.Error()
+	return strings.Contains(message, "Error 1213") || // deadlock
+		strings.Contains(message, "Error 1020") || // MariaDB: the snapshot is too old
+		strings.Contains(message, "database is locked") // SQLite
 }
 
 // types are the types of the columns, which the three databases have in common.
@@ -131,13 +134,49 @@ func (s *Store) createIndex(kind string, column clerkauth.Column) string {
 	return "CREATE " + kind + " IF NOT EXISTS " + name + " ON " + on + " (LOWER(" + s.column(column) + "))"
 }
 
-// Check rejects a table of MySQL or MariaDB whose columns cannot hold every name (they must be utf8mb4), or whose column of
-// Clerk ids is compared without case. [clerkauth.New] calls it, and so does the first query until it has succeeded. A table
-// that does not exist passes.
+// Check rejects a table whose column of Clerk ids is compared without case, of MySQL or MariaDB one whose columns cannot hold
+// every name (they must be utf8mb4), and a PostgreSQL database that is not UTF8. [clerkauth.New] calls it, and so does the first
+// query until it has succeeded. A table that does not exist passes.
 func (s *Store) Check(ctx context.Context) error {
-	if !s.dialect.IgnoresCase || s.checked.Load() {
+	if s.checked.Load() {
 		return nil
 	}
+	check := s.checkCollation
+	if s.dialect.IgnoresCase {
+		check = s.checkColumns
+	}
+	exists, err := check(ctx)
+	if err == nil {
+		s.checked.Store(exists)
+	}
+	return err
+}
+
+// checkCollation compares two strings as the database compares Clerk ids, whatever makes it ignore case: a collation or a type
+// such as citext. An error of the database is that of the next query as well.
+func (s *Store) checkCollation(ctx context.Context) (bool, error) {
+	var encoding string
+	if s.dialect.DollarPlaceholders && s.db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding) == nil && !strings.EqualFold(encoding, "UTF8") {
+		return false, fmt.Errorf("%w: sqlstore: the encoding of the database is %s: use a database with the encoding UTF8", clerkauth.ErrConfig, encoding)
+	}
+	if !s.has(clerkauth.ColumnClerkID) {
+		return true, nil
+	}
+	name := s.column(clerkauth.ColumnClerkID)
+	equal := 0
+	if s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT "+name+" FROM "+s.quote(s.options.Table)+
+		" WHERE 1 = 0 UNION ALL SELECT 'user_a') AS probe WHERE "+name+" = 'USER_A'").Scan(&equal) != nil {
+		return false, nil
+	}
+	if equal != 0 {
+		return false, fmt.Errorf("%w: sqlstore: the column %s.%s is compared without case: ALTER it to a type or collation that compares exactly",
+			clerkauth.ErrConfig, s.options.Table, s.options.Columns[clerkauth.ColumnClerkID])
+	}
+	return true, nil
+}
+
+// checkColumns reports whether the table of MySQL or MariaDB exists.
+func (s *Store) checkColumns(ctx context.Context) (bool, error) {
 	schema, table, found := strings.Cut(s.options.Table, ".")
 	if !found {
 		schema, table = "", schema
@@ -145,25 +184,21 @@ func (s *Store) Check(ctx context.Context) error {
 	rows, err := s.db.QueryContext(ctx, `SELECT LOWER(column_name), character_set_name, collation_name FROM information_schema.columns
 		WHERE table_name = ? AND table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND character_set_name IS NOT NULL`, table, schema)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer rows.Close()
 	exists := false
 	for rows.Next() {
 		var name, charset, collation string
 		if err := rows.Scan(&name, &charset, &collation); err != nil {
-			return err
+			return false, err
 		}
 		exists = true
 		if err := s.checkColumn(name, charset, collation); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	s.checked.Store(exists)
-	return nil
+	return exists, rows.Err()
 }
 
 func (s *Store) checkColumn(name, charset, collation string) error {

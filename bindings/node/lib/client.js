@@ -43,7 +43,8 @@ function isUnavailable(value) {
 }
 
 class ClerkClient {
-  #native;
+  #native = null;
+  #configError = null;
   #store = null;
   #events;
   #storeTimeoutMs;
@@ -76,8 +77,13 @@ class ClerkClient {
     } catch (error) {
       throw fromException(error);
     }
-    if (configError !== null) throw fromNative(configError);
-    this.#events = new ClerkEvents((mask) => this.#native.setEventMask(mask));
+    if (configError !== null) {
+      this.#native = null;
+      this.#configError = fromNative(configError);
+      // `next build` imports the server's modules without its secrets: the first use throws the error.
+      if (process.env.NEXT_PHASE !== 'phase-production-build') throw this.#configError;
+    }
+    this.#events = new ClerkEvents((mask) => this.#native?.setEventMask(mask));
     this.#webhooks = {
       handle: async (request, callOptions) => {
         const signal = getSignal(callOptions);
@@ -89,6 +95,7 @@ class ClerkClient {
       },
     };
     // Warnings about the settings are queued by now; the next tick gives the caller time to add a listener.
+    if (this.#native === null) return;
     process.nextTick(() => {
       this.#events.flush(this.#native);
       // Else all events would be queued until the first listener is added.
@@ -169,7 +176,8 @@ class ClerkClient {
   async warmUp(options) {
     const signal = getSignal(options);
     const warmUp = async () => {
-      await this.#store?.check();
+      const storeError = await this.#store?.warmUp();
+      if (storeError !== undefined) throw storeError;
       const { status, error } = await this.#native.warmUp();
       if (status !== 'CLERK_OK') throw this.#isClosed ? closedError() : fromStatus(status, error);
     };
@@ -234,6 +242,7 @@ class ClerkClient {
 
   async #close() {
     this.#isClosed = true;
+    if (this.#native === null) return;
     this.#native.close();
     // A call that waited for another call's fetch starts its own fetch when that one is canceled.
     const again = setInterval(() => this.#native.close(), 10);
@@ -243,6 +252,7 @@ class ClerkClient {
 
   #open() {
     if (this.#isClosed) throw closedError();
+    if (this.#configError !== null) throw this.#configError;
     return this.#native;
   }
 

@@ -18,6 +18,12 @@ const ABORTED = new Set([
   'ER_LOCK_DEADLOCK',
   '1213',
   'P2034', // Prisma
+  'ER_CHECKREAD', // MariaDB: the snapshot is too old
+  '1020',
+  'SQLITE_BUSY',
+  'SQLITE_BUSY_SNAPSHOT',
+  '5', // the same in node:sqlite
+  '517',
 ]);
 /** Where query builders have the error of the driver. */
 const INNER = ['cause', 'driverError', 'original', 'originalError', 'parent', 'meta', 'driverAdapterError'];

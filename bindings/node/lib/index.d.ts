@@ -390,18 +390,31 @@ interface WebhookEventBase<Type extends string, Data> {
   instance_id?: string;
 }
 
+/** What events are about, apart from users and sessions. */
+type WebhookSubject =
+  | 'email'
+  | 'invitation'
+  | 'organization'
+  | 'organizationDomain'
+  | 'organizationInvitation'
+  | 'organizationMembership'
+  | 'paymentAttempt'
+  | 'permission'
+  | 'role'
+  | 'sms'
+  | 'subscription'
+  | 'subscriptionItem'
+  | 'waitlistEntry';
+
 /** An event of Clerk; `type` narrows `data`. */
 export type WebhookEvent =
   | WebhookEventBase<'user.created' | 'user.updated', WebhookUser>
   | WebhookEventBase<'user.deleted', { id: string; deleted: boolean; [member: string]: unknown }>
   | WebhookEventBase<
-      'session.created' | 'session.ended' | 'session.removed' | 'session.revoked',
+      'session.created' | 'session.ended' | 'session.pending' | 'session.removed' | 'session.revoked',
       { id: string; user_id: string; status: string; [member: string]: unknown }
     >
-  | WebhookEventBase<
-      `organization${string}` | `email.${string}` | `sms.${string}` | `role.${string}` | `permission.${string}`,
-      Record<string, unknown>
-    >;
+  | WebhookEventBase<`${WebhookSubject}.${string}`, Record<string, unknown>>;
 
 /** What the channel `clerk-auth:authenticate` of `node:diagnostics_channel` publishes for each call of `authenticate`. */
 export interface AuthenticateMessage {

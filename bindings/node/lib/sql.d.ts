@@ -34,7 +34,7 @@ export class SqlUserStore<Row extends UserRow = UserRow> implements UserStore<Ro
   usernameTaken(username: string, exceptKey: string | null): Promise<boolean>;
   create(columns: UserColumns): Promise<Row>;
   update(key: string, columns: UserColumns, condition: UpdateCondition): Promise<Row>;
-  /** Rejects a table of MySQL whose columns are not utf8mb4, or whose column of Clerk ids is compared without case. */
+  /** Rejects a table that compares Clerk ids without case, one of MySQL that is not utf8mb4, a database of PostgreSQL that is not UTF8. */
   check(): Promise<void>;
   /** Creates the table if it does not exist: usernames are unique without case. */
   createTable(): Promise<void>;

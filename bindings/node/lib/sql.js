@@ -1,7 +1,7 @@
 'use strict';
 // A user store for SQL databases, over the `query` function of any driver or query builder.
 
-const { ConflictError } = require('./errors.js');
+const { ClerkError, ConflictError } = require('./errors.js');
 const native = require('./native.js');
 
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -203,9 +203,33 @@ class SqlUserStore {
     return typeof value === 'boolean' && !this.#dialect.booleans ? Number(value) : value;
   }
 
-  /** Rejects a table of MySQL that cannot hold every name, or that compares the ids of Clerk users without case. */
+  /** Rejects a table that compares the ids of Clerk users without case, or that cannot hold every name. */
   async check() {
-    if (this.#dialect.quote !== '`') return;
+    await (this.#dialect.quote === '`' ? this.#checkColumns() : this.#checkCollation());
+  }
+
+  /** Compares two strings as the database compares Clerk ids, whatever makes it ignore case: a collation or a type such as citext. */
+  async #checkCollation() {
+    const name = this.#names.clerkId;
+    const probe = `SELECT ${name} FROM ${this.#table} WHERE 1 = 0 UNION ALL SELECT 'user_a'`;
+    const [{ equal }] = rowsOf(
+      await this.#run(`SELECT COUNT(*) AS equal FROM (${probe}) AS probe WHERE ${name} = 'USER_A'`, []),
+    );
+    if (Number(equal) !== 0)
+      throw new ClerkError(
+        'CLERK_CONFIG',
+        `the column ${this.#tableName}.${name.slice(1, -1)} is compared without case: ALTER it to a type or collation that compares exactly`,
+      );
+    if (this.#dialect.identity !== DIALECTS.postgresql.identity) return;
+    const [{ server_encoding: encoding }] = rowsOf(await this.#run('SHOW server_encoding', []));
+    if (encoding !== 'UTF8')
+      throw new ClerkError(
+        'CLERK_CONFIG',
+        `the encoding of the database is ${encoding}: use a database with the encoding UTF8`,
+      );
+  }
+
+  async #checkColumns() {
     const [schema, table] = this.#tableName.includes('.') ? this.#tableName.split('.') : [null, this.#tableName];
     const found = rowsOf(
       await this.#run(
@@ -222,7 +246,10 @@ class SqlUserStore {
       const type = column === 'clerkId' ? 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin' : 'CHARACTER SET utf8mb4';
       const isExact = column !== 'clerkId' || /_bin$|_as_cs$/.test(collation);
       if (charset !== 'utf8mb4' || !isExact) {
-        throw new Error(`the column ${this.#tableName}.${name} is ${charset} with ${collation}: ALTER it to ${type}`);
+        throw new ClerkError(
+          'CLERK_CONFIG',
+          `the column ${this.#tableName}.${name} is ${charset} with ${collation}: ALTER it to ${type}`,
+        );
       }
     }
   }

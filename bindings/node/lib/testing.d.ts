@@ -40,7 +40,7 @@ export interface TestToken {
 /** A Clerk instance on the loopback interface: its tokens are real, signed with a key of this process. */
 export interface TestClerk {
   /** The options of a client that accepts the tokens of this instance, and of no other. */
-  readonly options: ClientOptions;
+  readonly options: Omit<ClientOptions, 'acceptsToken' | 'users'>;
   /** The URL of its Backend API. */
   readonly url: string;
   /** The public key as PEM. */

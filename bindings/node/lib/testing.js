@@ -6,7 +6,6 @@ const crypto = require('node:crypto');
 const http = require('node:http');
 const { userStoreTests } = require('./store-tests.js');
 
-const ISSUER = 'https://clerk.test.example';
 const PARTY = 'https://app.test.example';
 const LIFETIME_S = 60;
 const PRIMARY = 'idn_1';
@@ -43,6 +42,8 @@ class TestClerk {
   webhookSecret = `whsec_${crypto.randomBytes(24).toString('base64')}`;
   #server;
   #kid = randomId('ins_');
+  // Instances have the key in common.
+  #issuer = `https://${randomId('clerk-')}.test.example`;
   #users = new Map();
   #ended = new Set();
   #requests = 0;
@@ -80,7 +81,7 @@ class TestClerk {
       apiUrl: this.url,
       secretKey: 'sk_test_clerk_auth_testing',
       jwtKey: this.jwtKey,
-      issuer: [ISSUER],
+      issuer: [this.#issuer],
       authorizedParties: [PARTY],
       webhookSecrets: [this.webhookSecret],
     };
@@ -156,7 +157,7 @@ class TestClerk {
       exp: now + expiresInS,
       fva: factorVerificationAge,
       iat: issued,
-      iss: ISSUER,
+      iss: this.#issuer,
       jti: randomId(''),
       nbf: issued - 10,
       ...(orgId === undefined ? {} : { o: organization }),

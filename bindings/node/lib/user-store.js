@@ -44,8 +44,7 @@ class UserStore {
   #timeoutMs;
   #columns;
   #rows;
-  /** The promise of `users.check()`; undefined before it, and after it failed. */
-  #checked;
+  #isChecked = false;
 
   constructor(client, users, timeoutMs, rowCapacity) {
     if (users === null || typeof users !== 'object') throw new TypeError('options.users must be an object');
@@ -92,15 +91,24 @@ class UserStore {
   }
 
   /** Calls `users.check()`, which rejects a table that cannot be used, until it has succeeded once. */
-  async check() {
-    if (typeof this.#users.check !== 'function') return;
-    this.#checked ??= this.#users.check();
+  async #check() {
+    if (this.#isChecked || typeof this.#users.check !== 'function') return;
+    // Not one promise for all requests: a query that hangs would make each of them time out.
+    await this.#users.check();
+    this.#isChecked = true;
+  }
+
+  /** Checks the table, within the deadline of one request. */
+  async warmUp() {
+    const session = new StoreSession(async () => ({ response: await this.#check() }), this.#timeoutMs);
     try {
-      await this.#checked;
-    } catch (error) {
-      this.#checked = undefined;
-      throw error;
+      await session.respond({ kind: 'check' });
+    } finally {
+      session.end();
     }
+    const { error } = session;
+    if (error === undefined || error instanceof ClerkError || error instanceof TypeError) return error;
+    return new ClerkError('CLERK_UNAVAILABLE', `the user store failed: ${error?.message ?? error}`, { cause: error });
   }
 
   /** Executes the requests of a pending call until it is done, within one deadline. Adds the last row and the store's error. */
@@ -125,7 +133,7 @@ class UserStore {
     const context = { client: this.#client, outer: contexts.getStore(), isActive: true };
     try {
       return await contexts.run(context, async () => {
-        await this.check();
+        await this.#check();
         return this.#call(request);
       });
     } finally {

@@ -13,7 +13,17 @@ function warn(message) {
   if (last !== undefined && now - last < INTERVAL_MS) return;
   if (lastTimes.size >= MAX_MESSAGES) lastTimes.clear();
   lastTimes.set(key, now);
-  process.emitWarning(message, { type: 'ClerkWarning', code: 'CLERK_AUTH' });
+  if (!process.env.CLERK_LOG)
+    process.emitWarning(`clerk-auth: ${message}`, { type: 'ClerkWarning', code: 'CLERK_AUTH' });
+  else writeLine('warn', message);
+}
+
+const LEVELS = ['off', 'error', 'warn', 'info', 'debug'];
+
+/** Writes a line to standard error if CLERK_LOG includes its level. */
+function writeLine(level, message) {
+  if (LEVELS.indexOf(level) <= LEVELS.indexOf(process.env.CLERK_LOG))
+    process.stderr.write(`clerk-auth: ${level}: ${message}\n`);
 }
 
 const CLOCK_REASONS = ['token-not-active-yet', 'token-iat-in-the-future'];
@@ -26,20 +36,16 @@ function warnOfResult(auth) {
   if (auth.status === 'unavailable') {
     const { message, cause } = auth.error;
     const detail = cause instanceof Error ? ` (${cause.name}: ${withoutAddresses(cause.message)})` : '';
-    warn(`clerk-auth: requests cannot be authenticated: ${auth.reason}: ${message}${detail}`);
+    warn(`requests cannot be authenticated: ${auth.reason}: ${message}${detail}`);
   } else if (CLOCK_REASONS.includes(auth.reason)) {
-    warn(`clerk-auth: tokens are rejected as ${auth.reason}: the clock of this machine may be behind that of Clerk`);
+    warn(`tokens are rejected as ${auth.reason}: the clock of this machine may be behind that of Clerk`);
   }
 }
 
-const LEVELS = ['off', 'error', 'warn', 'info', 'debug'];
-
 /** Warns of what the library logs at the levels `warn` and `error`; with CLERK_LOG all lines of its level go to standard error. */
 function warnOfLog({ level, message }) {
-  const { CLERK_LOG } = process.env;
-  if (CLERK_LOG) {
-    if (LEVELS.indexOf(level) <= LEVELS.indexOf(CLERK_LOG)) process.stderr.write(`clerk-auth: ${level}: ${message}\n`);
-  } else if (level === 'warn' || level === 'error') warn(`clerk-auth: ${message}`);
+  if (process.env.CLERK_LOG) writeLine(level, message);
+  else if (level === 'warn' || level === 'error') warn(message);
 }
 
 module.exports = { warnOfLog, warnOfResult };

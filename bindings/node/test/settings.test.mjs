@@ -48,6 +48,25 @@ test('invalid setting is an error that names it and contains no secret', () => {
   for (const [options, message] of types) assert.throws(() => new ClerkClient(options), { name: 'TypeError', message });
 });
 
+test('client without secrets during next build reports them on first use', async (t) => {
+  process.env.NEXT_PHASE = 'phase-production-build';
+  t.after(() => delete process.env.NEXT_PHASE);
+  const clerk = new ClerkClient({ env: false });
+  const error = { code: 'CLERK_CONFIG', setting: 'secret_key' };
+  clerk.events.on('authFailed', assert.fail);
+  await assert.rejects(clerk.authenticate({ headers: {} }), error);
+  await assert.rejects(clerk.warmUp(), error);
+  await assert.rejects(clerk.verifyToken('x'), error);
+  await assert.rejects(clerk.webhooks.handle({ headers: {}, body: '' }), error);
+  assert.throws(() => clerk.authenticateCached({ headers: {} }), error);
+  assert.throws(() => clerk.stats(), error);
+  assert.throws(() => new ClerkClient({ env: false, issuer: {} }), TypeError);
+  await clerk.close();
+  await assert.rejects(clerk.authenticate({ headers: {} }), { code: 'CLERK_CLOSED' });
+  delete process.env.NEXT_PHASE;
+  assert.throws(() => new ClerkClient({ env: false }), error);
+});
+
 test('options take precedence over the environment', async () => {
   const env = {
     CLERK_SECRET_KEY: 'sk_test_x',

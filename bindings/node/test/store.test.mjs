@@ -497,6 +497,9 @@ test('statement that the database aborted is repeated, within the deadline', asy
     { cause: { sqlState: '40001' } },
     { driverError: { code: 'ER_LOCK_DEADLOCK' } },
     { code: 'P2034' },
+    { errno: 1020, sqlState: 'HY000' },
+    { code: 'SQLITE_BUSY' },
+    { code: 'ERR_SQLITE_ERROR', errcode: 5 },
   ];
   for (const properties of deadlocks) {
     const users = new UserTable();
@@ -537,6 +540,16 @@ test('errors of drivers for a unique column are conflicts, also when wrapped', a
   }
 });
 
+test('check() that hangs times out, and the next request checks again', async () => {
+  const users = new UserTable();
+  let checks = 0;
+  users.check = () => (++checks < 3 ? new Promise(() => {}) : undefined);
+  const clerk = sim.client({ users, storeTimeoutMs: 50 });
+  await assert.rejects(clerk.warmUp(), { code: 'CLERK_STORE_TIMEOUT' });
+  assert.equal((await clerk.authenticate(request)).error.cause.code, 'CLERK_STORE_TIMEOUT');
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+});
+
 test('table that check() rejects is not used, until check() succeeds once', async () => {
   const users = new UserTable();
   let checks = 0;
@@ -544,7 +557,7 @@ test('table that check() rejects is not used, until check() succeeds once', asyn
     if (++checks < 3) throw new Error('the table is latin1');
   };
   const clerk = sim.client({ users });
-  await assert.rejects(clerk.warmUp(), /latin1/);
+  await assert.rejects(clerk.warmUp(), { code: 'CLERK_UNAVAILABLE', message: /latin1/ });
   const auth = await clerk.authenticate(request);
   assert.equal(auth.reason, 'store-error');
   assert.match(auth.error.cause.message, /latin1/);

@@ -24,6 +24,9 @@ test('token is accepted without a request, by its own instance only', async () =
     (await client.verifyToken(clerk.token({ claims: { iss: 'https://other.example' } }))).status,
     'signed-out',
   );
+  const other = await startTestClerk();
+  assert.equal((await client.verifyToken(other.token())).reason, 'token-invalid-issuer');
+  await other.close();
   assert.equal((await client.verifyToken(`${clerk.token()}x`)).status, 'signed-out');
 });
 

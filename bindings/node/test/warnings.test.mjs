@@ -94,6 +94,8 @@ test('CLERK_LOG sends the lines of the log to standard error', () => {
     const client = new ClerkClient({ ...clerk.options, authorizedParties: ['https://other.example'] });
     await client.authenticate({ headers: clerk.headers({ azp: 'https://a.example' }) });
     await client.close();
+    const unreachable = new ClerkClient({ env: false, secretKey: 'sk_test_x', apiUrl: 'http://127.0.0.1:9' });
+    await unreachable.authenticate({ headers: clerk.headers() });
     await clerk.close();`;
   const linesWith = (level) =>
     spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
@@ -104,5 +106,8 @@ test('CLERK_LOG sends the lines of the log to standard error', () => {
   const rejected = /^clerk-auth: debug: rejected: token-invalid-authorized-parties/m;
   assert.match(linesWith('debug'), rejected);
   assert.doesNotMatch(linesWith('info'), rejected);
+  assert.match(linesWith('warn'), /^clerk-auth: warn: requests cannot be authenticated: jwk-failed-to-load/m);
+  assert.doesNotMatch(linesWith('warn'), /ClerkWarning/);
+  assert.equal(linesWith('off'), '');
   assert.match(linesWith('loud'), /CLERK_LOG/);
 });

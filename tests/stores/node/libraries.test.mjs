@@ -32,7 +32,28 @@ for (const [name, open] of Object.entries(libraries)) {
     await client.close();
   });
 
-  if (!isMysql) continue;
+  if (!isMysql) {
+    test(`${name}, a table that compares Clerk ids without case is refused at start`, async () => {
+      const table = `refused_${name}`.toLowerCase();
+      const refused = await open(source, table);
+      const { default: pg } = await import('pg');
+      const db = new pg.Client(source);
+      await db.connect();
+      await db.query(
+        `CREATE COLLATION ${table}_ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+      );
+      await db.query(`CREATE TABLE ${table} (id BIGSERIAL PRIMARY KEY, clerk_id TEXT COLLATE ${table}_ci UNIQUE)`);
+      const client = new ClerkClient({ ...clerk.options, users: refused.store });
+      await assert.rejects(client.warmUp(), /clerk_id is compared without case/);
+      assert.equal((await client.authenticate({ headers: clerk.headers() })).reason, 'store-error');
+      await db.query(`ALTER TABLE ${table} ALTER clerk_id TYPE TEXT COLLATE "C"`);
+      await client.warmUp();
+      await db.end();
+      await client.close();
+      await refused.close();
+    });
+    continue;
+  }
   test(`${name}, a table of another character set or collation is refused at start`, async () => {
     for (const [index, column] of [
       'clerk_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE',

@@ -1,10 +1,21 @@
 // Only compiled: valid and invalid uses of the types.
 import http from 'node:http';
+import type { WebhookEvent as TheirWebhookEvent } from '@clerk/backend/webhooks';
 import express from 'express';
 import Fastify from 'fastify';
 import { Hono } from 'hono';
 import Koa from 'koa';
-import { Auth, ClerkClient, ClerkError, ConflictError, Reason, UserRow, UserStore, version } from 'clerk-auth';
+import {
+  Auth,
+  ClerkClient,
+  ClerkError,
+  ConflictError,
+  Reason,
+  UserRow,
+  UserStore,
+  WebhookEvent,
+  version,
+} from 'clerk-auth';
 import * as onExpress from 'clerk-auth/express';
 import * as onFastify from 'clerk-auth/fastify';
 import * as onHono from 'clerk-auth/hono';
@@ -105,6 +116,11 @@ onExpress.requireAuth('org:admin');
 onHono.clerkMiddleware(clerk, { nonsense: true });
 await using test = await startTestClerk();
 new ClerkClient({ ...test.options, users: new SqlUserStore({ dialect: 'sqlite', query: () => [] }) });
+const narrowed = await new ClerkClient({ ...test.options, users }).authenticate({});
+if (narrowed.isAuthenticated) console.log(narrowed.userId.length, narrowed.localUser?.row?.plan);
+// Every event of Clerk's own package has a type.
+const webhookType: WebhookEvent['type'] = null as never as TheirWebhookEvent['type'];
+console.log(webhookType);
 for (const { name, run } of userStoreTests(() => users)) console.log(name, run(), account);
 // @ts-expect-error no such dialect
 new SqlUserStore({ dialect: 'oracle', query: () => [] });
