@@ -9,7 +9,7 @@ export CLERK_SIM=${CLERK_SIM:-$PWD/target/release/clerk-sim}
 export CLERK_CASES=${CLERK_CASES:-$PWD/build/shared-cases.jsonl}
 export CLERK_TMP=$PWD/build/cpp
 export CLERK_CPP_STAGE=$CLERK_TMP/stage
-export LD_LIBRARY_PATH=$CLERK_STAGE/lib
+export LD_LIBRARY_PATH=$CLERK_STAGE/lib CLERK_LOG=off
 
 for tool in cmake make c++ cc pkg-config ldd flock timeout; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
