@@ -83,7 +83,7 @@ type Profile struct {
 // New starts a Clerk instance that ends with the test.
 func New(t testing.TB) *Clerk {
 	t.Helper()
-	c := &Clerk{t: t, kid: "ins_" + randomID(), issuer: "https://clerk-" + randomID() + ".test.example", secret: random(24), version: time.Now().UnixMilli(),
+	c := &Clerk{t: t, kid: "ins_" + randomID(), issuer: "https://clerk." + randomID() + ".test.example", secret: random(24), version: time.Now().UnixMilli(),
 		users: map[string]*Profile{}, versions: map[string]int64{}, ended: map[string]bool{}}
 	c.server = httptest.NewServer(http.HandlerFunc(c.respond))
 	t.Cleanup(c.server.Close)

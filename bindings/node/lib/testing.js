@@ -43,7 +43,7 @@ class TestClerk {
   #server;
   #kid = randomId('ins_');
   // Instances have the key in common.
-  #issuer = `https://${randomId('clerk-')}.test.example`;
+  #issuer = `https://clerk.${randomId('')}.test.example`;
   #users = new Map();
   #ended = new Set();
   #requests = 0;
