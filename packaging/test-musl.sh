@@ -12,7 +12,9 @@ trap 'rm -rf "$work"' EXIT
 export "CC_${target//-/_}=musl-gcc"
 cargo rustc --release --jobs "${JOBS:-2}" --lib --crate-type staticlib --target "$target"
 scripts/archive.sh "target/$target/release/libclerk_auth.a" tests/abi/symbols.txt "$work/libclerk_auth.a"
-musl-gcc -static -Wall -Werror -Iinclude -o "$work/who" examples/who.c "$work/libclerk_auth.a" -lgcc_eh
+# Debian's libgcc_eh is for glibc; Rust brings an unwinder for musl.
+unwinder=$(rustc --print sysroot)/lib/rustlib/$target/lib/self-contained/libunwind.a
+musl-gcc -static -Wall -Werror -Iinclude -o "$work/who" examples/who.c "$work/libclerk_auth.a" "$unwinder"
 file "$work/who"
 CLERK_SECRET_KEY=sk_test_none "$work/who" none | grep '^not signed in: '
 echo "ok a static program for $target"
