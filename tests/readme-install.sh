@@ -12,10 +12,11 @@ fi
 
 unset LD_LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH MAKEFLAGS MFLAGS MAKELEVEL DESTDIR PREFIX LIBDIR
 work=$(mktemp -d)
+trap 'umount -l "$work" && rmdir "$work"' EXIT
 mount -t tmpfs tmpfs "$work" # an overlay needs a file system that is none itself
 for folder in usr/local etc; do
-  mkdir -p "$work/upper/$folder" "$work/work/$folder"
-  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$work/upper/$folder,workdir=$work/work/$folder" "/$folder"
+  mkdir -p "$work/upper/$folder" "$work/scratch/$folder"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$work/upper/$folder,workdir=$work/scratch/$folder" "/$folder"
 done
 if [ -e /usr/local/include/clerk_auth.h ]; then make --no-print-directory uninstall; fi
 
