@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Links the shared library with symbol versions, which the list of exported symbols that rustc passes does not have: a program that was
-# linked with a library of another major ABI version fails to start, with a message that names the version.
+# Links the shared library with symbol versions, which the list of exported symbols that rustc passes does not have: functions of another
+# major ABI version are other symbols.
 set -eu
 for argument in "$@"; do
   case $argument in
