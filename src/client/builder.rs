@@ -258,12 +258,11 @@ impl ClientBuilder {
     }
 
     fn validate_and_build(self) -> Result<Client, ConfigError> {
-        let ClientBuilder { config, store, listeners, clock, transport, error } = self;
+        let ClientBuilder { config, store, mut listeners, clock, transport, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
         let clock = clock.unwrap_or_else(Clock::system);
-        let mut listeners = listeners;
         let lines = stderr_log::Lines::from_env()?;
         if let (false, Some((level, handler))) = (listeners.has_log_handler(), lines.handler(clock.clone())) {
             listeners.on_log(level, handler);
