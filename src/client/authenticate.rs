@@ -294,11 +294,6 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
-        self.check_known_state(token, now)
-    }
-
-    /// The part of [`Self::check_known`] that is no revocation.
-    fn check_known_state(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         let is_banned = |id| {
             self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
         };
@@ -331,7 +326,8 @@ impl Inner {
         }
         let is_skipped = self.settings.machine_tokens_skip_user && token.kind() != TokenKind::SessionToken;
         let Some(id) = token.user_id().filter(|_| self.settings.mode != UserMode::Claims && !is_skipped) else {
-            return self.check_known_state(token, now).map(|()| ResolvedUser::NoRow(None));
+            // Again: the session check may have waited for Clerk.
+            return self.check_known(token, now).map(|()| ResolvedUser::NoRow(None));
         };
         let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
