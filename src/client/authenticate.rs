@@ -195,6 +195,7 @@ impl Inner {
         self.find(request, credential, now, false)
     }
 
+    #[inline(always)]
     fn find<'a>(
         &self,
         request: &Request<'_>,
@@ -218,12 +219,6 @@ impl Inner {
             demand: Demand { after: None, last_ended: request.marked().unwrap_or(last_ended) },
             ..AuthContext::new(hash, now, begun)
         };
-        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
-            && let Err(reason) = self.check_token_type(kind, credential.source)
-        {
-            self.record_miss(&mut context());
-            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context()));
-        }
         let read = |cached: &_, hits: &mut _| {
             let read = self.read_cached(cached, &credential, now, finishes_hits);
             *hits += u64::from(matches!(read, CacheRead::Hit(_)));
@@ -234,8 +229,25 @@ impl Inner {
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
                 CacheLookup::Hit(context(), cached)
             }
-            _ => CacheLookup::Miss(context(), credential, begun_hash),
+            _ => self.miss(request, context(), credential, begun_hash),
         }
+    }
+
+    /// Ends a request with a type of token that is not accepted, before any I/O.
+    fn miss<'a>(
+        &self,
+        request: &Request<'_>,
+        mut context: AuthContext,
+        credential: Credential<'a>,
+        begun_hash: BegunHash<'a>,
+    ) -> CacheLookup<'a> {
+        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
+            && let Err(reason) = self.check_token_type(kind, credential.source)
+        {
+            self.record_miss(&mut context);
+            return self.end(request, Some(context.hash), self.with_detail(reason.into(), &credential, &context));
+        }
+        CacheLookup::Miss(context, credential, begun_hash)
     }
 
     /// Reads a cached result under the cache's lock: in the usual case nothing else has to be checked, and one reference is

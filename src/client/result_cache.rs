@@ -186,7 +186,7 @@ impl ResultCache {
     }
 
     /// Reads a result that has not expired. `read` runs under a lock; it adds to the counter if the request ends with the result.
-    #[inline]
+    #[inline(always)]
     pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<AuthResult>, &mut u64) -> R) -> Option<R> {
         if !self.is_used.load(Ordering::Acquire) {
             return None;

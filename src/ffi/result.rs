@@ -453,10 +453,12 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
 /// Frees a result. NULL is ignored. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_free(result: *mut clerk_result) {
-    guard((), || {
-        if !result.is_null() {
-            // SAFETY: `write_out` made the pointer with `Arc::into_raw`; it is freed once.
-            drop(unsafe { Arc::from_raw(result.cast::<AuthResult>()) });
+    if !result.is_null() {
+        // SAFETY: `write_out` made the pointer with `Arc::into_raw`; it is freed once.
+        let result = unsafe { Arc::from_raw(result.cast::<AuthResult>()) };
+        // A cached result stays alive: only a counter changes, which cannot panic.
+        if let Some(last) = Arc::into_inner(result) {
+            guard((), || drop(last));
         }
-    });
+    }
 }

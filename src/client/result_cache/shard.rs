@@ -97,7 +97,7 @@ impl Shard {
     }
 
     /// Reads a result unless its lifetime is over or it began before `is_over` allows.
-    #[inline]
+    #[inline(always)]
     pub fn get<R>(
         &mut self,
         hash: &TokenHash,
