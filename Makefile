@@ -385,8 +385,8 @@ msrv: ## the library with the oldest supported Rust, if rustup has it
 GATES := CLERK_LIBRARY=$(STAGE)/lib/$(SONAME) $(CARGO) bench --jobs $(JOBS) -p clerk-auth --bench gates --
 
 .PHONY: bench-quick
-bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %)
-	$(GATES) $(if $(SLACK),--slack $(SLACK))
+bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
+	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
 
 .PHONY: bench-instructions
 bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by callgrind
