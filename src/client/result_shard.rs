@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashTable;
 
-use super::super::auth_result::AuthResult;
-use super::super::invalidations::Key;
-use super::CacheEntry;
+use super::auth_result::AuthResult;
+use super::cache_entry::CacheEntry;
+use super::invalidations::Key;
 use crate::identity::{Identity, SharedStrings};
 use crate::token::TokenHash;
 
