@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::shared_cache::SharedCacheStats;
+
 /// The counters of a client since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub struct Stats {
     pub would_block: u64,
     /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
     pub store_errors: u64,
+    /// The shared cache.
+    pub shared_cache: SharedCacheStats,
 }
 
 /// The counters that are not part of a cache.

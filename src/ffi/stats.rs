@@ -38,6 +38,18 @@ pub struct clerk_stats {
     pub would_block: u64,
     /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
     pub store_errors: u64,
+    /// Users that were found in the shared cache.
+    pub shared_cache_hits: u64,
+    /// Users that were looked for in the shared cache and not found.
+    pub shared_cache_misses: u64,
+    /// Operations on the shared cache that failed.
+    pub shared_cache_errors: u64,
+    /// Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed.
+    pub shared_cache_rejected: u64,
+    /// How long the last change by another process took until it was applied here, in milliseconds; -1 if there was none.
+    pub revocation_lag_ms: i64,
+    /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
+    pub shared_cache_state: i64,
 }
 
 /// Smallest and largest `struct_size` that is accepted.
@@ -77,6 +89,12 @@ pub unsafe extern "C" fn clerk_client_stats(client: *const clerk_client, stats: 
             no_credentials: now.no_credentials,
             would_block: now.would_block,
             store_errors: now.store_errors,
+            shared_cache_hits: now.shared_cache.hits,
+            shared_cache_misses: now.shared_cache.misses,
+            shared_cache_errors: now.shared_cache.errors,
+            shared_cache_rejected: now.shared_cache.rejected,
+            revocation_lag_ms: now.shared_cache.revocation_lag_ms,
+            shared_cache_state: now.shared_cache.state as i64,
         };
         // SAFETY: `given` writable bytes are the caller's contract; ours are `known`.
         unsafe {
