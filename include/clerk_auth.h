@@ -574,9 +574,7 @@ typedef struct {
     uint64_t shared_cache_errors;
     /** Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed. */
     uint64_t shared_cache_rejected;
-    /**
-     * How long the last change by another process took until it was applied here, in milliseconds; -1 if there was none.
-     */
+    /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
     int64_t revocation_lag_ms;
     /** Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used. */
     int64_t shared_cache_state;

@@ -46,7 +46,7 @@ pub struct clerk_stats {
     pub shared_cache_errors: u64,
     /// Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed.
     pub shared_cache_rejected: u64,
-    /// How long the last change by another process took until it was applied here, in milliseconds; -1 if there was none.
+    /// How long the last change by another process took to be applied here, in milliseconds; -1 if there was none.
     pub revocation_lag_ms: i64,
     /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
     pub shared_cache_state: i64,
