@@ -268,6 +268,11 @@ test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with Postgr
 	@scripts/tools.sh $(STORES)
 	tests/stores/run.sh
 
+.PHONY: test-scale
+test-scale: ## the shared cache, in a real Redis, with several processes and faults (2 min)
+	@scripts/tools.sh redis-server redis-sentinel
+	JOBS=$(JOBS) tests/scale/run.sh
+
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
 APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
