@@ -165,7 +165,10 @@ fn connections_that_are_cut_in_the_middle_are_replaced() {
     let world = World::new();
     world.users(40);
     let proxy = TcpProxy::new(Route::To(world.server.addr()));
-    let client = world.client(|config| config.set("shared_cache", &format!("redis://{}", proxy.addr)).unwrap());
+    let client = world.client(|config| {
+        config.set("shared_cache", &format!("redis://{}", proxy.addr)).unwrap();
+        config.shared_cache_required = true;
+    });
     for i in 0..40 {
         if i % 4 == 0 {
             proxy.set_route(Route::To(world.server.addr()));

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 status=0
-cargo test --locked --jobs "${JOBS:-2}" --test scale -- --test-threads 2 "$@" > "$output" 2>&1 || status=$?
+cargo test --locked --jobs "${JOBS:-2}" --test scale -- --test-threads 2 --show-output "$@" > "$output" 2>&1 || status=$?
 [ "$status" -eq 0 ] || cat "$output"
 grep -E '^test [^ ]+ \.\.\. (ok|FAILED)$' "$output" | grep -v '^test processes::child ' | sort || true
 grep -E '^refused after' "$output" || true

@@ -81,7 +81,13 @@ fn user_without_rights_is_refused_and_the_documented_rights_suffice() {
         let refused = error(&world, with_url(&at(user)));
         assert!(refused.starts_with("shared_cache: the user lacks a right"), "{user}: {refused}");
     }
-    let clients = [world.client(with_url(&at("full"))), world.client(with_url(&at("full")))];
+    let build = || {
+        world.client(|config| {
+            config.set("shared_cache", &at("full")).unwrap();
+            config.shared_cache_required = true;
+        })
+    };
+    let clients = [build(), build()];
     for client in &clients {
         assert_eq!(ask(client, &world.token("user_0", "sess_1")), "in verified");
         client.poll(std::time::Duration::ZERO).unwrap();
@@ -115,6 +121,8 @@ fn certificate_is_verified() {
     let trusted = |config: &mut Config| {
         config.set("shared_cache", &url).unwrap();
         config.set("shared_cache_ca_pem", &authority).unwrap();
+        // Operations may take longer then: other tests run at the same time.
+        config.shared_cache_required = true;
     };
     for _ in 0..2 {
         let client = world.client(trusted);

@@ -7,7 +7,13 @@ use crate::server::Server;
 use crate::{World, ask, wait_for};
 
 fn works(world: &World, url: &str) {
-    let build = || world.client(|config| config.set("shared_cache", url).unwrap());
+    let build = || {
+        world.client(|config| {
+            config.set("shared_cache", url).unwrap();
+            // Operations may take longer then: other tests run at the same time.
+            config.shared_cache_required = true;
+        })
+    };
     let (a, b) = (build(), build());
     b.poll(Duration::ZERO).unwrap();
     let token = world.token("user_0", "sess_1");
