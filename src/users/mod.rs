@@ -8,6 +8,8 @@ mod diff;
 mod owner;
 mod row;
 #[cfg(feature = "sqlite")]
+mod sql;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
 mod sync;
