@@ -108,7 +108,7 @@ impl SqliteStore {
         backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }
 
-    fn prepare(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
         let file = DatabaseFile::resolve(path)?;
         let id = schema::prepare(&file)?;
         let warnings = Mutex::new(file.warnings());
