@@ -121,10 +121,11 @@ impl Inner {
         match outcome {
             RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
             RowOutcome::Missing => self.sync_row(context, token, found),
-            // Banned at Clerk and active here, deactivated by a ban that has ended, or written from a newer user.
+            // Banned at Clerk and active here, deactivated by a ban that has ended, written from a newer user, or not written yet
+            // from this one because the store failed.
             RowOutcome::Confirmed(row)
                 if (row.is_active == user.user.is_blocked() && (row.is_active || row.banned_by_clerk))
-                    || row.clerk_updated_at_ms.is_some_and(|version| version > user.user.updated_at_ms) =>
+                    || row.clerk_updated_at_ms.is_some_and(|version| version != user.user.updated_at_ms) =>
             {
                 self.sync_row(context, token, found)
             }
