@@ -62,9 +62,15 @@ tools: ## install what is missing (apt, as root), or say what to install
 
 # --- the library ---------------------------------------------------------------------------------------------------
 
+# User tables on database servers; empty to build without them.
+DATABASES ?= mysql,postgres
+FEATURES := --features '$(DATABASES)'
+
 ifeq ($(SQLITE),system)
-SHARED_FEATURES := --no-default-features --features capi,sqlite
-else ifneq ($(SQLITE),bundled)
+SHARED_FEATURES := --no-default-features --features 'capi,sqlite,$(DATABASES)'
+else ifeq ($(SQLITE),bundled)
+SHARED_FEATURES := $(FEATURES)
+else
 $(error SQLITE is `system` or `bundled`)
 endif
 
@@ -82,12 +88,12 @@ $(OUT)/$(SONAME): $(SOURCES)
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	$(HAS_CARGO)
 	@mkdir -p $(OUT)
-	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES)
 	scripts/archive.sh $(TARGET)/libclerk_auth.a tests/abi/symbols.txt $@
 
 .PHONY: native-static-libs
 native-static-libs: # for tests/install.sh
-	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib -- --print native-static-libs 2>&1
+	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES) -- --print native-static-libs 2>&1
 
 .PHONY: lib
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive

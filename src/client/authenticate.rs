@@ -1,6 +1,7 @@
 //! The flow of a request: look up → verify → resolve the user → finish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::auth_context::{AuthContext, Demand, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
@@ -547,6 +548,13 @@ impl Waiting for AuthWaiting {
             }
             AuthWaiting::FetchUser(..) => NextAction::FetchUser,
         }
+    }
+
+    fn time_left(&self, inner: &Inner) -> Duration {
+        let (AuthWaiting::RecheckRow(context, ..)
+        | AuthWaiting::ResolveRow(context, ..)
+        | AuthWaiting::FetchUser(context, ..)) = self;
+        context.clerk_time_left.unwrap_or(inner.settings.timeout)
     }
 
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> AuthStep {

@@ -26,7 +26,7 @@ use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore};
+use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -40,6 +40,8 @@ pub(super) struct Settings {
     pub block_deactivated_email: bool,
     pub deactivate_deleted_users: bool,
     pub timeout: Duration,
+    /// Whether the user store is that of the setting `database`.
+    pub has_database: bool,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,
     pub row_check_ttl_ms: i64,
@@ -69,6 +71,12 @@ impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
+    }
+
+    /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
+    pub fn blocking_for(&self, time: Duration) -> Io {
+        let left = if self.settings.has_database { current_deadline().remaining() } else { time };
+        Io::Blocking(Deadline::after(time.min(left)))
     }
 
     pub fn schema(&self) -> Schema {
