@@ -133,6 +133,10 @@ type Config struct {
 	// with a user store, else `claims`.
 	UserMode string `setting:"user_mode"`
 
+	// Ready-made user table, instead of a user store: `sqlite:path`, `postgres://user:password@host/database` or
+	// `mysql://user:password@host/database` (MySQL, MariaDB).
+	Database string `setting:"database"`
+
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
 
