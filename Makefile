@@ -221,8 +221,10 @@ abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
 .PHONY: crash
-crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+crash: ## simultaneous starts and kill -9 on the SQLite store, and on PostgreSQL: CRASH_S=120 seconds each
 	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
+	@scripts/tools.sh $(STORES)
+	CLERK_AUTH_CRASH_S=$(CRASH_S) CLERK_AUTH_TEST_ENGINE=postgres JOBS=$(JOBS) tests/scale/sql.sh killed
 
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
@@ -273,6 +275,11 @@ STORES := postgresql mariadb-server
 test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
 	@scripts/tools.sh $(STORES)
 	tests/stores/run.sh
+
+.PHONY: test-scale
+test-scale: ## user tables on database servers, in several processes and under failure
+	@scripts/tools.sh $(STORES)
+	JOBS=$(JOBS) tests/scale/sql.sh
 
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
