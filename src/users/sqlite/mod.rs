@@ -117,7 +117,7 @@ impl SqliteStore {
 
     /// Checks that files which are open are still at their paths.
     fn check(&self, files: &OpenFiles) -> Result<(), StoreError> {
-        let checked = self.file.check(files);
+        let checked = self.file.check(files).and_then(|()| self.file.check_filled());
         if let Err(error @ StoreError::Failed { code: SQLITE_READONLY_DBMOVED, .. }) = &checked {
             let _ = self.moved.set(error.clone());
         }
