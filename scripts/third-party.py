@@ -38,7 +38,7 @@ def license_files(package):
 def main():
     crates = linked_crates()
     if "--check" in sys.argv[1:]:
-        named = sorted(tuple(line[2:].split()[:2]) for line in OUTPUT.read_text().splitlines() if line.startswith("* "))
+        named = re.findall(r"^\* (\S+) (\d\S*) - ", OUTPUT.read_text(), re.MULTILINE)
         difference = set(crates) ^ set(named)
         for name, version in sorted(difference):
             print(f"THIRD-PARTY-LICENSES: {name} {version} is {'missing' if (name, version) in crates else 'no longer used'}")
