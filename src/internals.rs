@@ -52,6 +52,11 @@ pub mod publishable_key {
     pub use crate::publishable_key::parse;
 }
 
+/// Limits that `tests/fleet-sim` simulates.
+pub mod rate_limit {
+    pub use crate::rate_limit::TokenBucket;
+}
+
 /// Parts that the targets of `fuzz/` and `tests/schedules` call directly.
 #[cfg(fuzzing)]
 pub mod parts {

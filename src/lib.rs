@@ -100,6 +100,7 @@ mod token;
 pub mod users;
 mod webhooks;
 
+pub use api::{CallStatus, Calls, Endpoint, PerEndpoint};
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
 pub use config::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};

@@ -56,6 +56,12 @@ pub struct TokenBucket {
     full_at_ms: ResetMutex<i64>,
 }
 
+impl std::fmt::Debug for TokenBucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenBucket").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
 impl TokenBucket {
     /// Makes a full bucket.
     pub fn new(capacity: u32, interval_ms: i64) -> Self {

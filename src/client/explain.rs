@@ -94,14 +94,14 @@ impl Inner {
     /// Logs why a request is not signed in, in one line.
     pub fn log_rejection(&self, token_hash: Option<TokenHash>, result: &AuthResult) {
         self.backend.events.log(Level::Debug, || {
-            let (what, reason) = match result.outcome {
+            let (what, reason) = match result.outcome() {
                 Outcome::Unavailable { reason, .. } => ("unavailable", reason),
                 Outcome::SignedOut { reason } => ("rejected", reason),
                 Outcome::NoCredentials { reason } => ("no credentials", reason),
                 Outcome::SignedIn { .. } => ("accepted", Reason::InternalError),
             };
-            let detail = match (&result.detail, result.cause.as_deref()) {
-                (Some(detail), _) => detail.clone(),
+            let detail = match (result.detail(), result.cause()) {
+                (Some(detail), _) => detail.to_owned(),
                 (None, Some(Cause::Api(error))) => error.to_string(),
                 // The message is the application's own.
                 (None, Some(Cause::UserStore { code, .. })) => {

@@ -164,7 +164,7 @@ impl Inner {
     /// Ends a request: emits its one event and counts it.
     pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
         let Backend { events, metrics, .. } = &self.backend;
-        match (result.outcome, token_hash) {
+        match (result.outcome(), token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
                 match source {
                     Source::Verified => metrics.signed_in.increment(),

@@ -17,6 +17,7 @@ mod inner;
 mod invalidations;
 mod machine_tokens;
 mod metrics;
+mod metrics_text;
 mod pages;
 mod pending;
 mod result_cache;
@@ -449,7 +450,11 @@ impl Client {
     /// Returns the counters.
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
+        let (open_circuits, rate_limited) = inner.backend.api.open_circuits();
         Stats {
+            calls: inner.backend.api.calls(),
+            open_circuits,
+            rate_limited,
             cache_hits: inner.results.hits(),
             cached_tokens: inner.results.len() as u64,
             cached_users: inner.users.len() as u64,

@@ -27,10 +27,10 @@ impl clerk_str {
         string.map_or(Self::NONE, |string| clerk_str { data: string.as_ptr().cast(), len: string.len() })
     }
 
-    /// Returns whether it is valid and not empty.
+    /// Returns whether both are certainly valid: neither pointer is NULL, even if the length is 0, and no length is too long.
     #[inline(always)]
-    pub(crate) fn has_bytes(&self) -> bool {
-        !self.data.is_null() && self.len.wrapping_sub(1) < isize::MAX as usize
+    pub(crate) fn are_valid(&self, other: &Self) -> bool {
+        !self.data.is_null() && !other.data.is_null() && (self.len | other.len) <= isize::MAX as usize
     }
 
     /// Checks pointer and length, without reading.

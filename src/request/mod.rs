@@ -193,6 +193,7 @@ pub struct ClerkInstance {
 /// # Errors
 ///
 /// The reason if the request has a credential and it is rejected.
+#[inline]
 pub fn extract<'a>(
     request: &Request<'a>,
     options: &ExtractOptions,
@@ -226,6 +227,7 @@ pub fn locate<'a>(
 /// # Errors
 ///
 /// The reason if it has a credential and it is rejected.
+#[inline(always)]
 pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
     let line = match request.authorization {
         Single::Absent => return Ok(None),
@@ -274,6 +276,7 @@ fn trim_blanks(mut value: &[u8]) -> &[u8] {
 }
 
 /// Returns the token if it is neither empty nor too long.
+#[inline(always)]
 fn check_len(token: &[u8]) -> Option<&[u8]> {
     (1..=MAX_TOKEN_LEN).contains(&token.len()).then_some(token)
 }

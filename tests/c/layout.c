@@ -35,7 +35,7 @@ LAYOUT(clerk_request, sec_fetch_dest, 168);
 LAYOUT(clerk_request, referer, 184);
 LAYOUT(clerk_request, mark, 200);
 
-_Static_assert(sizeof(clerk_stats) == 112, "clerk_stats");
+_Static_assert(sizeof(clerk_stats) == 1392, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
 LAYOUT(clerk_stats, reserved, 4);
 LAYOUT(clerk_stats, cache_hits, 8);
@@ -51,6 +51,9 @@ LAYOUT(clerk_stats, jwks_age_ms, 80);
 LAYOUT(clerk_stats, no_credentials, 88);
 LAYOUT(clerk_stats, would_block, 96);
 LAYOUT(clerk_stats, store_errors, 104);
+LAYOUT(clerk_stats, calls, 112);
+LAYOUT(clerk_stats, open_circuits, 1136);
+LAYOUT(clerk_stats, rate_limited, 1264);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,
@@ -227,6 +230,22 @@ static void names_of_enumerators(void) {
     CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, TOKEN);
     CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, REFRESH);
     CHECK_CSTR(clerk_handshake_source_name(CLERK_HANDSHAKE_SOURCE_REFRESH + 1), "");
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, JWKS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, USERS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, SESSIONS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, M2M_TOKENS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, OAUTH_TOKENS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, API_KEYS);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, HANDSHAKE_PAYLOAD);
+    CHECK_NAME(clerk_endpoint_name, CLERK_ENDPOINT_, SESSION_REFRESH);
+    CHECK_CSTR(clerk_endpoint_name(CLERK_ENDPOINT_SESSION_REFRESH + 1), "");
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, SUCCESS);
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, OTHER);
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, CLIENT_ERROR);
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, RATE_LIMITED);
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, SERVER_ERROR);
+    CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, NO_RESPONSE);
+    CHECK_CSTR(clerk_call_status_name(CLERK_CALL_STATUS_NO_RESPONSE + 1), "");
 }
 
 /* Every name is accepted by a config: an empty value clears the setting, or is reported as invalid by that name. */
@@ -310,7 +329,7 @@ int main(void) {
     CHECK(request.flags == 0 && request.headers == NULL && request.method.data == NULL);
     clerk_stats stats = CLERK_STATS_INIT;
     CHECK_INT(stats.struct_size, sizeof stats);
-    CHECK(stats.cache_hits == 0 && stats.jwks_age_ms == 0);
+    CHECK(stats.cache_hits == 0 && stats.jwks_age_ms == -1);
     CHECK_INT(CLERK_STR("four").len, 4);
     return 0;
 }

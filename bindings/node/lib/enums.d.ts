@@ -102,6 +102,38 @@ export type HandshakeSource =
   // The session was refreshed with its refresh cookie.
   | 'refresh';
 
+export type Endpoint =
+  // `GET /jwks`
+  | 'jwks'
+  // `GET /users/{id}`
+  | 'users'
+  // `GET /sessions/{id}`
+  | 'sessions'
+  // `POST /m2m_tokens/verify`
+  | 'm2m_tokens'
+  // `POST /oauth_applications/access_tokens/verify`
+  | 'oauth_tokens'
+  // `POST /api_keys/verify`
+  | 'api_keys'
+  // `GET /clients/handshake_payload`
+  | 'handshake_payload'
+  // `POST /sessions/{id}/refresh`
+  | 'session_refresh';
+
+export type CallStatus =
+  // 2xx
+  | 'success'
+  // 3xx, and what is not an HTTP status.
+  | 'other'
+  // 4xx, except 429.
+  | 'client_error'
+  // 429
+  | 'rate_limited'
+  // 5xx
+  | 'server_error'
+  // No complete response: the connection failed, or the deadline passed.
+  | 'no_response';
+
 export type TokenType =
   // A signed-in user's short-lived session JWT.
   | 'session_token'
