@@ -258,19 +258,22 @@ fn user_fetched_after_the_row_was_read_lifts_its_ban() {
 
 #[test]
 fn ban_that_came_after_the_row_was_read_is_not_lifted() {
-    let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
-    let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
-    assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
-    // The row is read again after the fetch.
-    assert!(sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched }).is_ok());
-    sync.on_response(StoreResponse::Rows(rows.clone())).unwrap();
-    // No other row has the new address.
-    let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
-    // Another process has linked something else meanwhile, and the row is banned when it is read again.
-    assert!(matches!(write, StoreRequest::Update { .. }));
-    rows[0] = banned_row();
-    assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
-    assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
+    // The ban of a table without versions leaves the row's version as it was.
+    for banned in [banned_row(), Row { clerk_updated_at_ms: None, ..banned_row() }] {
+        let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
+        let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
+        assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
+        // The row is read again after the fetch.
+        assert!(sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched }).is_ok());
+        sync.on_response(StoreResponse::Rows(rows.clone())).unwrap();
+        // No other row has the new address.
+        let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
+        // Another process has linked something else meanwhile, and the row is banned when it is read again.
+        assert!(matches!(write, StoreRequest::Update { .. }));
+        rows[0] = banned;
+        assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
+        assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
+    }
 }
 
 /// Runs a sync of a fetched user; `change` runs before the first write.
@@ -759,4 +762,26 @@ fn holder_of_a_new_address_is_looked_for_only_if_it_may_be_blocked() {
     assert_eq!(looks(ALL, true, "ada@example.com"), 0);
     assert_eq!(looks(ALL, false, "before@example.com"), 0);
     assert_eq!(looks(Schema { is_active: false, ..ALL }, true, "before@example.com"), 0);
+}
+
+#[test]
+fn username_of_a_row_is_left_alone_from_the_second_conflict_on() {
+    let own = row("1", Some("user_ada"), "ada@example.com", "before");
+    let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+    let mut written = Vec::new();
+    while let Ok(Transition::Request(request)) = &next {
+        let response = match request {
+            StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
+            StoreRequest::FindByEmail { .. } => StoreResponse::Rows(vec![]),
+            StoreRequest::Update { changes, .. } => {
+                written.push(changes.username.clone());
+                StoreResponse::Conflict
+            }
+            _ => StoreResponse::Rows(vec![Row { first_name: None, ..own.clone() }]),
+        };
+        next = sync.on_response(response);
+    }
+    assert_eq!(next, Err(Reason::StoreError));
+    let ada = || Some("ada".to_owned());
+    assert_eq!(written, [ada(), ada(), None, None, None, None]);
 }
