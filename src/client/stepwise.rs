@@ -2,9 +2,11 @@
 //! application drives it step by step, or a blocking call drives it with a [`UserStore`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::inner::Inner;
-use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute};
+use crate::clock::Deadline;
+use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute, within_deadline};
 
 /// What has to be done next.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub(super) trait Waiting: Sized {
     type Outcome;
 
     fn next_action(&self) -> NextAction<'_>;
+
+    /// Returns how long the work may still wait.
+    fn time_left(&self, inner: &Inner) -> Duration;
 
     /// Takes the store's response.
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self>;
@@ -89,15 +94,21 @@ impl<W: Waiting> Stepwise<W> {
 
     /// Drives the work to its end.
     pub fn run(mut self, store: &dyn UserStore) -> Option<W::Outcome> {
-        loop {
-            match self.next_action() {
-                NextAction::QueryStore(request) => {
-                    let response = execute(store, request);
-                    self.submit(response);
+        let time_left = match &self.step {
+            Some(Step::Waiting(work)) => work.time_left(&self.inner),
+            Some(Step::Done(_)) | None => return self.into_outcome(),
+        };
+        within_deadline(Deadline::after(time_left), || {
+            loop {
+                match self.next_action() {
+                    NextAction::QueryStore(request) => {
+                        let response = execute(store, request);
+                        self.submit(response);
+                    }
+                    NextAction::FetchUser => self.fetch_user(),
+                    NextAction::Done => return self.into_outcome(),
                 }
-                NextAction::FetchUser => self.fetch_user(),
-                NextAction::Done => return self.into_outcome(),
             }
-        }
+        })
     }
 }
