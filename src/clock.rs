@@ -30,6 +30,11 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
+    /// Returns the deadline of one of `count` attempts that share the time that is left.
+    pub fn share(self, count: usize) -> Self {
+        Deadline::after(self.remaining() / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+    }
+
     /// The moment itself.
     pub fn instant(self) -> Instant {
         self.0

@@ -52,6 +52,11 @@ pub mod publishable_key {
     pub use crate::publishable_key::parse;
 }
 
+/// Limits that `tests/fleet-sim` simulates.
+pub mod rate_limit {
+    pub use crate::rate_limit::TokenBucket;
+}
+
 /// Parts that the targets of `fuzz/` and `tests/schedules` call directly.
 #[cfg(fuzzing)]
 pub mod parts {
@@ -71,4 +76,12 @@ pub mod parts {
     pub fn server_error() -> crate::api::ApiError {
         crate::api::ApiError::new(crate::api::ErrorKind::Server)
     }
+}
+
+/// The ready-made user table at a URL, as the setting `database` opens it.
+pub fn open_database(
+    url: &str,
+    timeout: std::time::Duration,
+) -> Result<std::sync::Arc<dyn crate::users::UserStore>, ConfigError> {
+    crate::users::open_database(url, timeout)
 }

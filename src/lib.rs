@@ -51,6 +51,9 @@
 //!
 //! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
 //! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
+//! * `redis` (default): [`shared_cache`] in Redis or Valkey, for several processes.
+//! * `postgres`, `mysql`: URLs of PostgreSQL, and of MySQL and MariaDB, in the setting
+//!   [`database`](ClientBuilder::database).
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!
@@ -94,12 +97,15 @@ mod publishable_key;
 mod rate_limit;
 mod reason;
 mod request;
+mod revocation;
+pub mod shared_cache;
 mod single_flight;
 mod stderr_log;
 mod token;
 pub mod users;
 mod webhooks;
 
+pub use api::{CallStatus, Calls, Endpoint, PerEndpoint};
 pub use client::{AuthResult, Client, ClientBuilder, Outcome, Stats, WebhookOutcome};
 pub use config::{AuthorizedPartiesMissing, Csrf, Handshake, HandshakeQuery, LinkByEmail, Secret, UserMode};
 pub use error::{Error, ErrorKind};

@@ -56,10 +56,22 @@ pub struct TokenBucket {
     full_at_ms: ResetMutex<i64>,
 }
 
+impl std::fmt::Debug for TokenBucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenBucket").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
 impl TokenBucket {
     /// Makes a full bucket.
     pub fn new(capacity: u32, interval_ms: i64) -> Self {
         TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: ResetMutex::new(i64::MIN) }
+    }
+
+    /// Makes a full bucket of the permits of one second.
+    pub fn per_second(permits: u32) -> Self {
+        // Whole milliseconds: rather fewer permits than more.
+        TokenBucket::new(permits.clamp(1, 1000), i64::from(1000_u32.div_ceil(permits.max(1))))
     }
 
     /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.

@@ -110,9 +110,12 @@ const (
 
 	// `organization_patterns`: the path belongs to another organization than the active one.
 	ReasonActiveOrganizationMismatch Reason = C.CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH
+
+	// `shared_cache_required`: the shared cache cannot be used.
+	ReasonSharedCacheUnavailable Reason = C.CLERK_REASON_SHARED_CACHE_UNAVAILABLE
 )
 
-// String returns the name, such as "active-organization-mismatch"; "" for an unknown number.
+// String returns the name, such as "shared-cache-unavailable"; "" for an unknown number.
 func (r Reason) String() string { return C.GoString(C.clerk_reason_name(C.int32_t(r))) }
 
 // Category is the category of a [Reason].
@@ -243,10 +246,74 @@ const (
 
 	// Clerk's response to a handshake was not accepted or could not be fetched.
 	EventHandshakeFailed EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_FAILED
+
+	// The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+	EventSharedCacheUnavailable EventKind = C.CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE
+
+	// The shared cache can be used again.
+	EventSharedCacheAvailable EventKind = C.CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE
 )
 
-// String returns the name, such as "handshake_failed"; "" for an unknown number.
+// String returns the name, such as "shared_cache_available"; "" for an unknown number.
 func (e EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C.int32_t(e))) }
+
+// Endpoint is an endpoint of Clerk's Backend API that the library calls.
+type Endpoint int32
+
+const (
+	// `GET /jwks`
+	EndpointJWKS Endpoint = C.CLERK_ENDPOINT_JWKS
+
+	// `GET /users/{id}`
+	EndpointUsers Endpoint = C.CLERK_ENDPOINT_USERS
+
+	// `GET /sessions/{id}`
+	EndpointSessions Endpoint = C.CLERK_ENDPOINT_SESSIONS
+
+	// `POST /m2m_tokens/verify`
+	EndpointM2MTokens Endpoint = C.CLERK_ENDPOINT_M2M_TOKENS
+
+	// `POST /oauth_applications/access_tokens/verify`
+	EndpointOAuthTokens Endpoint = C.CLERK_ENDPOINT_OAUTH_TOKENS
+
+	// `POST /api_keys/verify`
+	EndpointAPIKeys Endpoint = C.CLERK_ENDPOINT_API_KEYS
+
+	// `GET /clients/handshake_payload`
+	EndpointHandshakePayload Endpoint = C.CLERK_ENDPOINT_HANDSHAKE_PAYLOAD
+
+	// `POST /sessions/{id}/refresh`
+	EndpointSessionRefresh Endpoint = C.CLERK_ENDPOINT_SESSION_REFRESH
+)
+
+// String returns the name, such as "session_refresh"; "" for an unknown number.
+func (e Endpoint) String() string { return C.GoString(C.clerk_endpoint_name(C.int32_t(e))) }
+
+// CallStatus is the kind of Clerk's response to a call.
+type CallStatus int32
+
+const (
+	// 2xx
+	CallStatusSuccess CallStatus = C.CLERK_CALL_STATUS_SUCCESS
+
+	// 3xx, and what is not an HTTP status.
+	CallStatusOther CallStatus = C.CLERK_CALL_STATUS_OTHER
+
+	// 4xx, except 429.
+	CallStatusClientError CallStatus = C.CLERK_CALL_STATUS_CLIENT_ERROR
+
+	// 429
+	CallStatusRateLimited CallStatus = C.CLERK_CALL_STATUS_RATE_LIMITED
+
+	// 5xx
+	CallStatusServerError CallStatus = C.CLERK_CALL_STATUS_SERVER_ERROR
+
+	// No complete response: the connection failed, or the deadline passed.
+	CallStatusNoResponse CallStatus = C.CLERK_CALL_STATUS_NO_RESPONSE
+)
+
+// String returns the name, such as "no_response"; "" for an unknown number.
+func (c CallStatus) String() string { return C.GoString(C.clerk_call_status_name(C.int32_t(c))) }
 
 // Column is a column of the application's user table.
 type Column int32

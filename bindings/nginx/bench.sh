@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-(cd ../.. && scripts/tools.sh nginx nginx-dev wrk)
-make
+(cd ../.. && scripts/tools.sh nginx nginx-dev wrk libjansson-dev libssl-dev)
+make all peer
 exec python3 tests/bench.py "$@"

@@ -62,6 +62,13 @@ impl CircuitBreaker {
         self.state.lock().open_until_ms.and_then(|until_ms| left_ms(until_ms, now_ms))
     }
 
+    /// Returns the kind of the failure that has opened the circuit; `None` if a call may be permitted.
+    pub fn open_because(&self, now_ms: i64) -> Option<ErrorKind> {
+        let state = self.state.lock();
+        state.open_until_ms.and_then(|until_ms| left_ms(until_ms, now_ms))?;
+        Some(state.last_failure.as_ref().map_or(ErrorKind::CircuitOpen, |error| error.kind))
+    }
+
     /// Returns the error of a call that is not permitted, with the last failure.
     pub fn open_error(&self, retry_after_ms: u64) -> ApiError {
         let previous = self.state.lock().last_failure.clone().map(Box::new);

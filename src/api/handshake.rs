@@ -150,7 +150,7 @@ impl Api {
             if left.is_zero() {
                 return Err(ApiError::new(ErrorKind::Timeout));
             }
-            self.transport.send(request, left).map_err(ApiError::from).and_then(read)
+            self.send(call.endpoint, request, left).map_err(ApiError::from).and_then(read)
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One file per resource: `jwks`, `users`, `sessions`, `machine_tokens`, `handshake`.
 
+mod calls;
 mod circuit_breaker;
 mod error;
 mod handshake;
@@ -17,12 +18,18 @@ mod users;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use calls::{CallCounters, ENDPOINTS};
+pub use calls::{CallStatus, Calls, Endpoint, PerEndpoint};
 use circuit_breaker::CircuitBreaker;
 pub use error::{ApiError, ErrorKind};
 pub use handshake::{Refresh, RefreshRequest};
 pub use http::{HttpTransport, Probe, TransportConfig};
 pub use machine_tokens::MachineToken;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+pub use resolver::CachingResolver;
 pub use sessions::SessionState;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+pub use tls::{client_config, of_rustls, root_certificates, server_verifier};
 pub use transport::{Request, Response, Transport, TransportError};
 pub use users::{ClerkUser, PrimaryEmail};
 
@@ -35,29 +42,6 @@ pub const API_VERSION: &str = "2026-05-12";
 const MAX_OBJECT_LEN: usize = 1 << 20;
 /// The maximum number of attempts of one call.
 const MAX_ATTEMPTS: u32 = 3;
-
-/// The endpoints in use. Each has two circuit breakers, one for each kind of [`Caller`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `GET /jwks`
-    Jwks,
-    /// `GET /users/{id}`
-    Users,
-    /// `GET /sessions/{id}`
-    Sessions,
-    /// `POST /m2m_tokens/verify`
-    M2mTokens,
-    /// `POST /oauth_applications/access_tokens/verify`
-    OauthTokens,
-    /// `POST /api_keys/verify`
-    ApiKeys,
-    /// `GET /clients/handshake_payload`
-    HandshakePayload,
-    /// `POST /sessions/{id}/refresh`
-    SessionRefresh,
-}
-
-const ENDPOINTS: usize = 8;
 
 /// Who causes a call. What unauthenticated clients cause must not stop the calls for others.
 #[derive(Clone, Copy)]
@@ -87,8 +71,10 @@ pub struct Api {
     machine_secret_key: Option<Secret>,
     jwks_url: Option<String>,
     clock: Clock,
+    /// For each endpoint, and for each kind of [`Caller`].
     breakers: [CircuitBreaker; ENDPOINTS],
     unknown_breakers: [CircuitBreaker; ENDPOINTS],
+    calls: CallCounters,
 }
 
 impl Api {
@@ -102,7 +88,8 @@ impl Api {
         clock: Clock,
     ) -> Self {
         let [breakers, unknown_breakers] = std::array::from_fn(|_| std::array::from_fn(|_| CircuitBreaker::default()));
-        Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers, unknown_breakers }
+        let calls = CallCounters::default();
+        Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers, unknown_breakers, calls }
     }
 
     fn url(&self, path: &str) -> String {
@@ -127,7 +114,7 @@ impl Api {
             Caller::Unknown(may_retry) => may_retry(),
         };
         self.behind_breaker(call, || {
-            self.send_with_retries(request, deadline, may_retry)
+            self.send_with_retries(call.endpoint, request, deadline, may_retry)
                 .and_then(|body| parse(body).ok_or_else(|| ApiError::new(ErrorKind::BadResponse)))
                 .map_err(|error| match request.bearer {
                     // Without a secret key in the request, its rejection is not about one.
@@ -168,9 +155,30 @@ impl Api {
         own.max(self.breaker(endpoint, Caller::Known).open_for_ms(now_ms))
     }
 
+    /// Sends a request once, and counts it.
+    fn send(&self, endpoint: Endpoint, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError> {
+        let sent = self.transport.send(request, timeout);
+        self.calls.record(endpoint, &sent);
+        sent
+    }
+
+    /// Returns the calls by endpoint and status.
+    pub fn calls(&self) -> Calls {
+        self.calls.snapshot()
+    }
+
+    /// Returns for each endpoint whether its circuit is open for callers whose token was verified, and whether a 429 has opened it.
+    pub fn open_circuits(&self) -> (PerEndpoint, PerEndpoint) {
+        let now_ms = self.clock.now().mono_ms;
+        let causes = self.breakers.each_ref().map(|breaker| breaker.open_because(now_ms));
+        let is_limited = |cause| u64::from(cause == Some(ErrorKind::RateLimited));
+        (PerEndpoint(causes.map(|cause| cause.is_some().into())), PerEndpoint(causes.map(is_limited)))
+    }
+
     /// Sends a request up to [`MAX_ATTEMPTS`] times until it succeeds or fails with an error that a retry will not change.
     fn send_with_retries(
         &self,
+        endpoint: Endpoint,
         request: &Request<'_>,
         deadline: Instant,
         may_retry: impl Fn() -> bool,
@@ -179,7 +187,7 @@ impl Api {
         let mut last_error = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let sent = if left.is_zero() { Err(TransportError::Timeout) } else { self.transport.send(request, left) };
+            let sent = if left.is_zero() { Err(TransportError::Timeout) } else { self.send(endpoint, request, left) };
             let error = match sent.map(error::classify_response) {
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(error)) => error,
@@ -260,6 +268,7 @@ mod tests {
         let secret = Some(Secret::new("sk_test_x"));
         let api = Api::new(transport.clone(), "http://127.0.0.1".into(), secret, None, None, Clock::system());
         let outcome = api.jwks(Instant::now() + Duration::from_secs(2));
+        assert_eq!(api.calls().total(), transport.sent.load(Ordering::Relaxed) as u64);
         (outcome.map_err(|e| e.kind), transport.sent.load(Ordering::Relaxed))
     }
 

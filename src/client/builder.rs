@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Client;
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::changes::Changes;
 use super::handshakes::Handshakes;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
@@ -15,6 +16,7 @@ use super::metrics::Metrics;
 use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
+use super::shared_setup;
 use super::user_cache::UserCache;
 use super::validate::{base_url, check_keys, check_url};
 use super::verified_tokens::VerifiedTokens;
@@ -29,9 +31,10 @@ use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
 use crate::request::ExtractOptions;
+use crate::shared_cache::Engine;
 use crate::stderr_log;
 use crate::token::{TokenKind, is_clerk_id};
-use crate::users::UserStore;
+use crate::users::{UserStore, open_database};
 use crate::webhooks::SigningKeys;
 
 /// Users whose revocation is known one by one, and four times as many sessions. Independent of the size of the caches: what is
@@ -68,6 +71,7 @@ pub struct ClientBuilder {
     pub(crate) listeners: EventHandlers,
     pub(crate) clock: Option<Clock>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     /// The first invalid value.
     pub(crate) error: Option<ConfigError>,
 }
@@ -241,6 +245,32 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the engine of the shared cache, instead of the setting `shared_cache`.
+    ///
+    /// # Examples
+    ///
+    /// Two clients that behave as those of two processes do:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use clerk_auth::Client;
+    /// use clerk_auth::shared_cache::MemoryEngine;
+    ///
+    /// # let (jwt_key, _) = clerk_auth::internals::example();
+    /// let engine = Arc::new(MemoryEngine::new());
+    /// let build = || {
+    ///     let secret = "0123456789abcdef0123456789abcdef";
+    ///     Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build()
+    /// };
+    /// let (a, b) = (build()?, build()?);
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn shared_cache_engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Config) -> Result<(), ConfigError>) -> Self {
         if let Err(error) = change(&mut self.config) {
             self.error.get_or_insert(error);
@@ -248,7 +278,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Validates the settings and builds the client. Connects to nothing.
+    /// Validates the settings and builds the client. Connects to the shared cache and to the `database`, if they are set, and to nothing
+    /// else.
     ///
     /// # Errors
     ///
@@ -258,7 +289,7 @@ impl ClientBuilder {
     }
 
     fn validate_and_build(self) -> Result<Client, ConfigError> {
-        let ClientBuilder { config, store, mut listeners, clock, transport, error } = self;
+        let ClientBuilder { config, store, mut listeners, clock, transport, engine, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
@@ -298,7 +329,11 @@ impl ClientBuilder {
         }
         let handshake = handshake::Settings::new(&config, instance.as_ref())?;
         let instance = handshake.as_ref().map_or(instance, |settings| Some(settings.instance.clone()));
-        let mode = user_mode(&config, store.is_some())?;
+        let mode = user_mode(&config, store.is_some() || config.database.is_some())?;
+        let has_database = config.database.is_some();
+        if has_database && store.is_some() {
+            return Err(ConfigError::new("database", "not together with another user store"));
+        }
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
             return Err(ConfigError::new(
@@ -306,8 +341,9 @@ impl ClientBuilder {
                 "must not be `never` for a table without a Clerk id column: its rows are found by e-mail address only",
             ));
         }
-        let has_columns = || store.as_ref().is_some_and(|store| store.schema().clerk_id && store.schema().is_active);
-        if config.deactivate_deleted_users && !(mode == UserMode::Sync && has_columns()) {
+        let has_columns = |store: &Arc<dyn UserStore>| store.schema().clerk_id && store.schema().is_active;
+        let has_columns = has_database || store.as_ref().is_some_and(has_columns);
+        if config.deactivate_deleted_users && !(mode == UserMode::Sync && has_columns) {
             return Err(ConfigError::new(
                 "deactivate_deleted_users",
                 "needs `user_mode` `sync` and a table with columns for the Clerk id and `is_active`",
@@ -333,6 +369,13 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
+        let timeout = Duration::from_millis(config.timeout_ms.unsigned_abs());
+        // Last: the other settings are valid.
+        let store = match &config.database {
+            Some(url) => Some(open_database(url.expose(), timeout)?),
+            None => store,
+        };
+        let shared = shared_setup::shared_cache(&config, engine, &clock, &listeners)?;
         warn(&config, store.as_deref(), &listeners);
         if let Some(settings) = &handshake {
             settings.warn(&listeners);
@@ -371,7 +414,8 @@ impl ClientBuilder {
                 machine_tokens_skip_user: config.machine_tokens_skip_user,
                 block_deactivated_email: config.block_deactivated_email,
                 deactivate_deleted_users: config.deactivate_deleted_users,
-                timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
+                timeout,
+                has_database,
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,
                 row_check_ttl_ms: config.row_check_ttl_s * 1000,
@@ -385,6 +429,8 @@ impl ClientBuilder {
                 config.user_ttl_s * 1000,
                 config.user_stale_if_error_s * 1000,
                 invalidations.clone(),
+                shared.clone(),
+                u32::try_from(config.clerk_calls_per_s).unwrap_or_default(),
             ),
             sessions: SessionChecks::new(
                 capacity,
@@ -397,6 +443,7 @@ impl ClientBuilder {
                 config.expected_machine_id,
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
+                shared.clone(),
             ),
             blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
@@ -404,8 +451,10 @@ impl ClientBuilder {
             handshakes: handshake.map(|settings| Box::new(Handshakes::new(settings))),
             invalidations,
             results,
+            shared,
+            changes: Changes::default(),
         };
-        Ok(Client { inner: Arc::new(inner) })
+        Ok(Client { inner: Arc::new(inner), poller: Arc::default() })
     }
 }
 
@@ -424,7 +473,7 @@ fn user_mode(config: &Config, has_store: bool) -> Result<UserMode, ConfigError> 
     if mode == UserMode::Sync && !has_store {
         return Err(ConfigError::new(
             "user_mode",
-            "`sync` needs a user store; set its callbacks or use the SQLite store",
+            "`sync` needs a user store; set `database` or the callbacks of a user store",
         ));
     }
     if mode != UserMode::Claims && config.secret_key.is_none() {

@@ -8,6 +8,7 @@ use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::changes::Changes;
 use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
@@ -25,8 +26,9 @@ use crate::jwt::Policy;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
+use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore};
+use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -40,6 +42,8 @@ pub(super) struct Settings {
     pub block_deactivated_email: bool,
     pub deactivate_deleted_users: bool,
     pub timeout: Duration,
+    /// Whether the user store is that of the setting `database`.
+    pub has_database: bool,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,
     pub row_check_ttl_ms: i64,
@@ -63,12 +67,26 @@ pub(super) struct Inner {
     pub webhooks: WebhookReceiver,
     /// `None` with `handshake` off.
     pub handshakes: Option<Box<Handshakes>>,
+    /// What other processes know; `None` without a shared cache.
+    pub shared: Option<Arc<SharedCache>>,
+    pub changes: Changes,
 }
 
 impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
+    }
+
+    /// Returns the deadline of a call that begins now.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.timeout)
+    }
+
+    /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
+    pub fn blocking_for(&self, time: Duration) -> Io {
+        let left = if self.settings.has_database { current_deadline().remaining() } else { time };
+        Io::Blocking(Deadline::after(time.min(left)))
     }
 
     pub fn schema(&self) -> Schema {
@@ -82,6 +100,7 @@ impl Inner {
 
     /// Returns a user, and records whether Clerk says that the user is banned.
     pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
+        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now), ..demand };
         let found = self.users.find(id, demand, now, io, &self.backend)?;
         if found.origin == Origin::Fetched {
             let key = self.invalidations.key(Scope::Subject, id);

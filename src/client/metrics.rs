@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::api::{Calls, PerEndpoint};
+use crate::shared_cache::SharedCacheStats;
+
 /// The counters of a client since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +35,48 @@ pub struct Stats {
     pub would_block: u64,
     /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
     pub store_errors: u64,
+    /// Calls to Clerk by endpoint and status.
+    pub calls: Calls,
+    /// 1 for an endpoint to which no calls are sent now, after failures.
+    pub open_circuits: PerEndpoint,
+    /// 1 for an endpoint to which no calls are sent now, after a 429; also counted in `open_circuits`.
+    pub rate_limited: PerEndpoint,
+    /// The shared cache.
+    pub shared_cache: SharedCacheStats,
+}
+
+impl Stats {
+    /// Adds the counters of another client. With `counters_only`, without what ends with that client.
+    #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "used by the C ABI only"))]
+    pub(crate) fn add(&mut self, other: &Stats, counters_only: bool) {
+        let sum =
+            |to: &mut [u64], from: &[u64]| to.iter_mut().zip(from).for_each(|(to, from)| *to = to.wrapping_add(*from));
+        macro_rules! sum {
+            ($($member:ident),*) => {
+                $(sum(std::slice::from_mut(&mut self.$member), &[other.$member]);)*
+            };
+        }
+        sum!(cache_hits, cache_misses, signed_in, signed_out, unavailable, jwks_fetches, user_fetches);
+        sum!(no_credentials, would_block, store_errors);
+        self.calls.0.iter_mut().zip(&other.calls.0).for_each(|(to, from)| sum(to, from));
+        let shared = &mut self.shared_cache;
+        for (to, from) in [
+            (&mut shared.hits, other.shared_cache.hits),
+            (&mut shared.misses, other.shared_cache.misses),
+            (&mut shared.errors, other.shared_cache.errors),
+            (&mut shared.rejected, other.shared_cache.rejected),
+        ] {
+            *to = to.wrapping_add(from);
+        }
+        if !counters_only {
+            shared.state = shared.state.max(other.shared_cache.state);
+            shared.revocation_lag_ms = shared.revocation_lag_ms.max(other.shared_cache.revocation_lag_ms);
+            sum!(cached_tokens, cached_users);
+            self.jwks_age_ms = self.jwks_age_ms.max(other.jwks_age_ms);
+            sum(&mut self.open_circuits.0, &other.open_circuits.0);
+            sum(&mut self.rate_limited.0, &other.rate_limited.0);
+        }
+    }
 }
 
 /// The counters that are not part of a cache.
@@ -105,5 +150,20 @@ mod tests {
         let calls = [stats.jwks_fetches, stats.user_fetches];
         assert_eq!((results, calls), ([1, 2, 3, 4], [5, 6]));
         assert_eq!([stats.no_credentials, stats.would_block, stats.store_errors], [7, 8, 9]);
+    }
+
+    #[test]
+    fn added_gauges_end_with_their_client_and_counters_do_not() {
+        let mut one = Stats { cache_hits: 1, store_errors: 2, cached_users: 3, jwks_age_ms: 400, ..Stats::default() };
+        (one.calls.0[1][0], one.open_circuits.0[1], one.rate_limited.0[1]) = (5, 1, 1);
+        let mut sum = Stats { jwks_age_ms: -1, ..Stats::default() };
+        sum.add(&one, true);
+        let mut counters = Stats { cache_hits: 1, store_errors: 2, jwks_age_ms: -1, ..Stats::default() };
+        counters.calls.0[1][0] = 5;
+        assert_eq!(sum, counters);
+        sum.add(&one, false);
+        sum.add(&one, false);
+        assert_eq!((sum.cache_hits, sum.store_errors, sum.cached_users, sum.jwks_age_ms), (3, 6, 6, 400));
+        assert_eq!((sum.calls.0[1][0], sum.open_circuits.0[1], sum.rate_limited.0[1]), (15, 2, 2));
     }
 }

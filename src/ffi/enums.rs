@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use super::{clerk_event_kind, guard};
+use crate::api::{CallStatus, Endpoint};
 use crate::events::{HandshakeSource, Source};
 use crate::reason::{Category, Reason};
 use crate::token::TokenKind;
@@ -94,4 +95,20 @@ pub extern "C" fn clerk_token_kind_name(kind: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_event_kind_name(kind: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(clerk_event_kind, kind))
+}
+
+/// Returns the name of an endpoint of Clerk, such as "users"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn clerk_endpoint_name(endpoint: i32) -> *const c_char {
+    guard(c"".as_ptr(), || name_of!(Endpoint, endpoint))
+}
+
+/// Returns the name of the status of a call, such as "rate_limited"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn clerk_call_status_name(status: i32) -> *const c_char {
+    guard(c"".as_ptr(), || name_of!(CallStatus, status))
 }

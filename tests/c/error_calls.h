@@ -47,6 +47,8 @@ static void call_every_function(void) {
     CALL(clerk_client_import_revocations(client, not_utf8, &error));
     CALL(clerk_client_import_revocations(client, empty, &error));
     CALL(clerk_client_import_revocations(client, with_nul, &error));
+    CALL(clerk_client_start_poller(client, &error));
+    CALL(clerk_client_start_poller(NULL, &error));
     CALL(clerk_authenticate(client, &request, &result, &error));
     CALL(clerk_authenticate(NULL, &request, &result, &error));
     CALL(clerk_authenticate(client, NULL, &result, &error));
@@ -80,6 +82,13 @@ static void call_every_function(void) {
     CALL(clerk_config_set_sqlite_path(config, not_utf8, &error));
     CALL(clerk_config_set_sqlite_path(config, empty, &error));
     CALL(clerk_config_set_sqlite_path(config, with_nul, &error));
+    CALL(clerk_config_set_database(config, string, &error));
+    CALL(clerk_config_set_database(NULL, string, &error));
+    CALL(clerk_config_set_database(config, null_string, &error));
+    CALL(clerk_config_set_database(config, huge_string, &error));
+    CALL(clerk_config_set_database(config, not_utf8, &error));
+    CALL(clerk_config_set_database(config, empty, &error));
+    CALL(clerk_config_set_database(config, with_nul, &error));
     CALL(clerk_sqlite_backup(string, string, &error));
     CALL(clerk_sqlite_backup(null_string, string, &error));
     CALL(clerk_sqlite_backup(huge_string, string, &error));

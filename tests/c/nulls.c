@@ -43,6 +43,8 @@ static void strings_and_names(void) {
         CHECK_CSTR(clerk_handshake_source_name(unknown[i]), "");
         CHECK_CSTR(clerk_token_kind_name(unknown[i]), "");
         CHECK_CSTR(clerk_event_kind_name(unknown[i]), "");
+        CHECK_CSTR(clerk_endpoint_name(unknown[i]), "");
+        CHECK_CSTR(clerk_call_status_name(unknown[i]), "");
     }
     CHECK(clerk_setting_info(0, NULL) == CLERK_E_NULL);
     CHECK_CSTR(clerk_reason_name(0), "");
@@ -66,6 +68,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_user_columns(NULL, 1), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_column_length(NULL, CLERK_COLUMN_EMAIL, 9), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_sqlite_path(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_database(NULL, CLERK_STR("sqlite:x"), NULL), CLERK_E_NULL);
 
     clerk_config *config = clerk_config_new();
     for (size_t i = 0; i < INVALIDS; i++) {
@@ -77,6 +80,7 @@ static void configs(void) {
         CHECK_STATUS(clerk_config_add(config, invalid[i].text, value, NULL), invalid[i].status);
         CHECK_STATUS(clerk_config_add(config, name, invalid[i].text, NULL), invalid[i].status);
         CHECK_STATUS(clerk_config_set_sqlite_path(config, invalid[i].text, NULL), invalid[i].status);
+        CHECK_STATUS(clerk_config_set_database(config, invalid[i].text, NULL), invalid[i].status);
     }
     CHECK_STATUS(clerk_config_set(config, none, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set(config, name, with_nul, NULL), CLERK_E_CONFIG);
@@ -130,6 +134,50 @@ static void errors(void) {
     CHECK_INT(clerk_error_http_status(NULL), 0);
     CHECK_INT(clerk_error_store_code(NULL), 0);
     CHECK_INT(clerk_error_retry_after_ms(NULL), -1);
+}
+
+static void metrics(const clerk_client *client) {
+    clerk_stats stats = CLERK_STATS_INIT, sum = CLERK_STATS_INIT, bad = CLERK_STATS_INIT;
+    struct {
+        uint32_t struct_size, reserved;
+        uint64_t cache_hits, behind;
+    } old = {16, 0, 5, 6};
+    char text[16384];
+    size_t needed = 0;
+
+    CHECK_STATUS(clerk_client_metrics_text(NULL, text, sizeof text, &needed), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_metrics_text(client, NULL, 0, &needed), CLERK_E_ARGUMENT);
+    CHECK(needed > 100);
+    CHECK_STATUS(clerk_client_metrics_text(client, text, needed, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_client_metrics_text(client, NULL, sizeof text, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_metrics_text(client, text, needed + 1, &needed), CLERK_OK);
+    CHECK(strlen(text) == needed && strstr(text, "clerk_auth_cache_hits_total ") != NULL);
+    CHECK_STATUS(clerk_stats_metrics_text(NULL, text, sizeof text, &needed), CLERK_E_NULL);
+    CHECK_STATUS(clerk_stats_metrics_text(&stats, NULL, 0, NULL), CLERK_E_ARGUMENT);
+    bad.struct_size = 0;
+    CHECK_STATUS(clerk_stats_metrics_text(&bad, text, sizeof text, NULL), CLERK_E_STRUCT_SIZE);
+    CHECK_STATUS(clerk_stats_add(NULL, &stats, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_stats_add(&sum, NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_stats_add(&bad, &stats, 0), CLERK_E_STRUCT_SIZE);
+    CHECK_STATUS(clerk_stats_add(&sum, &bad, 0), CLERK_E_STRUCT_SIZE);
+
+    stats.cache_hits = 2;
+    stats.cached_tokens = 3;
+    stats.jwks_age_ms = 1500;
+    stats.calls[CLERK_ENDPOINT_USERS][CLERK_CALL_STATUS_RATE_LIMITED] = 4;
+    CHECK_STATUS(clerk_stats_add(&sum, &stats, 1), CLERK_OK);
+    CHECK(sum.cache_hits == 2 && sum.cached_tokens == 0 && sum.jwks_age_ms == -1);
+    CHECK_STATUS(clerk_stats_add(&sum, &stats, 0), CLERK_OK);
+    CHECK(sum.cache_hits == 4 && sum.cached_tokens == 3 && sum.struct_size == sizeof sum);
+    CHECK_STATUS(clerk_stats_metrics_text(&sum, text, sizeof text, NULL), CLERK_OK);
+    CHECK(strstr(text, "\nclerk_auth_clerk_calls_total{endpoint=\"users\",status=\"rate_limited\"} 8\n") != NULL);
+    CHECK(strstr(text, "\nclerk_auth_jwks_age_seconds 1.500\n") != NULL);
+
+    /* A structure of an application that was compiled with fewer members. */
+    CHECK_STATUS(clerk_stats_add(&sum, (const clerk_stats *)&old, 0), CLERK_OK);
+    CHECK(sum.cache_hits == 9 && sum.cache_misses == 0);
+    CHECK_STATUS(clerk_stats_add((clerk_stats *)&old, &sum, 0), CLERK_OK);
+    CHECK(old.cache_hits == 14 && old.behind == 6);
 }
 
 static void client_functions(void) {
@@ -196,9 +244,12 @@ static void client_functions(void) {
     clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_poll(NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_start_poller(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_stats(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_stats(client, NULL), CLERK_E_NULL);
+    metrics(client);
 
     for (size_t i = 0; i < INVALIDS; i++) {
         int32_t of_bytes = invalid[i].status == CLERK_E_UTF8 ? CLERK_SIGNED_OUT : invalid[i].status;

@@ -35,7 +35,7 @@ fn camel(snake: &str) -> String {
 }
 
 /// The enumerations of the Go binding: C name, Go type, prefix of the constants, description of the type.
-const TYPES: [(&str, &str, &str, &str); 7] = [
+const TYPES: [(&str, &str, &str, &str); 9] = [
     (
         "reason",
         "Reason",
@@ -52,6 +52,8 @@ const TYPES: [(&str, &str, &str, &str); 7] = [
     ),
     ("token_kind", "TokenKind", "TokenKind", "TokenKind is a kind of token that Clerk issues."),
     ("event_kind", "EventKind", "Event", "EventKind is the kind of an [Event]."),
+    ("endpoint", "Endpoint", "Endpoint", "Endpoint is an endpoint of Clerk's Backend API that the library calls."),
+    ("call_status", "CallStatus", "CallStatus", "CallStatus is the kind of Clerk's response to a call."),
     ("column", "Column", "Column", "Column is a column of the application's user table."),
 ];
 

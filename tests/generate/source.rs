@@ -36,7 +36,7 @@ impl Enumeration {
 }
 
 /// The C name and the Rust name of each enumeration.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 16] = [
     ("status", "clerk_status"),
     ("reason", "Reason"),
     ("category", "Category"),
@@ -51,6 +51,8 @@ const NAMES: [(&str, &str); 14] = [
     ("setting_type", "clerk_setting_type"),
     ("token_source", "clerk_token_source"),
     ("handshake_source", "HandshakeSource"),
+    ("endpoint", "Endpoint"),
+    ("call_status", "CallStatus"),
 ];
 
 /// Reads all enumerations. Panics when one is missing.

@@ -147,7 +147,7 @@ fn tidy(item: &str) -> String {
 }
 
 /// Types that modules other than src/ffi link to in their docs.
-const RENAMED: [(&str, &str); 7] = [
+const RENAMED: [(&str, &str); 9] = [
     ("Reason", "clerk_reason"),
     ("Category", "clerk_category"),
     ("Source", "clerk_source"),
@@ -155,4 +155,6 @@ const RENAMED: [(&str, &str); 7] = [
     ("TokenKind", "clerk_token_kind"),
     ("Attribute", "clerk_attribute"),
     ("HandshakeSource", "clerk_handshake_source"),
+    ("Endpoint", "clerk_endpoint"),
+    ("CallStatus", "clerk_call_status"),
 ];

@@ -217,7 +217,7 @@ pub fn key_store(data: &[u8]) {
         if let (Ok(keys), true) = (&found, input.flag()) {
             let before = calls.get();
             let fetcher = JwksFetcher::new(&fetch, io);
-            let rotated = watch(|| store.keys_after_rotation(&kid, keys, now_ms, &fetcher));
+            let rotated = watch(|| store.keys_after_rotation(&kid, &[n; 32], keys, now_ms, &fetcher));
             let made = calls.get() - before;
             assert!(made <= usize::from(is_blocking));
             assert!(rotated.is_err() || rotated.is_ok_and(|keys| !keys.is_empty()));

@@ -133,6 +133,8 @@ enum class Reason : int32_t {
     primary_domain_cross_origin_sync = CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC,
     // `organization_patterns`: the path belongs to another organization than the active one.
     active_organization_mismatch = CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH,
+    // `shared_cache_required`: the shared cache cannot be used.
+    shared_cache_unavailable = CLERK_REASON_SHARED_CACHE_UNAVAILABLE,
 };
 
 // The category of a reason; it determines the HTTP status.
@@ -268,6 +270,10 @@ enum class EventKind : int32_t {
     handshake_resolved = CLERK_EVENT_KIND_HANDSHAKE_RESOLVED,
     // Clerk's response to a handshake was not accepted or could not be fetched.
     handshake_failed = CLERK_EVENT_KIND_HANDSHAKE_FAILED,
+    // The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+    shared_cache_unavailable = CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE,
+    // The shared cache can be used again.
+    shared_cache_available = CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE,
 };
 
 // The kind of a store request, and the next action of a `clerk_pending`.
@@ -383,6 +389,42 @@ enum class HandshakeSource : int32_t {
     refresh = CLERK_HANDSHAKE_SOURCE_REFRESH,
 };
 
+// The endpoints of Clerk's Backend API that the library calls.
+enum class Endpoint : int32_t {
+    // `GET /jwks`
+    jwks = CLERK_ENDPOINT_JWKS,
+    // `GET /users/{id}`
+    users = CLERK_ENDPOINT_USERS,
+    // `GET /sessions/{id}`
+    sessions = CLERK_ENDPOINT_SESSIONS,
+    // `POST /m2m_tokens/verify`
+    m2m_tokens = CLERK_ENDPOINT_M2M_TOKENS,
+    // `POST /oauth_applications/access_tokens/verify`
+    oauth_tokens = CLERK_ENDPOINT_OAUTH_TOKENS,
+    // `POST /api_keys/verify`
+    api_keys = CLERK_ENDPOINT_API_KEYS,
+    // `GET /clients/handshake_payload`
+    handshake_payload = CLERK_ENDPOINT_HANDSHAKE_PAYLOAD,
+    // `POST /sessions/{id}/refresh`
+    session_refresh = CLERK_ENDPOINT_SESSION_REFRESH,
+};
+
+// The kind of Clerk's response to a call.
+enum class CallStatus : int32_t {
+    // 2xx
+    success = CLERK_CALL_STATUS_SUCCESS,
+    // 3xx, and what is not an HTTP status.
+    other = CLERK_CALL_STATUS_OTHER,
+    // 4xx, except 429.
+    client_error = CLERK_CALL_STATUS_CLIENT_ERROR,
+    // 429
+    rate_limited = CLERK_CALL_STATUS_RATE_LIMITED,
+    // 5xx
+    server_error = CLERK_CALL_STATUS_SERVER_ERROR,
+    // No complete response: the connection failed, or the deadline passed.
+    no_response = CLERK_CALL_STATUS_NO_RESPONSE,
+};
+
 // The values of the setting `authorized_parties_missing`.
 enum class AuthorizedPartiesMissing { refuse, accept };
 
@@ -482,6 +524,8 @@ inline std::string_view name(HandshakeSource source) noexcept {
 }
 inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_name(detail::number(kind)); }
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
+inline std::string_view name(Endpoint endpoint) noexcept { return clerk_endpoint_name(detail::number(endpoint)); }
+inline std::string_view name(CallStatus status) noexcept { return clerk_call_status_name(detail::number(status)); }
 
 // Returns the C name, such as "CLERK_E_CONFIG".
 inline std::string_view name(Status status) noexcept { return clerk_status_name(detail::number(status)); }
