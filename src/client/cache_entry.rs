@@ -26,8 +26,8 @@ pub(super) struct CacheEntry {
     pub used_ms: AtomicU32,
     /// Its place in the shard; changed under the shard's lock.
     pub slot: AtomicU32,
-    /// Larger than those of older entries; wraps around.
-    pub ticket: u32,
+    /// Larger than those of older entries.
+    pub ticket: u64,
     pub subject: Option<Key>,
     pub session: Option<Key>,
     pub organization: Option<Key>,

@@ -79,7 +79,8 @@ pub(super) struct ResultCache {
     /// Held while entries of a subject are counted exactly, so that no two threads remove one too many.
     counting: ForkMutex<()>,
     invalidations: Arc<Invalidations>,
-    tickets: AtomicU32,
+    /// Counted under the lock of the shard that stores the entry.
+    tickets: AtomicU64,
     /// Whether anything was ever stored.
     is_used: AtomicBool,
     /// Hits that were counted later than in [`Self::get`].
@@ -97,7 +98,7 @@ impl ResultCache {
             subjects: (0..counters).map(|_| AtomicU32::new(0)).collect(),
             counting: ForkMutex::new(()),
             invalidations,
-            tickets: AtomicU32::new(0),
+            tickets: AtomicU64::new(0),
             is_used: AtomicBool::new(false),
             late_hits: AtomicU64::new(0),
         }
@@ -178,12 +179,12 @@ impl ResultCache {
     fn limit(&self, subject: Key) {
         let Some(_counting) = self.counting.lock(LOOKUP_TIMEOUT) else { return };
         loop {
-            let (mut total, mut oldest) = (0, None::<(u32, &Aligned)>);
+            let (mut total, mut oldest) = (0, None::<(u64, &Aligned)>);
             for shard in &self.shards {
                 let counted = shard.0.lock(LOOKUP_TIMEOUT).and_then(|shard| shard.count(subject));
                 let Some((count, ticket)) = counted else { continue };
                 total += count;
-                if oldest.is_none_or(|(other, _)| is_older(ticket, other)) {
+                if oldest.is_none_or(|(other, _)| ticket < other) {
                     oldest = Some((ticket, shard));
                 }
             }
@@ -202,12 +203,15 @@ impl ResultCache {
 
     /// Removes all results of a subject, a session or an organization that were stored before.
     pub fn remove_all_of(&self, key: Key) {
-        let end = self.tickets.load(Ordering::Acquire);
         for shard in &self.shards {
+            // Those that are stored later, between two batches, began after the invalidation that this removal belongs to:
+            // `insert` has looked for it under the same lock.
+            let mut end = None;
             loop {
                 // Locked across a fork, the shard cannot be read: invalidate everything.
                 let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) else { return self.invalidations.record_all() };
-                let is_before = |entry: &CacheEntry| is_older(entry.ticket, end);
+                let end = *end.get_or_insert_with(|| self.tickets.load(Ordering::Relaxed));
+                let is_before = |entry: &CacheEntry| entry.ticket < end;
                 let removed: Vec<_> = std::iter::from_fn(|| shard.remove_oldest(key, is_before)).take(BATCH).collect();
                 drop(shard);
                 removed.iter().for_each(|result| self.count_removed(result));
@@ -255,10 +259,6 @@ impl ResultCache {
             self.counter(subject).fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-fn is_older(ticket: u32, other: u32) -> bool {
-    (ticket.wrapping_sub(other) as i32) < 0
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Shard {
     }
 
     /// Returns how many entries a subject, a session or an organization has, and the ticket of the oldest.
-    pub fn count(&self, key: Key) -> Option<(usize, u32)> {
+    pub fn count(&self, key: Key) -> Option<(usize, u64)> {
         let (scope, oldest) = self.oldest_of(key)?;
         let (mut count, mut slot) = (1, self.links(oldest, scope).after);
         while slot != oldest {
