@@ -7,6 +7,7 @@
 mod circuit;
 mod counters;
 mod engine;
+#[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
 mod memory;
 #[cfg(feature = "redis")]
