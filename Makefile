@@ -363,7 +363,7 @@ cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (
 	scripts/cover.sh
 
 .PHONY: mutants
-mutants: ## mutation tests of the five core files (2 h; needs cargo-mutants); SHARD=0/4 takes the first of four parts
+mutants: ## mutation tests of the five core files (1 h; needs cargo-mutants); SHARD=0/4 takes the first of four parts
 	scripts/mutants.sh
 
 .PHONY: minimal-versions
