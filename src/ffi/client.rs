@@ -117,7 +117,8 @@ pub(crate) unsafe fn with_client(
     }
 }
 
-/// Creates a client from a copy of the config. Opens no connection.
+/// Creates a client from a copy of the config. Opens no connection, except to the shared cache and to the database if
+/// they are set.
 ///
 /// Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
 /// negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
@@ -155,9 +156,10 @@ pub unsafe extern "C" fn clerk_client_new(
             store,
             listeners: events::handlers(config.event.clone(), config.log.clone()),
             clock: config.clock.clone().map(events::clock),
+            engine: config.engine.clone(),
             ..ClientBuilder::default()
         };
-        let calls_back = has_callbacks || matches!(config.store, StoreChoice::Callback(_));
+        let calls_back = has_callbacks || config.engine.is_some() || matches!(config.store, StoreChoice::Callback(_));
         let made = Arc::into_raw(Arc::new(clerk_client { client: builder.build()?, has_callbacks, calls_back }));
         // SAFETY: not NULL, see above; the rest is the header's contract.
         unsafe { client.write(made.cast_mut()) };
