@@ -93,8 +93,8 @@ static int32_t get(void *userdata, clerk_str key, clerk_buffer *value, int64_t t
     return status;
 }
 
-static int32_t set(void *userdata, clerk_str key, clerk_str value, int64_t ttl_ms, int32_t only_if_absent,
-                   int64_t timeout_ms) {
+static int32_t store(void *userdata, clerk_str key, clerk_str value, int64_t ttl_ms, int32_t only_if_absent,
+                     int64_t timeout_ms) {
     table *t = userdata;
     int32_t status;
     CHECK(timeout_ms >= 0 && ttl_ms > 0 && value.len <= 65536);
@@ -203,7 +203,7 @@ static clerk_shared_cache engine_of(table *t, bool has_stream) {
     engine.userdata = t;
     engine.destroy = destroy;
     engine.get = get;
-    engine.set = set;
+    engine.set = store;
     engine.remove = remove_value;
     engine.append = has_stream ? append : NULL;
     engine.read = has_stream ? read_entry : NULL;
@@ -230,7 +230,9 @@ static clerk_stats stats_of(const clerk_client *client) {
 }
 
 static const char *token_of(const char *user, const char *session) {
-    sim_put("/users", "{\"id\":\"%s\",\"first_name\":\"Ada\"}", user);
+    char path[64];
+    snprintf(path, sizeof path, "/users/%s", user);
+    sim_put(path, "{\"first_name\":\"Ada\"}");
     return sim_token("{\"user\":\"%s\",\"sid\":\"%s\"}", user, session);
 }
 
