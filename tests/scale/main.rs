@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a test")]
 
+mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
