@@ -221,8 +221,10 @@ abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
 .PHONY: crash
-crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+crash: ## simultaneous starts and kill -9 on the SQLite store, and on PostgreSQL: CRASH_S=120 seconds each
 	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
+	@scripts/tools.sh $(STORES)
+	CLERK_AUTH_CRASH_S=$(CRASH_S) CLERK_AUTH_TEST_ENGINE=postgres JOBS=$(JOBS) tests/scale/sql.sh killed
 
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
@@ -275,8 +277,8 @@ test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with Postgr
 	tests/stores/run.sh
 
 .PHONY: test-scale
-test-scale: ## the shared cache, in a real Redis, with several processes and faults (2 min)
-	@scripts/tools.sh redis-server redis-sentinel
+test-scale: ## the shared cache in a real Redis, user tables on database servers: several processes, and faults (5 min)
+	@scripts/tools.sh redis-server redis-sentinel $(STORES)
 	JOBS=$(JOBS) tests/scale/run.sh
 
 .PHONY: bench-scale

@@ -1,5 +1,7 @@
 //! The kinds of tokens, the hash that a token is cached under, and the format of Clerk's ids.
 
+use std::slice;
+
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
@@ -160,12 +162,12 @@ impl<'a> BegunHash<'a> {
         last[..rest_of_block.len()].copy_from_slice(rest_of_block);
         last[rest_of_block.len()] = 0x80;
         if rest_of_block.len() >= BLOCK_LEN - 8 {
-            compress256(&mut state, &[last]);
+            compress256(&mut state, slice::from_ref(&last));
             last = [0; BLOCK_LEN];
         }
         let bits = (self.begin.len() + rest.len()) as u64 * 8;
         last[BLOCK_LEN - 8..].copy_from_slice(&bits.to_be_bytes());
-        compress256(&mut state, &[last]);
+        compress256(&mut state, slice::from_ref(&last));
         let mut hash = [0; 32];
         for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
             *bytes = word.to_be_bytes();

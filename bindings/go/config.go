@@ -366,6 +366,12 @@ func (b configBuilder) setField(name string, value reflect.Value) error {
 	}
 }
 
+// hasDatabase reports whether the user table is that of the setting database.
+func (c *Config) hasDatabase() bool { return c.Database != "" || c.Settings["database"] != "" }
+
+// hasTable reports whether the library has a user table of its own, for which calls may wait.
+func (c *Config) hasTable() bool { return c.SQLitePath != "" || c.hasDatabase() }
+
 // setList replaces a list. Items that a comma-separated list cannot hold are added one by one.
 func (b configBuilder) setList(name string, items []string) error {
 	isPlain := func(item string) bool { return strings.TrimSpace(item) != "" && !strings.Contains(item, ",") }

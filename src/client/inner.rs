@@ -171,12 +171,18 @@ impl Inner {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn emit_success(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
-        let events = &self.backend.events;
-        if let Some(identity) = result.identity().filter(|_| events.has_listener()) {
+        if self.backend.events.has_listener() {
+            self.emit_success_to_listener(result, source, token_hash);
+        }
+    }
+
+    #[cold]
+    fn emit_success_to_listener(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
+        if let Some(identity) = result.identity() {
             let (user_key, clerk_id) = (identity.get(Attribute::UserKey), identity.subject());
-            events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+            self.backend.events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
         }
     }
 

@@ -56,7 +56,15 @@ impl<W: Waiting> Stepwise<W> {
         Stepwise { inner, step: Some(Step::Waiting(work)) }
     }
 
+    /// With the setting `database` the application queries nothing: [`Self::fetch_user`] does all that waits.
     pub fn next_action(&self) -> NextAction<'_> {
+        match self.next_wait() {
+            NextAction::QueryStore(_) if self.inner.settings.has_database => NextAction::FetchUser,
+            action => action,
+        }
+    }
+
+    fn next_wait(&self) -> NextAction<'_> {
         match &self.step {
             Some(Step::Waiting(work)) => work.next_action(),
             Some(Step::Done(_)) | None => NextAction::Done,
@@ -72,8 +80,10 @@ impl<W: Waiting> Stepwise<W> {
 
     /// Does nothing unless a fetch is expected.
     pub fn fetch_user(&mut self) {
-        if matches!(self.next_action(), NextAction::FetchUser) {
-            self.advance(W::fetch_user);
+        match self.inner.store.clone().filter(|_| self.inner.settings.has_database) {
+            Some(store) => self.drive(&*store),
+            None if matches!(self.next_wait(), NextAction::FetchUser) => self.advance(W::fetch_user),
+            None => {}
         }
     }
 
@@ -92,23 +102,26 @@ impl<W: Waiting> Stepwise<W> {
         }
     }
 
-    /// Drives the work to its end.
+    /// Drives the work to its end. Returns the outcome.
     pub fn run(mut self, store: &dyn UserStore) -> Option<W::Outcome> {
-        let time_left = match &self.step {
-            Some(Step::Waiting(work)) => work.time_left(&self.inner),
-            Some(Step::Done(_)) | None => return self.into_outcome(),
-        };
-        within_deadline(Deadline::after(time_left), || {
+        self.drive(store);
+        self.into_outcome()
+    }
+
+    fn drive(&mut self, store: &dyn UserStore) {
+        let Some(Step::Waiting(work)) = &self.step else { return };
+        let deadline = Deadline::after(work.time_left(&self.inner));
+        within_deadline(deadline, || {
             loop {
-                match self.next_action() {
+                match self.next_wait() {
                     NextAction::QueryStore(request) => {
                         let response = execute(store, request);
-                        self.submit(response);
+                        self.advance(|work, inner| work.submit(inner, response));
                     }
-                    NextAction::FetchUser => self.fetch_user(),
-                    NextAction::Done => return self.into_outcome(),
+                    NextAction::FetchUser => self.advance(W::fetch_user),
+                    NextAction::Done => return,
                 }
             }
-        })
+        });
     }
 }

@@ -3,7 +3,7 @@
 //! Each process is this test binary, which does one job. `CLERK_AUTH_CRASH_S` prolongs the loops (`make crash`).
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -63,7 +63,7 @@ pub fn child(job: &str) {
             for i in 0.. {
                 let name = format!("{name}-{i}");
                 create(&*store, &user(&name)).unwrap();
-                writeln!(std::io::stdout(), "committed {name}").unwrap();
+                println!("committed {name}");
             }
         }
         // Signs in with each token on several threads at once. Prints the outcomes.

@@ -202,13 +202,14 @@ impl Target {
                 return Err(format!("{status}: {}", fs::read_to_string(self.dir.join("log")).unwrap()));
             }
             if self.client("SELECT 1", "").output().unwrap().status.success() {
-                // The process is waited for in `stop`.
-                std::thread::spawn(move || drop(child.wait()));
+                // So that no zombie remains when `stop` has ended it.
+                std::thread::spawn(move || child.wait());
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        drop(child.kill());
+        child.kill().unwrap();
+        child.wait().unwrap();
         Err("not ready within a minute".into())
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -180,9 +180,16 @@ pub fn is_quiet(socket: &TcpStream) -> bool {
 }
 
 /// Connects to servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dialer {
     resolver: CachingResolver,
+    process: AtomicU32,
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Dialer { resolver: CachingResolver::default(), process: AtomicU32::new(std::process::id()) }
+    }
 }
 
 impl Dialer {
@@ -197,6 +204,10 @@ impl Dialer {
     }
 
     fn connect_tcp(&self, name: &str, port: u16, deadline: Deadline) -> Result<TcpStream, Failure> {
+        let process = std::process::id();
+        if self.process.swap(process, Ordering::Relaxed) != process {
+            self.resolver.reset();
+        }
         let addresses = match name.parse::<IpAddr>() {
             Ok(ip) => vec![(ip, port).into()],
             Err(_) => self.resolver.addresses(&format!("{name}:{port}"), deadline).map_err(Failure::of_transport)?,
