@@ -2032,7 +2032,7 @@ const char *clerk_handshake_source_name(int32_t source);
  *     static int32_t remove_value(void *userdata, clerk_str key, int64_t timeout_ms)
  *     {
  *         (void)userdata, (void)timeout_ms;
- *         printf("delete %.*s\n", (int)key.len, key.data);
+ *         printf("delete a key of %zu bytes\n", key.len);
  *         return CLERK_CACHE_STATUS_OK;
  *     }
  *

@@ -24,6 +24,7 @@ typedef struct {
     atomic_int mode;
     atomic_int calls;
     atomic_int destroyed;
+    atomic_int has_called;
     clerk_client *client;
 } table;
 
@@ -68,7 +69,7 @@ static int32_t copy(clerk_buffer *to, const char *data, size_t len) {
 /* Returns whether the function has to return `*status` at once. */
 static bool is_disturbed(table *t, int32_t *status) {
     t->calls++;
-    if (t->mode == CALLS_BACK && t->client != NULL)
+    if (t->mode == CALLS_BACK && atomic_exchange(&t->has_called, 1) == 0)
         CHECK_OK(clerk_client_revoke_user(t->client, CLERK_STR("user_9")));
     *status = -7;
     return t->mode == FAILS;
