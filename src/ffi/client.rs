@@ -396,7 +396,9 @@ pub unsafe extern "C" fn clerk_client_poll(client: *const clerk_client, timeout_
 /// waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
 /// callbacks.
 ///
-/// Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+/// Starts none if it is running already. The thread has the signal mask of the caller. A forked child has none; there
+/// `clerk_client_warm_up` starts it again. What the thread of the parent was using stays allocated in the child: there
+/// `destroy` of callbacks is not called.
 ///
 /// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
 /// `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.

@@ -1,7 +1,9 @@
 /* The shared cache in an engine of the application: a table like that of memcached, and one with a stream. */
 #include "check.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -316,6 +318,62 @@ static void poller_ends_with_the_client(void) {
     clerk_client_free(without);
 }
 
+/* The threads of this process that are pollers. */
+static int pollers(void) {
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *comm = fopen(path, "r");
+        if (comm != NULL && fgets(name, sizeof name, comm) != NULL)
+            count += strcmp(name, "clerk-poll\n") == 0;
+        if (comm != NULL)
+            fclose(comm);
+    }
+    closedir(tasks);
+    return count;
+}
+
+static bool wait_for_pollers(int count) {
+    for (int64_t begun = now_ms(); pollers() != count; usleep(1000))
+        if (now_ms() - begun > 10000)
+            return false;
+    return true;
+}
+
+static void child_has_no_poller_until_warm_up(void) {
+    sim_reset();
+    table *t = new_table();
+    clerk_client *client = new_client(t, true);
+    CHECK_OK(clerk_client_start_poller(client, NULL));
+    CHECK(wait_for_pollers(1));
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (pollers() != 0 || clerk_client_warm_up(client, NULL) != CLERK_OK || !wait_for_pollers(1))
+            _exit(1);
+        clerk_client_free(client);
+        _exit(pollers() == 0 ? 0 : 2);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_INT(status, 0);
+    /* A child that does nothing frees it all the same. */
+    child = fork();
+    if (child == 0) {
+        clerk_client_free(client);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_INT(status, 0);
+    CHECK_INT(pollers(), 1);
+    clerk_client_free(client);
+    CHECK_INT(pollers(), 0);
+    free_table(t, 1);
+}
+
 static void engine_that_misbehaves_changes_no_verdict(void) {
     static const int modes[] = {FAILS, WRONG_LENGTH, FLIPS, CALLS_BACK};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
@@ -373,6 +431,7 @@ int main(void) {
     user_is_fetched_once_by_two_clients();
     poll_applies_the_changes_of_another_client();
     poller_ends_with_the_client();
+    child_has_no_poller_until_warm_up();
     engine_that_misbehaves_changes_no_verdict();
     incomplete_engine_is_refused();
     return 0;
