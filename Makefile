@@ -281,6 +281,11 @@ test-scale: ## the shared cache in a real Redis, user tables on database servers
 	@scripts/tools.sh redis-server redis-sentinel $(STORES)
 	JOBS=$(JOBS) tests/scale/run.sh
 
+.PHONY: bench-scale
+bench-scale: ## eight processes, a thousand users, a real Redis, killed in the middle (3 min)
+	@scripts/tools.sh redis-server
+	$(CARGO) test --jobs $(JOBS) --test scale -- --ignored --nocapture --test-threads 1 bench::
+
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
 APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
