@@ -1,5 +1,8 @@
 // The user store: queries and writes, exceptions, timeouts, conflicts, reentrant calls.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, test } from 'node:test';
 import { ClerkError, ConflictError } from 'clerk-auth';
@@ -566,4 +569,18 @@ test('table that check() rejects is not used, until check() succeeds once', asyn
   clerk.invalidateAll();
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   assert.equal(checks, 3);
+});
+
+test('the setting `database` is a table of the library, for requests and webhook events', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'clerk-database-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const clerk = sim.client({ database: `sqlite:${path.join(folder, 'users.db')}` });
+  const [first, second] = [await clerk.authenticate(request), await clerk.authenticate(request)];
+  assert.deepEqual([first.status, first.source, second.source], ['signed-in', 'verified', 'cache']);
+  await clerk.close();
+  for (const database of ['oracle://app:hidden@h/db', 'postgres://app:hidden@127.0.0.1:1/db'])
+    assert.throws(
+      () => sim.client({ database }),
+      (error) => error.code === 'CLERK_CONFIG' && !error.message.includes('hidden'),
+    );
 });
