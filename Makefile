@@ -67,7 +67,7 @@ DATABASES ?= mysql,postgres
 FEATURES := --features '$(DATABASES)'
 
 ifeq ($(SQLITE),system)
-SHARED_FEATURES := --no-default-features --features 'capi,sqlite,$(DATABASES)'
+SHARED_FEATURES := --no-default-features --features 'capi,sqlite,redis,$(DATABASES)'
 else ifeq ($(SQLITE),bundled)
 SHARED_FEATURES := $(FEATURES)
 else
@@ -277,9 +277,9 @@ test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with Postgr
 	tests/stores/run.sh
 
 .PHONY: test-scale
-test-scale: ## user tables on database servers, in several processes and under failure
-	@scripts/tools.sh $(STORES)
-	JOBS=$(JOBS) tests/scale/sql.sh
+test-scale: ## the shared cache in a real Redis, user tables on database servers: several processes, and faults (5 min)
+	@scripts/tools.sh redis-server redis-sentinel $(STORES)
+	JOBS=$(JOBS) tests/scale/run.sh
 
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk

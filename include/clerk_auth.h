@@ -455,7 +455,8 @@ CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
 /**
  * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
  *
- * Revocations are stored in this client only; `clerk_client_export_revocations` copies them for other processes.
+ * Other processes learn of it through the shared cache, see `clerk_client_poll`; without one, revocations are stored in
+ * this client only, and `clerk_client_export_revocations` copies them for other processes.
  *
  * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not a session id. Any thread,
  * also in callbacks.
@@ -499,7 +500,33 @@ int32_t clerk_client_import_revocations(const clerk_client *client,
                                         clerk_error **error);
 
 /**
- * Cancels all requests to Clerk that are in progress. Calls that wait for them return `CLERK_UNAVAILABLE`.
+ * Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout_ms`
+ * milliseconds for the first change; 0 does not wait.
+ *
+ * To be called in a loop, on a thread that may wait; or `clerk_client_start_poller` does so. Without it, a revocation
+ * by another process takes effect for tokens that are not cached here. While the shared cache cannot be used, a call
+ * waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within a quarter of a
+ * second.
+ *
+ * Returns `CLERK_OK`; `CLERK_UNAVAILABLE` if the shared cache cannot be used; or a negative status: `CLERK_E_CONFIG`
+ * without the setting `shared_cache`, `CLERK_E_ARGUMENT` for a negative timeout. Runs callbacks. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_client_poll(const clerk_client *client, int64_t timeout_ms);
+
+/**
+ * Starts a thread that calls `clerk_client_poll` until `clerk_client_shutdown`, or until the client is freed, which
+ * waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
+ * callbacks.
+ *
+ * Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
+ * `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, clerk_error **error);
+
+/**
+ * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
  *
@@ -606,12 +633,24 @@ typedef struct {
     uint64_t open_circuits[16];
     /** By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`. */
     uint64_t rate_limited[16];
+    /** Users that were found in the shared cache. */
+    uint64_t shared_cache_hits;
+    /** Users that were looked for in the shared cache and not found. */
+    uint64_t shared_cache_misses;
+    /** Operations on the shared cache that failed. */
+    uint64_t shared_cache_errors;
+    /** Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed. */
+    uint64_t shared_cache_rejected;
+    /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
+    int64_t revocation_lag_ms;
+    /** Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used. */
+    int64_t shared_cache_state;
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
 #define CLERK_STATS_INIT                                                                                               \
     {                                                                                                                  \
-        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }                        \
+        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }, 0, 0, 0, 0, -1, 0      \
     }
 
 /**
@@ -919,6 +958,8 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC = 33,
     /** `organization_patterns`: the path belongs to another organization than the active one. */
     CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH = 34,
+    /** `shared_cache_required`: the shared cache cannot be used. */
+    CLERK_REASON_SHARED_CACHE_UNAVAILABLE = 35,
 } clerk_reason;
 
 /** The category of a reason; it determines the HTTP status. */
@@ -1821,6 +1862,10 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 15,
     /** Clerk's response to a handshake was not accepted or could not be fetched. */
     CLERK_EVENT_KIND_HANDSHAKE_FAILED = 16,
+    /** The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it. */
+    CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE = 17,
+    /** The shared cache can be used again. */
+    CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE = 18,
 } clerk_event_kind;
 
 /** Where Clerk's response to a handshake came from. */

@@ -95,7 +95,11 @@ impl Clock {
     /// Returns the system's clocks. A change of the wall clock takes effect within a second.
     pub fn system() -> Self {
         let (wall_offset_ms, refreshed_ms) = (AtomicI64::new(0), AtomicI64::new(-REFRESH_OFFSET_EVERY_MS));
-        Clock(Kind::System(Arc::new(System { start: CoarseInstant::now_without_cache_update(), wall_offset_ms, refreshed_ms })))
+        Clock(Kind::System(Arc::new(System {
+            start: CoarseInstant::now_without_cache_update(),
+            wall_offset_ms,
+            refreshed_ms,
+        })))
     }
 
     /// Returns a clock that calls `wall`, which returns milliseconds since 1970. It also replaces the monotonic clock.

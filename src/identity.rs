@@ -415,7 +415,10 @@ mod tests {
         assert_eq!(identity.shared(), "https://x\0org_1\0\0");
         let shared = Arc::new(SharedStrings { strings: identity.shared().into(), key_id: None });
         let sharing = identity.sharing(shared);
-        assert_eq!(sharing.strings.memory.split_once('\0').unwrap(), ("user_1", &*format!("{}\0", String::from_utf8_lossy(json))));
+        assert_eq!(
+            sharing.strings.memory.split_once('\0').unwrap(),
+            ("user_1", &*format!("{}\0", String::from_utf8_lossy(json)))
+        );
         for attribute in Attribute::ALL {
             assert_eq!(sharing.get(*attribute), identity.get(*attribute));
             let in_memory = identity.get(*attribute).map(|value| format!("{value}\0"));

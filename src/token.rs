@@ -1,5 +1,7 @@
 //! The kinds of tokens, the hash that a token is cached under, and the format of Clerk's ids.
 
+use std::slice;
+
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
@@ -115,16 +117,8 @@ pub(crate) struct BegunHash<'a> {
 }
 
 /// The state of SHA-256 before the first block (FIPS 180-4 §5.3.3).
-const INITIAL_STATE: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+const INITIAL_STATE: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 impl Default for BegunHash<'_> {
     fn default() -> Self {
@@ -168,12 +162,12 @@ impl<'a> BegunHash<'a> {
         last[..rest_of_block.len()].copy_from_slice(rest_of_block);
         last[rest_of_block.len()] = 0x80;
         if rest_of_block.len() >= BLOCK_LEN - 8 {
-            compress256(&mut state, &[last]);
+            compress256(&mut state, slice::from_ref(&last));
             last = [0; BLOCK_LEN];
         }
         let bits = (self.begin.len() + rest.len()) as u64 * 8;
         last[BLOCK_LEN - 8..].copy_from_slice(&bits.to_be_bytes());
-        compress256(&mut state, &[last]);
+        compress256(&mut state, slice::from_ref(&last));
         let mut hash = [0; 32];
         for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
             *bytes = word.to_be_bytes();

@@ -325,6 +325,18 @@ mod tests {
     }
 
     #[test]
+    fn id_that_is_no_short_printable_string_is_rejected() {
+        for id in ["", "msg 1", "msg_\t", "msg_\u{e9}", &"m".repeat(257)] {
+            let mut lines = GOOD;
+            lines[0].1 = id;
+            assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::Malformed), "{id}");
+        }
+        let (longest, mut lines) = ("m".repeat(256), GOOD);
+        lines[0].1 = &longest;
+        assert_eq!(check(&lines, BODY, NOW), Err(WebhookError::InvalidSignature));
+    }
+
+    #[test]
     fn each_header_is_required_once_and_of_one_set() {
         for line in GOOD {
             let lines: Vec<_> = GOOD.into_iter().filter(|other| *other != line).collect();

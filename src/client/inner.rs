@@ -8,6 +8,7 @@ use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::changes::Changes;
 use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
@@ -25,6 +26,7 @@ use crate::jwt::Policy;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
+use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
 
@@ -65,12 +67,20 @@ pub(super) struct Inner {
     pub webhooks: WebhookReceiver,
     /// `None` with `handshake` off.
     pub handshakes: Option<Box<Handshakes>>,
+    /// What other processes know; `None` without a shared cache.
+    pub shared: Option<Arc<SharedCache>>,
+    pub changes: Changes,
 }
 
 impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
+    }
+
+    /// Returns the deadline of a call that begins now.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.timeout)
     }
 
     /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
@@ -90,6 +100,7 @@ impl Inner {
 
     /// Returns a user, and records whether Clerk says that the user is banned.
     pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
+        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now), ..demand };
         let found = self.users.find(id, demand, now, io, &self.backend)?;
         if found.origin == Origin::Fetched {
             let key = self.invalidations.key(Scope::Subject, id);
@@ -160,12 +171,18 @@ impl Inner {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn emit_success(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
-        let events = &self.backend.events;
-        if let Some(identity) = result.identity().filter(|_| events.has_listener()) {
+        if self.backend.events.has_listener() {
+            self.emit_success_to_listener(result, source, token_hash);
+        }
+    }
+
+    #[cold]
+    fn emit_success_to_listener(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
+        if let Some(identity) = result.identity() {
             let (user_key, clerk_id) = (identity.get(Attribute::UserKey), identity.subject());
-            events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+            self.backend.events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::api::{Calls, PerEndpoint};
+use crate::shared_cache::SharedCacheStats;
 
 /// The counters of a client since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Stats {
     pub open_circuits: PerEndpoint,
     /// 1 for an endpoint to which no calls are sent now, after a 429; also counted in `open_circuits`.
     pub rate_limited: PerEndpoint,
+    /// The shared cache.
+    pub shared_cache: SharedCacheStats,
 }
 
 impl Stats {
@@ -56,7 +59,18 @@ impl Stats {
         sum!(cache_hits, cache_misses, signed_in, signed_out, unavailable, jwks_fetches, user_fetches);
         sum!(no_credentials, would_block, store_errors);
         self.calls.0.iter_mut().zip(&other.calls.0).for_each(|(to, from)| sum(to, from));
+        let shared = &mut self.shared_cache;
+        for (to, from) in [
+            (&mut shared.hits, other.shared_cache.hits),
+            (&mut shared.misses, other.shared_cache.misses),
+            (&mut shared.errors, other.shared_cache.errors),
+            (&mut shared.rejected, other.shared_cache.rejected),
+        ] {
+            *to = to.wrapping_add(from);
+        }
         if !counters_only {
+            shared.state = shared.state.max(other.shared_cache.state);
+            shared.revocation_lag_ms = shared.revocation_lag_ms.max(other.shared_cache.revocation_lag_ms);
             sum!(cached_tokens, cached_users);
             self.jwks_age_ms = self.jwks_age_ms.max(other.jwks_age_ms);
             sum(&mut self.open_circuits.0, &other.open_circuits.0);

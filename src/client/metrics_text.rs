@@ -6,6 +6,7 @@ use strum::VariantArray as _;
 
 use super::metrics::Stats;
 use crate::api::{CallStatus, Endpoint};
+use crate::shared_cache::{SharedCacheState, SharedCacheStats};
 
 /// A metric without labels.
 struct Metric {
@@ -69,7 +70,35 @@ impl Stats {
             let _ = writeln!(out, "clerk_auth_jwks_age_seconds {}.{:03}", age_ms / 1000, age_ms % 1000);
         }
         self.write_endpoints(&mut out);
+        self.write_shared_cache(&mut out);
         out
+    }
+
+    fn write_shared_cache(&self, out: &mut String) {
+        let SharedCacheStats { hits, misses, errors, rejected, state, revocation_lag_ms } = self.shared_cache;
+        if state == SharedCacheState::Off {
+            return;
+        }
+        for (name, help, value) in [
+            ("shared_cache_hits_total", "Users that were found in the shared cache.", hits),
+            ("shared_cache_misses_total", "Users that were not found in the shared cache.", misses),
+            ("shared_cache_errors_total", "Operations on the shared cache that failed.", errors),
+            ("shared_cache_rejected_total", "Entries of the shared cache that were ignored.", rejected),
+        ] {
+            head(out, name, "counter", help);
+            let _ = writeln!(out, "clerk_auth_{name} {value}");
+        }
+        head(out, "shared_cache_available", "gauge", "1 if the shared cache is used, 0 while it cannot be.");
+        let _ = writeln!(out, "clerk_auth_shared_cache_available {}", u8::from(state == SharedCacheState::Available));
+        if let Ok(lag_ms) = u64::try_from(revocation_lag_ms) {
+            head(
+                out,
+                "revocation_lag_seconds",
+                "gauge",
+                "How long the last change by another process took to be applied.",
+            );
+            let _ = writeln!(out, "clerk_auth_revocation_lag_seconds {}.{:03}", lag_ms / 1000, lag_ms % 1000);
+        }
     }
 
     fn write_endpoints(&self, out: &mut String) {

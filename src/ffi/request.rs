@@ -185,8 +185,8 @@ unsafe fn read_lines<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> R
         }
         // Most lines end here.
         if matches!(header.name.len, 6 | 13) {
-            // SAFETY: both strings are the caller's contract.
-            let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
+            // SAFETY: both were checked; that they can be read is the caller's contract.
+            let (name, value) = unsafe { (header.name.checked_bytes(), header.value.checked_bytes()) };
             parsed.credential_header(name, value);
         }
     }

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::client::accessor;
 use super::{CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STRUCT_SIZE, clerk_client, guard, strings};
 use crate::client::Stats;
+use crate::shared_cache::{SharedCacheState, SharedCacheStats};
 
 /// Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`.
 #[repr(C)]
@@ -46,6 +47,18 @@ pub struct clerk_stats {
     pub open_circuits: [u64; 16],
     /// By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`.
     pub rate_limited: [u64; 16],
+    /// Users that were found in the shared cache.
+    pub shared_cache_hits: u64,
+    /// Users that were looked for in the shared cache and not found.
+    pub shared_cache_misses: u64,
+    /// Operations on the shared cache that failed.
+    pub shared_cache_errors: u64,
+    /// Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed.
+    pub shared_cache_rejected: u64,
+    /// How long the last change by another process took to be applied here, in milliseconds; -1 if there was none.
+    pub revocation_lag_ms: i64,
+    /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
+    pub shared_cache_state: i64,
 }
 
 /// Smallest and largest `struct_size` that is accepted.
@@ -75,6 +88,13 @@ impl From<Stats> for clerk_stats {
         made.calls.iter_mut().zip(&stats.calls.0).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits.0, &mut made.open_circuits);
         copy(&stats.rate_limited.0, &mut made.rate_limited);
+        let shared = stats.shared_cache;
+        made.shared_cache_hits = shared.hits;
+        made.shared_cache_misses = shared.misses;
+        made.shared_cache_errors = shared.errors;
+        made.shared_cache_rejected = shared.rejected;
+        made.revocation_lag_ms = shared.revocation_lag_ms;
+        made.shared_cache_state = shared.state as i64;
         made
     }
 }
@@ -86,6 +106,15 @@ impl From<clerk_stats> for Stats {
         made.calls.0.iter_mut().zip(&stats.calls).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits, &mut made.open_circuits.0);
         copy(&stats.rate_limited, &mut made.rate_limited.0);
+        let state = i32::try_from(stats.shared_cache_state).ok().and_then(SharedCacheState::from_repr);
+        made.shared_cache = SharedCacheStats {
+            hits: stats.shared_cache_hits,
+            misses: stats.shared_cache_misses,
+            errors: stats.shared_cache_errors,
+            rejected: stats.shared_cache_rejected,
+            revocation_lag_ms: stats.revocation_lag_ms,
+            state: state.unwrap_or_default(),
+        };
         made
     }
 }

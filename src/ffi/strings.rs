@@ -51,11 +51,21 @@ impl clerk_str {
     #[inline(always)]
     pub(crate) unsafe fn bytes<'a>(self) -> Result<&'a [u8], i32> {
         self.check()?;
+        // SAFETY: checked; the rest is the caller's contract.
+        Ok(unsafe { self.checked_bytes() })
+    }
+
+    /// The bytes it points to, if [`Self::check`] accepts it.
+    ///
+    /// # Safety
+    /// As for [`Self::bytes`]; and it was checked.
+    #[inline(always)]
+    pub(crate) unsafe fn checked_bytes<'a>(self) -> &'a [u8] {
         if self.len == 0 {
-            return Ok(&[]);
+            return &[];
         }
-        // SAFETY: not NULL, not too long; the rest is the caller's contract.
-        Ok(unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })
+        // SAFETY: the caller's contract.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
     }
 
     /// The bytes it points to, as UTF-8.

@@ -123,7 +123,12 @@ impl Shard {
     }
 
     /// Stores a result that expires. Returns the result that it replaces: the token's own, or the least recently used one of a full shard.
-    pub fn insert(&mut self, identity: &Identity, key_id: Option<[u8; 32]>, entry: CacheEntry) -> Option<Arc<AuthResult>> {
+    pub fn insert(
+        &mut self,
+        identity: &Identity,
+        key_id: Option<[u8; 32]>,
+        entry: CacheEntry,
+    ) -> Option<Arc<AuthResult>> {
         let own = self.slot_of(&entry.hash);
         let evicted = (self.len() >= self.capacity).then(|| self.links(self.newest, BY_USE).before);
         let replaced = own.or(evicted).and_then(|slot| self.remove_slot(slot));
@@ -232,7 +237,8 @@ impl Shard {
             None => {
                 let place = slot * LISTS as u32 + scope as u32;
                 let slots = &self.slots;
-                self.oldest.insert_unique(key.0.get(), place, |place| key_of(slots, *place).map_or(0, |key| key.0.get()));
+                self.oldest
+                    .insert_unique(key.0.get(), place, |place| key_of(slots, *place).map_or(0, |key| key.0.get()));
             }
         }
     }

@@ -239,7 +239,10 @@ fn cache_agrees_with_a_model() {
                     let end_ms = now_ms + [1, 900, 4000, 100_000][random(4) as usize];
                     let name = format!("{token}");
                     let begun = f.invalidations.sequence();
-                    assert_eq!(f.insert_in(&name, &subject(token), session(token), begun, now_ms, end_ms), Insertion::Stored);
+                    assert_eq!(
+                        f.insert_in(&name, &subject(token), session(token), begun, now_ms, end_ms),
+                        Insertion::Stored
+                    );
                     model.put(token, end_ms, now_ms, capacity);
                 }
                 5..9 => {
@@ -268,7 +271,8 @@ fn cache_agrees_with_a_model() {
 fn tokens_of_one_role_share_their_strings_until_the_last_is_removed() {
     let f = Fixture::new(10);
     ["a", "b"].iter().for_each(|token| f.put(token, "user_1"));
-    let result = |token: &str| f.cache.get(&TokenHash::of(token.as_bytes()), at(0), |result, _| result.clone()).unwrap();
+    let result =
+        |token: &str| f.cache.get(&TokenHash::of(token.as_bytes()), at(0), |result, _| result.clone()).unwrap();
     let [a, b] = ["a", "b"].map(result);
     let shared = |result: &AuthResult| result.identity().and_then(|identity| identity.shares().cloned()).unwrap();
     assert!(Arc::ptr_eq(&shared(&a), &shared(&b)));
