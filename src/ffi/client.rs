@@ -117,7 +117,7 @@ pub(crate) unsafe fn with_client(
     }
 }
 
-/// Creates a client from a copy of the config. Opens no connection.
+/// Creates a client from a copy of the config. Connects only to the `database`, if that is set.
 ///
 /// Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
 /// negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
