@@ -63,7 +63,7 @@ tools: ## install what is missing (apt, as root), or say what to install
 # --- the library ---------------------------------------------------------------------------------------------------
 
 ifeq ($(SQLITE),system)
-SHARED_FEATURES := --no-default-features --features capi,sqlite
+SHARED_FEATURES := --no-default-features --features capi,sqlite,redis
 else ifneq ($(SQLITE),bundled)
 $(error SQLITE is `system` or `bundled`)
 endif

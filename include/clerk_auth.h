@@ -455,7 +455,8 @@ CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
 /**
  * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
  *
- * Revocations are stored in this client only; `clerk_client_export_revocations` copies them for other processes.
+ * Other processes learn of it through the shared cache, see `clerk_client_poll`; without one, revocations are stored in
+ * this client only, and `clerk_client_export_revocations` copies them for other processes.
  *
  * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not a session id. Any thread,
  * also in callbacks.
@@ -499,72 +500,39 @@ int32_t clerk_client_import_revocations(const clerk_client *client,
                                         clerk_error **error);
 
 /**
- * Cancels all requests to Clerk that are in progress. Calls that wait for them return `CLERK_UNAVAILABLE`.
+ * Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout_ms`
+ * milliseconds for the first change; 0 does not wait.
+ *
+ * To be called in a loop, on a thread that may wait; or `clerk_client_start_poller` does so. Without it, a revocation
+ * by another process takes effect for tokens that are not cached here. While the shared cache cannot be used, a call
+ * waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within a quarter of a
+ * second.
+ *
+ * Returns `CLERK_OK`; `CLERK_UNAVAILABLE` if the shared cache cannot be used; or a negative status: `CLERK_E_CONFIG`
+ * without the setting `shared_cache`, `CLERK_E_ARGUMENT` for a negative timeout. Runs callbacks. Any thread.
+ */
+CLERK_NODISCARD int32_t clerk_client_poll(const clerk_client *client, int64_t timeout_ms);
+
+/**
+ * Starts a thread that calls `clerk_client_poll` until `clerk_client_shutdown`, or until the client is freed, which
+ * waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
+ * callbacks.
+ *
+ * Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
+ * `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, clerk_error **error);
+
+/**
+ * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
  *
  * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_shutdown(const clerk_client *client);
-
-/**********************************************************************************************************************
- * Section - Metrics
- *
- *     char text[16384];
- *     size_t len = 0;
- *     if (clerk_client_metrics_text(client, text, sizeof text, &len) == CLERK_OK)
- *         fwrite(text, 1, len, stdout);
- **********************************************************************************************************************/
-
-/** The endpoints of Clerk's Backend API that the library calls. */
-typedef enum clerk_endpoint CLERK_INT32_ENUM {
-    /** `GET /jwks` */
-    CLERK_ENDPOINT_JWKS = 0,
-    /** `GET /users/{id}` */
-    CLERK_ENDPOINT_USERS = 1,
-    /** `GET /sessions/{id}` */
-    CLERK_ENDPOINT_SESSIONS = 2,
-    /** `POST /m2m_tokens/verify` */
-    CLERK_ENDPOINT_M2M_TOKENS = 3,
-    /** `POST /oauth_applications/access_tokens/verify` */
-    CLERK_ENDPOINT_OAUTH_TOKENS = 4,
-    /** `POST /api_keys/verify` */
-    CLERK_ENDPOINT_API_KEYS = 5,
-    /** `GET /clients/handshake_payload` */
-    CLERK_ENDPOINT_HANDSHAKE_PAYLOAD = 6,
-    /** `POST /sessions/{id}/refresh` */
-    CLERK_ENDPOINT_SESSION_REFRESH = 7,
-} clerk_endpoint;
-
-/**
- * Returns the name of an endpoint of Clerk, such as "users"; "" for an unknown number.
- *
- * The string is static and never NULL. Any thread.
- */
-const char *clerk_endpoint_name(int32_t endpoint);
-
-/** The kind of Clerk's response to a call. */
-typedef enum clerk_call_status CLERK_INT32_ENUM {
-    /** 2xx */
-    CLERK_CALL_STATUS_SUCCESS = 0,
-    /** 3xx, and what is not an HTTP status. */
-    CLERK_CALL_STATUS_OTHER = 1,
-    /** 4xx, except 429. */
-    CLERK_CALL_STATUS_CLIENT_ERROR = 2,
-    /** 429 */
-    CLERK_CALL_STATUS_RATE_LIMITED = 3,
-    /** 5xx */
-    CLERK_CALL_STATUS_SERVER_ERROR = 4,
-    /** No complete response: the connection failed, or the deadline passed. */
-    CLERK_CALL_STATUS_NO_RESPONSE = 5,
-} clerk_call_status;
-
-/**
- * Returns the name of the status of a call, such as "rate_limited"; "" for an unknown number.
- *
- * The string is static and never NULL. Any thread.
- */
-const char *clerk_call_status_name(int32_t status);
 
 /** Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`. */
 typedef struct {
@@ -598,21 +566,22 @@ typedef struct {
     uint64_t would_block;
     /** Requests whose result could not be determined because the user store failed; also counted in `unavailable`. */
     uint64_t store_errors;
-    /**
-     * Calls to Clerk, each attempt counted, by `clerk_endpoint` and `clerk_call_status`. There is room for later ones.
-     */
-    uint64_t calls[16][8];
-    /** By `clerk_endpoint`: 1 while no calls are sent to it after failures, else 0. */
-    uint64_t open_circuits[16];
-    /** By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`. */
-    uint64_t rate_limited[16];
+    /** Users that were found in the shared cache. */
+    uint64_t shared_cache_hits;
+    /** Users that were looked for in the shared cache and not found. */
+    uint64_t shared_cache_misses;
+    /** Operations on the shared cache that failed. */
+    uint64_t shared_cache_errors;
+    /** Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed. */
+    uint64_t shared_cache_rejected;
+    /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
+    int64_t revocation_lag_ms;
+    /** Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used. */
+    int64_t shared_cache_state;
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
-#define CLERK_STATS_INIT                                                                                               \
-    {                                                                                                                  \
-        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }                        \
-    }
+#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Fills `*stats` up to its `struct_size`.
@@ -621,45 +590,6 @@ typedef struct {
  * `CLERK_STATS_INIT`. Any thread, also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_stats(const clerk_client *client, clerk_stats *stats);
-
-/**
- * Copies the counters of a client into `buffer` as `clerk_stats_metrics_text` does.
- *
- * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
- * `buffer` may be NULL. Any thread, also in callbacks.
- */
-CLERK_NODISCARD
-int32_t clerk_client_metrics_text(const clerk_client *client,
-                                  char *buffer,
-                                  size_t capacity,
-                                  size_t *needed);
-
-/**
- * Copies counters into `buffer` in the text exposition format 0.0.4 of Prometheus, followed by a NUL. Its content
- * type is `text/plain; version=0.0.4`.
- *
- * `*needed` receives the length without the NUL. `needed` may be NULL. The length depends on the counters: reserve
- * 16 KiB.
- *
- * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
- * `buffer` may be NULL. Any thread.
- */
-CLERK_NODISCARD
-int32_t clerk_stats_metrics_text(const clerk_stats *stats,
-                                 char *buffer,
-                                 size_t capacity,
-                                 size_t *needed);
-
-/**
- * Adds the counters of another client, such as that of another process, to `*sum`.
- *
- * `counters_only` other than 0 leaves out what ends with the other client: cached results and users, circuits,
- * ages. Ages are not added: the larger one counts. Begin with a structure from `CLERK_STATS_INIT`.
- *
- * Returns `CLERK_OK` or a negative status: `CLERK_E_STRUCT_SIZE` if a structure was not initialized with
- * `CLERK_STATS_INIT`. One thread at a time for each `sum`.
- */
-CLERK_NODISCARD int32_t clerk_stats_add(clerk_stats *sum, const clerk_stats *other, int32_t counters_only);
 
 /**********************************************************************************************************************
  * Section - Request
@@ -919,6 +849,8 @@ typedef enum clerk_reason CLERK_INT32_ENUM {
     CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC = 33,
     /** `organization_patterns`: the path belongs to another organization than the active one. */
     CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH = 34,
+    /** `shared_cache_required`: the shared cache cannot be used. */
+    CLERK_REASON_SHARED_CACHE_UNAVAILABLE = 35,
 } clerk_reason;
 
 /** The category of a reason; it determines the HTTP status. */
@@ -1806,6 +1738,10 @@ typedef enum clerk_event_kind CLERK_INT32_ENUM {
     CLERK_EVENT_KIND_HANDSHAKE_RESOLVED = 15,
     /** Clerk's response to a handshake was not accepted or could not be fetched. */
     CLERK_EVENT_KIND_HANDSHAKE_FAILED = 16,
+    /** The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it. */
+    CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE = 17,
+    /** The shared cache can be used again. */
+    CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE = 18,
 } clerk_event_kind;
 
 /** Where Clerk's response to a handshake came from. */

@@ -22,7 +22,7 @@ def run(*command):
 def linked_crates():
     """Returns name and version of each crate in the library on Linux, procedural macros and build tools left out."""
     tree = run("cargo", "tree", "--locked", "--package", "clerk-auth", "--edges", "normal,no-proc-macro", "--prefix", "none",
-               "--target", "x86_64-unknown-linux-gnu", "--features", "capi,bundled-sqlite", "--format", "{p}")
+               "--target", "x86_64-unknown-linux-gnu", "--features", "capi,bundled-sqlite,redis", "--format", "{p}")
     crates = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
     return sorted((name, version.lstrip("v")) for name, version in crates if name != "clerk-auth")
 

@@ -171,6 +171,10 @@ pub enum Event<'a> {
         /// Why.
         reason: Reason,
     },
+    /// The shared cache cannot be used. Until [`Event::SharedCacheAvailable`] the process goes on without it.
+    SharedCacheUnavailable,
+    /// The shared cache can be used again.
+    SharedCacheAvailable,
 }
 
 /// The severity of a log line. Smaller is more severe.

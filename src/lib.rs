@@ -51,6 +51,7 @@
 //!
 //! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
 //! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
+//! * `redis` (default): [`shared_cache`] in Redis or Valkey, for several processes.
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!
@@ -94,6 +95,8 @@ mod publishable_key;
 mod rate_limit;
 mod reason;
 mod request;
+mod revocation;
+pub mod shared_cache;
 mod single_flight;
 mod stderr_log;
 mod token;

@@ -68,6 +68,12 @@ impl TokenBucket {
         TokenBucket { capacity: capacity.into(), interval_ms, full_at_ms: ResetMutex::new(i64::MIN) }
     }
 
+    /// Makes a full bucket of the permits of one second.
+    pub fn per_second(permits: u32) -> Self {
+        // Whole milliseconds: rather fewer permits than more.
+        TokenBucket::new(permits.clamp(1, 1000), i64::from(1000_u32.div_ceil(permits.max(1))))
+    }
+
     /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.
     fn wait(&self, full_at_ms: i64, now_ms: i64) -> (i64, Option<u64>) {
         // After a step back of the clock the bucket is empty, not in debt.

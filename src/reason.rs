@@ -146,6 +146,8 @@ pub enum Reason {
     PrimaryDomainCrossOriginSync = 33,
     /// `organization_patterns`: the path belongs to another organization than the active one.
     ActiveOrganizationMismatch = 34,
+    /// `shared_cache_required`: the shared cache cannot be used.
+    SharedCacheUnavailable = 35,
 }
 
 impl Reason {
@@ -204,7 +206,8 @@ impl Reason {
             | Reason::JwkRemoteInvalid
             | Reason::ServerError
             | Reason::StoreError
-            | Reason::InternalError => Category::Unavailable,
+            | Reason::InternalError
+            | Reason::SharedCacheUnavailable => Category::Unavailable,
         }
     }
 }
@@ -227,8 +230,8 @@ mod tests {
             let same = Reason::ALL.iter().filter(|other| other.as_str() == reason.as_str()).count();
             assert_eq!(same, 1, "{reason}");
         }
-        assert_eq!(Reason::ALL.len(), 34);
-        assert_eq!((Reason::from_repr(0), Reason::from_repr(35)), (None, None));
+        assert_eq!(Reason::ALL.len(), 35);
+        assert_eq!((Reason::from_repr(0), Reason::from_repr(36)), (None, None));
         assert_eq!(Reason::TokenIatInTheFuture.as_str(), "token-iat-in-the-future");
         assert_eq!(Category::NoCredentials.as_str(), "no_credentials");
     }

@@ -110,6 +110,25 @@ type Config struct {
 	// has a result. Default: 0.
 	RowCheckTTLS *int64 `setting:"row_check_ttl_s"`
 
+	// URL of the cache that processes share: `redis://`, `rediss://` (TLS), `redis+sentinel://host,host/master` or
+	// `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none.
+	SharedCache string `setting:"shared_cache"`
+
+	// Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
+	// which the first seals; unset: `secret_key`.
+	SharedCacheSecret []string `setting:"shared_cache_secret"`
+
+	// Certificates (PEM) to trust for `rediss://` instead of the system's.
+	SharedCacheCAPEM string `setting:"shared_cache_ca_pem"`
+
+	// Whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
+	// the process goes on with its own caches. Default: false.
+	SharedCacheRequired *bool `setting:"shared_cache_required"`
+
+	// How many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
+	// without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+	ClerkCallsPerS *int64 `setting:"clerk_calls_per_s"`
+
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
 	// with a user store, else `claims`.
 	UserMode string `setting:"user_mode"`

@@ -110,9 +110,12 @@ const (
 
 	// `organization_patterns`: the path belongs to another organization than the active one.
 	ReasonActiveOrganizationMismatch Reason = C.CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH
+
+	// `shared_cache_required`: the shared cache cannot be used.
+	ReasonSharedCacheUnavailable Reason = C.CLERK_REASON_SHARED_CACHE_UNAVAILABLE
 )
 
-// String returns the name, such as "active-organization-mismatch"; "" for an unknown number.
+// String returns the name, such as "shared-cache-unavailable"; "" for an unknown number.
 func (r Reason) String() string { return C.GoString(C.clerk_reason_name(C.int32_t(r))) }
 
 // Category is the category of a [Reason].
@@ -243,9 +246,15 @@ const (
 
 	// Clerk's response to a handshake was not accepted or could not be fetched.
 	EventHandshakeFailed EventKind = C.CLERK_EVENT_KIND_HANDSHAKE_FAILED
+
+	// The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+	EventSharedCacheUnavailable EventKind = C.CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE
+
+	// The shared cache can be used again.
+	EventSharedCacheAvailable EventKind = C.CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE
 )
 
-// String returns the name, such as "handshake_failed"; "" for an unknown number.
+// String returns the name, such as "shared_cache_available"; "" for an unknown number.
 func (e EventKind) String() string { return C.GoString(C.clerk_event_kind_name(C.int32_t(e))) }
 
 // Endpoint is an endpoint of Clerk's Backend API that the library calls.

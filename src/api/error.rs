@@ -38,6 +38,8 @@ pub enum ErrorKind {
     CircuitOpen,
     /// Not sent: too many unknown opaque tokens are being verified.
     Throttled,
+    /// Not sent: `clerk_calls_per_s` calls were sent within the last second.
+    OverBudget,
     /// Not sent: the process was forked after the client was created.
     Forked,
 }
@@ -112,6 +114,7 @@ impl ApiError {
             (ErrorKind::Throttled, _) => {
                 f.write_str("no request was sent: too many opaque tokens that were never valid")?;
             }
+            (ErrorKind::OverBudget, _) => f.write_str("no request was sent: clerk_calls_per_s is used up")?,
             (ErrorKind::Unauthorized, _) if self.status == 0 => {
                 f.write_str("no secret key is configured for this request")?;
             }

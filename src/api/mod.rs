@@ -25,7 +25,9 @@ pub use error::{ApiError, ErrorKind};
 pub use handshake::{Refresh, RefreshRequest};
 pub use http::{HttpTransport, Probe, TransportConfig};
 pub use machine_tokens::MachineToken;
+pub use resolver::CachingResolver;
 pub use sessions::SessionState;
+pub use tls::{client_config, of_rustls, root_certificates};
 pub use transport::{Request, Response, Transport, TransportError};
 pub use users::{ClerkUser, PrimaryEmail};
 

@@ -46,13 +46,13 @@ impl CachingResolver {
         self.0.in_flight.reset_after_fork();
     }
 
-    fn addresses(&self, name: &str, timeout: NextTimeout) -> Result<Addresses, Error> {
-        let deadline = Deadline::after((*timeout.after).min(Duration::from_secs(60)));
+    /// Returns the addresses of `host:port`.
+    pub fn lookup(&self, name: &str, deadline: Deadline) -> Result<Addresses, TransportError> {
         if let Some((addresses, _)) = self.0.cached.lock().get(name).filter(|(_, at)| at.elapsed() < TTL) {
             return Ok(addresses.clone());
         }
         let Some((in_flight, guard)) = self.0.in_flight.join(&name.to_owned(), || true) else {
-            return Err(Error::HostNotFound);
+            return Err(TransportError::NameResolution);
         };
         if let Some(guard) = guard {
             // `getaddrinfo` cannot be cancelled: it gets a thread, which is left alone when it takes too long.
@@ -68,13 +68,16 @@ impl CachingResolver {
                 drop(cached);
                 guard.complete(found.ok_or_else(|| TransportError::NameResolution.unless_out_of_files()));
             };
-            std::thread::Builder::new().name("clerk-resolve".into()).stack_size(256 * 1024).spawn(lookup)?;
+            std::thread::Builder::new()
+                .name("clerk-resolve".into())
+                .stack_size(256 * 1024)
+                .spawn(lookup)
+                .map_err(|error| TransportError::of_io(&error))?;
         }
         match in_flight.wait(deadline) {
-            Flight::Complete(Ok(addresses)) => Ok(addresses),
-            Flight::Complete(Err(error)) => Err(failure(error)),
-            Flight::Abandoned => Err(Error::HostNotFound),
-            Flight::TimedOut => Err(Error::Timeout(timeout.reason)),
+            Flight::Complete(found) => found,
+            Flight::Abandoned => Err(TransportError::NameResolution),
+            Flight::TimedOut => Err(TransportError::Timeout),
         }
     }
 }
@@ -94,7 +97,13 @@ impl Resolver for CachingResolver {
             .ok_or(Error::HostNotFound)?;
         let addresses = match name.parse() {
             Ok(address) => vec![address],
-            Err(_) => self.addresses(&name, timeout)?,
+            Err(_) => {
+                let deadline = Deadline::after((*timeout.after).min(Duration::from_secs(60)));
+                self.lookup(&name, deadline).map_err(|error| match error {
+                    TransportError::Timeout => Error::Timeout(timeout.reason),
+                    error => failure(error),
+                })?
+            }
         };
         let mut result = self.empty();
         addresses.into_iter().for_each(|address| result.push(address));

@@ -48,21 +48,27 @@ impl TlsConnector {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Verifier(match &self.roots {
-            Some(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .build()
-                .map_err(|_| failure(TransportError::NoRootCertificates))?,
-            None => system_verifier(provider.clone()).map_err(failure)?,
-        });
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            .map_err(|_| failure(TransportError::Tls))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        Ok(self.config.get_or_init(|| Arc::new(config)).clone())
+        let config = client_config(self.roots.clone()).map_err(failure)?;
+        Ok(self.config.get_or_init(|| config).clone())
     }
+}
+
+/// Returns what a connection is made with that trusts these authorities, or the system's.
+pub fn client_config(roots: Option<Arc<RootCertStore>>) -> Result<Arc<ClientConfig>, TransportError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Verifier(match roots {
+        Some(roots) => WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+            .build()
+            .map_err(|_| TransportError::NoRootCertificates)?,
+        None => system_verifier(provider.clone())?,
+    });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(|_| TransportError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 fn system_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TransportError> {

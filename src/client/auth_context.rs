@@ -14,6 +14,8 @@ pub(super) struct Demand {
     pub after: Option<u64>,
     /// A fetch that has ended after this one ended during the attempt, and counts as its own.
     pub last_ended: u64,
+    /// Whether this process knows that the user is banned: no snapshot of another process ends that.
+    pub is_banned: bool,
 }
 
 /// One request with a credential.

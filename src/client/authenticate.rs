@@ -124,7 +124,7 @@ impl Inner {
 
     /// Returns the token if an attempt without I/O has just verified it, and this request may present it.
     fn take_verified(&self, credential: &Credential<'_>, context: &AuthContext) -> Option<Box<VerifiedToken>> {
-        if self.settings.mode == UserMode::Claims && !self.sessions.is_enabled() {
+        if self.settings.mode == UserMode::Claims && !self.sessions.is_enabled() && self.shared.is_none() {
             return None;
         }
         self.verified.take(&context.hash, context.now, &self.keys).filter(|token| {
@@ -215,7 +215,7 @@ impl Inner {
         let context = || AuthContext {
             client_uat: credential.client_uat,
             is_document: request.is_document_request(),
-            demand: Demand { after: None, last_ended: request.marked().unwrap_or(last_ended) },
+            demand: Demand { last_ended: request.marked().unwrap_or(last_ended), ..Demand::default() },
             ..AuthContext::new(hash, now, begun)
         };
         if let TokenFormat::Opaque(kind) = detect_format(credential.token)
@@ -306,7 +306,7 @@ impl Inner {
         }
     }
 
-    fn check_revocations(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
+    pub fn check_revocations(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         let found = self.revocations.find(token.user_id(), token.session_id(), token.issued_at_ms(), now);
         found.map_or(Ok(()), |reason| Err(reason.into()))
     }
@@ -320,6 +320,7 @@ impl Inner {
     ) -> Result<ResolvedUser, VerifyError> {
         let now = context.now;
         self.check_revocations(token, now)?;
+        self.check_shared_revocations(token, now, io)?;
         if token.kind() == TokenKind::SessionToken {
             let begun = self.sessions.check(token.session_id(), now, io, &self.backend)?;
             context.begun = context.begun.min(begun.unwrap_or(u64::MAX));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Client;
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::changes::Changes;
 use super::handshakes::Handshakes;
 use super::inner::{Inner, Settings};
 use super::invalidations::Invalidations;
@@ -15,6 +16,7 @@ use super::metrics::Metrics;
 use super::result_cache::ResultCache;
 use super::revocations::Revocations;
 use super::session_checks::SessionChecks;
+use super::shared_setup;
 use super::user_cache::UserCache;
 use super::validate::{base_url, check_keys, check_url};
 use super::verified_tokens::VerifiedTokens;
@@ -29,6 +31,7 @@ use crate::jwt::Policy;
 use crate::keys::{self, JwksStore, KeySet, KeySource};
 use crate::publishable_key;
 use crate::request::ExtractOptions;
+use crate::shared_cache::Engine;
 use crate::stderr_log;
 use crate::token::{TokenKind, is_clerk_id};
 use crate::users::UserStore;
@@ -68,6 +71,7 @@ pub struct ClientBuilder {
     pub(crate) listeners: EventHandlers,
     pub(crate) clock: Option<Clock>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     /// The first invalid value.
     pub(crate) error: Option<ConfigError>,
 }
@@ -241,6 +245,32 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the engine of the shared cache, instead of the setting `shared_cache`.
+    ///
+    /// # Examples
+    ///
+    /// Two clients that behave as those of two processes do:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use clerk_auth::Client;
+    /// use clerk_auth::shared_cache::MemoryEngine;
+    ///
+    /// # let (jwt_key, _) = clerk_auth::internals::example();
+    /// let engine = Arc::new(MemoryEngine::new());
+    /// let build = || {
+    ///     let secret = "0123456789abcdef0123456789abcdef";
+    ///     Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build()
+    /// };
+    /// let (a, b) = (build()?, build()?);
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn shared_cache_engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Config) -> Result<(), ConfigError>) -> Self {
         if let Err(error) = change(&mut self.config) {
             self.error.get_or_insert(error);
@@ -248,7 +278,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Validates the settings and builds the client. Connects to nothing.
+    /// Validates the settings and builds the client. Connects to the shared cache, if one is set, and to nothing else.
     ///
     /// # Errors
     ///
@@ -258,7 +288,7 @@ impl ClientBuilder {
     }
 
     fn validate_and_build(self) -> Result<Client, ConfigError> {
-        let ClientBuilder { config, store, mut listeners, clock, transport, error } = self;
+        let ClientBuilder { config, store, mut listeners, clock, transport, engine, error } = self;
         if let Some(error) = error {
             return Err(error);
         }
@@ -333,6 +363,7 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
+        let shared = shared_setup::shared_cache(&config, engine, &clock, &listeners)?;
         warn(&config, store.as_deref(), &listeners);
         if let Some(settings) = &handshake {
             settings.warn(&listeners);
@@ -385,6 +416,8 @@ impl ClientBuilder {
                 config.user_ttl_s * 1000,
                 config.user_stale_if_error_s * 1000,
                 invalidations.clone(),
+                shared.clone(),
+                u32::try_from(config.clerk_calls_per_s).unwrap_or_default(),
             ),
             sessions: SessionChecks::new(
                 capacity,
@@ -397,6 +430,7 @@ impl ClientBuilder {
                 config.expected_machine_id,
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
+                shared.clone(),
             ),
             blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
@@ -404,8 +438,10 @@ impl ClientBuilder {
             handshakes: handshake.map(|settings| Box::new(Handshakes::new(settings))),
             invalidations,
             results,
+            shared,
+            changes: Changes::default(),
         };
-        Ok(Client { inner: Arc::new(inner) })
+        Ok(Client { inner: Arc::new(inner), poller: Arc::default() })
     }
 }
 

@@ -8,6 +8,7 @@ use super::auth_result::VerifyError;
 use super::auth_result::{AuthResult, Outcome};
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
+use super::changes::Changes;
 use super::handshakes::Handshakes;
 use super::invalidations::{Invalidations, Scope};
 use super::machine_tokens::MachineTokens;
@@ -25,6 +26,7 @@ use crate::jwt::Policy;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::ExtractOptions;
+use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
 use crate::users::{Origin, Schema, SyncRules, UserStore};
 
@@ -63,12 +65,20 @@ pub(super) struct Inner {
     pub webhooks: WebhookReceiver,
     /// `None` with `handshake` off.
     pub handshakes: Option<Box<Handshakes>>,
+    /// What other processes know; `None` without a shared cache.
+    pub shared: Option<Arc<SharedCache>>,
+    pub changes: Changes,
 }
 
 impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
         Io::Blocking(Deadline::after(self.settings.timeout))
+    }
+
+    /// Returns the deadline of a call that begins now.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.timeout)
     }
 
     pub fn schema(&self) -> Schema {
@@ -82,6 +92,7 @@ impl Inner {
 
     /// Returns a user, and records whether Clerk says that the user is banned.
     pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
+        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now), ..demand };
         let found = self.users.find(id, demand, now, io, &self.backend)?;
         if found.origin == Origin::Fetched {
             let key = self.invalidations.key(Scope::Subject, id);

@@ -9,6 +9,7 @@ use super::invalidations::{Invalidations, TokenKeys};
 use crate::api::{ApiError, Caller, ErrorKind, MachineToken};
 use crate::clock::{Deadline, Now};
 use crate::reason::Reason;
+use crate::shared_cache::SharedCache;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::token::{TokenHash, TokenKind};
 
@@ -30,13 +31,19 @@ pub(super) struct MachineTokens {
     invalidations: Arc<Invalidations>,
     /// What the scopes of an M2M token must contain.
     expected_machine_id: Option<String>,
+    shared: Option<Arc<SharedCache>>,
 }
 
 impl MachineTokens {
     /// `cache_ttl_ms` is how long results of opaque tokens are cached.
-    pub fn new(expected_machine_id: Option<String>, cache_ttl_ms: i64, invalidations: Arc<Invalidations>) -> Self {
+    pub fn new(
+        expected_machine_id: Option<String>,
+        cache_ttl_ms: i64,
+        invalidations: Arc<Invalidations>,
+        shared: Option<Arc<SharedCache>>,
+    ) -> Self {
         let admission = Admission::new(cache_ttl_ms);
-        MachineTokens { in_flight: SingleFlight::default(), admission, invalidations, expected_machine_id }
+        MachineTokens { in_flight: SingleFlight::default(), admission, invalidations, expected_machine_id, shared }
     }
 
     /// Returns what can be said of a token without a call to Clerk: nothing, or that it is refused, or that no call may be sent
@@ -68,7 +75,18 @@ impl MachineTokens {
         let unavailable = |error| VerifyError::Refused(AuthError::unavailable(error));
         let call = |caller: Caller<'_>| {
             let begun = self.invalidations.sequence();
-            let response = backend.machine_token(caller, kind, token, now.wall_ms, deadline);
+            let shared = self.shared.as_ref().and_then(|shared| shared.machine_token(kind.as_str(), &hash.0, deadline));
+            let response = match shared {
+                Some(machine) => Ok(Some(machine)),
+                None => backend.machine_token(caller, kind, token, now.wall_ms, deadline).inspect(|machine| {
+                    let key = self.invalidations.token_key(&hash);
+                    if let (Some(shared), Some(machine)) = (&self.shared, machine)
+                        && !self.invalidations.is_key_invalidated_since(begun, key)
+                    {
+                        shared.put_machine_token(kind.as_str(), &hash.0, machine, deadline);
+                    }
+                }),
+            };
             let checked = response.map(|machine| self.check_machine(kind, machine));
             if let Ok(checked) = &checked {
                 let key = self.invalidations.token_key(&hash);
@@ -187,7 +205,7 @@ mod tests {
 
     #[test]
     fn clerks_response_and_the_expected_machine_decide() {
-        let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), 0, Arc::default());
+        let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), 0, Arc::default(), None);
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_3")), || (200, M2M))), Some(Reason::TokenInvalidAudience));
@@ -199,7 +217,7 @@ mod tests {
     #[test]
     fn verification_carries_the_sequence_of_its_begin() {
         let invalidations = Arc::new(Invalidations::default());
-        let tokens = MachineTokens::new(None, 0, invalidations.clone());
+        let tokens = MachineTokens::new(None, 0, invalidations.clone(), None);
         let shared = invalidations.clone();
         let verified = verify(&tokens, move || {
             shared.record(shared.key(super::super::invalidations::Scope::Subject, "mch_1"));

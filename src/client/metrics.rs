@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::api::{Calls, PerEndpoint};
+use crate::shared_cache::SharedCacheStats;
 
 /// The counters of a client since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Stats {
     pub open_circuits: PerEndpoint,
     /// 1 for an endpoint to which no calls are sent now, after a 429; also counted in `open_circuits`.
     pub rate_limited: PerEndpoint,
+    /// The shared cache.
+    pub shared_cache: SharedCacheStats,
 }
 
 impl Stats {
@@ -49,18 +52,25 @@ impl Stats {
         let sum =
             |to: &mut [u64], from: &[u64]| to.iter_mut().zip(from).for_each(|(to, from)| *to = to.wrapping_add(*from));
         macro_rules! sum {
-            ($($member:ident),*) => {
-                $(sum(std::slice::from_mut(&mut self.$member), &[other.$member]);)*
+            ($($($member:ident).+),*) => {
+                $(sum(std::slice::from_mut(&mut self.$($member).+), &[other.$($member).+]);)*
             };
         }
         sum!(cache_hits, cache_misses, signed_in, signed_out, unavailable, jwks_fetches, user_fetches);
         sum!(no_credentials, would_block, store_errors);
+        sum!(shared_cache.hits, shared_cache.misses, shared_cache.errors, shared_cache.rejected);
         self.calls.0.iter_mut().zip(&other.calls.0).for_each(|(to, from)| sum(to, from));
         if !counters_only {
             sum!(cached_tokens, cached_users);
             self.jwks_age_ms = self.jwks_age_ms.max(other.jwks_age_ms);
             sum(&mut self.open_circuits.0, &other.open_circuits.0);
             sum(&mut self.rate_limited.0, &other.rate_limited.0);
+            // An engine that one process cannot use counts as unavailable.
+            let (shared, other) = (&mut self.shared_cache, &other.shared_cache);
+            shared.revocation_lag_ms = shared.revocation_lag_ms.max(other.revocation_lag_ms);
+            if other.state as i32 > shared.state as i32 {
+                shared.state = other.state;
+            }
         }
     }
 }

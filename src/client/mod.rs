@@ -11,6 +11,7 @@ mod backend;
 mod blocked_users;
 mod builder;
 mod cached_user;
+mod changes;
 mod explain;
 mod handshakes;
 mod inner;
@@ -20,10 +21,14 @@ mod metrics;
 mod metrics_text;
 mod pages;
 mod pending;
+mod poller;
 mod result_cache;
 mod revocations;
 mod row_task;
 mod session_checks;
+mod shared_setup;
+mod shared_users;
+mod sharing;
 mod stepwise;
 mod user_cache;
 mod user_row;
@@ -34,6 +39,7 @@ mod webhook_receiver;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use auth_result::{AuthResult, Outcome};
 pub use builder::ClientBuilder;
@@ -48,16 +54,18 @@ use authenticate::{CacheLookup, Prepared};
 use inner::Inner;
 use invalidations::Scope;
 use pages::Attempt;
+use poller::Poller;
 use revocations::Export;
 
 use crate::clock::Io;
-use crate::config::UserMode;
-use crate::error::Error;
+use crate::config::{ConfigError, UserMode};
+use crate::error::{Error, ErrorKind};
 use crate::events::Source;
 use crate::jwt::Explanation;
 use crate::keys::KeySource;
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
+use crate::shared_cache::Change;
 use crate::token::{BegunHash, TokenHash, is_clerk_id};
 use crate::webhooks::Headers;
 
@@ -84,6 +92,7 @@ use crate::webhooks::Headers;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    poller: Arc<Poller>,
 }
 
 impl Client {
@@ -325,6 +334,7 @@ impl Client {
         let inner = &*self.inner;
         if inner.backend.api.reset_after_fork() {
             inner.reset_after_fork();
+            self.poller.restart_after_fork(&self.inner);
         }
         let KeySource::Jwks(store) = &inner.keys else { return Ok(()) };
         let now_ms = inner.clock.now().mono_ms;
@@ -336,7 +346,9 @@ impl Client {
 
     /// Invalidates the cached result of one token.
     pub fn invalidate_token(&self, token: &str) {
-        self.inner.invalidate_token(&TokenHash::of(token.as_bytes()));
+        let hash = TokenHash::of(token.as_bytes());
+        self.inner.invalidate_token(&hash);
+        self.inner.share(Change::Token { hash: hash.0 });
     }
 
     /// Invalidates a Clerk user and the results of all its tokens, for example after the application has changed the user's row.
@@ -360,35 +372,29 @@ impl Client {
             self.inner.users.remove(clerk_id);
             self.inner.blocked_users.forget_row(clerk_id);
         });
+        self.inner.share(Change::User { id: clerk_id.to_owned(), revocation: None, version_ms: None });
     }
 
     /// Invalidates a session and the results of all its tokens.
     pub fn invalidate_session(&self, session_id: &str) {
         self.inner.invalidate(Scope::Session, session_id, || self.inner.sessions.remove(session_id));
+        self.inner.share(Change::Session { id: session_id.to_owned(), revocation: None });
     }
 
     /// Rejects all tokens of a session from now on, for `revocation_ttl_s`. Returns whether it is the id of a session.
     pub fn revoke_session(&self, session_id: &str) -> bool {
-        let (inner, is_id) = (&*self.inner, is_clerk_id(session_id, "sess_"));
+        let is_id = is_clerk_id(session_id, "sess_");
         if is_id {
-            let now = inner.clock.now();
-            inner.invalidate(Scope::Session, session_id, || {
-                inner.revocations.revoke_session(session_id, now);
-                inner.sessions.remove(session_id);
-            });
+            self.inner.revoke_session(session_id, self.inner.clock.now());
         }
         is_id
     }
 
     /// Rejects all tokens of a user from now on, for `revocation_ttl_s`. Returns whether it is the id of a user.
     pub fn revoke_user(&self, clerk_id: &str) -> bool {
-        let (inner, is_id) = (&*self.inner, is_clerk_id(clerk_id, "user_"));
+        let is_id = is_clerk_id(clerk_id, "user_");
         if is_id {
-            let now = inner.clock.now();
-            inner.invalidate(Scope::Subject, clerk_id, || {
-                inner.revocations.revoke_user(clerk_id, Reason::SessionRevoked, now);
-                inner.users.remove(clerk_id);
-            });
+            self.inner.revoke_user(clerk_id, Reason::SessionRevoked, self.inner.clock.now());
         }
         is_id
     }
@@ -434,6 +440,62 @@ impl Client {
             self.inner.sessions.clear();
             self.inner.machine_tokens.clear_refusals();
         });
+        self.inner.share(Change::All { users: true });
+    }
+
+    /// Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout` for the
+    /// first change. Returns how many changes were applied.
+    ///
+    /// To be called in a loop, on a thread of its own; or [`Self::start_poller`] does so. Without it, a revocation
+    /// takes effect here for tokens that are not cached.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Unavailable` if the shared cache cannot be used, after as much of `timeout` as it is not tried
+    /// again; of the kind `Config` if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use clerk_auth::shared_cache::MemoryEngine;
+    /// use clerk_auth::{Client, Reason};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// # let engine = Arc::new(MemoryEngine::new());
+    /// # let secret = "0123456789abcdef0123456789abcdef";
+    /// # let build = || Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build();
+    /// let (a, b) = (build()?, build()?); // in two processes
+    /// b.poll(Duration::ZERO)?;
+    /// a.revoke_session("sess_ada");
+    /// assert_eq!(b.poll(Duration::from_secs(1))?, 1);
+    /// assert_eq!(b.verify_token(token).reason(), Some(Reason::SessionRevoked));
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn poll(&self, timeout: Duration) -> Result<usize, Error> {
+        if self.inner.shared.is_none() {
+            return Err(ConfigError::new("shared_cache", "not set, so there is nothing to poll").into());
+        }
+        self.inner.poll(timeout).ok_or_else(|| AuthError::from(Reason::SharedCacheUnavailable).into())
+    }
+
+    /// Starts a thread that calls [`Self::poll`] until [`Self::shutdown`], or until the last handle of the client is dropped.
+    /// It is the only thread that the library leaves running. Starts none if it is running; in a forked child
+    /// [`Self::warm_up`] starts it again.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] of the kind `Config` if there is no shared cache, `Unavailable` if the system has no thread left.
+    pub fn start_poller(&self) -> Result<(), Error> {
+        if self.inner.shared.is_none() {
+            return Err(ConfigError::new("shared_cache", "not set, so there is nothing to poll").into());
+        }
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorKind::Unavailable, "the poller could not be started").with_source(error)
+        };
+        self.poller.start(&self.inner).map_err(failed)
     }
 
     /// Logs a panic that was caught at the C ABI.
@@ -442,8 +504,10 @@ impl Client {
         self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
-    /// Cancels calls to Clerk that are in progress; later calls connect again.
+    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again.
     pub fn shutdown(&self) {
+        self.inner.changes.cancel();
+        self.poller.stop();
         self.inner.backend.api.shutdown();
     }
 
@@ -462,6 +526,7 @@ impl Client {
                 KeySource::Jwks(store) => store.age_ms(inner.clock.now().mono_ms).unwrap_or(-1),
                 _ => -1,
             },
+            shared_cache: inner.shared.as_ref().map(|shared| shared.stats()).unwrap_or_default(),
             ..inner.backend.metrics.snapshot()
         }
     }

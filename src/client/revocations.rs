@@ -5,46 +5,16 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
+use super::invalidations::Scope;
 use crate::clock::Now;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::json;
 use crate::reason::Reason;
+use crate::revocation::{Revocation, TimedRevocation};
 use crate::token::is_clerk_id;
 
 /// Imported expiries this close to the known one are the same: clocks are read at different moments.
 const SAME_EXPIRY_MS: i64 = 1000;
-
-/// What is known of a session or a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Revocation {
-    /// A ban that was lifted. Keeps an older report of the ban from coming back.
-    Lifted,
-    Banned,
-    /// By the application, or an ended session.
-    Revoked,
-    Deleted,
-}
-
-impl Revocation {
-    fn reason(self) -> Option<Reason> {
-        match self {
-            Revocation::Lifted => None,
-            Revocation::Banned => Some(Reason::UserInactive),
-            Revocation::Revoked => Some(Reason::SessionRevoked),
-            Revocation::Deleted => Some(Reason::UserNotFound),
-        }
-    }
-
-    /// Of a ban and its end, the later one takes precedence; what cannot be lifted takes precedence over both.
-    fn rank(self) -> u8 {
-        match self {
-            Revocation::Lifted | Revocation::Banned => 0,
-            Revocation::Revoked => 1,
-            Revocation::Deleted => 2,
-        }
-    }
-}
 
 /// Revocations as processes exchange them. Times are in milliseconds since 1970.
 #[derive(serde::Deserialize, serde::Serialize)]
@@ -75,6 +45,13 @@ struct ExportedEntry {
     expires_at_ms: i64,
 }
 
+impl ExportedEntry {
+    fn timed(&self) -> TimedRevocation {
+        let ExportedEntry { revocation, revoked_at_ms, expires_at_ms, .. } = *self;
+        TimedRevocation { revocation, revoked_at_ms, expires_at_ms }
+    }
+}
+
 impl Export {
     const VERSION: u32 = 1;
 
@@ -95,6 +72,13 @@ impl Export {
     pub fn ids(&self) -> (Vec<String>, Vec<String>) {
         let ids = |table: &ExportedTable| table.entries.iter().map(|entry| entry.id.clone()).collect();
         (ids(&self.sessions), ids(&self.users))
+    }
+
+    /// Returns the newest revocations of users and of sessions, at most `max` of each.
+    pub fn newest(&self, max: usize) -> impl Iterator<Item = (Scope, &str, TimedRevocation)> {
+        let users = self.users.entries.iter().rev().take(max).map(|entry| (Scope::Subject, entry));
+        let sessions = self.sessions.entries.iter().rev().take(max).map(|entry| (Scope::Session, entry));
+        users.chain(sessions).map(|(scope, entry)| (scope, entry.id.as_str(), entry.timed()))
     }
 
     /// Removes the users who are banned, and returns their ids.
@@ -129,12 +113,7 @@ impl Revocations {
 
     /// Revokes all tokens of a user.
     pub fn revoke_user(&self, id: &str, reason: Reason, now: Now) {
-        let revocation = match reason {
-            Reason::UserNotFound => Revocation::Deleted,
-            Reason::UserInactive => Revocation::Banned,
-            _ => Revocation::Revoked,
-        };
-        put(&self.users, id, revocation, now);
+        put(&self.users, id, Revocation::of(reason), now);
     }
 
     /// Returns all revocations that have not expired.
@@ -151,6 +130,15 @@ impl Revocations {
             Some(mut table) => table.merge(from, now) || is_evicting,
             None => is_evicting,
         })
+    }
+
+    /// Adds one revocation of another process, as [`Self::merge`] does.
+    pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
+        let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
+        let from = ExportedTable { evicted_at_ms: None, entries: vec![entry] };
+        let table = if is_session { &self.sessions } else { &self.users };
+        table.lock(REMOVE_TIMEOUT).is_some_and(|mut table| table.merge(&from, now))
     }
 
     /// Returns whether a user is revoked for this reason.

@@ -9,11 +9,14 @@ use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 pub(super) use super::cached_user::{CachedUser, FoundUser, RowRead};
 use super::invalidations::{Invalidations, Key, Scope};
+use super::shared_users::{Plan, SharedUsers};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io, Now};
 use crate::events::{Event, Level};
+use crate::rate_limit::TokenBucket;
 use crate::reason::Reason;
+use crate::shared_cache::{SharedCache, UserSnapshot};
 use crate::single_flight::{Flight, SingleFlight};
 use crate::users::Origin;
 
@@ -26,6 +29,19 @@ const REDELIVERY_MS: i64 = 48 * 60 * 60 * 1000;
 const MAX_LAST_UPDATES: usize = 65_536;
 /// How many fetches that began too early a call joins before it gives up.
 const MAX_JOINS: u32 = 8;
+
+/// One attempt to find a user that is not cached.
+struct Attempt<'a> {
+    id: &'a str,
+    key: Key,
+    /// The number of the last invalidation when it began.
+    begun: u64,
+    now: Now,
+    deadline: Deadline,
+    is_banned: bool,
+    /// Whether only a fetch will do.
+    must_fetch: bool,
+}
 
 type Fetched = (Result<Arc<CachedUser>, ApiError>, u64);
 
@@ -46,10 +62,21 @@ pub(super) struct UserCache {
     invalidations: Arc<Invalidations>,
     ttl_ms: i64,
     stale_if_error_ms: i64,
+    /// What other processes have fetched.
+    shared: Option<SharedUsers>,
+    /// The fetches of a second that are not coordinated with other processes; `None`: not limited.
+    budget: Option<TokenBucket>,
 }
 
 impl UserCache {
-    pub fn new(capacity: usize, ttl_ms: i64, stale_if_error_ms: i64, invalidations: Arc<Invalidations>) -> Self {
+    pub fn new(
+        capacity: usize,
+        ttl_ms: i64,
+        stale_if_error_ms: i64,
+        invalidations: Arc<Invalidations>,
+        shared: Option<Arc<SharedCache>>,
+        calls_per_s: u32,
+    ) -> Self {
         UserCache {
             users: Cache::new(capacity, RandomState::new()),
             missing: Cache::new(MAX_MISSING, RandomState::new()),
@@ -60,6 +87,8 @@ impl UserCache {
             invalidations,
             ttl_ms,
             stale_if_error_ms,
+            shared: shared.map(|cache| SharedUsers::new(cache, ttl_ms)),
+            budget: (calls_per_s > 0).then(|| TokenBucket::per_second(calls_per_s)),
         }
     }
 
@@ -78,7 +107,7 @@ impl UserCache {
     pub fn find(
         &self,
         id: &str,
-        Demand { after, last_ended }: Demand,
+        Demand { after, last_ended, is_banned }: Demand,
         now: Now,
         io: Io,
         backend: &Backend,
@@ -94,7 +123,8 @@ impl UserCache {
         let stale = || self.users.get(id, now.mono_ms).filter(|user| after.is_none() && self.may_be_stale(user, now));
         let Io::Blocking(deadline) = io else {
             // While the circuit is open, Clerk would not be asked.
-            let is_open = backend.api.users_circuit_error().filter(|_| stale().is_none());
+            let may_be_shared = self.shared.as_ref().is_some_and(SharedUsers::is_available);
+            let is_open = backend.api.users_circuit_error().filter(|_| stale().is_none() && !may_be_shared);
             return Err(is_open.map_or(VerifyError::WouldBlock, |error| AuthError::unavailable(error).into()));
         };
         let key = self.invalidations.key(Scope::Subject, id);
@@ -105,7 +135,8 @@ impl UserCache {
                 let begun = self.invalidations.sequence();
                 // A fetch that ended just before may have stored it.
                 let stored = self.fresh(id, now).filter(is_wanted);
-                (stored.map_or_else(|| self.fetch(id, key, begun, now, deadline, backend), Ok), begun)
+                let attempt = Attempt { id, key, begun, now, deadline, is_banned, must_fetch: after.is_some() };
+                (stored.map_or_else(|| self.obtain(&attempt, backend), Ok), begun)
             });
             match flight {
                 Flight::Complete((Ok(user), begun)) if is_wanted(&user) => {
@@ -143,15 +174,67 @@ impl UserCache {
         is_fresh.then_some(user)
     }
 
-    fn fetch(
-        &self,
-        id: &str,
-        key: Key,
-        begun: u64,
-        now: Now,
-        deadline: Deadline,
-        backend: &Backend,
-    ) -> Result<Arc<CachedUser>, ApiError> {
+    /// Returns the user from the shared cache, or from Clerk and stores it there.
+    fn obtain(&self, attempt: &Attempt<'_>, backend: &Backend) -> Result<Arc<CachedUser>, ApiError> {
+        let &Attempt { id, now, deadline, must_fetch, .. } = attempt;
+        let newest_ms = self.newest_version(id, now);
+        let is_usable = |snapshot: &UserSnapshot| {
+            let is_banned = attempt.is_banned || self.cached(id, now).is_some_and(|cached| cached.user.is_blocked());
+            newest_ms.is_none_or(|newest_ms| newest_ms <= snapshot.version_ms())
+                && (snapshot.is_blocked() || !is_banned)
+        };
+        let plan = match &self.shared {
+            Some(shared) if must_fetch => shared.fetch_for(id, deadline),
+            Some(shared) => shared.find(id, now.wall_ms, deadline, is_usable),
+            None => Plan::FetchAlone(None),
+        };
+        let generation = match plan {
+            Plan::Use(snapshot, age_ms) => return Ok(self.adopt(attempt, *snapshot, age_ms)),
+            Plan::Fetch(generation) => generation,
+            Plan::FetchAlone(generation) => {
+                // A fetch before a write is not one that others make as well.
+                let wait = self.budget.as_ref().filter(|_| !must_fetch).map(|budget| budget.try_acquire(now.mono_ms));
+                if let Some(Err(retry_after_ms)) = wait {
+                    let error = ApiError::new(ErrorKind::OverBudget);
+                    return Err(ApiError { retry_after_ms: Some(retry_after_ms), ..error });
+                }
+                generation
+            }
+        };
+        let user = self.fetch(attempt, backend)?;
+        if let Some((shared, generation)) = self.shared.as_ref().zip(generation)
+            && self.is_current(attempt)
+        {
+            shared.put(&user.user, now.wall_ms, generation, deadline);
+        }
+        Ok(user)
+    }
+
+    /// Caches a user of the shared cache as if it had been fetched when it was.
+    fn adopt(&self, attempt: &Attempt<'_>, snapshot: UserSnapshot, age_ms: i64) -> Arc<CachedUser> {
+        let &Attempt { id, now, .. } = attempt;
+        let previous = self.users.get(id, now.mono_ms);
+        let fetched_ms = now.mono_ms.saturating_sub(age_ms);
+        let user = Arc::new(CachedUser::new(snapshot.into_user(), fetched_ms, (0, 0), previous.as_deref()));
+        let expires_ms = self.expires_ms(now).saturating_sub(age_ms);
+        let _ = self.users.put_if(id.into(), user.clone(), expires_ms, now.mono_ms, |cached| {
+            self.is_current(attempt) && cached.is_none_or(|cached| cached.user.updated_at_ms <= user.user.updated_at_ms)
+        });
+        user
+    }
+
+    /// Returns the newest version of a user that this process has seen.
+    fn newest_version(&self, id: &str, now: Now) -> Option<i64> {
+        let cached = self.users.get(id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
+        self.last_updates.get(id, now.mono_ms).max(cached)
+    }
+
+    fn is_current(&self, attempt: &Attempt<'_>) -> bool {
+        !self.invalidations.is_key_invalidated_since(attempt.begun, attempt.key)
+    }
+
+    fn fetch(&self, attempt: &Attempt<'_>, backend: &Backend) -> Result<Arc<CachedUser>, ApiError> {
+        let &Attempt { id, key, begun, now, deadline, .. } = attempt;
         let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
         let fetch = self.fetches.fetch_add(1, Ordering::AcqRel) + 1;
         match backend.user(id, deadline) {
@@ -191,9 +274,7 @@ impl UserCache {
 
     /// Returns whether a webhook event about this user is newer than the last one applied. Events may arrive out of order.
     pub fn is_newer(&self, user: &ClerkUser, now: Now) -> bool {
-        let applied = self.last_updates.get(&*user.id, now.mono_ms);
-        let cached = self.users.get(&*user.id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
-        applied.max(cached).is_none_or(|last| last <= user.updated_at_ms)
+        self.newest_version(&user.id, now).is_none_or(|last| last <= user.updated_at_ms)
     }
 
     /// Caches the user of a webhook event, which is complete: requests do not fetch it before it is older than `user_ttl_s`.
@@ -214,6 +295,17 @@ impl UserCache {
     pub fn remove(&self, id: &str) {
         self.users.remove(id);
         self.missing.remove(id);
+    }
+
+    /// Removes a user that is older than this version, of which another process has received a webhook event; without a version
+    /// in any case.
+    pub fn remove_before(&self, id: &str, version_ms: Option<i64>, now: Now) {
+        self.missing.remove(id);
+        self.users.remove_if(id, |cached| version_ms.is_none_or(|version_ms| cached.user.updated_at_ms < version_ms));
+        let Some(version_ms) = version_ms else { return };
+        if self.last_updates.get(id, now.mono_ms).is_none_or(|last| last < version_ms) {
+            self.last_updates.put(id.into(), version_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
+        }
     }
 
     /// Removes all users. Keeps the times of the last webhook events.
@@ -276,7 +368,7 @@ mod tests {
             let (secret, clock) = (Some(Secret::new("sk_test_x")), Clock::system());
             let api = Api::new(transport, "http://127.0.0.1".into(), secret, None, None, clock);
             let backend = Backend { api, events: Arc::new(EventHandlers::default()), metrics: Metrics::default() };
-            Fixture { cache: UserCache::new(100, 1000, 2000, invalidations.clone()), backend, invalidations }
+            Fixture { cache: UserCache::new(100, 1000, 2000, invalidations.clone(), None, 0), backend, invalidations }
         }
 
         fn find(&self, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
@@ -286,7 +378,7 @@ mod tests {
         fn find_after(&self, after: Option<u64>, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {
             let found = self.cache.find(
                 "user_1",
-                Demand { after, last_ended: u64::MAX },
+                Demand { after, last_ended: u64::MAX, is_banned: false },
                 Now { mono_ms: now_ms, ..NOW },
                 io,
                 &self.backend,

@@ -7,7 +7,7 @@ use super::machine_tokens::VerifiedMachine;
 use crate::clock::{Deadline, Io, Now};
 use crate::identity::Identity;
 use crate::jwt::{Decoded, UnparsedJwt, UnverifiedJwt};
-use crate::keys::{JwksFetcher, KeyLookupError};
+use crate::keys::{JwksFetcher, KeyLookupError, KeySet};
 use crate::reason::Reason;
 use crate::request::{Credential, TokenSource};
 use crate::token::{BegunHash, TokenKind};
@@ -105,7 +105,15 @@ impl Inner {
         io: Io,
         lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
     ) -> Result<T, VerifyError> {
-        let fetch = |deadline: Deadline| self.backend.jwks(deadline);
+        let fetch = |deadline: Deadline| {
+            let Some(shared) = &self.shared else { return self.backend.jwks(deadline) };
+            // Only a process that has just started takes the set of another.
+            let found = self.keys.is_empty().then(|| shared.jwks(deadline)).flatten();
+            if let Some(set) = found.filter(|set| KeySet::parse(set).is_some()) {
+                return Ok(set);
+            }
+            self.backend.jwks(deadline).inspect(|set| shared.put_jwks(set, deadline))
+        };
         lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
             KeyLookupError::WouldBlock => VerifyError::WouldBlock,
             KeyLookupError::Refused(reason) => reason.into(),

@@ -15,6 +15,8 @@ use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
+use crate::revocation::Revocation;
+use crate::shared_cache::Change;
 use crate::token::is_clerk_id;
 use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
 use crate::webhooks::{Headers, WebhookError, WebhookEvent};
@@ -125,26 +127,30 @@ impl Inner {
     fn apply(&self, event: WebhookEvent, now: Now) -> WebhookOutcome {
         match event {
             WebhookEvent::UserDeleted(id) => self.remove_user(&id, now),
-            WebhookEvent::SessionEnded(id) => self.invalidate(Scope::Session, &id, || {
-                self.revocations.revoke_session(&id, now);
-                self.sessions.remove(&id);
-            }),
+            WebhookEvent::SessionEnded(id) => self.revoke_session(&id, now),
             WebhookEvent::SessionPending(id) => {
                 self.invalidate(Scope::Session, &id, || self.sessions.remove(&id));
+                self.share(Change::Session { id, revocation: None });
             }
-            WebhookEvent::Membership { user_id } => self.invalidate(Scope::Subject, &user_id, || ()),
-            WebhookEvent::OrganizationChanged(id) => self.invalidate(Scope::Organization, &id, || ()),
-            WebhookEvent::RolesChanged => self.invalidate_all(|| ()),
+            WebhookEvent::Membership { user_id } => {
+                self.invalidate(Scope::Subject, &user_id, || ());
+                self.share(Change::Memberships { user_id });
+            }
+            WebhookEvent::OrganizationChanged(id) => {
+                self.invalidate(Scope::Organization, &id, || ());
+                self.share(Change::Organization { id });
+            }
+            WebhookEvent::RolesChanged => {
+                self.invalidate_all(|| ());
+                self.share(Change::All { users: false });
+            }
             WebhookEvent::User(_) | WebhookEvent::Other => return WebhookOutcome::Ignored,
         }
         WebhookOutcome::Applied
     }
 
     fn remove_user(&self, id: &str, now: Now) {
-        self.invalidate(Scope::Subject, id, || {
-            self.revocations.revoke_user(id, Reason::UserNotFound, now);
-            self.users.remove(id);
-        });
+        self.revoke_user(id, Reason::UserNotFound, now);
         self.backend.events.emit(Event::UserDeleted { clerk_id: id });
     }
 
@@ -152,6 +158,8 @@ impl Inner {
     /// out of order, and none is applied after a deletion.
     fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
+        // Without the shared cache, this process decides by what it knows.
+        let _ = self.import_shared_revocations(Some(&id), None, now, self.deadline());
         if self.revocations.is_user_revoked(&id, Reason::UserNotFound, now) || !self.users.is_newer(&user, now) {
             return None;
         }
@@ -166,13 +174,17 @@ impl Inner {
                 UserMode::Claims | UserMode::Sync => 0,
             };
             // In this mode no user is fetched: only the event reports a ban.
+            let mut revocation = None;
             if self.settings.mode == UserMode::Claims {
                 match is_banned {
                     true => self.revocations.revoke_user(&id, Reason::UserInactive, now),
                     false => self.revocations.lift_ban(&id, now),
                 }
+                revocation = Some(if is_banned { Revocation::Banned } else { Revocation::Lifted });
             }
-            self.users.apply_update(user, age_ms, now)
+            let user = self.users.apply_update(user, age_ms, now);
+            self.share_user(&user.user, age_ms, revocation, now);
+            user
         }))
     }
 
@@ -246,7 +258,7 @@ impl Waiting for RowUpdate {
         };
         let id = event.found.user.user.id.clone();
         event.begun = inner.invalidations.sequence();
-        let demand = Demand { after: Some(after), last_ended: 0 };
+        let demand = Demand { after: Some(after), ..Demand::default() };
         match inner.find_user(&id, demand, event.now, inner.blocking()) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));

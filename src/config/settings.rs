@@ -297,6 +297,20 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// application may take effect; 0: the store is queried for each request, so that `clerk_authenticate_cached` never has
         /// a result
         row_check_ttl_s: Int(0 to 3600) = 0;
+        /// URL of the cache that processes share: `redis://`, `rediss://` (TLS), `redis+sentinel://host,host/master` or
+        /// `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none
+        shared_cache: Secret = "" from "CLERK_SHARED_CACHE";
+        /// secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of which
+        /// the first seals; unset: `secret_key`
+        shared_cache_secret: SecretList = "" from "CLERK_SHARED_CACHE_SECRET";
+        /// certificates (PEM) to trust for `rediss://` instead of the system's
+        shared_cache_ca_pem: String = "";
+        /// whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
+        /// the process goes on with its own caches
+        shared_cache_required: Bool = false;
+        /// how many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
+        /// without a shared cache, or while it cannot be used; 0: not limited
+        clerk_calls_per_s: Int(0 to 10_000) = 0;
     }
     Users {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

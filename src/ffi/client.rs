@@ -3,14 +3,19 @@
 use std::cell::Cell;
 use std::ffi::c_char;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::user_store::{CallbackStore, StoreChoice};
 use super::{
-    CLERK_E_API, CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK, as_ref,
-    clerk_config, clerk_error, clerk_str, conclude, events, guard, report, strings, take_panic_location,
+    CLERK_E_API, CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_REENTRANT, CLERK_E_STATE, CLERK_OK,
+    CLERK_UNAVAILABLE, as_ref, clerk_config, clerk_error, clerk_str, conclude, events, guard, report, strings,
+    take_panic_location,
 };
 use crate::client::{Client, ClientBuilder};
 use crate::users::UserStore;
+
+/// The longest wait of one call: a day.
+const MAX_POLL_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A client: keys, caches and connections. Any number of threads may use it at once. Reference-counted: every
 /// `clerk_client_new` and `clerk_client_retain` needs one `clerk_client_free`.
@@ -268,7 +273,8 @@ pub unsafe extern "C" fn clerk_client_invalidate_session(client: *const clerk_cl
 
 /// Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
 ///
-/// Revocations are stored in this client only; `clerk_client_export_revocations` copies them for other processes.
+/// Other processes learn of it through the shared cache, see `clerk_client_poll`; without one, revocations are stored in
+/// this client only, and `clerk_client_export_revocations` copies them for other processes.
 ///
 /// Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if the string is not a session id. Any thread,
 /// also in callbacks.
@@ -354,7 +360,57 @@ pub unsafe extern "C" fn clerk_client_invalidate_all(client: *const clerk_client
     unsafe { accessor(client, body) }
 }
 
-/// Cancels all requests to Clerk that are in progress. Calls that wait for them return `CLERK_UNAVAILABLE`.
+/// Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout_ms`
+/// milliseconds for the first change; 0 does not wait.
+///
+/// To be called in a loop, on a thread that may wait; or `clerk_client_start_poller` does so. Without it, a revocation
+/// by another process takes effect for tokens that are not cached here. While the shared cache cannot be used, a call
+/// waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within a quarter of a
+/// second.
+///
+/// Returns `CLERK_OK`; `CLERK_UNAVAILABLE` if the shared cache cannot be used; or a negative status: `CLERK_E_CONFIG`
+/// without the setting `shared_cache`, `CLERK_E_ARGUMENT` for a negative timeout. Runs callbacks. Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_poll(client: *const clerk_client, timeout_ms: i64) -> i32 {
+    let body = |client: &clerk_client| {
+        let timeout = u64::try_from(timeout_ms).map_err(|_| CLERK_E_ARGUMENT)?;
+        // A longer wait is several calls.
+        match client.client.poll(Duration::from_millis(timeout.min(MAX_POLL_MS))) {
+            Ok(_) => Ok(CLERK_OK),
+            Err(error) if error.is_unavailable() => Ok(CLERK_UNAVAILABLE),
+            Err(error) => Err(error.into()),
+        }
+    };
+    // SAFETY: the header's contract.
+    unsafe { with_client(client, std::ptr::null_mut(), body) }
+}
+
+/// Starts a thread that calls `clerk_client_poll` until `clerk_client_shutdown`, or until the client is freed, which
+/// waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
+/// callbacks.
+///
+/// Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
+/// `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_start_poller(client: *const clerk_client, error: *mut *mut clerk_error) -> i32 {
+    let body = || {
+        // SAFETY: the header's contract.
+        let client = unsafe { as_ref(client)? };
+        match client.client.start_poller() {
+            Ok(()) => Ok(CLERK_OK),
+            Err(error) if error.is_unavailable() => Err(CLERK_E_STATE.into()),
+            Err(error) => Err(error.into()),
+        }
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
+}
+
+/// Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
 ///
 /// Call it before the process exits. The client stays usable: later calls connect again.
 ///

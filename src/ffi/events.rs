@@ -51,6 +51,10 @@ pub enum clerk_event_kind {
     HANDSHAKE_RESOLVED = 15,
     /// Clerk's response to a handshake was not accepted or could not be fetched.
     HANDSHAKE_FAILED = 16,
+    /// The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+    SHARED_CACHE_UNAVAILABLE = 17,
+    /// The shared cache can be used again.
+    SHARED_CACHE_AVAILABLE = 18,
 }
 
 /// An event. Valid only during the callback.
@@ -122,6 +126,8 @@ impl clerk_event {
             Event::UserDeleted { clerk_id } => user(Kind::USER_DELETED, None, clerk_id),
             Event::JwksRefreshed => made.kind = Kind::JWKS_REFRESHED,
             Event::SecretKeyRejected => made.kind = Kind::SECRET_KEY_REJECTED,
+            Event::SharedCacheUnavailable => made.kind = Kind::SHARED_CACHE_UNAVAILABLE,
+            Event::SharedCacheAvailable => made.kind = Kind::SHARED_CACHE_AVAILABLE,
             Event::RateLimited { retry_after_ms } | Event::JwksFetchLimited { retry_after_ms } => {
                 let is_by_clerk = matches!(event, Event::RateLimited { .. });
                 made.kind = if is_by_clerk { Kind::RATE_LIMITED } else { Kind::JWKS_FETCH_LIMITED };

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::client::accessor;
 use super::{CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STRUCT_SIZE, clerk_client, guard, strings};
 use crate::client::Stats;
+use crate::shared_cache::SharedCacheState;
 
 /// Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`.
 #[repr(C)]
@@ -40,6 +41,18 @@ pub struct clerk_stats {
     pub would_block: u64,
     /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
     pub store_errors: u64,
+    /// Users that were found in the shared cache.
+    pub shared_cache_hits: u64,
+    /// Users that were looked for in the shared cache and not found.
+    pub shared_cache_misses: u64,
+    /// Operations on the shared cache that failed.
+    pub shared_cache_errors: u64,
+    /// Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed.
+    pub shared_cache_rejected: u64,
+    /// How long the last change by another process took to be applied here, in milliseconds; -1 if there was none.
+    pub revocation_lag_ms: i64,
+    /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
+    pub shared_cache_state: i64,
     /// Calls to Clerk, each attempt counted, by `clerk_endpoint` and `clerk_call_status`. There is room for later ones.
     pub calls: [[u64; 8]; 16],
     /// By `clerk_endpoint`: 1 while no calls are sent to it after failures, else 0.
@@ -72,6 +85,12 @@ impl From<Stats> for clerk_stats {
     fn from(stats: Stats) -> Self {
         let mut made = clerk_stats::default();
         copy_members!(stats, made);
+        made.shared_cache_hits = stats.shared_cache.hits;
+        made.shared_cache_misses = stats.shared_cache.misses;
+        made.shared_cache_errors = stats.shared_cache.errors;
+        made.shared_cache_rejected = stats.shared_cache.rejected;
+        made.revocation_lag_ms = stats.shared_cache.revocation_lag_ms;
+        made.shared_cache_state = stats.shared_cache.state as i64;
         made.calls.iter_mut().zip(&stats.calls.0).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits.0, &mut made.open_circuits);
         copy(&stats.rate_limited.0, &mut made.rate_limited);
@@ -83,6 +102,13 @@ impl From<clerk_stats> for Stats {
     fn from(stats: clerk_stats) -> Self {
         let mut made = Stats::default();
         copy_members!(stats, made);
+        made.shared_cache.hits = stats.shared_cache_hits;
+        made.shared_cache.misses = stats.shared_cache_misses;
+        made.shared_cache.errors = stats.shared_cache_errors;
+        made.shared_cache.rejected = stats.shared_cache_rejected;
+        made.shared_cache.revocation_lag_ms = stats.revocation_lag_ms;
+        let state = i32::try_from(stats.shared_cache_state).ok().and_then(SharedCacheState::from_repr);
+        made.shared_cache.state = state.unwrap_or_default();
         made.calls.0.iter_mut().zip(&stats.calls).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits, &mut made.open_circuits.0);
         copy(&stats.rate_limited, &mut made.rate_limited.0);

@@ -49,6 +49,11 @@ impl KeySource {
         }
     }
 
+    /// Whether there is a JWK set to be fetched, and none was fetched yet.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, KeySource::Jwks(store) if store.age_ms(0).is_none())
+    }
+
     /// Returns what is known of the keys for a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
         match self {

@@ -47,6 +47,8 @@ static void call_every_function(void) {
     CALL(clerk_client_import_revocations(client, not_utf8, &error));
     CALL(clerk_client_import_revocations(client, empty, &error));
     CALL(clerk_client_import_revocations(client, with_nul, &error));
+    CALL(clerk_client_start_poller(client, &error));
+    CALL(clerk_client_start_poller(NULL, &error));
     CALL(clerk_authenticate(client, &request, &result, &error));
     CALL(clerk_authenticate(NULL, &request, &result, &error));
     CALL(clerk_authenticate(client, NULL, &result, &error));

@@ -35,7 +35,7 @@ LAYOUT(clerk_request, sec_fetch_dest, 168);
 LAYOUT(clerk_request, referer, 184);
 LAYOUT(clerk_request, mark, 200);
 
-_Static_assert(sizeof(clerk_stats) == 1392, "clerk_stats");
+_Static_assert(sizeof(clerk_stats) == 1440, "clerk_stats");
 LAYOUT(clerk_stats, struct_size, 0);
 LAYOUT(clerk_stats, reserved, 4);
 LAYOUT(clerk_stats, cache_hits, 8);
@@ -51,9 +51,15 @@ LAYOUT(clerk_stats, jwks_age_ms, 80);
 LAYOUT(clerk_stats, no_credentials, 88);
 LAYOUT(clerk_stats, would_block, 96);
 LAYOUT(clerk_stats, store_errors, 104);
-LAYOUT(clerk_stats, calls, 112);
-LAYOUT(clerk_stats, open_circuits, 1136);
-LAYOUT(clerk_stats, rate_limited, 1264);
+LAYOUT(clerk_stats, shared_cache_hits, 112);
+LAYOUT(clerk_stats, shared_cache_misses, 120);
+LAYOUT(clerk_stats, shared_cache_errors, 128);
+LAYOUT(clerk_stats, shared_cache_rejected, 136);
+LAYOUT(clerk_stats, revocation_lag_ms, 144);
+LAYOUT(clerk_stats, shared_cache_state, 152);
+LAYOUT(clerk_stats, calls, 160);
+LAYOUT(clerk_stats, open_circuits, 1184);
+LAYOUT(clerk_stats, rate_limited, 1312);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,
@@ -96,6 +102,8 @@ FROZEN(CLERK_EVENT_KIND_SECRET_KEY_REJECTED, 12);
 FROZEN(CLERK_EVENT_KIND_JWKS_FETCH_LIMITED, 13);
 FROZEN(CLERK_EVENT_KIND_HANDSHAKE_STARTED, 14);
 FROZEN(CLERK_EVENT_KIND_HANDSHAKE_FAILED, 16);
+FROZEN(CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE, 17);
+FROZEN(CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE, 18);
 FROZEN(CLERK_HANDSHAKE_SOURCE_NONCE, 1);
 FROZEN(CLERK_HANDSHAKE_SOURCE_REFRESH, 3);
 FROZEN(CLERK_STORE_REQUEST_KIND_DONE, 0);
@@ -185,6 +193,7 @@ static const struct {
     {CLERK_REASON_PRIMARY_RESPONDS_TO_SYNCING, "primary-responds-to-syncing", CLERK_CATEGORY_INVALID_TOKEN},
     {CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC, "primary-domain-cross-origin-sync", CLERK_CATEGORY_INVALID_TOKEN},
     {CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH, "active-organization-mismatch", CLERK_CATEGORY_INVALID_TOKEN},
+    {CLERK_REASON_SHARED_CACHE_UNAVAILABLE, "shared-cache-unavailable", CLERK_CATEGORY_UNAVAILABLE},
 };
 
 /* The string for an enumerator is its name in lower case. */
@@ -225,7 +234,9 @@ static void names_of_enumerators(void) {
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_STARTED);
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_RESOLVED);
     CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, HANDSHAKE_FAILED);
-    CHECK_CSTR(clerk_event_kind_name(CLERK_EVENT_KIND_HANDSHAKE_FAILED + 1), "");
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, SHARED_CACHE_UNAVAILABLE);
+    CHECK_NAME(clerk_event_kind_name, CLERK_EVENT_KIND_, SHARED_CACHE_AVAILABLE);
+    CHECK_CSTR(clerk_event_kind_name(CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE + 1), "");
     CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, NONCE);
     CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, TOKEN);
     CHECK_NAME(clerk_handshake_source_name, CLERK_HANDSHAKE_SOURCE_, REFRESH);

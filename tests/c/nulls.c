@@ -242,6 +242,8 @@ static void client_functions(void) {
     clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_poll(NULL, 0), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_start_poller(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_stats(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_stats(client, NULL), CLERK_E_NULL);

@@ -83,6 +83,8 @@ impl EventLog {
                 format!("handshake_resolved {} {dropped_lines}", source.as_str())
             }
             Event::HandshakeFailed { reason } => format!("handshake_failed {reason}"),
+            Event::SharedCacheUnavailable => "shared_cache_unavailable".into(),
+            Event::SharedCacheAvailable => "shared_cache_available".into(),
             other => panic!("an event that the log does not know: {other:?}"),
         };
         let hash = match event {

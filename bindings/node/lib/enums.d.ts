@@ -74,7 +74,9 @@ export type Reason =
   // `cross_origin_sync`: the visitor follows a link from another site.
   | 'primary-domain-cross-origin-sync'
   // `organization_patterns`: the path belongs to another organization than the active one.
-  | 'active-organization-mismatch';
+  | 'active-organization-mismatch'
+  // `shared_cache_required`: the shared cache cannot be used.
+  | 'shared-cache-unavailable';
 
 export type Category =
   // No credential was presented. The application may continue with a session of its own.
@@ -187,7 +189,11 @@ export type EventName =
   // A browser came back from Clerk, or its session was refreshed. The response sets Clerk's cookies.
   | 'handshakeResolved'
   // Clerk's response to a handshake was not accepted or could not be fetched.
-  | 'handshakeFailed';
+  | 'handshakeFailed'
+  // The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+  | 'sharedCacheUnavailable'
+  // The shared cache can be used again.
+  | 'sharedCacheAvailable';
 
 /** The settings, as the README of the library describes them. */
 export interface Settings {
@@ -305,6 +311,30 @@ export interface Settings {
    * has a result. Default: 0.
    */
   rowCheckTtlS?: number | string;
+  /**
+   * URL of the cache that processes share: `redis://`, `rediss://` (TLS), `redis+sentinel://host,host/master` or
+   * `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none.
+   */
+  sharedCache?: string;
+  /**
+   * Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
+   * which the first seals; unset: `secret_key`.
+   */
+  sharedCacheSecret?: string | string[];
+  /**
+   * Certificates (PEM) to trust for `rediss://` instead of the system's.
+   */
+  sharedCacheCaPem?: string;
+  /**
+   * Whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
+   * the process goes on with its own caches. Default: false.
+   */
+  sharedCacheRequired?: boolean;
+  /**
+   * How many users a process fetches from Clerk per second where no other process is known not to fetch them as
+   * well: without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+   */
+  clerkCallsPerS?: number | string;
   /**
    * `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
    * with a user store, else `claims`.

@@ -133,6 +133,8 @@ enum class Reason : int32_t {
     primary_domain_cross_origin_sync = CLERK_REASON_PRIMARY_DOMAIN_CROSS_ORIGIN_SYNC,
     // `organization_patterns`: the path belongs to another organization than the active one.
     active_organization_mismatch = CLERK_REASON_ACTIVE_ORGANIZATION_MISMATCH,
+    // `shared_cache_required`: the shared cache cannot be used.
+    shared_cache_unavailable = CLERK_REASON_SHARED_CACHE_UNAVAILABLE,
 };
 
 // The category of a reason; it determines the HTTP status.
@@ -268,6 +270,10 @@ enum class EventKind : int32_t {
     handshake_resolved = CLERK_EVENT_KIND_HANDSHAKE_RESOLVED,
     // Clerk's response to a handshake was not accepted or could not be fetched.
     handshake_failed = CLERK_EVENT_KIND_HANDSHAKE_FAILED,
+    // The shared cache cannot be used. Until `SHARED_CACHE_AVAILABLE` the process goes on without it.
+    shared_cache_unavailable = CLERK_EVENT_KIND_SHARED_CACHE_UNAVAILABLE,
+    // The shared cache can be used again.
+    shared_cache_available = CLERK_EVENT_KIND_SHARED_CACHE_AVAILABLE,
 };
 
 // The kind of a store request, and the next action of a `clerk_pending`.

@@ -1,0 +1,103 @@
+//! The changes that are to be sent to other processes, and how far those of others were read.
+
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::cache::Cache;
+use crate::clock::Now;
+use crate::fork_mutex::ResetMutex;
+use crate::shared_cache::Change;
+
+/// How many changes wait for an engine that cannot be used; further ones replace the oldest.
+const MAX_UNSENT: usize = 10_000;
+/// How many messages are recognized if they come again, and for how long.
+const MAX_SEEN: usize = 65_536;
+const SEEN_MS: i64 = 60 * 60 * 1000;
+
+/// What connects a client to the changes of others.
+pub(super) struct Changes {
+    unsent: ResetMutex<VecDeque<Change>>,
+    /// The id of the last entry that was read; `None` until the end of the stream is known.
+    last_id: ResetMutex<Option<String>>,
+    /// Messages that were applied, by sender and number.
+    seen: Cache<(u64, u64), (), RandomState>,
+    /// Counts the calls of `shutdown`, which end running reads.
+    shutdowns: AtomicU64,
+    /// The process of which a thread is reading; 0: none. One of the parent does not exist in a forked child.
+    reader: AtomicU32,
+}
+
+/// The right to read, until it is dropped.
+pub(super) struct Reading<'a>(&'a Changes);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.reader.store(0, Ordering::Release);
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Changes {
+            unsent: ResetMutex::default(),
+            last_id: ResetMutex::default(),
+            seen: Cache::new(MAX_SEEN, RandomState::new()),
+            shutdowns: AtomicU64::new(0),
+            reader: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Changes {
+    /// Returns the right to read, unless another thread of this process has it.
+    pub fn try_read(&self) -> Option<Reading<'_>> {
+        let pid = std::process::id();
+        let claim = |reader| (reader != pid).then_some(pid);
+        self.reader.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim).ok().map(|_| Reading(self))
+    }
+
+    /// Ends running reads.
+    pub fn cancel(&self) {
+        self.shutdowns.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Returns the number of shutdowns: a running read ends when it changes.
+    pub fn shutdowns(&self) -> u64 {
+        self.shutdowns.load(Ordering::SeqCst)
+    }
+
+    /// Adds a change that is to be sent.
+    pub fn put(&self, change: Change) {
+        let mut unsent = self.unsent.lock();
+        if unsent.len() >= MAX_UNSENT {
+            unsent.pop_front();
+        }
+        unsent.push_back(change);
+    }
+
+    /// Takes the oldest change that is to be sent.
+    pub fn take(&self) -> Option<Change> {
+        self.unsent.lock().pop_front()
+    }
+
+    /// Returns a change that could not be sent to its place.
+    pub fn put_back(&self, change: Change) {
+        self.unsent.lock().push_front(change);
+    }
+
+    /// Returns the id of the last entry that was read.
+    pub fn last_id(&self) -> Option<String> {
+        self.last_id.lock().clone()
+    }
+
+    pub fn set_last_id(&self, id: Option<String>) {
+        *self.last_id.lock() = id;
+    }
+
+    /// Returns whether a message, by sender and number, comes for the first time.
+    pub fn is_first(&self, message: (u64, u64), now: Now) -> bool {
+        let expires_ms = now.mono_ms.saturating_add(SEEN_MS);
+        self.seen.put_if(message, (), expires_ms, now.mono_ms, |seen| seen.is_none()).is_ok()
+    }
+}

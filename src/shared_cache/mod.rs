@@ -1,0 +1,498 @@
+//! The cache that processes share: users, revocations, results of machine tokens, leases. What comes from it can add a profile to
+//! a token that this process has verified itself, or reject it.
+//!
+//! [`Engine`] is the trait behind it; `seal` makes what an engine stores unreadable and unforgeable, `entries` is its content.
+//! An engine that fails is not used for a while (`circuit`); then everything goes on as in a single process.
+
+mod circuit;
+mod counters;
+mod engine;
+mod entries;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod seal;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use counters::{SharedCacheState, SharedCacheStats};
+pub use engine::{Engine, EngineError, MAX_ID_LEN, MAX_KEY_LEN, MAX_VALUE_LEN, StreamRead};
+pub(crate) use entries::{Change, Message, UserSnapshot};
+pub use memory::MemoryEngine;
+#[cfg(feature = "redis")]
+pub(crate) use redis::{Redis, RedisConfig};
+pub(crate) use seal::{MAX_SECRETS, Sealer};
+
+use circuit::{Circuit, MAX_FAILURES, Transition};
+use counters::Counters;
+use entries::WireMachineToken;
+use seal::EntryKind;
+
+use crate::api::{ClerkUser, MachineToken};
+use crate::clock::{Clock, Deadline};
+use crate::events::{Event, EventHandlers, Level};
+use crate::revocation::{Revocation, TimedRevocation};
+
+/// How long one operation may take.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
+/// How long a process may fetch a user for all others.
+const LEASE_TTL: Duration = Duration::from_millis(1500);
+/// How long the result of a machine token is shared at most.
+const MAX_MACHINE_TTL_MS: i64 = 30_000;
+/// How long the JWK set is shared: for processes that start together.
+const JWKS_TTL_MS: i64 = 60_000;
+
+/// The lifetimes of entries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    /// Of users: how long a fetched user is fresh.
+    pub user_ttl_ms: i64,
+    /// Of users: how long a stale one may be used.
+    pub user_stale_ms: i64,
+    /// Of machine tokens; 0: not shared.
+    pub machine_ttl_ms: i64,
+    /// Of revocations.
+    pub revocation_ttl_ms: i64,
+}
+
+/// The shared cache of a client. All functions may be called by several threads at once; none holds a lock during an operation.
+pub(crate) struct SharedCache {
+    engine: Arc<dyn Engine>,
+    sealer: Sealer,
+    lifetimes: Lifetimes,
+    is_required: bool,
+    circuit: Circuit,
+    counters: Counters,
+    has_logged_rejection: AtomicBool,
+    /// Whether the engine has streams, as far as is known.
+    has_stream: AtomicBool,
+    /// Identifies this client in its own messages.
+    sender: u64,
+    messages: AtomicU64,
+    /// The pid in which `sender` was chosen: a forked child is another sender.
+    pid: u32,
+    clock: Clock,
+    events: Arc<EventHandlers>,
+}
+
+/// What the shared cache knows of a user that is not in the caches of this process.
+#[derive(Default)]
+pub(crate) struct FoundSnapshot {
+    /// The newest snapshot that may be used.
+    pub snapshot: Option<UserSnapshot>,
+    /// The generation of the user, for what is stored after a fetch. `None` if it could not be read: then nothing is stored.
+    pub generation: Option<String>,
+}
+
+/// The revocations of the user and the session of a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FoundRevocations {
+    pub user: Option<TimedRevocation>,
+    pub session: Option<TimedRevocation>,
+}
+
+/// The engine cannot be used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+impl SharedCache {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        sealer: Sealer,
+        lifetimes: Lifetimes,
+        is_required: bool,
+        clock: Clock,
+        events: Arc<EventHandlers>,
+    ) -> Self {
+        SharedCache {
+            engine,
+            sealer,
+            lifetimes,
+            is_required,
+            circuit: Circuit::default(),
+            counters: Counters::default(),
+            has_logged_rejection: AtomicBool::new(false),
+            has_stream: AtomicBool::new(true),
+            sender: RandomState::new().hash_one(std::process::id()),
+            messages: AtomicU64::new(0),
+            pid: std::process::id(),
+            clock,
+            events,
+        }
+    }
+
+    /// Whether requests are unavailable without the engine.
+    pub fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    /// Whether the engine has streams, as far as is known.
+    pub fn has_stream(&self) -> bool {
+        self.has_stream.load(Ordering::Relaxed)
+    }
+
+    /// Whether the engine is used now.
+    pub fn is_available(&self) -> bool {
+        self.circuit.is_closed()
+    }
+
+    pub fn stats(&self) -> SharedCacheStats {
+        let state = if self.circuit.is_closed() { SharedCacheState::Available } else { SharedCacheState::Unavailable };
+        self.counters.snapshot(state)
+    }
+
+    /// Checks that the engine can be used, with operations of every kind.
+    ///
+    /// # Errors
+    ///
+    /// An [`EngineError`] of the first operation that failed.
+    pub fn check(&self, timeout: Duration) -> Result<(), EngineError> {
+        let names = self.sealer.names(EntryKind::Lease, b"check");
+        self.engine.get(&names, timeout)?;
+        if let Some(name) = names.first() {
+            self.engine.set(name, b"check", Duration::from_secs(1), false, timeout)?;
+        }
+        self.engine.delete(&names, timeout)?;
+        match self.engine.read(&self.sealer.stream(), "", Duration::ZERO, timeout) {
+            Ok(_) | Err(EngineError::Unsupported) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records that the engine could not be used when the client was created.
+    pub fn record_failed_check(&self, error: &EngineError) {
+        for _ in 0..MAX_FAILURES {
+            let _ = self.run_for::<()>(OPERATION_TIMEOUT, |_| Err(error.clone()));
+        }
+    }
+
+    /// Runs an operation within the deadline, unless the circuit is open.
+    fn run<T>(
+        &self,
+        deadline: Deadline,
+        operation: impl FnOnce(Duration) -> Result<T, EngineError>,
+    ) -> Result<T, Unavailable> {
+        self.run_for(OPERATION_TIMEOUT.min(deadline.remaining()), operation)
+    }
+
+    fn run_for<T>(
+        &self,
+        timeout: Duration,
+        operation: impl FnOnce(Duration) -> Result<T, EngineError>,
+    ) -> Result<T, Unavailable> {
+        if timeout.is_zero() || !self.circuit.try_acquire(self.clock.now().mono_ms) {
+            return Err(Unavailable);
+        }
+        let outcome = operation(timeout);
+        let is_success = !matches!(outcome, Err(EngineError::Unavailable(_) | EngineError::Refused(_)));
+        if matches!(outcome, Err(EngineError::Unsupported)) {
+            self.has_stream.store(false, Ordering::Relaxed);
+        }
+        let transition = self.circuit.record(is_success, self.clock.now().mono_ms);
+        if let Err(error) = &outcome
+            && !is_success
+        {
+            self.counters.errors.increment();
+            self.events.log(Level::Debug, || format!("shared cache: {error}"));
+        }
+        match (transition, &outcome) {
+            (Some(Transition::Opened), Err(error)) => {
+                self.events.log(Level::Warn, || format!("the shared cache cannot be used: {error}"));
+                self.events.emit(Event::SharedCacheUnavailable);
+            }
+            (Some(Transition::Closed), _) => {
+                self.events.log(Level::Info, || "the shared cache can be used again".into());
+                self.events.emit(Event::SharedCacheAvailable);
+            }
+            _ => {}
+        }
+        outcome.map_err(|_| Unavailable)
+    }
+
+    /// Counts an entry that was not made by a process of this instance, or is damaged.
+    fn reject(&self, name: &str) {
+        self.counters.rejected.increment();
+        if !self.has_logged_rejection.swap(true, Ordering::Relaxed) {
+            self.events.log(Level::Warn, || {
+                format!(
+                    "shared cache: `{name}` is not an entry of this instance and secret, or is damaged; it and others like it \
+                     are ignored"
+                )
+            });
+        }
+    }
+
+    fn open<T: DeserializeOwned>(&self, name: &str, id: &str, sealed: &[u8]) -> Option<T> {
+        let plaintext = self.sealer.open(name, sealed);
+        let value = plaintext.and_then(|plaintext| entries::decode(id, &plaintext, self.clock.now().wall_ms));
+        if value.is_none() {
+            self.reject(name);
+        }
+        value
+    }
+
+    /// Stores a value under the name of the first secret.
+    fn put<T: Serialize>(
+        &self,
+        kind: EntryKind,
+        key: &[u8],
+        id: &str,
+        value: &T,
+        ttl_ms: i64,
+        deadline: Deadline,
+    ) -> Result<(), Unavailable> {
+        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        let names = self.sealer.names(kind, key);
+        let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
+        let sealed = names
+            .first()
+            .zip(encoded)
+            .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
+        // Too long to be shared.
+        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(()) };
+        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, false, timeout)).map(drop)
+    }
+
+    /// Returns the revocations of a user and of a session.
+    pub fn revocations(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<FoundRevocations, Unavailable> {
+        let names = |kind, id: Option<&str>| id.map(|id| self.sealer.names(kind, id.as_bytes())).unwrap_or_default();
+        let users = names(EntryKind::UserRevocation, user);
+        let keys = [&users[..], &names(EntryKind::SessionRevocation, session)].concat();
+        if keys.is_empty() {
+            return Ok(FoundRevocations::default());
+        }
+        let values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
+        let mut found = FoundRevocations::default();
+        for (at, (name, value)) in keys.iter().zip(values).enumerate() {
+            let Some(sealed) = value else { continue };
+            let is_user = at < users.len();
+            let (id, place) = if is_user { (user, &mut found.user) } else { (session, &mut found.session) };
+            if let Some(revocation) = self.open::<TimedRevocation>(name, id.unwrap_or_default(), &sealed)
+                && place.is_none_or(|other| revocation.outranks(&other))
+            {
+                *place = Some(revocation);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Stores the revocation of a user or of a session, unless a stronger one is stored.
+    pub fn put_revocation(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        revocation: TimedRevocation,
+        deadline: Deadline,
+    ) -> Result<(), Unavailable> {
+        let Some(id) = user.or(session) else { return Ok(()) };
+        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
+        // Nothing outranks a deletion.
+        if revocation.revocation != Revocation::Deleted {
+            let known = self.revocations(user, session, deadline)?;
+            if known.user.or(known.session).is_some_and(|known| known.outranks(&revocation)) {
+                return Ok(());
+            }
+        }
+        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
+        self.put(kind, id.as_bytes(), id, &revocation, ttl_ms, deadline)
+    }
+
+    /// Returns the snapshot of a user, and the generation to fetch it for.
+    pub fn user(&self, id: &str, deadline: Deadline) -> Result<FoundSnapshot, Unavailable> {
+        let [users, generations] =
+            [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
+        let keys = [&users[..], &generations].concat();
+        let mut values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
+        let generation =
+            generations.iter().zip(values.split_off(users.len().min(values.len()))).map(|(name, value)| {
+                let Some(sealed) = value else { return Some(String::new()) };
+                self.open::<String>(name, id, &sealed)
+            });
+        // With two secrets, processes that have the other one first write the other name.
+        let generation = generation.collect::<Option<Vec<_>>>().map(|generations| generations.concat());
+        let mut found = FoundSnapshot { snapshot: None, generation };
+        for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
+            let Some(snapshot) = self.open::<UserSnapshot>(name, id, &sealed) else { continue };
+            let is_current = found.generation.as_ref() == Some(&snapshot.generation);
+            let is_newer = found.snapshot.as_ref().is_none_or(|other| other.version_ms() < snapshot.version_ms());
+            if is_current && is_newer && snapshot.is_about(id) {
+                found.snapshot = Some(snapshot);
+            }
+        }
+        match found.snapshot {
+            Some(_) => self.counters.hits.increment(),
+            None => self.counters.misses.increment(),
+        }
+        Ok(found)
+    }
+
+    /// Stores a user that was fetched for this generation.
+    pub fn put_user(
+        &self,
+        user: &ClerkUser,
+        fetched_at_ms: i64,
+        generation: String,
+        deadline: Deadline,
+    ) -> Result<(), Unavailable> {
+        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms);
+        let left_ms = ttl_ms.saturating_sub(self.clock.now().wall_ms.saturating_sub(fetched_at_ms));
+        let snapshot = UserSnapshot::new(user, fetched_at_ms, generation);
+        self.put(EntryKind::User, user.id.as_bytes(), &user.id, &snapshot, left_ms, deadline)
+    }
+
+    /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
+    pub fn invalidate_user(&self, id: &str, deadline: Deadline) -> Result<String, Unavailable> {
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
+        let generation = format!("{:016x}", u64::from_le_bytes(random));
+        // Longer than any snapshot, which would count again without it.
+        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + 600_000;
+        self.put(EntryKind::Generation, id.as_bytes(), id, &generation, ttl_ms, deadline)?;
+        let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
+        self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
+        Ok(generation)
+    }
+
+    /// Returns whether this process may fetch a user for all others.
+    pub fn lease_user(&self, id: &str, deadline: Deadline) -> Result<bool, Unavailable> {
+        let names = self.sealer.names(EntryKind::Lease, id.as_bytes());
+        let mut random = [0; 16];
+        let Some(name) = names.first().filter(|_| aws_lc_rs::rand::fill(&mut random).is_ok()) else {
+            return Err(Unavailable);
+        };
+        self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
+    }
+
+    /// Returns the result of a machine token.
+    pub fn machine_token(&self, kind: &str, hash: &[u8; 32], deadline: Deadline) -> Option<MachineToken> {
+        if self.lifetimes.machine_ttl_ms <= 0 {
+            return None;
+        }
+        let names = self.sealer.names(EntryKind::MachineToken, hash);
+        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let now_ms = self.clock.now().wall_ms;
+        names
+            .iter()
+            .zip(values)
+            .find_map(|(name, value)| self.open::<WireMachineToken>(name, kind, &value?)?.into_token(kind, now_ms))
+    }
+
+    /// Stores the result of a machine token.
+    pub fn put_machine_token(&self, kind: &str, hash: &[u8; 32], token: &MachineToken, deadline: Deadline) {
+        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now().wall_ms));
+        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).min(left_ms);
+        let wire = WireMachineToken::new(kind, token);
+        let _ = self.put(EntryKind::MachineToken, hash, kind, &wire, ttl_ms, deadline);
+    }
+
+    /// Removes the result of a machine token.
+    pub fn remove_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
+        let names = self.sealer.names(EntryKind::MachineToken, hash);
+        self.run(deadline, |timeout| self.engine.delete(&names, timeout))
+    }
+
+    /// Returns the JWK set that another process has fetched within the last minute.
+    pub fn jwks(&self, deadline: Deadline) -> Option<Vec<u8>> {
+        let names = self.sealer.names(EntryKind::Jwks, b"");
+        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
+        set.map(String::into_bytes)
+    }
+
+    /// Stores the JWK set.
+    pub fn put_jwks(&self, set: &[u8], deadline: Deadline) {
+        if let Ok(set) = std::str::from_utf8(set) {
+            let _ = self.put(EntryKind::Jwks, b"", "", &set, JWKS_TTL_MS, deadline);
+        }
+    }
+
+    /// Returns the revocation of now with its end.
+    pub fn revocation(&self, revocation: Revocation) -> TimedRevocation {
+        let now_ms = self.clock.now().wall_ms;
+        let expires_at_ms = now_ms.saturating_add(self.lifetimes.revocation_ttl_ms);
+        TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
+    }
+
+    /// Sends a change to all other processes. Returns the id of the entry.
+    pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
+        let stream = self.sealer.stream();
+        let message = Message {
+            sender: self.sender(),
+            number: self.messages.fetch_add(1, Ordering::Relaxed),
+            sent_at_ms: self.clock.now().wall_ms,
+            change,
+        };
+        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext)).ok_or(Unavailable)?;
+        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
+    }
+
+    /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
+    pub fn stream_end(&self, deadline: Deadline) -> Result<String, Unavailable> {
+        let stream = self.sealer.stream();
+        let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
+        if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
+    }
+
+    /// Returns what others have appended after an entry, waiting at most `wait` for the first.
+    pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
+        let stream = self.sealer.stream();
+        self.run_for(wait + OPERATION_TIMEOUT, |_| self.engine.read(&stream, after, wait, OPERATION_TIMEOUT))
+    }
+
+    /// Opens an entry of the stream.
+    pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
+        let stream = self.sealer.stream();
+        let plaintext = self.sealer.open(&stream, sealed);
+        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
+        if message.is_none() {
+            self.reject(&stream);
+        }
+        message
+    }
+
+    /// Whether this client has sent a message.
+    pub fn is_own(&self, message: &Message) -> bool {
+        message.sender == self.sender()
+    }
+
+    /// Counts an entry of the stream that was applied already.
+    pub fn reject_replayed(&self) {
+        self.reject("a replayed entry");
+    }
+
+    /// Records how long a message took.
+    pub fn record_lag(&self, message: &Message) {
+        self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
+    }
+
+    /// Returns how long a reader should wait before it tries the engine again.
+    pub fn retry_wait(&self) -> Duration {
+        Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
+    }
+
+    fn sender(&self) -> u64 {
+        // The counter of a forked child continues from that of its parent.
+        let child = u64::from(std::process::id() ^ self.pid);
+        self.sender ^ child.rotate_left(32)
+    }
+}
+
+impl std::fmt::Debug for SharedCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedCache").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! One connection. Commands and replies are those of the crate `redis`; the socket is ours, because a timeout of that crate counts
+//! for each read: a server that sends a byte at a time would hold a call for as long as it likes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Parser, Value};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::super::engine::EngineError;
+use super::url::{Address, Target};
+use crate::api::{TransportError, of_rustls};
+use crate::clock::Deadline;
+
+/// The largest reply, in bytes: some entries of a stream.
+const MAX_REPLY_LEN: usize = 8 << 20;
+
+/// A socket whose reads end at one deadline, and after a number of bytes.
+struct Socket {
+    tcp: TcpStream,
+    deadline: Deadline,
+    left: usize,
+}
+
+impl Socket {
+    fn remaining(&self) -> io::Result<Duration> {
+        match self.deadline.remaining() {
+            left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+            // The system rounds less than this down to no timeout at all.
+            left => Ok(left.max(Duration::from_millis(1))),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other("the reply is too long"));
+        }
+        self.tcp.set_read_timeout(Some(self.remaining()?))?;
+        let length = buffer.len().min(self.left);
+        let read = self.tcp.read(buffer.get_mut(..length).unwrap_or_default())?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.remaining()?))?;
+        self.tcp.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+enum Stream {
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &mut stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// A connection to one server, logged in.
+pub struct Connection {
+    stream: Stream,
+    parser: Parser,
+    pub address: Address,
+    /// The process that has opened it: a forked child must not use it.
+    pid: u32,
+}
+
+impl Connection {
+    /// Connects, and logs in with the user, the password and the database of `target`, if any.
+    pub fn open(
+        address: &Address,
+        addresses: &[SocketAddr],
+        target: Option<&Target>,
+        tls: Option<&Arc<ClientConfig>>,
+        deadline: Deadline,
+    ) -> Result<Self, EngineError> {
+        let mut failure = TransportError::NameResolution;
+        let tcp = addresses.iter().find_map(|address| {
+            let left = Some(deadline.remaining()).filter(|left| !left.is_zero())?;
+            TcpStream::connect_timeout(address, left).inspect_err(|error| failure = TransportError::of_io(error)).ok()
+        });
+        let tcp = tcp.ok_or_else(|| unavailable(&failure))?;
+        // A command is one small write: it must not wait for more.
+        let _ = tcp.set_nodelay(true);
+        let socket = Socket { tcp, deadline, left: MAX_REPLY_LEN };
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(config) => Stream::Tls(Box::new(handshake(address, socket, config)?)),
+        };
+        let pid = std::process::id();
+        let mut connection = Connection { stream, parser: Parser::new(), address: address.clone(), pid };
+        if let Some(target) = target {
+            connection.log_in(target, deadline)?;
+        }
+        Ok(connection)
+    }
+
+    /// Whether this process has opened it.
+    pub fn is_own(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    fn log_in(&mut self, target: &Target, deadline: Deadline) -> Result<(), EngineError> {
+        let mut commands = Vec::new();
+        if let Some(password) = &target.password {
+            let mut command = redis::cmd("AUTH");
+            if let Some(user) = &target.username {
+                command.arg(user);
+            }
+            command.arg(password.expose());
+            commands.push(command);
+        }
+        if target.database != 0 {
+            commands.push(redis::cmd("SELECT").arg(target.database).take());
+        }
+        commands.push(redis::cmd("PING"));
+        for reply in self.exchange(&commands, deadline)? {
+            if let Value::ServerError(error) = &reply {
+                return Err(server_error(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends commands together and returns their replies. After an error the connection must not be used again.
+    pub fn exchange(&mut self, commands: &[Cmd], deadline: Deadline) -> Result<Vec<Value>, EngineError> {
+        let mut packed = Vec::new();
+        commands.iter().for_each(|command| command.write_packed_command(&mut packed));
+        let socket = self.stream.socket();
+        (socket.deadline, socket.left) = (deadline, MAX_REPLY_LEN);
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(&packed).and_then(|()| socket.flush()),
+            Stream::Tls(stream) => stream.write_all(&packed).and_then(|()| stream.flush()),
+        }
+        .map_err(|error| of_io(&error))?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in commands {
+            let (parser, stream) = (&mut self.parser, &mut self.stream);
+            // What the server sends must not end a request by a panic of the parser.
+            let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut *stream));
+            let Ok(parsed) = std::panic::catch_unwind(parse) else { return Err(nonsense()) };
+            replies.push(parsed.map_err(|error| match error.is_io_error() {
+                true => of_io(&io::Error::from(if error.is_timeout() {
+                    io::ErrorKind::TimedOut
+                } else {
+                    io::ErrorKind::ConnectionAborted
+                })),
+                false => nonsense(),
+            })?);
+        }
+        Ok(replies)
+    }
+}
+
+fn handshake(
+    address: &Address,
+    socket: Socket,
+    config: &Arc<ClientConfig>,
+) -> Result<StreamOwned<ClientConnection, Socket>, EngineError> {
+    let name = ServerName::try_from(address.host.clone()).map_err(|_| unavailable(&TransportError::Certificate))?;
+    let connection = ClientConnection::new(config.clone(), name).map_err(|error| unavailable(&of_rustls(&error)))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    while stream.conn.is_handshaking() {
+        if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
+            return Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(error) => of_tls(of_rustls(error)),
+                None => of_io(&error),
+            });
+        }
+    }
+    Ok(stream)
+}
+
+/// A certificate that is not valid will not become so by itself, unlike a lost connection.
+fn of_tls(error: TransportError) -> EngineError {
+    let hint = match error {
+        TransportError::CertificateUnknownIssuer | TransportError::CertificateSelfSigned => {
+            "; set shared_cache_ca_pem to its authority"
+        }
+        TransportError::NotTls => "; a server without TLS needs `redis://`",
+        _ => "",
+    };
+    EngineError::Refused(format!("{error}{hint}"))
+}
+
+fn unavailable(error: &TransportError) -> EngineError {
+    EngineError::Unavailable(error.to_string())
+}
+
+fn of_io(error: &io::Error) -> EngineError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EngineError::Unavailable("no reply in time".into()),
+        _ => unavailable(&TransportError::of_io(error)),
+    }
+}
+
+/// The error of a reply that is not what the command returns.
+pub fn nonsense() -> EngineError {
+    EngineError::Unavailable("the reply is not one of Redis".into())
+}
+
+/// Returns what an error reply means: whether the operation may succeed later.
+pub fn server_error(error: &redis::ServerError) -> EngineError {
+    let (code, details) = (error.code(), error.details().unwrap_or_default());
+    let has = |text: &str| details.to_ascii_lowercase().contains(text);
+    match code {
+        "NOAUTH" => EngineError::Refused("the engine asks for a password: `redis://:password@host`".into()),
+        "WRONGPASS" => EngineError::Refused("the engine rejects the user or the password".into()),
+        "NOPERM" => EngineError::Refused(
+            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD and PING on keys `ck1:*`"
+                .into(),
+        ),
+        "DENIED" => EngineError::Refused("the engine is in protected mode and accepts local clients only".into()),
+        "WRONGTYPE" => EngineError::Refused("a key of this library has a value of another type".into()),
+        _ if has("password") => EngineError::Refused("the engine rejects the password, or needs none".into()),
+        _ if has("unknown command") || has("unknown subcommand") => {
+            EngineError::Refused("the engine does not know a command; Redis 5 or Valkey is needed".into())
+        }
+        _ if has("db index") || has("select is not allowed") => {
+            EngineError::Refused("the engine has no database of this number".into())
+        }
+        // Words of the engine, but no data.
+        "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "OOM" | "MISCONF" | "TRYAGAIN" => {
+            EngineError::Unavailable(format!("the engine replies {code}"))
+        }
+        _ => EngineError::Unavailable("the engine replies with an error".into()),
+    }
+}

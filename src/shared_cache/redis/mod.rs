@@ -1,0 +1,434 @@
+//! [`Engine`] on Redis or Valkey: one server, a master behind sentinels, or a cluster.
+
+mod connection;
+mod slot;
+mod url;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Cmd, Value, cmd};
+use rustls::ClientConfig;
+
+use self::connection::{Connection, nonsense, server_error};
+use self::slot::slot;
+use self::url::{Address, Target, Topology};
+use super::engine::{Engine, EngineError, StreamRead};
+use crate::api::{CachingResolver, client_config, root_certificates};
+use crate::clock::Deadline;
+use crate::config::ConfigError;
+use crate::fork_mutex::ResetMutex;
+use crate::rate_limit::Slots;
+
+/// Idle connections, and operations at the same time.
+const MAX_CONNECTIONS: usize = 8;
+/// A new connection may take this many times as long as an operation: it needs several round trips.
+const CONNECT_FACTOR: u32 = 5;
+/// How often a command follows a cluster's redirections.
+const MAX_REDIRECTIONS: u32 = 4;
+/// About how many entries the stream keeps.
+const STREAM_LEN: u32 = 100_000;
+/// How many entries are read at once.
+const READ_COUNT: u32 = 500;
+
+/// The settings of a [`Redis`].
+pub struct RedisConfig<'a> {
+    /// `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`.
+    pub url: &'a str,
+    /// Certificates to trust instead of the system's, as PEM.
+    pub ca_pem: Option<&'a str>,
+}
+
+/// Redis or Valkey. Opens connections when they are needed.
+pub struct Redis {
+    target: Target,
+    tls: Option<Arc<ClientConfig>>,
+    resolver: CachingResolver,
+    idle: ResetMutex<Vec<Connection>>,
+    in_use: Slots,
+    /// The master that a sentinel has named.
+    master: ResetMutex<Option<Address>>,
+    /// Where the slots of a cluster are.
+    slots: ResetMutex<HashMap<u16, Address>>,
+    pid: std::sync::atomic::AtomicU32,
+}
+
+impl Redis {
+    /// Validates the settings. Connects to nothing.
+    pub fn new(config: &RedisConfig<'_>) -> Result<Self, ConfigError> {
+        let wrong = |why: &str| {
+            let expected =
+                "redis://, rediss://, redis+sentinel:// or redis+cluster://, then [user:password@]host[:port]";
+            ConfigError::new("shared_cache", format!("{why}; expected {expected}"))
+        };
+        let target = Target::parse(config.url).map_err(wrong)?;
+        let roots = match config.ca_pem {
+            Some(_) if !target.is_tls => {
+                return Err(ConfigError::new("shared_cache_ca_pem", "needs a `shared_cache` with TLS: `rediss://`"));
+            }
+            Some(pem) => Some(Arc::new(root_certificates(pem).ok_or_else(|| {
+                ConfigError::new("shared_cache_ca_pem", "contains no certificate; pass PEM data, not a file name")
+            })?)),
+            None => None,
+        };
+        let tls = match target.is_tls {
+            true => Some(client_config(roots).map_err(|error| ConfigError::new("shared_cache", error.to_string()))?),
+            false => None,
+        };
+        Ok(Redis {
+            target,
+            tls,
+            resolver: CachingResolver::default(),
+            idle: ResetMutex::default(),
+            in_use: Slots::new(MAX_CONNECTIONS),
+            master: ResetMutex::default(),
+            slots: ResetMutex::default(),
+            pid: std::process::id().into(),
+        })
+    }
+
+    /// Whether a password would be sent without encryption to another machine.
+    pub fn sends_password_in_clear(&self) -> bool {
+        let addresses = match &self.target.topology {
+            Topology::Single(address) => std::slice::from_ref(address),
+            Topology::Sentinel { sentinels: addresses, .. } | Topology::Cluster(addresses) => addresses,
+        };
+        let is_local = |address: &Address| {
+            address.host == "localhost" || address.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        };
+        self.target.password.is_some() && !self.target.is_tls && !addresses.iter().all(is_local)
+    }
+
+    fn reset_in_child(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.pid.load(Relaxed) != std::process::id()
+            && self.pid.swap(std::process::id(), Relaxed) != std::process::id()
+        {
+            self.in_use.reset();
+            self.resolver.reset();
+            self.idle.lock().clear();
+        }
+    }
+
+    fn addresses(&self, address: &Address, deadline: Deadline) -> Result<Vec<SocketAddr>, EngineError> {
+        match address.host.parse() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, address.port)]),
+            Err(_) => self
+                .resolver
+                .lookup(&format!("{}:{}", address.host, address.port), deadline)
+                .map_err(|error| EngineError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn connect(&self, address: &Address, timeout: Duration) -> Result<Connection, EngineError> {
+        let deadline = Deadline::after(timeout * CONNECT_FACTOR);
+        let addresses = self.addresses(address, deadline)?;
+        Connection::open(address, &addresses, Some(&self.target), self.tls.as_ref(), deadline)
+            .inspect_err(|_| self.resolver.clear())
+    }
+
+    /// Asks the sentinels for the master.
+    fn find_master(&self, sentinels: &[Address], master: &str, timeout: Duration) -> Result<Address, EngineError> {
+        let mut failure = EngineError::Unavailable("no sentinel knows the master".into());
+        for sentinel in sentinels {
+            let deadline = Deadline::after(timeout * CONNECT_FACTOR);
+            let reply = self.addresses(sentinel, deadline).and_then(|addresses| {
+                let mut connection = Connection::open(sentinel, &addresses, None, self.tls.as_ref(), deadline)?;
+                let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).take();
+                connection.exchange(&[ask], deadline)
+            });
+            match reply.as_deref() {
+                Ok([Value::Array(parts)]) => {
+                    let text = |at: usize| parts.get(at).and_then(bytes).and_then(|b| std::str::from_utf8(b).ok());
+                    let address = text(0).zip(text(1)).and_then(|(host, port)| {
+                        Address::parse(
+                            &if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") },
+                            0,
+                        )
+                    });
+                    return address.ok_or_else(nonsense);
+                }
+                Ok([Value::ServerError(error)]) => failure = server_error(error),
+                Ok(_) => {}
+                Err(error) => failure = error.clone(),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Returns the server to send a command about a key to.
+    fn server(&self, key: &str, timeout: Duration) -> Result<Address, EngineError> {
+        match &self.target.topology {
+            Topology::Single(address) => Ok(address.clone()),
+            Topology::Sentinel { sentinels, master } => {
+                let known = self.master.lock().clone();
+                if let Some(known) = known {
+                    return Ok(known);
+                }
+                let found = self.find_master(sentinels, master, timeout)?;
+                *self.master.lock() = Some(found.clone());
+                Ok(found)
+            }
+            Topology::Cluster(seeds) => {
+                let known = self.slots.lock().get(&slot(key)).cloned();
+                known.or_else(|| seeds.first().cloned()).ok_or_else(nonsense)
+            }
+        }
+    }
+
+    /// Removes what is known of a server that failed: it may have moved.
+    fn remove_server(&self, address: &Address) {
+        self.master.lock().take();
+        self.slots.lock().retain(|_, other| other != address);
+        self.idle.lock().retain(|connection| connection.address != *address);
+        // The next server of the list is tried then.
+        if let Topology::Cluster(seeds) = &self.target.topology
+            && let Some(seed) = seeds.iter().find(|seed| *seed != address)
+        {
+            let mut slots = self.slots.lock();
+            for other in 0..16_384 {
+                slots.entry(other).or_insert_with(|| seed.clone());
+            }
+        }
+    }
+
+    /// Runs commands about one key and returns their replies; none is an error.
+    fn run(&self, key: &str, commands: &[Cmd], wait: Duration, timeout: Duration) -> Result<Vec<Value>, EngineError> {
+        self.reset_in_child();
+        let begun = Deadline::after(timeout);
+        // A reader that waits for entries has a connection of its own.
+        let _slot = loop {
+            match self.in_use.try_acquire() {
+                _ if !wait.is_zero() => break None,
+                Some(slot) => break Some(slot),
+                None if begun.remaining().is_zero() => return Err(EngineError::Busy),
+                None => std::thread::sleep(Duration::from_micros(200)),
+            }
+        };
+        let mut address = self.server(key, timeout)?;
+        let mut is_asking = false;
+        for _ in 0..=MAX_REDIRECTIONS {
+            let outcome = self.run_at(&address, commands, is_asking, wait, timeout);
+            let replies = outcome.inspect_err(|_| self.remove_server(&address))?;
+            let error = replies.iter().find_map(|reply| match reply {
+                Value::ServerError(error) => Some(error),
+                _ => None,
+            });
+            let Some(error) = error else { return Ok(replies) };
+            let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
+            match error.code() {
+                code @ ("MOVED" | "ASK") if is_cluster => {
+                    // `<slot> <host>:<port>`; without a host it is the same one.
+                    let target = error.details().and_then(|details| details.split_once(' ')).map(|(_, target)| target);
+                    let target = target.and_then(|target| match target.strip_prefix(':') {
+                        Some(port) => Some(Address { port: port.parse().ok()?, ..address.clone() }),
+                        None => Address::parse(&bracketed(target), 6379),
+                    });
+                    address = target.ok_or_else(nonsense)?;
+                    is_asking = code == "ASK";
+                    if !is_asking {
+                        self.slots.lock().insert(slot(key), address.clone());
+                    }
+                }
+                code => {
+                    if ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING"].contains(&code) {
+                        self.remove_server(&address);
+                    }
+                    return Err(server_error(error));
+                }
+            }
+        }
+        Err(EngineError::Unavailable("the cluster redirects in a circle".into()))
+    }
+
+    fn run_at(
+        &self,
+        address: &Address,
+        commands: &[Cmd],
+        is_asking: bool,
+        wait: Duration,
+        timeout: Duration,
+    ) -> Result<Vec<Value>, EngineError> {
+        let idle = {
+            let mut idle = self.idle.lock();
+            let at = idle.iter().position(|connection| connection.address == *address);
+            at.map(|at| idle.swap_remove(at))
+        };
+        let idle = idle.filter(Connection::is_own);
+        let is_reused = idle.is_some();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect(address, timeout)?,
+        };
+        let asking = is_asking.then(|| cmd("ASKING"));
+        let commands: Vec<Cmd> = asking.into_iter().chain(commands.iter().cloned()).collect();
+        let begun = Deadline::after(wait + timeout);
+        let mut outcome = connection.exchange(&commands, begun);
+        // The server has closed an idle connection: that says nothing about the server. All commands may be repeated.
+        if is_reused && outcome.is_err() && !begun.remaining().is_zero() {
+            connection = self.connect(address, timeout)?;
+            outcome = connection.exchange(&commands, Deadline::after(wait + timeout));
+        }
+        let mut replies = outcome?;
+        if is_asking {
+            replies.remove(0);
+        }
+        let mut idle = self.idle.lock();
+        if idle.len() < MAX_CONNECTIONS {
+            idle.push(connection);
+        }
+        Ok(replies)
+    }
+
+    fn one(&self, key: &str, command: Cmd, timeout: Duration) -> Result<Value, EngineError> {
+        let replies = self.run(key, &[command], Duration::ZERO, timeout)?;
+        replies.into_iter().next().ok_or_else(nonsense)
+    }
+}
+
+/// Returns `host:port` with an IPv6 address in brackets; clusters send it without.
+fn bracketed(target: &str) -> String {
+    match target.rsplit_once(':') {
+        Some((host, port)) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        _ => target.to_owned(),
+    }
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(string) => Some(string.as_bytes()),
+        _ => None,
+    }
+}
+
+/// Reads entries of a stream: ids and the values of their field.
+fn entries(value: &Value) -> Option<Vec<(String, Vec<u8>)>> {
+    let Value::Array(items) = value else { return None };
+    let entry = |item: &Value| {
+        let Value::Array(parts) = item else { return None };
+        let [id, Value::Array(fields)] = &parts[..] else { return None };
+        let id = std::str::from_utf8(bytes(id)?).ok().filter(|id| is_id(id))?;
+        // An entry with other fields is not one of ours; it cannot be opened either.
+        let value = fields.get(1).and_then(bytes).unwrap_or_default();
+        Some((id.to_owned(), value.to_vec()))
+    };
+    items.iter().map(entry).collect()
+}
+
+/// Whether a string is the id of an entry: `<milliseconds>-<number>`.
+fn is_id(id: &str) -> bool {
+    id.split_once('-').is_some_and(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
+}
+
+impl Engine for Redis {
+    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        let deadline = Deadline::after(timeout);
+        let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
+        let slot_of = |key: &String| if is_cluster { slot(key) } else { 0 };
+        let mut values = Vec::with_capacity(keys.len());
+        for group in keys.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
+            let left = deadline.remaining().max(Duration::from_millis(1));
+            let key = group.first().map(String::as_str).unwrap_or_default();
+            let Value::Array(found) = self.one(key, cmd("MGET").arg(group).take(), left)? else {
+                return Err(nonsense());
+            };
+            if found.len() != group.len() {
+                return Err(nonsense());
+            }
+            for value in found {
+                values.push(match value {
+                    Value::Nil => None,
+                    Value::BulkString(value) => Some(value),
+                    _ => return Err(nonsense()),
+                });
+            }
+        }
+        Ok(values)
+    }
+
+    fn set(
+        &self,
+        key: &str,
+        value: &[u8],
+        ttl: Duration,
+        only_if_absent: bool,
+        timeout: Duration,
+    ) -> Result<bool, EngineError> {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut command = cmd("SET");
+        command.arg(key).arg(value).arg("PX").arg(ttl_ms);
+        if only_if_absent {
+            command.arg("NX");
+        }
+        match self.one(key, command, timeout)? {
+            Value::Okay => Ok(true),
+            Value::Nil if only_if_absent => Ok(false),
+            _ => Err(nonsense()),
+        }
+    }
+
+    fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
+        let deadline = Deadline::after(timeout);
+        let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
+        let slot_of = |key: &String| if is_cluster { slot(key) } else { 0 };
+        for group in keys.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
+            let left = deadline.remaining().max(Duration::from_millis(1));
+            let key = group.first().map(String::as_str).unwrap_or_default();
+            let Value::Int(_) = self.one(key, cmd("DEL").arg(group).take(), left)? else { return Err(nonsense()) };
+        }
+        Ok(())
+    }
+
+    fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
+        let mut command = cmd("XADD");
+        command.arg(stream).arg("MAXLEN").arg("~").arg(STREAM_LEN).arg("*").arg("m").arg(value);
+        let reply = self.one(stream, command, timeout)?;
+        let id = bytes(&reply).and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_id(id));
+        id.map(str::to_owned).ok_or_else(nonsense)
+    }
+
+    fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        if after.is_empty() {
+            let last =
+                self.one(stream, cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).take(), timeout)?;
+            let last = entries(&last).ok_or_else(nonsense)?;
+            let last_id = last.into_iter().next().map(|(id, _)| id).unwrap_or_default();
+            return Ok(StreamRead { last_id, ..StreamRead::default() });
+        }
+        if !is_id(after) {
+            return Err(EngineError::Refused("not an id of this engine".into()));
+        }
+        // While the last entry that was read is still there, none after it was removed.
+        let known = cmd("XRANGE").arg(stream).arg(after).arg(after).arg("COUNT").arg(1).take();
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(READ_COUNT);
+        if !wait.is_zero() {
+            read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        }
+        read.arg("STREAMS").arg(stream).arg(after);
+        let replies = self.run(stream, &[known, read], wait, timeout)?;
+        let [known, read] = &replies[..] else { return Err(nonsense()) };
+        let known = entries(known).ok_or_else(nonsense)?;
+        let entries = match read {
+            Value::Nil => Vec::new(),
+            Value::Array(streams) => match &streams[..] {
+                [Value::Array(parts)] => parts.get(1).and_then(entries).ok_or_else(nonsense)?,
+                _ => return Err(nonsense()),
+            },
+            _ => return Err(nonsense()),
+        };
+        let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
+        Ok(StreamRead { entries, last_id, has_gap: known.is_empty() })
+    }
+}
+
+// Neither the password nor the host is shown.
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redis")
+    }
+}

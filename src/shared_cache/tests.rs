@@ -1,0 +1,297 @@
+//! The shared cache on an engine within this process that the tests can make fail or falsify.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+
+use super::*;
+use crate::config::Secret;
+
+const LIFETIMES: Lifetimes =
+    Lifetimes { user_ttl_ms: 60_000, user_stale_ms: 120_000, machine_ttl_ms: 60_000, revocation_ttl_ms: 3_600_000 };
+
+/// Stores values without their lifetimes; fails on demand.
+#[derive(Default)]
+struct TestEngine {
+    values: Mutex<HashMap<String, Vec<u8>>>,
+    streams: MemoryEngine,
+    fails: AtomicBool,
+    calls: AtomicU64,
+}
+
+impl TestEngine {
+    fn call(&self) -> Result<(), EngineError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        match self.fails.load(Ordering::Relaxed) {
+            true => Err(EngineError::Unavailable("on purpose".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Engine for TestEngine {
+    fn get(&self, keys: &[String], _: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.call()?;
+        let values = self.values.lock().unwrap();
+        Ok(keys.iter().map(|key| values.get(key).cloned()).collect())
+    }
+    fn set(&self, key: &str, value: &[u8], _: Duration, absent: bool, _: Duration) -> Result<bool, EngineError> {
+        self.call()?;
+        let mut values = self.values.lock().unwrap();
+        if absent && values.contains_key(key) {
+            return Ok(false);
+        }
+        values.insert(key.into(), value.into());
+        Ok(true)
+    }
+    fn delete(&self, keys: &[String], _: Duration) -> Result<(), EngineError> {
+        self.call()?;
+        let mut values = self.values.lock().unwrap();
+        keys.iter().for_each(|key| drop(values.remove(key)));
+        Ok(())
+    }
+    fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
+        self.call()?;
+        self.streams.append(stream, value, timeout)
+    }
+    fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        self.call()?;
+        self.streams.read(stream, after, wait, timeout)
+    }
+}
+
+struct Fixture {
+    engine: Arc<TestEngine>,
+    now_ms: Arc<AtomicI64>,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let now_ms = Arc::new(AtomicI64::new(1_000_000_000));
+        Fixture { engine: Arc::default(), now_ms, events: Arc::default() }
+    }
+
+    fn cache(&self, secrets: &[&str]) -> SharedCache {
+        let (now_ms, events, log) = (self.now_ms.clone(), self.events.clone(), self.events.clone());
+        let mut handlers = EventHandlers::default();
+        handlers.on_event(move |event| events.lock().unwrap().push(format!("{event:?}")));
+        handlers.on_log(Level::Warn, move |_, line| log.lock().unwrap().push(line.to_owned()));
+        let secrets: Vec<_> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+        let clock = Clock::from_fn(move || now_ms.load(Ordering::Relaxed));
+        let sealer = Sealer::new(&secrets, "ins_1").unwrap();
+        SharedCache::new(self.engine.clone(), sealer, LIFETIMES, false, clock, Arc::new(handlers))
+    }
+
+    fn advance(&self, ms: i64) {
+        self.now_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(5))
+}
+
+fn user(id: &str, version_ms: i64) -> ClerkUser {
+    ClerkUser { id: id.into(), updated_at_ms: version_ms, ..ClerkUser::default() }
+}
+
+fn version(cache: &SharedCache) -> Option<i64> {
+    cache.user("user_1", soon()).unwrap().snapshot.map(|snapshot| snapshot.version_ms())
+}
+
+fn put(cache: &SharedCache, version_ms: i64, generation: &str) {
+    cache.put_user(&user("user_1", version_ms), cache.clock.now().wall_ms, generation.into(), soon()).unwrap();
+}
+
+#[test]
+fn user_is_shared_until_its_hard_end() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    assert_eq!(version(&b), None);
+    put(&a, 5, "");
+    assert_eq!(version(&b), Some(5));
+    f.advance(119_999);
+    assert_eq!(version(&b), Some(5));
+    f.advance(1);
+    assert_eq!((version(&b), b.stats().rejected), (None, 1), "although the engine still has it");
+    assert_eq!((b.stats().hits, b.stats().misses, a.stats().errors), (2, 2, 0));
+}
+
+#[test]
+fn snapshot_fetched_before_an_invalidation_is_not_used() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let before = a.user("user_1", soon()).unwrap().generation.unwrap();
+    assert!(a.lease_user("user_1", soon()).unwrap() && !b.lease_user("user_1", soon()).unwrap());
+    let after = b.invalidate_user("user_1", soon()).unwrap();
+    put(&a, 5, &before);
+    assert_eq!(version(&b), None);
+    assert!(b.lease_user("user_1", soon()).unwrap(), "the next fetch is another one");
+    assert_eq!(b.user("user_1", soon()).unwrap().generation.as_ref(), Some(&after));
+    put(&b, 6, &after);
+    assert_eq!(version(&a), Some(6));
+}
+
+#[test]
+fn strongest_revocation_stays() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let found = || b.revocations(Some("user_1"), Some("sess_1"), soon()).unwrap();
+    assert_eq!(found(), FoundRevocations::default());
+    let state = |found: Option<TimedRevocation>| found.map(|found| found.revocation);
+    for (revocation, expected) in [
+        (Revocation::Banned, Revocation::Banned),
+        (Revocation::Lifted, Revocation::Lifted),
+        (Revocation::Deleted, Revocation::Deleted),
+        (Revocation::Lifted, Revocation::Deleted),
+        (Revocation::Revoked, Revocation::Deleted),
+    ] {
+        f.advance(1);
+        a.put_revocation(Some("user_1"), None, a.revocation(revocation), soon()).unwrap();
+        assert_eq!((state(found().user), state(found().session)), (Some(expected), None));
+    }
+    a.put_revocation(None, Some("sess_1"), a.revocation(Revocation::Revoked), soon()).unwrap();
+    assert_eq!(state(found().session), Some(Revocation::Revoked));
+    f.advance(3_600_000);
+    assert_eq!(found(), FoundRevocations::default());
+}
+
+#[test]
+fn rotation_finds_what_either_secret_has_written() {
+    let f = Fixture::new();
+    let [old, middle, new] = [&["old"][..], &["old", "new"], &["new", "old"]].map(|secrets| f.cache(secrets));
+    old.put_revocation(Some("user_1"), None, old.revocation(Revocation::Deleted), soon()).unwrap();
+    new.put_revocation(None, Some("sess_1"), new.revocation(Revocation::Revoked), soon()).unwrap();
+    for cache in [&middle, &new] {
+        let found = cache.revocations(Some("user_1"), Some("sess_1"), soon()).unwrap();
+        assert!(found.user.is_some() && found.session.is_some());
+    }
+    put(&old, 5, "");
+    assert_eq!((version(&new), version(&middle)), (Some(5), Some(5)));
+    new.invalidate_user("user_1", soon()).unwrap();
+    assert_eq!((version(&new), version(&middle)), (None, None));
+    put(&old, 6, "");
+    assert_eq!((version(&new), version(&middle)), (None, None), "fetched before the invalidation, as far as they know");
+}
+
+#[test]
+fn foreign_and_moved_entries_are_ignored_and_logged_once() {
+    let f = Fixture::new();
+    let (own, foreign) = (f.cache(&["one"]), f.cache(&["two"]));
+    put(&own, 5, "");
+    let swap = |mutate: &dyn Fn(&str, &mut Vec<u8>)| {
+        f.engine.values.lock().unwrap().iter_mut().for_each(|(name, value)| mutate(name, value));
+    };
+    let original = f.engine.values.lock().unwrap().clone();
+    swap(&|_, value| value.truncate(20));
+    assert_eq!(version(&own), None);
+    swap(&|_, value| *value = b"garbage".to_vec());
+    assert_eq!(version(&own), None);
+    *f.engine.values.lock().unwrap() = original.clone();
+    swap(&|_, value| *value.last_mut().unwrap() ^= 1);
+    assert_eq!((version(&own), own.stats().rejected), (None, 3));
+    // Of another user.
+    let name = own.sealer.names(EntryKind::User, b"user_2")[0].clone();
+    f.engine.values.lock().unwrap().insert(name, original.values().next().unwrap().clone());
+    assert!(own.user("user_2", soon()).unwrap().snapshot.is_none());
+    assert!(foreign.user("user_1", soon()).unwrap().snapshot.is_none());
+    assert_eq!((own.stats().rejected, own.stats().errors), (4, 0));
+    assert_eq!(f.events.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn generation_that_cannot_be_read_disables_the_snapshot() {
+    let f = Fixture::new();
+    let cache = f.cache(&["one"]);
+    put(&cache, 5, "");
+    let name = cache.sealer.names(EntryKind::Generation, b"user_1")[0].clone();
+    f.engine.values.lock().unwrap().insert(name, b"x".to_vec());
+    let found = cache.user("user_1", soon()).unwrap();
+    assert!(found.snapshot.is_none() && found.generation.is_none());
+}
+
+#[test]
+fn failing_engine_is_left_alone_with_one_event_each_way() {
+    let f = Fixture::new();
+    let cache = f.cache(&["one"]);
+    f.engine.fails.store(true, Ordering::Relaxed);
+    for _ in 0..10 {
+        assert!(cache.user("user_1", soon()).is_err());
+    }
+    assert_eq!((f.engine.calls.load(Ordering::Relaxed), cache.stats().errors), (3, 3));
+    assert_eq!((cache.stats().state, cache.is_available()), (SharedCacheState::Unavailable, false));
+    assert!(cache.retry_wait() > Duration::ZERO);
+    f.advance(1000);
+    assert!(cache.lease_user("user_1", soon()).is_err());
+    f.engine.fails.store(false, Ordering::Relaxed);
+    f.advance(2000);
+    assert_eq!(version(&cache), None);
+    assert_eq!(cache.stats().state, SharedCacheState::Available);
+    let events = f.events.lock().unwrap();
+    assert_eq!(events.iter().filter(|event| *event == "SharedCacheUnavailable").count(), 1, "{events:?}");
+    assert_eq!(events.iter().filter(|event| *event == "SharedCacheAvailable").count(), 1, "{events:?}");
+}
+
+#[test]
+fn nothing_is_asked_after_the_deadline() {
+    let f = Fixture::new();
+    let cache = f.cache(&["one"]);
+    assert!(cache.user("user_1", Deadline::after(Duration::ZERO)).is_err());
+    assert_eq!((f.engine.calls.load(Ordering::Relaxed), cache.stats().errors), (0, 0));
+}
+
+#[test]
+fn machine_token_and_jwk_set_are_shared_briefly() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let token = |expires_at_ms| MachineToken {
+        id: "oat_1".into(),
+        subject: "user_1".into(),
+        scopes: vec![],
+        client_id: None,
+        name: None,
+        claims: None,
+        expires_at_ms,
+    };
+    let (hash, now_ms) = ([7; 32], a.clock.now().wall_ms);
+    let found = || b.machine_token("oauth_token", &hash, soon()).is_some();
+    a.put_machine_token("oauth_token", &hash, &token(None), soon());
+    assert!(found() && b.machine_token("api_key", &hash, soon()).is_none());
+    f.advance(29_999);
+    assert!(found());
+    f.advance(1);
+    assert!(!found());
+    a.put_machine_token("oauth_token", &hash, &token(Some(now_ms + 30_100)), soon());
+    f.advance(99);
+    assert!(found());
+    f.advance(1);
+    assert!(!found());
+    a.put_machine_token("oauth_token", &hash, &token(Some(now_ms)), soon());
+    assert!(!found());
+    a.put_machine_token("oauth_token", &hash, &token(None), soon());
+    a.remove_machine_token(&hash, soon()).unwrap();
+    assert!(!found());
+    a.put_jwks(b"{}", soon());
+    assert_eq!(b.jwks(soon()).as_deref(), Some(&b"{}"[..]));
+    f.advance(60_000);
+    assert_eq!(b.jwks(soon()), None);
+}
+
+#[test]
+fn message_reaches_other_clients_and_is_recognized() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let begin = b.stream_end(soon()).unwrap();
+    assert_eq!(a.stream_end(soon()).unwrap(), begin, "the first entry exists already");
+    a.publish(Change::All { users: true }, soon()).unwrap();
+    let read = b.read_stream(&begin, Duration::ZERO).unwrap();
+    assert_eq!((read.entries.len(), read.has_gap), (1, false));
+    let message = b.open_message(&read.entries[0].1).unwrap();
+    assert!(a.is_own(&message) && !b.is_own(&message));
+    assert_eq!(message.change, Change::All { users: true });
+    f.advance(40);
+    b.record_lag(&message);
+    assert_eq!((a.stats().revocation_lag_ms, b.stats().revocation_lag_ms), (-1, 40));
+    assert!(f.cache(&["two"]).open_message(&read.entries[0].1).is_none());
+}
