@@ -62,9 +62,15 @@ tools: ## install what is missing (apt, as root), or say what to install
 
 # --- the library ---------------------------------------------------------------------------------------------------
 
+# User tables on database servers; empty to build without them.
+DATABASES ?= mysql,postgres
+FEATURES := --features '$(DATABASES)'
+
 ifeq ($(SQLITE),system)
-SHARED_FEATURES := --no-default-features --features capi,sqlite,redis
-else ifneq ($(SQLITE),bundled)
+SHARED_FEATURES := --no-default-features --features 'capi,sqlite,redis,$(DATABASES)'
+else ifeq ($(SQLITE),bundled)
+SHARED_FEATURES := $(FEATURES)
+else
 $(error SQLITE is `system` or `bundled`)
 endif
 
@@ -82,12 +88,12 @@ $(OUT)/$(SONAME): $(SOURCES)
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	$(HAS_CARGO)
 	@mkdir -p $(OUT)
-	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES)
 	scripts/archive.sh $(TARGET)/libclerk_auth.a tests/abi/symbols.txt $@
 
 .PHONY: native-static-libs
 native-static-libs: # for tests/install.sh
-	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib -- --print native-static-libs 2>&1
+	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES) -- --print native-static-libs 2>&1
 
 .PHONY: lib
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive
@@ -215,8 +221,10 @@ abi-write: ## write tests/abi/libclerk_auth.so.0.abi, after the ABI has grown
 # Repeats the loops of tests/sqlite that start and kill processes.
 CRASH_S ?= 120
 .PHONY: crash
-crash: ## simultaneous starts and kill -9 on the SQLite store: CRASH_S=120 seconds
+crash: ## simultaneous starts and kill -9 on the SQLite store, and on PostgreSQL: CRASH_S=120 seconds each
 	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes::
+	@scripts/tools.sh $(STORES)
+	CLERK_AUTH_CRASH_S=$(CRASH_S) CLERK_AUTH_TEST_ENGINE=postgres JOBS=$(JOBS) tests/scale/sql.sh killed
 
 # Recorded cases, ready to be played by programs in any language.
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
@@ -267,6 +275,11 @@ STORES := postgresql mariadb-server
 test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with PostgreSQL and MariaDB, in several processes
 	@scripts/tools.sh $(STORES)
 	tests/stores/run.sh
+
+.PHONY: test-scale
+test-scale: ## the shared cache in a real Redis, user tables on database servers: several processes, and faults (5 min)
+	@scripts/tools.sh redis-server redis-sentinel $(STORES)
+	JOBS=$(JOBS) tests/scale/run.sh
 
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
@@ -393,12 +406,26 @@ bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by c
 	@scripts/tools.sh valgrind
 	$(GATES) --instructions
 
+# SHA-256 of the same crate as a C function, for the benches of the bindings.
+ANCHOR := $(TARGET)/libanchor.so
+export CLERK_ANCHOR := $(abspath $(ANCHOR))
+
+$(ANCHOR): benches/anchor/src/lib.rs benches/anchor/Cargo.toml Cargo.lock
+	$(RELEASE) build --release --jobs $(JOBS) -p anchor
+	@touch $@
+
+.PHONY: anchor
+anchor: $(ANCHOR)
+
+.PHONY: bench-bindings
+bench-bindings: $(OUT)/staged $(SIM) $(ANCHOR) ## a cached hit from C++, Go and Node beside its limit and its peers; fails as bench-quick does
+	SLACK=$(SLACK) bindings/cpp/bench.sh
+	SLACK=$(SLACK) bindings/go/bench.sh
+	SLACK=$(SLACK) bindings/node/bench.sh
+
 .PHONY: bench
-bench: $(OUT)/staged $(SIM) ## cached hit and cold verification beside their physical limits; each binding beside its peers
-	$(RELEASE) bench --jobs $(JOBS) -p clerk-auth
-	bindings/cpp/bench.sh
-	bindings/go/bench.sh
-	bindings/node/bench.sh
+bench: bench-quick bench-bindings ## all of them, and cached hits beside webhook events
+	$(RELEASE) bench --jobs $(JOBS) -p clerk-auth --bench invalidation
 
 # Debian packages that the documentation is built with.
 DOCS := doxygen graphviz python3-venv

@@ -534,6 +534,65 @@ CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, cl
  */
 CLERK_NODISCARD int32_t clerk_client_shutdown(const clerk_client *client);
 
+/**********************************************************************************************************************
+ * Section - Metrics
+ *
+ *     char text[16384];
+ *     size_t len = 0;
+ *     if (clerk_client_metrics_text(client, text, sizeof text, &len) == CLERK_OK)
+ *         fwrite(text, 1, len, stdout);
+ **********************************************************************************************************************/
+
+/** The endpoints of Clerk's Backend API that the library calls. */
+typedef enum clerk_endpoint CLERK_INT32_ENUM {
+    /** `GET /jwks` */
+    CLERK_ENDPOINT_JWKS = 0,
+    /** `GET /users/{id}` */
+    CLERK_ENDPOINT_USERS = 1,
+    /** `GET /sessions/{id}` */
+    CLERK_ENDPOINT_SESSIONS = 2,
+    /** `POST /m2m_tokens/verify` */
+    CLERK_ENDPOINT_M2M_TOKENS = 3,
+    /** `POST /oauth_applications/access_tokens/verify` */
+    CLERK_ENDPOINT_OAUTH_TOKENS = 4,
+    /** `POST /api_keys/verify` */
+    CLERK_ENDPOINT_API_KEYS = 5,
+    /** `GET /clients/handshake_payload` */
+    CLERK_ENDPOINT_HANDSHAKE_PAYLOAD = 6,
+    /** `POST /sessions/{id}/refresh` */
+    CLERK_ENDPOINT_SESSION_REFRESH = 7,
+} clerk_endpoint;
+
+/**
+ * Returns the name of an endpoint of Clerk, such as "users"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_endpoint_name(int32_t endpoint);
+
+/** The kind of Clerk's response to a call. */
+typedef enum clerk_call_status CLERK_INT32_ENUM {
+    /** 2xx */
+    CLERK_CALL_STATUS_SUCCESS = 0,
+    /** 3xx, and what is not an HTTP status. */
+    CLERK_CALL_STATUS_OTHER = 1,
+    /** 4xx, except 429. */
+    CLERK_CALL_STATUS_CLIENT_ERROR = 2,
+    /** 429 */
+    CLERK_CALL_STATUS_RATE_LIMITED = 3,
+    /** 5xx */
+    CLERK_CALL_STATUS_SERVER_ERROR = 4,
+    /** No complete response: the connection failed, or the deadline passed. */
+    CLERK_CALL_STATUS_NO_RESPONSE = 5,
+} clerk_call_status;
+
+/**
+ * Returns the name of the status of a call, such as "rate_limited"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_call_status_name(int32_t status);
+
 /** Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`. */
 typedef struct {
     /** `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`. */
@@ -566,6 +625,14 @@ typedef struct {
     uint64_t would_block;
     /** Requests whose result could not be determined because the user store failed; also counted in `unavailable`. */
     uint64_t store_errors;
+    /**
+     * Calls to Clerk, each attempt counted, by `clerk_endpoint` and `clerk_call_status`. There is room for later ones.
+     */
+    uint64_t calls[16][8];
+    /** By `clerk_endpoint`: 1 while no calls are sent to it after failures, else 0. */
+    uint64_t open_circuits[16];
+    /** By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`. */
+    uint64_t rate_limited[16];
     /** Users that were found in the shared cache. */
     uint64_t shared_cache_hits;
     /** Users that were looked for in the shared cache and not found. */
@@ -581,7 +648,10 @@ typedef struct {
 } clerk_stats;
 
 /** Initializes a `clerk_stats`. */
-#define CLERK_STATS_INIT { sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define CLERK_STATS_INIT                                                                                               \
+    {                                                                                                                  \
+        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }, 0, 0, 0, 0, -1, 0      \
+    }
 
 /**
  * Fills `*stats` up to its `struct_size`.
@@ -590,6 +660,45 @@ typedef struct {
  * `CLERK_STATS_INIT`. Any thread, also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_stats(const clerk_client *client, clerk_stats *stats);
+
+/**
+ * Copies the counters of a client into `buffer` as `clerk_stats_metrics_text` does.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
+ * `buffer` may be NULL. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD
+int32_t clerk_client_metrics_text(const clerk_client *client,
+                                  char *buffer,
+                                  size_t capacity,
+                                  size_t *needed);
+
+/**
+ * Copies counters into `buffer` in the text exposition format 0.0.4 of Prometheus, followed by a NUL. Its content
+ * type is `text/plain; version=0.0.4`.
+ *
+ * `*needed` receives the length without the NUL. `needed` may be NULL. The length depends on the counters: reserve
+ * 16 KiB.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_ARGUMENT` if `capacity` is too small; with a `capacity` of 0,
+ * `buffer` may be NULL. Any thread.
+ */
+CLERK_NODISCARD
+int32_t clerk_stats_metrics_text(const clerk_stats *stats,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *needed);
+
+/**
+ * Adds the counters of another client, such as that of another process, to `*sum`.
+ *
+ * `counters_only` other than 0 leaves out what ends with the other client: cached results and users, circuits,
+ * ages. Ages are not added: the larger one counts. Begin with a structure from `CLERK_STATS_INIT`.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_STRUCT_SIZE` if a structure was not initialized with
+ * `CLERK_STATS_INIT`. One thread at a time for each `sum`.
+ */
+CLERK_NODISCARD int32_t clerk_stats_add(clerk_stats *sum, const clerk_stats *other, int32_t counters_only);
 
 /**********************************************************************************************************************
  * Section - Request
@@ -1441,6 +1550,21 @@ CLERK_NODISCARD int32_t clerk_config_set_user_column_length(clerk_config *config
  * thread at a time.
  */
 CLERK_NODISCARD int32_t clerk_config_set_sqlite_path(clerk_config *config, clerk_str path, clerk_error **error);
+
+/**
+ * Stores users in the table `clerk_user` of the database at `url`, instead of calling a user store callback:
+ * `sqlite:path`, `postgres://user:password@host/database` or `mysql://user:password@host/database`.
+ *
+ * The same as `clerk_config_set` with the setting `database`. `clerk_client_new` connects to the database, creates or
+ * migrates the table and checks it, within `timeout_ms`. Later, calls use at most `pool_size` connections (8, unless
+ * the URL has the parameter), opened when they are needed and not carried across `fork`. TLS with a verified
+ * certificate is required unless the URL's `sslmode` permits less. `sqlite:path` is opened as
+ * `clerk_config_set_sqlite_path` does. `url` is UTF-8 and is copied; no message contains it.
+ *
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` for a scheme that is unknown or that
+ * this library was built without. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_database(clerk_config *config, clerk_str url, clerk_error **error);
 
 /**
  * Copies the SQLite database at `path`, which may be in use, into a new file that only its owner can read.

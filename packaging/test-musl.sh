@@ -10,7 +10,7 @@ command -v musl-gcc > /dev/null || { echo "missing: musl-gcc; install musl-tools
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export "CC_${target//-/_}=musl-gcc"
-cargo rustc --release --jobs "${JOBS:-2}" --lib --crate-type staticlib --target "$target"
+cargo rustc --release --jobs "${JOBS:-2}" --lib --crate-type staticlib --features mysql,postgres --target "$target"
 scripts/archive.sh "target/$target/release/libclerk_auth.a" tests/abi/symbols.txt "$work/libclerk_auth.a"
 # Debian's libgcc_eh is for glibc; Rust brings an unwinder for musl.
 unwinder=$(rustc --print sysroot)/lib/rustlib/$target/lib/self-contained/libunwind.a

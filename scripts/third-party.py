@@ -22,7 +22,7 @@ def run(*command):
 def linked_crates():
     """Returns name and version of each crate in the library on Linux, procedural macros and build tools left out."""
     tree = run("cargo", "tree", "--locked", "--package", "clerk-auth", "--edges", "normal,no-proc-macro", "--prefix", "none",
-               "--target", "x86_64-unknown-linux-gnu", "--features", "capi,bundled-sqlite,redis", "--format", "{p}")
+               "--target", "x86_64-unknown-linux-gnu", "--features", "capi,bundled-sqlite,redis,mysql,postgres", "--format", "{p}")
     crates = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
     return sorted((name, version.lstrip("v")) for name, version in crates if name != "clerk-auth")
 
@@ -38,12 +38,13 @@ def license_files(package):
 def main():
     crates = linked_crates()
     if "--check" in sys.argv[1:]:
-        named = sorted(tuple(line[2:].split()[:2]) for line in OUTPUT.read_text().splitlines() if line.startswith("* "))
+        named = re.findall(r"^\* (\S+) (\d\S*) - ", OUTPUT.read_text(), re.MULTILINE)
         difference = set(crates) ^ set(named)
         for name, version in sorted(difference):
             print(f"THIRD-PARTY-LICENSES: {name} {version} is {'missing' if (name, version) in crates else 'no longer used'}")
         sys.exit(bool(difference) and "run `make third-party`")
-    packages = {(p["name"], p["version"]): p for p in json.loads(run("cargo", "metadata", "--locked", "--format-version", "1"))["packages"]}
+    metadata = json.loads(run("cargo", "metadata", "--locked", "--all-features", "--format-version", "1"))
+    packages = {(p["name"], p["version"]): p for p in metadata["packages"]}
     texts = collections.defaultdict(list)
     print("clerk-auth contains the following works. Each is followed by its licence as its authors declare it; the texts are below.\n")
     for crate in crates:

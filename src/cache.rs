@@ -45,12 +45,9 @@ struct Entry<V> {
 
 /// Aligned to a cache line of its own, so that cores do not contend for adjacent shards.
 #[repr(align(128))]
-struct Shard<K, V, S>(ForkMutex<ShardInner<K, V, S>>);
+struct Shard<K, V, S>(ForkMutex<Map<K, V, S>>);
 
-struct ShardInner<K, V, S> {
-    map: LruCache<K, Entry<V>, S>,
-    tally: u64,
-}
+type Map<K, V, S> = LruCache<K, Entry<V>, S>;
 
 /// What [`Cache::lookup`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,12 +83,12 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             // `LruCache::new` would allocate room for all entries at once.
             let mut map = LruCache::unbounded_with_hasher(hasher.clone());
             map.resize(capacity);
-            Shard(ForkMutex::new(ShardInner { map, tally: 0 }))
+            Shard(ForkMutex::new(map))
         };
         Cache { shards: (0..shards).map(|_| shard()).collect(), hasher, is_used: AtomicBool::new(false) }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &ForkMutex<ShardInner<K, V, S>> {
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &ForkMutex<Map<K, V, S>> {
         // The map inside uses the hash's lowest and highest bits; the shard is chosen by others. Their number is a power of two.
         let index = (self.hasher.hash_one(key) >> 40) as usize & (self.shards.len() - 1);
         &self.shards[index].0
@@ -103,20 +100,20 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         K: Borrow<Q>,
         V: Clone,
     {
-        match self.lookup(key, now_ms, |_| true, |value, _| value.clone()) {
+        match self.lookup(key, now_ms, |_| true, V::clone) {
             Lookup::Hit(value) => Some(value),
             Lookup::Removed(_) | Lookup::Miss => None,
         }
     }
 
     /// Looks a key up and reads the value; removes one that has expired or that `is_valid` rejects. Both functions run under the
-    /// shard's lock. `read` receives a counter of the shard, too; see [`Self::tally`].
+    /// shard's lock.
     pub fn lookup<Q: Hash + Eq + ?Sized, R>(
         &self,
         key: &Q,
         now_ms: i64,
         is_valid: impl FnOnce(&V) -> bool,
-        read: impl FnOnce(&V, &mut u64) -> R,
+        read: impl FnOnce(&V) -> R,
     ) -> Lookup<V, R>
     where
         K: Borrow<Q>,
@@ -124,16 +121,15 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         if !self.is_used.load(Ordering::Acquire) {
             return Lookup::Miss;
         }
-        let Some(mut guard) = self.shard(key).lock(LOOKUP_TIMEOUT) else { return Lookup::Miss };
-        let shard = &mut *guard;
-        let Some(entry) = shard.map.peek(key) else { return Lookup::Miss };
+        let Some(mut map) = self.shard(key).lock(LOOKUP_TIMEOUT) else { return Lookup::Miss };
+        let Some(entry) = map.peek(key) else { return Lookup::Miss };
         if entry.expires_ms <= now_ms || !is_valid(&entry.value) {
-            let removed = shard.map.pop(key);
+            let removed = map.pop(key);
             return removed.map_or(Lookup::Miss, |entry| Lookup::Removed(entry.value));
         }
-        let read = read(&entry.value, &mut shard.tally);
+        let read = read(&entry.value);
         if now_ms.saturating_sub(entry.last_access_ms) >= PROMOTE_EVERY_MS
-            && let Some(entry) = shard.map.get_mut(key)
+            && let Some(entry) = map.get_mut(key)
         {
             entry.last_access_ms = now_ms;
         }
@@ -160,13 +156,13 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             self.is_used.store(true, Ordering::Release);
         }
         let shard = if expires_ms > now_ms { self.shard(&key).lock(LOOKUP_TIMEOUT) } else { None };
-        let Some(mut shard) = shard else { return Err(value) };
-        let current = shard.map.peek(&key).filter(|entry| entry.expires_ms > now_ms).map(|entry| &entry.value);
+        let Some(mut map) = shard else { return Err(value) };
+        let current = map.peek(&key).filter(|entry| entry.expires_ms > now_ms).map(|entry| &entry.value);
         if !is_allowed(current) {
             return Err(value);
         }
-        let displaced = shard.map.push(key, Entry { value, expires_ms, last_access_ms: now_ms });
-        drop(shard);
+        let displaced = map.push(key, Entry { value, expires_ms, last_access_ms: now_ms });
+        drop(map);
         Ok(displaced.map(|(_, entry)| entry.value))
     }
 
@@ -183,7 +179,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        let entry = self.shard(key).lock(LOOKUP_TIMEOUT)?.map.pop(key)?;
+        let entry = self.shard(key).lock(LOOKUP_TIMEOUT)?.pop(key)?;
         (entry.expires_ms > now_ms).then_some(entry.value)
     }
 
@@ -192,43 +188,23 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        let mut shard = self.shard(key).lock(REMOVE_TIMEOUT)?;
-        let is_fit = shard.map.peek(key).is_some_and(|entry| fits(&entry.value));
-        if is_fit { shard.map.pop(key).map(|entry| entry.value) } else { None }
-    }
-
-    /// Removes every entry for which `keep` returns false, and returns their values.
-    pub fn retain(&self, mut keep: impl FnMut(&V) -> bool) -> Vec<V>
-    where
-        K: Clone,
-    {
-        let mut removed = Vec::new();
-        for shard in &self.shards {
-            let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) else { continue };
-            let map = &mut shard.map;
-            let keys: Vec<K> = map.iter().filter(|(_, e)| !keep(&e.value)).map(|(k, _)| k.clone()).collect();
-            removed.extend(keys.iter().filter_map(|key| map.pop(key)).map(|entry| entry.value));
-        }
-        removed
+        let mut map = self.shard(key).lock(REMOVE_TIMEOUT)?;
+        let is_fit = map.peek(key).is_some_and(|entry| fits(&entry.value));
+        if is_fit { map.pop(key).map(|entry| entry.value) } else { None }
     }
 
     /// Removes all entries.
     pub fn clear(&self) {
         for shard in &self.shards {
-            if let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) {
-                shard.map.clear();
+            if let Some(mut map) = shard.0.lock(REMOVE_TIMEOUT) {
+                map.clear();
             }
         }
     }
 
-    /// Returns the sum of the shards' counters.
-    pub fn tally(&self) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.tally).sum()
-    }
-
     /// Returns the number of entries, including expired ones that have not been looked up since.
     pub fn len(&self) -> usize {
-        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.map.len()).sum()
+        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|map| map.len()).sum()
     }
 }
 
@@ -256,7 +232,7 @@ mod tests {
         let cache = Cache::new(10, RandomState::new());
         cache.put("a", 1, 100, 0);
         assert_eq!(cache.get(&"a", 99), Some(1));
-        assert_eq!(cache.lookup(&"a", 100, |_| true, |value, _| *value), Lookup::Removed(1));
+        assert_eq!(cache.lookup(&"a", 100, |_| true, |value| *value), Lookup::Removed(1));
         cache.put("b", 1, 100, 100);
         assert_eq!(cache.len(), 0);
     }
@@ -280,16 +256,15 @@ mod tests {
         assert_eq!((cache.get(&"a", 0), cache.len()), (None, 0));
         assert_eq!(cache.put_if("b", 2, 10, 0, |_| true), Err(2));
         assert!(begun.elapsed() < Duration::from_secs(1));
-        assert_eq!((cache.remove(&"a"), cache.retain(|_| false)), (None, vec![]));
+        assert_eq!(cache.remove(&"a"), None);
         drop(held);
         assert_eq!(cache.get(&"a", 0), Some(1));
     }
 
     #[test]
-    fn retain_and_clear_remove_entries() {
+    fn removal_returns_the_value_once() {
         let cache = Cache::new(1000, RandomState::new());
         (0..50).for_each(|i| assert_eq!(cache.put(i, i, 10, 0), None));
-        assert_eq!(cache.retain(|v| v % 2 == 0).len(), 25);
         assert_eq!((cache.remove(&0), cache.remove(&0)), (Some(0), None));
         assert_eq!((cache.take(&2, 9), cache.take(&2, 9), cache.take(&4, 10)), (Some(2), None, None));
         cache.clear();
@@ -304,7 +279,7 @@ mod tests {
         assert_eq!(cache.put_if("a", 2, 200, 100, |old| old.is_none_or(|old| *old > 1)), Ok(Some(1)));
         assert_eq!((cache.remove_if("a", |v| *v == 1), cache.remove_if("a", |v| *v == 2)), (None, Some(2)));
         cache.put("b", 1, 100, 0);
-        assert_eq!(cache.lookup("b", 0, |_| false, |value, _| *value), Lookup::Removed(1));
-        assert_eq!(cache.lookup("b", 0, |_| true, |value, _| *value), Lookup::Miss);
+        assert_eq!(cache.lookup("b", 0, |_| false, |value| *value), Lookup::Removed(1));
+        assert_eq!(cache.lookup("b", 0, |_| true, |value| *value), Lookup::Miss);
     }
 }

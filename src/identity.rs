@@ -1,6 +1,7 @@
-//! The authenticated caller: an immutable snapshot of token, user and row, in one allocation.
+//! The authenticated caller: an immutable snapshot of token, user and row.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::api::{ClerkUser, MachineToken};
 use crate::jwt::{Authorization, AuthorizationParams, Claims, Organization, push_joined};
@@ -67,7 +68,35 @@ impl Attribute {
     pub const ALL: &'static [Attribute] = <Attribute as strum::VariantArray>::VARIANTS;
 }
 
-const ATTRIBUTES: usize = Attribute::ALL.len();
+/// A set of attributes: the bit of each is its number.
+type Attributes = u32;
+
+const fn set_of(attributes: &[Attribute]) -> Attributes {
+    let (mut set, mut i) = (0, 0);
+    while i < attributes.len() {
+        set |= 1 << attributes[i] as u32;
+        i += 1;
+    }
+    set
+}
+
+/// The attributes that many tokens have in common: those of the instance, the organization and the role.
+const SHARED: Attributes = {
+    use Attribute::*;
+    set_of(&[
+        SessionStatus,
+        Issuer,
+        AuthorizedParty,
+        OrgId,
+        OrgSlug,
+        OrgRole,
+        OrgPermissions,
+        Features,
+        Plans,
+        ClientId,
+        Scopes,
+    ])
+};
 
 /// The authenticated caller: the claims of the token, and in `profile` and `sync` mode the user's profile.
 ///
@@ -93,44 +122,78 @@ const ATTRIBUTES: usize = Attribute::ALL.len();
 /// ```
 #[derive(Clone)]
 pub struct Identity {
-    attributes: Attributes,
-    kind: TokenKind,
+    strings: Strings,
     expires_at_ms: i64,
-    issued_at_s: Option<i64>,
-    factor_ages: Option<[i64; 2]>,
+    /// `NONE` if it is not known.
+    issued_at_s: i64,
+    /// The first is `NONE` if they are not known.
+    factor_ages: [i64; 2],
+    kind: TokenKind,
 }
 
-/// All attributes in one allocation, in their order. Each is followed by a NUL, so that C can read it in place.
+const NONE: i64 = i64::MIN;
+
+/// All attributes. Each is followed by a NUL, so that C can read it in place; none contains one.
 #[derive(Clone)]
-struct Attributes {
-    /// A clone has no room to spare.
+struct Strings {
+    /// The attributes of the token alone, then those of [`SHARED`] unless `shared` has them; each group in its order.
     memory: String,
-    /// Where each attribute and its NUL end; where the one before it ends if it is absent.
-    ends: [u32; ATTRIBUTES],
+    shared: Option<Arc<SharedStrings>>,
+    /// The length of the first group.
+    own_len: u32,
+    present: Attributes,
 }
 
-impl Attributes {
+/// What many tokens have in common: the attributes of [`SHARED`], and the key that verified them. Stored once for all of them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SharedStrings {
+    pub strings: Box<str>,
+    /// `None` for opaque tokens.
+    pub key_id: Option<[u8; 32]>,
+}
+
+impl Strings {
     /// `write` appends the value of an attribute and returns whether there is one. `may_have_nul`: whether a value may contain a NUL.
     fn new(capacity: usize, may_have_nul: bool, mut write: impl FnMut(Attribute, &mut String) -> bool) -> Self {
-        let (mut memory, mut ends) = (String::with_capacity(capacity), [0; ATTRIBUTES]);
-        for (attribute, end) in Attribute::ALL.iter().zip(&mut ends) {
-            let start = memory.len();
-            let is_present = write(*attribute, &mut memory);
-            // A NUL inside would end the string early for C.
-            if is_present && !(may_have_nul && memchr::memchr(0, &memory.as_bytes()[start..]).is_some()) {
-                memory.push('\0');
-            } else {
-                memory.truncate(start);
+        let (mut memory, mut own_len, mut present) = (String::with_capacity(capacity), 0, 0);
+        for group in [!SHARED, SHARED] {
+            own_len = memory.len() as u32;
+            for attribute in Attribute::ALL.iter().copied().filter(|a| group & set_of(&[*a]) != 0) {
+                let start = memory.len();
+                let is_present = write(attribute, &mut memory);
+                // A NUL inside would end the string early for C.
+                if is_present && !(may_have_nul && memchr::memchr(0, &memory.as_bytes()[start..]).is_some()) {
+                    memory.push('\0');
+                    present |= set_of(&[attribute]);
+                } else {
+                    memory.truncate(start);
+                }
             }
-            *end = memory.len() as u32;
         }
-        Attributes { memory, ends }
+        Strings { memory, shared: None, own_len, present }
+    }
+
+    fn groups(&self) -> (&str, &str) {
+        let (own, rest) = self.memory.split_at_checked(self.own_len as usize).unwrap_or_default();
+        (own, self.shared.as_ref().map_or(rest, |shared| &*shared.strings))
+    }
+
+    fn has(&self, attribute: Attribute) -> bool {
+        self.present & set_of(&[attribute]) != 0
     }
 
     fn get(&self, attribute: Attribute) -> Option<&str> {
-        let i = attribute as usize;
-        let (start, end) = (i.checked_sub(1).map_or(0, |before| self.ends[before]), self.ends[i]);
-        self.memory.get(start as usize..(end as usize).checked_sub(1)?)
+        if !self.has(attribute) {
+            return None;
+        }
+        let bit = set_of(&[attribute]);
+        let (own, shared) = self.groups();
+        let (group, mut strings) = if SHARED & bit == 0 { (!SHARED, own) } else { (SHARED, shared) };
+        let end = |strings: &str| memchr::memchr(0, strings.as_bytes());
+        for _ in 0..(self.present & group & (bit - 1)).count_ones() {
+            strings = strings.get(end(strings)? + 1..)?;
+        }
+        strings.get(..end(strings)?)
     }
 }
 
@@ -163,7 +226,7 @@ impl Identity {
         let is_machine = kind != TokenKind::SessionToken;
         // JSON has no NUL but as an escape.
         let may_have_nul = memchr::memchr(b'\\', claims.json.as_bytes()).is_some();
-        let attributes = Attributes::new(claims.json.len() + 384, may_have_nul, |attribute, memory| {
+        let strings = Strings::new(claims.json.len() + 384, may_have_nul, |attribute, memory| {
             let value = match attribute {
                 Attribute::Subject => claims.sub.as_deref(),
                 Attribute::SessionId => claims.sid.as_deref(),
@@ -194,17 +257,17 @@ impl Identity {
         });
         let millis = |claim| Claims::millis(claim).get().copied();
         Identity {
-            attributes,
-            kind,
+            strings,
             expires_at_ms: millis(&claims.exp).unwrap_or_default(),
-            issued_at_s: claims.issued_at_s(),
-            factor_ages: claims.fva.get().copied(),
+            issued_at_s: claims.issued_at_s().map_or(NONE, |seconds| seconds.max(NONE + 1)),
+            factor_ages: claims.fva.get().map_or([NONE; 2], |[first, second]| [*first.max(&(NONE + 1)), *second]),
+            kind,
         }
     }
 
     /// Makes the identity of an opaque token that Clerk has verified, without user and row.
     pub(crate) fn of_machine_token(kind: TokenKind, token: &MachineToken) -> Self {
-        let attributes = Attributes::new(256, true, |attribute, memory| {
+        let strings = Strings::new(256, true, |attribute, memory| {
             let value = match attribute {
                 Attribute::Subject => Some(&*token.subject),
                 Attribute::OrgId => Some(&*token.subject).filter(|subject| subject.starts_with("org_")),
@@ -221,18 +284,18 @@ impl Identity {
             push(memory, value)
         });
         let expires_at_ms = token.expires_at_ms.unwrap_or(0);
-        Identity { attributes, kind, expires_at_ms, issued_at_s: None, factor_ages: None }
+        Identity { strings, expires_at_ms, issued_at_s: NONE, factor_ages: [NONE; 2], kind }
     }
 
     /// Returns the identity of the same token with this user and row, whatever user and row it has now; `None` if it has neither
     /// and gets none.
     pub(crate) fn with_user(&self, user: Option<&ClerkUser>, row: Option<&Row>) -> Option<Self> {
         let is_replaced = |attribute| attribute == Attribute::UserKey || is_of_user(attribute);
-        let has_none = || Attribute::ALL.iter().all(|a| !is_replaced(*a) || self.get(*a).is_none());
+        let has_none = || Attribute::ALL.iter().all(|a| !is_replaced(*a) || !self.has_attribute(*a));
         if user.is_none() && row.is_none() && has_none() {
             return None;
         }
-        let attributes = Attributes::new(self.attributes.memory.len() + 256, true, |attribute, memory| {
+        let strings = Strings::new(self.size() + 256, true, |attribute, memory| {
             let value = match attribute {
                 Attribute::UserKey => row.map(|row| &*row.key),
                 attribute if is_of_user(attribute) => user.and_then(|user| of_user(user, attribute)),
@@ -241,12 +304,34 @@ impl Identity {
             push(memory, value)
         });
         let Identity { kind, expires_at_ms, issued_at_s, factor_ages, .. } = *self;
-        Some(Identity { attributes, kind, expires_at_ms, issued_at_s, factor_ages })
+        Some(Identity { strings, expires_at_ms, issued_at_s, factor_ages, kind })
+    }
+
+    /// Returns the strings that many tokens have in common, each with a NUL.
+    pub(crate) fn shared(&self) -> &str {
+        self.strings.groups().1
+    }
+
+    /// Returns a copy that refers to `shared`, which has the strings of [`Self::shared`], instead of containing them.
+    pub(crate) fn sharing(&self, shared: Arc<SharedStrings>) -> Self {
+        let memory = self.strings.groups().0.to_owned();
+        let strings = Strings { memory, shared: Some(shared), ..self.strings };
+        Identity { strings, ..*self }
+    }
+
+    /// Returns the strings that this identity shares with others; `None` if it contains all of its own.
+    pub(crate) fn shares(&self) -> Option<&Arc<SharedStrings>> {
+        self.strings.shared.as_ref()
+    }
+
+    /// Returns whether an attribute is present, without looking for it.
+    pub(crate) fn has_attribute(&self, attribute: Attribute) -> bool {
+        self.strings.has(attribute)
     }
 
     /// Returns an attribute, if it is present.
     pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.attributes.get(attribute)
+        self.strings.get(attribute)
     }
 
     /// Returns the token's subject: the id of the Clerk user or the machine.
@@ -276,12 +361,12 @@ impl Identity {
 
     /// Returns `iat` in seconds since 1970.
     pub fn issued_at_s(&self) -> Option<i64> {
-        self.issued_at_s
+        Some(self.issued_at_s).filter(|seconds| *seconds != NONE)
     }
 
     /// Returns `fva`: minutes since each factor was verified, -1 for never.
     pub fn factor_ages(&self) -> Option<[i64; 2]> {
-        self.factor_ages
+        Some(self.factor_ages).filter(|ages| ages[0] != NONE)
     }
 
     /// Returns whether a user's session passes all checks. Always false for machine tokens.
@@ -291,14 +376,14 @@ impl Identity {
             permissions: self.get(Attribute::OrgPermissions).unwrap_or_default(),
             features: self.get(Attribute::Features).unwrap_or_default(),
             plans: self.get(Attribute::Plans).unwrap_or_default(),
-            factor_verification_age: self.factor_ages,
+            factor_verification_age: self.factor_ages(),
         };
         self.kind == TokenKind::SessionToken && self.user_id().is_some() && authorization.has(params)
     }
 
     /// Returns the size in memory in bytes.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.attributes.memory.len()
+        size_of::<Self>() + self.strings.groups().0.len() + self.shared().len()
     }
 }
 
@@ -317,7 +402,7 @@ mod tests {
         for (number, text) in Attribute::ALL.iter().copied().enumerate() {
             assert_eq!((text as usize, Attribute::from_repr(number as i32)), (number, Some(text)));
         }
-        assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(ATTRIBUTES as i32)), (None, None));
+        assert_eq!((Attribute::from_repr(-1), Attribute::from_repr(Attribute::ALL.len() as i32)), (None, None));
         let json = br#"{"sub":"user_1","sid":"a\u0000b","iss":"https://x","o":{"id":"org_1"},"v":2}"#;
         let claims = Claims::parse(TokenKind::SessionToken, json).unwrap();
         let identity = Identity::of_claims(TokenKind::SessionToken, &claims);
@@ -327,7 +412,18 @@ mod tests {
             (Some("https://x"), Some(""))
         );
         assert_eq!((identity.get(Attribute::UserKey), identity.get(Attribute::TokenName)), (None, None));
-        assert_eq!(&identity.attributes.memory[..17], "user_1\0https://x\0");
+        assert_eq!(identity.shared(), "https://x\0org_1\0\0");
+        let shared = Arc::new(SharedStrings { strings: identity.shared().into(), key_id: None });
+        let sharing = identity.sharing(shared);
+        assert_eq!(
+            sharing.strings.memory.split_once('\0').unwrap(),
+            ("user_1", &*format!("{}\0", String::from_utf8_lossy(json)))
+        );
+        for attribute in Attribute::ALL {
+            assert_eq!(sharing.get(*attribute), identity.get(*attribute));
+            let in_memory = identity.get(*attribute).map(|value| format!("{value}\0"));
+            assert!(in_memory.is_none_or(|value| identity.strings.memory.contains(&value)));
+        }
     }
 
     #[test]

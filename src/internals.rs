@@ -77,3 +77,11 @@ pub mod parts {
         crate::api::ApiError::new(crate::api::ErrorKind::Server)
     }
 }
+
+/// The ready-made user table at a URL, as the setting `database` opens it.
+pub fn open_database(
+    url: &str,
+    timeout: std::time::Duration,
+) -> Result<std::sync::Arc<dyn crate::users::UserStore>, ConfigError> {
+    crate::users::open_database(url, timeout)
+}

@@ -3,16 +3,20 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 /// The maximum number of members of an object that is read by name.
 const MAX_MEMBERS: usize = 256;
 /// The maximum number of strings of an array that is read.
 const MAX_ITEMS: usize = 512;
+/// The number of names of members that take no memory.
+const MAX_NAMES: usize = 16;
 
 /// A member of an object that the caller expects to have one type. `null` counts as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -160,6 +164,27 @@ pub struct StringOrArray<'a>(pub Claim<Strings<'a>>);
 /// The strings of an array; without escapes they borrow from the input.
 pub type Strings<'a> = Vec<Cow<'a, str>>;
 
+/// A [`StringOrArray`] that is checked and not read yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnreadStrings<'a>(Option<&'a RawValue>);
+
+impl<'a> UnreadStrings<'a> {
+    /// Returns the strings.
+    pub fn read(self) -> Claim<Strings<'a>> {
+        let Some(value) = self.0 else { return Claim::Absent };
+        serde_json::from_str(value.get()).map_or(Claim::Invalid, |StringOrArray(strings)| strings)
+    }
+}
+
+impl<'de> Deserialize<'de> for UnreadStrings<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        // Finds what the deserializer has skipped: duplicate members, for example.
+        serde_json::from_str::<Json<'_>>(value.get()).map_err(de::Error::custom)?;
+        Ok(UnreadStrings(Some(value)))
+    }
+}
+
 impl<'de> Read<'de> for StringOrArray<'de> {
     fn scalar(json: Json<'de>) -> Self {
         StringOrArray(Claim::from_option(json.string().into_option().map(|string| vec![string])))
@@ -290,8 +315,7 @@ fn read_members_into<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(
     object: &mut T,
     mut map: A,
 ) -> Result<(), A::Error> {
-    let mut names: SmallVec<[Cow<'de, str>; 16]> = SmallVec::new();
-    let mut is_sorted = true;
+    let mut names = Names::default();
     while let Some(JsonStr(name)) = map.next_key()? {
         if names.len() == MAX_MEMBERS {
             return Err(de::Error::custom("too many members"));
@@ -299,17 +323,54 @@ fn read_members_into<'de, T: ObjectVisitor<'de>, A: MapAccess<'de>>(
         if !object.member(&name, &mut map)? {
             map.next_value::<Json<'de>>()?;
         }
-        is_sorted &= names.last().is_none_or(|last| *last < name);
         names.push(name);
     }
-    // Two parsers must not read different values from one token (CVE-2022-39227). Clerk sorts the members of its tokens.
-    if !is_sorted {
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(de::Error::custom("duplicate member"));
-        }
+    // Two parsers must not read different values from one token (CVE-2022-39227).
+    if names.has_duplicates() {
+        return Err(de::Error::custom("duplicate member"));
     }
     Ok(())
+}
+
+/// The names of an object's members, compared when it ends. Beyond the room for most objects, only their hashes are stored: objects
+/// can be nested, and each allocates.
+#[derive(Default)]
+struct Names<'de> {
+    /// Clerk sorts the members of its tokens.
+    is_unsorted: bool,
+    /// All names, or the first ones and the last one.
+    names: SmallVec<[Cow<'de, str>; MAX_NAMES]>,
+    /// Of all names, if there are more. With a random key, so that no name can be made that collides with another.
+    hashes: Vec<u64>,
+    hasher: Option<RandomState>,
+}
+
+impl<'de> Names<'de> {
+    fn len(&self) -> usize {
+        self.names.len().max(self.hashes.len())
+    }
+
+    fn push(&mut self, name: Cow<'de, str>) {
+        self.is_unsorted |= self.names.last().is_some_and(|last| *last >= name);
+        if self.names.len() == MAX_NAMES {
+            let hasher = self.hasher.get_or_insert_default();
+            if self.hashes.is_empty() {
+                self.hashes.extend(self.names.iter().map(|name| hasher.hash_one(name)));
+            }
+            self.hashes.push(hasher.hash_one(&name));
+            self.names.pop();
+        }
+        self.names.push(name);
+    }
+
+    fn has_duplicates(mut self) -> bool {
+        fn any_twice<T: Ord>(values: &mut [T]) -> bool {
+            values.sort_unstable();
+            values.windows(2).any(|pair| pair[0] == pair[1])
+        }
+        self.is_unsorted
+            && if self.hashes.is_empty() { any_twice(&mut self.names) } else { any_twice(&mut self.hashes) }
+    }
 }
 
 /// An object whose members are checked and dropped.
@@ -469,6 +530,42 @@ mod tests {
         let items = |count: usize| format!("[{}\"x\"]", "\"x\",".repeat(count - 1));
         assert!(matches!(strings(&items(MAX_ITEMS)), Claim::Present(items) if items.len() == MAX_ITEMS));
         assert_eq!(strings(&items(MAX_ITEMS + 1)), Claim::Invalid);
+    }
+
+    #[test]
+    fn duplicate_is_found_among_any_number_of_members() {
+        let object = |names: &[usize]| {
+            let members: Vec<String> = names.iter().map(|n| format!("\"m{n:03}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for count in [2, MAX_NAMES, MAX_NAMES + 1, MAX_NAMES + 2, MAX_MEMBERS] {
+            let sorted: Vec<usize> = (0..count).collect();
+            let reversed: Vec<usize> = sorted.iter().rev().copied().collect();
+            assert!(is_accepted(object(&sorted).as_bytes()) && is_accepted(object(&reversed).as_bytes()), "{count}");
+            for names in [sorted, reversed] {
+                for (first, second) in [(0, 1), (0, count - 1), (count - 2, count - 1), (count / 2, count - 1)] {
+                    let mut names = names.clone();
+                    names[second] = names[first];
+                    assert_eq!(is_accepted(object(&names).as_bytes()), first == second, "{count}: {first}, {second}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_that_are_read_later_are_checked_at_once() {
+        let read = |input: &'static str| serde_json::from_str::<UnreadStrings<'_>>(input).map(UnreadStrings::read).ok();
+        assert_eq!(read(r#""a""#), Some(Claim::Present(vec!["a".into()])));
+        assert_eq!(read(r#"["a","\u0062"]"#), Some(Claim::Present(vec!["a".into(), "b".into()])));
+        for invalid in ["null", "5", r#"["a",1]"#, r#"{"a":1}"#] {
+            assert_eq!(read(invalid), Some(Claim::Invalid), "{invalid}");
+        }
+        for malformed in [r#"["a""#, r#"[{"a":1,"a":1}]"#, r#"["\ud800"]"#, "[1e400]"] {
+            assert_eq!(read(malformed), None, "{malformed}");
+        }
+        let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert!(serde_json::from_str::<UnreadStrings<'_>>(&nested).is_err());
+        assert_eq!(UnreadStrings::default().read(), Claim::Absent);
     }
 
     #[test]

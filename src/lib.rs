@@ -52,6 +52,8 @@
 //! * `sqlite`: [`SqliteStore`](users::SqliteStore), a user table in a SQLite file, with the SQLite library of the system.
 //! * `bundled-sqlite` (default): the same, with a copy of SQLite that is compiled with the crate.
 //! * `redis` (default): [`shared_cache`] in Redis or Valkey, for several processes.
+//! * `postgres`, `mysql`: URLs of PostgreSQL, and of MySQL and MariaDB, in the setting
+//!   [`database`](ClientBuilder::database).
 //! * `capi` (default): the functions of `include/clerk_auth.h`. Turn it off in a Rust program, so that its binary does not
 //!   export the symbols `clerk_*`.
 //!

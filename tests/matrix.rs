@@ -6,6 +6,8 @@ mod calls;
 mod common;
 #[path = "matrix/keys.rs"]
 mod keys;
+#[path = "matrix/pages.rs"]
+mod pages;
 #[path = "matrix/wire.rs"]
 mod wire;
 

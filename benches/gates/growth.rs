@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clerk_auth::internals::ffi::{CLERK_OK, clerk_header};
+use clerk_auth::internals::ffi::{CLERK_OK, clerk_header, clerk_str};
 
 use crate::library::{Client, Library};
 use crate::sample::{PARTY, lines, signing_input};
@@ -51,19 +51,33 @@ pub fn measure(library: Library, entries: usize) -> Growth {
     let alone = library.client(&settings, None);
     let single = lines("Authorization", &values[0]);
     assert_eq!(alone.cached(&single), CLERK_OK);
-    let (mut at, mut request) = (1_u64, single.clone());
+    let mut requests = [single.clone(), single.clone()];
+    let [request, received] = &mut requests;
+    let (mut from_memory, mut from_buffer, mut copies) = (Random(1), Random(2), Random(3));
+    let (mut buffer, mut other) = (vec![0; 4096], vec![0; 4096]);
     let slices = interleave(
         vec![
             Box::new(|n| (0..n).for_each(|_| _ = black_box(alone.cached(&single)))),
             Box::new(|n| {
                 for _ in 0..n {
-                    at = next(at);
-                    request[10].value = crate::library::to_str(&values[(at >> 33) as usize % entries]);
-                    black_box(client.cached(&request));
+                    request[10].value = crate::library::to_str(from_memory.of(&values));
+                    black_box(client.cached(request));
                 }
             }),
+            Box::new(|n| {
+                for _ in 0..n {
+                    received[10].value = receive(from_buffer.of(&values), &mut buffer);
+                    black_box(client.cached(received));
+                }
+            }),
+            Box::new(|n| (0..n).for_each(|_| _ = black_box(receive(copies.of(&values), &mut other)))),
         ],
         600,
+    );
+    let [alone_ns, memory_ns, buffer_ns, copy_ns] = [0, 1, 2, 3].map(|i| slices.ns(i));
+    println!(
+        "hit of the only token {alone_ns:.0} ns; random hit {memory_ns:.0} ns with its token in memory, {:.0} ns with it in a buffer",
+        buffer_ns - copy_ns
     );
     let hot = &values[..HOT.min(entries)];
     let (one, two, eight) = throughput(&client, hot);
@@ -90,6 +104,21 @@ fn token(signer: &Signer, number: usize) -> String {
     let input = signing_input("bench", &format!("user_2bench{number:021}"), number);
     let signature = URL_SAFE_NO_PAD.encode(signer.sign(input.as_bytes()));
     format!("{input}.{signature}")
+}
+
+/// Copies a header value to where a server has just received it.
+fn receive(value: &str, buffer: &mut [u8]) -> clerk_str {
+    buffer[..value.len()].copy_from_slice(value.as_bytes());
+    clerk_str { data: buffer.as_ptr().cast(), len: value.len() }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn of<'a>(&mut self, values: &'a [String]) -> &'a str {
+        self.0 = next(self.0);
+        &values[(self.0 >> 33) as usize % values.len()]
+    }
 }
 
 /// A linear congruential generator (Knuth's constants).

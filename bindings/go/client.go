@@ -29,7 +29,7 @@ type Client struct {
 	callbacks    *callbacks
 	store        UserStore
 	rows         *rowCache
-	hasSQLite    bool
+	hasTable     bool
 	hasLogger    bool
 	realm        string
 	onAnswer     func(context.Context, Answer)
@@ -52,8 +52,8 @@ func New(config Config) (*Client, error) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
 		return nil, &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}
 	}
-	if config.Store != nil && config.SQLitePath != "" {
-		return nil, usageError(ErrArgument, "Config.Store and Config.SQLitePath are mutually exclusive")
+	if config.Store != nil && config.hasTable() || config.SQLitePath != "" && config.hasDatabase() {
+		return nil, usageError(ErrArgument, "Config.Store, Config.Database and Config.SQLitePath are mutually exclusive")
 	}
 	if config.MaxBlockingCalls < 0 {
 		return nil, usageError(ErrArgument, "Config.MaxBlockingCalls is negative")
@@ -82,7 +82,7 @@ func New(config Config) (*Client, error) {
 		return nil, err
 	}
 	closing, cancel := context.WithCancel(context.Background())
-	c := &Client{c: client, closing: closing, cancel: cancel, callbacks: own, store: config.Store, hasSQLite: config.SQLitePath != "", hasLogger: config.Logger != nil,
+	c := &Client{c: client, closing: closing, cancel: cancel, callbacks: own, store: config.Store, hasTable: config.hasTable(), hasLogger: config.Logger != nil,
 		realm: config.Realm, onAnswer: config.OnAnswer, errorHandler: config.ErrorHandler, publicURL: config.PublicURL}
 	c.handshake = config.Handshake == "on" || config.Settings["handshake"] == "on"
 	c.limiter = newLimiter(config.MaxBlockingCalls, config.QueueTimeout)

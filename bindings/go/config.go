@@ -133,6 +133,10 @@ type Config struct {
 	// with a user store, else `claims`.
 	UserMode string `setting:"user_mode"`
 
+	// Ready-made user table, instead of a user store: `sqlite:path`, `postgres://user:password@host/database` or
+	// `mysql://user:password@host/database` (MySQL, MariaDB).
+	Database string `setting:"database"`
+
 	// Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
 	LinkByEmail string `setting:"link_by_email"`
 
@@ -361,6 +365,12 @@ func (b configBuilder) setField(name string, value reflect.Value) error {
 		return usageError(ErrInternal, "field of an unknown type for the setting "+name)
 	}
 }
+
+// hasDatabase reports whether the user table is that of the setting database.
+func (c *Config) hasDatabase() bool { return c.Database != "" || c.Settings["database"] != "" }
+
+// hasTable reports whether the library has a user table of its own, for which calls may wait.
+func (c *Config) hasTable() bool { return c.SQLitePath != "" || c.hasDatabase() }
 
 // setList replaces a list. Items that a comma-separated list cannot hold are added one by one.
 func (b configBuilder) setList(name string, items []string) error {

@@ -88,14 +88,14 @@ func flatten(from http.Header) []header {
 	return headers
 }
 
-// processWebhook calls the library. With a user store or SQLitePath it may wait for the table, and for Clerk.
+// processWebhook calls the library. With a user store, Database or SQLitePath it may wait for the table, and for Clerk.
 func (c *Client) processWebhook(ctx context.Context, session *storeSession, all []header, body []byte) (C.clerkgo_call_result, error) {
 	defer runtime.KeepAlive(c)
 	headers := newCHeaders(all)
 	defer headers.free()
 	data := (*C.char)(unsafe.Pointer(unsafe.SliceData(body)))
 	if c.store == nil {
-		if c.hasSQLite {
+		if c.hasTable {
 			if err := c.acquireSlot(ctx); err != nil {
 				return C.clerkgo_call_result{}, err
 			}

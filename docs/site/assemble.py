@@ -34,6 +34,7 @@ PAGES = {
     "bindings/apache/README.md": "start/apache-guide.md",
     "docs/handshake.md": "tasks/handshake.md",
     "docs/sqlite.md": "tasks/sqlite.md",
+    "docs/databases.md": "tasks/databases.md",
     "docs/migrating.md": "project/migrating.md",
     "docs/differences-from-django-clerk-sdk.md": "project/differences-from-django-clerk-sdk.md",
     "docs/security.md": "project/security.md",

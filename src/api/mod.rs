@@ -25,9 +25,11 @@ pub use error::{ApiError, ErrorKind};
 pub use handshake::{Refresh, RefreshRequest};
 pub use http::{HttpTransport, Probe, TransportConfig};
 pub use machine_tokens::MachineToken;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub use resolver::CachingResolver;
 pub use sessions::SessionState;
-pub use tls::{client_config, of_rustls, root_certificates};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+pub use tls::{client_config, of_rustls, root_certificates, server_verifier};
 pub use transport::{Request, Response, Transport, TransportError};
 pub use users::{ClerkUser, PrimaryEmail};
 

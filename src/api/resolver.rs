@@ -47,7 +47,7 @@ impl CachingResolver {
     }
 
     /// Returns the addresses of `host:port`.
-    pub fn lookup(&self, name: &str, deadline: Deadline) -> Result<Addresses, TransportError> {
+    pub fn addresses(&self, name: &str, deadline: Deadline) -> Result<Addresses, TransportError> {
         if let Some((addresses, _)) = self.0.cached.lock().get(name).filter(|(_, at)| at.elapsed() < TTL) {
             return Ok(addresses.clone());
         }
@@ -68,11 +68,8 @@ impl CachingResolver {
                 drop(cached);
                 guard.complete(found.ok_or_else(|| TransportError::NameResolution.unless_out_of_files()));
             };
-            std::thread::Builder::new()
-                .name("clerk-resolve".into())
-                .stack_size(256 * 1024)
-                .spawn(lookup)
-                .map_err(|error| TransportError::of_io(&error))?;
+            let thread = std::thread::Builder::new().name("clerk-resolve".into()).stack_size(256 * 1024);
+            thread.spawn(lookup).map_err(|error| TransportError::of_io(&error))?;
         }
         match in_flight.wait(deadline) {
             Flight::Complete(found) => found,
@@ -99,7 +96,7 @@ impl Resolver for CachingResolver {
             Ok(address) => vec![address],
             Err(_) => {
                 let deadline = Deadline::after((*timeout.after).min(Duration::from_secs(60)));
-                self.lookup(&name, deadline).map_err(|error| match error {
+                self.addresses(&name, deadline).map_err(|error| match error {
                     TransportError::Timeout => Error::Timeout(timeout.reason),
                     error => failure(error),
                 })?

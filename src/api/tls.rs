@@ -48,27 +48,33 @@ impl TlsConnector {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let config = client_config(self.roots.clone()).map_err(failure)?;
-        Ok(self.config.get_or_init(|| config).clone())
+        let config = server_verifier(self.roots.as_ref()).and_then(client_config).map_err(failure)?;
+        Ok(self.config.get_or_init(|| Arc::new(config)).clone())
     }
 }
 
-/// Returns what a connection is made with that trusts these authorities, or the system's.
-pub fn client_config(roots: Option<Arc<RootCertStore>>) -> Result<Arc<ClientConfig>, TransportError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Verifier(match roots {
-        Some(roots) => WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Returns what verifies servers by the trusted authorities; `None`: those of the system.
+pub fn server_verifier(roots: Option<&Arc<RootCertStore>>) -> Result<Arc<dyn ServerCertVerifier>, TransportError> {
+    Ok(Arc::new(Verifier(match roots {
+        Some(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider())
             .build()
             .map_err(|_| TransportError::NoRootCertificates)?,
-        None => system_verifier(provider.clone())?,
-    });
-    let config = ClientConfig::builder_with_provider(provider)
+        None => system_verifier(provider())?,
+    })))
+}
+
+/// Returns the TLS of connections to servers that `verifier` verifies.
+pub fn client_config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, TransportError> {
+    Ok(ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(|_| TransportError::Tls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth())
 }
 
 fn system_verifier(provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TransportError> {

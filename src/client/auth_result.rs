@@ -1,8 +1,10 @@
 //! Results and errors of an authentication.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
+
+use super::result_cache::CacheEntry;
 use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;
@@ -66,59 +68,112 @@ pub enum Outcome {
 /// # Ok::<(), clerk_auth::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct AuthResult {
-    pub(crate) outcome: Outcome,
-    /// Present exactly when the outcome is `SignedIn`.
-    identity: Option<Identity>,
+    /// What the cache needs of a result that it contains. With what follows it, what a hit reads: near the reference counts.
+    pub(super) entry: CacheEntry,
+    /// Why the request is not signed in.
+    reason: Option<Reason>,
+    /// Where the result comes from, if it is signed in.
+    source: Source,
+    has_token: bool,
     pub(crate) handshake_recommended: bool,
-    /// The underlying error, if there is one.
-    pub(crate) cause: Option<Box<Cause>>,
-    token_hash: Option<TokenHash>,
+    /// Present exactly if there is no reason.
+    identity: Option<Identity>,
+    rest: Option<Box<Rest>>,
     /// Made when it is asked for: most results are only read.
-    token_hash_string: OnceLock<Box<TokenHashString>>,
-    /// What the browser handshake adds to the response.
-    pub(crate) response: Option<Box<PageResponse>>,
-    /// What the debug line says.
-    pub(super) detail: Option<String>,
+    token_hash_string: HashString,
+}
+
+/// What few results have.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    cause: Option<Box<Cause>>,
+    retry_after_ms: Option<u64>,
+    response: Option<PageResponse>,
+    detail: Option<String>,
+}
+
+#[derive(Default)]
+struct HashString(OnceBox<TokenHashString>);
+
+impl Clone for HashString {
+    fn clone(&self) -> Self {
+        HashString::default()
+    }
+}
+
+impl std::fmt::Debug for HashString {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.get().map_or("", TokenHashString::as_str))
+    }
 }
 
 impl AuthResult {
-    fn new(outcome: Outcome) -> Self {
+    fn new(reason: Option<Reason>, source: Source, identity: Option<Identity>) -> Self {
         AuthResult {
-            outcome,
-            identity: None,
+            entry: CacheEntry::default(),
+            reason,
+            source,
+            has_token: false,
             handshake_recommended: false,
-            cause: None,
-            token_hash: None,
-            token_hash_string: OnceLock::new(),
-            response: None,
-            detail: None,
+            identity,
+            rest: None,
+            token_hash_string: HashString::default(),
         }
     }
 
     pub(crate) fn with_token_hash(mut self, hash: &TokenHash) -> Self {
-        self.token_hash = Some(*hash);
+        self.entry.hash = *hash;
+        self.has_token = true;
         self
+    }
+
+    /// Returns what a hit of this entry returns.
+    pub(super) fn cached(identity: Identity, entry: CacheEntry) -> Self {
+        AuthResult { entry, has_token: true, ..AuthResult::signed_in(identity, Source::Cache) }
     }
 
     /// Returns the hash of the token, as events have it; `None` if the request carries no token. A NUL follows it.
     pub fn token_hash(&self) -> Option<&str> {
-        let hash = self.token_hash?;
-        Some(self.token_hash_string.get_or_init(|| hash.to_c_string().into()).as_str())
+        let make = || self.entry.hash.to_c_string().into();
+        self.has_token.then(|| self.token_hash_string.0.get_or_init(make).as_str())
     }
 
     pub(crate) fn signed_in(identity: Identity, source: Source) -> Self {
-        AuthResult { identity: Some(identity), ..AuthResult::new(Outcome::SignedIn { source }) }
+        AuthResult::new(None, source, Some(identity))
     }
 
     /// Returns the outcome.
     pub fn outcome(&self) -> Outcome {
-        self.outcome
+        let Some(reason) = self.reason else { return Outcome::SignedIn { source: self.source } };
+        match reason.category() {
+            Category::NoCredentials => Outcome::NoCredentials { reason },
+            Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
+            Category::Misconfigured | Category::Unavailable => {
+                Outcome::Unavailable { reason, retry_after_ms: self.rest.as_ref().and_then(|rest| rest.retry_after_ms) }
+            }
+        }
+    }
+
+    /// Returns the underlying error, if there is one.
+    pub(crate) fn cause(&self) -> Option<&Cause> {
+        self.rest.as_ref()?.cause.as_deref()
+    }
+
+    /// Returns what the browser handshake adds to the response.
+    pub(crate) fn response(&self) -> Option<&PageResponse> {
+        self.rest.as_ref()?.response.as_ref()
+    }
+
+    /// Returns what the debug line says.
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.rest.as_ref()?.detail.as_deref()
     }
 
     /// Returns whether the outcome is `SignedIn`.
     pub fn is_signed_in(&self) -> bool {
-        matches!(self.outcome, Outcome::SignedIn { .. })
+        self.reason.is_none()
     }
 
     /// Returns the caller's identity if the outcome is `SignedIn`.
@@ -128,12 +183,7 @@ impl AuthResult {
 
     /// Returns why the request is not signed in; `None` if it is.
     pub fn reason(&self) -> Option<Reason> {
-        match self.outcome {
-            Outcome::SignedIn { .. } => None,
-            Outcome::SignedOut { reason } | Outcome::NoCredentials { reason } | Outcome::Unavailable { reason, .. } => {
-                Some(reason)
-            }
-        }
+        self.reason
     }
 
     /// Returns the HTTP status to respond with: 200, 401, 403, 500 or 503; 307 with a [`redirect`](Self::redirect).
@@ -156,7 +206,7 @@ impl AuthResult {
 
     /// Returns how long to wait before the next attempt, for `Retry-After`, if known.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.outcome {
+        match self.outcome() {
             Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms.map(Duration::from_millis),
             _ => None,
         }
@@ -166,24 +216,25 @@ impl AuthResult {
     /// a development instance removes Clerk's response from the address. To be looked at before the outcome, and sent with
     /// [`set_cookies`](Self::set_cookies) and [`cache_control`](Self::cache_control).
     pub fn redirect(&self) -> Option<&str> {
-        self.response.as_ref()?.location.as_deref().map(without_nul)
+        self.response()?.location.as_deref().map(without_nul)
     }
 
     /// Returns the values of `Set-Cookie` lines to add to the response, whatever the outcome, in this order, each as a line
     /// of its own.
     pub fn set_cookies(&self) -> impl ExactSizeIterator<Item = &str> {
-        let lines = self.response.as_ref().map_or(&[][..], |response| &response.set_cookies);
+        let lines = self.response().map_or(&[][..], |response| &response.set_cookies);
         lines.iter().map(|line| without_nul(line))
     }
 
     /// Returns the value of a `Cache-Control` line to add to the response: `no-store` with a redirect or cookies.
     pub fn cache_control(&self) -> Option<&'static str> {
-        self.response.as_ref().filter(|response| response.no_store).map(|_| "no-store")
+        self.response().filter(|response| response.no_store).map(|_| "no-store")
     }
 
     /// Returns the result with what the handshake adds to the response.
-    pub(super) fn with_response(self, response: PageResponse) -> Self {
-        AuthResult { response: Some(Box::new(response)), ..self }
+    pub(super) fn with_response(mut self, response: PageResponse) -> Self {
+        self.rest.get_or_insert_default().response = Some(response);
+        self
     }
 
     /// Returns whether Clerk's frontend libraries would resolve this request with a handshake (a redirect to Clerk and back).
@@ -199,7 +250,7 @@ impl AuthResult {
 
     /// Returns why the request is not signed in, with the underlying error, for the log. `None` if it is.
     pub fn error(&self) -> Option<Error> {
-        let cause = self.cause.as_deref().cloned();
+        let cause = self.cause().cloned();
         let retry_after_ms = self.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         self.reason().map(|reason| Error::not_signed_in(reason, retry_after_ms, cause))
     }
@@ -255,12 +306,11 @@ impl From<AuthError> for AuthResult {
     /// The category of the reason decides the outcome.
     fn from(error: AuthError) -> Self {
         let AuthError { reason, retry_after_ms, cause, detail } = error;
-        let outcome = match reason.category() {
-            Category::NoCredentials => Outcome::NoCredentials { reason },
-            Category::InvalidToken | Category::Forbidden => Outcome::SignedOut { reason },
-            Category::Misconfigured | Category::Unavailable => Outcome::Unavailable { reason, retry_after_ms },
-        };
-        AuthResult { cause, detail, ..AuthResult::new(outcome) }
+        let mut result = AuthResult::new(Some(reason), Source::Verified, None);
+        if cause.is_some() || retry_after_ms.is_some() || detail.is_some() {
+            result.rest = Some(Box::new(Rest { cause, retry_after_ms, response: None, detail }));
+        }
+        result
     }
 }
 

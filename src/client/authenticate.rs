@@ -1,11 +1,12 @@
 //! The flow of a request: look up → verify → resolve the user → finish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::auth_context::{AuthContext, Demand, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, AuthResult, Cause, VerifyError};
 use super::inner::{Inner, with_handshake};
-use super::result_cache::{CachedAuth, Insertion, NewResult};
+use super::result_cache::{Insertion, NewResult};
 use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::{NextAction, Step, Waiting};
 use super::user_cache::{CachedUser, FoundUser, RowRead};
@@ -25,7 +26,7 @@ const MAX_RESTARTS: u32 = 32;
 pub(super) enum CacheLookup<'a> {
     Done(Arc<AuthResult>),
     /// A cached result that is still to be checked.
-    Hit(AuthContext, Arc<CachedAuth>),
+    Hit(AuthContext, Arc<AuthResult>),
     Miss(AuthContext, Credential<'a>, BegunHash<'a>),
 }
 
@@ -33,7 +34,7 @@ pub(super) enum CacheLookup<'a> {
 enum CacheRead {
     Hit(Arc<AuthResult>),
     /// The session or the row has to be checked, or the browser has signed in since.
-    ToCheck(Arc<CachedAuth>),
+    ToCheck(Arc<AuthResult>),
     /// Outside of its lifetime, or of a type that is not accepted here.
     Unusable,
 }
@@ -41,7 +42,7 @@ enum CacheRead {
 /// The state of an attempt before the user store is queried.
 pub(super) enum Prepared {
     Done(Arc<AuthResult>),
-    Hit(AuthContext, Arc<CachedAuth>),
+    Hit(AuthContext, Arc<AuthResult>),
     Rejected(AuthContext, AuthError),
     Resolved(AuthContext, Box<VerifiedToken>, ResolvedUser),
 }
@@ -67,7 +68,7 @@ impl ResolvedUser {
 /// An authentication that waits for the user store or for Clerk.
 pub(super) enum AuthWaiting {
     /// The row of a cached result has to be checked.
-    RecheckRow(AuthContext, Arc<CachedAuth>, Box<RowTask>),
+    RecheckRow(AuthContext, Arc<AuthResult>, Box<RowTask>),
     /// Where is the row of a verified token's user?
     ResolveRow(AuthContext, Box<VerifiedToken>, FoundUser, Box<RowTask>),
     /// The user has to be fetched; again, if a row was read that the cached user may not change.
@@ -195,6 +196,7 @@ impl Inner {
         self.find(request, credential, now, false)
     }
 
+    #[inline(always)]
     fn find<'a>(
         &self,
         request: &Request<'_>,
@@ -218,12 +220,6 @@ impl Inner {
             demand: Demand { last_ended: request.marked().unwrap_or(last_ended), ..Demand::default() },
             ..AuthContext::new(hash, now, begun)
         };
-        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
-            && let Err(reason) = self.check_token_type(kind, credential.source)
-        {
-            self.record_miss(&mut context());
-            return self.end(request, Some(hash), self.with_detail(reason.into(), &credential, &context()));
-        }
         let read = |cached: &_, hits: &mut _| {
             let read = self.read_cached(cached, &credential, now, finishes_hits);
             *hits += u64::from(matches!(read, CacheRead::Hit(_)));
@@ -234,21 +230,38 @@ impl Inner {
             Some(CacheRead::ToCheck(cached)) if self.is_session_accepted(&cached, now) => {
                 CacheLookup::Hit(context(), cached)
             }
-            _ => CacheLookup::Miss(context(), credential, begun_hash),
+            _ => self.miss(request, context(), credential, begun_hash),
         }
+    }
+
+    /// Ends a request with a type of token that is not accepted, before any I/O.
+    fn miss<'a>(
+        &self,
+        request: &Request<'_>,
+        mut context: AuthContext,
+        credential: Credential<'a>,
+        begun_hash: BegunHash<'a>,
+    ) -> CacheLookup<'a> {
+        if let TokenFormat::Opaque(kind) = detect_format(credential.token)
+            && let Err(reason) = self.check_token_type(kind, credential.source)
+        {
+            self.record_miss(&mut context);
+            return self.end(request, Some(context.hash), self.with_detail(reason.into(), &credential, &context));
+        }
+        CacheLookup::Miss(context, credential, begun_hash)
     }
 
     /// Reads a cached result under the cache's lock: in the usual case nothing else has to be checked, and one reference is
     /// counted.
     fn read_cached(
         &self,
-        cached: &Arc<CachedAuth>,
+        cached: &Arc<AuthResult>,
         credential: &Credential<'_>,
         now: Now,
         finishes_hits: bool,
     ) -> CacheRead {
-        let identity = cached.result.identity().filter(|identity| {
-            cached.is_current(now) && self.check_token_type(identity.kind(), credential.source).is_ok()
+        let identity = cached.identity().filter(|identity| {
+            cached.entry.is_current(now) && self.check_token_type(identity.kind(), credential.source).is_ok()
         });
         let Some(identity) = identity else { return CacheRead::Unusable };
         if !finishes_hits
@@ -258,11 +271,11 @@ impl Inner {
         {
             return CacheRead::ToCheck(cached.clone());
         }
-        CacheRead::Hit(cached.result.clone())
+        CacheRead::Hit(cached.clone())
     }
 
-    fn is_session_accepted(&self, cached: &CachedAuth, now: Now) -> bool {
-        let is_session = cached.result.identity().is_some_and(|identity| identity.kind() == TokenKind::SessionToken);
+    fn is_session_accepted(&self, cached: &AuthResult, now: Now) -> bool {
+        let is_session = cached.identity().is_some_and(|identity| identity.kind() == TokenKind::SessionToken);
         !is_session || self.sessions.is_accepted(cached.get(Attribute::SessionId), now)
     }
 
@@ -414,12 +427,12 @@ impl Inner {
         Step::Done(self.record_verified(&context, with_user.unwrap_or(token.identity)))
     }
 
-    fn finish_hit(&self, context: &AuthContext, cached: &CachedAuth) -> Arc<AuthResult> {
-        let issued_at_s = cached.result.identity().and_then(Identity::issued_at_s);
+    fn finish_hit(&self, context: &AuthContext, cached: &Arc<AuthResult>) -> Arc<AuthResult> {
+        let issued_at_s = cached.identity().and_then(Identity::issued_at_s);
         if issued_before_client_uat(issued_at_s, context.client_uat) {
             return self.reject(context, Reason::SessionTokenIatBeforeClientUat);
         }
-        self.record_outcome(Some(context.hash), cached.result.clone())
+        self.record_outcome(Some(context.hash), cached.clone())
     }
 
     fn record_verified(&self, context: &AuthContext, identity: Identity) -> Arc<AuthResult> {
@@ -466,18 +479,19 @@ impl Inner {
         Ok(())
     }
 
-    fn finish_recheck(&self, context: AuthContext, cached: Arc<CachedAuth>, outcome: RowOutcome) -> AuthStep {
+    fn finish_recheck(&self, context: AuthContext, cached: Arc<AuthResult>, outcome: RowOutcome) -> AuthStep {
         match outcome {
             RowOutcome::Refused(reason) => Step::Done(self.reject(&context, reason)),
             RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
             RowOutcome::Confirmed(row) | RowOutcome::Synced(row) if row.is_active => {
-                if self.invalidations.is_invalidated_since(context.begun, &cached.keys) {
-                    return match verified_before(&cached) {
+                let keys = cached.entry.token_keys(&self.invalidations);
+                if self.invalidations.is_invalidated_since(context.begun, &keys) {
+                    return match self.verified_before(&cached) {
                         Some(token) => self.restart(context, token, Io::CacheOnly),
                         None => Step::Done(self.reject(&context, Reason::InternalError)),
                     };
                 }
-                cached.row_check.confirm(context.now);
+                cached.entry.row_check.confirm(context.now);
                 self.record_row(&context, &cached, true);
                 Step::Done(self.finish_hit(&context, &cached))
             }
@@ -490,7 +504,7 @@ impl Inner {
                 self.invalidate_row(&context, &cached);
                 let mut context = context;
                 self.record_miss(&mut context);
-                match verified_before(&cached) {
+                match self.verified_before(&cached) {
                     Some(token) => Step::Waiting(AuthWaiting::FetchUser(context, token, None)),
                     None => Step::Done(self.reject(&context, Reason::InternalError)),
                 }
@@ -498,12 +512,25 @@ impl Inner {
         }
     }
 
-    fn record_row(&self, context: &AuthContext, cached: &CachedAuth, is_active: bool) {
+    /// Returns the token of a cached result.
+    fn verified_before(&self, cached: &AuthResult) -> Option<Box<VerifiedToken>> {
+        let token = VerifiedToken {
+            identity: cached.identity()?.clone(),
+            key_id: cached.key_id(),
+            secret: None,
+            keys: cached.entry.token_keys(&self.invalidations),
+            not_before_ms: cached.entry.not_before_ms,
+            expires_at_ms: cached.entry.expires_at_ms,
+        };
+        Some(token.into())
+    }
+
+    fn record_row(&self, context: &AuthContext, cached: &AuthResult, is_active: bool) {
         self.blocked_users.record_row(cached.get(Attribute::Subject).unwrap_or_default(), is_active, context.now);
     }
 
     /// Discards earlier confirmations of a row that the store no longer confirms.
-    fn invalidate_row(&self, context: &AuthContext, cached: &CachedAuth) {
+    fn invalidate_row(&self, context: &AuthContext, cached: &AuthResult) {
         self.results.remove(&context.hash);
         let id = cached.get(Attribute::Subject).unwrap_or_default();
         if let Some(user) = self.users.cached(id, context.now) {
@@ -522,6 +549,13 @@ impl Waiting for AuthWaiting {
             }
             AuthWaiting::FetchUser(..) => NextAction::FetchUser,
         }
+    }
+
+    fn time_left(&self, inner: &Inner) -> Duration {
+        let (AuthWaiting::RecheckRow(context, ..)
+        | AuthWaiting::ResolveRow(context, ..)
+        | AuthWaiting::FetchUser(context, ..)) = self;
+        context.clerk_time_left.unwrap_or(inner.settings.timeout)
     }
 
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> AuthStep {
@@ -552,22 +586,6 @@ impl Waiting for AuthWaiting {
         | AuthWaiting::FetchUser(context, ..)) = self;
         inner.reject(&context, Reason::StoreError)
     }
-}
-
-/// Returns the token of a cached result.
-fn verified_before(cached: &CachedAuth) -> Option<Box<VerifiedToken>> {
-    let identity = cached.result.identity()?.clone();
-    Some(
-        VerifiedToken {
-            identity,
-            key_id: cached.key_id,
-            secret: None,
-            keys: cached.keys,
-            not_before_ms: cached.not_before_ms,
-            expires_at_ms: cached.expires_at_ms,
-        }
-        .into(),
-    )
 }
 
 pub(super) fn store_error(error: StoreError) -> AuthError {

@@ -34,7 +34,7 @@ use crate::request::ExtractOptions;
 use crate::shared_cache::Engine;
 use crate::stderr_log;
 use crate::token::{TokenKind, is_clerk_id};
-use crate::users::UserStore;
+use crate::users::{UserStore, open_database};
 use crate::webhooks::SigningKeys;
 
 /// Users whose revocation is known one by one, and four times as many sessions. Independent of the size of the caches: what is
@@ -278,7 +278,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Validates the settings and builds the client. Connects to the shared cache, if one is set, and to nothing else.
+    /// Validates the settings and builds the client. Connects to the shared cache and to the `database`, if they are set, and to nothing
+    /// else.
     ///
     /// # Errors
     ///
@@ -328,7 +329,11 @@ impl ClientBuilder {
         }
         let handshake = handshake::Settings::new(&config, instance.as_ref())?;
         let instance = handshake.as_ref().map_or(instance, |settings| Some(settings.instance.clone()));
-        let mode = user_mode(&config, store.is_some())?;
+        let mode = user_mode(&config, store.is_some() || config.database.is_some())?;
+        let has_database = config.database.is_some();
+        if has_database && store.is_some() {
+            return Err(ConfigError::new("database", "not together with another user store"));
+        }
         let has_ids = store.as_ref().is_none_or(|store| store.schema().clerk_id);
         if mode == UserMode::Sync && !has_ids && config.link_by_email == LinkByEmail::Never {
             return Err(ConfigError::new(
@@ -336,8 +341,9 @@ impl ClientBuilder {
                 "must not be `never` for a table without a Clerk id column: its rows are found by e-mail address only",
             ));
         }
-        let has_columns = || store.as_ref().is_some_and(|store| store.schema().clerk_id && store.schema().is_active);
-        if config.deactivate_deleted_users && !(mode == UserMode::Sync && has_columns()) {
+        let has_columns = |store: &Arc<dyn UserStore>| store.schema().clerk_id && store.schema().is_active;
+        let has_columns = has_database || store.as_ref().is_some_and(has_columns);
+        if config.deactivate_deleted_users && !(mode == UserMode::Sync && has_columns) {
             return Err(ConfigError::new(
                 "deactivate_deleted_users",
                 "needs `user_mode` `sync` and a table with columns for the Clerk id and `is_active`",
@@ -363,6 +369,12 @@ impl ClientBuilder {
             return Err(ConfigError::new("session_check_ttl_s", "session checks need `secret_key`"));
         }
         let signing_keys = SigningKeys::parse(&config.webhook_secrets)?;
+        let timeout = Duration::from_millis(config.timeout_ms.unsigned_abs());
+        // Last: the other settings are valid.
+        let store = match &config.database {
+            Some(url) => Some(open_database(url.expose(), timeout)?),
+            None => store,
+        };
         let shared = shared_setup::shared_cache(&config, engine, &clock, &listeners)?;
         warn(&config, store.as_deref(), &listeners);
         if let Some(settings) = &handshake {
@@ -402,7 +414,8 @@ impl ClientBuilder {
                 machine_tokens_skip_user: config.machine_tokens_skip_user,
                 block_deactivated_email: config.block_deactivated_email,
                 deactivate_deleted_users: config.deactivate_deleted_users,
-                timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
+                timeout,
+                has_database,
                 cache_ttl_ms: config.cache_ttl_s * 1000,
                 machine_cache_ttl_ms: config.machine_cache_ttl_s * 1000,
                 row_check_ttl_ms: config.row_check_ttl_s * 1000,
@@ -460,7 +473,7 @@ fn user_mode(config: &Config, has_store: bool) -> Result<UserMode, ConfigError> 
     if mode == UserMode::Sync && !has_store {
         return Err(ConfigError::new(
             "user_mode",
-            "`sync` needs a user store; set its callbacks or use the SQLite store",
+            "`sync` needs a user store; set `database` or the callbacks of a user store",
         ));
     }
     if mode != UserMode::Claims && config.secret_key.is_none() {

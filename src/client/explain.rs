@@ -6,7 +6,7 @@ use super::inner::Inner;
 use crate::clock::Now;
 use crate::events::Level;
 use crate::identity::Identity;
-use crate::jwt::{Check, Decoded, Expectations, Explanation, UnverifiedJwt, explain, quoted};
+use crate::jwt::{Check, Decoded, Expectations, Explanation, UnverifiedJwt, explain, quoted_bytes};
 use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource};
 use crate::token::{TokenFormat, TokenHash, TokenKind, detect_format};
@@ -77,7 +77,7 @@ impl Inner {
     pub fn csrf_detail(&self, request: &Request<'_>) -> Option<String> {
         self.backend.events.is_logged(Level::Debug).then(|| {
             let shown = |(name, value): (&str, Option<&[u8]>)| match value {
-                Some(value) => format!("{name} {}", quoted(&String::from_utf8_lossy(value))),
+                Some(value) => format!("{name} {}", quoted_bytes(value)),
                 None => format!("no {name}"),
             };
             let found: Vec<_> = request.origin_headers().into_iter().map(shown).collect();
@@ -94,14 +94,14 @@ impl Inner {
     /// Logs why a request is not signed in, in one line.
     pub fn log_rejection(&self, token_hash: Option<TokenHash>, result: &AuthResult) {
         self.backend.events.log(Level::Debug, || {
-            let (what, reason) = match result.outcome {
+            let (what, reason) = match result.outcome() {
                 Outcome::Unavailable { reason, .. } => ("unavailable", reason),
                 Outcome::SignedOut { reason } => ("rejected", reason),
                 Outcome::NoCredentials { reason } => ("no credentials", reason),
                 Outcome::SignedIn { .. } => ("accepted", Reason::InternalError),
             };
-            let detail = match (&result.detail, result.cause.as_deref()) {
-                (Some(detail), _) => detail.clone(),
+            let detail = match (result.detail(), result.cause()) {
+                (Some(detail), _) => detail.to_owned(),
                 (None, Some(Cause::Api(error))) => error.to_string(),
                 // The message is the application's own.
                 (None, Some(Cause::UserStore { code, .. })) => {

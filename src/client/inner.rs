@@ -28,7 +28,7 @@ use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore};
+use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -42,6 +42,8 @@ pub(super) struct Settings {
     pub block_deactivated_email: bool,
     pub deactivate_deleted_users: bool,
     pub timeout: Duration,
+    /// Whether the user store is that of the setting `database`.
+    pub has_database: bool,
     pub cache_ttl_ms: i64,
     pub machine_cache_ttl_ms: i64,
     pub row_check_ttl_ms: i64,
@@ -79,6 +81,12 @@ impl Inner {
     /// Returns the deadline of a call that begins now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.timeout)
+    }
+
+    /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
+    pub fn blocking_for(&self, time: Duration) -> Io {
+        let left = if self.settings.has_database { current_deadline().remaining() } else { time };
+        Io::Blocking(Deadline::after(time.min(left)))
     }
 
     pub fn schema(&self) -> Schema {
@@ -163,19 +171,25 @@ impl Inner {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn emit_success(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
-        let events = &self.backend.events;
-        if let Some(identity) = result.identity().filter(|_| events.has_listener()) {
+        if self.backend.events.has_listener() {
+            self.emit_success_to_listener(result, source, token_hash);
+        }
+    }
+
+    #[cold]
+    fn emit_success_to_listener(&self, result: &AuthResult, source: Source, token_hash: TokenHash) {
+        if let Some(identity) = result.identity() {
             let (user_key, clerk_id) = (identity.get(Attribute::UserKey), identity.subject());
-            events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
+            self.backend.events.emit(Event::AuthSuccess { user_key, clerk_id, source, token_hash });
         }
     }
 
     /// Ends a request: emits its one event and counts it.
     pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
         let Backend { events, metrics, .. } = &self.backend;
-        match (result.outcome, token_hash) {
+        match (result.outcome(), token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
                 match source {
                     Source::Verified => metrics.signed_in.increment(),

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::PrehashedState;
@@ -25,7 +26,13 @@ pub(super) enum Scope {
 
 /// A keyed hash of an id, and its scope. In the unlikely case of a collision, both ids are invalidated together.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct Key(pub u64);
+pub(super) struct Key(pub NonZeroU64);
+
+impl Key {
+    fn new(word: u64) -> Self {
+        Key(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
+    }
+}
 
 /// The keys that a token's result depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +86,13 @@ impl Invalidations {
 
     /// Returns the key of an id.
     pub fn key(&self, scope: Scope, id: &str) -> Key {
-        Key(self.hasher.hash_one(id).wrapping_add(scope as u64))
+        Key::new(self.hasher.hash_one(id).wrapping_add(scope as u64))
     }
 
     /// Returns the key of a token: eight bytes of its SHA-256, which cannot be chosen.
     pub fn token_key(&self, hash: &TokenHash) -> Key {
-        let [.., word] = hash.0.as_chunks().0 else { return Key(0) };
-        Key(u64::from_le_bytes(*word))
+        let [.., word] = hash.0.as_chunks().0 else { return Key::new(0) };
+        Key::new(u64::from_le_bytes(*word))
     }
 
     /// Returns the keys of a verified token.
@@ -210,10 +217,10 @@ mod tests {
         let invalidations = Invalidations::with_capacity(100);
         let ada = invalidations.key(Scope::Subject, "user_ada");
         let before = invalidations.sequence();
-        (0..100).for_each(|i| invalidations.record(Key(i)));
+        (0..100).for_each(|i| invalidations.record(Key::new(i + 1)));
         assert!(!invalidations.is_key_invalidated_since(before, ada));
         let between = invalidations.sequence();
-        invalidations.record(Key(100));
+        invalidations.record(Key::new(101));
         assert!(invalidations.is_key_invalidated_since(before, ada));
         assert!(!invalidations.is_key_invalidated_since(between, ada));
         // Repeated invalidations of one key take no more space than their rows.
@@ -226,9 +233,9 @@ mod tests {
     fn table_locked_across_fork_counts_as_invalidated() {
         let mut invalidations = Invalidations::default();
         invalidations.table.pretend_forked();
-        let (before, ada) = (invalidations.sequence(), Key(1));
+        let (before, ada) = (invalidations.sequence(), Key::new(1));
         let held = invalidations.table.lock(LOOKUP_TIMEOUT);
-        invalidations.record(Key(2));
+        invalidations.record(Key::new(2));
         assert!(invalidations.is_key_invalidated_since(before, ada));
         drop(held);
         assert!(invalidations.last_of_all() > before);

@@ -52,25 +52,29 @@ impl Stats {
         let sum =
             |to: &mut [u64], from: &[u64]| to.iter_mut().zip(from).for_each(|(to, from)| *to = to.wrapping_add(*from));
         macro_rules! sum {
-            ($($($member:ident).+),*) => {
-                $(sum(std::slice::from_mut(&mut self.$($member).+), &[other.$($member).+]);)*
+            ($($member:ident),*) => {
+                $(sum(std::slice::from_mut(&mut self.$member), &[other.$member]);)*
             };
         }
         sum!(cache_hits, cache_misses, signed_in, signed_out, unavailable, jwks_fetches, user_fetches);
         sum!(no_credentials, would_block, store_errors);
-        sum!(shared_cache.hits, shared_cache.misses, shared_cache.errors, shared_cache.rejected);
         self.calls.0.iter_mut().zip(&other.calls.0).for_each(|(to, from)| sum(to, from));
+        let shared = &mut self.shared_cache;
+        for (to, from) in [
+            (&mut shared.hits, other.shared_cache.hits),
+            (&mut shared.misses, other.shared_cache.misses),
+            (&mut shared.errors, other.shared_cache.errors),
+            (&mut shared.rejected, other.shared_cache.rejected),
+        ] {
+            *to = to.wrapping_add(from);
+        }
         if !counters_only {
+            shared.state = shared.state.max(other.shared_cache.state);
+            shared.revocation_lag_ms = shared.revocation_lag_ms.max(other.shared_cache.revocation_lag_ms);
             sum!(cached_tokens, cached_users);
             self.jwks_age_ms = self.jwks_age_ms.max(other.jwks_age_ms);
             sum(&mut self.open_circuits.0, &other.open_circuits.0);
             sum(&mut self.rate_limited.0, &other.rate_limited.0);
-            // An engine that one process cannot use counts as unavailable.
-            let (shared, other) = (&mut self.shared_cache, &other.shared_cache);
-            shared.revocation_lag_ms = shared.revocation_lag_ms.max(other.revocation_lag_ms);
-            if other.state as i32 > shared.state as i32 {
-                shared.state = other.state;
-            }
         }
     }
 }

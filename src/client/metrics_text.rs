@@ -6,7 +6,7 @@ use strum::VariantArray as _;
 
 use super::metrics::Stats;
 use crate::api::{CallStatus, Endpoint};
-use crate::shared_cache::SharedCacheState;
+use crate::shared_cache::{SharedCacheState, SharedCacheStats};
 
 /// A metric without labels.
 struct Metric {
@@ -16,8 +16,8 @@ struct Metric {
 }
 
 macro_rules! metrics {
-    ($($name:literal: $($member:ident).+, $help:literal;)*) => {
-        &[$(Metric { name: $name, help: $help, value: |stats| stats.$($member).+ }),*]
+    ($($name:literal: $member:ident, $help:literal;)*) => {
+        &[$(Metric { name: $name, help: $help, value: |stats| stats.$member }),*]
     };
 }
 
@@ -34,14 +34,6 @@ const COUNTERS: &[Metric] = metrics! {
     "user_fetches_total": user_fetches, "Fetches of users.";
 };
 
-/// With a shared cache only.
-const SHARED_CACHE: &[Metric] = metrics! {
-    "shared_cache_hits_total": shared_cache.hits, "Users that were found in the shared cache.";
-    "shared_cache_misses_total": shared_cache.misses, "Users that were not found in the shared cache.";
-    "shared_cache_errors_total": shared_cache.errors, "Operations on the shared cache that failed.";
-    "shared_cache_rejected_total": shared_cache.rejected, "Entries of the shared cache that were ignored as not valid.";
-};
-
 const GAUGES: &[Metric] = metrics! {
     "cached_tokens": cached_tokens, "Results in the cache.";
     "cached_users": cached_users, "Users in the cache.";
@@ -51,14 +43,6 @@ const GAUGES: &[Metric] = metrics! {
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     // Writing to a string does not fail.
     let _ = writeln!(out, "# HELP clerk_auth_{name} {help}\n# TYPE clerk_auth_{name} {kind}");
-}
-
-/// Writes a gauge in seconds, unless its value is negative.
-fn write_seconds(out: &mut String, name: &str, help: &str, ms: i64) {
-    if ms >= 0 {
-        head(out, name, "gauge", help);
-        let _ = writeln!(out, "clerk_auth_{name} {}.{:03}", ms / 1000, ms % 1000);
-    }
 }
 
 impl Stats {
@@ -75,24 +59,46 @@ impl Stats {
     /// ```
     pub fn metrics_text(&self) -> String {
         let mut out = String::with_capacity(8192);
-        let has_shared_cache = self.shared_cache.state != SharedCacheState::Off;
-        let shared_cache = if has_shared_cache { SHARED_CACHE } else { &[] };
-        for (metrics, kind) in [(COUNTERS, "counter"), (shared_cache, "counter"), (GAUGES, "gauge")] {
+        for (metrics, kind) in [(COUNTERS, "counter"), (GAUGES, "gauge")] {
             for Metric { name, help, value } in metrics {
                 head(&mut out, name, kind, help);
                 let _ = writeln!(out, "clerk_auth_{name} {}", value(self));
             }
         }
-        write_seconds(&mut out, "jwks_age_seconds", "Age of the JWK set.", self.jwks_age_ms);
-        if has_shared_cache {
-            let is_available = u8::from(self.shared_cache.state == SharedCacheState::Available);
-            head(&mut out, "shared_cache_up", "gauge", "0 while the shared cache cannot be used.");
-            let _ = writeln!(out, "clerk_auth_shared_cache_up {is_available}");
-            let help = "How long the last change by another process took to be applied.";
-            write_seconds(&mut out, "revocation_lag_seconds", help, self.shared_cache.revocation_lag_ms);
+        if let Some(age_ms) = u64::try_from(self.jwks_age_ms).ok() {
+            head(&mut out, "jwks_age_seconds", "gauge", "Age of the JWK set.");
+            let _ = writeln!(out, "clerk_auth_jwks_age_seconds {}.{:03}", age_ms / 1000, age_ms % 1000);
         }
         self.write_endpoints(&mut out);
+        self.write_shared_cache(&mut out);
         out
+    }
+
+    fn write_shared_cache(&self, out: &mut String) {
+        let SharedCacheStats { hits, misses, errors, rejected, state, revocation_lag_ms } = self.shared_cache;
+        if state == SharedCacheState::Off {
+            return;
+        }
+        for (name, help, value) in [
+            ("shared_cache_hits_total", "Users that were found in the shared cache.", hits),
+            ("shared_cache_misses_total", "Users that were not found in the shared cache.", misses),
+            ("shared_cache_errors_total", "Operations on the shared cache that failed.", errors),
+            ("shared_cache_rejected_total", "Entries of the shared cache that were ignored.", rejected),
+        ] {
+            head(out, name, "counter", help);
+            let _ = writeln!(out, "clerk_auth_{name} {value}");
+        }
+        head(out, "shared_cache_available", "gauge", "1 if the shared cache is used, 0 while it cannot be.");
+        let _ = writeln!(out, "clerk_auth_shared_cache_available {}", u8::from(state == SharedCacheState::Available));
+        if let Ok(lag_ms) = u64::try_from(revocation_lag_ms) {
+            head(
+                out,
+                "revocation_lag_seconds",
+                "gauge",
+                "How long the last change by another process took to be applied.",
+            );
+            let _ = writeln!(out, "clerk_auth_revocation_lag_seconds {}.{:03}", lag_ms / 1000, lag_ms % 1000);
+        }
     }
 
     fn write_endpoints(&self, out: &mut String) {
@@ -194,12 +200,9 @@ mod tests {
         let mut stats = Stats { jwks_age_ms: -1, ..Stats::default() };
         let without_age = check(&stats.metrics_text());
         stats.jwks_age_ms = 61_005;
-        (stats.shared_cache.state, stats.shared_cache.revocation_lag_ms) = (SharedCacheState::Available, 40);
         stats.cache_hits = u64::MAX;
-        assert_eq!(check(&stats.metrics_text()), without_age + 7);
+        assert_eq!(check(&stats.metrics_text()), without_age + 1);
         assert!(stats.metrics_text().contains("\nclerk_auth_jwks_age_seconds 61.005\n"));
-        assert!(stats.metrics_text().contains("\nclerk_auth_revocation_lag_seconds 0.040\n"));
-        assert!(stats.metrics_text().contains("\nclerk_auth_shared_cache_up 1\n"));
         assert!(stats.metrics_text().contains("\nclerk_auth_cache_hits_total 18446744073709551615\n"));
     }
 
@@ -210,9 +213,6 @@ mod tests {
         (stats.jwks_fetches, stats.user_fetches, stats.cached_tokens, stats.cached_users) = (9, 10, 11, 12);
         stats.calls.0[Endpoint::Users as usize][CallStatus::RateLimited as usize] = 13;
         stats.rate_limited.0[Endpoint::Users as usize] = 1;
-        stats.shared_cache.state = SharedCacheState::Unavailable;
-        (stats.shared_cache.hits, stats.shared_cache.misses) = (14, 15);
-        (stats.shared_cache.errors, stats.shared_cache.rejected) = (16, 17);
         let text = stats.metrics_text();
         for line in [
             "cache_hits_total 1",
@@ -231,11 +231,6 @@ mod tests {
             "clerk_calls_total{endpoint=\"users\",status=\"success\"} 0",
             "clerk_circuit_open{endpoint=\"users\"} 0",
             "clerk_rate_limited{endpoint=\"users\"} 1",
-            "shared_cache_hits_total 14",
-            "shared_cache_misses_total 15",
-            "shared_cache_errors_total 16",
-            "shared_cache_rejected_total 17",
-            "shared_cache_up 0",
         ] {
             assert!(text.contains(&format!("\nclerk_auth_{line}\n")), "{line}");
         }

@@ -61,7 +61,7 @@ impl Addition {
         }
         let Some(mut response) = self.response else { return result };
         // An outage is reported as such, not as a redirect to the same page.
-        if matches!(result.outcome, Outcome::Unavailable { .. }) {
+        if matches!(result.outcome(), Outcome::Unavailable { .. }) {
             response.location = None;
         }
         Arc::new((*result).clone().with_response(response))
@@ -265,7 +265,7 @@ impl<'f, 'a> Flow<'f, 'a> {
         let credential = Credential { token, source: TokenSource::Cookie, client_uat };
         let found = self.inner.lookup_credential(self.request, credential, self.now);
         if let CacheLookup::Hit(context, cached) = &found {
-            let issued_at_s = cached.result.identity().and_then(|identity| identity.issued_at_s());
+            let issued_at_s = cached.identity().and_then(|identity| identity.issued_at_s());
             if issued_before_client_uat(issued_at_s, client_uat) {
                 let reason = Reason::SessionTokenIatBeforeClientUat;
                 let to = Destination::FrontendApi;

@@ -1,25 +1,26 @@
 //! Results of verified tokens, with an index by subject, session and organization: invalidating one of them costs as much
 //! as it has cached tokens, and blocks no other user.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod shard;
 
-use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::auth_result::AuthResult;
 use super::invalidations::{Invalidations, Key, TokenKeys};
 use super::row_task::RowCheck;
-use crate::cache::{Cache, Lookup, PrehashedState};
 use crate::clock::Now;
-use crate::events::Source;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
-use crate::identity::{Attribute, Identity};
+use crate::identity::{Attribute, Identity, SharedStrings};
 use crate::token::TokenHash;
+
+use shard::{Found, MAX_CAPACITY, Shard};
 
 /// Maximum number of cached tokens of one subject, so that no subject can fill the cache.
 const MAX_PER_SUBJECT: usize = 32;
-const INDEX_SHARDS: usize = 16;
+const SHARDS: usize = 16;
+/// How many results are removed before the lock of their shard is released for others.
+const BATCH: usize = 64;
 
 /// A verified token, ready to be cached.
 pub(super) struct NewResult<'a> {
@@ -35,39 +36,96 @@ pub(super) struct NewResult<'a> {
     pub row_verified_at_ms: i64,
 }
 
-/// A cached result.
-pub(super) struct CachedAuth {
-    /// What a hit returns.
-    pub result: Arc<AuthResult>,
+/// What the cache needs of a result that it contains. In the result itself, so that a hit reads one place in memory.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct CacheEntry {
     pub hash: TokenHash,
-    pub keys: TokenKeys,
+    /// The number of the last invalidation when the attempt began.
+    begun: u64,
+    /// When it expires, by the monotonic clock.
+    expires_ms: i64,
     /// Before this moment of the wall clock the token is not valid.
     pub not_before_ms: i64,
     /// At this moment of the wall clock the token expires.
     pub expires_at_ms: i64,
-    /// The key that verified the signature.
-    pub key_id: Option<[u8; 32]>,
     /// When the store last confirmed that the row exists and is active.
     pub row_check: RowCheck,
-    begun: u64,
-    ticket: u64,
-    /// Its positions in the index, by scope.
-    positions: [AtomicU32; SCOPES],
+    /// When it was last used, by the monotonic clock, without the upper bits.
+    used_ms: AtomicU32,
+    /// Its place in the shard; changed under the shard's lock.
+    slot: AtomicU32,
+    /// Larger than those of older entries; wraps around.
+    ticket: u32,
+    subject: Option<Key>,
+    session: Option<Key>,
+    organization: Option<Key>,
 }
 
-impl CachedAuth {
-    pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.result.identity().and_then(|identity| identity.get(attribute))
+impl Default for CacheEntry {
+    fn default() -> Self {
+        CacheEntry {
+            hash: TokenHash([0; 32]),
+            begun: 0,
+            expires_ms: 0,
+            not_before_ms: 0,
+            expires_at_ms: 0,
+            row_check: RowCheck::new(i64::MIN),
+            used_ms: AtomicU32::default(),
+            slot: AtomicU32::default(),
+            ticket: 0,
+            subject: None,
+            session: None,
+            organization: None,
+        }
+    }
+}
+
+/// A copy is in no cache.
+impl Clone for CacheEntry {
+    fn clone(&self) -> Self {
+        CacheEntry { hash: self.hash, ..CacheEntry::default() }
+    }
+}
+
+impl CacheEntry {
+    /// The keys of subject, session and organization.
+    fn keys(&self) -> [Option<Key>; 3] {
+        [self.subject, self.session, self.organization]
+    }
+
+    /// Returns what the result depends on.
+    pub fn token_keys(&self, invalidations: &Invalidations) -> TokenKeys {
+        let token = invalidations.token_key(&self.hash);
+        let (session, organization) = (self.session, self.organization);
+        TokenKeys { token, subject: self.subject.unwrap_or(token), session, organization }
     }
 
     /// Whether the token is within its own lifetime.
     pub fn is_current(&self, now: Now) -> bool {
         (self.not_before_ms..self.expires_at_ms).contains(&now.wall_ms)
     }
+}
 
-    /// Whether the store's confirmation is younger than `ttl_ms`. Results without a row need none.
-    pub fn is_row_fresh(&self, now: Now, ttl_ms: i64) -> bool {
-        self.get(Attribute::UserKey).is_none() || self.row_check.is_fresh(now, ttl_ms)
+impl AuthResult {
+    /// Returns an attribute of a cached result.
+    pub(super) fn get(&self, attribute: Attribute) -> Option<&str> {
+        self.identity().and_then(|identity| identity.get(attribute))
+    }
+
+    /// Returns the id of the key that verified the signature of a cached result.
+    pub(super) fn key_id(&self) -> Option<[u8; 32]> {
+        self.shared_strings()?.key_id
+    }
+
+    fn shared_strings(&self) -> Option<&SharedStrings> {
+        self.identity()?.shares().map(Arc::as_ref)
+    }
+
+    /// Whether the store's confirmation of a cached result's row is younger than `ttl_ms`. Results without a row need none.
+    pub(super) fn is_row_fresh(&self, now: Now, ttl_ms: i64) -> bool {
+        !self.identity().is_some_and(|identity| identity.has_attribute(Attribute::UserKey))
+            || self.entry.row_check.is_fresh(now, ttl_ms)
     }
 }
 
@@ -81,38 +139,68 @@ pub(super) enum Insertion {
     Invalidated,
 }
 
-/// The cache. All functions may be called by several threads at once.
+/// Aligned to a cache line of its own, so that cores do not contend for adjacent shards.
+#[repr(align(128))]
+struct Aligned(ForkMutex<Shard>);
+
+/// The cache. All functions may be called by several threads at once. In a forked child, entries of a shard whose lock a thread of
+/// the parent held are not found.
 pub(super) struct ResultCache {
-    entries: Cache<TokenHash, Arc<CachedAuth>, PrehashedState>,
-    index: Index,
+    shards: Box<[Aligned]>,
+    /// At least the number of entries of each subject; several subjects share a counter.
+    subjects: Box<[AtomicU32]>,
+    /// Held while entries of a subject are counted exactly, so that no two threads remove one too many.
+    counting: ForkMutex<()>,
     invalidations: Arc<Invalidations>,
-    tickets: AtomicU64,
+    tickets: AtomicU32,
+    /// Whether anything was ever stored.
+    is_used: AtomicBool,
     /// Hits that were counted later than in [`Self::get`].
     late_hits: AtomicU64,
 }
 
 impl ResultCache {
+    /// Below a capacity of 64 there is one shard and the order of eviction is exact; above, it is exact per shard.
     pub fn new(capacity: usize, invalidations: Arc<Invalidations>) -> Self {
-        let entries = Cache::new(capacity, PrehashedState);
+        let shards = if capacity < 64 { 1 } else { SHARDS };
+        let of_shard = capacity.div_ceil(shards).clamp(1, MAX_CAPACITY);
+        let counters = (capacity / 4).clamp(64, 1 << 24).next_power_of_two();
         ResultCache {
-            entries,
-            index: Index::default(),
+            shards: (0..shards).map(|_| Aligned(ForkMutex::new(Shard::new(of_shard)))).collect(),
+            subjects: (0..counters).map(|_| AtomicU32::new(0)).collect(),
+            counting: ForkMutex::new(()),
             invalidations,
-            tickets: AtomicU64::new(0),
+            tickets: AtomicU32::new(0),
+            is_used: AtomicBool::new(false),
             late_hits: AtomicU64::new(0),
         }
     }
 
+    fn shard(&self, hash: &TokenHash) -> &ForkMutex<Shard> {
+        // The table inside uses the first bytes. The number of shards is a power of two.
+        &self.shards[usize::from(hash.0[31]) & (self.shards.len() - 1)].0
+    }
+
+    fn counter(&self, subject: Key) -> &AtomicU32 {
+        &self.subjects[subject.0.get() as usize & (self.subjects.len() - 1)]
+    }
+
     /// Reads a result that has not expired. `read` runs under a lock; it adds to the counter if the request ends with the result.
-    pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<CachedAuth>, &mut u64) -> R) -> Option<R> {
+    #[inline(always)]
+    pub fn get<R>(&self, hash: &TokenHash, now: Now, read: impl FnOnce(&Arc<AuthResult>, &mut u64) -> R) -> Option<R> {
+        if !self.is_used.load(Ordering::Acquire) {
+            return None;
+        }
         // Invalidations of single subjects remove their entries; those of everything also count here, for entries that
         // are being stored at the same time.
-        let is_valid = |entry: &Arc<CachedAuth>| entry.begun >= self.invalidations.last_of_all();
-        match self.entries.lookup(hash, now.mono_ms, is_valid, read) {
-            Lookup::Hit(read) => Some(read),
-            Lookup::Miss => None,
-            Lookup::Removed(entry) => {
-                self.index.remove(&entry);
+        let is_over = |entry: &CacheEntry| entry.begun < self.invalidations.last_of_all();
+        let mut shard = self.shard(hash).lock(LOOKUP_TIMEOUT)?;
+        match shard.get(hash, now.mono_ms, is_over, read) {
+            Found::Hit(read) => Some(read),
+            Found::Miss => None,
+            Found::Removed(removed) => {
+                drop(shard);
+                self.count_removed(&removed);
                 None
             }
         }
@@ -124,77 +212,104 @@ impl ResultCache {
         if left_ms <= 0 {
             return Insertion::NotCached;
         }
-        let entry = Arc::new(CachedAuth {
-            result: AuthResult::signed_in(new.identity.clone(), Source::Cache).with_token_hash(&new.hash).into(),
+        // Before the result can be found.
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Release);
+        }
+        let Some(mut shard) = self.shard(&new.hash).lock(LOOKUP_TIMEOUT) else { return Insertion::NotCached };
+        // Under the lock: an invalidation has been recorded before, or finds the result when it removes those from before.
+        if self.invalidations.is_invalidated_since(new.begun, &new.keys) {
+            return Insertion::Invalidated;
+        }
+        let TokenKeys { subject, session, organization, .. } = new.keys;
+        let entry = CacheEntry {
             hash: new.hash,
-            keys: new.keys,
+            begun: new.begun,
+            expires_ms: now.mono_ms.saturating_add(left_ms),
             not_before_ms: new.not_before_ms,
             expires_at_ms: new.expires_at_ms,
-            key_id: new.key_id,
             row_check: RowCheck::new(new.row_verified_at_ms),
-            begun: new.begun,
+            used_ms: AtomicU32::new(now.mono_ms as u32),
+            slot: AtomicU32::default(),
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
-            positions: Default::default(),
-        });
-        // In the index first: an invalidation either finds it there, or has been recorded before the check below.
-        if !self.index.add(&entry) {
-            return Insertion::NotCached;
-        }
-        let mut is_invalidated = false;
-        let is_allowed = |_: Option<&Arc<CachedAuth>>| {
-            is_invalidated = self.invalidations.is_invalidated_since(new.begun, &new.keys);
-            !is_invalidated
+            subject: Some(subject),
+            session,
+            organization,
         };
-        let expires_ms = now.mono_ms.saturating_add(left_ms);
-        match self.entries.put_if(new.hash, entry.clone(), expires_ms, now.mono_ms, is_allowed) {
-            Ok(displaced) => {
-                displaced.into_iter().for_each(|entry| self.index.remove(&entry));
-                // Another thread may have removed it from the index before it was stored: then nothing would find it.
-                if !self.index.contains(&entry) {
-                    self.remove_entry(&entry);
+        let count = self.counter(subject).fetch_add(1, Ordering::Relaxed) + 1;
+        let replaced = shard.insert(new.identity, new.key_id, entry);
+        drop(shard);
+        replaced.iter().for_each(|result| self.count_removed(result));
+        if count as usize > MAX_PER_SUBJECT {
+            self.limit(subject);
+        }
+        Insertion::Stored
+    }
+
+    /// Removes the oldest results of a subject that has too many.
+    #[cold]
+    fn limit(&self, subject: Key) {
+        let Some(_counting) = self.counting.lock(LOOKUP_TIMEOUT) else { return };
+        loop {
+            let (mut total, mut oldest) = (0, None::<(u32, &Aligned)>);
+            for shard in &self.shards {
+                let counted = shard.0.lock(LOOKUP_TIMEOUT).and_then(|shard| shard.count(subject));
+                let Some((count, ticket)) = counted else { continue };
+                total += count;
+                if oldest.is_none_or(|(other, _)| is_older(ticket, other)) {
+                    oldest = Some((ticket, shard));
                 }
-                while let Some(oldest) = self.index.oldest_over_limit(new.keys.subject) {
-                    self.remove_entry(&oldest);
-                }
-                Insertion::Stored
             }
-            Err(entry) => {
-                self.index.remove(&entry);
-                if is_invalidated { Insertion::Invalidated } else { Insertion::NotCached }
-            }
+            let Some((ticket, shard)) = oldest.filter(|_| total > MAX_PER_SUBJECT) else { return };
+            let shard = shard.0.lock(REMOVE_TIMEOUT);
+            let removed = shard.and_then(|mut shard| shard.remove_oldest(subject, |entry| entry.ticket == ticket));
+            removed.iter().for_each(|result| self.count_removed(result));
         }
     }
 
     /// Removes the result of one token.
     pub fn remove(&self, hash: &TokenHash) {
-        if let Some(entry) = self.entries.remove(hash) {
-            self.index.remove(&entry);
-        }
+        let removed = self.shard(hash).lock(REMOVE_TIMEOUT).and_then(|mut shard| shard.remove(hash));
+        removed.iter().for_each(|result| self.count_removed(result));
     }
 
-    /// Removes all results of a subject, a session or an organization.
+    /// Removes all results of a subject, a session or an organization that were stored before.
     pub fn remove_all_of(&self, key: Key) {
-        match self.index.take(key) {
-            Some(entries) => entries.iter().for_each(|entry| self.remove_entry(entry)),
-            // Locked across a fork, the index cannot be read: invalidate everything.
-            None => self.invalidations.record_all(),
+        let end = self.tickets.load(Ordering::Acquire);
+        for shard in &self.shards {
+            loop {
+                // Locked across a fork, the shard cannot be read: invalidate everything.
+                let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) else { return self.invalidations.record_all() };
+                let is_before = |entry: &CacheEntry| is_older(entry.ticket, end);
+                let removed: Vec<_> = std::iter::from_fn(|| shard.remove_oldest(key, is_before)).take(BATCH).collect();
+                drop(shard);
+                removed.iter().for_each(|result| self.count_removed(result));
+                if removed.len() < BATCH {
+                    break;
+                }
+            }
         }
     }
 
     /// Removes the results that were verified with a key for which `is_present` returns false.
     pub fn retain_keys(&self, is_present: &dyn Fn(&[u8; 32]) -> bool) {
-        let removed = self.entries.retain(|entry| entry.key_id.is_none_or(|id| is_present(&id)));
-        removed.iter().for_each(|entry| self.index.remove(entry));
+        self.retain(|result| result.key_id().is_none_or(|id| is_present(&id)));
     }
 
     /// Removes everything.
     pub fn clear(&self) {
-        let removed = self.entries.retain(|_| false);
-        removed.iter().for_each(|entry| self.index.remove(entry));
+        self.retain(|_| false);
+    }
+
+    fn retain(&self, is_fit: impl Fn(&AuthResult) -> bool) {
+        for shard in &self.shards {
+            let removed = shard.0.lock(REMOVE_TIMEOUT).map(|mut shard| shard.retain(&is_fit));
+            removed.iter().flatten().for_each(|result| self.count_removed(result));
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.len()).sum()
     }
 
     /// Counts a request that ended with the cached result. One that was found but then rejected is none.
@@ -203,278 +318,21 @@ impl ResultCache {
     }
 
     pub fn hits(&self) -> u64 {
-        self.late_hits.load(Ordering::Relaxed) + self.entries.tally()
+        let counted = self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|shard| shard.hits);
+        counted.sum::<u64>() + self.late_hits.load(Ordering::Relaxed)
     }
 
-    /// From the index first: see `insert`.
-    fn remove_entry(&self, entry: &Arc<CachedAuth>) {
-        self.index.remove(entry);
-        self.entries.remove_if(&entry.hash, |current| Arc::ptr_eq(current, entry));
-    }
-}
-
-const SCOPES: usize = 3;
-
-type Shard = HashMap<Key, SmallVec<[Arc<CachedAuth>; 1]>, PrehashedState>;
-
-/// The entries of each subject, session and organization. An entry stores its positions, so that removing it takes the same
-/// time however many others there are. Each position is read and written under the lock of its key's shard.
-struct Index {
-    shards: [ForkMutex<Shard>; INDEX_SHARDS],
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        Index { shards: std::array::from_fn(|_| ForkMutex::new(Shard::default())) }
-    }
-}
-
-fn index_keys(entry: &CachedAuth) -> [Option<Key>; SCOPES] {
-    [Some(entry.keys.subject), entry.keys.session, entry.keys.organization]
-}
-
-impl Index {
-    fn shard(&self, key: Key) -> &ForkMutex<Shard> {
-        &self.shards[(key.0 >> 40) as usize % INDEX_SHARDS]
-    }
-
-    /// Adds an entry. Returns false, and adds nothing, if a lock cannot be acquired in a forked child.
-    fn add(&self, entry: &Arc<CachedAuth>) -> bool {
-        for (scope, key) in index_keys(entry).into_iter().enumerate() {
-            let Some(key) = key else { continue };
-            let Some(mut shard) = self.shard(key).lock(LOOKUP_TIMEOUT) else {
-                self.remove(entry);
-                return false;
-            };
-            let list = shard.entry(key).or_default();
-            entry.positions[scope].store(list.len() as u32, Ordering::Relaxed);
-            list.push(entry.clone());
-        }
-        true
-    }
-
-    /// Removes an entry wherever it still is.
-    fn remove(&self, entry: &Arc<CachedAuth>) {
-        for (scope, key) in index_keys(entry).into_iter().enumerate() {
-            let Some(key) = key else { continue };
-            let Some(mut shard) = self.shard(key).lock(REMOVE_TIMEOUT) else { continue };
-            let Some(list) = shard.get_mut(&key) else { continue };
-            let position = entry.positions[scope].load(Ordering::Relaxed) as usize;
-            if list.get(position).is_some_and(|found| Arc::ptr_eq(found, entry)) {
-                list.swap_remove(position);
-                if let Some(moved) = list.get(position) {
-                    moved.positions[scope].store(position as u32, Ordering::Relaxed);
-                }
-                if list.is_empty() {
-                    shard.remove(&key);
-                }
-            }
+    /// To be called once for each result that was removed, without a lock.
+    fn count_removed(&self, result: &AuthResult) {
+        if let Some(subject) = result.entry.subject {
+            self.counter(subject).fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
 
-    /// Whether an entry is found under each of its keys.
-    fn contains(&self, entry: &Arc<CachedAuth>) -> bool {
-        index_keys(entry).into_iter().enumerate().all(|(scope, key)| {
-            let Some(key) = key else { return true };
-            let shard = self.shard(key).lock(LOOKUP_TIMEOUT);
-            let position = entry.positions[scope].load(Ordering::Relaxed) as usize;
-            let list = shard.as_ref().and_then(|shard| shard.get(&key));
-            list.and_then(|list| list.get(position)).is_some_and(|found| Arc::ptr_eq(found, entry))
-        })
-    }
-
-    /// Removes and returns all entries under a key; `None` if the lock cannot be acquired in a forked child.
-    fn take(&self, key: Key) -> Option<SmallVec<[Arc<CachedAuth>; 1]>> {
-        Some(self.shard(key).lock(REMOVE_TIMEOUT)?.remove(&key).unwrap_or_default())
-    }
-
-    fn oldest_over_limit(&self, subject: Key) -> Option<Arc<CachedAuth>> {
-        let shard = self.shard(subject).lock(LOOKUP_TIMEOUT)?;
-        let list = shard.get(&subject).filter(|list| list.len() > MAX_PER_SUBJECT)?;
-        list.iter().min_by_key(|entry| entry.ticket).cloned()
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock(LOOKUP_TIMEOUT).unwrap().values().map(SmallVec::len).sum::<usize>())
-            .sum()
-    }
+fn is_older(ticket: u32, other: u32) -> bool {
+    (ticket.wrapping_sub(other) as i32) < 0
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::invalidations::Scope;
-    use super::*;
-    use crate::jwt::Claims;
-    use crate::token::TokenKind;
-
-    struct Fixture {
-        cache: ResultCache,
-        invalidations: Arc<Invalidations>,
-    }
-
-    const END_MS: i64 = 1_000_000;
-
-    fn at(ms: i64) -> Now {
-        Now { wall_ms: ms, mono_ms: ms }
-    }
-
-    impl Fixture {
-        fn new(capacity: usize) -> Fixture {
-            let invalidations = Arc::new(Invalidations::default());
-            Fixture { cache: ResultCache::new(capacity, invalidations.clone()), invalidations }
-        }
-
-        fn insert(&self, token: &str, subject: &str, begun: u64, now_ms: i64, end_ms: i64) -> Insertion {
-            let json = format!(r#"{{"sub":"{subject}","sid":"sess_{token}","org_id":"org_1"}}"#);
-            let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap();
-            let identity = Identity::of_claims(TokenKind::SessionToken, &claims);
-            let hash = TokenHash::of(token.as_bytes());
-            let sid = format!("sess_{token}");
-            let keys = self.invalidations.token_keys(&hash, subject, Some(&sid), Some("org_1"));
-            let new = NewResult {
-                identity: &identity,
-                hash,
-                keys,
-                begun,
-                ttl_ms: END_MS,
-                not_before_ms: i64::MIN,
-                expires_at_ms: end_ms,
-                key_id: Some([1; 32]),
-                row_verified_at_ms: 0,
-            };
-            self.cache.insert(new, at(now_ms))
-        }
-
-        fn put(&self, token: &str, subject: &str) {
-            assert_eq!(self.insert(token, subject, self.invalidations.sequence(), 0, END_MS), Insertion::Stored);
-        }
-
-        fn has(&self, token: &str) -> bool {
-            self.cache.get(&TokenHash::of(token.as_bytes()), at(0), |_, _| ()).is_some()
-        }
-
-        fn key(&self, scope: Scope, id: &str) -> Key {
-            self.invalidations.key(scope, id)
-        }
-    }
-
-    /// Entries expire by the monotonic clock, which the clock of the tokens may be ahead of.
-    #[test]
-    fn result_is_current_until_the_token_expires_by_the_wall_clock() {
-        let f = Fixture::new(10);
-        assert_eq!(f.insert("a", "user_1", 0, 0, 100), Insertion::Stored);
-        let is_current = |wall_ms| {
-            let now = Now { wall_ms, mono_ms: 0 };
-            f.cache.get(&TokenHash::of(b"a"), now, |entry, _| entry.is_current(now))
-        };
-        assert_eq!([99, 100, 101].map(is_current), [Some(true), Some(false), Some(false)]);
-    }
-
-    #[test]
-    fn removal_by_scope_affects_that_scope_only() {
-        let f = Fixture::new(100);
-        for (token, subject) in [("a", "user_1"), ("b", "user_1"), ("c", "user_2")] {
-            f.put(token, subject);
-        }
-        f.cache.remove_all_of(f.key(Scope::Session, "sess_b"));
-        assert_eq!(["a", "b", "c"].map(|token| f.has(token)), [true, false, true]);
-        f.cache.remove_all_of(f.key(Scope::Subject, "user_1"));
-        assert_eq!(["a", "b", "c"].map(|token| f.has(token)), [false, false, true]);
-        f.put("a", "user_1");
-        f.cache.remove_all_of(f.key(Scope::Organization, "org_1"));
-        assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));
-    }
-
-    #[test]
-    fn result_begun_before_an_invalidation_is_not_stored() {
-        let f = Fixture::new(100);
-        for scope in [(Scope::Subject, "user_1"), (Scope::Session, "sess_a"), (Scope::Organization, "org_1")] {
-            let begun = f.invalidations.sequence();
-            f.invalidations.record(f.key(scope.0, scope.1));
-            assert_eq!(f.insert("a", "user_1", begun, 0, END_MS), Insertion::Invalidated);
-            f.invalidations.record(f.key(Scope::Subject, "user_2"));
-            assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));
-        }
-        let begun = f.invalidations.sequence();
-        f.put("b", "user_2");
-        f.invalidations.record_all();
-        assert_eq!(f.insert("a", "user_1", begun, 0, END_MS), Insertion::Invalidated);
-        // An entry that is stored during an invalidation of everything is not found.
-        assert!(!f.has("b") && f.cache.index.len() == 0);
-    }
-
-    #[test]
-    fn subject_keeps_at_most_32_tokens_whatever_their_lifetimes() {
-        let f = Fixture::new(10_000);
-        for i in 0..640 {
-            // Mixed with short-lived tokens: the index entry must not expire with the last token of its key.
-            let end_ms = if i % 32 == 31 { i + 1 } else { END_MS };
-            let token = i.to_string();
-            assert_eq!(f.insert(&token, "user_1", 0, i, end_ms), Insertion::Stored);
-            assert!(f.cache.get(&TokenHash::of(token.as_bytes()), at(i), |_, _| ()).is_some());
-        }
-        assert_eq!((f.cache.len(), f.cache.index.len()), (MAX_PER_SUBJECT, 3 * MAX_PER_SUBJECT));
-        assert!(f.has("639") && f.has("608") && !f.has("607"));
-    }
-
-    #[test]
-    fn subject_keeps_at_most_32_tokens_under_concurrency() {
-        let f = Fixture::new(10_000);
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let f = &f;
-                scope.spawn(move || (0..80).for_each(|i| f.put(&format!("{thread}-{i}"), "user_1")));
-            }
-        });
-        assert_eq!((f.cache.len(), f.cache.index.len()), (MAX_PER_SUBJECT, 3 * MAX_PER_SUBJECT));
-    }
-
-    #[test]
-    fn token_verified_again_takes_no_second_place() {
-        let f = Fixture::new(100);
-        (0..MAX_PER_SUBJECT).for_each(|i| f.put(&i.to_string(), "user_1"));
-        (0..10).for_each(|_| f.put("5", "user_1"));
-        assert_eq!((f.cache.len(), f.cache.index.len()), (MAX_PER_SUBJECT, 3 * MAX_PER_SUBJECT));
-        assert!(f.has("0"));
-    }
-
-    #[test]
-    fn index_follows_eviction_expiry_and_key_removal() {
-        let f = Fixture::new(10);
-        (0..100).for_each(|i| f.put(&i.to_string(), &format!("user_{i}")));
-        assert_eq!((f.cache.len(), f.cache.index.len()), (10, 30));
-        let last = TokenHash::of(b"99");
-        assert!(f.cache.get(&last, at(END_MS), |_, _| ()).is_none());
-        assert_eq!((f.cache.len(), f.cache.index.len()), (9, 27));
-        f.cache.retain_keys(&|id| *id != [1; 32]);
-        assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));
-    }
-
-    #[test]
-    fn threads_that_insert_and_invalidate_leave_nothing_stale() {
-        let f = Fixture::new(1000);
-        let ada = f.key(Scope::Subject, "user_ada");
-        std::thread::scope(|scope| {
-            for thread in 0..4 {
-                let f = &f;
-                scope.spawn(move || {
-                    for i in 0..2000 {
-                        let begun = f.invalidations.sequence();
-                        let token = format!("{thread}-{}", i % 7);
-                        f.insert(&token, "user_ada", begun, 0, END_MS);
-                    }
-                });
-            }
-            for _ in 0..500 {
-                f.invalidations.record(ada);
-                f.cache.remove_all_of(ada);
-            }
-        });
-        f.invalidations.record(ada);
-        f.cache.remove_all_of(ada);
-        assert_eq!((f.cache.len(), f.cache.index.len()), (0, 0));
-    }
-}
+mod tests;

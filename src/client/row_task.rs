@@ -10,6 +10,7 @@ use crate::users::{
 };
 
 /// When the store last confirmed that a row exists and is active.
+#[derive(Debug)]
 pub(super) struct RowCheck(AtomicI64);
 
 impl RowCheck {

@@ -2,9 +2,11 @@
 //! application drives it step by step, or a blocking call drives it with a [`UserStore`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::inner::Inner;
-use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute};
+use crate::clock::Deadline;
+use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute, within_deadline};
 
 /// What has to be done next.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub(super) trait Waiting: Sized {
     type Outcome;
 
     fn next_action(&self) -> NextAction<'_>;
+
+    /// Returns how long the work may still wait.
+    fn time_left(&self, inner: &Inner) -> Duration;
 
     /// Takes the store's response.
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self>;
@@ -51,7 +56,15 @@ impl<W: Waiting> Stepwise<W> {
         Stepwise { inner, step: Some(Step::Waiting(work)) }
     }
 
+    /// With the setting `database` the application queries nothing: [`Self::fetch_user`] does all that waits.
     pub fn next_action(&self) -> NextAction<'_> {
+        match self.next_wait() {
+            NextAction::QueryStore(_) if self.inner.settings.has_database => NextAction::FetchUser,
+            action => action,
+        }
+    }
+
+    fn next_wait(&self) -> NextAction<'_> {
         match &self.step {
             Some(Step::Waiting(work)) => work.next_action(),
             Some(Step::Done(_)) | None => NextAction::Done,
@@ -67,8 +80,10 @@ impl<W: Waiting> Stepwise<W> {
 
     /// Does nothing unless a fetch is expected.
     pub fn fetch_user(&mut self) {
-        if matches!(self.next_action(), NextAction::FetchUser) {
-            self.advance(W::fetch_user);
+        match self.inner.store.clone().filter(|_| self.inner.settings.has_database) {
+            Some(store) => self.drive(&*store),
+            None if matches!(self.next_wait(), NextAction::FetchUser) => self.advance(W::fetch_user),
+            None => {}
         }
     }
 
@@ -87,17 +102,26 @@ impl<W: Waiting> Stepwise<W> {
         }
     }
 
-    /// Drives the work to its end.
+    /// Drives the work to its end. Returns the outcome.
     pub fn run(mut self, store: &dyn UserStore) -> Option<W::Outcome> {
-        loop {
-            match self.next_action() {
-                NextAction::QueryStore(request) => {
-                    let response = execute(store, request);
-                    self.submit(response);
+        self.drive(store);
+        self.into_outcome()
+    }
+
+    fn drive(&mut self, store: &dyn UserStore) {
+        let Some(Step::Waiting(work)) = &self.step else { return };
+        let deadline = Deadline::after(work.time_left(&self.inner));
+        within_deadline(deadline, || {
+            loop {
+                match self.next_wait() {
+                    NextAction::QueryStore(request) => {
+                        let response = execute(store, request);
+                        self.advance(|work, inner| work.submit(inner, response));
+                    }
+                    NextAction::FetchUser => self.advance(W::fetch_user),
+                    NextAction::Done => return,
                 }
-                NextAction::FetchUser => self.fetch_user(),
-                NextAction::Done => return self.into_outcome(),
             }
-        }
+        });
     }
 }

@@ -7,7 +7,7 @@ use super::inner::Inner;
 use super::row_task::{RowOutcome, RowTask, TaskStep};
 use super::stepwise::Step;
 use super::user_cache::{FoundUser, RowRead};
-use crate::clock::{Deadline, Io};
+use crate::clock::Io;
 use crate::events::Event;
 use crate::reason::{Category, Reason};
 use crate::users::{Origin, SyncEvent};
@@ -61,7 +61,7 @@ impl Inner {
         mut token: Box<VerifiedToken>,
         read: Option<RowRead>,
     ) -> AuthStep {
-        let io = Io::Blocking(Deadline::after(context.clerk_time_left.unwrap_or(self.settings.timeout)));
+        let io = self.blocking_for(context.clerk_time_left.unwrap_or(self.settings.timeout));
         let restarts = context.restarts;
         let error = match (self.resolve_again(&mut context, &mut token, io), read) {
             // After a restart the user may come from a fetch before the row was read.
@@ -121,10 +121,11 @@ impl Inner {
         match outcome {
             RowOutcome::Failed(error) => Step::Done(self.reject(&context, store_error(error))),
             RowOutcome::Missing => self.sync_row(context, token, found),
-            // Banned at Clerk and active here, deactivated by a ban that has ended, or written from a newer user.
+            // Banned at Clerk and active here, deactivated by a ban that has ended, written from a newer user, or not written yet
+            // from this one because the store failed.
             RowOutcome::Confirmed(row)
                 if (row.is_active == user.user.is_blocked() && (row.is_active || row.banned_by_clerk))
-                    || row.clerk_updated_at_ms.is_some_and(|version| version > user.user.updated_at_ms) =>
+                    || row.clerk_updated_at_ms.is_some_and(|version| version != user.user.updated_at_ms) =>
             {
                 self.sync_row(context, token, found)
             }

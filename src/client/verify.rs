@@ -93,7 +93,7 @@ impl Inner {
             if let Some(key) = jws.verify_signature(&hash, &keys) {
                 return Ok(Some(*key.id()));
             }
-            let others = self.keys.keys_after_rotation(jws.kid(), &keys, now.mono_ms, fetcher)?;
+            let others = self.keys.keys_after_rotation(jws.kid(), &hash, &keys, now.mono_ms, fetcher)?;
             Ok(jws.verify_signature(&hash, &others).map(|key| *key.id()))
         })?;
         key_id.ok_or(Reason::TokenInvalidSignature.into())

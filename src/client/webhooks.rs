@@ -1,6 +1,7 @@
 //! Applies webhook events: invalidates users, sessions and organizations, and updates the users' rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::auth_context::Demand;
 use super::auth_result::VerifyError;
@@ -241,6 +242,10 @@ impl Waiting for RowUpdate {
         }
     }
 
+    fn time_left(&self, inner: &Inner) -> Duration {
+        inner.settings.timeout
+    }
+
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> RowStep {
         match self {
             RowUpdate::Sync(event, Next::Ask(task)) => inner.follow_event(event, task.submit(response)),
@@ -259,7 +264,7 @@ impl Waiting for RowUpdate {
         let id = event.found.user.user.id.clone();
         event.begun = inner.invalidations.sequence();
         let demand = Demand { after: Some(after), ..Demand::default() };
-        match inner.find_user(&id, demand, event.now, inner.blocking()) {
+        match inner.find_user(&id, demand, event.now, inner.blocking_for(inner.settings.timeout)) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
                 event.found = found;

@@ -177,13 +177,21 @@ fn has_secret(value: &str) -> bool {
         .any(|word| ["sk_live_", "sk_test_", "whsec_", "ak_"].iter().any(|start| word.starts_with(start)))
 }
 
+/// The longest name of a setting that is shown in an error.
+const MAX_NAME_LEN: usize = 40;
+
 fn find(name: &str) -> Result<&'static Setting, ConfigError> {
     if has_secret(name) {
         return Err(ConfigError::new("unknown setting", "a key is in the place of a setting's name"));
     }
     Setting::by_name(name).ok_or_else(|| {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        ConfigError::new("unknown setting", format!("no setting is named `{shown}`; the README lists all settings"))
+        // Anything else may be a token, a key or another value in the place of a name.
+        let is_like_a_name = name.len() <= MAX_NAME_LEN && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let message = match is_like_a_name {
+            true => format!("no setting is named `{name}`; the README lists all settings"),
+            false => "no setting has this name, which is not shown: names consist of a to z and `_`".to_owned(),
+        };
+        ConfigError::new("unknown setting", message)
     })
 }
 
@@ -282,6 +290,20 @@ mod tests {
         let mut config = Config::new();
         config.set("user_agent", "risk_live_1 (task_test_2)").unwrap();
         config.set("audience", "desk_live_x").unwrap();
+    }
+
+    #[test]
+    fn value_in_the_place_of_a_name_is_not_shown() {
+        let shown = |name: &str| Config::new().set(name, "x").unwrap_err().to_string();
+        for value in
+            ["oat_7Fhidden", "mt_7Fhidden", "eyJhidden.e30.AAAA", "live_7Fhidden", "https://hidden", "-----BEGINhidden"]
+        {
+            assert!(!shown(value).contains("hidden"), "{}", shown(value));
+        }
+        assert!(!shown(&"hidden".repeat(10)).contains("hidden"));
+        assert!(shown("secretkey").contains("`secretkey`"));
+        assert!(SETTINGS.iter().all(|setting| setting.name.len() < MAX_NAME_LEN));
+        assert!(SETTINGS.iter().all(|setting| setting.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
     }
 
     #[test]

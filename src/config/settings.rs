@@ -316,6 +316,9 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
         /// with a user store, else `claims`
         user_mode: UserMode = "";
+        /// ready-made user table, instead of a user store: `sqlite:path`, `postgres://user:password@host/database` or
+        /// `mysql://user:password@host/database` (MySQL, MariaDB)
+        database: Secret = "" from "CLERK_DATABASE_URL";
         /// whether a row without a Clerk id is linked by an address that Clerk has verified
         link_by_email: LinkByEmail = "verified";
         /// accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of which

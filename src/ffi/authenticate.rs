@@ -128,7 +128,7 @@ unsafe fn blocking(
 /// # Safety
 /// `out` is writable.
 pub(crate) unsafe fn write_result(found: Arc<AuthResult>, out: *mut *mut clerk_result) -> Result<i32, clerk_error> {
-    let cause = found.cause.as_deref();
+    let cause = found.cause();
     if matches!(cause, Some(Cause::Api(error)) if error.kind == ErrorKind::Forked) {
         return Err(clerk_error::cause(CLERK_E_FORKED, cause));
     }

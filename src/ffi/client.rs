@@ -145,6 +145,10 @@ pub unsafe extern "C" fn clerk_client_new(
             }
             StoreChoice::BuiltIn(store) => Some(store.clone()),
         };
+        #[cfg(feature = "sqlite")]
+        if config.config.database.as_ref().is_some_and(|url| url.expose().starts_with("sqlite:")) {
+            super::fork::prepare_for_sqlite();
+        }
         let has_callbacks = config.event.is_some() || config.log.is_some() || config.clock.is_some();
         let builder = ClientBuilder {
             config: config.config.clone(),

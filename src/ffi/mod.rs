@@ -77,9 +77,12 @@ static PANIC_HOOK: Lazy<()> = Lazy::new(|| {
 /// Runs an exported body. Returns `fallback` if it panics.
 pub(crate) fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     Lazy::force(&PANIC_HOOK);
-    GUARD_DEPTH.set(GUARD_DEPTH.get() + 1);
-    let outcome = catch_unwind(AssertUnwindSafe(body));
-    GUARD_DEPTH.set(GUARD_DEPTH.get() - 1);
+    let outcome = GUARD_DEPTH.with(|depth| {
+        depth.set(depth.get() + 1);
+        let outcome = catch_unwind(AssertUnwindSafe(body));
+        depth.set(depth.get() - 1);
+        outcome
+    });
     outcome.unwrap_or_else(|payload| {
         // The payload's own destructor may panic, too: it is not run.
         std::mem::forget(payload);

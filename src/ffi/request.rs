@@ -86,6 +86,14 @@ impl clerk_request {
         ]
     }
 
+    /// Returns whether a member besides `headers` is set. Callers that pass all lines may set none.
+    #[inline(always)]
+    fn has_members(&self) -> bool {
+        let others = [self.authorization, self.cookie, self.method, self.scheme, self.target];
+        let lengths = self.members().iter().fold(self.mark, |lengths, (_, value)| lengths | value.len as u64);
+        others.iter().fold(lengths, |lengths, value| lengths | value.len as u64) != 0
+    }
+
     /// The lines in `headers`.
     ///
     /// # Safety
@@ -142,10 +150,10 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
         // SAFETY: the whole structure is readable and lives as long as the request; a newtype of it has its layout.
         let checked = unsafe { &*request.cast::<CheckedRequest>() };
         // SAFETY: same contract as the caller.
-        unsafe { read_credential(&checked.0, parsed)? };
+        unsafe { read_lines(&checked.0, parsed)? };
         parsed.defer(checked);
         // SAFETY: same contract as the caller.
-        return unsafe { read_parts(&checked.0, parsed) };
+        return if checked.0.has_members() { unsafe { read_members(&checked.0, parsed) } } else { Ok(()) };
     }
     // SAFETY: zero bytes are null pointers and numbers; `known` bytes at most are copied, and any bytes are as good.
     let copy = unsafe {
@@ -154,10 +162,10 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
         CheckedRequest(copy)
     };
     // SAFETY: same contract as the caller.
-    unsafe { read_credential(&copy.0, parsed)? };
+    unsafe { read_lines(&copy.0, parsed)? };
     copy.for_each(&mut |name, value| parsed.other_header(name, value));
     // SAFETY: same contract as the caller.
-    unsafe { read_parts(&copy.0, parsed) }
+    unsafe { read_members(&copy.0, parsed) }
 }
 
 /// Checks all lines, and adds those that can hold a credential.
@@ -165,29 +173,32 @@ pub(crate) unsafe fn read<'a>(request: *const clerk_request, parsed: &mut Reques
 /// # Safety
 /// As for [`read`].
 #[inline(always)]
-unsafe fn read_credential<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
+unsafe fn read_lines<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     if request.flags != 0 || request.header_count > MAX_HEADERS {
         return Err(CLERK_E_ARGUMENT);
     }
     // SAFETY: same contract as the caller.
     for header in unsafe { request.lines() }? {
-        if !(header.name.has_bytes() && header.value.has_bytes()) {
+        if !header.name.are_valid(&header.value) {
             header.name.check()?;
             header.value.check()?;
         }
         // Most lines end here.
         if matches!(header.name.len, 6 | 13) {
-            // SAFETY: both strings are the caller's contract.
-            let (name, value) = unsafe { (header.name.bytes()?, header.value.bytes()?) };
+            // SAFETY: both were checked; that they can be read is the caller's contract.
+            let (name, value) = unsafe { (header.name.checked_bytes(), header.value.checked_bytes()) };
             parsed.credential_header(name, value);
         }
     }
-    let others =
-        [request.accept, request.sec_fetch_dest, request.referer, request.host, request.origin, request.sec_fetch_site];
-    // Most callers set none of them.
-    if others.iter().fold(0, |lengths, value| lengths | value.len) != 0 {
-        others.iter().try_for_each(|value| value.check())?;
-    }
+    Ok(())
+}
+
+/// Checks and adds the members besides `headers`.
+///
+/// # Safety
+/// As for [`read`].
+unsafe fn read_members<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
+    request.members().iter().try_for_each(|(_, value)| value.check())?;
     let mut add = |name: &[u8], value: clerk_str| {
         if value.len > 0 {
             // SAFETY: the string is the caller's contract.
@@ -197,15 +208,6 @@ unsafe fn read_credential<'a>(request: &clerk_request, parsed: &mut Request<'a>)
     };
     add(b"authorization", request.authorization)?;
     add(b"cookie", request.cookie)?;
-    Ok(())
-}
-
-/// Adds what is no line.
-///
-/// # Safety
-/// As for [`read`].
-#[inline(always)]
-unsafe fn read_parts<'a>(request: &clerk_request, parsed: &mut Request<'a>) -> Result<(), i32> {
     // SAFETY: the strings are the caller's contract.
     let (method, scheme, target) =
         unsafe { (request.method.bytes()?, request.scheme.bytes()?, request.target.bytes()?) };

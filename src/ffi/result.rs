@@ -20,7 +20,7 @@ pub struct clerk_result {
 }
 
 pub(crate) fn status_of(result: &AuthResult) -> i32 {
-    match result.outcome {
+    match result.outcome() {
         Outcome::SignedIn { .. } => CLERK_OK,
         Outcome::SignedOut { .. } => CLERK_SIGNED_OUT,
         Outcome::NoCredentials { .. } => CLERK_NO_CREDENTIALS,
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn clerk_result_http_status(result: *const clerk_result) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_retry_after_ms(result: *const clerk_result) -> i64 {
     // SAFETY: the header's contract.
-    guard(-1, || match unsafe { read(result) }.map(|result| result.outcome) {
+    guard(-1, || match unsafe { read(result) }.map(AuthResult::outcome) {
         Ok(Outcome::Unavailable { retry_after_ms: Some(ms), .. }) => i64::try_from(ms).unwrap_or(i64::MAX),
         _ => -1,
     })
@@ -198,7 +198,7 @@ unsafe fn response_string(
     // SAFETY: same contract as the caller; the string lives as long as the result.
     let (out, result) = unsafe { (as_mut(out)?, read(result)) };
     *out = clerk_str::NONE;
-    let found = result?.response.as_deref().and_then(string).ok_or(CLERK_E_NOT_FOUND)?;
+    let found = result?.response().and_then(string).ok_or(CLERK_E_NOT_FOUND)?;
     *out = clerk_str { data: found.as_ptr().cast(), len: found.len() - 1 };
     Ok(())
 }
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn clerk_result_is_anonymous(result: *const clerk_result) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_source(result: *const clerk_result) -> i32 {
     // SAFETY: the header's contract.
-    guard(0, || match unsafe { read(result) }.map(|result| result.outcome) {
+    guard(0, || match unsafe { read(result) }.map(AuthResult::outcome) {
         Ok(Outcome::SignedIn { source }) => source as i32,
         _ => 0,
     })
@@ -453,10 +453,12 @@ pub unsafe extern "C" fn clerk_result_www_authenticate(
 /// Frees a result. NULL is ignored. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_result_free(result: *mut clerk_result) {
-    guard((), || {
-        if !result.is_null() {
-            // SAFETY: `write_out` made the pointer with `Arc::into_raw`; it is freed once.
-            drop(unsafe { Arc::from_raw(result.cast::<AuthResult>()) });
+    if !result.is_null() {
+        // SAFETY: `write_out` made the pointer with `Arc::into_raw`; it is freed once.
+        let result = unsafe { Arc::from_raw(result.cast::<AuthResult>()) };
+        // A cached result stays alive: only a counter changes, which cannot panic.
+        if let Some(last) = Arc::into_inner(result) {
+            guard((), || drop(last));
         }
-    });
+    }
 }

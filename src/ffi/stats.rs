@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::client::accessor;
 use super::{CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STRUCT_SIZE, clerk_client, guard, strings};
 use crate::client::Stats;
-use crate::shared_cache::SharedCacheState;
+use crate::shared_cache::{SharedCacheState, SharedCacheStats};
 
 /// Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`.
 #[repr(C)]
@@ -41,6 +41,12 @@ pub struct clerk_stats {
     pub would_block: u64,
     /// Requests whose result could not be determined because the user store failed; also counted in `unavailable`.
     pub store_errors: u64,
+    /// Calls to Clerk, each attempt counted, by `clerk_endpoint` and `clerk_call_status`. There is room for later ones.
+    pub calls: [[u64; 8]; 16],
+    /// By `clerk_endpoint`: 1 while no calls are sent to it after failures, else 0.
+    pub open_circuits: [u64; 16],
+    /// By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`.
+    pub rate_limited: [u64; 16],
     /// Users that were found in the shared cache.
     pub shared_cache_hits: u64,
     /// Users that were looked for in the shared cache and not found.
@@ -53,12 +59,6 @@ pub struct clerk_stats {
     pub revocation_lag_ms: i64,
     /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
     pub shared_cache_state: i64,
-    /// Calls to Clerk, each attempt counted, by `clerk_endpoint` and `clerk_call_status`. There is room for later ones.
-    pub calls: [[u64; 8]; 16],
-    /// By `clerk_endpoint`: 1 while no calls are sent to it after failures, else 0.
-    pub open_circuits: [u64; 16],
-    /// By `clerk_endpoint`: 1 while no calls are sent to it after a 429, else 0. Also counted in `open_circuits`.
-    pub rate_limited: [u64; 16],
 }
 
 /// Smallest and largest `struct_size` that is accepted.
@@ -85,15 +85,16 @@ impl From<Stats> for clerk_stats {
     fn from(stats: Stats) -> Self {
         let mut made = clerk_stats::default();
         copy_members!(stats, made);
-        made.shared_cache_hits = stats.shared_cache.hits;
-        made.shared_cache_misses = stats.shared_cache.misses;
-        made.shared_cache_errors = stats.shared_cache.errors;
-        made.shared_cache_rejected = stats.shared_cache.rejected;
-        made.revocation_lag_ms = stats.shared_cache.revocation_lag_ms;
-        made.shared_cache_state = stats.shared_cache.state as i64;
         made.calls.iter_mut().zip(&stats.calls.0).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits.0, &mut made.open_circuits);
         copy(&stats.rate_limited.0, &mut made.rate_limited);
+        let shared = stats.shared_cache;
+        made.shared_cache_hits = shared.hits;
+        made.shared_cache_misses = shared.misses;
+        made.shared_cache_errors = shared.errors;
+        made.shared_cache_rejected = shared.rejected;
+        made.revocation_lag_ms = shared.revocation_lag_ms;
+        made.shared_cache_state = shared.state as i64;
         made
     }
 }
@@ -102,16 +103,18 @@ impl From<clerk_stats> for Stats {
     fn from(stats: clerk_stats) -> Self {
         let mut made = Stats::default();
         copy_members!(stats, made);
-        made.shared_cache.hits = stats.shared_cache_hits;
-        made.shared_cache.misses = stats.shared_cache_misses;
-        made.shared_cache.errors = stats.shared_cache_errors;
-        made.shared_cache.rejected = stats.shared_cache_rejected;
-        made.shared_cache.revocation_lag_ms = stats.revocation_lag_ms;
-        let state = i32::try_from(stats.shared_cache_state).ok().and_then(SharedCacheState::from_repr);
-        made.shared_cache.state = state.unwrap_or_default();
         made.calls.0.iter_mut().zip(&stats.calls).for_each(|(to, from)| copy(from, to));
         copy(&stats.open_circuits, &mut made.open_circuits.0);
         copy(&stats.rate_limited, &mut made.rate_limited.0);
+        let state = i32::try_from(stats.shared_cache_state).ok().and_then(SharedCacheState::from_repr);
+        made.shared_cache = SharedCacheStats {
+            hits: stats.shared_cache_hits,
+            misses: stats.shared_cache_misses,
+            errors: stats.shared_cache_errors,
+            rejected: stats.shared_cache_rejected,
+            revocation_lag_ms: stats.revocation_lag_ms,
+            state: state.unwrap_or_default(),
+        };
         made
     }
 }

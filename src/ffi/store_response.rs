@@ -27,6 +27,11 @@ impl clerk_store_response {
     pub(crate) fn into_result(self, kind: clerk_store_request_kind, outcome: i32) -> Result<StoreResponse, StoreError> {
         use clerk_store_request_kind::*;
         let failed = |message: &str| Err(StoreError::failed(outcome, message));
+        if let (CLERK_STORE_OK, Some(setter)) = (outcome, self.misplaced_setter(kind)) {
+            return failed(&format!(
+                "invalid response of the user store: {setter} belongs to requests of another kind"
+            ));
+        }
         match outcome {
             CLERK_STORE_OK if self.is_invalid => {
                 failed("invalid response of the user store: a setter returned an error")
@@ -37,9 +42,6 @@ impl clerk_store_response {
                     || failed("invalid response of the user store: clerk_store_response_set_username_taken is missing"),
                     |yes| Ok(StoreResponse::Taken(yes)),
                 ),
-                UPDATE if self.created_key.is_some() => {
-                    failed("invalid response of the user store: clerk_store_response_set_created_key belongs to CREATE")
-                }
                 CREATE | UPDATE if !self.rows.is_empty() => Ok(StoreResponse::Rows(self.rows)),
                 CREATE => self.created_key.map_or_else(
                     || failed("invalid response of the user store: clerk_store_response_set_created_key is missing"),
@@ -51,6 +53,20 @@ impl clerk_store_response {
             CLERK_STORE_DECLINE if matches!(kind, BEGIN | COMMIT | ROLLBACK) => Ok(StoreResponse::Updated),
             _ => failed(self.message.as_deref().unwrap_or("the user store failed")),
         }
+    }
+
+    /// Returns the name of a setter that was called and does not belong to a request of this kind: what it was called for is
+    /// unknown, and no row would be read as "not found".
+    fn misplaced_setter(&self, kind: clerk_store_request_kind) -> Option<&'static str> {
+        use clerk_store_request_kind::*;
+        let has_rows = matches!(kind, FIND_BY_KEY | FIND_BY_CLERK_ID | FIND_BY_EMAIL | CREATE | UPDATE);
+        [
+            (!self.rows.is_empty() && !has_rows, "clerk_store_response_add_row"),
+            (self.username_taken.is_some() && kind != USERNAME_TAKEN, "clerk_store_response_set_username_taken"),
+            (self.created_key.is_some() && kind != CREATE, "clerk_store_response_set_created_key"),
+        ]
+        .into_iter()
+        .find_map(|(is_misplaced, name)| is_misplaced.then_some(name))
     }
 
     fn last_row(&mut self) -> Result<&mut Row, i32> {
@@ -219,4 +235,31 @@ pub unsafe extern "C" fn clerk_store_response_set_error(
     };
     // SAFETY: the header's contract.
     unsafe { set(response, body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clerk_store_request_kind::*;
+    use super::*;
+
+    #[test]
+    fn setter_of_another_request_makes_the_response_invalid() {
+        type Response = clerk_store_response;
+        let row = || Response { rows: vec![Row { key: "1".into(), ..Row::default() }], ..Response::default() };
+        let taken = || Response { username_taken: Some(false), ..Response::default() };
+        let created = || Response { created_key: Some("1".into()), ..Response::default() };
+        let finds = [FIND_BY_KEY, FIND_BY_CLERK_ID, FIND_BY_EMAIL];
+        let others = [USERNAME_TAKEN, CREATE, UPDATE, BEGIN, COMMIT, ROLLBACK];
+        for kind in finds.iter().chain(&others) {
+            for (is_right, response) in [
+                (finds.contains(kind) || [CREATE, UPDATE].contains(kind), row()),
+                (*kind == USERNAME_TAKEN, taken()),
+                (*kind == CREATE, created()),
+            ] {
+                assert_eq!(response.into_result(*kind, CLERK_STORE_OK).is_ok(), is_right, "{kind:?}");
+            }
+        }
+        let two = Response { created_key: Some("1".into()), ..row() };
+        assert!(matches!(two.into_result(CREATE, CLERK_STORE_OK), Ok(StoreResponse::Rows(_))));
+    }
 }

@@ -27,10 +27,10 @@ impl clerk_str {
         string.map_or(Self::NONE, |string| clerk_str { data: string.as_ptr().cast(), len: string.len() })
     }
 
-    /// Returns whether it is valid and not empty.
+    /// Returns whether both are certainly valid: neither pointer is NULL, even if the length is 0, and no length is too long.
     #[inline(always)]
-    pub(crate) fn has_bytes(&self) -> bool {
-        !self.data.is_null() && self.len.wrapping_sub(1) < isize::MAX as usize
+    pub(crate) fn are_valid(&self, other: &Self) -> bool {
+        !self.data.is_null() && !other.data.is_null() && (self.len | other.len) <= isize::MAX as usize
     }
 
     /// Checks pointer and length, without reading.
@@ -51,11 +51,21 @@ impl clerk_str {
     #[inline(always)]
     pub(crate) unsafe fn bytes<'a>(self) -> Result<&'a [u8], i32> {
         self.check()?;
+        // SAFETY: checked; the rest is the caller's contract.
+        Ok(unsafe { self.checked_bytes() })
+    }
+
+    /// The bytes it points to, if [`Self::check`] accepts it.
+    ///
+    /// # Safety
+    /// As for [`Self::bytes`]; and it was checked.
+    #[inline(always)]
+    pub(crate) unsafe fn checked_bytes<'a>(self) -> &'a [u8] {
         if self.len == 0 {
-            return Ok(&[]);
+            return &[];
         }
-        // SAFETY: not NULL, not too long; the rest is the caller's contract.
-        Ok(unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })
+        // SAFETY: the caller's contract.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
     }
 
     /// The bytes it points to, as UTF-8.

@@ -234,6 +234,35 @@ pub unsafe extern "C" fn clerk_config_set_sqlite_path(
     unsafe { report(error, body) }
 }
 
+/// Stores users in the table `clerk_user` of the database at `url`, instead of calling a user store callback:
+/// `sqlite:path`, `postgres://user:password@host/database` or `mysql://user:password@host/database`.
+///
+/// The same as `clerk_config_set` with the setting `database`. `clerk_client_new` connects to the database, creates or
+/// migrates the table and checks it, within `timeout_ms`. Later, calls use at most `pool_size` connections (8, unless
+/// the URL has the parameter), opened when they are needed and not carried across `fork`. TLS with a verified
+/// certificate is required unless the URL's `sslmode` permits less. `sqlite:path` is opened as
+/// `clerk_config_set_sqlite_path` does. `url` is UTF-8 and is copied; no message contains it.
+///
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` for a scheme that is unknown or that
+/// this library was built without. One thread at a time.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_config_set_database(
+    config: *mut clerk_config,
+    url: clerk_str,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    let body = || {
+        // SAFETY: the header's contract.
+        let (config, url) = unsafe { (as_mut(config)?, url.to_str()?) };
+        crate::users::check_database_url(url)?;
+        config.config.set("database", url)?;
+        Ok(CLERK_OK)
+    };
+    // SAFETY: the header's contract.
+    unsafe { report(error, body) }
+}
+
 /// Copies the SQLite database at `path`, which may be in use, into a new file that only its owner can read.
 ///
 /// The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::de::MapAccess;
 
 use super::permissions;
-use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, StringOrArray, Strings};
+use crate::json::{self, Claim, IntegerPair, Json, MAX_EXACT_INTEGER, Nested, ObjectVisitor, Strings, UnreadStrings};
 use crate::token::TokenKind;
 
 /// The active organization of a session.
@@ -111,10 +111,12 @@ pub(super) struct Members<'a> {
     org_id: Claim<Cow<'a, str>>,
     org_slug: Claim<Cow<'a, str>>,
     org_role: Claim<Cow<'a, str>>,
-    org_permissions: Claim<Strings<'a>>,
-    scp: Claim<Strings<'a>>,
+    // Lists are read once the signature is verified: they take many times their length.
+    aud: UnreadStrings<'a>,
+    org_permissions: UnreadStrings<'a>,
+    scp: UnreadStrings<'a>,
     scope: Claim<Cow<'a, str>>,
-    m2m_scopes: Claim<Strings<'a>>,
+    m2m_scopes: UnreadStrings<'a>,
 }
 
 #[derive(Debug, Default)]
@@ -165,7 +167,7 @@ impl<'de> ObjectVisitor<'de> for Members<'de> {
             "iss" => claims.iss = value()?.string(),
             "azp" => claims.azp = value()?.string(),
             "jti" => claims.jti = value()?.string(),
-            "aud" => claims.aud = map.next_value::<StringOrArray<'de>>()?.0,
+            "aud" => self.aud = map.next_value()?,
             "exp" => claims.exp = value()?.number(),
             "nbf" => claims.nbf = value()?.number(),
             "iat" => claims.iat = value()?.number(),
@@ -178,10 +180,10 @@ impl<'de> ObjectVisitor<'de> for Members<'de> {
             "org_id" => self.org_id = value()?.string(),
             "org_slug" => self.org_slug = value()?.string(),
             "org_role" => self.org_role = value()?.string(),
-            "org_permissions" => self.org_permissions = map.next_value::<StringOrArray<'de>>()?.0,
-            "scp" => self.scp = map.next_value::<StringOrArray<'de>>()?.0,
+            "org_permissions" => self.org_permissions = map.next_value()?,
+            "scp" => self.scp = map.next_value()?,
             "scope" => self.scope = value()?.string(),
-            "scopes" => self.m2m_scopes = map.next_value::<StringOrArray<'de>>()?.0,
+            "scopes" => self.m2m_scopes = map.next_value()?,
             "o" => self.o = map.next_value::<Nested<OrgV2<'de>>>()?.0,
             "act" => self.act = map.next_value::<Nested<Act<'de>>>()?.0,
             _ => return Ok(false),
@@ -229,7 +231,7 @@ impl<'a> Members<'a> {
             id: non_empty(&self.org_id)?,
             slug: non_empty(&self.org_slug),
             role: non_empty(&self.org_role),
-            permissions: Permissions::List(self.org_permissions.get().cloned().unwrap_or_default()),
+            permissions: Permissions::List(self.org_permissions.read().into_option().unwrap_or_default()),
         })
     }
 
@@ -239,8 +241,8 @@ impl<'a> Members<'a> {
             list.split(' ').filter(|scope| !scope.is_empty()).map(|scope| Cow::Owned(scope.to_owned())).collect()
         };
         let (first, second) = match kind {
-            TokenKind::OauthToken => (&self.scp, self.scope.get().map(|scope| split(scope))),
-            TokenKind::M2mToken => (&self.m2m_scopes, self.claims.aud.get().cloned()),
+            TokenKind::OauthToken => (self.scp.read(), self.scope.get().map(|scope| split(scope))),
+            TokenKind::M2mToken => (self.m2m_scopes.read(), self.claims.aud.get().cloned()),
             TokenKind::SessionToken | TokenKind::ApiKey => return Vec::new(),
         };
         match first {
@@ -252,6 +254,7 @@ impl<'a> Members<'a> {
 
     /// Returns the claims of a token of this class: those that only other classes have become absent.
     pub fn claims(&mut self, kind: TokenKind) -> &mut Claims<'a> {
+        self.claims.aud = self.aud.read();
         let scopes = self.scopes(kind);
         let organization = self.organization().filter(|_| kind == TokenKind::SessionToken);
         let claims = &mut self.claims;

@@ -214,6 +214,12 @@ pub fn quoted(value: &str) -> String {
     shown
 }
 
+/// Does the same with bytes that may not be UTF-8; reads no more of them than is shown.
+pub fn quoted_bytes(value: &[u8]) -> String {
+    const MAX_CHAR_LEN: usize = 4;
+    quoted(&String::from_utf8_lossy(&value[..value.len().min((MAX_SHOWN + 1) * MAX_CHAR_LEN)]))
+}
+
 /// Explains a token of any bytes.
 pub fn explain<K: AsRef<[VerifyingKey]>>(token: &[u8], expectations: &Expectations<'_, K>) -> Explanation {
     let mut explanation = Explanation { checks: Vec::new(), kind: None, reason: None };

@@ -18,7 +18,7 @@ use once_cell::sync::Lazy;
 pub use authorization::{Authorization, AuthorizationParams, FactorLevel, Reverification};
 use claims::Members;
 pub use claims::{Claims, Organization, push_joined};
-pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted};
+pub use explain::{Check, CheckStatus, Expectations, Explanation, KnownKeys, explain, quoted_bytes};
 use header::Header;
 pub use key::{KeyError, VerifyingKey};
 #[cfg(fuzzing)]

@@ -79,16 +79,18 @@ impl KeySource {
         }
     }
 
-    /// Returns other keys for the same key id after none of `tried` verified the signature: Clerk may have rotated the key.
+    /// Returns other keys for the same key id after none of `tried` verified the signature of the signed input with this hash: Clerk
+    /// may have rotated the key.
     pub fn keys_after_rotation(
         &self,
         kid: Option<&str>,
+        signing_hash: &[u8; 32],
         tried: &Keys,
         now_ms: i64,
         fetcher: &JwksFetcher<'_>,
     ) -> Result<Keys, KeyLookupError> {
         match (self, kid) {
-            (KeySource::Jwks(store), Some(kid)) => store.keys_after_rotation(kid, tried, now_ms, fetcher),
+            (KeySource::Jwks(store), Some(kid)) => store.keys_after_rotation(kid, signing_hash, tried, now_ms, fetcher),
             _ => Err(KeyLookupError::Refused(Reason::TokenInvalidSignature)),
         }
     }

@@ -28,13 +28,14 @@ const FREE_FAILURES: u32 = 2;
 const MIN_BACKOFF_MS: i64 = 1000;
 /// At most one fetch per interval because of a token whose key is not in the set.
 const REFETCH_INTERVAL_MS: i64 = 10_000;
-/// How long a key id is cached as unknown.
+/// How long a key id, or a token whose signature no key verifies, is cached as unknown.
 const NEGATIVE_TTL_MS: i64 = 30_000;
-const MAX_UNKNOWN_KIDS: usize = 1024;
-/// Fetches beyond that limit, at once and one per interval, for key ids that were refused because of it and come again. After a
-/// rotation all tokens have the new key id; invented ones differ, or else delay the new key by this interval at most.
-const REPEATED_KID_BURST: u32 = 3;
-const REPEATED_KID_INTERVAL_MS: i64 = 1000;
+const MAX_UNKNOWN: usize = 1024;
+/// Fetches beyond that limit, at once and one per interval, for key ids and tokens that were refused because of it and come again.
+/// After a rotation all tokens have the new key id, or a good token comes again; invented ones differ, or else delay the new
+/// key by this interval at most.
+const REPEATED_BURST: u32 = 3;
+const REPEATED_INTERVAL_MS: i64 = 1000;
 /// The number of callers that wait for a fetch because the cached set has no key for their token.
 const MAX_REFETCH_WAITERS: usize = 4;
 
@@ -165,11 +166,11 @@ pub struct JwksStore {
     refresh_backoff: RateLimit,
     refetch_limit: RateLimit,
     refetch_waiters: Slots,
-    repeated_kid_limit: TokenBucket,
-    /// Key ids that were not in a set fetched for them.
-    unknown_kids: Cache<String, (), RandomState>,
-    /// Key ids that were refused without a fetch, with the number of fetches begun before.
-    refused_kids: Cache<String, u64, RandomState>,
+    repeated_limit: TokenBucket,
+    /// Key ids, and hashes of signed input, for which a set fetched for them had no key.
+    unknown: Cache<Box<[u8]>, (), RandomState>,
+    /// The same, refused without a fetch, with the number of fetches begun before.
+    refused: Cache<Box<[u8]>, u64, RandomState>,
     can_fetch: bool,
     on_replaced: Box<OnReplaced>,
     on_limited: Box<OnLimited>,
@@ -195,9 +196,9 @@ impl JwksStore {
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
             refetch_waiters: Slots::new(MAX_REFETCH_WAITERS),
-            repeated_kid_limit: TokenBucket::new(REPEATED_KID_BURST, REPEATED_KID_INTERVAL_MS),
-            unknown_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
-            refused_kids: Cache::new(MAX_UNKNOWN_KIDS, RandomState::new()),
+            repeated_limit: TokenBucket::new(REPEATED_BURST, REPEATED_INTERVAL_MS),
+            unknown: Cache::new(MAX_UNKNOWN, RandomState::new()),
+            refused: Cache::new(MAX_UNKNOWN, RandomState::new()),
             can_fetch,
             on_replaced,
             on_limited,
@@ -208,30 +209,44 @@ impl JwksStore {
     /// Returns the keys with a key id.
     pub fn keys_for(&self, kid: &str, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Keys, KeyLookupError> {
         let loaded = self.current(now_ms, fetcher)?;
-        if let Some(keys) = loaded.set.get(kid) {
-            return Ok(keys.clone());
+        let find = |loaded: &Loaded| loaded.set.get(kid).cloned();
+        match find(&loaded) {
+            Some(keys) => Ok(keys),
+            None => self.find_after_refetch(kid.as_bytes(), &loaded, find, Reason::JwkKidMismatch, now_ms, fetcher),
         }
-        let refused = Err(KeyLookupError::Refused(Reason::JwkKidMismatch));
-        if !self.can_fetch || self.unknown_kids.get(kid, now_ms).is_some() {
+    }
+
+    /// Fetches the set, within the limits, because the cached one has no key for a token. `wanted` is what the set has none for.
+    fn find_after_refetch(
+        &self,
+        wanted: &[u8],
+        loaded: &Arc<Loaded>,
+        find: impl Fn(&Loaded) -> Option<Keys>,
+        reason: Reason,
+        now_ms: i64,
+        fetcher: &JwksFetcher<'_>,
+    ) -> Result<Keys, KeyLookupError> {
+        let refused = Err(KeyLookupError::Refused(reason));
+        if !self.can_fetch || self.unknown.get(wanted, now_ms).is_some() {
             return refused;
         }
         let expires_ms = now_ms.saturating_add(NEGATIVE_TTL_MS);
         let fetches = self.fetches.load(Ordering::SeqCst);
-        let refused_before = self.refused_kids.get(kid, now_ms);
+        let refused_before = self.refused.get(wanted, now_ms);
         let was_fetched_since = refused_before.is_some_and(|fetches| loaded.number > fetches);
         if !was_fetched_since {
-            let refetched = self.refetch(&loaded, refused_before.is_some(), now_ms, fetcher)?;
-            if let Some(keys) = refetched.loaded().and_then(|loaded| loaded.set.get(kid)) {
+            let refetched = self.refetch(loaded, refused_before.is_some(), now_ms, fetcher)?;
+            if let Some(keys) = refetched.loaded().and_then(find) {
                 // Clerk has rotated its keys: that was not one of the fetches that the limit is for.
                 self.refetch_limit.release();
-                return Ok(keys.clone());
+                return Ok(keys);
             }
             if !matches!(refetched, Refetch::Fetched(_)) {
-                self.refused_kids.put(kid.to_owned(), fetches, expires_ms, now_ms);
+                self.refused.put(wanted.into(), fetches, expires_ms, now_ms);
                 return refused;
             }
         }
-        self.unknown_kids.put(kid.to_owned(), (), expires_ms, now_ms);
+        self.unknown.put(wanted.into(), (), expires_ms, now_ms);
         refused
     }
 
@@ -242,34 +257,33 @@ impl JwksStore {
             |loaded: &&Arc<Loaded>| !self.can_fetch || now_ms.saturating_sub(loaded.fetched_ms) < REFRESH_AFTER_MS;
         let is_absent = loaded.as_ref().filter(is_current).is_some_and(|loaded| loaded.set.get(kid).is_none());
         drop(loaded);
-        is_absent && (!self.can_fetch || self.unknown_kids.get(kid, now_ms).is_some())
+        is_absent && (!self.can_fetch || self.unknown.get(kid.as_bytes(), now_ms).is_some())
     }
 
-    /// Returns other keys with a key id after none of `tried` verified the signature: Clerk may have rotated the key.
+    /// Returns other keys with a key id after none of `tried` verified the signature of the token whose signing input has this hash:
+    /// Clerk may have rotated the key.
     pub fn keys_after_rotation(
         &self,
         kid: &str,
+        signing_hash: &[u8; 32],
         tried: &Keys,
         now_ms: i64,
         fetcher: &JwksFetcher<'_>,
     ) -> Result<Keys, KeyLookupError> {
-        let refused = KeyLookupError::Refused(Reason::TokenInvalidSignature);
+        let refused = Reason::TokenInvalidSignature;
         if !self.can_fetch {
-            return Err(refused);
+            return Err(KeyLookupError::Refused(refused));
         }
         let loaded = self.current(now_ms, fetcher)?;
-        let others = |loaded: &Loaded| {
+        let find = |loaded: &Loaded| {
             let keys = loaded.set.get(kid)?;
             keys.iter().any(|key| tried.iter().all(|old| old.id() != key.id())).then(|| keys.clone())
         };
-        // Another thread may have fetched the new key meanwhile.
-        if let Some(keys) = others(&loaded) {
-            return Ok(keys);
+        match find(&loaded) {
+            // Another thread has fetched the new key meanwhile.
+            Some(keys) => Ok(keys),
+            None => self.find_after_refetch(signing_hash, &loaded, find, refused, now_ms, fetcher),
         }
-        let refetched = self.refetch(&loaded, false, now_ms, fetcher)?;
-        let keys = refetched.loaded().and_then(others).ok_or(refused)?;
-        self.refetch_limit.release();
-        Ok(keys)
     }
 
     /// Records that a token was verified by a key. The first one of a key that came with a rotation renews the limit of fetches
@@ -373,27 +387,27 @@ impl JwksStore {
     fn refetch(
         &self,
         seen: &Arc<Loaded>,
-        is_repeated_kid: bool,
+        is_repeated: bool,
         now_ms: i64,
         fetcher: &JwksFetcher<'_>,
     ) -> Result<Refetch, KeyLookupError> {
         if fetcher.has_fetched.get() || self.backoff(now_ms).is_some() {
             return self.limited(now_ms);
         }
-        let is_repeated_kid = is_repeated_kid && self.last_failure.lock().is_none();
+        let is_repeated = is_repeated && self.last_failure.lock().is_none();
         let Ok(deadline) = fetcher.deadline() else {
             let is_worthwhile = match self.in_flight.is_running(&()) {
                 true => !self.refetch_waiters.is_full(),
                 false => {
                     self.refetch_limit.is_available(now_ms)
-                        || (is_repeated_kid && self.repeated_kid_limit.wait_ms(now_ms).is_none())
+                        || (is_repeated && self.repeated_limit.wait_ms(now_ms).is_none())
                 }
             };
             return if is_worthwhile { Err(KeyLookupError::WouldBlock) } else { self.report_limit(now_ms) };
         };
         let may_start = || {
             let may_start = self.refetch_limit.try_acquire(now_ms)
-                || (is_repeated_kid && self.repeated_kid_limit.try_acquire(now_ms).is_ok());
+                || (is_repeated && self.repeated_limit.try_acquire(now_ms).is_ok());
             if may_start {
                 self.is_limit_reported.store(false, Ordering::SeqCst);
             }
@@ -545,7 +559,7 @@ mod tests {
         let lookup = |kid: &str| {
             let fetcher = JwksFetcher::new(&fetch, Io::Blocking(Deadline::after(Duration::from_secs(1))));
             let keys = store.keys_for(kid, 0, &fetcher)?;
-            store.keys_after_rotation(kid, &keys, 0, &fetcher)
+            store.keys_after_rotation(kid, &[0; 32], &keys, 0, &fetcher)
         };
         let refused = |reason| Err(KeyLookupError::Refused(reason));
         assert_eq!(lookup("new").map(|_| ()), refused(Reason::JwkKidMismatch));

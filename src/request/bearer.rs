@@ -4,9 +4,9 @@ use super::name::Name;
 use super::{check_len, trim};
 use crate::reason::Reason;
 
-/// Returns the token of a header value, or `Ok(None)` if the header is empty or of another scheme.
+/// Returns the token of a trimmed header value, or `Ok(None)` if the header is empty or of another scheme.
+#[inline(always)]
 pub fn parse(value: &[u8], allow_bare_token: bool) -> Result<Option<&[u8]>, Reason> {
-    let value = trim(value);
     if value.is_empty() {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::cookies::{SessionCookies, are_equal, has_issuer, pairs, parse_int_prefix, uses_suffixed_cookies};
-use super::{ExtractOptions, MAX_COOKIES_LEN, Request, trim};
+use super::{ExtractOptions, Request, are_too_long, trim};
 use crate::reason::Reason;
 
 /// Clerk's cookies of one instance. Empty cookies are absent; of several with the same name the first counts.
@@ -37,7 +37,7 @@ impl<'a> BrowserCookies<'a> {
     /// [`Reason::TokenInvalid`] if the cookie lines are too long.
     pub fn read(request: &Request<'a>, options: &ExtractOptions, now_s: i64) -> Result<Self, Reason> {
         let lines = &request.cookies;
-        if lines.iter().map(|line| line.len()).sum::<usize>() > MAX_COOKIES_LEN {
+        if are_too_long(lines) {
             return Err(Reason::TokenInvalid);
         }
         let suffix = options.instance.as_ref().map(|instance| instance.suffix.as_str());

@@ -6,7 +6,7 @@
 use memchr::memchr;
 
 use super::{
-    ClerkInstance, Credential, ExtractOptions, MAX_COOKIES_LEN, TokenSource, UnverifiedClaims, check_len,
+    ClerkInstance, Credential, ExtractOptions, TokenSource, UnverifiedClaims, are_too_long, check_len,
     decode_unverified, trim,
 };
 use crate::reason::Reason;
@@ -30,7 +30,7 @@ pub fn extract<'a>(lines: &[&'a [u8]], options: &ExtractOptions, now_s: i64) -> 
     if lines.is_empty() && !options.check_client_uat {
         return Ok(None);
     }
-    if lines.iter().map(|line| line.len()).sum::<usize>() > MAX_COOKIES_LEN {
+    if are_too_long(lines) {
         return Err(Reason::TokenInvalid);
     }
     let cookies = SessionCookies::parse(lines, options.instance.as_ref().map(|i| i.suffix.as_str()));

@@ -29,7 +29,9 @@ use other_lines::LazyLines;
 /// The maximum length of a token in bytes. Browsers limit cookies to 4 KiB, most servers limit header lines to 8 KiB.
 pub const MAX_TOKEN_LEN: usize = 16 * 1024;
 /// The maximum length of all cookie lines of a request together, in bytes.
-pub const MAX_COOKIES_LEN: usize = 64 * 1024;
+const MAX_COOKIES_LEN: usize = 64 * 1024;
+/// The maximum number of cookie lines of a request. HTTP/2 permits a line for each cookie (RFC 9113 §8.2.3).
+const MAX_COOKIE_LINES: usize = 512;
 
 type Lines<'a> = SmallVec<[&'a [u8]; 2]>;
 
@@ -87,7 +89,9 @@ impl<'a> Request<'a> {
         const AUTHORIZATION: Name = Name::new(b"authorization");
         match name.len() {
             13 if AUTHORIZATION.is(name) => self.authorization.add(value),
-            6 if COOKIE.is(name) => self.cookies.push(value),
+            // One line too many is stored, so that the request is rejected.
+            6 if COOKIE.is(name) && self.cookies.len() <= MAX_COOKIE_LINES => self.cookies.push(value),
+            6 if COOKIE.is(name) => {}
             _ => return false,
         }
         true
@@ -189,6 +193,7 @@ pub struct ClerkInstance {
 /// # Errors
 ///
 /// The reason if the request has a credential and it is rejected.
+#[inline]
 pub fn extract<'a>(
     request: &Request<'a>,
     options: &ExtractOptions,
@@ -222,6 +227,7 @@ pub fn locate<'a>(
 /// # Errors
 ///
 /// The reason if it has a credential and it is rejected.
+#[inline(always)]
 pub fn extract_header<'a>(request: &Request<'a>, options: &ExtractOptions) -> Result<Option<Credential<'a>>, Reason> {
     let line = match request.authorization {
         Single::Absent => return Ok(None),
@@ -242,6 +248,11 @@ fn extract_cookie<'a>(
         true => Ok(None),
         false => cookies::extract(&request.cookies, options, now_s),
     }
+}
+
+/// Returns whether there are more cookie lines, or longer ones, than are read.
+fn are_too_long(lines: &[&[u8]]) -> bool {
+    lines.len() > MAX_COOKIE_LINES || lines.iter().map(|line| line.len()).sum::<usize>() > MAX_COOKIES_LEN
 }
 
 /// Strips spaces and tabs at both ends.
@@ -265,6 +276,7 @@ fn trim_blanks(mut value: &[u8]) -> &[u8] {
 }
 
 /// Returns the token if it is neither empty nor too long.
+#[inline(always)]
 fn check_len(token: &[u8]) -> Option<&[u8]> {
     (1..=MAX_TOKEN_LEN).contains(&token.len()).then_some(token)
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
     Debug,
     Default,
     PartialEq,
+    PartialOrd,
+    Ord,
     Eq,
     strum::FromRepr,
     strum::IntoStaticStr,

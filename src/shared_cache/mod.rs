@@ -41,6 +41,10 @@ use crate::revocation::{Revocation, TimedRevocation};
 
 /// How long one operation may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
+/// The same where no request can do without it.
+const REQUIRED_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long a read of the stream may take, besides waiting: no request waits for it.
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a process may fetch a user for all others.
 const LEASE_TTL: Duration = Duration::from_millis(1500);
 /// How long the result of a machine token is shared at most.
@@ -178,7 +182,8 @@ impl SharedCache {
         deadline: Deadline,
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
-        self.run_for(OPERATION_TIMEOUT.min(deadline.remaining()), operation)
+        let timeout = if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT };
+        self.run_for(timeout.min(deadline.remaining()), operation)
     }
 
     fn run_for<T>(
@@ -447,7 +452,7 @@ impl SharedCache {
     /// Returns what others have appended after an entry, waiting at most `wait` for the first.
     pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
         let stream = self.sealer.stream();
-        self.run_for(wait + OPERATION_TIMEOUT, |_| self.engine.read(&stream, after, wait, OPERATION_TIMEOUT))
+        self.run_for(wait + READ_TIMEOUT, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
     }
 
     /// Opens an entry of the stream.

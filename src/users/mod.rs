@@ -1,19 +1,32 @@
 //! The application's own user table, and the sync that updates its rows from Clerk's users.
 //!
-//! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table.
+//! [`UserStore`] is the trait that an application implements for its table; [`SqliteStore`] is a ready-made table, and the
+//! setting `database` uses one in PostgreSQL, MySQL or MariaDB.
 
 // `UserSync` decides what to read and write and does no I/O itself.
+mod database;
 mod deactivation;
+mod deadline;
 mod diff;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod owner;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod row;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
 mod sync;
 mod username;
 
+#[cfg(feature = "capi")]
+pub(crate) use database::check_url as check_database_url;
+pub(crate) use database::open as open_database;
 pub(crate) use deactivation::{Deactivation, DeactivationStep};
+pub(crate) use deadline::{current as current_deadline, within as within_deadline};
 pub(crate) use owner::RowOwner;
 pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]

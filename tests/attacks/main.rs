@@ -9,6 +9,7 @@ mod extraction;
 mod json;
 mod limits;
 mod mutations;
+mod shapes;
 mod signatures;
 mod tokens;
 

@@ -82,6 +82,13 @@ static void call_every_function(void) {
     CALL(clerk_config_set_sqlite_path(config, not_utf8, &error));
     CALL(clerk_config_set_sqlite_path(config, empty, &error));
     CALL(clerk_config_set_sqlite_path(config, with_nul, &error));
+    CALL(clerk_config_set_database(config, string, &error));
+    CALL(clerk_config_set_database(NULL, string, &error));
+    CALL(clerk_config_set_database(config, null_string, &error));
+    CALL(clerk_config_set_database(config, huge_string, &error));
+    CALL(clerk_config_set_database(config, not_utf8, &error));
+    CALL(clerk_config_set_database(config, empty, &error));
+    CALL(clerk_config_set_database(config, with_nul, &error));
     CALL(clerk_sqlite_backup(string, string, &error));
     CALL(clerk_sqlite_backup(null_string, string, &error));
     CALL(clerk_sqlite_backup(huge_string, string, &error));

@@ -51,15 +51,15 @@ LAYOUT(clerk_stats, jwks_age_ms, 80);
 LAYOUT(clerk_stats, no_credentials, 88);
 LAYOUT(clerk_stats, would_block, 96);
 LAYOUT(clerk_stats, store_errors, 104);
-LAYOUT(clerk_stats, shared_cache_hits, 112);
-LAYOUT(clerk_stats, shared_cache_misses, 120);
-LAYOUT(clerk_stats, shared_cache_errors, 128);
-LAYOUT(clerk_stats, shared_cache_rejected, 136);
-LAYOUT(clerk_stats, revocation_lag_ms, 144);
-LAYOUT(clerk_stats, shared_cache_state, 152);
-LAYOUT(clerk_stats, calls, 160);
-LAYOUT(clerk_stats, open_circuits, 1184);
-LAYOUT(clerk_stats, rate_limited, 1312);
+LAYOUT(clerk_stats, calls, 112);
+LAYOUT(clerk_stats, open_circuits, 1136);
+LAYOUT(clerk_stats, rate_limited, 1264);
+LAYOUT(clerk_stats, shared_cache_hits, 1392);
+LAYOUT(clerk_stats, shared_cache_misses, 1400);
+LAYOUT(clerk_stats, shared_cache_errors, 1408);
+LAYOUT(clerk_stats, shared_cache_rejected, 1416);
+LAYOUT(clerk_stats, revocation_lag_ms, 1424);
+LAYOUT(clerk_stats, shared_cache_state, 1432);
 
 /* Enumerations have 32 bits. */
 _Static_assert(sizeof(clerk_reason) == 4 && sizeof(clerk_attribute) == 4 && sizeof(clerk_store_request_kind) == 4,

@@ -68,6 +68,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_user_columns(NULL, 1), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_column_length(NULL, CLERK_COLUMN_EMAIL, 9), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_sqlite_path(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_database(NULL, CLERK_STR("sqlite:x"), NULL), CLERK_E_NULL);
 
     clerk_config *config = clerk_config_new();
     for (size_t i = 0; i < INVALIDS; i++) {
@@ -79,6 +80,7 @@ static void configs(void) {
         CHECK_STATUS(clerk_config_add(config, invalid[i].text, value, NULL), invalid[i].status);
         CHECK_STATUS(clerk_config_add(config, name, invalid[i].text, NULL), invalid[i].status);
         CHECK_STATUS(clerk_config_set_sqlite_path(config, invalid[i].text, NULL), invalid[i].status);
+        CHECK_STATUS(clerk_config_set_database(config, invalid[i].text, NULL), invalid[i].status);
     }
     CHECK_STATUS(clerk_config_set(config, none, none, NULL), CLERK_E_CONFIG);
     CHECK_STATUS(clerk_config_set(config, name, with_nul, NULL), CLERK_E_CONFIG);

@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clerk_auth::UserMode;
 use clerk_auth::internals::Config;
-use clerk_sim::{Fault, Leaf, Sim};
+use clerk_auth::{TokenKind, UserMode};
+use clerk_sim::{Fault, Leaf, Sim, TokenSpec};
 use serde_json::json;
 
 use super::common::{Fixture, bearer, pem, retry_after_ms, timed, word};
@@ -71,6 +71,50 @@ fn parallel_failures_open_the_circuit_for_one_interval() {
         fixture.time.advance_ms(1000);
         assert_eq!(ask(&fixture, 0), "in verified", "{count}");
         assert_eq!(ask(&fixture, count - 1), "in verified", "{count}");
+    }
+}
+
+/// Sessions and opaque tokens, as well.
+#[test]
+fn parallel_failures_of_other_calls_open_the_circuit_for_one_interval() {
+    const COUNT: usize = 24;
+    let sim = Sim::start();
+    let key = pem(&sim);
+    for n in 0..COUNT {
+        sim.put_session(json!({"id": format!("sess_{n}"), "user_id": "user_1"}));
+        let token = json!({"id": "ak_1", "subject": "org_1", "scopes": []});
+        sim.update(|state| state.api_keys.insert(format!("ak_{n}"), token));
+    }
+    let fixture = Fixture::build(sim, None, |config| {
+        config.jwt_key = key;
+        config.user_mode = Some(UserMode::Claims);
+        config.session_check_ttl_s = 60;
+        config.machine_cache_ttl_s = 1;
+        config.accepts_token = TokenKind::ALL.to_vec();
+        config.timeout_ms = 800;
+    });
+    let session = |n: usize| fixture.mint(&TokenSpec::session("user_1").sid(&format!("sess_{n}")));
+    let opaque = |n: usize| format!("ak_{n}");
+    // Tokens that Clerk has accepted are not limited.
+    for n in 0..COUNT {
+        assert_eq!(fixture.ask(&opaque(n)), "in verified");
+        fixture.time.advance_s(2);
+    }
+    let kinds: [(&str, &(dyn Fn(usize) -> String + Sync)); 2] =
+        [("/sessions/*", &session), ("/api_keys/verify", &opaque)];
+    for (path, token) in kinds {
+        let tokens: Vec<String> = (0..COUNT).map(token).collect();
+        fixture.sim.fault(Fault::on(path).delay_ms(1500).times(COUNT as u64));
+        std::thread::scope(|scope| {
+            for token in &tokens {
+                let fixture = &fixture;
+                scope.spawn(move || assert_eq!(fixture.ask(token), UNAVAILABLE));
+            }
+        });
+        fixture.sim.clear_faults();
+        fixture.time.advance_ms(1000);
+        assert_eq!(fixture.ask(&tokens[0]), "in verified", "{path}");
+        assert_eq!(fixture.ask(&tokens[COUNT - 1]), "in verified", "{path}");
     }
 }
 

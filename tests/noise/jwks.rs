@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use clerk_auth::TokenKind;
 use clerk_sim::encoding::b64u;
-use clerk_sim::{Fault, Rotation, Spoil, TokenSpec};
+use clerk_sim::{Fault, Kind, Rotation, Spoil, TokenSpec};
 use serde_json::json;
 
 use super::common::{Fixture, NOW_S, inline, retry_after_ms, timed};
@@ -126,15 +127,26 @@ fn slow_jwks_blocks_few_threads() {
 
 /// A flood of key ids that do not exist, and a rotation in the middle.
 fn first_success_during_flood(kid: impl Fn(usize) -> usize + Sync, delay_ms: u64) -> Duration {
-    let fixture = Fixture::new(|_| {});
-    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+    let flood = |_: &Fixture, n: usize| unknown_kid(kid(n));
+    first_success(flood, Rotation::default(), &TokenSpec::session("user_1"), delay_ms)
+}
+
+/// A flood of tokens, and a rotation in the middle. Returns how long a token of the new key is rejected.
+fn first_success(
+    flood: impl Fn(&Fixture, usize) -> String + Sync,
+    rotation: Rotation,
+    good: &TokenSpec,
+    delay_ms: u64,
+) -> Duration {
+    let fixture = Fixture::new(|config| config.accepts_token = TokenKind::ALL.to_vec());
+    assert_eq!(fixture.ask(&fixture.mint(good)), "in verified");
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
                     let n = sent.fetch_add(1, Ordering::SeqCst);
-                    fixture.ask(&unknown_kid(kid(n)));
+                    fixture.ask(&flood(&fixture, n));
                     std::thread::sleep(Duration::from_millis(10));
                 }
             });
@@ -142,9 +154,9 @@ fn first_success_during_flood(kid: impl Fn(usize) -> usize + Sync, delay_ms: u64
         while sent.load(Ordering::SeqCst) < 50 {
             std::thread::sleep(Duration::from_millis(5));
         }
-        fixture.sim.rotate(Rotation::default()).unwrap();
+        fixture.sim.rotate(rotation).unwrap();
         fixture.sim.fault(Fault::on("/jwks").delay_ms(delay_ms));
-        let (begun, token) = (Instant::now(), fixture.token("user_1"));
+        let (begun, token) = (Instant::now(), fixture.mint(good));
         while !fixture.ask(&token).starts_with("in ") && begun.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(5));
             fixture.time.advance_ms(5);
@@ -170,6 +182,26 @@ fn rotation_during_flood_of_unknown_kids_costs_one_fetch() {
 fn flood_of_kids_sent_twice_delays_a_rotation_by_a_second() {
     let took = first_success_during_flood(|n| n / 2, 0);
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+/// Threat A11. Each type of JWT, a new key with a new id and with the old one, unknown key ids and forged signatures.
+#[test]
+fn rotation_during_a_flood_is_noticed_for_each_type_of_token() {
+    let types =
+        [TokenSpec::session("user_1"), TokenSpec::new(Kind::OauthJwt, "user_1"), TokenSpec::new(Kind::M2mJwt, "mch_1")];
+    for (number, good) in types.iter().enumerate() {
+        let noise = types[(number + 1) % types.len()].clone();
+        let forged = move |fixture: &Fixture, n: usize| {
+            fixture.mint(&noise.clone().exp_in(3600 + n as i64).spoil(Spoil::WrongKey))
+        };
+        let same_kid = Rotation { same_kid: true, ..Rotation::default() };
+        for (what, rotation) in [("new id", Rotation::default()), ("same id", same_kid)] {
+            let took = first_success(|_, n| unknown_kid(n), rotation, good, 0);
+            assert!(took < Duration::from_secs(2), "{number}, {what}, unknown key ids: {took:?}");
+            let took = first_success(&forged, rotation, good, 0);
+            assert!(took < Duration::from_secs(2), "{number}, {what}, forged signatures: {took:?}");
+        }
+    }
 }
 
 #[test]

@@ -66,6 +66,44 @@ fn replaced_database_is_an_error_until_the_restart() {
     create(&store, "bob").unwrap();
 }
 
+/// A database of no length is a new one for SQLite, which then discards the WAL.
+#[test]
+fn emptied_database_is_an_error_until_the_restart() {
+    let dir = TempDir::new();
+    let path = dir.join("users.db");
+    let store = open(&path);
+    let key = create(&store, "ada").unwrap();
+    store.begin().unwrap();
+    store.create(&super::user("eve")).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    failure(store.commit(), &path);
+    store.rollback();
+    for _ in 0..3 {
+        failure(create(&store, "bob"), &path);
+        failure(find(&store, "ada"), &path);
+        failure(store.find_by_key(&key), &path);
+    }
+}
+
+/// What is acknowledged after another process has shortened a file is there after a restart.
+#[test]
+fn shortened_files_lose_no_acknowledged_row() {
+    for (suffix, part) in [("", 2), ("-wal", 0), ("-wal", 2), ("-wal", 3)] {
+        let dir = TempDir::new();
+        let path = dir.join("users.db");
+        let store = open(&path);
+        (0..5).for_each(|n| drop(create(&store, &format!("ada{n}")).unwrap()));
+        let file = fs::OpenOptions::new().write(true).open(dir.join(format!("users.db{suffix}"))).unwrap();
+        let len = file.metadata().unwrap().len();
+        file.set_len(if part == 0 { 0 } else { len / part }).unwrap();
+        let after: Vec<bool> = (0..5).map(|n| create(&store, &format!("bob{n}")).is_ok()).collect();
+        drop(store);
+        let Ok(store) = SqliteStore::open(&path) else { continue };
+        let lost = (0..5).filter(|n| after[*n] && !find(&store, &format!("bob{n}")).is_ok_and(|row| row.is_some()));
+        assert_eq!(lost.count(), 0, "users.db{suffix}, 1/{part}: {after:?}");
+    }
+}
+
 #[test]
 fn commit_to_a_deleted_file_is_not_acknowledged() {
     let dir = TempDir::new();

@@ -108,7 +108,7 @@ static apr_array_header_t *copy_settings(apr_pool_t *p, const apr_array_header_t
     return copy;
 }
 
-static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *sqlite_path, clerk_client **handle)
+static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings, const char *database, clerk_client **handle)
 {
     clerk_error *error = NULL;
     const char *wrong;
@@ -116,7 +116,7 @@ static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings
 
     if (!wrong && clerk_config_set_log_callback(config, wanted_level(), log_line, NULL, NULL) != CLERK_OK)
         wrong = "internal error of the library";
-    if (!wrong && sqlite_path && clerk_config_set_sqlite_path(config, mac_str(sqlite_path), &error) != CLERK_OK)
+    if (!wrong && database && clerk_config_set_database(config, mac_str(database), &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
     if (!wrong && clerk_client_new(config, handle, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
@@ -135,13 +135,13 @@ static mac_client *find_or_make(const mac_server_conf *server, const apr_array_h
     if (apr_time_now() - failed_at < apr_time_from_sec(1) || apr_pool_create(&p, child_pool) != APR_SUCCESS)
         return NULL;
     settings = dir_settings ? mac_merge_settings(p, server->settings, dir_settings) : server->settings;
-    key = apr_pstrcat(p, mac_settings_key(p, settings), server->sqlite_path, NULL);
+    key = apr_pstrcat(p, mac_settings_key(p, settings), server->database, NULL);
     if ((client = apr_hash_get(clients, key, APR_HASH_KEY_STRING))) {
         apr_pool_destroy(p);
         return client;
     }
     client = apr_pcalloc(p, sizeof(*client));
-    if ((wrong = make_handle(p, settings, server->sqlite_path, &client->handle))
+    if ((wrong = make_handle(p, settings, server->database, &client->handle))
         || apr_thread_mutex_create(&client->lock, APR_THREAD_MUTEX_DEFAULT, p) != APR_SUCCESS) {
         failed_at = apr_time_now();
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, child_server, "mod_auth_clerk: no client: %s", wrong ? wrong : "no mutex");

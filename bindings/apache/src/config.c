@@ -84,7 +84,7 @@ void *mac_merge_server_conf(apr_pool_t *p, void *base_conf, void *add_conf)
     mac_server_conf *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->settings = mac_merge_settings(p, base->settings, add->settings);
-    conf->sqlite_path = add->sqlite_path ? add->sqlite_path : base->sqlite_path;
+    conf->database = add->database ? add->database : base->database;
     conf->strip_headers = merged(base->strip_headers, add->strip_headers);
     return conf;
 }
@@ -209,8 +209,8 @@ static int32_t no_store(void *userdata, const clerk_store_request *request, cler
  * file, because the parent may run as another user. */
 static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const server_rec *s, const apr_array_header_t *settings)
 {
-    const char *sqlite_path = mac_server_conf_of(s)->sqlite_path;
-    const char *key = apr_pstrcat(p, mac_settings_key(p, settings), sqlite_path, NULL);
+    const char *database = mac_server_conf_of(s)->database;
+    const char *key = apr_pstrcat(p, mac_settings_key(p, settings), database, NULL);
     clerk_client *client = NULL;
     clerk_error *error = NULL;
     const char *wrong;
@@ -225,7 +225,7 @@ static const char *check_settings(apr_pool_t *p, apr_hash_t *checked, const serv
     config = mac_new_config(p, settings, &wrong);
     if (!wrong)
         wrong = mac_check_page_settings(settings);
-    if (!wrong && sqlite_path && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
+    if (!wrong && database && clerk_config_set_user_store(config, no_store, NULL, NULL) != CLERK_OK)
         wrong = "ClerkUserStore: internal error of the library";
     if (!wrong && clerk_client_new(config, &client, &error) != CLERK_OK)
         wrong = mac_config_error(p, error);
@@ -272,7 +272,7 @@ int mac_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         const mac_server_conf *conf = mac_server_conf_of(s);
         const char *wrong;
 
-        if (!conf->settings->nelts && !conf->sqlite_path)
+        if (!conf->settings->nelts && !conf->database)
             continue;
         if (!mac_has_key(conf)) {
             without_key = s;

@@ -31,8 +31,7 @@ static const struct {
     { "csrf", "ClerkCSRF" },
     { "handshake", "ClerkPages" },
     { "public_origin", "ClerkPublicOrigin" },
-    { "sqlite", "ClerkUserStore" },
-    { "sqlite_path", "ClerkUserStore" },
+    { "database", "ClerkUserStore" },
 };
 
 const char *mac_directive_of_setting(const char *setting)
@@ -207,10 +206,17 @@ static const char *set_user_store(cmd_parms *cmd, void *conf, const char *arg)
     mac_server_conf *server = mac_server_conf_of(cmd->server);
 
     (void)conf;
+    const char *path;
+
+    server->database = arg;
+    if (!strncmp(arg, "postgres://", 11) || !strncmp(arg, "postgresql://", 13) || !strncmp(arg, "mysql://", 8))
+        return NULL;
     if (strncmp(arg, "sqlite:", 7) || !arg[7])
-        return "ClerkUserStore: must be sqlite:PATH";
-    server->sqlite_path = ap_server_root_relative(cmd->pool, arg + 7);
-    return server->sqlite_path ? NULL : "ClerkUserStore: invalid path";
+        return "ClerkUserStore: must be sqlite:PATH, postgres://... or mysql://...";
+    if (!(path = ap_server_root_relative(cmd->pool, arg + 7)))
+        return "ClerkUserStore: invalid path";
+    server->database = apr_pstrcat(cmd->pool, "sqlite:", path, NULL);
+    return NULL;
 }
 
 /* --- use of a result --------------------------------------------------------------------------------------------- */
@@ -304,7 +310,7 @@ const command_rec mac_directives[] = {
     AP_INIT_ITERATE("ClerkWebhookSecret", add_item, (void *)"webhook_secrets", RSRC_CONF, "signing secrets of webhooks"),
     AP_INIT_ITERATE("ClerkWebhookSecretFile", add_secret_file, (void *)"webhook_secrets", RSRC_CONF,
                     "files with signing secrets of webhooks"),
-    AP_INIT_TAKE1("ClerkUserStore", set_user_store, NULL, RSRC_CONF, "sqlite:PATH: database of the user table"),
+    AP_INIT_TAKE1("ClerkUserStore", set_user_store, NULL, RSRC_CONF, "sqlite:PATH, postgres://... or mysql://...: database of the user table"),
     AP_INIT_TAKE2("ClerkSetting", set_any, NULL, RSRC_CONF, "any setting of the library by its name"),
     AP_INIT_TAKE1("ClerkSOCache", mac_set_socache, NULL, RSRC_CONF,
                   "socache provider that distributes webhook deliveries to all processes"),

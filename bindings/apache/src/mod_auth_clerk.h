@@ -41,7 +41,7 @@ typedef struct {
 
 typedef struct {
     apr_array_header_t *settings; /* of mac_setting */
-    const char *sqlite_path;
+    const char *database;
     int strip_headers;
     /* In children only: */
     struct mac_client *client;

@@ -1,5 +1,6 @@
-// Command bench measures a cached authentication in Go and in C, and jwt.Verify of clerk-sdk-go with a given key. They run in
-// turns in one process; the best turn of each counts. There are up to three rounds, in case the machine is busy.
+// Command bench measures a cached authentication in Go and in C, SHA-256 of the token, and jwt.Verify of clerk-sdk-go with a
+// given key. They run in turns in one process; the best turn of each counts. There are up to three rounds, in case the machine
+// is busy.
 package main
 
 import (
@@ -24,7 +25,10 @@ import (
 func main() {
 	log.SetFlags(0)
 	limit := flag.Float64("limit", 0, "fail if the middleware takes this many ns longer than C; 0 is no limit")
+	slack := flag.Float64("slack", 0, "share of the gate that is allowed in addition")
 	flag.Parse()
+	sha256, err := cloop.LoadSHA256(os.Getenv("CLERK_ANCHOR"))
+	check(err)
 	sim := os.Getenv("CLERK_SIM")
 	token := output(sim, "mint", "--user", "user_1", "--sid", "sess_1", "--azp", "https://app.example.com", "--exp-in", "3600",
 		"--org-id", "org_1", "--org-role", "admin", "--org-permissions", "org:invoices:create,org:invoices:read",
@@ -67,6 +71,7 @@ func main() {
 			}
 			return handled - before
 		}},
+		{name: "SHA-256 of the token", run: func(times int) int { return sha256.Run(token, times) }},
 		{name: "clerk-sdk-go, jwt.Verify with a given key", run: func(times int) (good int) {
 			for range times {
 				if claims, err := jwt.Verify(ctx, &jwt.VerifyParams{Token: token, JWK: key}); err == nil && claims.Subject == "user_1" {
@@ -79,7 +84,9 @@ func main() {
 	inC.Run(authorization, 1) // fill the caches
 	handler.ServeHTTP(nil, request)
 	difference := func() float64 { return candidates[2].best - candidates[0].best }
-	for round := 0; round == 0 || round < 3 && *limit > 0 && difference() > *limit; round++ {
+	ratio := func() float64 { return candidates[1].best / candidates[3].best }
+	isOver := func() bool { return *limit > 0 && difference() > *limit || ratio() > gate*(1+*slack) }
+	for round := 0; round == 0 || round < 3 && isOver(); round++ {
 		for range 80 {
 			for _, c := range candidates {
 				c.turn()
@@ -91,10 +98,24 @@ func main() {
 		fmt.Printf("%-46s %9.0f ns\n", c.name, c.best)
 	}
 	fmt.Printf("%-46s %9.0f ns\n", "Difference of middleware and C", difference())
+	verdict := "pass"
+	switch {
+	case ratio() > gate*(1+*slack):
+		verdict = "FAIL"
+	case ratio() <= target:
+		verdict = "pass, target met"
+	}
+	fmt.Printf("%-52s %9.2f ×    ≤ %.2f    ≤ %.2f  %s\n", "cached hit from Go / SHA-256 of the token", ratio(), target, gate, verdict)
 	if *limit > 0 && difference() > *limit {
 		log.Fatalf("more than %.0f ns", *limit)
 	}
+	if verdict == "FAIL" {
+		os.Exit(1)
+	}
 }
+
+// Authenticate, as a multiple of SHA-256 of the token.
+const target, gate = 1.35, 1.5
 
 type candidate struct {
 	name  string

@@ -280,12 +280,12 @@ ngx_http_clerk_auth_set_fetch_user(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     return ngx_http_clerk_auth_set_switch(cf, conf, cmd->post, "profile", "claims");
 }
 
-/* `sqlite:PATH` or `off`. Opened by the workers, with their user. */
+/* `sqlite:PATH`, the URL of a database server, or `off`. Opened by the workers, with their user. */
 char *
 ngx_http_clerk_auth_set_user_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_clerk_auth_setting_t *setting;
-    ngx_str_t *value = cf->args->elts;
+    ngx_str_t *value = cf->args->elts, path;
 
     setting = ngx_http_clerk_auth_setting_take(cf, conf, "", 1);
     if (setting == NULL) {
@@ -295,12 +295,27 @@ ngx_http_clerk_auth_set_user_store(ngx_conf_t *cf, ngx_command_t *cmd, void *con
         ngx_str_null(&setting->values[0]);
         return NGX_CONF_OK;
     }
-    if (value[1].len <= 7 || ngx_strncmp(value[1].data, "sqlite:", 7) != 0) {
-        return "takes \"sqlite:path\" or \"off\"";
+    if (ngx_strncmp(value[1].data, "postgres://", 11) == 0 || ngx_strncmp(value[1].data, "postgresql://", 13) == 0
+        || ngx_strncmp(value[1].data, "mysql://", 8) == 0)
+    {
+        setting->values[0] = value[1];
+        return NGX_CONF_OK;
     }
-    setting->values[0].data = value[1].data + 7;
-    setting->values[0].len = value[1].len - 7;
-    return ngx_conf_full_name(cf->cycle, &setting->values[0], 0) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (value[1].len <= 7 || ngx_strncmp(value[1].data, "sqlite:", 7) != 0) {
+        return "takes \"sqlite:path\", \"postgres://...\", \"mysql://...\" or \"off\"";
+    }
+    path.data = value[1].data + 7;
+    path.len = value[1].len - 7;
+    if (ngx_conf_full_name(cf->cycle, &path, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+    setting->values[0].len = 7 + path.len;
+    setting->values[0].data = ngx_pnalloc(cf->pool, setting->values[0].len + 1);
+    if (setting->values[0].data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    ngx_sprintf(setting->values[0].data, "sqlite:%V%Z", &path);
+    return NGX_CONF_OK;
 }
 
 char *
@@ -382,7 +397,7 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
         mode = with_store ? clerk_str_of("sync") : clerk_str_of("profile");
         if (clerk_config_set(config, CLERK_STR("user_mode"), mode, error) != CLERK_OK
             || (with_store
-                && clerk_config_set_sqlite_path(config, ngx_http_clerk_auth_str(&settings[store].values[0]), error)
+                && clerk_config_set_database(config, ngx_http_clerk_auth_str(&settings[store].values[0]), error)
                        != CLERK_OK))
         {
             return NGX_ERROR;

@@ -7,7 +7,7 @@ const { ClerkError, closedError, fromException, fromNative, fromStatus } = requi
 const { ClerkEvents } = require('./events.js');
 const { parseHeaders, parsePage } = require('./request.js');
 const { parseOptions } = require('./settings.js');
-const { UserStore, isInStoreCall } = require('./user-store.js');
+const { UserStore, isInStoreCall, runOnDatabase } = require('./user-store.js');
 const { warnOfResult } = require('./warnings.js');
 const webhooks = require('./webhooks.js');
 
@@ -322,7 +322,8 @@ class ClerkClient {
 
   /** Executes the store requests of a pending call. */
   #finish(callResult) {
-    return callResult.pending === undefined ? callResult : this.#store.run(callResult.pending);
+    if (callResult.pending === undefined) return callResult;
+    return this.#store === null ? runOnDatabase(callResult.pending) : this.#store.run(callResult.pending);
   }
 
   #toAuth({ status, result, error, row = null, cause }) {

@@ -341,6 +341,11 @@ export interface Settings {
    */
   userMode?: 'claims' | 'profile' | 'sync';
   /**
+   * Ready-made user table, instead of a user store: `sqlite:path`, `postgres://user:password@host/database` or
+   * `mysql://user:password@host/database` (MySQL, MariaDB).
+   */
+  database?: string;
+  /**
    * Whether a row without a Clerk id is linked by an address that Clerk has verified. Default: verified.
    */
   linkByEmail?: 'never' | 'verified';

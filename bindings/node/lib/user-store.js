@@ -272,4 +272,12 @@ class StoreSession {
   }
 }
 
-module.exports = { UserStore, isInStoreCall };
+/** Finishes a call whose user table is that of the setting `database`: the library queries it, on a thread of its own. */
+async function runOnDatabase(pending) {
+  while (native.pending.request(pending) !== null) {
+    if ((await native.pending.fetch(pending)).status !== 'CLERK_OK') break;
+  }
+  return native.pending.finish(pending);
+}
+
+module.exports = { UserStore, isInStoreCall, runOnDatabase };

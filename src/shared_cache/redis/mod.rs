@@ -17,7 +17,7 @@ use self::connection::{Connection, nonsense, server_error};
 use self::slot::slot;
 use self::url::{Address, Target, Topology};
 use super::engine::{Engine, EngineError, StreamRead};
-use crate::api::{CachingResolver, client_config, root_certificates};
+use crate::api::{CachingResolver, client_config, root_certificates, server_verifier};
 use crate::clock::Deadline;
 use crate::config::ConfigError;
 use crate::fork_mutex::ResetMutex;
@@ -75,7 +75,12 @@ impl Redis {
             None => None,
         };
         let tls = match target.is_tls {
-            true => Some(client_config(roots).map_err(|error| ConfigError::new("shared_cache", error.to_string()))?),
+            true => Some(
+                server_verifier(roots.as_ref())
+                    .and_then(client_config)
+                    .map(Arc::new)
+                    .map_err(|error| ConfigError::new("shared_cache", error.to_string()))?,
+            ),
             false => None,
         };
         Ok(Redis {
@@ -118,7 +123,7 @@ impl Redis {
             Ok(ip) => Ok(vec![SocketAddr::new(ip, address.port)]),
             Err(_) => self
                 .resolver
-                .lookup(&format!("{}:{}", address.host, address.port), deadline)
+                .addresses(&format!("{}:{}", address.host, address.port), deadline)
                 .map_err(|error| EngineError::Unavailable(error.to_string())),
         }
     }

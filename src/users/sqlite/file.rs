@@ -121,6 +121,14 @@ impl DatabaseFile {
         Ok(())
     }
 
+    /// Checks that a database which has tables is not empty: SQLite takes an empty file for a new database, and discards its WAL.
+    pub fn check_filled(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.path) {
+            Ok(about) if about.len() == 0 => Err(moved(&self.path, "was emptied")),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns what an operator should know about the files.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

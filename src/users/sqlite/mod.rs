@@ -13,11 +13,13 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use rusqlite::ffi::SQLITE_READONLY_DBMOVED;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, params, params_from_iter};
 
 use self::error::{explain, is_harmless};
 use self::file::{DatabaseFile, FileId, OpenFiles};
 use self::pool::Pooled;
+use super::sql::{self, Dialect, Statement, Value, row_of};
 use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
@@ -25,9 +27,16 @@ use crate::error::Error;
 #[cfg(feature = "capi")]
 pub(crate) use self::pool::{after_fork, before_fork, set_private_copy};
 
-const COLUMNS: &str = "id, clerk_user_id, email, username, first_name, last_name, image_url, \
-    CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER), is_active, banned_by_clerk, \
-    clerk_updated_at_ms";
+const DIALECT: Dialect = Dialect {
+    has_numbered_placeholders: false,
+    read_time: "CAST(round((julianday(last_active_at) - 2440587.5) * 86400000.0) AS INTEGER)",
+    write_time: ("strftime('%Y-%m-%dT%H:%M:%fZ', ", " / 1000.0, 'unixepoch')"),
+    now: "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+    // The columns are declared with COLLATE NOCASE.
+    email_is: ("email = ", ""),
+    username_is: ("username = ", ""),
+    email_limit: 2,
+};
 
 /// A [`UserStore`] in SQLite: the table `clerk_user`, in a database file of its own or in the application's.
 ///
@@ -99,7 +108,7 @@ impl SqliteStore {
         backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }
 
-    fn prepare(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
         let file = DatabaseFile::resolve(path)?;
         let id = schema::prepare(&file)?;
         let warnings = Mutex::new(file.warnings());
@@ -108,7 +117,7 @@ impl SqliteStore {
 
     /// Checks that files which are open are still at their paths.
     fn check(&self, files: &OpenFiles) -> Result<(), StoreError> {
-        let checked = self.file.check(files);
+        let checked = self.file.check(files).and_then(|()| self.file.check_filled());
         if let Err(error @ StoreError::Failed { code: SQLITE_READONLY_DBMOVED, .. }) = &checked {
             let _ = self.moved.set(error.clone());
         }
@@ -157,10 +166,12 @@ impl SqliteStore {
         explain(&self.file.path, &error)
     }
 
-    fn find_rows(&self, condition: &str, value: &str) -> Result<Vec<Row>, StoreError> {
+    fn find_rows(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
         self.with_connection(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM clerk_user WHERE {condition} LIMIT 2");
-            connection.prepare_cached(&sql)?.query_map([value], read_row)?.collect()
+            connection
+                .prepare_cached(&statement.sql)?
+                .query_map(params_from_iter(&statement.values), read_row)?
+                .collect()
         })
     }
 }
@@ -180,60 +191,31 @@ impl Drop for SqliteStore {
 }
 
 fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    // Any other number comes from a damaged file.
-    let flag = |column| match row.get::<_, i64>(column)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    let value = |column| {
+        Ok(match row.get::<_, rusqlite::types::Value>(column)? {
+            rusqlite::types::Value::Integer(number) => Value::integer(number),
+            rusqlite::types::Value::Text(text) => Value::text(text),
+            rusqlite::types::Value::Null => Value::Text(None),
+            other => return Err(rusqlite::Error::InvalidColumnType(column, "clerk_user".into(), other.data_type())),
+        })
     };
-    Ok(Row {
-        key: row.get::<_, i64>(0)?.to_string(),
-        clerk_id: row.get(1)?,
-        email: row.get(2)?,
-        username: row.get(3)?,
-        first_name: row.get(4)?,
-        last_name: row.get(5)?,
-        image_url: row.get(6)?,
-        last_active_at_ms: row.get(7)?,
-        is_active: flag(8)?,
-        banned_by_clerk: flag(9)?,
-        clerk_updated_at_ms: row.get(10)?,
-    })
+    let values = (0..row.as_ref().column_count()).map(value).collect::<rusqlite::Result<_>>()?;
+    row_of(values).ok_or_else(|| rusqlite::Error::InvalidColumnName("a value of `clerk_user` is damaged".into()))
 }
 
-/// Returns the columns to write with their values.
-fn assignments(changes: &RowChanges) -> Vec<(&'static str, rusqlite::types::Value)> {
-    use rusqlite::types::Value;
-    let nullable = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
-    let mut list = Vec::new();
-    let mut put = |name, value: Option<Value>| list.extend(value.map(|value| (name, value)));
-    put("clerk_user_id", changes.clerk_id.clone().map(Value::Text));
-    put("email", changes.email.as_ref().map(nullable));
-    put("username", changes.username.clone().map(Value::Text));
-    put("first_name", changes.first_name.clone().map(Value::Text));
-    put("last_name", changes.last_name.clone().map(Value::Text));
-    put("image_url", changes.image_url.as_ref().map(nullable));
-    put("last_active_at", changes.last_active_at_ms.map(|ms| ms.map_or(Value::Null, Value::Integer)));
-    put("is_active", changes.is_active.map(|yes| Value::Integer(yes.into())));
-    put("banned_by_clerk", changes.banned_by_clerk.map(|yes| Value::Integer(yes.into())));
-    put("clerk_updated_at_ms", changes.clerk_updated_at_ms.map(Value::Integer));
-    list
-}
-
-fn placeholder(name: &str) -> &'static str {
-    if name == "last_active_at" { "strftime('%Y-%m-%dT%H:%M:%fZ', ? / 1000.0, 'unixepoch')" } else { "?" }
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Value::Text(value) => value.to_sql(),
+            Value::Integer(value) | Value::Time(value) => value.to_sql(),
+            Value::Boolean(value) => value.to_sql(),
+        }
+    }
 }
 
 impl UserStore for SqliteStore {
     fn schema(&self) -> Schema {
-        Schema {
-            max_username_len: 150,
-            max_email_len: 320,
-            max_name_len: 255,
-            max_image_url_len: 2048,
-            clerk_updated_at: true,
-            ..Schema::default()
-        }
+        sql::schema()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -261,62 +243,42 @@ impl UserStore for SqliteStore {
     }
 
     fn find_by_key(&self, key: &str) -> Result<Option<Row>, StoreError> {
-        Ok(self.find_rows("id = CAST(?1 AS INTEGER)", key)?.pop())
+        let found = DIALECT.find_by_key(key).map(|statement| self.find_rows(&statement)).transpose()?;
+        Ok(found.and_then(|mut rows| rows.pop()))
     }
 
     fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError> {
-        Ok(self.find_rows("clerk_user_id = ?1", clerk_id)?.pop())
+        Ok(self.find_rows(&DIALECT.find_by_clerk_id(clerk_id))?.pop())
     }
 
     fn find_by_email(&self, email: &str) -> Result<Vec<Row>, StoreError> {
-        self.find_rows("email = ?1", email)
+        self.find_rows(&DIALECT.find_by_email(email))
     }
 
     fn username_taken(&self, username: &str, except_key: Option<&str>) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM clerk_user WHERE username = ?1 AND (?2 IS NULL OR id <> CAST(?2 AS INTEGER))";
-        let found = self.with_connection(|c| {
-            c.prepare_cached(sql)?.query_row(params![username, except_key], |_| Ok(())).optional()
-        })?;
-        Ok(found.is_some())
+        let Statement { sql, values } = DIALECT.username_taken(username, except_key);
+        self.with_connection(|connection| connection.prepare_cached(&sql)?.exists(params_from_iter(values)))
     }
 
     fn create(&self, changes: &RowChanges) -> Result<String, StoreError> {
-        let (names, values): (Vec<_>, Vec<_>) = assignments(changes).into_iter().unzip();
-        let placeholders: Vec<&str> = names.iter().map(|name| placeholder(name)).collect();
-        let sql = format!("INSERT INTO clerk_user ({}) VALUES ({})", names.join(", "), placeholders.join(", "));
+        let Statement { sql, values } = DIALECT.create(changes);
         let (id, found) = self.with_connection(|connection| {
             connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             let id = connection.last_insert_rowid();
             let sql = "SELECT 1 FROM clerk_user WHERE id = ?1 AND clerk_user_id IS ?2";
-            let found = connection.prepare_cached(sql)?.query_row(params![id, changes.clerk_id], |_| Ok(()));
-            Ok((id, found.optional()?))
+            let found = connection.prepare_cached(sql)?.exists(params![id, changes.clerk_id])?;
+            Ok((id, found))
         })?;
-        found
-            .map(|()| id.to_string())
-            .ok_or_else(|| self.file.error("a trigger on `clerk_user` discarded the new row, or the table was changed"))
+        if !found {
+            return Err(self.file.error("a trigger on `clerk_user` discarded the new row, or the table was changed"));
+        }
+        Ok(id.to_string())
     }
 
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
-        let (names, mut values): (Vec<_>, Vec<_>) = assignments(changes).into_iter().unzip();
-        let sets: Vec<String> = names.iter().map(|name| format!("{name} = {}", placeholder(name))).collect();
-        let mut sql = format!(
-            "UPDATE clerk_user SET {}, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = CAST(? AS INTEGER)",
-            sets.join(", ")
-        );
-        values.push(rusqlite::types::Value::Text(key.into()));
-        if condition.only_if_unlinked {
-            sql.push_str(" AND clerk_user_id IS NULL");
-        }
-        if condition.only_if_active {
-            sql.push_str(" AND is_active");
-        }
-        if condition.only_if_banned {
-            sql.push_str(" AND banned_by_clerk AND NOT is_active");
-        }
-        if let Some(version) = condition.max_version {
-            sql.push_str(" AND (clerk_updated_at_ms IS NULL OR clerk_updated_at_ms <= ?)");
-            values.push(rusqlite::types::Value::Integer(version));
-        }
+        let Some(Statement { sql, values }) = DIALECT.update(key, changes, condition) else {
+            return Err(StoreError::Conflict);
+        };
         match self.with_connection(|connection| connection.prepare_cached(&sql)?.execute(params_from_iter(values)))? {
             1 => Ok(()),
             _ => Err(StoreError::Conflict),

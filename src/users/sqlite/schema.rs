@@ -11,7 +11,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior}
 
 use super::error::{explain, is_transient};
 use super::file::{DatabaseFile, FileId};
-use super::{COLUMNS, pool};
+use super::{DIALECT, pool};
 use crate::users::StoreError;
 
 /// How long to wait for another writer.
@@ -182,7 +182,7 @@ fn explain_tables(file: &DatabaseFile, error: &rusqlite::Error) -> StoreError {
 /// Checks what the statements of the store rest on: the columns, the key, and one row for each user and each username.
 fn check_tables(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {
     let failed = |error| explain_tables(file, &error);
-    connection.prepare(&format!("SELECT rowid, {COLUMNS} FROM clerk_user")).map_err(failed)?;
+    connection.prepare(&format!("SELECT rowid, {} FROM clerk_user", DIALECT.columns())).map_err(failed)?;
     let is_true = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(failed);
     if !is_true(HAS_KEY)? {
         return Err(other_tables(file, "`id` is not INTEGER PRIMARY KEY"));

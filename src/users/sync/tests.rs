@@ -258,19 +258,22 @@ fn user_fetched_after_the_row_was_read_lifts_its_ban() {
 
 #[test]
 fn ban_that_came_after_the_row_was_read_is_not_lifted() {
-    let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
-    let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
-    assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
-    // The row is read again after the fetch.
-    assert!(sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched }).is_ok());
-    sync.on_response(StoreResponse::Rows(rows.clone())).unwrap();
-    // No other row has the new address.
-    let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
-    // Another process has linked something else meanwhile, and the row is banned when it is read again.
-    assert!(matches!(write, StoreRequest::Update { .. }));
-    rows[0] = banned_row();
-    assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
-    assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
+    // The ban of a table without versions leaves the row's version as it was.
+    for banned in [banned_row(), Row { clerk_updated_at_ms: None, ..banned_row() }] {
+        let mut rows = vec![row("1", Some("user_ada"), "other@example.com", "ada")];
+        let (mut sync, _) = start(ALL, Origin::Cached, ada(), None);
+        assert!(matches!(sync.on_response(StoreResponse::Rows(rows.clone())), Ok(Transition::FetchUser { .. })));
+        // The row is read again after the fetch.
+        assert!(sync.resume(Snapshot { user: Arc::new(ada()), origin: Origin::Fetched }).is_ok());
+        sync.on_response(StoreResponse::Rows(rows.clone())).unwrap();
+        // No other row has the new address.
+        let Ok(Transition::Request(write)) = sync.on_response(StoreResponse::Rows(vec![])) else { panic!() };
+        // Another process has linked something else meanwhile, and the row is banned when it is read again.
+        assert!(matches!(write, StoreRequest::Update { .. }));
+        rows[0] = banned;
+        assert!(matches!(sync.on_response(StoreResponse::Conflict), Ok(Transition::Request(_))));
+        assert!(matches!(sync.on_response(StoreResponse::Rows(rows)), Ok(Transition::FetchUser { .. })));
+    }
 }
 
 /// Runs a sync of a fetched user; `change` runs before the first write.
@@ -683,4 +686,102 @@ fn response_to_another_write_is_a_store_error() {
     assert_eq!(written(existing(), StoreResponse::Updated), (Ok(()), vec![SyncEvent::Updated]));
     assert_eq!(written(existing(), StoreResponse::Created("2".into())), (Err(Reason::StoreError), vec![]));
     assert_eq!(written(vec![], StoreResponse::Updated), (Err(Reason::StoreError), vec![]));
+}
+
+#[test]
+fn update_of_the_version_alone_is_no_event() {
+    let own = Row { clerk_updated_at_ms: Some(9), ..row("1", Some("user_ada"), "ada@example.com", "ada") };
+    let mut rows = vec![own.clone()];
+    let (row, events) = run_with(VERSIONED, ada(), None, &mut rows);
+    assert_eq!((row.unwrap().clerk_updated_at_ms, events), (Some(10), vec![]));
+    rows[0] = Row { first_name: None, ..own };
+    assert_eq!(run_with(VERSIONED, ada(), None, &mut rows).1, [SyncEvent::Updated]);
+}
+
+// Threat H2.
+#[test]
+fn written_row_in_a_response_is_that_of_the_user() {
+    let written = |rows: Vec<Row>, answer: Vec<Row>| {
+        let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+        while let Ok(Transition::Request(request)) = &next
+            && !request.is_write()
+        {
+            next = sync.on_response(respond(ALL, &mut rows.clone(), request));
+        }
+        (sync.on_response(StoreResponse::Rows(answer)), sync.events)
+    };
+    let own = Row { is_active: false, ..row("1", Some("user_ada"), "ada@example.com", "ada") };
+    let before = vec![Row { first_name: None, is_active: true, ..own.clone() }];
+    for (rows, event) in [(vec![], SyncEvent::Created), (before.clone(), SyncEvent::Updated)] {
+        assert_eq!(written(rows, vec![own.clone()]), (Ok(Transition::Done(own.clone())), vec![event]));
+    }
+    let of_bob = Row { clerk_id: Some("user_bob".into()), ..own.clone() };
+    let elsewhere = Row { key: "2".into(), ..own.clone() };
+    for (rows, answer, reason) in [
+        (vec![], vec![of_bob.clone()], Reason::LinkConflict),
+        (before.clone(), vec![of_bob], Reason::LinkConflict),
+        (before.clone(), vec![elsewhere], Reason::LinkConflict),
+        (before.clone(), vec![], Reason::StoreError),
+        (before, vec![own.clone(), own], Reason::StoreError),
+    ] {
+        assert_eq!(written(rows, answer), (Err(reason), vec![]));
+    }
+}
+
+#[test]
+fn new_address_of_a_deactivated_row_is_refused_and_a_ban_is_written() {
+    let deactivated = Row { is_active: false, ..row("2", Some("user_old"), "ada@example.com", "old") };
+    let own = row("1", Some("user_ada"), "before@example.com", "ada");
+    let mut rows = vec![own.clone(), deactivated.clone()];
+    assert_eq!(run(ada(), &mut rows), (Err(Reason::UserInactive), vec![]));
+    assert_eq!(rows[0], own);
+    let (row, events) = run(ClerkUser { banned: true, ..ada() }, &mut rows);
+    let row = row.unwrap();
+    assert_eq!((row.email.as_deref(), row.is_active, row.banned_by_clerk), (Some("before@example.com"), false, true));
+    assert_eq!(events, [SyncEvent::Updated]);
+    // The address of a row that is active, or of one's own, is written.
+    rows = vec![own, Row { is_active: true, ..deactivated }];
+    assert_eq!(run(ada(), &mut rows).0.unwrap().email.as_deref(), Some("ada@example.com"));
+}
+
+#[test]
+fn holder_of_a_new_address_is_looked_for_only_if_it_may_be_blocked() {
+    let looks = |schema: Schema, block_deactivated_email: bool, email: &str| {
+        let rules = SyncRules { schema, link: LinkByEmail::Verified, block_deactivated_email };
+        let snapshot = Snapshot { user: Arc::new(ada()), origin: Origin::Fetched };
+        let (mut sync, mut next) = UserSync::start(snapshot, rules, None);
+        let (mut rows, mut looks) = (vec![row("1", Some("user_ada"), email, "ada")], 0);
+        while let Ok(Transition::Request(request)) = &next {
+            looks += usize::from(matches!(request, StoreRequest::FindByEmail { .. }));
+            next = sync.on_response(respond(schema, &mut rows, request));
+        }
+        assert_eq!(rows[0].email.as_deref(), Some("ada@example.com"));
+        looks
+    };
+    assert_eq!(looks(ALL, true, "before@example.com"), 1);
+    assert_eq!(looks(ALL, true, "ada@example.com"), 0);
+    assert_eq!(looks(ALL, false, "before@example.com"), 0);
+    assert_eq!(looks(Schema { is_active: false, ..ALL }, true, "before@example.com"), 0);
+}
+
+#[test]
+fn username_of_a_row_is_left_alone_from_the_second_conflict_on() {
+    let own = row("1", Some("user_ada"), "ada@example.com", "before");
+    let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+    let mut written = Vec::new();
+    while let Ok(Transition::Request(request)) = &next {
+        let response = match request {
+            StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
+            StoreRequest::FindByEmail { .. } => StoreResponse::Rows(vec![]),
+            StoreRequest::Update { changes, .. } => {
+                written.push(changes.username.clone());
+                StoreResponse::Conflict
+            }
+            _ => StoreResponse::Rows(vec![Row { first_name: None, ..own.clone() }]),
+        };
+        next = sync.on_response(response);
+    }
+    assert_eq!(next, Err(Reason::StoreError));
+    let ada = || Some("ada".to_owned());
+    assert_eq!(written, [ada(), ada(), None, None, None, None]);
 }

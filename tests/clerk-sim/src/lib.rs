@@ -58,7 +58,7 @@ pub use mint::{DEFAULT_ISSUER, DEFAULT_PARTY, Kind, Org, Spoil, TokenSpec};
 pub use sim::{Builder, Sim};
 pub use state::{ApiState, DEFAULT_WEBHOOK_SECRET, Objects};
 pub use stats::{LogEntry, Stats};
-pub use tls::Leaf;
+pub use tls::{Leaf, ServerPem, server_pem};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -52,6 +52,27 @@ pub fn server_config(leaf: Leaf) -> Result<(Arc<ServerConfig>, String)> {
     Ok((Arc::new(config), authority.pem()))
 }
 
+/// The files of a server that is not this one, as PEM.
+pub struct ServerPem {
+    /// The certificate of the server
+    pub certificate: String,
+    /// Its private key
+    pub key: String,
+    /// The certificate of the authority
+    pub authority: String,
+}
+
+/// Makes a new certificate for a server of another kind, such as a database.
+pub fn server_pem(leaf: Leaf) -> Result<ServerPem> {
+    let authority = authority().map_err(tls_error)?;
+    let (certificate, key) = certificate(leaf, &authority).map_err(tls_error)?;
+    Ok(ServerPem {
+        certificate: crate::der::to_pem("CERTIFICATE", &certificate),
+        key: crate::der::to_pem("PRIVATE KEY", key.secret_der()),
+        authority: authority.pem(),
+    })
+}
+
 fn tls_error(error: impl std::fmt::Display) -> Error {
     Error::new(format!("TLS: {error}"))
 }

@@ -166,6 +166,9 @@ public:
     // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
     // with a user store, else `claims`.
     Config &user_mode(UserMode value) { return set("user_mode", name(value)); }
+    // Ready-made user table, instead of a user store: `sqlite:path`, `postgres://user:password@host/database` or
+    // `mysql://user:password@host/database` (MySQL, MariaDB).
+    Config &database(std::string_view value) { return set("database", value); }
     // Whether a row without a Clerk id is linked by an address that Clerk has verified.
     Config &link_by_email(LinkByEmail value) { return set("link_by_email", name(value)); }
     // Accept a user's API keys and OAuth tokens without the Clerk user and the row; a deactivated row, or a ban of

@@ -4,6 +4,26 @@ package cloop
 // #cgo CFLAGS: -O2 -I${SRCDIR}/../../lib/linux_amd64
 // #cgo LDFLAGS: ${SRCDIR}/../../lib/linux_amd64/libclerk_auth.a -lutil -lrt -lpthread -lm -ldl -lc
 // #include <clerk_auth.h>
+// #include <dlfcn.h>
+// #include <stdlib.h>
+//
+// typedef void (*sha256_fn)(const uint8_t *, size_t, uint8_t *);
+//
+// static sha256_fn load_sha256(const char *path)
+// {
+//     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+//     return library ? (sha256_fn)dlsym(library, "anchor_sha256") : NULL;
+// }
+//
+// static uint8_t run_sha256(sha256_fn sha256, clerk_str token, int64_t times)
+// {
+//     uint8_t hash[32], all = 0;
+//     for (int64_t i = 0; i < times; i++) {
+//         sha256((const uint8_t *)token.data, token.len, hash);
+//         all |= hash[0] | hash[31];
+//     }
+//     return all;
+// }
 //
 // static clerk_client *new_client(clerk_str jwt_key)
 // {
@@ -56,4 +76,26 @@ func view(s string) C.clerk_str {
 // Run authenticates the given number of times and returns how many were signed in from the cache.
 func (c *Client) Run(authorization string, times int) int {
 	return int(C.run(c.c, view(authorization), C.int64_t(times)))
+}
+
+// SHA256 is a function of a shared library that hashes with the code of the Rust library.
+type SHA256 struct{ c C.sha256_fn }
+
+// LoadSHA256 loads the library of benches/anchor.
+func LoadSHA256(path string) (*SHA256, error) {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	function := C.load_sha256(name)
+	if function == nil {
+		return nil, errors.New(path + " cannot be loaded")
+	}
+	return &SHA256{function}, nil
+}
+
+// Run hashes a token the given number of times and returns that number.
+func (s *SHA256) Run(token string, times int) int {
+	if C.run_sha256(s.c, view(token), C.int64_t(times)) == 0 {
+		return 0
+	}
+	return times
 }

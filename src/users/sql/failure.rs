@@ -1,0 +1,75 @@
+//! Why a statement was not executed, in terms that all engines have in common.
+
+use crate::api::TransportError;
+use crate::users::StoreError;
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A unique column already has the value.
+    Conflict,
+    /// The server has rolled the statement back because of another transaction, or cannot execute it yet.
+    Repeatable,
+    /// The connection cannot be used any more. Whether the server executed the statement is not known.
+    Lost,
+    /// The deadline passed. Whether the server executed, or will execute, the statement is not known.
+    TimedOut,
+    /// The server is a replica, or has become one.
+    ReadOnly,
+    /// Any other error of the server; the statement was not executed.
+    Other,
+}
+
+/// A failure; its message contains no value of a statement and no password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// The error code of the engine; -1 if the failure is not the engine's.
+    pub code: i32,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, code: i32, message: impl Into<String>) -> Self {
+        Failure { kind, code, message: message.into() }
+    }
+
+    pub fn other(message: impl Into<String>) -> Self {
+        Failure::new(FailureKind::Other, -1, message)
+    }
+
+    pub fn timed_out() -> Self {
+        Failure::new(FailureKind::TimedOut, -1, "the database did not answer in time")
+    }
+
+    pub fn of_transport(error: TransportError) -> Self {
+        match error {
+            TransportError::Timeout => Failure::timed_out(),
+            error => Failure::new(FailureKind::Lost, -1, error.to_string()),
+        }
+    }
+
+    /// Whether the connection can be used after this failure.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self.kind, FailureKind::Conflict | FailureKind::Repeatable | FailureKind::Other)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        // Errors of TLS are inside.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => Failure::of_transport(crate::api::of_rustls(error)),
+            None => Failure::of_transport(TransportError::of_io(&error)),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Conflict => StoreError::Conflict,
+            _ => StoreError::failed(failure.code, failure.message),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the ready-made SQL stores have in common: statements, values and rows. The engines differ in a [`Dialect`].
+//!
+//! Database servers also share connections, the pool, migrations, and the rules for repeating a statement: [`SqlStore`] on an
+//! [`Engine`].
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod channel;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod engine;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod failure;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod migration;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod pool;
+mod statement;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod store;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod url;
+mod value;
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use self::{
+    channel::{Channel, Dialer, Limits, Tls},
+    engine::{Connection, Engine, Outcome},
+    failure::{Failure, FailureKind},
+    migration::prepare,
+    store::SqlStore,
+    url::{DatabaseUrl, Host, TlsMode, UrlRules},
+};
+pub use self::{
+    statement::{Dialect, Statement, schema},
+    value::{Value, row_of},
+};
