@@ -281,6 +281,11 @@ test-scale: ## the shared cache in a real Redis, user tables on database servers
 	@scripts/tools.sh redis-server redis-sentinel $(STORES)
 	JOBS=$(JOBS) tests/scale/run.sh
 
+.PHONY: bench-scale
+bench-scale: ## eight processes, a thousand users, a real Redis, killed in the middle (3 min)
+	@scripts/tools.sh redis-server
+	$(CARGO) test --jobs $(JOBS) --test scale -- --ignored --nocapture --test-threads 1 bench::
+
 # Debian packages that only the tests of one server need.
 NGINX := nginx nginx-dev caddy php-fpm chromium wrk
 APACHE := apache2 apache2-dev apache2-utils chromium php-fpm wrk
@@ -363,7 +368,7 @@ cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96 % (
 	scripts/cover.sh
 
 .PHONY: mutants
-mutants: ## mutation tests of the five core files (2 h; needs cargo-mutants); SHARD=0/4 takes the first of four parts
+mutants: ## mutation tests of the five core files (1 h; needs cargo-mutants); SHARD=0/4 takes the first of four parts
 	scripts/mutants.sh
 
 .PHONY: minimal-versions

@@ -35,6 +35,7 @@ PAGES = {
     "docs/handshake.md": "tasks/handshake.md",
     "docs/sqlite.md": "tasks/sqlite.md",
     "docs/databases.md": "tasks/databases.md",
+    "docs/scaling.md": "tasks/scaling.md",
     "docs/migrating.md": "project/migrating.md",
     "docs/differences-from-django-clerk-sdk.md": "project/differences-from-django-clerk-sdk.md",
     "docs/security.md": "project/security.md",
