@@ -147,6 +147,12 @@ clerkgo_call_result clerkgo_warm_up(const clerk_client *client)
     return end_call(before, call);
 }
 
+int32_t clerkgo_poll(const clerk_client *client, int64_t timeout_ms)
+{
+    int32_t before = clock_begin();
+    return clock_end(before, clerk_client_poll(client, timeout_ms));
+}
+
 int32_t clerkgo_submit(clerk_pending *pending, int32_t returned)
 {
     int32_t before = clock_begin();

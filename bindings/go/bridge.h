@@ -121,6 +121,7 @@ typedef struct {
 clerkgo_credential clerkgo_find_credential(const clerk_client *client, CLERKGO_REQUEST);
 clerkgo_call_result clerkgo_verify_token(const clerk_client *client, const char *token, size_t token_len);
 clerkgo_call_result clerkgo_warm_up(const clerk_client *client);
+int32_t clerkgo_poll(const clerk_client *client, int64_t timeout_ms);
 
 /* The first two return a status. The third frees `pending`, whatever it returns. */
 int32_t clerkgo_submit(clerk_pending *pending, int32_t returned);

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -287,12 +288,18 @@ func (c *Client) RevokeUser(clerkID string) error {
 
 // ExportRevocations returns all revocations as JSON, for [Client.ImportRevocations] in another process.
 func (c *Client) ExportRevocations() (string, error) {
-	buffer := make([]byte, 4096)
+	return c.copied(func(buffer *C.char, capacity C.size_t, needed *C.size_t) C.int32_t {
+		return C.clerk_client_export_revocations(c.c, buffer, capacity, needed)
+	})
+}
+
+// copied returns what a call copies into a buffer.
+func (c *Client) copied(call func(buffer *C.char, capacity C.size_t, needed *C.size_t) C.int32_t) (string, error) {
+	buffer := make([]byte, 16384)
 	for {
 		var needed C.size_t
 		err := c.callOpen(func() C.int32_t {
-			data := (*C.char)(unsafe.Pointer(unsafe.SliceData(buffer)))
-			status := C.clerk_client_export_revocations(c.c, data, C.size_t(len(buffer)), &needed)
+			status := call((*C.char)(unsafe.Pointer(unsafe.SliceData(buffer))), C.size_t(len(buffer)), &needed)
 			if status == C.CLERK_E_ARGUMENT && int(needed) >= len(buffer) {
 				return C.CLERK_OK
 			}
@@ -339,8 +346,21 @@ type Stats struct {
 	WouldBlock uint64
 	// StoreErrors counts requests for which the user store failed. Unavailable counts them as well.
 	StoreErrors uint64
+	// Calls counts calls to Clerk, each attempt, in the order of their endpoints. Calls that have not happened are left out.
+	Calls []Calls
+	// OpenCircuits are the endpoints to which no calls are sent now, after failures or a 429.
+	OpenCircuits []Endpoint
+	// RateLimited are those of OpenCircuits after a 429.
+	RateLimited []Endpoint
 	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
+}
+
+// Calls is the number of calls to an endpoint of Clerk that ended with a status.
+type Calls struct {
+	Endpoint Endpoint
+	Status   CallStatus
+	Count    uint64
 }
 
 // Stats returns the counters of the client.
@@ -351,11 +371,51 @@ func (c *Client) Stats() (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	var calls []Calls
+	for endpoint, statuses := range s.calls {
+		for status, count := range statuses {
+			if count > 0 {
+				calls = append(calls, Calls{Endpoint(endpoint), CallStatus(status), uint64(count)})
+			}
+		}
+	}
 	return Stats{
+		Calls: calls, OpenCircuits: marked(s.open_circuits[:]), RateLimited: marked(s.rate_limited[:]),
 		CacheHits: uint64(s.cache_hits), CacheMisses: uint64(s.cache_misses), SignedIn: uint64(s.signed_in),
 		SignedOut: uint64(s.signed_out), Unavailable: uint64(s.unavailable), JWKSFetches: uint64(s.jwks_fetches),
 		UserFetches: uint64(s.user_fetches), CachedTokens: uint64(s.cached_tokens), CachedUsers: uint64(s.cached_users),
 		JWKSAge:       time.Duration(s.jwks_age_ms) * time.Millisecond,
 		NoCredentials: uint64(s.no_credentials), WouldBlock: uint64(s.would_block), StoreErrors: uint64(s.store_errors),
 	}, nil
+}
+
+func marked(endpoints []C.uint64_t) []Endpoint {
+	var made []Endpoint
+	for endpoint, mark := range endpoints {
+		if mark > 0 {
+			made = append(made, Endpoint(endpoint))
+		}
+	}
+	return made
+}
+
+// MetricsText returns the counters in the text exposition format of Prometheus, text/plain; version=0.0.4. [Client.Metrics] is a
+// handler that responds with it.
+func (c *Client) MetricsText() (string, error) {
+	return c.copied(func(buffer *C.char, capacity C.size_t, needed *C.size_t) C.int32_t {
+		return C.clerk_client_metrics_text(c.c, buffer, capacity, needed)
+	})
+}
+
+// Metrics returns a handler for Prometheus. It needs no authentication: do not serve it to the public.
+func (c *Client) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text, err := c.MetricsText()
+		if err != nil { // the client is closed
+			http.Error(w, "no metrics", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = io.WriteString(w, text)
+	})
 }

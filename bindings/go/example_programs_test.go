@@ -171,10 +171,10 @@ func TestMetricsExample(t *testing.T) {
 		`clerk_authentication_seconds_count{outcome="cache"} 1`,
 		`clerk_authentication_seconds_count{outcome="session-token-missing"} 1`,
 		`clerk_authentication_seconds_bucket{outcome="token-invalid",le="+Inf"} 1`,
-		"clerk_cache_hits_total 1",
-		"clerk_jwks_fetches_total 1",
+		"clerk_auth_cache_hits_total 1",
+		"clerk_auth_jwks_fetches_total 1",
 	} {
-		if !strings.Contains(metrics, line+"\n") {
+		if !strings.Contains(metrics+"\n", line+"\n") {
 			t.Errorf("missing: %s\n%s", line, metrics)
 		}
 	}

@@ -35,6 +35,7 @@ PAGES = {
     "docs/handshake.md": "tasks/handshake.md",
     "docs/sqlite.md": "tasks/sqlite.md",
     "docs/databases.md": "tasks/databases.md",
+    "docs/scaling.md": "tasks/scaling.md",
     "docs/migrating.md": "project/migrating.md",
     "docs/differences-from-django-clerk-sdk.md": "project/differences-from-django-clerk-sdk.md",
     "docs/security.md": "project/security.md",
@@ -79,6 +80,8 @@ class Site:
             return README[anchor], ""
         if path == ".":
             return "index.md", ""
+        if path.startswith("docs/site/static/"):
+            return os.path.relpath(path, SITE.relative_to(ROOT)), ""
         readme = os.path.join(path, "README.md")
         if readme in self.pages:
             path = readme

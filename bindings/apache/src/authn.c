@@ -312,6 +312,7 @@ int mac_check_authn(request_rec *r)
     r->user = NULL;
     if (!(client = mac_client_of_request(r)))
         return HTTP_INTERNAL_SERVER_ERROR;
+    mac_poll(client, r->request_time);
     state = apr_pcalloc(r->pool, sizeof(*state));
     state->outcome = outcome_of(r, client, token_source);
     ap_set_module_config(r->request_config, &auth_clerk_module, state);

@@ -124,6 +124,43 @@ static const char *make_handle(apr_pool_t *p, const apr_array_header_t *settings
     return wrong;
 }
 
+static int is_threaded(void);
+
+/* With the setting shared_cache: a thread of the library applies what other processes change, until the client is shut down. */
+static void start_poller(const mac_client *client)
+{
+    sigset_t all, before;
+    clerk_error *error = NULL;
+    int32_t status;
+
+    /* Signals must be handled by the threads of Apache. */
+    sigfillset(&all);
+    if (!is_threaded() || pthread_sigmask(SIG_SETMASK, &all, &before))
+        return;
+    status = clerk_client_start_poller(client->handle, &error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status != CLERK_OK && status != CLERK_E_CONFIG) {
+        clerk_str message = clerk_error_message(error);
+
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child_server, "mod_auth_clerk: changes of other processes are not applied: %.*s",
+                     (int)message.len, message.data ? message.data : "");
+    }
+    clerk_error_free(error);
+}
+
+/* A child of prefork has no such thread: it applies the changes before a request. */
+void mac_poll(mac_client *client, apr_time_t now)
+{
+    int32_t status;
+
+    if (is_threaded() || !client->is_polled || now - client->polled_at < MAC_POLL_INTERVAL)
+        return;
+    client->polled_at = now;
+    status = clerk_client_poll(client->handle, 0);
+    if (status == CLERK_E_CONFIG)
+        client->is_polled = 0;
+}
+
 /* Call it with `lock` locked. Returns NULL and logs the cause on failure; the next attempt is a second later. */
 static mac_client *find_or_make(const mac_server_conf *server, const apr_array_header_t *dir_settings)
 {
@@ -159,6 +196,8 @@ static mac_client *find_or_make(const mac_server_conf *server, const apr_array_h
     client->deliveries_applied = mac_last_delivery();
     mac_share_revocations(client, child_server, 1);
     apr_hash_set(clients, key, APR_HASH_KEY_STRING, client);
+    client->is_polled = 1;
+    start_poller(client);
     return client;
 }
 

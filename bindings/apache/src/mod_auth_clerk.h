@@ -124,6 +124,8 @@ typedef struct mac_client {
     apr_uint64_t deliveries_applied;      /* number of the last shared delivery that it has applied; read without lock, too */
     clerk_stats flushed;                  /* what it has added to the shared statistics */
     apr_time_t flushed_at;
+    int is_polled;                        /* of prefork: has a shared cache, or it is not known yet */
+    apr_time_t polled_at;
 } mac_client;
 
 void mac_child_init(apr_pool_t *p, server_rec *main_server);
@@ -132,6 +134,9 @@ void mac_child_stopping(apr_pool_t *p, int graceful);
 mac_client *mac_client_of_request(request_rec *r);
 /* The client of a server, without the settings of its directories; NULL if it has none. */
 mac_client *mac_client_of_server(const server_rec *s);
+#define MAC_POLL_INTERVAL apr_time_from_msec(250)
+/* Applies what other processes have changed in the shared cache, where no thread does. */
+void mac_poll(mac_client *client, apr_time_t now);
 void mac_each_client(void (*function)(mac_client *client, void *data), void *data);
 /* Around every call of the library that may log or block: log lines are written to the request's log. */
 void mac_enter(request_rec *r);
@@ -206,25 +211,14 @@ int mac_log_transaction(request_rec *r);
 /* Some providers take no more than 30 days. */
 #define MAC_REVOCATIONS_LIFETIME apr_time_from_sec(29 * 86400)
 
-enum {
-    MAC_STAT_CACHE_HITS,
-    MAC_STAT_CACHE_MISSES,
-    MAC_STAT_SIGNED_IN,
-    MAC_STAT_SIGNED_OUT,
-    MAC_STAT_UNAVAILABLE,
-    MAC_STAT_JWKS_FETCHES,
-    MAC_STAT_USER_FETCHES,
-    MAC_STAT_CACHED_TOKENS,
-    MAC_STAT_CACHED_USERS,
-    MAC_STAT_COUNT
-};
+#define MAC_STAT_WORDS ((int)(sizeof(clerk_stats) / sizeof(apr_uint64_t)))
 
 /* One for the whole server, across reloads. Fields are read and written atomically. */
 typedef struct {
     apr_uint64_t deliveries; /* number of the last webhook delivery that was published */
     unsigned char run_id[8];
     apr_uint64_t revocation_tags[MAC_MAX_TAGS]; /* records of revocations that were stored; guarded by the cache's mutex */
-    apr_uint64_t stats[MAC_STAT_COUNT];
+    apr_uint64_t stats[MAC_STAT_WORDS]; /* sums of `clerk_stats` */
 } mac_shared;
 
 extern mac_shared *mac_shared_state;

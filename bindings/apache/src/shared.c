@@ -10,7 +10,8 @@ mac_shared *mac_shared_state;
 /* In the parent, once: reloads find it by its name in the pool of the process. */
 int mac_shared_init(server_rec *s)
 {
-    static const char name[] = "mod_auth_clerk.shared";
+    /* The number changes with the structure: a reload may load another version of this module. */
+    static const char name[] = "mod_auth_clerk.shared.2";
     apr_pool_t *p = s->process->pool;
     apr_shm_t *segment;
     void *found = NULL;

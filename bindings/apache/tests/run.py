@@ -8,11 +8,12 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[2] / "tests")]
 
 import harness  # noqa: E402
 
-FILES = "build_test config_test request_test policy_test protocol_test lifecycle_test webhook_test example_test attack_test pages_test browser_test".split()
+FILES = "build_test config_test request_test policy_test protocol_test lifecycle_test webhook_test shared_cache_test example_test attack_test pages_test browser_test".split()
 
 
 def main(words):

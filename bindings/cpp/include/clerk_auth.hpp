@@ -9,5 +9,6 @@
 #define CLERK_AUTH_HPP
 
 #include "clerk_auth/client.hpp"
+#include "clerk_auth/poller.hpp"
 
 #endif

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -29,7 +30,6 @@ func TestAuthenticationsAreMetricsAndSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	observability.Register(registry, client)
 
 	ctx, parent := provider.Tracer("server").Start(context.Background(), "GET /")
 	handler := client.RequireAuth(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -60,8 +60,37 @@ func TestAuthenticationsAreMetricsAndSpans(t *testing.T) {
 			t.Errorf("%s: %d spans instead of one", outcome, spansOf)
 		}
 	}
-	hits := "# TYPE clerk_cache_hits_total counter\nclerk_cache_hits_total 1\n"
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(hits), "clerk_cache_hits_total"); err != nil {
+	gatherers := prometheus.Gatherers{registry, observability.Gatherer(client)}
+	hits := "# HELP clerk_auth_cache_hits_total Results from the cache.\n# TYPE clerk_auth_cache_hits_total counter\nclerk_auth_cache_hits_total 1\n"
+	if err := testutil.GatherAndCompare(gatherers, strings.NewReader(hits), "clerk_auth_cache_hits_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// The rules of `promtool check metrics`.
+func TestMetricsTextHasNoLintProblems(t *testing.T) {
+	clerk := clerktest.New(t)
+	client := clerk.Client()
+	client.RequireAuth(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), clerk.Request("GET", "/"))
+	recorder := httptest.NewRecorder()
+	client.Metrics().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if content := recorder.Header().Get("Content-Type"); content != "text/plain; version=0.0.4; charset=utf-8" {
+		t.Errorf("Content-Type is %q", content)
+	}
+	text := recorder.Body.String()
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %v\n%s", err, problems, text)
+	}
+	if signedIn := "clerk_auth_signed_in_total 1"; !strings.Contains(text, signedIn+"\n") {
+		t.Errorf("no %s in\n%s", signedIn, text)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	recorder = httptest.NewRecorder()
+	client.Metrics().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if recorder.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d from a closed client", recorder.Code)
 	}
 }

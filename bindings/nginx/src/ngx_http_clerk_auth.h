@@ -325,12 +325,16 @@ ngx_int_t ngx_http_clerk_auth_revocations_copy(ngx_slab_pool_t *pool, ngx_http_c
     ngx_slab_pool_t *old_pool, ngx_http_clerk_auth_revocations_t *old);
 
 /* status */
-#define NGX_HTTP_CLERK_AUTH_STATISTICS 16
+#define NGX_HTTP_CLERK_AUTH_OWN_STATISTICS 7
+typedef struct {
+    clerk_stats library;
+    uint64_t own[NGX_HTTP_CLERK_AUTH_OWN_STATISTICS];
+} ngx_http_clerk_auth_statistics_t;
 ngx_int_t ngx_http_clerk_auth_status_handler(ngx_http_request_t *r);
-void ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main_conf_t *mcf,
-    uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS]);
-ngx_uint_t ngx_http_clerk_auth_statistic_is_gauge(ngx_uint_t number);
+void ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main_conf_t *mcf, ngx_http_clerk_auth_statistics_t *statistics);
+void ngx_http_clerk_auth_statistics_add(ngx_http_clerk_auth_statistics_t *sum,
+    const ngx_http_clerk_auth_statistics_t *other, ngx_uint_t counters_only);
 ngx_uint_t ngx_http_clerk_auth_zone_statistics(ngx_http_clerk_auth_main_conf_t *mcf,
-    uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS]);
+    ngx_http_clerk_auth_statistics_t *sum);
 
 #endif /* NGX_HTTP_CLERK_AUTH_H */

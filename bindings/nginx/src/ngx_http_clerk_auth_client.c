@@ -42,6 +42,27 @@ ngx_http_clerk_auth_client_check(ngx_conf_t *cf, ngx_http_clerk_auth_client_t *c
     return NGX_CONF_ERROR;
 }
 
+/* With the setting shared_cache: a thread of the library applies what other processes change, until the client is freed. */
+static void
+ngx_http_clerk_auth_client_poll(ngx_cycle_t *cycle, ngx_http_clerk_auth_client_t *client)
+{
+    sigset_t all, before;
+    clerk_error *error = NULL;
+    int32_t status;
+
+    /* Signals are for the thread that runs the event loop. */
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+        return;
+    }
+    status = clerk_client_start_poller(client->client, &error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status != CLERK_OK && status != CLERK_E_CONFIG) {
+        ngx_http_clerk_auth_log_error(cycle->log, NGX_LOG_ERR, "changes of other processes are not applied", error);
+    }
+    clerk_error_free(error);
+}
+
 static ngx_int_t
 ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf_t *mcf,
     ngx_http_clerk_auth_client_t *client)
@@ -68,6 +89,7 @@ ngx_http_clerk_auth_client_make(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_con
         return rc;
     }
     ngx_http_clerk_auth_zone_share(mcf->zone, client, 1, cycle->log);
+    ngx_http_clerk_auth_client_poll(cycle, client);
     return NGX_OK;
 }
 

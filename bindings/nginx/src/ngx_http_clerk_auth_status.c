@@ -2,20 +2,14 @@
 
 #include "ngx_http_clerk_auth.h"
 
+/* The longest text: that of the library, and a row for each statistic of the module. */
+#define NGX_HTTP_CLERK_AUTH_TEXT (32 * 1024)
+
 static const struct {
     const char *name;
     const char *help;
     ngx_uint_t is_gauge;
-} ngx_http_clerk_auth_rows[NGX_HTTP_CLERK_AUTH_STATISTICS] = {
-    { "cache_hits", "Results from the cache.", 0 },
-    { "cache_misses", "Tokens that had to be verified.", 0 },
-    { "signed_in", "Requests signed in after verification.", 0 },
-    { "signed_out", "Requests rejected.", 0 },
-    { "unavailable", "Requests whose result could not be determined.", 0 },
-    { "jwks_fetches", "Fetches of the key set.", 0 },
-    { "user_fetches", "Fetches of users.", 0 },
-    { "cached_tokens", "Verified tokens in the caches.", 1 },
-    { "cached_users", "Users in the caches.", 1 },
+} ngx_http_clerk_auth_rows[NGX_HTTP_CLERK_AUTH_OWN_STATISTICS] = {
     { "offloaded", "Requests that were suspended while a thread ran.", 0 },
     { "queue_full", "Requests rejected because the queue of the thread pool was full.", 0 },
     { "csrf_rejected", "Requests with a cookie that were rejected by the CSRF check.", 0 },
@@ -25,45 +19,80 @@ static const struct {
     { "clients_unavailable", "Sets of settings without a client.", 1 },
 };
 
-ngx_uint_t
-ngx_http_clerk_auth_statistic_is_gauge(ngx_uint_t number)
-{
-    return ngx_http_clerk_auth_rows[number].is_gauge;
-}
-
-/* Of this worker, in the order of the rows. */
+/* Of this worker. */
 void
-ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main_conf_t *mcf, uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS])
+ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main_conf_t *mcf, ngx_http_clerk_auth_statistics_t *statistics)
 {
     ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
     ngx_http_clerk_auth_counters_t *counters = &ngx_http_clerk_auth_counters;
-    uint64_t sums[NGX_HTTP_CLERK_AUTH_STATISTICS];
+    ngx_http_clerk_auth_statistics_t now = { CLERK_STATS_INIT, { 0 } };
     clerk_stats stats = CLERK_STATS_INIT;
     ngx_uint_t i;
 
-    ngx_memzero(sums, sizeof(sums));
     for (i = 0; i < mcf->clients.nelts; i++) {
-        if (clients[i]->client == NULL || clerk_client_stats(clients[i]->client, &stats) != CLERK_OK) {
-            sums[15]++;
+        if (clients[i]->client == NULL || clerk_client_stats(clients[i]->client, &stats) != CLERK_OK
+            || clerk_stats_add(&now.library, &stats, 0) != CLERK_OK)
+        {
+            now.own[6]++;
+        }
+    }
+    now.own[0] = counters->offloaded;
+    now.own[1] = counters->queue_full;
+    now.own[2] = counters->csrf_rejected;
+    now.own[3] = counters->requirement_failed;
+    now.own[4] = counters->webhooks_applied;
+    now.own[5] = counters->webhooks_rejected;
+    *statistics = now;
+}
+
+/* Counters outlive their worker; gauges do not. */
+void
+ngx_http_clerk_auth_statistics_add(ngx_http_clerk_auth_statistics_t *sum, const ngx_http_clerk_auth_statistics_t *other,
+    ngx_uint_t counters_only)
+{
+    ngx_uint_t i;
+
+    /* Both are from CLERK_STATS_INIT. */
+    (void) !clerk_stats_add(&sum->library, &other->library, (int32_t) counters_only);
+    for (i = 0; i < NGX_HTTP_CLERK_AUTH_OWN_STATISTICS; i++) {
+        if (!counters_only || !ngx_http_clerk_auth_rows[i].is_gauge) {
+            sum->own[i] += other->own[i];
+        }
+    }
+}
+
+static u_char *
+ngx_http_clerk_auth_row(u_char *p, const char *name, const char *help, ngx_uint_t is_gauge, uint64_t value)
+{
+    const char *suffix = is_gauge ? "" : "_total";
+
+    return ngx_sprintf(p, "# HELP clerk_auth_%s%s %s\n# TYPE clerk_auth_%s%s %s\nclerk_auth_%s%s %uL\n", name, suffix, help,
+        name, suffix, is_gauge ? "gauge" : "counter", name, suffix, value);
+}
+
+/* Reduces the format of Prometheus to lines of a name and a value. */
+static u_char *
+ngx_http_clerk_auth_plain(u_char *text, u_char *last)
+{
+    u_char *p = text, *line, *end, *to = text;
+    size_t prefix = sizeof("clerk_auth_") - 1, total = sizeof("_total") - 1;
+
+    for (line = text; line < last; line = end + 1) {
+        end = ngx_strlchr(line, last, '\n');
+        if (end == NULL) {
+            break;
+        }
+        if (*line == '#') {
             continue;
         }
-        sums[0] += stats.cache_hits;
-        sums[1] += stats.cache_misses;
-        sums[2] += stats.signed_in;
-        sums[3] += stats.signed_out;
-        sums[4] += stats.unavailable;
-        sums[5] += stats.jwks_fetches;
-        sums[6] += stats.user_fetches;
-        sums[7] += stats.cached_tokens;
-        sums[8] += stats.cached_users;
+        for (p = line + prefix; p <= end; p++) {
+            if (end - p > (ssize_t) total && ngx_strncmp(p, "_total", total) == 0 && (p[total] == ' ' || p[total] == '{')) {
+                p += total;
+            }
+            *to++ = *p;
+        }
     }
-    sums[9] = counters->offloaded;
-    sums[10] = counters->queue_full;
-    sums[11] = counters->csrf_rejected;
-    sums[12] = counters->requirement_failed;
-    sums[13] = counters->webhooks_applied;
-    sums[14] = counters->webhooks_rejected;
-    ngx_memcpy(values, sums, sizeof(sums));
+    return to;
 }
 
 ngx_int_t
@@ -71,8 +100,9 @@ ngx_http_clerk_auth_status_handler(ngx_http_request_t *r)
 {
     static ngx_str_t text = ngx_string("text/plain"), prometheus = ngx_string("text/plain; version=0.0.4");
     ngx_http_clerk_auth_loc_conf_t *lcf = ngx_http_get_module_loc_conf(r, ngx_http_clerk_auth_module);
-    uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS];
+    ngx_http_clerk_auth_statistics_t statistics;
     ngx_uint_t i, workers;
+    size_t len = 0;
     ngx_str_t body;
     ngx_int_t rc;
     u_char *p;
@@ -84,27 +114,24 @@ ngx_http_clerk_auth_status_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
-    workers = ngx_http_clerk_auth_zone_statistics(ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module), values);
-    body.data = p = ngx_pnalloc(r->pool, (NGX_HTTP_CLERK_AUTH_STATISTICS + 1) * 320);
-    if (p == NULL) {
+    workers = ngx_http_clerk_auth_zone_statistics(ngx_http_get_module_main_conf(r, ngx_http_clerk_auth_module), &statistics);
+    body.data = ngx_pnalloc(r->pool, NGX_HTTP_CLERK_AUTH_TEXT);
+    if (body.data == NULL
+        || clerk_stats_metrics_text(&statistics.library, (char *) body.data,
+               NGX_HTTP_CLERK_AUTH_TEXT - (NGX_HTTP_CLERK_AUTH_OWN_STATISTICS + 1) * 320, &len)
+               != CLERK_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    for (i = 0; i < NGX_HTTP_CLERK_AUTH_STATISTICS; i++) {
-        const char *name = ngx_http_clerk_auth_rows[i].name, *help = ngx_http_clerk_auth_rows[i].help;
-
-        if (!lcf->status_format) {
-            p = ngx_sprintf(p, "%s %uL\n", name, values[i]);
-        } else if (ngx_http_clerk_auth_rows[i].is_gauge) {
-            p = ngx_sprintf(p, "# HELP clerk_auth_%s %s\n# TYPE clerk_auth_%s gauge\nclerk_auth_%s %uL\n", name, help,
-                name, name, values[i]);
-        } else {
-            p = ngx_sprintf(p, "# HELP clerk_auth_%s_total %s\n# TYPE clerk_auth_%s_total counter\n"
-                               "clerk_auth_%s_total %uL\n", name, help, name, name, values[i]);
-        }
+    p = body.data + len;
+    for (i = 0; i < NGX_HTTP_CLERK_AUTH_OWN_STATISTICS; i++) {
+        p = ngx_http_clerk_auth_row(p, ngx_http_clerk_auth_rows[i].name, ngx_http_clerk_auth_rows[i].help,
+            ngx_http_clerk_auth_rows[i].is_gauge, statistics.own[i]);
     }
-    p = !lcf->status_format ? ngx_sprintf(p, "workers %ui\n", workers)
-                            : ngx_sprintf(p, "# HELP clerk_auth_workers Workers that are counted.\n"
-                                             "# TYPE clerk_auth_workers gauge\nclerk_auth_workers %ui\n", workers);
+    p = ngx_http_clerk_auth_row(p, "workers", "Workers that are counted.", 1, workers);
+    if (!lcf->status_format) {
+        p = ngx_http_clerk_auth_plain(body.data, p);
+    }
     body.len = p - body.data;
     return ngx_http_clerk_auth_send(r, NGX_HTTP_OK, lcf->status_format ? &prometheus : &text, &body);
 }

@@ -10,7 +10,7 @@
 #define NGX_HTTP_CLERK_AUTH_MIN_ZONE (1024 * 1024)
 #define NGX_HTTP_CLERK_AUTH_SLOTS 128
 /* Changes with the structures in the zone: a reload may load another version of this module. */
-#define NGX_HTTP_CLERK_AUTH_LAYOUT 0x636c65726b0001
+#define NGX_HTTP_CLERK_AUTH_LAYOUT 0x636c65726b0002
 
 /* A signed delivery; followed by svix-id, svix-timestamp, svix-signature and body. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     ngx_pid_t pid; /* 0: free */
-    uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS];
+    ngx_http_clerk_auth_statistics_t statistics;
 } ngx_http_clerk_auth_slot_t;
 
 typedef struct {
@@ -32,7 +32,7 @@ typedef struct {
     uint64_t workers; /* numbers assigned */
     u_char *ring;
     ngx_http_clerk_auth_revocations_t *revocations;
-    uint64_t retired[NGX_HTTP_CLERK_AUTH_STATISTICS];
+    ngx_http_clerk_auth_statistics_t retired; /* of workers that have ended */
     ngx_http_clerk_auth_slot_t slots[NGX_HTTP_CLERK_AUTH_SLOTS];
 } ngx_http_clerk_auth_shared_t;
 
@@ -79,6 +79,7 @@ ngx_http_clerk_auth_replaced_zone(ngx_shm_zone_t *shm_zone)
 static ngx_int_t
 ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
+    static const ngx_http_clerk_auth_statistics_t empty = { CLERK_STATS_INIT, { 0 } };
     ngx_http_clerk_auth_zone_t *zone = shm_zone->data, *old = data;
     ngx_http_clerk_auth_shared_t *shared;
 
@@ -101,6 +102,7 @@ ngx_http_clerk_auth_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
     shared->layout = NGX_HTTP_CLERK_AUTH_LAYOUT;
+    shared->retired = empty;
     /* The other half is for revocations. */
     zone->pool->log_nomem = 0;
     shared->capacity = zone->pool->pfree / 2 * ngx_pagesize;
@@ -307,23 +309,16 @@ ngx_http_clerk_auth_tick(ngx_event_t *ev)
     if (zone != NULL) {
         ngx_http_clerk_auth_apply_records(zone, ev->log);
         if (ngx_http_clerk_auth_slot != NULL) {
-            ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main, ngx_http_clerk_auth_slot->values);
+            ngx_http_clerk_auth_statistics(ngx_http_clerk_auth_main, &ngx_http_clerk_auth_slot->statistics);
         }
     }
     ngx_add_timer(ev, NGX_HTTP_CLERK_AUTH_POLL_MS);
 }
 
-/* Counters outlive their worker; gauges do not. */
 static void
 ngx_http_clerk_auth_release_slot(ngx_http_clerk_auth_shared_t *shared, ngx_http_clerk_auth_slot_t *slot)
 {
-    ngx_uint_t i;
-
-    for (i = 0; i < NGX_HTTP_CLERK_AUTH_STATISTICS; i++) {
-        if (!ngx_http_clerk_auth_statistic_is_gauge(i)) {
-            shared->retired[i] += slot->values[i];
-        }
-    }
+    ngx_http_clerk_auth_statistics_add(&shared->retired, &slot->statistics, 1);
     ngx_memzero(slot, sizeof(*slot));
 }
 
@@ -347,6 +342,7 @@ ngx_http_clerk_auth_zone_start(ngx_cycle_t *cycle, ngx_http_clerk_auth_main_conf
             }
             if (shared->slots[i].pid == 0) {
                 ngx_http_clerk_auth_slot = &shared->slots[i];
+                ngx_http_clerk_auth_statistics(mcf, &ngx_http_clerk_auth_slot->statistics);
                 ngx_http_clerk_auth_slot->pid = ngx_pid;
             }
         }
@@ -368,7 +364,7 @@ ngx_http_clerk_auth_zone_stop(ngx_http_clerk_auth_main_conf_t *mcf)
     ngx_http_clerk_auth_zone_t *zone = ngx_http_clerk_auth_zone(mcf);
 
     if (zone != NULL && ngx_http_clerk_auth_slot != NULL) {
-        ngx_http_clerk_auth_statistics(mcf, ngx_http_clerk_auth_slot->values);
+        ngx_http_clerk_auth_statistics(mcf, &ngx_http_clerk_auth_slot->statistics);
         ngx_shmtx_lock(&zone->pool->mutex);
         ngx_http_clerk_auth_release_slot(zone->shared, ngx_http_clerk_auth_slot);
         ngx_shmtx_unlock(&zone->pool->mutex);
@@ -379,24 +375,22 @@ ngx_http_clerk_auth_zone_stop(ngx_http_clerk_auth_main_conf_t *mcf)
 /* Adds up the statistics of all workers. Returns the number of workers; without a zone, only this one. */
 ngx_uint_t
 ngx_http_clerk_auth_zone_statistics(ngx_http_clerk_auth_main_conf_t *mcf,
-    uint64_t values[NGX_HTTP_CLERK_AUTH_STATISTICS])
+    ngx_http_clerk_auth_statistics_t *sum)
 {
     ngx_http_clerk_auth_zone_t *zone = ngx_http_clerk_auth_zone(mcf);
-    ngx_uint_t i, j, workers = 0;
+    ngx_uint_t i, workers = 0;
 
-    ngx_http_clerk_auth_statistics(mcf, values);
+    ngx_http_clerk_auth_statistics(mcf, sum);
     if (zone == NULL || ngx_http_clerk_auth_slot == NULL) {
         return 1;
     }
     ngx_shmtx_lock(&zone->pool->mutex);
-    ngx_memcpy(ngx_http_clerk_auth_slot->values, values, sizeof(ngx_http_clerk_auth_slot->values));
-    ngx_memcpy(values, zone->shared->retired, sizeof(zone->shared->retired));
+    ngx_http_clerk_auth_slot->statistics = *sum;
+    *sum = zone->shared->retired;
     for (i = 0; i < NGX_HTTP_CLERK_AUTH_SLOTS; i++) {
         if (zone->shared->slots[i].pid != 0) {
             workers++;
-            for (j = 0; j < NGX_HTTP_CLERK_AUTH_STATISTICS; j++) {
-                values[j] += zone->shared->slots[i].values[j];
-            }
+            ngx_http_clerk_auth_statistics_add(sum, &zone->shared->slots[i].statistics, 0);
         }
     }
     ngx_shmtx_unlock(&zone->pool->mutex);

@@ -10,6 +10,7 @@ import traceback
 import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parents[2] / "tests"))
 
 
 def main(parts):

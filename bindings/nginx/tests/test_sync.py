@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import time
 
+import exposition
 from harness import WEBHOOK_SECRET, equal, raw, request, statuses, together, wait_until
 
 
@@ -47,7 +48,7 @@ def each_worker(f, n, token, tries=60):
 
 
 def status(n):
-    return {k: int(v) for k, v in (line.split() for line in request(n.port, "/status").body.decode().splitlines())}
+    return {k: float(v) for k, v in (line.split() for line in request(n.port, "/status").body.decode().splitlines())}
 
 
 def test_local_user_id_is_the_key_of_the_row(f):
@@ -372,17 +373,13 @@ def test_statistics_add_up_over_workers_and_survive_reload(f):
 def test_metrics_follow_the_prometheus_text_format(f):
     n = server(f, store=False)
     request(n.port)
+    wait_until(lambda: status(n)["no_credentials"] == 1, what="the worker's count")
     response = request(n.port, "/metrics")
     equal(response.get("Content-Type"), "text/plain; version=0.0.4")
-    typed = {}
-    for line in response.body.decode().splitlines():
-        if line.startswith("# TYPE "):
-            typed[line.split()[2]] = line.split()[3]
-        elif not line.startswith("# HELP "):
-            name, value = line.split()
-            assert name in typed and int(value) >= 0, line
-            equal(typed[name] == "counter", name.endswith("_total"), name)
-    assert len(typed) >= 16
+    values = exposition.check(response.body.decode())
+    equal(values["clerk_auth_no_credentials_total"], 1)
+    equal(values["clerk_auth_workers"], status(n)["workers"])
+    equal(values['clerk_auth_clerk_calls_total{endpoint="users",status="success"}'], 0)
     equal(request(n.port, "/metrics", method="POST", body=b"").status, 405)
 
 

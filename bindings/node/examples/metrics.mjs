@@ -27,22 +27,23 @@ diagnostics.subscribe('clerk-auth:authenticate', ({ auth, error, durationMs }) =
 });
 
 function metrics() {
-  const lines = ['# TYPE clerk_authentications histogram'];
+  const name = 'clerk_authentication_seconds';
+  const lines = [`# HELP ${name} Duration of authentications by outcome.`, `# TYPE ${name} histogram`];
   for (const [outcome, { count, sum, buckets }] of outcomes) {
     const label = `outcome="${outcome}"`;
-    BUCKETS.forEach((limit, i) => lines.push(`clerk_authentications_bucket{${label},le="${limit}"} ${buckets[i]}`));
-    lines.push(`clerk_authentications_bucket{${label},le="+Inf"} ${count}`);
-    lines.push(`clerk_authentications_sum{${label}} ${sum}`, `clerk_authentications_count{${label}} ${count}`);
+    BUCKETS.forEach((limit, i) => lines.push(`${name}_bucket{${label},le="${limit}"} ${buckets[i]}`));
+    lines.push(`${name}_bucket{${label},le="+Inf"} ${count}`);
+    lines.push(`${name}_sum{${label}} ${sum}`, `${name}_count{${label}} ${count}`);
   }
-  const { cacheHits, cacheMisses, userFetches, jwksFetches, cachedTokens, storeErrors } = clerk.stats();
-  for (const [name, value] of Object.entries({ cacheHits, cacheMisses, userFetches, jwksFetches, storeErrors }))
-    lines.push(`clerk_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total ${value}`);
-  lines.push(`clerk_cached_tokens ${cachedTokens}`);
-  return `${lines.join('\n')}\n`;
+  // Beside metrics of `prom-client`: (await register.metrics()) + clerk.metricsText().
+  return `${lines.join('\n')}\n${clerk.metricsText()}`;
 }
 
 const server = http.createServer(async (req, res) => {
-  if (req.url === '/metrics') return res.end(metrics());
+  if (req.url === '/metrics') {
+    res.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
+    return res.end(metrics());
+  }
   const auth = await clerk.authenticate(req);
   res.statusCode = auth.httpStatus;
   res.end(`${auth.userId ?? auth.publicReason}\n`);

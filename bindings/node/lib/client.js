@@ -226,6 +226,14 @@ class ClerkClient {
     return this.#callSync((addon) => addon.stats());
   }
 
+  startPoller() {
+    this.#callSync((addon) => addon.startPoller());
+  }
+
+  metricsText() {
+    return this.#callSync((addon) => addon.metricsText());
+  }
+
   /** Sets the clock of a client that has `options.clock`. */
   setTime(nowMs) {
     if (!Number.isSafeInteger(nowMs) || nowMs <= 0)

@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { IncomingHttpHeaders } from 'node:http';
 import {
+  CallStatus,
   Category,
+  Endpoint,
   EventName,
   HandshakeSource,
   LogLevel,
@@ -441,6 +443,12 @@ export interface Stats {
   wouldBlock: number;
   /** Also counted in `unavailable`. */
   storeErrors: number;
+  /** Calls to Clerk, each attempt counted, without those that have not happened. */
+  calls: { endpoint: Endpoint; status: CallStatus; count: number }[];
+  /** Endpoints to which no calls are sent now, after failures or a 429. */
+  openCircuits: Endpoint[];
+  /** Those of `openCircuits` after a 429. */
+  rateLimited: Endpoint[];
 }
 
 /** Where a request has a credential. */
@@ -520,7 +528,14 @@ export class ClerkClient<Row extends UserRow = UserRow, Token extends TokenType 
   exportRevocations(): string;
   /** Merges the revocations of another process into those of this client; each keeps its expiry. */
   importRevocations(json: string): void;
+  /**
+   * Applies what other processes change in the shared cache, on a thread of its own until `close`: revocations, webhook events and
+   * invalidations. It neither blocks the event loop nor keeps the process running. Throws without the option `sharedCache`.
+   */
+  startPoller(): void;
   stats(): Stats;
+  /** Returns the counters in the text exposition format of Prometheus, `text/plain; version=0.0.4`. */
+  metricsText(): string;
   /** @internal */
   setTime(nowMs: number): void;
   /** Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`. */

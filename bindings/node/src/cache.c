@@ -70,24 +70,36 @@ napi_value cache_import_revocations(napi_env env, napi_callback_info info)
     return invalidate(env, info, import_revocations);
 }
 
-napi_value cache_export_revocations(napi_env env, napi_callback_info info)
+/* Returns the string that a function copies into a buffer. */
+static napi_value copied(napi_env env, napi_callback_info info,
+                         int32_t (*copy)(const clerk_client *, char *, size_t, size_t *))
 {
-    size_t count = 0, capacity = 0, needed = 4096;
-    char *json = NULL;
+    size_t count = 0, capacity = 0, needed = 16384;
+    char *string = NULL;
     int32_t status;
     struct client *client = open_client_of_this(env, info, &count, NULL);
     if (client == NULL)
         return NULL;
     do {
-        free(json);
+        free(string);
         capacity = needed + 1;
-        json = malloc(capacity);
-        status = json == NULL ? CLERK_E_PANIC : clerk_client_export_revocations(client->core, json, capacity, &needed);
-    } while (json != NULL && status == CLERK_E_ARGUMENT && needed >= capacity);
-    napi_value string =
-        status == CLERK_OK ? create_string(env, (clerk_str){ json, needed }) : throw_status(env, status);
-    free(json);
-    return string;
+        string = malloc(capacity);
+        status = string == NULL ? CLERK_E_PANIC : copy(client->core, string, capacity, &needed);
+    } while (string != NULL && status == CLERK_E_ARGUMENT && needed >= capacity);
+    napi_value made =
+        status == CLERK_OK ? create_string(env, (clerk_str){ string, needed }) : throw_status(env, status);
+    free(string);
+    return made;
+}
+
+napi_value cache_export_revocations(napi_env env, napi_callback_info info)
+{
+    return copied(env, info, clerk_client_export_revocations);
+}
+
+napi_value cache_metrics_text(napi_env env, napi_callback_info info)
+{
+    return copied(env, info, clerk_client_metrics_text);
 }
 
 napi_value cache_explain(napi_env env, napi_callback_info info)
@@ -115,6 +127,47 @@ napi_value cache_explain(napi_env env, napi_callback_info info)
                       set_property(env, object, "text", create_string(env, clerk_explanation_text(explanation)));
     clerk_explanation_free(explanation);
     return is_created ? object : NULL;
+}
+
+/* The calls to Clerk that have happened, by endpoint and status. */
+static napi_value create_calls(napi_env env, const clerk_stats *stats)
+{
+    napi_value array, object;
+    uint32_t made = 0;
+
+    TRY(napi_create_array(env, &array));
+    for (int32_t endpoint = 0; endpoint < 16; endpoint++) {
+        for (int32_t status = 0; status < 8; status++) {
+            uint64_t count = stats->calls[endpoint][status];
+            if (count == 0)
+                continue;
+            TRY(napi_create_object(env, &object));
+            if (!set_property(env, object, "endpoint", create_string(env, clerk_str_of(clerk_endpoint_name(endpoint)))) ||
+                !set_property(env, object, "status", create_string(env, clerk_str_of(clerk_call_status_name(status)))) ||
+                !set_property(env, object, "count", create_int64(env, (int64_t)count)))
+                return NULL;
+            TRY(napi_set_element(env, array, made++, object));
+        }
+    }
+    return array;
+}
+
+/* The names of the endpoints that are marked. */
+static napi_value create_endpoints(napi_env env, const uint64_t marks[16])
+{
+    napi_value array;
+    uint32_t made = 0;
+
+    TRY(napi_create_array(env, &array));
+    for (int32_t endpoint = 0; endpoint < 16; endpoint++) {
+        if (marks[endpoint] == 0)
+            continue;
+        napi_value name = create_string(env, clerk_str_of(clerk_endpoint_name(endpoint)));
+        if (name == NULL)
+            return NULL;
+        TRY(napi_set_element(env, array, made++, name));
+    }
+    return array;
 }
 
 napi_value cache_stats(napi_env env, napi_callback_info info)
@@ -151,5 +204,8 @@ napi_value cache_stats(napi_env env, napi_callback_info info)
         if (!set_property(env, object, properties[i].name, create_int64(env, properties[i].value)))
             return NULL;
     }
-    return object;
+    bool is_complete = set_property(env, object, "calls", create_calls(env, &stats)) &&
+                       set_property(env, object, "openCircuits", create_endpoints(env, stats.open_circuits)) &&
+                       set_property(env, object, "rateLimited", create_endpoints(env, stats.rate_limited));
+    return is_complete ? object : NULL;
 }

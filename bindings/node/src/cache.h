@@ -14,5 +14,6 @@ napi_value cache_export_revocations(napi_env env, napi_callback_info info);
 napi_value cache_import_revocations(napi_env env, napi_callback_info info);
 napi_value cache_explain(napi_env env, napi_callback_info info);
 napi_value cache_stats(napi_env env, napi_callback_info info);
+napi_value cache_metrics_text(napi_env env, napi_callback_info info);
 
 #endif

@@ -25,6 +25,7 @@ struct client {
     bool has_store;
     uint64_t mark; /* when the requests of this turn of the event loop began */
     int calls_in_flight;
+    bool is_polled;
     struct result_cache results;
     struct client *previous, *next;
     struct addon *addon; /* NULL unless in its list */

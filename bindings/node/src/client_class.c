@@ -5,6 +5,7 @@
 #include "cache.h"
 #include "client.h"
 #include "config.h"
+#include "poller.h"
 #include "request.h"
 #include "values.h"
 #include "webhook.h"
@@ -261,9 +262,11 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("exportRevocations", cache_export_revocations),
         METHOD("importRevocations", cache_import_revocations),
         METHOD("stats", cache_stats),
+        METHOD("metricsText", cache_metrics_text),
         METHOD("takeEvents", take_events),
         METHOD("setEventMask", set_event_mask),
         METHOD("setTime", set_time),
+        METHOD("startPoller", poller_start),
         METHOD("mark", mark),
         METHOD("close", close_client),
     };

@@ -78,8 +78,8 @@ test('metrics for Prometheus count the results', async (t) => {
   assert.equal((await ask('/'))[0], 401);
   const [, metrics] = await ask('/metrics');
   for (const [outcome, count] of Object.entries({ verified: 1, cache: 1, 'session-token-missing': 1 }))
-    assert.ok(metrics.includes(`clerk_authentications_count{outcome="${outcome}"} ${count}\n`), metrics);
-  assert.match(metrics, /^clerk_cache_hits_total 1$/m);
+    assert.ok(metrics.includes(`clerk_authentication_seconds_count{outcome="${outcome}"} ${count}\n`), metrics);
+  assert.match(metrics, /^clerk_auth_cache_hits_total 1$/m);
 });
 
 test('each site accepts the tokens of its own authorized party', async (t) => {

@@ -33,6 +33,20 @@ struct Stats {
     uint64_t no_credentials;
     uint64_t would_block;  // empty Cached values
     uint64_t store_errors; // also counted in `unavailable`
+
+    // Calls to Clerk, each attempt counted.
+    uint64_t calls(Endpoint endpoint, CallStatus status) const noexcept {
+        return by_endpoint.calls[detail::number(endpoint)][detail::number(status)];
+    }
+    // Whether no calls are sent to an endpoint now, after failures or a 429.
+    bool is_circuit_open(Endpoint endpoint) const noexcept {
+        return by_endpoint.open_circuits[detail::number(endpoint)] != 0;
+    }
+    bool is_rate_limited(Endpoint endpoint) const noexcept {
+        return by_endpoint.rate_limited[detail::number(endpoint)] != 0;
+    }
+
+    clerk_stats by_endpoint;
 };
 
 // Verifies requests. Copies share one client, like std::shared_ptr: const member functions may run on any number of
@@ -217,21 +231,7 @@ public:
     }
 
     // Returns all revocations as JSON, for `import_revocations` in another process.
-    Expected<std::string> try_export_revocations() const {
-        std::string json;
-        for (;;) {
-            std::size_t needed = 0;
-            const std::size_t capacity = json.size();
-            const Expected<void> done = call([&](const clerk_client *client, clerk_error **) {
-                const int32_t status = clerk_client_export_revocations(client, json.data(), capacity, &needed);
-                return status == CLERK_E_ARGUMENT && capacity <= needed ? int32_t{CLERK_OK} : status;
-            });
-            if (!done.has_value()) return done.error();
-            const bool is_complete = needed < capacity;
-            json.resize(is_complete ? needed : needed + 1);
-            if (is_complete) return json;
-        }
-    }
+    Expected<std::string> try_export_revocations() const { return copied(clerk_client_export_revocations); }
     // Merges the revocations of another process into those of this client; each keeps its expiry.
     Expected<void> try_import_revocations(std::string_view json) const noexcept {
         return call([&](const clerk_client *client, clerk_error **error) {
@@ -259,6 +259,19 @@ public:
         return call([](const clerk_client *client, clerk_error **) { return clerk_client_invalidate_all(client); });
     }
 
+    // Applies what other processes have changed in the shared cache, waiting at most `timeout` for the first change. False
+    // while the shared cache cannot be used. clerk::Poller calls it on a thread.
+    Expected<bool> try_poll(Milliseconds timeout) const noexcept {
+        bool is_available = true;
+        const Expected<void> done = call([&](const clerk_client *client, clerk_error **) {
+            const int32_t status = clerk_client_poll(client, timeout.count());
+            is_available = status != CLERK_UNAVAILABLE;
+            return is_available ? status : int32_t{CLERK_OK};
+        });
+        if (!done.has_value()) return done.error();
+        return is_available;
+    }
+
     // Aborts calls to Clerk in progress. The client stays usable.
     Expected<void> try_shutdown() const noexcept {
         return call([](const clerk_client *client, clerk_error **) { return clerk_client_shutdown(client); });
@@ -271,8 +284,11 @@ public:
         if (!done.has_value()) return done.error();
         return Stats{s.cache_hits,   s.cache_misses, s.signed_in,     s.signed_out,   s.unavailable,
                      s.jwks_fetches, s.user_fetches, s.cached_tokens, s.cached_users, detail::from_c_ms(s.jwks_age_ms),
-                     s.no_credentials, s.would_block, s.store_errors};
+                     s.no_credentials, s.would_block, s.store_errors, s};
     }
+
+    // Returns the counters in the text exposition format of Prometheus, `text/plain; version=0.0.4`.
+    Expected<std::string> try_metrics_text() const { return copied(clerk_client_metrics_text); }
 
 #if CLERK_AUTH_EXCEPTIONS
     Result authenticate(const Request &request) const { return try_authenticate(request).value(); }
@@ -301,8 +317,10 @@ public:
     void revoke_user(std::string_view clerk_id) const { try_revoke_user(clerk_id).value(); }
     std::string export_revocations() const { return try_export_revocations().value(); }
     void import_revocations(std::string_view json) const { try_import_revocations(json).value(); }
+    bool poll(Milliseconds timeout) const { return try_poll(timeout).value(); }
     void shutdown() const { try_shutdown().value(); }
     Stats stats() const { return try_stats().value(); }
+    std::string metrics_text() const { return try_metrics_text().value(); }
 #endif
 
     // Returns a mark of this moment, for `Request::mark`: a user that Clerk returns after it counts as fetched for that request,
@@ -317,6 +335,24 @@ private:
     };
 
     explicit Client(clerk_client *client) noexcept : handle_(client) {}
+
+    // Returns what a function copies into a buffer.
+    template <class Copy>
+    Expected<std::string> copied(Copy copy) const {
+        std::string made;
+        for (;;) {
+            std::size_t needed = 0;
+            const std::size_t capacity = made.size();
+            const Expected<void> done = call([&](const clerk_client *client, clerk_error **) {
+                const int32_t status = copy(client, made.data(), capacity, &needed);
+                return status == CLERK_E_ARGUMENT && capacity <= needed ? int32_t{CLERK_OK} : status;
+            });
+            if (!done.has_value()) return done.error();
+            const bool is_complete = needed < capacity;
+            made.resize(is_complete ? needed : needed + 1);
+            if (is_complete) return made;
+        }
+    }
 
     static Error closed() { return detail::make_error(CLERK_E_STATE, "the client is closed"); }
 

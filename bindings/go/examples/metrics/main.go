@@ -68,7 +68,7 @@ func outcome(answer clerkauth.Answer) string {
 	return "error"
 }
 
-func (m *metrics) write(w io.Writer, stats clerkauth.Stats) {
+func (m *metrics) write(w io.Writer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	names := make([]string, 0, len(m.outcomes))
@@ -76,6 +76,7 @@ func (m *metrics) write(w io.Writer, stats clerkauth.Stats) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	fmt.Fprintln(w, "# HELP clerk_authentication_seconds Duration of authentications by outcome.")
 	fmt.Fprintln(w, "# TYPE clerk_authentication_seconds histogram")
 	for _, name := range names {
 		found := m.outcomes[name]
@@ -86,15 +87,6 @@ func (m *metrics) write(w io.Writer, stats clerkauth.Stats) {
 		fmt.Fprintf(w, "clerk_authentication_seconds_sum{outcome=%q} %g\n", name, found.sum)
 		fmt.Fprintf(w, "clerk_authentication_seconds_count{outcome=%q} %d\n", name, found.count)
 	}
-	for _, counter := range []struct {
-		name  string
-		value uint64
-	}{
-		{"cache_hits", stats.CacheHits}, {"cache_misses", stats.CacheMisses}, {"jwks_fetches", stats.JWKSFetches},
-		{"user_fetches", stats.UserFetches}, {"store_errors", stats.StoreErrors},
-	} {
-		fmt.Fprintf(w, "# TYPE clerk_%s_total counter\nclerk_%s_total %d\n", counter.name, counter.name, counter.value)
-	}
 }
 
 func main() {
@@ -104,14 +96,9 @@ func main() {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		stats, err := client.Stats()
-		if err != nil {
-			http.Error(w, "no metrics", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		counted.write(w, stats)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		client.Metrics().ServeHTTP(w, r)
+		counted.write(w)
 	})
 	mux.Handle("/", client.RequireAuth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		auth, _ := clerkauth.FromContext(r.Context())

@@ -4,9 +4,13 @@ package observability
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -48,21 +52,27 @@ func outcome(answer clerkauth.Answer) string {
 	return "error"
 }
 
-// Register adds the counters of a client to a registry.
-func Register(registry prometheus.Registerer, client *clerkauth.Client) {
-	for name, value := range map[string]func(clerkauth.Stats) uint64{
-		"clerk_cache_hits_total":   func(stats clerkauth.Stats) uint64 { return stats.CacheHits },
-		"clerk_cache_misses_total": func(stats clerkauth.Stats) uint64 { return stats.CacheMisses },
-		"clerk_user_fetches_total": func(stats clerkauth.Stats) uint64 { return stats.UserFetches },
-		"clerk_jwks_fetches_total": func(stats clerkauth.Stats) uint64 { return stats.JWKSFetches },
-		"clerk_store_errors_total": func(stats clerkauth.Stats) uint64 { return stats.StoreErrors },
-	} {
-		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name}, func() float64 {
-			stats, err := client.Stats()
-			if err != nil { // the client is closed
-				return 0
-			}
-			return float64(value(stats))
-		}))
-	}
+// Gatherer returns the counters of a client, to be served beside a registry:
+//
+//	promhttp.HandlerFor(prometheus.Gatherers{registry, observability.Gatherer(client)}, promhttp.HandlerOpts{})
+//
+// A program without metrics of its own serves [clerkauth.Client.Metrics] instead.
+func Gatherer(client *clerkauth.Client) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		text, err := client.MetricsText()
+		if err != nil {
+			return nil, err
+		}
+		var parser expfmt.TextParser
+		parsed, err := parser.TextToMetricFamilies(strings.NewReader(text))
+		if err != nil {
+			return nil, err
+		}
+		families := make([]*dto.MetricFamily, 0, len(parsed))
+		for _, family := range parsed {
+			families = append(families, family)
+		}
+		slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+		return families, nil
+	})
 }

@@ -1,0 +1,41 @@
+"""Two servers with one shared cache: what is revoked at one is rejected by the processes of the other."""
+
+import time
+
+import harness
+import redis_server
+from webhook_test import MPMS, accepted, body, deliver
+
+
+def server(sim, mpm, url):
+    apache = harness.Apache(mpm, "", log_level="info auth_clerk:debug", children=2, threads=4)
+    apache.body = body(sim, f"ClerkSetting shared_cache {url}\nClerkSetting shared_cache_required true")
+    apache.start()
+    harness.wait_until(lambda: len(apache.children_pids()) >= 2, what="children")
+    return apache
+
+
+def revocation_is_applied_by_another_server(sim, mpm):
+    servers = []
+    try:
+        with redis_server.running() as url:
+            servers = [server(sim, mpm, url), server(sim, mpm, url)]
+            one, other = servers
+            for round in range(2):
+                sid = f"sess_shared_{mpm}_{round}"
+                token = sim.mint(sid=sid, exp_in=300)
+                assert set(accepted(one, token, 10) + accepted(other, token, 20)) == {200}
+                assert deliver(sim, one, type="session.ended", id=sid).status == 200
+                harness.wait_until(lambda: set(accepted(other, token, 10)) == {401}, 1, "the revocation at the other server")
+            begun = time.monotonic()
+            assert [apache.stop() for apache in servers] == [0, 0]
+            assert time.monotonic() - begun < 6, "both end although their polls wait"
+            assert not one.complaints() and not other.complaints(), (one.complaints(), other.complaints())
+    finally:
+        for apache in servers:
+            apache.close()
+
+
+def cases(sim):
+    for mpm in MPMS:
+        yield f"{mpm}: shared cache: revocation_is_applied_by_another_server", lambda mpm=mpm: revocation_is_applied_by_another_server(sim, mpm)

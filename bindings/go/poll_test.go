@@ -1,0 +1,117 @@
+package clerkauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os/exec"
+	"testing"
+	"time"
+
+	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
+	"github.com/clerk-auth/clerk-auth/bindings/go/internal/simtest"
+)
+
+// startRedis starts a redis-server on a port of loopback and returns its URL.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	_, port, _ := net.SplitHostPort(address)
+	command := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	waitFor(t, 10*time.Second, "redis-server", func() bool {
+		connection, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err == nil
+	})
+	return "redis://" + address
+}
+
+// waitFor returns how long it took until the condition was met.
+func waitFor(t *testing.T, limit time.Duration, what string, isMet func() bool) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for !isMet() {
+		if time.Since(begun) > limit {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(begun)
+}
+
+func TestRevocationInOneProcessIsAppliedByAnother(t *testing.T) {
+	sim, redis := simtest.Start(t), startRedis(t)
+	environment := []string{"CLERK_SECRET_KEY=sk_test_go", "CLERK_API_URL=" + sim.URL, "CLERK_SHARED_CACHE=" + redis}
+	one, other := startProgram(t, "fleet", environment...), startProgram(t, "fleet", environment...)
+	for round := range 3 {
+		token := sim.Session(fmt.Sprintf("user_%d", round))
+		for _, url := range []string{one, other, other} {
+			if status, _ := fetch(t, "GET", url, token); status != 200 {
+				t.Fatalf("%d before the sign-out", status)
+			}
+		}
+		if status, _ := fetch(t, "POST", one+"/sign-out", token); status != 200 {
+			t.Fatalf("sign-out: %d", status)
+		}
+		took := waitFor(t, time.Second, "the revocation", func() bool {
+			status, _ := fetch(t, "GET", other, token)
+			return status == 401
+		})
+		t.Logf("applied after %v", took)
+	}
+}
+
+func TestPollEndsWithItsContextAndWithClose(t *testing.T) {
+	sim, redis := simtest.Start(t), startRedis(t)
+	shared := func(config *clerkauth.Config) { config.SharedCache = redis }
+	for _, end := range []struct {
+		name string
+		want error
+		do   func(cancel func(), client *clerkauth.Client)
+	}{
+		{"context", context.Canceled, func(cancel func(), _ *clerkauth.Client) { cancel() }},
+		{"close", clerkauth.ErrClosed, func(_ func(), client *clerkauth.Client) { _ = client.Close() }},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			client := newClient(t, sim, shared)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			polled := make(chan error, 1)
+			go func() { polled <- client.Poll(ctx) }()
+			time.Sleep(100 * time.Millisecond)
+			// The client can be used meanwhile.
+			if _, err := client.Authenticate(ctx, httptest.NewRequest("GET", "/", nil)); !errors.Is(err, clerkauth.ReasonSessionTokenMissing) {
+				t.Errorf("%v", err)
+			}
+			end.do(cancel, client)
+			select {
+			case err := <-polled:
+				if !errors.Is(err, end.want) {
+					t.Errorf("%v instead of %v", err, end.want)
+				}
+			case <-time.After(time.Second):
+				t.Error("Poll has not returned within a second")
+			}
+		})
+	}
+}
+
+func TestPollWithoutSharedCacheIsConfigError(t *testing.T) {
+	client := newClient(t, simtest.Start(t))
+	if err := client.Poll(context.Background()); !errors.Is(err, clerkauth.ErrConfig) {
+		t.Errorf("%v", err)
+	}
+}

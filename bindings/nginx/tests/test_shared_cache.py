@@ -1,0 +1,46 @@
+"""Two servers with one shared cache: what is revoked at one is rejected by the workers of the other."""
+
+import signal
+import time
+
+import redis_server
+from harness import WEBHOOK_SECRET, equal, request, wait_until
+from test_sync import deliver
+
+
+def server(f, url, workers=2):
+    return f.nginx(f"""{f.keys()} clerk_auth_webhook_secret {WEBHOOK_SECRET}; clerk_auth_zone clerk:1m;
+        clerk_auth_setting shared_cache {url}; clerk_auth_setting shared_cache_required true;
+        server {{ listen 127.0.0.1:@port@ reuseport; location / {{ clerk_auth on; {f.proxy()} }}
+        location = /webhook {{ clerk_auth_webhook; }} location = /metrics {{ clerk_auth_status prometheus; }} }}""", workers=workers)
+
+
+def statuses(n, token, times=20):
+    return {request(n.port, token=token).status for _ in range(times)}
+
+
+def test_revocation_at_one_server_is_applied_by_the_workers_of_another(f):
+    with redis_server.running() as url:
+        one, other = server(f, url), server(f, url)
+        for round in range(3):
+            sid = f"sess_{round}"
+            token = f.sim.mint(sid=sid, exp_in=300)
+            equal((statuses(one, token), statuses(other, token)), ({200}, {200}))
+            event = f.sim.webhook("session.ended", sid, data={"id": sid, "user_id": "user_1"})
+            equal(deliver(one, event).status, 200)
+            begun = time.monotonic()
+            wait_until(lambda: statuses(other, token, 10) == {401}, 1, "the revocation at the other server")
+            print(f"     applied after {time.monotonic() - begun:.3f} s")
+        assert b"clerk_auth_shared_cache_available 1\n" in request(other.port, "/metrics").body
+
+
+def test_server_with_a_poll_under_way_ends_promptly(f):
+    with redis_server.running() as url:
+        for number in (signal.SIGQUIT, signal.SIGTERM):
+            n = server(f, url)
+            equal(statuses(n, f.sim.mint(), 4), {200})
+            time.sleep(0.3)
+            begun = time.monotonic()
+            n.stop(number)
+            took = time.monotonic() - begun
+            assert took < 3, f"{took:.1f} s after signal {number}"

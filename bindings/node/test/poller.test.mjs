@@ -1,0 +1,83 @@
+// startPoller(): what one process revokes is rejected by another, and the thread ends with the client.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ClerkClient, ClerkError } from 'clerk-auth';
+import { startSim } from './support/sim.mjs';
+
+const sim = await startSim();
+
+/** Starts a redis-server on a loopback port. */
+async function startRedis() {
+  const probe = net.createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  const folder = mkdtempSync(join(tmpdir(), 'clerk-redis-'));
+  const server = spawn('redis-server', ['--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  after(() => {
+    server.kill('SIGKILL');
+    rmSync(folder, { recursive: true });
+  });
+  for await (const line of createInterface({ input: server.stdout }))
+    if (line.includes('Ready to accept')) return `redis://127.0.0.1:${port}`;
+  throw new Error('redis-server has not started');
+}
+
+const sharedCache = await startRedis();
+const settings = () => sim.settings({ sharedCache, sharedCacheRequired: true });
+
+test('a revocation in one process is applied by another within a second', async (t) => {
+  const clerk = new ClerkClient(settings());
+  t.after(() => clerk.close());
+  const request = await sim.bearer();
+  const { authorization } = request;
+  const auth = await clerk.authenticate(request);
+  const fixture = fileURLToPath(new URL('fixtures/poller.mjs', import.meta.url));
+  const other = spawn(process.execPath, [fixture, JSON.stringify({ settings: settings(), authorization })], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => other.kill('SIGKILL'));
+  const exited = once(other, 'exit');
+  const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'signed-in');
+  const began = performance.now();
+  clerk.revokeSession(auth.sessionId);
+  assert.equal((await lines.next()).value, 'signed-out');
+  assert.ok(performance.now() - began < 1000, `${performance.now() - began} ms`);
+  assert.deepEqual(await exited, [0, null]);
+});
+
+test('neither the poller nor its end blocks the event loop', async () => {
+  const clerk = new ClerkClient(settings());
+  let last = performance.now();
+  let longest = 0;
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 5);
+  clerk.startPoller();
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  const began = performance.now();
+  await clerk.close();
+  assert.ok(performance.now() - began < 150, `close() took ${performance.now() - began} ms`);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  clearInterval(timer);
+  assert.ok(longest < 200, `the event loop was blocked for ${longest} ms`);
+});
+
+test('without a shared cache startPoller() throws', async () => {
+  const clerk = new ClerkClient(sim.settings());
+  assert.throws(() => clerk.startPoller(), (error) => error instanceof ClerkError && error.code === 'CLERK_CONFIG');
+  await clerk.close();
+  assert.throws(() => clerk.startPoller(), (error) => error.code === 'CLERK_CLOSED');
+});
