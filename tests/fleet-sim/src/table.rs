@@ -44,7 +44,7 @@ fn simulated(base: &Args, users: u32, processes: u32, column: &Column) -> f64 {
         ttl_s: column.ttl_s,
         // The calls are counted, not limited: what would be needed.
         limit: 1e9,
-        calls_per_s: Some(1e9),
+        calls_per_s: Some(1000),
         local_users: users as usize,
         seconds: warm_up_s + measured_s,
         outage_s: 0.0,
