@@ -390,7 +390,8 @@ typedef void (*clerk_destroy_fn)(void *userdata);
 typedef struct clerk_client clerk_client;
 
 /**
- * Creates a client from a copy of the config. Opens no connection.
+ * Creates a client from a copy of the config. Opens no connection, except to the shared cache and to the database if
+ * they are set.
  *
  * Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
  * negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
@@ -518,7 +519,9 @@ CLERK_NODISCARD int32_t clerk_client_poll(const clerk_client *client, int64_t ti
  * waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
  * callbacks.
  *
- * Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+ * Starts none if it is running already. The thread has the signal mask of the caller. A forked child has none; there
+ * `clerk_client_warm_up` starts it again. What the thread of the parent was using stays allocated in the child: there
+ * `destroy` of callbacks is not called.
  *
  * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
  * `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.
@@ -650,7 +653,8 @@ typedef struct {
 /** Initializes a `clerk_stats`. */
 #define CLERK_STATS_INIT                                                                                               \
     {                                                                                                                  \
-        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }, 0, 0, 0, 0, -1, 0      \
+        sizeof(clerk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, { { 0 } }, { 0 }, { 0 }, 0, 0, 0, 0, -1,       \
+            0                                                                                                          \
     }
 
 /**
@@ -2023,6 +2027,110 @@ const char *clerk_event_kind_name(int32_t kind);
  * The string is static and never NULL. Any thread.
  */
 const char *clerk_handshake_source_name(int32_t source);
+
+/**********************************************************************************************************************
+ * Section - Shared cache
+ *
+ *     static int32_t remove_value(void *userdata, clerk_str key, int64_t timeout_ms)
+ *     {
+ *         (void)userdata, (void)timeout_ms;
+ *         printf("delete a key of %zu bytes\n", key.len);
+ *         return CLERK_CACHE_STATUS_OK;
+ *     }
+ *
+ *     static void describe_engine(clerk_shared_cache *engine)
+ *     {
+ *         clerk_shared_cache empty = CLERK_SHARED_CACHE_INIT;
+ *         *engine = empty;
+ *         engine->remove = remove_value; // and get and set
+ *     }
+ **********************************************************************************************************************/
+
+/** What a function of a `clerk_shared_cache` returns. Any other number means that the operation failed. */
+typedef enum clerk_cache_status CLERK_INT32_ENUM {
+    /** The operation was executed. */
+    CLERK_CACHE_STATUS_OK = 0,
+    /** There is no such value, no entry yet, or with `only_if_absent` a value exists already. */
+    CLERK_CACHE_STATUS_NONE = 1,
+    /** Only of `read`: entries after the given one were dropped. */
+    CLERK_CACHE_STATUS_GAP = 2,
+} clerk_cache_status;
+
+/** A place for bytes that a function of a `clerk_shared_cache` returns. */
+typedef struct {
+    /** Where the bytes are to be copied. */
+    char *data;
+    /** How many bytes there is room for. */
+    size_t capacity;
+    /** How many bytes the function has copied. */
+    size_t len;
+} clerk_buffer;
+
+/**
+ * The functions of an engine that several processes share, such as memcached or the shared memory of a web server.
+ * Initialize with `CLERK_SHARED_CACHE_INIT`.
+ *
+ * Keys are printable ASCII of at most 96 bytes, values any bytes up to 64 KiB. Values are sealed: the engine can
+ * neither read nor change them. Each function returns a `clerk_cache_status`, and should return within its timeout.
+ * They run on the thread of the call that needs them, or of the poller, several at once, with no lock held; they must
+ * not call functions of the client. Strings are valid only during the call.
+ */
+typedef struct {
+    /** `sizeof(clerk_shared_cache)`, set by `CLERK_SHARED_CACHE_INIT`. */
+    uint32_t struct_size;
+    /** Always 0. */
+    uint32_t reserved;
+    /** Passed to each function. */
+    void *userdata;
+    /** Frees `userdata`; may be NULL. */
+    clerk_destroy_fn destroy;
+    /** Copies a value. `NONE` if there is none. */
+    int32_t (*get)(void *userdata, clerk_str key, clerk_buffer *value, int64_t timeout_ms);
+    /**
+     * Stores a value for `ttl_ms`. If `only_if_absent` is 1 and the key has a value, it stays: `NONE`. That must be
+     * atomic between processes.
+     */
+    int32_t (*set)(void *userdata,
+                   clerk_str key,
+                   clerk_str value,
+                   int64_t ttl_ms,
+                   int32_t only_if_absent,
+                   int64_t timeout_ms);
+    /** Removes a value, if there is one. */
+    int32_t (*remove)(void *userdata, clerk_str key, int64_t timeout_ms);
+    /**
+     * Appends an entry to a stream and copies its id, at most 64 printable bytes. A stream keeps at least its newest
+     * 10 000 entries. `append` and `read` may both be NULL: then changes reach other processes only when they look up
+     * a value.
+     */
+    int32_t (*append)(void *userdata, clerk_str stream, clerk_str value, clerk_buffer *id, int64_t timeout_ms);
+    /**
+     * Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
+     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
+     * of the newest entry, without waiting.
+     */
+    int32_t (*read)(void *userdata,
+                    clerk_str stream,
+                    clerk_str after,
+                    clerk_buffer *id,
+                    clerk_buffer *value,
+                    int64_t wait_ms);
+} clerk_shared_cache;
+
+/** Initializes a `clerk_shared_cache`. */
+#define CLERK_SHARED_CACHE_INIT { sizeof(clerk_shared_cache), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/**
+ * Sets the engine of the shared cache, instead of the setting `shared_cache`. NULL removes it.
+ *
+ * The config takes ownership of `engine->userdata`, also when the call fails, except with `CLERK_E_STRUCT_SIZE`:
+ * `engine->destroy` frees it. The structure itself is copied.
+ *
+ * Returns `CLERK_OK` or a negative status: `CLERK_E_STRUCT_SIZE` if `*engine` was not initialized with
+ * `CLERK_SHARED_CACHE_INIT`; `CLERK_E_NULL` if `get`, `set` or `remove` is NULL; `CLERK_E_ARGUMENT` if only one of
+ * `append` and `read` is. One thread at a time.
+ */
+CLERK_NODISCARD int32_t clerk_config_set_shared_cache(clerk_config *config, const clerk_shared_cache *engine);
 
 /**********************************************************************************************************************
  * Section - Webhooks

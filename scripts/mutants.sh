@@ -16,7 +16,7 @@ mkdir -p "$out"
 export CARGO_TARGET_DIR=$PWD/target/mutants CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
 # run OPTION…: `--cargo-arg` selects what is built and run. Mutants that survive, or run for too long, are no error here.
 run() {
-    cargo mutants --jobs 1 --output "$out" --timeout 30 --build-timeout 1200 --colors never \
+    cargo mutants --jobs 1 --output "$out" --timeout 60 --build-timeout 1200 --colors never \
         --shuffle ${SHARD:+--shard "$SHARD"} "${files[@]/#/--file=}" "$@" || [ $? -eq 2 ] || [ $? -eq 3 ]
 }
 names() { cat "$out/mutants.out/$1.txt"; }

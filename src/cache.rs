@@ -217,6 +217,12 @@ mod tests {
     use crate::token::TokenHash;
 
     #[test]
+    #[should_panic(expected = "write_u64")]
+    fn key_that_is_no_hash_cannot_be_prehashed() {
+        PrehashedState.hash_one("a");
+    }
+
+    #[test]
     fn least_recently_used_entry_is_evicted_first() {
         let cache = Cache::new(2, RandomState::new());
         cache.put("a", 1, 10_000, 0);

@@ -92,7 +92,8 @@ pub(crate) fn system_ms() -> i64 {
 }
 
 impl Clock {
-    /// Returns the system's clocks. A change of the wall clock takes effect within a second.
+    /// Returns the system's clocks. A change of the wall clock takes effect within a second; the time may be a
+    /// few milliseconds late.
     pub fn system() -> Self {
         let (wall_offset_ms, refreshed_ms) = (AtomicI64::new(0), AtomicI64::new(-REFRESH_OFFSET_EVERY_MS));
         Clock(Kind::System(Arc::new(System {

@@ -68,6 +68,7 @@ pub mod parts {
     pub use crate::keys::{JwksFetcher, JwksStore, KeyLookupError};
     pub use crate::rate_limit::{RateLimit, Slots, TokenBucket};
     pub use crate::request::ClerkInstance;
+    pub use crate::shared_cache::parts as shared_cache;
     pub use crate::single_flight::{Flight, SingleFlight};
     pub use crate::users::machine::{Origin, Snapshot, SyncRules, Transition, UserSync};
     pub use crate::webhooks::{SigningKeys, WebhookEvent, verify};

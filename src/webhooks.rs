@@ -388,6 +388,40 @@ mod tests {
         assert_eq!(event(r#"{"type":"sms.created","data":{}}"#), Ok(WebhookEvent::Other));
         let user = event(r#"{"type":"user.updated","data":{"id":"user_1","banned":true}}"#);
         assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.banned));
+        let id = || "x_1".to_owned();
+        for (kinds, data, right) in [
+            (
+                &["session.revoked", "session.ended", "session.removed"][..],
+                r#"{"id":"x_1"}"#,
+                WebhookEvent::SessionEnded(id()),
+            ),
+            (&["session.pending"], r#"{"id":"x_1"}"#, WebhookEvent::SessionPending(id())),
+            (&["organization.deleted"], r#"{"id":"x_1"}"#, WebhookEvent::OrganizationChanged(id())),
+            (
+                &["organizationMembership.updated", "organizationMembership.deleted"],
+                r#"{"public_user_data":{"user_id":"x_1"},"organization":{"id":"org_1"}}"#,
+                WebhookEvent::Membership { user_id: id() },
+            ),
+            (
+                &["organizationMembership.updated", "organizationMembership.deleted"],
+                r#"{"organization":{"id":"x_1"}}"#,
+                WebhookEvent::OrganizationChanged(id()),
+            ),
+            (&["role.created", "role.deleted", "permission.updated"], "{}", WebhookEvent::RolesChanged),
+            (
+                &["session.created", "organization.updated", "rolex", "permissions.x", "email.created"],
+                "{}",
+                WebhookEvent::Other,
+            ),
+        ] {
+            for kind in kinds {
+                assert_eq!(event(&format!(r#"{{"type":"{kind}","data":{data}}}"#)).as_ref(), Ok(&right), "{kind}");
+            }
+        }
+        for kind in ["user.created", "user.updated"] {
+            let user = event(&format!(r#"{{"type":"{kind}","data":{{"id":"user_1"}}}}"#));
+            assert!(matches!(user, Ok(WebhookEvent::User(user)) if user.id == "user_1"), "{kind}");
+        }
         for invalid in [
             "",
             "[]",
@@ -396,6 +430,10 @@ mod tests {
             r#"{"data":{}}"#,
             r#"["user.deleted",null,{"id":"user_1"}]"#,
             r#"{"type":"user.deleted","data":["user_1"]}"#,
+            r#"{"type":"session.ended","data":["sess_1"]}"#,
+            r#"{"type":"session.pending","data":{"id":1}}"#,
+            r#"{"type":"organization.deleted","data":{}}"#,
+            r#"{"type":"organizationMembership.deleted","data":{}}"#,
             r#"{"type":"user.updated","data":["user_1"]}"#,
             r#"{"type":"organizationMembership.updated","data":[["user_1"],null]}"#,
             r#"{"type":"organizationMembership.updated","data":{"public_user_data":["user_1"]}}"#,

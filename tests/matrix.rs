@@ -8,6 +8,8 @@ mod common;
 mod keys;
 #[path = "matrix/pages.rs"]
 mod pages;
+#[path = "matrix/shared.rs"]
+mod shared;
 #[path = "matrix/wire.rs"]
 mod wire;
 

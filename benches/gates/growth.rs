@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_auth::internals::ffi::{CLERK_OK, clerk_header, clerk_str};
 
-use crate::library::{Client, Library};
+use crate::library::{Client, Library, to_str};
 use crate::sample::{PARTY, lines, signing_input};
 use crate::signer::Signer;
-use crate::slices::{interleave, median};
+use crate::slices::{Slices, interleave, median};
 
 const THREADS: usize = 2;
 const HOT: usize = 10_000;
@@ -23,10 +23,12 @@ const TICKS: usize = 40;
 pub struct Growth {
     /// A random hit among all entries over a hit of the only one.
     pub hit_ratio: f64,
+    /// Nanoseconds of a random hit, by the number of entries.
+    pub hits: Vec<(usize, f64)>,
     pub entry_bytes: f64,
     pub payload_bytes: f64,
-    pub two_threads: f64,
-    pub eight_threads: f64,
+    /// Hits a second with one, two, four and eight threads.
+    pub throughput: [f64; 4],
 }
 
 pub fn measure(library: Library, entries: usize) -> Growth {
@@ -41,53 +43,65 @@ pub fn measure(library: Library, entries: usize) -> Growth {
         values.iter_mut().enumerate().for_each(|(i, value)| *value = format!("Bearer {}", token(&signer, first + i)));
     });
     let before = resident();
-    in_chunks(&mut values, chunk, |_, values| {
-        // Each token is verified and inserted.
-        values.iter().for_each(|value| assert_eq!(client.cached(&lines("Authorization", value)), CLERK_OK));
-    });
-    let entry_bytes = (resident() - before) as f64 / entries as f64;
-    let payload = values[0].split('.').nth(1).unwrap();
-
     let alone = library.client(&settings, None);
     let single = lines("Authorization", &values[0]);
     assert_eq!(alone.cached(&single), CLERK_OK);
+    let (mut inserted, mut hit_ratio, mut hits) = (0, 0.0, Vec::new());
+    for stage in [1, 1000, 100_000, entries] {
+        let stage = stage.clamp(inserted, entries);
+        in_chunks(&mut values[inserted..stage], chunk, |_, values| {
+            // Each token is verified and inserted.
+            values.iter().for_each(|value| assert_eq!(client.cached(&lines("Authorization", value)), CLERK_OK));
+        });
+        inserted = stage;
+        let slices = hits_among(&client, &alone, &values[..inserted]);
+        let [alone_ns, memory_ns, buffer_ns, copy_ns] = [0, 1, 2, 3].map(|i| slices.ns(i));
+        println!(
+            "{inserted} entries: hit of the only token {alone_ns:.0} ns; random hit {:.0} ns; if its bytes come from memory, too, {memory_ns:.0} ns",
+            buffer_ns - copy_ns
+        );
+        hits.push((inserted, buffer_ns - copy_ns));
+        hit_ratio = slices.ratio_without(2, 3, 0);
+    }
+    let entry_bytes = (resident() - before) as f64 / entries as f64;
+    let payload = values[0].split('.').nth(1).unwrap();
+    let hot = &values[..HOT.min(entries)];
+    Growth {
+        hit_ratio,
+        hits,
+        entry_bytes,
+        payload_bytes: (payload.len() * 3 / 4) as f64,
+        throughput: throughput(&client, hot),
+    }
+}
+
+/// Measures in turn: a hit of the only entry; a random hit; a random hit of a token that was copied to a buffer, as a server has
+/// just received it; and that copy alone. The bytes of a million tokens are a gigabyte, which no server reads from memory.
+fn hits_among(client: &Client, alone: &Client, values: &[String]) -> Slices {
+    let single = lines("Authorization", &values[0]);
     let mut requests = [single.clone(), single.clone()];
     let [request, received] = &mut requests;
     let (mut from_memory, mut from_buffer, mut copies) = (Random(1), Random(2), Random(3));
     let (mut buffer, mut other) = (vec![0; 4096], vec![0; 4096]);
-    let slices = interleave(
+    interleave(
         vec![
             Box::new(|n| (0..n).for_each(|_| _ = black_box(alone.cached(&single)))),
             Box::new(|n| {
                 for _ in 0..n {
-                    request[10].value = crate::library::to_str(from_memory.of(&values));
+                    request[10].value = to_str(from_memory.of(values));
                     black_box(client.cached(request));
                 }
             }),
             Box::new(|n| {
                 for _ in 0..n {
-                    received[10].value = receive(from_buffer.of(&values), &mut buffer);
+                    received[10].value = receive(from_buffer.of(values), &mut buffer);
                     black_box(client.cached(received));
                 }
             }),
-            Box::new(|n| (0..n).for_each(|_| _ = black_box(receive(copies.of(&values), &mut other)))),
+            Box::new(|n| (0..n).for_each(|_| _ = black_box(receive(copies.of(values), &mut other)))),
         ],
-        600,
-    );
-    let [alone_ns, memory_ns, buffer_ns, copy_ns] = [0, 1, 2, 3].map(|i| slices.ns(i));
-    println!(
-        "hit of the only token {alone_ns:.0} ns; random hit {memory_ns:.0} ns with its token in memory, {:.0} ns with it in a buffer",
-        buffer_ns - copy_ns
-    );
-    let hot = &values[..HOT.min(entries)];
-    let (one, two, eight) = throughput(&client, hot);
-    Growth {
-        hit_ratio: slices.ratio(1, 0),
-        entry_bytes,
-        payload_bytes: (payload.len() * 3 / 4) as f64,
-        two_threads: two / one,
-        eight_threads: eight / two,
-    }
+        400,
+    )
 }
 
 fn in_chunks(values: &mut [String], chunk: usize, work: impl Fn(usize, &mut [String]) + Sync) {
@@ -133,23 +147,22 @@ fn resident() -> u64 {
     pages * 4096
 }
 
-/// Returns hits a second with one, two and eight threads. The three take turns; of each the upper decile of the ticks
-/// counts, because other processes can only take time away.
-fn throughput(client: &Client, hot: &[String]) -> (f64, f64, f64) {
+/// Returns hits a second with one, two, four and eight threads. They take turns; of each the upper fifth of the ticks counts,
+/// because other processes can only take time away.
+fn throughput(client: &Client, hot: &[String]) -> [f64; 4] {
     let requests: Vec<Vec<clerk_header>> = hot.iter().map(|value| lines("Authorization", value)).collect();
     let requests = Requests(requests);
-    let counts = [1, 2, 8];
-    let mut ticks: [Vec<f64>; 3] = Default::default();
+    let counts = [1, 2, 4, 8];
+    let mut ticks: [Vec<f64>; 4] = Default::default();
     for _ in 0..TICKS {
         for (ticks, threads) in ticks.iter_mut().zip(counts) {
             ticks.push(tick(client, &requests, threads));
         }
     }
-    let [one, two, eight] = ticks.map(|mut ticks| {
+    ticks.map(|mut ticks| {
         ticks.sort_unstable_by(f64::total_cmp);
         median(ticks.split_off(TICKS * 4 / 5))
-    });
-    (one, two, eight)
+    })
 }
 
 struct Requests(Vec<Vec<clerk_header>>);

@@ -61,6 +61,12 @@ impl Slices {
     pub fn ratio(&self, operation: usize, limit: usize) -> f64 {
         median(self.0[operation].iter().zip(&self.0[limit]).map(|(ours, limit)| ours / limit).collect())
     }
+
+    /// Does the same after a part of each operation was subtracted: another operation that was measured by itself.
+    pub fn ratio_without(&self, operation: usize, part: usize, limit: usize) -> f64 {
+        let slices = self.0[operation].iter().zip(&self.0[part]).zip(&self.0[limit]);
+        median(slices.map(|((ours, part), limit)| (ours - part) / limit).collect())
+    }
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -29,6 +29,11 @@ impl Gate {
     }
 }
 
+/// Returns the measured values as lines of points.
+pub fn points(gates: &[Gate]) -> String {
+    gates.iter().map(|gate| format!("gate\t{}\t{:.3}\n", gate.name, gate.measured)).collect()
+}
+
 /// Prints the table. Returns whether all gates are met, allowing for `slack`, a share of the gate.
 pub fn print(gates: &[Gate], slack: f64) -> bool {
     println!("\n{:<52} {:>11} {:>9} {:>9}", "path", "measured", "target", "gate");

@@ -47,8 +47,8 @@ type clientHandle struct {
 	_ [16]byte
 }
 
-// New returns a client with the given settings. It validates all of them and makes no request to Clerk. The error is an
-// [*Error]: for an invalid setting it is [ErrConfig], and Setting names the setting.
+// New returns a client with the given settings. It validates all of them and makes no request to Clerk; it connects to the
+// Database, if that is set. The error is an [*Error]: for an invalid setting it is [ErrConfig], and Setting names the setting.
 func New(config Config) (*Client, error) {
 	if err := checkABI(loadedABI(), Version()); err != nil {
 		return nil, &Error{Status: http.StatusInternalServerError, kind: ErrInternal, cause: err}

@@ -298,6 +298,29 @@ func TestCallsFromStoreAreReentrant(t *testing.T) {
 	}
 }
 
+func TestDatabase(t *testing.T) {
+	sim := simtest.Start(t)
+	sim.User("user_ada", ada)
+	url := "sqlite:" + t.TempDir() + "/users.db"
+	for range 2 {
+		client := newClient(t, sim, func(c *clerkauth.Config) { c.Database = url })
+		assertEqual(t, authenticate(client, sim.Session("user_ada")), "ok verified 1")
+		assertEqual(t, client.Close(), nil)
+	}
+	for _, config := range []clerkauth.Config{
+		{SecretKey: "sk_test_x", Database: "oracle://app:hidden@h/db"},
+		{SecretKey: "sk_test_x", Database: "postgres://app:hidden@127.0.0.1:1/db"},
+	} {
+		_, err := clerkauth.New(config)
+		assertErrorIs(t, err, clerkauth.ErrConfig)
+		if strings.Contains(err.Error(), "hidden") {
+			t.Error(err)
+		}
+	}
+	_, err := clerkauth.New(clerkauth.Config{SecretKey: "sk_test_x", Database: url, SQLitePath: "users.db"})
+	assertErrorIs(t, err, clerkauth.ErrArgument)
+}
+
 func TestSQLitePath(t *testing.T) {
 	sim := simtest.Start(t)
 	sim.User("user_ada", ada)

@@ -80,6 +80,8 @@ class Site:
             return README[anchor], ""
         if path == ".":
             return "index.md", ""
+        if path.startswith("docs/site/static/"):
+            return os.path.relpath(path, SITE.relative_to(ROOT)), ""
         readme = os.path.join(path, "README.md")
         if readme in self.pages:
             path = readme

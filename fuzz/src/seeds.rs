@@ -151,6 +151,31 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
             [unsigned.into_bytes(), format!("\x01\u{7f}svix-id:msg_1\n\n{body}").into_bytes()]
         })
         .collect(),
+        "sealed" => {
+            let envelope = |value: &str| {
+                let times = format!(r#""sealed_at_ms":{},"expires_at_ms":{}"#, NOW_S * 1000, NOW_S * 1000 + 5000);
+                format!(r#"{{"id":"user_0",{times},"value":{value}}}"#)
+            };
+            let user = r#"{"id":"user_0","username":null,"first_name":"Ada","last_name":null,"email":{"verified":"a@example.com"},"image_url":null,"last_active_at_ms":1,"external_id":null,"banned":false,"locked":false,"deprovisioned":false,"updated_at_ms":5}"#;
+            let machine = r#""kind":"user_0","id":"ak_1","subject":"org_1","scopes":["a"],"client_id":null,"name":null,"claims":"{}","expires_at_ms":null"#;
+            let revocation = r#"{"revocation":"banned","revoked_at_ms":1,"expires_at_ms":2}"#;
+            let message = |change: &str| format!(r#"{{"sender":1,"number":2,"sent_at_ms":3,"change":{change}}}"#);
+            let contents = [
+                envelope(&format!(r#"{{"user":{user},"fetched_at_ms":1,"generation":"g"}}"#)),
+                envelope(&format!(r#"[{user},1,"g"]"#)),
+                envelope(&format!("{{{machine}}}")),
+                envelope(r#"["user_0","ak_1","org_1",["a"],null,null,null,null]"#),
+                message(r#""start""#),
+                message(&format!(r#"{{"user":{{"id":"user_1","revocation":{revocation},"version_ms":5}}}}"#)),
+                message(r#"{"session":{"id":"sess_1","revocation":null}}"#),
+                message(r#"{"all":{"users":true}}"#),
+            ];
+            // The first bytes say who seals and opens, and what happens to the entry in between.
+            (0..6_u8)
+                .flat_map(|change| [0, 2].map(|opener| [0, opener, 0, 0, 0, 0, change, 0, 20, 1]))
+                .flat_map(|start| contents.clone().map(|content| [&start[..], content.as_bytes()].concat()))
+                .collect()
+        }
         "config" => vec![
             b"secret_key=sk_test_x\nauthorized_parties=https://a,https://b\nuser_mode=claims\ntimeout_ms=100".to_vec(),
             b"audience=[\"a\"]\naudience+=b\n\x05:=3\n\x02?=x".to_vec(),
@@ -381,7 +406,7 @@ pub fn write(directory: &Path) -> io::Result<()> {
             "webhook" => [HTTP, API].concat(),
             "handshake_payload" | "handshake_url" => [HTTP, HANDSHAKE].concat(),
             "keys" | "publishable_key" => [KEYS, API].concat(),
-            "jwk_set" | "user" | "answers" => [API, JSON].concat(),
+            "jwk_set" | "user" | "answers" | "sealed" => [API, JSON].concat(),
             "config" => settings,
             _ => Vec::new(),
         };

@@ -8,6 +8,7 @@ mod configs;
 mod handshake;
 mod json;
 mod requests;
+mod sealed;
 mod sync;
 
 use crate::{AUTHENTICATED, CALL, Limit, Target, UNAUTHENTICATED};
@@ -31,6 +32,7 @@ pub const ALL: &[Target] = &[
     target("publishable_key", UNAUTHENTICATED, 4 << 10, configs::publishable_key),
     target("config", AUTHENTICATED, 16 << 10, configs::config),
     target("user", AUTHENTICATED, 1 << 20, json::user),
+    target("sealed", AUTHENTICATED, 64 << 10, sealed::sealed),
     target("answers", CALL, 16 << 10, answers::answers),
     target("sync", CALL, 4 << 10, sync::sync),
     target("cache", CALL, 4 << 10, caches::cache),

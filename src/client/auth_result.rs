@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use once_cell::race::OnceBox;
 
-use super::result_cache::CacheEntry;
+use super::cache_entry::CacheEntry;
 use crate::api::ApiError;
 pub use crate::error::Cause;
 use crate::error::Error;

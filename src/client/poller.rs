@@ -51,7 +51,7 @@ impl Poller {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("clerk-poll".into()).stack_size(512 * 1024).spawn(work)?;
+        let thread = std::thread::Builder::new().name("clerk-poll".into()).stack_size(1024 * 1024).spawn(work)?;
         self.pid.store(std::process::id(), Ordering::Relaxed);
         *running = Some(Running { thread, is_stopped });
         Ok(())

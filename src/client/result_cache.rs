@@ -1,20 +1,18 @@
 //! Results of verified tokens, with an index by subject, session and organization: invalidating one of them costs as much
 //! as it has cached tokens, and blocks no other user.
 
-mod shard;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::auth_result::AuthResult;
+use super::cache_entry::CacheEntry;
 use super::invalidations::{Invalidations, Key, TokenKeys};
+use super::result_shard::{Found, MAX_CAPACITY, Shard};
 use super::row_task::RowCheck;
 use crate::clock::Now;
 use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
 use crate::identity::{Attribute, Identity, SharedStrings};
 use crate::token::TokenHash;
-
-use shard::{Found, MAX_CAPACITY, Shard};
 
 /// Maximum number of cached tokens of one subject, so that no subject can fill the cache.
 const MAX_PER_SUBJECT: usize = 32;
@@ -34,77 +32,6 @@ pub(super) struct NewResult<'a> {
     pub expires_at_ms: i64,
     pub key_id: Option<[u8; 32]>,
     pub row_verified_at_ms: i64,
-}
-
-/// What the cache needs of a result that it contains. In the result itself, so that a hit reads one place in memory.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct CacheEntry {
-    pub hash: TokenHash,
-    /// The number of the last invalidation when the attempt began.
-    begun: u64,
-    /// When it expires, by the monotonic clock.
-    expires_ms: i64,
-    /// Before this moment of the wall clock the token is not valid.
-    pub not_before_ms: i64,
-    /// At this moment of the wall clock the token expires.
-    pub expires_at_ms: i64,
-    /// When the store last confirmed that the row exists and is active.
-    pub row_check: RowCheck,
-    /// When it was last used, by the monotonic clock, without the upper bits.
-    used_ms: AtomicU32,
-    /// Its place in the shard; changed under the shard's lock.
-    slot: AtomicU32,
-    /// Larger than those of older entries; wraps around.
-    ticket: u32,
-    subject: Option<Key>,
-    session: Option<Key>,
-    organization: Option<Key>,
-}
-
-impl Default for CacheEntry {
-    fn default() -> Self {
-        CacheEntry {
-            hash: TokenHash([0; 32]),
-            begun: 0,
-            expires_ms: 0,
-            not_before_ms: 0,
-            expires_at_ms: 0,
-            row_check: RowCheck::new(i64::MIN),
-            used_ms: AtomicU32::default(),
-            slot: AtomicU32::default(),
-            ticket: 0,
-            subject: None,
-            session: None,
-            organization: None,
-        }
-    }
-}
-
-/// A copy is in no cache.
-impl Clone for CacheEntry {
-    fn clone(&self) -> Self {
-        CacheEntry { hash: self.hash, ..CacheEntry::default() }
-    }
-}
-
-impl CacheEntry {
-    /// The keys of subject, session and organization.
-    fn keys(&self) -> [Option<Key>; 3] {
-        [self.subject, self.session, self.organization]
-    }
-
-    /// Returns what the result depends on.
-    pub fn token_keys(&self, invalidations: &Invalidations) -> TokenKeys {
-        let token = invalidations.token_key(&self.hash);
-        let (session, organization) = (self.session, self.organization);
-        TokenKeys { token, subject: self.subject.unwrap_or(token), session, organization }
-    }
-
-    /// Whether the token is within its own lifetime.
-    pub fn is_current(&self, now: Now) -> bool {
-        (self.not_before_ms..self.expires_at_ms).contains(&now.wall_ms)
-    }
 }
 
 impl AuthResult {
@@ -152,7 +79,8 @@ pub(super) struct ResultCache {
     /// Held while entries of a subject are counted exactly, so that no two threads remove one too many.
     counting: ForkMutex<()>,
     invalidations: Arc<Invalidations>,
-    tickets: AtomicU32,
+    /// Counted under the lock of the shard that stores the entry.
+    tickets: AtomicU64,
     /// Whether anything was ever stored.
     is_used: AtomicBool,
     /// Hits that were counted later than in [`Self::get`].
@@ -170,7 +98,7 @@ impl ResultCache {
             subjects: (0..counters).map(|_| AtomicU32::new(0)).collect(),
             counting: ForkMutex::new(()),
             invalidations,
-            tickets: AtomicU32::new(0),
+            tickets: AtomicU64::new(0),
             is_used: AtomicBool::new(false),
             late_hits: AtomicU64::new(0),
         }
@@ -251,12 +179,12 @@ impl ResultCache {
     fn limit(&self, subject: Key) {
         let Some(_counting) = self.counting.lock(LOOKUP_TIMEOUT) else { return };
         loop {
-            let (mut total, mut oldest) = (0, None::<(u32, &Aligned)>);
+            let (mut total, mut oldest) = (0, None::<(u64, &Aligned)>);
             for shard in &self.shards {
                 let counted = shard.0.lock(LOOKUP_TIMEOUT).and_then(|shard| shard.count(subject));
                 let Some((count, ticket)) = counted else { continue };
                 total += count;
-                if oldest.is_none_or(|(other, _)| is_older(ticket, other)) {
+                if oldest.is_none_or(|(other, _)| ticket < other) {
                     oldest = Some((ticket, shard));
                 }
             }
@@ -275,12 +203,15 @@ impl ResultCache {
 
     /// Removes all results of a subject, a session or an organization that were stored before.
     pub fn remove_all_of(&self, key: Key) {
-        let end = self.tickets.load(Ordering::Acquire);
         for shard in &self.shards {
+            // Those that are stored later, between two batches, began after the invalidation that this removal belongs to:
+            // `insert` has looked for it under the same lock.
+            let mut end = None;
             loop {
                 // Locked across a fork, the shard cannot be read: invalidate everything.
                 let Some(mut shard) = shard.0.lock(REMOVE_TIMEOUT) else { return self.invalidations.record_all() };
-                let is_before = |entry: &CacheEntry| is_older(entry.ticket, end);
+                let end = *end.get_or_insert_with(|| self.tickets.load(Ordering::Relaxed));
+                let is_before = |entry: &CacheEntry| entry.ticket < end;
                 let removed: Vec<_> = std::iter::from_fn(|| shard.remove_oldest(key, is_before)).take(BATCH).collect();
                 drop(shard);
                 removed.iter().for_each(|result| self.count_removed(result));
@@ -328,10 +259,6 @@ impl ResultCache {
             self.counter(subject).fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-fn is_older(ticket: u32, other: u32) -> bool {
-    (ticket.wrapping_sub(other) as i32) < 0
 }
 
 #[cfg(test)]

@@ -17,14 +17,26 @@ const GRACE_MS: i64 = 1500;
 /// The last part of the time to live in which a process may fetch early, so that not all find the end together.
 const EARLY_PARTS: i64 = 50;
 
+/// A user of the shared cache and its age in milliseconds.
+pub(super) type AgedSnapshot = (Box<UserSnapshot>, i64);
+
 /// What is to be done about a user that is not cached here.
 pub(super) enum Plan {
-    /// Use this one, of this age in milliseconds.
-    Use(Box<UserSnapshot>, i64),
-    /// Fetch it for all processes, and store it for this generation.
-    Fetch(Option<String>),
+    /// Use this one.
+    Use(AgedSnapshot),
+    /// Fetch it for all processes.
+    Fetch(Preparation),
     /// Fetch it although others may do so as well.
-    FetchAlone(Option<String>),
+    FetchAlone(Preparation),
+}
+
+/// What a fetch needs to know.
+#[derive(Default)]
+pub(super) struct Preparation {
+    /// The generation to store the user for.
+    pub generation: Option<String>,
+    /// What may be used, if it is not too old, if the fetch fails.
+    pub outdated: Option<AgedSnapshot>,
 }
 
 pub(super) struct SharedUsers {
@@ -44,18 +56,26 @@ impl SharedUsers {
 
     /// Prepares a fetch that has to be made.
     pub fn fetch_for(&self, id: &str, deadline: Deadline) -> Plan {
-        Plan::Fetch(self.cache.user(id, deadline).ok().and_then(|found| found.generation))
+        let generation = self.cache.user(id, deadline).ok().and_then(|found| found.generation);
+        Plan::Fetch(Preparation { generation, outdated: None })
     }
 
-    /// Finds a user that `is_usable`, or who fetches it.
-    pub fn find(&self, id: &str, now_ms: i64, deadline: Deadline, is_usable: impl Fn(&UserSnapshot) -> bool) -> Plan {
+    /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does.
+    pub fn find(
+        &self,
+        id: &str,
+        now_ms: i64,
+        deadline: Deadline,
+        may_wait: bool,
+        is_usable: impl Fn(&UserSnapshot) -> bool,
+    ) -> Plan {
         if self.ttl_ms == 0 {
             return self.fetch_for(id, deadline);
         }
-        let waiting = Deadline::after(MAX_WAIT.min(deadline.remaining()));
+        let waiting = Deadline::after(if may_wait { MAX_WAIT.min(deadline.remaining()) } else { Duration::ZERO });
         let mut pause = FIRST_PAUSE;
         loop {
-            let Ok(found) = self.cache.user(id, deadline) else { return Plan::FetchAlone(None) };
+            let Ok(found) = self.cache.user(id, deadline) else { return Plan::FetchAlone(Preparation::default()) };
             let aged = found.snapshot.filter(&is_usable).map(|snapshot| {
                 let age_ms = now_ms.saturating_sub(snapshot.fetched_at_ms).max(0);
                 (Box::new(snapshot), age_ms)
@@ -65,16 +85,13 @@ impl SharedUsers {
                 Some((_, age_ms)) if is_fresh(*age_ms) => Ok(false),
                 _ => self.cache.lease_user(id, deadline),
             };
+            let preparation = |outdated| Preparation { generation: found.generation, outdated };
             match (is_leased, aged) {
-                (Ok(true), _) => return Plan::Fetch(found.generation),
-                (Ok(false), Some((snapshot, age_ms))) if age_ms < self.ttl_ms.saturating_add(GRACE_MS) => {
-                    return Plan::Use(snapshot, age_ms);
-                }
+                (Ok(true), aged) => return Plan::Fetch(preparation(aged)),
+                (Ok(false), Some(aged)) if aged.1 < self.ttl_ms.saturating_add(GRACE_MS) => return Plan::Use(aged),
+                (Ok(false), aged) if waiting.remaining().is_zero() => return Plan::FetchAlone(preparation(aged)),
                 (Ok(false), _) => {}
-                (Err(_), _) => return Plan::FetchAlone(found.generation),
-            }
-            if waiting.remaining().is_zero() {
-                return Plan::FetchAlone(found.generation);
+                (Err(_), aged) => return Plan::FetchAlone(preparation(aged)),
             }
             std::thread::sleep(pause.min(waiting.remaining()));
             pause = (pause * 2).min(MAX_PAUSE);

@@ -166,7 +166,8 @@ impl Inner {
                 }
                 Some(Err(Unavailable)) => {
                     outcome = None;
-                    shared.retry_wait().clamp(MIN_PAUSE, WAIT)
+                    // An engine without streams has nothing to read.
+                    if shared.has_stream() { shared.retry_wait().clamp(MIN_PAUSE, WAIT) } else { WAIT }
                 }
                 // Another thread is reading.
                 None => {

@@ -9,7 +9,7 @@ use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 pub(super) use super::cached_user::{CachedUser, FoundUser, RowRead};
 use super::invalidations::{Invalidations, Key, Scope};
-use super::shared_users::{Plan, SharedUsers};
+use super::shared_users::{Plan, Preparation, SharedUsers};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
 use crate::cache::Cache;
 use crate::clock::{Deadline, Io, Now};
@@ -185,29 +185,44 @@ impl UserCache {
         };
         let plan = match &self.shared {
             Some(shared) if must_fetch => shared.fetch_for(id, deadline),
-            Some(shared) => shared.find(id, now.wall_ms, deadline, is_usable),
-            None => Plan::FetchAlone(None),
-        };
-        let generation = match plan {
-            Plan::Use(snapshot, age_ms) => return Ok(self.adopt(attempt, *snapshot, age_ms)),
-            Plan::Fetch(generation) => generation,
-            Plan::FetchAlone(generation) => {
-                // A fetch before a write is not one that others make as well.
-                let wait = self.budget.as_ref().filter(|_| !must_fetch).map(|budget| budget.try_acquire(now.mono_ms));
-                if let Some(Err(retry_after_ms)) = wait {
-                    let error = ApiError::new(ErrorKind::OverBudget);
-                    return Err(ApiError { retry_after_ms: Some(retry_after_ms), ..error });
-                }
-                generation
+            Some(shared) => {
+                let may_wait = backend.api.users_circuit_error().is_none();
+                shared.find(id, now.wall_ms, deadline, may_wait, is_usable)
             }
+            None => Plan::FetchAlone(Preparation::default()),
         };
-        let user = self.fetch(attempt, backend)?;
-        if let Some((shared, generation)) = self.shared.as_ref().zip(generation)
-            && self.is_current(attempt)
-        {
-            shared.put(&user.user, now.wall_ms, generation, deadline);
+        let (preparation, is_alone) = match plan {
+            Plan::Use((snapshot, age_ms)) => return Ok(self.adopt(attempt, *snapshot, age_ms)),
+            Plan::Fetch(preparation) => (preparation, false),
+            // A fetch before a write is not one that others make as well.
+            Plan::FetchAlone(preparation) => (preparation, !must_fetch),
+        };
+        match if is_alone { self.fetch_within_budget(attempt, backend) } else { self.fetch(attempt, backend) } {
+            Ok(user) => {
+                if let Some((shared, generation)) = self.shared.as_ref().zip(preparation.generation)
+                    && self.is_current(attempt)
+                {
+                    shared.put(&user.user, now.wall_ms, generation, deadline);
+                }
+                Ok(user)
+            }
+            Err(error) => {
+                // Then it is one of those that may be stale.
+                if let Some((snapshot, age_ms)) = preparation.outdated.filter(|_| error.kind != ErrorKind::NotFound) {
+                    self.adopt(attempt, *snapshot, age_ms);
+                }
+                Err(error)
+            }
         }
-        Ok(user)
+    }
+
+    fn fetch_within_budget(&self, attempt: &Attempt<'_>, backend: &Backend) -> Result<Arc<CachedUser>, ApiError> {
+        match self.budget.as_ref().map_or(Ok(()), |budget| budget.try_acquire(attempt.now.mono_ms)) {
+            Ok(()) => self.fetch(attempt, backend),
+            Err(retry_after_ms) => {
+                Err(ApiError { retry_after_ms: Some(retry_after_ms), ..ApiError::new(ErrorKind::OverBudget) })
+            }
+        }
     }
 
     /// Caches a user of the shared cache as if it had been fetched when it was.

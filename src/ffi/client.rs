@@ -117,7 +117,8 @@ pub(crate) unsafe fn with_client(
     }
 }
 
-/// Creates a client from a copy of the config. Opens no connection.
+/// Creates a client from a copy of the config. Opens no connection, except to the shared cache and to the database if
+/// they are set.
 ///
 /// Returns `CLERK_OK` and sets `*client`, which the caller frees with `clerk_client_free`. Otherwise returns a
 /// negative status, sets `*client` to NULL and sets `*error`: `CLERK_E_CONFIG` names an invalid or missing setting.
@@ -155,9 +156,10 @@ pub unsafe extern "C" fn clerk_client_new(
             store,
             listeners: events::handlers(config.event.clone(), config.log.clone()),
             clock: config.clock.clone().map(events::clock),
+            engine: config.engine.clone(),
             ..ClientBuilder::default()
         };
-        let calls_back = has_callbacks || matches!(config.store, StoreChoice::Callback(_));
+        let calls_back = has_callbacks || config.engine.is_some() || matches!(config.store, StoreChoice::Callback(_));
         let made = Arc::into_raw(Arc::new(clerk_client { client: builder.build()?, has_callbacks, calls_back }));
         // SAFETY: not NULL, see above; the rest is the header's contract.
         unsafe { client.write(made.cast_mut()) };
@@ -394,7 +396,9 @@ pub unsafe extern "C" fn clerk_client_poll(client: *const clerk_client, timeout_
 /// waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
 /// callbacks.
 ///
-/// Starts none if it is running already. A forked child has none; there `clerk_client_warm_up` starts it again.
+/// Starts none if it is running already. The thread has the signal mask of the caller. A forked child has none; there
+/// `clerk_client_warm_up` starts it again. What the thread of the parent was using stays allocated in the child: there
+/// `destroy` of callbacks is not called.
 ///
 /// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` without the setting `shared_cache`,
 /// `CLERK_E_STATE` if the system has no thread left. Any thread, also in callbacks.

@@ -7,6 +7,7 @@ use super::user_store::StoreChoice;
 use super::{CLERK_OK, as_mut, clerk_error, clerk_str, guard, report};
 use crate::config::{Config, ConfigError};
 use crate::events::Level;
+use crate::shared_cache::Engine;
 use crate::users::Schema;
 
 /// Settings and callbacks to create clients from. One thread at a time. A client copies it; the caller frees it.
@@ -18,6 +19,7 @@ pub struct clerk_config {
     pub(crate) event: Option<Arc<EventCallback>>,
     pub(crate) log: Option<(Level, Arc<LogCallback>)>,
     pub(crate) clock: Option<Arc<ClockCallback>>,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
 }
 
 /// Creates a config with all settings at their defaults.

@@ -254,4 +254,59 @@ mod tests {
         assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sts":"new""#), Ok(()));
         assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sts":5"#), Err(Reason::TokenInvalid));
     }
+
+    #[test]
+    fn subject_is_an_id_of_the_kind_that_the_token_is_for() {
+        let valid = |kind: TokenKind, sub: &str| {
+            let json = format!(r#"{{"sub":{sub},"exp":1700000060}}"#);
+            Policy::default().validate(kind, &Claims::parse(kind, json.as_bytes()).unwrap(), NOW)
+        };
+        for kind in [TokenKind::SessionToken, TokenKind::OauthToken, TokenKind::M2mToken] {
+            let (own, other) = if kind == TokenKind::M2mToken { ("mch_1", "user_1") } else { ("user_1", "mch_1") };
+            assert_eq!(valid(kind, &format!("{own:?}")), Ok(()), "{kind:?}");
+            for sub in [other, "", "user_", "mch_", "org_1", "user_1/x", "user_..", "User_1"] {
+                assert_eq!(valid(kind, &format!("{sub:?}")), Err(Reason::TokenInvalid), "{kind:?} {sub}");
+            }
+            for sub in ["null", "5", r#"["user_1"]"#, r#"{"user_1":"mch_1"}"#] {
+                assert_eq!(valid(kind, sub), Err(Reason::TokenInvalid), "{kind:?} {sub}");
+            }
+        }
+        assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sid":"sess_1""#), Ok(()));
+        assert_eq!(validate(&Policy::default(), r#","exp":1700000060,"sid":5"#), Err(Reason::TokenInvalid));
+    }
+
+    #[test]
+    fn expected_machine_is_among_the_scopes_of_m2m_tokens() {
+        let expected = Policy { expected_machine_id: Some("mch_9".into()), ..Policy::default() };
+        let parties = Policy { authorized_parties: vec!["https://a.example".into()], ..expected.clone() };
+        let valid = |policy: &Policy, kind: TokenKind, sub: &str, scopes: &str| {
+            let json = format!(r#"{{"sub":"{sub}","exp":1700000060,"azp":"https://a.example","scopes":{scopes}}}"#);
+            policy.validate(kind, &Claims::parse(kind, json.as_bytes()).unwrap(), NOW)
+        };
+        for policy in [&expected, &parties] {
+            assert_eq!(valid(policy, TokenKind::M2mToken, "mch_1", r#"["mch_2","mch_9"]"#), Ok(()));
+            for scopes in ["[]", r#"["mch_99"]"#, r#"["MCH_9"]"#, "null"] {
+                let outcome = valid(policy, TokenKind::M2mToken, "mch_1", scopes);
+                assert_eq!(outcome, Err(Reason::TokenInvalidAudience), "{scopes}");
+            }
+            for kind in [TokenKind::SessionToken, TokenKind::OauthToken] {
+                assert_eq!(valid(policy, kind, "user_1", "[]"), Ok(()), "{kind:?}");
+            }
+        }
+        assert_eq!(valid(&Policy::default(), TokenKind::M2mToken, "mch_1", "[]"), Ok(()));
+    }
+
+    #[test]
+    fn validity_ends_and_begins_with_the_clock_skew() {
+        let policy = Policy { clock_skew_ms: 5000, ..Policy::default() };
+        let times = |claims: &str| {
+            let json = format!(r#"{{"sub":"user_1"{claims}}}"#);
+            let claims = Claims::parse(TokenKind::SessionToken, json.as_bytes()).unwrap();
+            (policy.not_before_ms(&claims), policy.expires_at_ms(&claims))
+        };
+        assert_eq!(times(r#","nbf":100,"iat":200,"exp":300"#), (195_000, 305_000));
+        assert_eq!(times(r#","nbf":200,"iat":100"#), (195_000, i64::MIN));
+        assert_eq!(times(r#","iat":100,"exp":"300""#), (95_000, i64::MIN));
+        assert_eq!(times(r#","nbf":"100""#), (i64::MIN, i64::MIN));
+    }
 }

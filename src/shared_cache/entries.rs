@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn value_is_read_from_an_object_only() {
+        let entry = |value: &str| {
+            format!(r#"{{"id":"user_1","sealed_at_ms":0,"expires_at_ms":9,"value":{value}}}"#).into_bytes()
+        };
+        let decoded = |value: &str| decode::<json::Object<TimedRevocation>>("user_1", &entry(value), 0).is_some();
+        assert!(decoded(r#"{"revocation":"banned","revoked_at_ms":1,"expires_at_ms":2}"#));
+        assert!(!decoded(r#"["banned",1,2]"#));
+    }
+
+    #[test]
     fn user_survives_the_round_trip() {
         for email in [
             PrimaryEmail::NoAddress,

@@ -7,6 +7,7 @@
 mod circuit;
 mod counters;
 mod engine;
+#[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
 mod memory;
 #[cfg(feature = "redis")]
@@ -29,6 +30,14 @@ pub use memory::MemoryEngine;
 pub(crate) use redis::{Redis, RedisConfig};
 pub(crate) use seal::{MAX_SECRETS, Sealer};
 
+/// What the targets of `fuzz/` call directly.
+#[cfg(fuzzing)]
+pub mod parts {
+    pub use super::entries::{Change, Message, UserSnapshot, WireMachineToken, decode, encode};
+    pub use super::seal::{EntryKind, Sealer};
+    pub use crate::json::Object;
+}
+
 use circuit::{Circuit, MAX_FAILURES, Transition};
 use counters::Counters;
 use entries::WireMachineToken;
@@ -37,6 +46,7 @@ use seal::EntryKind;
 use crate::api::{ClerkUser, MachineToken};
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
+use crate::json::Object;
 use crate::revocation::{Revocation, TimedRevocation};
 
 /// How long one operation may take.
@@ -283,7 +293,8 @@ impl SharedCache {
             let Some(sealed) = value else { continue };
             let is_user = at < users.len();
             let (id, place) = if is_user { (user, &mut found.user) } else { (session, &mut found.session) };
-            if let Some(revocation) = self.open::<TimedRevocation>(name, id.unwrap_or_default(), &sealed)
+            if let Some(Object(revocation)) =
+                self.open::<Object<TimedRevocation>>(name, id.unwrap_or_default(), &sealed)
                 && place.is_none_or(|other| revocation.outranks(&other))
             {
                 *place = Some(revocation);
@@ -328,7 +339,7 @@ impl SharedCache {
         let generation = generation.collect::<Option<Vec<_>>>().map(|generations| generations.concat());
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
-            let Some(snapshot) = self.open::<UserSnapshot>(name, id, &sealed) else { continue };
+            let Some(Object(snapshot)) = self.open::<Object<UserSnapshot>>(name, id, &sealed) else { continue };
             let is_current = found.generation.as_ref() == Some(&snapshot.generation);
             let is_newer = found.snapshot.as_ref().is_none_or(|other| other.version_ms() < snapshot.version_ms());
             if is_current && is_newer && snapshot.is_about(id) {
@@ -387,10 +398,9 @@ impl SharedCache {
         let names = self.sealer.names(EntryKind::MachineToken, hash);
         let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
         let now_ms = self.clock.now().wall_ms;
-        names
-            .iter()
-            .zip(values)
-            .find_map(|(name, value)| self.open::<WireMachineToken>(name, kind, &value?)?.into_token(kind, now_ms))
+        names.iter().zip(values).find_map(|(name, value)| {
+            self.open::<Object<WireMachineToken>>(name, kind, &value?)?.0.into_token(kind, now_ms)
+        })
     }
 
     /// Stores the result of a machine token.

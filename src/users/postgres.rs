@@ -187,6 +187,11 @@ impl Engine for Postgres {
         connection.batch("COMMIT", deadline)
     }
 
+    fn is_of_tables(failure: &Failure) -> bool {
+        // The class "syntax error or access rule violation", which has missing and duplicate names, and wrong types.
+        failure.code & 0xfff == state_code("42") && !Self::is_denied(failure)
+    }
+
     fn is_denied(failure: &Failure) -> bool {
         failure.code == state_code(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }

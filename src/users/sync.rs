@@ -190,7 +190,7 @@ impl UserSync {
             (State::FindByEmail, StoreResponse::Rows(rows)) => self.on_rows_by_email(rows),
             (State::CheckUsername, StoreResponse::Taken(taken)) => self.on_username(taken),
             (State::Write, StoreResponse::Created(key)) if self.row.is_none() => self.on_created(key),
-            (State::Write, StoreResponse::Updated) if self.row.is_some() => self.on_updated(),
+            (State::Write, StoreResponse::Updated) => self.on_updated(),
             (State::Write, StoreResponse::Rows(rows)) => self.on_written_row(rows),
             (State::Write, StoreResponse::Conflict) => self.on_conflict(),
             _ => Err(Reason::StoreError),

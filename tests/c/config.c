@@ -122,7 +122,18 @@ static void invalid_names_and_values(void) {
     CHECK_STATUS(clerk_config_set_sqlite_path(config, CLERK_STR("/nowhere/at/all.db"), &error), CLERK_E_CONFIG);
     CHECK_STR(clerk_error_setting(error), "sqlite");
     clerk_error_free(error);
+    static const char *const urls[] = { "oracle://app:hidden@h/db", "postgres:app:hidden@h/db", "users.db", "mysql" };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        CHECK_STATUS(clerk_config_set_database(config, clerk_str_of(urls[i]), &error), CLERK_E_CONFIG);
+        CHECK_STR(clerk_error_setting(error), "database");
+        CHECK(strstr(clerk_error_message(error).data, "hidden") == NULL);
+        clerk_error_free(error);
+    }
     clerk_config_free(config);
+    /* Nothing listens there. */
+    check_invalid("database", "secret_key", "sk_test_x", "database", "postgres://app:hidden@127.0.0.1:1/db", NULL);
+    check_invalid("database", "secret_key", "sk_test_x", "database", "mysql://app:hidden@127.0.0.1:1/db", NULL);
+    check_invalid("database", "secret_key", "sk_test_x", "database", "mysql://app:hidden@h/db?sslmode=allow", NULL);
 }
 
 /* A user store implies `user_mode = sync`, which needs the secret key. */

@@ -12,8 +12,8 @@ for name in "${!CLERK_@}"; do unset "$name"; done
 export CLERK_LOG=off # the test of these lines sets it
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
 
-programs=(layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime threads fork sqlite soak accounts)
-under_valgrind=(nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime accounts)
+programs=(layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending shared_cache webhook lifetime threads fork sqlite soak accounts)
+under_valgrind=(nulls errors config authenticate credential page explain stderr_log revocations user_store pending shared_cache webhook lifetime accounts)
 
 for tool in cc c++ pkg-config sqlite3 valgrind readelf nm ldd timeout flock; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }

@@ -477,6 +477,35 @@ static void read_only_file_and_folder_are_errors(void) {
     end(&at);
 }
 
+/* The setting `database` with the same file; a step by step call has no store requests then. */
+static void url_of_the_file_is_the_same_store(void) {
+    fixture at;
+    start(&at);
+    char url[128];
+    snprintf(url, sizeof url, "sqlite:%s", at.path);
+    clerk_config *config = sim_config();
+    clerk_error *error = NULL;
+    CHECK_STATUS(clerk_config_set_database(config, clerk_str_of(url), &error), CLERK_OK);
+    CHECK(access(at.path, F_OK) != 0);
+    clerk_client *client = client_of(config);
+    sign_in_users(client, &at, 0, 1);
+    CHECK_INT(rows(&at), 1);
+    char line[2048];
+    snprintf(line, sizeof line, "Bearer %s", at.tokens[1]);
+    clerk_request request = bearer(line);
+    clerk_result *result = NULL;
+    clerk_pending *pending = NULL;
+    CHECK_STATUS(clerk_authenticate_begin(client, &request, &result, &pending, &error), CLERK_PENDING);
+    CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_FETCH_USER);
+    CHECK_STATUS(clerk_pending_fetch(pending), CLERK_OK);
+    CHECK_INT(clerk_pending_next_action(pending), CLERK_STORE_REQUEST_KIND_DONE);
+    CHECK_STATUS(clerk_pending_finish(pending, &result, &error), CLERK_OK);
+    CHECK_STR(clerk_result_user_key(result), "2");
+    clerk_result_free(result);
+    clerk_client_free(client);
+    end(&at);
+}
+
 int main(void) {
     /* Processes whose parent has ended become children of this one. */
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
@@ -489,5 +518,6 @@ int main(void) {
     limit_on_file_size_is_an_error();
     full_device_is_an_error();
     read_only_file_and_folder_are_errors();
+    url_of_the_file_is_the_same_store();
     return 0;
 }

@@ -284,7 +284,8 @@ pub fn application_reads_and_writes_the_columns(target: &Target) {
     let database = target.database();
     let store = open(&database);
     let key = create(&*store, &user("ada")).unwrap();
-    database.sql("ALTER TABLE clerk_user ADD COLUMN plan VARCHAR(20) DEFAULT 'free'");
+    let charset = if target.kind == Kind::Mariadb { "CHARACTER SET latin1" } else { "" };
+    database.sql(&format!("ALTER TABLE clerk_user ADD COLUMN plan VARCHAR(20) {charset} DEFAULT 'free'"));
     let row = store.find_by_key(&key).unwrap().unwrap();
     assert_eq!(row.username.as_deref(), Some("ada"));
     create(&*store, &user("bob")).unwrap();

@@ -167,7 +167,7 @@ void example(clerk_config *config, clerk_client *client, const clerk_header *lin
     {
 ";
     let found = examples(&committed());
-    assert_eq!(found.len(), 14);
+    assert_eq!(found.len(), 15);
     for (section, example) in found {
         assert!(example.lines().filter(|line| !line.is_empty()).count() >= 2, "{section} has no example");
         let begins_with_function = example.trim_start().starts_with("static ");

@@ -81,7 +81,7 @@ fn engine_that_lies_changes_no_verdict_and_holds_no_request() {
         ("huge array", Liar::start(replies(b"*1000000000\r\n"))),
         ("huge string", Liar::start(replies(b"$9999999999\r\n"))),
         ("negative", Liar::start(replies(b"*-7\r\n$-7\r\n"))),
-        ("nested", Liar::start(replies(&[b'*', b'1', b'\r', b'\n'].repeat(1).leak().repeat(500).leak()[..]))),
+        ("nested", Liar::start(replies(b"*1\r\n".repeat(500).leak()))),
         ("attribute", Liar::start(replies(b"|1\r\n+a\r\n+b\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n"))),
         ("array", Liar::start(replies(b"*2\r\n$1\r\nx\r\n$1\r\ny\r\n"))),
         ("loading", Liar::start(replies(b"-LOADING Redis is loading the dataset in memory\r\n"))),

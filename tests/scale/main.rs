@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a test")]
 
+mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
@@ -33,9 +34,15 @@ pub struct World {
     pub lines: Arc<Mutex<Vec<String>>>,
 }
 
+impl Default for World {
+    fn default() -> World {
+        World { server: Server::start(), sim: Sim::start(), event_log: EventLog::default(), lines: Arc::default() }
+    }
+}
+
 impl World {
     pub fn new() -> World {
-        World { server: Server::start(), sim: Sim::start(), event_log: EventLog::default(), lines: Arc::default() }
+        World::default()
     }
 
     /// Makes users `user_0`, `user_1`, …

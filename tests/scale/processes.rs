@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clerk_auth::internals::{Config, builder};
 
-use crate::World;
-use crate::ask;
+use crate::bench::Load;
+use crate::{World, ask};
 
 const JOB: &str = "CLERK_AUTH_TEST_JOB";
 
@@ -20,9 +20,14 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(world: &World) -> Worker {
+        Self::with(world, "")
+    }
+
+    /// Starts a process with settings: `name=value`, separated by blanks.
+    pub fn with(world: &World, settings: &str) -> Worker {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "processes::child", "--nocapture", "--test-threads=1"])
-            .env(JOB, format!("{} {}", world.sim.url(), world.server.url()))
+            .env(JOB, format!("{} {} {settings}", world.sim.url(), world.server.url()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -64,14 +69,19 @@ impl Drop for Worker {
 #[test]
 fn child() {
     let Ok(job) = std::env::var(JOB) else { return };
-    let (api, cache) = job.split_once(' ').unwrap();
+    let mut words = job.split_whitespace();
+    let (api, cache) = (words.next().unwrap(), words.next().unwrap());
     let mut config = Config::new();
     for (name, value) in
         [("api_url", api), ("shared_cache", cache), ("secret_key", crate::common::SECRET), ("user_mode", "profile")]
     {
         config.set(name, value).unwrap();
     }
+    for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
+        config.set(name, value).unwrap();
+    }
     let client = builder(config).build().unwrap();
+    let mut load = None;
     client.start_poller().unwrap();
     std::thread::sleep(Duration::from_millis(100));
     println!("\n> ready");
@@ -89,6 +99,15 @@ fn child() {
                 }
                 begun.elapsed().as_millis().to_string()
             }
+            ("load", file) => {
+                load = Some(Load::start(&client, file));
+                "started".to_owned()
+            }
+            ("expect", state) => {
+                load.as_ref().unwrap().expect(state);
+                "ok".to_owned()
+            }
+            ("stop", _) => load.take().unwrap().stop(),
             _ => panic!("{line}"),
         };
         println!("\n> {reply}");

@@ -157,6 +157,22 @@ fn machine_token_is_verified_once_by_all_clients_for_a_while() {
 }
 
 #[test]
+fn outdated_user_of_another_process_is_used_while_clerk_is_down() {
+    let world = World::new();
+    world.users(2);
+    let build = || world.client(|config| config.user_ttl_s = 1);
+    let first = build();
+    assert_eq!(ask(&first, &world.token("user_0", "sess_0")), "in verified");
+    std::thread::sleep(Duration::from_millis(3000));
+    world.sim.fault(Fault { status: Some(500), ..Fault::on("/users/*") });
+    let second = build();
+    second.warm_up().unwrap();
+    assert_eq!(first_name(&second, &world.token("user_0", "sess_1")).as_deref(), Some("Ada0"));
+    assert_eq!(ask(&second, &world.token("user_1", "sess_1")), "unavailable server-error");
+    assert!(world.event_log.take().contains(&"stale_user_served".to_owned()));
+}
+
+#[test]
 fn calls_without_the_engine_stay_within_the_budget() {
     let mut world = World::new();
     world.users(50);

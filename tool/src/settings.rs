@@ -69,7 +69,10 @@ impl Settings {
 
     /// Makes a client. What it logs goes to `log`.
     pub fn client(&self, log: impl Fn(&str) + Send + Sync + 'static) -> Result<Client, Failure> {
-        Ok(builder(self.config()?).on_log(clerk_auth::LogLevel::Warn, move |_, line| log(line)).build()?)
+        let mut config = self.config()?;
+        // A command writes no rows.
+        config.database = None;
+        Ok(builder(config).on_log(clerk_auth::LogLevel::Warn, move |_, line| log(line)).build()?)
     }
 
     /// Prints all settings.

@@ -1,11 +1,15 @@
 // The user store: queries and writes, exceptions, timeouts, conflicts, reentrant calls.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, test } from 'node:test';
 import { ClerkError, ConflictError } from 'clerk-auth';
 import { ADA, startSim } from './support/sim.mjs';
 import { UserTable } from './support/user-table.mjs';
 
+const WEBHOOK_SECRET = 'whsec_Y2xlcmstc2ltLXdlYmhvb2stc2VjcmV0LTAwMDE=';
 const sim = await startSim();
 let request;
 beforeEach(async () => {
@@ -566,4 +570,27 @@ test('table that check() rejects is not used, until check() succeeds once', asyn
   clerk.invalidateAll();
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   assert.equal(checks, 3);
+});
+
+test('the setting `database` is a table of the library, for requests and webhook events', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'clerk-database-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  await sim.reset({ webhook_secret: WEBHOOK_SECRET });
+  await sim.user('user_1', ADA);
+  const clerk = sim.client({ database: `sqlite:${path.join(folder, 'users.db')}`, webhookSecrets: WEBHOOK_SECRET });
+  request = await sim.bearer({ user: 'user_1' });
+  const [first, second] = [await clerk.authenticate(request), await clerk.authenticate(request)];
+  assert.deepEqual([first.status, first.source, second.source], ['signed-in', 'verified', 'cache']);
+  assert.deepEqual(first.localUser, { key: '1', row: null });
+  await sim.admin('PATCH', '/users/user_1', { banned: true, updated_at: Date.now() + 60_000 });
+  const webhook = await sim.admin('POST', '/webhook', { type: 'user.updated', id: 'user_1' });
+  assert.equal((await clerk.webhooks.handle(webhook)).outcome, 'applied');
+  const banned = await clerk.authenticate(await sim.bearer({ user: 'user_1' }));
+  assert.deepEqual([banned.status, banned.reason], ['signed-out', 'user-inactive']);
+  await clerk.close();
+  for (const database of ['oracle://app:hidden@h/db', 'postgres://app:hidden@127.0.0.1:1/db'])
+    assert.throws(
+      () => sim.client({ database }),
+      (error) => error.code === 'CLERK_CONFIG' && !error.message.includes('hidden'),
+    );
 });

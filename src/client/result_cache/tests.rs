@@ -1,7 +1,7 @@
 //! The result cache by itself: index, limits, invalidation, and a model.
 
-use super::super::invalidations::Scope;
 use super::*;
+use crate::client::invalidations::Scope;
 use crate::jwt::Claims;
 use crate::token::TokenKind;
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value, cmd};
 use rustls::ClientConfig;
@@ -25,8 +25,9 @@ use crate::rate_limit::Slots;
 
 /// Idle connections, and operations at the same time.
 const MAX_CONNECTIONS: usize = 8;
-/// A new connection may take this many times as long as an operation: it needs several round trips.
+/// An operation that has to connect may take this many times as long, at most [`MAX_CONNECT`] unless the operation itself may.
 const CONNECT_FACTOR: u32 = 5;
+const MAX_CONNECT: Duration = Duration::from_millis(150);
 /// How often a command follows a cluster's redirections.
 const MAX_REDIRECTIONS: u32 = 4;
 /// About how many entries the stream keeps.
@@ -128,18 +129,16 @@ impl Redis {
         }
     }
 
-    fn connect(&self, address: &Address, timeout: Duration) -> Result<Connection, EngineError> {
-        let deadline = Deadline::after(timeout * CONNECT_FACTOR);
+    fn connect(&self, address: &Address, deadline: Deadline) -> Result<Connection, EngineError> {
         let addresses = self.addresses(address, deadline)?;
         Connection::open(address, &addresses, Some(&self.target), self.tls.as_ref(), deadline)
             .inspect_err(|_| self.resolver.clear())
     }
 
     /// Asks the sentinels for the master.
-    fn find_master(&self, sentinels: &[Address], master: &str, timeout: Duration) -> Result<Address, EngineError> {
+    fn find_master(&self, sentinels: &[Address], master: &str, deadline: Deadline) -> Result<Address, EngineError> {
         let mut failure = EngineError::Unavailable("no sentinel knows the master".into());
         for sentinel in sentinels {
-            let deadline = Deadline::after(timeout * CONNECT_FACTOR);
             let reply = self.addresses(sentinel, deadline).and_then(|addresses| {
                 let mut connection = Connection::open(sentinel, &addresses, None, self.tls.as_ref(), deadline)?;
                 let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).take();
@@ -165,7 +164,7 @@ impl Redis {
     }
 
     /// Returns the server to send a command about a key to.
-    fn server(&self, key: &str, timeout: Duration) -> Result<Address, EngineError> {
+    fn server(&self, key: &str, deadline: Deadline) -> Result<Address, EngineError> {
         match &self.target.topology {
             Topology::Single(address) => Ok(address.clone()),
             Topology::Sentinel { sentinels, master } => {
@@ -173,7 +172,7 @@ impl Redis {
                 if let Some(known) = known {
                     return Ok(known);
                 }
-                let found = self.find_master(sentinels, master, timeout)?;
+                let found = self.find_master(sentinels, master, deadline)?;
                 *self.master.lock() = Some(found.clone());
                 Ok(found)
             }
@@ -200,29 +199,42 @@ impl Redis {
         }
     }
 
-    /// Runs commands about one key and returns their replies; none is an error.
-    fn run(&self, key: &str, commands: &[Cmd], wait: Duration, timeout: Duration) -> Result<Vec<Value>, EngineError> {
+    /// Runs commands about one key and reads their replies, none of which is an error. A connection whose replies cannot be read
+    /// is not used again: they may be those of other commands.
+    fn run<T>(
+        &self,
+        key: &str,
+        commands: &[Cmd],
+        wait: Duration,
+        timeout: Duration,
+        read: impl Fn(&mut Vec<Value>) -> Option<T>,
+    ) -> Result<T, EngineError> {
         self.reset_in_child();
-        let begun = Deadline::after(timeout);
+        let limits = Limits::new(wait, timeout);
         // A reader that waits for entries has a connection of its own.
         let _slot = loop {
             match self.in_use.try_acquire() {
                 _ if !wait.is_zero() => break None,
                 Some(slot) => break Some(slot),
-                None if begun.remaining().is_zero() => return Err(EngineError::Busy),
+                None if limits.begun.elapsed() >= timeout => return Err(EngineError::Busy),
                 None => std::thread::sleep(Duration::from_micros(200)),
             }
         };
-        let mut address = self.server(key, timeout)?;
+        let mut address = self.server(key, limits.connect)?;
         let mut is_asking = false;
         for _ in 0..=MAX_REDIRECTIONS {
-            let outcome = self.run_at(&address, commands, is_asking, wait, timeout);
-            let replies = outcome.inspect_err(|_| self.remove_server(&address))?;
+            let exchanged = self.exchange(&address, commands, is_asking, &limits);
+            let (connection, mut replies) = exchanged.inspect_err(|_| self.remove_server(&address))?;
             let error = replies.iter().find_map(|reply| match reply {
                 Value::ServerError(error) => Some(error),
                 _ => None,
             });
-            let Some(error) = error else { return Ok(replies) };
+            let Some(error) = error else {
+                let value = read(&mut replies).ok_or_else(nonsense)?;
+                self.put_back(connection);
+                return Ok(value);
+            };
+            self.put_back(connection);
             let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
             match error.code() {
                 code @ ("MOVED" | "ASK") if is_cluster => {
@@ -249,48 +261,85 @@ impl Redis {
         Err(EngineError::Unavailable("the cluster redirects in a circle".into()))
     }
 
-    fn run_at(
+    /// Sends commands over an idle connection or a new one.
+    fn exchange(
         &self,
         address: &Address,
         commands: &[Cmd],
         is_asking: bool,
-        wait: Duration,
-        timeout: Duration,
-    ) -> Result<Vec<Value>, EngineError> {
+        limits: &Limits,
+    ) -> Result<(Connection, Vec<Value>), EngineError> {
+        let asking = is_asking.then(|| cmd("ASKING"));
+        let commands: Vec<Cmd> = asking.into_iter().chain(commands.iter().cloned()).collect();
         let idle = {
             let mut idle = self.idle.lock();
             let at = idle.iter().position(|connection| connection.address == *address);
             at.map(|at| idle.swap_remove(at))
         };
-        let idle = idle.filter(Connection::is_own);
-        let is_reused = idle.is_some();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect(address, timeout)?,
-        };
-        let asking = is_asking.then(|| cmd("ASKING"));
-        let commands: Vec<Cmd> = asking.into_iter().chain(commands.iter().cloned()).collect();
-        let begun = Deadline::after(wait + timeout);
-        let mut outcome = connection.exchange(&commands, begun);
-        // The server has closed an idle connection: that says nothing about the server. All commands may be repeated.
-        if is_reused && outcome.is_err() && !begun.remaining().is_zero() {
-            connection = self.connect(address, timeout)?;
-            outcome = connection.exchange(&commands, Deadline::after(wait + timeout));
+        let mut exchanged = None;
+        if let Some(mut connection) = idle.filter(Connection::is_own) {
+            match connection.exchange(&commands, limits.exchange()) {
+                Ok(replies) => exchanged = Some((connection, replies)),
+                Err(error) if limits.is_over() => return Err(error),
+                // The server has closed an idle connection: that says nothing about the server. All commands may be repeated.
+                Err(_) => {}
+            }
         }
-        let mut replies = outcome?;
+        let (connection, mut replies) = match exchanged {
+            Some(exchanged) => exchanged,
+            None => {
+                let mut connection = self.connect(address, limits.connect)?;
+                let replies = connection.exchange(&commands, limits.exchange())?;
+                (connection, replies)
+            }
+        };
         if is_asking {
             replies.remove(0);
         }
+        Ok((connection, replies))
+    }
+
+    fn put_back(&self, connection: Connection) {
         let mut idle = self.idle.lock();
         if idle.len() < MAX_CONNECTIONS {
             idle.push(connection);
         }
-        Ok(replies)
     }
 
-    fn one(&self, key: &str, command: Cmd, timeout: Duration) -> Result<Value, EngineError> {
-        let replies = self.run(key, &[command], Duration::ZERO, timeout)?;
-        replies.into_iter().next().ok_or_else(nonsense)
+    fn one<T>(
+        &self,
+        key: &str,
+        command: Cmd,
+        timeout: Duration,
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Result<T, EngineError> {
+        self.run(key, &[command], Duration::ZERO, timeout, |replies| read(replies.pop()?))
+    }
+}
+
+/// How long an operation may take. It may take longer if it has to connect, which needs several round trips.
+struct Limits {
+    begun: Instant,
+    wait: Duration,
+    timeout: Duration,
+    /// Until when a connection is made.
+    connect: Deadline,
+}
+
+impl Limits {
+    fn new(wait: Duration, timeout: Duration) -> Self {
+        let connect = timeout.max((timeout * CONNECT_FACTOR).min(MAX_CONNECT));
+        Limits { begun: Instant::now(), wait, timeout, connect: Deadline::after(connect) }
+    }
+
+    /// Returns the deadline of an exchange that begins now.
+    fn exchange(&self) -> Deadline {
+        Deadline::after(self.wait + self.timeout.min(self.connect.remaining()))
+    }
+
+    /// Whether the time of an operation that need not connect has passed.
+    fn is_over(&self) -> bool {
+        self.begun.elapsed() >= self.timeout
     }
 }
 
@@ -329,30 +378,56 @@ fn is_id(id: &str) -> bool {
     id.split_once('-').is_some_and(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
 }
 
-impl Engine for Redis {
-    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+/// Reads the values of `MGET`.
+fn values(reply: Value, count: usize) -> Option<Vec<Option<Vec<u8>>>> {
+    let Value::Array(found) = reply else { return None };
+    let value = |value| match value {
+        Value::Nil => Some(None),
+        Value::BulkString(value) => Some(Some(value)),
+        _ => None,
+    };
+    found.into_iter().map(value).collect::<Option<Vec<_>>>().filter(|values| values.len() == count)
+}
+
+/// Reads the reply of `XREAD` about one stream.
+fn read_entries(reply: &Value) -> Option<Vec<(String, Vec<u8>)>> {
+    match reply {
+        Value::Nil => Some(Vec::new()),
+        Value::Array(streams) => match &streams[..] {
+            [Value::Array(parts)] => parts.get(1).and_then(entries),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Redis {
+    /// Runs a command about some keys once for each slot.
+    fn by_slot(
+        &self,
+        keys: &[String],
+        timeout: Duration,
+        mut run: impl FnMut(&str, &[String], Duration) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
         let deadline = Deadline::after(timeout);
         let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
         let slot_of = |key: &String| if is_cluster { slot(key) } else { 0 };
-        let mut values = Vec::with_capacity(keys.len());
-        for group in keys.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
+        keys.chunk_by(|a, b| slot_of(a) == slot_of(b)).try_for_each(|group| {
             let left = deadline.remaining().max(Duration::from_millis(1));
-            let key = group.first().map(String::as_str).unwrap_or_default();
-            let Value::Array(found) = self.one(key, cmd("MGET").arg(group).take(), left)? else {
-                return Err(nonsense());
-            };
-            if found.len() != group.len() {
-                return Err(nonsense());
-            }
-            for value in found {
-                values.push(match value {
-                    Value::Nil => None,
-                    Value::BulkString(value) => Some(value),
-                    _ => return Err(nonsense()),
-                });
-            }
-        }
-        Ok(values)
+            run(group.first().map(String::as_str).unwrap_or_default(), group, left)
+        })
+    }
+}
+
+impl Engine for Redis {
+    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        let mut all = Vec::with_capacity(keys.len());
+        self.by_slot(keys, timeout, |key, group, left| {
+            let command = cmd("MGET").arg(group).take();
+            all.extend(self.one(key, command, left, |reply| values(reply, group.len()))?);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     fn set(
@@ -369,38 +444,32 @@ impl Engine for Redis {
         if only_if_absent {
             command.arg("NX");
         }
-        match self.one(key, command, timeout)? {
-            Value::Okay => Ok(true),
-            Value::Nil if only_if_absent => Ok(false),
-            _ => Err(nonsense()),
-        }
+        self.one(key, command, timeout, |reply| match reply {
+            Value::Okay => Some(true),
+            Value::Nil if only_if_absent => Some(false),
+            _ => None,
+        })
     }
 
     fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
-        let deadline = Deadline::after(timeout);
-        let is_cluster = matches!(self.target.topology, Topology::Cluster(_));
-        let slot_of = |key: &String| if is_cluster { slot(key) } else { 0 };
-        for group in keys.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
-            let left = deadline.remaining().max(Duration::from_millis(1));
-            let key = group.first().map(String::as_str).unwrap_or_default();
-            let Value::Int(_) = self.one(key, cmd("DEL").arg(group).take(), left)? else { return Err(nonsense()) };
-        }
-        Ok(())
+        self.by_slot(keys, timeout, |key, group, left| {
+            self.one(key, cmd("DEL").arg(group).take(), left, |reply| matches!(reply, Value::Int(_)).then_some(()))
+        })
     }
 
     fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
         let mut command = cmd("XADD");
         command.arg(stream).arg("MAXLEN").arg("~").arg(STREAM_LEN).arg("*").arg("m").arg(value);
-        let reply = self.one(stream, command, timeout)?;
-        let id = bytes(&reply).and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_id(id));
-        id.map(str::to_owned).ok_or_else(nonsense)
+        self.one(stream, command, timeout, |reply| {
+            let id = bytes(&reply).and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_id(id));
+            id.map(str::to_owned)
+        })
     }
 
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
         if after.is_empty() {
-            let last =
-                self.one(stream, cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).take(), timeout)?;
-            let last = entries(&last).ok_or_else(nonsense)?;
+            let last = cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).take();
+            let last = self.one(stream, last, timeout, |reply| entries(&reply))?;
             let last_id = last.into_iter().next().map(|(id, _)| id).unwrap_or_default();
             return Ok(StreamRead { last_id, ..StreamRead::default() });
         }
@@ -415,17 +484,10 @@ impl Engine for Redis {
             read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         }
         read.arg("STREAMS").arg(stream).arg(after);
-        let replies = self.run(stream, &[known, read], wait, timeout)?;
-        let [known, read] = &replies[..] else { return Err(nonsense()) };
-        let known = entries(known).ok_or_else(nonsense)?;
-        let entries = match read {
-            Value::Nil => Vec::new(),
-            Value::Array(streams) => match &streams[..] {
-                [Value::Array(parts)] => parts.get(1).and_then(entries).ok_or_else(nonsense)?,
-                _ => return Err(nonsense()),
-            },
-            _ => return Err(nonsense()),
-        };
+        let (known, entries) = self.run(stream, &[known, read], wait, timeout, |replies| match &replies[..] {
+            [known, read] => Some((entries(known)?, read_entries(read)?)),
+            _ => None,
+        })?;
         let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
         Ok(StreamRead { entries, last_id, has_gap: known.is_empty() })
     }

@@ -104,8 +104,9 @@ impl Engine for Mysql {
         ),
         (
             "SELECT COUNT(*) = 0 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'clerk_user'
-              AND (character_set_name <> 'utf8mb4' OR (collation_name NOT LIKE '%\\_bin'
-                   AND column_name IN ('clerk_user_id', 'email_key', 'username_key')))",
+              AND ((character_set_name <> 'utf8mb4' AND column_name IN ('clerk_user_id', 'email', 'username', 'first_name',
+                    'last_name', 'image_url', 'email_key', 'username_key'))
+                   OR (collation_name NOT LIKE '%\\_bin' AND column_name IN ('clerk_user_id', 'email_key', 'username_key')))",
             "its columns are not `utf8mb4`, or `clerk_user_id`, `email_key` or `username_key` is not compared exactly (`…_bin`)",
         ),
     ];
@@ -139,6 +140,11 @@ impl Engine for Mysql {
     fn commit(&self, connection: &mut MysqlConnection, deadline: Deadline) -> Result<(), Failure> {
         let unlock = "SELECT RELEASE_LOCK(CONCAT('clerk_auth.', LEFT(SHA1(DATABASE()), 32)))";
         connection.run(&Statement::plain(unlock), deadline).map(drop)
+    }
+
+    fn is_of_tables(failure: &Failure) -> bool {
+        // ER_TABLE_EXISTS_ERROR, ER_BAD_FIELD_ERROR, ER_KEY_COLUMN_DOES_NOT_EXITS, ER_NO_SUCH_TABLE, views that cannot be written
+        matches!(failure.code, 1050 | 1054 | 1072 | 1146 | 1288 | 1347 | 1471)
     }
 
     fn is_denied(failure: &Failure) -> bool {

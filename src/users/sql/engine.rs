@@ -66,6 +66,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Ends a migration.
     fn commit(&self, connection: &mut Self::Connection, deadline: Deadline) -> Result<(), Failure>;
 
+    /// Whether a failure means that the tables are others, or lack a column.
+    fn is_of_tables(failure: &Failure) -> bool;
+
     /// Whether a failure means that the user lacks a right.
     fn is_denied(failure: &Failure) -> bool;
 }

@@ -1,7 +1,7 @@
 //! The tables on a database server: created and migrated under a lock, and checked at every start.
 
 use super::engine::{Connection, Engine};
-use super::{Failure, FailureKind, Statement, Value};
+use super::{Failure, Statement, Value};
 use crate::clock::Deadline;
 
 /// Each is executed and changes nothing: it fails without the right that the store needs, or without a column.
@@ -74,12 +74,9 @@ fn other_tables(cause: &str) -> Failure {
     ))
 }
 
-/// Converts a failure of a statement that fails on other tables. Others, such as a missing right, stay as they are.
+/// Converts a failure of a statement that fails on other tables. Others, such as a full device, stay as they are.
 fn explain_other<E: Engine>(failure: Failure) -> Failure {
-    match failure.kind {
-        FailureKind::Other if !E::is_denied(&failure) => other_tables(&failure.message),
-        _ => failure,
-    }
+    if E::is_of_tables(&failure) { other_tables(&failure.message) } else { failure }
 }
 
 /// Checks what the statements of the store rest on: the columns, the key, unique columns, exact Clerk ids, and the rights.

@@ -785,3 +785,29 @@ fn username_of_a_row_is_left_alone_from_the_second_conflict_on() {
     let ada = || Some("ada".to_owned());
     assert_eq!(written, [ada(), ada(), None, None, None, None]);
 }
+
+#[test]
+fn address_is_left_out_after_three_conflicts_only_if_another_row_has_it() {
+    let updates = |holders: Vec<Row>| {
+        let own = row("1", Some("user_ada"), "before@example.com", "ada");
+        let (mut sync, mut next) = start(ALL, Origin::Fetched, ada(), None);
+        let mut written = Vec::new();
+        while let Ok(Transition::Request(request)) = &next {
+            let response = match request {
+                StoreRequest::UsernameTaken { .. } => StoreResponse::Taken(false),
+                StoreRequest::FindByEmail { .. } => StoreResponse::Rows(holders.clone()),
+                StoreRequest::Update { changes, .. } => {
+                    written.push(changes.email.is_some());
+                    StoreResponse::Conflict
+                }
+                _ => StoreResponse::Rows(vec![Row { first_name: None, ..own.clone() }]),
+            };
+            next = sync.on_response(response);
+        }
+        assert_eq!(next, Err(Reason::StoreError));
+        (written, sync.events)
+    };
+    let holder = row("2", Some("user_bob"), "ada@example.com", "bob");
+    assert_eq!(updates(vec![holder]), (vec![true, true, true, false, false, false], vec![SyncEvent::LinkConflict]));
+    assert_eq!(updates(vec![]), (vec![true; 6], vec![]));
+}

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashTable;
 
-use super::super::auth_result::AuthResult;
-use super::super::invalidations::Key;
-use super::CacheEntry;
+use super::auth_result::AuthResult;
+use super::cache_entry::CacheEntry;
+use super::invalidations::Key;
 use crate::identity::{Identity, SharedStrings};
 use crate::token::TokenHash;
 
@@ -166,7 +166,7 @@ impl Shard {
     }
 
     /// Returns how many entries a subject, a session or an organization has, and the ticket of the oldest.
-    pub fn count(&self, key: Key) -> Option<(usize, u32)> {
+    pub fn count(&self, key: Key) -> Option<(usize, u64)> {
         let (scope, oldest) = self.oldest_of(key)?;
         let (mut count, mut slot) = (1, self.links(oldest, scope).after);
         while slot != oldest {
