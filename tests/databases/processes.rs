@@ -176,11 +176,17 @@ pub fn killed_writers_lose_no_committed_row(target: &Target) {
     const WRITERS: usize = 3;
     let database = target.database();
     drop(open(&database));
+    let rows = || database.sql("SELECT count(*) FROM clerk_user").parse::<usize>().unwrap();
     let mut total = 0;
     let rounds = repeat(3, |round| {
         let mut writers: Vec<_> =
             (0..WRITERS).map(|i| start(&["write", &format!("{round}-{i}"), &database.url()])).collect();
-        std::thread::sleep(Duration::from_millis(400 + (round as u64 * 37) % 130));
+        // However slow the machine is, each round kills processes that write.
+        let (before, begun) = (rows(), Instant::now());
+        while rows() < before + 10 && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(50 + (round as u64 * 37) % 130));
         writers.iter_mut().for_each(|writer| writer.kill().unwrap());
         let store = open(&database);
         for mut writer in writers {
@@ -195,7 +201,7 @@ pub fn killed_writers_lose_no_committed_row(target: &Target) {
             writer.wait().unwrap();
         }
     });
-    let rows: usize = database.sql("SELECT count(*) FROM clerk_user").parse().unwrap();
+    let rows = rows();
     assert!(total > 10 && rows >= total && rows <= total + rounds * WRITERS, "{rows} rows, {total} committed");
     println!("     {rounds} rounds, {} processes killed, {total} committed rows, 0 lost", rounds * WRITERS);
 }

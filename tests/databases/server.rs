@@ -139,7 +139,7 @@ impl Target {
             command
         };
         run(&mut request("authority"));
-        run(&mut request("foreign"));
+        run(&mut request("unrelated"));
         run(request("server").args(["-CA", &path("authority.pem"), "-CAkey", &path("authority.key")]).args([
             "-addext",
             "subjectAltName=DNS:localhost",

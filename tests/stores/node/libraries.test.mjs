@@ -80,12 +80,15 @@ for (const [name, database] of [
   ['MariaDB', `mysql://${STORES_MARIADB.replace(/tcp\(|\)/g, '')}?sslmode=disable`],
 ]) {
   test(`${name}, the setting database is a table of the library`, async () => {
-    const client = new ClerkClient({ ...clerk.options, database });
-    const { id } = clerk.user({ email: `library-${name}@example.com`, username: `library-${name}` });
-    const headers = clerk.headers({ userId: id });
+    // The shared one is closed when no test is left, and these are the last.
+    const own = await startTestClerk();
+    const client = new ClerkClient({ ...own.options, database });
+    const { id } = own.user({ email: `library-${name}@example.com`, username: `library-${name}` });
+    const headers = own.headers({ userId: id });
     const results = await Promise.all(Array.from({ length: 16 }, () => client.authenticate({ headers })));
     assert.deepEqual(new Set(results.map(({ status }) => status)), new Set(['signed-in']));
     assert.equal(new Set(results.map(({ localUser }) => localUser.key)).size, 1);
     await client.close();
+    await own.close();
   });
 }
