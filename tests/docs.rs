@@ -28,6 +28,11 @@ fn tests_below(folder: &Path, names: &mut Vec<String>) {
                 let name = part.split_once("fn ")?.1.split_once('(')?.0;
                 Some(name.to_owned())
             }));
+            // Tests with a harness of their own: tests/databases.
+            names.extend(text.split("\npub fn ").skip(1).filter_map(|part| {
+                let (name, rest) = part.split_once('(')?;
+                rest.starts_with("target: &Target)").then(|| name.to_owned())
+            }));
         }
     }
 }

@@ -218,7 +218,7 @@ pub struct PostgresConnection {
 }
 
 impl PostgresConnection {
-    /// Executes statements that have no values and return nothing of interest.
+    /// Executes statements that have no values and whose results do not matter.
     fn batch(&mut self, sql: &str, deadline: Deadline) -> Result<(), Failure> {
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;
         limits.set_deadline(deadline);
@@ -339,12 +339,12 @@ fn failure(error: &Error) -> Failure {
     }
     match error.is_closed() {
         true => Failure::new(FailureKind::Lost, -1, "the server closed the connection"),
-        // It may not be in step with the server any more.
+        // Requests and responses may no longer match.
         false => Failure::new(FailureKind::Lost, -1, error.to_string()),
     }
 }
 
-/// A channel as tokio-postgres wants it.
+/// A channel with the traits that tokio-postgres requires.
 struct Stream(Channel);
 
 impl AsyncRead for Stream {

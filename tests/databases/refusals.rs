@@ -38,13 +38,13 @@ pub fn wrong_password_is_refused_and_not_shown(target: &Target) {
     let database = target.database();
     let message = refusal(&database.url_of(WRONG, &format!("127.0.0.1:{}", database.port()), "sslmode=disable"));
     assert!(message.contains("app") && ["28P01", "1045"].iter().any(|code| message.contains(code)), "{message}");
-    refusal(&database.url_of("nobody:s3cret", &format!("127.0.0.1:{}", database.port()), "sslmode=disable"));
+    refusal(&database.url_of("unknown:s3cret", &format!("127.0.0.1:{}", database.port()), "sslmode=disable"));
     refusal(&database.url_of("app", &format!("127.0.0.1:{}", database.port()), "sslmode=disable"));
 }
 
 pub fn certificate_of_another_host_or_authority_is_refused(target: &Target) {
     let database = target.database();
-    let (authority, stranger) = (target.file("authority.pem"), target.file("stranger.pem"));
+    let (authority, foreign) = (target.file("authority.pem"), target.file("foreign.pem"));
     let by_address = |parameters: &str| with(&database, parameters).replace("@localhost:", "@127.0.0.1:");
     let verified = format!("sslrootcert={authority}");
     open_url(&with(&database, &verified));
@@ -52,11 +52,11 @@ pub fn certificate_of_another_host_or_authority_is_refused(target: &Target) {
     assert!(message.contains("certificate for another host"), "{message}");
     open_url(&by_address(&format!("{verified}&sslmode=verify-ca")));
     for untrusted in ["sslmode=verify-ca", ""] {
-        let message = refusal(&with(&database, &format!("sslrootcert={stranger}&{untrusted}")));
+        let message = refusal(&with(&database, &format!("sslrootcert={foreign}&{untrusted}")));
         assert!(message.contains("certificate"), "{message}");
     }
     // As libpq does: `require` with an authority verifies the chain, and without one nothing.
-    refusal(&by_address(&format!("sslrootcert={stranger}&sslmode=require")));
+    refusal(&by_address(&format!("sslrootcert={foreign}&sslmode=require")));
     open_url(&by_address("sslmode=require"));
     open_url(&by_address("sslmode=prefer"));
     // The system trusts no authority of a test.

@@ -40,10 +40,13 @@ fn program(kind: Kind, name: &str) -> Command {
     let folders = glob("/usr/lib/postgresql").into_iter().map(|folder| folder.join("bin")).chain(["/usr/sbin".into()]);
     let path = folders.map(|folder| folder.join(name)).find(|path| path.exists()).unwrap_or_else(|| name.into());
     // SAFETY: has no arguments and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        return Command::new(path);
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let mut command = if is_root { Command::new("setpriv") } else { Command::new(&path) };
+    // It may be a folder in which that user cannot write.
+    command.env_remove("TMPDIR");
+    if !is_root {
+        return command;
     }
-    let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).arg(path);
     command
 }
@@ -136,7 +139,7 @@ impl Target {
             command
         };
         run(&mut request("authority"));
-        run(&mut request("stranger"));
+        run(&mut request("foreign"));
         run(request("server").args(["-CA", &path("authority.pem"), "-CAkey", &path("authority.key")]).args([
             "-addext",
             "subjectAltName=DNS:localhost",

@@ -16,7 +16,7 @@ use super::url::{DatabaseUrl, Host, TlsMode};
 use crate::api::{CachingResolver, TransportError, client_config, of_rustls, server_verifier};
 use crate::clock::Deadline;
 
-/// What limits a channel; shared with whoever owns the channel inside a driver.
+/// What limits a channel; shared with the driver that owns the channel.
 #[derive(Debug)]
 pub struct Limits {
     base: Instant,
@@ -122,7 +122,7 @@ impl Channel {
         matches!(self, Channel::Tls(_))
     }
 
-    /// Whether nobody between the server and this process can read along.
+    /// Whether the connection cannot be read between this process and the server.
     pub fn is_private(&self) -> bool {
         self.is_tls() || matches!(self.socket().stream, Stream::Unix(_))
     }
@@ -270,7 +270,7 @@ impl Tls {
 #[derive(Debug)]
 struct AnyName(Arc<dyn ServerCertVerifier>);
 
-/// Accepts any certificate (`require`, `prefer`): nobody who only listens can read along.
+/// Accepts any certificate (`require`, `prefer`): who only listens cannot read along.
 #[derive(Debug)]
 struct Unverified;
 
