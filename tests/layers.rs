@@ -25,6 +25,7 @@ fn layers(page: &str, folder: &str) -> Layers {
 /// A source without comments and without its test module.
 fn code(source: &str) -> String {
     let source = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let source = source.split("#[cfg(all(test,").next().unwrap_or_default();
     source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 

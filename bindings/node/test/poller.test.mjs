@@ -77,7 +77,13 @@ test('neither the poller nor its end blocks the event loop', async () => {
 
 test('without a shared cache startPoller() throws', async () => {
   const clerk = new ClerkClient(sim.settings());
-  assert.throws(() => clerk.startPoller(), (error) => error instanceof ClerkError && error.code === 'CLERK_CONFIG');
+  assert.throws(
+    () => clerk.startPoller(),
+    (error) => error instanceof ClerkError && error.code === 'CLERK_CONFIG',
+  );
   await clerk.close();
-  assert.throws(() => clerk.startPoller(), (error) => error.code === 'CLERK_CLOSED');
+  assert.throws(
+    () => clerk.startPoller(),
+    (error) => error.code === 'CLERK_CLOSED',
+  );
 });
