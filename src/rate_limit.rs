@@ -88,7 +88,11 @@ impl TokenBucket {
         self.wait(*self.full_at_ms.lock(), now_ms).1
     }
 
-    /// Takes a permit, or returns the milliseconds until one is available.
+    /// Takes a permit.
+    ///
+    /// # Errors
+    ///
+    /// The milliseconds until one is available.
     pub fn try_acquire(&self, now_ms: i64) -> Result<(), u64> {
         let mut full_at_ms = self.full_at_ms.lock();
         let (current_ms, wait_ms) = self.wait(*full_at_ms, now_ms);

@@ -65,7 +65,7 @@ impl Stats {
                 let _ = writeln!(out, "clerk_auth_{name} {}", value(self));
             }
         }
-        if let Some(age_ms) = u64::try_from(self.jwks_age_ms).ok() {
+        if let Ok(age_ms) = u64::try_from(self.jwks_age_ms) {
             head(&mut out, "jwks_age_seconds", "gauge", "Age of the JWK set.");
             let _ = writeln!(out, "clerk_auth_jwks_age_seconds {}.{:03}", age_ms / 1000, age_ms % 1000);
         }

@@ -1,7 +1,9 @@
 //! The deadline of the call on whose behalf this thread uses the ready-made store.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(any(test, feature = "mysql", feature = "postgres"))]
+use std::time::Instant;
 
 use crate::clock::Deadline;
 
@@ -30,6 +32,7 @@ pub fn current() -> Deadline {
 }
 
 /// Waits, but not past the deadline. Returns whether there is time left.
+#[cfg(any(test, feature = "mysql", feature = "postgres"))]
 pub fn pause(deadline: Deadline, time: Duration) -> bool {
     let is_in_time = deadline.instant() > Instant::now() + time;
     if is_in_time {
