@@ -106,8 +106,8 @@ def main():
     latencies = [("with events" if int(events) else "without events", int(ns) / 1000)
                  for events, ns in re.findall(r"^(\d+) events: .*? p99 (\d+) ns", text, re.MULTILINE)]
     plots = {
-        "warm": bars("Cached result, CPU time", "µs", micro["warm"]),
-        "cold": bars("Verification without a cache, CPU time", "µs", micro["cold"]),
+        "warm": bars("Cached result", "µs", micro["warm"]),
+        "cold": bars("Verification without a cache", "µs", micro["cold"]),
         "entries": line("Random hit", "cached tokens", "µs", [(int(n), ns / 1000) for n, ns in series["hit"]]),
         "threads": bars("Hits a second, 10,000 tokens, 2 cores", "M", [(f"{n} threads", hits / 1e6) for n, hits in series["threads"]]),
         "memory": bars("Memory of a cached token", "bytes", series["memory"]),

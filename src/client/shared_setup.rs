@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::events::{EventHandlers, Level};
+use crate::events::EventHandlers;
 use crate::shared_cache::{Engine, EngineError, Lifetimes, MAX_SECRETS, Sealer, SharedCache};
 
 /// A shorter secret could be guessed by those who can read the engine.
@@ -70,6 +70,7 @@ fn sealer(config: &Config) -> Result<Sealer, ConfigError> {
 
 #[cfg(feature = "redis")]
 fn engine_of(url: &str, config: &Config, events: &EventHandlers) -> Result<Arc<dyn Engine>, ConfigError> {
+    use crate::events::Level;
     use crate::shared_cache::{Redis, RedisConfig};
     let engine = Redis::new(&RedisConfig { url, ca_pem: config.shared_cache_ca_pem.as_deref() })?;
     if engine.sends_password_in_clear() {
@@ -80,6 +81,22 @@ fn engine_of(url: &str, config: &Config, events: &EventHandlers) -> Result<Arc<d
 
 #[cfg(not(feature = "redis"))]
 fn engine_of(_: &str, _: &Config, _: &EventHandlers) -> Result<Arc<dyn Engine>, ConfigError> {
-    let _ = Level::Warn;
     Err(ConfigError::new("shared_cache", "this library was built without the feature `redis`"))
+}
+
+#[cfg(all(test, not(feature = "redis")))]
+mod tests {
+    use crate::Client;
+
+    #[test]
+    fn redis_without_its_feature_is_refused_by_name() {
+        let (jwt_key, _) = crate::internals::example();
+        let error = Client::builder()
+            .jwt_key(jwt_key)
+            .shared_cache_secret(["0123456789abcdef0123456789abcdef"])
+            .shared_cache("redis://127.0.0.1")
+            .build()
+            .unwrap_err();
+        assert_eq!(error.setting(), Some("shared_cache"));
+    }
 }

@@ -116,6 +116,15 @@ impl Inner {
         }
     }
 
+    /// Whether another process has shared a newer version of a user: a webhook event about this one is late.
+    pub fn is_older_than_shared(&self, user: &ClerkUser) -> bool {
+        let Some(shared) = self.shared.as_ref().filter(|_| self.settings.mode != UserMode::Claims) else {
+            return false;
+        };
+        let found = shared.user(&user.id, self.deadline()).ok().and_then(|found| found.snapshot);
+        found.is_some_and(|snapshot| snapshot.version_ms() > user.updated_at_ms)
+    }
+
     /// Sends the changes that wait.
     fn send_changes(&self, shared: &SharedCache) {
         loop {

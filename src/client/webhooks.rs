@@ -161,7 +161,10 @@ impl Inner {
         let id = user.id.clone();
         // Without the shared cache, this process decides by what it knows.
         let _ = self.import_shared_revocations(Some(&id), None, now, self.deadline());
-        if self.revocations.is_user_revoked(&id, Reason::UserNotFound, now) || !self.users.is_newer(&user, now) {
+        if self.is_older_than_shared(&user)
+            || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
+            || !self.users.is_newer(&user, now)
+        {
             return None;
         }
         Some(self.invalidate(Scope::Subject, &id, || {

@@ -10,8 +10,8 @@ use crate::common::TempDir;
 
 /// How long a server may take to start on a busy machine.
 const START: Duration = Duration::from_secs(20);
-/// The user and group `nobody` of Debian.
-const NOBODY: u32 = 65534;
+/// Debian's unprivileged user and group.
+const UNPRIVILEGED: u32 = 65534;
 
 pub struct Server {
     pub port: u16,
@@ -48,7 +48,7 @@ impl Server {
     pub fn restart(&mut self) {
         self.kill();
         let folder = self.dir.join("");
-        open_to_nobody(&folder);
+        open_to_unprivileged(&folder);
         let mut command = Command::new(program());
         // A sentinel's configuration comes first, as a file.
         command.args(&self.arguments).args(["--bind", "127.0.0.1", "--dir"]).arg(&folder);
@@ -58,7 +58,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY of the others: it listens on loopback only, as a user without rights.
         if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         }
         self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}; make tools", program())));
         let begun = Instant::now();
@@ -115,7 +115,7 @@ impl Drop for Server {
     }
 }
 
-fn open_to_nobody(folder: &PathBuf) {
+fn open_to_unprivileged(folder: &PathBuf) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
 }

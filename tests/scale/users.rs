@@ -116,6 +116,24 @@ fn banned_user_of_the_shared_cache_is_refused_and_never_lifted_by_it() {
 }
 
 #[test]
+fn late_webhook_at_another_client_replaces_nothing() {
+    let world = World::new();
+    world.users(1);
+    let (a, b, c) = (world.client(|_| ()), world.client(|_| ()), world.client(|_| ()));
+    let event = |banned: bool, updated_at: i64| {
+        let data = json!({"id": "user_0", "first_name": "Ada0", "banned": banned, "updated_at": updated_at});
+        world.sim.webhook(&WebhookSpec { data: Some(data), ..WebhookSpec::new("user.updated", "user_0") }).unwrap()
+    };
+    let (older, newer) = (event(false, 1_800_000_000_000), event(true, 1_800_000_000_001));
+    assert_eq!(deliver(&a, &newer), WebhookOutcome::Applied);
+    // This one has not seen the newer one.
+    assert_eq!(deliver(&b, &older), WebhookOutcome::Ignored);
+    for client in [&a, &b, &c] {
+        assert_eq!(ask(client, &world.token("user_0", "sess_1")), "out user-inactive");
+    }
+}
+
+#[test]
 fn shared_user_creates_no_row() {
     let world = World::new();
     world.users(1);

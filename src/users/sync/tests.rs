@@ -665,6 +665,9 @@ fn missing_columns_are_never_written() {
         panic!()
     };
     assert_eq!(changes, RowChanges { clerk_id: Some("user_ada".into()), ..RowChanges::default() });
+    // Without a column that says otherwise, a row is active.
+    let made = Row { key: "1".into(), clerk_id: Some("user_ada".into()), is_active: true, ..Row::default() };
+    assert_eq!(sync.on_response(StoreResponse::Created("1".into())), Ok(Transition::Done(made)));
 }
 
 #[test]

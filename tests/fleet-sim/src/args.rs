@@ -13,10 +13,9 @@ Usage: fleet-sim [flag value]...
   --processes N      processes (64)
   --rate R           requests per user and second (0.1)
   --ttl S            user_ttl_s of the shared cache (3600)
-  --local-ttl S      how long a process uses a user without reading the shared cache (60)
   --stale S          user_stale_if_error_s (4 times the ttl, at most 86400)
   --local-users N    capacity of a process's cache, in users (10000)
-  --calls-per-s R    clerk_calls_per_s of each process (half of the limit, divided by the processes)
+  --calls-per-s R    clerk_calls_per_s of each process (half of the limit divided by the processes, at least 1)
   --limit R          Clerk's limit in calls per second, over windows of 10 s (100)
   --updates R        webhook events about a user, per user and day (1)
   --revocations R    revocations per second (1)
@@ -45,10 +44,9 @@ pub struct Args {
     pub processes: u32,
     pub rate: f64,
     pub ttl_s: f64,
-    pub local_ttl_s: f64,
     pub stale_s: Option<f64>,
     pub local_users: usize,
-    pub calls_per_s: Option<f64>,
+    pub calls_per_s: Option<u32>,
     pub limit: f64,
     pub updates: f64,
     pub revocations: f64,
@@ -67,7 +65,6 @@ impl Default for Args {
             processes: 64,
             rate: 0.1,
             ttl_s: 3600.0,
-            local_ttl_s: 60.0,
             stale_s: None,
             local_users: 10_000,
             calls_per_s: None,
@@ -95,8 +92,8 @@ pub enum Command {
 
 impl Args {
     /// Returns the budget of a process in calls per second.
-    pub fn budget_per_s(&self) -> f64 {
-        self.calls_per_s.unwrap_or(self.limit * 0.5 / f64::from(self.processes))
+    pub fn budget_per_s(&self) -> u32 {
+        self.calls_per_s.unwrap_or((self.limit * 0.5 / f64::from(self.processes)).max(1.0) as u32)
     }
 
     /// Returns how old a user may be that is used because no newer one is available.
@@ -129,10 +126,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             "processes" => args.processes = number(1.0)? as u32,
             "rate" => args.rate = number(1e-6)?,
             "ttl" => args.ttl_s = number(1.0)?,
-            "local-ttl" => args.local_ttl_s = number(0.0)?,
             "stale" => args.stale_s = Some(number(0.0)?),
             "local-users" => args.local_users = number(1.0)? as usize,
-            "calls-per-s" => args.calls_per_s = Some(number(1e-3)?),
+            "calls-per-s" => args.calls_per_s = Some(number(1.0)? as u32),
             "limit" => args.limit = number(1.0)?,
             "updates" => args.updates = number(0.0)?,
             "revocations" => args.revocations = number(0.0)?,
@@ -173,7 +169,7 @@ mod tests {
         };
         assert_eq!((args.users, args.processes, args.ttl_s, args.sharing), (1000, 4, 20.0, Sharing::Process));
         assert!(args.is_cold);
-        assert_eq!((args.budget_per_s(), args.stale_s()), (12.5, 80.0));
+        assert_eq!((args.budget_per_s(), args.stale_s()), (12, 80.0));
     }
 
     #[test]

@@ -17,8 +17,12 @@ const SECOND: Time = 1_000_000;
 const OPERATION_TIMEOUT: Time = 20_000;
 /// How long one process may fetch a user for all others.
 const LEASE: Time = 1_500_000;
-/// When a process that waits for the one with the lease looks again, at most until the last.
-const LEASE_POLLS: [Time; 6] = [25_000, 50_000, 75_000, 100_000, 100_000, 50_000];
+/// When a process that waits for the one with the lease looks again, 400 ms in all.
+const LEASE_POLLS: [Time; 6] = [25_000, 50_000, 100_000, 100_000, 100_000, 25_000];
+/// How long after its end a user is used while another process fetches it.
+const GRACE: Time = 1_500_000;
+/// In the last part of the ttl, at most for `GRACE`, a process may fetch early.
+const EARLY_PARTS: Time = 50;
 const MAX_ENGINE_FAILURES: u32 = 3;
 const MIN_PAUSE: Time = SECOND;
 const MAX_PAUSE: Time = 30 * SECOND;
@@ -44,6 +48,7 @@ struct Entry {
 struct Local {
     fetched_at: Time,
     fresh_until: Time,
+    /// The token whose result is cached.
     token: Time,
 }
 
@@ -73,6 +78,8 @@ struct Flight {
 
 #[derive(Clone, Copy)]
 enum Step {
+    /// Reads the revocations of the user and the session.
+    Revocations,
     Get,
     Lease,
 }
@@ -163,13 +170,19 @@ struct Fleet {
     up: Counts,
     down: Counts,
     ttl: Time,
-    local_ttl: Time,
     stale: Time,
     outage: std::ops::Range<Time>,
 }
 
 fn micros(seconds: f64) -> Time {
     (seconds * SECOND as f64) as Time
+}
+
+/// Decides whether a user is fetched before its end, with a probability that rises to the end.
+fn is_due_early(ttl: Time, age: Time, random: f64) -> bool {
+    let window = (ttl / EARLY_PARTS).min(GRACE);
+    let left = ttl - age;
+    left < window && random * window as f64 >= left as f64
 }
 
 /// Runs a simulation.
@@ -196,12 +209,10 @@ pub fn run(args: &Args) -> Report {
 
 impl Fleet {
     fn new(args: &Args) -> Self {
-        let budget_ms = (1000.0 / args.budget_per_s()).round().max(1.0) as i64;
-        let burst = args.budget_per_s().ceil() as u32;
         let capacity = NonZeroUsize::new(args.local_users).unwrap_or(NonZeroUsize::MIN);
         let node = |_| Node {
             users: LruCache::new(capacity),
-            budget: TokenBucket::new(burst, budget_ms),
+            budget: TokenBucket::per_second(args.budget_per_s()),
             engine_failures: 0,
             pause: 0,
             retry_at: NEVER,
@@ -226,7 +237,6 @@ impl Fleet {
             up: Counts::new(),
             down: Counts::new(),
             ttl: micros(args.ttl_s),
-            local_ttl: micros(args.local_ttl_s),
             stale: micros(args.stale_s()),
             outage: outage_at..outage_at + micros(args.outage_s),
             args: args.clone(),
@@ -256,15 +266,17 @@ impl Fleet {
         self.queue.add(micros(self.args.seconds), Event::End);
     }
 
-    /// Gives each process the users that it has seen last, none of them fresh.
+    /// Gives each process the users that it has seen last.
     fn fill_local_caches(&mut self) {
         let rate = self.args.rate / f64::from(self.args.processes);
         for process in 0..self.args.processes as usize {
             let mut seen: Vec<_> = (0..self.args.users).map(|user| (self.exponential(rate), user)).collect();
             seen.sort_unstable_by(|one, other| other.cmp(one));
             let stale = self.stale;
-            for (age, user) in seen.into_iter().filter(|(age, _)| *age < stale) {
-                self.nodes[process].users.put(user, Local { fetched_at: -age, fresh_until: NEVER, token: NEVER });
+            for (_, user) in seen.into_iter().filter(|(age, _)| *age < stale) {
+                let fetched_at = self.shared[user as usize].fetched_at;
+                let fresh_until = fetched_at + self.ttl;
+                self.nodes[process].users.put(user, Local { fetched_at, fresh_until, token: NEVER });
             }
         }
     }
@@ -346,11 +358,8 @@ impl Fleet {
         let (now, token) = (self.queue.now(), self.token(user));
         let sharing = self.args.sharing;
         let known = self.nodes[process as usize].users.get(&user).copied();
-        let is_fresh = known.is_some_and(|known| match sharing {
-            Sharing::Token => known.token == token,
-            Sharing::Process | Sharing::Shared => now < known.fresh_until,
-        });
-        if is_fresh {
+        let is_cached = known.is_some_and(|known| known.token == token);
+        if is_cached || sharing == Sharing::Process && known.is_some_and(|known| now < known.fresh_until) {
             return self.answer(now, Answer::Local);
         }
         if let Some(flight) = self.flights.get_mut(&(process, user)) {
@@ -359,7 +368,7 @@ impl Fleet {
         }
         self.flights.insert((process, user), Flight { begun: vec![now], stale_at: NEVER, polls: 0 });
         match sharing {
-            Sharing::Shared => self.use_engine(process, user, Step::Get),
+            Sharing::Shared => self.use_engine(process, user, Step::Revocations),
             Sharing::Token | Sharing::Process => self.fetch(process, user),
         }
     }
@@ -383,7 +392,7 @@ impl Fleet {
     }
 
     fn engine_done(&mut self, process: Process, user: User, step: Step, is_success: bool) {
-        let now = self.queue.now();
+        let (now, random) = (self.queue.now(), self.rng.f64());
         self.record_engine(process, is_success);
         if !is_success {
             return self.without_engine(process, user);
@@ -391,7 +400,12 @@ impl Fleet {
         let entry = &mut self.shared[user as usize];
         let age = now - entry.fetched_at;
         match step {
-            Step::Get if age < self.ttl => {
+            Step::Revocations => {
+                if !self.use_local(process, user) {
+                    self.use_engine(process, user, Step::Get);
+                }
+            }
+            Step::Get if age < self.ttl && !is_due_early(self.ttl, age, random) => {
                 let fetched_at = entry.fetched_at;
                 self.complete(process, user, fetched_at, Answer::SharedFresh);
             }
@@ -411,11 +425,21 @@ impl Fleet {
         }
     }
 
-    /// Another process has the lease: uses a stale user, or looks again.
+    /// Uses the user in the cache of the process, if it is fresh.
+    fn use_local(&mut self, process: Process, user: User) -> bool {
+        let now = self.queue.now();
+        let known = self.nodes[process as usize].users.peek(&user).copied();
+        let Some(known) = known.filter(|known| now < known.fresh_until) else { return false };
+        self.complete(process, user, known.fetched_at, Answer::Local);
+        true
+    }
+
+    /// Another process has the lease: uses a user that has just become stale, or looks again.
     fn wait_for_other(&mut self, process: Process, user: User) {
+        let now = self.queue.now();
         let Some(flight) = self.flights.get_mut(&(process, user)) else { return };
         let stale_at = flight.stale_at;
-        if stale_at != NEVER {
+        if stale_at != NEVER && now - stale_at < self.ttl + GRACE {
             return self.complete(process, user, stale_at, Answer::SharedStale);
         }
         let Some(delay) = LEASE_POLLS.get(flight.polls).copied() else {
@@ -442,7 +466,9 @@ impl Fleet {
 
     /// Goes on as a single process would, within the budget.
     fn without_engine(&mut self, process: Process, user: User) {
-        self.fetch_within_budget(process, user);
+        if !self.use_local(process, user) {
+            self.fetch_within_budget(process, user);
+        }
     }
 
     fn fetch_within_budget(&mut self, process: Process, user: User) {
@@ -501,15 +527,9 @@ impl Fleet {
 
     /// Answers all requests of a flight with a user that was fetched at this time.
     fn complete(&mut self, process: Process, user: User, fetched_at: Time, answer: Answer) {
-        let (now, token) = (self.queue.now(), self.token(user));
+        let token = self.token(user);
         if fetched_at != NEVER {
-            let ttl = match self.args.sharing {
-                Sharing::Shared => self.local_ttl,
-                Sharing::Process | Sharing::Token => self.ttl,
-            };
-            // A stale user is not used again without a look into the shared cache.
-            let is_stale = matches!(answer, Answer::LocalStale | Answer::SharedStale);
-            let fresh_until = if is_stale { NEVER } else { (now + ttl).min(fetched_at + self.ttl) };
+            let fresh_until = fetched_at + self.ttl;
             self.nodes[process as usize].users.put(user, Local { fetched_at, fresh_until, token });
         }
         for begun in self.flights.remove(&(process, user)).into_iter().flat_map(|flight| flight.begun) {
@@ -600,7 +620,9 @@ mod tests {
         for (seed, is_cold) in [(1, false), (2, true), (3, true)] {
             let report = run(&Args { seed, is_cold, rate: 1.0, ..small() });
             assert!(report.clerk.accepted > 3000, "{} calls", report.clerk.accepted);
-            assert_eq!(report.early_calls, 0, "seed {seed}");
+            // Some are fetched up to a fiftieth of the ttl early.
+            let users = 500.0 * 600.0 / 60.0;
+            assert!(report.clerk.accepted as f64 <= users * 1.02, "seed {seed}: {} calls", report.clerk.accepted);
             assert_eq!(report.up.answers[Answer::Unavailable as usize], 0);
         }
     }
@@ -613,7 +635,7 @@ mod tests {
 
     #[test]
     fn outage_of_the_engine_costs_no_more_than_the_budget() {
-        let args = Args { outage_at_s: 300.0, outage_s: 60.0, calls_per_s: Some(2.0), rate: 1.0, ..small() };
+        let args = Args { outage_at_s: 300.0, outage_s: 60.0, calls_per_s: Some(2), rate: 1.0, ..small() };
         let report = run(&args);
         let (calls, _) = report.clerk.rate(301, 360);
         assert!(calls > 0.0 && calls <= 2.0 * 8.0 * 1.05, "{calls}");

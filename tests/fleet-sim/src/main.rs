@@ -48,7 +48,7 @@ fn print_counts(name: &str, counts: &Counts) {
 
 fn print_report(args: &Args, report: &Report, took: std::time::Duration) {
     println!(
-        "{} users in {} processes, {} requests/s for {} s; user_ttl_s {}, clerk_calls_per_s {:.2}, seed {}",
+        "{} users in {} processes, {} requests/s for {} s; user_ttl_s {}, clerk_calls_per_s {}, seed {}",
         args.users,
         args.processes,
         f64::from(args.users) * args.rate,

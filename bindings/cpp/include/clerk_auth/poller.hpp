@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <utility>
 
 CLERK_AUTH_NAMESPACE_BEGIN
 
