@@ -180,7 +180,7 @@ test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call
 
 .PHONY: test-rust
 test-rust: ## the core
-	$(CARGO) test --workspace --jobs $(JOBS)
+	$(CARGO) test --workspace $(FEATURES) --jobs $(JOBS)
 
 # $(1): subcommand, $(2): file
 define replay
@@ -378,7 +378,7 @@ minimal-versions: ## the library with the lowest versions that Cargo.toml allows
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --jobs $(JOBS) -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) --jobs $(JOBS) -- -D warnings
 	$(CARGO) clippy --lib --no-default-features --jobs $(JOBS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
 

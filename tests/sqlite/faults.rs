@@ -95,7 +95,7 @@ fn shortened_files_lose_no_acknowledged_row() {
         (0..5).for_each(|n| drop(create(&store, &format!("ada{n}")).unwrap()));
         let file = fs::OpenOptions::new().write(true).open(dir.join(format!("users.db{suffix}"))).unwrap();
         let len = file.metadata().unwrap().len();
-        file.set_len(if part == 0 { 0 } else { len / part }).unwrap();
+        file.set_len(len.checked_div(part).unwrap_or_default()).unwrap();
         let after: Vec<bool> = (0..5).map(|n| create(&store, &format!("bob{n}")).is_ok()).collect();
         drop(store);
         let Ok(store) = SqliteStore::open(&path) else { continue };
