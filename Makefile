@@ -380,7 +380,7 @@ lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) --jobs $(JOBS) -- -D warnings
 	$(CARGO) clippy --lib --no-default-features --jobs $(JOBS) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace $(FEATURES)
 
 .PHONY: third-party
 third-party: ## write THIRD-PARTY-LICENSES from the sources of all crates that the library contains
