@@ -180,7 +180,7 @@ test: tools test-rust test-corpus test-c test-cpp $(call with,go,test-go) $(call
 
 .PHONY: test-rust
 test-rust: ## the core
-	$(CARGO) test --workspace $(FEATURES) --jobs $(JOBS)
+	$(CARGO) test --workspace --jobs $(JOBS)
 
 # $(1): subcommand, $(2): file
 define replay
@@ -279,6 +279,7 @@ test-stores: $(OUT)/staged $(SIM) ## the user stores of Go and Node, with Postgr
 .PHONY: test-scale
 test-scale: ## the shared cache in a real Redis, user tables on database servers: several processes, and faults (5 min)
 	@scripts/tools.sh redis-server redis-sentinel $(STORES)
+	$(CARGO) clippy --all-targets $(FEATURES) --jobs $(JOBS) -- -D warnings
 	JOBS=$(JOBS) tests/scale/run.sh
 
 .PHONY: bench-scale
@@ -378,9 +379,9 @@ minimal-versions: ## the library with the lowest versions that Cargo.toml allows
 .PHONY: lint
 lint: ## formatting, clippy, docs
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets $(FEATURES) --jobs $(JOBS) -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --jobs $(JOBS) -- -D warnings
 	$(CARGO) clippy --lib --no-default-features --jobs $(JOBS) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace $(FEATURES)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --jobs $(JOBS) --workspace
 
 .PHONY: third-party
 third-party: ## write THIRD-PARTY-LICENSES from the sources of all crates that the library contains
