@@ -88,12 +88,9 @@ $(OUT)/$(SONAME): $(SOURCES)
 $(OUT)/libclerk_auth.a: $(SOURCES) tests/abi/symbols.txt
 	$(HAS_CARGO)
 	@mkdir -p $(OUT)
-	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES)
+	$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES) -- \
+	    --print native-static-libs=$(abspath $(TARGET))/native-static-libs
 	scripts/archive.sh $(TARGET)/libclerk_auth.a tests/abi/symbols.txt $@
-
-.PHONY: native-static-libs
-native-static-libs: # for tests/install.sh
-	@$(RELEASE) rustc --release --jobs $(JOBS) --lib --crate-type staticlib $(FEATURES) -- --print native-static-libs 2>&1
 
 .PHONY: lib
 lib: $(OUT)/$(SONAME) $(OUT)/libclerk_auth.a ## the shared library and the archive

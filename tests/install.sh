@@ -318,8 +318,7 @@ same_versions() {
 }
 same_libraries() {
   local rustc makefile pc cmake config=$here/lib/cmake/clerk_auth/clerk_auth-config.cmake
-  rustc=$(make --no-print-directory native-static-libs |
-    sed -n 's/^note: native-static-libs: //p' | sed 's/-lgcc_s *//')
+  rustc=$(sed 's/-lgcc_s *//' target/release/native-static-libs)
   makefile=$(sed -n 's/^STATIC_LIBS := //p' Makefile)
   pc=$(sed -n 's/^Libs.private: //p' "$here/lib/pkgconfig/clerk-auth.pc")
   cmake=$(sed -n 's/.*INTERFACE_LINK_LIBRARIES "\(.*\)".*/-l\1/p' "$config" | sed 's/;/ -l/g')

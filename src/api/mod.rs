@@ -168,8 +168,7 @@ impl Api {
     }
 
     /// Returns for each endpoint whether its circuit is open for callers whose token was verified, and whether a 429 has opened it.
-    pub fn open_circuits(&self) -> (PerEndpoint, PerEndpoint) {
-        let now_ms = self.clock.now().mono_ms;
+    pub fn open_circuits(&self, now_ms: i64) -> (PerEndpoint, PerEndpoint) {
         let causes = self.breakers.each_ref().map(|breaker| breaker.open_because(now_ms));
         let is_limited = |cause| u64::from(cause == Some(ErrorKind::RateLimited));
         (PerEndpoint(causes.map(|cause| cause.is_some().into())), PerEndpoint(causes.map(is_limited)))

@@ -516,7 +516,8 @@ impl Client {
     /// Returns the counters.
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
-        let (open_circuits, rate_limited) = inner.backend.api.open_circuits();
+        let mono_ms = inner.clock.now().mono_ms;
+        let (open_circuits, rate_limited) = inner.backend.api.open_circuits(mono_ms);
         Stats {
             calls: inner.backend.api.calls(),
             open_circuits,
@@ -525,7 +526,7 @@ impl Client {
             cached_tokens: inner.results.len() as u64,
             cached_users: inner.users.len() as u64,
             jwks_age_ms: match &inner.keys {
-                KeySource::Jwks(store) => store.age_ms(inner.clock.now().mono_ms).unwrap_or(-1),
+                KeySource::Jwks(store) => store.age_ms(mono_ms).unwrap_or(-1),
                 _ => -1,
             },
             shared_cache: inner.shared.as_ref().map(|shared| shared.stats()).unwrap_or_default(),

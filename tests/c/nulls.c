@@ -65,6 +65,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_log_callback(NULL, CLERK_LOG_LEVEL_WARN, NULL, NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_clock_callback(NULL, NULL, NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_store(NULL, NULL, NULL, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_config_set_shared_cache(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_columns(NULL, 1), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_user_column_length(NULL, CLERK_COLUMN_EMAIL, 9), CLERK_E_NULL);
     CHECK_STATUS(clerk_config_set_sqlite_path(NULL, CLERK_STR("x"), NULL), CLERK_E_NULL);
@@ -110,6 +111,7 @@ static void configs(void) {
     CHECK_STATUS(clerk_config_set_event_callback(config, NULL, NULL, NULL), CLERK_OK);
     CHECK_STATUS(clerk_config_set_clock_callback(config, NULL, NULL, NULL), CLERK_OK);
     CHECK_STATUS(clerk_config_set_user_store(config, NULL, NULL, NULL), CLERK_OK);
+    CHECK_STATUS(clerk_config_set_shared_cache(config, NULL), CLERK_OK);
 
     clerk_client *made = DIRTY(clerk_client);
     error = DIRTY(clerk_error);
