@@ -110,7 +110,7 @@ fn setter(setting: &Setting) -> String {
         Kind::String | Kind::Secret => ("std::string_view value".into(), "set(\"{}\", value)"),
         Kind::List | Kind::SecretList => ("const List &items".into(), "list(\"{}\", items)"),
         Kind::Int { .. } if name.ends_with("_ms") => ("Milliseconds value".into(), "set_int(\"{}\", value.count())"),
-        Kind::Int { .. } if name.ends_with("_s") => {
+        Kind::Int { .. } if name.ends_with("_s") && !name.ends_with("_per_s") => {
             ("std::chrono::seconds value".into(), "set_int(\"{}\", value.count())")
         }
         Kind::Int { .. } => ("int64_t value".into(), "set_int(\"{}\", value)"),
