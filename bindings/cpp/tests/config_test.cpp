@@ -61,7 +61,7 @@ const std::vector<Typed> &typed() {
          [](Config &c) { c.shared_cache("redis:"); }},
         {"shared_cache_secret",
          [](Config &c) { c.shared_cache_secret({"0123456789abcdef0123456789abcdef"}); },
-         [](Config &c) { c.shared_cache_secret({"short"}); }},
+         [](Config &c) { c.shared_cache("redis://127.0.0.1:1").shared_cache_secret({"short"}); }},
         {"shared_cache_ca_pem", [](Config &c) { c.shared_cache_ca_pem(""); },
          [](Config &c) { c.shared_cache_ca_pem("no PEM"); }},
         {"shared_cache_required", [](Config &c) { c.shared_cache_required(false); },
