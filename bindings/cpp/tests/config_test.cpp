@@ -63,7 +63,7 @@ const std::vector<Typed> &typed() {
          [](Config &c) { c.shared_cache_secret({"0123456789abcdef0123456789abcdef"}); },
          [](Config &c) { c.shared_cache("redis://127.0.0.1:1").shared_cache_secret({"short"}); }},
         {"shared_cache_ca_pem", [](Config &c) { c.shared_cache_ca_pem(""); },
-         [](Config &c) { c.shared_cache_ca_pem("no PEM"); }},
+         [](Config &c) { c.shared_cache("rediss://127.0.0.1:1").shared_cache_ca_pem("no PEM"); }},
         {"shared_cache_required", [](Config &c) { c.shared_cache_required(false); },
          [](Config &c) { c.shared_cache_required(true); }},
         {"clerk_calls_per_s", [](Config &c) { c.clerk_calls_per_s(50); }, [](Config &c) { c.clerk_calls_per_s(-1); }},
