@@ -62,6 +62,9 @@ const MAX_MACHINE_TTL_MS: i64 = 30_000;
 /// How long the JWK set is shared: for processes that start together.
 const JWKS_TTL_MS: i64 = 60_000;
 
+/// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
+const GENERATION_MARGIN_MS: i64 = 600_000;
+
 /// The lifetimes of entries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
@@ -101,6 +104,36 @@ pub(crate) struct FoundSnapshot {
     /// The newest snapshot that may be used.
     pub snapshot: Option<UserSnapshot>,
     /// The generation of the user, for what is stored after a fetch. `None` if it could not be read: then nothing is stored.
+    pub generation: Option<String>,
+}
+
+/// Which result of a machine token: Clerk's answer depends on who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct MachineTokenId<'a> {
+    /// The kind of the token.
+    pub kind: &'a str,
+    /// The SHA-256 of the token.
+    pub hash: &'a [u8; 32],
+    /// The SHA-256 of the secret that it is verified with.
+    pub verifier: &'a [u8; 32],
+}
+
+impl MachineTokenId<'_> {
+    fn to_bytes(self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (verifier, hash) = bytes.split_at_mut(32);
+        verifier.copy_from_slice(self.verifier);
+        hash.copy_from_slice(self.hash);
+        bytes
+    }
+}
+
+/// What the shared cache knows of a machine token.
+#[derive(Default)]
+pub(crate) struct FoundMachineToken {
+    /// The token, and when its verification began.
+    pub token: Option<(MachineToken, i64)>,
+    /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
     pub generation: Option<String>,
 }
 
@@ -252,6 +285,17 @@ impl SharedCache {
         value
     }
 
+    /// Returns the generation that was read; `None` if one was not. With two secrets, processes that have the other one first
+    /// write the other name.
+    fn open_generation(&self, id: &str, names: &[String], values: Vec<Option<Vec<u8>>>) -> Option<String> {
+        let is_complete = names.len() == values.len();
+        let opened = names.iter().zip(values).map(|(name, value)| match value {
+            Some(sealed) => self.open::<String>(name, id, &sealed),
+            None => Some(String::new()),
+        });
+        opened.collect::<Option<Vec<_>>>().filter(|_| is_complete).map(|generations| generations.concat())
+    }
+
     /// Stores a value under the name of the first secret.
     fn put<T: Serialize>(
         &self,
@@ -330,13 +374,7 @@ impl SharedCache {
             [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
         let keys = [&users[..], &generations].concat();
         let mut values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
-        let generation =
-            generations.iter().zip(values.split_off(users.len().min(values.len()))).map(|(name, value)| {
-                let Some(sealed) = value else { return Some(String::new()) };
-                self.open::<String>(name, id, &sealed)
-            });
-        // With two secrets, processes that have the other one first write the other name.
-        let generation = generation.collect::<Option<Vec<_>>>().map(|generations| generations.concat());
+        let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
             let Some(Object(snapshot)) = self.open::<Object<UserSnapshot>>(name, id, &sealed) else { continue };
@@ -369,11 +407,8 @@ impl SharedCache {
 
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
     pub fn invalidate_user(&self, id: &str, deadline: Deadline) -> Result<String, Unavailable> {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
-        let generation = format!("{:016x}", u64::from_le_bytes(random));
-        // Longer than any snapshot, which would count again without it.
-        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + 600_000;
+        let generation = new_generation()?;
+        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + GENERATION_MARGIN_MS;
         self.put(EntryKind::Generation, id.as_bytes(), id, &generation, ttl_ms, deadline)?;
         let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
         self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
@@ -390,31 +425,49 @@ impl SharedCache {
         self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
     }
 
-    /// Returns the result of a machine token.
-    pub fn machine_token(&self, kind: &str, hash: &[u8; 32], deadline: Deadline) -> Option<MachineToken> {
+    /// Returns the result of a machine token, and the generation to verify it for.
+    pub fn machine_token(&self, id: &MachineTokenId<'_>, deadline: Deadline) -> FoundMachineToken {
         if self.lifetimes.machine_ttl_ms <= 0 {
-            return None;
+            return FoundMachineToken::default();
         }
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
+        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
+        let keys = [&results[..], &generations].concat();
+        let Ok(mut values) = self.run(deadline, |timeout| self.engine.get(&keys, timeout)) else {
+            return FoundMachineToken::default();
+        };
         let now_ms = self.clock.now().wall_ms;
-        names.iter().zip(values).find_map(|(name, value)| {
-            self.open::<Object<WireMachineToken>>(name, kind, &value?)?.0.into_token(kind, now_ms)
-        })
+        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
+        let token = results.iter().zip(values).find_map(|(name, value)| {
+            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
+            let verified_at_ms = wire.verified_at_ms.min(now_ms);
+            let is_current = generation.as_ref() == Some(&wire.generation);
+            wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))
+        });
+        FoundMachineToken { token, generation }
     }
 
-    /// Stores the result of a machine token.
-    pub fn put_machine_token(&self, kind: &str, hash: &[u8; 32], token: &MachineToken, deadline: Deadline) {
-        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now().wall_ms));
-        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).min(left_ms);
-        let wire = WireMachineToken::new(kind, token);
-        let _ = self.put(EntryKind::MachineToken, hash, kind, &wire, ttl_ms, deadline);
+    /// Stores the result of a machine token that was verified for this generation.
+    pub fn put_machine_token(
+        &self,
+        id: &MachineTokenId<'_>,
+        token: &MachineToken,
+        verified_at_ms: i64,
+        generation: String,
+        deadline: Deadline,
+    ) {
+        let now_ms = self.clock.now().wall_ms;
+        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(now_ms));
+        let age_ms = now_ms.saturating_sub(verified_at_ms);
+        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).saturating_sub(age_ms).min(left_ms);
+        let wire = WireMachineToken::new(id.kind, token, verified_at_ms, generation);
+        let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
     }
 
-    /// Removes the result of a machine token.
-    pub fn remove_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        self.run(deadline, |timeout| self.engine.delete(&names, timeout))
+    /// Makes all results of a machine token useless, whoever has verified it, also those of calls that are running.
+    pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
+        let generation = new_generation()?;
+        self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
     }
 
     /// Returns the JWK set that another process has fetched within the last minute.
@@ -501,6 +554,12 @@ impl SharedCache {
         let child = u64::from(std::process::id() ^ self.pid);
         self.sender ^ child.rotate_left(32)
     }
+}
+
+fn new_generation() -> Result<String, Unavailable> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
+    Ok(format!("{:016x}", u64::from_le_bytes(random)))
 }
 
 impl std::fmt::Debug for SharedCache {

@@ -34,6 +34,8 @@ pub enum EntryKind {
     SessionRevocation,
     /// The result of an opaque machine token.
     MachineToken,
+    /// The number that each invalidation of a machine token replaces.
+    MachineTokenGeneration,
     /// The JWK set.
     Jwks,
 }
@@ -47,6 +49,7 @@ impl EntryKind {
             EntryKind::UserRevocation => "x",
             EntryKind::SessionRevocation => "s",
             EntryKind::MachineToken => "m",
+            EntryKind::MachineTokenGeneration => "t",
             EntryKind::Jwks => "k",
         }
     }
@@ -103,7 +106,7 @@ impl Sealer {
         // A user and a session share no name even if their ids were equal; entries of one user share a cluster slot.
         let domain: &[u8] = match kind {
             EntryKind::SessionRevocation => b"session\0",
-            EntryKind::MachineToken => b"token\0",
+            EntryKind::MachineToken | EntryKind::MachineTokenGeneration => b"token\0",
             EntryKind::Jwks => b"jwks\0",
             _ => b"user\0",
         };
@@ -231,6 +234,7 @@ mod tests {
             EntryKind::UserRevocation,
             EntryKind::SessionRevocation,
             EntryKind::MachineToken,
+            EntryKind::MachineTokenGeneration,
             EntryKind::Jwks,
         ];
         let mut names: Vec<_> = kinds.iter().flat_map(|kind| sealer.names(*kind, b"user_1")).collect();

@@ -254,28 +254,74 @@ fn machine_token_and_jwk_set_are_shared_briefly() {
         claims: None,
         expires_at_ms,
     };
-    let (hash, now_ms) = ([7; 32], a.clock.now().wall_ms);
-    let found = || b.machine_token("oauth_token", &hash, soon()).is_some();
-    a.put_machine_token("oauth_token", &hash, &token(None), soon());
-    assert!(found() && b.machine_token("api_key", &hash, soon()).is_none());
+    let (hash, verifier, now_ms) = ([7; 32], [8; 32], a.clock.now().wall_ms);
+    let id = |kind| MachineTokenId { kind, hash: &hash, verifier: &verifier };
+    let put = |token: &MachineToken| {
+        let generation = a.machine_token(&id("oauth_token"), soon()).generation.unwrap();
+        a.put_machine_token(&id("oauth_token"), token, a.clock.now().wall_ms, generation, soon());
+    };
+    let found_of = |kind| b.machine_token(&id(kind), soon()).token;
+    let found = || found_of("oauth_token").is_some();
+    put(&token(None));
+    assert!(found() && found_of("api_key").is_none());
     f.advance(29_999);
-    assert!(found());
+    assert_eq!(found_of("oauth_token").unwrap().1, now_ms);
     f.advance(1);
     assert!(!found());
-    a.put_machine_token("oauth_token", &hash, &token(Some(now_ms + 30_100)), soon());
+    put(&token(Some(now_ms + 30_100)));
     f.advance(99);
     assert!(found());
     f.advance(1);
     assert!(!found());
-    a.put_machine_token("oauth_token", &hash, &token(Some(now_ms)), soon());
+    put(&token(Some(now_ms)));
     assert!(!found());
-    a.put_machine_token("oauth_token", &hash, &token(None), soon());
-    a.remove_machine_token(&hash, soon()).unwrap();
+    put(&token(None));
+    b.invalidate_machine_token(&hash, soon()).unwrap();
     assert!(!found());
     a.put_jwks(b"{}", soon());
     assert_eq!(b.jwks(soon()).as_deref(), Some(&b"{}"[..]));
     f.advance(60_000);
     assert_eq!(b.jwks(soon()), None);
+}
+
+fn machine_token() -> MachineToken {
+    MachineToken {
+        id: "mt_1".into(),
+        subject: "mch_1".into(),
+        scopes: vec![],
+        client_id: None,
+        name: None,
+        claims: None,
+        expires_at_ms: None,
+    }
+}
+
+#[test]
+fn machine_token_is_shared_by_those_with_the_same_secret_only() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let [own, other] = [[1; 32], [2; 32]];
+    let id = |verifier| MachineTokenId { kind: "m2m_token", hash: &[7; 32], verifier };
+    a.put_machine_token(&id(&own), &machine_token(), a.clock.now().wall_ms, String::new(), soon());
+    assert!(b.machine_token(&id(&own), soon()).token.is_some());
+    assert!(b.machine_token(&id(&other), soon()).token.is_none());
+    // One that cannot see the result of another invalidates it as well.
+    b.invalidate_machine_token(&[7; 32], soon()).unwrap();
+    assert!(a.machine_token(&id(&own), soon()).token.is_none());
+}
+
+#[test]
+fn machine_token_verified_before_an_invalidation_is_not_used() {
+    let f = Fixture::new();
+    let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+    let id = MachineTokenId { kind: "m2m_token", hash: &[7; 32], verifier: &[1; 32] };
+    let put = |generation| a.put_machine_token(&id, &machine_token(), a.clock.now().wall_ms, generation, soon());
+    let before = a.machine_token(&id, soon()).generation.unwrap();
+    b.invalidate_machine_token(&[7; 32], soon()).unwrap();
+    put(before);
+    assert!(b.machine_token(&id, soon()).token.is_none());
+    put(a.machine_token(&id, soon()).generation.unwrap());
+    assert!(b.machine_token(&id, soon()).token.is_some());
 }
 
 #[test]
