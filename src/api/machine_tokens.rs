@@ -54,7 +54,7 @@ impl Api {
         Some(self.open_error(endpoint, caller, open_ms))
     }
 
-    /// Returns the secret that opaque tokens of a kind are verified with: Clerk's answer is for its owner only.
+    /// Returns the secret that opaque tokens of a kind are verified with: Clerk's response is for its owner only.
     ///
     /// # Errors
     ///

@@ -107,7 +107,7 @@ pub(crate) struct FoundSnapshot {
     pub generation: Option<String>,
 }
 
-/// Which result of a machine token: Clerk's answer depends on who asks.
+/// Which result of a machine token: Clerk's response depends on the secret.
 #[derive(Clone, Copy)]
 pub(crate) struct MachineTokenId<'a> {
     /// The kind of the token.
@@ -464,24 +464,24 @@ impl SharedCache {
         let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
     }
 
-    /// Makes all results of a machine token useless, whoever has verified it, also those of calls that are running.
+    /// Makes all results of a machine token useless, also those of other secrets and of calls that are running.
     pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
         let generation = new_generation()?;
         self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
     }
 
-    /// Returns the JWK set that another process has fetched within the last minute.
-    pub fn jwks(&self, deadline: Deadline) -> Option<Vec<u8>> {
-        let names = self.sealer.names(EntryKind::Jwks, b"");
+    /// Returns the JWK set that another process has fetched from the same source within the last minute.
+    pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
+        let names = self.sealer.names(EntryKind::Jwks, source);
         let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
         let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
         set.map(String::into_bytes)
     }
 
-    /// Stores the JWK set.
-    pub fn put_jwks(&self, set: &[u8], deadline: Deadline) {
+    /// Stores the JWK set of a source.
+    pub fn put_jwks(&self, source: &[u8; 32], set: &[u8], deadline: Deadline) {
         if let Ok(set) = std::str::from_utf8(set) {
-            let _ = self.put(EntryKind::Jwks, b"", "", &set, JWKS_TTL_MS, deadline);
+            let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
     }
 

@@ -278,10 +278,11 @@ fn machine_token_and_jwk_set_are_shared_briefly() {
     put(&token(None));
     b.invalidate_machine_token(&hash, soon()).unwrap();
     assert!(!found());
-    a.put_jwks(b"{}", soon());
-    assert_eq!(b.jwks(soon()).as_deref(), Some(&b"{}"[..]));
+    a.put_jwks(&[1; 32], b"{}", soon());
+    assert_eq!(b.jwks(&[1; 32], soon()).as_deref(), Some(&b"{}"[..]));
+    assert_eq!(b.jwks(&[2; 32], soon()), None, "a set from elsewhere");
     f.advance(60_000);
-    assert_eq!(b.jwks(soon()), None);
+    assert_eq!(b.jwks(&[1; 32], soon()), None);
 }
 
 fn machine_token() -> MachineToken {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clerk_auth::internals::{Config, builder};
 use clerk_auth::shared_cache::{Engine, MemoryEngine};
-use clerk_auth::{Client, Secret, TokenKind};
-use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Sim};
+use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode};
+use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
 use serde_json::json;
 
 use super::common::{ManualClock, SECRET, bearer, pem, word};
@@ -28,13 +28,21 @@ impl Fleet {
     }
 
     fn client_with(&self, engine: Arc<dyn Engine>, time: &ManualClock, tune: impl FnOnce(&mut Config)) -> Client {
+        self.builder(engine, time, tune).build().unwrap()
+    }
+
+    fn builder(&self, engine: Arc<dyn Engine>, time: &ManualClock, tune: impl FnOnce(&mut Config)) -> ClientBuilder {
         let mut config = Config::new();
         config.api_url = self.sim.url();
         config.secret_key = Some(Secret::new(SECRET));
         config.jwt_key = pem(&self.sim);
         config.set("webhook_secrets", DEFAULT_WEBHOOK_SECRET).unwrap();
         tune(&mut config);
-        builder(config).clock(time.clock()).shared_cache_engine(engine).build().unwrap()
+        builder(config).clock(time.clock()).shared_cache_engine(engine)
+    }
+
+    fn token(&self, user: &str) -> String {
+        self.sim.mint(&TokenSpec::session(user).exp_in(36_000), self.time.now_s())
     }
 }
 
@@ -99,4 +107,105 @@ fn machine_token_invalidated_in_one_process_is_verified_again_in_another() {
     // One that verifies with another secret, and so has no name for the result of the first.
     b.invalidate_token(M2M);
     assert_eq!(ask(&client(Some("ak_a")), M2M), "out token-invalid");
+}
+
+const PUBLISHABLE: &str = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k";
+const OTHER_PUBLISHABLE: &str = "pk_live_Y2xlcmsuY2xlcmsuZGV2JA";
+const CACHE_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn set(config: &mut Config, settings: &[(&str, &str)]) {
+    settings.iter().for_each(|(name, value)| config.set(name, value).unwrap());
+}
+
+#[test]
+fn secret_of_the_cache_without_an_instance_is_refused_by_name() {
+    let fleet = Fleet::new();
+    for settings in [&[][..], &[("instance_id", "ins_1")], &[("jwks_url", "https://clerk.example.com/jwks")]] {
+        let build = |more: &[(&str, &str)]| {
+            let tune = |config: &mut Config| {
+                set(config, &[settings, &[("shared_cache_secret", CACHE_SECRET)], more].concat());
+            };
+            fleet.builder(fleet.engine.clone(), &fleet.time, tune).build()
+        };
+        let error = build(&[]).unwrap_err();
+        assert_eq!(error.setting(), Some("publishable_key"), "{error}");
+        assert!(error.to_string().contains("`shared_cache_secret`"), "{error}");
+        assert!(build(&[("publishable_key", PUBLISHABLE)]).is_ok(), "{settings:?}");
+    }
+}
+
+#[test]
+fn processes_of_one_instance_share_whatever_else_names_it() {
+    let explicit = [("shared_cache_secret", CACHE_SECRET), ("publishable_key", PUBLISHABLE)];
+    for (common, more) in [
+        (&explicit[..], &[("instance_id", "ins_1")][..]),
+        (&explicit, &[("api_url", "http://127.0.0.1:9")]),
+        (&explicit, &[("secret_key", "sk_test_another")]),
+        (&[], &[("instance_id", "ins_1"), ("publishable_key", PUBLISHABLE)]),
+        (&[], &[("api_url", "http://127.0.0.1:9")]),
+    ] {
+        let fleet = Fleet::new();
+        let [one, other] = [&[][..], more].map(|more| fleet.client(|config| set(config, &[common, more].concat())));
+        other.poll(std::time::Duration::ZERO).unwrap();
+        one.revoke_user("user_1");
+        assert_eq!(other.poll(std::time::Duration::ZERO).unwrap(), 1, "{more:?}");
+        assert_eq!(ask(&other, &fleet.token("user_1")), "out session-revoked", "{more:?}");
+        let later = fleet.client(|config| set(config, &[common, more].concat()));
+        assert_eq!(ask(&later, &fleet.token("user_1")), "out session-revoked", "{more:?}");
+    }
+}
+
+#[test]
+fn instances_with_one_secret_for_their_cache_share_nothing() {
+    let (one, other) = (Fleet::new(), Fleet::new());
+    for fleet in [&one, &other] {
+        fleet.sim.put_user(json!({"id": "user_1"}));
+    }
+    let client = |fleet: &Fleet, key: &str| {
+        fleet.client_with(one.engine.clone(), &one.time, |config| {
+            set(config, &[("shared_cache_secret", CACHE_SECRET), ("publishable_key", key), ("user_mode", "profile")]);
+            config.jwt_key = None;
+        })
+    };
+    for (fleet, key) in [(&one, PUBLISHABLE), (&other, OTHER_PUBLISHABLE)] {
+        assert_eq!(ask(&client(fleet, key), &fleet.token("user_1")), "in verified");
+        assert_eq!((fleet.sim.requests("/jwks"), fleet.sim.requests("/users/*")), (1, 1), "{key}");
+    }
+    assert_eq!(ask(&client(&one, PUBLISHABLE), &one.token("user_1")), "in verified");
+    assert_eq!((one.sim.requests("/jwks"), one.sim.requests("/users/*")), (1, 1));
+}
+
+#[test]
+fn key_set_is_shared_by_those_that_would_fetch_the_same() {
+    let (one, other) = (Fleet::new(), Fleet::new());
+    let client = |fleet: &Fleet, secret: &str| {
+        fleet.client_with(one.engine.clone(), &one.time, |config| {
+            set(config, &[("shared_cache_secret", CACHE_SECRET), ("publishable_key", PUBLISHABLE)]);
+            set(config, &[("secret_key", secret)]);
+            config.jwt_key = None;
+        })
+    };
+    assert_eq!(ask(&client(&one, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!(ask(&client(&one, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!(one.sim.requests("/jwks"), 1);
+    assert_eq!(ask(&client(&one, "sk_test_another"), &one.token("user_1")), "in verified");
+    assert_eq!(ask(&client(&other, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!((one.sim.requests("/jwks"), other.sim.requests("/jwks")), (2, 1));
+}
+
+#[test]
+fn key_set_from_before_a_rotation_rejects_no_token_of_a_new_process() {
+    for same_kid in [false, true] {
+        let fleet = Fleet::new();
+        let client = || {
+            fleet.client(|config| {
+                config.jwt_key = None;
+                config.user_mode = Some(UserMode::Claims);
+            })
+        };
+        assert_eq!(ask(&client(), &fleet.token("user_1")), "in verified");
+        fleet.sim.rotate(Rotation { same_kid, keep_old: false }).unwrap();
+        assert_eq!(ask(&client(), &fleet.token("user_1")), "in verified", "{same_kid}");
+        assert_eq!(fleet.sim.requests("/jwks"), 2);
+    }
 }
