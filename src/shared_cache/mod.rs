@@ -12,6 +12,7 @@ mod entries;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod revocations;
 mod seal;
 
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +29,7 @@ pub(crate) use entries::{Change, Message, UserSnapshot};
 pub use memory::MemoryEngine;
 #[cfg(feature = "redis")]
 pub(crate) use redis::{Redis, RedisConfig};
+pub(crate) use revocations::FoundRevocations;
 pub(crate) use seal::{MAX_SECRETS, Sealer};
 
 /// What the targets of `fuzz/` call directly.
@@ -47,7 +49,6 @@ use crate::api::{ClerkUser, MachineToken};
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
 use crate::json::Object;
-use crate::revocation::{Revocation, TimedRevocation};
 
 /// How long one operation may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
@@ -135,13 +136,6 @@ pub(crate) struct FoundMachineToken {
     pub token: Option<(MachineToken, i64)>,
     /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
     pub generation: Option<String>,
-}
-
-/// The revocations of the user and the session of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FoundRevocations {
-    pub user: Option<TimedRevocation>,
-    pub session: Option<TimedRevocation>,
 }
 
 /// The engine cannot be used now.
@@ -306,7 +300,22 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+    }
+
+    /// Does the same; with `only_if_absent` not over another value. Returns whether none was in the way.
+    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
+    fn put_if<T: Serialize>(
+        &self,
+        kind: EntryKind,
+        key: &[u8],
+        id: &str,
+        value: &T,
+        ttl_ms: i64,
+        only_if_absent: bool,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(true) };
         let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
         let sealed = names
@@ -314,58 +323,8 @@ impl SharedCache {
             .zip(encoded)
             .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(()) };
-        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, false, timeout)).map(drop)
-    }
-
-    /// Returns the revocations of a user and of a session.
-    pub fn revocations(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<FoundRevocations, Unavailable> {
-        let names = |kind, id: Option<&str>| id.map(|id| self.sealer.names(kind, id.as_bytes())).unwrap_or_default();
-        let users = names(EntryKind::UserRevocation, user);
-        let keys = [&users[..], &names(EntryKind::SessionRevocation, session)].concat();
-        if keys.is_empty() {
-            return Ok(FoundRevocations::default());
-        }
-        let values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
-        let mut found = FoundRevocations::default();
-        for (at, (name, value)) in keys.iter().zip(values).enumerate() {
-            let Some(sealed) = value else { continue };
-            let is_user = at < users.len();
-            let (id, place) = if is_user { (user, &mut found.user) } else { (session, &mut found.session) };
-            if let Some(Object(revocation)) =
-                self.open::<Object<TimedRevocation>>(name, id.unwrap_or_default(), &sealed)
-                && place.is_none_or(|other| revocation.outranks(&other))
-            {
-                *place = Some(revocation);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Stores the revocation of a user or of a session, unless a stronger one is stored.
-    pub fn put_revocation(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        revocation: TimedRevocation,
-        deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(id) = user.or(session) else { return Ok(()) };
-        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
-        // Nothing outranks a deletion.
-        if revocation.revocation != Revocation::Deleted {
-            let known = self.revocations(user, session, deadline)?;
-            if known.user.or(known.session).is_some_and(|known| known.outranks(&revocation)) {
-                return Ok(());
-            }
-        }
-        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
-        self.put(kind, id.as_bytes(), id, &revocation, ttl_ms, deadline)
+        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
+        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -483,13 +442,6 @@ impl SharedCache {
         if let Ok(set) = std::str::from_utf8(set) {
             let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
-    }
-
-    /// Returns the revocation of now with its end.
-    pub fn revocation(&self, revocation: Revocation) -> TimedRevocation {
-        let now_ms = self.clock.now().wall_ms;
-        let expires_at_ms = now_ms.saturating_add(self.lifetimes.revocation_ttl_ms);
-        TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
     }
 
     /// Sends a change to all other processes. Returns the id of the entry.

@@ -28,8 +28,14 @@ pub enum EntryKind {
     Generation,
     /// The right to fetch a user.
     Lease,
-    /// The revocation of a user.
+    /// The revocation of a user by the application.
     UserRevocation,
+    /// The deletion of a user.
+    UserDeletion,
+    /// The ban of a user.
+    UserBan,
+    /// The end of a user's ban.
+    UserBanEnd,
     /// The revocation of a session.
     SessionRevocation,
     /// The result of an opaque machine token.
@@ -47,6 +53,9 @@ impl EntryKind {
             EntryKind::Generation => "g",
             EntryKind::Lease => "l",
             EntryKind::UserRevocation => "x",
+            EntryKind::UserDeletion => "d",
+            EntryKind::UserBan => "b",
+            EntryKind::UserBanEnd => "e",
             EntryKind::SessionRevocation => "s",
             EntryKind::MachineToken => "m",
             EntryKind::MachineTokenGeneration => "t",
@@ -232,6 +241,9 @@ mod tests {
             EntryKind::Generation,
             EntryKind::Lease,
             EntryKind::UserRevocation,
+            EntryKind::UserDeletion,
+            EntryKind::UserBan,
+            EntryKind::UserBanEnd,
             EntryKind::SessionRevocation,
             EntryKind::MachineToken,
             EntryKind::MachineTokenGeneration,
@@ -242,8 +254,8 @@ mod tests {
             assert!(name.len() <= MAX_KEY_LEN && name.starts_with("ck1:") && !name.contains("user_1"), "{name}");
         }
         let slot = |name: &str| name.split(['{', '}']).nth(1).unwrap().to_owned();
-        assert_eq!(slot(&names[0]), slot(&names[3]));
-        assert_ne!(slot(&names[0]), slot(&names[4]));
+        assert!((1..7).all(|at| slot(&names[0]) == slot(&names[at])));
+        assert_ne!(slot(&names[0]), slot(&names[7]));
         names.sort();
         names.dedup();
         assert_eq!(names.len(), kinds.len());

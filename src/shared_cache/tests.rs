@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 
 use super::*;
 use crate::config::Secret;
+use crate::revocation::{Revocation, TimedRevocation};
 
 const LIFETIMES: Lifetimes =
     Lifetimes { user_ttl_ms: 60_000, user_stale_ms: 120_000, machine_ttl_ms: 60_000, revocation_ttl_ms: 3_600_000 };
@@ -17,6 +18,8 @@ struct TestEngine {
     streams: MemoryEngine,
     fails: AtomicBool,
     calls: AtomicU64,
+    /// What another process does just before the next value is stored.
+    before_set: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl TestEngine {
@@ -37,6 +40,8 @@ impl Engine for TestEngine {
     }
     fn set(&self, key: &str, value: &[u8], _: Duration, absent: bool, _: Duration) -> Result<bool, EngineError> {
         self.call()?;
+        let before = self.before_set.lock().unwrap().take();
+        before.into_iter().for_each(|before| before());
         let mut values = self.values.lock().unwrap();
         if absent && values.contains_key(key) {
             return Ok(false);
@@ -155,6 +160,49 @@ fn strongest_revocation_stays() {
     assert_eq!(state(found().session), Some(Revocation::Revoked));
     f.advance(3_600_000);
     assert_eq!(found(), FoundRevocations::default());
+}
+
+#[test]
+fn weaker_revocation_stored_at_the_same_time_replaces_no_stronger_one() {
+    let states = [Revocation::Lifted, Revocation::Banned, Revocation::Revoked, Revocation::Deleted];
+    for (at, weaker) in states.into_iter().enumerate() {
+        for stronger in &states[at + 1..] {
+            let f = Fixture::new();
+            let (a, b) = (f.cache(&["one"]), Arc::new(f.cache(&["one"])));
+            let weaker = a.revocation(weaker);
+            f.advance(1);
+            let (stronger, other) = (b.revocation(*stronger), b.clone());
+            let store = move || other.put_revocation(Some("user_1"), None, stronger, soon()).unwrap();
+            *f.engine.before_set.lock().unwrap() = Some(Box::new(store));
+            a.put_revocation(Some("user_1"), None, weaker, soon()).unwrap();
+            let found = f.cache(&["one"]).revocations(Some("user_1"), None, soon()).unwrap();
+            assert_eq!(found.user, Some(stronger), "{weaker:?}");
+        }
+    }
+}
+
+#[test]
+fn older_revocation_stored_at_the_same_time_replaces_no_newer_one() {
+    for (user, session) in [(Some("user_1"), None), (None, Some("sess_1"))] {
+        let f = Fixture::new();
+        let (a, b) = (f.cache(&["one"]), Arc::new(f.cache(&["one"])));
+        let older = a.revocation(Revocation::Revoked);
+        f.advance(5);
+        let (newer, other) = (b.revocation(Revocation::Revoked), b.clone());
+        let store = move || other.put_revocation(user, session, newer, soon()).unwrap();
+        *f.engine.before_set.lock().unwrap() = Some(Box::new(store));
+        a.put_revocation(user, session, older, soon()).unwrap();
+        let found = a.revocations(user, session, soon()).unwrap();
+        assert_eq!(found.user.or(found.session), Some(newer));
+        // Nor one that is there already.
+        a.put_revocation(user, session, older, soon()).unwrap();
+        assert_eq!(a.revocations(user, session, soon()), Ok(found));
+        // But what cannot be read.
+        f.engine.values.lock().unwrap().values_mut().for_each(|value| value.clear());
+        a.put_revocation(user, session, older, soon()).unwrap();
+        let found = a.revocations(user, session, soon()).unwrap();
+        assert_eq!(found.user.or(found.session), Some(older));
+    }
 }
 
 #[test]
