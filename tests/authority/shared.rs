@@ -1,11 +1,14 @@
 //! What processes share adds to a token that each verifies itself, or rejects it. Two clients with one engine represent two
 //! processes; a third one that is created later has only what the engine has.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clerk_auth::internals::{Config, builder};
-use clerk_auth::shared_cache::{Engine, MemoryEngine};
-use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode};
+use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
+use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
 use serde_json::json;
 
@@ -41,8 +44,59 @@ impl Fleet {
         builder(config).clock(time.clock()).shared_cache_engine(engine)
     }
 
+    /// Makes an event about `user_1` at a version.
+    fn event(&self, version: i64, banned: bool) -> Delivery {
+        let data = json!({"id": "user_1", "banned": banned, "updated_at": self.time.now_s() * 1000 + version});
+        let timestamp = Some(self.time.now_s());
+        let spec = WebhookSpec { timestamp, data: Some(data), ..WebhookSpec::new("user.updated", "") };
+        self.sim.webhook(&spec).unwrap()
+    }
+
     fn token(&self, user: &str) -> String {
         self.sim.mint(&TokenSpec::session(user).exp_in(36_000), self.time.now_s())
+    }
+}
+
+fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
+    let mut headers = WebhookHeaders::default();
+    delivery.headers.iter().for_each(|(name, value)| {
+        headers.header(name.as_bytes(), value.as_bytes());
+    });
+    client.handle_webhook(&headers, delivery.body.as_bytes())
+}
+
+/// An engine that calls a function before it stores or appends.
+struct Observed {
+    inner: Arc<MemoryEngine>,
+    before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
+}
+
+impl Observed {
+    fn before_write(&self) {
+        if let Some(before) = &mut *self.before_write.lock().unwrap() {
+            before();
+        }
+    }
+}
+
+impl Engine for Observed {
+    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.inner.get(keys, timeout)
+    }
+    fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
+        self.before_write();
+        self.inner.set(key, value, ttl, nx, timeout)
+    }
+    fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
+        self.before_write();
+        self.inner.delete(keys, timeout)
+    }
+    fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
+        self.before_write();
+        self.inner.append(stream, value, timeout)
+    }
+    fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        self.inner.read(stream, after, wait, timeout)
     }
 }
 
@@ -146,9 +200,9 @@ fn processes_of_one_instance_share_whatever_else_names_it() {
     ] {
         let fleet = Fleet::new();
         let [one, other] = [&[][..], more].map(|more| fleet.client(|config| set(config, &[common, more].concat())));
-        other.poll(std::time::Duration::ZERO).unwrap();
+        other.poll(Duration::ZERO).unwrap();
         one.revoke_user("user_1");
-        assert_eq!(other.poll(std::time::Duration::ZERO).unwrap(), 1, "{more:?}");
+        assert_eq!(other.poll(Duration::ZERO).unwrap(), 1, "{more:?}");
         assert_eq!(ask(&other, &fleet.token("user_1")), "out session-revoked", "{more:?}");
         let later = fleet.client(|config| set(config, &[common, more].concat()));
         assert_eq!(ask(&later, &fleet.token("user_1")), "out session-revoked", "{more:?}");
@@ -207,5 +261,42 @@ fn key_set_from_before_a_rotation_rejects_no_token_of_a_new_process() {
         fleet.sim.rotate(Rotation { same_kid, keep_old: false }).unwrap();
         assert_eq!(ask(&client(), &fleet.token("user_1")), "in verified", "{same_kid}");
         assert_eq!(fleet.sim.requests("/jwks"), 2);
+    }
+}
+
+#[test]
+fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
+    type Change = fn(&Fleet, &Client);
+    let changes: [(&str, &str, Change); 5] = [
+        ("a ban", "out user-inactive", |fleet, client| {
+            assert_eq!(deliver(client, &fleet.event(2, true)), WebhookOutcome::Applied);
+        }),
+        ("an update", "in verified", |fleet, client| {
+            assert_eq!(deliver(client, &fleet.event(2, false)), WebhookOutcome::Applied);
+        }),
+        ("a revocation", "out session-revoked", |_, client| assert!(client.revoke_user("user_1"))),
+        ("an invalidation of the user", "in verified", |_, client| client.invalidate_user("user_1")),
+        ("an invalidation of all", "in verified", |_, client| client.invalidate_all()),
+    ];
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        for (what, expected, change) in changes {
+            let fleet = Fleet::new();
+            fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+            let engine = Arc::new(Observed { inner: fleet.engine.clone(), before_write: Mutex::default() });
+            let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+            let token = fleet.token("user_1");
+            assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
+            let (cached, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (other, cached_then, writes_then) = (client.clone(), cached.clone(), writes.clone());
+            *engine.before_write.lock().unwrap() = Some(Box::new(move || {
+                writes_then.fetch_add(1, Ordering::SeqCst);
+                cached_then.fetch_add(other.stats().cached_tokens as usize, Ordering::SeqCst);
+            }));
+            change(&fleet, &client);
+            *engine.before_write.lock().unwrap() = None;
+            assert!(writes.load(Ordering::SeqCst) > 0, "{what} is sent");
+            assert_eq!(cached.load(Ordering::SeqCst), 0, "{mode:?}: {what} waits for the engine");
+            assert_eq!(ask(&client, &token), expected, "{mode:?}: {what}");
+        }
     }
 }
