@@ -91,6 +91,17 @@ impl Export {
     }
 }
 
+/// What a merge has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// Whether the tokens of a given session or user are rejected for another reason now, or no longer.
+    pub is_changed: bool,
+    /// Whether tokens are rejected from now on for the time of their issue.
+    pub is_evicting: bool,
+}
+
+const UNKNOWN: Merged = Merged { is_changed: true, is_evicting: false };
+
 /// The revocations that webhook events, the application and other processes have recorded.
 pub(super) struct Revocations {
     sessions: ForkMutex<Table>,
@@ -127,18 +138,19 @@ impl Revocations {
     pub fn merge(&self, export: &Export, now: Now) -> bool {
         let tables = [(&self.sessions, &export.sessions), (&self.users, &export.users)];
         tables.into_iter().fold(false, |is_evicting, (table, from)| match table.lock(REMOVE_TIMEOUT) {
-            Some(mut table) => table.merge(from, now) || is_evicting,
+            Some(mut table) => table.merge(from, now).is_evicting || is_evicting,
             None => is_evicting,
         })
     }
 
     /// Adds one revocation of another process, as [`Self::merge`] does.
-    pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+    pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> Merged {
         let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
         let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
         let from = ExportedTable { evicted_at_ms: None, entries: vec![entry] };
         let table = if is_session { &self.sessions } else { &self.users };
-        table.lock(REMOVE_TIMEOUT).is_some_and(|mut table| table.merge(&from, now))
+        // Without the lock nothing is known, as in `find`.
+        table.lock(REMOVE_TIMEOUT).map_or(UNKNOWN, |mut table| table.merge(&from, now))
     }
 
     /// Returns whether a user is revoked for this reason.
@@ -265,8 +277,8 @@ impl Table {
         ExportedTable { evicted_at_ms: self.evicted_ms, entries }
     }
 
-    fn merge(&mut self, from: &ExportedTable, now: Now) -> bool {
-        let before = self.evicted_ms;
+    fn merge(&mut self, from: &ExportedTable, now: Now) -> Merged {
+        let (before, mut is_changed) = (self.evicted_ms, false);
         self.evicted_ms = self.evicted_ms.max(from.evicted_at_ms.map(|ms| ms.min(now.wall_ms)));
         for given in &from.entries {
             let left_ms = given.expires_at_ms.saturating_sub(now.wall_ms).min(self.ttl_ms);
@@ -280,6 +292,7 @@ impl Table {
                 revoked_ms: given.revoked_at_ms.min(now.wall_ms),
                 is_imported: true,
             };
+            let reason = self.find(&given.id, now);
             let merged = match self.entries.get(given.id.as_str()).filter(|known| now.mono_ms < known.expires_ms) {
                 None => given_entry,
                 // What other processes report ends no ban that a webhook has reported here.
@@ -295,9 +308,10 @@ impl Table {
                     Entry { expires_ms: expires_ms.max(known.expires_ms), is_imported, ..stronger }
                 }
             };
+            is_changed |= merged.revocation.reason() != reason;
             self.insert(&given.id, merged, now);
         }
-        self.evicted_ms > before
+        Merged { is_changed, is_evicting: self.evicted_ms > before }
     }
 
     fn has_evicted_since(&self, issued_ms: Option<i64>) -> bool {

@@ -75,12 +75,9 @@ impl Inner {
         let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
-            let known = match scope {
-                Scope::Session => self.revocations.find(None, Some(id), Some(i64::MAX), now),
-                _ => self.revocations.find(Some(id), None, Some(i64::MAX), now),
-            };
-            if known != found.revocation.reason() {
-                self.invalidate(scope, id, || self.import(scope, id, revocation, now));
+            // What is no change invalidates nothing: the attempt that looks it up would start again each time.
+            if self.import(scope, id, found, now) {
+                self.invalidate(scope, id, || ());
             }
         }
         Ok(())
@@ -256,13 +253,13 @@ impl Inner {
             Change::Start => {}
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
-                    self.import(Scope::Session, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));
                     self.sessions.remove(id);
                 });
             }
             Change::User { id, revocation, version_ms } if is_clerk_id(id, "user_") => {
                 self.invalidate(Scope::Subject, id, || {
-                    self.import(Scope::Subject, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Subject, id, revocation, now));
                     self.users.remove_before(id, *version_ms, now);
                     self.blocked_users.forget_row(id);
                 });
@@ -283,14 +280,15 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end.
-    pub fn import(&self, scope: Scope, id: &str, revocation: Option<TimedRevocation>, now: Now) {
-        let Some(revocation) = revocation else { return };
+    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
         if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return;
+            return false;
         }
-        if self.revocations.import(scope == Scope::Session, id, revocation, now) {
+        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+        if merged.is_evicting {
             self.invalidate_all(|| ());
         }
+        merged.is_changed
     }
 }

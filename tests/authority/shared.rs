@@ -44,6 +44,10 @@ impl Fleet {
         builder(config).clock(time.clock()).shared_cache_engine(engine)
     }
 
+    fn claims_client(&self) -> Client {
+        self.client(|config| config.user_mode = Some(UserMode::Claims))
+    }
+
     /// Makes an event about `user_1` at a version.
     fn event(&self, version: i64, banned: bool) -> Delivery {
         let data = json!({"id": "user_1", "banned": banned, "updated_at": self.time.now_s() * 1000 + version});
@@ -69,9 +73,14 @@ fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
 struct Observed {
     inner: Arc<MemoryEngine>,
     before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
+    reads: AtomicUsize,
 }
 
 impl Observed {
+    fn new(engine: &Arc<MemoryEngine>) -> Observed {
+        Observed { inner: engine.clone(), before_write: Mutex::default(), reads: AtomicUsize::new(0) }
+    }
+
     fn before_write(&self) {
         if let Some(before) = &mut *self.before_write.lock().unwrap() {
             before();
@@ -81,6 +90,7 @@ impl Observed {
 
 impl Engine for Observed {
     fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.get(keys, timeout)
     }
     fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
@@ -282,7 +292,7 @@ fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
         for (what, expected, change) in changes {
             let fleet = Fleet::new();
             fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
-            let engine = Arc::new(Observed { inner: fleet.engine.clone(), before_write: Mutex::default() });
+            let engine = Arc::new(Observed::new(&fleet.engine));
             let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
             let token = fleet.token("user_1");
             assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
@@ -299,4 +309,28 @@ fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
             assert_eq!(ask(&client, &token), expected, "{mode:?}: {what}");
         }
     }
+}
+
+#[test]
+fn ban_of_another_process_costs_a_process_that_fetches_users_nothing() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000 + 9}));
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let reads = || engine.reads.load(Ordering::SeqCst);
+    let claims = fleet.claims_client();
+    assert_eq!(deliver(&claims, &fleet.event(2, true)), WebhookOutcome::Applied);
+    // The event about its end was missed: Clerk decides.
+    let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
+    for _ in 0..2 {
+        let before = reads();
+        assert_eq!(ask(&client, &fleet.token("user_1")), "in verified");
+        assert!(reads() - before <= 2, "{} reads for one token", reads() - before);
+        fleet.time.advance_ms(1000);
+    }
+    // Nor does the end of a ban that this process has received itself.
+    let own = fleet.claims_client();
+    assert_eq!(deliver(&own, &fleet.event(3, true)), WebhookOutcome::Applied);
+    assert_eq!(deliver(&claims, &fleet.event(4, false)), WebhookOutcome::Applied);
+    assert_eq!(ask(&own, &fleet.token("user_1")), "out user-inactive", "what is shared lifts no ban");
+    assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified");
 }
