@@ -59,20 +59,22 @@ impl Inner {
         };
         match self.import_shared_revocations(token.user_id(), token.session_id(), now, deadline) {
             Err(Unavailable) if shared.is_required() => Err(Reason::SharedCacheUnavailable.into()),
-            Ok(()) | Err(Unavailable) => self.check_revocations(token, now),
+            Ok(_) | Err(Unavailable) => self.check_revocations(token, now),
         }
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process. Returns the newest version
+    /// of the user that has reported a ban or its end.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
+    ) -> Result<Option<i64>, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let found = shared.revocations(user, session, deadline)?;
+        let FoundRevocations { user: by_user, session: by_session, version_ms } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
             // What is no change invalidates nothing: the attempt that looks it up would start again each time.
@@ -80,7 +82,7 @@ impl Inner {
                 self.invalidate(scope, id, || ());
             }
         }
-        Ok(())
+        Ok(version_ms)
     }
 
     /// Shares the revocation of a user or a session.
@@ -94,11 +96,13 @@ impl Inner {
         });
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, revocation: Option<Revocation>, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Whether the user is banned is for those
+    /// that fetch no users.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, now: Now) {
         let Some(shared) = &self.shared else { return };
-        let revocation = revocation.map(|revocation| shared.revocation(revocation));
-        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(user.updated_at_ms) };
+        let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
+        let revocation = Some(shared.ban_state(is_banned, version_ms));
+        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();
         // After the change, which makes the snapshots before it useless.
@@ -282,8 +286,11 @@ impl Inner {
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
     /// reports bans and their end. Returns whether other tokens are rejected now than before.
     fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
-        if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return false;
+        if let Some(version_ms) = revocation.version_ms() {
+            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
+            if self.settings.mode != UserMode::Claims || is_late() {
+                return false;
+            }
         }
         let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
         if merged.is_evicting {

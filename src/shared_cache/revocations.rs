@@ -14,6 +14,8 @@ const MAX_ATTEMPTS: u32 = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FoundRevocations {
     pub user: Option<TimedRevocation>,
+    /// The newest version of the user that has reported a ban or its end.
+    pub version_ms: Option<i64>,
     pub session: Option<TimedRevocation>,
 }
 
@@ -49,10 +51,11 @@ impl SharedCache {
         }
         let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
         for (((state, id, is_user), name), value) in wanted.into_iter().zip(&names).zip(values) {
+            let revocation = value.and_then(|sealed| self.open_revocation(name, id, state, &sealed));
+            let Some(revocation) = revocation else { continue };
+            found.version_ms = found.version_ms.max(revocation.version_ms());
             let place = if is_user { &mut found.user } else { &mut found.session };
-            if let Some(revocation) = value.and_then(|sealed| self.open_revocation(name, id, state, &sealed))
-                && place.is_none_or(|other| revocation.outranks(&other))
-            {
+            if place.is_none_or(|other| revocation.outranks(&other)) {
                 *place = Some(revocation);
             }
         }
@@ -99,6 +102,12 @@ impl SharedCache {
         let now_ms = self.clock.now().wall_ms;
         let expires_at_ms = now_ms.saturating_add(self.lifetimes.revocation_ttl_ms);
         TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
+    }
+
+    /// Returns the ban that a version of a user reports, or its end.
+    pub fn ban_state(&self, is_banned: bool, version_ms: i64) -> TimedRevocation {
+        let state = if is_banned { Revocation::Banned } else { Revocation::Lifted };
+        TimedRevocation { revoked_at_ms: version_ms, ..self.revocation(state) }
     }
 
     fn open_revocation(&self, name: &str, id: &str, state: Revocation, sealed: &[u8]) -> Option<TimedRevocation> {
