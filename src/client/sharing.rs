@@ -110,7 +110,6 @@ impl Inner {
             && age_ms < i64::MAX
             && let Ok(found) = shared.user(&user.id, deadline)
             && let Some(generation) = found.generation
-            && found.snapshot.is_none_or(|other| other.version_ms() < user.updated_at_ms)
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
             let _ = shared.put_user(user, fetched_at_ms, generation, deadline);

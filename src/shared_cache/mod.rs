@@ -66,6 +66,9 @@ const JWKS_TTL_MS: i64 = 60_000;
 /// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
 const GENERATION_MARGIN_MS: i64 = 600_000;
 
+/// How often an entry is read and stored again if another process stores one meanwhile.
+const MAX_ATTEMPTS: u32 = 4;
+
 /// The lifetimes of entries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
@@ -300,15 +303,16 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+        match self.sealer.names(kind, key).first() {
+            Some(name) => self.put_as(name, id, value, ttl_ms, false, deadline).map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// Does the same; with `only_if_absent` not over another value. Returns whether none was in the way.
-    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
-    fn put_if<T: Serialize>(
+    /// Stores a value; with `only_if_absent` not over another one. Returns whether none was in the way.
+    fn put_as<T: Serialize>(
         &self,
-        kind: EntryKind,
-        key: &[u8],
+        name: &str,
         id: &str,
         value: &T,
         ttl_ms: i64,
@@ -316,15 +320,34 @@ impl SharedCache {
         deadline: Deadline,
     ) -> Result<bool, Unavailable> {
         let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(true) };
-        let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
-        let sealed = names
-            .first()
-            .zip(encoded)
-            .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
+        let sealed = encoded.and_then(|plaintext| self.sealer.seal(name, &plaintext));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
+        let Some(sealed) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
         self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
+    }
+
+    /// Stores what `merge` makes of the stored values, of which the first has the name that is written, with its time to live. If it
+    /// makes nothing of them, nothing is stored. What another process stores meanwhile is merged as well, if there was nothing before.
+    fn update<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: EntryKind,
+        id: &str,
+        deadline: Deadline,
+        merge: impl Fn(Vec<Option<T>>) -> Option<(T, i64)>,
+    ) -> Result<(), Unavailable> {
+        let names = self.sealer.names(kind, id.as_bytes());
+        let Some(name) = names.first() else { return Ok(()) };
+        for attempt in 1..=MAX_ATTEMPTS {
+            let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
+            let is_absent = values.first().is_none_or(Option::is_none);
+            let open = |(name, value): (&String, Option<Vec<u8>>)| Some(self.open::<Object<T>>(name, id, &value?)?.0);
+            let Some((merged, ttl_ms)) = merge(names.iter().zip(values).map(open).collect()) else { break };
+            if self.put_as(name, id, &merged, ttl_ms, is_absent && attempt < MAX_ATTEMPTS, deadline)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -350,7 +373,7 @@ impl SharedCache {
         Ok(found)
     }
 
-    /// Stores a user that was fetched for this generation.
+    /// Stores a user that was fetched for this generation, unless a newer version is stored.
     pub fn put_user(
         &self,
         user: &ClerkUser,
@@ -360,8 +383,15 @@ impl SharedCache {
     ) -> Result<(), Unavailable> {
         let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms);
         let left_ms = ttl_ms.saturating_sub(self.clock.now().wall_ms.saturating_sub(fetched_at_ms));
-        let snapshot = UserSnapshot::new(user, fetched_at_ms, generation);
-        self.put(EntryKind::User, user.id.as_bytes(), &user.id, &snapshot, left_ms, deadline)
+        let age = |snapshot: &UserSnapshot| (snapshot.version_ms(), snapshot.fetched_at_ms);
+        self.update(EntryKind::User, &user.id, deadline, |stored| {
+            let snapshot = UserSnapshot::new(user, fetched_at_ms, generation.clone());
+            let is_newer = |stored: &UserSnapshot| {
+                stored.is_about(&user.id) && stored.generation == generation && age(stored) > age(&snapshot)
+            };
+            let is_outdated = stored.iter().flatten().any(is_newer);
+            (!is_outdated).then_some((snapshot, left_ms))
+        })
     }
 
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.

@@ -7,9 +7,6 @@ use crate::clock::Deadline;
 use crate::json::Object;
 use crate::revocation::{Revocation, TimedRevocation};
 
-/// How often an entry is read and stored again if another process stores one meanwhile.
-const MAX_ATTEMPTS: u32 = 4;
-
 /// The revocations of the user and the session of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FoundRevocations {
@@ -74,27 +71,13 @@ impl SharedCache {
         let kind = OF_USER.iter().find(|(of_user, _)| user.is_some() && *of_user == state);
         let kind = kind.map_or(EntryKind::SessionRevocation, |(_, kind)| *kind);
         let Some(id) = user.or(session) else { return Ok(()) };
-        let names = self.sealer.names(kind, id.as_bytes());
-        for attempt in 1..=MAX_ATTEMPTS {
-            let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
-            let is_absent = values.first().is_none_or(Option::is_none);
-            let mut known = names
-                .iter()
-                .zip(values)
-                .map(|(name, value)| value.and_then(|sealed| self.open_revocation(name, id, state, &sealed)));
-            // The other one is of a secret that is being replaced.
-            let stored = known.next().flatten();
-            let merged = known.flatten().chain(stored).fold(revocation, |merged, known| merged.union(&known));
-            if stored == Some(merged) {
-                break;
-            }
+        self.update(kind, id, deadline, |stored: Vec<Option<TimedRevocation>>| {
+            let same = |stored: &&TimedRevocation| stored.revocation == state;
+            let merged = stored.iter().flatten().filter(same).fold(revocation, |merged, stored| merged.union(stored));
             let ttl_ms = merged.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
-            let only_if_absent = is_absent && attempt < MAX_ATTEMPTS;
-            if self.put_if(kind, id.as_bytes(), id, &merged, ttl_ms, only_if_absent, deadline)? {
-                break;
-            }
-        }
-        Ok(())
+            // The second one is of a secret that is being replaced.
+            (stored.first() != Some(&Some(merged))).then_some((merged, ttl_ms))
+        })
     }
 
     /// Returns the revocation of now with its end.
