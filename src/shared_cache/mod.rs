@@ -9,6 +9,7 @@ mod counters;
 mod engine;
 #[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
+mod machine_tokens;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 pub use counters::{SharedCacheState, SharedCacheStats};
 pub use engine::{Engine, EngineError, MAX_ID_LEN, MAX_KEY_LEN, MAX_VALUE_LEN, StreamRead};
 pub(crate) use entries::{Change, Message, UserSnapshot};
+pub(crate) use machine_tokens::MachineTokenId;
 pub use memory::MemoryEngine;
 #[cfg(feature = "redis")]
 pub(crate) use redis::{Redis, RedisConfig};
@@ -42,10 +44,9 @@ pub mod parts {
 
 use circuit::{Circuit, MAX_FAILURES, Transition};
 use counters::Counters;
-use entries::WireMachineToken;
 use seal::EntryKind;
 
-use crate::api::{ClerkUser, MachineToken};
+use crate::api::ClerkUser;
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
 use crate::json::Object;
@@ -58,8 +59,6 @@ const REQUIRED_TIMEOUT: Duration = Duration::from_millis(250);
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a process may fetch a user for all others.
 const LEASE_TTL: Duration = Duration::from_millis(1500);
-/// How long the result of a machine token is shared at most.
-const MAX_MACHINE_TTL_MS: i64 = 30_000;
 /// How long the JWK set is shared: for processes that start together.
 const JWKS_TTL_MS: i64 = 60_000;
 
@@ -108,36 +107,6 @@ pub(crate) struct FoundSnapshot {
     /// The newest snapshot that may be used.
     pub snapshot: Option<UserSnapshot>,
     /// The generation of the user, for what is stored after a fetch. `None` if it could not be read: then nothing is stored.
-    pub generation: Option<String>,
-}
-
-/// Which result of a machine token: Clerk's response depends on the secret.
-#[derive(Clone, Copy)]
-pub(crate) struct MachineTokenId<'a> {
-    /// The kind of the token.
-    pub kind: &'a str,
-    /// The SHA-256 of the token.
-    pub hash: &'a [u8; 32],
-    /// The SHA-256 of the secret that it is verified with.
-    pub verifier: &'a [u8; 32],
-}
-
-impl MachineTokenId<'_> {
-    fn to_bytes(self) -> [u8; 64] {
-        let mut bytes = [0; 64];
-        let (verifier, hash) = bytes.split_at_mut(32);
-        verifier.copy_from_slice(self.verifier);
-        hash.copy_from_slice(self.hash);
-        bytes
-    }
-}
-
-/// What the shared cache knows of a machine token.
-#[derive(Default)]
-pub(crate) struct FoundMachineToken {
-    /// The token, and when its verification began.
-    pub token: Option<(MachineToken, i64)>,
-    /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
     pub generation: Option<String>,
 }
 
@@ -327,8 +296,8 @@ impl SharedCache {
         self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
     }
 
-    /// Stores what `merge` makes of the stored values, of which the first has the name that is written, with its time to live. If it
-    /// makes nothing of them, nothing is stored. What another process stores meanwhile is merged as well, if there was nothing before.
+    /// Stores what `merge` makes of the stored values, of which the first has the name that is written, with its time to live; stores
+    /// nothing if it returns `None`. What another process stores meanwhile is merged as well, if there was no value before.
     fn update<T: Serialize + DeserializeOwned>(
         &self,
         kind: EntryKind,
@@ -412,51 +381,6 @@ impl SharedCache {
             return Err(Unavailable);
         };
         self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
-    }
-
-    /// Returns the result of a machine token, and the generation to verify it for.
-    pub fn machine_token(&self, id: &MachineTokenId<'_>, deadline: Deadline) -> FoundMachineToken {
-        if self.lifetimes.machine_ttl_ms <= 0 {
-            return FoundMachineToken::default();
-        }
-        let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
-        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
-        let keys = [&results[..], &generations].concat();
-        let Ok(mut values) = self.run(deadline, |timeout| self.engine.get(&keys, timeout)) else {
-            return FoundMachineToken::default();
-        };
-        let now_ms = self.clock.now().wall_ms;
-        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
-        let token = results.iter().zip(values).find_map(|(name, value)| {
-            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
-            let verified_at_ms = wire.verified_at_ms.min(now_ms);
-            let is_current = generation.as_ref() == Some(&wire.generation);
-            wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))
-        });
-        FoundMachineToken { token, generation }
-    }
-
-    /// Stores the result of a machine token that was verified for this generation.
-    pub fn put_machine_token(
-        &self,
-        id: &MachineTokenId<'_>,
-        token: &MachineToken,
-        verified_at_ms: i64,
-        generation: String,
-        deadline: Deadline,
-    ) {
-        let now_ms = self.clock.now().wall_ms;
-        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(now_ms));
-        let age_ms = now_ms.saturating_sub(verified_at_ms);
-        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).saturating_sub(age_ms).min(left_ms);
-        let wire = WireMachineToken::new(id.kind, token, verified_at_ms, generation);
-        let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
-    }
-
-    /// Makes all results of a machine token useless, also those of other secrets and of calls that are running.
-    pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
-        let generation = new_generation()?;
-        self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
     }
 
     /// Returns the JWK set that another process has fetched from the same source within the last minute.

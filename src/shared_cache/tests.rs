@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
 
 use super::*;
+use crate::api::MachineToken;
 use crate::config::Secret;
 use crate::revocation::{Revocation, TimedRevocation};
 
