@@ -136,6 +136,14 @@ export type CallStatus =
   // No complete response: the connection failed, or the deadline passed.
   | 'no_response';
 
+export type SharedCacheState =
+  // There is no shared cache.
+  | 'off'
+  // It is used.
+  | 'available'
+  // It fails and is not used for a while; the process goes on without it.
+  | 'unavailable';
+
 export type TokenType =
   // A signed-in user's short-lived session JWT.
   | 'session_token'
