@@ -23,6 +23,8 @@ pub enum EngineError {
     Unsupported,
     /// Too many operations are in progress. Says nothing about the engine.
     Busy,
+    /// The engine has replied with more bytes than entries of this library have: what is stored there is not one of them.
+    TooLong,
 }
 
 impl fmt::Display for EngineError {
@@ -31,6 +33,7 @@ impl fmt::Display for EngineError {
             EngineError::Unavailable(why) | EngineError::Refused(why) => f.write_str(why),
             EngineError::Unsupported => f.write_str("the engine has no streams"),
             EngineError::Busy => f.write_str("too many operations are in progress"),
+            EngineError::TooLong => f.write_str("the reply is too long"),
         }
     }
 }

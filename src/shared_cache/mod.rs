@@ -156,6 +156,11 @@ impl SharedCache {
         self.circuit.is_closed()
     }
 
+    /// Whether the engine is used again, after an outage in which users were not stored.
+    pub fn is_recovering(&self) -> bool {
+        self.circuit.is_recovering(self.clock.now().mono_ms)
+    }
+
     pub fn stats(&self) -> SharedCacheStats {
         let state = if self.circuit.is_closed() { SharedCacheState::Available } else { SharedCacheState::Unavailable };
         self.counters.snapshot(state)
@@ -230,6 +235,14 @@ impl SharedCache {
         outcome.map_err(|_| Unavailable)
     }
 
+    /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
+    fn get(&self, keys: &[String], deadline: Deadline) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
+        self.run(deadline, |timeout| match self.engine.get(keys, timeout) {
+            Err(EngineError::TooLong) => Ok(vec![Some(Vec::new()); keys.len()]),
+            outcome => outcome,
+        })
+    }
+
     /// Counts an entry that was not made by a process of this instance, or is damaged.
     fn reject(&self, name: &str) {
         self.counters.rejected.increment();
@@ -287,7 +300,7 @@ impl SharedCache {
         if keys.is_empty() {
             return Ok(FoundRevocations::default());
         }
-        let values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
+        let values = self.get(&keys, deadline)?;
         let mut found = FoundRevocations::default();
         for (at, (name, value)) in keys.iter().zip(values).enumerate() {
             let Some(sealed) = value else { continue };
@@ -329,7 +342,7 @@ impl SharedCache {
         let [users, generations] =
             [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
         let keys = [&users[..], &generations].concat();
-        let mut values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
+        let mut values = self.get(&keys, deadline)?;
         let generation =
             generations.iter().zip(values.split_off(users.len().min(values.len()))).map(|(name, value)| {
                 let Some(sealed) = value else { return Some(String::new()) };
@@ -396,7 +409,7 @@ impl SharedCache {
             return None;
         }
         let names = self.sealer.names(EntryKind::MachineToken, hash);
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let values = self.get(&names, deadline).ok()?;
         let now_ms = self.clock.now().wall_ms;
         names.iter().zip(values).find_map(|(name, value)| {
             self.open::<Object<WireMachineToken>>(name, kind, &value?)?.0.into_token(kind, now_ms)
@@ -420,7 +433,7 @@ impl SharedCache {
     /// Returns the JWK set that another process has fetched within the last minute.
     pub fn jwks(&self, deadline: Deadline) -> Option<Vec<u8>> {
         let names = self.sealer.names(EntryKind::Jwks, b"");
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let values = self.get(&names, deadline).ok()?;
         let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
         set.map(String::into_bytes)
     }

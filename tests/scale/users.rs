@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use clerk_auth::{Attribute, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{Attribute, Client, WebhookHeaders, WebhookOutcome};
 use clerk_sim::Fault;
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use serde_json::json;
 
 use crate::common::{bearer, table, timed};
-use crate::{World, ask};
+use crate::{World, ask, wait_for};
 
-fn first_name(client: &clerk_auth::Client, token: &str) -> Option<String> {
+fn first_name(client: &Client, token: &str) -> Option<String> {
     bearer(client, token).identity()?.get(Attribute::FirstName).map(str::to_owned)
 }
 
-fn deliver(client: &clerk_auth::Client, delivery: &Delivery) -> WebhookOutcome {
+fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     let mut headers = WebhookHeaders::default();
     for (name, value) in &delivery.headers {
         headers.header(name.as_bytes(), value.as_bytes());
@@ -203,4 +203,52 @@ fn calls_without_the_engine_stay_within_the_budget() {
     assert!(outcomes.iter().all(|outcome| outcome == "in verified" || outcome == "unavailable server-error"));
     // What was fetched is not fetched again.
     assert_eq!(ask(&client, &world.token("user_0", "sess_2")), "in verified");
+}
+
+#[test]
+fn budget_holds_after_an_outage_of_the_engine() {
+    let mut world = World::new();
+    world.users(80);
+    let client = world.client(|config| config.clerk_calls_per_s = 5);
+    world.server.kill();
+    wait_for("the engine is not used", || {
+        let _ = client.poll(Duration::ZERO);
+        client.stats().shared_cache.state as i32 == 2
+    });
+    world.server.restart();
+    wait_for("the engine is used again", || {
+        let _ = client.poll(Duration::from_millis(50));
+        client.stats().shared_cache.state as i32 == 1
+    });
+    let outcomes = |client: &Client, users: std::ops::Range<usize>| -> Vec<String> {
+        users.map(|i| ask(client, &world.token(&format!("user_{i}"), "sess_1"))).collect()
+    };
+    let signed_in = outcomes(&client, 0..40).iter().filter(|outcome| *outcome == "in verified").count();
+    assert!((4..15).contains(&signed_in), "{signed_in}");
+    assert_eq!(world.user_calls(), signed_in);
+    // A process without an outage fetches as always, and the other one uses what it has fetched.
+    let other = world.client(|config| config.clerk_calls_per_s = 5);
+    assert_eq!(outcomes(&other, 40..80), vec!["in verified"; 40]);
+    let calls = world.user_calls();
+    assert_eq!(outcomes(&client, 40..80), vec!["in verified"; 40]);
+    assert_eq!(world.user_calls(), calls);
+}
+
+#[test]
+fn values_that_are_too_long_are_ignored_and_counted() {
+    let world = World::new();
+    world.users(1);
+    let client = world.client(|_| ());
+    assert_eq!(ask(&client, &world.token("user_0", "sess_1")), "in verified");
+    for key in world.server.cli(&["KEYS", "ck1:*:u"]).lines() {
+        world.server.raw(&[b"SET", key.as_bytes(), &vec![b'x'; 4 << 20]]);
+    }
+    let other = world.client(|_| ());
+    for i in 0..5 {
+        assert_eq!(ask(&other, &world.token("user_0", &format!("sess_{i}"))), "in verified");
+    }
+    let stats = other.stats().shared_cache;
+    assert!(stats.rejected > 0, "{stats:?}");
+    assert_eq!((stats.errors, stats.state as i32), (0, 1));
+    assert_eq!(world.user_calls(), 2);
 }

@@ -72,7 +72,7 @@ Names of_cpp() {
 
 TEST(Names, EnumerationsMatchTheHeader) {
     const Names c = of_c(), cpp = of_cpp();
-    EXPECT_EQ(c.size(), 16U);
+    EXPECT_EQ(c.size(), 17U);
     EXPECT_EQ(c.at("reason").size(), 35U);
     EXPECT_EQ(c.at("status").size(), 19U);
     EXPECT_EQ(c, cpp);

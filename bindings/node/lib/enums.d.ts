@@ -340,7 +340,7 @@ export interface Settings {
   sharedCacheRequired?: boolean;
   /**
    * How many users a process fetches from Clerk per second where no other process is known not to fetch them as
-   * well: without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+   * well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited. Default: 0.
    */
   clerkCallsPerS?: number | string;
   /**
