@@ -91,6 +91,16 @@ pub trait Engine: Send + Sync {
     /// An [`EngineError`] if it is not known to be appended.
     fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError>;
 
+    /// Returns the time of the engine in milliseconds since 1970; `None` if it has no clock, or does not show it.
+    ///
+    /// # Errors
+    ///
+    /// An [`EngineError`] if the engine has not replied.
+    fn time_ms(&self, timeout: Duration) -> Result<Option<i64>, EngineError> {
+        let _ = timeout;
+        Ok(None)
+    }
+
     /// Returns the entries after the id, waiting at most `wait` for the first. With the id "" it returns no entries and the id of
     /// the newest one at once, or "" if the stream is empty.
     ///

@@ -5,11 +5,13 @@
 //! An engine that fails is not used for a while (`circuit`); then everything goes on as in a single process.
 
 mod circuit;
+mod clock_check;
 mod counters;
 mod engine;
 #[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
 mod memory;
+mod messages;
 #[cfg(feature = "redis")]
 mod redis;
 mod seal;
@@ -39,6 +41,7 @@ pub mod parts {
 }
 
 use circuit::{Circuit, MAX_FAILURES, Transition};
+use clock_check::ClockCheck;
 use counters::Counters;
 use entries::WireMachineToken;
 use seal::EntryKind;
@@ -84,6 +87,7 @@ pub(crate) struct SharedCache {
     circuit: Circuit,
     counters: Counters,
     has_logged_rejection: AtomicBool,
+    clock_check: ClockCheck,
     /// Whether the engine has streams, as far as is known.
     has_stream: AtomicBool,
     /// Identifies this client in its own messages.
@@ -132,6 +136,7 @@ impl SharedCache {
             circuit: Circuit::default(),
             counters: Counters::default(),
             has_logged_rejection: AtomicBool::new(false),
+            clock_check: ClockCheck::default(),
             has_stream: AtomicBool::new(true),
             sender: RandomState::new().hash_one(std::process::id()),
             messages: AtomicU64::new(0),
@@ -276,6 +281,11 @@ impl SharedCache {
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
         let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        // Revocations are stored in any case: too late is better than never.
+        let needs_clock = matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks);
+        if needs_clock && !self.is_clock_right(deadline) {
+            return Ok(());
+        }
         let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
         let sealed = names
@@ -452,67 +462,9 @@ impl SharedCache {
         TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
     }
 
-    /// Sends a change to all other processes. Returns the id of the entry.
-    pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let message = Message {
-            sender: self.sender(),
-            number: self.messages.fetch_add(1, Ordering::Relaxed),
-            sent_at_ms: self.clock.now().wall_ms,
-            change,
-        };
-        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext)).ok_or(Unavailable)?;
-        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
-    }
-
-    /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
-    pub fn stream_end(&self, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
-        if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
-    }
-
-    /// Returns what others have appended after an entry, waiting at most `wait` for the first.
-    pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
-        let stream = self.sealer.stream();
-        self.run_for(wait + READ_TIMEOUT, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
-    }
-
-    /// Opens an entry of the stream.
-    pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
-        let stream = self.sealer.stream();
-        let plaintext = self.sealer.open(&stream, sealed);
-        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
-        if message.is_none() {
-            self.reject(&stream);
-        }
-        message
-    }
-
-    /// Whether this client has sent a message.
-    pub fn is_own(&self, message: &Message) -> bool {
-        message.sender == self.sender()
-    }
-
-    /// Counts an entry of the stream that was applied already.
-    pub fn reject_replayed(&self) {
-        self.reject("a replayed entry");
-    }
-
-    /// Records how long a message took.
-    pub fn record_lag(&self, message: &Message) {
-        self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
-    }
-
     /// Returns how long a reader should wait before it tries the engine again.
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
-    }
-
-    fn sender(&self) -> u64 {
-        // The counter of a forked child continues from that of its parent.
-        let child = u64::from(std::process::id() ^ self.pid);
-        self.sender ^ child.rotate_left(32)
     }
 }
 

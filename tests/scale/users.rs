@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clerk_auth::{Attribute, Client, WebhookHeaders, WebhookOutcome};
+use clerk_auth::internals::{Config, builder};
+use clerk_auth::{Attribute, Client, LogLevel, WebhookHeaders, WebhookOutcome};
 use clerk_sim::Fault;
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use serde_json::json;
@@ -143,7 +144,7 @@ fn shared_user_creates_no_row() {
     let store = std::sync::Arc::new(table::Table::default());
     let mut config = world.config();
     config.set("user_mode", "sync").unwrap();
-    let second = clerk_auth::internals::builder(config).user_store(store.clone()).build().unwrap();
+    let second = builder(config).user_store(store.clone()).build().unwrap();
     assert_eq!(ask(&second, &world.token("user_0", "sess_2")), "in verified");
     assert_eq!(world.user_calls(), 2, "a row is made of a user that Clerk has returned for it");
     assert_eq!(store.rows().len(), 1);
@@ -209,7 +210,12 @@ fn calls_without_the_engine_stay_within_the_budget() {
 fn budget_holds_after_an_outage_of_the_engine() {
     let mut world = World::new();
     world.users(80);
-    let client = world.client(|config| config.clerk_calls_per_s = 5);
+    let tune = |config: &mut Config| {
+        config.clerk_calls_per_s = 5;
+        // Operations may take longer then: other tests run at the same time.
+        config.shared_cache_required = true;
+    };
+    let client = world.client(tune);
     world.server.kill();
     wait_for("the engine is not used", || {
         let _ = client.poll(Duration::ZERO);
@@ -227,7 +233,7 @@ fn budget_holds_after_an_outage_of_the_engine() {
     assert!((4..15).contains(&signed_in), "{signed_in}");
     assert_eq!(world.user_calls(), signed_in);
     // A process without an outage fetches as always, and the other one uses what it has fetched.
-    let other = world.client(|config| config.clerk_calls_per_s = 5);
+    let other = world.client(tune);
     assert_eq!(outcomes(&other, 40..80), vec!["in verified"; 40]);
     let calls = world.user_calls();
     assert_eq!(outcomes(&client, 40..80), vec!["in verified"; 40]);
@@ -238,12 +244,13 @@ fn budget_holds_after_an_outage_of_the_engine() {
 fn values_that_are_too_long_are_ignored_and_counted() {
     let world = World::new();
     world.users(1);
-    let client = world.client(|_| ());
+    let required = |config: &mut Config| config.shared_cache_required = true;
+    let client = world.client(required);
     assert_eq!(ask(&client, &world.token("user_0", "sess_1")), "in verified");
     for key in world.server.cli(&["KEYS", "ck1:*:u"]).lines() {
         world.server.raw(&[b"SET", key.as_bytes(), &vec![b'x'; 4 << 20]]);
     }
-    let other = world.client(|_| ());
+    let other = world.client(required);
     for i in 0..5 {
         assert_eq!(ask(&other, &world.token("user_0", &format!("sess_{i}"))), "in verified");
     }
@@ -251,4 +258,35 @@ fn values_that_are_too_long_are_ignored_and_counted() {
     assert!(stats.rejected > 0, "{stats:?}");
     assert_eq!((stats.errors, stats.state as i32), (0, 1));
     assert_eq!(world.user_calls(), 2);
+}
+
+#[test]
+fn process_with_a_wrong_clock_stores_no_users_but_revocations() {
+    let world = World::new();
+    world.users(2);
+    for ahead_ms in [-90_000, 90_000_i64] {
+        let mut config = world.config();
+        config.set("clock_skew_ms", "120000").unwrap();
+        config.shared_cache_required = true;
+        let lines = world.lines.clone();
+        let wrong = builder(config)
+            .clock(move || unix_ms() + ahead_ms)
+            .on_log(LogLevel::Warn, move |_, line| lines.lock().unwrap().push(line.to_owned()))
+            .build()
+            .unwrap();
+        let right = world.client(|config| config.shared_cache_required = true);
+        let calls = world.user_calls();
+        assert_eq!(ask(&wrong, &world.token("user_0", "sess_0")), "in verified");
+        assert_eq!(ask(&wrong, &world.token("user_1", "sess_1")), "in verified");
+        assert_eq!(world.server.cli(&["KEYS", "ck1:*:u"]), "");
+        assert_eq!(world.user_calls(), calls + 2);
+        wrong.revoke_session(if ahead_ms < 0 { "sess_2" } else { "sess_3" });
+        let revoked = world.token("user_0", if ahead_ms < 0 { "sess_2" } else { "sess_3" });
+        assert_eq!(ask(&right, &revoked), "out session-revoked");
+    }
+    assert_eq!((world.logged("is 89 s behind") + world.logged("is 90 s behind"), world.logged("s ahead of")), (1, 1));
+}
+
+fn unix_ms() -> i64 {
+    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
 }

@@ -100,6 +100,22 @@ impl Write for Stream {
     }
 }
 
+/// Replies, and their first byte: the type of the first value.
+struct Reply<'a> {
+    stream: &'a mut Stream,
+    first: &'a mut Option<u8>,
+}
+
+impl Read for Reply<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        if self.first.is_none() && read > 0 {
+            *self.first = buffer.first().copied();
+        }
+        Ok(read)
+    }
+}
+
 /// A connection to one server, logged in.
 pub struct Connection {
     stream: Stream,
@@ -209,13 +225,15 @@ impl Connection {
         (socket.deadline, socket.left) = (deadline, MAX_REPLY_LEN);
         self.stream.write_all(&packed).and_then(|()| self.stream.flush()).map_err(|error| of_io(&error))?;
         let mut replies = Vec::with_capacity(commands.len());
+        let mut first = None;
         for _ in commands {
-            let (parser, stream) = (&mut self.parser, &mut self.stream);
+            let (parser, mut reply) = (&mut self.parser, Reply { stream: &mut self.stream, first: &mut first });
             // What the server sends must not end a request by a panic of the parser.
-            let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut *stream));
+            let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut reply));
             let Ok(parsed) = std::panic::catch_unwind(parse) else { return Err(nonsense()) };
             replies.push(parsed.map_err(|error| match error.is_io_error() {
-                true if self.stream.socket().left == 0 => EngineError::TooLong,
+                // Values or entries, which are in arrays.
+                true if self.stream.socket().left == 0 && first == Some(b'*') => EngineError::TooLong,
                 true => of_io(&io::Error::from(if error.is_timeout() {
                     io::ErrorKind::TimedOut
                 } else {
@@ -288,7 +306,7 @@ pub fn server_error(error: &redis::ServerError) -> EngineError {
         "NOAUTH" => EngineError::Refused("the engine asks for a password: `redis://:password@host`".into()),
         "WRONGPASS" => EngineError::Refused("the engine rejects the user or the password".into()),
         "NOPERM" => EngineError::Refused(
-            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD and PING on keys `ck1:*`"
+            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD, TIME and PING on keys `ck1:*`"
                 .into(),
         ),
         "DENIED" => EngineError::Refused("the engine is in protected mode and accepts local clients only".into()),
