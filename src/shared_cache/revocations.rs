@@ -47,7 +47,7 @@ impl SharedCache {
         if names.is_empty() {
             return Ok(found);
         }
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
+        let values = self.get(&names, deadline)?;
         for (((state, id, is_user), name), value) in wanted.into_iter().zip(&names).zip(values) {
             let place = if is_user { &mut found.user } else { &mut found.session };
             if let Some(revocation) = value.and_then(|sealed| self.open_revocation(name, id, state, &sealed))
@@ -73,7 +73,7 @@ impl SharedCache {
         let Some(id) = user.or(session) else { return Ok(()) };
         let names = self.sealer.names(kind, id.as_bytes());
         for attempt in 1..=MAX_ATTEMPTS {
-            let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
+            let values = self.get(&names, deadline)?;
             let is_absent = values.first().is_none_or(Option::is_none);
             let mut known = names
                 .iter()
