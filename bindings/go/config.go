@@ -126,7 +126,7 @@ type Config struct {
 	SharedCacheRequired *bool `setting:"shared_cache_required"`
 
 	// How many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
-	// without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+	// without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited. Default: 0.
 	ClerkCallsPerS *int64 `setting:"clerk_calls_per_s"`
 
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

@@ -309,7 +309,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// the process goes on with its own caches
         shared_cache_required: Bool = false;
         /// how many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
-        /// without a shared cache, or while it cannot be used; 0: not limited
+        /// without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited
         clerk_calls_per_s: Int(0 to 10_000) = 0;
     }
     Users {

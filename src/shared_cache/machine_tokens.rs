@@ -49,7 +49,7 @@ impl SharedCache {
         let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
         let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
         let keys = [&results[..], &generations].concat();
-        let Ok(mut values) = self.run(deadline, |timeout| self.engine.get(&keys, timeout)) else {
+        let Ok(mut values) = self.get(&keys, deadline) else {
             return FoundMachineToken::default();
         };
         let now_ms = self.clock.now().wall_ms;

@@ -5,12 +5,14 @@
 //! An engine that fails is not used for a while (`circuit`); then everything goes on as in a single process.
 
 mod circuit;
+mod clock_check;
 mod counters;
 mod engine;
 #[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
 mod machine_tokens;
 mod memory;
+mod messages;
 #[cfg(feature = "redis")]
 mod redis;
 mod revocations;
@@ -43,6 +45,7 @@ pub mod parts {
 }
 
 use circuit::{Circuit, MAX_FAILURES, Transition};
+use clock_check::ClockCheck;
 use counters::Counters;
 use seal::EntryKind;
 
@@ -90,6 +93,7 @@ pub(crate) struct SharedCache {
     circuit: Circuit,
     counters: Counters,
     has_logged_rejection: AtomicBool,
+    clock_check: ClockCheck,
     /// Whether the engine has streams, as far as is known.
     has_stream: AtomicBool,
     /// Identifies this client in its own messages.
@@ -131,6 +135,7 @@ impl SharedCache {
             circuit: Circuit::default(),
             counters: Counters::default(),
             has_logged_rejection: AtomicBool::new(false),
+            clock_check: ClockCheck::default(),
             has_stream: AtomicBool::new(true),
             sender: RandomState::new().hash_one(std::process::id()),
             messages: AtomicU64::new(0),
@@ -153,6 +158,11 @@ impl SharedCache {
     /// Whether the engine is used now.
     pub fn is_available(&self) -> bool {
         self.circuit.is_closed()
+    }
+
+    /// Whether the engine is used again, after an outage in which users were not stored.
+    pub fn is_recovering(&self) -> bool {
+        self.circuit.is_recovering(self.clock.now().mono_ms)
     }
 
     pub fn stats(&self) -> SharedCacheStats {
@@ -229,6 +239,14 @@ impl SharedCache {
         outcome.map_err(|_| Unavailable)
     }
 
+    /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
+    fn get(&self, keys: &[String], deadline: Deadline) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
+        self.run(deadline, |timeout| match self.engine.get(keys, timeout) {
+            Err(EngineError::TooLong) => Ok(vec![Some(Vec::new()); keys.len()]),
+            outcome => outcome,
+        })
+    }
+
     /// Counts an entry that was not made by a process of this instance, or is damaged.
     fn reject(&self, name: &str) {
         self.counters.rejected.increment();
@@ -272,10 +290,16 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        match self.sealer.names(kind, key).first() {
+        match self.sealer.names(kind, key).first().filter(|_| self.may_store(kind, deadline)) {
             Some(name) => self.put_as(name, id, value, ttl_ms, false, deadline).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Whether entries of a kind may be stored: the end of one depends on the clock. Revocations are stored in any case: too late is
+    /// better than never.
+    fn may_store(&self, kind: EntryKind, deadline: Deadline) -> bool {
+        !matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks) || self.is_clock_right(deadline)
     }
 
     /// Stores a value; with `only_if_absent` not over another one. Returns whether none was in the way.
@@ -306,9 +330,9 @@ impl SharedCache {
         merge: impl Fn(Vec<Option<T>>) -> Option<(T, i64)>,
     ) -> Result<(), Unavailable> {
         let names = self.sealer.names(kind, id.as_bytes());
-        let Some(name) = names.first() else { return Ok(()) };
+        let Some(name) = names.first().filter(|_| self.may_store(kind, deadline)) else { return Ok(()) };
         for attempt in 1..=MAX_ATTEMPTS {
-            let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
+            let values = self.get(&names, deadline)?;
             let is_absent = values.first().is_none_or(Option::is_none);
             let open = |(name, value): (&String, Option<Vec<u8>>)| Some(self.open::<Object<T>>(name, id, &value?)?.0);
             let Some((merged, ttl_ms)) = merge(names.iter().zip(values).map(open).collect()) else { break };
@@ -324,7 +348,7 @@ impl SharedCache {
         let [users, generations] =
             [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
         let keys = [&users[..], &generations].concat();
-        let mut values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
+        let mut values = self.get(&keys, deadline)?;
         let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
@@ -386,7 +410,7 @@ impl SharedCache {
     /// Returns the JWK set that another process has fetched from the same source within the last minute.
     pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
         let names = self.sealer.names(EntryKind::Jwks, source);
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let values = self.get(&names, deadline).ok()?;
         let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
         set.map(String::into_bytes)
     }
@@ -398,67 +422,9 @@ impl SharedCache {
         }
     }
 
-    /// Sends a change to all other processes. Returns the id of the entry.
-    pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let message = Message {
-            sender: self.sender(),
-            number: self.messages.fetch_add(1, Ordering::Relaxed),
-            sent_at_ms: self.clock.now().wall_ms,
-            change,
-        };
-        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext)).ok_or(Unavailable)?;
-        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
-    }
-
-    /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
-    pub fn stream_end(&self, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
-        if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
-    }
-
-    /// Returns what others have appended after an entry, waiting at most `wait` for the first.
-    pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
-        let stream = self.sealer.stream();
-        self.run_for(wait + READ_TIMEOUT, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
-    }
-
-    /// Opens an entry of the stream.
-    pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
-        let stream = self.sealer.stream();
-        let plaintext = self.sealer.open(&stream, sealed);
-        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
-        if message.is_none() {
-            self.reject(&stream);
-        }
-        message
-    }
-
-    /// Whether this client has sent a message.
-    pub fn is_own(&self, message: &Message) -> bool {
-        message.sender == self.sender()
-    }
-
-    /// Counts an entry of the stream that was applied already.
-    pub fn reject_replayed(&self) {
-        self.reject("a replayed entry");
-    }
-
-    /// Records how long a message took.
-    pub fn record_lag(&self, message: &Message) {
-        self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
-    }
-
     /// Returns how long a reader should wait before it tries the engine again.
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
-    }
-
-    fn sender(&self) -> u64 {
-        // The counter of a forked child continues from that of its parent.
-        let child = u64::from(std::process::id() ^ self.pid);
-        self.sender ^ child.rotate_left(32)
     }
 }
 

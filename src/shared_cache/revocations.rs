@@ -46,7 +46,7 @@ impl SharedCache {
         if names.is_empty() {
             return Ok(found);
         }
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout))?;
+        let values = self.get(&names, deadline)?;
         for (((state, id, is_user), name), value) in wanted.into_iter().zip(&names).zip(values) {
             let revocation = value.and_then(|sealed| self.open_revocation(name, id, state, &sealed));
             let Some(revocation) = revocation else { continue };

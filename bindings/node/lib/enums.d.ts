@@ -136,6 +136,14 @@ export type CallStatus =
   // No complete response: the connection failed, or the deadline passed.
   | 'no_response';
 
+export type SharedCacheState =
+  // There is no shared cache.
+  | 'off'
+  // It is used.
+  | 'available'
+  // It fails and is not used for a while; the process goes on without it.
+  | 'unavailable';
+
 export type TokenType =
   // A signed-in user's short-lived session JWT.
   | 'session_token'
@@ -332,7 +340,7 @@ export interface Settings {
   sharedCacheRequired?: boolean;
   /**
    * How many users a process fetches from Clerk per second where no other process is known not to fetch them as
-   * well: without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+   * well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited. Default: 0.
    */
   clerkCallsPerS?: number | string;
   /**

@@ -161,7 +161,7 @@ public:
     // `false`: the process goes on with its own caches.
     Config &shared_cache_required(bool value) { return set_int("shared_cache_required", value ? 1 : 0); }
     // How many users a process fetches from Clerk per second where no other process is known not to fetch them as
-    // well: without a shared cache, or while it cannot be used; 0: not limited.
+    // well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited.
     Config &clerk_calls_per_s(int64_t value) { return set_int("clerk_calls_per_s", value); }
     // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
     // with a user store, else `claims`.
