@@ -151,14 +151,18 @@ impl Revocations {
         })
     }
 
-    /// Adds one revocation of another process, as [`Self::merge`] does.
+    /// Adds one revocation of another process, as [`Self::merge`] does; the end of a ban only if the ban is known.
     pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> Merged {
-        let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
-        let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
-        let from = ExportedTable { evicted_at_ms: None, entries: vec![entry] };
         let table = if is_session { &self.sessions } else { &self.users };
         // Without the lock nothing is known, as in `find`.
-        table.lock(REMOVE_TIMEOUT).map_or(UNKNOWN, |mut table| table.merge(&from, now))
+        let Some(mut table) = table.lock(REMOVE_TIMEOUT) else { return UNKNOWN };
+        let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
+        // Each update of a user reports one: they would evict what rejects tokens.
+        if revocation == Revocation::Lifted && table.find(id, now).is_none() {
+            return Merged { is_changed: false, is_evicting: false };
+        }
+        let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
+        table.merge(&ExportedTable { evicted_at_ms: None, entries: vec![entry] }, now)
     }
 
     /// Returns whether a user is revoked for this reason.

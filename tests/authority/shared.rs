@@ -69,7 +69,7 @@ fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     client.handle_webhook(&headers, delivery.body.as_bytes())
 }
 
-/// An engine that calls a function before it stores or appends.
+/// An engine that calls a function before it stores or appends, and counts reads.
 struct Observed {
     inner: Arc<MemoryEngine>,
     before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,

@@ -128,6 +128,7 @@ fn versions_of_the_user_order_a_ban_and_its_end_and_no_clock() {
             Some(TimedRevocation { revocation, revoked_at_ms, expires_at_ms: now.wall_ms + 3_600_000 })
         };
         let reports = [report(Revocation::Banned, banned), report(Revocation::Lifted, lifted)];
+        let _ = reverse.import(false, "user_1", report(Revocation::Banned, 1).unwrap(), now);
         for (one, reports) in [(&importing, reports), (&reverse, [reports[1], reports[0]])] {
             for report in reports.into_iter().flatten() {
                 let _ = one.import(false, "user_1", report, now);
@@ -145,6 +146,23 @@ fn versions_of_the_user_order_a_ban_and_its_end_and_no_clock() {
         importing.lift_ban("user_1", version, now);
         assert_eq!(is_banned(&importing), expected, "{version}");
     }
+}
+
+#[test]
+fn end_of_a_ban_that_is_not_known_here_takes_no_place() {
+    let (revocations, now) = (Revocations::new(1, 3_600_000, 0), at(0));
+    let lifted = |revoked_at_ms| TimedRevocation {
+        revocation: Revocation::Lifted,
+        revoked_at_ms,
+        expires_at_ms: now.wall_ms + 3_600_000,
+    };
+    revocations.revoke_user("user_1", Reason::UserNotFound, now);
+    for i in 2..100 {
+        let merged = revocations.import(false, &format!("user_{i}"), lifted(i), now);
+        assert_eq!(merged, Merged { is_changed: false, is_evicting: false });
+    }
+    assert_eq!(find(&revocations, "sess_1", "user_1", Some(1), now), Some(Reason::UserNotFound));
+    assert_eq!(find(&revocations, "sess_2", "user_2", Some(-1), now), None);
 }
 
 #[test]
