@@ -63,18 +63,17 @@ impl Inner {
         }
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process. Returns the newest version
-    /// of the user that has reported a ban or its end.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process, and returns it.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<Option<i64>, Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(None) };
+    ) -> Result<FoundRevocations, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(FoundRevocations::default()) };
         let found = shared.revocations(user, session, deadline)?;
-        let FoundRevocations { user: by_user, session: by_session, version_ms } = found;
+        let FoundRevocations { user: by_user, session: by_session, .. } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
             // What is no change invalidates nothing: the attempt that looks it up would start again each time.
@@ -82,7 +81,24 @@ impl Inner {
                 self.invalidate(scope, id, || ());
             }
         }
-        Ok(version_ms)
+        Ok(found)
+    }
+
+    /// Rejects a user whom an event reports as banned before other processes are asked whether the event is late: cached results do
+    /// not wait for the engine. If it is late, what they report ends this, or the user that is fetched.
+    pub fn block_until_decided(&self, user: &ClerkUser, now: Now) {
+        let Some(shared) = &self.shared else { return };
+        self.invalidate(Scope::Subject, &user.id, || match self.settings.mode {
+            UserMode::Claims => {
+                self.import(Scope::Subject, &user.id, shared.ban_state(true, user.updated_at_ms), now);
+            }
+            UserMode::Profile | UserMode::Sync => {
+                self.blocked_users.record_event(user, now);
+                if let Some(cached) = self.users.cached(&user.id, now) {
+                    cached.set_outdated();
+                }
+            }
+        });
     }
 
     /// Shares the revocation of a user or a session.
@@ -96,12 +112,12 @@ impl Inner {
         });
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it. Whether the user is banned is for those
-    /// that fetch no users.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Those that fetch no users need to know that
+    /// the user is banned, or with `ends_bans` that a ban has ended.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now) {
         let Some(shared) = &self.shared else { return };
         let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
-        let revocation = Some(shared.ban_state(is_banned, version_ms));
+        let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
         let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();

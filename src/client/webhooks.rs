@@ -158,9 +158,13 @@ impl Inner {
     /// out of order, and none is applied after a deletion.
     fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
+        if user.is_blocked() && self.users.is_newer(&user, now) {
+            self.block_until_decided(&user, now);
+        }
         // Without the shared cache, this process decides by what it knows.
-        let shared_ms = self.import_shared_revocations(Some(&id), None, now, self.deadline()).unwrap_or_default();
-        if shared_ms.is_some_and(|shared_ms| shared_ms > user.updated_at_ms)
+        let shared = self.import_shared_revocations(Some(&id), None, now, self.deadline());
+        let shared_ms = shared.map(|found| found.version_ms);
+        if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
             || self.is_older_than_shared(&user)
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
@@ -185,7 +189,9 @@ impl Inner {
             }
             (self.users.apply_update(user, age_ms, now), age_ms)
         });
-        self.share_user(&user.user, age_ms, now);
+        // Where users are fetched, only the ban of a user and its end are stored, not that there is none.
+        let ends_bans = self.settings.mode == UserMode::Claims || shared_ms != Ok(None);
+        self.share_user(&user.user, age_ms, ends_bans, now);
         Some(user)
     }
 

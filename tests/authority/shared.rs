@@ -69,16 +69,22 @@ fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     client.handle_webhook(&headers, delivery.body.as_bytes())
 }
 
-/// An engine that calls a function before it stores or appends, and counts reads.
+/// An engine that calls a function before it stores or appends, and another one, once, before it reads. Counts reads.
 struct Observed {
     inner: Arc<MemoryEngine>,
     before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
+    before_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     reads: AtomicUsize,
 }
 
 impl Observed {
     fn new(engine: &Arc<MemoryEngine>) -> Observed {
-        Observed { inner: engine.clone(), before_write: Mutex::default(), reads: AtomicUsize::new(0) }
+        Observed {
+            inner: engine.clone(),
+            before_write: Mutex::default(),
+            before_read: Mutex::default(),
+            reads: AtomicUsize::new(0),
+        }
     }
 
     fn before_write(&self) {
@@ -91,6 +97,8 @@ impl Observed {
 impl Engine for Observed {
     fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        let before = self.before_read.lock().unwrap().take();
+        before.into_iter().for_each(|before| before());
         self.inner.get(keys, timeout)
     }
     fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
@@ -408,4 +416,62 @@ fn ban_older_than_an_event_of_this_process_is_not_imported() {
     assert!(a.poll(Duration::ZERO).unwrap() > 0);
     assert_eq!(ask(&a, &fleet.token("user_1")), "in verified");
     assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified");
+}
+
+#[test]
+fn ban_rejects_here_before_the_engine_is_asked_about_it() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+        let engine = Arc::new(Observed::new(&fleet.engine));
+        let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+        let token = fleet.token("user_1");
+        assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
+        let banned = json!({"id": "user_1", "banned": true, "updated_at": fleet.time.now_s() * 1000 + 2});
+        fleet.sim.put_user(banned);
+        let (other, meanwhile) = (client.clone(), Arc::new(Mutex::new(String::new())));
+        let (seen, same) = (meanwhile.clone(), token.clone());
+        *engine.before_read.lock().unwrap() = Some(Box::new(move || *seen.lock().unwrap() = ask(&other, &same)));
+        assert_eq!(deliver(&client, &fleet.event(2, true)), WebhookOutcome::Applied);
+        assert_eq!(*meanwhile.lock().unwrap(), "out user-inactive", "{mode:?}");
+        assert_eq!(ask(&client, &token), "out user-inactive", "{mode:?}");
+    }
+}
+
+#[test]
+fn late_ban_at_a_new_process_is_ignored() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000 + 3}));
+        let client = |mode| fleet.client(|config| config.user_mode = Some(mode));
+        let first = client(mode);
+        assert_eq!(deliver(&first, &fleet.event(2, true)), WebhookOutcome::Applied);
+        assert_eq!(deliver(&first, &fleet.event(3, false)), WebhookOutcome::Applied);
+        let later = client(mode);
+        let token = fleet.token("user_1");
+        assert_eq!(ask(&later, &token), "in verified", "{mode:?}");
+        assert_eq!(deliver(&later, &fleet.event(1, true)), WebhookOutcome::Ignored, "{mode:?}");
+        assert!(ask(&later, &token).starts_with("in "), "{mode:?}");
+        assert_eq!(ask(&later, &token), "in cache", "{mode:?}");
+        assert_eq!(ask(&client(UserMode::Claims), &token), "in verified", "{mode:?}");
+    }
+}
+
+#[test]
+fn only_what_others_need_is_stored_about_bans() {
+    let fleet = Fleet::new();
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let writes = Arc::new(AtomicUsize::new(0));
+    let counted = writes.clone();
+    let count = move || drop(counted.fetch_add(1, Ordering::SeqCst));
+    *engine.before_write.lock().unwrap() = Some(Box::new(count));
+    let client = fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
+    let of = |version, is_banned| {
+        let before = writes.load(Ordering::SeqCst);
+        assert_eq!(deliver(&client, &fleet.event(version, is_banned)), WebhookOutcome::Applied);
+        writes.load(Ordering::SeqCst) - before
+    };
+    // Where users are fetched, the versions of users do without a record of each event.
+    let (usual, ban, end) = (of(1, false), of(2, true), of(3, false));
+    assert_eq!((ban, end), (usual + 1, usual + 1));
 }
