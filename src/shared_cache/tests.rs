@@ -1,5 +1,7 @@
 //! The shared cache on an engine within this process that the tests can make fail or falsify.
 
+mod outages;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
