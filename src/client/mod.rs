@@ -32,6 +32,7 @@ mod shared_setup;
 mod shared_users;
 mod sharing;
 mod stepwise;
+mod unsent;
 mod user_cache;
 mod user_row;
 mod validate;

@@ -275,7 +275,22 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+    }
+
+    /// Does the same, unless it is `only_if_absent` and there is a value. Returns whether the value was stored.
+    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
+    fn put_if<T: Serialize>(
+        &self,
+        kind: EntryKind,
+        key: &[u8],
+        id: &str,
+        value: &T,
+        ttl_ms: i64,
+        only_if_absent: bool,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(false) };
         let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
         let sealed = names
@@ -283,8 +298,8 @@ impl SharedCache {
             .zip(encoded)
             .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(()) };
-        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, false, timeout)).map(drop)
+        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(false) };
+        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
     }
 
     /// Returns the revocations of a user and of a session.
@@ -324,8 +339,6 @@ impl SharedCache {
         revocation: TimedRevocation,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let Some(id) = user.or(session) else { return Ok(()) };
-        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
         // Nothing outranks a deletion.
         if revocation.revocation != Revocation::Deleted {
             let known = self.revocations(user, session, deadline)?;
@@ -333,8 +346,46 @@ impl SharedCache {
                 return Ok(());
             }
         }
+        self.set_revocation(user, session, revocation, false, deadline).map(drop)
+    }
+
+    fn set_revocation(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        revocation: TimedRevocation,
+        only_if_absent: bool,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Some(id) = user.or(session) else { return Ok(false) };
+        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
         let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
-        self.put(kind, id.as_bytes(), id, &revocation, ttl_ms, deadline)
+        self.put_if(kind, id.as_bytes(), id, &revocation, ttl_ms, only_if_absent, deadline)
+    }
+
+    /// Stores a revocation that the engine may have lost, unless it or a stronger one is stored. Returns whether it was stored: of
+    /// several processes that do so, by one.
+    pub fn restore_revocation(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        revocation: TimedRevocation,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        for only_if_absent in [true, false] {
+            let known = self.revocations(user, session, deadline)?;
+            match known.user.or(known.session) {
+                Some(known) if !revocation.outranks(&known) => return Ok(false),
+                Some(_) => {
+                    self.set_revocation(user, session, revocation, false, deadline)?;
+                    return Ok(true);
+                }
+                None if self.set_revocation(user, session, revocation, only_if_absent, deadline)? => return Ok(true),
+                // Another process has stored one meanwhile.
+                None => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -461,7 +512,9 @@ impl SharedCache {
             sent_at_ms: self.clock.now().wall_ms,
             change,
         };
-        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext)).ok_or(Unavailable)?;
+        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext));
+        // Too long: not about an id of Clerk. Others would wait behind it for ever.
+        let Some(sealed) = sealed else { return Ok(String::new()) };
         self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
     }
 
