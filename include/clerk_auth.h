@@ -530,6 +530,7 @@ CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, cl
 
 /**
  * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+ * Sends changes that other processes do not know yet to the shared cache, for at most a second.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
  *
@@ -2154,8 +2155,8 @@ CLERK_NODISCARD int32_t clerk_config_set_shared_cache(clerk_config *config, cons
  * ended sessions and deleted users from now on; removes outdated entries from the caches.
  *
  * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
- * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
- * processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
+ * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed, the same webhook is being
+ * processed, or a shared cache that is required has not stored a revocation, with 503, and Clerk sends it again. `CLERK_E_REENTRANT` in a callback of the same client. Any
  * thread.
  */
 CLERK_NODISCARD

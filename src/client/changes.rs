@@ -98,6 +98,23 @@ impl Changes {
         !self.unsent.lock().is_empty()
     }
 
+    /// Returns whether a revocation of a user or a session waits.
+    pub fn has_unsent_revocation(&self, scope: Scope, id: &str) -> bool {
+        let unsent = self.unsent.lock();
+        match scope {
+            Scope::Session => unsent.has_revocation(&Subject::Session(id.to_owned())),
+            Scope::Subject => [true, false]
+                .iter()
+                .any(|has_version| unsent.has_revocation(&Subject::User(id.to_owned(), *has_version))),
+            Scope::Organization => false,
+        }
+    }
+
+    /// Returns whether there is no room for further revocations.
+    pub fn is_full(&self) -> bool {
+        self.unsent.lock().is_full()
+    }
+
     /// Sets the revocations that the engine may have lost.
     pub fn set_lost(&self, revocations: Vec<LostRevocation>) {
         *self.lost.lock() = revocations;

@@ -507,10 +507,12 @@ impl Client {
         self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
-    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again.
+    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again. Sends changes that other processes
+    /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
         self.inner.changes.cancel();
         self.poller.stop();
+        self.inner.flush_changes();
         self.inner.backend.api.shutdown();
     }
 

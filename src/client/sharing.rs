@@ -23,6 +23,8 @@ const WAIT: Duration = Duration::from_millis(250);
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 /// For how long one call sends what waited before it.
 const SLICE: Duration = MIN_PAUSE;
+/// For how long a shutdown does.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Shares a change with all other processes, and removes what it makes useless from the shared cache. While the engine cannot
@@ -46,6 +48,21 @@ impl Inner {
             });
         }
         false
+    }
+
+    /// Whether a revocation that a webhook event has reported is known to this process only, and should not be.
+    pub fn needs_redelivery(&self, scope: Scope, id: &str) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        // Without room it waits not even here.
+        self.changes.is_full() || shared.is_required() && self.changes.has_unsent_revocation(scope, id)
+    }
+
+    /// Sends what waits, before the process ends.
+    pub fn flush_changes(&self) {
+        let Some(shared) = self.shared.as_ref().filter(|_| self.changes.has_unsent()) else { return };
+        shared.retry_now();
+        let deadline = Deadline::after(MAX_FLUSH.min(self.settings.timeout));
+        while self.send_changes(shared, deadline) && !deadline.remaining().is_zero() {}
     }
 
     /// Rejects all tokens of a session, in every process.

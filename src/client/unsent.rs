@@ -61,7 +61,7 @@ impl Unsent {
             None => (self.last, change),
         };
         let is_revocation = revocation(&change).is_some();
-        if is_revocation && self.revocations >= MAX_REVOCATIONS {
+        if is_revocation && self.is_full() {
             return Err(Full);
         }
         if !is_revocation && self.order.len() - self.revocations >= MAX_OTHERS {
@@ -88,6 +88,16 @@ impl Unsent {
 
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// Returns whether there is no room for further revocations.
+    pub fn is_full(&self) -> bool {
+        self.revocations >= MAX_REVOCATIONS
+    }
+
+    /// Returns whether a revocation of a user or a session waits.
+    pub fn has_revocation(&self, subject: &Subject) -> bool {
+        self.changes.get(subject).is_some_and(|(_, change)| revocation(change).is_some())
     }
 
     fn remove(&mut self, subject: &Subject) -> Option<(Place, Change)> {
@@ -184,6 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn change_that_waits_is_found_by_its_subject() {
+        let mut unsent = Unsent::default();
+        let subject = Subject::of(&session(1));
+        assert!(!unsent.has_revocation(&subject) && unsent.take_about(&subject).is_none());
+        unsent.put(Change::Session { id: "sess_1".into(), revocation: None }).unwrap();
+        assert!(!unsent.has_revocation(&subject));
+        unsent.put(session(1)).unwrap();
+        assert!(unsent.has_revocation(&subject));
+        assert_eq!((unsent.take_about(&subject), unsent.is_empty()), (Some(session(1)), true));
+    }
+
+    #[test]
     fn other_changes_are_replaced_by_one_and_no_revocation_is_dropped() {
         let mut unsent = Unsent::default();
         unsent.put(session(0)).unwrap();
@@ -194,8 +216,10 @@ mod tests {
         let rest = [session(0), Change::All { users: true }, Change::Organization { id: "org_0".into() }];
         assert_eq!(all(&mut unsent), rest);
         for i in 0..MAX_REVOCATIONS {
+            assert!(!unsent.is_full());
             unsent.put(session(i)).unwrap();
         }
+        assert!(unsent.is_full());
         assert_eq!((unsent.put(session(MAX_REVOCATIONS)), unsent.put(session(0))), (Err(Full), Ok(())));
         unsent.put(Change::All { users: false }).unwrap();
         assert_eq!(unsent.order.len(), MAX_REVOCATIONS + 1);

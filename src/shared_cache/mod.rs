@@ -558,6 +558,11 @@ impl SharedCache {
         self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
     }
 
+    /// Lets the next operation try the engine, whether or not it failed before.
+    pub fn retry_now(&self) {
+        self.circuit.end_pause(self.clock.now().mono_ms);
+    }
+
     /// Returns how long a reader should wait before it tries the engine again.
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))

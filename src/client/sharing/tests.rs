@@ -5,10 +5,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::events::Level;
 use crate::shared_cache::{Engine, EngineError, StreamRead};
 use crate::token::TokenHash;
-use crate::{Client, Reason, Request};
+use crate::webhooks::Headers;
+use crate::{Client, ClientBuilder, Reason, Request, WebhookOutcome};
 
 /// What an engine stores.
 #[derive(Clone, Default)]
@@ -102,12 +107,21 @@ impl Fixture {
     }
 
     fn client(&self) -> Client {
+        self.build(|builder| builder)
+    }
+
+    fn required(&self) -> Client {
+        self.build(|builder| builder.shared_cache_required(true))
+    }
+
+    fn build(&self, tune: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
         let (jwt_key, _) = crate::internals::example();
         let now_ms = self.now_ms.clone();
         let builder = Client::builder().jwt_key(jwt_key).clock(move || now_ms.load(Ordering::Relaxed));
         let builder = builder.on_log(Level::Error, |_, _| ());
         let secret = "0123456789abcdef0123456789abcdef";
-        builder.shared_cache_secret([secret]).shared_cache_engine(self.engine.clone()).build().unwrap()
+        let builder = builder.shared_cache_secret([secret]).webhook_secrets(["whsec_c2VjcmV0"]);
+        tune(builder.shared_cache_engine(self.engine.clone())).build().unwrap()
     }
 
     /// A client that reads the stream.
@@ -130,6 +144,27 @@ impl Fixture {
         self.advance();
     }
 }
+
+/// Delivers an event, as the message with this id.
+fn deliver(f: &Fixture, client: &Client, id: &str, body: &str) -> WebhookOutcome {
+    let timestamp = (f.now_ms.load(Ordering::Relaxed) / 1000).to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+    let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
+    let signature = format!("v1,{}", STANDARD.encode(tag));
+    let mut headers = Headers::default();
+    for (name, value) in [("svix-id", id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
+    client.handle_webhook(&headers, body.as_bytes())
+}
+
+const REVOKING: [&str; 3] = [
+    r#"{"type":"session.ended","data":{"id":"sess_ada","user_id":"user_ada","status":"ended"}}"#,
+    r#"{"type":"user.deleted","data":{"id":"user_ada","deleted":true}}"#,
+    r#"{"type":"user.updated","data":{"id":"user_ada","banned":true,"updated_at":1700000000000}}"#,
+];
+
+const ROLES: &str = r#"{"type":"role.updated","data":{}}"#;
 
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
@@ -298,4 +333,61 @@ fn engine_that_does_not_wait_is_not_read_without_a_pause() {
     assert_eq!(a.poll(Duration::from_millis(300)).unwrap(), 0);
     let reads = f.engine.reads.load(Ordering::Relaxed);
     assert!((2..=7).contains(&reads), "{reads}");
+}
+
+#[test]
+fn required_engine_that_does_not_take_a_revocation_has_it_delivered_again() {
+    for body in REVOKING {
+        let f = Fixture::new();
+        let (a, c) = (f.required(), f.client());
+        assert_eq!((reason(&a), reason(&c)), (None, None), "{body}");
+        f.engine.failures.store(i64::MAX, Ordering::Relaxed);
+        for _ in 0..2 {
+            let outcome = deliver(&f, &a, "msg_1", body);
+            assert!(matches!(outcome, WebhookOutcome::Failed(_)), "{body}: {outcome:?}");
+            let error = outcome.into_result().unwrap_err();
+            assert!(error.is_unavailable() && error.to_string().contains("shared cache"), "{error}");
+        }
+        assert!(reason(&a).is_some(), "it is applied here: {body}");
+        // Another change need not come again.
+        assert_eq!(deliver(&f, &a, "msg_2", ROLES), WebhookOutcome::Applied);
+        // The process ends, and another one gets the delivery.
+        f.engine.failures.store(0, Ordering::Relaxed);
+        f.advance();
+        let b = f.required();
+        assert_eq!(deliver(&f, &b, "msg_1", body), WebhookOutcome::Applied);
+        assert_eq!(deliver(&f, &b, "msg_1", body), WebhookOutcome::Ignored);
+        assert!(reason(&f.client()).is_some(), "{body}");
+        // Or the same one.
+        assert_eq!(deliver(&f, &a, "msg_1", body), WebhookOutcome::Applied);
+    }
+}
+
+#[test]
+fn optional_engine_that_does_not_take_a_revocation_gets_it_at_shutdown() {
+    for body in REVOKING {
+        let f = Fixture::new();
+        let a = f.client();
+        f.engine.failures.store(3, Ordering::Relaxed);
+        assert_eq!(deliver(&f, &a, "msg_0", ROLES), WebhookOutcome::Applied);
+        assert_eq!(deliver(&f, &a, "msg_1", body), WebhookOutcome::Applied);
+        for i in 2..5 {
+            assert_eq!(deliver(&f, &a, &format!("msg_{i}"), ROLES), WebhookOutcome::Applied);
+        }
+        assert_eq!((f.engine.failures.load(Ordering::Relaxed), reason(&f.client())), (0, None));
+        // Although it would not be tried again yet.
+        a.shutdown();
+        assert!(reason(&f.client()).is_some(), "{body}");
+        assert!(!a.inner.changes.has_unsent());
+    }
+}
+
+#[test]
+fn shutdown_with_a_backlog_and_a_slow_engine_ends_in_time() {
+    let f = Fixture::new();
+    let a = f.client();
+    f.outage(&a, 2000);
+    f.engine.latency_us.store(2000, Ordering::Relaxed);
+    let ((), elapsed) = timed(|| a.shutdown());
+    assert!(elapsed < Duration::from_secs(1) + SHORT && a.inner.changes.has_unsent(), "{elapsed:?}");
 }
