@@ -2107,8 +2107,8 @@ typedef struct {
     int32_t (*append)(void *userdata, clerk_str stream, clerk_str value, clerk_buffer *id, int64_t timeout_ms);
     /**
      * Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
-     * of the newest entry, without waiting.
+     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more, also if it was removed meanwhile. With
+     * an empty `after`, copies the id of the newest entry, without waiting.
      */
     int32_t (*read)(void *userdata,
                     clerk_str stream,

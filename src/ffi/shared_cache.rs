@@ -82,8 +82,8 @@ pub struct clerk_shared_cache {
         ) -> i32,
     >,
     /// Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
-    /// of the newest entry, without waiting.
+    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more, also if it was removed meanwhile. With
+    /// an empty `after`, copies the id of the newest entry, without waiting.
     pub read: Option<
         unsafe extern "C" fn(
             userdata: *mut c_void,

@@ -476,7 +476,7 @@ impl Engine for Redis {
         if !is_id(after) {
             return Err(EngineError::Refused("not an id of this engine".into()));
         }
-        // While the last entry that was read is still there, none after it was removed.
+        // While the last entry that was read is still there, none after it was removed: looked up after the read, which may have waited.
         let known = cmd("XRANGE").arg(stream).arg(after).arg(after).arg("COUNT").arg(1).take();
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(READ_COUNT);
@@ -484,8 +484,8 @@ impl Engine for Redis {
             read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         }
         read.arg("STREAMS").arg(stream).arg(after);
-        let (known, entries) = self.run(stream, &[known, read], wait, timeout, |replies| match &replies[..] {
-            [known, read] => Some((entries(known)?, read_entries(read)?)),
+        let (known, entries) = self.run(stream, &[read, known], wait, timeout, |replies| match &replies[..] {
+            [read, known] => Some((entries(known)?, read_entries(read)?)),
             _ => None,
         })?;
         let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
