@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value, cmd};
@@ -54,6 +55,8 @@ pub struct Redis {
     master: ResetMutex<Option<Address>>,
     /// Where the slots of a cluster are.
     slots: ResetMutex<HashMap<u16, Address>>,
+    /// Counts the servers of a cluster's URL that have failed: the next one is asked where other slots are.
+    seed: AtomicUsize,
     pid: std::sync::atomic::AtomicU32,
 }
 
@@ -92,6 +95,7 @@ impl Redis {
             in_use: Slots::new(MAX_CONNECTIONS),
             master: ResetMutex::default(),
             slots: ResetMutex::default(),
+            seed: AtomicUsize::new(0),
             pid: std::process::id().into(),
         })
     }
@@ -138,7 +142,9 @@ impl Redis {
     /// Asks the sentinels for the master.
     fn find_master(&self, sentinels: &[Address], master: &str, deadline: Deadline) -> Result<Address, EngineError> {
         let mut failure = EngineError::Unavailable("no sentinel knows the master".into());
-        for sentinel in sentinels {
+        for (sentinel, left) in sentinels.iter().zip((1..=sentinels.len()).rev()) {
+            // One that does not reply leaves time for the others.
+            let deadline = deadline.share(left);
             let reply = self.addresses(sentinel, deadline).and_then(|addresses| {
                 let mut connection = Connection::open(sentinel, &addresses, None, self.tls.as_ref(), deadline)?;
                 let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).take();
@@ -178,7 +184,7 @@ impl Redis {
             }
             Topology::Cluster(seeds) => {
                 let known = self.slots.lock().get(&slot(key)).cloned();
-                known.or_else(|| seeds.first().cloned()).ok_or_else(nonsense)
+                known.or_else(|| seed(seeds, self.seed.load(Ordering::Relaxed)).cloned()).ok_or_else(nonsense)
             }
         }
     }
@@ -188,13 +194,12 @@ impl Redis {
         self.master.lock().take();
         self.slots.lock().retain(|_, other| other != address);
         self.idle.lock().retain(|connection| connection.address != *address);
-        // The next server of the list is tried then.
-        if let Topology::Cluster(seeds) = &self.target.topology
-            && let Some(seed) = seeds.iter().find(|seed| *seed != address)
-        {
-            let mut slots = self.slots.lock();
-            for other in 0..16_384 {
-                slots.entry(other).or_insert_with(|| seed.clone());
+        if let Topology::Cluster(seeds) = &self.target.topology {
+            let failed = self.seed.load(Ordering::Relaxed);
+            if seed(seeds, failed) == Some(address) {
+                // Fails if another thread has done so already.
+                let next = failed.wrapping_add(1);
+                let _ = self.seed.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
@@ -341,6 +346,11 @@ impl Limits {
     fn is_over(&self) -> bool {
         self.begun.elapsed() >= self.timeout
     }
+}
+
+/// Returns one of the servers of a cluster's URL.
+fn seed(seeds: &[Address], number: usize) -> Option<&Address> {
+    seeds.get(number.checked_rem(seeds.len())?)
 }
 
 /// Returns `host:port` with an IPv6 address in brackets; clusters send it without.
