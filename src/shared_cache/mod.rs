@@ -410,11 +410,12 @@ impl SharedCache {
                 found.snapshot = Some(snapshot);
             }
         }
-        match found.snapshot {
-            Some(_) => self.counters.hits.increment(),
-            None => self.counters.misses.increment(),
-        }
         Ok(found)
+    }
+
+    /// Counts a user that a request needed.
+    pub fn count_lookup(&self, is_hit: bool) {
+        if is_hit { self.counters.hits.increment() } else { self.counters.misses.increment() }
     }
 
     /// Stores a user that was fetched for this generation.
