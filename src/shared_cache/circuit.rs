@@ -11,6 +11,9 @@ const MIN_PAUSE_MS: i64 = 1000;
 const MAX_PAUSE_MS: i64 = 30_000;
 /// How long the one operation that tries the engine again may take before another may.
 const TRIAL_MS: i64 = 1000;
+/// How long after an outage processes may not agree yet: as long as it was, within these limits.
+const MIN_RECOVERY_MS: i64 = 10_000;
+const MAX_RECOVERY_MS: i64 = 3_600_000;
 
 #[derive(Default)]
 pub struct Circuit(ResetMutex<State>);
@@ -23,6 +26,9 @@ struct State {
     pause_ms: i64,
     /// When the next operation may be tried; `None` while the circuit is closed.
     retry_at_ms: Option<i64>,
+    opened_at_ms: i64,
+    /// When the recovery from the last outage ends; `None` if there was none.
+    recovered_at_ms: Option<i64>,
 }
 
 /// The permission to send one operation.
@@ -67,6 +73,11 @@ impl Circuit {
         self.0.lock().retry_at_ms.is_none()
     }
 
+    /// Returns whether the circuit closed not long ago, as long as it was open: entries that were not stored meanwhile are missing.
+    pub fn is_recovering(&self, now_ms: i64) -> bool {
+        self.0.lock().recovered_at_ms.is_some_and(|recovered_at_ms| now_ms < recovered_at_ms)
+    }
+
     /// Returns the milliseconds until an operation may be tried; 0 if one may be.
     pub fn wait_ms(&self, now_ms: i64) -> u64 {
         let wait_ms = self.0.lock().retry_at_ms.map_or(0, |retry_at_ms| retry_at_ms.saturating_sub(now_ms));
@@ -89,7 +100,12 @@ impl Circuit {
             }
             Outcome::Success => {
                 (state.failures, state.pause_ms, state.retry_at_ms) = (0, 0, None);
-                state.epoch += u64::from(was_open);
+                if was_open {
+                    state.epoch += 1;
+                    let outage_ms = now_ms.saturating_sub(state.opened_at_ms);
+                    let recovery_ms = outage_ms.clamp(MIN_RECOVERY_MS, MAX_RECOVERY_MS);
+                    state.recovered_at_ms = Some(now_ms.saturating_add(recovery_ms));
+                }
                 was_open.then_some(Transition::Closed)
             }
             Outcome::Failure => {
@@ -121,6 +137,9 @@ impl Circuit {
 impl State {
     fn open(&mut self, now_ms: i64) {
         self.epoch += 1;
+        if self.retry_at_ms.is_none() {
+            self.opened_at_ms = now_ms;
+        }
         self.pause_ms = (self.pause_ms * 2).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
         // Processes that lost the engine together do not return together.
         let jitter_ms = RandomState::new().hash_one(now_ms) % (self.pause_ms as u64 / 5);
@@ -157,6 +176,22 @@ mod tests {
         assert_eq!(circuit.try_acquire(1001), None, "one trial");
         assert_eq!(circuit.record(trial, Outcome::Success, 1002), Some(Transition::Closed));
         assert!(circuit.try_acquire(1003).is_some() && circuit.wait_ms(1003) == 0);
+    }
+
+    #[test]
+    fn recovery_lasts_as_long_as_the_outage_within_limits() {
+        for (outage_ms, recovery_ms) in [(2000, 10_000), (60_000, 60_000), (10_000_000, 3_600_000)] {
+            let circuit = Circuit::default();
+            assert!(!circuit.is_recovering(i64::MIN));
+            assert_eq!([500; 3].map(|now_ms| circuit.fail(now_ms)).last(), Some(&Some(Transition::Opened)));
+            assert!(!circuit.is_recovering(500), "the circuit is open");
+            let closed_ms = 500 + outage_ms;
+            for now_ms in [closed_ms, closed_ms + 1] {
+                circuit.record(circuit.try_acquire(now_ms).unwrap(), Outcome::Success, now_ms);
+            }
+            assert!(circuit.is_recovering(closed_ms) && circuit.is_recovering(closed_ms + recovery_ms - 1));
+            assert!(!circuit.is_recovering(closed_ms + recovery_ms));
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Fixture {
         let (jwt_key, _) = crate::internals::example();
         let now_ms = self.now_ms.clone();
         let builder = Client::builder().jwt_key(jwt_key).clock(move || now_ms.load(Ordering::Relaxed));
-        let builder = builder.on_log(Level::Error, |_, _| ());
+        let builder = builder.publishable_key("pk_test_Y2xlcmsuZXhhbXBsZS5jb20k").on_log(Level::Error, |_, _| ());
         let secret = "0123456789abcdef0123456789abcdef";
         let builder = builder.shared_cache_secret([secret]).webhook_secrets(["whsec_c2VjcmV0"]);
         tune(builder.shared_cache_engine(self.engine.clone())).build().unwrap()
