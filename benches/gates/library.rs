@@ -48,14 +48,33 @@ unsafe fn function<F: Copy>(handle: *mut c_void, name: &CStr) -> F {
     unsafe { std::mem::transmute_copy(&address) }
 }
 
+/// Opens the library that an environment variable names.
+fn open(variable: &str) -> *mut c_void {
+    let path = std::env::var(variable).ok().and_then(|path| CString::new(path).ok()).unwrap_or_default();
+    // SAFETY: the path is a C string.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    assert!(!path.is_empty() && !handle.is_null(), "{variable}: {path:?} cannot be loaded: run the benches with make");
+    handle
+}
+
+/// Returns what verifies a token by `jsonwebtoken`, so many times.
+pub fn jsonwebtoken(pem: &str, token: &str) -> impl Fn(u64) {
+    type New = unsafe extern "C" fn(*const u8, usize, *const u8, usize) -> *const c_void;
+    let handle = open("CLERK_ANCHOR");
+    // SAFETY: the signatures are those of benches/anchor; the strings live during the call.
+    unsafe {
+        let (new, decode): (New, unsafe extern "C" fn(*const c_void, u64)) =
+            (function(handle, c"anchor_new"), function(handle, c"anchor_jsonwebtoken"));
+        let anchor = new(pem.as_ptr(), pem.len(), token.as_ptr(), token.len());
+        assert!(!anchor.is_null());
+        move |times| decode(anchor, times)
+    }
+}
+
 impl Library {
-    /// Loads the library that `CLERK_LIBRARY` names, or the installed one.
+    /// Loads the library that `CLERK_LIBRARY` names.
     pub fn load() -> Library {
-        let name = std::env::var("CLERK_LIBRARY").unwrap_or_else(|_| "libclerk_auth.so.0".into());
-        let path = CString::new(name.as_str()).unwrap();
-        // SAFETY: the path is a C string.
-        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        assert!(!handle.is_null(), "{name} cannot be loaded: run the benches with make");
+        let handle = open("CLERK_LIBRARY");
         // SAFETY: the signatures are those of the header, which was generated from the same sources.
         unsafe {
             Library {
