@@ -396,26 +396,27 @@ msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
 
-# The shared library is measured as C programs load it.
-BENCHES := $(TARGET)/gates
+# The shared library is measured as C programs load it. The rest is built with what corpus-replay is built with.
+GATES := $(TARGET)/gates
+WEBHOOKS := $(TARGET)/invalidation
 export CLERK_LIBRARY := $(STAGE)/lib/$(SONAME)
 
-$(BENCHES): $(SOURCES) $(shell find benches tests/clerk-sim -name '*.rs' -o -name Cargo.toml)
-	$(RELEASE) build --release --jobs $(JOBS) -p benches
+$(GATES) $(WEBHOOKS): $(SOURCES) $(shell find benches tests/clerk-sim -name '*.rs' -o -name Cargo.toml)
+	$(RELEASE) build --release --jobs $(JOBS) -p benches --bin $(@F)
 	@touch $@
 
 .PHONY: bench-quick
-bench-quick: $(OUT)/staged $(BENCHES) ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
-	$(BENCHES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
+bench-quick: $(OUT)/staged $(GATES) ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
+	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
 
 .PHONY: bench-instructions
-bench-instructions: $(OUT)/staged $(BENCHES) ## instructions of a hit besides SHA-256, by callgrind
+bench-instructions: $(OUT)/staged $(GATES) ## instructions of a hit besides SHA-256, by callgrind
 	@scripts/tools.sh valgrind
-	$(BENCHES) --instructions
+	$(GATES) --instructions
 
 .PHONY: bench-webhooks
-bench-webhooks: $(BENCHES) ## cached hits beside a stream of webhook events (30 s)
-	$(TARGET)/invalidation
+bench-webhooks: $(WEBHOOKS) ## cached hits beside a stream of webhook events (30 s)
+	$(WEBHOOKS)
 
 # SHA-256 and RSA of the same crates as C functions, for the benches of other languages.
 ANCHOR := $(TARGET)/libanchor.so
@@ -445,7 +446,7 @@ bench-bindings: $(OUT)/staged $(SIM) $(ANCHOR) ## a cached hit from C++, Go and 
 MEASURED := $(OUT)/bench
 
 .PHONY: bench
-bench: $(OUT)/staged $(SIM) $(ANCHOR) $(BENCHES) ## all benches in one run; writes tables and plots of docs/performance.md (15 min)
+bench: $(OUT)/staged $(SIM) $(ANCHOR) $(GATES) $(WEBHOOKS) ## all benches in one run; writes tables and plots of docs/performance.md (15 min)
 	@scripts/tools.sh $(PEERS) python3-venv
 	@mkdir -p $(MEASURED)
 	scripts/performance.py $(MEASURED)
