@@ -396,29 +396,7 @@ msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
 
-# The shared library is measured as C programs load it. The rest is built with what corpus-replay is built with.
-GATES := $(TARGET)/gates
-WEBHOOKS := $(TARGET)/invalidation
-export CLERK_LIBRARY := $(STAGE)/lib/$(SONAME)
-
-$(GATES) $(WEBHOOKS): $(SOURCES) $(shell find benches tests/clerk-sim -name '*.rs' -o -name Cargo.toml)
-	$(RELEASE) build --release --jobs $(JOBS) -p benches --bin $(@F)
-	@touch $@
-
-.PHONY: bench-quick
-bench-quick: $(OUT)/staged $(GATES) ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
-	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
-
-.PHONY: bench-instructions
-bench-instructions: $(OUT)/staged $(GATES) ## instructions of a hit besides SHA-256, by callgrind
-	@scripts/tools.sh valgrind
-	$(GATES) --instructions
-
-.PHONY: bench-webhooks
-bench-webhooks: $(WEBHOOKS) ## cached hits beside a stream of webhook events (30 s)
-	$(WEBHOOKS)
-
-# SHA-256 and RSA of the same crates as C functions, for the benches of other languages.
+# SHA-256 and RSA of the same crates as C functions, for the benches of all languages.
 ANCHOR := $(TARGET)/libanchor.so
 export CLERK_ANCHOR := $(abspath $(ANCHOR))
 
@@ -428,6 +406,23 @@ $(ANCHOR): benches/anchor/src/lib.rs benches/anchor/Cargo.toml Cargo.lock
 
 .PHONY: anchor
 anchor: $(ANCHOR)
+
+# The staged library is measured, as C programs load it. The program that measures needs no release build: Cargo.toml has it optimized.
+export CLERK_LIBRARY := $(STAGE)/lib/$(SONAME)
+GATES := $(CARGO) run --quiet --jobs $(JOBS) -p benches --bin gates --
+
+.PHONY: bench-quick
+bench-quick: $(OUT)/staged $(ANCHOR) ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
+	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
+
+.PHONY: bench-instructions
+bench-instructions: $(OUT)/staged $(ANCHOR) ## instructions of a hit besides SHA-256, by callgrind
+	@scripts/tools.sh valgrind
+	$(GATES) --instructions
+
+.PHONY: bench-webhooks
+bench-webhooks: ## cached hits beside a stream of webhook events (30 s, and 3 min to build)
+	$(RELEASE) run --quiet --release --jobs $(JOBS) -p benches --bin invalidation
 
 # $(1): toolchain, $(2): script of a bench
 bench_of = $(if $(shell command -v $(1)),$(2),@echo "left out: $(2), because $(1) is missing")
@@ -446,10 +441,10 @@ bench-bindings: $(OUT)/staged $(SIM) $(ANCHOR) ## a cached hit from C++, Go and 
 MEASURED := $(OUT)/bench
 
 .PHONY: bench
-bench: $(OUT)/staged $(SIM) $(ANCHOR) $(GATES) $(WEBHOOKS) ## all benches in one run; writes tables and plots of docs/performance.md (15 min)
+bench: $(OUT)/staged $(SIM) $(ANCHOR) ## all benches in one run; writes tables and plots of docs/performance.md (15 min)
 	@scripts/tools.sh $(PEERS) python3-venv
 	@mkdir -p $(MEASURED)
-	scripts/performance.py $(MEASURED)
+	MAKE='$(MAKE)' scripts/performance.py $(MEASURED)
 
 # Debian packages that the documentation is built with.
 DOCS := doxygen graphviz python3-venv

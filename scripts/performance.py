@@ -35,11 +35,12 @@ RUST = ["clerk-auth (C)", "jsonwebtoken, key given (Rust)"]
 
 
 def bars(title, unit, rows):
-    """A bar for each name and value."""
-    most, height = max(value for _, value in rows), 50 + BAR * len(rows)
+    """A bar for each name and value; logarithmic for ratios, which differ by a factor of hundreds."""
+    scale = math.log if unit == "×" else float
+    most, height = scale(max(value for _, value in rows)), 50 + BAR * len(rows)
     lines = [f'<text x="10" y="22" font-weight="bold">{html.escape(title)}</text>']
     for i, (name, value) in enumerate(rows):
-        y, width = 36 + BAR * i, (WIDTH - LEFT - 90) * value / most
+        y, width = 36 + BAR * i, (WIDTH - LEFT - 90) * scale(value) / most
         color = "#9a9a9a" if unit == "×" and not name.startswith("clerk-auth") else "#3b6ea5"
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end">{html.escape(str(name))}</text>',
@@ -96,7 +97,7 @@ def peer_versions():
     node = json.loads((ROOT / "bindings/node/package.json").read_text())["devDependencies"]
     found = [f"{name} {node[name]}" for name in ("@clerk/backend", "fast-jwt", "jose")]
     lock = (ROOT / "Cargo.lock").read_text()
-    found += [f"{name} " + re.search(rf'name = "{name}"\nversion = "(.*?)"', lock)[1] for name in ("aws-lc-rs", "jsonwebtoken", "sha2")]
+    found += [f"{name} " + re.findall(rf'name = "{name}"\nversion = "(.*?)"', lock)[-1] for name in ("aws-lc-rs", "jsonwebtoken", "sha2")]
     modules = re.findall(r"(clerk-sdk-go|golang-jwt)/\S* v(\S+)", (ROOT / "bindings/go/bench/go.mod").read_text())
     found += [f"{name} {number}" for name, number in modules]
     python = (ROOT / "benches/python/requirements.txt").read_text() + (ROOT / "benches/python/bench.sh").read_text()
@@ -118,9 +119,9 @@ def run(command, log, **environment):
 
 def measure(folder):
     """Returns the results by kind, the output of `invalidation`, and the toolchains that are missing."""
-    points, target = folder / "points", pathlib.Path(os.environ["CLERK_ANCHOR"]).parent
+    points, make = folder / "points", [os.environ.get("MAKE", "make"), "--no-print-directory"]
     points.unlink(missing_ok=True)
-    run([target / "gates", "--data", points], folder / "gates.log")
+    run([*make, "bench-quick", f"DATA={points}"], folder / "gates.log")
     missing, expected = [], list(RUST)
     for toolchain, command, names in BENCHES:
         if shutil.which(toolchain) is None:
@@ -135,7 +136,7 @@ def measure(folder):
     measured = {name for kind in ("warm", "cold") for name, *_ in series.get(kind, [])}
     if absent := [name for name in expected if name not in measured]:
         sys.exit("not measured, see above: " + "; ".join(absent))
-    return series, run([target / "invalidation"], folder / "invalidation.log"), missing
+    return series, run([*make, "bench-webhooks"], folder / "invalidation.log"), missing
 
 
 def main():
@@ -147,8 +148,8 @@ def main():
     latencies = [("with events" if int(events) else "without events", int(ns) / 1000)
                  for events, ns in re.findall(r"^(\d+) events: .*? p99 (\d+) ns", events_log, re.MULTILINE)]
     plots = {
-        "warm": bars("Cached result, CPU time, as a multiple of SHA-256 of the token", "×", ratios["warm"]),
-        "cold": bars("Verification, CPU time, as a multiple of RSA-2048 by aws-lc", "×", ratios["cold"]),
+        "warm": bars("Cached result, CPU time, as a multiple of SHA-256 of the token (logarithmic)", "×", ratios["warm"]),
+        "cold": bars("Verification, CPU time, as a multiple of RSA-2048 by aws-lc (logarithmic)", "×", ratios["cold"]),
         "entries": line("Random hit", "cached tokens", "µs", [(int(n), ns / 1000) for n, ns in series["hit"]]),
         "memory": bars("Memory of a cached token", "bytes", series["memory"]),
         "webhooks": bars("Hit beside 1,000 webhook events a second, 99th percentile", "µs", latencies),

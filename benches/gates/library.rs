@@ -57,17 +57,51 @@ fn open(variable: &str) -> *mut c_void {
     handle
 }
 
-/// Returns what verifies a token by `jsonwebtoken`, so many times.
-pub fn jsonwebtoken(pem: &str, token: &str) -> impl Fn(u64) {
-    type New = unsafe extern "C" fn(*const u8, usize, *const u8, usize) -> *const c_void;
-    let handle = open("CLERK_ANCHOR");
-    // SAFETY: the signatures are those of benches/anchor; the strings live during the call.
-    unsafe {
-        let (new, decode): (New, unsafe extern "C" fn(*const c_void, u64)) =
-            (function(handle, c"anchor_new"), function(handle, c"anchor_jsonwebtoken"));
-        let anchor = new(pem.as_ptr(), pem.len(), token.as_ptr(), token.len());
-        assert!(!anchor.is_null());
-        move |times| decode(anchor, times)
+type Repeat = unsafe extern "C" fn(*const c_void, u64);
+
+/// A token and its key in the library of benches/anchor: what every implementation needs.
+pub struct Anchor {
+    token: *const c_void,
+    sha256: Repeat,
+    rs256: Repeat,
+    jsonwebtoken: Repeat,
+}
+
+impl Anchor {
+    /// Loads the library that `CLERK_ANCHOR` names.
+    pub fn load(pem: &str, token: &str) -> Anchor {
+        type New = unsafe extern "C" fn(*const u8, usize, *const u8, usize) -> *const c_void;
+        let handle = open("CLERK_ANCHOR");
+        // SAFETY: the signatures are those of benches/anchor; the strings live during the call.
+        let anchor = unsafe {
+            let new: New = function(handle, c"anchor_new");
+            Anchor {
+                token: new(pem.as_ptr(), pem.len(), token.as_ptr(), token.len()),
+                sha256: function(handle, c"anchor_sha256"),
+                rs256: function(handle, c"anchor_rs256"),
+                jsonwebtoken: function(handle, c"anchor_jsonwebtoken"),
+            }
+        };
+        assert!(!anchor.token.is_null(), "the token is not valid");
+        anchor
+    }
+
+    /// Hashes the token, so many times.
+    pub fn sha256(&self, times: u64) {
+        // SAFETY: the token is valid.
+        unsafe { (self.sha256)(self.token, times) }
+    }
+
+    /// Verifies the signature, so many times.
+    pub fn rs256(&self, times: u64) {
+        // SAFETY: as above.
+        unsafe { (self.rs256)(self.token, times) }
+    }
+
+    /// Verifies the token by `jsonwebtoken`, so many times.
+    pub fn jsonwebtoken(&self, times: u64) {
+        // SAFETY: as above.
+        unsafe { (self.jsonwebtoken)(self.token, times) }
     }
 }
 

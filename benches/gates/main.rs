@@ -18,19 +18,15 @@ mod signer;
 mod slices;
 mod table;
 
-use std::hint::black_box;
-
-use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_auth::internals::ffi::{CLERK_OK, CLERK_SIGNED_OUT, clerk_header};
 use clerk_auth::{Client, Request};
 use clerk_sim::KeyStore;
-use sha2::{Digest, Sha256};
 
 use allocated::bytes_allocated;
 use growth::THREADS;
-use library::Library;
+use library::{Anchor, Library};
 use sample::{PARTY, cookie, lines, token};
 use slices::{Operation, interleave};
 use table::Gate;
@@ -75,21 +71,16 @@ fn main() {
 /// Returns the points of the plots, as all that follow.
 fn cold(library: Library, keys: &KeyStore, token: &str, with_peer: bool, gates: &mut Vec<Gate>) -> String {
     let pem = keys.pem("k1");
-    let (input, signature) = token.rsplit_once('.').unwrap();
-    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    let der = pem.lines().filter(|line| !line.starts_with("--")).collect::<String>();
-    let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, STANDARD.decode(der).unwrap()).unwrap();
+    let anchor = Anchor::load(&pem, token);
     let client = library.client(&[("jwt_key", &pem), PARTY, ("cache_ttl_s", "0")], None);
     let value = format!("Bearer {token}");
     let lines = lines("Authorization", &value);
     assert_eq!(client.cached(&lines), CLERK_OK);
-    let mut operations: Vec<Operation<'_>> = vec![
-        Box::new(|n| (0..n).for_each(|_| key.verify_sig(black_box(input.as_bytes()), &signature).unwrap())),
-        Box::new(|n| repeat(&client, &lines, CLERK_OK, n)),
-    ];
+    let mut operations: Vec<Operation<'_>> =
+        vec![Box::new(|n| anchor.rs256(n)), Box::new(|n| repeat(&client, &lines, CLERK_OK, n))];
     let mut names = vec!["RSA-2048 by aws-lc alone", "clerk-auth (C)"];
     if with_peer {
-        operations.push(Box::new(library::jsonwebtoken(&pem, token)));
+        operations.push(Box::new(|n| anchor.jsonwebtoken(n)));
         names.push("jsonwebtoken, key given (Rust)");
     }
     let slices = interleave(operations, SLICES);
@@ -103,20 +94,14 @@ fn hit(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) ->
     let (bearer, cookie) = (format!("Bearer {token}"), cookie(token));
     let (header, cookie) = (lines("Authorization", &bearer), lines("Cookie", &cookie));
     let client = library.client(&[("jwt_key", &pem), PARTY], None);
+    let anchor = Anchor::load(&pem, token);
     let sim = clerk_sim::Sim::start();
     sim.put_user(serde_json::json!({"id": USER}));
     let sync = miss::sync_client(library, &sim, &pem);
     assert_eq!([&client, &sync].map(|client| client.blocking(&header)), [CLERK_OK, CLERK_OK]);
     let hits = |client, lines| -> Operation<'_> { Box::new(move |n| repeat(client, lines, CLERK_OK, n)) };
     let slices = interleave(
-        vec![
-            Box::new(|n| {
-                (0..n).for_each(|_| _ = black_box(black_box(sha256 as fn(&[u8]) -> [u8; 32])(token.as_bytes())));
-            }),
-            hits(&client, &header),
-            hits(&client, &cookie),
-            hits(&sync, &header),
-        ],
+        vec![Box::new(|n| anchor.sha256(n)), hits(&client, &header), hits(&client, &cookie), hits(&sync, &header)],
         SLICES,
     );
     println!(
@@ -132,10 +117,6 @@ fn hit(library: Library, keys: &KeyStore, token: &str, gates: &mut Vec<Gate>) ->
     let names =
         ["SHA-256 of the token alone", "clerk-auth (C)", "clerk-auth, by cookie (C)", "clerk-auth, sync mode (C)"];
     slices.points("warm", &names)
-}
-
-fn sha256(token: &[u8]) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 fn repeat(client: &library::Client, lines: &[clerk_header], status: i32, n: u64) {

@@ -77,10 +77,10 @@ impl Slices {
         points.map(|(i, name)| format!("{kind}\t{name}\t{:.0}\t{:.3}\n", self.ns(i), self.ratio(i, 0))).collect()
     }
 
-    /// Does the same after a part of both was subtracted: another operation that was measured by itself.
-    pub fn ratio_without(&self, operation: usize, limit: usize, part: usize) -> f64 {
-        let slices = self.0[operation].iter().zip(&self.0[limit]).zip(&self.0[part]);
-        median(slices.map(|((ours, limit), part)| (ours - part) / (limit - part)).collect())
+    /// Returns the ratio of an operation that takes as much longer than `limit` as `operation` takes longer than `beside`.
+    pub fn ratio_with_excess(&self, operation: usize, beside: usize, limit: usize) -> f64 {
+        let slices = self.0[operation].iter().zip(&self.0[beside]).zip(&self.0[limit]);
+        median(slices.map(|((ours, beside), limit)| (limit + ours - beside) / limit).collect())
     }
 }
 

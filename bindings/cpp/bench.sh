@@ -19,6 +19,8 @@ done
   cmake --build "$out" -j2; } > "$out/build.log" 2>&1 || { tail -n 30 "$out/build.log"; exit 1; }
 CLERK_JWT_KEY=$("$sim" key --name k1 --form pem)
 export CLERK_JWT_KEY LD_LIBRARY_PATH=$stage/lib
-token=$("$sim" mint --user user_1 --sid sess_1 --azp https://app.example.com --exp-in 3600 --org-id org_1 --org-role admin \
-    --org-permissions org:invoices:create,org:invoices:read --claim 'iss="https://clerk.example.com"')
-"$out/bench/clerk_auth_bench" "$token"
+token() {
+  "$sim" mint --user user_1 --sid "$1" --azp https://app.example.com --exp-in 3600 --org-id org_1 --org-role admin \
+      --org-permissions org:invoices:create,org:invoices:read --claim 'iss="https://clerk.example.com"'
+}
+"$out/bench/clerk_auth_bench" "$(token sess_1)" "$(token sess_2)"

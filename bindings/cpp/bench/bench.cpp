@@ -1,8 +1,10 @@
-// Compares this binding with its limits, the C functions, and the JWT libraries of Debian, on one token in one run: SHA-256 of the
+// Compares this binding with its limits, the C functions, and the JWT libraries of Debian, in one run: SHA-256 of the
 // token for a cached result, RSA by aws-lc for a verification.
 //
-//     clerk_auth_bench TOKEN     with the public key in CLERK_JWT_KEY and the library of benches/anchor in CLERK_ANCHOR;
-//                                bench.sh sets them. CLERK_BENCH_POINTS is a file that each result is appended to.
+//     clerk_auth_bench TOKEN OTHER_TOKEN
+//
+// with the public key in CLERK_JWT_KEY and the library of benches/anchor in CLERK_ANCHOR; bench.sh sets them.
+// CLERK_BENCH_POINTS is a file that each result is appended to.
 //
 // The candidates are interleaved, round by round, in CPU time of the thread, so that other load on the machine affects all
 // of them.
@@ -131,8 +133,8 @@ bool cpp_jwt(const std::string &token, const std::string &pem, int calls) {
 int main(int argc, char **argv) {
     const char *pem = std::getenv("CLERK_JWT_KEY");
     const char *path = std::getenv("CLERK_ANCHOR"), *slack = std::getenv("SLACK");
-    if (argc < 2 || pem == nullptr || path == nullptr) {
-        std::fprintf(stderr, "usage: CLERK_JWT_KEY=... CLERK_ANCHOR=... clerk_auth_bench TOKEN\n");
+    if (argc < 3 || pem == nullptr || path == nullptr) {
+        std::fprintf(stderr, "usage: CLERK_JWT_KEY=... CLERK_ANCHOR=... clerk_auth_bench TOKEN OTHER_TOKEN\n");
         return 2;
     }
     const std::string token = argv[1], line = "Bearer " + token, key = pem;
@@ -148,7 +150,9 @@ int main(int argc, char **argv) {
     if (anchor == nullptr) return 2;
     const clerk::Client client(clerk::Config().jwt_key(key));
     const clerk::Client forgetful(clerk::Config().jwt_key(key).cache_ttl_s(std::chrono::seconds(0)));
-    const liboauth2 *caching = liboauth2_new(pem, ""), *uncached = liboauth2_new(pem, "verify.cache=none");
+    // Both have one cache: what the first one stores there must not be another one's result.
+    const std::string other = argv[2];
+    const liboauth2 *caching = liboauth2_new(pem, ""), *uncached = liboauth2_new(pem, "expiry=0");
     if (caching == nullptr || uncached == nullptr || !client.authenticate(clerk::Request(line)).signed_in()) return 2;
     // A candidate that accepts everything would be fast.
     const std::string forged = token.substr(0, token.size() - 4) + "AAAA", forged_line = "Bearer " + forged;
@@ -170,7 +174,7 @@ int main(int argc, char **argv) {
         {cold, "verified, libjwt", "libjwt, key from PEM each time (C)",
          [&](int calls) { return libjwt_verifies(token.c_str(), pem, calls); }, {}},
         {cold, "verified, liboauth2", "liboauth2 (C)", [&](int calls) { return liboauth2_verifies(uncached, token.c_str(), calls); }, {}},
-        {warm, "cached, liboauth2", "liboauth2 (C)", [&](int calls) { return liboauth2_verifies(caching, token.c_str(), calls); }, {}},
+        {warm, "cached, liboauth2", "liboauth2 (C)", [&](int calls) { return liboauth2_verifies(caching, other.c_str(), calls); }, {}},
     };
     for (int round = 0; round < rounds; round++) {
         // The order rotates, so that no contender always finds warm CPU caches.
