@@ -596,6 +596,23 @@ typedef enum clerk_call_status CLERK_INT32_ENUM {
  */
 const char *clerk_call_status_name(int32_t status);
 
+/** Whether the engine of the shared cache is used. */
+typedef enum clerk_shared_cache_state CLERK_INT32_ENUM {
+    /** There is no shared cache. */
+    CLERK_SHARED_CACHE_STATE_OFF = 0,
+    /** It is used. */
+    CLERK_SHARED_CACHE_STATE_AVAILABLE = 1,
+    /** It fails and is not used for a while; the process goes on without it. */
+    CLERK_SHARED_CACHE_STATE_UNAVAILABLE = 2,
+} clerk_shared_cache_state;
+
+/**
+ * Returns the name of the state of a shared cache, such as "available"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_shared_cache_state_name(int32_t state);
+
 /** Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`. */
 typedef struct {
     /** `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`. */
@@ -646,7 +663,7 @@ typedef struct {
     uint64_t shared_cache_rejected;
     /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
     int64_t revocation_lag_ms;
-    /** Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used. */
+    /** `clerk_shared_cache_state`: whether the shared cache is used. */
     int64_t shared_cache_state;
 } clerk_stats;
 

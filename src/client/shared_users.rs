@@ -26,8 +26,8 @@ pub(super) enum Plan {
     Use(AgedSnapshot),
     /// Fetch it for all processes.
     Fetch(Preparation),
-    /// Fetch it although others may do so as well.
-    FetchAlone(Preparation),
+    /// Fetch it within the budget: others may do so as well, or many users have to be fetched after an outage.
+    FetchWithinBudget(Preparation),
 }
 
 /// What a fetch needs to know.
@@ -60,13 +60,15 @@ impl SharedUsers {
         Plan::Fetch(Preparation { generation, outdated: None })
     }
 
-    /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does.
+    /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does. After an outage of the
+    /// engine a process without budget left fetches for no other.
     pub fn find(
         &self,
         id: &str,
         now_ms: i64,
         deadline: Deadline,
         may_wait: bool,
+        has_budget: impl Fn() -> bool,
         is_usable: impl Fn(&UserSnapshot) -> bool,
     ) -> Plan {
         if self.ttl_ms == 0 {
@@ -75,23 +77,30 @@ impl SharedUsers {
         let waiting = Deadline::after(if may_wait { MAX_WAIT.min(deadline.remaining()) } else { Duration::ZERO });
         let mut pause = FIRST_PAUSE;
         loop {
-            let Ok(found) = self.cache.user(id, deadline) else { return Plan::FetchAlone(Preparation::default()) };
+            let Ok(found) = self.cache.user(id, deadline) else {
+                return Plan::FetchWithinBudget(Preparation::default());
+            };
             let aged = found.snapshot.filter(&is_usable).map(|snapshot| {
                 let age_ms = now_ms.saturating_sub(snapshot.fetched_at_ms).max(0);
                 (Box::new(snapshot), age_ms)
             });
             let is_fresh = |age_ms| age_ms < self.ttl_ms && !self.is_due_early(age_ms);
+            let preparation = |outdated| Preparation { generation: found.generation, outdated };
+            let is_recovering = self.cache.is_recovering();
             let is_leased = match &aged {
                 Some((_, age_ms)) if is_fresh(*age_ms) => Ok(false),
+                _ if is_recovering && !has_budget() => return Plan::FetchWithinBudget(preparation(aged)),
                 _ => self.cache.lease_user(id, deadline),
             };
-            let preparation = |outdated| Preparation { generation: found.generation, outdated };
             match (is_leased, aged) {
+                (Ok(true), aged) if is_recovering => return Plan::FetchWithinBudget(preparation(aged)),
                 (Ok(true), aged) => return Plan::Fetch(preparation(aged)),
                 (Ok(false), Some(aged)) if aged.1 < self.ttl_ms.saturating_add(GRACE_MS) => return Plan::Use(aged),
-                (Ok(false), aged) if waiting.remaining().is_zero() => return Plan::FetchAlone(preparation(aged)),
+                (Ok(false), aged) if waiting.remaining().is_zero() => {
+                    return Plan::FetchWithinBudget(preparation(aged));
+                }
                 (Ok(false), _) => {}
-                (Err(_), aged) => return Plan::FetchAlone(preparation(aged)),
+                (Err(_), aged) => return Plan::FetchWithinBudget(preparation(aged)),
             }
             std::thread::sleep(pause.min(waiting.remaining()));
             pause = (pause * 2).min(MAX_PAUSE);

@@ -158,20 +158,15 @@ impl Filled {
         clerk_buffer { data: self.0.as_mut_ptr().cast(), capacity: self.0.len(), len: 0 }
     }
 
-    /// Returns the bytes that were copied.
-    fn take(mut self, len: usize) -> Result<Vec<u8>, EngineError> {
-        if len > self.0.len() {
-            return Err(EngineError::Unavailable(
-                "the application's engine returned more bytes than there is room for".into(),
-            ));
-        }
-        self.0.truncate(len);
-        Ok(self.0)
+    /// Returns the bytes that were copied; none if there is no room for them: a value of that length was not stored by this library.
+    fn take(mut self, len: usize) -> Vec<u8> {
+        self.0.truncate(if len > self.0.len() { 0 } else { len });
+        self.0
     }
 
     fn take_id(self, len: usize) -> Result<String, EngineError> {
         let is_id = |id: &String| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
-        let id = String::from_utf8(self.take(len)?).ok().filter(is_id);
+        let id = String::from_utf8(self.take(len)).ok().filter(is_id);
         id.ok_or_else(|| EngineError::Unavailable("the application's engine returned an invalid id".into()))
     }
 }
@@ -193,7 +188,7 @@ impl CallbackEngine {
             read(self.0.userdata, stream, after, &mut id_buffer, &mut value_buffer, milliseconds(wait))
         })?;
         match code {
-            OK => Ok(Ok((id.take_id(id_buffer.len)?, value.take(value_buffer.len)?))),
+            OK => Ok(Ok((id.take_id(id_buffer.len)?, value.take(value_buffer.len)))),
             NONE | GAP => Ok(Err(code)),
             code => Err(failed(code)),
         }
@@ -210,7 +205,7 @@ impl Engine for CallbackEngine {
             let code =
                 run(|| unsafe { get(self.0.userdata, view(key.as_bytes()), &mut buffer, milliseconds(timeout)) })?;
             match code {
-                OK => value.take(buffer.len).map(Some),
+                OK => Ok(Some(value.take(buffer.len))),
                 NONE => Ok(None),
                 code => Err(failed(code)),
             }
