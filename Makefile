@@ -182,7 +182,7 @@ test-rust: ## the core
 # $(1): subcommand, $(2): file
 define replay
 	@mkdir -p $(OUT)
-	$(RELEASE) run --quiet --release --jobs $(JOBS) -p corpus-replay -- $(1) $(2) > $(OUT)/$(1).jsonl \
+	$(CARGO) run --quiet --jobs $(JOBS) -p corpus-replay -- $(1) $(2) > $(OUT)/$(1).jsonl \
 	    || { grep '"verdict":"fail"' $(OUT)/$(1).jsonl; tail -n 1 $(OUT)/$(1).jsonl; exit 1; }
 	@tail -n 1 $(OUT)/$(1).jsonl
 endef
@@ -227,7 +227,7 @@ crash: ## simultaneous starts and kill -9 on the SQLite store, and on PostgreSQL
 $(CLERK_CASES): tests/corpus/verdicts.json tests/corpus/keys.json $(SOURCES) \
     $(shell find tests/corpus-replay tests/clerk-sim -name '*.rs')
 	@mkdir -p $(@D)
-	$(RELEASE) run --quiet --release --jobs $(JOBS) -p corpus-replay -- share $< > $@
+	$(CARGO) run --quiet --jobs $(JOBS) -p corpus-replay -- share $< > $@
 
 BINDING := $(OUT)/staged $(SIM) $(CLERK_CASES)
 

@@ -115,7 +115,7 @@ type Config struct {
 	SharedCache string `setting:"shared_cache"`
 
 	// Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
-	// which the first seals; unset: `secret_key`.
+	// which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
 	SharedCacheSecret []string `setting:"shared_cache_secret"`
 
 	// Certificates (PEM) to trust for `rediss://` instead of the system's.

@@ -468,7 +468,8 @@ impl Client {
     /// # let (jwt_key, token) = clerk_auth::internals::example();
     /// # let engine = Arc::new(MemoryEngine::new());
     /// # let secret = "0123456789abcdef0123456789abcdef";
-    /// # let build = || Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build();
+    /// # let builder = || Client::builder().publishable_key("pk_test_Y2xlcmsuZXhhbXBsZS5jb20k").shared_cache_secret([secret]);
+    /// # let build = || builder().jwt_key(jwt_key).shared_cache_engine(engine.clone()).build();
     /// let (a, b) = (build()?, build()?); // in two processes
     /// b.poll(Duration::ZERO)?;
     /// a.revoke_session("sess_ada");

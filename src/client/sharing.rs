@@ -147,7 +147,7 @@ impl Inner {
                 }
                 shared.invalidate_user(id, deadline)?;
             }
-            Change::Token { hash } => shared.remove_machine_token(hash, deadline)?,
+            Change::Token { hash } => shared.invalidate_machine_token(hash, deadline)?,
             _ => {}
         }
         match shared.publish(change.clone(), deadline) {

@@ -167,7 +167,7 @@ impl Inner {
         {
             return None;
         }
-        Some(self.invalidate(Scope::Subject, &id, || {
+        let (user, age_ms, revocation) = self.invalidate(Scope::Subject, &id, || {
             let is_banned = self.blocked_users.record_event(&user, now);
             let age_ms = match self.settings.mode {
                 // A ban counts as long as its event is the newest. Where no row decides, an event that is late is no better than a
@@ -186,10 +186,10 @@ impl Inner {
                 }
                 revocation = Some(if is_banned { Revocation::Banned } else { Revocation::Lifted });
             }
-            let user = self.users.apply_update(user, age_ms, now);
-            self.share_user(&user.user, age_ms, revocation, now);
-            user
-        }))
+            (self.users.apply_update(user, age_ms, now), age_ms, revocation)
+        });
+        self.share_user(&user.user, age_ms, revocation, now);
+        Some(user)
     }
 
     fn follow_deactivation(&self, reservation: Reservation, id: String, step: TaskStep) -> RowStep {

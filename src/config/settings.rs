@@ -301,7 +301,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none
         shared_cache: Secret = "" from "CLERK_SHARED_CACHE";
         /// secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of which
-        /// the first seals; unset: `secret_key`
+        /// the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`
         shared_cache_secret: SecretList = "" from "CLERK_SHARED_CACHE_SECRET";
         /// certificates (PEM) to trust for `rediss://` instead of the system's
         shared_cache_ca_pem: String = "";

@@ -14,6 +14,7 @@ mod memory;
 mod messages;
 #[cfg(feature = "redis")]
 mod redis;
+mod revocations;
 mod seal;
 
 use std::hash::{BuildHasher, RandomState};
@@ -30,6 +31,7 @@ pub(crate) use entries::{Change, Message, UserSnapshot};
 pub use memory::MemoryEngine;
 #[cfg(feature = "redis")]
 pub(crate) use redis::{Redis, RedisConfig};
+pub(crate) use revocations::FoundRevocations;
 pub(crate) use seal::{MAX_SECRETS, Sealer};
 
 /// What the targets of `fuzz/` call directly.
@@ -50,7 +52,6 @@ use crate::api::{ClerkUser, MachineToken};
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
 use crate::json::Object;
-use crate::revocation::{Revocation, TimedRevocation};
 
 /// How long one operation may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
@@ -64,6 +65,9 @@ const LEASE_TTL: Duration = Duration::from_millis(1500);
 const MAX_MACHINE_TTL_MS: i64 = 30_000;
 /// How long the JWK set is shared: for processes that start together.
 const JWKS_TTL_MS: i64 = 60_000;
+
+/// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
+const GENERATION_MARGIN_MS: i64 = 600_000;
 
 /// The lifetimes of entries.
 #[derive(Clone, Copy, Debug)]
@@ -108,11 +112,34 @@ pub(crate) struct FoundSnapshot {
     pub generation: Option<String>,
 }
 
-/// The revocations of the user and the session of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FoundRevocations {
-    pub user: Option<TimedRevocation>,
-    pub session: Option<TimedRevocation>,
+/// Which result of a machine token: Clerk's response depends on the secret.
+#[derive(Clone, Copy)]
+pub(crate) struct MachineTokenId<'a> {
+    /// The kind of the token.
+    pub kind: &'a str,
+    /// The SHA-256 of the token.
+    pub hash: &'a [u8; 32],
+    /// The SHA-256 of the secret that it is verified with.
+    pub verifier: &'a [u8; 32],
+}
+
+impl MachineTokenId<'_> {
+    fn to_bytes(self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (verifier, hash) = bytes.split_at_mut(32);
+        verifier.copy_from_slice(self.verifier);
+        hash.copy_from_slice(self.hash);
+        bytes
+    }
+}
+
+/// What the shared cache knows of a machine token.
+#[derive(Default)]
+pub(crate) struct FoundMachineToken {
+    /// The token, and when its verification began.
+    pub token: Option<(MachineToken, i64)>,
+    /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
+    pub generation: Option<String>,
 }
 
 /// The engine cannot be used now.
@@ -270,6 +297,17 @@ impl SharedCache {
         value
     }
 
+    /// Returns the generation that was read; `None` if one was not. With two secrets, processes that have the other one first
+    /// write the other name.
+    fn open_generation(&self, id: &str, names: &[String], values: Vec<Option<Vec<u8>>>) -> Option<String> {
+        let is_complete = names.len() == values.len();
+        let opened = names.iter().zip(values).map(|(name, value)| match value {
+            Some(sealed) => self.open::<String>(name, id, &sealed),
+            None => Some(String::new()),
+        });
+        opened.collect::<Option<Vec<_>>>().filter(|_| is_complete).map(|generations| generations.concat())
+    }
+
     /// Stores a value under the name of the first secret.
     fn put<T: Serialize>(
         &self,
@@ -280,11 +318,26 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+    }
+
+    /// Does the same; with `only_if_absent` not over another value. Returns whether none was in the way.
+    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
+    fn put_if<T: Serialize>(
+        &self,
+        kind: EntryKind,
+        key: &[u8],
+        id: &str,
+        value: &T,
+        ttl_ms: i64,
+        only_if_absent: bool,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(true) };
         // Revocations are stored in any case: too late is better than never.
         let needs_clock = matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks);
         if needs_clock && !self.is_clock_right(deadline) {
-            return Ok(());
+            return Ok(true);
         }
         let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
@@ -293,58 +346,8 @@ impl SharedCache {
             .zip(encoded)
             .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(()) };
-        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, false, timeout)).map(drop)
-    }
-
-    /// Returns the revocations of a user and of a session.
-    pub fn revocations(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<FoundRevocations, Unavailable> {
-        let names = |kind, id: Option<&str>| id.map(|id| self.sealer.names(kind, id.as_bytes())).unwrap_or_default();
-        let users = names(EntryKind::UserRevocation, user);
-        let keys = [&users[..], &names(EntryKind::SessionRevocation, session)].concat();
-        if keys.is_empty() {
-            return Ok(FoundRevocations::default());
-        }
-        let values = self.get(&keys, deadline)?;
-        let mut found = FoundRevocations::default();
-        for (at, (name, value)) in keys.iter().zip(values).enumerate() {
-            let Some(sealed) = value else { continue };
-            let is_user = at < users.len();
-            let (id, place) = if is_user { (user, &mut found.user) } else { (session, &mut found.session) };
-            if let Some(Object(revocation)) =
-                self.open::<Object<TimedRevocation>>(name, id.unwrap_or_default(), &sealed)
-                && place.is_none_or(|other| revocation.outranks(&other))
-            {
-                *place = Some(revocation);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Stores the revocation of a user or of a session, unless a stronger one is stored.
-    pub fn put_revocation(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        revocation: TimedRevocation,
-        deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(id) = user.or(session) else { return Ok(()) };
-        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
-        // Nothing outranks a deletion.
-        if revocation.revocation != Revocation::Deleted {
-            let known = self.revocations(user, session, deadline)?;
-            if known.user.or(known.session).is_some_and(|known| known.outranks(&revocation)) {
-                return Ok(());
-            }
-        }
-        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
-        self.put(kind, id.as_bytes(), id, &revocation, ttl_ms, deadline)
+        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
+        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -353,13 +356,7 @@ impl SharedCache {
             [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
         let keys = [&users[..], &generations].concat();
         let mut values = self.get(&keys, deadline)?;
-        let generation =
-            generations.iter().zip(values.split_off(users.len().min(values.len()))).map(|(name, value)| {
-                let Some(sealed) = value else { return Some(String::new()) };
-                self.open::<String>(name, id, &sealed)
-            });
-        // With two secrets, processes that have the other one first write the other name.
-        let generation = generation.collect::<Option<Vec<_>>>().map(|generations| generations.concat());
+        let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
             let Some(Object(snapshot)) = self.open::<Object<UserSnapshot>>(name, id, &sealed) else { continue };
@@ -392,11 +389,8 @@ impl SharedCache {
 
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
     pub fn invalidate_user(&self, id: &str, deadline: Deadline) -> Result<String, Unavailable> {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
-        let generation = format!("{:016x}", u64::from_le_bytes(random));
-        // Longer than any snapshot, which would count again without it.
-        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + 600_000;
+        let generation = new_generation()?;
+        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + GENERATION_MARGIN_MS;
         self.put(EntryKind::Generation, id.as_bytes(), id, &generation, ttl_ms, deadline)?;
         let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
         self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
@@ -413,59 +407,76 @@ impl SharedCache {
         self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
     }
 
-    /// Returns the result of a machine token.
-    pub fn machine_token(&self, kind: &str, hash: &[u8; 32], deadline: Deadline) -> Option<MachineToken> {
+    /// Returns the result of a machine token, and the generation to verify it for.
+    pub fn machine_token(&self, id: &MachineTokenId<'_>, deadline: Deadline) -> FoundMachineToken {
         if self.lifetimes.machine_ttl_ms <= 0 {
-            return None;
+            return FoundMachineToken::default();
         }
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        let values = self.get(&names, deadline).ok()?;
+        let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
+        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
+        let keys = [&results[..], &generations].concat();
+        let Ok(mut values) = self.get(&keys, deadline) else {
+            return FoundMachineToken::default();
+        };
         let now_ms = self.clock.now().wall_ms;
-        names.iter().zip(values).find_map(|(name, value)| {
-            self.open::<Object<WireMachineToken>>(name, kind, &value?)?.0.into_token(kind, now_ms)
-        })
+        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
+        let token = results.iter().zip(values).find_map(|(name, value)| {
+            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
+            let verified_at_ms = wire.verified_at_ms.min(now_ms);
+            let is_current = generation.as_ref() == Some(&wire.generation);
+            wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))
+        });
+        FoundMachineToken { token, generation }
     }
 
-    /// Stores the result of a machine token.
-    pub fn put_machine_token(&self, kind: &str, hash: &[u8; 32], token: &MachineToken, deadline: Deadline) {
-        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now().wall_ms));
-        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).min(left_ms);
-        let wire = WireMachineToken::new(kind, token);
-        let _ = self.put(EntryKind::MachineToken, hash, kind, &wire, ttl_ms, deadline);
+    /// Stores the result of a machine token that was verified for this generation.
+    pub fn put_machine_token(
+        &self,
+        id: &MachineTokenId<'_>,
+        token: &MachineToken,
+        verified_at_ms: i64,
+        generation: String,
+        deadline: Deadline,
+    ) {
+        let now_ms = self.clock.now().wall_ms;
+        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(now_ms));
+        let age_ms = now_ms.saturating_sub(verified_at_ms);
+        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).saturating_sub(age_ms).min(left_ms);
+        let wire = WireMachineToken::new(id.kind, token, verified_at_ms, generation);
+        let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
     }
 
-    /// Removes the result of a machine token.
-    pub fn remove_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        self.run(deadline, |timeout| self.engine.delete(&names, timeout))
+    /// Makes all results of a machine token useless, also those of other secrets and of calls that are running.
+    pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
+        let generation = new_generation()?;
+        self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
     }
 
-    /// Returns the JWK set that another process has fetched within the last minute.
-    pub fn jwks(&self, deadline: Deadline) -> Option<Vec<u8>> {
-        let names = self.sealer.names(EntryKind::Jwks, b"");
+    /// Returns the JWK set that another process has fetched from the same source within the last minute.
+    pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
+        let names = self.sealer.names(EntryKind::Jwks, source);
         let values = self.get(&names, deadline).ok()?;
         let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
         set.map(String::into_bytes)
     }
 
-    /// Stores the JWK set.
-    pub fn put_jwks(&self, set: &[u8], deadline: Deadline) {
+    /// Stores the JWK set of a source.
+    pub fn put_jwks(&self, source: &[u8; 32], set: &[u8], deadline: Deadline) {
         if let Ok(set) = std::str::from_utf8(set) {
-            let _ = self.put(EntryKind::Jwks, b"", "", &set, JWKS_TTL_MS, deadline);
+            let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
-    }
-
-    /// Returns the revocation of now with its end.
-    pub fn revocation(&self, revocation: Revocation) -> TimedRevocation {
-        let now_ms = self.clock.now().wall_ms;
-        let expires_at_ms = now_ms.saturating_add(self.lifetimes.revocation_ttl_ms);
-        TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
     }
 
     /// Returns how long a reader should wait before it tries the engine again.
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
     }
+}
+
+fn new_generation() -> Result<String, Unavailable> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
+    Ok(format!("{:016x}", u64::from_le_bytes(random)))
 }
 
 impl std::fmt::Debug for SharedCache {

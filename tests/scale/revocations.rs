@@ -129,7 +129,14 @@ fn revocations_survive_a_restart_of_the_engine_without_its_data() {
 #[test]
 fn foreign_and_replayed_entries_are_ignored_counted_and_logged_once() {
     let world = World::new();
-    let (a, b) = (world.claims_client(), world.claims_client());
+    let client = |secret: &str| {
+        world.client(|config| {
+            config.user_mode = Some(clerk_auth::UserMode::Claims);
+            config.set("publishable_key", "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k").unwrap();
+            config.set("shared_cache_secret", secret).unwrap();
+        })
+    };
+    let [a, b] = [(); 2].map(|()| client("the secret of thirty-two characters"));
     b.poll(Duration::ZERO).unwrap();
     a.revoke_user("user_1");
     assert_eq!(b.poll(Duration::from_secs(5)).unwrap(), 1);
@@ -147,10 +154,7 @@ fn foreign_and_replayed_entries_are_ignored_counted_and_logged_once() {
         world.server.raw(&[b"XADD", stream.as_bytes(), b"*", b"m", value]);
     }
     world.server.raw(&[b"XADD", stream.as_bytes(), b"*", b"other", b"1", b"more", b"2"]);
-    let other = world.client(|config| {
-        config.user_mode = Some(clerk_auth::UserMode::Claims);
-        config.set("shared_cache_secret", "another secret of thirty-two chars").unwrap();
-    });
+    let other = client("another secret of thirty-two chars");
     other.revoke_user("user_3");
     assert_eq!(b.poll(Duration::from_millis(300)).unwrap(), 0);
     assert_eq!((b.stats().shared_cache.rejected, b.stats().shared_cache.errors), (8, 0));

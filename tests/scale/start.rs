@@ -27,6 +27,8 @@ fn wrong_settings_are_refused_by_name() {
     let three = ["a".repeat(32), "b".repeat(32), "c".repeat(32)].join(",");
     let three = error(&world, |config| config.set("shared_cache_secret", &three).unwrap());
     assert!(three.starts_with("shared_cache_secret: at most two"), "{three}");
+    let instance = error(&world, |config| config.set("shared_cache_secret", &"a".repeat(32)).unwrap());
+    assert!(instance.starts_with("publishable_key: needed with `shared_cache_secret`"), "{instance}");
     let ca = error(&world, |config| config.set("shared_cache_ca_pem", "x").unwrap());
     assert!(ca.starts_with("shared_cache_ca_pem: "), "{ca}");
     let required = error(&world, |config| {

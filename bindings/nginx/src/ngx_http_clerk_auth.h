@@ -39,6 +39,9 @@ enum {
 #define NGX_HTTP_CLERK_AUTH_FROM_HEADER 0x0001
 #define NGX_HTTP_CLERK_AUTH_FROM_COOKIE 0x0002
 
+/* The largest webhook event; Clerk's are a few kilobytes. */
+#define NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK (256 * 1024)
+
 /* One setting of the library. `values` is NULL if no directive set it. */
 typedef struct {
     ngx_str_t *values;

@@ -2,9 +2,6 @@
 
 #include "ngx_http_clerk_auth.h"
 
-/* Clerk's events are a few kilobytes. */
-#define NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK (256 * 1024)
-
 /* Svix's own names and those of Standard Webhooks are equivalent. */
 static const char *ngx_http_clerk_auth_webhook_headers[2][3] = {
     { "svix-id", "svix-timestamp", "svix-signature" },

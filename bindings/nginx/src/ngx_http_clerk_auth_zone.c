@@ -36,6 +36,10 @@ typedef struct {
     ngx_http_clerk_auth_slot_t slots[NGX_HTTP_CLERK_AUTH_SLOTS];
 } ngx_http_clerk_auth_shared_t;
 
+/* The smallest zone has room for the largest delivery beside this structure and the revocations. */
+_Static_assert(sizeof(ngx_http_clerk_auth_shared_t) + 2 * NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK < NGX_HTTP_CLERK_AUTH_MIN_ZONE - 128 * 1024,
+    "NGX_HTTP_CLERK_AUTH_MIN_ZONE is too small");
+
 struct ngx_http_clerk_auth_zone_s {
     ngx_http_clerk_auth_shared_t *shared;
     ngx_slab_pool_t *pool;
@@ -203,7 +207,7 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
         record.lengths[i] = (uint32_t) parts[i].len;
         size += parts[i].len;
     }
-    if (size > shared->capacity / 2) {
+    if (ngx_align(size, 8) > shared->capacity) {
         ngx_log_error(NGX_LOG_ALERT, log, 0, "clerk_auth: a webhook event does not fit into \"clerk_auth_zone\"");
         return;
     }

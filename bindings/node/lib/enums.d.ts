@@ -326,7 +326,7 @@ export interface Settings {
   sharedCache?: string;
   /**
    * Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
-   * which the first seals; unset: `secret_key`.
+   * which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
    */
   sharedCacheSecret?: string | string[];
   /**

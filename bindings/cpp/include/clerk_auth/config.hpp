@@ -153,7 +153,7 @@ public:
     // `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none.
     Config &shared_cache(std::string_view value) { return set("shared_cache", value); }
     // Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated,
-    // of which the first seals; unset: `secret_key`.
+    // of which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
     Config &shared_cache_secret(const List &items) { return list("shared_cache_secret", items); }
     // Certificates (PEM) to trust for `rediss://` instead of the system's.
     Config &shared_cache_ca_pem(std::string_view value) { return set("shared_cache_ca_pem", value); }
