@@ -92,6 +92,33 @@ pub fn emails_are_found_without_case(target: &Target) {
     assert_eq!(keys("ada@example.com").len(), 2);
 }
 
+pub fn deactivated_holder_of_an_address_is_found(target: &Target) {
+    for holders in [3, 17] {
+        let database = target.database();
+        let f = fixture(&database);
+        let store = open(&database);
+        let held = |name: String| RowChanges { email: Some(Some("ada@example.com".into())), ..user(&name) };
+        let keys: Vec<String> = (0..holders).map(|at| create(&*store, &held(format!("holder{at}"))).unwrap()).collect();
+        let last = keys.last().unwrap();
+        // A ban is Clerk's, and only the application's own deactivation blocks the address.
+        database
+            .sql(&format!("UPDATE clerk_user SET is_active = FALSE, banned_by_clerk = TRUE WHERE id <= {}", keys[1]));
+        put(&f, "user_ada", "ada", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_ada"), "in verified");
+        database.sql(&format!("UPDATE clerk_user SET is_active = FALSE WHERE id = {last}"));
+        let found = store.find_by_email("ADA@example.com").unwrap();
+        assert!(found.len() > 1 && found[0].key == *last, "{found:?}");
+        put(&f, "user_again", "again", 1, json!({"email_addresses": ["ada@example.com"]}));
+        assert_eq!(f.authenticate_new("user_again"), "out user-inactive");
+        // The address of an account that exists is changed.
+        put(&f, "user_bob", "bob", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_bob"), "in verified");
+        put(&f, "user_bob", "bob", 2, json!({"email_addresses": ["ada@example.com"]}));
+        f.time.advance_s(400);
+        assert_eq!(f.authenticate_new("user_bob"), "out user-inactive");
+    }
+}
+
 pub fn unicode_is_stored_as_it_is(target: &Target) {
     let database = target.database();
     let store = open(&database);

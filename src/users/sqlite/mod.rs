@@ -394,6 +394,22 @@ mod tests {
     }
 
     #[test]
+    fn deactivated_row_among_many_of_an_address_is_found() {
+        let folder = folder("holders");
+        let store = SqliteStore::open(folder.join("users.db")).unwrap();
+        let mut last = String::new();
+        for at in 0..17 {
+            let name = format!("ada{at}");
+            last = store.create(&RowChanges { clerk_id: Some(name.clone()), username: Some(name), ..ada() }).unwrap();
+        }
+        let deactivated = RowChanges { is_active: Some(false), ..RowChanges::default() };
+        store.update(&last, &deactivated, &UpdateCondition::default()).unwrap();
+        let found = store.find_by_email("ada@example.com").unwrap();
+        assert!(found.len() == 2 && found[0].key == last, "{found:?}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn rollback_discards_insert() {
         let folder = folder("rollback");
         let store = SqliteStore::open(folder.join("users.db")).unwrap();
