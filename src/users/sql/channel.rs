@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::Failure;
 use super::url::{DatabaseUrl, Host, TlsMode};
@@ -68,30 +70,35 @@ pub struct Socket {
     limits: Arc<Limits>,
 }
 
-/// A timeout of the system looks like a read that would block.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
+/// Runs a call of the system with the time that is left, again if a signal has interrupted it.
+fn within<T>(limits: &Limits, mut run: impl FnMut(Option<Duration>) -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match run(Some(limits.remaining()?)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A timeout of the system looks like a call that would block.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+            done => return done,
+        }
+    }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let remaining = Some(self.limits.remaining()?);
-        match &mut self.stream {
+        let Socket { stream, limits } = self;
+        within(limits, |remaining| match stream {
             Stream::Tcp(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
             Stream::Unix(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
-        }
-        .map_err(timed_out)
+        })
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let remaining = Some(self.limits.remaining()?);
-        match &mut self.stream {
+        let Socket { stream, limits } = self;
+        within(limits, |remaining| match stream {
             Stream::Tcp(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),
             Stream::Unix(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),
-        }
-        .map_err(timed_out)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -179,6 +186,17 @@ pub fn is_quiet(socket: &TcpStream) -> bool {
     is_restored && read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
+/// Waits no longer than the deadline for a server that accepts no connection.
+fn connect_unix(path: &Path, limits: &Limits) -> io::Result<UnixStream> {
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    within(limits, |remaining| {
+        socket.set_write_timeout(remaining)?;
+        socket.connect(&address)
+    })?;
+    Ok(socket.into())
+}
+
 /// Connects to servers.
 #[derive(Debug)]
 pub struct Dialer {
@@ -197,7 +215,7 @@ impl Dialer {
     pub fn connect(&self, host: &Host, deadline: Deadline) -> Result<Channel, Failure> {
         let limits = Limits::new(deadline);
         let stream = match host {
-            Host::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Host::Unix(path) => Stream::Unix(connect_unix(path, &limits)?),
             Host::Tcp { name, port } => Stream::Tcp(self.connect_tcp(name, *port, deadline)?),
         };
         Ok(Channel::Plain(Socket { stream, limits }))
