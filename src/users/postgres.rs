@@ -3,6 +3,8 @@
 //! tokio-postgres separates queries from the connection that sends them. Both are polled here by the calling thread. A read waits only
 //! when nothing else can be done: then the connection has sent what there is to send.
 
+mod messages;
+
 use std::future::Future;
 use std::io;
 use std::net::TcpStream;
@@ -19,6 +21,7 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use self::messages::Messages;
 use super::sql::{
     Channel, Connection, DatabaseUrl, Dialect, Dialer, Engine, Failure, FailureKind, Host, Limits, Outcome, Statement,
     Tls, TlsMode, UrlRules, Value,
@@ -79,7 +82,7 @@ impl Postgres {
         }
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(signal.clone());
-        let mut connecting = pin!(config.connect_raw(Stream(channel), NoTls));
+        let mut connecting = pin!(config.connect_raw(Stream::new(channel), NoTls));
         let connected = loop {
             limits.permit_wait();
             if let Poll::Ready(connected) = connecting.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -221,7 +224,7 @@ impl PostgresConnection {
     /// Executes statements that have no values and whose results do not matter.
     fn batch(&mut self, sql: &str, deadline: Deadline) -> Result<(), Failure> {
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;
-        limits.set_deadline(deadline);
+        limits.begin(deadline);
         drive(connection, limits, signal, waker, client.batch_execute(sql))
     }
 }
@@ -265,7 +268,7 @@ impl Connection for PostgresConnection {
             })
             .collect();
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;
-        limits.set_deadline(deadline);
+        limits.begin(deadline);
         let query = client.query_typed(&statement.sql, &values);
         let rows = drive(connection, limits, signal, waker, query)?;
         let rows = rows.iter().map(values_of).collect::<Result<_, _>>()?;
@@ -278,7 +281,7 @@ impl Connection for PostgresConnection {
 
     fn close(self) {
         let PostgresConnection { client, mut connection, limits, waker, .. } = self;
-        limits.set_deadline(Deadline::after(CLOSE_TIMEOUT));
+        limits.begin(Deadline::after(CLOSE_TIMEOUT));
         drop(client);
         let _ = connection.poll_message(&mut Context::from_waker(&waker));
     }
@@ -329,11 +332,7 @@ fn failure(error: &Error) -> Failure {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<io::Error>() {
-            // An error cannot be copied; what it is about can.
-            return match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(error) => Failure::of_transport(crate::api::of_rustls(error)),
-                None => io::Error::from(error.kind()).into(),
-            };
+            return Failure::of_io(error);
         }
         source = cause.source();
     }
@@ -345,24 +344,34 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// A channel with the traits that tokio-postgres requires.
-struct Stream(Channel);
+struct Stream {
+    channel: Channel,
+    received: Messages,
+}
+
+impl Stream {
+    fn new(channel: Channel) -> Self {
+        Stream { channel, received: Messages::default() }
+    }
+}
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.0.read_if_permitted(buffer.initialize_unfilled()) {
-            Some(read) => Poll::Ready(read.map(|count| buffer.advance(count))),
-            None => Poll::Pending,
-        }
+        let Stream { channel, received } = &mut *self;
+        let unfilled = buffer.initialize_unfilled();
+        let Some(read) = channel.read_if_permitted(unfilled) else { return Poll::Pending };
+        let checked = read.and_then(|count| received.check(&unfilled[..count]).map(|()| count));
+        Poll::Ready(checked.map(|count| buffer.advance(count)))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(io::Write::write(&mut self.0, buffer))
+        Poll::Ready(io::Write::write(&mut self.channel, buffer))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(io::Write::flush(&mut self.0))
+        Poll::Ready(io::Write::flush(&mut self.channel))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "signals")]
 
+mod mysql;
 mod postgres;
 
 use std::io::{ErrorKind, Write};

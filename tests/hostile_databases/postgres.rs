@@ -114,6 +114,77 @@ fn good_server_is_accepted() {
 }
 
 #[test]
+fn type_that_needs_another_type_without_end_is_lost() {
+    let port = serve(|stream| {
+        let mut peer = Peer(stream);
+        peer.accept(WRITABLE);
+        peer.serve(|sql| !sql.starts_with("SELECT"));
+        peer.send(&[message(b'1', b""), message(b'2', b""), column(1_000_000), READY.to_vec()].concat());
+        for oid in 1_000_001_u32.. {
+            if peer.statement().is_none() {
+                return;
+            }
+            let parameter = message(b't', &[&[0, 1][..], &oid.to_be_bytes()].concat());
+            peer.send(&[message(b'1', b""), parameter, message(b'n', b""), READY.to_vec()].concat());
+        }
+    });
+    let message = refusal(&url(port));
+    assert!(message.contains("more than"), "{message}");
+}
+
+#[test]
+fn response_without_end_is_lost() {
+    let row = message(b'D', &[&[0, 1, 0, 0, 0, 8][..], &[0; 8]].concat());
+    let notice = message(b'N', b"SNOTICE\0C00000\0Mx\0\0");
+    for (is_at_start, unit) in [(true, notice.clone()), (false, notice), (false, row)] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counter = sent.clone();
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            match is_at_start {
+                true => {
+                    peer.body();
+                    peer.send(&message(b'R', &[0; 4]));
+                }
+                false => {
+                    peer.accept(WRITABLE);
+                    peer.serve(|sql| !sql.starts_with("SELECT"));
+                    peer.send(&[message(b'1', b""), message(b'2', b""), column(INT8)].concat());
+                }
+            }
+            flood(&mut peer.0, &unit, &counter);
+        });
+        let message = refusal(&url(port));
+        assert!(message.contains("more than") && sent.load(Ordering::SeqCst) < MOST_SENT, "{message} {sent:?}");
+    }
+}
+
+#[test]
+fn message_that_is_too_long_is_lost_before_it_arrives() {
+    for length in [2 << 20, u32::MAX >> 1, u32::MAX] {
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            peer.body();
+            peer.send(&[&b"N"[..], &length.to_be_bytes()].concat());
+            std::thread::sleep(SLACK);
+        });
+        let message = refusal(&url(port));
+        assert!(message.contains("more than"), "{message}");
+    }
+}
+
+#[test]
+fn message_of_an_error_is_shortened() {
+    let port = serve(|stream| {
+        let mut peer = Peer(stream);
+        peer.body();
+        let text = format!("SFATAL\0VFATAL\0C28000\0M{}\0\0", "é".repeat(300_000));
+        peer.send(&message(b'E', text.as_bytes()));
+    });
+    assert!(refusal(&url(port)).contains("éé"));
+}
+
+#[test]
 fn signal_does_not_look_like_a_lost_connection() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: installs a function that does nothing; SA_RESTART does not help a socket with a timeout.

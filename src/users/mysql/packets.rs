@@ -7,10 +7,7 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-use crate::users::sql::{Channel, Failure, FailureKind};
-
-/// The length of the longest packet that a server of this library's statements sends.
-const MAX_PACKET: usize = 1 << 20;
+use crate::users::sql::{Channel, Failure, FailureKind, MAX_READ};
 
 /// A channel with the number of the next packet.
 pub struct Packets {
@@ -39,7 +36,7 @@ impl Packets {
         self.channel.read_exact(&mut header)?;
         let [low, middle, high, number] = header;
         let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
-        if number != self.next || length > MAX_PACKET {
+        if number != self.next || length > MAX_READ {
             return Err(odd());
         }
         self.next = self.next.wrapping_add(1);

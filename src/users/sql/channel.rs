@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,23 +18,44 @@ use super::url::{DatabaseUrl, Host, TlsMode};
 use crate::api::{CachingResolver, TransportError, client_config, of_rustls, server_verifier};
 use crate::clock::Deadline;
 
+/// How many bytes a server may send while a connection is opened, or for one statement.
+pub const MAX_READ: usize = 1 << 20;
+/// How often it may answer. tokio-postgres asks for types that it does not know, and for those that they consist of, recursively.
+const MAX_ANSWERS: u32 = 32;
+
 /// What limits a channel; shared with the driver that owns the channel.
 #[derive(Debug)]
 pub struct Limits {
     base: Instant,
     deadline_ns: AtomicU64,
+    /// How many bytes may still be read.
+    bytes: AtomicUsize,
+    /// How many answers may still be read.
+    answers: AtomicU32,
+    /// Whether something was sent since the last read.
+    is_asked: AtomicBool,
     /// Whether the next read through [`Channel::read_if_permitted`] may wait.
     may_wait: AtomicBool,
 }
 
 impl Limits {
     fn new(deadline: Deadline) -> Arc<Self> {
-        let limits = Limits { base: Instant::now(), deadline_ns: AtomicU64::new(0), may_wait: AtomicBool::new(false) };
-        limits.set_deadline(deadline);
+        let limits = Limits {
+            base: Instant::now(),
+            deadline_ns: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            answers: AtomicU32::new(0),
+            is_asked: AtomicBool::new(false),
+            may_wait: AtomicBool::new(false),
+        };
+        limits.begin(deadline);
         Arc::new(limits)
     }
 
-    pub fn set_deadline(&self, deadline: Deadline) {
+    /// Begins a statement: sets its deadline, and how much the server may send for it.
+    pub fn begin(&self, deadline: Deadline) {
+        self.bytes.store(MAX_READ, Ordering::Relaxed);
+        self.answers.store(MAX_ANSWERS, Ordering::Relaxed);
         let after = deadline.instant().saturating_duration_since(self.base);
         self.deadline_ns.store(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -46,6 +67,20 @@ impl Limits {
 
     pub fn forbid_wait(&self) {
         self.may_wait.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns how many bytes the next read may have.
+    fn readable(&self) -> io::Result<usize> {
+        let answers = self.answers.load(Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            self.answers.store(answers.saturating_sub(1), Ordering::Relaxed);
+        }
+        if answers == 0 || bytes == 0 { Err(io::Error::other(Failure::excess())) } else { Ok(bytes) }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.bytes.store(self.bytes.load(Ordering::Relaxed).saturating_sub(bytes), Ordering::Relaxed);
     }
 
     fn remaining(&self) -> io::Result<Duration> {
@@ -85,16 +120,20 @@ fn within<T>(limits: &Limits, mut run: impl FnMut(Option<Duration>) -> io::Resul
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Socket { stream, limits } = self;
-        within(limits, |remaining| match stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
-            Stream::Unix(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
-        })
+        let most = limits.readable()?.min(buffer.len());
+        let count = within(limits, |remaining| match stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(&mut buffer[..most])),
+            Stream::Unix(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(&mut buffer[..most])),
+        })?;
+        limits.count(count);
+        Ok(count)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let Socket { stream, limits } = self;
+        limits.is_asked.store(true, Ordering::Relaxed);
         within(limits, |remaining| match stream {
             Stream::Tcp(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),
             Stream::Unix(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),

@@ -22,7 +22,7 @@ mod value;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use self::{
-    channel::{Channel, Dialer, Limits, Tls},
+    channel::{Channel, Dialer, Limits, MAX_READ, Tls},
     engine::{Connection, Engine, Outcome},
     failure::{Failure, FailureKind},
     migration::prepare,
