@@ -81,6 +81,36 @@ impl Peer {
 }
 
 #[test]
+fn value_of_an_internal_type_does_not_exhaust_the_pool() {
+    static IS_GOOD: AtomicBool = AtomicBool::new(false);
+    let kinds = [17, 18, 19, 20, 243];
+    let port = serve(move |stream| {
+        let mut peer = Peer(stream, 0);
+        peer.accept();
+        for at in 0.. {
+            if peer.serve().is_none() {
+                return;
+            }
+            match IS_GOOD.load(Ordering::SeqCst) {
+                // No row.
+                true => {
+                    peer.send(&[1]);
+                    [&column(LONGLONG)[..], EOF, EOF].iter().for_each(|payload| peer.send(payload));
+                }
+                false => peer.rows(kinds[at % kinds.len()], &[0, 0, 4, 1, 2, 3, 4]),
+            }
+        }
+    });
+    let store = open(&url(port)).unwrap();
+    for _ in 0..8 {
+        let found = catch_unwind(AssertUnwindSafe(|| store.find_by_key("1")));
+        assert!(found.expect("a panic reaches the application").is_err());
+    }
+    IS_GOOD.store(true, Ordering::SeqCst);
+    assert_eq!(store.find_by_key("1"), Ok(None));
+}
+
+#[test]
 fn response_without_end_is_lost() {
     // Rows, definitions of columns, and parameters of a prepared statement.
     for prelude in [

@@ -1,5 +1,6 @@
 //! Why a statement was not executed, in terms that all engines have in common.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, io};
 
 use crate::api::{TransportError, of_rustls};
@@ -77,6 +78,12 @@ impl Failure {
     pub fn is_harmless(&self) -> bool {
         matches!(self.kind, FailureKind::Conflict | FailureKind::Repeatable | FailureKind::Other)
     }
+}
+
+/// Uses a connection, which is dropped after a panic: what a server sends must not end a request by one of the driver.
+pub fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let panicked = || Failure::new(FailureKind::Lost, -1, "the server sent what the driver cannot read");
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(panicked()))
 }
 
 impl fmt::Display for Failure {
