@@ -162,3 +162,30 @@ fn message_of_an_error_is_shortened() {
     });
     assert!(refusal(&url(port)).contains("éé"));
 }
+
+#[test]
+fn password_is_not_sent_where_it_could_be_read() {
+    // A name of the loopback interface that is not known as one.
+    for (host, is_sent) in [("127.1", false), ("127.0.0.1", true)] {
+        for is_switched in [false, true] {
+            let (sender, receiver) = mpsc::channel();
+            let port = serve(move |stream| {
+                let mut peer = Peer(stream, 0);
+                let greeted = peer.greet(if is_switched { "mysql_native_password" } else { "caching_sha2_password" });
+                let response = greeted.unwrap();
+                let is_native = response.windows(21).any(|window| window == b"mysql_native_password");
+                if is_switched || is_native {
+                    peer.send(b"\xfecaching_sha2_password\0abcdefghijklmnopqrst\0");
+                    peer.read();
+                }
+                // The client sends the password, encrypted with a key of the server's choice.
+                peer.send(&[1, 4]);
+                sender.send(peer.read()).unwrap();
+            });
+            let message = refusal(&url_of(host, port));
+            let asked = receiver.recv_timeout(SLACK).unwrap();
+            assert_eq!(asked, is_sent.then(|| vec![2]), "{message}");
+            assert_eq!(message.contains("verify-full"), !is_sent, "{message}");
+        }
+    }
+}

@@ -185,6 +185,29 @@ fn message_of_an_error_is_shortened() {
 }
 
 #[test]
+fn password_is_not_sent_to_a_server_that_asks_for_it() {
+    for code in [3, 7, 99] {
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            peer.body();
+            peer.send(&message(b'R', &[0, 0, 0, code]));
+            let mut rest = Vec::new();
+            drop(peer.0.read_to_end(&mut rest));
+            assert_eq!(rest, b"");
+            SEEN.store(true, Ordering::SeqCst);
+        });
+        static SEEN: AtomicBool = AtomicBool::new(false);
+        let message = refusal(&url(port));
+        assert!(message.contains("SCRAM"), "{message}");
+        ends_within(SLACK, || {
+            while !SEEN.swap(false, Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        });
+    }
+}
+
+#[test]
 fn signal_does_not_look_like_a_lost_connection() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: installs a function that does nothing; SA_RESTART does not help a socket with a timeout.

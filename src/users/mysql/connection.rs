@@ -79,13 +79,15 @@ impl MysqlConnection {
         }
         let password = url.password.as_ref().map(Secret::expose);
         let nonce = greeting.nonce();
+        let is_verified = |tls: &Tls| matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+        let is_trusted = host.is_local() || tls.is_some_and(is_verified);
         let plugin = match greeting.auth_plugin() {
-            Some(plugin @ (AuthPlugin::MysqlNativePassword | AuthPlugin::CachingSha2Password)) => plugin.into_owned(),
+            Some(AuthPlugin::CachingSha2Password) if is_trusted => AuthPlugin::CachingSha2Password,
             // The server switches to that of the user.
             _ => AuthPlugin::MysqlNativePassword,
         };
         let response = HandshakeResponse::new(
-            Some(scramble(&plugin, password, &nonce)?),
+            Some(scramble(&plugin, password, &nonce, is_trusted)?),
             (8, 0, 0),
             Some(url.user.as_bytes()),
             Some(url.database.as_bytes()),
@@ -96,7 +98,7 @@ impl MysqlConnection {
         );
         packets.write(&serialized(&response))?;
         let is_mariadb = greeting.server_version_str().contains("MariaDB");
-        finish(&mut packets, plugin, password, nonce)?;
+        finish(&mut packets, plugin, password, nonce, is_trusted)?;
         Ok(MysqlConnection { packets, limits, probe, capabilities, is_mariadb, prepared: HashMap::new() })
     }
 

@@ -168,7 +168,7 @@ impl Channel {
         matches!(self, Channel::Tls(_))
     }
 
-    /// Whether the connection cannot be read between this process and the server.
+    /// Whether the server takes the connection for one that cannot be read between: then it expects the password itself.
     pub fn is_private(&self) -> bool {
         self.is_tls() || matches!(self.socket().stream, Stream::Unix(_))
     }
