@@ -91,8 +91,7 @@ impl Postgres {
         };
         let (client, connection) = connected.map_err(|error| failure(&error))?;
         let mut connection = PostgresConnection { client, connection, limits, probe, signal, waker };
-        let is_on = |name| connection.connection.parameter(name) == Some("on");
-        if is_on("in_hot_standby") || is_on("default_transaction_read_only") {
+        if connection.is_read_only(deadline)? {
             return Err(Failure::new(FailureKind::ReadOnly, -1, "the server is read-only, such as a standby"));
         }
         let ms = self.timeout.as_millis();
@@ -221,6 +220,16 @@ pub struct PostgresConnection {
 }
 
 impl PostgresConnection {
+    /// Returns whether the server is a standby, or does not permit writes. Those before version 14, and poolers, do not report it.
+    fn is_read_only(&mut self, deadline: Deadline) -> Result<bool, Failure> {
+        let reported = ["in_hot_standby", "default_transaction_read_only"].map(|name| self.connection.parameter(name));
+        if !reported.contains(&None) {
+            return Ok(reported.contains(&Some("on")));
+        }
+        let asked = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'";
+        Ok(self.run(&Statement::plain(asked), deadline)?.number() != Some(0))
+    }
+
     /// Executes statements that have no values and whose results do not matter.
     fn batch(&mut self, sql: &str, deadline: Deadline) -> Result<(), Failure> {
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;

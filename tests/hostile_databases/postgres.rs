@@ -208,6 +208,20 @@ fn password_is_not_sent_to_a_server_that_asks_for_it() {
 }
 
 #[test]
+fn standby_of_a_version_that_does_not_report_it_is_skipped() {
+    for parameters in [&[][..], &WRITABLE[..1], &WRITABLE[1..]] {
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            peer.accept(parameters);
+            // "Yes" to each question.
+            peer.serve(|_| true);
+        });
+        let message = refusal(&url(port));
+        assert!(message.contains("read-only"), "{message}");
+    }
+}
+
+#[test]
 fn signal_does_not_look_like_a_lost_connection() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: installs a function that does nothing; SA_RESTART does not help a socket with a timeout.
