@@ -307,6 +307,44 @@ pub fn ban_and_deactivation_follow_the_rules(target: &Target) {
     assert_eq!(f.authenticate_new("user_ada"), "in verified");
 }
 
+pub fn trigger_that_deactivates_rows_decides(target: &Target) {
+    // Before or after the row is written, as each engine can.
+    let sqlite = "BEGIN UPDATE clerk_user SET is_active = 0 WHERE id = NEW.id AND is_active; END";
+    let times: &[&str] = if target.kind == Kind::Postgres { &["BEFORE", "AFTER"] } else { &["AFTER"] };
+    for time in times {
+        let database = target.database();
+        let f = fixture(&database);
+        let trigger = |event: &str| match target.kind {
+            Kind::Sqlite => format!("CREATE TRIGGER approval_{event} AFTER {event} ON clerk_user {sqlite}"),
+            Kind::Mariadb => {
+                format!(
+                    "CREATE TRIGGER approval_{event} BEFORE {event} ON clerk_user FOR EACH ROW SET NEW.is_active = FALSE"
+                )
+            }
+            Kind::Postgres => format!(
+                "CREATE TRIGGER approval_{event} {time} {event} ON clerk_user FOR EACH ROW WHEN (pg_trigger_depth() = 0)
+                   EXECUTE FUNCTION approval()"
+            ),
+        };
+        if target.kind == Kind::Postgres {
+            let own = "UPDATE clerk_user SET is_active = FALSE WHERE id = NEW.id;";
+            let body = if *time == "BEFORE" { "NEW.is_active := FALSE;" } else { own };
+            database.sql(&format!(
+                "CREATE FUNCTION approval() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$"
+            ));
+        }
+        // A row of the application is linked by an update.
+        database.sql("INSERT INTO clerk_user (email, username) VALUES ('old@example.com', 'veteran')");
+        database.sql(&trigger("INSERT"));
+        put(&f, "user_new", "new", 1, json!({}));
+        put(&f, "user_old", "old", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_new"), "out user-inactive", "{time}");
+        database.sql(&trigger("UPDATE"));
+        assert_eq!(f.authenticate_new("user_old"), "out user-inactive", "{time}");
+        assert_eq!(database.sql("SELECT count(*) FROM clerk_user WHERE NOT is_active"), "2");
+    }
+}
+
 pub fn application_reads_and_writes_the_columns(target: &Target) {
     let database = target.database();
     let store = open(&database);

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::engine::{Connection, Engine, Outcome};
 use super::failure::guarded;
 use super::pool::Pool;
-use super::{Failure, FailureKind, Statement, prepare, row_of, schema};
+use super::{Failure, FailureKind, Statement, prepare, row_of, schema, write_and_read};
 use crate::clock::Deadline;
 use crate::users::deadline::{current, pause};
-use crate::users::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
+use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 
 /// The pause before a statement is repeated, at first and at most.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -196,5 +196,9 @@ impl<E: Engine> UserStore for SqlStore<E> {
 
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
         Ok(self.change(key, changes, condition)?)
+    }
+
+    fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        write_and_read(self, request)
     }
 }

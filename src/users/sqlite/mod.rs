@@ -20,7 +20,7 @@ use self::error::{explain, is_harmless};
 use self::file::{DatabaseFile, FileId, OpenFiles};
 use self::pool::Pooled;
 use super::sql::{self, Dialect, Statement, Value, row_of};
-use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
+use super::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
@@ -283,6 +283,10 @@ impl UserStore for SqliteStore {
             1 => Ok(()),
             _ => Err(StoreError::Conflict),
         }
+    }
+
+    fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        sql::write_and_read(self, request)
     }
 }
 
