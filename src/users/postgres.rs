@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -252,10 +252,10 @@ fn drive<T>(
         signal.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(done) = query.as_mut().poll(&mut context) {
             limits.forbid_wait();
-            return done.map_err(|error| failure(&error));
+            return done.map_err(|error| failure_of_statement(&error));
         }
         match connection.poll_message(&mut context) {
-            Poll::Ready(Some(Err(error))) => return Err(failure(&error)),
+            Poll::Ready(Some(Err(error))) => return Err(failure_of_statement(&error)),
             Poll::Ready(None) => return Err(Failure::new(FailureKind::Lost, -1, "the connection is closed")),
             // A notice.
             Poll::Ready(Some(Ok(_))) => {}
@@ -321,6 +321,19 @@ fn state_code(state: &str) -> i32 {
     state.bytes().rev().fold(0, |code, byte| code << 6 | i32::from(byte.wrapping_sub(b'0') & 0x3f))
 }
 
+/// Converts an error of an open connection. After one that is not the server's, or that ends the session, it cannot be used any more.
+fn failure_of_statement(error: &Error) -> Failure {
+    let is_last = |error: &DbError| match error.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        None => matches!(error.severity(), "FATAL" | "PANIC"),
+    };
+    let mut failure = failure(error);
+    if failure.is_harmless() && error.as_db_error().is_none_or(is_last) {
+        failure.kind = FailureKind::Lost;
+    }
+    failure
+}
+
 fn failure(error: &Error) -> Failure {
     if let Some(error) = error.as_db_error() {
         let state = error.code();
@@ -334,6 +347,8 @@ fn failure(error: &Error) -> Failure {
             SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::DATABASE_DROPPED => FailureKind::Lost,
             SqlState::READ_ONLY_SQL_TRANSACTION => FailureKind::ReadOnly,
             SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => FailureKind::TimedOut,
+            // The class "connection exception", which poolers report of their servers.
+            _ if state.code().starts_with("08") => FailureKind::Lost,
             _ => FailureKind::Other,
         };
         return Failure::new(kind, state_code(state.code()), format!("{} ({})", error.message(), state.code()));

@@ -111,6 +111,30 @@ fn value_of_an_internal_type_does_not_exhaust_the_pool() {
 }
 
 #[test]
+fn server_that_ends_the_session_is_connected_again() {
+    for code in [1053_u16, 1152, 1158, 1159, 1161, 4031] {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = connections.clone();
+        let port = serve(move |stream| {
+            // The first connection is that of the start.
+            let is_ending = counter.fetch_add(1, Ordering::SeqCst) == 1;
+            let mut peer = Peer(stream, 0);
+            peer.accept();
+            while peer.serve().is_some() {
+                if is_ending {
+                    return peer.send(&[&[0xff][..], &code.to_le_bytes(), b"#08S01bye"].concat());
+                }
+                peer.send(&[1]);
+                [&column(LONGLONG)[..], EOF, EOF].iter().for_each(|payload| peer.send(payload));
+            }
+        });
+        let store = open(&url(port)).unwrap();
+        assert_eq!(store.find_by_key("1"), Ok(None), "{code}");
+        assert_eq!(connections.load(Ordering::SeqCst), 3, "{code}");
+    }
+}
+
+#[test]
 fn response_without_end_is_lost() {
     // Rows, definitions of columns, and parameters of a prepared statement.
     for prelude in [

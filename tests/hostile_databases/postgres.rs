@@ -222,6 +222,27 @@ fn standby_of_a_version_that_does_not_report_it_is_skipped() {
 }
 
 #[test]
+fn server_that_ends_the_session_is_connected_again() {
+    for code in ["57P05", "25P03", "40001", "08006", "XX000"] {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = connections.clone();
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            // The first connection is that of the start.
+            let is_ending = counter.fetch_add(1, Ordering::SeqCst) == 1;
+            peer.accept(WRITABLE);
+            let is_find = |sql: &str| sql.contains("WHERE id = ");
+            if peer.serve(|sql| !(is_ending && is_find(sql))).is_some() {
+                peer.send(&error("FATAL", code));
+            }
+        });
+        let store = open(&url(port)).unwrap();
+        assert_eq!(store.find_by_key("1"), Ok(None), "{code}");
+        assert_eq!(connections.load(Ordering::SeqCst), 3, "{code}");
+    }
+}
+
+#[test]
 fn signal_does_not_look_like_a_lost_connection() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: installs a function that does nothing; SA_RESTART does not help a socket with a timeout.
