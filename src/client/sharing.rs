@@ -95,7 +95,7 @@ impl Inner {
             Err(Unavailable) if shared.is_required() => return Err(Reason::SharedCacheUnavailable.into()),
             Err(Unavailable) => {}
             // A process need not poll.
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(change) = self.changes.take() {
                     self.send_or_keep(shared, change, deadline);
                 }
@@ -104,27 +104,26 @@ impl Inner {
         self.check_revocations(token, now)
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process. Returns the newest version
+    /// of the user that has reported a ban or its end.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
+    ) -> Result<Option<i64>, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let found = shared.revocations(user, session, deadline)?;
+        let FoundRevocations { user: by_user, session: by_session, version_ms } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
-            let known = match scope {
-                Scope::Session => self.revocations.find(None, Some(id), Some(i64::MAX), now),
-                _ => self.revocations.find(Some(id), None, Some(i64::MAX), now),
-            };
-            if known != found.revocation.reason() {
-                self.invalidate(scope, id, || self.import(scope, id, revocation, now));
+            // What is no change invalidates nothing: the attempt that looks it up would start again each time.
+            if self.import(scope, id, found, now) {
+                self.invalidate(scope, id, || ());
             }
         }
-        Ok(())
+        Ok(version_ms)
     }
 
     /// Shares the revocation of a user or a session.
@@ -133,11 +132,13 @@ impl Inner {
         self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)));
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, revocation: Option<Revocation>, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Whether the user is banned is for those
+    /// that fetch no users.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, now: Now) {
         let Some(shared) = &self.shared else { return };
-        let revocation = revocation.map(|revocation| shared.revocation(revocation));
-        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(user.updated_at_ms) };
+        let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
+        let revocation = Some(shared.ban_state(is_banned, version_ms));
+        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();
         // After the change, which makes the snapshots before it useless.
@@ -145,7 +146,6 @@ impl Inner {
             && age_ms < i64::MAX
             && let Ok(found) = shared.user(&user.id, deadline)
             && let Some(generation) = found.generation
-            && found.snapshot.is_none_or(|other| other.version_ms() < user.updated_at_ms)
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
             let _ = shared.put_user(user, fetched_at_ms, generation, deadline);
@@ -302,13 +302,13 @@ impl Inner {
             Change::Start => {}
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
-                    self.import(Scope::Session, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));
                     self.sessions.remove(id);
                 });
             }
             Change::User { id, revocation, version_ms } if is_clerk_id(id, "user_") => {
                 self.invalidate(Scope::Subject, id, || {
-                    self.import(Scope::Subject, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Subject, id, revocation, now));
                     self.users.remove_before(id, *version_ms, now);
                     self.blocked_users.forget_row(id);
                 });
@@ -329,15 +329,19 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end.
-    pub fn import(&self, scope: Scope, id: &str, revocation: Option<TimedRevocation>, now: Now) {
-        let Some(revocation) = revocation else { return };
-        if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return;
+    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        if let Some(version_ms) = revocation.version_ms() {
+            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
+            if self.settings.mode != UserMode::Claims || is_late() {
+                return false;
+            }
         }
-        if self.revocations.import(scope == Scope::Session, id, revocation, now) {
+        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+        if merged.is_evicting {
             self.invalidate_all(|| ());
         }
+        merged.is_changed
     }
 }
 

@@ -240,7 +240,7 @@ impl UserCache {
     }
 
     /// Returns the newest version of a user that this process has seen.
-    fn newest_version(&self, id: &str, now: Now) -> Option<i64> {
+    pub fn newest_version(&self, id: &str, now: Now) -> Option<i64> {
         let cached = self.users.get(id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
         self.last_updates.get(id, now.mono_ms).max(cached)
     }
