@@ -1416,8 +1416,8 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
     /** Find the row of the Clerk user with the id in "value", compared exactly. Respond as above. */
     CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
     /**
-     * Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several.
-     * Respond as above.
+     * Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several:
+     * first those that the application has deactivated. Respond as above.
      */
     CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
     /**
