@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::auth_context::VerifiedToken;
 use super::auth_result::VerifyError;
-use super::changes::LostRevocation;
+use super::changes::{LostRevocation, Sending};
 use super::inner::Inner;
 use super::invalidations::Scope;
-use super::unsent::Full;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Io, Now};
 use crate::config::UserMode;
@@ -32,22 +31,9 @@ impl Inner {
     pub fn share(&self, change: Change) {
         let Some(shared) = &self.shared else { return };
         let deadline = self.deadline();
-        if self.send_or_keep(shared, self.changes.join(change), deadline) {
-            self.send_changes(shared, deadline);
+        if self.send(shared, self.changes.begin(change), deadline).is_ok() {
+            let _ = self.send_changes(shared, deadline);
         }
-    }
-
-    /// Sends a change, or lets it wait. Returns whether it was sent.
-    fn send_or_keep(&self, shared: &SharedCache, change: Change, deadline: Deadline) -> bool {
-        if self.send(shared, &change, deadline).is_ok() {
-            return true;
-        }
-        if let Err(Full) = self.changes.put(change) {
-            self.backend.events.log(Level::Error, || {
-                "shared cache: too many revocations wait for it; one more reaches no other process".into()
-            });
-        }
-        false
     }
 
     /// Whether a revocation that a webhook event has reported is known to this process only, and should not be.
@@ -62,7 +48,7 @@ impl Inner {
         let Some(shared) = self.shared.as_ref().filter(|_| self.changes.has_unsent()) else { return };
         shared.retry_now();
         let deadline = Deadline::after(MAX_FLUSH.min(self.settings.timeout));
-        while self.send_changes(shared, deadline) && !deadline.remaining().is_zero() {}
+        while self.send_changes(shared, deadline) == Ok(true) && !deadline.remaining().is_zero() {}
     }
 
     /// Rejects all tokens of a session, in every process.
@@ -97,7 +83,7 @@ impl Inner {
             // A process need not poll.
             Ok(_) => {
                 if let Some(change) = self.changes.take() {
-                    self.send_or_keep(shared, change, deadline);
+                    let _ = self.send(shared, change, deadline);
                 }
             }
         }
@@ -161,20 +147,32 @@ impl Inner {
         found.is_some_and(|snapshot| snapshot.version_ms() > user.updated_at_ms)
     }
 
-    /// Sends changes that wait, for a short time: the caller has something else to do. Returns whether others still wait, and the
-    /// engine takes them.
-    fn send_changes(&self, shared: &SharedCache, deadline: Deadline) -> bool {
+    /// Sends changes that wait, for a short time: the caller has something else to do. Returns whether others still wait.
+    fn send_changes(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
         let (begun, shutdowns) = (Instant::now(), self.changes.shutdowns());
         while begun.elapsed() < SLICE && !deadline.remaining().is_zero() && shutdowns == self.changes.shutdowns() {
-            let Some(change) = self.changes.take() else { return false };
-            if !self.send_or_keep(shared, change, deadline) {
-                return false;
-            }
+            let Some(change) = self.changes.take() else { return Ok(false) };
+            self.send(shared, change, deadline)?;
         }
-        self.changes.has_unsent()
+        Ok(self.changes.has_unsent())
     }
 
-    fn send(&self, shared: &SharedCache, change: &Change, deadline: Deadline) -> Result<(), Unavailable> {
+    /// Sends a change. One that cannot be sent waits again.
+    fn send(&self, shared: &SharedCache, sending: Sending<'_>, deadline: Deadline) -> Result<(), Unavailable> {
+        let sent = self.store_and_publish(shared, &sending.change, deadline);
+        match sent {
+            Ok(()) => sending.mark_sent(),
+            Err(Unavailable) => drop(sending),
+        }
+        if self.changes.take_overflows() > 0 {
+            self.backend.events.log(Level::Error, || {
+                "shared cache: too many revocations wait for it; one more reaches no other process".into()
+            });
+        }
+        sent
+    }
+
+    fn store_and_publish(&self, shared: &SharedCache, change: &Change, deadline: Deadline) -> Result<(), Unavailable> {
         match change {
             Change::Session { id, revocation: Some(revocation) } => {
                 shared.put_revocation(None, Some(id), *revocation, deadline)?;
@@ -224,7 +222,11 @@ impl Inner {
 
     fn read_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
         let deadline = self.deadline();
-        let has_more = self.send_changes(shared, deadline) || self.restore_revocations(shared, deadline);
+        let has_more = match self.send_changes(shared, deadline) {
+            Ok(has_more) => has_more || self.restore_revocations(shared, deadline) == Ok(true),
+            // What others have changed can perhaps be read.
+            Err(Unavailable) => false,
+        };
         let Some(last_id) = self.changes.last_id() else { return self.find_end(shared) };
         let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
@@ -259,25 +261,22 @@ impl Inner {
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
-    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait, and
-    /// the engine takes them.
-    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> bool {
+    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait.
+    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
         let begun = Instant::now();
         while begun.elapsed() < SLICE {
-            let Some((scope, id, revocation)) = self.changes.take_lost() else { return false };
+            let Some((scope, id, revocation)) = self.changes.take_lost() else { return Ok(false) };
             let (user, session) = if scope == Scope::Session { (None, Some(&*id)) } else { (Some(&*id), None) };
             match shared.restore_revocation(user, session, revocation, deadline) {
                 Ok(false) => {}
-                Ok(true) => {
-                    self.send_or_keep(shared, revoked(scope, id, revocation), deadline);
-                }
+                Ok(true) => self.send(shared, self.changes.begin(revoked(scope, id, revocation)), deadline)?,
                 Err(Unavailable) => {
                     self.changes.put_back_lost((scope, id, revocation));
-                    return false;
+                    return Err(Unavailable);
                 }
             }
         }
-        true
+        Ok(true)
     }
 
     /// Applies an entry of the stream, unless it is not of a process of this instance or was applied before. Returns whether it
