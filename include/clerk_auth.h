@@ -530,6 +530,7 @@ CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, cl
 
 /**
  * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+ * Sends changes that other processes do not know yet to the shared cache, for at most a second.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
  *
@@ -596,6 +597,23 @@ typedef enum clerk_call_status CLERK_INT32_ENUM {
  */
 const char *clerk_call_status_name(int32_t status);
 
+/** Whether the engine of the shared cache is used. */
+typedef enum clerk_shared_cache_state CLERK_INT32_ENUM {
+    /** There is no shared cache. */
+    CLERK_SHARED_CACHE_STATE_OFF = 0,
+    /** It is used. */
+    CLERK_SHARED_CACHE_STATE_AVAILABLE = 1,
+    /** It fails and is not used for a while; the process goes on without it. */
+    CLERK_SHARED_CACHE_STATE_UNAVAILABLE = 2,
+} clerk_shared_cache_state;
+
+/**
+ * Returns the name of the state of a shared cache, such as "available"; "" for an unknown number.
+ *
+ * The string is static and never NULL. Any thread.
+ */
+const char *clerk_shared_cache_state_name(int32_t state);
+
 /** Counters of a client since it was created. Initialize with `CLERK_STATS_INIT`. */
 typedef struct {
     /** `sizeof(clerk_stats)`, set by `CLERK_STATS_INIT`. */
@@ -646,7 +664,7 @@ typedef struct {
     uint64_t shared_cache_rejected;
     /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
     int64_t revocation_lag_ms;
-    /** Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used. */
+    /** `clerk_shared_cache_state`: whether the shared cache is used. */
     int64_t shared_cache_state;
 } clerk_stats;
 
@@ -2106,8 +2124,8 @@ typedef struct {
     int32_t (*append)(void *userdata, clerk_str stream, clerk_str value, clerk_buffer *id, int64_t timeout_ms);
     /**
      * Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
-     * of the newest entry, without waiting.
+     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more, even if it was removed meanwhile.
+     * With an empty `after`, copies the id of the newest entry, without waiting.
      */
     int32_t (*read)(void *userdata,
                     clerk_str stream,
@@ -2154,9 +2172,9 @@ CLERK_NODISCARD int32_t clerk_config_set_shared_cache(clerk_config *config, cons
  * ended sessions and deleted users from now on; removes outdated entries from the caches.
  *
  * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
- * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
- * processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
- * thread.
+ * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed, the same webhook is being
+ * processed, or a shared cache that is required has not stored a revocation, with 503, and Clerk sends the webhook
+ * again. `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
  */
 CLERK_NODISCARD
 int32_t clerk_webhook_handle(const clerk_client *client,

@@ -54,6 +54,15 @@ pub struct TimedRevocation {
 }
 
 impl TimedRevocation {
+    /// Returns what two reports of the same state say together.
+    pub fn union(&self, other: &TimedRevocation) -> TimedRevocation {
+        TimedRevocation {
+            revocation: self.revocation,
+            revoked_at_ms: self.revoked_at_ms.max(other.revoked_at_ms),
+            expires_at_ms: self.expires_at_ms.max(other.expires_at_ms),
+        }
+    }
+
     /// Returns whether this one takes precedence over the other.
     pub fn outranks(&self, other: &TimedRevocation) -> bool {
         (self.revocation.rank(), self.revoked_at_ms) > (other.revocation.rank(), other.revoked_at_ms)

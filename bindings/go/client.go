@@ -354,6 +354,19 @@ type Stats struct {
 	RateLimited []Endpoint
 	// JWKSAge is the age of the JWKS; negative if none has been fetched.
 	JWKSAge time.Duration
+	// SharedCache are the counters of the shared cache.
+	SharedCache SharedCacheStats
+}
+
+// SharedCacheStats holds the counters of the cache that processes share.
+type SharedCacheStats struct {
+	State    SharedCacheState
+	Hits     uint64 // users that were found
+	Misses   uint64 // users that were looked for and not found
+	Errors   uint64 // operations that failed
+	Rejected uint64 // entries that were ignored: damaged, of another instance or secret, or replayed
+	// RevocationLag is how long the last change by another process took to be applied here; negative if there was none.
+	RevocationLag time.Duration
 }
 
 // Calls is the number of calls to an endpoint of Clerk that ended with a status.
@@ -386,6 +399,12 @@ func (c *Client) Stats() (Stats, error) {
 		UserFetches: uint64(s.user_fetches), CachedTokens: uint64(s.cached_tokens), CachedUsers: uint64(s.cached_users),
 		JWKSAge:       time.Duration(s.jwks_age_ms) * time.Millisecond,
 		NoCredentials: uint64(s.no_credentials), WouldBlock: uint64(s.would_block), StoreErrors: uint64(s.store_errors),
+		SharedCache: SharedCacheStats{
+			State: SharedCacheState(s.shared_cache_state), Hits: uint64(s.shared_cache_hits),
+			Misses: uint64(s.shared_cache_misses), Errors: uint64(s.shared_cache_errors),
+			Rejected:      uint64(s.shared_cache_rejected),
+			RevocationLag: time.Duration(s.revocation_lag_ms) * time.Millisecond,
+		},
 	}, nil
 }
 

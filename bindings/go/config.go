@@ -115,7 +115,7 @@ type Config struct {
 	SharedCache string `setting:"shared_cache"`
 
 	// Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
-	// which the first seals; unset: `secret_key`.
+	// which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
 	SharedCacheSecret []string `setting:"shared_cache_secret"`
 
 	// Certificates (PEM) to trust for `rediss://` instead of the system's.
@@ -126,7 +126,7 @@ type Config struct {
 	SharedCacheRequired *bool `setting:"shared_cache_required"`
 
 	// How many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
-	// without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+	// without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited. Default: 0.
 	ClerkCallsPerS *int64 `setting:"clerk_calls_per_s"`
 
 	// `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`

@@ -289,6 +289,9 @@ const (
 // String returns the name, such as "session_refresh"; "" for an unknown number.
 func (e Endpoint) String() string { return C.GoString(C.clerk_endpoint_name(C.int32_t(e))) }
 
+// MarshalText returns the name, for the JSON of [Stats].
+func (e Endpoint) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
 // CallStatus is the kind of Clerk's response to a call.
 type CallStatus int32
 
@@ -314,6 +317,31 @@ const (
 
 // String returns the name, such as "no_response"; "" for an unknown number.
 func (c CallStatus) String() string { return C.GoString(C.clerk_call_status_name(C.int32_t(c))) }
+
+// MarshalText returns the name, for the JSON of [Stats].
+func (c CallStatus) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// SharedCacheState is whether a client uses the engine of the shared cache.
+type SharedCacheState int32
+
+const (
+	// There is no shared cache.
+	SharedCacheOff SharedCacheState = C.CLERK_SHARED_CACHE_STATE_OFF
+
+	// It is used.
+	SharedCacheAvailable SharedCacheState = C.CLERK_SHARED_CACHE_STATE_AVAILABLE
+
+	// It fails and is not used for a while; the process goes on without it.
+	SharedCacheUnavailable SharedCacheState = C.CLERK_SHARED_CACHE_STATE_UNAVAILABLE
+)
+
+// String returns the name, such as "unavailable"; "" for an unknown number.
+func (s SharedCacheState) String() string {
+	return C.GoString(C.clerk_shared_cache_state_name(C.int32_t(s)))
+}
+
+// MarshalText returns the name, for the JSON of [Stats].
+func (s SharedCacheState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Column is a column of the application's user table.
 type Column int32

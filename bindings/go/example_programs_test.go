@@ -2,6 +2,7 @@ package clerkauth_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -178,4 +179,19 @@ func TestMetricsExample(t *testing.T) {
 			t.Errorf("missing: %s\n%s", line, metrics)
 		}
 	}
+	status, variables := fetch(t, "GET", url+"/debug/vars", "")
+	assertEqual(t, status, 200)
+	var published struct {
+		Clerk struct {
+			CacheHits   int
+			Calls       []struct{ Endpoint, Status string }
+			SharedCache struct{ State string }
+		}
+	}
+	if err := json.Unmarshal([]byte(variables), &published); err != nil {
+		t.Fatal(err)
+	}
+	assertEqual(t, published.Clerk.CacheHits, 1)
+	assertEqual(t, published.Clerk.Calls[0].Endpoint+" "+published.Clerk.Calls[0].Status, "jwks success")
+	assertEqual(t, published.Clerk.SharedCache.State, "off")
 }

@@ -74,6 +74,36 @@ func TestRevocationInOneProcessIsAppliedByAnother(t *testing.T) {
 	}
 }
 
+func TestStatsHaveTheSharedCache(t *testing.T) {
+	sim, redis := simtest.Start(t), startRedis(t)
+	shared := func(config *clerkauth.Config) { config.SharedCache, config.UserMode = redis, "profile" }
+	one, other := newClient(t, sim, shared), newClient(t, sim, shared)
+	stats := func(client *clerkauth.Client) clerkauth.SharedCacheStats {
+		stats, err := client.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stats.SharedCache
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = other.Poll(ctx) }()
+	defer func() { cancel(); <-ended }()
+	sim.User("user_1", ada)
+	token := sim.Session("user_1")
+	for _, client := range []*clerkauth.Client{one, other} {
+		if _, err := client.Authenticate(ctx, bearerRequest(token)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	assertEqual(t, stats(one), clerkauth.SharedCacheStats{State: clerkauth.SharedCacheAvailable, Misses: 1, RevocationLag: -time.Millisecond})
+	assertEqual(t, stats(other).Hits, 1)
+	// Again, because Poll may have begun to read after the first.
+	waitFor(t, 2*time.Second, "the revocation", func() bool {
+		return one.RevokeUser("user_1") == nil && stats(other).RevocationLag >= 0
+	})
+}
+
 func TestPollEndsWithItsContextAndWithClose(t *testing.T) {
 	sim, redis := simtest.Start(t), startRedis(t)
 	shared := func(config *clerkauth.Config) { config.SharedCache = redis }

@@ -157,7 +157,7 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
                 format!(r#"{{"id":"user_0",{times},"value":{value}}}"#)
             };
             let user = r#"{"id":"user_0","username":null,"first_name":"Ada","last_name":null,"email":{"verified":"a@example.com"},"image_url":null,"last_active_at_ms":1,"external_id":null,"banned":false,"locked":false,"deprovisioned":false,"updated_at_ms":5}"#;
-            let machine = r#""kind":"user_0","id":"ak_1","subject":"org_1","scopes":["a"],"client_id":null,"name":null,"claims":"{}","expires_at_ms":null"#;
+            let machine = r#""kind":"user_0","id":"ak_1","subject":"org_1","scopes":["a"],"client_id":null,"name":null,"claims":"{}","expires_at_ms":null,"verified_at_ms":1,"generation":"""#;
             let revocation = r#"{"revocation":"banned","revoked_at_ms":1,"expires_at_ms":2}"#;
             let message = |change: &str| format!(r#"{{"sender":1,"number":2,"sent_at_ms":3,"change":{change}}}"#);
             let contents = [

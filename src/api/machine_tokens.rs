@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::config::Secret;
 use crate::json::{self, Items};
 use crate::token::{TokenKind, is_clerk_id};
 
@@ -53,6 +54,18 @@ impl Api {
         Some(self.open_error(endpoint, caller, open_ms))
     }
 
+    /// Returns the secret that opaque tokens of a kind are verified with: Clerk's response is for its owner only.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unauthorized`] without such a secret.
+    pub fn machine_credential(&self, kind: TokenKind) -> Result<&Secret, ApiError> {
+        match (&self.machine_secret_key, kind) {
+            (Some(machine), TokenKind::M2mToken) => Ok(machine),
+            _ => self.secret(),
+        }
+    }
+
     /// Has Clerk verify an opaque token. Returns `Ok(None)` if it is unknown, revoked, expired or inactive.
     ///
     /// # Errors
@@ -74,10 +87,7 @@ impl Api {
             }
             TokenKind::ApiKey | TokenKind::SessionToken => ("api_keys/verify", "secret", "api_key"),
         };
-        let secret = match (&self.machine_secret_key, kind) {
-            (Some(machine), TokenKind::M2mToken) => machine,
-            _ => self.secret()?,
-        };
+        let secret = self.machine_credential(kind)?;
         let body = serde_json::json!({ member: token }).to_string();
         let url = self.url(path);
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };

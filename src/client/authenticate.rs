@@ -291,13 +291,16 @@ impl Inner {
             let machine = self.verify_opaque(kind, credential, context, io)?;
             context.begun = context.begun.min(machine.begun);
             if !self.invalidations.is_invalidated_since(context.begun, &machine.keys) {
+                // A result that another process has had for a while is cached for the rest of its time.
+                let ttl_ends_ms = machine.verified_at_ms.saturating_add(self.settings.machine_cache_ttl_ms);
+                let expires_at_ms = machine.token.expires_at_ms.unwrap_or(i64::MAX);
                 return Ok(VerifiedToken {
                     identity: Identity::of_machine_token(kind, &machine.token),
                     key_id: None,
                     secret: credential.token_str().map(Into::into),
                     keys: machine.keys,
                     not_before_ms: i64::MIN,
-                    expires_at_ms: machine.token.expires_at_ms.unwrap_or(i64::MAX),
+                    expires_at_ms: expires_at_ms.min(ttl_ends_ms),
                 });
             }
             self.begin_again(context)?;

@@ -260,8 +260,12 @@ impl ClientBuilder {
     /// # let (jwt_key, _) = clerk_auth::internals::example();
     /// let engine = Arc::new(MemoryEngine::new());
     /// let build = || {
-    ///     let secret = "0123456789abcdef0123456789abcdef";
-    ///     Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build()
+    ///     Client::builder()
+    ///         .jwt_key(jwt_key)
+    ///         .publishable_key("pk_test_Y2xlcmsuZXhhbXBsZS5jb20k")
+    ///         .shared_cache_secret(["0123456789abcdef0123456789abcdef"])
+    ///         .shared_cache_engine(engine.clone())
+    ///         .build()
     /// };
     /// let (a, b) = (build()?, build()?);
     /// # Ok::<(), clerk_auth::Error>(())

@@ -110,9 +110,11 @@ impl Inner {
         Ok(found)
     }
 
-    /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization, and invalidates
-    /// what was begun before: attempts that began earlier are stopped by the first record, attempts that have read the old
-    /// state after it by the second.
+    /// Runs `change`, which replaces or removes what is known of a subject, a session or an organization in memory, and invalidates
+    /// what was begun before. `change` does no I/O: cached results count until it returns.
+    ///
+    /// Of the attempts that are running, those that began earlier are stopped by the first record, those that have read the old state
+    /// after it by the second.
     pub fn invalidate<T>(&self, scope: Scope, id: &str, change: impl FnOnce() -> T) -> T {
         let key = self.invalidations.key(scope, id);
         self.invalidations.record(key);

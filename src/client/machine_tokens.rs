@@ -9,12 +9,32 @@ use super::invalidations::{Invalidations, TokenKeys};
 use crate::api::{ApiError, Caller, ErrorKind, MachineToken};
 use crate::clock::{Deadline, Now};
 use crate::reason::Reason;
-use crate::shared_cache::SharedCache;
+use crate::shared_cache::{MachineTokenId, SharedCache};
 use crate::single_flight::{Flight, SingleFlight};
 use crate::token::{TokenHash, TokenKind};
 
-/// Clerk's response and what follows from it, and the number of the last invalidation when the call began.
-type Verified = (Result<Result<MachineToken, Reason>, ApiError>, u64);
+/// Clerk's response and what follows from it.
+type Verified = (Result<Result<MachineToken, Reason>, ApiError>, Begun);
+
+/// How old Clerk's response is.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    /// The number of the last invalidation when this process asked for it.
+    sequence: u64,
+    /// When Clerk was asked, by this process or another.
+    verified_at_ms: i64,
+}
+
+/// One verification of a token.
+struct Attempt<'a> {
+    kind: TokenKind,
+    token: &'a str,
+    hash: TokenHash,
+    /// The number of the last invalidation when it began.
+    begun: u64,
+    now: Now,
+    deadline: Deadline,
+}
 
 /// A verified opaque token.
 pub(super) struct VerifiedMachine {
@@ -22,6 +42,8 @@ pub(super) struct VerifiedMachine {
     pub keys: TokenKeys,
     /// The number of the last invalidation when the call to Clerk began.
     pub begun: u64,
+    /// When Clerk was asked, by this process or another.
+    pub verified_at_ms: i64,
 }
 
 pub(super) struct MachineTokens {
@@ -75,25 +97,15 @@ impl MachineTokens {
         let unavailable = |error| VerifyError::Refused(AuthError::unavailable(error));
         let call = |caller: Caller<'_>| {
             let begun = self.invalidations.sequence();
-            let shared = self.shared.as_ref().and_then(|shared| shared.machine_token(kind.as_str(), &hash.0, deadline));
-            let response = match shared {
-                Some(machine) => Ok(Some(machine)),
-                None => backend.machine_token(caller, kind, token, now.wall_ms, deadline).inspect(|machine| {
-                    let key = self.invalidations.token_key(&hash);
-                    if let (Some(shared), Some(machine)) = (&self.shared, machine)
-                        && !self.invalidations.is_key_invalidated_since(begun, key)
-                    {
-                        shared.put_machine_token(kind.as_str(), &hash.0, machine, deadline);
-                    }
-                }),
-            };
+            let attempt = Attempt { kind, token, hash, begun, now, deadline };
+            let (response, verified_at_ms) = self.obtain(&attempt, caller, backend);
             let checked = response.map(|machine| self.check_machine(kind, machine));
             if let Ok(checked) = &checked {
                 let key = self.invalidations.token_key(&hash);
                 let is_current = || !self.invalidations.is_key_invalidated_since(begun, key);
                 self.admission.record(hash, checked.as_ref().err().copied(), now, is_current);
             }
-            (checked, begun)
+            (checked, Begun { sequence: begun, verified_at_ms })
         };
         let key = (hash, self.invalidations.last(self.invalidations.token_key(&hash)));
         let flight = match self.admission.standing(&hash, now) {
@@ -120,12 +132,41 @@ impl MachineTokens {
         };
         let (checked, begun) = match flight {
             Flight::Complete(verified) => verified,
-            Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
+            Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), Begun::default()),
         };
         let machine = checked.map_err(unavailable)??;
         let organization = Some(machine.subject.as_str()).filter(|subject| subject.starts_with("org_"));
         let keys = self.invalidations.token_keys(&hash, &machine.subject, None, organization);
-        Ok(VerifiedMachine { token: machine, keys, begun })
+        Ok(VerifiedMachine { token: machine, keys, begun: begun.sequence, verified_at_ms: begun.verified_at_ms })
+    }
+
+    /// Returns Clerk's response and when it was asked: by another process, which has the same secret, or now.
+    fn obtain(
+        &self,
+        attempt: &Attempt<'_>,
+        caller: Caller<'_>,
+        backend: &Backend,
+    ) -> (Result<Option<MachineToken>, ApiError>, i64) {
+        let &Attempt { kind, token, ref hash, begun, now, deadline } = attempt;
+        let verifier = backend.api.machine_credential(kind).ok().filter(|_| self.shared.is_some());
+        let verifier = verifier.map(|secret| TokenHash::of(secret.expose().as_bytes()));
+        let mut target = None;
+        if let Some((shared, verifier)) = self.shared.as_ref().zip(verifier.as_ref()) {
+            let id = MachineTokenId { kind: kind.as_str(), hash: &hash.0, verifier: &verifier.0 };
+            let found = shared.machine_token(&id, deadline);
+            if let Some((machine, verified_at_ms)) = found.token {
+                return (Ok(Some(machine)), verified_at_ms);
+            }
+            target = found.generation.map(|generation| (shared, id, generation));
+        }
+        let response = backend.machine_token(caller, kind, token, now.wall_ms, deadline);
+        let key = self.invalidations.token_key(hash);
+        if let (Some((shared, id, generation)), Ok(Some(machine))) = (target, &response)
+            && !self.invalidations.is_key_invalidated_since(begun, key)
+        {
+            shared.put_machine_token(&id, machine, now.wall_ms, generation, deadline);
+        }
+        (response, now.wall_ms)
     }
 
     fn check_machine(&self, kind: TokenKind, machine: Option<MachineToken>) -> Result<MachineToken, Reason> {

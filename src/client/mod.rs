@@ -32,6 +32,7 @@ mod shared_setup;
 mod shared_users;
 mod sharing;
 mod stepwise;
+mod unsent;
 mod user_cache;
 mod user_row;
 mod validate;
@@ -468,7 +469,8 @@ impl Client {
     /// # let (jwt_key, token) = clerk_auth::internals::example();
     /// # let engine = Arc::new(MemoryEngine::new());
     /// # let secret = "0123456789abcdef0123456789abcdef";
-    /// # let build = || Client::builder().jwt_key(jwt_key).shared_cache_secret([secret]).shared_cache_engine(engine.clone()).build();
+    /// # let builder = || Client::builder().publishable_key("pk_test_Y2xlcmsuZXhhbXBsZS5jb20k").shared_cache_secret([secret]);
+    /// # let build = || builder().jwt_key(jwt_key).shared_cache_engine(engine.clone()).build();
     /// let (a, b) = (build()?, build()?); // in two processes
     /// b.poll(Duration::ZERO)?;
     /// a.revoke_session("sess_ada");
@@ -506,10 +508,12 @@ impl Client {
         self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
-    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again.
+    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again. Sends changes that other processes
+    /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
         self.inner.changes.cancel();
         self.poller.stop();
+        self.inner.flush_changes();
         self.inner.backend.api.shutdown();
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::events::EventHandlers;
+use crate::publishable_key;
 use crate::shared_cache::{Engine, EngineError, Lifetimes, MAX_SECRETS, Sealer, SharedCache};
+use crate::token::TokenHash;
 
 /// A shorter secret could be guessed by those who can read the engine.
 const MIN_SECRET_LEN: usize = 32;
@@ -55,17 +57,29 @@ pub(super) fn shared_cache(
 fn sealer(config: &Config) -> Result<Sealer, ConfigError> {
     let wrong = |why: &str| ConfigError::new("shared_cache_secret", why);
     let secrets = match &config.shared_cache_secret[..] {
-        [] => config.secret_key.iter().cloned().collect(),
+        // The secret key belongs to one instance: what it makes is the same in all processes that have it, and in no others.
+        [] => {
+            let without = || wrong("needed to seal the entries of the shared cache without `secret_key`");
+            let key = config.secret_key.as_ref().ok_or_else(without)?;
+            let instance = TokenHash::of(format!("clerk-auth shared cache\0{}", key.expose()).as_bytes());
+            return Sealer::new(std::slice::from_ref(key), &instance.to_string()).ok_or_else(without);
+        }
         given if given.len() > MAX_SECRETS => return Err(wrong("at most two secrets: the new one and the old one")),
         given if given.iter().any(|secret| secret.expose().len() < MIN_SECRET_LEN) => {
             return Err(wrong("must be at least 32 characters long, such as the output of `openssl rand -hex 32`"));
         }
         given => given.to_vec(),
     };
-    // What all processes of an instance have in common, whichever of their secret keys they use.
-    let instance = config.instance_id.as_deref().or(config.publishable_key.as_deref()).unwrap_or(&config.api_url);
-    Sealer::new(&secrets, instance)
-        .ok_or_else(|| wrong("needed to seal the entries of the shared cache without `secret_key`"))
+    // An instance has one Frontend API. Only this names it: if another setting could do so as well, processes with one and processes
+    // with the other would not find each other's entries, revocations included.
+    let instance = config.publishable_key.as_deref().and_then(publishable_key::parse).ok_or_else(|| {
+        ConfigError::new(
+            "publishable_key",
+            "needed with `shared_cache_secret`: it names the instance that the entries of the shared cache belong to",
+        )
+    })?;
+    Sealer::new(&secrets, &instance.frontend_api.to_ascii_lowercase())
+        .ok_or_else(|| wrong("no key can be derived from it"))
 }
 
 #[cfg(feature = "redis")]
@@ -94,6 +108,7 @@ mod tests {
         let error = Client::builder()
             .jwt_key(jwt_key)
             .shared_cache_secret(["0123456789abcdef0123456789abcdef"])
+            .publishable_key("pk_live_Y2xlcmsuY2xlcmsuZGV2JA")
             .shared_cache("redis://127.0.0.1")
             .build()
             .unwrap_err();

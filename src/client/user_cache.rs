@@ -187,17 +187,18 @@ impl UserCache {
             Some(shared) if must_fetch => shared.fetch_for(id, deadline),
             Some(shared) => {
                 let may_wait = backend.api.users_circuit_error().is_none();
-                shared.find(id, now.wall_ms, deadline, may_wait, is_usable)
+                let has_budget = || self.budget.as_ref().is_none_or(|budget| budget.wait_ms(now.mono_ms).is_none());
+                shared.find(id, now.wall_ms, deadline, may_wait, has_budget, is_usable)
             }
-            None => Plan::FetchAlone(Preparation::default()),
+            None => Plan::FetchWithinBudget(Preparation::default()),
         };
-        let (preparation, is_alone) = match plan {
+        let (preparation, is_limited) = match plan {
             Plan::Use((snapshot, age_ms)) => return Ok(self.adopt(attempt, *snapshot, age_ms)),
             Plan::Fetch(preparation) => (preparation, false),
             // A fetch before a write is not one that others make as well.
-            Plan::FetchAlone(preparation) => (preparation, !must_fetch),
+            Plan::FetchWithinBudget(preparation) => (preparation, !must_fetch),
         };
-        match if is_alone { self.fetch_within_budget(attempt, backend) } else { self.fetch(attempt, backend) } {
+        match if is_limited { self.fetch_within_budget(attempt, backend) } else { self.fetch(attempt, backend) } {
             Ok(user) => {
                 if let Some((shared, generation)) = self.shared.as_ref().zip(preparation.generation)
                     && self.is_current(attempt)

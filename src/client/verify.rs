@@ -1,5 +1,7 @@
 //! From a credential to a verified token.
 
+use std::cell::Cell;
+
 use super::auth_context::{AuthContext, VerifiedToken, issued_before_client_uat};
 use super::auth_result::{AuthError, Cause, VerifyError};
 use super::inner::Inner;
@@ -103,18 +105,26 @@ impl Inner {
     pub fn with_jwks<T>(
         &self,
         io: Io,
-        lookup: impl FnOnce(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
+        lookup: impl Fn(&JwksFetcher<'_>) -> Result<T, KeyLookupError>,
     ) -> Result<T, VerifyError> {
+        let is_shared = Cell::new(false);
         let fetch = |deadline: Deadline| {
-            let Some(shared) = &self.shared else { return self.backend.jwks(deadline) };
+            let source = self.backend.api.jwks_source().ok();
+            let Some((shared, source)) = self.shared.as_ref().zip(source) else { return self.backend.jwks(deadline) };
             // Only a process that has just started takes the set of another.
-            let found = self.keys.is_empty().then(|| shared.jwks(deadline)).flatten();
+            let found = self.keys.is_empty().then(|| shared.jwks(&source.0, deadline)).flatten();
             if let Some(set) = found.filter(|set| KeySet::parse(set).is_some()) {
+                is_shared.set(true);
                 return Ok(set);
             }
-            self.backend.jwks(deadline).inspect(|set| shared.put_jwks(set, deadline))
+            self.backend.jwks(deadline).inspect(|set| shared.put_jwks(&source.0, set, deadline))
         };
-        lookup(&JwksFetcher::new(&fetch, io)).map_err(|error| match error {
+        let found = match lookup(&JwksFetcher::new(&fetch, io)) {
+            // The set of another process may be from before a rotation, so it rejects no token.
+            Err(KeyLookupError::Refused(_)) if is_shared.get() => lookup(&JwksFetcher::new(&fetch, io)),
+            found => found,
+        };
+        found.map_err(|error| match error {
             KeyLookupError::WouldBlock => VerifyError::WouldBlock,
             KeyLookupError::Refused(reason) => reason.into(),
             KeyLookupError::Unavailable(reason, retry_after_ms, error) => {

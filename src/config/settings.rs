@@ -301,7 +301,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none
         shared_cache: Secret = "" from "CLERK_SHARED_CACHE";
         /// secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of which
-        /// the first seals; unset: `secret_key`
+        /// the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`
         shared_cache_secret: SecretList = "" from "CLERK_SHARED_CACHE_SECRET";
         /// certificates (PEM) to trust for `rediss://` instead of the system's
         shared_cache_ca_pem: String = "";
@@ -309,7 +309,7 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         /// the process goes on with its own caches
         shared_cache_required: Bool = false;
         /// how many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
-        /// without a shared cache, or while it cannot be used; 0: not limited
+        /// without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited
         clerk_calls_per_s: Int(0 to 10_000) = 0;
     }
     Users {

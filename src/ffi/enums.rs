@@ -6,6 +6,7 @@ use super::{clerk_event_kind, guard};
 use crate::api::{CallStatus, Endpoint};
 use crate::events::{HandshakeSource, Source};
 use crate::reason::{Category, Reason};
+use crate::shared_cache::SharedCacheState;
 use crate::token::TokenKind;
 
 /// A name with NUL bytes behind it. Longer names do not compile.
@@ -111,4 +112,12 @@ pub extern "C" fn clerk_endpoint_name(endpoint: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn clerk_call_status_name(status: i32) -> *const c_char {
     guard(c"".as_ptr(), || name_of!(CallStatus, status))
+}
+
+/// Returns the name of the state of a shared cache, such as "available"; "" for an unknown number.
+///
+/// The string is static and never NULL. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn clerk_shared_cache_state_name(state: i32) -> *const c_char {
+    guard(c"".as_ptr(), || name_of!(SharedCacheState, state))
 }

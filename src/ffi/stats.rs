@@ -57,7 +57,7 @@ pub struct clerk_stats {
     pub shared_cache_rejected: u64,
     /// How long the last change by another process took to be applied here, in milliseconds; -1 if there was none.
     pub revocation_lag_ms: i64,
-    /// Whether the shared cache is used: 0 if there is none, 1 if it is, 2 while it cannot be used.
+    /// `clerk_shared_cache_state`: whether the shared cache is used.
     pub shared_cache_state: i64,
 }
 

@@ -23,6 +23,8 @@ pub enum EngineError {
     Unsupported,
     /// Too many operations are in progress. Says nothing about the engine.
     Busy,
+    /// The engine has replied with more bytes than entries of this library have: what is stored there is not one of them.
+    TooLong,
 }
 
 impl fmt::Display for EngineError {
@@ -31,6 +33,7 @@ impl fmt::Display for EngineError {
             EngineError::Unavailable(why) | EngineError::Refused(why) => f.write_str(why),
             EngineError::Unsupported => f.write_str("the engine has no streams"),
             EngineError::Busy => f.write_str("too many operations are in progress"),
+            EngineError::TooLong => f.write_str("the reply is too long"),
         }
     }
 }
@@ -44,7 +47,7 @@ pub struct StreamRead {
     pub entries: Vec<(String, Vec<u8>)>,
     /// The id to read after next time.
     pub last_id: String,
-    /// Whether entries may have been removed after the given id that were not read.
+    /// Whether entries may have been removed after the given id that were not read: also while the call waited.
     pub has_gap: bool,
 }
 
@@ -87,6 +90,16 @@ pub trait Engine: Send + Sync {
     ///
     /// An [`EngineError`] if it is not known to be appended.
     fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError>;
+
+    /// Returns the time of the engine in milliseconds since 1970; `None` if it has no clock, or does not show it.
+    ///
+    /// # Errors
+    ///
+    /// An [`EngineError`] if the engine has not replied.
+    fn time_ms(&self, timeout: Duration) -> Result<Option<i64>, EngineError> {
+        let _ = timeout;
+        Ok(None)
+    }
 
     /// Returns the entries after the id, waiting at most `wait` for the first. With the id "" it returns no entries and the id of
     /// the newest one at once, or "" if the stream is empty.

@@ -157,13 +157,19 @@ pub struct WireMachineToken {
     name: Option<String>,
     claims: Option<String>,
     expires_at_ms: Option<i64>,
+    /// When the call to Clerk began, by the clock of that process.
+    pub verified_at_ms: i64,
+    /// The generation of the token then.
+    pub generation: String,
 }
 
 impl WireMachineToken {
-    pub fn new(kind: &str, token: &MachineToken) -> Self {
+    pub fn new(kind: &str, token: &MachineToken, verified_at_ms: i64, generation: String) -> Self {
         let token = token.clone();
         WireMachineToken {
             kind: kind.to_owned(),
+            verified_at_ms,
+            generation,
             id: token.id,
             subject: token.subject,
             scopes: token.scopes,
@@ -325,7 +331,7 @@ mod tests {
             claims: Some("{}".into()),
             expires_at_ms: Some(100),
         };
-        let wire = || WireMachineToken::new("oauth_token", &token);
+        let wire = || WireMachineToken::new("oauth_token", &token, 5, String::new());
         assert_eq!(wire().into_token("oauth_token", 99), Some(token.clone()));
         assert_eq!((wire().into_token("oauth_token", 100), wire().into_token("api_key", 0)), (None, None));
     }

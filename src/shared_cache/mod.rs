@@ -5,19 +5,22 @@
 //! An engine that fails is not used for a while (`circuit`); then everything goes on as in a single process.
 
 mod circuit;
+mod clock_check;
 mod counters;
 mod engine;
 #[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
 mod memory;
+mod messages;
 #[cfg(feature = "redis")]
 mod redis;
+mod revocations;
 mod seal;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +31,7 @@ pub(crate) use entries::{Change, Message, UserSnapshot};
 pub use memory::MemoryEngine;
 #[cfg(feature = "redis")]
 pub(crate) use redis::{Redis, RedisConfig};
+pub(crate) use revocations::FoundRevocations;
 pub(crate) use seal::{MAX_SECRETS, Sealer};
 
 /// What the targets of `fuzz/` call directly.
@@ -38,7 +42,8 @@ pub mod parts {
     pub use crate::json::Object;
 }
 
-use circuit::{Circuit, MAX_FAILURES, Transition};
+use circuit::{Circuit, Outcome, Transition};
+use clock_check::ClockCheck;
 use counters::Counters;
 use entries::WireMachineToken;
 use seal::EntryKind;
@@ -47,7 +52,6 @@ use crate::api::{ClerkUser, MachineToken};
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
 use crate::json::Object;
-use crate::revocation::{Revocation, TimedRevocation};
 
 /// How long one operation may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
@@ -61,6 +65,9 @@ const LEASE_TTL: Duration = Duration::from_millis(1500);
 const MAX_MACHINE_TTL_MS: i64 = 30_000;
 /// How long the JWK set is shared: for processes that start together.
 const JWKS_TTL_MS: i64 = 60_000;
+
+/// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
+const GENERATION_MARGIN_MS: i64 = 600_000;
 
 /// The lifetimes of entries.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +91,7 @@ pub(crate) struct SharedCache {
     circuit: Circuit,
     counters: Counters,
     has_logged_rejection: AtomicBool,
+    clock_check: ClockCheck,
     /// Whether the engine has streams, as far as is known.
     has_stream: AtomicBool,
     /// Identifies this client in its own messages.
@@ -104,11 +112,34 @@ pub(crate) struct FoundSnapshot {
     pub generation: Option<String>,
 }
 
-/// The revocations of the user and the session of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FoundRevocations {
-    pub user: Option<TimedRevocation>,
-    pub session: Option<TimedRevocation>,
+/// Which result of a machine token: Clerk's response depends on the secret.
+#[derive(Clone, Copy)]
+pub(crate) struct MachineTokenId<'a> {
+    /// The kind of the token.
+    pub kind: &'a str,
+    /// The SHA-256 of the token.
+    pub hash: &'a [u8; 32],
+    /// The SHA-256 of the secret that it is verified with.
+    pub verifier: &'a [u8; 32],
+}
+
+impl MachineTokenId<'_> {
+    fn to_bytes(self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (verifier, hash) = bytes.split_at_mut(32);
+        verifier.copy_from_slice(self.verifier);
+        hash.copy_from_slice(self.hash);
+        bytes
+    }
+}
+
+/// What the shared cache knows of a machine token.
+#[derive(Default)]
+pub(crate) struct FoundMachineToken {
+    /// The token, and when its verification began.
+    pub token: Option<(MachineToken, i64)>,
+    /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
+    pub generation: Option<String>,
 }
 
 /// The engine cannot be used now.
@@ -132,6 +163,7 @@ impl SharedCache {
             circuit: Circuit::default(),
             counters: Counters::default(),
             has_logged_rejection: AtomicBool::new(false),
+            clock_check: ClockCheck::default(),
             has_stream: AtomicBool::new(true),
             sender: RandomState::new().hash_one(std::process::id()),
             messages: AtomicU64::new(0),
@@ -154,6 +186,11 @@ impl SharedCache {
     /// Whether the engine is used now.
     pub fn is_available(&self) -> bool {
         self.circuit.is_closed()
+    }
+
+    /// Whether the engine is used again, after an outage in which users were not stored.
+    pub fn is_recovering(&self) -> bool {
+        self.circuit.is_recovering(self.clock.now().mono_ms)
     }
 
     pub fn stats(&self) -> SharedCacheStats {
@@ -181,9 +218,8 @@ impl SharedCache {
 
     /// Records that the engine could not be used when the client was created.
     pub fn record_failed_check(&self, error: &EngineError) {
-        for _ in 0..MAX_FAILURES {
-            let _ = self.run_for::<()>(OPERATION_TIMEOUT, |_| Err(error.clone()));
-        }
+        let transition = self.circuit.open(self.clock.now().mono_ms);
+        self.report(transition, Some(error));
     }
 
     /// Runs an operation within the deadline, unless the circuit is open.
@@ -193,31 +229,46 @@ impl SharedCache {
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
         let timeout = if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT };
-        self.run_for(timeout.min(deadline.remaining()), operation)
+        self.run_for(timeout, deadline.remaining(), operation)
     }
 
+    /// Does the same for an operation that may take `timeout`, but not longer than the caller may.
     fn run_for<T>(
         &self,
         timeout: Duration,
+        left: Duration,
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
-        if timeout.is_zero() || !self.circuit.try_acquire(self.clock.now().mono_ms) {
+        if left.is_zero() {
             return Err(Unavailable);
         }
-        let outcome = operation(timeout);
-        let is_success = !matches!(outcome, Err(EngineError::Unavailable(_) | EngineError::Refused(_)));
-        if matches!(outcome, Err(EngineError::Unsupported)) {
-            self.has_stream.store(false, Ordering::Relaxed);
-        }
-        let transition = self.circuit.record(is_success, self.clock.now().mono_ms);
-        if let Err(error) = &outcome
-            && !is_success
-        {
+        let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
+        let begun = Instant::now();
+        let outcome = operation(timeout.min(left));
+        let is_cut_short = left < timeout && begun.elapsed() >= left;
+        let says = match &outcome {
+            Ok(_) | Err(EngineError::TooLong) => Outcome::Success,
+            Err(EngineError::Unsupported) => {
+                self.has_stream.store(false, Ordering::Relaxed);
+                Outcome::Unknown
+            }
+            Err(EngineError::Busy) => Outcome::Unknown,
+            // It might have had the rest of its time.
+            Err(EngineError::Unavailable(_)) if is_cut_short => Outcome::Unknown,
+            Err(EngineError::Unavailable(_) | EngineError::Refused(_)) => Outcome::Failure,
+        };
+        let transition = self.circuit.record(permit, says, self.clock.now().mono_ms);
+        self.report(transition, outcome.as_ref().err().filter(|_| says == Outcome::Failure));
+        outcome.map_err(|_| Unavailable)
+    }
+
+    fn report(&self, transition: Option<Transition>, failure: Option<&EngineError>) {
+        if let Some(error) = failure {
             self.counters.errors.increment();
             self.events.log(Level::Debug, || format!("shared cache: {error}"));
         }
-        match (transition, &outcome) {
-            (Some(Transition::Opened), Err(error)) => {
+        match (transition, failure) {
+            (Some(Transition::Opened), Some(error)) => {
                 self.events.log(Level::Warn, || format!("the shared cache cannot be used: {error}"));
                 self.events.emit(Event::SharedCacheUnavailable);
             }
@@ -227,7 +278,14 @@ impl SharedCache {
             }
             _ => {}
         }
-        outcome.map_err(|_| Unavailable)
+    }
+
+    /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
+    fn get(&self, keys: &[String], deadline: Deadline) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
+        self.run(deadline, |timeout| match self.engine.get(keys, timeout) {
+            Err(EngineError::TooLong) => Ok(vec![Some(Vec::new()); keys.len()]),
+            outcome => outcome,
+        })
     }
 
     /// Counts an entry that was not made by a process of this instance, or is damaged.
@@ -252,6 +310,17 @@ impl SharedCache {
         value
     }
 
+    /// Returns the generation that was read; `None` if one was not. With two secrets, processes that have the other one first
+    /// write the other name.
+    fn open_generation(&self, id: &str, names: &[String], values: Vec<Option<Vec<u8>>>) -> Option<String> {
+        let is_complete = names.len() == values.len();
+        let opened = names.iter().zip(values).map(|(name, value)| match value {
+            Some(sealed) => self.open::<String>(name, id, &sealed),
+            None => Some(String::new()),
+        });
+        opened.collect::<Option<Vec<_>>>().filter(|_| is_complete).map(|generations| generations.concat())
+    }
+
     /// Stores a value under the name of the first secret.
     fn put<T: Serialize>(
         &self,
@@ -262,7 +331,27 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(()) };
+        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+    }
+
+    /// Does the same; with `only_if_absent` not over another value. Returns whether none was in the way.
+    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
+    fn put_if<T: Serialize>(
+        &self,
+        kind: EntryKind,
+        key: &[u8],
+        id: &str,
+        value: &T,
+        ttl_ms: i64,
+        only_if_absent: bool,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(true) };
+        // Revocations are stored in any case: too late is better than never.
+        let needs_clock = matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks);
+        if needs_clock && !self.is_clock_right(deadline) {
+            return Ok(true);
+        }
         let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
         let sealed = names
@@ -270,58 +359,8 @@ impl SharedCache {
             .zip(encoded)
             .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(()) };
-        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, false, timeout)).map(drop)
-    }
-
-    /// Returns the revocations of a user and of a session.
-    pub fn revocations(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<FoundRevocations, Unavailable> {
-        let names = |kind, id: Option<&str>| id.map(|id| self.sealer.names(kind, id.as_bytes())).unwrap_or_default();
-        let users = names(EntryKind::UserRevocation, user);
-        let keys = [&users[..], &names(EntryKind::SessionRevocation, session)].concat();
-        if keys.is_empty() {
-            return Ok(FoundRevocations::default());
-        }
-        let values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
-        let mut found = FoundRevocations::default();
-        for (at, (name, value)) in keys.iter().zip(values).enumerate() {
-            let Some(sealed) = value else { continue };
-            let is_user = at < users.len();
-            let (id, place) = if is_user { (user, &mut found.user) } else { (session, &mut found.session) };
-            if let Some(Object(revocation)) =
-                self.open::<Object<TimedRevocation>>(name, id.unwrap_or_default(), &sealed)
-                && place.is_none_or(|other| revocation.outranks(&other))
-            {
-                *place = Some(revocation);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Stores the revocation of a user or of a session, unless a stronger one is stored.
-    pub fn put_revocation(
-        &self,
-        user: Option<&str>,
-        session: Option<&str>,
-        revocation: TimedRevocation,
-        deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(id) = user.or(session) else { return Ok(()) };
-        let kind = if user.is_some() { EntryKind::UserRevocation } else { EntryKind::SessionRevocation };
-        // Nothing outranks a deletion.
-        if revocation.revocation != Revocation::Deleted {
-            let known = self.revocations(user, session, deadline)?;
-            if known.user.or(known.session).is_some_and(|known| known.outranks(&revocation)) {
-                return Ok(());
-            }
-        }
-        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
-        self.put(kind, id.as_bytes(), id, &revocation, ttl_ms, deadline)
+        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
+        self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -329,14 +368,8 @@ impl SharedCache {
         let [users, generations] =
             [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
         let keys = [&users[..], &generations].concat();
-        let mut values = self.run(deadline, |timeout| self.engine.get(&keys, timeout))?;
-        let generation =
-            generations.iter().zip(values.split_off(users.len().min(values.len()))).map(|(name, value)| {
-                let Some(sealed) = value else { return Some(String::new()) };
-                self.open::<String>(name, id, &sealed)
-            });
-        // With two secrets, processes that have the other one first write the other name.
-        let generation = generation.collect::<Option<Vec<_>>>().map(|generations| generations.concat());
+        let mut values = self.get(&keys, deadline)?;
+        let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
             let Some(Object(snapshot)) = self.open::<Object<UserSnapshot>>(name, id, &sealed) else { continue };
@@ -346,11 +379,12 @@ impl SharedCache {
                 found.snapshot = Some(snapshot);
             }
         }
-        match found.snapshot {
-            Some(_) => self.counters.hits.increment(),
-            None => self.counters.misses.increment(),
-        }
         Ok(found)
+    }
+
+    /// Counts a user that a request needed.
+    pub fn count_lookup(&self, is_hit: bool) {
+        if is_hit { self.counters.hits.increment() } else { self.counters.misses.increment() }
     }
 
     /// Stores a user that was fetched for this generation.
@@ -369,11 +403,8 @@ impl SharedCache {
 
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
     pub fn invalidate_user(&self, id: &str, deadline: Deadline) -> Result<String, Unavailable> {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
-        let generation = format!("{:016x}", u64::from_le_bytes(random));
-        // Longer than any snapshot, which would count again without it.
-        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + 600_000;
+        let generation = new_generation()?;
+        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + GENERATION_MARGIN_MS;
         self.put(EntryKind::Generation, id.as_bytes(), id, &generation, ttl_ms, deadline)?;
         let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
         self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
@@ -390,117 +421,81 @@ impl SharedCache {
         self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
     }
 
-    /// Returns the result of a machine token.
-    pub fn machine_token(&self, kind: &str, hash: &[u8; 32], deadline: Deadline) -> Option<MachineToken> {
+    /// Returns the result of a machine token, and the generation to verify it for.
+    pub fn machine_token(&self, id: &MachineTokenId<'_>, deadline: Deadline) -> FoundMachineToken {
         if self.lifetimes.machine_ttl_ms <= 0 {
-            return None;
+            return FoundMachineToken::default();
         }
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+        let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
+        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
+        let keys = [&results[..], &generations].concat();
+        let Ok(mut values) = self.get(&keys, deadline) else {
+            return FoundMachineToken::default();
+        };
         let now_ms = self.clock.now().wall_ms;
-        names.iter().zip(values).find_map(|(name, value)| {
-            self.open::<Object<WireMachineToken>>(name, kind, &value?)?.0.into_token(kind, now_ms)
-        })
+        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
+        let token = results.iter().zip(values).find_map(|(name, value)| {
+            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
+            let verified_at_ms = wire.verified_at_ms.min(now_ms);
+            let is_current = generation.as_ref() == Some(&wire.generation);
+            wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))
+        });
+        FoundMachineToken { token, generation }
     }
 
-    /// Stores the result of a machine token.
-    pub fn put_machine_token(&self, kind: &str, hash: &[u8; 32], token: &MachineToken, deadline: Deadline) {
-        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now().wall_ms));
-        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).min(left_ms);
-        let wire = WireMachineToken::new(kind, token);
-        let _ = self.put(EntryKind::MachineToken, hash, kind, &wire, ttl_ms, deadline);
+    /// Stores the result of a machine token that was verified for this generation.
+    pub fn put_machine_token(
+        &self,
+        id: &MachineTokenId<'_>,
+        token: &MachineToken,
+        verified_at_ms: i64,
+        generation: String,
+        deadline: Deadline,
+    ) {
+        let now_ms = self.clock.now().wall_ms;
+        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(now_ms));
+        let age_ms = now_ms.saturating_sub(verified_at_ms);
+        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).saturating_sub(age_ms).min(left_ms);
+        let wire = WireMachineToken::new(id.kind, token, verified_at_ms, generation);
+        let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
     }
 
-    /// Removes the result of a machine token.
-    pub fn remove_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
-        let names = self.sealer.names(EntryKind::MachineToken, hash);
-        self.run(deadline, |timeout| self.engine.delete(&names, timeout))
+    /// Makes all results of a machine token useless, also those of other secrets and of calls that are running.
+    pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
+        let generation = new_generation()?;
+        self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
     }
 
-    /// Returns the JWK set that another process has fetched within the last minute.
-    pub fn jwks(&self, deadline: Deadline) -> Option<Vec<u8>> {
-        let names = self.sealer.names(EntryKind::Jwks, b"");
-        let values = self.run(deadline, |timeout| self.engine.get(&names, timeout)).ok()?;
+    /// Returns the JWK set that another process has fetched from the same source within the last minute.
+    pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
+        let names = self.sealer.names(EntryKind::Jwks, source);
+        let values = self.get(&names, deadline).ok()?;
         let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
         set.map(String::into_bytes)
     }
 
-    /// Stores the JWK set.
-    pub fn put_jwks(&self, set: &[u8], deadline: Deadline) {
+    /// Stores the JWK set of a source.
+    pub fn put_jwks(&self, source: &[u8; 32], set: &[u8], deadline: Deadline) {
         if let Ok(set) = std::str::from_utf8(set) {
-            let _ = self.put(EntryKind::Jwks, b"", "", &set, JWKS_TTL_MS, deadline);
+            let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
     }
 
-    /// Returns the revocation of now with its end.
-    pub fn revocation(&self, revocation: Revocation) -> TimedRevocation {
-        let now_ms = self.clock.now().wall_ms;
-        let expires_at_ms = now_ms.saturating_add(self.lifetimes.revocation_ttl_ms);
-        TimedRevocation { revocation, revoked_at_ms: now_ms, expires_at_ms }
-    }
-
-    /// Sends a change to all other processes. Returns the id of the entry.
-    pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let message = Message {
-            sender: self.sender(),
-            number: self.messages.fetch_add(1, Ordering::Relaxed),
-            sent_at_ms: self.clock.now().wall_ms,
-            change,
-        };
-        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext)).ok_or(Unavailable)?;
-        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
-    }
-
-    /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
-    pub fn stream_end(&self, deadline: Deadline) -> Result<String, Unavailable> {
-        let stream = self.sealer.stream();
-        let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
-        if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
-    }
-
-    /// Returns what others have appended after an entry, waiting at most `wait` for the first.
-    pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
-        let stream = self.sealer.stream();
-        self.run_for(wait + READ_TIMEOUT, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
-    }
-
-    /// Opens an entry of the stream.
-    pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
-        let stream = self.sealer.stream();
-        let plaintext = self.sealer.open(&stream, sealed);
-        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
-        if message.is_none() {
-            self.reject(&stream);
-        }
-        message
-    }
-
-    /// Whether this client has sent a message.
-    pub fn is_own(&self, message: &Message) -> bool {
-        message.sender == self.sender()
-    }
-
-    /// Counts an entry of the stream that was applied already.
-    pub fn reject_replayed(&self) {
-        self.reject("a replayed entry");
-    }
-
-    /// Records how long a message took.
-    pub fn record_lag(&self, message: &Message) {
-        self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
+    /// Lets the next operation try the engine, whether or not it failed before.
+    pub fn retry_now(&self) {
+        self.circuit.end_pause(self.clock.now().mono_ms);
     }
 
     /// Returns how long a reader should wait before it tries the engine again.
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
     }
+}
 
-    fn sender(&self) -> u64 {
-        // The counter of a forked child continues from that of its parent.
-        let child = u64::from(std::process::id() ^ self.pid);
-        self.sender ^ child.rotate_left(32)
-    }
+fn new_generation() -> Result<String, Unavailable> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Unavailable)?;
+    Ok(format!("{:016x}", u64::from_le_bytes(random)))
 }
 
 impl std::fmt::Debug for SharedCache {

@@ -28,12 +28,20 @@ pub enum EntryKind {
     Generation,
     /// The right to fetch a user.
     Lease,
-    /// The revocation of a user.
+    /// The revocation of a user by the application.
     UserRevocation,
+    /// The deletion of a user.
+    UserDeletion,
+    /// The ban of a user.
+    UserBan,
+    /// The end of a user's ban.
+    UserBanEnd,
     /// The revocation of a session.
     SessionRevocation,
     /// The result of an opaque machine token.
     MachineToken,
+    /// The number that each invalidation of a machine token replaces.
+    MachineTokenGeneration,
     /// The JWK set.
     Jwks,
 }
@@ -45,8 +53,12 @@ impl EntryKind {
             EntryKind::Generation => "g",
             EntryKind::Lease => "l",
             EntryKind::UserRevocation => "x",
+            EntryKind::UserDeletion => "d",
+            EntryKind::UserBan => "b",
+            EntryKind::UserBanEnd => "e",
             EntryKind::SessionRevocation => "s",
             EntryKind::MachineToken => "m",
+            EntryKind::MachineTokenGeneration => "t",
             EntryKind::Jwks => "k",
         }
     }
@@ -103,7 +115,7 @@ impl Sealer {
         // A user and a session share no name even if their ids were equal; entries of one user share a cluster slot.
         let domain: &[u8] = match kind {
             EntryKind::SessionRevocation => b"session\0",
-            EntryKind::MachineToken => b"token\0",
+            EntryKind::MachineToken | EntryKind::MachineTokenGeneration => b"token\0",
             EntryKind::Jwks => b"jwks\0",
             _ => b"user\0",
         };
@@ -229,8 +241,12 @@ mod tests {
             EntryKind::Generation,
             EntryKind::Lease,
             EntryKind::UserRevocation,
+            EntryKind::UserDeletion,
+            EntryKind::UserBan,
+            EntryKind::UserBanEnd,
             EntryKind::SessionRevocation,
             EntryKind::MachineToken,
+            EntryKind::MachineTokenGeneration,
             EntryKind::Jwks,
         ];
         let mut names: Vec<_> = kinds.iter().flat_map(|kind| sealer.names(*kind, b"user_1")).collect();
@@ -238,8 +254,8 @@ mod tests {
             assert!(name.len() <= MAX_KEY_LEN && name.starts_with("ck1:") && !name.contains("user_1"), "{name}");
         }
         let slot = |name: &str| name.split(['{', '}']).nth(1).unwrap().to_owned();
-        assert_eq!(slot(&names[0]), slot(&names[3]));
-        assert_ne!(slot(&names[0]), slot(&names[4]));
+        assert!((1..7).all(|at| slot(&names[0]) == slot(&names[at])));
+        assert_ne!(slot(&names[0]), slot(&names[7]));
         names.sort();
         names.dedup();
         assert_eq!(names.len(), kinds.len());

@@ -8,6 +8,7 @@ mod common;
 mod conflicts;
 mod deletions;
 mod deliveries;
+mod shared;
 mod versions;
 
 use std::sync::Arc;

@@ -257,6 +257,10 @@ static void names_of_enumerators(void) {
     CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, SERVER_ERROR);
     CHECK_NAME(clerk_call_status_name, CLERK_CALL_STATUS_, NO_RESPONSE);
     CHECK_CSTR(clerk_call_status_name(CLERK_CALL_STATUS_NO_RESPONSE + 1), "");
+    CHECK_NAME(clerk_shared_cache_state_name, CLERK_SHARED_CACHE_STATE_, OFF);
+    CHECK_NAME(clerk_shared_cache_state_name, CLERK_SHARED_CACHE_STATE_, AVAILABLE);
+    CHECK_NAME(clerk_shared_cache_state_name, CLERK_SHARED_CACHE_STATE_, UNAVAILABLE);
+    CHECK_CSTR(clerk_shared_cache_state_name(CLERK_SHARED_CACHE_STATE_UNAVAILABLE + 1), "");
 }
 
 /* Every name is accepted by a config: an empty value clears the setting, or is reported as invalid by that name. */

@@ -45,6 +45,7 @@ static void strings_and_names(void) {
         CHECK_CSTR(clerk_event_kind_name(unknown[i]), "");
         CHECK_CSTR(clerk_endpoint_name(unknown[i]), "");
         CHECK_CSTR(clerk_call_status_name(unknown[i]), "");
+        CHECK_CSTR(clerk_shared_cache_state_name(unknown[i]), "");
     }
     CHECK(clerk_setting_info(0, NULL) == CLERK_E_NULL);
     CHECK_CSTR(clerk_reason_name(0), "");

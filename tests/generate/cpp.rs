@@ -58,6 +58,9 @@ inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 inline std::string_view name(Endpoint endpoint) noexcept { return clerk_endpoint_name(detail::number(endpoint)); }
 inline std::string_view name(CallStatus status) noexcept { return clerk_call_status_name(detail::number(status)); }
+inline std::string_view name(SharedCacheState state) noexcept {
+    return clerk_shared_cache_state_name(detail::number(state));
+}
 
 // Returns the C name, such as \"CLERK_E_CONFIG\".
 inline std::string_view name(Status status) noexcept { return clerk_status_name(detail::number(status)); }

@@ -35,7 +35,7 @@ fn camel(snake: &str) -> String {
 }
 
 /// The enumerations of the Go binding: C name, Go type, prefix of the constants, description of the type.
-const TYPES: [(&str, &str, &str, &str); 9] = [
+const TYPES: [(&str, &str, &str, &str); 10] = [
     (
         "reason",
         "Reason",
@@ -54,8 +54,17 @@ const TYPES: [(&str, &str, &str, &str); 9] = [
     ("event_kind", "EventKind", "Event", "EventKind is the kind of an [Event]."),
     ("endpoint", "Endpoint", "Endpoint", "Endpoint is an endpoint of Clerk's Backend API that the library calls."),
     ("call_status", "CallStatus", "CallStatus", "CallStatus is the kind of Clerk's response to a call."),
+    (
+        "shared_cache_state",
+        "SharedCacheState",
+        "SharedCache",
+        "SharedCacheState is whether a client uses the engine of the shared cache.",
+    ),
     ("column", "Column", "Column", "Column is a column of the application's user table."),
 ];
+
+/// The enumerations of members of `Stats`.
+const STATS: [&str; 3] = ["endpoint", "call_status", "shared_cache_state"];
 
 fn constants(list: &Enumeration, go: &str, prefix: &str, doc: &str) -> String {
     let receiver = go[..1].to_lowercase();
@@ -83,7 +92,13 @@ fn constants(list: &Enumeration, go: &str, prefix: &str, doc: &str) -> String {
         ..94 => format!("{head} {{ {body} }}"),
         _ => format!("{head} {{\n\t{body}\n}}"),
     };
-    made + &format!("// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n{function}\n\n")
+    made += &format!("// String returns the name, such as \"{example}\"; \"\" for an unknown number.\n{function}\n\n");
+    if STATS.contains(&list.name) {
+        made += &format!(
+            "// MarshalText returns the name, for the JSON of [Stats].\nfunc ({receiver} {go}) MarshalText() ([]byte, error) {{ return []byte({receiver}.String()), nil }}\n\n"
+        );
+    }
+    made
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn node_types_are_up_to_date() {
     made += &union("HandshakeSource", values("handshake_source", |name| name));
     made += &union("Endpoint", values("endpoint", |name| name));
     made += &union("CallStatus", values("call_status", |name| name));
+    made += &union("SharedCacheState", values("shared_cache_state", |name| name));
     made += &union("TokenType", values("token_kind", |name| name));
     made += &union("LogLevel", values("log_level", |name| name));
     made += &union("EventName", values("event_kind", |name| lower_camel(&name)));

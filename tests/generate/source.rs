@@ -36,7 +36,7 @@ impl Enumeration {
 }
 
 /// The C name and the Rust name of each enumeration.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 17] = [
     ("status", "clerk_status"),
     ("reason", "Reason"),
     ("category", "Category"),
@@ -53,6 +53,7 @@ const NAMES: [(&str, &str); 16] = [
     ("handshake_source", "HandshakeSource"),
     ("endpoint", "Endpoint"),
     ("call_status", "CallStatus"),
+    ("shared_cache_state", "SharedCacheState"),
 ];
 
 /// Reads all enumerations. Panics when one is missing.

@@ -147,7 +147,7 @@ fn tidy(item: &str) -> String {
 }
 
 /// Types that modules other than src/ffi link to in their docs.
-const RENAMED: [(&str, &str); 9] = [
+const RENAMED: [(&str, &str); 10] = [
     ("Reason", "clerk_reason"),
     ("Category", "clerk_category"),
     ("Source", "clerk_source"),
@@ -157,4 +157,5 @@ const RENAMED: [(&str, &str); 9] = [
     ("HandshakeSource", "clerk_handshake_source"),
     ("Endpoint", "clerk_endpoint"),
     ("CallStatus", "clerk_call_status"),
+    ("SharedCacheState", "clerk_shared_cache_state"),
 ];

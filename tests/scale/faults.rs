@@ -63,6 +63,11 @@ fn engine_that_lies_changes_no_verdict_and_holds_no_request() {
         }
     };
     let endless = |stream: &mut TcpStream| while stream.write_all(&[b'+'; 65_536]).is_ok() {};
+    let endless_array = |stream: &mut TcpStream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"*100000\r\n");
+        while stream.write_all(&b"$5\r\nvalue\r\n".repeat(1000)).is_ok() {}
+    };
     let silent = |stream: &mut TcpStream| {
         let _ = stream.read(&mut [0; 1]);
         std::thread::sleep(Duration::from_secs(3));
@@ -73,6 +78,7 @@ fn engine_that_lies_changes_no_verdict_and_holds_no_request() {
         ("endless", Liar::start(endless)),
         ("silent", Liar::start(silent)),
         ("closing", Liar::start(closing)),
+        ("endless array", Liar::start(endless_array)),
         ("http", Liar::start(replies(b"HTTP/1.1 400 Bad Request\r\n\r\n"))),
         ("pong", Liar::start(replies(b"+PONG\r\n"))),
         ("ok", Liar::start(replies(b"+OK\r\n"))),
@@ -107,6 +113,13 @@ fn engine_that_lies_changes_no_verdict_and_holds_no_request() {
         let ((), elapsed) = timed(|| client.invalidate_user("user_0"));
         assert!(elapsed < SLOWEST, "{name}: {elapsed:?}");
         assert_eq!(ask(&client, &world.token("user_0", "sess_2")), "in verified", "{name}");
+        let (stats, events) = (client.stats().shared_cache, world.event_log.take());
+        let reports = events.iter().filter(|event| *event == "shared_cache_unavailable").count();
+        let is_reported =
+            reports == 1 && world.logged("the shared cache cannot be used") == 1 && stats.state as i32 == 2;
+        // Arrays of strings are a reply of MGET: as many values, none of which is an entry.
+        let is_rejected = ["array", "attribute", "endless array"].contains(name) && stats.rejected > 0;
+        assert!(is_reported || is_rejected, "{name}: {reports} events, {stats:?}");
     }
 }
 

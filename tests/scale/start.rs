@@ -27,6 +27,8 @@ fn wrong_settings_are_refused_by_name() {
     let three = ["a".repeat(32), "b".repeat(32), "c".repeat(32)].join(",");
     let three = error(&world, |config| config.set("shared_cache_secret", &three).unwrap());
     assert!(three.starts_with("shared_cache_secret: at most two"), "{three}");
+    let instance = error(&world, |config| config.set("shared_cache_secret", &"a".repeat(32)).unwrap());
+    assert!(instance.starts_with("publishable_key: needed with `shared_cache_secret`"), "{instance}");
     let ca = error(&world, |config| config.set("shared_cache_ca_pem", "x").unwrap());
     assert!(ca.starts_with("shared_cache_ca_pem: "), "{ca}");
     let required = error(&world, |config| {
@@ -66,7 +68,7 @@ fn engine_that_asks_for_a_password_is_refused_without_it() {
 fn user_without_rights_is_refused_and_the_documented_rights_suffice() {
     let world = World::new();
     world.users(1);
-    let rights = "~ck1:* +ping +get +mget +set +del +xadd +xrange +xrevrange +xread";
+    let rights = "~ck1:* +ping +time +get +mget +set +del +xadd +xrange +xrevrange +xread";
     let server = Server::with(|_, port| vec![format!("--port {port}")]);
     let set = |name: &str, rules: &str| {
         let mut arguments = vec!["ACL", "SETUSER", name, "on", ">pw"];
@@ -74,6 +76,8 @@ fn user_without_rights_is_refused_and_the_documented_rights_suffice() {
         assert_eq!(server.cli(&arguments), "OK");
     };
     set("full", rights);
+    // The clocks are not compared then.
+    set("timeless", &rights.replace("+time ", ""));
     set("reader", "~ck1:* +ping +get +mget");
     set("elsewhere", &rights.replace("ck1", "x"));
     let at = |user: &str| format!("redis://{user}:pw@127.0.0.1:{}", server.port);
@@ -81,13 +85,12 @@ fn user_without_rights_is_refused_and_the_documented_rights_suffice() {
         let refused = error(&world, with_url(&at(user)));
         assert!(refused.starts_with("shared_cache: the user lacks a right"), "{user}: {refused}");
     }
-    let build = || {
+    let clients = ["full", "timeless"].map(|user| {
         world.client(|config| {
-            config.set("shared_cache", &at("full")).unwrap();
+            config.set("shared_cache", &at(user)).unwrap();
             config.shared_cache_required = true;
         })
-    };
-    let clients = [build(), build()];
+    });
     for client in &clients {
         assert_eq!(ask(client, &world.token("user_0", "sess_1")), "in verified");
         client.poll(std::time::Duration::ZERO).unwrap();

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use clerk_auth::{Attribute, WebhookHeaders, WebhookOutcome};
+use clerk_auth::internals::{Config, builder};
+use clerk_auth::{Attribute, Client, LogLevel, WebhookHeaders, WebhookOutcome};
 use clerk_sim::Fault;
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use serde_json::json;
 
 use crate::common::{bearer, table, timed};
-use crate::{World, ask};
+use crate::{World, ask, wait_for};
 
-fn first_name(client: &clerk_auth::Client, token: &str) -> Option<String> {
+fn first_name(client: &Client, token: &str) -> Option<String> {
     bearer(client, token).identity()?.get(Attribute::FirstName).map(str::to_owned)
 }
 
-fn deliver(client: &clerk_auth::Client, delivery: &Delivery) -> WebhookOutcome {
+fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     let mut headers = WebhookHeaders::default();
     for (name, value) in &delivery.headers {
         headers.header(name.as_bytes(), value.as_bytes());
@@ -143,7 +144,7 @@ fn shared_user_creates_no_row() {
     let store = std::sync::Arc::new(table::Table::default());
     let mut config = world.config();
     config.set("user_mode", "sync").unwrap();
-    let second = clerk_auth::internals::builder(config).user_store(store.clone()).build().unwrap();
+    let second = builder(config).user_store(store.clone()).build().unwrap();
     assert_eq!(ask(&second, &world.token("user_0", "sess_2")), "in verified");
     assert_eq!(world.user_calls(), 2, "a row is made of a user that Clerk has returned for it");
     assert_eq!(store.rows().len(), 1);
@@ -203,4 +204,89 @@ fn calls_without_the_engine_stay_within_the_budget() {
     assert!(outcomes.iter().all(|outcome| outcome == "in verified" || outcome == "unavailable server-error"));
     // What was fetched is not fetched again.
     assert_eq!(ask(&client, &world.token("user_0", "sess_2")), "in verified");
+}
+
+#[test]
+fn budget_holds_after_an_outage_of_the_engine() {
+    let mut world = World::new();
+    world.users(80);
+    let tune = |config: &mut Config| {
+        config.clerk_calls_per_s = 5;
+        // Operations may take longer then: other tests run at the same time.
+        config.shared_cache_required = true;
+    };
+    let client = world.client(tune);
+    world.server.kill();
+    wait_for("the engine is not used", || {
+        let _ = client.poll(Duration::ZERO);
+        client.stats().shared_cache.state as i32 == 2
+    });
+    world.server.restart();
+    wait_for("the engine is used again", || {
+        let _ = client.poll(Duration::from_millis(50));
+        client.stats().shared_cache.state as i32 == 1
+    });
+    let outcomes = |client: &Client, users: std::ops::Range<usize>| -> Vec<String> {
+        users.map(|i| ask(client, &world.token(&format!("user_{i}"), "sess_1"))).collect()
+    };
+    let signed_in = outcomes(&client, 0..40).iter().filter(|outcome| *outcome == "in verified").count();
+    assert!((4..15).contains(&signed_in), "{signed_in}");
+    assert_eq!(world.user_calls(), signed_in);
+    // A process without an outage fetches as always, and the other one uses what it has fetched.
+    let other = world.client(tune);
+    assert_eq!(outcomes(&other, 40..80), vec!["in verified"; 40]);
+    let calls = world.user_calls();
+    assert_eq!(outcomes(&client, 40..80), vec!["in verified"; 40]);
+    assert_eq!(world.user_calls(), calls);
+}
+
+#[test]
+fn values_that_are_too_long_are_ignored_and_counted() {
+    let world = World::new();
+    world.users(1);
+    let required = |config: &mut Config| config.shared_cache_required = true;
+    let client = world.client(required);
+    assert_eq!(ask(&client, &world.token("user_0", "sess_1")), "in verified");
+    for key in world.server.cli(&["KEYS", "ck1:*:u"]).lines() {
+        world.server.raw(&[b"SET", key.as_bytes(), &vec![b'x'; 4 << 20]]);
+    }
+    let other = world.client(required);
+    for i in 0..5 {
+        assert_eq!(ask(&other, &world.token("user_0", &format!("sess_{i}"))), "in verified");
+    }
+    let stats = other.stats().shared_cache;
+    assert!(stats.rejected > 0, "{stats:?}");
+    assert_eq!((stats.errors, stats.state as i32), (0, 1));
+    assert_eq!(world.user_calls(), 2);
+}
+
+#[test]
+fn process_with_a_wrong_clock_stores_no_users_but_revocations() {
+    let world = World::new();
+    world.users(2);
+    for ahead_ms in [-90_000, 90_000_i64] {
+        let mut config = world.config();
+        config.set("clock_skew_ms", "120000").unwrap();
+        config.shared_cache_required = true;
+        let lines = world.lines.clone();
+        let wrong = builder(config)
+            .clock(move || unix_ms() + ahead_ms)
+            .on_log(LogLevel::Warn, move |_, line| lines.lock().unwrap().push(line.to_owned()))
+            .build()
+            .unwrap();
+        let right = world.client(|config| config.shared_cache_required = true);
+        let calls = world.user_calls();
+        assert_eq!(ask(&wrong, &world.token("user_0", "sess_0")), "in verified");
+        assert_eq!(ask(&wrong, &world.token("user_1", "sess_1")), "in verified");
+        assert_eq!(world.server.cli(&["KEYS", "ck1:*:u"]), "");
+        assert_eq!(world.user_calls(), calls + 2);
+        wrong.revoke_session(if ahead_ms < 0 { "sess_2" } else { "sess_3" });
+        let revoked = world.token("user_0", if ahead_ms < 0 { "sess_2" } else { "sess_3" });
+        assert_eq!(ask(&right, &revoked), "out session-revoked");
+    }
+    assert_eq!((world.logged("is 89 s behind") + world.logged("is 90 s behind"), world.logged("s ahead of")), (1, 1));
+}
+
+fn unix_ms() -> i64 {
+    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
 }

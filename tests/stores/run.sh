@@ -15,75 +15,33 @@ for tool in go node npm initdb pg_ctl mariadbd mariadb-install-db python3; do
   command -v "$tool" > /dev/null || { echo "missing: $tool" >&2; exit 1; }
 done
 
-work=$(mktemp -d)
+export STORES_WORK
+STORES_WORK=$(mktemp -d)
+work=$STORES_WORK
 chmod 755 "$work"
-# The process that the database itself names: in between there may be a shell.
-stop_mariadb() {
-  [ ! -s "$work/mariadb/pid" ] || kill -9 "$(cat "$work/mariadb/pid")" 2> /dev/null || true
-  [ -z "${mariadb:-}" ] || wait "$mariadb" 2> /dev/null || true
-  mariadb=
-}
 stop() {
-  [ ! -e "$work/postgres/postmaster.pid" ] || as postgres pg_ctl -D "$work/postgres" -m immediate -w stop > /dev/null || true
-  stop_mariadb
+  ./server.sh postgres stop || true
+  ./server.sh mariadb stop || true
   rm -rf "$work"
 }
-trap stop EXIT
+trap 'cd "$here" && stop' EXIT
 
-# as USER COMMAND...: the databases refuse to run as root.
-as() {
-  local user=$1
-  shift
-  if [ "$(id -u)" -eq 0 ]; then setpriv --reuid "$user" --regid "$user" --clear-groups -- "$@"; else "$@"; fi
-}
-folder() {
-  mkdir "$work/$2"
-  if [ "$(id -u)" -eq 0 ]; then chown "$1" "$work/$2"; fi
-}
-free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
-start_postgres() {
-  local port
-  folder postgres postgres
-  as postgres initdb --pgdata "$work/postgres" --auth trust --username test --no-sync > /dev/null
+# start NAME: on a free port, at which another program may have arrived first.
+start() {
+  ./server.sh "$1" create
   for _ in 1 2 3; do
-    port=$(free_port)
-    as postgres pg_ctl -D "$work/postgres" -l "$work/postgres/log" -w -s start -o \
-      "-p $port -h 127.0.0.1 -k $work/postgres -c fsync=off -c max_connections=200" || continue
-    export STORES_POSTGRES="postgres://test@127.0.0.1:$port/postgres?sslmode=disable"
-    return
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' > "$work/$1.port"
+    if ./server.sh "$1" start; then return; fi
   done
-  cat "$work/postgres/log" >&2
+  cat "$work/$1.log" >&2
   return 1
 }
-
-start_mariadb() {
-  local port
-  folder mysql mariadb
-  as mysql mariadb-install-db --no-defaults --datadir="$work/mariadb" --auth-root-authentication-method=normal --skip-test-db > /dev/null
-  for _ in 1 2 3; do
-    port=$(free_port)
-    as mysql mariadbd --no-defaults --datadir="$work/mariadb" --port="$port" --bind-address=127.0.0.1 \
-      --socket="$work/mariadb/socket" --pid-file="$work/mariadb/pid" --innodb-flush-log-at-trx-commit=0 2> "$work/mariadb/log" &
-    mariadb=$!
-    for _ in $(seq 200); do
-      if mariadb --no-defaults --user root --socket "$work/mariadb/socket" --execute 'CREATE DATABASE test' 2> /dev/null; then
-        export STORES_MARIADB="root@tcp(127.0.0.1:$port)/test"
-        return
-      fi
-      kill -0 "$mariadb" 2> /dev/null || break
-      sleep 0.1
-    done
-    stop_mariadb
-  done
-  cat "$work/mariadb/log" >&2
-  return 1
-}
-
-start_postgres
-start_mariadb
+start postgres
+start mariadb
+mariadb --no-defaults --user root --socket "$work/mariadb/socket" --execute 'CREATE DATABASE test'
+STORES_POSTGRES="postgres://test@127.0.0.1:$(cat "$work/postgres.port")/postgres?sslmode=disable"
+STORES_MARIADB="root@tcp(127.0.0.1:$(cat "$work/mariadb.port"))/test"
+export STORES_POSTGRES STORES_MARIADB STORES_SERVER=$here/server.sh
 
 "$root/bindings/go/lib/copy.sh"
 (cd "$root/bindings/node" && { [ -e node_modules/node-api-headers ] || npm ci --silent --ignore-scripts; } && node build.mjs > /dev/null)

@@ -91,13 +91,13 @@ enum Command {
 enum Store {
     /// Prints each row: key, Clerk id, address, username, whether it is active
     List {
-        /// The database
-        path: PathBuf,
+        /// The path of a SQLite database, or `sqlite:path`
+        database: OsString,
     },
     /// Checks the file and the columns of the table, and counts its rows; changes nothing
     Check {
-        /// The database
-        path: PathBuf,
+        /// The path of a SQLite database, or `sqlite:path`
+        database: OsString,
     },
 }
 
@@ -159,8 +159,8 @@ fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, Failure> {
         Command::Verify { token } => checks::verify(&settings()?, &input::token(&token)?, output),
         Command::Jwks => users::jwks(&settings()?, output),
         Command::User { id } => users::user(&settings()?, &id, output),
-        Command::Store(Store::List { path }) => store::list(&path, output),
-        Command::Store(Store::Check { path }) => store::check(&path, output),
+        Command::Store(Store::List { database }) => store::list(store::path(&database)?, output),
+        Command::Store(Store::Check { database }) => store::check(store::path(&database)?, output),
         Command::Webhook(Webhook::Verify { body, id, timestamp, signature }) => {
             checks::webhook(&settings()?, [&id, &timestamp, &signature], &input::body(&body)?, output)
         }

@@ -1,5 +1,6 @@
 //! The table of the ready-made SQLite store. Opened read-only: nothing is migrated.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -7,6 +8,23 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
 use crate::output::{self, Check, Failure, Mark, Output};
+
+/// Returns the path of a SQLite database, which may be given as the setting `database`. The URL of a server is not shown: it may have a
+/// password.
+pub fn path(database: &OsStr) -> Result<&Path, Failure> {
+    let Some(given) = database.to_str() else { return Ok(Path::new(database)) };
+    if let Some(path) = given.strip_prefix("sqlite:") {
+        return Ok(Path::new(path));
+    }
+    let is_server = ["postgres:", "postgresql:", "mysql:"].iter().any(|scheme| given.starts_with(scheme));
+    if is_server {
+        return Err(Failure::usage(
+            "database: this command reads SQLite only; the table `clerk_user` of a server is read with psql or mariadb, and checked when a client \
+             with the setting `database` is created",
+        ));
+    }
+    Ok(Path::new(given))
+}
 
 fn open(path: &Path) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -290,6 +290,7 @@ fn store_is_listed_and_checked_without_a_change() {
     let (code, listed) = fixture.json(&["store", "list", name]);
     let row = json!({"key": 1, "clerk_id": "user_1", "email": null, "username": "ada", "is_active": true});
     assert_eq!((code, &listed["rows"]), (0, &json!([row])));
+    assert_eq!(fixture.json(&["store", "list", &format!("sqlite:{name}")]), (0, listed.clone()));
     assert_eq!(fixture.json(&["store", "check", name]).0, 0);
     // A database of the application keeps the journal that the application has chosen.
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
@@ -322,4 +323,17 @@ fn webhook_deliveries_are_verified() {
     assert_eq!(fixture.run(&arguments, &variables[..1], body.as_bytes()).status.code(), Some(2));
     // Only the signing secret is needed.
     assert_eq!(fixture.run(&arguments, &variables[1..], body.as_bytes()).status.code(), Some(0));
+}
+
+#[test]
+fn store_on_a_server_is_refused_without_its_password() {
+    let fixture = Fixture::new();
+    for scheme in ["postgres", "postgresql", "mysql"] {
+        for command in ["list", "check"] {
+            let output = fixture.run(&["store", command, &format!("{scheme}://app:s3cret@127.0.0.1/db")], &[], b"");
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{message}");
+            assert!(message.contains("database: ") && !message.contains("s3cret"), "{message}");
+        }
+    }
 }

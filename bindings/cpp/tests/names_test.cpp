@@ -72,7 +72,7 @@ Names of_cpp() {
 
 TEST(Names, EnumerationsMatchTheHeader) {
     const Names c = of_c(), cpp = of_cpp();
-    EXPECT_EQ(c.size(), 16U);
+    EXPECT_EQ(c.size(), 17U);
     EXPECT_EQ(c.at("reason").size(), 35U);
     EXPECT_EQ(c.at("status").size(), 19U);
     EXPECT_EQ(c, cpp);
@@ -119,6 +119,7 @@ TEST(Names, EnumerationsHaveTheLibrarysNames) {
     EXPECT_EQ(clerk::name(clerk::EventKind::auth_success), "auth_success");
     EXPECT_EQ(clerk::name(clerk::Endpoint::oauth_tokens), "oauth_tokens");
     EXPECT_EQ(clerk::name(clerk::CallStatus::rate_limited), "rate_limited");
+    EXPECT_EQ(clerk::name(clerk::SharedCacheState::unavailable), "unavailable");
     EXPECT_EQ(clerk::name(clerk::Status::e_config), "CLERK_E_CONFIG");
     EXPECT_EQ(clerk::name(clerk::Outcome::no_credentials), "no-credentials");
     EXPECT_EQ(clerk::category(clerk::Reason::user_inactive), clerk::Category::forbidden);

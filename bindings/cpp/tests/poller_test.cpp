@@ -111,7 +111,10 @@ TEST(Poller, DestructorEndsAPollThatWaits) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     EXPECT_LT(seconds_since(begun), 1.0);
-    EXPECT_EQ(client.stats().by_endpoint.shared_cache_state, 1);
+    const clerk::SharedCacheStats stats = client.stats().shared_cache();
+    EXPECT_EQ(stats.state, clerk::SharedCacheState::available);
+    EXPECT_EQ(stats.hits + stats.misses + stats.errors + stats.rejected, 0u);
+    EXPECT_FALSE(stats.revocation_lag.has_value());
 }
 
 TEST(Poller, WithoutSharedCacheIsAConfigError) {

@@ -60,10 +60,36 @@ func TestAuthenticationsAreMetricsAndSpans(t *testing.T) {
 			t.Errorf("%s: %d spans instead of one", outcome, spansOf)
 		}
 	}
-	gatherers := prometheus.Gatherers{registry, observability.Gatherer(client)}
+	registry.MustRegister(observability.Collector{Client: client})
 	hits := "# HELP clerk_auth_cache_hits_total Results from the cache.\n# TYPE clerk_auth_cache_hits_total counter\nclerk_auth_cache_hits_total 1\n"
-	if err := testutil.GatherAndCompare(gatherers, strings.NewReader(hits), "clerk_auth_cache_hits_total"); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(hits), "clerk_auth_cache_hits_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Every series of the text is in the registry, with its value.
+func TestCollectorHasAllMetrics(t *testing.T) {
+	clerk := clerktest.New(t)
+	client := clerk.Client()
+	client.RequireAuth(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), clerk.Request("GET", "/"))
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(observability.Collector{Client: client})
+	text, err := client.MetricsText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(text)); err != nil {
+		t.Error(err)
+	}
+	series, err := testutil.GatherAndCount(registry)
+	if lines := strings.Count("\n"+text, "\nclerk_auth_"); err != nil || lines < 20 || series != lines {
+		t.Errorf("%d series of %d lines: %v", series, lines, err)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if series, err := testutil.GatherAndCount(registry); err != nil || series != 0 {
+		t.Errorf("%d series of a closed client: %v", series, err)
 	}
 }
 

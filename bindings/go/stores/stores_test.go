@@ -37,6 +37,7 @@ func setups(t *testing.T) []setup {
 type world struct {
 	*testing.T
 	sim     *simtest.Sim
+	setup   setup
 	db      *sql.DB
 	job     job
 	workers []*worker
@@ -56,7 +57,7 @@ func everywhere(t *testing.T, statements []string, test func(w *world)) {
 			sim := simtest.Start(t)
 			tables++
 			table := fmt.Sprintf("account%d", tables)
-			w := &world{T: t, sim: sim, job: job{APIURL: sim.URL, Driver: s.driver, Source: s.source, Table: table}}
+			w := &world{T: t, sim: sim, setup: s, job: job{APIURL: sim.URL, Driver: s.driver, Source: s.source, Table: table, TimeoutMs: 30_000}}
 			db, store, err := w.job.open()
 			if err != nil {
 				t.Fatal(err)

@@ -32,6 +32,8 @@ type job struct {
 	Driver string `json:"driver"`
 	Source string `json:"source"`
 	Table  string `json:"table"`
+	// TimeoutMs is the setting of this name.
+	TimeoutMs int64 `json:"timeout_ms"`
 }
 
 // outcome is the result of one request.
@@ -83,7 +85,7 @@ func work(given string) error {
 		return err
 	}
 	defer db.Close()
-	client, err := clerkauth.New(clerkauth.Config{APIURL: job.APIURL, SecretKey: "sk_test_stores", Store: store, TimeoutMs: clerkauth.Int(30_000)})
+	client, err := clerkauth.New(clerkauth.Config{APIURL: job.APIURL, SecretKey: "sk_test_stores", Store: store, TimeoutMs: &job.TimeoutMs, RowCheckTTLS: clerkauth.Int(0)})
 	if err != nil {
 		return err
 	}
@@ -147,8 +149,22 @@ type worker struct {
 	lines *bufio.Reader
 }
 
-// start starts the workers: programs in Go, or in Node.
+// start starts workers, programs in Go or in Node, that end with the test.
 func start(t *testing.T, language string, job job) []*worker {
+	t.Helper()
+	all := launch(t, language, job)
+	t.Cleanup(func() {
+		for _, one := range all {
+			_ = one.input.Close()
+			if err := one.command.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return all
+}
+
+func launch(t *testing.T, language string, job job) []*worker {
 	t.Helper()
 	given, err := json.Marshal(job)
 	if err != nil {
@@ -175,14 +191,6 @@ func start(t *testing.T, language string, job job) []*worker {
 		}
 		all = append(all, &worker{command, input, bufio.NewReader(output)})
 	}
-	t.Cleanup(func() {
-		for _, one := range all {
-			_ = one.input.Close()
-			if err := one.command.Wait(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	for _, one := range all {
 		if line, err := one.lines.ReadString('\n'); err != nil || line != "ready\n" {
 			t.Fatal(line, err)
@@ -194,6 +202,12 @@ func start(t *testing.T, language string, job job) []*worker {
 // ask has all workers authenticate the same tokens at the same time.
 func ask(t *testing.T, all []*worker, tokens []string) []outcome {
 	t.Helper()
+	send(t, all, tokens)
+	return receive(t, all)
+}
+
+func send(t *testing.T, all []*worker, tokens []string) {
+	t.Helper()
 	line, err := json.Marshal(tokens)
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +217,10 @@ func ask(t *testing.T, all []*worker, tokens []string) []outcome {
 			t.Fatal(err)
 		}
 	}
+}
+
+func receive(t *testing.T, all []*worker) []outcome {
+	t.Helper()
 	var outcomes []outcome
 	for _, one := range all {
 		line, err := one.lines.ReadBytes('\n')

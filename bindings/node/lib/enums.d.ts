@@ -136,6 +136,14 @@ export type CallStatus =
   // No complete response: the connection failed, or the deadline passed.
   | 'no_response';
 
+export type SharedCacheState =
+  // There is no shared cache.
+  | 'off'
+  // It is used.
+  | 'available'
+  // It fails and is not used for a while; the process goes on without it.
+  | 'unavailable';
+
 export type TokenType =
   // A signed-in user's short-lived session JWT.
   | 'session_token'
@@ -318,7 +326,7 @@ export interface Settings {
   sharedCache?: string;
   /**
    * Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated, of
-   * which the first seals; unset: `secret_key`.
+   * which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
    */
   sharedCacheSecret?: string | string[];
   /**
@@ -332,7 +340,7 @@ export interface Settings {
   sharedCacheRequired?: boolean;
   /**
    * How many users a process fetches from Clerk per second where no other process is known not to fetch them as
-   * well: without a shared cache, or while it cannot be used; 0: not limited. Default: 0.
+   * well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited. Default: 0.
    */
   clerkCallsPerS?: number | string;
   /**

@@ -9,6 +9,7 @@ import {
   LogLevel,
   Reason,
   Settings,
+  SharedCacheState,
   Source,
   Status,
   TokenType,
@@ -452,6 +453,20 @@ export interface Stats {
   openCircuits: Endpoint[];
   /** Those of `openCircuits` after a 429. */
   rateLimited: Endpoint[];
+  /** The cache that processes share. */
+  sharedCache: {
+    state: SharedCacheState;
+    /** Users that were found. */
+    hits: number;
+    /** Users that were looked for and not found. */
+    misses: number;
+    /** Operations that failed. */
+    errors: number;
+    /** Entries that were ignored: damaged, of another instance or secret, or replayed. */
+    rejected: number;
+    /** How long the last change by another process took to be applied here; -1 if there was none. */
+    revocationLagMs: number;
+  };
 }
 
 /** Where a request has a credential. */

@@ -170,21 +170,50 @@ static napi_value create_endpoints(napi_env env, const uint64_t marks[16])
     return array;
 }
 
+/* An object of numbers. */
+struct number {
+    const char *name;
+    int64_t value;
+};
+
+static napi_value create_numbers(napi_env env, const struct number numbers[], size_t count)
+{
+    napi_value object;
+
+    TRY(napi_create_object(env, &object));
+    for (size_t i = 0; i < count; i++) {
+        if (!set_property(env, object, numbers[i].name, create_int64(env, numbers[i].value)))
+            return NULL;
+    }
+    return object;
+}
+
+static napi_value create_shared_cache(napi_env env, const clerk_stats *stats)
+{
+    const struct number numbers[] = {
+        { "hits", (int64_t)stats->shared_cache_hits },
+        { "misses", (int64_t)stats->shared_cache_misses },
+        { "errors", (int64_t)stats->shared_cache_errors },
+        { "rejected", (int64_t)stats->shared_cache_rejected },
+        { "revocationLagMs", stats->revocation_lag_ms },
+    };
+    clerk_str state = clerk_str_of(clerk_shared_cache_state_name((int32_t)stats->shared_cache_state));
+    napi_value object = create_numbers(env, numbers, sizeof numbers / sizeof numbers[0]);
+    return object != NULL && set_property(env, object, "state", create_string(env, state)) ? object : NULL;
+}
+
 napi_value cache_stats(napi_env env, napi_callback_info info)
 {
     size_t count = 0;
     clerk_stats stats = CLERK_STATS_INIT;
-    napi_value object = NULL;
+    napi_value object;
     struct client *client = open_client_of_this(env, info, &count, NULL);
     if (client == NULL)
         return NULL;
     int32_t status = clerk_client_stats(client->core, &stats);
     if (status != CLERK_OK)
         return throw_status(env, status);
-    const struct {
-        const char *name;
-        int64_t value;
-    } properties[] = {
+    const struct number numbers[] = {
         { "cacheHits", (int64_t)stats.cache_hits },
         { "cacheMisses", (int64_t)stats.cache_misses },
         { "signedIn", (int64_t)stats.signed_in },
@@ -199,13 +228,10 @@ napi_value cache_stats(napi_env env, napi_callback_info info)
         { "wouldBlock", (int64_t)stats.would_block },
         { "storeErrors", (int64_t)stats.store_errors },
     };
-    TRY(napi_create_object(env, &object));
-    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
-        if (!set_property(env, object, properties[i].name, create_int64(env, properties[i].value)))
-            return NULL;
-    }
-    bool is_complete = set_property(env, object, "calls", create_calls(env, &stats)) &&
+    object = create_numbers(env, numbers, sizeof numbers / sizeof numbers[0]);
+    bool is_complete = object != NULL && set_property(env, object, "calls", create_calls(env, &stats)) &&
                        set_property(env, object, "openCircuits", create_endpoints(env, stats.open_circuits)) &&
-                       set_property(env, object, "rateLimited", create_endpoints(env, stats.rate_limited));
+                       set_property(env, object, "rateLimited", create_endpoints(env, stats.rate_limited)) &&
+                       set_property(env, object, "sharedCache", create_shared_cache(env, &stats));
     return is_complete ? object : NULL;
 }

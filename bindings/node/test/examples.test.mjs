@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startTestClerk } from 'clerk-auth/testing';
 
@@ -11,9 +12,9 @@ const clerk = await startTestClerk();
 after(() => clerk.close());
 
 /** Starts an example that prints its port. Returns a function that requests a path. */
-async function serve(t, file) {
+async function serve(t, file, { args = [], onLine } = {}) {
   const { secretKey, apiUrl, jwtKey } = clerk.options;
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../examples/${file}`, import.meta.url))], {
+  const child = spawn(process.execPath, [...args, fileURLToPath(new URL(`../examples/${file}`, import.meta.url))], {
     env: {
       PATH: process.env.PATH,
       PORT: '0',
@@ -23,9 +24,10 @@ async function serve(t, file) {
       CLERK_JWT_KEY: jwtKey,
       CLERK_TELEMETRY_DISABLED: '1',
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', onLine === undefined ? 'inherit' : 'pipe'],
   });
   t.after(() => child.kill('SIGKILL'));
+  if (onLine !== undefined) createInterface({ input: child.stderr }).on('line', onLine);
   const { value: port } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
   // Not fetch, which sends no Host of ours.
   return (path, headers = {}) =>
@@ -70,8 +72,11 @@ for (const [framework, suffix] of [
     assert.deepEqual(seen, [200, 200, 200, 200, 200, 401, 401, 403, 200]);
   });
 
-test('metrics for Prometheus count the results', async (t) => {
-  const ask = await serve(t, 'metrics.mjs');
+test('metrics for Prometheus count the results, and each is a span of OpenTelemetry', async (t) => {
+  const spans = [];
+  const sdk = new URL('fixtures/spans.mjs', import.meta.url).href;
+  const onLine = (line) => line.startsWith('{') && spans.push(JSON.parse(line));
+  const ask = await serve(t, 'metrics.mjs', { args: ['--import', sdk], onLine });
   const headers = clerk.headers({ userId: 'user_ada' });
   assert.deepEqual(await ask('/', headers), [200, 'user_ada']);
   await ask('/', headers);
@@ -79,7 +84,14 @@ test('metrics for Prometheus count the results', async (t) => {
   const [, metrics] = await ask('/metrics');
   for (const [outcome, count] of Object.entries({ verified: 1, cache: 1, 'session-token-missing': 1 }))
     assert.ok(metrics.includes(`clerk_authentication_seconds_count{outcome="${outcome}"} ${count}\n`), metrics);
+  assert.match(metrics, /^clerk_authentication_seconds_bucket\{le="2.5",outcome="cache"\} 1$/m);
   assert.match(metrics, /^clerk_auth_cache_hits_total 1$/m);
+  for (let tries = 0; spans.length < 3 && tries < 100; tries++) await setTimeout(20);
+  const outcomes = ['verified', 'cache', 'session-token-missing'];
+  assert.deepEqual(
+    spans,
+    outcomes.map((outcome) => ({ name: 'clerk.authenticate', outcome, isError: false })),
+  );
 });
 
 test('each site accepts the tokens of its own authorized party', async (t) => {

@@ -57,6 +57,24 @@ test('a revocation in one process is applied by another within a second', async 
   assert.deepEqual(await exited, [0, null]);
 });
 
+test('stats() has the counters of the shared cache', async (t) => {
+  await sim.user('user_ada');
+  const [one, other] = [1, 2].map(() => new ClerkClient({ ...settings(), userMode: 'profile' }));
+  t.after(() => Promise.all([one.close(), other.close()]));
+  other.startPoller();
+  const request = await sim.bearer({ user: 'user_ada' });
+  for (const clerk of [one, other]) assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  const counters = { state: 'available', hits: 0, misses: 1, errors: 0, rejected: 0, revocationLagMs: -1 };
+  assert.deepEqual(one.stats().sharedCache, counters);
+  assert.equal(other.stats().sharedCache.hits, 1);
+  // Again, because the poller may have begun to read after the first.
+  for (let tries = 0; tries < 100 && other.stats().sharedCache.revocationLagMs < 0; tries++) {
+    one.revokeSession('sess_1');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok(other.stats().sharedCache.revocationLagMs >= 0);
+});
+
 test('neither the poller nor its end blocks the event loop', async () => {
   const clerk = new ClerkClient(settings());
   let last = performance.now();
@@ -77,6 +95,7 @@ test('neither the poller nor its end blocks the event loop', async () => {
 
 test('without a shared cache startPoller() throws', async () => {
   const clerk = new ClerkClient(sim.settings());
+  assert.equal(clerk.stats().sharedCache.state, 'off');
   assert.throws(
     () => clerk.startPoller(),
     (error) => error instanceof ClerkError && error.code === 'CLERK_CONFIG',

@@ -8,6 +8,8 @@ import { clerkMiddleware, getAuth, requireAuth } from 'clerk-auth/express';
 import { SqlUserStore } from 'clerk-auth/sql';
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+// A server that restarts ends idle connections: without a listener that would end this process.
+pool.on('error', (error) => console.error(error.message));
 const users = new SqlUserStore({
   dialect: 'postgresql',
   table: 'account',

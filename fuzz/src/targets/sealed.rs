@@ -16,13 +16,17 @@ use crate::tokens::NOW_S;
 const NOW_MS: i64 = NOW_S * 1000;
 /// How far in the future an entry may have been sealed.
 const TOLERANCE_MS: i64 = 300_000;
-const KINDS: [EntryKind; 7] = [
+const KINDS: [EntryKind; 11] = [
     EntryKind::User,
     EntryKind::Generation,
     EntryKind::Lease,
     EntryKind::UserRevocation,
+    EntryKind::UserDeletion,
+    EntryKind::UserBan,
+    EntryKind::UserBanEnd,
     EntryKind::SessionRevocation,
     EntryKind::MachineToken,
+    EntryKind::MachineTokenGeneration,
     EntryKind::Jwks,
 ];
 

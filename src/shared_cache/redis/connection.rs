@@ -15,8 +15,10 @@ use super::url::{Address, Target};
 use crate::api::{TransportError, of_rustls};
 use crate::clock::Deadline;
 
-/// The largest reply, in bytes: some entries of a stream.
-const MAX_REPLY_LEN: usize = 8 << 20;
+/// The largest reply, in bytes: some keys of the largest value, or some hundred entries of a stream, which are short.
+const MAX_REPLY_LEN: usize = 512 * 1024;
+/// The longest line before the id of a stream's entry.
+const MAX_LINE_LEN: usize = 128;
 
 /// A socket whose reads end at one deadline, and after a number of bytes.
 struct Socket {
@@ -82,6 +84,38 @@ impl Read for Stream {
     }
 }
 
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(buffer),
+            Stream::Tls(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Replies, and their first byte: the type of the first value.
+struct Reply<'a> {
+    stream: &'a mut Stream,
+    first: &'a mut Option<u8>,
+}
+
+impl Read for Reply<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        if self.first.is_none() && read > 0 {
+            *self.first = buffer.first().copied();
+        }
+        Ok(read)
+    }
+}
+
 /// A connection to one server, logged in.
 pub struct Connection {
     stream: Stream,
@@ -100,9 +134,9 @@ impl Connection {
         tls: Option<&Arc<ClientConfig>>,
         deadline: Deadline,
     ) -> Result<Self, EngineError> {
-        let mut failure = TransportError::NameResolution;
-        let tcp = addresses.iter().find_map(|address| {
-            let left = Some(deadline.remaining()).filter(|left| !left.is_zero())?;
+        let mut failure = if addresses.is_empty() { TransportError::NameResolution } else { TransportError::Timeout };
+        let tcp = addresses.iter().zip((1..=addresses.len()).rev()).find_map(|(address, count)| {
+            let left = Some(deadline.share(count).remaining()).filter(|left| !left.is_zero())?;
             TcpStream::connect_timeout(address, left).inspect_err(|error| failure = TransportError::of_io(error)).ok()
         });
         let tcp = tcp.ok_or_else(|| unavailable(&failure))?;
@@ -148,24 +182,58 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends a command that reads a stream and returns the id of the first entry of its reply, without the entry: it may be of any
+    /// length. The connection must not be used again.
+    pub fn first_id(mut self, command: &Cmd, deadline: Deadline) -> Result<Option<String>, EngineError> {
+        let socket = self.stream.socket();
+        (socket.deadline, socket.left) = (deadline, MAX_REPLY_LEN);
+        self.stream
+            .write_all(&command.get_packed_command())
+            .and_then(|()| self.stream.flush())
+            .map_err(|error| of_io(&error))?;
+        // `*1`, `*2`, the length and the name of the stream for XREAD; then `*1`, `*2`, the length of the id, and the id.
+        for number in 0..8 {
+            let line = self.line().map_err(|error| of_io(&error))?;
+            match line.as_bytes() {
+                _ if is_id(&line) => return Ok(Some(line)),
+                b"*0" | b"*-1" | b"$-1" | b"_" if number == 0 => return Ok(None),
+                [b'-', ..] => break,
+                _ => {}
+            }
+        }
+        Err(nonsense())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            if line.len() >= MAX_LINE_LEN || self.stream.read(&mut byte)? == 0 {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            line.extend(byte);
+        }
+        line.truncate(line.len() - 2);
+        String::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
     /// Sends commands together and returns their replies. After an error the connection must not be used again.
     pub fn exchange(&mut self, commands: &[Cmd], deadline: Deadline) -> Result<Vec<Value>, EngineError> {
         let mut packed = Vec::new();
         commands.iter().for_each(|command| command.write_packed_command(&mut packed));
         let socket = self.stream.socket();
         (socket.deadline, socket.left) = (deadline, MAX_REPLY_LEN);
-        match &mut self.stream {
-            Stream::Plain(socket) => socket.write_all(&packed).and_then(|()| socket.flush()),
-            Stream::Tls(stream) => stream.write_all(&packed).and_then(|()| stream.flush()),
-        }
-        .map_err(|error| of_io(&error))?;
+        self.stream.write_all(&packed).and_then(|()| self.stream.flush()).map_err(|error| of_io(&error))?;
         let mut replies = Vec::with_capacity(commands.len());
+        let mut first = None;
         for _ in commands {
-            let (parser, stream) = (&mut self.parser, &mut self.stream);
+            let (parser, mut reply) = (&mut self.parser, Reply { stream: &mut self.stream, first: &mut first });
             // What the server sends must not end a request by a panic of the parser.
-            let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut *stream));
+            let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut reply));
             let Ok(parsed) = std::panic::catch_unwind(parse) else { return Err(nonsense()) };
             replies.push(parsed.map_err(|error| match error.is_io_error() {
+                // Values or entries, which are in arrays.
+                true if self.stream.socket().left == 0 && first == Some(b'*') => EngineError::TooLong,
                 true => of_io(&io::Error::from(if error.is_timeout() {
                     io::ErrorKind::TimedOut
                 } else {
@@ -176,6 +244,11 @@ impl Connection {
         }
         Ok(replies)
     }
+}
+
+/// Whether a string is the id of a stream's entry: `<milliseconds>-<number>`.
+pub fn is_id(id: &str) -> bool {
+    id.split_once('-').is_some_and(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
 }
 
 fn handshake(
@@ -233,7 +306,7 @@ pub fn server_error(error: &redis::ServerError) -> EngineError {
         "NOAUTH" => EngineError::Refused("the engine asks for a password: `redis://:password@host`".into()),
         "WRONGPASS" => EngineError::Refused("the engine rejects the user or the password".into()),
         "NOPERM" => EngineError::Refused(
-            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD and PING on keys `ck1:*`"
+            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD, TIME and PING on keys `ck1:*`"
                 .into(),
         ),
         "DENIED" => EngineError::Refused("the engine is in protected mode and accepts local clients only".into()),

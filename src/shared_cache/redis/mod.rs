@@ -2,19 +2,22 @@
 
 mod connection;
 mod slot;
+mod stream;
 mod url;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value, cmd};
 use rustls::ClientConfig;
 
-use self::connection::{Connection, nonsense, server_error};
+use self::connection::{Connection, is_id, nonsense, server_error};
 use self::slot::slot;
+use self::stream::{bytes, entries, next, range, read_entries};
 use self::url::{Address, Target, Topology};
 use super::engine::{Engine, EngineError, StreamRead};
 use crate::api::{CachingResolver, client_config, root_certificates, server_verifier};
@@ -32,8 +35,8 @@ const MAX_CONNECT: Duration = Duration::from_millis(150);
 const MAX_REDIRECTIONS: u32 = 4;
 /// About how many entries the stream keeps.
 const STREAM_LEN: u32 = 100_000;
-/// How many entries are read at once.
-const READ_COUNT: u32 = 500;
+/// How many entries are read at once, and how many if those are too long together.
+const READ_COUNTS: [u32; 2] = [500, 8];
 
 /// The settings of a [`Redis`].
 pub struct RedisConfig<'a> {
@@ -54,6 +57,8 @@ pub struct Redis {
     master: ResetMutex<Option<Address>>,
     /// Where the slots of a cluster are.
     slots: ResetMutex<HashMap<u16, Address>>,
+    /// Counts the servers of a cluster's URL that have failed: the next one is asked where other slots are.
+    seed: AtomicUsize,
     pid: std::sync::atomic::AtomicU32,
 }
 
@@ -92,6 +97,7 @@ impl Redis {
             in_use: Slots::new(MAX_CONNECTIONS),
             master: ResetMutex::default(),
             slots: ResetMutex::default(),
+            seed: AtomicUsize::new(0),
             pid: std::process::id().into(),
         })
     }
@@ -138,7 +144,9 @@ impl Redis {
     /// Asks the sentinels for the master.
     fn find_master(&self, sentinels: &[Address], master: &str, deadline: Deadline) -> Result<Address, EngineError> {
         let mut failure = EngineError::Unavailable("no sentinel knows the master".into());
-        for sentinel in sentinels {
+        for (sentinel, left) in sentinels.iter().zip((1..=sentinels.len()).rev()) {
+            // One that does not reply leaves time for the others.
+            let deadline = deadline.share(left);
             let reply = self.addresses(sentinel, deadline).and_then(|addresses| {
                 let mut connection = Connection::open(sentinel, &addresses, None, self.tls.as_ref(), deadline)?;
                 let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).take();
@@ -178,7 +186,7 @@ impl Redis {
             }
             Topology::Cluster(seeds) => {
                 let known = self.slots.lock().get(&slot(key)).cloned();
-                known.or_else(|| seeds.first().cloned()).ok_or_else(nonsense)
+                known.or_else(|| seed(seeds, self.seed.load(Ordering::Relaxed)).cloned()).ok_or_else(nonsense)
             }
         }
     }
@@ -188,13 +196,12 @@ impl Redis {
         self.master.lock().take();
         self.slots.lock().retain(|_, other| other != address);
         self.idle.lock().retain(|connection| connection.address != *address);
-        // The next server of the list is tried then.
-        if let Topology::Cluster(seeds) = &self.target.topology
-            && let Some(seed) = seeds.iter().find(|seed| *seed != address)
-        {
-            let mut slots = self.slots.lock();
-            for other in 0..16_384 {
-                slots.entry(other).or_insert_with(|| seed.clone());
+        if let Topology::Cluster(seeds) = &self.target.topology {
+            let failed = self.seed.load(Ordering::Relaxed);
+            if seed(seeds, failed) == Some(address) {
+                // Fails if another thread has done so already.
+                let next = failed.wrapping_add(1);
+                let _ = self.seed.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
@@ -224,7 +231,11 @@ impl Redis {
         let mut is_asking = false;
         for _ in 0..=MAX_REDIRECTIONS {
             let exchanged = self.exchange(&address, commands, is_asking, &limits);
-            let (connection, mut replies) = exchanged.inspect_err(|_| self.remove_server(&address))?;
+            let (connection, mut replies) = exchanged.inspect_err(|error| {
+                if *error != EngineError::TooLong {
+                    self.remove_server(&address);
+                }
+            })?;
             let error = replies.iter().find_map(|reply| match reply {
                 Value::ServerError(error) => Some(error),
                 _ => None,
@@ -280,7 +291,7 @@ impl Redis {
         if let Some(mut connection) = idle.filter(Connection::is_own) {
             match connection.exchange(&commands, limits.exchange()) {
                 Ok(replies) => exchanged = Some((connection, replies)),
-                Err(error) if limits.is_over() => return Err(error),
+                Err(error) if limits.is_over() || error == EngineError::TooLong => return Err(error),
                 // The server has closed an idle connection: that says nothing about the server. All commands may be repeated.
                 Err(_) => {}
             }
@@ -343,39 +354,17 @@ impl Limits {
     }
 }
 
+/// Returns one of the servers of a cluster's URL.
+fn seed(seeds: &[Address], number: usize) -> Option<&Address> {
+    seeds.get(number.checked_rem(seeds.len())?)
+}
+
 /// Returns `host:port` with an IPv6 address in brackets; clusters send it without.
 fn bracketed(target: &str) -> String {
     match target.rsplit_once(':') {
         Some((host, port)) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
         _ => target.to_owned(),
     }
-}
-
-fn bytes(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(string) => Some(string.as_bytes()),
-        _ => None,
-    }
-}
-
-/// Reads entries of a stream: ids and the values of their field.
-fn entries(value: &Value) -> Option<Vec<(String, Vec<u8>)>> {
-    let Value::Array(items) = value else { return None };
-    let entry = |item: &Value| {
-        let Value::Array(parts) = item else { return None };
-        let [id, Value::Array(fields)] = &parts[..] else { return None };
-        let id = std::str::from_utf8(bytes(id)?).ok().filter(|id| is_id(id))?;
-        // An entry with other fields is not one of ours; it cannot be opened either.
-        let value = fields.get(1).and_then(bytes).unwrap_or_default();
-        Some((id.to_owned(), value.to_vec()))
-    };
-    items.iter().map(entry).collect()
-}
-
-/// Whether a string is the id of an entry: `<milliseconds>-<number>`.
-fn is_id(id: &str) -> bool {
-    id.split_once('-').is_some_and(|(ms, number)| ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
 }
 
 /// Reads the values of `MGET`.
@@ -389,19 +378,37 @@ fn values(reply: Value, count: usize) -> Option<Vec<Option<Vec<u8>>>> {
     found.into_iter().map(value).collect::<Option<Vec<_>>>().filter(|values| values.len() == count)
 }
 
-/// Reads the reply of `XREAD` about one stream.
-fn read_entries(reply: &Value) -> Option<Vec<(String, Vec<u8>)>> {
-    match reply {
-        Value::Nil => Some(Vec::new()),
-        Value::Array(streams) => match &streams[..] {
-            [Value::Array(parts)] => parts.get(1).and_then(entries),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 impl Redis {
+    /// Reads the next entry, which is empty if it is too long: no process of an instance has appended that.
+    fn read_one(
+        &self,
+        stream: &str,
+        after: &str,
+        wait: Duration,
+        timeout: Duration,
+    ) -> Result<StreamRead, EngineError> {
+        let mut read = StreamRead { last_id: after.to_owned(), ..StreamRead::default() };
+        match self.first_id(stream, &next(stream, after, 1, Duration::ZERO), timeout)? {
+            None => std::thread::sleep(wait),
+            Some(id) => {
+                let value = match self.one(stream, range(stream, &id), timeout, |reply| entries(&reply)) {
+                    Err(EngineError::TooLong) => Vec::new(),
+                    found => found?.pop().map(|(_, value)| value).unwrap_or_default(),
+                };
+                read.last_id.clone_from(&id);
+                read.entries.push((id, value));
+            }
+        }
+        read.has_gap = self.first_id(stream, &range(stream, after), timeout)?.is_none();
+        Ok(read)
+    }
+
+    fn first_id(&self, stream: &str, command: &Cmd, timeout: Duration) -> Result<Option<String>, EngineError> {
+        let limits = Limits::new(Duration::ZERO, timeout);
+        let connection = self.connect(&self.server(stream, limits.connect)?, limits.connect)?;
+        connection.first_id(command, limits.exchange())
+    }
+
     /// Runs a command about some keys once for each slot.
     fn by_slot(
         &self,
@@ -466,30 +473,46 @@ impl Engine for Redis {
         })
     }
 
+    fn time_ms(&self, timeout: Duration) -> Result<Option<i64>, EngineError> {
+        let time = |reply: Value| {
+            let Value::Array(parts) = reply else { return None };
+            let number = |at: usize| std::str::from_utf8(parts.get(at).and_then(bytes)?).ok()?.parse::<i64>().ok();
+            number(0)?.checked_mul(1000)?.checked_add(number(1)? / 1000)
+        };
+        match self.one("", cmd("TIME"), timeout, time) {
+            // A user without this right can do everything else.
+            Err(EngineError::Refused(_)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
         if after.is_empty() {
             let last = cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).take();
-            let last = self.one(stream, last, timeout, |reply| entries(&reply))?;
-            let last_id = last.into_iter().next().map(|(id, _)| id).unwrap_or_default();
-            return Ok(StreamRead { last_id, ..StreamRead::default() });
+            let last_id = match self.one(stream, last.clone(), timeout, |reply| entries(&reply)) {
+                Err(EngineError::TooLong) => self.first_id(stream, &last, timeout)?,
+                found => found?.into_iter().next().map(|(id, _)| id),
+            };
+            return Ok(StreamRead { last_id: last_id.unwrap_or_default(), ..StreamRead::default() });
         }
         if !is_id(after) {
             return Err(EngineError::Refused("not an id of this engine".into()));
         }
-        // While the last entry that was read is still there, none after it was removed.
-        let known = cmd("XRANGE").arg(stream).arg(after).arg(after).arg("COUNT").arg(1).take();
-        let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(READ_COUNT);
-        if !wait.is_zero() {
-            read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        // While the last entry that was read is still there, none after it was removed: looked up after the read, which may have waited.
+        let known = range(stream, after);
+        for count in READ_COUNTS {
+            let commands = [next(stream, after, count, wait), known.clone()];
+            let outcome = self.run(stream, &commands, wait, timeout, |replies| match &replies[..] {
+                [read, known] => Some((entries(known)?, read_entries(read)?)),
+                _ => None,
+            });
+            if outcome != Err(EngineError::TooLong) {
+                let (known, entries) = outcome?;
+                let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
+                return Ok(StreamRead { entries, last_id, has_gap: known.is_empty() });
+            }
         }
-        read.arg("STREAMS").arg(stream).arg(after);
-        let (known, entries) = self.run(stream, &[known, read], wait, timeout, |replies| match &replies[..] {
-            [known, read] => Some((entries(known)?, read_entries(read)?)),
-            _ => None,
-        })?;
-        let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
-        Ok(StreamRead { entries, last_id, has_gap: known.is_empty() })
+        self.read_one(stream, after, wait, timeout)
     }
 }
 

@@ -26,6 +26,9 @@ const EARLY_PARTS: Time = 50;
 const MAX_ENGINE_FAILURES: u32 = 3;
 const MIN_PAUSE: Time = SECOND;
 const MAX_PAUSE: Time = 30 * SECOND;
+/// How long after an outage the budget holds for all fetches: as long as the outage, within these limits.
+const MIN_RECOVERY: Time = 10 * SECOND;
+const MAX_RECOVERY: Time = 3600 * SECOND;
 /// How long a session token is valid, and how often a browser has a new one.
 const TOKEN_LIFE: Time = 60 * SECOND;
 const TOKEN_PERIOD: Time = 50 * SECOND;
@@ -59,6 +62,9 @@ struct Node {
     pause: Time,
     /// When the engine may be used again; `NEVER` while the circuit is closed.
     retry_at: Time,
+    /// When the circuit opened, and until when the budget holds for all fetches.
+    opened_at: Time,
+    recovered_at: Time,
     /// Until when a 429 stops calls to Clerk.
     clerk_open_until: Time,
     /// Number of revocations of the stream that this process has applied.
@@ -216,6 +222,8 @@ impl Fleet {
             engine_failures: 0,
             pause: 0,
             retry_at: NEVER,
+            opened_at: NEVER,
+            recovered_at: NEVER,
             clerk_open_until: NEVER,
             applied: 0,
             is_reading: false,
@@ -415,11 +423,18 @@ impl Fleet {
                 {
                     flight.stale_at = entry.fetched_at;
                 }
+                let node = &self.nodes[process as usize];
+                if now < node.recovered_at && node.budget.wait_ms(now / 1000).is_some() {
+                    return self.fall_back(process, user);
+                }
                 self.use_engine(process, user, Step::Lease);
             }
             Step::Lease if entry.lease_until <= now => {
                 entry.lease_until = now + LEASE;
-                self.fetch(process, user);
+                match now < self.nodes[process as usize].recovered_at {
+                    true => self.fetch_within_budget(process, user),
+                    false => self.fetch(process, user),
+                }
             }
             Step::Lease => self.wait_for_other(process, user),
         }
@@ -454,11 +469,17 @@ impl Fleet {
         let jitter = self.rng.f64();
         let node = &mut self.nodes[process as usize];
         if is_success {
+            if node.retry_at != NEVER {
+                node.recovered_at = now + (now - node.opened_at).clamp(MIN_RECOVERY, MAX_RECOVERY);
+            }
             (node.engine_failures, node.pause, node.retry_at) = (0, 0, NEVER);
             return;
         }
         node.engine_failures += 1;
         if node.engine_failures >= MAX_ENGINE_FAILURES {
+            if node.retry_at == NEVER {
+                node.opened_at = now;
+            }
             node.pause = (node.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
             node.retry_at = now + (node.pause as f64 * (1.0 - jitter / 5.0)) as Time;
         }
@@ -640,6 +661,9 @@ mod tests {
         let (calls, _) = report.clerk.rate(301, 360);
         assert!(calls > 0.0 && calls <= 2.0 * 8.0 * 1.05, "{calls}");
         assert_eq!((report.up.late, report.down.late), (0, 0));
+        // As long afterwards as the outage was, for those whose circuit has closed.
+        let (calls, _) = report.clerk.rate(361, 420);
+        assert!(calls <= 2.0 * 8.0 * 1.05, "{calls}");
         // Afterwards everything is as before.
         let (calls, _) = report.clerk.rate(420, 600);
         assert!(calls <= 500.0 / 60.0, "{calls}");

@@ -39,6 +39,8 @@ export const libraries = {
   async pg(source, table) {
     const { default: pg } = await import('pg');
     const pool = new pg.Pool({ connectionString: source, max: THREADS });
+    // A server that restarts ends idle connections: without a listener that would end the process.
+    pool.on('error', () => {});
     const store = new SqlUserStore({ dialect: 'postgresql', table, query: (sql, values) => pool.query(sql, values) });
     return { store, close: () => pool.end() };
   },
@@ -69,6 +71,7 @@ export const libraries = {
     const { drizzle } = await import('drizzle-orm/node-postgres');
     const { default: pg } = await import('pg');
     const db = drizzle(new pg.Pool({ connectionString: source, max: THREADS }));
+    db.$client.on('error', () => {});
     const query = (sql, values) => db.$client.query(sql, values);
     const store = new SqlUserStore({ dialect: 'postgresql', table, query });
     return { store, close: () => db.$client.end() };

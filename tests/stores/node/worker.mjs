@@ -12,7 +12,8 @@ const clerk = new ClerkClient({
   env: false,
   apiUrl: job.api_url,
   secretKey: 'sk_test_stores',
-  timeoutMs: 30_000,
+  timeoutMs: job.timeout_ms,
+  rowCheckTtlS: 0,
   users: store,
 });
 await clerk.warmUp();

@@ -18,6 +18,17 @@ struct Explanation {
     std::string text;
 };
 
+// Counters of the cache that processes share.
+struct SharedCacheStats {
+    SharedCacheState state;
+    uint64_t hits;     // users that were found
+    uint64_t misses;   // users that were looked for and not found
+    uint64_t errors;   // operations that failed
+    uint64_t rejected; // entries that were ignored: damaged, of another instance or secret, or replayed
+    // How long the last change by another process took to be applied here.
+    std::optional<Milliseconds> revocation_lag;
+};
+
 // Counters since the client was created.
 struct Stats {
     uint64_t cache_hits;
@@ -44,6 +55,11 @@ struct Stats {
     }
     bool is_rate_limited(Endpoint endpoint) const noexcept {
         return by_endpoint.rate_limited[detail::number(endpoint)] != 0;
+    }
+    SharedCacheStats shared_cache() const noexcept {
+        const clerk_stats &s = by_endpoint;
+        return {static_cast<SharedCacheState>(s.shared_cache_state), s.shared_cache_hits,     s.shared_cache_misses,
+                s.shared_cache_errors,                               s.shared_cache_rejected, detail::from_c_ms(s.revocation_lag_ms)};
     }
 
     clerk_stats by_endpoint;

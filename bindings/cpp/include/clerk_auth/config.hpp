@@ -153,7 +153,7 @@ public:
     // `redis+cluster://host,host`, with `user:password@` before the host if needed; unset: none.
     Config &shared_cache(std::string_view value) { return set("shared_cache", value); }
     // Secret that the entries of the shared cache are sealed with, at least 32 characters; two while it is rotated,
-    // of which the first seals; unset: `secret_key`.
+    // of which the first seals; needs `publishable_key`, which names the instance; unset: `secret_key`.
     Config &shared_cache_secret(const List &items) { return list("shared_cache_secret", items); }
     // Certificates (PEM) to trust for `rediss://` instead of the system's.
     Config &shared_cache_ca_pem(std::string_view value) { return set("shared_cache_ca_pem", value); }
@@ -161,7 +161,7 @@ public:
     // `false`: the process goes on with its own caches.
     Config &shared_cache_required(bool value) { return set_int("shared_cache_required", value ? 1 : 0); }
     // How many users a process fetches from Clerk per second where no other process is known not to fetch them as
-    // well: without a shared cache, or while it cannot be used; 0: not limited.
+    // well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited.
     Config &clerk_calls_per_s(int64_t value) { return set_int("clerk_calls_per_s", value); }
     // `claims`: the token alone; `profile`: the Clerk user, cached; `sync`: the application's own row; unset: `sync`
     // with a user store, else `claims`.

@@ -425,6 +425,16 @@ enum class CallStatus : int32_t {
     no_response = CLERK_CALL_STATUS_NO_RESPONSE,
 };
 
+// Whether the engine of the shared cache is used.
+enum class SharedCacheState : int32_t {
+    // There is no shared cache.
+    off = CLERK_SHARED_CACHE_STATE_OFF,
+    // It is used.
+    available = CLERK_SHARED_CACHE_STATE_AVAILABLE,
+    // It fails and is not used for a while; the process goes on without it.
+    unavailable = CLERK_SHARED_CACHE_STATE_UNAVAILABLE,
+};
+
 // The values of the setting `authorized_parties_missing`.
 enum class AuthorizedPartiesMissing { refuse, accept };
 
@@ -526,6 +536,9 @@ inline std::string_view name(TokenKind kind) noexcept { return clerk_token_kind_
 inline std::string_view name(EventKind kind) noexcept { return clerk_event_kind_name(detail::number(kind)); }
 inline std::string_view name(Endpoint endpoint) noexcept { return clerk_endpoint_name(detail::number(endpoint)); }
 inline std::string_view name(CallStatus status) noexcept { return clerk_call_status_name(detail::number(status)); }
+inline std::string_view name(SharedCacheState state) noexcept {
+    return clerk_shared_cache_state_name(detail::number(state));
+}
 
 // Returns the C name, such as "CLERK_E_CONFIG".
 inline std::string_view name(Status status) noexcept { return clerk_status_name(detail::number(status)); }

@@ -1,4 +1,5 @@
-// Command metrics has the results of authentication at /metrics, in the text format of Prometheus.
+// Command metrics has the results of authentication at /metrics, in the text format of Prometheus, and the counters of the client
+// at /debug/vars, as JSON.
 //
 //	CLERK_SECRET_KEY=sk_test_... metrics
 package main
@@ -6,6 +7,7 @@ package main
 import (
 	"context"
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
 	"log"
@@ -95,7 +97,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	expvar.Publish("clerk", expvar.Func(func() any {
+		stats, err := client.Stats()
+		if err != nil { // the client is closed
+			return nil
+		}
+		return stats
+	}))
 	mux := http.NewServeMux()
+	mux.Handle("GET /debug/vars", expvar.Handler())
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		client.Metrics().ServeHTTP(w, r)
 		counted.write(w)

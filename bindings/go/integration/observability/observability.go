@@ -4,7 +4,6 @@ package observability
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,27 +51,40 @@ func outcome(answer clerkauth.Answer) string {
 	return "error"
 }
 
-// Gatherer returns the counters of a client, to be served beside a registry:
+// Collector has the counters of a client: the metrics of [clerkauth.Client.MetricsText], for a registry that has others as well.
 //
-//	promhttp.HandlerFor(prometheus.Gatherers{registry, observability.Gatherer(client)}, promhttp.HandlerOpts{})
+//	prometheus.MustRegister(observability.Collector{Client: client})
 //
 // A program without metrics of its own serves [clerkauth.Client.Metrics] instead.
-func Gatherer(client *clerkauth.Client) prometheus.Gatherer {
-	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		text, err := client.MetricsText()
-		if err != nil {
-			return nil, err
+type Collector struct{ Client *clerkauth.Client }
+
+// Describe sends nothing: which metrics there are depends on the settings of the client.
+func (Collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the metrics; none once the client is closed.
+func (c Collector) Collect(metrics chan<- prometheus.Metric) {
+	text, err := c.Client.MetricsText()
+	if err != nil {
+		return
+	}
+	var parser expfmt.TextParser
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		metrics <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+		return
+	}
+	for name, family := range families {
+		for _, metric := range family.GetMetric() {
+			labels := prometheus.Labels{}
+			for _, label := range metric.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			desc := prometheus.NewDesc(name, family.GetHelp(), nil, labels)
+			kind, value := prometheus.CounterValue, metric.GetCounter().GetValue()
+			if family.GetType() == dto.MetricType_GAUGE {
+				kind, value = prometheus.GaugeValue, metric.GetGauge().GetValue()
+			}
+			metrics <- prometheus.MustNewConstMetric(desc, kind, value)
 		}
-		var parser expfmt.TextParser
-		parsed, err := parser.TextToMetricFamilies(strings.NewReader(text))
-		if err != nil {
-			return nil, err
-		}
-		families := make([]*dto.MetricFamily, 0, len(parsed))
-		for _, family := range parsed {
-			families = append(families, family)
-		}
-		slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-		return families, nil
-	})
+	}
 }

@@ -1,0 +1,70 @@
+//! The stream of changes: what processes have changed.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Change, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
+use crate::clock::Deadline;
+
+impl SharedCache {
+    /// Sends a change to all other processes. Returns the id of the entry.
+    pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
+        let stream = self.sealer.stream();
+        let message = Message {
+            sender: self.sender(),
+            number: self.messages.fetch_add(1, Ordering::Relaxed),
+            sent_at_ms: self.clock.now().wall_ms,
+            change,
+        };
+        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext));
+        // Too long: not about an id of Clerk. Others would wait behind it for ever.
+        let Some(sealed) = sealed else { return Ok(String::new()) };
+        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
+    }
+
+    /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
+    pub fn stream_end(&self, deadline: Deadline) -> Result<String, Unavailable> {
+        let stream = self.sealer.stream();
+        let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
+        if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
+    }
+
+    /// Returns what others have appended after an entry, waiting at most `wait` for the first.
+    pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
+        let stream = self.sealer.stream();
+        let timeout = wait + READ_TIMEOUT;
+        self.run_for(timeout, timeout, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
+    }
+
+    /// Opens an entry of the stream.
+    pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
+        let stream = self.sealer.stream();
+        let plaintext = self.sealer.open(&stream, sealed);
+        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
+        if message.is_none() {
+            self.reject(&stream);
+        }
+        message
+    }
+
+    /// Whether this client has sent a message.
+    pub fn is_own(&self, message: &Message) -> bool {
+        message.sender == self.sender()
+    }
+
+    /// Counts an entry of the stream that was applied already.
+    pub fn reject_replayed(&self) {
+        self.reject("a replayed entry");
+    }
+
+    /// Records how long a message took.
+    pub fn record_lag(&self, message: &Message) {
+        self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
+    }
+
+    fn sender(&self) -> u64 {
+        // The counter of a forked child continues from that of its parent.
+        let child = u64::from(std::process::id() ^ self.pid);
+        self.sender ^ child.rotate_left(32)
+    }
+}

@@ -1,0 +1,302 @@
+//! What processes share adds to a token that each verifies itself, or rejects it. Two clients with one engine represent two
+//! processes; a third one that is created later has only what the engine has.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clerk_auth::internals::{Config, builder};
+use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
+use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_sim::webhook::{Delivery, WebhookSpec};
+use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
+use serde_json::json;
+
+use super::common::{ManualClock, SECRET, bearer, pem, word};
+
+/// Clerk, an engine and the clocks of the processes.
+struct Fleet {
+    sim: Sim,
+    time: ManualClock,
+    engine: Arc<MemoryEngine>,
+}
+
+impl Fleet {
+    fn new() -> Fleet {
+        Fleet { sim: Sim::start(), time: ManualClock::default(), engine: Arc::new(MemoryEngine::new()) }
+    }
+
+    fn client(&self, tune: impl FnOnce(&mut Config)) -> Client {
+        self.client_with(self.engine.clone(), &self.time, tune)
+    }
+
+    fn client_with(&self, engine: Arc<dyn Engine>, time: &ManualClock, tune: impl FnOnce(&mut Config)) -> Client {
+        self.builder(engine, time, tune).build().unwrap()
+    }
+
+    fn builder(&self, engine: Arc<dyn Engine>, time: &ManualClock, tune: impl FnOnce(&mut Config)) -> ClientBuilder {
+        let mut config = Config::new();
+        config.api_url = self.sim.url();
+        config.secret_key = Some(Secret::new(SECRET));
+        config.jwt_key = pem(&self.sim);
+        config.set("webhook_secrets", DEFAULT_WEBHOOK_SECRET).unwrap();
+        tune(&mut config);
+        builder(config).clock(time.clock()).shared_cache_engine(engine)
+    }
+
+    /// Makes an event about `user_1` at a version.
+    fn event(&self, version: i64, banned: bool) -> Delivery {
+        let data = json!({"id": "user_1", "banned": banned, "updated_at": self.time.now_s() * 1000 + version});
+        let timestamp = Some(self.time.now_s());
+        let spec = WebhookSpec { timestamp, data: Some(data), ..WebhookSpec::new("user.updated", "") };
+        self.sim.webhook(&spec).unwrap()
+    }
+
+    fn token(&self, user: &str) -> String {
+        self.sim.mint(&TokenSpec::session(user).exp_in(36_000), self.time.now_s())
+    }
+}
+
+fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
+    let mut headers = WebhookHeaders::default();
+    delivery.headers.iter().for_each(|(name, value)| {
+        headers.header(name.as_bytes(), value.as_bytes());
+    });
+    client.handle_webhook(&headers, delivery.body.as_bytes())
+}
+
+/// An engine that calls a function before it stores or appends.
+struct Observed {
+    inner: Arc<MemoryEngine>,
+    before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
+}
+
+impl Observed {
+    fn before_write(&self) {
+        if let Some(before) = &mut *self.before_write.lock().unwrap() {
+            before();
+        }
+    }
+}
+
+impl Engine for Observed {
+    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.inner.get(keys, timeout)
+    }
+    fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
+        self.before_write();
+        self.inner.set(key, value, ttl, nx, timeout)
+    }
+    fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
+        self.before_write();
+        self.inner.delete(keys, timeout)
+    }
+    fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
+        self.before_write();
+        self.inner.append(stream, value, timeout)
+    }
+    fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        self.inner.read(stream, after, wait, timeout)
+    }
+}
+
+fn ask(client: &Client, token: &str) -> String {
+    word(&bearer(client, token))
+}
+
+const M2M: &str = "mt_granted";
+
+fn machines(fleet: &Fleet) -> impl Fn(Option<&str>) -> Client + '_ {
+    fleet.sim.update(|state| {
+        state.machine_secrets.insert("ak_a".into(), json!("mch_a"));
+        state.machine_secrets.insert("ak_b".into(), json!("mch_b"));
+        state.m2m_tokens.insert(M2M.into(), json!({"id": "mt_1", "subject": "mch_1", "scopes": ["mch_a"]}));
+    });
+    |machine| {
+        fleet.client(|config| {
+            config.accepts_token = vec![TokenKind::M2mToken];
+            config.machine_cache_ttl_s = 300;
+            config.machine_secret_key = machine.map(Secret::new);
+        })
+    }
+}
+
+#[test]
+fn machine_token_verified_by_one_machine_is_rejected_by_another() {
+    let fleet = Fleet::new();
+    let client = machines(&fleet);
+    for first in [Some("ak_a"), None] {
+        assert_eq!(ask(&client(first), M2M), "in verified", "{first:?}");
+        assert_eq!(ask(&client(Some("ak_b")), M2M), "out token-invalid", "{first:?}");
+    }
+    let calls = fleet.sim.stats().total();
+    for first in [Some("ak_a"), None] {
+        assert_eq!(ask(&client(first), M2M), "in verified", "{first:?}");
+    }
+    assert_eq!(fleet.sim.stats().total(), calls, "shared by those with the same secret");
+}
+
+#[test]
+fn machine_token_of_another_process_is_cached_for_the_rest_of_its_time() {
+    let fleet = Fleet::new();
+    let client = machines(&fleet);
+    let (a, b) = (client(Some("ak_a")), client(Some("ak_a")));
+    assert_eq!(ask(&a, M2M), "in verified");
+    fleet.time.advance_s(20);
+    assert_eq!(ask(&b, M2M), "in verified");
+    fleet.sim.update(|state| state.m2m_tokens.clear());
+    fleet.time.advance_s(279);
+    assert_eq!(ask(&b, M2M), "in cache");
+    fleet.time.advance_s(1);
+    assert_eq!(ask(&b, M2M), "out token-invalid", "Clerk has been asked 300 seconds ago");
+}
+
+#[test]
+fn machine_token_invalidated_in_one_process_is_verified_again_in_another() {
+    let fleet = Fleet::new();
+    let client = machines(&fleet);
+    let (a, b) = (client(Some("ak_a")), client(None));
+    assert_eq!(ask(&a, M2M), "in verified");
+    fleet.sim.update(|state| state.m2m_tokens.clear());
+    // One that verifies with another secret, and so has no name for the result of the first.
+    b.invalidate_token(M2M);
+    assert_eq!(ask(&client(Some("ak_a")), M2M), "out token-invalid");
+}
+
+const PUBLISHABLE: &str = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k";
+const OTHER_PUBLISHABLE: &str = "pk_live_Y2xlcmsuY2xlcmsuZGV2JA";
+const CACHE_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn set(config: &mut Config, settings: &[(&str, &str)]) {
+    settings.iter().for_each(|(name, value)| config.set(name, value).unwrap());
+}
+
+#[test]
+fn secret_of_the_cache_without_an_instance_is_refused_by_name() {
+    let fleet = Fleet::new();
+    for settings in [&[][..], &[("instance_id", "ins_1")], &[("jwks_url", "https://clerk.example.com/jwks")]] {
+        let build = |more: &[(&str, &str)]| {
+            let tune = |config: &mut Config| {
+                set(config, &[settings, &[("shared_cache_secret", CACHE_SECRET)], more].concat());
+            };
+            fleet.builder(fleet.engine.clone(), &fleet.time, tune).build()
+        };
+        let error = build(&[]).unwrap_err();
+        assert_eq!(error.setting(), Some("publishable_key"), "{error}");
+        assert!(error.to_string().contains("`shared_cache_secret`"), "{error}");
+        assert!(build(&[("publishable_key", PUBLISHABLE)]).is_ok(), "{settings:?}");
+    }
+}
+
+#[test]
+fn processes_of_one_instance_share_whatever_else_names_it() {
+    let explicit = [("shared_cache_secret", CACHE_SECRET), ("publishable_key", PUBLISHABLE)];
+    for (common, more) in [
+        (&explicit[..], &[("instance_id", "ins_1")][..]),
+        (&explicit, &[("api_url", "http://127.0.0.1:9")]),
+        (&explicit, &[("secret_key", "sk_test_another")]),
+        (&[], &[("instance_id", "ins_1"), ("publishable_key", PUBLISHABLE)]),
+        (&[], &[("api_url", "http://127.0.0.1:9")]),
+    ] {
+        let fleet = Fleet::new();
+        let [one, other] = [&[][..], more].map(|more| fleet.client(|config| set(config, &[common, more].concat())));
+        other.poll(Duration::ZERO).unwrap();
+        one.revoke_user("user_1");
+        assert_eq!(other.poll(Duration::ZERO).unwrap(), 1, "{more:?}");
+        assert_eq!(ask(&other, &fleet.token("user_1")), "out session-revoked", "{more:?}");
+        let later = fleet.client(|config| set(config, &[common, more].concat()));
+        assert_eq!(ask(&later, &fleet.token("user_1")), "out session-revoked", "{more:?}");
+    }
+}
+
+#[test]
+fn instances_with_one_secret_for_their_cache_share_nothing() {
+    let (one, other) = (Fleet::new(), Fleet::new());
+    for fleet in [&one, &other] {
+        fleet.sim.put_user(json!({"id": "user_1"}));
+    }
+    let client = |fleet: &Fleet, key: &str| {
+        fleet.client_with(one.engine.clone(), &one.time, |config| {
+            set(config, &[("shared_cache_secret", CACHE_SECRET), ("publishable_key", key), ("user_mode", "profile")]);
+            config.jwt_key = None;
+        })
+    };
+    for (fleet, key) in [(&one, PUBLISHABLE), (&other, OTHER_PUBLISHABLE)] {
+        assert_eq!(ask(&client(fleet, key), &fleet.token("user_1")), "in verified");
+        assert_eq!((fleet.sim.requests("/jwks"), fleet.sim.requests("/users/*")), (1, 1), "{key}");
+    }
+    assert_eq!(ask(&client(&one, PUBLISHABLE), &one.token("user_1")), "in verified");
+    assert_eq!((one.sim.requests("/jwks"), one.sim.requests("/users/*")), (1, 1));
+}
+
+#[test]
+fn key_set_is_shared_by_those_that_would_fetch_the_same() {
+    let (one, other) = (Fleet::new(), Fleet::new());
+    let client = |fleet: &Fleet, secret: &str| {
+        fleet.client_with(one.engine.clone(), &one.time, |config| {
+            set(config, &[("shared_cache_secret", CACHE_SECRET), ("publishable_key", PUBLISHABLE)]);
+            set(config, &[("secret_key", secret)]);
+            config.jwt_key = None;
+        })
+    };
+    assert_eq!(ask(&client(&one, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!(ask(&client(&one, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!(one.sim.requests("/jwks"), 1);
+    assert_eq!(ask(&client(&one, "sk_test_another"), &one.token("user_1")), "in verified");
+    assert_eq!(ask(&client(&other, SECRET), &one.token("user_1")), "in verified");
+    assert_eq!((one.sim.requests("/jwks"), other.sim.requests("/jwks")), (2, 1));
+}
+
+#[test]
+fn key_set_from_before_a_rotation_rejects_no_token_of_a_new_process() {
+    for same_kid in [false, true] {
+        let fleet = Fleet::new();
+        let client = || {
+            fleet.client(|config| {
+                config.jwt_key = None;
+                config.user_mode = Some(UserMode::Claims);
+            })
+        };
+        assert_eq!(ask(&client(), &fleet.token("user_1")), "in verified");
+        fleet.sim.rotate(Rotation { same_kid, keep_old: false }).unwrap();
+        assert_eq!(ask(&client(), &fleet.token("user_1")), "in verified", "{same_kid}");
+        assert_eq!(fleet.sim.requests("/jwks"), 2);
+    }
+}
+
+#[test]
+fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
+    type Change = fn(&Fleet, &Client);
+    let changes: [(&str, &str, Change); 5] = [
+        ("a ban", "out user-inactive", |fleet, client| {
+            assert_eq!(deliver(client, &fleet.event(2, true)), WebhookOutcome::Applied);
+        }),
+        ("an update", "in verified", |fleet, client| {
+            assert_eq!(deliver(client, &fleet.event(2, false)), WebhookOutcome::Applied);
+        }),
+        ("a revocation", "out session-revoked", |_, client| assert!(client.revoke_user("user_1"))),
+        ("an invalidation of the user", "in verified", |_, client| client.invalidate_user("user_1")),
+        ("an invalidation of all", "in verified", |_, client| client.invalidate_all()),
+    ];
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        for (what, expected, change) in changes {
+            let fleet = Fleet::new();
+            fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+            let engine = Arc::new(Observed { inner: fleet.engine.clone(), before_write: Mutex::default() });
+            let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+            let token = fleet.token("user_1");
+            assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
+            let (cached, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (other, cached_then, writes_then) = (client.clone(), cached.clone(), writes.clone());
+            *engine.before_write.lock().unwrap() = Some(Box::new(move || {
+                writes_then.fetch_add(1, Ordering::SeqCst);
+                cached_then.fetch_add(other.stats().cached_tokens as usize, Ordering::SeqCst);
+            }));
+            change(&fleet, &client);
+            *engine.before_write.lock().unwrap() = None;
+            assert!(writes.load(Ordering::SeqCst) > 0, "{what} is sent");
+            assert_eq!(cached.load(Ordering::SeqCst), 0, "{mode:?}: {what} waits for the engine");
+            assert_eq!(ask(&client, &token), expected, "{mode:?}: {what}");
+        }
+    }
+}
