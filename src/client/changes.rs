@@ -1,23 +1,28 @@
 //! The changes that are to be sent to other processes, and how far those of others were read.
 
-use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::invalidations::Scope;
+use super::unsent::{Full, Subject, Unsent};
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::fork_mutex::ResetMutex;
+use crate::revocation::TimedRevocation;
 use crate::shared_cache::Change;
 
-/// How many changes wait for an engine that cannot be used; further ones replace the oldest.
-const MAX_UNSENT: usize = 10_000;
 /// How many messages are recognized if they come again, and for how long.
 const MAX_SEEN: usize = 65_536;
 const SEEN_MS: i64 = 60 * 60 * 1000;
 
+/// The revocation of a user or a session.
+pub(super) type LostRevocation = (Scope, String, TimedRevocation);
+
 /// What connects a client to the changes of others.
 pub(super) struct Changes {
-    unsent: ResetMutex<VecDeque<Change>>,
+    unsent: ResetMutex<Unsent>,
+    /// The revocations that the engine may have lost; the newest is the last one.
+    lost: ResetMutex<Vec<LostRevocation>>,
     /// The id of the last entry that was read; `None` until the end of the stream is known.
     last_id: ResetMutex<Option<String>>,
     /// Messages that were applied, by sender and number.
@@ -41,6 +46,7 @@ impl Default for Changes {
     fn default() -> Self {
         Changes {
             unsent: ResetMutex::default(),
+            lost: ResetMutex::default(),
             last_id: ResetMutex::default(),
             seen: Cache::new(MAX_SEEN, RandomState::new()),
             shutdowns: AtomicU64::new(0),
@@ -68,22 +74,60 @@ impl Changes {
     }
 
     /// Adds a change that is to be sent.
-    pub fn put(&self, change: Change) {
-        let mut unsent = self.unsent.lock();
-        if unsent.len() >= MAX_UNSENT {
-            unsent.pop_front();
-        }
-        unsent.push_back(change);
+    pub fn put(&self, change: Change) -> Result<(), Full> {
+        self.unsent.lock().put(change)
     }
 
-    /// Takes the oldest change that is to be sent.
+    /// Takes the next change that is to be sent: a revocation, if one waits.
     pub fn take(&self) -> Option<Change> {
-        self.unsent.lock().pop_front()
+        self.unsent.lock().take()
     }
 
-    /// Returns a change that could not be sent to its place.
-    pub fn put_back(&self, change: Change) {
-        self.unsent.lock().push_front(change);
+    /// Returns a change together with the one that waits about the same subject, which waits no longer.
+    pub fn join(&self, change: Change) -> Change {
+        let mut unsent = self.unsent.lock();
+        let subject = Subject::of(&change);
+        match unsent.take_about(&subject) {
+            Some(waiting) => super::unsent::merged(change, &waiting),
+            None => change,
+        }
+    }
+
+    /// Returns whether changes wait.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.lock().is_empty()
+    }
+
+    /// Returns whether a revocation of a user or a session waits.
+    pub fn has_unsent_revocation(&self, scope: Scope, id: &str) -> bool {
+        let unsent = self.unsent.lock();
+        match scope {
+            Scope::Session => unsent.has_revocation(&Subject::Session(id.to_owned())),
+            Scope::Subject => [true, false]
+                .iter()
+                .any(|has_version| unsent.has_revocation(&Subject::User(id.to_owned(), *has_version))),
+            Scope::Organization => false,
+        }
+    }
+
+    /// Returns whether there is no room for further revocations.
+    pub fn is_full(&self) -> bool {
+        self.unsent.lock().is_full()
+    }
+
+    /// Sets the revocations that the engine may have lost.
+    pub fn set_lost(&self, revocations: Vec<LostRevocation>) {
+        *self.lost.lock() = revocations;
+    }
+
+    /// Takes the newest of the revocations that the engine may have lost.
+    pub fn take_lost(&self) -> Option<LostRevocation> {
+        self.lost.lock().pop()
+    }
+
+    /// Returns a revocation to its place.
+    pub fn put_back_lost(&self, revocation: LostRevocation) {
+        self.lost.lock().push(revocation);
     }
 
     /// Returns the id of the last entry that was read.

@@ -25,6 +25,11 @@ const OF_USER: [(Revocation, EntryKind); 4] = [
     (Revocation::Deleted, EntryKind::UserDeletion),
 ];
 
+fn kind_of(is_user: bool, state: Revocation) -> EntryKind {
+    let kind = OF_USER.iter().find(|(of_user, _)| is_user && *of_user == state);
+    kind.map_or(EntryKind::SessionRevocation, |(_, kind)| *kind)
+}
+
 impl SharedCache {
     /// Returns the strongest revocations of a user and of a session.
     pub fn revocations(
@@ -67,9 +72,7 @@ impl SharedCache {
         revocation: TimedRevocation,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let state = revocation.revocation;
-        let kind = OF_USER.iter().find(|(of_user, _)| user.is_some() && *of_user == state);
-        let kind = kind.map_or(EntryKind::SessionRevocation, |(_, kind)| *kind);
+        let (state, kind) = (revocation.revocation, kind_of(user.is_some(), revocation.revocation));
         let Some(id) = user.or(session) else { return Ok(()) };
         let names = self.sealer.names(kind, id.as_bytes());
         for attempt in 1..=MAX_ATTEMPTS {
@@ -92,6 +95,36 @@ impl SharedCache {
             }
         }
         Ok(())
+    }
+
+    /// Stores a revocation that the engine may have lost, unless it or a stronger one is stored. Returns whether it was stored: of
+    /// several processes that do so, by one.
+    pub fn restore_revocation(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        revocation: TimedRevocation,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Some(id) = user.or(session) else { return Ok(false) };
+        let kind = kind_of(user.is_some(), revocation.revocation);
+        let is_lost = || {
+            let known = self.revocations(user, session, deadline)?;
+            Ok(known.user.or(known.session).is_none_or(|known| revocation.outranks(&known)))
+        };
+        if !is_lost()? {
+            return Ok(false);
+        }
+        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
+        if self.put_if(kind, id.as_bytes(), id, &revocation, ttl_ms, true, deadline)? {
+            return Ok(true);
+        }
+        // There is an older one of this state, or another process has stored it meanwhile.
+        let is_lost = is_lost()?;
+        if is_lost {
+            self.put_revocation(user, session, revocation, deadline)?;
+        }
+        Ok(is_lost)
     }
 
     /// Returns the revocation of now with its end.

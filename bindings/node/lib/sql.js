@@ -144,7 +144,10 @@ class SqlUserStore {
   }
 
   findByEmail(email) {
-    return this.#rows(`LOWER(${this.#names.email}) = LOWER(?) LIMIT 2`, [email]);
+    // The limit must not cut off a row that the application has deactivated.
+    const first = [this.#names.isActive, this.#names.bannedByClerk].filter((name) => name !== undefined);
+    const order = first.length === 0 ? '' : ` ORDER BY ${first.join(', ')}`;
+    return this.#rows(`LOWER(${this.#names.email}) = LOWER(?)${order} LIMIT 2`, [email]);
   }
 
   async usernameTaken(username, exceptKey) {

@@ -34,6 +34,18 @@ pub enum Host {
     Unix(PathBuf),
 }
 
+impl Host {
+    /// Whether the server is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Host::Tcp { name, .. } => {
+                name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+            }
+            Host::Unix(_) => true,
+        }
+    }
+}
+
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -167,19 +179,13 @@ impl DatabaseUrl {
 
     /// Returns what an operator should know about a mode that was chosen.
     pub fn warnings(&self) -> Vec<String> {
-        let is_remote = |host: &Host| match host {
-            Host::Tcp { name, .. } => {
-                name != "localhost" && !name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-            }
-            Host::Unix(_) => false,
-        };
         let risk = match self.tls {
             TlsMode::Disable | TlsMode::Prefer => "passwords and users may be read in the network",
             TlsMode::Require => "anybody between can pretend to be the server",
             TlsMode::VerifyCa => "anybody with a certificate of a trusted authority can pretend to be the server",
             TlsMode::VerifyFull => return Vec::new(),
         };
-        let is_warned = self.hosts.iter().any(is_remote);
+        let is_warned = !self.hosts.iter().all(Host::is_local);
         Vec::from_iter(is_warned.then(|| format!("database: with the `sslmode` of the URL, {risk}")))
     }
 
