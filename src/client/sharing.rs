@@ -248,7 +248,8 @@ impl Inner {
         let end = shared.stream_end(self.deadline())?;
         self.changes.set_last_id(Some(end));
         self.invalidate_all(|| {
-            self.users.clear();
+            // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
+            self.users.set_all_outdated();
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
