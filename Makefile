@@ -344,7 +344,6 @@ MINUTES ?= 15
 soak: ## requests beside changes, bans, rotations and faults, with an oracle (MINUTES=15); charts in build/soak
 	CLERK_SOAK_S=$$(( $(MINUTES) * 60 )) $(CARGO) test --jobs $(JOBS) --test soak -- --nocapture
 
-# One test at a time: the parsed keys are shared by the whole process.
 .PHONY: shuttle
 shuttle: ## the library's locks under thousands of schedules (10 s, and 3 min to build); SHUTTLE_SCHEDULES=… takes more
 	RUSTFLAGS="--cfg fuzzing --cfg shuttle" $(CARGO) test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules --locked --jobs $(JOBS) \
@@ -402,19 +401,7 @@ msrv: ## the library with the oldest supported Rust, if rustup has it
 	@cargo +$(MSRV) --version 2> /dev/null || { echo 'Rust $(MSRV) is missing: rustup toolchain install $(MSRV)'; exit 1; }
 	$(CARGO) +$(MSRV) check --lib --examples --all-features --jobs $(JOBS) --target-dir target/msrv
 
-# The shared library is measured as C programs load it.
-GATES := CLERK_LIBRARY=$(STAGE)/lib/$(SONAME) $(CARGO) bench --jobs $(JOBS) -p clerk-auth --bench gates --
-
-.PHONY: bench-quick
-bench-quick: $(OUT)/staged ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
-	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
-
-.PHONY: bench-instructions
-bench-instructions: $(OUT)/staged ## instructions of a hit besides SHA-256, by callgrind
-	@scripts/tools.sh valgrind
-	$(GATES) --instructions
-
-# SHA-256 of the same crate as a C function, for the benches of the bindings.
+# SHA-256 and RSA of the same crates as C functions, for the benches of all languages.
 ANCHOR := $(TARGET)/libanchor.so
 export CLERK_ANCHOR := $(abspath $(ANCHOR))
 
@@ -425,24 +412,44 @@ $(ANCHOR): benches/anchor/src/lib.rs benches/anchor/Cargo.toml Cargo.lock
 .PHONY: anchor
 anchor: $(ANCHOR)
 
+# The staged library is measured, as C programs load it. The program that measures needs no release build: Cargo.toml has it optimized.
+export CLERK_LIBRARY := $(STAGE)/lib/$(SONAME)
+GATES := $(CARGO) run --quiet --jobs $(JOBS) -p benches --bin gates --
+
+.PHONY: bench-quick
+bench-quick: $(OUT)/staged $(ANCHOR) ## each path beside its physical limit; fails if a gate is missed by more than SLACK (0.05: 5 %); RELATIVE=1 leaves out what a busy machine changes
+	$(GATES) $(if $(SLACK),--slack $(SLACK)) $(if $(RELATIVE),--relative) $(if $(DATA),--data $(abspath $(DATA)))
+
+.PHONY: bench-instructions
+bench-instructions: $(OUT)/staged $(ANCHOR) ## instructions of a hit besides SHA-256, by callgrind
+	@scripts/tools.sh valgrind
+	$(GATES) --instructions
+
+.PHONY: bench-webhooks
+bench-webhooks: ## cached hits beside a stream of webhook events (30 s, and 3 min to build)
+	$(RELEASE) run --quiet --release --jobs $(JOBS) -p benches --bin invalidation
+
+# $(1): toolchain, $(2): script of a bench
+bench_of = $(if $(shell command -v $(1)),$(2),@echo "left out: $(2), because $(1) is missing")
+
+# Debian packages of the libraries that C++ compares with.
+PEERS := libcpp-jwt-dev libjwt-dev liboauth2-dev
+
 .PHONY: bench-bindings
 bench-bindings: $(OUT)/staged $(SIM) $(ANCHOR) ## a cached hit from C++, Go and Node beside its limit and its peers; fails as bench-quick does
-	SLACK=$(SLACK) bindings/cpp/bench.sh
-	SLACK=$(SLACK) bindings/go/bench.sh
-	SLACK=$(SLACK) bindings/node/bench.sh
+	@scripts/tools.sh $(PEERS)
+	bindings/cpp/bench.sh
+	$(call bench_of,go,bindings/go/bench.sh)
+	$(call bench_of,node,bindings/node/bench.sh)
 
-# A gate that is missed does not end the measurement.
+# A gate that is missed does not end the measurement; a missing package does.
 MEASURED := $(OUT)/bench
 
 .PHONY: bench
-bench: $(OUT)/staged $(SIM) $(ANCHOR) ## all benches in one run; writes tables and plots of docs/performance.md (10 min)
+bench: $(OUT)/staged $(SIM) $(ANCHOR) ## all benches in one run; writes tables and plots of docs/performance.md (15 min)
+	@scripts/tools.sh $(PEERS) python3-venv
 	@mkdir -p $(MEASURED)
-	-$(MAKE) bench-quick DATA=$(MEASURED)/points
-	-bindings/cpp/bench.sh 2>&1 | tee $(MEASURED)/cpp.log
-	-bindings/go/bench.sh 2>&1 | tee $(MEASURED)/go.log
-	-bindings/node/bench.sh 2>&1 | tee $(MEASURED)/node.log
-	$(RELEASE) bench --jobs $(JOBS) -p clerk-auth --bench invalidation | tee $(MEASURED)/invalidation.log
-	scripts/performance.py $(MEASURED)/points $(MEASURED)/{cpp,go,node,invalidation}.log
+	MAKE='$(MAKE)' scripts/performance.py $(MEASURED)
 
 # Debian packages that the documentation is built with.
 DOCS := doxygen graphviz python3-venv

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Draws the plots of docs/performance.md and writes its table of peers, from what `make bench` has measured.
+"""Runs all benches, draws the plots of docs/performance.md and writes its table of other libraries. `make bench` calls it.
 
-    performance.py POINTS LOG...
+    performance.py FOLDER
 
-POINTS is what bench-quick has written with DATA; the logs are the outputs of the benches of the bindings and of
-`invalidation`. The names in a log begin with `clerk-auth` or a peer's name, and end with a time.
+FOLDER receives what was measured: `points`, one result a line, and the output of each bench. A gate that is missed does not end the
+measurement. A result that is missing does, unless the toolchain of its language is missing.
 """
 import html
+import json
 import math
+import os
 import pathlib
 import platform
 import re
+import shutil
 import subprocess
 import sys
 
@@ -20,27 +23,25 @@ PAGE = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- make bench: begin -->\n", "<!-- make bench: end -->\n"
 WIDTH, LEFT, BAR = 720, 300, 26
 
-# What a line of a log measures: the pattern, whether a cached result is measured, and the name in table and plot.
-PEERS = [
-    (r"^cached, C\+\+, authenticate +([\d.]+) ns", "warm", "clerk-auth, from C++"),
-    (r"^Go, Authenticate +([\d.]+) ns", "warm", "clerk-auth, from Go"),
-    (r"^clerk-auth: authenticateCached\(req\), userId +([\d.]+) us", "warm", "clerk-auth, from Node"),
-    (r"^fast-jwt with its cache: verify\(token\) +([\d.]+) us", "warm", "fast-jwt with its cache"),
-    (r"^verified, C\+\+ +([\d.]+) ns", "cold", "clerk-auth, from C++"),
-    (r"^clerk-auth: await authenticate\(req\), cache disabled +([\d.]+) us", "cold", "clerk-auth, from Node"),
-    (r"^verified, cpp-jwt .*? ([\d.]+) ns", "cold", "cpp-jwt, key from PEM each time"),
-    (r"^clerk-sdk-go, jwt.Verify with a given key +([\d.]+) ns", "cold", "clerk-sdk-go, key given"),
-    (r"^@clerk/backend: verifyToken\(.*?\) +([\d.]+) us", "cold", "@clerk/backend, key given"),
+# The toolchain, the bench, and the names of the results that it must have.
+BENCHES = [
+    ("c++", ["bindings/cpp/bench.sh"], ["clerk-auth (C++)", "cpp-jwt, key from PEM each time (C++)", "libjwt, key from PEM each time (C)", "liboauth2 (C)"]),
+    ("go", ["bindings/go/bench.sh"], ["clerk-auth (Go)", "clerk-sdk-go, key given (Go)", "golang-jwt, key given (Go)"]),
+    ("node", ["bindings/node/bench.sh"], ["clerk-auth (Node)", "fast-jwt with its cache (Node)", "fast-jwt (Node)", "jose (Node)", "@clerk/backend, key given (Node)"]),
+    ("python3", ["benches/python/bench.sh"], ["PyJWT, key object (Python)", "clerk-backend-api, verify_token (Python)", "clerk-backend-api, authenticate_request (Python)", "django-clerk-sdk, cached (Python)"]),
 ]
+# Others that bench-quick has measured in its own process.
+RUST = ["clerk-auth (C)", "jsonwebtoken, key given (Rust)"]
 
 
 def bars(title, unit, rows):
-    """A bar for each name and value."""
-    most, height = max(value for _, value in rows), 50 + BAR * len(rows)
+    """A bar for each name and value; logarithmic for ratios, which differ by a factor of hundreds."""
+    scale = math.log if unit == "×" else float
+    most, height = scale(max(value for _, value in rows)), 50 + BAR * len(rows)
     lines = [f'<text x="10" y="22" font-weight="bold">{html.escape(title)}</text>']
     for i, (name, value) in enumerate(rows):
-        y, width = 36 + BAR * i, (WIDTH - LEFT - 90) * value / most
-        color = "#3b6ea5" if name.startswith("clerk-auth") or len({n for n, _ in rows}) < 3 else "#9a9a9a"
+        y, width = 36 + BAR * i, (WIDTH - LEFT - 90) * scale(value) / most
+        color = "#9a9a9a" if unit == "×" and not name.startswith("clerk-auth") else "#3b6ea5"
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end">{html.escape(str(name))}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{max(width, 1):.1f}" height="{BAR - 6}" fill="{color}"/>',
@@ -91,39 +92,88 @@ def machine():
             f"{version('go', 'version')}, Node {version('node', '--version')}, {version('gcc', '--version')}; commit {commit}.")
 
 
-def main():
+def peer_versions():
+    """Returns name and version of what is compared, as the files that pin them say."""
+    node = json.loads((ROOT / "bindings/node/package.json").read_text())["devDependencies"]
+    found = [f"{name} {node[name]}" for name in ("@clerk/backend", "fast-jwt", "jose")]
+    lock = (ROOT / "Cargo.lock").read_text()
+    found += [f"{name} " + re.findall(rf'name = "{name}"\nversion = "(.*?)"', lock)[-1] for name in ("aws-lc-rs", "jsonwebtoken", "sha2")]
+    modules = re.findall(r"(clerk-sdk-go|golang-jwt)/\S* v(\S+)", (ROOT / "bindings/go/bench/go.mod").read_text())
+    found += [f"{name} {number}" for name, number in modules]
+    python = (ROOT / "benches/python/requirements.txt").read_text() + (ROOT / "benches/python/bench.sh").read_text()
+    found += [" ".join(pin) for pin in re.findall(r"(PyJWT|cryptography|clerk-backend-api|Django|django-clerk-sdk)==([\d.]+)", python)]
+    for package in ("libcpp-jwt-dev", "libjwt-dev", "liboauth2-dev"):
+        found.append(f"{package} " + version("dpkg-query", "--show", "--showformat", "${Version}", package))
+    return ", ".join(found)
+
+
+def run(command, log, **environment):
+    """Runs a bench, prints what it prints, and keeps it in a file."""
+    print("+", *command, flush=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env={**os.environ, **environment}) as bench, log.open("w") as file:
+        for line in bench.stdout:
+            print(line, end="", flush=True)
+            file.write(line)
+    return log.read_text()
+
+
+def measure(folder):
+    """Returns the results by kind, the output of `invalidation`, and the toolchains that are missing."""
+    points, make = folder / "points", [os.environ.get("MAKE", "make"), "--no-print-directory"]
+    points.unlink(missing_ok=True)
+    run([*make, "bench-quick", f"DATA={points}"], folder / "gates.log")
+    missing, expected = [], list(RUST)
+    for toolchain, command, names in BENCHES:
+        if shutil.which(toolchain) is None:
+            missing.append(toolchain)
+            continue
+        run(command, folder / f"{toolchain}.log", CLERK_BENCH_POINTS=str(points))
+        expected += names
     series = {}
-    for row in pathlib.Path(sys.argv[1]).read_text().splitlines():
-        kind, name, value = row.split("\t")
-        series.setdefault(kind, []).append((name, float(value)))
-    text = "\n".join(pathlib.Path(log).read_text() for log in sys.argv[2:])
-    for pattern, kind, name in PEERS:
-        found = re.search(pattern, text, re.MULTILINE)
-        if found is None:
-            sys.exit(f"no log has a line for {name}")
-        series[kind].append((name, float(found[1]) * (1000 if pattern.endswith("us") else 1)))
-    micro = {kind: sorted(((name, ns / 1000) for name, ns in series[kind]), key=lambda row: row[1]) for kind in ("warm", "cold")}
+    for row in points.read_text().splitlines():
+        kind, name, *values = row.split("\t")
+        series.setdefault(kind, []).append((name, *map(float, values)))
+    measured = {name for kind in ("warm", "cold") for name, *_ in series.get(kind, [])}
+    if absent := [name for name in expected if name not in measured]:
+        sys.exit("not measured, see above: " + "; ".join(absent))
+    return series, run([*make, "bench-webhooks"], folder / "invalidation.log"), missing
+
+
+def main():
+    folder, load = pathlib.Path(sys.argv[1]).resolve(), os.getloadavg()[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    series, events_log, missing = measure(folder)
+    ratios = {kind: sorted(((name, ratio) for name, _, ratio in series[kind] if " alone" not in name), key=lambda row: row[1])
+              for kind in ("warm", "cold")}
     latencies = [("with events" if int(events) else "without events", int(ns) / 1000)
-                 for events, ns in re.findall(r"^(\d+) events: .*? p99 (\d+) ns", text, re.MULTILINE)]
+                 for events, ns in re.findall(r"^(\d+) events: .*? p99 (\d+) ns", events_log, re.MULTILINE)]
     plots = {
-        "warm": bars("Cached result", "µs", micro["warm"]),
-        "cold": bars("Verification without a cache", "µs", micro["cold"]),
+        "warm": bars("Cached result, CPU time, as a multiple of SHA-256 of the token (logarithmic)", "×", ratios["warm"]),
+        "cold": bars("Verification, CPU time, as a multiple of RSA-2048 by aws-lc (logarithmic)", "×", ratios["cold"]),
         "entries": line("Random hit", "cached tokens", "µs", [(int(n), ns / 1000) for n, ns in series["hit"]]),
-        "threads": bars("Hits a second, 10,000 tokens, 2 cores", "M", [(f"{n} threads", hits / 1e6) for n, hits in series["threads"]]),
         "memory": bars("Memory of a cached token", "bytes", series["memory"]),
+        "webhooks": bars("Hit beside 1,000 webhook events a second, 99th percentile", "µs", latencies),
     }
-    plots["webhooks"] = bars("Hit beside 1,000 webhook events a second, 99th percentile", "µs", latencies)
+    if "threads" in series:
+        plots["threads"] = bars("Hits a second, 10,000 tokens", "M", [(f"{n} threads", hits / 1e6) for n, hits in series["threads"]])
     PLOTS.mkdir(parents=True, exist_ok=True)
     for name, plot in plots.items():
         (PLOTS / f"{name}.svg").write_text(plot)
-    table = ["| | cached result | verification |", "|---|---|---|"]
-    names = dict.fromkeys(name for kind in ("warm", "cold") for name, _ in micro[kind])
-    cell = lambda kind, name: next((f"{us:.2f} µs" for other, us in micro[kind] if other == name), "–")
-    table += [f"| {name} | {cell('warm', name)} | {cell('cold', name)} |" for name in names]
+    table = ["| | cached result | × SHA-256 | verification | × RSA |", "|---|---|---|---|---|"]
+    results = {(kind, name): (ns, ratio) for kind in ("warm", "cold") for name, ns, ratio in series[kind]}
+    for name in dict.fromkeys(name for kind in ("cold", "warm") for name, _ in ratios[kind]):
+        cells = [results.get((kind, name)) for kind in ("warm", "cold")]
+        table.append(f"| {name} | " + " | ".join(f"{cell[0] / 1000:.2f} µs | {cell[1]:.2f}" if cell else "– | –" for cell in cells) + " |")
     images = [f"![{re.search('<title>(.*?)</title>', plot)[1]}](site/static/performance/{name}.svg)" for name, plot in plots.items()]
-    measured = "\n".join([f"Measured by `make bench` on: {machine()}", "", *table, "", *images, ""])
+    notes = [f"Measured by `make bench` on: {machine()} Load average when it began: {load:.1f}."]
+    notes.append(f"Versions: {peer_versions()}.")
+    if missing:
+        notes.append("Left out, because the toolchain is missing: " + ", ".join(missing) + ".")
+    if "threads" not in series:
+        notes.append("Throughput by threads was not measured, because the machine was not idle.")
     page = PAGE.read_text()
     before, after = page.index(BEGIN) + len(BEGIN), page.index(END)
+    measured = "\n".join([" ".join(notes), "", *table, "", *images, ""])
     PAGE.write_text(page[:before] + "\n" + measured + "\n" + page[after:])
 
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use clerk_auth::internals::ffi::CLERK_OK;
 use clerk_sim::KeyStore;
 
-use crate::library::Library;
+use crate::USER;
+use crate::library::{Anchor, Library};
 use crate::sample::{PARTY, cookie, lines, token};
 use crate::table::Gate;
-use crate::{USER, sha256};
 
 const FEW: u64 = 500;
 const MANY: u64 = 1500;
@@ -18,10 +18,10 @@ const MANY: u64 = 1500;
 pub fn run(path: &str, arguments: &[String]) {
     let [.., count, token] = arguments else { panic!("--run PATH COUNT TOKEN") };
     let count: u64 = count.parse().unwrap();
-    if path == "sha256" {
-        return (0..count).for_each(|_| _ = black_box(black_box(sha256 as fn(&[u8]) -> [u8; 32])(token.as_bytes())));
-    }
     let (pem, ttl) = (KeyStore::built_in().pem("k1"), if path == "cold" { "0" } else { "300" });
+    if path == "sha256" {
+        return Anchor::load(&pem, token).sha256(count);
+    }
     let client = Library::load().client(&[("jwt_key", &pem), PARTY, ("cache_ttl_s", ttl)], None);
     let (bearer, cookie) = (format!("Bearer {token}"), cookie(token));
     let lines = if path == "cookie" { lines("Cookie", &cookie) } else { lines("Authorization", &bearer) };

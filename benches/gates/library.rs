@@ -48,14 +48,67 @@ unsafe fn function<F: Copy>(handle: *mut c_void, name: &CStr) -> F {
     unsafe { std::mem::transmute_copy(&address) }
 }
 
+/// Opens the library that an environment variable names.
+fn open(variable: &str) -> *mut c_void {
+    let path = std::env::var(variable).ok().and_then(|path| CString::new(path).ok()).unwrap_or_default();
+    // SAFETY: the path is a C string.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    assert!(!path.is_empty() && !handle.is_null(), "{variable}: {path:?} cannot be loaded: run the benches with make");
+    handle
+}
+
+type Repeat = unsafe extern "C" fn(*const c_void, u64);
+
+/// A token and its key in the library of benches/anchor: what every implementation needs.
+pub struct Anchor {
+    token: *const c_void,
+    sha256: Repeat,
+    rs256: Repeat,
+    jsonwebtoken: Repeat,
+}
+
+impl Anchor {
+    /// Loads the library that `CLERK_ANCHOR` names.
+    pub fn load(pem: &str, token: &str) -> Anchor {
+        type New = unsafe extern "C" fn(*const u8, usize, *const u8, usize) -> *const c_void;
+        let handle = open("CLERK_ANCHOR");
+        // SAFETY: the signatures are those of benches/anchor; the strings live during the call.
+        let anchor = unsafe {
+            let new: New = function(handle, c"anchor_new");
+            Anchor {
+                token: new(pem.as_ptr(), pem.len(), token.as_ptr(), token.len()),
+                sha256: function(handle, c"anchor_sha256"),
+                rs256: function(handle, c"anchor_rs256"),
+                jsonwebtoken: function(handle, c"anchor_jsonwebtoken"),
+            }
+        };
+        assert!(!anchor.token.is_null(), "the token is not valid");
+        anchor
+    }
+
+    /// Hashes the token, so many times.
+    pub fn sha256(&self, times: u64) {
+        // SAFETY: the token is valid.
+        unsafe { (self.sha256)(self.token, times) }
+    }
+
+    /// Verifies the signature, so many times.
+    pub fn rs256(&self, times: u64) {
+        // SAFETY: as above.
+        unsafe { (self.rs256)(self.token, times) }
+    }
+
+    /// Verifies the token by `jsonwebtoken`, so many times.
+    pub fn jsonwebtoken(&self, times: u64) {
+        // SAFETY: as above.
+        unsafe { (self.jsonwebtoken)(self.token, times) }
+    }
+}
+
 impl Library {
-    /// Loads the library that `CLERK_LIBRARY` names, or the installed one.
+    /// Loads the library that `CLERK_LIBRARY` names.
     pub fn load() -> Library {
-        let name = std::env::var("CLERK_LIBRARY").unwrap_or_else(|_| "libclerk_auth.so.0".into());
-        let path = CString::new(name.as_str()).unwrap();
-        // SAFETY: the path is a C string.
-        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        assert!(!handle.is_null(), "{name} cannot be loaded: run the benches with make");
+        let handle = open("CLERK_LIBRARY");
         // SAFETY: the signatures are those of the header, which was generated from the same sources.
         unsafe {
             Library {

@@ -10,9 +10,18 @@ pub type Operation<'a> = Box<dyn FnMut(u64) + 'a>;
 
 /// Returns the CPU time of this thread.
 pub fn cpu_time() -> Duration {
+    time_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Returns the CPU time of all threads of this process.
+pub fn process_time() -> Duration {
+    time_of(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn time_of(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is valid during the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(clock, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -62,10 +71,16 @@ impl Slices {
         median(self.0[operation].iter().zip(&self.0[limit]).map(|(ours, limit)| ours / limit).collect())
     }
 
-    /// Does the same after a part of each operation was subtracted: another operation that was measured by itself.
-    pub fn ratio_without(&self, operation: usize, part: usize, limit: usize) -> f64 {
-        let slices = self.0[operation].iter().zip(&self.0[part]).zip(&self.0[limit]);
-        median(slices.map(|((ours, part), limit)| (ours - part) / limit).collect())
+    /// Returns the points of these operations: name, nanoseconds, and the ratio to the first one.
+    pub fn points(&self, kind: &str, names: &[&str]) -> String {
+        let points = names.iter().enumerate();
+        points.map(|(i, name)| format!("{kind}\t{name}\t{:.0}\t{:.3}\n", self.ns(i), self.ratio(i, 0))).collect()
+    }
+
+    /// Returns the ratio of an operation that takes as much longer than `limit` as `operation` takes longer than `beside`.
+    pub fn ratio_with_excess(&self, operation: usize, beside: usize, limit: usize) -> f64 {
+        let slices = self.0[operation].iter().zip(&self.0[beside]).zip(&self.0[limit]);
+        median(slices.map(|((ours, beside), limit)| (limit + ours - beside) / limit).collect())
     }
 }
 

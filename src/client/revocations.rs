@@ -77,11 +77,14 @@ impl Export {
         (ids(&self.sessions), ids(&self.users))
     }
 
-    /// Returns the newest revocations of users and of sessions, at most `max` of each.
-    pub fn newest(&self, max: usize) -> impl Iterator<Item = (Scope, &str, TimedRevocation)> {
-        let users = self.users.entries.iter().rev().take(max).map(|entry| (Scope::Subject, entry));
-        let sessions = self.sessions.entries.iter().rev().take(max).map(|entry| (Scope::Session, entry));
-        users.chain(sessions).map(|(scope, entry)| (scope, entry.id.as_str(), entry.timed()))
+    /// Returns the revocations of sessions and of users, the oldest of each first.
+    pub fn timed(self) -> impl Iterator<Item = (Scope, String, TimedRevocation)> {
+        let entries = |table: ExportedTable, scope| table.entries.into_iter().map(move |entry| (scope, entry));
+        let all = entries(self.sessions, Scope::Session).chain(entries(self.users, Scope::Subject));
+        all.map(|(scope, entry)| {
+            let revocation = entry.timed();
+            (scope, entry.id, revocation)
+        })
     }
 
     /// Removes the users who are banned, and returns their ids.

@@ -324,6 +324,12 @@ impl UserCache {
         }
     }
 
+    /// Has all users fetched again before they are used, unless they may be stale.
+    pub fn set_all_outdated(&self) {
+        self.users.for_each(|user| user.set_outdated());
+        self.missing.clear();
+    }
+
     /// Removes all users. Keeps the times of the last webhook events.
     pub fn clear(&self) {
         self.users.clear();
@@ -416,6 +422,18 @@ mod tests {
         assert_eq!(f.find(1000, blocking()).unwrap(), ("2".into(), true));
         assert_eq!(f.find(2999, blocking()).unwrap(), ("2".into(), false));
         assert!(matches!(f.find(3000, blocking()), Err(VerifyError::Refused(_))));
+    }
+
+    #[test]
+    fn outdated_users_are_fetched_again_or_stale() {
+        let f = Fixture::new(|_, call| if call < 3 { 200 } else { 429 });
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), true));
+        f.cache.set_all_outdated();
+        assert!(matches!(f.find(1, Io::CacheOnly), Err(VerifyError::WouldBlock)));
+        assert_eq!(f.find(1, blocking()).unwrap(), ("2".into(), true));
+        assert_eq!(f.find(2, Io::CacheOnly).unwrap(), ("2".into(), false));
+        f.cache.set_all_outdated();
+        assert_eq!(f.find(3, blocking()).unwrap(), ("2".into(), false));
     }
 
     #[test]

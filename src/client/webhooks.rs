@@ -61,6 +61,7 @@ impl Inner {
             Ok(received) => received,
             Err(outcome) => return Step::Done(outcome),
         };
+        let revoked = revoked(&event);
         let outcome = match event {
             // The id becomes part of a URL.
             WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
@@ -82,8 +83,22 @@ impl Inner {
             }
             event => self.apply(event, now),
         };
+        Step::Done(self.finish_delivery(reservation, revoked, outcome))
+    }
+
+    /// Ends a delivery that was applied. Where requests rely on the shared cache, one whose revocation is not there yet has to come
+    /// again: if this process ended before, the others would not learn of it.
+    fn finish_delivery(
+        &self,
+        reservation: Reservation,
+        revoked: Option<(Scope, String)>,
+        outcome: WebhookOutcome,
+    ) -> WebhookOutcome {
+        if revoked.is_some_and(|(scope, id)| self.needs_redelivery(scope, &id)) {
+            return WebhookOutcome::Failed(SyncError::Rejected(Reason::SharedCacheUnavailable));
+        }
         reservation.mark_processed();
-        Step::Done(outcome)
+        outcome
     }
 
     fn sync_event(&self, event: UserEvent) -> RowStep {
@@ -200,13 +215,9 @@ impl Inner {
             TaskStep::Ask(task) => return Step::Waiting(RowUpdate::Deactivation(reservation, id, task)),
             TaskStep::Done(RowOutcome::Synced(row), sync_events) => {
                 self.backend.emit_sync_events(&sync_events, &row.key, &id);
-                reservation.mark_processed();
-                return Step::Done(WebhookOutcome::Applied);
+                return Step::Done(self.finish_deletion(reservation, id));
             }
-            TaskStep::Done(RowOutcome::Missing, _) => {
-                reservation.mark_processed();
-                return Step::Done(WebhookOutcome::Applied);
-            }
+            TaskStep::Done(RowOutcome::Missing, _) => return Step::Done(self.finish_deletion(reservation, id)),
             TaskStep::Done(RowOutcome::Refused(reason), _) => SyncError::Rejected(reason),
             TaskStep::Done(RowOutcome::Failed(error), _) => SyncError::Store(error),
             TaskStep::Done(RowOutcome::Confirmed(_), _) | TaskStep::FetchUser { .. } => {
@@ -215,6 +226,10 @@ impl Inner {
         };
         // Not marked: the event has to be delivered again.
         Step::Done(WebhookOutcome::Failed(failure))
+    }
+
+    fn finish_deletion(&self, reservation: Reservation, id: String) -> WebhookOutcome {
+        self.finish_delivery(reservation, Some((Scope::Subject, id)), WebhookOutcome::Applied)
     }
 
     fn finish_webhook(&self, event: UserEvent, row: RowOutcome, sync_events: &[SyncEvent]) -> WebhookOutcome {
@@ -233,6 +248,16 @@ impl Inner {
         };
         // Not marked: the event has to be delivered again.
         WebhookOutcome::Failed(failure)
+    }
+}
+
+/// Returns whose tokens an event may revoke.
+fn revoked(event: &WebhookEvent) -> Option<(Scope, String)> {
+    match event {
+        WebhookEvent::User(user) => Some((Scope::Subject, user.id.clone())),
+        WebhookEvent::UserDeleted(id) => Some((Scope::Subject, id.clone())),
+        WebhookEvent::SessionEnded(id) => Some((Scope::Session, id.clone())),
+        _ => None,
     }
 }
 

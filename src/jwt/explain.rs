@@ -11,7 +11,8 @@ use super::claims::{Claims, Members};
 use super::header::Header;
 use super::policy::{CHECKS, ClaimCheck, Policy};
 use super::{
-    ALGORITHM, CATEGORY_TEMPLATE, UnverifiedJwt, VerifyingKey, base64url_parts, classify, kind_of_header, plain_kid,
+    ALGORITHM, CATEGORY_TEMPLATE, Decoded, UnverifiedJwt, VerifyingKey, classify, is_base64url, kind_of_header,
+    plain_kid, split,
 };
 use crate::json::{Claim, is_valid};
 use crate::reason::Reason;
@@ -286,7 +287,8 @@ fn explain_jwt<'a, K: AsRef<[VerifyingKey]>>(
     into: &mut Explanation,
 ) -> Option<Claims<'a>> {
     const PARTS: &str = "three parts in base64url, separated by dots";
-    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, base64url_parts(token.as_bytes())?)));
+    let parts = std::str::from_utf8(token).ok().and_then(|token| Some((token, split(token.as_bytes())?)));
+    let parts = parts.filter(|(_, (.., signature))| is_base64url(signature));
     let Some((token, (header, payload, _))) = parts else {
         let dots = token.iter().filter(|b| **b == b'.').count();
         let check = malformed(PARTS, format!("{} bytes with {dots} dots", token.len()));
@@ -405,7 +407,8 @@ fn explain_signature<K: AsRef<[VerifyingKey]>>(
     into: &mut Explanation,
 ) {
     const VERIFIED: &str = "a signature by a key of the instance";
-    let jwt = UnverifiedJwt::for_signature(token, kid);
+    let mut decoded = Decoded::default();
+    let jwt = UnverifiedJwt::for_signature(token, kid, &mut decoded);
     let hash = jwt.signing_hash(&BegunHash::default());
     let shown = kid.map_or_else(|| "no kid".to_owned(), |kid| format!("kid {}", quoted(kid)));
     let keys = match (expectations.keys)(jwt.kid()) {

@@ -27,7 +27,7 @@ pub use policy::Policy;
 
 use crate::reason::Reason;
 pub use crate::request::Decoded;
-use crate::request::{MAX_TOKEN_LEN, split_jws};
+use crate::request::{Decoder, MAX_TOKEN_LEN, split_jws};
 use crate::token::{BegunHash, TokenKind};
 
 /// `cat` of a session token.
@@ -52,22 +52,24 @@ fn is_base64url(string: &[u8]) -> bool {
     invalid == 0
 }
 
-/// Splits a token into header, payload and signature. Returns `None` if it is too long or has not three parts. Header and
-/// payload are decoded next; the signature is decoded when a key is found, so that its alphabet is checked now.
-fn base64url_parts(token: &[u8]) -> Option<(&[u8], &[u8], &str)> {
-    if token.len() > MAX_TOKEN_LEN {
-        return None;
-    }
-    let (header, payload, signature) = split_jws(token)?;
-    let is_valid = !payload.is_empty() && !signature.is_empty() && is_base64url(signature);
-    Some((header, payload, std::str::from_utf8(signature).ok().filter(|_| is_valid)?))
+/// Splits a token into header, payload and signature, in base64url. Returns `None` if it is too long or has not three parts.
+fn split(token: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let parts = split_jws(token).filter(|_| token.len() <= MAX_TOKEN_LEN);
+    parts.filter(|(_, payload, signature)| !payload.is_empty() && !signature.is_empty())
+}
+
+/// Decodes a signature: `Some(None)` if no key verifies it, because it has trailing bits that are not zero.
+fn decode_signature<'a>(signature: &[u8], decoder: &mut Decoder<'a>) -> Option<Option<&'a [u8]>> {
+    let decoded = decoder.decode(signature);
+    (decoded.is_some() || is_base64url(signature)).then_some(decoded)
 }
 
 /// A JWT with an acceptable header, whose payload is decoded but not parsed.
 #[derive(Debug)]
 pub struct UnparsedJwt<'a> {
     signing_input: &'a [u8],
-    signature: &'a str,
+    /// `None` if no key verifies it.
+    signature: Option<&'a [u8]>,
     header: Header<'a>,
     payload: &'a [u8],
 }
@@ -79,14 +81,15 @@ impl<'a> UnparsedJwt<'a> {
     ///
     /// [`Reason::TokenInvalid`] for its size, format, header or algorithm.
     pub fn decode(token: &'a [u8], decoded: &'a mut Decoded) -> Result<Self, Reason> {
-        let (header, payload, signature) = base64url_parts(token).ok_or(Reason::TokenInvalid)?;
+        let (header, payload, signature) = split(token).ok_or(Reason::TokenInvalid)?;
+        let signing_input = &token[..token.len() - signature.len() - 1];
         let mut decoder = decoded.decoder();
         let header = decoder.decode(header).and_then(Header::parse).ok_or(Reason::TokenInvalid)?;
         if header.alg != ALGORITHM {
             return Err(Reason::TokenInvalid);
         }
         let payload = decoder.decode(payload).ok_or(Reason::TokenInvalid)?;
-        let signing_input = &token[..token.len() - signature.len() - 1];
+        let signature = decode_signature(signature, &mut decoder).ok_or(Reason::TokenInvalid)?;
         Ok(UnparsedJwt { signing_input, signature, header, payload })
     }
 
@@ -121,7 +124,7 @@ fn plain_kid(kid: Option<&str>) -> Option<&str> {
 #[derive(Debug)]
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a [u8],
-    signature: &'a str,
+    signature: Option<&'a [u8]>,
     header: Header<'a>,
     payload: &'a [u8],
     kind: TokenKind,
@@ -173,9 +176,10 @@ impl<'a> UnverifiedJwt<'a> {
     }
 
     /// Returns a JWT of which only key id and signature can be used. `token` must have three parts.
-    fn for_signature(token: &'a str, kid: Option<&'a str>) -> Self {
+    fn for_signature(token: &'a str, kid: Option<&'a str>, decoded: &'a mut Decoded) -> Self {
         let (signing_input, signature) = token.rsplit_once('.').unwrap_or_default();
         let header = Header { kid: kid.map(Into::into), ..Header::default() };
+        let signature = decoded.decoder().decode(signature.as_bytes());
         UnparsedJwt { signing_input: signing_input.as_bytes(), signature, header, payload: b"" }.into()
     }
 
@@ -206,7 +210,8 @@ impl<'a> UnverifiedJwt<'a> {
 
     /// Returns the first key that verifies the signature, or `None`. `hash` is [`Self::signing_hash`].
     pub fn verify_signature<'k>(&self, hash: &[u8; 32], keys: &'k [VerifyingKey]) -> Option<&'k VerifyingKey> {
-        keys.iter().find(|key| key.verify_hashed(self.signing_input, hash, self.signature))
+        let signature = self.signature?;
+        keys.iter().find(|key| key.verify(hash, signature))
     }
 
     /// Returns the claims. To be called once the signature is verified.

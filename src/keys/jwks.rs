@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Keys;
@@ -67,9 +66,12 @@ impl Jwk<'_> {
             && absent_or(&self.usage, "sig")
             && absent_or(&self.alg, "RS256")
             && may_verify;
-        let number = |member: &Claim<Cow<'_, str>>| URL_SAFE_NO_PAD.decode(member.as_deref()?).ok();
-        let (Some(n), Some(e), true) = (number(&self.n), number(&self.e), right) else { return Err(KeyError::NotRsa) };
-        VerifyingKey::from_components(&n, &e)
+        let (Some(n), Some(e), true) = (self.n.as_deref(), self.e.as_deref(), right) else {
+            return Err(KeyError::NotRsa);
+        };
+        let key = DecodingKey::from_rsa_components(n, e).map_err(|_| KeyError::NotRsa)?;
+        let DecodingKeyKind::RsaModulusExponent { n, e } = key.kind() else { return Err(KeyError::NotRsa) };
+        VerifyingKey::from_components(n, e)
     }
 }
 

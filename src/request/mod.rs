@@ -14,6 +14,7 @@ mod page;
 mod unverified;
 
 pub use base64url::Decoded;
+pub(crate) use base64url::Decoder;
 pub use browser_cookies::BrowserCookies;
 use csrf::Single;
 #[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only the C ABI defers lines"))]

@@ -21,7 +21,7 @@ mod seal;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,7 +44,7 @@ pub mod parts {
     pub use crate::json::Object;
 }
 
-use circuit::{Circuit, MAX_FAILURES, Transition};
+use circuit::{Circuit, Outcome, Transition};
 use clock_check::ClockCheck;
 use counters::Counters;
 use seal::EntryKind;
@@ -190,9 +190,8 @@ impl SharedCache {
 
     /// Records that the engine could not be used when the client was created.
     pub fn record_failed_check(&self, error: &EngineError) {
-        for _ in 0..MAX_FAILURES {
-            let _ = self.run_for::<()>(OPERATION_TIMEOUT, |_| Err(error.clone()));
-        }
+        let transition = self.circuit.open(self.clock.now().mono_ms);
+        self.report(transition, Some(error));
     }
 
     /// Runs an operation within the deadline, unless the circuit is open.
@@ -202,31 +201,46 @@ impl SharedCache {
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
         let timeout = if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT };
-        self.run_for(timeout.min(deadline.remaining()), operation)
+        self.run_for(timeout, deadline.remaining(), operation)
     }
 
+    /// Does the same for an operation that may take `timeout`, but not longer than the caller may.
     fn run_for<T>(
         &self,
         timeout: Duration,
+        left: Duration,
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
-        if timeout.is_zero() || !self.circuit.try_acquire(self.clock.now().mono_ms) {
+        if left.is_zero() {
             return Err(Unavailable);
         }
-        let outcome = operation(timeout);
-        let is_success = !matches!(outcome, Err(EngineError::Unavailable(_) | EngineError::Refused(_)));
-        if matches!(outcome, Err(EngineError::Unsupported)) {
-            self.has_stream.store(false, Ordering::Relaxed);
-        }
-        let transition = self.circuit.record(is_success, self.clock.now().mono_ms);
-        if let Err(error) = &outcome
-            && !is_success
-        {
+        let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
+        let begun = Instant::now();
+        let outcome = operation(timeout.min(left));
+        let is_cut_short = left < timeout && begun.elapsed() >= left;
+        let says = match &outcome {
+            Ok(_) | Err(EngineError::TooLong) => Outcome::Success,
+            Err(EngineError::Unsupported) => {
+                self.has_stream.store(false, Ordering::Relaxed);
+                Outcome::Unknown
+            }
+            Err(EngineError::Busy) => Outcome::Unknown,
+            // It might have had the rest of its time.
+            Err(EngineError::Unavailable(_)) if is_cut_short => Outcome::Unknown,
+            Err(EngineError::Unavailable(_) | EngineError::Refused(_)) => Outcome::Failure,
+        };
+        let transition = self.circuit.record(permit, says, self.clock.now().mono_ms);
+        self.report(transition, outcome.as_ref().err().filter(|_| says == Outcome::Failure));
+        outcome.map_err(|_| Unavailable)
+    }
+
+    fn report(&self, transition: Option<Transition>, failure: Option<&EngineError>) {
+        if let Some(error) = failure {
             self.counters.errors.increment();
             self.events.log(Level::Debug, || format!("shared cache: {error}"));
         }
-        match (transition, &outcome) {
-            (Some(Transition::Opened), Err(error)) => {
+        match (transition, failure) {
+            (Some(Transition::Opened), Some(error)) => {
                 self.events.log(Level::Warn, || format!("the shared cache cannot be used: {error}"));
                 self.events.emit(Event::SharedCacheUnavailable);
             }
@@ -236,7 +250,6 @@ impl SharedCache {
             }
             _ => {}
         }
-        outcome.map_err(|_| Unavailable)
     }
 
     /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
@@ -359,11 +372,12 @@ impl SharedCache {
                 found.snapshot = Some(snapshot);
             }
         }
-        match found.snapshot {
-            Some(_) => self.counters.hits.increment(),
-            None => self.counters.misses.increment(),
-        }
         Ok(found)
+    }
+
+    /// Counts a user that a request needed.
+    pub fn count_lookup(&self, is_hit: bool) {
+        if is_hit { self.counters.hits.increment() } else { self.counters.misses.increment() }
     }
 
     /// Stores a user that was fetched for this generation, unless a newer version is stored.
@@ -420,6 +434,11 @@ impl SharedCache {
         if let Ok(set) = std::str::from_utf8(set) {
             let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
+    }
+
+    /// Lets the next operation try the engine, whether or not it failed before.
+    pub fn retry_now(&self) {
+        self.circuit.end_pause(self.clock.now().mono_ms);
     }
 
     /// Returns how long a reader should wait before it tries the engine again.

@@ -24,6 +24,11 @@ const OF_USER: [(Revocation, EntryKind); 4] = [
     (Revocation::Deleted, EntryKind::UserDeletion),
 ];
 
+fn kind_of(is_user: bool, state: Revocation) -> EntryKind {
+    let kind = OF_USER.iter().find(|(of_user, _)| is_user && *of_user == state);
+    kind.map_or(EntryKind::SessionRevocation, |(_, kind)| *kind)
+}
+
 impl SharedCache {
     /// Returns the strongest revocations of a user and of a session.
     pub fn revocations(
@@ -67,9 +72,7 @@ impl SharedCache {
         revocation: TimedRevocation,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let state = revocation.revocation;
-        let kind = OF_USER.iter().find(|(of_user, _)| user.is_some() && *of_user == state);
-        let kind = kind.map_or(EntryKind::SessionRevocation, |(_, kind)| *kind);
+        let (state, kind) = (revocation.revocation, kind_of(user.is_some(), revocation.revocation));
         let Some(id) = user.or(session) else { return Ok(()) };
         self.update(kind, id, deadline, |stored: Vec<Option<TimedRevocation>>| {
             let same = |stored: &&TimedRevocation| stored.revocation == state;
@@ -78,6 +81,38 @@ impl SharedCache {
             // The second one is of a secret that is being replaced.
             (stored.first() != Some(&Some(merged))).then_some((merged, ttl_ms))
         })
+    }
+
+    /// Stores a revocation that the engine may have lost, unless it or a stronger one is stored. Returns whether it was stored: of
+    /// several processes that do so, by one.
+    pub fn restore_revocation(
+        &self,
+        user: Option<&str>,
+        session: Option<&str>,
+        revocation: TimedRevocation,
+        deadline: Deadline,
+    ) -> Result<bool, Unavailable> {
+        let Some(id) = user.or(session) else { return Ok(false) };
+        let kind = kind_of(user.is_some(), revocation.revocation);
+        let is_lost = || {
+            let known = self.revocations(user, session, deadline)?;
+            Ok(known.user.or(known.session).is_none_or(|known| revocation.outranks(&known)))
+        };
+        if !is_lost()? {
+            return Ok(false);
+        }
+        let ttl_ms = revocation.expires_at_ms.saturating_sub(self.clock.now().wall_ms);
+        let names = self.sealer.names(kind, id.as_bytes());
+        let Some(name) = names.first() else { return Ok(false) };
+        if self.put_as(name, id, &revocation, ttl_ms, true, deadline)? {
+            return Ok(true);
+        }
+        // There is an older one of this state, or another process has stored it meanwhile.
+        let is_lost = is_lost()?;
+        if is_lost {
+            self.put_revocation(user, session, revocation, deadline)?;
+        }
+        Ok(is_lost)
     }
 
     /// Returns the revocation of now with its end.

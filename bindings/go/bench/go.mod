@@ -5,6 +5,7 @@ go 1.22
 require (
 	github.com/clerk-auth/clerk-auth/bindings/go v0.0.0
 	github.com/clerk/clerk-sdk-go/v2 v2.4.2
+	github.com/golang-jwt/jwt/v5 v5.3.1
 )
 
 require (

@@ -1,9 +1,15 @@
-// A cached result: this package and its alternatives, with the same token and request, round by round.
+// This package and its alternatives, with the same token and request, round by round, beside what every implementation needs:
+// SHA-256 of the token for a cached result, RSA by aws-lc for a verification. With CLERK_BENCH_POINTS each result is
+// appended to that file.
+import { appendFileSync } from 'node:fs';
 import http from 'node:http';
 import { execFileSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { createClerkClient, verifyToken } from '@clerk/backend';
 import { createVerifier } from 'fast-jwt';
+import { importSPKI, jwtVerify } from 'jose';
 import { ClerkClient } from 'clerk-auth';
 import { bareClient } from '../test/support/addon.mjs';
 
@@ -13,6 +19,8 @@ const token = sim(
   'mint',
   '--user',
   'user_1',
+  '--sid',
+  'sess_1',
   '--exp-in',
   '3600',
   '--azp',
@@ -21,6 +29,10 @@ const token = sim(
   'org_1',
   '--org-role',
   'admin',
+  '--org-permissions',
+  'org:invoices:create,org:invoices:read',
+  '--claim',
+  'iss="https://clerk.example.com"',
 );
 const authorization = `Bearer ${token}`;
 const authorizedParties = ['https://app.example.com'];
@@ -56,6 +68,13 @@ listening.events.on('authSuccess', () => {});
 const uncached = new ClerkClient({ env: false, jwtKey, authorizedParties, cacheTtlS: 0 });
 const backend = createClerkClient({ secretKey: 'sk_test_x', publishableKey, jwtKey });
 const verify = createVerifier({ key: jwtKey, cache: true, algorithms: ['RS256'] });
+const verifyPlain = createVerifier({
+  key: createPublicKey(jwtKey).export({ type: 'spki', format: 'pem' }),
+  algorithms: ['RS256'],
+});
+const joseKey = await importSPKI(jwtKey, 'RS256');
+const anchor = createRequire(import.meta.url)(process.env.CLERK_ANCHOR_ADDON);
+anchor.load(process.env.CLERK_ANCHOR, jwtKey, token);
 const request = new Request('http://localhost/', { headers: { authorization } });
 const addon = bareClient({ settings: [['set', 'jwt_key', jwtKey]] });
 addon.setEventMask(0);
@@ -70,7 +89,11 @@ const cpuNs = () => {
 const check = (userId) => {
   if (userId !== 'user_1') throw new Error('not signed in');
 };
+const SHA256 = 'SHA-256 of the token';
+const RSA = 'RSA-2048 by aws-lc';
 const contenders = {
+  [SHA256]: { calls: 20_000, repeat: (times) => anchor.repeat(0, times) },
+  [RSA]: { calls: 1_000, repeat: (times) => anchor.repeat(1, times) },
   'clerk-auth: await authenticate(req), userId': {
     calls: 20_000,
     run: async () => check((await clerk.authenticate(req)).userId),
@@ -83,16 +106,44 @@ const contenders = {
     calls: 20_000,
     run: () => check(clerk.authenticateCached(req).userId),
     isSync: true,
+    point: 'clerk-auth (Node)',
   },
   '  the addon without the package': { calls: 20_000, run: callAddon, isSync: true },
   'clerk-auth: await authenticate(req), cache disabled': {
     calls: 1_000,
     run: async () => check((await uncached.authenticate(req)).userId),
   },
-  'fast-jwt with its cache: verify(token)': { calls: 20_000, run: () => check(verify(token).sub), isSync: true },
+  'clerk-auth: authenticateCached(req), cache disabled': {
+    calls: 1_000,
+    run: () => check(uncached.authenticateCached(req).userId),
+    isSync: true,
+    limit: RSA,
+    point: 'clerk-auth (Node)',
+  },
+  'fast-jwt with its cache: verify(token)': {
+    calls: 20_000,
+    run: () => check(verify(token).sub),
+    isSync: true,
+    point: 'fast-jwt with its cache (Node)',
+  },
+  'fast-jwt: verify(token)': {
+    calls: 500,
+    run: () => check(verifyPlain(token).sub),
+    isSync: true,
+    limit: RSA,
+    point: 'fast-jwt (Node)',
+  },
+  'jose: jwtVerify(token, key)': {
+    calls: 500,
+    run: async () => check((await jwtVerify(token, joseKey, { algorithms: ['RS256'] })).payload.sub),
+    limit: RSA,
+    point: 'jose (Node)',
+  },
   '@clerk/backend: verifyToken(token, {jwtKey})': {
     calls: 500,
     run: async () => check((await verifyToken(token, { jwtKey, authorizedParties })).sub),
+    limit: RSA,
+    point: '@clerk/backend, key given (Node)',
   },
   '@clerk/backend: authenticateRequest(request)': {
     calls: 500,
@@ -103,9 +154,10 @@ const contenders = {
 addon.authenticateCached(authorization, undefined, undefined, undefined, undefined, undefined);
 const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
 for (let round = 0; round < 15; round++) {
-  for (const [name, { calls, run, isSync }] of Object.entries(contenders)) {
+  for (const [name, { calls, run, isSync, repeat }] of Object.entries(contenders)) {
     const began = cpuNs();
-    if (isSync) for (let i = 0; i < calls; i++) run();
+    if (repeat) repeat(calls);
+    else if (isSync) for (let i = 0; i < calls; i++) run();
     else for (let i = 0; i < calls; i++) await run();
     const each = (cpuNs() - began) / calls;
     if (round > 1) times[name].push(each);
@@ -114,6 +166,17 @@ for (let round = 0; round < 15; round++) {
 }
 
 console.log(`Node ${process.version}, token of ${token.length} bytes; CPU time, median and best of 13 rounds`);
+const ratios = (name, limit) => times[name].map((ns, i) => ns / times[limit][i]).sort((a, b) => a - b);
+for (const [name, { limit = SHA256, point }] of Object.entries(contenders).filter(([, each]) => each.point)) {
+  const [ns, byRound] = [[...times[name]].sort((a, b) => a - b), ratios(name, limit)];
+  const row = [
+    limit === RSA ? 'cold' : 'warm',
+    point,
+    Math.round(ns[ns.length >> 1]),
+    byRound[byRound.length >> 1].toFixed(3),
+  ];
+  if (process.env.CLERK_BENCH_POINTS) appendFileSync(process.env.CLERK_BENCH_POINTS, `${row.join('\t')}\n`);
+}
 for (const [name, all] of Object.entries(times)) {
   all.sort((a, b) => a - b);
   const show = (ns) => `${(ns / 1000).toFixed(2)} us`.padStart(12);

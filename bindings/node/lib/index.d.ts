@@ -102,7 +102,10 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByKey(key: string): Awaitable<Row | null | undefined>;
   /** Finds a row by exact comparison. */
   findByClerkId(clerkId: string): Awaitable<Row | null | undefined>;
-  /** Finds rows by case-insensitive comparison. Two rows suffice. */
+  /**
+   * Finds rows by case-insensitive comparison. Two rows suffice: first those that the application has deactivated (`isActive`
+   * and `bannedByClerk` are false), which may reject the user.
+   */
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;

@@ -7,23 +7,24 @@ package cloop
 // #include <dlfcn.h>
 // #include <stdlib.h>
 //
-// typedef void (*sha256_fn)(const uint8_t *, size_t, uint8_t *);
+// typedef const void *(*new_fn)(const char *, size_t, const char *, size_t);
+// typedef void (*repeat_fn)(const void *, uint64_t);
 //
-// static sha256_fn load_sha256(const char *path)
+// struct anchor { const void *token; repeat_fn sha256, rs256; };
+//
+// static struct anchor load_anchor(const char *path, clerk_str pem, clerk_str token)
 // {
+//     struct anchor anchor = {0};
 //     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-//     return library ? (sha256_fn)dlsym(library, "anchor_sha256") : NULL;
+//     if (library) {
+//         anchor.token = ((new_fn)dlsym(library, "anchor_new"))(pem.data, pem.len, token.data, token.len);
+//         anchor.sha256 = (repeat_fn)dlsym(library, "anchor_sha256");
+//         anchor.rs256 = (repeat_fn)dlsym(library, "anchor_rs256");
+//     }
+//     return anchor;
 // }
 //
-// static uint8_t run_sha256(sha256_fn sha256, clerk_str token, int64_t times)
-// {
-//     uint8_t hash[32], all = 0;
-//     for (int64_t i = 0; i < times; i++) {
-//         sha256((const uint8_t *)token.data, token.len, hash);
-//         all |= hash[0] | hash[31];
-//     }
-//     return all;
-// }
+// static void run_anchor(struct anchor anchor, repeat_fn function, int64_t times) { function(anchor.token, (uint64_t)times); }
 //
 // static clerk_client *new_client(clerk_str jwt_key)
 // {
@@ -78,24 +79,28 @@ func (c *Client) Run(authorization string, times int) int {
 	return int(C.run(c.c, view(authorization), C.int64_t(times)))
 }
 
-// SHA256 is a function of a shared library that hashes with the code of the Rust library.
-type SHA256 struct{ c C.sha256_fn }
+// Anchor is what every implementation needs, by the crates of the Rust library.
+type Anchor struct{ c C.struct_anchor }
 
-// LoadSHA256 loads the library of benches/anchor.
-func LoadSHA256(path string) (*SHA256, error) {
+// LoadAnchor loads the library of benches/anchor for a token and its key.
+func LoadAnchor(path, pem, token string) (*Anchor, error) {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
-	function := C.load_sha256(name)
-	if function == nil {
+	anchor := C.load_anchor(name, view(pem), view(token))
+	if anchor.token == nil {
 		return nil, errors.New(path + " cannot be loaded")
 	}
-	return &SHA256{function}, nil
+	return &Anchor{anchor}, nil
 }
 
-// Run hashes a token the given number of times and returns that number.
-func (s *SHA256) Run(token string, times int) int {
-	if C.run_sha256(s.c, view(token), C.int64_t(times)) == 0 {
-		return 0
-	}
+// SHA256 hashes the token the given number of times and returns that number.
+func (a *Anchor) SHA256(times int) int {
+	C.run_anchor(a.c, a.c.sha256, C.int64_t(times))
+	return times
+}
+
+// RS256 verifies the signature the given number of times and returns that number.
+func (a *Anchor) RS256(times int) int {
+	C.run_anchor(a.c, a.c.rs256, C.int64_t(times))
 	return times
 }
