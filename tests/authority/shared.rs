@@ -1,7 +1,7 @@
 //! What processes share adds to a token that each verifies itself, or rejects it. Two clients with one engine represent two
 //! processes; a third one that is created later has only what the engine has.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ struct Observed {
     before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
     before_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     reads: AtomicUsize,
+    fails: AtomicBool,
 }
 
 impl Observed {
@@ -84,12 +85,17 @@ impl Observed {
             before_write: Mutex::default(),
             before_read: Mutex::default(),
             reads: AtomicUsize::new(0),
+            fails: AtomicBool::new(false),
         }
     }
 
-    fn before_write(&self) {
+    fn before_write(&self) -> Result<(), EngineError> {
         if let Some(before) = &mut *self.before_write.lock().unwrap() {
             before();
+        }
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(EngineError::Unavailable("on purpose".into())),
+            false => Ok(()),
         }
     }
 }
@@ -102,15 +108,15 @@ impl Engine for Observed {
         self.inner.get(keys, timeout)
     }
     fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.set(key, value, ttl, nx, timeout)
     }
     fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.delete(keys, timeout)
     }
     fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.append(stream, value, timeout)
     }
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
@@ -463,7 +469,9 @@ fn only_what_others_need_is_stored_about_bans() {
     let engine = Arc::new(Observed::new(&fleet.engine));
     let writes = Arc::new(AtomicUsize::new(0));
     let counted = writes.clone();
-    let count = move || drop(counted.fetch_add(1, Ordering::SeqCst));
+    let count = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
     *engine.before_write.lock().unwrap() = Some(Box::new(count));
     let client = fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
     let of = |version, is_banned| {
@@ -474,4 +482,21 @@ fn only_what_others_need_is_stored_about_bans() {
     // Where users are fetched, the versions of users do without a record of each event.
     let (usual, ban, end) = (of(1, false), of(2, true), of(3, false));
     assert_eq!((ban, end), (usual + 1, usual + 1));
+}
+
+#[test]
+fn end_of_a_ban_that_was_not_sent_yet_is_sent_with_it() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        let engine = Arc::new(Observed::new(&fleet.engine));
+        let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+        let (ban, end) = (fleet.event(2, true), fleet.event(3, false));
+        engine.fails.store(true, Ordering::SeqCst);
+        assert_eq!(deliver(&client, &ban), WebhookOutcome::Applied);
+        engine.fails.store(false, Ordering::SeqCst);
+        fleet.time.advance_s(60);
+        assert_eq!(deliver(&client, &end), WebhookOutcome::Applied);
+        let _ = client.poll(Duration::from_millis(100));
+        assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified", "{mode:?}");
+    }
 }
