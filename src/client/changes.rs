@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::invalidations::Scope;
-use super::unsent::{Full, Subject, Unsent};
+use super::unsent::{Subject, Unsent};
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::fork_mutex::ResetMutex;
@@ -23,6 +23,8 @@ pub(super) struct Changes {
     unsent: ResetMutex<Unsent>,
     /// The revocations that the engine may have lost; the newest is the last one.
     lost: ResetMutex<Vec<LostRevocation>>,
+    /// Counts the revocations for which there was no room.
+    overflows: AtomicU64,
     /// The id of the last entry that was read; `None` until the end of the stream is known.
     last_id: ResetMutex<Option<String>>,
     /// Messages that were applied, by sender and number.
@@ -31,6 +33,31 @@ pub(super) struct Changes {
     shutdowns: AtomicU64,
     /// The process of which a thread is reading; 0: none. One of the parent does not exist in a forked child.
     reader: AtomicU32,
+}
+
+/// A change that a thread sends. If dropped without [`Self::mark_sent`], it waits again.
+pub(super) struct Sending<'a> {
+    changes: &'a Changes,
+    pub change: Change,
+    is_sent: bool,
+}
+
+impl Sending<'_> {
+    /// Records that the others know the change.
+    pub fn mark_sent(mut self) {
+        self.is_sent = true;
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut unsent = self.changes.unsent.lock();
+        let subject = Subject::of(&self.change);
+        if !self.is_sent && unsent.put(self.change.clone()).is_err() {
+            self.changes.overflows.fetch_add(1, Ordering::Relaxed);
+        }
+        unsent.finish(&subject);
+    }
 }
 
 /// The right to read, until it is dropped.
@@ -47,6 +74,7 @@ impl Default for Changes {
         Changes {
             unsent: ResetMutex::default(),
             lost: ResetMutex::default(),
+            overflows: AtomicU64::new(0),
             last_id: ResetMutex::default(),
             seen: Cache::new(MAX_SEEN, RandomState::new()),
             shutdowns: AtomicU64::new(0),
@@ -73,24 +101,16 @@ impl Changes {
         self.shutdowns.load(Ordering::SeqCst)
     }
 
-    /// Adds a change that is to be sent.
-    pub fn put(&self, change: Change) -> Result<(), Full> {
-        self.unsent.lock().put(change)
-    }
-
     /// Takes the next change that is to be sent: a revocation, if one waits.
-    pub fn take(&self) -> Option<Change> {
-        self.unsent.lock().take()
+    pub fn take(&self) -> Option<Sending<'_>> {
+        let change = self.unsent.lock().take()?;
+        Some(Sending { changes: self, change, is_sent: false })
     }
 
-    /// Returns a change together with the one that waits about the same subject, which waits no longer.
-    pub fn join(&self, change: Change) -> Change {
-        let mut unsent = self.unsent.lock();
-        let subject = Subject::of(&change);
-        match unsent.take_about(&subject) {
-            Some(waiting) => super::unsent::merged(change, &waiting),
-            None => change,
-        }
+    /// Begins to send a change, together with the one that waits about the same subject.
+    pub fn begin(&self, change: Change) -> Sending<'_> {
+        let change = self.unsent.lock().join(change);
+        Sending { changes: self, change, is_sent: false }
     }
 
     /// Returns whether changes wait.
@@ -98,7 +118,7 @@ impl Changes {
         !self.unsent.lock().is_empty()
     }
 
-    /// Returns whether a revocation of a user or a session waits.
+    /// Returns whether a revocation of a user or a session waits, or is being sent.
     pub fn has_unsent_revocation(&self, scope: Scope, id: &str) -> bool {
         let unsent = self.unsent.lock();
         match scope {
@@ -108,6 +128,11 @@ impl Changes {
                 .any(|has_version| unsent.has_revocation(&Subject::User(id.to_owned(), *has_version))),
             Scope::Organization => false,
         }
+    }
+
+    /// Returns how many revocations there was no room for since the last call.
+    pub fn take_overflows(&self) -> u64 {
+        self.overflows.swap(0, Ordering::Relaxed)
     }
 
     /// Returns whether there is no room for further revocations.

@@ -152,20 +152,26 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::Secret;
     use crate::events::EventHandlers;
-    use crate::shared_cache::{Lifetimes, MemoryEngine, Sealer};
+    use crate::shared_cache::{Engine, EngineError, Lifetimes, MemoryEngine, Sealer, StreamRead};
 
     const NOW_MS: i64 = 1_800_000_000_000;
     const LIFETIMES: Lifetimes =
         Lifetimes { user_ttl_ms: 60_000, user_stale_ms: 60_000, machine_ttl_ms: 0, revocation_ttl_ms: 60_000 };
 
+    fn cache(engine: impl Engine + 'static) -> Arc<SharedCache> {
+        let sealer = Sealer::new(&[Secret::new("secret")], "ins_1").unwrap();
+        let (clock, events) = (Clock::from_fn(|| NOW_MS), Arc::new(EventHandlers::default()));
+        Arc::new(SharedCache::new(Arc::new(engine), sealer, LIFETIMES, false, clock, events))
+    }
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
     #[test]
     fn user_that_a_request_needs_is_counted_once() {
-        let sealer = Sealer::new(&[Secret::new("secret")], "ins_1").unwrap();
-        let (engine, clock) = (Arc::new(MemoryEngine::new()), Clock::from_fn(|| NOW_MS));
-        let events = Arc::new(EventHandlers::default());
-        let cache = Arc::new(SharedCache::new(engine, sealer, LIFETIMES, false, clock, events));
+        let cache = cache(MemoryEngine::new());
         let users = SharedUsers::new(cache.clone(), 60_000);
-        let deadline = || Deadline::after(Duration::from_secs(5));
         let find = |is_usable| users.find("user_1", NOW_MS, deadline(), true, || true, |_| is_usable);
         let counted = || (cache.stats().hits, cache.stats().misses);
         let Plan::Fetch(preparation) = find(true) else { panic!("the lease is free") };
@@ -184,5 +190,41 @@ mod tests {
         users.fetch_for("user_1", deadline());
         assert!(cache.user("user_1", deadline()).unwrap().snapshot.is_some());
         assert_eq!(counted(), (1, 3));
+    }
+
+    struct Gone;
+
+    impl Engine for Gone {
+        fn get(&self, _: &[String], _: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+            Err(gone())
+        }
+        fn set(&self, _: &str, _: &[u8], _: Duration, _: bool, _: Duration) -> Result<bool, EngineError> {
+            Err(gone())
+        }
+        fn delete(&self, _: &[String], _: Duration) -> Result<(), EngineError> {
+            Err(gone())
+        }
+        fn append(&self, _: &str, _: &[u8], _: Duration) -> Result<String, EngineError> {
+            Err(gone())
+        }
+        fn read(&self, _: &str, _: &str, _: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+            Err(gone())
+        }
+    }
+
+    fn gone() -> EngineError {
+        EngineError::Unavailable("on purpose".into())
+    }
+
+    #[test]
+    fn fetch_without_the_engine_is_within_the_budget_whatever_the_ttl() {
+        for ttl_ms in [0, 60_000] {
+            let users = SharedUsers::new(cache(Gone), ttl_ms);
+            let plan = users.find("user_1", NOW_MS, deadline(), true, || true, |_| true);
+            assert!(matches!(plan, Plan::FetchWithinBudget(_)), "{ttl_ms}");
+            assert_eq!((users.cache.stats().hits, users.cache.stats().misses), (0, 0));
+        }
+        let users = SharedUsers::new(cache(MemoryEngine::new()), 0);
+        assert!(matches!(users.find("user_1", NOW_MS, deadline(), true, || true, |_| true), Plan::Fetch(_)));
     }
 }

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::auth_context::VerifiedToken;
 use super::auth_result::VerifyError;
-use super::changes::LostRevocation;
+use super::changes::{LostRevocation, Sending};
 use super::inner::Inner;
 use super::invalidations::Scope;
-use super::unsent::Full;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Io, Now};
 use crate::config::UserMode;
@@ -32,22 +31,9 @@ impl Inner {
     pub fn share(&self, change: Change) {
         let Some(shared) = &self.shared else { return };
         let deadline = self.deadline();
-        if self.send_or_keep(shared, self.changes.join(change), deadline) {
-            self.send_changes(shared, deadline);
+        if self.send(shared, self.changes.begin(change), deadline).is_ok() {
+            let _ = self.send_changes(shared, deadline);
         }
-    }
-
-    /// Sends a change, or lets it wait. Returns whether it was sent.
-    fn send_or_keep(&self, shared: &SharedCache, change: Change, deadline: Deadline) -> bool {
-        if self.send(shared, &change, deadline).is_ok() {
-            return true;
-        }
-        if let Err(Full) = self.changes.put(change) {
-            self.backend.events.log(Level::Error, || {
-                "shared cache: too many revocations wait for it; one more reaches no other process".into()
-            });
-        }
-        false
     }
 
     /// Whether a revocation that a webhook event has reported is known to this process only, and should not be.
@@ -62,7 +48,7 @@ impl Inner {
         let Some(shared) = self.shared.as_ref().filter(|_| self.changes.has_unsent()) else { return };
         shared.retry_now();
         let deadline = Deadline::after(MAX_FLUSH.min(self.settings.timeout));
-        while self.send_changes(shared, deadline) && !deadline.remaining().is_zero() {}
+        while self.send_changes(shared, deadline) == Ok(true) && !deadline.remaining().is_zero() {}
     }
 
     /// Rejects all tokens of a session, in every process.
@@ -95,36 +81,35 @@ impl Inner {
             Err(Unavailable) if shared.is_required() => return Err(Reason::SharedCacheUnavailable.into()),
             Err(Unavailable) => {}
             // A process need not poll.
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(change) = self.changes.take() {
-                    self.send_or_keep(shared, change, deadline);
+                    let _ = self.send(shared, change, deadline);
                 }
             }
         }
         self.check_revocations(token, now)
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process. Returns the newest version
+    /// of the user that has reported a ban or its end.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
+    ) -> Result<Option<i64>, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        let found = shared.revocations(user, session, deadline)?;
+        let FoundRevocations { user: by_user, session: by_session, version_ms } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
-            let known = match scope {
-                Scope::Session => self.revocations.find(None, Some(id), Some(i64::MAX), now),
-                _ => self.revocations.find(Some(id), None, Some(i64::MAX), now),
-            };
-            if known != found.revocation.reason() {
-                self.invalidate(scope, id, || self.import(scope, id, revocation, now));
+            // What is no change invalidates nothing: the attempt that looks it up would start again each time.
+            if self.import(scope, id, found, now) {
+                self.invalidate(scope, id, || ());
             }
         }
-        Ok(())
+        Ok(version_ms)
     }
 
     /// Shares the revocation of a user or a session.
@@ -133,11 +118,13 @@ impl Inner {
         self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)));
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, revocation: Option<Revocation>, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Whether the user is banned is for those
+    /// that fetch no users.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, now: Now) {
         let Some(shared) = &self.shared else { return };
-        let revocation = revocation.map(|revocation| shared.revocation(revocation));
-        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(user.updated_at_ms) };
+        let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
+        let revocation = Some(shared.ban_state(is_banned, version_ms));
+        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();
         // After the change, which makes the snapshots before it useless.
@@ -145,7 +132,6 @@ impl Inner {
             && age_ms < i64::MAX
             && let Ok(found) = shared.user(&user.id, deadline)
             && let Some(generation) = found.generation
-            && found.snapshot.is_none_or(|other| other.version_ms() < user.updated_at_ms)
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
             let _ = shared.put_user(user, fetched_at_ms, generation, deadline);
@@ -161,20 +147,32 @@ impl Inner {
         found.is_some_and(|snapshot| snapshot.version_ms() > user.updated_at_ms)
     }
 
-    /// Sends changes that wait, for a short time: the caller has something else to do. Returns whether others still wait, and the
-    /// engine takes them.
-    fn send_changes(&self, shared: &SharedCache, deadline: Deadline) -> bool {
+    /// Sends changes that wait, for a short time: the caller has something else to do. Returns whether others still wait.
+    fn send_changes(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
         let (begun, shutdowns) = (Instant::now(), self.changes.shutdowns());
         while begun.elapsed() < SLICE && !deadline.remaining().is_zero() && shutdowns == self.changes.shutdowns() {
-            let Some(change) = self.changes.take() else { return false };
-            if !self.send_or_keep(shared, change, deadline) {
-                return false;
-            }
+            let Some(change) = self.changes.take() else { return Ok(false) };
+            self.send(shared, change, deadline)?;
         }
-        self.changes.has_unsent()
+        Ok(self.changes.has_unsent())
     }
 
-    fn send(&self, shared: &SharedCache, change: &Change, deadline: Deadline) -> Result<(), Unavailable> {
+    /// Sends a change. One that cannot be sent waits again.
+    fn send(&self, shared: &SharedCache, sending: Sending<'_>, deadline: Deadline) -> Result<(), Unavailable> {
+        let sent = self.store_and_publish(shared, &sending.change, deadline);
+        match sent {
+            Ok(()) => sending.mark_sent(),
+            Err(Unavailable) => drop(sending),
+        }
+        if self.changes.take_overflows() > 0 {
+            self.backend.events.log(Level::Error, || {
+                "shared cache: too many revocations wait for it; one more reaches no other process".into()
+            });
+        }
+        sent
+    }
+
+    fn store_and_publish(&self, shared: &SharedCache, change: &Change, deadline: Deadline) -> Result<(), Unavailable> {
         match change {
             Change::Session { id, revocation: Some(revocation) } => {
                 shared.put_revocation(None, Some(id), *revocation, deadline)?;
@@ -224,7 +222,11 @@ impl Inner {
 
     fn read_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
         let deadline = self.deadline();
-        let has_more = self.send_changes(shared, deadline) || self.restore_revocations(shared, deadline);
+        let has_more = match self.send_changes(shared, deadline) {
+            Ok(has_more) => has_more || self.restore_revocations(shared, deadline) == Ok(true),
+            // What others have changed can perhaps be read.
+            Err(Unavailable) => false,
+        };
         let Some(last_id) = self.changes.last_id() else { return self.find_end(shared) };
         let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
@@ -246,7 +248,8 @@ impl Inner {
         let end = shared.stream_end(self.deadline())?;
         self.changes.set_last_id(Some(end));
         self.invalidate_all(|| {
-            self.users.clear();
+            // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
+            self.users.set_all_outdated();
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
@@ -259,25 +262,22 @@ impl Inner {
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
-    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait, and
-    /// the engine takes them.
-    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> bool {
+    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait.
+    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
         let begun = Instant::now();
         while begun.elapsed() < SLICE {
-            let Some((scope, id, revocation)) = self.changes.take_lost() else { return false };
+            let Some((scope, id, revocation)) = self.changes.take_lost() else { return Ok(false) };
             let (user, session) = if scope == Scope::Session { (None, Some(&*id)) } else { (Some(&*id), None) };
             match shared.restore_revocation(user, session, revocation, deadline) {
                 Ok(false) => {}
-                Ok(true) => {
-                    self.send_or_keep(shared, revoked(scope, id, revocation), deadline);
-                }
+                Ok(true) => self.send(shared, self.changes.begin(revoked(scope, id, revocation)), deadline)?,
                 Err(Unavailable) => {
                     self.changes.put_back_lost((scope, id, revocation));
-                    return false;
+                    return Err(Unavailable);
                 }
             }
         }
-        true
+        Ok(true)
     }
 
     /// Applies an entry of the stream, unless it is not of a process of this instance or was applied before. Returns whether it
@@ -302,13 +302,13 @@ impl Inner {
             Change::Start => {}
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
-                    self.import(Scope::Session, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));
                     self.sessions.remove(id);
                 });
             }
             Change::User { id, revocation, version_ms } if is_clerk_id(id, "user_") => {
                 self.invalidate(Scope::Subject, id, || {
-                    self.import(Scope::Subject, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Subject, id, revocation, now));
                     self.users.remove_before(id, *version_ms, now);
                     self.blocked_users.forget_row(id);
                 });
@@ -329,15 +329,19 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end.
-    pub fn import(&self, scope: Scope, id: &str, revocation: Option<TimedRevocation>, now: Now) {
-        let Some(revocation) = revocation else { return };
-        if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return;
+    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        if let Some(version_ms) = revocation.version_ms() {
+            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
+            if self.settings.mode != UserMode::Claims || is_late() {
+                return false;
+            }
         }
-        if self.revocations.import(scope == Scope::Session, id, revocation, now) {
+        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+        if merged.is_evicting {
             self.invalidate_all(|| ());
         }
+        merged.is_changed
     }
 }
 

@@ -43,6 +43,8 @@ type Place = (bool, u64);
 pub struct Unsent {
     changes: HashMap<Subject, (Place, Change)>,
     order: BTreeMap<Place, Subject>,
+    /// The subjects of changes that threads are sending.
+    sending: Vec<Subject>,
     revocations: usize,
     last: u64,
 }
@@ -75,15 +77,27 @@ impl Unsent {
         Ok(())
     }
 
-    /// Takes the next change to send.
+    /// Takes the next change to send. It is being sent until [`Self::finish`].
     pub fn take(&mut self) -> Option<Change> {
         let subject = self.order.first_key_value()?.1.clone();
-        self.remove(&subject).map(|(_, change)| change)
+        let (_, change) = self.remove(&subject)?;
+        self.sending.push(subject);
+        Some(change)
     }
 
-    /// Takes the change about a subject.
-    pub fn take_about(&mut self, subject: &Subject) -> Option<Change> {
-        self.remove(subject).map(|(_, change)| change)
+    /// Begins to send a change, together with the one that waits about the same subject.
+    pub fn join(&mut self, change: Change) -> Change {
+        let subject = Subject::of(&change);
+        let waiting = self.remove(&subject);
+        self.sending.push(subject);
+        waiting.map_or(change.clone(), |(_, waiting)| merged(change, &waiting))
+    }
+
+    /// Ends the sending of a change, whether or not it was sent.
+    pub fn finish(&mut self, subject: &Subject) {
+        if let Some(at) = self.sending.iter().position(|sending| sending == subject) {
+            self.sending.swap_remove(at);
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -95,9 +109,10 @@ impl Unsent {
         self.revocations >= MAX_REVOCATIONS
     }
 
-    /// Returns whether a revocation of a user or a session waits.
+    /// Returns whether a revocation of a user or a session waits, or a change about it is being sent.
     pub fn has_revocation(&self, subject: &Subject) -> bool {
-        self.changes.get(subject).is_some_and(|(_, change)| revocation(change).is_some())
+        let waits = self.changes.get(subject).is_some_and(|(_, change)| revocation(change).is_some());
+        waits || self.sending.contains(subject)
     }
 
     fn remove(&mut self, subject: &Subject) -> Option<(Place, Change)> {
@@ -124,7 +139,7 @@ fn revocation(change: &Change) -> Option<TimedRevocation> {
 }
 
 /// Returns a change with the effects of an earlier one about the same subject.
-pub fn merged(mut change: Change, earlier: &Change) -> Change {
+fn merged(mut change: Change, earlier: &Change) -> Change {
     if let Change::Session { revocation: newest, .. } | Change::User { revocation: newest, .. } = &mut change {
         *newest = newest.take().into_iter().chain(revocation(earlier)).reduce(|newest, earlier| {
             let strongest = if earlier.outranks(&newest) { earlier } else { newest };
@@ -159,7 +174,8 @@ mod tests {
     }
 
     fn all(unsent: &mut Unsent) -> Vec<Change> {
-        let taken = std::iter::from_fn(|| unsent.take()).collect();
+        let taken =
+            std::iter::from_fn(|| unsent.take().inspect(|change| unsent.finish(&Subject::of(change)))).collect();
         assert!(unsent.changes.is_empty() && unsent.is_empty() && unsent.revocations == 0);
         taken
     }
@@ -195,15 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn change_that_waits_is_found_by_its_subject() {
+    fn revocation_that_waits_or_is_being_sent_is_found() {
         let mut unsent = Unsent::default();
         let subject = Subject::of(&session(1));
-        assert!(!unsent.has_revocation(&subject) && unsent.take_about(&subject).is_none());
         unsent.put(Change::Session { id: "sess_1".into(), revocation: None }).unwrap();
         assert!(!unsent.has_revocation(&subject));
+        assert_eq!((unsent.join(session(1)), unsent.is_empty()), (session(1), true));
+        assert!(unsent.has_revocation(&subject), "being sent");
         unsent.put(session(1)).unwrap();
-        assert!(unsent.has_revocation(&subject));
-        assert_eq!((unsent.take_about(&subject), unsent.is_empty()), (Some(session(1)), true));
+        unsent.finish(&subject);
+        assert!(unsent.has_revocation(&subject), "waits");
+        assert_eq!(unsent.take(), Some(session(1)));
+        assert!(unsent.has_revocation(&subject), "being sent again");
+        unsent.finish(&subject);
+        assert!(!unsent.has_revocation(&subject));
     }
 
     #[test]

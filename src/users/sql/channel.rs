@@ -20,7 +20,7 @@ use crate::api::{CachingResolver, TransportError, client_config, of_rustls, serv
 use crate::clock::Deadline;
 
 /// How many bytes a server may send while a connection is opened, or for one statement.
-pub const MAX_READ: usize = 1 << 20;
+pub(crate) const MAX_READ: usize = 1 << 20;
 /// How often it may answer. tokio-postgres asks for types that it does not know, and for those that they consist of, recursively.
 const MAX_ANSWERS: u32 = 32;
 
