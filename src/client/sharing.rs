@@ -247,6 +247,7 @@ impl Inner {
         let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
             // Something may have been missed; from here on nothing is.
+            shared.record_loss();
             self.changes.set_last_id(None);
             self.changes.set_lost(self.known_revocations());
             return self.find_end(shared);

@@ -165,6 +165,12 @@ impl SharedCache {
         self.circuit.is_recovering(self.clock.now().mono_ms)
     }
 
+    /// Records that the engine may have lost its entries. Where `user_ttl_s` fits the number of users, they can be fetched within the
+    /// budgets of all processes in that time.
+    pub fn record_loss(&self) {
+        self.circuit.extend_recovery(self.lifetimes.user_ttl_ms, self.clock.now().mono_ms);
+    }
+
     pub fn stats(&self) -> SharedCacheStats {
         let state = if self.circuit.is_closed() { SharedCacheState::Available } else { SharedCacheState::Unavailable };
         self.counters.snapshot(state)

@@ -556,7 +556,10 @@ export class ClerkClient<Row extends UserRow = UserRow, Token extends TokenType 
   metricsText(): string;
   /** @internal */
   setTime(nowMs: number): void;
-  /** Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`. */
+  /**
+   * Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`.
+   * With a shared cache it first sends the changes that other processes do not know yet, for at most a second.
+   */
   close(): Promise<void>;
   /** Same as `close`. */
   [Symbol.asyncDispose](): Promise<void>;

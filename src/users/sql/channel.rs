@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -233,7 +234,7 @@ fn connect_unix(path: &Path, limits: &Limits) -> io::Result<UnixStream> {
         socket.set_write_timeout(remaining)?;
         socket.connect(&address)
     })?;
-    Ok(socket.into())
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Connects to servers.
