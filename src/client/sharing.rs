@@ -81,7 +81,7 @@ impl Inner {
             Err(Unavailable) if shared.is_required() => return Err(Reason::SharedCacheUnavailable.into()),
             Err(Unavailable) => {}
             // A process need not poll.
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(change) = self.changes.take() {
                     let _ = self.send(shared, change, deadline);
                 }
@@ -90,27 +90,42 @@ impl Inner {
         self.check_revocations(token, now)
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process, and returns it.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
+    ) -> Result<FoundRevocations, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(FoundRevocations::default()) };
+        let found = shared.revocations(user, session, deadline)?;
+        let FoundRevocations { user: by_user, session: by_session, .. } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
-            let known = match scope {
-                Scope::Session => self.revocations.find(None, Some(id), Some(i64::MAX), now),
-                _ => self.revocations.find(Some(id), None, Some(i64::MAX), now),
-            };
-            if known != found.revocation.reason() {
-                self.invalidate(scope, id, || self.import(scope, id, revocation, now));
+            // What is no change invalidates nothing: the attempt that looks it up would start again each time.
+            if self.import(scope, id, found, now) {
+                self.invalidate(scope, id, || ());
             }
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Rejects a user whom an event reports as banned before other processes are asked whether the event is late: cached results do
+    /// not wait for the engine. If it is late, what they report ends this, or the user that is fetched.
+    pub fn block_until_decided(&self, user: &ClerkUser, now: Now) {
+        let Some(shared) = &self.shared else { return };
+        self.invalidate(Scope::Subject, &user.id, || match self.settings.mode {
+            UserMode::Claims => {
+                self.import(Scope::Subject, &user.id, shared.ban_state(true, user.updated_at_ms), now);
+            }
+            UserMode::Profile | UserMode::Sync => {
+                self.blocked_users.record_event(user, now);
+                if let Some(cached) = self.users.cached(&user.id, now) {
+                    cached.set_outdated();
+                }
+            }
+        });
     }
 
     /// Shares the revocation of a user or a session.
@@ -119,11 +134,13 @@ impl Inner {
         self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)));
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, revocation: Option<Revocation>, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Those that fetch no users need to know that
+    /// the user is banned, or with `ends_bans` that a ban has ended.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now) {
         let Some(shared) = &self.shared else { return };
-        let revocation = revocation.map(|revocation| shared.revocation(revocation));
-        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(user.updated_at_ms) };
+        let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
+        let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
+        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();
         // After the change, which makes the snapshots before it useless.
@@ -131,7 +148,6 @@ impl Inner {
             && age_ms < i64::MAX
             && let Ok(found) = shared.user(&user.id, deadline)
             && let Some(generation) = found.generation
-            && found.snapshot.is_none_or(|other| other.version_ms() < user.updated_at_ms)
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
             let _ = shared.put_user(user, fetched_at_ms, generation, deadline);
@@ -231,6 +247,7 @@ impl Inner {
         let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
             // Something may have been missed; from here on nothing is.
+            shared.record_loss();
             self.changes.set_last_id(None);
             self.changes.set_lost(self.known_revocations());
             return self.find_end(shared);
@@ -248,7 +265,8 @@ impl Inner {
         let end = shared.stream_end(self.deadline())?;
         self.changes.set_last_id(Some(end));
         self.invalidate_all(|| {
-            self.users.clear();
+            // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
+            self.users.set_all_outdated();
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
@@ -301,13 +319,13 @@ impl Inner {
             Change::Start => {}
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
-                    self.import(Scope::Session, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));
                     self.sessions.remove(id);
                 });
             }
             Change::User { id, revocation, version_ms } if is_clerk_id(id, "user_") => {
                 self.invalidate(Scope::Subject, id, || {
-                    self.import(Scope::Subject, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Subject, id, revocation, now));
                     self.users.remove_before(id, *version_ms, now);
                     self.blocked_users.forget_row(id);
                 });
@@ -328,15 +346,19 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end.
-    pub fn import(&self, scope: Scope, id: &str, revocation: Option<TimedRevocation>, now: Now) {
-        let Some(revocation) = revocation else { return };
-        if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return;
+    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        if let Some(version_ms) = revocation.version_ms() {
+            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
+            if self.settings.mode != UserMode::Claims || is_late() {
+                return false;
+            }
         }
-        if self.revocations.import(scope == Scope::Session, id, revocation, now) {
+        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+        if merged.is_evicting {
             self.invalidate_all(|| ());
         }
+        merged.is_changed
     }
 }
 

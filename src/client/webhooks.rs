@@ -16,7 +16,6 @@ use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
-use crate::revocation::Revocation;
 use crate::shared_cache::Change;
 use crate::token::is_clerk_id;
 use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
@@ -174,15 +173,23 @@ impl Inner {
     /// out of order, and none is applied after a deletion.
     fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
+        if user.is_blocked() && self.users.is_newer(&user, now) {
+            self.block_until_decided(&user, now);
+        }
         // Without the shared cache, this process decides by what it knows.
-        let _ = self.import_shared_revocations(Some(&id), None, now, self.deadline());
-        if self.is_older_than_shared(&user)
+        let shared = self.import_shared_revocations(Some(&id), None, now, self.deadline());
+        let shared_ms = shared.map(|found| found.version_ms);
+        if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
+            || self.is_older_than_shared(&user)
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
         {
             return None;
         }
-        let (user, age_ms, revocation) = self.invalidate(Scope::Subject, &id, || {
+        // Where users are fetched, only the ban of a user and its end are stored, not that there is none.
+        let ends_bans =
+            self.settings.mode == UserMode::Claims || self.blocked_users.is_banned(&id, now) || shared_ms != Ok(None);
+        let (user, age_ms) = self.invalidate(Scope::Subject, &id, || {
             let is_banned = self.blocked_users.record_event(&user, now);
             let age_ms = match self.settings.mode {
                 // A ban counts as long as its event is the newest. Where no row decides, an event that is late is no better than a
@@ -193,17 +200,14 @@ impl Inner {
                 UserMode::Claims | UserMode::Sync => 0,
             };
             // In this mode no user is fetched: only the event reports a ban.
-            let mut revocation = None;
-            if self.settings.mode == UserMode::Claims {
-                match is_banned {
-                    true => self.revocations.revoke_user(&id, Reason::UserInactive, now),
-                    false => self.revocations.lift_ban(&id, now),
-                }
-                revocation = Some(if is_banned { Revocation::Banned } else { Revocation::Lifted });
+            match self.settings.mode {
+                UserMode::Claims if user.is_blocked() => self.revocations.ban_user(&id, user.updated_at_ms, now),
+                UserMode::Claims if !is_banned => self.revocations.lift_ban(&id, user.updated_at_ms, now),
+                _ => {}
             }
-            (self.users.apply_update(user, age_ms, now), age_ms, revocation)
+            (self.users.apply_update(user, age_ms, now), age_ms)
         });
-        self.share_user(&user.user, age_ms, revocation, now);
+        self.share_user(&user.user, age_ms, ends_bans, now);
         Some(user)
     }
 

@@ -78,6 +78,13 @@ impl Circuit {
         self.0.lock().recovered_at_ms.is_some_and(|recovered_at_ms| now_ms < recovered_at_ms)
     }
 
+    /// Has the recovery last at least this long from now on.
+    pub fn extend_recovery(&self, duration_ms: i64, now_ms: i64) {
+        let mut state = self.0.lock();
+        let until_ms = now_ms.saturating_add(duration_ms.clamp(MIN_RECOVERY_MS, MAX_RECOVERY_MS));
+        state.recovered_at_ms = state.recovered_at_ms.max(Some(until_ms));
+    }
+
     /// Returns the milliseconds until an operation may be tried; 0 if one may be.
     pub fn wait_ms(&self, now_ms: i64) -> u64 {
         let wait_ms = self.0.lock().retry_at_ms.map_or(0, |retry_at_ms| retry_at_ms.saturating_sub(now_ms));
@@ -192,6 +199,16 @@ mod tests {
             assert!(circuit.is_recovering(closed_ms) && circuit.is_recovering(closed_ms + recovery_ms - 1));
             assert!(!circuit.is_recovering(closed_ms + recovery_ms));
         }
+    }
+
+    #[test]
+    fn recovery_is_extended_but_not_shortened() {
+        let circuit = Circuit::default();
+        circuit.extend_recovery(20_000, 0);
+        circuit.extend_recovery(15_000, 1);
+        assert!(circuit.is_recovering(19_999) && !circuit.is_recovering(20_000));
+        circuit.extend_recovery(i64::MAX, 0);
+        assert!(circuit.is_recovering(MAX_RECOVERY_MS - 1) && !circuit.is_recovering(MAX_RECOVERY_MS));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::api::{CachingResolver, TransportError, client_config, of_rustls, serv
 use crate::clock::Deadline;
 
 /// How many bytes a server may send while a connection is opened, or for one statement.
-pub const MAX_READ: usize = 1 << 20;
+pub(crate) const MAX_READ: usize = 1 << 20;
 /// How often it may answer. tokio-postgres asks for types that it does not know, and for those that they consist of, recursively.
 const MAX_ANSWERS: u32 = 32;
 
@@ -233,7 +234,7 @@ fn connect_unix(path: &Path, limits: &Limits) -> io::Result<UnixStream> {
         socket.set_write_timeout(remaining)?;
         socket.connect(&address)
     })?;
-    Ok(socket.into())
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Connects to servers.

@@ -21,8 +21,10 @@ mod url;
 mod value;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use self::channel::MAX_READ;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use self::{
-    channel::{Channel, Dialer, Limits, MAX_READ, Tls},
+    channel::{Channel, Dialer, Limits, Tls},
     engine::{Connection, Engine, Outcome},
     failure::{Failure, FailureKind},
     migration::prepare,
