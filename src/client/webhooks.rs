@@ -240,8 +240,8 @@ impl Inner {
         let failure = match row {
             RowOutcome::Synced(row) => {
                 user.set_row_key(&row.key);
-                event.reservation.mark_processed();
-                return WebhookOutcome::Applied;
+                let revoked = Some((Scope::Subject, user.user.id.clone()));
+                return self.finish_delivery(event.reservation, revoked, WebhookOutcome::Applied);
             }
             RowOutcome::Confirmed(_) | RowOutcome::Missing => SyncError::Rejected(Reason::StoreError),
             RowOutcome::Refused(reason) => SyncError::Rejected(reason),

@@ -12,7 +12,7 @@ use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
 use serde_json::json;
 
-use super::common::{ManualClock, SECRET, bearer, pem, word};
+use super::common::{ManualClock, SECRET, TempDir, bearer, pem, word};
 
 /// Clerk, an engine and the clocks of the processes.
 struct Fleet {
@@ -520,4 +520,38 @@ fn imported_ban_older_than_an_event_of_this_process_counts_no_more() {
     assert_eq!(deliver(&b, &fleet.event(3, true)), WebhookOutcome::Applied);
     assert!(a.import_revocations(&b.export_revocations().unwrap()));
     assert_eq!(ask(&a, &fleet.token("user_1")), "out user-inactive");
+}
+
+#[test]
+fn ban_that_a_required_engine_lacks_is_delivered_again_in_every_mode() {
+    for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
+        let (fleet, dir) = (Fleet::new(), TempDir::new());
+        let engine = Arc::new(Observed::new(&fleet.engine));
+        let client = fleet.client_with(engine.clone(), &fleet.time, |config| {
+            config.user_mode = Some(mode);
+            config.shared_cache_required = true;
+            if mode == UserMode::Sync {
+                config.set("database", &format!("sqlite:{}", dir.join("users.db").display())).unwrap();
+            }
+        });
+        let user = |version, banned| {
+            let updated_at = fleet.time.now_s() * 1000 + version;
+            fleet
+                .sim
+                .set_users([json!({"id": "user_1", "first_name": "Ada", "banned": banned, "updated_at": updated_at})]);
+            fleet.event(version, banned)
+        };
+        assert_eq!(deliver(&client, &user(1, false)), WebhookOutcome::Applied, "{mode:?}");
+        let ban = user(2, true);
+        engine.fails.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let outcome = deliver(&client, &ban);
+            assert!(matches!(outcome, WebhookOutcome::Failed(_)), "{mode:?}: {outcome:?}");
+        }
+        engine.fails.store(false, Ordering::SeqCst);
+        fleet.time.advance_s(60);
+        assert_eq!(deliver(&client, &ban), WebhookOutcome::Applied, "{mode:?}");
+        assert_eq!(deliver(&client, &ban), WebhookOutcome::Ignored, "{mode:?}");
+        assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "out user-inactive", "{mode:?}");
+    }
 }

@@ -44,3 +44,15 @@ def test_server_with_a_poll_under_way_ends_promptly(f):
             n.stop(number)
             took = time.monotonic() - begun
             assert took < 3, f"{took:.1f} s after signal {number}"
+
+
+def test_revocation_without_the_engine_is_applied_by_all_workers(f):
+    with redis_server.running() as url:
+        n = server(f, url)
+        token, other = (f.sim.mint(sid=f"sess_{name}", exp_in=300) for name in ("gone", "other"))
+        equal((statuses(n, token, 40), statuses(n, other, 40)), ({200}, {200}))
+    # Clerk has to send it again, because the engine does not have it; the workers of this machine do.
+    event = f.sim.webhook("session.ended", "sess_gone", data={"id": "sess_gone", "user_id": "user_1"})
+    equal(deliver(n, event).status, 503)
+    wait_until(lambda: statuses(n, token, 40) == {401}, 1, "the revocation in all workers")
+    equal(statuses(n, other, 40), {200})
