@@ -530,6 +530,7 @@ CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, cl
 
 /**
  * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+ * Sends changes that other processes do not know yet to the shared cache, for at most a second.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.
  *
@@ -1415,8 +1416,8 @@ typedef enum clerk_store_request_kind CLERK_INT32_ENUM {
     /** Find the row of the Clerk user with the id in "value", compared exactly. Respond as above. */
     CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID = 2,
     /**
-     * Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several.
-     * Respond as above.
+     * Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several:
+     * first those that the application has deactivated. Respond as above.
      */
     CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL = 3,
     /**
@@ -2123,8 +2124,8 @@ typedef struct {
     int32_t (*append)(void *userdata, clerk_str stream, clerk_str value, clerk_buffer *id, int64_t timeout_ms);
     /**
      * Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
-     * of the newest entry, without waiting.
+     * `NONE` if there is none, `GAP` if the entry `after` does not exist any more, even if it was removed meanwhile.
+     * With an empty `after`, copies the id of the newest entry, without waiting.
      */
     int32_t (*read)(void *userdata,
                     clerk_str stream,
@@ -2171,9 +2172,9 @@ CLERK_NODISCARD int32_t clerk_config_set_shared_cache(clerk_config *config, cons
  * ended sessions and deleted users from now on; removes outdated entries from the caches.
  *
  * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
- * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
- * processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
- * thread.
+ * respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed, the same webhook is being
+ * processed, or a shared cache that is required has not stored a revocation, with 503, and Clerk sends the webhook
+ * again. `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
  */
 CLERK_NODISCARD
 int32_t clerk_webhook_handle(const clerk_client *client,

@@ -202,6 +202,15 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         }
     }
 
+    /// Calls a function for each value, under the lock of its shard.
+    pub fn for_each(&self, visit: impl Fn(&V)) {
+        for shard in &self.shards {
+            if let Some(map) = shard.0.lock(REMOVE_TIMEOUT) {
+                map.iter().for_each(|(_, entry)| visit(&entry.value));
+            }
+        }
+    }
+
     /// Returns the number of entries, including expired ones that have not been looked up since.
     pub fn len(&self) -> usize {
         self.shards.iter().filter_map(|shard| shard.0.lock(LOOKUP_TIMEOUT)).map(|map| map.len()).sum()

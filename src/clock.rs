@@ -31,7 +31,7 @@ impl Deadline {
     }
 
     /// Returns the deadline of one of `count` attempts that share the time that is left.
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
     pub fn share(self, count: usize) -> Self {
         Deadline::after(self.remaining() / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
     }

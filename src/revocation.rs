@@ -49,6 +49,7 @@ impl Revocation {
 #[serde(deny_unknown_fields)]
 pub struct TimedRevocation {
     pub revocation: Revocation,
+    /// When it was recorded. Of a ban and its end, the version of the user that reported it, which is their order.
     pub revoked_at_ms: i64,
     pub expires_at_ms: i64,
 }
@@ -65,6 +66,16 @@ impl TimedRevocation {
 
     /// Returns whether this one takes precedence over the other.
     pub fn outranks(&self, other: &TimedRevocation) -> bool {
-        (self.revocation.rank(), self.revoked_at_ms) > (other.revocation.rank(), other.revoked_at_ms)
+        self.strength() > other.strength()
+    }
+
+    /// An end of a ban has to be newer than the ban.
+    fn strength(&self) -> (u8, i64, bool) {
+        (self.revocation.rank(), self.revoked_at_ms, self.revocation == Revocation::Banned)
+    }
+
+    /// Returns the version of the user that reported a ban or its end; `None` of others.
+    pub fn version_ms(&self) -> Option<i64> {
+        (self.revocation.rank() == 0).then_some(self.revoked_at_ms)
     }
 }

@@ -106,9 +106,12 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The sources below a path, each with the name of the module directly below `src` or `src/client`.
+/// The sources below a path, each with the name of the module directly below `src` or `src/client`; test modules excepted.
 fn sources(folder: &Path) -> Vec<(String, String)> {
     fn below(path: &Path, module: &str, found: &mut Vec<(String, String)>) {
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            return;
+        }
         if path.is_dir() {
             std::fs::read_dir(path).unwrap().for_each(|entry| below(&entry.unwrap().path(), module, found));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

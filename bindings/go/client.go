@@ -152,9 +152,9 @@ func checkStore(store UserStore) error {
 	return nil
 }
 
-// Close aborts calls to Clerk that are in flight and clears the caches. These, queued and later calls return [ErrClosed]. Results
-// that were returned before stay valid. Close may be called more than once; its error is nil for every client that [New]
-// returned.
+// Close aborts calls to Clerk that are in flight. These, queued and later calls return [ErrClosed]; the caches are not used any
+// more. Results that were returned before stay valid. With a shared cache, Close first sends the changes that other processes do
+// not know yet, for at most a second. Close may be called more than once; its error is nil for every client that [New] returned.
 func (c *Client) Close() error {
 	if c == nil || c.c == nil {
 		return c.checkOpen()
@@ -164,7 +164,6 @@ func (c *Client) Close() error {
 	}
 	c.cancel()
 	C.clerk_client_shutdown(c.c)
-	C.clerk_client_invalidate_all(c.c)
 	c.results.clear()
 	c.rows.clear()
 	// A callback may refer to the client.

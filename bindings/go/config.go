@@ -121,8 +121,8 @@ type Config struct {
 	// Certificates (PEM) to trust for `rediss://` instead of the system's.
 	SharedCacheCAPEM string `setting:"shared_cache_ca_pem"`
 
-	// Whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
-	// the process goes on with its own caches. Default: false.
+	// Whether requests that need the shared cache, and webhooks that revoke tokens, get 503 without it, and no client
+	// is created; `false`: the process goes on with its own caches. Default: false.
 	SharedCacheRequired *bool `setting:"shared_cache_required"`
 
 	// How many users a process fetches from Clerk per second where no other process is known not to fetch them as well:

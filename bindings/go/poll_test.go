@@ -104,6 +104,39 @@ func TestStatsHaveTheSharedCache(t *testing.T) {
 	})
 }
 
+func TestCloseKeepsTheCachesOfOtherProcesses(t *testing.T) {
+	sim, redis := simtest.Start(t), startRedis(t)
+	shared := func(config *clerkauth.Config) { config.SharedCache, config.UserMode = redis, "profile" }
+	one, other := newClient(t, sim, shared), newClient(t, sim, shared)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = other.Poll(ctx) }()
+	defer func() { cancel(); <-ended }()
+	sim.User("user_1", ada)
+	authenticate := func(session string) {
+		if _, err := other.Authenticate(ctx, bearerRequest(session)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats := func() clerkauth.Stats {
+		stats, err := other.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stats
+	}
+	// Once it has applied a change, it reads the stream.
+	waitFor(t, 2*time.Second, "the revocation", func() bool {
+		return one.RevokeUser("user_2") == nil && stats().SharedCache.RevocationLag >= 0
+	})
+	authenticate(sim.Session("user_1"))
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	assertEqual(t, stats().CachedTokens, 1)
+}
+
 func TestPollEndsWithItsContextAndWithClose(t *testing.T) {
 	sim, redis := simtest.Start(t), startRedis(t)
 	shared := func(config *clerkauth.Config) { config.SharedCache = redis }

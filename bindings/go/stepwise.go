@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"unsafe"
 )
 
@@ -176,8 +177,7 @@ func (s *storeSession) dispatch(request *C.clerkgo_store_request, response *C.cl
 		if err != nil {
 			return err
 		}
-		// Two rows are ambiguous already.
-		for _, user := range users[:min(2, len(users))] {
+		for _, user := range decisive(users) {
 			if err := s.addFound(response)(user, nil); err != nil {
 				return err
 			}
@@ -200,6 +200,20 @@ func (s *storeSession) dispatch(request *C.clerkgo_store_request, response *C.cl
 	default:
 		return fmt.Errorf("unknown user store request %d", request.kind)
 	}
+}
+
+// decisive returns two of the rows with an address, which are ambiguous already. One that the application has deactivated is
+// among them.
+func decisive(users []*User) []*User {
+	rows := slices.DeleteFunc(slices.Clone(users), func(user *User) bool { return user == nil })
+	rank := func(user *User) int {
+		if user.IsActive || user.BannedByClerk {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(rows, func(one, other *User) int { return rank(one) - rank(other) })
+	return rows[:min(2, len(rows))]
 }
 
 // addFound adds a row to the response; a nil row is none.

@@ -23,7 +23,8 @@ type UserStore interface {
 	FindByKey(ctx context.Context, key string) (*User, error)
 	// FindByClerkID returns the row of a Clerk user. It compares exactly.
 	FindByClerkID(ctx context.Context, clerkID string) (*User, error)
-	// FindByEmail returns the rows with the email address, at most two. It ignores case.
+	// FindByEmail returns the rows with the email address. It ignores case. Two are enough: first those that the application
+	// has deactivated (IsActive and BannedByClerk are false), which may reject the user.
 	FindByEmail(ctx context.Context, email string) ([]*User, error)
 	// UsernameTaken reports whether a row other than exceptKey, which may be "", has the username. It ignores case.
 	UsernameTaken(ctx context.Context, username, exceptKey string) (bool, error)

@@ -3,6 +3,7 @@ package clerkauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -135,4 +136,16 @@ func TestStoreGoexitFreesPending(t *testing.T) {
 		}
 	}
 	t.Error("the client was not freed")
+}
+
+// A row that the application has deactivated blocks its address, however many other rows have it.
+func TestDeactivatedRowAmongManyBlocksItsAddress(t *testing.T) {
+	sim := simtest.Start(t)
+	sim.User("user_ada", ada)
+	store := &memoryStore{}
+	for i := range 17 {
+		name := fmt.Sprint("holder", i)
+		store.rows = append(store.rows, &clerkauth.User{Key: name, ClerkID: "user_" + name, Username: name, Email: "ada@example.com", IsActive: i < 16})
+	}
+	assertEqual(t, authenticate(newClient(t, sim, withStore(store)), sim.Session("user_ada")), "rejected user-inactive")
 }

@@ -1,23 +1,30 @@
 //! The changes that are to be sent to other processes, and how far those of others were read.
 
-use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::invalidations::Scope;
+use super::unsent::{Subject, Unsent};
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::fork_mutex::ResetMutex;
+use crate::revocation::TimedRevocation;
 use crate::shared_cache::Change;
 
-/// How many changes wait for an engine that cannot be used; further ones replace the oldest.
-const MAX_UNSENT: usize = 10_000;
 /// How many messages are recognized if they come again, and for how long.
 const MAX_SEEN: usize = 65_536;
 const SEEN_MS: i64 = 60 * 60 * 1000;
 
+/// The revocation of a user or a session.
+pub(super) type LostRevocation = (Scope, String, TimedRevocation);
+
 /// What connects a client to the changes of others.
 pub(super) struct Changes {
-    unsent: ResetMutex<VecDeque<Change>>,
+    unsent: ResetMutex<Unsent>,
+    /// The revocations that the engine may have lost; the newest is the last one.
+    lost: ResetMutex<Vec<LostRevocation>>,
+    /// Counts the revocations for which there was no room.
+    overflows: AtomicU64,
     /// The id of the last entry that was read; `None` until the end of the stream is known.
     last_id: ResetMutex<Option<String>>,
     /// Messages that were applied, by sender and number.
@@ -26,6 +33,31 @@ pub(super) struct Changes {
     shutdowns: AtomicU64,
     /// The process of which a thread is reading; 0: none. One of the parent does not exist in a forked child.
     reader: AtomicU32,
+}
+
+/// A change that a thread sends. If dropped without [`Self::mark_sent`], it waits again.
+pub(super) struct Sending<'a> {
+    changes: &'a Changes,
+    pub change: Change,
+    is_sent: bool,
+}
+
+impl Sending<'_> {
+    /// Records that the others know the change.
+    pub fn mark_sent(mut self) {
+        self.is_sent = true;
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut unsent = self.changes.unsent.lock();
+        let subject = Subject::of(&self.change);
+        if !self.is_sent && unsent.put(self.change.clone()).is_err() {
+            self.changes.overflows.fetch_add(1, Ordering::Relaxed);
+        }
+        unsent.finish(&subject);
+    }
 }
 
 /// The right to read, until it is dropped.
@@ -41,6 +73,8 @@ impl Default for Changes {
     fn default() -> Self {
         Changes {
             unsent: ResetMutex::default(),
+            lost: ResetMutex::default(),
+            overflows: AtomicU64::new(0),
             last_id: ResetMutex::default(),
             seen: Cache::new(MAX_SEEN, RandomState::new()),
             shutdowns: AtomicU64::new(0),
@@ -67,23 +101,58 @@ impl Changes {
         self.shutdowns.load(Ordering::SeqCst)
     }
 
-    /// Adds a change that is to be sent.
-    pub fn put(&self, change: Change) {
-        let mut unsent = self.unsent.lock();
-        if unsent.len() >= MAX_UNSENT {
-            unsent.pop_front();
+    /// Takes the next change that is to be sent: a revocation, if one waits.
+    pub fn take(&self) -> Option<Sending<'_>> {
+        let change = self.unsent.lock().take()?;
+        Some(Sending { changes: self, change, is_sent: false })
+    }
+
+    /// Begins to send a change, together with the one that waits about the same subject.
+    pub fn begin(&self, change: Change) -> Sending<'_> {
+        let change = self.unsent.lock().join(change);
+        Sending { changes: self, change, is_sent: false }
+    }
+
+    /// Returns whether changes wait.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.lock().is_empty()
+    }
+
+    /// Returns whether a revocation of a user or a session waits, or is being sent.
+    pub fn has_unsent_revocation(&self, scope: Scope, id: &str) -> bool {
+        let unsent = self.unsent.lock();
+        match scope {
+            Scope::Session => unsent.has_revocation(&Subject::Session(id.to_owned())),
+            Scope::Subject => [true, false]
+                .iter()
+                .any(|has_version| unsent.has_revocation(&Subject::User(id.to_owned(), *has_version))),
+            Scope::Organization => false,
         }
-        unsent.push_back(change);
     }
 
-    /// Takes the oldest change that is to be sent.
-    pub fn take(&self) -> Option<Change> {
-        self.unsent.lock().pop_front()
+    /// Returns how many revocations there was no room for since the last call.
+    pub fn take_overflows(&self) -> u64 {
+        self.overflows.swap(0, Ordering::Relaxed)
     }
 
-    /// Returns a change that could not be sent to its place.
-    pub fn put_back(&self, change: Change) {
-        self.unsent.lock().push_front(change);
+    /// Returns whether there is no room for further revocations.
+    pub fn is_full(&self) -> bool {
+        self.unsent.lock().is_full()
+    }
+
+    /// Sets the revocations that the engine may have lost.
+    pub fn set_lost(&self, revocations: Vec<LostRevocation>) {
+        *self.lost.lock() = revocations;
+    }
+
+    /// Takes the newest of the revocations that the engine may have lost.
+    pub fn take_lost(&self) -> Option<LostRevocation> {
+        self.lost.lock().pop()
+    }
+
+    /// Returns a revocation to its place.
+    pub fn put_back_lost(&self, revocation: LostRevocation) {
+        self.lost.lock().push(revocation);
     }
 
     /// Returns the id of the last entry that was read.

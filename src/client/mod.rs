@@ -32,6 +32,7 @@ mod shared_setup;
 mod shared_users;
 mod sharing;
 mod stepwise;
+mod unsent;
 mod user_cache;
 mod user_row;
 mod validate;
@@ -507,10 +508,12 @@ impl Client {
         self.inner.backend.events.log(crate::events::Level::Error, || format!("internal error at {place}"));
     }
 
-    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again.
+    /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again. Sends changes that other processes
+    /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
         self.inner.changes.cancel();
         self.poller.stop();
+        self.inner.flush_changes();
         self.inner.backend.api.shutdown();
     }
 

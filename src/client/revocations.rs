@@ -16,6 +16,9 @@ use crate::token::is_clerk_id;
 /// Imported expiries this close to the known one are the same: clocks are read at different moments.
 const SAME_EXPIRY_MS: i64 = 1000;
 
+/// How far the clocks of two processes, or of Clerk, may differ.
+const MAX_CLOCK_DIFFERENCE_MS: i64 = 5 * 60 * 1000;
+
 /// Revocations as processes exchange them. Times are in milliseconds since 1970.
 #[derive(serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -74,11 +77,14 @@ impl Export {
         (ids(&self.sessions), ids(&self.users))
     }
 
-    /// Returns the newest revocations of users and of sessions, at most `max` of each.
-    pub fn newest(&self, max: usize) -> impl Iterator<Item = (Scope, &str, TimedRevocation)> {
-        let users = self.users.entries.iter().rev().take(max).map(|entry| (Scope::Subject, entry));
-        let sessions = self.sessions.entries.iter().rev().take(max).map(|entry| (Scope::Session, entry));
-        users.chain(sessions).map(|(scope, entry)| (scope, entry.id.as_str(), entry.timed()))
+    /// Returns the revocations of sessions and of users, the oldest of each first.
+    pub fn timed(self) -> impl Iterator<Item = (Scope, String, TimedRevocation)> {
+        let entries = |table: ExportedTable, scope| table.entries.into_iter().map(move |entry| (scope, entry));
+        let all = entries(self.sessions, Scope::Session).chain(entries(self.users, Scope::Subject));
+        all.map(|(scope, entry)| {
+            let revocation = entry.timed();
+            (scope, entry.id, revocation)
+        })
     }
 
     /// Removes the users who are banned, and returns their ids.
@@ -90,6 +96,17 @@ impl Export {
         bans.into_iter().filter(is_ban).map(|entry: ExportedEntry| entry.id).collect()
     }
 }
+
+/// What a merge has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// Whether the tokens of a given session or user are rejected for another reason now, or no longer.
+    pub is_changed: bool,
+    /// Whether tokens are rejected from now on for the time of their issue.
+    pub is_evicting: bool,
+}
+
+const UNKNOWN: Merged = Merged { is_changed: true, is_evicting: false };
 
 /// The revocations that webhook events, the application and other processes have recorded.
 pub(super) struct Revocations {
@@ -108,12 +125,17 @@ impl Revocations {
 
     /// Revokes a session.
     pub fn revoke_session(&self, id: &str, now: Now) {
-        put(&self.sessions, id, Revocation::Revoked, now);
+        put(&self.sessions, id, Revocation::Revoked, now.wall_ms, now);
     }
 
     /// Revokes all tokens of a user.
     pub fn revoke_user(&self, id: &str, reason: Reason, now: Now) {
-        put(&self.users, id, Revocation::of(reason), now);
+        put(&self.users, id, Revocation::of(reason), now.wall_ms, now);
+    }
+
+    /// Bans a user, as the user's version says, unless a newer one has ended the ban.
+    pub fn ban_user(&self, id: &str, version_ms: i64, now: Now) {
+        put(&self.users, id, Revocation::Banned, version_ms, now);
     }
 
     /// Returns all revocations that have not expired.
@@ -127,18 +149,23 @@ impl Revocations {
     pub fn merge(&self, export: &Export, now: Now) -> bool {
         let tables = [(&self.sessions, &export.sessions), (&self.users, &export.users)];
         tables.into_iter().fold(false, |is_evicting, (table, from)| match table.lock(REMOVE_TIMEOUT) {
-            Some(mut table) => table.merge(from, now) || is_evicting,
+            Some(mut table) => table.merge(from, now).is_evicting || is_evicting,
             None => is_evicting,
         })
     }
 
-    /// Adds one revocation of another process, as [`Self::merge`] does.
-    pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> bool {
-        let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
-        let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
-        let from = ExportedTable { evicted_at_ms: None, entries: vec![entry] };
+    /// Adds one revocation of another process, as [`Self::merge`] does; the end of a ban only if the ban is known.
+    pub fn import(&self, is_session: bool, id: &str, revocation: TimedRevocation, now: Now) -> Merged {
         let table = if is_session { &self.sessions } else { &self.users };
-        table.lock(REMOVE_TIMEOUT).is_some_and(|mut table| table.merge(&from, now))
+        // Without the lock nothing is known, as in `find`.
+        let Some(mut table) = table.lock(REMOVE_TIMEOUT) else { return UNKNOWN };
+        let TimedRevocation { revocation, revoked_at_ms, expires_at_ms } = revocation;
+        // Each update of a user reports one: they would evict what rejects tokens.
+        if revocation == Revocation::Lifted && table.find(id, now).is_none() {
+            return Merged { is_changed: false, is_evicting: false };
+        }
+        let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
+        table.merge(&ExportedTable { evicted_at_ms: None, entries: vec![entry] }, now)
     }
 
     /// Returns whether a user is revoked for this reason.
@@ -146,12 +173,12 @@ impl Revocations {
         self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.find(id, now) == Some(reason))
     }
 
-    /// Lifts the revocation of a user, if it is a ban.
-    pub fn lift_ban(&self, id: &str, now: Now) {
+    /// Lifts the revocation of a user, if it is a ban that is older than this version of the user.
+    pub fn lift_ban(&self, id: &str, version_ms: i64, now: Now) {
         if let Some(mut users) = self.users.lock(REMOVE_TIMEOUT)
             && users.find(id, now) == Some(Reason::UserInactive)
         {
-            users.put(id, Revocation::Lifted, now);
+            users.put(id, Revocation::Lifted, version_ms, now);
         }
     }
 
@@ -175,9 +202,9 @@ impl Revocations {
 }
 
 /// A lock that a fork has left held keeps [`Revocations::find`] from finding anything valid, so nothing is lost.
-fn put(table: &ForkMutex<Table>, id: &str, revocation: Revocation, now: Now) {
+fn put(table: &ForkMutex<Table>, id: &str, revocation: Revocation, revoked_ms: i64, now: Now) {
     if let Some(mut table) = table.lock(REMOVE_TIMEOUT) {
-        table.put(id, revocation, now);
+        table.put(id, revocation, revoked_ms, now);
     }
 }
 
@@ -185,10 +212,20 @@ fn put(table: &ForkMutex<Table>, id: &str, revocation: Revocation, now: Now) {
 struct Entry {
     revocation: Revocation,
     expires_ms: i64,
-    /// When it was revoked, by the wall clock.
+    /// As [`TimedRevocation::revoked_at_ms`].
     revoked_ms: i64,
     /// Whether another process has reported it.
     is_imported: bool,
+}
+
+impl Entry {
+    fn outranks(&self, other: &Entry) -> bool {
+        let timed = |entry: &Entry| {
+            let (revocation, revoked_at_ms) = (entry.revocation, entry.revoked_ms);
+            TimedRevocation { revocation, revoked_at_ms, expires_at_ms: 0 }
+        };
+        timed(self).outranks(&timed(other))
+    }
 }
 
 /// Own entries have the same lifetime, so they expire in the order in which they came. Imported ones may expire earlier; then
@@ -209,15 +246,21 @@ impl Table {
         Table { entries, order, capacity: capacity.max(1), ttl_ms, evicted_ms: None }
     }
 
-    fn put(&mut self, id: &str, revocation: Revocation, now: Now) {
+    fn put(&mut self, id: &str, revocation: Revocation, revoked_ms: i64, now: Now) {
         let expires_ms = now.mono_ms.saturating_add(self.ttl_ms);
+        let given = Entry { revocation, expires_ms, revoked_ms, is_imported: false };
         let known = self.entries.get(id).filter(|known| now.mono_ms < known.expires_ms);
-        // A deletion stays a deletion.
-        let revocation = match known {
-            Some(known) if known.revocation.rank() > revocation.rank() => known.revocation,
-            _ => revocation,
+        let entry = match known {
+            // Nothing ends a deletion, and a ban only what is newer.
+            Some(known) if known.outranks(&given) && revocation == Revocation::Lifted => return,
+            Some(known) if known.outranks(&given) => {
+                let is_ban = known.revocation == Revocation::Banned;
+                let revoked_ms = if is_ban { known.revoked_ms } else { known.revoked_ms.max(now.wall_ms) };
+                Entry { revocation: known.revocation, revoked_ms, ..given }
+            }
+            _ => given,
         };
-        self.insert(id, Entry { revocation, expires_ms, revoked_ms: now.wall_ms, is_imported: false }, now);
+        self.insert(id, entry, now);
     }
 
     fn insert(&mut self, id: &str, entry: Entry, now: Now) {
@@ -229,7 +272,7 @@ impl Table {
             && evicted.revocation.reason().is_some()
             && now.mono_ms < evicted.expires_ms
         {
-            self.evicted_ms = self.evicted_ms.max(Some(evicted.revoked_ms));
+            self.evicted_ms = self.evicted_ms.max(Some(evicted.revoked_ms.min(now.wall_ms)));
         }
         let id: Arc<str> = id.into();
         self.entries.insert(id.clone(), entry);
@@ -265,8 +308,8 @@ impl Table {
         ExportedTable { evicted_at_ms: self.evicted_ms, entries }
     }
 
-    fn merge(&mut self, from: &ExportedTable, now: Now) -> bool {
-        let before = self.evicted_ms;
+    fn merge(&mut self, from: &ExportedTable, now: Now) -> Merged {
+        let (before, mut is_changed) = (self.evicted_ms, false);
         self.evicted_ms = self.evicted_ms.max(from.evicted_at_ms.map(|ms| ms.min(now.wall_ms)));
         for given in &from.entries {
             let left_ms = given.expires_at_ms.saturating_sub(now.wall_ms).min(self.ttl_ms);
@@ -274,30 +317,34 @@ impl Table {
                 continue;
             }
             let expires_ms = now.mono_ms.saturating_add(left_ms);
-            let given_entry = Entry {
-                revocation: given.revocation,
-                expires_ms,
-                revoked_ms: given.revoked_at_ms.min(now.wall_ms),
-                is_imported: true,
-            };
+            // A version from the future would hide a later ban.
+            let latest_ms = now.wall_ms.saturating_add(MAX_CLOCK_DIFFERENCE_MS);
+            if given.revocation == Revocation::Lifted && given.revoked_at_ms > latest_ms {
+                continue;
+            }
+            let is_version = given.timed().version_ms().is_some();
+            let revoked_ms = if is_version { given.revoked_at_ms } else { given.revoked_at_ms.min(now.wall_ms) };
+            let given_entry = Entry { revocation: given.revocation, expires_ms, revoked_ms, is_imported: true };
+            let reason = self.find(&given.id, now);
             let merged = match self.entries.get(given.id.as_str()).filter(|known| now.mono_ms < known.expires_ms) {
                 None => given_entry,
                 // What other processes report ends no ban that a webhook has reported here.
                 Some(known) if given.revocation == Revocation::Lifted && !known.is_imported => continue,
                 Some(known) => {
-                    let by_strength = |entry: &Entry| (entry.revocation.rank(), entry.revoked_ms);
-                    let stronger = if by_strength(&given_entry) > by_strength(known) { given_entry } else { *known };
+                    let stronger = if given_entry.outranks(known) { given_entry } else { *known };
                     let is_later = expires_ms > known.expires_ms.saturating_add(SAME_EXPIRY_MS);
-                    if stronger.revocation == known.revocation && !is_later {
+                    let is_newer_version = is_version && stronger.revoked_ms > known.revoked_ms;
+                    if stronger.revocation == known.revocation && !is_later && !is_newer_version {
                         continue;
                     }
                     let is_imported = known.is_imported || known.revocation == Revocation::Lifted;
                     Entry { expires_ms: expires_ms.max(known.expires_ms), is_imported, ..stronger }
                 }
             };
+            is_changed |= merged.revocation.reason() != reason;
             self.insert(&given.id, merged, now);
         }
-        self.evicted_ms > before
+        Merged { is_changed, is_evicting: self.evicted_ms > before }
     }
 
     fn has_evicted_since(&self, issued_ms: Option<i64>) -> bool {

@@ -62,7 +62,7 @@ fn sealer(config: &Config) -> Result<Sealer, ConfigError> {
             let without = || wrong("needed to seal the entries of the shared cache without `secret_key`");
             let key = config.secret_key.as_ref().ok_or_else(without)?;
             let instance = TokenHash::of(format!("clerk-auth shared cache\0{}", key.expose()).as_bytes());
-            return Sealer::new(&[key.clone()], &instance.to_string()).ok_or_else(without);
+            return Sealer::new(std::slice::from_ref(key), &instance.to_string()).ok_or_else(without);
         }
         given if given.len() > MAX_SECRETS => return Err(wrong("at most two secrets: the new one and the old one")),
         given if given.iter().any(|secret| secret.expose().len() < MIN_SECRET_LEN) => {

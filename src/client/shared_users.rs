@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::api::ClerkUser;
 use crate::clock::Deadline;
-use crate::shared_cache::{SharedCache, UserSnapshot};
+use crate::shared_cache::{FoundSnapshot, SharedCache, Unavailable, UserSnapshot};
 
 /// How long the others wait for a fetch: 25, 50, then 100 ms at a time.
 const MAX_WAIT: Duration = Duration::from_millis(400);
@@ -56,8 +56,10 @@ impl SharedUsers {
 
     /// Prepares a fetch that has to be made.
     pub fn fetch_for(&self, id: &str, deadline: Deadline) -> Plan {
-        let generation = self.cache.user(id, deadline).ok().and_then(|found| found.generation);
-        Plan::Fetch(Preparation { generation, outdated: None })
+        match self.cache.user(id, deadline) {
+            Ok(FoundSnapshot { generation, .. }) => Plan::Fetch(Preparation { generation, outdated: None }),
+            Err(Unavailable) => Plan::FetchWithinBudget(Preparation::default()),
+        }
     }
 
     /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does. After an outage of the
@@ -74,6 +76,26 @@ impl SharedUsers {
         if self.ttl_ms == 0 {
             return self.fetch_for(id, deadline);
         }
+        let plan = self.plan(id, now_ms, deadline, may_wait, has_budget, is_usable);
+        match &plan {
+            Plan::Use(_) => self.cache.count_lookup(true),
+            // Without a generation the engine did not reply.
+            Plan::Fetch(Preparation { generation: None, .. })
+            | Plan::FetchWithinBudget(Preparation { generation: None, .. }) => {}
+            Plan::Fetch(_) | Plan::FetchWithinBudget(_) => self.cache.count_lookup(false),
+        }
+        plan
+    }
+
+    fn plan(
+        &self,
+        id: &str,
+        now_ms: i64,
+        deadline: Deadline,
+        may_wait: bool,
+        has_budget: impl Fn() -> bool,
+        is_usable: impl Fn(&UserSnapshot) -> bool,
+    ) -> Plan {
         let waiting = Deadline::after(if may_wait { MAX_WAIT.min(deadline.remaining()) } else { Duration::ZERO });
         let mut pause = FIRST_PAUSE;
         loop {
@@ -121,5 +143,88 @@ impl SharedUsers {
         }
         let random = RandomState::new().hash_one(age_ms) % window_ms.unsigned_abs().max(1);
         random >= left_ms.unsigned_abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Secret;
+    use crate::events::EventHandlers;
+    use crate::shared_cache::{Engine, EngineError, Lifetimes, MemoryEngine, Sealer, StreamRead};
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+    const LIFETIMES: Lifetimes =
+        Lifetimes { user_ttl_ms: 60_000, user_stale_ms: 60_000, machine_ttl_ms: 0, revocation_ttl_ms: 60_000 };
+
+    fn cache(engine: impl Engine + 'static) -> Arc<SharedCache> {
+        let sealer = Sealer::new(&[Secret::new("secret")], "ins_1").unwrap();
+        let (clock, events) = (Clock::from_fn(|| NOW_MS), Arc::new(EventHandlers::default()));
+        Arc::new(SharedCache::new(Arc::new(engine), sealer, LIFETIMES, false, clock, events))
+    }
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn user_that_a_request_needs_is_counted_once() {
+        let cache = cache(MemoryEngine::new());
+        let users = SharedUsers::new(cache.clone(), 60_000);
+        let find = |is_usable| users.find("user_1", NOW_MS, deadline(), true, || true, |_| is_usable);
+        let counted = || (cache.stats().hits, cache.stats().misses);
+        let Plan::Fetch(preparation) = find(true) else { panic!("the lease is free") };
+        assert_eq!(counted(), (0, 1));
+        // Another process fetches it: several lookups, of which none finds it.
+        assert!(matches!(find(true), Plan::FetchWithinBudget(_)));
+        assert_eq!(counted(), (0, 2));
+        let user = ClerkUser { id: "user_1".into(), ..ClerkUser::default() };
+        users.put(&user, NOW_MS, preparation.generation.unwrap(), deadline());
+        assert!(matches!(find(true), Plan::Use(_)));
+        assert_eq!(counted(), (1, 2));
+        // A snapshot that is too old for this process is none.
+        assert!(matches!(find(false), Plan::FetchWithinBudget(_)));
+        assert_eq!(counted(), (1, 3));
+        // A fetch before a write, and a webhook event, need another one.
+        users.fetch_for("user_1", deadline());
+        assert!(cache.user("user_1", deadline()).unwrap().snapshot.is_some());
+        assert_eq!(counted(), (1, 3));
+    }
+
+    struct Gone;
+
+    impl Engine for Gone {
+        fn get(&self, _: &[String], _: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+            Err(gone())
+        }
+        fn set(&self, _: &str, _: &[u8], _: Duration, _: bool, _: Duration) -> Result<bool, EngineError> {
+            Err(gone())
+        }
+        fn delete(&self, _: &[String], _: Duration) -> Result<(), EngineError> {
+            Err(gone())
+        }
+        fn append(&self, _: &str, _: &[u8], _: Duration) -> Result<String, EngineError> {
+            Err(gone())
+        }
+        fn read(&self, _: &str, _: &str, _: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+            Err(gone())
+        }
+    }
+
+    fn gone() -> EngineError {
+        EngineError::Unavailable("on purpose".into())
+    }
+
+    #[test]
+    fn fetch_without_the_engine_is_within_the_budget_whatever_the_ttl() {
+        for ttl_ms in [0, 60_000] {
+            let users = SharedUsers::new(cache(Gone), ttl_ms);
+            let plan = users.find("user_1", NOW_MS, deadline(), true, || true, |_| true);
+            assert!(matches!(plan, Plan::FetchWithinBudget(_)), "{ttl_ms}");
+            assert_eq!((users.cache.stats().hits, users.cache.stats().misses), (0, 0));
+        }
+        let users = SharedUsers::new(cache(MemoryEngine::new()), 0);
+        assert!(matches!(users.find("user_1", NOW_MS, deadline(), true, || true, |_| true), Plan::Fetch(_)));
     }
 }

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::auth_context::VerifiedToken;
 use super::auth_result::VerifyError;
+use super::changes::{LostRevocation, Sending};
 use super::inner::Inner;
 use super::invalidations::Scope;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Io, Now};
 use crate::config::UserMode;
+use crate::events::Level;
 use crate::reason::Reason;
 use crate::revocation::{Revocation, TimedRevocation};
 use crate::shared_cache::{Change, FoundRevocations, SharedCache, Unavailable};
@@ -18,17 +20,35 @@ use crate::token::{TokenHash, is_clerk_id};
 const WAIT: Duration = Duration::from_millis(250);
 /// How long a reader waits at least before it tries again.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
-/// How many revocations are stored again in an engine that has lost its entries.
-const MAX_RESTORED: usize = 1000;
+/// For how long one call sends what waited before it.
+const SLICE: Duration = MIN_PAUSE;
+/// For how long a shutdown does.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Shares a change with all other processes, and removes what it makes useless from the shared cache. While the engine cannot
     /// be used, the change waits.
     pub fn share(&self, change: Change) {
-        if let Some(shared) = &self.shared {
-            self.changes.put(change);
-            self.send_changes(shared);
+        let Some(shared) = &self.shared else { return };
+        let deadline = self.deadline();
+        if self.send(shared, self.changes.begin(change), deadline).is_ok() {
+            let _ = self.send_changes(shared, deadline);
         }
+    }
+
+    /// Whether a revocation that a webhook event has reported is known to this process only, and should not be.
+    pub fn needs_redelivery(&self, scope: Scope, id: &str) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        // Without room it waits not even here.
+        self.changes.is_full() || shared.is_required() && self.changes.has_unsent_revocation(scope, id)
+    }
+
+    /// Sends what waits, before the process ends.
+    pub fn flush_changes(&self) {
+        let Some(shared) = self.shared.as_ref().filter(|_| self.changes.has_unsent()) else { return };
+        shared.retry_now();
+        let deadline = Deadline::after(MAX_FLUSH.min(self.settings.timeout));
+        while self.send_changes(shared, deadline) == Ok(true) && !deadline.remaining().is_zero() {}
     }
 
     /// Rejects all tokens of a session, in every process.
@@ -58,50 +78,69 @@ impl Inner {
             return if is_asked { Err(VerifyError::WouldBlock) } else { Ok(()) };
         };
         match self.import_shared_revocations(token.user_id(), token.session_id(), now, deadline) {
-            Err(Unavailable) if shared.is_required() => Err(Reason::SharedCacheUnavailable.into()),
-            Ok(()) | Err(Unavailable) => self.check_revocations(token, now),
+            Err(Unavailable) if shared.is_required() => return Err(Reason::SharedCacheUnavailable.into()),
+            Err(Unavailable) => {}
+            // A process need not poll.
+            Ok(_) => {
+                if let Some(change) = self.changes.take() {
+                    let _ = self.send(shared, change, deadline);
+                }
+            }
         }
+        self.check_revocations(token, now)
     }
 
-    /// Adds what the shared cache knows of a user and a session to the revocations of this process.
+    /// Adds what the shared cache knows of a user and a session to the revocations of this process, and returns it.
     pub fn import_shared_revocations(
         &self,
         user: Option<&str>,
         session: Option<&str>,
         now: Now,
         deadline: Deadline,
-    ) -> Result<(), Unavailable> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let FoundRevocations { user: by_user, session: by_session } = shared.revocations(user, session, deadline)?;
+    ) -> Result<FoundRevocations, Unavailable> {
+        let Some(shared) = &self.shared else { return Ok(FoundRevocations::default()) };
+        let found = shared.revocations(user, session, deadline)?;
+        let FoundRevocations { user: by_user, session: by_session, .. } = found;
         for (scope, id, revocation) in [(Scope::Subject, user, by_user), (Scope::Session, session, by_session)] {
             let Some((id, found)) = id.zip(revocation) else { continue };
-            let known = match scope {
-                Scope::Session => self.revocations.find(None, Some(id), Some(i64::MAX), now),
-                _ => self.revocations.find(Some(id), None, Some(i64::MAX), now),
-            };
-            if known != found.revocation.reason() {
-                self.invalidate(scope, id, || self.import(scope, id, revocation, now));
+            // What is no change invalidates nothing: the attempt that looks it up would start again each time.
+            if self.import(scope, id, found, now) {
+                self.invalidate(scope, id, || ());
             }
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Rejects a user whom an event reports as banned before other processes are asked whether the event is late: cached results do
+    /// not wait for the engine. If it is late, what they report ends this, or the user that is fetched.
+    pub fn block_until_decided(&self, user: &ClerkUser, now: Now) {
+        let Some(shared) = &self.shared else { return };
+        self.invalidate(Scope::Subject, &user.id, || match self.settings.mode {
+            UserMode::Claims => {
+                self.import(Scope::Subject, &user.id, shared.ban_state(true, user.updated_at_ms), now);
+            }
+            UserMode::Profile | UserMode::Sync => {
+                self.blocked_users.record_event(user, now);
+                if let Some(cached) = self.users.cached(&user.id, now) {
+                    cached.set_outdated();
+                }
+            }
+        });
     }
 
     /// Shares the revocation of a user or a session.
     pub fn share_revocation(&self, scope: Scope, id: &str, revocation: Revocation) {
         let Some(shared) = &self.shared else { return };
-        let (id, revocation) = (id.to_owned(), Some(shared.revocation(revocation)));
-        self.share(match scope {
-            Scope::Session => Change::Session { id, revocation },
-            Scope::Subject => Change::User { id, revocation, version_ms: None },
-            Scope::Organization => Change::Organization { id },
-        });
+        self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)));
     }
 
-    /// Shares the user of a webhook event, which is complete: others need not fetch it.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, revocation: Option<Revocation>, now: Now) {
+    /// Shares the user of a webhook event, which is complete: others need not fetch it. Those that fetch no users need to know that
+    /// the user is banned, or with `ends_bans` that a ban has ended.
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now) {
         let Some(shared) = &self.shared else { return };
-        let revocation = revocation.map(|revocation| shared.revocation(revocation));
-        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(user.updated_at_ms) };
+        let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
+        let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
+        let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change);
         let deadline = self.deadline();
         // After the change, which makes the snapshots before it useless.
@@ -109,7 +148,6 @@ impl Inner {
             && age_ms < i64::MAX
             && let Ok(found) = shared.user(&user.id, deadline)
             && let Some(generation) = found.generation
-            && found.snapshot.is_none_or(|other| other.version_ms() < user.updated_at_ms)
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
             let _ = shared.put_user(user, fetched_at_ms, generation, deadline);
@@ -125,18 +163,32 @@ impl Inner {
         found.is_some_and(|snapshot| snapshot.version_ms() > user.updated_at_ms)
     }
 
-    /// Sends the changes that wait.
-    fn send_changes(&self, shared: &SharedCache) {
-        loop {
-            let Some(change) = self.changes.take() else { return };
-            if self.send(shared, &change).is_err() {
-                return self.changes.put_back(change);
-            }
+    /// Sends changes that wait, for a short time: the caller has something else to do. Returns whether others still wait.
+    fn send_changes(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
+        let (begun, shutdowns) = (Instant::now(), self.changes.shutdowns());
+        while begun.elapsed() < SLICE && !deadline.remaining().is_zero() && shutdowns == self.changes.shutdowns() {
+            let Some(change) = self.changes.take() else { return Ok(false) };
+            self.send(shared, change, deadline)?;
         }
+        Ok(self.changes.has_unsent())
     }
 
-    fn send(&self, shared: &SharedCache, change: &Change) -> Result<(), Unavailable> {
-        let deadline = self.deadline();
+    /// Sends a change. One that cannot be sent waits again.
+    fn send(&self, shared: &SharedCache, sending: Sending<'_>, deadline: Deadline) -> Result<(), Unavailable> {
+        let sent = self.store_and_publish(shared, &sending.change, deadline);
+        match sent {
+            Ok(()) => sending.mark_sent(),
+            Err(Unavailable) => drop(sending),
+        }
+        if self.changes.take_overflows() > 0 {
+            self.backend.events.log(Level::Error, || {
+                "shared cache: too many revocations wait for it; one more reaches no other process".into()
+            });
+        }
+        sent
+    }
+
+    fn store_and_publish(&self, shared: &SharedCache, change: &Change, deadline: Deadline) -> Result<(), Unavailable> {
         match change {
             Change::Session { id, revocation: Some(revocation) } => {
                 shared.put_revocation(None, Some(id), *revocation, deadline)?;
@@ -162,44 +214,42 @@ impl Inner {
     /// applied, or `None` if the engine could not be used.
     pub fn poll(&self, timeout: Duration) -> Option<usize> {
         let shared = self.shared.as_ref()?;
-        let (begun, shutdowns) = (Instant::now(), self.changes.shutdowns());
-        let mut outcome;
+        let (deadline, shutdowns) = (Deadline::after(timeout), self.changes.shutdowns());
         loop {
-            let left = timeout.saturating_sub(begun.elapsed());
-            let read = self.changes.try_read().map(|_reading| self.read_changes(shared, left.min(WAIT)));
-            let pause = match read {
+            let begun = Instant::now();
+            let read =
+                self.changes.try_read().map(|_reading| self.read_changes(shared, deadline.remaining().min(WAIT)));
+            let (outcome, pause) = match read {
                 Some(Ok(applied)) if applied > 0 => return Some(applied),
-                Some(Ok(_)) => {
-                    outcome = Some(0);
-                    Duration::ZERO
-                }
-                Some(Err(Unavailable)) => {
-                    outcome = None;
-                    // An engine without streams has nothing to read.
-                    if shared.has_stream() { shared.retry_wait().clamp(MIN_PAUSE, WAIT) } else { WAIT }
-                }
+                // An engine need not wait, and entries need not be of this instance.
+                Some(Ok(_)) => (Some(0), MIN_PAUSE.saturating_sub(begun.elapsed())),
+                // An engine without streams has nothing to read.
+                Some(Err(Unavailable)) if !shared.has_stream() => (None, WAIT),
+                Some(Err(Unavailable)) => (None, shared.retry_wait().clamp(MIN_PAUSE, WAIT)),
                 // Another thread is reading.
-                None => {
-                    outcome = Some(0);
-                    MIN_PAUSE
-                }
+                None => (Some(0), MIN_PAUSE),
             };
-            std::thread::sleep(pause.min(timeout.saturating_sub(begun.elapsed())));
-            if begun.elapsed() >= timeout || shutdowns != self.changes.shutdowns() {
+            std::thread::sleep(pause.min(deadline.remaining()));
+            if deadline.remaining().is_zero() || shutdowns != self.changes.shutdowns() {
                 return outcome;
             }
         }
     }
 
     fn read_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
-        self.send_changes(shared);
-        let known = self.changes.last_id();
-        let Some(last_id) = known else { return self.find_end(shared) };
-        let read = shared.read_stream(&last_id, wait)?;
+        let deadline = self.deadline();
+        let has_more = match self.send_changes(shared, deadline) {
+            Ok(has_more) => has_more || self.restore_revocations(shared, deadline) == Ok(true),
+            // What others have changed can perhaps be read.
+            Err(Unavailable) => false,
+        };
+        let Some(last_id) = self.changes.last_id() else { return self.find_end(shared) };
+        let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
             // Something may have been missed; from here on nothing is.
+            shared.record_loss();
             self.changes.set_last_id(None);
-            self.restore_revocations(shared);
+            self.changes.set_lost(self.known_revocations());
             return self.find_end(shared);
         }
         let mut applied = 0;
@@ -215,23 +265,36 @@ impl Inner {
         let end = shared.stream_end(self.deadline())?;
         self.changes.set_last_id(Some(end));
         self.invalidate_all(|| {
-            self.users.clear();
+            // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
+            self.users.set_all_outdated();
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
         Ok(0)
     }
 
-    /// Stores the revocations that this process knows, after the engine has lost its entries.
-    fn restore_revocations(&self, shared: &SharedCache) {
-        let deadline = self.deadline();
-        let Some(export) = self.revocations.export(self.clock.now()) else { return };
-        for (scope, id, revocation) in export.newest(MAX_RESTORED) {
-            let (user, session) = if scope == Scope::Subject { (Some(id), None) } else { (None, Some(id)) };
-            if shared.put_revocation(user, session, revocation, deadline).is_err() {
-                return;
+    fn known_revocations(&self) -> Vec<LostRevocation> {
+        let export = self.revocations.export(self.clock.now());
+        export.map(|export| export.timed().collect()).unwrap_or_default()
+    }
+
+    /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
+    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait.
+    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
+        let begun = Instant::now();
+        while begun.elapsed() < SLICE {
+            let Some((scope, id, revocation)) = self.changes.take_lost() else { return Ok(false) };
+            let (user, session) = if scope == Scope::Session { (None, Some(&*id)) } else { (Some(&*id), None) };
+            match shared.restore_revocation(user, session, revocation, deadline) {
+                Ok(false) => {}
+                Ok(true) => self.send(shared, self.changes.begin(revoked(scope, id, revocation)), deadline)?,
+                Err(Unavailable) => {
+                    self.changes.put_back_lost((scope, id, revocation));
+                    return Err(Unavailable);
+                }
             }
         }
+        Ok(true)
     }
 
     /// Applies an entry of the stream, unless it is not of a process of this instance or was applied before. Returns whether it
@@ -256,13 +319,13 @@ impl Inner {
             Change::Start => {}
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
-                    self.import(Scope::Session, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));
                     self.sessions.remove(id);
                 });
             }
             Change::User { id, revocation, version_ms } if is_clerk_id(id, "user_") => {
                 self.invalidate(Scope::Subject, id, || {
-                    self.import(Scope::Subject, id, *revocation, now);
+                    revocation.map(|revocation| self.import(Scope::Subject, id, revocation, now));
                     self.users.remove_before(id, *version_ms, now);
                     self.blocked_users.forget_row(id);
                 });
@@ -283,14 +346,30 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end.
-    pub fn import(&self, scope: Scope, id: &str, revocation: Option<TimedRevocation>, now: Now) {
-        let Some(revocation) = revocation else { return };
-        if revocation.revocation.rank() == 0 && self.settings.mode != UserMode::Claims {
-            return;
+    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        if let Some(version_ms) = revocation.version_ms() {
+            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
+            if self.settings.mode != UserMode::Claims || is_late() {
+                return false;
+            }
         }
-        if self.revocations.import(scope == Scope::Session, id, revocation, now) {
+        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+        if merged.is_evicting {
             self.invalidate_all(|| ());
         }
+        merged.is_changed
     }
 }
+
+/// Returns the change that reports the revocation of a user or a session.
+fn revoked(scope: Scope, id: String, revocation: TimedRevocation) -> Change {
+    match scope {
+        Scope::Session => Change::Session { id, revocation: Some(revocation) },
+        Scope::Subject => Change::User { id, revocation: Some(revocation), version_ms: None },
+        Scope::Organization => Change::Organization { id },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -240,7 +240,7 @@ impl UserCache {
     }
 
     /// Returns the newest version of a user that this process has seen.
-    fn newest_version(&self, id: &str, now: Now) -> Option<i64> {
+    pub fn newest_version(&self, id: &str, now: Now) -> Option<i64> {
         let cached = self.users.get(id, now.mono_ms).map(|cached| cached.user.updated_at_ms);
         self.last_updates.get(id, now.mono_ms).max(cached)
     }
@@ -322,6 +322,12 @@ impl UserCache {
         if self.last_updates.get(id, now.mono_ms).is_none_or(|last| last < version_ms) {
             self.last_updates.put(id.into(), version_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
         }
+    }
+
+    /// Has all users fetched again before they are used, unless they may be stale.
+    pub fn set_all_outdated(&self) {
+        self.users.for_each(|user| user.set_outdated());
+        self.missing.clear();
     }
 
     /// Removes all users. Keeps the times of the last webhook events.
@@ -416,6 +422,18 @@ mod tests {
         assert_eq!(f.find(1000, blocking()).unwrap(), ("2".into(), true));
         assert_eq!(f.find(2999, blocking()).unwrap(), ("2".into(), false));
         assert!(matches!(f.find(3000, blocking()), Err(VerifyError::Refused(_))));
+    }
+
+    #[test]
+    fn outdated_users_are_fetched_again_or_stale() {
+        let f = Fixture::new(|_, call| if call < 3 { 200 } else { 429 });
+        assert_eq!(f.find(0, blocking()).unwrap(), ("1".into(), true));
+        f.cache.set_all_outdated();
+        assert!(matches!(f.find(1, Io::CacheOnly), Err(VerifyError::WouldBlock)));
+        assert_eq!(f.find(1, blocking()).unwrap(), ("2".into(), true));
+        assert_eq!(f.find(2, Io::CacheOnly).unwrap(), ("2".into(), false));
+        f.cache.set_all_outdated();
+        assert_eq!(f.find(3, blocking()).unwrap(), ("2".into(), false));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::error::{Cause, Error, ErrorKind};
+use crate::reason::Reason;
 use crate::users::{StoreError, SyncError};
 use crate::webhooks::{Headers, SigningKeys, TOLERANCE_S, WebhookError, WebhookEvent, verify};
 
@@ -19,11 +20,22 @@ pub enum WebhookOutcome {
     Ignored,
     /// It is not a valid delivery from Clerk.
     Rejected(WebhookError),
-    /// The user store or Clerk failed, or the same delivery is being processed: it has to come again.
+    /// The user store, Clerk or a required shared cache failed, or the same delivery is being processed: it has to come again.
     Failed(SyncError),
 }
 
 impl WebhookOutcome {
+    /// Returns what failed.
+    pub(crate) fn failure(&self) -> Option<&'static str> {
+        match self {
+            WebhookOutcome::Failed(SyncError::Rejected(Reason::SharedCacheUnavailable)) => {
+                Some("the revocation could not be stored in the shared cache")
+            }
+            WebhookOutcome::Failed(_) => Some("the user's row could not be updated"),
+            _ => None,
+        }
+    }
+
     /// Returns an error unless the delivery was applied or ignored: of the kind `Rejected` (respond with 400), or
     /// `Unavailable` (respond with 503, so that the event is delivered again).
     ///
@@ -31,16 +43,16 @@ impl WebhookOutcome {
     ///
     /// An [`Error`] with the [`WebhookError`] or the failure of the user store as its source.
     pub fn into_result(self) -> Result<(), Error> {
-        const FAILED: &str = "the user's row could not be updated";
+        let failed = self.failure().unwrap_or_default();
         match self {
             WebhookOutcome::Applied | WebhookOutcome::Ignored => Ok(()),
             WebhookOutcome::Rejected(error) => {
                 Err(Error::new(ErrorKind::Rejected, "webhook delivery rejected").with_source(error))
             }
             WebhookOutcome::Failed(SyncError::Store(StoreError::Failed { code, message })) => {
-                Err(Error::new(ErrorKind::Unavailable, FAILED).with_source(Cause::UserStore { code, message }))
+                Err(Error::new(ErrorKind::Unavailable, failed).with_source(Cause::UserStore { code, message }))
             }
-            WebhookOutcome::Failed(error) => Err(Error::new(ErrorKind::Unavailable, FAILED).with_source(error)),
+            WebhookOutcome::Failed(error) => Err(Error::new(ErrorKind::Unavailable, failed).with_source(error)),
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
-use crate::revocation::Revocation;
 use crate::shared_cache::Change;
 use crate::token::is_clerk_id;
 use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
@@ -62,6 +61,7 @@ impl Inner {
             Ok(received) => received,
             Err(outcome) => return Step::Done(outcome),
         };
+        let revoked = revoked(&event);
         let outcome = match event {
             // The id becomes part of a URL.
             WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
@@ -83,8 +83,22 @@ impl Inner {
             }
             event => self.apply(event, now),
         };
+        Step::Done(self.finish_delivery(reservation, revoked, outcome))
+    }
+
+    /// Ends a delivery that was applied. Where requests rely on the shared cache, one whose revocation is not there yet has to come
+    /// again: if this process ended before, the others would not learn of it.
+    fn finish_delivery(
+        &self,
+        reservation: Reservation,
+        revoked: Option<(Scope, String)>,
+        outcome: WebhookOutcome,
+    ) -> WebhookOutcome {
+        if revoked.is_some_and(|(scope, id)| self.needs_redelivery(scope, &id)) {
+            return WebhookOutcome::Failed(SyncError::Rejected(Reason::SharedCacheUnavailable));
+        }
         reservation.mark_processed();
-        Step::Done(outcome)
+        outcome
     }
 
     fn sync_event(&self, event: UserEvent) -> RowStep {
@@ -159,15 +173,23 @@ impl Inner {
     /// out of order, and none is applied after a deletion.
     fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
+        if user.is_blocked() && self.users.is_newer(&user, now) {
+            self.block_until_decided(&user, now);
+        }
         // Without the shared cache, this process decides by what it knows.
-        let _ = self.import_shared_revocations(Some(&id), None, now, self.deadline());
-        if self.is_older_than_shared(&user)
+        let shared = self.import_shared_revocations(Some(&id), None, now, self.deadline());
+        let shared_ms = shared.map(|found| found.version_ms);
+        if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
+            || self.is_older_than_shared(&user)
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
         {
             return None;
         }
-        let (user, age_ms, revocation) = self.invalidate(Scope::Subject, &id, || {
+        // Where users are fetched, only the ban of a user and its end are stored, not that there is none.
+        let ends_bans =
+            self.settings.mode == UserMode::Claims || self.blocked_users.is_banned(&id, now) || shared_ms != Ok(None);
+        let (user, age_ms) = self.invalidate(Scope::Subject, &id, || {
             let is_banned = self.blocked_users.record_event(&user, now);
             let age_ms = match self.settings.mode {
                 // A ban counts as long as its event is the newest. Where no row decides, an event that is late is no better than a
@@ -178,17 +200,14 @@ impl Inner {
                 UserMode::Claims | UserMode::Sync => 0,
             };
             // In this mode no user is fetched: only the event reports a ban.
-            let mut revocation = None;
-            if self.settings.mode == UserMode::Claims {
-                match is_banned {
-                    true => self.revocations.revoke_user(&id, Reason::UserInactive, now),
-                    false => self.revocations.lift_ban(&id, now),
-                }
-                revocation = Some(if is_banned { Revocation::Banned } else { Revocation::Lifted });
+            match self.settings.mode {
+                UserMode::Claims if user.is_blocked() => self.revocations.ban_user(&id, user.updated_at_ms, now),
+                UserMode::Claims if !is_banned => self.revocations.lift_ban(&id, user.updated_at_ms, now),
+                _ => {}
             }
-            (self.users.apply_update(user, age_ms, now), age_ms, revocation)
+            (self.users.apply_update(user, age_ms, now), age_ms)
         });
-        self.share_user(&user.user, age_ms, revocation, now);
+        self.share_user(&user.user, age_ms, ends_bans, now);
         Some(user)
     }
 
@@ -197,13 +216,9 @@ impl Inner {
             TaskStep::Ask(task) => return Step::Waiting(RowUpdate::Deactivation(reservation, id, task)),
             TaskStep::Done(RowOutcome::Synced(row), sync_events) => {
                 self.backend.emit_sync_events(&sync_events, &row.key, &id);
-                reservation.mark_processed();
-                return Step::Done(WebhookOutcome::Applied);
+                return Step::Done(self.finish_deletion(reservation, id));
             }
-            TaskStep::Done(RowOutcome::Missing, _) => {
-                reservation.mark_processed();
-                return Step::Done(WebhookOutcome::Applied);
-            }
+            TaskStep::Done(RowOutcome::Missing, _) => return Step::Done(self.finish_deletion(reservation, id)),
             TaskStep::Done(RowOutcome::Refused(reason), _) => SyncError::Rejected(reason),
             TaskStep::Done(RowOutcome::Failed(error), _) => SyncError::Store(error),
             TaskStep::Done(RowOutcome::Confirmed(_), _) | TaskStep::FetchUser { .. } => {
@@ -212,6 +227,10 @@ impl Inner {
         };
         // Not marked: the event has to be delivered again.
         Step::Done(WebhookOutcome::Failed(failure))
+    }
+
+    fn finish_deletion(&self, reservation: Reservation, id: String) -> WebhookOutcome {
+        self.finish_delivery(reservation, Some((Scope::Subject, id)), WebhookOutcome::Applied)
     }
 
     fn finish_webhook(&self, event: UserEvent, row: RowOutcome, sync_events: &[SyncEvent]) -> WebhookOutcome {
@@ -230,6 +249,16 @@ impl Inner {
         };
         // Not marked: the event has to be delivered again.
         WebhookOutcome::Failed(failure)
+    }
+}
+
+/// Returns whose tokens an event may revoke.
+fn revoked(event: &WebhookEvent) -> Option<(Scope, String)> {
+    match event {
+        WebhookEvent::User(user) => Some((Scope::Subject, user.id.clone())),
+        WebhookEvent::UserDeleted(id) => Some((Scope::Subject, id.clone())),
+        WebhookEvent::SessionEnded(id) => Some((Scope::Session, id.clone())),
+        _ => None,
     }
 }
 

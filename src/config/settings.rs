@@ -305,8 +305,8 @@ macro_rules! rows { ($callback:ident) => { $callback! {
         shared_cache_secret: SecretList = "" from "CLERK_SHARED_CACHE_SECRET";
         /// certificates (PEM) to trust for `rediss://` instead of the system's
         shared_cache_ca_pem: String = "";
-        /// whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
-        /// the process goes on with its own caches
+        /// whether requests that need the shared cache, and webhooks that revoke tokens, get 503 without it, and no client is
+        /// created; `false`: the process goes on with its own caches
         shared_cache_required: Bool = false;
         /// how many users a process fetches from Clerk per second where no other process is known not to fetch them as well:
         /// without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited

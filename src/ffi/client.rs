@@ -419,6 +419,7 @@ pub unsafe extern "C" fn clerk_client_start_poller(client: *const clerk_client, 
 }
 
 /// Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+/// Sends changes that other processes do not know yet to the shared cache, for at most a second.
 ///
 /// Call it before the process exits. The client stays usable: later calls connect again.
 ///

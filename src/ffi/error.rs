@@ -110,6 +110,7 @@ impl clerk_error {
 
     /// The outcome of a webhook as a status.
     pub(crate) fn of_webhook(outcome: WebhookOutcome) -> Result<i32, Self> {
+        let failure = outcome.failure().unwrap_or_default();
         let message = match outcome {
             WebhookOutcome::Applied => return Ok(CLERK_OK),
             WebhookOutcome::Ignored => return Ok(CLERK_WEBHOOK_IGNORED),
@@ -118,7 +119,7 @@ impl clerk_error {
                 return Err(Self::cause(CLERK_UNAVAILABLE, Some(&Cause::UserStore { code, message })));
             }
             WebhookOutcome::Failed(_) => {
-                return Err(Self::new(CLERK_UNAVAILABLE, "the user's row could not be updated"));
+                return Err(Self::new(CLERK_UNAVAILABLE, failure));
             }
         };
         Err(Self::new(CLERK_E_WEBHOOK, &message))

@@ -9,6 +9,7 @@ use super::callback::clerk_destroy_fn;
 use super::{
     CLERK_E_ARGUMENT, CLERK_E_NULL, CLERK_E_PANIC, CLERK_E_STRUCT_SIZE, as_mut, clerk_config, clerk_str, guard, status,
 };
+use crate::clock::Deadline;
 use crate::shared_cache::{Engine, EngineError, MAX_ID_LEN, MAX_VALUE_LEN, StreamRead};
 
 /// What a function of a `clerk_shared_cache` returns. Any other number means that the operation failed.
@@ -82,8 +83,8 @@ pub struct clerk_shared_cache {
         ) -> i32,
     >,
     /// Copies id and value of the first entry after the one with the id `after`, for which it waits at most `wait_ms`;
-    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more. With an empty `after`, copies the id
-    /// of the newest entry, without waiting.
+    /// `NONE` if there is none, `GAP` if the entry `after` does not exist any more, even if it was removed meanwhile.
+    /// With an empty `after`, copies the id of the newest entry, without waiting.
     pub read: Option<
         unsafe extern "C" fn(
             userdata: *mut c_void,
@@ -132,6 +133,14 @@ fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Returns the milliseconds that are left of an operation, which may need several calls.
+fn left_ms(deadline: Deadline) -> Result<i64, EngineError> {
+    match deadline.remaining() {
+        left if left.is_zero() => Err(EngineError::Unavailable("the application's engine took too long".into())),
+        left => Ok(milliseconds(left).max(1)),
+    }
+}
+
 fn failed(code: i32) -> EngineError {
     EngineError::Unavailable(format!("the application's engine returned {code}"))
 }
@@ -161,6 +170,8 @@ impl Filled {
     /// Returns the bytes that were copied; none if there is no room for them: a value of that length was not stored by this library.
     fn take(mut self, len: usize) -> Vec<u8> {
         self.0.truncate(if len > self.0.len() { 0 } else { len });
+        // Hundreds of them may be read at once.
+        self.0.shrink_to_fit();
         self.0
     }
 
@@ -198,12 +209,12 @@ impl CallbackEngine {
 impl Engine for CallbackEngine {
     fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
         let get = self.0.get.ok_or(EngineError::Unsupported)?;
+        let deadline = Deadline::after(timeout);
         let one = |key: &String| {
             let mut value = Filled::new(MAX_VALUE_LEN);
-            let mut buffer = value.buffer();
+            let (mut buffer, key, left_ms) = (value.buffer(), view(key.as_bytes()), left_ms(deadline)?);
             // SAFETY: the application's own function; all arguments live until it returns.
-            let code =
-                run(|| unsafe { get(self.0.userdata, view(key.as_bytes()), &mut buffer, milliseconds(timeout)) })?;
+            let code = run(|| unsafe { get(self.0.userdata, key, &mut buffer, left_ms) })?;
             match code {
                 OK => Ok(Some(value.take(buffer.len))),
                 NONE => Ok(None),
@@ -236,9 +247,11 @@ impl Engine for CallbackEngine {
 
     fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
         let remove = self.0.remove.ok_or(EngineError::Unsupported)?;
+        let deadline = Deadline::after(timeout);
         let one = |key: &String| {
+            let (key, left_ms) = (view(key.as_bytes()), left_ms(deadline)?);
             // SAFETY: the application's own function; all arguments live until it returns.
-            let code = run(|| unsafe { remove(self.0.userdata, view(key.as_bytes()), milliseconds(timeout)) })?;
+            let code = run(|| unsafe { remove(self.0.userdata, key, left_ms) })?;
             if code == OK || code == NONE { Ok(()) } else { Err(failed(code)) }
         };
         keys.iter().try_for_each(one)
@@ -254,9 +267,11 @@ impl Engine for CallbackEngine {
         if code == OK { id.take_id(buffer.len) } else { Err(failed(code)) }
     }
 
-    fn read(&self, stream: &str, after: &str, wait: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+    fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        let deadline = Deadline::after(wait + timeout);
         let mut read = StreamRead { last_id: after.to_owned(), ..StreamRead::default() };
-        while read.entries.len() < MAX_READ {
+        // What is left is read next time.
+        while read.entries.is_empty() || (read.entries.len() < MAX_READ && !deadline.remaining().is_zero()) {
             let wait = if read.entries.is_empty() && !after.is_empty() { wait } else { Duration::ZERO };
             match self.read_one(stream, &read.last_id, wait)? {
                 Ok((id, _)) if after.is_empty() => {
@@ -327,4 +342,114 @@ unsafe fn read_engine(engine: *const clerk_shared_cache) -> Result<Option<clerk_
     }
     // SAFETY: the caller's contract.
     Ok(Some(unsafe { engine.read() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// An engine of which each function takes some time.
+    #[derive(Default)]
+    struct Slow {
+        takes_ms: AtomicU64,
+        timeouts_ms: Mutex<Vec<i64>>,
+    }
+
+    impl Slow {
+        /// # Safety
+        /// `userdata` is a `Slow`.
+        unsafe fn call(userdata: *mut c_void, timeout_ms: i64) {
+            // SAFETY: the caller's contract.
+            let slow = unsafe { &*userdata.cast::<Slow>() };
+            slow.timeouts_ms.lock().unwrap().push(timeout_ms);
+            std::thread::sleep(Duration::from_millis(slow.takes_ms.load(Ordering::Relaxed)));
+        }
+
+        fn engine(&self) -> CallbackEngine {
+            CallbackEngine(clerk_shared_cache {
+                struct_size: 0,
+                reserved: 0,
+                userdata: std::ptr::from_ref(self).cast_mut().cast(),
+                destroy: None,
+                get: Some(get),
+                set: None,
+                remove: Some(remove),
+                append: None,
+                read: Some(read),
+            })
+        }
+
+        fn timeouts_ms(&self) -> Vec<i64> {
+            std::mem::take(&mut *self.timeouts_ms.lock().unwrap())
+        }
+    }
+
+    unsafe extern "C" fn get(userdata: *mut c_void, _: clerk_str, _: *mut clerk_buffer, timeout_ms: i64) -> i32 {
+        // SAFETY: as made by `Slow::engine`.
+        unsafe { Slow::call(userdata, timeout_ms) };
+        NONE
+    }
+
+    unsafe extern "C" fn remove(userdata: *mut c_void, _: clerk_str, timeout_ms: i64) -> i32 {
+        // SAFETY: as made by `Slow::engine`.
+        unsafe { Slow::call(userdata, timeout_ms) };
+        OK
+    }
+
+    /// There is always a next entry, of one byte.
+    unsafe extern "C" fn read(
+        userdata: *mut c_void,
+        _: clerk_str,
+        _: clerk_str,
+        id: *mut clerk_buffer,
+        value: *mut clerk_buffer,
+        _: i64,
+    ) -> i32 {
+        // SAFETY: as made by `Slow::engine`; both buffers have room for a byte.
+        unsafe {
+            Slow::call(userdata, i64::MAX);
+            (*id).data.write(b'1' as c_char);
+            (*id).len = 1;
+            (*value).data.write(0);
+            (*value).len = 1;
+        }
+        OK
+    }
+
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn operation_on_several_keys_has_one_timeout() {
+        let (slow, keys) = (Slow::default(), ["a", "b", "c", "d"].map(str::to_owned));
+        let engine = slow.engine();
+        assert_eq!(engine.get(&keys, TIMEOUT), Ok(vec![None; 4]));
+        assert_eq!(slow.timeouts_ms().len(), 4);
+        slow.takes_ms.store(80, Ordering::Relaxed);
+        for is_get in [true, false] {
+            let begun = Instant::now();
+            let outcome = if is_get { engine.get(&keys, TIMEOUT).map(drop) } else { engine.delete(&keys, TIMEOUT) };
+            assert!(begun.elapsed() < TIMEOUT * 3 / 2, "{:?}", begun.elapsed());
+            assert!(matches!(outcome, Err(EngineError::Unavailable(_))), "{outcome:?}");
+            let timeouts_ms = slow.timeouts_ms();
+            assert!(timeouts_ms.len() <= 3 && timeouts_ms.is_sorted_by(|a, b| a > b), "{timeouts_ms:?}");
+        }
+    }
+
+    #[test]
+    fn read_ends_with_its_timeout_and_keeps_what_it_has_read() {
+        let slow = Slow::default();
+        let engine = slow.engine();
+        let read = engine.read("s", "0", Duration::ZERO, Duration::from_secs(60)).unwrap();
+        assert_eq!((read.entries.len(), read.last_id.as_str()), (MAX_READ, "1"));
+        assert!(read.entries.iter().all(|(id, value)| id.capacity() < 64 && value.capacity() < 64));
+        slow.takes_ms.store(20, Ordering::Relaxed);
+        let begun = Instant::now();
+        let read = engine.read("s", "0", Duration::ZERO, TIMEOUT).unwrap();
+        assert!(begun.elapsed() < TIMEOUT * 3 / 2, "{:?}", begun.elapsed());
+        assert!((1..=10).contains(&read.entries.len()) && !read.has_gap);
+    }
 }

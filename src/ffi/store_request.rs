@@ -17,8 +17,8 @@ pub enum clerk_store_request_kind {
     FIND_BY_KEY = 1,
     /// Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
     FIND_BY_CLERK_ID = 2,
-    /// Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several.
-    /// Respond as above.
+    /// Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are several:
+    /// first those that the application has deactivated. Respond as above.
     FIND_BY_EMAIL = 3,
     /// Check whether a row other than "key" has the username in "value", compared case-insensitively. Respond with
     /// `clerk_store_response_set_username_taken`.

@@ -20,9 +20,9 @@ use crate::webhooks::Headers;
 /// ended sessions and deleted users from now on; removes outdated entries from the caches.
 ///
 /// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`: respond with 200. Otherwise sets `*error`: for `CLERK_E_WEBHOOK`
-/// respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed or the same webhook is being
-/// processed, with 503, and Clerk sends the webhook again. `CLERK_E_REENTRANT` in a callback of the same client. Any
-/// thread.
+/// respond with 400; for `CLERK_UNAVAILABLE`, when the user store or Clerk failed, the same webhook is being
+/// processed, or a shared cache that is required has not stored a revocation, with 503, and Clerk sends the webhook
+/// again. `CLERK_E_REENTRANT` in a callback of the same client. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clerk_webhook_handle(

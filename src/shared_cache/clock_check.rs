@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use super::SharedCache;
+use super::{EngineError, SharedCache};
 use crate::clock::Deadline;
 use crate::events::Level;
 
@@ -45,7 +45,8 @@ impl SharedCache {
     /// Whether the clock of this process agrees with that of the engine: else its entries would end too early or too late in others.
     pub(super) fn is_clock_right(&self, deadline: Deadline) -> bool {
         if self.clock_check.is_due(self.clock.now().mono_ms)
-            && let Ok(Some(engine_ms)) = self.run(deadline, |timeout| self.engine.time_ms(timeout))
+            // That an engine has no clock says nothing about it.
+            && let Ok(engine_ms) = self.run(deadline, |timeout| self.engine.time_ms(timeout)?.ok_or(EngineError::Busy))
         {
             let ahead_ms = self.clock.now().wall_ms.saturating_sub(engine_ms);
             if let Some(is_right) = self.clock_check.record(ahead_ms) {

@@ -34,9 +34,9 @@ pub enum SharedCacheState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SharedCacheStats {
-    /// Users that were found in it.
+    /// Users that requests needed and that were found in it.
     pub hits: u64,
-    /// Users that were not.
+    /// Those that were not, or were too old.
     pub misses: u64,
     /// Operations that failed.
     pub errors: u64,

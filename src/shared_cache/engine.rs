@@ -47,7 +47,7 @@ pub struct StreamRead {
     pub entries: Vec<(String, Vec<u8>)>,
     /// The id to read after next time.
     pub last_id: String,
-    /// Whether entries may have been removed after the given id that were not read.
+    /// Whether entries may have been removed after the given id that were not read: also while the call waited.
     pub has_gap: bool,
 }
 

@@ -10,6 +10,7 @@ mod counters;
 mod engine;
 #[cfg_attr(fuzzing, allow(missing_docs, reason = "public for the targets of fuzz/ only"))]
 mod entries;
+mod machine_tokens;
 mod memory;
 mod messages;
 #[cfg(feature = "redis")]
@@ -20,7 +21,7 @@ mod seal;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 pub use counters::{SharedCacheState, SharedCacheStats};
 pub use engine::{Engine, EngineError, MAX_ID_LEN, MAX_KEY_LEN, MAX_VALUE_LEN, StreamRead};
 pub(crate) use entries::{Change, Message, UserSnapshot};
+pub(crate) use machine_tokens::MachineTokenId;
 pub use memory::MemoryEngine;
 #[cfg(feature = "redis")]
 pub(crate) use redis::{Redis, RedisConfig};
@@ -42,13 +44,12 @@ pub mod parts {
     pub use crate::json::Object;
 }
 
-use circuit::{Circuit, MAX_FAILURES, Transition};
+use circuit::{Circuit, Outcome, Transition};
 use clock_check::ClockCheck;
 use counters::Counters;
-use entries::WireMachineToken;
 use seal::EntryKind;
 
-use crate::api::{ClerkUser, MachineToken};
+use crate::api::ClerkUser;
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
 use crate::json::Object;
@@ -61,13 +62,14 @@ const REQUIRED_TIMEOUT: Duration = Duration::from_millis(250);
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a process may fetch a user for all others.
 const LEASE_TTL: Duration = Duration::from_millis(1500);
-/// How long the result of a machine token is shared at most.
-const MAX_MACHINE_TTL_MS: i64 = 30_000;
 /// How long the JWK set is shared: for processes that start together.
 const JWKS_TTL_MS: i64 = 60_000;
 
 /// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
 const GENERATION_MARGIN_MS: i64 = 600_000;
+
+/// How often an entry is read and stored again if another process stores one meanwhile.
+const MAX_ATTEMPTS: u32 = 4;
 
 /// The lifetimes of entries.
 #[derive(Clone, Copy, Debug)]
@@ -109,36 +111,6 @@ pub(crate) struct FoundSnapshot {
     /// The newest snapshot that may be used.
     pub snapshot: Option<UserSnapshot>,
     /// The generation of the user, for what is stored after a fetch. `None` if it could not be read: then nothing is stored.
-    pub generation: Option<String>,
-}
-
-/// Which result of a machine token: Clerk's response depends on the secret.
-#[derive(Clone, Copy)]
-pub(crate) struct MachineTokenId<'a> {
-    /// The kind of the token.
-    pub kind: &'a str,
-    /// The SHA-256 of the token.
-    pub hash: &'a [u8; 32],
-    /// The SHA-256 of the secret that it is verified with.
-    pub verifier: &'a [u8; 32],
-}
-
-impl MachineTokenId<'_> {
-    fn to_bytes(self) -> [u8; 64] {
-        let mut bytes = [0; 64];
-        let (verifier, hash) = bytes.split_at_mut(32);
-        verifier.copy_from_slice(self.verifier);
-        hash.copy_from_slice(self.hash);
-        bytes
-    }
-}
-
-/// What the shared cache knows of a machine token.
-#[derive(Default)]
-pub(crate) struct FoundMachineToken {
-    /// The token, and when its verification began.
-    pub token: Option<(MachineToken, i64)>,
-    /// The generation of the token, for what is stored after a call. `None` if it could not be read: then nothing is stored.
     pub generation: Option<String>,
 }
 
@@ -193,6 +165,12 @@ impl SharedCache {
         self.circuit.is_recovering(self.clock.now().mono_ms)
     }
 
+    /// Records that the engine may have lost its entries. Where `user_ttl_s` fits the number of users, they can be fetched within the
+    /// budgets of all processes in that time.
+    pub fn record_loss(&self) {
+        self.circuit.extend_recovery(self.lifetimes.user_ttl_ms, self.clock.now().mono_ms);
+    }
+
     pub fn stats(&self) -> SharedCacheStats {
         let state = if self.circuit.is_closed() { SharedCacheState::Available } else { SharedCacheState::Unavailable };
         self.counters.snapshot(state)
@@ -218,9 +196,8 @@ impl SharedCache {
 
     /// Records that the engine could not be used when the client was created.
     pub fn record_failed_check(&self, error: &EngineError) {
-        for _ in 0..MAX_FAILURES {
-            let _ = self.run_for::<()>(OPERATION_TIMEOUT, |_| Err(error.clone()));
-        }
+        let transition = self.circuit.open(self.clock.now().mono_ms);
+        self.report(transition, Some(error));
     }
 
     /// Runs an operation within the deadline, unless the circuit is open.
@@ -230,31 +207,46 @@ impl SharedCache {
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
         let timeout = if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT };
-        self.run_for(timeout.min(deadline.remaining()), operation)
+        self.run_for(timeout, deadline.remaining(), operation)
     }
 
+    /// Does the same for an operation that may take `timeout`, but not longer than the caller may.
     fn run_for<T>(
         &self,
         timeout: Duration,
+        left: Duration,
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
-        if timeout.is_zero() || !self.circuit.try_acquire(self.clock.now().mono_ms) {
+        if left.is_zero() {
             return Err(Unavailable);
         }
-        let outcome = operation(timeout);
-        let is_success = !matches!(outcome, Err(EngineError::Unavailable(_) | EngineError::Refused(_)));
-        if matches!(outcome, Err(EngineError::Unsupported)) {
-            self.has_stream.store(false, Ordering::Relaxed);
-        }
-        let transition = self.circuit.record(is_success, self.clock.now().mono_ms);
-        if let Err(error) = &outcome
-            && !is_success
-        {
+        let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
+        let begun = Instant::now();
+        let outcome = operation(timeout.min(left));
+        let is_cut_short = left < timeout && begun.elapsed() >= left;
+        let says = match &outcome {
+            Ok(_) | Err(EngineError::TooLong) => Outcome::Success,
+            Err(EngineError::Unsupported) => {
+                self.has_stream.store(false, Ordering::Relaxed);
+                Outcome::Unknown
+            }
+            Err(EngineError::Busy) => Outcome::Unknown,
+            // It might have had the rest of its time.
+            Err(EngineError::Unavailable(_)) if is_cut_short => Outcome::Unknown,
+            Err(EngineError::Unavailable(_) | EngineError::Refused(_)) => Outcome::Failure,
+        };
+        let transition = self.circuit.record(permit, says, self.clock.now().mono_ms);
+        self.report(transition, outcome.as_ref().err().filter(|_| says == Outcome::Failure));
+        outcome.map_err(|_| Unavailable)
+    }
+
+    fn report(&self, transition: Option<Transition>, failure: Option<&EngineError>) {
+        if let Some(error) = failure {
             self.counters.errors.increment();
             self.events.log(Level::Debug, || format!("shared cache: {error}"));
         }
-        match (transition, &outcome) {
-            (Some(Transition::Opened), Err(error)) => {
+        match (transition, failure) {
+            (Some(Transition::Opened), Some(error)) => {
                 self.events.log(Level::Warn, || format!("the shared cache cannot be used: {error}"));
                 self.events.emit(Event::SharedCacheUnavailable);
             }
@@ -264,7 +256,6 @@ impl SharedCache {
             }
             _ => {}
         }
-        outcome.map_err(|_| Unavailable)
     }
 
     /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
@@ -318,15 +309,22 @@ impl SharedCache {
         ttl_ms: i64,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        self.put_if(kind, key, id, value, ttl_ms, false, deadline).map(drop)
+        match self.sealer.names(kind, key).first().filter(|_| self.may_store(kind, deadline)) {
+            Some(name) => self.put_as(name, id, value, ttl_ms, false, deadline).map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// Does the same; with `only_if_absent` not over another value. Returns whether none was in the way.
-    #[allow(clippy::too_many_arguments, reason = "what an entry consists of")]
-    fn put_if<T: Serialize>(
+    /// Whether entries of a kind may be stored: the end of one depends on the clock. Revocations are stored in any case: too late is
+    /// better than never.
+    fn may_store(&self, kind: EntryKind, deadline: Deadline) -> bool {
+        !matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks) || self.is_clock_right(deadline)
+    }
+
+    /// Stores a value; with `only_if_absent` not over another one. Returns whether none was in the way.
+    fn put_as<T: Serialize>(
         &self,
-        kind: EntryKind,
-        key: &[u8],
+        name: &str,
         id: &str,
         value: &T,
         ttl_ms: i64,
@@ -334,20 +332,34 @@ impl SharedCache {
         deadline: Deadline,
     ) -> Result<bool, Unavailable> {
         let Ok(ttl) = u64::try_from(ttl_ms).map(Duration::from_millis) else { return Ok(true) };
-        // Revocations are stored in any case: too late is better than never.
-        let needs_clock = matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks);
-        if needs_clock && !self.is_clock_right(deadline) {
-            return Ok(true);
-        }
-        let names = self.sealer.names(kind, key);
         let encoded = entries::encode(id, value, self.clock.now().wall_ms, ttl_ms);
-        let sealed = names
-            .first()
-            .zip(encoded)
-            .and_then(|(name, plaintext)| self.sealer.seal(name, &plaintext).map(|sealed| (name, sealed)));
+        let sealed = encoded.and_then(|plaintext| self.sealer.seal(name, &plaintext));
         // Too long to be shared.
-        let Some((name, sealed)) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
+        let Some(sealed) = sealed.filter(|_| !ttl.is_zero()) else { return Ok(true) };
         self.run(deadline, |timeout| self.engine.set(name, &sealed, ttl, only_if_absent, timeout))
+    }
+
+    /// Stores what `merge` makes of the stored values, of which the first has the name that is written, with its time to live; stores
+    /// nothing if it returns `None`. What another process stores meanwhile is merged as well, if there was no value before.
+    fn update<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: EntryKind,
+        id: &str,
+        deadline: Deadline,
+        merge: impl Fn(Vec<Option<T>>) -> Option<(T, i64)>,
+    ) -> Result<(), Unavailable> {
+        let names = self.sealer.names(kind, id.as_bytes());
+        let Some(name) = names.first().filter(|_| self.may_store(kind, deadline)) else { return Ok(()) };
+        for attempt in 1..=MAX_ATTEMPTS {
+            let values = self.get(&names, deadline)?;
+            let is_absent = values.first().is_none_or(Option::is_none);
+            let open = |(name, value): (&String, Option<Vec<u8>>)| Some(self.open::<Object<T>>(name, id, &value?)?.0);
+            let Some((merged, ttl_ms)) = merge(names.iter().zip(values).map(open).collect()) else { break };
+            if self.put_as(name, id, &merged, ttl_ms, is_absent && attempt < MAX_ATTEMPTS, deadline)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
@@ -366,14 +378,15 @@ impl SharedCache {
                 found.snapshot = Some(snapshot);
             }
         }
-        match found.snapshot {
-            Some(_) => self.counters.hits.increment(),
-            None => self.counters.misses.increment(),
-        }
         Ok(found)
     }
 
-    /// Stores a user that was fetched for this generation.
+    /// Counts a user that a request needed.
+    pub fn count_lookup(&self, is_hit: bool) {
+        if is_hit { self.counters.hits.increment() } else { self.counters.misses.increment() }
+    }
+
+    /// Stores a user that was fetched for this generation, unless a newer version is stored.
     pub fn put_user(
         &self,
         user: &ClerkUser,
@@ -383,8 +396,15 @@ impl SharedCache {
     ) -> Result<(), Unavailable> {
         let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms);
         let left_ms = ttl_ms.saturating_sub(self.clock.now().wall_ms.saturating_sub(fetched_at_ms));
-        let snapshot = UserSnapshot::new(user, fetched_at_ms, generation);
-        self.put(EntryKind::User, user.id.as_bytes(), &user.id, &snapshot, left_ms, deadline)
+        let age = |snapshot: &UserSnapshot| (snapshot.version_ms(), snapshot.fetched_at_ms);
+        self.update(EntryKind::User, &user.id, deadline, |stored| {
+            let snapshot = UserSnapshot::new(user, fetched_at_ms, generation.clone());
+            let is_newer = |stored: &UserSnapshot| {
+                stored.is_about(&user.id) && stored.generation == generation && age(stored) > age(&snapshot)
+            };
+            let is_outdated = stored.iter().flatten().any(is_newer);
+            (!is_outdated).then_some((snapshot, left_ms))
+        })
     }
 
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
@@ -407,51 +427,6 @@ impl SharedCache {
         self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
     }
 
-    /// Returns the result of a machine token, and the generation to verify it for.
-    pub fn machine_token(&self, id: &MachineTokenId<'_>, deadline: Deadline) -> FoundMachineToken {
-        if self.lifetimes.machine_ttl_ms <= 0 {
-            return FoundMachineToken::default();
-        }
-        let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
-        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
-        let keys = [&results[..], &generations].concat();
-        let Ok(mut values) = self.get(&keys, deadline) else {
-            return FoundMachineToken::default();
-        };
-        let now_ms = self.clock.now().wall_ms;
-        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
-        let token = results.iter().zip(values).find_map(|(name, value)| {
-            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
-            let verified_at_ms = wire.verified_at_ms.min(now_ms);
-            let is_current = generation.as_ref() == Some(&wire.generation);
-            wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))
-        });
-        FoundMachineToken { token, generation }
-    }
-
-    /// Stores the result of a machine token that was verified for this generation.
-    pub fn put_machine_token(
-        &self,
-        id: &MachineTokenId<'_>,
-        token: &MachineToken,
-        verified_at_ms: i64,
-        generation: String,
-        deadline: Deadline,
-    ) {
-        let now_ms = self.clock.now().wall_ms;
-        let left_ms = token.expires_at_ms.map_or(i64::MAX, |at| at.saturating_sub(now_ms));
-        let age_ms = now_ms.saturating_sub(verified_at_ms);
-        let ttl_ms = self.lifetimes.machine_ttl_ms.min(MAX_MACHINE_TTL_MS).saturating_sub(age_ms).min(left_ms);
-        let wire = WireMachineToken::new(id.kind, token, verified_at_ms, generation);
-        let _ = self.put(EntryKind::MachineToken, &id.to_bytes(), id.kind, &wire, ttl_ms, deadline);
-    }
-
-    /// Makes all results of a machine token useless, also those of other secrets and of calls that are running.
-    pub fn invalidate_machine_token(&self, hash: &[u8; 32], deadline: Deadline) -> Result<(), Unavailable> {
-        let generation = new_generation()?;
-        self.put(EntryKind::MachineTokenGeneration, hash, "", &generation, GENERATION_MARGIN_MS, deadline)
-    }
-
     /// Returns the JWK set that another process has fetched from the same source within the last minute.
     pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
         let names = self.sealer.names(EntryKind::Jwks, source);
@@ -465,6 +440,11 @@ impl SharedCache {
         if let Ok(set) = std::str::from_utf8(set) {
             let _ = self.put(EntryKind::Jwks, source, "", &set, JWKS_TTL_MS, deadline);
         }
+    }
+
+    /// Lets the next operation try the engine, whether or not it failed before.
+    pub fn retry_now(&self) {
+        self.circuit.end_pause(self.clock.now().mono_ms);
     }
 
     /// Returns how long a reader should wait before it tries the engine again.

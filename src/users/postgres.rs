@@ -3,6 +3,8 @@
 //! tokio-postgres separates queries from the connection that sends them. Both are polled here by the calling thread. A read waits only
 //! when nothing else can be done: then the connection has sent what there is to send.
 
+mod messages;
+
 use std::future::Future;
 use std::io;
 use std::net::TcpStream;
@@ -14,11 +16,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use self::messages::Messages;
 use super::sql::{
     Channel, Connection, DatabaseUrl, Dialect, Dialer, Engine, Failure, FailureKind, Host, Limits, Outcome, Statement,
     Tls, TlsMode, UrlRules, Value,
@@ -79,7 +82,7 @@ impl Postgres {
         }
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(signal.clone());
-        let mut connecting = pin!(config.connect_raw(Stream(channel), NoTls));
+        let mut connecting = pin!(config.connect_raw(Stream::new(channel), NoTls));
         let connected = loop {
             limits.permit_wait();
             if let Poll::Ready(connected) = connecting.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -88,8 +91,7 @@ impl Postgres {
         };
         let (client, connection) = connected.map_err(|error| failure(&error))?;
         let mut connection = PostgresConnection { client, connection, limits, probe, signal, waker };
-        let is_on = |name| connection.connection.parameter(name) == Some("on");
-        if is_on("in_hot_standby") || is_on("default_transaction_read_only") {
+        if connection.is_read_only(deadline)? {
             return Err(Failure::new(FailureKind::ReadOnly, -1, "the server is read-only, such as a standby"));
         }
         let ms = self.timeout.as_millis();
@@ -218,10 +220,20 @@ pub struct PostgresConnection {
 }
 
 impl PostgresConnection {
+    /// Returns whether the server is a standby, or does not permit writes. Those before version 14, and poolers, do not report it.
+    fn is_read_only(&mut self, deadline: Deadline) -> Result<bool, Failure> {
+        let reported = ["in_hot_standby", "default_transaction_read_only"].map(|name| self.connection.parameter(name));
+        if !reported.contains(&None) {
+            return Ok(reported.contains(&Some("on")));
+        }
+        let asked = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'";
+        Ok(self.run(&Statement::plain(asked), deadline)?.number() != Some(0))
+    }
+
     /// Executes statements that have no values and whose results do not matter.
     fn batch(&mut self, sql: &str, deadline: Deadline) -> Result<(), Failure> {
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;
-        limits.set_deadline(deadline);
+        limits.begin(deadline);
         drive(connection, limits, signal, waker, client.batch_execute(sql))
     }
 }
@@ -240,10 +252,10 @@ fn drive<T>(
         signal.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(done) = query.as_mut().poll(&mut context) {
             limits.forbid_wait();
-            return done.map_err(|error| failure(&error));
+            return done.map_err(|error| failure_of_statement(&error));
         }
         match connection.poll_message(&mut context) {
-            Poll::Ready(Some(Err(error))) => return Err(failure(&error)),
+            Poll::Ready(Some(Err(error))) => return Err(failure_of_statement(&error)),
             Poll::Ready(None) => return Err(Failure::new(FailureKind::Lost, -1, "the connection is closed")),
             // A notice.
             Poll::Ready(Some(Ok(_))) => {}
@@ -265,7 +277,7 @@ impl Connection for PostgresConnection {
             })
             .collect();
         let PostgresConnection { client, connection, limits, signal, waker, .. } = self;
-        limits.set_deadline(deadline);
+        limits.begin(deadline);
         let query = client.query_typed(&statement.sql, &values);
         let rows = drive(connection, limits, signal, waker, query)?;
         let rows = rows.iter().map(values_of).collect::<Result<_, _>>()?;
@@ -278,7 +290,7 @@ impl Connection for PostgresConnection {
 
     fn close(self) {
         let PostgresConnection { client, mut connection, limits, waker, .. } = self;
-        limits.set_deadline(Deadline::after(CLOSE_TIMEOUT));
+        limits.begin(Deadline::after(CLOSE_TIMEOUT));
         drop(client);
         let _ = connection.poll_message(&mut Context::from_waker(&waker));
     }
@@ -309,6 +321,19 @@ fn state_code(state: &str) -> i32 {
     state.bytes().rev().fold(0, |code, byte| code << 6 | i32::from(byte.wrapping_sub(b'0') & 0x3f))
 }
 
+/// Converts an error of an open connection. After one that is not the server's, or that ends the session, it cannot be used any more.
+fn failure_of_statement(error: &Error) -> Failure {
+    let is_last = |error: &DbError| match error.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        None => matches!(error.severity(), "FATAL" | "PANIC"),
+    };
+    let mut failure = failure(error);
+    if failure.is_harmless() && error.as_db_error().is_none_or(is_last) {
+        failure.kind = FailureKind::Lost;
+    }
+    failure
+}
+
 fn failure(error: &Error) -> Failure {
     if let Some(error) = error.as_db_error() {
         let state = error.code();
@@ -322,6 +347,8 @@ fn failure(error: &Error) -> Failure {
             SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::DATABASE_DROPPED => FailureKind::Lost,
             SqlState::READ_ONLY_SQL_TRANSACTION => FailureKind::ReadOnly,
             SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => FailureKind::TimedOut,
+            // The class "connection exception", which poolers report of their servers.
+            _ if state.code().starts_with("08") => FailureKind::Lost,
             _ => FailureKind::Other,
         };
         return Failure::new(kind, state_code(state.code()), format!("{} ({})", error.message(), state.code()));
@@ -329,11 +356,7 @@ fn failure(error: &Error) -> Failure {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<io::Error>() {
-            // An error cannot be copied; what it is about can.
-            return match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(error) => Failure::of_transport(crate::api::of_rustls(error)),
-                None => io::Error::from(error.kind()).into(),
-            };
+            return Failure::of_io(error);
         }
         source = cause.source();
     }
@@ -345,24 +368,34 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// A channel with the traits that tokio-postgres requires.
-struct Stream(Channel);
+struct Stream {
+    channel: Channel,
+    received: Messages,
+}
+
+impl Stream {
+    fn new(channel: Channel) -> Self {
+        Stream { channel, received: Messages::default() }
+    }
+}
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.0.read_if_permitted(buffer.initialize_unfilled()) {
-            Some(read) => Poll::Ready(read.map(|count| buffer.advance(count))),
-            None => Poll::Pending,
-        }
+        let Stream { channel, received } = &mut *self;
+        let unfilled = buffer.initialize_unfilled();
+        let Some(read) = channel.read_if_permitted(unfilled) else { return Poll::Pending };
+        let checked = read.and_then(|count| received.check(&unfilled[..count]).map(|()| count));
+        Poll::Ready(checked.map(|count| buffer.advance(count)))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(io::Write::write(&mut self.0, buffer))
+        Poll::Ready(io::Write::write(&mut self.channel, buffer))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(io::Write::flush(&mut self.0))
+        Poll::Ready(io::Write::flush(&mut self.channel))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

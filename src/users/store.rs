@@ -213,7 +213,8 @@ pub trait UserStore: Send + Sync {
     /// [`StoreError::Failed`]; a missing row is `Ok(None)`.
     fn find_by_clerk_id(&self, clerk_id: &str) -> Result<Option<Row>, StoreError>;
 
-    /// Returns the rows with this email address, ignoring case. Two rows are enough if there are more.
+    /// Returns the rows with this email address, ignoring case. Two are enough if there are more: first those with
+    /// `is_active` and `banned_by_clerk` false, which the application has deactivated and which may reject the user.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! What processes share adds to a token that each verifies itself, or rejects it. Two clients with one engine represent two
 //! processes; a third one that is created later has only what the engine has.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +44,10 @@ impl Fleet {
         builder(config).clock(time.clock()).shared_cache_engine(engine)
     }
 
+    fn claims_client(&self) -> Client {
+        self.client(|config| config.user_mode = Some(UserMode::Claims))
+    }
+
     /// Makes an event about `user_1` at a version.
     fn event(&self, version: i64, banned: bool) -> Delivery {
         let data = json!({"id": "user_1", "banned": banned, "updated_at": self.time.now_s() * 1000 + version});
@@ -65,34 +69,54 @@ fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     client.handle_webhook(&headers, delivery.body.as_bytes())
 }
 
-/// An engine that calls a function before it stores or appends.
+/// An engine that calls a function before it stores or appends, and another one, once, before it reads. Counts reads.
 struct Observed {
     inner: Arc<MemoryEngine>,
     before_write: Mutex<Option<Box<dyn FnMut() + Send>>>,
+    before_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    reads: AtomicUsize,
+    fails: AtomicBool,
 }
 
 impl Observed {
-    fn before_write(&self) {
+    fn new(engine: &Arc<MemoryEngine>) -> Observed {
+        Observed {
+            inner: engine.clone(),
+            before_write: Mutex::default(),
+            before_read: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            fails: AtomicBool::new(false),
+        }
+    }
+
+    fn before_write(&self) -> Result<(), EngineError> {
         if let Some(before) = &mut *self.before_write.lock().unwrap() {
             before();
+        }
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(EngineError::Unavailable("on purpose".into())),
+            false => Ok(()),
         }
     }
 }
 
 impl Engine for Observed {
     fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let before = self.before_read.lock().unwrap().take();
+        before.into_iter().for_each(|before| before());
         self.inner.get(keys, timeout)
     }
     fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.set(key, value, ttl, nx, timeout)
     }
     fn delete(&self, keys: &[String], timeout: Duration) -> Result<(), EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.delete(keys, timeout)
     }
     fn append(&self, stream: &str, value: &[u8], timeout: Duration) -> Result<String, EngineError> {
-        self.before_write();
+        self.before_write()?;
         self.inner.append(stream, value, timeout)
     }
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
@@ -282,7 +306,7 @@ fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
         for (what, expected, change) in changes {
             let fleet = Fleet::new();
             fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
-            let engine = Arc::new(Observed { inner: fleet.engine.clone(), before_write: Mutex::default() });
+            let engine = Arc::new(Observed::new(&fleet.engine));
             let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
             let token = fleet.token("user_1");
             assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
@@ -298,5 +322,181 @@ fn change_takes_effect_here_before_it_is_sent_to_the_engine() {
             assert_eq!(cached.load(Ordering::SeqCst), 0, "{mode:?}: {what} waits for the engine");
             assert_eq!(ask(&client, &token), expected, "{mode:?}: {what}");
         }
+    }
+}
+
+#[test]
+fn ban_of_another_process_costs_a_process_that_fetches_users_nothing() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000 + 9}));
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let reads = || engine.reads.load(Ordering::SeqCst);
+    let claims = fleet.claims_client();
+    assert_eq!(deliver(&claims, &fleet.event(2, true)), WebhookOutcome::Applied);
+    // The event about its end was missed: Clerk decides.
+    let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
+    for _ in 0..2 {
+        let before = reads();
+        assert_eq!(ask(&client, &fleet.token("user_1")), "in verified");
+        assert!(reads() - before <= 3, "{} reads for one token", reads() - before);
+        fleet.time.advance_ms(1000);
+    }
+    // Nor does the end of a ban that this process has received itself.
+    let own = fleet.claims_client();
+    assert_eq!(deliver(&own, &fleet.event(3, true)), WebhookOutcome::Applied);
+    assert_eq!(deliver(&claims, &fleet.event(4, false)), WebhookOutcome::Applied);
+    assert_eq!(ask(&own, &fleet.token("user_1")), "out user-inactive", "what is shared lifts no ban");
+    assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified");
+}
+
+#[test]
+fn late_event_at_a_new_process_lifts_no_ban_of_the_fleet() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        let banned = json!({"id": "user_1", "banned": true, "updated_at": fleet.time.now_s() * 1000 + 2});
+        fleet.sim.put_user(banned);
+        let client = |mode| fleet.client(|config| config.user_mode = Some(mode));
+        let (a, other) = (client(UserMode::Claims), client(UserMode::Claims));
+        other.poll(Duration::ZERO).unwrap();
+        assert_eq!(deliver(&a, &fleet.event(2, true)), WebhookOutcome::Applied);
+        assert_eq!(ask(&other, &fleet.token("user_1")), "out user-inactive");
+        let later = client(mode);
+        assert_eq!(deliver(&later, &fleet.event(1, false)), WebhookOutcome::Ignored, "{mode:?}");
+        let _ = other.poll(Duration::ZERO).unwrap();
+        for (who, client) in [("later", &later), ("other", &other), ("a", &a), ("new", &client(UserMode::Claims))] {
+            assert_eq!(ask(client, &fleet.token("user_1")), "out user-inactive", "{mode:?} {who}");
+        }
+        // Its end is a newer one.
+        assert_eq!(deliver(&later, &fleet.event(3, false)), WebhookOutcome::Applied, "{mode:?}");
+        let _ = other.poll(Duration::ZERO).unwrap();
+        for (who, client) in [("other", &other), ("new", &client(UserMode::Claims))] {
+            assert_eq!(ask(client, &fleet.token("user_1")), "in verified", "{mode:?} {who}");
+        }
+    }
+}
+
+#[test]
+fn clock_of_a_process_decides_nothing_about_a_ban() {
+    let fleet = Fleet::new();
+    let (right, late) = (fleet.claims_client(), ManualClock::default());
+    late.advance_s(-240);
+    let slow = fleet.client_with(fleet.engine.clone(), &late, |config| config.user_mode = Some(UserMode::Claims));
+    for (at, (client, is_banned)) in
+        [(&right, false), (&slow, true), (&right, false), (&right, true), (&slow, false)].into_iter().enumerate()
+    {
+        assert_eq!(deliver(client, &fleet.event(at as i64, is_banned)), WebhookOutcome::Applied, "{at}");
+        let expected = if is_banned { "out user-inactive" } else { "in verified" };
+        assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), expected, "{at}");
+    }
+}
+
+#[test]
+fn ban_that_a_process_with_users_receives_counts_where_no_users_are_fetched() {
+    let fleet = Fleet::new();
+    let profile = fleet.client(|config| config.user_mode = Some(UserMode::Profile));
+    let claims = fleet.claims_client();
+    claims.poll(Duration::ZERO).unwrap();
+    let token = fleet.token("user_1");
+    assert_eq!(ask(&claims, &token), "in verified");
+    assert_eq!(deliver(&profile, &fleet.event(2, true)), WebhookOutcome::Applied);
+    assert_eq!(claims.poll(Duration::ZERO).unwrap(), 1);
+    assert_eq!(ask(&claims, &token), "out user-inactive");
+    assert_eq!(ask(&fleet.claims_client(), &token), "out user-inactive");
+    assert_eq!(deliver(&profile, &fleet.event(3, false)), WebhookOutcome::Applied);
+    assert_eq!(ask(&fleet.claims_client(), &token), "in verified");
+}
+
+#[test]
+fn ban_older_than_an_event_of_this_process_is_not_imported() {
+    let fleet = Fleet::new();
+    let a = fleet.claims_client();
+    a.poll(Duration::ZERO).unwrap();
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let b = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(UserMode::Claims));
+    let (other, newer) = (a.clone(), Mutex::new(Some(fleet.event(2, false))));
+    *engine.before_write.lock().unwrap() = Some(Box::new(move || {
+        let newer = newer.lock().unwrap().take();
+        newer.iter().for_each(|newer| assert_eq!(deliver(&other, newer), WebhookOutcome::Applied));
+    }));
+    assert_eq!(deliver(&b, &fleet.event(1, true)), WebhookOutcome::Applied, "nothing newer was known");
+    assert!(a.poll(Duration::ZERO).unwrap() > 0);
+    assert_eq!(ask(&a, &fleet.token("user_1")), "in verified");
+    assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified");
+}
+
+#[test]
+fn ban_rejects_here_before_the_engine_is_asked_about_it() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+        let engine = Arc::new(Observed::new(&fleet.engine));
+        let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+        let token = fleet.token("user_1");
+        assert_eq!((ask(&client, &token), ask(&client, &token)), ("in verified".into(), "in cache".into()));
+        let banned = json!({"id": "user_1", "banned": true, "updated_at": fleet.time.now_s() * 1000 + 2});
+        fleet.sim.put_user(banned);
+        let (other, meanwhile) = (client.clone(), Arc::new(Mutex::new(String::new())));
+        let (seen, same) = (meanwhile.clone(), token.clone());
+        *engine.before_read.lock().unwrap() = Some(Box::new(move || *seen.lock().unwrap() = ask(&other, &same)));
+        assert_eq!(deliver(&client, &fleet.event(2, true)), WebhookOutcome::Applied);
+        assert_eq!(*meanwhile.lock().unwrap(), "out user-inactive", "{mode:?}");
+        assert_eq!(ask(&client, &token), "out user-inactive", "{mode:?}");
+    }
+}
+
+#[test]
+fn late_ban_at_a_new_process_is_ignored() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000 + 3}));
+        let client = |mode| fleet.client(|config| config.user_mode = Some(mode));
+        let first = client(mode);
+        assert_eq!(deliver(&first, &fleet.event(2, true)), WebhookOutcome::Applied);
+        assert_eq!(deliver(&first, &fleet.event(3, false)), WebhookOutcome::Applied);
+        let later = client(mode);
+        let token = fleet.token("user_1");
+        assert_eq!(ask(&later, &token), "in verified", "{mode:?}");
+        assert_eq!(deliver(&later, &fleet.event(1, true)), WebhookOutcome::Ignored, "{mode:?}");
+        assert!(ask(&later, &token).starts_with("in "), "{mode:?}");
+        assert_eq!(ask(&later, &token), "in cache", "{mode:?}");
+        assert_eq!(ask(&client(UserMode::Claims), &token), "in verified", "{mode:?}");
+    }
+}
+
+#[test]
+fn only_what_others_need_is_stored_about_bans() {
+    let fleet = Fleet::new();
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let writes = Arc::new(AtomicUsize::new(0));
+    let counted = writes.clone();
+    let count = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    *engine.before_write.lock().unwrap() = Some(Box::new(count));
+    let client = fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
+    let of = |version, is_banned| {
+        let before = writes.load(Ordering::SeqCst);
+        assert_eq!(deliver(&client, &fleet.event(version, is_banned)), WebhookOutcome::Applied);
+        writes.load(Ordering::SeqCst) - before
+    };
+    // Where users are fetched, the versions of users do without a record of each event.
+    let (usual, ban, end) = (of(1, false), of(2, true), of(3, false));
+    assert_eq!((ban, end), (usual + 1, usual + 1));
+}
+
+#[test]
+fn end_of_a_ban_that_was_not_sent_yet_is_sent_with_it() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        let engine = Arc::new(Observed::new(&fleet.engine));
+        let client = fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(mode));
+        let (ban, end) = (fleet.event(2, true), fleet.event(3, false));
+        engine.fails.store(true, Ordering::SeqCst);
+        assert_eq!(deliver(&client, &ban), WebhookOutcome::Applied);
+        engine.fails.store(false, Ordering::SeqCst);
+        fleet.time.advance_s(60);
+        assert_eq!(deliver(&client, &end), WebhookOutcome::Applied);
+        let _ = client.poll(Duration::from_millis(100));
+        assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified", "{mode:?}");
     }
 }

@@ -109,6 +109,12 @@ pub fn other_table_is_refused(target: &Target) {
             "ALTER TABLE clerk_user DROP INDEX clerk_user_id",
             "ALTER TABLE clerk_user MODIFY clerk_user_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
             "ALTER TABLE clerk_user MODIFY first_name VARCHAR(255) CHARACTER SET latin1 NOT NULL",
+            "ALTER TABLE clerk_user DROP COLUMN email_key, ADD COLUMN email_key VARCHAR(640)",
+            "ALTER TABLE clerk_user DROP INDEX clerk_user_username, DROP COLUMN username_key,
+               ADD COLUMN username_key VARCHAR(300), ADD UNIQUE KEY (username_key)",
+            "ALTER TABLE clerk_user DROP INDEX clerk_user_username, DROP COLUMN username_key,
+               ADD COLUMN username_key VARCHAR(300) AS (username) VIRTUAL, ADD UNIQUE KEY (username_key)",
+            "ALTER TABLE clerk_user DROP COLUMN email_key, ADD COLUMN email_key VARCHAR(640) AS (LOWER(username)) VIRTUAL",
         ],
     };
     for wrong in wrongs {

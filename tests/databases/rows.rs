@@ -92,6 +92,33 @@ pub fn emails_are_found_without_case(target: &Target) {
     assert_eq!(keys("ada@example.com").len(), 2);
 }
 
+pub fn deactivated_holder_of_an_address_is_found(target: &Target) {
+    for holders in [3, 17] {
+        let database = target.database();
+        let f = fixture(&database);
+        let store = open(&database);
+        let held = |name: String| RowChanges { email: Some(Some("ada@example.com".into())), ..user(&name) };
+        let keys: Vec<String> = (0..holders).map(|at| create(&*store, &held(format!("holder{at}"))).unwrap()).collect();
+        let last = keys.last().unwrap();
+        // A ban is Clerk's, and only the application's own deactivation blocks the address.
+        database
+            .sql(&format!("UPDATE clerk_user SET is_active = FALSE, banned_by_clerk = TRUE WHERE id <= {}", keys[1]));
+        put(&f, "user_ada", "ada", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_ada"), "in verified");
+        database.sql(&format!("UPDATE clerk_user SET is_active = FALSE WHERE id = {last}"));
+        let found = store.find_by_email("ADA@example.com").unwrap();
+        assert!(found.len() > 1 && found[0].key == *last, "{found:?}");
+        put(&f, "user_again", "again", 1, json!({"email_addresses": ["ada@example.com"]}));
+        assert_eq!(f.authenticate_new("user_again"), "out user-inactive");
+        // The address of an account that exists is changed.
+        put(&f, "user_bob", "bob", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_bob"), "in verified");
+        put(&f, "user_bob", "bob", 2, json!({"email_addresses": ["ada@example.com"]}));
+        f.time.advance_s(400);
+        assert_eq!(f.authenticate_new("user_bob"), "out user-inactive");
+    }
+}
+
 pub fn unicode_is_stored_as_it_is(target: &Target) {
     let database = target.database();
     let store = open(&database);
@@ -278,6 +305,44 @@ pub fn ban_and_deactivation_follow_the_rules(target: &Target) {
     }
     database.sql("UPDATE clerk_user SET is_active = TRUE");
     assert_eq!(f.authenticate_new("user_ada"), "in verified");
+}
+
+pub fn trigger_that_deactivates_rows_decides(target: &Target) {
+    // Before or after the row is written, as each engine can.
+    let sqlite = "BEGIN UPDATE clerk_user SET is_active = 0 WHERE id = NEW.id AND is_active; END";
+    let times: &[&str] = if target.kind == Kind::Postgres { &["BEFORE", "AFTER"] } else { &["AFTER"] };
+    for time in times {
+        let database = target.database();
+        let f = fixture(&database);
+        let trigger = |event: &str| match target.kind {
+            Kind::Sqlite => format!("CREATE TRIGGER approval_{event} AFTER {event} ON clerk_user {sqlite}"),
+            Kind::Mariadb => {
+                format!(
+                    "CREATE TRIGGER approval_{event} BEFORE {event} ON clerk_user FOR EACH ROW SET NEW.is_active = FALSE"
+                )
+            }
+            Kind::Postgres => format!(
+                "CREATE TRIGGER approval_{event} {time} {event} ON clerk_user FOR EACH ROW WHEN (pg_trigger_depth() = 0)
+                   EXECUTE FUNCTION approval()"
+            ),
+        };
+        if target.kind == Kind::Postgres {
+            let own = "UPDATE clerk_user SET is_active = FALSE WHERE id = NEW.id;";
+            let body = if *time == "BEFORE" { "NEW.is_active := FALSE;" } else { own };
+            database.sql(&format!(
+                "CREATE FUNCTION approval() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$"
+            ));
+        }
+        // A row of the application is linked by an update.
+        database.sql("INSERT INTO clerk_user (email, username) VALUES ('old@example.com', 'veteran')");
+        database.sql(&trigger("INSERT"));
+        put(&f, "user_new", "new", 1, json!({}));
+        put(&f, "user_old", "old", 1, json!({}));
+        assert_eq!(f.authenticate_new("user_new"), "out user-inactive", "{time}");
+        database.sql(&trigger("UPDATE"));
+        assert_eq!(f.authenticate_new("user_old"), "out user-inactive", "{time}");
+        assert_eq!(database.sql("SELECT count(*) FROM clerk_user WHERE NOT is_active"), "2");
+    }
 }
 
 pub fn application_reads_and_writes_the_columns(target: &Target) {

@@ -207,6 +207,10 @@ fn killed_engine_costs_no_verdict_and_no_call_beyond_the_budget() {
     let most = PROCESSES * CALLS_PER_S as usize * (restart - kill + 1) as usize * 102 / 100;
     println!("{during} calls for users without the engine, the budget is {most}");
     assert!(during <= most);
+    // It is back without its data: the budget holds for as long again.
+    let after = world.user_calls() - calls[1];
+    println!("{after} calls for users afterwards");
+    assert!(after <= most);
 }
 
 #[test]

@@ -127,6 +127,26 @@ fn revocations_survive_a_restart_of_the_engine_without_its_data() {
 }
 
 #[test]
+fn reset_of_the_engine_is_noticed_by_a_reader_that_waits() {
+    let world = World::new();
+    let (a, b) = (world.claims_client(), world.claims_client());
+    b.start_poller().unwrap();
+    wait_for("it reads", || world.server.cli(&["CLIENT", "LIST"]).contains("cmd=xread"));
+    let token = world.token("user_1", "sess_1");
+    a.revoke_session("sess_1");
+    wait_for("b knows it", || ask(&b, &token) == "out session-revoked");
+    let cached = world.token("user_3", "sess_3");
+    assert_eq!(ask(&b, &cached), "in verified");
+    // The reader waits meanwhile, and finds an entry after its last one.
+    assert_eq!(world.server.cli(&["FLUSHALL"]), "OK");
+    a.revoke_session("sess_2");
+    let c = world.claims_client();
+    wait_for("b stores it again", || ask(&c, &world.token("user_1", "sess_1")) == "out session-revoked");
+    wait_for("b has emptied its caches", || ask(&b, &cached) == "in verified");
+    b.shutdown();
+}
+
+#[test]
 fn foreign_and_replayed_entries_are_ignored_counted_and_logged_once() {
     let world = World::new();
     let client = |secret: &str| {

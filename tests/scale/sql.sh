@@ -25,5 +25,6 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
+[ "$#" -gt 0 ] || RUST_BACKTRACE=0 timeout 600 cargo test --quiet --jobs "${JOBS:-2}" --features mysql,postgres --test hostile_databases
 TMPDIR=$work RUST_BACKTRACE=0 timeout 1800 cargo test --quiet --jobs "${JOBS:-2}" --features mysql,postgres \
   --test databases -- "$@"

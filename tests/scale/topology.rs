@@ -1,5 +1,6 @@
 //! A cluster and a sentinel, each with one server.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::common::TempDir;
@@ -40,6 +41,38 @@ fn cluster_is_used() {
 }
 
 #[test]
+fn every_seed_of_a_cluster_is_tried() {
+    let world = World::new();
+    world.users(1);
+    let server = Server::with(|_, port| vec![format!("--port {port} --cluster-enabled yes")]);
+    assert_eq!(server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "OK");
+    wait_for("the cluster is ready", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    // Ports that nothing else gets meanwhile; connections to them end at once.
+    let gone = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    for listener in &gone {
+        let listener = listener.try_clone().unwrap();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
+    }
+    let ports = gone.each_ref().map(|listener| listener.local_addr().unwrap().port());
+    let seeds: Vec<_> = ports.iter().chain([&server.port]).map(|port| format!("127.0.0.1:{port}")).collect();
+    let client =
+        world.client(|config| config.set("shared_cache", &format!("redis+cluster://{}", seeds.join(","))).unwrap());
+    wait_for("the last one is used", || client.poll(Duration::ZERO).is_ok());
+    assert_eq!(ask(&client, &world.token("user_0", "sess_1")), "in verified");
+    assert_ne!(server.cli(&["DBSIZE"]), "0");
+}
+
+#[test]
+fn sentinel_that_does_not_reply_leaves_time_for_the_next() {
+    let world = World::new();
+    world.users(1);
+    let sentinel = start_sentinel(&world);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
+    works(&world, &format!("redis+sentinel://127.0.0.1:{silent_port},127.0.0.1:{}/mymaster", sentinel.port));
+}
+
+#[test]
 fn redirections_of_a_cluster_are_followed() {
     let world = World::new();
     world.users(1);
@@ -57,10 +90,7 @@ fn redirections_of_a_cluster_are_followed() {
     assert!(keys.iter().sum::<usize>() >= 3, "{keys:?}");
 }
 
-#[test]
-fn sentinel_names_the_master() {
-    let world = World::new();
-    world.users(1);
+fn start_sentinel(world: &World) -> Server {
     let sentinel = Server::with(|dir: &TempDir, port| {
         let file = dir.join("sentinel.conf");
         let monitor = format!("sentinel monitor mymaster 127.0.0.1 {} 1", world.server.port);
@@ -73,6 +103,14 @@ fn sentinel_names_the_master() {
         sentinel.cli(&["SENTINEL", "get-master-addr-by-name", "mymaster"]).contains(&world.server.port.to_string())
     });
     assert!(begun.elapsed() < Duration::from_secs(20));
+    sentinel
+}
+
+#[test]
+fn sentinel_names_the_master() {
+    let world = World::new();
+    world.users(1);
+    let sentinel = start_sentinel(&world);
     works(&world, &format!("redis+sentinel://127.0.0.1:{}/mymaster", sentinel.port));
     let mut config = world.config();
     config.set("shared_cache", &format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port)).unwrap();

@@ -287,6 +287,35 @@ fn process_with_a_wrong_clock_stores_no_users_but_revocations() {
     assert_eq!((world.logged("is 89 s behind") + world.logged("is 90 s behind"), world.logged("s ahead of")), (1, 1));
 }
 
+#[test]
+fn engine_that_lost_its_data_costs_no_user_who_was_known() {
+    let mut world = World::new();
+    world.users(40);
+    let client = world.client(|config| {
+        config.clerk_calls_per_s = 5;
+        config.shared_cache_required = true;
+    });
+    client.poll(Duration::ZERO).unwrap();
+    let ask_all = |world: &World, session: &str| -> Vec<String> {
+        (0..40).map(|i| ask(&client, &world.token(&format!("user_{i}"), session))).collect()
+    };
+    assert_eq!(ask_all(&world, "sess_1"), vec!["in verified"; 40]);
+    let calls = world.user_calls();
+    world.server.kill();
+    wait_for("the engine is not used", || {
+        let _ = client.poll(Duration::ZERO);
+        client.stats().shared_cache.state as i32 == 2
+    });
+    world.server.restart();
+    wait_for("the engine is used again", || client.poll(Duration::from_millis(50)).is_ok());
+    assert_eq!(client.stats().cached_tokens, 0);
+    // Within the budget they are fetched again, beyond it they are stale.
+    assert_eq!(ask_all(&world, "sess_2"), vec!["in verified"; 40]);
+    let fetched = world.user_calls() - calls;
+    assert!((4..20).contains(&fetched), "{fetched}");
+    assert!(world.event_log.take().contains(&"stale_user_served".to_owned()));
+}
+
 fn unix_ms() -> i64 {
     i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
 }

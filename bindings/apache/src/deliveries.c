@@ -147,7 +147,8 @@ static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t
     status = clerk_webhook_handle(client->handle, headers, count, body, NULL);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "mod_auth_clerk: webhook delivery %" APR_UINT64_T_FMT " of another process: %s",
                   number, clerk_status_name(status));
-    return status == CLERK_OK || status == CLERK_WEBHOOK_IGNORED;
+    /* CLERK_UNAVAILABLE: it was applied here, though not stored, for which the sender sends it again. */
+    return status == CLERK_OK || status == CLERK_WEBHOOK_IGNORED || status == CLERK_UNAVAILABLE;
 }
 
 void mac_apply_deliveries(request_rec *r, mac_client *client)

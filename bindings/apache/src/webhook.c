@@ -105,6 +105,8 @@ int mac_webhook_handler(request_rec *r)
     case CLERK_E_WEBHOOK:
         return HTTP_BAD_REQUEST;
     case CLERK_UNAVAILABLE:
+        /* It was applied here, though not stored: the other processes need not wait until it comes again. */
+        (void)publish(r, client, headers, count, body);
         return retry_later(r);
     default:
         return HTTP_INTERNAL_SERVER_ERROR;

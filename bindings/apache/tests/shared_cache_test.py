@@ -36,6 +36,24 @@ def revocation_is_applied_by_another_server(sim, mpm):
             apache.close()
 
 
+def revocation_without_the_engine_is_applied_by_all_processes(sim, mpm):
+    apache = None
+    try:
+        with redis_server.running() as url:
+            apache = server(sim, mpm, url)
+            token, other = [sim.mint(sid=f"sess_{name}_{mpm}", exp_in=300) for name in ("gone", "other")]
+            assert set(accepted(apache, token, 40) + accepted(apache, other, 40)) == {200}
+        # Clerk has to send it again, because the engine does not have it; the processes of this machine do.
+        assert deliver(sim, apache, type="session.ended", id=f"sess_gone_{mpm}").status == 503
+        assert set(accepted(apache, token, 40)) == {401}
+        assert set(accepted(apache, other, 40)) == {200}, "what is cached stays"
+    finally:
+        if apache:
+            apache.close()
+
+
 def cases(sim):
     for mpm in MPMS:
+        name = "revocation_without_the_engine_is_applied_by_all_processes"
+        yield f"{mpm}: shared cache: {name}", lambda mpm=mpm: revocation_without_the_engine_is_applied_by_all_processes(sim, mpm)
         yield f"{mpm}: shared cache: revocation_is_applied_by_another_server", lambda mpm=mpm: revocation_is_applied_by_another_server(sim, mpm)

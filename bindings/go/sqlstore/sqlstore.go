@@ -139,8 +139,16 @@ func (s *Store) FindByClerkID(ctx context.Context, clerkID string) (*clerkauth.U
 
 // FindByEmail implements [clerkauth.UserStore].
 func (s *Store) FindByEmail(ctx context.Context, email string) ([]*clerkauth.User, error) {
-	where := "LOWER(" + s.column(clerkauth.ColumnEmail) + ") = LOWER(" + s.dialect.placeholder(1) + ") LIMIT 2"
-	return s.find(ctx, s.db, where, email)
+	where := "LOWER(" + s.column(clerkauth.ColumnEmail) + ") = LOWER(" + s.dialect.placeholder(1) + ")"
+	// The limit must not cut off a row that the application has deactivated.
+	separator := " ORDER BY "
+	for _, column := range []clerkauth.Column{clerkauth.ColumnIsActive, clerkauth.ColumnBannedByClerk} {
+		if s.has(column) {
+			where += separator + s.column(column)
+			separator = ", "
+		}
+	}
+	return s.find(ctx, s.db, where+" LIMIT 2", email)
 }
 
 // UsernameTaken implements [clerkauth.UserStore].

@@ -221,6 +221,27 @@ var tests = []struct {
 			s.Errorf("FindByEmail: %+v %v", found, err)
 		}
 	}},
+	{"a deactivated row is found among many with its address", func(s *subject) {
+		if !s.has(clerkauth.ColumnEmail, clerkauth.ColumnClerkID, clerkauth.ColumnIsActive, clerkauth.ColumnBannedByClerk) {
+			return
+		}
+		email, last := unique("a")+"@example.com", ""
+		for range 17 {
+			row, err := s.store.Create(s.ctx, s.newUser(values{clerkauth.ColumnEmail: email}))
+			if errors.Is(err, clerkauth.ErrConflict) {
+				return // addresses are unique in this table
+			}
+			if err != nil {
+				s.Fatalf("Create: %v", err)
+			}
+			last = row.Key
+		}
+		s.succeeds(s.update(last, values{clerkauth.ColumnIsActive: false}, anything), "Update")
+		found, err := s.store.FindByEmail(s.ctx, email)
+		if err != nil || len(found) < 2 || !slices.ContainsFunc(found, func(row *clerkauth.User) bool { return row.Key == last }) {
+			s.Errorf("FindByEmail must return two rows, first those that the application has deactivated: %+v %v", found, err)
+		}
+	}},
 	{"Clerk ids are compared exactly", func(s *subject) {
 		if !s.has(clerkauth.ColumnClerkID) {
 			return

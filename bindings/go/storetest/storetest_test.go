@@ -20,11 +20,12 @@ type memory struct {
 	isAllowed func(clerkauth.UpdateCondition, *clerkauth.User) bool
 	stored    func(string) string
 	isUnique  bool
+	maxFound  int
 	pause     time.Duration
 }
 
 func newMemory() *memory {
-	return &memory{sameID: func(a, b string) bool { return a == b }, sameName: strings.EqualFold, isUnique: true,
+	return &memory{sameID: func(a, b string) bool { return a == b }, sameName: strings.EqualFold, isUnique: true, maxFound: 100,
 		isAllowed: func(c clerkauth.UpdateCondition, row *clerkauth.User) bool { return c.Allows(row) },
 		stored:    func(s string) string { return s }}
 }
@@ -60,7 +61,8 @@ func (m *memory) FindByClerkID(_ context.Context, id string) (*clerkauth.User, e
 }
 
 func (m *memory) FindByEmail(_ context.Context, email string) ([]*clerkauth.User, error) {
-	return m.find(func(row *clerkauth.User) bool { return strings.EqualFold(row.Email, email) }), nil
+	found := m.find(func(row *clerkauth.User) bool { return strings.EqualFold(row.Email, email) })
+	return found[:min(m.maxFound, len(found))], nil
 }
 
 func (m *memory) UsernameTaken(_ context.Context, name, exceptKey string) (bool, error) {
@@ -143,13 +145,14 @@ func (r *recorder) Fatalf(string, ...any) { r.fail(); panic(r) }
 
 func TestStoreWithADefectFails(t *testing.T) {
 	for name, defect := range map[string]func(*memory){
-		"Clerk ids are compared exactly":                     func(m *memory) { m.sameID = strings.EqualFold },
-		"UsernameTaken ignores case and the own row":         func(m *memory) { m.sameName = m.sameID },
-		"a Clerk id or username that exists is a conflict":   func(m *memory) { m.isUnique = false },
-		"a username that many want at once has one row":      func(m *memory) { m.isUnique = false },
-		"a row of many users at once is linked once":         func(m *memory) { m.pause = time.Millisecond },
-		"Update obeys its condition":                         func(m *memory) { m.isAllowed = func(clerkauth.UpdateCondition, *clerkauth.User) bool { return true } },
-		"names outside ASCII, and of four bytes, are stored": func(m *memory) { m.stored = func(s string) string { return strings.ToValidUTF8(s[:4], "?") } },
+		"Clerk ids are compared exactly":                         func(m *memory) { m.sameID = strings.EqualFold },
+		"UsernameTaken ignores case and the own row":             func(m *memory) { m.sameName = m.sameID },
+		"a Clerk id or username that exists is a conflict":       func(m *memory) { m.isUnique = false },
+		"a username that many want at once has one row":          func(m *memory) { m.isUnique = false },
+		"a row of many users at once is linked once":             func(m *memory) { m.pause = time.Millisecond },
+		"Update obeys its condition":                             func(m *memory) { m.isAllowed = func(clerkauth.UpdateCondition, *clerkauth.User) bool { return true } },
+		"a deactivated row is found among many with its address": func(m *memory) { m.maxFound = 2 },
+		"names outside ASCII, and of four bytes, are stored":     func(m *memory) { m.stored = func(s string) string { return strings.ToValidUTF8(s[:4], "?") } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newMemory()

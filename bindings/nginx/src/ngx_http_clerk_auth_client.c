@@ -193,7 +193,10 @@ ngx_http_clerk_auth_clients_stop(ngx_http_clerk_auth_main_conf_t *mcf)
     ngx_uint_t i;
 
     for (i = 0; i < mcf->clients.nelts; i++) {
-        clerk_client_free(clients[i]->client);
+        /* Sends what other processes do not know yet. */
+        if (clerk_client_shutdown(clients[i]->client) == CLERK_OK) {
+            clerk_client_free(clients[i]->client);
+        }
         clients[i]->client = NULL;
     }
 }

@@ -28,7 +28,7 @@ export class Accounts {
   }
 
   async findByEmail(email) {
-    return this.#all().filter((row) => row.email && same(row.email, email)); // … where lower(email) = lower($1) limit 2
+    return this.#all().filter((row) => row.email && same(row.email, email)); // … where lower(email) = lower($1) order by is_active, banned_by_clerk limit 2
   }
 
   async usernameTaken(username, exceptKey) {

@@ -334,8 +334,8 @@ export interface Settings {
    */
   sharedCacheCaPem?: string;
   /**
-   * Whether requests that need the shared cache are unavailable (503) without it, and no client is created; `false`:
-   * the process goes on with its own caches. Default: false.
+   * Whether requests that need the shared cache, and webhooks that revoke tokens, get 503 without it, and no client
+   * is created; `false`: the process goes on with its own caches. Default: false.
    */
   sharedCacheRequired?: boolean;
   /**

@@ -102,7 +102,10 @@ export interface UserStore<Row extends UserRow = UserRow> {
   findByKey(key: string): Awaitable<Row | null | undefined>;
   /** Finds a row by exact comparison. */
   findByClerkId(clerkId: string): Awaitable<Row | null | undefined>;
-  /** Finds rows by case-insensitive comparison. Two rows suffice. */
+  /**
+   * Finds rows by case-insensitive comparison. Two rows suffice: first those that the application has deactivated (`isActive`
+   * and `bannedByClerk` are false), which may reject the user.
+   */
   findByEmail(email: string): Awaitable<Row[] | Row | null | undefined>;
   /** Returns whether a row other than `exceptKey` has this username, by case-insensitive comparison. */
   usernameTaken(username: string, exceptKey: string | null): Awaitable<boolean>;
@@ -553,7 +556,10 @@ export class ClerkClient<Row extends UserRow = UserRow, Token extends TokenType 
   metricsText(): string;
   /** @internal */
   setTime(nowMs: number): void;
-  /** Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`. */
+  /**
+   * Cancels calls that wait for Clerk, which reject with `CLERK_CLOSED`. Resolves when no call is in flight. Rejects inside a method of `users`.
+   * With a shared cache it first sends the changes that other processes do not know yet, for at most a second.
+   */
   close(): Promise<void>;
   /** Same as `close`. */
   [Symbol.asyncDispose](): Promise<void>;

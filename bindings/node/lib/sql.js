@@ -72,6 +72,7 @@ class SqlUserStore {
   #stringKey;
   #newKey;
   #select;
+  #returnedKey;
 
   constructor({
     query,
@@ -107,8 +108,9 @@ class SqlUserStore {
     this.#stringKey = stringKey;
     this.#newKey = newKey;
     const list = Object.entries(this.#names).map(([name, column]) => `${column} AS ${this.#quote(name)}`);
+    this.#returnedKey = `${this.#key} AS ${this.#quote('key')}`;
     // All columns, for the application, and those of the library under its names.
-    this.#select = ['*', `${this.#key} AS ${this.#quote('key')}`, ...list].join(', ');
+    this.#select = ['*', this.#returnedKey, ...list].join(', ');
   }
 
   #quote(name) {
@@ -144,7 +146,10 @@ class SqlUserStore {
   }
 
   findByEmail(email) {
-    return this.#rows(`LOWER(${this.#names.email}) = LOWER(?) LIMIT 2`, [email]);
+    // The limit must not cut off a row that the application has deactivated.
+    const first = [this.#names.isActive, this.#names.bannedByClerk].filter((name) => name !== undefined);
+    const order = first.length === 0 ? '' : ` ORDER BY ${first.join(', ')}`;
+    return this.#rows(`LOWER(${this.#names.email}) = LOWER(?)${order} LIMIT 2`, [email]);
   }
 
   async usernameTaken(username, exceptKey) {
@@ -164,7 +169,11 @@ class SqlUserStore {
       values.unshift(await this.#newKey());
     }
     const insert = `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`;
-    if (this.#dialect.returning) return rowsOf(await this.#run(`${insert} RETURNING ${this.#select}`, values))[0];
+    // What a trigger changes after the write is not in what RETURNING returns.
+    if (this.#dialect.returning) {
+      const [row] = rowsOf(await this.#run(`${insert} RETURNING ${this.#returnedKey}`, values));
+      return row && this.findByKey(String(row.key));
+    }
     const inserted = await this.#run(insert, values);
     const id = this.#newKey === undefined ? headerOf(inserted)?.insertId : values[0];
     if (id !== undefined) return this.findByKey(String(id));
@@ -188,11 +197,10 @@ class SqlUserStore {
     if (onlyIfActive) conditions.push(`${names.isActive} = TRUE`);
     if (onlyIfBanned) conditions.push(`${names.bannedByClerk} = TRUE AND ${names.isActive} = FALSE`);
     const update = `UPDATE ${this.#table} SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')}`;
-    const row = this.#dialect.returning
-      ? rowsOf(await this.#run(`${update} RETURNING ${this.#select}`, values))[0]
-      : countOf(await this.#run(update, values)) > 0
-        ? await this.findByKey(key)
-        : undefined;
+    const isUpdated = this.#dialect.returning
+      ? rowsOf(await this.#run(`${update} RETURNING ${this.#returnedKey}`, values)).length > 0
+      : countOf(await this.#run(update, values)) > 0;
+    const row = isUpdated ? await this.findByKey(key) : undefined;
     // No row fulfils the condition: it was linked, changed or deleted meanwhile.
     if (row === undefined || row === null) throw new ConflictError();
     return row;

@@ -139,6 +139,26 @@ const TESTS = {
     if (/^\d+$/.test(key)) assert.equal((await s.store.findByKey('9007199254740991')) ?? null, null);
   },
 
+  async 'a deactivated row is found among many with its address'(s) {
+    if (!s.has('email', 'clerkId', 'isActive', 'bannedByClerk')) return;
+    const email = `${unique('a')}@example.com`;
+    let key;
+    for (let i = 0; i < 17; i++) {
+      try {
+        ({ key } = await s.create(s.newUser({ email })));
+      } catch (error) {
+        if (isConflict(error)) return; // addresses are unique in this table
+        throw error;
+      }
+    }
+    await s.update(key, { isActive: false });
+    const found = [await s.store.findByEmail(email)].flat().filter(Boolean);
+    assert.ok(
+      found.length >= 2 && found.some((row) => String(row.key) === key),
+      'findByEmail must return two rows, first those that the application has deactivated',
+    );
+  },
+
   async 'Clerk ids are compared exactly'(s) {
     if (!s.has('clerkId')) return;
     const id = `user_${unique('aBc')}`;

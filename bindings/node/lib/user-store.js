@@ -186,8 +186,12 @@ class UserStore {
   }
 
   #foundRows(where, rows) {
-    // Two rows are already ambiguous.
-    const found = rows.filter((row) => row !== null && row !== undefined).slice(0, 2);
+    // Two rows are already ambiguous; one that the application has deactivated must be among them.
+    const isDeactivated = (row) => toBoolean(row.isActive) === false && toBoolean(row.bannedByClerk) !== true;
+    const found = rows
+      .filter((row) => row !== null && row !== undefined)
+      .sort((one, other) => isDeactivated(other) - isDeactivated(one))
+      .slice(0, 2);
     return {
       response: { rows: found.map((row) => this.#flatten(where, row)) },
       row: found.length === 1 ? found[0] : null,

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* How long one call of the library waits. */
 #define POLL_MS 250
@@ -19,10 +20,13 @@ static void *run(void *data)
 {
     struct poller *poller = data;
     struct client *client = poller->client;
-    int32_t status = CLERK_OK;
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 
-    while (!atomic_load(&client->closing) && status >= CLERK_OK)
-        status = clerk_client_poll(poller->core, POLL_MS);
+    while (!atomic_load(&client->closing)) {
+        /* Whatever failed may be over next time. */
+        if (clerk_client_poll(poller->core, POLL_MS) < CLERK_OK)
+            nanosleep(&pause, NULL);
+    }
     clerk_client_free(poller->core);
     free(poller);
     pthread_mutex_lock(&client->lock);

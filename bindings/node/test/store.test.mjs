@@ -402,6 +402,17 @@ test('findByEmail: null rows are ignored, two rows are ambiguous', async () => {
   assert.notEqual(seen[1][1], '7');
 });
 
+test('row that the application deactivated blocks its address, however many others have it', async () => {
+  const users = new UserTable();
+  for (let i = 0; i < 17; i++) {
+    users.add({ clerkId: `user_holder${i}`, username: `holder${i}`, email: 'ada@example.com', isActive: i < 16 });
+  }
+  const clerk = sim.client({ users });
+  assert.equal((await clerk.authenticate(request)).reason, 'user-inactive');
+  users.rows[16].bannedByClerk = true;
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+});
+
 test('row that the table made inactive itself is rejected at once', async () => {
   const users = new UserTable();
   // New accounts await approval.

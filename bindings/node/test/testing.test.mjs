@@ -99,6 +99,11 @@ const DEFECTS = {
       return this.add(columns);
     },
   },
+  'a deactivated row is found among many with its address': {
+    findByEmail(email) {
+      return this.rows.filter((row) => row.email === email).slice(0, 2);
+    },
+  },
   'names outside ASCII, and of four bytes, are stored': {
     create(columns) {
       return this.add({ ...columns, firstName: columns.firstName.replace(/[^\x20-\x7e]/g, '?') });

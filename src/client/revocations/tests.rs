@@ -8,6 +8,15 @@ fn find(revocations: &Revocations, sid: &str, sub: &str, iat: Option<i64>, now: 
     revocations.find(Some(sub), Some(sid), iat.map(|at| (1_800_000_000 + at) * 1000), now)
 }
 
+/// Records an event of that time.
+fn ban(revocations: &Revocations, id: &str, now: Now) {
+    revocations.ban_user(id, now.wall_ms, now);
+}
+
+fn lift(revocations: &Revocations, id: &str, now: Now) {
+    revocations.lift_ban(id, now.wall_ms, now);
+}
+
 /// Threat W3.
 #[test]
 fn million_revocations_are_bounded_and_none_is_lost() {
@@ -49,11 +58,11 @@ fn expired_entries_make_room_without_an_eviction() {
 #[test]
 fn ban_is_removed_and_deletion_is_not() {
     let revocations = Revocations::new(10, 3_600_000, 0);
-    revocations.revoke_user("user_1", Reason::UserInactive, at(0));
+    ban(&revocations, "user_1", at(0));
     revocations.revoke_user("user_2", Reason::UserNotFound, at(0));
     let reasons = || ["user_1", "user_2"].map(|id| find(&revocations, "sess_1", id, Some(0), at(1)));
     assert_eq!(reasons(), [Some(Reason::UserInactive), Some(Reason::UserNotFound)]);
-    ["user_1", "user_2"].iter().for_each(|id| revocations.lift_ban(id, at(1)));
+    ["user_1", "user_2"].iter().for_each(|id| lift(&revocations, id, at(1)));
     assert_eq!(reasons(), [None, Some(Reason::UserNotFound)]);
 }
 
@@ -83,26 +92,86 @@ fn import_is_a_union_that_keeps_each_expiry() {
 #[test]
 fn import_prefers_deletion_and_the_newer_of_ban_and_lift() {
     let [a, b] = [0, 1].map(|_| Revocations::new(10, 3_600_000, 0));
-    a.revoke_user("user_1", Reason::UserInactive, at(0));
+    ban(&a, "user_1", at(0));
     send(&a, &b, at(1));
     assert_eq!(find(&b, "sess_1", "user_1", None, at(1)), Some(Reason::UserInactive));
-    a.lift_ban("user_1", at(2));
+    lift(&a, "user_1", at(2));
     send(&b, &a, at(3));
     assert_eq!(find(&a, "sess_1", "user_1", None, at(3)), None);
     send(&a, &b, at(3));
     assert_eq!(find(&b, "sess_1", "user_1", None, at(3)), None);
-    b.revoke_user("user_1", Reason::UserInactive, at(4));
+    ban(&b, "user_1", at(4));
     send(&b, &a, at(5));
     assert_eq!(find(&a, "sess_1", "user_1", None, at(5)), Some(Reason::UserInactive));
     a.revoke_user("user_1", Reason::UserNotFound, at(6));
-    b.lift_ban("user_1", at(7));
+    lift(&b, "user_1", at(7));
     send(&a, &b, at(8));
     send(&b, &a, at(8));
     for one in [&a, &b] {
-        one.revoke_user("user_1", Reason::UserInactive, at(9));
-        one.lift_ban("user_1", at(9));
+        ban(one, "user_1", at(9));
+        lift(one, "user_1", at(9));
         assert_eq!(find(one, "sess_1", "user_1", None, at(9)), Some(Reason::UserNotFound));
     }
+}
+
+#[test]
+fn versions_of_the_user_order_a_ban_and_its_end_and_no_clock() {
+    let now = at(100);
+    let table = || Revocations::new(10, 3_600_000, 0);
+    let is_banned = |one: &Revocations| find(one, "sess_1", "user_1", None, now).is_some();
+    for (banned, lifted, expected) in [(5, 4, true), (5, 5, true), (5, 6, false)] {
+        // By events, in both orders of arrival, and by imports.
+        let (own, importing, reverse) = (table(), table(), table());
+        own.ban_user("user_1", banned, now);
+        own.lift_ban("user_1", lifted, now);
+        let report = |revocation, revoked_at_ms| {
+            Some(TimedRevocation { revocation, revoked_at_ms, expires_at_ms: now.wall_ms + 3_600_000 })
+        };
+        let reports = [report(Revocation::Banned, banned), report(Revocation::Lifted, lifted)];
+        let _ = reverse.import(false, "user_1", report(Revocation::Banned, 1).unwrap(), now);
+        for (one, reports) in [(&importing, reports), (&reverse, [reports[1], reports[0]])] {
+            for report in reports.into_iter().flatten() {
+                let _ = one.import(false, "user_1", report, now);
+            }
+        }
+        assert_eq!([&own, &importing, &reverse].map(is_banned), [expected; 3], "{banned} {lifted}");
+    }
+    // A newer report of a ban makes it newer, a late one does not make it older, and a late end does not make it one's own.
+    let (importing, other) = (table(), table());
+    for version in [5, 7, 6] {
+        other.ban_user("user_1", version, now);
+        send(&other, &importing, now);
+    }
+    for (version, expected) in [(6, true), (7, true), (8, false)] {
+        importing.lift_ban("user_1", version, now);
+        assert_eq!(is_banned(&importing), expected, "{version}");
+    }
+}
+
+#[test]
+fn end_of_a_ban_that_is_not_known_here_takes_no_place() {
+    let (revocations, now) = (Revocations::new(1, 3_600_000, 0), at(0));
+    let lifted = |revoked_at_ms| TimedRevocation {
+        revocation: Revocation::Lifted,
+        revoked_at_ms,
+        expires_at_ms: now.wall_ms + 3_600_000,
+    };
+    revocations.revoke_user("user_1", Reason::UserNotFound, now);
+    for i in 2..100 {
+        let merged = revocations.import(false, &format!("user_{i}"), lifted(i), now);
+        assert_eq!(merged, Merged { is_changed: false, is_evicting: false });
+    }
+    assert_eq!(find(&revocations, "sess_1", "user_1", Some(1), now), Some(Reason::UserNotFound));
+    assert_eq!(find(&revocations, "sess_2", "user_2", Some(-1), now), None);
+}
+
+#[test]
+fn evicted_ban_of_the_future_rejects_no_later_token() {
+    let revocations = Revocations::new(1, 3_600_000, 0);
+    revocations.ban_user("user_1", i64::MAX, at(0));
+    revocations.revoke_user("user_2", Reason::UserNotFound, at(1));
+    assert_eq!(find(&revocations, "sess_1", "user_1", Some(1), at(2)), Some(Reason::SessionRevoked));
+    assert_eq!(find(&revocations, "sess_1", "user_3", Some(2), at(2)), None);
 }
 
 #[test]
@@ -117,7 +186,7 @@ fn import_lifts_imported_bans_only() {
         );
         Export::parse(&json).unwrap()
     };
-    own.revoke_user("user_1", Reason::UserInactive, at(0));
+    ban(&own, "user_1", at(0));
     // Neither at once, nor after a later report of the same ban.
     for (revocation, seconds) in [("lifted", 8), ("banned", 9), ("lifted", 10)] {
         own.merge(&from(revocation, at(seconds).wall_ms, at(10)), at(10));

@@ -134,9 +134,9 @@ impl Connection {
         tls: Option<&Arc<ClientConfig>>,
         deadline: Deadline,
     ) -> Result<Self, EngineError> {
-        let mut failure = TransportError::NameResolution;
-        let tcp = addresses.iter().find_map(|address| {
-            let left = Some(deadline.remaining()).filter(|left| !left.is_zero())?;
+        let mut failure = if addresses.is_empty() { TransportError::NameResolution } else { TransportError::Timeout };
+        let tcp = addresses.iter().zip((1..=addresses.len()).rev()).find_map(|(address, count)| {
+            let left = Some(deadline.share(count).remaining()).filter(|left| !left.is_zero())?;
             TcpStream::connect_timeout(address, left).inspect_err(|error| failure = TransportError::of_io(error)).ok()
         });
         let tcp = tcp.ok_or_else(|| unavailable(&failure))?;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value, cmd};
@@ -56,6 +57,8 @@ pub struct Redis {
     master: ResetMutex<Option<Address>>,
     /// Where the slots of a cluster are.
     slots: ResetMutex<HashMap<u16, Address>>,
+    /// Counts the servers of a cluster's URL that have failed: the next one is asked where other slots are.
+    seed: AtomicUsize,
     pid: std::sync::atomic::AtomicU32,
 }
 
@@ -94,6 +97,7 @@ impl Redis {
             in_use: Slots::new(MAX_CONNECTIONS),
             master: ResetMutex::default(),
             slots: ResetMutex::default(),
+            seed: AtomicUsize::new(0),
             pid: std::process::id().into(),
         })
     }
@@ -140,7 +144,9 @@ impl Redis {
     /// Asks the sentinels for the master.
     fn find_master(&self, sentinels: &[Address], master: &str, deadline: Deadline) -> Result<Address, EngineError> {
         let mut failure = EngineError::Unavailable("no sentinel knows the master".into());
-        for sentinel in sentinels {
+        for (sentinel, left) in sentinels.iter().zip((1..=sentinels.len()).rev()) {
+            // One that does not reply leaves time for the others.
+            let deadline = deadline.share(left);
             let reply = self.addresses(sentinel, deadline).and_then(|addresses| {
                 let mut connection = Connection::open(sentinel, &addresses, None, self.tls.as_ref(), deadline)?;
                 let ask = cmd("SENTINEL").arg("get-master-addr-by-name").arg(master).take();
@@ -180,7 +186,7 @@ impl Redis {
             }
             Topology::Cluster(seeds) => {
                 let known = self.slots.lock().get(&slot(key)).cloned();
-                known.or_else(|| seeds.first().cloned()).ok_or_else(nonsense)
+                known.or_else(|| seed(seeds, self.seed.load(Ordering::Relaxed)).cloned()).ok_or_else(nonsense)
             }
         }
     }
@@ -190,13 +196,12 @@ impl Redis {
         self.master.lock().take();
         self.slots.lock().retain(|_, other| other != address);
         self.idle.lock().retain(|connection| connection.address != *address);
-        // The next server of the list is tried then.
-        if let Topology::Cluster(seeds) = &self.target.topology
-            && let Some(seed) = seeds.iter().find(|seed| *seed != address)
-        {
-            let mut slots = self.slots.lock();
-            for other in 0..16_384 {
-                slots.entry(other).or_insert_with(|| seed.clone());
+        if let Topology::Cluster(seeds) = &self.target.topology {
+            let failed = self.seed.load(Ordering::Relaxed);
+            if seed(seeds, failed) == Some(address) {
+                // Fails if another thread has done so already.
+                let next = failed.wrapping_add(1);
+                let _ = self.seed.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
@@ -349,6 +354,11 @@ impl Limits {
     }
 }
 
+/// Returns one of the servers of a cluster's URL.
+fn seed(seeds: &[Address], number: usize) -> Option<&Address> {
+    seeds.get(number.checked_rem(seeds.len())?)
+}
+
 /// Returns `host:port` with an IPv6 address in brackets; clusters send it without.
 fn bracketed(target: &str) -> String {
     match target.rsplit_once(':') {
@@ -378,17 +388,18 @@ impl Redis {
         timeout: Duration,
     ) -> Result<StreamRead, EngineError> {
         let mut read = StreamRead { last_id: after.to_owned(), ..StreamRead::default() };
+        match self.first_id(stream, &next(stream, after, 1, Duration::ZERO), timeout)? {
+            None => std::thread::sleep(wait),
+            Some(id) => {
+                let value = match self.one(stream, range(stream, &id), timeout, |reply| entries(&reply)) {
+                    Err(EngineError::TooLong) => Vec::new(),
+                    found => found?.pop().map(|(_, value)| value).unwrap_or_default(),
+                };
+                read.last_id.clone_from(&id);
+                read.entries.push((id, value));
+            }
+        }
         read.has_gap = self.first_id(stream, &range(stream, after), timeout)?.is_none();
-        let Some(id) = self.first_id(stream, &next(stream, after, 1, Duration::ZERO), timeout)? else {
-            std::thread::sleep(wait);
-            return Ok(read);
-        };
-        let value = match self.one(stream, range(stream, &id), timeout, |reply| entries(&reply)) {
-            Err(EngineError::TooLong) => Vec::new(),
-            found => found?.pop().map(|(_, value)| value).unwrap_or_default(),
-        };
-        read.last_id.clone_from(&id);
-        read.entries.push((id, value));
         Ok(read)
     }
 
@@ -487,12 +498,12 @@ impl Engine for Redis {
         if !is_id(after) {
             return Err(EngineError::Refused("not an id of this engine".into()));
         }
-        // While the last entry that was read is still there, none after it was removed.
+        // While the last entry that was read is still there, none after it was removed: looked up after the read, which may have waited.
         let known = range(stream, after);
         for count in READ_COUNTS {
-            let commands = [known.clone(), next(stream, after, count, wait)];
+            let commands = [next(stream, after, count, wait), known.clone()];
             let outcome = self.run(stream, &commands, wait, timeout, |replies| match &replies[..] {
-                [known, read] => Some((entries(known)?, read_entries(read)?)),
+                [read, known] => Some((entries(known)?, read_entries(read)?)),
                 _ => None,
             });
             if outcome != Err(EngineError::TooLong) {

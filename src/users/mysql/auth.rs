@@ -12,12 +12,22 @@ use crate::users::sql::Failure;
 /// The random bytes of the server that a password is scrambled with.
 const NONCE: usize = 20;
 
-/// Returns what proves the password to the server.
-pub fn scramble(plugin: &AuthPlugin<'_>, password: Option<&str>, nonce: &[u8]) -> Result<Vec<u8>, Failure> {
+/// Returns what proves the password to the server. `is_trusted`: nothing between can have the password, which a server may ask for
+/// with `caching_sha2_password`.
+pub fn scramble(
+    plugin: &AuthPlugin<'_>,
+    password: Option<&str>,
+    nonce: &[u8],
+    is_trusted: bool,
+) -> Result<Vec<u8>, Failure> {
     if nonce.len() != NONCE {
         return Err(odd());
     }
     match plugin {
+        AuthPlugin::CachingSha2Password if !is_trusted => Err(Failure::other(
+            "`caching_sha2_password` needs `sslmode=verify-full` or `verify-ca`, a Unix socket, or a server on this machine: \
+             the server may ask for the password itself",
+        )),
         AuthPlugin::MysqlNativePassword | AuthPlugin::CachingSha2Password => {
             Ok(plugin.gen_data(password, nonce).map(|data| data.to_vec()).unwrap_or_default())
         }
@@ -34,6 +44,7 @@ pub fn finish(
     mut plugin: AuthPlugin<'static>,
     password: Option<&str>,
     mut nonce: Vec<u8>,
+    is_trusted: bool,
 ) -> Result<(), Failure> {
     // A server switches once, and asks for at most a scramble and a password.
     for _ in 0..6 {
@@ -45,7 +56,7 @@ pub fn finish(
                 let request: AuthSwitchRequest<'_> = parse(&payload, ())?;
                 plugin = request.auth_plugin().into_owned();
                 nonce = request.plugin_data().to_vec();
-                packets.write(&scramble(&plugin, password, &nonce)?)?;
+                packets.write(&scramble(&plugin, password, &nonce, is_trusted)?)?;
             }
             // The server knows the password.
             [1, 3] if plugin == AuthPlugin::CachingSha2Password => {}
@@ -88,14 +99,14 @@ mod tests {
     fn only_plugins_that_hide_the_password_are_used() {
         let nonce = [7; NONCE];
         for plugin in [AuthPlugin::MysqlNativePassword, AuthPlugin::CachingSha2Password] {
-            assert!(scramble(&plugin, Some("hidden"), &nonce).unwrap().len() >= 20);
-            assert_eq!(scramble(&plugin, None, &nonce).unwrap(), b"");
-            assert!(scramble(&plugin, Some("hidden"), &nonce[..8]).is_err());
+            assert!(scramble(&plugin, Some("hidden"), &nonce, true).unwrap().len() >= 20);
+            assert_eq!(scramble(&plugin, None, &nonce, true).unwrap(), b"");
+            assert!(scramble(&plugin, Some("hidden"), &nonce[..8], true).is_err());
         }
         let others =
             ["mysql_clear_password", "mysql_old_password", "client_ed25519", "parsec", "sha256_password", "dialog"];
         for name in others {
-            let failure = scramble(&AuthPlugin::from_bytes(name.as_bytes()), Some("hidden"), &nonce).unwrap_err();
+            let failure = scramble(&AuthPlugin::from_bytes(name.as_bytes()), Some("hidden"), &nonce, true).unwrap_err();
             assert!(!failure.message.contains("hidden"), "{name}");
         }
     }

@@ -29,6 +29,8 @@ const COM_STMT_CLOSE: u8 = 25;
 const UTF8MB4: u8 = 45;
 /// The statements of the store are fewer: there are as many `UPDATE`s as sets of changed columns.
 const MAX_PREPARED: usize = 64;
+/// The columns of the widest result, or the parameters of the longest statement.
+const MAX_COLUMNS: usize = 64;
 /// The rows of the longest result.
 const MAX_ROWS: usize = 64;
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -77,13 +79,15 @@ impl MysqlConnection {
         }
         let password = url.password.as_ref().map(Secret::expose);
         let nonce = greeting.nonce();
+        let is_verified = |tls: &Tls| matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+        let is_trusted = host.is_local() || tls.is_some_and(is_verified);
         let plugin = match greeting.auth_plugin() {
-            Some(plugin @ (AuthPlugin::MysqlNativePassword | AuthPlugin::CachingSha2Password)) => plugin.into_owned(),
+            Some(AuthPlugin::CachingSha2Password) if is_trusted => AuthPlugin::CachingSha2Password,
             // The server switches to that of the user.
             _ => AuthPlugin::MysqlNativePassword,
         };
         let response = HandshakeResponse::new(
-            Some(scramble(&plugin, password, &nonce)?),
+            Some(scramble(&plugin, password, &nonce, is_trusted)?),
             (8, 0, 0),
             Some(url.user.as_bytes()),
             Some(url.database.as_bytes()),
@@ -94,7 +98,7 @@ impl MysqlConnection {
         );
         packets.write(&serialized(&response))?;
         let is_mariadb = greeting.server_version_str().contains("MariaDB");
-        finish(&mut packets, plugin, password, nonce)?;
+        finish(&mut packets, plugin, password, nonce, is_trusted)?;
         Ok(MysqlConnection { packets, limits, probe, capabilities, is_mariadb, prepared: HashMap::new() })
     }
 
@@ -136,6 +140,9 @@ impl MysqlConnection {
 
     /// Reads the definitions of columns or parameters.
     fn definitions(&mut self, count: usize) -> Result<Arc<[Column]>, Failure> {
+        if count > MAX_COLUMNS {
+            return Err(odd());
+        }
         let definition = |_| parse(&self.packets.read()?, ());
         let columns: Vec<Column> = (0..count).map(definition).collect::<Result<_, Failure>>()?;
         match is_eof(&self.packets.read()?) {
@@ -183,7 +190,7 @@ impl MysqlConnection {
 
 impl Connection for MysqlConnection {
     fn run(&mut self, statement: &Statement, deadline: Deadline) -> Result<Outcome, Failure> {
-        self.limits.set_deadline(deadline);
+        self.limits.begin(deadline);
         if statement.values.is_empty() {
             self.command(&[&[COM_QUERY], statement.sql.as_bytes()].concat())?;
             return self.outcome::<Text>();
@@ -200,7 +207,7 @@ impl Connection for MysqlConnection {
     }
 
     fn close(mut self) {
-        self.limits.set_deadline(Deadline::after(CLOSE_TIMEOUT));
+        self.limits.begin(Deadline::after(CLOSE_TIMEOUT));
         let _ = self.command(&[COM_QUIT]);
     }
 }

@@ -103,6 +103,12 @@ impl Engine for Mysql {
             "`id`, `clerk_user_id` and `username_key` are not UNIQUE",
         ),
         (
+            "SELECT COUNT(*) = 2 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'clerk_user'
+              AND ((column_name = 'email_key' AND generation_expression REGEXP '^[(]*l(ower|case)[(][^(,]*email[^a-z]*$')
+                   OR (column_name = 'username_key' AND generation_expression REGEXP '^[(]*l(ower|case)[(][^(,]*username[^a-z]*$'))",
+            "`email_key` and `username_key` are not generated from `LOWER(email)` and `LOWER(username)`",
+        ),
+        (
             "SELECT COUNT(*) = 0 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'clerk_user'
               AND ((character_set_name <> 'utf8mb4' AND column_name IN ('clerk_user_id', 'email', 'username', 'first_name',
                     'last_name', 'image_url', 'email_key', 'username_key'))

@@ -7,10 +7,7 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-use crate::users::sql::{Channel, Failure, FailureKind};
-
-/// The length of the longest packet that a server of this library's statements sends.
-const MAX_PACKET: usize = 1 << 20;
+use crate::users::sql::{Channel, Failure, FailureKind, MAX_READ};
 
 /// A channel with the number of the next packet.
 pub struct Packets {
@@ -39,7 +36,7 @@ impl Packets {
         self.channel.read_exact(&mut header)?;
         let [low, middle, high, number] = header;
         let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
-        if number != self.next || length > MAX_PACKET {
+        if number != self.next || length > MAX_READ {
             return Err(odd());
         }
         self.next = self.next.wrapping_add(1);
@@ -96,8 +93,8 @@ pub fn error(payload: &[u8]) -> Failure {
         // ER_CON_COUNT_ERROR, ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
         1040 | 1020 | 1205 | 1213 => FailureKind::Repeatable,
         // ER_SERVER_SHUTDOWN, ER_NEW_ABORTING_CONNECTION, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED (MariaDB),
-        // ER_CLIENT_INTERACTION_TIMEOUT
-        1053 | 1184 | 1317 | 1927 | 4031 => FailureKind::Lost,
+        // ER_CLIENT_INTERACTION_TIMEOUT, and ER_ABORTING_CONNECTION to ER_NET_WRITE_INTERRUPTED
+        1053 | 1152..=1161 | 1184 | 1317 | 1927 | 4031 => FailureKind::Lost,
         // ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE
         1290 | 1792 | 1836 => FailureKind::ReadOnly,
         // ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL

@@ -2,37 +2,61 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::Failure;
 use super::url::{DatabaseUrl, Host, TlsMode};
 use crate::api::{CachingResolver, TransportError, client_config, of_rustls, server_verifier};
 use crate::clock::Deadline;
 
+/// How many bytes a server may send while a connection is opened, or for one statement.
+pub(crate) const MAX_READ: usize = 1 << 20;
+/// How often it may answer. tokio-postgres asks for types that it does not know, and for those that they consist of, recursively.
+const MAX_ANSWERS: u32 = 32;
+
 /// What limits a channel; shared with the driver that owns the channel.
 #[derive(Debug)]
 pub struct Limits {
     base: Instant,
     deadline_ns: AtomicU64,
+    /// How many bytes may still be read.
+    bytes: AtomicUsize,
+    /// How many answers may still be read.
+    answers: AtomicU32,
+    /// Whether something was sent since the last read.
+    is_asked: AtomicBool,
     /// Whether the next read through [`Channel::read_if_permitted`] may wait.
     may_wait: AtomicBool,
 }
 
 impl Limits {
     fn new(deadline: Deadline) -> Arc<Self> {
-        let limits = Limits { base: Instant::now(), deadline_ns: AtomicU64::new(0), may_wait: AtomicBool::new(false) };
-        limits.set_deadline(deadline);
+        let limits = Limits {
+            base: Instant::now(),
+            deadline_ns: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            answers: AtomicU32::new(0),
+            is_asked: AtomicBool::new(false),
+            may_wait: AtomicBool::new(false),
+        };
+        limits.begin(deadline);
         Arc::new(limits)
     }
 
-    pub fn set_deadline(&self, deadline: Deadline) {
+    /// Begins a statement: sets its deadline, and how much the server may send for it.
+    pub fn begin(&self, deadline: Deadline) {
+        self.bytes.store(MAX_READ, Ordering::Relaxed);
+        self.answers.store(MAX_ANSWERS, Ordering::Relaxed);
         let after = deadline.instant().saturating_duration_since(self.base);
         self.deadline_ns.store(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -44,6 +68,20 @@ impl Limits {
 
     pub fn forbid_wait(&self) {
         self.may_wait.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns how many bytes the next read may have.
+    fn readable(&self) -> io::Result<usize> {
+        let answers = self.answers.load(Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            self.answers.store(answers.saturating_sub(1), Ordering::Relaxed);
+        }
+        if answers == 0 || bytes == 0 { Err(io::Error::other(Failure::excess())) } else { Ok(bytes) }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.bytes.store(self.bytes.load(Ordering::Relaxed).saturating_sub(bytes), Ordering::Relaxed);
     }
 
     fn remaining(&self) -> io::Result<Duration> {
@@ -68,30 +106,39 @@ pub struct Socket {
     limits: Arc<Limits>,
 }
 
-/// A timeout of the system looks like a read that would block.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
+/// Runs a call of the system with the time that is left, again if a signal has interrupted it.
+fn within<T>(limits: &Limits, mut run: impl FnMut(Option<Duration>) -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match run(Some(limits.remaining()?)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A timeout of the system looks like a call that would block.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+            done => return done,
+        }
+    }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let remaining = Some(self.limits.remaining()?);
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
-            Stream::Unix(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(buffer)),
-        }
-        .map_err(timed_out)
+        let Socket { stream, limits } = self;
+        let most = limits.readable()?.min(buffer.len());
+        let count = within(limits, |remaining| match stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(&mut buffer[..most])),
+            Stream::Unix(stream) => stream.set_read_timeout(remaining).and_then(|()| stream.read(&mut buffer[..most])),
+        })?;
+        limits.count(count);
+        Ok(count)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let remaining = Some(self.limits.remaining()?);
-        match &mut self.stream {
+        let Socket { stream, limits } = self;
+        limits.is_asked.store(true, Ordering::Relaxed);
+        within(limits, |remaining| match stream {
             Stream::Tcp(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),
             Stream::Unix(stream) => stream.set_write_timeout(remaining).and_then(|()| stream.write(buffer)),
-        }
-        .map_err(timed_out)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -122,7 +169,7 @@ impl Channel {
         matches!(self, Channel::Tls(_))
     }
 
-    /// Whether the connection cannot be read between this process and the server.
+    /// Whether the server takes the connection for one that cannot be read between: then it expects the password itself.
     pub fn is_private(&self) -> bool {
         self.is_tls() || matches!(self.socket().stream, Stream::Unix(_))
     }
@@ -179,6 +226,17 @@ pub fn is_quiet(socket: &TcpStream) -> bool {
     is_restored && read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
+/// Waits no longer than the deadline for a server that accepts no connection.
+fn connect_unix(path: &Path, limits: &Limits) -> io::Result<UnixStream> {
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    within(limits, |remaining| {
+        socket.set_write_timeout(remaining)?;
+        socket.connect(&address)
+    })?;
+    Ok(OwnedFd::from(socket).into())
+}
+
 /// Connects to servers.
 #[derive(Debug)]
 pub struct Dialer {
@@ -197,7 +255,7 @@ impl Dialer {
     pub fn connect(&self, host: &Host, deadline: Deadline) -> Result<Channel, Failure> {
         let limits = Limits::new(deadline);
         let stream = match host {
-            Host::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Host::Unix(path) => Stream::Unix(connect_unix(path, &limits)?),
             Host::Tcp { name, port } => Stream::Tcp(self.connect_tcp(name, *port, deadline)?),
         };
         Ok(Channel::Plain(Socket { stream, limits }))

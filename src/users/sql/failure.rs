@@ -1,7 +1,13 @@
 //! Why a statement was not executed, in terms that all engines have in common.
 
-use crate::api::TransportError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{fmt, io};
+
+use crate::api::{TransportError, of_rustls};
 use crate::users::StoreError;
+
+/// The length of the longest message in bytes: what a server sends may be logged.
+const MAX_MESSAGE: usize = 1024;
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +37,9 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(kind: FailureKind, code: i32, message: impl Into<String>) -> Self {
-        Failure { kind, code, message: message.into() }
+        let mut message = message.into();
+        message.truncate((0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0));
+        Failure { kind, code, message }
     }
 
     pub fn other(message: impl Into<String>) -> Self {
@@ -40,6 +48,23 @@ impl Failure {
 
     pub fn timed_out() -> Self {
         Failure::new(FailureKind::TimedOut, -1, "the database did not answer in time")
+    }
+
+    /// The failure of a server that sends without end.
+    pub fn excess() -> Self {
+        Failure::new(FailureKind::Lost, -1, "the server sent more than it may for one statement")
+    }
+
+    pub fn of_io(error: &io::Error) -> Self {
+        // Failures of the channel and errors of TLS are inside.
+        let inner = error.get_ref();
+        if let Some(failure) = inner.and_then(|inner| inner.downcast_ref::<Failure>()) {
+            return failure.clone();
+        }
+        Failure::of_transport(match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => of_rustls(error),
+            None => TransportError::of_io(error),
+        })
     }
 
     pub fn of_transport(error: TransportError) -> Self {
@@ -55,13 +80,23 @@ impl Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        // Errors of TLS are inside.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => Failure::of_transport(crate::api::of_rustls(error)),
-            None => Failure::of_transport(TransportError::of_io(&error)),
-        }
+/// Uses a connection, which is dropped after a panic: what a server sends must not end a request by one of the driver.
+pub fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let panicked = || Failure::new(FailureKind::Lost, -1, "the server sent what the driver cannot read");
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(panicked()))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::of_io(&error)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::is_quiet;
 use super::engine::Connection;
+use super::failure::guarded;
 use super::{Failure, FailureKind};
 use crate::clock::Deadline;
 use crate::fork_mutex::ResetMutex;
@@ -35,13 +36,43 @@ impl<C> Default for State<C> {
     }
 }
 
-/// Permission to have one connection.
-pub struct Permit {
+/// Permission to have one connection. Ends when it is dropped, also by a panic.
+pub struct Permit<'a, C> {
+    pool: &'a Pool<C>,
     process: u32,
     generation: u64,
+    /// Whether an idle connection has the permission now.
+    is_kept: bool,
 }
 
-impl<C: Connection> Pool<C> {
+impl<C> Drop for Permit<'_, C> {
+    fn drop(&mut self) {
+        self.pool.with(|state| {
+            if !self.is_kept && self.process == state.process {
+                state.open = state.open.saturating_sub(1);
+            }
+        });
+    }
+}
+
+impl<C> Permit<'_, C> {
+    /// Keeps a connection for the next use, unless all are to be closed.
+    pub fn keep(mut self, connection: C) {
+        let closed = self.pool.with(|state| {
+            self.is_kept = self.process == state.process && self.generation == state.generation;
+            match self.is_kept {
+                true => {
+                    state.idle.push((connection, Instant::now()));
+                    None
+                }
+                false => Some(connection),
+            }
+        });
+        drop(closed);
+    }
+}
+
+impl<C> Pool<C> {
     pub fn new(size: usize) -> Self {
         Pool { state: ResetMutex::default(), size }
     }
@@ -55,21 +86,21 @@ impl<C: Connection> Pool<C> {
         }
         run(&mut state)
     }
+}
 
+impl<C: Connection> Pool<C> {
     /// Returns an idle connection, or only the permission to open one. Waits for it until the deadline.
-    pub fn take(&self, deadline: Deadline) -> Result<(Permit, Option<C>), Failure> {
+    pub fn take(&self, deadline: Deadline) -> Result<(Permit<'_, C>, Option<C>), Failure> {
         loop {
             let taken = self.with(|state| {
-                let permit = Permit { process: state.process, generation: state.generation };
-                if let Some((connection, since)) = state.idle.pop() {
-                    return Some((permit, Some((connection, since))));
-                }
-                (state.open < self.size).then(|| {
-                    state.open += 1;
-                    (permit, None)
-                })
+                let idle = state.idle.pop();
+                let may_open = idle.is_none() && state.open < self.size;
+                state.open += usize::from(may_open);
+                (idle.is_some() || may_open).then_some((state.process, state.generation, idle))
             });
-            match taken {
+            let permitted = taken
+                .map(|(process, generation, idle)| (Permit { pool: self, process, generation, is_kept: false }, idle));
+            match permitted {
                 Some((permit, None)) => return Ok((permit, None)),
                 Some((permit, Some((connection, since)))) => {
                     let is_open = || connection.probe().is_none_or(is_quiet);
@@ -82,26 +113,6 @@ impl<C: Connection> Pool<C> {
                 }
             }
         }
-    }
-
-    /// Keeps a connection for the next use; `None`: it was closed.
-    pub fn put_back(&self, permit: &Permit, connection: Option<C>) {
-        let closed = self.with(|state| {
-            if permit.process != state.process {
-                return connection;
-            }
-            match connection.filter(|_| permit.generation == state.generation) {
-                Some(connection) => {
-                    state.idle.push((connection, Instant::now()));
-                    None
-                }
-                None => {
-                    state.open = state.open.saturating_sub(1);
-                    None
-                }
-            }
-        });
-        drop(closed);
     }
 
     /// Closes all idle connections, and those in use when they are put back: the server was stopped, or is a replica now.
@@ -117,7 +128,12 @@ impl<C: Connection> Pool<C> {
     /// Closes the idle connections and says so to the server.
     pub fn close(&self) {
         let idle = self.with(|state| std::mem::take(&mut state.idle));
-        idle.into_iter().for_each(|(connection, _)| connection.close());
+        for (connection, _) in idle {
+            let _ = guarded(|| {
+                connection.close();
+                Ok(())
+            });
+        }
     }
 }
 
@@ -155,10 +171,25 @@ mod tests {
         let begun = Instant::now();
         let failure = pool.take(soon()).map(|_| ()).unwrap_err();
         assert!(failure.kind == FailureKind::TimedOut && begun.elapsed() < Duration::from_millis(100), "{failure:?}");
-        pool.put_back(&first, Some(Fake(1)));
-        assert_eq!(pool.take(soon()).unwrap().1, Some(Fake(1)));
-        pool.put_back(&second, None);
+        first.keep(Fake(1));
+        let (first, idle) = pool.take(soon()).unwrap();
+        assert!(idle == Some(Fake(1)) && pool.take(soon()).is_err());
+        drop(second);
         assert_eq!(pool.take(soon()).unwrap().1, None);
+        drop(first);
+    }
+
+    #[test]
+    fn permit_of_a_thread_that_panics_is_given_back() {
+        let pool = Pool::<Fake>::new(1);
+        for _ in 0..3 {
+            let panicking = std::panic::AssertUnwindSafe(|| {
+                let _permit = pool.take(soon()).unwrap();
+                std::panic::resume_unwind(Box::new(()));
+            });
+            assert!(std::panic::catch_unwind(panicking).is_err());
+        }
+        assert!(pool.take(soon()).is_ok());
     }
 
     #[test]
@@ -166,12 +197,11 @@ mod tests {
         let pool = Pool::new(2);
         let (first, _) = pool.take(soon()).unwrap();
         let (second, _) = pool.take(soon()).unwrap();
-        pool.put_back(&first, Some(Fake(1)));
+        first.keep(Fake(1));
         pool.renew();
-        pool.put_back(&second, Some(Fake(2)));
-        for _ in 0..2 {
-            assert_eq!(pool.take(soon()).unwrap().1, None);
-        }
+        second.keep(Fake(2));
+        let permits = [(); 2].map(|()| pool.take(soon()).unwrap());
+        assert!(permits.iter().all(|(_, idle)| idle.is_none()));
         assert!(pool.take(soon()).is_err());
     }
 
@@ -179,11 +209,11 @@ mod tests {
     fn forked_child_starts_without_connections() {
         let pool = Pool::new(1);
         let (permit, _) = pool.take(soon()).unwrap();
-        pool.put_back(&permit, Some(Fake(1)));
+        permit.keep(Fake(1));
         pool.state.lock().process = 0;
         let (own, inherited) = pool.take(soon()).unwrap();
         assert!(inherited.is_none() && own.process == std::process::id());
-        pool.put_back(&Permit { process: 0, generation: 0 }, Some(Fake(2)));
+        Permit { pool: &pool, process: 0, generation: 0, is_kept: false }.keep(Fake(2));
         assert!(pool.take(soon()).is_err());
     }
 }

@@ -132,7 +132,8 @@ impl Dialect {
 
     pub fn find_by_email(&self, email: &str) -> Statement {
         let mut find = self.select();
-        find.is(self.email_is, email).sql(&format!(" LIMIT {}", self.email_limit));
+        // The application may have deactivated one of many rows with this address: the limit must not cut it off.
+        find.is(self.email_is, email).sql(&format!(" ORDER BY is_active, banned_by_clerk LIMIT {}", self.email_limit));
         find.statement
     }
 

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::engine::{Connection, Engine, Outcome};
+use super::failure::guarded;
 use super::pool::Pool;
-use super::{Failure, FailureKind, Statement, prepare, row_of, schema};
+use super::{Failure, FailureKind, Statement, prepare, row_of, schema, write_and_read};
 use crate::clock::Deadline;
 use crate::users::deadline::{current, pause};
-use crate::users::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
+use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 
 /// The pause before a statement is repeated, at first and at most.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -67,27 +68,22 @@ impl Attempts {
 impl<E: Engine> SqlStore<E> {
     /// Connects, migrates the tables and checks them.
     pub fn open(engine: E, pool_size: usize, warnings: Vec<String>, deadline: Deadline) -> Result<Self, Failure> {
-        prepare(&engine, deadline)?;
+        guarded(|| prepare(&engine, deadline))?;
         Ok(SqlStore { engine, pool: Pool::new(pool_size), warnings })
     }
 
     /// Executes a statement once, on any connection.
     fn run(&self, statement: &Statement, deadline: Deadline) -> Result<Outcome, Failure> {
         let (permit, idle) = self.pool.take(deadline)?;
-        let connected = idle.map_or_else(|| self.engine.connect(deadline), Ok);
-        let mut connection = match connected {
-            Ok(connection) => connection,
-            Err(failure) => {
-                self.pool.put_back(&permit, None);
-                return Err(failure);
-            }
-        };
-        let outcome = connection.run(statement, deadline);
-        let is_usable = outcome.as_ref().err().is_none_or(Failure::is_harmless);
-        if outcome.as_ref().is_err_and(|failure| matches!(failure.kind, FailureKind::Lost | FailureKind::ReadOnly)) {
+        let mut connection = idle.map_or_else(|| guarded(|| self.engine.connect(deadline)), Ok)?;
+        let outcome = guarded(|| connection.run(statement, deadline));
+        let kind = outcome.as_ref().err().map(|failure| failure.kind);
+        if matches!(kind, Some(FailureKind::Lost | FailureKind::ReadOnly)) {
             self.pool.renew();
         }
-        self.pool.put_back(&permit, Some(connection).filter(|_| is_usable));
+        if outcome.as_ref().err().is_none_or(Failure::is_harmless) {
+            permit.keep(connection);
+        }
         outcome
     }
 
@@ -200,5 +196,9 @@ impl<E: Engine> UserStore for SqlStore<E> {
 
     fn update(&self, key: &str, changes: &RowChanges, condition: &UpdateCondition) -> Result<(), StoreError> {
         Ok(self.change(key, changes, condition)?)
+    }
+
+    fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        write_and_read(self, request)
     }
 }

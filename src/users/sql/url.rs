@@ -34,6 +34,18 @@ pub enum Host {
     Unix(PathBuf),
 }
 
+impl Host {
+    /// Whether the server is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Host::Tcp { name, .. } => {
+                name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+            }
+            Host::Unix(_) => true,
+        }
+    }
+}
+
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -141,14 +153,16 @@ impl DatabaseUrl {
             roots: None,
             pool_size: POOL_SIZE,
         };
-        let mut names = Vec::new();
+        let (mut names, mut is_system) = (Vec::new(), false);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             if names.contains(&name) {
                 return Err("a parameter is given twice".into());
             }
             names.push(name);
-            url.set(name, &decode(value)?, rules)?;
+            let value = decode(value)?;
+            is_system |= name == "sslrootcert" && value == "system";
+            url.set(name, &value, rules)?;
         }
         if url.hosts.is_empty() {
             return Err("the host is missing".into());
@@ -157,6 +171,10 @@ impl DatabaseUrl {
             return Err(
                 "the user or the name of the database is missing: `scheme://user:password@host/database`".into()
             );
+        }
+        // As libpq does: anybody can have a certificate of an authority of the system, for another name.
+        if is_system && url.tls != TlsMode::VerifyFull {
+            return Err("`sslrootcert=system` needs `sslmode=verify-full`".into());
         }
         // As libpq does: with an authority, an encrypted connection is also a verified one.
         if url.tls == TlsMode::Require && url.roots.is_some() {
@@ -167,19 +185,13 @@ impl DatabaseUrl {
 
     /// Returns what an operator should know about a mode that was chosen.
     pub fn warnings(&self) -> Vec<String> {
-        let is_remote = |host: &Host| match host {
-            Host::Tcp { name, .. } => {
-                name != "localhost" && !name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-            }
-            Host::Unix(_) => false,
-        };
         let risk = match self.tls {
             TlsMode::Disable | TlsMode::Prefer => "passwords and users may be read in the network",
             TlsMode::Require => "anybody between can pretend to be the server",
             TlsMode::VerifyCa => "anybody with a certificate of a trusted authority can pretend to be the server",
             TlsMode::VerifyFull => return Vec::new(),
         };
-        let is_warned = self.hosts.iter().any(is_remote);
+        let is_warned = !self.hosts.iter().all(Host::is_local);
         Vec::from_iter(is_warned.then(|| format!("database: with the `sslmode` of the URL, {risk}")))
     }
 
@@ -254,6 +266,10 @@ mod tests {
         assert_eq!((url.user.as_str(), url.database.as_str()), ("u@x", "my db"));
         assert_eq!(url.password.as_ref().map(Secret::expose), Some("p/:"));
         assert_eq!((url.tls, url.pool_size), (TlsMode::Prefer, 3));
+        for full in ["sslrootcert=system", "sslrootcert=system&sslmode=verify-full"] {
+            let url = DatabaseUrl::parse(&format!("ada@host/db?{full}"), &RULES).unwrap();
+            assert_eq!((url.tls, url.roots.is_some()), (TlsMode::VerifyFull, false));
+        }
         let plain = DatabaseUrl::parse("ada@127.0.0.1:1/db", &RULES).unwrap();
         assert_eq!((plain.password, plain.tls, plain.pool_size), (None, TlsMode::VerifyFull, 8));
     }
@@ -294,6 +310,11 @@ mod tests {
             "u:hidden@host/db?sslmode=VERIFY-FULL",
             "u:hidden@host/db?sslmode=disable&sslmode=require",
             "u:hidden@host/db?sslrootcert=/nonexistent",
+            "u:hidden@host/db?sslrootcert=",
+            "u:hidden@host/db?sslmode=disable&sslrootcert=system",
+            "u:hidden@host/db?sslrootcert=system&sslmode=prefer",
+            "u:hidden@host/db?sslmode=require&sslrootcert=system",
+            "u:hidden@host/db?sslmode=verify-ca&sslrootcert=s%79stem",
             "u:hidden@host/db?pool_size=0",
             "u:hidden@host/db?pool_size=257",
             "u:hidden@host/db?password=hidden",

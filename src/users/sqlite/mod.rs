@@ -20,7 +20,7 @@ use self::error::{explain, is_harmless};
 use self::file::{DatabaseFile, FileId, OpenFiles};
 use self::pool::Pooled;
 use super::sql::{self, Dialect, Statement, Value, row_of};
-use super::{Row, RowChanges, Schema, StoreError, UpdateCondition, UserStore};
+use super::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 use crate::config::ConfigError;
 use crate::error::Error;
 
@@ -284,6 +284,10 @@ impl UserStore for SqliteStore {
             _ => Err(StoreError::Conflict),
         }
     }
+
+    fn write(&self, request: &StoreRequest) -> Result<StoreResponse, StoreError> {
+        sql::write_and_read(self, request)
+    }
 }
 
 #[cfg(test)]
@@ -390,6 +394,22 @@ mod tests {
         assert_eq!(store.find_by_clerk_id("user_ada").unwrap().unwrap().clerk_updated_at_ms, None);
         drop(store);
         assert!(SqliteStore::open(&path).is_ok());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn deactivated_row_among_many_of_an_address_is_found() {
+        let folder = folder("holders");
+        let store = SqliteStore::open(folder.join("users.db")).unwrap();
+        let mut last = String::new();
+        for at in 0..17 {
+            let name = format!("ada{at}");
+            last = store.create(&RowChanges { clerk_id: Some(name.clone()), username: Some(name), ..ada() }).unwrap();
+        }
+        let deactivated = RowChanges { is_active: Some(false), ..RowChanges::default() };
+        store.update(&last, &deactivated, &UpdateCondition::default()).unwrap();
+        let found = store.find_by_email("ada@example.com").unwrap();
+        assert!(found.len() == 2 && found[0].key == last, "{found:?}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -22,6 +22,7 @@ Usage: fleet-sim [flag value]...
   --seconds S        duration (600)
   --outage-at S      when the engine stops (240)
   --outage S         for how long (60; 0: it never stops)
+  --lost             the engine is empty after the outage
   --sharing HOW      shared, process: a cache per process; token: one fetch for each token and process (shared)
   --cold             begins with empty caches, else with those of a fleet that has run for long
   --seed N           of the random numbers (1)
@@ -55,6 +56,7 @@ pub struct Args {
     pub outage_s: f64,
     pub sharing: Sharing,
     pub is_cold: bool,
+    pub is_lost: bool,
     pub seed: u64,
 }
 
@@ -76,6 +78,7 @@ impl Default for Args {
             outage_s: 60.0,
             sharing: Sharing::Shared,
             is_cold: false,
+            is_lost: false,
             seed: 1,
         }
     }
@@ -145,6 +148,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 }
             }
             "cold" => args.is_cold = true,
+            "lost" => args.is_lost = true,
             "table" => is_table = true,
             "measure" => return Ok(Command::Measure),
             "help" => return Ok(Command::Help),

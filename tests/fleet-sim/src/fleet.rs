@@ -351,7 +351,12 @@ impl Fleet {
             Event::Read { process } => self.read(process, false),
             Event::ReadDone { process, upto } => self.read_done(process, upto),
             // Clerk delivers the events again that no process could append.
-            Event::OutageEnd => self.append(),
+            Event::OutageEnd => {
+                if self.args.is_lost {
+                    self.shared.fill(Entry { fetched_at: NEVER, lease_until: NEVER });
+                }
+                self.append();
+            }
             Event::End => {}
         }
     }
@@ -470,7 +475,12 @@ impl Fleet {
         let node = &mut self.nodes[process as usize];
         if is_success {
             if node.retry_at != NEVER {
-                node.recovered_at = now + (now - node.opened_at).clamp(MIN_RECOVERY, MAX_RECOVERY);
+                let recovery = if self.args.is_lost { self.ttl } else { now - node.opened_at };
+                node.recovered_at = now + recovery.clamp(MIN_RECOVERY, MAX_RECOVERY);
+                if self.args.is_lost {
+                    // The stream has a gap.
+                    node.users.iter_mut().for_each(|(_, local)| (local.fresh_until, local.token) = (NEVER, NEVER));
+                }
             }
             (node.engine_failures, node.pause, node.retry_at) = (0, 0, NEVER);
             return;
@@ -668,6 +678,16 @@ mod tests {
         let (calls, _) = report.clerk.rate(420, 600);
         assert!(calls <= 500.0 / 60.0, "{calls}");
         assert_eq!(report.down.lags.count() + report.up.lags.count(), report.revocations as u64 * 8);
+    }
+
+    #[test]
+    fn engine_that_lost_its_data_costs_no_more_than_the_budget() {
+        let args =
+            Args { outage_at_s: 300.0, outage_s: 20.0, calls_per_s: Some(2), rate: 1.0, is_lost: true, ..small() };
+        let report = run(&args);
+        let (calls, most) = report.clerk.rate(321, 380);
+        assert!(calls > 5.0 && calls <= 2.0 * 8.0 * 1.05 && most <= 2 * 8 * 2, "{calls}, {most}");
+        assert!(report.up.share(Answer::Unavailable) < 0.001, "{}", report.up.share(Answer::Unavailable));
     }
 
     #[test]

@@ -33,6 +33,26 @@ for (const [name, open] of Object.entries(libraries)) {
   });
 
   if (!isMysql) {
+    test(`${name}, a trigger after the write decides who is active`, async () => {
+      const table = `triggered_${name}`.toLowerCase();
+      const triggered = await open(source, table);
+      await triggered.store.createTable();
+      const { default: pg } = await import('pg');
+      const db = new pg.Client(source);
+      await db.connect();
+      await db.query(
+        `CREATE FUNCTION ${table}() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN UPDATE ${table} SET is_active = FALSE WHERE id = NEW.id; RETURN NEW; END $$`,
+      );
+      await db.query(`CREATE TRIGGER approval AFTER INSERT ON ${table} FOR EACH ROW EXECUTE FUNCTION ${table}()`);
+      const client = new ClerkClient({ ...clerk.options, users: triggered.store });
+      const { id } = clerk.user({ email: `${table}@example.com`, username: table });
+      assert.equal((await client.authenticate({ headers: clerk.headers({ userId: id }) })).reason, 'user-inactive');
+      await db.end();
+      await client.close();
+      await triggered.close();
+    });
+
     test(`${name}, a table that compares Clerk ids without case is refused at start`, async () => {
       const table = `refused_${name}`.toLowerCase();
       const refused = await open(source, table);

@@ -157,8 +157,8 @@ public:
     Config &shared_cache_secret(const List &items) { return list("shared_cache_secret", items); }
     // Certificates (PEM) to trust for `rediss://` instead of the system's.
     Config &shared_cache_ca_pem(std::string_view value) { return set("shared_cache_ca_pem", value); }
-    // Whether requests that need the shared cache are unavailable (503) without it, and no client is created;
-    // `false`: the process goes on with its own caches.
+    // Whether requests that need the shared cache, and webhooks that revoke tokens, get 503 without it, and no
+    // client is created; `false`: the process goes on with its own caches.
     Config &shared_cache_required(bool value) { return set_int("shared_cache_required", value ? 1 : 0); }
     // How many users a process fetches from Clerk per second where no other process is known not to fetch them as
     // well: without a shared cache, while it cannot be used, or for as long afterwards; 0: not limited.

@@ -288,7 +288,7 @@ enum class StoreRequestKind : int32_t {
     // Find the row of the Clerk user with the id in "value", compared exactly. Respond as above.
     find_by_clerk_id = CLERK_STORE_REQUEST_KIND_FIND_BY_CLERK_ID,
     // Find the rows with the e-mail address in "value", compared case-insensitively, at least two if there are
-    // several. Respond as above.
+    // several: first those that the application has deactivated. Respond as above.
     find_by_email = CLERK_STORE_REQUEST_KIND_FIND_BY_EMAIL,
     // Check whether a row other than "key" has the username in "value", compared case-insensitively. Respond with
     // `clerk_store_response_set_username_taken`.

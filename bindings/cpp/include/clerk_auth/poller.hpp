@@ -43,11 +43,13 @@ private:
         }
 
         void run() noexcept {
-            // Nothing but a closed client ends it: while the shared cache cannot be used, a call waits as well.
-            while (!is_stopped && client.try_poll(Milliseconds(250)).has_value()) {
+            // While the shared cache cannot be used, a call waits as well; whatever else failed may be over next time.
+            while (!is_stopped) {
+                if (!client.try_poll(wait).has_value()) std::this_thread::sleep_for(wait);
             }
         }
 
+        static constexpr Milliseconds wait{250};
         Client client;
         std::atomic<bool> is_stopped{false};
         std::thread thread;

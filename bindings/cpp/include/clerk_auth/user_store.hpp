@@ -292,7 +292,7 @@ public:
     virtual void find_by_key(std::string_view key, StoreResponse &response) = 0;
     // Finds the row of the Clerk user. Ids are compared exactly.
     virtual void find_by_clerk_id(std::string_view clerk_id, StoreResponse &response) = 0;
-    // Finds rows by e-mail address, ignoring case. Two are enough.
+    // Finds rows by e-mail address, ignoring case. Two are enough: first those that the application has deactivated.
     virtual void find_by_email(std::string_view email, StoreResponse &response) = 0;
     // Returns whether a row other than `except_key` has the username, ignoring case: StoreResponse::taken.
     virtual void username_taken(std::string_view username, std::optional<std::string_view> except_key,

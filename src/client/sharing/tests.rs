@@ -1,0 +1,393 @@
+//! Several clients on one engine that is slow, fails, or loses its entries.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::events::Level;
+use crate::shared_cache::{Engine, EngineError, StreamRead};
+use crate::token::TokenHash;
+use crate::webhooks::Headers;
+use crate::{Client, ClientBuilder, Reason, Request, WebhookOutcome};
+
+/// What an engine stores.
+#[derive(Clone, Default)]
+struct Stored {
+    values: HashMap<String, Vec<u8>>,
+    /// The entries of the one stream that is used, by their numbers.
+    entries: Vec<(u64, Vec<u8>)>,
+    last: u64,
+}
+
+/// An engine that can be slow, fail, and go back to what it stored before.
+#[derive(Default)]
+struct TestEngine {
+    stored: Mutex<Stored>,
+    latency_us: AtomicU64,
+    /// How many operations fail from now on.
+    failures: AtomicI64,
+    operations: AtomicU64,
+    appended: AtomicU64,
+    reads: AtomicU64,
+}
+
+impl TestEngine {
+    fn run<T>(&self, operation: impl FnOnce(&mut Stored) -> T) -> Result<T, EngineError> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_micros(self.latency_us.load(Ordering::Relaxed)));
+        if self
+            .failures
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| (left > 0).then_some(left - 1))
+            .is_ok()
+        {
+            return Err(EngineError::Unavailable("on purpose".into()));
+        }
+        Ok(operation(&mut self.stored.lock().unwrap()))
+    }
+
+    fn values(&self) -> usize {
+        self.stored.lock().unwrap().values.len()
+    }
+}
+
+impl Engine for TestEngine {
+    fn get(&self, keys: &[String], _: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.run(|stored| keys.iter().map(|key| stored.values.get(key).cloned()).collect())
+    }
+    fn set(&self, key: &str, value: &[u8], _: Duration, absent: bool, _: Duration) -> Result<bool, EngineError> {
+        self.run(|stored| {
+            let is_stored = !absent || !stored.values.contains_key(key);
+            if is_stored {
+                stored.values.insert(key.into(), value.into());
+            }
+            is_stored
+        })
+    }
+    fn delete(&self, keys: &[String], _: Duration) -> Result<(), EngineError> {
+        self.run(|stored| keys.iter().for_each(|key| drop(stored.values.remove(key))))
+    }
+    fn append(&self, _: &str, value: &[u8], _: Duration) -> Result<String, EngineError> {
+        self.run(|stored| {
+            self.appended.fetch_add(1, Ordering::Relaxed);
+            stored.last += 1;
+            stored.entries.push((stored.last, value.into()));
+            stored.last.to_string()
+        })
+    }
+    // It never waits for an entry.
+    fn read(&self, _: &str, after: &str, _: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.run(|stored| {
+            let newest = stored.entries.last().map_or(String::new(), |(number, _)| number.to_string());
+            let Ok(after) = after.parse::<u64>() else {
+                return StreamRead { last_id: newest, ..StreamRead::default() };
+            };
+            let has_gap = !stored.entries.iter().any(|(number, _)| *number == after);
+            let later = stored.entries.iter().filter(|(number, _)| *number > after);
+            let entries: Vec<_> = later.take(500).map(|(number, value)| (number.to_string(), value.clone())).collect();
+            let last_id = entries.last().map_or(after.to_string(), |(id, _)| id.clone());
+            StreamRead { entries, last_id, has_gap }
+        })
+    }
+}
+
+struct Fixture {
+    engine: Arc<TestEngine>,
+    now_ms: Arc<AtomicI64>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Fixture { engine: Arc::default(), now_ms: Arc::new(AtomicI64::new(1_800_000_000_000)) }
+    }
+
+    fn client(&self) -> Client {
+        self.build(|builder| builder)
+    }
+
+    fn required(&self) -> Client {
+        self.build(|builder| builder.shared_cache_required(true))
+    }
+
+    fn build(&self, tune: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
+        let (jwt_key, _) = crate::internals::example();
+        let now_ms = self.now_ms.clone();
+        let builder = Client::builder().jwt_key(jwt_key).clock(move || now_ms.load(Ordering::Relaxed));
+        let builder = builder.publishable_key("pk_test_Y2xlcmsuZXhhbXBsZS5jb20k").on_log(Level::Error, |_, _| ());
+        let secret = "0123456789abcdef0123456789abcdef";
+        let builder = builder.shared_cache_secret([secret]).webhook_secrets(["whsec_c2VjcmV0"]);
+        tune(builder.shared_cache_engine(self.engine.clone())).build().unwrap()
+    }
+
+    /// A client that reads the stream.
+    fn reader(&self) -> Client {
+        let client = self.client();
+        client.poll(Duration::ZERO).unwrap();
+        client
+    }
+
+    /// Lets the pause after an outage pass.
+    fn advance(&self) {
+        self.now_ms.fetch_add(60_000, Ordering::Relaxed);
+    }
+
+    /// Makes `count` revocations wait in a client, because the engine was away.
+    fn outage(&self, client: &Client, count: usize) {
+        self.engine.failures.store(3, Ordering::Relaxed);
+        (0..count).for_each(|i| assert!(client.revoke_session(&format!("sess_{i}"))));
+        assert_eq!(self.engine.failures.load(Ordering::Relaxed), 0);
+        self.advance();
+    }
+}
+
+/// Delivers an event, as the message with this id.
+fn deliver(f: &Fixture, client: &Client, id: &str, body: &str) -> WebhookOutcome {
+    let timestamp = (f.now_ms.load(Ordering::Relaxed) / 1000).to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+    let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
+    let signature = format!("v1,{}", STANDARD.encode(tag));
+    let mut headers = Headers::default();
+    for (name, value) in [("svix-id", id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
+        headers.header(name.as_bytes(), value.as_bytes());
+    }
+    client.handle_webhook(&headers, body.as_bytes())
+}
+
+const REVOKING: [&str; 3] = [
+    r#"{"type":"session.ended","data":{"id":"sess_ada","user_id":"user_ada","status":"ended"}}"#,
+    r#"{"type":"user.deleted","data":{"id":"user_ada","deleted":true}}"#,
+    r#"{"type":"user.updated","data":{"id":"user_ada","banned":true,"updated_at":1700000000000}}"#,
+];
+
+const ROLES: &str = r#"{"type":"role.updated","data":{}}"#;
+
+fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    (run(), begun.elapsed())
+}
+
+fn reason(client: &Client) -> Option<Reason> {
+    let authorization = format!("Bearer {}", crate::internals::example().1);
+    client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes())).reason()
+}
+
+/// A bounded share of a backlog, the call's own operations, and a busy machine.
+const SHORT: Duration = Duration::from_millis(400);
+
+#[test]
+fn call_sends_its_own_change_and_a_bounded_part_of_the_backlog() {
+    let f = Fixture::new();
+    let (a, b) = (f.client(), f.reader());
+    assert_eq!(reason(&b), None);
+    f.outage(&a, 1000);
+    // Three operations for each: six seconds for all of them.
+    f.engine.latency_us.store(2000, Ordering::Relaxed);
+    let (_, elapsed) = timed(|| a.revoke_session("sess_ada"));
+    assert!(elapsed < SHORT, "{elapsed:?}");
+    let (polled, elapsed) = timed(|| a.poll(Duration::ZERO).unwrap());
+    assert!(polled == 0 && elapsed < SHORT, "{elapsed:?}");
+    let (_, elapsed) = timed(|| a.poll(Duration::from_millis(250)));
+    assert!(elapsed < Duration::from_millis(250) + SHORT, "{elapsed:?}");
+    // Its own was sent first.
+    b.poll(Duration::from_secs(5)).unwrap();
+    assert_eq!(reason(&b), Some(Reason::SessionRevoked));
+    f.engine.latency_us.store(0, Ordering::Relaxed);
+    while a.inner.changes.has_unsent() {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(f.engine.values(), 1001);
+}
+
+#[test]
+fn poller_with_a_backlog_stops_and_sends_everything_in_the_end() {
+    let f = Fixture::new();
+    let a = f.client();
+    f.outage(&a, 300);
+    f.engine.latency_us.store(2000, Ordering::Relaxed);
+    a.start_poller().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    a.inner.changes.cancel();
+    let ((), elapsed) = timed(|| a.poller.stop());
+    assert!(elapsed < SHORT && a.inner.changes.has_unsent(), "{elapsed:?}");
+    f.engine.latency_us.store(0, Ordering::Relaxed);
+    a.start_poller().unwrap();
+    let begun = Instant::now();
+    while a.inner.changes.has_unsent() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(f.engine.values(), 300);
+}
+
+#[test]
+fn process_that_does_not_poll_sends_what_waits_with_later_requests() {
+    let f = Fixture::new();
+    let a = f.client();
+    f.outage(&a, 3);
+    for _ in 0..3 {
+        // Only here.
+        a.inner.invalidate_token(&TokenHash::of(crate::internals::example().1.as_bytes()));
+        assert_eq!(reason(&a), None);
+    }
+    assert!(!a.inner.changes.has_unsent());
+}
+
+#[test]
+fn change_that_cannot_be_sent_stops_no_other() {
+    let f = Fixture::new();
+    let (a, b) = (f.client(), f.reader());
+    assert_eq!(reason(&b), None);
+    a.invalidate_user(&"x".repeat(100_000));
+    assert!(!a.inner.changes.has_unsent());
+    a.revoke_session("sess_ada");
+    b.poll(Duration::from_secs(5)).unwrap();
+    assert_eq!(reason(&b), Some(Reason::SessionRevoked));
+}
+
+#[test]
+fn revocation_that_a_failover_has_lost_is_sent_again() {
+    let f = Fixture::new();
+    let (a, b, c) = (f.client(), f.reader(), f.reader());
+    assert_eq!([reason(&a), reason(&b), reason(&c)], [None; 3]);
+    let replica = f.engine.stored.lock().unwrap().clone();
+    a.revoke_session("sess_ada");
+    b.poll(Duration::from_secs(5)).unwrap();
+    // The replica has not heard of it; `c` has not either, and sees no gap.
+    *f.engine.stored.lock().unwrap() = replica;
+    c.poll(Duration::ZERO).unwrap();
+    assert_eq!((reason(&b), reason(&c)), (Some(Reason::SessionRevoked), None));
+    let begun = Instant::now();
+    while reason(&c).is_none() && begun.elapsed() < Duration::from_secs(5) {
+        b.poll(Duration::ZERO).unwrap();
+        c.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(reason(&c), Some(Reason::SessionRevoked));
+    assert_eq!(reason(&f.client()), Some(Reason::SessionRevoked));
+}
+
+#[test]
+fn restore_is_complete_bounded_for_each_call_and_continued_after_a_failure() {
+    let f = Fixture::new();
+    let a = f.reader();
+    (0..2500).for_each(|i| assert!(a.revoke_session(&format!("sess_{i}"))));
+    (0..1200).for_each(|i| assert!(a.revoke_user(&format!("user_{i}"))));
+    let revocations = |f: &Fixture| {
+        let stored = f.engine.stored.lock().unwrap();
+        stored.values.keys().filter(|key| key.ends_with(":s") || key.ends_with(":x")).count()
+    };
+    assert_eq!(revocations(&f), 3700);
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    f.engine.latency_us.store(1000, Ordering::Relaxed);
+    for _ in 0..5 {
+        let (polled, elapsed) = timed(|| a.poll(Duration::ZERO));
+        assert!(polled.is_ok() && elapsed < SHORT, "{elapsed:?}");
+    }
+    f.engine.latency_us.store(0, Ordering::Relaxed);
+    f.engine.failures.store(3, Ordering::Relaxed);
+    for _ in 0..3 {
+        let _ = a.poll(Duration::ZERO);
+    }
+    let begun = Instant::now();
+    while revocations(&f) < 3700 && begun.elapsed() < Duration::from_secs(20) {
+        if a.poll(Duration::ZERO).is_err() {
+            f.advance();
+        }
+    }
+    assert_eq!(revocations(&f), 3700);
+}
+
+#[test]
+fn processes_that_know_the_same_revocations_send_each_of_them_once() {
+    let f = Fixture::new();
+    let readers = [f.reader(), f.reader(), f.reader(), f.reader()];
+    (0..200).for_each(|i| assert!(readers[0].revoke_session(&format!("sess_{i}"))));
+    for reader in &readers {
+        reader.poll(Duration::ZERO).unwrap();
+    }
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    f.engine.appended.store(0, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for reader in &readers {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    reader.poll(Duration::ZERO).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(f.engine.values(), 200);
+    let appended = f.engine.appended.load(Ordering::Relaxed);
+    // And an entry to begin with, which several may make at once.
+    assert!((200..=204).contains(&appended), "{appended}");
+}
+
+#[test]
+fn engine_that_does_not_wait_is_not_read_without_a_pause() {
+    let f = Fixture::new();
+    let a = f.reader();
+    f.engine.reads.store(0, Ordering::Relaxed);
+    assert_eq!(a.poll(Duration::from_millis(300)).unwrap(), 0);
+    let reads = f.engine.reads.load(Ordering::Relaxed);
+    assert!((2..=7).contains(&reads), "{reads}");
+}
+
+#[test]
+fn required_engine_that_does_not_take_a_revocation_has_it_delivered_again() {
+    for body in REVOKING {
+        let f = Fixture::new();
+        let (a, c) = (f.required(), f.client());
+        assert_eq!((reason(&a), reason(&c)), (None, None), "{body}");
+        f.engine.failures.store(i64::MAX, Ordering::Relaxed);
+        for _ in 0..2 {
+            let outcome = deliver(&f, &a, "msg_1", body);
+            assert!(matches!(outcome, WebhookOutcome::Failed(_)), "{body}: {outcome:?}");
+            let error = outcome.into_result().unwrap_err();
+            assert!(error.is_unavailable() && error.to_string().contains("shared cache"), "{error}");
+        }
+        assert!(reason(&a).is_some(), "it is applied here: {body}");
+        // Another change need not come again.
+        assert_eq!(deliver(&f, &a, "msg_2", ROLES), WebhookOutcome::Applied);
+        // The process ends, and another one gets the delivery.
+        f.engine.failures.store(0, Ordering::Relaxed);
+        f.advance();
+        let b = f.required();
+        assert_eq!(deliver(&f, &b, "msg_1", body), WebhookOutcome::Applied);
+        assert_eq!(deliver(&f, &b, "msg_1", body), WebhookOutcome::Ignored);
+        assert!(reason(&f.client()).is_some(), "{body}");
+        // Or the same one.
+        assert_eq!(deliver(&f, &a, "msg_1", body), WebhookOutcome::Applied);
+    }
+}
+
+#[test]
+fn optional_engine_that_does_not_take_a_revocation_gets_it_at_shutdown() {
+    for body in REVOKING {
+        let f = Fixture::new();
+        let a = f.client();
+        f.engine.failures.store(3, Ordering::Relaxed);
+        assert_eq!(deliver(&f, &a, "msg_0", ROLES), WebhookOutcome::Applied);
+        assert_eq!(deliver(&f, &a, "msg_1", body), WebhookOutcome::Applied);
+        for i in 2..5 {
+            assert_eq!(deliver(&f, &a, &format!("msg_{i}"), ROLES), WebhookOutcome::Applied);
+        }
+        assert_eq!((f.engine.failures.load(Ordering::Relaxed), reason(&f.client())), (0, None));
+        // Although it would not be tried again yet.
+        a.shutdown();
+        assert!(reason(&f.client()).is_some(), "{body}");
+        assert!(!a.inner.changes.has_unsent());
+    }
+}
+
+#[test]
+fn shutdown_with_a_backlog_and_a_slow_engine_ends_in_time() {
+    let f = Fixture::new();
+    let a = f.client();
+    f.outage(&a, 2000);
+    f.engine.latency_us.store(2000, Ordering::Relaxed);
+    let ((), elapsed) = timed(|| a.shutdown());
+    assert!(elapsed < Duration::from_secs(1) + SHORT && a.inner.changes.has_unsent(), "{elapsed:?}");
+}
