@@ -414,6 +414,7 @@ impl Client {
         let inner = &*self.inner;
         let Some(mut export) = Export::parse(json) else { return false };
         let now = inner.clock.now();
+        export.retain_users(|id, revocation| !inner.is_older_report(id, revocation, now));
         let state =
             |session: Option<&str>, user: Option<&str>| inner.revocations.find(user, session, Some(i64::MAX), now);
         let (sessions, users) = export.ids();

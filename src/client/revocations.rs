@@ -87,6 +87,11 @@ impl Export {
         })
     }
 
+    /// Removes the revocations of users for which this returns false.
+    pub fn retain_users(&mut self, is_wanted: impl Fn(&str, &TimedRevocation) -> bool) {
+        self.users.entries.retain(|entry| is_wanted(&entry.id, &entry.timed()));
+    }
+
     /// Removes the users who are banned, and returns their ids.
     pub fn take_bans(&mut self) -> Vec<String> {
         let (bans, others) =

@@ -348,17 +348,21 @@ impl Inner {
     /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
     /// reports bans and their end. Returns whether other tokens are rejected now than before.
     fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
-        if let Some(version_ms) = revocation.version_ms() {
-            let is_late = || self.users.newest_version(id, now).is_some_and(|newest_ms| newest_ms > version_ms);
-            if self.settings.mode != UserMode::Claims || is_late() {
-                return false;
-            }
+        let is_ignored = revocation.version_ms().is_some() && self.settings.mode != UserMode::Claims;
+        if is_ignored || self.is_older_report(id, &revocation, now) {
+            return false;
         }
         let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
         if merged.is_evicting {
             self.invalidate_all(|| ());
         }
         merged.is_changed
+    }
+
+    /// Whether another process reports a ban, or its end, of an older version of the user than this process has seen.
+    pub fn is_older_report(&self, id: &str, revocation: &TimedRevocation, now: Now) -> bool {
+        let version_ms = revocation.version_ms();
+        version_ms.is_some_and(|version_ms| self.users.newest_version(id, now) > Some(version_ms))
     }
 }
 

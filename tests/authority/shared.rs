@@ -500,3 +500,24 @@ fn end_of_a_ban_that_was_not_sent_yet_is_sent_with_it() {
         assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "in verified", "{mode:?}");
     }
 }
+
+#[test]
+fn imported_ban_older_than_an_event_of_this_process_counts_no_more() {
+    let fleet = Fleet::new();
+    // Each with an engine of its own: revocations are copied by the application.
+    let client = || {
+        let engine = Arc::new(MemoryEngine::new());
+        fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Claims))
+    };
+    let (a, b, new) = (client(), client(), client());
+    assert_eq!(deliver(&a, &fleet.event(2, false)), WebhookOutcome::Applied);
+    assert_eq!(deliver(&b, &fleet.event(1, true)), WebhookOutcome::Applied);
+    let export = b.export_revocations().unwrap();
+    for (client, expected) in [(&a, "in verified"), (&new, "out user-inactive")] {
+        assert!(client.import_revocations(&export));
+        assert_eq!(ask(client, &fleet.token("user_1")), expected);
+    }
+    assert_eq!(deliver(&b, &fleet.event(3, true)), WebhookOutcome::Applied);
+    assert!(a.import_revocations(&b.export_revocations().unwrap()));
+    assert_eq!(ask(&a, &fleet.token("user_1")), "out user-inactive");
+}
