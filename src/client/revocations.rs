@@ -259,8 +259,9 @@ impl Table {
             // Nothing ends a deletion, and a ban only what is newer.
             Some(known) if known.outranks(&given) && revocation == Revocation::Lifted => return,
             Some(known) if known.outranks(&given) => {
-                let is_ban = known.revocation == Revocation::Banned;
-                let revoked_ms = if is_ban { known.revoked_ms } else { known.revoked_ms.max(now.wall_ms) };
+                // Clerk's version of the user, not a time of this machine.
+                let is_version = known.revocation.rank() == 0;
+                let revoked_ms = if is_version { known.revoked_ms } else { known.revoked_ms.max(now.wall_ms) };
                 Entry { revocation: known.revocation, revoked_ms, ..given }
             }
             _ => given,

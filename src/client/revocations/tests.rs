@@ -149,6 +149,19 @@ fn versions_of_the_user_order_a_ban_and_its_end_and_no_clock() {
 }
 
 #[test]
+fn late_ban_makes_the_end_of_a_ban_no_newer() {
+    let (now, table) = (at(100), Revocations::new(10, 3_600_000, 0));
+    let report = |revocation, revoked_at_ms| TimedRevocation { revocation, revoked_at_ms, expires_at_ms: i64::MAX };
+    let is_banned = || find(&table, "sess_1", "user_1", None, now).is_some();
+    let _ = table.import(false, "user_1", report(Revocation::Banned, 1), now);
+    let _ = table.import(false, "user_1", report(Revocation::Lifted, 10), now);
+    table.ban_user("user_1", 5, now);
+    assert!(!is_banned());
+    table.ban_user("user_1", 20, now);
+    assert!(is_banned());
+}
+
+#[test]
 fn end_of_a_ban_that_is_not_known_here_takes_no_place() {
     let (revocations, now) = (Revocations::new(1, 3_600_000, 0), at(0));
     let lifted = |revoked_at_ms| TimedRevocation {
