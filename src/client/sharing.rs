@@ -246,10 +246,13 @@ impl Inner {
         let Some(last_id) = self.changes.last_id() else { return self.find_end(shared) };
         let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
         if read.has_gap {
+            // Readers that were behind what the engine has lost see no gap. Without the engine, this one sees it again.
+            if shared.lease_gap(deadline)? {
+                let _ = self.send(shared, self.changes.begin(Change::Gap), deadline);
+            }
             // Something may have been missed; from here on nothing is.
-            shared.record_loss();
             self.changes.set_last_id(None);
-            self.changes.set_lost(self.known_revocations());
+            self.restore_later(shared);
             return self.find_end(shared);
         }
         let mut applied = 0;
@@ -264,13 +267,23 @@ impl Inner {
     fn find_end(&self, shared: &SharedCache) -> Result<usize, Unavailable> {
         let end = shared.stream_end(self.deadline())?;
         self.changes.set_last_id(Some(end));
+        self.look_everything_up_again();
+        Ok(0)
+    }
+
+    fn look_everything_up_again(&self) {
         self.invalidate_all(|| {
             // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
             self.users.set_all_outdated();
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
-        Ok(0)
+    }
+
+    /// Has what the engine may have lost stored again.
+    fn restore_later(&self, shared: &SharedCache) {
+        shared.record_loss();
+        self.changes.set_lost(self.known_revocations());
     }
 
     fn known_revocations(&self) -> Vec<LostRevocation> {
@@ -317,6 +330,10 @@ impl Inner {
     fn apply_change(&self, change: &Change, now: Now) {
         match change {
             Change::Start => {}
+            Change::Gap => {
+                self.shared.iter().for_each(|shared| self.restore_later(shared));
+                self.look_everything_up_again();
+            }
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
                 self.invalidate(Scope::Session, id, || {
                     revocation.map(|revocation| self.import(Scope::Session, id, revocation, now));

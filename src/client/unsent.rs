@@ -21,6 +21,7 @@ pub enum Subject {
     Organization(String),
     Token([u8; 32]),
     All,
+    Gap,
 }
 
 impl Subject {
@@ -32,6 +33,7 @@ impl Subject {
             Change::Organization { id } => Subject::Organization(id.clone()),
             Change::Token { hash } => Subject::Token(*hash),
             Change::All { .. } | Change::Start => Subject::All,
+            Change::Gap => Subject::Gap,
         }
     }
 }

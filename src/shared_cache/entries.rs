@@ -201,6 +201,8 @@ impl WireMachineToken {
 pub enum Change {
     /// Nothing: the first entry of a stream.
     Start,
+    /// Nothing: entries before this one may be lost, also for readers that see no gap.
+    Gap,
     /// A session was revoked, or has to be checked again.
     Session { id: String, revocation: Option<TimedRevocation> },
     /// A user was revoked or changed.
@@ -341,6 +343,7 @@ mod tests {
         let revocation = Some(TimedRevocation { revocation: Revocation::Deleted, revoked_at_ms: 1, expires_at_ms: 2 });
         let changes = [
             Change::Start,
+            Change::Gap,
             Change::Session { id: "sess_1".into(), revocation },
             Change::User { id: "user_1".into(), revocation, version_ms: Some(3) },
             Change::Memberships { user_id: "user_1".into() },

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::{Change, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
 use crate::clock::Deadline;
 
+/// How long one report of a gap is enough for all processes that see it: less than a failover takes.
+const GAP_LEASE_TTL: Duration = Duration::from_secs(5);
+
 impl SharedCache {
     /// Sends a change to all other processes. Returns the id of the entry.
     pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
@@ -27,6 +30,11 @@ impl SharedCache {
         let stream = self.sealer.stream();
         let read = self.run(deadline, |timeout| self.engine.read(&stream, "", Duration::ZERO, timeout))?;
         if read.last_id.is_empty() { self.publish(Change::Start, deadline) } else { Ok(read.last_id) }
+    }
+
+    /// Returns whether this process may report a gap of the stream to all others.
+    pub fn lease_gap(&self, deadline: Deadline) -> Result<bool, Unavailable> {
+        self.lease(b"gap", GAP_LEASE_TTL, deadline)
     }
 
     /// Returns what others have appended after an entry, waiting at most `wait` for the first.

@@ -419,12 +419,16 @@ impl SharedCache {
 
     /// Returns whether this process may fetch a user for all others.
     pub fn lease_user(&self, id: &str, deadline: Deadline) -> Result<bool, Unavailable> {
-        let names = self.sealer.names(EntryKind::Lease, id.as_bytes());
+        self.lease(id.as_bytes(), LEASE_TTL, deadline)
+    }
+
+    fn lease(&self, key: &[u8], ttl: Duration, deadline: Deadline) -> Result<bool, Unavailable> {
+        let names = self.sealer.names(EntryKind::Lease, key);
         let mut random = [0; 16];
         let Some(name) = names.first().filter(|_| aws_lc_rs::rand::fill(&mut random).is_ok()) else {
             return Err(Unavailable);
         };
-        self.run(deadline, |timeout| self.engine.set(name, &random, LEASE_TTL, true, timeout))
+        self.run(deadline, |timeout| self.engine.set(name, &random, ttl, true, timeout))
     }
 
     /// Returns the JWK set that another process has fetched from the same source within the last minute.

@@ -270,6 +270,34 @@ fn revocation_that_a_failover_has_lost_is_sent_again() {
 }
 
 #[test]
+fn gap_that_one_process_sees_is_reported_to_the_others() {
+    type Share = fn(&Fixture, &Client);
+    let changes: [(&str, Share); 2] = [
+        ("a session", |_, client| assert!(client.revoke_session("sess_ada"))),
+        ("roles", |f, client| assert_eq!(deliver(f, client, "msg_1", ROLES), WebhookOutcome::Applied)),
+    ];
+    for (what, share) in changes {
+        let f = Fixture::new();
+        let (a, b, c) = (f.client(), f.reader(), f.reader());
+        assert_eq!(reason(&c), None);
+        let entries = f.engine.stored.lock().unwrap().entries.clone();
+        share(&f, &a);
+        assert_eq!(b.poll(Duration::ZERO).unwrap(), 1);
+        // The stream is on another shard than the keys, which stay.
+        f.engine.stored.lock().unwrap().entries = entries;
+        assert_eq!((c.poll(Duration::ZERO).unwrap(), c.stats().cached_tokens), (0, 1), "{what}: `c` sees no gap");
+        // The engine is away when the gap is seen: it is seen again.
+        f.engine.failures.store(2, Ordering::Relaxed);
+        let _ = b.poll(Duration::ZERO);
+        f.engine.failures.store(0, Ordering::Relaxed);
+        b.poll(Duration::ZERO).unwrap();
+        c.poll(Duration::ZERO).unwrap();
+        assert_eq!(c.stats().cached_tokens, 0, "{what}");
+        assert_eq!(reason(&c).is_some(), what == "a session");
+    }
+}
+
+#[test]
 fn restore_is_complete_bounded_for_each_call_and_continued_after_a_failure() {
     let f = Fixture::new();
     let a = f.reader();
@@ -319,10 +347,11 @@ fn processes_that_know_the_same_revocations_send_each_of_them_once() {
             });
         }
     });
-    assert_eq!(f.engine.values(), 200);
+    // And the right to report the gap.
+    assert_eq!(f.engine.values(), 201);
     let appended = f.engine.appended.load(Ordering::Relaxed);
-    // And an entry to begin with, which several may make at once.
-    assert!((200..=204).contains(&appended), "{appended}");
+    // And the report of the gap, and perhaps entries to begin with, which several may make at once.
+    assert!((201..=205).contains(&appended), "{appended}");
 }
 
 #[test]
