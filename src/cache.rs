@@ -202,11 +202,11 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         }
     }
 
-    /// Calls a function for each value, under the lock of its shard.
-    pub fn for_each(&self, visit: impl Fn(&V)) {
+    /// Calls a function for each key and value, under the lock of its shard.
+    pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
         for shard in &self.shards {
             if let Some(map) = shard.0.lock(REMOVE_TIMEOUT) {
-                map.iter().for_each(|(_, entry)| visit(&entry.value));
+                map.iter().for_each(|(key, entry)| visit(key, &entry.value));
             }
         }
     }

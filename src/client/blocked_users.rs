@@ -6,15 +6,24 @@ use std::hash::RandomState;
 use crate::api::ClerkUser;
 use crate::cache::Cache;
 use crate::clock::Now;
+use crate::revocation::{Revocation, TimedRevocation};
 
 /// At most this many of each kind; independent of the size of the caches.
 const MAX_USERS: usize = 65_536;
 /// How long a row counts as inactive after it was read. The application may activate it at any moment.
 const ROW_TTL_MS: i64 = 5 * 60 * 1000;
 
+#[derive(Clone, Copy)]
+struct Ban {
+    /// The version of the user that was banned or deprovisioned at Clerk.
+    version_ms: i64,
+    expires_ms: i64,
+    /// Whether only another process has reported it.
+    is_imported: bool,
+}
+
 pub(super) struct BlockedUsers {
-    /// By id, the version of the user that was banned or deprovisioned at Clerk.
-    bans: Cache<Box<str>, i64, RandomState>,
+    bans: Cache<Box<str>, Ban, RandomState>,
     /// The users whose row was inactive when it was last read.
     inactive_rows: Cache<Box<str>, (), RandomState>,
     ban_ttl_ms: i64,
@@ -43,12 +52,51 @@ impl BlockedUsers {
         let id = user.id.as_str();
         if user.is_blocked() {
             let expires_ms = now.mono_ms.saturating_add(self.ban_ttl_ms);
-            let version = self.bans.get(id, now.mono_ms).unwrap_or(i64::MIN).max(user.updated_at_ms);
-            self.bans.put(id.into(), version, expires_ms, now.mono_ms);
+            let known_ms = self.bans.get(id, now.mono_ms).map(|ban| ban.version_ms);
+            let version_ms = known_ms.unwrap_or(i64::MIN).max(user.updated_at_ms);
+            let ban = Ban { version_ms, expires_ms, is_imported: false };
+            self.bans.put(id.into(), ban, expires_ms, now.mono_ms);
         } else {
-            self.bans.remove_if(id, |banned_ms| ends(*banned_ms));
+            self.bans.remove_if(id, |ban| ends(ban.version_ms));
         }
         self.is_banned(id, now)
+    }
+
+    /// Adds a ban that another process reports. Returns whether it is a newer one. The end of a ban that another process reports ends
+    /// no ban that this one has learned of.
+    pub fn import(&self, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+        let version_ms = revocation.revoked_at_ms;
+        match revocation.revocation {
+            Revocation::Banned => {
+                let left_ms = revocation.expires_at_ms.saturating_sub(now.wall_ms).min(self.ban_ttl_ms);
+                let expires_ms = now.mono_ms.saturating_add(left_ms);
+                let known = self.bans.get(id, now.mono_ms);
+                let is_newer = left_ms > 0 && known.is_none_or(|known| known.version_ms < version_ms);
+                if is_newer {
+                    let is_imported = known.is_none_or(|known| known.is_imported);
+                    let ban = Ban { version_ms, expires_ms, is_imported };
+                    self.bans.put(id.into(), ban, expires_ms, now.mono_ms);
+                }
+                is_newer
+            }
+            _ => {
+                self.bans.remove_if(id, |ban| ban.is_imported && ban.version_ms < version_ms);
+                false
+            }
+        }
+    }
+
+    /// Returns the bans that have not expired.
+    pub fn bans(&self, now: Now) -> Vec<(String, TimedRevocation)> {
+        let mut bans = Vec::new();
+        self.bans.for_each(|id, ban| {
+            if now.mono_ms < ban.expires_ms {
+                let expires_at_ms = now.wall_ms.saturating_add(ban.expires_ms - now.mono_ms);
+                let (revocation, revoked_at_ms) = (Revocation::Banned, ban.version_ms);
+                bans.push((id.to_string(), TimedRevocation { revocation, revoked_at_ms, expires_at_ms }));
+            }
+        });
+        bans
     }
 
     pub fn is_banned(&self, id: &str, now: Now) -> bool {
@@ -107,6 +155,27 @@ mod tests {
         blocked.record_fetched(&user(3, true), NOW, true);
         assert!(blocked.record_event(&user(4, false), NOW));
         assert!(!blocked.is_banned("user_1", Now { mono_ms: 1000, ..NOW }) && !blocked.is_banned("user_2", NOW));
+    }
+
+    #[test]
+    fn imported_ban_ends_with_a_newer_end_unless_it_is_known_here() {
+        let blocked = BlockedUsers::new(1000);
+        let timed = |revocation, revoked_at_ms| TimedRevocation { revocation, revoked_at_ms, expires_at_ms: 500 };
+        let import = |revocation, version| blocked.import("user_1", timed(revocation, version), NOW);
+        assert!(import(Revocation::Banned, 5) && !import(Revocation::Banned, 5) && import(Revocation::Banned, 6));
+        assert_eq!(blocked.bans(NOW), [("user_1".to_owned(), timed(Revocation::Banned, 6))]);
+        let later = Now { mono_ms: 500, wall_ms: 500 };
+        assert!(!blocked.is_banned("user_1", later) && blocked.bans(later).is_empty());
+        assert!(!blocked.import("user_2", timed(Revocation::Banned, 5), later), "expired");
+        assert!(import(Revocation::Banned, 6));
+        for (version, ends) in [(6, false), (7, true)] {
+            import(Revocation::Lifted, version);
+            assert_eq!(blocked.is_banned("user_1", NOW), !ends, "{version}");
+        }
+        blocked.record_event(&user(5, true), NOW);
+        assert!(import(Revocation::Banned, 6));
+        import(Revocation::Lifted, 7);
+        assert!(blocked.is_banned("user_1", NOW));
     }
 
     #[test]

@@ -287,8 +287,13 @@ impl Inner {
     }
 
     fn known_revocations(&self) -> Vec<LostRevocation> {
-        let export = self.revocations.export(self.clock.now());
-        export.map(|export| export.timed().collect()).unwrap_or_default()
+        let now = self.clock.now();
+        let export = self.revocations.export(now);
+        let mut known: Vec<_> = export.map(|export| export.timed().collect()).unwrap_or_default();
+        if self.settings.mode != UserMode::Claims {
+            known.extend(self.blocked_users.bans(now).into_iter().map(|(id, ban)| (Scope::Subject, id, ban)));
+        }
+        known
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
@@ -362,18 +367,32 @@ impl Inner {
         }
     }
 
-    /// Adds a revocation of another process to those of this one. A ban counts only where no users are fetched: elsewhere Clerk
-    /// reports bans and their end. Returns whether other tokens are rejected now than before.
+    /// Adds a revocation of another process to those of this one. Returns whether other tokens are rejected now than before.
     fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
-        let is_ignored = revocation.version_ms().is_some() && self.settings.mode != UserMode::Claims;
-        if is_ignored || self.is_older_report(id, &revocation, now) {
+        if self.is_older_report(id, &revocation, now) {
             return false;
+        }
+        if let Some(version_ms) = revocation.version_ms()
+            && self.settings.mode != UserMode::Claims
+        {
+            return self.import_ban(id, version_ms, revocation, now);
         }
         let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
         if merged.is_evicting {
             self.invalidate_all(|| ());
         }
         merged.is_changed
+    }
+
+    /// Where users are fetched, Clerk decides about bans: another process only reports that a user has to be fetched. Returns whether
+    /// what is known of the user here may be the version before.
+    fn import_ban(&self, id: &str, version_ms: i64, revocation: TimedRevocation, now: Now) -> bool {
+        let newest_ms = self.users.newest_version(id, now);
+        let is_newer = newest_ms < Some(version_ms) && self.blocked_users.import(id, revocation, now);
+        if is_newer && let Some(cached) = self.users.cached(id, now) {
+            cached.set_outdated();
+        }
+        is_newer && newest_ms.is_some()
     }
 
     /// Whether another process reports a ban, or its end, of an older version of the user than this process has seen.

@@ -120,7 +120,9 @@ impl UserCache {
         if self.missing.get(id, now.mono_ms).is_some() {
             return Err(Reason::UserNotFound.into());
         }
-        let stale = || self.users.get(id, now.mono_ms).filter(|user| after.is_none() && self.may_be_stale(user, now));
+        // A newer version is banned: Clerk decides.
+        let may_be_used = |user: &CachedUser| after.is_none() && (user.user.is_blocked() || !is_banned);
+        let stale = || self.users.get(id, now.mono_ms).filter(|user| may_be_used(user) && self.may_be_stale(user, now));
         let Io::Blocking(deadline) = io else {
             // While the circuit is open, Clerk would not be asked.
             let may_be_shared = self.shared.as_ref().is_some_and(SharedUsers::is_available);
@@ -326,7 +328,7 @@ impl UserCache {
 
     /// Has all users fetched again before they are used, unless they may be stale.
     pub fn set_all_outdated(&self) {
-        self.users.for_each(|user| user.set_outdated());
+        self.users.for_each(|_, user| user.set_outdated());
         self.missing.clear();
     }
 

@@ -13,7 +13,7 @@ use crate::events::Level;
 use crate::shared_cache::{Engine, EngineError, StreamRead};
 use crate::token::TokenHash;
 use crate::webhooks::Headers;
-use crate::{Client, ClientBuilder, Reason, Request, WebhookOutcome};
+use crate::{Client, ClientBuilder, Reason, Request, UserMode, WebhookOutcome};
 
 /// What an engine stores.
 #[derive(Clone, Default)]
@@ -112,6 +112,11 @@ impl Fixture {
 
     fn required(&self) -> Client {
         self.build(|builder| builder.shared_cache_required(true))
+    }
+
+    /// A client that fetches users, from a port at which Clerk does not listen.
+    fn profile(&self) -> Client {
+        self.build(|builder| builder.user_mode(UserMode::Profile).secret_key("sk_test_x").api_url("http://127.0.0.1:9"))
     }
 
     fn build(&self, tune: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
@@ -295,6 +300,55 @@ fn gap_that_one_process_sees_is_reported_to_the_others() {
         assert_eq!(c.stats().cached_tokens, 0, "{what}");
         assert_eq!(reason(&c).is_some(), what == "a session");
     }
+}
+
+/// An event about the user of the example, at a version.
+fn user_event(f: &Fixture, version: i64, banned: bool) -> String {
+    let updated_at = f.now_ms.load(Ordering::Relaxed) + version;
+    format!(r#"{{"type":"user.updated","data":{{"id":"user_ada","banned":{banned},"updated_at":{updated_at}}}}}"#)
+}
+
+#[test]
+fn ban_of_a_process_that_fetches_users_is_restored() {
+    let f = Fixture::new();
+    let a = f.profile();
+    a.poll(Duration::ZERO).unwrap();
+    assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 2, true)), WebhookOutcome::Applied);
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    assert_eq!(reason(&f.client()), None);
+    for _ in 0..3 {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(reason(&f.client()), Some(Reason::UserInactive));
+    // With its version: a newer end counts, an older one does not.
+    for (version, expected) in [(1, Some(Reason::UserInactive)), (3, None)] {
+        let _ = deliver(&f, &f.client(), &format!("msg_{version}"), &user_event(&f, version, false));
+        assert_eq!(reason(&f.client()), expected, "{version}");
+    }
+}
+
+#[test]
+fn ban_that_the_engine_reports_is_decided_by_clerk_not_by_a_stale_user() {
+    let f = Fixture::new();
+    let (a, b) = (f.client(), f.profile());
+    let event = |version, banned| {
+        let id = format!("msg_{version}");
+        assert_eq!(deliver(&f, &b, &id, &user_event(&f, version, banned)), WebhookOutcome::Applied);
+        b.inner.invalidate_token(&TokenHash::of(crate::internals::example().1.as_bytes()));
+        reason(&b)
+    };
+    assert_eq!(event(1, false), None);
+    // `b` has not read it in the stream.
+    assert_eq!(deliver(&f, &a, "msg_2", &user_event(&f, 2, true)), WebhookOutcome::Applied);
+    assert_eq!(reason(&b), None, "a cached result");
+    b.inner.invalidate_token(&TokenHash::of(crate::internals::example().1.as_bytes()));
+    // Clerk cannot be reached.
+    assert_eq!(reason(&b), Some(Reason::ServerError));
+    assert_eq!(b.verify_token(crate::internals::example().1).reason(), Some(Reason::UserInactive));
+    assert_eq!(event(3, false), None, "a newer event");
+    // What is older than the user here is ignored.
+    b.inner.invalidate_token(&TokenHash::of(crate::internals::example().1.as_bytes()));
+    assert_eq!(reason(&b), None);
 }
 
 #[test]
