@@ -145,6 +145,11 @@ impl Changes {
         *self.lost.lock() = revocations;
     }
 
+    /// Returns whether there are revocations that the engine may have lost.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.lock().is_empty()
+    }
+
     /// Takes the newest of the revocations that the engine may have lost.
     pub fn take_lost(&self) -> Option<LostRevocation> {
         self.lost.lock().pop()

@@ -16,7 +16,7 @@ use crate::revocation::{Revocation, TimedRevocation};
 use crate::shared_cache::{Change, FoundRevocations, SharedCache, Unavailable};
 use crate::token::{TokenHash, is_clerk_id};
 
-/// How long a reader waits in one call of the engine, so that a shutdown need not wait longer.
+/// How long a reader waits in one call of the engine, or changes and looks up what is there, so that a shutdown need not wait longer.
 const WAIT: Duration = Duration::from_millis(250);
 /// How long a reader waits at least before it tries again.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
@@ -28,9 +28,8 @@ const MAX_FLUSH: Duration = Duration::from_secs(1);
 impl Inner {
     /// Shares a change with all other processes, and removes what it makes useless from the shared cache. While the engine cannot
     /// be used, the change waits.
-    pub fn share(&self, change: Change) {
+    pub fn share(&self, change: Change, deadline: Deadline) {
         let Some(shared) = &self.shared else { return };
-        let deadline = self.deadline();
         if self.send(shared, self.changes.begin(change), deadline).is_ok() {
             let _ = self.send_changes(shared, deadline);
         }
@@ -52,21 +51,21 @@ impl Inner {
     }
 
     /// Rejects all tokens of a session, in every process.
-    pub fn revoke_session(&self, id: &str, now: Now) {
+    pub fn revoke_session(&self, id: &str, now: Now, deadline: Deadline) {
         self.invalidate(Scope::Session, id, || {
             self.revocations.revoke_session(id, now);
             self.sessions.remove(id);
         });
-        self.share_revocation(Scope::Session, id, Revocation::Revoked);
+        self.share_revocation(Scope::Session, id, Revocation::Revoked, deadline);
     }
 
     /// Rejects all tokens of a user, in every process.
-    pub fn revoke_user(&self, id: &str, reason: Reason, now: Now) {
+    pub fn revoke_user(&self, id: &str, reason: Reason, now: Now, deadline: Deadline) {
         self.invalidate(Scope::Subject, id, || {
             self.revocations.revoke_user(id, reason, now);
             self.users.remove(id);
         });
-        self.share_revocation(Scope::Subject, id, Revocation::of(reason));
+        self.share_revocation(Scope::Subject, id, Revocation::of(reason), deadline);
     }
 
     /// Rejects a token whose user or session another process has revoked.
@@ -129,20 +128,19 @@ impl Inner {
     }
 
     /// Shares the revocation of a user or a session.
-    pub fn share_revocation(&self, scope: Scope, id: &str, revocation: Revocation) {
+    pub fn share_revocation(&self, scope: Scope, id: &str, revocation: Revocation, deadline: Deadline) {
         let Some(shared) = &self.shared else { return };
-        self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)));
+        self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)), deadline);
     }
 
     /// Shares the user of a webhook event, which is complete: others need not fetch it. Those that fetch no users need to know that
     /// the user is banned, or with `ends_bans` that a ban has ended.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now) {
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now, deadline: Deadline) {
         let Some(shared) = &self.shared else { return };
         let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
         let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
         let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
-        self.share(change);
-        let deadline = self.deadline();
+        self.share(change, deadline);
         // After the change, which makes the snapshots before it useless.
         if self.settings.mode != UserMode::Claims
             && age_ms < i64::MAX
@@ -155,11 +153,11 @@ impl Inner {
     }
 
     /// Whether another process has shared a newer version of a user: a webhook event about this one is late.
-    pub fn is_older_than_shared(&self, user: &ClerkUser) -> bool {
+    pub fn is_older_than_shared(&self, user: &ClerkUser, deadline: Deadline) -> bool {
         let Some(shared) = self.shared.as_ref().filter(|_| self.settings.mode != UserMode::Claims) else {
             return false;
         };
-        let found = shared.user(&user.id, self.deadline()).ok().and_then(|found| found.snapshot);
+        let found = shared.user(&user.id, deadline).ok().and_then(|found| found.snapshot);
         found.is_some_and(|snapshot| snapshot.version_ms() > user.updated_at_ms)
     }
 
@@ -218,7 +216,7 @@ impl Inner {
         loop {
             let begun = Instant::now();
             let read =
-                self.changes.try_read().map(|_reading| self.read_changes(shared, deadline.remaining().min(WAIT)));
+                self.changes.try_read().map(|_reading| self.exchange_changes(shared, deadline.remaining().min(WAIT)));
             let (outcome, pause) = match read {
                 Some(Ok(applied)) if applied > 0 => return Some(applied),
                 // An engine need not wait, and entries need not be of this instance.
@@ -236,15 +234,21 @@ impl Inner {
         }
     }
 
-    fn read_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
-        let deadline = self.deadline();
-        let has_more = match self.send_changes(shared, deadline) {
-            Ok(has_more) => has_more || self.restore_revocations(shared, deadline) == Ok(true),
-            // What others have changed can perhaps be read.
-            Err(Unavailable) => false,
-        };
-        let Some(last_id) = self.changes.last_id() else { return self.find_end(shared) };
-        let read = shared.read_stream(&last_id, if has_more { Duration::ZERO } else { wait })?;
+    /// Reads what others have changed, then sends what waits: a slow engine keeps no revocation of others away.
+    fn exchange_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
+        let has_backlog = self.changes.has_unsent() || self.changes.has_lost();
+        let wait = if has_backlog { Duration::ZERO } else { wait };
+        let deadline = Deadline::after(wait + WAIT.min(self.settings.timeout));
+        let applied = self.read_changes(shared, wait, deadline);
+        if self.send_changes(shared, deadline) == Ok(false) {
+            let _ = self.restore_revocations(shared, deadline);
+        }
+        applied
+    }
+
+    fn read_changes(&self, shared: &SharedCache, wait: Duration, deadline: Deadline) -> Result<usize, Unavailable> {
+        let Some(last_id) = self.changes.last_id() else { return self.find_end(shared, deadline) };
+        let read = shared.read_stream(&last_id, wait)?;
         if read.has_gap {
             // Readers that were behind what the engine has lost see no gap. Without the engine, this one sees it again.
             if shared.lease_gap(deadline)? {
@@ -253,7 +257,7 @@ impl Inner {
             // Something may have been missed; from here on nothing is.
             self.changes.set_last_id(None);
             self.restore_later(shared);
-            return self.find_end(shared);
+            return self.find_end(shared, deadline);
         }
         let mut applied = 0;
         for (_, sealed) in &read.entries {
@@ -264,8 +268,8 @@ impl Inner {
     }
 
     /// Begins to read at the end of the stream: whatever was cached before may be outdated.
-    fn find_end(&self, shared: &SharedCache) -> Result<usize, Unavailable> {
-        let end = shared.stream_end(self.deadline())?;
+    fn find_end(&self, shared: &SharedCache, deadline: Deadline) -> Result<usize, Unavailable> {
+        let end = shared.stream_end(deadline)?;
         self.changes.set_last_id(Some(end));
         self.look_everything_up_again();
         Ok(0)
@@ -297,11 +301,11 @@ impl Inner {
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
-    /// seen no gap may not know them either. Of all processes that know one, one sends it. Returns whether others still wait.
-    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> Result<bool, Unavailable> {
-        let begun = Instant::now();
-        while begun.elapsed() < SLICE {
-            let Some((scope, id, revocation)) = self.changes.take_lost() else { return Ok(false) };
+    /// seen no gap may not know them either. Of all processes that know one, one sends it.
+    fn restore_revocations(&self, shared: &SharedCache, deadline: Deadline) -> Result<(), Unavailable> {
+        let (begun, shutdowns) = (Instant::now(), self.changes.shutdowns());
+        while begun.elapsed() < SLICE && !deadline.remaining().is_zero() && shutdowns == self.changes.shutdowns() {
+            let Some((scope, id, revocation)) = self.changes.take_lost() else { break };
             let (user, session) = if scope == Scope::Session { (None, Some(&*id)) } else { (Some(&*id), None) };
             match shared.restore_revocation(user, session, revocation, deadline) {
                 Ok(false) => {}
@@ -312,7 +316,7 @@ impl Inner {
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Applies an entry of the stream, unless it is not of a process of this instance or was applied before. Returns whether it

@@ -12,7 +12,7 @@ use super::stepwise::{NextAction, Step, Waiting};
 use super::user_cache::{CachedUser, FoundUser};
 use super::webhook_receiver::{Reservation, WebhookOutcome};
 use crate::api::ClerkUser;
-use crate::clock::Now;
+use crate::clock::{Deadline, Now};
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
@@ -56,7 +56,7 @@ type RowStep = Step<RowUpdate>;
 impl Inner {
     /// Verifies a delivery and applies its event, the user's row excepted.
     pub fn begin_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> RowStep {
-        let now = self.clock.now();
+        let (now, deadline) = (self.clock.now(), self.deadline());
         let (reservation, event) = match self.webhooks.receive(headers, body, now) {
             Ok(received) => received,
             Err(outcome) => return Step::Done(outcome),
@@ -67,7 +67,7 @@ impl Inner {
             WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
                 return Step::Done(WebhookOutcome::Rejected(WebhookError::InvalidPayload));
             }
-            WebhookEvent::User(user) => match self.apply_user_update(*user, now) {
+            WebhookEvent::User(user) => match self.apply_user_update(*user, now, deadline) {
                 Some(user) if self.settings.mode == UserMode::Sync => {
                     let found = FoundUser::new(user, Origin::Event);
                     let begun = self.invalidations.sequence();
@@ -77,11 +77,11 @@ impl Inner {
                 None => WebhookOutcome::Ignored,
             },
             WebhookEvent::UserDeleted(id) if self.settings.deactivate_deleted_users => {
-                self.remove_user(&id, now);
+                self.remove_user(&id, now, deadline);
                 let task = RowTask::deactivate(id.clone(), self.schema());
                 return Step::Waiting(RowUpdate::Deactivation(reservation, id, task));
             }
-            event => self.apply(event, now),
+            event => self.apply(event, now, deadline),
         };
         Step::Done(self.finish_delivery(reservation, revoked, outcome))
     }
@@ -139,48 +139,48 @@ impl Inner {
         Step::Waiting(RowUpdate::Sync(event, next))
     }
 
-    fn apply(&self, event: WebhookEvent, now: Now) -> WebhookOutcome {
+    fn apply(&self, event: WebhookEvent, now: Now, deadline: Deadline) -> WebhookOutcome {
         match event {
-            WebhookEvent::UserDeleted(id) => self.remove_user(&id, now),
-            WebhookEvent::SessionEnded(id) => self.revoke_session(&id, now),
+            WebhookEvent::UserDeleted(id) => self.remove_user(&id, now, deadline),
+            WebhookEvent::SessionEnded(id) => self.revoke_session(&id, now, deadline),
             WebhookEvent::SessionPending(id) => {
                 self.invalidate(Scope::Session, &id, || self.sessions.remove(&id));
-                self.share(Change::Session { id, revocation: None });
+                self.share(Change::Session { id, revocation: None }, deadline);
             }
             WebhookEvent::Membership { user_id } => {
                 self.invalidate(Scope::Subject, &user_id, || ());
-                self.share(Change::Memberships { user_id });
+                self.share(Change::Memberships { user_id }, deadline);
             }
             WebhookEvent::OrganizationChanged(id) => {
                 self.invalidate(Scope::Organization, &id, || ());
-                self.share(Change::Organization { id });
+                self.share(Change::Organization { id }, deadline);
             }
             WebhookEvent::RolesChanged => {
                 self.invalidate_all(|| ());
-                self.share(Change::All { users: false });
+                self.share(Change::All { users: false }, deadline);
             }
             WebhookEvent::User(_) | WebhookEvent::Other => return WebhookOutcome::Ignored,
         }
         WebhookOutcome::Applied
     }
 
-    fn remove_user(&self, id: &str, now: Now) {
-        self.revoke_user(id, Reason::UserNotFound, now);
+    fn remove_user(&self, id: &str, now: Now, deadline: Deadline) {
+        self.revoke_user(id, Reason::UserNotFound, now, deadline);
         self.backend.events.emit(Event::UserDeleted { clerk_id: id });
     }
 
     /// Caches the user of an event. Returns `None` for an event that is older than the last one applied: events may arrive
     /// out of order, and none is applied after a deletion.
-    fn apply_user_update(&self, user: ClerkUser, now: Now) -> Option<Arc<CachedUser>> {
+    fn apply_user_update(&self, user: ClerkUser, now: Now, deadline: Deadline) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
         if user.is_blocked() && self.users.is_newer(&user, now) {
             self.block_until_decided(&user, now);
         }
         // Without the shared cache, this process decides by what it knows.
-        let shared = self.import_shared_revocations(Some(&id), None, now, self.deadline());
+        let shared = self.import_shared_revocations(Some(&id), None, now, deadline);
         let shared_ms = shared.map(|found| found.version_ms);
         if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
-            || self.is_older_than_shared(&user)
+            || self.is_older_than_shared(&user, deadline)
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
         {
@@ -207,7 +207,7 @@ impl Inner {
             }
             (self.users.apply_update(user, age_ms, now), age_ms)
         });
-        self.share_user(&user.user, age_ms, ends_bans, now);
+        self.share_user(&user.user, age_ms, ends_bans, now, deadline);
         Some(user)
     }
 

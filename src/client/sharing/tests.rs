@@ -229,6 +229,38 @@ fn poller_with_a_backlog_stops_and_sends_everything_in_the_end() {
 }
 
 #[test]
+fn call_with_a_slow_engine_ends_in_the_time_of_one_call() {
+    let f = Fixture::new();
+    let a = f.build(|builder| builder.user_mode(UserMode::Profile).secret_key("sk_test_x").timeout_ms(600));
+    a.poll(Duration::ZERO).unwrap();
+    let set_latency = |ms: u64| f.engine.latency_us.store(ms * 1000, Ordering::Relaxed);
+    // Operations of 100 ms: on a slow machine there are fewer of them.
+    let operations = |call: &dyn Fn()| {
+        set_latency(100);
+        let before = f.engine.operations.load(Ordering::Relaxed);
+        call();
+        set_latency(0);
+        f.engine.operations.load(Ordering::Relaxed) - before
+    };
+    for (id, body) in REVOKING.into_iter().enumerate().rev() {
+        let count = operations(&|| assert_eq!(deliver(&f, &a, &format!("msg_{id}"), body), WebhookOutcome::Applied));
+        assert!(count <= 6, "{count} operations: {body}");
+    }
+    // A poll that has something to read, to send, and to restore.
+    while a.inner.changes.has_unsent() {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    a.poll(Duration::ZERO).unwrap();
+    f.engine.failures.store(1, Ordering::Relaxed);
+    assert!(a.revoke_user("user_eve") && a.inner.changes.has_unsent());
+    for _ in 0..2 {
+        let count = operations(&|| assert!(a.poll(Duration::ZERO).is_ok()));
+        assert!(count <= 4, "{count} operations");
+    }
+}
+
+#[test]
 fn process_that_does_not_poll_sends_what_waits_with_later_requests() {
     let f = Fixture::new();
     let a = f.client();
