@@ -45,8 +45,8 @@ type Place = (bool, u64);
 pub struct Unsent {
     changes: HashMap<Subject, (Place, Change)>,
     order: BTreeMap<Place, Subject>,
-    /// The subjects of changes that threads are sending.
-    sending: Vec<Subject>,
+    /// The subjects of changes that threads are sending, with the process: those of the parent do not exist in a forked child.
+    sending: Vec<(u32, Subject)>,
     revocations: usize,
     last: u64,
 }
@@ -83,7 +83,7 @@ impl Unsent {
     pub fn take(&mut self) -> Option<Change> {
         let subject = self.order.first_key_value()?.1.clone();
         let (_, change) = self.remove(&subject)?;
-        self.sending.push(subject);
+        self.begin(subject);
         Some(change)
     }
 
@@ -91,13 +91,15 @@ impl Unsent {
     pub fn join(&mut self, change: Change) -> Change {
         let subject = Subject::of(&change);
         let waiting = self.remove(&subject);
-        self.sending.push(subject);
+        self.begin(subject);
         waiting.map_or(change.clone(), |(_, waiting)| merged(change, &waiting))
     }
 
     /// Ends the sending of a change, whether or not it was sent.
     pub fn finish(&mut self, subject: &Subject) {
-        if let Some(at) = self.sending.iter().position(|sending| sending == subject) {
+        if let Some(at) =
+            self.sending.iter().position(|(pid, sending)| *pid == std::process::id() && sending == subject)
+        {
             self.sending.swap_remove(at);
         }
     }
@@ -114,7 +116,12 @@ impl Unsent {
     /// Returns whether a revocation of a user or a session waits, or a change about it is being sent.
     pub fn has_revocation(&self, subject: &Subject) -> bool {
         let waits = self.changes.get(subject).is_some_and(|(_, change)| revocation(change).is_some());
-        waits || self.sending.contains(subject)
+        waits || self.sending.iter().any(|(pid, sending)| *pid == std::process::id() && sending == subject)
+    }
+
+    fn begin(&mut self, subject: Subject) {
+        self.sending.retain(|(pid, _)| *pid == std::process::id());
+        self.sending.push((std::process::id(), subject));
     }
 
     fn remove(&mut self, subject: &Subject) -> Option<(Place, Change)> {
@@ -227,6 +234,19 @@ mod tests {
         assert!(unsent.has_revocation(&subject), "being sent again");
         unsent.finish(&subject);
         assert!(!unsent.has_revocation(&subject));
+    }
+
+    #[test]
+    fn change_that_the_parent_was_sending_at_the_fork_is_not_sent_by_the_child() {
+        let mut unsent = Unsent::default();
+        let subject = Subject::of(&session(1));
+        unsent.join(session(1));
+        unsent.sending[0].0 ^= 1;
+        assert!(!unsent.has_revocation(&subject));
+        unsent.join(session(1));
+        assert!(unsent.has_revocation(&subject));
+        unsent.finish(&subject);
+        assert!(!unsent.has_revocation(&subject) && unsent.sending.is_empty());
     }
 
     #[test]
