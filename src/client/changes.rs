@@ -113,6 +113,11 @@ impl Changes {
         Sending { changes: self, change, is_sent: false }
     }
 
+    /// Returns whether a change about the same subject waits.
+    pub fn is_waiting(&self, change: &Change) -> bool {
+        self.unsent.lock().is_waiting(&Subject::of(change))
+    }
+
     /// Returns whether changes wait.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.lock().is_empty()

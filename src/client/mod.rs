@@ -351,7 +351,7 @@ impl Client {
     pub fn invalidate_token(&self, token: &str) {
         let hash = TokenHash::of(token.as_bytes());
         self.inner.invalidate_token(&hash);
-        self.inner.share(Change::Token { hash: hash.0 }, self.inner.deadline());
+        self.inner.share(Change::Token { hash: hash.0 }, self.inner.deadline().into());
     }
 
     /// Invalidates a Clerk user and the results of all its tokens, for example after the application has changed the user's row.
@@ -375,21 +375,23 @@ impl Client {
             self.inner.users.remove(clerk_id);
             self.inner.blocked_users.forget_row(clerk_id);
         });
-        self.inner
-            .share(Change::User { id: clerk_id.to_owned(), revocation: None, version_ms: None }, self.inner.deadline());
+        self.inner.share(
+            Change::User { id: clerk_id.to_owned(), revocation: None, version_ms: None },
+            self.inner.deadline().into(),
+        );
     }
 
     /// Invalidates a session and the results of all its tokens.
     pub fn invalidate_session(&self, session_id: &str) {
         self.inner.invalidate(Scope::Session, session_id, || self.inner.sessions.remove(session_id));
-        self.inner.share(Change::Session { id: session_id.to_owned(), revocation: None }, self.inner.deadline());
+        self.inner.share(Change::Session { id: session_id.to_owned(), revocation: None }, self.inner.deadline().into());
     }
 
     /// Rejects all tokens of a session from now on, for `revocation_ttl_s`. Returns whether it is the id of a session.
     pub fn revoke_session(&self, session_id: &str) -> bool {
         let is_id = is_clerk_id(session_id, "sess_");
         if is_id {
-            self.inner.revoke_session(session_id, self.inner.clock.now(), self.inner.deadline());
+            self.inner.revoke_session(session_id, self.inner.clock.now(), self.inner.deadline().into());
         }
         is_id
     }
@@ -398,7 +400,12 @@ impl Client {
     pub fn revoke_user(&self, clerk_id: &str) -> bool {
         let is_id = is_clerk_id(clerk_id, "user_");
         if is_id {
-            self.inner.revoke_user(clerk_id, Reason::SessionRevoked, self.inner.clock.now(), self.inner.deadline());
+            self.inner.revoke_user(
+                clerk_id,
+                Reason::SessionRevoked,
+                self.inner.clock.now(),
+                self.inner.deadline().into(),
+            );
         }
         is_id
     }
@@ -445,7 +452,7 @@ impl Client {
             self.inner.sessions.clear();
             self.inner.machine_tokens.clear_refusals();
         });
-        self.inner.share(Change::All { users: true }, self.inner.deadline());
+        self.inner.share(Change::All { users: true }, self.inner.deadline().into());
     }
 
     /// Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout` for the

@@ -25,12 +25,34 @@ const SLICE: Duration = MIN_PAUSE;
 /// For how long a shutdown does.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
 
+/// What a call shares changes for.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub deadline: Deadline,
+    /// The webhook delivery, which other processes of this machine may apply as well: one of them shares it.
+    pub delivery: Option<&'a str>,
+}
+
+impl From<Deadline> for Call<'_> {
+    fn from(deadline: Deadline) -> Self {
+        Call { deadline, delivery: None }
+    }
+}
+
 impl Inner {
     /// Shares a change with all other processes, and removes what it makes useless from the shared cache. While the engine cannot
     /// be used, the change waits.
-    pub fn share(&self, change: Change, deadline: Deadline) {
-        let Some(shared) = &self.shared else { return };
+    pub fn share(&self, change: Change, call: Call<'_>) {
+        let (Some(shared), deadline) = (&self.shared, call.deadline) else { return };
+        // Where no users are fetched, other changes are shared.
+        let is_claims = self.settings.mode == UserMode::Claims;
+        let delivery = call.delivery.map(|id| format!("{}{id}", if is_claims { "c:" } else { "u:" }));
+        let is_shared = delivery.as_ref().is_some_and(|id| shared.has_delivery(id, deadline));
+        if is_shared && !self.changes.is_waiting(&change) {
+            return;
+        }
         if self.send(shared, self.changes.begin(change), deadline).is_ok() {
+            delivery.iter().for_each(|id| shared.put_delivery(id, deadline));
             let _ = self.send_changes(shared, deadline);
         }
     }
@@ -51,21 +73,21 @@ impl Inner {
     }
 
     /// Rejects all tokens of a session, in every process.
-    pub fn revoke_session(&self, id: &str, now: Now, deadline: Deadline) {
+    pub fn revoke_session(&self, id: &str, now: Now, call: Call<'_>) {
         self.invalidate(Scope::Session, id, || {
             self.revocations.revoke_session(id, now);
             self.sessions.remove(id);
         });
-        self.share_revocation(Scope::Session, id, Revocation::Revoked, deadline);
+        self.share_revocation(Scope::Session, id, Revocation::Revoked, call);
     }
 
     /// Rejects all tokens of a user, in every process.
-    pub fn revoke_user(&self, id: &str, reason: Reason, now: Now, deadline: Deadline) {
+    pub fn revoke_user(&self, id: &str, reason: Reason, now: Now, call: Call<'_>) {
         self.invalidate(Scope::Subject, id, || {
             self.revocations.revoke_user(id, reason, now);
             self.users.remove(id);
         });
-        self.share_revocation(Scope::Subject, id, Revocation::of(reason), deadline);
+        self.share_revocation(Scope::Subject, id, Revocation::of(reason), call);
     }
 
     /// Rejects a token whose user or session another process has revoked.
@@ -128,27 +150,27 @@ impl Inner {
     }
 
     /// Shares the revocation of a user or a session.
-    pub fn share_revocation(&self, scope: Scope, id: &str, revocation: Revocation, deadline: Deadline) {
+    pub fn share_revocation(&self, scope: Scope, id: &str, revocation: Revocation, call: Call<'_>) {
         let Some(shared) = &self.shared else { return };
-        self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)), deadline);
+        self.share(revoked(scope, id.to_owned(), shared.revocation(revocation)), call);
     }
 
     /// Shares the user of a webhook event, which is complete: others need not fetch it. Those that fetch no users need to know that
     /// the user is banned, or with `ends_bans` that a ban has ended.
-    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now, deadline: Deadline) {
+    pub fn share_user(&self, user: &ClerkUser, age_ms: i64, ends_bans: bool, now: Now, call: Call<'_>) {
         let Some(shared) = &self.shared else { return };
         let (version_ms, is_banned) = (user.updated_at_ms, user.is_blocked());
         let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
         let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
-        self.share(change, deadline);
+        self.share(change, call);
         // After the change, which makes the snapshots before it useless.
         if self.settings.mode != UserMode::Claims
             && age_ms < i64::MAX
-            && let Ok(found) = shared.user(&user.id, deadline)
+            && let Ok(found) = shared.user(&user.id, call.deadline)
             && let Some(generation) = found.generation
         {
             let fetched_at_ms = now.wall_ms.saturating_sub(age_ms);
-            let _ = shared.put_user(user, fetched_at_ms, generation, deadline);
+            let _ = shared.put_user(user, fetched_at_ms, generation, call.deadline);
         }
     }
 

@@ -104,6 +104,10 @@ impl Unsent {
         }
     }
 
+    pub fn is_waiting(&self, subject: &Subject) -> bool {
+        self.changes.contains_key(subject)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

@@ -84,6 +84,11 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
+    /// Returns the id of the delivery.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Records that the delivery must not be applied again.
     pub fn mark_processed(mut self) {
         self.is_processed = true;

@@ -8,11 +8,12 @@ use super::auth_result::VerifyError;
 use super::inner::Inner;
 use super::invalidations::Scope;
 use super::row_task::{RowOutcome, RowTask, TaskStep};
+use super::sharing::Call;
 use super::stepwise::{NextAction, Step, Waiting};
 use super::user_cache::{CachedUser, FoundUser};
 use super::webhook_receiver::{Reservation, WebhookOutcome};
 use crate::api::ClerkUser;
-use crate::clock::{Deadline, Now};
+use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
@@ -61,13 +62,15 @@ impl Inner {
             Ok(received) => received,
             Err(outcome) => return Step::Done(outcome),
         };
+        let delivery = reservation.id().to_owned();
+        let call = Call { deadline, delivery: Some(&delivery) };
         let revoked = revoked(&event);
         let outcome = match event {
             // The id becomes part of a URL.
             WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
                 return Step::Done(WebhookOutcome::Rejected(WebhookError::InvalidPayload));
             }
-            WebhookEvent::User(user) => match self.apply_user_update(*user, now, deadline) {
+            WebhookEvent::User(user) => match self.apply_user_update(*user, now, call) {
                 Some(user) if self.settings.mode == UserMode::Sync => {
                     let found = FoundUser::new(user, Origin::Event);
                     let begun = self.invalidations.sequence();
@@ -77,11 +80,11 @@ impl Inner {
                 None => WebhookOutcome::Ignored,
             },
             WebhookEvent::UserDeleted(id) if self.settings.deactivate_deleted_users => {
-                self.remove_user(&id, now, deadline);
+                self.remove_user(&id, now, call);
                 let task = RowTask::deactivate(id.clone(), self.schema());
                 return Step::Waiting(RowUpdate::Deactivation(reservation, id, task));
             }
-            event => self.apply(event, now, deadline),
+            event => self.apply(event, now, call),
         };
         Step::Done(self.finish_delivery(reservation, revoked, outcome))
     }
@@ -139,48 +142,48 @@ impl Inner {
         Step::Waiting(RowUpdate::Sync(event, next))
     }
 
-    fn apply(&self, event: WebhookEvent, now: Now, deadline: Deadline) -> WebhookOutcome {
+    fn apply(&self, event: WebhookEvent, now: Now, call: Call<'_>) -> WebhookOutcome {
         match event {
-            WebhookEvent::UserDeleted(id) => self.remove_user(&id, now, deadline),
-            WebhookEvent::SessionEnded(id) => self.revoke_session(&id, now, deadline),
+            WebhookEvent::UserDeleted(id) => self.remove_user(&id, now, call),
+            WebhookEvent::SessionEnded(id) => self.revoke_session(&id, now, call),
             WebhookEvent::SessionPending(id) => {
                 self.invalidate(Scope::Session, &id, || self.sessions.remove(&id));
-                self.share(Change::Session { id, revocation: None }, deadline);
+                self.share(Change::Session { id, revocation: None }, call);
             }
             WebhookEvent::Membership { user_id } => {
                 self.invalidate(Scope::Subject, &user_id, || ());
-                self.share(Change::Memberships { user_id }, deadline);
+                self.share(Change::Memberships { user_id }, call);
             }
             WebhookEvent::OrganizationChanged(id) => {
                 self.invalidate(Scope::Organization, &id, || ());
-                self.share(Change::Organization { id }, deadline);
+                self.share(Change::Organization { id }, call);
             }
             WebhookEvent::RolesChanged => {
                 self.invalidate_all(|| ());
-                self.share(Change::All { users: false }, deadline);
+                self.share(Change::All { users: false }, call);
             }
             WebhookEvent::User(_) | WebhookEvent::Other => return WebhookOutcome::Ignored,
         }
         WebhookOutcome::Applied
     }
 
-    fn remove_user(&self, id: &str, now: Now, deadline: Deadline) {
-        self.revoke_user(id, Reason::UserNotFound, now, deadline);
+    fn remove_user(&self, id: &str, now: Now, call: Call<'_>) {
+        self.revoke_user(id, Reason::UserNotFound, now, call);
         self.backend.events.emit(Event::UserDeleted { clerk_id: id });
     }
 
     /// Caches the user of an event. Returns `None` for an event that is older than the last one applied: events may arrive
     /// out of order, and none is applied after a deletion.
-    fn apply_user_update(&self, user: ClerkUser, now: Now, deadline: Deadline) -> Option<Arc<CachedUser>> {
+    fn apply_user_update(&self, user: ClerkUser, now: Now, call: Call<'_>) -> Option<Arc<CachedUser>> {
         let id = user.id.clone();
         if user.is_blocked() && self.users.is_newer(&user, now) {
             self.block_until_decided(&user, now);
         }
         // Without the shared cache, this process decides by what it knows.
-        let shared = self.import_shared_revocations(Some(&id), None, now, deadline);
+        let shared = self.import_shared_revocations(Some(&id), None, now, call.deadline);
         let shared_ms = shared.map(|found| found.version_ms);
         if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
-            || self.is_older_than_shared(&user, deadline)
+            || self.is_older_than_shared(&user, call.deadline)
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
         {
@@ -207,7 +210,7 @@ impl Inner {
             }
             (self.users.apply_update(user, age_ms, now), age_ms)
         });
-        self.share_user(&user.user, age_ms, ends_bans, now, deadline);
+        self.share_user(&user.user, age_ms, ends_bans, now, call);
         Some(user)
     }
 

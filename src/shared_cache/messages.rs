@@ -3,11 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::seal::EntryKind;
 use super::{Change, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
 use crate::clock::Deadline;
 
 /// How long one report of a gap is enough for all processes that see it: less than a failover takes.
 const GAP_LEASE_TTL: Duration = Duration::from_secs(5);
+
+/// How long a delivery that was shared is recognized: as long as a delivery may be repeated.
+const DELIVERY_TTL_MS: i64 = 600_000;
 
 impl SharedCache {
     /// Sends a change to all other processes. Returns the id of the entry.
@@ -35,6 +39,18 @@ impl SharedCache {
     /// Returns whether this process may report a gap of the stream to all others.
     pub fn lease_gap(&self, deadline: Deadline) -> Result<bool, Unavailable> {
         self.lease(b"gap", GAP_LEASE_TTL, deadline)
+    }
+
+    /// Returns whether a process has shared a webhook delivery.
+    pub fn has_delivery(&self, id: &str, deadline: Deadline) -> bool {
+        let names = self.sealer.names(EntryKind::Delivery, id.as_bytes());
+        let values = self.get(&names, deadline).unwrap_or_default();
+        names.iter().zip(values).any(|(name, value)| value.is_some_and(|v| self.open::<String>(name, id, &v).is_some()))
+    }
+
+    /// Records that a webhook delivery was shared, until others have applied it.
+    pub fn put_delivery(&self, id: &str, deadline: Deadline) {
+        let _ = self.put(EntryKind::Delivery, id.as_bytes(), id, &"", DELIVERY_TTL_MS, deadline);
     }
 
     /// Returns what others have appended after an entry, waiting at most `wait` for the first.

@@ -44,6 +44,8 @@ pub enum EntryKind {
     MachineTokenGeneration,
     /// The JWK set.
     Jwks,
+    /// A webhook delivery that was shared.
+    Delivery,
 }
 
 impl EntryKind {
@@ -60,6 +62,7 @@ impl EntryKind {
             EntryKind::MachineToken => "m",
             EntryKind::MachineTokenGeneration => "t",
             EntryKind::Jwks => "k",
+            EntryKind::Delivery => "w",
         }
     }
 }
@@ -248,6 +251,7 @@ mod tests {
             EntryKind::MachineToken,
             EntryKind::MachineTokenGeneration,
             EntryKind::Jwks,
+            EntryKind::Delivery,
         ];
         let mut names: Vec<_> = kinds.iter().flat_map(|kind| sealer.names(*kind, b"user_1")).collect();
         for name in &names {

@@ -479,6 +479,35 @@ fn required_engine_that_does_not_take_a_revocation_has_it_delivered_again() {
 }
 
 #[test]
+fn delivery_that_many_processes_apply_is_shared_once() {
+    for body in REVOKING.into_iter().chain([ROLES]) {
+        let f = Fixture::new();
+        let children: Vec<_> = (0..5).map(|_| f.client()).collect();
+        let reader = f.reader();
+        assert_eq!(reason(&reader), None);
+        // The first one cannot send it.
+        f.engine.failures.store(i64::MAX, Ordering::Relaxed);
+        assert_eq!(deliver(&f, &children[0], "msg_1", body), WebhookOutcome::Applied);
+        f.engine.failures.store(0, Ordering::Relaxed);
+        f.engine.appended.store(0, Ordering::Relaxed);
+        for child in &children[1..] {
+            assert_eq!(deliver(&f, child, "msg_1", body), WebhookOutcome::Applied);
+        }
+        let appended = || f.engine.appended.load(Ordering::Relaxed);
+        assert_eq!(appended(), 1, "{body}");
+        reader.poll(Duration::ZERO).unwrap();
+        assert_eq!(
+            (reason(&reader).is_some(), reason(&children[4]).is_some()),
+            (body != ROLES, body != ROLES),
+            "{body}"
+        );
+        // Another delivery is another one.
+        deliver(&f, &children[1], "msg_2", ROLES).into_result().unwrap();
+        assert_eq!(appended(), 2, "{body}");
+    }
+}
+
+#[test]
 fn optional_engine_that_does_not_take_a_revocation_gets_it_at_shutdown() {
     for body in REVOKING {
         let f = Fixture::new();
