@@ -219,6 +219,8 @@ impl Inner {
                 }
                 shared.invalidate_user(id, deadline)?;
             }
+            // Perhaps instead of others for which there was no room.
+            Change::All { users: true } => shared.invalidate_all(deadline)?,
             Change::Token { hash } => shared.invalidate_machine_token(hash, deadline)?,
             _ => {}
         }

@@ -47,7 +47,7 @@ impl SharedCache {
             return FoundMachineToken::default();
         }
         let results = self.sealer.names(EntryKind::MachineToken, &id.to_bytes());
-        let generations = self.sealer.names(EntryKind::MachineTokenGeneration, id.hash);
+        let generations = self.generation_names(EntryKind::MachineTokenGeneration, id.hash);
         let keys = [&results[..], &generations].concat();
         let Ok(mut values) = self.get(&keys, deadline) else {
             return FoundMachineToken::default();

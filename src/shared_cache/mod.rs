@@ -68,6 +68,11 @@ const JWKS_TTL_MS: i64 = 60_000;
 /// How long a generation outlives what it makes useless, which would count again without it: as long as a call may take, and more.
 const GENERATION_MARGIN_MS: i64 = 600_000;
 
+/// Takes the place of a user's id in the name of the generation of everything.
+const EVERYTHING: &str = "everything";
+/// How long that generation is stored. At its end everything has to be fetched once more: rarely.
+const EVERYTHING_TTL_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
 /// How often an entry is read and stored again if another process stores one meanwhile.
 const MAX_ATTEMPTS: u32 = 4;
 
@@ -288,12 +293,18 @@ impl SharedCache {
         value
     }
 
-    /// Returns the generation that was read; `None` if one was not. With two secrets, processes that have the other one first
-    /// write the other name.
+    /// Returns the names of a generation: its own, and that of everything.
+    fn generation_names(&self, kind: EntryKind, key: &[u8]) -> Vec<String> {
+        [self.sealer.names(kind, key), self.sealer.names(EntryKind::Generation, EVERYTHING.as_bytes())].concat()
+    }
+
+    /// Returns the generation that was read, of [`Self::generation_names`]; `None` if one was not. With two secrets, processes that
+    /// have the other one first write the other name.
     fn open_generation(&self, id: &str, names: &[String], values: Vec<Option<Vec<u8>>>) -> Option<String> {
         let is_complete = names.len() == values.len();
-        let opened = names.iter().zip(values).map(|(name, value)| match value {
-            Some(sealed) => self.open::<String>(name, id, &sealed),
+        let own = names.len() / 2;
+        let opened = names.iter().zip(values).enumerate().map(|(at, (name, value))| match value {
+            Some(sealed) => self.open::<String>(name, if at < own { id } else { EVERYTHING }, &sealed),
             None => Some(String::new()),
         });
         opened.collect::<Option<Vec<_>>>().filter(|_| is_complete).map(|generations| generations.concat())
@@ -364,8 +375,8 @@ impl SharedCache {
 
     /// Returns the snapshot of a user, and the generation to fetch it for.
     pub fn user(&self, id: &str, deadline: Deadline) -> Result<FoundSnapshot, Unavailable> {
-        let [users, generations] =
-            [EntryKind::User, EntryKind::Generation].map(|kind| self.sealer.names(kind, id.as_bytes()));
+        let users = self.sealer.names(EntryKind::User, id.as_bytes());
+        let generations = self.generation_names(EntryKind::Generation, id.as_bytes());
         let keys = [&users[..], &generations].concat();
         let mut values = self.get(&keys, deadline)?;
         let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
@@ -415,6 +426,12 @@ impl SharedCache {
         let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
         self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
         Ok(generation)
+    }
+
+    /// Makes the snapshots of all users and the results of all machine tokens useless, also those of calls that are running.
+    pub fn invalidate_all(&self, deadline: Deadline) -> Result<(), Unavailable> {
+        let (generation, key) = (new_generation()?, EVERYTHING.as_bytes());
+        self.put(EntryKind::Generation, key, EVERYTHING, &generation, EVERYTHING_TTL_MS, deadline)
     }
 
     /// Returns whether this process may fetch a user for all others.

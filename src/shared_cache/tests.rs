@@ -169,6 +169,27 @@ fn snapshot_fetched_before_an_invalidation_is_not_used() {
 }
 
 #[test]
+fn snapshot_fetched_before_everything_was_invalidated_is_not_used() {
+    for secrets in [&["one"][..], &["one", "two"]] {
+        let f = Fixture::new();
+        let (a, b) = (f.cache(secrets), f.cache(secrets));
+        let generation = || a.user("user_1", soon()).unwrap().generation.unwrap();
+        put(&a, 5, &generation());
+        let before = generation();
+        b.invalidate_all(soon()).unwrap();
+        assert_eq!(version(&a), None);
+        put(&a, 5, &before);
+        assert_eq!(version(&b), None);
+        put(&a, 6, &generation());
+        assert_eq!(version(&b), Some(6));
+        let before = generation();
+        b.invalidate_user("user_1", soon()).unwrap();
+        assert_ne!(generation(), before);
+        assert_eq!(version(&b), None);
+    }
+}
+
+#[test]
 fn strongest_revocation_stays() {
     let f = Fixture::new();
     let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));

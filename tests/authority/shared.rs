@@ -187,6 +187,45 @@ fn machine_token_invalidated_in_one_process_is_verified_again_in_another() {
     assert_eq!(ask(&client(Some("ak_a")), M2M), "out token-invalid");
 }
 
+#[test]
+fn invalidation_of_everything_reaches_what_is_shared() {
+    let fleet = Fleet::new();
+    let client = machines(&fleet);
+    assert_eq!(ask(&client(Some("ak_a")), M2M), "in verified");
+    fleet.sim.update(|state| state.m2m_tokens.clear());
+    fleet.sim.put_user(json!({"id": "user_1"}));
+    let profile = || fleet.client(|config| config.user_mode = Some(UserMode::Profile));
+    let fetches = || fleet.sim.requests("/users/*");
+    for expected in [1, 1] {
+        assert_eq!((ask(&profile(), &fleet.token("user_1")), fetches()), ("in verified".into(), expected));
+    }
+    client(None).invalidate_all();
+    assert_eq!(ask(&client(Some("ak_a")), M2M), "out token-invalid");
+    for expected in [2, 2] {
+        assert_eq!((ask(&profile(), &fleet.token("user_1")), fetches()), ("in verified".into(), expected));
+    }
+}
+
+#[test]
+fn changes_that_one_replaces_take_effect_on_what_is_shared() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1"}));
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let profile =
+        || fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(UserMode::Profile));
+    let client = profile();
+    assert_eq!(ask(&client, &fleet.token("user_1")), "in verified");
+    engine.fails.store(true, Ordering::SeqCst);
+    client.invalidate_user("user_1");
+    // More than wait for the engine.
+    (0..=10_000).for_each(|i| client.invalidate_session(&format!("sess_{i}")));
+    engine.fails.store(false, Ordering::SeqCst);
+    fleet.time.advance_s(10);
+    let _ = client.poll(Duration::from_millis(300));
+    assert_eq!(ask(&profile(), &fleet.token("user_1")), "in verified");
+    assert_eq!(fleet.sim.requests("/users/*"), 2);
+}
+
 const PUBLISHABLE: &str = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k";
 const OTHER_PUBLISHABLE: &str = "pk_live_Y2xlcmsuY2xlcmsuZGV2JA";
 const CACHE_SECRET: &str = "0123456789abcdef0123456789abcdef";
