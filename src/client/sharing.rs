@@ -280,7 +280,8 @@ impl Inner {
             }
             // Something may have been missed; from here on nothing is.
             self.changes.set_last_id(None);
-            self.restore_later(shared);
+            shared.record_loss();
+            self.changes.set_lost(self.known_revocations());
             return self.find_end(shared, deadline);
         }
         let mut applied = 0;
@@ -306,12 +307,6 @@ impl Inner {
             self.sessions.clear();
             self.machine_tokens.clear_refusals();
         });
-    }
-
-    /// Has what the engine may have lost stored again.
-    fn restore_later(&self, shared: &SharedCache) {
-        shared.record_loss();
-        self.changes.set_lost(self.known_revocations());
     }
 
     fn known_revocations(&self) -> Vec<LostRevocation> {
@@ -364,7 +359,7 @@ impl Inner {
         match change {
             Change::Start => {}
             Change::Gap => {
-                self.shared.iter().for_each(|shared| self.restore_later(shared));
+                self.changes.set_lost(self.known_revocations());
                 self.look_everything_up_again();
             }
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {

@@ -330,6 +330,9 @@ fn gap_that_one_process_sees_is_reported_to_the_others() {
         b.poll(Duration::ZERO).unwrap();
         c.poll(Duration::ZERO).unwrap();
         assert_eq!(c.stats().cached_tokens, 0, "{what}");
+        // Only a process that sees a gap itself may have lost the users that are shared.
+        let is_recovering = |client: &Client| client.inner.shared.as_ref().unwrap().is_recovering();
+        assert_eq!((is_recovering(&b), is_recovering(&c)), (true, false), "{what}");
         assert_eq!(reason(&c).is_some(), what == "a session");
     }
 }
