@@ -503,20 +503,18 @@ mod tests {
 
     #[test]
     fn caller_after_an_invalidation_does_not_join_an_older_fetch() {
-        let release = Arc::new(std::sync::Barrier::new(2));
-        let barrier = release.clone();
+        let [arrived, release] = [(); 2].map(|()| Arc::new(std::sync::Barrier::new(2)));
+        let barriers = [arrived.clone(), release.clone()];
         let f = Fixture::new(move |_, call| {
             if call == 1 {
-                barrier.wait();
+                barriers.iter().for_each(|barrier| drop(barrier.wait()));
             }
             200
         });
         std::thread::scope(|scope| {
             let older = scope.spawn(|| f.find(0, blocking()));
             let key = f.invalidations.key(Scope::Subject, "user_1");
-            while !f.cache.in_flight.is_running(&("user_1".into(), 0, false)) {
-                std::thread::yield_now();
-            }
+            arrived.wait();
             f.invalidations.record(key);
             let newer = f.find(0, blocking()).unwrap();
             release.wait();
