@@ -354,12 +354,6 @@ impl Limits {
     }
 }
 
-/// Returns the time that is left for the next step of an operation.
-fn left(deadline: Deadline) -> Result<Duration, EngineError> {
-    let left = Some(deadline.remaining()).filter(|left| !left.is_zero());
-    left.ok_or_else(|| EngineError::Unavailable("no reply in time".into()))
-}
-
 /// Returns one of the servers of a cluster's URL.
 fn seed(seeds: &[Address], number: usize) -> Option<&Address> {
     seeds.get(number.checked_rem(seeds.len())?)
@@ -391,13 +385,13 @@ impl Redis {
         stream: &str,
         after: &str,
         wait: Duration,
-        deadline: Deadline,
+        timeout: Duration,
     ) -> Result<StreamRead, EngineError> {
         let mut read = StreamRead { last_id: after.to_owned(), ..StreamRead::default() };
-        match self.first_id(stream, &next(stream, after, 1, Duration::ZERO), left(deadline)?)? {
-            None => std::thread::sleep(wait.min(deadline.remaining())),
+        match self.first_id(stream, &next(stream, after, 1, Duration::ZERO), timeout)? {
+            None => std::thread::sleep(wait),
             Some(id) => {
-                let value = match self.one(stream, range(stream, &id), left(deadline)?, |reply| entries(&reply)) {
+                let value = match self.one(stream, range(stream, &id), timeout, |reply| entries(&reply)) {
                     Err(EngineError::TooLong) => Vec::new(),
                     found => found?.pop().map(|(_, value)| value).unwrap_or_default(),
                 };
@@ -405,7 +399,7 @@ impl Redis {
                 read.entries.push((id, value));
             }
         }
-        read.has_gap = self.first_id(stream, &range(stream, after), left(deadline)?)?.is_none();
+        read.has_gap = self.first_id(stream, &range(stream, after), timeout)?.is_none();
         Ok(read)
     }
 
@@ -493,11 +487,10 @@ impl Engine for Redis {
     }
 
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
-        let deadline = Deadline::after(wait + timeout);
         if after.is_empty() {
             let last = cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1).take();
             let last_id = match self.one(stream, last.clone(), timeout, |reply| entries(&reply)) {
-                Err(EngineError::TooLong) => self.first_id(stream, &last, left(deadline)?)?,
+                Err(EngineError::TooLong) => self.first_id(stream, &last, timeout)?,
                 found => found?.into_iter().next().map(|(id, _)| id),
             };
             return Ok(StreamRead { last_id: last_id.unwrap_or_default(), ..StreamRead::default() });
@@ -509,18 +502,17 @@ impl Engine for Redis {
         let known = range(stream, after);
         for count in READ_COUNTS {
             let commands = [next(stream, after, count, wait), known.clone()];
-            let outcome =
-                self.run(stream, &commands, wait, left(deadline)?.min(timeout), |replies| match &replies[..] {
-                    [read, known] => Some((entries(known)?, read_entries(read)?)),
-                    _ => None,
-                });
+            let outcome = self.run(stream, &commands, wait, timeout, |replies| match &replies[..] {
+                [read, known] => Some((entries(known)?, read_entries(read)?)),
+                _ => None,
+            });
             if outcome != Err(EngineError::TooLong) {
                 let (known, entries) = outcome?;
                 let last_id = entries.last().map_or(after, |(id, _)| id).to_owned();
                 return Ok(StreamRead { entries, last_id, has_gap: known.is_empty() });
             }
         }
-        self.read_one(stream, after, wait, deadline)
+        self.read_one(stream, after, wait, timeout)
     }
 }
 
@@ -530,6 +522,3 @@ impl fmt::Debug for Redis {
         f.write_str("Redis")
     }
 }
-
-#[cfg(test)]
-mod tests;
