@@ -507,7 +507,9 @@ mod tests {
         let barriers = [arrived.clone(), release.clone()];
         let f = Fixture::new(move |_, call| {
             if call == 1 {
-                barriers.iter().for_each(|barrier| drop(barrier.wait()));
+                for barrier in &barriers {
+                    barrier.wait();
+                }
             }
             200
         });
