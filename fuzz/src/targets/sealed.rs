@@ -1,4 +1,4 @@
-//! Sealed entries of the shared cache: whoever writes to the engine can neither make an entry nor move one.
+//! Sealed entries of the shared cache: write access to the engine is enough neither to make an entry nor to move one.
 
 use std::sync::OnceLock;
 
