@@ -178,6 +178,13 @@ impl Revocations {
         self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.find(id, now) == Some(reason))
     }
 
+    /// Returns whether a user is rejected for a ban that only another process has reported: others report its end as well.
+    pub fn is_ban_imported(&self, id: &str, now: Now) -> bool {
+        let is_imported = |users: &Table| users.entries.get(id).is_some_and(|entry| entry.is_imported);
+        let users = self.users.lock(LOOKUP_TIMEOUT);
+        users.is_some_and(|users| users.find(id, now) == Some(Reason::UserInactive) && is_imported(&users))
+    }
+
     /// Lifts the revocation of a user, if it is a ban that is older than this version of the user.
     pub fn lift_ban(&self, id: &str, version_ms: i64, now: Now) {
         if let Some(mut users) = self.users.lock(REMOVE_TIMEOUT)
