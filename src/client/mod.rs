@@ -412,7 +412,7 @@ impl Client {
     /// Returns all revocations as JSON, for [`Self::import_revocations`] of another process; `None` in a forked child that
     /// cannot read them.
     pub fn export_revocations(&self) -> Option<String> {
-        self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
+        self.inner.export(self.inner.clock.now()).map(|export| export.to_json())
     }
 
     /// Merges the revocations of another process into those of this one; each keeps its expiry. Returns `false`, and
@@ -434,8 +434,15 @@ impl Client {
             inner.invalidate(Scope::Session, id, || inner.sessions.remove(id));
         }
         let changed = users.iter().filter(|(before, id)| *before != state(None, Some(id))).map(|(_, id)| id);
-        for id in changed.chain(&bans) {
+        for id in changed {
             inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
+        }
+        for (id, ban) in &bans {
+            inner.invalidate(Scope::Subject, id, || {
+                // No user that is stored ends it.
+                inner.import(Scope::Subject, id, *ban, now);
+                inner.users.remove(id);
+            });
         }
         if is_evicting {
             inner.invalidate_all(|| ());

@@ -92,13 +92,13 @@ impl Export {
         self.users.entries.retain(|entry| is_wanted(&entry.id, &entry.timed()));
     }
 
-    /// Removes the users who are banned, and returns their ids.
-    pub fn take_bans(&mut self) -> Vec<String> {
+    /// Removes the users who are banned, and returns their bans.
+    pub fn take_bans(&mut self) -> Vec<(String, TimedRevocation)> {
         let (bans, others) =
             std::mem::take(&mut self.users.entries).into_iter().partition(|entry| entry.revocation.rank() == 0);
         self.users.entries = others;
         let is_ban = |entry: &ExportedEntry| entry.revocation == Revocation::Banned;
-        bans.into_iter().filter(is_ban).map(|entry: ExportedEntry| entry.id).collect()
+        bans.into_iter().filter(is_ban).map(|entry| (entry.id.clone(), entry.timed())).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use super::auth_result::VerifyError;
 use super::changes::{LostRevocation, Sending};
 use super::inner::Inner;
 use super::invalidations::Scope;
+use super::revocations::Export;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Io, Now};
 use crate::config::UserMode;
@@ -355,14 +356,24 @@ impl Inner {
 
     fn known_revocations(&self) -> Vec<LostRevocation> {
         let now = self.clock.now();
-        let export = self.revocations.export(now);
-        let mut known: Vec<_> = export.map(|export| export.timed().collect()).unwrap_or_default();
+        let mut known: Vec<_> = self.export(now).map(|export| export.timed().collect()).unwrap_or_default();
         if self.settings.mode != UserMode::Claims {
-            known.extend(self.blocked_users.bans(now).into_iter().map(|(id, ban)| (Scope::Subject, id, ban)));
+            let bans = self.blocked_users.bans(now).into_iter().filter(|(id, ban)| !self.has_ended(id, ban, now));
+            known.extend(bans.map(|(id, ban)| (Scope::Subject, id, ban)));
         }
-        // A ban may count here longer than for others, but it is not theirs any more.
-        known.retain(|(scope, id, known)| *scope == Scope::Session || !self.is_older_report(id, known, now));
         known
+    }
+
+    /// Returns the revocations of this process, for others.
+    pub fn export(&self, now: Now) -> Option<Export> {
+        let mut export = self.revocations.export(now)?;
+        export.retain_users(|id, revocation| !self.has_ended(id, revocation, now));
+        Some(export)
+    }
+
+    /// Whether a ban has ended for all others, although it counts here: this process has received it itself.
+    fn has_ended(&self, id: &str, revocation: &TimedRevocation, now: Now) -> bool {
+        revocation.revocation == Revocation::Banned && self.is_older_report(id, revocation, now)
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
@@ -431,7 +442,7 @@ impl Inner {
     }
 
     /// Adds a revocation of another process to those of this one. Returns whether other tokens are rejected now than before.
-    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+    pub fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
         if self.is_older_report(id, &revocation, now) {
             return false;
         }

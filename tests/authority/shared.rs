@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clerk_auth::internals::{Config, builder};
 use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
-use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{Client, ClientBuilder, Reason, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
 use serde_json::json;
@@ -562,6 +562,24 @@ fn imported_ban_older_than_an_event_of_this_process_counts_no_more() {
     assert_eq!(deliver(&b, &fleet.event(3, true)), WebhookOutcome::Applied);
     assert!(a.import_revocations(&b.export_revocations().unwrap()));
     assert_eq!(ask(&a, &fleet.token("user_1")), "out user-inactive");
+}
+
+#[test]
+fn ban_that_the_application_copies_is_decided_by_clerk_not_by_what_is_stored() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+    let profile = || fleet.client(|config| config.user_mode = Some(UserMode::Profile));
+    let (client, token) = (profile(), fleet.token("user_1"));
+    assert_eq!(ask(&client, &token), "in verified");
+    let banned = json!({"id": "user_1", "banned": true, "updated_at": fleet.time.now_s() * 1000 + 2});
+    fleet.sim.put_user(banned);
+    // With an engine of its own.
+    let engine = Arc::new(MemoryEngine::new());
+    let other = fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Claims));
+    assert_eq!(deliver(&other, &fleet.event(2, true)), WebhookOutcome::Applied);
+    assert!(client.import_revocations(&other.export_revocations().unwrap()));
+    assert_eq!(client.verify_token(token.as_str()).reason(), Some(Reason::UserInactive));
+    assert_eq!(ask(&client, &token), "out user-inactive");
 }
 
 #[test]

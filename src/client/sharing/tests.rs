@@ -560,6 +560,34 @@ fn ban_that_has_ended_is_not_restored() {
 }
 
 #[test]
+fn end_of_a_ban_is_restored_although_the_user_is_newer() {
+    let f = Fixture::new();
+    let (a, b) = (f.reader(), f.client());
+    for (version, banned) in [(5, true), (6, false), (7, false)] {
+        let id = format!("msg_{version}");
+        assert_eq!(deliver(&f, &a, &id, &user_event(&f, version, banned)), WebhookOutcome::Applied);
+    }
+    a.poll(Duration::ZERO).unwrap();
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    assert_eq!(deliver(&f, &b, "msg_5", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+    for _ in 0..3 {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(reason(&f.client()), None);
+}
+
+#[test]
+fn ban_that_has_ended_is_not_exported() {
+    let f = Fixture::new();
+    let (a, b) = (f.reader(), f.client());
+    assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+    assert!(a.export_revocations().unwrap().contains("banned"));
+    assert_eq!(deliver(&f, &b, "msg_2", &user_event(&f, 6, false)), WebhookOutcome::Applied);
+    a.poll(Duration::ZERO).unwrap();
+    assert!(!a.export_revocations().unwrap().contains("banned"));
+}
+
+#[test]
 fn imported_revocations_are_stored_for_all() {
     for polls_before in [false, true] {
         let f = Fixture::new();
