@@ -548,7 +548,7 @@ fn ban_that_has_ended_is_not_restored() {
         a.poll(Duration::ZERO).unwrap();
         assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 5, true)), WebhookOutcome::Applied);
         assert_eq!(deliver(&f, &b, "msg_2", &user_event(&f, 6, false)), WebhookOutcome::Applied);
-        // It learns of the end in the stream, or from the engine.
+        // The end is read in the stream, or with a request.
         let _ = if polls { a.poll(Duration::ZERO).is_err() } else { reason(&a).is_some() };
         *f.engine.stored.lock().unwrap() = Stored::default();
         for _ in 0..3 {
