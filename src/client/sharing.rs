@@ -373,7 +373,11 @@ impl Inner {
 
     /// Whether a ban has ended for all others, although it counts here: this process has received it itself.
     fn has_ended(&self, id: &str, revocation: &TimedRevocation, now: Now) -> bool {
-        revocation.revocation == Revocation::Banned && self.is_older_report(id, revocation, now)
+        let newest_ms = self.users.newest_version(id, now);
+        let is_newest = |user: &ClerkUser| newest_ms == Some(user.updated_at_ms);
+        let is_banned_again =
+            || self.users.cached(id, now).is_some_and(|cached| cached.user.is_blocked() && is_newest(&cached.user));
+        revocation.revocation == Revocation::Banned && newest_ms > Some(revocation.revoked_at_ms) && !is_banned_again()
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have

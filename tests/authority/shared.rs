@@ -108,6 +108,9 @@ impl Engine for Observed {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let before = self.before_read.lock().unwrap().take();
         before.into_iter().for_each(|before| before());
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(EngineError::Unavailable("on purpose".into()));
+        }
         self.inner.get(keys, timeout)
     }
     fn set(&self, key: &str, value: &[u8], ttl: Duration, nx: bool, timeout: Duration) -> Result<bool, EngineError> {
@@ -674,10 +677,19 @@ fn imported_ban_ends_in_a_process_that_does_not_poll() {
         c.invalidate_token(&token);
         assert_eq!(ask(&c, &token), expected, "{version}");
     }
+    // Without the engine nothing ends it.
+    assert_eq!(deliver(&a, &fleet.event(9, true)), WebhookOutcome::Applied);
+    c.invalidate_token(&token);
+    assert_eq!(ask(&c, &token), "out user-inactive");
+    assert_eq!(deliver(&a, &fleet.event(10, false)), WebhookOutcome::Applied);
+    engine.fails.store(true, Ordering::SeqCst);
+    assert_eq!(ask(&c, &token), "out user-inactive");
+    engine.fails.store(false, Ordering::SeqCst);
+    assert_eq!(ask(&c, &token), "in verified");
     // A revocation and a deletion have no end.
     assert!(a.revoke_user("user_1"));
     c.invalidate_token(&token);
-    for version in [9, 10] {
+    for version in [11, 12] {
         assert_eq!(ask(&c, &token), "out session-revoked");
         let _ = deliver(&a, &fleet.event(version, false));
     }

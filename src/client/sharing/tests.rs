@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::api::ClerkUser;
 use crate::events::Level;
 use crate::shared_cache::{Change, Engine, EngineError, StreamRead};
 use crate::token::TokenHash;
@@ -557,6 +558,24 @@ fn ban_that_has_ended_is_not_restored() {
         assert!(f.engine.stored.lock().unwrap().values.keys().all(|key| !key.ends_with(":b")), "{fetches} {polls}");
         assert_eq!(reason(&f.reader()), None, "{fetches} {polls}");
     }
+}
+
+#[test]
+fn ban_of_a_user_who_is_banned_again_is_restored() {
+    let f = Fixture::new();
+    let a = f.profile();
+    a.poll(Duration::ZERO).unwrap();
+    assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+    // Another process has fetched it.
+    let now = a.inner.clock.now();
+    let updated_at_ms = now.wall_ms + 7;
+    let banned = ClerkUser { id: "user_ada".into(), banned: true, updated_at_ms, ..ClerkUser::default() };
+    a.inner.users.apply_update(banned, 0, now);
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    for _ in 0..2 {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(reason(&f.client()), Some(Reason::UserInactive));
 }
 
 #[test]
