@@ -67,7 +67,7 @@ impl SharedCache {
     pub fn open_message(&self, sealed: &[u8]) -> Option<Message> {
         let stream = self.sealer.stream();
         let plaintext = self.sealer.open(&stream, sealed);
-        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext, self.clock.now().wall_ms));
+        let message = plaintext.and_then(|plaintext| Message::decode(&plaintext));
         if message.is_none() {
             self.reject(&stream);
         }

@@ -541,6 +541,18 @@ fn shutdown_with_a_backlog_and_a_slow_engine_ends_in_time() {
 }
 
 #[test]
+fn revocation_of_a_process_whose_clock_is_ahead_reaches_all() {
+    let f = Fixture::new();
+    let now_ms = Arc::new(AtomicI64::new(f.now_ms.load(Ordering::Relaxed) + 600_000));
+    let ahead = Fixture { engine: f.engine.clone(), now_ms };
+    let b = f.reader();
+    assert_eq!(reason(&b), None);
+    ahead.client().revoke_session("sess_ada");
+    assert_eq!((b.poll(Duration::ZERO).unwrap(), b.stats().shared_cache.rejected), (1, 0));
+    assert_eq!([&b, &f.client()].map(reason), [Some(Reason::SessionRevoked); 2]);
+}
+
+#[test]
 fn ban_that_has_ended_is_not_restored() {
     for (fetches, polls) in [(true, true), (true, false), (false, true)] {
         let f = Fixture::new();
