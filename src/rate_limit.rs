@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fork_mutex::ResetMutex;
 
-/// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
+/// Grants one permit, then the next after `interval_ms`, also if the clock has stepped back by more than that. Times are milliseconds of
+/// the monotonic clock.
 pub struct RateLimit {
     interval_ms: i64,
     taken_ms: ResetMutex<Option<i64>>,
@@ -17,7 +18,7 @@ impl RateLimit {
     }
 
     fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
-        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms) >= self.interval_ms)
+        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms).saturating_abs() >= self.interval_ms)
     }
 
     /// Returns whether a permit is available.
@@ -27,8 +28,8 @@ impl RateLimit {
 
     /// Returns the milliseconds until a permit is available; 0 if one is.
     pub fn wait_ms(&self, now_ms: i64) -> u64 {
-        let taken_ms = *self.taken_ms.lock();
-        let left_ms = taken_ms.map_or(0, |taken_ms| self.interval_ms - now_ms.saturating_sub(taken_ms));
+        let taken_ms = self.taken_ms.lock().filter(|taken_ms| !self.is_due(Some(*taken_ms), now_ms));
+        let left_ms = taken_ms.map_or(0, |taken_ms| taken_ms + self.interval_ms - now_ms);
         u64::try_from(left_ms).unwrap_or(0)
     }
 
@@ -166,6 +167,9 @@ mod tests {
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
         limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
+        // The clock steps back, by a little and by more than the interval.
+        assert_eq!((limit.try_acquire(9_990), limit.wait_ms(9_990)), (false, 10_010));
+        assert_eq!((limit.wait_ms(0), limit.try_acquire(0), limit.try_acquire(0)), (0, true, false));
     }
 
     #[test]
