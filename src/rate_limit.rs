@@ -75,18 +75,17 @@ impl TokenBucket {
         TokenBucket::new(permits.clamp(1, 1000), i64::from(1000_u32.div_ceil(permits.max(1))))
     }
 
-    /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.
-    fn wait(&self, full_at_ms: i64, now_ms: i64) -> (i64, Option<u64>) {
-        // After a step back of the clock the bucket is empty, not in debt.
-        let latest_ms = now_ms.saturating_add(self.capacity * self.interval_ms);
-        let full_at_ms = full_at_ms.clamp(now_ms, latest_ms);
-        let wait_ms = full_at_ms.saturating_sub(now_ms) - (self.capacity - 1) * self.interval_ms;
-        (full_at_ms, u64::try_from(wait_ms).ok().filter(|ms| *ms > 0))
+    /// Returns the milliseconds from `now_ms` until a permit is available; `None` if one is.
+    fn wait(&self, full_at_ms: &mut i64, now_ms: i64) -> Option<u64> {
+        // After a step back of the clock the bucket is empty, not in debt, and fills from then on.
+        *full_at_ms = (*full_at_ms).min(now_ms.saturating_add(self.capacity * self.interval_ms));
+        let available_ms = full_at_ms.saturating_sub((self.capacity - 1) * self.interval_ms);
+        u64::try_from(available_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
     }
 
     /// Returns the milliseconds until a permit is available; `None` if one is.
     pub fn wait_ms(&self, now_ms: i64) -> Option<u64> {
-        self.wait(*self.full_at_ms.lock(), now_ms).1
+        self.wait(&mut self.full_at_ms.lock(), now_ms)
     }
 
     /// Takes a permit.
@@ -96,11 +95,10 @@ impl TokenBucket {
     /// The milliseconds until one is available.
     pub fn try_acquire(&self, now_ms: i64) -> Result<(), u64> {
         let mut full_at_ms = self.full_at_ms.lock();
-        let (current_ms, wait_ms) = self.wait(*full_at_ms, now_ms);
-        if let Some(wait_ms) = wait_ms {
+        if let Some(wait_ms) = self.wait(&mut full_at_ms, now_ms) {
             return Err(wait_ms);
         }
-        *full_at_ms = current_ms.saturating_add(self.interval_ms);
+        *full_at_ms = full_at_ms.max(now_ms).saturating_add(self.interval_ms);
         Ok(())
     }
 }
@@ -156,7 +154,9 @@ mod tests {
         (0..3).for_each(|_| assert_eq!(bucket.try_acquire(10_000), Ok(())));
         assert_eq!(bucket.try_acquire(10_000), Err(1000));
         // The clock stepped back.
-        assert_eq!(bucket.wait_ms(0), Some(1000));
+        assert_eq!((bucket.wait_ms(0), bucket.try_acquire(0)), (Some(1000), Err(1000)));
+        assert_eq!((bucket.wait_ms(400), bucket.wait_ms(1000)), (Some(600), None));
+        assert_eq!((bucket.try_acquire(1000), bucket.try_acquire(1000)), (Ok(()), Err(1000)));
     }
 
     #[test]
