@@ -79,7 +79,7 @@ impl TokenBucket {
     fn wait(&self, full_at_ms: &mut i64, now_ms: i64) -> Option<u64> {
         // After a step back of the clock the bucket is empty, not in debt, and fills from then on.
         *full_at_ms = (*full_at_ms).min(now_ms.saturating_add(self.capacity * self.interval_ms));
-        let available_ms = full_at_ms.saturating_sub((self.capacity - 1) * self.interval_ms);
+        let available_ms = now_ms.max(*full_at_ms).saturating_sub((self.capacity - 1) * self.interval_ms);
         u64::try_from(available_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
     }
 
@@ -153,6 +153,8 @@ mod tests {
         assert_eq!((bucket.wait_ms(1000), bucket.try_acquire(1000), bucket.try_acquire(1999)), (None, Ok(()), Err(1)));
         (0..3).for_each(|_| assert_eq!(bucket.try_acquire(10_000), Ok(())));
         assert_eq!(bucket.try_acquire(10_000), Err(1000));
+        let none = TokenBucket::new(0, 1000);
+        (0..5).for_each(|n| assert_eq!(none.try_acquire(n * 1000), Err(1000)));
         // The clock stepped back.
         assert_eq!((bucket.wait_ms(0), bucket.try_acquire(0)), (Some(1000), Err(1000)));
         assert_eq!((bucket.wait_ms(400), bucket.wait_ms(1000)), (Some(600), None));

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod lateness;
 pub mod table;
 pub mod tcp_proxy;
 pub mod unresponsive_server;
