@@ -333,10 +333,10 @@ SECONDS_EACH ?= 60
 fuzz: ## fuzz targets for a minute each (20 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
 	scripts/fuzz.sh $(SECONDS_EACH) $(TARGETS)
 
-# API faults × cache states × user modes, three times; no result later than 50 ms after timeout_ms.
+# API faults × cache states × user modes, and other outages, three times; no result later than 50 ms after timeout_ms.
 .PHONY: faults
 faults: ## Clerk faults × states × calls, three times, with 50 ms of tolerance (6 min, on an idle machine)
-	@for run in 1 2 3; do CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --test matrix -- --test-threads 2; done
+	@for run in 1 2 3; do CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --test matrix --test outages -- --test-threads 2; done
 
 MINUTES ?= 15
 

@@ -1,4 +1,4 @@
-//! How late a result may be, and how late the machine itself is.
+//! How late the machine itself is.
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -28,14 +28,4 @@ pub fn of_machine() -> Duration {
         worst_us
     });
     Duration::from_micros(worst_us.load(Ordering::SeqCst))
-}
-
-/// The milliseconds that `make faults` tolerates. It is for a machine that does nothing else: nothing is repeated.
-pub fn strict_ms() -> Option<u64> {
-    std::env::var("CLERK_TEST_SLACK_MS").ok().map(|ms| ms.parse().expect("CLERK_TEST_SLACK_MS is a number"))
-}
-
-/// Returns by how much a result may be late: beside what the machine is late, if that is strict.
-pub fn tolerated(otherwise: Duration) -> Duration {
-    strict_ms().map_or(otherwise, |ms| Duration::from_millis(ms) + of_machine())
 }

@@ -259,6 +259,16 @@ pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
     }
 }
 
+/// The milliseconds that `make faults` tolerates. It is for a machine that does nothing else: nothing is repeated.
+pub fn strict_ms() -> Option<u64> {
+    std::env::var("CLERK_TEST_SLACK_MS").ok().map(|ms| ms.parse().expect("CLERK_TEST_SLACK_MS is a number"))
+}
+
+/// Returns by how much a result may be late: beside what the machine is late, if that is strict.
+pub fn tolerated(otherwise: Duration) -> Duration {
+    strict_ms().map_or(otherwise, |ms| Duration::from_millis(ms) + lateness::of_machine())
+}
+
 pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let before = Instant::now();
     let outcome = run();
