@@ -100,7 +100,7 @@ impl Inner {
 
     /// Returns a user, and records whether Clerk says that the user is banned.
     pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
-        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now), ..demand };
+        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now)?, ..demand };
         let found = self.users.find(id, demand, now, io, &self.backend)?;
         if found.origin == Origin::Fetched {
             let key = self.invalidations.key(Scope::Subject, id);

@@ -7,7 +7,7 @@ use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 use super::invalidations::{Invalidations, Key, Scope};
 use crate::api::{ApiError, ErrorKind, SessionState};
-use crate::cache::Cache;
+use crate::cache::{Cache, Locked};
 use crate::clock::{Deadline, Io, Now};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
@@ -81,7 +81,7 @@ impl SessionChecks {
         };
         let is_current = |_: Option<&bool>| !self.invalidations.is_key_invalidated_since(begun, key);
         let expires_ms = now.mono_ms.saturating_add(self.ttl_ms);
-        let _ = self.sessions.put_if(sid.into(), is_accepted, expires_ms, now.mono_ms, is_current);
+        self.sessions.record_if(sid.into(), is_accepted, expires_ms, now.mono_ms, is_current);
         Ok(is_accepted)
     }
 
@@ -90,9 +90,13 @@ impl SessionChecks {
         !self.is_enabled() || sid.is_some_and(|sid| self.sessions.get(sid, now.mono_ms) == Some(true))
     }
 
-    /// Whether a cached check found that this session has ended.
-    pub fn is_rejected(&self, sid: &str, now: Now) -> bool {
-        self.is_enabled() && self.sessions.get(sid, now.mono_ms) == Some(false)
+    /// Whether a cached check found that this session has ended. Fails in a forked child that cannot know it.
+    pub fn is_rejected(&self, sid: &str, now: Now) -> Result<bool, Reason> {
+        if !self.is_enabled() {
+            return Ok(false);
+        }
+        let found = self.sessions.find(sid, now.mono_ms).map_err(|Locked| Reason::InternalError)?;
+        Ok(found == Some(false))
     }
 
     pub fn remove(&self, sid: &str) {

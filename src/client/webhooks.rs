@@ -190,8 +190,9 @@ impl Inner {
             return None;
         }
         // Where users are fetched, only the ban of a user and its end are stored, not that there is none.
-        let ends_bans =
-            self.settings.mode == UserMode::Claims || self.blocked_users.is_banned(&id, now) || shared_ms != Ok(None);
+        let ends_bans = self.settings.mode == UserMode::Claims
+            || self.blocked_users.is_banned(&id, now) != Ok(false)
+            || shared_ms != Ok(None);
         let (user, age_ms) = self.invalidate(Scope::Subject, &id, || {
             let is_banned = self.blocked_users.record_event(&user, now);
             let age_ms = match self.settings.mode {
