@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 
 use clerk_auth::internals::ffi::{
-    CLERK_OK, clerk_client, clerk_config, clerk_error, clerk_header, clerk_request, clerk_result, clerk_store_request,
-    clerk_store_response, clerk_str,
+    CLERK_OK, clerk_client, clerk_config, clerk_error, clerk_header, clerk_request, clerk_result, clerk_stats,
+    clerk_store_request, clerk_store_response, clerk_str,
 };
 
 type Set = unsafe extern "C" fn(*mut clerk_config, clerk_str, clerk_str, *mut *mut clerk_error) -> i32;
@@ -35,6 +35,7 @@ pub struct Library {
     pub request_kind: unsafe extern "C" fn(*const clerk_store_request) -> i32,
     pub set_username_taken: unsafe extern "C" fn(*mut clerk_store_response, i32) -> i32,
     pub set_created_key: unsafe extern "C" fn(*mut clerk_store_response, clerk_str) -> i32,
+    client_stats: unsafe extern "C" fn(*const clerk_client, *mut clerk_stats) -> i32,
 }
 
 /// # Safety
@@ -125,6 +126,7 @@ impl Library {
                 request_kind: function(handle, c"clerk_store_request_get_kind"),
                 set_username_taken: function(handle, c"clerk_store_response_set_username_taken"),
                 set_created_key: function(handle, c"clerk_store_response_set_created_key"),
+                client_stats: function(handle, c"clerk_client_stats"),
             }
         }
     }
@@ -179,6 +181,25 @@ impl Drop for Client {
 }
 
 impl Client {
+    /// Runs what authenticates cached tokens. Panics unless each of them was cached.
+    pub fn hits_only<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.stats();
+        let result = work();
+        let after = self.stats();
+        let others =
+            |stats: &clerk_stats| stats.cache_misses + stats.signed_out + stats.unavailable + stats.would_block;
+        assert!(after.cache_hits > before.cache_hits, "no token was authenticated");
+        assert_eq!(others(&after), others(&before), "a token was not cached");
+        result
+    }
+
+    fn stats(&self) -> clerk_stats {
+        let mut stats = clerk_stats { struct_size: size_of::<clerk_stats>() as u32, ..clerk_stats::default() };
+        // SAFETY: client and stats are valid during the call.
+        assert_eq!(unsafe { (self.library.client_stats)(self.client, &mut stats) }, CLERK_OK);
+        stats
+    }
+
     /// Authenticates from the cache, frees the result and returns the status.
     pub fn cached(&self, lines: &[clerk_header]) -> i32 {
         let (request, mut result) = (request(lines), ptr::null_mut());

@@ -21,10 +21,12 @@ func (c *Client) Authenticate(ctx context.Context, r *http.Request) (*Auth, erro
 	if r == nil {
 		return nil, usageError(ErrArgument, "the request is nil")
 	}
-	return c.authenticate(ctx, c.params(r))
+	var params requestParams
+	c.readParams(&params, r)
+	return c.authenticate(ctx, &params)
 }
 
-func (c *Client) authenticate(ctx context.Context, params requestParams) (*Auth, error) {
+func (c *Client) authenticate(ctx context.Context, params *requestParams) (*Auth, error) {
 	if c == nil || c.onAnswer == nil {
 		return c.authenticateOnce(ctx, params)
 	}
@@ -48,18 +50,18 @@ func (c *Client) answer(ctx context.Context, answer Answer) {
 	c.onAnswer(ctx, answer)
 }
 
-func (c *Client) authenticateOnce(ctx context.Context, params requestParams) (*Auth, error) {
+func (c *Client) authenticateOnce(ctx context.Context, params *requestParams) (*Auth, error) {
 	if err := c.checkOpen(); err != nil {
 		return nil, err
 	}
-	if result := c.callInline(ctx, C.CLERKGO_CACHED, &params, 0); result.status != C.CLERK_WOULD_BLOCK {
+	if result := c.callInline(ctx, C.CLERKGO_CACHED, params, 0); result.status != C.CLERK_WOULD_BLOCK {
 		auth, err := c.finish(result, nil)
 		if err != nil {
 			c.warn(ctx, err)
 		}
 		return auth, err
 	}
-	return c.authenticateBlocking(ctx, params)
+	return c.authenticateBlocking(ctx, *params)
 }
 
 // authenticateBlocking authenticates a request that has no cached result. It copies params, since a call may outlive ctx.
@@ -115,7 +117,8 @@ func (c *Client) Credential(r *http.Request) (token string, source TokenSource, 
 	if r == nil {
 		return "", TokenSourceNone, usageError(ErrArgument, "the request is nil")
 	}
-	params := c.params(r)
+	var params requestParams
+	c.readParams(&params, r)
 	var found C.clerkgo_credential
 	err = c.callOpen(func() C.int32_t {
 		p, hasSecond := &params, C.int32_t(0)

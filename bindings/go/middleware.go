@@ -19,7 +19,7 @@ type authContext struct {
 	context.Context
 	client *Client
 	params requestParams
-	at     time.Time
+	at     time.Duration
 	auth   *Auth
 	err    *Error
 	isSent bool
@@ -40,9 +40,14 @@ func (a *authContext) page() *Page {
 const maxReuse = time.Second
 
 // isReusable reports whether the result is the one of a request with these parameters, and new.
-func (a *authContext) isReusable(params requestParams) bool {
-	return a.params == params && time.Since(a.at) < maxReuse
+func (a *authContext) isReusable(params *requestParams) bool {
+	return a.params == *params && uptime()-a.at < maxReuse
 }
+
+var start = time.Now()
+
+// uptime returns the time since the start of the process. It reads one clock, where time.Now reads two.
+func uptime() time.Duration { return time.Since(start) }
 
 // clientKey finds the result of one client's middleware, innermostKey that of the innermost one.
 type clientKey struct{ client *Client }
@@ -163,18 +168,21 @@ func (c *Client) handleError(w http.ResponseWriter, r *http.Request, err *Error)
 // middleware of the same client for the same header lines and for a second only: a handler may build requests of its own in
 // that context, and a context may outlive the token.
 func (c *Client) authenticateRequest(r *http.Request) (*http.Request, *authContext) {
-	ctx, params := r.Context(), c.params(r)
-	if outer, ok := ctx.Value(clientKey{c}).(*authContext); ok && outer.isReusable(params) {
+	result := &authContext{Context: r.Context(), client: c}
+	c.readParams(&result.params, r)
+	if outer, ok := result.Context.Value(clientKey{c}).(*authContext); ok && outer.isReusable(&result.params) {
 		// The outer middleware has sent the page.
-		inner := *outer
-		inner.isSent = true
-		return r, &inner
+		*result = *outer
+		result.isSent = true
+		return r, result
 	}
-	auth, err := c.authenticate(ctx, params)
-	result := &authContext{Context: ctx, client: c, params: params, at: time.Now(), auth: auth}
+	auth, err := c.authenticate(result.Context, &result.params)
 	if err != nil {
-		result.auth, result.err = nil, asError(err)
+		result.err = asError(err)
+	} else {
+		result.auth = auth
 	}
+	result.at = uptime()
 	return r.WithContext(result), result
 }
 

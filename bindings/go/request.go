@@ -29,9 +29,9 @@ type requestParams struct {
 	page string
 }
 
-// params reads a request for this client's settings.
-func (c *Client) params(r *http.Request) requestParams {
-	params := paramsOf(r)
+// readParams reads a request for this client's settings. params is empty before.
+func (c *Client) readParams(params *requestParams, r *http.Request) {
+	params.read(r)
 	if c != nil && c.handshake {
 		url := ""
 		if c.publicURL != nil {
@@ -39,11 +39,9 @@ func (c *Client) params(r *http.Request) requestParams {
 		}
 		params.addPage(r, url)
 	}
-	return params
 }
 
-func paramsOf(r *http.Request) requestParams {
-	var params requestParams
+func (params *requestParams) read(r *http.Request) {
 	authorization := r.Header["Authorization"]
 	params.authorization = first(authorization)
 	if params.hasSecondAuthorization = len(authorization) > 1; params.hasSecondAuthorization {
@@ -67,7 +65,6 @@ func paramsOf(r *http.Request) requestParams {
 	if len(authorization) == 0 && params.method == http.MethodGet {
 		params.fetchDest, params.accept = first(r.Header["Sec-Fetch-Dest"]), first(r.Header["Accept"])
 	}
-	return params
 }
 
 func first(values []string) string {

@@ -72,8 +72,11 @@ impl BlockedUsers {
                 let expires_ms = now.mono_ms.saturating_add(left_ms);
                 let known = self.bans.get(id, now.mono_ms);
                 let is_newer = left_ms > 0 && known.is_none_or(|known| known.version_ms < version_ms);
-                if is_newer {
+                let is_later =
+                    known.is_some_and(|known| known.version_ms == version_ms && known.expires_ms < expires_ms);
+                if is_newer || is_later {
                     let is_imported = known.is_none_or(|known| known.is_imported);
+                    let expires_ms = known.map_or(expires_ms, |known| known.expires_ms.max(expires_ms));
                     let ban = Ban { version_ms, expires_ms, is_imported };
                     self.bans.put(id.into(), ban, expires_ms, now.mono_ms);
                 }
@@ -176,6 +179,25 @@ mod tests {
         assert!(import(Revocation::Banned, 6));
         import(Revocation::Lifted, 7);
         assert!(blocked.is_banned("user_1", NOW));
+    }
+
+    #[test]
+    fn imported_ban_shortens_no_known_one() {
+        let timed = |version, expires_at_ms| TimedRevocation {
+            revocation: Revocation::Banned,
+            revoked_at_ms: version,
+            expires_at_ms,
+        };
+        let at = |ms| Now { mono_ms: ms, wall_ms: ms };
+        let blocked = BlockedUsers::new(1000);
+        blocked.record_event(&user(5, true), NOW);
+        assert!(blocked.import("user_1", timed(6, 500), NOW));
+        assert!(blocked.is_banned("user_1", at(600)), "an own one");
+        // Of two reports of one version, the later end counts.
+        assert!(blocked.import("user_2", timed(6, 700), NOW) && blocked.import("user_2", timed(7, 500), NOW));
+        assert!(blocked.is_banned("user_2", at(600)));
+        assert!(!blocked.import("user_2", timed(7, 900), NOW));
+        assert!(blocked.is_banned("user_2", at(800)) && !blocked.is_banned("user_2", at(900)));
     }
 
     #[test]

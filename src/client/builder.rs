@@ -392,7 +392,7 @@ impl ClientBuilder {
             config.jwks_url.clone(),
             clock.clone(),
         );
-        let skew_ms = config.clock_skew_ms;
+        let (skew_ms, changes) = (config.clock_skew_ms, Arc::<Changes>::default());
         let inner = Inner {
             settings: Settings {
                 rules: ExtractOptions {
@@ -434,6 +434,7 @@ impl ClientBuilder {
                 config.user_stale_if_error_s * 1000,
                 invalidations.clone(),
                 shared.clone(),
+                changes.clone(),
                 u32::try_from(config.clerk_calls_per_s).unwrap_or_default(),
             ),
             sessions: SessionChecks::new(
@@ -448,6 +449,7 @@ impl ClientBuilder {
                 config.machine_cache_ttl_s * 1000,
                 invalidations.clone(),
                 shared.clone(),
+                changes.clone(),
             ),
             blocked_users: BlockedUsers::new(config.revocation_ttl_s * 1000),
             revocations: Revocations::new(REVOKED_USERS, config.revocation_ttl_s * 1000, skew_ms),
@@ -456,7 +458,7 @@ impl ClientBuilder {
             invalidations,
             results,
             shared,
-            changes: Changes::default(),
+            changes,
         };
         Ok(Client { inner: Arc::new(inner), poller: Arc::default() })
     }

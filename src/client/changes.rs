@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::fork_mutex::ResetMutex;
 use crate::revocation::TimedRevocation;
 use crate::shared_cache::Change;
+use crate::token::TokenHash;
 
 /// How many messages are recognized if they come again, and for how long.
 const MAX_SEEN: usize = 65_536;
@@ -133,6 +134,16 @@ impl Changes {
                 .any(|has_version| unsent.has_revocation(&Subject::User(id.to_owned(), *has_version))),
             Scope::Organization => false,
         }
+    }
+
+    /// Returns whether this process has invalidated a user and others do not know it yet: what they have stored is outdated.
+    pub fn has_unsent_invalidation_of_user(&self, id: &str) -> bool {
+        self.unsent.lock().has_invalidation(&Subject::User(id.to_owned(), false))
+    }
+
+    /// Does the same for a token.
+    pub fn has_unsent_invalidation_of_token(&self, hash: &TokenHash) -> bool {
+        self.unsent.lock().has_invalidation(&Subject::Token(hash.0))
     }
 
     /// Returns how many revocations there was no room for since the last call.

@@ -69,7 +69,7 @@ pub(super) struct Inner {
     pub handshakes: Option<Box<Handshakes>>,
     /// What other processes know; `None` without a shared cache.
     pub shared: Option<Arc<SharedCache>>,
-    pub changes: Changes,
+    pub changes: Arc<Changes>,
 }
 
 impl Inner {

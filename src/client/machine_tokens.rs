@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admission::{Admission, Standing};
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
+use super::changes::Changes;
 use super::invalidations::{Invalidations, TokenKeys};
 use crate::api::{ApiError, Caller, ErrorKind, MachineToken};
 use crate::clock::{Deadline, Now};
@@ -54,6 +55,7 @@ pub(super) struct MachineTokens {
     /// What the scopes of an M2M token must contain.
     expected_machine_id: Option<String>,
     shared: Option<Arc<SharedCache>>,
+    changes: Arc<Changes>,
 }
 
 impl MachineTokens {
@@ -63,9 +65,10 @@ impl MachineTokens {
         cache_ttl_ms: i64,
         invalidations: Arc<Invalidations>,
         shared: Option<Arc<SharedCache>>,
+        changes: Arc<Changes>,
     ) -> Self {
-        let admission = Admission::new(cache_ttl_ms);
-        MachineTokens { in_flight: SingleFlight::default(), admission, invalidations, expected_machine_id, shared }
+        let (in_flight, admission) = (SingleFlight::default(), Admission::new(cache_ttl_ms));
+        MachineTokens { in_flight, admission, invalidations, expected_machine_id, shared, changes }
     }
 
     /// Returns what can be said of a token without a call to Clerk: nothing, or that it is refused, or that no call may be sent
@@ -149,10 +152,12 @@ impl MachineTokens {
         backend: &Backend,
     ) -> (Result<Option<MachineToken>, ApiError>, i64) {
         let &Attempt { kind, token, ref hash, begun, now, deadline } = attempt;
-        let verifier = backend.api.machine_credential(kind).ok().filter(|_| self.shared.is_some());
+        // What this process has invalidated is not used before the others know it.
+        let shared = self.shared.as_ref().filter(|_| !self.changes.has_unsent_invalidation_of_token(hash));
+        let verifier = backend.api.machine_credential(kind).ok().filter(|_| shared.is_some());
         let verifier = verifier.map(|secret| TokenHash::of(secret.expose().as_bytes()));
         let mut target = None;
-        if let Some((shared, verifier)) = self.shared.as_ref().zip(verifier.as_ref()) {
+        if let Some((shared, verifier)) = shared.zip(verifier.as_ref()) {
             let id = MachineTokenId { kind: kind.as_str(), hash: &hash.0, verifier: &verifier.0 };
             let found = shared.machine_token(&id, deadline);
             if let Some((machine, verified_at_ms)) = found.token {
@@ -252,7 +257,9 @@ mod tests {
 
     #[test]
     fn clerks_response_and_the_expected_machine_decide() {
-        let tokens = |expected: Option<&str>| MachineTokens::new(expected.map(str::to_owned), 0, Arc::default(), None);
+        let tokens = |expected: Option<&str>| {
+            MachineTokens::new(expected.map(str::to_owned), 0, Arc::default(), None, Arc::default())
+        };
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_3")), || (200, M2M))), Some(Reason::TokenInvalidAudience));
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn verification_carries_the_sequence_of_its_begin() {
         let invalidations = Arc::new(Invalidations::default());
-        let tokens = MachineTokens::new(None, 0, invalidations.clone(), None);
+        let tokens = MachineTokens::new(None, 0, invalidations.clone(), None, Arc::default());
         let shared = invalidations.clone();
         let verified = verify(&tokens, move || {
             shared.record(shared.key(super::super::invalidations::Scope::Subject, "mch_1"));

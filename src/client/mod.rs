@@ -350,8 +350,7 @@ impl Client {
     /// Invalidates the cached result of one token.
     pub fn invalidate_token(&self, token: &str) {
         let hash = TokenHash::of(token.as_bytes());
-        self.inner.invalidate_token(&hash);
-        self.inner.share(Change::Token { hash: hash.0 }, self.inner.deadline().into());
+        self.inner.invalidate_and_share(Change::Token { hash: hash.0 }, || self.inner.invalidate_token(&hash));
     }
 
     /// Invalidates a Clerk user and the results of all its tokens, for example after the application has changed the user's row.
@@ -371,20 +370,20 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn invalidate_user(&self, clerk_id: &str) {
-        self.inner.invalidate(Scope::Subject, clerk_id, || {
-            self.inner.users.remove(clerk_id);
-            self.inner.blocked_users.forget_row(clerk_id);
+        let change = Change::User { id: clerk_id.to_owned(), revocation: None, version_ms: None };
+        self.inner.invalidate_and_share(change, || {
+            self.inner.invalidate(Scope::Subject, clerk_id, || {
+                self.inner.users.remove(clerk_id);
+                self.inner.blocked_users.forget_row(clerk_id);
+            });
         });
-        self.inner.share(
-            Change::User { id: clerk_id.to_owned(), revocation: None, version_ms: None },
-            self.inner.deadline().into(),
-        );
     }
 
     /// Invalidates a session and the results of all its tokens.
     pub fn invalidate_session(&self, session_id: &str) {
-        self.inner.invalidate(Scope::Session, session_id, || self.inner.sessions.remove(session_id));
-        self.inner.share(Change::Session { id: session_id.to_owned(), revocation: None }, self.inner.deadline().into());
+        self.inner.invalidate_and_share(Change::Session { id: session_id.to_owned(), revocation: None }, || {
+            self.inner.invalidate(Scope::Session, session_id, || self.inner.sessions.remove(session_id));
+        });
     }
 
     /// Rejects all tokens of a session from now on, for `revocation_ttl_s`. Returns whether it is the id of a session.
@@ -413,7 +412,7 @@ impl Client {
     /// Returns all revocations as JSON, for [`Self::import_revocations`] of another process; `None` in a forked child that
     /// cannot read them.
     pub fn export_revocations(&self) -> Option<String> {
-        self.inner.revocations.export(self.inner.clock.now()).map(|export| export.to_json())
+        self.inner.export(self.inner.clock.now()).map(|export| export.to_json())
     }
 
     /// Merges the revocations of another process into those of this one; each keeps its expiry. Returns `false`, and
@@ -435,24 +434,26 @@ impl Client {
             inner.invalidate(Scope::Session, id, || inner.sessions.remove(id));
         }
         let changed = users.iter().filter(|(before, id)| *before != state(None, Some(id))).map(|(_, id)| id);
-        for id in changed.chain(&bans) {
+        for id in changed {
             inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
+        }
+        for (id, ban) in &bans {
+            inner.invalidate(Scope::Subject, id, || {
+                // No user that is stored ends it.
+                inner.import(Scope::Subject, id, *ban, now);
+                inner.users.remove(id);
+            });
         }
         if is_evicting {
             inner.invalidate_all(|| ());
         }
+        inner.restore_known_revocations();
         true
     }
 
     /// Invalidates everything but the JWK set and the revocations.
     pub fn invalidate_all(&self) {
-        self.inner.invalidate_all(|| {
-            self.inner.users.clear();
-            self.inner.blocked_users.forget_rows();
-            self.inner.sessions.clear();
-            self.inner.machine_tokens.clear_refusals();
-        });
-        self.inner.share(Change::All { users: true }, self.inner.deadline().into());
+        self.inner.invalidate_and_share(Change::All { users: true }, || self.inner.forget_all());
     }
 
     /// Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout` for the

@@ -92,13 +92,13 @@ impl Export {
         self.users.entries.retain(|entry| is_wanted(&entry.id, &entry.timed()));
     }
 
-    /// Removes the users who are banned, and returns their ids.
-    pub fn take_bans(&mut self) -> Vec<String> {
+    /// Removes the users who are banned, and returns their bans.
+    pub fn take_bans(&mut self) -> Vec<(String, TimedRevocation)> {
         let (bans, others) =
             std::mem::take(&mut self.users.entries).into_iter().partition(|entry| entry.revocation.rank() == 0);
         self.users.entries = others;
         let is_ban = |entry: &ExportedEntry| entry.revocation == Revocation::Banned;
-        bans.into_iter().filter(is_ban).map(|entry: ExportedEntry| entry.id).collect()
+        bans.into_iter().filter(is_ban).map(|entry| (entry.id.clone(), entry.timed())).collect()
     }
 }
 
@@ -176,6 +176,13 @@ impl Revocations {
     /// Returns whether a user is revoked for this reason.
     pub fn is_user_revoked(&self, id: &str, reason: Reason, now: Now) -> bool {
         self.users.lock(LOOKUP_TIMEOUT).is_none_or(|users| users.find(id, now) == Some(reason))
+    }
+
+    /// Returns whether a user is rejected for a ban that only another process has reported: others report its end as well.
+    pub fn is_ban_imported(&self, id: &str, now: Now) -> bool {
+        let is_imported = |users: &Table| users.entries.get(id).is_some_and(|entry| entry.is_imported);
+        let users = self.users.lock(LOOKUP_TIMEOUT);
+        users.is_some_and(|users| users.find(id, now) == Some(Reason::UserInactive) && is_imported(&users))
     }
 
     /// Lifts the revocation of a user, if it is a ban that is older than this version of the user.

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::Changes;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Shutdowns};
 use crate::shared_cache::{FoundSnapshot, SharedCache, Unavailable, UserSnapshot};
@@ -41,12 +42,13 @@ pub(super) struct Preparation {
 
 pub(super) struct SharedUsers {
     cache: Arc<SharedCache>,
+    changes: Arc<Changes>,
     ttl_ms: i64,
 }
 
 impl SharedUsers {
-    pub fn new(cache: Arc<SharedCache>, ttl_ms: i64) -> Self {
-        SharedUsers { cache, ttl_ms }
+    pub fn new(cache: Arc<SharedCache>, changes: Arc<Changes>, ttl_ms: i64) -> Self {
+        SharedUsers { cache, changes, ttl_ms }
     }
 
     /// Whether the engine is used now.
@@ -56,7 +58,7 @@ impl SharedUsers {
 
     /// Prepares a fetch that has to be made.
     pub fn fetch_for(&self, id: &str, deadline: Deadline) -> Plan {
-        match self.cache.user(id, deadline) {
+        match self.stored(id, deadline) {
             Ok(FoundSnapshot { generation, .. }) => Plan::Fetch(Preparation { generation, outdated: None }),
             Err(Unavailable) => Plan::FetchWithinBudget(Preparation::default()),
         }
@@ -100,7 +102,7 @@ impl SharedUsers {
         let waiting = Deadline::after(may_wait.map_or(Duration::ZERO, |_| MAX_WAIT.min(deadline.remaining())));
         let mut pause = FIRST_PAUSE;
         loop {
-            let Ok(found) = self.cache.user(id, deadline) else {
+            let Ok(found) = self.stored(id, deadline) else {
                 return Plan::FetchWithinBudget(Preparation::default());
             };
             let aged = found.snapshot.filter(&is_usable).map(|snapshot| {
@@ -134,6 +136,15 @@ impl SharedUsers {
             }
             pause = (pause * 2).min(MAX_PAUSE);
         }
+    }
+
+    /// Returns what is stored of a user, unless this process has invalidated it and the others do not know it yet.
+    fn stored(&self, id: &str, deadline: Deadline) -> Result<FoundSnapshot, Unavailable> {
+        if self.changes.has_unsent_invalidation_of_user(id) {
+            return Err(Unavailable);
+        }
+        // Without a generation nothing can be stored for others: they fetch it as well.
+        self.cache.user(id, deadline).and_then(|found| found.generation.is_some().then_some(found).ok_or(Unavailable))
     }
 
     /// Stores a user that was fetched.
@@ -178,7 +189,7 @@ mod tests {
     #[test]
     fn user_that_a_request_needs_is_counted_once() {
         let cache = cache(MemoryEngine::new());
-        let users = SharedUsers::new(cache.clone(), 60_000);
+        let users = SharedUsers::new(cache.clone(), Arc::default(), 60_000);
         let find =
             |is_usable| users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| is_usable);
         let counted = || (cache.stats().hits, cache.stats().misses);
@@ -227,12 +238,12 @@ mod tests {
     #[test]
     fn fetch_without_the_engine_is_within_the_budget_whatever_the_ttl() {
         for ttl_ms in [0, 60_000] {
-            let users = SharedUsers::new(cache(Gone), ttl_ms);
+            let users = SharedUsers::new(cache(Gone), Arc::default(), ttl_ms);
             let plan = users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| true);
             assert!(matches!(plan, Plan::FetchWithinBudget(_)), "{ttl_ms}");
             assert_eq!((users.cache.stats().hits, users.cache.stats().misses), (0, 0));
         }
-        let users = SharedUsers::new(cache(MemoryEngine::new()), 0);
+        let users = SharedUsers::new(cache(MemoryEngine::new()), Arc::default(), 0);
         assert!(matches!(
             users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| true),
             Plan::Fetch(_)

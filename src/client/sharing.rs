@@ -7,6 +7,7 @@ use super::auth_result::VerifyError;
 use super::changes::{LostRevocation, Sending};
 use super::inner::Inner;
 use super::invalidations::Scope;
+use super::revocations::Export;
 use crate::api::ClerkUser;
 use crate::clock::{Deadline, Io, Now};
 use crate::config::UserMode;
@@ -57,6 +58,17 @@ impl Inner {
         }
     }
 
+    /// Invalidates something `here`, then in all other processes. From before that until the engine knows it, this process uses
+    /// nothing that is stored about it: it is from before the invalidation.
+    pub fn invalidate_and_share(&self, change: Change, here: impl FnOnce()) {
+        let Some(shared) = &self.shared else { return here() };
+        let (sending, deadline) = (self.changes.begin(change), self.deadline());
+        here();
+        if self.send(shared, sending, deadline).is_ok() {
+            let _ = self.send_changes(shared, deadline);
+        }
+    }
+
     /// Whether a revocation that a webhook event has reported is known to this process only, and should not be.
     pub fn needs_redelivery(&self, scope: Scope, id: &str) -> bool {
         let Some(shared) = &self.shared else { return false };
@@ -66,10 +78,17 @@ impl Inner {
 
     /// Sends what waits, before the process ends.
     pub fn flush_changes(&self) {
-        let Some(shared) = self.shared.as_ref().filter(|_| self.changes.has_unsent()) else { return };
+        let has_work = || self.changes.has_unsent() || self.changes.has_lost();
+        let Some(shared) = self.shared.as_ref().filter(|_| has_work()) else { return };
         shared.retry_now();
         let deadline = Deadline::after(MAX_FLUSH.min(self.settings.timeout));
-        while self.send_changes(shared, deadline) == Ok(true) && !deadline.remaining().is_zero() {}
+        while has_work() && !deadline.remaining().is_zero() {
+            let sent = self.send_changes(shared, deadline);
+            let is_all_sent = sent == Ok(false);
+            if sent.is_err() || is_all_sent && self.restore_revocations(shared, deadline).is_err() {
+                return;
+            }
+        }
     }
 
     /// Rejects all tokens of a session, in every process.
@@ -96,7 +115,7 @@ impl Inner {
         let Io::Blocking(deadline) = io else {
             // Without the engine everything goes on as in a single process.
             let is_asked = shared.is_available() || shared.is_required();
-            return if is_asked { Err(VerifyError::WouldBlock) } else { Ok(()) };
+            return if is_asked { Err(VerifyError::WouldBlock) } else { self.check_revocations(token, now) };
         };
         match self.import_shared_revocations(token.user_id(), token.session_id(), now, deadline) {
             Err(Unavailable) if shared.is_required() => return Err(Reason::SharedCacheUnavailable.into()),
@@ -271,7 +290,12 @@ impl Inner {
     }
 
     fn read_changes(&self, shared: &SharedCache, wait: Duration, deadline: Deadline) -> Result<usize, Unavailable> {
-        let Some(last_id) = self.changes.last_id() else { return self.find_end(shared, deadline) };
+        let Some(last_id) = self.changes.last_id() else {
+            self.find_end(shared, deadline)?;
+            // The engine may have lost its entries before this process read anything.
+            self.restore_known_revocations();
+            return Ok(0);
+        };
         let read = shared.read_stream(&last_id, wait)?;
         if read.has_gap {
             // Readers that were behind what the engine has lost see no gap. Without the engine, this one sees it again.
@@ -281,7 +305,7 @@ impl Inner {
             // Something may have been missed; from here on nothing is.
             self.changes.set_last_id(None);
             shared.record_loss();
-            self.changes.set_lost(self.known_revocations());
+            self.restore_known_revocations();
             return self.find_end(shared, deadline);
         }
         let mut applied = 0;
@@ -304,19 +328,52 @@ impl Inner {
         self.invalidate_all(|| {
             // Those that cannot be fetched now may be stale, as they were during the outage: all at once are more than Clerk allows.
             self.users.set_all_outdated();
-            self.sessions.clear();
-            self.machine_tokens.clear_refusals();
+            self.forget_what_is_read_again();
         });
+    }
+
+    /// Removes all that is cached.
+    pub fn forget_all(&self) {
+        self.invalidate_all(|| {
+            self.users.clear();
+            self.forget_what_is_read_again();
+        });
+    }
+
+    /// Removes what is known of rows, sessions and machine tokens.
+    fn forget_what_is_read_again(&self) {
+        self.blocked_users.forget_rows();
+        self.sessions.clear();
+        self.machine_tokens.clear_refusals();
+    }
+
+    /// Has the revocations that this process knows stored again, if the engine lacks them.
+    pub fn restore_known_revocations(&self) {
+        if self.shared.is_some() {
+            self.changes.set_lost(self.known_revocations());
+        }
     }
 
     fn known_revocations(&self) -> Vec<LostRevocation> {
         let now = self.clock.now();
-        let export = self.revocations.export(now);
-        let mut known: Vec<_> = export.map(|export| export.timed().collect()).unwrap_or_default();
+        let mut known: Vec<_> = self.export(now).map(|export| export.timed().collect()).unwrap_or_default();
         if self.settings.mode != UserMode::Claims {
-            known.extend(self.blocked_users.bans(now).into_iter().map(|(id, ban)| (Scope::Subject, id, ban)));
+            let bans = self.blocked_users.bans(now).into_iter().filter(|(id, ban)| !self.has_ended(id, ban, now));
+            known.extend(bans.map(|(id, ban)| (Scope::Subject, id, ban)));
         }
         known
+    }
+
+    /// Returns the revocations of this process, for others.
+    pub fn export(&self, now: Now) -> Option<Export> {
+        let mut export = self.revocations.export(now)?;
+        export.retain_users(|id, revocation| !self.has_ended(id, revocation, now));
+        Some(export)
+    }
+
+    /// Whether a ban has ended for all others, although it counts here: this process has received it itself.
+    fn has_ended(&self, id: &str, revocation: &TimedRevocation, now: Now) -> bool {
+        revocation.revocation == Revocation::Banned && self.is_older_report(id, revocation, now)
     }
 
     /// Stores revocations that the engine has lost, the newest first, for a short time, and sends them again: processes that have
@@ -359,7 +416,7 @@ impl Inner {
         match change {
             Change::Start => {}
             Change::Gap => {
-                self.changes.set_lost(self.known_revocations());
+                self.restore_known_revocations();
                 self.look_everything_up_again();
             }
             Change::Session { id, revocation } if is_clerk_id(id, "sess_") => {
@@ -378,33 +435,36 @@ impl Inner {
             Change::Memberships { user_id } => self.invalidate(Scope::Subject, user_id, || ()),
             Change::Organization { id } => self.invalidate(Scope::Organization, id, || ()),
             Change::Token { hash } => self.invalidate_token(&TokenHash(*hash)),
-            Change::All { users } => self.invalidate_all(|| {
-                if *users {
-                    self.users.clear();
-                    self.blocked_users.forget_rows();
-                    self.sessions.clear();
-                    self.machine_tokens.clear_refusals();
-                }
-            }),
+            Change::All { users: true } => self.forget_all(),
+            Change::All { users: false } => self.invalidate_all(|| ()),
             Change::Session { .. } | Change::User { .. } => {}
         }
     }
 
     /// Adds a revocation of another process to those of this one. Returns whether other tokens are rejected now than before.
-    fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
+    pub fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
         if self.is_older_report(id, &revocation, now) {
             return false;
         }
-        if let Some(version_ms) = revocation.version_ms()
-            && self.settings.mode != UserMode::Claims
+        let version_ms = revocation.version_ms();
+        let is_changed = match version_ms.filter(|_| self.settings.mode != UserMode::Claims) {
+            Some(version_ms) => self.import_ban(id, version_ms, revocation, now),
+            None => {
+                let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
+                if merged.is_evicting {
+                    self.invalidate_all(|| ());
+                }
+                merged.is_changed
+            }
+        };
+        // A ban that this process has received itself stays, but is reported to no other process again.
+        if let Some(version_ms) = version_ms.filter(|_| revocation.revocation == Revocation::Lifted)
+            && (self.blocked_users.is_banned(id, now)
+                || self.revocations.is_user_revoked(id, Reason::UserInactive, now))
         {
-            return self.import_ban(id, version_ms, revocation, now);
+            self.users.record_version(id, version_ms, now);
         }
-        let merged = self.revocations.import(scope == Scope::Session, id, revocation, now);
-        if merged.is_evicting {
-            self.invalidate_all(|| ());
-        }
-        merged.is_changed
+        is_changed
     }
 
     /// Where users are fetched, Clerk decides about bans: another process only reports that a user has to be fetched. Returns whether

@@ -38,6 +38,9 @@ impl Subject {
     }
 }
 
+/// Whether a change invalidates the users of all processes.
+type IsEverything = bool;
+
 /// Where a change stands: revocations first, then in the order in which they came.
 type Place = (bool, u64);
 
@@ -46,7 +49,7 @@ pub struct Unsent {
     changes: HashMap<Subject, (Place, Change)>,
     order: BTreeMap<Place, Subject>,
     /// The subjects of changes that threads are sending, with the process: those of the parent do not exist in a forked child.
-    sending: Vec<(u32, Subject)>,
+    sending: Vec<(u32, Subject, IsEverything)>,
     revocations: usize,
     last: u64,
 }
@@ -68,7 +71,9 @@ impl Unsent {
         if is_revocation && self.is_full() {
             return Err(Full);
         }
-        if !is_revocation && self.order.len() - self.revocations >= MAX_OTHERS {
+        // No other change has its effect, and there is one at most.
+        let is_gap = subject == Subject::Gap;
+        if !is_revocation && !is_gap && self.order.len() - self.revocations >= MAX_OTHERS {
             self.replace_others();
             return Ok(());
         }
@@ -83,22 +88,24 @@ impl Unsent {
     pub fn take(&mut self) -> Option<Change> {
         let subject = self.order.first_key_value()?.1.clone();
         let (_, change) = self.remove(&subject)?;
-        self.begin(subject);
+        self.begin(&change);
         Some(change)
     }
 
     /// Begins to send a change, together with the one that waits about the same subject.
     pub fn join(&mut self, change: Change) -> Change {
-        let subject = Subject::of(&change);
-        let waiting = self.remove(&subject);
-        self.begin(subject);
-        waiting.map_or(change.clone(), |(_, waiting)| merged(change, &waiting))
+        let change = match self.remove(&Subject::of(&change)) {
+            Some((_, waiting)) => merged(change, &waiting),
+            None => change,
+        };
+        self.begin(&change);
+        change
     }
 
     /// Ends the sending of a change, whether or not it was sent.
     pub fn finish(&mut self, subject: &Subject) {
         if let Some(at) =
-            self.sending.iter().position(|(pid, sending)| *pid == std::process::id() && sending == subject)
+            self.sending.iter().position(|(pid, sending, _)| *pid == std::process::id() && sending == subject)
         {
             self.sending.swap_remove(at);
         }
@@ -120,12 +127,21 @@ impl Unsent {
     /// Returns whether a revocation of a user or a session waits, or a change about it is being sent.
     pub fn has_revocation(&self, subject: &Subject) -> bool {
         let waits = self.changes.get(subject).is_some_and(|(_, change)| revocation(change).is_some());
-        waits || self.sending.iter().any(|(pid, sending)| *pid == std::process::id() && sending == subject)
+        waits || self.sending.iter().any(|(pid, sending, _)| *pid == std::process::id() && sending == subject)
     }
 
-    fn begin(&mut self, subject: Subject) {
-        self.sending.retain(|(pid, _)| *pid == std::process::id());
-        self.sending.push((std::process::id(), subject));
+    /// Returns whether a change about a subject, or about everything, waits or is being sent: what is stored of it is outdated.
+    pub fn has_invalidation(&self, subject: &Subject) -> bool {
+        let everything = self.changes.get(&Subject::All).is_some_and(|(_, change)| is_everything(change));
+        let is_sending = |(pid, sending, is_everything): &(u32, Subject, IsEverything)| {
+            *pid == std::process::id() && (sending == subject || *is_everything)
+        };
+        everything || self.is_waiting(subject) || self.sending.iter().any(is_sending)
+    }
+
+    fn begin(&mut self, change: &Change) {
+        self.sending.retain(|(pid, ..)| *pid == std::process::id());
+        self.sending.push((std::process::id(), Subject::of(change), is_everything(change)));
     }
 
     fn remove(&mut self, subject: &Subject) -> Option<(Place, Change)> {
@@ -137,11 +153,18 @@ impl Unsent {
 
     fn replace_others(&mut self) {
         let others = self.order.split_off(&(true, 0));
+        let (gap, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            others.into_iter().partition(|(_, subject)| *subject == Subject::Gap);
+        self.order.extend(gap);
         others.values().for_each(|subject| drop(self.changes.remove(subject)));
         let place = (true, self.last);
         self.order.insert(place, Subject::All);
         self.changes.insert(Subject::All, (place, Change::All { users: true }));
     }
+}
+
+fn is_everything(change: &Change) -> bool {
+    matches!(change, Change::All { users: true })
 }
 
 fn revocation(change: &Change) -> Option<TimedRevocation> {
@@ -271,5 +294,25 @@ mod tests {
         assert_eq!((unsent.put(session(MAX_REVOCATIONS)), unsent.put(session(0))), (Err(Full), Ok(())));
         unsent.put(Change::All { users: false }).unwrap();
         assert_eq!(unsent.order.len(), MAX_REVOCATIONS + 1);
+    }
+
+    #[test]
+    fn gap_is_dropped_for_no_other_change() {
+        for gap_first in [true, false] {
+            let mut unsent = Unsent::default();
+            let organization = |i: usize| Change::Organization { id: format!("org_{i}") };
+            if gap_first {
+                unsent.put(Change::Gap).unwrap();
+            }
+            for i in 0..=MAX_OTHERS {
+                if !gap_first && i == MAX_OTHERS {
+                    unsent.put(Change::Gap).unwrap();
+                }
+                unsent.put(organization(i)).unwrap();
+            }
+            let taken = all(&mut unsent);
+            assert!(taken.contains(&Change::Gap) && taken.contains(&Change::All { users: true }), "{taken:?}");
+            assert!(taken.len() <= 3, "{}", taken.len());
+        }
     }
 }

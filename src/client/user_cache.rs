@@ -8,6 +8,7 @@ use super::auth_context::Demand;
 use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 pub(super) use super::cached_user::{CachedUser, FoundUser, RowRead};
+use super::changes::Changes;
 use super::invalidations::{Invalidations, Key, Scope};
 use super::shared_users::{Plan, Preparation, SharedUsers};
 use crate::api::{ApiError, ClerkUser, ErrorKind};
@@ -75,6 +76,7 @@ impl UserCache {
         stale_if_error_ms: i64,
         invalidations: Arc<Invalidations>,
         shared: Option<Arc<SharedCache>>,
+        changes: Arc<Changes>,
         calls_per_s: u32,
     ) -> Self {
         UserCache {
@@ -87,7 +89,7 @@ impl UserCache {
             invalidations,
             ttl_ms,
             stale_if_error_ms,
-            shared: shared.map(|cache| SharedUsers::new(cache, ttl_ms)),
+            shared: shared.map(|cache| SharedUsers::new(cache, changes, ttl_ms)),
             budget: (calls_per_s > 0).then(|| TokenBucket::per_second(calls_per_s)),
         }
     }
@@ -326,7 +328,13 @@ impl UserCache {
     pub fn remove_before(&self, id: &str, version_ms: Option<i64>, now: Now) {
         self.missing.remove(id);
         self.users.remove_if(id, |cached| version_ms.is_none_or(|version_ms| cached.user.updated_at_ms < version_ms));
-        let Some(version_ms) = version_ms else { return };
+        if let Some(version_ms) = version_ms {
+            self.record_version(id, version_ms, now);
+        }
+    }
+
+    /// Records the version of a user that an event has reported, here or to another process.
+    pub fn record_version(&self, id: &str, version_ms: i64, now: Now) {
         if self.last_updates.get(id, now.mono_ms).is_none_or(|last| last < version_ms) {
             self.last_updates.put(id.into(), version_ms, now.mono_ms + REDELIVERY_MS, now.mono_ms);
         }
@@ -404,7 +412,11 @@ mod tests {
             let (secret, clock) = (Some(Secret::new("sk_test_x")), Clock::system());
             let api = Api::new(transport, "http://127.0.0.1".into(), secret, None, None, clock);
             let backend = Backend { api, events: Arc::new(EventHandlers::default()), metrics: Metrics::default() };
-            Fixture { cache: UserCache::new(100, 1000, 2000, invalidations.clone(), None, 0), backend, invalidations }
+            Fixture {
+                cache: UserCache::new(100, 1000, 2000, invalidations.clone(), None, Arc::default(), 0),
+                backend,
+                invalidations,
+            }
         }
 
         fn find(&self, now_ms: i64, io: Io) -> Result<(String, bool), VerifyError> {

@@ -27,13 +27,34 @@ pub fn encode<T: Serialize>(id: &str, value: &T, now_ms: i64, ttl_ms: i64) -> Op
     serde_json::to_vec(&envelope).ok()
 }
 
+/// Which times of an entry decide whether it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// It must not be from the future, nor past its end.
+    Both,
+    /// It must not be past its end. It rejects, whatever the clock of the process that has made it.
+    End,
+    /// None: it is the engine that ends it.
+    Neither,
+}
+
 /// Decodes an entry. Returns `None` unless it is well-formed, about this id, not from the future, and not past its end.
+#[cfg(any(test, fuzzing))]
 pub fn decode<T: DeserializeOwned>(id: &str, plaintext: &[u8], now_ms: i64) -> Option<T> {
+    decode_by(Times::Both, id, plaintext, now_ms)
+}
+
+/// Decodes an entry. Returns `None` unless it is well-formed, about this id, and its times permit it.
+pub fn decode_by<T: DeserializeOwned>(times: Times, id: &str, plaintext: &[u8], now_ms: i64) -> Option<T> {
     let envelope: Envelope<T> = json::derived(plaintext)?;
-    let is_valid = envelope.id == id
-        && envelope.sealed_at_ms <= now_ms.saturating_add(MAX_CLOCK_DIFFERENCE_MS)
-        && now_ms < envelope.expires_at_ms;
-    is_valid.then_some(envelope.value)
+    let is_begun = envelope.sealed_at_ms <= now_ms.saturating_add(MAX_CLOCK_DIFFERENCE_MS);
+    let has_ended = envelope.expires_at_ms <= now_ms;
+    let is_valid = match times {
+        Times::Both => is_begun && !has_ended,
+        Times::End => !has_ended,
+        Times::Neither => true,
+    };
+    (is_valid && envelope.id == id).then_some(envelope.value)
 }
 
 /// A user as Clerk returned it.
@@ -292,6 +313,10 @@ mod tests {
     fn entry_about_another_id_expired_or_from_the_future_is_refused() {
         let bytes = encode("user_1", &"value", 1_000_000, 500).unwrap();
         let decoded = |id: &str, now_ms| decode::<String>(id, &bytes, now_ms);
+        for (times, before, after) in [(Times::End, true, false), (Times::Neither, true, true)] {
+            let decoded = |now_ms| decode_by::<String>(times, "user_1", &bytes, now_ms).is_some();
+            assert_eq!((decoded(0), decoded(i64::MAX)), (before, after), "{times:?}");
+        }
         assert_eq!(decoded("user_1", 1_000_499).as_deref(), Some("value"));
         assert_eq!(decoded("user_1", 700_000).as_deref(), Some("value"));
         assert_eq!(

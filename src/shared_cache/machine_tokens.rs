@@ -53,9 +53,11 @@ impl SharedCache {
             return FoundMachineToken::default();
         };
         let now_ms = self.clock.now().wall_ms;
-        let generation = self.open_generation("", &generations, values.split_off(results.len().min(values.len())));
+        let opened = values.split_off(results.len().min(values.len()));
+        let generation = self.open_generation("", &generations, opened, deadline);
         let token = results.iter().zip(values).find_map(|(name, value)| {
-            let Object(wire) = self.open::<Object<WireMachineToken>>(name, id.kind, &value?)?;
+            let Object(wire) =
+                self.open::<Object<WireMachineToken>>(EntryKind::MachineToken, name, id.kind, &value?)?;
             let verified_at_ms = wire.verified_at_ms.min(now_ms);
             let is_current = generation.as_ref() == Some(&wire.generation);
             wire.into_token(id.kind, now_ms).filter(|_| is_current).map(|token| (token, verified_at_ms))

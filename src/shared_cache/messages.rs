@@ -1,5 +1,6 @@
 //! The stream of changes: what processes have changed.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -45,7 +46,9 @@ impl SharedCache {
     pub fn has_delivery(&self, id: &str, deadline: Deadline) -> bool {
         let names = self.sealer.names(EntryKind::Delivery, id.as_bytes());
         let values = self.get(&names, deadline).unwrap_or_default();
-        names.iter().zip(values).any(|(name, value)| value.is_some_and(|v| self.open::<String>(name, id, &v).is_some()))
+        names.iter().zip(values).any(|(name, value)| {
+            value.is_some_and(|v| self.open::<String>(EntryKind::Delivery, name, id, &v).is_some())
+        })
     }
 
     /// Records that a webhook delivery was shared, until others have applied it.
@@ -86,9 +89,19 @@ impl SharedCache {
         self.counters.record_lag(self.clock.now().wall_ms.saturating_sub(message.sent_at_ms));
     }
 
-    fn sender(&self) -> u64 {
-        // The counter of a forked child continues from that of its parent.
-        let child = u64::from(std::process::id() ^ self.pid);
-        self.sender ^ child.rotate_left(32)
+    /// Returns the random number of this client in this process. The counter of a forked child continues from that of its parent, and
+    /// another child may have had its pid.
+    pub(super) fn sender(&self) -> u64 {
+        let mut sender = self.sender.lock();
+        if sender.0 != std::process::id() {
+            let mut random = [0; 8];
+            // Not from `RandomState`, whose keys a child inherits.
+            let number = match aws_lc_rs::rand::fill(&mut random) {
+                Ok(()) => u64::from_le_bytes(random),
+                Err(_) => RandomState::new().hash_one((std::process::id(), self.clock.now().mono_ms)),
+            };
+            *sender = (std::process::id(), number);
+        }
+        sender.1
     }
 }

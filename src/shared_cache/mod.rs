@@ -18,7 +18,6 @@ mod redis;
 mod revocations;
 mod seal;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -47,11 +46,13 @@ pub mod parts {
 use circuit::{Circuit, Outcome, Transition};
 use clock_check::ClockCheck;
 use counters::Counters;
+use entries::Times;
 use seal::EntryKind;
 
 use crate::api::ClerkUser;
 use crate::clock::{Clock, Deadline};
 use crate::events::{Event, EventHandlers, Level};
+use crate::fork_mutex::ResetMutex;
 use crate::json::Object;
 
 /// How long one operation may take.
@@ -101,11 +102,9 @@ pub(crate) struct SharedCache {
     clock_check: ClockCheck,
     /// Whether the engine has streams, as far as is known.
     has_stream: AtomicBool,
-    /// Identifies this client in its own messages.
-    sender: u64,
+    /// Identifies this client in its own messages, in the process with this pid: a forked child is another sender.
+    sender: ResetMutex<(u32, u64)>,
     messages: AtomicU64,
-    /// The pid in which `sender` was chosen: a forked child is another sender.
-    pid: u32,
     clock: Clock,
     events: Arc<EventHandlers>,
 }
@@ -142,9 +141,8 @@ impl SharedCache {
             has_logged_rejection: AtomicBool::new(false),
             clock_check: ClockCheck::default(),
             has_stream: AtomicBool::new(true),
-            sender: RandomState::new().hash_one(std::process::id()),
+            sender: ResetMutex::default(),
             messages: AtomicU64::new(0),
-            pid: std::process::id(),
             clock,
             events,
         }
@@ -263,12 +261,21 @@ impl SharedCache {
         }
     }
 
-    /// Returns the values of keys. Values that are too long are empty: they cannot be opened either.
+    /// Returns the values of keys. One that is too long is empty: it cannot be opened either.
     fn get(&self, keys: &[String], deadline: Deadline) -> Result<Vec<Option<Vec<u8>>>, Unavailable> {
-        self.run(deadline, |timeout| match self.engine.get(keys, timeout) {
-            Err(EngineError::TooLong) => Ok(vec![Some(Vec::new()); keys.len()]),
-            outcome => outcome,
-        })
+        let values = self.run(deadline, |timeout| match self.engine.get(keys, timeout) {
+            Err(EngineError::TooLong) => Ok(None),
+            outcome => outcome.map(Some),
+        })?;
+        match (values, keys) {
+            (Some(values), _) => Ok(values),
+            (None, [] | [_]) => Ok(vec![Some(Vec::new()); keys.len()]),
+            // The others count.
+            (None, _) => {
+                let one = |key| self.get(std::slice::from_ref(key), deadline).map(|mut values| values.pop().flatten());
+                keys.iter().map(one).collect()
+            }
+        }
     }
 
     /// Counts an entry that was not made by a process of this instance, or is damaged.
@@ -284,9 +291,15 @@ impl SharedCache {
         }
     }
 
-    fn open<T: DeserializeOwned>(&self, name: &str, id: &str, sealed: &[u8]) -> Option<T> {
+    fn open<T: DeserializeOwned>(&self, kind: EntryKind, name: &str, id: &str, sealed: &[u8]) -> Option<T> {
+        let times = match kind {
+            _ if depends_on_clock(kind) => Times::Both,
+            // It says that something has changed, not when.
+            EntryKind::Generation | EntryKind::MachineTokenGeneration => Times::Neither,
+            _ => Times::End,
+        };
         let plaintext = self.sealer.open(name, sealed);
-        let value = plaintext.and_then(|plaintext| entries::decode(id, &plaintext, self.clock.now().wall_ms));
+        let value = plaintext.and_then(|plaintext| entries::decode_by(times, id, &plaintext, self.clock.now().wall_ms));
         if value.is_none() {
             self.reject(name);
         }
@@ -300,14 +313,32 @@ impl SharedCache {
 
     /// Returns the generation that was read, of [`Self::generation_names`]; `None` if one was not. With two secrets, processes that
     /// have the other one first write the other name.
-    fn open_generation(&self, id: &str, names: &[String], values: Vec<Option<Vec<u8>>>) -> Option<String> {
+    ///
+    /// One that cannot be opened may stay for ever: it is replaced, which makes useless what was stored before, as any invalidation.
+    fn open_generation(
+        &self,
+        id: &str,
+        names: &[String],
+        values: Vec<Option<Vec<u8>>>,
+        deadline: Deadline,
+    ) -> Option<String> {
         let is_complete = names.len() == values.len();
         let own = names.len() / 2;
-        let opened = names.iter().zip(values).enumerate().map(|(at, (name, value))| match value {
-            Some(sealed) => self.open::<String>(name, if at < own { id } else { EVERYTHING }, &sealed),
-            None => Some(String::new()),
+        let opened = names.iter().zip(values).enumerate().map(|(at, (name, value))| {
+            let Some(sealed) = value else { return Some(String::new()) };
+            let (id, ttl_ms) = if at < own { (id, self.generation_ttl_ms()) } else { (EVERYTHING, EVERYTHING_TTL_MS) };
+            let opened = self.open::<String>(EntryKind::Generation, name, id, &sealed);
+            opened.or_else(|| {
+                let generation = new_generation().ok()?;
+                self.put_as(name, id, &generation, ttl_ms, false, deadline).ok().map(|_| generation)
+            })
         });
         opened.collect::<Option<Vec<_>>>().filter(|_| is_complete).map(|generations| generations.concat())
+    }
+
+    /// How long the generation of a user is stored.
+    fn generation_ttl_ms(&self) -> i64 {
+        self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + GENERATION_MARGIN_MS
     }
 
     /// Stores a value under the name of the first secret.
@@ -329,7 +360,7 @@ impl SharedCache {
     /// Whether entries of a kind may be stored: the end of one depends on the clock. Revocations are stored in any case: too late is
     /// better than never.
     fn may_store(&self, kind: EntryKind, deadline: Deadline) -> bool {
-        !matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks) || self.is_clock_right(deadline)
+        !depends_on_clock(kind) || self.is_clock_right(deadline)
     }
 
     /// Stores a value; with `only_if_absent` not over another one. Returns whether none was in the way.
@@ -364,7 +395,8 @@ impl SharedCache {
         for attempt in 1..=MAX_ATTEMPTS {
             let values = self.get(&names, deadline)?;
             let is_absent = values.first().is_none_or(Option::is_none);
-            let open = |(name, value): (&String, Option<Vec<u8>>)| Some(self.open::<Object<T>>(name, id, &value?)?.0);
+            let open =
+                |(name, value): (&String, Option<Vec<u8>>)| Some(self.open::<Object<T>>(kind, name, id, &value?)?.0);
             let Some((merged, ttl_ms)) = merge(names.iter().zip(values).map(open).collect()) else { break };
             if self.put_as(name, id, &merged, ttl_ms, is_absent && attempt < MAX_ATTEMPTS, deadline)? {
                 break;
@@ -379,10 +411,12 @@ impl SharedCache {
         let generations = self.generation_names(EntryKind::Generation, id.as_bytes());
         let keys = [&users[..], &generations].concat();
         let mut values = self.get(&keys, deadline)?;
-        let generation = self.open_generation(id, &generations, values.split_off(users.len().min(values.len())));
+        let opened = values.split_off(users.len().min(values.len()));
+        let generation = self.open_generation(id, &generations, opened, deadline);
         let mut found = FoundSnapshot { snapshot: None, generation };
         for (name, sealed) in users.iter().zip(values).filter_map(|(name, value)| value.map(|value| (name, value))) {
-            let Some(Object(snapshot)) = self.open::<Object<UserSnapshot>>(name, id, &sealed) else { continue };
+            let opened = self.open::<Object<UserSnapshot>>(EntryKind::User, name, id, &sealed);
+            let Some(Object(snapshot)) = opened else { continue };
             let is_current = found.generation.as_ref() == Some(&snapshot.generation);
             let is_newer = found.snapshot.as_ref().is_none_or(|other| other.version_ms() < snapshot.version_ms());
             if is_current && is_newer && snapshot.is_about(id) {
@@ -421,8 +455,7 @@ impl SharedCache {
     /// Makes all snapshots of a user useless, also those of fetches that are running. Returns the new generation.
     pub fn invalidate_user(&self, id: &str, deadline: Deadline) -> Result<String, Unavailable> {
         let generation = new_generation()?;
-        let ttl_ms = self.lifetimes.user_ttl_ms.max(self.lifetimes.user_stale_ms) + GENERATION_MARGIN_MS;
-        self.put(EntryKind::Generation, id.as_bytes(), id, &generation, ttl_ms, deadline)?;
+        self.put(EntryKind::Generation, id.as_bytes(), id, &generation, self.generation_ttl_ms(), deadline)?;
         let stale = [EntryKind::User, EntryKind::Lease].map(|kind| self.sealer.names(kind, id.as_bytes())).concat();
         self.run(deadline, |timeout| self.engine.delete(&stale, timeout))?;
         Ok(generation)
@@ -452,7 +485,8 @@ impl SharedCache {
     pub fn jwks(&self, source: &[u8; 32], deadline: Deadline) -> Option<Vec<u8>> {
         let names = self.sealer.names(EntryKind::Jwks, source);
         let values = self.get(&names, deadline).ok()?;
-        let set = names.iter().zip(values).find_map(|(name, value)| self.open::<String>(name, "", &value?));
+        let set =
+            names.iter().zip(values).find_map(|(name, value)| self.open::<String>(EntryKind::Jwks, name, "", &value?));
         set.map(String::into_bytes)
     }
 
@@ -472,6 +506,11 @@ impl SharedCache {
     pub fn retry_wait(&self) -> Duration {
         Duration::from_millis(self.circuit.wait_ms(self.clock.now().mono_ms))
     }
+}
+
+/// Whether the end of an entry depends on the clock of the process that has made it.
+fn depends_on_clock(kind: EntryKind) -> bool {
+    matches!(kind, EntryKind::User | EntryKind::MachineToken | EntryKind::Jwks)
 }
 
 fn new_generation() -> Result<String, Unavailable> {

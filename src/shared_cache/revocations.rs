@@ -53,7 +53,8 @@ impl SharedCache {
         }
         let values = self.get(&names, deadline)?;
         for (((state, id, is_user), name), value) in wanted.into_iter().zip(&names).zip(values) {
-            let revocation = value.and_then(|sealed| self.open_revocation(name, id, state, &sealed));
+            let revocation =
+                value.and_then(|sealed| self.open_revocation(kind_of(is_user, state), name, id, state, &sealed));
             let Some(revocation) = revocation else { continue };
             found.version_ms = found.version_ms.max(revocation.version_ms());
             let place = if is_user { &mut found.user } else { &mut found.session };
@@ -128,8 +129,15 @@ impl SharedCache {
         TimedRevocation { revoked_at_ms: version_ms, ..self.revocation(state) }
     }
 
-    fn open_revocation(&self, name: &str, id: &str, state: Revocation, sealed: &[u8]) -> Option<TimedRevocation> {
-        let Object(revocation) = self.open::<Object<TimedRevocation>>(name, id, sealed)?;
+    fn open_revocation(
+        &self,
+        kind: EntryKind,
+        name: &str,
+        id: &str,
+        state: Revocation,
+        sealed: &[u8],
+    ) -> Option<TimedRevocation> {
+        let Object(revocation) = self.open::<Object<TimedRevocation>>(kind, name, id, sealed)?;
         (revocation.revocation == state).then_some(revocation)
     }
 }

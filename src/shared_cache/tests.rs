@@ -20,6 +20,9 @@ struct TestEngine {
     values: Mutex<HashMap<String, Vec<u8>>>,
     streams: MemoryEngine,
     fails: AtomicBool,
+    is_read_only: AtomicBool,
+    /// The key of a value that the engine does not return.
+    too_long: Mutex<Option<String>>,
     calls: AtomicU64,
     /// What another process does just before the next value is stored.
     before_set: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -38,11 +41,17 @@ impl TestEngine {
 impl Engine for TestEngine {
     fn get(&self, keys: &[String], _: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
         self.call()?;
+        if self.too_long.lock().unwrap().as_ref().is_some_and(|key| keys.contains(key)) {
+            return Err(EngineError::TooLong);
+        }
         let values = self.values.lock().unwrap();
         Ok(keys.iter().map(|key| values.get(key).cloned()).collect())
     }
     fn set(&self, key: &str, value: &[u8], _: Duration, absent: bool, _: Duration) -> Result<bool, EngineError> {
         self.call()?;
+        if self.is_read_only.load(Ordering::Relaxed) {
+            return Err(EngineError::Refused("read only".into()));
+        }
         let before = self.before_set.lock().unwrap().take();
         before.into_iter().for_each(|before| before());
         let mut values = self.values.lock().unwrap();
@@ -300,14 +309,87 @@ fn foreign_and_moved_entries_are_ignored_and_logged_once() {
 }
 
 #[test]
-fn generation_that_cannot_be_read_disables_the_snapshot() {
+fn generation_that_cannot_be_read_is_replaced() {
+    for key in [&b"user_1"[..], EVERYTHING.as_bytes()] {
+        let f = Fixture::new();
+        let (a, b) = (f.cache(&["one"]), f.cache(&["one"]));
+        put(&a, 5, "");
+        let name = a.sealer.names(EntryKind::Generation, key)[0].clone();
+        f.engine.values.lock().unwrap().insert(name.clone(), b"x".to_vec());
+        let found = a.user("user_1", soon()).unwrap();
+        assert!(found.snapshot.is_none());
+        put(&a, 6, &found.generation.unwrap());
+        assert_eq!((version(&a), version(&b)), (Some(6), Some(6)));
+        // If it cannot be, nothing is stored.
+        f.engine.values.lock().unwrap().insert(name, b"x".to_vec());
+        f.engine.is_read_only.store(true, Ordering::Relaxed);
+        let found = a.user("user_1", soon()).unwrap();
+        assert!(found.snapshot.is_none() && found.generation.is_none());
+    }
+    let f = Fixture::new();
+    let cache = f.cache(&["one"]);
+    let id = MachineTokenId { kind: "m2m_token", hash: &[1; 32], verifier: &[2; 32] };
+    let name = cache.sealer.names(EntryKind::MachineTokenGeneration, id.hash)[0].clone();
+    f.engine.values.lock().unwrap().insert(name, b"x".to_vec());
+    let generation = cache.machine_token(&id, soon()).generation.unwrap();
+    cache.put_machine_token(&id, &machine_token(), cache.clock.now().wall_ms, generation, soon());
+    assert!(cache.machine_token(&id, soon()).token.is_some());
+}
+
+#[test]
+fn clock_of_a_process_makes_no_generation_and_no_revocation_useless() {
+    for ahead_ms in [-2 * EVERYTHING_TTL_MS, 400_000, 7_200_000] {
+        let f = Fixture::new();
+        let (right, wrong) = (f.cache(&["one"]), Fixture { now_ms: Arc::default(), ..Fixture::new() });
+        wrong.now_ms.store(f.now_ms.load(Ordering::Relaxed) + ahead_ms, Ordering::Relaxed);
+        let wrong = Fixture { engine: f.engine.clone(), ..wrong }.cache(&["one"]);
+        put(&right, 5, "");
+        wrong.invalidate_all(soon()).unwrap();
+        wrong.invalidate_user("user_1", soon()).unwrap();
+        let found = right.user("user_1", soon()).unwrap();
+        assert!(found.snapshot.is_none());
+        put(&right, 6, &found.generation.unwrap());
+        assert_eq!((version(&right), right.stats().rejected), (Some(6), 0), "{ahead_ms}");
+        if ahead_ms > 0 {
+            let revocation = wrong.revocation(Revocation::Revoked);
+            wrong.put_revocation(Some("user_1"), Some("sess_1"), revocation, soon()).unwrap();
+            wrong.put_revocation(None, Some("sess_1"), revocation, soon()).unwrap();
+            let found = right.revocations(Some("user_1"), Some("sess_1"), soon()).unwrap();
+            assert!(found.user.is_some() && found.session.is_some(), "{ahead_ms}");
+        }
+    }
+}
+
+#[test]
+fn value_that_is_too_long_costs_no_other_entry() {
     let f = Fixture::new();
     let cache = f.cache(&["one"]);
     put(&cache, 5, "");
-    let name = cache.sealer.names(EntryKind::Generation, b"user_1")[0].clone();
-    f.engine.values.lock().unwrap().insert(name, b"x".to_vec());
+    let other = cache.user("user_2", soon()).unwrap().generation.unwrap();
+    cache.put_user(&user("user_2", 5), cache.clock.now().wall_ms, other, soon()).unwrap();
+    let name = cache.sealer.names(EntryKind::User, b"user_1")[0].clone();
+    *f.engine.too_long.lock().unwrap() = Some(name);
     let found = cache.user("user_1", soon()).unwrap();
-    assert!(found.snapshot.is_none() && found.generation.is_none());
+    assert!(found.snapshot.is_none() && found.generation.is_some());
+    assert!(cache.user("user_2", soon()).unwrap().snapshot.is_some());
+    *f.engine.too_long.lock().unwrap() = None;
+    assert_eq!(version(&cache), Some(5), "no generation was replaced");
+}
+
+#[test]
+fn two_children_with_one_pid_are_two_senders() {
+    let f = Fixture::new();
+    let reader = f.cache(&["one"]);
+    let children = [f.cache(&["one"]), f.cache(&["one"])];
+    for child in &children {
+        *child.sender.lock() = (std::process::id() ^ 1, 7);
+    }
+    let sent = children.map(|child| {
+        child.publish(Change::All { users: true }, soon()).unwrap();
+        child.sender()
+    });
+    assert_ne!(sent[0], sent[1]);
+    assert_eq!(reader.sender(), reader.sender());
 }
 
 #[test]

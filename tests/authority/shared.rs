@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clerk_auth::internals::{Config, builder};
 use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
-use clerk_auth::{Client, ClientBuilder, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{Client, ClientBuilder, Reason, Secret, TokenKind, UserMode, WebhookHeaders, WebhookOutcome};
 use clerk_sim::webhook::{Delivery, WebhookSpec};
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Rotation, Sim, TokenSpec};
 use serde_json::json;
@@ -90,8 +90,11 @@ impl Observed {
     }
 
     fn before_write(&self) -> Result<(), EngineError> {
-        if let Some(before) = &mut *self.before_write.lock().unwrap() {
+        // Not before what the function itself writes.
+        let before = self.before_write.lock().unwrap().take();
+        if let Some(mut before) = before {
             before();
+            self.before_write.lock().unwrap().get_or_insert(before);
         }
         match self.fails.load(Ordering::SeqCst) {
             true => Err(EngineError::Unavailable("on purpose".into())),
@@ -562,6 +565,24 @@ fn imported_ban_older_than_an_event_of_this_process_counts_no_more() {
 }
 
 #[test]
+fn ban_that_the_application_copies_is_decided_by_clerk_not_by_what_is_stored() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+    let profile = || fleet.client(|config| config.user_mode = Some(UserMode::Profile));
+    let (client, token) = (profile(), fleet.token("user_1"));
+    assert_eq!(ask(&client, &token), "in verified");
+    let banned = json!({"id": "user_1", "banned": true, "updated_at": fleet.time.now_s() * 1000 + 2});
+    fleet.sim.put_user(banned);
+    // With an engine of its own.
+    let engine = Arc::new(MemoryEngine::new());
+    let other = fleet.client_with(engine, &fleet.time, |config| config.user_mode = Some(UserMode::Claims));
+    assert_eq!(deliver(&other, &fleet.event(2, true)), WebhookOutcome::Applied);
+    assert!(client.import_revocations(&other.export_revocations().unwrap()));
+    assert_eq!(client.verify_token(token.as_str()).reason(), Some(Reason::UserInactive));
+    assert_eq!(ask(&client, &token), "out user-inactive");
+}
+
+#[test]
 fn ban_that_a_required_engine_lacks_is_delivered_again_in_every_mode() {
     for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
         let (fleet, dir) = (Fleet::new(), TempDir::new());
@@ -592,5 +613,72 @@ fn ban_that_a_required_engine_lacks_is_delivered_again_in_every_mode() {
         assert_eq!(deliver(&client, &ban), WebhookOutcome::Applied, "{mode:?}");
         assert_eq!(deliver(&client, &ban), WebhookOutcome::Ignored, "{mode:?}");
         assert_eq!(ask(&fleet.claims_client(), &fleet.token("user_1")), "out user-inactive", "{mode:?}");
+    }
+}
+
+#[test]
+fn what_is_invalidated_does_not_come_back_from_the_engine() {
+    type Invalidate = fn(&Client);
+    let calls: [(&str, Invalidate); 4] = [
+        (M2M, |client| client.invalidate_token(M2M)),
+        (M2M, |client| client.invalidate_all()),
+        ("user_1", |client| client.invalidate_user("user_1")),
+        ("user_1", |client| client.invalidate_all()),
+    ];
+    for (at, (subject, invalidate)) in calls.into_iter().enumerate() {
+        for fails in [false, true] {
+            let fleet = Fleet::new();
+            let _ = machines(&fleet);
+            fleet.sim.put_user(json!({"id": "user_1", "updated_at": 5}));
+            let engine = Arc::new(Observed::new(&fleet.engine));
+            let client = fleet.client_with(engine.clone(), &fleet.time, |config| {
+                config.user_mode = Some(UserMode::Profile);
+                config.accepts_token = vec![TokenKind::M2mToken, TokenKind::SessionToken];
+                config.machine_cache_ttl_s = 300;
+                config.machine_secret_key = Some(Secret::new("ak_a"));
+            });
+            let token = if subject == M2M { M2M.to_owned() } else { fleet.token(subject) };
+            assert_eq!(ask(&client, &token), "in verified");
+            fleet.sim.update(|state| state.m2m_tokens.clear());
+            fleet.sim.put_user(json!({"id": "user_1", "banned": true, "updated_at": 5}));
+            // A request that begins before the others know it.
+            let (other, same) = (client.clone(), token.clone());
+            let meanwhile = move || drop(ask(&other, &same));
+            *engine.before_write.lock().unwrap() = Some(Box::new(meanwhile));
+            engine.fails.store(fails, Ordering::SeqCst);
+            invalidate(&client);
+            *engine.before_write.lock().unwrap() = None;
+            engine.fails.store(false, Ordering::SeqCst);
+            let expected = if subject == M2M { "out token-invalid" } else { "out user-inactive" };
+            assert_eq!(ask(&client, &token), expected, "{at}, fails: {fails}");
+        }
+    }
+}
+
+#[test]
+fn imported_ban_ends_in_a_process_that_does_not_poll() {
+    let fleet = Fleet::new();
+    let engine = Arc::new(Observed::new(&fleet.engine));
+    let (a, c) = (
+        fleet.claims_client(),
+        fleet.client_with(engine.clone(), &fleet.time, |config| config.user_mode = Some(UserMode::Claims)),
+    );
+    let token = fleet.token("user_1");
+    for (version, banned, expected) in [
+        (5, true, "out user-inactive"),
+        (6, false, "in verified"),
+        (7, true, "out user-inactive"),
+        (8, false, "in verified"),
+    ] {
+        assert_eq!(deliver(&a, &fleet.event(version, banned)), WebhookOutcome::Applied);
+        c.invalidate_token(&token);
+        assert_eq!(ask(&c, &token), expected, "{version}");
+    }
+    // A revocation and a deletion have no end.
+    assert!(a.revoke_user("user_1"));
+    c.invalidate_token(&token);
+    for version in [9, 10] {
+        assert_eq!(ask(&c, &token), "out session-revoked");
+        let _ = deliver(&a, &fleet.event(version, false));
     }
 }

@@ -177,8 +177,8 @@ int main(int argc, char **argv) {
         {warm, "cached, liboauth2", "liboauth2 (C)", [&](int calls) { return liboauth2_verifies(caching, other.c_str(), calls); }, {}},
     };
     for (int round = 0; round < rounds; round++) {
-        // The order rotates, so that no contender always finds warm CPU caches.
-        for (std::size_t i = 0; i < ways.size(); i++) measure(ways[round % 2 == 0 ? i : ways.size() - 1 - i]);
+        // The start rotates, so that no contender always runs behind the same one.
+        for (std::size_t i = 0; i < ways.size(); i++) measure(ways[(static_cast<std::size_t>(round) + i) % ways.size()]);
     }
 
     const auto ratio = [&](std::size_t ours, std::size_t limit) {

@@ -1,6 +1,6 @@
 // Command bench measures a cached authentication in Go and in C, and other packages, beside what every implementation needs:
 // SHA-256 of the token for a cached result, RSA by aws-lc for a verification. They run in turns in one process, by its CPU
-// time; the best turn of each counts, because the garbage collector and its memory suffer from other load. With CLERK_BENCH_POINTS each result is appended to that file.
+// time; the medians count. With CLERK_BENCH_POINTS each result is appended to that file.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,12 +97,13 @@ func main() {
 	}
 	inC.Run(authorization, 1) // fill the caches
 	handler.ServeHTTP(nil, request)
-	for range turns {
-		for _, c := range candidates {
-			c.turn()
+	for turn := range turns {
+		// The start rotates, so that no candidate always runs behind the same one.
+		for i := range candidates {
+			candidates[(turn+i)%len(candidates)].turn()
 		}
 	}
-	fmt.Printf("token of %d bytes; CPU time, best of %d turns\n", len(token), turns)
+	fmt.Printf("token of %d bytes; CPU time, median of %d turns\n", len(token), turns)
 	points := io.Discard
 	if name := os.Getenv("CLERK_BENCH_POINTS"); name != "" {
 		file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
@@ -110,13 +112,13 @@ func main() {
 		points = file
 	}
 	for _, c := range candidates {
-		fmt.Printf("%-46s %9.0f ns\n", c.name, c.best)
+		fmt.Printf("%-46s %9.0f ns\n", c.name, median(c.ns))
 		if c.point != "" {
 			kind := map[*candidate]string{hash: "warm", rsa: "cold"}[c.limit]
-			fmt.Fprintf(points, "%s\t%s\t%.0f\t%.3f\n", kind, c.point, c.best, c.ratio())
+			fmt.Fprintf(points, "%s\t%s\t%.0f\t%.3f\n", kind, c.point, median(c.ns), c.ratio())
 		}
 	}
-	difference, ratio := middleware.best-loop.best, hit.ratio()
+	difference, ratio := median(middleware.less(loop)), hit.ratio()
 	fmt.Printf("%-46s %9.0f ns\n", "Difference of middleware and C", difference)
 	verdict := "pass"
 	switch {
@@ -144,8 +146,8 @@ type candidate struct {
 	name, point string
 	run         func(times int) (good int)
 	limit       *candidate
-	times       int // number of runs in a turn
-	best        float64
+	times       int       // number of runs in a turn
+	ns          []float64 // of one run, by turn
 }
 
 func repeat(call func() bool) func(int) int {
@@ -171,14 +173,34 @@ func (c *candidate) turn() {
 			continue
 		}
 		c.times = times
-		if each := float64(elapsed.Nanoseconds()) / float64(times); c.best == 0 || each < c.best {
-			c.best = each
-		}
+		c.ns = append(c.ns, float64(elapsed.Nanoseconds())/float64(times))
 		return
 	}
 }
 
-func (c *candidate) ratio() float64 { return c.best / c.limit.best }
+// ratio returns the median of the ratios of the turns.
+func (c *candidate) ratio() float64 {
+	ratios := make([]float64, len(c.ns))
+	for turn, ns := range c.ns {
+		ratios[turn] = ns / c.limit.ns[turn]
+	}
+	return median(ratios)
+}
+
+// less returns how much longer c takes than other, by turn.
+func (c *candidate) less(other *candidate) []float64 {
+	differences := make([]float64, len(c.ns))
+	for turn, ns := range c.ns {
+		differences[turn] = ns - other.ns[turn]
+	}
+	return differences
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[len(sorted)/2]
+}
 
 // cpuTime returns the CPU time of this process, which other processes do not change.
 func cpuTime() time.Duration {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::events::Level;
-use crate::shared_cache::{Engine, EngineError, StreamRead};
+use crate::shared_cache::{Change, Engine, EngineError, StreamRead};
 use crate::token::TokenHash;
 use crate::webhooks::Headers;
 use crate::{Client, ClientBuilder, Reason, Request, UserMode, WebhookOutcome};
@@ -537,4 +537,115 @@ fn shutdown_with_a_backlog_and_a_slow_engine_ends_in_time() {
     f.engine.latency_us.store(2000, Ordering::Relaxed);
     let ((), elapsed) = timed(|| a.shutdown());
     assert!(elapsed < Duration::from_secs(1) + SHORT && a.inner.changes.has_unsent(), "{elapsed:?}");
+}
+
+#[test]
+fn ban_that_has_ended_is_not_restored() {
+    for (fetches, polls) in [(true, true), (true, false), (false, true)] {
+        let f = Fixture::new();
+        let client = || if fetches { f.profile() } else { f.client() };
+        let (a, b) = (client(), client());
+        a.poll(Duration::ZERO).unwrap();
+        assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+        assert_eq!(deliver(&f, &b, "msg_2", &user_event(&f, 6, false)), WebhookOutcome::Applied);
+        // The end is read in the stream, or with a request.
+        let _ = if polls { a.poll(Duration::ZERO).is_err() } else { reason(&a).is_some() };
+        *f.engine.stored.lock().unwrap() = Stored::default();
+        for _ in 0..3 {
+            a.poll(Duration::ZERO).unwrap();
+        }
+        assert!(f.engine.stored.lock().unwrap().values.keys().all(|key| !key.ends_with(":b")), "{fetches} {polls}");
+        assert_eq!(reason(&f.reader()), None, "{fetches} {polls}");
+    }
+}
+
+#[test]
+fn end_of_a_ban_is_restored_although_the_user_is_newer() {
+    let f = Fixture::new();
+    let (a, b) = (f.reader(), f.client());
+    for (version, banned) in [(5, true), (6, false), (7, false)] {
+        let id = format!("msg_{version}");
+        assert_eq!(deliver(&f, &a, &id, &user_event(&f, version, banned)), WebhookOutcome::Applied);
+    }
+    a.poll(Duration::ZERO).unwrap();
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    assert_eq!(deliver(&f, &b, "msg_5", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+    for _ in 0..3 {
+        a.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(reason(&f.client()), None);
+}
+
+#[test]
+fn ban_that_has_ended_is_not_exported() {
+    let f = Fixture::new();
+    let (a, b) = (f.reader(), f.client());
+    assert_eq!(deliver(&f, &a, "msg_1", &user_event(&f, 5, true)), WebhookOutcome::Applied);
+    assert!(a.export_revocations().unwrap().contains("banned"));
+    assert_eq!(deliver(&f, &b, "msg_2", &user_event(&f, 6, false)), WebhookOutcome::Applied);
+    a.poll(Duration::ZERO).unwrap();
+    assert!(!a.export_revocations().unwrap().contains("banned"));
+}
+
+#[test]
+fn imported_revocations_are_stored_for_all() {
+    for polls_before in [false, true] {
+        let f = Fixture::new();
+        let a = f.client();
+        a.revoke_session("sess_ada");
+        let export = a.export_revocations().unwrap();
+        *f.engine.stored.lock().unwrap() = Stored::default();
+        let b = f.client();
+        if polls_before {
+            b.poll(Duration::ZERO).unwrap();
+        }
+        assert!(b.import_revocations(&export));
+        for _ in 0..2 {
+            b.poll(Duration::ZERO).unwrap();
+        }
+        assert_eq!(reason(&f.client()), Some(Reason::SessionRevoked), "{polls_before}");
+    }
+}
+
+#[test]
+fn revocation_known_before_the_first_poll_is_stored_for_all() {
+    let f = Fixture::new();
+    let (a, b) = (f.client(), f.client());
+    a.revoke_session("sess_ada");
+    assert_eq!(reason(&b), Some(Reason::SessionRevoked));
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    b.poll(Duration::ZERO).unwrap();
+    assert_eq!(reason(&f.client()), Some(Reason::SessionRevoked));
+}
+
+#[test]
+fn revocations_that_are_not_restored_yet_are_stored_at_shutdown() {
+    let f = Fixture::new();
+    let a = f.reader();
+    (0..300).for_each(|i| assert!(a.revoke_session(&format!("sess_{i}"))));
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    f.engine.latency_us.store(2000, Ordering::Relaxed);
+    a.poll(Duration::ZERO).unwrap();
+    assert!(!a.inner.changes.has_unsent() && f.engine.values() < 300);
+    f.engine.latency_us.store(0, Ordering::Relaxed);
+    a.shutdown();
+    // And the right to report the gap.
+    assert_eq!(f.engine.values(), 301);
+}
+
+#[test]
+fn gap_has_rows_read_again() {
+    let f = Fixture::new();
+    let (a, b) = (f.reader(), f.reader());
+    let now = a.inner.clock.now();
+    for client in [&a, &b] {
+        client.inner.blocked_users.record_row("user_ada", false, now);
+    }
+    let token = crate::internals::example().1;
+    assert_eq!(a.verify_token(token).reason(), Some(Reason::UserInactive));
+    *f.engine.stored.lock().unwrap() = Stored::default();
+    a.poll(Duration::ZERO).unwrap();
+    // Another process has seen it.
+    b.inner.apply_change(&Change::Gap, now);
+    assert_eq!([&a, &b].map(|client| client.verify_token(token).reason()), [None; 2]);
 }
