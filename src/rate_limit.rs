@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fork_mutex::ResetMutex;
 
-/// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock.
+/// Grants one permit, then the next after `interval_ms`, also if the clock has stepped back by more than that. Times are milliseconds of
+/// the monotonic clock.
 pub struct RateLimit {
     interval_ms: i64,
     taken_ms: ResetMutex<Option<i64>>,
@@ -17,7 +18,7 @@ impl RateLimit {
     }
 
     fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
-        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms) >= self.interval_ms)
+        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms).saturating_abs() >= self.interval_ms)
     }
 
     /// Returns whether a permit is available.
@@ -27,8 +28,8 @@ impl RateLimit {
 
     /// Returns the milliseconds until a permit is available; 0 if one is.
     pub fn wait_ms(&self, now_ms: i64) -> u64 {
-        let taken_ms = *self.taken_ms.lock();
-        let left_ms = taken_ms.map_or(0, |taken_ms| self.interval_ms - now_ms.saturating_sub(taken_ms));
+        let taken_ms = self.taken_ms.lock().filter(|taken_ms| !self.is_due(Some(*taken_ms), now_ms));
+        let left_ms = taken_ms.map_or(0, |taken_ms| taken_ms + self.interval_ms - now_ms);
         u64::try_from(left_ms).unwrap_or(0)
     }
 
@@ -74,18 +75,17 @@ impl TokenBucket {
         TokenBucket::new(permits.clamp(1, 1000), i64::from(1000_u32.div_ceil(permits.max(1))))
     }
 
-    /// Returns when the bucket is full, and how long that is after the moment from which on a permit is available.
-    fn wait(&self, full_at_ms: i64, now_ms: i64) -> (i64, Option<u64>) {
-        // After a step back of the clock the bucket is empty, not in debt.
-        let latest_ms = now_ms.saturating_add(self.capacity * self.interval_ms);
-        let full_at_ms = full_at_ms.clamp(now_ms, latest_ms);
-        let wait_ms = full_at_ms.saturating_sub(now_ms) - (self.capacity - 1) * self.interval_ms;
-        (full_at_ms, u64::try_from(wait_ms).ok().filter(|ms| *ms > 0))
+    /// Returns the milliseconds from `now_ms` until a permit is available; `None` if one is.
+    fn wait(&self, full_at_ms: &mut i64, now_ms: i64) -> Option<u64> {
+        // After a step back of the clock the bucket is empty, not in debt, and fills from then on.
+        *full_at_ms = (*full_at_ms).min(now_ms.saturating_add(self.capacity * self.interval_ms));
+        let available_ms = now_ms.max(*full_at_ms).saturating_sub((self.capacity - 1) * self.interval_ms);
+        u64::try_from(available_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
     }
 
     /// Returns the milliseconds until a permit is available; `None` if one is.
     pub fn wait_ms(&self, now_ms: i64) -> Option<u64> {
-        self.wait(*self.full_at_ms.lock(), now_ms).1
+        self.wait(&mut self.full_at_ms.lock(), now_ms)
     }
 
     /// Takes a permit.
@@ -95,11 +95,10 @@ impl TokenBucket {
     /// The milliseconds until one is available.
     pub fn try_acquire(&self, now_ms: i64) -> Result<(), u64> {
         let mut full_at_ms = self.full_at_ms.lock();
-        let (current_ms, wait_ms) = self.wait(*full_at_ms, now_ms);
-        if let Some(wait_ms) = wait_ms {
+        if let Some(wait_ms) = self.wait(&mut full_at_ms, now_ms) {
             return Err(wait_ms);
         }
-        *full_at_ms = current_ms.saturating_add(self.interval_ms);
+        *full_at_ms = full_at_ms.max(now_ms).saturating_add(self.interval_ms);
         Ok(())
     }
 }
@@ -154,8 +153,12 @@ mod tests {
         assert_eq!((bucket.wait_ms(1000), bucket.try_acquire(1000), bucket.try_acquire(1999)), (None, Ok(()), Err(1)));
         (0..3).for_each(|_| assert_eq!(bucket.try_acquire(10_000), Ok(())));
         assert_eq!(bucket.try_acquire(10_000), Err(1000));
+        let none = TokenBucket::new(0, 1000);
+        (0..5).for_each(|n| assert_eq!(none.try_acquire(n * 1000), Err(1000)));
         // The clock stepped back.
-        assert_eq!(bucket.wait_ms(0), Some(1000));
+        assert_eq!((bucket.wait_ms(0), bucket.try_acquire(0)), (Some(1000), Err(1000)));
+        assert_eq!((bucket.wait_ms(400), bucket.wait_ms(1000)), (Some(600), None));
+        assert_eq!((bucket.try_acquire(1000), bucket.try_acquire(1000)), (Ok(()), Err(1000)));
     }
 
     #[test]
@@ -166,6 +169,9 @@ mod tests {
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
         limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
+        // The clock steps back, by a little and by more than the interval.
+        assert_eq!((limit.try_acquire(9_990), limit.wait_ms(9_990)), (false, 10_010));
+        assert_eq!((limit.wait_ms(0), limit.try_acquire(0), limit.try_acquire(0)), (0, true, false));
     }
 
     #[test]

@@ -238,6 +238,40 @@ fn banned_words_do_not_occur_in_test_names() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[test]
+fn each_target_of_the_reliability_campaign_states_when_it_runs() {
+    let (makefile, page) = (read("Makefile"), read("docs/reliability.md"));
+    let part = |text: &str, begin: &str, end: &str| {
+        text.split_once(begin).unwrap().1.split_once(end).unwrap().0.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let section = part(&makefile, "\n# --- reliability", "\n# --- ");
+    let targets: Vec<&str> = section
+        .iter()
+        .filter_map(|line| line.split_once(": ").filter(|(_, rest)| rest.contains("## ")))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(targets.len() >= 12 && targets.contains(&"crash"), "{targets:?}");
+    let rows = part(&page, "\n## What runs when", "\n## ");
+    for target in targets {
+        let is_row = |row: &&String| {
+            let commands = row.split('|').nth(1).unwrap_or_default();
+            commands
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .any(|c| c.strip_prefix("make ").and_then(|c| c.split(' ').next()) == Some(target))
+        };
+        let found: Vec<_> = rows.iter().filter(is_row).collect();
+        assert!(found.len() == 1 && found[0].matches('|').count() == 5, "make {target}: {found:?}");
+    }
+    // The minimum of both is one.
+    let minimum = read("scripts/cover.sh");
+    let minimum = minimum.lines().find_map(|line| line.strip_prefix("minimum=")).unwrap();
+    for text in [&makefile, &page] {
+        assert!(text.contains(&format!("{minimum} %")), "{minimum}");
+    }
+}
+
 /// The headings of the third level of the page on rejected requests, each with the line that follows.
 fn troubleshooting_entries() -> Vec<(String, String)> {
     let page = read("docs/site/tasks/troubleshoot.md");

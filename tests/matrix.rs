@@ -19,7 +19,7 @@ use std::time::Duration;
 use clerk_auth::UserMode;
 use clerk_auth::users::SqliteStore;
 use clerk_sim::{Fault, Sim};
-use common::{Fixture, TempDir, pem, timed};
+use common::{Fixture, TempDir, lateness, pem, timed};
 use serde_json::{Value, json};
 
 const TIMEOUT_MS: i64 = 400;
@@ -122,28 +122,27 @@ fn start(fixture: &Fixture, fault: Option<&Fault>) {
     }
 }
 
-/// The tolerated delay of a result: on a machine of its own, `make faults` sets less than the default.
-fn slack() -> Duration {
-    let ms = std::env::var("CLERK_TEST_SLACK_MS").ok().and_then(|ms| ms.parse().ok());
-    ms.map_or(common::SLACK, Duration::from_millis)
+/// How often a cell runs whose result was late, because the machine may be busy. Under `make faults` only once.
+fn runs() -> usize {
+    if common::strict_ms().is_some() { 1 } else { 3 }
 }
-
-/// How often a cell whose result was late is repeated: the machine may be busy.
-const REPEATS: usize = 3;
 
 /// Returns whether `run` ends in time: at once if nothing has to be fetched, else `timeout_ms`. Prints what is late.
 fn in_time(is_cached: bool, what: &str, run: impl FnOnce()) -> bool {
     let ((), took) = timed(run);
     let timeout = if is_cached { Duration::ZERO } else { Duration::from_millis(TIMEOUT_MS as u64) };
-    if took > timeout + slack() {
-        eprintln!("{what} took {took:?}");
+    let tolerated = common::tolerated(common::SLACK);
+    if took > timeout + tolerated {
+        eprintln!("{what} took {took:?}, tolerated: {tolerated:?}");
     }
-    took <= timeout + slack()
+    took <= timeout + tolerated
 }
 
 /// Runs a cell until it returns `true`.
 fn until_in_time(what: &str, cell: impl Fn() -> bool) {
-    assert!((0..REPEATS).any(|_| cell()), "{what} is late {REPEATS} times");
+    // Before the first result.
+    lateness::of_machine();
+    assert!((0..runs()).any(|_| cell()), "{what} is late {} times", runs());
 }
 
 /// Runs a cell for each fault, several at once: the slow ones wait for timeouts.

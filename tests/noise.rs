@@ -7,3 +7,5 @@ mod common;
 mod jwks;
 #[path = "noise/opaque.rs"]
 mod opaque;
+#[path = "noise/rotation.rs"]
+mod rotation;

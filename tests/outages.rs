@@ -7,9 +7,11 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use clerk_auth::{Client, ClientBuilder, LogLevel, Reason, Request};
 use clerk_sim::{Fault, Leaf, Sim, TokenSpec};
+use common::{lateness, timed};
 use serde_json::json;
 
 /// The error of a result and the log lines of its request.
@@ -21,19 +23,28 @@ struct Seen {
 
 /// Authenticates one request by a client that has no keys yet.
 fn request(api_url: &str, configure: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Seen {
+    request_within(1500, api_url, configure)
+}
+
+/// Does the same with another `timeout_ms`.
+fn request_within(timeout_ms: u32, api_url: &str, configure: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Seen {
     let lines = Arc::new(Mutex::new(String::new()));
     let log = lines.clone();
     let builder = Client::builder()
         .secret_key("sk_test_hidden")
         .api_url(api_url)
-        .timeout_ms(1500)
+        .timeout_ms(timeout_ms)
         .on_log(LogLevel::Debug, move |_, line| log.lock().unwrap().push_str(&format!("{line}\n")));
     let client = configure(builder).build().unwrap();
     let (_, token) = clerk_auth::internals::example();
     let authorization = format!("Bearer {token}");
-    let result = client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+    lateness::of_machine();
+    let (result, took) =
+        timed(|| client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes())));
+    let latest = Duration::from_millis(timeout_ms.into()) + common::tolerated(common::SLACK);
     let (error, log) = (result.error().unwrap().to_string(), lines.lock().unwrap().clone());
     assert_eq!(result.http_status(), 503, "{error}");
+    assert!(took <= latest, "{error} after {took:?}");
     assert_eq!(result.public_reason(), Some("unavailable"));
     for hidden in ["sk_test_hidden", token] {
         assert!(!error.contains(hidden) && !log.contains(hidden), "{error} {log}");
@@ -104,7 +115,7 @@ fn certificates_that_are_not_valid_are_distinguished() {
 fn connections_that_fail_are_distinguished() {
     let refused = format!("http://127.0.0.1:{}", free_port());
     assert_seen(&request(&refused, |b| b), "connect: connection refused", "check api_url, the port and the firewall");
-    let unknown = request("https://clerk-auth-test.invalid", |builder| builder.timeout_ms(20_000));
+    let unknown = request_within(20_000, "https://clerk-auth-test.invalid", |b| b);
     assert_seen(&unknown, "dns: host name not found", "/etc/resolv.conf");
     let closed = format!("http://127.0.0.1:{}", serve(drop));
     assert_seen(&request(&closed, |b| b), "connect: connection closed by the server", "");
@@ -115,7 +126,7 @@ fn silent_server_is_a_timeout() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     for scheme in ["http", "https"] {
-        let seen = request(&format!("{scheme}://localhost:{port}"), |builder| builder.timeout_ms(300));
+        let seen = request_within(300, &format!("{scheme}://localhost:{port}"), |b| b);
         assert_seen(&seen, "timeout: no response within timeout_ms", "raise timeout_ms");
     }
 }
@@ -146,6 +157,29 @@ fn proxy_that_fails_is_not_taken_for_clerk() {
         (refuses, "proxy: no connection through the proxy", "permits the host"),
     ] {
         assert_seen(&through(format!("http://127.0.0.1:{port}")), cause, hint);
+    }
+}
+
+/// A proxy that is silent, before or after it has connected, or sends its response byte by byte.
+#[test]
+fn proxy_that_does_not_respond_is_a_timeout() {
+    let respond_slowly = |response: &'static [u8], pause_ms: u64| {
+        serve(move |mut stream| {
+            for byte in response {
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(pause_ms));
+            }
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+            while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {}
+        })
+    };
+    let connected = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    for port in [respond_slowly(b"", 0), respond_slowly(connected, 0), respond_slowly(connected, 100)] {
+        let proxy = format!("http://127.0.0.1:{port}");
+        let seen = request_within(400, "https://api.clerk.com", |builder| builder.proxy(proxy));
+        assert_seen(&seen, "timeout: ", "timeout_ms");
     }
 }
 

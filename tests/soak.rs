@@ -1,5 +1,5 @@
-//! A soak test: threads authenticate while users change, are banned and deleted, sessions end, keys rotate and Clerk fails. An
-//! oracle knows the right result of each request. `CLERK_SOAK_S` sets the duration; `make soak MINUTES=15` takes longer than
+//! A soak test: threads authenticate with session tokens and API keys, also invented ones, while users change, are banned and
+//! deleted, sessions end, keys rotate, the clock steps and Clerk fails. An oracle knows the right result of each request. `CLERK_SOAK_S` sets the duration; `make soak MINUTES=15` takes longer than
 //! `cargo test`.
 //!
 //! Fails on a wrong result, on more or fewer events than requests, on a result after its deadline, and if memory, descriptors or
@@ -9,15 +9,20 @@
 mod chart;
 #[path = "soak/clerk.rs"]
 mod clerk;
+#[path = "common/lateness.rs"]
+mod lateness;
 #[path = "soak/process.rs"]
 mod process;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clerk_auth::users::SqliteStore;
-use clerk_auth::{Client, Event, Outcome, Request, UserMode, WebhookHeaders, WebhookOutcome};
+use clerk_auth::{
+    AuthResult, Client, Event, Outcome, Reason, Request, TokenKind, UserMode, WebhookHeaders, WebhookOutcome,
+};
+use clerk_sim::encoding::b64u;
 use clerk_sim::{DEFAULT_WEBHOOK_SECRET, Spoil, TokenSpec};
 use serde_json::json;
 
@@ -25,10 +30,16 @@ use clerk::FakeClerk;
 use process::Sample;
 
 const USERS: usize = 200;
+/// The first users have an API key, and are not deleted.
+const API_KEYS: usize = 10;
 const THREADS: usize = 4;
 const TIMEOUT: Duration = Duration::from_millis(1000);
 /// The tolerated delay after the timeout, beside what the machine itself delays.
 const SLACK: Duration = Duration::from_millis(50);
+/// How long a new key may be rejected: a second until the set may be fetched again, and the fetch.
+const NEW_KEY: Duration = Duration::from_millis(1500);
+/// How far the clock of the client steps, to and fro. Tokens are minted with the right time.
+const STEP_MS: i64 = 3000;
 
 /// What is right for a user now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,25 +69,53 @@ struct World {
     /// Raised when a fault begins or has ended and its effects are over.
     faults: AtomicU64,
     is_faulty: AtomicBool,
+    /// When the key was rotated.
+    rotated: RwLock<Instant>,
+    /// What the client's clock is ahead.
+    ahead_ms: AtomicI64,
+    invented: AtomicU64,
     requests: AtomicU64,
     checked: AtomicU64,
     events: AtomicU64,
-    /// How late the machine wakes up a thread, in microseconds: the worst of the last seconds.
-    late_us: AtomicI64,
     latencies_us: Mutex<Vec<u64>>,
     is_over: AtomicBool,
 }
 
-fn session(user: usize, number: usize) -> String {
+fn session(user: &str, number: usize) -> String {
     format!("sess_{user}x{number}")
 }
 
+fn api_key(number: usize) -> String {
+    format!("ak_{number}")
+}
+
+impl World {
+    /// A token with a key id that does not exist, or an opaque one. No two are equal.
+    fn invent(&self, is_opaque: bool) -> String {
+        let n = self.invented.fetch_add(1, Ordering::SeqCst);
+        if is_opaque {
+            return format!("ak_invented_{n}");
+        }
+        let header = format!(r#"{{"alg":"RS256","kid":"ins_invented_{n}","typ":"JWT"}}"#);
+        format!("{}.{}.{}", b64u(header.as_bytes()), b64u(br#"{"sub":"user_1","exp":4000000000}"#), "A".repeat(342))
+    }
+
+    fn authenticate(&self, client: &Client, token: &str, is_cached_first: bool) -> Arc<AuthResult> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let line = format!("Bearer {token}");
+        let mut request = Request::new();
+        request.header(b"Authorization", line.as_bytes());
+        let cached = is_cached_first.then(|| client.authenticate_cached(&request)).flatten();
+        cached.unwrap_or_else(|| client.authenticate(&request))
+    }
+}
+
 impl User {
-    fn new(clerk: &FakeClerk, number: usize) -> User {
-        let id = format!("user_{number}");
-        clerk.put_user(&json!({"id": id, "username": format!("u{number}"), "updated_at": 1}));
+    fn new(clerk: &FakeClerk, number: usize, version: u64) -> User {
+        let id = format!("user_{number}v{version}");
+        clerk.put_user(&json!({"id": id, "username": id, "updated_at": version}));
         let mint = |spec: TokenSpec| clerk.mint(&spec);
-        let (status, token) = (Status::Active, mint(TokenSpec::session(&id).sid(&session(number, 0)).exp_in(3600)));
+        let (status, token) = (Status::Active, mint(TokenSpec::session(&id).sid(&session(&id, 0)).exp_in(3600)));
         let forged = mint(TokenSpec::session(&id).spoil(Spoil::WrongKey));
         let expired = mint(TokenSpec::session(&id).exp_in(-60));
         User { id, status, changes: 0, session: 0, token, ended: None, forged, expired }
@@ -85,26 +124,24 @@ impl User {
 
 /// One request and its check.
 fn ask(world: &World, client: &Client, number: usize, kind: u64) {
+    let number = if kind == 3 { number % API_KEYS } else { number };
     let before = world.users[number].read().unwrap();
     let (token, changes, status) = match kind {
         0 => (before.forged.clone(), before.changes, Status::Blocked),
         1 => (before.expired.clone(), before.changes, Status::Blocked),
         2 if before.ended.is_some() => (before.ended.clone().unwrap(), before.changes, Status::Blocked),
+        3 => (api_key(number), before.changes, before.status),
+        4..=8 => (world.invent(kind == 4), before.changes, Status::Blocked),
         _ => (before.token.clone(), before.changes, before.status),
     };
     let id = before.id.clone();
     drop(before);
     let (faults, is_faulty) = (world.faults.load(Ordering::SeqCst), world.is_faulty.load(Ordering::SeqCst));
-    let line = format!("Bearer {token}");
-    let mut request = Request::new();
-    request.header(b"Authorization", line.as_bytes());
     let begun = Instant::now();
-    let cached = kind.is_multiple_of(3).then(|| client.authenticate_cached(&request)).flatten();
-    let result = cached.unwrap_or_else(|| client.authenticate(&request));
+    let result = world.authenticate(client, &token, kind.is_multiple_of(3));
     let took = begun.elapsed();
-    world.requests.fetch_add(1, Ordering::SeqCst);
     world.latencies_us.lock().unwrap().push(took.as_micros() as u64);
-    let late = Duration::from_micros(world.late_us.load(Ordering::SeqCst).unsigned_abs());
+    let late = lateness::of_machine();
     assert!(took <= TIMEOUT + SLACK + late, "{took:?} for one request");
     let is_same = world.users[number].read().unwrap().changes == changes;
     let is_calm = !is_faulty && world.faults.load(Ordering::SeqCst) == faults;
@@ -117,9 +154,15 @@ fn ask(world: &World, client: &Client, number: usize, kind: u64) {
             assert_eq!(result.identity().and_then(|identity| identity.user_id()), Some(id.as_str()));
         }
         (Outcome::SignedOut { .. }, Status::Blocked) => {}
-        // Unavailable is right while Clerk fails.
-        (Outcome::Unavailable { .. }, _) if !is_calm => {}
-        (outcome, status) => panic!("{id} is {status:?}, but the result is {outcome:?} ({:?})", result.error()),
+        // Unavailable is right while Clerk fails, and for an invented opaque token beyond the limit.
+        (Outcome::Unavailable { .. }, _) if !is_calm || kind == 4 => {}
+        (Outcome::SignedOut { reason: Reason::JwkKidMismatch }, _)
+            if begun.duration_since(*world.rotated.read().unwrap()) < NEW_KEY + late => {}
+        (outcome, status) => {
+            let rotated = world.rotated.read().unwrap().elapsed();
+            let error = result.error();
+            panic!("{id} is {status:?}, but the result is {outcome:?} ({error:?}), {rotated:?} after a rotation")
+        }
     }
 }
 
@@ -151,13 +194,14 @@ fn change(world: &World, clerk: &FakeClerk, client: &Client, number: usize, kind
         (user.id.clone(), was, user.session, user.session + 1)
     };
     let put = |extra: serde_json::Value| {
-        let mut object = json!({"id": id, "username": format!("u{number}"), "updated_at": version});
+        let mut object = json!({"id": id, "username": id, "updated_at": version});
         object.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         clerk.put_user(&object);
     };
     let mut status = was;
     let mut ended = None;
-    match kind % 4 {
+    let kind = kind % 5;
+    match kind {
         0 => put(json!({"first_name": format!("v{version}"), "banned": was == Status::Blocked})),
         1 => {
             let is_banned = was == Status::Active;
@@ -165,19 +209,30 @@ fn change(world: &World, clerk: &FakeClerk, client: &Client, number: usize, kind
             status = if is_banned { Status::Blocked } else { Status::Active };
         }
         2 => {
-            assert!(client.revoke_session(&session(number, old)));
+            assert!(client.revoke_session(&session(&id, old)));
             ended = Some(next);
         }
-        _ => {
-            clerk.put_session(&json!({"id": session(number, old), "user_id": id, "status": "revoked"}));
-            assert!(deliver(clerk, client, "session.revoked", &session(number, old)));
+        3 => {
+            clerk.put_session(&json!({"id": session(&id, old), "user_id": id, "status": "revoked"}));
+            assert!(deliver(clerk, client, "session.revoked", &session(&id, old)));
             ended = Some(next);
+        }
+        _ if number < API_KEYS => {}
+        _ => {
+            clerk.delete_user(&id);
+            assert!(deliver(clerk, client, "user.deleted", &id));
+            // Another user signs up.
+            let other = User::new(clerk, number, version);
+            let mut user = place.write().unwrap();
+            let (ended, changes) = (Some(std::mem::take(&mut user.token)), user.changes + 1);
+            *user = User { ended, changes, ..other };
+            return;
         }
     }
-    if kind % 4 < 2 {
+    if kind < 2 {
         deliver(clerk, client, "user.updated", &id);
     }
-    let token = clerk.mint(&TokenSpec::session(&id).sid(&session(number, ended.unwrap_or(old))).exp_in(3600));
+    let token = clerk.mint(&TokenSpec::session(&id).sid(&session(&id, ended.unwrap_or(old))).exp_in(3600));
     let mut user = place.write().unwrap();
     if ended.is_some() {
         user.ended = Some(std::mem::take(&mut user.token));
@@ -194,16 +249,19 @@ fn changes(world: &World, clerk: &FakeClerk, client: &Client) {
         let mix = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
         change(world, clerk, client, mix as usize % USERS, mix >> 9, n + 1);
         if n.is_multiple_of(150) {
+            world.ahead_ms.store(STEP_MS * (n / 150 % 3) as i64 - STEP_MS, Ordering::SeqCst);
             clerk.rotate();
-            // As after an announced rotation: else the first tokens of the new key wait for the limit that forged ones use.
-            assert!(client.warm_up().is_ok());
+            *world.rotated.write().unwrap() = Instant::now();
+            if n.is_multiple_of(300) {
+                first_of_new_key(world, clerk, client);
+            }
             // The set holds the new key and the last one: all tokens are replaced before the next rotation.
-            for (number, place) in world.users.iter().enumerate() {
+            for place in &world.users {
                 let (id, session_number) = {
                     let user = place.read().unwrap();
                     (user.id.clone(), user.session)
                 };
-                let token = clerk.mint(&TokenSpec::session(&id).sid(&session(number, session_number)).exp_in(3600));
+                let token = clerk.mint(&TokenSpec::session(&id).sid(&session(&id, session_number)).exp_in(3600));
                 let mut user = place.write().unwrap();
                 user.token = token;
                 user.changes += 1;
@@ -226,32 +284,44 @@ fn changes(world: &World, clerk: &FakeClerk, client: &Client) {
     }
 }
 
+/// Only one client has a token of the new key, and rarely sends it; in between, many unknown key ids are sent.
+fn first_of_new_key(world: &World, clerk: &FakeClerk, client: &Client) {
+    let (begun, pause) = (Instant::now(), Duration::from_millis(600));
+    // An active user, who does not change meanwhile: only this thread changes users.
+    let user =
+        world.users.iter().map(|place| place.read().unwrap()).find(|user| user.status == Status::Active).unwrap();
+    let token = clerk.mint(&TokenSpec::session(&user.id).sid("sess_new_key").exp_in(3600));
+    drop(user);
+    loop {
+        let asked = Instant::now();
+        let result = world.authenticate(client, &token, false);
+        match result.outcome() {
+            Outcome::SignedIn { .. } => return,
+            Outcome::SignedOut { reason: Reason::JwkKidMismatch } => {}
+            outcome => panic!("a token of the new key: {outcome:?} ({:?})", result.error()),
+        }
+        let late = lateness::of_machine();
+        assert!(begun.elapsed() < NEW_KEY + pause + late, "a new key is rejected for {:?}", begun.elapsed());
+        for _ in 0..3000 {
+            world.authenticate(client, &world.invent(false), false);
+        }
+        std::thread::sleep(pause.saturating_sub(asked.elapsed()));
+    }
+}
+
 /// Whether every kind of call works again.
 fn probe(world: &World, client: &Client) -> bool {
     client.warm_up().is_ok()
         && (0..3).all(|number| {
             let user = world.users[number].read().unwrap();
-            let line = format!("Bearer {}", user.token);
+            let token = user.token.clone();
             client.invalidate_user(&user.id);
             drop(user);
-            world.requests.fetch_add(1, Ordering::SeqCst);
-            let result = client.authenticate(Request::new().header(b"Authorization", line.as_bytes()));
-            !matches!(result.outcome(), Outcome::Unavailable { .. })
+            let is_available = |token: &str| {
+                !matches!(world.authenticate(client, token, false).outcome(), Outcome::Unavailable { .. })
+            };
+            is_available(&token) && is_available(&api_key(number))
         })
-}
-
-/// Measures how late the machine wakes up a thread.
-fn heartbeat(world: &World) {
-    let mut recent = std::collections::VecDeque::new();
-    while !world.is_over.load(Ordering::SeqCst) {
-        let begun = Instant::now();
-        std::thread::sleep(Duration::from_millis(5));
-        recent.push_back((begun.elapsed() - Duration::from_millis(5)).as_micros() as i64);
-        if recent.len() > 400 {
-            recent.pop_front();
-        }
-        world.late_us.store(recent.iter().copied().max().unwrap_or_default(), Ordering::SeqCst);
-    }
 }
 
 #[test]
@@ -265,21 +335,28 @@ fn results_stay_right_while_everything_changes() {
     let database = folder.join(format!("users-{}.db", std::process::id()));
     let clerk = FakeClerk::start();
     let world = Arc::new(World {
-        users: (0..USERS).map(|number| RwLock::new(User::new(&clerk, number))).collect(),
+        users: (0..USERS).map(|number| RwLock::new(User::new(&clerk, number, 1))).collect(),
         faults: AtomicU64::new(0),
         is_faulty: AtomicBool::new(false),
+        rotated: RwLock::new(Instant::now()),
+        ahead_ms: AtomicI64::new(0),
+        invented: AtomicU64::new(0),
         requests: AtomicU64::new(0),
         checked: AtomicU64::new(0),
         events: AtomicU64::new(0),
-        late_us: AtomicI64::new(0),
         latencies_us: Mutex::new(Vec::new()),
         is_over: AtomicBool::new(false),
     });
-    let counter = world.clone();
+    let (counter, clock) = (world.clone(), world.clone());
     let client = Client::builder()
         .secret_key("sk_test_soak")
         .api_url(clerk.url())
         .webhook_secrets([DEFAULT_WEBHOOK_SECRET])
+        .accepts_token([TokenKind::SessionToken, TokenKind::ApiKey])
+        .clock(move || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            now.as_millis() as i64 + clock.ahead_ms.load(Ordering::SeqCst)
+        })
         .user_mode(UserMode::Sync)
         .user_store(Arc::new(SqliteStore::open(&database).unwrap()))
         .timeout_ms(TIMEOUT.as_millis() as u32)
@@ -292,10 +369,15 @@ fn results_stay_right_while_everything_changes() {
         })
         .build()
         .unwrap();
+    for number in 0..API_KEYS {
+        clerk.put_api_key(&api_key(number), &world.users[number].read().unwrap().id);
+        // Before invented ones use up the limit of what Clerk has not accepted.
+        let result = world.authenticate(&client, &api_key(number), false);
+        assert!(matches!(result.outcome(), Outcome::SignedIn { .. }), "{result:?}");
+    }
     let mut samples: Vec<Sample> = Vec::new();
     std::thread::scope(|scope| {
         let end = Guard(&world);
-        scope.spawn(|| heartbeat(&world));
         scope.spawn(|| {
             let _end = Guard(&world);
             changes(&world, &clerk, &client);

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
 use ureq::http::HeaderMap;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
 use ureq::{Agent, Proxy};
 
 use super::API_VERSION;
+use super::deadline::{self, DeadlineConnector};
 use super::error::{ApiError, classify_response};
 use super::resolver::CachingResolver;
 use super::tls::{self, TlsConnector};
 use super::transport::{Request, Response, Transport, TransportError};
+use crate::clock::Deadline;
 use crate::config::{ConfigError, Secret};
 use crate::fork_mutex::ResetMutex;
 
@@ -183,6 +185,15 @@ impl HttpTransport {
         timeout: Duration,
         read: impl FnOnce(&HeaderMap),
     ) -> Result<Response, ureq::Error> {
+        deadline::within(Deadline::after(timeout), || Self::exchange_within(agent, request, timeout, read))
+    }
+
+    fn exchange_within(
+        agent: &Agent,
+        request: &Request<'_>,
+        timeout: Duration,
+        read: impl FnOnce(&HeaderMap),
+    ) -> Result<Response, ureq::Error> {
         macro_rules! prepare {
             ($builder:expr) => {{
                 let builder = $builder
@@ -315,7 +326,7 @@ fn of_io(error: &std::io::Error) -> TransportError {
 
 fn new_agent(config: &ureq::config::Config, roots: Option<Arc<RootCertStore>>, resolver: &CachingResolver) -> Agent {
     let connector =
-        ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(TlsConnector::new(roots));
+        ().chain(ConnectProxyConnector::default()).chain(DeadlineConnector::default()).chain(TlsConnector::new(roots));
     Agent::with_parts(config.clone(), connector, resolver.clone())
 }
 

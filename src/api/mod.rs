@@ -4,6 +4,7 @@
 
 mod calls;
 mod circuit_breaker;
+mod deadline;
 mod error;
 mod handshake;
 mod http;

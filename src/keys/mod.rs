@@ -2,6 +2,7 @@
 
 mod jwks;
 mod parse;
+mod rejections;
 mod store;
 
 pub use jwks::KeySet;

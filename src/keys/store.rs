@@ -6,6 +6,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::rejections::{Earlier, Rejections};
 use super::{KeySet, Keys};
 use crate::api::{ApiError, ErrorKind};
 use crate::cache::Cache;
@@ -31,9 +32,9 @@ const REFETCH_INTERVAL_MS: i64 = 10_000;
 /// How long a key id, or a token whose signature no key verifies, is cached as unknown.
 const NEGATIVE_TTL_MS: i64 = 30_000;
 const MAX_UNKNOWN: usize = 1024;
-/// Fetches beyond that limit, at once and one per interval, for key ids and tokens that were refused because of it and come again.
-/// After a rotation all tokens have the new key id, or a good token comes again; invented ones differ, or else delay the new
-/// key by this interval at most.
+/// Fetches beyond that limit, at once and one per interval, for key ids and tokens that were rejected because of it and come again, or
+/// may come again because [`Rejections`] is full. After a rotation all tokens have the new key id, or a good token comes again;
+/// invented ones differ, or else delay the new key by this interval at most.
 const REPEATED_BURST: u32 = 3;
 const REPEATED_INTERVAL_MS: i64 = 1000;
 /// The number of callers that wait for a fetch because the cached set has no key for their token.
@@ -169,8 +170,8 @@ pub struct JwksStore {
     repeated_limit: TokenBucket,
     /// Key ids, and hashes of signed input, for which a set fetched for them had no key.
     unknown: Cache<Box<[u8]>, (), RandomState>,
-    /// The same, refused without a fetch, with the number of fetches begun before.
-    refused: Cache<Box<[u8]>, u64, RandomState>,
+    /// The same, rejected without a fetch.
+    rejections: Rejections,
     can_fetch: bool,
     on_replaced: Box<OnReplaced>,
     on_limited: Box<OnLimited>,
@@ -198,7 +199,7 @@ impl JwksStore {
             refetch_waiters: Slots::new(MAX_REFETCH_WAITERS),
             repeated_limit: TokenBucket::new(REPEATED_BURST, REPEATED_INTERVAL_MS),
             unknown: Cache::new(MAX_UNKNOWN, RandomState::new()),
-            refused: Cache::new(MAX_UNKNOWN, RandomState::new()),
+            rejections: Rejections::new(),
             can_fetch,
             on_replaced,
             on_limited,
@@ -232,17 +233,17 @@ impl JwksStore {
         }
         let expires_ms = now_ms.saturating_add(NEGATIVE_TTL_MS);
         let fetches = self.fetches.load(Ordering::SeqCst);
-        let refused_before = self.refused.get(wanted, now_ms);
-        let was_fetched_since = refused_before.is_some_and(|fetches| loaded.number > fetches);
+        let earlier = self.rejections.find(wanted, now_ms);
+        let was_fetched_since = matches!(earlier, Earlier::At(fetches) if loaded.number > fetches);
         if !was_fetched_since {
-            let refetched = self.refetch(loaded, refused_before.is_some(), now_ms, fetcher)?;
+            let refetched = self.refetch(loaded, earlier != Earlier::None, now_ms, fetcher)?;
             if let Some(keys) = refetched.loaded().and_then(find) {
                 // Clerk has rotated its keys: that was not one of the fetches that the limit is for.
                 self.refetch_limit.release();
                 return Ok(keys);
             }
             if !matches!(refetched, Refetch::Fetched(_)) {
-                self.refused.put(wanted.into(), fetches, expires_ms, now_ms);
+                self.rejections.record(wanted, fetches, now_ms);
                 return refused;
             }
         }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod lateness;
 pub mod table;
 pub mod tcp_proxy;
 pub mod unresponsive_server;
@@ -256,6 +257,16 @@ pub fn retry_after_ms(answer: &AuthResult) -> Option<u64> {
         Outcome::Unavailable { retry_after_ms, .. } => retry_after_ms,
         _ => None,
     }
+}
+
+/// The milliseconds that `make faults` tolerates. It is for a machine that does nothing else: nothing is repeated.
+pub fn strict_ms() -> Option<u64> {
+    std::env::var("CLERK_TEST_SLACK_MS").ok().map(|ms| ms.parse().expect("CLERK_TEST_SLACK_MS is a number"))
+}
+
+/// Returns by how much a result may be late: beside what the machine is late, if that is strict.
+pub fn tolerated(otherwise: Duration) -> Duration {
+    strict_ms().map_or(otherwise, |ms| Duration::from_millis(ms) + lateness::of_machine())
 }
 
 pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {

@@ -30,6 +30,11 @@ pub fn serve() {
         let mut reply = Value::Null;
         match request["do"].as_str().unwrap() {
             "user" => sim.put_user(request["value"].clone()),
+            "delete" => assert!(sim.delete_user(&text("id"))),
+            "api_key" => sim.update(|state| {
+                let object = json!({"id": text("key"), "subject": text("user"), "scopes": ["read"]});
+                state.api_keys.insert(text("key"), object);
+            }),
             "session" => sim.put_session(request["value"].clone()),
             "mint" => {
                 let mut spec = TokenSpec::session(&text("user"));
@@ -91,6 +96,14 @@ impl FakeClerk {
 
     pub fn put_user(&self, user: &Value) {
         self.ask(&json!({"do": "user", "value": user}));
+    }
+
+    pub fn delete_user(&self, id: &str) {
+        self.ask(&json!({"do": "delete", "id": id}));
+    }
+
+    pub fn put_api_key(&self, key: &str, user: &str) {
+        self.ask(&json!({"do": "api_key", "key": key, "user": user}));
     }
 
     pub fn put_session(&self, session: &Value) {
