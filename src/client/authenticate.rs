@@ -580,9 +580,11 @@ impl Waiting for AuthWaiting {
         }
     }
 
-    fn fetch_user(self, inner: &Inner) -> AuthStep {
+    fn fetch_user(self, inner: &Inner, shutdowns: u64) -> AuthStep {
         match self {
-            AuthWaiting::FetchUser(context, token, read) => inner.fetch_user(context, token, read.map(|read| *read)),
+            AuthWaiting::FetchUser(context, token, read) => {
+                inner.fetch_user(context, token, read.map(|read| *read), shutdowns)
+            }
             waiting => Step::Waiting(waiting),
         }
     }

@@ -56,6 +56,7 @@ impl SessionChecks {
                 });
                 let (outcome, begun) = match flight {
                     Flight::Complete(checked) => checked,
+                    Flight::Cancelled => (Err(ApiError::new(ErrorKind::Cancelled)), 0),
                     Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
                 };
                 let is_accepted = outcome.map_err(|error| VerifyError::Refused(AuthError::unavailable(error)))?;
@@ -105,6 +106,11 @@ impl SessionChecks {
 
     pub fn clear(&self) {
         self.sessions.clear();
+    }
+
+    /// Ends the waits of callers that have joined a call.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
     }
 
     pub fn reset_after_fork(&self) {

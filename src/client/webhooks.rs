@@ -292,7 +292,7 @@ impl Waiting for RowUpdate {
         }
     }
 
-    fn fetch_user(self, inner: &Inner) -> RowStep {
+    fn fetch_user(self, inner: &Inner, shutdowns: u64) -> RowStep {
         let (mut event, sync, after) = match self {
             RowUpdate::Sync(event, Next::FetchUser { sync, after }) => (event, sync, after),
             waiting => return Step::Waiting(waiting),
@@ -300,7 +300,7 @@ impl Waiting for RowUpdate {
         let id = event.found.user.user.id.clone();
         event.begun = inner.invalidations.sequence();
         let demand = Demand { after: Some(after), ..Demand::default() };
-        match inner.find_user(&id, demand, event.now, inner.blocking_for(inner.settings.timeout)) {
+        match inner.find_user(&id, demand, event.now, inner.blocking_for(inner.settings.timeout, shutdowns)) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
                 event.found = found;

@@ -310,6 +310,11 @@ impl JwksStore {
         self.refresh(seen.as_ref(), now_ms, fetcher)
     }
 
+    /// Ends the waits of callers that have joined a fetch.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
+    }
+
     /// Removes a running fetch. To be called in a forked child: its thread does not exist there.
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
@@ -534,6 +539,7 @@ fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookup
     match flight {
         Flight::Complete(outcome) => outcome,
         Flight::TimedOut => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Timeout)))),
+        Flight::Cancelled => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Cancelled)))),
         Flight::Abandoned => Err(internal_error()),
     }
 }
