@@ -33,7 +33,8 @@
  * - Panics. A panic inside the library is caught and gives `CLERK_E_PANIC`.
  * - Fork. In a child process, call `clerk_client_warm_up` first. Until then, calls that need a request to Clerk return
  *   `CLERK_E_FORKED`; cached results are still served. A multi-threaded server forks first and creates its clients in
- *   the children: a cache entry that another thread of the parent used during the fork is not available in the child.
+ *   the children: a cache entry that another thread of the parent used during the fork is not available in the child, and
+ *   a request that this entry might reject is `CLERK_UNAVAILABLE`.
  * - Enumerations. Signatures use `int32_t`; the documentation names the enumeration.
  */
 

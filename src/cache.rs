@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lru::LruCache;
 
-use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT};
+use crate::fork_mutex::{ForkMutex, LOOKUP_TIMEOUT, REMOVE_TIMEOUT, RESET_TIMEOUT};
 
 /// Makes hashers that pass on the eight bytes a key writes. Only for keys that are already hashes.
 #[derive(Clone, Copy, Default)]
@@ -60,9 +61,14 @@ pub enum Lookup<V, R = V> {
     Miss,
 }
 
+/// The lock of a shard is held by a thread of the parent, in a forked child: nothing is known of its entries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Locked;
+
 /// The map. Times are milliseconds of the monotonic clock.
 ///
-/// In a forked child, entries of a shard whose lock a thread of the parent held are not found.
+/// In a forked child, entries of a shard whose lock a thread of the parent held are not found. What rejects requests is looked up
+/// with [`Cache::find`], which reports that.
 pub struct Cache<K, V, S> {
     shards: Box<[Shard<K, V, S>]>,
     hasher: S,
@@ -104,6 +110,35 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
             Lookup::Hit(value) => Some(value),
             Lookup::Removed(_) | Lookup::Miss => None,
         }
+    }
+
+    /// Returns the live value under a key, or that it is not known.
+    pub fn find<Q: Hash + Eq + ?Sized>(&self, key: &Q, now_ms: i64) -> Result<Option<V>, Locked>
+    where
+        K: Borrow<Q>,
+        V: Clone,
+    {
+        if !self.is_used.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let mut map = self.shard(key).lock(RESET_TIMEOUT).ok_or(Locked)?;
+        let found = map.get(key).filter(|entry| entry.expires_ms > now_ms).map(|entry| entry.value.clone());
+        if found.is_none() {
+            map.pop(key);
+        }
+        Ok(found)
+    }
+
+    /// [`Self::put_if`] for [`Self::find`]: while a value cannot be stored, nothing of its shard can be found.
+    pub fn record_if(
+        &self,
+        key: K,
+        value: V,
+        expires_ms: i64,
+        now_ms: i64,
+        is_allowed: impl FnOnce(Option<&V>) -> bool,
+    ) {
+        let _ = self.store(REMOVE_TIMEOUT, key, value, expires_ms, now_ms, is_allowed);
     }
 
     /// Looks a key up and reads the value; removes one that has expired or that `is_valid` rejects. Both functions run under the
@@ -151,11 +186,23 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         now_ms: i64,
         is_allowed: impl FnOnce(Option<&V>) -> bool,
     ) -> Result<Option<V>, V> {
+        self.store(LOOKUP_TIMEOUT, key, value, expires_ms, now_ms, is_allowed)
+    }
+
+    fn store(
+        &self,
+        timeout: Duration,
+        key: K,
+        value: V,
+        expires_ms: i64,
+        now_ms: i64,
+        is_allowed: impl FnOnce(Option<&V>) -> bool,
+    ) -> Result<Option<V>, V> {
         // Before the value can be found.
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::Release);
         }
-        let shard = if expires_ms > now_ms { self.shard(&key).lock(LOOKUP_TIMEOUT) } else { None };
+        let shard = if expires_ms > now_ms { self.shard(&key).lock(timeout) } else { None };
         let Some(mut map) = shard else { return Err(value) };
         let current = map.peek(&key).filter(|entry| entry.expires_ms > now_ms).map(|entry| &entry.value);
         if !is_allowed(current) {
@@ -220,7 +267,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
 #[cfg(test)]
 mod tests {
     use std::hash::RandomState;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::token::TokenHash;
@@ -272,8 +319,40 @@ mod tests {
         assert_eq!(cache.put_if("b", 2, 10, 0, |_| true), Err(2));
         assert!(begun.elapsed() < Duration::from_secs(1));
         assert_eq!(cache.remove(&"a"), None);
+        assert_eq!(cache.find(&"a", 0), Err(Locked));
+        cache.record_if("a", 2, 10_000, 0, |_| true);
         drop(held);
-        assert_eq!(cache.get(&"a", 0), Some(1));
+        assert_eq!(
+            (cache.get(&"a", 0), cache.find(&"a", 0), cache.find(&"a", 10_000)),
+            (Some(1), Ok(Some(1)), Ok(None))
+        );
+    }
+
+    #[test]
+    fn lock_held_for_a_moment_in_a_forked_child_hides_no_entry() {
+        let mut cache = Cache::new(2, RandomState::new());
+        cache.put("a", 1, 10_000, 0);
+        cache.shards[0].0.pretend_forked();
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _held = cache.shards[0].0.lock(LOOKUP_TIMEOUT);
+                barrier.wait();
+                std::thread::sleep(Duration::from_millis(20));
+            });
+            barrier.wait();
+            assert_eq!(cache.find(&"a", 0), Ok(Some(1)));
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _held = cache.shards[0].0.lock(LOOKUP_TIMEOUT);
+                barrier.wait();
+                std::thread::sleep(Duration::from_millis(20));
+            });
+            barrier.wait();
+            cache.record_if("a", 3, 10_000, 0, |_| true);
+        });
+        assert_eq!(cache.find(&"a", 0), Ok(Some(3)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Time: the wall clock for token claims, the monotonic clock for lifetimes, and deadlines for calls that may block.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coarsetime::Instant as CoarseInstant;
@@ -15,30 +15,80 @@ pub struct Now {
     pub mono_ms: i64,
 }
 
-/// When a call that may block has to return.
+/// When a call that may block has to return, and how many shutdowns there were before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(Instant);
+pub struct Deadline {
+    at: Instant,
+    shutdowns: u64,
+}
 
 impl Deadline {
-    /// Returns the deadline `timeout` from now.
+    /// Returns the deadline `timeout` from now, of a call that no shutdown ends.
     pub fn after(timeout: Duration) -> Self {
-        Deadline(Instant::now() + timeout)
+        Deadline { at: Instant::now() + timeout, shutdowns: u64::MAX }
     }
 
     /// Returns how much time is left.
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.at.saturating_duration_since(Instant::now())
     }
 
     /// Returns the deadline of one of `count` attempts that share the time that is left.
     #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
     pub fn share(self, count: usize) -> Self {
-        Deadline::after(self.remaining() / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+        let time = self.remaining() / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+        Deadline { shutdowns: self.shutdowns, ..Deadline::after(time) }
     }
 
     /// The moment itself.
     pub fn instant(self) -> Instant {
-        self.0
+        self.at
+    }
+}
+
+/// How long a pause may take to see a shutdown.
+const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
+
+/// Counts the shutdowns of a client. Each ends the calls that have begun before it. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdowns(Arc<AtomicU64>);
+
+impl Shutdowns {
+    /// Ends all calls that have begun.
+    pub fn raise(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Returns the count, for [`Self::deadline_of`].
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Returns the deadline of a call that begins now.
+    pub fn deadline(&self, timeout: Duration) -> Deadline {
+        self.deadline_of(self.count(), timeout)
+    }
+
+    /// Returns the deadline `timeout` from now, of a call that has begun when this was the count.
+    pub fn deadline_of(&self, shutdowns: u64, timeout: Duration) -> Deadline {
+        Deadline { shutdowns, ..Deadline::after(timeout) }
+    }
+
+    /// Returns whether a shutdown has ended the call with this deadline.
+    pub fn have_ended(&self, deadline: Deadline) -> bool {
+        self.count() > deadline.shutdowns
+    }
+
+    /// Waits for `time`, or until a shutdown ends the call. Needs no lock, which a fork could leave locked.
+    pub fn pause(&self, deadline: Deadline, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.have_ended(deadline) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SHUTDOWN_POLL));
+        }
     }
 }
 
@@ -133,6 +183,25 @@ impl std::fmt::Debug for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shutdown_ends_the_calls_before_it_only() {
+        let shutdowns = Shutdowns::default();
+        let [before, other] = [shutdowns.deadline(Duration::from_secs(20)), Deadline::after(Duration::from_secs(20))];
+        std::thread::scope(|scope| {
+            let pausing = scope.spawn(|| shutdowns.pause(before, Duration::from_secs(20)));
+            std::thread::sleep(Duration::from_millis(30));
+            assert!(!pausing.is_finished() && !shutdowns.have_ended(before));
+            shutdowns.raise();
+        });
+        assert!(before.remaining() > Duration::from_secs(5));
+        assert!(shutdowns.have_ended(before) && !shutdowns.have_ended(other));
+        assert!(!shutdowns.have_ended(shutdowns.deadline(Duration::ZERO)));
+        assert!(shutdowns.have_ended(shutdowns.deadline_of(0, Duration::ZERO)));
+        let begun = Instant::now();
+        shutdowns.pause(shutdowns.deadline(Duration::ZERO), Duration::from_millis(30));
+        assert!(begun.elapsed() >= Duration::from_millis(30));
+    }
 
     #[test]
     fn system_clock_follows_wall_time_and_is_monotonic() {

@@ -16,8 +16,9 @@ use parking_lot::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long a removal waits.
 pub const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a forked child waits before it replaces what a lock protects. Such locks are held for microseconds.
-const RESET_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a forked child waits before it rejects a request, or replaces what a lock protects. Such locks are held for
+/// microseconds.
+pub const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Protects `T`. In the process that created it, locking waits without a limit.
 pub struct ForkMutex<T> {
@@ -91,6 +92,12 @@ impl<T: Default> Default for ResetMutex<T> {
 }
 
 impl<T: Default> ResetMutex<T> {
+    /// Makes this process look like a forked child.
+    #[cfg(test)]
+    pub fn pretend_forked(&mut self) {
+        self.inherited.pretend_forked();
+    }
+
     /// Locks.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         if let Some(replacement) = self.replacement.get() {

@@ -1,6 +1,8 @@
 //! What this project's own tests, benches and the command `clerk-auth` use beyond the API. Not part of the API: it changes without notice.
 
-pub use crate::api::{ClerkUser, HttpTransport, PrimaryEmail, Probe, TransportConfig};
+pub use crate::api::{
+    ApiError, ClerkUser, ErrorKind as ApiErrorKind, HttpTransport, PrimaryEmail, Probe, TransportConfig,
+};
 use crate::client::ClientBuilder;
 pub use crate::config::{Config, ConfigError, Group, Kind, SETTINGS, Setting};
 pub use crate::jwt::{Claims, Decoded, UnverifiedJwt, VerifyingKey};

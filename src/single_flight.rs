@@ -23,12 +23,15 @@ pub enum Flight<V> {
     TimedOut,
     /// The fetch panicked, or its thread has ended.
     Abandoned,
+    /// [`SingleFlight::cancel`] ended the wait; the fetch may still be running.
+    Cancelled,
 }
 
 enum State<V> {
     Running,
     Complete(V),
     Abandoned,
+    Cancelled,
 }
 
 /// One fetch and the callers that wait for it.
@@ -57,6 +60,7 @@ impl<V: Clone> InFlight<V> {
             match &*state {
                 State::Complete(value) => return Flight::Complete(value.clone()),
                 State::Abandoned => return Flight::Abandoned,
+                State::Cancelled => return Flight::Cancelled,
                 State::Running => {}
             }
             let left = deadline.instant().saturating_duration_since(Instant::now());
@@ -86,6 +90,14 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
     /// Removes all running fetches. To be called in a forked child: the threads that ran them do not exist there.
     pub fn reset_after_fork(&self) {
         self.0.lock().clear();
+    }
+
+    /// Ends the waits of all callers that have joined a fetch. Later callers start another.
+    pub fn cancel(&self) {
+        for (_, in_flight) in self.0.lock().drain().filter(|(_, in_flight)| !in_flight.is_inherited()) {
+            *in_flight.state() = State::Cancelled;
+            in_flight.completed.notify_all();
+        }
     }
 
     /// Whether a fetch for this key is running.
@@ -161,7 +173,11 @@ impl<K: Hash + Eq, V> Drop for CompletionGuard<K, V> {
             running.remove(&self.key);
         }
         drop(running);
-        *self.in_flight.state() = self.value.take().map_or(State::Abandoned, State::Complete);
+        let mut state = self.in_flight.state();
+        if matches!(*state, State::Running) {
+            *state = self.value.take().map_or(State::Abandoned, State::Complete);
+        }
+        drop(state);
         self.in_flight.completed.notify_all();
     }
 }
@@ -241,6 +257,22 @@ mod tests {
             guard.unwrap().complete(2);
             assert_eq!(joined.join().unwrap(), Some(Flight::Complete(2)));
         });
+    }
+
+    #[test]
+    fn cancelled_fetch_releases_its_waiters_and_later_ones_start_another() {
+        let flights: SingleFlight<&str, u8> = SingleFlight::default();
+        let (_, old) = flights.join(&"a", || true).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| flights.run(&"a", in_ms(10_000), || unreachable!()));
+            std::thread::sleep(Duration::from_millis(30));
+            flights.cancel();
+            assert_eq!(waiting.join().unwrap(), Flight::Cancelled);
+        });
+        let (later, new) = flights.join(&"a", || true).unwrap();
+        old.unwrap().complete(1);
+        new.unwrap().complete(2);
+        assert_eq!(later.wait(in_ms(0)), Flight::Complete(2));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 #[path = "flow/cached.rs"]
 mod cached;
 mod common;
+#[path = "flow/foreign.rs"]
+mod foreign;
 #[path = "flow/invalidation.rs"]
 mod invalidation;
 #[path = "flow/machine.rs"]
@@ -11,6 +13,8 @@ mod machine;
 mod outage;
 #[path = "flow/sessions.rs"]
 mod sessions;
+#[path = "flow/shutdown.rs"]
+mod shutdown;
 #[path = "flow/silence.rs"]
 mod silence;
 #[path = "flow/store.rs"]

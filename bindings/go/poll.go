@@ -18,7 +18,8 @@ const pollTimeout = 250 * time.Millisecond
 //	go client.Poll(ctx)
 //
 // Without it, a revocation by another process takes effect for tokens that this client has not cached. While the shared cache cannot be
-// used, Poll tries again. It returns the error of ctx, [ErrClosed] after [Client.Close], or [ErrConfig] without a shared cache.
+// used, and after a call that fails, as with a clock that panics, Poll tries again. It returns the error of ctx, [ErrClosed] after
+// [Client.Close], [ErrConfig] without a shared cache, or [ErrReentrant] in a callback.
 func (c *Client) Poll(ctx context.Context) error {
 	for {
 		if err := c.checkMayBlock(ctx); err != nil {
@@ -27,11 +28,23 @@ func (c *Client) Poll(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if status := c.poll(ctx); status != C.CLERK_UNAVAILABLE {
-			if err := statusError(status, nil); err != nil {
-				return err
-			}
+		switch status := c.poll(ctx); {
+		case status >= 0 || status == C.CLERK_UNAVAILABLE:
+		case status == C.CLERK_E_CONFIG || status == C.CLERK_E_REENTRANT:
+			return statusError(status, nil)
+		default:
+			// To end here would keep revoked tokens cached.
+			c.pause(ctx)
 		}
+	}
+}
+
+// pause waits before the next call, unless ctx is done or the client is closed.
+func (c *Client) pause(ctx context.Context) {
+	select {
+	case <-time.After(pollTimeout):
+	case <-ctx.Done():
+	case <-c.closing.Done():
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,6 +171,43 @@ func TestPollEndsWithItsContextAndWithClose(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestPollGoesOnAfterAClockThatPanics(t *testing.T) {
+	sim, redis := simtest.Start(t), startRedis(t)
+	var panics atomic.Int64
+	shared := func(config *clerkauth.Config) { config.SharedCache = redis }
+	one := newClient(t, sim, shared)
+	other := newClient(t, sim, shared, func(config *clerkauth.Config) {
+		config.Clock = func() time.Time {
+			if panics.Load() > 0 && panics.Add(-1) >= 0 {
+				panic("no clock")
+			}
+			return time.Now()
+		}
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	polled := make(chan error, 1)
+	go func() { polled <- other.Poll(ctx) }()
+	request := bearerRequest(sim.Session("user_clock"))
+	if _, err := other.Authenticate(ctx, request); err != nil {
+		t.Fatal(err)
+	}
+	panics.Store(1)
+	waitFor(t, 5*time.Second, "the panic", func() bool { return panics.Load() <= 0 })
+	if err := one.RevokeUser("user_clock"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, 2*time.Second, "the revocation", func() bool {
+		select {
+		case err := <-polled:
+			t.Fatalf("Poll ended: %v", err)
+		default:
+		}
+		_, err := other.Authenticate(ctx, request)
+		return errors.Is(err, clerkauth.ErrSignedOut)
+	})
 }
 
 func TestPollWithoutSharedCacheIsConfigError(t *testing.T) {

@@ -183,6 +183,7 @@ fn is_failure(kind: ErrorKind) -> bool {
             | ErrorKind::Certificate
             | ErrorKind::Timeout
             | ErrorKind::BadResponse
+            | ErrorKind::Foreign
     )
 }
 

@@ -6,15 +6,17 @@ use crate::json::{self, Items, Object};
 /// What kind of failure an [`ApiError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// 404: the object does not exist.
+    /// 404 of Clerk: the object does not exist.
     NotFound,
-    /// Another 4xx, such as 400 or 422: the request is invalid.
+    /// Another 4xx of Clerk, such as 400 or 422: the request is invalid.
     BadRequest,
+    /// A 4xx without Clerk's error object, of a gateway, a firewall or another server: says nothing about the request.
+    Foreign,
     /// 401: Clerk rejects the secret key.
     Unauthorized,
     /// 403: the secret key lacks the permission.
     Forbidden,
-    /// 402, or 403 for another reason than the secret key, such as an exceeded quota or a firewall.
+    /// 402, or 403 for another reason than the secret key, such as an exceeded quota.
     Declined,
     /// 429: too many requests.
     RateLimited,
@@ -94,12 +96,9 @@ impl ApiError {
         match self.kind {
             ErrorKind::Unauthorized => Some("copy secret_key from Clerk's dashboard"),
             ErrorKind::Forbidden => Some("use a secret key that may do this"),
-            // Not in Clerk's format: of a firewall or a proxy.
-            ErrorKind::Declined if self.code.is_none() => {
-                Some("not a response of Clerk: check api_url, firewalls and proxies")
-            }
+            ErrorKind::Foreign if self.status == 407 => TransportError::ProxyAuthentication.hint(),
+            ErrorKind::Foreign => Some("not a response of Clerk: check api_url, firewalls and proxies"),
             ErrorKind::Declined => Some("see the plan and the limits of the instance in Clerk's dashboard"),
-            ErrorKind::BadRequest if self.status == 407 => TransportError::ProxyAuthentication.hint(),
             ErrorKind::BadResponse if self.transport.is_none() => Some("check api_url and proxy"),
             _ => self.transport.and_then(TransportError::hint),
         }
@@ -195,13 +194,15 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
         _ => error_code(&response.body),
     };
     let kind = match response.status {
+        429 => ErrorKind::RateLimited,
+        // Temporary failures: the same request may succeed later.
+        408 | 421 | 425 | 499 => ErrorKind::Server,
+        // Only Clerk itself can say something about a user, a session, a token or a key.
+        400..=499 if code.is_none() => ErrorKind::Foreign,
         401 => ErrorKind::Unauthorized,
         403 if code.as_deref().is_some_and(|code| KEY_CODES.contains(&code)) => ErrorKind::Forbidden,
         402 | 403 => ErrorKind::Declined,
         404 => ErrorKind::NotFound,
-        429 => ErrorKind::RateLimited,
-        // Temporary failures: the same request may succeed later.
-        408 | 421 | 425 | 499 => ErrorKind::Server,
         400..=499 => ErrorKind::BadRequest,
         500..=599 => ErrorKind::Server,
         _ => ErrorKind::BadResponse,
@@ -215,8 +216,8 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
 const KEY_CODES: [&str; 4] =
     ["authorization_invalid", "authorization_missing_scopes", "authentication_invalid", "clerk_key_invalid"];
 
-/// Returns the code of the first error of Clerk's error envelope.
-fn error_code(body: &[u8]) -> Option<String> {
+/// Returns the code of the first error of Clerk's error object; `None` for any other body.
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Envelope {
         errors: Items<Object<Entry>>,
@@ -227,8 +228,9 @@ fn error_code(body: &[u8]) -> Option<String> {
     }
     let Envelope { errors: Items(errors) } = json::derived(body)?;
     let Object(Entry { code }) = errors.into_iter().next()?;
-    let is_code = code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (is_code && !code.is_empty()).then_some(code)
+    let is_code =
+        (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    is_code.then_some(code)
 }
 
 /// Parses seconds or a date (RFC 9110 §10.2.3); limited to one minute.

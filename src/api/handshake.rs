@@ -1,14 +1,13 @@
 //! `GET /clients/handshake_payload` and `POST /sessions/{id}/refresh`: fresh cookies for a browser. Neither call is repeated:
 //! a nonce can be exchanged, and an expired token refreshed, once.
 
-use std::time::Instant;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::error::classify_response;
+use super::error::{classify_response, error_code};
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request, Response};
-use crate::json::{self, AnyItems, Items, Object};
+use crate::clock::Deadline;
+use crate::json::{self, AnyItems};
 
 /// What a session is refreshed with.
 #[derive(Clone, Copy)]
@@ -54,16 +53,6 @@ struct Cookies {
     cookies: AnyItems,
 }
 
-#[derive(Deserialize)]
-struct Errors {
-    errors: Items<Object<CodedError>>,
-}
-
-#[derive(Deserialize)]
-struct CodedError {
-    code: String,
-}
-
 /// The word for a response that has no code.
 const UNEXPECTED: &str = "unexpected-bapi-error";
 
@@ -86,16 +75,16 @@ impl Api {
         &self,
         caller: Caller<'_>,
         nonce: &str,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Option<Vec<Option<String>>>, ApiError> {
         let url = self.url(&format!("clients/handshake_payload?nonce={nonce}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         let call = Call { endpoint: Endpoint::HandshakePayload, caller, key: nonce };
         self.call_once(call, &request, deadline, |response| {
-            if matches!(response.status, 400 | 404 | 410) {
-                return Ok(None);
-            }
-            let body = successful_body(response)?;
+            let body = match successful_body(response) {
+                Err(error) if is_refusal(&error) && matches!(error.status, 400 | 404 | 410) => return Ok(None),
+                body => body?,
+            };
             let payload = json::derived(&body).and_then(|Payload { directives }| directives.0.into_option());
             payload.map(Some).ok_or(ApiError::new(ErrorKind::BadResponse))
         })
@@ -109,7 +98,7 @@ impl Api {
     pub fn refresh_session(
         &self,
         refresh: &RefreshRequest<'_>,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Refresh, (ApiError, String)> {
         let query = if refresh.suffixed_cookies { "?suffixed_cookies=true" } else { "" };
         let url = self.url(&format!("sessions/{}/refresh{query}", refresh.session_id));
@@ -126,12 +115,12 @@ impl Api {
         let call = Call { endpoint: Endpoint::SessionRefresh, caller: Caller::Known, key: refresh.session_id };
         let response = self.call_once(call, &request, deadline, |response| {
             if response.status != 200 {
-                word = error_code(&response.body);
+                word = refusal_word(&response.body);
             }
-            if matches!(response.status, 400..=499 if response.status != 429) {
-                return Ok(Refresh::Refused(word.clone()));
-            }
-            let body = successful_body(response)?;
+            let body = match successful_body(response) {
+                Err(error) if is_refusal(&error) => return Ok(Refresh::Refused(word.clone())),
+                body => body?,
+            };
             let cookies = json::derived(&body).and_then(|Cookies { cookies }| cookies.0.into_option());
             Ok(Refresh::Cookies(cookies.unwrap_or_default()))
         });
@@ -142,16 +131,10 @@ impl Api {
         &self,
         call: Call<'_>,
         request: &Request<'_>,
-        deadline: Instant,
+        deadline: Deadline,
         read: impl FnOnce(Response) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.behind_breaker(call, || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ApiError::new(ErrorKind::Timeout));
-            }
-            self.send(call.endpoint, request, left).map_err(ApiError::from).and_then(read)
-        })
+        self.behind_breaker(call, || self.send(call.endpoint, request, deadline).map_err(ApiError::from).and_then(read))
     }
 }
 
@@ -162,15 +145,17 @@ fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
     if status == 200 { Ok(body) } else { Err(ApiError { status, ..ApiError::new(ErrorKind::BadResponse) }) }
 }
 
-/// Returns the code of the first error.
-fn error_code(body: &[u8]) -> String {
-    let errors = json::derived(body).map(|Errors { errors: Items(errors) }| errors);
-    let code = errors.and_then(|errors| errors.into_iter().next()).map(|Object(error)| error.code);
-    let is_word = |code: &String| {
-        (1..=64).contains(&code.len())
-            && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
-    };
-    code.filter(is_word).unwrap_or_else(|| UNEXPECTED.to_owned())
+/// Returns whether Clerk itself refuses the request: asking again would change nothing.
+fn is_refusal(error: &ApiError) -> bool {
+    error.code.is_some()
+        && (400..=499).contains(&error.status)
+        && !matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Server)
+}
+
+/// Returns the code of the first error if it is in lower case.
+fn refusal_word(body: &[u8]) -> String {
+    let code = error_code(body).filter(|code| !code.bytes().any(|b| b.is_ascii_uppercase()));
+    code.unwrap_or_else(|| UNEXPECTED.to_owned())
 }
 
 #[cfg(test)]
@@ -189,7 +174,7 @@ mod tests {
             (r#"{"errors":[["a"]]}"#, UNEXPECTED),
             ("<html>", UNEXPECTED),
         ] {
-            assert_eq!(error_code(body.as_bytes()), code, "{body}");
+            assert_eq!(refusal_word(body.as_bytes()), code, "{body}");
         }
     }
 }

@@ -14,6 +14,7 @@ use ureq::{Agent, Proxy};
 
 use super::API_VERSION;
 use super::deadline::{self, DeadlineConnector};
+use super::error::{ApiError, classify_response};
 use super::resolver::CachingResolver;
 use super::tls::{self, TlsConnector};
 use super::transport::{Request, Response, Transport, TransportError};
@@ -61,6 +62,14 @@ pub struct Probe {
     pub body: Vec<u8>,
     /// From the call to the response.
     pub elapsed: Duration,
+}
+
+impl Probe {
+    /// Returns the error that this response is to a call of the library; `None` for a 2xx.
+    pub fn error(&self) -> Option<ApiError> {
+        let (retry_after, body) = (self.retry_after.clone(), self.body.clone());
+        classify_response(Response { status: self.status, retry_after, trace_id: None, body }).err()
+    }
 }
 
 // Neither the proxy's password nor a user's data is shown.
@@ -258,6 +267,7 @@ impl Transport for HttpTransport {
         // An agent that was shut down stays unusable: later requests need another.
         self.replace_agent();
         old.shutdown();
+        self.resolver.cancel();
     }
 }
 

@@ -1,11 +1,10 @@
 //! `GET /jwks`: the instance's verification keys.
 
-use std::borrow::Cow;
-use std::time::Instant;
-
 use super::{Api, ApiError, Call, Caller, Endpoint, Request};
+use crate::clock::Deadline;
 use crate::config::Secret;
 use crate::token::TokenHash;
+use std::borrow::Cow;
 
 /// The maximum length of a JWK set in bytes.
 const MAX_JWKS_LEN: usize = 1 << 20;
@@ -18,7 +17,7 @@ impl Api {
     }
 
     /// Fetches the JWK set from `jwks_url`, without a secret, or else from the Backend API. Returns its JSON.
-    pub fn jwks(&self, deadline: Instant) -> Result<Vec<u8>, ApiError> {
+    pub fn jwks(&self, deadline: Deadline) -> Result<Vec<u8>, ApiError> {
         let (url, bearer) = self.jwks_request()?;
         let request = Request { url: &url, bearer, body: None, limit: MAX_JWKS_LEN };
         let call = Call { endpoint: Endpoint::Jwks, caller: Caller::Known, key: "" };

@@ -1,10 +1,9 @@
 //! `POST …/verify`: verification of opaque machine tokens by Clerk.
 
-use std::time::Instant;
-
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::clock::Deadline;
 use crate::config::Secret;
 use crate::json::{self, Items};
 use crate::token::{TokenKind, is_clerk_id};
@@ -77,7 +76,7 @@ impl Api {
         kind: TokenKind,
         token: &str,
         wall_ms: i64,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Option<MachineToken>, ApiError> {
         let Some(endpoint) = endpoint(kind) else { return Ok(None) };
         let (path, member, object) = match kind {
@@ -93,10 +92,19 @@ impl Api {
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
         let call = Call { endpoint, caller, key: token };
         match self.call(call, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => Ok(None),
+            Err(error) if is_refusal(&error) => Ok(None),
             outcome => outcome,
         }
     }
+}
+
+/// The codes with which Clerk says that the cause is not the token but the instance or the version of the API.
+const NOT_ABOUT_TOKEN: [&str; 2] = ["api_keys_not_enabled", "api_version_invalid"];
+
+/// Returns whether Clerk says that the token is not valid.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest)
+        && !error.code.as_deref().is_some_and(|code| NOT_ABOUT_TOKEN.contains(&code))
 }
 
 /// Returns the endpoint that verifies opaque tokens of a kind.

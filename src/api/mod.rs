@@ -17,7 +17,7 @@ mod transport;
 mod users;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use calls::{CallCounters, ENDPOINTS};
 pub use calls::{CallStatus, Calls, Endpoint, PerEndpoint};
@@ -34,7 +34,7 @@ pub use tls::{client_config, of_rustls, root_certificates, server_verifier};
 pub use transport::{Request, Response, Transport, TransportError};
 pub use users::{ClerkUser, PrimaryEmail};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline, Shutdowns};
 use crate::config::Secret;
 
 /// The version of the Backend API in use, sent with each request.
@@ -76,6 +76,7 @@ pub struct Api {
     breakers: [CircuitBreaker; ENDPOINTS],
     unknown_breakers: [CircuitBreaker; ENDPOINTS],
     calls: CallCounters,
+    shutdowns: Shutdowns,
 }
 
 impl Api {
@@ -89,8 +90,19 @@ impl Api {
         clock: Clock,
     ) -> Self {
         let [breakers, unknown_breakers] = std::array::from_fn(|_| std::array::from_fn(|_| CircuitBreaker::default()));
-        let calls = CallCounters::default();
-        Api { transport, base, secret_key, machine_secret_key, jwks_url, clock, breakers, unknown_breakers, calls }
+        let (calls, shutdowns) = (CallCounters::default(), Shutdowns::default());
+        Api {
+            transport,
+            base,
+            secret_key,
+            machine_secret_key,
+            jwks_url,
+            clock,
+            breakers,
+            unknown_breakers,
+            calls,
+            shutdowns,
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -107,7 +119,7 @@ impl Api {
         &self,
         call: Call<'_>,
         request: &Request<'_>,
-        deadline: Instant,
+        deadline: Deadline,
         parse: impl FnOnce(Vec<u8>) -> Option<T>,
     ) -> Result<T, ApiError> {
         let may_retry = || match call.caller {
@@ -134,7 +146,11 @@ impl Api {
         };
         let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
         let outcome = send();
-        permit.record(&outcome, self.clock.now().mono_ms);
+        // A firewall may refuse what an unauthenticated client sent: that stops no other call.
+        let is_foreign = outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Foreign);
+        if !is_foreign || matches!(call.caller, Caller::Known) {
+            permit.record(&outcome, self.clock.now().mono_ms);
+        }
         outcome
     }
 
@@ -156,9 +172,16 @@ impl Api {
         own.max(self.breaker(endpoint, Caller::Known).open_for_ms(now_ms))
     }
 
-    /// Sends a request once, and counts it.
-    fn send(&self, endpoint: Endpoint, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError> {
-        let sent = self.transport.send(request, timeout);
+    /// Sends a request once, and counts it. Sends nothing after the deadline, or for a call that a shutdown has ended.
+    fn send(&self, endpoint: Endpoint, request: &Request<'_>, deadline: Deadline) -> Result<Response, TransportError> {
+        if self.shutdowns.have_ended(deadline) {
+            return Err(TransportError::Cancelled);
+        }
+        let left = deadline.remaining();
+        if left.is_zero() {
+            return Err(TransportError::Timeout);
+        }
+        let sent = self.transport.send(request, left);
         self.calls.record(endpoint, &sent);
         sent
     }
@@ -180,15 +203,13 @@ impl Api {
         &self,
         endpoint: Endpoint,
         request: &Request<'_>,
-        deadline: Instant,
+        deadline: Deadline,
         may_retry: impl Fn() -> bool,
     ) -> Result<Vec<u8>, ApiError> {
         let mut attempt = 1;
         let mut last_error = None;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let sent = if left.is_zero() { Err(TransportError::Timeout) } else { self.send(endpoint, request, left) };
-            let error = match sent.map(error::classify_response) {
+            let error = match self.send(endpoint, request, deadline).map(error::classify_response) {
                 Ok(Ok(body)) => return Ok(body),
                 Ok(Err(error)) => error,
                 Err(error) => error.into(),
@@ -198,19 +219,24 @@ impl Api {
                 return Err(last_error);
             }
             let pause = error.retry_after_ms.map_or_else(|| backoff(attempt), Duration::from_millis);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if attempt == MAX_ATTEMPTS || !error.is_retryable() || pause >= left || !may_retry() {
+            if attempt == MAX_ATTEMPTS || !error.is_retryable() || pause >= deadline.remaining() || !may_retry() {
                 return Err(error);
             }
-            std::thread::sleep(pause);
+            self.shutdowns.pause(deadline, pause);
             last_error = Some(error);
             attempt += 1;
         }
     }
 
-    /// Cancels the calls in flight.
+    /// Ends the calls that have begun: cancels those in flight, and sends nothing more for the others.
     pub fn shutdown(&self) {
+        self.shutdowns.raise();
         self.transport.shutdown();
+    }
+
+    /// Returns the count of shutdowns, which the deadlines of calls refer to.
+    pub fn shutdowns(&self) -> &Shutdowns {
+        &self.shutdowns
     }
 
     /// Makes the transport usable in a forked child; see [`Transport::reset_after_fork`].
@@ -253,7 +279,7 @@ mod tests {
                 status,
                 retry_after: retry_after.map(str::to_owned),
                 trace_id: None,
-                body: b"{}".to_vec(),
+                body: if status < 300 { b"{}".to_vec() } else { br#"{"errors":[{"code":"x"}]}"#.to_vec() },
             })
         }
         fn reset_after_fork(&self) -> bool {
@@ -267,7 +293,7 @@ mod tests {
         let transport = Arc::new(ScriptedTransport { responses: responses.to_vec(), sent: AtomicUsize::new(0) });
         let secret = Some(Secret::new("sk_test_x"));
         let api = Api::new(transport.clone(), "http://127.0.0.1".into(), secret, None, None, Clock::system());
-        let outcome = api.jwks(Instant::now() + Duration::from_secs(2));
+        let outcome = api.jwks(Deadline::after(Duration::from_secs(2)));
         assert_eq!(api.calls().total(), transport.sent.load(Ordering::Relaxed) as u64);
         (outcome.map_err(|e| e.kind), transport.sent.load(Ordering::Relaxed))
     }

@@ -46,6 +46,11 @@ impl CachingResolver {
         self.0.in_flight.reset_after_fork();
     }
 
+    /// Ends all waits for lookups.
+    pub fn cancel(&self) {
+        self.0.in_flight.cancel();
+    }
+
     /// Returns the addresses of `host:port`.
     pub fn addresses(&self, name: &str, deadline: Deadline) -> Result<Addresses, TransportError> {
         if let Some((addresses, _)) = self.0.cached.lock().get(name).filter(|(_, at)| at.elapsed() < TTL) {
@@ -75,6 +80,7 @@ impl CachingResolver {
             Flight::Complete(found) => found,
             Flight::Abandoned => Err(TransportError::NameResolution),
             Flight::TimedOut => Err(TransportError::Timeout),
+            Flight::Cancelled => Err(TransportError::Cancelled),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! `GET /sessions/{id}`: the state of a session.
 
-use std::time::Instant;
-
 use serde::Deserialize;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, ErrorKind, MAX_OBJECT_LEN, Request};
+use crate::clock::Deadline;
 use crate::json;
 
 /// The state of a session.
@@ -26,9 +25,9 @@ struct Raw {
 }
 
 impl Api {
-    /// Fetches the state of a session. Returns [`SessionState::Ended`] for an unknown one. `id` must be a valid session id: it
+    /// Fetches the state of a session. Returns [`SessionState::Ended`] for one that Clerk does not know. `id` must be a valid session id: it
     /// becomes part of the URL.
-    pub fn session(&self, id: &str, deadline: Instant) -> Result<SessionState, ApiError> {
+    pub fn session(&self, id: &str, deadline: Deadline) -> Result<SessionState, ApiError> {
         let url = self.url(&format!("sessions/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another session is malformed.

@@ -1,11 +1,10 @@
 //! `GET /users/{id}`: a user, parsed leniently. Unknown members are ignored.
 
-use std::borrow::Cow;
-use std::time::Instant;
-
 use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::{Api, ApiError, Call, Caller, Endpoint, MAX_OBJECT_LEN, Request};
+use crate::clock::Deadline;
 use crate::json::{self, Items, Json, Object};
 
 /// A user's primary e-mail address, as Clerk reports it.
@@ -200,7 +199,7 @@ impl Api {
     }
 
     /// Fetches a user. `id` must be a valid user id: it becomes part of the URL.
-    pub fn user(&self, id: &str, deadline: Instant) -> Result<ClerkUser, ApiError> {
+    pub fn user(&self, id: &str, deadline: Deadline) -> Result<ClerkUser, ApiError> {
         let url = self.url(&format!("users/{id}"));
         let request = Request { url: &url, bearer: Some(self.secret()?), body: None, limit: MAX_OBJECT_LEN };
         // A response about another user is malformed.

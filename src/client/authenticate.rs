@@ -310,14 +310,14 @@ impl Inner {
     /// The access checks where no user is fetched: rejects a user or a session that is known to be revoked, banned or ended.
     pub fn check_known(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_revocations(token, now)?;
-        let is_banned = |id| {
-            self.blocked_users.is_banned(id, now) || self.users.cached(id, now).is_some_and(|c| c.user.is_blocked())
-        };
-        if token.user_id().is_some_and(is_banned) {
+        if let Some(id) = token.user_id()
+            && (self.blocked_users.is_banned(id, now)?
+                || self.users.cached(id, now).is_some_and(|cached| cached.user.is_blocked()))
+        {
             return Err(Reason::UserInactive.into());
         }
         match token.session_id() {
-            Some(sid) if self.sessions.is_rejected(sid, now) => Err(Reason::SessionRevoked.into()),
+            Some(sid) if self.sessions.is_rejected(sid, now)? => Err(Reason::SessionRevoked.into()),
             _ => Ok(()),
         }
     }
@@ -580,9 +580,11 @@ impl Waiting for AuthWaiting {
         }
     }
 
-    fn fetch_user(self, inner: &Inner) -> AuthStep {
+    fn fetch_user(self, inner: &Inner, shutdowns: u64) -> AuthStep {
         match self {
-            AuthWaiting::FetchUser(context, token, read) => inner.fetch_user(context, token, read.map(|read| *read)),
+            AuthWaiting::FetchUser(context, token, read) => {
+                inner.fetch_user(context, token, read.map(|read| *read), shutdowns)
+            }
             waiting => Step::Waiting(waiting),
         }
     }

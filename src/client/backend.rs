@@ -20,18 +20,18 @@ impl Backend {
     /// Fetches the JWK set.
     pub fn jwks(&self, deadline: Deadline) -> Result<Vec<u8>, ApiError> {
         self.metrics.jwks_fetches.increment();
-        self.logged("the JWK set", self.api.jwks(deadline.instant()))
+        self.logged("the JWK set", self.api.jwks(deadline))
     }
 
     /// Fetches a user.
     pub fn user(&self, id: &str, deadline: Deadline) -> Result<ClerkUser, ApiError> {
         self.metrics.user_fetches.increment();
-        self.logged("a user", self.api.user(id, deadline.instant()))
+        self.logged("a user", self.api.user(id, deadline))
     }
 
     /// Fetches the state of a session.
     pub fn session(&self, id: &str, deadline: Deadline) -> Result<SessionState, ApiError> {
-        self.logged("a session", self.api.session(id, deadline.instant()))
+        self.logged("a session", self.api.session(id, deadline))
     }
 
     /// Verifies an opaque machine token.
@@ -43,7 +43,7 @@ impl Backend {
         wall_ms: i64,
         deadline: Deadline,
     ) -> Result<Option<MachineToken>, ApiError> {
-        self.logged("a machine token", self.api.verify_machine_token(caller, kind, token, wall_ms, deadline.instant()))
+        self.logged("a machine token", self.api.verify_machine_token(caller, kind, token, wall_ms, deadline))
     }
 
     /// Exchanges the nonce of a handshake.
@@ -53,12 +53,12 @@ impl Backend {
         nonce: &str,
         deadline: Deadline,
     ) -> Result<Option<Vec<Option<String>>>, ApiError> {
-        self.logged("a handshake", self.api.handshake_payload(caller, nonce, deadline.instant()))
+        self.logged("a handshake", self.api.handshake_payload(caller, nonce, deadline))
     }
 
     /// Refreshes a session. The error is a word, as Clerk's SDKs write it.
     pub fn refresh_session(&self, refresh: &RefreshRequest<'_>, deadline: Deadline) -> Result<Refresh, String> {
-        let answer = self.api.refresh_session(refresh, deadline.instant());
+        let answer = self.api.refresh_session(refresh, deadline);
         answer.map_err(|(error, word)| {
             self.log_api_error("a session to be refreshed", &error);
             word

@@ -4,8 +4,9 @@
 use std::hash::RandomState;
 
 use crate::api::ClerkUser;
-use crate::cache::Cache;
+use crate::cache::{Cache, Locked};
 use crate::clock::Now;
+use crate::reason::Reason;
 use crate::revocation::{Revocation, TimedRevocation};
 
 /// At most this many of each kind; independent of the size of the caches.
@@ -52,14 +53,14 @@ impl BlockedUsers {
         let id = user.id.as_str();
         if user.is_blocked() {
             let expires_ms = now.mono_ms.saturating_add(self.ban_ttl_ms);
-            let known_ms = self.bans.get(id, now.mono_ms).map(|ban| ban.version_ms);
-            let version_ms = known_ms.unwrap_or(i64::MIN).max(user.updated_at_ms);
+            let known = self.bans.find(id, now.mono_ms).ok().flatten();
+            let version_ms = known.map_or(i64::MIN, |ban| ban.version_ms).max(user.updated_at_ms);
             let ban = Ban { version_ms, expires_ms, is_imported: false };
-            self.bans.put(id.into(), ban, expires_ms, now.mono_ms);
+            self.bans.record_if(id.into(), ban, expires_ms, now.mono_ms, |_| true);
         } else {
             self.bans.remove_if(id, |ban| ends(ban.version_ms));
         }
-        self.is_banned(id, now)
+        self.is_banned(id, now) != Ok(false)
     }
 
     /// Adds a ban that another process reports. Returns whether it is a newer one. The end of a ban that another process reports ends
@@ -70,7 +71,7 @@ impl BlockedUsers {
             Revocation::Banned => {
                 let left_ms = revocation.expires_at_ms.saturating_sub(now.wall_ms).min(self.ban_ttl_ms);
                 let expires_ms = now.mono_ms.saturating_add(left_ms);
-                let known = self.bans.get(id, now.mono_ms);
+                let known = self.bans.find(id, now.mono_ms).ok().flatten();
                 let is_newer = left_ms > 0 && known.is_none_or(|known| known.version_ms < version_ms);
                 let is_later =
                     known.is_some_and(|known| known.version_ms == version_ms && known.expires_ms < expires_ms);
@@ -78,7 +79,7 @@ impl BlockedUsers {
                     let is_imported = known.is_none_or(|known| known.is_imported);
                     let expires_ms = known.map_or(expires_ms, |known| known.expires_ms.max(expires_ms));
                     let ban = Ban { version_ms, expires_ms, is_imported };
-                    self.bans.put(id.into(), ban, expires_ms, now.mono_ms);
+                    self.bans.record_if(id.into(), ban, expires_ms, now.mono_ms, |_| true);
                 }
                 is_newer
             }
@@ -102,8 +103,9 @@ impl BlockedUsers {
         bans
     }
 
-    pub fn is_banned(&self, id: &str, now: Now) -> bool {
-        self.bans.get(id, now.mono_ms).is_some()
+    /// Fails in a forked child that cannot know it.
+    pub fn is_banned(&self, id: &str, now: Now) -> Result<bool, Reason> {
+        is_known(self.bans.find(id, now.mono_ms))
     }
 
     /// Records whether a user's row was active when it was read.
@@ -111,12 +113,14 @@ impl BlockedUsers {
         if is_active {
             self.forget_row(id);
         } else {
-            self.inactive_rows.put(id.into(), (), now.mono_ms.saturating_add(ROW_TTL_MS), now.mono_ms);
+            let expires_ms = now.mono_ms.saturating_add(ROW_TTL_MS);
+            self.inactive_rows.record_if(id.into(), (), expires_ms, now.mono_ms, |_| true);
         }
     }
 
-    pub fn has_inactive_row(&self, id: &str, now: Now) -> bool {
-        self.inactive_rows.get(id, now.mono_ms).is_some()
+    /// Fails in a forked child that cannot know it.
+    pub fn has_inactive_row(&self, id: &str, now: Now) -> Result<bool, Reason> {
+        is_known(self.inactive_rows.find(id, now.mono_ms))
     }
 
     /// Removes what is known of a user's row.
@@ -128,6 +132,10 @@ impl BlockedUsers {
     pub fn forget_rows(&self) {
         self.inactive_rows.clear();
     }
+}
+
+fn is_known<V>(found: Result<Option<V>, Locked>) -> Result<bool, Reason> {
+    found.map(|value| value.is_some()).map_err(|Locked| Reason::InternalError)
 }
 
 #[cfg(test)]
@@ -151,13 +159,16 @@ mod tests {
         for (version, is_current, ends) in [(4, true, false), (5, false, false), (5, true, true), (6, false, true)] {
             ban();
             blocked.record_fetched(&user(version, false), NOW, is_current);
-            assert_eq!(blocked.is_banned("user_1", NOW), !ends, "{version} {is_current}");
+            assert_eq!(blocked.is_banned("user_1", NOW), Ok(!ends), "{version} {is_current}");
         }
         // An older report of the ban does not make it older.
         ban();
         blocked.record_fetched(&user(3, true), NOW, true);
         assert!(blocked.record_event(&user(4, false), NOW));
-        assert!(!blocked.is_banned("user_1", Now { mono_ms: 1000, ..NOW }) && !blocked.is_banned("user_2", NOW));
+        assert!(
+            blocked.is_banned("user_1", Now { mono_ms: 1000, ..NOW }) == Ok(false)
+                && blocked.is_banned("user_2", NOW) == Ok(false)
+        );
     }
 
     #[test]
@@ -168,17 +179,17 @@ mod tests {
         assert!(import(Revocation::Banned, 5) && !import(Revocation::Banned, 5) && import(Revocation::Banned, 6));
         assert_eq!(blocked.bans(NOW), [("user_1".to_owned(), timed(Revocation::Banned, 6))]);
         let later = Now { mono_ms: 500, wall_ms: 500 };
-        assert!(!blocked.is_banned("user_1", later) && blocked.bans(later).is_empty());
+        assert!(blocked.is_banned("user_1", later) == Ok(false) && blocked.bans(later).is_empty());
         assert!(!blocked.import("user_2", timed(Revocation::Banned, 5), later), "expired");
         assert!(import(Revocation::Banned, 6));
         for (version, ends) in [(6, false), (7, true)] {
             import(Revocation::Lifted, version);
-            assert_eq!(blocked.is_banned("user_1", NOW), !ends, "{version}");
+            assert_eq!(blocked.is_banned("user_1", NOW), Ok(!ends), "{version}");
         }
         blocked.record_event(&user(5, true), NOW);
         assert!(import(Revocation::Banned, 6));
         import(Revocation::Lifted, 7);
-        assert!(blocked.is_banned("user_1", NOW));
+        assert!(blocked.is_banned("user_1", NOW) == Ok(true));
     }
 
     #[test]
@@ -192,22 +203,24 @@ mod tests {
         let blocked = BlockedUsers::new(1000);
         blocked.record_event(&user(5, true), NOW);
         assert!(blocked.import("user_1", timed(6, 500), NOW));
-        assert!(blocked.is_banned("user_1", at(600)), "an own one");
+        assert!(blocked.is_banned("user_1", at(600)) == Ok(true), "an own one");
         // Of two reports of one version, the later end counts.
         assert!(blocked.import("user_2", timed(6, 700), NOW) && blocked.import("user_2", timed(7, 500), NOW));
-        assert!(blocked.is_banned("user_2", at(600)));
+        assert!(blocked.is_banned("user_2", at(600)) == Ok(true));
         assert!(!blocked.import("user_2", timed(7, 900), NOW));
-        assert!(blocked.is_banned("user_2", at(800)) && !blocked.is_banned("user_2", at(900)));
+        assert!(blocked.is_banned("user_2", at(800)) == Ok(true) && blocked.is_banned("user_2", at(900)) == Ok(false));
     }
 
     #[test]
     fn inactive_row_is_known_until_it_is_read_again() {
         let blocked = BlockedUsers::new(1000);
         blocked.record_row("user_1", false, NOW);
-        assert!(blocked.has_inactive_row("user_1", NOW) && !blocked.has_inactive_row("user_2", NOW));
-        assert!(!blocked.has_inactive_row("user_1", Now { mono_ms: ROW_TTL_MS, ..NOW }));
+        assert!(
+            blocked.has_inactive_row("user_1", NOW) == Ok(true) && blocked.has_inactive_row("user_2", NOW) == Ok(false)
+        );
+        assert!(blocked.has_inactive_row("user_1", Now { mono_ms: ROW_TTL_MS, ..NOW }) == Ok(false));
         blocked.record_row("user_1", false, NOW);
         blocked.record_row("user_1", true, NOW);
-        assert!(!blocked.has_inactive_row("user_1", NOW));
+        assert!(blocked.has_inactive_row("user_1", NOW) == Ok(false));
     }
 }

@@ -104,11 +104,12 @@ impl Handshakes {
             let _ = self.payloads.put_if(key, lines.clone(), expires_ms, now.mono_ms, |_| true);
             Ok(Some(lines))
         };
-        let timeout = || Err(unavailable(ApiError::new(ErrorKind::Timeout)));
+        let failed = |kind| Err(unavailable(ApiError::new(kind)));
         if session_id.is_some_and(|session_id| self.may_call(session_id, now)) {
             return match self.payloads_in_flight.run(&key, deadline, || exchange(Caller::Known)) {
                 Flight::Complete(payload) => payload.map_err(unavailable),
-                Flight::TimedOut | Flight::Abandoned => timeout(),
+                Flight::Cancelled => failed(ErrorKind::Cancelled),
+                Flight::TimedOut | Flight::Abandoned => failed(ErrorKind::Timeout),
             };
         }
         let _waiting = self.nonces.try_wait().map_err(unavailable)?;
@@ -125,7 +126,8 @@ impl Handshakes {
         match (flight, permit) {
             (_, Err(error)) => Err(unavailable(error)),
             (Some(Flight::Complete(payload)), Ok(_)) => payload.map_err(unavailable),
-            (_, Ok(_)) => timeout(),
+            (Some(Flight::Cancelled), Ok(_)) => failed(ErrorKind::Cancelled),
+            (_, Ok(_)) => failed(ErrorKind::Timeout),
         }
     }
 
@@ -162,7 +164,7 @@ impl Handshakes {
         };
         Ok(match self.refreshes_in_flight.run(&key, deadline, call) {
             Flight::Complete(refreshed) => refreshed,
-            Flight::TimedOut | Flight::Abandoned => Err(Arc::from("fetch-error")),
+            Flight::TimedOut | Flight::Abandoned | Flight::Cancelled => Err(Arc::from("fetch-error")),
         })
     }
 
@@ -186,6 +188,12 @@ impl Handshakes {
         let is_first = self.redirected.get(&key, now.mono_ms).is_none();
         let _ = self.redirected.put_if(key, (), expires_ms, now.mono_ms, |_| true);
         is_first
+    }
+
+    /// Ends the waits of callers that have joined a call.
+    pub fn cancel_waits(&self) {
+        self.payloads_in_flight.cancel();
+        self.refreshes_in_flight.cancel();
     }
 
     /// To be called in a forked child: the callers of the parent do not exist there.

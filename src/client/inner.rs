@@ -75,18 +75,19 @@ pub(super) struct Inner {
 impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
-        Io::Blocking(Deadline::after(self.settings.timeout))
+        Io::Blocking(self.deadline())
     }
 
     /// Returns the deadline of a call that begins now.
     pub fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.timeout)
+        self.backend.api.shutdowns().deadline(self.settings.timeout)
     }
 
-    /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
-    pub fn blocking_for(&self, time: Duration) -> Io {
+    /// Returns the `Io` of a fetch between requests to the user store, of a call that has begun at this count of shutdowns. One on a
+    /// database server shares the call's deadline.
+    pub fn blocking_for(&self, time: Duration, shutdowns: u64) -> Io {
         let left = if self.settings.has_database { current_deadline().remaining() } else { time };
-        Io::Blocking(Deadline::after(time.min(left)))
+        Io::Blocking(self.backend.api.shutdowns().deadline_of(shutdowns, time.min(left)))
     }
 
     pub fn schema(&self) -> Schema {
@@ -100,7 +101,7 @@ impl Inner {
 
     /// Returns a user, and records whether Clerk says that the user is banned.
     pub fn find_user(&self, id: &str, demand: Demand, now: Now, io: Io) -> Result<FoundUser, VerifyError> {
-        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now), ..demand };
+        let demand = Demand { is_banned: self.blocked_users.is_banned(id, now)?, ..demand };
         let found = self.users.find(id, demand, now, io, &self.backend)?;
         if found.origin == Origin::Fetched {
             let key = self.invalidations.key(Scope::Subject, id);
@@ -149,6 +150,20 @@ impl Inner {
         }
         if let KeySource::Jwks(store) = &self.keys {
             store.reset_after_fork();
+        }
+    }
+
+    /// Ends all calls that have begun: they send nothing more to Clerk, and wait for nothing.
+    pub fn cancel_calls(&self) {
+        self.backend.api.shutdown();
+        self.users.cancel_waits();
+        self.sessions.cancel_waits();
+        self.machine_tokens.cancel_waits();
+        if let Some(handshakes) = &self.handshakes {
+            handshakes.cancel_waits();
+        }
+        if let KeySource::Jwks(store) = &self.keys {
+            store.cancel_waits();
         }
     }
 

@@ -135,6 +135,7 @@ impl MachineTokens {
         };
         let (checked, begun) = match flight {
             Flight::Complete(verified) => verified,
+            Flight::Cancelled => (Err(ApiError::new(ErrorKind::Cancelled)), Begun::default()),
             Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), Begun::default()),
         };
         let machine = checked.map_err(unavailable)??;
@@ -191,6 +192,11 @@ impl MachineTokens {
     /// Removes all refusals.
     pub fn clear_refusals(&self) {
         self.admission.clear_refusals();
+    }
+
+    /// Ends the waits of callers that have joined a call.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
     }
 
     pub fn reset_after_fork(&self) {
@@ -257,8 +263,11 @@ mod tests {
         assert_eq!(reason(verify(&tokens(None), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_2")), || (200, M2M))), None);
         assert_eq!(reason(verify(&tokens(Some("mch_3")), || (200, M2M))), Some(Reason::TokenInvalidAudience));
-        assert_eq!(reason(verify(&tokens(None), || (404, "{}"))), Some(Reason::TokenInvalid));
-        assert_eq!(reason(verify(&tokens(None), || (401, "{}"))), Some(Reason::SecretKeyInvalid));
+        let error = r#"{"errors":[{"code":"x"}]}"#;
+        assert_eq!(reason(verify(&tokens(None), move || (404, error))), Some(Reason::TokenInvalid));
+        assert_eq!(reason(verify(&tokens(None), move || (401, error))), Some(Reason::SecretKeyInvalid));
+        assert_eq!(reason(verify(&tokens(None), || (404, "{}"))), Some(Reason::ServerError));
+        assert_eq!(reason(verify(&tokens(None), || (401, "{}"))), Some(Reason::ServerError));
         assert_eq!(reason(verify(&tokens(None), || (429, "{}"))), Some(Reason::ServerError));
     }
 

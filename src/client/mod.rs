@@ -522,9 +522,9 @@ impl Client {
     /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
         self.inner.changes.cancel();
+        self.inner.cancel_calls();
         self.poller.stop();
         self.inner.flush_changes();
-        self.inner.backend.api.shutdown();
     }
 
     /// Returns the counters.

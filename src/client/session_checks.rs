@@ -7,7 +7,7 @@ use super::auth_result::{AuthError, VerifyError};
 use super::backend::Backend;
 use super::invalidations::{Invalidations, Key, Scope};
 use crate::api::{ApiError, ErrorKind, SessionState};
-use crate::cache::Cache;
+use crate::cache::{Cache, Locked};
 use crate::clock::{Deadline, Io, Now};
 use crate::reason::Reason;
 use crate::single_flight::{Flight, SingleFlight};
@@ -56,6 +56,7 @@ impl SessionChecks {
                 });
                 let (outcome, begun) = match flight {
                     Flight::Complete(checked) => checked,
+                    Flight::Cancelled => (Err(ApiError::new(ErrorKind::Cancelled)), 0),
                     Flight::TimedOut | Flight::Abandoned => (Err(ApiError::new(ErrorKind::Timeout)), 0),
                 };
                 let is_accepted = outcome.map_err(|error| VerifyError::Refused(AuthError::unavailable(error)))?;
@@ -81,7 +82,7 @@ impl SessionChecks {
         };
         let is_current = |_: Option<&bool>| !self.invalidations.is_key_invalidated_since(begun, key);
         let expires_ms = now.mono_ms.saturating_add(self.ttl_ms);
-        let _ = self.sessions.put_if(sid.into(), is_accepted, expires_ms, now.mono_ms, is_current);
+        self.sessions.record_if(sid.into(), is_accepted, expires_ms, now.mono_ms, is_current);
         Ok(is_accepted)
     }
 
@@ -90,9 +91,13 @@ impl SessionChecks {
         !self.is_enabled() || sid.is_some_and(|sid| self.sessions.get(sid, now.mono_ms) == Some(true))
     }
 
-    /// Whether a cached check found that this session has ended.
-    pub fn is_rejected(&self, sid: &str, now: Now) -> bool {
-        self.is_enabled() && self.sessions.get(sid, now.mono_ms) == Some(false)
+    /// Whether a cached check found that this session has ended. Fails in a forked child that cannot know it.
+    pub fn is_rejected(&self, sid: &str, now: Now) -> Result<bool, Reason> {
+        if !self.is_enabled() {
+            return Ok(false);
+        }
+        let found = self.sessions.find(sid, now.mono_ms).map_err(|Locked| Reason::InternalError)?;
+        Ok(found == Some(false))
     }
 
     pub fn remove(&self, sid: &str) {
@@ -101,6 +106,11 @@ impl SessionChecks {
 
     pub fn clear(&self) {
         self.sessions.clear();
+    }
+
+    /// Ends the waits of callers that have joined a call.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
     }
 
     pub fn reset_after_fork(&self) {

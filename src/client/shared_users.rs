@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::changes::Changes;
 use crate::api::ClerkUser;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Shutdowns};
 use crate::shared_cache::{FoundSnapshot, SharedCache, Unavailable, UserSnapshot};
 
 /// How long the others wait for a fetch: 25, 50, then 100 ms at a time.
@@ -64,14 +64,15 @@ impl SharedUsers {
         }
     }
 
-    /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does. After an outage of the
+    /// Finds a user that `is_usable`, or who fetches it. With `may_wait` it waits for another process that does, or for
+    /// a shutdown. After an outage of the
     /// engine a process without budget left fetches for no other.
     pub fn find(
         &self,
         id: &str,
         now_ms: i64,
         deadline: Deadline,
-        may_wait: bool,
+        may_wait: Option<&Shutdowns>,
         has_budget: impl Fn() -> bool,
         is_usable: impl Fn(&UserSnapshot) -> bool,
     ) -> Plan {
@@ -94,11 +95,11 @@ impl SharedUsers {
         id: &str,
         now_ms: i64,
         deadline: Deadline,
-        may_wait: bool,
+        may_wait: Option<&Shutdowns>,
         has_budget: impl Fn() -> bool,
         is_usable: impl Fn(&UserSnapshot) -> bool,
     ) -> Plan {
-        let waiting = Deadline::after(if may_wait { MAX_WAIT.min(deadline.remaining()) } else { Duration::ZERO });
+        let waiting = Deadline::after(may_wait.map_or(Duration::ZERO, |_| MAX_WAIT.min(deadline.remaining())));
         let mut pause = FIRST_PAUSE;
         loop {
             let Ok(found) = self.stored(id, deadline) else {
@@ -126,7 +127,13 @@ impl SharedUsers {
                 (Ok(false), _) => {}
                 (Err(_), aged) => return Plan::FetchWithinBudget(preparation(aged)),
             }
-            std::thread::sleep(pause.min(waiting.remaining()));
+            if let Some(shutdowns) = may_wait {
+                shutdowns.pause(deadline, pause.min(waiting.remaining()));
+                if shutdowns.have_ended(deadline) {
+                    // Nothing is sent any more.
+                    return Plan::Fetch(Preparation::default());
+                }
+            }
             pause = (pause * 2).min(MAX_PAUSE);
         }
     }
@@ -183,7 +190,8 @@ mod tests {
     fn user_that_a_request_needs_is_counted_once() {
         let cache = cache(MemoryEngine::new());
         let users = SharedUsers::new(cache.clone(), Arc::default(), 60_000);
-        let find = |is_usable| users.find("user_1", NOW_MS, deadline(), true, || true, |_| is_usable);
+        let find =
+            |is_usable| users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| is_usable);
         let counted = || (cache.stats().hits, cache.stats().misses);
         let Plan::Fetch(preparation) = find(true) else { panic!("the lease is free") };
         assert_eq!(counted(), (0, 1));
@@ -231,11 +239,14 @@ mod tests {
     fn fetch_without_the_engine_is_within_the_budget_whatever_the_ttl() {
         for ttl_ms in [0, 60_000] {
             let users = SharedUsers::new(cache(Gone), Arc::default(), ttl_ms);
-            let plan = users.find("user_1", NOW_MS, deadline(), true, || true, |_| true);
+            let plan = users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| true);
             assert!(matches!(plan, Plan::FetchWithinBudget(_)), "{ttl_ms}");
             assert_eq!((users.cache.stats().hits, users.cache.stats().misses), (0, 0));
         }
         let users = SharedUsers::new(cache(MemoryEngine::new()), Arc::default(), 0);
-        assert!(matches!(users.find("user_1", NOW_MS, deadline(), true, || true, |_| true), Plan::Fetch(_)));
+        assert!(matches!(
+            users.find("user_1", NOW_MS, deadline(), Some(&Shutdowns::default()), || true, |_| true),
+            Plan::Fetch(_)
+        ));
     }
 }

@@ -463,7 +463,7 @@ impl Inner {
         };
         // A ban that this process has received itself stays, but is reported to no other process again.
         if let Some(version_ms) = version_ms.filter(|_| revocation.revocation == Revocation::Lifted)
-            && (self.blocked_users.is_banned(id, now)
+            && (self.blocked_users.is_banned(id, now) != Ok(false)
                 || self.revocations.is_user_revoked(id, Reason::UserInactive, now))
         {
             self.users.record_version(id, version_ms, now);

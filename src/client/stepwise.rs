@@ -31,8 +31,8 @@ pub(super) trait Waiting: Sized {
     /// Takes the store's response.
     fn submit(self, inner: &Inner, response: Result<StoreResponse, StoreError>) -> Step<Self>;
 
-    /// Waits for Clerk, at most `timeout_ms`.
-    fn fetch_user(self, inner: &Inner) -> Step<Self>;
+    /// Waits for Clerk, at most `timeout_ms`, in a call that has begun at this count of shutdowns.
+    fn fetch_user(self, inner: &Inner, shutdowns: u64) -> Step<Self>;
 
     /// Ends incomplete work. Returns its outcome.
     fn abandon(self, inner: &Inner) -> Self::Outcome;
@@ -82,7 +82,10 @@ impl<W: Waiting> Stepwise<W> {
     pub fn fetch_user(&mut self) {
         match self.inner.store.clone().filter(|_| self.inner.settings.has_database) {
             Some(store) => self.drive(&*store),
-            None if matches!(self.next_wait(), NextAction::FetchUser) => self.advance(W::fetch_user),
+            None if matches!(self.next_wait(), NextAction::FetchUser) => {
+                let shutdowns = self.inner.backend.api.shutdowns().count();
+                self.advance(|work, inner| work.fetch_user(inner, shutdowns));
+            }
             None => {}
         }
     }
@@ -111,6 +114,7 @@ impl<W: Waiting> Stepwise<W> {
     fn drive(&mut self, store: &dyn UserStore) {
         let Some(Step::Waiting(work)) = &self.step else { return };
         let deadline = Deadline::after(work.time_left(&self.inner));
+        let shutdowns = self.inner.backend.api.shutdowns().count();
         within_deadline(deadline, || {
             loop {
                 match self.next_wait() {
@@ -118,7 +122,7 @@ impl<W: Waiting> Stepwise<W> {
                         let response = execute(store, request);
                         self.advance(|work, inner| work.submit(inner, response));
                     }
-                    NextAction::FetchUser => self.advance(W::fetch_user),
+                    NextAction::FetchUser => self.advance(|work, inner| work.fetch_user(inner, shutdowns)),
                     NextAction::Done => return,
                 }
             }

@@ -134,6 +134,11 @@ impl UserCache {
         let key = self.invalidations.key(Scope::Subject, id);
         let mut failure = ApiError::new(ErrorKind::Timeout);
         for _ in 0..MAX_JOINS {
+            // Later callers would join what this one starts.
+            if backend.api.shutdowns().have_ended(deadline) {
+                failure = ApiError::new(ErrorKind::Cancelled);
+                break;
+            }
             let flight_key = (id.into(), self.invalidations.last(key), after.is_some());
             let flight = self.in_flight.run(&flight_key, deadline, || {
                 let begun = self.invalidations.sequence();
@@ -150,6 +155,7 @@ impl UserCache {
                 // Joined a fetch that began too early: the next one begins later.
                 Flight::Complete((Ok(_), _)) => continue,
                 Flight::Complete((Err(error), _)) => failure = error,
+                Flight::Cancelled => failure = ApiError::new(ErrorKind::Cancelled),
                 Flight::TimedOut | Flight::Abandoned => {}
             }
             break;
@@ -190,7 +196,7 @@ impl UserCache {
         let plan = match &self.shared {
             Some(shared) if must_fetch => shared.fetch_for(id, deadline),
             Some(shared) => {
-                let may_wait = backend.api.users_circuit_error().is_none();
+                let may_wait = backend.api.users_circuit_error().is_none().then(|| backend.api.shutdowns());
                 let has_budget = || self.budget.as_ref().is_none_or(|budget| budget.wait_ms(now.mono_ms).is_none());
                 shared.find(id, now.wall_ms, deadline, may_wait, has_budget, is_usable)
             }
@@ -350,6 +356,11 @@ impl UserCache {
         self.users.len()
     }
 
+    /// Ends the waits of callers that have joined a call.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
+    }
+
     pub fn reset_after_fork(&self) {
         self.in_flight.reset_after_fork();
     }
@@ -375,7 +386,8 @@ mod tests {
             let call = self.0.fetch_add(1, Ordering::SeqCst) + 1;
             let status = (self.1)(call);
             let id = request.url.rsplit('/').next().unwrap();
-            let body = format!(r#"{{"id":"{id}","first_name":"{call}"}}"#).into_bytes();
+            let errors = r#"[{"code":"x"}]"#;
+            let body = format!(r#"{{"id":"{id}","first_name":"{call}","errors":{errors}}}"#).into_bytes();
             Ok(Response { status, retry_after: None, trace_id: None, body })
         }
         fn reset_after_fork(&self) -> bool {

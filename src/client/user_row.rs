@@ -60,8 +60,9 @@ impl Inner {
         mut context: AuthContext,
         mut token: Box<VerifiedToken>,
         read: Option<RowRead>,
+        shutdowns: u64,
     ) -> AuthStep {
-        let io = self.blocking_for(context.clerk_time_left.unwrap_or(self.settings.timeout));
+        let io = self.blocking_for(context.clerk_time_left.unwrap_or(self.settings.timeout), shutdowns);
         let restarts = context.restarts;
         let error = match (self.resolve_again(&mut context, &mut token, io), read) {
             // After a restart the user may come from a fetch before the row was read.

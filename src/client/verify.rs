@@ -138,7 +138,7 @@ impl Inner {
     pub fn check_memory(&self, token: &VerifiedToken, now: Now) -> Result<(), VerifyError> {
         self.check_known(token, now)?;
         match token.user_id() {
-            Some(id) if self.blocked_users.has_inactive_row(id, now) => Err(Reason::UserInactive.into()),
+            Some(id) if self.blocked_users.has_inactive_row(id, now)? => Err(Reason::UserInactive.into()),
             _ => Ok(()),
         }
     }

@@ -190,8 +190,9 @@ impl Inner {
             return None;
         }
         // Where users are fetched, only the ban of a user and its end are stored, not that there is none.
-        let ends_bans =
-            self.settings.mode == UserMode::Claims || self.blocked_users.is_banned(&id, now) || shared_ms != Ok(None);
+        let ends_bans = self.settings.mode == UserMode::Claims
+            || self.blocked_users.is_banned(&id, now) != Ok(false)
+            || shared_ms != Ok(None);
         let (user, age_ms) = self.invalidate(Scope::Subject, &id, || {
             let is_banned = self.blocked_users.record_event(&user, now);
             let age_ms = match self.settings.mode {
@@ -291,7 +292,7 @@ impl Waiting for RowUpdate {
         }
     }
 
-    fn fetch_user(self, inner: &Inner) -> RowStep {
+    fn fetch_user(self, inner: &Inner, shutdowns: u64) -> RowStep {
         let (mut event, sync, after) = match self {
             RowUpdate::Sync(event, Next::FetchUser { sync, after }) => (event, sync, after),
             waiting => return Step::Waiting(waiting),
@@ -299,7 +300,7 @@ impl Waiting for RowUpdate {
         let id = event.found.user.user.id.clone();
         event.begun = inner.invalidations.sequence();
         let demand = Demand { after: Some(after), ..Demand::default() };
-        match inner.find_user(&id, demand, event.now, inner.blocking_for(inner.settings.timeout)) {
+        match inner.find_user(&id, demand, event.now, inner.blocking_for(inner.settings.timeout, shutdowns)) {
             Ok(found) => {
                 event.begun = event.begun.min(found.begun.unwrap_or(u64::MAX));
                 event.found = found;

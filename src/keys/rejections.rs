@@ -7,7 +7,7 @@ use crate::cache::PrehashedState;
 use crate::fork_mutex::ResetMutex;
 
 /// How long an entry is found: at least one period, at most two.
-pub const PERIOD_MS: i64 = 10_000;
+pub(crate) const PERIOD_MS: i64 = 10_000;
 const SHARDS: usize = 16;
 /// The number of entries of a shard in one period. They fill a map of 2048 slots with 17 bytes each, so that no call allocates
 /// more than 35 KB, and all maps of both periods have 1.1 MB.

@@ -159,6 +159,8 @@ type OnLimited = dyn Fn(u64) + Send + Sync;
 /// The cached JWK set. Times are milliseconds of the monotonic clock.
 pub struct JwksStore {
     loaded: ResetMutex<Option<Arc<Loaded>>>,
+    /// The set that never changes, if none can be fetched: a forked child may have to replace `loaded`.
+    configured: Option<Arc<Loaded>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
     /// The last fetch, if it failed.
     last_failure: ResetMutex<Option<Failure>>,
@@ -189,8 +191,10 @@ impl JwksStore {
         on_replaced: Box<OnReplaced>,
         on_limited: Box<OnLimited>,
     ) -> Self {
+        let loaded = set.map(|(set, fetched_ms)| Arc::new(Loaded::new(set, fetched_ms, 0, None)));
         JwksStore {
-            loaded: ResetMutex::new(set.map(|(set, fetched_ms)| Arc::new(Loaded::new(set, fetched_ms, 0, None)))),
+            configured: loaded.clone().filter(|_| !can_fetch),
+            loaded: ResetMutex::new(loaded),
             in_flight: SingleFlight::default(),
             last_failure: ResetMutex::default(),
             fetches: AtomicU64::new(0),
@@ -253,11 +257,10 @@ impl JwksStore {
 
     /// Returns whether a set that needs no refresh has no key with this id, and none is fetched for it.
     pub fn is_unknown(&self, kid: &str, now_ms: i64) -> bool {
-        let loaded = self.loaded.lock();
+        let loaded = self.loaded();
         let is_current =
             |loaded: &&Arc<Loaded>| !self.can_fetch || now_ms.saturating_sub(loaded.fetched_ms) < REFRESH_AFTER_MS;
         let is_absent = loaded.as_ref().filter(is_current).is_some_and(|loaded| loaded.set.get(kid).is_none());
-        drop(loaded);
         is_absent && (!self.can_fetch || self.unknown.get(kid.as_bytes(), now_ms).is_some())
     }
 
@@ -291,7 +294,7 @@ impl JwksStore {
     /// if it is used up: Clerk does rotate its keys, and may do so again. Once for each set, so that no client can have the
     /// set fetched more often.
     pub fn confirm(&self, key_id: &[u8; 32], now_ms: i64) {
-        let loaded = self.loaded.lock().clone();
+        let loaded = self.loaded();
         let Some(loaded) = loaded.filter(|loaded| loaded.new_keys.contains(key_id)) else { return };
         if !self.refetch_limit.is_available(now_ms) && !loaded.has_renewed.swap(true, Ordering::SeqCst) {
             self.refetch_limit.release();
@@ -303,8 +306,13 @@ impl JwksStore {
         if !self.can_fetch {
             return Ok(());
         }
-        let seen = self.loaded.lock().clone();
+        let seen = self.loaded();
         self.refresh(seen.as_ref(), now_ms, fetcher)
+    }
+
+    /// Ends the waits of callers that have joined a fetch.
+    pub fn cancel_waits(&self) {
+        self.in_flight.cancel();
     }
 
     /// Removes a running fetch. To be called in a forked child: its thread does not exist there.
@@ -315,26 +323,30 @@ impl JwksStore {
 
     /// Returns what is known of the keys with a key id, without a fetch.
     pub fn known(&self, kid: Option<&str>) -> KnownKeys<Keys> {
-        let loaded = self.loaded.lock().clone();
+        let loaded = self.loaded();
         match loaded {
             Some(loaded) => KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned()),
             None => KnownKeys::NotFetched(self.last_failure.lock().as_ref().map(Failure::describe)),
         }
     }
 
+    fn loaded(&self) -> Option<Arc<Loaded>> {
+        self.loaded.lock().clone().or_else(|| self.configured.clone())
+    }
+
     /// Whether the key with this id is in the set.
     pub fn contains(&self, id: &[u8; 32]) -> bool {
-        self.loaded.lock().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
+        self.loaded().as_ref().is_some_and(|loaded| loaded.set.iter().any(|key| key.id() == id))
     }
 
     /// Returns the age of the set, if there is one.
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
-        self.loaded.lock().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
+        self.loaded().as_ref().map(|loaded| now_ms.saturating_sub(loaded.fetched_ms))
     }
 
     /// Returns a usable set, refreshed if it is due.
     fn current(&self, now_ms: i64, fetcher: &JwksFetcher<'_>) -> Result<Arc<Loaded>, KeyLookupError> {
-        let seen = self.loaded.lock().clone();
+        let seen = self.loaded();
         if let Some(loaded) = &seen {
             let age_ms = now_ms.saturating_sub(loaded.fetched_ms);
             if !self.can_fetch || age_ms < REFRESH_AFTER_MS {
@@ -353,14 +365,14 @@ impl JwksStore {
                     }
                     _ => {}
                 }
-                return Ok(self.loaded.lock().clone().unwrap_or_else(|| loaded.clone()));
+                return Ok(self.loaded().unwrap_or_else(|| loaded.clone()));
             }
         }
         if let Some(error) = self.backoff(now_ms) {
             return Err(error);
         }
         self.refresh(seen.as_ref(), now_ms, fetcher)?;
-        self.loaded.lock().clone().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
+        self.loaded().ok_or_else(|| unavailable(Reason::JwkFailedToLoad, None))
     }
 
     /// Returns the error of the last fetch while no other one may be begun.
@@ -427,7 +439,7 @@ impl JwksStore {
             }
         };
         outcome?;
-        Ok(self.loaded.lock().clone().map_or(Refetch::Limited, of_kind))
+        Ok(self.loaded().map_or(Refetch::Limited, of_kind))
     }
 
     fn refresh(
@@ -448,7 +460,7 @@ impl JwksStore {
         fetcher: &JwksFetcher<'_>,
         deadline: Deadline,
     ) -> Result<(), KeyLookupError> {
-        if self.loaded.lock().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if self.loaded().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
         let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
@@ -486,7 +498,7 @@ impl JwksStore {
             let error = ApiError::new(ErrorKind::BadResponse);
             (unavailable(Reason::JwkRemoteInvalid, Some(error)), REFRESH_BACKOFF_MS)
         })?;
-        let before = self.loaded.lock().clone();
+        let before = self.loaded();
         let loaded = Arc::new(Loaded::new(set, now_ms, number, before.as_deref()));
         *self.loaded.lock() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
@@ -527,6 +539,7 @@ fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookup
     match flight {
         Flight::Complete(outcome) => outcome,
         Flight::TimedOut => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Timeout)))),
+        Flight::Cancelled => Err(unavailable(Reason::JwkFailedToLoad, Some(ApiError::new(ErrorKind::Cancelled)))),
         Flight::Abandoned => Err(internal_error()),
     }
 }
@@ -548,13 +561,37 @@ mod tests {
 
     use super::*;
 
+    /// The modulus of RFC 7638 section 3.1.
+    const KEY: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+
+    #[test]
+    fn configured_set_stays_in_a_forked_child() {
+        let set = KeySet::parse(format!(r#"{{"keys":[{{"kty":"RSA","kid":"a","n":"{KEY}","e":"AQAB"}}]}}"#).as_bytes());
+        let mut store = JwksStore::new(set.map(|set| (set, 0)), false, Box::new(|_| {}), Box::new(|_| {}));
+        store.loaded.pretend_forked();
+        let fetch = |_: Deadline| panic!("there is no URL");
+        let fetcher = JwksFetcher::new(&fetch, Io::Blocking(Deadline::after(Duration::from_secs(1))));
+        let found = || store.keys_for("a", 0, &fetcher).is_ok_and(|keys| store.contains(keys[0].id()));
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let store = &store;
+            scope.spawn(|| {
+                let _held = store.loaded.lock();
+                barrier.wait();
+                std::thread::sleep(Duration::from_millis(300));
+            });
+            barrier.wait();
+            assert!(found(), "while another thread has the lock");
+        });
+        assert!(found(), "afterwards");
+    }
+
     #[test]
     fn one_call_fetches_the_set_at_most_once() {
-        let key = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
         let (calls, kid) = (Cell::new(0), Cell::new("old"));
         let fetch = |_: Deadline| {
             calls.set(calls.get() + 1);
-            Ok(format!(r#"{{"keys":[{{"kty":"RSA","kid":"{}","n":"{key}","e":"AQAB"}}]}}"#, kid.get()).into_bytes())
+            Ok(format!(r#"{{"keys":[{{"kty":"RSA","kid":"{}","n":"{KEY}","e":"AQAB"}}]}}"#, kid.get()).into_bytes())
         };
         let store = JwksStore::new(None, true, Box::new(|_| {}), Box::new(|_| {}));
         let lookup = |kid: &str| {

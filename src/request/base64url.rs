@@ -1,4 +1,4 @@
-//! base64url without padding (RFC 4648 §5), decoded on the stack: rejecting a token allocates the same, however long it is.
+//! base64url without padding (RFC 4648 §5), decoded on the stack, however long it is.
 
 use std::mem::MaybeUninit;
 

@@ -101,7 +101,7 @@ fn request_during_an_invalidation_does_not_join_the_older_fetch() {
 #[test]
 fn user_created_during_lookup_is_not_cached_as_missing() {
     let (fixture, _) = fixture(UserMode::Profile, |_| {});
-    fixture.sim.fault(Fault::on("/users/user_3").status(404).body(json!({})).delay_ms(400).times(1));
+    fixture.sim.fault(Fault::on("/users/user_3").status(404).delay_ms(400).times(1));
     std::thread::scope(|scope| {
         let early = scope.spawn(|| fixture.authenticate_new("user_3"));
         wait_for_request(&fixture, "/users/user_3");

@@ -38,6 +38,8 @@ fn faults() -> Vec<(&'static str, Option<Fault>, &'static str)> {
         ("401", Some(on().status(401)), MISCONFIGURED),
         ("403", Some(on().status(403)), FAILED),
         ("404", Some(on().status(404)), FAILED),
+        ("html 401", Some(on().status(401).html()), FAILED),
+        ("html 404", Some(on().status(404).html()), FAILED),
         ("429", Some(on().status(429).header("Retry-After", "2")), FAILED),
         ("500 once", Some(on().status(500).times(1)), PASSING),
         ("reset once", Some(on().reset().times(1)), PASSING),

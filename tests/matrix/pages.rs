@@ -118,3 +118,25 @@ fn clerk_faults_when_a_session_is_refreshed() {
     ]);
     column(faults, "__refresh_naoXFJnI=rt_0", |_| ("out token-expired", true));
 }
+
+/// Nothing is recorded of a response that is not Clerk's: the same page succeeds as soon as Clerk responds.
+#[test]
+fn foreign_response_to_a_page_is_not_cached() {
+    for (path, cookie, during) in [
+        ("/clients/handshake_payload", "__clerk_handshake_nonce=n1", "unavailable server-error"),
+        ("/sessions/*/refresh", "__refresh_naoXFJnI=rt_0", "out token-expired"),
+    ] {
+        for status in [400, 401, 403, 404, 410, 422] {
+            let fixture = fixture();
+            let token = fixture.mint(&session());
+            fixture.sim.update(|state| {
+                state.nonces.insert("n1".into(), lines(&token));
+                state.refresh = json!({"cookies": lines(&token)});
+            });
+            fixture.sim.fault(Fault::on(path).status(status).html());
+            assert_eq!(word(&open_page(&fixture, cookie)), during, "{path} {status}");
+            fixture.sim.clear_faults();
+            assert_eq!(word(&open_page(&fixture, cookie)), "in verified", "{path} {status}");
+        }
+    }
+}

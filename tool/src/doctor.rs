@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use clerk_auth::internals::KeySet;
+use clerk_auth::internals::{ApiError, ApiErrorKind, KeySet};
 use serde_json::json;
 
 use crate::output::{self, Check, Failure, Mark, Output, redact};
@@ -136,23 +136,25 @@ fn check_clerk(settings: &Settings, is_valid: bool, report: &mut Report) {
             report.add("clock", if is_near { Mark::Ok } else { Mark::Failed }, format!("{apart} s from Clerk's"), hint);
         }
     }
-    match (probe.status, secret.is_some()) {
+    let error = probe.error();
+    match (&error, secret.is_some()) {
         (_, false) if !is_valid => {
             report.add("secret key", Mark::Skipped, "not sent, because the settings are not valid", "");
         }
         (_, false) => report.add("secret key", Mark::Skipped, "CLERK_SECRET_KEY is not set", ""),
-        (401 | 403, true) => {
+        (Some(error), true) if error.is_secret_key_rejected() => {
             report.add(
                 "secret key",
                 Mark::Failed,
-                format!("rejected with {}", probe.status),
+                format!("rejected with {}", error.status),
                 "copy it from the API keys of this instance",
             );
         }
-        (200 | 429, true) => report.add("secret key", Mark::Ok, "accepted", ""),
-        (status, true) => {
-            report.add("secret key", Mark::Failed, format!("Clerk responded with {status}"), "try again later");
+        (None, true) => report.add("secret key", Mark::Ok, "accepted", ""),
+        (Some(ApiError { kind: ApiErrorKind::RateLimited, .. }), true) => {
+            report.add("secret key", Mark::Ok, "accepted", "");
         }
+        (Some(error), true) => report.add("secret key", Mark::Failed, error.to_string(), "try again later"),
     }
     match (probe.status, KeySet::parse(&probe.body)) {
         (200, Some(set)) if !set.kids().is_empty() => report.add("keys", Mark::Ok, set.kids().join(", "), ""),

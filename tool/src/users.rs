@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clerk_auth::Secret;
-use clerk_auth::internals::{ClerkUser, HttpTransport, KeySet, PrimaryEmail, Probe, TransportConfig};
+use clerk_auth::internals::{ApiErrorKind, ClerkUser, HttpTransport, KeySet, PrimaryEmail, Probe, TransportConfig};
 use serde_json::{Value, json};
 
 use crate::output::{Failure, Mark, Output, redact};
@@ -33,14 +33,16 @@ fn get_with_key(settings: &Settings, path: &str) -> Result<Probe, Failure> {
     get(settings, path, Some(&secret))
 }
 
-/// Returns the body of a response with status 200.
+/// Returns the body of a successful response.
 fn body(probe: Probe, what: &str) -> Result<Vec<u8>, Failure> {
-    match probe.status {
-        200 => Ok(probe.body),
-        401 | 403 => Err(Failure::usage(format!("Clerk rejects CLERK_SECRET_KEY ({})", probe.status))),
-        404 => Err(Failure { message: format!("{what} is not at this instance"), code: 1 }),
-        status => Err(Failure::unavailable(format!("Clerk responded with {status}"))),
-    }
+    let Some(error) = probe.error() else { return Ok(probe.body) };
+    Err(match error.kind {
+        ApiErrorKind::Unauthorized | ApiErrorKind::Forbidden => {
+            Failure::usage(format!("Clerk rejects CLERK_SECRET_KEY ({})", error.status))
+        }
+        ApiErrorKind::NotFound => Failure { message: format!("{what} is not at this instance"), code: 1 },
+        _ => Failure::unavailable(error.to_string()),
+    })
 }
 
 /// Prints the keys of the instance.

@@ -260,6 +260,26 @@ fn doctor_names_the_layer_that_fails() {
 }
 
 #[test]
+fn page_of_a_gateway_is_no_verdict_of_clerk() {
+    let fixture = Fixture::new();
+    for status in [401, 403, 404] {
+        fixture.sim.clear_faults();
+        fixture.sim.fault(clerk_sim::Fault::on("*").status(status).html());
+        for arguments in [&["jwks"][..], &["user", "user_1"]] {
+            let output = fixture.run(arguments, &[("CLERK_SECRET_KEY", "sk_test_x")], b"");
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(3), "{status}: {error}");
+            assert!(error.contains("not a response of Clerk"), "{status}: {error}");
+        }
+        let report = fixture.json(&["doctor"]).1.to_string();
+        assert!(report.contains("not a response of Clerk") && !report.contains("rejected with"), "{report}");
+    }
+    fixture.sim.clear_faults();
+    fixture.sim.fault(clerk_sim::Fault::on("*").status(401));
+    assert!(fixture.json(&["doctor"]).1.to_string().contains("rejected with 401"));
+}
+
+#[test]
 fn config_lists_sources_and_masks_secrets() {
     let fixture = Fixture::new();
     let file = std::env::temp_dir().join(format!("clerk-auth-{}.env", std::process::id()));

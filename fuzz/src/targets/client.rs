@@ -98,6 +98,9 @@ impl World {
     }
 }
 
+/// Clerk's error object: without it a 404 is not Clerk's.
+const NOT_FOUND: &[u8] = br#"{"errors":[{"code":"resource_not_found"}]}"#;
+
 impl Transport for World {
     fn send(&self, request: &ApiRequest<'_>, _: Duration) -> Result<Response, TransportError> {
         if *self.is_down.lock().expect("no panic") {
@@ -109,7 +112,7 @@ impl Transport for World {
         };
         let status = if found.is_some() { 200 } else { 404 };
         self.run_meanwhile();
-        Ok(Response { status, retry_after: None, trace_id: None, body: found.unwrap_or_default() })
+        Ok(Response { status, retry_after: None, trace_id: None, body: found.unwrap_or_else(|| NOT_FOUND.to_vec()) })
     }
     fn reset_after_fork(&self) -> bool {
         false

@@ -94,6 +94,11 @@ impl Fault {
         self
     }
 
+    /// Sets an HTML page as the body, as a gateway or a firewall sends it: a status without Clerk's error object.
+    pub fn html(self) -> Fault {
+        self.body(serde_json::json!({"$text": "<html><h1>Not here</h1></html>"})).header("Content-Type", "text/html")
+    }
+
     /// Sets a header field.
     pub fn header(mut self, name: &str, value: &str) -> Fault {
         self.headers.insert(name.to_owned(), Value::from(value));
