@@ -129,7 +129,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         Ok(found)
     }
 
-    /// [`Self::put_if`] for [`Self::find`]: while a value cannot be stored, nothing of its shard can be found.
+    /// [`Self::put_if`] for [`Self::find`]: while a value cannot be stored, no value of its shard can be found.
     pub fn record_if(
         &self,
         key: K,
