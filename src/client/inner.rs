@@ -28,7 +28,7 @@ use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
+use crate::users::{Origin, Schema, SyncRules, UserStore, limited_deadline};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -75,18 +75,18 @@ pub(super) struct Inner {
 impl Inner {
     /// Returns the `Io` of a call that may wait for Clerk, for `timeout_ms` from now.
     pub fn blocking(&self) -> Io {
-        Io::Blocking(Deadline::after(self.settings.timeout))
+        Io::Blocking(self.deadline())
     }
 
-    /// Returns the deadline of a call that begins now.
+    /// Returns the deadline of a call that begins now, or that of the running one.
     pub fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.timeout)
+        limited_deadline(Deadline::after(self.settings.timeout))
     }
 
-    /// Returns the `Io` of a fetch between requests to the user store. One on a database server shares the call's deadline.
+    /// Returns the `Io` of a fetch between requests to the user store. It shares the deadline of a blocking call; what an
+    /// application that queries the store itself takes does not count.
     pub fn blocking_for(&self, time: Duration) -> Io {
-        let left = if self.settings.has_database { current_deadline().remaining() } else { time };
-        Io::Blocking(Deadline::after(time.min(left)))
+        Io::Blocking(limited_deadline(Deadline::after(time)))
     }
 
     pub fn schema(&self) -> Schema {
