@@ -318,12 +318,14 @@ test-nginx: $(OUT)/staged $(SIM) ## the nginx module, in Debian's nginx
 .PHONY: fuzz-quick
 fuzz-quick: ## every fuzz target for 4 seconds (90 s, and 2 to 3 minutes to build)
 	scripts/fuzz.sh 4
+	scripts/fuzz-servers.sh 4
 
 SECONDS_EACH ?= 60
 
 .PHONY: fuzz
 fuzz: ## fuzz targets for a minute each (20 min); TARGETS=… selects some, SECONDS_EACH=… takes longer
 	scripts/fuzz.sh $(SECONDS_EACH) $(TARGETS)
+	$(if $(TARGETS),,scripts/fuzz-servers.sh $(SECONDS_EACH))
 
 # API faults × cache states × user modes, and other outages, three times; no result later than 50 ms after timeout_ms.
 .PHONY: faults

@@ -10,4 +10,5 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/asan \
     cargo rustc --jobs "${JOBS:-2}" --lib --crate-type staticlib --target "$host"
 SANITIZE=address tests/c/sanitize.sh "target/asan/$host/debug/libclerk_auth.a"
+scripts/fuzz-servers.sh "${SECONDS_EACH:-5}"
 SANITIZER=address FUZZ_SLOW=1 scripts/fuzz.sh "${SECONDS_EACH:-5}"

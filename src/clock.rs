@@ -28,6 +28,11 @@ impl Deadline {
         Deadline { at: Instant::now() + timeout, shutdowns: u64::MAX }
     }
 
+    /// Returns this deadline, or the moment of another one if that is earlier.
+    pub fn limited_to(self, other: Deadline) -> Self {
+        Deadline { at: self.at.min(other.at), ..self }
+    }
+
     /// Returns how much time is left.
     pub fn remaining(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())

@@ -10,6 +10,8 @@ mod keys;
 mod pages;
 #[path = "matrix/shared.rs"]
 mod shared;
+#[path = "matrix/store.rs"]
+mod store;
 #[path = "matrix/wire.rs"]
 mod wire;
 

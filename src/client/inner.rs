@@ -28,7 +28,7 @@ use crate::reason::Reason;
 use crate::request::ExtractOptions;
 use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore, current_deadline};
+use crate::users::{Origin, Schema, SyncRules, UserStore, limited_deadline};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -78,16 +78,15 @@ impl Inner {
         Io::Blocking(self.deadline())
     }
 
-    /// Returns the deadline of a call that begins now.
+    /// Returns the deadline of a call that begins now, or that of the running one.
     pub fn deadline(&self) -> Deadline {
-        self.backend.api.shutdowns().deadline(self.settings.timeout)
+        limited_deadline(self.backend.api.shutdowns().deadline(self.settings.timeout))
     }
 
-    /// Returns the `Io` of a fetch between requests to the user store, of a call that has begun at this count of shutdowns. One on a
-    /// database server shares the call's deadline.
+    /// Returns the `Io` of a fetch between requests to the user store, of a call that has begun at this count of shutdowns. It
+    /// shares the deadline of a blocking call; what an application that queries the store itself takes does not count.
     pub fn blocking_for(&self, time: Duration, shutdowns: u64) -> Io {
-        let left = if self.settings.has_database { current_deadline().remaining() } else { time };
-        Io::Blocking(self.backend.api.shutdowns().deadline_of(shutdowns, time.min(left)))
+        Io::Blocking(limited_deadline(self.backend.api.shutdowns().deadline_of(shutdowns, time)))
     }
 
     pub fn schema(&self) -> Schema {

@@ -70,6 +70,7 @@ use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
 use crate::shared_cache::Change;
 use crate::token::{BegunHash, TokenHash, is_clerk_id};
+use crate::users::within_deadline;
 use crate::webhooks::Headers;
 
 /// Authenticates requests, applies webhook events, and caches what it found out.
@@ -303,10 +304,10 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
-        match self.begin_webhook(headers, body) {
+        within_deadline(self.inner.deadline(), || match self.begin_webhook(headers, body) {
             WebhookProgress::Done(outcome) => outcome,
             WebhookProgress::Pending(pending) => pending.run(self.inner.store.as_deref()),
-        }
+        })
     }
 
     /// Does the same for an application that queries its user table itself: applies everything but the user's row.

@@ -1,20 +1,20 @@
-//! The deadline of the call on whose behalf this thread uses the ready-made store.
+//! The deadline of the call on whose behalf this thread uses the user store.
 
 use std::cell::Cell;
-use std::time::Duration;
 #[cfg(any(test, feature = "mysql", feature = "postgres"))]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock::Deadline;
 
 /// How long a function of a store may take that the application calls itself.
+#[cfg(any(test, feature = "mysql", feature = "postgres"))]
 const DEFAULT: Duration = Duration::from_secs(5);
 
 thread_local! {
     static CURRENT: Cell<Option<Deadline>> = const { Cell::new(None) };
 }
 
-/// Runs a function whose use of the store has to end by `deadline`.
+/// Runs a function that has to end by `deadline`, and by that of the running call.
 pub fn within<T>(deadline: Deadline, run: impl FnOnce() -> T) -> T {
     struct Restore(Option<Deadline>);
     impl Drop for Restore {
@@ -22,13 +22,19 @@ pub fn within<T>(deadline: Deadline, run: impl FnOnce() -> T) -> T {
             CURRENT.set(self.0);
         }
     }
-    let _restore = Restore(CURRENT.replace(Some(deadline)));
+    let _restore = Restore(CURRENT.replace(Some(limited(deadline))));
     run()
 }
 
 /// Returns the deadline of the running call.
+#[cfg(any(test, feature = "mysql", feature = "postgres"))]
 pub fn current() -> Deadline {
     CURRENT.get().unwrap_or_else(|| Deadline::after(DEFAULT))
+}
+
+/// Returns the deadline, or that of the running call if it is earlier.
+pub fn limited(deadline: Deadline) -> Deadline {
+    CURRENT.get().map_or(deadline, |current| deadline.limited_to(current))
 }
 
 /// Waits, but not past the deadline. Returns whether there is time left.
@@ -46,10 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadline_is_that_of_the_innermost_call() {
-        let [outer, inner] = [10, 20].map(|seconds| Deadline::after(Duration::from_secs(seconds)));
+    fn deadline_of_nested_calls_is_the_earliest() {
+        let [inner, outer, late] = [10, 20, 30].map(|seconds| Deadline::after(Duration::from_secs(seconds)));
+        assert_eq!(limited(late), late);
         within(outer, || {
             within(inner, || assert_eq!(current(), inner));
+            within(late, || assert_eq!(current(), outer));
+            assert_eq!((limited(inner), limited(late)), (inner, outer));
             assert_eq!(current(), outer);
             let _ = std::panic::catch_unwind(|| within(inner, || std::panic::resume_unwind(Box::new(()))));
             assert_eq!(current(), outer);

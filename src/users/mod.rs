@@ -26,7 +26,7 @@ mod username;
 pub(crate) use database::check_url as check_database_url;
 pub(crate) use database::open as open_database;
 pub(crate) use deactivation::{Deactivation, DeactivationStep};
-pub(crate) use deadline::{current as current_deadline, within as within_deadline};
+pub(crate) use deadline::{limited as limited_deadline, within as within_deadline};
 pub(crate) use owner::RowOwner;
 pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]

@@ -56,16 +56,16 @@ apr_array_header_t *mac_merge_settings(apr_pool_t *p, const apr_array_header_t *
 
 const char *mac_settings_key(apr_pool_t *p, const apr_array_header_t *settings)
 {
-    const char *key = "";
+    apr_array_header_t *parts = apr_array_make(p, settings->nelts, sizeof(const char *));
     int i;
 
     for (i = 0; i < settings->nelts; i++) {
         const mac_setting *setting = &APR_ARRAY_IDX(settings, i, mac_setting);
 
-        key = apr_psprintf(p, "%s%s%c%" APR_SIZE_T_FMT ":%s;", key, setting->name, setting->is_item ? '+' : '=',
-                           strlen(setting->value), setting->value);
+        APR_ARRAY_PUSH(parts, const char *) = apr_psprintf(p, "%s%c%" APR_SIZE_T_FMT ":%s;", setting->name,
+                                                           setting->is_item ? '+' : '=', strlen(setting->value), setting->value);
     }
-    return key;
+    return apr_array_pstrcat(p, parts, 0);
 }
 
 void mac_update_settings_key(apr_pool_t *p, mac_dir_conf *conf)

@@ -125,7 +125,8 @@ apr_status_t mac_publish_delivery(request_rec *r, const char *secrets, const cle
     return rv == APR_SUCCESS && is_outdated_process() ? APR_EAGAIN : rv;
 }
 
-/* Returns 0 if the client may have missed a delivery. */
+/* Returns 0 if the client may have missed a delivery. Applies it in memory only: the process that received it has updated the
+ * user table, for which requests must not wait here. */
 static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t number)
 {
     clerk_header *headers;
@@ -134,6 +135,7 @@ static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t
     apr_uint64_t tag;
     mac_record whole;
     apr_status_t rv = mac_cache_lock();
+    clerk_pending *pending = NULL;
     int32_t status;
 
     if (rv != APR_SUCCESS)
@@ -144,11 +146,12 @@ static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t
         return 0;
     if (tag != mac_tag_of(client->webhook_secrets))
         return 1;
-    status = clerk_webhook_handle(client->handle, headers, count, body, NULL);
+    status = clerk_webhook_begin(client->handle, headers, count, body, &pending, NULL);
+    clerk_pending_free(pending);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "mod_auth_clerk: webhook delivery %" APR_UINT64_T_FMT " of another process: %s",
                   number, clerk_status_name(status));
-    /* CLERK_UNAVAILABLE: it was applied here, though not stored, for which the sender sends it again. */
-    return status == CLERK_OK || status == CLERK_WEBHOOK_IGNORED || status == CLERK_UNAVAILABLE;
+    /* CLERK_UNAVAILABLE: it was applied here, though not in the shared cache, for which the sender sends it again. */
+    return status == CLERK_OK || status == CLERK_PENDING || status == CLERK_WEBHOOK_IGNORED || status == CLERK_UNAVAILABLE;
 }
 
 void mac_apply_deliveries(request_rec *r, mac_client *client)

@@ -2,81 +2,48 @@
 
 #include "mod_auth_clerk.h"
 
-#include <apr_lib.h>
 #include <util_filter.h>
 
-/* Backends treat `X_Clerk_User_Id` and `x-clerk-user-id` as the same name: other characters than letters and digits count as `-`. */
-static int is_identity_name(const char *name, size_t len)
-{
-    static const char prefix[] = "x-clerk-";
-    size_t i;
-
-    if (len < sizeof(prefix) - 1)
-        return 0;
-    for (i = 0; i < sizeof(prefix) - 1; i++) {
-        char c = apr_isalnum(name[i]) ? (char)apr_tolower(name[i]) : '-';
-
-        if (c != prefix[i])
-            return 0;
-    }
-    return 1;
-}
-
-/* A proxy removes the headers that `Connection` names, also those that this module adds. Some proxies split the names at spaces
- * and semicolons, too. */
-static const char *without_identity_names(apr_pool_t *p, const char *connection)
-{
-    static const char separators[] = " \t,;\"";
-    const char *kept = "", *token = connection;
-    int dropped = 0;
-
-    while (*(token += strspn(token, separators))) {
-        size_t len = strcspn(token, separators);
-
-        if (is_identity_name(token, len))
-            dropped = 1;
-        else
-            kept = apr_psprintf(p, "%s%s%.*s", kept, *kept ? ", " : "", (int)len, token);
-        token += len;
-    }
-    return dropped ? kept : connection;
-}
+#include "names.h"
 
 /* Returns whether there were any. */
 static int strip_table(apr_pool_t *p, apr_table_t *table)
 {
-    const apr_array_header_t *lines = apr_table_elts(table);
-    int i = 0, found = 0;
+    const apr_array_header_t *lines = apr_table_elts(table), *copy;
+    const apr_table_entry_t *line = (const apr_table_entry_t *)lines->elts;
+    int i, found = 0;
 
-    while (i < lines->nelts) {
-        const char *name = APR_ARRAY_IDX(lines, i, apr_table_entry_t).key;
-
-        if (name && is_identity_name(name, strlen(name))) {
-            /* Removes every line of that name; the others move up. */
-            apr_table_unset(table, apr_pstrdup(p, name));
-            found = 1;
-            i = 0;
-        } else {
-            i++;
-        }
-    }
-    return found;
+    for (i = 0; i < lines->nelts && !found; i++)
+        found = mac_is_identity_name(line[i].key, strlen(line[i].key));
+    if (!found)
+        return 0;
+    /* Removing them one by one would move the others each time. */
+    copy = apr_array_copy(p, lines);
+    line = (const apr_table_entry_t *)copy->elts;
+    apr_table_clear(table);
+    for (i = 0; i < copy->nelts; i++)
+        if (!mac_is_identity_name(line[i].key, strlen(line[i].key)))
+            apr_table_addn(table, line[i].key, line[i].val);
+    return 1;
 }
 
+/* A proxy removes the headers that `Connection` names, also those that this module adds. */
 void mac_strip_headers(request_rec *r)
 {
-    const char *connection, *kept;
+    const char *connection;
+    char *kept;
 
     strip_table(r->pool, r->headers_in);
     connection = apr_table_get(r->headers_in, "Connection");
-    if (!connection)
+    if (!connection || !mac_has_identity_name(connection))
         return;
     /* Apache has joined several lines to one. */
-    kept = without_identity_names(r->pool, connection);
-    if (!*kept)
-        apr_table_unset(r->headers_in, "Connection");
-    else if (kept != connection)
+    kept = apr_palloc(r->pool, 2 * strlen(connection) + 1);
+    mac_remove_identity_names(connection, kept);
+    if (*kept)
         apr_table_setn(r->headers_in, "Connection", kept);
+    else
+        apr_table_unset(r->headers_in, "Connection");
 }
 
 /* Runs before every location, subrequest and proxy. */
@@ -99,7 +66,7 @@ static int add_line(void *table, const char *name, const char *value)
 
 static int add_identity_line(void *table, const char *name, const char *value)
 {
-    return is_identity_name(name, strlen(name)) ? add_line(table, name, value) : 1;
+    return mac_is_identity_name(name, strlen(name)) ? add_line(table, name, value) : 1;
 }
 
 /* With `MergeTrailers On` Apache adds the lines after a chunked body to the headers, also those that this module has set, and

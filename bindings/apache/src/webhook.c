@@ -105,10 +105,9 @@ int mac_webhook_handler(request_rec *r)
     case CLERK_E_WEBHOOK:
         return HTTP_BAD_REQUEST;
     case CLERK_UNAVAILABLE:
-        /* It was applied here, though the shared cache lacks it: the other processes need not wait until it comes again. But a user
-           table that does not respond would hold each of them as well. */
-        if (!mac_server_conf_of(r->server)->database)
-            (void)publish(r, client, headers, count, body);
+        /* It was applied here, though the shared cache or the user table lacks it: the other processes need not wait until it comes
+           again. */
+        (void)publish(r, client, headers, count, body);
         return retry_later(r);
     default:
         return HTTP_INTERNAL_SERVER_ERROR;

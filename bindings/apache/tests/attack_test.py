@@ -1,11 +1,13 @@
 """What an attacker may try: none of it reaches an application with an identity that was not verified."""
 
 import json
+import pathlib
 import re
 import socketserver
 import struct
 import sys
 import threading
+import time
 
 import harness
 
@@ -338,7 +340,40 @@ ErrorDocument 401 /valid/b.txt
         upstream.close()
 
 
-CASES = (trailers_are_no_way_to_set_identity_headers, webdav_needs_the_rights_of_source_and_destination,
+def memory_of(apache):
+    """The resident memory of all children, in bytes."""
+    said = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in apache.children_pids()]
+    return sum(int(line.split()[1]) for text in said for line in text.splitlines() if line.startswith("VmRSS:")) * 1024
+
+
+def names_of_a_request_cost_time_and_memory_of_its_size(sim):
+    requests = {
+        "Connection": [("Connection", "a," * 4080)] * 8,
+        "Connection with a reserved name": [("Connection", "close,X-Clerk-A"), *[("Connection", "a," * 4080)] * 8],
+        "Connection of reserved names": [("Connection", "X-Clerk-A," * 815)] * 8,
+        "reserved names": [(f"X-Clerk-{i}", "") for i in range(9000)],
+    }
+
+    def check(apache):
+        for what, headers in requests.items():
+            # As large, and not to be changed.
+            other = [("A" * len(name), value) for name, value in headers]
+            took = {}
+            for kind, lines in (("other", other), ("reserved", headers)):
+                before, took[kind] = memory_of(apache), []
+                for _ in range(3):
+                    began = time.monotonic()
+                    response = apache.request("/open/", headers=[*lines, ("Connection", "close")])
+                    took[kind].append(time.monotonic() - began)
+                    assert response.status == 200, (what, response)
+            grown = memory_of(apache) - before
+            assert min(took["reserved"]) < min(took["other"]) + 0.05, (what, took)
+            assert grown < 4 << 20, (what, grown)
+
+    harness.serve(sim, "LimitRequestFieldSize 131072\nLimitRequestFields 20000", check, children=1, threads=2)
+
+
+CASES = (names_of_a_request_cost_time_and_memory_of_its_size, trailers_are_no_way_to_set_identity_headers, webdav_needs_the_rights_of_source_and_destination,
          sections_and_rewrites_lead_to_no_weaker_rule, path_tricks_do_not_leave_a_protected_location, duplicate_credentials_never_choose_the_better_one,
          smuggling_attempts_are_one_request_or_none, forged_host_is_not_trusted, responses_echo_nothing_of_a_request,
          each_server_has_the_lines_of_its_own_requests, htaccess_cannot_weaken_a_location)

@@ -27,7 +27,8 @@ def module_stays_mapped_after_unload():
 def pure_functions_agree_with_their_table():
     out = harness.FOLDER / "build" / "pure_test"
     subprocess.run(["cc", "-std=c11", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-g",
-                    f"-I{harness.FOLDER}/src", "-o", out, harness.HERE / "pure_test.c", harness.FOLDER / "src/claims.c"], check=True)
+                    f"-I{harness.FOLDER}/src", "-o", out, harness.HERE / "pure_test.c", harness.FOLDER / "src/claims.c",
+                    harness.FOLDER / "src/names.c"], check=True)
     done = subprocess.run([out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -1,6 +1,7 @@
-/* The functions without I/O, by table: claims. */
+/* The functions without I/O, by table: claims, names of headers. */
 
 #include "claims.h"
+#include "names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,38 @@ static const struct {
     { "", "", 0 },
 };
 
+/* What remains of a `Connection` header; NULL if it is not changed. */
+static const struct {
+    const char *connection, *remains;
+} connections[] = {
+    { "", NULL },
+    { "close", NULL },
+    { "close,,te ;", NULL },
+    { "X-Clerk", NULL },
+    { "X-Clerk-", "" },
+    { "x-clerk-user-id", "" },
+    { "close, X-Clerk-User-Id", "close" },
+    { "X_Clerk.User,a;b\tc \"d\"", "a, b, c, d" },
+    { "a,b,c,d,e,X-CLERK-A", "a, b, c, d, e" },
+    { "\xff,X-Clerk-A,a-X-Clerk-B", "\xff, a-X-Clerk-B" },
+};
+
+static void check_connections(void)
+{
+    char out[128];
+    size_t i;
+
+    for (i = 0; i < sizeof(connections) / sizeof(*connections); i++) {
+        const char *connection = connections[i].connection, *remains = connections[i].remains;
+
+        if (mac_has_identity_name(connection) != (remains != NULL))
+            failures += !!printf("Connection: %s: expected %d\n", connection, remains != NULL);
+        mac_remove_identity_names(connection, out);
+        if (remains && strcmp(out, remains))
+            failures += !!printf("Connection: %s: expected %s, got %s\n", connection, remains, out);
+    }
+}
+
 int main(void)
 {
     char scratch[128];
@@ -61,5 +94,6 @@ int main(void)
     for (i = 0; i < sizeof(claims) / sizeof(*claims); i++)
         if (mac_claim_is(claims[i].json, claims[i].value, scratch) != claims[i].is)
             failures += !!printf("claim %s, value %s: expected %d\n", claims[i].json, claims[i].value, claims[i].is);
+    check_connections();
     return failures != 0;
 }

@@ -1,6 +1,9 @@
 """Webhook deliveries reach every process; the status handler counts for all of them."""
 
+import concurrent.futures
 import re
+import shutil
+import sqlite3
 import time
 
 import exposition
@@ -34,7 +37,7 @@ ClerkWebhookSecret {harness.WEBHOOK_SECRET}
 def with_apache(sim, mpm, check, more="", **options):
     apache = harness.Apache(mpm, "", log_level="info auth_clerk:debug", **{"children": 4, "threads": 4, **options})
     started = min(2, apache.children)
-    apache.body = body(sim, more)
+    apache.body = body(sim, more(apache) if callable(more) else more)
     try:
         apache.start()
         harness.wait_until(lambda: len(apache.children_pids()) >= started, what="children")
@@ -203,6 +206,45 @@ def missed_deliveries_drop_cached_results(sim, mpm):
     with_apache(sim, mpm, check, more="ClerkSOCache shmcb:run/small(65536)")
 
 
+def locked_user_table_holds_no_request_past_its_timeout(sim, mpm):
+    user = {"id": "user_lock", "object": "user", "username": "lock", "email_addresses": []}
+    sim.admin("PUT", "/users/user_lock", {"username": "lock"})
+
+    def more(apache):
+        # With a table of the application it has a rollback journal: nothing is read while another program commits.
+        path = apache.data / "users.db"
+        with sqlite3.connect(path) as db:
+            db.execute("create table own (x)")
+        if apache.data.owner() != path.owner():
+            shutil.chown(path, apache.data.owner(), apache.data.group())
+        return "ClerkUserStore sqlite:data/users.db\nClerkSetting row_check_ttl_s 0\nClerkTimeout 1"
+
+    def check(apache):
+        token = sim.mint(user="user_lock")
+        assert set(accepted(apache, token)) == {200}
+        newer = int(time.time() * 1000)
+        for i in range(8):
+            data = {**user, "first_name": f"Ada {i}", "updated_at": newer + i}
+            assert deliver(sim, apache, type="user.updated", data=data).status == 200, apache.error_log[-2000:]
+        other = sqlite3.connect(apache.data / "users.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+
+        def ask(_):
+            began = time.monotonic()
+            return apache.request("/", token=token, timeout=30).status, time.monotonic() - began
+
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                asked = list(pool.map(ask, range(16)))
+        finally:
+            other.close()
+        assert {status for status, _ in asked} == {503}, asked
+        assert max(took for _, took in asked) < 2.5, asked
+        assert set(accepted(apache, token)) == {200}
+
+    with_apache(sim, mpm, check, more=more)
+
+
 def status_counts_for_all_processes(sim, mpm):
     def check(apache):
         def numbers():
@@ -259,7 +301,7 @@ def cases(sim):
                      revocation_reaches_processes_that_start_later, delivery_that_is_not_clerks_is_400_and_changes_nothing,
                      revocation_outlives_its_signature_and_reloads, status_counts_for_all_processes):
             yield f"{mpm}: {case.__name__}", lambda case=case, mpm=mpm: case(sim, mpm)
-    for case in (large_deliveries_are_carried_whole, missed_deliveries_drop_cached_results,
+    for case in (locked_user_table_holds_no_request_past_its_timeout, large_deliveries_are_carried_whole, missed_deliveries_drop_cached_results,
                  revocations_follow_the_rotation_of_the_secret, cache_too_small_for_the_revocations_rejects_older_tokens):
         yield case.__name__, lambda case=case: case(sim, "event")
     yield webhook_without_socache_is_a_startup_error.__name__, lambda: webhook_without_socache_is_a_startup_error(sim)

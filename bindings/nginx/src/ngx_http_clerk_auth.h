@@ -4,7 +4,8 @@
  * The parts: module (merging, phases, processes), directives and value (reading the configuration), settings (directives
  * to settings of the library), client (one clerk_client per distinct set of settings and worker), log (lines of the library),
  * verify (header lines to a result, inline or offloaded), access (result and requirements to a decision), pages (the browser
- * handshake), offload (thread pool), headers, response, variables, claim (pure), webhook, zone (shared memory), revocations (in the zone), status.
+ * handshake), offload (thread pool), headers, names (pure), response, variables, claim (pure), webhook, zone (shared
+ * memory), revocations (in the zone), status.
  */
 
 #ifndef NGX_HTTP_CLERK_AUTH_H
@@ -285,6 +286,12 @@ ngx_http_clerk_auth_is_named(ngx_table_elt_t *line, const char *name, size_t len
 {
     return line->key.len == len && ngx_strncasecmp(line->key.data, (u_char *) name, len) == 0;
 }
+
+/* names: no I/O, uses only nginx's pool, strings and lists */
+ngx_uint_t ngx_http_clerk_auth_is_reserved(const u_char *name, size_t len);
+ngx_uint_t ngx_http_clerk_auth_names_reserved(ngx_str_t *connection);
+void ngx_http_clerk_auth_drop_reserved(ngx_str_t *connection, ngx_str_t *kept);
+ngx_int_t ngx_http_clerk_auth_unlink_headers(ngx_list_t *list);
 
 ngx_int_t ngx_http_clerk_auth_strip_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_clerk_auth_remove_headers(ngx_http_request_t *r);

@@ -2,90 +2,6 @@
 
 #include "ngx_http_clerk_auth.h"
 
-/* Applications convert header names to variables: letter case is lost, and other characters than letters and digits become "_". */
-static ngx_uint_t
-ngx_http_clerk_auth_is_reserved(const u_char *name, size_t len)
-{
-    static const u_char prefix[] = "x_clerk_";
-    size_t i;
-    u_char c;
-
-    if (len < sizeof(prefix) - 1) {
-        return 0;
-    }
-    for (i = 0; i < sizeof(prefix) - 1; i++) {
-        c = ngx_tolower(name[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))) {
-            c = '_';
-        }
-        if (c != prefix[i]) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/*
- * Removes all reserved request headers. nginx has pointers to elements of this list, so none may move: a part is
- * shortened or split, and an empty part is unlinked, since the usual loop reads the first element of a part unchecked.
- */
-static ngx_int_t
-ngx_http_clerk_auth_unlink_headers(ngx_list_t *list)
-{
-    ngx_list_part_t *part = &list->part, *prev = NULL, *tail;
-    ngx_table_elt_t *h;
-    ngx_uint_t i = 0, is_changed = 0;
-    void *base = list->part.elts;
-
-    for (;;) {
-        if (i >= part->nelts) {
-            if (part->nelts == 0 && prev != NULL) {
-                prev->next = part->next;
-            } else {
-                prev = part;
-            }
-            part = part->next;
-            i = 0;
-            if (part == NULL) {
-                break;
-            }
-            continue;
-        }
-        h = part->elts;
-        if (!ngx_http_clerk_auth_is_reserved(h[i].key.data, h[i].key.len)) {
-            i++;
-            continue;
-        }
-        is_changed = 1;
-        if (i == 0) {
-            part->elts = h + 1;
-        } else if (i < part->nelts - 1) {
-            tail = ngx_palloc(list->pool, sizeof(ngx_list_part_t));
-            if (tail == NULL) {
-                return NGX_ERROR;
-            }
-            tail->elts = &h[i + 1];
-            tail->nelts = part->nelts - i - 1;
-            tail->next = part->next;
-            part->next = tail;
-            part->nelts = i;
-            continue;
-        }
-        part->nelts--;
-    }
-    if (!is_changed) {
-        return NGX_OK;
-    }
-    /* The next push must not write after a shortened part. */
-    list->last = prev;
-    if (list->last == &list->part && list->part.nelts == 0) {
-        list->part.elts = base;
-    } else {
-        list->nalloc = list->last->nelts;
-    }
-    return NGX_OK;
-}
-
 /* A subrequest shares the parts of its list with the main request, whose headers must not change: creates a new list. */
 static ngx_int_t
 ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
@@ -110,61 +26,21 @@ ngx_http_clerk_auth_copy_headers(ngx_http_request_t *r)
     return NGX_OK;
 }
 
-/* The next name in a `Connection` header. Some proxies split at spaces and semicolons, too. */
-static ngx_str_t
-ngx_http_clerk_auth_next_token(u_char **p, u_char *last)
-{
-    static const char separators[] = " \t,;\"";
-    ngx_str_t token;
-
-    while (*p < last && ngx_strchr(separators, **p) != NULL) {
-        (*p)++;
-    }
-    token.data = *p;
-    while (*p < last && ngx_strchr(separators, **p) == NULL) {
-        (*p)++;
-    }
-    token.len = *p - token.data;
-    return token;
-}
-
 /* If `Connection` named a reserved header, the next proxy would remove it. */
 static ngx_int_t
 ngx_http_clerk_auth_clean_connection(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    u_char *p = h->value.data, *last = p + h->value.len, *out;
-    ngx_uint_t is_reserved = 0;
-    ngx_str_t token;
+    ngx_str_t kept;
 
-    do {
-        token = ngx_http_clerk_auth_next_token(&p, last);
-        is_reserved |= ngx_http_clerk_auth_is_reserved(token.data, token.len);
-    } while (token.len > 0);
-    if (!is_reserved) {
+    if (!ngx_http_clerk_auth_names_reserved(&h->value)) {
         return NGX_OK;
     }
-    /* A separator becomes two characters at most. */
-    out = ngx_pnalloc(r->pool, 2 * h->value.len + 1);
-    if (out == NULL) {
+    kept.data = ngx_pnalloc(r->pool, 2 * h->value.len + 1);
+    if (kept.data == NULL) {
         return NGX_ERROR;
     }
-    p = h->value.data;
-    h->value.data = out;
-    for (;;) {
-        token = ngx_http_clerk_auth_next_token(&p, last);
-        if (token.len == 0) {
-            break;
-        }
-        if (ngx_http_clerk_auth_is_reserved(token.data, token.len)) {
-            continue;
-        }
-        if (out > h->value.data) {
-            out = ngx_cpymem(out, ", ", 2);
-        }
-        out = ngx_cpymem(out, token.data, token.len);
-    }
-    *out = '\0';
-    h->value.len = out - h->value.data;
+    ngx_http_clerk_auth_drop_reserved(&h->value, &kept);
+    h->value = kept;
     return NGX_OK;
 }
 

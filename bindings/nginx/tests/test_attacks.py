@@ -1,6 +1,8 @@
 """What an attacker may try: none of it reaches an application with an identity that was not verified."""
 
+import pathlib
 import re
+import time
 
 import http2
 from harness import PARTY, equal, raw, request, statuses, together, wait_until
@@ -156,3 +158,33 @@ def test_flood_of_bad_tokens_does_not_disturb_known_users(f):
     equal(set(statuses(together(80, lambda i: request(n.port, token=tokens[i])))) - {401, 503}, set())
     equal(request(n.port, token=good).status, 200)
     assert f.sim.jwks_fetches() - fetches <= 8, f.sim.jwks_fetches()
+
+
+def memory_of(nginx):
+    said = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in nginx.worker_pids()]
+    return sum(int(line.split()[1]) for text in said for line in text.splitlines() if line.startswith("VmRSS:")) * 1024
+
+
+def test_names_of_a_request_cost_time_and_memory_of_its_size(f):
+    n = f.nginx(f"""{f.keys()} large_client_header_buffers 64 64k; client_header_buffer_size 64k;
+        server {{ listen 127.0.0.1:@port@; location / {{ return 200; }} }}""")
+    requests = {
+        "Connection": [("Connection", "a," * 4080)] * 8,
+        "Connection with a reserved name": [("Connection", "close,X-Clerk-A"), *[("Connection", "a," * 4080)] * 8],
+        "Connection of reserved names": [("Connection", "X-Clerk-A," * 3000)] * 8,
+        "reserved names": [(f"X-Clerk-{i}", "") for i in range(900)],
+        "every second name": [(f"X-Clerk-{i}" if i % 2 else f"A-{i}", "") for i in range(900)],
+    }
+    for what, headers in requests.items():
+        # As large, and not to be changed.
+        other, took = [("A" * len(name), value) for name, value in headers], {}
+        for kind, lines in (("other", other), ("reserved", headers)):
+            before, took[kind] = memory_of(n), []
+            head = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "a"), *lines, ("Connection", "close")])
+            for _ in range(3):
+                began = time.monotonic()
+                said = raw(n.port, f"GET / HTTP/1.1\r\n{head}\r\n".encode())
+                took[kind].append(time.monotonic() - began)
+                assert b" 200 " in said.splitlines()[0], (what, said)
+        assert min(took["reserved"]) < min(took["other"]) + 0.05, (what, took)
+        assert memory_of(n) - before < 4 << 20, (what, memory_of(n) - before)

@@ -40,9 +40,10 @@ const DIALECT: Dialect = Dialect {
 
 /// A [`UserStore`] in SQLite: the table `clerk_user`, in a database file of its own or in the application's.
 ///
-/// Opens up to eight connections, the first at the first use; several threads and processes may use the same file. A write waits
-/// up to two seconds for another one. A database that contains no other tables is used in WAL mode; the mode of the application's
-/// own database stays as it is. When the file is deleted or replaced while it is in use, requests fail.
+/// Opens up to eight connections, the first at the first use; several threads and processes may use the same file. What needs a
+/// lock waits for it up to two seconds, and not past the deadline of the client's call. A database that contains no other tables
+/// is used in WAL mode; the mode of the application's own database stays as it is. When the file is deleted or replaced while it
+/// is in use, requests fail.
 ///
 /// Two copies of SQLite must not use one file in the same process: POSIX locks belong to the process, so that neither copy would
 /// see the locks of the other, and the database would be corrupted. In a Rust program all crates share one copy.

@@ -12,9 +12,11 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior}
 use super::error::{explain, is_transient};
 use super::file::{DatabaseFile, FileId};
 use super::{DIALECT, pool};
+use crate::clock::Deadline;
 use crate::users::StoreError;
+use crate::users::deadline::limited;
 
-/// How long to wait for another writer.
+/// How long to wait for a lock, unless the call has to return earlier.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the start waits for processes that start at the same time. SQLite itself does not wait for every lock that a new
 /// database takes.
@@ -55,16 +57,13 @@ const HAS_UNIQUE_COLUMNS: &str = "SELECT count(DISTINCT lower(i.name)) = 2 \
 /// to 100 ms: a writer would not get its turn beside others that write all the time.
 fn wait_for_lock(attempt: i32) -> bool {
     thread_local! {
-        static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+        static END: Cell<Option<Deadline>> = const { Cell::new(None) };
     }
-    let now = Instant::now();
-    let begin = BEGIN.get().filter(|_| attempt > 0).unwrap_or(now);
-    BEGIN.set(Some(begin));
-    if now.duration_since(begin) >= BUSY_TIMEOUT {
-        return false;
-    }
-    thread::sleep(Duration::from_millis(if attempt < 20 { 1 } else { 5 }));
-    true
+    let end = END.get().filter(|_| attempt > 0).unwrap_or_else(|| limited(Deadline::after(BUSY_TIMEOUT)));
+    END.set(Some(end));
+    let left = end.remaining();
+    thread::sleep(left.min(Duration::from_millis(if attempt < 20 { 1 } else { 5 })));
+    !left.is_zero()
 }
 
 /// Opens a connection to an existing database.
