@@ -339,6 +339,8 @@ fn failure(error: &Error) -> Failure {
         let state = error.code();
         // A message may quote a value; the details always do.
         let kind = match *state {
+            // The sequence is behind rows that were inserted with keys of their own: no other value of this row would help.
+            SqlState::UNIQUE_VIOLATION if error.constraint() == Some("clerk_user_pkey") => FailureKind::Other,
             SqlState::UNIQUE_VIOLATION => FailureKind::Conflict,
             SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED

@@ -40,7 +40,7 @@ tests! {
         emails_are_found_without_case, deactivated_holder_of_an_address_is_found, unicode_is_stored_as_it_is, application_row_is_linked_once,
         stale_version_writes_nothing, conditions_on_activation_are_checked, times_are_stored_in_milliseconds,
         second_row_of_a_user_is_a_conflict, sign_in_creates_links_and_updates, ban_and_deactivation_follow_the_rules, trigger_that_deactivates_rows_decides,
-        application_reads_and_writes_the_columns
+        application_reads_and_writes_the_columns, character_set_of_the_server_does_not_apply, generated_key_that_exists_is_named
     };
     refusals::{wrong_url_is_refused_with_the_setting_named, newer_schema_is_refused, other_table_is_refused};
     processes::{

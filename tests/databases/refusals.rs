@@ -136,6 +136,9 @@ pub fn other_table_is_refused(target: &Target) {
         database.sql("ALTER TABLE clerk_user OWNER TO app");
     }
     assert!(refusal(&database.url()).contains("not those of this library"));
+    // Nothing remains of the refused start.
+    database.sql("DROP TABLE clerk_user");
+    create(&*open(&database), &user("ada")).unwrap();
 }
 
 /// Creates a second user with rights of its own. Returns its URL.

@@ -1,5 +1,7 @@
 //! Rows: what is created, found, unique, and written under which condition.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use clerk_auth::users::{RowChanges, StoreError, UpdateCondition};
 use clerk_sim::Sim;
 use serde_json::json;
@@ -357,4 +359,35 @@ pub fn application_reads_and_writes_the_columns(target: &Target) {
     assert_eq!(database.sql("SELECT username, plan FROM clerk_user ORDER BY id"), "ada|free\nbob|free");
     drop(store);
     assert!(open(&database).find_by_clerk_id("user_bob").unwrap().is_some());
+}
+
+pub fn character_set_of_the_server_does_not_apply(target: &Target) {
+    let database = target.database();
+    if target.kind == Kind::Mariadb {
+        target.admin("SET GLOBAL init_connect = 'SET NAMES latin1'");
+    }
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        let store = open(&database);
+        let changes = RowChanges { email: Some(Some("Ä\u{10400}@x".into())), ..user("ä😀") };
+        let key = create(&*store, &changes).unwrap();
+        assert_eq!(store.username_taken("Ä😀", None), Ok(target.kind == Kind::Mariadb));
+        assert_eq!(store.find_by_email("Ä\u{10400}@X").unwrap().len(), 1);
+        store.find_by_key(&key).unwrap().unwrap().username
+    }));
+    if target.kind == Kind::Mariadb {
+        target.admin("SET GLOBAL init_connect = ''");
+    }
+    assert_eq!(written.unwrap().as_deref(), Some("ä😀"));
+    assert_eq!(database.sql("SELECT username FROM clerk_user"), "ä😀");
+}
+
+pub fn generated_key_that_exists_is_named(target: &Target) {
+    let database = target.database();
+    let store = open(&database);
+    for id in 1..=50 {
+        database.sql(&format!("INSERT INTO clerk_user (id, username, is_active) VALUES ({id}, 'own{id}', TRUE)"));
+    }
+    if let Err(error) = create(&*store, &user("ada")) {
+        assert!(format!("{error:?}").contains("clerk_user_pkey"), "{error:?}");
+    }
 }

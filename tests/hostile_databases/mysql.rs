@@ -64,19 +64,110 @@ impl Peer {
         }
     }
 
-    /// Answers commands as a server with the tables of the library, until a statement is executed that was prepared.
+    /// Answers commands as a writable server with the tables of the library, until a statement is executed that was prepared.
     fn serve(&mut self) -> Option<()> {
+        self.serve_as(b'0')
+    }
+
+    /// Does so with an answer to whether the server is read-only.
+    fn serve_as(&mut self, is_read_only: u8) -> Option<()> {
         loop {
             let command = self.read()?;
+            let sql = String::from_utf8_lossy(&command[1..]).into_owned();
             match command[0] {
                 1 => return None,
-                3 if command[1..].starts_with(b"SELECT") => self.rows(LONGLONG, b"\x011"),
+                // Since MariaDB 12.0 the variable is a string, which is no number.
+                3 if sql.contains("read_only AS SIGNED") => self.rows(LONGLONG, b"\x010"),
+                3 if sql.contains("read_only") => self.rows(LONGLONG, &[1, is_read_only]),
+                3 if sql.starts_with("SELECT") => self.rows(LONGLONG, b"\x011"),
                 3 => self.send(OK),
                 22 => self.send(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
                 23 => return Some(()),
                 _ => {}
             }
         }
+    }
+
+    fn no_row(&mut self) {
+        self.send(&[1]);
+        [&column(LONGLONG)[..], EOF, EOF].iter().for_each(|payload| self.send(payload));
+    }
+
+    fn fail(&mut self, code: u16) {
+        self.send(&[&[0xff][..], &code.to_le_bytes(), b"#HY000no"].concat());
+    }
+}
+
+/// The URL of two hosts, of which the second can be written to.
+fn url_of_two(first: u16) -> String {
+    let second = serve(|stream| {
+        let mut peer = Peer(stream, 0);
+        peer.accept();
+        while peer.serve().is_some() {
+            peer.no_row();
+        }
+    });
+    url_of(&format!("127.0.0.1:{first},127.0.0.1"), second)
+}
+
+#[test]
+fn host_whose_read_only_is_a_word_is_a_replica() {
+    let statements = Arc::new(AtomicUsize::new(0));
+    let counter = statements.clone();
+    let replica = serve(move |stream| {
+        let mut peer = Peer(stream, 0);
+        peer.accept();
+        while peer.serve_as(b'1').is_some() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            peer.no_row();
+        }
+    });
+    let store = open(&url_of_two(replica)).unwrap();
+    assert_eq!(store.find_by_key("1"), Ok(None));
+    assert_eq!(statements.load(Ordering::SeqCst), 0, "the replica was used");
+}
+
+#[test]
+fn host_that_is_up_but_refuses_statements_is_left() {
+    for code in [1047, 1290, 1874, 1881, 3032, 3100] {
+        let is_refusing = Arc::new(AtomicBool::new(false));
+        let refuses = is_refusing.clone();
+        let first = serve(move |stream| {
+            let mut peer = Peer(stream, 0);
+            peer.accept();
+            while peer.serve().is_some() {
+                match refuses.load(Ordering::SeqCst) {
+                    true => peer.fail(code),
+                    false => peer.no_row(),
+                }
+            }
+        });
+        let store = open(&url_of_two(first)).unwrap();
+        assert_eq!(store.find_by_key("1"), Ok(None), "{code}");
+        is_refusing.store(true, Ordering::SeqCst);
+        for _ in 0..8 {
+            assert_eq!(store.find_by_key("1"), Ok(None), "{code}");
+        }
+    }
+}
+
+#[test]
+fn statement_that_the_group_rolled_back_is_repeated() {
+    for code in [1203, 1226, 3101] {
+        let statements = Arc::new(AtomicUsize::new(0));
+        let counter = statements.clone();
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream, 0);
+            peer.accept();
+            while peer.serve().is_some() {
+                match counter.fetch_add(1, Ordering::SeqCst) {
+                    0..3 => peer.fail(code),
+                    _ => peer.no_row(),
+                }
+            }
+        });
+        assert_eq!(open(&url(port)).unwrap().find_by_key("1"), Ok(None), "{code}");
+        assert_eq!(statements.load(Ordering::SeqCst), 4, "{code}");
     }
 }
 

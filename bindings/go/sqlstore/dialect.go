@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ type Dialect struct {
 	// Identity is the type of an integer key that the database generates; for [Store.CreateTable] only.
 	Identity string
 	// IgnoresCase reports whether the database compares strings without case by default, as MySQL: then Clerk ids need a binary
-	// collation, which [Store.Check] requires, and usernames need no index on LOWER.
+	// collation, which [Store.Check] requires, and usernames need no index of their own.
 	IgnoresCase bool
 }
 
@@ -89,7 +90,7 @@ func (s *Store) CreateTable(ctx context.Context) error {
 	if s.options.StringKey {
 		key = "VARCHAR(255) PRIMARY KEY"
 	}
-	columns, suffix := []string{s.quote(s.options.Key) + " " + key}, ""
+	columns, indexes, suffix := []string{s.quote(s.options.Key) + " " + key}, "", ""
 	for _, column := range s.columns {
 		kind := types[column]
 		switch {
@@ -98,13 +99,15 @@ func (s *Store) CreateTable(ctx context.Context) error {
 			kind = strings.Replace(kind, ")", ") CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
 		case column == clerkauth.ColumnUsername:
 			kind += " UNIQUE"
+		case column == clerkauth.ColumnEmail:
+			indexes = ", INDEX (" + s.column(column) + ")"
 		}
 		columns = append(columns, s.column(column)+" "+kind)
 	}
 	if s.dialect.IgnoresCase {
 		suffix = " DEFAULT CHARACTER SET utf8mb4"
 	}
-	statements := []string{"CREATE TABLE IF NOT EXISTS " + s.quote(s.options.Table) + " (" + strings.Join(columns, ", ") + ")" + suffix}
+	statements := []string{"CREATE TABLE IF NOT EXISTS " + s.quote(s.options.Table) + " (" + strings.Join(columns, ", ") + indexes + ")" + suffix}
 	for _, index := range []struct {
 		kind   string
 		column clerkauth.Column
@@ -112,6 +115,11 @@ func (s *Store) CreateTable(ctx context.Context) error {
 		if s.has(index.column) && !s.dialect.IgnoresCase {
 			statements = append(statements, s.createIndex(index.kind, index.column))
 		}
+	}
+	if s.dialect.DollarPlaceholders {
+		// IF NOT EXISTS does not suffice when two processes create the same table. The number of the lock is arbitrary.
+		body := "BEGIN PERFORM pg_advisory_xact_lock(4846204138207135075); " + strings.Join(statements, "; ") + "; END"
+		statements = []string{"DO '" + strings.ReplaceAll(body, "'", "''") + "'"}
 	}
 	for _, statement := range statements {
 		if _, err := s.db.ExecContext(ctx, statement); err != nil {
@@ -121,7 +129,7 @@ func (s *Store) CreateTable(ctx context.Context) error {
 	return nil
 }
 
-// createIndex returns the statement of an index on LOWER(column). SQLite takes the schema with the index, the others with the table.
+// createIndex returns the statement of an index on the column as it is compared. SQLite takes the schema with the index, the others with the table.
 func (s *Store) createIndex(kind string, column clerkauth.Column) string {
 	schema, table, found := strings.Cut(s.options.Table, ".")
 	if !found {
@@ -131,8 +139,35 @@ func (s *Store) createIndex(kind string, column clerkauth.Column) string {
 	if schema != "" && !s.dialect.DollarPlaceholders {
 		name, on = s.quote(schema+"."+table+"_"+s.options.Columns[column]), s.quote(table)
 	}
-	return "CREATE " + kind + " IF NOT EXISTS " + name + " ON " + on + " (LOWER(" + s.column(column) + "))"
+	return "CREATE " + kind + " IF NOT EXISTS " + name + " ON " + on + " (" + s.lower(s.column(column)) + ")"
 }
+
+// lower returns the lower case of a value: that of a collation that every database of the dialect has, and never that of a locale,
+// such as the Turkish one, in which i is not the lower case of I.
+func (s *Store) lower(value string) string {
+	switch {
+	case s.dialect.DollarPlaceholders:
+		value += ` COLLATE "C"`
+	case s.dialect.IgnoresCase:
+		value += " COLLATE utf8mb4_bin"
+	}
+	return "LOWER(" + value + ")"
+}
+
+// equal returns the comparison of a column with a placeholder without case.
+func (s *Store) equal(column clerkauth.Column, placeholder string) string {
+	switch {
+	case s.dialect.DollarPlaceholders:
+		placeholder = "CAST(" + placeholder + " AS TEXT)"
+	case s.dialect.IgnoresCase:
+		placeholder = "CONVERT(" + placeholder + " USING utf8mb4)"
+	}
+	return s.lower(s.column(column)) + " = " + s.lower(placeholder)
+}
+
+// narrowing are the collations of MySQL and MariaDB in which strings that differ in case are equal, whatever they contain; those of
+// some languages have letters of which that is not true. A comparison in them can use an index.
+var narrowing = regexp.MustCompile(`^utf8mb4_(general|unicode|unicode_520|0900|uca1400)(_nopad)?(_a[is])?_ci$`)
 
 // Check rejects a table whose column of Clerk ids is compared without case, of MySQL or MariaDB one whose columns cannot hold
 // every name (they must be utf8mb4), and a PostgreSQL database that is not UTF8. [clerkauth.New] calls it, and so does the first
@@ -194,6 +229,11 @@ func (s *Store) checkColumns(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		exists = true
+		for _, column := range []clerkauth.Column{clerkauth.ColumnEmail, clerkauth.ColumnUsername} {
+			if strings.ToLower(s.options.Columns[column]) == name && narrowing.MatchString(collation) {
+				s.narrows[column].Store(true)
+			}
+		}
 		if err := s.checkColumn(name, charset, collation); err != nil {
 			return false, err
 		}

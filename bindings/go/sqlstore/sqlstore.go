@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	clerkauth "github.com/clerk-auth/clerk-auth/bindings/go"
 )
@@ -48,6 +49,8 @@ type Store struct {
 	columns []clerkauth.Column
 	selects string
 	checked atomic.Bool
+	// narrows has the columns whose collation is one of narrowing.
+	narrows [clerkauth.ColumnUsername + 1]atomic.Bool
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
@@ -139,7 +142,17 @@ func (s *Store) FindByClerkID(ctx context.Context, clerkID string) (*clerkauth.U
 
 // FindByEmail implements [clerkauth.UserStore].
 func (s *Store) FindByEmail(ctx context.Context, email string) ([]*clerkauth.User, error) {
-	where := "LOWER(" + s.column(clerkauth.ColumnEmail) + ") = LOWER(" + s.dialect.placeholder(1) + ")"
+	if err := s.Check(ctx); err != nil {
+		return nil, err
+	}
+	where, values, limit := s.equal(clerkauth.ColumnEmail, s.dialect.placeholder(1)), []any{email}, " LIMIT 2"
+	if s.dialect.IgnoresCase {
+		// LOWER also makes other letters than those of ASCII equal, which are not the same address.
+		limit = " LIMIT 16"
+	}
+	if s.narrows[clerkauth.ColumnEmail].Load() {
+		where, values = s.column(clerkauth.ColumnEmail)+" = ? AND "+where, append(values, email)
+	}
 	// The limit must not cut off a row that the application has deactivated.
 	separator := " ORDER BY "
 	for _, column := range []clerkauth.Column{clerkauth.ColumnIsActive, clerkauth.ColumnBannedByClerk} {
@@ -148,16 +161,28 @@ func (s *Store) FindByEmail(ctx context.Context, email string) ([]*clerkauth.Use
 			separator = ", "
 		}
 	}
-	return s.find(ctx, s.db, where+" LIMIT 2", email)
+	return s.find(ctx, s.db, where+limit, values...)
 }
 
 // UsernameTaken implements [clerkauth.UserStore].
 func (s *Store) UsernameTaken(ctx context.Context, username, exceptKey string) (bool, error) {
-	where := "LOWER(" + s.column(clerkauth.ColumnUsername) + ") = LOWER(" + s.dialect.placeholder(1) + ")"
-	values := []any{username}
+	if err := s.Check(ctx); err != nil {
+		return false, err
+	}
+	where, values := s.equal(clerkauth.ColumnUsername, s.dialect.placeholder(1)), []any{username}
+	switch {
+	case s.narrows[clerkauth.ColumnUsername].Load():
+		// As the unique index of the column compares.
+		where = s.column(clerkauth.ColumnUsername) + " = ?"
+	case s.dialect.IgnoresCase:
+		where, values = "("+s.column(clerkauth.ColumnUsername)+" = ? OR "+where+")", append(values, username)
+	case s.dialect.DollarPlaceholders && strings.ContainsFunc(username, func(r rune) bool { return r > unicode.MaxASCII }):
+		// An index of the application may compare in the locale.
+		where = "(" + where + " OR LOWER(" + s.column(clerkauth.ColumnUsername) + ") = LOWER(CAST($1 AS TEXT)))"
+	}
 	if value, ok := s.keyValue(exceptKey); ok {
-		where += " AND " + s.quote(s.options.Key) + " <> " + s.dialect.placeholder(2)
 		values = append(values, value)
+		where += " AND " + s.quote(s.options.Key) + " <> " + s.dialect.placeholder(len(values))
 	}
 	found, err := s.find(ctx, s.db, where+" LIMIT 1", values...)
 	return len(found) > 0, err
@@ -294,35 +319,52 @@ func (s *Store) Update(ctx context.Context, key string, fields clerkauth.Fields,
 		sets = append(sets, s.column(field.Column)+" = "+s.dialect.placeholder(len(values)))
 	}
 	values = append(values, value)
-	update := "UPDATE " + s.quote(s.options.Table) + " SET " + strings.Join(sets, ", ") + " WHERE " +
-		s.quote(s.options.Key) + " = " + s.dialect.placeholder(len(values))
+	update := "UPDATE " + s.quote(s.options.Table) + " SET " + strings.Join(sets, ", ")
+	where := " WHERE " + s.quote(s.options.Key) + " = " + s.dialect.placeholder(len(values))
 	if condition.OnlyIfUnlinked {
-		update += " AND " + s.column(clerkauth.ColumnClerkID) + " IS NULL"
+		where += " AND " + s.column(clerkauth.ColumnClerkID) + " IS NULL"
 	}
 	if condition.MaxVersion != nil {
 		values = append(values, *condition.MaxVersion)
 		version := s.column(clerkauth.ColumnClerkUpdatedAtMs)
-		update += " AND (" + version + " IS NULL OR " + version + " <= " + s.dialect.placeholder(len(values)) + ")"
+		where += " AND (" + version + " IS NULL OR " + version + " <= " + s.dialect.placeholder(len(values)) + ")"
 	}
 	if condition.OnlyIfActive {
-		update += " AND " + s.column(clerkauth.ColumnIsActive) + " = TRUE"
+		where += " AND " + s.column(clerkauth.ColumnIsActive) + " = TRUE"
 	}
 	if condition.OnlyIfBanned {
-		update += " AND " + s.column(clerkauth.ColumnBannedByClerk) + " = TRUE AND " + s.column(clerkauth.ColumnIsActive) + " = FALSE"
+		where += " AND " + s.column(clerkauth.ColumnBannedByClerk) + " = TRUE AND " + s.column(clerkauth.ColumnIsActive) + " = FALSE"
 	}
 	return s.write(ctx, false, func(tx *sql.Tx) (string, error) {
 		if len(sets) == 0 {
 			return key, nil
 		}
-		result, err := tx.ExecContext(ctx, update, values...)
+		result, err := tx.ExecContext(ctx, update+where, values...)
 		if err != nil {
 			return "", err
 		}
-		if updated, err := result.RowsAffected(); err == nil && updated == 0 {
+		if updated, err := result.RowsAffected(); err != nil || updated > 0 {
+			return key, nil
+		}
+		if !s.dialect.IgnoresCase {
 			return "", clerkauth.ErrConflict
 		}
-		return key, nil
+		return key, s.updateLocked(ctx, tx, update, where, values, values[len(sets):])
 	})
+}
+
+// updateLocked repeats an update that changed no row. A driver of MySQL may count the rows that have changed, not those that fulfil the
+// condition: with the row locked, it is one or the other.
+func (s *Store) updateLocked(ctx context.Context, tx *sql.Tx, update, where string, values, ofWhere []any) error {
+	var key string
+	err := tx.QueryRowContext(ctx, "SELECT "+s.quote(s.options.Key)+" FROM "+s.quote(s.options.Table)+where+" FOR UPDATE", ofWhere...).Scan(&key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return clerkauth.ErrConflict
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, update+where, values...)
+	}
+	return err
 }
 
 // maxRestarts is how often a transaction that the database has aborted begins again.
@@ -376,8 +418,18 @@ func (s *Store) writeOnce(ctx context.Context, created bool, change func(*sql.Tx
 	return user, nil
 }
 
+// isOfGeneratedKey reports whether the key exists that PostgreSQL generated: its sequence is behind rows that were inserted with keys of
+// their own, which no other row makes a conflict.
+func (s *Store) isOfGeneratedKey(err error) bool {
+	_, table, found := strings.Cut(s.options.Table, ".")
+	if !found {
+		table = s.options.Table
+	}
+	return s.options.NewKey == nil && s.dialect.DollarPlaceholders && strings.Contains(err.Error(), table+"_pkey")
+}
+
 func (s *Store) conflict(err error) error {
-	if err != nil && !errors.Is(err, clerkauth.ErrConflict) && s.options.IsConflict(err) {
+	if err != nil && !errors.Is(err, clerkauth.ErrConflict) && s.options.IsConflict(err) && !s.isOfGeneratedKey(err) {
 		return fmt.Errorf("%w: %w", clerkauth.ErrConflict, err)
 	}
 	return err

@@ -242,6 +242,46 @@ var tests = []struct {
 			s.Errorf("FindByEmail must return two rows, first those that the application has deactivated: %+v %v", found, err)
 		}
 	}},
+	{"an address is found among those that differ in an accent", func(s *subject) {
+		if !s.has(clerkauth.ColumnEmail, clerkauth.ColumnClerkID) {
+			return
+		}
+		name := unique("x")
+		for _, letter := range []string{"é", "è", "ê"} {
+			_, err := s.store.Create(s.ctx, s.newUser(values{clerkauth.ColumnEmail: "jos" + letter + name + "@example.com"}))
+			if errors.Is(err, clerkauth.ErrConflict) {
+				return // addresses are unique in this table, without accents
+			}
+			s.succeeds(err, "Create")
+		}
+		email := "Jose" + name + "@example.com"
+		row, err := s.store.Create(s.ctx, s.newUser(values{clerkauth.ColumnEmail: email}))
+		if errors.Is(err, clerkauth.ErrConflict) {
+			return
+		}
+		if err != nil {
+			s.Fatalf("Create: %v", err)
+		}
+		found, err := s.store.FindByEmail(s.ctx, strings.ToLower(email))
+		if err != nil || !slices.ContainsFunc(found, func(other *clerkauth.User) bool { return other.Key == row.Key }) {
+			s.Errorf("FindByEmail must return the row with the address: %+v %v", found, err)
+		}
+	}},
+	{"I and i differ in case only", func(s *subject) {
+		if !s.has(clerkauth.ColumnEmail, clerkauth.ColumnUsername) {
+			return
+		}
+		name := unique("")
+		key := s.create(s.newUser(values{clerkauth.ColumnEmail: "I" + name + "@x", clerkauth.ColumnUsername: "I" + name})).Key
+		if found, err := s.store.FindByEmail(s.ctx, "i"+name+"@x"); err != nil || len(found) != 1 || found[0].Key != key {
+			s.Errorf("FindByEmail: %+v %v", found, err)
+		}
+		if taken, err := s.store.UsernameTaken(s.ctx, "i"+name, ""); err != nil || !taken {
+			s.Errorf("UsernameTaken: %v %v", taken, err)
+		}
+		_, err := s.store.Create(s.ctx, s.newUser(values{clerkauth.ColumnUsername: "i" + name}))
+		s.conflicts(err, "Create with a username that exists")
+	}},
 	{"Clerk ids are compared exactly", func(s *subject) {
 		if !s.has(clerkauth.ColumnClerkID) {
 			return
@@ -318,6 +358,7 @@ var tests = []struct {
 				return s.update(key, values{clerkauth.ColumnFirstName: "v", clerkauth.ColumnClerkUpdatedAtMs: version}, clerkauth.UpdateCondition{MaxVersion: &version})
 			}
 			s.succeeds(write(6), "MaxVersion, a newer version")
+			s.succeeds(write(6), "MaxVersion, the same row again")
 			s.conflicts(write(5), "MaxVersion, an older version")
 		}
 		if s.has(clerkauth.ColumnIsActive, clerkauth.ColumnBannedByClerk) {

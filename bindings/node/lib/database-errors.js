@@ -41,4 +41,12 @@ const isConflict = (error) => hasCode(error, CONFLICTS);
 /** Returns whether the database has aborted a statement because of another transaction, so that it may succeed when repeated. */
 const isAborted = (error) => hasCode(error, ABORTED);
 
-module.exports = { isAborted, isConflict };
+/** Returns whether an error, or one within it, names a constraint. */
+function namesConstraint(error, name, depth = 0) {
+  if (typeof error !== 'object' || error === null || depth > 6) return false;
+  const texts = [error.constraint, error.message, error.originalMessage];
+  if (texts.some((text) => typeof text === 'string' && text.includes(name))) return true;
+  return INNER.some((inner) => namesConstraint(error[inner], name, depth + 1));
+}
+
+module.exports = { isAborted, isConflict, namesConstraint };

@@ -2,7 +2,8 @@ import { UpdateCondition, UserColumns, UserRow, UserStore } from './index';
 
 export interface SqlOptions {
   /**
-   * Executes a statement and returns what the driver returns: `(sql, values) => pool.query(sql, values)` with pg or mysql2.
+   * Executes a statement and returns what the driver returns: `(sql, values) => pool.query(sql, values)`
+   * with pg, `pool.execute` with mysql2.
    * Rows are objects, in an array or in `rows`; for MySQL, the result of UPDATE has `affectedRows`.
    */
   query: (sql: string, values: unknown[]) => unknown;
@@ -34,7 +35,10 @@ export class SqlUserStore<Row extends UserRow = UserRow> implements UserStore<Ro
   usernameTaken(username: string, exceptKey: string | null): Promise<boolean>;
   create(columns: UserColumns): Promise<Row>;
   update(key: string, columns: UserColumns, condition: UpdateCondition): Promise<Row>;
-  /** Rejects a table that compares Clerk ids without case, one of MySQL that is not utf8mb4, a database of PostgreSQL that is not UTF8. */
+  /**
+   * Rejects a table that compares Clerk ids without case, one of MySQL that is not utf8mb4, a connection to MySQL with the mode
+   * NO_BACKSLASH_ESCAPES, a database of PostgreSQL that is not UTF8.
+   */
   check(): Promise<void>;
   /** Creates the table if it does not exist: usernames are unique without case. */
   createTable(): Promise<void>;

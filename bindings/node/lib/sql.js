@@ -2,12 +2,19 @@
 // A user store for SQL databases, over the `query` function of any driver or query builder.
 
 const { ClerkError, ConflictError } = require('./errors.js');
+const { namesConstraint } = require('./database-errors.js');
 const native = require('./native.js');
 
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const DEFAULT_COLUMNS = Object.fromEntries(native.columns.map((name) => [name, snakeCase(name)]));
 const DEFAULT_LENGTHS = { email: 320, username: 150, firstName: 150, imageUrl: 2048 };
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$/;
+
+/**
+ * The collations of MySQL and MariaDB in which strings that differ in case are equal, whatever they contain; those of some languages
+ * have letters of which that is not true. A comparison in them can use an index.
+ */
+const NARROWING = /^utf8mb4_(general|unicode|unicode_520|0900|uca1400)(_nopad)?(_a[is])?_ci$/;
 
 const TYPES = {
   clerkId: 'VARCHAR(255) UNIQUE',
@@ -73,6 +80,8 @@ class SqlUserStore {
   #newKey;
   #select;
   #returnedKey;
+  /** What the table of MySQL or MariaDB was found to be. */
+  #found;
 
   constructor({
     query,
@@ -145,19 +154,59 @@ class SqlUserStore {
     return (await this.#rows(`${this.#names.clerkId} = ?`, [clerkId]))[0];
   }
 
-  findByEmail(email) {
+  get #isMysql() {
+    return this.#dialect.quote === '`';
+  }
+
+  get #isPostgres() {
+    return this.#dialect.identity === DIALECTS.postgresql.identity;
+  }
+
+  /**
+   * The lower case of a value: that of a collation that every database of the dialect has, and never that of a locale, such as the
+   * Turkish one, in which i is not the lower case of I.
+   */
+  #lower(value) {
+    if (this.#isPostgres) return `LOWER(${value} COLLATE "C")`;
+    return this.#isMysql ? `LOWER(${value} COLLATE utf8mb4_bin)` : `LOWER(${value})`;
+  }
+
+  /** Compares a column with a value without case. */
+  #isEqual(name) {
+    let value = '?';
+    if (this.#isPostgres) value = 'CAST(? AS TEXT)';
+    if (this.#isMysql) value = 'CONVERT(? USING utf8mb4)';
+    return `${this.#lower(this.#names[name])} = ${this.#lower(value)}`;
+  }
+
+  async findByEmail(email) {
+    const { email: column, isActive, bannedByClerk } = this.#names;
     // The limit must not cut off a row that the application has deactivated.
-    const first = [this.#names.isActive, this.#names.bannedByClerk].filter((name) => name !== undefined);
+    const first = [isActive, bannedByClerk].filter((name) => name !== undefined);
     const order = first.length === 0 ? '' : ` ORDER BY ${first.join(', ')}`;
-    return this.#rows(`LOWER(${this.#names.email}) = LOWER(?)${order} LIMIT 2`, [email]);
+    const isEqual = this.#isEqual('email');
+    if (!this.#isMysql) return this.#rows(`${isEqual}${order} LIMIT 2`, [email]);
+    // LOWER also makes other letters than those of ASCII equal, which are not the same address.
+    return (await this.#columnsOfTable()).narrows.has('email')
+      ? this.#rows(`${column} = ? AND ${isEqual}${order} LIMIT 16`, [email, email])
+      : this.#rows(`${isEqual}${order} LIMIT 16`, [email]);
   }
 
   async usernameTaken(username, exceptKey) {
     const except = exceptKey === null ? undefined : this.#keyValue(exceptKey);
-    const where = `LOWER(${this.#names.username}) = LOWER(?)`;
+    const column = this.#names.username;
+    let [where, values] = [this.#isEqual('username'), [username]];
+    if (this.#isMysql) {
+      const isNarrow = (await this.#columnsOfTable()).narrows.has('username');
+      // As the unique index of the column compares.
+      [where, values] = isNarrow ? [`${column} = ?`, values] : [`(${column} = ? OR ${where})`, [username, username]];
+    } else if (this.#isPostgres && /[^\0-\x7f]/.test(username)) {
+      // An index of the application may compare in the locale.
+      [where, values] = [`(${where} OR LOWER(${column}) = LOWER(CAST(? AS TEXT)))`, [username, username]];
+    }
     const rows = await (except === undefined
-      ? this.#rows(`${where} LIMIT 1`, [username])
-      : this.#rows(`${where} AND ${this.#key} <> ? LIMIT 1`, [username, except]));
+      ? this.#rows(`${where} LIMIT 1`, values)
+      : this.#rows(`${where} AND ${this.#key} <> ? LIMIT 1`, [...values, except]));
     return rows.length > 0;
   }
 
@@ -171,7 +220,7 @@ class SqlUserStore {
     const insert = `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`;
     // What a trigger changes after the write is not in what RETURNING returns.
     if (this.#dialect.returning) {
-      const [row] = rowsOf(await this.#run(`${insert} RETURNING ${this.#returnedKey}`, values));
+      const [row] = rowsOf(await this.#insert(`${insert} RETURNING ${this.#returnedKey}`, values));
       return row && this.findByKey(String(row.key));
     }
     const inserted = await this.#run(insert, values);
@@ -180,6 +229,20 @@ class SqlUserStore {
     // Some query builders return the number of rows only. Both columns are unique.
     const name = typeof columns.clerkId === 'string' ? 'clerkId' : 'username';
     return (await this.#rows(`${this.#names[name]} = ?`, [columns[name]]))[0];
+  }
+
+  async #insert(sql, values) {
+    let failure;
+    try {
+      return await this.#run(sql, values);
+    } catch (error) {
+      failure = error;
+    }
+    const constraint = `${this.#tableName.split('.').pop()}_pkey`;
+    const isOfGenerated = this.#isPostgres && this.#newKey === undefined && namesConstraint(failure, constraint);
+    if (!isOfGenerated) throw failure;
+    // No other row makes it a conflict; without the cause, whose code says so.
+    throw new Error(`${constraint}: the key exists that the sequence generated, which is behind the rows`);
   }
 
   async update(key, columns, { onlyIfUnlinked, maxVersion, onlyIfActive, onlyIfBanned }) {
@@ -213,7 +276,7 @@ class SqlUserStore {
 
   /** Rejects a table that compares the ids of Clerk users without case, or that cannot hold every name. */
   async check() {
-    await (this.#dialect.quote === '`' ? this.#checkColumns() : this.#checkCollation());
+    await (this.#isMysql ? this.#columnsOfTable() : this.#checkCollation());
   }
 
   /** Compares two strings as the database compares Clerk ids, whatever makes it ignore case: a collation or a type such as citext. */
@@ -228,7 +291,7 @@ class SqlUserStore {
         'CLERK_CONFIG',
         `the column ${this.#tableName}.${name.slice(1, -1)} is compared without case: ALTER it to a type or collation that compares exactly`,
       );
-    if (this.#dialect.identity !== DIALECTS.postgresql.identity) return;
+    if (!this.#isPostgres) return;
     const [{ server_encoding: encoding }] = rowsOf(await this.#run('SHOW server_encoding', []));
     if (encoding !== 'UTF8')
       throw new ClerkError(
@@ -237,7 +300,23 @@ class SqlUserStore {
       );
   }
 
+  /** Checks the columns of MySQL or MariaDB once. Returns which of them are compared in a collation of NARROWING. */
+  async #columnsOfTable() {
+    const found = this.#found ?? (await this.#checkColumns());
+    // A table that does not exist yet is looked for again.
+    if (found.exists) this.#found = found;
+    return found;
+  }
+
   async #checkColumns() {
+    // mysql2 and others escape values in this process, with backslashes.
+    const [{ mode }] = rowsOf(await this.#run('SELECT @@sql_mode AS mode', []));
+    if (/NO_BACKSLASH_ESCAPES/i.test(mode)) {
+      throw new ClerkError(
+        'CLERK_CONFIG',
+        'sql_mode of the connection contains NO_BACKSLASH_ESCAPES, with which values could become statements: remove it',
+      );
+    }
     const [schema, table] = this.#tableName.includes('.') ? this.#tableName.split('.') : [null, this.#tableName];
     const found = rowsOf(
       await this.#run(
@@ -247,11 +326,13 @@ class SqlUserStore {
         [table, schema],
       ),
     );
+    const narrows = new Set();
     const unquoted = (name) => this.#names[name].slice(1, -1).toLowerCase();
     for (const { name, charset, collation } of found) {
       const column = this.columns.find((each) => unquoted(each) === name);
       if (column === undefined) continue;
       const type = column === 'clerkId' ? 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin' : 'CHARACTER SET utf8mb4';
+      if (NARROWING.test(collation)) narrows.add(column);
       const isExact = column !== 'clerkId' || /_bin$|_as_cs$/.test(collation);
       if (charset !== 'utf8mb4' || !isExact) {
         throw new ClerkError(
@@ -260,26 +341,32 @@ class SqlUserStore {
         );
       }
     }
+    return { exists: found.length > 0, narrows };
   }
 
   /** Creates the table if it does not exist. */
   async createTable() {
-    const isMysql = this.#dialect.quote === '`';
+    const isMysql = this.#isMysql;
     const columns = this.columns.map((name) => {
       const exact = isMysql && name === 'clerkId' ? ' CHARACTER SET utf8mb4 COLLATE utf8mb4_bin' : '';
       const unique = isMysql && name === 'username' ? ' UNIQUE' : '';
       return `${this.#names[name]} ${TYPES[name].replace(/(\(\d+\))/, `$1${exact}`)}${unique}`;
     });
-    const key = `${this.#key} ${this.#stringKey ? 'VARCHAR(255) PRIMARY KEY' : this.#dialect.identity}`;
+    columns.unshift(`${this.#key} ${this.#stringKey ? 'VARCHAR(255) PRIMARY KEY' : this.#dialect.identity}`);
+    if (isMysql && this.#names.email) columns.push(`INDEX (${this.#names.email})`);
     const charset = isMysql ? ' DEFAULT CHARACTER SET utf8mb4' : '';
-    await this.#query(`CREATE TABLE IF NOT EXISTS ${this.#table} (${[key, ...columns].join(', ')})${charset}`, []);
-    if (isMysql) return;
-    // MySQL compares without case already.
-    const index = (name) => this.#quote(`${this.#tableName.replace('.', '_')}_${name}`);
-    const on = (name) => `ON ${this.#table} (LOWER(${this.#names[name]}))`;
-    if (this.#names.username)
-      await this.#query(`CREATE UNIQUE INDEX IF NOT EXISTS ${index('username')} ${on('username')}`, []);
-    if (this.#names.email) await this.#query(`CREATE INDEX IF NOT EXISTS ${index('email')} ${on('email')}`, []);
+    const statements = [`CREATE TABLE IF NOT EXISTS ${this.#table} (${columns.join(', ')})${charset}`];
+    for (const [name, kind] of isMysql ? [] : Object.entries({ username: 'UNIQUE INDEX', email: 'INDEX' })) {
+      if (this.#names[name] === undefined) continue;
+      const index = this.#quote(`${this.#tableName.replace('.', '_')}_${name}`);
+      statements.push(`CREATE ${kind} IF NOT EXISTS ${index} ON ${this.#table} (${this.#lower(this.#names[name])})`);
+    }
+    if (this.#isPostgres) {
+      // IF NOT EXISTS does not suffice when two processes create the same table. The number of the lock is arbitrary.
+      const body = `BEGIN PERFORM pg_advisory_xact_lock(4846204138207135075); ${statements.join('; ')}; END`;
+      statements.splice(0, Infinity, `DO '${body.replaceAll("'", "''")}'`);
+    }
+    for (const statement of statements) await this.#query(statement, []);
   }
 }
 

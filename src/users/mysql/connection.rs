@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mysql_common::constants::{CapabilityFlags, ColumnType};
@@ -18,7 +19,7 @@ use super::packets::{Packets, error, is_eof, odd, ok, parse};
 use crate::clock::Deadline;
 use crate::config::Secret;
 use crate::users::sql::{
-    Channel, Connection, DatabaseUrl, Failure, Host, Limits, Outcome, Statement, Tls, TlsMode, Value,
+    Channel, Connection, DatabaseUrl, Failure, FailureKind, Host, Limits, Outcome, Statement, Tls, TlsMode, Value,
 };
 
 const COM_QUIT: u8 = 1;
@@ -42,6 +43,8 @@ pub struct MysqlConnection {
     capabilities: CapabilityFlags,
     is_mariadb: bool,
     prepared: HashMap<String, u32>,
+    /// The host to be tried first, and the one after this connection's.
+    next_host: Option<(Arc<AtomicUsize>, usize)>,
 }
 
 impl MysqlConnection {
@@ -99,11 +102,24 @@ impl MysqlConnection {
         packets.write(&serialized(&response))?;
         let is_mariadb = greeting.server_version_str().contains("MariaDB");
         finish(&mut packets, plugin, password, nonce, is_trusted)?;
-        Ok(MysqlConnection { packets, limits, probe, capabilities, is_mariadb, prepared: HashMap::new() })
+        Ok(MysqlConnection {
+            packets,
+            limits,
+            probe,
+            capabilities,
+            is_mariadb,
+            prepared: HashMap::new(),
+            next_host: None,
+        })
     }
 
     pub fn is_mariadb(&self) -> bool {
         self.is_mariadb
+    }
+
+    /// After a statement that cannot be executed here, `next` is tried first.
+    pub fn set_next_host(&mut self, first: &Arc<AtomicUsize>, next: usize) {
+        self.next_host = Some((first.clone(), next));
     }
 
     /// Sends a command.
@@ -191,15 +207,11 @@ impl MysqlConnection {
 impl Connection for MysqlConnection {
     fn run(&mut self, statement: &Statement, deadline: Deadline) -> Result<Outcome, Failure> {
         self.limits.begin(deadline);
-        if statement.values.is_empty() {
-            self.command(&[&[COM_QUERY], statement.sql.as_bytes()].concat())?;
-            return self.outcome::<Text>();
+        let outcome = self.execute(statement);
+        if let (Err(Failure { kind: FailureKind::ReadOnly, .. }), Some((first, next))) = (&outcome, &self.next_host) {
+            first.store(*next, Ordering::Relaxed);
         }
-        let number = self.prepare(&statement.sql)?;
-        let values: Vec<MysqlValue> = statement.values.iter().map(parameter).collect();
-        let (request, _) = ComStmtExecuteRequestBuilder::new(number).build(&values);
-        self.command(&serialized(&request))?;
-        self.outcome::<Binary>()
+        outcome
     }
 
     fn probe(&self) -> Option<&TcpStream> {
@@ -209,6 +221,20 @@ impl Connection for MysqlConnection {
     fn close(mut self) {
         self.limits.begin(Deadline::after(CLOSE_TIMEOUT));
         let _ = self.command(&[COM_QUIT]);
+    }
+}
+
+impl MysqlConnection {
+    fn execute(&mut self, statement: &Statement) -> Result<Outcome, Failure> {
+        if statement.values.is_empty() {
+            self.command(&[&[COM_QUERY], statement.sql.as_bytes()].concat())?;
+            return self.outcome::<Text>();
+        }
+        let number = self.prepare(&statement.sql)?;
+        let values: Vec<MysqlValue> = statement.values.iter().map(parameter).collect();
+        let (request, _) = ComStmtExecuteRequestBuilder::new(number).build(&values);
+        self.command(&serialized(&request))?;
+        self.outcome::<Binary>()
     }
 }
 

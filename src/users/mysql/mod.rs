@@ -4,6 +4,8 @@ mod auth;
 mod connection;
 mod packets;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::sql::{
@@ -21,27 +23,32 @@ pub struct Mysql {
     dialer: Dialer,
     /// How long the server waits for a lock on behalf of a client that has gone.
     timeout: Duration,
+    /// The host to be tried first: after one that is up but refuses statements, the next one.
+    first: Arc<AtomicUsize>,
 }
 
 impl Mysql {
     pub fn new(url: DatabaseUrl, timeout: Duration) -> Result<Self, Failure> {
         let tls = Tls::new(&url).map_err(Failure::of_transport)?;
-        Ok(Mysql { url, tls, dialer: Dialer::default(), timeout })
+        Ok(Mysql { url, tls, dialer: Dialer::default(), timeout, first: Arc::default() })
     }
 
     fn connect_to(&self, at: usize, deadline: Deadline) -> Result<MysqlConnection, Failure> {
         let channel = self.dialer.connect(&self.url.hosts[at], deadline)?;
         let mut connection = MysqlConnection::begin(channel, &self.url, self.tls.as_ref(), &self.url.hosts[at])?;
         let seconds = self.timeout.as_millis().div_ceil(1000).max(1);
+        // In the collation of the columns, whatever the server's `init_connect` says: `LOWER` depends on it.
+        let collation = if connection.is_mariadb() { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
         let mut settings = format!(
-            "SET SESSION autocommit = 1, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', \
+            "SET NAMES utf8mb4 COLLATE {collation}, autocommit = 1, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', \
              innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
         );
         if connection.is_mariadb() {
             settings.push_str(&format!(", max_statement_time = {seconds}"));
         }
         connection.run(&Statement::plain(settings), deadline)?;
-        let read_only = Statement::plain("SELECT CAST(@@global.read_only AS SIGNED)");
+        // Since MariaDB 12.0 the variable is a string.
+        let read_only = Statement::plain("SELECT UPPER(CAST(@@global.read_only AS CHAR)) NOT IN ('0', 'OFF')");
         if self.url.hosts.len() > 1 && connection.run(&read_only, deadline)?.number() != Some(0) {
             return Err(Failure::new(FailureKind::ReadOnly, -1, "the server is read-only, such as a replica"));
         }
@@ -121,11 +128,16 @@ impl Engine for Mysql {
         create or migrate the tables it also needs CREATE, ALTER and INDEX, and INSERT on `clerk_schema`";
 
     fn connect(&self, deadline: Deadline) -> Result<MysqlConnection, Failure> {
-        let mut last = Failure::other("the host is missing");
-        for (at, host) in self.url.hosts.iter().enumerate() {
-            match self.connect_to(at, deadline.share(self.url.hosts.len() - at)) {
-                Ok(connection) => return Ok(connection),
-                Err(failure) => last = Failure { message: format!("{host}: {}", failure.message), ..failure },
+        let (hosts, mut last) = (&self.url.hosts, Failure::other("the host is missing"));
+        let first = self.first.load(Ordering::Relaxed);
+        for tried in 0..hosts.len() {
+            let at = (first + tried) % hosts.len();
+            match self.connect_to(at, deadline.share(hosts.len() - tried)) {
+                Ok(mut connection) => {
+                    connection.set_next_host(&self.first, at + 1);
+                    return Ok(connection);
+                }
+                Err(failure) => last = Failure { message: format!("{}: {}", hosts[at], failure.message), ..failure },
             }
         }
         Err(last)

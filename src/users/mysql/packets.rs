@@ -90,13 +90,16 @@ pub fn error(payload: &[u8]) -> Failure {
     let kind = match error.error_code() {
         // ER_DUP_ENTRY, ER_DUP_ENTRY_WITH_KEY_NAME
         1062 | 1586 => FailureKind::Conflict,
-        // ER_CON_COUNT_ERROR, ER_CHECKREAD, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK
-        1040 | 1020 | 1205 | 1213 => FailureKind::Repeatable,
+        // ER_CON_COUNT_ERROR, ER_CHECKREAD, ER_TOO_MANY_USER_CONNECTIONS, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK,
+        // ER_USER_LIMIT_REACHED, ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
+        1040 | 1020 | 1203 | 1205 | 1213 | 1226 | 3101 => FailureKind::Repeatable,
         // ER_SERVER_SHUTDOWN, ER_NEW_ABORTING_CONNECTION, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED (MariaDB),
         // ER_CLIENT_INTERACTION_TIMEOUT, and ER_ABORTING_CONNECTION to ER_NET_WRITE_INTERRUPTED
         1053 | 1152..=1161 | 1184 | 1317 | 1927 | 4031 => FailureKind::Lost,
-        // ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE
-        1290 | 1792 | 1836 => FailureKind::ReadOnly,
+        // ER_UNKNOWN_COM_ERROR (Galera without quorum), ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+        // ER_READ_ONLY_MODE, ER_INNODB_READ_ONLY, ER_INNODB_FORCED_RECOVERY, ER_SERVER_OFFLINE_MODE,
+        // ER_RUN_HOOK_ERROR (group replication without quorum)
+        1047 | 1290 | 1792 | 1836 | 1874 | 1881 | 3032 | 3100 => FailureKind::ReadOnly,
         // ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL
         1969 | 3024 => FailureKind::TimedOut,
         _ => FailureKind::Other,

@@ -7,11 +7,59 @@ import { libraries } from './stores.mjs';
 
 const require = createRequire(import.meta.url);
 const { ClerkClient } = require(process.env.STORES_CLERK_AUTH);
+const { SqlUserStore } = require(join(process.env.STORES_CLERK_AUTH, 'sql.js'));
 const { startTestClerk, userStoreTests } = require(join(process.env.STORES_CLERK_AUTH, 'testing.js'));
 const { STORES_POSTGRES, STORES_MARIADB } = process.env;
 
 const clerk = await startTestClerk();
 after(() => clerk.close());
+
+/** A connection to MariaDB. */
+async function administrator() {
+  const mysql = await import('mysql2/promise');
+  const [, user, host, port, database] = /^(\w+)@tcp\(([^:]+):(\d+)\)\/(\w+)$/.exec(STORES_MARIADB);
+  const db = await mysql.default.createConnection({ user, host, port: Number(port), database });
+  return { db, close: () => db.end() };
+}
+
+test('MySQL, the searches of a first sign-in use indexes', async () => {
+  const { db, close } = await administrator();
+  const searches = [];
+  const query = (sql, values) => {
+    if (sql.includes('FROM `searched_node`')) searches.push([sql, values]);
+    return db.execute(sql, values);
+  };
+  const store = new SqlUserStore({ dialect: 'mysql', table: 'searched_node', query });
+  await store.createTable();
+  await db.query(
+    "INSERT INTO searched_node (email, username) SELECT CONCAT('e', seq, '@x'), CONCAT('u', seq) FROM seq_1_to_5000",
+  );
+  await db.query('ANALYZE TABLE searched_node');
+  assert.equal((await store.findByEmail('E70@X')).length, 1);
+  assert.equal(await store.usernameTaken('U70', '1'), true);
+  assert.equal(searches.length, 2);
+  for (const [sql, values] of searches) {
+    const [[{ type }]] = await db.query(`EXPLAIN ${sql}`, values);
+    assert.notEqual(type, 'ALL', sql);
+  }
+  await close();
+});
+
+test('PostgreSQL, a database in a Turkish locale', async (t) => {
+  const { default: pg } = await import('pg');
+  const db = new pg.Client(STORES_POSTGRES);
+  await db.connect();
+  await db.query(
+    "CREATE DATABASE turkish_node LOCALE_PROVIDER icu ICU_LOCALE 'tr' LOCALE 'C.UTF-8' ENCODING 'UTF8' TEMPLATE template0",
+  );
+  await db.end();
+  const source = new URL(STORES_POSTGRES);
+  source.pathname = '/turkish_node';
+  const { store, close } = await libraries.pg(String(source), 'account');
+  await store.createTable();
+  for (const { name, run } of userStoreTests(() => store)) await t.test(name, run);
+  await close();
+});
 
 for (const [name, open] of Object.entries(libraries)) {
   const isMysql = /mysql/i.test(name);
@@ -33,6 +81,29 @@ for (const [name, open] of Object.entries(libraries)) {
   });
 
   if (!isMysql) {
+    test(`${name}, a table is created by many at once`, async () => {
+      for (let round = 0; round < 5; round++) {
+        const many = await Promise.all(Array.from({ length: 8 }, () => open(source, `many_${name}_${round}`)));
+        // So that each has a connection.
+        await Promise.all(many.map(({ store: each }) => each.usernameTaken('x', null).catch(() => {})));
+        await Promise.all(many.map(({ store: each }) => each.createTable()));
+        await Promise.all(many.map((each) => each.close()));
+      }
+    });
+
+    test(`${name}, a generated key that exists is named`, async () => {
+      const table = `behind_${name}`.toLowerCase();
+      const behind = await open(source, table);
+      await behind.store.createTable();
+      const { default: pg } = await import('pg');
+      const db = new pg.Client(source);
+      await db.connect();
+      await db.query(`INSERT INTO ${table} (id, username) SELECT i, 'own' || i FROM generate_series(1, 50) AS i`);
+      await db.end();
+      await assert.rejects(behind.store.create({ username: 'ada' }), new RegExp(`${table}_pkey: the key exists`));
+      await behind.close();
+    });
+
     test(`${name}, a trigger after the write decides who is active`, async () => {
       const table = `triggered_${name}`.toLowerCase();
       const triggered = await open(source, table);
@@ -74,6 +145,25 @@ for (const [name, open] of Object.entries(libraries)) {
     });
     continue;
   }
+  test(`${name}, values that are escaped for another sql_mode are refused`, async () => {
+    const { db, close: end } = await administrator();
+    const [[{ mode }]] = await db.query('SELECT @@global.sql_mode AS mode');
+    const escaped = await open(source, `escaped_${name}`);
+    try {
+      await escaped.store.createTable();
+      await escaped.close();
+      await db.query(`SET GLOBAL sql_mode = '${mode},NO_BACKSLASH_ESCAPES'`);
+      const refused = await open(source, `escaped_${name}`);
+      const client = new ClerkClient({ ...clerk.options, users: refused.store });
+      await assert.rejects(client.warmUp(), /NO_BACKSLASH_ESCAPES/);
+      await client.close();
+      await refused.close();
+    } finally {
+      await db.query(`SET GLOBAL sql_mode = '${mode}'`);
+      await end();
+    }
+  });
+
   test(`${name}, a table of another character set or collation is refused at start`, async () => {
     for (const [index, column] of [
       'clerk_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE',

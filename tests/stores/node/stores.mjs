@@ -48,7 +48,7 @@ export const libraries = {
   async mysql2(source, table) {
     const { default: mysql } = await import('mysql2/promise');
     const pool = mysql.createPool({ ...mysqlOptions(source), connectionLimit: THREADS });
-    const store = new SqlUserStore({ dialect: 'mysql', table, query: (sql, values) => pool.query(sql, values) });
+    const store = new SqlUserStore({ dialect: 'mysql', table, query: (sql, values) => pool.execute(sql, values) });
     return { store, close: () => pool.end() };
   },
 
