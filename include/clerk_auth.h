@@ -33,8 +33,8 @@
  * - Panics. A panic inside the library is caught and gives `CLERK_E_PANIC`.
  * - Fork. In a child process, call `clerk_client_warm_up` first. Until then, calls that need a request to Clerk return
  *   `CLERK_E_FORKED`; cached results are still served. A multi-threaded server forks first and creates its clients in
- *   the children: a cache entry that another thread of the parent used during the fork is not available in the child, and
- *   a request that this entry might reject is `CLERK_UNAVAILABLE`.
+ *   the children: a cache entry that another thread of the parent used during the fork is not available in the child,
+ *   and a request that this entry might reject is `CLERK_UNAVAILABLE`.
  * - Enumerations. Signatures use `int32_t`; the documentation names the enumeration.
  */
 
@@ -507,8 +507,7 @@ int32_t clerk_client_import_revocations(const clerk_client *client,
  *
  * To be called in a loop, on a thread that may wait; or `clerk_client_start_poller` does so. Without it, a revocation
  * by another process takes effect for tokens that are not cached here. While the shared cache cannot be used, a call
- * waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within a quarter of a
- * second.
+ * waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within half a second.
  *
  * Returns `CLERK_OK`; `CLERK_UNAVAILABLE` if the shared cache cannot be used; or a negative status: `CLERK_E_CONFIG`
  * without the setting `shared_cache`, `CLERK_E_ARGUMENT` for a negative timeout. Runs callbacks. Any thread.
@@ -517,7 +516,7 @@ CLERK_NODISCARD int32_t clerk_client_poll(const clerk_client *client, int64_t ti
 
 /**
  * Starts a thread that calls `clerk_client_poll` until `clerk_client_shutdown`, or until the client is freed, which
- * waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
+ * waits for it, half a second at most. It is the only thread that the library leaves running, and runs
  * callbacks.
  *
  * Starts none if it is running already. The thread has the signal mask of the caller. A forked child has none; there
@@ -663,7 +662,10 @@ typedef struct {
     uint64_t shared_cache_errors;
     /** Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed. */
     uint64_t shared_cache_rejected;
-    /** How long the last change by another process took to be applied here, in milliseconds; -1 if there was none. */
+    /**
+     * How long the last change by another process took from when it was sent until it was applied here, in milliseconds; -1 if
+     * there was none. A process that cannot use the shared cache sends its changes later: see `shared_cache_state`.
+     */
     int64_t revocation_lag_ms;
     /** `clerk_shared_cache_state`: whether the shared cache is used. */
     int64_t shared_cache_state;

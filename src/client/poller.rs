@@ -67,13 +67,17 @@ impl Poller {
 
     /// Stops the thread and waits for it, unless it is the caller.
     pub fn stop(&self) {
-        let is_own = self.pid.swap(0, Ordering::Relaxed) == std::process::id();
-        let Some(Running { thread, is_stopped }) = self.running.lock().take() else { return };
+        let (is_own, taken) = {
+            // Under the lock: two threads may stop it, and one may be starting it.
+            let mut running = self.running.lock();
+            (self.pid.swap(0, Ordering::Relaxed) == std::process::id(), running.take())
+        };
+        let Some(Running { thread, is_stopped }) = taken else { return };
+        is_stopped.store(true, Ordering::SeqCst);
         if !is_own {
             std::mem::forget(thread);
             return;
         }
-        is_stopped.store(true, Ordering::SeqCst);
         if thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }

@@ -40,6 +40,14 @@ impl From<Deadline> for Call<'_> {
     }
 }
 
+/// What a read has led to.
+#[derive(Default)]
+struct Applied {
+    applied: usize,
+    /// Whether the read had entries: others may follow them.
+    may_be_more: bool,
+}
+
 impl Inner {
     /// Shares a change with all other processes, and removes what it makes useless from the shared cache. While the engine cannot
     /// be used, the change waits.
@@ -256,12 +264,20 @@ impl Inner {
     pub fn poll(&self, timeout: Duration) -> Option<usize> {
         let shared = self.shared.as_ref()?;
         let (deadline, shutdowns) = (Deadline::after(timeout), self.changes.shutdowns());
+        let is_cancelled = || shutdowns != self.changes.shutdowns();
+        let (slice, mut applied) = (Deadline::after(SLICE), 0);
         loop {
             let begun = Instant::now();
-            let read =
-                self.changes.try_read().map(|_reading| self.exchange_changes(shared, deadline.remaining().min(WAIT)));
+            let wait = if applied > 0 { Duration::ZERO } else { deadline.remaining().min(WAIT) };
+            let read = self.changes.try_read().map(|_reading| self.exchange_changes(shared, wait));
             let (outcome, pause) = match read {
-                Some(Ok(applied)) if applied > 0 => return Some(applied),
+                // A read has a limit: what it left is as old.
+                Some(Ok(read)) if read.may_be_more && !slice.remaining().is_zero() && !is_cancelled() => {
+                    applied += read.applied;
+                    continue;
+                }
+                Some(Ok(read)) if applied + read.applied > 0 => return Some(applied + read.applied),
+                _ if applied > 0 => return Some(applied),
                 // An engine need not wait, and entries need not be of this instance.
                 Some(Ok(_)) => (Some(0), MIN_PAUSE.saturating_sub(begun.elapsed())),
                 // An engine without streams has nothing to read.
@@ -271,14 +287,14 @@ impl Inner {
                 None => (Some(0), MIN_PAUSE),
             };
             std::thread::sleep(pause.min(deadline.remaining()));
-            if deadline.remaining().is_zero() || shutdowns != self.changes.shutdowns() {
+            if deadline.remaining().is_zero() || is_cancelled() {
                 return outcome;
             }
         }
     }
 
     /// Reads what others have changed, then sends what waits: a slow engine keeps no revocation of others away.
-    fn exchange_changes(&self, shared: &SharedCache, wait: Duration) -> Result<usize, Unavailable> {
+    fn exchange_changes(&self, shared: &SharedCache, wait: Duration) -> Result<Applied, Unavailable> {
         let has_backlog = self.changes.has_unsent() || self.changes.has_lost();
         let wait = if has_backlog { Duration::ZERO } else { wait };
         let deadline = Deadline::after(wait + WAIT.min(self.settings.timeout));
@@ -289,12 +305,12 @@ impl Inner {
         applied
     }
 
-    fn read_changes(&self, shared: &SharedCache, wait: Duration, deadline: Deadline) -> Result<usize, Unavailable> {
+    fn read_changes(&self, shared: &SharedCache, wait: Duration, deadline: Deadline) -> Result<Applied, Unavailable> {
         let Some(last_id) = self.changes.last_id() else {
             self.find_end(shared, deadline)?;
             // The engine may have lost its entries before this process read anything.
             self.restore_known_revocations();
-            return Ok(0);
+            return Ok(Applied::default());
         };
         let read = shared.read_stream(&last_id, wait)?;
         if read.has_gap {
@@ -306,22 +322,20 @@ impl Inner {
             self.changes.set_last_id(None);
             shared.record_loss();
             self.restore_known_revocations();
-            return self.find_end(shared, deadline);
+            return self.find_end(shared, deadline).map(|()| Applied::default());
         }
-        let mut applied = 0;
-        for (_, sealed) in &read.entries {
-            applied += usize::from(self.apply_sealed(shared, sealed));
-        }
+        let applied = read.entries.iter().map(|(_, sealed)| usize::from(self.apply_sealed(shared, sealed))).sum();
+        let may_be_more = last_id != read.last_id;
         self.changes.set_last_id(Some(read.last_id));
-        Ok(applied)
+        Ok(Applied { applied, may_be_more })
     }
 
     /// Begins to read at the end of the stream: whatever was cached before may be outdated.
-    fn find_end(&self, shared: &SharedCache, deadline: Deadline) -> Result<usize, Unavailable> {
+    fn find_end(&self, shared: &SharedCache, deadline: Deadline) -> Result<(), Unavailable> {
         let end = shared.stream_end(deadline)?;
         self.changes.set_last_id(Some(end));
         self.look_everything_up_again();
-        Ok(0)
+        Ok(())
     }
 
     fn look_everything_up_again(&self) {

@@ -371,8 +371,7 @@ pub unsafe extern "C" fn clerk_client_invalidate_all(client: *const clerk_client
 ///
 /// To be called in a loop, on a thread that may wait; or `clerk_client_start_poller` does so. Without it, a revocation
 /// by another process takes effect for tokens that are not cached here. While the shared cache cannot be used, a call
-/// waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within a quarter of a
-/// second.
+/// waits until it is tried again, at most `timeout_ms`. `clerk_client_shutdown` ends a call within half a second.
 ///
 /// Returns `CLERK_OK`; `CLERK_UNAVAILABLE` if the shared cache cannot be used; or a negative status: `CLERK_E_CONFIG`
 /// without the setting `shared_cache`, `CLERK_E_ARGUMENT` for a negative timeout. Runs callbacks. Any thread.
@@ -393,7 +392,7 @@ pub unsafe extern "C" fn clerk_client_poll(client: *const clerk_client, timeout_
 }
 
 /// Starts a thread that calls `clerk_client_poll` until `clerk_client_shutdown`, or until the client is freed, which
-/// waits for it, a quarter of a second at most. It is the only thread that the library leaves running, and runs
+/// waits for it, half a second at most. It is the only thread that the library leaves running, and runs
 /// callbacks.
 ///
 /// Starts none if it is running already. The thread has the signal mask of the caller. A forked child has none; there

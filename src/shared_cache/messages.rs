@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::seal::EntryKind;
-use super::{Change, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
+use super::{Change, EngineError, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
 use crate::clock::Deadline;
 
 /// How long one report of a gap is enough for all processes that see it: less than a failover takes.
@@ -17,17 +17,31 @@ const DELIVERY_TTL_MS: i64 = 600_000;
 impl SharedCache {
     /// Sends a change to all other processes. Returns the id of the entry.
     pub fn publish(&self, change: Change, deadline: Deadline) -> Result<String, Unavailable> {
+        // Too long: not about an id of Clerk. Others would wait behind it for ever.
+        let Some(sealed) = self.seal_message(change) else { return Ok(String::new()) };
         let stream = self.sealer.stream();
+        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
+    }
+
+    fn seal_message(&self, change: Change) -> Option<Vec<u8>> {
         let message = Message {
             sender: self.sender(),
             number: self.messages.fetch_add(1, Ordering::Relaxed),
             sent_at_ms: self.clock.now().wall_ms,
             change,
         };
-        let sealed = message.encode().and_then(|plaintext| self.sealer.seal(&stream, &plaintext));
-        // Too long: not about an id of Clerk. Others would wait behind it for ever.
-        let Some(sealed) = sealed else { return Ok(String::new()) };
-        self.run(deadline, |timeout| self.engine.append(&stream, &sealed, timeout))
+        message.encode().and_then(|plaintext| self.sealer.seal(&self.sealer.stream(), &plaintext))
+    }
+
+    /// Checks that the engine can append to a stream and read one, which is not that of the changes: all processes would read it.
+    pub(super) fn check_stream(&self, timeout: Duration) -> Result<(), EngineError> {
+        let stream = self.sealer.stream();
+        let check = format!("{stream}:check");
+        self.engine.read(&stream, "", Duration::ZERO, timeout)?;
+        // A message, for engines that have one stream only.
+        let id = self.engine.append(&check, &self.seal_message(Change::Start).unwrap_or_default(), timeout)?;
+        self.engine.read(&check, &id, Duration::ZERO, timeout)?;
+        self.engine.delete(&[check], timeout)
     }
 
     /// Returns the id of the newest entry, after which a reader continues. Makes an entry if there is none.
@@ -59,6 +73,11 @@ impl SharedCache {
     /// Returns what others have appended after an entry, waiting at most `wait` for the first.
     pub fn read_stream(&self, after: &str, wait: Duration) -> Result<StreamRead, Unavailable> {
         let stream = self.sealer.stream();
+        // What tries an engine again may take no longer than the operations that have failed.
+        if !self.circuit.is_closed() {
+            let deadline = Deadline::after(READ_TIMEOUT);
+            return self.run(deadline, |timeout| self.engine.read(&stream, after, Duration::ZERO, timeout));
+        }
         let timeout = wait + READ_TIMEOUT;
         self.run_for(timeout, timeout, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
     }

@@ -191,9 +191,9 @@ impl SharedCache {
             self.engine.set(name, b"check", Duration::from_secs(1), false, timeout)?;
         }
         self.engine.delete(&names, timeout)?;
-        match self.engine.read(&self.sealer.stream(), "", Duration::ZERO, timeout) {
-            Ok(_) | Err(EngineError::Unsupported) => Ok(()),
-            Err(error) => Err(error),
+        match self.check_stream(timeout) {
+            Err(EngineError::Unsupported) => Ok(()),
+            checked => checked,
         }
     }
 
@@ -209,8 +209,11 @@ impl SharedCache {
         deadline: Deadline,
         operation: impl FnOnce(Duration) -> Result<T, EngineError>,
     ) -> Result<T, Unavailable> {
-        let timeout = if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT };
-        self.run_for(timeout, deadline.remaining(), operation)
+        self.run_for(self.operation_timeout(), deadline.remaining(), operation)
+    }
+
+    fn operation_timeout(&self) -> Duration {
+        if self.is_required { REQUIRED_TIMEOUT } else { OPERATION_TIMEOUT }
     }
 
     /// Does the same for an operation that may take `timeout`, but not longer than the caller may.
@@ -226,8 +229,11 @@ impl SharedCache {
         let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
         let begun = Instant::now();
         let outcome = operation(timeout.min(left));
-        let is_cut_short = left < timeout && begun.elapsed() >= left;
+        let elapsed = begun.elapsed();
+        let is_cut_short = left < timeout && elapsed >= left;
         let says = match &outcome {
+            // A read that waits says nothing about operations that may not.
+            Ok(_) if elapsed > self.operation_timeout() => Outcome::Unknown,
             Ok(_) | Err(EngineError::TooLong) => Outcome::Success,
             Err(EngineError::Unsupported) => {
                 self.has_stream.store(false, Ordering::Relaxed);

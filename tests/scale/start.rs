@@ -80,8 +80,13 @@ fn user_without_rights_is_refused_and_the_documented_rights_suffice() {
     set("timeless", &rights.replace("+time ", ""));
     set("reader", "~ck1:* +ping +get +mget");
     set("elsewhere", &rights.replace("ck1", "x"));
+    for right in ["xadd", "xread", "xrange", "xrevrange", "set", "mget", "del"] {
+        set(&format!("no-{right}"), &rights.replace(&format!(" +{right}"), ""));
+    }
     let at = |user: &str| format!("redis://{user}:pw@127.0.0.1:{}", server.port);
-    for user in ["reader", "elsewhere"] {
+    for user in
+        ["reader", "elsewhere", "no-xadd", "no-xread", "no-xrange", "no-xrevrange", "no-set", "no-mget", "no-del"]
+    {
         let refused = error(&world, with_url(&at(user)));
         assert!(refused.starts_with("shared_cache: the user lacks a right"), "{user}: {refused}");
     }

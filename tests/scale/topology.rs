@@ -90,6 +90,39 @@ fn redirections_of_a_cluster_are_followed() {
     assert!(keys.iter().sum::<usize>() >= 3, "{keys:?}");
 }
 
+/// The slot's key is at the target already, but the slot is not.
+#[test]
+fn stream_is_read_while_its_slot_migrates() {
+    let world = World::new();
+    world.users(1);
+    let servers: Vec<_> =
+        (0..2).map(|_| Server::with(|_, port| vec![format!("--port {port} --cluster-enabled yes")])).collect();
+    assert_eq!(servers[0].cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "OK");
+    servers[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[1].port.to_string()]);
+    for server in &servers {
+        wait_for("the cluster is ready", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    }
+    let client = || {
+        world.client(|config| {
+            config.set("shared_cache", &format!("redis+cluster://127.0.0.1:{}", servers[0].port)).unwrap();
+            config.shared_cache_required = true;
+        })
+    };
+    let (a, b) = (client(), client());
+    b.poll(Duration::ZERO).unwrap();
+    let keys = servers[0].cli(&["KEYS", "ck1:*:inv"]);
+    let stream = keys.lines().next().unwrap();
+    let slot = servers[0].cli(&["CLUSTER", "KEYSLOT", stream]);
+    let ids = [0, 1].map(|at| servers[at].cli(&["CLUSTER", "MYID"]));
+    assert_eq!(servers[1].cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &ids[0]]), "OK");
+    assert_eq!(servers[0].cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids[1]]), "OK");
+    let moved = servers[0].cli(&["MIGRATE", "127.0.0.1", &servers[1].port.to_string(), stream, "0", "1000"]);
+    assert_eq!(moved, "OK");
+    a.revoke_session("sess_1");
+    assert_eq!(b.poll(Duration::from_secs(5)).unwrap(), 1);
+    assert_eq!((a.stats().shared_cache.errors, b.stats().shared_cache.errors), (0, 0));
+}
+
 fn start_sentinel(world: &World) -> Server {
     let sentinel = Server::with(|dir: &TempDir, port| {
         let file = dir.join("sentinel.conf");
@@ -114,7 +147,6 @@ fn sentinel_names_the_master() {
     works(&world, &format!("redis+sentinel://127.0.0.1:{}/mymaster", sentinel.port));
     let mut config = world.config();
     config.set("shared_cache", &format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port)).unwrap();
-    config.shared_cache_required = true;
     let error = world.build(config).map(drop).unwrap_err().to_string();
-    assert!(error.starts_with("shared_cache_required: "), "{error}");
+    assert!(error.starts_with("shared_cache: no sentinel knows a master of this name"), "{error}");
 }

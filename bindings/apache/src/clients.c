@@ -153,7 +153,8 @@ void mac_poll(mac_client *client, apr_time_t now)
 {
     int32_t status;
 
-    if (is_threaded() || !client->is_polled || now - client->polled_at < MAC_POLL_INTERVAL)
+    /* The clock may have been set back. */
+    if (is_threaded() || !client->is_polled || (now >= client->polled_at && now - client->polled_at < MAC_POLL_INTERVAL))
         return;
     client->polled_at = now;
     status = clerk_client_poll(client->handle, 0);

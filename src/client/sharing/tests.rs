@@ -72,7 +72,10 @@ impl Engine for TestEngine {
     fn delete(&self, keys: &[String], _: Duration) -> Result<(), EngineError> {
         self.run(|stored| keys.iter().for_each(|key| drop(stored.values.remove(key))))
     }
-    fn append(&self, _: &str, value: &[u8], _: Duration) -> Result<String, EngineError> {
+    fn append(&self, stream: &str, value: &[u8], _: Duration) -> Result<String, EngineError> {
+        if stream.ends_with(":check") {
+            return Ok("0".into());
+        }
         self.run(|stored| {
             self.appended.fetch_add(1, Ordering::Relaxed);
             stored.last += 1;
@@ -81,7 +84,10 @@ impl Engine for TestEngine {
         })
     }
     // It never waits for an entry.
-    fn read(&self, _: &str, after: &str, _: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+    fn read(&self, stream: &str, after: &str, _: Duration, _: Duration) -> Result<StreamRead, EngineError> {
+        if stream.ends_with(":check") {
+            return Ok(StreamRead::default());
+        }
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.run(|stored| {
             let newest = stored.entries.last().map_or(String::new(), |(number, _)| number.to_string());
@@ -336,6 +342,18 @@ fn gap_that_one_process_sees_is_reported_to_the_others() {
         assert_eq!((is_recovering(&b), is_recovering(&c)), (true, false), "{what}");
         assert_eq!(reason(&c).is_some(), what == "a session");
     }
+}
+
+#[test]
+fn one_poll_applies_more_than_one_read_returns() {
+    let f = Fixture::new();
+    let (a, b) = (f.client(), f.reader());
+    assert_eq!(reason(&b), None);
+    (0..1200).for_each(|number| assert!(a.revoke_session(&format!("sess_{number}"))));
+    a.revoke_session("sess_ada");
+    assert_eq!(b.poll(Duration::ZERO).unwrap(), 1201);
+    assert_eq!(reason(&b), Some(Reason::SessionRevoked));
+    assert_eq!(b.poll(Duration::ZERO).unwrap(), 0);
 }
 
 /// An event about the user of the example, at a version.
@@ -679,4 +697,25 @@ fn gap_has_rows_read_again() {
     // Another process has seen it.
     b.inner.apply_change(&Change::Gap, now);
     assert_eq!([&a, &b].map(|client| client.verify_token(token).reason()), [None; 2]);
+}
+
+#[test]
+fn poller_that_several_threads_start_and_stop_is_stopped() {
+    let f = Fixture::new();
+    for round in 0..40 {
+        let client = f.client();
+        let inner = Arc::downgrade(&client.inner);
+        std::thread::scope(|scope| {
+            let start = || client.start_poller().unwrap();
+            if round % 2 == 0 {
+                start();
+            } else {
+                scope.spawn(start);
+            }
+            (0..2).for_each(|_| drop(scope.spawn(|| client.poller.stop())));
+        });
+        client.poller.stop();
+        drop(client);
+        assert!(inner.upgrade().is_none(), "round {round}: the thread still has the client");
+    }
 }

@@ -35,6 +35,21 @@ impl Socket {
             left => Ok(left.max(Duration::from_millis(1))),
         }
     }
+
+    /// Makes a system call, and makes it again after a signal: those with a timeout are not restarted by the system.
+    fn repeat(
+        &mut self,
+        set_timeout: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
+        mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            set_timeout(&self.tcp, Some(self.remaining()?))?;
+            match call(&mut self.tcp) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
 }
 
 impl Read for Socket {
@@ -42,9 +57,9 @@ impl Read for Socket {
         if self.left == 0 {
             return Err(io::Error::other("the reply is too long"));
         }
-        self.tcp.set_read_timeout(Some(self.remaining()?))?;
         let length = buffer.len().min(self.left);
-        let read = self.tcp.read(buffer.get_mut(..length).unwrap_or_default())?;
+        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        let read = self.repeat(TcpStream::set_read_timeout, |tcp| tcp.read(buffer))?;
         self.left -= read;
         Ok(read)
     }
@@ -52,8 +67,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.remaining()?))?;
-        self.tcp.write(buffer)
+        self.repeat(TcpStream::set_write_timeout, |tcp| tcp.write(buffer))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -306,7 +320,7 @@ pub fn server_error(error: &redis::ServerError) -> EngineError {
         "NOAUTH" => EngineError::Refused("the engine asks for a password: `redis://:password@host`".into()),
         "WRONGPASS" => EngineError::Refused("the engine rejects the user or the password".into()),
         "NOPERM" => EngineError::Refused(
-            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD, TIME and PING on keys `ck1:*`"
+            "the user lacks a right: it needs GET, MGET, SET, DEL, XADD, XRANGE, XREVRANGE, XREAD, TIME and PING on keys `ck1:*`, and ASKING in a cluster"
                 .into(),
         ),
         "DENIED" => EngineError::Refused("the engine is in protected mode and accepts local clients only".into()),

@@ -163,7 +163,12 @@ impl Redis {
                     });
                     return address.ok_or_else(nonsense);
                 }
+                Ok([Value::ServerError(error)]) if error.code() == "NOAUTH" => {
+                    failure = EngineError::Refused("the sentinel asks for a password, which is not supported".into());
+                }
                 Ok([Value::ServerError(error)]) => failure = server_error(error),
+                // One that replies and does not know it is the answer, unless another knows it.
+                Ok([Value::Nil]) => failure = EngineError::Refused("no sentinel knows a master of this name".into()),
                 Ok(_) => {}
                 Err(error) => failure = error.clone(),
             }
@@ -280,8 +285,10 @@ impl Redis {
         is_asking: bool,
         limits: &Limits,
     ) -> Result<(Connection, Vec<Value>), EngineError> {
+        // It is for the next command only.
         let asking = is_asking.then(|| cmd("ASKING"));
-        let commands: Vec<Cmd> = asking.into_iter().chain(commands.iter().cloned()).collect();
+        let commands: Vec<Cmd> =
+            commands.iter().flat_map(|command| asking.clone().into_iter().chain([command.clone()])).collect();
         let idle = {
             let mut idle = self.idle.lock();
             let at = idle.iter().position(|connection| connection.address == *address);
@@ -305,7 +312,12 @@ impl Redis {
             }
         };
         if is_asking {
-            replies.remove(0);
+            let mut number = 0;
+            // An error, such as that of a missing right, is that of the commands.
+            replies.retain(|reply| {
+                number += 1;
+                number % 2 == 0 || matches!(reply, Value::ServerError(_))
+            });
         }
         Ok((connection, replies))
     }

@@ -100,3 +100,46 @@ fn failure_within_the_callers_time_counts() {
     }
     assert_eq!((cache.is_available(), cache.stats().errors), (false, 3));
 }
+
+/// An engine that takes a while for each operation, and keeps to the time that one may take.
+struct SlowEngine(Duration);
+
+impl SlowEngine {
+    fn end<T>(&self, timeout: Duration, value: T) -> Result<T, EngineError> {
+        std::thread::sleep(self.0.min(timeout));
+        if self.0 < timeout { Ok(value) } else { Err(EngineError::Unavailable("no reply in time".into())) }
+    }
+}
+
+impl Engine for SlowEngine {
+    fn get(&self, keys: &[String], timeout: Duration) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        self.end(timeout, vec![None; keys.len()])
+    }
+    fn set(&self, _: &str, _: &[u8], _: Duration, _: bool, timeout: Duration) -> Result<bool, EngineError> {
+        self.end(timeout, true)
+    }
+    fn delete(&self, _: &[String], timeout: Duration) -> Result<(), EngineError> {
+        self.end(timeout, ())
+    }
+    fn append(&self, _: &str, _: &[u8], timeout: Duration) -> Result<String, EngineError> {
+        self.end(timeout, "1".into())
+    }
+    fn read(&self, _: &str, _: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        self.end(wait + timeout, StreamRead { last_id: "1".into(), ..StreamRead::default() })
+    }
+}
+
+#[test]
+fn read_of_a_slow_engine_does_not_hide_that_operations_fail() {
+    let f = Fixture::new();
+    let cache = SharedCache { engine: Arc::new(SlowEngine(Duration::from_millis(60))), ..f.cache(&["one"]) };
+    for round in 0..4 {
+        assert!(cache.user("user_1", soon()).is_err());
+        let read = cache.read_stream("1", Duration::ZERO);
+        assert_eq!(read.is_ok(), round < 2, "{round}");
+    }
+    f.now_ms.fetch_add(1100, Ordering::Relaxed);
+    assert!(cache.read_stream("1", Duration::from_millis(250)).is_err(), "the trial is as short as others");
+    assert!(!cache.is_available() && cache.retry_wait() > Duration::from_secs(1), "{:?}", cache.retry_wait());
+    assert_eq!((events(&f, "SharedCacheUnavailable"), events(&f, "SharedCacheAvailable")), (1, 0));
+}

@@ -12,7 +12,7 @@
 CLERK_AUTH_NAMESPACE_BEGIN
 
 // Applies revocations, webhook events and invalidations of other processes, on a thread that ends with this object. The destructor
-// waits for it, a quarter of a second at most. Event and log callbacks of the client run on the thread as well.
+// waits for it, half a second at most. Event and log callbacks of the client run on the thread as well.
 //
 //     clerk::Client client(config); // with `shared_cache`
 //     clerk::Poller poller(client);
