@@ -663,8 +663,8 @@ typedef struct {
     /** Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed. */
     uint64_t shared_cache_rejected;
     /**
-     * How long the last change by another process took to be applied here after it was sent, in milliseconds; -1 if there
-     * was none. A process that cannot use the shared cache sends its changes later: see `shared_cache_state`.
+     * How long the last change by another process took to be applied here after it was sent, in milliseconds; -1 if
+     * there was none. A process that cannot use the shared cache sends its changes later: see `shared_cache_state`.
      */
     int64_t revocation_lag_ms;
     /** `clerk_shared_cache_state`: whether the shared cache is used. */

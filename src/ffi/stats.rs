@@ -55,8 +55,8 @@ pub struct clerk_stats {
     pub shared_cache_errors: u64,
     /// Entries of the shared cache that were ignored: damaged, of another instance or secret, or replayed.
     pub shared_cache_rejected: u64,
-    /// How long the last change by another process took to be applied here after it was sent, in milliseconds; -1 if there
-    /// was none. A process that cannot use the shared cache sends its changes later: see `shared_cache_state`.
+    /// How long the last change by another process took to be applied here after it was sent, in milliseconds; -1 if
+    /// there was none. A process that cannot use the shared cache sends its changes later: see `shared_cache_state`.
     pub revocation_lag_ms: i64,
     /// `clerk_shared_cache_state`: whether the shared cache is used.
     pub shared_cache_state: i64,
