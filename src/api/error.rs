@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Certificate,
     /// The deadline passed.
     Timeout,
-    /// [`Api::shutdown`](super::Api::shutdown) cancelled the call.
+    /// A shutdown cancelled the call.
     Cancelled,
     /// A redirect, or a body that is too long or malformed.
     BadResponse,
