@@ -184,7 +184,7 @@ fn engine_faults_change_no_result() {
                 let fleet = Fleet::new();
                 let inner = Arc::new(MemoryEngine::new());
                 // For the check of the new client.
-                let good_operations = AtomicUsize::new(4);
+                let good_operations = AtomicUsize::new(7);
                 let faulty = FaultyEngine { inner, fault, good_operations, last_value: std::sync::Mutex::default() };
                 let client = fleet.client(Arc::new(faulty));
                 fleet.sim.set_down(is_clerk_down).unwrap();

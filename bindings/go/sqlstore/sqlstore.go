@@ -176,7 +176,7 @@ func (s *Store) UsernameTaken(ctx context.Context, username, exceptKey string) (
 		where = s.column(clerkauth.ColumnUsername) + " = ?"
 	case s.dialect.IgnoresCase:
 		where, values = "("+s.column(clerkauth.ColumnUsername)+" = ? OR "+where+")", append(values, username)
-	case s.dialect.DollarPlaceholders && strings.ContainsFunc(username, func(r rune) bool { return r > unicode.MaxASCII }):
+	case s.dialect.IsPostgreSQL && strings.ContainsFunc(username, func(r rune) bool { return r > unicode.MaxASCII }):
 		// An index of the application may compare in the locale.
 		where = "(" + where + " OR LOWER(" + s.column(clerkauth.ColumnUsername) + ") = LOWER(CAST($1 AS TEXT)))"
 	}
@@ -425,7 +425,7 @@ func (s *Store) isOfGeneratedKey(err error) bool {
 	if !found {
 		table = s.options.Table
 	}
-	return s.options.NewKey == nil && s.dialect.DollarPlaceholders && strings.Contains(err.Error(), table+"_pkey")
+	return s.options.NewKey == nil && s.dialect.IsPostgreSQL && strings.Contains(err.Error(), table+"_pkey")
 }
 
 func (s *Store) conflict(err error) error {
