@@ -80,12 +80,14 @@ pub fn begin() {
 /// Runs the selected target.
 pub fn run(data: &[u8]) {
     let target = selected();
-    let mut least = Cost { cpu_us: u64::MAX, bytes: usize::MAX };
+    let limits = [target.limit, UNAUTHENTICATED];
+    let mut least = [Cost { cpu_us: u64::MAX, bytes: usize::MAX }; 2];
     for _ in 0..REPEATS {
         (target.run)(data);
-        let cost = limits::take_worst();
-        least = Cost { cpu_us: least.cpu_us.min(cost.cpu_us), bytes: least.bytes.min(cost.bytes) };
-        if target.limit.allows(least, data.len()) {
+        for (least, cost) in least.iter_mut().zip(limits::take_worst()) {
+            *least = Cost { cpu_us: least.cpu_us.min(cost.cpu_us), bytes: least.bytes.min(cost.bytes) };
+        }
+        if limits.iter().zip(least).all(|(limit, cost)| limit.allows(cost, data.len())) {
             return;
         }
     }

@@ -128,6 +128,10 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|name| [jwk(name), key(name, "public_pem"), key(name, "private_pem")])
             .chain([tokens::jwk_set(&["k1", "k2"]), "-----BEGIN\u{a0}PUBLIC KEY-----".into()])
+            .chain(["public_pem", "private_pem"].map(|kind| {
+                let pem = key(names[0], kind);
+                pem.repeat((1 << 20) / pem.len().max(1))
+            }))
             .filter(|seed| !seed.is_empty())
             .collect(),
         "jwk_set" => vec![
@@ -150,6 +154,12 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
             let unsigned = format!("\x00\u{7f}svix-id:msg_1\nsvix-timestamp:{NOW_S}\nsvix-signature:v1,AAAA v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=\n\n{body}");
             [unsigned.into_bytes(), format!("\x01\u{7f}svix-id:msg_1\n\n{body}").into_bytes()]
         })
+        // As long as a body may be, with many signatures.
+        .chain(["\x00", "\x01"].map(|signed| {
+            let signatures: Vec<_> = (0..16).map(|n| format!("v1,{}tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kk=", (b'a' + n) as char)).collect();
+            let body = format!(r#"{{"type":"user.updated","data":{{"id":"user_1","x":"{}"}}}}"#, "x".repeat((1 << 20) - 100));
+            format!("{signed}\u{7f}svix-id:msg_1\nsvix-timestamp:{NOW_S}\nsvix-signature:{}\n\n{body}", signatures.join(" ")).into_bytes()
+        }))
         .collect(),
         "sealed" => {
             let envelope = |value: &str| {
@@ -179,6 +189,9 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
         "config" => vec![
             b"secret_key=sk_test_x\nauthorized_parties=https://a,https://b\nuser_mode=claims\ntimeout_ms=100".to_vec(),
             b"audience=[\"a\"]\naudience+=b\n\x05:=3\n\x02?=x".to_vec(),
+            [&b"authorized_parties="[..], &b"https://a,".repeat((1 << 20) / 10)].concat(),
+            [&b"organization_patterns="[..], &b"/a/:slug,".repeat((1 << 20) / 10)].concat(),
+            [&b"ca_pem="[..], &b"-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE----- ".repeat((1 << 20) / 60)].concat(),
         ],
         "answers" => {
             let token = |object: &str| {
@@ -199,6 +212,9 @@ fn fixed(target: &str) -> Vec<Vec<u8>> {
                 (0, changed("object", json!("m2m_token"))),
                 (1, token("clerk_idp_oauth_access_token")),
                 (2, json!({"id": "user_0", "first_name": "Ada", "banned": false})),
+                (2, json!({"id": "user_0", "public_metadata": {"x": "y".repeat((1 << 20) - 200)}})),
+                (2, json!({"id": "user_0", "unsafe_metadata": vec![json!({}); (1 << 20) / 4]})),
+                (0, json!({"object": "api_key", "id": "x_1", "scopes": vec!["a"; (1 << 20) / 5]})),
                 (3, json!({"id": "sess_0_1", "status": "active"})),
                 (4, serde_json::from_slice(&tokens::jwk_set(&["k1"])).expect("JSON")),
             ];
