@@ -529,7 +529,8 @@ CLERK_NODISCARD int32_t clerk_client_poll(const clerk_client *client, int64_t ti
 CLERK_NODISCARD int32_t clerk_client_start_poller(const clerk_client *client, clerk_error **error);
 
 /**
- * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+ * Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`;
+ * in a callback, also the call that runs it, if it still needs Clerk.
  * Sends changes that other processes do not know yet to the shared cache, for at most a second.
  *
  * Call it before the process exits. The client stays usable: later calls connect again.

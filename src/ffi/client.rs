@@ -417,7 +417,8 @@ pub unsafe extern "C" fn clerk_client_start_poller(client: *const clerk_client, 
     unsafe { report(error, body) }
 }
 
-/// Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`.
+/// Cancels all requests to Clerk that are in progress, and stops the poller. Calls that wait return `CLERK_UNAVAILABLE`;
+/// in a callback, also the call that runs it, if it still needs Clerk.
 /// Sends changes that other processes do not know yet to the shared cache, for at most a second.
 ///
 /// Call it before the process exits. The client stays usable: later calls connect again.
