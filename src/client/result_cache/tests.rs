@@ -230,7 +230,7 @@ fn cache_agrees_with_a_model() {
     };
     for capacity in [1, 2, 5, 12, 40] {
         let (f, mut model, mut now_ms) = (Fixture::new(capacity), Model(Vec::new()), 0);
-        for _ in 0..if cfg!(miri) { 30 } else { 3000 } {
+        for _ in 0..3000 {
             let token = random(24) as u32;
             let is_of = |other: u32, key: u32| other % 8 == session(key);
             match random(12) {
