@@ -115,7 +115,44 @@ pub struct Clock(Kind);
 #[derive(Clone)]
 enum Kind {
     System(Arc<System>),
-    Custom(Arc<WallClock>),
+    Custom(Arc<Custom>),
+}
+
+/// A clock of the application. Its time may step back: what is counted in milliseconds from then on must not wait until it has
+/// caught up.
+struct Custom {
+    wall: Box<WallClock>,
+    /// What the monotonic clock is ahead.
+    offset_ms: AtomicI64,
+    latest_ms: AtomicI64,
+}
+
+/// Threads that read the clock at the same time see times that differ by this much.
+const MAX_JITTER_MS: i64 = 1000;
+/// How often a step is followed in one call.
+const MAX_TRIES: u32 = 3;
+
+impl Custom {
+    fn now(&self) -> Now {
+        let mut tries = 0;
+        loop {
+            // Before the clock: a time from before a step must not meet the offset from after it.
+            let offset_ms = self.offset_ms.load(Ordering::SeqCst);
+            let wall_ms = (self.wall)();
+            let mono_ms = wall_ms.saturating_add(offset_ms);
+            let mut latest_ms = self.latest_ms.load(Ordering::SeqCst);
+            if mono_ms > latest_ms {
+                latest_ms = self.latest_ms.fetch_max(mono_ms, Ordering::SeqCst).max(mono_ms);
+            }
+            // A difference that no offset can express, or a clock that steps all the time, stops the clock.
+            if latest_ms.saturating_sub(mono_ms) <= MAX_JITTER_MS || tries == MAX_TRIES {
+                return Now { wall_ms, mono_ms: latest_ms };
+            }
+            tries += 1;
+            let ahead_ms = latest_ms.saturating_sub(wall_ms);
+            let _ = self.offset_ms.compare_exchange(offset_ms, ahead_ms, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Reads one clock instead of two: the difference to the wall clock is refreshed once a second. It is the clock of the system's
@@ -159,19 +196,18 @@ impl Clock {
         })))
     }
 
-    /// Returns a clock that calls `wall`, which returns milliseconds since 1970. It also replaces the monotonic clock.
+    /// Returns a clock that calls `wall`, which returns milliseconds since 1970. It also replaces the monotonic clock, which stands
+    /// still while `wall` steps back.
     pub fn from_fn(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Clock(Kind::Custom(Arc::new(wall)))
+        let (offset_ms, latest_ms) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
+        Clock(Kind::Custom(Arc::new(Custom { wall: Box::new(wall), offset_ms, latest_ms })))
     }
 
     /// Reads the time.
     pub fn now(&self) -> Now {
         match &self.0 {
             Kind::System(system) => system.now(),
-            Kind::Custom(wall) => {
-                let ms = wall();
-                Now { wall_ms: ms, mono_ms: ms }
-            }
+            Kind::Custom(custom) => custom.now(),
         }
     }
 }
@@ -206,6 +242,25 @@ mod tests {
         let begun = Instant::now();
         shutdowns.pause(shutdowns.deadline(Duration::ZERO), Duration::from_millis(30));
         assert!(begun.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn monotonic_clock_goes_on_after_steps_of_the_application_clock() {
+        let wall = Arc::new(AtomicI64::new(0));
+        let clock = Clock::from_fn({
+            let wall = wall.clone();
+            move || wall.load(Ordering::SeqCst)
+        });
+        let read = |wall_ms: i64| {
+            wall.store(wall_ms, Ordering::SeqCst);
+            let now = clock.now();
+            assert_eq!(now.wall_ms, wall_ms);
+            now.mono_ms
+        };
+        assert_eq!([10_000, 10_005, 10_003, 9_500].map(read), [10_000, 10_005, 10_005, 10_005]);
+        // An hour back, to the time of before, and far back.
+        assert_eq!([3_600_000, 0, 7, 3_600_000].map(read), [3_600_000, 3_600_000, 3_600_007, 7_200_000]);
+        assert_eq!([i64::MIN, i64::MIN + 5].map(read), [7_200_000, 7_200_000]);
     }
 
     #[test]
