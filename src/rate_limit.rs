@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fork_mutex::ResetMutex;
 
-/// Grants one permit, then the next after `interval_ms`, also if the clock has stepped back by more than that. Times are milliseconds of
-/// the monotonic clock.
+/// Grants one permit, then the next after `interval_ms`. Times are milliseconds of the monotonic clock; a caller that has waited may
+/// give an earlier one than another before it.
 pub struct RateLimit {
     interval_ms: i64,
     taken_ms: ResetMutex<Option<i64>>,
@@ -17,20 +17,15 @@ impl RateLimit {
         RateLimit { interval_ms, taken_ms: ResetMutex::default() }
     }
 
-    fn is_due(&self, taken_ms: Option<i64>, now_ms: i64) -> bool {
-        taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms).saturating_abs() >= self.interval_ms)
-    }
-
     /// Returns whether a permit is available.
     pub fn is_available(&self, now_ms: i64) -> bool {
-        self.is_due(*self.taken_ms.lock(), now_ms)
+        self.wait_ms(now_ms) == 0
     }
 
     /// Returns the milliseconds until a permit is available; 0 if one is.
     pub fn wait_ms(&self, now_ms: i64) -> u64 {
-        let taken_ms = self.taken_ms.lock().filter(|taken_ms| !self.is_due(Some(*taken_ms), now_ms));
-        let left_ms = taken_ms.map_or(0, |taken_ms| taken_ms + self.interval_ms - now_ms);
-        u64::try_from(left_ms).unwrap_or(0)
+        let left_ms = |taken_ms: i64| taken_ms.saturating_add(self.interval_ms).saturating_sub(now_ms);
+        self.taken_ms.lock().map_or(0, |taken_ms| u64::try_from(left_ms(taken_ms)).unwrap_or(0))
     }
 
     /// Makes the permit available.
@@ -41,7 +36,7 @@ impl RateLimit {
     /// Takes the permit if it is available, and returns whether it was.
     pub fn try_acquire(&self, now_ms: i64) -> bool {
         let mut taken_ms = self.taken_ms.lock();
-        let is_due = self.is_due(*taken_ms, now_ms);
+        let is_due = taken_ms.is_none_or(|taken_ms| now_ms.saturating_sub(taken_ms) >= self.interval_ms);
         if is_due {
             *taken_ms = Some(now_ms);
         }
@@ -49,7 +44,8 @@ impl RateLimit {
     }
 }
 
-/// Gives `capacity` permits at once, and one more after each `interval_ms`. Times are milliseconds of the monotonic clock.
+/// Gives `capacity` permits at once, and one more after each `interval_ms`. Times are milliseconds of the monotonic clock; a caller
+/// that has waited may give an earlier one than another before it, and gets no permit that was taken since.
 pub struct TokenBucket {
     capacity: i64,
     interval_ms: i64,
@@ -76,16 +72,14 @@ impl TokenBucket {
     }
 
     /// Returns the milliseconds from `now_ms` until a permit is available; `None` if one is.
-    fn wait(&self, full_at_ms: &mut i64, now_ms: i64) -> Option<u64> {
-        // After a step back of the clock the bucket is empty, not in debt, and fills from then on.
-        *full_at_ms = (*full_at_ms).min(now_ms.saturating_add(self.capacity * self.interval_ms));
-        let available_ms = now_ms.max(*full_at_ms).saturating_sub((self.capacity - 1) * self.interval_ms);
+    fn wait(&self, full_at_ms: i64, now_ms: i64) -> Option<u64> {
+        let available_ms = now_ms.max(full_at_ms).saturating_sub((self.capacity - 1) * self.interval_ms);
         u64::try_from(available_ms.saturating_sub(now_ms)).ok().filter(|ms| *ms > 0)
     }
 
     /// Returns the milliseconds until a permit is available; `None` if one is.
     pub fn wait_ms(&self, now_ms: i64) -> Option<u64> {
-        self.wait(&mut self.full_at_ms.lock(), now_ms)
+        self.wait(*self.full_at_ms.lock(), now_ms)
     }
 
     /// Takes a permit.
@@ -95,7 +89,7 @@ impl TokenBucket {
     /// The milliseconds until one is available.
     pub fn try_acquire(&self, now_ms: i64) -> Result<(), u64> {
         let mut full_at_ms = self.full_at_ms.lock();
-        if let Some(wait_ms) = self.wait(&mut full_at_ms, now_ms) {
+        if let Some(wait_ms) = self.wait(*full_at_ms, now_ms) {
             return Err(wait_ms);
         }
         *full_at_ms = full_at_ms.max(now_ms).saturating_add(self.interval_ms);
@@ -155,10 +149,17 @@ mod tests {
         assert_eq!(bucket.try_acquire(10_000), Err(1000));
         let none = TokenBucket::new(0, 1000);
         (0..5).for_each(|n| assert_eq!(none.try_acquire(n * 1000), Err(1000)));
-        // The clock stepped back.
-        assert_eq!((bucket.wait_ms(0), bucket.try_acquire(0)), (Some(1000), Err(1000)));
-        assert_eq!((bucket.wait_ms(400), bucket.wait_ms(1000)), (Some(600), None));
-        assert_eq!((bucket.try_acquire(1000), bucket.try_acquire(1000)), (Ok(()), Err(1000)));
+    }
+
+    #[test]
+    fn caller_that_has_waited_gets_no_permit_that_is_taken() {
+        let (bucket, limit) = (TokenBucket::new(3, 1000), RateLimit::every_ms(1000));
+        (0..3).for_each(|_| assert_eq!(bucket.try_acquire(10_000), Ok(())));
+        assert!(limit.try_acquire(10_000));
+        assert_eq!((bucket.wait_ms(7000), bucket.try_acquire(7000)), (Some(4000), Err(4000)));
+        assert_eq!((limit.wait_ms(7000), limit.try_acquire(7000)), (4000, false));
+        assert_eq!((bucket.try_acquire(10_000), limit.try_acquire(10_000)), (Err(1000), false));
+        assert_eq!((bucket.try_acquire(11_000), limit.try_acquire(11_000)), (Ok(()), true));
     }
 
     #[test]
@@ -169,9 +170,7 @@ mod tests {
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
         limit.release();
         assert!(limit.try_acquire(10_000) && !limit.try_acquire(10_000));
-        // The clock steps back, by a little and by more than the interval.
-        assert_eq!((limit.try_acquire(9_990), limit.wait_ms(9_990)), (false, 10_010));
-        assert_eq!((limit.wait_ms(0), limit.try_acquire(0), limit.try_acquire(0)), (0, true, false));
+        assert_eq!((limit.wait_ms(12_000), limit.wait_ms(20_000)), (8000, 0));
     }
 
     #[test]
