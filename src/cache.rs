@@ -138,7 +138,7 @@ impl<K: Hash + Eq, V, S: BuildHasher + Clone> Cache<K, V, S> {
         now_ms: i64,
         is_allowed: impl FnOnce(Option<&V>) -> bool,
     ) {
-        let _ = self.store(REMOVE_TIMEOUT, key, value, expires_ms, now_ms, is_allowed);
+        let _ = self.store(RESET_TIMEOUT, key, value, expires_ms, now_ms, is_allowed);
     }
 
     /// Looks a key up and reads the value; removes one that has expired or that `is_valid` rejects. Both functions run under the

@@ -3,6 +3,7 @@
 //! They are those of the standard library: each consists of its own memory alone. Those of `parking_lot` share tables of the
 //! process, which the parent may have locked as well.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(shuttle))]
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -14,21 +15,22 @@ use parking_lot::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How long a lookup in a forked child waits for a lock before it treats it as held forever.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1);
-/// How long a removal waits.
-pub const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a forked child waits before it rejects a request, or replaces what a lock protects. Such locks are held for
-/// microseconds.
+/// How long a removal waits. Locks are held for microseconds.
+pub const REMOVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a forked child waits before it rejects a request, or replaces what a lock protects.
 pub const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Protects `T`. In the process that created it, locking waits without a limit.
 pub struct ForkMutex<T> {
     mutex: Mutex<T>,
     pid: u32,
+    /// Whether a forked child has waited in vain: only its first call waits that long.
+    is_lost: AtomicBool,
 }
 
 impl<T> ForkMutex<T> {
     pub fn new(value: T) -> Self {
-        ForkMutex { mutex: Mutex::new(value), pid: std::process::id() }
+        ForkMutex { mutex: Mutex::new(value), pid: std::process::id(), is_lost: AtomicBool::new(false) }
     }
 
     /// Locks. Returns `None` only in a forked child, when the lock is not released within `timeout`.
@@ -46,11 +48,13 @@ impl<T> ForkMutex<T> {
         if std::process::id() == self.pid {
             return Some(self.mutex.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        let deadline = Instant::now() + timeout;
+        let is_lost = self.is_lost.load(Ordering::Relaxed);
+        let deadline = Instant::now() + if is_lost { timeout.min(LOOKUP_TIMEOUT) } else { timeout };
         loop {
             std::thread::yield_now();
             let guard = try_lock(&self.mutex);
             if guard.is_some() || Instant::now() >= deadline {
+                self.is_lost.store(guard.is_none() && (is_lost || timeout >= RESET_TIMEOUT), Ordering::Relaxed);
                 return guard;
             }
         }
@@ -118,7 +122,12 @@ mod tests {
         let held = mutex.mutex.lock();
         let begun = Instant::now();
         assert!(mutex.lock(LOOKUP_TIMEOUT).is_none());
-        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(begun.elapsed() < RESET_TIMEOUT);
+        assert!(mutex.lock(REMOVE_TIMEOUT).is_none() && begun.elapsed() >= REMOVE_TIMEOUT);
+        // Later calls know.
+        let begun = Instant::now();
+        (0..10).for_each(|_| assert!(mutex.lock(REMOVE_TIMEOUT).is_none()));
+        assert!(begun.elapsed() < REMOVE_TIMEOUT);
         drop(held);
         assert_eq!(mutex.lock(LOOKUP_TIMEOUT).map(|guard| *guard), Some(5));
     }
