@@ -201,7 +201,7 @@ impl Revocations {
         let look_up = |table: &ForkMutex<Table>, id: Option<&str>| {
             let Some(id) = id else { return Ok((None, false)) };
             let table = table.lock(LOOKUP_TIMEOUT).ok_or(Reason::InternalError)?;
-            Ok((table.find(id, now), table.has_evicted_since(issued_ms)))
+            Ok((table.find(id, now), table.has_evicted_since(issued_ms, now)))
         };
         match (look_up(&self.users, user), look_up(&self.sessions, session)) {
             (Err(reason), _) | (_, Err(reason)) => Some(reason),
@@ -240,22 +240,29 @@ impl Entry {
     }
 }
 
+/// What entries were evicted early. Tokens issued later than the newest of them cannot belong to one; those issued before are
+/// rejected, until all of them would have expired.
+#[derive(Clone, Copy)]
+struct Evicted {
+    revoked_ms: i64,
+    expires_ms: i64,
+}
+
 /// Own entries have the same lifetime, so they expire in the order in which they came. Imported ones may expire earlier; then
 /// they stay until those before them have expired.
 struct Table {
     entries: HashMap<Arc<str>, Entry, RandomState>,
-    order: VecDeque<(Arc<str>, Entry)>,
+    /// The expiry of each entry, and those of entries that were replaced.
+    order: VecDeque<(Arc<str>, i64)>,
     capacity: usize,
     ttl_ms: i64,
-    /// When the newest entry that was evicted early was revoked. Tokens issued later cannot belong to an evicted entry;
-    /// those issued before are rejected.
-    evicted_ms: Option<i64>,
+    evicted: Option<Evicted>,
 }
 
 impl Table {
     fn new(capacity: usize, ttl_ms: i64) -> Self {
         let (entries, order) = (HashMap::default(), VecDeque::new());
-        Table { entries, order, capacity: capacity.max(1), ttl_ms, evicted_ms: None }
+        Table { entries, order, capacity: capacity.max(1), ttl_ms, evicted: None }
     }
 
     fn put(&mut self, id: &str, revocation: Revocation, revoked_ms: i64, now: Now) {
@@ -277,28 +284,48 @@ impl Table {
     }
 
     fn insert(&mut self, id: &str, entry: Entry, now: Now) {
-        while self.order.front().is_some_and(|(_, first)| first.expires_ms <= now.mono_ms) {
+        while self.order.front().is_some_and(|(_, expires_ms)| *expires_ms <= now.mono_ms) {
             self.pop_first();
         }
-        if self.order.len() >= self.capacity
-            && let Some(evicted) = self.pop_first()
-            && evicted.revocation.reason().is_some()
-            && now.mono_ms < evicted.expires_ms
-        {
-            self.evicted_ms = self.evicted_ms.max(Some(evicted.revoked_ms.min(now.wall_ms)));
+        let replaced = self.entries.get(id).map(|known| known.expires_ms);
+        while replaced.is_none() && self.entries.len() >= self.capacity && !self.order.is_empty() {
+            if let Some(evicted) = self.pop_first()
+                && evicted.revocation.reason().is_some()
+                && now.mono_ms < evicted.expires_ms
+            {
+                self.add_evicted(evicted.revoked_ms.min(now.wall_ms), evicted.expires_ms);
+            }
         }
         let id: Arc<str> = id.into();
         self.entries.insert(id.clone(), entry);
-        self.order.push_back((id, entry));
+        if replaced != Some(entry.expires_ms) {
+            self.order.push_back((id, entry.expires_ms));
+        }
+        if self.order.len() > 2 * self.capacity {
+            let entries = &self.entries;
+            self.order.retain(|(id, expires_ms)| entries.get(id).is_some_and(|entry| entry.expires_ms == *expires_ms));
+        }
     }
 
+    /// Removes the first entry and returns it, if it was not replaced by a later one.
     fn pop_first(&mut self) -> Option<Entry> {
-        let (id, first) = self.order.pop_front()?;
-        // One that was revoked again has a later entry.
-        if self.entries.get(&id).is_some_and(|entry| entry.expires_ms == first.expires_ms) {
-            self.entries.remove(&id);
-        }
-        Some(first)
+        let (id, expires_ms) = self.order.pop_front()?;
+        let is_current = self.entries.get(&id).is_some_and(|entry| entry.expires_ms == expires_ms);
+        if is_current { self.entries.remove(&id) } else { None }
+    }
+
+    fn add_evicted(&mut self, revoked_ms: i64, expires_ms: i64) {
+        let given = Evicted { revoked_ms, expires_ms };
+        let merged = self.evicted.map_or(given, |known| Evicted {
+            revoked_ms: known.revoked_ms.max(revoked_ms),
+            expires_ms: known.expires_ms.max(expires_ms),
+        });
+        self.evicted = Some(merged);
+    }
+
+    /// Returns when the newest entry was revoked that was evicted early and has not expired.
+    fn evicted_ms(&self, now: Now) -> Option<i64> {
+        self.evicted.filter(|evicted| now.mono_ms < evicted.expires_ms).map(|evicted| evicted.revoked_ms)
     }
 
     fn find(&self, id: &str, now: Now) -> Option<Reason> {
@@ -318,12 +345,17 @@ impl Table {
             .collect();
         // If the importer has to evict some, it evicts the oldest.
         entries.sort_by(|a, b| (a.revoked_at_ms, &a.id).cmp(&(b.revoked_at_ms, &b.id)));
-        ExportedTable { evicted_at_ms: self.evicted_ms, entries }
+        ExportedTable { evicted_at_ms: self.evicted_ms(now), entries }
     }
 
     fn merge(&mut self, from: &ExportedTable, now: Now) -> Merged {
-        let (before, mut is_changed) = (self.evicted_ms, false);
-        self.evicted_ms = self.evicted_ms.max(from.evicted_at_ms.map(|ms| ms.min(now.wall_ms)));
+        let (before, mut is_changed) = (self.evicted_ms(now), false);
+        if let Some(evicted_ms) = from.evicted_at_ms.map(|ms| ms.min(now.wall_ms))
+            // Those that import it from here count from the same moment.
+            && let left_ms @ 1.. = evicted_ms.saturating_add(self.ttl_ms).saturating_sub(now.wall_ms)
+        {
+            self.add_evicted(evicted_ms, now.mono_ms.saturating_add(left_ms));
+        }
         for given in &from.entries {
             let left_ms = given.expires_at_ms.saturating_sub(now.wall_ms).min(self.ttl_ms);
             if left_ms <= 0 {
@@ -357,11 +389,11 @@ impl Table {
             is_changed |= merged.revocation.reason() != reason;
             self.insert(&given.id, merged, now);
         }
-        Merged { is_changed, is_evicting: self.evicted_ms > before }
+        Merged { is_changed, is_evicting: self.evicted_ms(now) > before }
     }
 
-    fn has_evicted_since(&self, issued_ms: Option<i64>) -> bool {
-        self.evicted_ms.is_some_and(|evicted_ms| issued_ms.is_none_or(|issued_ms| issued_ms <= evicted_ms))
+    fn has_evicted_since(&self, issued_ms: Option<i64>, now: Now) -> bool {
+        self.evicted_ms(now).is_some_and(|evicted_ms| issued_ms.is_none_or(|issued_ms| issued_ms <= evicted_ms))
     }
 }
 

@@ -224,6 +224,42 @@ fn import_carries_what_was_evicted() {
 }
 
 #[test]
+fn eviction_rejects_until_the_evicted_entries_would_have_expired() {
+    let (a, b) = (Revocations::new(1, 3_600_000, 0), Revocations::new(10, 3_600_000, 0));
+    a.revoke_user("user_1", Reason::UserNotFound, at(0));
+    a.revoke_user("user_2", Reason::UserNotFound, at(10));
+    for seconds in (20..3_600).step_by(60) {
+        send(&a, &b, at(seconds));
+        send(&b, &a, at(seconds));
+    }
+    for one in [&a, &b] {
+        // An opaque token has no time of issue.
+        assert_eq!(find(one, "sess_1", "user_3", None, at(3_599)), Some(Reason::SessionRevoked));
+        assert_eq!(find(one, "sess_1", "user_3", None, at(3_600)), None);
+        assert_eq!(one.export(at(3_600)).unwrap().users.evicted_at_ms, None);
+    }
+    // Later ones count by themselves.
+    a.revoke_user("user_4", Reason::UserNotFound, at(3_605));
+    assert_eq!(find(&a, "sess_1", "user_3", Some(10), at(3_605)), Some(Reason::SessionRevoked));
+    assert_eq!(find(&a, "sess_1", "user_3", Some(10), at(3_610)), None);
+}
+
+#[test]
+fn revocations_of_one_user_evict_no_other() {
+    let revocations = Revocations::new(2, 3_600_000, 0);
+    revocations.revoke_user("user_1", Reason::UserNotFound, at(0));
+    for seconds in 0..1000 {
+        revocations.revoke_user("user_2", Reason::UserNotFound, at(seconds / 2));
+    }
+    assert!(revocations.users.lock(LOOKUP_TIMEOUT).unwrap().order.len() <= 5);
+    assert_eq!(find(&revocations, "sess_1", "user_3", None, at(500)), None);
+    assert_eq!(find(&revocations, "sess_1", "user_1", None, at(3_599)), Some(Reason::UserNotFound));
+    assert_eq!(find(&revocations, "sess_1", "user_1", None, at(3_600)), None);
+    assert_eq!(find(&revocations, "sess_1", "user_2", None, at(4_098)), Some(Reason::UserNotFound));
+    assert_eq!(find(&revocations, "sess_1", "user_2", None, at(4_099)), None);
+}
+
+#[test]
 fn malformed_export_is_refused_as_a_whole() {
     let table = |entry: &str| {
         format!(
