@@ -319,6 +319,36 @@ mod tests {
     }
 
     #[test]
+    fn client_uat_check_with_key_reads_the_cookie_of_the_chosen_session() {
+        let options = checking_client_uat(with_key());
+        let outcome = |line: &str| extract_line(line, &options).map(|c| c.and_then(|c| c.client_uat));
+        let own = issued("us", 1);
+        assert_eq!(outcome(&format!("__session={own}; __client_uat=5")), Ok(Some(5)));
+        assert_eq!(outcome(&format!("__session_1Z8AzTQD={own}; __client_uat_1Z8AzTQD=6")), Ok(Some(6)));
+        // The suffixed cookies are incomplete, although both sessions are equal.
+        assert_eq!(outcome(&format!("__session={own}; __session_1Z8AzTQD={own}; __client_uat=5")), Ok(Some(5)));
+        let of_another_instance = format!("__session_1Z8AzTQD={own}; __client_uat_zzzzzzzz=5");
+        assert_eq!(outcome(&of_another_instance), Err(Reason::SessionTokenAndUatMissing));
+    }
+
+    #[test]
+    fn required_suffix_permits_no_other_cookie() {
+        let own = issued("us", 1);
+        let options = ExtractOptions { require_suffixed_cookie: true, ..with_key() };
+        for (line, expected) in [("__session", None), ("__session_1Z8AzTQD", Some(&own)), ("__session_zzzzzzzz", None)]
+        {
+            assert_eq!(cookie(&format!("{line}={own}"), &options).as_ref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn client_uat_check_fails_without_any_cookie() {
+        let options = checking_client_uat(without_key());
+        let outcome = super::super::extract(&Request::new(), &options, 0).map(|c| c.is_some());
+        assert_eq!(outcome, Err(Reason::SessionTokenAndUatMissing));
+    }
+
+    #[test]
     fn several_cookie_lines_are_read_in_order() {
         let mut request = Request::new();
         request.header(b"cookie", b"a=b").header(b"cookie", b"__session=tok").header(b"cookie", b"__session=later");
