@@ -369,6 +369,7 @@ miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and r
 
 .PHONY: cover
 cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96.5 % (15 min; needs llvm-tools)
+	@scripts/tools.sh redis-server redis-sentinel $(STORES)
 	scripts/cover.sh
 
 .PHONY: mutants

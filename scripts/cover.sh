@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures which lines of src/ the Rust and C tests run. Fails below the minimum. Needs the rustup component llvm-tools and
-# `make sim`; `cover.sh FILTER…` runs only the Rust tests that cargo selects with these arguments.
+# Measures which lines of src/ the Rust and C tests run, those of the shared cache and of the user tables with real servers
+# included. Fails below the minimum. Needs the rustup component llvm-tools, `make sim`, Redis, PostgreSQL and MariaDB;
+# `cover.sh FILTER…` runs only the Rust tests that cargo selects with these arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Build scripts look at these variables, which make sets for other targets.
@@ -18,7 +19,13 @@ chmod +x "$out/rustc"
 export RUSTC_WORKSPACE_WRAPPER=$out/rustc LLVM_PROFILE_FILE=$out/%8m.profraw
 # The report comes also when a test fails; the failure counts at the end.
 tested=0
-cargo test --jobs "${JOBS:-2}" -p clerk-auth --no-fail-fast "$@" > "$out/log" 2>&1 || tested=$?
+tests() { cargo test --jobs "${JOBS:-2}" -p clerk-auth --features mysql,postgres --no-fail-fast "$@" >> "$out/log" 2>&1 || tested=$?; }
+tests "$@"
+if [ $# -eq 0 ]; then
+    tests --test scale -- --test-threads 2
+    tests --test databases --no-run
+    tests/scale/sql.sh > "$out/sql.log" 2>&1 || { tested=$?; tail -n 40 "$out/sql.log"; }
+fi
 sed -n '/^test result\|FAILED\|panicked/p' "$out/log"
 if [ $# -eq 0 ]; then
     # The functions of the header are tested from C.
@@ -30,7 +37,7 @@ if [ $# -eq 0 ]; then
     done
 fi
 "$tools/llvm-profdata" merge -sparse "$out"/*.profraw -o "$out/all.profdata"
-mapfile -t binaries < <(sed -n 's/^ *Running .*(\(target.*\))$/\1/p' "$out/log")
+mapfile -t binaries < <(sed -nE 's/^ *(Running|Executable) .*\((target.*)\)$/\2/p' "$out/log")
 [ $# -gt 0 ] || for name in $(sed -n 's/^ok //p' "$out/c.log"); do binaries+=("build/instrumented/$name"); done
 [ $# -gt 0 ] || binaries+=(target/debug/corpus-replay)
 [ "${#binaries[@]}" -gt 0 ] || { tail "$out/log"; exit 1; }
