@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH
 [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] || { echo 'rust-src is missing: rustup component add rust-src'; exit 1; }
 host=$(rustc -vV | sed -n 's/^host: //p')
+mkdir -p build
 # aws-lc is not instrumented: only what it does is suppressed, not what its callers do.
 printf 'called_from_lib:libcrypto\nrace:aws_lc_*\n' > build/tsan.supp
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR=target/tsan

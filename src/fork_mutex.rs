@@ -24,7 +24,7 @@ pub const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 pub struct ForkMutex<T> {
     mutex: Mutex<T>,
     pid: u32,
-    /// Whether a forked child has waited in vain: only its first call waits that long.
+    /// Whether a call of a forked child has waited for the lock and not got it: later ones wait for a moment only.
     is_lost: AtomicBool,
 }
 

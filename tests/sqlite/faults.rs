@@ -83,6 +83,20 @@ fn emptied_database_is_an_error_until_the_restart() {
         failure(find(&store, "ada"), &path);
         failure(store.find_by_key(&key), &path);
     }
+    // Neither a backup nor a process that starts uses it as a new database, and the rows in the WAL stay.
+    drop(store);
+    let wal = fs::read(dir.join("users.db-wal")).unwrap();
+    for _ in 0..2 {
+        let message = SqliteStore::backup(&path, dir.join("copy.db")).unwrap_err().to_string();
+        assert!(message.contains("empty") && !dir.join("copy.db").exists(), "{message}");
+        let message = SqliteStore::open(&path).unwrap_err().to_string();
+        assert!(message.contains("users.db-wal") && message.contains("restore"), "{message}");
+    }
+    assert!(fs::metadata(&path).unwrap().len() == 0 && fs::read(dir.join("users.db-wal")).unwrap() == wal);
+    assert!(wal.len() > 1000);
+    // An empty file by itself is a new database.
+    fs::write(dir.join("new.db"), b"").unwrap();
+    create(&open(&dir.join("new.db")), "ada").unwrap();
 }
 
 /// What is acknowledged after another process has shortened a file is there after a restart.
@@ -207,13 +221,15 @@ fn truncated_wal_keeps_what_was_committed_before() {
     let (database, wal) = (fs::read(&path).unwrap(), fs::read(dir.join("users.db-wal")).unwrap());
     drop(store);
     let mut counts = Vec::new();
-    for step in 0..=25 {
+    // Sectors of the last 64 KiB, and less of what comes before.
+    let last = wal.len().saturating_sub(64 * 1024) / 512 * 512;
+    let ends = (0..last).step_by(8 * 512).chain((last..wal.len()).step_by(512)).chain([wal.len()]);
+    for (step, end) in ends.enumerate() {
         let copy = dir.join(format!("copy{step}.db"));
         fs::write(&copy, &database).unwrap();
-        // Ends in the middle of a frame most of the time; the last bytes are lost, or never reached the device.
-        let end = wal.len() * step / 25;
+        // The last bytes are lost, or never reached the device.
         let mut torn = wal[..end].to_vec();
-        let lost = torn.len().saturating_sub(100 * ((step + 1) % 2));
+        let lost = torn.len().saturating_sub(if end == wal.len() { 0 } else { 100 * (step % 2) });
         torn[lost..].fill(0);
         fs::write(dir.join(format!("copy{step}.db-wal")), torn).unwrap();
         let store = open(&copy);
@@ -225,7 +241,8 @@ fn truncated_wal_keeps_what_was_committed_before() {
         assert_eq!(check, "ok");
         counts.push(rows);
     }
-    assert!(counts.is_sorted() && counts[0] == 0 && counts.ends_with(&[20]) && counts[12] > 5, "{counts:?}");
+    assert!(counts.is_sorted() && counts[0] == 0 && counts.ends_with(&[20]) && counts.len() > 100, "{counts:?}");
+    assert!((0..20).all(|rows| counts.contains(&rows)), "{counts:?}");
 }
 
 #[test]
@@ -257,4 +274,56 @@ fn backup_has_every_row_and_a_plain_copy_has_not() {
         assert!(message.contains(cause), "{message}");
     }
     assert_eq!(names(&dir.join("")), before);
+    outside(&dir.join("other.db")).execute_batch("CREATE TABLE own (x)").unwrap();
+    let message = SqliteStore::backup(dir.join("other.db"), dir.join("copy.db")).unwrap_err().to_string();
+    assert!(message.contains("clerk_user"), "{message}");
+    // A damaged source is named, and no copy is left.
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let page = bytes.len() / 2 / 4096 * 4096;
+    bytes[page..page + 4096].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let message = SqliteStore::backup(&path, dir.join("copy.db")).unwrap_err().to_string();
+    assert!(message.contains("users.db") && message.contains("corrupted") && !message.contains("copy.db"), "{message}");
+    assert!(names(&dir.join("")).iter().all(|name| !name.contains("copy")));
+}
+
+/// A copy that is not complete does not look like one.
+#[test]
+fn killed_backup_leaves_no_file_with_its_name() {
+    if let Ok(folder) = std::env::var("CLERK_TEST_BACKUP") {
+        let folder = std::path::PathBuf::from(folder);
+        SqliteStore::backup(folder.join("users.db"), folder.join("copy.db")).unwrap();
+        return;
+    }
+    let dir = TempDir::new();
+    let store = open(&dir.join("users.db"));
+    create(&store, "ada").unwrap();
+    let own = "CREATE TABLE own (x); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000) \
+        INSERT INTO own SELECT randomblob(8000) FROM n";
+    outside(&dir.join("users.db")).execute_batch(own).unwrap();
+    let mut killed = 0;
+    for ms in 0..30 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::killed_backup_leaves_no_file_with_its_name"])
+            .env("CLERK_TEST_BACKUP", dir.join(""))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(ms * 3));
+        let _ = child.kill();
+        killed += u32::from(!child.wait().unwrap().success());
+        if dir.join("copy.db").exists() {
+            assert!(find(&open(&dir.join("copy.db")), "ada").unwrap().is_some());
+            let count: i64 =
+                outside(&dir.join("copy.db")).query_row("SELECT count(*) FROM own", [], |row| row.get(0)).unwrap();
+            assert_eq!(count, 3000);
+            names(&dir.join(""))
+                .iter()
+                .filter(|name| name.starts_with("copy"))
+                .for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+        }
+    }
+    assert!(killed > 3);
+    SqliteStore::backup(dir.join("users.db"), dir.join("copy.db")).unwrap();
 }

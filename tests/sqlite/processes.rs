@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clerk_auth::users::SqliteStore;
+use clerk_auth::users::{RowChanges, SqliteStore, UpdateCondition, UserStore};
 
 use super::common::TempDir;
 use super::{create, find, open, outside};
@@ -43,13 +43,25 @@ fn child() {
             let store = SqliteStore::open(path).map_err(|error| error.to_string()).unwrap();
             create(&store, name).unwrap();
         }
-        // Creates rows and prints the name of each after its commit, until it is killed.
+        // Creates rows and prints the name of each after its commit, until it is killed; deactivates every second one and renames the one
+        // before it, in one transaction.
         ["write", name, path] => {
             let store = open(path);
+            let mut before = String::new();
             for i in 0.. {
                 let name = format!("{name}-{i}");
-                create(&store, &name).unwrap();
+                let key = create(&store, &name).unwrap();
                 writeln!(std::io::stdout(), "committed {name}").unwrap();
+                if i % 2 == 1 {
+                    let inactive = RowChanges { is_active: Some(false), ..RowChanges::default() };
+                    let renamed = RowChanges { first_name: Some("Eve".into()), ..RowChanges::default() };
+                    store.begin().unwrap();
+                    store.update(&key, &inactive, &UpdateCondition::default()).unwrap();
+                    store.update(&before, &renamed, &UpdateCondition::default()).unwrap();
+                    store.commit().unwrap();
+                    writeln!(std::io::stdout(), "updated {name}").unwrap();
+                }
+                before = key;
             }
         }
         // Opens and closes the database, so that it is at times the last one to close it.
@@ -121,14 +133,20 @@ fn killed_writers_lose_no_committed_row() {
         let mut look = start("look", &path);
         let mut writers: Vec<_> = (0..WRITERS).map(|i| start(&format!("write {round}-{i}"), &path)).collect();
         std::thread::sleep(Duration::from_millis(120 + (round as u64 * 37) % 130));
-        let mut committed = Vec::new();
+        let (mut committed, mut updated) = (Vec::new(), Vec::new());
         for writer in writers.iter_mut().chain([&mut look]) {
             writer.kill().unwrap();
             kills += 1;
         }
         for mut writer in writers {
             let lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
-            committed.extend(lines.filter_map(|line| line.split_once("committed ").map(|(_, name)| name.to_owned())));
+            for line in lines {
+                if let Some((_, name)) = line.split_once("committed ") {
+                    committed.push(name.to_owned());
+                } else if let Some((_, name)) = line.split_once("updated ") {
+                    updated.push(name.to_owned());
+                }
+            }
             let mut errors = String::new();
             std::io::Read::read_to_string(&mut writer.stderr.take().unwrap(), &mut errors).unwrap();
             assert_eq!(errors, "");
@@ -139,9 +157,19 @@ fn killed_writers_lose_no_committed_row() {
         let rows: i64 = outside(&path).query_row("SELECT count(*) FROM clerk_user", [], |row| row.get(0)).unwrap();
         let store = open(&path);
         // The last line may have been cut off.
+        let row = |name: &str| find(&store, name).unwrap().unwrap_or_else(|| panic!("{name} of round {round} is lost"));
+        let odd = |name: &str| name.rsplit_once('-').and_then(|(_, i)| i.parse::<u32>().ok()).filter(|i| i % 2 == 1);
         for name in &committed {
-            assert!(find(&store, name).unwrap().is_some(), "{name} of round {round} is lost");
+            let row_of_name = row(name);
+            let Some(i) = odd(name) else { continue };
+            let before = row(&format!("{}-{}", name.rsplit_once('-').unwrap().0, i - 1));
+            assert_eq!(
+                !row_of_name.is_active,
+                before.first_name.as_deref() == Some("Eve"),
+                "{name}: half of a transaction"
+            );
         }
+        assert!(updated.iter().all(|name| !row(name).is_active), "a deactivation of round {round} is lost");
         total += committed.len();
         assert!(rows as usize >= total);
     });

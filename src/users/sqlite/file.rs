@@ -129,6 +129,17 @@ impl DatabaseFile {
         }
     }
 
+    /// Checks that an empty file has no WAL: it was a database, whose rows SQLite would discard.
+    pub fn check_new(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.path) {
+            Ok(about) if about.len() == 0 && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > 0) => {
+                let wal = self.wal.display();
+                Err(self.error(format!("the file is empty, but {wal} has rows; restore the database")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns what an operator should know about the files.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

@@ -104,7 +104,9 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// An [`Error`] of the kind `Config` if there is no database at `path`, `destination` exists, or the copy cannot be written.
+    /// An [`Error`] of the kind `Config` if there is no database at `path`, or one without the table `clerk_user`, if `destination`
+    /// exists, or if the copy cannot be written. Then there is no file `destination`; a process that is killed leaves a file beside
+    /// it whose name goes on with `.partial-`.
     pub fn backup(path: impl AsRef<Path>, destination: impl AsRef<Path>) -> Result<(), Error> {
         backup::backup(path.as_ref(), destination.as_ref()).map_err(config_error)
     }

@@ -6,6 +6,7 @@
 //! while one was open all the same is refused.
 
 use std::cell::RefCell;
+use std::fs;
 use std::mem::{forget, take};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -134,6 +135,21 @@ pub struct Pooled {
     store: u64,
     // Dropped after the connection.
     _counted: Counted,
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        // SQLite would copy the WAL into an emptied file and delete it; the rows in it are all that is left.
+        let is_empty = |path: &str| fs::metadata(path).is_ok_and(|about| about.len() == 0);
+        if self.connection.path().is_some_and(is_empty) {
+            keep_wal(&self.connection);
+        }
+    }
+}
+
+/// Has the last connection to a database leave the WAL as it is.
+fn keep_wal(connection: &Connection) {
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
 /// Locks the registry. Returns `None` in a forked child if the lock was held at the fork.
@@ -303,10 +319,9 @@ pub fn before_fork() {
         }
         drop(registry);
         let is_waiting = idle.is_empty();
-        for pooled in idle {
-            // Not the moment to copy the WAL into the database.
-            let _ = pooled.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        }
+        // Not the moment to copy the WAL into the database.
+        idle.iter().for_each(|pooled| keep_wal(&pooled.connection));
+        drop(idle);
         if is_waiting {
             thread::sleep(POLL);
         }

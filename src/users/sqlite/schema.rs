@@ -83,6 +83,7 @@ fn open(file: &DatabaseFile) -> rusqlite::Result<Connection> {
 /// Opens a connection of a store to `id`, which is the file at the path.
 pub fn connect(file: &DatabaseFile, store: u64, id: FileId) -> Result<pool::Pooled, StoreError> {
     pool::open(store, id, || {
+        file.check_new()?;
         let connect = || {
             let connection = open(file)?;
             // Reads from the file, after which the WAL is open.
