@@ -1598,14 +1598,11 @@ CLERK_NODISCARD int32_t clerk_config_set_database(clerk_config *config, clerk_st
  * The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not
  * enough: without its `-wal` file it may lack rows, or be empty. Both paths are UTF-8.
  *
- * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, or one
- * without the table `clerk_user`, if `destination` exists, or if the copy cannot be written. Then there is no file
+ * Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, if it
+ * has no table `clerk_user`, if `destination` exists, or if the copy cannot be written. Then there is no file
  * `destination`; a process that is killed leaves a file beside it, with `.partial-` after the name. Any thread.
  */
-CLERK_NODISCARD
-int32_t clerk_sqlite_backup(clerk_str path,
-                            clerk_str destination,
-                            clerk_error **error);
+CLERK_NODISCARD int32_t clerk_sqlite_backup(clerk_str path, clerk_str destination, clerk_error **error);
 
 /** Returns the kind of the request, a `clerk_store_request_kind`; 0 for NULL. One thread at a time. */
 int32_t clerk_store_request_get_kind(const clerk_store_request *request);

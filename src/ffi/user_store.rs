@@ -268,8 +268,8 @@ pub unsafe extern "C" fn clerk_config_set_database(
 /// The copy is the database at one moment, with all its tables, and needs no other file. A plain copy of the file is not
 /// enough: without its `-wal` file it may lack rows, or be empty. Both paths are UTF-8.
 ///
-/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, or one
-/// without the table `clerk_user`, if `destination` exists, or if the copy cannot be written. Then there is no file
+/// Returns `CLERK_OK`, or a negative status and sets `*error`: `CLERK_E_CONFIG` if there is no database at `path`, if it
+/// has no table `clerk_user`, if `destination` exists, or if the copy cannot be written. Then there is no file
 /// `destination`; a process that is killed leaves a file beside it, with `.partial-` after the name. Any thread.
 #[must_use]
 #[unsafe(no_mangle)]

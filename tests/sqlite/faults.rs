@@ -96,7 +96,7 @@ fn emptied_database_is_an_error_until_the_restart() {
     assert!(wal.len() > 1000);
     // An empty file by itself is a new database.
     fs::write(dir.join("new.db"), b"").unwrap();
-    create(&open(&dir.join("new.db")), "ada").unwrap();
+    create(&open(dir.join("new.db")), "ada").unwrap();
 }
 
 /// What is acknowledged after another process has shortened a file is there after a restart.
@@ -274,7 +274,7 @@ fn backup_has_every_row_and_a_plain_copy_has_not() {
         assert!(message.contains(cause), "{message}");
     }
     assert_eq!(names(&dir.join("")), before);
-    outside(&dir.join("other.db")).execute_batch("CREATE TABLE own (x)").unwrap();
+    outside(dir.join("other.db")).execute_batch("CREATE TABLE own (x)").unwrap();
     let message = SqliteStore::backup(dir.join("other.db"), dir.join("copy.db")).unwrap_err().to_string();
     assert!(message.contains("clerk_user"), "{message}");
     // A damaged source is named, and no copy is left.
@@ -297,11 +297,11 @@ fn killed_backup_leaves_no_file_with_its_name() {
         return;
     }
     let dir = TempDir::new();
-    let store = open(&dir.join("users.db"));
+    let store = open(dir.join("users.db"));
     create(&store, "ada").unwrap();
     let own = "CREATE TABLE own (x); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000) \
         INSERT INTO own SELECT randomblob(8000) FROM n";
-    outside(&dir.join("users.db")).execute_batch(own).unwrap();
+    outside(dir.join("users.db")).execute_batch(own).unwrap();
     let mut killed = 0;
     for ms in 0..30 {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -314,9 +314,9 @@ fn killed_backup_leaves_no_file_with_its_name() {
         let _ = child.kill();
         killed += u32::from(!child.wait().unwrap().success());
         if dir.join("copy.db").exists() {
-            assert!(find(&open(&dir.join("copy.db")), "ada").unwrap().is_some());
+            assert!(find(&open(dir.join("copy.db")), "ada").unwrap().is_some());
             let count: i64 =
-                outside(&dir.join("copy.db")).query_row("SELECT count(*) FROM own", [], |row| row.get(0)).unwrap();
+                outside(dir.join("copy.db")).query_row("SELECT count(*) FROM own", [], |row| row.get(0)).unwrap();
             assert_eq!(count, 3000);
             names(&dir.join(""))
                 .iter()

@@ -356,7 +356,7 @@ fn one_poll_applies_more_than_one_read_returns() {
         let begun = Instant::now();
         let of_one_poll = b.poll(Duration::ZERO).unwrap();
         applied += of_one_poll;
-        assert!(of_one_poll > 0 && (applied == 1201 || begun.elapsed() >= SLICE), "{applied}");
+        assert!(of_one_poll > 0 && (applied == 1201 || begun.elapsed() >= super::SLICE), "{applied}");
     }
     assert_eq!((applied, reason(&b)), (1201, Some(Reason::SessionRevoked)));
     assert_eq!(b.poll(Duration::ZERO).unwrap(), 0);
