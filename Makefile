@@ -329,14 +329,15 @@ fuzz: ## fuzz targets for a minute each (20 min); TARGETS=… selects some, SECO
 
 # API faults × cache states × user modes, and other outages, three times; no result later than 50 ms after timeout_ms.
 .PHONY: faults
-faults: ## Clerk faults × states × calls, three times, with 50 ms of tolerance (6 min, on an idle machine)
+faults: ## faults of Clerk, TLS, proxies and names × states × calls, three times, with 50 ms of tolerance (6 min, on an idle machine)
+	$(CARGO) test --jobs $(JOBS) --lib -- resolver::
 	@for run in 1 2 3; do CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --test matrix --test outages -- --test-threads 2; done
 
 # Repeats the loops that start and kill processes.
 CRASH_S ?= 120
 .PHONY: crash
-crash: ## simultaneous starts, kill -9 and a cut WAL on the SQLite store, and kill -9 on PostgreSQL: CRASH_S=120 seconds each
-	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes:: truncated_wal
+crash: ## simultaneous starts, kill -9 and a cut WAL on the SQLite store, and kill -9 on PostgreSQL: CRASH_S=120 seconds each (5 min)
+	CLERK_AUTH_CRASH_S=$(CRASH_S) $(CARGO) test --jobs $(JOBS) --test sqlite -- --nocapture processes:: truncated_wal killed_backup
 	@scripts/tools.sh $(STORES)
 	CLERK_AUTH_CRASH_S=$(CRASH_S) CLERK_AUTH_TEST_ENGINE=postgres JOBS=$(JOBS) tests/scale/sql.sh killed
 
@@ -395,7 +396,7 @@ third-party: ## write THIRD-PARTY-LICENSES from the sources of all crates that t
 	mv $(OUT)/THIRD-PARTY-LICENSES .
 
 .PHONY: deny
-deny: ## licences, duplicate majors, banned crates and sources of all dependencies; advisories unless OFFLINE=1
+deny: ## licences, duplicate majors, banned crates and sources of all dependencies; advisories unless OFFLINE=1 (1 min)
 	@command -v cargo-deny > /dev/null || { echo 'cargo-deny is missing: cargo install --locked cargo-deny'; exit 1; }
 	cargo-deny $(if $(OFFLINE),--offline) check bans licenses sources $(if $(OFFLINE),,advisories)
 

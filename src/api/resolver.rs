@@ -137,6 +137,30 @@ mod tests {
     }
 
     #[test]
+    fn silent_name_server_is_a_timeout_at_the_deadline() {
+        let resolver = CachingResolver::default();
+        let _silent = resolver.0.in_flight.join(&"silent.invalid:80".to_owned(), || true).unwrap();
+        let wait = |url: &str, timeout: Duration| {
+            let begun = Instant::now();
+            let timeout = NextTimeout { after: timeout.into(), ..NextTimeout::default() };
+            (resolver.resolve(&url.parse().unwrap(), &Config::default(), timeout), begun.elapsed())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        let (found, took) = wait("http://silent.invalid", Duration::from_millis(80));
+                        assert!(matches!(found, Err(Error::Timeout(_))), "{found:?}");
+                        assert!((80..380).contains(&took.as_millis()), "{took:?}");
+                        // Other names are not affected.
+                        assert!(wait("http://localhost", Duration::from_secs(5)).0.is_ok());
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn concurrent_lookups_share_one_thread() {
         let resolver = CachingResolver::default();
         let (_, guard) = resolver.0.in_flight.join(&"slow.invalid:80".to_owned(), || true).unwrap();
