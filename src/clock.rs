@@ -158,6 +158,7 @@ impl Custom {
 /// Reads one clock instead of two: the difference to the wall clock is refreshed once a second. It is the clock of the system's
 /// timer, which takes a quarter of the time and is a few milliseconds late.
 struct System {
+    wall_ms: fn() -> i64,
     start: CoarseInstant,
     wall_offset_ms: AtomicI64,
     refreshed_ms: AtomicI64,
@@ -170,7 +171,7 @@ impl System {
         let elapsed = CoarseInstant::now_without_cache_update().duration_since(self.start);
         let mono_ms = elapsed.as_millis() as i64;
         if mono_ms - self.refreshed_ms.load(Ordering::Acquire) >= REFRESH_OFFSET_EVERY_MS {
-            self.wall_offset_ms.store(system_ms().saturating_sub(mono_ms), Ordering::Relaxed);
+            self.wall_offset_ms.store((self.wall_ms)().saturating_sub(mono_ms), Ordering::Relaxed);
             self.refreshed_ms.store(mono_ms, Ordering::Release);
         }
         // Neither can overflow: the offset was subtracted from a time of this clock.
@@ -188,8 +189,13 @@ impl Clock {
     /// Returns the system's clocks. A change of the wall clock takes effect within a second; the time may be a
     /// few milliseconds late.
     pub fn system() -> Self {
+        Clock::system_with(system_ms)
+    }
+
+    fn system_with(wall_ms: fn() -> i64) -> Self {
         let (wall_offset_ms, refreshed_ms) = (AtomicI64::new(0), AtomicI64::new(-REFRESH_OFFSET_EVERY_MS));
         Clock(Kind::System(Arc::new(System {
+            wall_ms,
             start: CoarseInstant::now_without_cache_update(),
             wall_offset_ms,
             refreshed_ms,
@@ -261,6 +267,19 @@ mod tests {
         // An hour back, to the time of before, and far back.
         assert_eq!([3_600_000, 0, 7, 3_600_000].map(read), [3_600_000, 3_600_000, 3_600_007, 7_200_000]);
         assert_eq!([i64::MIN, i64::MIN + 5].map(read), [7_200_000, 7_200_000]);
+    }
+
+    #[test]
+    fn wall_clock_that_is_set_takes_effect_within_a_second() {
+        static WALL_MS: AtomicI64 = AtomicI64::new(1_800_000_000_000);
+        let clock = Clock::system_with(|| WALL_MS.load(Ordering::SeqCst));
+        let begun = clock.now();
+        for step_ms in [3_600_000, -7_200_000] {
+            let before = WALL_MS.fetch_add(step_ms, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(1100));
+            let now = clock.now();
+            assert!((now.wall_ms - before - step_ms).abs() < 100 && now.mono_ms > begun.mono_ms, "{now:?}");
+        }
     }
 
     #[test]

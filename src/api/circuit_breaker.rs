@@ -263,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn circuit_that_was_closed_opens_for_one_interval_again() {
+        let (breaker, failure) = (opened(0), failed(ErrorKind::Timeout, None));
+        assert_eq!(call(&breaker, "x", &failure, 1000), Ok(()));
+        assert_eq!(breaker.open_for_ms(1000), Some(2000));
+        assert_eq!(call(&breaker, "x", &Ok(()), 3000), Ok(()));
+        ["a", "b", "c", "d", "e"].iter().for_each(|key| call(&breaker, key, &failure, 3000).unwrap());
+        assert_eq!(breaker.open_for_ms(3000), Some(1000));
+    }
+
+    #[test]
     fn outcome_of_a_call_from_before_the_opening_is_ignored() {
         let breaker = CircuitBreaker::default();
         let keys: Vec<String> = (0..64).map(|n| n.to_string()).collect();

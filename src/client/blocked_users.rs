@@ -193,6 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn imported_ban_ends_with_the_own_lifetime() {
+        let blocked = BlockedUsers::new(1000);
+        let timed = TimedRevocation { revocation: Revocation::Banned, revoked_at_ms: 5, expires_at_ms: i64::MAX };
+        assert!(blocked.import("user_1", timed, NOW));
+        let is_banned = |mono_ms: i64| blocked.is_banned("user_1", Now { mono_ms, ..NOW });
+        assert_eq!((is_banned(999), is_banned(1000)), (Ok(true), Ok(false)));
+    }
+
+    #[test]
     fn imported_ban_shortens_no_known_one() {
         let timed = |version, expires_at_ms| TimedRevocation {
             revocation: Revocation::Banned,

@@ -170,7 +170,18 @@ mod tests {
         id: &str,
         body: &str,
     ) -> Result<(Reservation, WebhookEvent), WebhookOutcome> {
-        let timestamp = (NOW.wall_ms / 1000).to_string();
+        reserve_at(receiver, id, body, 0, NOW)
+    }
+
+    /// Of a delivery whose timestamp is `ahead_s` after the usual one.
+    fn reserve_at(
+        receiver: &WebhookReceiver,
+        id: &str,
+        body: &str,
+        ahead_s: i64,
+        now: Now,
+    ) -> Result<(Reservation, WebhookEvent), WebhookOutcome> {
+        let timestamp = (NOW.wall_ms / 1000 + ahead_s).to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(tag));
@@ -178,7 +189,7 @@ mod tests {
         for (name, value) in [("svix-id", id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
             headers.header(name.as_bytes(), value.as_bytes());
         }
-        receiver.receive(&headers, body.as_bytes(), NOW)
+        receiver.receive(&headers, body.as_bytes(), now)
     }
 
     fn receive(receiver: &WebhookReceiver, id: &str, body: &str) -> Result<WebhookEvent, WebhookOutcome> {
@@ -202,6 +213,18 @@ mod tests {
         assert_eq!(receive(&receiver, "msg_2", body), Ok(WebhookEvent::RolesChanged));
         let rejected = Err(WebhookOutcome::Rejected(WebhookError::InvalidPayload));
         assert_eq!(receive(&receiver, "msg_3", "{}"), rejected);
+    }
+
+    #[test]
+    fn delivery_of_the_future_is_ignored_until_its_timestamp_is_too_old() {
+        let (receiver, body) = (receiver(None), r#"{"type":"role.updated","data":{}}"#);
+        let receive = |seconds: i64| {
+            let now = Now { wall_ms: NOW.wall_ms + seconds * 1000, mono_ms: seconds * 1000 };
+            reserve_at(&receiver, "msg_1", body, 300, now)
+        };
+        receive(0).unwrap_or_else(|_| panic!()).0.mark_processed();
+        assert_eq!(receive(599).err(), Some(WebhookOutcome::Ignored));
+        assert_eq!(receive(601).err(), Some(WebhookOutcome::Rejected(WebhookError::TimestampOutOfTolerance)));
     }
 
     #[test]

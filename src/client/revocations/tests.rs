@@ -260,6 +260,39 @@ fn revocations_of_one_user_evict_no_other() {
 }
 
 #[test]
+fn imported_deletion_shortens_no_known_revocation() {
+    let (a, b) = (Revocations::new(10, 3_600_000, 0), Revocations::new(10, 60_000, 0));
+    a.revoke_user("user_1", Reason::SessionRevoked, at(0));
+    b.revoke_user("user_1", Reason::UserNotFound, at(1));
+    send(&b, &a, at(2));
+    assert_eq!(find(&a, "sess_1", "user_1", Some(0), at(600)), Some(Reason::UserNotFound));
+}
+
+#[test]
+fn own_end_of_a_ban_that_is_not_known_takes_no_place() {
+    let revocations = Revocations::new(1, 3_600_000, 0);
+    revocations.revoke_user("user_1", Reason::UserNotFound, at(0));
+    lift(&revocations, "user_2", at(5));
+    assert_eq!(find(&revocations, "sess_1", "user_1", Some(2), at(6)), Some(Reason::UserNotFound));
+    assert_eq!(find(&revocations, "sess_1", "user_3", Some(-1), at(6)), None);
+}
+
+#[test]
+fn imported_ban_after_an_own_end_is_ended_by_an_import() {
+    let revocations = Revocations::new(10, 3_600_000, 0);
+    ban(&revocations, "user_1", at(0));
+    lift(&revocations, "user_1", at(1));
+    let import = |revocation, seconds| {
+        let expires_at_ms = at(3_600).wall_ms;
+        let timed = TimedRevocation { revocation, revoked_at_ms: at(seconds).wall_ms, expires_at_ms };
+        revocations.import(false, "user_1", timed, at(4));
+        find(&revocations, "sess_1", "user_1", None, at(4))
+    };
+    assert_eq!(import(Revocation::Banned, 2), Some(Reason::UserInactive));
+    assert_eq!(import(Revocation::Lifted, 3), None);
+}
+
+#[test]
 fn malformed_export_is_refused_as_a_whole() {
     let table = |entry: &str| {
         format!(

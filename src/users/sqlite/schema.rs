@@ -204,3 +204,26 @@ fn enable_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rollback_journal_keeps_synchronous_full() {
+        let folder = std::env::temp_dir().join(format!("clerk-auth-synchronous-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let synchronous = |name: &str, tables: &str| {
+            let path = folder.join(name);
+            Connection::open(&path).unwrap().execute_batch(tables).unwrap();
+            let file = DatabaseFile::resolve(&path).unwrap();
+            let id = prepare(&file).unwrap();
+            let pooled = connect(&file, 0, id).unwrap();
+            pooled.connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap()
+        };
+        // The application's own database keeps its journal.
+        let found = [synchronous("own.db", "CREATE TABLE own (x)"), synchronous("users.db", "")];
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, [2, 1]);
+    }
+}
