@@ -3,6 +3,7 @@
 
 mod activation;
 mod addresses;
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 mod conflicts;

@@ -15,18 +15,18 @@ use serde_json::json;
 use super::common::{ManualClock, SECRET, TempDir, bearer, pem, word};
 
 /// Clerk, an engine and the clocks of the processes.
-struct Fleet {
-    sim: Sim,
-    time: ManualClock,
+pub(super) struct Fleet {
+    pub(super) sim: Sim,
+    pub(super) time: ManualClock,
     engine: Arc<MemoryEngine>,
 }
 
 impl Fleet {
-    fn new() -> Fleet {
+    pub(super) fn new() -> Fleet {
         Fleet { sim: Sim::start(), time: ManualClock::default(), engine: Arc::new(MemoryEngine::new()) }
     }
 
-    fn client(&self, tune: impl FnOnce(&mut Config)) -> Client {
+    pub(super) fn client(&self, tune: impl FnOnce(&mut Config)) -> Client {
         self.client_with(self.engine.clone(), &self.time, tune)
     }
 
@@ -44,7 +44,7 @@ impl Fleet {
         builder(config).clock(time.clock()).shared_cache_engine(engine)
     }
 
-    fn claims_client(&self) -> Client {
+    pub(super) fn claims_client(&self) -> Client {
         self.client(|config| config.user_mode = Some(UserMode::Claims))
     }
 
@@ -56,12 +56,12 @@ impl Fleet {
         self.sim.webhook(&spec).unwrap()
     }
 
-    fn token(&self, user: &str) -> String {
+    pub(super) fn token(&self, user: &str) -> String {
         self.sim.mint(&TokenSpec::session(user).exp_in(36_000), self.time.now_s())
     }
 }
 
-fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
+pub(super) fn deliver(client: &Client, delivery: &Delivery) -> WebhookOutcome {
     let mut headers = WebhookHeaders::default();
     delivery.headers.iter().for_each(|(name, value)| {
         headers.header(name.as_bytes(), value.as_bytes());
@@ -130,7 +130,7 @@ impl Engine for Observed {
     }
 }
 
-fn ask(client: &Client, token: &str) -> String {
+pub(super) fn ask(client: &Client, token: &str) -> String {
     word(&bearer(client, token))
 }
 

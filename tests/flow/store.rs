@@ -295,6 +295,21 @@ fn row_confirmation_is_never_older_than_row_check_ttl() {
 }
 
 #[test]
+fn deactivated_row_stays_rejected_within_row_check_ttl() {
+    let table = Arc::new(Table::default());
+    let fixture = Fixture::with_store(table.clone(), |config| config.row_check_ttl_s = 10);
+    fixture.sim.put_user(json!({"id": "user_1"}));
+    let token = fixture.token("user_1");
+    assert_eq!(fixture.ask(&token), "in verified");
+    fixture.time.advance_s(10);
+    table.change(|rows| rows[0].is_active = false);
+    for _ in 0..3 {
+        assert_eq!(fixture.authenticate_new("user_1"), "out user-inactive");
+        assert_eq!(fixture.ask(&token), "out user-inactive");
+    }
+}
+
+#[test]
 fn row_confirmation_counts_for_all_tokens_of_a_user() {
     for gone in [false, true] {
         let table = Arc::new(Table::default());
