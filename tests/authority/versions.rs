@@ -1,6 +1,6 @@
 //! Older data never replaces newer.
 
-use clerk_auth::WebhookOutcome;
+use clerk_auth::{Reason, WebhookOutcome};
 use clerk_sim::Fault;
 use serde_json::json;
 
@@ -273,6 +273,23 @@ fn deactivation_by_the_application_survives_every_event() {
                     assert_eq!(world.sign_in(process, ADA), "out user-inactive", "{}", world.what());
                 }
             }
+        },
+    );
+}
+
+#[test]
+fn row_read_inactive_in_an_outage_is_rejected_by_verify_token() {
+    everywhere(
+        |config| config.user_stale_if_error_s = 3600,
+        |world| {
+            known_to_both(world);
+            world.sim.put_user(banned(2));
+            let _ = world.update(&world.a, &banned(2));
+            world.sim.fault(Fault::on("/users/*").status(429).header("Retry-After", "1"));
+            let token = world.token(ADA);
+            assert_eq!(world.ask(&world.b, &token), "out user-inactive", "{}", world.what());
+            let reason = world.b.client.verify_token(&token).reason();
+            assert_eq!(reason, Some(Reason::UserInactive), "{}", world.what());
         },
     );
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use clerk_auth::Request;
-use clerk_sim::Fault;
+use clerk_auth::{Request, TokenKind, UserMode};
+use clerk_sim::{Fault, Kind, TokenSpec};
 
 use super::common::table::{Fault as StoreFault, FaultyStore, Table};
-use super::common::{Fixture, bearer, inline};
+use super::common::{Fixture, NOW_S, bearer, cookies, inline, pem};
 
 fn with_row_check_ttl(table: &Arc<Table>) -> Fixture {
     let fixture = Fixture::with_store(table.clone(), |config| {
@@ -101,4 +101,40 @@ fn failure_of_the_user_store_is_counted_once() {
     assert_eq!(fixture.ask(&token), "unavailable store-error");
     let stats = fixture.client.stats();
     assert_eq!((stats.store_errors, stats.unavailable, stats.cache_hits, stats.signed_in), (1, 1, 0, 1));
+}
+
+/// A client that needs a call of Clerk after it has verified a token.
+fn fetching(tune: impl FnOnce(&mut clerk_auth::internals::Config)) -> Fixture {
+    let sim = clerk_sim::Sim::start();
+    sim.put_user(serde_json::json!({"id": "user_1", "object": "user"}));
+    let key = pem(&sim);
+    Fixture::build(sim, None, |config| {
+        config.jwt_key = key;
+        config.user_mode = Some(UserMode::Profile);
+        tune(config);
+    })
+}
+
+#[test]
+fn token_verified_without_blocking_in_a_header_is_refused_in_a_cookie() {
+    let fixture = fetching(|config| config.accepts_token = TokenKind::ALL.to_vec());
+    let token = fixture.mint(&TokenSpec::new(Kind::OauthJwt, "user_1"));
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(cookies(&fixture.client, &[&format!("__session={token}")]), "out token-type-not-supported");
+    assert_eq!(inline(&fixture.client, &token), None);
+    assert_eq!(fixture.ask(&token), "in verified");
+}
+
+#[test]
+fn token_verified_without_blocking_is_refused_after_a_newer_sign_out() {
+    let fixture = fetching(|config| config.check_client_uat = true);
+    let token = fixture.token("user_1");
+    let line = |client_uat: i64| format!("__session={token}; __client_uat={client_uat}");
+    let before = line(NOW_S - 100);
+    let mut request = Request::new();
+    request.header(b"Cookie", before.as_bytes());
+    assert!(fixture.client.authenticate_cached(&request).is_none());
+    let after = cookies(&fixture.client, &[&line(NOW_S + 1)]);
+    assert_eq!(after, "out session-token-iat-before-client-uat");
+    assert_eq!(cookies(&fixture.client, &[&before]), "in verified");
 }

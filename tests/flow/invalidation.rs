@@ -327,3 +327,49 @@ fn no_thread_is_signed_in_after_an_acknowledged_ban() {
         assert!(asked.load(Ordering::SeqCst) > 100);
     }
 }
+
+#[test]
+fn ban_that_the_store_could_not_write_rejects_during_an_outage() {
+    let (fixture, store) = fixture(UserMode::Sync, |_| {});
+    assert_eq!(fixture.authenticate_new("user_1"), "in verified");
+    store.set(StoreFault::Fails("update"));
+    let data = user("user_1", 1_700_000_001_000, true);
+    fixture.sim.put_user(data.clone());
+    let spec =
+        WebhookSpec { timestamp: Some(fixture.time.now_s()), data: Some(data), ..WebhookSpec::new("user.updated", "") };
+    let delivery = fixture.sim.webhook(&spec).unwrap();
+    let mut headers = WebhookHeaders::default();
+    delivery.headers.iter().for_each(|(name, value)| {
+        headers.header(name.as_bytes(), value.as_bytes());
+    });
+    let outcome = fixture.client.handle_webhook(&headers, delivery.body.as_bytes());
+    assert!(matches!(outcome, WebhookOutcome::Failed(_)), "{outcome:?}");
+    store.set(StoreFault::None);
+    fixture.sim.fault(Fault::on("/users/*").status(429));
+    for _ in 0..2 {
+        assert_eq!(fixture.authenticate_new("user_1"), "out user-inactive");
+        fixture.time.advance_s(3000);
+    }
+}
+
+#[test]
+fn joiner_of_a_verification_from_before_an_invalidation_verifies_again() {
+    let (fixture, _) = fixture(UserMode::Claims, |config| {
+        config.set("accepts_token", "api_key").unwrap();
+        config.machine_cache_ttl_s = 3600;
+    });
+    let key = json!({"object": "api_key", "id": "ak_1", "subject": "user_1", "revoked": false, "expired": false});
+    slow_answer(&fixture, "/api_keys/verify", key.clone());
+    let mut revoked = key;
+    revoked["revoked"] = json!(true);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| fixture.ask("ak_secret"));
+        wait_for_request(&fixture, "/api_keys/verify");
+        fixture.sim.fault(Fault::on("/api_keys/verify").status(200).body(revoked));
+        fixture.client.invalidate_user("user_1");
+        let second = scope.spawn(|| fixture.ask("ak_secret"));
+        let outcomes = [first.join().unwrap(), second.join().unwrap()];
+        assert_eq!(outcomes, ["out token-invalid", "out token-invalid"]);
+    });
+    assert_eq!(fixture.ask("ak_secret"), "out token-invalid");
+}

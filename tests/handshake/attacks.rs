@@ -1,6 +1,6 @@
 //! What unauthenticated clients may try.
 
-use clerk_sim::{Kind, TokenSpec};
+use clerk_sim::{Fault, Kind, TokenSpec};
 use serde_json::json;
 
 use super::common::word;
@@ -224,6 +224,41 @@ fn invented_nonces_cost_a_limited_number_of_calls() {
 
 // Threat H6.
 #[test]
+fn invented_nonces_with_forged_sessions_cost_a_limited_number_of_calls() {
+    let fixture = live(|_| {});
+    fixture.client.warm_up().unwrap();
+    for n in 0..200 {
+        let forged = fixture.mint(&session().sid(&format!("sess_{n}")).key("k1_rotated"));
+        let page = Browser::document("/").cookie("__session", forged).cookie("__client_uat", "1700000000");
+        let _ = page.cookie("__clerk_handshake_nonce", format!("n{n}")).send(&fixture.client);
+    }
+    assert!(fixture.sim.requests("/clients/handshake_payload") <= 55);
+}
+
+// Threat H6.
+#[test]
+fn slow_clerk_blocks_few_threads_of_invented_nonces() {
+    let fixture = live(|config| config.timeout_ms = 5000);
+    fixture.client.warm_up().unwrap();
+    fixture.sim.fault(Fault::on("/clients/handshake_payload").status(404).delay_ms(1500));
+    let slow = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..60 {
+            let (fixture, slow) = (&fixture, &slow);
+            scope.spawn(move || {
+                let begun = std::time::Instant::now();
+                let page = Browser::document("/").cookie("__clerk_handshake_nonce", format!("n{n}"));
+                let _ = page.send(&fixture.client);
+                let is_slow = begun.elapsed() >= std::time::Duration::from_millis(1400);
+                slow.fetch_add(usize::from(is_slow), std::sync::atomic::Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!(slow.into_inner(), 8);
+}
+
+// Threat H6.
+#[test]
 fn forged_session_costs_neither_redirect_nor_refresh() {
     let fixture = live(|_| {});
     fixture.client.warm_up().unwrap();
@@ -247,6 +282,22 @@ fn refreshes_of_a_session_are_limited() {
         assert_eq!(seen(&result), ("out token-expired".into(), 1, true));
     }
     assert_eq!(fixture.sim.requests("/sessions/*/refresh"), 5);
+}
+
+// Threat H7.
+#[test]
+fn expired_token_with_another_refresh_cookie_gets_no_refreshed_session() {
+    let fixture = live(|_| {});
+    let token = fixture.mint(&session());
+    fixture.sim.update(|state| state.refresh = json!({"cookies": lines(&token)}));
+    let page = |refresh: &str| {
+        let page = Browser::fetch("/").expired(&fixture).cookie("__refresh_naoXFJnI", refresh);
+        seen(&page.send(&fixture.client))
+    };
+    assert_eq!(page("rt_0"), ("in verified".into(), 3, false));
+    fixture.sim.update(|state| state.refresh = json!(null));
+    assert_eq!(page("rt_invented"), ("out token-expired".into(), 0, false));
+    assert_eq!(fixture.sim.requests("/sessions/*/refresh"), 2);
 }
 
 // Threat H7.
