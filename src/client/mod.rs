@@ -438,12 +438,8 @@ impl Client {
         for id in changed {
             inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
         }
-        for (id, ban) in &bans {
-            inner.invalidate(Scope::Subject, id, || {
-                // No user that is stored ends it.
-                inner.import(Scope::Subject, id, *ban, now);
-                inner.users.remove(id);
-            });
+        for (id, ban) in bans {
+            inner.import_copied_ban(id, ban, now);
         }
         if is_evicting {
             inner.invalidate_all(|| ());
