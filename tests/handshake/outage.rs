@@ -1,6 +1,7 @@
 //! Failures of Clerk in the middle of a handshake.
 
 use std::sync::Barrier;
+use std::time::Duration;
 
 use clerk_sim::Fault;
 use serde_json::json;
@@ -66,7 +67,7 @@ fn slow_exchange_ends_at_the_deadline_of_the_request() {
     let page = Browser::document("/").cookie("__clerk_handshake_nonce", "n1");
     let (result, took) = timed(|| page.send(&fixture.client));
     assert_eq!(result.http_status(), 503);
-    assert!(took < std::time::Duration::from_millis(400) + SLACK, "{took:?}");
+    assert!(took < Duration::from_millis(400) + SLACK, "{took:?}");
 }
 
 // Threat H11.
@@ -117,4 +118,42 @@ fn requests_of_one_page_share_the_exchange() {
         }
     });
     assert_eq!(fixture.sim.requests(PAYLOAD), 1);
+}
+
+/// A firewall may refuse what a browser sends; that must not stop what others send.
+#[test]
+fn foreign_response_to_one_browser_stops_no_other() {
+    const REFRESH: &str = "/sessions/*/refresh";
+    let html = || json!({"$text": "<html>"});
+    for (status, body) in [(403, html()), (406, html()), (302, html()), (200, html())] {
+        for path in [REFRESH, PAYLOAD] {
+            let fixture = live(|_| {});
+            fixture.client.warm_up().unwrap();
+            let fault = Fault { path: path.into(), status: Some(status), body: Some(body.clone()), ..Fault::default() };
+            fixture.sim.set_faults(vec![Fault { times: Some(8), ..fault }]);
+            let page = |n: u32, nonce: &str| {
+                let sid = format!("sess_{n}");
+                let token = fixture.mint(&session().sid(&sid));
+                fixture.sim.update(|state| {
+                    state.nonces.insert("good".into(), lines(&token));
+                    state.refresh = json!({"cookies": lines(&token)});
+                });
+                let page = Browser::document("/").cookie("__client_uat", "1700000000");
+                match path {
+                    REFRESH => {
+                        let spec = clerk_sim::TokenSpec { iat_in: Some(-180), ..session().sid(&sid).exp_in(-120) };
+                        page.cookie("__session", fixture.mint(&spec)).cookie("__refresh_naoXFJnI", format!("rt_{n}"))
+                    }
+                    _ => page.cookie("__session", token).cookie("__clerk_handshake_nonce", nonce),
+                }
+            };
+            for n in 0..8 {
+                let result = page(n, &format!("odd{n}")).send(&fixture.client);
+                assert!(!result.is_signed_in(), "{path} {status}: {}", word(&result));
+            }
+            assert_eq!(fixture.sim.requests(path), 8, "{path} {status}");
+            let result = page(9, "good").send(&fixture.client);
+            assert_eq!(word(&result), "in verified", "{path} {status}");
+        }
+    }
 }
