@@ -1,13 +1,21 @@
 //! Failures of Clerk in the middle of a handshake.
 
+#[cfg(feature = "sqlite")]
+use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+use clerk_auth::users::SqliteStore;
 use clerk_sim::Fault;
+#[cfg(feature = "sqlite")]
+use clerk_sim::Sim;
 use serde_json::json;
 
+#[cfg(feature = "sqlite")]
+use super::common::{Fixture, TempDir};
 use super::common::{SLACK, retry_after_ms, timed, word};
-use super::{Browser, handshake_token, lines, live, seen, session};
+use super::{Browser, configure_live, handshake_token, lines, live, seen, session};
 
 const PAYLOAD: &str = "/clients/handshake_payload";
 
@@ -156,4 +164,36 @@ fn foreign_response_to_one_browser_stops_no_other() {
             assert_eq!(word(&result), "in verified", "{path} {status}");
         }
     }
+}
+
+/// The page waits for the key of the response, then for the row of its cached session.
+#[cfg(feature = "sqlite")]
+#[test]
+fn page_that_waits_for_clerk_and_the_table_has_one_deadline() {
+    let dir = TempDir::new();
+    let outside = || rusqlite::Connection::open(dir.join("users.db")).unwrap();
+    // A rollback journal: nothing is read during a commit.
+    outside().execute_batch("CREATE TABLE own (x)").unwrap();
+    let store = Arc::new(SqliteStore::open(dir.join("users.db")).unwrap());
+    let timeout = Duration::from_millis(800);
+    let fixture = Fixture::build(Sim::start(), Some(store), |config| {
+        configure_live(config);
+        config.timeout_ms = 800;
+        config.cache_ttl_s = 3600;
+        config.user_ttl_s = 3600;
+    });
+    fixture.sim.put_user(json!({"id": "user_ada", "username": "ada"}));
+    let token = fixture.mint(&session().exp_in(3600));
+    let page = Browser::document("/").cookie("__session", &token).cookie("__client_uat", "1700000000");
+    assert_eq!(word(&page.send(&fixture.client)), "in verified");
+    assert_eq!(word(&page.send(&fixture.client)), "in cache");
+    fixture.time.advance_s(301);
+    fixture.sim.set_faults(vec![Fault { path: "/jwks".into(), delay_ms: 5000, ..Fault::default() }]);
+    let locking = outside();
+    locking.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let response = handshake_token(&fixture, &lines(&token));
+    let page = page.cookie("__clerk_handshake", response);
+    let (result, took) = timed(|| page.send(&fixture.client));
+    assert_eq!(word(&result), "unavailable store-error");
+    assert!(took >= timeout / 2 && took < timeout + SLACK, "took {took:?}");
 }
