@@ -105,8 +105,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Authenticates a request. Fetches keys and users and queries the user store as needed; waits for Clerk at most
-    /// `timeout_ms`, the store's time not included.
+    /// Authenticates a request. Fetches keys and users and queries the user store as needed; waits for Clerk and for a store of
+    /// this library together at most `timeout_ms`. A store of the application takes the time it takes.
     ///
     /// # Examples
     ///
