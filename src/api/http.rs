@@ -325,8 +325,7 @@ fn of_io(error: &std::io::Error) -> TransportError {
 }
 
 fn new_agent(config: &ureq::config::Config, roots: Option<Arc<RootCertStore>>, resolver: &CachingResolver) -> Agent {
-    let connector =
-        ().chain(ConnectProxyConnector::default()).chain(DeadlineConnector::default()).chain(TlsConnector::new(roots));
+    let connector = ().chain(ConnectProxyConnector::default()).chain(DeadlineConnector).chain(TlsConnector::new(roots));
     Agent::with_parts(config.clone(), connector, resolver.clone())
 }
 

@@ -12,6 +12,7 @@ mod jwks;
 mod machine_tokens;
 mod resolver;
 mod sessions;
+mod tcp;
 mod tls;
 mod transport;
 mod users;

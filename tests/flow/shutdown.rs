@@ -1,5 +1,6 @@
 //! A shutdown ends every wait of the calls that had begun before: they return at once and send nothing afterwards.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
 use clerk_auth::{Client, TokenKind, UserMode};
 use clerk_sim::{Fault, Sim, TokenSpec};
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
-use super::common::{Fixture, bearer, pem, timed, word};
+use super::common::{Fixture, SLACK, bearer, pem, timed, word};
 
 const OUTAGE: &str = "unavailable server-error";
 /// How long a cancelled call may take: waking its thread takes time on a busy machine.
@@ -199,4 +201,53 @@ fn call_that_waits_for_the_engine_sends_nothing_after_a_shutdown() {
     });
     assert_eq!(fleet.sim.requests("*"), 0);
     assert_eq!(fleet.ask(&client), "in verified");
+}
+
+/// A listener that accepts nothing and has no room for more connections: `connect` waits.
+struct FullListener {
+    listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullListener {
+    fn new() -> FullListener {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+        let waiting = (0..16).map_while(connect).collect();
+        FullListener { listener, _waiting: waiting }
+    }
+
+    fn address(&self) -> String {
+        self.listener.local_addr().unwrap().to_string()
+    }
+}
+
+#[test]
+fn shutdown_ends_calls_that_are_connecting() {
+    for by_proxy in [false, true] {
+        let full = FullListener::new();
+        let address = format!("http://{}", full.address());
+        let connecting = fixture(|config| match by_proxy {
+            true => config.set("proxy", &address).unwrap(),
+            false => config.api_url = address,
+        });
+        shut_down_during(&connecting.client, 3, || true, || connecting.authenticate_new("user_1"));
+    }
+}
+
+#[test]
+fn connection_that_is_not_accepted_ends_at_the_deadline() {
+    let full = FullListener::new();
+    let timeout = Duration::from_millis(300);
+    let connecting = fixture(|config| {
+        config.api_url = format!("http://{}", full.address());
+        config.timeout_ms = 300;
+    });
+    let (outcome, took) = timed(|| connecting.authenticate_new("user_1"));
+    assert_eq!(outcome, OUTAGE);
+    assert!(took >= timeout - Duration::from_millis(20) && took < timeout + SLACK, "took {took:?}");
 }
