@@ -518,6 +518,8 @@ impl Client {
     /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again. Sends changes that other processes
     /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
+        // First, or the read that ends now would be followed by another.
+        self.poller.begin_stop();
         self.inner.changes.cancel();
         self.inner.cancel_calls();
         self.poller.stop();

@@ -286,7 +286,9 @@ impl Inner {
                 // Another thread is reading.
                 None => (Some(0), MIN_PAUSE),
             };
-            std::thread::sleep(pause.min(deadline.remaining()));
+            if !is_cancelled() {
+                std::thread::sleep(pause.min(deadline.remaining()));
+            }
             if deadline.remaining().is_zero() || is_cancelled() {
                 return outcome;
             }

@@ -146,6 +146,7 @@ struct SlowEngine {
     inner: MemoryEngine,
     is_slow: AtomicBool,
     slow_calls: AtomicUsize,
+    slow_reads: AtomicUsize,
 }
 
 impl SlowEngine {
@@ -180,7 +181,45 @@ impl Engine for SlowEngine {
         self.inner.append(stream, value, timeout)
     }
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        if self.is_slow.load(Ordering::SeqCst) {
+            self.slow_reads.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(SLOW_READ);
+            return Err(EngineError::Unsupported);
+        }
         self.inner.read(stream, after, wait, timeout)
+    }
+}
+
+const SLOW_READ: Duration = Duration::from_millis(250);
+
+/// A reader of changes is in a call of the engine, which cannot be interrupted; nothing follows it.
+#[test]
+fn shutdown_waits_for_one_read_of_changes_only() {
+    for has_thread in [false, true] {
+        // A busy machine may delay one of them.
+        let took = (0..3).map(|_| {
+            let engine = Arc::new(SlowEngine::default());
+            let client = Fleet::new().client(engine.clone());
+            client.poll(Duration::ZERO).unwrap();
+            engine.is_slow.store(true, Ordering::SeqCst);
+            std::thread::scope(|scope| {
+                let reading = (!has_thread).then(|| scope.spawn(|| client.poll(Duration::from_secs(20)).is_err()));
+                if has_thread {
+                    client.start_poller().unwrap();
+                }
+                while engine.slow_reads.load(Ordering::SeqCst) == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let ((), took) = timed(|| {
+                    client.shutdown();
+                    reading.into_iter().for_each(|reading| assert!(reading.join().unwrap()));
+                });
+                assert_eq!(engine.slow_reads.load(Ordering::SeqCst), 1);
+                took
+            })
+        });
+        let took = took.min().unwrap();
+        assert!(took < SLOW_READ + Duration::from_millis(150), "took {took:?}, has_thread: {has_thread}");
     }
 }
 
