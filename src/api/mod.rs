@@ -241,6 +241,11 @@ impl Api {
         &self.shutdowns
     }
 
+    /// Whether nothing can be sent, because this process is a forked child; see [`Transport::is_forked`].
+    pub fn is_forked(&self) -> bool {
+        self.transport.is_forked()
+    }
+
     /// Makes the transport usable in a forked child; see [`Transport::reset_after_fork`].
     pub fn reset_after_fork(&self) -> bool {
         let is_child = self.transport.reset_after_fork();

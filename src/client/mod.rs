@@ -54,7 +54,7 @@ pub use webhook_receiver::WebhookOutcome;
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use authenticate::{CacheLookup, Prepared};
-use inner::Inner;
+use inner::{Inner, of_forked};
 use invalidations::Scope;
 use pages::Attempt;
 use poller::Poller;
@@ -228,6 +228,7 @@ impl Client {
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        let result = if inner.is_for_want_of_warm_up(&result) { of_forked(result) } else { result };
         if !result.is_signed_in() {
             inner.log_rejection(Some(context.hash), &result);
         }
