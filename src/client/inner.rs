@@ -20,6 +20,7 @@ use super::webhook_receiver::WebhookReceiver;
 use crate::api::{ApiError, ErrorKind};
 use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
+use crate::deadline;
 use crate::events::{Event, Source};
 use crate::identity::Attribute;
 use crate::jwt::Policy;
@@ -28,7 +29,7 @@ use crate::reason::{Category, Reason};
 use crate::request::ExtractOptions;
 use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore, limited_deadline};
+use crate::users::{Origin, Schema, SyncRules, UserStore};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -80,13 +81,13 @@ impl Inner {
 
     /// Returns the deadline of a call that begins now, or that of the running one.
     pub fn deadline(&self) -> Deadline {
-        limited_deadline(self.backend.api.shutdowns().deadline(self.settings.timeout))
+        deadline::limited(self.backend.api.shutdowns().deadline(self.settings.timeout))
     }
 
     /// Returns the `Io` of a fetch between requests to the user store, of a call that has begun at this count of shutdowns. It
     /// shares the deadline of a blocking call; what an application that queries the store itself takes does not count.
     pub fn blocking_for(&self, time: Duration, shutdowns: u64) -> Io {
-        Io::Blocking(limited_deadline(self.backend.api.shutdowns().deadline_of(shutdowns, time)))
+        Io::Blocking(deadline::limited(self.backend.api.shutdowns().deadline_of(shutdowns, time)))
     }
 
     pub fn schema(&self) -> Schema {
@@ -202,7 +203,7 @@ impl Inner {
         }
     }
 
-    /// Whether a result cannot be determined in a forked child that was not warmed up, where Clerk cannot be asked. What stopped the
+    /// Whether a result cannot be determined in a forked child that was not warmed up, where no request is sent. What stopped the
     /// attempt before that, such as a circuit that was open in the parent, is of no use to the caller.
     pub fn is_for_want_of_warm_up(&self, result: &AuthResult) -> bool {
         let Outcome::Unavailable { reason, .. } = result.outcome() else { return false };

@@ -62,6 +62,7 @@ use revocations::Export;
 
 use crate::clock::Io;
 use crate::config::{ConfigError, UserMode};
+use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::events::Source;
 use crate::jwt::Explanation;
@@ -70,7 +71,6 @@ use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
 use crate::shared_cache::Change;
 use crate::token::{BegunHash, TokenHash, is_clerk_id};
-use crate::users::within_deadline;
 use crate::webhooks::Headers;
 
 /// Authenticates requests, applies webhook events, and caches what it found out.
@@ -305,7 +305,7 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
-        within_deadline(self.inner.deadline(), || match self.begin_webhook(headers, body) {
+        deadline::within(self.inner.deadline(), || match self.begin_webhook(headers, body) {
             WebhookProgress::Done(outcome) => outcome,
             WebhookProgress::Pending(pending) => pending.run(self.inner.store.as_deref()),
         })

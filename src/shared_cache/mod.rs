@@ -51,6 +51,7 @@ use seal::EntryKind;
 
 use crate::api::ClerkUser;
 use crate::clock::{Clock, Deadline};
+use crate::deadline;
 use crate::events::{Event, EventHandlers, Level};
 use crate::fork_mutex::ResetMutex;
 use crate::json::Object;
@@ -228,7 +229,8 @@ impl SharedCache {
         }
         let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
         let begun = Instant::now();
-        let outcome = operation(timeout.min(left));
+        // An engine may take longer to connect, but not longer than the caller may.
+        let outcome = deadline::within(Deadline::after(left), || operation(timeout.min(left)));
         let elapsed = begun.elapsed();
         let is_cut_short = left < timeout && elapsed >= left;
         let says = match &outcome {
