@@ -62,6 +62,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
 const REQUIRED_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a read of the stream may take, besides waiting: no request waits for it.
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// For how long a read may follow entries that are too long.
+const MAX_READ_TIME: Duration = Duration::from_secs(5);
 /// How long a process may fetch a user for all others.
 const LEASE_TTL: Duration = Duration::from_millis(1500);
 /// How long the JWK set is shared: for processes that start together.
