@@ -33,6 +33,15 @@ impl Deadline {
         Deadline { at: self.at.min(other.at), ..self }
     }
 
+    /// Returns on which side of a shutdown the call with this deadline has begun, compared to the other. Calls that no shutdown ends
+    /// have begun on neither.
+    pub fn cmp_shutdowns(self, other: Deadline) -> std::cmp::Ordering {
+        match self.shutdowns == u64::MAX || other.shutdowns == u64::MAX {
+            true => std::cmp::Ordering::Equal,
+            false => self.shutdowns.cmp(&other.shutdowns),
+        }
+    }
+
     /// Returns how much time is left.
     pub fn remaining(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())

@@ -81,6 +81,7 @@ mod cache;
 mod client;
 mod clock;
 mod config;
+mod deadline;
 mod error;
 mod events;
 #[cfg(feature = "capi")]

@@ -1,5 +1,6 @@
 //! Single flight: concurrent callers with the same key share one fetch.
 
+use std::cmp::Ordering as CmpOrdering;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -40,9 +41,16 @@ pub struct InFlight<V> {
     completed: Condvar,
     /// The process that fetches: its threads do not exist in a forked child.
     pid: u32,
+    /// The deadline of the caller that fetches: no caller from after a shutdown waits for one from before.
+    deadline: Deadline,
 }
 
 impl<V> InFlight<V> {
+    fn new(state: State<V>, deadline: Deadline) -> Arc<Self> {
+        let (state, completed) = (Mutex::new(state), Condvar::new());
+        Arc::new(InFlight { state, completed, pid: std::process::id(), deadline })
+    }
+
     fn is_inherited(&self) -> bool {
         self.pid != std::process::id()
     }
@@ -118,7 +126,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
         may_start: impl FnOnce() -> bool,
         fetch: impl FnOnce() -> V,
     ) -> Option<Flight<V>> {
-        match self.join(key, may_start)? {
+        match self.join(key, deadline, may_start)? {
             (in_flight, None) => Some(in_flight.wait(deadline)),
             (_, Some(guard)) => {
                 let value = fetch();
@@ -129,20 +137,21 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
     }
 
     /// Joins the running fetch, or starts one if `may_start` returns true: then there is a guard, and its owner has to complete
-    /// it. The guard may move to another thread.
-    pub fn join(&self, key: &K, may_start: impl FnOnce() -> bool) -> Option<Joined<K, V>> {
+    /// it. The guard may move to another thread. A fetch from before a shutdown is not joined by a caller from after it, and
+    /// the reverse is cancelled.
+    pub fn join(&self, key: &K, deadline: Deadline, may_start: impl FnOnce() -> bool) -> Option<Joined<K, V>> {
         let mut running = self.0.lock();
         if let Some(in_flight) = running.get(key).filter(|in_flight| !in_flight.is_inherited()) {
-            return Some((in_flight.clone(), None));
+            match in_flight.deadline.cmp_shutdowns(deadline) {
+                CmpOrdering::Equal => return Some((in_flight.clone(), None)),
+                CmpOrdering::Greater => return Some((InFlight::new(State::Cancelled, deadline), None)),
+                CmpOrdering::Less => {}
+            }
         }
         if !may_start() {
             return None;
         }
-        let in_flight = Arc::new(InFlight {
-            state: Mutex::new(State::Running),
-            completed: Condvar::new(),
-            pid: std::process::id(),
-        });
+        let in_flight = InFlight::new(State::Running, deadline);
         running.insert(key.clone(), in_flight.clone());
         let guard =
             CompletionGuard { running: self.0.clone(), key: key.clone(), in_flight: in_flight.clone(), value: None };
@@ -188,6 +197,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::clock::Shutdowns;
 
     fn in_ms(ms: u64) -> Deadline {
         Deadline::after(Duration::from_millis(ms))
@@ -250,7 +260,7 @@ mod tests {
         let flights: SingleFlight<&str, u8> = SingleFlight::default();
         assert_eq!(flights.run_if(&"a", in_ms(0), || false, || 1), None);
         assert_eq!(flights.run_if(&"a", in_ms(0), || true, || 1), Some(Flight::Complete(1)));
-        let (_, guard) = flights.join(&"a", || true).unwrap();
+        let (_, guard) = flights.join(&"a", in_ms(0), || true).unwrap();
         std::thread::scope(|scope| {
             let joined = scope.spawn(|| flights.run_if(&"a", in_ms(10_000), || unreachable!(), || unreachable!()));
             std::thread::sleep(Duration::from_millis(30));
@@ -262,25 +272,50 @@ mod tests {
     #[test]
     fn cancelled_fetch_releases_its_waiters_and_later_ones_start_another() {
         let flights: SingleFlight<&str, u8> = SingleFlight::default();
-        let (_, old) = flights.join(&"a", || true).unwrap();
+        let (_, old) = flights.join(&"a", in_ms(0), || true).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| flights.run(&"a", in_ms(10_000), || unreachable!()));
             std::thread::sleep(Duration::from_millis(30));
             flights.cancel();
             assert_eq!(waiting.join().unwrap(), Flight::Cancelled);
         });
-        let (later, new) = flights.join(&"a", || true).unwrap();
+        let (later, new) = flights.join(&"a", in_ms(0), || true).unwrap();
         old.unwrap().complete(1);
         new.unwrap().complete(2);
         assert_eq!(later.wait(in_ms(0)), Flight::Complete(2));
     }
 
     #[test]
+    fn fetch_from_before_a_shutdown_is_not_joined_after_it() {
+        let flights: SingleFlight<&str, u8> = SingleFlight::default();
+        let shutdowns = Shutdowns::default();
+        let before = shutdowns.deadline(Duration::from_secs(10));
+        shutdowns.raise();
+        let after = shutdowns.deadline(Duration::from_secs(10));
+        // A call that the shutdown has ended gets as far as this only then.
+        let (_, old) = flights.join(&"a", before, || true).unwrap();
+        std::thread::scope(|scope| {
+            let joined = scope.spawn(|| flights.run(&"a", before, || 1));
+            let outcome = flights.run(&"a", after, || {
+                let late = flights.run(&"a", before, || unreachable!());
+                assert_eq!(late, Flight::Cancelled);
+                2
+            });
+            assert_eq!(outcome, Flight::Complete(2));
+            std::thread::sleep(Duration::from_millis(30));
+            old.unwrap().complete(1);
+            let outcome = joined.join().unwrap();
+            assert!(matches!(outcome, Flight::Complete(1) | Flight::Cancelled), "{outcome:?}");
+        });
+        assert!(!flights.is_running(&"a"));
+    }
+
+    #[test]
     fn fetch_from_before_a_fork_ends_without_touching_the_next() {
         let flights: SingleFlight<&str, u8> = SingleFlight::default();
-        let (_, old) = flights.join(&"a", || true).unwrap();
+        let (_, old) = flights.join(&"a", in_ms(0), || true).unwrap();
         flights.reset_after_fork();
-        let (_, new) = flights.join(&"a", || true).unwrap();
+        let (_, new) = flights.join(&"a", in_ms(0), || true).unwrap();
         assert!(new.is_some());
         drop(old);
         assert!(flights.is_running(&"a"));

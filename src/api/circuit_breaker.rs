@@ -101,6 +101,14 @@ impl CircuitBreaker {
 }
 
 impl CallPermit<'_> {
+    /// Records a failure that counts against the key only.
+    pub fn record_for_key(self, now_ms: i64) {
+        let mut state = self.breaker.state.lock();
+        if state.generation == self.generation {
+            state.count_for_key(self.key, now_ms);
+        }
+    }
+
     /// Records the outcome of the call.
     pub fn record<T>(self, outcome: &Result<T, ApiError>, now_ms: i64) {
         let mut state = self.breaker.state.lock();
@@ -155,7 +163,7 @@ impl State {
         }
     }
 
-    fn record_failure(&mut self, key: u64, is_probe: bool, now_ms: i64) {
+    fn count_for_key(&mut self, key: u64, now_ms: i64) {
         if self.by_key.len() >= MAX_KEYS && !self.by_key.contains_key(&key) {
             self.by_key.clear();
         }
@@ -164,6 +172,10 @@ impl State {
         if let Some(further) = of_key.failures.checked_sub(FAILURE_THRESHOLD) {
             of_key.open_until_ms = now_ms.saturating_add(backoff_ms(further));
         }
+    }
+
+    fn record_failure(&mut self, key: u64, is_probe: bool, now_ms: i64) {
+        self.count_for_key(key, now_ms);
         if !self.failed.contains(&key) {
             self.failed.push(key);
         }

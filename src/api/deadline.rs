@@ -5,10 +5,9 @@ use std::cell::Cell;
 
 use ureq::Error;
 use ureq::unversioned::transport::time::Duration;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, NextTimeout, TcpConnector, Transport,
-};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, NextTimeout, Transport};
 
+use super::tcp::{self, TcpTransport};
 use crate::clock::Deadline;
 
 thread_local! {
@@ -30,7 +29,7 @@ pub fn within<T>(deadline: Deadline, exchange: impl FnOnce() -> T) -> T {
 }
 
 /// Returns the timeout, or what is left until the deadline.
-fn limited(mut timeout: NextTimeout) -> Result<NextTimeout, Error> {
+pub fn limited(mut timeout: NextTimeout) -> Result<NextTimeout, Error> {
     if let Some(deadline) = CURRENT.get() {
         let left = deadline.remaining();
         if left.is_zero() {
@@ -41,54 +40,17 @@ fn limited(mut timeout: NextTimeout) -> Result<NextTimeout, Error> {
     Ok(timeout)
 }
 
-type Connection = <TcpConnector as Connector<()>>::Out;
-
 /// Makes TCP connections within the deadline.
 #[derive(Debug, Default)]
-pub struct DeadlineConnector(TcpConnector);
+pub struct DeadlineConnector;
 
 impl<In: Transport> Connector<In> for DeadlineConnector {
-    type Out = Either<In, DeadlineTransport>;
+    type Out = Either<In, TcpTransport>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        if let Some(transport) = chained {
-            return Ok(Some(Either::A(transport)));
-        }
-        let details = ConnectionDetails {
-            uri: details.uri,
-            addrs: details.addrs.clone(),
-            config: details.config,
-            request_level: details.request_level,
-            resolver: details.resolver,
-            now: (details.current_time)(),
-            timeout: limited(details.timeout)?,
-            current_time: details.current_time.clone(),
-            run_connector: details.run_connector.clone(),
-            register_shutdown: details.register_shutdown.clone(),
-        };
-        let connection: Option<Connection> = self.0.connect(&details, None)?;
-        Ok(connection.map(|connection| Either::B(DeadlineTransport(connection))))
-    }
-}
-
-/// A TCP connection whose reads and writes end at the deadline of the exchange.
-#[derive(Debug)]
-pub struct DeadlineTransport(Connection);
-
-impl Transport for DeadlineTransport {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, limited(timeout)?)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.0.await_input(limited(timeout)?)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        Ok(Some(match chained {
+            Some(transport) => Either::A(transport),
+            None => Either::B(tcp::connect(details, limited(details.timeout)?)?),
+        }))
     }
 }

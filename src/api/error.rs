@@ -92,6 +92,13 @@ impl ApiError {
         matches!(self.kind, ErrorKind::Unauthorized | ErrorKind::Forbidden)
     }
 
+    /// Returns whether Clerk itself refuses what the request is about: asking again would change nothing.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| !INSTALLATION_CODES.contains(&code) && !KEY_CODES.contains(&code))
+            && (400..=499).contains(&self.status)
+            && !matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Server)
+    }
+
     fn hint(&self) -> Option<&'static str> {
         match self.kind {
             ErrorKind::Unauthorized => Some("copy secret_key from Clerk's dashboard"),
@@ -215,6 +222,9 @@ pub fn classify_response(response: Response) -> Result<Vec<u8>, ApiError> {
 /// The codes with which Clerk says, with 403, that the secret key is the cause.
 const KEY_CODES: [&str; 4] =
     ["authorization_invalid", "authorization_missing_scopes", "authentication_invalid", "clerk_key_invalid"];
+
+/// The codes with which Clerk says that the cause is the instance or the version of the API.
+const INSTALLATION_CODES: [&str; 2] = ["api_keys_not_enabled", "api_version_invalid"];
 
 /// Returns the code of the first error of Clerk's error object; `None` for any other body.
 pub(super) fn error_code(body: &[u8]) -> Option<String> {

@@ -82,7 +82,7 @@ impl Api {
         let call = Call { endpoint: Endpoint::HandshakePayload, caller, key: nonce };
         self.call_once(call, &request, deadline, |response| {
             let body = match successful_body(response) {
-                Err(error) if is_refusal(&error) && matches!(error.status, 400 | 404 | 410) => return Ok(None),
+                Err(error) if error.is_refusal() && matches!(error.status, 400 | 404 | 410) => return Ok(None),
                 body => body?,
             };
             let payload = json::derived(&body).and_then(|Payload { directives }| directives.0.into_option());
@@ -118,7 +118,7 @@ impl Api {
                 word = refusal_word(&response.body);
             }
             let body = match successful_body(response) {
-                Err(error) if is_refusal(&error) => return Ok(Refresh::Refused(word.clone())),
+                Err(error) if error.is_refusal() => return Ok(Refresh::Refused(word.clone())),
                 body => body?,
             };
             let cookies = json::derived(&body).and_then(|Cookies { cookies }| cookies.0.into_option());
@@ -143,13 +143,6 @@ fn successful_body(response: Response) -> Result<Vec<u8>, ApiError> {
     let status = response.status;
     let body = classify_response(response)?;
     if status == 200 { Ok(body) } else { Err(ApiError { status, ..ApiError::new(ErrorKind::BadResponse) }) }
-}
-
-/// Returns whether Clerk itself refuses the request: asking again would change nothing.
-fn is_refusal(error: &ApiError) -> bool {
-    error.code.is_some()
-        && (400..=499).contains(&error.status)
-        && !matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Server)
 }
 
 /// Returns the code of the first error if it is in lower case.

@@ -228,7 +228,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 
 impl Transport for HttpTransport {
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Response, TransportError> {
-        if self.pid.load(Ordering::Relaxed) != std::process::id() {
+        if self.is_forked() {
             return Err(TransportError::Forked);
         }
         let shutdowns = self.shutdowns.load(Ordering::SeqCst);
@@ -254,12 +254,16 @@ impl Transport for HttpTransport {
 
     fn reset_after_fork(&self) -> bool {
         // The running requests of an agent that was replaced could no longer be cancelled.
-        self.pid.load(Ordering::Relaxed) != std::process::id() && self.replace_agent()
+        self.is_forked() && self.replace_agent()
+    }
+
+    fn is_forked(&self) -> bool {
+        self.pid.load(Ordering::Relaxed) != std::process::id()
     }
 
     fn shutdown(&self) {
         // In a forked child the connections belong to the parent.
-        if self.pid.load(Ordering::Relaxed) != std::process::id() {
+        if self.is_forked() {
             return;
         }
         self.shutdowns.fetch_add(1, Ordering::SeqCst);
@@ -325,8 +329,7 @@ fn of_io(error: &std::io::Error) -> TransportError {
 }
 
 fn new_agent(config: &ureq::config::Config, roots: Option<Arc<RootCertStore>>, resolver: &CachingResolver) -> Agent {
-    let connector =
-        ().chain(ConnectProxyConnector::default()).chain(DeadlineConnector::default()).chain(TlsConnector::new(roots));
+    let connector = ().chain(ConnectProxyConnector::default()).chain(DeadlineConnector).chain(TlsConnector::new(roots));
     Agent::with_parts(config.clone(), connector, resolver.clone())
 }
 

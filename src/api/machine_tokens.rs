@@ -92,19 +92,12 @@ impl Api {
         let request = Request { url: &url, bearer: Some(secret), body: Some(body.as_bytes()), limit: MAX_OBJECT_LEN };
         let call = Call { endpoint, caller, key: token };
         match self.call(call, &request, deadline, |body| parse_response(&body, object, wall_ms)) {
-            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) if error.is_refusal() && matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest) => {
+                Ok(None)
+            }
             outcome => outcome,
         }
     }
-}
-
-/// The codes with which Clerk says that the cause is not the token but the instance or the version of the API.
-const NOT_ABOUT_TOKEN: [&str; 2] = ["api_keys_not_enabled", "api_version_invalid"];
-
-/// Returns whether Clerk says that the token is not valid.
-fn is_refusal(error: &ApiError) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadRequest)
-        && !error.code.as_deref().is_some_and(|code| NOT_ABOUT_TOKEN.contains(&code))
 }
 
 /// Returns the endpoint that verifies opaque tokens of a kind.

@@ -12,6 +12,7 @@ mod jwks;
 mod machine_tokens;
 mod resolver;
 mod sessions;
+mod tcp;
 mod tls;
 mod transport;
 mod users;
@@ -146,10 +147,11 @@ impl Api {
         };
         let permit = permit.map_err(|open_ms| self.open_error(call.endpoint, call.caller, open_ms))?;
         let outcome = send();
-        // A firewall may refuse what an unauthenticated client sent: that stops no other call.
-        let is_foreign = outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Foreign);
-        if !is_foreign || matches!(call.caller, Caller::Known) {
-            permit.record(&outcome, self.clock.now().mono_ms);
+        let now_ms = self.clock.now().mono_ms;
+        match (outcome.as_ref().err().filter(|error| is_of_client(call, error.kind)), call.caller) {
+            (None, _) => permit.record(&outcome, now_ms),
+            (Some(_), Caller::Known) => permit.record_for_key(now_ms),
+            (Some(_), Caller::Unknown(_)) => {}
         }
         outcome
     }
@@ -239,6 +241,11 @@ impl Api {
         &self.shutdowns
     }
 
+    /// Whether nothing can be sent, because this process is a forked child; see [`Transport::is_forked`].
+    pub fn is_forked(&self) -> bool {
+        self.transport.is_forked()
+    }
+
     /// Makes the transport usable in a forked child; see [`Transport::reset_after_fork`].
     pub fn reset_after_fork(&self) -> bool {
         let is_child = self.transport.reset_after_fork();
@@ -246,6 +253,18 @@ impl Api {
             self.breakers.iter().chain(&self.unknown_breakers).for_each(CircuitBreaker::reset_after_fork);
         }
         is_child
+    }
+}
+
+/// Returns whether a call may have failed for what a client sent, which a firewall may refuse: that stops no call for others.
+fn is_of_client(call: Call<'_>, kind: ErrorKind) -> bool {
+    // A nonce, or a refresh cookie with headers, is as the browser sent it.
+    let has_client_data = matches!(call.endpoint, Endpoint::HandshakePayload | Endpoint::SessionRefresh);
+    match kind {
+        ErrorKind::Foreign => has_client_data || matches!(call.caller, Caller::Unknown(_)),
+        // Such as a redirect to a page of the firewall.
+        ErrorKind::BadResponse => has_client_data,
+        _ => false,
     }
 }
 

@@ -56,7 +56,7 @@ impl CachingResolver {
         if let Some((addresses, _)) = self.0.cached.lock().get(name).filter(|(_, at)| at.elapsed() < TTL) {
             return Ok(addresses.clone());
         }
-        let Some((in_flight, guard)) = self.0.in_flight.join(&name.to_owned(), || true) else {
+        let Some((in_flight, guard)) = self.0.in_flight.join(&name.to_owned(), deadline, || true) else {
             return Err(TransportError::NameResolution);
         };
         if let Some(guard) = guard {
@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn concurrent_lookups_share_one_thread() {
         let resolver = CachingResolver::default();
-        let (_, guard) = resolver.0.in_flight.join(&"slow.invalid:80".to_owned(), || true).unwrap();
+        let (_, guard) =
+            resolver.0.in_flight.join(&"slow.invalid:80".to_owned(), Deadline::after(Duration::ZERO), || true).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| resolve(&resolver, "http://slow.invalid"));
             std::thread::sleep(Duration::from_millis(50));

@@ -215,6 +215,11 @@ pub trait Transport: Send + Sync {
     /// Changes nothing in another process. Returns whether this process is a child in which the transport had not been reset yet.
     fn reset_after_fork(&self) -> bool;
 
+    /// Whether this process is a forked child in which the transport was not reset yet: it sends nothing there.
+    fn is_forked(&self) -> bool {
+        false
+    }
+
     /// Cancels all requests in flight, which return [`TransportError::Cancelled`]. Later requests work as before.
     fn shutdown(&self);
 }

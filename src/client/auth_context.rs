@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::invalidations::TokenKeys;
-use crate::clock::Now;
+use crate::clock::{Io, Now};
 use crate::identity::{Attribute, Identity};
 use crate::token::{TokenHash, TokenKind};
 
@@ -34,7 +34,7 @@ pub(super) struct AuthContext {
     pub demand: Demand,
     /// How much more the clocks may differ than the settings allow: in development, for a token that Clerk has just issued.
     pub leeway_ms: i64,
-    /// How long the attempt may still wait for Clerk; `None`: it has not waited yet.
+    /// How long the attempt may still wait for Clerk and the user store; `None`: it has not waited yet.
     pub clerk_time_left: Option<Duration>,
 }
 
@@ -51,6 +51,13 @@ impl AuthContext {
             demand: Demand::default(),
             leeway_ms: 0,
             clerk_time_left: None,
+        }
+    }
+
+    /// Takes over what is left of the call's time. Without waiting, the attempt keeps what it has.
+    pub fn set_time_left(&mut self, io: Io) {
+        if let Io::Blocking(deadline) = io {
+            self.clerk_time_left = Some(deadline.remaining());
         }
     }
 }

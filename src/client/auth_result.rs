@@ -161,6 +161,12 @@ impl AuthResult {
         self.rest.as_ref()?.cause.as_deref()
     }
 
+    /// Replaces the underlying error.
+    pub(super) fn with_cause(mut self, cause: Cause) -> Self {
+        self.rest.get_or_insert_default().cause = Some(Box::new(cause));
+        self
+    }
+
     /// Returns what the browser handshake adds to the response.
     pub(crate) fn response(&self) -> Option<&PageResponse> {
         self.rest.as_ref()?.response.as_ref()

@@ -148,7 +148,9 @@ impl Inner {
         let needs_store = self.needs_store(&prepared);
         match prepared {
             Prepared::Done(result) => Step::Done(result),
-            Prepared::Hit(context, cached) if needs_store => {
+            Prepared::Hit(mut context, cached) if needs_store => {
+                // A page may have waited for Clerk before.
+                context.set_time_left(io);
                 let [key, subject] =
                     [Attribute::UserKey, Attribute::Subject].map(|a| cached.get(a).unwrap_or_default());
                 let owner = RowOwner::new(subject, cached.get(Attribute::Email), cached.get(Attribute::Username));
@@ -162,6 +164,7 @@ impl Inner {
             }
             Prepared::Resolved(mut context, token, resolved) => {
                 self.record_miss(&mut context);
+                context.set_time_left(io);
                 self.ask_or_finish(context, token, resolved, io)
             }
         }
@@ -352,9 +355,7 @@ impl Inner {
         };
         let found = self.find_user(id, context.demand, now, io)?;
         context.begun = context.begun.min(found.begun.unwrap_or(u64::MAX));
-        if let Io::Blocking(deadline) = io {
-            context.clerk_time_left = Some(deadline.remaining());
-        }
+        context.set_time_left(io);
         Ok(match found.user.row_key().filter(|_| found.origin != Origin::Fetched) {
             _ if self.settings.mode == UserMode::Profile => ResolvedUser::NoRow(Some(found.user)),
             Some(key) if found.user.row_check.is_fresh(now, self.settings.row_check_ttl_ms) => {

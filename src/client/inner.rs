@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth_context::{AuthContext, Demand};
-use super::auth_result::VerifyError;
-use super::auth_result::{AuthResult, Outcome};
+use super::auth_result::{AuthResult, Cause, Outcome, VerifyError};
 use super::backend::Backend;
 use super::blocked_users::BlockedUsers;
 use super::changes::Changes;
@@ -18,17 +17,19 @@ use super::session_checks::SessionChecks;
 use super::user_cache::{FoundUser, UserCache};
 use super::verified_tokens::VerifiedTokens;
 use super::webhook_receiver::WebhookReceiver;
+use crate::api::{ApiError, ErrorKind};
 use crate::clock::{Clock, Deadline, Io, Now};
 use crate::config::{Csrf, LinkByEmail, UserMode};
+use crate::deadline;
 use crate::events::{Event, Source};
 use crate::identity::Attribute;
 use crate::jwt::Policy;
 use crate::keys::KeySource;
-use crate::reason::Reason;
+use crate::reason::{Category, Reason};
 use crate::request::ExtractOptions;
 use crate::shared_cache::SharedCache;
 use crate::token::{TokenHash, TokenKind};
-use crate::users::{Origin, Schema, SyncRules, UserStore, limited_deadline};
+use crate::users::{Origin, Schema, SyncRules, UserStore};
 
 /// The validated configuration.
 pub(super) struct Settings {
@@ -80,13 +81,13 @@ impl Inner {
 
     /// Returns the deadline of a call that begins now, or that of the running one.
     pub fn deadline(&self) -> Deadline {
-        limited_deadline(self.backend.api.shutdowns().deadline(self.settings.timeout))
+        deadline::limited(self.backend.api.shutdowns().deadline(self.settings.timeout))
     }
 
     /// Returns the `Io` of a fetch between requests to the user store, of a call that has begun at this count of shutdowns. It
     /// shares the deadline of a blocking call; what an application that queries the store itself takes does not count.
     pub fn blocking_for(&self, time: Duration, shutdowns: u64) -> Io {
-        Io::Blocking(limited_deadline(self.backend.api.shutdowns().deadline_of(shutdowns, time)))
+        Io::Blocking(deadline::limited(self.backend.api.shutdowns().deadline_of(shutdowns, time)))
     }
 
     pub fn schema(&self) -> Schema {
@@ -202,8 +203,26 @@ impl Inner {
         }
     }
 
+    /// Whether a result cannot be determined in a forked child that was not warmed up, where no request is sent. What stopped the
+    /// attempt before that, such as a circuit that was open in the parent, is of no use to the caller.
+    pub fn is_for_want_of_warm_up(&self, result: &AuthResult) -> bool {
+        let Outcome::Unavailable { reason, .. } = result.outcome() else { return false };
+        let needs_clerk = self.settings.mode != UserMode::Claims
+            || self.sessions.is_enabled()
+            || matches!(self.keys, KeySource::Jwks(_))
+            || self.settings.accepts.iter().any(|kind| *kind != TokenKind::SessionToken);
+        needs_clerk
+            && reason.category() == Category::Unavailable
+            && !matches!(reason, Reason::StoreError | Reason::SharedCacheUnavailable)
+            && self.backend.api.is_forked()
+    }
+
     /// Ends a request: emits its one event and counts it.
     pub fn record_outcome(&self, token_hash: Option<TokenHash>, result: Arc<AuthResult>) -> Arc<AuthResult> {
+        let result = match self.is_for_want_of_warm_up(&result) {
+            true => Arc::new(of_forked((*result).clone())),
+            false => result,
+        };
         let Backend { events, metrics, .. } = &self.backend;
         match (result.outcome(), token_hash) {
             (Outcome::SignedIn { source }, Some(token_hash)) => {
@@ -234,6 +253,10 @@ impl Inner {
         }
         result
     }
+}
+
+pub(super) fn of_forked(result: AuthResult) -> AuthResult {
+    result.with_cause(Cause::Api(ApiError::new(ErrorKind::Forked)))
 }
 
 /// Converts an error to a result and sets `handshake_recommended`.

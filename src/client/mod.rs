@@ -54,7 +54,7 @@ pub use webhook_receiver::WebhookOutcome;
 use auth_context::AuthContext;
 use auth_result::{AuthError, VerifyError};
 use authenticate::{CacheLookup, Prepared};
-use inner::Inner;
+use inner::{Inner, of_forked};
 use invalidations::Scope;
 use pages::Attempt;
 use poller::Poller;
@@ -62,6 +62,7 @@ use revocations::Export;
 
 use crate::clock::Io;
 use crate::config::{ConfigError, UserMode};
+use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::events::Source;
 use crate::jwt::Explanation;
@@ -70,7 +71,6 @@ use crate::reason::Reason;
 use crate::request::{Credential, Request, TokenSource, locate};
 use crate::shared_cache::Change;
 use crate::token::{BegunHash, TokenHash, is_clerk_id};
-use crate::users::within_deadline;
 use crate::webhooks::Headers;
 
 /// Authenticates requests, applies webhook events, and caches what it found out.
@@ -105,8 +105,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Authenticates a request. Fetches keys and users and queries the user store as needed; waits for Clerk at most
-    /// `timeout_ms`, the store's time not included.
+    /// Authenticates a request. Fetches keys and users and queries the user store as needed; waits for Clerk and for a store of
+    /// this library together at most `timeout_ms`. A store of the application takes the time it takes.
     ///
     /// # Examples
     ///
@@ -228,6 +228,7 @@ impl Client {
             Err(VerifyError::Refused(error)) => inner.with_detail(error, &credential, &context).into(),
             Err(VerifyError::WouldBlock) => Reason::InternalError.into(),
         };
+        let result = if inner.is_for_want_of_warm_up(&result) { of_forked(result) } else { result };
         if !result.is_signed_in() {
             inner.log_rejection(Some(context.hash), &result);
         }
@@ -304,7 +305,7 @@ impl Client {
     /// # Ok::<(), clerk_auth::Error>(())
     /// ```
     pub fn handle_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
-        within_deadline(self.inner.deadline(), || match self.begin_webhook(headers, body) {
+        deadline::within(self.inner.deadline(), || match self.begin_webhook(headers, body) {
             WebhookProgress::Done(outcome) => outcome,
             WebhookProgress::Pending(pending) => pending.run(self.inner.store.as_deref()),
         })
@@ -438,12 +439,8 @@ impl Client {
         for id in changed {
             inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
         }
-        for (id, ban) in &bans {
-            inner.invalidate(Scope::Subject, id, || {
-                // No user that is stored ends it.
-                inner.import(Scope::Subject, id, *ban, now);
-                inner.users.remove(id);
-            });
+        for (id, ban) in bans {
+            inner.import_copied_ban(id, ban, now);
         }
         if is_evicting {
             inner.invalidate_all(|| ());
@@ -522,6 +519,8 @@ impl Client {
     /// Cancels calls to Clerk that are in progress and stops the poller; later calls connect again. Sends changes that other processes
     /// do not know yet, for at most a second.
     pub fn shutdown(&self) {
+        // First, or the read that ends now would be followed by another.
+        self.poller.begin_stop();
         self.inner.changes.cancel();
         self.inner.cancel_calls();
         self.poller.stop();

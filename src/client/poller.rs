@@ -65,6 +65,13 @@ impl Poller {
         }
     }
 
+    /// Has the thread begin no further read.
+    pub fn begin_stop(&self) {
+        if let Some(running) = &*self.running.lock() {
+            running.is_stopped.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Stops the thread and waits for it, unless it is the caller.
     pub fn stop(&self) {
         let (is_own, taken) = {

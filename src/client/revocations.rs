@@ -92,13 +92,16 @@ impl Export {
         self.users.entries.retain(|entry| is_wanted(&entry.id, &entry.timed()));
     }
 
-    /// Removes the users who are banned, and returns their bans.
+    /// Removes the bans of users and the ends of bans, and returns them.
     pub fn take_bans(&mut self) -> Vec<(String, TimedRevocation)> {
         let (bans, others) =
-            std::mem::take(&mut self.users.entries).into_iter().partition(|entry| entry.revocation.rank() == 0);
+            std::mem::take(&mut self.users.entries).into_iter().partition(|entry| entry.timed().version_ms().is_some());
         self.users.entries = others;
-        let is_ban = |entry: &ExportedEntry| entry.revocation == Revocation::Banned;
-        bans.into_iter().filter(is_ban).map(|entry| (entry.id.clone(), entry.timed())).collect()
+        let timed = |entry: ExportedEntry| {
+            let revocation = entry.timed();
+            (entry.id, revocation)
+        };
+        bans.into_iter().map(timed).collect()
     }
 }
 

@@ -286,7 +286,9 @@ impl Inner {
                 // Another thread is reading.
                 None => (Some(0), MIN_PAUSE),
             };
-            std::thread::sleep(pause.min(deadline.remaining()));
+            if !is_cancelled() {
+                std::thread::sleep(pause.min(deadline.remaining()));
+            }
             if deadline.remaining().is_zero() || is_cancelled() {
                 return outcome;
             }
@@ -459,12 +461,25 @@ impl Inner {
         }
     }
 
+    /// Adds a ban of another process, or its end, that the application has copied.
+    pub fn import_copied_ban(&self, id: String, ban: TimedRevocation, now: Now) {
+        // An export lists every ban that has ended: most of them are not known here.
+        let is_blocked = || self.users.cached(&id, now).is_some_and(|cached| cached.user.is_blocked());
+        let is_known = || self.blocked_users.is_banned(&id, now) != Ok(false) || is_blocked();
+        if ban.revocation == Revocation::Banned || is_known() {
+            self.apply_change(&Change::User { id, revocation: Some(ban), version_ms: None }, now);
+        }
+    }
+
     /// Adds a revocation of another process to those of this one. Returns whether other tokens are rejected now than before.
     pub fn import(&self, scope: Scope, id: &str, revocation: TimedRevocation, now: Now) -> bool {
         if self.is_older_report(id, &revocation, now) {
             return false;
         }
         let version_ms = revocation.version_ms();
+        let is_end_of_known = revocation.revocation == Revocation::Lifted
+            && (self.blocked_users.is_banned(id, now) != Ok(false)
+                || self.revocations.is_user_revoked(id, Reason::UserInactive, now));
         let is_changed = match version_ms.filter(|_| self.settings.mode != UserMode::Claims) {
             Some(version_ms) => self.import_ban(id, version_ms, revocation, now),
             None => {
@@ -475,11 +490,9 @@ impl Inner {
                 merged.is_changed
             }
         };
-        // A ban that this process has received itself stays, but is reported to no other process again.
-        if let Some(version_ms) = version_ms.filter(|_| revocation.revocation == Revocation::Lifted)
-            && (self.blocked_users.is_banned(id, now) != Ok(false)
-                || self.revocations.is_user_revoked(id, Reason::UserInactive, now))
-        {
+        // A ban that this process has received itself stays, but is reported to no other process again. One that ends does not come
+        // back with a late report.
+        if let Some(version_ms) = version_ms.filter(|_| is_end_of_known) {
             self.users.record_version(id, version_ms, now);
         }
         is_changed

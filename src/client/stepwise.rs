@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::inner::Inner;
 use crate::clock::Deadline;
-use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute, within_deadline};
+use crate::deadline;
+use crate::users::{StoreError, StoreRequest, StoreResponse, UserStore, execute};
 
 /// What has to be done next.
 #[derive(Debug)]
@@ -113,9 +114,9 @@ impl<W: Waiting> Stepwise<W> {
 
     fn drive(&mut self, store: &dyn UserStore) {
         let Some(Step::Waiting(work)) = &self.step else { return };
-        let deadline = Deadline::after(work.time_left(&self.inner));
+        let until = Deadline::after(work.time_left(&self.inner));
         let shutdowns = self.inner.backend.api.shutdowns().count();
-        within_deadline(deadline, || {
+        deadline::within(until, || {
             loop {
                 match self.next_wait() {
                     NextAction::QueryStore(request) => {

@@ -134,6 +134,13 @@ impl Failure {
     }
 }
 
+/// The newest fetch that has ended.
+#[derive(Default)]
+struct LastFetch {
+    number: u64,
+    failure: Option<Failure>,
+}
+
 /// The outcome of [`JwksStore::refetch`].
 enum Refetch {
     /// This call has fetched the set.
@@ -162,8 +169,7 @@ pub struct JwksStore {
     /// The set that never changes, if none can be fetched: a forked child may have to replace `loaded`.
     configured: Option<Arc<Loaded>>,
     in_flight: SingleFlight<(), Result<(), KeyLookupError>>,
-    /// The last fetch, if it failed.
-    last_failure: ResetMutex<Option<Failure>>,
+    last_fetch: ResetMutex<LastFetch>,
     /// The number of fetches begun.
     fetches: AtomicU64,
     refresh_backoff: RateLimit,
@@ -196,7 +202,7 @@ impl JwksStore {
             configured: loaded.clone().filter(|_| !can_fetch),
             loaded: ResetMutex::new(loaded),
             in_flight: SingleFlight::default(),
-            last_failure: ResetMutex::default(),
+            last_fetch: ResetMutex::default(),
             fetches: AtomicU64::new(0),
             refresh_backoff: RateLimit::every_ms(REFRESH_BACKOFF_MS),
             refetch_limit: RateLimit::every_ms(REFETCH_INTERVAL_MS),
@@ -326,7 +332,7 @@ impl JwksStore {
         let loaded = self.loaded();
         match loaded {
             Some(loaded) => KnownKeys::Set(loaded.set.kids(), kid.and_then(|kid| loaded.set.get(kid)).cloned()),
-            None => KnownKeys::NotFetched(self.last_failure.lock().as_ref().map(Failure::describe)),
+            None => KnownKeys::NotFetched(self.last_fetch.lock().failure.as_ref().map(Failure::describe)),
         }
     }
 
@@ -377,13 +383,16 @@ impl JwksStore {
 
     /// Returns the error of the last fetch while no other one may be begun.
     fn backoff(&self, now_ms: i64) -> Option<KeyLookupError> {
-        let failure = self.last_failure.lock();
-        failure.as_ref().filter(|failure| now_ms < failure.backoff_until_ms).map(|failure| failure.error_at(now_ms))
+        let last = self.last_fetch.lock();
+        last.failure
+            .as_ref()
+            .filter(|failure| now_ms < failure.backoff_until_ms)
+            .map(|failure| failure.error_at(now_ms))
     }
 
     /// Returns what is known without a fetch: after a failed one it is unknown whether the token's key exists.
     fn limited(&self, now_ms: i64) -> Result<Refetch, KeyLookupError> {
-        self.last_failure.lock().as_ref().map_or(Ok(Refetch::Limited), |failure| Err(failure.error_at(now_ms)))
+        self.last_fetch.lock().failure.as_ref().map_or(Ok(Refetch::Limited), |failure| Err(failure.error_at(now_ms)))
     }
 
     /// Does the same, and reports that the limit is the reason.
@@ -407,7 +416,7 @@ impl JwksStore {
         if fetcher.has_fetched.get() || self.backoff(now_ms).is_some() {
             return self.limited(now_ms);
         }
-        let is_repeated = is_repeated && self.last_failure.lock().is_none();
+        let is_repeated = is_repeated && self.last_fetch.lock().failure.is_none();
         let Ok(deadline) = fetcher.deadline() else {
             let is_worthwhile = match self.in_flight.is_running(&()) {
                 true => !self.refetch_waiters.is_full(),
@@ -426,7 +435,7 @@ impl JwksStore {
             }
             may_start
         };
-        let (outcome, of_kind): (_, fn(Arc<Loaded>) -> Refetch) = match self.in_flight.join(&(), may_start) {
+        let (outcome, of_kind): (_, fn(Arc<Loaded>) -> Refetch) = match self.in_flight.join(&(), deadline, may_start) {
             None => return self.report_limit(now_ms),
             Some((in_flight, None)) => {
                 let Some(_waiting) = self.refetch_waiters.try_acquire() else { return self.limited(now_ms) };
@@ -463,15 +472,17 @@ impl JwksStore {
         if self.loaded().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Ok(());
         }
-        let count = self.last_failure.lock().as_ref().map_or(0, |failure| failure.count) + 1;
+        let count = self.last_fetch.lock().failure.as_ref().map_or(0, |failure| failure.count) + 1;
         let failure = |(error, backoff_ms): (KeyLookupError, i64)| Failure {
             error,
             backoff_until_ms: now_ms.saturating_add(backoff_ms),
             count,
         };
         // Recorded on return, also when the fetch panics.
-        let mut record = FailureRecord { store: self, failure: Some(failure((internal_error(), REFRESH_BACKOFF_MS))) };
-        let outcome = self.fetch(now_ms, count, fetcher, deadline);
+        let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+        let panicked = Some(failure((internal_error(), REFRESH_BACKOFF_MS)));
+        let mut record = FailureRecord { store: self, number, failure: panicked };
+        let outcome = self.fetch(number, now_ms, count, fetcher, deadline);
         record.failure = outcome.clone().err().map(failure);
         outcome.map_err(|(error, _)| error)
     }
@@ -479,13 +490,13 @@ impl JwksStore {
     /// Fetches the set. An error comes with the time after which the next fetch may begin.
     fn fetch(
         &self,
+        number: u64,
         now_ms: i64,
         failures: u32,
         fetcher: &JwksFetcher<'_>,
         deadline: Deadline,
     ) -> Result<(), (KeyLookupError, i64)> {
         fetcher.has_fetched.set(true);
-        let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         let body = (fetcher.fetch)(deadline).map_err(|error| {
             let reason = match error.kind {
                 ErrorKind::Unauthorized => Reason::SecretKeyInvalid,
@@ -499,6 +510,10 @@ impl JwksStore {
             (unavailable(Reason::JwkRemoteInvalid, Some(error)), REFRESH_BACKOFF_MS)
         })?;
         let before = self.loaded();
+        // After a shutdown an older fetch may end later.
+        if before.as_ref().is_some_and(|before| before.number > number) {
+            return Ok(());
+        }
         let loaded = Arc::new(Loaded::new(set, now_ms, number, before.as_deref()));
         *self.loaded.lock() = Some(loaded.clone());
         (self.on_replaced)(&|id| loaded.set.iter().any(|key| key.id() == id));
@@ -546,12 +561,17 @@ fn completed(flight: Flight<Result<(), KeyLookupError>>) -> Result<(), KeyLookup
 
 struct FailureRecord<'a> {
     store: &'a JwksStore,
+    number: u64,
     failure: Option<Failure>,
 }
 
 impl Drop for FailureRecord<'_> {
     fn drop(&mut self) {
-        *self.store.last_failure.lock() = self.failure.take();
+        let mut last = self.store.last_fetch.lock();
+        // After a shutdown an older fetch may end later.
+        if last.number < self.number {
+            *last = LastFetch { number: self.number, failure: self.failure.take() };
+        }
     }
 }
 
@@ -609,6 +629,30 @@ mod tests {
         for other in ["other", "third"] {
             assert_eq!(lookup(other).map(|_| ()), refused(Reason::JwkKidMismatch));
             assert_eq!(calls.get(), 3);
+        }
+    }
+
+    #[test]
+    fn older_fetch_that_ends_later_replaces_no_newer_outcome() {
+        let shutdowns = crate::clock::Shutdowns::default();
+        for fails in [true, false] {
+            let store = JwksStore::new(None, true, Box::new(|_| {}), Box::new(|_| {}));
+            let set = |kid: &str| {
+                Ok(format!(r#"{{"keys":[{{"kty":"RSA","kid":"{kid}","n":"{KEY}","e":"AQAB"}}]}}"#).into_bytes())
+            };
+            let warm_up = |fetch: &FetchJwks<'_>| {
+                let io = Io::Blocking(shutdowns.deadline(Duration::from_secs(5)));
+                store.warm_up(0, &JwksFetcher::new(fetch, io))
+            };
+            let older = |_: Deadline| {
+                shutdowns.raise();
+                store.cancel_waits();
+                assert_eq!(warm_up(&|_| set("new")), Ok(()));
+                if fails { Err(ApiError::new(ErrorKind::Unauthorized)) } else { set("old") }
+            };
+            assert_eq!(warm_up(&older).is_err(), fails);
+            assert!(store.backoff(0).is_none(), "fails: {fails}");
+            assert!(store.loaded().is_some_and(|loaded| loaded.set.get("new").is_some()), "fails: {fails}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::seal::EntryKind;
-use super::{Change, EngineError, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
+use super::{Change, EngineError, MAX_READ_TIME, Message, READ_TIMEOUT, SharedCache, StreamRead, Unavailable};
 use crate::clock::Deadline;
 
 /// How long one report of a gap is enough for all processes that see it: less than a failover takes.
@@ -78,8 +78,8 @@ impl SharedCache {
             let deadline = Deadline::after(READ_TIMEOUT);
             return self.run(deadline, |timeout| self.engine.read(&stream, after, Duration::ZERO, timeout));
         }
-        let timeout = wait + READ_TIMEOUT;
-        self.run_for(timeout, timeout, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
+        // Entries that are too long take several reads, each of which ends in time.
+        self.run_for(wait + READ_TIMEOUT, MAX_READ_TIME, |_| self.engine.read(&stream, after, wait, READ_TIMEOUT))
     }
 
     /// Opens an entry of the stream.

@@ -51,6 +51,7 @@ use seal::EntryKind;
 
 use crate::api::ClerkUser;
 use crate::clock::{Clock, Deadline};
+use crate::deadline;
 use crate::events::{Event, EventHandlers, Level};
 use crate::fork_mutex::ResetMutex;
 use crate::json::Object;
@@ -61,6 +62,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_millis(20);
 const REQUIRED_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a read of the stream may take, besides waiting: no request waits for it.
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// For how long a read may follow entries that are too long.
+const MAX_READ_TIME: Duration = Duration::from_secs(5);
 /// How long a process may fetch a user for all others.
 const LEASE_TTL: Duration = Duration::from_millis(1500);
 /// How long the JWK set is shared: for processes that start together.
@@ -228,7 +231,8 @@ impl SharedCache {
         }
         let permit = self.circuit.try_acquire(self.clock.now().mono_ms).ok_or(Unavailable)?;
         let begun = Instant::now();
-        let outcome = operation(timeout.min(left));
+        // An engine may take longer to connect, but not longer than the caller may.
+        let outcome = deadline::within(Deadline::after(left), || operation(timeout.min(left)));
         let elapsed = begun.elapsed();
         let is_cut_short = left < timeout && elapsed >= left;
         let says = match &outcome {

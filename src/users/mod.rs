@@ -6,7 +6,6 @@
 // `UserSync` decides what to read and write and does no I/O itself.
 mod database;
 mod deactivation;
-mod deadline;
 mod diff;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -26,7 +25,6 @@ mod username;
 pub(crate) use database::check_url as check_database_url;
 pub(crate) use database::open as open_database;
 pub(crate) use deactivation::{Deactivation, DeactivationStep};
-pub(crate) use deadline::{limited as limited_deadline, within as within_deadline};
 pub(crate) use owner::RowOwner;
 pub use row::{Row, RowChanges, Schema, UpdateCondition};
 #[cfg(feature = "sqlite")]

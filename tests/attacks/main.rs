@@ -5,6 +5,8 @@ mod classes;
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;
+#[cfg(feature = "redis")]
+mod engine;
 mod extraction;
 mod json;
 mod limits;

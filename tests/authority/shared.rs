@@ -586,6 +586,52 @@ fn ban_that_the_application_copies_is_decided_by_clerk_not_by_what_is_stored() {
 }
 
 #[test]
+fn end_of_a_ban_that_the_application_copies_counts_in_every_mode() {
+    for mode in [UserMode::Claims, UserMode::Profile] {
+        let fleet = Fleet::new();
+        fleet.sim.put_user(json!({"id": "user_1", "updated_at": fleet.time.now_s() * 1000}));
+        fleet.sim.update(|state| {
+            state.oauth_tokens.insert("oat_good".into(), json!({"id": "oat_1", "subject": "user_1", "scopes": []}));
+        });
+        // Each with an engine of its own: revocations are copied by the application.
+        let client = |mode| {
+            let engine = Arc::new(MemoryEngine::new());
+            fleet.client_with(engine, &fleet.time, |config| {
+                config.user_mode = Some(mode);
+                config.accepts_token = TokenKind::ALL.to_vec();
+                config.machine_tokens_skip_user = true;
+            })
+        };
+        let (client, other, late) = (client(mode), client(UserMode::Claims), client(UserMode::Claims));
+        let seen = |token: &str| (client.verify_token(token).reason(), ask(&client, "oat_good"));
+        let copy = |from: &Client| assert!(client.import_revocations(&from.export_revocations().unwrap()));
+        let rejected = (Some(Reason::UserInactive), "out user-inactive".to_owned());
+        let token = fleet.token("user_1");
+        assert_eq!(deliver(&late, &fleet.event(2, true)), WebhookOutcome::Applied);
+        for (version, banned) in [(2, true), (3, false), (4, true), (5, false)] {
+            assert_eq!(deliver(&other, &fleet.event(version, banned)), WebhookOutcome::Applied);
+            copy(&other);
+            if banned {
+                assert_eq!(seen(&token), rejected, "{mode:?} {version}");
+            } else {
+                assert_eq!(seen(&token), (None, "in verified".into()), "{mode:?} {version}");
+                // One that has not seen the end brings nothing back.
+                copy(&late);
+                assert_eq!(seen(&token), (None, "in verified".into()), "{mode:?} {version}, copied");
+            }
+        }
+        // Only what is newer ends a ban.
+        let banned_again = fleet.event(7, true);
+        assert_eq!(deliver(&other, &fleet.event(6, false)), WebhookOutcome::Applied);
+        let lifted = other.export_revocations().unwrap();
+        assert_eq!(deliver(&other, &banned_again), WebhookOutcome::Applied);
+        copy(&other);
+        assert!(client.import_revocations(&lifted));
+        assert_eq!(seen(&token), rejected, "{mode:?}");
+    }
+}
+
+#[test]
 fn ban_that_a_required_engine_lacks_is_delivered_again_in_every_mode() {
     for mode in [UserMode::Claims, UserMode::Profile, UserMode::Sync] {
         let (fleet, dir) = (Fleet::new(), TempDir::new());

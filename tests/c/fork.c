@@ -227,6 +227,33 @@ static void fetches_at_fork_do_not_block_the_child(void) {
     clerk_client_free(all.client);
 }
 
+/* What stopped calls in the parent says nothing about the child: before `clerk_client_warm_up` there is one error. */
+static void failures_of_the_parent_are_forked_in_the_child(void) {
+    const char *faults[] = {"/users/*", "/jwks"};
+    for (size_t at = 0; at < sizeof faults / sizeof *faults; at++) {
+        sim_reset();
+        put_user("user_fresh");
+        clerk_config *config = sim_config();
+        set(config, "user_mode", "profile");
+        clerk_client *client = client_of(config);
+        sim_put("/faults", "[{\"path\":\"%s\",\"status\":429,\"headers\":{\"Retry-After\":\"60\"}}]", faults[at]);
+        /* From now on nothing is sent for a minute. */
+        const char *fresh = token_of("user_fresh");
+        CHECK(strncmp(outcome_of(client, fresh), "unavailable ", 12) == 0);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            check_forked(client, fresh);
+            check_forked(client, token_of("user_other"));
+            _exit(0);
+        }
+        int status = -1;
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK_INT(status, 0);
+        clerk_client_free(client);
+    }
+}
+
 static void sqlite_store_works_in_children(void) {
     sim_reset();
     char folder[] = "/tmp/clerk-fork-XXXXXX", path[64], rest[80];
@@ -277,6 +304,7 @@ int main(void) {
     child_opens_its_own_connections(true);
     child_opens_its_own_connections(false);
     nested_fork_before_first_use();
+    failures_of_the_parent_are_forked_in_the_child();
     sqlite_store_works_in_children();
     lock_held_across_fork_is_skipped();
     fetches_at_fork_do_not_block_the_child();

@@ -2,11 +2,11 @@
 //! user, a session or a token, and nothing is recorded of them.
 
 use clerk_auth::internals::Config;
-use clerk_auth::{TokenKind, UserMode};
+use clerk_auth::{Request, TokenKind, UserMode};
 use clerk_sim::{Fault, Sim, TokenSpec};
 use serde_json::{Value, json};
 
-use super::common::{Fixture, pem};
+use super::common::{Fixture, pem, word};
 
 const STATUSES: [u16; 14] = [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 413, 418, 422, 451];
 
@@ -158,5 +158,55 @@ fn error_of_clerk_about_the_instance_refuses_no_token() {
         assert_eq!(fixture.ask("ak_good"), OUTAGE, "{code}");
         fixture.sim.clear_faults();
         assert_eq!(fixture.ask("ak_good"), "in verified", "{code}");
+    }
+}
+
+/// A nonce and a refresh are asked about again as soon as the installation is mended.
+#[test]
+fn error_of_clerk_about_the_instance_refuses_no_browser() {
+    const ORIGIN: &str = "https://app.example.com";
+    let spec = || TokenSpec::session("user_1").sid("sess_1").azp(ORIGIN);
+    for (path, cookie, during) in [
+        ("/clients/handshake_payload", "__clerk_handshake_nonce=n1", OUTAGE),
+        ("/sessions/*/refresh", "__refresh_naoXFJnI=rt_0", "out token-expired"),
+    ] {
+        for status in [400, 403, 404, 410, 422] {
+            for code in ["api_version_invalid", "authorization_invalid", "clerk_key_invalid"] {
+                if code != "api_version_invalid" && status != 403 {
+                    continue;
+                }
+                let fixture = fixture(|config| {
+                    for (name, value) in [
+                        ("handshake", "on"),
+                        ("publishable_key", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"),
+                        ("public_origin", ORIGIN),
+                    ] {
+                        config.set(name, value).unwrap();
+                    }
+                });
+                let what = format!("{path} {status} {code}");
+                let token = fixture.mint(&spec());
+                let lines = json!([format!("__session={token}; Path=/"), "__client_uat=1700000000; Path=/"]);
+                fixture.sim.update(|state| {
+                    state.nonces.insert("n1".into(), lines.clone());
+                    state.refresh = json!({"cookies": lines});
+                });
+                let expired = fixture.mint(&TokenSpec { iat_in: Some(-180), ..spec().exp_in(-120) });
+                let cookies = format!("__session={expired}; __client_uat=1700000000; {cookie}");
+                let open_page = || {
+                    let mut request = Request::new();
+                    request.method(b"GET").scheme(b"https").target(b"/").header(b"Host", b"app.example.com");
+                    request.header(b"Sec-Fetch-Dest", b"document").header(b"Cookie", cookies.as_bytes());
+                    word(&fixture.client.authenticate(&request))
+                };
+                let body = json!({"errors": [{"code": code, "message": "x", "long_message": "x"}]});
+                fixture.sim.fault(Fault::on(path).status(status).body(body));
+                let first = open_page();
+                let is_outage = first == during || first == "unavailable secret-key-invalid";
+                assert!(is_outage, "{what}: {first}");
+                fixture.sim.clear_faults();
+                assert_eq!(open_page(), "in verified", "{what}, again");
+            }
+        }
     }
 }

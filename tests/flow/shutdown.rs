@@ -1,5 +1,6 @@
 //! A shutdown ends every wait of the calls that had begun before: they return at once and send nothing afterwards.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use clerk_auth::shared_cache::{Engine, EngineError, MemoryEngine, StreamRead};
 use clerk_auth::{Client, TokenKind, UserMode};
 use clerk_sim::{Fault, Sim, TokenSpec};
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
-use super::common::{Fixture, bearer, pem, timed, word};
+use super::common::{Fixture, SLACK, bearer, pem, timed, word};
 
 const OUTAGE: &str = "unavailable server-error";
 /// How long a cancelled call may take: waking its thread takes time on a busy machine.
@@ -144,6 +146,7 @@ struct SlowEngine {
     inner: MemoryEngine,
     is_slow: AtomicBool,
     slow_calls: AtomicUsize,
+    slow_reads: AtomicUsize,
 }
 
 impl SlowEngine {
@@ -178,7 +181,45 @@ impl Engine for SlowEngine {
         self.inner.append(stream, value, timeout)
     }
     fn read(&self, stream: &str, after: &str, wait: Duration, timeout: Duration) -> Result<StreamRead, EngineError> {
+        if self.is_slow.load(Ordering::SeqCst) {
+            self.slow_reads.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(SLOW_READ);
+            return Err(EngineError::Unsupported);
+        }
         self.inner.read(stream, after, wait, timeout)
+    }
+}
+
+const SLOW_READ: Duration = Duration::from_millis(250);
+
+/// A reader of changes is in a call of the engine, which cannot be interrupted; nothing follows it.
+#[test]
+fn shutdown_waits_for_one_read_of_changes_only() {
+    for has_thread in [false, true] {
+        // A busy machine may delay one of them.
+        let took = (0..3).map(|_| {
+            let engine = Arc::new(SlowEngine::default());
+            let client = Fleet::new().client(engine.clone());
+            client.poll(Duration::ZERO).unwrap();
+            engine.is_slow.store(true, Ordering::SeqCst);
+            std::thread::scope(|scope| {
+                let reading = (!has_thread).then(|| scope.spawn(|| client.poll(Duration::from_secs(20)).is_err()));
+                if has_thread {
+                    client.start_poller().unwrap();
+                }
+                while engine.slow_reads.load(Ordering::SeqCst) == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let ((), took) = timed(|| {
+                    client.shutdown();
+                    reading.into_iter().for_each(|reading| assert!(reading.join().unwrap()));
+                });
+                assert_eq!(engine.slow_reads.load(Ordering::SeqCst), 1);
+                took
+            })
+        });
+        let took = took.min().unwrap();
+        assert!(took < SLOW_READ + Duration::from_millis(150), "took {took:?}, has_thread: {has_thread}");
     }
 }
 
@@ -199,4 +240,53 @@ fn call_that_waits_for_the_engine_sends_nothing_after_a_shutdown() {
     });
     assert_eq!(fleet.sim.requests("*"), 0);
     assert_eq!(fleet.ask(&client), "in verified");
+}
+
+/// A listener that accepts nothing and has no room for more connections: `connect` waits.
+struct FullListener {
+    listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullListener {
+    fn new() -> FullListener {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+        let waiting = (0..16).map_while(connect).collect();
+        FullListener { listener, _waiting: waiting }
+    }
+
+    fn address(&self) -> String {
+        self.listener.local_addr().unwrap().to_string()
+    }
+}
+
+#[test]
+fn shutdown_ends_calls_that_are_connecting() {
+    for by_proxy in [false, true] {
+        let full = FullListener::new();
+        let address = format!("http://{}", full.address());
+        let connecting = fixture(|config| match by_proxy {
+            true => config.set("proxy", &address).unwrap(),
+            false => config.api_url = address,
+        });
+        shut_down_during(&connecting.client, 3, || true, || connecting.authenticate_new("user_1"));
+    }
+}
+
+#[test]
+fn connection_that_is_not_accepted_ends_at_the_deadline() {
+    let full = FullListener::new();
+    let timeout = Duration::from_millis(300);
+    let connecting = fixture(|config| {
+        config.api_url = format!("http://{}", full.address());
+        config.timeout_ms = 300;
+    });
+    let (outcome, took) = timed(|| connecting.authenticate_new("user_1"));
+    assert_eq!(outcome, OUTAGE);
+    assert!(took >= timeout - Duration::from_millis(20) && took < timeout + SLACK, "took {took:?}");
 }

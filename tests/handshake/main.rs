@@ -23,11 +23,15 @@ pub(crate) const ORIGIN: &str = "https://app.example.com";
 /// A client of a production instance with `handshake` on, whose keys are fetched.
 pub(crate) fn live(tune: impl FnOnce(&mut Config)) -> Fixture {
     Fixture::new(|config| {
-        config.set("handshake", "on").unwrap();
-        config.set("publishable_key", LIVE_KEY).unwrap();
-        config.set("public_origin", ORIGIN).unwrap();
+        configure_live(config);
         tune(config);
     })
+}
+
+pub(crate) fn configure_live(config: &mut Config) {
+    config.set("handshake", "on").unwrap();
+    config.set("publishable_key", LIVE_KEY).unwrap();
+    config.set("public_origin", ORIGIN).unwrap();
 }
 
 /// The same of a development instance.

@@ -1,12 +1,21 @@
 //! Failures of Clerk in the middle of a handshake.
 
+#[cfg(feature = "sqlite")]
+use std::sync::Arc;
 use std::sync::Barrier;
+use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+use clerk_auth::users::SqliteStore;
 use clerk_sim::Fault;
+#[cfg(feature = "sqlite")]
+use clerk_sim::Sim;
 use serde_json::json;
 
+#[cfg(feature = "sqlite")]
+use super::common::{Fixture, TempDir};
 use super::common::{SLACK, retry_after_ms, timed, word};
-use super::{Browser, handshake_token, lines, live, seen, session};
+use super::{Browser, configure_live, handshake_token, lines, live, seen, session};
 
 const PAYLOAD: &str = "/clients/handshake_payload";
 
@@ -66,7 +75,7 @@ fn slow_exchange_ends_at_the_deadline_of_the_request() {
     let page = Browser::document("/").cookie("__clerk_handshake_nonce", "n1");
     let (result, took) = timed(|| page.send(&fixture.client));
     assert_eq!(result.http_status(), 503);
-    assert!(took < std::time::Duration::from_millis(400) + SLACK, "{took:?}");
+    assert!(took < Duration::from_millis(400) + SLACK, "{took:?}");
 }
 
 // Threat H11.
@@ -117,4 +126,74 @@ fn requests_of_one_page_share_the_exchange() {
         }
     });
     assert_eq!(fixture.sim.requests(PAYLOAD), 1);
+}
+
+/// A firewall may refuse what a browser sends; that must not stop what others send.
+#[test]
+fn foreign_response_to_one_browser_stops_no_other() {
+    const REFRESH: &str = "/sessions/*/refresh";
+    let html = || json!({"$text": "<html>"});
+    for (status, body) in [(403, html()), (406, html()), (302, html()), (200, html())] {
+        for path in [REFRESH, PAYLOAD] {
+            let fixture = live(|_| {});
+            fixture.client.warm_up().unwrap();
+            let fault = Fault { path: path.into(), status: Some(status), body: Some(body.clone()), ..Fault::default() };
+            fixture.sim.set_faults(vec![Fault { times: Some(8), ..fault }]);
+            let page = |n: u32, nonce: &str| {
+                let sid = format!("sess_{n}");
+                let token = fixture.mint(&session().sid(&sid));
+                fixture.sim.update(|state| {
+                    state.nonces.insert("good".into(), lines(&token));
+                    state.refresh = json!({"cookies": lines(&token)});
+                });
+                let page = Browser::document("/").cookie("__client_uat", "1700000000");
+                match path {
+                    REFRESH => {
+                        let spec = clerk_sim::TokenSpec { iat_in: Some(-180), ..session().sid(&sid).exp_in(-120) };
+                        page.cookie("__session", fixture.mint(&spec)).cookie("__refresh_naoXFJnI", format!("rt_{n}"))
+                    }
+                    _ => page.cookie("__session", token).cookie("__clerk_handshake_nonce", nonce),
+                }
+            };
+            for n in 0..8 {
+                let result = page(n, &format!("odd{n}")).send(&fixture.client);
+                assert!(!result.is_signed_in(), "{path} {status}: {}", word(&result));
+            }
+            assert_eq!(fixture.sim.requests(path), 8, "{path} {status}");
+            let result = page(9, "good").send(&fixture.client);
+            assert_eq!(word(&result), "in verified", "{path} {status}");
+        }
+    }
+}
+
+/// The page waits for the key of the response, then for the row of its cached session.
+#[cfg(feature = "sqlite")]
+#[test]
+fn page_that_waits_for_clerk_and_the_table_has_one_deadline() {
+    let dir = TempDir::new();
+    let outside = || rusqlite::Connection::open(dir.join("users.db")).unwrap();
+    // A rollback journal: nothing is read during a commit.
+    outside().execute_batch("CREATE TABLE own (x)").unwrap();
+    let store = Arc::new(SqliteStore::open(dir.join("users.db")).unwrap());
+    let timeout = Duration::from_millis(800);
+    let fixture = Fixture::build(Sim::start(), Some(store), |config| {
+        configure_live(config);
+        config.timeout_ms = 800;
+        config.cache_ttl_s = 3600;
+        config.user_ttl_s = 3600;
+    });
+    fixture.sim.put_user(json!({"id": "user_ada", "username": "ada"}));
+    let token = fixture.mint(&session().exp_in(3600));
+    let page = Browser::document("/").cookie("__session", &token).cookie("__client_uat", "1700000000");
+    assert_eq!(word(&page.send(&fixture.client)), "in verified");
+    assert_eq!(word(&page.send(&fixture.client)), "in cache");
+    fixture.time.advance_s(301);
+    fixture.sim.set_faults(vec![Fault { path: "/jwks".into(), delay_ms: 5000, ..Fault::default() }]);
+    let locking = outside();
+    locking.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let response = handshake_token(&fixture, &lines(&token));
+    let page = page.cookie("__clerk_handshake", response);
+    let (result, took) = timed(|| page.send(&fixture.client));
+    assert_eq!(word(&result), "unavailable store-error");
+    assert!(took >= timeout / 2 && took < timeout + SLACK, "took {took:?}");
 }

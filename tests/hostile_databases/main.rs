@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code, reason = "signals")]
 
+#[path = "../attacks/allocated.rs"]
+mod allocated;
 mod mysql;
 mod postgres;
 

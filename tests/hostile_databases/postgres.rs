@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::allocated::bytes_allocated;
 use super::{MOST_SENT, PASSWORD, SLACK, ends_within, flood, open, refusal, serve};
 
 const INT8: u32 = 20;
@@ -156,6 +157,32 @@ fn response_without_end_is_lost() {
         });
         let message = refusal(&url(port));
         assert!(message.contains("more than") && sent.load(Ordering::SeqCst) < MOST_SENT, "{message} {sent:?}");
+    }
+}
+
+/// A small message takes more memory than bytes.
+#[test]
+fn response_of_many_messages_takes_little_memory() {
+    let row = message(b'D', &[0, 0]);
+    let parameters: Vec<u8> =
+        (0..60_000).flat_map(|number| message(b'S', format!("{number}\0\0").as_bytes())).collect();
+    for unit in [row.clone(), [&row[..], READY].concat(), message(b'D', &[0, 1, 255, 255, 255, 255]), parameters] {
+        let reply = unit.repeat((1 << 20) / unit.len());
+        let port = serve(move |stream| {
+            let mut peer = Peer(stream);
+            peer.accept(WRITABLE);
+            if peer.serve(|sql| !sql.contains("WHERE id = ")).is_some() {
+                let no_columns = message(b'T', &[0, 0]);
+                peer.send(&[message(b'1', b""), message(b'2', b""), no_columns].concat());
+                peer.send(&reply);
+                peer.send(&[message(b'C', b"SELECT 1\0"), READY.to_vec()].concat());
+            }
+        });
+        let store = open(&url(port)).unwrap();
+        let mut failure = None;
+        let allocated = bytes_allocated(|| failure = store.find_by_key("1").err());
+        assert!(failure.is_some());
+        assert!(allocated < 4 << 20, "{:?}: {allocated} bytes", &unit[..unit.len().min(16)]);
     }
 }
 

@@ -17,6 +17,9 @@ use crate::clock::Deadline;
 
 /// The largest reply, in bytes: some keys of the largest value, or some hundred entries of a stream, which are short.
 const MAX_REPLY_LEN: usize = 512 * 1024;
+/// The most line ends in the replies to commands that are sent together, since each value has at least one and takes more memory than
+/// bytes. An entry of a stream has eight, and few are in what is sealed.
+const MAX_LINES: usize = 5000;
 /// The longest line before the id of a stream's entry.
 const MAX_LINE_LEN: usize = 128;
 
@@ -114,17 +117,36 @@ impl Write for Stream {
     }
 }
 
-/// Replies, and their first byte: the type of the first value.
+/// What was seen of the replies to commands that were sent together.
+#[derive(Default)]
+struct Seen {
+    /// The type of the first value.
+    first: Option<u8>,
+    last: u8,
+    lines: usize,
+}
+
+impl Seen {
+    fn count(&mut self, bytes: &[u8]) {
+        self.first = self.first.or(bytes.first().copied());
+        for byte in bytes {
+            self.lines += usize::from((self.last, *byte) == (b'\r', b'\n'));
+            self.last = *byte;
+        }
+    }
+}
+
 struct Reply<'a> {
     stream: &'a mut Stream,
-    first: &'a mut Option<u8>,
+    seen: &'a mut Seen,
 }
 
 impl Read for Reply<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buffer)?;
-        if self.first.is_none() && read > 0 {
-            *self.first = buffer.first().copied();
+        self.seen.count(buffer.get(..read).unwrap_or_default());
+        if self.seen.lines > MAX_LINES {
+            return Err(io::Error::other("the reply has too many values"));
         }
         Ok(read)
     }
@@ -239,15 +261,16 @@ impl Connection {
         (socket.deadline, socket.left) = (deadline, MAX_REPLY_LEN);
         self.stream.write_all(&packed).and_then(|()| self.stream.flush()).map_err(|error| of_io(&error))?;
         let mut replies = Vec::with_capacity(commands.len());
-        let mut first = None;
+        let mut seen = Seen::default();
         for _ in commands {
-            let (parser, mut reply) = (&mut self.parser, Reply { stream: &mut self.stream, first: &mut first });
+            let (parser, mut reply) = (&mut self.parser, Reply { stream: &mut self.stream, seen: &mut seen });
             // What the server sends must not end a request by a panic of the parser.
             let parse = std::panic::AssertUnwindSafe(|| parser.parse_value(&mut reply));
             let Ok(parsed) = std::panic::catch_unwind(parse) else { return Err(nonsense()) };
             replies.push(parsed.map_err(|error| match error.is_io_error() {
                 // Values or entries, which are in arrays.
-                true if self.stream.socket().left == 0 && first == Some(b'*') => EngineError::TooLong,
+                true if seen.lines > MAX_LINES => nonsense(),
+                true if self.stream.socket().left == 0 && seen.first == Some(b'*') => EngineError::TooLong,
                 true => of_io(&io::Error::from(if error.is_timeout() {
                     io::ErrorKind::TimedOut
                 } else {

@@ -3,6 +3,8 @@
 mod connection;
 mod slot;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ use super::engine::{Engine, EngineError, StreamRead};
 use crate::api::{CachingResolver, client_config, root_certificates, server_verifier};
 use crate::clock::Deadline;
 use crate::config::ConfigError;
+use crate::deadline;
 use crate::fork_mutex::ResetMutex;
 use crate::rate_limit::Slots;
 
@@ -352,7 +355,8 @@ struct Limits {
 impl Limits {
     fn new(wait: Duration, timeout: Duration) -> Self {
         let connect = timeout.max((timeout * CONNECT_FACTOR).min(MAX_CONNECT));
-        Limits { begun: Instant::now(), wait, timeout, connect: Deadline::after(connect) }
+        // Not past the end of the caller's call.
+        Limits { begun: Instant::now(), wait, timeout, connect: deadline::limited(Deadline::after(connect)) }
     }
 
     /// Returns the deadline of an exchange that begins now.

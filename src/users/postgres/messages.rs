@@ -7,6 +7,9 @@ use crate::users::sql::{Failure, MAX_READ};
 
 /// The type and the length of a message.
 const HEAD: usize = 5;
+/// How many rows a statement may return, and how many messages a server may send for it: each takes more memory than bytes.
+const MAX_ROWS: u32 = 64;
+const MAX_MESSAGES: u32 = 1024;
 /// A request to authenticate has a code after them.
 const HEAD_AND_CODE: usize = 9;
 
@@ -18,6 +21,9 @@ pub struct Messages {
     filled: usize,
     /// How many bytes of the message are still to come.
     rest: usize,
+    /// The messages, and the rows among them, since the server was last ready for a statement.
+    messages: u32,
+    rows: u32,
 }
 
 impl Messages {
@@ -30,6 +36,7 @@ impl Messages {
                 self.filled += 1;
                 if self.filled == HEAD {
                     self.rest = self.length()?;
+                    self.count()?;
                 }
             } else {
                 self.rest -= 1;
@@ -49,6 +56,20 @@ impl Messages {
             }
         }
         Ok(())
+    }
+
+    /// Counts a message by its head.
+    fn count(&mut self) -> io::Result<()> {
+        match self.head[0] {
+            b'Z' => (self.messages, self.rows) = (0, 0),
+            b'D' => self.rows += 1,
+            _ => {}
+        }
+        self.messages += 1;
+        match self.rows > MAX_ROWS || self.messages > MAX_MESSAGES {
+            true => Err(io::Error::other(Failure::excess())),
+            false => Ok(()),
+        }
     }
 
     /// Returns the length of what follows the head. The driver rejects a length that is too small.

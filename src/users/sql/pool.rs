@@ -7,8 +7,8 @@ use super::engine::Connection;
 use super::failure::guarded;
 use super::{Failure, FailureKind};
 use crate::clock::Deadline;
+use crate::deadline::pause;
 use crate::fork_mutex::ResetMutex;
-use crate::users::deadline::pause;
 
 /// How long a connection may be idle: less than firewalls remember it.
 const MAX_IDLE: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use super::failure::guarded;
 use super::pool::Pool;
 use super::{Failure, FailureKind, Statement, prepare, row_of, schema, write_and_read};
 use crate::clock::Deadline;
-use crate::users::deadline::{current, pause};
+use crate::deadline::{current, pause};
 use crate::users::{Row, RowChanges, Schema, StoreError, StoreRequest, StoreResponse, UpdateCondition, UserStore};
 
 /// The pause before a statement is repeated, at first and at most.

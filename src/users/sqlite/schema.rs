@@ -13,8 +13,8 @@ use super::error::{explain, is_transient};
 use super::file::{DatabaseFile, FileId};
 use super::{DIALECT, pool};
 use crate::clock::Deadline;
+use crate::deadline::limited;
 use crate::users::StoreError;
-use crate::users::deadline::limited;
 
 /// How long to wait for a lock, unless the call has to return earlier.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

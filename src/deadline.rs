@@ -1,4 +1,4 @@
-//! The deadline of the call on whose behalf this thread uses the user store.
+//! The deadline of the call on whose behalf this thread uses the user store, or the cache that processes share.
 
 use std::cell::Cell;
 #[cfg(any(test, feature = "mysql", feature = "postgres"))]
