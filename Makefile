@@ -366,7 +366,7 @@ MIRI := json:: request:: jwt::permissions jwt::policy users::sync users::diff us
 miri: ## pure modules in Miri (10 min; needs a nightly toolchain with miri and rust-src)
 	@cargo +nightly miri --version > /dev/null 2>&1 || { echo 'Miri is missing: rustup +nightly component add miri rust-src'; exit 1; }
 	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --lib --no-default-features --target-dir target/miri -- $(MIRI) \
-	    --skip cost --skip million --skip capacity_holds --skip result_cache --skip proptest
+	    --skip cost --skip million --skip capacity_holds --skip result_cache --skip shared_cache --skip proptest
 
 .PHONY: cover
 cover: $(SIM) ## lines of src/ that the Rust and C tests run; fails below 96.5 % (15 min; needs llvm-tools)
