@@ -139,7 +139,11 @@ mod tests {
     #[test]
     fn silent_name_server_is_a_timeout_at_the_deadline() {
         let resolver = CachingResolver::default();
-        let _silent = resolver.0.in_flight.join(&"silent.invalid:80".to_owned(), || true).unwrap();
+        let _silent = resolver
+            .0
+            .in_flight
+            .join(&"silent.invalid:80".to_owned(), Deadline::after(Duration::from_secs(5)), || true)
+            .unwrap();
         let wait = |url: &str, timeout: Duration| {
             let begun = Instant::now();
             let timeout = NextTimeout { after: timeout.into(), ..NextTimeout::default() };
