@@ -66,7 +66,7 @@ fn abandoned_fetch_wakes_its_waiters() {
         let flight = Arc::new(SingleFlight::<u8, usize>::default());
         let (leader, waiter) = (flight.clone(), flight);
         let dropped = thread::spawn(move || {
-            let joined = leader.join(&1, || true);
+            let joined = leader.join(&1, deadline(), || true);
             thread::yield_now();
             drop(joined);
         });
@@ -90,6 +90,20 @@ fn no_result_from_before_an_invalidation_stays_in_the_cache() {
         cache.remove(&1);
         store.join().unwrap();
         assert_eq!(cache.get(&1, 0), None);
+    });
+}
+
+/// What is removed is what was looked at: a value that replaces it meanwhile stays.
+#[test]
+fn value_that_replaces_one_being_removed_stays() {
+    check(|| {
+        let cache: Arc<Cache<u8, u8, std::hash::RandomState>> = Arc::new(Cache::new(8, Default::default()));
+        cache.put(1, 1, 1000, 0);
+        let removing = cache.clone();
+        let remove = thread::spawn(move || removing.remove_if(&1, |value| *value == 1));
+        cache.put(1, 2, 1000, 0);
+        remove.join().unwrap();
+        assert_eq!(cache.get(&1, 0), Some(2));
     });
 }
 
@@ -164,7 +178,7 @@ impl Transport for Clerk {
 }
 
 /// Whatever is invalidated while requests are under way, no later request is answered from before, and each emits one event.
-fn invalidated(invalidate: impl Fn(&Client, &Clerk) + Send + Sync + 'static) {
+fn invalidated(mode: UserMode, invalidate: impl Fn(&Client, &Clerk) + Send + Sync + 'static) {
     let invalidate = Arc::new(invalidate);
     check(move || {
         let (jwt_key, token) = clerk_auth::internals::example();
@@ -173,7 +187,7 @@ fn invalidated(invalidate: impl Fn(&Client, &Clerk) + Send + Sync + 'static) {
         let client = Client::builder()
             .jwt_key(jwt_key)
             .secret_key("sk_test_shuttle")
-            .user_mode(UserMode::Profile)
+            .user_mode(mode)
             .transport(clerk.clone())
             .clock(|| 1_800_000_000_000)
             .on_event(move |event| {
@@ -204,12 +218,18 @@ fn invalidated(invalidate: impl Fn(&Client, &Clerk) + Send + Sync + 'static) {
 
 #[test]
 fn session_that_is_revoked_during_requests_stays_revoked() {
-    invalidated(|client, _| assert!(client.revoke_session("sess_ada")));
+    invalidated(UserMode::Profile, |client, _| assert!(client.revoke_session("sess_ada")));
+}
+
+/// Few locks: schedules meet each of them.
+#[test]
+fn session_that_is_revoked_during_verifications_stays_revoked() {
+    invalidated(UserMode::Claims, |client, _| assert!(client.revoke_session("sess_ada")));
 }
 
 #[test]
 fn user_who_is_banned_during_requests_is_fetched_again() {
-    invalidated(|client, clerk| {
+    invalidated(UserMode::Profile, |client, clerk| {
         clerk.is_banned.store(true, Ordering::SeqCst);
         client.invalidate_user("user_ada");
     });
@@ -217,7 +237,7 @@ fn user_who_is_banned_during_requests_is_fetched_again() {
 
 #[test]
 fn everything_that_is_invalidated_during_requests_is_fetched_again() {
-    invalidated(|client, clerk| {
+    invalidated(UserMode::Profile, |client, clerk| {
         clerk.is_banned.store(true, Ordering::SeqCst);
         client.invalidate_all();
     });
