@@ -66,7 +66,7 @@ fn abandoned_fetch_wakes_its_waiters() {
         let flight = Arc::new(SingleFlight::<u8, usize>::default());
         let (leader, waiter) = (flight.clone(), flight);
         let dropped = thread::spawn(move || {
-            let joined = leader.join(&1, || true);
+            let joined = leader.join(&1, deadline(), || true);
             thread::yield_now();
             drop(joined);
         });
