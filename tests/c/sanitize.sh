@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 archive=$1
 shift
-[ $# -gt 0 ] || set -- layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending webhook lifetime \
+[ $# -gt 0 ] || set -- layout nulls errors config authenticate credential page explain stderr_log revocations user_store pending shared_cache webhook lifetime \
   threads fork sqlite accounts
 sim=${CLERK_SIM:-$PWD/target/release/clerk-sim}
 out=$PWD/build/${SANITIZE:-instrumented}
