@@ -57,7 +57,8 @@ impl Inner {
         let (Some(shared), deadline) = (&self.shared, call.deadline) else { return };
         if call.is_replay {
             // The receiver may have ended before it shared it.
-            return self.restore(revocation_of(change).into_iter().collect());
+            let rejects = |(_, _, revocation): &LostRevocation| revocation.revocation.reason().is_some();
+            return self.restore(revocation_of(change).into_iter().filter(rejects).collect());
         }
         // Where no users are fetched, other changes are shared.
         let is_claims = self.settings.mode == UserMode::Claims;

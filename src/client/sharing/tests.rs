@@ -297,6 +297,7 @@ fn replayed_delivery_makes_no_engine_call() {
             assert_eq!(f.engine.operations.load(Ordering::Relaxed) - before, 0, "{body}");
             assert!(!own.inner.changes.has_unsent(), "{body}");
             let is_revoking = at >= others.len();
+            assert_eq!(own.inner.changes.has_lost(), is_revoking, "{body}");
             assert_eq!(own.verify_token(crate::internals::example().1).reason().is_some(), is_revoking, "{body}");
             // If the receiver ended before it shared a revocation, this process does.
             f.engine.latency_us.store(0, Ordering::Relaxed);
