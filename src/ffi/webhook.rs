@@ -75,11 +75,11 @@ pub unsafe extern "C" fn clerk_webhook_begin(
     }
 }
 
-/// Applies a webhook that another process of this server has received, in memory only. Never blocks, uses neither the user
-/// store nor a shared cache: `clerk_webhook_handle` has updated both in the process that has received it.
+/// Applies a webhook that another process of this server has received, in memory only. Never blocks, uses neither the
+/// user store nor a shared cache: `clerk_webhook_handle` has updated both in the process that has received it.
 ///
-/// Verifies the signature as `clerk_webhook_handle` does. A webhook that comes to this process later is processed as if it
-/// had not been replayed.
+/// Verifies the signature as `clerk_webhook_handle` does. A webhook that comes to this process later is processed as if
+/// it had not been replayed.
 ///
 /// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`. Otherwise sets `*error`: `CLERK_E_WEBHOOK`, or `CLERK_UNAVAILABLE`
 /// while this process is processing the same webhook. Runs event callbacks. Any thread.
